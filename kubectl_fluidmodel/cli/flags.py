@@ -1,0 +1,148 @@
+"""Flags that verbs share, as kubectl spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from kubectl_fluidmodel.kube.config import Connection
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("--kubeconfig", "kubeconfig", {"metavar": "FILE", "help": "The kubeconfig file to use."}),
+    ("--context", "context", {"metavar": "NAME", "help": "The kubeconfig context to use."}),
+    ("--cluster", "cluster", {"metavar": "NAME", "help": "The kubeconfig cluster to use."}),
+    ("--user", "user", {"metavar": "NAME", "help": "The kubeconfig user to use."}),
+    ("--as", "as_user", {"metavar": "USER", "help": "Act as this user."}),
+    (
+        "--as-group",
+        "as_groups",
+        {"metavar": "GROUP", "multiple": True, "help": "Act as this group; may be repeated."},
+    ),
+    ("--token", "token", {"metavar": "TOKEN", "help": "Bearer token for the API server."}),
+    ("-s,--server", "server", {"metavar": "URL", "help": "Address of the API server."}),
+    (
+        "--certificate-authority",
+        "certificate_authority",
+        {"metavar": "FILE", "help": "CA certificate of the API server."},
+    ),
+    (
+        "--insecure-skip-tls-verify",
+        "insecure_skip_tls_verify",
+        {"is_flag": True, "help": "Do not check the API server's certificate."},
+    ),
+    (
+        "--tls-server-name",
+        "tls_server_name",
+        {"metavar": "NAME", "help": "Name to expect in the API server's certificate."},
+    ),
+    (
+        "--request-timeout",
+        "request_timeout",
+        {"metavar": "DURATION", "help": "Time one request may take: 30s, 2m; 0 for the default."},
+    ),
+)
+
+
+class GroupedOption(click.Option):
+    """An option that `--help` shows under a heading."""
+
+    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class VerbCommand(click.Command):
+    """A verb: examples after the description, options under headings."""
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples.strip("\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.splitlines():
+                    formatter.write(f"  {line}\n" if line else "\n")
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
+    """click.option, under a heading of `--help`."""
+    return click.option(*names, cls=GroupedOption, group=group, **settings)
+
+
+def connection_flags(function: F) -> F:
+    """kubectl's connection flags and -n; the verb gets one `connection` argument."""
+    import functools
+
+    keys = ["namespace", *(key for _, key, _ in _CONNECTION)]
+
+    @functools.wraps(function)
+    def with_connection(*args: Any, **kwargs: Any) -> Any:
+        given = {key: kwargs.pop(key) for key in keys}
+        return function(*args, connection=Connection(**given), **kwargs)
+
+    decorated: Any = with_connection
+    for names, key, settings in reversed(_CONNECTION):
+        decorated = option(*names.split(","), key, group="Connection", **settings)(decorated)
+    result: F = option(
+        "-n",
+        "--namespace",
+        "namespace",
+        group="Connection",
+        metavar="NAME",
+        help="Namespace; the context's where not given.",
+    )(decorated)
+    return result
+
+
+def dry_run_flag(function: F) -> F:
+    """--dry-run=none|client|server; bare means client, as kubectl once had it."""
+    return option(
+        "--dry-run",
+        "dry_run",
+        group="Output",
+        type=click.Choice(["none", "client", "server"]),
+        default="none",
+        is_flag=False,
+        flag_value="client",
+        show_default=True,
+        help="client: print what would be sent; server: send it without keeping it.",
+    )(function)
+
+
+def output_flag(*formats: str, group: str = "Output") -> Callable[[F], F]:
+    """-o/--output with the formats this verb can print."""
+    return option(
+        "-o",
+        "--output",
+        "output",
+        group=group,
+        type=click.Choice(formats),
+        default=None,
+        help="Output format.",
+    )
+
+
+def color_flag(function: F) -> F:
+    """--color=auto|always|never."""
+    return option(
+        "--color",
+        "color",
+        group="Output",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colour: auto is on a terminal, unless NO_COLOR or TERM=dumb says otherwise.",
+    )(function)

@@ -1,0 +1,136 @@
+"""Entry points: the command group, and the one place where errors become exit codes.
+
+A verb's module is imported when the verb is named, so that `--help`, `version` and completion
+never pay for the Kubernetes client or boto3.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from difflib import get_close_matches
+from typing import Any
+
+import click
+
+from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel.errors import FluidModelError, Interrupted
+
+PROGRAM = "kubectl fluidmodel"
+
+VERBS: dict[str, str] = {
+    "cache": "Build a cache of a model and prove that it holds every byte",
+    "uncache": "Remove what `cache` made, and nothing else",
+    "completion": "Print the completion script of a shell",
+    "version": "Print the version",
+}
+"""Verb to one line of help, in the order of the story; each lives in cli/VERB.py."""
+
+STORY = f"""\
+Serve a large model from the memory or disk of the very node that runs it.
+
+  1. {PROGRAM} cache s3://bucket/org/model     builds the cache and proves it complete
+  2. {PROGRAM} uncache NAME                    removes it again
+
+`{PROGRAM} VERB --help` tells more and has examples.
+"""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "__complete":
+            return _verb("completion", "complete_words")
+        if cmd_name not in VERBS:
+            return None
+        return _verb(cmd_name, "command")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            close = get_close_matches(args[0], VERBS, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"unknown verb '{args[0]}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _verb(module: str, attribute: str) -> click.Command:
+    found: click.Command = getattr(
+        importlib.import_module(f"kubectl_fluidmodel.cli.{module}"), attribute
+    )
+    return found
+
+
+@click.group(
+    cls=Verbs,
+    name=PROGRAM,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", message=f"{PROGRAM} v%(version)s")
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Serve a large model from the memory or disk of the very node that runs it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(STORY, nl=False)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; returns the exit code of the CLI contract and never raises."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        result: Any = root.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.UsageError as err:
+        _fail(_usage(err))
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted")
+        return Interrupted.exit_code
+    except FluidModelError as err:
+        _fail(str(err))
+        return err.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) is gone: nothing is left to say, and nothing to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _usage(err: click.UsageError) -> str:
+    verb = err.ctx.command_path if err.ctx else PROGRAM
+    message = err.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; try: {verb} --help"
+
+
+def _fail(message: str) -> None:
+    from kubectl_fluidmodel.ui.text import printable
+
+    print(f"error: {printable(message)}", file=sys.stderr)
+
+
+def run() -> None:
+    """Console script `kubectl-fluidmodel`."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    sys.exit(main())
+
+
+def complete() -> None:
+    """Console script `kubectl_complete-fluidmodel`, which kubectl runs at TAB."""
+    sys.exit(main(["__complete", *sys.argv[1:]]))
+
+
+def _on_sigterm(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,345 @@
+"""A client of plain dicts: get, list, server-side apply, delete, review access.
+
+It rests on the connection pool of the `kubernetes` package and leaves its thousand model
+classes alone: objects come and go as JSON, so that fields we do not know survive.
+The package is imported when the first client is made, never before: it costs more than a
+whole `kubectl get`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.config import Access, Connection, load
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable, NotFound, from_response
+from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
+
+FIELD_MANAGER = "kubectl-fluidmodel"
+PAGE = 500
+"""Objects a list request asks for, kubectl's --chunk-size default."""
+DEFAULT_TIMEOUT = 60.0
+"""Seconds that one request may take where --request-timeout does not say."""
+
+
+class Client:
+    """One API server, one identity. Safe to share between threads."""
+
+    def __init__(self, connection: Connection | None = None, *, access: Access | None = None):
+        self.access = access or load(connection or Connection())
+        self.namespace = self.access.namespace
+        self._pool = _pool(self.access.configuration)
+        self._auth = threading.Lock()
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object:
+        """One object.
+
+        Raises:
+            NotFound: it is not there (or its kind is not served).
+        """
+        where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
+        what = f"cannot get {kind.plural} {name}{where}"
+        return self._json("GET", kind.path(namespace, name), what=what)
+
+    def find(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None where it is not there."""
+        try:
+            return self.get(kind, name, namespace)
+        except NotFound:
+            return None
+
+    def list_all(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+    ) -> list[Object]:
+        """All objects of a kind, read in pages; `labels` and `fields` are selectors."""
+        return self.list_with_version(kind, namespace, labels=labels, fields=fields)[0]
+
+    def list_with_version(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> tuple[list[Object], str]:
+        """All objects, and the resourceVersion that a watch goes on from."""
+        query: dict[str, str] = {"limit": str(PAGE)}
+        if labels:
+            query["labelSelector"] = labels
+        if fields:
+            query["fieldSelector"] = fields
+        where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
+        items: list[Object] = []
+        while True:
+            page = self._json(
+                "GET", kind.path(namespace), query=query, what=f"cannot list {kind.plural}{where}"
+            )
+            for item in page.get("items") or []:
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.name)
+                items.append(item)
+            token = k.at(page, "metadata", "continue", default="")
+            if not token:
+                return items, str(k.at(page, "metadata", "resourceVersion", default=""))
+            query["continue"] = token
+
+    def served_versions(self, group: str) -> list[str]:
+        """The versions of a group that the server serves, preferred first; empty if none."""
+        try:
+            found = self._json("GET", f"/apis/{group}", what=f"cannot discover {group}")
+        except NotFound:
+            return []
+        preferred = k.at(found, "preferredVersion", "version", default="")
+        versions = [str(v.get("version")) for v in found.get("versions") or []]
+        return sorted(versions, key=lambda version: version != preferred)
+
+    def log(
+        self, namespace: str, pod: str, container: str, *, tail: int = 50, previous: bool = False
+    ) -> str:
+        """The last lines of a container's log."""
+        query = {"container": container, "tailLines": str(tail)}
+        if previous:
+            query["previous"] = "true"
+        path = k.PODS.path(namespace, pod, "log")
+        body = self.request("GET", path, query=query, what=f"cannot read the log of pod {pod}")
+        return body.decode("utf-8", "replace")
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def apply(
+        self, kind: Kind, obj: Mapping[str, Any], *, dry_run: bool = False, force: bool = False
+    ) -> Object:
+        """Server-side apply with our field manager; returns the object as stored.
+
+        Raises:
+            Conflict: another manager owns a field with another value, and `force` is off.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        what = f"cannot apply {kind.name} {name_of(obj)}"
+        path = kind.path(namespace_of(obj) or None, name_of(obj))
+        return self._json(
+            "PATCH", path, query=query, body=obj, media="application/apply-patch+yaml", what=what
+        )
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        body: Any,
+        *,
+        media: str = "application/merge-patch+json",
+        dry_run: bool = False,
+    ) -> Object:
+        """A merge patch, or a JSON patch with `media="application/json-patch+json"`."""
+        query = {"fieldManager": FIELD_MANAGER}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = kind.path(namespace, name)
+        return self._json(
+            "PATCH",
+            path,
+            query=query,
+            body=body,
+            media=media,
+            what=f"cannot patch {kind.name} {name}",
+        )
+
+    def create(
+        self, kind: Kind, obj: Mapping[str, Any], *, dry_run: bool = False, what: str = ""
+    ) -> Object:
+        """POST a new object."""
+        query = {"fieldManager": FIELD_MANAGER}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = kind.path(namespace_of(obj) or None)
+        what = what or f"cannot create {kind.name} {name_of(obj)}"
+        return self._json("POST", path, query=query, body=obj, what=what)
+
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        *,
+        dry_run: bool = False,
+        uid: str = "",
+    ) -> bool:
+        """Delete in the background; False where the object was not there."""
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        if dry_run:
+            body["dryRun"] = ["All"]
+        try:
+            self._json(
+                "DELETE",
+                kind.path(namespace, name),
+                body=body,
+                what=f"cannot delete {kind.name} {name}",
+            )
+        except NotFound:
+            return False
+        return True
+
+    # -- the wire ----------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        media: str = "application/json",
+        what: str,
+    ) -> bytes:
+        """One request; the body of a 2xx answer.
+
+        Raises:
+            KubeError: the server refused, with `what` as the sentence's beginning.
+            ClusterUnreachable: no answer.
+        """
+        response = self._send(method, path, query=query, body=body, media=media, what=what)
+        data: bytes = response.data
+        if response.status >= 400:
+            raise from_response(response.status, data, what)
+        return data
+
+    def stream(
+        self, path: str, *, query: Mapping[str, str], what: str, idle: float
+    ) -> Iterator[bytes]:
+        """The lines of a streaming GET (watch, log -f); ends when the server ends it.
+
+        `idle` is how many seconds may pass without a byte.
+        """
+        response = self._send("GET", path, query=query, what=what, stream=True, timeout=idle)
+        import urllib3
+
+        try:
+            if response.status >= 400:
+                raise from_response(response.status, response.read(), what)
+            pending = b""
+            for chunk in response.stream(65536, decode_content=True):
+                pending += chunk
+                *lines, pending = pending.split(b"\n")
+                yield from (line for line in lines if line)
+            if pending:
+                yield pending
+        except urllib3.exceptions.HTTPError as err:
+            raise ClusterUnreachable(what, _reason(err)) from err
+        finally:
+            response.close()
+
+    def headers(self) -> list[tuple[str, str]]:
+        """The identity headers of a request: bearer token and impersonation."""
+        with self._auth:  # a credential plugin may be run again to renew the token
+            token = self.access.configuration.get_api_key_with_prefix("BearerToken")
+        found = [("Authorization", token)] if token else []
+        return found + list(self.access.impersonation)
+
+    def _json(self, method: str, path: str, *, what: str, **options: Any) -> Object:
+        data = self.request(method, path, what=what, **options)
+        try:
+            parsed = json.loads(data)
+        except ValueError as err:
+            raise ClusterUnreachable(
+                what,
+                "the server answered, but not as a Kubernetes API server",
+                "kubectl cluster-info",
+            ) from err
+        if not isinstance(parsed, dict):
+            raise ClusterUnreachable(what, "the server answered with something that is no object")
+        return parsed
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        media: str = "application/json",
+        what: str,
+        stream: bool = False,
+        timeout: float | None = None,
+    ) -> Any:
+        import urllib3
+
+        headers = urllib3.HTTPHeaderDict()
+        headers["Accept"] = "application/json"
+        headers["User-Agent"] = f"kubectl-fluidmodel/{__version__}"
+        for name, value in self.headers():
+            headers.add(name, value)
+        if body is not None:
+            headers["Content-Type"] = media
+        url = self.access.configuration.host + path
+        if query:
+            url += "?" + urlencode(query)
+        seconds = timeout or self.access.request_timeout or DEFAULT_TIMEOUT
+        connect = min(10.0, seconds)
+        # Only a failed connect is tried again: a request that was sent may have been carried out.
+        retries = urllib3.Retry(
+            total=None, connect=2, read=0, redirect=0, status=0, backoff_factor=0.2
+        )
+        try:
+            return self._pool.request(
+                method,
+                url,
+                headers=headers,
+                body=None if body is None else json.dumps(body).encode(),
+                timeout=urllib3.Timeout(connect=connect, read=seconds),
+                retries=retries,
+                preload_content=not stream,
+            )
+        except urllib3.exceptions.HTTPError as err:
+            raise ClusterUnreachable(
+                what,
+                f"no answer from {self.access.configuration.host} ({_reason(err)})",
+                "kubectl cluster-info",
+            ) from err
+
+
+def _pool(configuration: Any) -> Any:
+    from kubernetes.client.rest import RESTClientObject
+
+    configuration.connection_pool_maxsize = 32
+    try:
+        return RESTClientObject(configuration).pool_manager
+    except (OSError, ValueError) as err:
+        raise ClusterUnreachable(
+            "cannot set up TLS for the API server",
+            " ".join(str(err).split()),
+            "kubectl config view",
+        ) from err
+
+
+def _reason(err: BaseException) -> str:
+    """The innermost cause of a urllib3 error in a few words."""
+    reason: BaseException = err
+    while True:
+        inner = getattr(reason, "reason", None)
+        if isinstance(inner, BaseException):
+            reason = inner
+            continue
+        break
+    text = " ".join(str(reason).split())
+    # "HTTPSConnection(host='…', port=…): Failed to establish a new connection: [Errno 111] …"
+    for marker in ("Failed to establish a new connection: ", "[Errno"):
+        if marker in text:
+            text = text.split(marker, 1)[1]
+            return (
+                text.split("] ", 1)[-1].rstrip(")")
+                if marker != "[Errno"
+                else text.split("] ", 1)[-1]
+            )
+    return text[:200] or type(reason).__name__

@@ -1,0 +1,107 @@
+"""Kinds, and the paths that the API server serves them under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON gives it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One served kind: where its objects live, and what kubectl calls it."""
+
+    group: str
+    version: str
+    name: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """`datasets.data.fluid.io`: the form that kubectl and RBAC messages use."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The URL path of the list, the object or its subresource (`pods/log` …)."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts += subresource.split("/")
+        return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+NAMESPACES = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+NODES = Kind("", "v1", "Node", "nodes", namespaced=False)
+PODS = Kind("", "v1", "Pod", "pods")
+SECRETS = Kind("", "v1", "Secret", "secrets")
+SERVICES = Kind("", "v1", "Service", "services")
+EVENTS = Kind("", "v1", "Event", "events")
+CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps")
+PVCS = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+PVS = Kind("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False)
+DEPLOYMENTS = Kind("apps", "v1", "Deployment", "deployments")
+STATEFUL_SETS = Kind("apps", "v1", "StatefulSet", "statefulsets")
+DAEMON_SETS = Kind("apps", "v1", "DaemonSet", "daemonsets")
+JOBS = Kind("batch", "v1", "Job", "jobs")
+CRDS = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    namespaced=False,
+)
+ACCESS_REVIEWS = Kind(
+    "authorization.k8s.io",
+    "v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+    namespaced=False,
+)
+
+
+def meta(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object's metadata, or an empty dict."""
+    found = obj.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def name_of(obj: Mapping[str, Any]) -> str:
+    return str(meta(obj).get("name", ""))
+
+
+def namespace_of(obj: Mapping[str, Any]) -> str:
+    return str(meta(obj).get("namespace", ""))
+
+
+def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    return meta(obj).get("labels") or {}
+
+
+def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    return meta(obj).get("annotations") or {}
+
+
+def at(obj: Any, *path: str | int, default: Any = None) -> Any:
+    """The value at a path of keys and indexes; `default` where any step is missing or null."""
+    here = obj
+    for step in path:
+        if isinstance(here, Mapping) and isinstance(step, str):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int) and -len(here) <= step < len(here):
+            here = here[step]
+        else:
+            return default
+    return default if here is None else here

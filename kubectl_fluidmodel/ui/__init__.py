@@ -1,0 +1,1 @@
+"""What people see: tables, live views, colour, json and yaml. It fetches nothing."""

@@ -1,0 +1,53 @@
+"""Objects and our own documents as JSON, YAML or names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+API_VERSION = "fluidmodel.io/v1"
+"""apiVersion of the documents that are ours and not an API server's."""
+
+
+def to_json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_yaml(document: Any) -> str:
+    """One YAML document; multi-line strings as blocks, keys in the order given."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        style = "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    dumped: str = yaml.dump(
+        document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000
+    )
+    return dumped
+
+
+def objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
+    """Kubernetes objects as `yaml` (a stream), `json` (a v1 List) or `name` (kind.group/name)."""
+    if output == "name":
+        return "".join(f"{reference(item)}\n" for item in items)
+    if output == "json":
+        return to_json({"apiVersion": "v1", "kind": "List", "items": list(items)})
+    return "---\n".join(to_yaml(dict(item)) for item in items)
+
+
+def reference(item: Mapping[str, Any]) -> str:
+    """`dataset.data.fluid.io/demo`, as kubectl -o name writes it."""
+    group, _, version = str(item.get("apiVersion", "")).rpartition("/")
+    kind = str(item.get("kind", "")).lower()
+    name = (item.get("metadata") or {}).get("name", "")
+    return f"{kind}.{group}/{name}" if group and version else f"{kind}/{name}"

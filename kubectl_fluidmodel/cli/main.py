@@ -118,7 +118,7 @@ def _usage(err: click.UsageError) -> str:
 def _fail(message: str) -> None:
     from kubectl_fluidmodel.ui.text import printable
 
-    print(f"error: {printable(message)}", file=sys.stderr)
+    sys.stderr.write(f"error: {printable(message)}\n")
 
 
 def run() -> None:

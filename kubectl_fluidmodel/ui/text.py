@@ -71,7 +71,8 @@ def wants_color(stream: IO[str], choice: str = "auto") -> bool:
 
 def note(text: str) -> None:
     """One line of progress or advice, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
 
 
 def warn(text: str) -> None:

@@ -1,0 +1,158 @@
+"""Names, limits and label keys, by Fluid's rules.
+
+Sources: Fluid v1.0.8 and master of July 2026 (pkg/utils/label.go, pkg/common/label.go,
+pkg/controllers/v1alpha1/dataset/dataset_controller.go, pkg/ddc/base/pv.go).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.kube.kind import Kind, annotations_of, at, labels_of, meta
+
+GROUP = "data.fluid.io"
+VERSION = "v1alpha1"
+
+DATASETS = Kind(GROUP, VERSION, "Dataset", "datasets")
+ALLUXIO_RUNTIMES = Kind(GROUP, VERSION, "AlluxioRuntime", "alluxioruntimes")
+JUICEFS_RUNTIMES = Kind(GROUP, VERSION, "JuiceFSRuntime", "juicefsruntimes")
+JINDO_RUNTIMES = Kind(GROUP, VERSION, "JindoRuntime", "jindoruntimes")
+DATA_LOADS = Kind(GROUP, VERSION, "DataLoad", "dataloads")
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "kubectl-fluidmodel"
+MODEL_LABEL = "fluidmodel.io/model"
+SOURCE_ANNOTATION = "fluidmodel.io/source"
+COMMIT_ANNOTATION = "fluidmodel.io/commit"
+BYTES_ANNOTATION = "fluidmodel.io/bytes"
+FILES_ANNOTATION = "fluidmodel.io/files"
+
+MAX_NAME = 45
+"""Longest Dataset name that works: its StatefulSet's pods carry a `<name>-master-<hash>` label
+of at most 63 characters, and its helm release `<name>-loader` is at most 53."""
+
+SYSTEM_NAMESPACE = "fluid-system"
+CSI_DRIVER = "fuse.csi.fluid.io"
+
+_LABEL_LIMIT = 63
+_LEGAL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
+def dataset_name(model: str) -> str:
+    """A legal Dataset name for a model: `meta-llama/Llama-3.3-70B` → `llama-3-3-70b`.
+
+    Only the last part of the path counts. The result is a DNS-1035 label of at most
+    `MAX_NAME` characters, cut at a word where that costs less than ten characters.
+
+    Raises:
+        UsageError: nothing legal is left of the name.
+    """
+    last = model.rstrip("/").rsplit("/", 1)[-1].split("@", 1)[0].lower()
+    name = re.sub(r"[^a-z0-9]+", "-", last).strip("-")
+    if name and not name[0].isalpha():
+        name = f"m-{name}"
+    if len(name) > MAX_NAME:
+        cut = name[:MAX_NAME]
+        word = cut.rfind("-")
+        name = (cut[:word] if word > MAX_NAME - 10 and name[MAX_NAME] != "-" else cut).strip("-")
+    if not name:
+        raise UsageError(f"cannot derive a name from '{model}'", "it has no letters", "--name NAME")
+    return name
+
+
+def check_name(name: str) -> str:
+    """The name itself, if Fluid takes it.
+
+    Raises:
+        UsageError: it is no DNS-1035 label or too long for what Fluid derives from it.
+    """
+    if len(name) > MAX_NAME:
+        raise UsageError(
+            f"the name '{name}' has {len(name)} characters",
+            f"Fluid derives labels and helm releases from it that fit at most {MAX_NAME}",
+            f"--name {dataset_name(name)}",
+        )
+    if not _LEGAL.fullmatch(name):
+        raise UsageError(
+            f"the name '{name}' is not legal",
+            "Fluid wants lower-case letters, digits and '-', beginning with a letter",
+            f"--name {dataset_name(name)}",
+        )
+    return name
+
+
+class UidNeeded(FluidModelError):
+    """The label key is made of the Dataset's UID, which only the cluster knows."""
+
+
+def _key(prefix: str, namespace: str, name: str, uid: str) -> str:
+    full = f"{prefix}{namespace}-{name}"
+    if len(full) < _LABEL_LIMIT:
+        return full
+    if not uid:
+        raise UidNeeded(
+            f"the cache label of {namespace}/{name} cannot be computed",
+            f"'{full}' is too long for a label, so Fluid uses the Dataset's UID instead",
+            f"kubectl get dataset {name} -n {namespace} -o jsonpath='{{.metadata.uid}}'",
+        )
+    return prefix + uid
+
+
+def cache_label(namespace: str, name: str, uid: str = "") -> str:
+    """Label key of every node that holds a cache worker of the Dataset; its value is `true`.
+
+    Fluid's GetCommonLabelName: the key with the UID replaces one of 63 characters or more.
+    Thin runtimes never set it.
+
+    Raises:
+        UidNeeded: the name is that long and no UID is given.
+    """
+    return _key("fluid.io/s-", namespace, name, uid)
+
+
+def runtime_label(namespace: str, name: str, runtime: str = "alluxio", uid: str = "") -> str:
+    """As `cache_label`, with the runtime's type in the key (Fluid's GetRuntimeLabelName).
+
+    It is longer, so it turns into the UID form earlier than the common one does.
+    """
+    return _key(f"fluid.io/s-{runtime}-", namespace, name, uid)
+
+
+def fuse_label(namespace: str, name: str, uid: str = "") -> str:
+    """Label key that the CSI plugin sets on a node whose pods mount the Dataset."""
+    return _key("fluid.io/f-", namespace, name, uid)
+
+
+def cache_label_of_pvc(pvc: Mapping[str, Any]) -> str | None:
+    """The cache label key as Fluid wrote it on the Dataset's PVC, None where it did not."""
+    for key, value in labels_of(pvc).items():
+        if key.startswith("fluid.io/s-") and value == "true":
+            return key
+    return None
+
+
+def volume_name(namespace: str, name: str) -> str:
+    """Name of the PV that Fluid makes; two Datasets can collide on it (`a-b/c`, `a/b-c`)."""
+    return f"{namespace}-{name}"
+
+
+def our_labels(name: str) -> dict[str, str]:
+    """The labels that every object we make carries."""
+    return {MANAGED_BY: MANAGER, MODEL_LABEL: name}
+
+
+def is_ours(obj: Mapping[str, Any]) -> bool:
+    return labels_of(obj).get(MANAGED_BY) == MANAGER
+
+
+def source_of(dataset: Mapping[str, Any]) -> str:
+    """The SOURCE a Dataset was made from: our annotation, else its first mount point."""
+    found = annotations_of(dataset).get(SOURCE_ANNOTATION)
+    return found or str(at(dataset, "spec", "mounts", 0, "mountPoint", default=""))
+
+
+def uid_of(obj: Mapping[str, Any]) -> str:
+    return str(meta(obj).get("uid", ""))

@@ -1,0 +1,145 @@
+"""SOURCE: where a model lies, as the command line names it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from kubectl_fluidmodel.errors import UsageError
+
+SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_FORMS = (
+    "org/model, s3://bucket/prefix, gs://bucket/prefix, https://host/dir/, "
+    "hdfs://host:port/dir, nfs://server/export, pvc://claim/dir or local:///dir"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parsed SOURCE.
+
+    `host` is what the scheme calls it: the bucket (s3, gs), the claim (pvc), the server with
+    its port (https, hdfs, nfs), the organisation/model (hf), empty (local). `path` has no
+    leading and no trailing slash, except that it is absolute for local and nfs.
+    """
+
+    scheme: str
+    host: str
+    path: str = ""
+    revision: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The canonical text: what we record, and compare a second run with."""
+        if self.scheme == "hf":
+            return f"hf://{self.host}" + (f"@{self.revision}" if self.revision else "")
+        if self.scheme in ("local", "nfs"):
+            return f"{self.scheme}://{self.host}{self.path}"
+        tail = "/" if self.scheme in ("http", "https") else ""
+        return f"{self.scheme}://{self.host}" + (f"/{self.path}" if self.path else "") + tail
+
+    @property
+    def model(self) -> str:
+        """The name that people know the model by: the last part of the path, or the repo."""
+        if self.scheme == "hf":
+            return self.host
+        parts = [part for part in self.path.split("/") if part]
+        if parts and re.fullmatch(r"[0-9a-f]{40}", parts[-1]) and len(parts) > 1:
+            parts.pop()  # …/org/model/COMMIT, as staging lays models out
+        return parts[-1] if parts else self.host.split(":", 1)[0]
+
+
+def parse(text: str) -> Source:
+    """Read a SOURCE.
+
+    Raises:
+        UsageError: it has no form that we know, with what would make it right.
+    """
+    if text != text.strip() or not text:
+        raise _bad(text, "it is empty or has spaces around it")
+    if any(char.isspace() or not char.isprintable() for char in text):
+        raise _bad(text, "Fluid's load script cannot take spaces in a path")
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return _hub(text, text)
+    if scheme not in SCHEMES:
+        raise _bad(text, f"the scheme '{scheme}' is not supported; {_FORMS}")
+    if scheme == "hf":
+        return _hub(rest, text)
+    if scheme == "local":
+        return _local(rest, text)
+    host, _, path = rest.partition("/")
+    if not host:
+        raise _bad(text, f"nothing stands after {scheme}://")
+    if "?" in rest or "#" in rest:
+        raise _bad(text, "a query or fragment has no place in it")
+    if "@" in host:
+        raise _bad(text, "credentials do not belong into it; use AWS_* variables or --s3-secret")
+    path = path.strip("/")
+    if "//" in path or any(part in (".", "..") for part in path.split("/")):
+        raise _bad(text, "the path has an empty part, '.' or '..'")
+    if ":" in path:
+        raise _bad(text, "Fluid's load script cannot take ':' in a path")
+    return _BY_SCHEME[scheme](host, path, text)
+
+
+def _hub(repo: str, text: str) -> Source:
+    name, mark, revision = repo.partition("@")
+    if not _REPO.fullmatch(name) or ".." in name or (mark and not revision):
+        raise _bad(text, f"expected {_FORMS}")
+    return Source("hf", name, revision=revision)
+
+
+def _local(rest: str, text: str) -> Source:
+    if not rest.startswith("/") or rest.strip("/") == "":
+        raise _bad(text, "local:// takes an absolute directory: local:///data/model")
+    path = "/" + rest.strip("/")
+    if any(part in ("", ".", "..") for part in path[1:].split("/")):
+        raise _bad(text, "the path has an empty part, '.' or '..'")
+    return Source("local", "", path)
+
+
+def _bucket(scheme: str, host: str, path: str, text: str) -> Source:
+    if not _BUCKET.fullmatch(host):
+        raise _bad(text, f"'{host}' is not a legal bucket name")
+    return Source(scheme, host, path)
+
+
+def _claim(host: str, path: str, text: str) -> Source:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", host):
+        raise _bad(text, f"'{host}' is not a legal claim name")
+    return Source("pvc", host, path)
+
+
+def _server(scheme: str, host: str, path: str, text: str) -> Source:
+    try:
+        parsed = urlsplit(f"//{host}")
+        legal = bool(parsed.hostname) and (parsed.port is None or 0 < parsed.port < 65536)
+    except ValueError:
+        legal = False
+    if not legal:
+        raise _bad(text, f"'{host}' is not a host or host:port")
+    if scheme == "nfs":
+        if not path:
+            raise _bad(text, "an NFS source names the export: nfs://server/export")
+        return Source("nfs", host, f"/{path}")
+    return Source(scheme, host, path)
+
+
+_BY_SCHEME = {
+    "s3": lambda host, path, text: _bucket("s3", host, path, text),
+    "gs": lambda host, path, text: _bucket("gs", host, path, text),
+    "pvc": _claim,
+    "https": lambda host, path, text: _server("https", host, path, text),
+    "http": lambda host, path, text: _server("http", host, path, text),
+    "hdfs": lambda host, path, text: _server("hdfs", host, path, text),
+    "nfs": lambda host, path, text: _server("nfs", host, path, text),
+}
+
+
+def _bad(text: str, why: str) -> UsageError:
+    return UsageError(f"cannot read SOURCE '{text}'", why, "kubectl fluidmodel cache --help")

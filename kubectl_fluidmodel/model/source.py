@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
@@ -130,14 +132,14 @@ def _server(scheme: str, host: str, path: str, text: str) -> Source:
     return Source(scheme, host, path)
 
 
-_BY_SCHEME = {
-    "s3": lambda host, path, text: _bucket("s3", host, path, text),
-    "gs": lambda host, path, text: _bucket("gs", host, path, text),
+_BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
+    "s3": partial(_bucket, "s3"),
+    "gs": partial(_bucket, "gs"),
     "pvc": _claim,
-    "https": lambda host, path, text: _server("https", host, path, text),
-    "http": lambda host, path, text: _server("http", host, path, text),
-    "hdfs": lambda host, path, text: _server("hdfs", host, path, text),
-    "nfs": lambda host, path, text: _server("nfs", host, path, text),
+    "https": partial(_server, "https"),
+    "http": partial(_server, "http"),
+    "hdfs": partial(_server, "hdfs"),
+    "nfs": partial(_server, "nfs"),
 }
 
 

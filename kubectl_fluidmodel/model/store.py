@@ -1,0 +1,249 @@
+"""Object stores that speak S3: credentials from boto3's own chain, and what lies in a bucket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable, UsageError
+from kubectl_fluidmodel.model.listing import File, Listing
+
+ACCESS_KEY = "AWS_ACCESS_KEY_ID"
+SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key, not a key
+SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105
+
+GCS_ENDPOINT = "https://storage.googleapis.com"
+"""Google's S3-compatible XML API; takes HMAC keys, or nothing for public buckets."""
+
+# Spellings under which Secrets in the wild keep the two keys: ours, Alluxio's, MinIO's.
+_PAIRS = (
+    (ACCESS_KEY, SECRET_KEY),
+    ("aws.accessKeyId", "aws.secretKey"),
+    ("accesskey", "secretkey"),
+    ("accessKey", "secretKey"),
+    ("access-key", "secret-key"),
+    ("root-user", "root-password"),
+    ("rootUser", "rootPassword"),
+)
+
+_MAX_OBJECTS = 200_000
+"""A model of more objects than this is a wrong prefix, not a model."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """S3 keys. They never appear in a repr."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An S3 endpoint with the way to log in.
+
+    `endpoint` is the URL that the cluster's pods use, empty for AWS itself; `reach` is the URL
+    to use from this machine where that differs (a port-forward).
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    credentials: Credentials | None = None
+    reach: str = ""
+
+    def client(self, **settings: Any) -> Any:
+        """A boto3 S3 client; without credentials it sends unsigned requests.
+
+        `settings` go to botocore's Config.
+        """
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        base: dict[str, Any] = {
+            "connect_timeout": 5,
+            "read_timeout": 30,
+            "retries": {"max_attempts": 3, "mode": "standard"},
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        }
+        if self.endpoint:
+            base["s3"] = {"addressing_style": "path"}
+        if self.credentials is None:
+            base["signature_version"] = UNSIGNED
+        keys: dict[str, Any] = {}
+        if self.credentials is not None:
+            keys = {
+                "aws_access_key_id": self.credentials.access_key,
+                "aws_secret_access_key": self.credentials.secret_key,
+                "aws_session_token": self.credentials.session_token or None,
+            }
+        with explained(self, "cannot set up the S3 client"):
+            return boto3.session.Session().client(
+                "s3",
+                endpoint_url=self.reach or self.endpoint or None,
+                region_name=self.region or "us-east-1",
+                config=Config(**{**base, **settings}),
+                **keys,
+            )
+
+    def reached_at(self, url: str) -> Store:
+        """The same store by way of another URL from this machine."""
+        return replace(self, reach=url)
+
+
+def from_environment(endpoint: str | None, region: str | None) -> Store:
+    """The store that AWS_* variables, the shared config files or the instance's role give.
+
+    Flags go first. Credentials are None where boto3's chain finds none.
+
+    Raises:
+        UsageError: the endpoint is no http(s) URL, or the profile does not exist.
+    """
+    import boto3
+
+    with explained(Store(endpoint or ""), "cannot read the AWS configuration"):
+        session = boto3.session.Session()
+        found = session.get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+        configured = session.region_name or ""
+    url = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    credentials = None
+    if frozen and frozen.access_key and frozen.secret_key:
+        credentials = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+    return Store(check_endpoint(url or ""), region or configured, credentials)
+
+
+def check_endpoint(url: str) -> str:
+    """The URL without a trailing slash; empty stays empty.
+
+    Raises:
+        UsageError: it is no http(s) URL.
+    """
+    if url and (not url.startswith(("http://", "https://")) or len(url.split("://", 1)[1]) == 0):
+        raise UsageError(
+            f"the endpoint '{url}' is not a URL", "it begins with http:// or https://", "--endpoint"
+        )
+    if any(char.isspace() for char in url) or "@" in url:
+        raise UsageError("the endpoint is not usable", "it has spaces or credentials in it")
+    return url.rstrip("/")
+
+
+def key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
+    """The names under which a Secret's data keeps the access key and the secret key.
+
+    Raises:
+        FluidModelError: none of the known pairs is there.
+    """
+    for access, hidden in _PAIRS:
+        if access in keys and hidden in keys:
+            return access, hidden
+    have = ", ".join(sorted(keys)) or "nothing"
+    raise FluidModelError(
+        f"Secret {secret} has no S3 keys",
+        f"expected {ACCESS_KEY} and {SECRET_KEY}, found {have}",
+        f"kubectl create secret generic {secret} --from-literal={ACCESS_KEY}=… "
+        f"--from-literal={SECRET_KEY}=…",
+    )
+
+
+def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
+    """Every object below a prefix of a bucket, with paths relative to it.
+
+    Raises:
+        FluidModelError: the bucket is missing, forbidden or has nothing there.
+        Unreachable: the endpoint does not answer.
+    """
+    where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
+    client = store.client()
+    start = f"{prefix}/" if prefix else ""
+    files: list[File] = []
+    with explained(store, f"cannot list {where}", bucket):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
+        for page in pages:
+            for entry in page.get("Contents") or []:
+                key = str(entry["Key"])
+                if not key.endswith("/"):  # consoles make empty objects for folders
+                    files.append(File(key[len(start) :], int(entry["Size"])))
+            if len(files) > _MAX_OBJECTS:
+                raise FluidModelError(
+                    f"{where} holds more than {_MAX_OBJECTS} objects",
+                    "that is no single model",
+                    "name the model's own prefix",
+                )
+    if not files:
+        raise FluidModelError(f"{where} is empty", _nearest(store, client, bucket, prefix))
+    return Listing(tuple(sorted(files)))
+
+
+def _nearest(store: Store, client: Any, bucket: str, prefix: str) -> str:
+    """What to say of an empty prefix: the nearest parent that has something, and what."""
+    with explained(store, f"cannot list s3://{bucket}", bucket):
+        if prefix:
+            same = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            if any(entry["Key"] == prefix for entry in same.get("Contents") or []):
+                return "it is one object, not a directory of files"
+        parent = prefix
+        while True:
+            parent = parent.rpartition("/")[0]
+            start = f"{parent}/" if parent else ""
+            page = client.list_objects_v2(Bucket=bucket, Prefix=start, Delimiter="/", MaxKeys=50)
+            below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
+            if below or page.get("Contents"):
+                shown = ", ".join(f"s3://{bucket}/{name}" for name in below[:5])
+                return f"s3://{bucket}/{parent} has {shown}" if shown else "no object lies below it"
+            if not parent:
+                return "the bucket has no objects at all"
+
+
+_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"}
+
+
+@contextmanager
+def explained(store: Store, what: str, bucket: str = "") -> Iterator[None]:
+    """Turn what botocore raises into our errors, each with its cause and a way out."""
+    from botocore import exceptions as boto
+
+    at = store.endpoint or "AWS"
+    try:
+        yield
+    except boto.ClientError as err:
+        code = str(err.response.get("Error", {}).get("Code", ""))
+        message = str(err.response.get("Error", {}).get("Message", "")) or code
+        raise _refused(what, code, message, err.operation_name, at, bucket) from err
+    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
+        raise Unreachable(what, f"the endpoint {at} does not answer", "check --endpoint") from err
+    except boto.SSLError as err:
+        raise Unreachable(what, f"TLS to {at} failed: {err}", "set AWS_CA_BUNDLE") from err
+    except boto.ProfileNotFound as err:
+        raise UsageError(what, str(err), "check AWS_PROFILE") from err
+    except (boto.HTTPClientError, boto.BotoCoreError) as err:
+        raise Unreachable(what, f"{at}: {err}") from err
+    except ValueError as err:  # botocore's word for an endpoint that it cannot parse
+        raise UsageError(what, str(err), "check --endpoint and --region") from err
+
+
+def _refused(
+    what: str, code: str, message: str, action: str, at: str, bucket: str
+) -> FluidModelError:
+    if code in ("NoSuchBucket", "404"):
+        return FluidModelError(what, f"bucket '{bucket}' does not exist at {at}", "check SOURCE")
+    if code == "InvalidAccessKeyId":
+        return FluidModelError(what, f"{at} does not know this access key", "check " + ACCESS_KEY)
+    if code == "SignatureDoesNotMatch":
+        return FluidModelError(what, "the secret key is wrong", "check " + SECRET_KEY)
+    if code in ("RequestTimeTooSkewed", "RequestExpired"):
+        return FluidModelError(what, "this machine's clock is off", "set the clock")
+    if code in ("ExpiredToken", "InvalidToken"):
+        return FluidModelError(what, "the session has expired", "log in again")
+    if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocation"):
+        return FluidModelError(what, f"the bucket is in another region ({message})", "--region")
+    if code in _DENIED:
+        return FluidModelError(
+            what, f"access denied: the credentials may not {action}", "check the bucket's policy"
+        )
+    return FluidModelError(what, f"{code}: {message}" if message != code else code)

@@ -1,0 +1,93 @@
+"""Run a command in a container, as `kubectl exec` does."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable, KubeError
+from kubectl_fluidmodel.kube.kind import PODS, at
+from kubectl_fluidmodel.kube.websocket import connect
+
+_STDOUT, _STDERR, _STATUS = 1, 2, 3
+"""Channels of the protocol v4.channel.k8s.io: the first byte of each frame."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed, and how it ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    client: Client,
+    namespace: str,
+    pod: str,
+    container: str,
+    command: list[str],
+    *,
+    timeout: float = 60.0,
+) -> Result:
+    """Run `command` and wait at most `timeout` seconds for its end.
+
+    Raises:
+        KubeError: the API server or the kubelet refused.
+        ClusterUnreachable: the connection broke, or time ran out.
+    """
+    import websocket
+
+    what = f"cannot run {command[0]} in pod {pod}"
+    query = [("command", word) for word in command]
+    query += [("container", container), ("stdout", "true"), ("stderr", "true")]
+    socket = connect(
+        client,
+        PODS.path(namespace, pod, "exec"),
+        query,
+        protocols=["v5.channel.k8s.io", "v4.channel.k8s.io"],
+        what=what,
+        timeout=timeout,
+    )
+    channels: dict[int, bytearray] = {}
+    deadline = time.monotonic() + timeout
+    try:
+        while time.monotonic() < deadline:
+            socket.settimeout(max(0.1, deadline - time.monotonic()))
+            opcode, frame = socket.recv_data()
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                break
+            if frame:
+                channels.setdefault(frame[0], bytearray()).extend(frame[1:])
+                if frame[0] == _STATUS:
+                    break
+        else:
+            raise ClusterUnreachable(what, f"no answer within {timeout:.0f} seconds")
+    except websocket.WebSocketTimeoutException as err:
+        raise ClusterUnreachable(what, f"no answer within {timeout:.0f} seconds") from err
+    except (websocket.WebSocketException, OSError) as err:
+        raise ClusterUnreachable(what, " ".join(str(err).split())[:200]) from err
+    finally:
+        socket.close()
+    return Result(
+        code=_exit_code(bytes(channels.get(_STATUS, b"")), what),
+        stdout=channels.get(_STDOUT, bytearray()).decode("utf-8", "replace"),
+        stderr=channels.get(_STDERR, bytearray()).decode("utf-8", "replace"),
+    )
+
+
+def _exit_code(status: bytes, what: str) -> int:
+    """The exit code in the metav1.Status that ends an exec stream."""
+    try:
+        parsed = json.loads(status) if status else {}
+    except ValueError:
+        parsed = {}
+    if parsed.get("status") == "Success":
+        return 0
+    for cause in at(parsed, "details", "causes", default=[]):
+        if cause.get("reason") == "ExitCode":
+            return int(cause.get("message") or 1)
+    raise KubeError(what, str(parsed.get("message") or "the stream ended early"), status=500)

@@ -1,0 +1,55 @@
+"""Kubernetes quantities (`300Gi`, `250m`, `1e3`) without the Kubernetes client.
+
+Grammar: k8s.io/apimachinery/pkg/api/resource. The tests compare with the `kubernetes` package.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+
+_FACTORS: dict[str, Decimal] = {
+    "": Decimal(1),
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    **{s: Decimal(1000) ** (i + 1) for i, s in enumerate(("k", "M", "G", "T", "P", "E"))},
+    **{s: Decimal(1024) ** (i + 1) for i, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))},
+}
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]i?|Ki)?)")
+
+
+def parse(text: str | int | float) -> Decimal:
+    """The value of a quantity.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _FORM.fullmatch(str(text).strip())
+    if not match:
+        raise ValueError(f"'{text}' is not a quantity such as 300Gi")
+    number, exponent, suffix = match.groups()
+    if (suffix or "") not in _FACTORS:
+        raise ValueError(f"'{text}' is not a quantity such as 300Gi")
+    try:
+        return Decimal(number + (exponent or "")) * _FACTORS[suffix or ""]
+    except InvalidOperation as err:
+        raise ValueError(f"'{text}' is not a quantity such as 300Gi") from err
+
+
+def to_int(text: str | int | float | None) -> int | None:
+    """A quantity as a whole number, rounded up; None for None or what is no quantity."""
+    if text is None:
+        return None
+    try:
+        return int(parse(text).to_integral_value(rounding=ROUND_CEILING))
+    except ValueError:
+        return None
+
+
+def from_bytes(count: int) -> str:
+    """Bytes as the shortest exact binary quantity: `300Gi`, `512Mi`, `1000`."""
+    for suffix, factor in (("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
+        if count and count % factor == 0:
+            return f"{count // factor}{suffix}"
+    return str(count)

@@ -1,0 +1,175 @@
+"""Watches that survive expiry, a restarted API server and lost connections, as one stream.
+
+A Feed lists each kind and then watches it in a thread of its own. What changes goes into one
+queue and into `Feed.objects`, so that a reader sees the latest state and is woken at once.
+What RBAC forbids is recorded in `Feed.denied` and left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import (
+    ClusterUnreachable,
+    Forbidden,
+    Gone,
+    KubeError,
+    NotFound,
+    from_response,
+)
+from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of, namespace_of
+
+_SERVER_TIMEOUT = 240
+"""Seconds after which the server is asked to end a watch; a new one goes on from there."""
+_BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
+"""Seconds between attempts to reconnect; short, so that a restart is noticed within a second."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change: `type` is SYNCED (first list done), ADDED, MODIFIED, DELETED or ERROR."""
+
+    kind: Kind
+    type: str
+    object: Object
+    at: float
+    """time.monotonic() when it arrived."""
+
+
+@dataclass
+class Feed:
+    """Several watches, one queue."""
+
+    client: Client
+    objects: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
+    denied: dict[Kind, str] = field(default_factory=dict)
+    trouble: str = ""
+    """Why the cluster is out of reach at the moment; empty while it answers."""
+
+    def __post_init__(self) -> None:
+        self._queue: queue.Queue[Change] = queue.Queue()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+
+    def follow(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> None:
+        """Start to follow a kind; returns at once."""
+        self.objects.setdefault(kind, {})
+        query = {"allowWatchBookmarks": "true"}
+        if labels:
+            query["labelSelector"] = labels
+        if fields:
+            query["fieldSelector"] = fields
+        thread = threading.Thread(
+            target=self._run,
+            args=(kind, namespace, query),
+            name=f"watch-{kind.plural}",
+            daemon=True,
+        )
+        thread.start()
+
+    def next(self, timeout: float) -> Change | None:
+        """The next change, or None after `timeout` seconds without one."""
+        try:
+            return self._queue.get(timeout=max(0.0, timeout))
+        except queue.Empty:
+            return None
+
+    def all(self, kind: Kind) -> list[Object]:
+        """The objects of a kind as last seen."""
+        with self._lock:
+            return list(self.objects.get(kind, {}).values())
+
+    def one(self, kind: Kind, name: str) -> Object | None:
+        """The object of a kind with a name, as last seen."""
+        return next((obj for obj in self.all(kind) if name_of(obj) == name), None)
+
+    def close(self) -> None:
+        """Stop; the threads end at their next line or with the process."""
+        self._stop.set()
+
+    # -- threads -----------------------------------------------------------------------------
+
+    def _run(self, kind: Kind, namespace: str | None, query: dict[str, str]) -> None:
+        failures = 0
+        version = ""
+        while not self._stop.is_set():
+            try:
+                if not version:
+                    version = self._list(kind, namespace, query)
+                version = self._watch(kind, namespace, query, version)
+                failures = 0
+            except Gone:
+                version = ""
+            except (Forbidden, NotFound) as err:
+                self.denied[kind] = err.why
+                self._emit(kind, "ERROR", {})
+                return
+            except (ClusterUnreachable, KubeError) as err:
+                # A server that restarts refuses, resets or answers 5xx for a while.
+                failures += 1
+                if failures > 1:
+                    self.trouble = err.why or err.what
+                    self._emit(kind, "ERROR", {})
+                self._stop.wait(_BACKOFF[min(failures, len(_BACKOFF)) - 1])
+            except FluidModelError as err:
+                self.denied[kind] = str(err)
+                self._emit(kind, "ERROR", {})
+                return
+
+    def _list(self, kind: Kind, namespace: str | None, query: dict[str, str]) -> str:
+        items, version = self.client.list_with_version(
+            kind,
+            namespace,
+            labels=query.get("labelSelector", ""),
+            fields=query.get("fieldSelector", ""),
+        )
+        self.trouble = ""
+        with self._lock:
+            self.objects[kind] = {(namespace_of(item), name_of(item)): item for item in items}
+        self._emit(kind, "SYNCED", {})
+        return version
+
+    def _watch(self, kind: Kind, namespace: str | None, query: dict[str, str], version: str) -> str:
+        options = {
+            **query,
+            "watch": "1",
+            "resourceVersion": version,
+            "timeoutSeconds": str(_SERVER_TIMEOUT),
+        }
+        lines = self.client.stream(
+            kind.path(namespace),
+            query=options,
+            what=f"cannot watch {kind.plural}",
+            idle=_SERVER_TIMEOUT + 30.0,
+        )
+        for line in lines:
+            if self._stop.is_set():
+                return version
+            event = json.loads(line)
+            obj = event.get("object") or {}
+            if event.get("type") == "ERROR":
+                status = int(obj.get("code") or 500)
+                raise from_response(status, json.dumps(obj).encode(), f"cannot watch {kind.plural}")
+            self.trouble = ""
+            version = str(meta(obj).get("resourceVersion") or version)
+            if event.get("type") == "BOOKMARK":
+                continue
+            key = (namespace_of(obj), name_of(obj))
+            with self._lock:
+                if event.get("type") == "DELETED":
+                    self.objects[kind].pop(key, None)
+                else:
+                    self.objects[kind][key] = obj
+            self._emit(kind, str(event.get("type")), obj)
+        return version
+
+    def _emit(self, kind: Kind, type_: str, obj: Object) -> None:
+        self._queue.put(Change(kind, type_, obj, time.monotonic()))

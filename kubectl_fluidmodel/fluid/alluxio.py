@@ -1,0 +1,97 @@
+"""The AlluxioRuntime: how many workers, with which tier, heaps and properties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.mount import Mount
+from kubectl_fluidmodel.kube.kind import Object, at
+from kubectl_fluidmodel.kube.quantity import from_bytes, to_int
+from kubectl_fluidmodel.model.sizing import BLOCK, MIB, Heaps, Medium
+
+
+def build(
+    name: str,
+    namespace: str,
+    mount: Mount,
+    *,
+    replicas: int,
+    medium: Medium,
+    quota: int,
+    jvm: Heaps,
+    web: bool = False,
+) -> Object:
+    """The AlluxioRuntime of the Dataset `namespace/name`; `quota` is bytes per worker.
+
+    The worker's memory request is stated in full: where it is below a MEM tier's quota Fluid
+    writes it into the spec (pkg/ddc/alluxio/transform_resources.go), and two owners of one
+    field would fight at the next apply.
+    """
+    tier = quota if medium.type == "MEM" else 0
+    properties = dict(mount.properties)
+    if not web:  # for WebUFS Fluid sets 256 MB blocks and buffers itself
+        properties["alluxio.user.block.size.bytes.default"] = f"{BLOCK // MIB}MB"
+    spec: dict[str, Any] = {
+        "replicas": replicas,
+        # Every node holds the whole model; Alluxio's default of 1 would spread its blocks.
+        "data": {"replicas": replicas},
+        "tieredstore": {
+            "levels": [
+                {
+                    "mediumtype": medium.type,
+                    "path": medium.path,
+                    "quota": from_bytes(quota),
+                }
+            ]
+        },
+        "properties": properties,
+        "master": {
+            "jvmOptions": [f"-Xmx{_jvm(jvm.master)}"],
+            "resources": _requests(jvm.master),
+        },
+        "worker": {
+            "jvmOptions": [
+                f"-Xmx{_jvm(jvm.worker)}",
+                f"-XX:MaxDirectMemorySize={_jvm(jvm.worker_direct)}",
+            ],
+            "resources": _requests(tier + jvm.worker + jvm.worker_direct),
+        },
+        "fuse": {
+            "jvmOptions": [
+                f"-Xmx{_jvm(jvm.fuse)}",
+                "-XX:+UseG1GC",
+                f"-XX:MaxDirectMemorySize={_jvm(jvm.fuse_direct)}",
+            ],
+            # Kept after its last reader is gone, so that the page cache survives a roll-out.
+            "cleanPolicy": "OnRuntimeDeleted",
+        },
+    }
+    if mount.volumes:
+        spec["volumes"] = list(mount.volumes)
+        for part in ("master", "worker"):
+            spec[part]["volumeMounts"] = list(mount.volume_mounts)
+    return {
+        "apiVersion": names.ALLUXIO_RUNTIMES.api_version,
+        "kind": names.ALLUXIO_RUNTIMES.name,
+        "metadata": {"name": name, "namespace": namespace, "labels": names.our_labels(name)},
+        "spec": spec,
+    }
+
+
+def tier(runtime: Object) -> tuple[str, str, int | None]:
+    """Medium, path and quota (bytes per worker) of a runtime's first tier."""
+    level = at(runtime, "spec", "tieredstore", "levels", 0, default={})
+    return (
+        str(level.get("mediumtype", "")),
+        str(level.get("path", "")),
+        to_int(level.get("quota")),
+    )
+
+
+def _requests(memory: int) -> dict[str, Any]:
+    return {"requests": {"memory": from_bytes(memory)}}
+
+
+def _jvm(count: int) -> str:
+    return f"{count >> 30}g" if count % (1 << 30) == 0 else f"{count >> 20}m"

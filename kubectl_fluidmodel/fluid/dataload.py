@@ -1,0 +1,43 @@
+"""The DataLoad: pull the whole model into the cache once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.kind import Object
+
+
+def build(
+    name: str,
+    namespace: str,
+    *,
+    replicas: int,
+    tolerations: Sequence[Mapping[str, Any]],
+    attempt: int = 1,
+) -> Object:
+    """The DataLoad of the Dataset `namespace/name`; it bears the Dataset's name.
+
+    `dataset.namespace` is optional in the schema, but an empty one is never found
+    (pkg/controllers/v1alpha1/dataload). `replicas` must agree with the runtime's
+    `data.replicas`: the script calls setReplication with it.
+    """
+    spec: dict[str, Any] = {
+        "dataset": {"name": name, "namespace": namespace},
+        "loadMetadata": True,
+        "target": [{"path": "/", "replicas": replicas}],
+    }
+    if tolerations:
+        spec["tolerations"] = [dict(entry) for entry in tolerations]
+    return {
+        "apiVersion": names.DATA_LOADS.api_version,
+        "kind": names.DATA_LOADS.name,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": names.our_labels(name),
+            "annotations": {"fluidmodel.io/attempt": str(attempt)},
+        },
+        "spec": spec,
+    }

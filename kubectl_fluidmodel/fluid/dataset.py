@@ -1,0 +1,45 @@
+"""The Dataset: what to cache, where from, and on which nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.mount import Mount
+from kubectl_fluidmodel.kube.kind import Object
+
+
+def build(
+    name: str,
+    namespace: str,
+    mount: Mount,
+    *,
+    annotations: Mapping[str, str],
+    node_affinity: Mapping[str, Any],
+    tolerations: Sequence[Mapping[str, Any]],
+) -> Object:
+    """The Dataset `namespace/name`.
+
+    `placement: Shared` lets several models share a node: with Fluid's default, Exclusive, a
+    worker repels every other Dataset's worker (pkg/ctrl/affinity.go).
+    """
+    spec: dict[str, Any] = {
+        "mounts": [mount.spec],
+        "accessModes": ["ReadOnlyMany"],
+        "placement": "Shared",
+        "nodeAffinity": dict(node_affinity),
+    }
+    if tolerations:
+        spec["tolerations"] = [dict(entry) for entry in tolerations]
+    return {
+        "apiVersion": names.DATASETS.api_version,
+        "kind": names.DATASETS.name,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": names.our_labels(name),
+            "annotations": dict(annotations),
+        },
+        "spec": spec,
+    }

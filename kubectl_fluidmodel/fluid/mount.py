@@ -1,0 +1,183 @@
+"""How Fluid with Alluxio mounts each kind of source: one mount at the root of the cache.
+
+`path: /` puts the files at the root of the PVC, where an engine looks for them; by default
+Fluid would put them below `/<mount name>` (pkg/utils/ufs_path_builder.go).
+
+A new kind of source is one function and one line in `_MOUNTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.fluid.names import our_labels
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.model.source import Source
+
+ROOT_OPTION = "alluxio.master.mount.table.root.option."
+"""Prefix of Alluxio's options for the root mount (Alluxio 2.9, UnderFileSystem.Factory
+createForRoot). The master hands them to the workers with the mount.
+
+Keys must go this way: Fluid turns an encryptOption of a root mount into a property whose value
+is the path of a file that only the master's container has and substitutes (charts/alluxio,
+entrypoint.script). As the plain property `aws.secretKey` a worker would take that path for the
+secret itself, and every read would fail with InvalidAccessKeyId."""
+
+GCS_KEY = "credentials.json"
+_GCS_DIR = "/etc/fluidmodel/gcs"
+
+
+@dataclass(frozen=True)
+class SecretKeys:
+    """The Secret with a store's keys, and the names of the keys in it."""
+
+    secret: str
+    access: str
+    hidden: str
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One Dataset mount and what has to stand around it."""
+
+    spec: dict[str, Any]
+    properties: dict[str, str] = field(default_factory=dict)
+    volumes: tuple[dict[str, Any], ...] = ()
+    volume_mounts: tuple[dict[str, Any], ...] = ()
+    """Mounted into the master and the workers."""
+    objects: tuple[Object, ...] = ()
+    """To be applied before the Dataset."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to get at the source: what flags and environment said."""
+
+    endpoint: str = ""
+    region: str = ""
+    keys: SecretKeys | None = None
+    gcs_secret: str = ""
+
+
+def mount(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    """The mount of a source for the Dataset `namespace/name`.
+
+    Raises:
+        UsageError: Fluid has no way to mount this kind.
+    """
+    build = _MOUNTS.get(source.scheme)
+    if build is None:
+        raise UsageError(
+            f"Fluid cannot read {source.scheme}://",
+            "a model of the Hugging Face Hub has to be staged in a bucket first",
+        )
+    return build(source, name, namespace, access)
+
+
+def _base(name: str, point: str, options: Mapping[str, str] | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"mountPoint": point, "name": name, "path": "/", "readOnly": True}
+    if options:
+        found["options"] = dict(options)
+    return found
+
+
+def _s3(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    options = {"alluxio.underfs.s3.inherit.acl": "false"}
+    if access.endpoint:
+        options["alluxio.underfs.s3.endpoint"] = access.endpoint
+        options["alluxio.underfs.s3.disable.dns.buckets"] = "true"
+        if access.region:
+            options["alluxio.underfs.s3.endpoint.region"] = access.region
+    elif access.region:
+        options["alluxio.underfs.s3.region"] = access.region
+    spec = _base(name, source.uri, options)
+    if access.keys:
+        spec["encryptOptions"] = [
+            _encrypted(ROOT_OPTION + "aws.accessKeyId", access.keys.secret, access.keys.access),
+            _encrypted(ROOT_OPTION + "aws.secretKey", access.keys.secret, access.keys.hidden),
+        ]
+    return Mount(spec)
+
+
+def _encrypted(option: str, secret: str, key: str) -> dict[str, Any]:
+    return {"name": option, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def _gs(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    options = {"alluxio.underfs.gcs.version": "2"}
+    if not access.gcs_secret:
+        return Mount(_base(name, source.uri, options))
+    # Alluxio reads a service account's key from a file, so the Secret is a volume of the pods.
+    options["fs.gcs.credential.path"] = f"{_GCS_DIR}/{GCS_KEY}"
+    volume = {"name": "gcs-credentials", "secret": {"secretName": access.gcs_secret}}
+    at = {"name": "gcs-credentials", "mountPath": _GCS_DIR, "readOnly": True}
+    return Mount(_base(name, source.uri, options), volumes=(volume,), volume_mounts=(at,))
+
+
+def _web(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    return Mount(_base(name, source.uri))
+
+
+def _hdfs(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    return Mount(_base(name, source.uri))
+
+
+def _pvc(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    return Mount(_base(name, source.uri))
+
+
+def _local(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    return Mount(_base(name, source.uri))
+
+
+def _nfs(source: Source, name: str, namespace: str, access: Access) -> Mount:
+    """NFS by way of a volume of its own: Fluid knows pvc:// and not nfs://."""
+    claim = f"{name}-nfs"
+    labels = our_labels(name)
+    modes = ["ReadOnlyMany"]
+    size = {"storage": "1Pi"}  # NFS has no capacity; the two must only agree
+    volume: Object = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"fluidmodel-{namespace}-{claim}", "labels": labels},
+        "spec": {
+            "capacity": size,
+            "accessModes": modes,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "nfs": {"server": source.host, "path": source.path, "readOnly": True},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "name": claim,
+                "namespace": namespace,
+            },
+        },
+    }
+    request: Object = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": claim, "namespace": namespace, "labels": labels},
+        "spec": {
+            "accessModes": modes,
+            "storageClassName": "",
+            "volumeName": f"fluidmodel-{namespace}-{claim}",
+            "resources": {"requests": size},
+        },
+    }
+    return Mount(_base(name, f"pvc://{claim}"), objects=(volume, request))
+
+
+_MOUNTS: dict[str, Callable[[Source, str, str, Access], Mount]] = {
+    "s3": _s3,
+    "gs": _gs,
+    "http": _web,
+    "https": _web,
+    "hdfs": _hdfs,
+    "nfs": _nfs,
+    "pvc": _pvc,
+    "local": _local,
+}

@@ -27,4 +27,4 @@ def build(name: str, namespace: str, data: dict[str, str]) -> Object:
 
 def redacted(secret: Object) -> Object:
     """The Secret as we print it: its keys, none of its values."""
-    return {**secret, "data": {key: "REDACTED" for key in secret.get("data") or {}}}
+    return {**secret, "data": dict.fromkeys(secret.get("data") or {}, "REDACTED")}

@@ -1,0 +1,199 @@
+"""Measure a source where it lies, and learn how the cluster gets at it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.fluid.mount import Access, SecretKeys
+from kubectl_fluidmodel.kube import portforward
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
+from kubectl_fluidmodel.kube.kind import SECRETS, Object
+from kubectl_fluidmodel.model import store as stores
+from kubectl_fluidmodel.model.listing import Listing
+from kubectl_fluidmodel.model.store import Credentials, Store
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A source as seen from here."""
+
+    access: Access
+    listing: Listing | None
+    secret: Object | None
+    """The Secret to make; None where there is nothing to keep in one."""
+    notes: tuple[str, ...] = ()
+
+
+def measure(
+    request: Request,
+    client: Client | None,
+    namespace: str,
+    *,
+    endpoint: str | None,
+    region: str | None,
+) -> Measured:
+    """List the source, and gather what its mount needs; `client` is None without a cluster.
+
+    Raises:
+        FluidModelError: the source is missing, empty or refuses us.
+        Unreachable: it does not answer and no quota was given.
+    """
+    scheme = request.source.scheme
+    if scheme == "s3":
+        return _s3(request, client, namespace, endpoint, region)
+    if scheme == "gs":
+        return _gs(request)
+    if scheme in ("http", "https"):
+        from kubectl_fluidmodel.model.webdir import list_directory
+
+        listing, notes = _or_quota(request, lambda: list_directory(request.source.uri))
+        return Measured(Access(), listing, None, notes)
+    return Measured(Access(), None, None)
+
+
+def _s3(
+    request: Request,
+    client: Client | None,
+    namespace: str,
+    endpoint: str | None,
+    region: str | None,
+) -> Measured:
+    store = stores.from_environment(endpoint, region)
+    keys: SecretKeys | None = None
+    made: Object | None = None
+    notes: list[str] = []
+    if request.s3_secret:
+        store, keys = _from_secret(store, client, namespace, request.s3_secret)
+    elif store.credentials and store.credentials.session_token:
+        raise FluidModelError(
+            "these S3 credentials are temporary",
+            "Alluxio cannot use a session token, and the cache would outlive it",
+            "--s3-secret NAME with a long-lived key",
+        )
+    elif store.credentials:
+        made = secrets.build(
+            request.name,
+            namespace,
+            {
+                stores.ACCESS_KEY: store.credentials.access_key,
+                stores.SECRET_KEY: store.credentials.secret_key,
+            },
+        )
+        keys = SecretKeys(request.name + secrets.SUFFIX, stores.ACCESS_KEY, stores.SECRET_KEY)
+    else:
+        notes.append(
+            "no S3 credentials found: the cache's pods will use their node's own role, or none"
+        )
+    access = Access(endpoint=store.endpoint, region=store.region, keys=keys)
+    source = request.source
+
+    def listed() -> Listing:
+        with reachable(store, client, namespace) as near:
+            return stores.list_prefix(near, source.host, source.path)
+
+    listing, more = _or_quota(request, listed)
+    return Measured(access, listing, made, (*notes, *more))
+
+
+def _from_secret(
+    store: Store, client: Client | None, namespace: str, name: str
+) -> tuple[Store, SecretKeys]:
+    """The keys in an existing Secret; without a cluster their usual names are assumed."""
+    if client is None:
+        return store, SecretKeys(name, stores.ACCESS_KEY, stores.SECRET_KEY)
+    try:
+        data: Mapping[str, str] = client.get(SECRETS, name, namespace).get("data") or {}
+    except NotFound as err:
+        raise FluidModelError(
+            f"Secret {name} does not exist in namespace {namespace}",
+            "",
+            f"kubectl create secret generic {name} -n {namespace} "
+            f"--from-literal={stores.ACCESS_KEY}=… --from-literal={stores.SECRET_KEY}=…",
+        ) from err
+    access, hidden = stores.key_names(data, name)
+    plain = [base64.b64decode(data[key]).decode("utf-8", "replace") for key in (access, hidden)]
+    if any(value != value.strip() or not value for value in plain):
+        raise FluidModelError(
+            f"a key in Secret {name} is empty or ends in a newline",
+            "stores take it as part of the key",
+            "printf %s KEY | kubectl create secret generic … --from-file=…=/dev/stdin",
+        )
+    return replace(store, credentials=Credentials(*plain)), SecretKeys(name, access, hidden)
+
+
+@contextmanager
+def reachable(store: Store, client: Client | None, namespace: str) -> Iterator[Store]:
+    """The store as this machine reaches it: as it is, or through a port-forward.
+
+    An endpoint such as `http://minio:9000` is the name of a Service; outside the cluster it
+    means nothing, so the API server carries us there.
+    """
+    url = urlsplit(store.endpoint)
+    service = portforward.service_of(url.hostname or "", namespace) if store.endpoint else None
+    if client is None or service is None or url.scheme != "http" or _resolves(url.hostname or ""):
+        yield store
+        return
+    try:
+        with portforward.forward(client, service[0], service[1], url.port or 80) as port:
+            yield store.reached_at(f"http://127.0.0.1:{port}")
+    except Forbidden as err:
+        raise Unreachable(
+            f"cannot reach {store.endpoint} from here",
+            "it is a Service of the cluster, and you may not forward ports "
+            f"(create pods/portforward in namespace {service[0]})",
+            "--quota SIZE, to go on without measuring",
+        ) from err
+    except NotFound as err:
+        raise Unreachable(
+            f"cannot reach {store.endpoint}",
+            f"there is no Service {service[1]} in namespace {service[0]}",
+            f"kubectl get services -n {service[0]}",
+        ) from err
+
+
+def _resolves(host: str) -> bool:
+    import socket
+
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True
+
+
+def _gs(request: Request) -> Measured:
+    """Google's buckets are listed by its S3-compatible API: public ones, or with HMAC keys."""
+    found = stores.from_environment(None, None)
+    store = Store(stores.GCS_ENDPOINT, "auto", found.credentials)
+    access = Access(gcs_secret=request.gcs_secret or "")
+    source = request.source
+    listing, notes = _or_quota(
+        request,
+        lambda: stores.list_prefix(store, source.host, source.path),
+        tolerate=FluidModelError,
+    )
+    return Measured(access, listing, None, notes)
+
+
+def _or_quota(
+    request: Request,
+    read: Callable[[], Listing],
+    tolerate: type[FluidModelError] = Unreachable,
+) -> tuple[Listing | None, tuple[str, ...]]:
+    """The listing, or a note where the source cannot be reached and a quota makes up for it."""
+    try:
+        listing = read()
+    except tolerate as err:
+        if request.quota is None:
+            raise type(err)(err.what, err.why, err.try_ or "--quota SIZE") from err
+        return None, (f"the source was not measured: {err.why or err.what}",)
+    doubts = tuple(f"{request.source.uri} has {doubt}" for doubt in listing.doubts())
+    return listing, doubts

@@ -1,0 +1,271 @@
+"""Look before building: may we, is Fluid there and alive, and is the name free?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.caching.design import Cluster, Existing
+from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names, placement
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.kube import access
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.access import Permission
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
+from kubectl_fluidmodel.kube.kind import Object, at
+
+DOCS = "docs/rbac.md has a Role that suffices"
+OLDEST_FLUID = (1, 0, 0)
+"""encryptOptions of a root mount work since the mount moved into a ConfigMap (Fluid 1.0)."""
+
+_INSTALL = (
+    "helm repo add fluid https://fluid-cloudnative.github.io/charts && "
+    "helm install fluid fluid/fluid -n fluid-system --create-namespace"
+)
+
+
+@dataclass
+class Findings:
+    """What the preflight learnt that later steps go by."""
+
+    existing: Existing
+    may_exec: bool = False
+    may_read_logs: bool = False
+    watch_only: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)
+
+
+def needed(request: Request, namespace: str) -> list[Permission]:
+    """The permissions without which `cache` cannot do its work."""
+    verbs = ("get", "list", "watch", "create", "patch")
+    found = [
+        Permission(verb, kind, namespace)
+        for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES)
+        for verb in verbs
+    ]
+    if request.load:
+        found += [Permission(verb, names.DATA_LOADS, namespace) for verb in (*verbs, "delete")]
+    found += [Permission(verb, k.PVCS, namespace) for verb in ("get", "list", "watch")]
+    if request.source.scheme == "s3":
+        found.append(Permission("get", k.SECRETS, namespace))
+        if not request.s3_secret:
+            found += [Permission(verb, k.SECRETS, namespace) for verb in ("create", "patch")]
+    if request.source.scheme == "nfs":
+        found += [Permission(verb, k.PVS) for verb in ("get", "create", "patch")]
+        found += [Permission(verb, k.PVCS, namespace) for verb in ("create", "patch")]
+    return found
+
+
+def helpful(namespace: str) -> list[Permission]:
+    """Permissions that make it better: where they lack, `cache` says what it cannot do."""
+    return [
+        Permission("create", k.PODS, namespace, "exec"),
+        Permission("get", k.PODS, namespace, "log"),
+        Permission("watch", k.PODS, namespace),
+        Permission("watch", k.EVENTS, namespace),
+    ]
+
+
+def check(client: Client, request: Request, namespace: str) -> Findings:
+    """Everything that must hold before the first write.
+
+    Raises:
+        FluidModelError: with what does not hold and the way out.
+    """
+    fluid_serves(client)
+    access.require(
+        client, needed(request, namespace), task=f"cache a model in {namespace}", docs=DOCS
+    )
+    namespace_exists(client, namespace)
+    lacking = {str(permission) for permission in access.missing(client, helpful(namespace))}
+    may = [str(permission) not in lacking for permission in helpful(namespace)]
+    findings = Findings(Existing(), may_exec=may[0], may_read_logs=may[1])
+    if not may[0]:
+        findings.notes.append(
+            "without permission to create pods/exec the proof rests on Fluid's rounded totals "
+            "instead of every single file"
+        )
+    findings.notes += controllers(client)
+    findings.existing = existing(client, request, namespace)
+    name_is_free(client, request, namespace, findings.existing)
+    return findings
+
+
+def fluid_serves(client: Client) -> None:
+    """Raises: FluidModelError: the API server does not serve Fluid's kinds."""
+    versions = client.served_versions(names.GROUP)
+    if not versions:
+        raise FluidModelError("Fluid is not installed in this cluster", "", _INSTALL)
+    if names.VERSION not in versions:
+        raise FluidModelError(
+            f"this Fluid does not serve {names.GROUP}/{names.VERSION}",
+            f"it serves {', '.join(versions)}",
+            "helm upgrade fluid fluid/fluid -n fluid-system",
+        )
+
+
+def namespace_exists(client: Client, namespace: str) -> None:
+    """Raises: FluidModelError: there is no such namespace. Not being allowed to look is fine."""
+    try:
+        client.get(k.NAMESPACES, namespace)
+    except NotFound as err:
+        raise FluidModelError(
+            f"namespace {namespace} does not exist", "", f"kubectl create namespace {namespace}"
+        ) from err
+    except Forbidden:
+        return
+
+
+def controllers(client: Client) -> list[str]:
+    """Notes on Fluid's controllers, read where RBAC lets us.
+
+    Raises:
+        FluidModelError: the dataset controller is down, or Fluid is too old.
+    """
+    space = names.SYSTEM_NAMESPACE
+    try:
+        found = client.find(k.DEPLOYMENTS, "dataset-controller", space)
+    except Forbidden:
+        return []
+    if found is None:
+        return []
+    version = version_of(found)
+    if version is not None and version < OLDEST_FLUID:
+        text = ".".join(str(part) for part in version)
+        raise FluidModelError(
+            f"Fluid {text} is too old",
+            f"{'.'.join(str(part) for part in OLDEST_FLUID)} or newer is needed",
+            "helm upgrade fluid fluid/fluid -n fluid-system",
+        )
+    if at(found, "spec", "replicas", default=1) == 0:
+        raise FluidModelError(
+            "Fluid's dataset-controller is scaled to 0",
+            "no Dataset would ever be served",
+            f"kubectl scale deployment dataset-controller -n {space} --replicas=1",
+        )
+    if not at(found, "status", "availableReplicas", default=0):
+        return [f"Fluid's dataset-controller has no ready pod (kubectl get pods -n {space})"]
+    return []
+
+
+def version_of(deployment: Object) -> tuple[int, ...] | None:
+    """Fluid's version from the tag of its controller's image: `…:v1.0.8-abc` is (1, 0, 8)."""
+    image = str(at(deployment, "spec", "template", "spec", "containers", 0, "image", default=""))
+    match = re.search(r":v?(\d+)\.(\d+)\.(\d+)", image)
+    return tuple(int(part) for part in match.groups()) if match else None
+
+
+def existing(client: Client, request: Request, namespace: str) -> Existing:
+    """What stands under the cache's name."""
+    return Existing(
+        dataset=client.find(names.DATASETS, request.name, namespace),
+        runtime=client.find(names.ALLUXIO_RUNTIMES, request.name, namespace),
+        load=client.find(names.DATA_LOADS, request.name, namespace) if request.load else None,
+    )
+
+
+def name_is_free(client: Client, request: Request, namespace: str, standing: Existing) -> None:
+    """Nothing foreign, and no cache of another source, has the name.
+
+    Raises:
+        FluidModelError: with the object in the way and the two ways out.
+    """
+    name = request.name
+    way = f"--name {name[:41]}-alt" if len(name) > 41 else f"--name {name}-2"
+    for obj in (standing.dataset, standing.runtime, standing.load):
+        if obj is not None and not names.is_ours(obj):
+            raise FluidModelError(
+                f"{obj.get('kind')} {name} in namespace {namespace} was not made by this plugin",
+                "it would be overwritten",
+                way,
+            )
+    if standing.dataset is not None:
+        other = names.source_of(standing.dataset)
+        if other != request.source.uri:
+            raise FluidModelError(
+                f"the name {name} is taken in namespace {namespace}",
+                f"it caches {other}",
+                f"{way}, or kubectl fluidmodel uncache {name} -n {namespace}",
+            )
+        return
+    claim = client.find(k.PVCS, name, namespace)
+    if claim is not None and k.annotations_of(claim).get("CreatedBy") != "fluid":
+        raise FluidModelError(
+            f"PersistentVolumeClaim {name} exists in namespace {namespace}",
+            "Fluid makes one of that name, and this is not it",
+            way,
+        )
+    if request.source.scheme == "s3" and not request.s3_secret:
+        keys = client.find(k.SECRETS, name + secrets.SUFFIX, namespace)
+        if keys is not None and not names.is_ours(keys):
+            raise FluidModelError(
+                f"Secret {name}{secrets.SUFFIX} was not made by this plugin",
+                "it would be overwritten",
+                f"--s3-secret {name}{secrets.SUFFIX}, or {way}",
+            )
+    _volume_is_free(client, name, namespace, way)
+
+
+def _volume_is_free(client: Client, name: str, namespace: str, way: str) -> None:
+    """Fluid names the PV `<namespace>-<name>`, on which two Datasets can collide."""
+    try:
+        volume = client.find(k.PVS, names.volume_name(namespace, name))
+    except Forbidden:
+        return
+    claim = at(volume, "spec", "claimRef", default={}) if volume else {}
+    owner = (str(claim.get("namespace", "")), str(claim.get("name", "")))
+    if volume is not None and owner != (namespace, name):
+        raise FluidModelError(
+            f"PersistentVolume {names.volume_name(namespace, name)} exists",
+            f"it belongs to {'/'.join(owner).strip('/') or 'nobody'}, and Fluid would take it for "
+            f"the volume of {namespace}/{name}",
+            way,
+        )
+
+
+def nodes(client: Client, request: Request) -> Cluster | None:
+    """The nodes that may hold the cache, with what their pods leave free.
+
+    None where nodes cannot be listed: the scheduler then chooses within the node affinity.
+    Pods are read node by node for the few most roomy candidates only, so that the cost does
+    not grow with the cluster.
+    """
+    try:
+        objects = client.list_all(k.NODES)
+    except Forbidden:
+        return None
+    all_nodes = [placement.candidate(node) for node in objects]
+    found, notes = placement.eligible(
+        all_nodes, objects, named=request.nodes, selector=dict(request.node_selector)
+    )
+    by_name = {k.name_of(node): node for node in objects}
+    best = sorted(
+        (node for node in found if node.ready),
+        key=lambda node: (node.caches, -(node.room.memory or 0), node.name),
+    )[: request.replicas + 7]
+    refined = _with_pods(client, [by_name[node.name] for node in best])
+    if refined is None:
+        notes.append("pods of other namespaces cannot be read: free memory is what nodes allocate")
+        return Cluster(tuple(found), tuple(notes))
+    replaced = {node.name: node for node in refined}
+    return Cluster(tuple(replaced.get(node.name, node) for node in found), tuple(notes))
+
+
+def _with_pods(client: Client, objects: Sequence[Object]) -> list[placement.Candidate] | None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def read(node: Object) -> placement.Candidate:
+        pods = client.list_all(k.PODS, fields=f"spec.nodeName={k.name_of(node)}")
+        return placement.candidate(node, pods)
+
+    try:
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return list(pool.map(read, objects))
+    except Forbidden:
+        return None
+    except KubeError:
+        return None

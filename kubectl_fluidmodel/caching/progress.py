@@ -1,0 +1,164 @@
+"""How far a cache has come, read from the objects that make it up. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from kubectl_fluidmodel.fluid import names, state, symptoms
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of
+from kubectl_fluidmodel.ui.text import plural
+
+WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+
+
+class View(Protocol):
+    """The latest objects, as kube.watch.Feed keeps them."""
+
+    def all(self, kind: Kind) -> list[Object]: ...
+
+    def one(self, kind: Kind, name: str) -> Object | None: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the story, and where it stands."""
+
+    name: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the whole stands."""
+
+    steps: tuple[Step, ...]
+    cached: int | None
+    total: int | None
+    problems: tuple[str, ...]
+
+    @property
+    def current(self) -> Step:
+        """The first step that is not done; the last one where all are."""
+        return next((step for step in self.steps if step.state != DONE), self.steps[-1])
+
+
+def master_pod(name: str) -> str:
+    return f"{name}-master-0"
+
+
+def assess(
+    view: View,
+    namespace: str,
+    name: str,
+    *,
+    total: int | None,
+    replicas: int,
+    load: bool,
+    log: str = "",
+    trouble: str = "",
+    since: float = 0.0,
+) -> Progress:
+    """Read the progress of the cache `namespace/name`.
+
+    `total` is the model's bytes; `log` the end of the master's log where it was read;
+    `trouble` why the API server is out of reach; `since` the Unix time this run began.
+    """
+    dataset = state.dataset(view.one(names.DATASETS, name))
+    loading = state.dataload(view.one(names.DATA_LOADS, name))
+    pods = view.all(k.PODS)
+    masters = [pod for pod in pods if name_of(pod) == master_pod(name)]
+    workers = [pod for pod in pods if name_of(pod).startswith(f"{name}-worker-")]
+    claim = view.one(k.PVCS, name)
+    steps = [
+        _pods("master", masters, 1, dataset.bound),
+        _pods("worker", workers, replicas, dataset.bound),
+        _dataset(dataset),
+        _claim(claim),
+    ]
+    if load:
+        steps.append(_load(loading, dataset.cached, total))
+    return Progress(
+        steps=tuple(steps),
+        cached=dataset.cached,
+        total=total if total is not None else dataset.total,
+        problems=tuple(_problems(view, name, dataset, pods, log, trouble, since)),
+    )
+
+
+def _pods(what: str, pods: list[Object], wanted: int, bound: bool) -> Step:
+    ready = sum(1 for pod in pods if symptoms.ready(pod))
+    where = ", ".join(
+        sorted({str(at(pod, "spec", "nodeName")) for pod in pods if at(pod, "spec", "nodeName")})
+    )
+    noun = f"{what}{'s' if wanted > 1 else ''}"
+    if ready >= wanted or (not pods and bound):  # pods may be hidden by RBAC
+        return Step(noun, DONE, f"ready on {where}" if where else "ready")
+    if not pods:
+        return Step(noun, WAITING)
+    return Step(noun, RUNNING, f"{ready} of {wanted} ready" + (f", on {where}" if where else ""))
+
+
+def _dataset(dataset: state.DatasetState) -> Step:
+    if dataset.bound:
+        return Step("Dataset", DONE, "Bound")
+    if dataset.phase == "Failed":
+        return Step("Dataset", FAILED, dataset.setup_error or "Failed")
+    if dataset.phase in ("Absent", "New"):
+        return Step("Dataset", WAITING)
+    return Step("Dataset", RUNNING, dataset.phase)
+
+
+def _claim(claim: Object | None) -> Step:
+    if claim is None:
+        return Step("PVC", WAITING)
+    phase = str(at(claim, "status", "phase", default="Pending"))
+    return Step("PVC", DONE if phase == "Bound" else RUNNING, phase)
+
+
+def _load(loading: state.LoadState, cached: int | None, total: int | None) -> Step:
+    if loading.phase == "Complete":
+        return Step("load", DONE, "Complete")
+    if loading.phase == "Failed":
+        return Step("load", FAILED, loading.message or "Failed")
+    if loading.phase == "Absent":
+        return Step("load", WAITING)
+    return Step("load", RUNNING, loading.phase)
+
+
+def _problems(
+    view: View,
+    name: str,
+    dataset: state.DatasetState,
+    pods: list[Object],
+    log: str,
+    trouble: str,
+    since: float,
+) -> list[str]:
+    found = [f"the API server is out of reach: {trouble}"] if trouble else []
+    cause = symptoms.log_cause(log) if log else ""
+    if cause and not dataset.bound:
+        found.append(f"{master_pod(name)}: {cause}")
+    for pod in pods:
+        if not symptoms.ready(pod) and at(pod, "status", "phase") != "Succeeded":
+            found += symptoms.pod(pod)
+    if dataset.setup_error:
+        found.append(f"Fluid: {dataset.setup_error}")
+    found += symptoms.warnings(view.all(k.EVENTS), name, since)
+    nodes = {name_of(node) for node in view.all(k.NODES)}
+    for pod in pods:
+        node = str(at(pod, "spec", "nodeName", default=""))
+        if node and nodes and node not in nodes:
+            found.append(f"node {node} of pod {name_of(pod)} is gone")
+    unique = list(dict.fromkeys(" ".join(text.split()) for text in found))
+    return unique[:6]
+
+
+def summary(progress: Progress) -> str:
+    """One line: the current step and what is behind it."""
+    step = progress.current
+    done = sum(1 for entry in progress.steps if entry.state == DONE)
+    text = f"{step.name}: {step.detail or step.state}"
+    return text if done < len(progress.steps) else f"all {plural(done, 'step')} done"

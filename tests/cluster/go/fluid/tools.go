@@ -1,0 +1,9 @@
+//go:build tools
+
+package tools
+
+import (
+	_ "github.com/fluid-cloudnative/fluid/cmd/alluxio"
+	_ "github.com/fluid-cloudnative/fluid/cmd/dataset"
+	_ "github.com/fluid-cloudnative/fluid/cmd/webhook"
+)

@@ -8,6 +8,8 @@ from typing import Any
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Object
 
+ATTEMPT = "fluidmodel.io/attempt"
+
 
 def build(
     name: str,
@@ -37,7 +39,7 @@ def build(
             "name": name,
             "namespace": namespace,
             "labels": names.our_labels(name),
-            "annotations": {"fluidmodel.io/attempt": str(attempt)},
+            "annotations": {ATTEMPT: str(attempt)},
         },
         "spec": spec,
     }

@@ -109,6 +109,30 @@ def load(connection: Connection) -> Access:
     )
 
 
+def context_namespace(connection: Connection) -> str:
+    """The namespace of flag or context, read without the Kubernetes client; else `default`.
+
+    For client-side dry runs, which need no cluster and must stay light.
+    """
+    if connection.namespace:
+        return connection.namespace
+    import yaml
+
+    contexts: dict[str, str] = {}
+    current = connection.context or ""
+    for file in _files(connection.kubeconfig):
+        try:
+            found = yaml.safe_load(Path(file).read_text()) or {}
+        except (OSError, yaml.YAMLError):
+            continue  # a dry run does not fail for a kubeconfig that it does not need
+        current = current or str(found.get("current-context") or "")
+        for entry in found.get("contexts") or []:
+            contexts.setdefault(
+                str(entry.get("name")), str((entry.get("context") or {}).get("namespace") or "")
+            )
+    return contexts.get(current) or "default"
+
+
 def _files(flag: str | None) -> list[str]:
     if flag:
         return [flag] if Path(flag).is_file() else []

@@ -1,0 +1,273 @@
+"""The story of `cache`, step by step: look, measure, decide, make, wait, prove.
+
+Every step can be interrupted: what was made stays, and the same command goes on from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kubectl_fluidmodel.caching import make, preflight, removal
+from kubectl_fluidmodel.caching.design import Cluster, Design, Existing, design
+from kubectl_fluidmodel.caching.measure import Measured, measure
+from kubectl_fluidmodel.caching.progress import Progress
+from kubectl_fluidmodel.caching.proof import Proof
+from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.caching.wait import Follower
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import dataload, names, state
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.ui.document import reference
+from kubectl_fluidmodel.ui.text import plural, size
+
+ATTEMPTS = 3
+"""Loads in one run before an incomplete cache is a failure."""
+_GONE = 120.0
+"""Seconds to wait for Fluid to clean up what is deleted."""
+
+
+class Teller(Protocol):
+    """Where the story is told: ui.live.Live, or a list in tests."""
+
+    def say(self, text: str) -> None: ...
+
+    def show(self, progress: Progress) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of `cache` ended."""
+
+    design: Design
+    measured: Measured
+    proof: Proof | None
+    """None where nothing was loaded or waited for."""
+
+
+@dataclass
+class Run:
+    """One run of `cache` against a cluster."""
+
+    client: Client
+    request: Request
+    namespace: str
+    teller: Teller
+    timeout: float
+    """Seconds for the whole wait."""
+    findings: preflight.Findings = field(init=False)
+
+    def prepare(self, endpoint: str | None, region: str | None) -> tuple[Measured, Design]:
+        """Look, measure and decide; nothing is written.
+
+        Raises:
+            FluidModelError: with what is in the way.
+        """
+        self.findings = preflight.check(self.client, self.request, self.namespace)
+        measured = measure(
+            self.request, self.client, self.namespace, endpoint=endpoint, region=region
+        )
+        cluster = preflight.nodes(self.client, self.request)
+        planned = plan(self.request, self.namespace, measured, cluster, self.findings.existing)
+        for note in (*self.findings.notes, *measured.notes, *planned.notes):
+            self.teller.say(f"note: {note}")
+        return measured, planned
+
+    def carry_out(self, measured: Measured, planned: Design, *, wait: bool) -> Outcome:
+        """Make it, wait for it, load it and prove it."""
+        self._tell(measured, planned)
+        if planned.changes:
+            self._tear_down(planned)
+        for obj in planned.objects:
+            what, _ = make.apply(self.client, obj)
+            self.teller.say(f"{reference(obj)} {what}")
+        if not wait:
+            if planned.load is not None:
+                self._start_load(planned.load)
+            return Outcome(planned, measured, None)
+        with Follower(
+            self.client,
+            self.namespace,
+            self.request.name,
+            measured.listing,
+            self.request.replicas,
+            planned.load is not None,
+            time.monotonic() + self.timeout,
+            self.teller.show,
+            self.findings.may_exec,
+            self.findings.may_read_logs,
+        ) as follower:
+            follower.until_bound()
+            proof = None
+            if planned.load is not None:
+                proof = self._load(follower, planned.load)
+        return Outcome(planned, measured, proof)
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def _tell(self, measured: Measured, planned: Design) -> None:
+        if measured.listing:
+            files = plural(len(measured.listing.files), "file")
+            self.teller.say(f"{self.request.source.uri}: {files}, {size(measured.listing.bytes)}")
+        medium = planned.medium
+        self.teller.say(
+            f"quota {size(planned.quota)} per worker on {medium.type} at {medium.path} "
+            f"({medium.why})"
+        )
+        choice = planned.choice
+        if choice is None:
+            self.teller.say("nodes cannot be listed: the scheduler chooses among those allowed")
+            return
+        self.teller.say(
+            f"{plural(len(choice.nodes), 'node')}: {', '.join(choice.names)} ({choice.why})"
+        )
+        if choice.runners_up:
+            others = ", ".join(f"{n.name} ({plural(n.caches, 'cache')})" for n in choice.runners_up)
+            self.teller.say(f"runners-up: {others}")
+
+    def _tear_down(self, planned: Design) -> None:
+        """Fluid cannot change these while the cache runs, so it is made anew.
+
+        Raises:
+            FluidModelError: pods read from it.
+        """
+        name = self.request.name
+        for change in planned.changes:
+            self.teller.say(f"changes {change}")
+        try:
+            reading = removal.readers(self.client, self.namespace, name)
+        except Forbidden as err:
+            raise FluidModelError(
+                f"cache {name} has to be made anew for this",
+                "whether pods read from it cannot be seen: " + err.why,
+                f"kubectl fluidmodel uncache {name} -n {self.namespace}",
+            ) from err
+        if reading:
+            raise FluidModelError(
+                f"cache {name} has to be made anew for this ({'; '.join(planned.changes)})",
+                f"pods read from it: {', '.join(reading[:5])}",
+                f"stop them, or --name {name}-2",
+            )
+        self.teller.say("Fluid cannot change that on a running cache: making it anew")
+        for line in removal.remove(
+            self.client, self.namespace, name, kinds=removal.BUILT, wait=_GONE
+        ):
+            self.teller.say(line)
+        self.findings.existing = Existing()
+
+    def _load(self, follower: Follower, load: Object) -> Proof:
+        """Load until the proof holds, at most ATTEMPTS times.
+
+        Raises:
+            FluidModelError: bytes are still missing after the last; names the files.
+        """
+        if self.findings.existing.dataset is not None:
+            proof = follower.prove()
+            if proof.complete:
+                self.teller.say("the cache is complete already")
+                return proof
+        proof = Proof(False, None, None, None)
+        for attempt in range(1, ATTEMPTS + 1):
+            uid = self._start_load({**load, **_attempt(load, attempt)})
+            follower.until_loaded(uid)
+            proof = follower.prove()
+            if proof.complete:
+                return proof
+            lacking = proof.missing or (proof.reason,)
+            self.teller.say(
+                f"DataLoad says Complete, but {plural(len(lacking), 'file')} "
+                f"{'is' if len(lacking) == 1 else 'are'} not: {lacking[0]}"
+                + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
+                + ("; loading again" if attempt < ATTEMPTS else "")
+            )
+        listed = "; ".join(proof.missing[:5]) or proof.reason
+        more = f"; and {len(proof.missing) - 5} more" if len(proof.missing) > 5 else ""
+        raise FluidModelError(
+            f"cache {self.request.name} is incomplete after {ATTEMPTS} loads",
+            listed + more,
+            f"kubectl logs -n {self.namespace} {self.request.name}-worker-0 -c alluxio-worker",
+        )
+
+    def _start_load(self, load: Object) -> str:
+        """See that a DataLoad runs; returns its UID. One that is over makes room for a new one."""
+        name = self.request.name
+        standing = self.client.find(names.DATA_LOADS, name, self.namespace)
+        if standing is not None and not state.dataload(standing).over:
+            self.teller.say(f"{reference(standing)} runs already")
+            return names.uid_of(standing)
+        if standing is not None:
+            self.client.delete(names.DATA_LOADS, name, self.namespace, uid=names.uid_of(standing))
+            self._until_gone(names.uid_of(standing))
+        what, made = make.apply(self.client, load)
+        self.teller.say(f"{reference(load)} {what}")
+        return names.uid_of(made)
+
+    def _until_gone(self, uid: str) -> None:
+        deadline = time.monotonic() + _GONE
+        while time.monotonic() < deadline:
+            found = self.client.find(names.DATA_LOADS, self.request.name, self.namespace)
+            if found is None or names.uid_of(found) != uid:
+                return
+            time.sleep(0.3)
+        raise FluidModelError(
+            f"the old DataLoad {self.request.name} is still being deleted",
+            "",
+            f"kubectl describe dataload {self.request.name} -n {self.namespace}",
+        )
+
+
+def _attempt(load: Object, attempt: int) -> Object:
+    metadata = dict(load["metadata"])
+    metadata["annotations"] = {**metadata.get("annotations", {}), dataload.ATTEMPT: str(attempt)}
+    return {"metadata": metadata}
+
+
+def plan(
+    request: Request,
+    namespace: str,
+    measured: Measured,
+    cluster: Cluster | None,
+    existing: Existing,
+) -> Design:
+    """The design from what was measured and found."""
+    return design(
+        request,
+        namespace,
+        access=measured.access,
+        listing=measured.listing,
+        cluster=cluster,
+        existing=existing,
+        secret=measured.secret,
+    )
+
+
+def plan_offline(
+    request: Request, namespace: str, endpoint: str | None, region: str | None
+) -> tuple[Measured, Design]:
+    """The design without a cluster: nothing stands, and nodes are chosen by label."""
+    measured = measure(request, None, namespace, endpoint=endpoint, region=region)
+    return measured, plan(request, namespace, measured, None, Existing())
+
+
+def try_on_server(client: Client, planned: Design, said: Callable[[str], None]) -> list[Object]:
+    """Send every object with dryRun=All; returns them as the server would keep them."""
+    found = []
+    for obj in (*planned.objects, *([planned.load] if planned.load else [])):
+        what, after = make.apply(client, obj, dry_run=True)
+        said(f"{reference(obj)} {what} (server dry run)")
+        after.setdefault("kind", obj["kind"])
+        (after.get("metadata") or {}).pop("managedFields", None)
+        found.append(after)
+    return found
+
+
+def secret_command(secret: Object) -> str:
+    """How to make the Secret by hand: its values come from the environment, never from us."""
+    name, namespace = k.name_of(secret), k.namespace_of(secret)
+    literals = " ".join(f'--from-literal={key}="${key}"' for key in secret["data"])
+    return f"kubectl create secret generic {name} -n {namespace} {literals}"

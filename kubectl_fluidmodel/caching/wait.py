@@ -1,0 +1,251 @@
+"""Follow a cache until it is bound, loaded and proven; woken by watches, never by sleeping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.caching import proof as proofs
+from kubectl_fluidmodel.caching.progress import FAILED, Progress, assess, master_pod
+from kubectl_fluidmodel.caching.proof import Proof
+from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
+from kubectl_fluidmodel.fluid import names, state, symptoms
+from kubectl_fluidmodel.kube import exec as execs
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.kind import at, name_of
+from kubectl_fluidmodel.kube.watch import Feed
+from kubectl_fluidmodel.model.listing import Listing
+
+MASTER = "alluxio-master"
+_TICK = 1.0
+"""Seconds after which the view is drawn anew though nothing happened (rates, elapsed time)."""
+_LOG_EVERY = 10.0
+"""Seconds between looks at the log of a master that does not become ready."""
+_SETTLE = 45.0
+"""Seconds that Fluid may take after a load to bring its totals up to date (it syncs each 15 s)."""
+
+
+@dataclass
+class Follower:
+    """Watches one cache and tells what it sees.
+
+    `emit` is called with a Progress whenever it changes and at least every second.
+    """
+
+    client: Client
+    namespace: str
+    name: str
+    listing: Listing | None
+    replicas: int
+    load: bool
+    deadline: float
+    """time.monotonic() at which waiting ends."""
+    emit: Callable[[Progress], None]
+    may_exec: bool
+    may_read_logs: bool
+    feed: Feed = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.feed = Feed(self.client)
+        self._began = time.time()
+        self._log = ""
+        self._log_at = time.monotonic()
+        own = f"metadata.name={self.name}"
+        self.feed.follow(names.DATASETS, self.namespace, fields=own)
+        self.feed.follow(k.PVCS, self.namespace, fields=own)
+        if self.load:
+            self.feed.follow(names.DATA_LOADS, self.namespace, fields=own)
+        releases = f"release in ({self.name},{self.name}-loader)"
+        self.feed.follow(k.PODS, self.namespace, labels=releases)
+        self.feed.follow(k.EVENTS, self.namespace, fields="type=Warning")
+
+    def close(self) -> None:
+        self.feed.close()
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def until_bound(self) -> None:
+        """Wait for the Dataset to be Bound and its PVC to be bound to the volume.
+
+        Raises:
+            TimedOut: with the step that does not come, and the likeliest reason.
+            FluidModelError: the Dataset failed or went away.
+        """
+        seen = False
+
+        def over() -> bool:
+            nonlocal seen
+            dataset = self.feed.one(names.DATASETS, self.name)
+            if dataset is None and seen:
+                raise FluidModelError(
+                    f"Dataset {self.name} was deleted while waiting for it",
+                    "",
+                    "kubectl fluidmodel cache … again",
+                )
+            seen = seen or dataset is not None
+            claim = self.feed.one(k.PVCS, self.name)
+            return state.dataset(dataset).bound and at(claim, "status", "phase") == "Bound"
+
+        self._until(over)
+
+    def until_loaded(self, uid: str) -> None:
+        """Wait for the DataLoad with this UID to be Complete.
+
+        Raises:
+            TimedOut: it does not finish in time.
+            FluidModelError: it failed; with the end of its pod's log.
+        """
+
+        def over() -> bool:
+            load = self.feed.one(names.DATA_LOADS, self.name)
+            if load is None or names.uid_of(load) != uid:
+                return False
+            loading = state.dataload(load)
+            if loading.phase == "Failed":
+                raise FluidModelError(
+                    f"DataLoad {self.name} failed",
+                    self._loader_words() or loading.message,
+                    f"kubectl logs -n {self.namespace} -l role=dataload-pod,"
+                    f"release={self.name}-loader",
+                )
+            return loading.phase == "Complete"
+
+        self._until(over)
+
+    def _until(self, over: Callable[[], bool]) -> None:
+        last: Progress | None = None
+        drawn = 0.0
+        while True:
+            if over():
+                self.emit(self.progress())
+                return
+            self._look_at_log()
+            now = self.progress()
+            if now != last or time.monotonic() - drawn >= _TICK:
+                self.emit(now)
+                last, drawn = now, time.monotonic()
+            if any(step.state == FAILED and step.name == "Dataset" for step in now.steps):
+                raise FluidModelError(
+                    f"Dataset {self.name} failed",
+                    next(iter(now.problems), now.current.detail),
+                    f"kubectl describe dataset {self.name} -n {self.namespace}",
+                )
+            if names.DATASETS in self.feed.denied:
+                raise FluidModelError(
+                    f"cannot watch Dataset {self.name}", self.feed.denied[names.DATASETS]
+                )
+            remaining = self.deadline - time.monotonic()
+            if remaining <= 0:
+                raise self._timeout(now)
+            self.feed.next(min(_TICK, remaining))
+
+    def _timeout(self, now: Progress) -> TimedOut:
+        step = now.current
+        detail = f" ({step.detail})" if step.detail else ""
+        why = f"still waiting for {step.name}{detail}"
+        if now.problems:
+            why += f"; {now.problems[0]}"
+        return TimedOut(
+            f"the cache {self.name} is not ready in time",
+            why,
+            "the same command again, which goes on from here",
+        )
+
+    def progress(self) -> Progress:
+        """How it stands now."""
+        return assess(
+            self.feed,
+            self.namespace,
+            self.name,
+            total=self.listing.bytes if self.listing else None,
+            replicas=self.replicas,
+            load=self.load,
+            log=self._log,
+            trouble=self.feed.trouble,
+            since=self._began - 2,
+        )
+
+    # -- words from the pods -----------------------------------------------------------------
+
+    def _look_at_log(self) -> None:
+        """Read the master's log now and then while the master is not ready."""
+        if not self.may_read_logs or time.monotonic() - self._log_at < _LOG_EVERY:
+            return
+        self._log_at = time.monotonic()
+        pod = self.feed.one(k.PODS, master_pod(self.name))
+        if pod is None or symptoms.ready(pod):
+            self._log = ""
+            return
+        self._log = self._read_log(master_pod(self.name), MASTER, symptoms.restarts(pod, MASTER))
+
+    def _read_log(self, pod: str, container: str, restarted: int = 0) -> str:
+        text = ""
+        for previous in [True, False] if restarted else [False]:
+            try:
+                text += self.client.log(self.namespace, pod, container, tail=60, previous=previous)
+            except (KubeError, Unreachable):
+                continue  # not started yet, or its node is gone: events tell that
+        return text
+
+    def _loader_words(self) -> str:
+        if not self.may_read_logs:
+            return ""
+        pods = [
+            pod for pod in self.feed.all(k.PODS) if name_of(pod).startswith(f"{self.name}-loader")
+        ]
+        for pod in pods:
+            container = str(at(pod, "spec", "containers", 0, "name", default=""))
+            text = self._read_log(name_of(pod), container)
+            cause = symptoms.log_cause(text)
+            lines = [line for line in text.splitlines() if line.strip() and line[0] != "+"]
+            if cause or lines:
+                return cause or " ".join(lines[-1].split())[:200]
+        return ""
+
+    # -- proof -------------------------------------------------------------------------------
+
+    def prove(self) -> Proof:
+        """Compare the cache with the source: by file where we may exec, else by totals."""
+        if self.may_exec:
+            return self._by_file()
+        return self._by_total()
+
+    def _by_file(self) -> Proof:
+        pod = master_pod(self.name)
+        listed = self._alluxio(pod, proofs.LIST_COMMAND)
+        workers = []
+        if self.replicas > 1:
+            workers = proofs.parse_workers(self._alluxio(pod, proofs.CAPACITY_COMMAND))
+        return proofs.by_file(self.listing, proofs.parse_listing(listed), workers, self.replicas)
+
+    def _alluxio(self, pod: str, command: list[str]) -> str:
+        result = execs.run(self.client, self.namespace, pod, MASTER, command, timeout=120.0)
+        if result.code:
+            words = symptoms.log_cause(result.stderr + result.stdout) or result.stderr.strip()
+            raise FluidModelError(
+                f"'{' '.join(command)}' failed in pod {pod}", " ".join(words.split())[:200]
+            )
+        return result.stdout
+
+    def _by_total(self) -> Proof:
+        """Totals lag behind the load: wait for Fluid's next sync before calling it incomplete."""
+        found = Proof(False, None, None, None)
+
+        def told() -> bool:
+            nonlocal found
+            dataset = state.dataset(self.feed.one(names.DATASETS, self.name))
+            found = proofs.by_total(self.listing, dataset, self.replicas)
+            return found.complete or time.monotonic() >= settled
+
+        settled = min(time.monotonic() + _SETTLE, self.deadline - 1)
+        self._until(told)
+        return found

@@ -1,0 +1,73 @@
+"""`kubectl fluidmodel uncache NAME`."""
+
+from __future__ import annotations
+
+import click
+
+from kubectl_fluidmodel.cli.flags import VerbCommand, connection_flags, dry_run_flag, option
+from kubectl_fluidmodel.errors import FluidModelError, Interrupted
+from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+from kubectl_fluidmodel.ui.text import note, warn
+
+EXAMPLES = """
+# What would go, without touching anything
+kubectl fluidmodel uncache llama-3-3-70b-instruct --dry-run=server
+
+# Remove it; refused while a pod reads from it
+kubectl fluidmodel uncache llama-3-3-70b-instruct
+"""
+
+
+@click.command("uncache", cls=VerbCommand, examples=EXAMPLES)
+@click.argument("name")
+@option("--force", group="Cache", is_flag=True, help="Even while pods read from it.")
+@option("--wait/--no-wait", group="Output", default=True, help="Wait until Fluid has cleaned up.")
+@option(
+    "--timeout",
+    group="Output",
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    help="How long to wait.",
+)
+@dry_run_flag
+@connection_flags
+def command(
+    name: str, force: bool, wait: bool, timeout: str, dry_run: str, connection: Connection
+) -> int:
+    """Remove the cache NAME: its DataLoad, runtime, Dataset, Secret and volumes of ours.
+
+    Only what `cache` made goes. The model in its bucket stays.
+    """
+    from kubectl_fluidmodel.caching.removal import removable, uncache
+    from kubectl_fluidmodel.kube.client import Client
+    from kubectl_fluidmodel.ui.document import reference
+
+    client = Client(connection)
+    namespace = client.namespace
+    found = removable(client, namespace, name)
+    if not found:
+        raise FluidModelError(
+            f"there is no cache {name} of ours in namespace {namespace}",
+            "",
+            f"kubectl get datasets -n {namespace} -L app.kubernetes.io/managed-by",
+        )
+    if dry_run != "none":
+        for obj in found:
+            click.echo(f"{reference(obj)} deleted ({dry_run} dry run)")
+        return 0
+    try:
+        for line in uncache(
+            client,
+            namespace,
+            name,
+            force=force,
+            wait=(parse_timeout(timeout) or 0.0) if wait else 0.0,
+            warn=warn,
+        ):
+            click.echo(line)
+    except KeyboardInterrupt as err:
+        raise Interrupted("interrupted", "Fluid goes on cleaning up", "the same command") from err
+    if not wait:
+        note("Fluid cleans up in the background")
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Conflict
+from kubectl_fluidmodel.kube.errors import Conflict, Invalid
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of, namespace_of
 from kubectl_fluidmodel.ui.document import reference
 
@@ -24,6 +25,9 @@ _KINDS: dict[str, Kind] = {
         names.DATA_LOADS,
     )
 }
+
+
+_UNKNOWN_FIELD = re.compile(r"unknown field|field not declared in schema")
 
 
 def kind_of(obj: Object) -> Kind:
@@ -46,6 +50,14 @@ def apply(client: Client, obj: Object, *, dry_run: bool = False) -> tuple[str, O
             f"cannot change {reference(obj)}",
             f"somebody else set it: {err.why}",
             f"kubectl get {kind.resource} {name_of(obj)} -o yaml --show-managed-fields",
+        ) from err
+    except Invalid as err:
+        if not _UNKNOWN_FIELD.search(err.why):
+            raise
+        raise FluidModelError(
+            f"this cluster's {kind.name} lacks a field that is needed",
+            f"Fluid is too old: {err.why}",
+            "helm upgrade fluid fluid/fluid -n fluid-system",
         ) from err
     if before is None:
         return "created", after

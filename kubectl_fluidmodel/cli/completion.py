@@ -47,7 +47,8 @@ def command(shell: str, install: bool) -> int:
         from kubectl_fluidmodel.cli.main import root
 
         kind = get_completion_class(shell)
-        assert kind is not None, "click knows every shell that the argument allows"
+        if kind is None:
+            raise FluidModelError(f"click has no completion for {shell}")
         complete = kind(root, {}, "kubectl-fluidmodel", "_KUBECTL_FLUIDMODEL_COMPLETE")
         click.echo(complete.source())
         return 0

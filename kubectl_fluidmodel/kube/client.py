@@ -120,8 +120,13 @@ class Client:
 
         Raises:
             Conflict: another manager owns a field with another value, and `force` is off.
+            Invalid: the schema does not have a field, or not with this value.
         """
-        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        query = {
+            "fieldManager": FIELD_MANAGER,
+            "force": "true" if force else "false",
+            "fieldValidation": "Strict",
+        }
         if dry_run:
             query["dryRun"] = "All"
         what = f"cannot apply {kind.name} {name_of(obj)}"

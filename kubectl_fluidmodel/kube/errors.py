@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
@@ -71,6 +72,15 @@ def from_response(status: int, body: bytes, what: str) -> FluidModelError:
     if status == 401:
         return ClusterUnreachable(
             what, "the API server does not accept these credentials", "kubectl auth whoami"
+        )
+    webhook = re.search(r'failed calling webhook "([^"]+)"', message)
+    if webhook:
+        return KubeError(
+            what,
+            f"the admission webhook {webhook[1]} does not answer, and the cluster insists on it",
+            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
+            status=status,
+            reason=reason,
         )
     kind = _BY_STATUS.get(status, KubeError)
     return kind(what, message or f"HTTP {status}", status=status, reason=reason)

@@ -1,0 +1,59 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Test runners share two cores with a whole control plane: more workers only wait for each other.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
+	constraints clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(READY) ## Make the virtual environment
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## The main job, on a control plane of its own: bucket → proven cache
+	$(BIN)/python -m tests.cluster.demo
+
+test: setup ## All tests; the first run builds the control plane's binaries (about 15 minutes)
+	$(BIN)/python -m tests.cluster up --build-only
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests
+
+test-fast: setup ## The tests that need no control plane
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests
+
+lint: setup ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+format: setup ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+cluster-up: setup ## A control plane to play with: Kubernetes, Fluid, kwok nodes, S3
+	$(BIN)/python -m tests.cluster up $(ARGS)
+
+cluster-down: setup ## End it
+	$(BIN)/python -m tests.cluster down $(ARGS)
+
+cluster-status: setup ## What runs, and how to use it
+	$(BIN)/python -m tests.cluster status $(ARGS)
+
+constraints: ## Resolve constraints.txt anew in an empty environment
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet -e '.[dev]'
+	build/constraints/bin/pip freeze --exclude-editable > constraints.txt
+
+clean: ## Remove what make made here; built binaries stay in the cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

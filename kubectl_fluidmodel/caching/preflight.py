@@ -35,7 +35,6 @@ class Findings:
     existing: Existing
     may_exec: bool = False
     may_read_logs: bool = False
-    watch_only: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
 
 
@@ -81,6 +80,7 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
         client, needed(request, namespace), task=f"cache a model in {namespace}", docs=DOCS
     )
     namespace_exists(client, namespace)
+    source_exists(client, request, namespace)
     lacking = {str(permission) for permission in access.missing(client, helpful(namespace))}
     may = [str(permission) not in lacking for permission in helpful(namespace)]
     findings = Findings(Existing(), may_exec=may[0], may_read_logs=may[1])
@@ -118,6 +118,18 @@ def namespace_exists(client: Client, namespace: str) -> None:
         ) from err
     except Forbidden:
         return
+
+
+def source_exists(client: Client, request: Request, namespace: str) -> None:
+    """Raises: FluidModelError: the claim of a pvc:// source is not in the namespace."""
+    if request.source.scheme != "pvc":
+        return
+    if client.find(k.PVCS, request.source.host, namespace) is None:
+        raise FluidModelError(
+            f"{request.source.uri} does not exist",
+            f"namespace {namespace} has no such claim, and a Dataset reads from its own namespace",
+            f"kubectl get pvc -n {namespace}",
+        )
 
 
 def controllers(client: Client) -> list[str]:

@@ -28,6 +28,8 @@ from kubectl_fluidmodel.ui.text import plural, size
 
 ATTEMPTS = 3
 """Loads in one run before an incomplete cache is a failure."""
+_PATIENCE = 60.0
+"""Seconds that an API server may be away in the middle of the work."""
 _GONE = 120.0
 """Seconds to wait for Fluid to clean up what is deleted."""
 
@@ -80,6 +82,7 @@ class Run:
 
     def carry_out(self, measured: Measured, planned: Design, *, wait: bool) -> Outcome:
         """Make it, wait for it, load it and prove it."""
+        self.client.patience = _PATIENCE
         self._tell(measured, planned)
         if planned.changes:
             self._tear_down(planned)

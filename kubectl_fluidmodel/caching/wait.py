@@ -14,7 +14,7 @@ from kubectl_fluidmodel.fluid import names, state, symptoms
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, Unauthorized
 from kubectl_fluidmodel.kube.kind import at, name_of
 from kubectl_fluidmodel.kube.watch import Feed
 from kubectl_fluidmodel.model.listing import Listing
@@ -24,6 +24,8 @@ _TICK = 1.0
 """Seconds after which the view is drawn anew though nothing happened (rates, elapsed time)."""
 _LOG_EVERY = 10.0
 """Seconds between looks at the log of a master that does not become ready."""
+_EXEC_PATIENCE = 30.0
+"""Seconds in which an exec that the API server or the node refuses is tried again."""
 _SETTLE = 45.0
 """Seconds that Fluid may take after a load to bring its totals up to date (it syncs each 15 s)."""
 
@@ -228,13 +230,24 @@ class Follower:
         return proofs.by_file(self.listing, proofs.parse_listing(listed), workers, self.replicas)
 
     def _alluxio(self, pod: str, command: list[str]) -> str:
-        result = execs.run(self.client, self.namespace, pod, MASTER, command, timeout=120.0)
+        result = self._exec(pod, command)
         if result.code:
             words = symptoms.log_cause(result.stderr + result.stdout) or result.stderr.strip()
             raise FluidModelError(
                 f"'{' '.join(command)}' failed in pod {pod}", " ".join(words.split())[:200]
             )
         return result.stdout
+
+    def _exec(self, pod: str, command: list[str]) -> execs.Result:
+        """Run a command in the master; an API server that is away for a moment is waited for."""
+        until = min(time.monotonic() + _EXEC_PATIENCE, self.deadline)
+        while True:
+            try:
+                return execs.run(self.client, self.namespace, pod, MASTER, command, timeout=120.0)
+            except (Unreachable, KubeError) as err:
+                if isinstance(err, Forbidden | Unauthorized) or time.monotonic() >= until:
+                    raise
+                time.sleep(0.5)
 
     def _by_total(self) -> Proof:
         """Totals lag behind the load: wait for Fluid's next sync before calling it incomplete."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -17,12 +18,16 @@ from urllib.parse import urlencode
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.config import Access, Connection, load
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable, NotFound, from_response
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable, NotFound, Unauthorized, from_response
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
 
 FIELD_MANAGER = "kubectl-fluidmodel"
 PAGE = 500
 """Objects a list request asks for, kubectl's --chunk-size default."""
+_PASSING = (429, 500, 502, 503, 504)
+"""Answers of a server that starts, stops or is overloaded."""
+_PAUSE = 0.3
+"""Seconds between attempts."""
 DEFAULT_TIMEOUT = 60.0
 """Seconds that one request may take where --request-timeout does not say."""
 
@@ -35,6 +40,11 @@ class Client:
         self.namespace = self.access.namespace
         self._pool = _pool(self.access.configuration)
         self._auth = threading.Lock()
+        self.patience = 0.0
+        """Seconds that reads and applies are tried again while the server is away or overloaded.
+
+        Off by default, so that a wrong address is an error at once; on during long work, where
+        an API server that restarts must not end it."""
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -214,11 +224,25 @@ class Client:
             KubeError: the server refused, with `what` as the sentence's beginning.
             ClusterUnreachable: no answer.
         """
-        response = self._send(method, path, query=query, body=body, media=media, what=what)
-        data: bytes = response.data
-        if response.status >= 400:
-            raise from_response(response.status, data, what)
-        return data
+        deadline = time.monotonic() + self.patience
+        # A POST may have been carried out before the connection broke; the others may be repeated.
+        repeatable = method != "POST"
+        while True:
+            try:
+                response = self._send(method, path, query=query, body=body, media=media, what=what)
+                data: bytes = response.data
+                if response.status < 400:
+                    return data
+                error = from_response(response.status, data, what)
+                if response.status not in _PASSING:
+                    raise error
+            except ClusterUnreachable as err:
+                if isinstance(err, Unauthorized):
+                    raise
+                error = err
+            if not repeatable or time.monotonic() >= deadline:
+                raise error
+            time.sleep(_PAUSE)
 
     def stream(
         self, path: str, *, query: Mapping[str, str], what: str, idle: float

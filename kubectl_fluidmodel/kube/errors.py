@@ -42,6 +42,10 @@ class ClusterUnreachable(Unreachable):
     """No answer from the API server, or no usable kubeconfig."""
 
 
+class Unauthorized(ClusterUnreachable):
+    """401: the server answers, but not to these credentials."""
+
+
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: Invalid,
     403: Forbidden,
@@ -70,7 +74,7 @@ def from_response(status: int, body: bytes, what: str) -> FluidModelError:
         message = body.decode("utf-8", "replace").strip()[:300]
         reason = ""
     if status == 401:
-        return ClusterUnreachable(
+        return Unauthorized(
             what, "the API server does not accept these credentials", "kubectl auth whoami"
         )
     webhook = re.search(r'failed calling webhook "([^"]+)"', message)

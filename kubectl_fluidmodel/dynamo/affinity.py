@@ -1,0 +1,137 @@
+"""Node affinity as algebra: AND a requirement into what is there, and take it out again.
+
+The rules are the scheduler's (k8s.io/component-helpers/scheduling/corev1/nodeaffinity):
+nodeSelectorTerms are ORed, the expressions of one term are ANDed, a term without expressions
+matches no node, and a list without terms matches none. So a requirement goes into every term
+that has expressions, and an empty term is left as it is.
+
+Everything here is pure: values in, new values out, nothing shared with the input.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Term = dict[str, Any]
+Terms = list[Term]
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+WEIGHT = 100
+"""Weight of a preference for the cache nodes: the highest there is."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A node label that must have one of some values; the cache label's value is `true`."""
+
+    key: str
+    values: tuple[str, ...] = ("true",)
+
+    def expression(self) -> dict[str, Any]:
+        return {"key": self.key, "operator": "In", "values": list(self.values)}
+
+    def term(self) -> Term:
+        return {"matchExpressions": [self.expression()]}
+
+    def preference(self) -> dict[str, Any]:
+        return {"weight": WEIGHT, "preference": self.term()}
+
+
+def is_empty(term: Any) -> bool:
+    """Whether a term has no expressions at all, and so matches no node."""
+    return not isinstance(term, Mapping) or not (
+        term.get("matchExpressions") or term.get("matchFields")
+    )
+
+
+def demands(term: Any, requirement: Requirement) -> bool:
+    """Whether a term already has exactly this requirement among its expressions."""
+    return _index(term, requirement) is not None
+
+
+def require(terms: Terms | None, requirements: Iterable[Requirement]) -> Terms | None:
+    """The terms with each requirement ANDed in; None stands for "no node is excluded".
+
+    An empty list stays empty: it matches no node, and no fewer are left to match.
+    """
+    result = copy.deepcopy(terms)
+    for requirement in requirements:
+        if result is None:
+            result = [requirement.term()]
+            continue
+        for term in result:
+            if is_empty(term) or demands(term, requirement):
+                continue
+            term["matchExpressions"] = [
+                *(term.get("matchExpressions") or []),
+                requirement.expression(),
+            ]
+    return result
+
+
+def release(
+    terms: Terms | None, requirement: Requirement, before: Terms | None = None
+) -> Terms | None:
+    """The terms without a requirement, for terms that somebody edited after it went in.
+
+    A requirement that `before` (the terms from before any pin) shows to be the user's own
+    stays. A term that held nothing else goes; None is returned where no term is left.
+    """
+    if terms is None:
+        return None
+    own = [_without(term, requirement) for term in before or [] if demands(term, requirement)]
+    result: Terms = []
+    for term in terms:
+        rest = _without(term, requirement)
+        if not demands(term, requirement) or rest in own:
+            result.append(copy.deepcopy(term))
+        elif not is_empty(rest):
+            result.append(rest)
+    return result or None
+
+
+def _index(term: Any, requirement: Requirement) -> int | None:
+    """Where the requirement stands among a term's expressions; the last place if several."""
+    found = None
+    if isinstance(term, Mapping):
+        for index, expression in enumerate(term.get("matchExpressions") or []):
+            if (
+                isinstance(expression, Mapping)
+                and expression.get("key") == requirement.key
+                and expression.get("operator") == "In"
+                and sorted(expression.get("values") or []) == sorted(requirement.values)
+            ):
+                found = index
+    return found
+
+
+def _without(term: Any, requirement: Requirement) -> Term:
+    """A copy of a term without the requirement (its last occurrence)."""
+    rest: Term = copy.deepcopy(term)
+    index = _index(rest, requirement)
+    if index is not None:
+        del rest["matchExpressions"][index]
+        if not rest["matchExpressions"]:
+            del rest["matchExpressions"]
+    return rest
+
+
+def terms_of(affinity: Any) -> Terms | None:
+    """The required node selector terms of a pod's affinity; None where nothing is required."""
+    node = affinity.get("nodeAffinity") if isinstance(affinity, Mapping) else None
+    required = node.get(REQUIRED) if isinstance(node, Mapping) else None
+    if not isinstance(required, Mapping):
+        return None
+    terms = required.get("nodeSelectorTerms")
+    return terms if isinstance(terms, list) else []
+
+
+def preferences_of(affinity: Any) -> list[dict[str, Any]]:
+    """The node preferences of a pod's affinity."""
+    node = affinity.get("nodeAffinity") if isinstance(affinity, Mapping) else None
+    found = node.get(PREFERRED) if isinstance(node, Mapping) else None
+    return found if isinstance(found, list) else []

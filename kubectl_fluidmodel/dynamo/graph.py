@@ -1,0 +1,152 @@
+"""A graph (or a component without one) as an object in hand, opened in the shape it has."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.component import Component
+from kubectl_fluidmodel.dynamo.kinds import ALPHA, COMPONENT, GRAPH, GROUP, LPX, REQUEST
+from kubectl_fluidmodel.dynamo.shapes import alpha, beta, legacy
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of, namespace_of
+
+SHAPES = {"v1beta1": beta, "v1alpha1": alpha, "v1alpha1-pvc": legacy}
+"""Shape to its module; each has `components(spec)` and `single(name, spec)`."""
+
+
+class Unpinnable(FluidModelError):
+    """An object that has pods but is not the place to pin them."""
+
+
+@dataclass
+class Graph:
+    """A working copy of the object, and its components."""
+
+    object: Object
+    shape: str
+    components: list[Component]
+
+    @property
+    def name(self) -> str:
+        return name_of(self.object)
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(self.object)
+
+    @property
+    def kind(self) -> str:
+        return str(self.object.get("kind"))
+
+    @property
+    def reference(self) -> str:
+        """`dgd/NAME` or `dcd/NAME`, as the command line takes it."""
+        return f"{'dgd' if self.kind == GRAPH else 'dcd'}/{self.name}"
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return annotations_of(self.object)
+
+    def component(self, name: str) -> Component | None:
+        return next((found for found in self.components if found.name == name), None)
+
+
+def open_graph(obj: Object, schema: str | None = None) -> Graph:
+    """A working copy of an object with its components.
+
+    `schema` is the shape that the API server's schema shows; without it, the object's own
+    fields decide.
+
+    Raises:
+        Unpinnable: its pods are made from elsewhere.
+    """
+    refuse(obj)
+    copied = copy.deepcopy(obj)
+    shape = schema or shape_of(copied)
+    spec = copied.get("spec")
+    if not isinstance(spec, dict):
+        spec = copied["spec"] = {}
+    module = SHAPES[shape]
+    if copied.get("kind") == COMPONENT:
+        components = [module.single(name_of(copied), spec)]
+    else:
+        components = module.components(spec)
+    for component in components:
+        if any(at(role, "podTemplate") for role in _roles(component.spec)):
+            raise Unpinnable(
+                f"cannot pin {name_of(obj)}",
+                f"the pods of component {component.name} are made from roles[].podTemplate",
+                "add the volume and the affinity to each role by hand",
+            )
+    return Graph(copied, shape, components)
+
+
+def shape_of(obj: Object) -> str:
+    """The shape by the object's own version and fields."""
+    if not str(obj.get("apiVersion", "")).endswith(f"/{ALPHA}"):
+        return "v1beta1"
+    spec = obj.get("spec") or {}
+    services = (
+        [spec] if obj.get("kind") == COMPONENT else list((spec.get("services") or {}).values())
+    )
+    old = "dynamoGraph" in spec or any("pvc" in (service or {}) for service in services)
+    return "v1alpha1-pvc" if old else "v1alpha1"
+
+
+def is_graph(obj: Any) -> bool:
+    """Whether an object is one that this plugin can pin, or has a reason not to."""
+    return (
+        isinstance(obj, dict)
+        and str(obj.get("apiVersion", "")).startswith(f"{GROUP}/")
+        and obj.get("kind") in (GRAPH, COMPONENT)
+    )
+
+
+def refuse(obj: Object) -> None:
+    """Raise the reason why an object cannot be pinned, if there is one."""
+    kind, name = str(obj.get("kind")), name_of(obj)
+    if kind == REQUEST:
+        raise Unpinnable(
+            f"cannot pin {kind} {name}",
+            "its spec is frozen once profiling starts, and the graph is generated from it",
+            "add the patch below to the request before you create it, then pin its graph",
+        )
+    if kind == LPX or (kind not in (GRAPH, COMPONENT)):
+        raise Unpinnable(
+            f"cannot pin {kind} {name}",
+            "its pods are made from roles[].podTemplate"
+            if kind == LPX
+            else "it is no Dynamo graph",
+            "kubectl get dynamographdeployments",
+        )
+    owners = meta(obj).get("ownerReferences") or []
+    if kind == COMPONENT and owners:
+        owner = owners[0]
+        raise Unpinnable(
+            f"cannot pin {kind} {name}",
+            f"{owner.get('kind')} {owner.get('name')} owns it and writes over it",
+            f"kubectl fluidmodel pin MODEL {owner.get('name')}",
+        )
+
+
+def request_patch(obj: Object, model: str, mount_path: str, subpath: str = "") -> Object:
+    """What to add to a DynamoGraphDeploymentRequest so that its graph mounts the cache."""
+    version = str(obj.get("apiVersion", "")).rpartition("/")[2]
+    if version == "v1beta2":
+        claim = {"name": model, "mountPath": mount_path}
+        if subpath:
+            claim["modelPath"] = subpath
+        return {"spec": {"modelRef": {"cache": {"pvc": claim}}}}
+    cache = {"pvcName": model, "pvcMountPath": mount_path}
+    if subpath:
+        cache["pvcModelPath"] = subpath
+    return {"spec": {"modelCache": cache}}
+
+
+def _roles(spec: dict[str, Any]) -> list[Any]:
+    roles = spec.get("roles")
+    if isinstance(roles, dict):
+        return list(roles.values())
+    return roles if isinstance(roles, list) else []

@@ -1,0 +1,1 @@
+"""The ways a graph has been written over the years, one module each."""

@@ -1,0 +1,201 @@
+"""Paths into an object, and edits that can be taken back exactly.
+
+A path is a tuple of keys; `[name]` selects the element of a list whose `name` is that.
+`Journal` writes down each edit in a form that fits an annotation, so that a later run can undo
+it, after a check that what it put there is still there.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from typing import Any, Final
+
+Path = tuple[str, ...]
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""What a path leads to where there is nothing, which is not the same as null."""
+
+_INLINE = 256
+"""Bytes of JSON up to which a written value is kept as it is, and not as a digest."""
+
+
+def find(obj: Any, path: Path) -> Any:
+    """What is at a path, or MISSING."""
+    here = obj
+    for step in path:
+        here = _step(here, step)
+        if here is MISSING:
+            return MISSING
+    return here
+
+
+def _step(here: Any, step: str) -> Any:
+    if isinstance(here, dict):
+        return here.get(step, MISSING)
+    if isinstance(here, list):
+        index = position(here, step)
+        return MISSING if index is None else here[index]
+    return MISSING
+
+
+def position(items: list[Any], step: str) -> int | None:
+    """The index that `[name]` or a number selects in a list."""
+    if step.startswith("[") and step.endswith("]"):
+        for index, item in enumerate(items):
+            if isinstance(item, dict) and item.get("name") == step[1:-1]:
+                return index
+        return None
+    return int(step) if step.isdigit() and int(step) < len(items) else None
+
+
+def make(obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> list[str]:
+    """Make sure that a container is at a path; returns the containers it had to make.
+
+    Each is a path in text form, with `=null` behind it where a null stood there before.
+    """
+    made: list[str] = []
+    here = obj
+    for depth, step in enumerate(path):
+        after = path[depth + 1] if depth + 1 < len(path) else None
+        want = leaf if after is None else (list if after.startswith("[") else dict)
+        child = _step(here, step)
+        if child is MISSING or child is None:
+            made.append(join(path[: depth + 1]) + ("=null" if child is None else ""))
+            if isinstance(here, list):
+                child = {"name": step[1:-1]}
+                here.append(child)
+            else:
+                child = want()
+                here[step] = child
+        here = child
+    return made
+
+
+def prune(obj: Any, made: list[str]) -> list[str]:
+    """Remove the containers that `make` made and that are empty again; returns those that stay."""
+    left = list(made)
+    for entry in sorted(made, key=lambda text: -text.count("/")):
+        text, _, null = entry.partition("=")
+        path = split(text)
+        value = find(obj, path)
+        bare = {"name": path[-1][1:-1]} if path[-1].startswith("[") else None
+        if value is MISSING:
+            left.remove(entry)
+        elif value in ({}, []) or (bare is not None and value == bare):
+            _drop(obj, path, null == "null")
+            left.remove(entry)
+    return left
+
+
+def _drop(obj: Any, path: Path, null: bool) -> None:
+    parent = find(obj, path[:-1])
+    if isinstance(parent, list):
+        index = position(parent, path[-1])
+        if index is not None:
+            del parent[index]
+    elif null:
+        parent[path[-1]] = None
+    else:
+        del parent[path[-1]]
+
+
+def join(path: Path) -> str:
+    return "/".join(step.replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def split(text: str) -> Path:
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in text.split("/"))
+
+
+def digest(value: Any) -> str:
+    """A short name for a value, to see later whether it is still the same."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Journal:
+    """Edits below one root of an object, each recorded as it is made."""
+
+    def __init__(self, root: Any, made: list[str] | None = None) -> None:
+        self.root = root
+        self.made: list[str] = list(made or [])
+        self.entries: list[dict[str, Any]] = []
+
+    def container(self, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> Any:
+        """The container at a path, made where it is missing."""
+        for entry in make(self.root, path, leaf):
+            if entry not in self.made:
+                self.made.append(entry)
+        return find(self.root, path)
+
+    def append(self, path: Path, item: dict[str, Any]) -> None:
+        """Add an item to the end of a list."""
+        self.container(path, list).append(copy.deepcopy(item))
+        self.entries.append({"add": join(path), "item": copy.deepcopy(item)})
+
+    def put(self, path: Path, value: Any) -> None:
+        """Set a value; what was there is kept in the record."""
+        parent = self.container(path[:-1], dict)
+        before = parent.get(path[-1], MISSING)
+        if before == value and before is not MISSING:
+            return
+        entry: dict[str, Any] = {"set": join(path)}
+        if before is not MISSING:
+            entry["was"] = copy.deepcopy(before)
+        small = len(json.dumps(value)) <= _INLINE
+        entry["is"] = copy.deepcopy(value) if small else digest(value)
+        parent[path[-1]] = copy.deepcopy(value)
+        self.entries.append(entry)
+
+
+def in_place(root: Any, entry: dict[str, Any]) -> bool:
+    """Whether an edit is still as it was made."""
+    if "add" in entry:
+        items = find(root, split(entry["add"]))
+        return isinstance(items, list) and _same_item(items, entry["item"]) is not None
+    value = find(root, split(entry["set"]))
+    return value is not MISSING and entry["is"] in (value, digest(value))
+
+
+def undo(root: Any, entries: list[dict[str, Any]]) -> list[str]:
+    """Take edits back, last first; returns the paths that somebody changed since and that stay."""
+    kept: list[str] = []
+    for entry in reversed(entries):
+        if not in_place(root, entry):
+            path = split(entry.get("set") or entry["add"])
+            if "set" in entry and find(root, path) is not MISSING:
+                kept.append(join(path))
+            continue
+        if "add" in entry:
+            items = find(root, split(entry["add"]))
+            index = _same_item(items, entry["item"])
+            if index is not None:
+                del items[index]
+            continue
+        path = split(entry["set"])
+        parent = find(root, path[:-1])
+        if "was" in entry:
+            parent[path[-1]] = copy.deepcopy(entry["was"])
+        else:
+            del parent[path[-1]]
+    return kept
+
+
+def _same_item(items: list[Any], item: dict[str, Any]) -> int | None:
+    """The last element that is the item, or that has its identity after the server's defaults."""
+    for index in range(len(items) - 1, -1, -1):
+        if items[index] == item:
+            return index
+    for index in range(len(items) - 1, -1, -1):
+        found = items[index]
+        if isinstance(found, dict) and all(found.get(key) == item[key] for key in item):
+            return index
+    return None

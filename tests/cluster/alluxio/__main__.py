@@ -1,0 +1,182 @@
+"""``alluxio COMMAND …`` as the pods of a dataset run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from . import admin, files, ufs
+from .files import Failure
+from .state import State
+
+NOT_SERVING = (
+    "The Alluxio leader master is not currently serving requests.\n"
+    "Please check your Alluxio master status"
+)
+ROOT_UFS = "alluxio.master.mount.table.root.ufs"
+ROOT_OPTION = "alluxio.master.mount.table.root.option."
+
+
+def find_state() -> State:
+    """The dataset this pod belongs to, by the agent's word or by Alluxio's own options."""
+    root = Path(os.environ["FLUIDMODEL_STATE"])
+    named = os.environ.get("FLUIDMODEL_DATASET", "")
+    if named:
+        namespace, _, name = named.partition("/")
+        return State(root, namespace, name)
+    host = java_options().get("alluxio.master.hostname", "")
+    found = re.fullmatch(r"(.+)-master-\d+\.(.+)", host)
+    if not found:
+        raise Failure("java.lang.RuntimeException: No valid Alluxio master address in the options",
+                      1)
+    return State(root, found.group(2), found.group(1))
+
+
+def java_options() -> dict[str, str]:
+    """ALLUXIO_JAVA_OPTS as its shell script leaves it: options in back quotes are run there."""
+    found: dict[str, str] = {}
+    text = os.environ.get("ALLUXIO_JAVA_OPTS", "")
+    for name in re.findall(r"`cat ([^`]+)`", text):
+        try:
+            content = Path(name).read_text().rstrip("\n")
+        except OSError:
+            print(f"cat: {name}: No such file or directory", file=sys.stderr)
+            content = ""
+        text = text.replace(f"`cat {name}`", content)
+    for key, option in re.findall(r"-D([^=\s]+)=(\S*)", text):
+        found.setdefault(key, option)
+    return found
+
+
+def serve(state: State, arguments: list[str]) -> None:
+    """What a container's entry point does before it sleeps: the master mounts its root.
+
+    A master with a root it cannot open does not come up, and says why with the store's words.
+    """
+    role = arguments[0] if arguments else ""
+    log(f"INFO  PathUtils - Starting Alluxio {role or 'process'}")
+    if not role.startswith("master"):
+        return
+    options = java_options()
+    uri = options.get(ROOT_UFS, "/underFSStorage")
+    extra = {
+        key.removeprefix(ROOT_OPTION): value
+        for key, value in options.items() if key.startswith(ROOT_OPTION)
+    }
+    real = os.environ.get("FLUIDMODEL_MOUNTS")
+    if real:
+        extra["fluidmodel.mounts"] = real
+    merged = {**{key: value for key, value in options.items() if key.startswith(
+        ("alluxio.underfs.", "aws.", "s3a.", "fs."))}, **extra}
+    with state.change() as value:
+        value["up"] = False
+    log("INFO  MetricsSystem - Starting sinks with config: {}.")
+    if "://" in uri and state.knobs()["check_root"]:
+        try:
+            ufs.open_ufs(uri, merged).check()
+        except ufs.UfsError as error:
+            log("ERROR AlluxioMaster - Failed to create master process")
+            print("java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
+                  f"the Alluxio namespace: {uri}")
+            print(f"Caused by: {error}", flush=True)
+            raise Failure("", 255) from error
+    with state.change() as value:
+        old = value["mounts"].get("/")
+        value["mounts"] = {"/": {"ufs": uri, "options": merged}}
+        if old and old["ufs"] != uri:
+            value["files"], value["blocks"] = {}, {}
+        value.pop("synced", None)
+        value["up"], value["started"] = True, time.time()
+    log(f"INFO  MountTable - Mounting {uri} at /")
+    log("INFO  AlluxioMasterProcess - Primary started")
+
+
+def log(text: str) -> None:
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now))
+    print(f"{stamp},{int(now * 1000) % 1000:03d} {text}", flush=True)
+
+
+def run(arguments: list[str]) -> None:
+    """One command line; raises Failure."""
+    force = "-Dalluxio.user.file.metadata.sync.interval=0" in arguments
+    arguments = [each for each in arguments if not each.startswith("-D")]
+    if arguments[:1] == ["version"]:
+        print("2.9.0")
+        return
+    state = find_state()
+    if arguments[:1] == ["__serve"]:
+        serve(state, arguments[1:])
+        return
+    if arguments[:1] in (["formatJournal"], ["formatMaster"], ["formatWorker"], ["format"]):
+        print("Formatting Alluxio Master")
+        return
+    line = " ".join(arguments)
+    bend(state, line)
+    if arguments[:1] == ["getConf"]:
+        known = {"alluxio.underfs.version": "3.3.1", "alluxio.version": "2.9.0"}
+        key = arguments[-1]
+        print(known.get(key) or java_options().get(key, ""))
+        return
+    if not state.read()["up"]:
+        raise Failure(NOT_SERVING, 1)
+    if arguments[:2] == ["fsadmin", "report"]:
+        admin.report(state, arguments[2:])
+        return
+    if arguments[:1] == ["fs"] and len(arguments) > 1:
+        verb, rest = arguments[1], arguments[2:]
+        if verb == "loadMetadata":
+            with state.change() as value:
+                files.load_metadata(state, value, True)
+            return
+        plain = {"mount": files.mount, "unmount": files.unmount, "free": files.free,
+                 "setReplication": files.set_replication}
+        listing = {"ls": files.ls, "du": files.du, "count": files.count,
+                   "distributedLoad": files.distributed_load}
+        if verb in plain:
+            plain[verb](state, rest)
+            return
+        if verb in listing:
+            listing[verb](state, rest, force)
+            return
+        if verb in ("masterInfo", "leader"):
+            print(f"{state.name}-master-0.{state.namespace}")
+            return
+    raise Failure(f"{line} is an unknown command.", 1)
+
+
+def bend(state: State, line: str) -> None:
+    """Carry out the knobs that slow a command down or make it fail."""
+    knobs = state.knobs()
+    for start, seconds in knobs["delay"].items():
+        if line.startswith(start):
+            time.sleep(float(seconds))
+    for start, failure in knobs["fail"].items():
+        if not line.startswith(start):
+            continue
+        with state.change() as value:
+            key = f"{knobs.get('generation', 0)} fail {start}"
+            seen = int(value["counters"].get(key, 0))
+            value["counters"][key] = seen + 1
+        if seen < int(failure.get("times", 1 << 30)):
+            raise Failure(str(failure.get("message", "forced failure")),
+                          int(failure.get("exit", 255)))
+
+
+def main() -> int:
+    try:
+        run(sys.argv[1:])
+    except Failure as failure:
+        if failure.message:
+            print(failure.message, file=sys.stderr)
+        return failure.code
+    except BrokenPipeError:
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

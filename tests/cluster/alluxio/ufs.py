@@ -1,0 +1,296 @@
+"""The store under a mount, asked as Alluxio would ask it: S3, a web directory or a local one.
+
+S3 requests are signed here by hand, because importing an S3 library takes longer than a listing.
+"""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import re
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass
+class File:
+    """One file of the store: path below the mount, bytes, modification time in ms."""
+
+    path: str
+    size: int
+    modified: int
+
+
+class UfsError(Exception):
+    """The store said no; the text is what Alluxio's log has."""
+
+
+def open_ufs(uri: str, options: dict[str, str]) -> Any:
+    """The store of a mount point's URI."""
+    scheme = uri.split("://", 1)[0] if "://" in uri else "file"
+    if scheme in ("s3", "s3a"):
+        return S3(uri, options)
+    if scheme in ("http", "https"):
+        return Web(uri, options)
+    if scheme in ("file", "local") or uri.startswith("/"):
+        return Local(uri, options)
+    raise UfsError(
+        "java.lang.IllegalArgumentException: No Under File System Factory found for: " + uri
+    )
+
+
+class S3:
+    """A bucket and prefix."""
+
+    def __init__(self, uri: str, options: dict[str, str]) -> None:
+        rest = uri.split("://", 1)[1]
+        self.bucket, _, prefix = rest.partition("/")
+        self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self.access = options.get("aws.accessKeyId") or options.get("s3a.accessKeyId", "")
+        self.secret = options.get("aws.secretKey") or options.get("s3a.secretKey", "")
+        self.region = (
+            options.get("alluxio.underfs.s3.endpoint.region")
+            or options.get("alluxio.underfs.s3.region")
+            or "us-east-1"
+        )
+        endpoint = options.get("alluxio.underfs.s3.endpoint") or (
+            f"https://s3.{self.region}.amazonaws.com"
+        )
+        if "://" not in endpoint:
+            endpoint = f"https://{endpoint}"
+        parts = urlsplit(endpoint)
+        self.secure = parts.scheme == "https"
+        host = parts.hostname or "localhost"
+        # The SDK addresses buckets by path on bare addresses, whatever it is told.
+        by_path = options.get("alluxio.underfs.s3.disable.dns.buckets", "false").lower() == "true"
+        by_path = by_path or bool(re.fullmatch(r"[0-9.]+", host))
+        self.host = host if by_path else f"{self.bucket}.{host}"
+        self.port = parts.port or (443 if self.secure else 80)
+        self.base = f"/{self.bucket}" if by_path else ""
+
+    def check(self) -> None:
+        """Whether the mount point is there and may be read."""
+        self._get({"list-type": "2", "max-keys": "1", "prefix": self.prefix})
+
+    def list(self) -> list[File]:
+        found: list[File] = []
+        token = ""
+        while True:
+            query = {"list-type": "2", "max-keys": "1000", "prefix": self.prefix}
+            if token:
+                query["continuation-token"] = token
+            text = self._get(query).decode()
+            for item in re.findall(r"<Contents>(.*?)</Contents>", text, re.DOTALL):
+                key = _unescape(_tag(item, "Key"))
+                relative = key[len(self.prefix):]
+                if relative and not relative.endswith("/"):
+                    stamp = _tag(item, "LastModified").split(".")[0].rstrip("Z")
+                    when = time.strptime(stamp, "%Y-%m-%dT%H:%M:%S")
+                    found.append(File(relative, int(_tag(item, "Size")), _millis(when)))
+            token = _unescape(_tag(text, "NextContinuationToken"))
+            if not token:
+                return found
+
+    def probe(self, path: str) -> None:
+        """Read the first byte: a listing may be allowed where reading is not."""
+        self._get({}, "/" + quote(self.prefix + path), {"range": "bytes=0-0"})
+
+    def _get(
+        self, query: dict[str, str], path: str = "", extra: dict[str, str] | None = None
+    ) -> bytes:
+        pairs = sorted(f"{quote(key, safe='')}={quote(value, safe='')}"
+                       for key, value in query.items())
+        text = "&".join(pairs)
+        target = (self.base + path) or "/"
+        default = 443 if self.secure else 80
+        host = self.host if self.port == default else f"{self.host}:{self.port}"
+        now = time.gmtime()
+        stamp, day = time.strftime("%Y%m%dT%H%M%SZ", now), time.strftime("%Y%m%d", now)
+        headers = {"host": host, "x-amz-content-sha256": EMPTY, "x-amz-date": stamp}
+        headers.update(extra or {})
+        names = ";".join(sorted(headers))
+        lines = "".join(f"{key}:{headers[key]}\n" for key in sorted(headers))
+        canonical = f"GET\n{target}\n{text}\n{lines}\n{names}\n{EMPTY}"
+        scope = f"{day}/{self.region}/s3/aws4_request"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{_sha(canonical)}"
+        key = f"AWS4{self.secret}".encode()
+        for part in (day, self.region, "s3", "aws4_request"):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, "
+            f"SignedHeaders={names}, Signature={signature}"
+        )
+        status, body, reply = _http(
+            self.secure, self.host, self.port, f"{target}?{text}" if text else target, headers
+        )
+        if status in (200, 206) or status == 416:
+            return body
+        code = _tag(body.decode(errors="replace"), "Code") or f"{status} {reply}"
+        message = _unescape(_tag(body.decode(errors="replace"), "Message")) or reply
+        request = _tag(body.decode(errors="replace"), "RequestId") or "0000000000000000"
+        raise UfsError(
+            f"com.amazonaws.services.s3.model.AmazonS3Exception: {message} (Service: Amazon S3; "
+            f"Status Code: {status}; Error Code: {code}; Request ID: {request}; "
+            "S3 Extended Request ID: null; Proxy: null), S3 Extended Request ID: null"
+        )
+
+
+class Web:
+    """A directory that a web server lists as a page of links."""
+
+    def __init__(self, uri: str, options: dict[str, str]) -> None:
+        self.root = uri.rstrip("/") + "/"
+
+    def check(self) -> None:
+        self._get(self.root)
+
+    def probe(self, path: str) -> None:
+        self._get(urljoin(self.root, quote(path)), "HEAD")
+
+    def list(self) -> list[File]:
+        found: list[File] = []
+        waiting, seen = [self.root], {self.root}
+        while waiting and len(seen) < 10_000:
+            page = waiting.pop()
+            _, body = self._get(page)
+            for link in re.findall(r'<a\s[^>]*href="([^"]+)"', body.decode(errors="replace"), re.I):
+                target = urljoin(page, _unescape(link).split("#")[0].split("?")[0])
+                if not target.startswith(page) or target in seen:
+                    continue
+                seen.add(target)
+                if target.endswith("/"):
+                    waiting.append(target)
+                    continue
+                headers, _ = self._get(target, "HEAD")
+                when = headers.get("last-modified", "")
+                try:
+                    stamp = _millis(time.strptime(when, "%a, %d %b %Y %H:%M:%S %Z"))
+                except ValueError:
+                    stamp = 0
+                relative = unquote(target[len(self.root):])
+                found.append(File(relative, int(headers.get("content-length", 0)), stamp))
+        return sorted(found, key=lambda file: file.path)
+
+    def _get(self, url: str, method: str = "GET") -> tuple[dict[str, str], bytes]:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        headers: dict[str, str] = {}
+        status, body, reply = _http(
+            secure, parts.hostname or "", port, parts.path or "/", {"host": parts.netloc},
+            method, headers,
+        )
+        if status >= 400:
+            raise UfsError(
+                f"java.io.IOException: Failed to fetch {url}: HTTP/1.1 {status} {reply}"
+            )
+        return headers, body
+
+
+class Local:
+    """A directory of the node, as ``local://`` and ``pvc://`` mounts give it to Alluxio.
+
+    Only the master's sandbox has it at Alluxio's path; other pods ask for the same directory, so
+    the agent tells where it really is.
+    """
+
+    def __init__(self, uri: str, options: dict[str, str]) -> None:
+        self.root = "/" + uri.split("://", 1)[-1].strip("/")
+        self.places: dict[str, str] = {}
+        for inside, real in json.loads(options.get("fluidmodel.mounts", "{}")).items():
+            if inside == self.root or inside.startswith(self.root.rstrip("/") + "/"):
+                self.places[inside[len(self.root):].strip("/")] = real
+        if not self.places:
+            self.places[""] = self.root
+
+    def check(self) -> None:
+        for real in self.places.values():
+            if not os.path.isdir(real):
+                raise UfsError(f"java.io.IOException: Ufs path {self.root} does not exist")
+
+    def probe(self, path: str) -> None:
+        for below, real in self.places.items():
+            if below and not path.startswith(below + "/"):
+                continue
+            try:
+                with open(os.path.join(real, path[len(below):].lstrip("/")), "rb") as handle:
+                    handle.read(1)
+            except OSError as error:
+                raise UfsError(f"java.io.IOException: {path}: {error.strerror}") from error
+
+    def list(self) -> list[File]:
+        found: list[File] = []
+        for below, real in self.places.items():
+            for folder, _, names in os.walk(real):
+                for name in names:
+                    full = os.path.join(folder, name)
+                    stat = os.stat(full)
+                    relative = os.path.join(below, os.path.relpath(full, real))
+                    found.append(File(relative, stat.st_size, int(stat.st_mtime * 1000)))
+        return sorted(found, key=lambda file: file.path)
+
+
+def _http(
+    secure: bool, host: str, port: int, target: str, headers: dict[str, str],
+    method: str = "GET", answer_headers: dict[str, str] | None = None,
+) -> tuple[int, bytes, str]:
+    if secure:
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, port, timeout=10, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for key, value in headers.items():
+            connection.putheader(key, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        if answer_headers is not None:
+            answer_headers.update({key.lower(): value for key, value in answer.getheaders()})
+        return answer.status, answer.read(), answer.reason
+    except OSError as error:
+        where = f"{host}:{port}"
+        kind = "java.net.UnknownHostException" if "Name or service" in str(error) or (
+            "name resolution" in str(error)
+        ) else "org.apache.http.conn.HttpHostConnectException"
+        said = host if kind.endswith("UnknownHostException") else (
+            f"Connect to {where} [{host}] failed: Connection refused (Connection refused)"
+        )
+        raise UfsError(
+            f"com.amazonaws.SdkClientException: Unable to execute HTTP request: {said}\n"
+            f"Caused by: {kind}: {said}"
+        ) from error
+    finally:
+        connection.close()
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _millis(when: time.struct_time) -> int:
+    return calendar.timegm(when) * 1000
+
+
+def _tag(text: str, name: str) -> str:
+    found = re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
+    return found.group(1) if found else ""
+
+
+def _unescape(text: str) -> str:
+    for entity, char in (
+        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#34;", '"'), ("&#39;", "'"), ("&amp;", "&")
+    ):
+        text = text.replace(entity, char)
+    return text

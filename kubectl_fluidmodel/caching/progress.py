@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from kubectl_fluidmodel.fluid import names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of
-from kubectl_fluidmodel.ui.text import plural
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
@@ -58,13 +58,14 @@ def assess(
     replicas: int,
     load: bool,
     log: str = "",
-    trouble: str = "",
+    outside: Sequence[str] = (),
     since: float = 0.0,
 ) -> Progress:
     """Read the progress of the cache `namespace/name`.
 
     `total` is the model's bytes; `log` the end of the master's log where it was read;
-    `trouble` why the API server is out of reach; `since` the Unix time this run began.
+    `outside` what is wrong beside the cache's own objects (the API server, Fluid's
+    controllers); `since` the Unix time this run began.
     """
     dataset = state.dataset(view.one(names.DATASETS, name))
     loading = state.dataload(view.one(names.DATA_LOADS, name))
@@ -84,7 +85,7 @@ def assess(
         steps=tuple(steps),
         cached=dataset.cached,
         total=total if total is not None else dataset.total,
-        problems=tuple(_problems(view, name, dataset, pods, log, trouble, since)),
+        problems=tuple(_problems(view, name, dataset, pods, log, outside, since)),
     )
 
 
@@ -134,10 +135,10 @@ def _problems(
     dataset: state.DatasetState,
     pods: list[Object],
     log: str,
-    trouble: str,
+    outside: Sequence[str],
     since: float,
 ) -> list[str]:
-    found = [f"the API server is out of reach: {trouble}"] if trouble else []
+    found = list(outside)
     cause = symptoms.log_cause(log) if log else ""
     if cause and not dataset.bound:
         found.append(f"{master_pod(name)}: {cause}")
@@ -154,11 +155,3 @@ def _problems(
             found.append(f"node {node} of pod {name_of(pod)} is gone")
     unique = list(dict.fromkeys(" ".join(text.split()) for text in found))
     return unique[:6]
-
-
-def summary(progress: Progress) -> str:
-    """One line: the current step and what is behind it."""
-    step = progress.current
-    done = sum(1 for entry in progress.steps if entry.state == DONE)
-    text = f"{step.name}: {step.detail or step.state}"
-    return text if done < len(progress.steps) else f"all {plural(done, 'step')} done"

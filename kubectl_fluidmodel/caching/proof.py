@@ -53,7 +53,7 @@ def parse_listing(text: str) -> list[Cached]:
         match = _ENTRY.search(line)
         if match:
             found.append(
-                Cached(match["path"].lstrip("/"), int(match["size"]), int(match["cached"]))
+                Cached(match["path"].strip().lstrip("/"), int(match["size"]), int(match["cached"]))
             )
     return found
 

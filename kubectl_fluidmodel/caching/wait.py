@@ -22,8 +22,8 @@ from kubectl_fluidmodel.model.listing import Listing
 MASTER = "alluxio-master"
 _TICK = 1.0
 """Seconds after which the view is drawn anew though nothing happened (rates, elapsed time)."""
-_LOG_EVERY = 10.0
-"""Seconds between looks at the log of a master that does not become ready."""
+_LOOK_EVERY = 10.0
+"""Seconds between looks at what no watch tells: logs, and Fluid's own controllers."""
 _EXEC_PATIENCE = 30.0
 """Seconds in which an exec that the API server or the node refuses is tried again."""
 _SETTLE = 45.0
@@ -53,8 +53,8 @@ class Follower:
     def __post_init__(self) -> None:
         self.feed = Feed(self.client)
         self._began = time.time()
-        self._log = ""
-        self._log_at = time.monotonic()
+        self._log = self._controller = ""
+        self._looked_at = time.monotonic()
         own = f"metadata.name={self.name}"
         self.feed.follow(names.DATASETS, self.namespace, fields=own)
         self.feed.follow(k.PVCS, self.namespace, fields=own)
@@ -130,7 +130,7 @@ class Follower:
             if over():
                 self.emit(self.progress())
                 return
-            self._look_at_log()
+            self._look_around()
             now = self.progress()
             if now != last or time.monotonic() - drawn >= _TICK:
                 self.emit(now)
@@ -172,22 +172,45 @@ class Follower:
             replicas=self.replicas,
             load=self.load,
             log=self._log,
-            trouble=self.feed.trouble,
+            outside=self._outside(),
             since=self._began - 2,
         )
 
+    def _outside(self) -> list[str]:
+        found = [self._controller] if self._controller else []
+        if self.feed.trouble:
+            found.append(f"the API server is out of reach: {self.feed.trouble}")
+        return found
+
     # -- words from the pods -----------------------------------------------------------------
 
-    def _look_at_log(self) -> None:
-        """Read the master's log now and then while the master is not ready."""
-        if not self.may_read_logs or time.monotonic() - self._log_at < _LOG_EVERY:
+    def _look_around(self) -> None:
+        """Now and then, while the master is not ready, ask its log or Fluid's controller why."""
+        if time.monotonic() - self._looked_at < _LOOK_EVERY:
             return
-        self._log_at = time.monotonic()
+        self._looked_at = time.monotonic()
         pod = self.feed.one(k.PODS, master_pod(self.name))
-        if pod is None or symptoms.ready(pod):
-            self._log = ""
-            return
-        self._log = self._read_log(master_pod(self.name), MASTER, symptoms.restarts(pod, MASTER))
+        self._log = self._controller = ""
+        if pod is None and not state.dataset(self.feed.one(names.DATASETS, self.name)).bound:
+            self._controller = self._idle_controller()
+        elif pod is not None and self.may_read_logs and not symptoms.ready(pod):
+            restarted = symptoms.restarts(pod, MASTER)
+            self._log = self._read_log(master_pod(self.name), MASTER, restarted)
+
+    def _idle_controller(self) -> str:
+        """Why nobody makes the master, where Fluid's Deployments say; empty where not."""
+        for controller in ("dataset-controller", "alluxioruntime-controller"):
+            try:
+                found = self.client.find(k.DEPLOYMENTS, controller, names.SYSTEM_NAMESPACE)
+            except (KubeError, Unreachable):
+                return ""
+            if found is not None and not at(found, "status", "availableReplicas", default=0):
+                wanted = at(found, "spec", "replicas", default=1)
+                return (
+                    f"Fluid's {controller} has no ready pod ({wanted} wanted): kubectl scale "
+                    f"deployment {controller} -n {names.SYSTEM_NAMESPACE} --replicas=1"
+                )
+        return ""
 
     def _read_log(self, pod: str, container: str, restarted: int = 0) -> str:
         text = ""

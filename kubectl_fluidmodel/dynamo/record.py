@@ -71,7 +71,9 @@ class Entry:
             found["made"] = self.made
         if self.terms is not None:
             found["terms"] = self.terms
-        return found | {"pins": {model: pin.to_json() for model, pin in self.pins.items()}}
+        if self.pins:
+            found["pins"] = {model: pin.to_json() for model, pin in self.pins.items()}
+        return found
 
 
 @dataclass

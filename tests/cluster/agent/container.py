@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from ..process import start_time, write_json
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -47,6 +49,7 @@ class Container:
     def __init__(
         self, argv: list[str], env: dict[str, str], log: Log, memory: int = 0
     ) -> None:
+        """Start ``argv``; its id is written beside the log, so that ``down`` finds it again."""
         self.log, self.memory = log, memory
         self.started_at = now()
         self.finished_at = ""
@@ -55,6 +58,9 @@ class Container:
             argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True, close_fds=True,
         )
+        write_json(log.path.with_suffix(".pid.json"), {
+            "pid": self.process.pid, "start": start_time(self.process.pid),
+        })
         self._readers = [
             threading.Thread(target=self._copy, args=(pipe, stream), daemon=True)
             for pipe, stream in ((self.process.stdout, "stdout"), (self.process.stderr, "stderr"))

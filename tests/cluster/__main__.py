@@ -1,0 +1,64 @@
+"""``python -m tests.cluster up|down|status``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from . import binaries
+from .assets import DYNAMO_DIRS
+from .cluster import Cluster
+from .components import ORDER
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    up = verbs.add_parser("up", help="build what is missing, start, wait until usable")
+    up.add_argument("--nodes", type=int, metavar="N", help="size of the fleet (default: 5)")
+    up.add_argument("--crds", default="dynamo=current", metavar="dynamo=GENERATION",
+                    help=f"Dynamo's CRDs: {', '.join(DYNAMO_DIRS)} or none")
+    up.add_argument("--build-only", action="store_true", help="only fill the cache of binaries")
+    down = verbs.add_parser("down", help="end what up started, and remove its state")
+    status = verbs.add_parser("status", help="what runs, where, and how to use it")
+    for verb in (up, down, status):
+        verb.add_argument("--name", default="default", help="which cluster (default: default)")
+    options = parser.parse_args(argv)
+    cluster = Cluster(options.name)
+    if options.verb == "up":
+        if options.build_only:
+            binaries.ensure()
+            return 0
+        generation = options.crds.removeprefix("dynamo=")
+        started = time.monotonic()
+        cluster.up(options.nodes, None if generation == "none" else generation)
+        print(f"up in {time.monotonic() - started:.1f} s", file=sys.stderr)
+        return show(cluster)
+    if options.verb == "down":
+        cluster.down()
+        return 0
+    return show(cluster)
+
+
+def show(cluster: Cluster) -> int:
+    if not cluster.state.exists():
+        print(f"cluster {cluster.name}: not there")
+        return 1
+    facts = cluster.facts
+    word = "up" if cluster.running() else "not all of it runs"
+    print(f"cluster {cluster.name}: {word}, {facts['nodes']} nodes")
+    for name in ORDER:
+        pid = cluster.processes.pid(name)
+        port = facts["ports"].get(name, "")
+        print(f"  {name:<26} {'pid ' + str(pid) if pid else 'stopped':<12} "
+              f"{'127.0.0.1:' + str(port) if port else ''}")
+    print(f"state and logs: {cluster.state}")
+    print(f"S3 endpoint:    {cluster.s3.endpoint}")
+    print(f"to use it:      export KUBECONFIG={cluster.kubeconfig}")
+    print(f"with S3 keys:   . {cluster.state / 'env'}")
+    return 0 if cluster.running() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

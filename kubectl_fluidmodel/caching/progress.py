@@ -147,7 +147,12 @@ def _problems(
             found += symptoms.pod(pod)
     if dataset.setup_error:
         found.append(f"Fluid: {dataset.setup_error}")
-    found += symptoms.warnings(view.all(k.EVENTS), name, since)
+    said = dataset.setup_error
+    found += [
+        text
+        for text in symptoms.warnings(view.all(k.EVENTS), name, since)
+        if not (said and " ".join(said.split()) in text)
+    ]
     nodes = {name_of(node) for node in view.all(k.NODES)}
     for pod in pods:
         node = str(at(pod, "spec", "nodeName", default=""))

@@ -25,6 +25,17 @@ _LOG_CAUSES: tuple[tuple[str, str], ...] = (
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
 )
 _QUIET = {"ContainerCreating", "PodInitializing"}
+_TOLD_BY = {
+    "Dataset",
+    "AlluxioRuntime",
+    "DataLoad",
+    "Pod",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "PersistentVolumeClaim",
+}
+"""Kinds whose events tell about a cache; those of Endpoints and the like only add noise."""
 
 
 def log_cause(log: str) -> str:
@@ -90,7 +101,9 @@ def warnings(events: Iterable[Mapping[str, Any]], prefix: str, since: float) -> 
     for event in events:
         involved = at(event, "involvedObject", default={})
         name = str(involved.get("name", ""))
-        if event.get("type") != "Warning" or not (name == prefix or name.startswith(f"{prefix}-")):
+        if event.get("type") != "Warning" or involved.get("kind") not in _TOLD_BY:
+            continue
+        if name != prefix and not name.startswith(f"{prefix}-"):
             continue
         when = event_time(event)
         if when < since:

@@ -121,19 +121,19 @@ class Live:
     # -- not a terminal ----------------------------------------------------------------------
 
     def _lines(self, progress: ProgressLike) -> None:
-        """A line when a step or a problem is new, else one every five seconds."""
+        """A line when the current step or a problem is new, else one every five seconds."""
         for problem in progress.problems:
             if problem not in self._problems:
                 self._problems.add(problem)
                 self.say(f"problem: {one_line(problem, 400)}")
-        states = tuple((step.name, step.state) for step in progress.steps)
-        now = time.monotonic()
-        if states == self._said and now - self._said_at < EVERY:
-            return
-        self._said, self._said_at = states, now
         step = next(
             (entry for entry in progress.steps if entry.state != "done"), progress.steps[-1]
         )
+        current = (step.name, step.state, step.detail)
+        now = time.monotonic()
+        if current == self._said and now - self._said_at < EVERY:
+            return
+        self._said, self._said_at = current, now
         text = f"{step.name}: {one_line(step.detail or step.state)}"
         amount = self._amount(progress)
         self.say(f"[{duration(now - self._began)}] {text}{f', {amount}' if amount else ''}")

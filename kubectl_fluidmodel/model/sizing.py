@@ -15,10 +15,12 @@ All sizes are bytes. The rules, with their sources:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-HIGH_WATERMARK = 0.95
+HIGH_WATERMARK = Fraction(95, 100)
 RESERVE = 2 * GIB
 BLOCK = 128 * MIB
 """Alluxio's block size for models: Fluid's default of 16 MiB makes ~10,000 blocks of a 70B
@@ -67,14 +69,14 @@ class Medium:
 
 def quota_for(model: int) -> int:
     """The quota per worker that holds a model of so many bytes; a whole number of MiB or GiB."""
-    needed = int(model / HIGH_WATERMARK) + RESERVE + BLOCK
+    needed = ceil(model / HIGH_WATERMARK) + RESERVE + BLOCK
     unit = GIB if needed > 16 * GIB else 64 * MIB
     return -(-needed // unit) * unit
 
 
 def holds(quota: int) -> int:
     """The bytes of model that a quota holds without evicting any; the inverse of `quota_for`."""
-    return max(0, int((quota - RESERVE - BLOCK) * HIGH_WATERMARK))
+    return max(0, floor((quota - RESERVE - BLOCK) * HIGH_WATERMARK))
 
 
 def heaps(model: int, files: int, *, web: bool = False) -> Heaps:

@@ -144,4 +144,5 @@ _BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
 
 
 def _bad(text: str, why: str) -> UsageError:
-    return UsageError(f"cannot read SOURCE '{text}'", why, "kubectl fluidmodel cache --help")
+    shown = re.sub(r"://[^/@]*@", "://…@", text)  # a key or password that somebody put there
+    return UsageError(f"cannot read SOURCE '{shown}'", why, "kubectl fluidmodel cache --help")

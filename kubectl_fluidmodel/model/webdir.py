@@ -39,8 +39,11 @@ def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
     directories: dict[str, None] = {}
     files: dict[str, None] = {}
     for href in parser.found:
-        target = urljoin(url, href)
-        parts = urlsplit(target)
+        try:
+            target = urljoin(url, href)
+            parts = urlsplit(target)
+        except ValueError:  # no URL at all, so no file of ours
+            continue
         if parts.query or parts.fragment or not target.startswith(url) or target == url:
             continue
         (directories if target.endswith("/") else files)[target] = None

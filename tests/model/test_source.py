@@ -1,0 +1,142 @@
+"""SOURCE: every form that we know, and what is said of the others."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.model.source import SCHEMES, Source, parse
+
+GOOD = [
+    # text, parsed, canonical text, the model's name
+    (
+        "meta-llama/Llama-3.3-70B-Instruct",
+        Source("hf", "meta-llama/Llama-3.3-70B-Instruct"),
+        "hf://meta-llama/Llama-3.3-70B-Instruct",
+        "meta-llama/Llama-3.3-70B-Instruct",
+    ),
+    ("hf://org/model@v1.0", Source("hf", "org/model", "", "v1.0"), "hf://org/model@v1.0", None),
+    (
+        "org/model@refs/pr/3",
+        Source("hf", "org/model", "", "refs/pr/3"),
+        "hf://org/model@refs/pr/3",
+        None,
+    ),
+    ("s3://models", Source("s3", "models"), "s3://models", "models"),
+    ("s3://models/", Source("s3", "models"), "s3://models", "models"),
+    ("s3://models/a/b/", Source("s3", "models", "a/b"), "s3://models/a/b", "b"),
+    ("s3://my.bucket-1/a", Source("s3", "my.bucket-1", "a"), "s3://my.bucket-1/a", "a"),
+    (
+        "s3://models/org/llama/0123456789abcdef0123456789abcdef01234567",
+        Source("s3", "models", "org/llama/0123456789abcdef0123456789abcdef01234567"),
+        None,
+        "llama",
+    ),
+    ("gs://bucket/llama", Source("gs", "bucket", "llama"), "gs://bucket/llama", "llama"),
+    ("https://h/dir", Source("https", "h", "dir"), "https://h/dir/", "dir"),
+    ("https://h:8443/a/b/", Source("https", "h:8443", "a/b"), "https://h:8443/a/b/", "b"),
+    ("https://h/", Source("https", "h"), "https://h/", "h"),
+    ("http://[::1]:80/x/", Source("http", "[::1]:80", "x"), "http://[::1]:80/x/", "x"),
+    ("hdfs://nn:8020/m/q", Source("hdfs", "nn:8020", "m/q"), "hdfs://nn:8020/m/q", "q"),
+    ("hdfs://nn:8020", Source("hdfs", "nn:8020"), "hdfs://nn:8020", "nn"),
+    ("nfs://10.0.0.9/export/m", Source("nfs", "10.0.0.9", "/export/m"), None, "m"),
+    ("pvc://claim", Source("pvc", "claim"), "pvc://claim", "claim"),
+    ("pvc://claim/a/b", Source("pvc", "claim", "a/b"), "pvc://claim/a/b", "b"),
+    ("local:///data/model/", Source("local", "", "/data/model"), "local:///data/model", "model"),
+]
+
+BAD = [
+    # text, words of the reason
+    ("", "empty"),
+    (" s3://b/p", "spaces around"),
+    ("s3://bucket/a b", "spaces in a path"),
+    ("s3://bucket/a\x1b[2J", "spaces in a path"),
+    ("model", "org/model"),
+    ("a/b/c", "org/model"),
+    ("org/model@", "org/model"),
+    ("org/../model", "org/model"),
+    ("/data/model", "org/model"),
+    ("hf://", "org/model"),
+    ("hf://org", "org/model"),
+    ("ftp://host/dir", "'ftp' is not supported"),
+    ("S3://bucket/prefix", "'S3' is not supported"),
+    ("oss://bucket/x", "'oss' is not supported"),
+    ("s3://", "nothing stands after"),
+    ("s3:///prefix", "nothing stands after"),
+    ("s3://B/prefix", "legal bucket name"),
+    ("s3://ab", "legal bucket name"),
+    ("s3://bucket-/p", "legal bucket name"),
+    ("s3://key:secret@bucket/p", "credentials do not belong"),
+    ("https://user:pw@host/dir/", "credentials do not belong"),
+    ("s3://bucket/a//b", "empty part"),
+    ("s3://bucket/a/../b", "'..'"),
+    ("s3://bucket/a/./b", "'.'"),
+    ("s3://bucket/a:b", "':'"),
+    ("s3://bucket/a?versionId=1", "query or fragment"),
+    ("https://host/dir/#x", "query or fragment"),
+    ("gs://UPPER/x", "legal bucket name"),
+    ("https://host:99999/dir/", "not a host"),
+    ("https://host:0/dir/", "not a host"),
+    ("https://[::1/dir/", "not a host"),
+    ("hdfs://:8020/dir", "not a host"),
+    ("nfs://server", "names the export"),
+    ("nfs://server/", "names the export"),
+    ("pvc://Claim/dir", "legal claim name"),
+    ("pvc://-claim", "legal claim name"),
+    ("local://data/model", "absolute directory"),
+    ("local:///", "absolute directory"),
+    ("local:///a/../b", "'..'"),
+]
+
+
+@pytest.mark.parametrize(("text", "source", "uri", "model"), GOOD, ids=[row[0] for row in GOOD])
+def test_a_good_source(text: str, source: Source, uri: str | None, model: str | None) -> None:
+    found = parse(text)
+    assert found == source
+    assert found.uri == (uri or text)
+    assert found.model == (model or source.host)
+
+
+@pytest.mark.parametrize(("text", "why"), BAD, ids=[repr(row[0]) for row in BAD])
+def test_a_bad_source_says_what_is_wrong(text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert why in caught.value.why
+    assert "kubectl fluidmodel cache --help" in caught.value.try_
+
+
+def test_credentials_in_a_source_are_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("s3://AKIAIOSFODNN7:hunter2@bucket/p")
+    assert "hunter2" not in str(caught.value)
+
+
+_PARTS = st.text(alphabet="abcXYZ019.-_@:/?#%[] \x00é", max_size=24)
+_ADDRESSES = st.builds(
+    lambda scheme, mark, rest: scheme + mark + rest,
+    st.sampled_from((*SCHEMES, "", "ftp")),
+    st.sampled_from(("://", ":///", ":/", "")),
+    _PARTS,
+)
+
+
+@given(st.one_of(st.text(), _ADDRESSES))
+def test_any_text_is_a_source_or_a_usage_error_and_what_is_recorded_reads_back(text: str) -> None:
+    try:
+        found = parse(text)
+    except UsageError:
+        return
+    assert parse(found.uri) == found
+    assert found.model
+
+
+@given(
+    st.sampled_from(("s3", "gs", "pvc", "https", "http", "hdfs")),
+    st.from_regex(r"[a-z][a-z0-9]{2,20}", fullmatch=True),
+    st.lists(st.from_regex(r"[A-Za-z0-9][\w.-]{0,12}", fullmatch=True), max_size=4),
+)
+def test_what_is_made_of_legal_parts_is_read(scheme: str, host: str, parts: list[str]) -> None:
+    found = parse(f"{scheme}://{host}/{'/'.join(parts)}")
+    assert (found.scheme, found.host, found.path) == (scheme, host, "/".join(parts))

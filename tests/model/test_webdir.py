@@ -1,0 +1,125 @@
+"""Index pages, as the common web servers write them, over real HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.model.listing import File
+from kubectl_fluidmodel.model.webdir import links_below, list_directory
+from tests.loopback import Answer, Asked, Respond, free_port, serve
+
+NGINX = """<html><head><title>Index of /m/</title></head><body><h1>Index of /m/</h1><hr><pre>
+<a href="../">../</a>
+<a href="original/">original/</a>           01-Jan-2026 00:00       -
+<a href="config.json">config.json</a>       01-Jan-2026 00:00     826
+<a href="model-1%20of%202.safetensors">model-1 of 2.safetensors</a> 01-Jan-2026 00:00 4G
+</pre><hr></body></html>"""
+
+APACHE = """<table><tr><th><a href="?C=N;O=D">Name</a></th><th><a href="?C=S;O=A">Size</a></th>
+<tr><td><a href="/">Parent Directory</a></td></tr>
+<tr><td><a href="config.json">config.json</a></td><td>826</td></tr>
+<tr><td><A HREF="config.json">again</A></td></tr>
+<tr><td><a href="/m/original/">original/</a></td></tr>
+<tr><td><a href="https://example.org/x">elsewhere</a></td></tr>
+<tr><td><a name="anchor">no link</a><a href="#top">top</a></td></tr></table>"""
+
+
+@pytest.mark.parametrize(
+    ("page", "directories", "files"),
+    [
+        (NGINX, ["original/"], ["config.json", "model-1%20of%202.safetensors"]),
+        (APACHE, ["original/"], ["config.json"]),
+        ("", [], []),
+        ("<a href='.'>here</a><a href='./'>here</a>", [], []),
+        ("<a href='http://[broken'>x</a><a href='ok.bin'>ok</a>", [], ["ok.bin"]),
+    ],
+    ids=["nginx", "apache", "empty", "itself", "unparsable"],
+)
+def test_links_below(page: str, directories: list[str], files: list[str]) -> None:
+    base = "http://host/m/"
+    found = links_below(page, base)
+    assert found == ([base + name for name in directories], [base + name for name in files])
+
+
+def tree(files: dict[str, bytes], *, lengths: bool = True) -> Respond:
+    """A server that shows an index of every directory."""
+
+    def respond(asked: Asked) -> Answer:
+        path = asked.path
+        if path.endswith("/"):
+            rests = [name[len(path) :] for name in files if name.startswith(path)]
+            below = {rest[: rest.find("/") + 1] or rest for rest in rests}
+            if not below:
+                return Answer(404, b"no")
+            links = "".join(f'<a href="{name.replace(" ", "%20")}">x</a>' for name in sorted(below))
+            return Answer(200, links.encode(), {"Content-Type": "text/html; charset=utf-8"})
+        if path not in files:
+            return Answer(404, b"no")
+        if not lengths:
+            return Answer(200, iter(()), {"Content-Type": "application/octet-stream"})
+        size = str(len(files[path]))
+        return Answer(200, files[path], {"Content-Length": size})
+
+    return respond
+
+
+MODEL = {
+    "/m/config.json": b"{}",
+    "/m/part 1.safetensors": b"x" * 9,
+    "/m/original/params.json": b"{ }",
+    "/other/secret.bin": b"zzzz",
+}
+
+
+@pytest.mark.parametrize("tail", ["", "/"])
+def test_a_tree_is_listed_with_sizes(tail: str) -> None:
+    with serve(tree(MODEL)) as server:
+        found = list_directory(f"{server.url}/m{tail}")
+        methods = {(asked.method, asked.path) for asked in server.asked}
+    assert found.files == (
+        File("config.json", 2),
+        File("original/params.json", 3),
+        File("part 1.safetensors", 9),
+    )
+    assert ("GET", "/m/config.json") not in methods  # sizes without reading a byte
+
+
+def test_a_missing_directory() -> None:
+    with serve(tree(MODEL)) as server, pytest.raises(FluidModelError) as caught:
+        list_directory(f"{server.url}/nothing/")
+    assert (caught.value.why, caught.value.exit_code) == ("HTTP 404", 1)
+
+
+def test_an_index_without_files() -> None:
+    page = Answer(200, b"<a href='../'>up</a>", {"Content-Type": "text/html"})
+    with serve(lambda _: page) as server, pytest.raises(FluidModelError, match="lists no files"):
+        list_directory(f"{server.url}/m/")
+
+
+def test_what_is_no_html_is_no_directory() -> None:
+    page = Answer(200, b"[]", {"Content-Type": "application/json"})
+    with serve(lambda _: page) as server, pytest.raises(FluidModelError, match="not a directory"):
+        list_directory(f"{server.url}/m/")
+
+
+def test_a_file_without_a_size() -> None:
+    with serve(tree(MODEL, lengths=False)) as server, pytest.raises(FluidModelError) as caught:
+        list_directory(f"{server.url}/m/")
+    assert "does not tell its size" in caught.value.what
+    assert caught.value.try_ == "--quota SIZE"
+
+
+def test_directories_that_link_in_a_circle_end() -> None:
+    def respond(asked: Asked) -> Answer:
+        return Answer(200, b"<a href='again/'>x</a>", {"Content-Type": "text/html"})
+
+    with serve(respond) as server, pytest.raises(FluidModelError, match="too large a tree"):
+        list_directory(f"{server.url}/m/")
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(Unreachable) as caught:
+        list_directory(f"http://127.0.0.1:{free_port()}/m/")
+    assert caught.value.exit_code == 3
+    assert "refused" in str(caught.value)

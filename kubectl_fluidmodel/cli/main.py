@@ -22,6 +22,8 @@ PROGRAM = "kubectl fluidmodel"
 
 VERBS: dict[str, str] = {
     "cache": "Build a cache of a model and prove that it holds every byte",
+    "pin": "Mount a cache in a graph's workers and run them on its nodes",
+    "unpin": "Take back from a graph what `pin` added",
     "uncache": "Remove what `cache` made, and nothing else",
     "completion": "Print the completion script of a shell",
     "version": "Print the version",
@@ -32,7 +34,8 @@ STORY = f"""\
 Serve a large model from the memory or disk of the very node that runs it.
 
   1. {PROGRAM} cache s3://bucket/org/model     builds the cache and proves it complete
-  2. {PROGRAM} uncache NAME                    removes it again
+  2. {PROGRAM} pin NAME GRAPH                  runs the graph's workers where it is
+  3. {PROGRAM} uncache NAME                    removes it again
 
 `{PROGRAM} VERB --help` tells more and has examples.
 """

@@ -35,7 +35,6 @@ SELECTOR_LABEL = "nvidia.com/selector"
 HASH_LABEL = "nvidia.com/dynamo-worker-hash"
 
 STRATEGY = "nvidia.com/deployment-strategy"
-MAX_SURGE = "nvidia.com/deployment-rolling-update-max-surge"
 MAX_UNAVAILABLE = "nvidia.com/deployment-rolling-update-max-unavailable"
 ENABLE_GROVE = "nvidia.com/enable-grove"
 GROVE_STRATEGY = "nvidia.com/grove-update-strategy"

@@ -1,0 +1,319 @@
+"""`kubectl fluidmodel pin NAME GRAPH…`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from kubectl_fluidmodel.cli.flags import (
+    VerbCommand,
+    color_flag,
+    connection_flags,
+    dry_run_flag,
+    option,
+    output_flag,
+)
+from kubectl_fluidmodel.errors import FluidModelError, Interrupted, UsageError
+from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+from kubectl_fluidmodel.ui.text import note, warn
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.cli.pinned import Printer
+    from kubectl_fluidmodel.dynamo.gather import Counted
+    from kubectl_fluidmodel.dynamo.live import Plan
+    from kubectl_fluidmodel.dynamo.pinning import Wish
+    from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts, Verdict
+    from kubectl_fluidmodel.kube.kind import Kind, Object
+
+EXAMPLES = """
+# Workers of graph chat onto the nodes that hold llama; follow the roll-out
+kubectl fluidmodel pin llama chat --wait
+
+# See first what would change
+kubectl fluidmodel pin llama chat --dry-run=server
+
+# Let the engines read the mount, too
+kubectl fluidmodel pin llama chat --use-model-path
+
+# A manifest in git: comments, order and other documents stay as they are
+kubectl fluidmodel pin llama -f graph.yaml -n prod > pinned.yaml
+
+# For kustomize and Helm users: the patch alone
+kubectl fluidmodel pin llama -f graph.yaml -n prod -o patch
+"""
+
+
+@click.command("pin", cls=VerbCommand, examples=EXAMPLES)
+@click.argument("name")
+@click.argument("graphs", nargs=-1, metavar="GRAPH…")
+@option(
+    "-f",
+    "--filename",
+    "filename",
+    group="Pin",
+    metavar="FILE",
+    help="Change the graphs in this file (- for stdin) and print it; needs no cluster.",
+)
+@option(
+    "--component",
+    "components",
+    group="Pin",
+    metavar="NAME",
+    multiple=True,
+    help="Only this component; may be repeated. By default workers and frontends.",
+)
+@option(
+    "--mount-path",
+    group="Pin",
+    metavar="DIR",
+    help="Where the containers see the model.  [default: /model]",
+)
+@option(
+    "--preferred", group="Pin", is_flag=True, help="Prefer the cache's nodes, not require them."
+)
+@option(
+    "--use-model-path",
+    group="Pin",
+    is_flag=True,
+    help="Point the engines' --model(-path) at the mount; the served name stays.",
+)
+@option(
+    "--recreate",
+    group="Pin",
+    is_flag=True,
+    help="Let old workers go before new ones come: for a node without GPUs to spare.",
+)
+@option("--force", group="Pin", is_flag=True, help="Patch although the preflight refuses.")
+@option("--wait/--no-wait", group="Output", default=False, help="Follow the roll-out to its end.")
+@option(
+    "--timeout",
+    group="Output",
+    metavar="DURATION",
+    default="30m",
+    show_default=True,
+    help="How long to wait in all.",
+)
+@option("--diff", "show_diff", group="Output", is_flag=True, help="Show what changes.")
+@dry_run_flag
+@output_flag("json", "yaml", "name", "patch")
+@color_flag
+@connection_flags
+def command(
+    name: str,
+    graphs: tuple[str, ...],
+    filename: str | None,
+    components: tuple[str, ...],
+    mount_path: str | None,
+    preferred: bool,
+    use_model_path: bool,
+    recreate: bool,
+    force: bool,
+    wait: bool,
+    timeout: str,
+    show_diff: bool,
+    dry_run: str,
+    output: str | None,
+    color: str,
+    connection: Connection,
+) -> int:
+    """Mount cache NAME in the workers of GRAPH and run them on the nodes that hold it.
+
+    GRAPH is the name of a DynamoGraphDeployment, or dcd/NAME for a DynamoComponentDeployment.
+    Workers get the mount and a node affinity, frontends the mount, planners and EPPs nothing.
+    All else stays as it is, and `unpin` takes back exactly what was added.
+    """
+    from kubectl_fluidmodel.dynamo.pinning import Wish
+
+    if mount_path is not None and (not mount_path.startswith("/") or ":" in mount_path):
+        raise UsageError("--mount-path", f"'{mount_path}' is not an absolute path")
+    wish = Wish(
+        model=name,
+        key="",
+        preferred=preferred,
+        mount_path=mount_path,
+        use_model_path=use_model_path,
+        recreate=recreate,
+        components=components,
+    )
+    if filename is not None:
+        if wait or dry_run == "server":
+            raise UsageError("-f works on the file alone", "it goes with neither --wait nor server")
+        return _offline(wish, filename, graphs, output, show_diff, connection)
+    if not graphs:
+        raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
+    seconds = parse_timeout(timeout) or 0.0
+    try:
+        return _live(wish, graphs, connection, dry_run, output, show_diff, force, wait, seconds)
+    except KeyboardInterrupt as err:
+        raise Interrupted(
+            "interrupted", "what was written stays", "the same command again to follow it"
+        ) from err
+
+
+def _offline(
+    wish: Wish,
+    filename: str,
+    graphs: tuple[str, ...],
+    output: str | None,
+    show_diff: bool,
+    connection: Connection,
+) -> int:
+    from kubectl_fluidmodel.dynamo import files
+    from kubectl_fluidmodel.kube.config import context_namespace
+
+    result = files.pin(
+        files.read(filename), filename, wish, graphs, lambda: context_namespace(connection)
+    )
+    for text in result.notes:
+        note(text)
+    for text in result.warnings:
+        warn(text)
+    if show_diff:
+        click.echo(result.diff(), nl=False, err=output is not None)
+    if output is not None or not show_diff:
+        click.echo(result.render(output or "yaml"), nl=False)
+    if result.refusals:
+        raise result.refusals[0]
+    return 0
+
+
+def _live(
+    wish: Wish,
+    graphs: tuple[str, ...],
+    connection: Connection,
+    dry_run: str,
+    output: str | None,
+    show_diff: bool,
+    force: bool,
+    wait: bool,
+    timeout: float,
+) -> int:
+    from kubectl_fluidmodel.cli.pinned import Printer, each
+    from kubectl_fluidmodel.dynamo import gather
+    from kubectl_fluidmodel.dynamo.gather import Counted
+
+    client = Counted(connection)
+    printer = Printer("pinned to", wish.model, output, show_diff or dry_run != "none", dry_run)
+    facts: list[CacheFacts] = []
+
+    def one(graph: str) -> None:
+        client.requests = 0
+        read = gather.graph(client, graph, client.namespace)
+        if not facts:
+            facts.append(gather.cache(client, wish.model, client.namespace))
+        subpath = gather.model_directory(facts[0].dataset)
+        full = replace(wish, key=facts[0].key, subpath=subpath)
+        planned, stored = _pin(client, read, full, facts[0], printer, force, dry_run)
+        if wait and dry_run == "none":
+            _wait(client, planned, stored, full, facts[0], timeout, printer)
+        elif planned.outcome.changed and dry_run == "none" and output is None:
+            flag = f" -n {client.namespace}" if client.namespace != "default" else ""
+            note(
+                f"to follow the roll-out: kubectl fluidmodel pin {wish.model} {graph}{flag} --wait"
+            )
+
+    try:
+        return each(graphs, one)
+    finally:
+        printer.close()
+
+
+def _pin(
+    client: Counted,
+    read: tuple[Kind, Object, str | None],
+    wish: Wish,
+    facts: CacheFacts,
+    printer: Printer,
+    force: bool,
+    dry_run: str,
+) -> tuple[Plan, Object]:
+    """Judge, try and patch one graph; the plan and the object as stored."""
+    from kubectl_fluidmodel.dynamo import live, pinning
+    from kubectl_fluidmodel.dynamo.preflight import Case, judge
+
+    def change(obj: Object, schema: str | None) -> pinning.Outcome:
+        return pinning.pin(obj, wish, schema)
+
+    kind, obj, schema = read
+    _check_key(wish, facts)
+    planned = live.Plan(kind, obj, schema, change(obj, schema))
+    planned.verdicts = judge(Case(facts, obj, planned.outcome, wish, schema))
+    _heed(planned, force, printer)
+    if not planned.outcome.changed:
+        printer.unchanged(planned)
+        return planned, obj
+    if dry_run == "client":
+        printer.changed(planned, planned.outcome.object)
+        return planned, planned.outcome.object
+    stored = live.attempt(client, planned, wish.model)
+    if dry_run == "none":
+        printer.diff(planned, stored)
+        stored = live.carry_out(client, planned, change)
+    printer.changed(planned, stored)
+    return planned, stored
+
+
+def _check_key(wish: Wish, facts: CacheFacts) -> None:
+    """Without a cache there is no label to pin to, with or without --force."""
+    from kubectl_fluidmodel.dynamo.preflight.cache import absent
+
+    if not wish.key:
+        verdict = absent(facts)
+        raise FluidModelError(verdict.what, verdict.why, verdict.try_)
+
+
+def _heed(planned: Plan, force: bool, printer: Printer) -> None:
+    """Say what the preflight found; raise its first refusal."""
+    from kubectl_fluidmodel.dynamo.preflight.managers import manager
+
+    refusals: list[Verdict] = []
+    for verdict in planned.verdicts:
+        if verdict.level == "refuse" and not force:
+            refusals.append(verdict)
+        elif verdict.level == "note":
+            note(f"note: {verdict}")
+        elif planned.outcome.changed or verdict.level == "refuse":
+            warn(str(verdict))
+    if planned.outcome.changed and manager(planned.before):
+        printer.patch_for_git(planned)
+    if refusals and planned.outcome.changed:
+        for other in refusals[1:]:
+            warn(f"also: {other}")
+        first = refusals[0]
+        raise FluidModelError(
+            f"{planned.reference} was not pinned: {first.what}",
+            first.why,
+            first.try_ or "--force to patch it all the same",
+        )
+
+
+def _wait(
+    client: Counted,
+    planned: Plan,
+    stored: Object,
+    wish: Wish,
+    facts: CacheFacts,
+    timeout: float,
+    printer: Printer,
+) -> None:
+    from kubectl_fluidmodel.dynamo import rollout, wait
+    from kubectl_fluidmodel.kube.kind import name_of
+
+    modes = {part.component: part.mode for part in planned.outcome.parts}
+    components = [(c, modes[c.name]) for c in planned.outcome.graph.components if c.name in modes]
+    progress = wait.follow(
+        client,
+        planned.kind,
+        stored,
+        rollout.expected_of(components),
+        schema=planned.schema,
+        claim=wish.model,
+        key=wish.key,
+        cache_nodes={name_of(node) for node in facts.nodes or []},
+        timeout=timeout,
+        say=note,
+    )
+    printer.rollout(planned, progress)
+    wait.check(progress, planned.reference, planned.namespace)

@@ -1,0 +1,108 @@
+"""What `pin` and `unpin` print of graphs that they changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from kubectl_fluidmodel.dynamo import report
+from kubectl_fluidmodel.dynamo.patch import kustomize
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.ui.document import objects, reference, to_yaml
+from kubectl_fluidmodel.ui.text import note, plural, printable
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.dynamo.live import Plan
+    from kubectl_fluidmodel.dynamo.rollout import Progress
+
+_DRY = {"none": "", "client": " (dry run)", "server": " (server dry run)"}
+
+
+def each(graphs: tuple[str, ...], one: Callable[[str], None]) -> int:
+    """Work on every graph, whatever becomes of the others; failures are told at the end.
+
+    Raises:
+        FluidModelError: the first failure; the others have been printed.
+    """
+    failures: list[FluidModelError] = []
+    for graph in graphs:
+        try:
+            one(graph)
+        except FluidModelError as err:
+            if err.exit_code not in (1, 124):
+                raise
+            failures.append(err)
+    for failure in failures[1:]:
+        sys.stderr.write(f"error: {printable(str(failure))}\n")
+    if failures:
+        raise failures[0]
+    return 0
+
+
+class Printer:
+    """One run's output: words and tables, or objects and patches, which come at the end."""
+
+    def __init__(
+        self, verb: str, model: str, output: str | None, show_diff: bool, dry_run: str
+    ) -> None:
+        self.verb = verb
+        self.model = model
+        self.output = output
+        self.show_diff = show_diff
+        self.dry_run = dry_run
+        self.objects: list[Object] = []
+        self.patches: list[dict[str, object]] = []
+
+    def unchanged(self, planned: Plan, why: str = "") -> None:
+        if self.output is None:
+            why = why or f"already {self.verb} {self.model}"
+            click.echo(f"{reference(planned.before)} unchanged ({why})")
+        self.objects.append(planned.before)
+
+    def diff(self, planned: Plan, stored: Object) -> None:
+        """The change, where it was asked for: on stdout, or beside what goes there."""
+        if self.show_diff:
+            text = report.diff(planned.before, stored, planned.reference)
+            click.echo(text, nl=False, err=self.output is not None)
+
+    def changed(self, planned: Plan, stored: Object) -> None:
+        if self.dry_run != "none":
+            self.diff(planned, stored)
+        if self.output is None:
+            click.echo(f"{reference(planned.before)} {self.verb} {self.model}{_DRY[self.dry_run]}")
+            click.echo(report.parts(planned.outcome), nl=False)
+        self.objects.append(stored)
+        self.patches.append(kustomize(planned.before, planned.operations, to_yaml))
+
+    def patch_for_git(self, planned: Plan) -> None:
+        """The patch on stderr, for an object that somebody else will write again."""
+        if self.output != "patch":
+            patch = kustomize(planned.before, planned.operations, to_yaml)
+            note(report.kustomization([patch]).rstrip("\n"))
+
+    def rollout(self, planned: Plan, progress: Progress) -> None:
+        """Every pod, where it runs, and whether the cache is there."""
+        text = report.rollout(progress)
+        click.echo(text, nl=False, err=self.output is not None)
+        if progress.done and not progress.astray:
+            note(
+                f"{planned.reference}: {plural(progress.total, 'pod')} ready"
+                f", {sum(row.local for row in progress.rows)} on a cache node"
+            )
+
+    def close(self) -> None:
+        """Print what goes out as documents."""
+        if self.output == "patch":
+            click.echo(report.kustomization(self.patches), nl=False)
+        elif self.output is not None and self.objects:
+            click.echo(objects([_clean(obj) for obj in self.objects], self.output), nl=False)
+
+
+def _clean(obj: Object) -> Object:
+    """An object as kubectl prints it: without managedFields."""
+    metadata = {k: v for k, v in obj.get("metadata", {}).items() if k != "managedFields"}
+    return {**obj, "metadata": metadata}

@@ -1,0 +1,126 @@
+"""Change a graph in a cluster: plan, judge, try on the server, patch, look at the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.dynamo import gather
+from kubectl_fluidmodel.dynamo.affinity import demands, is_empty, preferences_of, terms_of
+from kubectl_fluidmodel.dynamo.gather import Counted
+from kubectl_fluidmodel.dynamo.graph import open_graph
+from kubectl_fluidmodel.dynamo.patch import Operation, diff, guarded
+from kubectl_fluidmodel.dynamo.pinning import Outcome
+from kubectl_fluidmodel.dynamo.preflight import Verdict
+from kubectl_fluidmodel.dynamo.record import PREFER, REQUIRE, read
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.errors import Conflict, Invalid
+from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of
+
+JSON_PATCH = "application/json-patch+json"
+
+Change = Callable[[Object, str | None], Outcome]
+"""What makes of an object the changed one: `pin` or `unpin` with their arguments."""
+
+
+@dataclass
+class Plan:
+    """One graph, read, with what is to become of it."""
+
+    kind: Kind
+    before: Object
+    schema: str | None
+    outcome: Outcome
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def operations(self) -> list[Operation]:
+        return diff(self.before, self.outcome.object)
+
+    @property
+    def reference(self) -> str:
+        return self.outcome.graph.reference
+
+    @property
+    def namespace(self) -> str:
+        return str(meta(self.before).get("namespace", ""))
+
+
+def attempt(client: Counted, planned: Plan, model: str) -> Object:
+    """The object as the server would store it.
+
+    Raises:
+        FluidModelError: the server, its schema or the operator's conversion would lose a part.
+    """
+    result = send(client, planned, dry_run=True)
+    lost = losses(planned, result, model)
+    if lost:
+        raise FluidModelError(
+            f"cannot pin {planned.reference}",
+            f"the API server would store it without {', '.join(lost)}",
+            "kubectl get crd dynamographdeployments.nvidia.com -o jsonpath='{.spec.versions}'",
+        )
+    return result
+
+
+def carry_out(client: Counted, planned: Plan, change: Change) -> Object:
+    """Patch the graph; where only others' fields changed since it was read, once more.
+
+    Raises:
+        FluidModelError: what the patch touches was changed meanwhile.
+    """
+    try:
+        return send(client, planned, dry_run=False)
+    except (Invalid, Conflict) as err:
+        if client.requests + 2 > gather.REQUESTS:
+            raise
+        current = client.get(planned.kind, name_of(planned.before), planned.namespace)
+        version = meta(current).get("resourceVersion")
+        if version == meta(planned.before).get("resourceVersion"):
+            raise
+        again = Plan(planned.kind, current, planned.schema, change(current, planned.schema))
+        if again.operations != planned.operations:
+            raise FluidModelError(
+                f"{planned.reference} was changed while it was being patched",
+                "nothing was written",
+                "the same command again",
+            ) from err
+        return send(client, again, dry_run=False)
+
+
+def send(client: Counted, planned: Plan, *, dry_run: bool) -> Object:
+    """One patch request; it fails where the graph is no longer the version that was read."""
+    return client.patch(
+        planned.kind,
+        name_of(planned.before),
+        planned.namespace,
+        guarded(planned.before, planned.operations),
+        media=JSON_PATCH,
+        dry_run=dry_run,
+    )
+
+
+def losses(planned: Plan, stored: Object, model: str) -> list[str]:
+    """Parts of the pin that are not in the object as stored: mounts, affinity, the record."""
+    lost = []
+    if model not in read(stored).models():
+        lost.append("the record of the pin")
+    graph = open_graph(stored, planned.schema)
+    recorded = read(planned.outcome.object).components
+    for part in planned.outcome.parts:
+        component = graph.component(part.component)
+        if component is None:
+            lost.append(f"component {part.component}")
+            continue
+        if not all(component.mounted(model, path) for path in component.readers()):
+            lost.append(f"the mount of component {part.component}")
+        requirement = recorded[part.component].pins[model].requirement()
+        affinity = component.pod_spec().get("affinity")
+        terms = terms_of(affinity)
+        required = terms is not None and all(
+            is_empty(term) or demands(term, requirement) for term in terms
+        )
+        preferred = requirement.preference() in preferences_of(affinity)
+        if (part.mode == REQUIRE and not required) or (part.mode == PREFER and not preferred):
+            lost.append(f"the node affinity of component {part.component}")
+    return lost

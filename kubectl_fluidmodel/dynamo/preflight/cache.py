@@ -1,0 +1,68 @@
+"""Is the cache there, whole, and in the graph's namespace?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.dynamo.preflight.case import REFUSE, WARN, CacheFacts, Case, Verdict
+from kubectl_fluidmodel.fluid import state
+from kubectl_fluidmodel.kube.kind import at
+from kubectl_fluidmodel.ui.text import size
+
+
+def judge_cache(case: Case) -> Iterator[Verdict]:
+    """A cache that is not Bound or has no claim refuses; one that is not full warns."""
+    facts = case.cache
+    where = f" -n {facts.namespace}"
+    if facts.dataset is None:
+        if any(text.startswith("datasets") for text in facts.unread):
+            yield Verdict(WARN, f"the cache {facts.model} was not checked", facts.unread[0])
+        else:
+            yield absent(facts)
+        return
+    status = state.dataset(facts.dataset)
+    if not status.bound:
+        yield Verdict(
+            REFUSE,
+            f"the cache {facts.model} is not Bound but {status.phase}",
+            status.setup_error or "its pods could not mount it",
+            f"kubectl describe dataset {facts.model}{where}",
+        )
+        return
+    if facts.claim is None or at(facts.claim, "status", "phase", default="Bound") != "Bound":
+        phase = at(facts.claim, "status", "phase", default="absent") if facts.claim else "absent"
+        yield Verdict(
+            REFUSE,
+            f"the claim {facts.model} in namespace {facts.namespace} is {phase}",
+            "Fluid makes it when the cache is Bound",
+            f"kubectl describe dataset {facts.model}{where}",
+        )
+        return
+    if status.total and status.cached is not None:
+        short = status.total - status.cached
+        if short > status.cached_rounding:
+            yield Verdict(
+                WARN,
+                f"the cache {facts.model} holds {size(status.cached)} of {size(status.total)}",
+                "the first start reads the rest from the store",
+                f"kubectl get dataload{where}",
+            )
+
+
+def absent(facts: CacheFacts) -> Verdict:
+    """The refusal for a cache that is not there."""
+    what = f"there is no cache {facts.model} in namespace {facts.namespace}"
+    if facts.elsewhere:
+        return Verdict(
+            REFUSE,
+            what,
+            f"it is in {', '.join(facts.elsewhere)}, and a pod mounts claims of its own "
+            "namespace only",
+            f"kubectl fluidmodel cache SOURCE --name {facts.model} -n {facts.namespace}",
+        )
+    return Verdict(
+        REFUSE,
+        what,
+        "",
+        f"kubectl fluidmodel cache SOURCE --name {facts.model} -n {facts.namespace}",
+    )

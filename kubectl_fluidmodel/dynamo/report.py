@@ -1,0 +1,86 @@
+"""What a pin did and how its roll-out stands, as tables, diffs and documents. Pure."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.kinds import PINS
+from kubectl_fluidmodel.dynamo.pinning import Outcome
+from kubectl_fluidmodel.dynamo.rollout import Progress, Row
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.ui.document import to_yaml
+from kubectl_fluidmodel.ui.text import one_line, printable
+
+_SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")
+_GETS = {"required": "mount, required node", "preferred": "mount, preferred node", "mount": "mount"}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as kubectl prints them; the last one is never padded."""
+    lines = [list(head), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def parts(outcome: Outcome) -> str:
+    """The components that are pinned, and how."""
+    rows = [
+        (part.component, part.role.value, part.path or "-", _GETS[part.mode])
+        for part in outcome.parts
+    ]
+    return table(("COMPONENT", "ROLE", "PATH", "GETS"), rows)
+
+
+def diff(before: Object, after: Object, name: str) -> str:
+    """A unified diff of two objects as YAML, without what the server keeps for itself.
+
+    The record annotation is shown by name only: it repeats what the rest shows.
+    """
+    old, new = (to_yaml(_shown(obj)).splitlines(True) for obj in (before, after))
+    return "".join(
+        printable(line) for line in difflib.unified_diff(old, new, f"live/{name}", f"pinned/{name}")
+    )
+
+
+def _shown(obj: Object) -> Object:
+    shown = copy.deepcopy(obj)
+    shown.pop("status", None)
+    metadata = shown.get("metadata", {})
+    for key in _SERVER_SIDE:
+        metadata.pop(key, None)
+    annotations = metadata.get("annotations") or {}
+    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if PINS in annotations:
+        annotations[PINS] = "(record of what pin added)"
+    return shown
+
+
+def kustomization(patches: list[dict[str, Any]]) -> str:
+    """Patches as the `patches` of a kustomization.yaml."""
+    return to_yaml({"patches": patches})
+
+
+def rollout(progress: Progress) -> str:
+    """The pods of a roll-out; a pod without a place shows the scheduler's words below."""
+    rows = [
+        (row.pod, row.component, row.node or "-", _state(row), "yes" if row.local else "no")
+        for row in progress.rows
+    ]
+    text = table(("POD", "COMPONENT", "NODE", "STATE", "LOCAL"), rows)
+    for row in progress.rows:
+        if row.trouble:
+            text += f"{row.pod}: {one_line(row.trouble, 400)}\n"
+    return text
+
+
+def _state(row: Row) -> str:
+    if row.ready:
+        return "Ready"
+    return "Pending" if not row.node else "Starting"

@@ -1,0 +1,153 @@
+"""What the scheduler's filters would say of a pod and a node: labels, taints, GPUs. Pure.
+
+Rules: k8s.io/component-helpers/scheduling/corev1 (node affinity, taints) and the NodeResourcesFit
+plugin, for GPUs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.affinity import is_empty, terms_of
+from kubectl_fluidmodel.dynamo.component import gpus_of, is_gpu
+from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
+from kubectl_fluidmodel.kube.quantity import to_int
+
+Gpus = dict[str, int]
+"""GPUs by resource name."""
+
+
+def obstacles(pod: Mapping[str, Any], node: Object, needs: Gpus) -> list[str]:
+    """Why a pod spec can never run on a node as the node is now, in words; empty if it can."""
+    found = []
+    if at(node, "spec", "unschedulable"):
+        found.append("the node is cordoned")
+    wanted = pod.get("nodeName")
+    if wanted and wanted != name_of(node):
+        found.append(f"nodeName {wanted}")
+    for key, value in (pod.get("nodeSelector") or {}).items():
+        if labels_of(node).get(key) != value:
+            found.append(f"nodeSelector {key}={value}")
+    terms = terms_of(pod.get("affinity"))
+    if terms is not None and not any(matches(term, node) for term in terms):
+        found.append(f"required node affinity {describe(terms)}")
+    found += [f"untolerated taint {text}" for text in untolerated(pod, node, needs)]
+    return found
+
+
+def matches(term: Any, node: Object) -> bool:
+    """Whether a node fits one nodeSelectorTerm."""
+    if is_empty(term):
+        return False
+    labels = labels_of(node)
+    fields = {"metadata.name": name_of(node)}
+    return all(_holds(e, labels) for e in term.get("matchExpressions") or []) and all(
+        _holds(e, fields) for e in term.get("matchFields") or []
+    )
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = str(expression.get("key")), list(expression.get("values") or [])
+    value, operator = labels.get(key), expression.get("operator")
+    if operator == "In":
+        return value in values
+    if operator == "NotIn":
+        return value not in values
+    if operator == "Exists":
+        return value is not None
+    if operator == "DoesNotExist":
+        return value is None
+    try:
+        have, want = int(value or ""), int(values[0])
+    except (ValueError, IndexError):
+        return False
+    return have > want if operator == "Gt" else have < want
+
+
+def describe(terms: Iterable[Any]) -> str:
+    """Node selector terms on one line."""
+    alternatives = []
+    for term in terms:
+        parts = []
+        for expression in [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])]:
+            values = ",".join(str(value) for value in expression.get("values") or [])
+            text = f"{expression.get('key')} {expression.get('operator')}"
+            parts.append(f"{text} ({values})" if values else text)
+        alternatives.append(" and ".join(parts) or "an empty term, which fits no node")
+    return " or ".join(alternatives) or "without terms, which fits no node"
+
+
+def untolerated(pod: Mapping[str, Any], node: Object, needs: Gpus) -> list[str]:
+    """The node's NoSchedule and NoExecute taints that a pod does not tolerate.
+
+    A taint named like a GPU that the pod asks for is left out: clusters with such taints
+    tolerate it for the pod (admission plugin ExtendedResourceToleration).
+    """
+    found = []
+    for taint in at(node, "spec", "taints", default=[]):
+        if taint.get("effect") not in ("NoSchedule", "NoExecute") or taint.get("key") in needs:
+            continue
+        if not any(_tolerates(one, taint) for one in pod.get("tolerations") or []):
+            value = f"={taint['value']}" if taint.get("value") else ""
+            found.append(f"{taint.get('key')}{value}:{taint['effect']}")
+    return found
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    if (toleration.get("operator") or "Equal") == "Exists":
+        return True
+    same = str(toleration.get("value") or "") == str(taint.get("value") or "")
+    return bool(toleration.get("key")) and same
+
+
+def allocatable(node: Object) -> Gpus:
+    """GPUs that a node offers."""
+    listed = at(node, "status", "allocatable", default={})
+    return {name: to_int(amount) or 0 for name, amount in listed.items() if is_gpu(name)}
+
+
+def used(pods: Iterable[Object]) -> Gpus:
+    """GPUs that pods hold, those that are over left out."""
+    total: Gpus = {}
+    for pod in pods:
+        if at(pod, "status", "phase") in ("Succeeded", "Failed"):
+            continue
+        for container in at(pod, "spec", "containers", default=[]):
+            for name, count in gpus_of(container.get("resources")).items():
+                total[name] = total.get(name, 0) + count
+    return total
+
+
+def free(node: Object, pods: Iterable[Object]) -> Gpus:
+    """GPUs that a node has left beside some pods."""
+    taken = used(pods)
+    return {name: count - taken.get(name, 0) for name, count in allocatable(node).items()}
+
+
+def fits(needs: Gpus, room: Gpus) -> bool:
+    return all(room.get(name, 0) >= count for name, count in needs.items())
+
+
+def place(pods: Iterable[tuple[str, Gpus, Iterable[str]]], room: Mapping[str, Gpus]) -> list[str]:
+    """Pack pods onto nodes, the biggest first; the labels of those that found no place.
+
+    A pod is its label, its GPUs and the nodes it may run on. Biggest first, onto the node where
+    the least is left over, is no proof that it cannot be done, but it is right for pods whose
+    sizes divide one another, as GPU counts do.
+    """
+    left = {name: dict(gpus) for name, gpus in room.items()}
+    unplaced = []
+    for label, needs, nodes in sorted(pods, key=lambda pod: -sum(pod[1].values())):
+        open_ = [name for name in nodes if fits(needs, left.get(name, {}))]
+        if not open_:
+            unplaced.append(label)
+            continue
+        best = min(open_, key=lambda name: (sum(left[name].get(g, 0) for g in needs), name))
+        for gpu, count in needs.items():
+            left[best][gpu] -= count
+    return unplaced

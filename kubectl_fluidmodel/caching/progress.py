@@ -40,6 +40,11 @@ class Progress:
     problems: tuple[str, ...]
 
     @property
+    def moving(self) -> bool:
+        """Whether bytes are being loaded right now."""
+        return any(step.name == "load" and step.state == RUNNING for step in self.steps)
+
+    @property
     def current(self) -> Step:
         """The first step that is not done; the last one where all are."""
         return next((step for step in self.steps if step.state != DONE), self.steps[-1])

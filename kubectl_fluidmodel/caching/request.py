@@ -10,6 +10,7 @@ from decimal import Decimal
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import check_name, dataset_name
 from kubectl_fluidmodel.kube import quantity
+from kubectl_fluidmodel.model.sizing import MIB
 from kubectl_fluidmodel.model.source import Source, parse
 
 
@@ -104,7 +105,9 @@ _WHY_NOT = {
 
 
 def parse_size(text: str, flag: str) -> int:
-    """`300Gi`, and `300GiB` and `300GB` as people type them, in bytes.
+    """`300Gi`, and `300GiB` and `300GB` as people type them, in bytes, up to a whole MiB.
+
+    Kubernetes rewrites other numbers (`5000000000` to `5G`), which would look like a change.
 
     Raises:
         UsageError: it is no positive size.
@@ -115,7 +118,7 @@ def parse_size(text: str, flag: str) -> int:
         found = Decimal(0)
     if found < 1:
         raise UsageError(f"{flag} '{text}' is not a size", "write 300Gi")
-    return int(found)
+    return -(-int(found) // MIB) * MIB
 
 
 def _selector(text: str | None) -> tuple[tuple[str, str], ...]:

@@ -172,7 +172,7 @@ class Run:
         if self.findings.existing.dataset is not None:
             proof = follower.prove()
             if proof.complete:
-                self.teller.say("the cache is complete already")
+                self.teller.say(f"the cache is complete already; {_proven(proof)}")
                 return proof
         proof = Proof(False, None, None, None)
         for attempt in range(1, ATTEMPTS + 1):
@@ -180,6 +180,7 @@ class Run:
             follower.until_loaded(uid)
             proof = follower.prove()
             if proof.complete:
+                self.teller.say(_proven(proof))
                 return proof
             lacking = proof.missing or (proof.reason,)
             self.teller.say(
@@ -222,6 +223,12 @@ class Run:
             "",
             f"kubectl describe dataload {self.request.name} -n {self.namespace}",
         )
+
+
+def _proven(proof: Proof) -> str:
+    if proof.files is None:
+        return f"proven by Fluid's totals: {proof.cached} of {proof.bytes} bytes, rounded"
+    return f"proven: {plural(proof.files, 'file')} and {proof.bytes} bytes compared with the source"
 
 
 def _attempt(load: Object, attempt: int) -> Object:

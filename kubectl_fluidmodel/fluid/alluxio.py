@@ -24,9 +24,10 @@ def build(
 ) -> Object:
     """The AlluxioRuntime of the Dataset `namespace/name`; `quota` is bytes per worker.
 
-    The worker's memory request is stated in full: where it is below a MEM tier's quota Fluid
-    writes it into the spec (pkg/ddc/alluxio/transform_resources.go), and two owners of one
-    field would fight at the next apply.
+    What Fluid's controller writes back into the spec is stated in full, because two owners of
+    one field would fight at the next apply: the worker's memory request, where it is below a
+    MEM tier's quota (pkg/ddc/alluxio/transform_resources.go), and with any update the tier's
+    defaults, whose list has one owner as a whole. `hostPath` keeps short-circuit reads.
     """
     tier = quota if medium.type == "MEM" else 0
     properties = dict(mount.properties)
@@ -40,6 +41,8 @@ def build(
             "levels": [
                 {
                     "mediumtype": medium.type,
+                    "volumeType": "hostPath",
+                    "volumeSource": {},
                     "path": medium.path,
                     "quota": from_bytes(quota),
                 }

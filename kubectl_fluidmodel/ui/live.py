@@ -29,7 +29,7 @@ class StepLike(Protocol):
 
 
 class ProgressLike(Protocol):
-    """What is drawn: named steps, bytes done and to do, and what is wrong."""
+    """What is drawn: named steps, bytes done and to do (while they move), and what is wrong."""
 
     @property
     def steps(self) -> Sequence[StepLike]: ...
@@ -37,6 +37,8 @@ class ProgressLike(Protocol):
     def cached(self) -> int | None: ...
     @property
     def total(self) -> int | None: ...
+    @property
+    def moving(self) -> bool: ...
     @property
     def problems(self) -> Sequence[str]: ...
 
@@ -129,7 +131,7 @@ class Live:
         step = next(
             (entry for entry in progress.steps if entry.state != "done"), progress.steps[-1]
         )
-        current = (step.name, step.state, step.detail)
+        current = (step.name, step.state)
         now = time.monotonic()
         if current == self._said and now - self._said_at < EVERY:
             return
@@ -139,7 +141,7 @@ class Live:
         self.say(f"[{duration(now - self._began)}] {text}{f', {amount}' if amount else ''}")
 
     def _amount(self, progress: ProgressLike) -> str:
-        if progress.cached is None or not progress.total:
+        if not progress.moving or progress.cached is None or not progress.total:
             return ""
         share = min(100.0, 100.0 * progress.cached / progress.total)
         text = f"{size(progress.cached)} of {size(progress.total)} ({share:.0f}%)"

@@ -77,7 +77,9 @@ def _write_enter(root: Path, tree: Path, lines: list[str]) -> Path:
     enter = root / "enter"
     user = "" if os.getuid() == 0 else " -r"
     enter.write_text(
-        f'#!/bin/sh\nexec unshare -m{user} --propagation private /bin/sh {shlex.quote(str(inner))}'
+        # Entered from another sandbox, everything is private already, and "/" is no mount point.
+        f"#!/bin/sh\nif [ -d {HOST} ]; then how=unchanged; else how=private; fi\n"
+        f"exec unshare -m{user} --propagation $how /bin/sh {shlex.quote(str(inner))}"
         ' "$@"\n'
     )
     enter.chmod(0o755)

@@ -14,9 +14,10 @@ from pathlib import Path
 import urllib3
 
 from ..api import Api, ApiError, Object
-from ..process import Processes
+from ..process import Processes, read_json
 from . import workers
-from .pod import PodRunner
+from .pod import SETTINGS, PodRunner
+from .wake import Waker
 
 #: The Deployments of fluid-system that stand for a process of this machine.
 CONTROLLERS = ("dataset-controller", "alluxioruntime-controller")
@@ -134,15 +135,19 @@ class Agent:
             traceback.print_exc()
 
     def run(self) -> None:
-        threads = [
-            threading.Thread(target=self.follow, args=arguments, daemon=True)
-            for arguments in (
-                ("v1", "Pod", None, self.pod),
-                ("apps/v1", "Deployment", "fluid-system", self.deployment),
-            )
+        watches: list[tuple[str, str, str | None, Callable[[str, Object], None]]] = [
+            ("v1", "Pod", None, self.pod),
+            ("apps/v1", "Deployment", "fluid-system", self.deployment),
         ]
-        for thread in threads:
-            thread.start()
+        if {**SETTINGS, **(read_json(self.state / "agent.json") or {})}["wake"]:
+            waker = Waker(self.api)
+            watches += [
+                ("apps/v1", "StatefulSet", None, waker.child),
+                ("batch/v1", "Job", None, waker.child),
+                ("data.fluid.io/v1alpha1", "AlluxioRuntime", None, waker.runtime),
+            ]
+        for watch in watches:
+            threading.Thread(target=self.follow, args=watch, daemon=True).start()
         stop = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())

@@ -78,6 +78,8 @@ def serve(state: State, arguments: list[str]) -> None:
         try:
             ufs.open_ufs(uri, merged).check()
         except ufs.UfsError as error:
+            # A JVM needs its seconds to get here; a probe in between finds nobody serving.
+            time.sleep(1)
             log("ERROR AlluxioMaster - Failed to create master process")
             print("java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
                   f"the Alluxio namespace: {uri}")

@@ -1,0 +1,76 @@
+"""Wake Fluid's controllers when what they wait for has happened.
+
+Fluid 1.0's runtime and data-load controllers watch only their own objects; for the StatefulSets and
+Jobs they made they look again after a fixed 20 seconds.  Newer ones watch those too.  So that a test
+does not spend its life in such waits, the owner is touched - an annotation set and taken away again,
+which leaves nothing behind but a new resourceVersion - when its StatefulSet or Job changes, and
+every second while it is being deleted.  ``"wake": false`` in ``agent.json`` turns it off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+from urllib3.exceptions import HTTPError
+
+from ..api import Api, ApiError, Object
+
+ANNOTATION = "fluidmodel.io/woken"
+KINDS = ("AlluxioRuntime", "DataLoad")
+#: How long an object in deletion is touched at most.
+DELETING_SECONDS = 60.0
+
+
+class Waker:
+    """Touches owners, at most ten times a second each."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self._due: dict[tuple[str, str, str], float] = {}
+        self._deleting: dict[tuple[str, str, str], float] = {}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def child(self, what: str, obj: Object) -> None:
+        """A StatefulSet or Job changed."""
+        for owner in obj["metadata"].get("ownerReferences") or []:
+            if owner["kind"] in KINDS and owner.get("controller"):
+                self._want(owner["kind"], obj["metadata"]["namespace"], owner["name"])
+
+    def runtime(self, what: str, obj: Object) -> None:
+        """An AlluxioRuntime changed: noted when it is being deleted."""
+        meta = obj["metadata"]
+        key = ("AlluxioRuntime", meta["namespace"], meta["name"])
+        with self._lock:
+            if what == "DELETED":
+                self._deleting.pop(key, None)
+            elif meta.get("deletionTimestamp"):
+                self._deleting.setdefault(key, time.monotonic())
+
+    def _want(self, kind: str, namespace: str, name: str) -> None:
+        with self._lock:
+            self._due.setdefault((kind, namespace, name), time.monotonic() + 0.1)
+
+    def _run(self) -> None:
+        last = 0.0
+        while True:
+            time.sleep(0.05)
+            now = time.monotonic()
+            with self._lock:
+                ready = [key for key, due in self._due.items() if due <= now]
+                for key in ready:
+                    del self._due[key]
+                if now - last >= 1:
+                    last = now
+                    for key, since in list(self._deleting.items()):
+                        if now - since > DELETING_SECONDS:
+                            del self._deleting[key]
+                        else:
+                            ready.append(key)
+            for kind, namespace, name in ready:
+                for value in (str(time.time()), None):
+                    body = {"metadata": {"annotations": {ANNOTATION: value}}}
+                    with contextlib.suppress(ApiError, HTTPError, OSError):
+                        self.api.patch("data.fluid.io/v1alpha1", kind, name, body, namespace)

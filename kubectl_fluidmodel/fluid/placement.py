@@ -99,16 +99,25 @@ def candidate(node: Object, pods: Iterable[Object] | None = None) -> Candidate:
 
 
 def requested(pod: Object, resource: str) -> int:
-    """What a pod requests of a resource: its containers' sum, or a larger init container."""
+    """What a pod takes of a resource, as the scheduler counts it.
+
+    Containers and sidecars run side by side; the other init containers one after the other,
+    each beside the sidecars before it (k8s.io/component-helpers/resource).
+    """
 
     def of(container: Mapping[str, Any]) -> int:
         return quantity.to_int(at(container, "resources", "requests", resource)) or 0
 
-    main = sum(of(container) for container in at(pod, "spec", "containers", default=[]))
-    inits = [of(container) for container in at(pod, "spec", "initContainers", default=[])]
-    return max([main, *inits]) + (
-        quantity.to_int(at(pod, "spec", "overhead", resource, default=None)) or 0
-    )
+    starting = sidecars = 0
+    for container in at(pod, "spec", "initContainers", default=[]):
+        if container.get("restartPolicy") == "Always":
+            sidecars += of(container)
+            starting = max(starting, sidecars)
+        else:
+            starting = max(starting, sidecars + of(container))
+    running = sidecars + sum(of(each) for each in at(pod, "spec", "containers", default=[]))
+    overhead = quantity.to_int(at(pod, "spec", "overhead", resource)) or 0
+    return max(starting, running) + overhead
 
 
 def eligible(

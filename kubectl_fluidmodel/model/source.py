@@ -128,6 +128,8 @@ def _server(scheme: str, host: str, path: str, text: str) -> Source:
     if scheme == "nfs":
         if not path:
             raise _bad(text, "an NFS source names the export: nfs://server/export")
+        if parsed.port is not None:
+            raise _bad(text, "a volume of Kubernetes cannot name an NFS server's port")
         return Source("nfs", host, f"/{path}")
     return Source(scheme, host, path)
 

@@ -83,6 +83,7 @@ BAD = [
     ("hdfs://:8020/dir", "not a host"),
     ("nfs://server", "names the export"),
     ("nfs://server/", "names the export"),
+    ("nfs://server:2049/export", "port"),
     ("pvc://Claim/dir", "legal claim name"),
     ("pvc://-claim", "legal claim name"),
     ("local://data/model", "absolute directory"),

@@ -55,6 +55,7 @@ class Follower:
         self._began = time.time()
         self._log = self._controller = ""
         self._looked_at = time.monotonic()
+        self._blind_until = time.monotonic() + 5.0
         own = f"metadata.name={self.name}"
         self.feed.follow(names.DATASETS, self.namespace, fields=own)
         self.feed.follow(k.PVCS, self.namespace, fields=own)
@@ -132,7 +133,9 @@ class Follower:
                 return
             self._look_around()
             now = self.progress()
-            if now != last or time.monotonic() - drawn >= _TICK:
+            if not self.feed.ready() and time.monotonic() < self._blind_until:
+                pass  # a view of half of the objects would say that things are missing
+            elif now != last or time.monotonic() - drawn >= _TICK:
                 self.emit(now)
                 last, drawn = now, time.monotonic()
             if any(step.state == FAILED and step.name == "Dataset" for step in now.steps):

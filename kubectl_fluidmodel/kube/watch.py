@@ -56,6 +56,7 @@ class Feed:
         self._queue: queue.Queue[Change] = queue.Queue()
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._synced: set[Kind] = set()
 
     def follow(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
@@ -90,6 +91,11 @@ class Feed:
     def one(self, kind: Kind, name: str) -> Object | None:
         """The object of a kind with a name, as last seen."""
         return next((obj for obj in self.all(kind) if name_of(obj) == name), None)
+
+    def ready(self) -> bool:
+        """Whether every kind that is followed was listed once, or is denied."""
+        with self._lock:
+            return all(kind in self._synced or kind in self.denied for kind in self.objects)
 
     def close(self) -> None:
         """Stop; the threads end at their next line or with the process."""
@@ -134,6 +140,7 @@ class Feed:
         self.trouble = ""
         with self._lock:
             self.objects[kind] = {(namespace_of(item), name_of(item)): item for item in items}
+            self._synced.add(kind)
         self._emit(kind, "SYNCED", {})
         return version
 

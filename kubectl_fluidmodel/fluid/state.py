@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import at
+from kubectl_fluidmodel.kube.kind import at, dicts
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,30}(?:\.\d+)?)\s*(?:([KMGTPE])i?)?B?", re.ASCII | re.IGNORECASE)
 
 
 def size(text: Any) -> int | None:
@@ -20,16 +20,20 @@ def size(text: Any) -> int | None:
     Fluid and Alluxio count all units in powers of 1024 (pkg/utils/units.go).
     """
     match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
-    return round(float(match.group(1)) * _UNITS[match.group(2).upper()]) if match else None
+    return round(float(match.group(1)) * _unit(match)) if match else None
 
 
 def rounding(text: Any) -> int:
-    """Half of the last digit of a size as Fluid writes it, in bytes: how far off it may be."""
+    """The last digit of a size as Fluid writes it, in bytes: how far off it may be at most."""
     match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
     if not match:
         return 0
     decimals = len(match.group(1).partition(".")[2])
-    return int(_UNITS[match.group(2).upper()] / 10**decimals)
+    return _unit(match) // 10**decimals
+
+
+def _unit(match: re.Match[str]) -> int:
+    return _UNITS[(match.group(2) or "").upper()]
 
 
 def percent(text: Any) -> float | None:
@@ -58,15 +62,14 @@ def dataset(obj: Mapping[str, Any] | None) -> DatasetState:
     """Read a Dataset; phase is `Absent` where there is none, and `New` before Fluid saw it."""
     if obj is None:
         return DatasetState("Absent", "", None, None, 0, None)
-    status = at(obj, "status", default={})
-    states = at(status, "cacheStates", default={})
+    cached = at(obj, "status", "cacheStates", "cached")
     return DatasetState(
-        phase=str(status.get("phase") or "New"),
+        phase=str(at(obj, "status", "phase") or "New"),
         setup_error=setup_error(obj),
-        total=size(status.get("ufsTotal")),
-        cached=size(states.get("cached")),
-        cached_rounding=rounding(states.get("cached")),
-        capacity=size(states.get("cacheCapacity")),
+        total=size(at(obj, "status", "ufsTotal")),
+        cached=size(cached),
+        cached_rounding=rounding(cached),
+        capacity=size(at(obj, "status", "cacheStates", "cacheCapacity")),
     )
 
 
@@ -74,7 +77,7 @@ def setup_error(obj: Mapping[str, Any]) -> str:
     """The message of condition NotReady/DatasetFailedToSetup: Fluid's own word on what is wrong."""
     if at(obj, "status", "phase") == "Bound":
         return ""
-    for condition in at(obj, "status", "conditions", default=[]):
+    for condition in dicts(obj, "status", "conditions"):
         if condition.get("type") == "NotReady" and condition.get("status") == "True":
             return str(condition.get("message") or condition.get("reason") or "")
     return ""
@@ -96,6 +99,6 @@ def dataload(obj: Mapping[str, Any] | None) -> LoadState:
     """Read a DataLoad; phase is `Absent`, `Pending`, `Executing`, `Complete` or `Failed`."""
     if obj is None:
         return LoadState("Absent", "")
-    conditions = at(obj, "status", "conditions", default=[])
+    conditions = dicts(obj, "status", "conditions")
     message = next((str(c.get("message") or c.get("reason") or "") for c in conditions), "")
     return LoadState(str(at(obj, "status", "phase", default="") or "Pending"), message)

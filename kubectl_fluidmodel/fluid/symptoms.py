@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import at, name_of
+from kubectl_fluidmodel.kube.kind import at, dicts, name_of
 
 # Words of Alluxio's and the S3 client's logs, and what they mean. First match wins.
 _LOG_CAUSES: tuple[tuple[str, str], ...] = (
@@ -23,6 +23,9 @@ _LOG_CAUSES: tuple[tuple[str, str], ...] = (
     (r"No space left on device", "the cache's disk is full"),
     (r"WorkerOutOfSpaceException", "the quota is full"),
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
+)
+_KEY_IN_LOG = re.compile(
+    r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE
 )
 _QUIET = {"ContainerCreating", "PodInitializing"}
 _TOLD_BY = {
@@ -51,7 +54,7 @@ def log_cause(log: str) -> str:
 
 def _trimmed(line: str) -> str:
     """A log line without what could be a key: anything assigned to a credential option."""
-    hidden = re.sub(r"(?i)((?:access|secret)[-.\w]*key[-.\w]*\s*[=:]\s*)\S+", r"\1…", line)
+    hidden = _KEY_IN_LOG.sub(r"\1…", line)
     return " ".join(hidden.split())[:240]
 
 
@@ -59,36 +62,35 @@ def pod(obj: Mapping[str, Any]) -> list[str]:
     """What keeps a pod from being ready, if it says."""
     name = name_of(obj)
     found = []
-    for condition in at(obj, "status", "conditions", default=[]):
+    for condition in dicts(obj, "status", "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             found.append(f"pod {name} is not scheduled: {condition.get('message') or ''}")
     if at(obj, "status", "phase") == "Failed":
         why = at(obj, "status", "reason", default="") or at(obj, "status", "message", default="")
         found.append(f"pod {name} failed{f': {why}' if why else ''}")
-    statuses = at(obj, "status", "initContainerStatuses", default=[]) + at(
-        obj, "status", "containerStatuses", default=[]
-    )
+    statuses = dicts(obj, "status", "initContainerStatuses")
+    statuses += dicts(obj, "status", "containerStatuses")
     for status in statuses:
-        waiting = at(status, "state", "waiting", default={})
-        reason = str(waiting.get("reason") or "")
+        reason = str(at(status, "state", "waiting", "reason", default=""))
         if reason and reason not in _QUIET:
-            found.append(f"{name}/{status.get('name')}: {reason}: {waiting.get('message') or ''}")
-        last = at(status, "lastState", "terminated", default={})
-        if last.get("reason") == "OOMKilled":
+            message = at(status, "state", "waiting", "message", default="")
+            found.append(f"{name}/{status.get('name')}: {reason}: {message}")
+        if at(status, "lastState", "terminated", "reason") == "OOMKilled":
             found.append(f"{name}/{status.get('name')} was killed for using too much memory")
     return [" ".join(text.split()).rstrip(": ") for text in found]
 
 
 def restarts(obj: Mapping[str, Any], container: str) -> int:
     """How often a container of a pod was started again."""
-    for status in at(obj, "status", "containerStatuses", default=[]):
+    for status in dicts(obj, "status", "containerStatuses"):
         if status.get("name") == container:
-            return int(status.get("restartCount") or 0)
+            count = status.get("restartCount")
+            return count if isinstance(count, int) else 0
     return 0
 
 
 def ready(obj: Mapping[str, Any]) -> bool:
-    conditions = at(obj, "status", "conditions", default=[])
+    conditions = dicts(obj, "status", "conditions")
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
@@ -99,9 +101,9 @@ def warnings(events: Iterable[Mapping[str, Any]], prefix: str, since: float) -> 
     """
     newest: dict[tuple[str, str], tuple[float, str]] = {}
     for event in events:
-        involved = at(event, "involvedObject", default={})
-        name = str(involved.get("name", ""))
-        if event.get("type") != "Warning" or involved.get("kind") not in _TOLD_BY:
+        name = str(at(event, "involvedObject", "name", default=""))
+        kind = str(at(event, "involvedObject", "kind", default=""))
+        if event.get("type") != "Warning" or kind not in _TOLD_BY:
             continue
         if name != prefix and not name.startswith(f"{prefix}-"):
             continue
@@ -109,7 +111,7 @@ def warnings(events: Iterable[Mapping[str, Any]], prefix: str, since: float) -> 
         if when < since:
             continue
         reason = str(event.get("reason", ""))
-        text = f"{involved.get('kind')} {name}: {reason}: {event.get('message') or ''}"
+        text = f"{kind} {name}: {reason}: {event.get('message') or ''}"
         key = (name, reason)
         if key not in newest or newest[key][0] <= when:
             newest[key] = (when, " ".join(text.split()))

@@ -105,3 +105,9 @@ def at(obj: Any, *path: str | int, default: Any = None) -> Any:
         else:
             return default
     return default if here is None else here
+
+
+def dicts(obj: Any, *path: str | int) -> list[Object]:
+    """The objects in the list at a path; empty where there is no list."""
+    found = at(obj, *path)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

@@ -33,7 +33,7 @@ def rounding(text: Any) -> int:
 
 
 def _unit(match: re.Match[str]) -> int:
-    return _UNITS[(match.group(2) or "").upper()]
+    return _UNITS[str(match.group(2) or "").upper()]
 
 
 def percent(text: Any) -> float | None:

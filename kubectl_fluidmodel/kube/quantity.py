@@ -16,7 +16,9 @@ _FACTORS: dict[str, Decimal] = {
     **{s: Decimal(1000) ** (i + 1) for i, s in enumerate(("k", "M", "G", "T", "P", "E"))},
     **{s: Decimal(1024) ** (i + 1) for i, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))},
 }
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]i?|Ki)?)")
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]i?|Ki)?)", re.ASCII)
+_DIGITS = 60
+"""More digits than this before or after the point are a typing error that costs minutes to count."""
 
 
 def parse(text: str | int | float) -> Decimal:
@@ -32,9 +34,12 @@ def parse(text: str | int | float) -> Decimal:
     if (suffix or "") not in _FACTORS:
         raise ValueError(f"'{text}' is not a quantity such as 300Gi")
     try:
-        return Decimal(number + (exponent or "")) * _FACTORS[suffix or ""]
+        value = Decimal(number + (exponent or ""))
     except InvalidOperation as err:
         raise ValueError(f"'{text}' is not a quantity such as 300Gi") from err
+    if abs(value.adjusted()) > _DIGITS:
+        raise ValueError(f"'{text}' is not a quantity such as 300Gi")
+    return value * _FACTORS[suffix or ""]
 
 
 def to_int(text: str | int | float | None) -> int | None:

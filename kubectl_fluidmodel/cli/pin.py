@@ -124,6 +124,7 @@ def command(
     Workers get the mount and a node affinity, frontends the mount, planners and EPPs nothing.
     All else stays as it is, and `unpin` takes back exactly what was added.
     """
+    from kubectl_fluidmodel.cli.pinned import Printer
     from kubectl_fluidmodel.dynamo.pinning import Wish
 
     if mount_path is not None and (not mount_path.startswith("/") or ":" in mount_path):
@@ -140,12 +141,14 @@ def command(
     if filename is not None:
         if wait or dry_run == "server":
             raise UsageError("-f works on the file alone", "it goes with neither --wait nor server")
-        return _offline(wish, filename, graphs, output, show_diff, connection)
+        return _offline(wish, filename, graphs, output, show_diff, color, connection)
     if not graphs:
         raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
     seconds = parse_timeout(timeout) or 0.0
     try:
-        return _live(wish, graphs, connection, dry_run, output, show_diff, force, wait, seconds)
+        printer = Printer("pinned to", name, output, show_diff or dry_run != "none", dry_run, color)
+        with printer:
+            return _live(wish, graphs, connection, printer, force, wait, seconds)
     except KeyboardInterrupt as err:
         raise Interrupted(
             "interrupted", "what was written stays", "the same command again to follow it"
@@ -158,8 +161,10 @@ def _offline(
     graphs: tuple[str, ...],
     output: str | None,
     show_diff: bool,
+    color: str,
     connection: Connection,
 ) -> int:
+    from kubectl_fluidmodel.cli.pinned import print_diff
     from kubectl_fluidmodel.dynamo import files
     from kubectl_fluidmodel.kube.config import context_namespace
 
@@ -171,7 +176,7 @@ def _offline(
     for text in result.warnings:
         warn(text)
     if show_diff:
-        click.echo(result.diff(), nl=False, err=output is not None)
+        print_diff(result.diff(), output is not None, color)
     if output is not None or not show_diff:
         click.echo(result.render(output or "yaml"), nl=False)
     if result.refusals:
@@ -183,19 +188,16 @@ def _live(
     wish: Wish,
     graphs: tuple[str, ...],
     connection: Connection,
-    dry_run: str,
-    output: str | None,
-    show_diff: bool,
+    printer: Printer,
     force: bool,
     wait: bool,
     timeout: float,
 ) -> int:
-    from kubectl_fluidmodel.cli.pinned import Printer, each
+    from kubectl_fluidmodel.cli.pinned import each
     from kubectl_fluidmodel.dynamo import gather
     from kubectl_fluidmodel.dynamo.gather import Counted
 
     client = Counted(connection)
-    printer = Printer("pinned to", wish.model, output, show_diff or dry_run != "none", dry_run)
     facts: list[CacheFacts] = []
 
     def one(graph: str) -> None:
@@ -205,19 +207,16 @@ def _live(
             facts.append(gather.cache(client, wish.model, client.namespace))
         subpath = gather.model_directory(facts[0].dataset)
         full = replace(wish, key=facts[0].key, subpath=subpath)
-        planned, stored = _pin(client, read, full, facts[0], printer, force, dry_run)
-        if wait and dry_run == "none":
+        planned, stored = _pin(client, read, full, facts[0], printer, force)
+        if wait and printer.dry_run == "none":
             _wait(client, planned, stored, full, facts[0], timeout, printer)
-        elif planned.outcome.changed and dry_run == "none" and output is None:
+        elif planned.outcome.changed and printer.dry_run == "none" and printer.output is None:
             flag = f" -n {client.namespace}" if client.namespace != "default" else ""
             note(
                 f"to follow the roll-out: kubectl fluidmodel pin {wish.model} {graph}{flag} --wait"
             )
 
-    try:
-        return each(graphs, one)
-    finally:
-        printer.close()
+    return each(graphs, one)
 
 
 def _pin(
@@ -227,7 +226,6 @@ def _pin(
     facts: CacheFacts,
     printer: Printer,
     force: bool,
-    dry_run: str,
 ) -> tuple[Plan, Object]:
     """Judge, try and patch one graph; the plan and the object as stored."""
     from kubectl_fluidmodel.dynamo import live, pinning
@@ -244,11 +242,11 @@ def _pin(
     if not planned.outcome.changed:
         printer.unchanged(planned)
         return planned, obj
-    if dry_run == "client":
+    if printer.dry_run == "client":
         printer.changed(planned, planned.outcome.object)
         return planned, planned.outcome.object
     stored = live.attempt(client, planned, wish.model)
-    if dry_run == "none":
+    if printer.dry_run == "none":
         printer.diff(planned, stored)
         stored = live.carry_out(client, planned, change)
     printer.changed(planned, stored)

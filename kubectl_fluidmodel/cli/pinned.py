@@ -13,7 +13,7 @@ from kubectl_fluidmodel.dynamo.patch import kustomize
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.ui.document import objects, reference, to_yaml
-from kubectl_fluidmodel.ui.text import note, plural, printable
+from kubectl_fluidmodel.ui.text import note, plural, printable, wants_color
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.dynamo.live import Plan
@@ -43,17 +43,31 @@ def each(graphs: tuple[str, ...], one: Callable[[str], None]) -> int:
     return 0
 
 
+def print_diff(text: str, beside: bool, color: str) -> None:
+    """A diff on stdout, or on stderr where something else goes to stdout."""
+    stream = sys.stderr if beside else sys.stdout
+    wanted = wants_color(stream, color)
+    click.echo(report.colored(text) if wanted else text, nl=False, file=stream, color=wanted)
+
+
 class Printer:
     """One run's output: words and tables, or objects and patches, which come at the end."""
 
     def __init__(
-        self, verb: str, model: str, output: str | None, show_diff: bool, dry_run: str
+        self,
+        verb: str,
+        model: str,
+        output: str | None,
+        show_diff: bool,
+        dry_run: str,
+        color: str = "auto",
     ) -> None:
         self.verb = verb
         self.model = model
         self.output = output
         self.show_diff = show_diff
         self.dry_run = dry_run
+        self.color = color
         self.objects: list[Object] = []
         self.patches: list[dict[str, object]] = []
 
@@ -67,7 +81,7 @@ class Printer:
         """The change, where it was asked for: on stdout, or beside what goes there."""
         if self.show_diff:
             text = report.diff(planned.before, stored, planned.reference)
-            click.echo(text, nl=False, err=self.output is not None)
+            print_diff(text, self.output is not None, self.color)
 
     def changed(self, planned: Plan, stored: Object) -> None:
         if self.dry_run != "none":
@@ -94,8 +108,11 @@ class Printer:
                 f", {sum(row.local for row in progress.rows)} on a cache node"
             )
 
-    def close(self) -> None:
-        """Print what goes out as documents."""
+    def __enter__(self) -> Printer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Print what goes out as documents, also after a failure: those graphs are written."""
         if self.output == "patch":
             click.echo(report.kustomization(self.patches), nl=False)
         elif self.output is not None and self.objects:

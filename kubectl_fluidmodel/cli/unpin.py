@@ -6,6 +6,7 @@ import click
 
 from kubectl_fluidmodel.cli.flags import (
     VerbCommand,
+    color_flag,
     connection_flags,
     dry_run_flag,
     option,
@@ -46,6 +47,7 @@ kubectl fluidmodel unpin llama -f pinned.yaml > graph.yaml
 @option("--diff", "show_diff", group="Output", is_flag=True, help="Show what changes.")
 @dry_run_flag
 @output_flag("json", "yaml", "name", "patch")
+@color_flag
 @connection_flags
 def command(
     name: str,
@@ -55,6 +57,7 @@ def command(
     show_diff: bool,
     dry_run: str,
     output: str | None,
+    color: str,
     connection: Connection,
 ) -> int:
     """Take back from GRAPH exactly what `pin NAME` added to it.
@@ -64,11 +67,11 @@ def command(
     if filename is not None:
         if dry_run == "server":
             raise UsageError("-f works on the file alone", "it does not go with a server dry run")
-        return _offline(name, filename, components, graphs, output, show_diff)
+        return _offline(name, filename, components, graphs, output, show_diff, color)
     if not graphs:
         raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
     try:
-        return _live(name, graphs, components, connection, dry_run, output, show_diff)
+        return _live(name, graphs, components, connection, dry_run, output, show_diff, color)
     except KeyboardInterrupt as err:
         raise Interrupted("interrupted", "what was written stays", "the same command") from err
 
@@ -80,14 +83,16 @@ def _offline(
     graphs: tuple[str, ...],
     output: str | None,
     show_diff: bool,
+    color: str,
 ) -> int:
+    from kubectl_fluidmodel.cli.pinned import print_diff
     from kubectl_fluidmodel.dynamo import files
 
     result = files.unpin(files.read(filename), filename, name, components, graphs)
     for text in result.warnings:
         warn(text)
     if show_diff:
-        click.echo(result.diff(), nl=False, err=output is not None)
+        print_diff(result.diff(), output is not None, color)
     if output is not None or not show_diff:
         click.echo(result.render(output or "yaml"), nl=False)
     return 0
@@ -101,6 +106,7 @@ def _live(
     dry_run: str,
     output: str | None,
     show_diff: bool,
+    color: str,
 ) -> int:
     from kubectl_fluidmodel.cli.pinned import Printer, each
     from kubectl_fluidmodel.dynamo import gather, live, pinning
@@ -109,7 +115,7 @@ def _live(
     from kubectl_fluidmodel.kube.kind import Object
 
     client = Counted(connection)
-    printer = Printer("unpinned from", name, output, show_diff or dry_run != "none", dry_run)
+    printer = Printer("unpinned from", name, output, show_diff or dry_run != "none", dry_run, color)
 
     def change(obj: Object, schema: str | None) -> pinning.Outcome:
         return pinning.unpin(obj, name, components, schema)
@@ -136,7 +142,5 @@ def _live(
             stored = live.carry_out(client, planned, change)
         printer.changed(planned, stored)
 
-    try:
+    with printer:
         return each(graphs, one)
-    finally:
-        printer.close()

@@ -10,10 +10,11 @@ Everything here is pure: values in, new values out, nothing shared with the inpu
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from kubectl_fluidmodel.dynamo.tree import copied
 
 Term = dict[str, Any]
 Terms = list[Term]
@@ -58,7 +59,7 @@ def require(terms: Terms | None, requirements: Iterable[Requirement]) -> Terms |
 
     An empty list stays empty: it matches no node, and no fewer are left to match.
     """
-    result = copy.deepcopy(terms)
+    result = copied(terms)
     for requirement in requirements:
         if result is None:
             result = [requirement.term()]
@@ -88,7 +89,7 @@ def release(
     for term in terms:
         rest = _without(term, requirement)
         if not demands(term, requirement) or rest in own:
-            result.append(copy.deepcopy(term))
+            result.append(copied(term))
         elif not is_empty(rest):
             result.append(rest)
     return result or None
@@ -111,7 +112,7 @@ def _index(term: Any, requirement: Requirement) -> int | None:
 
 def _without(term: Any, requirement: Requirement) -> Term:
     """A copy of a term without the requirement (its last occurrence)."""
-    rest: Term = copy.deepcopy(term)
+    rest: Term = copied(term)
     index = _index(rest, requirement)
     if index is not None:
         del rest["matchExpressions"][index]

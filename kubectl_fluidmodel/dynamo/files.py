@@ -18,7 +18,7 @@ from kubectl_fluidmodel.dynamo.manifest import Document, documents
 from kubectl_fluidmodel.dynamo.patch import diff, kustomize
 from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH, Outcome, Wish
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid.names import cache_label
+from kubectl_fluidmodel.fluid.names import UidNeeded, cache_label
 from kubectl_fluidmodel.kube.kind import Object, name_of, namespace_of
 from kubectl_fluidmodel.ui.document import objects, to_yaml
 
@@ -92,7 +92,7 @@ def pin(
         if not _meant(obj, graphs):
             return obj
         where = namespace_of(obj) or namespace()
-        label = cache_label(where, wish.model)
+        label = _label(where, wish.model, name_of(obj))
         note = f"cache label of {where}/{wish.model}: {label}"
         if note not in result.notes and not namespace_of(obj):
             result.notes.append(note)
@@ -101,6 +101,22 @@ def pin(
         return outcome.object
 
     return _through(result, graphs, change)
+
+
+def _label(namespace: str, model: str, graph: str) -> str:
+    """The cache's label by Fluid's rule.
+
+    Raises:
+        UidNeeded: it is made of the Dataset's UID, which no file tells.
+    """
+    try:
+        return cache_label(namespace, model)
+    except UidNeeded as err:
+        raise UidNeeded(
+            err.what,
+            err.why,
+            f"kubectl fluidmodel pin {model} {graph} -n {namespace} --dry-run=server -o patch",
+        ) from err
 
 
 def unpin(

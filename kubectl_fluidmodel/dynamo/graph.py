@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.kinds import ALPHA, COMPONENT, GRAPH, GROUP, LPX, REQUEST
 from kubectl_fluidmodel.dynamo.shapes import alpha, beta, legacy
+from kubectl_fluidmodel.dynamo.tree import copied
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of, namespace_of
 
@@ -63,14 +63,14 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
         Unpinnable: its pods are made from elsewhere.
     """
     refuse(obj)
-    copied = copy.deepcopy(obj)
-    shape = schema or shape_of(copied)
-    spec = copied.get("spec")
+    work = copied(obj)
+    shape = schema or shape_of(work)
+    spec = work.get("spec")
     if not isinstance(spec, dict):
-        spec = copied["spec"] = {}
+        spec = work["spec"] = {}
     module = SHAPES[shape]
-    if copied.get("kind") == COMPONENT:
-        components = [module.single(name_of(copied), spec)]
+    if work.get("kind") == COMPONENT:
+        components = [module.single(name_of(work), spec)]
     else:
         components = module.components(spec)
     for component in components:
@@ -80,7 +80,7 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
                 f"the pods of component {component.name} are made from roles[].podTemplate",
                 "add the volume and the affinity to each role by hand",
             )
-    return Graph(copied, shape, components)
+    return Graph(work, shape, components)
 
 
 def shape_of(obj: Object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from kubectl_fluidmodel.dynamo.kinds import GROUP
+from kubectl_fluidmodel.dynamo.tree import copied
 from kubectl_fluidmodel.dynamo.yamledit import edit
 from kubectl_fluidmodel.dynamo.yamlnodes import load
 from kubectl_fluidmodel.errors import FluidModelError
@@ -40,7 +40,7 @@ class Document:
     def changed(self, change: Callable[[Object], Object]) -> Document:
         """The document with each of its objects replaced by what `change` makes of it."""
         before = self.value
-        after = copy.deepcopy(before)
+        after = copied(before)
         holder = Document("", after)
         for item, new in zip(holder.objects(), map(change, self.objects()), strict=True):
             if new != item:

@@ -25,7 +25,7 @@ SERVED = "--served-model-name"
 _ENGINE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
 _FLAGS = {"vllm": ("--model",), "sglang": ("--model-path",), "trtllm": ("--model-path", "--model")}
 _VARIABLE = re.compile(r"""["']?\$(?:\{(\w+)\}|\((\w+)\)|(\w+))["']?""")
-_WORD = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<>])+""", re.DOTALL)
+_WORD = re.compile(r"""(?:\$\(\w+\)|"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<>])+""", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+from kubectl_fluidmodel.dynamo.tree import copied
 from kubectl_fluidmodel.kube.kind import Object, meta, name_of, namespace_of
 
 Operation = dict[str, Any]
@@ -75,7 +75,7 @@ def apply(value: Any, operations: list[Operation]) -> Any:
     Raises:
         ValueError: a `test` does not hold.
     """
-    root = [copy.deepcopy(value)]
+    root = [copied(value)]
     for operation in operations:
         parent: Any = root
         key: Any = 0
@@ -90,9 +90,9 @@ def apply(value: Any, operations: list[Operation]) -> Any:
         elif operation["op"] == "remove":
             del parent[key]
         elif operation["op"] == "add" and isinstance(parent, list):
-            parent.insert(key, copy.deepcopy(operation["value"]))
+            parent.insert(key, copied(operation["value"]))
         else:
-            parent[key] = copy.deepcopy(operation["value"])
+            parent[key] = copied(operation["value"])
     return root[0]
 
 

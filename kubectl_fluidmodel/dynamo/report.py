@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from kubectl_fluidmodel.dynamo.kinds import PINS
 from kubectl_fluidmodel.dynamo.pinning import Outcome
 from kubectl_fluidmodel.dynamo.rollout import Progress, Row
+from kubectl_fluidmodel.dynamo.tree import copied
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.ui.document import to_yaml
 from kubectl_fluidmodel.ui.text import one_line, printable
@@ -49,8 +49,17 @@ def diff(before: Object, after: Object, name: str) -> str:
     )
 
 
+def colored(text: str) -> str:
+    """A diff in the colours of git."""
+    codes = {"+": "32", "-": "31", "@": "36"}
+    return "".join(
+        f"\x1b[{codes[line[0]]}m{line.rstrip(chr(10))}\x1b[0m\n" if line[:1] in codes else line
+        for line in text.splitlines(True)
+    )
+
+
 def _shown(obj: Object) -> Object:
-    shown = copy.deepcopy(obj)
+    shown = copied(obj)
     shown.pop("status", None)
     metadata = shown.get("metadata", {})
     for key in _SERVER_SIDE:

@@ -78,15 +78,19 @@ def describe(terms: Iterable[Any]) -> str:
     return " or ".join(alternatives) or "without terms, which fits no node"
 
 
-def untolerated(pod: Mapping[str, Any], node: Object, needs: Gpus) -> list[str]:
+def untolerated(
+    pod: Mapping[str, Any], node: Object, needs: Gpus, *, strict: bool = False
+) -> list[str]:
     """The node's NoSchedule and NoExecute taints that a pod does not tolerate.
 
-    A taint named like a GPU that the pod asks for is left out: clusters with such taints
-    tolerate it for the pod (admission plugin ExtendedResourceToleration).
+    A taint named like a GPU that the pod asks for counts only if `strict`: many clusters
+    tolerate it for such pods (admission plugin ExtendedResourceToleration).
     """
     found = []
     for taint in at(node, "spec", "taints", default=[]):
-        if taint.get("effect") not in ("NoSchedule", "NoExecute") or taint.get("key") in needs:
+        if taint.get("effect") not in ("NoSchedule", "NoExecute"):
+            continue
+        if taint.get("key") in needs and not strict:
             continue
         if not any(_tolerates(one, taint) for one in pod.get("tolerations") or []):
             value = f"={taint['value']}" if taint.get("value") else ""

@@ -7,10 +7,9 @@ it, after a check that what it put there is still there.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 Path = tuple[str, ...]
 
@@ -25,6 +24,20 @@ MISSING: Final = _Missing()
 
 _INLINE = 256
 """Bytes of JSON up to which a written value is kept as it is, and not as a digest."""
+
+
+Value = TypeVar("Value")
+
+
+def copied(value: Value) -> Value:
+    """A copy that shares nothing, also where the value shares with itself as YAML aliases do."""
+    result: Any = value
+    if isinstance(value, dict):
+        result = {key: copied(item) for key, item in value.items()}
+    elif isinstance(value, list):
+        result = [copied(item) for item in value]
+    copy: Value = result
+    return copy
 
 
 def find(obj: Any, path: Path) -> Any:
@@ -138,8 +151,8 @@ class Journal:
 
     def append(self, path: Path, item: dict[str, Any]) -> None:
         """Add an item to the end of a list."""
-        self.container(path, list).append(copy.deepcopy(item))
-        self.entries.append({"add": join(path), "item": copy.deepcopy(item)})
+        self.container(path, list).append(copied(item))
+        self.entries.append({"add": join(path), "item": copied(item)})
 
     def put(self, path: Path, value: Any) -> None:
         """Set a value; what was there is kept in the record."""
@@ -149,10 +162,10 @@ class Journal:
             return
         entry: dict[str, Any] = {"set": join(path)}
         if before is not MISSING:
-            entry["was"] = copy.deepcopy(before)
+            entry["was"] = copied(before)
         small = len(json.dumps(value)) <= _INLINE
-        entry["is"] = copy.deepcopy(value) if small else digest(value)
-        parent[path[-1]] = copy.deepcopy(value)
+        entry["is"] = copied(value) if small else digest(value)
+        parent[path[-1]] = copied(value)
         self.entries.append(entry)
 
 
@@ -183,7 +196,7 @@ def undo(root: Any, entries: list[dict[str, Any]]) -> list[str]:
         path = split(entry["set"])
         parent = find(root, path[:-1])
         if "was" in entry:
-            parent[path[-1]] = copy.deepcopy(entry["was"])
+            parent[path[-1]] = copied(entry["was"])
         else:
             del parent[path[-1]]
     return kept

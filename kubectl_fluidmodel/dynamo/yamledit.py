@@ -115,10 +115,11 @@ class _Editor:
                 del self.edits[mark:]
                 self._rewrite(node, name, child, value)
         if node.flow:
-            if removed:
-                raise _Unfit
+            spans = [(key.start, value.end) for key, value in node.pairs]
+            gone = [i for i, (key, _) in enumerate(node.pairs) if key.value in removed]
+            self._delete_flow(spans, gone)
             if added:
-                self._insert_flow(node, emit.flow(added)[1:-1])
+                self._insert_flow(spans[-1][1], emit.flow(added)[1:-1])
             return
         for key in removed:
             found = node.child(str(key))
@@ -126,7 +127,7 @@ class _Editor:
                 raise _Unfit
             self._delete_lines(found[0].start, self._end(found[1], found[0]))
         if added:
-            lines = emit.mapping(added, node.column, self.offset)
+            lines = emit.mapping(added, node.pairs[0][0].column, self.offset)
             self._insert_after(self._end(node), lines)
 
     def _list(self, node: Node, before: list[Any], after: list[Any]) -> None:
@@ -148,10 +149,13 @@ class _Editor:
                 self.change(node.items[at], before[at], before[at])
         extra = after[head + old : head + new]
         if node.flow:
-            if old > new or (extra and tail):
+            spans = [(item.start, item.end) for item in node.items]
+            self._delete_flow(spans, list(range(head + new, head + old)))
+            if extra and not head + old:
                 raise _Unfit
             if extra:
-                self._insert_flow(node, ", ".join(emit.flow(item) for item in extra))
+                text = ", ".join(emit.flow(item) for item in extra)
+                self._insert_flow(spans[head + old - 1][1], text)
             return
         for at in range(head + new, head + old):
             self._delete_lines(self._dash(node.items[at]), self._end(node.items[at]))
@@ -221,12 +225,15 @@ class _Editor:
         text = self.newline.join([lines[0].lstrip(" "), *lines[1:]])
         self.edits.append((dash, self._end(item), text))
 
-    def _insert_flow(self, node: Node, new: str) -> None:
-        close = node.end - 1
-        while self.text[close - 1] in " \t\r\n":
-            close -= 1
-        comma = "" if self.text[close - 1] == "," else ","
-        self.edits.append((close, close, f"{comma} {new}"))
+    def _insert_flow(self, after: int, new: str) -> None:
+        self.edits.append((after, after, f", {new}"))
+
+    def _delete_flow(self, spans: list[tuple[int, int]], gone: list[int]) -> None:
+        """Remove members in brackets, each with the comma before it."""
+        if 0 in gone:
+            raise _Unfit
+        for index in gone:
+            self.edits.append((spans[index - 1][1], spans[index][1], ""))
 
     def _insert_after(self, offset: int, lines: list[str]) -> None:
         text = "".join(self.newline + line for line in lines)

@@ -69,6 +69,16 @@ def _open_nodes(
             listed,
             "--preferred, or a cache on other nodes",
         )
+    strict = [
+        scheduling.untolerated(component.pod_spec(), node, needs, strict=True) for node in found
+    ]
+    if found and all(strict):
+        yield Verdict(
+            WARN,
+            f"component {component.name} does not tolerate {strict[0][0]}, which every cache "
+            "node that it fits has",
+            "its pods run there only if the cluster's ExtendedResourceToleration adds it",
+        )
     return found
 
 

@@ -29,11 +29,11 @@ def rounding(text: Any) -> int:
     if not match:
         return 0
     decimals = len(match.group(1).partition(".")[2])
-    return _unit(match) // 10**decimals
+    return int(_unit(match) // 10**decimals)
 
 
 def _unit(match: re.Match[str]) -> int:
-    return _UNITS[str(match.group(2) or "").upper()]
+    return _UNITS[(match.group(2) or "").upper()]
 
 
 def percent(text: Any) -> float | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.kind import at
 
 if TYPE_CHECKING:
     from kubernetes.client.configuration import Configuration
@@ -83,6 +84,12 @@ def load(connection: Connection) -> Access:
     configuration: Any = Configuration()
     namespace = ""
     files = _files(connection.kubeconfig)
+    if connection.kubeconfig and not files:
+        raise ClusterUnreachable(
+            "no cluster to talk to",
+            f"there is no kubeconfig at {connection.kubeconfig}",
+            "kubectl config get-contexts",
+        )
     if files:
         namespace = _from_files(connection, files, configuration)
     elif connection.server:
@@ -92,8 +99,7 @@ def load(connection: Connection) -> Access:
     else:
         raise ClusterUnreachable(
             "no cluster to talk to",
-            "there is no kubeconfig"
-            + (f" at {connection.kubeconfig}" if connection.kubeconfig else ""),
+            "there is no kubeconfig",
             "kubectl config get-contexts",
         )
     _apply_flags(connection, configuration)
@@ -116,21 +122,41 @@ def context_namespace(connection: Connection) -> str:
     """
     if connection.namespace:
         return connection.namespace
-    import yaml
-
     contexts: dict[str, str] = {}
     current = connection.context or ""
     for file in _files(connection.kubeconfig):
         try:
-            found = yaml.safe_load(Path(file).read_text()) or {}
-        except (OSError, yaml.YAMLError):
+            found = _content(file)
+        except (OSError, ValueError):
             continue  # a dry run does not fail for a kubeconfig that it does not need
         current = current or str(found.get("current-context") or "")
         for entry in found.get("contexts") or []:
-            contexts.setdefault(
-                str(entry.get("name")), str((entry.get("context") or {}).get("namespace") or "")
-            )
+            contexts.setdefault(entry["name"], str(at(entry, "context", "namespace", default="")))
     return contexts.get(current) or "default"
+
+
+def _content(file: str) -> dict[str, Any]:
+    """What a kubeconfig file says.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no kubeconfig.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(file).read_bytes()) or {}
+    except yaml.YAMLError as err:
+        raise ValueError(f"it is not YAML: {err}") from err
+    if not isinstance(found, dict):
+        raise ValueError("it is not a kubeconfig")
+    for part in ("clusters", "users", "contexts"):
+        entries = found.get(part) or []
+        if not isinstance(entries, list) or not all(
+            isinstance(at(entry, "name"), str) for entry in entries
+        ):
+            raise ValueError(f"its '{part}' are not a list of named entries")
+    return found
 
 
 def _files(flag: str | None) -> list[str]:
@@ -163,8 +189,9 @@ def _from_files(connection: Connection, files: list[str], configuration: Any) ->
     root = logging.getLogger()
     root.addHandler(captured)
     try:
+        current = _current(files)
         merged = KubeConfigMerger(os.pathsep.join(files)).config
-        context = _context(connection, merged)
+        context = _context(connection, merged, current)
         loader = KubeConfigLoader(merged, active_context=context, config_base_path=None)
         if connection.token:
             loader._user = None  # a given token replaces the user's own way to log in
@@ -176,7 +203,7 @@ def _from_files(connection: Connection, files: list[str], configuration: Any) ->
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as err:
         raise ClusterUnreachable(
             "cannot read the kubeconfig",
-            f"{', '.join(files)}: {_plain(str(err))}",
+            _plain(str(err)),
             "kubectl config view",
         ) from err
     finally:
@@ -190,20 +217,41 @@ def _from_files(connection: Connection, files: list[str], configuration: Any) ->
     return str(loader.current_context["context"].get("namespace") or "")
 
 
-def _context(connection: Connection, merged: Any) -> str | None:
+def _current(files: list[str]) -> str:
+    """The current-context of the first file that has one, as kubectl has it.
+
+    The `kubernetes` package takes the last.
+    """
+    for file in files:
+        try:
+            found = _content(file).get("current-context")
+        except ValueError as err:
+            raise ValueError(f"{file}: {err}") from err
+        if found:
+            return str(found)
+    return ""
+
+
+def _context(connection: Connection, merged: Any, current: str) -> str:
     """The context to load: the one named, or a made one where --cluster or --user is given."""
-    name = connection.context or merged.safe_get("current-context")
-    if not (connection.cluster or connection.user):
-        if not name:
-            raise ClusterUnreachable(
-                "no context is chosen",
-                "the kubeconfig has no current-context",
-                "kubectl config use-context NAME",
-            )
-        return str(name)
+    name = connection.context or current
+    if not name and not (connection.cluster or connection.user):
+        raise ClusterUnreachable(
+            "no context is chosen",
+            "the kubeconfig has no current-context",
+            "kubectl config use-context NAME",
+        )
     base: dict[str, Any] = {}
     if name:
         base = dict(merged["contexts"].get_with_name(name)["context"].value)
+    user = connection.user or base.get("user")
+    if user and not connection.token and merged["users"].get_with_name(user, safe=True) is None:
+        # The package would go on as nobody.
+        raise ClusterUnreachable(
+            "cannot use the kubeconfig", f"it has no user '{user}'", "kubectl config get-users"
+        )
+    if name and not (connection.cluster or connection.user):
+        return name
     if connection.cluster:
         base["cluster"] = connection.cluster
     if connection.user:

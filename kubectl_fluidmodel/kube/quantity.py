@@ -18,7 +18,7 @@ _FACTORS: dict[str, Decimal] = {
 }
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]i?|Ki)?)", re.ASCII)
 _DIGITS = 60
-"""More digits than this before or after the point are a typing error that costs minutes to count."""
+"""More digits than this before or after the point: a typing error, that takes minutes to count."""
 
 
 def parse(text: str | int | float) -> Decimal:

@@ -1,0 +1,339 @@
+"""kubectl's connection flags over real kubeconfig files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.kube import config
+from kubectl_fluidmodel.kube.config import Connection, context_namespace, load, parse_timeout
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from tests.kube import kubeconfig
+
+CREDENTIAL = json.dumps(
+    {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-plugin"},
+    }
+)
+
+
+def token(access: config.Access) -> str | None:
+    found: str | None = access.configuration.get_api_key_with_prefix("BearerToken")
+    return found
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A kubeconfig of two contexts."""
+    return kubeconfig.write(
+        tmp_path / "config",
+        clusters={"c1": "http://one:1", "c2": "http://two:2"},
+        users={"u1": {"token": "t1"}, "u2": {"token": "t2"}},
+        contexts={"main": ("c1", "u1", "team"), "other": ("c2", "u2", "")},
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "host", "bearer", "namespace"),
+    [
+        ({}, "http://one:1", "Bearer t1", "team"),
+        ({"context": "other"}, "http://two:2", "Bearer t2", "default"),
+        ({"cluster": "c2"}, "http://two:2", "Bearer t1", "team"),
+        ({"user": "u2"}, "http://one:1", "Bearer t2", "team"),
+        ({"context": "other", "cluster": "c1"}, "http://one:1", "Bearer t2", "default"),
+        ({"namespace": "mine"}, "http://one:1", "Bearer t1", "mine"),
+        ({"server": "http://three:3/"}, "http://three:3", "Bearer t1", "team"),
+        ({"token": "given"}, "http://one:1", "Bearer given", "team"),
+    ],
+)
+def test_flags_go_before_the_file(
+    two: Path, flags: dict[str, str], host: str, bearer: str, namespace: str
+) -> None:
+    found = load(Connection(kubeconfig=str(two), **flags))  # type: ignore[arg-type]
+    assert (found.configuration.host, token(found), found.namespace) == (host, bearer, namespace)
+
+
+def test_the_token_is_not_in_the_repr_of_the_flags() -> None:
+    assert "given" not in repr(Connection(token="given"))
+
+
+def test_tls_flags(two: Path, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("")
+    found = load(
+        Connection(str(two), certificate_authority=str(authority), tls_server_name="k8s.example")
+    ).configuration
+    assert (found.ssl_ca_cert, found.tls_server_name) == (str(authority), "k8s.example")
+    assert found.verify_ssl
+    assert not load(Connection(str(two), insecure_skip_tls_verify=True)).configuration.verify_ssl
+
+
+def test_a_certificate_authority_that_is_no_file(two: Path) -> None:
+    with pytest.raises(UsageError, match="--certificate-authority"):
+        load(Connection(str(two), certificate_authority="/nope/ca.pem"))
+
+
+class TestFiles:
+    def test_the_default_file(self, tmp_path: Path) -> None:
+        kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "http://home:1"})
+        assert load(Connection()).configuration.host == "http://home:1"
+
+    def test_a_list_is_merged_and_the_first_of_each_name_counts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = kubeconfig.write(
+            tmp_path / "first", clusters={"c1": "http://first:1"}, users={}, current="main"
+        )
+        second = kubeconfig.write(
+            tmp_path / "second",
+            clusters={"c1": "http://second:1", "c2": "http://second:2"},
+            users={"u1": {"token": "from-second"}},
+            contexts={"main": ("c2", "u1", "x"), "other": ("c2", "u1", "ns2")},
+            current="other",
+        )
+        monkeypatch.setenv("KUBECONFIG", f"{first}::{tmp_path / 'missing'}:{second}")
+        found = load(Connection())
+        assert (found.configuration.host, token(found)) == ("http://first:1", "Bearer from-second")
+        other = load(Connection(context="other"))
+        assert (other.configuration.host, other.namespace) == ("http://second:2", "ns2")
+
+    def test_the_flag_goes_before_the_variable(
+        self, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "env")))
+        assert load(Connection(str(two))).configuration.host == "http://one:1"
+
+    def test_relative_certificates_are_relative_to_their_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        users = {"u1": {"client-certificate": "me.crt", "client-key": "me.key"}}
+        for name in ("me.crt", "me.key"):
+            (tmp_path / name).write_text("")
+        monkeypatch.chdir("/")
+        found = load(
+            Connection(
+                str(
+                    kubeconfig.write(
+                        tmp_path / "c", clusters={"c1": "https://127.0.0.1:1"}, users=users
+                    )
+                )
+            )
+        )
+        assert found.configuration.cert_file == str(tmp_path / "me.crt")
+
+
+@pytest.mark.parametrize(
+    ("flags", "current", "words"),
+    [
+        ({"context": "nope"}, "main", "nope"),
+        ({"cluster": "nope"}, "main", "nope"),
+        ({"user": "nope"}, "main", "nope"),
+        ({}, "gone", "gone"),
+        ({}, None, "no current-context"),
+    ],
+)
+def test_what_the_file_does_not_have(
+    tmp_path: Path, flags: dict[str, str], current: str | None, words: str
+) -> None:
+    file = kubeconfig.write(tmp_path / "config", current=current)
+    with pytest.raises(ClusterUnreachable) as caught:
+        load(Connection(kubeconfig=str(file), **flags))  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert "kubectl config" in caught.value.try_
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "just text", "{", "\x00\x01", "clusters: 7\ncontexts: x", "a: &x [*x]"]
+)
+def test_files_that_are_no_kubeconfig(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(content)
+    with pytest.raises(ClusterUnreachable) as caught:
+        load(Connection(kubeconfig=str(file)))
+    assert "\n" not in str(caught.value)
+    assert context_namespace(Connection(kubeconfig=str(file))) == "default"
+
+
+def test_a_binary_file_is_no_kubeconfig(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(b"\xff\xfe\x00\x80binary")
+    with pytest.raises(ClusterUnreachable):
+        load(Connection(kubeconfig=str(file)))
+    assert context_namespace(Connection(kubeconfig=str(file))) == "default"
+
+
+class TestNoFile:
+    def test_nothing_at_all(self) -> None:
+        with pytest.raises(ClusterUnreachable, match="no cluster to talk to"):
+            load(Connection())
+
+    def test_a_missing_file_is_named(self) -> None:
+        with pytest.raises(ClusterUnreachable, match="/nope/config"):
+            load(Connection(kubeconfig="/nope/config"))
+
+    def test_a_server_and_a_token_are_enough(self) -> None:
+        found = load(Connection(server="http://flag:1", token="t"))
+        assert (found.configuration.host, token(found)) == ("http://flag:1", "Bearer t")
+
+    def test_a_missing_file_is_an_error_even_beside_other_ways_in(
+        self, pod: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As with kubectl: a mistyped --kubeconfig must not end in another cluster."""
+        for connection in (
+            Connection(kubeconfig="/nope/config"),
+            Connection(kubeconfig="/nope/config", server="http://flag:1"),
+        ):
+            with pytest.raises(ClusterUnreachable, match="/nope/config"):
+                load(connection)
+
+    @pytest.fixture
+    def pod(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The files and variables of a pod's service account."""
+        from kubernetes.config import incluster_config
+
+        account = tmp_path / "serviceaccount"
+        account.mkdir()
+        (account / "token").write_text("pod-token")
+        (account / "namespace").write_text("pod-ns\n")
+        (account / "ca.crt").write_text("certificate")
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+        monkeypatch.setattr(config, "SERVICE_ACCOUNT", account)
+        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(account / "token"))
+        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(account / "ca.crt"))
+        return account
+
+    def test_in_a_pod(self, pod: Path) -> None:
+        found = load(Connection())
+        assert found.configuration.host == "https://10.96.0.1:443"
+        assert found.namespace == "pod-ns"
+        assert str(token(found)).lower() == "bearer pod-token"
+        assert found.configuration.ssl_ca_cert == str(pod / "ca.crt")
+
+    def test_in_a_pod_whose_account_has_no_certificate(self, pod: Path) -> None:
+        (pod / "ca.crt").unlink()
+        with pytest.raises(ClusterUnreachable, match="service account"):
+            load(Connection())
+
+    def test_a_kubeconfig_goes_before_the_pod(self, pod: Path, tmp_path: Path) -> None:
+        kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "http://home:1"})
+        assert load(Connection()).configuration.host == "http://home:1"
+
+
+class TestCredentialPlugin:
+    def test_its_token_is_used_and_it_gets_arguments_and_variables(self, tmp_path: Path) -> None:
+        body = f"echo \"$1 $WHO\" > {tmp_path}/asked; echo '{CREDENTIAL}'"
+        users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body), WHO="me")}
+        found = load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
+        assert token(found) == "Bearer from-plugin"
+        assert (tmp_path / "asked").read_text() == "get-token me\n"
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            ("echo 'please log in' >&2; exit 7", "please log in"),
+            ("echo 'no json'", ""),
+            ("echo '{}'", ""),
+        ],
+        ids=["fails", "no json", "no credential"],
+    )
+    def test_its_failure_is_ours(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str], body: str, words: str
+    ) -> None:
+        users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
+        with pytest.raises(ClusterUnreachable) as caught:
+            load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
+        assert "credential plugin failed" in caught.value.what
+        assert words in str(caught.value)
+        assert "Traceback" not in capfd.readouterr().err
+
+    def test_a_missing_one(self, tmp_path: Path) -> None:
+        users = {"u1": kubeconfig.plugin(tmp_path / "nope")}
+        with pytest.raises(ClusterUnreachable, match="credential plugin failed"):
+            load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
+
+    def test_a_given_token_spares_it(self, tmp_path: Path) -> None:
+        users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", "exit 1"))}
+        file = kubeconfig.write(tmp_path / "config", users=users)
+        assert token(load(Connection(str(file), token="given"))) == "Bearer given"
+
+
+class TestImpersonation:
+    def test_user_and_groups(self, two: Path) -> None:
+        found = load(Connection(str(two), as_user="jane", as_groups=("dev", "ops")))
+        assert found.impersonation == (
+            ("Impersonate-User", "jane"),
+            ("Impersonate-Group", "dev"),
+            ("Impersonate-Group", "ops"),
+        )
+
+    def test_a_group_without_a_user_is_wrong_usage(self, two: Path) -> None:
+        with pytest.raises(UsageError, match="--as-group needs --as"):
+            load(Connection(str(two), as_groups=("dev",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("0", None),
+        ("30", 30.0),
+        ("1.5", 1.5),
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("1h30m", 5400.0),
+        ("1m30s", 90.0),
+        ("250ms", 0.25),
+        ("1.5h", 5400.0),
+    ],
+)
+def test_durations(text: str | None, seconds: float | None) -> None:
+    assert parse_timeout(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1s", "30 s", "5d", "1m 30s", "s", "1:30", "infinity"])
+def test_no_durations(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a duration"):
+        parse_timeout(text)
+
+
+class TestContextNamespace:
+    """The light way to the namespace, which loads no Kubernetes client, agrees with the full."""
+
+    @pytest.mark.parametrize("flags", [{}, {"context": "other"}, {"namespace": "mine"}])
+    def test_it_agrees(self, two: Path, flags: dict[str, str]) -> None:
+        connection = Connection(kubeconfig=str(two), **flags)  # type: ignore[arg-type]
+        assert context_namespace(connection) == load(connection).namespace
+
+    def test_over_a_list_of_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = kubeconfig.write(tmp_path / "1", contexts={}, current="there")
+        second = kubeconfig.write(
+            tmp_path / "2", contexts={"there": ("c1", "u1", "ns2")}, current="main"
+        )
+        monkeypatch.setenv("KUBECONFIG", f"{first}:{second}")
+        assert context_namespace(Connection()) == load(Connection()).namespace == "ns2"
+
+    @pytest.mark.parametrize(
+        "connection", [Connection(), Connection(kubeconfig="/nope"), Connection(context="x")]
+    )
+    def test_without_a_file(self, connection: Connection) -> None:
+        assert context_namespace(connection) == "default"
+
+    @pytest.mark.parametrize(
+        "content",
+        ["contexts: 7", "contexts: [7]", "contexts: [{name: main, context: x}]", "contexts: [{}]"],
+    )
+    def test_odd_files_do_not_stop_a_dry_run(self, tmp_path: Path, content: str) -> None:
+        file = tmp_path / "config"
+        file.write_text(f"current-context: main\n{content}\n")
+        assert context_namespace(Connection(kubeconfig=str(file))) == "default"
+
+
+def test_every_failure_is_one_of_ours() -> None:
+    assert issubclass(ClusterUnreachable, FluidModelError)

@@ -1,0 +1,181 @@
+"""The Hugging Face Hub: a revision's commit, its tree, and whether its files may be read."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.model.hubhttp import Http, Login, Passing, Patience, login, refusal
+from kubectl_fluidmodel.model.plan import GIT, SHA256, Plan, PlanFile, make
+
+_MAX_PAGES = 1000
+"""Pages of a tree, 1,000 entries each: a bound, not a limit that a model reaches."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+METADATA_PATIENCE = 20.0
+"""Seconds in which a question about the repository is asked again."""
+
+
+class Hub:
+    """One Hub, as one user. Safe to share between threads."""
+
+    def __init__(
+        self,
+        who: Login | None = None,
+        *,
+        stall: float = 30.0,
+        patience: float = METADATA_PATIENCE,
+        connections: int = 16,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.who = who or login()
+        self.http = Http(self.who, stall, connections, stop)
+        self._patience = patience
+        self._stop = stop
+
+    def commit(self, repo: str, revision: str = "") -> str:
+        """The commit that a branch, a tag or a commit id stands for now.
+
+        Raises:
+            FluidModelError: no such repository or revision, or it may not be seen.
+            Unreachable: the Hub does not answer.
+        """
+        wanted = revision or "main"
+        url = f"{self.who.endpoint}/api/models/{quote(repo)}/revision/{quote(wanted, safe='')}"
+        document, _ = self._json(url, repo, wanted)
+        sha = str(document.get("sha", "")) if isinstance(document, dict) else ""
+        if not _COMMIT.fullmatch(sha):
+            raise Unreachable(
+                f"cannot resolve {repo}", f"{self.who.endpoint} does not answer as a Hub does"
+            )
+        return sha
+
+    def tree(self, repo: str, commit: str) -> Iterator[PlanFile]:
+        """Every file at the commit, page by page.
+
+        Raises:
+            FluidModelError: the commit is gone, or a page comes from another host.
+        """
+        url = (
+            f"{self.who.endpoint}/api/models/{quote(repo)}/tree/{commit}"
+            f"?recursive=true&expand=false"
+        )
+        seen: set[str] = set()
+        for _ in range(_MAX_PAGES):
+            page, following = self._json(url, repo, commit)
+            if not isinstance(page, list):
+                raise Unreachable(f"cannot list {repo}", "the hub's answer is no list of files")
+            for entry in page:
+                if isinstance(entry, dict) and entry.get("type") == "file":
+                    file = _file(repo, entry)
+                    if file.path not in seen:  # a cursor may overlap
+                        seen.add(file.path)
+                        yield file
+            if not following:
+                return
+            url = urljoin(url, following)
+            if urlsplit(url).netloc != urlsplit(self.who.endpoint).netloc:
+                raise FluidModelError(f"cannot list {repo}", f"its next page is at {url}")
+        raise FluidModelError(f"{repo} has too many files", f"more than {_MAX_PAGES} pages")
+
+    def plan(
+        self,
+        repo: str,
+        revision: str = "",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> Plan:
+        """Resolve, list and choose; then ask for one file, so that a gate is known now.
+
+        Raises:
+            FluidModelError: with what is in the way; gated, private and missing tell apart.
+        """
+        commit = self.commit(repo, revision)
+        made = make(
+            repo,
+            revision or "main",
+            commit,
+            self.tree(repo, commit),
+            include=include,
+            exclude=exclude,
+            endpoint=self.who.endpoint,
+        )
+        self.may_read(repo, commit, max(made.files, key=lambda file: file.size).path)
+        return made
+
+    def may_read(self, repo: str, commit: str, path: str) -> None:
+        """Ask for the head of one file.
+
+        Raises:
+            FluidModelError: it may not be read.
+        """
+        url = self.file_url(repo, commit, path)
+        response = self._ask("HEAD", url)
+        if response.status >= 400:
+            raise refusal(self.who, repo, commit, url, response)
+
+    def file_url(self, repo: str, commit: str, path: str) -> str:
+        """Where a file is asked for; large ones are redirected from there."""
+        return f"{self.who.endpoint}/{quote(repo)}/resolve/{commit}/{quote(path)}"
+
+    # -- the wire ----------------------------------------------------------------------------
+
+    def _json(self, url: str, repo: str, revision: str) -> tuple[Any, str]:
+        """The document, and the address of the next page or nothing."""
+        response = self._ask("GET", url)
+        for _ in range(5):  # a renamed repository redirects within the Hub
+            if response.status not in (301, 302, 303, 307, 308):
+                break
+            target = urljoin(url, response.headers.get("Location", ""))
+            if urlsplit(target).netloc != urlsplit(url).netloc:
+                break
+            url = target
+            response = self._ask("GET", url)
+        if response.status != 200:
+            raise refusal(self.who, repo, revision, url, response)
+        try:
+            return json.loads(response.data), _next(response.headers.get("Link", ""))
+        except ValueError as err:
+            raise Unreachable(
+                f"cannot read {repo}",
+                f"{urlsplit(url).netloc} does not answer as a Hub does",
+                "check HF_ENDPOINT",
+            ) from err
+
+    def _ask(self, method: str, url: str) -> Any:
+        patience = Patience(self._patience, self._stop)
+        while True:
+            try:
+                return self.http.send(method, url)
+            except Passing as err:
+                patience.pause(err)
+
+
+def _next(link: str) -> str:
+    """The `rel="next"` target of a Link header (RFC 8288), or nothing."""
+    for target, parameters in re.findall(r"<([^>]*)>([^<]*)", link):
+        if re.search(r'rel="?next"?', parameters):
+            return str(target)
+    return ""
+
+
+def _file(repo: str, entry: dict[str, Any]) -> PlanFile:
+    """A tree entry: large files carry the sha256 of their bytes, small ones git's blob id."""
+    try:
+        lfs = entry.get("lfs")
+        if isinstance(lfs, dict):
+            made = PlanFile(
+                str(entry["path"]), int(lfs["size"]), SHA256, str(lfs["oid"]).rpartition(":")[2]
+            )
+        else:
+            made = PlanFile(str(entry["path"]), int(entry["size"]), GIT, str(entry["oid"]))
+    except (KeyError, TypeError, ValueError) as err:
+        raise Unreachable(f"cannot list {repo}", f"the hub tells of a file without {err}") from err
+    if not re.fullmatch(r"[0-9a-f]{64}" if made.kind == SHA256 else r"[0-9a-f]{40}", made.digest):
+        raise Unreachable(f"cannot list {repo}", f"the hub tells no usable hash of {made.path}")
+    return made

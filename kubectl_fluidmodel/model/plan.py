@@ -1,0 +1,214 @@
+"""What to stage: the files of one commit, filtered for serving, with their sizes and hashes. Pure.
+
+Sizes are bytes. The plan is what a dry run prints, what sizes the cache and what the progress
+counts towards; every shard computes the same one from the same commit.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.model.listing import File, Listing
+
+SHA256 = "sha256"
+GIT = "git"
+"""How a digest is taken: of the bytes (LFS), or as git names a blob: sha1("blob N\\0" + bytes)."""
+
+_DUPLICATES = (
+    ("original/*", "the vendor's own format"),
+    ("metal/*", "for Apple's GPUs"),
+    ("coreml/*", "for Core ML"),
+    ("onnx/*", "for ONNX runtimes"),
+    ("openvino/*", "for OpenVINO"),
+    ("*.pth", "the weights are there as safetensors"),
+    ("*.pt", "the weights are there as safetensors"),
+    ("*.bin", "the weights are there as safetensors"),
+    ("*.ckpt", "the weights are there as safetensors"),
+    ("*.h5", "for TensorFlow"),
+    ("*.tflite", "for TensorFlow"),
+    ("*.msgpack", "for Flax"),
+    ("*.ot", "for Rust"),
+    ("*.onnx", "for ONNX runtimes"),
+    ("*.onnx_data", "for ONNX runtimes"),
+    ("*.gguf", "the weights are there as safetensors"),
+)
+"""What serving engines that load safetensors never read; applied where safetensors exist."""
+
+_CONSOLIDATED = "consolidated*.safetensors"
+"""Mistral's own format, beside the same weights as `model*.safetensors`."""
+
+
+@dataclass(frozen=True, order=True)
+class PlanFile:
+    """One file of the commit: `digest` is 64 hex digits for sha256, 40 for git."""
+
+    path: str
+    size: int
+    kind: str
+    digest: str
+
+    @property
+    def identity(self) -> str:
+        """The content in one word, as an object's metadata records it."""
+        return f"{self.kind}:{self.digest}"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is left out, and why."""
+
+    path: str
+    size: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The files to stage, ordered by path."""
+
+    repo: str
+    revision: str
+    commit: str
+    files: tuple[PlanFile, ...]
+    skipped: tuple[Skipped, ...] = ()
+    endpoint: str = field(default="", compare=False)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+    @property
+    def bytes_skipped(self) -> int:
+        return sum(file.size for file in self.skipped)
+
+    @property
+    def uri(self) -> str:
+        return f"hf://{self.repo}@{self.commit}"
+
+    def listing(self) -> Listing:
+        """The same as sizing and proof know it."""
+        return Listing(tuple(File(file.path, file.size) for file in self.files))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; `from_document` is its inverse."""
+        return {
+            "repo": self.repo,
+            "revision": self.revision,
+            "commit": self.commit,
+            "endpoint": self.endpoint,
+            "bytes": self.bytes,
+            "files": [
+                {"path": f.path, "size": f.size, "kind": f.kind, "digest": f.digest}
+                for f in self.files
+            ],
+            "bytesSkipped": self.bytes_skipped,
+            "skipped": [{"path": f.path, "size": f.size, "why": f.why} for f in self.skipped],
+        }
+
+
+def from_document(document: Mapping[str, Any]) -> Plan:
+    """The plan that `Plan.document` wrote."""
+    return Plan(
+        repo=str(document["repo"]),
+        revision=str(document["revision"]),
+        commit=str(document["commit"]),
+        endpoint=str(document.get("endpoint", "")),
+        files=tuple(PlanFile(**each) for each in document["files"]),
+        skipped=tuple(Skipped(**each) for each in document.get("skipped", ())),
+    )
+
+
+def make(
+    repo: str,
+    revision: str,
+    commit: str,
+    tree: Iterable[PlanFile],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    endpoint: str = "",
+) -> Plan:
+    """Choose among the files of a tree.
+
+    Without `include`, formats that engines never read are left out where the weights are there
+    as safetensors. Globs match the whole path, and `*` matches `/` too, as in `hf download`.
+
+    Raises:
+        UsageError: the globs leave nothing.
+        FluidModelError: a path in the tree is not fit to become part of an object's key.
+    """
+    files = sorted(tree)
+    for file in files:
+        _check_path(file.path)
+    kept: list[PlanFile] = []
+    skipped: list[Skipped] = []
+    by_default = () if include else _defaults(files)
+    for file in files:
+        why = _why_not(file.path, include, exclude, by_default)
+        if why:
+            skipped.append(Skipped(file.path, file.size, why))
+        else:
+            kept.append(file)
+    if not kept:
+        have = ", ".join(file.path for file in files[:5]) or "nothing at all"
+        raise UsageError(
+            f"nothing of {repo} is left to stage",
+            f"the globs match no file of it (it has {have})" if files else "it has no files",
+            "--include and --exclude",
+        )
+    return Plan(repo, revision, commit, tuple(kept), tuple(skipped), endpoint)
+
+
+def _defaults(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...]:
+    weights = [
+        file.path
+        for file in files
+        if file.path.endswith(".safetensors") and not _matches(file.path, "original/*")
+    ]
+    if not weights:
+        return ()
+    own = [path for path in weights if not fnmatch.fnmatchcase(_name(path), _CONSOLIDATED)]
+    if len(own) in (0, len(weights)):
+        return _DUPLICATES
+    return (*_DUPLICATES, (_CONSOLIDATED, "the same weights are there as model*.safetensors"))
+
+
+def _why_not(
+    path: str,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    by_default: Sequence[tuple[str, str]],
+) -> str:
+    """Why a file is left out; empty where it is not."""
+    if include and not any(_matches(path, glob) for glob in include):
+        return "not in --include"
+    for glob in exclude:
+        if _matches(path, glob):
+            return f"--exclude {glob}"
+    for glob, why in by_default:
+        if _matches(path, glob):
+            return why
+    return ""
+
+
+def _matches(path: str, glob: str) -> bool:
+    return fnmatch.fnmatchcase(path, f"{glob}*" if glob.endswith("/") else glob)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _check_path(path: str) -> None:
+    parts = path.split("/")
+    legal = all(part not in ("", ".", "..") for part in parts) and path.isprintable()
+    if not legal or len(path.encode()) > 800:  # a key holds 1,024 bytes with the prefix
+        raise FluidModelError(
+            f"the repository has a file that cannot be staged: {path[:80]!r}",
+            "its path has an empty part, '.', '..' or control characters, or is too long",
+            f"--exclude '{path[:80]}'" if path.isprintable() else "",
+        )

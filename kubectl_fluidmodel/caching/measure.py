@@ -148,7 +148,7 @@ def reachable(store: Store, client: Client | None, namespace: str) -> Iterator[S
         raise Unreachable(
             f"cannot reach {store.endpoint} from here",
             "it is a Service of the cluster, and you may not forward ports "
-            f"(create pods/portforward in namespace {service[0]})",
+            f"(get and create pods/portforward in namespace {service[0]})",
             "--quota SIZE, to go on without measuring",
         ) from err
     except NotFound as err:

@@ -61,12 +61,16 @@ def needed(request: Request, namespace: str) -> list[Permission]:
 
 def helpful(namespace: str) -> list[Permission]:
     """Permissions that make it better: where they lack, `cache` says what it cannot do."""
-    return [
-        Permission("create", k.PODS, namespace, "exec"),
-        Permission("get", k.PODS, namespace, "log"),
-        Permission("watch", k.PODS, namespace),
-        Permission("watch", k.EVENTS, namespace),
-    ]
+    return [*_exec(namespace), _log(namespace)]
+
+
+def _exec(namespace: str) -> list[Permission]:
+    """A WebSocket upgrade is a GET; newer API servers ask for `create` besides (1.35)."""
+    return [Permission(verb, k.PODS, namespace, "exec") for verb in ("get", "create")]
+
+
+def _log(namespace: str) -> Permission:
+    return Permission("get", k.PODS, namespace, "log")
 
 
 def check(client: Client, request: Request, namespace: str) -> Findings:
@@ -81,13 +85,16 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
     )
     namespace_exists(client, namespace)
     source_exists(client, request, namespace)
-    lacking = {str(permission) for permission in access.missing(client, helpful(namespace))}
-    may = [str(permission) not in lacking for permission in helpful(namespace)]
-    findings = Findings(Existing(), may_exec=may[0], may_read_logs=may[1])
-    if not may[0]:
+    lacking = access.missing(client, helpful(namespace))
+    findings = Findings(
+        Existing(),
+        may_exec=not any(permission in lacking for permission in _exec(namespace)),
+        may_read_logs=_log(namespace) not in lacking,
+    )
+    if not findings.may_exec:
         findings.notes.append(
-            "without permission to create pods/exec the proof rests on Fluid's rounded totals "
-            "instead of every single file"
+            "without permission to get and create pods/exec the proof rests on Fluid's rounded "
+            "totals instead of every single file"
         )
     findings.notes += controllers(client)
     findings.existing = existing(client, request, namespace)

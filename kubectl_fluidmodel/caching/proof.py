@@ -19,8 +19,8 @@ CAPACITY_COMMAND = ["alluxio", "fsadmin", "report", "capacity"]
 _ENTRY = re.compile(
     r"\s(?P<size>\d+)\s+\S*PERSISTED\S*\s+\S+\s+\S+\s+(?P<cached>\d{1,3})%\s+(?P<path>/.*)$"
 )
-_WORKER = re.compile(r"^(?P<name>\S+)\s+\d+\s+capacity\s", re.MULTILINE)
-_USED = re.compile(r"^\s+used\s+(?P<used>\S+?)\s*\(", re.MULTILINE)
+_WORKER = re.compile(r"(?P<name>\S+)\s+\d+\s+capacity\s", re.IGNORECASE)
+_USED = re.compile(r"\s+used\s+(?P<used>\d\S*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,21 @@ def parse_listing(text: str) -> list[Cached]:
 
 
 def parse_workers(text: str) -> list[tuple[str, int, int]]:
-    """Worker, bytes used and their rounding from `alluxio fsadmin report capacity`."""
-    names = [match["name"] for match in _WORKER.finditer(text)]
-    used = [match["used"] for match in _USED.finditer(text)]
-    return [
-        (name, size(text_) or 0, rounding(text_)) for name, text_ in zip(names, used, strict=False)
-    ]
+    """Worker, bytes used and their rounding from `alluxio fsadmin report capacity`.
+
+    A worker's line says what it has, the next one what of that is used. Columns and capitals
+    differ between Alluxio's releases.
+    """
+    found = []
+    worker = ""
+    for line in text.splitlines():
+        named, used = _WORKER.match(line), _USED.match(line)
+        if named:
+            worker = named["name"]
+        elif used and worker:
+            found.append((worker, size(used["used"]) or 0, rounding(used["used"])))
+            worker = ""
+    return found
 
 
 def by_file(

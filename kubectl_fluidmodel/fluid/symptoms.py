@@ -28,6 +28,8 @@ _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE
 )
 _QUIET = {"ContainerCreating", "PodInitializing"}
+# Fluid's runtime controller says so when its cache has not seen a new Dataset yet; it tries again.
+_PASSING = ("No dataset can be bound to the runtime, waiting",)
 _TOLD_BY = {
     "Dataset",
     "AlluxioRuntime",
@@ -106,6 +108,8 @@ def warnings(events: Iterable[Mapping[str, Any]], prefix: str, since: float) -> 
         if event.get("type") != "Warning" or kind not in _TOLD_BY:
             continue
         if name != prefix and not name.startswith(f"{prefix}-"):
+            continue
+        if any(harmless in str(event.get("message")) for harmless in _PASSING):
             continue
         when = event_time(event)
         if when < since:

@@ -18,7 +18,13 @@ from urllib.parse import urlencode
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.config import Access, Connection, load
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable, NotFound, Unauthorized, from_response
+from kubectl_fluidmodel.kube.errors import (
+    ClusterUnreachable,
+    NotFound,
+    Unauthorized,
+    WebhookDown,
+    from_response,
+)
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
 
 FIELD_MANAGER = "kubectl-fluidmodel"
@@ -234,7 +240,7 @@ class Client:
                 if response.status < 400:
                     return data
                 error = from_response(response.status, data, what)
-                if response.status not in _PASSING:
+                if response.status not in _PASSING or isinstance(error, WebhookDown):
                     raise error
             except ClusterUnreachable as err:
                 if isinstance(err, Unauthorized):

@@ -38,6 +38,10 @@ class Gone(KubeError):
     """410: the resourceVersion is too old; list again."""
 
 
+class WebhookDown(KubeError):
+    """500: an admission webhook that the cluster insists on does not answer."""
+
+
 class ClusterUnreachable(Unreachable):
     """No answer from the API server, or no usable kubeconfig."""
 
@@ -79,7 +83,7 @@ def from_response(status: int, body: bytes, what: str) -> FluidModelError:
         )
     webhook = re.search(r'failed calling webhook "([^"]+)"', message)
     if webhook:
-        return KubeError(
+        return WebhookDown(
             what,
             f"the admission webhook {webhook[1]} does not answer, and the cluster insists on it",
             "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",

@@ -1,0 +1,176 @@
+"""`cache` and `uncache` from end to end: real API server, Fluid's controllers, real S3."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests.cluster.plugin import Plugin
+
+pytestmark = pytest.mark.cluster
+
+DATASETS = "data.fluid.io/v1alpha1"
+
+
+def cache(plugin: Plugin, bucket: Any, *args: str, prefix: str = "demo", **settings: Any) -> Any:
+    """Run `cache` on a prefix of the test's bucket with the S3 server's own credentials."""
+    return plugin("cache", bucket.uri(prefix), *args, **settings)
+
+
+def test_a_bucket_becomes_a_proven_cache(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    files = bucket.put_model("demo")
+    done = cache(plugin, bucket, "-o", "json", timeout=180)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["proof"] == {
+        "complete": True,
+        "by": "file",
+        "bytes": sum(files.values()),
+        "cachedBytes": sum(files.values()),
+        "files": len(files),
+    }
+    dataset = cluster.api.get(DATASETS, "Dataset", "demo", namespace)
+    assert dataset["status"]["phase"] == "Bound"
+    claim = cluster.api.get("v1", "PersistentVolumeClaim", "demo", namespace)
+    assert claim["status"]["phase"] == "Bound"
+    load = cluster.api.get(DATASETS, "DataLoad", "demo", namespace)
+    assert load["status"]["phase"] == "Complete"
+    worker = cluster.api.get("v1", "Pod", "demo-worker-0", namespace)
+    assert worker["spec"]["nodeName"] == report["nodes"][0]
+    shown = json.dumps([dataset, claim, load]) + done.out + done.err
+    assert cluster.s3.secret_key not in shown
+    assert cluster.s3.access_key not in shown
+
+    again = cache(plugin, bucket, timeout=60)
+    assert again.code == 0, again.err
+    assert "complete already" in again.err
+    assert "every byte proven" in again.out
+    assert "dataset.data.fluid.io/demo unchanged" in again.err
+    assert "alluxioruntime.data.fluid.io/demo unchanged" in again.err
+
+    gone = plugin("uncache", "demo", timeout=120)
+    assert gone.code == 0, gone.err
+    for api, kind, name in (
+        (DATASETS, "Dataset", "demo"),
+        (DATASETS, "AlluxioRuntime", "demo"),
+        (DATASETS, "DataLoad", "demo"),
+        ("v1", "Secret", "demo-store"),
+    ):
+        assert cluster.api.find(api, kind, name, namespace) is None
+    assert plugin("uncache", "demo").code == 1
+
+
+def test_what_a_load_leaves_out_is_loaded_again(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    cluster.alluxio(namespace, "demo").set_knobs(skip_files={"*-00002-*": 1})
+    done = cache(plugin, bucket, timeout=240)
+    assert done.code == 0, done.err
+    assert "DataLoad says Complete, but 1 file is not" in done.err
+    assert "every byte proven" in done.out
+
+
+def test_a_cache_that_stays_incomplete_fails_with_the_files(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    cluster.alluxio(namespace, "demo").set_knobs(skip_files={"*-00002-*": 99})
+    done = cache(plugin, bucket, timeout=300)
+    assert done.code == 1
+    error = done.err.strip().splitlines()[-1]
+    assert error.startswith("error: cache demo is incomplete after 3 loads: model-00002-of-")
+    assert "0% cached" in error
+
+
+def test_two_nodes_each_hold_the_whole(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    done = cache(plugin, bucket, "--replicas", "2", "-o", "json", timeout=240)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert len(report["nodes"]) == 2
+    pods = [
+        cluster.api.get("v1", "Pod", f"demo-worker-{index}", namespace)["spec"]["nodeName"]
+        for index in (0, 1)
+    ]
+    assert sorted(pods) == sorted(report["nodes"])
+
+
+def test_ctrl_c_leaves_it_running_and_a_second_run_goes_on(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    cluster.alluxio(namespace, "demo").set_knobs(load_bytes_per_second=1_000_000)
+    running = plugin.popen("cache", bucket.uri("demo"))
+    deadline = time.monotonic() + 90
+    while cluster.api.find(DATASETS, "DataLoad", "demo", namespace) is None:
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    _, stderr = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert stderr.strip().splitlines()[-1].startswith("error: interrupted")
+    assert "Traceback" not in stderr
+    cluster.alluxio(namespace, "demo").set_knobs(load_bytes_per_second=None)
+    done = cache(plugin, bucket, timeout=120)
+    assert done.code == 0, done.err
+
+
+def test_a_timeout_says_which_step_and_why(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    """The endpoint refuses connections: the master's own words are in the error."""
+    done = plugin(
+        "cache", "s3://nowhere/demo", "--endpoint", "http://127.0.0.1:9", "--quota", "4Gi",
+        "--timeout", "40s", timeout=90,
+    )  # fmt: skip
+    assert done.code == 124, done.err
+    assert "note: the source was not measured" in done.err
+    error = done.err.strip().splitlines()[-1]
+    assert "still waiting for master" in error
+    assert "refuses connections" in error
+
+
+def test_a_changed_quota_makes_it_anew_and_a_reader_forbids_that(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    assert cache(plugin, bucket, timeout=180).code == 0
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "reader", "namespace": namespace},
+        "spec": {
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "busybox",
+                    "volumeMounts": [{"name": "model", "mountPath": "/model"}],
+                }
+            ],
+            "volumes": [{"name": "model", "persistentVolumeClaim": {"claimName": "demo"}}],
+        },
+    }
+    cluster.api.apply(pod)
+    refused = cache(plugin, bucket, "--quota", "5Gi")
+    assert refused.code == 1
+    assert "pods read from it: reader" in refused.err
+    assert plugin("uncache", "demo").code == 1
+    cluster.api.delete("v1", "Pod", "reader", namespace)
+    deadline = time.monotonic() + 30
+    while cluster.api.find("v1", "Pod", "reader", namespace) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    done = cache(plugin, bucket, "--quota", "5Gi", timeout=300)
+    assert done.code == 0, done.err
+    assert "making it anew" in done.err
+    runtime = cluster.api.get(DATASETS, "AlluxioRuntime", "demo", namespace)
+    assert runtime["spec"]["tieredstore"]["levels"][0]["quota"] == "5Gi"

@@ -101,10 +101,16 @@ class Api:
         """One request; ``body`` is a JSON value, or text as it is."""
         url = self.server + path + (f"?{urlencode(query)}" if query else "")
         data = body if isinstance(body, str | bytes | None) else json.dumps(body)
-        answer = self.pool.request(
-            method, url, body=data, timeout=timeout,
-            headers={"Content-Type": content_type or "application/json"},
-        )
+        deadline = time.monotonic() + 30
+        while True:
+            answer = self.pool.request(
+                method, url, body=data, timeout=timeout,
+                headers={"Content-Type": content_type or "application/json"},
+            )
+            # "Too many requests" is also what it says while it opens or closes a CRD's storage.
+            if answer.status != 429 or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         text = answer.data.decode(errors="replace")
         if answer.status >= 400:
             raise ApiError(answer.status, text)

@@ -41,6 +41,7 @@ PROGRAMS = (
     Program("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
     Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
     Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    Program("kubelet-front", "front", "fluidmodel.test/front"),
     Program("ddc-helm", "helm", "helm.sh/helm/v3/cmd/helm"),
     Program("versitygw", "s3", "github.com/versity/versitygw/cmd/versitygw"),
     Program("dataset-controller", "fluid", f"{_FLUID}/dataset"),
@@ -75,8 +76,10 @@ def ldflags(stack: str) -> str:
 def target(program: Program) -> Path:
     """Where the cache has (or will have) the program."""
     digest = hashlib.sha256()
-    for part in ("go.mod", "go.sum"):
-        digest.update((paths.GO_DIR / program.stack / part).read_bytes())
+    folder = paths.GO_DIR / program.stack
+    sources = [path for path in sorted(folder.glob("*.go")) if path.name != "tools.go"]
+    for path in (folder / "go.mod", folder / "go.sum", *sources):
+        digest.update(path.read_bytes() if path.exists() else b"")
     digest.update(ldflags(program.stack).encode())
     key = f"{program.stack}-{digest.hexdigest()[:12]}"
     return paths.cache_dir() / "bin" / key / program.name

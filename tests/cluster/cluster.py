@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +13,14 @@ from typing import Any
 
 from . import assets, binaries, components, doors, fleet, install, paths
 from .alluxio.state import State
-from .api import Api, ApiError, Object
+from .api import Api, Object
 from .components import ORDER, Layout
 from .pki import Authority
 from .process import Processes, end_process, free_ports, locked, read_json, write_json
 from .s3 import S3, new_credentials
 
 PORTS = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-         "s3", "dataset-controller", "alluxioruntime-controller")
+         "front", "s3", "dataset-controller", "alluxioruntime-controller")
 SYSTEM_USERS = {
     "admin": ("kubernetes-admin", ["system:masters"]),
     "controller-manager": ("system:kube-controller-manager", []),
@@ -74,11 +72,14 @@ class Cluster:
         return S3(self.state, facts["ports"]["s3"], facts["options"]["s3"], self.api)
 
     def running(self) -> bool:
-        """Whether it is up: every process of it runs, or is held by a test."""
+        """Whether it is up: every process of it runs, or was stopped on purpose."""
         facts = read_json(self.state / "cluster.json")
-        return bool(facts and facts.get("up")) and all(
-            self.processes.pid(name) or self._held(name).exists() for name in ORDER
-        )
+        return bool(facts and facts.get("up")) and not self._crashed()
+
+    def _crashed(self) -> list[str]:
+        """Processes that ended by themselves; one that was stopped has no id in its record."""
+        return [name for name in self.processes.names()
+                if (self.processes.spec(name) or {}).get("pid") and not self.processes.pid(name)]
 
     def kubectl(self, *arguments: str, check: bool = True, **options: Any
                 ) -> subprocess.CompletedProcess[str]:
@@ -138,6 +139,7 @@ class Cluster:
             fluid_crds = pool.submit(install.crds, self.api, assets.fluid_crds())
             kwok_crds.result()
             self._start(layout, "kwok")
+            self._start(layout, "front")
             fleet_made = pool.submit(
                 fleet.create, self.api, fleet.default_fleet(nodes), small)
             self.api.apply(install.namespace("fluid-system"))
@@ -187,10 +189,9 @@ class Cluster:
               component: str = "") -> None:
         deadline = time.monotonic() + seconds
         while not check():
-            for name in self.processes.names():
-                if self.processes.pid(name) is None and not self._held(name).exists():
-                    tail = self.processes.log(name).read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{name} ended while waiting for {what}:\n{tail}")
+            for name in self._crashed():
+                tail = self.processes.log(name).read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{name} ended while waiting for {what}:\n{tail}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{what} not ready in {seconds:.0f} s; logs: "
                                    f"{self.processes.log(component or 'kwok').parent}")
@@ -227,7 +228,9 @@ class Cluster:
     def stop(self, name: str, force: bool = False) -> None:
         """Stop one component, and keep it stopped until ``start``."""
         self._held(name).touch()
-        self.processes.stop(name, force=force)
+        # An API server with open watches would take its minute to leave.
+        grace = 3.0 if name == "kube-apiserver" else 15.0
+        self.processes.stop(name, grace, force)
 
     def start(self, name: str) -> None:
         """Start a stopped component again, with the command and ports it had."""
@@ -245,8 +248,11 @@ class Cluster:
         """Scale one of Fluid's controllers as an administrator would, and wait for its process."""
         self.api.patch("apps/v1", "Deployment", controller, {"spec": {"replicas": replicas}},
                        "fluid-system")
-        self._wait(f"{controller} to scale",
-                   lambda: bool(self.processes.pid(controller)) == (replicas > 0), seconds)
+        deadline = time.monotonic() + seconds
+        while bool(self.processes.pid(controller)) != (replicas > 0):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{controller} did not follow its Deployment in {seconds:.0f} s")
+            time.sleep(0.05)
 
     # -- nodes, users, CRDs --------------------------------------------------------------------
 
@@ -273,14 +279,7 @@ class Cluster:
         facts = self.facts
         if facts.get("dynamo_installed") == generation:
             return
-        for crd in wanted:
-            with contextlib.suppress(ApiError):
-                self.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition",
-                                crd["metadata"]["name"])
-        self._wait("the old Dynamo CRDs to go", lambda: not any(
-            self.api.find("apiextensions.k8s.io/v1", "CustomResourceDefinition",
-                          crd["metadata"]["name"]) for crd in wanted), 30)
-        install.crds(self.api, wanted)
+        install.replace_crds(self.api, wanted)
         write_json(self.state / "cluster.json", {**self.facts, "dynamo_installed": generation})
 
     def user_kubeconfig(
@@ -315,7 +314,3 @@ class Cluster:
         value = read_json(file) or {}
         value[pattern] = {"path": path or [], "env": env or {}, "entrypoint": entrypoint or []}
         write_json(file, value)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -19,7 +19,8 @@ Command = tuple[list[str], dict[str, str]]
 
 #: Start order. Fluid's controllers come last: they insist on their CRDs.
 ORDER = (
-    "etcd", "kube-apiserver", "s3", "kube-controller-manager", "kube-scheduler", "kwok", "agent",
+    "etcd", "kube-apiserver", "s3", "kube-controller-manager", "kube-scheduler", "kwok", "front",
+    "agent",
     "dataset-controller", "alluxioruntime-controller",
 )
 RUNTIME_IMAGE = "alluxio/alluxio-dev:2.9.0"
@@ -142,7 +143,8 @@ def kwok(layout: Layout) -> Command:
         f"--config={layout.state / 'kwok.yaml'}",
         "--manage-all-nodes=true",
         "--node-ip=127.0.0.1",
-        f"--node-port={layout.ports['kwok']}",
+        # Nodes' kubelets are the front (go/front); behind it kwok answers.
+        f"--node-port={layout.ports['front']}",
         f"--server-address=127.0.0.1:{layout.ports['kwok']}",
         f"--tls-cert-file={layout.pki / 'server.crt'}",
         f"--tls-private-key-file={layout.pki / 'server.key'}",
@@ -158,6 +160,17 @@ def kwok(layout: Layout) -> Command:
     if (root / "enter").exists():
         argv = [str(root / "enter"), *argv]
     return argv, env
+
+
+def front(layout: Layout) -> Command:
+    return [
+        str(layout.binaries["kubelet-front"]),
+        f"-listen=127.0.0.1:{layout.ports['front']}",
+        f"-to=https://127.0.0.1:{layout.ports['kwok']}",
+        f"-cert={layout.pki / 'server.crt'}",
+        f"-key={layout.pki / 'server.key'}",
+        f"-index={layout.state / 'logindex'}",
+    ], layout.base_env()
 
 
 def s3(layout: Layout) -> Command:
@@ -197,7 +210,7 @@ def _fluid_env(layout: Layout) -> dict[str, str]:
         "HELM_DRIVER": "configmap",
         "MOUNT_ROOT": "/runtime-mnt",
         "MY_POD_NAMESPACE": "fluid-system",
-        "FLUID_WORKDIR": "/tmp",  # noqa: S108 - the chart's own default, inside the containers
+        "FLUID_WORKDIR": "/tmp",
         "ALLUXIO_RUNTIME_IMAGE_ENV": RUNTIME_IMAGE,
         "ALLUXIO_FUSE_IMAGE_ENV": "alluxio/alluxio-dev-fuse:2.9.0",
         "DEFAULT_INIT_IMAGE_ENV": "fluidcloudnative/init-users:v1.0.8",
@@ -242,6 +255,7 @@ COMMANDS: dict[str, Callable[[Layout], Command]] = {
     "kube-controller-manager": kube_controller_manager,
     "kube-scheduler": kube_scheduler,
     "kwok": kwok,
+    "front": front,
     "s3": s3,
     "agent": agent,
     "dataset-controller": dataset_controller,

@@ -43,14 +43,14 @@ def cluster() -> Iterator[Cluster]:
     found = Cluster(f"pytest-{session}")
     users = found.state.parent / f".{found.name}.users"
     me = users / os.environ.get("PYTEST_XDIST_WORKER", "main")
-    with locked(users.with_suffix(".lock")):
+    with locked(users.with_suffix(".users-lock")):
         users.mkdir(parents=True, exist_ok=True)
         me.touch()
         found.up()
     try:
         yield found
     finally:
-        with locked(users.with_suffix(".lock")):
+        with locked(users.with_suffix(".users-lock")):
             me.unlink(missing_ok=True)
             if not any(users.iterdir()):
                 users.rmdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from . import assets
-from .api import Api, Object
+from .api import Api, ApiError, Object
 
 #: Kinds that others build upon come first.
 FIRST = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role",
@@ -51,6 +51,70 @@ def crds(api: Api, found: list[Object]) -> None:
     wait_established(api, [each["metadata"]["name"] for each in found])
 
 
+def replace_crds(api: Api, wanted: list[Object]) -> None:
+    """Make CRDs serve and store exactly these versions, whatever they did before.
+
+    In place, because an API server takes ten seconds to forget a CRD: all objects go; then, since a
+    version may only leave once nothing is recorded as stored in it, the old versions stay unserved
+    for a moment.
+    """
+    group = "apiextensions.k8s.io/v1"
+    for crd in wanted:
+        name = crd["metadata"]["name"]
+        old = api.find(group, "CustomResourceDefinition", name)
+        if old is None:
+            continue
+        empty(api, old)
+        new = [each["name"] for each in crd["spec"]["versions"]]
+        leaving = [{**each, "served": False, "storage": False}
+                   for each in old["spec"]["versions"] if each["name"] not in new]
+        spec = {**crd["spec"], "versions": [*crd["spec"]["versions"], *leaving]}
+        api.apply({**crd, "spec": spec})
+        stored = [each["name"] for each in crd["spec"]["versions"] if each["storage"]]
+        api.patch(group, "CustomResourceDefinition", name,
+                  {"status": {"storedVersions": stored}}, None, "status")
+    crds(api, wanted)
+    # Discovery follows within a moment; a client that asks earlier sees the old versions.
+    for crd in wanted:
+        served = sorted(each["name"] for each in crd["spec"]["versions"] if each["served"])
+        names = crd["spec"]["names"]
+        deadline = time.monotonic() + 20
+        while discovered(api, crd["spec"]["group"], names["plural"]) != served:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{names['plural']} is not served as {', '.join(served)}")
+            time.sleep(0.1)
+
+
+def empty(api: Api, crd: Object) -> None:
+    """Delete all objects of a CRD and wait for their end, finalizers or not."""
+    spec = crd["spec"]
+    version = f"{spec['group']}/{next(v['name'] for v in spec['versions'] if v['storage'])}"
+    plural = spec["names"]["plural"]
+    for item in api.list(version, plural):
+        meta = item["metadata"]
+        if meta.get("finalizers"):
+            api.patch(version, plural, meta["name"], {"metadata": {"finalizers": None}},
+                      meta.get("namespace"))
+        api.delete(version, plural, meta["name"], meta.get("namespace"))
+    deadline = time.monotonic() + 15
+    while api.list(version, plural) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def discovered(api: Api, group: str, plural: str) -> list[str]:
+    """The versions under which discovery has a resource."""
+    found = []
+    try:
+        versions = api.request("GET", f"/apis/{group}")["versions"]
+        for version in versions:
+            listed = api.request("GET", f"/apis/{version['groupVersion']}")["resources"]
+            if any(each["name"] == plural for each in listed):
+                found.append(version["version"])
+    except ApiError:
+        return []
+    return sorted(found)
+
+
 def fluid_chart(helm: Path, csi: bool = True) -> list[Object]:
     """Fluid's own chart, rendered as ``helm install fluid`` would, without its hooks.
 
@@ -66,7 +130,7 @@ def fluid_chart(helm: Path, csi: bool = True) -> list[Object]:
     )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     objects: list[Object] = []
-    for obj in yaml.load_all(done.stdout, loader):  # noqa: S506 - a safe loader, in C or not
+    for obj in yaml.load_all(done.stdout, loader):
         if not obj or "helm.sh/hook" in (obj["metadata"].get("annotations") or {}):
             continue
         if obj["kind"] in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):

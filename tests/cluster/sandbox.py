@@ -30,10 +30,7 @@ def build(root: Path, mounts: dict[str, Path]) -> Path:
     wanted = {os.path.normpath(path): source for path, source in mounts.items()}
     folders = {"/"}
     for path in wanted:
-        parent = os.path.dirname(path)
-        while parent not in folders:
-            folders.add(parent)
-            parent = os.path.dirname(parent)
+        folders |= {str(parent) for parent in Path(path).parents}
     for folder in sorted(folders):
         _mirror(tree, folder, folders | set(wanted))
     lines = []
@@ -59,7 +56,7 @@ def _mirror(tree: Path, folder: str, ours: set[str]) -> None:
         link = inside / entry.name
         if str(entry) in ours or os.path.lexists(link):
             continue
-        target = os.readlink(entry) if entry.is_symlink() else f"{HOST}{entry}"
+        target = entry.readlink() if entry.is_symlink() else f"{HOST}{entry}"
         link.symlink_to(target)
 
 

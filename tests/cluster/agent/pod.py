@@ -109,6 +109,11 @@ class PodRunner(threading.Thread):
         for container in (spec.get("initContainers") or []) + spec["containers"]:
             name = container["name"]
             self.logs[name] = Log(self.directory / f"{name}.log")
+            link = self.state / "logindex" / meta["namespace"] / meta["name"] / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.with_name(f"{name}.ended").unlink(missing_ok=True)
+            link.symlink_to(self.logs[name].path)
             logs.append({
                 "containers": [name],
                 "logsFile": str(self.logs[name].path),
@@ -212,6 +217,8 @@ class PodRunner(threading.Thread):
                 self._pause(self.settings["tick"], started)
             code = (started.exit_code() or 0) if started else 0
             self.status.container_ended(container["name"], started, code, init=True)
+            if code == 0 or not always:
+                self._log_ended(container["name"])
             if code == 0:
                 return True
             if not always:
@@ -268,6 +275,8 @@ class PodRunner(threading.Thread):
                     backoff[name] = min(wait * 2, 10)
                     restart_at[name] = time.monotonic() + wait
                     self.status.back_off(name)
+                else:
+                    self._log_ended(name)
             if not self.running and not restart_at:
                 self.status.finish("Succeeded" if self.status.all_succeeded() else "Failed")
                 return
@@ -290,6 +299,13 @@ class PodRunner(threading.Thread):
                               f"Container {name} failed startup probe, will be restarted")
             current.stop(1.0)
 
+    def _log_ended(self, name: str) -> None:
+        """Nothing will be written to this log any more: who follows it may stop."""
+        meta = self.pod["metadata"]
+        folder = self.state / "logindex" / meta["namespace"] / meta["name"]
+        if folder.is_dir():
+            (folder / f"{name}.ended").touch()
+
     def _pause(self, seconds: float, current: Container | None = None) -> None:
         if self.deleted.wait(float(seconds)):
             if current:
@@ -306,6 +322,7 @@ class PodRunner(threading.Thread):
             current.stop(0 if self.gone.is_set() else grace)
             code = current.exit_code()
             self.status.container_ended(name, current, 137 if code is None else code)
+            self._log_ended(name)
         if not self.gone.is_set():
             with contextlib.suppress(ApiError):
                 if self.pod["status"].get("phase") not in ("Succeeded", "Failed"):

@@ -1,0 +1,3 @@
+module fluidmodel.test/front
+
+go 1.24

@@ -11,6 +11,8 @@ from typing import Any
 from kubectl_fluidmodel.model.plan import SHA256, PlanFile
 from kubectl_fluidmodel.staging import libcrypto
 
+Bytes = bytes | bytearray | memoryview
+
 
 class Digest:
     """Hashes a file in order; where it can, its state may be taken out after each part.
@@ -52,11 +54,11 @@ class Digest:
         return bool(found == self._expected)
 
 
-def crc32(data: memoryview | bytes) -> str:
+def crc32(data: Bytes) -> str:
     """CRC-32 as `x-amz-checksum-crc32` has it."""
     return base64.b64encode(struct.pack(">I", zlib.crc32(data))).decode()
 
 
-def md5(data: memoryview | bytes) -> str:
+def md5(data: Bytes) -> str:
     """MD5 as `Content-MD5` has it."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

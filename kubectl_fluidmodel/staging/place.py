@@ -1,8 +1,8 @@
 """Where things go in the bucket. Pure.
 
-    PREFIX/org/model/COMMIT/…                              the files: this is what is mounted
-    PREFIX/org/model/.fluidmodel/COMMIT/manifest.json      the mark that all of them are there
-    PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one record per unfinished upload
+PREFIX/org/model/COMMIT/…                              the files: this is what is mounted
+PREFIX/org/model/.fluidmodel/COMMIT/manifest.json      the mark that all of them are there
+PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one record per unfinished upload
 """
 
 from __future__ import annotations

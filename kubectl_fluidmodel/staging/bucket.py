@@ -1,0 +1,346 @@
+"""What staging does in a bucket: low-level boto3, with our own retries.
+
+Settings that make it fast and portable: path style where there is an endpoint, no checksums
+beyond what we send, and unsigned payloads. Each part carries a checksum that the store
+verifies, so signing it too would only hash it once more, which on plain HTTP costs more than
+all the rest. Which checksum: CRC-32 where the store says that it keeps it, else MD5, which all
+stores have known from the beginning.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.model import store as stores
+from kubectl_fluidmodel.model.hubhttp import Passing, Patience
+from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.model.store import Store
+from kubectl_fluidmodel.staging.digest import Bytes, crc32, md5
+from kubectl_fluidmodel.staging.record import Part
+
+T = TypeVar("T")
+
+IDENTITY = "fluidmodel-content"
+COMMIT = "fluidmodel-commit"
+"""Metadata of each object. An upload is completed only after its hash was proven, and only then
+has an object with this metadata, so what it says holds."""
+
+_PASSING = {
+    "InternalError",
+    "SlowDown",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "OperationAborted",
+    "Throttling",
+    "TooManyRequests",
+    "IncompleteBody",
+    "BadDigest",
+}
+_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
+
+
+class Gone(Exception):
+    """The upload is not there any more: completed by somebody, or aborted."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object as HEAD tells it."""
+
+    size: int
+    etag: str
+    identity: str
+
+
+class Bucket:
+    """One bucket. Safe to share between threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        *,
+        connections: int = 10,
+        patience: float = 60.0,
+        stop: threading.Event | None = None,
+        on_retry: Callable[[str], None] | None = None,
+    ) -> None:
+        self.store, self.name = store, name
+        self.patience, self._stop = patience, stop
+        self._on_retry = on_retry
+        style = {"addressing_style": "path"} if store.endpoint else {}
+        self._client = store.client(
+            s3={**style, "payload_signing_enabled": False},
+            max_pool_connections=connections,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            read_timeout=120,
+            tcp_keepalive=True,
+        )
+
+    # -- the bucket --------------------------------------------------------------------------
+
+    def ensure(self) -> bool:
+        """Make the bucket unless it is there; returns whether it was made.
+
+        Raises:
+            FluidModelError: it is not there and may not be made.
+        """
+        try:
+            self._call("look at the bucket", self._client.head_bucket)
+            return False
+        except _Refused as err:
+            if err.code not in ("404", "NoSuchBucket"):
+                if err.code in ("403", "AccessDenied", "Forbidden"):
+                    return False  # one may be allowed to write and not to look; listing tells
+                raise err.error from err
+        settings: dict[str, Any] = {}
+        region = self.store.region
+        if region and region != "us-east-1" and not self.store.endpoint:
+            settings["CreateBucketConfiguration"] = {"LocationConstraint": region}
+        try:
+            self._call("make the bucket", self._client.create_bucket, **settings)
+        except _Refused as err:
+            if err.code == "BucketAlreadyOwnedByYou":
+                return False
+            raise FluidModelError(
+                f"bucket '{self.name}' does not exist and cannot be made",
+                err.error.why or err.error.what,
+                f"make it, or give the credentials s3:CreateBucket on {self.name}",
+            ) from err
+        return True
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int, str]]:
+        """Key, size and ETag of every object below a prefix."""
+        token: dict[str, Any] = {}
+        while True:
+            page = self._do("list", self._client.list_objects_v2, Prefix=prefix, **token)
+            for each in page.get("Contents") or []:
+                yield str(each["Key"]), int(each["Size"]), _bare(each.get("ETag", ""))
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    # -- objects -----------------------------------------------------------------------------
+
+    def head(self, key: str) -> Found | None:
+        """An object, or None where there is none."""
+        try:
+            answer = self._call("look at", self._client.head_object, Key=key)
+        except _Refused as err:
+            if err.code in ("404", "NoSuchKey", "NotFound"):
+                return None
+            raise err.error from err
+        kept = {str(name).lower(): value for name, value in (answer.get("Metadata") or {}).items()}
+        return Found(int(answer["ContentLength"]), _bare(answer["ETag"]), kept.get(IDENTITY, ""))
+
+    def read(self, key: str) -> bytes | None:
+        """A small object of ours, or None where there is none."""
+        try:
+            return self._call("read", self._fetch, Key=key)
+        except _Refused as err:
+            if err.code in ("404", "NoSuchKey", "NotFound"):
+                return None
+            if err.code == "NoSuchBucket":
+                return None
+            raise err.error from err
+
+    def stream(self, key: str, size: int = 1 << 20) -> Iterator[bytes]:
+        """The bytes of an object, for `--verify --read`."""
+        answer = self._do("read", self._client.get_object, Key=key)
+        yield from answer["Body"].iter_chunks(size)
+
+    def write(self, key: str, body: bytes) -> None:
+        """A small object of ours."""
+        self._do(
+            "write",
+            self._client.put_object,
+            Key=key,
+            Body=body,
+            ContentMD5=md5(body),
+            ContentType="application/json",
+        )
+
+    def put(self, key: str, body: Bytes, file: PlanFile, commit: str) -> str:
+        """A whole small file; returns its ETag."""
+        answer = self._do(
+            "write",
+            self._client.put_object,
+            Key=key,
+            Body=body,
+            ContentMD5=md5(body),
+            Metadata=_metadata(file, commit),
+        )
+        return _bare(answer["ETag"])
+
+    def delete(self, key: str) -> None:
+        self._do("delete", self._client.delete_object, Key=key)
+
+    # -- multipart uploads -------------------------------------------------------------------
+
+    def begin(self, key: str, file: PlanFile, commit: str) -> tuple[str, str]:
+        """Begin an upload; returns its id and the checksum that its parts shall carry."""
+        settings = {"Key": key, "Metadata": _metadata(file, commit)}
+        create = self._client.create_multipart_upload
+        try:
+            answer = self._call("begin an upload of", create, ChecksumAlgorithm="CRC32", **settings)
+        except _Refused as err:
+            if err.code not in ("NotImplemented", "InvalidArgument", "InvalidRequest", "400"):
+                raise err.error from err
+            answer = self._do("begin an upload of", create, **settings)
+        kept = answer.get("ChecksumAlgorithm") == "CRC32"
+        return str(answer["UploadId"]), "crc32" if kept else "md5"
+
+    def part(self, key: str, upload: str, number: int, body: Bytes, checksum: str) -> Part:
+        """Upload a part (numbers count from 0), checked by the store.
+
+        Raises:
+            Gone: the upload is not there any more.
+        """
+        sum_ = crc32(body) if checksum == "crc32" else ""
+        how = {"ChecksumCRC32": sum_} if sum_ else {"ContentMD5": md5(body)}
+        try:
+            answer = self._call(
+                "upload a part of",
+                self._client.upload_part,
+                Key=key,
+                UploadId=upload,
+                PartNumber=number + 1,
+                Body=body,
+                **how,
+            )
+        except _Refused as err:
+            raise _gone(err) from err
+        return Part(_bare(answer["ETag"]), len(body), sum_)
+
+    def parts(self, key: str, upload: str) -> dict[int, Part]:
+        """What the store holds of an upload.
+
+        Raises:
+            Gone: the upload is not there any more.
+        """
+        held: dict[int, Part] = {}
+        token: dict[str, Any] = {}
+        while True:
+            try:
+                page = self._call(
+                    "list the parts of", self._client.list_parts, Key=key, UploadId=upload, **token
+                )
+            except _Refused as err:
+                raise _gone(err) from err
+            for each in page.get("Parts") or []:
+                held[int(each["PartNumber"]) - 1] = Part(
+                    _bare(each["ETag"]), int(each["Size"]), str(each.get("ChecksumCRC32", ""))
+                )
+            if not page.get("IsTruncated"):
+                return held
+            token = {"PartNumberMarker": page["NextPartNumberMarker"]}
+
+    def complete(self, key: str, upload: str, parts: dict[int, Part]) -> None:
+        """Make the object of its parts.
+
+        Raises:
+            Gone: the upload is not there any more; it may be that an answer was lost.
+        """
+        listed = []
+        for number, part in sorted(parts.items()):
+            each: dict[str, Any] = {"PartNumber": number + 1, "ETag": f'"{part.etag}"'}
+            if part.checksum:
+                each["ChecksumCRC32"] = part.checksum
+            listed.append(each)
+        try:
+            self._call(
+                "complete the upload of",
+                self._client.complete_multipart_upload,
+                Key=key,
+                UploadId=upload,
+                MultipartUpload={"Parts": listed},
+            )
+        except _Refused as err:
+            raise _gone(err) from err
+
+    def abort(self, key: str, upload: str) -> bool:
+        """Drop an upload with its parts; False where it was not there."""
+        try:
+            self._call("abort", self._client.abort_multipart_upload, Key=key, UploadId=upload)
+        except _Refused as err:
+            if isinstance(_gone(err), Gone):
+                return False
+            raise err.error from err
+        return True
+
+    # -- the wire ----------------------------------------------------------------------------
+
+    def _fetch(self, **where: Any) -> bytes:
+        return bytes(self._client.get_object(**where)["Body"].read())
+
+    def _do(self, verb: str, call: Callable[..., T], **settings: Any) -> T:
+        try:
+            return self._call(verb, call, **settings)
+        except _Refused as err:
+            raise err.error from err
+
+    def _call(self, verb: str, call: Callable[..., T], **settings: Any) -> T:
+        """One operation, tried again while that may help.
+
+        Raises:
+            _Refused: with the store's code, and the error to raise for it.
+            Unreachable: the store does not answer.
+        """
+        key = settings.get("Key") or settings.get("Prefix")
+        what = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
+        patience = Patience(self.patience, self._stop)
+        while True:
+            try:
+                return self._once(what, call, settings)
+            except Passing as err:
+                if self._on_retry:
+                    self._on_retry(err.why)
+                patience.pause(err)
+
+    def _once(self, what: str, call: Callable[..., T], settings: dict[str, Any]) -> T:
+        from botocore import exceptions as boto
+
+        try:
+            with stores.explained(self.store, what, self.name):
+                return call(Bucket=self.name, **settings)
+        except Unreachable as err:
+            if isinstance(err.__cause__, boto.NoCredentialsError | boto.PartialCredentialsError):
+                raise
+            raise Passing(err.why, err) from err
+        except FluidModelError as err:
+            cause = err.__cause__
+            if not isinstance(cause, boto.ClientError):
+                raise
+            code = str(cause.response.get("Error", {}).get("Code", ""))
+            status = int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if code in _FULL or status == 507:
+                full = FluidModelError("the store is full", err.why, "make room, and run it again")
+                raise _Refused("Full", full) from err
+            if code in _PASSING or status in (429, 500, 502, 503, 504):
+                final = Unreachable(err.what, err.why or code, "the same command again goes on")
+                raise Passing(f"the store answers {code or status}", final) from err
+            raise _Refused(code, err) from err
+
+
+class _Refused(Exception):
+    """The store said no: its code, and the error that tells it."""
+
+    def __init__(self, code: str, error: FluidModelError) -> None:
+        super().__init__(code)
+        self.code, self.error = code, error
+
+
+def _gone(err: _Refused) -> Exception:
+    return Gone(err.code) if err.code in ("NoSuchUpload", "404", "NoSuchKey") else err.error
+
+
+def _metadata(file: PlanFile, commit: str) -> dict[str, str]:
+    return {IDENTITY: file.identity, COMMIT: commit}
+
+
+def _bare(etag: str) -> str:
+    return str(etag).strip('"')

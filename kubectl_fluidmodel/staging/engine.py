@@ -1,0 +1,415 @@
+"""The transfer: a plan, a store, and events until all of it is there.
+
+    for event in stage(plan, store, destination("s3://models"), Options()):
+        …
+
+Ends with an `Ended` event; raises what is in the way. Interrupted at any point, by whatever,
+the same call goes on from what the store holds.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model.hub import Hub
+from kubectl_fluidmodel.model.hubhttp import Cancelled
+from kubectl_fluidmodel.model.plan import Plan, PlanFile
+from kubectl_fluidmodel.model.store import Store
+from kubectl_fluidmodel.staging import manifest, memory, parts, transfer
+from kubectl_fluidmodel.staging.bucket import Bucket
+from kubectl_fluidmodel.staging.digest import Digest
+from kubectl_fluidmodel.staging.errors import FileError, SomeFailed, mismatch
+from kubectl_fluidmodel.staging.events import Began, Ended, Event, FileDone, FileFailed, Note
+from kubectl_fluidmodel.staging.manifest import Entry, Manifest
+from kubectl_fluidmodel.staging.options import Options
+from kubectl_fluidmodel.staging.origin import Origin
+from kubectl_fluidmodel.staging.place import Destination, Place
+from kubectl_fluidmodel.staging.scheduler import Carry, Open, Scheduler, Small, Task
+from kubectl_fluidmodel.staging.tally import Tally
+from kubectl_fluidmodel.staging.transfer import StartOver, Transfer
+
+_FIRST_CONTACT = 15.0
+"""Seconds to try to reach the store at all: a wrong address should not take minutes to tell."""
+_STARTS = 3
+"""Times that one file is begun anew in one run."""
+
+
+def stage(
+    plan: Plan,
+    store: Store,
+    to: Destination,
+    options: Options | None = None,
+    hub: Hub | None = None,
+) -> Iterator[Event]:
+    """Bring the files of a plan into a bucket.
+
+    Raises:
+        FluidModelError: what is in the way; SomeFailed where only some files are.
+        Unreachable: the hub or the store.
+    """
+    return Engine(plan, store, to, (options or Options()).check(), hub).run()
+
+
+class Engine:
+    """One run."""
+
+    def __init__(
+        self, plan: Plan, store: Store, to: Destination, options: Options, hub: Hub | None
+    ) -> None:
+        self.plan, self.options = plan, options
+        self.place = Place(to, plan.repo, plan.commit)
+        self._stop = threading.Event()
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._hub = hub or Hub(stall=options.stall, connections=options.workers + 2)
+        self.share = parts.share(plan.files, options.shards)[options.shard]
+        self.tally = Tally(self.share.files)
+        self.bucket = Bucket(
+            store,
+            to.bucket,
+            connections=options.workers + 4,
+            patience=_FIRST_CONTACT,
+            stop=self._stop,
+            on_retry=self.tally.stumble,
+        )
+        self._room = memory.room(options.memory)
+        self._part = parts.part_size(0, self._room, options.part_size)
+        self._buffers = memory.Buffers(self._room)
+        self._listed: dict[str, tuple[int, str]] = {}
+        self._records: set[str] = set()
+        self._before: Manifest | None = None
+        self._proven: dict[str, Entry] = {}
+        self._starts: dict[str, int] = {}
+        self._failures: list[FileError] = []
+        self._fatal: FluidModelError | None = None
+        self._lock = threading.Lock()
+
+    # -- the run -----------------------------------------------------------------------------
+
+    def run(self) -> Iterator[Event]:
+        began = time.monotonic()
+        if self.bucket.ensure():
+            yield Note(f"bucket {self.bucket.name} did not exist: made it")
+        self._look()
+        self.bucket.patience = self.options.patience
+        yield Began(
+            self.plan.uri,
+            self.place.uri,
+            self.share.bytes,
+            len(self.share.files),
+            self.options.shard,
+            self.options.shards,
+        )
+        self._scheduler = Scheduler(
+            list(self.share.files), self._is_small, self._buffers, self._stop
+        )
+        threads = [
+            threading.Thread(target=self._work, args=(number,), name=f"stage-{number}", daemon=True)
+            for number in range(self.options.workers)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                yield from self._told(self.options.tick)
+                yield self.tally.progress()
+            yield from self._told(0)
+            yield self.tally.progress()
+        finally:
+            self._stop.set()
+            self._scheduler.wake()
+        if self._fatal is not None:
+            raise self._fatal
+        if self._failures:
+            raise SomeFailed(self.plan.repo, self._failures)
+        self._stop.clear()
+        written = self._seal()
+        yield from self._moved()
+        yield Ended(
+            self.place.uri,
+            f"s3://{self.bucket.name}/{self.place.manifest}" if written else "",
+            self.share.bytes,
+            len(self.share.files),
+            self.tally.read,
+            self.tally.sent,
+            time.monotonic() - began,
+        )
+
+    def _told(self, seconds: float) -> Iterator[Event]:
+        """Events as they come, for about so many seconds."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                left = until - time.monotonic()
+                yield self._events.get(timeout=left) if left > 0 else self._events.get_nowait()
+            except queue.Empty:
+                return
+            if self._scheduler.idle():
+                until = 0.0
+
+    def _look(self) -> None:
+        """What the bucket holds of this commit: files, records, a manifest."""
+        for key, size, etag in self.bucket.list(f"{self.place.files}/"):
+            self._listed[key] = (size, etag)
+        self._records = {key for key, _, _ in self.bucket.list(self.place.uploads)}
+        text = self.bucket.read(self.place.manifest)
+        if text is not None:
+            try:
+                self._before = manifest.load(text)
+            except ValueError:
+                self._before = None  # damaged: the files prove themselves, and it is written anew
+
+    # -- the workers -------------------------------------------------------------------------
+
+    def _is_small(self, file: PlanFile) -> bool:
+        return file.size <= self._part
+
+    def _work(self, number: int) -> None:
+        # Every fourth worker looks for small files first.
+        prefers_small = number % 4 == 3 or self.options.workers == 1
+        while True:
+            task = self._scheduler.next(prefers_small)
+            if task is None:
+                return
+            try:
+                self._carry_out(task)
+            except Cancelled:
+                return
+            except FileError as err:
+                self._failed(task, err)
+            except FluidModelError as err:
+                self._give_up(err)
+            except Exception as err:  # noqa: BLE001 - a bug must end the run, not hang it
+                self._give_up(
+                    FluidModelError("staging failed", f"{type(err).__name__}: {err}"), err
+                )
+            finally:
+                self._scheduler.done()
+
+    def _carry_out(self, task: Task) -> None:
+        if isinstance(task, Small):
+            try:
+                self._small(task.file, task.buffer)
+            finally:
+                self._scheduler.release(task.buffer)
+        elif isinstance(task, Open):
+            made = None
+            try:
+                made = self._open(task.file)
+            finally:
+                self._scheduler.opened(made)
+        else:
+            self._part_of(task)
+
+    def _small(self, file: PlanFile, buffer: bytearray) -> None:
+        """A file that goes up whole, when its hash is proven."""
+        if self._found(file):
+            return
+        self.tally.begin(file.path)
+        view = memoryview(buffer)
+        self._origin(file).read(0, view)
+        digest = Digest(file)
+        digest.update(view)
+        if not digest.matches():
+            raise mismatch(file)
+        etag = self.bucket.put(self.place.key(file.path), buffer, file, self.plan.commit)
+        self.tally.add_sent(file.size)
+        self.tally.add_done(file.path, file.size)
+        self._stands(file, etag, "staged")
+
+    def _open(self, file: PlanFile) -> Transfer | None:
+        if self._found(file):
+            return None
+        self.tally.begin(file.path)
+        made = Transfer(
+            file,
+            self.place,
+            self.bucket,
+            self._origin(file),
+            parts.part_size(file.size, self._room, self.options.part_size),
+            self._scheduler.release,
+            lambda count: self._sent(file, count),
+        )
+        left = None
+        if self.place.record(file.path) in self._records:
+            left = transfer.load(self.bucket, self.place, file.path)
+        made.prepare(left)
+        self.tally.add_found(file.path, made.found)
+        if made.nothing_left():
+            self._finish(made)
+            return None
+        return made
+
+    def _part_of(self, task: Carry) -> None:
+        moving = task.transfer
+        try:
+            if moving.carry(task.number, task.buffer):
+                self._finish(moving)
+        except StartOver:
+            self._over_again(moving)
+        except Cancelled:
+            if self._stop.is_set():
+                raise
+
+    def _finish(self, moving: Transfer) -> None:
+        try:
+            moving.finish()
+        except StartOver:
+            self._over_again(moving)
+            return
+        self._scheduler.closed(moving)
+        self._stands(moving.file, moving.etag, "resumed" if moving.resumed else "staged")
+
+    def _over_again(self, moving: Transfer) -> None:
+        """The file from its beginning: its upload is gone, or an earlier run's part is bad."""
+        if not moving.die():
+            return  # another worker saw it first
+        file = moving.file
+        self._scheduler.closed(moving)
+        moving.discard()
+        self._starts[file.path] = self._starts.get(file.path, 0) + 1
+        if self._starts[file.path] >= _STARTS:
+            raise FileError(
+                f"the upload of {file.path} disappears again and again",
+                "somebody or a lifecycle rule of the bucket aborts it",
+                f"look at the lifecycle rules of bucket {self.bucket.name}",
+            )
+        self._events.put(Note(f"{file.path} starts over: what an earlier run left does not do"))
+        self.tally.restart(file.path)
+        self._records.discard(self.place.record(file.path))
+        self._listed.pop(self.place.key(file.path), None)
+        listed = self.bucket.head(self.place.key(file.path))
+        if listed is not None:
+            self._listed[self.place.key(file.path)] = (listed.size, listed.etag)
+        self._scheduler.again(file)
+
+    # -- outcomes ----------------------------------------------------------------------------
+
+    def _found(self, file: PlanFile) -> bool:
+        """Whether the object is there already: its size and its recorded hash agree."""
+        size, etag = self._listed.get(self.place.key(file.path), (-1, ""))
+        if size != file.size:
+            return False
+        known = self._known(file)
+        if known is None or known != etag:
+            stands = self.bucket.head(self.place.key(file.path))
+            if stands is None or (stands.size, stands.identity) != (file.size, file.identity):
+                return False
+            etag = stands.etag
+        self._clear_record(file)
+        self.tally.add_found(file.path, file.size)
+        self._stands(file, etag, "found")
+        return True
+
+    def _known(self, file: PlanFile) -> str | None:
+        """The ETag that the last manifest has for this very file."""
+        for entry in self._before.entries if self._before else ():
+            if entry.file == file:
+                return entry.etag
+        return None
+
+    def _clear_record(self, file: PlanFile) -> None:
+        """An upload that was begun before the object came to be by another way."""
+        key = self.place.record(file.path)
+        if key not in self._records:
+            return
+        left = transfer.load(self.bucket, self.place, file.path)
+        if left is not None:
+            self.bucket.abort(self.place.key(file.path), left.upload_id)
+        self.bucket.delete(key)
+
+    def _stands(self, file: PlanFile, etag: str, how: str) -> None:
+        with self._lock:
+            self._proven[file.path] = Entry(file, etag)
+        self.tally.end(file.path)
+        self._events.put(FileDone(file.path, file.size, how))
+
+    def _failed(self, task: Task, err: FileError) -> None:
+        if isinstance(task, Carry):
+            if not task.transfer.die():
+                return  # another of its parts has told it
+            self._scheduler.closed(task.transfer)
+        path = task.transfer.file.path if isinstance(task, Carry) else task.file.path
+        with self._lock:
+            self._failures.append(err)
+        self.tally.fail(path)
+        self._events.put(FileFailed(path, str(err)))
+
+    def _give_up(self, err: FluidModelError, cause: BaseException | None = None) -> None:
+        with self._lock:
+            if self._fatal is None:
+                self._fatal = err
+                self._fatal.__cause__ = cause or err.__cause__
+        self._stop.set()
+        self._scheduler.wake()
+
+    def _origin(self, file: PlanFile) -> Origin:
+        return Origin(
+            self._hub,
+            self.plan.repo,
+            self.plan.commit,
+            file,
+            patience=self.options.patience,
+            stop=self._stop,
+            on_bytes=self.tally.add_read,
+            on_retry=self.tally.stumble,
+        )
+
+    def _sent(self, file: PlanFile, count: int) -> None:
+        self.tally.add_sent(count)
+        self.tally.add_done(file.path, count)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _seal(self) -> bool:
+        """Write the manifest, if every file of the whole plan stands; the last shard does it.
+
+        Raises:
+            FluidModelError: a file that was proven is gone or another by now.
+        """
+        listed = {key: (size, etag) for key, size, etag in self.bucket.list(f"{self.place.files}/")}
+        for file in self.plan.files:
+            size, etag = listed.get(self.place.key(file.path), (-1, ""))
+            entry = self._proven.get(file.path)
+            if entry is None:
+                stands = self.bucket.head(self.place.key(file.path)) if size == file.size else None
+                if stands is None or stands.identity != file.identity:
+                    return False  # another shard is still at it
+                self._proven[file.path] = Entry(file, stands.etag)
+            elif (size, etag) != (file.size, entry.etag):
+                raise FluidModelError(
+                    f"{file.path} has changed in the bucket while the rest was staged",
+                    "somebody else writes there",
+                    "the same command again",
+                )
+        for entry in self._before.entries if self._before else ():
+            key = self.place.key(entry.file.path)
+            if listed.get(key) == (entry.file.size, entry.etag):
+                self._proven.setdefault(entry.file.path, entry)
+        made = Manifest(
+            self.plan.repo,
+            self.plan.commit,
+            tuple(sorted(self._proven.values())),
+            staged_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        if self._before is None or self._before.entries != made.entries:
+            self.bucket.write(self.place.manifest, made.text().encode())
+        return True
+
+    def _moved(self) -> Iterator[Event]:
+        """Whether the branch has moved on since the plan was made."""
+        if self.plan.revision == self.plan.commit:
+            return
+        try:
+            now = self._hub.commit(self.plan.repo, self.plan.revision)
+        except FluidModelError:
+            return  # it is staged; that the hub is away now does not matter
+        if now != self.plan.commit:
+            yield Note(
+                f"{self.plan.revision} of {self.plan.repo} has moved to {now[:12]} meanwhile; "
+                f"{self.plan.commit[:12]} is what was staged"
+            )

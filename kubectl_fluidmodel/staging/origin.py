@@ -1,0 +1,288 @@
+"""Reading a file from the Hub in ranges, whatever happens on the way.
+
+Large files are redirected to storage by links that expire: the link is kept until it is refused
+and then asked for anew. The token goes to the Hub's own host only (`Http` sees to that). A
+connection that breaks is taken up where it broke; one that brings nothing for `stall` seconds
+counts as broken, a slow one does not. A server that ignores Range is read once, in order.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
+
+from kubectl_fluidmodel.errors import Unreachable
+from kubectl_fluidmodel.model.hub import Hub
+from kubectl_fluidmodel.model.hubhttp import Cancelled, Passing, Patience, refusal
+from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.staging.errors import FileError
+
+_CHUNK = 256 << 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+_EXPIRED = (400, 401, 403, 404, 410)
+"""How storage hosts say that a signed link is over."""
+_ODD_ANSWERS = 4
+"""Answers of another size than the tree's in a row, before they are the Hub's last word."""
+
+
+class NoRanges(Exception):
+    """The server sends the whole file whatever part is asked for."""
+
+
+class Origin:
+    """One file at the Hub."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        repo: str,
+        commit: str,
+        file: PlanFile,
+        *,
+        patience: float,
+        stop: threading.Event,
+        on_bytes: Callable[[int], None],
+        on_retry: Callable[[str], None],
+    ) -> None:
+        self.hub, self.repo, self.commit, self.file = hub, repo, commit, file
+        self._first = hub.file_url(repo, commit, file.path)
+        self._link = self._first
+        self._lock = threading.Lock()
+        self._patience, self._stop = patience, stop
+        self._on_bytes, self._on_retry = on_bytes, on_retry
+        self._in_turn = False
+        self._killed = False
+        self._turn = threading.Condition()
+        self._stream: Any = None
+        self._position = 0
+        self._next = 0
+
+    def start_at(self, offset: int) -> None:
+        """Say which byte is the first that will be read (for a server that ignores Range)."""
+        with self._turn:
+            self._next = offset
+
+    def read(self, start: int, view: memoryview) -> None:
+        """Fill `view` with the bytes from `start` on.
+
+        Raises:
+            FluidModelError: the Hub refuses, or the file is not what its tree says.
+            Unreachable: no progress for too long.
+            Cancelled: stopped.
+        """
+        if not self._in_turn:
+            try:
+                return self._read_range(start, view)
+            except NoRanges:
+                self._in_turn = True
+                self._on_retry("the server ignores Range: reading in order")
+        self._read_in_turn(start, view)
+        return None
+
+    def kill(self) -> None:
+        """Let go of those who wait for their turn: the file has failed."""
+        with self._turn:
+            self._killed = True
+            self._turn.notify_all()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    # -- by range ----------------------------------------------------------------------------
+
+    def _read_range(self, start: int, view: memoryview) -> None:
+        patience = Patience(self._patience, self._stop)
+        got, odd = 0, 0
+        while got < len(view):
+            try:
+                response = self._open(start + got, start + len(view))
+                got = self._fill(response, view, got, patience)
+            except Passing as err:
+                odd = odd + 1 if isinstance(err, _Odd) else 0
+                if odd >= _ODD_ANSWERS:
+                    raise err.final from err
+                self._on_retry(err.why)
+                patience.pause(err)
+
+    def _fill(self, response: Any, view: memoryview, got: int, patience: Patience) -> int:
+        """Read a body into the view from `got` on; returns how far it came."""
+        import urllib3
+
+        begun = got
+        try:
+            while got < len(view):
+                chunk = response.read1(min(_CHUNK, len(view) - got))
+                if not chunk:
+                    break
+                view[got : got + len(chunk)] = chunk
+                got += len(chunk)
+                self._on_bytes(len(chunk))
+                patience.progress()
+                if self._stop.is_set():
+                    raise Cancelled
+        except (urllib3.exceptions.HTTPError, OSError) as err:
+            if got == begun:
+                raise self.hub.http.no_answer(self._link, err) from err
+        finally:
+            if got == len(view) and response.length_remaining == 0:
+                response.release_conn()
+            else:
+                response.close()
+        if got == begun and got < len(view):
+            raise self._broke("the body ended before it began")
+        return got
+
+    def _open(self, start: int, end: int) -> Any:
+        """The response to a request for bytes from `start` up to before `end`.
+
+        Raises:
+            NoRanges: it would send the whole file.
+            Passing: another attempt may do.
+        """
+        whole = start == 0 and end == self.file.size
+        headers = {} if whole else {"Range": f"bytes={start}-{end - 1}"}
+        with self._lock:
+            url = self._link
+        for _ in range(6):
+            response = self.hub.http.send("GET", url, headers=headers, whole=False)
+            if response.status not in _REDIRECTS:
+                break
+            target = urljoin(url, response.headers.get("Location", ""))
+            response.drain_conn()
+            response.release_conn()
+            self._check_link(response)
+            with self._lock:
+                self._link = url = target
+        else:
+            raise self._broke("it redirects in a circle")
+        if response.status >= 400 and response.status != 416:
+            self._refused(url, response)
+        return self._checked(response, start, end, whole)
+
+    def _refused(self, url: str, response: Any) -> None:
+        status = response.status
+        if url != self._first and status in _EXPIRED:
+            response.close()
+            with self._lock:
+                if self._link == url:
+                    self._link = self._first
+            raise Passing(
+                f"the link has expired ({status})",
+                Unreachable(
+                    f"cannot read {self.file.path}",
+                    f"the hub's links to its storage are refused ({status})",
+                    "check this machine's clock and proxy",
+                ),
+                retry_after=0.05,
+            )
+        response.close()
+        raise refusal(self.hub.who, self.repo, self.commit, url, response)
+
+    def _checked(self, response: Any, start: int, end: int, whole: bool) -> Any:
+        """The response, if its headers speak of the file that the tree has."""
+        size = self.file.size
+        if response.status == 206:
+            told = re.fullmatch(
+                r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+            )
+            if told and (int(told[1]) != start or told[3] not in ("*", str(size))):
+                response.close()
+                if told[3] not in ("*", str(size)):
+                    raise self._odd(told[3])
+                raise self._broke(f"it sent bytes from {told[1]} instead of {start}")
+            return response
+        if response.status == 416:
+            response.close()
+            raise self._odd("fewer")
+        if response.status != 200:
+            response.close()
+            raise self._broke(f"it answers {response.status}")
+        length = response.headers.get("Content-Length")
+        if length is not None and int(length) != size:
+            response.close()
+            raise self._odd(length)
+        if not whole:
+            response.close()
+            raise NoRanges
+        return response
+
+    def _check_link(self, response: Any) -> None:
+        """What the redirect itself says of the file."""
+        told = response.headers.get("X-Linked-Size")
+        if told and told != str(self.file.size):
+            raise self._odd(told)
+
+    # -- in order ----------------------------------------------------------------------------
+
+    def _read_in_turn(self, start: int, view: memoryview) -> None:
+        """As `read`, from the one stream that all parts of the file share."""
+        with self._turn:
+            while self._next != start:
+                if self._stop.is_set() or self._killed:
+                    raise Cancelled
+                self._turn.wait(0.2)
+            patience = Patience(self._patience, self._stop)
+            got = 0
+            while got < len(view):
+                try:
+                    self._advance(start + got, patience)
+                    begun = got
+                    got = self._fill_stream(view, got, patience)
+                    if got == begun:
+                        raise self._broke("the body ended early")
+                except Passing as err:
+                    self.close()
+                    self._on_retry(err.why)
+                    patience.pause(err)
+            self._next = start + len(view)
+            if self._next >= self.file.size:
+                self.close()
+            self._turn.notify_all()
+
+    def _advance(self, offset: int, patience: Patience) -> None:
+        """Have the stream stand at `offset`, reading over what lies before."""
+        if self._stream is None or self._position > offset:
+            self.close()
+            self._stream = self._open(0, self.file.size)
+            self._position = 0
+        spare = memoryview(bytearray(_CHUNK))
+        while self._position < offset:
+            if self._fill_stream(spare[: min(_CHUNK, offset - self._position)], 0, patience) == 0:
+                raise self._broke("the body ended early")
+
+    def _fill_stream(self, view: memoryview, got: int, patience: Patience) -> int:
+        import urllib3
+
+        while got < len(view):
+            try:
+                chunk = self._stream.read1(min(_CHUNK, len(view) - got))
+            except (urllib3.exceptions.HTTPError, OSError) as err:
+                raise self.hub.http.no_answer(self._link, err) from err
+            if not chunk:
+                return got
+            view[got : got + len(chunk)] = chunk
+            got += len(chunk)
+            self._position += len(chunk)
+            self._on_bytes(len(chunk))
+            patience.progress()
+            if self._stop.is_set():
+                raise Cancelled
+        return got
+
+    # -- words -------------------------------------------------------------------------------
+
+    def _broke(self, why: str) -> Passing:
+        return Passing(why, Unreachable(f"cannot read {self.file.path} from the hub", why))
+
+    def _odd(self, told: str) -> Passing:
+        why = f"the hub has {told} bytes of it, its tree says {self.file.size}"
+        return _Odd(why, FileError(f"cannot stage {self.file.path}", why))
+
+
+class _Odd(Passing):
+    """An answer of another size than the tree's."""

@@ -1,0 +1,97 @@
+"""The record of an unfinished upload: what another run, on any machine, goes on from.
+
+One small object per file, beside the model. It names the upload, so that `--abort-stale` knows
+ours, and how far the file is both hashed and stored, with the state of the hash at that point.
+The parts before that point are not listed one by one: `proof` is a hash over their numbers,
+sizes and ETags as the store told them after it had checked what we sent. Another run asks the
+store what it holds, and goes on only if that gives the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kubectl_fluidmodel.model.plan import PlanFile
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part as the store holds it."""
+
+    etag: str
+    size: int
+    checksum: str = ""
+    """Its CRC-32 where the store keeps it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a file stands."""
+
+    path: str
+    identity: str
+    size: int
+    upload_id: str
+    part_size: int
+    checksum: str
+    """How parts are checked on their way: `crc32` or `md5`."""
+    done: int = 0
+    """Parts from the first on that are stored and hashed."""
+    proof: str = ""
+    state: bytes = b""
+    """The hash after `done` parts; empty where it could not be taken out."""
+
+    def at(self, done: int, parts: Mapping[int, Part], state: bytes) -> Record:
+        """The same upload, further on."""
+        return replace(self, done=done, proof=prove(parts, done), state=state)
+
+    def fits(self, file: PlanFile) -> bool:
+        """Whether it is about this very file."""
+        mine = (self.path, self.identity, self.size)
+        return mine == (file.path, file.identity, file.size)
+
+    def trusts(self, parts: Mapping[int, Part]) -> bool:
+        """Whether what the store holds is what was uploaded and hashed."""
+        return self.done == 0 or prove(parts, self.done) == self.proof
+
+    def dump(self) -> bytes:
+        fields = {**self.__dict__, "state": self.state.hex(), "version": VERSION}
+        return json.dumps(fields, sort_keys=True).encode()
+
+
+def load(text: bytes) -> Record | None:
+    """The record, or None where it is damaged or another version's: the file starts anew."""
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        if fields.pop("version") != VERSION:
+            return None
+        fields["state"] = bytes.fromhex(fields["state"])
+        made = Record(**fields)
+        sane = (
+            isinstance(made.path, str)
+            and isinstance(made.upload_id, str)
+            and bool(made.upload_id)
+            and made.part_size > 0
+            and made.done >= 0
+            and made.done * made.part_size - made.size < made.part_size
+        )
+        return made if sane else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def prove(parts: Mapping[int, Part], done: int) -> str:
+    """A hash over the first `done` parts; empty where one is missing. Parts count from 0."""
+    seal = hashlib.sha256()
+    for number in range(done):
+        part = parts.get(number)
+        if part is None:
+            return ""
+        seal.update(f"{number} {part.size} {part.etag} {part.checksum}\n".encode())
+    return seal.hexdigest()

@@ -1,0 +1,281 @@
+"""One file on its way: parts come in any order, are hashed in order, and go up at once.
+
+The upload is completed only when all parts are stored and the hash of the whole is the one that
+the Hub's tree names. Until then there is no object, and a record tells another run where to go
+on. Two runs at the same file do no harm: the bytes are the same, so the parts are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.staging import libcrypto, parts, record
+from kubectl_fluidmodel.staging.bucket import Bucket, Gone
+from kubectl_fluidmodel.staging.digest import Digest
+from kubectl_fluidmodel.staging.errors import mismatch
+from kubectl_fluidmodel.staging.origin import Origin
+from kubectl_fluidmodel.staging.place import Place
+from kubectl_fluidmodel.staging.record import Part, Record
+
+_RECORDS = 200
+"""Records written per file at the most: what a crash costs is half a percent of the file, and
+the parts in flight."""
+
+
+class StartOver(Exception):
+    """What an earlier run left does not do, or the upload is gone: the file begins anew."""
+
+
+@dataclass
+class Transfer:
+    """A file that goes up in parts."""
+
+    file: PlanFile
+    place: Place
+    bucket: Bucket
+    origin: Origin
+    part_size: int
+    release: Callable[[bytearray], None]
+    on_sent: Callable[[int], None]
+    resumed: bool = False
+    found: int = 0
+    """Bytes that the store held already."""
+    stored: int = 0
+    """Bytes that the store holds now."""
+    pending: deque[int] = field(default_factory=deque)
+    etag: str = ""
+
+    def __post_init__(self) -> None:
+        self.key = self.place.key(self.file.path)
+        self._lock = threading.Lock()
+        self._recording = threading.Lock()
+        self._record: Record | None = None
+        self._dead = self._ended = False
+        self._digest = Digest(self.file)
+        self._hashed = 0
+        self._hashing = False
+        self._arrived: dict[int, bytearray] = {}
+        self._states: dict[int, bytes] = {}
+        self._up: dict[int, Part] = {}
+        self._frontier = 0
+        self._in_hand: dict[int, int] = {}
+
+    # -- before ------------------------------------------------------------------------------
+
+    def prepare(self, left: Record | None) -> None:
+        """Go on from what an earlier run left, or begin an upload."""
+        if left is not None and not self._take_up(left):
+            self.bucket.abort(self.key, left.upload_id)
+            left = None
+        if left is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        upload, checksum = self.bucket.begin(self.key, self.file, self.place.commit)
+        made = Record(
+            self.file.path, self.file.identity, self.file.size, upload, self.part_size, checksum
+        )
+        # Before the first part: an upload of ours that nobody knows of holds nothing.
+        self.bucket.write(self.place.record(self.file.path), made.dump())
+        self._record = made
+        self.origin.start_at(0)
+        self.pending.extend(range(self.count))
+
+    def _take_up(self, left: Record) -> bool:
+        """Go on from a record; False where the store does not hold what it says."""
+        if not left.fits(self.file):
+            return False
+        try:
+            held = self.bucket.parts(self.key, left.upload_id)
+        except Gone:
+            return False
+        if not left.trusts(held):
+            return False
+        self._record, self.part_size = left, left.part_size
+        done = left.done
+        self._up = {number: held[number] for number in range(done)}
+        self._frontier = done
+        self.found = self.stored = sum(part.size for part in self._up.values())
+        self.resumed = done > 0
+        if done and len(left.state) == libcrypto.STATE_BYTES and libcrypto.available():
+            self._digest = Digest(self.file, left.state, done * self.part_size)
+            self._hashed = done
+            self._states[done] = left.state
+        # Where the hash cannot go on from its state, the file is read again from its beginning,
+        # and only what the store does not have goes up.
+        first = self._hashed
+        self.origin.start_at(first * self.part_size)
+        self.pending.extend(range(first, self.count))
+        return True
+
+    def nothing_left(self) -> bool:
+        """Whether all parts are stored and hashed already; True once."""
+        with self._lock:
+            self._ended = self._hashed == self.count == len(self._up)
+            return self._ended
+
+    # -- a part ------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Parts of the file."""
+        return parts.count(self.file.size, self.part_size)
+
+    def bytes_of(self, number: int) -> int:
+        """Bytes of a part."""
+        start, end = parts.span(number, self.file.size, self.part_size)
+        return end - start
+
+    def carry(self, number: int, buffer: bytearray) -> bool:
+        """Bring a part in, hash it in its turn and send it up; True when it was the last.
+
+        Raises:
+            StartOver: the upload is gone.
+            FluidModelError: it cannot be done.
+        """
+        here = self._standing()
+        try:
+            self.origin.read(number * self.part_size, memoryview(buffer))
+        except BaseException:
+            self.release(buffer)
+            raise
+        with self._lock:
+            known = number in self._up
+            self._in_hand[number] = 1 if known else 2
+        self._hash(number, buffer)
+        if not known:
+            try:
+                part = self.bucket.part(self.key, here.upload_id, number, buffer, here.checksum)
+            except Gone as err:
+                raise StartOver from err
+            finally:
+                self._let_go(number, buffer)
+            with self._lock:
+                self._up[number] = part
+                self.stored += part.size
+                while self._frontier in self._up:
+                    self._frontier += 1
+            self.on_sent(part.size)
+        self._note_down()
+        with self._lock:
+            if self._ended or not self._hashed == self.count == len(self._up):
+                return False
+            self._ended = True
+            return True
+
+    def _hash(self, number: int, buffer: bytearray) -> None:
+        """Hash this part, and those behind it that wait; or leave it for who hashes now."""
+        with self._lock:
+            dead = self._dead
+            if not dead:
+                self._arrived[number] = buffer
+                if self._hashing:
+                    return
+                self._hashing = True
+        if dead:
+            self._let_go(number, buffer)
+            return
+        while True:
+            with self._lock:
+                turn = self._hashed
+                buffer_now = self._arrived.pop(turn, None)
+                if buffer_now is None:
+                    self._hashing = False
+                    return
+            self._digest.update(memoryview(buffer_now))
+            with self._lock:
+                self._hashed += 1
+                self._states[self._hashed] = self._digest.state()
+            self._let_go(turn, buffer_now)
+
+    def _let_go(self, number: int, buffer: bytearray) -> None:
+        """Give a buffer back when it is both hashed and sent."""
+        with self._lock:
+            self._in_hand[number] -= 1
+            free = self._in_hand[number] == 0
+        if free:
+            self.release(buffer)
+
+    def die(self) -> bool:
+        """Give up: no part is begun any more, and what waits is let go. False if it was dead."""
+        self.origin.kill()
+        with self._lock:
+            if self._dead:
+                return False
+            self._dead = True
+            self.pending.clear()
+            left = list(self._arrived.items())
+            self._arrived.clear()
+        for number, buffer in left:
+            self._let_go(number, buffer)
+        return True
+
+    def _note_down(self) -> None:
+        """Write the record when it is far enough ahead of the last one."""
+        if self._record is None or not self._recording.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                done = min(self._frontier, self._hashed)
+                if (done - self._record.done) * _RECORDS < self.count or done == self.count:
+                    return
+                now = self._record.at(done, self._up, self._states.get(done, b""))
+                for old in [each for each in self._states if each < done]:
+                    del self._states[old]
+            self.bucket.write(self.place.record(self.file.path), now.dump())
+            self._record = now
+        finally:
+            self._recording.release()
+
+    # -- after -------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Prove the file and make the object.
+
+        Raises:
+            StartOver: it went on from an earlier run and does not match: that run may be why.
+            Mismatch: what came from the Hub is not the file that its tree names.
+        """
+        here = self._standing()
+        self.origin.close()
+        if not self._digest.matches():
+            if self.resumed:
+                raise StartOver
+            self.discard()
+            raise mismatch(self.file)
+        with contextlib.suppress(Gone):  # an answer was lost, or another run was first
+            self.bucket.complete(self.key, here.upload_id, dict(self._up))
+        stands = self.bucket.head(self.key)
+        if stands is None or stands.size != self.file.size:
+            raise StartOver
+        if stands.identity != self.file.identity:
+            raise FluidModelError(
+                f"the store does not keep what is said of s3://{self.bucket.name}/{self.key}",
+                "its metadata is not what the upload was begun with",
+                "a store that keeps x-amz-meta-* headers",
+            )
+        self.etag = stands.etag
+        self.bucket.delete(self.place.record(self.file.path))
+
+    def _standing(self) -> Record:
+        if self._record is None:
+            raise RuntimeError("the file was not prepared")
+        return self._record
+
+    def discard(self) -> None:
+        """Abort the upload, and forget it."""
+        if self._record is not None:
+            self.bucket.abort(self.key, self._record.upload_id)
+            self.bucket.delete(self.place.record(self.file.path))
+
+
+def load(bucket: Bucket, place: Place, path: str) -> Record | None:
+    """The record that an earlier run left of a file."""
+    text = bucket.read(place.record(path))
+    return record.load(text) if text is not None else None

@@ -158,10 +158,5 @@ def _problems(
         for text in symptoms.warnings(view.all(k.EVENTS), name, since)
         if not (said and " ".join(said.split()) in text)
     ]
-    nodes = {name_of(node) for node in view.all(k.NODES)}
-    for pod in pods:
-        node = str(at(pod, "spec", "nodeName", default=""))
-        if node and nodes and node not in nodes:
-            found.append(f"node {node} of pod {name_of(pod)} is gone")
     unique = list(dict.fromkeys(" ".join(text.split()) for text in found))
     return unique[:6]

@@ -104,6 +104,7 @@ class Run:
             self.teller.show,
             self.findings.may_exec,
             self.findings.may_read_logs,
+            tuple(node.hostname for node in planned.choice.nodes) if planned.choice else (),
         ) as follower:
             follower.until_bound()
             proof = None

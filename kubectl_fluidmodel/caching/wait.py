@@ -11,6 +11,7 @@ from kubectl_fluidmodel.caching.progress import FAILED, Progress, assess, master
 from kubectl_fluidmodel.caching.proof import Proof
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
 from kubectl_fluidmodel.fluid import names, state, symptoms
+from kubectl_fluidmodel.fluid.placement import HOSTNAME
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
@@ -48,6 +49,8 @@ class Follower:
     emit: Callable[[Progress], None]
     may_exec: bool
     may_read_logs: bool
+    nodes: tuple[str, ...] = ()
+    """Host names of the nodes that were chosen, to tell when one goes away."""
     feed: Feed = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +67,8 @@ class Follower:
         releases = f"release in ({self.name},{self.name}-loader)"
         self.feed.follow(k.PODS, self.namespace, labels=releases)
         self.feed.follow(k.EVENTS, self.namespace, fields="type=Warning")
+        if self.nodes:
+            self.feed.follow(k.NODES, labels=f"{HOSTNAME} in ({','.join(self.nodes)})")
 
     def close(self) -> None:
         self.feed.close()
@@ -181,6 +186,13 @@ class Follower:
 
     def _outside(self) -> list[str]:
         found = [self._controller] if self._controller else []
+        if self.feed.knows(k.NODES):
+            standing = {k.labels_of(node).get(HOSTNAME) for node in self.feed.all(k.NODES)}
+            found += [
+                f"node {node} is gone, and the cache is bound to it"
+                for node in self.nodes
+                if node not in standing
+            ]
         if self.feed.trouble:
             found.append(f"the API server is out of reach: {self.feed.trouble}")
         return found

@@ -20,6 +20,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.config import Access, Connection, load
 from kubectl_fluidmodel.kube.errors import (
     ClusterUnreachable,
+    Gone,
     NotFound,
     Unauthorized,
     WebhookDown,
@@ -94,9 +95,20 @@ class Client:
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         items: list[Object] = []
         while True:
-            page = self._json(
-                "GET", kind.path(namespace), query=query, what=f"cannot list {kind.plural}{where}"
-            )
+            try:
+                page = self._json(
+                    "GET",
+                    kind.path(namespace),
+                    query=query,
+                    what=f"cannot list {kind.plural}{where}",
+                )
+            except Gone:
+                if "continue" not in query:
+                    raise
+                # The snapshot was compacted between two pages: read all at once, as kubectl does.
+                query = {key: value for key, value in query.items() if key.endswith("Selector")}
+                items = []
+                continue
             for item in page.get("items") or []:
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.name)
@@ -324,7 +336,7 @@ class Client:
         connect = min(10.0, seconds)
         # Only a failed connect is tried again: a request that was sent may have been carried out.
         retries = urllib3.Retry(
-            total=None, connect=2, read=0, redirect=0, status=0, backoff_factor=0.2
+            total=None, connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.2
         )
         try:
             return self._pool.request(
@@ -348,6 +360,10 @@ def _pool(configuration: Any) -> Any:
     from kubernetes.client.rest import RESTClientObject
 
     configuration.connection_pool_maxsize = 32
+    if not configuration.verify_ssl:  # --insecure-skip-tls-verify said so; no warning per request
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     try:
         return RESTClientObject(configuration).pool_manager
     except (OSError, ValueError) as err:

@@ -97,6 +97,11 @@ class Feed:
         with self._lock:
             return all(kind in self._synced or kind in self.denied for kind in self.objects)
 
+    def knows(self, kind: Kind) -> bool:
+        """Whether a kind is followed and was listed: what is not in it is not there."""
+        with self._lock:
+            return kind in self._synced
+
     def close(self) -> None:
         """Stop; the threads end at their next line or with the process."""
         self._stop.set()

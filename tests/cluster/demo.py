@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .bucket import Bucket
 from .cluster import Cluster
-from .fixtures import put_model
 
 NAME = "demo"
 MODEL = "org/tiny-llama"
@@ -36,10 +36,8 @@ def main() -> int:
 
 
 def show(cluster: Cluster) -> int:
-    client = cluster.s3.client()
-    client.create_bucket(Bucket="models")
-    put_model(client, "models", MODEL)
-    cluster.alluxio("default", "demo").set_knobs(load_bytes_per_second=6_000_000)
+    Bucket(cluster.s3, "models").put_model(MODEL, shards=4, shard_size=8 << 20)
+    cluster.alluxio("default", "demo").set_knobs(load_bytes_per_second=8_000_000)
     binaries = Path(cluster.facts["binaries"]["kubectl"]).parent
     plugin = Path(sys.executable).parent
     env = {

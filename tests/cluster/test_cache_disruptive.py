@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,10 +69,28 @@ def test_a_controller_that_is_scaled_to_zero(fragile: Cluster, run: Plugin, mode
     assert "kubectl scale deployment dataset-controller -n fluid-system" in error_line(done)
 
 
-def test_a_runtime_controller_that_is_away_is_told_and_waited_for(
+def test_fluid_scales_its_runtime_controller_up_when_it_is_needed(
     fragile: Cluster, run: Plugin, model: Bucket
 ) -> None:
+    """At 0 replicas, the chart's default, it is no failure: the dataset controller mends it."""
     fragile.scale("alluxioruntime-controller", 0)
+    done = run("cache", model.uri("demo"), "--name", "ondemand", timeout=120).ok()
+    assert "every byte proven" in done.out
+
+
+def test_a_runtime_controller_without_a_pod_is_told_and_waited_for(
+    fragile: Cluster, run: Plugin, model: Bucket
+) -> None:
+    """Its pods fit no node: nothing happens to the Dataset, and no event says why."""
+    selector: dict[str, Any] = {"spec": {"template": {"spec": {"nodeSelector": {"no": "such"}}}}}
+    deployment = ("apps/v1", "Deployment", "alluxioruntime-controller")
+    fragile.api.patch(
+        *deployment,
+        {"spec": {"strategy": {"rollingUpdate": None, "type": "Recreate"}}},
+        "fluid-system",
+    )
+    fragile.api.patch(*deployment, selector, "fluid-system")
+    fragile.stop("alluxioruntime-controller")
     running = run.popen("cache", model.uri("demo"), "--name", "late")
     lines: list[str] = []
 
@@ -88,7 +107,9 @@ def test_a_runtime_controller_that_is_away_is_told_and_waited_for(
             40,
         )
     finally:
-        fragile.scale("alluxioruntime-controller", 1)
+        selector["spec"]["template"]["spec"]["nodeSelector"] = None
+        fragile.api.patch(*deployment, selector, "fluid-system")
+        fragile.start("alluxioruntime-controller")
     running.wait(timeout=120)
     reader.join(timeout=10)
     assert running.returncode == 0, "".join(lines)

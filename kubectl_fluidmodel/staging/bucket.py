@@ -124,6 +124,21 @@ class Bucket:
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Key and age in seconds of every object below a prefix, by the store's own clock."""
+        from email.utils import parsedate_to_datetime
+
+        token: dict[str, Any] = {}
+        while True:
+            page = self._do("list", self._client.list_objects_v2, Prefix=prefix, **token)
+            told = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+            for each in page.get("Contents") or []:
+                at = each["LastModified"].timestamp()
+                yield str(each["Key"]), parsedate_to_datetime(told).timestamp() - at if told else 0
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
     # -- objects -----------------------------------------------------------------------------
 
     def head(self, key: str) -> Found | None:

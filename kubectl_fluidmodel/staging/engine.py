@@ -140,16 +140,14 @@ class Engine:
         )
 
     def _told(self, seconds: float) -> Iterator[Event]:
-        """Events as they come, for about so many seconds."""
+        """Events as they come, for so many seconds or until all is done."""
         until = time.monotonic() + seconds
         while True:
             try:
-                left = until - time.monotonic()
-                yield self._events.get(timeout=left) if left > 0 else self._events.get_nowait()
+                yield self._events.get(timeout=max(0.0, min(0.05, until - time.monotonic())))
             except queue.Empty:
-                return
-            if self._scheduler.idle():
-                until = 0.0
+                if time.monotonic() >= until or self._scheduler.idle():
+                    return
 
     def _look(self) -> None:
         """What the bucket holds of this commit: files, records, a manifest."""

@@ -71,7 +71,13 @@ class Rate:
 class Live:
     """Draws Progress values; `with Live() as live: live.show(progress)`."""
 
-    def __init__(self, stream: IO[str] | None = None, color: str = "auto") -> None:
+    def __init__(
+        self,
+        stream: IO[str] | None = None,
+        color: str = "auto",
+        hint: str = "Ctrl-C leaves it running",
+    ) -> None:
+        self._hint = hint
         self._stream = stream or sys.stderr
         self._tty = self._stream.isatty()
         self._color = wants_color(self._stream, color)
@@ -184,5 +190,5 @@ class Live:
             text.append(one_line(problem, 400))
             rows.append(text)
         elapsed = duration(time.monotonic() - self._began)
-        rows.append(Text(f"{elapsed} elapsed; Ctrl-C leaves it running", style="dim"))
+        rows.append(Text(f"{elapsed} elapsed; {self._hint}", style="dim"))
         return Group(*rows)

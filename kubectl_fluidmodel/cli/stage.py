@@ -1,0 +1,332 @@
+"""`kubectl fluidmodel stage MODEL --to s3://BUCKET`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from kubectl_fluidmodel.cli.flags import (
+    VerbCommand,
+    color_flag,
+    connection_flags,
+    dry_run_flag,
+    option,
+    output_flag,
+)
+from kubectl_fluidmodel.errors import FluidModelError, Interrupted, UsageError
+from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.model.hub import Hub
+    from kubectl_fluidmodel.model.source import Source
+    from kubectl_fluidmodel.model.store import Store
+    from kubectl_fluidmodel.staging.options import Options
+    from kubectl_fluidmodel.staging.place import Destination
+
+EXAMPLES = """
+# What would be staged: files, bytes, and what is left out
+kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --dry-run
+
+# Stage it; run it again after anything, and it goes on
+kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --endpoint http://minio:9000
+
+# Check what is staged against its manifest and the hub
+kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --verify
+
+# Drop what interrupted runs left in the bucket
+kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
+"""
+
+
+@click.command("stage", cls=VerbCommand, examples=EXAMPLES)
+@click.argument("model")
+@option("--to", group="Store", metavar="s3://BUCKET[/PREFIX]", required=True, help="Where to.")
+@option("--endpoint", group="Store", metavar="URL", help="S3 endpoint, as seen from here.")
+@option("--region", group="Store", metavar="REGION", help="Region of the bucket.")
+@option("--s3-secret", group="Store", metavar="NAME", help="Secret of the cluster with the keys.")
+@option("--endpoint-hub", group="Hub", metavar="URL", help="Hub; HF_ENDPOINT, else Hugging Face.")
+@option("--hf-secret", group="Hub", metavar="NAME", help="Secret of the cluster with HF_TOKEN.")
+@option(
+    "--include",
+    group="Hub",
+    metavar="GLOB",
+    multiple=True,
+    help="Only these files; by default all but formats that engines do not read.",
+)
+@option("--exclude", group="Hub", metavar="GLOB", multiple=True, help="Not these files.")
+@option("--verify", group="Work", is_flag=True, help="Check what is staged; stage nothing.")
+@option("--read", group="Work", is_flag=True, help="With --verify: read every byte back.")
+@option("--abort-stale", group="Work", is_flag=True, help="Drop our own leftover uploads.")
+@option(
+    "--stale-after",
+    group="Work",
+    metavar="DURATION",
+    default="1m",
+    show_default=True,
+    help="How long an upload must not have gone on to be left over.",
+)
+@option(
+    "--stage-workers",
+    group="Work",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Connections at once.  [default: 8]",
+)
+@option("--memory", group="Work", metavar="SIZE", help="For the whole process.  [default: 256Mi]")
+@option("--part-size", group="Work", metavar="SIZE", help="Of a part; by file size if not given.")
+@option("--shard", group="Work", metavar="I/N", help="Only the I-th of N shares, from 0.")
+@option(
+    "--retry-for",
+    group="Work",
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    help="How long one part is tried again without progress.",
+)
+@option(
+    "--stall",
+    group="Work",
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    help="A connection that brings nothing for so long is dead.",
+)
+@option(
+    "--log",
+    group="Output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one JSON object per line on stdout, for programs.",
+)
+@dry_run_flag
+@output_flag("json", "yaml", "name")
+@color_flag
+@connection_flags
+def command(
+    model: str,
+    to: str,
+    endpoint: str | None,
+    region: str | None,
+    s3_secret: str | None,
+    endpoint_hub: str | None,
+    hf_secret: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    verify: bool,
+    read: bool,
+    abort_stale: bool,
+    stale_after: str,
+    stage_workers: int | None,
+    memory: str | None,
+    part_size: str | None,
+    shard: str | None,
+    retry_for: str,
+    stall: str,
+    dry_run: str,
+    log: str,
+    output: str | None,
+    color: str,
+    connection: Connection,
+) -> int:
+    """Bring a model from the Hugging Face Hub into a bucket, and prove every byte.
+
+    Streams with no scratch disk, goes on where an earlier run stopped, and checks each file
+    against the hub's hash before its object exists. The files go to
+    BUCKET/PREFIX/org/model/COMMIT/, a manifest beside them; `cache` can then be given that
+    prefix.
+    """
+    from kubectl_fluidmodel.model.source import parse
+    from kubectl_fluidmodel.staging.place import destination
+
+    if verify and abort_stale:
+        raise UsageError("--verify and --abort-stale do not go together", "", "one of them")
+    if read and not verify:
+        raise UsageError("--read goes with --verify", "", "--verify --read")
+    source = parse(model)
+    if source.scheme != "hf":
+        raise UsageError(f"cannot stage '{model}'", "staging takes a model of the hub", "org/model")
+    where = destination(to)
+    options = _options(stage_workers, memory, part_size, shard, retry_for, stall)
+    writes = dry_run == "none" or verify or abort_stale
+    work = _Work(source, where, options, output, color, log)
+    work.login(connection, endpoint, region, s3_secret, endpoint_hub, hf_secret, writes)
+    try:
+        if not writes:
+            return work.show_plan(include, exclude)
+        if abort_stale:
+            return work.abort_stale(parse_timeout(stale_after) or 0.0, dry_run != "none")
+        if verify:
+            return work.verify(read)
+        return work.stage(include, exclude)
+    except KeyboardInterrupt as err:
+        stopped = Interrupted(
+            "interrupted", "what the store holds stays", "the same command again goes on from it"
+        )
+        work.told(stopped)
+        raise stopped from err
+    except FluidModelError as err:
+        work.told(err)
+        raise
+
+
+def _options(
+    workers: int | None,
+    memory: str | None,
+    part_size: str | None,
+    shard: str | None,
+    retry_for: str,
+    stall: str,
+) -> Options:
+    from kubectl_fluidmodel.staging.options import MEMORY, WORKERS, Options
+    from kubectl_fluidmodel.staging.parts import LEAST_PART
+
+    found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", shard or "0/1")
+    if not found:
+        raise UsageError(f"cannot read --shard '{shard}'", "", "--shard 0/4 … --shard 3/4")
+    part = _bytes(part_size, "--part-size") if part_size else 0
+    if part and (part < LEAST_PART or part % 64):
+        raise UsageError(f"--part-size {part_size} is not usable", "S3 wants 5Mi or more", "16Mi")
+    return Options(
+        memory=_bytes(memory, "--memory") if memory else MEMORY,
+        workers=workers or WORKERS,
+        stall=parse_timeout(stall) or 30.0,
+        patience=parse_timeout(retry_for) or 300.0,
+        shard=int(found[1]),
+        shards=int(found[2]),
+        part_size=part,
+    ).check()
+
+
+def _bytes(text: str, flag: str) -> int:
+    from kubectl_fluidmodel.kube.quantity import to_int
+
+    found = to_int(text)
+    if found is None or found <= 0:
+        raise UsageError(f"cannot read {flag} '{text}'", "write a size", f"{flag} 256Mi")
+    return found
+
+
+class _Work:
+    """One command line, with what it needs."""
+
+    def __init__(
+        self,
+        source: Source,
+        to: Destination,
+        options: Options,
+        output: str | None,
+        color: str,
+        log: str,
+    ) -> None:
+        self.source, self.to, self.options = source, to, options
+        self.output, self.color, self.log = output, color, log
+        self.store: Store
+        self.hub: Hub
+
+    def login(
+        self,
+        connection: Connection,
+        endpoint: str | None,
+        region: str | None,
+        s3_secret: str | None,
+        endpoint_hub: str | None,
+        hf_secret: str | None,
+        writes: bool,
+    ) -> None:
+        """Credentials of the environment, or of the Secrets that are named."""
+        from kubectl_fluidmodel.model.hub import Hub
+        from kubectl_fluidmodel.staging import access
+
+        client, namespace = None, ""
+        if s3_secret or hf_secret:
+            from kubectl_fluidmodel.kube.client import Client
+
+            client = Client(connection)
+            namespace = client.namespace
+        if writes:
+            self.store = access.store_of(endpoint, region, s3_secret, client, namespace)
+        who = access.login_of(endpoint_hub, hf_secret, client, namespace)
+        self.hub = Hub(who, stall=self.options.stall, connections=self.options.workers + 2)
+
+    def show_plan(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> int:
+        from kubectl_fluidmodel.staging import report
+        from kubectl_fluidmodel.staging.place import Place
+        from kubectl_fluidmodel.ui.document import to_json, to_yaml
+
+        plan = self.hub.plan(
+            self.source.host, self.source.revision, include=include, exclude=exclude
+        )
+        place = Place(self.to, plan.repo, plan.commit)
+        if self.output == "name":
+            click.echo(place.uri)
+        elif self.output:
+            found = report.plan_document(plan, place)
+            click.echo(to_json(found) if self.output == "json" else to_yaml(found), nl=False)
+        else:
+            click.echo(report.plan_text(plan, place), nl=False)
+        return 0
+
+    def abort_stale(self, older: float, dry_run: bool) -> int:
+        from kubectl_fluidmodel.staging import report, stale
+
+        found = stale.abort_stale(self.store, self.to, self.source.host, older, dry_run=dry_run)
+        click.echo(report.stale_text(found, self.source.host, self.to, dry_run), nl=False)
+        return 0
+
+    def verify(self, read: bool) -> int:
+        from kubectl_fluidmodel.staging import report
+        from kubectl_fluidmodel.staging.place import Place
+        from kubectl_fluidmodel.staging.verify import verify
+        from kubectl_fluidmodel.ui.document import to_json, to_yaml
+
+        commit = self.hub.commit(self.source.host, self.source.revision)
+        place = Place(self.to, self.source.host, commit)
+        tree = list(self.hub.tree(self.source.host, commit))
+        found = verify(self.store, place, tree, read=read)
+        if self.output in ("json", "yaml"):
+            document = report.verify_document(found)
+            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+        else:
+            click.echo(report.verify_text(found, read), nl=False)
+        return 1 if found.problems else 0
+
+    def stage(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> int:
+        from kubectl_fluidmodel.staging import report
+        from kubectl_fluidmodel.staging.engine import stage
+        from kubectl_fluidmodel.staging.events import Ended
+        from kubectl_fluidmodel.staging.place import Place
+        from kubectl_fluidmodel.ui.document import to_json, to_yaml
+        from kubectl_fluidmodel.ui.staging import JsonLog, StagingView
+
+        plan = self.hub.plan(
+            self.source.host, self.source.revision, include=include, exclude=exclude
+        )
+        place = Place(self.to, plan.repo, plan.commit)
+        view = JsonLog() if self.log == "json" else StagingView(self.color)
+        ended: Ended | None = None
+        with view:
+            view.plan(plan)
+            for event in stage(plan, self.store, self.to, self.options, self.hub):
+                view.show(event)
+                if isinstance(event, Ended):
+                    ended = event
+        if self.log == "json" or ended is None:
+            return 0
+        if self.output == "name":
+            click.echo(place.uri)
+        elif self.output:
+            found = report.staged_document(plan, ended)
+            click.echo(to_json(found) if self.output == "json" else to_yaml(found), nl=False)
+        else:
+            click.echo(report.staged_text(plan, ended), nl=False)
+        return 0
+
+    def told(self, err: FluidModelError) -> None:
+        """The error as the last line of a JSON log, for who follows it."""
+        if self.log == "json":
+            from kubectl_fluidmodel.ui.staging import error_line
+
+            click.echo(error_line(err))

@@ -1,0 +1,97 @@
+"""Whether a staged model is what its manifest says, and what the Hub has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.model.store import Store
+from kubectl_fluidmodel.staging import manifest
+from kubectl_fluidmodel.staging.bucket import Bucket
+from kubectl_fluidmodel.staging.digest import Digest
+from kubectl_fluidmodel.staging.place import STATE, Place
+
+
+@dataclass
+class Report:
+    """What was found; no problems means that it is sound."""
+
+    place: Place
+    files: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(
+    store: Store,
+    place: Place,
+    tree: list[PlanFile] | None,
+    *,
+    read: bool = False,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Compare the objects of a place with its manifest, and the manifest with the Hub's tree.
+
+    An object stands for its content by its size, its ETag as it was when the content was
+    proven, and the hash in its metadata. With `read` every byte is read back and hashed, too.
+    `tree` is None where the Hub was not asked.
+
+    Raises:
+        FluidModelError: there is no manifest.
+    """
+    bucket = Bucket(store, place.to.bucket, patience=15.0)
+    marked = manifest.read(store, place)
+    if marked is None:
+        raise FluidModelError(
+            f"{place.repo} is not staged at {place.uri}",
+            _others(bucket, place) or "it has no manifest",
+            f"kubectl fluidmodel stage {place.repo}@{place.commit} --to {place.to.uri}",
+        )
+    report = Report(place, len(marked.entries), marked.bytes)
+    listed = {key: (size, etag) for key, size, etag in bucket.list(f"{place.files}/")}
+    by_path = {file.path: file for file in tree or ()}
+    for entry in marked.entries:
+        file = entry.file
+        if tree is not None and by_path.get(file.path) != file:
+            report.problems.append(f"{file.path}: the hub has another file at this commit")
+        size, etag = listed.pop(place.key(file.path), (-1, ""))
+        if size < 0:
+            report.problems.append(f"{file.path}: missing")
+            continue
+        if size != file.size:
+            report.problems.append(f"{file.path}: {size} bytes instead of {file.size}")
+            continue
+        if etag != entry.etag:
+            report.problems.append(f"{file.path}: written anew since it was proven")
+        stands = bucket.head(place.key(file.path))
+        if stands is None or stands.identity != file.identity:
+            report.problems.append(f"{file.path}: its metadata does not name the hub's hash")
+        if read and not _reads_right(bucket, place, file, on_bytes):
+            report.problems.append(f"{file.path}: its bytes do not match their hash")
+    for key in sorted(listed):
+        report.problems.append(f"{key[len(place.files) + 1 :]}: not in the manifest")
+    return report
+
+
+def _reads_right(
+    bucket: Bucket, place: Place, file: PlanFile, on_bytes: Callable[[int], None]
+) -> bool:
+    digest = Digest(file)
+    for chunk in bucket.stream(place.key(file.path)):
+        digest.update(memoryview(bytearray(chunk)))
+        on_bytes(len(chunk))
+    return digest.matches()
+
+
+def _others(bucket: Bucket, place: Place) -> str:
+    """The commits of the model that are staged, in words."""
+    prefix = f"{place.model}/{STATE}/"
+    commits = [
+        key[len(prefix) :].partition("/")[0]
+        for key, _, _ in bucket.list(prefix)
+        if key.endswith("/manifest.json")
+    ]
+    return f"what is staged is {', '.join(sorted(commits))}" if commits else ""

@@ -40,18 +40,22 @@ def measure(
     endpoint: str | None,
     region: str | None,
 ) -> Measured:
-    """List the source, and gather what its mount needs; `client` is None without a cluster.
+    """List the source, and gather what its mount needs.
+
+    `client` is None without a cluster; nothing is asked of the store then either if a quota
+    makes up for it, so that manifests for git come out the same everywhere.
 
     Raises:
         FluidModelError: the source is missing, empty or refuses us.
         Unreachable: it does not answer and no quota was given.
     """
     scheme = request.source.scheme
+    ask = client is not None or request.quota is None
     if scheme == "s3":
-        return _s3(request, client, namespace, endpoint, region)
+        return _s3(request, client, namespace, endpoint, region, ask)
     if scheme == "gs":
-        return _gs(request)
-    if scheme in ("http", "https"):
+        return _gs(request, ask)
+    if scheme in ("http", "https") and ask:
         from kubectl_fluidmodel.model.webdir import list_directory
 
         listing, notes = _or_quota(request, lambda: list_directory(request.source.uri))
@@ -65,6 +69,7 @@ def _s3(
     namespace: str,
     endpoint: str | None,
     region: str | None,
+    ask: bool,
 ) -> Measured:
     store = stores.from_environment(endpoint, region)
     keys: SecretKeys | None = None
@@ -99,7 +104,7 @@ def _s3(
         with reachable(store, client, namespace) as near:
             return stores.list_prefix(near, source.host, source.path)
 
-    listing, more = _or_quota(request, listed)
+    listing, more = _or_quota(request, listed) if ask else (None, ())
     return Measured(access, listing, made, (*notes, *more))
 
 
@@ -169,11 +174,13 @@ def _resolves(host: str) -> bool:
     return True
 
 
-def _gs(request: Request) -> Measured:
+def _gs(request: Request, ask: bool) -> Measured:
     """Google's buckets are listed by its S3-compatible API: public ones, or with HMAC keys."""
+    access = Access(gcs_secret=request.gcs_secret or "")
+    if not ask:
+        return Measured(access, None, None)
     found = stores.from_environment(None, None)
     store = Store(stores.GCS_ENDPOINT, "auto", found.credentials)
-    access = Access(gcs_secret=request.gcs_secret or "")
     source = request.source
     listing, notes = _or_quota(
         request,

@@ -202,9 +202,9 @@ def _live(
 
     def one(graph: str) -> None:
         client.requests = 0
-        read = gather.graph(client, graph, client.namespace)
         if not facts:
             facts.append(gather.cache(client, wish.model, client.namespace))
+        read = gather.graph(client, graph, client.namespace)
         subpath = gather.model_directory(facts[0].dataset)
         full = replace(wish, key=facts[0].key, subpath=subpath)
         planned, stored = _pin(client, read, full, facts[0], printer, force)
@@ -245,7 +245,7 @@ def _pin(
     if printer.dry_run == "client":
         printer.changed(planned, planned.outcome.object)
         return planned, planned.outcome.object
-    stored = live.attempt(client, planned, wish.model)
+    planned, stored = live.attempt(client, planned, wish.model, change)
     if printer.dry_run == "none":
         printer.diff(planned, stored)
         stored = live.carry_out(client, planned, change)

@@ -136,7 +136,7 @@ def _live(
         if dry_run == "client":
             printer.changed(planned, planned.outcome.object)
             return
-        stored = live.send(client, planned, dry_run=True)
+        planned, stored = live.attempt(client, planned, None, change)
         if dry_run == "none":
             printer.diff(planned, stored)
             stored = live.carry_out(client, planned, change)

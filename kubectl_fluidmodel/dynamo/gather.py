@@ -1,9 +1,10 @@
 """Everything a pin needs to know of a cluster, in a fixed number of requests.
 
-At most 12 for one pin: the graph (1; 3 on clusters that serve v1alpha1 only), the Dataset, its
-claim, the volume where the claim has no label, the nodes with the cache's label, a dry run and
-the patch. What is left goes into the pods of cache nodes, one request each, those with the most
-GPUs first.
+At most 12 for one pin: the Dataset, its claim, the volume where the claim has no label, the nodes
+with the cache's label, the graph (3 on clusters that serve v1alpha1 only), a dry run and the
+patch, and two more where somebody writes the graph in between. What is left goes into the pods of
+cache nodes, one request each, those with the most GPUs first. The graph comes last, so that as
+little time as can be passes until the patch.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of, namespace_of
 
 REQUESTS = 12
 """Requests that one pin may make."""
-_RESERVED = 2
-"""Of these, for the dry run and the patch."""
+_RESERVED = 5
+"""Of these, for the graph, the dry run, the patch, and two where somebody writes in between."""
 
 
 class Counted(Client):

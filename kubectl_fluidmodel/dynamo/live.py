@@ -14,7 +14,7 @@ from kubectl_fluidmodel.dynamo.pinning import Outcome
 from kubectl_fluidmodel.dynamo.preflight import Verdict
 from kubectl_fluidmodel.dynamo.record import PREFER, REQUIRE, read
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.errors import Conflict, Invalid
+from kubectl_fluidmodel.kube.errors import Conflict, Invalid, KubeError
 from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of
 
 JSON_PATCH = "application/json-patch+json"
@@ -46,21 +46,29 @@ class Plan:
         return str(meta(self.before).get("namespace", ""))
 
 
-def attempt(client: Counted, planned: Plan, model: str) -> Object:
-    """The object as the server would store it.
+def attempt(
+    client: Counted, planned: Plan, model: str | None, change: Change
+) -> tuple[Plan, Object]:
+    """The object as the server would store it, and the plan for the version that it is of.
+
+    With a `model`, it is checked that the result is pinned to it.
 
     Raises:
         FluidModelError: the server, its schema or the operator's conversion would lose a part.
     """
-    result = send(client, planned, dry_run=True)
-    lost = losses(planned, result, model)
+    try:
+        result = send(client, planned, dry_run=True)
+    except (Invalid, Conflict) as err:
+        planned = refreshed(client, planned, change, err)
+        result = send(client, planned, dry_run=True)
+    lost = losses(planned, result, model) if model is not None else []
     if lost:
         raise FluidModelError(
             f"cannot pin {planned.reference}",
             f"the API server would store it without {', '.join(lost)}",
             "kubectl get crd dynamographdeployments.nvidia.com -o jsonpath='{.spec.versions}'",
         )
-    return result
+    return planned, result
 
 
 def carry_out(client: Counted, planned: Plan, change: Change) -> Object:
@@ -72,20 +80,31 @@ def carry_out(client: Counted, planned: Plan, change: Change) -> Object:
     try:
         return send(client, planned, dry_run=False)
     except (Invalid, Conflict) as err:
-        if client.requests + 2 > gather.REQUESTS:
-            raise
+        return send(client, refreshed(client, planned, change, err), dry_run=False)
+
+
+def refreshed(client: Counted, planned: Plan, change: Change, err: KubeError) -> Plan:
+    """The same plan for the graph's newest version, after a patch that came too late.
+
+    Operators write the status at any time, which makes a new version, too.
+
+    Raises:
+        KubeError: the version is the same, so that is not why the patch failed.
+        FluidModelError: the change is no longer the same, or no requests are left.
+    """
+    if client.requests + 2 <= gather.REQUESTS:
         current = client.get(planned.kind, name_of(planned.before), planned.namespace)
-        version = meta(current).get("resourceVersion")
-        if version == meta(planned.before).get("resourceVersion"):
-            raise
-        again = Plan(planned.kind, current, planned.schema, change(current, planned.schema))
-        if again.operations != planned.operations:
-            raise FluidModelError(
-                f"{planned.reference} was changed while it was being patched",
-                "nothing was written",
-                "the same command again",
-            ) from err
-        return send(client, again, dry_run=False)
+        if meta(current).get("resourceVersion") == meta(planned.before).get("resourceVersion"):
+            raise err
+        outcome = change(current, planned.schema)
+        again = Plan(planned.kind, current, planned.schema, outcome, planned.verdicts)
+        if again.operations == planned.operations:
+            return again
+    raise FluidModelError(
+        f"{planned.reference} was changed while it was being patched",
+        "nothing was written",
+        "the same command again",
+    ) from err
 
 
 def send(client: Counted, planned: Plan, *, dry_run: bool) -> Object:

@@ -137,21 +137,56 @@ def fits(needs: Gpus, room: Gpus) -> bool:
     return all(room.get(name, 0) >= count for name, count in needs.items())
 
 
-def place(pods: Iterable[tuple[str, Gpus, Iterable[str]]], room: Mapping[str, Gpus]) -> list[str]:
-    """Pack pods onto nodes, the biggest first; the labels of those that found no place.
+Want = tuple[str, Gpus, tuple[str, ...]]
+"""A pod to place: its label, its GPUs and the nodes it may run on."""
 
-    A pod is its label, its GPUs and the nodes it may run on. Biggest first, onto the node where
-    the least is left over, is no proof that it cannot be done, but it is right for pods whose
-    sizes divide one another, as GPU counts do.
+
+def place(pods: Iterable[Want], room: Mapping[str, Gpus]) -> list[str]:
+    """The labels of the pods that cannot be placed together with the others; empty if all can.
+
+    Biggest first onto the fullest node nearly always does it. Where it does not, a search tries
+    the other ways, and where that takes too long, the pods count as placed: a refusal has to be
+    certain.
     """
+    listed = sorted(pods, key=lambda pod: (-sum(pod[1].values()), len(pod[2]), pod[0]))
     left = {name: dict(gpus) for name, gpus in room.items()}
     unplaced = []
-    for label, needs, nodes in sorted(pods, key=lambda pod: -sum(pod[1].values())):
+    for label, needs, nodes in listed:
         open_ = [name for name in nodes if fits(needs, left.get(name, {}))]
         if not open_:
             unplaced.append(label)
             continue
         best = min(open_, key=lambda name: (sum(left[name].get(g, 0) for g in needs), name))
-        for gpu, count in needs.items():
-            left[best][gpu] -= count
-    return unplaced
+        _take(left[best], needs, 1)
+    return unplaced if unplaced and not _search(listed, room) else []
+
+
+def _take(room: Gpus, needs: Gpus, sign: int) -> None:
+    for gpu, count in needs.items():
+        room[gpu] -= sign * count
+
+
+def _search(pods: list[Want], room: Mapping[str, Gpus], limit: int = 20_000) -> bool:
+    """Whether all pods can be placed, or `limit` attempts were not enough to tell."""
+    left = {name: dict(gpus) for name, gpus in room.items()}
+    attempts = 0
+
+    def from_(index: int, first: int) -> bool:
+        nonlocal attempts
+        if index == len(pods):
+            return True
+        _, needs, nodes = pods[index]
+        alike = index + 1 < len(pods) and pods[index + 1] == pods[index]
+        for at_, name in enumerate(nodes[first:], first):
+            attempts += 1
+            if attempts > limit:
+                return True
+            if fits(needs, left.get(name, {})):
+                _take(left[name], needs, 1)
+                # Pods that are alike go onto nodes in order: any other order is the same.
+                if from_(index + 1, at_ if alike else 0):
+                    return True
+                _take(left[name], needs, -1)
+        return False
+
+    return from_(0, 0)

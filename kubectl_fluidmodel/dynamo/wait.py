@@ -37,7 +37,6 @@ def follow(
     cache_nodes: set[str],
     timeout: float,
     say: Callable[[str], None],
-    patience: float = PATIENCE,
 ) -> Progress:
     """Wait until every expected pod of the new template is Ready; the last state seen.
 
@@ -70,7 +69,7 @@ def follow(
                 state = (progress.observed, progress.old, *progress.rows)
                 if state != last:
                     last, still_since = state, now
-                if progress.stuck and now - still_since >= patience:
+                if progress.stuck and now - still_since >= PATIENCE:
                     return progress
             if now - said >= _EVERY:
                 said = now

@@ -23,12 +23,15 @@ from kubectl_fluidmodel.kube.errors import (
     NotFound,
     from_response,
 )
-from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, meta, name_of, namespace_of
 
 _SERVER_TIMEOUT = 240
 """Seconds after which the server is asked to end a watch; a new one goes on from there."""
 _BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
 """Seconds between attempts to reconnect; short, so that a restart is noticed within a second."""
+
+_STEADY = 10.0
+"""Seconds that a watch has to last for its end to be a new failure and not the same again."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,14 @@ class Feed:
         failures = 0
         version = ""
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 if not version:
                     version = self._list(kind, namespace, query)
                 version = self._watch(kind, namespace, query, version)
                 failures = 0
+                if time.monotonic() - began < _BACKOFF[0]:  # a server that ends every watch
+                    self._stop.wait(_BACKOFF[0])
             except Gone:
                 version = ""
             except (Forbidden, NotFound) as err:
@@ -125,10 +131,11 @@ class Feed:
                 return
             except (ClusterUnreachable, KubeError) as err:
                 # A server that restarts refuses, resets or answers 5xx for a while.
-                failures += 1
+                failures = failures + 1 if time.monotonic() - began < _STEADY else 1
                 if failures > 1:
                     self.trouble = err.why or err.what
                     self._emit(kind, "ERROR", {})
+                    version = ""  # the list, once there is an answer, ends the trouble
                 self._stop.wait(_BACKOFF[min(failures, len(_BACKOFF)) - 1])
             except FluidModelError as err:
                 self.denied[kind] = str(err)
@@ -165,8 +172,7 @@ class Feed:
         for line in lines:
             if self._stop.is_set():
                 return version
-            event = json.loads(line)
-            obj = event.get("object") or {}
+            event, obj = _event(line, f"cannot watch {kind.plural}")
             if event.get("type") == "ERROR":
                 status = int(obj.get("code") or 500)
                 raise from_response(status, json.dumps(obj).encode(), f"cannot watch {kind.plural}")
@@ -185,3 +191,19 @@ class Feed:
 
     def _emit(self, kind: Kind, type_: str, obj: Object) -> None:
         self._queue.put(Change(kind, type_, obj, time.monotonic()))
+
+
+def _event(line: bytes, what: str) -> tuple[Object, Object]:
+    """A watch event and its object.
+
+    Raises:
+        ClusterUnreachable: the line is none; a proxy cut the stream, or put in its own words.
+    """
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    obj = at(event, "object", default={})
+    if not isinstance(event, dict) or not isinstance(obj, dict):
+        raise ClusterUnreachable(what, "the stream of events was cut")
+    return event, obj

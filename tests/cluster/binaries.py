@@ -1,8 +1,8 @@
 """The programs of the control plane: built once from pinned Go modules, then taken from the cache.
 
-Each folder under ``go/`` is a small Go module that pins one stack.  A binary's place in the cache is
-keyed by that module's files and the build flags, so a new Fluid does not rebuild Kubernetes, and an
-unchanged pin is found again from any clone.
+Each folder under ``go/`` is a small Go module that pins one stack.  A binary's place in the cache
+is keyed by that module's files and the build flags, so a new Fluid does not rebuild Kubernetes, and
+an unchanged pin is found again from any clone.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Cluster:
         )
 
     def alluxio(self, namespace: str, name: str) -> State:
-        """The Alluxio stand-in of a Dataset: ``read()`` its state, ``set_knobs(...)`` to bend it."""
+        """The Alluxio stand-in of a Dataset: ``read()`` its state, ``set_knobs()`` to bend it."""
         return State(self.state, namespace, name)
 
     # -- up and down ---------------------------------------------------------------------------
@@ -140,8 +140,8 @@ class Cluster:
             kwok_crds.result()
             self._start(layout, "kwok")
             self._start(layout, "front")
-            fleet_made = pool.submit(
-                fleet.create, self.api, fleet.default_fleet(nodes), small)
+            everyone = fleet.default_fleet(nodes)
+            fleet_made = pool.submit(fleet.create, self.api, everyone[:5], small)
             self.api.apply(install.namespace("fluid-system"))
             rendered = install.fluid_chart(found["ddc-helm"], csi=small)
             fluid_crds.result()
@@ -152,6 +152,8 @@ class Cluster:
             if dynamo:
                 self.install_dynamo(dynamo)
             fleet_made.result()
+        # A large fleet keeps the API server busy: it comes when everything else is there.
+        fleet.create(self.api, everyone[5:], small)
         self._wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 30 + layout.nodes / 20)
         self._wait("the default ServiceAccount", lambda: bool(
             self.api.find("v1", "ServiceAccount", "default", "default")), 30)

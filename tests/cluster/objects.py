@@ -1,4 +1,4 @@
-"""Fluid objects as the harness's own tests want them, and a way to wait for what becomes of them."""
+"""Fluid objects as the harness's own tests want them, and ways to wait for what becomes of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def dataset(namespace: str, name: str, mount: str, options: dict[str, str] | Non
 
 
 def runtime(namespace: str, name: str, quota: str = "1Gi", replicas: int = 1) -> Object:
-    level = {"mediumtype": "SSD", "path": "/mnt/cache", "quota": quota, "high": "0.95", "low": "0.7"}
+    level = {"mediumtype": "SSD", "path": "/mnt/cache", "quota": quota,
+             "high": "0.95", "low": "0.7"}
     return {
         "apiVersion": FLUID, "kind": "AlluxioRuntime",
         "metadata": {"name": name, "namespace": namespace},

@@ -98,7 +98,9 @@ class Processes:
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
-    def start(self, name: str, argv: list[str], env: dict[str, str], cwd: Path | None = None) -> int:
+    def start(
+        self, name: str, argv: list[str], env: dict[str, str], cwd: Path | None = None
+    ) -> int:
         """Start (unless it runs) and remember everything needed to start it again."""
         with locked(self.records / f".{name}.lock"):
             running = self.pid(name)

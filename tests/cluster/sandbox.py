@@ -1,9 +1,9 @@
 """A pod's view of the file system: the host's, with the pod's volumes at their mount paths.
 
 Nothing is pulled here, so a container sees the host's programs.  What must be its own are the paths
-that its pod mounts - ``/scripts``, ``/etc/fluid/secrets/...`` - and those are given to it by a mount
-namespace: a new root made of symbolic links into the host's (one bind mount, whatever the host
-has), in which the mount paths are real directories with the volumes bound over them.
+that its pod mounts - ``/scripts``, ``/etc/fluid/secrets/...`` - and those are given to it by a
+mount namespace: a new root made of symbolic links into the host's (one bind mount, whatever the
+host has), in which the mount paths are real directories with the volumes bound over them.
 """
 
 from __future__ import annotations

@@ -12,9 +12,7 @@ from kubernetes.utils.quantity import parse_quantity
 from kubectl_fluidmodel.kube.quantity import from_bytes, parse, to_int
 
 SUFFIXES = ("", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-NUMBERS = st.from_regex(r"[+-]?(\d{1,12}(\.\d{0,6})?|\.\d{1,6})", fullmatch=True).filter(
-    str.isascii
-)
+NUMBERS = st.from_regex(r"[+-]?([0-9]{1,9}(\.[0-9]{0,6})?|\.[0-9]{1,6})", fullmatch=True)
 
 
 @given(NUMBERS, st.sampled_from(SUFFIXES))

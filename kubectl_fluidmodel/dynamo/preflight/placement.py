@@ -98,7 +98,7 @@ def _room(
 ) -> Iterator[Verdict]:
     """Count GPUs: what the cache nodes have in all, and what others leave of it."""
     pods = [
-        (worker.name, worker.gpus(), [name_of(node) for node in open_nodes[worker.name]])
+        (worker.name, worker.gpus(), tuple(name_of(n) for n in open_nodes[worker.name]))
         for worker in workers
         if worker.gpus()
         for _ in range(worker.replicas * worker.nodes_per_replica)
@@ -114,7 +114,7 @@ def _room(
         name: scheduling.free(nodes[name], [pod for pod in listed if not case.owns(pod)])
         for name, listed in counted.items()
     }
-    seen = [(name, needs, [n for n in where if n in left]) for name, needs, where in pods]
+    seen = [(name, gpus, tuple(n for n in where if n in left)) for name, gpus, where in pods]
     unplaced = Counter(scheduling.place(seen, left))
     if not unplaced:
         return

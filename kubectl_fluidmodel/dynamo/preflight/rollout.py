@@ -94,7 +94,7 @@ def _deadlock(case: Case) -> Iterator[Verdict]:
     spec = case.before.get("spec") or {}
     everywhere = spec.get("annotations") or {}
     changed = {part.component for part in case.outcome.parts if part.changed}
-    pods: list[tuple[str, dict[str, int], list[str]]] = []
+    pods: list[scheduling.Want] = []
     certain = True
     room = {
         name_of(node): scheduling.free(node, case.cache.pods[name_of(node)])
@@ -109,11 +109,11 @@ def _deadlock(case: Case) -> Iterator[Verdict]:
             continue
         if after.replicas and surges(after, everywhere):
             certain = certain and kind == "Deployment"
-            nodes = [
+            nodes = tuple(
                 name_of(node)
                 for node in case.cache.nodes
                 if not scheduling.obstacles(before.pod_spec(), node, before.gpus())
-            ]
+            )
             pods.append((after.name, after.gpus(), nodes))
     stuck = scheduling.place(pods, room)
     held = any(case.owns(pod) for listed in case.cache.pods.values() for pod in listed)

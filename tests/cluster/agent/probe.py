@@ -52,7 +52,8 @@ class StartupProbe:
             self.code, output = done.returncode, done.stdout.decode(errors="replace")
         except subprocess.TimeoutExpired as error:
             self.code, output = 1, (error.stdout or b"").decode(errors="replace")
-            self.said = f'command timed out: "{" ".join(self.argv)}" timed out after {self.timeout}s'
+            line = " ".join(self.argv)
+            self.said = f'command timed out: "{line}" timed out after {self.timeout}s'
         else:
             self.said = "" if to_log else output.strip()
         if to_log:

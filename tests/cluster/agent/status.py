@@ -126,9 +126,9 @@ class StatusWriter:
             "ContainersReady": ready, "PodScheduled": True,
         }
         # Conditions that others own, such as the Job controller's disruption targets, stay.
-        kept = [each for each in (self.pod.get("status") or {}).get("conditions") or []
-                if each["type"] not in conditions]
-        old = {each["type"]: each for each in (self.pod.get("status") or {}).get("conditions") or []}
+        known: list[Object] = (self.pod.get("status") or {}).get("conditions") or []
+        kept = [each for each in known if each["type"] not in conditions]
+        old = {each["type"]: each for each in known}
         body: Object = {**copy.deepcopy(status), "conditions": kept}
         for kind, value in conditions.items():
             text = "True" if value else "False"

@@ -1,10 +1,10 @@
 """Wake Fluid's controllers when what they wait for has happened.
 
-Fluid 1.0's runtime and data-load controllers watch only their own objects; for the StatefulSets and
-Jobs they made they look again after a fixed 20 seconds.  Newer ones watch those too.  So that a test
-does not spend its life in such waits, the owner is touched - an annotation set and taken away again,
-which leaves nothing behind but a new resourceVersion - when its StatefulSet or Job changes, and
-every second while it is being deleted.  ``"wake": false`` in ``agent.json`` turns it off.
+Fluid 1.0's runtime and data-load controllers watch only their own objects; for the StatefulSets
+and Jobs they made they look again after a fixed 20 seconds.  Newer ones watch those too.  So that a
+test does not spend its life in such waits, the owner is touched - an annotation set and taken away
+again, which leaves nothing behind but a new resourceVersion - when its StatefulSet or Job changes,
+and every second while it is being deleted.  ``"wake": false`` in ``agent.json`` turns it off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What one Alluxio cluster knows, as a JSON file, and the knobs by which tests bend it.
 
-``<state>/alluxio/<namespace>/<name>.json`` is written by the stand-in and the node agent only, under
-a lock; ``<name>.knobs.json`` beside it is written by tests only, so that the two never race.
+``<state>/alluxio/<namespace>/<name>.json`` is written by the stand-in and the node agent only,
+under a lock; ``<name>.knobs.json`` beside it is written by tests only, so that the two never race.
 """
 
 from __future__ import annotations

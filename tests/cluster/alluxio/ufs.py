@@ -10,11 +10,11 @@ import hashlib
 import hmac
 import http.client
 import json
-import os
 import re
 import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -215,7 +215,7 @@ class Local:
 
     def check(self) -> None:
         for real in self.places.values():
-            if not os.path.isdir(real):
+            if not Path(real).is_dir():
                 raise UfsError(f"java.io.IOException: Ufs path {self.root} does not exist")
 
     def probe(self, path: str) -> None:
@@ -223,7 +223,7 @@ class Local:
             if below and not path.startswith(below + "/"):
                 continue
             try:
-                with open(os.path.join(real, path[len(below):].lstrip("/")), "rb") as handle:
+                with (Path(real) / path[len(below):].lstrip("/")).open("rb") as handle:
                     handle.read(1)
             except OSError as error:
                 raise UfsError(f"java.io.IOException: {path}: {error.strerror}") from error
@@ -231,11 +231,10 @@ class Local:
     def list(self) -> list[File]:
         found: list[File] = []
         for below, real in self.places.items():
-            for folder, _, names in os.walk(real):
-                for name in names:
-                    full = os.path.join(folder, name)
-                    stat = os.stat(full)
-                    relative = os.path.join(below, os.path.relpath(full, real))
+            for full in Path(real).rglob("*"):
+                if full.is_file():
+                    stat = full.stat()
+                    relative = str(Path(below) / full.relative_to(real))
                     found.append(File(relative, stat.st_size, int(stat.st_mtime * 1000)))
         return sorted(found, key=lambda file: file.path)
 
@@ -290,7 +289,8 @@ def _tag(text: str, name: str) -> str:
 
 def _unescape(text: str) -> str:
     for entity, char in (
-        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#34;", '"'), ("&#39;", "'"), ("&amp;", "&")
+        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#34;", '"'), ("&#39;", "'"),
+        ("&amp;", "&"),
     ):
         text = text.replace(entity, char)
     return text

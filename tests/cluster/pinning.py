@@ -1,0 +1,153 @@
+"""Caches and graphs as the tests of `pin` want them, without Alluxio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from .api import Object
+from .cluster import Cluster
+from .objects import FLUID, until
+
+GRAPHS = "nvidia.com/v1beta1"
+
+
+def cache(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    nodes: list[str],
+    *,
+    label: str = "",
+    phase: str = "Bound",
+    cached: str = "10.00GiB",
+    wait: bool = True,
+) -> str:
+    """A Dataset with its claim, volume and node labels as Fluid leaves them; the label key."""
+    api = cluster.api
+    key = label or f"fluid.io/s-{namespace}-{name}"
+    api.apply(
+        {
+            "apiVersion": FLUID,
+            "kind": "Dataset",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"mounts": [{"mountPoint": "s3://models/x", "name": name, "path": "/"}]},
+        }
+    )
+    if wait:  # Fluid writes a phase once; it never takes one back that it did not write
+        until(
+            "Fluid to look at the Dataset",
+            lambda: (api.get(FLUID, "Dataset", name, namespace).get("status") or {}).get("phase"),
+        )
+    status = {
+        "phase": phase,
+        "conditions": [],
+        "ufsTotal": "10.00GiB",
+        "cacheStates": {"cached": cached, "cachedPercentage": "100.0%"},
+    }
+    api.patch(FLUID, "Dataset", name, {"status": status}, namespace, "status")
+    for node in nodes:
+        api.patch("v1", "Node", node, {"metadata": {"labels": {key: "true"}}})
+    claim(cluster, namespace, name, {key: "true"} if phase == "Bound" else {}, wait=wait)
+    return key
+
+
+def claim(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    labels: dict[str, str] | None = None,
+    fuse_label: str = "",
+    wait: bool = True,
+) -> None:
+    """A claim and its volume, bound to each other as the controller leaves them."""
+    api = cluster.api
+    spec: Object = {"accessModes": ["ReadOnlyMany"], "storageClassName": "fluid"}
+    pv = f"{namespace}-{name}"
+    attributes = {"mount_pod_node_selector_key": fuse_label} if fuse_label else {}
+    api.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": pv},
+            "spec": {
+                **spec,
+                "capacity": {"storage": "100Pi"},
+                "claimRef": {"namespace": namespace, "name": name},
+                "csi": {
+                    "driver": "fuse.csi.fluid.io",
+                    "volumeHandle": pv,
+                    "volumeAttributes": attributes,
+                },
+            },
+        }
+    )
+    api.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
+            "spec": {**spec, "volumeName": pv, "resources": {"requests": {"storage": "100Pi"}}},
+        }
+    )
+    if wait:
+        claims_bound(cluster, namespace, {name})
+
+
+def claims_bound(cluster: Cluster, namespace: str, names: set[str]) -> None:
+    """Wait until claims are bound to their volumes."""
+
+    def check() -> bool:
+        found = cluster.api.list("v1", "PersistentVolumeClaim", namespace)
+        ready = {c["metadata"]["name"] for c in found if c["status"].get("phase") == "Bound"}
+        return names <= ready
+
+    until("the claims to be bound", check)
+
+
+def component(
+    name: str, kind: str = "worker", gpus: int = 1, replicas: int = 1, **pod: Any
+) -> Object:
+    """A v1beta1 component; keywords go into its pod spec."""
+    main: Object = {"name": "main", "image": "example.com/runtime/vllm:1"}
+    if gpus:
+        main["resources"] = {"limits": {"nvidia.com/gpu": str(gpus)}}
+    spec = {"tolerations": [{"operator": "Exists"}], "containers": [main], **pod}
+    return {"name": name, "type": kind, "replicas": replicas, "podTemplate": {"spec": spec}}
+
+
+def graph(namespace: str, name: str, *components: Object, **metadata: Any) -> Object:
+    return {
+        "apiVersion": GRAPHS,
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "spec": {"components": list(components)},
+    }
+
+
+def pods(cluster: Cluster, namespace: str, name: str = "") -> list[Object]:
+    """The pods of a graph, or of all graphs in a namespace."""
+    selector = "nvidia.com/selector"
+    found = cluster.api.list("v1", "Pod", namespace, labelSelector=selector)
+    return [
+        pod
+        for pod in found
+        if not pod["metadata"].get("deletionTimestamp")
+        and pod["metadata"]["labels"][selector].startswith(name)
+    ]
+
+
+def running(cluster: Cluster, namespace: str, name: str, count: int) -> list[Object]:
+    """Wait until a graph's pods all have a node."""
+
+    def check() -> list[Object]:
+        found = pods(cluster, namespace, name)
+        placed = [pod for pod in found if pod["spec"].get("nodeName")]
+        return placed if len(placed) == count == len(found) else []
+
+    return until(f"{count} pods of {name}", check)
+
+
+def documents(text: str) -> list[Object]:
+    return [each for each in yaml.safe_load_all(text) if each]

@@ -65,7 +65,8 @@ def build(
         raise UsageError(f"--runtime {runtime}", _WHY_NOT[runtime], "--runtime alluxio")
     if nodes and node_selector:
         raise UsageError("--node and --node-selector", "give one of them")
-    if path is not None and (not path.startswith("/") or any(c in path for c in ",: ")):
+    nodes = tuple(dict.fromkeys(nodes))
+    if path is not None and not re.fullmatch(r"/[^\s,:\x00-\x1f]*", path):
         raise UsageError(f"--path '{path}'", "it is one absolute directory")
     if replicas is not None and nodes and len(nodes) != replicas:
         raise UsageError(
@@ -86,7 +87,7 @@ def build(
         medium=medium,
         path=path,
         quota=None if quota == "auto" else parse_size(quota, "--quota"),
-        nodes=tuple(nodes),
+        nodes=nodes,
         node_selector=_selector(node_selector),
         load=load,
         s3_secret=s3_secret,
@@ -95,6 +96,7 @@ def build(
     )
 
 
+_LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
 _WHY_NOT = {
     "juicefs": (
         "JuiceFS reads buckets in its own format only, so it cannot cache the files of a model "
@@ -126,8 +128,8 @@ def _selector(text: str | None) -> tuple[tuple[str, str], ...]:
         return ()
     pairs = []
     for part in text.split(","):
-        key, mark, value = part.partition("=")
-        if not mark or not key or value.startswith("="):
+        match = _LABEL.fullmatch(part.strip())
+        if not match:
             raise UsageError(f"--node-selector '{text}'", "write KEY=VALUE,KEY=VALUE")
-        pairs.append((key.strip(), value.strip()))
+        pairs.append((match[1], match[2]))
     return tuple(pairs)

@@ -361,6 +361,15 @@ class TestUnreachable:
             ).get(PODS, "a", "ns")
 
 
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """A server with a certificate of its own, for 127.0.0.1 and kubernetes.example."""
+    directory = tmp_path_factory.mktemp("tls")
+    certificate = certificates.self_signed(directory, "kubernetes.example")
+    with serve(lambda _: document({}), certificate=certificate) as server:
+        yield server, certificate
+
+
 class TestTls:
     @pytest.mark.parametrize(
         ("flags", "words"),
@@ -394,14 +403,6 @@ class TestTls:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # nothing of urllib3's on the user's terminal
             assert Client(Connection(server=server.url, **given)).get(PODS, "a", "ns") == {}
-
-    @pytest.fixture(scope="class")
-    def secure(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-        """A server with a certificate of its own, for 127.0.0.1 and kubernetes.example."""
-        directory = tmp_path_factory.mktemp("tls")
-        certificate = certificates.self_signed(directory, "kubernetes.example")
-        with serve(lambda _: document({}), certificate=certificate) as server:
-            yield server, certificate
 
 
 class TestStream:

@@ -153,7 +153,8 @@ class Cluster:
                 self.install_dynamo(dynamo)
             fleet_made.result()
         # A large fleet keeps the API server busy: it comes when everything else is there.
-        fleet.create(self.api, everyone[5:], small)
+        port = layout.ports["front"]
+        fleet.create(self.api, [fleet.already_ready(each, port) for each in everyone[5:]], small)
         self._wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 30 + layout.nodes / 20)
         self._wait("the default ServiceAccount", lambda: bool(
             self.api.find("v1", "ServiceAccount", "default", "default")), 30)

@@ -113,7 +113,9 @@ def kube_controller_manager(layout: Layout) -> Command:
         # The client's own limit would otherwise cost seconds at every start.
         "--kube-api-qps=500",
         "--kube-api-burst=1000",
-        "--node-monitor-grace-period=" + ("40s" if layout.nodes < 500 else "300s"),
+        # A large fleet's heartbeats are rare, and it takes minutes to be all there.
+        f"--node-monitor-grace-period={'40s' if layout.nodes <= 200 else '1200s'}",
+        f"--node-startup-grace-period={'60s' if layout.nodes <= 200 else '1200s'}",
         # No kube-proxy, no cloud, no certificates to sign, no CIDRs to hand out.
         "--controllers=*,-node-ipam-controller,-service-lb-controller,-node-route-controller,"
         "-cloud-node-lifecycle-controller,-certificatesigningrequest-signing-controller,"
@@ -148,7 +150,7 @@ def kwok(layout: Layout) -> Command:
         f"--server-address=127.0.0.1:{layout.ports['kwok']}",
         f"--tls-cert-file={layout.pki / 'server.crt'}",
         f"--tls-private-key-file={layout.pki / 'server.key'}",
-        f"--node-lease-duration-seconds={40 if layout.nodes < 500 else 200}",
+        f"--node-lease-duration-seconds={40 if layout.nodes <= 200 else 900}",
         "--cidr=10.200.0.1/16",
         "--enable-crds=Exec,Logs,PortForward,ClusterPortForward,Attach,ClusterAttach",
     ]

@@ -18,7 +18,7 @@ from tests.cluster import fleet
 from tests.cluster.api import ApiError, Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
-from tests.cluster.pinning import cache, claims_bound, component, graph, pods
+from tests.cluster.pinning import cache, component, graph, pods
 from tests.dynamo.nodes import allowed
 
 pytestmark = pytest.mark.cluster
@@ -132,7 +132,6 @@ def cases(cluster: Cluster, namespace: str, operator: Operator) -> Iterator[list
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         list(pool.map(lambda c: cache(cluster, namespace, c.name, c.cached, wait=False), made))
         list(pool.map(lambda c: cluster.api.create(c.graph), made))
-    claims_bound(cluster, namespace, {case.name for case in made})
     yield made
     with concurrent.futures.ThreadPoolExecutor(12) as pool, contextlib.suppress(ApiError):
         for kind in ("Node", "CSINode"):

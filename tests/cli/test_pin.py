@@ -1,0 +1,167 @@
+"""The command lines of `pin` and `unpin` that need no cluster."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kubectl_fluidmodel.cli.main import main
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "dgd"
+AGG = str(FIXTURES / "beta-agg.yaml")
+MIXED = str(FIXTURES / "alpha-mixed-multinode.yaml")
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        code = main(list(arguments))
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return call
+
+
+def test_a_file_comes_out_pinned_and_back_again(run, tmp_path):
+    code, out, err = run("pin", "llama", "-f", MIXED, "-n", "prod")
+    assert code == 0
+    assert "cache label of prod/llama: fluid.io/s-prod-llama" in err
+    assert "fluid.io/s-prod-llama" in out
+    file = tmp_path / "pinned.yaml"
+    file.write_text(out)
+    code, out, _ = run("unpin", "llama", "-f", str(file))
+    assert code == 0
+    assert out == Path(MIXED).read_text()
+
+
+def test_stdin(run, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(Path(AGG).read_bytes())
+
+    monkeypatch.setattr(sys, "stdin", Stdin())
+    code, out, _ = run("pin", "llama", "-f", "-", "-n", "prod", "-o", "json")
+    assert code == 0
+    assert json.loads(out)["items"][0]["metadata"]["name"] == "beta-agg"
+
+
+def test_the_namespace_of_the_object_counts_then_the_flag_then_the_context(
+    run, tmp_path, monkeypatch
+):
+    file = tmp_path / "g.yaml"
+    file.write_text(
+        Path(AGG).read_text().replace("  name: beta-agg", "  name: g\n  namespace: own")
+    )
+    _, out, err = run("pin", "llama", "-f", str(file), "-n", "flag")
+    assert "fluid.io/s-own-llama" in out
+    assert err == ""
+    _, out, _ = run("pin", "llama", "-f", AGG)
+    assert "fluid.io/s-default-llama" in out
+    config = {
+        "contexts": [{"name": "c", "context": {"namespace": "ctx"}}],
+        "current-context": "c",
+    }
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    _, out, _ = run("pin", "llama", "-f", AGG)
+    assert "fluid.io/s-ctx-llama" in out
+
+
+def test_a_patch_for_kustomize(run):
+    code, out, _ = run("pin", "llama", "-f", AGG, "-n", "prod", "-o", "patch")
+    assert code == 0
+    [entry] = yaml.safe_load(out)["patches"]
+    assert entry["target"] == {
+        "group": "nvidia.com",
+        "version": "v1beta1",
+        "kind": "DynamoGraphDeployment",
+        "name": "beta-agg",
+    }
+    operations = yaml.safe_load(entry["patch"])
+    assert {"op": "test", "path": "/spec/components/1/name", "value": "Worker"} in operations
+    assert {"op": "test", "path": "/spec/components/1/podTemplate/spec/containers/0/name",
+            "value": "main"} in operations  # fmt: skip
+
+
+def test_names_and_diffs(run):
+    _, out, _ = run("pin", "llama", "-f", MIXED, "-n", "prod", "-o", "name")
+    assert out == "dynamographdeployment.nvidia.com/alpha-mixed\n"
+    _, out, _ = run("pin", "llama", "-f", AGG, "-n", "prod", "--diff")
+    assert out.startswith(f"--- {AGG}\n+++ {AGG} (pinned)\n")
+    _, out, err = run("pin", "llama", "-f", AGG, "-n", "prod", "--diff", "-o", "yaml")
+    assert out.startswith("# One worker")
+    assert "+++" in err
+    _, out, _ = run("pin", "llama", "-f", AGG, "-n", "prod", "--diff", "--color", "always")
+    assert "\x1b[32m+" in out
+
+
+def test_a_request_is_left_and_told(run, tmp_path):
+    file = tmp_path / "both.yaml"
+    request = (
+        "apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeploymentRequest\n"
+        "metadata: {name: ask}\nspec: {model: x}\n---\n"
+    )
+    file.write_text(request + Path(AGG).read_text())
+    code, out, err = run("pin", "llama", "-f", str(file), "-n", "prod")
+    assert code == 0
+    assert out.startswith(request)
+    assert "DynamoGraphDeploymentRequest ask is not changed" in err
+    assert "pvcName: llama" in err
+
+
+def test_long_names_need_the_cluster(run):
+    code, out, err = run("pin", "llama", "-f", AGG, "-n", "n" * 50)
+    assert code == 1
+    assert out == ""
+    assert "Fluid uses the Dataset's UID instead" in err
+    assert f"try: kubectl fluidmodel pin llama beta-agg -n {'n' * 50} --dry-run=server" in err
+
+
+USAGE = [
+    (["pin", "llama"], "no graph given"),
+    (["unpin", "llama"], "no graph given"),
+    (["pin"], "missing argument 'NAME'"),
+    (["pin", "llama", "-f", AGG, "--wait"], "-f works on the file alone"),
+    (["pin", "llama", "-f", AGG, "--dry-run=server"], "-f works on the file alone"),
+    (["unpin", "llama", "-f", AGG, "--dry-run=server"], "-f works on the file alone"),
+    (["pin", "llama", "-f", AGG, "other"], f"{AGG} has no graph other: it has beta-agg"),
+    (["pin", "llama", "x", "--mount-path", "model"], "'model' is not an absolute path"),
+    (["pin", "llama", "-f", AGG, "--component", "Nope"], "has no component 'Nope'"),
+    (["pin", "llama", "-f", AGG, "pod/beta-agg"], "'pod/beta-agg' is no graph"),
+    (["pin", "llama", "x", "-o", "wide"], "'wide' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), USAGE)
+def test_wrong_usage(run, arguments, words):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("error: ") == 1
+
+
+def test_files_that_cannot_be_read(run, tmp_path):
+    code, _, err = run("pin", "llama", "-f", str(tmp_path / "none.yaml"))
+    assert (code, err.count("No such file or directory")) == (1, 1)
+    (tmp_path / "latin").write_bytes(b"kind: Dynamo\xe9")
+    assert run("pin", "llama", "-f", str(tmp_path / "latin"))[0] == 1
+    (tmp_path / "cm.yaml").write_text("kind: ConfigMap\n")
+    code, _, err = run("pin", "llama", "-f", str(tmp_path / "cm.yaml"))
+    assert code == 1
+    assert "has no DynamoGraphDeployment" in err
+
+
+def test_no_cluster_is_exit_code_3(run, tmp_path):
+    code, _, err = run("pin", "llama", "chat", "--kubeconfig", str(tmp_path / "none"))
+    assert code == 3
+    assert err.startswith("error: no cluster to talk to")
+
+
+def test_unpinning_a_file_that_is_not_pinned_gives_it_back(run):
+    code, out, _ = run("unpin", "llama", "-f", AGG)
+    assert (code, out) == (0, Path(AGG).read_text())

@@ -1,0 +1,188 @@
+"""Comparing the cache with the source, from what Alluxio 2.9 and Fluid print."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.caching.proof import (
+    Cached,
+    by_file,
+    by_total,
+    parse_listing,
+    parse_workers,
+)
+from kubectl_fluidmodel.fluid.state import DatasetState, dataset
+from kubectl_fluidmodel.model.listing import File, Listing
+
+GIB = 1 << 30
+
+# alluxio fs ls -R / of Alluxio 2.9, with its permissions and without them
+LISTED = """\
+drwxr-xr-x  root           root                         2       PERSISTED 03-02-2026 10:15:30:101  DIR /original
+-rw-r--r--  root           root                       200       PERSISTED 03-02-2026 10:15:30:101 100% /original/params.json
+-rw-r--r--  root           root                4976698672       PERSISTED 03-02-2026 10:15:30:101  57% /model-00001-of-00002.safetensors
+----------                                            826       PERSISTED 03-02-2026 10:15:30:101 100% /config.json
+            0   NOT_PERSISTED 03-02-2026 10:15:30:101 100% /with space.txt
+"""  # noqa: E501
+
+
+def test_the_files_of_a_listing() -> None:
+    assert parse_listing(LISTED) == [
+        Cached("original/params.json", 200, 100),
+        Cached("model-00001-of-00002.safetensors", 4976698672, 57),
+        Cached("config.json", 826, 100),
+        Cached("with space.txt", 0, 100),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "ls: Path /nope does not exist",
+        "2026-03-02 10:15:30,101 WARN  Config - deprecated",
+    ],
+)
+def test_a_listing_without_files(text: str) -> None:
+    assert parse_listing(text) == []
+
+
+REPORT = """\
+Capacity information for all workers:
+    Total Capacity: 282.00GB
+        Tier: SSD  Size: 282.00GB
+    Used Capacity: 197.13GB
+        Tier: SSD  Size: 197.13GB
+    Used Percentage: 69%
+    Free Percentage: 31%
+
+Worker Name      Last Heartbeat   Storage       Total            SSD
+10.0.0.7         0                capacity      141.00GB         141.00GB
+                                  used          131.42GB (93%)   131.42GB
+gpu-2.example    12               capacity      141.00GB         141.00GB
+                                  used          65.71GB (46%)    65.71GB
+"""
+
+
+def test_the_workers_of_a_report() -> None:
+    assert parse_workers(REPORT) == [
+        ("10.0.0.7", round(131.42 * GIB), GIB // 100),
+        ("gpu-2.example", round(65.71 * GIB), GIB // 100),
+    ]
+
+
+def test_a_worker_that_holds_nothing() -> None:
+    text = "10.0.0.7  0  capacity  141.00GB  141.00GB\n          used      0B (0%)   0B\n"
+    assert parse_workers(text) == [("10.0.0.7", 0, 1)]
+
+
+@given(st.text(alphabet="0123456789 \n%()/.GBMicapacityusedPERSISTED-:"))
+def test_no_output_makes_the_parsers_fail(text: str) -> None:
+    assert all(entry.size >= 0 for entry in parse_listing(text))
+    assert all(used >= 0 for _, used, _ in parse_workers(text))
+
+
+MODEL = Listing((File("config.json", 826), File("dir/w.safetensors", 10 * GIB)))
+WHOLE = [Cached("config.json", 826, 100), Cached("dir/w.safetensors", 10 * GIB, 100)]
+
+
+class TestByFile:
+    def test_complete(self) -> None:
+        found = by_file(MODEL, WHOLE, [], 1)
+        assert found.complete
+        assert (found.files, found.bytes, found.cached) == (2, 10 * GIB + 826, 10 * GIB + 826)
+        assert found.missing == ()
+
+    @pytest.mark.parametrize(
+        ("cached", "missing"),
+        [
+            ([WHOLE[0]], "dir/w.safetensors: not in the cache's file system"),
+            (
+                [WHOLE[0], Cached("dir/w.safetensors", 10 * GIB, 57)],
+                "dir/w.safetensors: 57% cached",
+            ),
+            (
+                [WHOLE[0], Cached("dir/w.safetensors", 5, 100)],
+                f"dir/w.safetensors: 5 bytes in the cache, {10 * GIB} in the source",
+            ),
+        ],
+    )
+    def test_each_way_to_be_incomplete(self, cached: list[Cached], missing: str) -> None:
+        found = by_file(MODEL, cached, [], 1)
+        assert not found.complete
+        assert found.missing == (missing,)
+
+    def test_files_beyond_the_source_do_no_harm(self) -> None:
+        assert by_file(MODEL, [*WHOLE, Cached("new.txt", 5, 0)], [], 1).complete
+
+    def test_an_empty_file_has_nothing_to_cache(self) -> None:
+        assert by_file(Listing((File("e", 0), File("f", 1))), [Cached("e", 0, 0), Cached("f", 1, 100)], [], 1).complete  # noqa: E501  # fmt: skip
+
+    def test_without_a_listing_every_file_that_alluxio_sees_counts(self) -> None:
+        assert by_file(None, WHOLE, [], 1).complete
+        found = by_file(None, [WHOLE[0], Cached("w", 9, 99)], [], 1)
+        assert found.missing == ("w: 99% cached",)
+
+    @pytest.mark.parametrize("listing", [None, Listing(())])
+    def test_nothing_at_all_proves_nothing(self, listing: Listing | None) -> None:
+        found = by_file(listing, [], [], 1)
+        assert not found.complete
+        assert "no file at all" in found.reason
+
+    def test_every_worker_holds_the_whole(self) -> None:
+        slack = GIB // 100
+        held = ("a", 10 * GIB, slack)
+        assert by_file(MODEL, WHOLE, [held, ("b", 10 * GIB, slack)], 2).complete
+        assert by_file(MODEL, WHOLE, [held, ("b", 10 * GIB + 826 - slack, slack)], 2).complete
+        found = by_file(MODEL, WHOLE, [held, ("b", 5 * GIB, slack)], 2)
+        assert not found.complete
+        assert found.missing == (f"worker b holds {5 * GIB} of {10 * GIB + 826} bytes",)
+
+    def test_every_worker_reports(self) -> None:
+        found = by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
+        assert found.missing == ("1 of 2 workers report",)
+
+
+def told(cached: str | None, total: str | None = None) -> DatasetState:
+    return dataset({"status": {"ufsTotal": total, "cacheStates": {"cached": cached}}})
+
+
+class TestByTotal:
+    @pytest.mark.parametrize(
+        ("cached", "replicas", "complete"),
+        [
+            ("10.00GiB", 1, True),  # 826 bytes less, within its rounding
+            ("9.98GiB", 1, False),
+            ("20.00GiB", 2, True),
+            ("10.00GiB", 2, False),
+            ("11.00GiB", 1, True),
+            ("0.00B", 1, False),
+        ],
+    )
+    def test_within_the_rounding(self, cached: str, replicas: int, complete: bool) -> None:
+        found = by_total(MODEL, told(cached), replicas)
+        assert found.complete is complete
+        assert found.files is None
+        assert bool(found.reason) is not complete
+
+    @pytest.mark.parametrize(
+        ("listing", "state"),
+        [
+            (MODEL, told(None)),
+            (None, told("1.00GiB", "[Calculating]")),
+            (None, told("[Calculating]", "1.00GiB")),
+        ],
+    )
+    def test_totals_that_are_not_told_prove_nothing(
+        self, listing: Listing | None, state: DatasetState
+    ) -> None:
+        found = by_total(listing, state, 1)
+        assert not found.complete
+        assert found.reason == "Fluid does not tell its totals yet"
+
+    def test_fluids_own_total_where_the_source_was_not_listed(self) -> None:
+        assert by_total(None, told("2.00GiB", "2.00GiB"), 1).complete
+        assert not by_total(None, told("1.50GiB", "2.00GiB"), 1).complete

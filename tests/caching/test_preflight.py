@@ -1,0 +1,291 @@
+"""What is looked at before the first write: permissions, Fluid, and whether the name is free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.caching import preflight
+from kubectl_fluidmodel.caching.design import Existing
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.kind import NAMESPACES, PODS, PVCS, PVS, SECRETS, Object
+from tests.caching.objects import Objects, objects
+from tests.caching.test_request import request
+from tests.fluid.cluster import GIB, node, pod
+
+__all__ = ["objects"]
+
+
+def permissions(source: str = "s3://models/llama", **flags: Any) -> set[str]:
+    return {str(each) for each in preflight.needed(request(source, **flags), "ns")}
+
+
+FLUID = {
+    f"{verb} {kind}.data.fluid.io in namespace ns"
+    for kind in ("datasets", "alluxioruntimes", "dataloads")
+    for verb in ("get", "list", "watch", "create", "patch")
+} | {"delete dataloads.data.fluid.io in namespace ns"}
+CLAIMS = {f"{verb} persistentvolumeclaims in namespace ns" for verb in ("get", "list", "watch")}
+
+
+class TestNeeded:
+    def test_a_public_web_directory_needs_least(self) -> None:
+        assert permissions("https://h/m/") == FLUID | CLAIMS
+
+    def test_without_a_load_no_dataloads(self) -> None:
+        assert not any("dataloads" in each for each in permissions(load=False))
+
+    def test_a_secret_is_made_for_s3(self) -> None:
+        made = {f"{verb} secrets in namespace ns" for verb in ("get", "create", "patch")}
+        assert permissions() == FLUID | CLAIMS | made
+
+    def test_an_existing_secret_is_only_read(self) -> None:
+        found = permissions(s3_secret="keys")
+        assert found == FLUID | CLAIMS | {"get secrets in namespace ns"}
+
+    def test_nfs_makes_a_volume_and_a_claim(self) -> None:
+        found = permissions("nfs://h/e") - FLUID - CLAIMS
+        assert found == {
+            "get persistentvolumes cluster-wide",
+            "create persistentvolumes cluster-wide",
+            "patch persistentvolumes cluster-wide",
+            "create persistentvolumeclaims in namespace ns",
+            "patch persistentvolumeclaims in namespace ns",
+        }
+
+    @pytest.mark.parametrize("source", ["gs://b123/m", "hdfs://nn:8020/m", "pvc://c/m"])
+    def test_no_other_kind_touches_secrets(self, source: str) -> None:
+        assert not any("secrets" in each for each in permissions(source))
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("fluidcloudnative/dataset-controller:v1.0.8-de578cd", (1, 0, 8)),
+        ("registry.example:5000/fluid/dataset-controller:1.1.0-36f0467", (1, 1, 0)),
+        ("dataset-controller:v0.9.2", (0, 9, 2)),
+        ("dataset-controller:latest", None),
+        ("dataset-controller@sha256:0123456789", None),
+        ("10.0.0.1:5000/dataset-controller", None),
+        ("", None),
+    ],
+)
+def test_the_version_of_fluid(image: str, version: tuple[int, ...] | None) -> None:
+    spec = {"template": {"spec": {"containers": [{"image": image}]}}}
+    assert preflight.version_of({"spec": spec}) == version
+
+
+def test_a_deployment_without_containers_has_no_version() -> None:
+    assert preflight.version_of({}) is None
+
+
+def deployment(image: str = "x:v1.0.8", replicas: int = 1, available: int = 1) -> Object:
+    return {
+        "metadata": {"name": "dataset-controller", "namespace": "fluid-system"},
+        "spec": {
+            "replicas": replicas,
+            "template": {"spec": {"containers": [{"image": image}]}},
+        },
+        "status": {"availableReplicas": available} if available else {},
+    }
+
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/fluid-system/deployments/dataset-controller"
+
+
+class TestControllers:
+    @pytest.mark.parametrize(
+        ("found", "words"),
+        [
+            (deployment("x:v0.9.3"), "Fluid 0.9.3 is too old"),
+            (deployment(replicas=0, available=0), "scaled to 0"),
+        ],
+    )
+    def test_what_stops_us(self, objects: Objects, found: Object, words: str) -> None:
+        objects.served[DEPLOYMENT] = found
+        with pytest.raises(FluidModelError, match=words):
+            preflight.controllers(objects.client)
+
+    @pytest.mark.parametrize(
+        "found", [deployment(), deployment("x:latest"), deployment("x:v1.0.0")]
+    )
+    def test_what_does_not(self, objects: Objects, found: Object) -> None:
+        objects.served[DEPLOYMENT] = found
+        assert preflight.controllers(objects.client) == []
+
+    def test_no_ready_pod_is_noted(self, objects: Objects) -> None:
+        objects.served[DEPLOYMENT] = deployment(available=0)
+        assert "no ready pod" in preflight.controllers(objects.client)[0]
+
+    def test_what_cannot_be_seen_is_passed_over(self, objects: Objects) -> None:
+        assert preflight.controllers(objects.client) == []
+        objects.forbidden.add(DEPLOYMENT)
+        assert preflight.controllers(objects.client) == []
+
+
+class TestFluid:
+    @pytest.mark.parametrize(
+        ("versions", "words"),
+        [(None, "not installed"), (["v2"], "does not serve data.fluid.io/v1alpha1")],
+    )
+    def test_not_there(self, objects: Objects, versions: list[str] | None, words: str) -> None:
+        if versions:
+            objects.served["/apis/data.fluid.io"] = {
+                "versions": [{"version": version} for version in versions]
+            }
+        with pytest.raises(FluidModelError, match=words) as caught:
+            preflight.fluid_serves(objects.client)
+        assert "helm" in caught.value.try_
+
+    def test_there(self, objects: Objects) -> None:
+        objects.served["/apis/data.fluid.io"] = {"versions": [{"version": "v1alpha1"}]}
+        preflight.fluid_serves(objects.client)
+        assert len(objects.asked) == 1
+
+
+class TestNamespace:
+    def test_missing(self, objects: Objects) -> None:
+        with pytest.raises(FluidModelError, match="namespace ns does not exist") as caught:
+            preflight.namespace_exists(objects.client, "ns")
+        assert caught.value.try_ == "kubectl create namespace ns"
+
+    def test_not_to_be_seen_is_no_error(self, objects: Objects) -> None:
+        objects.forbidden.add(NAMESPACES.path(None, "ns"))
+        preflight.namespace_exists(objects.client, "ns")
+        assert len(objects.asked) == 1
+
+
+def test_the_claim_of_a_pvc_source_has_to_be_there(objects: Objects) -> None:
+    with pytest.raises(FluidModelError, match="pvc://claim/m does not exist"):
+        preflight.source_exists(objects.client, request("pvc://claim/m"), "ns")
+    objects.add(PVCS, {"metadata": {"name": "claim", "namespace": "ns"}})
+    preflight.source_exists(objects.client, request("pvc://claim/m"), "ns")
+
+
+OURS = {"metadata": {"name": "llama", "labels": names.our_labels("llama")}}
+
+
+def dataset(source: str, **labels: str) -> Object:
+    return {
+        "kind": "Dataset",
+        "metadata": {
+            "name": "llama",
+            "labels": labels or names.our_labels("llama"),
+            "annotations": {names.SOURCE_ANNOTATION: source},
+        },
+    }
+
+
+def check(client: Client, standing: Existing | None = None, **flags: Any) -> None:
+    preflight.name_is_free(
+        client, request("s3://models/llama", **flags), "ns", standing or Existing()
+    )
+
+
+class TestNameIsFree:
+    def test_nothing_has_it(self, objects: Objects) -> None:
+        check(objects.client)
+        assert len(objects.asked) == 3
+
+    def test_our_own_cache_of_the_same_source(self, objects: Objects) -> None:
+        check(objects.client, Existing(dataset("s3://models/llama")))
+        assert objects.asked == []
+
+    @pytest.mark.parametrize(
+        ("standing", "words"),
+        [
+            (Existing(dataset("s3://models/llama", app="x")), "was not made by this plugin"),
+            (Existing(runtime={"kind": "AlluxioRuntime"}), "was not made by this plugin"),
+            (Existing(load={"kind": "DataLoad"}), "was not made by this plugin"),
+            (Existing(dataset("s3://models/other")), "it caches s3://models/other"),
+        ],
+    )
+    def test_something_has_it(self, objects: Objects, standing: Existing, words: str) -> None:
+        with pytest.raises(FluidModelError, match=words) as caught:
+            check(objects.client, standing)
+        assert "--name llama-2" in caught.value.try_
+
+    def test_a_foreign_claim(self, objects: Objects) -> None:
+        objects.add(PVCS, {"metadata": {"name": "llama", "namespace": "ns"}})
+        with pytest.raises(FluidModelError, match="PersistentVolumeClaim llama exists"):
+            check(objects.client)
+
+    def test_fluids_own_claim_is_none(self, objects: Objects) -> None:
+        made = {"name": "llama", "namespace": "ns", "annotations": {"CreatedBy": "fluid"}}
+        objects.add(PVCS, {"metadata": made})
+        check(objects.client)
+
+    def test_a_foreign_secret(self, objects: Objects) -> None:
+        objects.add(SECRETS, {"metadata": {"name": "llama-store", "namespace": "ns"}})
+        with pytest.raises(FluidModelError, match="Secret llama-store was not made"):
+            check(objects.client)
+        check(objects.client, s3_secret="llama-store")
+
+    def test_a_volume_of_another_namespace(self, objects: Objects) -> None:
+        claim = {"namespace": "ns-llama", "name": "x"}
+        objects.add(PVS, {"metadata": {"name": "ns-llama"}, "spec": {"claimRef": claim}})
+        with pytest.raises(FluidModelError, match="it belongs to ns-llama/x"):
+            check(objects.client)
+
+    def test_our_own_volume(self, objects: Objects) -> None:
+        claim = {"namespace": "ns", "name": "llama"}
+        objects.add(PVS, {"metadata": {"name": "ns-llama"}, "spec": {"claimRef": claim}})
+        check(objects.client)
+
+    def test_volumes_that_cannot_be_seen(self, objects: Objects) -> None:
+        objects.forbidden.add(PVS.path(None, "ns-llama"))
+        check(objects.client)
+
+    def test_the_way_out_of_a_long_name_is_a_legal_name(self, objects: Objects) -> None:
+        name = "a" * 45
+        with pytest.raises(FluidModelError) as caught:
+            check(objects.client, Existing(dataset("s3://models/other")), name=name)
+        offered = caught.value.try_.split()[1].rstrip(",")
+        assert names.check_name(offered) != name
+
+
+class TestNodes:
+    def cluster(self, objects: Objects, *nodes: Object) -> None:
+        objects.lists["/api/v1/nodes"] = list(nodes)
+
+    def test_free_room_is_what_pods_leave(self, objects: Objects) -> None:
+        self.cluster(objects, node("a"), node("cpu", gpus=0))
+        objects.lists["/api/v1/pods"] = [pod("30Gi")]
+        found = preflight.nodes(objects.client, request())
+        assert found is not None
+        (one,) = found.candidates
+        assert (one.name, one.room.memory) == ("a", 70 * GIB)
+        assert [asked.query.get("fieldSelector") for asked in objects.asked] == [
+            None,
+            "spec.nodeName=a",
+        ]
+
+    def test_pods_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
+        self.cluster(objects, node("a"))
+        objects.forbidden.add(PODS.path())
+        found = preflight.nodes(objects.client, request())
+        assert found is not None
+        assert found.candidates[0].room.memory == 100 * GIB
+        assert "pods of other namespaces cannot be read" in found.notes[0]
+
+    def test_nodes_that_cannot_be_listed(self, objects: Objects) -> None:
+        objects.forbidden.add("/api/v1/nodes")
+        assert preflight.nodes(objects.client, request()) is None
+
+    def test_the_cost_does_not_grow_with_the_cluster(self, objects: Objects) -> None:
+        self.cluster(objects, *(node(f"n{i:04}") for i in range(300)))
+        found = preflight.nodes(objects.client, request())
+        assert found is not None
+        assert len(found.candidates) == 300
+        assert len(objects.asked) == 1 + 8
+
+    def test_named_nodes(self, objects: Objects) -> None:
+        self.cluster(objects, node("a"), node("b"))
+        found = preflight.nodes(objects.client, request(nodes=("b",)))
+        assert found is not None
+        assert [one.name for one in found.candidates] == ["b"]
+        with pytest.raises(UsageError, match="node 'c' does not exist"):
+            preflight.nodes(objects.client, request(nodes=("c",)))

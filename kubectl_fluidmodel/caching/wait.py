@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Follower:
         self._began = time.time()
         self._log = self._controller = ""
         self._looked_at = time.monotonic()
+        self._looking = threading.Thread()
         self._blind_until = time.monotonic() + 5.0
         own = f"metadata.name={self.name}"
         self.feed.follow(names.DATASETS, self.namespace, fields=own)
@@ -200,17 +202,25 @@ class Follower:
     # -- words from the pods -----------------------------------------------------------------
 
     def _look_around(self) -> None:
-        """Now and then, while the master is not ready, ask its log or Fluid's controller why."""
-        if time.monotonic() - self._looked_at < _LOOK_EVERY:
+        """Now and then, while the master is not ready, ask its log or Fluid's controller why.
+
+        In a thread of its own: a node that does not answer must not hold up the wait.
+        """
+        if time.monotonic() - self._looked_at < _LOOK_EVERY or self._looking.is_alive():
             return
         self._looked_at = time.monotonic()
+        self._looking = threading.Thread(target=self._look, name="look-around", daemon=True)
+        self._looking.start()
+
+    def _look(self) -> None:
         pod = self.feed.one(k.PODS, master_pod(self.name))
-        self._log = self._controller = ""
+        log = controller = ""
         if pod is None and not state.dataset(self.feed.one(names.DATASETS, self.name)).bound:
-            self._controller = self._idle_controller()
+            controller = self._idle_controller()
         elif pod is not None and self.may_read_logs and not symptoms.ready(pod):
             restarted = symptoms.restarts(pod, MASTER)
-            self._log = self._read_log(master_pod(self.name), MASTER, restarted)
+            log = self._read_log(master_pod(self.name), MASTER, restarted)
+        self._log, self._controller = log, controller
 
     def _idle_controller(self) -> str:
         """Why nobody makes the master, where Fluid's Deployments say; empty where not."""

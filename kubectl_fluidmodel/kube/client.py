@@ -129,14 +129,22 @@ class Client:
         return sorted(versions, key=lambda version: version != preferred)
 
     def log(
-        self, namespace: str, pod: str, container: str, *, tail: int = 50, previous: bool = False
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        tail: int = 50,
+        previous: bool = False,
+        timeout: float = 10.0,
     ) -> str:
-        """The last lines of a container's log."""
+        """The last lines of a container's log, within `timeout` seconds: a node may not answer."""
         query = {"container": container, "tailLines": str(tail)}
         if previous:
             query["previous"] = "true"
         path = k.PODS.path(namespace, pod, "log")
-        body = self.request("GET", path, query=query, what=f"cannot read the log of pod {pod}")
+        what = f"cannot read the log of pod {pod}"
+        body = self.request("GET", path, query=query, what=what, timeout=timeout)
         return body.decode("utf-8", "replace")
 
     # -- writing -----------------------------------------------------------------------------
@@ -235,19 +243,24 @@ class Client:
         body: Any = None,
         media: str = "application/json",
         what: str,
+        timeout: float | None = None,
     ) -> bytes:
         """One request; the body of a 2xx answer.
+
+        With a `timeout` (seconds) of its own it is not tried again.
 
         Raises:
             KubeError: the server refused, with `what` as the sentence's beginning.
             ClusterUnreachable: no answer.
         """
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + (self.patience if timeout is None else 0.0)
         # A POST may have been carried out before the connection broke; the others may be repeated.
         repeatable = method != "POST"
         while True:
             try:
-                response = self._send(method, path, query=query, body=body, media=media, what=what)
+                response = self._send(
+                    method, path, query=query, body=body, media=media, what=what, timeout=timeout
+                )
                 data: bytes = response.data
                 if response.status < 400:
                     return data

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .alluxio.__main__ import ROOT_OPTION
 from .api import Object
 from .bucket import Bucket
 from .cluster import Cluster
@@ -31,7 +32,8 @@ def dataset(namespace: str, name: str, mount: str, options: dict[str, str] | Non
     spec: Object = {"mountPoint": mount, "name": name, "path": "/", "options": options or {}}
     if secret_name:
         spec["encryptOptions"] = [
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}}}
+            {"name": f"{ROOT_OPTION}{key}",
+             "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}}}
             for key in ("aws.accessKeyId", "aws.secretKey")
         ]
     return {

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cluster.objects import until
 from tests.cluster.plugin import Plugin, error_line
+from tests.cluster.s3 import secret
 
 pytestmark = pytest.mark.cluster
 
@@ -75,6 +76,37 @@ def test_reads_that_the_policy_denies_leave_it_incomplete(
     assert done.code == 1, done.err
     assert "is incomplete after 3 loads" in error_line(done)
     assert secret not in done.err and key not in done.err
+
+
+def test_keys_under_the_usual_names_never_reach_the_workers(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    """Why our encryptOptions have the root mount's prefix: docs/why-these-settings.md, 2."""
+    bucket.put_model("demo")
+    printed = plugin("cache", bucket.uri("demo"), "--quota", "4Gi", "--dry-run", "-o", "yaml").ok()
+    usual = printed.out.replace("alluxio.master.mount.table.root.option.aws.", "aws.")
+    keys = {
+        "AWS_ACCESS_KEY_ID": cluster.s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": cluster.s3.secret_key,
+    }
+    cluster.api.apply(secret(namespace, "demo-store", keys))
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=usual)
+    until(
+        "the load",
+        lambda: (
+            (
+                (cluster.api.find(FLUID, "DataLoad", "demo", namespace) or {}).get("status") or {}
+            ).get("phase")
+            == "Complete"
+        ),
+        90,
+    )
+    listed = cluster.kubectl(
+        "exec", "-n", namespace, "demo-master-0", "-c", "alluxio-master", "--",
+        "alluxio", "fs", "ls", "-R", "/",
+    ).stdout  # fmt: skip
+    weights = [line for line in listed.splitlines() if ".safetensors" in line]
+    assert weights and all(" 0% " in line for line in weights), listed
 
 
 def test_a_node_that_goes_away_is_named(

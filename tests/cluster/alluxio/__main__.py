@@ -51,6 +51,25 @@ def java_options() -> dict[str, str]:
     return found
 
 
+def worker_options() -> dict[str, str]:
+    """The options as a worker's JVM has them: nothing is read from the master's secret files.
+
+    Fluid gives keys to all containers as the path of a file, and only the master's entry point
+    puts the file's content in its place.
+    """
+    text = re.sub(r"`cat ([^`]+)`", r"\1", os.environ.get("ALLUXIO_JAVA_OPTS", ""))
+    found: dict[str, str] = {}
+    for key, option in re.findall(r"-D([^=\s]+)=(\S*)", text):
+        found.setdefault(key, option)
+    return found
+
+
+def store_options(options: dict[str, str]) -> dict[str, str]:
+    """Those of a JVM's options that its clients of stores go by."""
+    kinds = ("alluxio.underfs.", "aws.", "s3a.", "fs.")
+    return {key: value for key, value in options.items() if key.startswith(kinds)}
+
+
 def serve(state: State, arguments: list[str]) -> None:
     """What a container's entry point does before it sleeps: the master mounts its root.
 
@@ -69,8 +88,9 @@ def serve(state: State, arguments: list[str]) -> None:
     real = os.environ.get("FLUIDMODEL_MOUNTS")
     if real:
         extra["fluidmodel.mounts"] = real
-    merged = {**{key: value for key, value in options.items() if key.startswith(
-        ("alluxio.underfs.", "aws.", "s3a.", "fs."))}, **extra}
+    merged = {**store_options(options), **extra}
+    # A worker opens the store itself: with its own options, and over them the mount's.
+    by_worker = {**store_options(worker_options()), **extra}
     with state.change() as value:
         value["up"] = False
     log("INFO  MetricsSystem - Starting sinks with config: {}.")
@@ -87,7 +107,7 @@ def serve(state: State, arguments: list[str]) -> None:
             raise Failure("", 255) from error
     with state.change() as value:
         old = value["mounts"].get("/")
-        value["mounts"] = {"/": {"ufs": uri, "options": merged}}
+        value["mounts"] = {"/": {"ufs": uri, "options": merged, "worker": by_worker}}
         if old and old["ufs"] != uri:
             value["files"], value["blocks"] = {}, {}
         value.pop("synced", None)

@@ -241,7 +241,7 @@ def _load_file(state: State, path: str, replication: int) -> None:
         known = value["mounts"].get(point)
         if known:
             try:
-                store = ufs.open_ufs(known["ufs"], known["options"])
+                store = ufs.open_ufs(known["ufs"], known.get("worker", known["options"]))
                 store.probe(path.removeprefix(point.rstrip("/") + "/"))
             except ufs.UfsError as error:
                 raise Failure(str(error)) from error

@@ -62,6 +62,11 @@ class Design:
     def runtime(self) -> Object:
         return next(obj for obj in self.objects if obj["kind"] == names.ALLUXIO_RUNTIMES.name)
 
+    @property
+    def replicas(self) -> int:
+        """Nodes that each hold the whole: as asked for, or as they stand."""
+        return int(self.runtime["spec"]["replicas"])
+
 
 def design(
     request: Request,

@@ -45,7 +45,7 @@ def document(request: Request, namespace: str, outcome: Outcome) -> dict[str, An
         "bytes": listing.bytes if listing else None,
         "files": len(listing.files) if listing else None,
         "nodes": list(design.choice.names) if design.choice else [],
-        "replicas": request.replicas,
+        "replicas": design.replicas,
         "medium": design.medium.type,
         "path": design.medium.path,
         "quotaBytes": design.quota,

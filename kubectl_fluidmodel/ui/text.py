@@ -64,7 +64,7 @@ def wants_color(stream: IO[str], choice: str = "auto") -> bool:
     """Whether to colour what goes to a stream: the flag, then NO_COLOR, TERM and the terminal."""
     if choice != "auto":
         return choice == "always"
-    if os.environ.get("NO_COLOR") is not None or os.environ.get("TERM") == "dumb":
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
 

@@ -293,7 +293,11 @@ class Engine:
         if size != file.size:
             return False
         known = self._known(file)
-        if known is None or known != etag:
+        if known is not None and known != etag:
+            # Written anew since it was proven. Its metadata may still say otherwise: some stores
+            # keep an object's old metadata when it is overwritten without any.
+            return False
+        if known is None:
             stands = self.bucket.head(self.place.key(file.path))
             if stands is None or (stands.size, stands.identity) != (file.size, file.identity):
                 return False

@@ -1,0 +1,155 @@
+"""A proxy in front of the S3 server that makes chosen requests go wrong."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_SKIP = {"connection", "keep-alive", "transfer-encoding", "expect"}
+
+
+@dataclass
+class Trouble:
+    """One fault.
+
+    kinds:
+        refuse    answer with `status` and S3's error `code` instead of asking the server
+        reset     drop the connection before the request is forwarded
+        lose      forward it, and drop the connection instead of answering
+        delay     wait `seconds` before it is forwarded
+        spoil     flip a byte of the request's body
+        call      run `action`, then forward
+    """
+
+    kind: str
+    method: str = ""
+    match: str = ""
+    times: int | None = None
+    skip: int = 0
+    status: int = 500
+    code: str = "InternalError"
+    seconds: float = 0.0
+    action: Callable[[], None] | None = None
+    hits: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def strikes(self, method: str, path: str) -> bool:
+        if self.method not in ("", method) or not re.search(self.match, path):
+            return False
+        with self._lock:
+            if self.skip > 0:
+                self.skip -= 1
+                return False
+            if self.times is not None and self.hits >= self.times:
+                return False
+            self.hits += 1
+            return True
+
+
+class FaultProxy:
+    """The proxy; `troubles` may be changed while it runs."""
+
+    def __init__(self, port: int) -> None:
+        self.upstream = port
+        self.troubles: list[Trouble] = []
+        self.requests: list[tuple[str, str]] = []
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def trouble(self, kind: str, method: str = "", match: str = "", **settings: Any) -> Trouble:
+        made = Trouble(kind, method, match, **settings)
+        self.troubles.append(made)
+        return made
+
+    def count(self, method: str, match: str = "") -> int:
+        return sum(1 for m, path in self.requests if m == method and re.search(match, path))
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    proxy: FaultProxy
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _do(self) -> None:
+        proxy = self.server.proxy
+        proxy.requests.append((self.command, self.path))
+        body = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        active = [each for each in proxy.troubles if each.strikes(self.command, self.path)]
+        for each in active:
+            if each.kind == "delay":
+                time.sleep(each.seconds)
+            elif each.kind == "call" and each.action:
+                each.action()
+            elif each.kind == "spoil" and body:
+                body[len(body) // 2] ^= 0xFF
+            elif each.kind == "reset":
+                return self._drop()
+            elif each.kind == "refuse":
+                return self._refuse(each)
+        upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream, timeout=60)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in _SKIP}
+            upstream.request(self.command, self.path, bytes(body), headers)
+            answer = upstream.getresponse()
+            data = answer.read()
+        except OSError:
+            return self._drop()
+        finally:
+            upstream.close()
+        if any(each.kind == "lose" for each in active):
+            return self._drop()
+        self.send_response(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in _SKIP and key.lower() != "content-length":
+                self.send_header(key, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+        return None
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _do
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        linger = b"\x01\0\0\0\0\0\0\0"
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
+
+    def _refuse(self, trouble: Trouble) -> None:
+        text = (
+            f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{trouble.code}</Code>'
+            f"<Message>{trouble.code} by the fault proxy</Message></Error>"
+        ).encode()
+        self.send_response(trouble.status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text)

@@ -1,0 +1,94 @@
+"""The harness's real S3 server by itself: no cluster needed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from kubectl_fluidmodel.model.store import Credentials, Store
+from tests.cluster import binaries
+from tests.cluster.process import end_process, free_ports, start_time
+
+ACCESS, SECRET = "FMSTAGINGTESTS", "not-a-secret-of-anybody"
+
+
+def program() -> Path:
+    """The server's binary, built if the cache does not have it yet."""
+    found = next(each for each in binaries.PROGRAMS if each.name == "versitygw")
+    path = binaries.target(found)
+    if not path.exists():
+        binaries.build(binaries.go_command(), found, "[1/1]")
+    return path
+
+
+class S3Server:
+    """One server on a free port of loopback, with its data in memory where there is a tmpfs."""
+
+    def __init__(self) -> None:
+        base = "/dev/shm" if Path("/dev/shm").is_dir() else None
+        self.folder = Path(tempfile.mkdtemp(prefix="fluidmodel-s3-", dir=base))
+        self.port = free_ports(1)[0]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> S3Server:
+        for name in ("data", "meta", "iam"):
+            (self.folder / name).mkdir(exist_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(program()),
+                    f"--port=127.0.0.1:{self.port}",
+                    "--region=us-east-1",
+                    f"--iam-dir={self.folder / 'iam'}",
+                    "--health=/healthz",
+                    "--quiet",
+                    "posix",
+                    f"--sidecar={self.folder / 'meta'}",
+                    str(self.folder / "data"),
+                ],
+                env={"ROOT_ACCESS_KEY_ID": ACCESS, "ROOT_SECRET_ACCESS_KEY": SECRET},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._started = start_time(self._process.pid) or ""
+        http = urllib3.PoolManager(retries=False)
+        for _ in range(400):
+            try:
+                if http.request("GET", f"{self.endpoint}/healthz", timeout=2).status == 200:
+                    return self
+            except urllib3.exceptions.HTTPError:
+                time.sleep(0.05)
+        raise RuntimeError(f"no S3 server: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """End the server as a crash does; `start` brings it back with its data."""
+        if self._process is not None:
+            end_process(self._process.pid, self._started, 0)
+            self._process.wait(10)
+            self._process = None
+
+    def stop(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def store(self, endpoint: str = "") -> Store:
+        return Store(endpoint or self.endpoint, "us-east-1", Credentials(ACCESS, SECRET))
+
+    def client(self) -> Any:
+        return self.store().client()
+
+    def env(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": ACCESS,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }

@@ -1,0 +1,198 @@
+"""Killed at any moment, and run again, here or elsewhere."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from kubectl_fluidmodel.staging import libcrypto
+from kubectl_fluidmodel.staging.options import WORKERS
+from tests.staging.bench import PART, Bench, noise
+
+BIG = "model.safetensors"
+SIZE = 24 * PART
+
+
+@pytest.fixture
+def half(bench: Bench) -> Bench:
+    """A staging that was killed with -9 at about half of its way."""
+    bench.model({BIG: noise(SIZE), "config.json": b"{}"})
+    bench.hub.total.rate = 60e6
+    bench.killed_at(0.5)
+    bench.hub.total.rate = 0
+    bench.hub.forget()
+    assert bench.place.key(BIG) not in bench.objects()
+    assert bench.manifest() is None
+    return bench
+
+
+def record_of(bench: Bench) -> dict[str, object]:
+    return dict(json.loads(bench.get(bench.place.record(BIG))))
+
+
+def test_killed_at_half_it_goes_on_elsewhere(half: Bench) -> None:
+    done = half.run("--output=json", machine="elsewhere")
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)["bytesRead"]
+    assert half.hub.body_bytes == read
+    # At most 2% again, and the parts in flight; about half of it was there.
+    assert read <= 0.5 * SIZE + 0.02 * SIZE + WORKERS * PART
+    assert "are there already" in done.stderr
+    half.assert_staged()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.95])
+def test_killed_again_and_again(bench: Bench, share: float) -> None:
+    bench.model({BIG: noise(SIZE), "other.safetensors": noise(3 * PART), "config.json": b"{}"})
+    bench.hub.total.rate = 80e6
+    bench.killed_at(share)
+    bench.killed_at(min(0.97, share + 0.2))
+    bench.hub.total.rate = 0
+    assert bench.run().returncode == 0
+    bench.assert_staged()
+
+
+def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half: Bench) -> None:
+    upload = half.uploads()[0]
+    client = half.s3.client()
+    import base64
+    import struct
+    import zlib
+
+    body = b"\0" * PART
+    client.upload_part(
+        Bucket=half.bucket,
+        Key=upload["Key"],
+        UploadId=upload["UploadId"],
+        PartNumber=2,
+        Body=body,
+        ChecksumCRC32=base64.b64encode(struct.pack(">I", zlib.crc32(body))).decode(),
+    )
+    run = half.stage()
+    assert run.how[BIG] == "staged"
+    half.assert_staged()
+
+
+def test_an_upload_that_is_gone_starts_over(half: Bench) -> None:
+    upload = half.uploads()[0]
+    half.s3.client().abort_multipart_upload(
+        Bucket=half.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+    )
+    assert half.stage().how[BIG] == "staged"
+    half.assert_staged()
+
+
+@pytest.mark.parametrize("damage", ["cut", "state", "done", "identity", "version"])
+def test_a_record_that_is_damaged_costs_time_and_nothing_else(half: Bench, damage: str) -> None:
+    record = record_of(half)
+    if damage == "state":
+        record["state"] = "00" * 32
+    elif damage == "done":
+        record["done"] = int(str(record["done"])) - 1
+    elif damage == "identity":
+        record["identity"] = "sha256:" + "0" * 64
+    elif damage == "version":
+        record["version"] = 99
+    body = json.dumps(record).encode()
+    half.s3.client().put_object(
+        Bucket=half.bucket,
+        Key=half.place.record(BIG),
+        Body=body[:40] if damage == "cut" else body,
+    )
+    run = half.stage()
+    assert run.how[BIG] == "staged"
+    keys = half.objects()
+    assert half.place.key(BIG) in keys and half.place.manifest in keys
+    assert half.get(half.place.key(BIG)) == half.hub.repos["acme/model"].files[BIG].data
+
+
+def test_without_libcrypto_only_the_hub_is_read_again(
+    half: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libcrypto, "_library", None)
+    monkeypatch.setattr(libcrypto, "_tried", True)
+    run = half.stage()
+    assert run.how[BIG] == "resumed"
+    assert run.ended.read == run.ended.bytes
+    assert run.ended.sent < run.ended.bytes * 0.6 + WORKERS * PART
+    half.assert_staged()
+
+
+def test_begun_without_libcrypto_and_ended_with_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kubectl_fluidmodel.staging.events import Progress
+
+    bench.model({BIG: noise(SIZE)})
+    bench.hub.total.rate = 60e6
+    with monkeypatch.context() as bare:
+        bare.setattr(libcrypto, "_library", None)
+        bare.setattr(libcrypto, "_tried", True)
+        from kubectl_fluidmodel.staging.engine import stage
+
+        run = stage(bench.plan(), bench.s3.store(), bench.to, bench.options, bench.client())
+        for event in run:
+            if isinstance(event, Progress) and event.done > SIZE / 2:
+                break
+        run.close()  # type: ignore[attr-defined]
+        time.sleep(0.5)
+    bench.hub.total.rate = 0
+    assert bench.stage().how[BIG] == "resumed"
+    bench.assert_staged()
+
+
+def test_interrupted_it_says_how_to_go_on(bench: Bench) -> None:
+    bench.model({BIG: noise(SIZE)})
+    bench.hub.total.rate = 40e6
+    process = subprocess.Popen(
+        bench.command("--log=json"),
+        env=bench.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    with process:
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "Progress" and event["done"] > 3 * PART:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in said and "goes on" in said
+    assert json.loads(rest.splitlines()[-1])["exitCode"] == 130
+    bench.hub.total.rate = 0
+    assert bench.stage().how[BIG] == "resumed"
+    bench.assert_staged()
+
+
+def test_two_at_once_do_no_harm(bench: Bench) -> None:
+    import threading
+
+    bench.model()
+    bench.hub.total.rate = 30e6
+    plan = bench.plan()
+    errors: list[BaseException] = []
+
+    def one() -> None:
+        try:
+            bench.stage(plan)
+        except BaseException as err:
+            errors.append(err)
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    bench.stage()
+    marked = bench.manifest()
+    assert marked is not None
+    for path, blob in bench.hub.repos["acme/model"].files.items():
+        assert bench.get(bench.place.key(path)) == blob.data

@@ -1,0 +1,176 @@
+"""Everything that the store and the way to it can do wrong: a real one behind a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.model.store import Credentials
+from kubectl_fluidmodel.staging.engine import stage
+from kubectl_fluidmodel.staging.options import Options
+from tests.staging.bench import PART, Bench, noise
+from tests.staging.faultproxy import FaultProxy
+
+Faulty = Callable[[], Bench]
+QUICK = Options(part_size=PART, stall=1.0, patience=1.5, tick=0.05, memory=1 << 30)
+
+
+def test_parts_that_fail_are_sent_again(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    troubles = [
+        proxy.trouble("refuse", "PUT", "partNumber=1&", times=2),
+        proxy.trouble("refuse", "PUT", "partNumber=2&", times=1, status=503, code="SlowDown"),
+        proxy.trouble("reset", "PUT", "partNumber=3&", times=1),
+        proxy.trouble("lose", "PUT", "partNumber=4&", times=1),
+        proxy.trouble("refuse", "PUT", "config.json", times=1),
+    ]
+    run = bench.stage()
+    assert [each.hits for each in troubles] == [2, 1, 1, 1, 1]
+    assert run.ended.read == run.ended.bytes  # nothing was read from the hub for it again
+    bench.assert_staged()
+
+
+def test_bytes_that_change_on_their_way_are_refused_and_sent_again(
+    faulty: Faulty, proxy: FaultProxy
+) -> None:
+    bench = faulty()
+    bench.model()
+    spoilt = [
+        proxy.trouble("spoil", "PUT", "partNumber=2&", times=1),
+        proxy.trouble("spoil", "PUT", "00002.safetensors", times=1),
+    ]
+    bench.stage()
+    assert all(each.hits == 1 for each in spoilt)
+    bench.assert_staged()
+
+
+def test_an_answer_to_complete_that_is_lost(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    lost = proxy.trouble("lose", "POST", "00001.*uploadId=", times=1)
+    run = bench.stage()
+    assert lost.hits == 1 and "starts over" not in run.notes
+    bench.assert_staged()
+
+
+def test_an_upload_that_is_aborted_by_somebody_starts_over(
+    faulty: Faulty, proxy: FaultProxy
+) -> None:
+    bench = faulty()
+    bench.model({"m.safetensors": noise(6 * PART), "config.json": b"{}"})
+    client = bench.s3.client()
+
+    def abort() -> None:
+        for each in bench.uploads():
+            client.abort_multipart_upload(
+                Bucket=bench.bucket, Key=each["Key"], UploadId=each["UploadId"]
+            )
+
+    proxy.trouble("call", "PUT", "partNumber=4&", times=1, action=abort)
+    run = bench.stage()
+    assert "starts over" in run.notes
+    bench.assert_staged()
+
+
+def test_a_store_without_checksums_gets_md5(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    old = proxy.trouble("refuse", "POST", "uploads", status=501, code="NotImplemented", times=1)
+    spoilt = proxy.trouble("spoil", "PUT", "partNumber=2&", times=1)
+    bench.stage()
+    assert old.hits == 1 and spoilt.hits == 1
+    bench.assert_staged()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(507, "XMinioStorageFull"), (507, "InsufficientStorage")]
+)
+def test_a_full_store_ends_it_and_says_so(
+    faulty: Faulty, proxy: FaultProxy, status: int, code: str
+) -> None:
+    bench = faulty()
+    bench.model()
+    proxy.trouble("refuse", "PUT", "partNumber=3&", status=status, code=code)
+    with pytest.raises(FluidModelError, match="store is full") as told:
+        bench.stage()
+    assert told.value.exit_code == 1
+    proxy.troubles.clear()
+    bench.stage()
+    bench.assert_staged()
+
+
+def test_a_clock_that_is_off(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    proxy.trouble("refuse", "PUT", "partNumber", status=403, code="RequestTimeTooSkewed")
+    with pytest.raises(FluidModelError) as told:
+        bench.stage()
+    assert "clock" in told.value.why
+
+
+def test_what_may_not_be_written(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    proxy.trouble("refuse", "POST", "uploads", status=403, code="AccessDenied")
+    with pytest.raises(FluidModelError) as told:
+        bench.stage()
+    assert "access denied" in told.value.why and "CreateMultipartUpload" in told.value.why
+
+
+def test_a_bucket_that_may_not_be_made(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    proxy.trouble("refuse", "PUT", f"^/{bench.bucket}$", status=403, code="AccessDenied")
+    with pytest.raises(FluidModelError, match="does not exist and cannot be made"):
+        bench.stage()
+
+
+def test_keys_that_are_wrong(bench: Bench) -> None:
+    bench.model()
+    bad = replace(bench.s3.store(), credentials=Credentials("FMSTAGINGTESTS", "wrong"))
+    with pytest.raises(FluidModelError) as told:
+        list(stage(bench.plan(), bad, bench.to, QUICK, bench.client()))
+    assert "wrong" not in str(told.value).replace("is wrong", "")
+
+
+def test_a_store_that_stays_away_is_told_in_bounded_time(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    proxy.trouble("reset", "PUT", "partNumber")
+    with pytest.raises(Unreachable):
+        bench.stage(options=QUICK)
+    proxy.troubles.clear()
+    bench.stage()
+    bench.assert_staged()
+
+
+def test_a_store_that_restarts_is_waited_for(bench: Bench, faulty: Faulty) -> None:
+    """The server itself, killed and started again in the middle."""
+    import threading
+    import time
+
+    from tests.staging.s3server import S3Server
+
+    own = S3Server().start()
+    try:
+        bench.s3, bench.endpoint = own, own.endpoint
+        bench.model({"m.safetensors": noise(6 * PART), "config.json": b"{}"})
+        bench.hub.total.rate = 15e6
+
+        def restart() -> None:
+            time.sleep(0.8)
+            own.kill()
+            time.sleep(0.7)
+            own.start()
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        bench.stage()
+        thread.join()
+        bench.assert_staged()
+    finally:
+        own.stop()

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.cli.flags import (
     option,
     output_flag,
 )
-from kubectl_fluidmodel.errors import FluidModelError, Interrupted, UsageError
+from kubectl_fluidmodel.errors import Interrupted, UsageError
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
 from kubectl_fluidmodel.ui.text import note, warn
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.dynamo.gather import Counted
     from kubectl_fluidmodel.dynamo.live import Plan
     from kubectl_fluidmodel.dynamo.pinning import Wish
-    from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts, Verdict
+    from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts
     from kubectl_fluidmodel.kube.kind import Kind, Object
 
 EXAMPLES = """
@@ -196,6 +196,10 @@ def _live(
     from kubectl_fluidmodel.cli.pinned import each
     from kubectl_fluidmodel.dynamo import gather
     from kubectl_fluidmodel.dynamo.gather import Counted
+    from kubectl_fluidmodel.dynamo.graph import request_patch
+    from kubectl_fluidmodel.dynamo.kinds import REQUEST
+    from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH
+    from kubectl_fluidmodel.ui.document import to_yaml
 
     client = Counted(connection)
     facts: list[CacheFacts] = []
@@ -206,6 +210,9 @@ def _live(
             facts.append(gather.cache(client, wish.model, client.namespace))
         read = gather.graph(client, graph, client.namespace)
         subpath = gather.model_directory(facts[0].dataset)
+        if read[0].name == REQUEST:
+            path = wish.mount_path or MOUNT_PATH
+            note(to_yaml(request_patch(read[1], wish.model, path, subpath)).rstrip("\n"))
         full = replace(wish, key=facts[0].key, subpath=subpath)
         planned, stored = _pin(client, read, full, facts[0], printer, force)
         if wait and printer.dry_run == "none":
@@ -228,6 +235,7 @@ def _pin(
     force: bool,
 ) -> tuple[Plan, Object]:
     """Judge, try and patch one graph; the plan and the object as stored."""
+    from kubectl_fluidmodel.cli.pinned import check_label, heed
     from kubectl_fluidmodel.dynamo import live, pinning
     from kubectl_fluidmodel.dynamo.preflight import Case, judge
 
@@ -235,10 +243,10 @@ def _pin(
         return pinning.pin(obj, wish, schema)
 
     kind, obj, schema = read
-    _check_key(wish, facts)
+    check_label(facts)
     planned = live.Plan(kind, obj, schema, change(obj, schema))
     planned.verdicts = judge(Case(facts, obj, planned.outcome, wish, schema))
-    _heed(planned, force, printer)
+    heed(planned, force, printer)
     if not planned.outcome.changed:
         printer.unchanged(planned)
         return planned, obj
@@ -251,40 +259,6 @@ def _pin(
         stored = live.carry_out(client, planned, change)
     printer.changed(planned, stored)
     return planned, stored
-
-
-def _check_key(wish: Wish, facts: CacheFacts) -> None:
-    """Without a cache there is no label to pin to, with or without --force."""
-    from kubectl_fluidmodel.dynamo.preflight.cache import absent
-
-    if not wish.key:
-        verdict = absent(facts)
-        raise FluidModelError(verdict.what, verdict.why, verdict.try_)
-
-
-def _heed(planned: Plan, force: bool, printer: Printer) -> None:
-    """Say what the preflight found; raise its first refusal."""
-    from kubectl_fluidmodel.dynamo.preflight.managers import manager
-
-    refusals: list[Verdict] = []
-    for verdict in planned.verdicts:
-        if verdict.level == "refuse" and not force:
-            refusals.append(verdict)
-        elif verdict.level == "note":
-            note(f"note: {verdict}")
-        elif planned.outcome.changed or verdict.level == "refuse":
-            warn(str(verdict))
-    if planned.outcome.changed and manager(planned.before):
-        printer.patch_for_git(planned)
-    if refusals and planned.outcome.changed:
-        for other in refusals[1:]:
-            warn(f"also: {other}")
-        first = refusals[0]
-        raise FluidModelError(
-            f"{planned.reference} was not pinned: {first.what}",
-            first.why,
-            first.try_ or "--force to patch it all the same",
-        )
 
 
 def _wait(

@@ -13,10 +13,11 @@ from kubectl_fluidmodel.dynamo.patch import kustomize
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.ui.document import objects, reference, to_yaml
-from kubectl_fluidmodel.ui.text import note, plural, printable, wants_color
+from kubectl_fluidmodel.ui.text import note, plural, printable, wants_color, warn
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.dynamo.live import Plan
+    from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts, Verdict
     from kubectl_fluidmodel.dynamo.rollout import Progress
 
 _DRY = {"none": "", "client": " (dry run)", "server": " (server dry run)"}
@@ -88,7 +89,8 @@ class Printer:
             self.diff(planned, stored)
         if self.output is None:
             click.echo(f"{reference(planned.before)} {self.verb} {self.model}{_DRY[self.dry_run]}")
-            click.echo(report.parts(planned.outcome), nl=False)
+            what = "GETS" if self.verb.startswith("pinned") else "HAD"
+            click.echo(report.parts(planned.outcome, what), nl=False)
         self.objects.append(stored)
         self.patches.append(kustomize(planned.before, planned.operations, to_yaml))
 
@@ -113,10 +115,46 @@ class Printer:
 
     def __exit__(self, *_: object) -> None:
         """Print what goes out as documents, also after a failure: those graphs are written."""
-        if self.output == "patch":
+        if self.output == "patch" and (self.patches or self.objects):
             click.echo(report.kustomization(self.patches), nl=False)
         elif self.output is not None and self.objects:
             click.echo(objects([_clean(obj) for obj in self.objects], self.output), nl=False)
+
+
+def check_label(facts: CacheFacts) -> None:
+    """Without a cache there is no label to pin to, with or without --force."""
+    from kubectl_fluidmodel.dynamo.preflight.cache import absent
+
+    if not facts.key:
+        verdict = absent(facts)
+        raise FluidModelError(verdict.what, verdict.why, verdict.try_)
+
+
+def heed(planned: Plan, force: bool, printer: Printer) -> None:
+    """Say what the preflight found; raise its first refusal."""
+    from kubectl_fluidmodel.dynamo.preflight.managers import manager
+
+    refusals: list[Verdict] = []
+    for verdict in planned.verdicts:
+        if verdict.level == "refuse" and not force:
+            refusals.append(verdict)
+        elif verdict.level == "note":
+            note(f"note: {verdict}")
+        elif planned.outcome.changed or verdict.level == "refuse":
+            warn(str(verdict))
+    if planned.outcome.changed and manager(planned.before):
+        printer.patch_for_git(planned)
+    if refusals and planned.outcome.changed:
+        if printer.dry_run != "none":
+            printer.diff(planned, planned.outcome.object)
+        for other in refusals[1:]:
+            warn(f"also: {other}")
+        first = refusals[0]
+        raise FluidModelError(
+            f"{planned.reference} was not pinned: {first.what}",
+            first.why,
+            first.try_ or "--force to patch it all the same",
+        )
 
 
 def _clean(obj: Object) -> Object:

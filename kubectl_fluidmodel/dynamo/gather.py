@@ -67,7 +67,7 @@ def graph(client: Client, text: str, namespace: str) -> tuple[Kind, Object, str 
         found = _one(client, candidate, name, namespace)
         if found is not None:
             served, obj = found
-            schema = None if served.version == kinds.BETA else _schema(client, served)
+            schema = _schema(client, served) if served.version == kinds.ALPHA else None
             return served, obj, schema
     if not kind and _one(client, kinds.REQUEST, name, namespace):
         return graph(client, f"dgdr/{name}", namespace)
@@ -82,7 +82,8 @@ def graph(client: Client, text: str, namespace: str) -> tuple[Kind, Object, str 
 
 def _one(client: Client, kind: str, name: str, namespace: str) -> tuple[Kind, Object] | None:
     """An object in the newest version that is served; a 404 that names it is final."""
-    for version in (kinds.BETA, kinds.ALPHA):
+    versions = (kinds.BETA, kinds.ALPHA)
+    for version in (kinds.BETA2, *versions) if kind == kinds.REQUEST else versions:
         served = kinds.kind(kind, version)
         try:
             return served, client.get(served, name, namespace)

@@ -111,7 +111,7 @@ def refuse(obj: Object) -> None:
         raise Unpinnable(
             f"cannot pin {kind} {name}",
             "its spec is frozen once profiling starts, and the graph is generated from it",
-            "add the patch below to the request before you create it, then pin its graph",
+            "add the patch printed with this to the request, and pin the graph that it makes",
         )
     if kind == LPX or (kind not in (GRAPH, COMPONENT)):
         raise Unpinnable(

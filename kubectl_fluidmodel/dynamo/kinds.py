@@ -7,6 +7,8 @@ from kubectl_fluidmodel.kube.kind import Kind
 GROUP = "nvidia.com"
 BETA = "v1beta1"
 ALPHA = "v1alpha1"
+BETA2 = "v1beta2"
+"""Of requests only."""
 
 GRAPH = "DynamoGraphDeployment"
 COMPONENT = "DynamoComponentDeployment"

@@ -29,13 +29,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def parts(outcome: Outcome) -> str:
-    """The components that are pinned, and how."""
+def parts(outcome: Outcome, what: str) -> str:
+    """The components that are pinned (or were), and how."""
     rows = [
         (part.component, part.role.value, part.path or "-", _GETS[part.mode])
         for part in outcome.parts
     ]
-    return table(("COMPONENT", "ROLE", "PATH", "GETS"), rows)
+    return table(("COMPONENT", "ROLE", "PATH", what), rows)
 
 
 def diff(before: Object, after: Object, name: str) -> str:
@@ -45,7 +45,7 @@ def diff(before: Object, after: Object, name: str) -> str:
     """
     old, new = (to_yaml(_shown(obj)).splitlines(True) for obj in (before, after))
     return "".join(
-        printable(line) for line in difflib.unified_diff(old, new, f"live/{name}", f"pinned/{name}")
+        printable(line) for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")
     )
 
 

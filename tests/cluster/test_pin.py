@@ -16,7 +16,7 @@ import yaml
 from kubectl_fluidmodel.cli.main import main
 from kubectl_fluidmodel.dynamo import wait
 from kubectl_fluidmodel.kube.client import Client
-from tests.cluster.api import Object
+from tests.cluster.api import ApiError, Object
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Result
@@ -497,3 +497,52 @@ def test_several_graphs_at_once_each_on_its_own(
     assert "there is no DynamoGraphDeployment missing" in error_line(done)
     assert "nvidia.com/one pinned to llama" in done.out
     assert "nvidia.com/two pinned to llama" in done.out
+
+
+def test_a_request_is_refused_with_the_patch_for_it(
+    cluster: Cluster, plugin: Plugin, namespace: str, nodes: Callable[..., str]
+) -> None:
+    plural = "dynamographdeploymentrequests"
+    cluster.api.apply(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.nvidia.com"},
+            "spec": {
+                "group": "nvidia.com",
+                "scope": "Namespaced",
+                "names": {"kind": "DynamoGraphDeploymentRequest", "plural": plural},
+                "versions": [
+                    {
+                        "name": "v1beta1",
+                        "served": True,
+                        "storage": True,
+                        "schema": {
+                            "openAPIV3Schema": {
+                                "type": "object",
+                                "x-kubernetes-preserve-unknown-fields": True,
+                            }
+                        },
+                    }
+                ],
+            },
+        }
+    )
+    request = {
+        "apiVersion": GRAPHS,
+        "kind": "DynamoGraphDeploymentRequest",
+        "metadata": {"name": "ask", "namespace": namespace},
+    }
+
+    def served() -> bool:
+        with contextlib.suppress(ApiError):
+            return bool(cluster.api.create(request))
+        return False
+
+    until("requests to be served", served)
+    cache(cluster, namespace, "llama", [nodes()])
+    for name in ("ask", "dgdr/ask"):
+        refused = plugin("pin", "llama", name)
+        assert refused.code == 1
+        assert "frozen once profiling starts" in error_line(refused)
+        assert "pvcName: llama" in refused.err

@@ -96,13 +96,15 @@ def _deadlock(case: Case) -> Iterator[Verdict]:
     changed = {part.component for part in case.outcome.parts if part.changed}
     pods: list[scheduling.Want] = []
     certain = True
-    room = {
-        name_of(node): scheduling.free(node, case.cache.pods[name_of(node)])
-        for node in case.cache.nodes
-        if name_of(node) in case.cache.pods
-    }
-    if len(room) < len(case.cache.nodes):
+    looked = [node for node in case.cache.nodes if name_of(node) in case.cache.pods]
+    if len(looked) < len(case.cache.nodes):
         return
+    on = {name_of(node): case.cache.pods[name_of(node)] for node in looked}
+    room = {name_of(node): scheduling.free(node, on[name_of(node)]) for node in looked}
+    afterwards = {
+        name_of(node): scheduling.free(node, [p for p in on[name_of(node)] if not case.owns(p)])
+        for node in looked
+    }
     for before, after in case.workers():
         kind = backing(case, after)
         if before.name not in changed or not after.gpus() or kind not in ("", "Deployment"):
@@ -116,8 +118,7 @@ def _deadlock(case: Case) -> Iterator[Verdict]:
             )
             pods.append((after.name, after.gpus(), nodes))
     stuck = scheduling.place(pods, room)
-    held = any(case.owns(pod) for listed in case.cache.pods.values() for pod in listed)
-    if stuck and held:
+    if stuck and not scheduling.place(pods, afterwards):
         what = f"the roll-out of {', '.join(stuck)} would wait for ever"
         why = (
             "a new pod has to be Ready before an old one goes, and the graph's own pods hold "

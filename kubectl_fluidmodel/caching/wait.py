@@ -26,6 +26,8 @@ _TICK = 1.0
 """Seconds after which the view is drawn anew though nothing happened (rates, elapsed time)."""
 _LOOK_EVERY = 10.0
 """Seconds between looks at what no watch tells: logs, and Fluid's own controllers."""
+_NODE_PATIENCE = 15.0
+"""Seconds that a chosen node may be missing before the wait ends."""
 _EXEC_PATIENCE = 30.0
 """Seconds in which an exec that the API server or the node refuses is tried again."""
 _SETTLE = 45.0
@@ -60,6 +62,7 @@ class Follower:
         self._log = self._controller = ""
         self._looked_at = time.monotonic()
         self._looking = threading.Thread()
+        self._gone_since: float | None = None
         self._blind_until = time.monotonic() + 5.0
         own = f"metadata.name={self.name}"
         self.feed.follow(names.DATASETS, self.namespace, fields=own)
@@ -139,6 +142,7 @@ class Follower:
                 self.emit(self.progress())
                 return
             self._look_around()
+            self._check_nodes()
             now = self.progress()
             if not self.feed.ready() and time.monotonic() < self._blind_until:
                 pass  # a view of half of the objects would say that things are missing
@@ -188,16 +192,35 @@ class Follower:
 
     def _outside(self) -> list[str]:
         found = [self._controller] if self._controller else []
-        if self.feed.knows(k.NODES):
-            standing = {k.labels_of(node).get(HOSTNAME) for node in self.feed.all(k.NODES)}
-            found += [
-                f"node {node} is gone, and the cache is bound to it"
-                for node in self.nodes
-                if node not in standing
-            ]
+        found += [f"node {node} is gone, and the cache is bound to it" for node in self._gone()]
         if self.feed.trouble:
             found.append(f"the API server is out of reach: {self.feed.trouble}")
         return found
+
+    def _gone(self) -> list[str]:
+        """The chosen nodes that the cluster no longer has."""
+        if not self.feed.knows(k.NODES):
+            return []
+        standing = {k.labels_of(node).get(HOSTNAME) for node in self.feed.all(k.NODES)}
+        return [node for node in self.nodes if node not in standing]
+
+    def _check_nodes(self) -> None:
+        """Give a node that went away a moment to come back, then stop waiting for it.
+
+        Raises:
+            FluidModelError: it did not, and the cache's pods can run nowhere else.
+        """
+        gone = self._gone()
+        if not gone:
+            self._gone_since = None
+        elif self._gone_since is None:
+            self._gone_since = time.monotonic()
+        elif time.monotonic() - self._gone_since > _NODE_PATIENCE:
+            raise FluidModelError(
+                f"node {gone[0]} is gone",
+                f"the cache {self.name} is bound to it",
+                "the same command again, which chooses another node",
+            )
 
     # -- words from the pods -----------------------------------------------------------------
 

@@ -17,8 +17,12 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="build what is missing, start, wait until usable")
     up.add_argument("--nodes", type=int, metavar="N", help="size of the fleet (default: 5)")
-    up.add_argument("--crds", default="dynamo=current", metavar="dynamo=GENERATION",
-                    help=f"Dynamo's CRDs: {', '.join(DYNAMO_DIRS)} or none")
+    up.add_argument(
+        "--crds",
+        default="dynamo=current",
+        metavar="dynamo=GENERATION",
+        help=f"Dynamo's CRDs: {', '.join(DYNAMO_DIRS)} or none",
+    )
     up.add_argument("--build-only", action="store_true", help="only fill the cache of binaries")
     down = verbs.add_parser("down", help="end what up started, and remove its state")
     status = verbs.add_parser("status", help="what runs, where, and how to use it")
@@ -51,8 +55,10 @@ def show(cluster: Cluster) -> int:
     for name in ORDER:
         pid = cluster.processes.pid(name)
         port = facts["ports"].get(name, "")
-        print(f"  {name:<26} {'pid ' + str(pid) if pid else 'stopped':<12} "
-              f"{'127.0.0.1:' + str(port) if port else ''}")
+        print(
+            f"  {name:<26} {'pid ' + str(pid) if pid else 'stopped':<12} "
+            f"{'127.0.0.1:' + str(port) if port else ''}"
+        )
     print(f"state and logs: {cluster.state}")
     print(f"S3 endpoint:    {cluster.s3.endpoint}")
     print(f"to use it:      export KUBECONFIG={cluster.kubeconfig}")

@@ -33,10 +33,25 @@ IRREGULAR = {
     "ClusterLogs": "clusterlogs",
 }
 CLUSTER_SCOPED = {
-    "Namespace", "Node", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "CSIDriver",
-    "CSINode", "CustomResourceDefinition", "StorageClass", "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration", "PriorityClass", "ClusterExec", "ClusterLogs",
-    "ClusterPortForward", "ClusterAttach", "Stage", "ThinRuntimeProfile", "CacheRuntimeClass",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CSIDriver",
+    "CSINode",
+    "CustomResourceDefinition",
+    "StorageClass",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+    "PriorityClass",
+    "ClusterExec",
+    "ClusterLogs",
+    "ClusterPortForward",
+    "ClusterAttach",
+    "Stage",
+    "ThinRuntimeProfile",
+    "CacheRuntimeClass",
 }
 
 
@@ -56,13 +71,16 @@ def plural(kind: str) -> str:
     if kind in IRREGULAR:
         return IRREGULAR[kind]
     lower = kind.lower()
-    return lower[:-1] + "ies" if lower.endswith("y") and lower[-2] not in "aeiou" else (
-        lower + "es" if lower.endswith(("s", "ch")) else lower + "s"
+    return (
+        lower[:-1] + "ies"
+        if lower.endswith("y") and lower[-2] not in "aeiou"
+        else (lower + "es" if lower.endswith(("s", "ch")) else lower + "s")
     )
 
 
-def path_of(api_version: str, kind_or_plural: str, namespace: str | None = None,
-            name: str | None = None) -> str:
+def path_of(
+    api_version: str, kind_or_plural: str, namespace: str | None = None, name: str | None = None
+) -> str:
     """The URL path of a collection or object, by kind (``Pod``) or plural (``pods``)."""
     root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
     resource = plural(kind_or_plural) if kind_or_plural[:1].isupper() else kind_or_plural
@@ -96,15 +114,25 @@ class Api:
             ssl_context=context, maxsize=32, retries=False, timeout=urllib3.Timeout(connect=5)
         )
 
-    def request(self, method: str, path: str, body: Any = None, content_type: str | None = None,
-                timeout: float = 60, **query: Any) -> Any:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str | None = None,
+        timeout: float = 60,
+        **query: Any,
+    ) -> Any:
         """One request; ``body`` is a JSON value, or text as it is."""
         url = self.server + path + (f"?{urlencode(query)}" if query else "")
         data = body if isinstance(body, str | bytes | None) else json.dumps(body)
         deadline = time.monotonic() + 30
         while True:
             answer = self.pool.request(
-                method, url, body=data, timeout=timeout,
+                method,
+                url,
+                body=data,
+                timeout=timeout,
                 headers={"Content-Type": content_type or "application/json"},
             )
             # "Too many requests" is also what it says while it opens or closes a CRD's storage.
@@ -116,12 +144,19 @@ class Api:
             raise ApiError(answer.status, text)
         return json.loads(text) if text[:1] in "{[" else text
 
-    def get(self, api_version: str, kind: str, name: str | None = None,
-            namespace: str | None = None, **query: Any) -> Any:
+    def get(
+        self,
+        api_version: str,
+        kind: str,
+        name: str | None = None,
+        namespace: str | None = None,
+        **query: Any,
+    ) -> Any:
         return self.request("GET", path_of(api_version, kind, namespace, name), **query)
 
-    def find(self, api_version: str, kind: str, name: str,
-             namespace: str | None = None) -> Object | None:
+    def find(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None
+    ) -> Object | None:
         """Like ``get``, with None for an object that is not there."""
         try:
             found: Object = self.get(api_version, kind, name, namespace)
@@ -131,8 +166,9 @@ class Api:
             raise
         return found
 
-    def list(self, api_version: str, kind: str, namespace: str | None = None,
-             **query: Any) -> list[Object]:
+    def list(
+        self, api_version: str, kind: str, namespace: str | None = None, **query: Any
+    ) -> list[Object]:
         items: list[Object] = self.get(api_version, kind, None, namespace, **query)["items"]
         return items
 
@@ -141,27 +177,41 @@ class Api:
         created: Object = self.request("POST", path, obj, **query)
         return created
 
-    def apply(self, obj: Object, manager: str = "harness", force: bool = True,
-              **query: Any) -> Object:
+    def apply(
+        self, obj: Object, manager: str = "harness", force: bool = True, **query: Any
+    ) -> Object:
         """Server-side apply."""
         meta = obj["metadata"]
         path = path_of(obj["apiVersion"], obj["kind"], meta.get("namespace"), meta["name"])
         applied: Object = self.request(
-            "PATCH", path, obj, "application/apply-patch+yaml",
-            fieldManager=manager, force=str(force).lower(), **query,
+            "PATCH",
+            path,
+            obj,
+            "application/apply-patch+yaml",
+            fieldManager=manager,
+            force=str(force).lower(),
+            **query,
         )
         return applied
 
-    def patch(self, api_version: str, kind: str, name: str, body: Any,
-              namespace: str | None = None, subresource: str = "",
-              content_type: str = "application/merge-patch+json") -> Object:
+    def patch(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        body: Any,
+        namespace: str | None = None,
+        subresource: str = "",
+        content_type: str = "application/merge-patch+json",
+    ) -> Object:
         path = path_of(api_version, kind, namespace, name)
         path += f"/{subresource}" if subresource else ""
         patched: Object = self.request("PATCH", path, body, content_type)
         return patched
 
-    def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None,
-               **query: Any) -> None:
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None, **query: Any
+    ) -> None:
         """Delete; an object that is gone already is fine."""
         try:
             self.request("DELETE", path_of(api_version, kind, namespace, name), **query)
@@ -169,8 +219,15 @@ class Api:
             if error.status != 404:
                 raise
 
-    def watch(self, api_version: str, kind: str, namespace: str | None = None, since: str = "",
-              seconds: int = 300, **query: Any) -> Iterator[Object]:
+    def watch(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        since: str = "",
+        seconds: int = 300,
+        **query: Any,
+    ) -> Iterator[Object]:
         """The events of one watch request; the caller starts the next one."""
         options = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": seconds}
         url = self.server + path_of(api_version, kind, namespace)

@@ -36,7 +36,11 @@ def module_dir(stack: str, module: str) -> Path:
         return Path(note.read_text())
     done = subprocess.run(
         [go_command(), "mod", "download", "-json", f"{module}@{version}"],
-        cwd=paths.GO_DIR / stack, env=go_environment(), capture_output=True, text=True, check=False,
+        cwd=paths.GO_DIR / stack,
+        env=go_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     answer = json.loads(done.stdout or "{}")
     if "Dir" not in answer:
@@ -125,7 +129,5 @@ def dynamo_crds(generation: str) -> list[Object]:
         if generation == "v1alpha1" and "v1alpha1" in names:
             spec["versions"] = [each for each in spec["versions"] if each["name"] == "v1alpha1"]
             spec["versions"][0].update(served=True, storage=True)
-        crd["metadata"].setdefault("annotations", {}).pop(
-            "cert-manager.io/inject-ca-from", None
-        )
+        crd["metadata"].setdefault("annotations", {}).pop("cert-manager.io/inject-ca-from", None)
     return found

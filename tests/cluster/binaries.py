@@ -116,13 +116,25 @@ def build(go: str, program: Program, label: str, say: bool = True) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     unfinished = destination.with_name(f".{program.name}.{os.getpid()}")
     command = [
-        go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(program.stack),
-        "-o", str(unfinished), program.package,
+        go,
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        ldflags(program.stack),
+        "-o",
+        str(unfinished),
+        program.package,
     ]
     with _Progress(f"{label} building {program.name}", say):
         done = subprocess.run(
-            command, cwd=paths.GO_DIR / program.stack, env=go_environment(),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            command,
+            cwd=paths.GO_DIR / program.stack,
+            env=go_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode != 0:
         unfinished.unlink(missing_ok=True)

@@ -36,8 +36,12 @@ class Bucket:
             out.truncate(size)
 
     def put_model(
-        self, prefix: str = "", files: dict[str, int] | None = None, shards: int = 3,
-        shard_size: int = MIB, sparse: bool = False,
+        self,
+        prefix: str = "",
+        files: dict[str, int] | None = None,
+        shards: int = 3,
+        shard_size: int = MIB,
+        sparse: bool = False,
     ) -> dict[str, int]:
         """Files as a model has them; returns the bytes of each by its name below the prefix.
 
@@ -50,8 +54,12 @@ class Bucket:
             names = [f"model-{n:05d}-of-{shards:05d}.safetensors" for n in range(1, shards + 1)]
             weights = {f"model.layers.{n}.weight": name for n, name in enumerate(names)}
             index = {"metadata": {"total_size": shards * shard_size}, "weight_map": weights}
-            config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama",
-                      "num_hidden_layers": shards, "torch_dtype": "bfloat16"}
+            config = {
+                "architectures": ["LlamaForCausalLM"],
+                "model_type": "llama",
+                "num_hidden_layers": shards,
+                "torch_dtype": "bfloat16",
+            }
             contents = {
                 "config.json": json.dumps(config).encode(),
                 "generation_config.json": b'{"do_sample": true, "temperature": 0.6}',
@@ -72,11 +80,17 @@ class Bucket:
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """What the server lists below a prefix: bytes by key."""
         pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Prefix=prefix)
+            Bucket=self.name, Prefix=prefix
+        )
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
-    def user(self, access_key: str, secret_key: str, actions: list[str] | None = None,
-             deny: list[str] | None = None) -> None:
+    def user(
+        self,
+        access_key: str,
+        secret_key: str,
+        actions: list[str] | None = None,
+        deny: list[str] | None = None,
+    ) -> None:
         """Make an S3 user who may do these things with this bucket (default: list and read)."""
         self.s3.create_user(access_key, secret_key)
         self.s3.allow(self.name, access_key, actions, deny)

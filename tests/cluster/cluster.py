@@ -19,8 +19,18 @@ from .pki import Authority
 from .process import Processes, end_process, free_ports, locked, read_json, write_json
 from .s3 import S3, new_credentials
 
-PORTS = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-         "front", "s3", "dataset-controller", "alluxioruntime-controller")
+PORTS = (
+    "etcd",
+    "etcd-peer",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+    "front",
+    "s3",
+    "dataset-controller",
+    "alluxioruntime-controller",
+)
 SYSTEM_USERS = {
     "admin": ("kubernetes-admin", ["system:masters"]),
     "controller-manager": ("system:kube-controller-manager", []),
@@ -53,8 +63,13 @@ class Cluster:
     @property
     def layout(self) -> Layout:
         facts = self.facts
-        return Layout(self.state, {k: Path(v) for k, v in facts["binaries"].items()},
-                      facts["ports"], facts["nodes"], facts["options"])
+        return Layout(
+            self.state,
+            {k: Path(v) for k, v in facts["binaries"].items()},
+            facts["ports"],
+            facts["nodes"],
+            facts["options"],
+        )
 
     @property
     def kubeconfig(self) -> Path:
@@ -78,15 +93,22 @@ class Cluster:
 
     def _crashed(self) -> list[str]:
         """Processes that ended by themselves; one that was stopped has no id in its record."""
-        return [name for name in self.processes.names()
-                if (self.processes.spec(name) or {}).get("pid") and not self.processes.pid(name)]
+        return [
+            name
+            for name in self.processes.names()
+            if (self.processes.spec(name) or {}).get("pid") and not self.processes.pid(name)
+        ]
 
-    def kubectl(self, *arguments: str, check: bool = True, **options: Any
-                ) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *arguments: str, check: bool = True, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run kubectl against the cluster."""
         return subprocess.run(
             [self.facts["binaries"]["kubectl"], f"--kubeconfig={self.kubeconfig}", *arguments],
-            capture_output=True, text=True, check=check, **options,
+            capture_output=True,
+            text=True,
+            check=check,
+            **options,
         )
 
     def alluxio(self, namespace: str, name: str) -> State:
@@ -95,8 +117,9 @@ class Cluster:
 
     # -- up and down ---------------------------------------------------------------------------
 
-    def up(self, nodes: int | None = None, dynamo: str | None = "current",
-           **options: Any) -> Cluster:
+    def up(
+        self, nodes: int | None = None, dynamo: str | None = "current", **options: Any
+    ) -> Cluster:
         """Start everything and wait until it can be used; a running cluster is left alone."""
         with locked(self.state.parent / f".{self.name}.lock"):
             if self.running():
@@ -115,13 +138,25 @@ class Cluster:
         assets.fluid_charts()
         self.state.mkdir(parents=True, mode=0o700)
         options.setdefault("s3", new_credentials())
-        layout = Layout(self.state, found, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)),
-                        nodes or 5, options)
-        write_json(self.state / "cluster.json", {
-            "name": self.name, "binaries": {k: str(v) for k, v in found.items()},
-            "ports": layout.ports, "nodes": layout.nodes, "options": options, "up": False,
-            "dynamo": dynamo,
-        })
+        layout = Layout(
+            self.state,
+            found,
+            dict(zip(PORTS, free_ports(len(PORTS)), strict=True)),
+            nodes or 5,
+            options,
+        )
+        write_json(
+            self.state / "cluster.json",
+            {
+                "name": self.name,
+                "binaries": {k: str(v) for k, v in found.items()},
+                "ports": layout.ports,
+                "nodes": layout.nodes,
+                "options": options,
+                "up": False,
+                "dynamo": dynamo,
+            },
+        )
         authority = Authority(layout.pki)
         authority.make()
         for name, (user, groups) in SYSTEM_USERS.items():
@@ -156,8 +191,11 @@ class Cluster:
         port = layout.ports["front"]
         fleet.create(self.api, [fleet.already_ready(each, port) for each in everyone[5:]], small)
         self._wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 30 + layout.nodes / 20)
-        self._wait("the default ServiceAccount", lambda: bool(
-            self.api.find("v1", "ServiceAccount", "default", "default")), 30)
+        self._wait(
+            "the default ServiceAccount",
+            lambda: bool(self.api.find("v1", "ServiceAccount", "default", "default")),
+            30,
+        )
         self._write_env()
         write_json(self.state / "cluster.json", {**self.facts, "up": True})
 
@@ -188,16 +226,19 @@ class Cluster:
     def _wait_api(self) -> None:
         self._wait("the API server", self.api.ready, 60, "kube-apiserver")
 
-    def _wait(self, what: str, check: Callable[[], bool], seconds: float,
-              component: str = "") -> None:
+    def _wait(
+        self, what: str, check: Callable[[], bool], seconds: float, component: str = ""
+    ) -> None:
         deadline = time.monotonic() + seconds
         while not check():
             for name in self._crashed():
                 tail = self.processes.log(name).read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"{name} ended while waiting for {what}:\n{tail}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{what} not ready in {seconds:.0f} s; logs: "
-                                   f"{self.processes.log(component or 'kwok').parent}")
+                raise RuntimeError(
+                    f"{what} not ready in {seconds:.0f} s; logs: "
+                    f"{self.processes.log(component or 'kwok').parent}"
+                )
             time.sleep(0.05)
 
     def down(self) -> None:
@@ -249,8 +290,9 @@ class Cluster:
 
     def scale(self, controller: str, replicas: int, seconds: float = 20) -> None:
         """Scale one of Fluid's controllers as an administrator would, and wait for its process."""
-        self.api.patch("apps/v1", "Deployment", controller, {"spec": {"replicas": replicas}},
-                       "fluid-system")
+        self.api.patch(
+            "apps/v1", "Deployment", controller, {"spec": {"replicas": replicas}}, "fluid-system"
+        )
         deadline = time.monotonic() + seconds
         while bool(self.processes.pid(controller)) != (replicas > 0):
             if time.monotonic() > deadline:
@@ -265,8 +307,10 @@ class Cluster:
 
         def is_ready() -> bool:
             found = self.api.find("v1", "Node", name) or {}
-            return any(each["type"] == "Ready" and each["status"] == "True"
-                       for each in (found.get("status") or {}).get("conditions") or [])
+            return any(
+                each["type"] == "Ready" and each["status"] == "True"
+                for each in (found.get("status") or {}).get("conditions") or []
+            )
 
         self._wait(f"node {name}", is_ready, 20)
         return self.api.get("v1", "Node", name)  # type: ignore[no-any-return]
@@ -286,7 +330,10 @@ class Cluster:
         write_json(self.state / "cluster.json", {**self.facts, "dynamo_installed": generation})
 
     def user_kubeconfig(
-        self, name: str, rules: list[Object] | None = None, namespace: str = "default",
+        self,
+        name: str,
+        rules: list[Object] | None = None,
+        namespace: str = "default",
         cluster_rules: list[Object] | None = None,
     ) -> Path:
         """A kubeconfig for a user with exactly these RBAC rules, in one namespace and overall."""
@@ -299,19 +346,30 @@ class Cluster:
             if given is None:
                 continue
             kind = f"{prefix}Role"
-            self.api.apply({"apiVersion": f"{group}/v1", "kind": kind, "metadata": meta,
-                            "rules": given})
-            self.api.apply({
-                "apiVersion": f"{group}/v1", "kind": f"{kind}Binding", "metadata": meta,
-                "roleRef": {"apiGroup": group, "kind": kind, "name": meta["name"]},
-                "subjects": subject,
-            })
+            self.api.apply(
+                {"apiVersion": f"{group}/v1", "kind": kind, "metadata": meta, "rules": given}
+            )
+            self.api.apply(
+                {
+                    "apiVersion": f"{group}/v1",
+                    "kind": f"{kind}Binding",
+                    "metadata": meta,
+                    "roleRef": {"apiGroup": group, "kind": kind, "name": meta["name"]},
+                    "subjects": subject,
+                }
+            )
         path = self.state / "kubeconfigs" / f"user-{name}.yaml"
-        return Authority(self.layout.pki).kubeconfig(path, self.layout.server, name,
-                                                     namespace=namespace)
+        return Authority(self.layout.pki).kubeconfig(
+            path, self.layout.server, name, namespace=namespace
+        )
 
-    def image(self, pattern: str, path: list[str] | None = None, env: dict[str, str] | None = None,
-              entrypoint: list[str] | None = None) -> None:
+    def image(
+        self,
+        pattern: str,
+        path: list[str] | None = None,
+        env: dict[str, str] | None = None,
+        entrypoint: list[str] | None = None,
+    ) -> None:
         """Say how containers of an image are played: programs first on PATH, variables."""
         file = self.state / "images.json"
         value = read_json(file) or {}

@@ -19,9 +19,16 @@ Command = tuple[list[str], dict[str, str]]
 
 #: Start order. Fluid's controllers come last: they insist on their CRDs.
 ORDER = (
-    "etcd", "kube-apiserver", "s3", "kube-controller-manager", "kube-scheduler", "kwok", "front",
+    "etcd",
+    "kube-apiserver",
+    "s3",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+    "front",
     "agent",
-    "dataset-controller", "alluxioruntime-controller",
+    "dataset-controller",
+    "alluxioruntime-controller",
 )
 RUNTIME_IMAGE = "alluxio/alluxio-dev:2.9.0"
 
@@ -227,17 +234,23 @@ def _fluid_env(layout: Layout) -> dict[str, str]:
 
 def dataset_controller(layout: Layout) -> Command:
     return [
-        str(layout.binaries["dataset-controller"]), "start",
+        str(layout.binaries["dataset-controller"]),
+        "start",
         f"--metrics-addr=127.0.0.1:{layout.ports['dataset-controller']}",
-        "--kube-api-qps=200", "--kube-api-burst=400", "--development=false",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        "--development=false",
     ], _fluid_env(layout)
 
 
 def alluxioruntime_controller(layout: Layout) -> Command:
     return [
-        str(layout.binaries["alluxioruntime-controller"]), "start",
+        str(layout.binaries["alluxioruntime-controller"]),
+        "start",
         f"--metrics-addr=127.0.0.1:{layout.ports['alluxioruntime-controller']}",
-        "--kube-api-qps=200", "--kube-api-burst=400", "--development=false",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        "--development=false",
     ], _fluid_env(layout)
 
 

@@ -15,10 +15,43 @@ from pathlib import Path
 from . import paths, sandbox
 
 PROGRAMS = (
-    "alluxio", "awk", "bash", "cat", "cut", "date", "df", "du", "echo", "env", "false", "find",
-    "grep", "head", "hostname", "id", "ls", "mkdir", "printenv", "pwd", "python", "python3", "rm",
-    "sed", "sh", "sleep", "sort", "stat", "tail", "test", "timeout", "touch", "tr", "true", "uname",
-    "wc", "which",
+    "alluxio",
+    "awk",
+    "bash",
+    "cat",
+    "cut",
+    "date",
+    "df",
+    "du",
+    "echo",
+    "env",
+    "false",
+    "find",
+    "grep",
+    "head",
+    "hostname",
+    "id",
+    "ls",
+    "mkdir",
+    "printenv",
+    "pwd",
+    "python",
+    "python3",
+    "rm",
+    "sed",
+    "sh",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "test",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+    "wc",
+    "which",
 )
 ABSOLUTE = ("/etc/fluid/scripts/mount.sh", "/entrypoint.sh")
 
@@ -65,7 +98,7 @@ def make(state: Path) -> None:
 
 def _door(pod_path: str, program: str) -> str:
     return (
-        f'PATH={pod_path}; export PATH\n'
+        f"PATH={pod_path}; export PATH\n"
         'case "${FLUIDMODEL_SANDBOX:-none}" in\n'
         f'none) exec {program} "$@" ;;\n'
         f'*) exec "$FLUIDMODEL_SANDBOX" {program} "$@" ;;\n'

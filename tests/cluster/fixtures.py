@@ -113,10 +113,18 @@ class Cli:
 
     def __init__(self, cluster: Cluster, cwd: Path) -> None:
         self.cluster, self.cwd = cluster, cwd
-        kept = {key: value for key, value in os.environ.items()
-                if not key.startswith(("AWS_", "HF_", "KUBE"))}
-        self.env = {**kept, **cluster.s3.env(), "KUBECONFIG": str(cluster.kubeconfig),
-                    "PYTHONPATH": str(paths.REPO), "PYTHONUNBUFFERED": "1"}
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("AWS_", "HF_", "KUBE"))
+        }
+        self.env = {
+            **kept,
+            **cluster.s3.env(),
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "PYTHONPATH": str(paths.REPO),
+            "PYTHONUNBUFFERED": "1",
+        }
 
     def _argv(self, arguments: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "kubectl_fluidmodel", *arguments]
@@ -125,23 +133,40 @@ class Cli:
         merged: dict[str, str | None] = {**self.env, **(env or {})}
         return {key: value for key, value in merged.items() if value is not None}
 
-    def __call__(self, *arguments: str, env: dict[str, str | None] | None = None,
-                 timeout: float = 120, stdin: str | None = None) -> Result:
+    def __call__(
+        self,
+        *arguments: str,
+        env: dict[str, str | None] | None = None,
+        timeout: float = 120,
+        stdin: str | None = None,
+    ) -> Result:
         """Run to the end. ``env`` adds variables; None takes one away."""
         started = time.monotonic()
         done = subprocess.run(
-            self._argv(arguments), env=self._env(env), cwd=self.cwd, timeout=timeout,
-            capture_output=True, text=True, check=False, input=stdin or "",
+            self._argv(arguments),
+            env=self._env(env),
+            cwd=self.cwd,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
+            input=stdin or "",
         )
         return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
-    def popen(self, *arguments: str, env: dict[str, str | None] | None = None,
-              **options: Any) -> subprocess.Popen[str]:
+    def popen(
+        self, *arguments: str, env: dict[str, str | None] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
         """Start it, for tests that interfere while it runs."""
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-                   "stdin": subprocess.DEVNULL, **options}
-        return subprocess.Popen(self._argv(arguments), env=self._env(env), cwd=self.cwd,
-                                text=True, **options)
+        options = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "stdin": subprocess.DEVNULL,
+            **options,
+        }
+        return subprocess.Popen(
+            self._argv(arguments), env=self._env(env), cwd=self.cwd, text=True, **options
+        )
 
 
 @pytest.fixture

@@ -25,7 +25,10 @@ def node(
 ) -> Object:
     """One node object; a GPU node is tainted and labelled as NVIDIA's operator does it."""
     capacity: dict[str, str] = {
-        "cpu": str(cpu), "memory": memory, "ephemeral-storage": ephemeral, "pods": str(pods),
+        "cpu": str(cpu),
+        "memory": memory,
+        "ephemeral-storage": ephemeral,
+        "pods": str(pods),
     }
     all_labels = {
         "kubernetes.io/hostname": name,
@@ -57,8 +60,10 @@ def node(
 def default_fleet(count: int | None = None) -> list[Object]:
     """Three GPU nodes and two CPU nodes, in turn; beyond five, three CPU nodes to a GPU node."""
     zones = ("zone-a", "zone-b", "zone-c")
-    nodes = [node(f"gpu-{n}", gpus=8, memory="1Ti", cpu=128, ephemeral="8Ti", zone=zones[n])
-             for n in range(3)]
+    nodes = [
+        node(f"gpu-{n}", gpus=8, memory="1Ti", cpu=128, ephemeral="8Ti", zone=zones[n])
+        for n in range(3)
+    ]
     for n in range(2):
         nodes.insert(2 * n + 1, node(f"cpu-{n}", zone=zones[n]))
     if count is None:
@@ -67,7 +72,8 @@ def default_fleet(count: int | None = None) -> list[Object]:
         zone = zones[n % 3]
         nodes.append(
             node(f"gpu-{n}", gpus=8, memory="1Ti", cpu=128, ephemeral="8Ti", zone=zone)
-            if n % 4 == 0 else node(f"cpu-{n}", zone=zone)
+            if n % 4 == 0
+            else node(f"cpu-{n}", zone=zone)
         )
     return nodes[:count]
 
@@ -75,25 +81,42 @@ def default_fleet(count: int | None = None) -> list[Object]:
 def already_ready(obj: Object, port: int) -> Object:
     """The node with the status kwok would give it: a write less for each of a large fleet."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    healthy = {"MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False",
-               "Ready": "True"}
-    obj["status"].update({
-        "phase": "Running",
-        "conditions": [
-            {"type": kind, "status": status, "reason": "Kubelet", "message": "",
-             "lastHeartbeatTime": stamp, "lastTransitionTime": stamp}
-            for kind, status in healthy.items()
-        ],
-        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"},
-                      {"type": "Hostname", "address": obj["metadata"]["name"]}],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
-        "nodeInfo": {
-            **dict.fromkeys(("bootID", "machineID", "systemUUID", "kubeProxyVersion"), ""),
-            "architecture": "amd64", "operatingSystem": "linux", "osImage": "kwok",
-            "kernelVersion": "6.8.0", "kubeletVersion": "v1.36.3",
-            "containerRuntimeVersion": "containerd://2.1.4",
-        },
-    })
+    healthy = {
+        "MemoryPressure": "False",
+        "DiskPressure": "False",
+        "PIDPressure": "False",
+        "Ready": "True",
+    }
+    obj["status"].update(
+        {
+            "phase": "Running",
+            "conditions": [
+                {
+                    "type": kind,
+                    "status": status,
+                    "reason": "Kubelet",
+                    "message": "",
+                    "lastHeartbeatTime": stamp,
+                    "lastTransitionTime": stamp,
+                }
+                for kind, status in healthy.items()
+            ],
+            "addresses": [
+                {"type": "InternalIP", "address": "127.0.0.1"},
+                {"type": "Hostname", "address": obj["metadata"]["name"]},
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+            "nodeInfo": {
+                **dict.fromkeys(("bootID", "machineID", "systemUUID", "kubeProxyVersion"), ""),
+                "architecture": "amd64",
+                "operatingSystem": "linux",
+                "osImage": "kwok",
+                "kernelVersion": "6.8.0",
+                "kubeletVersion": "v1.36.3",
+                "containerRuntimeVersion": "containerd://2.1.4",
+            },
+        }
+    )
     return obj
 
 
@@ -111,10 +134,14 @@ def create(api: Api, nodes: list[Object], csi: bool = True) -> None:
             drivers: list[dict[str, Any]] = [
                 {"name": "fuse.csi.fluid.io", "nodeID": name, "topologyKeys": None}
             ]
-            api.apply({
-                "apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": name},
-                "spec": {"drivers": drivers},
-            })
+            api.apply(
+                {
+                    "apiVersion": "storage.k8s.io/v1",
+                    "kind": "CSINode",
+                    "metadata": {"name": name},
+                    "spec": {"drivers": drivers},
+                }
+            )
 
     with concurrent.futures.ThreadPoolExecutor(24) as pool:
         list(pool.map(one, nodes))
@@ -123,7 +150,9 @@ def create(api: Api, nodes: list[Object], csi: bool = True) -> None:
 def ready(api: Api) -> int:
     """How many nodes are Ready."""
     return sum(
-        any(each["type"] == "Ready" and each["status"] == "True"
-            for each in node["status"].get("conditions") or [])
+        any(
+            each["type"] == "Ready" and each["status"] == "True"
+            for each in node["status"].get("conditions") or []
+        )
         for node in api.list("v1", "Node", resourceVersion="0")
     )

@@ -14,8 +14,15 @@ from . import assets
 from .api import Api, ApiError, Object
 
 #: Kinds that others build upon come first.
-FIRST = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role",
-         "ConfigMap", "CSIDriver")
+FIRST = (
+    "Namespace",
+    "CustomResourceDefinition",
+    "ServiceAccount",
+    "ClusterRole",
+    "Role",
+    "ConfigMap",
+    "CSIDriver",
+)
 
 
 def apply_all(api: Api, objects: Iterable[Object], manager: str = "harness") -> None:
@@ -66,13 +73,22 @@ def replace_crds(api: Api, wanted: list[Object]) -> None:
             continue
         empty(api, old)
         new = [each["name"] for each in crd["spec"]["versions"]]
-        leaving = [{**each, "served": False, "storage": False}
-                   for each in old["spec"]["versions"] if each["name"] not in new]
+        leaving = [
+            {**each, "served": False, "storage": False}
+            for each in old["spec"]["versions"]
+            if each["name"] not in new
+        ]
         spec = {**crd["spec"], "versions": [*crd["spec"]["versions"], *leaving]}
         api.apply({**crd, "spec": spec})
         stored = [each["name"] for each in crd["spec"]["versions"] if each["storage"]]
-        api.patch(group, "CustomResourceDefinition", name,
-                  {"status": {"storedVersions": stored}}, None, "status")
+        api.patch(
+            group,
+            "CustomResourceDefinition",
+            name,
+            {"status": {"storedVersions": stored}},
+            None,
+            "status",
+        )
     crds(api, wanted)
     # Discovery follows within a moment; a client that asks earlier sees the old versions.
     for crd in wanted:
@@ -93,8 +109,13 @@ def empty(api: Api, crd: Object) -> None:
     for item in api.list(version, plural):
         meta = item["metadata"]
         if meta.get("finalizers"):
-            api.patch(version, plural, meta["name"], {"metadata": {"finalizers": None}},
-                      meta.get("namespace"))
+            api.patch(
+                version,
+                plural,
+                meta["name"],
+                {"metadata": {"finalizers": None}},
+                meta.get("namespace"),
+            )
         api.delete(version, plural, meta["name"], meta.get("namespace"))
     deadline = time.monotonic() + 15
     while api.list(version, plural) and time.monotonic() < deadline:
@@ -123,10 +144,25 @@ def fluid_chart(helm: Path, csi: bool = True) -> list[Object]:
     """
     chart = assets.fluid_charts() / "fluid" / "fluid"
     done = subprocess.run(
-        [str(helm), "template", "fluid", str(chart), "--namespace", "fluid-system",
-         "--kube-version", "1.36.0", "--set", "runtime.alluxio.enabled=true",
-         "--set", f"csi.enabled={str(csi).lower()}", "--set", "webhook.enabled=false"],
-        capture_output=True, text=True, check=True,
+        [
+            str(helm),
+            "template",
+            "fluid",
+            str(chart),
+            "--namespace",
+            "fluid-system",
+            "--kube-version",
+            "1.36.0",
+            "--set",
+            "runtime.alluxio.enabled=true",
+            "--set",
+            f"csi.enabled={str(csi).lower()}",
+            "--set",
+            "webhook.enabled=false",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     objects: list[Object] = []

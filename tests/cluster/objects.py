@@ -27,27 +27,46 @@ def until(what: str, check: Callable[[], Value], seconds: float = 30) -> Value:
         time.sleep(0.1)
 
 
-def dataset(namespace: str, name: str, mount: str, options: dict[str, str] | None = None,
-            secret_name: str | None = None) -> Object:
+def dataset(
+    namespace: str,
+    name: str,
+    mount: str,
+    options: dict[str, str] | None = None,
+    secret_name: str | None = None,
+) -> Object:
     spec: Object = {"mountPoint": mount, "name": name, "path": "/", "options": options or {}}
     if secret_name:
         spec["encryptOptions"] = [
-            {"name": f"{ROOT_OPTION}{key}",
-             "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}}}
+            {
+                "name": f"{ROOT_OPTION}{key}",
+                "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}},
+            }
             for key in ("aws.accessKeyId", "aws.secretKey")
         ]
     return {
-        "apiVersion": FLUID, "kind": "Dataset", "metadata": {"name": name, "namespace": namespace},
-        "spec": {"mounts": [spec], "placement": "Shared", "accessModes": ["ReadOnlyMany"],
-                 "tolerations": [{"operator": "Exists"}]},
+        "apiVersion": FLUID,
+        "kind": "Dataset",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "mounts": [spec],
+            "placement": "Shared",
+            "accessModes": ["ReadOnlyMany"],
+            "tolerations": [{"operator": "Exists"}],
+        },
     }
 
 
 def runtime(namespace: str, name: str, quota: str = "1Gi", replicas: int = 1) -> Object:
-    level = {"mediumtype": "SSD", "path": "/mnt/cache", "quota": quota,
-             "high": "0.95", "low": "0.7"}
+    level = {
+        "mediumtype": "SSD",
+        "path": "/mnt/cache",
+        "quota": quota,
+        "high": "0.95",
+        "low": "0.7",
+    }
     return {
-        "apiVersion": FLUID, "kind": "AlluxioRuntime",
+        "apiVersion": FLUID,
+        "kind": "AlluxioRuntime",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"replicas": replicas, "tieredstore": {"levels": [level]}},
     }
@@ -55,10 +74,14 @@ def runtime(namespace: str, name: str, quota: str = "1Gi", replicas: int = 1) ->
 
 def dataload(namespace: str, name: str, load: str = "", replicas: int = 1) -> Object:
     return {
-        "apiVersion": FLUID, "kind": "DataLoad",
+        "apiVersion": FLUID,
+        "kind": "DataLoad",
         "metadata": {"name": load or f"{name}-load", "namespace": namespace},
-        "spec": {"dataset": {"name": name, "namespace": namespace}, "loadMetadata": True,
-                 "target": [{"path": "/", "replicas": replicas}]},
+        "spec": {
+            "dataset": {"name": name, "namespace": namespace},
+            "loadMetadata": True,
+            "target": [{"path": "/", "replicas": replicas}],
+        },
     }
 
 
@@ -71,12 +94,22 @@ def s3_options(cluster: Cluster) -> dict[str, str]:
     }
 
 
-def s3_model(cluster: Cluster, namespace: str, name: str, bucket: Bucket, prefix: str = "m",
-             secret_key: str = "", quota: str = "1Gi", replicas: int = 1,
-             access_key: str = "") -> None:
+def s3_model(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    bucket: Bucket,
+    prefix: str = "m",
+    secret_key: str = "",
+    quota: str = "1Gi",
+    replicas: int = 1,
+    access_key: str = "",
+) -> None:
     """Secret, Dataset and runtime for a model in a bucket."""
-    keys = {"aws.accessKeyId": access_key or cluster.s3.access_key,
-            "aws.secretKey": secret_key or cluster.s3.secret_key}
+    keys = {
+        "aws.accessKeyId": access_key or cluster.s3.access_key,
+        "aws.secretKey": secret_key or cluster.s3.secret_key,
+    }
     api = cluster.api
     api.apply(secret(namespace, f"{name}-s3", keys))
     mount = f"s3://{bucket.name}/{prefix}/"

@@ -91,7 +91,11 @@ class Authority:
         return crt, key_path
 
     def kubeconfig(
-        self, path: Path, server: str, user: str, groups: list[str] | None = None,
+        self,
+        path: Path,
+        server: str,
+        user: str,
+        groups: list[str] | None = None,
         namespace: str = "default",
     ) -> Path:
         """Write a kubeconfig of a client certificate for ``user``; it needs no other file."""

@@ -123,12 +123,21 @@ class Processes:
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
-                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True, close_fds=True,
+                argv,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                close_fds=True,
             )
         record = {
-            "argv": argv, "env": env, "cwd": cwd,
-            "pid": process.pid, "start": start_time(process.pid),
+            "argv": argv,
+            "env": env,
+            "cwd": cwd,
+            "pid": process.pid,
+            "start": start_time(process.pid),
         }
         write_json(self.records / f"{name}.json", record)
         return process.pid

@@ -19,8 +19,10 @@ REGION = "us-east-1"
 
 
 def new_credentials() -> dict[str, str]:
-    return {"access_key": f"FM{secrets.token_hex(8).upper()}",
-            "secret_key": secrets.token_urlsafe(30)}
+    return {
+        "access_key": f"FM{secrets.token_hex(8).upper()}",
+        "secret_key": secrets.token_urlsafe(30),
+    }
 
 
 class S3:
@@ -51,7 +53,9 @@ class S3:
         from botocore.config import Config
 
         return boto3.client(
-            "s3", endpoint_url=self.endpoint, region_name=REGION,
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=REGION,
             aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key,
             config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3}),
@@ -75,33 +79,55 @@ class S3:
     def create_user(self, access_key: str, secret_key: str, role: str = "user") -> None:
         """Make a user; ``user`` has no rights until a policy gives some, ``userplus`` may make
         buckets, ``admin`` may do everything."""
-        self._admin("create-user", body=(
-            f"<Account><Access>{escape(access_key)}</Access><Secret>{escape(secret_key)}</Secret>"
-            f"<Role>{role}</Role><UserID>0</UserID><GroupID>0</GroupID></Account>"
-        ))
+        self._admin(
+            "create-user",
+            body=(
+                f"<Account><Access>{escape(access_key)}</Access><Secret>{escape(secret_key)}</Secret>"
+                f"<Role>{role}</Role><UserID>0</UserID><GroupID>0</GroupID></Account>"
+            ),
+        )
 
     def delete_user(self, access_key: str) -> None:
         self._admin("delete-user", {"access": access_key})
 
     def rotate(self, access_key: str, secret_key: str) -> None:
         """Give a user another secret key."""
-        self._admin("update-user", {"access": access_key}, (
-            f"<MutableProps><Secret>{escape(secret_key)}</Secret></MutableProps>"
-        ))
+        self._admin(
+            "update-user",
+            {"access": access_key},
+            (f"<MutableProps><Secret>{escape(secret_key)}</Secret></MutableProps>"),
+        )
 
-    def allow(self, bucket: str, access_key: str, actions: list[str] | None = None,
-              deny: list[str] | None = None, prefix: str = "*") -> None:
+    def allow(
+        self,
+        bucket: str,
+        access_key: str,
+        actions: list[str] | None = None,
+        deny: list[str] | None = None,
+        prefix: str = "*",
+    ) -> None:
         """Set the bucket's policy: what one user may do, and may not."""
         resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/{prefix}"]
         statements = []
-        for effect, names in (("Allow", actions or ["s3:GetObject", "s3:ListBucket"]),
-                              ("Deny", deny or [])):
+        for effect, names in (
+            ("Allow", actions or ["s3:GetObject", "s3:ListBucket"]),
+            ("Deny", deny or []),
+        ):
             for name in names:
                 on_objects = "Object" in name or name.endswith("Multipart") or "Upload" in name
-                where = resources if name == "s3:*" else (
-                    resources[1:] if on_objects and "Bucket" not in name else resources[:1])
-                statements.append({"Effect": effect, "Principal": {"AWS": [access_key]},
-                                   "Action": [name], "Resource": where})
+                where = (
+                    resources
+                    if name == "s3:*"
+                    else (resources[1:] if on_objects and "Bucket" not in name else resources[:1])
+                )
+                statements.append(
+                    {
+                        "Effect": effect,
+                        "Principal": {"AWS": [access_key]},
+                        "Action": [name],
+                        "Resource": where,
+                    }
+                )
         self.policy(bucket, statements)
 
     def policy(self, bucket: str, statements: list[dict[str, Any]]) -> None:
@@ -138,26 +164,50 @@ class S3:
         """
         labels = {"app.kubernetes.io/name": name, "fluidmodel.io/s3": "true"}
         meta = {"name": name, "namespace": namespace, "labels": labels}
-        self.api.apply({
-            "apiVersion": "v1", "kind": "Pod", "metadata": dict(meta),
-            "spec": {
-                "terminationGracePeriodSeconds": 0,
-                "tolerations": [{"operator": "Exists"}],
-                "containers": [{"name": "s3", "image": "versity/versitygw:v1",
-                                "ports": [{"name": "s3", "containerPort": self.port}]}],
-            },
-        })
-        self.api.apply({
-            "apiVersion": "v1", "kind": "Service", "metadata": dict(meta),
-            "spec": {"selector": labels,
-                     "ports": [{"name": "s3", "port": self.port, "targetPort": self.port}]},
-        })
-        self.api.apply({
-            "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "PortForward",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"forwards": [{"ports": [self.port],
-                                   "target": {"address": "127.0.0.1", "port": self.port}}]},
-        })
+        self.api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": dict(meta),
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [
+                        {
+                            "name": "s3",
+                            "image": "versity/versitygw:v1",
+                            "ports": [{"name": "s3", "containerPort": self.port}],
+                        }
+                    ],
+                },
+            }
+        )
+        self.api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": dict(meta),
+                "spec": {
+                    "selector": labels,
+                    "ports": [{"name": "s3", "port": self.port, "targetPort": self.port}],
+                },
+            }
+        )
+        self.api.apply(
+            {
+                "apiVersion": "kwok.x-k8s.io/v1alpha1",
+                "kind": "PortForward",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "forwards": [
+                        {
+                            "ports": [self.port],
+                            "target": {"address": "127.0.0.1", "port": self.port},
+                        }
+                    ]
+                },
+            }
+        )
         add_host(self.state, name, namespace)
         return f"http://{name}.{namespace}.svc:{self.port}"
 
@@ -177,7 +227,9 @@ def add_host(state: Path, service: str, namespace: str) -> None:
 def secret(namespace: str, name: str, values: dict[str, str]) -> dict[str, Any]:
     """A Secret object."""
     return {
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
     }

@@ -69,7 +69,7 @@ def _write_enter(root: Path, tree: Path, lines: list[str]) -> Path:
         f"if [ -d {HOST} ]; then host={HOST}; else host=/; fi\n"
         f"mount --rbind $host {quoted}{HOST}\n" + "".join(f"{line}\n" for line in lines) + "cd /\n"
         f"exec chroot {quoted} /bin/sh -c "
-        "'cd \"${FLUIDMODEL_WORKDIR:-/}\" && exec \"$@\"' sh \"$@\"\n"
+        '\'cd "${FLUIDMODEL_WORKDIR:-/}" && exec "$@"\' sh "$@"\n'
     )
     enter = root / "enter"
     user = "" if os.getuid() == 0 else " -r"

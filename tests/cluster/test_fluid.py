@@ -32,22 +32,47 @@ def test_from_dataset_to_loaded_cache(cluster: Cluster, namespace: str, bucket: 
     sizes = bucket.put_model("m")
     s3_model(cluster, namespace, "demo", bucket)
     assert bound(cluster, namespace, "demo")["fileNum"] == str(len(sizes))
-    claim = until("the PVC", lambda: cluster.api.find(
-        "v1", "PersistentVolumeClaim", "demo", namespace))
+    claim = until(
+        "the PVC", lambda: cluster.api.find("v1", "PersistentVolumeClaim", "demo", namespace)
+    )
     assert claim and claim["spec"]["storageClassName"] == "fluid"
     cluster.api.apply(dataload(namespace, "demo"))
     assert loaded(cluster, namespace, "demo-load") == "Complete"
     assert cached(cluster, namespace, "demo") == sum(sizes.values())
-    until("100.0%", lambda: (status(cluster, "Dataset", namespace, "demo").get("cacheStates") or {})
-          .get("cachedPercentage") == "100.0%")
-    listed = cluster.kubectl("exec", "-n", namespace, "demo-master-0", "-c", "alluxio-master", "--",
-                             "alluxio", "fs", "ls", "-R", "/").stdout
+    until(
+        "100.0%",
+        lambda: (
+            (status(cluster, "Dataset", namespace, "demo").get("cacheStates") or {}).get(
+                "cachedPercentage"
+            )
+            == "100.0%"
+        ),
+    )
+    listed = cluster.kubectl(
+        "exec",
+        "-n",
+        namespace,
+        "demo-master-0",
+        "-c",
+        "alluxio-master",
+        "--",
+        "alluxio",
+        "fs",
+        "ls",
+        "-R",
+        "/",
+    ).stdout
     rows = [line.split() for line in listed.splitlines()]
     assert {row[-1].lstrip("/"): int(row[1]) for row in rows} == sizes
     assert {row[-2] for row in rows} == {"100%"}
-    labelled = until("node labels", lambda: [
-        node["metadata"]["name"] for node in cluster.api.list("v1", "Node")
-        if f"fluid.io/s-{namespace}-demo" in node["metadata"]["labels"]])
+    labelled = until(
+        "node labels",
+        lambda: [
+            node["metadata"]["name"]
+            for node in cluster.api.list("v1", "Node")
+            if f"fluid.io/s-{namespace}-demo" in node["metadata"]["labels"]
+        ],
+    )
     assert len(labelled) == 1
 
 
@@ -64,8 +89,9 @@ def test_wrong_credentials_keep_the_master_down_until_they_are_right(
         return bool(master) and not master[0]["ready"] and master[0]["restartCount"] >= 1
 
     until("restarts", restarts)
-    log = cluster.kubectl("logs", "-n", namespace, "demo-master-0", "-c", "alluxio-master",
-                          "--previous").stdout
+    log = cluster.kubectl(
+        "logs", "-n", namespace, "demo-master-0", "-c", "alluxio-master", "--previous"
+    ).stdout
     assert "AmazonS3Exception" in log
     assert "Status Code: 403; Error Code: SignatureDoesNotMatch" in log
     assert cluster.s3.secret_key not in log
@@ -87,8 +113,15 @@ def test_missing_bucket_and_dead_endpoint(cluster: Cluster, namespace: str, buck
         cluster.api.apply(dataset(namespace, name, mount, options, "gone-s3"))
         cluster.api.apply(runtime(namespace, name))
         pod = f"{name}-master-0"
-        until(words, lambda pod=pod, words=words: words in cluster.kubectl(  # type: ignore[misc]
-            "logs", "-n", namespace, pod, "-c", "alluxio-master", check=False).stdout)
+        until(
+            words,
+            lambda pod=pod, words=words: (
+                words
+                in cluster.kubectl(  # type: ignore[misc]
+                    "logs", "-n", namespace, pod, "-c", "alluxio-master", check=False
+                ).stdout
+            ),
+        )
 
 
 def test_a_load_may_leave_files_out_and_still_be_complete(

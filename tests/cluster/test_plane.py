@@ -24,11 +24,19 @@ def test_nodes_and_controllers(cluster: Cluster) -> None:
     gpu = nodes["gpu-0"]
     assert gpu["status"]["allocatable"]["nvidia.com/gpu"] == "8"
     assert any(taint["key"] == "nvidia.com/gpu" for taint in gpu["spec"]["taints"])
-    assert "True" in cluster.kubectl(
-        "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
-    ).stdout
-    deployments = {each["metadata"]["name"] for each in
-                   cluster.api.list("apps/v1", "Deployment", "fluid-system")}
+    assert (
+        "True"
+        in cluster.kubectl(
+            "get",
+            "nodes",
+            "-o",
+            "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}",
+        ).stdout
+    )
+    deployments = {
+        each["metadata"]["name"]
+        for each in cluster.api.list("apps/v1", "Deployment", "fluid-system")
+    }
     assert {"dataset-controller", "alluxioruntime-controller"} <= deployments
 
 
@@ -41,9 +49,17 @@ def test_exec_logs_and_port_forward(cluster: Cluster, namespace: str) -> None:
     assert cluster.kubectl("logs", "-n", namespace, "store").returncode == 0
     [local] = free_ports(1)
     forward = subprocess.Popen(
-        [cluster.facts["binaries"]["kubectl"], f"--kubeconfig={cluster.kubeconfig}",
-         "port-forward", "-n", namespace, "svc/store", f"{local}:{port}"],
-        stdout=subprocess.PIPE, text=True,
+        [
+            cluster.facts["binaries"]["kubectl"],
+            f"--kubeconfig={cluster.kubeconfig}",
+            "port-forward",
+            "-n",
+            namespace,
+            "svc/store",
+            f"{local}:{port}",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert "Forwarding" in (forward.stdout.readline() if forward.stdout else "")
@@ -57,43 +73,83 @@ def test_exec_logs_and_port_forward(cluster: Cluster, namespace: str) -> None:
 def job(namespace: str, name: str, script: str, **more: object) -> dict[str, object]:
     container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", script], **more}
     return {
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": namespace},
-        "spec": {"backoffLimit": 1, "template": {"spec": {
-            "restartPolicy": "Never", "containers": [container],
-            "volumes": [{"name": "conf", "configMap": {"name": "conf"}},
-                        {"name": "scratch", "emptyDir": {}}],
-        }}},
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "backoffLimit": 1,
+            "template": {
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [container],
+                    "volumes": [
+                        {"name": "conf", "configMap": {"name": "conf"}},
+                        {"name": "scratch", "emptyDir": {}},
+                    ],
+                }
+            },
+        },
     }
 
 
 def test_job_pods_run_for_real(cluster: Cluster, namespace: str) -> None:
-    cluster.api.create({"apiVersion": "v1", "kind": "ConfigMap", "data": {"greeting": "hello"},
-                        "metadata": {"name": "conf", "namespace": namespace}})
-    cluster.api.create(job(
-        namespace, "good",
-        "cat /conf/greeting; echo \" $WHO $POD\"; pwd; touch /scratch/x; ls /scratch; sleep 1; "
-        "test -s /var/run/secrets/kubernetes.io/serviceaccount/token && echo token",
-        workingDir="/scratch",
-        env=[{"name": "WHO", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "greeting"}}},
-             {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],
-        volumeMounts=[{"name": "conf", "mountPath": "/conf"},
-                      {"name": "scratch", "mountPath": "/scratch"}],
-    ))
-    until("the Job's pod", lambda: cluster.api.list("v1", "Pod", namespace,
-                                                    fieldSelector="status.phase!=Pending"))
+    cluster.api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "data": {"greeting": "hello"},
+            "metadata": {"name": "conf", "namespace": namespace},
+        }
+    )
+    cluster.api.create(
+        job(
+            namespace,
+            "good",
+            'cat /conf/greeting; echo " $WHO $POD"; pwd; touch /scratch/x; ls /scratch; sleep 1; '
+            "test -s /var/run/secrets/kubernetes.io/serviceaccount/token && echo token",
+            workingDir="/scratch",
+            env=[
+                {
+                    "name": "WHO",
+                    "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "greeting"}},
+                },
+                {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            ],
+            volumeMounts=[
+                {"name": "conf", "mountPath": "/conf"},
+                {"name": "scratch", "mountPath": "/scratch"},
+            ],
+        )
+    )
+    until(
+        "the Job's pod",
+        lambda: cluster.api.list("v1", "Pod", namespace, fieldSelector="status.phase!=Pending"),
+    )
     followed = cluster.kubectl("logs", "-n", namespace, "-f", "job/good", timeout=30)
     assert followed.stdout == f"hello hello {namespace}\n/scratch\nx\ntoken\n"
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Complete", "job/good",
-                    "--timeout=20s")
+    cluster.kubectl(
+        "wait", "-n", namespace, "--for=condition=Complete", "job/good", "--timeout=20s"
+    )
 
 
 def test_job_failure_memory_and_deletion(cluster: Cluster, namespace: str) -> None:
-    cluster.api.create({"apiVersion": "v1", "kind": "ConfigMap", "data": {},
-                        "metadata": {"name": "conf", "namespace": namespace}})
+    cluster.api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "data": {},
+            "metadata": {"name": "conf", "namespace": namespace},
+        }
+    )
     cluster.api.create(job(namespace, "bad", "echo no >&2; exit 3"))
-    cluster.api.create(job(namespace, "fat", "exec python3 -c 'x = b\"1\" * (300 << 20); "
-                           "import time; time.sleep(20)'",
-                           resources={"limits": {"memory": "100Mi"}}))
+    cluster.api.create(
+        job(
+            namespace,
+            "fat",
+            "exec python3 -c 'x = b\"1\" * (300 << 20); import time; time.sleep(20)'",
+            resources={"limits": {"memory": "100Mi"}},
+        )
+    )
     cluster.api.create(job(namespace, "long", "sleep 300"))
 
     def ended(name: str) -> dict[str, object] | None:
@@ -109,8 +165,11 @@ def test_job_failure_memory_and_deletion(cluster: Cluster, namespace: str) -> No
 
     def processes() -> list[Path]:
         pods = cluster.api.list("v1", "Pod", namespace, labelSelector="job-name=long")
-        return [path for pod in pods for path in
-                (cluster.state / "pods" / pod["metadata"]["uid"]).glob("*.pid.json")]
+        return [
+            path
+            for pod in pods
+            for path in (cluster.state / "pods" / pod["metadata"]["uid"]).glob("*.pid.json")
+        ]
 
     record = json.loads(until("long", processes)[0].read_text())
     assert start_time(record["pid"]) == record["start"]
@@ -123,8 +182,9 @@ def test_a_user_has_exactly_the_given_rules(cluster: Cluster, namespace: str) ->
     kubeconfig = cluster.user_kubeconfig(f"u-{namespace}", rules, namespace)
 
     def can(*what: str) -> str:
-        done = cluster.kubectl("auth", "can-i", *what, "-n", namespace,
-                               f"--kubeconfig={kubeconfig}", check=False)
+        done = cluster.kubectl(
+            "auth", "can-i", *what, "-n", namespace, f"--kubeconfig={kubeconfig}", check=False
+        )
         return done.stdout.strip()
 
     until("the Role", lambda: can("list", "configmaps") == "yes")
@@ -146,8 +206,9 @@ def test_components_can_be_stopped_and_started(cluster: Cluster) -> None:
 @pytest.mark.parametrize("generation", ["v1alpha1", "2025-08", "current"])
 def test_dynamo_generations(cluster: Cluster, generation: str) -> None:
     cluster.install_dynamo(generation)
-    crd = cluster.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition",
-                          "dynamographdeployments.nvidia.com")
+    crd = cluster.api.get(
+        "apiextensions.k8s.io/v1", "CustomResourceDefinition", "dynamographdeployments.nvidia.com"
+    )
     served = [each["name"] for each in crd["spec"]["versions"] if each["served"]]
     assert served == (["v1alpha1", "v1beta1"] if generation == "current" else ["v1alpha1"])
 

@@ -33,7 +33,8 @@ class Agent:
         self.pods: dict[str, PodRunner] = {}
         port = self.api.server.rpartition(":")[2]
         self.base_env = {
-            "PATH": os.environ.get("PATH", os.defpath), "KUBERNETES_SERVICE_PORT": port,
+            "PATH": os.environ.get("PATH", os.defpath),
+            "KUBERNETES_SERVICE_PORT": port,
         }
 
     def pod(self, kind: str, pod: Object) -> None:
@@ -109,8 +110,13 @@ class Agent:
                 time.sleep(0.3)
 
     def _watch(
-        self, version: str, kind: str, namespace: str | None, since: str,
-        known: dict[str, Object], act: Callable[[str, Object], None],
+        self,
+        version: str,
+        kind: str,
+        namespace: str | None,
+        since: str,
+        known: dict[str, Object],
+        act: Callable[[str, Object], None],
     ) -> str:
         for event in self.api.watch(version, kind, namespace, since):
             what, obj = event["type"], event["object"]

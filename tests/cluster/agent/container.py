@@ -46,21 +46,28 @@ class Log:
 class Container:
     """A running container."""
 
-    def __init__(
-        self, argv: list[str], env: dict[str, str], log: Log, memory: int = 0
-    ) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str], log: Log, memory: int = 0) -> None:
         """Start ``argv``; its id is written beside the log, so that ``down`` finds it again."""
         self.log, self.memory = log, memory
         self.started_at = now()
         self.finished_at = ""
         self.out_of_memory = False
         self.process = subprocess.Popen(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, close_fds=True,
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            close_fds=True,
         )
-        write_json(log.path.with_suffix(".pid.json"), {
-            "pid": self.process.pid, "start": start_time(self.process.pid),
-        })
+        write_json(
+            log.path.with_suffix(".pid.json"),
+            {
+                "pid": self.process.pid,
+                "start": start_time(self.process.pid),
+            },
+        )
         self._readers = [
             threading.Thread(target=self._copy, args=(pipe, stream), daemon=True)
             for pipe, stream in ((self.process.stdout, "stdout"), (self.process.stderr, "stderr"))

@@ -65,8 +65,10 @@ def _value(api: Api, pod: Object, container: Object, source: Object) -> str | No
     if "resourceFieldRef" in source:
         section, _, name = source["resourceFieldRef"]["resource"].partition(".")
         return str(((container.get("resources") or {}).get(section) or {}).get(name, "0"))
-    kind, key = ("ConfigMap", "configMapKeyRef") if "configMapKeyRef" in source else (
-        "Secret", "secretKeyRef"
+    kind, key = (
+        ("ConfigMap", "configMapKeyRef")
+        if "configMapKeyRef" in source
+        else ("Secret", "secretKeyRef")
     )
     reference = source[key]
     data = _data(api, kind, pod["metadata"]["namespace"], reference)
@@ -88,8 +90,9 @@ def _data(api: Api, kind: str, namespace: str, reference: Object) -> dict[str, s
         raise NotConfigured(f'{kind.lower()} "{reference["name"]}" not found')
     data = found.get("data") or {}
     if kind == "Secret":
-        return {key: base64.b64decode(value).decode(errors="replace")
-                for key, value in data.items()}
+        return {
+            key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()
+        }
     return dict(data)
 
 

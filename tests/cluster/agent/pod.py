@@ -114,27 +114,41 @@ class PodRunner(threading.Thread):
             link.unlink(missing_ok=True)
             link.with_name(f"{name}.ended").unlink(missing_ok=True)
             link.symlink_to(self.logs[name].path)
-            logs.append({
-                "containers": [name],
-                "logsFile": str(self.logs[name].path),
-                "previousLogsFile": str(self.logs[name].path.with_suffix(".previous.log")),
-                "follow": True,
-            })
-            self.enters[name] = sandbox.build(self.directory / "roots" / name,
-                                              self._mounts(container))
+            logs.append(
+                {
+                    "containers": [name],
+                    "logsFile": str(self.logs[name].path),
+                    "previousLogsFile": str(self.logs[name].path.with_suffix(".previous.log")),
+                    "follow": True,
+                }
+            )
+            self.enters[name] = sandbox.build(
+                self.directory / "roots" / name, self._mounts(container)
+            )
             own = {"FLUIDMODEL_SANDBOX": str(self.enters[name]), **self._dataset_env()}
-            execs.append({
-                "containers": [name],
-                "local": {"envs": [{"name": key, "value": value} for key, value in own.items()]},
-            })
+            execs.append(
+                {
+                    "containers": [name],
+                    "local": {
+                        "envs": [{"name": key, "value": value} for key, value in own.items()]
+                    },
+                }
+            )
         owner = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
         for kind, section, value in (("Logs", "logs", logs), ("Exec", "execs", execs)):
-            self.api.apply({
-                "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": kind,
-                "metadata": {"name": meta["name"], "namespace": meta["namespace"],
-                             "ownerReferences": [owner]},
-                "spec": {section: value},
-            }, manager="agent")
+            self.api.apply(
+                {
+                    "apiVersion": "kwok.x-k8s.io/v1alpha1",
+                    "kind": kind,
+                    "metadata": {
+                        "name": meta["name"],
+                        "namespace": meta["namespace"],
+                        "ownerReferences": [owner],
+                    },
+                    "spec": {section: value},
+                },
+                manager="agent",
+            )
 
     def _mounts(self, container: Object) -> dict[str, Path]:
         mounts: dict[str, Path] = {"/etc/hosts": self.state / "hosts"}
@@ -174,12 +188,16 @@ class PodRunner(threading.Thread):
         base = self.base_env
         path = ":".join([str(self.state / "podbin"), *facts["path"], base.get("PATH", "")])
         whole = {
-            "PATH": path, "HOME": "/root", "LANG": "C.UTF-8",
+            "PATH": path,
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
             "HOSTNAME": self.pod["metadata"]["name"],
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": base["KUBERNETES_SERVICE_PORT"],
             "FLUIDMODEL_WORKDIR": container.get("workingDir") or "/",
-            **facts["env"], **self._dataset_env(), **own,
+            **facts["env"],
+            **self._dataset_env(),
+            **own,
         }
         return own, whole
 
@@ -191,8 +209,12 @@ class PodRunner(threading.Thread):
         if not argv:
             return None
         limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-        return Container([str(self.enters[container["name"]]), *argv], whole,
-                         self.logs[container["name"]], quantity(limit))
+        return Container(
+            [str(self.enters[container["name"]]), *argv],
+            whole,
+            self.logs[container["name"]],
+            quantity(limit),
+        )
 
     def _try_spawn(self, container: Object, init: bool = False) -> Container | None:
         """Like ``_spawn``, waiting as a kubelet does while the configuration is not there."""
@@ -201,8 +223,9 @@ class PodRunner(threading.Thread):
                 started = self._spawn(container)
             except NotConfigured as error:
                 self.status.event("Warning", "Failed", f"Error: {error}")
-                self.status.container_waiting(container["name"], "CreateContainerConfigError",
-                                              str(error), init)
+                self.status.container_waiting(
+                    container["name"], "CreateContainerConfigError", str(error), init
+                )
                 self._pause(1.0)
                 continue
             self.status.container_running(container["name"], started, init)
@@ -241,7 +264,8 @@ class PodRunner(threading.Thread):
         policy = self.pod["spec"].get("restartPolicy", "Always")
         probes = {
             each["name"]: StartupProbe(each, self.settings["probe_scale"])
-            for each in self.pod["spec"]["containers"] if each.get("startupProbe", {}).get("exec")
+            for each in self.pod["spec"]["containers"]
+            if each.get("startupProbe", {}).get("exec")
         }
         restart_at: dict[str, float] = {}
         backoff: dict[str, float] = {}
@@ -295,8 +319,9 @@ class PodRunner(threading.Thread):
             said = probe.said[-800:]
             self.status.event("Warning", "Unhealthy", f"Startup probe failed: {said}")
         if verdict == "exhausted":
-            self.status.event("Normal", "Killing",
-                              f"Container {name} failed startup probe, will be restarted")
+            self.status.event(
+                "Normal", "Killing", f"Container {name} failed startup probe, will be restarted"
+            )
             current.stop(1.0)
 
     def _log_ended(self, name: str) -> None:
@@ -330,9 +355,14 @@ class PodRunner(threading.Thread):
             with contextlib.suppress(ApiError):
                 meta = self.pod["metadata"]
                 self.api.request(
-                    "DELETE", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}",
-                    {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0,
-                     "preconditions": {"uid": meta["uid"]}},
+                    "DELETE",
+                    f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}",
+                    {
+                        "apiVersion": "v1",
+                        "kind": "DeleteOptions",
+                        "gracePeriodSeconds": 0,
+                        "preconditions": {"uid": meta["uid"]},
+                    },
                 )
         if not os.environ.get("FLUIDMODEL_KEEP_PODS"):
             shutil.rmtree(self.directory / "volumes", ignore_errors=True)

@@ -46,8 +46,13 @@ class StartupProbe:
         argv = [word.replace("/proc/1/fd/1", "/dev/stdout") for word in self.argv]
         try:
             done = subprocess.run(
-                [str(enter), *argv], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, timeout=self.timeout, check=False,
+                [str(enter), *argv],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=self.timeout,
+                check=False,
             )
             self.code, output = done.returncode, done.stdout.decode(errors="replace")
         except subprocess.TimeoutExpired as error:

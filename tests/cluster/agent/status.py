@@ -30,8 +30,12 @@ class StatusWriter:
     @staticmethod
     def _fresh(container: Object) -> Object:
         return {
-            "name": container["name"], "image": container.get("image", ""), "imageID": "",
-            "ready": False, "started": False, "restartCount": 0,
+            "name": container["name"],
+            "image": container.get("image", ""),
+            "imageID": "",
+            "ready": False,
+            "started": False,
+            "restartCount": 0,
             "state": {"waiting": {"reason": "PodInitializing"}},
         }
 
@@ -76,19 +80,24 @@ class StatusWriter:
         reason = "Completed" if code == 0 else "Error"
         if ended and ended.out_of_memory:
             reason = "OOMKilled"
-        each["state"] = {"terminated": {
-            "exitCode": code, "reason": reason,
-            "startedAt": ended.started_at if ended else now(),
-            "finishedAt": (ended.finished_at if ended else "") or now(),
-        }}
+        each["state"] = {
+            "terminated": {
+                "exitCode": code,
+                "reason": reason,
+                "startedAt": ended.started_at if ended else now(),
+                "finishedAt": (ended.finished_at if ended else "") or now(),
+            }
+        }
         each["started"] = False
         each["ready"] = init and code == 0
 
     def back_off(self, name: str) -> None:
         each = self.containers[name]
         each["lastState"] = each["state"]
-        message = (f"back-off restarting failed container {name} in pod "
-                   f"{self.pod['metadata']['name']}_{self.pod['metadata']['namespace']}")
+        message = (
+            f"back-off restarting failed container {name} in pod "
+            f"{self.pod['metadata']['name']}_{self.pod['metadata']['namespace']}"
+        )
         each["state"] = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
         self.event("Warning", "BackOff", "B" + message[1:])
 
@@ -114,16 +123,23 @@ class StatusWriter:
         if self.phase in ("Succeeded", "Failed"):
             because = "PodCompleted" if self.phase == "Succeeded" else "PodFailed"
         status: Object = {
-            "phase": self.phase, "startTime": self.start, "hostIP": "127.0.0.1",
-            "hostIPs": [{"ip": "127.0.0.1"}], "podIP": self._ip, "podIPs": [{"ip": self._ip}],
+            "phase": self.phase,
+            "startTime": self.start,
+            "hostIP": "127.0.0.1",
+            "hostIPs": [{"ip": "127.0.0.1"}],
+            "podIP": self._ip,
+            "podIPs": [{"ip": self._ip}],
             "containerStatuses": list(self.containers.values()),
             "initContainerStatuses": list(self.inits.values()),
         }
         if status == self._written:
             return
         conditions = {
-            "PodReadyToStartContainers": True, "Initialized": done, "Ready": ready,
-            "ContainersReady": ready, "PodScheduled": True,
+            "PodReadyToStartContainers": True,
+            "Initialized": done,
+            "Ready": ready,
+            "ContainersReady": ready,
+            "PodScheduled": True,
         }
         # Conditions that others own, such as the Job controller's disruption targets, stay.
         known: list[Object] = (self.pod.get("status") or {}).get("conditions") or []
@@ -133,16 +149,24 @@ class StatusWriter:
         for kind, value in conditions.items():
             text = "True" if value else "False"
             same = old.get(kind, {}).get("status") == text
-            entry = {"type": kind, "status": text,
-                     "lastTransitionTime": old[kind].get("lastTransitionTime") if same else now()}
+            entry = {
+                "type": kind,
+                "status": text,
+                "lastTransitionTime": old[kind].get("lastTransitionTime") if same else now(),
+            }
             if not value and because:
                 entry["reason"] = because
             body["conditions"].append(entry)
         meta = self.pod["metadata"]
         try:
-            self.api.patch("v1", "Pod", meta["name"], {"metadata": {"uid": meta["uid"]},
-                                                       "status": body},
-                           meta["namespace"], "status")
+            self.api.patch(
+                "v1",
+                "Pod",
+                meta["name"],
+                {"metadata": {"uid": meta["uid"]}, "status": body},
+                meta["namespace"],
+                "status",
+            )
         except ApiError as error:
             if error.status not in (404, 409, 422):
                 return  # the API server is away: the next publish brings it
@@ -159,20 +183,34 @@ class StatusWriter:
             if key in self._events:
                 name, count = self._events[key]
                 self._events[key] = (name, count + 1)
-                self.api.patch("v1", "Event", name, {"count": count + 1, "lastTimestamp": stamp},
-                               meta["namespace"])
+                self.api.patch(
+                    "v1",
+                    "Event",
+                    name,
+                    {"count": count + 1, "lastTimestamp": stamp},
+                    meta["namespace"],
+                )
                 return
             name = f"{meta['name']}.{time.time_ns():x}"
             self._events[key] = (name, 1)
             event: dict[str, Any] = {
-                "apiVersion": "v1", "kind": "Event", "type": kind, "reason": reason,
-                "message": message, "count": 1, "firstTimestamp": stamp, "lastTimestamp": stamp,
+                "apiVersion": "v1",
+                "kind": "Event",
+                "type": kind,
+                "reason": reason,
+                "message": message,
+                "count": 1,
+                "firstTimestamp": stamp,
+                "lastTimestamp": stamp,
                 "metadata": {"name": name, "namespace": meta["namespace"]},
                 "source": {"component": "kubelet", "host": self.pod["spec"].get("nodeName", "")},
                 "reportingComponent": "kubelet",
                 "involvedObject": {
-                    "apiVersion": "v1", "kind": "Pod", "name": meta["name"],
-                    "namespace": meta["namespace"], "uid": meta["uid"],
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": meta["name"],
+                    "namespace": meta["namespace"],
+                    "uid": meta["uid"],
                 },
             }
             self.api.create(event)

@@ -118,7 +118,10 @@ class Volumes:
         spec: Object = {
             "expirationSeconds": 3607,
             "boundObjectRef": {
-                "apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"],
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": meta["name"],
+                "uid": meta["uid"],
             },
         }
         if wanted.get("audience"):
@@ -156,8 +159,11 @@ class Volumes:
 
     @staticmethod
     def _write(place: Path, files: dict[str, bytes], source: Object) -> None:
-        modes = {item["path"]: item["mode"] for item in source.get("items") or []
-                 if item.get("mode") is not None}
+        modes = {
+            item["path"]: item["mode"]
+            for item in source.get("items") or []
+            if item.get("mode") is not None
+        }
         default = source.get("defaultMode", 0o644)
         place.mkdir(parents=True, exist_ok=True)
         for old in place.iterdir():

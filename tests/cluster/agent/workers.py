@@ -40,8 +40,9 @@ def seen(api: Api, state: Path, pod: Object) -> None:
     alluxio = of_pod(state, pod)
     if alluxio is None:
         return
-    conditions = {each["type"]: each["status"]
-                  for each in (pod.get("status") or {}).get("conditions") or []}
+    conditions = {
+        each["type"]: each["status"] for each in (pod.get("status") or {}).get("conditions") or []
+    }
     running = (
         (pod.get("status") or {}).get("phase") == "Running"
         and conditions.get("Ready") == "True"
@@ -56,7 +57,10 @@ def seen(api: Api, state: Path, pod: Object) -> None:
         if known.get("uid") not in (None, uid):
             _drop(value, name)
         value["workers"][name] = {
-            "uid": uid, "running": running, "capacity": capacity, "medium": medium,
+            "uid": uid,
+            "running": running,
+            "capacity": capacity,
+            "medium": medium,
             "node": pod["spec"].get("nodeName", ""),
         }
 

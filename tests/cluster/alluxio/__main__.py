@@ -30,8 +30,9 @@ def find_state() -> State:
     host = java_options().get("alluxio.master.hostname", "")
     found = re.fullmatch(r"(.+)-master-\d+\.(.+)", host)
     if not found:
-        raise Failure("java.lang.RuntimeException: No valid Alluxio master address in the options",
-                      1)
+        raise Failure(
+            "java.lang.RuntimeException: No valid Alluxio master address in the options", 1
+        )
     return State(root, found.group(2), found.group(1))
 
 
@@ -83,7 +84,8 @@ def serve(state: State, arguments: list[str]) -> None:
     uri = options.get(ROOT_UFS, "/underFSStorage")
     extra = {
         key.removeprefix(ROOT_OPTION): value
-        for key, value in options.items() if key.startswith(ROOT_OPTION)
+        for key, value in options.items()
+        if key.startswith(ROOT_OPTION)
     }
     real = os.environ.get("FLUIDMODEL_MOUNTS")
     if real:
@@ -101,8 +103,10 @@ def serve(state: State, arguments: list[str]) -> None:
             # A JVM needs its seconds to get here; a probe in between finds nobody serving.
             time.sleep(1)
             log("ERROR AlluxioMaster - Failed to create master process")
-            print("java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
-                  f"the Alluxio namespace: {uri}")
+            print(
+                "java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
+                f"the Alluxio namespace: {uri}"
+            )
             print(f"Caused by: {error}", flush=True)
             raise Failure("", 255) from error
     with state.change() as value:
@@ -154,10 +158,18 @@ def run(arguments: list[str]) -> None:
             with state.change() as value:
                 files.load_metadata(state, value, True)
             return
-        plain = {"mount": files.mount, "unmount": files.unmount, "free": files.free,
-                 "setReplication": files.set_replication}
-        listing = {"ls": files.ls, "du": files.du, "count": files.count,
-                   "distributedLoad": files.distributed_load}
+        plain = {
+            "mount": files.mount,
+            "unmount": files.unmount,
+            "free": files.free,
+            "setReplication": files.set_replication,
+        }
+        listing = {
+            "ls": files.ls,
+            "du": files.du,
+            "count": files.count,
+            "distributedLoad": files.distributed_load,
+        }
         if verb in plain:
             plain[verb](state, rest)
             return
@@ -184,8 +196,9 @@ def bend(state: State, line: str) -> None:
             seen = int(value["counters"].get(key, 0))
             value["counters"][key] = seen + 1
         if seen < int(failure.get("times", 1 << 30)):
-            raise Failure(str(failure.get("message", "forced failure")),
-                          int(failure.get("exit", 255)))
+            raise Failure(
+                str(failure.get("message", "forced failure")), int(failure.get("exit", 255))
+            )
 
 
 def main() -> int:

@@ -9,7 +9,9 @@ from .files import size_text
 from .state import State, live_workers, used
 
 METRICS = (
-    "BytesReadLocal", "BytesReadRemote", "BytesReadUfsAll",
+    "BytesReadLocal",
+    "BytesReadRemote",
+    "BytesReadUfsAll",
 )
 
 
@@ -56,8 +58,9 @@ def summary(state: State, value: dict[str, Any], knobs: dict[str, Any]) -> None:
 
 
 def metrics(value: dict[str, Any]) -> None:
-    print(f"Total I/O: \n    Master.FilesCompleted  (Type: COUNTER, Value: "
-          f"{len(value['files']):,})")
+    print(
+        f"Total I/O: \n    Master.FilesCompleted  (Type: COUNTER, Value: {len(value['files']):,})"
+    )
     for name in METRICS:
         print(f"    Cluster.{name}  (Type: COUNTER, Value: 0B)")
     for name in ("BytesReadLocal", "BytesReadRemote", "BytesReadUfs"):
@@ -89,10 +92,20 @@ def capacity(state: State, value: dict[str, Any], knobs: dict[str, Any]) -> None
         holds = used(value, worker)
         share = f" ({holds * 100 // room}%)" if room else ""
         node = str(value["workers"][worker].get("node", worker))
-        row(node, "0", "Capacity", size_text(room),
-            *(size_text(room if each == tier else 0) for each in tiers))
-        row("", "", "Used", size_text(holds) + share,
-            *(size_text(holds if each == tier else 0) for each in tiers))
+        row(
+            node,
+            "0",
+            "Capacity",
+            size_text(room),
+            *(size_text(room if each == tier else 0) for each in tiers),
+        )
+        row(
+            "",
+            "",
+            "Used",
+            size_text(holds) + share,
+            *(size_text(holds if each == tier else 0) for each in tiers),
+        )
 
 
 def _tier(value: dict[str, Any]) -> str:

@@ -94,8 +94,10 @@ def ls(state: State, arguments: list[str], force: bool) -> None:
     for path in sorted(rows):
         mode, size, modified, percent = rows[path]
         shown = size_text(size) if "-h" in flags and percent != "DIR" else str(size)
-        print(f"{mode:<12}{'':<15}{'':<15}{shown:>15}{'PERSISTED':>16}"
-              f"{_date(modified):>24}{percent:>5} {path:<5}")
+        print(
+            f"{mode:<12}{'':<15}{'':<15}{shown:>15}{'PERSISTED':>16}"
+            f"{_date(modified):>24}{percent:>5} {path:<5}"
+        )
 
 
 def du(state: State, arguments: list[str], force: bool) -> None:
@@ -145,8 +147,10 @@ def mount(state: State, arguments: list[str]) -> None:
     if not rest:
         for point, known in sorted(state.read()["mounts"].items()):
             kind = known["ufs"].split("://", 1)[0] if "://" in known["ufs"] else "local"
-            print(f"{known['ufs']}  on  {point}  ({kind}, capacity=-1B, used=-1B, "
-                  "not read-only, not shared, properties={})")
+            print(
+                f"{known['ufs']}  on  {point}  ({kind}, capacity=-1B, used=-1B, "
+                "not read-only, not shared, properties={})"
+            )
         return
     point, uri = "/" + rest[0].strip("/"), rest[1]
     try:
@@ -236,8 +240,11 @@ def _load_file(state: State, path: str, replication: int) -> None:
     knobs = state.knobs()
     if knobs["read_files"]:
         value = state.read()
-        point = max((each for each in value["mounts"] if path.startswith(each.rstrip("/") + "/")),
-                    key=len, default="/")
+        point = max(
+            (each for each in value["mounts"] if path.startswith(each.rstrip("/") + "/")),
+            key=len,
+            default="/",
+        )
         known = value["mounts"].get(point)
         if known:
             try:
@@ -265,8 +272,9 @@ def _copy(state: State, path: str, replication: int, budget: int) -> bool:
         if facts is None or not value["up"]:
             raise Failure(f"alluxio.exception.FileDoesNotExistException: {path} does not exist")
         if not live:
-            raise Failure("alluxio.exception.status.UnavailableException: "
-                          "No available Alluxio worker found")
+            raise Failure(
+                "alluxio.exception.status.UnavailableException: No available Alluxio worker found"
+            )
         size = int(facts["size"])
         blocks = value["blocks"].setdefault(path, {})
         room = {worker: live[worker] - used(value, worker) for worker in live}

@@ -91,7 +91,7 @@ class S3:
             text = self._get(query).decode()
             for item in re.findall(r"<Contents>(.*?)</Contents>", text, re.DOTALL):
                 key = _unescape(_tag(item, "Key"))
-                relative = key[len(self.prefix):]
+                relative = key[len(self.prefix) :]
                 if relative and not relative.endswith("/"):
                     stamp = _tag(item, "LastModified").split(".")[0].rstrip("Z")
                     when = time.strptime(stamp, "%Y-%m-%dT%H:%M:%S")
@@ -107,8 +107,9 @@ class S3:
     def _get(
         self, query: dict[str, str], path: str = "", extra: dict[str, str] | None = None
     ) -> bytes:
-        pairs = sorted(f"{quote(key, safe='')}={quote(value, safe='')}"
-                       for key, value in query.items())
+        pairs = sorted(
+            f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items()
+        )
         text = "&".join(pairs)
         target = (self.base + path) or "/"
         default = 443 if self.secure else 80
@@ -177,7 +178,7 @@ class Web:
                     stamp = _millis(time.strptime(when, "%a, %d %b %Y %H:%M:%S %Z"))
                 except ValueError:
                     stamp = 0
-                relative = unquote(target[len(self.root):])
+                relative = unquote(target[len(self.root) :])
                 found.append(File(relative, int(headers.get("content-length", 0)), stamp))
         return sorted(found, key=lambda file: file.path)
 
@@ -187,13 +188,16 @@ class Web:
         port = parts.port or (443 if secure else 80)
         headers: dict[str, str] = {}
         status, body, reply = _http(
-            secure, parts.hostname or "", port, parts.path or "/", {"host": parts.netloc},
-            method, headers,
+            secure,
+            parts.hostname or "",
+            port,
+            parts.path or "/",
+            {"host": parts.netloc},
+            method,
+            headers,
         )
         if status >= 400:
-            raise UfsError(
-                f"java.io.IOException: Failed to fetch {url}: HTTP/1.1 {status} {reply}"
-            )
+            raise UfsError(f"java.io.IOException: Failed to fetch {url}: HTTP/1.1 {status} {reply}")
         return headers, body
 
 
@@ -209,7 +213,7 @@ class Local:
         self.places: dict[str, str] = {}
         for inside, real in json.loads(options.get("fluidmodel.mounts", "{}")).items():
             if inside == self.root or inside.startswith(self.root.rstrip("/") + "/"):
-                self.places[inside[len(self.root):].strip("/")] = real
+                self.places[inside[len(self.root) :].strip("/")] = real
         if not self.places:
             self.places[""] = self.root
 
@@ -223,7 +227,7 @@ class Local:
             if below and not path.startswith(below + "/"):
                 continue
             try:
-                with (Path(real) / path[len(below):].lstrip("/")).open("rb") as handle:
+                with (Path(real) / path[len(below) :].lstrip("/")).open("rb") as handle:
                     handle.read(1)
             except OSError as error:
                 raise UfsError(f"java.io.IOException: {path}: {error.strerror}") from error
@@ -240,8 +244,13 @@ class Local:
 
 
 def _http(
-    secure: bool, host: str, port: int, target: str, headers: dict[str, str],
-    method: str = "GET", answer_headers: dict[str, str] | None = None,
+    secure: bool,
+    host: str,
+    port: int,
+    target: str,
+    headers: dict[str, str],
+    method: str = "GET",
+    answer_headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes, str]:
     if secure:
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -260,11 +269,15 @@ def _http(
         return answer.status, answer.read(), answer.reason
     except OSError as error:
         where = f"{host}:{port}"
-        kind = "java.net.UnknownHostException" if "Name or service" in str(error) or (
-            "name resolution" in str(error)
-        ) else "org.apache.http.conn.HttpHostConnectException"
-        said = host if kind.endswith("UnknownHostException") else (
-            f"Connect to {where} [{host}] failed: Connection refused (Connection refused)"
+        kind = (
+            "java.net.UnknownHostException"
+            if "Name or service" in str(error) or ("name resolution" in str(error))
+            else "org.apache.http.conn.HttpHostConnectException"
+        )
+        said = (
+            host
+            if kind.endswith("UnknownHostException")
+            else (f"Connect to {where} [{host}] failed: Connection refused (Connection refused)")
         )
         raise UfsError(
             f"com.amazonaws.SdkClientException: Unable to execute HTTP request: {said}\n"
@@ -289,7 +302,11 @@ def _tag(text: str, name: str) -> str:
 
 def _unescape(text: str) -> str:
     for entity, char in (
-        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#34;", '"'), ("&#39;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", '"'),
+        ("&#34;", '"'),
+        ("&#39;", "'"),
         ("&amp;", "&"),
     ):
         text = text.replace(entity, char)

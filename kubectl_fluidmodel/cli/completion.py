@@ -57,6 +57,7 @@ def command(shell: str, install: bool) -> int:
         return 0
     target = _directory() / "kubectl_complete-fluidmodel"
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_BRIDGE)
         target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     except OSError as err:
@@ -76,9 +77,7 @@ def _directory() -> Path:
         path = Path(entry)
         if entry and path.is_dir() and home in path.parents and os.access(path, os.W_OK):
             return path
-    fallback = home / ".local" / "bin"
-    fallback.mkdir(parents=True, exist_ok=True)
-    return fallback
+    return home / ".local" / "bin"
 
 
 @click.command(

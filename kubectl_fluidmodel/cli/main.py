@@ -107,8 +107,9 @@ def main(argv: list[str] | None = None) -> int:
     except FluidModelError as err:
         _fail(str(err))
         return err.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
         # The reader (head, less) is gone: nothing is left to say, and nothing to say it to.
+        # click turns its own broken pipes into a SystemExit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -122,7 +123,7 @@ def _usage(err: click.UsageError) -> str:
 def _fail(message: str) -> None:
     from kubectl_fluidmodel.ui.text import printable
 
-    sys.stderr.write(f"error: {printable(message)}\n")
+    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
 
 
 def run() -> None:

@@ -1,0 +1,323 @@
+"""Help, verbs, exit codes, and one line for whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel.cli.main import VERBS
+from tests.cli.program import ROOT, run, start
+from tests.kube.server import status
+from tests.loopback import Answer, Asked, document, serve
+
+
+class TestHelp:
+    def test_alone_it_tells_the_story(self) -> None:
+        ended = run()
+        assert ended.code == 0
+        assert "kubectl fluidmodel cache s3://bucket/org/model" in ended.out
+        assert ended.err == ""
+
+    @pytest.mark.parametrize("flag", ["-h", "--help"])
+    def test_every_verb_is_listed_in_order(self, flag: str) -> None:
+        ended = run(flag)
+        assert ended.code == 0
+        assert ended.out.startswith("Usage: kubectl fluidmodel ")
+        places = [ended.out.index(f"\n  {verb} ") for verb in VERBS]
+        assert places == sorted(places)
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_every_verb_explains_itself(self, verb: str) -> None:
+        ended = run(verb, "--help")
+        assert ended.code == 0
+        assert ended.out.startswith(f"Usage: kubectl fluidmodel {verb} ")
+        assert "Examples:" in ended.out
+        assert all(len(line) <= 130 for line in ended.out.splitlines())
+
+    @pytest.mark.parametrize("verb", ["cache", "uncache", "pin", "unpin"])
+    def test_kubectls_connection_flags_are_there(self, verb: str) -> None:
+        shown = run(verb, "--help").out
+        flags = (
+            "-n, --namespace --kubeconfig --context --cluster --user --as --as-group --token "
+            "-s, --server --certificate-authority --insecure-skip-tls-verify --tls-server-name "
+            "--request-timeout --dry-run"
+        )
+        assert [flag for flag in flags.split() if flag not in shown] == []
+
+    def test_no_flag_takes_a_credential_of_a_store(self) -> None:
+        shown = run("cache", "--help").out.lower()
+        assert "--access-key" not in shown
+        assert "--secret-key" not in shown
+
+    def test_the_examples_of_cache_parse(self) -> None:
+        """What help shows must be accepted: each as a dry run, offline."""
+        from shlex import split
+
+        from kubectl_fluidmodel.cli.cache import EXAMPLES
+
+        lines = [line for line in EXAMPLES.splitlines() if line.startswith("kubectl")]
+        assert len(lines) >= 4
+        for line in lines:
+            words = split(line)[2:]
+            if "--dry-run" not in words:
+                words.append("--dry-run")
+            if "--quota" not in words:
+                words += ["--quota", "300Gi"]
+            ended = run(*words)
+            assert ended.code == 0, (line, ended.err)
+
+    def test_the_version(self) -> None:
+        assert run("--version").out == f"kubectl fluidmodel v{__version__}\n"
+
+
+WRONG = [
+    # arguments, words of the error
+    (["cach"], "unknown verb 'cach'; did you mean 'cache'?; try: kubectl fluidmodel --help"),
+    (["uncach", "x"], "did you mean 'uncache'?"),
+    (["frobnicate"], "unknown verb 'frobnicate'; try: kubectl fluidmodel --help"),
+    (["--frobnicate"], "no such option '--frobnicate'"),
+    (["cache"], "missing argument 'SOURCE'; try: kubectl fluidmodel cache --help"),
+    (["cache", "pvc://c/m", "extra"], "extra"),
+    (["cache", "pvc://c/m", "--replica", "2"], "'--replicas'"),
+    (["cache", "pvc://c/m", "--replicas", "0"], "0 is not in the range"),
+    (["cache", "pvc://c/m", "--replicas", "x"], "'x' is not a valid integer"),
+    (["cache", "pvc://c/m", "--medium", "mem"], "'mem' is not one of"),
+    (["cache", "pvc://c/m", "-o", "wide"], "'wide' is not one of"),
+    (["cache", "pvc://c/m", "--dry-run=maybe"], "'maybe' is not one of"),
+    (["cache", "pvc://c/m", "--timeout", "soon"], "'soon' is not a duration"),
+    (["cache", "pvc://c/m", "--quota", "big"], "--quota 'big' is not a size"),
+    (["cache", "pvc://c/m", "--quota"], "requires an argument"),
+    (["cache", "pvc://c/m", "--dry-run"], "the size of pvc://c/m is not known"),
+    (["cache", "nonsense"], "cannot read SOURCE 'nonsense'"),
+    (["cache", "line\nbreak"], "cannot read SOURCE"),
+    (["cache", "\x1b[31mred"], "\\x1b[31mred"),
+    (["cache", "pvc://c/m", "--name", "UPPER", "--dry-run"], "--name upper"),
+    (["uncache"], "missing argument 'NAME'"),
+    (["completion", "tcsh"], "'tcsh' is not one of"),
+    (["completion", "bash", "--install"], "--install goes with kubectl"),
+    (["version", "-o", "name"], "'name' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_wrong_usage_is_2_and_one_line(arguments: list[str], words: str) -> None:
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert words in ended.error
+    assert ended.out == ""
+    assert "\x1b" not in ended.err
+
+
+_DRY_RUN = ("cache", "pvc://c/m", "--quota", "10Gi", "--dry-run")
+_WORDS = st.one_of(
+    st.sampled_from(
+        (
+            "cache", "uncache", "pin", "unpin", "version", "completion", "__complete",
+            "pvc://c/m", "local:///m", "nfs://h/e", "name", "graph", "bash", "kubectl",
+            "--dry-run", "--dry-run=server", "-o", "yaml", "json", "name", "--quota", "10Gi",
+            "--node", "a", "--node-selector", "k=v", "--replicas", "2", "--name", "--path", "/x",
+            "-n", "--context", "--kubeconfig", "/nope", "--as", "--as-group", "-h", "--help",
+            "--version", "--", "-", "-x", "--timeout", "5s", "--request-timeout", "--medium", "SSD",
+            "-f", "--component", "--mount-path", "--force", "--no-wait", "--no-load", "",
+        )
+    ),
+    st.text(max_size=6),
+)  # fmt: skip
+
+
+_VALUES = st.one_of(st.text(max_size=8), st.sampled_from(("a", "a=b", "/x", "9Gi", "SSD", "2")))
+_DRY_RUNS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            (
+                "--name", "--path", "--quota", "--node", "--node-selector", "--medium", "-n",
+                "--context", "--kubeconfig", "--timeout", "--as", "--color", "-o", "--replicas",
+            )
+        ),
+        _VALUES,
+    ),
+    max_size=3,
+).map(lambda pairs: [*_DRY_RUN, *(f"{flag}={value}" if flag[1] == "-" else f"{flag}{value}"
+                                  for flag, value in pairs)])  # fmt: skip
+
+
+@settings(max_examples=250)
+@given(st.one_of(st.lists(_WORDS, max_size=8), _DRY_RUNS))
+@example(["cache", "pvc://c/m", "--quota", "1e999999999", "--dry-run"])
+@example(["cache", "pvc://c/m", "--quota", "10Gi", "--dry-run", "-n", "\udc80", "-o", "json"])
+@example(["cache", "pvc://c/m", "--quota", "10Gi", "--dry-run", "--node", "\udc80"])
+@example(["cache", "pvc://c/m", "--quota", "10Gi", "--dry-run", "--kubeconfig", "\x00"])
+@example(["cache", "pvc://c/m", "--kubeconfig", "\x00"])
+@example(["pin", "name", "-f", "/", "-n", "x"])
+def test_no_command_line_ends_in_a_traceback(arguments: list[str]) -> None:
+    ended = run(*arguments)
+    assert ended.code in (0, 1, 2, 3)
+    if ended.code:
+        assert ended.error
+        assert ended.error.isprintable()
+    else:
+        assert "error: " not in ended.err
+    if ended.code == 2:
+        assert ended.out == ""
+
+
+class TestExitCodes:
+    def cache(self, answer: Answer, *more: str) -> tuple[int, str]:
+        with serve(lambda _: answer) as server:
+            ended = run("cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url, *more)
+        assert ended.out == ""
+        return ended.code, ended.error
+
+    def test_fluid_is_not_installed(self) -> None:
+        code, error = self.cache(status(404, "not found", "NotFound"))
+        assert code == 1
+        assert error.startswith("Fluid is not installed in this cluster; try: helm repo add fluid")
+
+    def test_credentials_are_refused(self) -> None:
+        code, error = self.cache(status(401, "Unauthorized"))
+        assert code == 3
+        assert "does not accept these credentials" in error
+
+    def test_a_proxy_refuses(self) -> None:
+        code, error = self.cache(Answer(403, b"<html>\nno entry\n</html>"))
+        assert code == 1
+        assert "no entry" in error
+
+    def test_the_server_is_ill(self) -> None:
+        assert self.cache(status(500, "etcd is down"))[0] == 1
+
+    def test_it_is_no_api_server(self) -> None:
+        assert self.cache(Answer(200, b"<html>router</html>"))[0] == 3
+
+    def test_permissions_are_missing(self) -> None:
+        def respond(asked: Asked) -> Answer:
+            if asked.method == "POST":
+                return document({"status": {"allowed": False}}, 201)
+            return document({"versions": [{"version": "v1alpha1"}]})
+
+        with serve(respond) as server:
+            ended = run(
+                "cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url, "-n", "team"
+            )
+        assert ended.code == 1
+        assert "you may not cache a model in team" in ended.error
+        assert "create datasets.data.fluid.io in namespace team" in ended.error
+
+    def test_nobody_listens(self) -> None:
+        ended = run("uncache", "x", "--server", "http://127.0.0.1:1")
+        assert ended.code == 3
+        assert "no answer from http://127.0.0.1:1" in ended.error
+
+    def test_no_kubeconfig(self) -> None:
+        ended = run("uncache", "x")
+        assert (ended.code, ended.error.split(":")[0]) == (3, "no cluster to talk to")
+
+    def test_there_is_no_such_cache(self) -> None:
+        empty = document({"kind": "List", "metadata": {}, "items": []})
+        with serve(lambda _: empty) as server:
+            ended = run("uncache", "x", "--server", server.url)
+        assert ended.code == 1
+        assert "there is no cache x of ours in namespace default" in ended.error
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_interrupted(self, number: signal.Signals) -> None:
+        asked, release = threading.Event(), threading.Event()
+
+        def hang(_: Asked) -> Answer:
+            asked.set()
+            release.wait(20)
+            return document({})
+
+        with serve(hang) as server:
+            words = ["cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url]
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kubectl_fluidmodel", *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+            )
+            assert asked.wait(20)
+            time.sleep(0.1)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+            release.set()
+        assert process.returncode == 130
+        assert err.startswith("error: interrupted: what was made stays")
+        assert (len(err.splitlines()), out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["completion", "bash"],
+        ["version", "-o", "json"],
+        ["cache", "pvc://claim/dir", "--quota", "10Gi", "--dry-run"],
+    ],
+)
+def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "kubectl_fluidmodel", *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+LOADED = """
+import sys
+from kubectl_fluidmodel.cli.main import main
+code = main(sys.argv[1:])
+heavy = ("kubernetes", "boto3", "botocore", "rich", "urllib3", "huggingface_hub", "yaml")
+sys.stderr.write("loaded: " + " ".join(name for name in heavy if name in sys.modules))
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forbidden"),
+    [
+        ((), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
+        (("--help",), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
+        (("--version",), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
+        (("version", "-o", "json"), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
+        (("completion", "bash"), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
+        (("__complete", "cache", "--"), "kubernetes boto3 botocore rich huggingface_hub"),
+        (("cache", "--help"), "kubernetes boto3 botocore rich huggingface_hub"),
+        (("pin", "--help"), "kubernetes boto3 botocore rich huggingface_hub"),
+        (("stage", "--help"), "kubernetes boto3 botocore rich huggingface_hub"),
+        (
+            ("cache", "pvc://c/m", "--quota", "10Gi", "--dry-run=client"),
+            "kubernetes boto3 botocore rich huggingface_hub",
+        ),
+        (
+            ("cache", "s3://models/m", "--quota", "10Gi", "--dry-run=client"),
+            "kubernetes rich huggingface_hub",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_quick_loads_nothing_heavy(arguments: tuple[str, ...], forbidden: str) -> None:
+    ended = start(*arguments, python=("-c", LOADED))
+    assert ended.code == 0, ended.err
+    loaded = ended.err.splitlines()[-1].removeprefix("loaded: ").split()
+    assert set(loaded) & set(forbidden.split()) == set()

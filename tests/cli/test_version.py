@@ -1,0 +1,22 @@
+"""`version`."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from kubectl_fluidmodel import __version__
+from tests.cli.program import run
+
+
+def test_one_line() -> None:
+    assert run("version").out == f"v{__version__}\n"
+
+
+def test_documents() -> None:
+    found = json.loads(run("version", "-o", "json").out)
+    assert yaml.safe_load(run("version", "-o", "yaml").out) == found
+    assert (found["apiVersion"], found["kind"]) == ("fluidmodel.io/v1", "Version")
+    assert found["version"] == f"v{__version__}"
+    assert set(found) == {"apiVersion", "kind", "version", "python", "platform"}

@@ -56,7 +56,9 @@ class Rate:
             return
         if self._samples and count < self._samples[-1][1]:
             self._samples.clear()  # evicted, or another cache
-        if not self._samples or self._samples[-1][1] != count:
+        if len(self._samples) == 1 and self._samples[0][1] == count:
+            self._samples[0] = (now, count)  # nothing moves yet: the rate begins here
+        elif not self._samples or self._samples[-1][1] != count:
             self._samples.append((now, count))
         while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW:
             self._samples.pop(0)

@@ -1,0 +1,77 @@
+"""The documents keep what they promise: links lead somewhere, YAML is YAML, nothing leaks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).parents[1]
+PAGES = sorted(
+    path
+    for path in REPO.rglob("*.md")
+    if not {".venv", "build", "dist", ".pytest_cache", "node_modules"} & set(path.parts)
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a Markdown renderer makes of a page's headings."""
+    found = set()
+    for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE):
+        text = re.sub(r"[`*]", "", heading).strip().lower()
+        found.add(re.sub(r"[^\w\- ]", "", text).replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_every_yaml_block_parses(page: Path) -> None:
+    for block in re.findall(
+        r"^```yaml[^\n]*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+    ):
+        list(yaml.safe_load_all(block))
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPO, capture_output=True, text=True, check=True
+    ).stdout.split()
+    forbidden = re.compile(
+        "|".join(
+            ["/work/" + "main", "/ro" + "ot/", "pypi" + r"\.org/simple", "proxy" + r"\.golang"]
+        )
+    )
+    for name in tracked:
+        path = REPO / name
+        if path.suffix in (".sum", ".mod") or not path.is_file():
+            continue
+        text = path.read_text(errors="replace")
+        assert not forbidden.search(text), name
+
+
+def test_the_constraints_cover_every_dependency() -> None:
+    """An install without them backtracks for minutes, so none may be missing."""
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read(REPO / "setup.cfg")
+    wanted = config["options"]["install_requires"] + config["options.extras_require"]["dev"]
+    names = {re.split(r"[<>=~!\[; ]", line)[0] for line in wanted.split() if line}
+    lines = (REPO / "constraints.txt").read_text().splitlines()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert {name.lower().replace("_", "-") for name in names if name} <= pinned
+    assert all("==" in line for line in lines if line.strip() and not line.startswith("#"))

@@ -191,7 +191,7 @@ class TestWarnings:
 @pytest.mark.parametrize(
     ("fields", "seconds"),
     [
-        ({"series": {"lastObservedTime": "1970-01-01T00:00:05.5Z"},
+        ({"series": {"lastObservedTime": "1970-01-01T00:00:05.500000Z"},
           "lastTimestamp": "1970-01-01T00:00:01Z"}, 5.5),
         ({"lastTimestamp": "1970-01-01T00:00:01Z"}, 1.0),
         ({"lastTimestamp": None, "eventTime": "1970-01-01T00:00:02.123456Z"}, 2.123456),

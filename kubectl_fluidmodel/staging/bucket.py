@@ -198,7 +198,7 @@ class Bucket:
 
     def begin(self, key: str, file: PlanFile, commit: str) -> tuple[str, str]:
         """Begin an upload; returns its id and the checksum that its parts shall carry."""
-        settings = {"Key": key, "Metadata": _metadata(file, commit)}
+        settings: dict[str, Any] = {"Key": key, "Metadata": _metadata(file, commit)}
         create = self._client.create_multipart_upload
         try:
             answer = self._call("begin an upload of", create, ChecksumAlgorithm="CRC32", **settings)
@@ -225,6 +225,7 @@ class Bucket:
                 UploadId=upload,
                 PartNumber=number + 1,
                 Body=body,
+                probe=lambda: self.parts(key, upload),
                 **how,
             )
         except _Refused as err:
@@ -298,8 +299,18 @@ class Bucket:
         except _Refused as err:
             raise err.error from err
 
-    def _call(self, verb: str, call: Callable[..., T], **settings: Any) -> T:
+    def _call(
+        self,
+        verb: str,
+        call: Callable[..., T],
+        *,
+        probe: Callable[[], object] | None = None,
+        **settings: Any,
+    ) -> T:
         """One operation, tried again while that may help.
+
+        `probe` is asked after a second failure whether trying makes sense at all: a server that
+        knows before the end of a body that it does not want it may just close the connection.
 
         Raises:
             _Refused: with the store's code, and the error to raise for it.
@@ -308,6 +319,7 @@ class Bucket:
         key = settings.get("Key") or settings.get("Prefix")
         what = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
         patience = Patience(self.patience, self._stop)
+        failures = 0
         while True:
             try:
                 return self._once(what, call, settings)
@@ -315,6 +327,9 @@ class Bucket:
                 if self._on_retry:
                     self._on_retry(err.why)
                 patience.pause(err)
+                failures += 1
+                if probe is not None and failures >= 2:
+                    probe()
 
     def _once(self, what: str, call: Callable[..., T], settings: dict[str, Any]) -> T:
         from botocore import exceptions as boto

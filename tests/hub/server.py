@@ -55,6 +55,8 @@ class Hub:
         """Requests that a redirect's target answers before it has expired; None for no end."""
         self.requests: list[Request] = []
         self.body_bytes = 0
+        self.hold_at: int | None = None
+        """Bytes of bodies in all after which every body stops, until this is None."""
         self._links: dict[str, int] = {}
         self.lock = threading.Lock()
         self._servers: list[ThreadingHTTPServer] = []
@@ -74,6 +76,7 @@ class Hub:
         return self
 
     def stop(self) -> None:
+        self.hold_at = None
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -346,6 +349,8 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 if "stall" in faults and sent >= faults["stall"].after:
                     time.sleep(faults.pop("stall").seconds)
+                while hub.hold_at is not None and hub.body_bytes >= hub.hold_at:
+                    time.sleep(0.01)
                 self.rate.take(count)
                 hub.total.take(count)
                 at = self._piece(blob, source, at, count, faults.get("wrong"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,23 +117,33 @@ class Bench:
         )
 
     def killed_at(self, share: float, *arguments: str) -> None:
-        """Run it, and kill -9 it when that share of the bytes is in the store."""
+        """Run it, and kill -9 it when the hub has sent that share of the bytes."""
+        total = sum(blob.size for blob in self.hub.repos[MODEL].files.values())
+        self.hub.hold_at = self.hub.body_bytes + int(total * share)
         process = subprocess.Popen(
-            self.command("--log=json", *arguments),
+            self.command(*arguments),
             env=self.env("victim"),
             cwd=self.home,
-            stdout=subprocess.PIPE,
-            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        assert process.stdout is not None
-        with process, process.stdout:
-            for line in process.stdout:
-                event = json.loads(line)
-                total = event.get("total") or 1
-                if event["event"] == "Progress" and event["done"] / total >= share:
-                    break
-                assert event["event"] != "Ended", "it was done before it could be killed"
+        with process:
+            deadline = time.monotonic() + 60
+            while self.hub.body_bytes < self.hub.hold_at and time.monotonic() < deadline:
+                assert process.poll() is None, "it was done before it could be killed"
+                time.sleep(0.01)
+            self._settled()
             process.kill()
+        self.hub.hold_at = None
+
+    def _settled(self) -> None:
+        """Wait until what has come is stored: the records do not change for a moment."""
+        last, since = "", time.monotonic()
+        while time.monotonic() - since < 0.7:
+            now = "".join(self.get(key).decode() for key in self.objects(self.place.uploads))
+            if now != last:
+                last, since = now, time.monotonic()
+            time.sleep(0.1)
 
     # -- the bucket --------------------------------------------------------------------------
 

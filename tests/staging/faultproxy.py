@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import select
 import socket
 import threading
 import time
@@ -114,7 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
         upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream, timeout=60)
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() not in _SKIP}
-            upstream.request(self.command, self.path, bytes(body), headers)
+            if any(each.kind == "call" for each in active):
+                _politely(upstream, self.command, self.path, bytes(body), headers)
+            else:
+                upstream.request(self.command, self.path, bytes(body), headers)
             answer = upstream.getresponse()
             data = answer.read()
         except OSError:
@@ -153,3 +157,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
+
+
+def _politely(
+    upstream: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: dict[str, str],
+) -> None:
+    """Send the headers, and the body only if there is no answer to them."""
+    upstream.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for key, value in headers.items():
+        upstream.putheader(key, value)
+    upstream.endheaders()
+    if not select.select([upstream.sock], [], [], 0.5)[0]:
+        upstream.send(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import tempfile
@@ -18,8 +19,12 @@ from tests.cluster.process import end_process, free_ports, start_time
 ACCESS, SECRET = "FMSTAGINGTESTS", "not-a-secret-of-anybody"
 
 
+@functools.cache
 def program() -> Path:
-    """The server's binary, built if the cache does not have it yet."""
+    """The server's binary, built if the cache does not have it yet.
+
+    Remembered, for the cache lies in the home directory and tests change that.
+    """
     found = next(each for each in binaries.PROGRAMS if each.name == "versitygw")
     path = binaries.target(found)
     if not path.exists():

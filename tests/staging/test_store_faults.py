@@ -22,10 +22,10 @@ def test_parts_that_fail_are_sent_again(faulty: Faulty, proxy: FaultProxy) -> No
     bench = faulty()
     bench.model()
     troubles = [
-        proxy.trouble("refuse", "PUT", "partNumber=1&", times=2),
-        proxy.trouble("refuse", "PUT", "partNumber=2&", times=1, status=503, code="SlowDown"),
-        proxy.trouble("reset", "PUT", "partNumber=3&", times=1),
-        proxy.trouble("lose", "PUT", "partNumber=4&", times=1),
+        proxy.trouble("refuse", "PUT", "partNumber=1\\b", times=2),
+        proxy.trouble("refuse", "PUT", "partNumber=2\\b", times=1, status=503, code="SlowDown"),
+        proxy.trouble("reset", "PUT", "partNumber=3\\b", times=1),
+        proxy.trouble("lose", "PUT", "partNumber=4\\b", times=1),
         proxy.trouble("refuse", "PUT", "config.json", times=1),
     ]
     run = bench.stage()
@@ -40,7 +40,7 @@ def test_bytes_that_change_on_their_way_are_refused_and_sent_again(
     bench = faulty()
     bench.model()
     spoilt = [
-        proxy.trouble("spoil", "PUT", "partNumber=2&", times=1),
+        proxy.trouble("spoil", "PUT", "partNumber=2\\b", times=1),
         proxy.trouble("spoil", "PUT", "00002.safetensors", times=1),
     ]
     bench.stage()
@@ -70,7 +70,7 @@ def test_an_upload_that_is_aborted_by_somebody_starts_over(
                 Bucket=bench.bucket, Key=each["Key"], UploadId=each["UploadId"]
             )
 
-    proxy.trouble("call", "PUT", "partNumber=4&", times=1, action=abort)
+    proxy.trouble("call", "PUT", "partNumber=4\\b", times=1, action=abort)
     run = bench.stage()
     assert "starts over" in run.notes
     bench.assert_staged()
@@ -80,7 +80,7 @@ def test_a_store_without_checksums_gets_md5(faulty: Faulty, proxy: FaultProxy) -
     bench = faulty()
     bench.model()
     old = proxy.trouble("refuse", "POST", "uploads", status=501, code="NotImplemented", times=1)
-    spoilt = proxy.trouble("spoil", "PUT", "partNumber=2&", times=1)
+    spoilt = proxy.trouble("spoil", "PUT", "partNumber=2\\b", times=1)
     bench.stage()
     assert old.hits == 1 and spoilt.hits == 1
     bench.assert_staged()
@@ -94,7 +94,7 @@ def test_a_full_store_ends_it_and_says_so(
 ) -> None:
     bench = faulty()
     bench.model()
-    proxy.trouble("refuse", "PUT", "partNumber=3&", status=status, code=code)
+    proxy.trouble("refuse", "PUT", "partNumber=3\\b", status=status, code=code)
     with pytest.raises(FluidModelError, match="store is full") as told:
         bench.stage()
     assert told.value.exit_code == 1

@@ -11,6 +11,7 @@ from .cluster import Cluster
 from .objects import FLUID, until
 
 GRAPHS = "nvidia.com/v1beta1"
+KEEP_OUT = "example.com/keep-out"
 
 
 def cache(
@@ -97,14 +98,33 @@ def claim(
     api.patch("v1", "PersistentVolumeClaim", name, bound, namespace, "status")
 
 
+def schedulable(cluster: Cluster, names: set[str]) -> None:
+    """Wait until new nodes have lost the taint that says that they are not ready yet."""
+
+    def check() -> bool:
+        waiting = [
+            node
+            for node in cluster.api.list("v1", "Node", resourceVersion="0")
+            if node["metadata"]["name"] in names
+            and any(t["key"].startswith("node.") for t in node["spec"].get("taints") or [])
+        ]
+        return not waiting
+
+    until("the nodes to take pods", check, 90)
+
+
 def component(
     name: str, kind: str = "worker", gpus: int = 1, replicas: int = 1, **pod: Any
 ) -> Object:
-    """A v1beta1 component; keywords go into its pod spec."""
+    """A v1beta1 component; keywords go into its pod spec.
+
+    It tolerates the taints of the test's own nodes, and no others: not those of other tests.
+    """
     main: Object = {"name": "main", "image": "example.com/runtime/vllm:1"}
     if gpus:
         main["resources"] = {"limits": {"nvidia.com/gpu": str(gpus)}}
-    spec = {"tolerations": [{"operator": "Exists"}], "containers": [main], **pod}
+    tolerations = [{"key": key, "operator": "Exists"} for key in ("nvidia.com/gpu", KEEP_OUT)]
+    spec = {"tolerations": tolerations, "containers": [main], **pod}
     return {"name": name, "type": kind, "replicas": replicas, "podTemplate": {"spec": spec}}
 
 

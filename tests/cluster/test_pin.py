@@ -22,7 +22,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Result
 from tests.cluster.objects import bound, s3_model, until
 from tests.cluster.operator import Operator
-from tests.cluster.pinning import GRAPHS, cache, component, graph, pods, running
+from tests.cluster.pinning import GRAPHS, cache, component, graph, pods, running, schedulable
 from tests.cluster.plugin import error_line
 
 pytestmark = pytest.mark.cluster
@@ -63,6 +63,7 @@ def nodes(cluster: Cluster) -> Iterator[Callable[..., str]]:
         name = f"pin-{secrets.token_hex(4)}"
         cluster.add_node(name, gpus=gpus, **options)
         made.append(name)
+        schedulable(cluster, {name})
         return name
 
     yield add
@@ -546,3 +547,6 @@ def test_a_request_is_refused_with_the_patch_for_it(
         assert refused.code == 1
         assert "frozen once profiling starts" in error_line(refused)
         assert "pvcName: llama" in refused.err
+    cluster.api.delete(
+        "apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.nvidia.com"
+    )

@@ -18,7 +18,7 @@ from tests.cluster import fleet
 from tests.cluster.api import ApiError, Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
-from tests.cluster.pinning import cache, component, graph, pods
+from tests.cluster.pinning import cache, component, graph, pods, schedulable
 from tests.dynamo.nodes import allowed
 
 pytestmark = pytest.mark.cluster
@@ -27,6 +27,8 @@ CASES = 110
 SEED = 20261004
 RACK = "example.com/rack"
 TAINT = {"key": "example.com/reserved", "effect": "NoSchedule"}
+OURS = {"key": "example.com/case", "effect": "NoSchedule"}
+"""On every node here, so that other tests' pods stay away."""
 
 
 @dataclass
@@ -73,7 +75,7 @@ def generate(dice: random.Random, namespace: str, index: int) -> Case:
         labels = dict(mine)
         if dice.random() < 0.8:
             labels[RACK] = dice.choice(["a", "b", "c"])
-        taints = [TAINT] if dice.random() < 0.2 else []
+        taints = [OURS, TAINT] if dice.random() < 0.2 else [OURS]
         gpus = dice.choice([1, 2, 4, 8, 8])
         nodes.append(
             fleet.node(f"{name}-n{n}-{namespace[2:8]}", gpus, labels=labels, taints=taints)
@@ -89,10 +91,8 @@ def generate(dice: random.Random, namespace: str, index: int) -> Case:
         found = affinity(dice)
         if found is not None:
             more["affinity"] = found
-        if dice.random() < 0.6:
-            more["tolerations"] = [{"key": TAINT["key"], "operator": "Exists"}]
-        else:
-            more["tolerations"] = []
+        keys = [OURS["key"], TAINT["key"]] if dice.random() < 0.6 else [OURS["key"]]
+        more["tolerations"] = [{"key": key, "operator": "Exists"} for key in keys]
         kind = dice.choice(["worker", "prefill", "decode"])
         workers.append(
             component(
@@ -100,7 +100,7 @@ def generate(dice: random.Random, namespace: str, index: int) -> Case:
             )
         )
     if dice.random() < 0.2:
-        workers.append(component("Front", "frontend", gpus=0, nodeSelector=mine))
+        workers.append(component("Front", "frontend", gpus=0))
     made = graph(namespace, name, *workers)
     return Case(name, nodes, cached, made, preferred=dice.random() < 0.15)
 
@@ -135,6 +135,7 @@ def cases(cluster: Cluster, namespace: str, operator: Operator) -> Iterator[list
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         list(pool.map(lambda c: cache(cluster, namespace, c.name, [], wait=False), made))
         list(pool.map(lambda c: cluster.api.create(c.graph), made))
+    schedulable(cluster, {node["metadata"]["name"] for node in everything})
     yield made
     with concurrent.futures.ThreadPoolExecutor(12) as pool, contextlib.suppress(ApiError):
         list(
@@ -206,7 +207,7 @@ def check(case: Case) -> None:
         name: int(node["status"]["allocatable"]["nvidia.com/gpu"]) for name, node in nodes.items()
     }
     for pod in case.pods:
-        if pod["spec"].get("nodeName"):
+        if worker(pod) and pod["spec"].get("nodeName"):
             free[pod["spec"]["nodeName"]] -= gpus(pod)
     specs = {c["name"]: c["podTemplate"]["spec"] for c in case.graph["spec"]["components"]}
     pending = 0

@@ -62,6 +62,12 @@ class VerbCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = examples.strip("\n")
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As with kubectl, a bare --dry-run never takes the next word for its value."""
+        words = args.index("--") if "--" in args else len(args)
+        bare = ["--dry-run=client" if word == "--dry-run" else word for word in args[:words]]
+        return super().parse_args(ctx, bare + args[words:])
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:
             with formatter.section("Examples"):
@@ -115,10 +121,8 @@ def dry_run_flag(function: F) -> F:
         group="Output",
         type=click.Choice(["none", "client", "server"]),
         default="none",
-        is_flag=False,
-        flag_value="client",
         show_default=True,
-        help="client: print what would be sent; server: send it without keeping it.",
+        help="client, or bare: print what would be sent; server: send it without keeping it.",
     )(function)
 
 

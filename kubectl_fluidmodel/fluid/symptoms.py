@@ -96,18 +96,20 @@ def ready(obj: Mapping[str, Any]) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def warnings(events: Iterable[Mapping[str, Any]], prefix: str, since: float) -> list[str]:
-    """The newest warning event per object and reason, of objects named `prefix…`.
+def warnings(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> list[str]:
+    """The newest warning event per object and reason, of a cache's own objects.
 
-    `since` is a Unix time in seconds; older events are left out.
+    Those bear its name or `<name>-master…`, `-worker…`, `-fuse…`, `-loader…`; another cache may be
+    called `<name>-2`. `since` is a Unix time in seconds; older events are left out.
     """
+    own = re.compile(rf"{re.escape(cache)}(-(master|worker|fuse|loader)(-.*)?)?")
     newest: dict[tuple[str, str], tuple[float, str]] = {}
     for event in events:
         name = str(at(event, "involvedObject", "name", default=""))
         kind = str(at(event, "involvedObject", "kind", default=""))
         if event.get("type") != "Warning" or kind not in _TOLD_BY:
             continue
-        if name != prefix and not name.startswith(f"{prefix}-"):
+        if not own.fullmatch(name):
             continue
         if any(harmless in str(event.get("message")) for harmless in _PASSING):
             continue

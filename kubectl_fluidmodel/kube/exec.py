@@ -71,7 +71,7 @@ def run(
     except (websocket.WebSocketException, OSError) as err:
         raise ClusterUnreachable(what, " ".join(str(err).split())[:200]) from err
     finally:
-        socket.close()
+        socket.close(timeout=0.2)  # the answer is here: no need to wait for a farewell
     return Result(
         code=_exit_code(bytes(channels.get(_STATUS, b"")), what),
         stdout=channels.get(_STDOUT, bytearray()).decode("utf-8", "replace"),

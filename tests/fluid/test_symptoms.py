@@ -172,7 +172,7 @@ class TestWarnings:
         ]
 
     def test_the_object_itself_and_what_is_named_after_it(self) -> None:
-        names = ("demo", "demo-master-0", "demos", "other", "my-demo")
+        names = ("demo", "demo-master-0", "demos", "other", "my-demo", "demo-2", "demo-2-master-0")
         told = self.told(*(event(name) for name in names))
         assert {text.split()[1] for text in told} == {"demo:", "demo-master-0:"}
 
@@ -184,7 +184,9 @@ class TestWarnings:
 
     def test_what_was_before_this_run_is_left_out(self) -> None:
         since = symptoms.parse_time("2026-03-02T10:00:05Z")
-        found = self.told(event("demo", at="10:00:04"), event("demo-x", at="10:00:05"), since=since)
+        found = self.told(
+            event("demo", at="10:00:04"), event("demo-worker-0", at="10:00:05"), since=since
+        )
         assert len(found) == 1
 
 

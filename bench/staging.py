@@ -45,6 +45,10 @@ CASES = {
 }
 
 
+"""Bytes per second of one connection to the hub, and of all; 0 is no cap."""
+IN_MEMORY = Path("/dev/shm")  # noqa: S108
+
+
 @dataclass
 class Sample:
     """One run of one arm."""

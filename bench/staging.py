@@ -43,8 +43,6 @@ CASES = {
     "100 MB/s per connection": (100e6, 0.0),
     "250 MB/s in all": (0.0, 250e6),
 }
-
-
 """Bytes per second of one connection to the hub, and of all; 0 is no cap."""
 IN_MEMORY = Path("/dev/shm")  # noqa: S108
 

@@ -175,7 +175,9 @@ class _Handler(BaseHTTPRequestHandler):
         if on == "cdn":
             return self._cdn(path, parse_qs(url.query))
         if path.startswith("/api/models/"):
-            return self._api(path.removeprefix("/api/models/"), parse_qs(url.query), request)
+            # As it came: a revision such as refs%2Fpr%2F1 has its slashes quoted.
+            api = url.path.removeprefix("/api/models/")
+            return self._api(api, parse_qs(url.query), request)
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if found:
             return self._resolve(*found.groups(), request)
@@ -187,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = re.fullmatch(r"([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/.*)?)?", path)
         if not found:
             return self._plain(404, b"")
-        name, what, revision = found.groups()
+        name, what, revision = (unquote(each) if each else "" for each in found.groups())
         repo = self._may_see(name, request)
         if repo is None:
             return None

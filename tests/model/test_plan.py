@@ -1,0 +1,108 @@
+"""Which files of a tree are staged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.model.plan import Plan, PlanFile, from_document, make
+
+
+def plan(*paths: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Plan:
+    files = [PlanFile(path, 10, "git", "0" * 40) for path in paths]
+    return make("o/m", "main", "c" * 40, files, include=include, exclude=exclude)
+
+
+def kept(found: Plan) -> list[str]:
+    return [file.path for file in found.files]
+
+
+LLAMA = (
+    "config.json",
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "original/consolidated.00.pth",
+    "original/params.json",
+    "pytorch_model.bin",
+    "tokenizer.json",
+    "onnx/model.onnx",
+    "flax_model.msgpack",
+    "README.md",
+)
+
+
+def test_duplicates_of_safetensors_stay_out() -> None:
+    found = plan(*LLAMA)
+    assert kept(found) == [
+        "README.md",
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+    ]
+    assert found.bytes == 60 and found.bytes_skipped == 50
+    assert all(each.why for each in found.skipped)
+
+
+def test_without_safetensors_nothing_is_a_duplicate() -> None:
+    assert kept(plan("config.json", "pytorch_model.bin")) == ["config.json", "pytorch_model.bin"]
+    assert kept(plan("model.gguf")) == ["model.gguf"]
+
+
+def test_safetensors_below_original_are_not_the_model() -> None:
+    paths = ("original/x.safetensors", "pytorch_model.bin")
+    assert kept(plan(*paths)) == sorted(paths)
+
+
+def test_consolidated_weights_stay_out_only_beside_others() -> None:
+    both = plan("consolidated.safetensors", "model-1.safetensors")
+    assert kept(both) == ["model-1.safetensors"]
+    assert kept(plan("consolidated.safetensors")) == ["consolidated.safetensors"]
+
+
+def test_globs_of_the_user_are_the_last_word() -> None:
+    assert kept(plan(*LLAMA, include=("*.bin", "original/"))) == [
+        "original/consolidated.00.pth",
+        "original/params.json",
+        "pytorch_model.bin",
+    ]
+    assert "README.md" not in kept(plan(*LLAMA, exclude=("*.md",)))
+    assert len(kept(plan(*LLAMA, include=("*",)))) == len(LLAMA)
+    assert kept(plan(*LLAMA, include=("*.json",), exclude=("o*",)))[0] == "config.json"
+
+
+def test_globs_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="nothing of o/m"):
+        plan(*LLAMA, include=("*.nothing",))
+    with pytest.raises(UsageError, match="nothing of o/m"):
+        plan()
+
+
+@pytest.mark.parametrize("path", ["../x", "a//b", "/a", "a/./b", "a\nb", "a/", "x" * 900])
+def test_paths_that_cannot_be_keys(path: str) -> None:
+    with pytest.raises(FluidModelError, match="cannot be staged"):
+        plan("ok", path)
+
+
+@given(
+    st.lists(
+        st.builds(
+            PlanFile,
+            st.text("abc/._-", min_size=1, max_size=9),
+            st.integers(0, 1 << 50),
+            st.just("sha256"),
+            st.just("a" * 64),
+        ),
+        max_size=5,
+    )
+)
+def test_plans_survive_json(files: list[PlanFile]) -> None:
+    made = Plan("o/m", "main", "c" * 40, tuple(files), endpoint="https://hub")
+    again = from_document(json.loads(json.dumps(made.document())))
+    assert again == made and again.endpoint == made.endpoint

@@ -1,0 +1,88 @@
+"""What comes after a staging, or after one that ended badly: verify, abort-stale, shards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.staging.stale import abort_stale
+from kubectl_fluidmodel.staging.verify import Report, verify
+from tests.staging.bench import MIB, MODEL, PART, Bench, noise
+
+OTHER = "model-00002.safetensors"
+
+
+def check(bench: Bench, read: bool = False) -> Report:
+    client = bench.client()
+    tree = list(client.tree(MODEL, bench.place.commit))
+    return verify(bench.s3.store(), bench.place, tree, read=read)
+
+
+def test_a_sound_prefix(bench: Bench) -> None:
+    bench.model()
+    bench.stage()
+    found = check(bench, read=True)
+    assert found.problems == [] and found.files == 5
+
+
+def test_what_verify_finds(bench: Bench) -> None:
+    bench.model()
+    bench.stage()
+    client, place = bench.s3.client(), bench.place
+    client.delete_object(Bucket=bench.bucket, Key=place.key("config.json"))
+    client.put_object(Bucket=bench.bucket, Key=place.key(OTHER), Body=b"y" * MIB)
+    client.put_object(Bucket=bench.bucket, Key=place.key("empty.txt"), Body=b"full")
+    client.put_object(Bucket=bench.bucket, Key=place.key("stray"), Body=b"?")
+    problems = "\n".join(check(bench).problems)
+    assert "config.json: missing" in problems
+    assert f"{OTHER}: written anew" in problems
+    assert "empty.txt: 4 bytes instead of 0" in problems
+    assert "stray: not in the manifest" in problems
+    assert f"{OTHER}: its bytes do not match" in "\n".join(check(bench, read=True).problems)
+
+
+def test_verify_without_a_manifest_names_what_is_there(bench: Bench) -> None:
+    repo = bench.model()
+    with pytest.raises(FluidModelError, match="is not staged"):
+        bench.s3.client().create_bucket(Bucket=bench.bucket)
+        check(bench)
+    bench.stage()
+    old = repo.head
+    repo.commit({"config.json": b"{}"})
+    with pytest.raises(FluidModelError, match="is not staged") as told:
+        check(bench)
+    assert old in told.value.why
+
+
+def test_only_our_own_leftovers_go(bench: Bench) -> None:
+    bench.model({"model.safetensors": noise(8 * PART), "config.json": b"{}"})
+    bench.killed_at(0.5)
+    client = bench.s3.client()
+    foreign = [
+        client.create_multipart_upload(Bucket=bench.bucket, Key=key)["UploadId"]
+        for key in ("somebody/elses", bench.place.key("model.safetensors"))
+    ]
+    store = bench.s3.store()
+    kept = abort_stale(store, bench.to, MODEL, 3600.0)
+    assert [each.aborted for each in kept] == [False] and len(bench.uploads()) == 3
+    tried = abort_stale(store, bench.to, MODEL, 0.0, dry_run=True)
+    assert [each.aborted for each in tried] == [True] and len(bench.uploads()) == 3
+    gone = abort_stale(store, bench.to, MODEL, 0.0)
+    assert [each.aborted for each in gone] == [True] and gone[0].bytes >= 2 * PART
+    assert {each["UploadId"] for each in bench.uploads()} == set(foreign)
+    assert abort_stale(store, bench.to, MODEL, 0.0) == []
+
+
+def test_shards_share_the_work_and_the_last_writes_the_manifest(bench: Bench) -> None:
+    repo = bench.model({f"m{n}.safetensors": noise(n * MIB + 7, n) for n in range(1, 8)})
+    plan = bench.plan()
+    ways = []
+    for shard in (2, 0, 1):
+        run = bench.stage(plan, replace(bench.options, shard=shard, shards=3))
+        ways.append(run.how)
+        assert bool(run.ended.manifest) == (shard == 1)
+        assert (bench.manifest() is not None) == (shard == 1)
+    assert sorted(path for each in ways for path in each) == sorted(repo.files)
+    bench.assert_staged()

@@ -1,0 +1,172 @@
+"""The verb `stage` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubectl_fluidmodel.cli.main import main
+from tests.hub import Hub, Repo
+from tests.staging.s3server import S3Server
+
+MODEL = "acme/model"
+FILES = {
+    "config.json": b"{}",
+    "model.safetensors": os.urandom(6 << 20),
+    "pytorch_model.bin": os.urandom(100_000),
+}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    server = S3Server()
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, s3: S3Server) -> Iterator[Hub]:
+    for key, value in s3.env().items():
+        monkeypatch.setenv(key, value)
+    with Hub(Repo(MODEL, FILES)) as running:
+        yield running
+
+
+def arguments(hub: Hub, s3: S3Server, *more: str, to: str = "s3://cli-models/x") -> list[str]:
+    hub_flag, store = f"--endpoint-hub={hub.endpoint}", f"--endpoint={s3.endpoint}"
+    return ["stage", MODEL, f"--to={to}", hub_flag, store, *more]
+
+
+def test_the_whole_way(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(hub, s3)) == 0
+    out, err = capsys.readouterr()
+    head = hub.repos[MODEL].head
+    uri = f"s3://cli-models/x/{MODEL}/{head}"
+    assert "every hash proven" in out and f"next: kubectl fluidmodel cache {uri}" in out
+    assert "left out 1 file, which saves 97.7 KiB" in err and "pytorch_model.bin" in err
+
+    assert main(arguments(hub, s3, "-o", "name")) == 0
+    assert capsys.readouterr().out == f"{uri}\n"
+
+    assert main(arguments(hub, s3, "-o", "json")) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == "Staging" and document["bytesRead"] == 0
+    assert document["manifest"].endswith("manifest.json")
+
+    assert main(arguments(hub, s3, "--verify")) == 0
+    assert "is sound" in capsys.readouterr().out
+    assert main(arguments(hub, s3, "--verify", "--read", "-o", "json")) == 0
+    assert json.loads(capsys.readouterr().out)["sound"] is True
+
+    s3.client().delete_object(Bucket="cli-models", Key=f"x/{MODEL}/{head}/config.json")
+    assert main(arguments(hub, s3, "--verify")) == 1
+    assert "config.json: missing" in capsys.readouterr().out
+
+    assert main(arguments(hub, s3, "--abort-stale")) == 0
+    assert "no leftover uploads" in capsys.readouterr().out
+
+
+def test_a_dry_run_needs_no_bucket_and_no_keys(
+    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert main(arguments(hub, s3, "--dry-run", to="s3://nowhere-yet")) == 0
+    out = capsys.readouterr().out
+    assert "2 files, 6.0 MiB" in out and "model.safetensors" in out
+    assert "pytorch_model.bin (the weights are there as safetensors)" in out
+    assert main(arguments(hub, s3, "--dry-run", "-o", "json")) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == "StagingPlan" and document["bytesSkipped"] == 100_000
+    assert main(arguments(hub, s3, "--dry-run", "--include=*", "-o", "yaml")) == 0
+    assert "pytorch_model.bin" in capsys.readouterr().out
+    assert not hub.seen("resolve", on="cdn")
+
+
+def test_a_log_for_programs(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(hub, s3, "--log=json", to="s3://cli-models/log")) == 0
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events[0]["event"] in ("Began", "Note") and events[-1]["event"] == "Ended"
+    assert err == ""
+    hub.gated[MODEL] = set()
+    assert main(arguments(hub, s3, "--log=json", to="s3://cli-models/log2")) == 1
+    out, err = capsys.readouterr()
+    last = json.loads(out.splitlines()[-1])
+    assert last["event"] == "Error" and last["exitCode"] == 1 and "gated" in last["what"]
+    assert err.startswith("error: the model acme/model is gated")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--to=gs://x"], "cannot stage to 'gs://x'"),
+        (["--to=s3://ok-bucket", "--shard=4/4"], "shard 4 of 4"),
+        (["--to=s3://ok-bucket", "--shard=x"], "cannot read --shard"),
+        (["--to=s3://ok-bucket", "--memory=1Mi"], "too little"),
+        (["--to=s3://ok-bucket", "--memory=lots"], "cannot read --memory"),
+        (["--to=s3://ok-bucket", "--part-size=1Mi"], "not usable"),
+        (["--to=s3://ok-bucket", "--verify", "--abort-stale"], "do not go together"),
+        (["--to=s3://ok-bucket", "--read"], "--read goes with --verify"),
+        ([], "missing option '--to'"),
+    ],
+)
+def test_wrong_usage(more: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stage", MODEL, *more]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stage", "s3://bucket/x", "--to=s3://ok-bucket"]) == 2
+    assert "takes a model of the hub" in capsys.readouterr().err
+
+
+def test_without_keys(
+    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert main(arguments(hub, s3)) == 1
+    assert "no S3 credentials" in capsys.readouterr().err
+
+
+def test_nobody_at_the_endpoint(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubectl_fluidmodel.staging.engine._FIRST_CONTACT", 0.5)
+    command = ["stage", MODEL, "--to=s3://ok-bucket", f"--endpoint-hub={hub.endpoint}"]
+    assert main([*command, "--endpoint=http://127.0.0.1:9"]) == 3
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_nothing_secret_is_shown(
+    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    hub.bad_tokens.add("hf_very_secret")
+    for more in ((), ("--log=json",), ("--dry-run",)):
+        assert main(arguments(hub, s3, *more)) == 1
+        out, err = capsys.readouterr()
+        assert "hf_very_secret" not in out + err and secret not in out + err
+
+
+def test_help_does_not_import_what_it_does_not_need() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom kubectl_fluidmodel.cli.main import main\n"
+        "main(['stage', '--help'])\n"
+        "print([m for m in ('huggingface_hub', 'boto3', 'kubernetes') if m in sys.modules])\n"
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,178 @@
+"""The staging Job: the object goes to a real API server, and its pods run for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError, TimedOut
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.model.hub import Hub as HubClient
+from kubectl_fluidmodel.model.hubhttp import Login
+from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.staging import manifest
+from kubectl_fluidmodel.staging.follow import ensure, follow, remove
+from kubectl_fluidmodel.staging.job import SecretKey, Settings, build
+from kubectl_fluidmodel.staging.place import Destination, Place
+from tests.cluster.s3 import secret
+from tests.hub import Hub, Repo
+
+pytestmark = pytest.mark.cluster
+
+MODEL = "acme/model"
+MIB = 1 << 20
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    files = {f"model-{n}.safetensors": os.urandom((n + 1) * 6 * MIB) for n in range(4)}
+    with Hub(Repo(MODEL, {**files, "config.json": b"{}"})) as running:
+        yield running
+
+
+@pytest.fixture
+def client(cluster: Any) -> Client:
+    # What the default image would have installed is where the tests' own Python has it.
+    cluster.image("python:*", path=[str(Path(sys.executable).parent)])
+    return Client(Connection(kubeconfig=str(cluster.kubeconfig)))
+
+
+@pytest.fixture
+def settings(cluster: Any, namespace: str, bucket: Any, hub: Hub) -> Settings:
+    keys = {"access": cluster.s3.access_key, "hidden": cluster.s3.secret_key}
+    cluster.api.create(secret(namespace, "keys", keys))
+    cluster.api.create(secret(namespace, "hub", {"HF_TOKEN": "hf_of_the_pod"}))
+    return Settings(
+        name="model",
+        namespace=namespace,
+        to=Destination(bucket.name, "staged"),
+        endpoint=cluster.s3.endpoint,
+        region=cluster.s3.region,
+        endpoint_hub=hub.endpoint,
+        access_key=SecretKey("keys", "access"),
+        secret_key=SecretKey("keys", "hidden"),
+        token=SecretKey("hub", "HF_TOKEN"),
+        shards=2,
+    )
+
+
+def plan_of(hub: Hub, token: str = "") -> Plan:
+    return HubClient(Login(hub.endpoint, token)).plan(MODEL)
+
+
+def follow_it(client: Client, job: dict[str, Any], seconds: float = 90) -> list[Any]:
+    views: list[Any] = []
+    follow(client, job, views.append, deadline=time.monotonic() + seconds)
+    return views
+
+
+def assert_staged(cluster: Any, settings: Settings, plan: Plan, hub: Hub) -> None:
+    from kubectl_fluidmodel.model.store import Credentials, Store
+
+    keys = Credentials(cluster.s3.access_key, cluster.s3.secret_key)
+    store = Store(cluster.s3.endpoint, "us-east-1", keys)
+    place = Place(settings.to, plan.repo, plan.commit)
+    marked = manifest.read(store, place)
+    assert marked is not None and marked.covers(plan.files)
+    s3 = cluster.s3.client()
+    for path, blob in hub.repos[MODEL].files.items():
+        body = s3.get_object(Bucket=settings.to.bucket, Key=place.key(path))["Body"].read()
+        assert body == blob.data, path
+
+
+def test_two_shards_stage_one_model(
+    cluster: Any, client: Client, settings: Settings, hub: Hub
+) -> None:
+    hub.private[MODEL] = {"hf_of_the_pod"}
+    plan = plan_of(hub, "hf_of_the_pod")
+    job = build(plan, settings)
+    assert ensure(client, job) == "started"
+    views = follow_it(client, job)
+    assert views[-1].steps[0].state == "done" and views[-1].cached == plan.bytes
+    assert_staged(cluster, settings, plan, hub)
+    assert ensure(client, job) == "found complete"
+    pods = cluster.api.list("v1", "Pod", settings.namespace)
+    assert len(pods) == 2
+    shown = json.dumps(pods) + json.dumps(
+        client.get(k.JOBS, job["metadata"]["name"], settings.namespace)
+    )
+    assert cluster.s3.secret_key not in shown and "hf_of_the_pod" not in shown
+
+
+def test_detached_and_attached_again(
+    cluster: Any, client: Client, settings: Settings, hub: Hub
+) -> None:
+    plan = plan_of(hub)
+    hub.hold_at = plan.bytes // 2
+    job = build(plan, settings)
+    ensure(client, job)
+    with pytest.raises(TimedOut, match="in time"):
+        follow_it(client, job, seconds=6)
+    assert ensure(client, job) == "found running"
+    hub.hold_at = None
+    follow_it(client, job)
+    assert_staged(cluster, settings, plan, hub)
+
+
+def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
+    cluster: Any, client: Client, settings: Settings, hub: Hub
+) -> None:
+    settings = replace(settings, shards=1)
+    plan = plan_of(hub)
+    hub.hold_at = plan.bytes // 2
+    job = build(plan, settings)
+    ensure(client, job)
+    views: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 90)
+    )
+    thread.start()
+    deadline = time.monotonic() + 45
+    while hub.body_bytes < hub.hold_at and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    for pod in cluster.api.list("v1", "Pod", settings.namespace):
+        name = pod["metadata"]["name"]
+        cluster.api.delete("v1", "Pod", name, settings.namespace, gracePeriodSeconds=0)
+    hub.hold_at = None
+    before = hub.body_bytes
+    thread.join(100)
+    assert views and views[-1].steps[0].state == "done"
+    assert hub.body_bytes - before < plan.bytes
+    assert_staged(cluster, settings, plan, hub)
+
+
+def test_the_pods_own_error_is_ours(client: Client, settings: Settings, hub: Hub) -> None:
+    plan = plan_of(hub)
+    hub.gated[MODEL] = set()
+    job = build(plan, settings)
+    ensure(client, job)
+    with pytest.raises(FluidModelError, match="acme/model is gated") as told:
+        follow_it(client, job)
+    assert "accept" in told.value.try_
+    # Mended, the same command makes the Job anew.
+    hub.gated.clear()
+    assert ensure(client, job) == "started"
+    follow_it(client, job)
+
+
+def test_a_missing_secret_is_told(client: Client, settings: Settings, hub: Hub) -> None:
+    plan = plan_of(hub)
+    settings = replace(settings, token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
+    job = build(plan, settings)
+    ensure(client, job)
+    with pytest.raises(TimedOut) as told:
+        follow_it(client, job, seconds=8)
+    assert "nowhere" in told.value.why
+    remove(client, job["metadata"]["name"], settings.namespace)

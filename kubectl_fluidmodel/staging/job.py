@@ -31,7 +31,7 @@ USER = 65532
 """The uid that distroless images call nonroot."""
 STAGE_LABEL = "fluidmodel.io/stage"
 INDEX = "batch.kubernetes.io/job-completion-index"
-_HOME = "/work"
+_HOME = "/fluidmodel"
 _BESIDE = 128 * MIB
 """Memory limit beyond the budget: page cache of the installed package, and pip before it."""
 

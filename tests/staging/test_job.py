@@ -44,7 +44,7 @@ def test_it_may_nothing_that_it_need_not() -> None:
     assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "384Mi"
-    assert [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]] == ["/work"]
+    assert [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]] == ["/fluidmodel"]
 
 
 def test_secrets_are_references() -> None:

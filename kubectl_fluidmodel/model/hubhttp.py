@@ -175,7 +175,8 @@ class Http:
             hint = "wait, or log in: a token has higher limits (HF_TOKEN)"
             return Passing(why, Unreachable("cannot read from the hub", why, hint), wait)
         why = f"{host} answers {response.status}"
-        return Passing(why, Unreachable("cannot read from the hub", why), wait)
+        hint = "the same command again, later"
+        return Passing(why, Unreachable("cannot read from the hub", why, hint), wait)
 
     def _pool(self, url: str) -> Any:
         """A pool for the URL's host, through the proxy that the environment names for it."""

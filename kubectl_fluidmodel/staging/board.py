@@ -64,7 +64,7 @@ class Board:
         elif isinstance(event, Progress):
             here = replace(here, progress=event)
         elif isinstance(event, FileFailed):
-            here = replace(here, failed=(*here.failed, f"{event.path}: {event.why}"))
+            here = replace(here, failed=(*here.failed, event.why))
         elif isinstance(event, Ended):
             here = replace(here, ended=True)
         elif not isinstance(event, FileDone):
@@ -73,7 +73,9 @@ class Board:
 
     @property
     def done(self) -> int:
-        return max(self._before, sum(each.progress.done for each in self.shards.values()))
+        """Bytes that are in the store or on their way from the Hub to it."""
+        here = sum(each.progress.done + each.progress.moving for each in self.shards.values())
+        return max(self._before, here)
 
     @property
     def files_done(self) -> int:

@@ -357,7 +357,7 @@ class Engine:
             file,
             patience=self.options.patience,
             stop=self._stop,
-            on_bytes=self.tally.add_read,
+            on_bytes=lambda count: self.tally.add_read(file.path, count),
             on_retry=self.tally.stumble,
         )
 

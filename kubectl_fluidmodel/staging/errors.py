@@ -34,7 +34,7 @@ def mismatch(file: PlanFile) -> Mismatch:
     """What to say of a file whose bytes are not those of the tree."""
     return Mismatch(
         f"{file.path} does not match its hash",
-        f"the hub's tree says {file.kind} {file.digest}, and other bytes came; nothing was "
+        f"the hub sent other bytes than those of {file.kind} {file.digest[:12]}…; nothing was "
         "stored under its name",
         "the same command again; if it stays, tell the model's owner",
     )

@@ -22,6 +22,7 @@ class Began:
 class Progress:
     """How far it is: `done` bytes are in the store, of which `found` were there before.
 
+    `moving` bytes have come from the Hub, and are on their way to the store.
     `read` and `sent` count what went over the wire in this run, retries included.
     """
 
@@ -32,6 +33,7 @@ class Progress:
     found: int
     read: int
     sent: int
+    moving: int = 0
     active: tuple[str, ...] = ()
     trouble: str = ""
     """Why something is being tried again at the moment; empty while all goes well."""

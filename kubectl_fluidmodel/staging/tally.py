@@ -23,6 +23,7 @@ class Tally:
         self._ended = 0
         self._by_path: dict[str, int] = {}
         self._found: dict[str, int] = {}
+        self._arriving: dict[str, int] = {}
         self._active: dict[str, None] = {}
         self.read = 0
         self.sent = 0
@@ -37,29 +38,33 @@ class Tally:
     def end(self, path: str) -> None:
         with self._lock:
             self._active.pop(path, None)
+            self._arriving.pop(path, None)
             self._ended += 1
 
     def fail(self, path: str) -> None:
+        self.restart(path)
         with self._lock:
             self._active.pop(path, None)
 
     def restart(self, path: str) -> None:
         with self._lock:
-            self._by_path.pop(path, None)
-            self._found.pop(path, None)
+            for counts in (self._by_path, self._found, self._arriving):
+                counts.pop(path, None)
 
     def add_done(self, path: str, count: int) -> None:
         with self._lock:
             self._by_path[path] = self._by_path.get(path, 0) + count
+            self._arriving[path] = max(0, self._arriving.get(path, 0) - count)
 
     def add_found(self, path: str, count: int) -> None:
         with self._lock:
             self._by_path[path] = count
             self._found[path] = count
 
-    def add_read(self, count: int) -> None:
+    def add_read(self, path: str, count: int) -> None:
         with self._lock:
             self.read += count
+            self._arriving[path] = self._arriving.get(path, 0) + count
 
     def add_sent(self, count: int) -> None:
         with self._lock:
@@ -73,9 +78,11 @@ class Tally:
 
     def progress(self) -> Progress:
         with self._lock:
+            done = sum(self._by_path.values())
             recent = time.monotonic() - self._trouble_at < _STUMBLE
             return Progress(
-                done=sum(self._by_path.values()),
+                done=done,
+                moving=max(0, min(self._total - done, sum(self._arriving.values()))),
                 total=self._total,
                 files_done=self._ended,
                 files=self._files,

@@ -111,7 +111,7 @@ def test_one_buffer_larger_than_the_limit_is_given() -> None:
 
 EVENTS = [
     Began("hf://a/b@c", "s3://x", 10, 2, 1, 4),
-    Progress(5, 10, 1, 2, 0, 5, 5, ("a",), "trouble"),
+    Progress(5, 10, 1, 2, 0, 5, 5, 3, ("a",), "trouble"),
     FileFailed("a", "why"),
     Ended("s3://x", "", 10, 2, 3, 4, 1.5),
 ]
@@ -133,12 +133,12 @@ def test_a_board_adds_up_shards() -> None:
     assert board.view().steps[0].state == "waiting" and board.view().cached is None
     for shard, done in ((0, 30), (1, 20)):
         board.take(Began("", "", 50, 2, shard, 2), shard)
-        board.take(Progress(done, 50, 1, 2, 5, done, done, ("f",)), shard)
+        board.take(Progress(done - 5, 50, 1, 2, 5, done, done, 5, ("f",)), shard)
     view = board.view()
     assert (view.cached, view.total) == (50, 100) and board.found == 10
     assert view.steps[0].detail.startswith("2 of 4 files, 0 of 2 shards done")
     board.take(FileFailed("f", "bad"), 1)
-    assert board.view().problems == ("shard 1: f: bad",)
+    assert board.view().problems == ("shard 1: bad",)
     board.take(Ended("", "", 50, 2, 0, 0, 1.0), 0)
     board.take(Began("", "", 50, 2, 1, 2), 1)  # its pod was made anew
     assert board.view().problems == ()

@@ -94,7 +94,9 @@ def design(
     medium, choice, notes = _place(request, model, quota, jvm, cluster, existing)
     affinity, tolerations = _nodes(request, choice, existing)
     built = mount(request.source, request.name, namespace, access)
-    annotations = {names.SOURCE_ANNOTATION: request.source.uri}
+    annotations = {names.SOURCE_ANNOTATION: request.known_as}
+    if request.commit:
+        annotations[names.COMMIT_ANNOTATION] = request.commit
     if listing:
         annotations[names.BYTES_ANNOTATION] = str(listing.bytes)
         annotations[names.FILES_ANNOTATION] = str(len(listing.files))

@@ -18,6 +18,7 @@ _KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         k.SECRETS,
+        k.JOBS,
         k.PVS,
         k.PVCS,
         names.DATASETS,

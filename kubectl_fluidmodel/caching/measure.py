@@ -104,8 +104,11 @@ def _s3(
         with reachable(store, client, namespace) as near:
             return stores.list_prefix(near, source.host, source.path)
 
-    listing, more = _or_quota(request, listed) if ask else (None, ())
-    return Measured(access, listing, made, (*notes, *more))
+    listing = request.expected
+    if listing is None and ask:
+        listing, more = _or_quota(request, listed)
+        notes += more
+    return Measured(access, listing, made, tuple(notes))
 
 
 def _from_secret(

@@ -53,6 +53,10 @@ def needed(request: Request, namespace: str) -> list[Permission]:
         found.append(Permission("get", k.SECRETS, namespace))
         if not request.s3_secret:
             found += [Permission(verb, k.SECRETS, namespace) for verb in ("create", "patch")]
+    if request.origin:
+        found += [Permission(verb, k.JOBS, namespace) for verb in (*verbs, "delete")]
+        found += [Permission(verb, k.PODS, namespace) for verb in ("list", "watch")]
+        found.append(_log(namespace))
     if request.source.scheme == "nfs":
         found += [Permission(verb, k.PVS) for verb in ("get", "create", "patch")]
         found += [Permission(verb, k.PVCS, namespace) for verb in ("create", "patch")]
@@ -204,7 +208,7 @@ def name_is_free(client: Client, request: Request, namespace: str, standing: Exi
             )
     if standing.dataset is not None:
         other = names.source_of(standing.dataset)
-        if other != request.source.uri:
+        if other.partition("@")[0] != request.known_as.partition("@")[0]:
             raise FluidModelError(
                 f"the name {name} is taken in namespace {namespace}",
                 f"it caches {other}",

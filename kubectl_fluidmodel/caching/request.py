@@ -10,6 +10,7 @@ from decimal import Decimal
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import check_name, dataset_name
 from kubectl_fluidmodel.kube import quantity
+from kubectl_fluidmodel.model.listing import Listing
 from kubectl_fluidmodel.model.sizing import MIB
 from kubectl_fluidmodel.model.source import Source, parse
 
@@ -30,10 +31,21 @@ class Request:
     s3_secret: str | None = None
     gcs_secret: str | None = None
     replicas_given: bool = False
+    origin: str = ""
+    """Where the source came from, if it was staged: `hf://org/model`."""
+    commit: str = ""
+    """The origin's commit."""
+    expected: Listing | None = None
+    """What the source will hold once it is staged."""
 
     @property
     def web(self) -> bool:
         return self.source.scheme in ("http", "https")
+
+    @property
+    def known_as(self) -> str:
+        """The URI that we record, and that another run under the same name must agree with."""
+        return self.origin or self.source.uri
 
     @property
     def placement_given(self) -> bool:

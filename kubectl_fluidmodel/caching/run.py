@@ -6,16 +6,16 @@ Every step can be interrupted: what was made stays, and the same command goes on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from kubectl_fluidmodel.caching import make, preflight, removal
 from kubectl_fluidmodel.caching.design import Cluster, Design, Existing, design
 from kubectl_fluidmodel.caching.measure import Measured, measure
-from kubectl_fluidmodel.caching.progress import Progress
 from kubectl_fluidmodel.caching.proof import Proof
 from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.caching.story import Teller
 from kubectl_fluidmodel.caching.wait import Follower
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import dataload, names, state
@@ -26,20 +26,15 @@ from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.ui.document import reference
 from kubectl_fluidmodel.ui.text import plural, size
 
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.caching.staged import Stager
+
 ATTEMPTS = 3
 """Loads in one run before an incomplete cache is a failure."""
 _PATIENCE = 60.0
 """Seconds that an API server may be away in the middle of the work."""
 _GONE = 120.0
 """Seconds to wait for Fluid to clean up what is deleted."""
-
-
-class Teller(Protocol):
-    """Where the story is told: ui.live.Live, or a list in tests."""
-
-    def say(self, text: str) -> None: ...
-
-    def show(self, progress: Progress) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,39 @@ class Run:
     namespace: str
     teller: Teller
     timeout: float
-    """Seconds for the whole wait."""
+    """Seconds for the whole wait, staging included."""
+    stager: Stager | None = None
+    """How the model gets into its bucket first, where it comes from the Hub."""
     findings: preflight.Findings = field(init=False)
 
-    def prepare(self, endpoint: str | None, region: str | None) -> tuple[Measured, Design]:
-        """Look, measure and decide; nothing is written.
+    def __post_init__(self) -> None:
+        self._deadline = time.monotonic() + self.timeout
+
+    def look(self) -> None:
+        """The preflight; nothing is written.
 
         Raises:
             FluidModelError: with what is in the way.
         """
         self.findings = preflight.check(self.client, self.request, self.namespace)
+
+    def stage(self, *, wait: bool) -> bool:
+        """Have the model in its bucket; False where its Job is started and nobody waits."""
+        if self.stager is None:
+            return True
+        for line in self.stager.words():
+            self.teller.say(line)
+        self.client.patience = _PATIENCE
+        staged = self.stager.carry_out(self.teller, self._deadline, wait=wait)
+        self.request = replace(self.request, expected=None)
+        return staged
+
+    def decide(self, endpoint: str | None, region: str | None) -> tuple[Measured, Design]:
+        """Measure and decide; nothing is written.
+
+        Raises:
+            FluidModelError: with what is in the way.
+        """
         measured = measure(
             self.request, self.client, self.namespace, endpoint=endpoint, region=region
         )
@@ -100,7 +118,7 @@ class Run:
             measured.listing,
             planned.replicas,
             planned.load is not None,
-            time.monotonic() + self.timeout,
+            self._deadline,
             self.teller.show,
             self.findings.may_exec,
             self.findings.may_read_logs,
@@ -265,10 +283,12 @@ def plan_offline(
     return measured, plan(request, namespace, measured, None, Existing())
 
 
-def try_on_server(client: Client, planned: Design, said: Callable[[str], None]) -> list[Object]:
+def try_on_server(
+    client: Client, planned: Design, said: Callable[[str], None], first: Sequence[Object] = ()
+) -> list[Object]:
     """Send every object with dryRun=All; returns them as the server would keep them."""
     found = []
-    for obj in (*planned.objects, *([planned.load] if planned.load else [])):
+    for obj in (*first, *planned.objects, *([planned.load] if planned.load else [])):
         what, after = make.apply(client, obj, dry_run=True)
         said(f"{reference(obj)} {what} (server dry run)")
         after.setdefault("kind", obj["kind"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
 import click
 
 from kubectl_fluidmodel.caching.request import Request, build
@@ -13,11 +16,19 @@ from kubectl_fluidmodel.cli.flags import (
     option,
     output_flag,
 )
-from kubectl_fluidmodel.errors import FluidModelError, Interrupted
+from kubectl_fluidmodel.errors import Interrupted, UsageError
 from kubectl_fluidmodel.kube.config import Connection, context_namespace, parse_timeout
 from kubectl_fluidmodel.ui.text import note
 
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.caching.staged import Stager, Staging
+    from kubectl_fluidmodel.kube.client import Client
+    from kubectl_fluidmodel.kube.kind import Object
+
 EXAMPLES = """
+# A model of the Hugging Face Hub: staged in your bucket, then cached
+kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models
+
 # A model in a bucket, on one GPU node, proven complete
 kubectl fluidmodel cache s3://models/meta-llama/Llama-3.3-70B-Instruct
 
@@ -53,6 +64,40 @@ kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-
     group="Store",
     metavar="NAME",
     help="Existing Secret with a service account's credentials.json, for gs://.",
+)
+@option(
+    "--to",
+    group="Hub",
+    metavar="s3://BUCKET[/PREFIX]",
+    help="Where a model of the Hub is staged; needed for org/model.",
+)
+@option("--endpoint-hub", group="Hub", metavar="URL", help="Hub; HF_ENDPOINT, else Hugging Face.")
+@option("--hf-secret", group="Hub", metavar="NAME", help="Existing Secret with HF_TOKEN.")
+@option("--include", group="Hub", metavar="GLOB", multiple=True, help="Only these files.")
+@option("--exclude", group="Hub", metavar="GLOB", multiple=True, help="Not these files.")
+@option(
+    "--stage-on",
+    group="Hub",
+    type=click.Choice(["cluster", "client"]),
+    default="cluster",
+    show_default=True,
+    help="Where the transfer runs: in a Job, or here.",
+)
+@option("--image", group="Hub", metavar="IMAGE", help="Image of the Job; Python's if not given.")
+@option(
+    "--stage-workers",
+    group="Hub",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Connections at once, per shard.  [default: 8]",
+)
+@option(
+    "--shards",
+    group="Hub",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Pods that share the transfer.",
 )
 @option(
     "--replicas",
@@ -121,6 +166,15 @@ def command(
     region: str | None,
     s3_secret: str | None,
     gcs_secret: str | None,
+    to: str | None,
+    endpoint_hub: str | None,
+    hf_secret: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    stage_on: str,
+    image: str | None,
+    stage_workers: int | None,
+    shards: int,
     replicas: int | None,
     medium: str,
     path: str | None,
@@ -138,9 +192,10 @@ def command(
 ) -> int:
     """Build a cache of a model on the node that will serve it, and prove it complete.
 
-    SOURCE is s3://bucket/prefix, gs://bucket/prefix, https://host/dir/, hdfs://host:port/dir,
-    nfs://server/export, pvc://claim/dir or local:///dir. Makes the Secret, Dataset, runtime and
-    DataLoad; Fluid makes the PVC. Safe to run again: it goes on from where things stand.
+    SOURCE is org/model[@REVISION] of the Hugging Face Hub (with --to), s3://bucket/prefix,
+    gs://bucket/prefix, https://host/dir/, hdfs://host:port/dir, nfs://server/export,
+    pvc://claim/dir or local:///dir. Makes the Secret, Dataset, runtime and DataLoad; Fluid makes
+    the PVC. Safe to run again: it goes on from where things stand.
     """
     seconds = parse_timeout(timeout) or 0.0
     request = build(
@@ -157,94 +212,146 @@ def command(
         s3_secret=s3_secret,
         gcs_secret=gcs_secret,
     )
+    staging = None
     if request.source.scheme == "hf":
-        raise FluidModelError(
-            f"{request.source.uri} has to be staged in a bucket first",
-            "Fluid cannot read the Hugging Face Hub, and staging is not part of this version yet",
-            f"hf download {request.source.host}, upload it, and cache s3://BUCKET/PREFIX",
+        staging = _staging(request, to, stage_on, image, stage_workers, shards)
+        staging = replace(
+            staging,
+            include=include,
+            exclude=exclude,
+            endpoint_hub=endpoint_hub,
+            hf_secret=hf_secret,
+            endpoint=endpoint,
+            region=region,
         )
-    if dry_run == "client":
-        return _print_offline(request, connection, endpoint, region, output or "yaml")
+    elif to:
+        raise UsageError(f"--to with {request.source.uri}", "only a model of the Hub is staged")
+    work = _Work(request, staging, connection, endpoint, region, output, color)
     try:
-        if dry_run == "server":
-            return _try(request, connection, endpoint, region, output or "yaml", color)
-        return _cache(request, connection, endpoint, region, wait, seconds, output, color)
+        if dry_run == "client":
+            return work.print_offline()
+        return work.try_out() if dry_run == "server" else work.cache(wait, seconds)
     except KeyboardInterrupt as err:
         raise Interrupted(
             "interrupted", "what was made stays and goes on", "the same command again to follow it"
         ) from err
 
 
-def _print_offline(
+def _staging(
     request: Request,
-    connection: Connection,
-    endpoint: str | None,
-    region: str | None,
-    output: str,
-) -> int:
-    from kubectl_fluidmodel.caching.run import plan_offline, secret_command
-    from kubectl_fluidmodel.ui.document import objects
+    to: str | None,
+    stage_on: str,
+    image: str | None,
+    workers: int | None,
+    shards: int,
+) -> Staging:
+    from kubectl_fluidmodel.caching.staged import Staging
+    from kubectl_fluidmodel.staging.job import IMAGE
+    from kubectl_fluidmodel.staging.options import WORKERS
+    from kubectl_fluidmodel.staging.place import destination
 
-    measured, planned = plan_offline(request, context_namespace(connection), endpoint, region)
-    for text in (*measured.notes, *planned.notes):
-        note(f"note: {text}")
-    shown = [obj for obj in planned.objects if obj is not measured.secret]
-    if measured.secret is not None:
-        note(f"the Secret is not printed; make it with: {secret_command(measured.secret)}")
-    click.echo(objects([*shown, *([planned.load] if planned.load else [])], output), nl=False)
-    return 0
-
-
-def _try(
-    request: Request,
-    connection: Connection,
-    endpoint: str | None,
-    region: str | None,
-    output: str,
-    color: str,
-) -> int:
-    from kubectl_fluidmodel.caching.run import Run, try_on_server
-    from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.ui.document import objects
-    from kubectl_fluidmodel.ui.live import Live
-
-    client = Client(connection)
-    live = Live(color=color)
-    run = Run(client, request, client.namespace, live, 0.0)
-    _, planned = run.prepare(endpoint, region)
-    for change in planned.changes:
-        note(f"note: would be made anew: {change}")
-    sent = [obj for obj in try_on_server(client, planned, note) if obj["kind"] != "Secret"]
-    click.echo(objects(sent, output), nl=False)
-    return 0
+    if not to:
+        raise UsageError(
+            f"{request.source.uri} has to be staged in a bucket",
+            "Fluid cannot read the Hugging Face Hub",
+            "--to s3://BUCKET",
+        )
+    return Staging(
+        destination(to),
+        on=stage_on,
+        image=image or IMAGE,
+        workers=workers or WORKERS,
+        shards=shards,
+    )
 
 
-def _cache(
-    request: Request,
-    connection: Connection,
-    endpoint: str | None,
-    region: str | None,
-    wait: bool,
-    timeout: float,
-    output: str | None,
-    color: str,
-) -> int:
-    from kubectl_fluidmodel.caching.report import document, text
-    from kubectl_fluidmodel.caching.run import Run
-    from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.ui.document import reference, to_json, to_yaml
-    from kubectl_fluidmodel.ui.live import Live
+@dataclass(frozen=True)
+class _Work:
+    """One command line, with what it needs."""
 
-    client = Client(connection)
-    with Live(color=color) as live:
-        run = Run(client, request, client.namespace, live, timeout)
-        measured, planned = run.prepare(endpoint, region)
-        outcome = run.carry_out(measured, planned, wait=wait)
-    if output is None:
-        click.echo(text(request, client.namespace, outcome), nl=False)
-    elif output == "name":
-        click.echo(reference(outcome.design.dataset))
-    else:
-        found = document(request, client.namespace, outcome)
-        click.echo(to_json(found) if output == "json" else to_yaml(found), nl=False)
-    return 0
+    request: Request
+    staging: Staging | None
+    connection: Connection
+    endpoint: str | None
+    region: str | None
+    output: str | None
+    color: str
+
+    def stager(self, client: Client | None, namespace: str) -> Stager | None:
+        if self.staging is None:
+            return None
+        from kubectl_fluidmodel.caching.staged import Stager
+
+        return Stager(self.staging, self.request, namespace, client)
+
+    def print_offline(self) -> int:
+        """--dry-run=client: no cluster; for a model of the Hub its file list is read."""
+        from kubectl_fluidmodel.caching.run import plan_offline, secret_command
+
+        namespace = context_namespace(self.connection)
+        stager = self.stager(None, namespace)
+        request = stager.on_prefix() if stager else self.request
+        for line in stager.words() if stager else []:
+            note(line)
+        measured, planned = plan_offline(request, namespace, self.endpoint, self.region)
+        for text in (*measured.notes, *planned.notes):
+            note(f"note: {text}")
+        shown = [obj for obj in planned.objects if obj is not measured.secret]
+        if measured.secret is not None:
+            note(f"the Secret is not printed; make it with: {secret_command(measured.secret)}")
+        first = stager.objects() if stager else []
+        self._print([*first, *shown, *([planned.load] if planned.load else [])])
+        return 0
+
+    def try_out(self) -> int:
+        """--dry-run=server."""
+        from kubectl_fluidmodel.caching.run import Run, try_on_server
+        from kubectl_fluidmodel.kube.client import Client
+        from kubectl_fluidmodel.ui.live import Live
+
+        client = Client(self.connection)
+        stager = self.stager(client, client.namespace)
+        request = stager.on_prefix() if stager else self.request
+        run = Run(client, request, client.namespace, Live(color=self.color), 0.0)
+        run.look()
+        _, planned = run.decide(self.endpoint, self.region)
+        for change in planned.changes:
+            note(f"note: would be made anew: {change}")
+        first = stager.objects() if stager else []
+        sent = try_on_server(client, planned, note, first)
+        self._print([obj for obj in sent if obj["kind"] != "Secret"])
+        return 0
+
+    def cache(self, wait: bool, timeout: float) -> int:
+        """The real thing."""
+        from kubectl_fluidmodel.caching.report import document, text
+        from kubectl_fluidmodel.caching.run import Run
+        from kubectl_fluidmodel.kube.client import Client
+        from kubectl_fluidmodel.ui.document import reference, to_json, to_yaml
+        from kubectl_fluidmodel.ui.live import Live
+
+        client = Client(self.connection)
+        namespace = client.namespace
+        with Live(color=self.color) as live:
+            stager = self.stager(client, namespace)
+            request = stager.on_prefix() if stager else self.request
+            run = Run(client, request, namespace, live, timeout, stager)
+            run.look()
+            if not run.stage(wait=wait):
+                live.say("the model is being staged; the same command again goes on from there")
+                return 0
+            measured, planned = run.decide(self.endpoint, self.region)
+            outcome = run.carry_out(measured, planned, wait=wait)
+        if self.output is None:
+            click.echo(text(run.request, namespace, outcome), nl=False)
+        elif self.output == "name":
+            click.echo(reference(outcome.design.dataset))
+        else:
+            found = document(run.request, namespace, outcome)
+            click.echo(to_json(found) if self.output == "json" else to_yaml(found), nl=False)
+        return 0
+
+    def _print(self, items: list[Object]) -> None:
+        from kubectl_fluidmodel.ui.document import objects
+
+        click.echo(objects(items, self.output or "yaml"), nl=False)

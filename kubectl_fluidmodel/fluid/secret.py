@@ -10,13 +10,13 @@ from kubectl_fluidmodel.kube.kind import Object
 SUFFIX = "-store"
 
 
-def build(name: str, namespace: str, data: dict[str, str]) -> Object:
-    """The Secret of the cache `name`; `data` is plain text by key."""
+def build(name: str, namespace: str, data: dict[str, str], suffix: str = SUFFIX) -> Object:
+    """A Secret of the cache `name`; `data` is plain text by key."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": name + SUFFIX,
+            "name": name + suffix,
             "namespace": namespace,
             "labels": our_labels(name),
         },

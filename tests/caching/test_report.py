@@ -63,6 +63,7 @@ def test_the_document() -> None:
         "kind": "Cache",
         "metadata": {"name": "llama", "namespace": "ns"},
         "source": "s3://models/llama",
+        "commit": None,
         "bytes": MODEL.bytes,
         "files": 2,
         "nodes": ["gpu-1"],

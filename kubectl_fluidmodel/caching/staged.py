@@ -1,0 +1,236 @@
+"""A model of the Hub on its way into a cache: planned, staged in a bucket, then like any other.
+
+The cache is built on the prefix of one commit, and only when the manifest beside it says that all
+of it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from kubectl_fluidmodel.caching import make
+from kubectl_fluidmodel.caching.measure import reachable
+from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.caching.story import Teller
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.kind import SECRETS, Object
+from kubectl_fluidmodel.model import store as stores
+from kubectl_fluidmodel.model.hub import Hub
+from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.model.source import Source
+from kubectl_fluidmodel.model.store import Store
+from kubectl_fluidmodel.staging import access, follow, job, manifest
+from kubectl_fluidmodel.staging.board import Board
+from kubectl_fluidmodel.staging.engine import stage
+from kubectl_fluidmodel.staging.events import Began, Note
+from kubectl_fluidmodel.staging.job import IMAGE, SecretKey
+from kubectl_fluidmodel.staging.options import WORKERS, Options
+from kubectl_fluidmodel.staging.place import Destination, Place
+from kubectl_fluidmodel.ui.document import reference
+from kubectl_fluidmodel.ui.text import plural, size
+
+HUB_SUFFIX = "-hub"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """How a model of the Hub gets into its bucket: the staging flags of `cache`."""
+
+    to: Destination
+    on: str = "cluster"
+    image: str = IMAGE
+    workers: int = WORKERS
+    shards: int = 1
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    endpoint_hub: str | None = None
+    hf_secret: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+
+
+@dataclass
+class Stager:
+    """One model's staging, from the plan to the manifest."""
+
+    staging: Staging
+    request: Request
+    """As the user gave it: its source is the Hub's."""
+    namespace: str
+    client: Client | None = None
+    plan: Plan = field(init=False)
+    place: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Plan: resolve the revision once, and list the files at that commit.
+
+        Raises:
+            FluidModelError: the Hub says no, each reason in its own words.
+            Unreachable: the Hub does not answer.
+        """
+        given = self.staging
+        if given.hf_secret and self.client is None:
+            self._login = access.login_of(given.endpoint_hub)
+        else:
+            self._login = access.login_of(
+                given.endpoint_hub, given.hf_secret, self.client, self.namespace
+            )
+        self._hub = Hub(self._login, connections=given.workers + 2)
+        source = self.request.source
+        self.plan = self._hub.plan(
+            source.host, source.revision, include=given.include, exclude=given.exclude
+        )
+        self.place = Place(given.to, self.plan.repo, self.plan.commit)
+
+    def on_prefix(self) -> Request:
+        """The request for the cache itself: of the commit's prefix, known as the Hub's model."""
+        return replace(
+            self.request,
+            source=self.place.source,
+            origin=Source("hf", self.plan.repo).uri,
+            commit=self.plan.commit,
+            expected=self.plan.listing(),
+        )
+
+    def words(self) -> list[str]:
+        """What the plan comes to, for people."""
+        plan = self.plan
+        found = [
+            f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: "
+            f"{plural(len(plan.files), 'file')}, {size(plan.bytes)}"
+        ]
+        if plan.skipped:
+            from kubectl_fluidmodel.staging.report import skipped_text
+
+            found.append(skipped_text(plan))
+        return found
+
+    def objects(self) -> list[Object]:
+        """What staging adds to the cluster: the Job, where it runs there."""
+        return [self._job()] if self.staging.on == "cluster" else []
+
+    def carry_out(self, teller: Teller, deadline: float, *, wait: bool) -> bool:
+        """Stage it unless it is there; False where nobody waits for the Job.
+
+        Raises:
+            FluidModelError: what is in the way; the same command goes on from there.
+        """
+        with self._store() as near:
+            if self._is_staged(near):
+                teller.say(f"staged already at {self.place.uri}, its manifest is valid")
+                return True
+            if self.staging.on == "client":
+                self._here(near, teller)
+            elif not self._in_cluster(teller, deadline, wait):
+                return False
+            if not self._is_staged(near):
+                raise FluidModelError(
+                    f"{self.place.uri} has no valid manifest after staging",
+                    "somebody else may write to the bucket",
+                    "the same command again",
+                )
+        return True
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def _is_staged(self, store: Store) -> bool:
+        found = manifest.read(store, self.place)
+        return found is not None and found.covers(self.plan.files)
+
+    def _here(self, store: Store, teller: Teller) -> None:
+        options = Options(workers=self.staging.workers)
+        board: Board | None = None
+        for event in stage(self.plan, store, self.staging.to, options, self._hub):
+            if isinstance(event, Note):
+                teller.say(f"note: {event.text}")
+            if isinstance(event, Began):
+                board = Board(event.bytes, event.files)
+                teller.say(f"staging to {event.to}")
+            if board is not None:
+                board.take(event)
+                teller.show(board.view())
+
+    def _in_cluster(self, teller: Teller, deadline: float, wait: bool) -> bool:
+        client = self._cluster()
+        for made in self._secrets():
+            what, _ = make.apply(client, made)
+            teller.say(f"{reference(made)} {what}")
+        work = self._job()
+        teller.say(f"{reference(work)} {follow.ensure(client, work)}")
+        if not wait:
+            return False
+        follow.follow(client, work, teller.show, deadline=deadline, say=teller.say)
+        return True
+
+    def _cluster(self) -> Client:
+        if self.client is None:
+            raise FluidModelError("staging in the cluster needs a cluster")
+        return self.client
+
+    # -- what it is made of ------------------------------------------------------------------
+
+    @contextmanager
+    def _store(self) -> Iterator[Store]:
+        given = self.staging
+        store = access.store_of(
+            given.endpoint, given.region, self.request.s3_secret, self.client, self.namespace
+        )
+        with reachable(store, self.client, self.namespace) as near:
+            yield near
+
+    def _secrets(self) -> list[Object]:
+        """The Secrets that the Job refers to and that are ours to make."""
+        name, found = self.request.name, []
+        if not self.request.s3_secret:
+            keys = access.store_of(self.staging.endpoint, self.staging.region).credentials
+            if keys is not None:
+                data = {
+                    stores.ACCESS_KEY: keys.access_key,
+                    stores.SECRET_KEY: keys.secret_key,
+                }
+                found.append(secrets.build(name, self.namespace, data))
+        if self._login.token and not self.staging.hf_secret:
+            token = {"HF_TOKEN": self._login.token}
+            found.append(secrets.build(name, self.namespace, token, suffix=HUB_SUFFIX))
+        return found
+
+    def _job(self) -> Object:
+        given, name = self.staging, self.request.name
+        store = stores.from_environment(given.endpoint, given.region)
+        access_key, secret_key = stores.ACCESS_KEY, stores.SECRET_KEY
+        keys = self.request.s3_secret or name + secrets.SUFFIX
+        if self.request.s3_secret and self.client is not None:
+            data = self.client.get(SECRETS, keys, self.namespace).get("data") or {}
+            access_key, secret_key = stores.key_names(data, keys)
+        return job.build(
+            self.plan,
+            job.Settings(
+                name=name,
+                namespace=self.namespace,
+                to=given.to,
+                endpoint=store.endpoint,
+                region=store.region,
+                endpoint_hub=given.endpoint_hub or "",
+                access_key=SecretKey(keys, access_key),
+                secret_key=SecretKey(keys, secret_key),
+                token=self._token(),
+                include=given.include,
+                exclude=given.exclude,
+                image=given.image,
+                shards=given.shards,
+                workers=given.workers,
+            ),
+        )
+
+    def _token(self) -> SecretKey | None:
+        given = self.staging
+        if given.hf_secret:
+            if self.client is None:
+                return SecretKey(given.hf_secret, "HF_TOKEN")
+            data = self.client.get(SECRETS, given.hf_secret, self.namespace).get("data") or {}
+            return SecretKey(given.hf_secret, access.token_key(data, given.hf_secret))
+        return SecretKey(self.request.name + HUB_SUFFIX, "HF_TOKEN") if self._login.token else None

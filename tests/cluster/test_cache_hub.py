@@ -1,0 +1,114 @@
+"""`cache org/model --to s3://…`: from the Hub to a proven cache in one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.plugin import Plugin, error_line
+from tests.hub import Hub, Repo
+
+pytestmark = pytest.mark.cluster
+
+FLUID = "data.fluid.io/v1alpha1"
+MODEL = "acme/tiny-llama"
+TOKEN = "hf_secret_of_the_test"
+
+
+def files() -> dict[str, bytes]:
+    weights = {f"model-0000{n}-of-00002.safetensors": os.urandom(3 << 20) for n in (1, 2)}
+    return {**weights, "config.json": b"{}", "original/params.pth": b"left out by default"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(Repo(MODEL, files())) as running:
+        yield running
+
+
+@pytest.fixture
+def stage(cluster: Any, hub: Hub, bucket: Any, plugin: Plugin) -> Any:
+    """Run `cache` on the hub's model, staged below models/ of the test's bucket."""
+    cluster.image("python:*", path=[str(Path(sys.executable).parent)])
+
+    def run(*arguments: str, **settings: Any) -> Any:
+        settings.setdefault("timeout", 240)
+        arguments = ("--timeout", "150s", *arguments)
+        return plugin(
+            "cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint,
+            *arguments, **settings,
+        )  # fmt: skip
+
+    return run
+
+
+def test_one_command_from_the_hub_to_a_proven_cache(
+    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any
+) -> None:
+    head = hub.repos[MODEL].head
+    done = stage("-o", "json", env={"HF_TOKEN": TOKEN}).ok()
+    report = json.loads(done.out)
+    assert report["source"] == f"hf://{MODEL}" and report["commit"] == head
+    assert report["files"] == 3 and report["proof"]["complete"]
+    dataset = cluster.api.get(FLUID, "Dataset", "tiny-llama", namespace)
+    assert dataset["spec"]["mounts"][0]["mountPoint"] == bucket.uri(f"models/{MODEL}/{head}")
+    assert dataset["metadata"]["annotations"]["fluidmodel.io/commit"] == head
+    jobs = cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
+    assert len(jobs) == 1 and TOKEN not in json.dumps(jobs) + done.out + done.err
+    assert cluster.s3.secret_key not in json.dumps(jobs) + done.out + done.err
+
+    again = stage(env={"HF_TOKEN": TOKEN}).ok()
+    assert "staged already" in again.err and "complete already" in again.err
+
+    moved = hub.repos[MODEL].commit(files())
+    newer = stage("-o", "json", env={"HF_TOKEN": TOKEN}).ok()
+    assert json.loads(newer.out)["commit"] == moved
+    assert "making it anew" in newer.err
+    held = bucket.sizes(f"models/{MODEL}/{head}/")
+    assert held, "a new revision goes beside the old one"
+
+
+def test_from_this_machine(cluster: Any, namespace: str, bucket: Any, stage: Any) -> None:
+    done = stage("--stage-on", "client", "-o", "json").ok()
+    assert json.loads(done.out)["proof"]["complete"]
+    assert not cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
+
+
+def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: Hub, stage: Any) -> None:
+    started = stage("--no-wait").ok()
+    assert "the same command again goes on" in started.err
+    assert cluster.api.find(FLUID, "Dataset", "tiny-llama", namespace) is None
+    done = stage().ok()
+    assert "every byte proven" in done.out
+
+
+def test_a_dry_run_prints_the_job_too_and_writes_nothing(
+    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any, plugin: Plugin
+) -> None:
+    offline = stage("--dry-run", env={"KUBECONFIG": None}).ok()
+    kinds = [obj["kind"] for obj in yaml.safe_load_all(offline.out)]
+    assert kinds == ["Job", "Dataset", "AlluxioRuntime", "DataLoad"]
+    server = stage("--dry-run=server", "-o", "name").ok()
+    assert [line.split(".")[0].split("/")[0] for line in server.out.split()] == [
+        "job", "dataset", "alluxioruntime", "dataload",
+    ]  # fmt: skip
+    assert not bucket.sizes() and not cluster.api.list("batch/v1", "Job", namespace)
+    refused = plugin("cache", MODEL)
+    assert refused.code == 2 and "--to s3://BUCKET" in error_line(refused)
+
+
+def test_a_gated_model_says_where_to_ask(
+    cluster: Any, namespace: str, hub: Hub, stage: Any
+) -> None:
+    hub.gated[MODEL] = set()
+    done = stage(env={"HF_TOKEN": TOKEN})
+    assert done.code == 1
+    assert MODEL in error_line(done) and "terms" in error_line(done)
+    assert cluster.api.find(FLUID, "Dataset", "tiny-llama", namespace) is None

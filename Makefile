@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Test runners share two cores with a whole control plane: more workers only wait for each other.
+# Fast tests compute, cluster tests wait: so these run more side by side than there are cores.
 WORKERS ?= 2
+CLUSTER_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
@@ -25,7 +26,9 @@ demo: setup ## The main job, on a control plane of its own: bucket → proven ca
 
 test: setup ## All tests; the first run builds the control plane's binaries (about 15 minutes)
 	$(BIN)/python -m tests.cluster up --build-only
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests
+	$(BIN)/python -m tests.cluster run --name tests -- \
+		$(BIN)/python -m pytest -q -n $(CLUSTER_WORKERS) --dist loadgroup -m cluster tests
 
 test-fast: setup ## The tests that need no control plane
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests

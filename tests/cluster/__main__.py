@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import time
 
@@ -25,8 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     up.add_argument("--build-only", action="store_true", help="only fill the cache of binaries")
     down = verbs.add_parser("down", help="end what up started, and remove its state")
+    run = verbs.add_parser("run", help="up, run a command with FLUIDMODEL_CLUSTER set, down")
+    run.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     status = verbs.add_parser("status", help="what runs, where, and how to use it")
-    for verb in (up, down, status):
+    for verb in (up, down, status, run):
         verb.add_argument("--name", default="default", help="which cluster (default: default)")
     options = parser.parse_args(argv)
     cluster = Cluster(options.name)
@@ -42,7 +46,20 @@ def main(argv: list[str] | None = None) -> int:
     if options.verb == "down":
         cluster.down()
         return 0
+    if options.verb == "run":
+        return run_with(cluster, options.command)
     return show(cluster)
+
+
+def run_with(cluster: Cluster, command: list[str]) -> int:
+    """The command's exit code; the cluster goes whatever becomes of it."""
+    cluster.up()
+    try:
+        words = command[1:] if command[:1] == ["--"] else command
+        env = {**os.environ, "FLUIDMODEL_CLUSTER": cluster.name}
+        return subprocess.run(words, env=env, check=False).returncode
+    finally:
+        cluster.down()
 
 
 def show(cluster: Cluster) -> int:

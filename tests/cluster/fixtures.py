@@ -26,7 +26,7 @@ from .bucket import Bucket
 from .cluster import Cluster
 from .process import locked
 
-__all__ = ["bucket", "cli", "cluster", "namespace"]
+__all__ = ["bucket", "cli", "cluster", "fragile", "namespace"]
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,9 @@ def cluster() -> Iterator[Cluster]:
     """
     named = os.environ.get("FLUIDMODEL_CLUSTER")
     if named:
-        yield Cluster(named).up()
+        # Attached to as it is: who named it takes it up and down.
+        found = Cluster(named)
+        yield found if found.state.exists() else found.up()
         return
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:8]
     found = Cluster(f"pytest-{session}")
@@ -55,6 +57,17 @@ def cluster() -> Iterator[Cluster]:
             if not any(users.iterdir()):
                 users.rmdir()
                 found.down()
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Iterator[Cluster]:
+    """A cluster of a module's own, for tests that take it apart."""
+    made = Cluster(f"fragile-{os.getpid()}")
+    made.up()
+    try:
+        yield made
+    finally:
+        made.down()
 
 
 @pytest.fixture

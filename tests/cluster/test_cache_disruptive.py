@@ -21,17 +21,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("disruptive")]
 FLUID = "data.fluid.io/v1alpha1"
 
 
-@pytest.fixture(scope="module")
-def fragile() -> Iterator[Cluster]:
-    """A cluster that no other test uses."""
-    import os
-
-    made = Cluster(f"fragile-{os.getpid()}")
-    made.up()
-    yield made
-    made.down()
-
-
 @pytest.fixture
 def run(fragile: Cluster, tmp_path: Path) -> Plugin:
     return Plugin(Cli(fragile, tmp_path), "default")

@@ -192,27 +192,6 @@ def test_a_user_has_exactly_the_given_rules(cluster: Cluster, namespace: str) ->
     assert can("list", "secrets") == "no"
 
 
-def test_components_can_be_stopped_and_started(cluster: Cluster) -> None:
-    before = cluster.processes.pid("kube-apiserver")
-    cluster.restart("kube-apiserver")
-    assert cluster.processes.pid("kube-apiserver") != before
-    assert cluster.api.list("v1", "Node")
-    cluster.scale("alluxioruntime-controller", 0)
-    assert cluster.processes.pid("alluxioruntime-controller") is None
-    cluster.scale("alluxioruntime-controller", 1)
-    assert cluster.processes.pid("alluxioruntime-controller")
-
-
-@pytest.mark.parametrize("generation", ["v1alpha1", "2025-08", "current"])
-def test_dynamo_generations(cluster: Cluster, generation: str) -> None:
-    cluster.install_dynamo(generation)
-    crd = cluster.api.get(
-        "apiextensions.k8s.io/v1", "CustomResourceDefinition", "dynamographdeployments.nvidia.com"
-    )
-    served = [each["name"] for each in crd["spec"]["versions"] if each["served"]]
-    assert served == (["v1alpha1", "v1beta1"] if generation == "current" else ["v1alpha1"])
-
-
 def test_s3_users_and_policies(cluster: Cluster, namespace: str) -> None:
     from botocore.exceptions import ClientError
 

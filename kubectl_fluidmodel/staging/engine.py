@@ -105,7 +105,11 @@ class Engine:
             self.options.shards,
         )
         self._scheduler = Scheduler(
-            list(self.share.files), self._is_small, self._buffers, self._stop
+            list(self.share.files),
+            self._is_small,
+            self._buffers,
+            self._stop,
+            self.options.workers,
         )
         threads = [
             threading.Thread(target=self._work, args=(number,), name=f"stage-{number}", daemon=True)
@@ -186,7 +190,7 @@ class Engine:
                     FluidModelError("staging failed", f"{type(err).__name__}: {err}"), err
                 )
             finally:
-                self._scheduler.done()
+                self._scheduler.done(task)
 
     def _carry_out(self, task: Task) -> None:
         if isinstance(task, Small):

@@ -35,17 +35,18 @@ _SETTLE = 10.0
 
 
 def ensure(client: Client, job: Object) -> str:
-    """Have the Job in the cluster; returns `started`, `found running`, `found complete`.
+    """Have the Job run in the cluster; returns `started` or `found running`.
 
-    A Job of the same name that has failed is made anew: it goes on from what the store holds.
+    Call it where there is no valid manifest. A Job of the same name that is over, well or not,
+    is made anew: it goes on from what the store holds.
 
     Raises:
         FluidModelError: the API server refuses it.
     """
     name, namespace = name_of(job), namespace_of(job)
     standing = client.find(k.JOBS, name, namespace)
-    if standing is not None and not _is(standing, "Failed"):
-        return "found complete" if _is(standing, "Complete") else "found running"
+    if standing is not None and not _over(standing):
+        return "found running"
     if standing is not None:
         remove(client, name, namespace)
     client.apply(k.JOBS, job)

@@ -1,8 +1,10 @@
 """Who does what next: workers, files and memory, under one lock.
 
-Big files go first, a few at a time, their parts in order and in turn, so that hashing runs on
-several cores and every file that is begun has its next part on the way. Some workers take small
-files as long as there are any: their cost is waiting for answers, which fits between the parts.
+Big files go first, a few at a time, their parts in order. The first open file gets three quarters
+of the workers and those behind it the rest: so hashing runs on several cores, and yet the files
+do not all end in one moment, when stores put their parts together and nothing else is left to do.
+Some workers take small files as long as there are any: their cost is waiting for answers, which
+fits between the parts.
 
 A part is handed out together with its memory, and in order. So the part that all others of its
 file wait for, to be hashed, always has memory and a worker already: nobody waits in a circle.
@@ -58,6 +60,7 @@ class Scheduler:
         is_small: Callable[[PlanFile], bool],
         buffers: Buffers,
         stop: threading.Event,
+        workers: int,
     ) -> None:
         by_size = sorted(files, key=lambda file: (-file.size, file.path))
         self._small = deque(file for file in by_size if is_small(file))
@@ -65,6 +68,8 @@ class Scheduler:
         self._open: deque[Transfer] = deque()
         self._opening = 0
         self._busy = 0
+        self._fair = max(1, workers * 3 // 4)
+        self._carried: dict[int, int] = {}
         self._buffers = buffers
         self._stop = stop
         self._change = threading.Condition()
@@ -82,10 +87,12 @@ class Scheduler:
                 self._change.wait(0.2)
             return None
 
-    def done(self) -> None:
+    def done(self, task: Task) -> None:
         """A task has ended, one way or the other."""
         with self._change:
             self._busy -= 1
+            if isinstance(task, Carry):
+                self._carried[id(task.transfer)] -= 1
             self._change.notify_all()
 
     def opened(self, transfer: Transfer | None) -> None:
@@ -139,12 +146,13 @@ class Scheduler:
         if self._large and len(self._open) + self._opening < _FILES_AT_ONCE:
             self._opening += 1
             return Open(self._large.popleft())
-        for _ in range(len(self._open)):
-            transfer = self._open[0]
-            self._open.rotate(-1)
-            if not transfer.pending:
-                continue
-            buffer = self._buffers.take(transfer.bytes_of(transfer.pending[0]))
-            if buffer is not None:
-                return Carry(transfer, transfer.pending.popleft(), buffer)
-        return None
+        waiting = [transfer for transfer in self._open if transfer.pending]
+        modest = [each for each in waiting if self._carried.get(id(each), 0) < self._fair]
+        transfer = next(iter(modest or waiting), None)
+        if transfer is None:
+            return None
+        buffer = self._buffers.take(transfer.bytes_of(transfer.pending[0]))
+        if buffer is None:
+            return None  # what is freed next goes to this one
+        self._carried[id(transfer)] = self._carried.get(id(transfer), 0) + 1
+        return Carry(transfer, transfer.pending.popleft(), buffer)

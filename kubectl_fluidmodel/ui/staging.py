@@ -25,6 +25,7 @@ class StagingView:
     def __init__(self, color: str = "auto") -> None:
         self._live = Live(color=color, hint="Ctrl-C stops it, and the same command goes on")
         self._board: Board | None = None
+        self._found = False
 
     def __enter__(self) -> StagingView:
         self._live.__enter__()
@@ -53,12 +54,12 @@ class StagingView:
             if isinstance(event, Note):
                 self._live.say(f"note: {event.text}")
             return
-        first = not self._board.shards
         self._board.take(event)
         if isinstance(event, Note):
             self._live.say(f"note: {event.text}")
         if isinstance(event, Progress):
-            if first and event.found:
+            if event.found and not self._found:
+                self._found = True
                 self._live.say(f"{size(event.found)} of it are there already")
             self._live.show(self._board.view())
 

@@ -23,6 +23,18 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """botocore reads a megabyte of JSON for every session; one reading does for all tests."""
+    import botocore.session
+
+    usual = botocore.session.create_loader
+    shared = usual()
+    botocore.session.create_loader = lambda *_: shared
+    yield
+    botocore.session.create_loader = usual
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     server = S3Server()

@@ -41,6 +41,7 @@ class S3Server:
         self.port = free_ports(1)[0]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._client: Any = None
 
     def start(self) -> S3Server:
         for name in ("data", "meta", "iam"):
@@ -88,7 +89,9 @@ class S3Server:
         return Store(endpoint or self.endpoint, "us-east-1", Credentials(ACCESS, SECRET))
 
     def client(self) -> Any:
-        return self.store().client()
+        if self._client is None:  # making one takes longer than most of what it is used for
+            self._client = self.store().client()
+        return self._client
 
     def env(self) -> dict[str, str]:
         return {

@@ -34,9 +34,9 @@ VERBS: dict[str, str] = {
 STORY = f"""\
 Serve a large model from the memory or disk of the very node that runs it.
 
-  1. {PROGRAM} cache s3://bucket/org/model     builds the cache and proves it complete
-  2. {PROGRAM} pin NAME GRAPH                  runs the graph's workers where it is
-  3. {PROGRAM} uncache NAME                    removes it again
+  1. {PROGRAM} cache org/model --to s3://bucket  builds the cache and proves it complete
+  2. {PROGRAM} pin NAME GRAPH                    runs the graph's workers where it is
+  3. {PROGRAM} uncache NAME                      removes it again
 
 `{PROGRAM} VERB --help` tells more and has examples.
 """

@@ -24,7 +24,7 @@ class TestHelp:
     def test_alone_it_tells_the_story(self) -> None:
         ended = run()
         assert ended.code == 0
-        assert "kubectl fluidmodel cache s3://bucket/org/model" in ended.out
+        assert "kubectl fluidmodel cache org/model --to s3://bucket" in ended.out
         assert ended.err == ""
 
     @pytest.mark.parametrize("flag", ["-h", "--help"])

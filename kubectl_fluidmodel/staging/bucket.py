@@ -12,35 +12,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
-from kubectl_fluidmodel.model import store as stores
-from kubectl_fluidmodel.model.hubhttp import Passing, Patience
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging.digest import Bytes, crc32, md5
+from kubectl_fluidmodel.staging.door import Door, Refused
 from kubectl_fluidmodel.staging.record import Part
-
-T = TypeVar("T")
 
 IDENTITY = "fluidmodel-content"
 COMMIT = "fluidmodel-commit"
 """Metadata of each object. An upload is completed only after its hash was proven, and only then
 has an object with this metadata, so what it says holds."""
-
-_PASSING = {
-    "InternalError",
-    "SlowDown",
-    "ServiceUnavailable",
-    "RequestTimeout",
-    "OperationAborted",
-    "Throttling",
-    "TooManyRequests",
-    "IncompleteBody",
-    "BadDigest",
-}
-_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
 
 
 class Gone(Exception):
@@ -56,7 +40,7 @@ class Found:
     identity: str
 
 
-class Bucket:
+class Bucket(Door):
     """One bucket. Safe to share between threads."""
 
     def __init__(
@@ -69,9 +53,7 @@ class Bucket:
         stop: threading.Event | None = None,
         on_retry: Callable[[str], None] | None = None,
     ) -> None:
-        self.store, self.name = store, name
-        self.patience, self._stop = patience, stop
-        self._on_retry = on_retry
+        super().__init__(store, name, patience, stop, on_retry)
         style = {"addressing_style": "path"} if store.endpoint else {}
         self._client = store.client(
             s3={**style, "payload_signing_enabled": False},
@@ -90,9 +72,9 @@ class Bucket:
             FluidModelError: it is not there and may not be made.
         """
         try:
-            self._call("look at the bucket", self._client.head_bucket)
+            self.call("look at the bucket", self._client.head_bucket)
             return False
-        except _Refused as err:
+        except Refused as err:
             if err.code not in ("404", "NoSuchBucket"):
                 if err.code in ("403", "AccessDenied", "Forbidden"):
                     return False  # one may be allowed to write and not to look; listing tells
@@ -102,8 +84,8 @@ class Bucket:
         if region and region != "us-east-1" and not self.store.endpoint:
             settings["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            self._call("make the bucket", self._client.create_bucket, **settings)
-        except _Refused as err:
+            self.call("make the bucket", self._client.create_bucket, **settings)
+        except Refused as err:
             if err.code == "BucketAlreadyOwnedByYou":
                 return False
             raise FluidModelError(
@@ -117,7 +99,7 @@ class Bucket:
         """Key, size and ETag of every object below a prefix."""
         token: dict[str, Any] = {}
         while True:
-            page = self._do("list", self._client.list_objects_v2, Prefix=prefix, **token)
+            page = self.do("list", self._client.list_objects_v2, Prefix=prefix, **token)
             for each in page.get("Contents") or []:
                 yield str(each["Key"]), int(each["Size"]), _bare(each.get("ETag", ""))
             if not page.get("IsTruncated"):
@@ -130,7 +112,7 @@ class Bucket:
 
         token: dict[str, Any] = {}
         while True:
-            page = self._do("list", self._client.list_objects_v2, Prefix=prefix, **token)
+            page = self.do("list", self._client.list_objects_v2, Prefix=prefix, **token)
             told = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
             for each in page.get("Contents") or []:
                 at = each["LastModified"].timestamp()
@@ -144,8 +126,8 @@ class Bucket:
     def head(self, key: str) -> Found | None:
         """An object, or None where there is none."""
         try:
-            answer = self._call("look at", self._client.head_object, Key=key)
-        except _Refused as err:
+            answer = self.call("look at", self._client.head_object, Key=key)
+        except Refused as err:
             if err.code in ("404", "NoSuchKey", "NotFound"):
                 return None
             raise err.error from err
@@ -155,8 +137,8 @@ class Bucket:
     def read(self, key: str) -> bytes | None:
         """A small object of ours, or None where there is none."""
         try:
-            return self._call("read", self._fetch, Key=key)
-        except _Refused as err:
+            return self.call("read", self._fetch, Key=key)
+        except Refused as err:
             if err.code in ("404", "NoSuchKey", "NotFound"):
                 return None
             if err.code == "NoSuchBucket":
@@ -165,12 +147,12 @@ class Bucket:
 
     def stream(self, key: str, size: int = 1 << 20) -> Iterator[bytes]:
         """The bytes of an object, for `--verify --read`."""
-        answer = self._do("read", self._client.get_object, Key=key)
+        answer = self.do("read", self._client.get_object, Key=key)
         yield from answer["Body"].iter_chunks(size)
 
     def write(self, key: str, body: bytes) -> None:
         """A small object of ours."""
-        self._do(
+        self.do(
             "write",
             self._client.put_object,
             Key=key,
@@ -181,7 +163,7 @@ class Bucket:
 
     def put(self, key: str, body: Bytes, file: PlanFile, commit: str) -> str:
         """A whole small file; returns its ETag."""
-        answer = self._do(
+        answer = self.do(
             "write",
             self._client.put_object,
             Key=key,
@@ -192,7 +174,7 @@ class Bucket:
         return _bare(answer["ETag"])
 
     def delete(self, key: str) -> None:
-        self._do("delete", self._client.delete_object, Key=key)
+        self.do("delete", self._client.delete_object, Key=key)
 
     # -- multipart uploads -------------------------------------------------------------------
 
@@ -201,11 +183,11 @@ class Bucket:
         settings: dict[str, Any] = {"Key": key, "Metadata": _metadata(file, commit)}
         create = self._client.create_multipart_upload
         try:
-            answer = self._call("begin an upload of", create, ChecksumAlgorithm="CRC32", **settings)
-        except _Refused as err:
+            answer = self.call("begin an upload of", create, ChecksumAlgorithm="CRC32", **settings)
+        except Refused as err:
             if err.code not in ("NotImplemented", "InvalidArgument", "InvalidRequest", "400"):
                 raise err.error from err
-            answer = self._do("begin an upload of", create, **settings)
+            answer = self.do("begin an upload of", create, **settings)
         kept = answer.get("ChecksumAlgorithm") == "CRC32"
         return str(answer["UploadId"]), "crc32" if kept else "md5"
 
@@ -218,7 +200,7 @@ class Bucket:
         sum_ = crc32(body) if checksum == "crc32" else ""
         how = {"ChecksumCRC32": sum_} if sum_ else {"ContentMD5": md5(body)}
         try:
-            answer = self._call(
+            answer = self.call(
                 "upload a part of",
                 self._client.upload_part,
                 Key=key,
@@ -228,7 +210,7 @@ class Bucket:
                 probe=lambda: self.parts(key, upload),
                 **how,
             )
-        except _Refused as err:
+        except Refused as err:
             raise _gone(err) from err
         return Part(_bare(answer["ETag"]), len(body), sum_)
 
@@ -242,10 +224,10 @@ class Bucket:
         token: dict[str, Any] = {}
         while True:
             try:
-                page = self._call(
+                page = self.call(
                     "list the parts of", self._client.list_parts, Key=key, UploadId=upload, **token
                 )
-            except _Refused as err:
+            except Refused as err:
                 raise _gone(err) from err
             for each in page.get("Parts") or []:
                 held[int(each["PartNumber"]) - 1] = Part(
@@ -268,104 +250,38 @@ class Bucket:
                 each["ChecksumCRC32"] = part.checksum
             listed.append(each)
         try:
-            self._call(
+            self.call(
                 "complete the upload of",
                 self._client.complete_multipart_upload,
                 Key=key,
                 UploadId=upload,
                 MultipartUpload={"Parts": listed},
             )
-        except _Refused as err:
+        except Refused as err:
             raise _gone(err) from err
 
     def abort(self, key: str, upload: str) -> bool:
         """Drop an upload with its parts; False where it was not there."""
         try:
-            self._call("abort", self._client.abort_multipart_upload, Key=key, UploadId=upload)
-        except _Refused as err:
+            self.call("abort", self._client.abort_multipart_upload, Key=key, UploadId=upload)
+        except Refused as err:
             if isinstance(_gone(err), Gone):
                 return False
             raise err.error from err
         return True
 
-    # -- the wire ----------------------------------------------------------------------------
-
     def _fetch(self, **where: Any) -> bytes:
         return bytes(self._client.get_object(**where)["Body"].read())
 
-    def _do(self, verb: str, call: Callable[..., T], **settings: Any) -> T:
-        try:
-            return self._call(verb, call, **settings)
-        except _Refused as err:
-            raise err.error from err
 
-    def _call(
-        self,
-        verb: str,
-        call: Callable[..., T],
-        *,
-        probe: Callable[[], object] | None = None,
-        **settings: Any,
-    ) -> T:
-        """One operation, tried again while that may help.
+def _gone(err: Refused) -> Exception:
+    """Gone, where that is what the refusal means; else the refusal.
 
-        `probe` is asked after a second failure whether trying makes sense at all: a server that
-        knows before the end of a body that it does not want it may just close the connection.
-
-        Raises:
-            _Refused: with the store's code, and the error to raise for it.
-            Unreachable: the store does not answer.
-        """
-        key = settings.get("Key") or settings.get("Prefix")
-        what = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
-        patience = Patience(self.patience, self._stop)
-        failures = 0
-        while True:
-            try:
-                return self._once(what, call, settings)
-            except Passing as err:
-                if self._on_retry:
-                    self._on_retry(err.why)
-                patience.pause(err)
-                failures += 1
-                if probe is not None and failures >= 2:
-                    probe()
-
-    def _once(self, what: str, call: Callable[..., T], settings: dict[str, Any]) -> T:
-        from botocore import exceptions as boto
-
-        try:
-            with stores.explained(self.store, what, self.name):
-                return call(Bucket=self.name, **settings)
-        except Unreachable as err:
-            if isinstance(err.__cause__, boto.NoCredentialsError | boto.PartialCredentialsError):
-                raise
-            raise Passing(err.why, err) from err
-        except FluidModelError as err:
-            cause = err.__cause__
-            if not isinstance(cause, boto.ClientError):
-                raise
-            code = str(cause.response.get("Error", {}).get("Code", ""))
-            status = int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if code in _FULL or status == 507:
-                full = FluidModelError("the store is full", err.why, "make room, and run it again")
-                raise _Refused("Full", full) from err
-            if code in _PASSING or status in (429, 500, 502, 503, 504):
-                final = Unreachable(err.what, err.why or code, "the same command again goes on")
-                raise Passing(f"the store answers {code or status}", final) from err
-            raise _Refused(code, err) from err
-
-
-class _Refused(Exception):
-    """The store said no: its code, and the error that tells it."""
-
-    def __init__(self, code: str, error: FluidModelError) -> None:
-        super().__init__(code)
-        self.code, self.error = code, error
-
-
-def _gone(err: _Refused) -> Exception:
-    return Gone(err.code) if err.code in ("NoSuchUpload", "404", "NoSuchKey") else err.error
+    Parts that are missing at the end are a sign of it, too: some stores keep what arrives while
+    an upload is being aborted.
+    """
+    lost = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
+    return Gone(err.code) if err.code in lost else err.error
 
 
 def _metadata(file: PlanFile, commit: str) -> dict[str, str]:

@@ -13,19 +13,18 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.hub import Hub
 from kubectl_fluidmodel.model.hubhttp import Cancelled
 from kubectl_fluidmodel.model.plan import Plan, PlanFile
 from kubectl_fluidmodel.model.store import Store
-from kubectl_fluidmodel.staging import manifest, memory, parts, transfer
+from kubectl_fluidmodel.staging import memory, parts
 from kubectl_fluidmodel.staging.bucket import Bucket
 from kubectl_fluidmodel.staging.digest import Digest
 from kubectl_fluidmodel.staging.errors import FileError, SomeFailed, mismatch
 from kubectl_fluidmodel.staging.events import Began, Ended, Event, FileDone, FileFailed, Note
-from kubectl_fluidmodel.staging.manifest import Entry, Manifest
+from kubectl_fluidmodel.staging.ledger import Ledger
 from kubectl_fluidmodel.staging.options import Options
 from kubectl_fluidmodel.staging.origin import Origin
 from kubectl_fluidmodel.staging.place import Destination, Place
@@ -79,10 +78,7 @@ class Engine:
         self._room = memory.room(options.memory)
         self._part = parts.part_size(0, self._room, options.part_size)
         self._buffers = memory.Buffers(self._room)
-        self._listed: dict[str, tuple[int, str]] = {}
-        self._records: set[str] = set()
-        self._before: Manifest | None = None
-        self._proven: dict[str, Entry] = {}
+        self.ledger = Ledger(self.bucket, self.place)
         self._starts: dict[str, int] = {}
         self._failures: list[FileError] = []
         self._fatal: FluidModelError | None = None
@@ -94,7 +90,7 @@ class Engine:
         began = time.monotonic()
         if self.bucket.ensure():
             yield Note(f"bucket {self.bucket.name} did not exist: made it")
-        self._look()
+        self.ledger.look()
         self.bucket.patience = self.options.patience
         yield Began(
             self.plan.uri,
@@ -131,7 +127,7 @@ class Engine:
         if self._failures:
             raise SomeFailed(self.plan.repo, self._failures)
         self._stop.clear()
-        written = self._seal()
+        written = self.ledger.seal(self.plan)
         yield from self._moved()
         yield Ended(
             self.place.uri,
@@ -152,18 +148,6 @@ class Engine:
             except queue.Empty:
                 if time.monotonic() >= until or self._scheduler.idle():
                     return
-
-    def _look(self) -> None:
-        """What the bucket holds of this commit: files, records, a manifest."""
-        for key, size, etag in self.bucket.list(f"{self.place.files}/"):
-            self._listed[key] = (size, etag)
-        self._records = {key for key, _, _ in self.bucket.list(self.place.uploads)}
-        text = self.bucket.read(self.place.manifest)
-        if text is not None:
-            try:
-                self._before = manifest.load(text)
-            except ValueError:
-                self._before = None  # damaged: the files prove themselves, and it is written anew
 
     # -- the workers -------------------------------------------------------------------------
 
@@ -236,10 +220,7 @@ class Engine:
             self._scheduler.release,
             lambda count: self._sent(file, count),
         )
-        left = None
-        if self.place.record(file.path) in self._records:
-            left = transfer.load(self.bucket, self.place, file.path)
-        made.prepare(left)
+        made.prepare(self.ledger.left_of(file))
         self.tally.add_found(file.path, made.found)
         if made.nothing_left():
             self._finish(made)
@@ -282,55 +263,22 @@ class Engine:
             )
         self._events.put(Note(f"{file.path} starts over: what an earlier run left does not do"))
         self.tally.restart(file.path)
-        self._records.discard(self.place.record(file.path))
-        self._listed.pop(self.place.key(file.path), None)
-        listed = self.bucket.head(self.place.key(file.path))
-        if listed is not None:
-            self._listed[self.place.key(file.path)] = (listed.size, listed.etag)
+        self.ledger.forget(file)
         self._scheduler.again(file)
 
     # -- outcomes ----------------------------------------------------------------------------
 
     def _found(self, file: PlanFile) -> bool:
-        """Whether the object is there already: its size and its recorded hash agree."""
-        size, etag = self._listed.get(self.place.key(file.path), (-1, ""))
-        if size != file.size:
+        """Whether the object is there already; then it is noted down."""
+        etag = self.ledger.find(file)
+        if not etag:
             return False
-        known = self._known(file)
-        if known is not None and known != etag:
-            # Written anew since it was proven. Its metadata may still say otherwise: some stores
-            # keep an object's old metadata when it is overwritten without any.
-            return False
-        if known is None:
-            stands = self.bucket.head(self.place.key(file.path))
-            if stands is None or (stands.size, stands.identity) != (file.size, file.identity):
-                return False
-            etag = stands.etag
-        self._clear_record(file)
         self.tally.add_found(file.path, file.size)
         self._stands(file, etag, "found")
         return True
 
-    def _known(self, file: PlanFile) -> str | None:
-        """The ETag that the last manifest has for this very file."""
-        for entry in self._before.entries if self._before else ():
-            if entry.file == file:
-                return entry.etag
-        return None
-
-    def _clear_record(self, file: PlanFile) -> None:
-        """An upload that was begun before the object came to be by another way."""
-        key = self.place.record(file.path)
-        if key not in self._records:
-            return
-        left = transfer.load(self.bucket, self.place, file.path)
-        if left is not None:
-            self.bucket.abort(self.place.key(file.path), left.upload_id)
-        self.bucket.delete(key)
-
     def _stands(self, file: PlanFile, etag: str, how: str) -> None:
-        with self._lock:
-            self._proven[file.path] = Entry(file, etag)
+        self.ledger.stands(file, etag)
         self.tally.end(file.path)
         self._events.put(FileDone(file.path, file.size, how))
 
@@ -370,41 +318,6 @@ class Engine:
         self.tally.add_done(file.path, count)
 
     # -- the end -----------------------------------------------------------------------------
-
-    def _seal(self) -> bool:
-        """Write the manifest, if every file of the whole plan stands; the last shard does it.
-
-        Raises:
-            FluidModelError: a file that was proven is gone or another by now.
-        """
-        listed = {key: (size, etag) for key, size, etag in self.bucket.list(f"{self.place.files}/")}
-        for file in self.plan.files:
-            size, etag = listed.get(self.place.key(file.path), (-1, ""))
-            entry = self._proven.get(file.path)
-            if entry is None:
-                stands = self.bucket.head(self.place.key(file.path)) if size == file.size else None
-                if stands is None or stands.identity != file.identity:
-                    return False  # another shard is still at it
-                self._proven[file.path] = Entry(file, stands.etag)
-            elif (size, etag) != (file.size, entry.etag):
-                raise FluidModelError(
-                    f"{file.path} has changed in the bucket while the rest was staged",
-                    "somebody else writes there",
-                    "the same command again",
-                )
-        for entry in self._before.entries if self._before else ():
-            key = self.place.key(entry.file.path)
-            if listed.get(key) == (entry.file.size, entry.etag):
-                self._proven.setdefault(entry.file.path, entry)
-        made = Manifest(
-            self.plan.repo,
-            self.plan.commit,
-            tuple(sorted(self._proven.values())),
-            staged_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
-        if self._before is None or self._before.entries != made.entries:
-            self.bucket.write(self.place.manifest, made.text().encode())
-        return True
 
     def _moved(self) -> Iterator[Event]:
         """Whether the branch has moved on since the plan was made."""

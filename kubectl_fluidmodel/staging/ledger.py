@@ -1,0 +1,128 @@
+"""What stands in the bucket: seen at the beginning, proven on the way, sealed at the end."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model.plan import Plan, PlanFile
+from kubectl_fluidmodel.staging import manifest, transfer
+from kubectl_fluidmodel.staging.bucket import Bucket
+from kubectl_fluidmodel.staging.manifest import Entry, Manifest
+from kubectl_fluidmodel.staging.place import Place
+from kubectl_fluidmodel.staging.record import Record
+
+
+class Ledger:
+    """The files of one commit in one bucket. Safe to share between threads."""
+
+    def __init__(self, bucket: Bucket, place: Place) -> None:
+        self.bucket, self.place = bucket, place
+        self._listed: dict[str, tuple[int, str]] = {}
+        self._records: set[str] = set()
+        self._before: Manifest | None = None
+        self._proven: dict[str, Entry] = {}
+        self._lock = threading.Lock()
+
+    def look(self) -> None:
+        """What the bucket holds of this commit: files, records, a manifest."""
+        self._listed = self._list()
+        self._records = {key for key, _, _ in self.bucket.list(self.place.uploads)}
+        text = self.bucket.read(self.place.manifest)
+        if text is not None:
+            try:
+                self._before = manifest.load(text)
+            except ValueError:
+                self._before = None  # damaged: the files prove themselves, and it is written anew
+
+    def find(self, file: PlanFile) -> str:
+        """The ETag of the object that is there already; empty where it is not.
+
+        It is there if its size and its recorded hash agree with the plan's.
+        """
+        size, etag = self._listed.get(self.place.key(file.path), (-1, ""))
+        if size != file.size:
+            return ""
+        known = next((e.etag for e in self._entries() if e.file == file), None)
+        if known is not None and known != etag:
+            # Written anew since it was proven. Its metadata may still say otherwise: some stores
+            # keep an object's old metadata when it is overwritten without any.
+            return ""
+        if known is None:
+            stands = self.bucket.head(self.place.key(file.path))
+            if stands is None or (stands.size, stands.identity) != (file.size, file.identity):
+                return ""
+            etag = stands.etag
+        self._clear_record(file)
+        return etag
+
+    def left_of(self, file: PlanFile) -> Record | None:
+        """The record that an earlier run left of a file."""
+        if self.place.record(file.path) not in self._records:
+            return None
+        return transfer.load(self.bucket, self.place, file.path)
+
+    def forget(self, file: PlanFile) -> None:
+        """The file starts over: look at it anew."""
+        key = self.place.key(file.path)
+        self._records.discard(self.place.record(file.path))
+        self._listed.pop(key, None)
+        stands = self.bucket.head(key)
+        if stands is not None:
+            self._listed[key] = (stands.size, stands.etag)
+
+    def stands(self, file: PlanFile, etag: str) -> None:
+        """The file is in the bucket and proven."""
+        with self._lock:
+            self._proven[file.path] = Entry(file, etag)
+
+    def seal(self, plan: Plan) -> bool:
+        """Write the manifest, if every file of the whole plan stands; the last shard does it.
+
+        Raises:
+            FluidModelError: a file that was proven is gone or another by now.
+        """
+        listed = self._list()
+        for file in plan.files:
+            size, etag = listed.get(self.place.key(file.path), (-1, ""))
+            entry = self._proven.get(file.path)
+            if entry is None:
+                stands = self.bucket.head(self.place.key(file.path)) if size == file.size else None
+                if stands is None or stands.identity != file.identity:
+                    return False  # another shard is still at it
+                self._proven[file.path] = Entry(file, stands.etag)
+            elif (size, etag) != (file.size, entry.etag):
+                raise FluidModelError(
+                    f"{file.path} has changed in the bucket while the rest was staged",
+                    "somebody else writes there",
+                    "the same command again",
+                )
+        for entry in self._entries():
+            key = self.place.key(entry.file.path)
+            if listed.get(key) == (entry.file.size, entry.etag):
+                self._proven.setdefault(entry.file.path, entry)
+        made = Manifest(
+            plan.repo,
+            plan.commit,
+            tuple(sorted(self._proven.values())),
+            staged_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        if self._entries() != made.entries:
+            self.bucket.write(self.place.manifest, made.text().encode())
+        return True
+
+    def _entries(self) -> tuple[Entry, ...]:
+        return self._before.entries if self._before is not None else ()
+
+    def _list(self) -> dict[str, tuple[int, str]]:
+        found = self.bucket.list(f"{self.place.files}/")
+        return {key: (size, etag) for key, size, etag in found}
+
+    def _clear_record(self, file: PlanFile) -> None:
+        """An upload that was begun before the object came to be by another way."""
+        left = self.left_of(file)
+        if left is not None:
+            self.bucket.abort(self.place.key(file.path), left.upload_id)
+        if self.place.record(file.path) in self._records:
+            self.bucket.delete(self.place.record(file.path))

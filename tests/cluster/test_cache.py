@@ -108,7 +108,7 @@ def test_ctrl_c_leaves_it_running_and_a_second_run_goes_on(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     bucket.put_model("demo")
-    cluster.alluxio(namespace, "demo").set_knobs(load_bytes_per_second=1_000_000)
+    cluster.alluxio(namespace, "demo").set_knobs(load_bytes_per_second=100_000)
     running = plugin.popen("cache", bucket.uri("demo"))
     deadline = time.monotonic() + 90
     while cluster.api.find(DATASETS, "DataLoad", "demo", namespace) is None:

@@ -27,8 +27,10 @@ demo: setup ## The main job, on a control plane of its own: bucket → proven ca
 test: setup ## All tests; the first run builds the control plane's binaries (about 15 minutes)
 	$(BIN)/python -m tests.cluster up --build-only
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests
-	$(BIN)/python -m tests.cluster run --name tests -- \
-		$(BIN)/python -m pytest -q -n $(CLUSTER_WORKERS) --dist loadgroup -m cluster tests
+	$(BIN)/python -m tests.cluster run --name tests -- $(BIN)/python -m pytest -q \
+		-n $(CLUSTER_WORKERS) -m "cluster and not alone" tests
+	$(BIN)/python -m tests.cluster run --name tests -- $(BIN)/python -m pytest -q \
+		-m "cluster and alone" tests
 
 test-fast: setup ## The tests that need no control plane
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests

@@ -13,6 +13,11 @@ from .cluster import Cluster
 from .s3 import secret
 
 FLUID = "data.fluid.io/v1alpha1"
+FLEET = {
+    "key": "kubernetes.io/hostname",
+    "operator": "In",
+    "values": ["cpu-0", "cpu-1", "gpu-0", "gpu-1", "gpu-2"],
+}
 Value = TypeVar("Value")
 
 
@@ -52,6 +57,8 @@ def dataset(
             "placement": "Shared",
             "accessModes": ["ReadOnlyMany"],
             "tolerations": [{"operator": "Exists"}],
+            # Nodes that other tests add and take away again are no place for it.
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [FLEET]}]}},
         },
     }
 

@@ -14,6 +14,7 @@ import copy
 import hashlib
 import json
 import threading
+import time
 from typing import Any
 
 import urllib3
@@ -27,14 +28,40 @@ SURGE = "nvidia.com/deployment-rolling-update-max-surge"
 UNAVAILABLE = "nvidia.com/deployment-rolling-update-max-unavailable"
 
 
+class Held:
+    """Namespaces that no operator works on, for tests of what happens before one does.
+
+    A label, because every test process has an operator of its own on the one cluster.
+    """
+
+    LABEL = "fluidmodel.test/held"
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def names(self) -> set[str]:
+        found = self.api.list("v1", "Namespace", labelSelector=self.LABEL)
+        return {each["metadata"]["name"] for each in found}
+
+    def add(self, namespace: str) -> None:
+        self._set(namespace, "true")
+        time.sleep(1.0)  # whoever is at it has read the label before
+
+    def discard(self, namespace: str) -> None:
+        self._set(namespace, None)
+
+    def _set(self, namespace: str, value: str | None) -> None:
+        body = {"metadata": {"labels": {self.LABEL: value}}}
+        self.api.patch("v1", "Namespace", namespace, body)
+
+
 class Operator:
     """Watches graphs of one version until it is stopped; use it as a context manager."""
 
     def __init__(self, api: Api, version: str = "v1beta1") -> None:
         self.api = api
         self.version = f"{GROUP}/{version}"
-        self.held: set[str] = set()
-        """Namespaces that it does not work on, for tests of what happens before it does."""
+        self.held = Held(api)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
         self._seen: dict[tuple[str, str, str], tuple[int, str]] = {}
@@ -53,7 +80,8 @@ class Operator:
                 self.once()
 
     def once(self) -> None:
-        """Reconcile every graph there is."""
+        """Reconcile every graph there is, but those of namespaces that are held."""
+        held = self.held.names()
         deployments: dict[tuple[str, str], Object] = {
             (d["metadata"]["namespace"], d["metadata"]["name"]): d
             for d in self.api.list("apps/v1", "Deployment", labelSelector="nvidia.com/selector")
@@ -62,7 +90,7 @@ class Operator:
             {**graph, "kind": kind, "apiVersion": self.version}
             for kind in ("DynamoGraphDeployment", "DynamoComponentDeployment")
             for graph in self.api.list(self.version, kind)
-            if graph["metadata"]["namespace"] not in self.held
+            if graph["metadata"]["namespace"] not in held
         ]
 
         def one(graph: Object) -> None:

@@ -16,7 +16,7 @@ from tests.cluster.fixtures import Cli
 from tests.cluster.objects import until
 from tests.cluster.plugin import Plugin, error_line
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("disruptive")]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 FLUID = "data.fluid.io/v1alpha1"
 

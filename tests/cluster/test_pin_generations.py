@@ -21,7 +21,7 @@ from tests.cluster.operator import Operator
 from tests.cluster.pinning import cache, claim, running
 from tests.dynamo.conftest import FIXTURES
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("disruptive")]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 GENERATIONS: dict[str, tuple[str, str]] = {
     "2025-08": ("v1alpha1", "legacy-"),

@@ -211,7 +211,7 @@ def test_s3_users_and_policies(cluster: Cluster, namespace: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("disruptive")
+@pytest.mark.alone
 def test_two_side_by_side_and_down_ends_what_it_started(cluster: Cluster) -> None:
     other = Cluster(f"second-{time.time_ns():x}")
     try:

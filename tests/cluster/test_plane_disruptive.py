@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("disruptive")]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 
 def test_components_can_be_stopped_and_started(fragile: Cluster) -> None:

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Fast tests compute, cluster tests wait: so these run more side by side than there are cores.
 WORKERS ?= 2
-CLUSTER_WORKERS ?= 3
+CLUSTER_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \

@@ -9,8 +9,19 @@ from typing import Protocol
 from kubectl_fluidmodel.fluid import names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of
+from kubectl_fluidmodel.ui.step import DONE, FAILED, RUNNING, WAITING, Step
 
-WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+__all__ = [
+    "DONE",
+    "FAILED",
+    "RUNNING",
+    "WAITING",
+    "Progress",
+    "Step",
+    "View",
+    "assess",
+    "master_pod",
+]
 
 
 class View(Protocol):
@@ -19,15 +30,6 @@ class View(Protocol):
     def all(self, kind: Kind) -> list[Object]: ...
 
     def one(self, kind: Kind, name: str) -> Object | None: ...
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the story, and where it stands."""
-
-    name: str
-    state: str
-    detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ VERSION = "v1alpha1"
 
 DATASETS = Kind(GROUP, VERSION, "Dataset", "datasets")
 ALLUXIO_RUNTIMES = Kind(GROUP, VERSION, "AlluxioRuntime", "alluxioruntimes")
-JUICEFS_RUNTIMES = Kind(GROUP, VERSION, "JuiceFSRuntime", "juicefsruntimes")
-JINDO_RUNTIMES = Kind(GROUP, VERSION, "JindoRuntime", "jindoruntimes")
 DATA_LOADS = Kind(GROUP, VERSION, "DataLoad", "dataloads")
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -35,7 +33,6 @@ MAX_NAME = 45
 of at most 63 characters, and its helm release `<name>-loader` is at most 53."""
 
 SYSTEM_NAMESPACE = "fluid-system"
-CSI_DRIVER = "fuse.csi.fluid.io"
 
 _LABEL_LIMIT = 63
 _LEGAL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

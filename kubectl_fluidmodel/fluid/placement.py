@@ -11,7 +11,7 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.kube import quantity
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, meta, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
 from kubectl_fluidmodel.model.sizing import Room
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -258,10 +258,6 @@ def hosts_of(dataset: Mapping[str, Any]) -> list[str]:
         if expression.get("key") == HOSTNAME and expression.get("operator") == "In":
             return [str(value) for value in expression.get("values") or []]
     return []
-
-
-def is_node(obj: Mapping[str, Any]) -> bool:
-    return bool(meta(obj).get("name"))
 
 
 def _short(what: str, have: int, need: int) -> str:

@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.staging.events import Began, Ended, Event, FileDone, FileFailed, Progress
+from kubectl_fluidmodel.ui.step import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.ui.text import plural
-
-WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the story, as `ui.live` draws it."""
-
-    name: str
-    state: str
-    detail: str = ""
 
 
 @dataclass(frozen=True)

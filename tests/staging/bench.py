@@ -116,8 +116,12 @@ class Bench:
             check=False,
         )
 
-    def killed_at(self, share: float, *arguments: str) -> None:
-        """Run it, and kill -9 it when the hub has sent that share of the bytes."""
+    def killed_at(self, share: float, *arguments: str, stored: int = 0) -> None:
+        """Run it, and kill -9 it when the hub has sent that share of the bytes.
+
+        What was sent is in flight on up to `--stage-workers` parts; `stored` is how many bytes of
+        whole parts to wait for besides.
+        """
         total = sum(blob.size for blob in self.hub.repos[MODEL].files.values())
         self.hub.hold_at = self.hub.body_bytes + int(total * share)
         process = subprocess.Popen(
@@ -132,6 +136,9 @@ class Bench:
             while self.hub.body_bytes < self.hub.hold_at and time.monotonic() < deadline:
                 assert process.poll() is None, "it was done before it could be killed"
                 time.sleep(0.01)
+            while self.parts() < stored:
+                assert time.monotonic() < deadline, "the parts were not stored in time"
+                time.sleep(0.05)
             self._settled()
             process.kill()
         self.hub.hold_at = None
@@ -163,6 +170,15 @@ class Bench:
         answer = self.s3.client().list_multipart_uploads(Bucket=self.bucket)
         found: list[dict[str, Any]] = answer.get("Uploads") or []
         return found
+
+    def parts(self) -> int:
+        """Bytes of whole parts that unfinished uploads hold."""
+        client = self.s3.client()
+        held = [
+            client.list_parts(Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"])
+            for each in self.uploads()
+        ]
+        return sum(part["Size"] for answer in held for part in answer.get("Parts") or [])
 
     def get(self, key: str) -> bytes:
         return bytes(self.s3.client().get_object(Bucket=self.bucket, Key=key)["Body"].read())

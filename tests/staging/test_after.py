@@ -58,7 +58,7 @@ def test_verify_without_a_manifest_names_what_is_there(bench: Bench) -> None:
 
 def test_only_our_own_leftovers_go(bench: Bench) -> None:
     bench.model({"model.safetensors": noise(8 * PART), "config.json": b"{}"})
-    bench.killed_at(0.5)
+    bench.killed_at(0.5, "--stage-workers=2", stored=PART)
     client = bench.s3.client()
     foreign = [
         client.create_multipart_upload(Bucket=bench.bucket, Key=key)["UploadId"]

@@ -20,6 +20,20 @@ DATASETS = Kind(GROUP, VERSION, "Dataset", "datasets")
 ALLUXIO_RUNTIMES = Kind(GROUP, VERSION, "AlluxioRuntime", "alluxioruntimes")
 DATA_LOADS = Kind(GROUP, VERSION, "DataLoad", "dataloads")
 
+RUNTIMES: tuple[Kind, ...] = (
+    ALLUXIO_RUNTIMES,
+    Kind(GROUP, VERSION, "JuiceFSRuntime", "juicefsruntimes"),
+    Kind(GROUP, VERSION, "JindoRuntime", "jindoruntimes"),
+    Kind(GROUP, VERSION, "EFCRuntime", "efcruntimes"),
+    Kind(GROUP, VERSION, "VineyardRuntime", "vineyardruntimes"),
+    Kind(GROUP, VERSION, "ThinRuntime", "thinruntimes"),
+    Kind(GROUP, VERSION, "CacheRuntime", "cacheruntimes"),
+    Kind(GROUP, VERSION, "GooseFSRuntime", "goosefsruntimes"),
+)
+"""Every kind of runtime of Fluid 1.0 (GooseFS) and 1.1 (CacheRuntime); a cluster serves some."""
+
+CSI_DRIVER = "fuse.csi.fluid.io"
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "kubectl-fluidmodel"
 MODEL_LABEL = "fluidmodel.io/model"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,6 +33,8 @@ PAGE = 500
 """Objects a list request asks for, kubectl's --chunk-size default."""
 _PASSING = (429, 500, 502, 503, 504)
 """Answers of a server that starts, stops or is overloaded."""
+_JSON = "application/json"
+_PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAUSE = 0.3
 """Seconds between attempts."""
 DEFAULT_TIMEOUT = 60.0
@@ -79,12 +81,28 @@ class Client:
         *,
         labels: str = "",
         fields: str = "",
+        metadata_only: bool = False,
+        keep: Callable[[Object], Object | None] | None = None,
     ) -> list[Object]:
-        """All objects of a kind, read in pages; `labels` and `fields` are selectors."""
-        return self.list_with_version(kind, namespace, labels=labels, fields=fields)[0]
+        """All objects of a kind, read in pages; `labels` and `fields` are selectors.
+
+        `keep` is called with each object as its page arrives and gives what to hold of it, or
+        None: what nobody needs never adds up. With `metadata_only` the server leaves out all but
+        the metadata (PartialObjectMetadata).
+        """
+        return self.list_with_version(
+            kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only, keep=keep
+        )[0]
 
     def list_with_version(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+        keep: Callable[[Object], Object | None] | None = None,
     ) -> tuple[list[Object], str]:
         """All objects, and the resourceVersion that a watch goes on from."""
         query: dict[str, str] = {"limit": str(PAGE)}
@@ -101,6 +119,7 @@ class Client:
                     kind.path(namespace),
                     query=query,
                     what=f"cannot list {kind.plural}{where}",
+                    accept=_PARTIAL_LIST if metadata_only else _JSON,
                 )
             except Gone:
                 if "continue" not in query:
@@ -110,9 +129,10 @@ class Client:
                 items = []
                 continue
             for item in page.get("items") or []:
-                item.setdefault("apiVersion", kind.api_version)
-                item.setdefault("kind", kind.name)
-                items.append(item)
+                item["apiVersion"], item["kind"] = kind.api_version, kind.name
+                kept = keep(item) if keep else item
+                if kept is not None:
+                    items.append(kept)
             token = k.at(page, "metadata", "continue", default="")
             if not token:
                 return items, str(k.at(page, "metadata", "resourceVersion", default=""))
@@ -127,6 +147,16 @@ class Client:
         preferred = k.at(found, "preferredVersion", "version", default="")
         versions = [str(v.get("version")) for v in found.get("versions") or []]
         return sorted(versions, key=lambda version: version != preferred)
+
+    def resources(self, group: str, version: str) -> list[Object]:
+        """What a version of a group serves: `name` (plural), `kind`, `namespaced`, `verbs`."""
+        path = f"/apis/{group}/{version}"
+        return k.dicts(self._json("GET", path, what=f"cannot discover {group}"), "resources")
+
+    def server_version(self) -> str:
+        """The API server's version, as `v1.36.3`."""
+        found = self._json("GET", "/version", what="cannot ask the API server for its version")
+        return str(found.get("gitVersion", ""))
 
     def log(
         self,
@@ -244,6 +274,7 @@ class Client:
         media: str = "application/json",
         what: str,
         timeout: float | None = None,
+        accept: str = _JSON,
     ) -> bytes:
         """One request; the body of a 2xx answer.
 
@@ -259,7 +290,14 @@ class Client:
         while True:
             try:
                 response = self._send(
-                    method, path, query=query, body=body, media=media, what=what, timeout=timeout
+                    method,
+                    path,
+                    query=query,
+                    body=body,
+                    media=media,
+                    what=what,
+                    timeout=timeout,
+                    accept=accept,
                 )
                 data: bytes = response.data
                 if response.status < 400:
@@ -332,11 +370,12 @@ class Client:
         what: str,
         stream: bool = False,
         timeout: float | None = None,
+        accept: str = _JSON,
     ) -> Any:
         import urllib3
 
         headers = urllib3.HTTPHeaderDict()
-        headers["Accept"] = "application/json"
+        headers["Accept"] = accept
         headers["User-Agent"] = f"kubectl-fluidmodel/{__version__}"
         for name, value in self.headers():
             headers.add(name, value)

@@ -1,0 +1,239 @@
+"""One cache with everything that belongs to it, put together from a Snapshot. Pure.
+
+A cache is a Dataset and the runtime of its name, or either alone: what is broken often lacks one.
+`inspect` shows these, `doctor` judges them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubectl_fluidmodel.dynamo import kinds as dynamo
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+MASTER, WORKER, FUSE = "master", "worker", "fuse"
+"""How the roles of a runtime's pods end: `alluxio-master`, `jindofs-worker`, `juicefs-fuse`."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A pod that mounts the cache's claim."""
+
+    pod: Object
+    mounts: tuple[tuple[str, str], ...]
+    """(container, mount path) of each container that mounts it."""
+    local: bool | None
+    """Whether its node holds a cache worker; None while it has no node."""
+
+    @property
+    def name(self) -> str:
+        return name_of(self.pod)
+
+    @property
+    def node(self) -> str:
+        return str(at(self.pod, "spec", "nodeName", default=""))
+
+    @property
+    def graph(self) -> str:
+        """The graph it belongs to, empty where no operator says so."""
+        labels = labels_of(self.pod)
+        return labels.get(dynamo.GRAPH_LABEL) or labels.get(dynamo.SELECTOR_LABEL, "")
+
+    @property
+    def component(self) -> str:
+        return labels_of(self.pod).get(dynamo.COMPONENT_LABEL, "")
+
+
+@dataclass
+class Cached:
+    """A cache; what is None or empty was not there, or not seen (ask the Snapshot which)."""
+
+    namespace: str
+    name: str
+    dataset: Object | None = None
+    runtimes: list[Object] = field(default_factory=list)
+    """Of its name; more than one is a mistake that Fluid refuses."""
+    loads: list[Object] = field(default_factory=list)
+    """DataLoads of it, oldest first."""
+    claim: Object | None = None
+    volume: Object | None = None
+    """The PersistentVolume that the claim names, else the one that Fluid would make."""
+    sets: dict[str, Object] = field(default_factory=dict)
+    """MASTER and WORKER to StatefulSet, FUSE to DaemonSet."""
+    pods: dict[str, list[Object]] = field(default_factory=dict)
+    """MASTER, WORKER, FUSE to pods."""
+    load_pods: list[Object] = field(default_factory=list)
+    staging: list[Object] = field(default_factory=list)
+    """Our Jobs that staged or stage the model."""
+    nodes: list[Object] = field(default_factory=list)
+    """Nodes that carry the cache's label."""
+    readers: list[Reader] = field(default_factory=list)
+    graphs: list[Object] = field(default_factory=list)
+    """Graphs (and components without one) whose text names the claim."""
+
+    @property
+    def runtime(self) -> Object | None:
+        return self.runtimes[0] if self.runtimes else None
+
+    @property
+    def uid(self) -> str:
+        return names.uid_of(self.dataset) if self.dataset else ""
+
+    @property
+    def label(self) -> str:
+        """The key that Fluid gives the cache's nodes, empty where only the cluster would know."""
+        found = names.cache_label_of_pvc(self.claim) if self.claim else None
+        if found:
+            return found
+        try:
+            return names.cache_label(self.namespace, self.name, self.uid)
+        except names.UidNeeded:
+            return ""
+
+    @property
+    def node_names(self) -> list[str]:
+        """Nodes with a cache worker: by the workers' pods, and by label where none are seen."""
+        by_pod = {str(at(pod, "spec", "nodeName", default="")) for pod in self.pods.get(WORKER, [])}
+        return sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
+
+
+def link(snapshot: Snapshot) -> list[Cached]:
+    """Every cache of a snapshot, by namespace and name."""
+    found: dict[tuple[str, str], Cached] = {}
+
+    def cache(obj: Mapping[str, Any]) -> Cached:
+        key = (namespace_of(obj), name_of(obj))
+        return found.setdefault(key, Cached(*key))
+
+    for dataset in snapshot.all(names.DATASETS):
+        cache(dataset).dataset = dataset
+    for kind in names.RUNTIMES:
+        for runtime in snapshot.all(kind):
+            cache(runtime).runtimes.append(runtime)
+    _loads(snapshot, found)
+    _parts(snapshot, found)
+    for each in found.values():
+        each.claim = snapshot.find(k.PVCS, each.name, each.namespace)
+        bound = str(at(each.claim, "spec", "volumeName", default=""))
+        volume = bound or names.volume_name(each.namespace, each.name)
+        each.volume = snapshot.find(k.PVS, volume)
+    _nodes(snapshot, found.values())
+    _readers(snapshot, found)
+    _graphs(snapshot, found)
+    return [found[key] for key in sorted(found)]
+
+
+def _loads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+    for load in snapshot.all(names.DATA_LOADS):
+        namespace = str(at(load, "spec", "dataset", "namespace") or namespace_of(load))
+        cache = found.get((namespace, str(at(load, "spec", "dataset", "name", default=""))))
+        if cache is not None:
+            cache.loads.append(load)
+    for each in found.values():
+        each.loads.sort(key=lambda load: str(at(load, "metadata", "creationTimestamp", default="")))
+
+
+def _parts(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+    """StatefulSets, DaemonSets, Jobs and pods, by the labels that Fluid's charts give them."""
+    for kind in (k.STATEFUL_SETS, k.DAEMON_SETS):
+        for obj in snapshot.all(kind):
+            cache, part = _place(obj, found)
+            if cache is not None and part:
+                cache.sets[part] = obj
+    for pod in snapshot.all(k.PODS):
+        cache, part = _place(pod, found)
+        if cache is not None and part:
+            cache.pods.setdefault(part, []).append(pod)
+        target = labels_of(pod).get("targetDataset", "")
+        loaded = found.get((namespace_of(pod), target))
+        if target and loaded is not None:
+            loaded.load_pods.append(pod)
+    for job in snapshot.all(k.JOBS):
+        cache = found.get((namespace_of(job), labels_of(job).get(names.MODEL_LABEL, "")))
+        if cache is not None:
+            cache.staging.append(job)
+
+
+def _place(obj: Object, found: Mapping[tuple[str, str], Cached]) -> tuple[Cached | None, str]:
+    labels = labels_of(obj)
+    role = labels.get("role", "")
+    part = next((part for part in (MASTER, WORKER, FUSE) if role.endswith(part)), "")
+    return found.get((namespace_of(obj), labels.get("release", ""))), part
+
+
+def _nodes(snapshot: Snapshot, caches: Iterable[Cached]) -> None:
+    by_key: dict[str, list[Object]] = defaultdict(list)
+    for node in snapshot.all(k.NODES):
+        for key, value in labels_of(node).items():
+            if key.startswith("fluid.io/s-") and value == "true":
+                by_key[key].append(node)
+    for each in caches:
+        each.nodes = by_key.get(each.label, [])
+
+
+def _readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+    held = {key: set(cache.node_names) for key, cache in found.items()}
+    for pod in snapshot.all(k.PODS):
+        if at(pod, "status", "phase") in ("Succeeded", "Failed"):
+            continue
+        for claim in dict.fromkeys(reads.claims_of(pod)):
+            key = (namespace_of(pod), claim)
+            if key in found:
+                node = str(at(pod, "spec", "nodeName", default=""))
+                local = node in held[key] if node else None
+                found[key].readers.append(Reader(pod, _mounts(pod, claim), local))
+
+
+def _mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
+    volumes = {
+        volume.get("name")
+        for volume in dicts(pod, "spec", "volumes")
+        if at(volume, "persistentVolumeClaim", "claimName") == claim
+    }
+    return tuple(
+        (str(container.get("name", "")), str(mount.get("mountPath", "")))
+        for container in dicts(pod, "spec", "containers")
+        for mount in dicts(container, "volumeMounts")
+        if mount.get("name") in volumes
+    )
+
+
+def _graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+    for kind in (reads.GRAPHS, reads.COMPONENTS):
+        for graph in snapshot.all(kind):
+            if kind.name == dynamo.COMPONENT and at(graph, "metadata", "ownerReferences"):
+                continue
+            for name in sorted(_claims_in(graph.get("spec"))):
+                cache = found.get((namespace_of(graph), name))
+                if cache is not None:
+                    cache.graphs.append(graph)
+
+
+def _claims_in(value: Any) -> set[str]:
+    """Every claim that a graph's spec mounts, whatever the shape: volumes, pvcs, service pvc."""
+    found: set[str] = set()
+    if isinstance(value, list):
+        for item in value:
+            found |= _claims_in(item)
+    elif isinstance(value, dict):
+        claim = at(value, "persistentVolumeClaim", "claimName") or at(value, "pvc", "name")
+        if isinstance(claim, str):
+            found.add(claim)
+        for entry in [*dicts(value, "pvcs"), *dicts(value, "volumeMounts")]:
+            if isinstance(entry.get("name"), str):
+                found.add(entry["name"])
+        for item in value.values():
+            found |= _claims_in(item)
+    return found
+
+
+def runtime_kind(runtime: Object) -> Kind | None:
+    """The Kind of a runtime object, None for one that this plugin does not know."""
+    return next((kind for kind in names.RUNTIMES if kind.name == runtime.get("kind")), None)

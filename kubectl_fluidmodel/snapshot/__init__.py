@@ -1,0 +1,1 @@
+"""One bulk read of everything that inspect and doctor look at, live or from a file."""

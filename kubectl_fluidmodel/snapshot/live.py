@@ -1,0 +1,139 @@
+"""Taking a Snapshot of a live cluster: discovery, then two waves of lists, side by side."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable, Forbidden, NotFound
+from kubectl_fluidmodel.kube.kind import Kind, at, name_of, namespace_of
+from kubectl_fluidmodel.snapshot.reads import Known, Read, Where
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+
+_AT_ONCE = 8
+"""Lists under way at the same time."""
+_CUSTOM = ("data.fluid.io", "nvidia.com")
+"""Groups that a cluster may lack, or serve in another version."""
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
+
+
+def take(client: Client, namespace: str | None, reads: Sequence[Read]) -> Snapshot:
+    """Read all of it; what cannot be read is in `missing`.
+
+    Raises:
+        ClusterUnreachable: the API server does not answer at all.
+    """
+    snapshot = Snapshot(namespace, time.time())
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        version = pool.submit(_version, client)
+        groups = [pool.submit(_discover, client, group, reads) for group in _CUSTOM]
+        snapshot.server = version.result()
+        served = {resource: kind for each in groups for resource, kind in each.result().items()}
+        wanted = [each for each in (_as_served(read, served) for read in reads) if each]
+        snapshot.versions = {read.kind.resource: read.kind.version for read in wanted}
+        known = Known()
+        first = [read for read in wanted if not read.second]
+        second = [read for read in wanted if read.second]
+        _wave(client, pool, snapshot, first, known)
+        for kind in (names.DATASETS, *names.RUNTIMES):
+            known.caches |= {(namespace_of(o), name_of(o)) for o in snapshot.all(kind)}
+        _wave(client, pool, snapshot, second, known)
+    return snapshot
+
+
+def _wave(
+    client: Client,
+    pool: ThreadPoolExecutor,
+    snapshot: Snapshot,
+    reads: Sequence[Read],
+    known: Known,
+) -> None:
+    running = [
+        (read, pool.submit(_list, client, snapshot.namespace, read, known)) for read in reads
+    ]
+    for read, future in running:
+        where = _namespace(read, snapshot.namespace) or ""
+        try:
+            found = future.result()
+        except NotFound:
+            snapshot.versions.pop(read.kind.resource, None)
+            continue
+        except FluidModelError as err:
+            denied = isinstance(err, Forbidden)
+            why = err.why or err.what
+            snapshot.missing.append(Missing(read.kind.resource, where, why, denied))
+            continue
+        held = snapshot.objects.setdefault(read.kind.resource, [])
+        there = {(namespace_of(obj), name_of(obj)) for obj in held}
+        held += [obj for obj in found if (namespace_of(obj), name_of(obj)) not in there]
+
+
+def _list(
+    client: Client, namespace: str | None, read: Read, known: Known
+) -> list[dict[str, object]]:
+    return client.list_all(
+        read.kind,
+        _namespace(read, namespace),
+        labels=read.labels,
+        fields=read.fields,
+        metadata_only=read.metadata_only,
+        keep=lambda obj: read.keep(obj, known),
+    )
+
+
+def _namespace(read: Read, asked: str | None) -> str | None:
+    if not read.kind.namespaced or read.where is Where.CLUSTER:
+        return None
+    return names.SYSTEM_NAMESPACE if read.where is Where.SYSTEM else asked
+
+
+def _as_served(read: Read, served: dict[str, Kind]) -> Read | None:
+    """The read in the version that the cluster serves, None where it does not have the kind."""
+    if read.kind.group not in _CUSTOM:
+        return read
+    kind = served.get(read.kind.resource)
+    return replace(read, kind=kind) if kind else None
+
+
+def _version(client: Client) -> str:
+    try:
+        return str(client.server_version())
+    except ClusterUnreachable:
+        raise
+    except FluidModelError:
+        return ""
+
+
+def _discover(client: Client, group: str, reads: Sequence[Read]) -> dict[str, Kind]:
+    """Resource to kind of all that a group serves, each in its newest version.
+
+    Where the API server does not say, every kind is taken for served: its list will tell.
+    """
+    found: dict[str, Kind] = {}
+    try:
+        for version in sorted(client.served_versions(group), key=_stability):
+            for entry in client.resources(group, version):
+                plural, name = str(entry.get("name", "")), str(entry.get("kind", ""))
+                if plural and "/" not in plural:
+                    kind = Kind(group, version, name, plural, bool(at(entry, "namespaced")))
+                    found[kind.resource] = kind  # newer ones come later and win
+    except ClusterUnreachable:
+        raise
+    except FluidModelError:
+        return {each.kind.resource: each.kind for each in reads if each.kind.group == group}
+    return found
+
+
+def _stability(version: str) -> tuple[int, int, int]:
+    """Kubernetes' own order of versions: v2 over v1 over v1beta2 over v1beta1 over v1alpha1."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return (-1, 0, 0)
+    major, stage, minor = match.groups()
+    return ({None: 2, "beta": 1, "alpha": 0}[stage], int(major), int(minor or 0))

@@ -1,0 +1,128 @@
+"""What inspect and doctor read: one list request for each kind, and what is held of each object.
+
+The first wave says which caches there are; the second brings what belongs to them, and lets go of
+everything else while its pages arrive. Two waves and discovery: the number of lists depends on
+the kinds, never on the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kubectl_fluidmodel.dynamo import kinds as dynamo
+from kubectl_fluidmodel.fluid import names, placement
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
+
+GRAPHS = dynamo.kind(dynamo.GRAPH, dynamo.BETA)
+COMPONENTS = dynamo.kind(dynamo.COMPONENT, dynamo.BETA)
+"""Their version is the one that discovery finds; resources are looked up without it."""
+
+
+class Where(Enum):
+    """The reach of a list request."""
+
+    SCOPE = "scope"
+    """The namespace that was asked for, or all."""
+    CLUSTER = "cluster"
+    """Always all: kinds without a namespace, and what may lie in any."""
+    SYSTEM = "system"
+    """Fluid's own namespace."""
+
+
+@dataclass
+class Known:
+    """What the first wave found: what the second is about."""
+
+    caches: set[tuple[str, str]] = field(default_factory=set)
+    """(namespace, name) of every Dataset and runtime; a cache's claim bears the same name."""
+
+
+Keep = Callable[[Object, Known], Object | None]
+
+
+def _lean(obj: Object, _: Known) -> Object:
+    at(obj, "metadata", default={}).pop("managedFields", None)
+    return obj
+
+
+@dataclass(frozen=True)
+class Read:
+    """One list request, and what is held of its objects."""
+
+    kind: Kind
+    where: Where = Where.SCOPE
+    labels: str = ""
+    fields: str = ""
+    metadata_only: bool = False
+    second: bool = False
+    """Whether it needs what the first wave found."""
+    keep: Keep = _lean
+
+
+def _of_a_cache(obj: Object, known: Known) -> Object | None:
+    """StatefulSets, DaemonSets and Jobs of a cache or of a staging; others are not ours."""
+    labels = labels_of(obj)
+    ours = names.MODEL_LABEL in labels or "release" in labels or "targetDataset" in labels
+    return _lean(obj, known) if ours else None
+
+
+def claims_of(pod: Object) -> list[str]:
+    """The names of the claims that a pod mounts or would mount."""
+    return [
+        str(at(volume, "persistentVolumeClaim", "claimName", default=""))
+        for volume in dicts(pod, "spec", "volumes")
+        if at(volume, "persistentVolumeClaim", "claimName")
+    ]
+
+
+def _pod(obj: Object, known: Known) -> Object | None:
+    """Pods of a cache, of a staging, of a graph, of Fluid itself, and those that read a cache."""
+    labels, namespace = labels_of(obj), namespace_of(obj)
+    own = (
+        names.MODEL_LABEL in labels
+        or (namespace, labels.get("release")) in known.caches
+        or (namespace, labels.get("targetDataset")) in known.caches
+        or dynamo.GRAPH_LABEL in labels
+        or dynamo.SELECTOR_LABEL in labels
+        or namespace == names.SYSTEM_NAMESPACE
+    )
+    if own or any((namespace, claim) in known.caches for claim in claims_of(obj)):
+        return _lean(obj, known)
+    return None
+
+
+def _claim(obj: Object, known: Known) -> Object | None:
+    return _lean(obj, known) if (namespace_of(obj), name_of(obj)) in known.caches else None
+
+
+def _volume(obj: Object, known: Known) -> Object | None:
+    """Volumes of Fluid, and those that stand where it would make one."""
+    fluid = at(obj, "spec", "csi", "driver") == names.CSI_DRIVER
+    taken = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
+    return _lean(obj, known) if fluid or taken else None
+
+
+FIRST: tuple[Read, ...] = (
+    Read(names.DATASETS),
+    *(Read(runtime) for runtime in names.RUNTIMES),
+    Read(names.DATA_LOADS),
+)
+
+INSPECT: tuple[Read, ...] = (
+    *FIRST,
+    Read(GRAPHS),
+    Read(COMPONENTS),
+    Read(k.PODS, second=True, keep=_pod),
+    Read(k.PVCS, second=True, keep=_claim),
+    Read(k.PVS, Where.CLUSTER, second=True, keep=_volume),
+    # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
+    Read(k.NODES, Where.CLUSTER, labels=placement.CACHES),
+    Read(k.STATEFUL_SETS, second=True, keep=_of_a_cache),
+    Read(k.DAEMON_SETS, second=True, keep=_of_a_cache),
+    Read(k.JOBS, second=True, keep=_of_a_cache),
+    Read(k.EVENTS, fields="type=Warning"),
+)
+"""What `inspect` shows."""

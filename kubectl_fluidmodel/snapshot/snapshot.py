@@ -1,0 +1,169 @@
+"""What was read of a cluster at one time, and what could not be read, and why.
+
+A Snapshot holds plain objects and answers look-ups; it does not judge. Every view and every check
+works on one, so that they can be tested from a file and run offline on a support bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, meta, name_of, namespace_of
+
+API_VERSION = "fluidmodel.io/v1"
+KIND = "Snapshot"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A read that did not succeed."""
+
+    resource: str
+    """As RBAC names it: `nodes`, `datasets.data.fluid.io`."""
+    namespace: str
+    """Empty for cluster-wide."""
+    why: str
+    forbidden: bool
+    """Whether RBAC is the reason, and not an API server that failed."""
+
+    def __str__(self) -> str:
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.resource}{where}: {self.why}"
+
+
+@dataclass
+class Snapshot:
+    """Objects by resource (`pods`, `datasets.data.fluid.io`), with what is missing."""
+
+    namespace: str | None
+    """The namespace that was asked for; None for all."""
+    taken: float
+    """Unix time in seconds."""
+    server: str = ""
+    """The API server's version, `v1.36.3`."""
+    objects: dict[str, list[Object]] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    """Resource to the version it was read in; what is not in it is not served."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """What pods said: logs and the output of commands, by a key of the reader's."""
+
+    # -- look-ups ----------------------------------------------------------------------------
+
+    def all(self, kind: Kind) -> list[Object]:
+        """The objects of a kind that were kept; empty where there are none or it was not read."""
+        return self.objects.get(kind.resource, [])
+
+    def find(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
+        """One object by name, None where it is not there."""
+        return self._by_name.get((kind.resource, namespace if kind.namespaced else "", name))
+
+    def served(self, kind: Kind) -> bool:
+        """Whether the API server has the kind at all."""
+        return kind.resource in self.versions
+
+    def knows(self, kind: Kind, namespace: str = "") -> bool:
+        """Whether what is not in the snapshot is not in the cluster either.
+
+        False where the read failed: an absent object may only be out of sight.
+        """
+        return kind.resource in self.objects and self.why_missing(kind, namespace) is None
+
+    def why_missing(self, kind: Kind, namespace: str = "") -> Missing | None:
+        """Why a kind (in a namespace, where one is given) was not read; None if it was."""
+        for each in self.missing:
+            if each.resource != kind.resource:
+                continue
+            if not namespace or not each.namespace or each.namespace == namespace:
+                return each
+        return None
+
+    def events(self, obj: Mapping[str, Any]) -> list[Object]:
+        """The events of one object, oldest first as the server lists them."""
+        key = (str(obj.get("kind", "")), namespace_of(obj), name_of(obj))
+        return [each for each in self._events.get(key, []) if _is_of(each, obj)]
+
+    def events_of(self, kind: str, namespace: str, name: str) -> list[Object]:
+        """As `events`, for an object that may be gone or never came to be."""
+        return self._events.get((kind, namespace, name), [])
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str, str], Object]:
+        return {
+            (resource, namespace_of(obj), name_of(obj)): obj
+            for resource, objects in self.objects.items()
+            for obj in objects
+        }
+
+    @cached_property
+    def _events(self) -> dict[tuple[str, str, str], list[Object]]:
+        found: dict[tuple[str, str, str], list[Object]] = {}
+        for event in self.objects.get("events", []):
+            about = at(event, "involvedObject", default={})
+            key = (
+                str(about.get("kind", "")),
+                str(about.get("namespace") or namespace_of(event)),
+                str(about.get("name", "")),
+            )
+            found.setdefault(key, []).append(event)
+        return found
+
+    # -- as a file ---------------------------------------------------------------------------
+
+    def to_document(self) -> Object:
+        """The snapshot as JSON-like data; `from_document` reads it back equal."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": self.namespace,
+            "taken": self.taken,
+            "server": self.server,
+            "versions": dict(self.versions),
+            "missing": [vars(each) for each in self.missing],
+            "objects": {resource: list(items) for resource, items in self.objects.items()},
+            "texts": dict(self.texts),
+        }
+
+
+def from_document(document: Any) -> Snapshot:
+    """Read what `to_document` gave.
+
+    Raises:
+        FluidModelError: it is none, or one of a version that this plugin does not know.
+    """
+    if at(document, "kind") != KIND or at(document, "apiVersion") != API_VERSION:
+        found = f"{at(document, 'apiVersion')} {at(document, 'kind')}"
+        raise FluidModelError("this is no snapshot", f"it says {found}, not {API_VERSION} {KIND}")
+    objects = at(document, "objects", default={})
+    return Snapshot(
+        namespace=at(document, "namespace"),
+        taken=float(at(document, "taken", default=0.0)),
+        server=str(at(document, "server", default="")),
+        objects={resource: dicts(objects, resource) for resource in objects},
+        missing=[
+            Missing(
+                str(at(each, "resource", default="")),
+                str(at(each, "namespace", default="")),
+                str(at(each, "why", default="")),
+                bool(at(each, "forbidden", default=False)),
+            )
+            for each in dicts(document, "missing")
+        ],
+        versions=dict(at(document, "versions", default={})),
+        texts=dict(at(document, "texts", default={})),
+    )
+
+
+def _is_of(event: Object, obj: Mapping[str, Any]) -> bool:
+    """Whether an event is about this very object, not about one of its name before it."""
+    theirs, ours = at(event, "involvedObject", "uid"), meta(obj).get("uid")
+    return not theirs or not ours or theirs == ours
+
+
+def names(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of objects, sorted."""
+    return sorted(name_of(obj) for obj in objects)

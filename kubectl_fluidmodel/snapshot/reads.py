@@ -105,6 +105,11 @@ def _volume(obj: Object, known: Known) -> Object | None:
     return _lean(obj, known) if fluid or taken else None
 
 
+def _node(obj: Object, known: Known) -> Object:
+    at(obj, "status", default={}).pop("images", None)
+    return _lean(obj, known)
+
+
 FIRST: tuple[Read, ...] = (
     Read(names.DATASETS),
     *(Read(runtime) for runtime in names.RUNTIMES),
@@ -126,3 +131,17 @@ INSPECT: tuple[Read, ...] = (
     Read(k.EVENTS, fields="type=Warning"),
 )
 """What `inspect` shows."""
+
+DOCTOR: tuple[Read, ...] = (
+    *(read for read in INSPECT if read.kind not in (k.NODES, k.EVENTS)),
+    Read(k.NODES, Where.CLUSTER, keep=_node),
+    Read(k.EVENTS, fields="type=Warning"),
+    Read(k.PODS, Where.SYSTEM),
+    Read(k.DEPLOYMENTS, Where.SYSTEM),
+    Read(k.DAEMON_SETS, Where.SYSTEM),
+    Read(k.EVENTS, Where.SYSTEM, fields="type=Warning"),
+    Read(k.CSI_DRIVERS, Where.CLUSTER),
+    Read(k.CSI_NODES, Where.CLUSTER),
+    Read(k.WEBHOOKS, Where.CLUSTER),
+)
+"""What `doctor` judges."""

@@ -1,0 +1,198 @@
+"""What a check is, what it finds, and the registry of all checks. Pure.
+
+A check judges one Case (the cluster, or one cache of it) and reads nothing itself. Its code is
+stable: it names a section of docs/checks.md and silences it in an annotation. The first digit is
+the area; a code that is given up is never used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.kind import Kind, name_of, namespace_of
+from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+AREAS: dict[str, str] = {
+    "1": "Cluster and Fluid",
+    "2": "Dataset and names",
+    "3": "Runtime pods",
+    "4": "Claim, CSI and FUSE",
+    "5": "Store and credentials",
+    "6": "Staging and load",
+    "7": "Graphs and placement",
+    "8": "Capacity and speed",
+}
+"""First digit of a code to the area's title, in the order of the chain."""
+
+
+class Severity(Enum):
+    """How bad a finding is: an ERROR makes `doctor` exit with 1, a WARNING does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Scope(Enum):
+    """What one run of a check is about."""
+
+    CLUSTER = "cluster"
+    CACHE = "cache"
+
+
+class Skip(Exception):
+    """Raised by a check that cannot tell, with the reason: it is shown as skipped."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a finding was seen: the object, the place in it, and its very words."""
+
+    object: str
+    """`pod default/demo-master-0`, as `reference` writes it."""
+    place: str
+    """A field (`status.phase`), `event FailedScheduling` or `log of alluxio-master`."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What mends it: a command to paste, a line of YAML to put somewhere, or advice in words."""
+
+    text: str
+    how: str = "command"
+    """`command`, `yaml` or `advice`."""
+    where: str = ""
+    """Of YAML: the object and field it goes to."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    about: str
+    """The object, as `reference` writes it."""
+    cause: str
+    """One sentence: what is wrong and why."""
+    evidence: tuple[Evidence, ...] = ()
+    fix: Fix | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a check looks at."""
+
+    snapshot: Snapshot
+    caches: tuple[Cached, ...]
+    """All of the snapshot: a cache may be in another's way."""
+    cache: Cached | None = None
+    """The one that a check of Scope.CACHE is about."""
+
+    @property
+    def own(self) -> Cached:
+        """The cache of a check of Scope.CACHE."""
+        if self.cache is None:
+            raise LookupError("a check of the cluster asked for a cache")
+        return self.cache
+
+
+Judge = Callable[[Case], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question that `doctor` asks."""
+
+    code: str
+    """`FM201`."""
+    title: str
+    """What holds when all is well: "the Dataset's name is legal"."""
+    judge: Judge
+    scope: Scope = Scope.CACHE
+    severity: Severity = Severity.ERROR
+    needs: tuple[Kind, ...] = ()
+    """Kinds that it cannot judge without; where RBAC hides one, it is skipped and says so."""
+    explains: tuple[str, ...] = ()
+    """Codes whose findings are consequences of this one's, for the same cache."""
+    doc: str = ""
+    """The section of docs/checks.md: what it means and what to do, as Markdown."""
+
+    @property
+    def area(self) -> str:
+        return AREAS[self.code[2]]
+
+
+@dataclass
+class Registry:
+    """All checks, by code."""
+
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    def add(self, check: Check) -> Check:
+        if check.code in self.checks or check.code[2:3] not in AREAS:
+            raise ValueError(f"{check.code} is taken, or in no area")
+        self.checks[check.code] = check
+        return check
+
+    def in_order(self) -> list[Check]:
+        return [self.checks[code] for code in sorted(self.checks)]
+
+
+REGISTRY = Registry()
+
+
+def check(
+    code: str,
+    title: str,
+    *,
+    scope: Scope = Scope.CACHE,
+    severity: Severity = Severity.ERROR,
+    needs: tuple[Kind, ...] = (),
+    explains: tuple[str, ...] = (),
+) -> Callable[[Judge], Judge]:
+    """Register a judge; its docstring is the check's section of docs/checks.md."""
+
+    def register(judge: Judge) -> Judge:
+        doc = " ".join((judge.__doc__ or "").split())
+        REGISTRY.add(Check(code, title, judge, scope, severity, needs, explains, doc))
+        return judge
+
+    return register
+
+
+def reference(obj: Mapping[str, Any]) -> str:
+    """An object as findings name it: `pod default/demo-master-0`, `node gpu-0`."""
+    namespace = namespace_of(obj)
+    name = f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
+    return f"{str(obj.get('kind', 'object')).lower()} {name}"
+
+
+def select(only: Iterable[str], skip: Iterable[str]) -> list[Check]:
+    """The checks of `--only` less those of `--skip`: codes (`FM201`) or areas (`2`, `2xx`).
+
+    Raises:
+        FluidModelError: a word is neither.
+    """
+    wanted, unwanted = [_matcher(word) for word in only], [_matcher(word) for word in skip]
+    return [
+        each
+        for each in REGISTRY.in_order()
+        if (not wanted or any(match(each.code) for match in wanted))
+        and not any(match(each.code) for match in unwanted)
+    ]
+
+
+def _matcher(word: str) -> Callable[[str], bool]:
+    text = word.upper().removeprefix("FM")
+    if f"FM{text}" in REGISTRY.checks:
+        return lambda code: code == f"FM{text}"
+    area = text.removesuffix("XX").removesuffix("00")
+    if area in AREAS:
+        return lambda code: code[2] == area
+    raise FluidModelError(
+        f"'{word}' is no check", "write a code or an area", "--only FM201 or --only 2xx"
+    )

@@ -7,15 +7,19 @@ the area; a code that is given up is never used again.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.kind import Kind, name_of, namespace_of
+from kubectl_fluidmodel.fluid import names, symptoms
+from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+Value = TypeVar("Value")
 
 AREAS: dict[str, str] = {
     "1": "Cluster and Fluid",
@@ -80,6 +84,16 @@ class Finding:
     """One sentence: what is wrong and why."""
     evidence: tuple[Evidence, ...] = ()
     fix: Fix | None = None
+    severity: Severity | None = None
+    """Where it is not the check's own."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A kind of Fluid's own namespace that a check cannot judge without."""
+
+    kind: Kind
+    namespace: str = names.SYSTEM_NAMESPACE
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ class Case:
     """All of the snapshot: a cache may be in another's way."""
     cache: Cached | None = None
     """The one that a check of Scope.CACHE is about."""
+    memo: dict[str, Any] = field(default_factory=dict)
+    """Of `once`; shared by all cases of a run."""
 
     @property
     def own(self) -> Cached:
@@ -98,6 +114,29 @@ class Case:
         if self.cache is None:
             raise LookupError("a check of the cluster asked for a cache")
         return self.cache
+
+    def once(self, key: str, build: Callable[[], Value]) -> Value:
+        """What `build` gives, made once for all cases of a run.
+
+        For an index over all pods, nodes or caches: a check runs for every cache, and must not
+        go through all of them each time.
+        """
+        if key not in self.memo:
+            self.memo[key] = build()
+        found: Value = self.memo[key]
+        return found
+
+    def log(self, pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
+        """The last lines of a container of a pod that is not well, redacted; "" if not read.
+
+        `previous` is the container that ran before it was started again.
+        """
+        return self.snapshot.texts.get(log_key(pod, container, previous=previous), "")
+
+    def age(self, obj: Mapping[str, Any]) -> float:
+        """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
+        made = symptoms.parse_time(meta(obj).get("creationTimestamp"))
+        return max(0.0, self.snapshot.taken - made) if made else 0.0
 
 
 Judge = Callable[[Case], Iterable[Finding]]
@@ -114,8 +153,12 @@ class Check:
     judge: Judge
     scope: Scope = Scope.CACHE
     severity: Severity = Severity.ERROR
-    needs: tuple[Kind, ...] = ()
-    """Kinds that it cannot judge without; where RBAC hides one, it is skipped and says so."""
+    needs: tuple[Kind | Need, ...] = ()
+    """Kinds that it cannot judge without; where RBAC hides one, it is skipped and says so.
+
+    A Kind is looked for in the cache's namespace (of a check of the cluster: in all that was
+    asked for), a Need in its own.
+    """
     explains: tuple[str, ...] = ()
     """Codes whose findings are consequences of this one's, for the same cache."""
     doc: str = ""
@@ -151,13 +194,13 @@ def check(
     *,
     scope: Scope = Scope.CACHE,
     severity: Severity = Severity.ERROR,
-    needs: tuple[Kind, ...] = (),
+    needs: tuple[Kind | Need, ...] = (),
     explains: tuple[str, ...] = (),
 ) -> Callable[[Judge], Judge]:
     """Register a judge; its docstring is the check's section of docs/checks.md."""
 
     def register(judge: Judge) -> Judge:
-        doc = " ".join((judge.__doc__ or "").split())
+        doc = inspect.cleandoc(judge.__doc__ or "")
         REGISTRY.add(Check(code, title, judge, scope, severity, needs, explains, doc))
         return judge
 
@@ -169,6 +212,28 @@ def reference(obj: Mapping[str, Any]) -> str:
     namespace = namespace_of(obj)
     name = f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
     return f"{str(obj.get('kind', 'object')).lower()} {name}"
+
+
+def log_key(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
+    """Where a container's log is in Snapshot.texts: `log default/demo-master-0/alluxio-master`.
+
+    That of the container before the last restart has `previous ` in front.
+    """
+    key = f"log {namespace_of(pod)}/{name_of(pod)}/{container}"
+    return f"previous {key}" if previous else key
+
+
+def event_evidence(event: Object) -> Evidence:
+    """An event as evidence: `event FailedScheduling` of the object that it is about."""
+    about = event.get("involvedObject")
+    about = about if isinstance(about, dict) else {}
+    name = str(about.get("name", ""))
+    namespace = str(about.get("namespace") or "")
+    where = f"{namespace}/{name}" if namespace else name
+    text = " ".join(str(event.get("message") or "").split())
+    return Evidence(
+        f"{str(about.get('kind', 'object')).lower()} {where}", f"event {event.get('reason')}", text
+    )
 
 
 def select(only: Iterable[str], skip: Iterable[str]) -> list[Check]:

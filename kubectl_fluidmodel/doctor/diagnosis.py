@@ -6,16 +6,22 @@ consequence: it is folded under its cause, and so on to the root.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from kubectl_fluidmodel.doctor.check import Case, Check, Finding, Scope, Severity, Skip
-from kubectl_fluidmodel.kube.kind import annotations_of
+from kubectl_fluidmodel.doctor.check import Case, Check, Finding, Need, Scope, Severity, Skip
+from kubectl_fluidmodel.dynamo import kinds as dynamo
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.kind import Kind, annotations_of
 from kubectl_fluidmodel.overview.cached import Cached, link
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 SILENCE = "fluidmodel.io/silence"
 """Annotation on a Dataset: codes, by comma, that are shown as silenced and count for nothing."""
+BROKEN = "this check itself failed, please report it"
+"""How an outcome says that its judge raised; tests call judges outright, and nothing is caught."""
 
 
 @dataclass
@@ -30,6 +36,10 @@ class Problem:
     cause: Problem | None = None
     consequences: list[Problem] = field(default_factory=list)
 
+    @property
+    def severity(self) -> Severity:
+        return self.finding.severity or self.check.severity
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,8 +53,9 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        loud = [each for each in self.problems if not each.silenced]
-        return bool(loud) and self.check.severity is Severity.ERROR
+        return any(
+            each.severity is Severity.ERROR and not each.silenced for each in self.problems
+        )
 
 
 @dataclass
@@ -65,12 +76,13 @@ def diagnose(
     """Run the checks: those of the cluster once, those of a cache for each (or for `only` one)."""
     caches = tuple(link(snapshot))
     about = [each for each in caches if only is None or (each.namespace, each.name) == only]
+    memo: dict[str, Any] = {}
     outcomes = []
     for check in checks:
         if check.scope is Scope.CLUSTER:
-            outcomes.append(_run(check, Case(snapshot, caches)))
+            outcomes.append(_run(check, Case(snapshot, caches, None, memo)))
         else:
-            outcomes += [_run(check, Case(snapshot, caches, cache)) for cache in about]
+            outcomes += [_run(check, Case(snapshot, caches, cache, memo)) for cache in about]
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     _link(problems)
     return Diagnosis(outcomes, [problem for problem in problems if problem.cause is None])
@@ -79,34 +91,60 @@ def diagnose(
 def _run(check: Check, case: Case) -> Outcome:
     cache = case.cache
     key = (cache.namespace, cache.name) if cache else None
-    for kind in check.needs:
-        missing = case.snapshot.why_missing(kind)
-        if missing is not None:
-            why = f"no permission to list {kind.resource}" if missing.forbidden else str(missing)
+    for need in check.needs:
+        why = _out_of_sight(case, need)
+        if why:
             return Outcome(check, key, skipped=why)
     try:
         found = list(check.judge(case))
     except Skip as skip:
         return Outcome(check, key, skipped=str(skip))
+    except Exception as err:  # noqa: BLE001 - one check's mistake must not hide what others found
+        return Outcome(check, key, skipped=f"{BROKEN}: {type(err).__name__}: {err}")
     silenced = cache is not None and check.code in _silenced(cache)
     return Outcome(check, key, tuple(Problem(check, each, key, silenced) for each in found))
+
+
+def _out_of_sight(case: Case, need: Kind | Need) -> str:
+    """Why a kind cannot be judged by, empty where it was read."""
+    kind, namespace = (need.kind, need.namespace) if isinstance(need, Need) else (need, "")
+    if not namespace and case.cache is not None and kind.namespaced:
+        namespace = case.cache.namespace
+    missing = case.snapshot.why_missing(kind, namespace)
+    if missing is not None:
+        where = f" in namespace {missing.namespace}" if missing.namespace else ""
+        if missing.forbidden:
+            return f"no permission to list {kind.resource}{where}"
+        return str(missing)
+    if kind.group in (names.GROUP, dynamo.GROUP) and not case.snapshot.served(kind):
+        return f"the cluster does not have {kind.resource}"
+    return ""
 
 
 def _silenced(cache: Cached) -> set[str]:
     if cache.dataset is None:
         return set()
-    text = annotations_of(cache.dataset).get(SILENCE, "")
+    text = str(annotations_of(cache.dataset).get(SILENCE, ""))
     return {word.strip().upper() for word in text.split(",")}
 
 
-def _link(problems: Iterable[Problem]) -> None:
-    """Give each problem its cause: the first other that explains it and is not its consequence."""
-    listed = list(problems)
-    for problem in listed:
-        for other in listed:
-            near = other.cache is None or other.cache == problem.cache
-            explains = problem.check.code in other.check.explains
-            if near and explains and not other.silenced and not _leads_to(problem, other):
+def _link(problems: Sequence[Problem]) -> None:
+    """Give each problem its cause: the first other that explains it and is not its consequence.
+
+    What explains a code is looked up among the problems of the same cache and of the cluster, so
+    that the work grows with the number of problems, not with its square.
+    """
+    explaining: dict[tuple[tuple[str, str] | None, str], list[Problem]] = defaultdict(list)
+    for other in problems:
+        if not other.silenced:
+            for code in other.check.explains:
+                explaining[(other.cache, code)].append(other)
+    for problem in problems:
+        near = [*explaining.get((None, problem.check.code), ())]
+        if problem.cache is not None:
+            near += explaining.get((problem.cache, problem.check.code), ())
+        for other in near:
+            if not _leads_to(problem, other):
                 problem.cause = other
                 other.consequences.append(problem)
                 break

@@ -97,11 +97,13 @@ def namespace_of(obj: Mapping[str, Any]) -> str:
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    return meta(obj).get("labels") or {}
+    found = meta(obj).get("labels")
+    return found if isinstance(found, dict) else {}
 
 
 def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    return meta(obj).get("annotations") or {}
+    found = meta(obj).get("annotations")
+    return found if isinstance(found, dict) else {}
 
 
 def at(obj: Any, *path: str | int, default: Any = None) -> Any:

@@ -1,5 +1,9 @@
-"""Every check, one module per area; importing this package registers them all."""
+"""Every check, one module per noun; importing this package registers them all."""
 
-from kubectl_fluidmodel.doctor.checks import cluster
+import pkgutil
+from importlib import import_module
 
-__all__ = ["cluster"]
+__all__ = sorted(module.name for module in pkgutil.iter_modules(__path__))  # noqa: PLE0605
+
+for _name in __all__:
+    import_module(f"{__name__}.{_name}")

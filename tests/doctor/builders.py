@@ -1,0 +1,223 @@
+"""Snapshots for the table tests: a healthy cache that is pinned and read, and ways to break it.
+
+The objects are what a real control plane with Fluid 1.0.8 holds after `cache` and `pin`, less what
+no check reads. `healthy()` gives zero findings; a test breaks one thing and asks for `codes`.
+"""
+
+from __future__ import annotations
+
+from kubectl_fluidmodel.doctor import checks
+from kubectl_fluidmodel.doctor.check import Finding, select
+from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, diagnose
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
+from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document
+from tests.doctor import fluid, platform, pods
+from tests.doctor.fluid import NAME, NS, RECENT, TAKEN, meta
+
+assert checks.__all__, "importing the package registers the checks"
+
+
+def healthy() -> Snapshot:
+    """A cluster with one cache on gpu-0, whole, pinned and read; nothing is wrong with it."""
+    versions = {
+        read.kind.resource: read.kind.version for read in (*reads.DOCTOR, reads.Read(k.SECRETS))
+    }
+    snapshot = Snapshot(None, TAKEN, "v1.36.3", versions=versions)
+    for resource in versions:
+        snapshot.objects[resource] = []
+    everything = {
+        names.DATASETS: [fluid.dataset()],
+        names.ALLUXIO_RUNTIMES: [fluid.runtime()],
+        names.DATA_LOADS: [fluid.load()],
+        k.SECRETS: [fluid.secret()],
+        k.PVCS: [fluid.claim()],
+        k.PVS: [fluid.volume()],
+        k.STATEFUL_SETS: [pods.stateful_set("master"), pods.stateful_set("worker")],
+        k.DAEMON_SETS: [pods.daemon_set(), platform.csi_daemon_set()],
+        k.JOBS: [pods.loader_job()],
+        k.PODS: [
+            pods.master_pod(),
+            pods.worker_pod(),
+            pods.fuse_pod(),
+            pods.loader_pod(),
+            pods.reader_pod(),
+            *(platform.csi_pod(each) for each in ("gpu-0", "gpu-1", "cpu-0")),
+            *(
+                platform.controller_pod(each)
+                for each in ("dataset-controller", "alluxioruntime-controller")
+            ),
+        ],
+        k.NODES: [
+            platform.node("gpu-0", caches=[f"{NS}-{NAME}"]),
+            platform.node("gpu-1"),
+            platform.node("cpu-0", gpus=0),
+        ],
+        k.DEPLOYMENTS: [
+            platform.controller("dataset-controller"),
+            platform.controller("alluxioruntime-controller"),
+            platform.controller("fluid-webhook"),
+            platform.controller("juicefsruntime-controller", 0),
+        ],
+        k.CSI_DRIVERS: [
+            {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver"}
+            | {"metadata": meta(names.CSI_DRIVER, ""), "spec": {"attachRequired": False}}
+        ],
+        k.CSI_NODES: [platform.csi_node(each) for each in ("gpu-0", "gpu-1", "cpu-0")],
+        k.WEBHOOKS: [platform.webhook()],
+        reads.GRAPHS: [platform.graph()],
+    }
+    for kind, objects in everything.items():
+        snapshot.objects[kind.resource] = objects
+    return snapshot
+
+
+def get(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Object:
+    """One object of a snapshot, to change in place."""
+    for obj in snapshot.objects[kind.resource]:
+        if name_of(obj) == name and namespace_of(obj) == (namespace if kind.namespaced else ""):
+            return obj
+    raise AssertionError(f"no {kind.name} {namespace}/{name}")
+
+
+def put(snapshot: Snapshot, kind: Kind, *objects: Object) -> None:
+    snapshot.objects.setdefault(kind.resource, []).extend(objects)
+
+
+def drop(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Object:
+    """Take an object out; returns it."""
+    gone = get(snapshot, kind, name, namespace)
+    snapshot.objects[kind.resource].remove(gone)
+    return gone
+
+
+def hide(snapshot: Snapshot, kind: Kind) -> None:
+    """As if RBAC forbade to list a kind."""
+    snapshot.objects.pop(kind.resource, None)
+    why = f'{kind.resource} is forbidden: User "u" cannot list resource "{kind.plural}"'
+    snapshot.missing.append(Missing(kind.resource, "", why, forbidden=True))
+
+
+def event(
+    snapshot: Snapshot, obj: Object, reason: str, message: str, *, when: str = RECENT
+) -> None:
+    """A Warning event about an object."""
+    put(
+        snapshot,
+        k.EVENTS,
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "count": 3,
+            "lastTimestamp": when,
+            "metadata": meta(f"{name_of(obj)}.{len(snapshot.objects['events'])}"),
+            "involvedObject": {
+                "kind": obj["kind"],
+                "name": name_of(obj),
+                "namespace": namespace_of(obj),
+                "uid": obj["metadata"].get("uid", ""),
+            },
+        },
+    )
+
+
+def log(
+    snapshot: Snapshot, obj: Object, container: str, text: str, *, previous: bool = False
+) -> None:
+    """What a container of a pod has logged."""
+    key = f"log {namespace_of(obj)}/{name_of(obj)}/{container}"
+    snapshot.texts[f"previous {key}" if previous else key] = text
+
+
+def _condition(obj: Object, kind: str, status: str, **more: str) -> None:
+    kept = [each for each in obj["status"]["conditions"] if each["type"] != kind]
+    obj["status"]["conditions"] = [*kept, {"type": kind, "status": status, **more}]
+
+
+def unready(obj: Object) -> Object:
+    """A pod, or a node, that is not Ready."""
+    _condition(obj, "Ready", "False")
+    for each in obj["status"].get("containerStatuses", []):
+        each["ready"] = False
+    return obj
+
+
+def waiting(
+    obj: Object, container: str, reason: str, message: str = "", restarts: int = 0
+) -> Object:
+    """A pod one container of which waits: `CrashLoopBackOff`, `ImagePullBackOff`, …"""
+    unready(obj)
+    for each in obj["status"]["containerStatuses"]:
+        if each["name"] == container:
+            state = {"waiting": {"reason": reason, "message": message}}
+            each.update(state=state, restartCount=restarts, started=False)
+    if reason == "ContainerCreating":
+        obj["status"]["phase"] = "Pending"
+    return obj
+
+
+def ended(
+    obj: Object, container: str, reason: str = "Error", code: int = 1, restarts: int = 1
+) -> Object:
+    """A pod one container of which has ended before and runs again."""
+    for each in obj["status"]["containerStatuses"]:
+        if each["name"] == container:
+            last = {"exitCode": code, "reason": reason, "finishedAt": RECENT}
+            each.update(lastState={"terminated": last}, restartCount=restarts)
+    return obj
+
+
+def unscheduled(obj: Object, message: str) -> Object:
+    """A pod that the scheduler finds no node for."""
+    obj["spec"].pop("nodeName", None)
+    obj["status"] = {
+        "phase": "Pending",
+        "conditions": [
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": message,
+                "lastTransitionTime": RECENT,
+            }
+        ],
+    }
+    return obj
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+
+def diagnosis(snapshot: Snapshot, *only: str) -> Diagnosis:
+    """Run the checks (all, or codes and areas) on a copy, as they would run on a bundle."""
+    return diagnose(from_document(snapshot.to_document()), select(only, ()))
+
+
+def codes(snapshot: Snapshot, *only: str) -> list[str]:
+    """The codes of all findings, in order, each once."""
+    found = diagnosis(snapshot, *only)
+    return sorted({each.check.code for each in found.outcomes if each.problems})
+
+
+def roots(snapshot: Snapshot, *only: str) -> list[str]:
+    """The codes of the findings that nothing else explains."""
+    return sorted({each.check.code for each in diagnosis(snapshot, *only).roots})
+
+
+def findings(snapshot: Snapshot, code: str) -> list[Finding]:
+    """What one check finds."""
+    return [
+        problem.finding
+        for outcome in diagnosis(snapshot, code).outcomes
+        for problem in outcome.problems
+    ]
+
+
+def skipped(snapshot: Snapshot, code: str) -> list[str]:
+    """Why one check was skipped, once for each time."""
+    return [each.skipped for each in diagnosis(snapshot, code).outcomes if each.skipped]

@@ -1,0 +1,22 @@
+"""A healthy cache gives no findings, and none of its checks is skipped."""
+
+from __future__ import annotations
+
+from kubectl_fluidmodel.overview.cached import link
+from tests.doctor import builders as b
+
+
+def test_nothing_is_wrong_with_a_healthy_cache() -> None:
+    found = b.diagnosis(b.healthy())
+    assert [each.finding for each in found.roots] == []
+    assert not found.failed
+    assert [(each.check.code, each.skipped) for each in found.outcomes if each.skipped] == []
+
+
+def test_the_healthy_cache_has_all_its_parts() -> None:
+    [cache] = link(b.healthy())
+    assert cache.dataset and cache.runtime and cache.claim and cache.volume
+    assert sorted(cache.sets) == sorted(cache.pods) == ["fuse", "master", "worker"]
+    assert cache.loads and cache.load_pods and cache.graphs
+    assert cache.node_names == ["gpu-0"]
+    assert [reader.local for reader in cache.readers] == [True]

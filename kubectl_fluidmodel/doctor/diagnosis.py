@@ -53,9 +53,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        return any(
-            each.severity is Severity.ERROR and not each.silenced for each in self.problems
-        )
+        return any(each.severity is Severity.ERROR and not each.silenced for each in self.problems)
 
 
 @dataclass

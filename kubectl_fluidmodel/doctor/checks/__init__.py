@@ -3,7 +3,7 @@
 import pkgutil
 from importlib import import_module
 
-__all__ = sorted(module.name for module in pkgutil.iter_modules(__path__))  # noqa: PLE0605
+__all__ = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 for _name in __all__:
     import_module(f"{__name__}.{_name}")

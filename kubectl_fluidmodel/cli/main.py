@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "cache": "Build a cache of a model and prove that it holds every byte",
     "pin": "Mount a cache in a graph's workers and run them on its nodes",
     "unpin": "Take back from a graph what `pin` added",
+    "doctor": "Say what is broken, why, and the command that mends it",
     "stage": "Bring a model from the Hugging Face Hub into a bucket, and prove every byte",
     "uncache": "Remove what `cache` made, and nothing else",
     "completion": "Print the completion script of a shell",

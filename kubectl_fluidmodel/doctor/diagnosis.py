@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubectl_fluidmodel.doctor.check import Case, Check, Finding, Need, Scope, Severity, Skip
@@ -16,12 +16,16 @@ from kubectl_fluidmodel.dynamo import kinds as dynamo
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Kind, annotations_of
 from kubectl_fluidmodel.overview.cached import Cached, link
+from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 SILENCE = "fluidmodel.io/silence"
 """Annotation on a Dataset: codes, by comma, that are shown as silenced and count for nothing."""
 BROKEN = "this check itself failed, please report it"
 """How an outcome says that its judge raised; tests call judges outright, and nothing is caught."""
+
+FAILED, WARNED, SKIPPED, SILENCED, PASSED = "failed", "warned", "skipped", "silenced", "passed"
+"""How a check can have gone."""
 
 
 @dataclass
@@ -52,8 +56,16 @@ class Outcome:
     """Why it could not judge; empty where it did."""
 
     @property
-    def failed(self) -> bool:
-        return any(each.severity is Severity.ERROR and not each.silenced for each in self.problems)
+    def state(self) -> str:
+        """`failed`, `warned`, `skipped`, `silenced` (all that it found) or `passed`."""
+        if self.skipped:
+            return SKIPPED
+        loud = [each.severity for each in self.problems if not each.silenced]
+        if Severity.ERROR in loud:
+            return FAILED
+        if loud:
+            return WARNED
+        return SILENCED if self.problems else PASSED
 
 
 @dataclass
@@ -62,18 +74,34 @@ class Diagnosis:
 
     outcomes: list[Outcome]
     roots: list[Problem]
+    caches: list[tuple[str, str]] = field(default_factory=list)
+    """(namespace, name) of those that were judged."""
 
     @property
     def failed(self) -> bool:
-        return any(outcome.failed for outcome in self.outcomes)
+        return any(outcome.state == FAILED for outcome in self.outcomes)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All of them, by code and then by cache."""
+        return [problem for outcome in self.outcomes for problem in outcome.problems]
 
 
 def diagnose(
-    snapshot: Snapshot, checks: Sequence[Check], only: tuple[str, str] | None = None
+    snapshot: Snapshot,
+    checks: Sequence[Check],
+    *,
+    namespace: str | None = None,
+    name: str = "",
 ) -> Diagnosis:
-    """Run the checks: those of the cluster once, those of a cache for each (or for `only` one)."""
+    """Run the checks: those of the cluster once, those of a cache for each.
+
+    `namespace` and `name` narrow down which caches are judged; all of them are known to each.
+    """
     caches = tuple(link(snapshot))
-    about = [each for each in caches if only is None or (each.namespace, each.name) == only]
+    about = [
+        each for each in caches if namespace in (None, each.namespace) and name in ("", each.name)
+    ]
     memo: dict[str, Any] = {}
     outcomes = []
     for check in checks:
@@ -83,7 +111,8 @@ def diagnose(
             outcomes += [_run(check, Case(snapshot, caches, cache, memo)) for cache in about]
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     _link(problems)
-    return Diagnosis(outcomes, [problem for problem in problems if problem.cause is None])
+    roots = [problem for problem in problems if problem.cause is None]
+    return Diagnosis(outcomes, roots, [(each.namespace, each.name) for each in about])
 
 
 def _run(check: Check, case: Case) -> Outcome:
@@ -100,7 +129,19 @@ def _run(check: Check, case: Case) -> Outcome:
     except Exception as err:  # noqa: BLE001 - one check's mistake must not hide what others found
         return Outcome(check, key, skipped=f"{BROKEN}: {type(err).__name__}: {err}")
     silenced = cache is not None and check.code in _silenced(cache)
-    return Outcome(check, key, tuple(Problem(check, each, key, silenced) for each in found))
+    return Outcome(
+        check, key, tuple(Problem(check, _redacted(each), key, silenced) for each in found)
+    )
+
+
+def _redacted(finding: Finding) -> Finding:
+    """What is shown of server data has no secrets in it, whoever put them there."""
+    return replace(
+        finding,
+        cause=redact.text(finding.cause),
+        evidence=tuple(replace(each, text=redact.text(each.text)) for each in finding.evidence),
+        fix=replace(finding.fix, text=redact.text(finding.fix.text)) if finding.fix else None,
+    )
 
 
 def _out_of_sight(case: Case, need: Kind | Need) -> str:

@@ -1,0 +1,309 @@
+"""`kubectl fluidmodel doctor [NAME]`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kubectl_fluidmodel.cli.flags import (
+    VerbCommand,
+    color_flag,
+    connection_flags,
+    option,
+    output_flag,
+)
+from kubectl_fluidmodel.errors import FluidModelError, Interrupted, TimedOut, UsageError
+from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+from kubectl_fluidmodel.ui.text import note, plural, wants_color
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.doctor.check import Check
+    from kubectl_fluidmodel.doctor.diagnosis import Diagnosis
+    from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+EXAMPLES = """
+# What is wrong with one cache, why, and what mends it
+kubectl fluidmodel doctor llama-3-3-70b-instruct
+
+# All caches of all namespaces, problems only, those with the same cause together
+kubectl fluidmodel doctor -A -o short
+
+# In a pipeline: wait until it is healthy, or fail with what is not
+kubectl fluidmodel doctor llama-3-3-70b-instruct --wait --timeout 10m -o junit > doctor.xml
+
+# A file for somebody without access to the cluster, and what they do with it
+kubectl fluidmodel doctor --bundle bundle.tar.gz
+kubectl fluidmodel doctor --from-bundle bundle.tar.gz
+"""
+
+PAUSE = 2.0
+"""Seconds between two looks of --wait."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One look at the cluster."""
+
+    snapshot: Snapshot
+    found: Diagnosis
+    seconds: float
+
+
+@click.command("doctor", cls=VerbCommand, examples=EXAMPLES)
+@click.argument("name", required=False)
+@option(
+    "-A", "--all-namespaces", "everywhere", group="Doctor", is_flag=True, help="All namespaces."
+)
+@option(
+    "--only",
+    group="Doctor",
+    metavar="C,…",
+    multiple=True,
+    help="Only these checks: codes (FM201) or areas (2xx).",
+)
+@option("--skip", group="Doctor", metavar="C,…", multiple=True, help="All but these.")
+@option(
+    "--probe",
+    group="Doctor",
+    is_flag=True,
+    help="Also ask inside the cluster: a short-lived pod tries the store.",
+)
+@option(
+    "--wait/--no-wait", group="Doctor", default=False, help="Look again until nothing has failed."
+)
+@option(
+    "--timeout",
+    group="Doctor",
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    help="How long to wait.",
+)
+@option(
+    "--bundle",
+    group="Doctor",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write all that was read, redacted, to FILE.tar.gz.",
+)
+@option(
+    "--from-bundle",
+    "source",
+    group="Doctor",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Judge a bundle instead of a cluster.",
+)
+@output_flag("short", "wide", "json", "yaml", "junit")
+@color_flag
+@connection_flags
+def command(
+    name: str | None,
+    everywhere: bool,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    probe: bool,
+    wait: bool,
+    timeout: str,
+    bundle: str | None,
+    source: str | None,
+    output: str | None,
+    color: str,
+    connection: Connection,
+) -> int:
+    """Find what is broken with caches, say why, and how to mend it.
+
+    Without NAME all caches of the namespace are looked at. Only reads; exits with 1 where a
+    check failed, with 0 where all is well or there are only warnings.
+    """
+    if name and everywhere:
+        raise UsageError("NAME and --all-namespaces do not go together", "", "one of the two")
+    if source and (wait or probe or bundle):
+        raise UsageError("a bundle is read as it is", "--wait, --probe and --bundle need a cluster")
+    checks = _checks(only, skip)
+    if source:
+        looked = _offline(source, name, everywhere, connection.namespace, checks)
+    else:
+        looked = _live(name, everywhere, probe, wait, timeout, bundle, connection, checks)
+    print_report(looked, output, color)
+    if bundle:
+        _write(Path(bundle), looked)
+    if looked.found.failed and wait:
+        raise TimedOut(
+            f"not healthy after {timeout}",
+            f"{plural(len(looked.found.roots), 'problem')}, see above",
+            "--timeout with more time, or the fixes",
+        )
+    return 1 if looked.found.failed else 0
+
+
+def _checks(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
+    import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers them
+    from kubectl_fluidmodel.doctor.check import select
+
+    return select(_words(only), _words(skip))
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    return [word for text in given for word in text.replace(",", " ").split()]
+
+
+# -- looking -------------------------------------------------------------------------------------
+
+
+def _live(
+    name: str | None,
+    everywhere: bool,
+    probe: bool,
+    wait: bool,
+    timeout: str,
+    bundle: str | None,
+    connection: Connection,
+    checks: Sequence[Check],
+) -> Looked:
+    from kubectl_fluidmodel.doctor.gather import gather
+    from kubectl_fluidmodel.kube.client import Client
+
+    client = Client(connection)
+    namespace = None if everywhere else client.namespace
+
+    def look() -> Looked:
+        began = time.monotonic()
+        snapshot = gather(client, namespace, name or "", probe=probe, everything=bool(bundle))
+        if bundle:
+            from kubectl_fluidmodel.doctor.bundle import redacted
+
+            snapshot = redacted(snapshot)
+        return _judge(snapshot, name, checks, began)
+
+    if not wait:
+        return look()
+    return _until_healthy(look, parse_timeout(timeout) or 0.0)
+
+
+def _until_healthy(look: Callable[[], Looked], seconds: float) -> Looked:
+    """Look until nothing fails, or time is up: the last look."""
+    from kubectl_fluidmodel.ui.diagnosis import groups
+
+    deadline = time.monotonic() + seconds
+    said: set[str] = set()
+    try:
+        while True:
+            looked = look()
+            if not looked.found.failed or time.monotonic() + PAUSE > deadline:
+                return looked
+            failing = [group[0] for group in groups(looked.found)]
+            lines = {
+                f"{one.check.code} {one.finding.about}: {one.finding.cause}" for one in failing
+            }
+            for line in sorted(lines - said):
+                note(f"waiting: {line}")
+            said = lines
+            time.sleep(PAUSE)
+    except KeyboardInterrupt as err:
+        raise Interrupted("interrupted", "nothing was changed") from err
+
+
+def _offline(
+    source: str,
+    name: str | None,
+    everywhere: bool,
+    namespace: str | None,
+    checks: Sequence[Check],
+) -> Looked:
+    from kubectl_fluidmodel.snapshot.file import load
+
+    began = time.monotonic()
+    snapshot = load(source)
+    if namespace and snapshot.namespace not in (None, namespace):
+        raise FluidModelError(
+            f"{source} has nothing of namespace {namespace}",
+            f"it was taken of namespace {snapshot.namespace}",
+        )
+    if everywhere and snapshot.namespace is not None:
+        note(f"note: the bundle was taken of namespace {snapshot.namespace} only")
+    return _judge(snapshot, name, checks, began, namespace)
+
+
+def _judge(
+    snapshot: Snapshot,
+    name: str | None,
+    checks: Sequence[Check],
+    began: float,
+    namespace: str | None = None,
+) -> Looked:
+    from kubectl_fluidmodel.doctor.diagnosis import diagnose
+
+    found = diagnose(snapshot, checks, namespace=namespace or snapshot.namespace, name=name or "")
+    if name and not found.caches:
+        _nothing(snapshot, name)
+    return Looked(snapshot, found, time.monotonic() - began)
+
+
+def _nothing(snapshot: Snapshot, name: str) -> None:
+    """Raises: FluidModelError: there is surely no cache of that name."""
+    from kubectl_fluidmodel.fluid import names
+
+    where = snapshot.namespace or ""
+    if snapshot.served(names.DATASETS) and snapshot.knows(names.DATASETS, where):
+        raise FluidModelError(
+            f"there is no cache {name}" + (f" in namespace {where}" if where else ""),
+            "neither a Dataset nor a runtime has that name",
+            f"kubectl get datasets -n {where}" if where else "kubectl get datasets -A",
+        )
+
+
+# -- telling -------------------------------------------------------------------------------------
+
+
+def print_report(looked: Looked, output: str | None, color: str) -> None:
+    """The report on stdout, in the format of -o."""
+    text = rendered(looked, output, color)
+    if not _draws(sys.stdout):
+        instead = "xmlcharrefreplace" if output == "junit" else "backslashreplace"
+        text = text.encode("ascii", instead).decode()
+    click.echo(text, nl=False, color=True)
+
+
+def rendered(looked: Looked, output: str | None, color: str) -> str:
+    from kubectl_fluidmodel.doctor import junit, report
+    from kubectl_fluidmodel.ui.diagnosis import Style, render
+    from kubectl_fluidmodel.ui.document import to_json, to_yaml
+
+    if output == "junit":
+        return junit.document(looked.found, looked.seconds)
+    if output in ("json", "yaml"):
+        document = report.document(looked.found, looked.snapshot)
+        return to_json(document) if output == "json" else to_yaml(document)
+    style = Style(
+        mode=output or "default",
+        color=wants_color(sys.stdout, color),
+        ascii=not _draws(sys.stdout),
+        width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
+    )
+    return render(looked.found, style, looked.seconds)
+
+
+def _draws(stream: Any) -> bool:
+    """Whether the terminal, or the file, can hold the marks."""
+    try:
+        "✓✗\u2013…".encode(stream.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def _write(path: Path, looked: Looked) -> None:
+    from kubectl_fluidmodel.doctor import bundle, report
+    from kubectl_fluidmodel.ui.diagnosis import Style, render
+
+    text = render(looked.found, Style(mode="wide"), looked.seconds)
+    bundle.write(path, looked.snapshot, report.document(looked.found, looked.snapshot), text)
+    note(f"wrote {path}: redacted, but look before you pass it on")

@@ -1,0 +1,90 @@
+"""A Snapshot in a file: what `doctor --bundle` writes, read back for `--from-bundle`.
+
+The archive comes from somebody else: nothing of it is unpacked to disk, and what is read of it is
+bounded, whatever it claims of itself.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+
+MEMBER = "snapshot.json"
+LARGEST = 1 << 30
+"""Bytes of a snapshot, unpacked: 20,000 pods are about 200 MB."""
+_FURTHEST = 2 * LARGEST
+"""Bytes of an archive, unpacked, within which the snapshot must be found."""
+_GZIP = b"\x1f\x8b"
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with an error after so many bytes."""
+
+    def __init__(self, inner: gzip.GzipFile, most: int) -> None:
+        self._inner, self._left = inner, most
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._inner.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
+        self._left -= len(data)
+        if self._left < 0:
+            raise OverflowError
+        return data
+
+
+def load(path: str | Path) -> Snapshot:
+    """The Snapshot of a bundle, or of a bare `snapshot.json`.
+
+    Raises:
+        FluidModelError: there is none in the file, or it is larger than any snapshot.
+    """
+    what = f"cannot read {path}"
+    try:
+        with Path(path).open("rb") as file:
+            packed = file.read(2) == _GZIP
+            file.seek(0)
+            data = _member(file) if packed else _read(file)
+        document = json.loads(data)
+    except OverflowError as err:
+        raise FluidModelError(what, "it unpacks to more than any snapshot has") from err
+    except FileNotFoundError as err:
+        raise FluidModelError(what, "there is no such file") from err
+    except RecursionError as err:
+        raise FluidModelError(what, "it is nested deeper than any snapshot") from err
+    except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as err:
+        raise FluidModelError(what, " ".join(str(err).split())[:200] or "it is damaged") from err
+    try:
+        return from_document(document)
+    except FluidModelError as err:
+        raise FluidModelError(what, f"{err.what}: {err.why}") from err
+    except (TypeError, ValueError, AttributeError) as err:
+        raise FluidModelError(what, f"its snapshot is damaged: {err}") from err
+
+
+def _member(file: IO[bytes]) -> bytes:
+    with gzip.GzipFile(fileobj=file) as unpacked:
+        stream = _Bounded(unpacked, _FURTHEST)
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
+            for member in archive:
+                if member.isfile() and Path(member.name).name == MEMBER:
+                    found = archive.extractfile(member)
+                    if found is not None:
+                        return _read(found)
+    raise ValueError(f"it has no {MEMBER}")
+
+
+def _read(file: IO[bytes]) -> bytes:
+    data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OverflowError
+    return data

@@ -32,6 +32,13 @@ RUNTIMES: tuple[Kind, ...] = (
 )
 """Every kind of runtime of Fluid 1.0 (GooseFS) and 1.1 (CacheRuntime); a cluster serves some."""
 
+ADVANCED_SETS = Kind("workload.fluid.io", VERSION, "AdvancedStatefulSet", "advancedstatefulsets")
+"""Masters and workers of a CacheRuntime (pkg/ddc/cache/component)."""
+CACHE_RUNTIME_LABEL = "cacheruntime.fluid.io/name"
+CACHE_COMPONENT_LABEL = "cacheruntime.fluid.io/component-name"
+"""What marks the sets and pods of a CacheRuntime; all other runtimes use `release` and `role`.
+The component is called `<name>-master`, `<name>-worker` or `<name>-client`."""
+
 CSI_DRIVER = "fuse.csi.fluid.io"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"

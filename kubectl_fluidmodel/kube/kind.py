@@ -97,13 +97,20 @@ def namespace_of(obj: Mapping[str, Any]) -> str:
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    found = meta(obj).get("labels")
-    return found if isinstance(found, dict) else {}
+    return _texts(meta(obj).get("labels"))
 
 
 def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    found = meta(obj).get("annotations")
-    return found if isinstance(found, dict) else {}
+    return _texts(meta(obj).get("annotations"))
+
+
+def _texts(found: Any) -> dict[str, str]:
+    """The map itself where it is one of texts, as the API server's are; what is text of others."""
+    if not isinstance(found, dict):
+        return {}
+    if all(type(value) is str for value in found.values()):
+        return found
+    return {str(key): value for key, value in found.items() if isinstance(value, str)}
 
 
 def at(obj: Any, *path: str | int, default: Any = None) -> Any:

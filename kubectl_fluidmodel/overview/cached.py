@@ -20,6 +20,10 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 MASTER, WORKER, FUSE = "master", "worker", "fuse"
 """How the roles of a runtime's pods end: `alluxio-master`, `jindofs-worker`, `juicefs-fuse`."""
+_CLIENT = "client"
+"""What a CacheRuntime calls its fuse."""
+OVER = ("Succeeded", "Failed")
+"""Phases of a pod that runs no more."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Cached:
     readers: list[Reader] = field(default_factory=list)
     graphs: list[Object] = field(default_factory=list)
     """Graphs (and components without one) whose text names the claim."""
+    origin: Cached | None = field(default=None, repr=False)
+    """Of a Dataset that only refers to another (`dataset://namespace/name`): that one."""
 
     @property
     def runtime(self) -> Object | None:
@@ -98,10 +104,26 @@ class Cached:
             return ""
 
     @property
+    def refers_to(self) -> tuple[str, str] | None:
+        """Namespace and name of the Dataset that this one only refers to."""
+        point = str(at(self.dataset, "spec", "mounts", 0, "mountPoint", default=""))
+        scheme, _, rest = point.partition("://")
+        namespace, _, name = rest.strip("/").partition("/")
+        return (namespace, name.split("/")[0]) if scheme == "dataset" and name else None
+
+    @property
     def node_names(self) -> list[str]:
-        """Nodes with a cache worker: by the workers' pods, and by label where none are seen."""
-        by_pod = {str(at(pod, "spec", "nodeName", default="")) for pod in self.pods.get(WORKER, [])}
-        return sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
+        """Nodes with a cache worker: by the workers' pods, and by label where none are seen.
+
+        A pod that was evicted or has ended holds nothing any more.
+        """
+        by_pod = {
+            str(at(pod, "spec", "nodeName", default=""))
+            for pod in self.pods.get(WORKER, [])
+            if at(pod, "status", "phase") not in OVER
+        }
+        found = sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
+        return self.origin.node_names if not found and self.origin is not None else found
 
 
 def link(snapshot: Snapshot) -> list[Cached]:
@@ -124,6 +146,9 @@ def link(snapshot: Snapshot) -> list[Cached]:
         bound = str(at(each.claim, "spec", "volumeName", default=""))
         volume = bound or names.volume_name(each.namespace, each.name)
         each.volume = snapshot.find(k.PVS, volume)
+        target = found.get(each.refers_to) if each.refers_to else None
+        if target is not None and target.refers_to is None:  # Fluid follows one step only
+            each.origin = target
     _nodes(snapshot, found.values())
     _readers(snapshot, found)
     _graphs(snapshot, found)
@@ -142,7 +167,7 @@ def _loads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
 
 def _parts(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
     """StatefulSets, DaemonSets, Jobs and pods, by the labels that Fluid's charts give them."""
-    for kind in (k.STATEFUL_SETS, k.DAEMON_SETS):
+    for kind in (k.STATEFUL_SETS, names.ADVANCED_SETS, k.DAEMON_SETS):
         for obj in snapshot.all(kind):
             cache, part = _place(obj, found)
             if cache is not None and part:
@@ -163,9 +188,13 @@ def _parts(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
 
 def _place(obj: Object, found: Mapping[tuple[str, str], Cached]) -> tuple[Cached | None, str]:
     labels = labels_of(obj)
-    role = labels.get("role", "")
+    name, role = labels.get("release", ""), labels.get("role", "")
+    if names.CACHE_RUNTIME_LABEL in labels:
+        name = labels[names.CACHE_RUNTIME_LABEL]
+        role = labels.get(names.CACHE_COMPONENT_LABEL, "").removeprefix(name)
+        role = FUSE if role.endswith(_CLIENT) else role
     part = next((part for part in (MASTER, WORKER, FUSE) if role.endswith(part)), "")
-    return found.get((namespace_of(obj), labels.get("release", ""))), part
+    return found.get((namespace_of(obj), name)), part
 
 
 def _nodes(snapshot: Snapshot, caches: Iterable[Cached]) -> None:
@@ -181,7 +210,7 @@ def _nodes(snapshot: Snapshot, caches: Iterable[Cached]) -> None:
 def _readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
     held = {key: set(cache.node_names) for key, cache in found.items()}
     for pod in snapshot.all(k.PODS):
-        if at(pod, "status", "phase") in ("Succeeded", "Failed"):
+        if at(pod, "status", "phase") in OVER:
             continue
         for claim in dict.fromkeys(reads.claims_of(pod)):
             key = (namespace_of(pod), claim)
@@ -193,7 +222,7 @@ def _readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> Non
 
 def _mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
     volumes = {
-        volume.get("name")
+        str(volume.get("name"))
         for volume in dicts(pod, "spec", "volumes")
         if at(volume, "persistentVolumeClaim", "claimName") == claim
     }
@@ -201,7 +230,7 @@ def _mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
         (str(container.get("name", "")), str(mount.get("mountPath", "")))
         for container in dicts(pod, "spec", "containers")
         for mount in dicts(container, "volumeMounts")
-        if mount.get("name") in volumes
+        if str(mount.get("name")) in volumes
     )
 
 

@@ -1,24 +1,31 @@
-"""Taking a Snapshot of a live cluster: discovery, then two waves of lists, side by side."""
+"""Taking a Snapshot of a live cluster: discovery, then two waves of lists, side by side.
+
+The second wave begins as soon as the caches are known; the rest of the first goes on beside it.
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable, Forbidden, NotFound
-from kubectl_fluidmodel.kube.kind import Kind, at, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of, namespace_of
 from kubectl_fluidmodel.snapshot.reads import Known, Read, Where
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 
 _AT_ONCE = 8
 """Lists under way at the same time."""
-_CUSTOM = ("data.fluid.io", "nvidia.com")
+_PATIENCE = 5.0
+"""Seconds in which a list is asked for again while the server is overloaded or restarts."""
+_CACHES = tuple(kind.resource for kind in (names.DATASETS, *names.RUNTIMES))
+"""What the second wave is about."""
+_CUSTOM = ("data.fluid.io", "workload.fluid.io", "nvidia.com")
 """Groups that a cluster may lack, or serve in another version."""
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 
@@ -30,34 +37,41 @@ def take(client: Client, namespace: str | None, reads: Sequence[Read]) -> Snapsh
         ClusterUnreachable: the API server does not answer at all.
     """
     snapshot = Snapshot(namespace, time.time())
+    # A wrong address is an error at once; a server that answered is given time for the rest.
+    snapshot.server = _version(client)
+    patience, client.patience = client.patience, max(client.patience, _PATIENCE)
+    try:
+        _read(client, snapshot, reads)
+    finally:
+        client.patience = patience
+    return snapshot
+
+
+def _read(client: Client, snapshot: Snapshot, reads: Sequence[Read]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        version = pool.submit(_version, client)
         groups = [pool.submit(_discover, client, group, reads) for group in _CUSTOM]
-        snapshot.server = version.result()
         served = {resource: kind for each in groups for resource, kind in each.result().items()}
         wanted = [each for each in (_as_served(read, served) for read in reads) if each]
         snapshot.versions = {read.kind.resource: read.kind.version for read in wanted}
         known = Known()
-        first = [read for read in wanted if not read.second]
-        second = [read for read in wanted if read.second]
-        _wave(client, pool, snapshot, first, known)
-        for kind in (names.DATASETS, *names.RUNTIMES):
-            known.caches |= {(namespace_of(o), name_of(o)) for o in snapshot.all(kind)}
-        _wave(client, pool, snapshot, second, known)
-    return snapshot
+        running = {
+            read: pool.submit(_list, client, snapshot.namespace, read, known)
+            for read in wanted
+            if not read.second
+        }
+        caches = [read for read in running if read.kind.resource in _CACHES]
+        _collect(snapshot, {read: running.pop(read) for read in caches})
+        for resource in _CACHES:
+            objects = snapshot.objects.get(resource, [])
+            known.caches |= {(namespace_of(obj), name_of(obj)) for obj in objects}
+        for read in wanted:
+            if read.second:
+                running[read] = pool.submit(_list, client, snapshot.namespace, read, known)
+        _collect(snapshot, running)
 
 
-def _wave(
-    client: Client,
-    pool: ThreadPoolExecutor,
-    snapshot: Snapshot,
-    reads: Sequence[Read],
-    known: Known,
-) -> None:
-    running = [
-        (read, pool.submit(_list, client, snapshot.namespace, read, known)) for read in reads
-    ]
-    for read, future in running:
+def _collect(snapshot: Snapshot, running: Mapping[Read, Future[list[Object]]]) -> None:
+    for read, future in running.items():
         where = _namespace(read, snapshot.namespace) or ""
         try:
             found = future.result()
@@ -72,11 +86,11 @@ def _wave(
         held = snapshot.objects.setdefault(read.kind.resource, [])
         there = {(namespace_of(obj), name_of(obj)) for obj in held}
         held += [obj for obj in found if (namespace_of(obj), name_of(obj)) not in there]
+        if read.labels:
+            snapshot.selectors[read.kind.resource] = read.labels
 
 
-def _list(
-    client: Client, namespace: str | None, read: Read, known: Known
-) -> list[dict[str, object]]:
+def _list(client: Client, namespace: str | None, read: Read, known: Known) -> list[Object]:
     return client.list_all(
         read.kind,
         _namespace(read, namespace),

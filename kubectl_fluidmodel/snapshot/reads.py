@@ -44,7 +44,7 @@ Keep = Callable[[Object, Known], Object | None]
 
 
 def _lean(obj: Object, _: Known) -> Object:
-    at(obj, "metadata", default={}).pop("managedFields", None)
+    k.meta(obj).pop("managedFields", None)
     return obj
 
 
@@ -65,8 +65,8 @@ class Read:
 def _of_a_cache(obj: Object, known: Known) -> Object | None:
     """StatefulSets, DaemonSets and Jobs of a cache or of a staging; others are not ours."""
     labels = labels_of(obj)
-    ours = names.MODEL_LABEL in labels or "release" in labels or "targetDataset" in labels
-    return _lean(obj, known) if ours else None
+    marks = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
+    return _lean(obj, known) if any(mark in labels for mark in marks) else None
 
 
 def claims_of(pod: Object) -> list[str]:
@@ -85,6 +85,7 @@ def _pod(obj: Object, known: Known) -> Object | None:
         names.MODEL_LABEL in labels
         or (namespace, labels.get("release")) in known.caches
         or (namespace, labels.get("targetDataset")) in known.caches
+        or (namespace, labels.get(names.CACHE_RUNTIME_LABEL)) in known.caches
         or dynamo.GRAPH_LABEL in labels
         or dynamo.SELECTOR_LABEL in labels
         or namespace == names.SYSTEM_NAMESPACE
@@ -106,7 +107,9 @@ def _volume(obj: Object, known: Known) -> Object | None:
 
 
 def _node(obj: Object, known: Known) -> Object:
-    at(obj, "status", default={}).pop("images", None)
+    status = obj.get("status")
+    if isinstance(status, dict):
+        status.pop("images", None)
     return _lean(obj, known)
 
 
@@ -126,6 +129,7 @@ INSPECT: tuple[Read, ...] = (
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
     Read(k.NODES, Where.CLUSTER, labels=placement.CACHES),
     Read(k.STATEFUL_SETS, second=True, keep=_of_a_cache),
+    Read(names.ADVANCED_SETS, second=True, keep=_of_a_cache),
     Read(k.DAEMON_SETS, second=True, keep=_of_a_cache),
     Read(k.JOBS, second=True, keep=_of_a_cache),
     Read(k.EVENTS, fields="type=Warning"),

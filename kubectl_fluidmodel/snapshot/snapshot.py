@@ -49,6 +49,8 @@ class Snapshot:
     missing: list[Missing] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     """Resource to the version it was read in; what is not in it is not served."""
+    selectors: dict[str, str] = field(default_factory=dict)
+    """Resource to the label selector it was read with, where not all of it was asked for."""
     texts: dict[str, str] = field(default_factory=dict)
     """What pods said: logs and the output of commands, by a key of the reader's."""
 
@@ -69,9 +71,11 @@ class Snapshot:
     def knows(self, kind: Kind, namespace: str = "") -> bool:
         """Whether what is not in the snapshot is not in the cluster either.
 
-        False where the read failed: an absent object may only be out of sight.
+        False where the read failed, or asked for some only: an absent object may only be out of
+        sight.
         """
-        return kind.resource in self.objects and self.why_missing(kind, namespace) is None
+        read = kind.resource in self.objects and kind.resource not in self.selectors
+        return read and self.why_missing(kind, namespace) is None
 
     def why_missing(self, kind: Kind, namespace: str = "") -> Missing | None:
         """Why a kind (in a namespace, where one is given) was not read; None if it was."""
@@ -103,11 +107,10 @@ class Snapshot:
     def _events(self) -> dict[tuple[str, str, str], list[Object]]:
         found: dict[tuple[str, str, str], list[Object]] = {}
         for event in self.objects.get("events", []):
-            about = at(event, "involvedObject", default={})
             key = (
-                str(about.get("kind", "")),
-                str(about.get("namespace") or namespace_of(event)),
-                str(about.get("name", "")),
+                str(at(event, "involvedObject", "kind", default="")),
+                str(at(event, "involvedObject", "namespace") or namespace_of(event)),
+                str(at(event, "involvedObject", "name", default="")),
             )
             found.setdefault(key, []).append(event)
         return found
@@ -123,6 +126,7 @@ class Snapshot:
             "taken": self.taken,
             "server": self.server,
             "versions": dict(self.versions),
+            "selectors": dict(self.selectors),
             "missing": [vars(each) for each in self.missing],
             "objects": {resource: list(items) for resource, items in self.objects.items()},
             "texts": dict(self.texts),
@@ -138,12 +142,15 @@ def from_document(document: Any) -> Snapshot:
     if at(document, "kind") != KIND or at(document, "apiVersion") != API_VERSION:
         found = f"{at(document, 'apiVersion')} {at(document, 'kind')}"
         raise FluidModelError("this is no snapshot", f"it says {found}, not {API_VERSION} {KIND}")
-    objects = at(document, "objects", default={})
+    objects, taken = at(document, "objects", default={}), at(document, "taken", default=0.0)
+    if not isinstance(objects, dict) or not isinstance(taken, int | float):
+        raise FluidModelError("the snapshot is damaged", "its objects or its time are no such")
+    namespace = at(document, "namespace")
     return Snapshot(
-        namespace=at(document, "namespace"),
-        taken=float(at(document, "taken", default=0.0)),
+        namespace=None if namespace is None else str(namespace),
+        taken=float(taken),
         server=str(at(document, "server", default="")),
-        objects={resource: dicts(objects, resource) for resource in objects},
+        objects={str(resource): dicts(objects, resource) for resource in objects},
         missing=[
             Missing(
                 str(at(each, "resource", default="")),
@@ -153,9 +160,15 @@ def from_document(document: Any) -> Snapshot:
             )
             for each in dicts(document, "missing")
         ],
-        versions=dict(at(document, "versions", default={})),
-        texts=dict(at(document, "texts", default={})),
+        versions=_texts(document, "versions"),
+        selectors=_texts(document, "selectors"),
+        texts=_texts(document, "texts"),
     )
+
+
+def _texts(document: Any, key: str) -> dict[str, str]:
+    found = at(document, key)
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _is_of(event: Object, obj: Mapping[str, Any]) -> bool:

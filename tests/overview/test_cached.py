@@ -1,0 +1,199 @@
+"""What belongs to a cache, for each kind of runtime, and with every field odd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, link
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.fluid import junk
+from tests.overview import world
+
+RUNTIMES = [kind.name for kind in names.RUNTIMES]
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_every_runtime_finds_its_own(kind: str) -> None:
+    parts = world.workloads(kind, nodes=["gpu-0", "gpu-1"], fuse=["gpu-0"])
+    reader = world.reader()
+    (found,) = link(world.snapshot(world.dataset(), world.runtime(kind), *parts, reader))
+    masters = 0 if kind in ("JuiceFSRuntime", "ThinRuntime") else 1
+    assert {part: len(pods) for part, pods in found.pods.items()} == {
+        **({MASTER: 1} if masters else {}),
+        WORKER: 2,
+        FUSE: 1,
+    }
+    assert set(found.sets) == set(found.pods)
+    assert found.node_names == ["gpu-0", "gpu-1"]
+    assert [(each.name, each.local) for each in found.readers] == [("chat-0", True)]
+
+
+def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
+    objects = [
+        *world.cache(),
+        *world.cache("demo-2", nodes=["gpu-1"]),
+        *world.cache(namespace="other", nodes=["gpu-2"]),
+    ]
+    found = link(world.snapshot(*objects, namespace=None))
+    assert [(each.namespace, each.name, each.node_names) for each in found] == [
+        ("default", "demo", ["gpu-0"]),
+        ("default", "demo-2", ["gpu-1"]),
+        ("other", "demo", ["gpu-2"]),
+    ]
+
+
+def test_a_runtime_without_a_dataset_is_a_cache_too() -> None:
+    (found,) = link(world.snapshot(world.runtime()))
+    assert found.dataset is None and found.runtime is not None
+
+
+def test_an_evicted_worker_holds_nothing() -> None:
+    labels = world.marks("AlluxioRuntime", "demo", "worker")
+    evicted = world.pod("demo-worker-0", node="gpu-7", labels=labels, phase="Failed")
+    (found,) = link(world.snapshot(world.dataset(), world.runtime(), evicted))
+    assert found.node_names == []
+
+
+def test_where_pods_are_not_seen_the_labels_tell_the_nodes() -> None:
+    objects = [world.dataset(), world.claim(), world.node("gpu-3", "fluid.io/s-default-demo")]
+    (found,) = link(world.snapshot(*objects))
+    assert found.node_names == ["gpu-3"]
+
+
+def test_a_reader_without_a_node_is_neither_near_nor_far() -> None:
+    (found,) = link(world.snapshot(*world.cache(), world.reader(node="")))
+    assert [each.local for each in found.readers] == [None]
+
+
+def test_a_reader_that_has_ended_reads_no_more() -> None:
+    over = world.reader(phase="Succeeded")
+    (found,) = link(world.snapshot(*world.cache(), over))
+    assert found.readers == []
+
+
+def test_a_reader_with_two_mounts_counts_once() -> None:
+    reader = world.reader()
+    mount = {"name": "model", "mountPath": "/again"}
+    reader["spec"]["containers"][0]["volumeMounts"].append(mount)
+    (found,) = link(world.snapshot(*world.cache(), reader))
+    (one,) = found.readers
+    assert one.mounts == (("main", "/model"), ("main", "/again"))
+
+
+def test_a_reference_is_where_its_origin_is() -> None:
+    objects = [
+        *world.cache("real", "data", nodes=["gpu-1"]),
+        world.dataset("demo", source="dataset://data/real"),
+        world.runtime("ThinRuntime", "demo"),
+        world.reader(node="gpu-1"),
+    ]
+    found = {each.name: each for each in link(world.snapshot(*objects, namespace=None))}
+    assert found["demo"].origin is found["real"]
+    assert found["demo"].node_names == ["gpu-1"]
+    assert found["demo"].readers[0].local is True
+
+
+def test_references_in_a_ring_end() -> None:
+    objects = [
+        world.dataset("a", source="dataset://default/b"),
+        world.dataset("b", source="dataset://default/a"),
+    ]
+    assert [each.node_names for each in link(world.snapshot(*objects))] == [[], []]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"services": {"W": {"pvc": {"name": "demo", "mountPoint": "/m"}}}},
+        {"pvcs": [{"name": "demo"}], "services": {}},
+        {"services": {"W": {"volumeMounts": [{"name": "demo", "mountPoint": "/m"}]}}},
+        {
+            "components": [
+                {
+                    "podTemplate": {
+                        "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "demo"}}]}
+                    }
+                }
+            ]
+        },
+    ],
+)
+def test_a_graph_of_any_shape_that_names_the_claim(spec: dict[str, Any]) -> None:
+    graph = world.made("DynamoGraphDeployment", "chat", spec=spec)
+    (found,) = link(world.snapshot(*world.cache(), graph))
+    assert found.graphs == [graph]
+
+
+def test_a_component_of_a_graph_is_no_graph() -> None:
+    spec = {"pvcs": [{"name": "demo"}]}
+    owner = [{"kind": "DynamoGraphDeployment", "name": "chat"}]
+    owned = world.made("DynamoComponentDeployment", "a", spec=spec, ownerReferences=owner)
+    free = world.made("DynamoComponentDeployment", "b", spec=spec)
+    (found,) = link(world.snapshot(*world.cache(), owned, free))
+    assert found.graphs == [free]
+
+
+@st.composite
+def odd(draw: st.DrawFn) -> Snapshot:
+    """A healthy cluster in which anything may be anything."""
+    kind = draw(st.sampled_from(RUNTIMES))
+    graph = world.made("DynamoGraphDeployment", "g", spec={"pvcs": [{"name": "demo"}]})
+    load = world.made("DataLoad", "demo", spec={"dataset": {"name": "demo"}})
+    objects = [
+        *world.cache(kind=kind),
+        world.reader(),
+        world.reader("chat-1", node=""),
+        graph,
+        load,
+        world.made("Event", "e", involvedObject={"kind": "Pod", "name": "chat-0"}),
+    ]
+    for obj in objects:
+        if draw(st.booleans()):
+            _spoil(draw, obj)
+    return world.snapshot(*[obj for obj in objects if isinstance(obj.get("kind"), str)])
+
+
+def _spoil(draw: st.DrawFn, obj: dict[str, Any]) -> None:
+    """Replace or drop one thing at any depth; its kind stays, for it is filed by that."""
+    here: Any = obj
+    while True:
+        keys: list[Any] = (
+            [key for key in here if key not in ("kind", "apiVersion")]
+            if isinstance(here, dict)
+            else list(range(len(here)))
+        )
+        if not keys:
+            return
+        key = draw(st.sampled_from(keys))
+        inner = here[key]
+        if isinstance(inner, dict | list) and inner and draw(st.integers(0, 3)):
+            here = inner
+            continue
+        if draw(st.booleans()):
+            here[key] = draw(junk.anything)
+        else:
+            del here[key]
+        return
+
+
+@settings(max_examples=120, deadline=None)
+@given(odd())
+def test_nothing_odd_raises(snapshot: Snapshot) -> None:
+    for found in link(snapshot):
+        assert isinstance(found.node_names, list)
+        assert isinstance(found.label, str)
+        for reader in found.readers:
+            assert all(isinstance(text, str) for text in (reader.graph, reader.component))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(junk.objects, max_size=4), st.sampled_from(sorted(world.KINDS)))
+def test_junk_of_any_kind_raises_nothing(objects: list[dict[str, Any]], kind: str) -> None:
+    snapshot = world.snapshot(*world.cache())
+    snapshot.objects[world.KINDS[kind].resource] += objects
+    assert link(snapshot)

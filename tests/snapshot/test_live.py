@@ -1,0 +1,191 @@
+"""One bulk read against a server that lacks kinds, refuses, fails for a while, or pages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
+from kubectl_fluidmodel.snapshot import live, reads
+from tests.kube.server import client, listed, status
+from tests.loopback import Answer, Asked, document, free_port, serve
+from tests.overview import world
+
+_SERVED = {
+    "data.fluid.io": (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS),
+    "nvidia.com": (reads.GRAPHS,),
+}
+
+
+@dataclass
+class Cluster:
+    """What the server serves, refuses and fails."""
+
+    objects: list[Object] = field(default_factory=list)
+    forbidden: set[str] = field(default_factory=set)
+    """Paths that are refused."""
+    failing: Counter[str] = field(default_factory=Counter)
+    """Paths to how often they still answer 503."""
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    """Group to its versions; a kind is served in all of them."""
+    page: int = 500
+    asked: list[Asked] = field(default_factory=list)
+
+    def __call__(self, asked: Asked) -> Answer:
+        self.asked.append(asked)
+        if asked.path == "/version":
+            return document({"gitVersion": "v1.36.3"})
+        if asked.path in self.forbidden:
+            return status(403, f"{asked.path} is forbidden", "Forbidden")
+        if self.failing[asked.path] > 0:
+            self.failing[asked.path] -= 1
+            return status(503, "apiserver is shutting down")
+        for group, kinds in _SERVED.items():
+            versions = self.versions.get(group, ["v1alpha1"])
+            if asked.path == f"/apis/{group}":
+                return document({"versions": [{"version": each} for each in versions]})
+            for version in versions:
+                if asked.path == f"/apis/{group}/{version}":
+                    return document({"resources": [_entry(kind) for kind in kinds]})
+        return self._list(asked)
+
+    def _list(self, asked: Asked) -> Answer:
+        parts = asked.path.strip("/").split("/")
+        group = parts[1] if parts[0] == "apis" else ""
+        namespace = parts[-2] if "namespaces" in parts else ""
+        for kind in world.KINDS.values():
+            custom = "." in kind.group and kind not in _SERVED.get(kind.group, ())
+            if (kind.group, kind.plural) != (group, parts[-1]) or custom:
+                continue
+            found = [
+                obj
+                for obj in self.objects
+                if obj["kind"] == kind.name and namespace in ("", namespace_of(obj))
+            ]
+            first = int(asked.query.get("continue", "0"))
+            last = min(first + self.page, len(found))
+            token = str(last) if last < len(found) else ""
+            return listed(*found[first:last], token=token)
+        return status(404, "404 page not found")
+
+
+def _entry(kind: Kind) -> Object:
+    return {"name": kind.plural, "kind": kind.name, "namespaced": kind.namespaced}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster(objects=world.cache())
+
+
+@pytest.fixture
+def kube(cluster: Cluster) -> Iterator[Client]:
+    with serve(cluster) as server:
+        yield client(server)
+
+
+def test_the_number_of_requests_depends_on_the_kinds_alone(cluster: Cluster, kube: Client) -> None:
+    live.take(kube, None, reads.INSPECT)
+    few, cluster.asked = len(cluster.asked), []
+    cluster.objects += [
+        each for i in range(40) for each in world.cache(f"m{i}", nodes=[f"n{i}", "x"])
+    ]
+    found = live.take(kube, None, reads.INSPECT)
+    assert len(cluster.asked) == few
+    assert len(found.all(names.DATASETS)) == 41
+
+
+def test_pages_are_followed(cluster: Cluster, kube: Client) -> None:
+    cluster.objects = [each for i in range(7) for each in world.cache(f"m{i}")]
+    cluster.page = 3
+    found = live.take(kube, None, reads.INSPECT)
+    assert sorted(name_of(obj) for obj in found.all(names.DATASETS)) == [f"m{i}" for i in range(7)]
+    assert len(found.all(k.PODS)) == 14
+
+
+def test_what_is_of_no_cache_is_let_go(cluster: Cluster, kube: Client) -> None:
+    cluster.objects += [world.pod("web-0"), world.pod("db-0", claim="data"), world.reader()]
+    cluster.objects += [world.claim("data"), world.pod("x", labels={"release": "wordpress"})]
+    found = live.take(kube, None, reads.INSPECT)
+    pods = {name_of(pod) for pod in found.all(k.PODS)}
+    assert pods == {"demo-master-0", "demo-worker-0", "chat-0"}
+    assert [name_of(each) for each in found.all(k.PVCS)] == ["demo"]
+
+
+def test_what_rbac_hides_is_recorded_and_the_rest_is_there(cluster: Cluster, kube: Client) -> None:
+    cluster.forbidden = {"/api/v1/nodes", "/api/v1/namespaces/default/pods"}
+    found = live.take(kube, "default", reads.INSPECT)
+    assert {(each.resource, each.namespace, each.forbidden) for each in found.missing} == {
+        ("nodes", "", True),
+        ("pods", "default", True),
+    }
+    assert not found.knows(k.PODS, "default")
+    assert found.knows(k.PVCS, "default")
+    assert len(found.all(names.DATASETS)) == 1
+
+
+def test_a_server_that_is_overloaded_for_a_while_is_asked_again(
+    cluster: Cluster, kube: Client
+) -> None:
+    cluster.failing["/api/v1/pods"] = 2
+    found = live.take(kube, None, reads.INSPECT)
+    assert found.missing == []
+    assert len(found.all(k.PODS)) == 2
+    assert kube.patience == 0.0, "as it was before"
+
+
+def test_a_server_that_stays_overloaded_is_recorded(
+    cluster: Cluster, kube: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_PATIENCE", 0.4)
+    cluster.failing["/api/v1/pods"] = 1000
+    found = live.take(kube, None, reads.INSPECT)
+    (missing,) = found.missing
+    assert (missing.resource, missing.forbidden) == ("pods", False)
+    assert "shutting down" in missing.why
+
+
+def test_a_kind_that_is_not_served_is_no_failure(cluster: Cluster, kube: Client) -> None:
+    found = live.take(kube, None, reads.INSPECT)
+    assert found.served(names.DATASETS)
+    assert not found.served(names.RUNTIMES[1])
+    assert not found.served(names.ADVANCED_SETS)
+    assert found.missing == []
+    asked = {each.path for each in cluster.asked}
+    assert "/apis/data.fluid.io/v1alpha1/juicefsruntimes" not in asked
+
+
+def test_the_newest_version_is_read(cluster: Cluster, kube: Client) -> None:
+    cluster.versions["nvidia.com"] = ["v1alpha1", "v1beta1"]
+    found = live.take(kube, None, reads.INSPECT)
+    assert found.versions["dynamographdeployments.nvidia.com"] == "v1beta1"
+
+
+def test_discovery_that_is_forbidden_falls_back_to_the_lists(
+    cluster: Cluster, kube: Client
+) -> None:
+    cluster.forbidden = {"/apis/data.fluid.io"}
+    found = live.take(kube, None, reads.INSPECT)
+    assert len(found.all(names.DATASETS)) == 1
+    assert not found.served(names.RUNTIMES[1])
+
+
+def test_nodes_are_known_in_part(kube: Client) -> None:
+    found = live.take(kube, None, reads.INSPECT)
+    assert found.selectors == {"nodes": "fluid.io/dataset-num"}
+    assert not found.knows(k.NODES)
+
+
+def test_a_wrong_address_is_an_error_at_once() -> None:
+    from kubectl_fluidmodel.kube.config import Connection
+
+    nobody = Client(Connection(server=f"http://127.0.0.1:{free_port()}"))
+    with pytest.raises(ClusterUnreachable):
+        live.take(nobody, None, reads.INSPECT)

@@ -1,0 +1,89 @@
+"""A snapshot answers look-ups, knows what it does not know, and goes through a file and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document
+from tests.fluid import junk
+from tests.overview import world
+
+
+def test_look_ups() -> None:
+    found = world.snapshot(*world.cache(), namespace=None)
+    assert found.find(names.DATASETS, "demo", "default") is not None
+    assert found.find(names.DATASETS, "demo", "other") is None
+    assert found.find(k.NODES, "gpu-0", "anything") is not None
+    assert found.served(k.PODS) and not found.served(k.CRDS)
+
+
+def test_what_was_not_read_is_not_known_to_be_absent() -> None:
+    denied = Missing("pods", "default", "forbidden", True)
+    found = world.snapshot(missing=[denied], selectors={"nodes": "a=b"})
+    assert not found.knows(k.PODS)
+    assert not found.knows(k.PODS, "default")
+    assert found.knows(k.PODS, "other")
+    assert not found.knows(k.NODES), "only some were asked for"
+    assert found.knows(k.PVCS)
+    assert not found.knows(k.CRDS), "not asked for at all"
+    assert str(denied) == "pods in namespace default: forbidden"
+
+
+def test_events_of_an_object_and_not_of_its_namesake_before() -> None:
+    pod = world.pod("p", uid="2")
+    events = [
+        world.made("Event", f"e{uid}", involvedObject={"kind": "Pod", "name": "p", "uid": uid})
+        for uid in ("1", "2", "")
+    ]
+    found = world.snapshot(pod, *events)
+    assert [each["metadata"]["name"] for each in found.events(pod)] == ["e2", "e"]
+    assert len(found.events_of("Pod", "default", "p")) == 3
+
+
+def test_through_a_file_and_back() -> None:
+    found = world.snapshot(
+        *world.cache(),
+        missing=[Missing("nodes", "", "no", True)],
+        selectors={"nodes": "a"},
+        texts={"x": "y\n"},
+    )
+    assert from_document(json.loads(json.dumps(found.to_document()))) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (None, "this is no snapshot"),
+        ([], "this is no snapshot"),
+        ({"kind": "Snapshot", "apiVersion": "fluidmodel.io/v2"}, "fluidmodel.io/v2"),
+        (
+            {"kind": "Snapshot", "apiVersion": "fluidmodel.io/v1", "objects": []},
+            "the snapshot is damaged",
+        ),
+        (
+            {"kind": "Snapshot", "apiVersion": "fluidmodel.io/v1", "taken": "now"},
+            "the snapshot is damaged",
+        ),
+    ],
+)
+def test_what_is_no_snapshot(document: Any, words: str) -> None:
+    with pytest.raises(FluidModelError, match=words):
+        from_document(document)
+
+
+@given(st.dictionaries(st.sampled_from(list(vars(Snapshot(None, 0.0)))), junk.anything))
+def test_a_damaged_file_is_an_error_in_our_words(parts: dict[str, Any]) -> None:
+    document = {**parts, "kind": "Snapshot", "apiVersion": "fluidmodel.io/v1"}
+    try:
+        found = from_document(document)
+    except FluidModelError:
+        return
+    assert all(isinstance(obj, dict) for objects in found.objects.values() for obj in objects)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -15,10 +14,11 @@ from kubectl_fluidmodel.fluid.mount import Access, SecretKeys
 from kubectl_fluidmodel.kube import portforward
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
-from kubectl_fluidmodel.kube.kind import SECRETS, Object
+from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.listing import Listing
-from kubectl_fluidmodel.model.store import Credentials, Store
+from kubectl_fluidmodel.model.store import Store
+from kubectl_fluidmodel.staging import access
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def _s3(
     made: Object | None = None
     notes: list[str] = []
     if request.s3_secret:
-        store, keys = _from_secret(store, client, namespace, request.s3_secret)
+        found, keys = access.store_keys(request.s3_secret, client, namespace)
+        store = replace(store, credentials=found or store.credentials)
     elif store.credentials and store.credentials.session_token:
         raise FluidModelError(
             "these S3 credentials are temporary",
@@ -97,7 +98,7 @@ def _s3(
         notes.append(
             "no S3 credentials found: the cache's pods will use their node's own role, or none"
         )
-    access = Access(endpoint=store.endpoint, region=store.region, keys=keys)
+    way = Access(endpoint=store.endpoint, region=store.region, keys=keys)
     source = request.source
 
     def listed() -> Listing:
@@ -108,33 +109,7 @@ def _s3(
     if listing is None and ask:
         listing, more = _or_quota(request, listed)
         notes += more
-    return Measured(access, listing, made, tuple(notes))
-
-
-def _from_secret(
-    store: Store, client: Client | None, namespace: str, name: str
-) -> tuple[Store, SecretKeys]:
-    """The keys in an existing Secret; without a cluster their usual names are assumed."""
-    if client is None:
-        return store, SecretKeys(name, stores.ACCESS_KEY, stores.SECRET_KEY)
-    try:
-        data: Mapping[str, str] = client.get(SECRETS, name, namespace).get("data") or {}
-    except NotFound as err:
-        raise FluidModelError(
-            f"Secret {name} does not exist in namespace {namespace}",
-            "",
-            f"kubectl create secret generic {name} -n {namespace} "
-            f"--from-literal={stores.ACCESS_KEY}=… --from-literal={stores.SECRET_KEY}=…",
-        ) from err
-    access, hidden = stores.key_names(data, name)
-    plain = [base64.b64decode(data[key]).decode("utf-8", "replace") for key in (access, hidden)]
-    if any(value != value.strip() or not value for value in plain):
-        raise FluidModelError(
-            f"a key in Secret {name} is empty or ends in a newline",
-            "stores take it as part of the key",
-            "printf %s KEY | kubectl create secret generic … --from-file=…=/dev/stdin",
-        )
-    return replace(store, credentials=Credentials(*plain)), SecretKeys(name, access, hidden)
+    return Measured(way, listing, made, tuple(notes))
 
 
 @contextmanager
@@ -179,9 +154,9 @@ def _resolves(host: str) -> bool:
 
 def _gs(request: Request, ask: bool) -> Measured:
     """Google's buckets are listed by its S3-compatible API: public ones, or with HMAC keys."""
-    access = Access(gcs_secret=request.gcs_secret or "")
+    way = Access(gcs_secret=request.gcs_secret or "")
     if not ask:
-        return Measured(access, None, None)
+        return Measured(way, None, None)
     found = stores.from_environment(None, None)
     store = Store(stores.GCS_ENDPOINT, "auto", found.credentials)
     source = request.source
@@ -190,7 +165,7 @@ def _gs(request: Request, ask: bool) -> Measured:
         lambda: stores.list_prefix(store, source.host, source.path),
         tolerate=FluidModelError,
     )
-    return Measured(access, listing, None, notes)
+    return Measured(way, listing, None, notes)
 
 
 def _or_quota(

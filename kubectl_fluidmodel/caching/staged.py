@@ -17,7 +17,7 @@ from kubectl_fluidmodel.caching.story import Teller
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import SECRETS, Object
+from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.hub import Hub
 from kubectl_fluidmodel.model.plan import Plan
@@ -73,12 +73,9 @@ class Stager:
             Unreachable: the Hub does not answer.
         """
         given = self.staging
-        if given.hf_secret and self.client is None:
-            self._login = access.login_of(given.endpoint_hub)
-        else:
-            self._login = access.login_of(
-                given.endpoint_hub, given.hf_secret, self.client, self.namespace
-            )
+        self._login = access.login_of(
+            given.endpoint_hub, given.hf_secret, self.client, self.namespace
+        )
         self._hub = Hub(self._login, connections=given.workers + 2)
         source = self.request.source
         self.plan = self._hub.plan(
@@ -194,18 +191,17 @@ class Stager:
                 }
                 found.append(secrets.build(name, self.namespace, data))
         if self._login.token and not self.staging.hf_secret:
-            token = {"HF_TOKEN": self._login.token}
+            token = {access.TOKEN: self._login.token}
             found.append(secrets.build(name, self.namespace, token, suffix=HUB_SUFFIX))
         return found
 
     def _job(self) -> Object:
         given, name = self.staging, self.request.name
         store = stores.from_environment(given.endpoint, given.region)
-        access_key, secret_key = stores.ACCESS_KEY, stores.SECRET_KEY
-        keys = self.request.s3_secret or name + secrets.SUFFIX
-        if self.request.s3_secret and self.client is not None:
-            data = self.client.get(SECRETS, keys, self.namespace).get("data") or {}
-            access_key, secret_key = stores.key_names(data, keys)
+        # The Secret that is made for the Job has the usual names, as one that is not read.
+        given_keys = self.client if self.request.s3_secret else None
+        secret = self.request.s3_secret or name + secrets.SUFFIX
+        _, keys = access.store_keys(secret, given_keys, self.namespace)
         return job.build(
             self.plan,
             job.Settings(
@@ -215,8 +211,8 @@ class Stager:
                 endpoint=store.endpoint,
                 region=store.region,
                 endpoint_hub=given.endpoint_hub or "",
-                access_key=SecretKey(keys, access_key),
-                secret_key=SecretKey(keys, secret_key),
+                access_key=SecretKey(keys.secret, keys.access),
+                secret_key=SecretKey(keys.secret, keys.hidden),
                 token=self._token(),
                 include=given.include,
                 exclude=given.exclude,
@@ -227,10 +223,9 @@ class Stager:
         )
 
     def _token(self) -> SecretKey | None:
-        given = self.staging
-        if given.hf_secret:
-            if self.client is None:
-                return SecretKey(given.hf_secret, "HF_TOKEN")
-            data = self.client.get(SECRETS, given.hf_secret, self.namespace).get("data") or {}
-            return SecretKey(given.hf_secret, access.token_key(data, given.hf_secret))
-        return SecretKey(self.request.name + HUB_SUFFIX, "HF_TOKEN") if self._login.token else None
+        """Where the Job finds the Hub's token; None where there is none."""
+        given = self.staging.hf_secret
+        if given:
+            return SecretKey(given, access.hub_token(given, self.client, self.namespace)[1])
+        made = self.request.name + HUB_SUFFIX
+        return SecretKey(made, access.TOKEN) if self._login.token else None

@@ -9,10 +9,12 @@ import click
 
 from kubectl_fluidmodel.caching.request import Request, build
 from kubectl_fluidmodel.cli.flags import (
+    HubFlags,
     VerbCommand,
     color_flag,
     connection_flags,
     dry_run_flag,
+    hub_flags,
     option,
     output_flag,
 )
@@ -71,10 +73,7 @@ kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-
     metavar="s3://BUCKET[/PREFIX]",
     help="Where a model of the Hub is staged; needed for org/model.",
 )
-@option("--endpoint-hub", group="Hub", metavar="URL", help="Hub; HF_ENDPOINT, else Hugging Face.")
-@option("--hf-secret", group="Hub", metavar="NAME", help="Existing Secret with HF_TOKEN.")
-@option("--include", group="Hub", metavar="GLOB", multiple=True, help="Only these files.")
-@option("--exclude", group="Hub", metavar="GLOB", multiple=True, help="Not these files.")
+@hub_flags
 @option(
     "--stage-on",
     group="Hub",
@@ -167,10 +166,7 @@ def command(
     s3_secret: str | None,
     gcs_secret: str | None,
     to: str | None,
-    endpoint_hub: str | None,
-    hf_secret: str | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
+    hub: HubFlags,
     stage_on: str,
     image: str | None,
     stage_workers: int | None,
@@ -217,10 +213,10 @@ def command(
         staging = _staging(request, to, stage_on, image, stage_workers, shards)
         staging = replace(
             staging,
-            include=include,
-            exclude=exclude,
-            endpoint_hub=endpoint_hub,
-            hf_secret=hf_secret,
+            include=hub.include,
+            exclude=hub.exclude,
+            endpoint_hub=hub.endpoint,
+            hf_secret=hub.secret,
             endpoint=endpoint,
             region=region,
         )

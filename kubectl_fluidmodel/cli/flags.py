@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -44,6 +45,26 @@ _CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "request_timeout",
         {"metavar": "DURATION", "help": "Time one request may take: 30s, 2m; 0 for the default."},
     ),
+)
+
+
+_HUB: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (
+        "endpoint",
+        "--endpoint-hub",
+        {"metavar": "URL", "help": "Hub; HF_ENDPOINT, else Hugging Face."},
+    ),
+    ("secret", "--hf-secret", {"metavar": "NAME", "help": "Existing Secret with HF_TOKEN."}),
+    (
+        "include",
+        "--include",
+        {
+            "metavar": "GLOB",
+            "multiple": True,
+            "help": "Only these files; by default all but formats that engines do not read.",
+        },
+    ),
+    ("exclude", "--exclude", {"metavar": "GLOB", "multiple": True, "help": "Not these files."}),
 )
 
 
@@ -110,6 +131,32 @@ def connection_flags(function: F) -> F:
         metavar="NAME",
         help="Namespace; the context's where not given.",
     )(decorated)
+    return result
+
+
+@dataclass(frozen=True)
+class HubFlags:
+    """Which hub, who asks, and which of a model's files."""
+
+    endpoint: str | None
+    secret: str | None
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+def hub_flags(function: F) -> F:
+    """The flags of verbs that read a model from the Hub; the verb gets one `hub` argument."""
+    import functools
+
+    @functools.wraps(function)
+    def with_hub(*args: Any, **kwargs: Any) -> Any:
+        given = {key: kwargs.pop(f"hub_{key}") for key, _, _ in _HUB}
+        return function(*args, hub=HubFlags(**given), **kwargs)
+
+    decorated: Any = with_hub
+    for key, name, settings in reversed(_HUB):
+        decorated = option(name, f"hub_{key}", group="Hub", **settings)(decorated)
+    result: F = decorated
     return result
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.cli.flags import (
+    HubFlags,
     VerbCommand,
     color_flag,
     connection_flags,
     dry_run_flag,
+    hub_flags,
     option,
     output_flag,
 )
@@ -46,16 +48,7 @@ kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
 @option("--endpoint", group="Store", metavar="URL", help="S3 endpoint, as seen from here.")
 @option("--region", group="Store", metavar="REGION", help="Region of the bucket.")
 @option("--s3-secret", group="Store", metavar="NAME", help="Secret of the cluster with the keys.")
-@option("--endpoint-hub", group="Hub", metavar="URL", help="Hub; HF_ENDPOINT, else Hugging Face.")
-@option("--hf-secret", group="Hub", metavar="NAME", help="Secret of the cluster with HF_TOKEN.")
-@option(
-    "--include",
-    group="Hub",
-    metavar="GLOB",
-    multiple=True,
-    help="Only these files; by default all but formats that engines do not read.",
-)
-@option("--exclude", group="Hub", metavar="GLOB", multiple=True, help="Not these files.")
+@hub_flags
 @option("--verify", group="Work", is_flag=True, help="Check what is staged; stage nothing.")
 @option("--read", group="Work", is_flag=True, help="With --verify: read every byte back.")
 @option("--abort-stale", group="Work", is_flag=True, help="Drop our own leftover uploads.")
@@ -111,10 +104,7 @@ def command(
     endpoint: str | None,
     region: str | None,
     s3_secret: str | None,
-    endpoint_hub: str | None,
-    hf_secret: str | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
+    hub: HubFlags,
     verify: bool,
     read: bool,
     abort_stale: bool,
@@ -152,15 +142,15 @@ def command(
     options = _options(stage_workers, memory, part_size, shard, retry_for, stall)
     writes = dry_run == "none" or verify or abort_stale
     work = _Work(source, where, options, output, color, log)
-    work.login(connection, endpoint, region, s3_secret, endpoint_hub, hf_secret, writes)
+    work.login(connection, endpoint, region, s3_secret, hub, writes)
     try:
         if not writes:
-            return work.show_plan(include, exclude)
+            return work.show_plan(hub)
         if abort_stale:
             return work.abort_stale(parse_timeout(stale_after) or 0.0, dry_run != "none")
         if verify:
             return work.verify(read)
-        return work.stage(include, exclude)
+        return work.stage(hub)
     except KeyboardInterrupt as err:
         stopped = Interrupted(
             "interrupted", "what the store holds stays", "the same command again goes on from it"
@@ -232,8 +222,7 @@ class _Work:
         endpoint: str | None,
         region: str | None,
         s3_secret: str | None,
-        endpoint_hub: str | None,
-        hf_secret: str | None,
+        flags: HubFlags,
         writes: bool,
     ) -> None:
         """Credentials of the environment, or of the Secrets that are named."""
@@ -241,23 +230,23 @@ class _Work:
         from kubectl_fluidmodel.staging import access
 
         client, namespace = None, ""
-        if s3_secret or hf_secret:
+        if s3_secret or flags.secret:
             from kubectl_fluidmodel.kube.client import Client
 
             client = Client(connection)
             namespace = client.namespace
         if writes:
             self.store = access.store_of(endpoint, region, s3_secret, client, namespace)
-        who = access.login_of(endpoint_hub, hf_secret, client, namespace)
+        who = access.login_of(flags.endpoint, flags.secret, client, namespace)
         self.hub = Hub(who, stall=self.options.stall, connections=self.options.workers + 2)
 
-    def show_plan(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> int:
+    def show_plan(self, flags: HubFlags) -> int:
         from kubectl_fluidmodel.staging import report
         from kubectl_fluidmodel.staging.place import Place
         from kubectl_fluidmodel.ui.document import to_json, to_yaml
 
         plan = self.hub.plan(
-            self.source.host, self.source.revision, include=include, exclude=exclude
+            self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
         )
         place = Place(self.to, plan.repo, plan.commit)
         if self.output == "name":
@@ -293,7 +282,7 @@ class _Work:
             click.echo(report.verify_text(found, read), nl=False)
         return 1 if found.problems else 0
 
-    def stage(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> int:
+    def stage(self, flags: HubFlags) -> int:
         from kubectl_fluidmodel.staging import report
         from kubectl_fluidmodel.staging.engine import stage
         from kubectl_fluidmodel.staging.events import Ended
@@ -302,7 +291,7 @@ class _Work:
         from kubectl_fluidmodel.ui.staging import JsonLog, StagingView
 
         plan = self.hub.plan(
-            self.source.host, self.source.revision, include=include, exclude=exclude
+            self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
         )
         place = Place(self.to, plan.repo, plan.commit)
         view = JsonLog() if self.log == "json" else StagingView(self.color)

@@ -23,8 +23,3 @@ def build(name: str, namespace: str, data: dict[str, str], suffix: str = SUFFIX)
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
     }
-
-
-def redacted(secret: Object) -> Object:
-    """The Secret as we print it: its keys, none of its values."""
-    return {**secret, "data": dict.fromkeys(secret.get("data") or {}, "REDACTED")}

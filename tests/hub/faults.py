@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.aim import Aim
+
 
 @dataclass
-class Fault:
-    """One fault, for the requests that it matches, at most `times` times.
+class Fault(Aim):
+    """One fault.
 
     kinds:
         status   answer with `status` and `headers` (429, 5xx, 403 …)
@@ -25,41 +26,18 @@ class Fault:
         move     move the branch before answering (`action` does it)
     """
 
-    kind: str
-    match: str = ""
-    """Regular expression searched in the path with its query."""
     on: str = "any"
     """`hub`, `cdn` or `any`."""
-    method: str = ""
-    times: int | None = None
-    skip: int = 0
-    """Matching requests that pass before the first."""
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     after: int = 0
     count: int = 1
     seconds: float = 0.0
     action: object = None
-    hits: int = 0
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pattern = re.compile(self.match)
-
-    def strikes(self, on: str, method: str, path: str) -> bool:
-        """Whether it happens to this request; counts it."""
-        if self.on not in ("any", on) or self.method not in ("", method):
-            return False
-        if not self._pattern.search(path):
-            return False
-        with self._lock:
-            if self.skip > 0:
-                self.skip -= 1
-                return False
-            if self.times is not None and self.hits >= self.times:
-                return False
-            self.hits += 1
-            return True
+    def strikes_on(self, server: str, method: str, path: str) -> bool:
+        """Whether it happens to this request of one of the two servers; counts it."""
+        return self.on in ("any", server) and self.strikes(method, path)
 
 
 class Bucket:

@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
             hub.before(request)
         if hub.latency:
             time.sleep(hub.latency)
-        self.active = [f for f in hub.faults if f.strikes(on, self.command, self.path)]
+        self.active = [f for f in hub.faults if f.strikes_on(on, self.command, self.path)]
         for fault in self.active:
             if fault.kind == "move" and callable(fault.action):
                 fault.action()

@@ -9,15 +9,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.aim import Aim
 
 _SKIP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 
 
 @dataclass
-class Trouble:
+class Trouble(Aim):
     """One fault.
 
     kinds:
@@ -29,29 +31,10 @@ class Trouble:
         call      run `action`, then forward
     """
 
-    kind: str
-    method: str = ""
-    match: str = ""
-    times: int | None = None
-    skip: int = 0
     status: int = 500
     code: str = "InternalError"
     seconds: float = 0.0
     action: Callable[[], None] | None = None
-    hits: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def strikes(self, method: str, path: str) -> bool:
-        if self.method not in ("", method) or not re.search(self.match, path):
-            return False
-        with self._lock:
-            if self.skip > 0:
-                self.skip -= 1
-                return False
-            if self.times is not None and self.hits >= self.times:
-                return False
-            self.hits += 1
-            return True
 
 
 class FaultProxy:
@@ -67,7 +50,7 @@ class FaultProxy:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def trouble(self, kind: str, method: str = "", match: str = "", **settings: Any) -> Trouble:
-        made = Trouble(kind, method, match, **settings)
+        made = Trouble(kind, match, method, **settings)
         self.troubles.append(made)
         return made
 

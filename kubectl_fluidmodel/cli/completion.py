@@ -1,7 +1,8 @@
 """`kubectl fluidmodel completion SHELL`, and the hidden `__complete` behind it.
 
 kubectl runs `kubectl_complete-fluidmodel WORD…` at TAB and reads `candidate<TAB>description`
-lines with a last line `:DIRECTIVE` (kubectl ≥ 1.26, pkg/cmd/plugin/plugin_completion.go).
+lines with a last line `:DIRECTIVE` (kubectl ≥ 1.26, pkg/cmd/plugin/plugin_completion.go). The
+scripts in shells.py ask in the same way for `kubectl-fluidmodel` itself.
 """
 
 from __future__ import annotations
@@ -13,23 +14,29 @@ from pathlib import Path
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, option
+from kubectl_fluidmodel.cli.shells import SCRIPTS
 from kubectl_fluidmodel.errors import FluidModelError
 
-NO_FILES = 4
-"""Directive: do not fall back to file names."""
+FILES, NO_FILES = 0, 4
+"""Directives: whether file names are candidates, too."""
 
-_BRIDGE = '#!/bin/sh\nexec kubectl fluidmodel __complete "$@"\n'
+_BRIDGE = '#!/bin/sh\nexec kubectl-fluidmodel __complete "$@"\n'
 
-_EXAMPLES = """
+EXAMPLES = """
 # TAB after `kubectl fluidmodel` (kubectl 1.26 or newer)
 kubectl fluidmodel completion kubectl --install
 
-# TAB after `kubectl-fluidmodel` in this shell
+# TAB after `kubectl-fluidmodel`, in this shell and from now on
 source <(kubectl fluidmodel completion bash)
+kubectl fluidmodel completion bash >> ~/.bashrc
+
+# The same for zsh and fish
+kubectl fluidmodel completion zsh > "${fpath[1]}/_kubectl-fluidmodel"
+kubectl fluidmodel completion fish > ~/.config/fish/completions/kubectl-fluidmodel.fish
 """
 
 
-@click.command("completion", cls=VerbCommand, examples=_EXAMPLES)
+@click.command("completion", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "kubectl"]))
 @option(
     "--install",
@@ -38,19 +45,16 @@ source <(kubectl fluidmodel completion bash)
     help="kubectl only: write kubectl_complete-fluidmodel next to the plugin, or to ~/.local/bin.",
 )
 def command(shell: str, install: bool) -> int:
-    """Print the completion script of a shell, or of kubectl itself."""
+    """Let TAB complete verbs, flags and the names of your cluster.
+
+    Prints the script of SHELL, which is bash, zsh or fish, or with kubectl the program that
+    kubectl asks at TAB. Names come from the cluster in at most a fifth of a second; one
+    that is slow, away or forbids offers nothing (FLUIDMODEL_COMPLETION_TIMEOUT: seconds).
+    """
     if shell != "kubectl":
         if install:
             raise click.UsageError("--install goes with kubectl")
-        from click.shell_completion import get_completion_class
-
-        from kubectl_fluidmodel.cli.main import root
-
-        kind = get_completion_class(shell)
-        if kind is None:
-            raise FluidModelError(f"click has no completion for {shell}")
-        complete = kind(root, {}, "kubectl-fluidmodel", "_KUBECTL_FLUIDMODEL_COMPLETE")
-        click.echo(complete.source())
+        click.echo(SCRIPTS[shell], nl=False)
         return 0
     if not install:
         click.echo(_BRIDGE, nl=False)
@@ -91,15 +95,39 @@ def _directory() -> Path:
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def complete_words(words: tuple[str, ...]) -> int:
-    """Candidates for the last word, for kubectl."""
+    """Candidates for the last word, one a line, and a directive."""
     from click.shell_completion import ShellComplete
 
     from kubectl_fluidmodel.cli.main import root
+    from kubectl_fluidmodel.ui.text import one_line
 
     *before, last = words or ("",)
-    found = ShellComplete(root, {}, "kubectl-fluidmodel", "").get_completions(list(before), last)
+    try:
+        if _awaits_value(before):
+            # click reads nothing behind a flag without its value, and that may be a graph's name
+            last = f"{before.pop()}={last}"
+        found = ShellComplete(root, {}, "", "").get_completions(list(before), last)
+    except (click.ClickException, FluidModelError):
+        found = []  # words before the cursor make no sense: the verb will say so
+    directive = NO_FILES
     for item in found:
-        help_ = f"\t{item.help}" if item.help else ""
-        click.echo(f"{item.value}{help_}")
-    click.echo(f":{NO_FILES}")
+        if item.type == "file":
+            directive = FILES
+            continue
+        about = f"\t{one_line(item.help)}" if item.help else ""
+        click.echo(f"{one_line(str(item.value))}{about}")
+    click.echo(f":{directive}")
     return 0
+
+
+def _awaits_value(words: list[str]) -> bool:
+    """Whether the last of the words is a flag of the verb that takes the next one."""
+    from kubectl_fluidmodel.cli.main import root
+
+    if len(words) < 2 or "--" in words:
+        return False
+    verb = root.get_command(click.Context(root), words[0])
+    return any(
+        isinstance(param, click.Option) and not param.is_flag and words[-1] in param.opts
+        for param in (verb.params if verb else [])
+    )

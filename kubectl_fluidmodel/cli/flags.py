@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
+from kubectl_fluidmodel.cli import values
 from kubectl_fluidmodel.kube.config import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,22 +69,38 @@ _HUB: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("exclude", "--exclude", {"metavar": "GLOB", "multiple": True, "help": "Not these files."}),
 )
+GROUPS = (
+    "Model",
+    "Hub",
+    "Store",
+    "Work",
+    "Cache",
+    "Graph",
+    "Placement",
+    "Output",
+    "Connection",
+)
+"""Headings of `--help` in the order they are shown; a heading not listed comes before Output."""
 
 
 class GroupedOption(click.Option):
     """An option that `--help` shows under a heading."""
 
-    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.group = group
 
 
 class VerbCommand(click.Command):
-    """A verb: examples after the description, options under headings."""
+    """A verb's help as kubectl has it: what it does, examples, flags by heading, usage."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples.strip("\n")
+        for param in self.params:
+            kind = values.of(param)
+            if kind is not None:
+                param.type = kind
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As with kubectl, a bare --dry-run never takes the next word for its value."""
@@ -89,19 +108,35 @@ class VerbCommand(click.Command):
         bare = ["--dry-run=client" if word == "--dry-run" else word for word in args[:words]]
         return super().parse_args(ctx, bare + args[words:])
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for line in inspect.cleandoc(self.help or "").splitlines():
+            formatter.write(f"{line}\n")
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples.splitlines():
                     formatter.write(f"  {line}\n" if line else "\n")
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None and isinstance(param, click.Option):
-                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
-        for title, records in groups.items():
+        self.format_options(ctx, formatter)
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, options in self.grouped(ctx).items():
+            records = [record for each in options if (record := each.get_help_record(ctx))]
             with formatter.section(title):
                 formatter.write_dl(records)
+
+    def grouped(self, ctx: click.Context) -> dict[str, list[click.Option]]:
+        """The flags that are shown, by heading, in the order of GROUPS."""
+        groups: dict[str, list[click.Option]] = {}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and not param.hidden:
+                groups.setdefault(getattr(param, "group", "Output"), []).append(param)
+        place = {title: index for index, title in enumerate(GROUPS)}
+        before_output = place["Output"] - 0.5
+        return {
+            title: groups[title]
+            for title in sorted(groups, key=lambda title: place.get(title, before_output))
+        }
 
 
 def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
@@ -111,8 +146,6 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
 
 def connection_flags(function: F) -> F:
     """kubectl's connection flags and -n; the verb gets one `connection` argument."""
-    import functools
-
     keys = ["namespace", *(key for _, key, _ in _CONNECTION)]
 
     @functools.wraps(function)

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted
@@ -32,15 +33,27 @@ VERBS: dict[str, str] = {
 }
 """Verb to one line of help, in the order of the story; each lives in cli/VERB.py."""
 
-STORY = f"""\
-Serve a large model from the memory or disk of the very node that runs it.
+_STEPS = {
+    "cache": ("cache org/model --to s3://bucket", "builds the cache and proves it complete"),
+    "pin": ("pin NAME GRAPH", "runs the graph's workers where it is"),
+    "inspect": ("inspect NAME", "shows where it is and who reads it"),
+    "uncache": ("uncache NAME", "removes it again"),
+}
+"""The story by verb; the first three that there are."""
 
-  1. {PROGRAM} cache org/model --to s3://bucket  builds the cache and proves it complete
-  2. {PROGRAM} pin NAME GRAPH                    runs the graph's workers where it is
-  3. {PROGRAM} uncache NAME                      removes it again
 
-`{PROGRAM} VERB --help` tells more and has examples.
-"""
+def story() -> str:
+    """What to do first, in five lines."""
+    steps = [step for verb, step in _STEPS.items() if verb in VERBS][:3]
+    lines = [f"  {PROGRAM} {words:<34} {does}" for words, does in steps]
+    return "\n".join(
+        (
+            "Serve a large model from the memory or disk of the very node that runs it.",
+            *lines,
+            f"`{PROGRAM} --help` lists the verbs, `{PROGRAM} VERB --help` has examples.",
+            "",
+        )
+    )
 
 
 class Verbs(click.Group):
@@ -55,6 +68,16 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         return _verb(cmd_name, "command")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Verbs from the table: looking into each would import them all."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(verb, help=about)
+            for verb, about in VERBS.items()
+            if verb.startswith(incomplete)
+        ]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,7 +111,7 @@ def _verb(module: str, attribute: str) -> click.Command:
 def root(ctx: click.Context) -> None:
     """Serve a large model from the memory or disk of the very node that runs it."""
     if ctx.invoked_subcommand is None:
-        click.echo(STORY, nl=False)
+        click.echo(story(), nl=False)
 
 
 def main(argv: list[str] | None = None) -> int:

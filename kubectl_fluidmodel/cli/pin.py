@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cli.flags import (
-    VerbCommand,
-    color_flag,
-    connection_flags,
-    dry_run_flag,
-    option,
-    output_flag,
-)
-from kubectl_fluidmodel.errors import Interrupted, UsageError
-from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+from kubectl_fluidmodel.cli.flags import VerbCommand, option
+from kubectl_fluidmodel.cli.graphs import Asked, graph_arguments
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.kube.config import parse_timeout
 from kubectl_fluidmodel.ui.text import note, warn
 
 if TYPE_CHECKING:
@@ -46,46 +40,31 @@ kubectl fluidmodel pin llama -f graph.yaml -n prod -o patch
 
 
 @click.command("pin", cls=VerbCommand, examples=EXAMPLES)
-@click.argument("name")
-@click.argument("graphs", nargs=-1, metavar="GRAPH…")
-@option(
-    "-f",
-    "--filename",
-    "filename",
-    group="Pin",
-    metavar="FILE",
-    help="Change the graphs in this file (- for stdin) and print it; needs no cluster.",
-)
-@option(
-    "--component",
-    "components",
-    group="Pin",
-    metavar="NAME",
-    multiple=True,
-    help="Only this component; may be repeated. By default workers and frontends.",
-)
 @option(
     "--mount-path",
-    group="Pin",
+    group="Graph",
     metavar="DIR",
     help="Where the containers see the model.  [default: /model]",
 )
 @option(
-    "--preferred", group="Pin", is_flag=True, help="Prefer the cache's nodes, not require them."
-)
-@option(
     "--use-model-path",
-    group="Pin",
+    group="Graph",
     is_flag=True,
     help="Point the engines' --model(-path) at the mount; the served name stays.",
 )
+@option("--force", group="Graph", is_flag=True, help="Patch although the preflight refuses.")
+@option(
+    "--preferred",
+    group="Placement",
+    is_flag=True,
+    help="Prefer the cache's nodes, not require them.",
+)
 @option(
     "--recreate",
-    group="Pin",
+    group="Placement",
     is_flag=True,
     help="Let old workers go before new ones come: for a node without GPUs to spare.",
 )
-@option("--force", group="Pin", is_flag=True, help="Patch although the preflight refuses.")
 @option("--wait/--no-wait", group="Output", default=False, help="Follow the roll-out to its end.")
 @option(
     "--timeout",
@@ -95,16 +74,9 @@ kubectl fluidmodel pin llama -f graph.yaml -n prod -o patch
     show_default=True,
     help="How long to wait in all.",
 )
-@option("--diff", "show_diff", group="Output", is_flag=True, help="Show what changes.")
-@dry_run_flag
-@output_flag("json", "yaml", "name", "patch")
-@color_flag
-@connection_flags
+@graph_arguments
 def command(
-    name: str,
-    graphs: tuple[str, ...],
-    filename: str | None,
-    components: tuple[str, ...],
+    asked: Asked,
     mount_path: str | None,
     preferred: bool,
     use_model_path: bool,
@@ -112,17 +84,13 @@ def command(
     force: bool,
     wait: bool,
     timeout: str,
-    show_diff: bool,
-    dry_run: str,
-    output: str | None,
-    color: str,
-    connection: Connection,
 ) -> int:
-    """Mount cache NAME in the workers of GRAPH and run them on the nodes that hold it.
+    """Run a graph's workers on the nodes that hold the model, with the model mounted.
 
-    GRAPH is the name of a DynamoGraphDeployment, or dcd/NAME for a DynamoComponentDeployment.
-    Workers get the mount and a node affinity, frontends the mount, planners and EPPs nothing.
-    All else stays as it is, and `unpin` takes back exactly what was added.
+    NAME is the cache. GRAPH is the name of a DynamoGraphDeployment, or dcd/NAME for a
+    DynamoComponentDeployment. Workers get the mount and a node affinity, frontends the mount,
+    planners and EPPs nothing. All else stays as it is, and `unpin` takes back exactly what was
+    added.
     """
     from kubectl_fluidmodel.cli.pinned import Printer
     from kubectl_fluidmodel.dynamo.pinning import Wish
@@ -130,55 +98,44 @@ def command(
     if mount_path is not None and (not mount_path.startswith("/") or ":" in mount_path):
         raise UsageError("--mount-path", f"'{mount_path}' is not an absolute path")
     wish = Wish(
-        model=name,
+        model=asked.name,
         key="",
         preferred=preferred,
         mount_path=mount_path,
         use_model_path=use_model_path,
         recreate=recreate,
-        components=components,
+        components=asked.components,
     )
+    filename = asked.file()
     if filename is not None:
-        if wait or dry_run == "server":
-            raise UsageError("-f works on the file alone", "it goes with neither --wait nor server")
-        return _offline(wish, filename, graphs, output, show_diff, color, connection)
-    if not graphs:
-        raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
+        if wait:
+            raise UsageError("-f works on the file alone", "it does not go with --wait")
+        return _offline(wish, filename, asked)
     seconds = parse_timeout(timeout) or 0.0
-    try:
-        printer = Printer("pinned to", name, output, show_diff or dry_run != "none", dry_run, color)
-        with printer:
-            return _live(wish, graphs, connection, printer, force, wait, seconds)
-    except KeyboardInterrupt as err:
-        raise Interrupted(
-            "interrupted", "what was written stays", "the same command again to follow it"
-        ) from err
+    with Printer("pinned to", asked) as printer:
+        return _live(wish, asked, printer, force, wait, seconds)
 
 
-def _offline(
-    wish: Wish,
-    filename: str,
-    graphs: tuple[str, ...],
-    output: str | None,
-    show_diff: bool,
-    color: str,
-    connection: Connection,
-) -> int:
+def _offline(wish: Wish, filename: str, asked: Asked) -> int:
     from kubectl_fluidmodel.cli.pinned import print_diff
     from kubectl_fluidmodel.dynamo import files
     from kubectl_fluidmodel.kube.config import context_namespace
 
     result = files.pin(
-        files.read(filename), filename, wish, graphs, lambda: context_namespace(connection)
+        files.read(filename),
+        filename,
+        wish,
+        asked.graphs,
+        lambda: context_namespace(asked.connection),
     )
     for text in result.notes:
         note(text)
     for text in result.warnings:
         warn(text)
-    if show_diff:
-        print_diff(result.diff(), output is not None, color)
-    if output is not None or not show_diff:
-        click.echo(result.render(output or "yaml"), nl=False)
+    if asked.show_diff:
+        print_diff(result.diff(), asked.output is not None, asked.color)
+    if asked.output is not None or not asked.show_diff:
+        click.echo(result.render(asked.output or "yaml"), nl=False)
     if result.refusals:
         raise result.refusals[0]
     return 0
@@ -186,8 +143,7 @@ def _offline(
 
 def _live(
     wish: Wish,
-    graphs: tuple[str, ...],
-    connection: Connection,
+    asked: Asked,
     printer: Printer,
     force: bool,
     wait: bool,
@@ -201,7 +157,7 @@ def _live(
     from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH
     from kubectl_fluidmodel.ui.document import to_yaml
 
-    client = Counted(connection)
+    client = Counted(asked.connection)
     facts: list[CacheFacts] = []
 
     def one(graph: str) -> None:
@@ -223,7 +179,7 @@ def _live(
                 f"to follow the roll-out: kubectl fluidmodel pin {wish.model} {graph}{flag} --wait"
             )
 
-    return each(graphs, one)
+    return each(asked.graphs, one)
 
 
 def _pin(

@@ -16,6 +16,7 @@ from kubectl_fluidmodel.ui.document import objects, reference, to_yaml
 from kubectl_fluidmodel.ui.text import note, plural, printable, wants_color, warn
 
 if TYPE_CHECKING:
+    from kubectl_fluidmodel.cli.graphs import Asked
     from kubectl_fluidmodel.dynamo.live import Plan
     from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts, Verdict
     from kubectl_fluidmodel.dynamo.rollout import Progress
@@ -54,21 +55,13 @@ def print_diff(text: str, beside: bool, color: str) -> None:
 class Printer:
     """One run's output: words and tables, or objects and patches, which come at the end."""
 
-    def __init__(
-        self,
-        verb: str,
-        model: str,
-        output: str | None,
-        show_diff: bool,
-        dry_run: str,
-        color: str = "auto",
-    ) -> None:
+    def __init__(self, verb: str, asked: Asked) -> None:
         self.verb = verb
-        self.model = model
-        self.output = output
-        self.show_diff = show_diff
-        self.dry_run = dry_run
-        self.color = color
+        self.model = asked.name
+        self.output = asked.output
+        self.show_diff = asked.show_diff or asked.dry_run != "none"
+        self.dry_run = asked.dry_run
+        self.color = asked.color
         self.objects: list[Object] = []
         self.patches: list[dict[str, object]] = []
 

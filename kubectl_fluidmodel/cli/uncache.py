@@ -15,6 +15,9 @@ kubectl fluidmodel uncache llama-3-3-70b-instruct --dry-run=server
 
 # Remove it; refused while a pod reads from it
 kubectl fluidmodel uncache llama-3-3-70b-instruct
+
+# Do not wait for Fluid to clean up
+kubectl fluidmodel uncache llama-3-3-70b-instruct --no-wait
 """
 
 
@@ -35,9 +38,10 @@ kubectl fluidmodel uncache llama-3-3-70b-instruct
 def command(
     name: str, force: bool, wait: bool, timeout: str, dry_run: str, connection: Connection
 ) -> int:
-    """Remove the cache NAME: its DataLoad, runtime, Dataset, Secret and volumes of ours.
+    """Free the memory or disk that a cache takes; the model in its bucket stays.
 
-    Only what `cache` made goes. The model in its bucket stays.
+    Removes of the cache NAME its DataLoad, runtime, Dataset, Secret and volumes of ours: only
+    what `cache` made goes.
     """
     from kubectl_fluidmodel.caching.removal import removable, uncache
     from kubectl_fluidmodel.kube.client import Client

@@ -10,11 +10,20 @@ from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.cli.flags import VerbCommand, output_flag
 from kubectl_fluidmodel.ui.document import API_VERSION, to_json, to_yaml
 
+EXAMPLES = """
+# The version, as a tag
+kubectl fluidmodel version
 
-@click.command("version", cls=VerbCommand, examples="kubectl fluidmodel version -o json")
+# For programs, with Python's version and the platform
+kubectl fluidmodel version -o json
+kubectl fluidmodel version -o yaml
+"""
+
+
+@click.command("version", cls=VerbCommand, examples=EXAMPLES)
 @output_flag("json", "yaml")
 def command(output: str | None) -> None:
-    """Print the version of the plugin."""
+    """Tell which plugin this is, for bug reports and scripts."""
     if output is None:
         click.echo(f"v{__version__}")
         return

@@ -83,7 +83,7 @@ def load(connection: Connection) -> Access:
 
     configuration: Any = Configuration()
     namespace = ""
-    files = _files(connection.kubeconfig)
+    files = kubeconfig_files(connection.kubeconfig)
     if connection.kubeconfig and not files:
         raise ClusterUnreachable(
             "no cluster to talk to",
@@ -124,9 +124,9 @@ def context_namespace(connection: Connection) -> str:
         return connection.namespace
     contexts: dict[str, str] = {}
     current = connection.context or ""
-    for file in _files(connection.kubeconfig):
+    for file in kubeconfig_files(connection.kubeconfig):
         try:
-            found = _content(file)
+            found = kubeconfig_content(file)
         except (OSError, ValueError):
             continue  # a dry run does not fail for a kubeconfig that it does not need
         current = current or str(found.get("current-context") or "")
@@ -135,7 +135,7 @@ def context_namespace(connection: Connection) -> str:
     return contexts.get(current) or "default"
 
 
-def _content(file: str) -> dict[str, Any]:
+def kubeconfig_content(file: str) -> dict[str, Any]:
     """What a kubeconfig file says.
 
     Raises:
@@ -144,8 +144,9 @@ def _content(file: str) -> dict[str, Any]:
     """
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
     try:
-        found = yaml.safe_load(Path(file).read_bytes()) or {}
+        found = yaml.load(Path(file).read_bytes(), Loader=loader) or {}  # noqa: S506
     except yaml.YAMLError as err:
         raise ValueError(f"it is not YAML: {err}") from err
     if not isinstance(found, dict):
@@ -159,7 +160,7 @@ def _content(file: str) -> dict[str, Any]:
     return found
 
 
-def _files(flag: str | None) -> list[str]:
+def kubeconfig_files(flag: str | None) -> list[str]:
     if flag:
         return [flag] if Path(flag).is_file() else []
     listed = os.environ.get("KUBECONFIG")
@@ -224,7 +225,7 @@ def _current(files: list[str]) -> str:
     """
     for file in files:
         try:
-            found = _content(file).get("current-context")
+            found = kubeconfig_content(file).get("current-context")
         except ValueError as err:
             raise ValueError(f"{file}: {err}") from err
         if found:

@@ -39,7 +39,7 @@ class TestHelp:
     def test_every_verb_explains_itself(self, verb: str) -> None:
         ended = run(verb, "--help")
         assert ended.code == 0
-        assert ended.out.startswith(f"Usage: kubectl fluidmodel {verb} ")
+        assert f"\nUsage: kubectl fluidmodel {verb} " in ended.out
         assert "Examples:" in ended.out
         assert all(len(line) <= 130 for line in ended.out.splitlines())
 

@@ -1,0 +1,54 @@
+"""The plugin's command lines in prose and scripts, and whether they parse."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import click
+
+from kubectl_fluidmodel.cli.main import VERBS, root
+
+_PUNCTUATION = set("();<>|&")
+
+
+def in_page(text: str) -> Iterator[list[str]]:
+    """The words after `kubectl fluidmodel` of every command in a Markdown page's code."""
+    fence = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+    for block in fence.findall(text):
+        yield from in_script(block)
+    for code in re.findall(r"`([^`]+)`", fence.sub("", text)):
+        yield from in_script(" ".join(code.split()))
+
+
+def in_script(text: str) -> Iterator[list[str]]:
+    """The same of every command line in a script."""
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        start = line.find("kubectl fluidmodel")
+        if start < 0 or line.lstrip().startswith("#"):
+            continue
+        lexer = shlex.shlex(line[start:], posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = list(lexer)[2:]
+        end = next((i for i, word in enumerate(words) if set(word) <= _PUNCTUATION), len(words))
+        yield words[:end]
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line as the plugin would, and run nothing.
+
+    Raises:
+        click.UsageError: it does not parse.
+    """
+    if not words or words[0] in ("--help", "-h", "--version", "VERB"):
+        return
+    context = click.Context(root, info_name="kubectl fluidmodel")
+    if words[0] not in VERBS:
+        raise click.UsageError(f"no such verb: {words[0]}")
+    command = root.get_command(context, words[0])
+    assert command is not None
+    try:
+        command.make_context(words[0], list(words[1:]), parent=context)
+    except click.exceptions.Exit:
+        return  # --help

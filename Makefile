@@ -9,7 +9,7 @@ CLUSTER_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
-	constraints clean
+	constraints clean docs site pictures
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ constraints: ## Resolve constraints.txt anew in an empty environment
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install --quiet -e '.[dev]'
 	build/constraints/bin/pip freeze --exclude-editable > constraints.txt
+
+docs: setup ## Write docs/reference/ from the code
+	$(BIN)/python -m docs.tools.reference
 
 clean: ## Remove what make made here; built binaries stay in the cache
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

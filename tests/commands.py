@@ -35,17 +35,26 @@ def in_script(text: str) -> Iterator[list[str]]:
         yield words[:end]
 
 
+_PLACEHOLDERS = {"SHELL": "bash"}
+"""Words that stand for one of a few, and one of them."""
+
+
 def parse(words: list[str]) -> None:
     """Parse a command line as the plugin would, and run nothing.
+
+    `[WORD]` may be left out, and is.
 
     Raises:
         click.UsageError: it does not parse.
     """
+    words = [_PLACEHOLDERS.get(word, word) for word in words if not word.startswith("[")]
     if not words or words[0] in ("--help", "-h", "--version", "VERB"):
         return
-    context = click.Context(root, info_name="kubectl fluidmodel")
+    context = click.Context(root, info_name="kubectl fluidmodel", **root.context_settings)
     if words[0] not in VERBS:
         raise click.UsageError(f"no such verb: {words[0]}")
+    if len(words) == 1:
+        return  # the verb itself is what is meant
     command = root.get_command(context, words[0])
     assert command is not None
     try:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.tools import reference
+from tests.commands import in_page, parse
+
 REPO = Path(__file__).parents[1]
 PAGES = sorted(
     path
@@ -44,6 +47,24 @@ def test_every_yaml_block_parses(page: Path) -> None:
         r"^```yaml[^\n]*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
     ):
         list(yaml.safe_load_all(block))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_every_command_parses(page: Path) -> None:
+    for words in in_page(page.read_text()):
+        parse(words)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    there = {path.name: path.read_text() for path in reference.TARGET.glob("*.md")}
+    assert there == reference.pages(), "run: make docs"
+
+
+def test_every_document_is_described() -> None:
+    """Each kind that `-o` prints, or that is kept as a file."""
+    kinds = re.findall(r"^\| `(\w+)` \|", reference.documents(), re.MULTILINE)
+    described = (REPO / "docs" / "output.md").read_text()
+    assert [kind for kind in kinds if f"`{kind}`" not in described] == []
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

@@ -37,7 +37,7 @@ kubectl fluidmodel completion fish > ~/.config/fish/completions/kubectl-fluidmod
 
 
 @click.command("completion", cls=VerbCommand, examples=EXAMPLES)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "kubectl"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish", "kubectl"]))
 @option(
     "--install",
     group="Output",

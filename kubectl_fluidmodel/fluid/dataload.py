@@ -9,6 +9,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Object
 
 ATTEMPT = "fluidmodel.io/attempt"
+"""On a DataLoad: which load of a run it is."""
 
 
 def build(

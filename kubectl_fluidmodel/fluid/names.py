@@ -44,10 +44,15 @@ CSI_DRIVER = "fuse.csi.fluid.io"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "kubectl-fluidmodel"
 MODEL_LABEL = "fluidmodel.io/model"
+"""On every object of ours: the name of the cache."""
 SOURCE_ANNOTATION = "fluidmodel.io/source"
+"""On a Dataset: canonical SOURCE; `hf://org/model` for a staged one."""
 COMMIT_ANNOTATION = "fluidmodel.io/commit"
+"""On a Dataset or staging Job: the commit of a model of the Hub."""
 BYTES_ANNOTATION = "fluidmodel.io/bytes"
+"""On a Dataset: bytes of the source when it was measured."""
 FILES_ANNOTATION = "fluidmodel.io/files"
+"""On a Dataset: files of the source when it was measured."""
 
 MAX_NAME = 45
 """Longest Dataset name that works: its StatefulSet's pods carry a `<name>-master-<hash>` label

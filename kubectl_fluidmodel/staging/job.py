@@ -30,6 +30,7 @@ CONTAINER = "stage"
 USER = 65532
 """The uid that distroless images call nonroot."""
 STAGE_LABEL = "fluidmodel.io/stage"
+"""On a staging Job and its pods: `true`."""
 INDEX = "batch.kubernetes.io/job-completion-index"
 _HOME = "/fluidmodel"
 _BESIDE = 128 * MIB

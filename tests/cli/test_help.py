@@ -15,7 +15,7 @@ from tests.commands import in_script, parse
 
 
 def verb(name: str) -> flags.VerbCommand:
-    found = root.get_command(click.Context(root), name)
+    found = root.get_command(click.Context(root, **root.context_settings), name)
     assert isinstance(found, flags.VerbCommand)
     return found
 

@@ -179,7 +179,6 @@ class HubFlags:
 
 def hub_flags(function: F) -> F:
     """The flags of verbs that read a model from the Hub; the verb gets one `hub` argument."""
-    import functools
 
     @functools.wraps(function)
     def with_hub(*args: Any, **kwargs: Any) -> Any:

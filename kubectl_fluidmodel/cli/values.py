@@ -140,7 +140,7 @@ _OPTIONS: dict[str, click.ParamType[str]] = {
     "cluster": Offered(_kubeconfig("clusters")),
     "user": Offered(_kubeconfig("users")),
     "s3_secret": _SECRETS,
-    "hf_secret": _SECRETS,
+    "hub_secret": _SECRETS,
     "gcs_secret": _SECRETS,
     "kubeconfig": File(),
     "certificate_authority": File(),

@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "cache": "Build a cache of a model and prove that it holds every byte",
     "pin": "Mount a cache in a graph's workers and run them on its nodes",
     "unpin": "Take back from a graph what `pin` added",
+    "inspect": "Show cached models: whole or not, where, and who reads them from how far",
     "doctor": "Say what is broken, why, and the command that mends it",
     "stage": "Bring a model from the Hugging Face Hub into a bucket, and prove every byte",
     "uncache": "Remove what `cache` made, and nothing else",

@@ -218,7 +218,8 @@ def gpus_of(resources: Any) -> dict[str, int]:
     """GPUs in a container's resources: `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-…`."""
     found: dict[str, int] = {}
     for side in ("requests", "limits"):
-        for name, amount in (at(resources, side, default={}) or {}).items():
+        amounts = at(resources, side)
+        for name, amount in amounts.items() if isinstance(amounts, Mapping) else ():
             if is_gpu(str(name)):
                 count = to_int(amount) or 0
                 found[name] = max(found.get(name, 0), count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.kinds import PINS
@@ -12,21 +11,11 @@ from kubectl_fluidmodel.dynamo.rollout import Progress, Row
 from kubectl_fluidmodel.dynamo.tree import copied
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.ui.document import to_yaml
+from kubectl_fluidmodel.ui.table import plain
 from kubectl_fluidmodel.ui.text import one_line, printable
 
 _SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")
 _GETS = {"required": "mount, required node", "preferred": "mount, preferred node", "mount": "mount"}
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as kubectl prints them; the last one is never padded."""
-    lines = [list(head), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        + "\n"
-        for line in lines
-    )
 
 
 def parts(outcome: Outcome, what: str) -> str:
@@ -35,7 +24,7 @@ def parts(outcome: Outcome, what: str) -> str:
         (part.component, part.role.value, part.path or "-", _GETS[part.mode])
         for part in outcome.parts
     ]
-    return table(("COMPONENT", "ROLE", "PATH", what), rows)
+    return plain(("COMPONENT", "ROLE", "PATH", what), rows)
 
 
 def diff(before: Object, after: Object, name: str) -> str:
@@ -82,7 +71,7 @@ def rollout(progress: Progress) -> str:
         (row.pod, row.component, row.node or "-", _state(row), "yes" if row.local else "no")
         for row in progress.rows
     ]
-    text = table(("POD", "COMPONENT", "NODE", "STATE", "LOCAL"), rows)
+    text = plain(("POD", "COMPONENT", "NODE", "STATE", "LOCAL"), rows)
     for row in progress.rows:
         if row.trouble:
             text += f"{row.pod}: {one_line(row.trouble, 400)}\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 from kubectl_fluidmodel.dynamo.affinity import is_empty, terms_of
 from kubectl_fluidmodel.dynamo.component import gpus_of, is_gpu
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
 from kubectl_fluidmodel.kube.quantity import to_int
 
 Gpus = dict[str, int]
@@ -121,7 +121,7 @@ def used(pods: Iterable[Object]) -> Gpus:
     for pod in pods:
         if at(pod, "status", "phase") in ("Succeeded", "Failed"):
             continue
-        for container in at(pod, "spec", "containers", default=[]):
+        for container in dicts(pod, "spec", "containers"):
             for name, count in gpus_of(container.get("resources")).items():
                 total[name] = total.get(name, 0) + count
     return total

@@ -11,6 +11,7 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.errors import FluidModelError
@@ -32,6 +33,9 @@ _BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
 
 _STEADY = 10.0
 """Seconds that a watch has to last for its end to be a new failure and not the same again."""
+
+
+Keep = Callable[[Object], Object | None]
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,18 @@ class Feed:
         self._synced: set[Kind] = set()
 
     def follow(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        keep: Keep | None = None,
     ) -> None:
-        """Start to follow a kind; returns at once."""
+        """Start to follow a kind; returns at once.
+
+        `keep` gives what to hold of each object, or None: then it is as if it were not there.
+        """
         self.objects.setdefault(kind, {})
         query = {"allowWatchBookmarks": "true"}
         if labels:
@@ -73,7 +86,7 @@ class Feed:
             query["fieldSelector"] = fields
         thread = threading.Thread(
             target=self._run,
-            args=(kind, namespace, query),
+            args=(kind, namespace, query, keep),
             name=f"watch-{kind.plural}",
             daemon=True,
         )
@@ -111,15 +124,17 @@ class Feed:
 
     # -- threads -----------------------------------------------------------------------------
 
-    def _run(self, kind: Kind, namespace: str | None, query: dict[str, str]) -> None:
+    def _run(
+        self, kind: Kind, namespace: str | None, query: dict[str, str], keep: Keep | None
+    ) -> None:
         failures = 0
         version = ""
         while not self._stop.is_set():
             began = time.monotonic()
             try:
                 if not version:
-                    version = self._list(kind, namespace, query)
-                version = self._watch(kind, namespace, query, version)
+                    version = self._list(kind, namespace, query, keep)
+                version = self._watch(kind, namespace, query, version, keep)
                 failures = 0
                 if time.monotonic() - began < _BACKOFF[0]:  # a server that ends every watch
                     self._stop.wait(_BACKOFF[0])
@@ -142,12 +157,15 @@ class Feed:
                 self._emit(kind, "ERROR", {})
                 return
 
-    def _list(self, kind: Kind, namespace: str | None, query: dict[str, str]) -> str:
+    def _list(
+        self, kind: Kind, namespace: str | None, query: dict[str, str], keep: Keep | None
+    ) -> str:
         items, version = self.client.list_with_version(
             kind,
             namespace,
             labels=query.get("labelSelector", ""),
             fields=query.get("fieldSelector", ""),
+            keep=keep,
         )
         self.trouble = ""
         with self._lock:
@@ -156,7 +174,14 @@ class Feed:
         self._emit(kind, "SYNCED", {})
         return version
 
-    def _watch(self, kind: Kind, namespace: str | None, query: dict[str, str], version: str) -> str:
+    def _watch(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        query: dict[str, str],
+        version: str,
+        keep: Keep | None,
+    ) -> str:
         options = {
             **query,
             "watch": "1",
@@ -181,12 +206,17 @@ class Feed:
             if event.get("type") == "BOOKMARK":
                 continue
             key = (namespace_of(obj), name_of(obj))
+            type_ = str(event.get("type"))
+            kept = keep(obj) if keep is not None else obj
             with self._lock:
-                if event.get("type") == "DELETED":
-                    self.objects[kind].pop(key, None)
+                if kept is None or type_ == "DELETED":
+                    gone = self.objects[kind].pop(key, None)
+                    if kept is None and gone is None:
+                        continue
+                    type_ = "DELETED"
                 else:
-                    self.objects[kind][key] = obj
-            self._emit(kind, str(event.get("type")), obj)
+                    self.objects[kind][key] = kept
+            self._emit(kind, type_, obj if kept is None else kept)
         return version
 
     def _emit(self, kind: Kind, type_: str, obj: Object) -> None:

@@ -49,9 +49,7 @@ def take(client: Client, namespace: str | None, reads: Sequence[Read]) -> Snapsh
 
 def _read(client: Client, snapshot: Snapshot, reads: Sequence[Read]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        groups = [pool.submit(_discover, client, group, reads) for group in _CUSTOM]
-        served = {resource: kind for each in groups for resource, kind in each.result().items()}
-        wanted = [each for each in (_as_served(read, served) for read in reads) if each]
+        wanted = _wanted(client, pool, reads)
         snapshot.versions = {read.kind.resource: read.kind.version for read in wanted}
         known = Known()
         running = {
@@ -70,9 +68,26 @@ def _read(client: Client, snapshot: Snapshot, reads: Sequence[Read]) -> None:
         _collect(snapshot, running)
 
 
+def served(client: Client, reads: Sequence[Read]) -> tuple[str, list[Read]]:
+    """The server's version, and the reads of kinds that it has, in the versions that it has.
+
+    Raises:
+        ClusterUnreachable: the API server does not answer.
+    """
+    version = _version(client)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return version, _wanted(client, pool, reads)
+
+
+def _wanted(client: Client, pool: ThreadPoolExecutor, reads: Sequence[Read]) -> list[Read]:
+    groups = [pool.submit(_discover, client, group, reads) for group in _CUSTOM]
+    known = {resource: kind for each in groups for resource, kind in each.result().items()}
+    return [each for each in (_as_served(read, known) for read in reads) if each]
+
+
 def _collect(snapshot: Snapshot, running: Mapping[Read, Future[list[Object]]]) -> None:
     for read, future in running.items():
-        where = _namespace(read, snapshot.namespace) or ""
+        where = namespace_of_read(read, snapshot.namespace) or ""
         try:
             found = future.result()
         except NotFound:
@@ -93,7 +108,7 @@ def _collect(snapshot: Snapshot, running: Mapping[Read, Future[list[Object]]]) -
 def _list(client: Client, namespace: str | None, read: Read, known: Known) -> list[Object]:
     return client.list_all(
         read.kind,
-        _namespace(read, namespace),
+        namespace_of_read(read, namespace),
         labels=read.labels,
         fields=read.fields,
         metadata_only=read.metadata_only,
@@ -101,7 +116,8 @@ def _list(client: Client, namespace: str | None, read: Read, known: Known) -> li
     )
 
 
-def _namespace(read: Read, asked: str | None) -> str | None:
+def namespace_of_read(read: Read, asked: str | None) -> str | None:
+    """The namespace that a read is sent to; None for all."""
     if not read.kind.namespaced or read.where is Where.CLUSTER:
         return None
     return names.SYSTEM_NAMESPACE if read.where is Where.SYSTEM else asked

@@ -1,0 +1,138 @@
+"""`kubectl fluidmodel inspect [NAME]`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from kubectl_fluidmodel.cli.flags import (
+    VerbCommand,
+    color_flag,
+    connection_flags,
+    option,
+    output_flag,
+)
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.kube.config import Connection
+
+EXAMPLES = """
+# Which models are cached, where, and who reads them from how far
+kubectl fluidmodel inspect
+kubectl fluidmodel inspect -A -o wide --sort-by size
+
+# One of them in depth
+kubectl fluidmodel inspect llama-3-3-70b-instruct
+
+# From the model down to its readers, as a tree; everything as JSON
+kubectl fluidmodel inspect llama-3-3-70b-instruct -o tree
+kubectl fluidmodel inspect llama-3-3-70b-instruct -o json
+
+# Follow it
+kubectl fluidmodel inspect -w
+
+# What somebody else's cluster looked like: from a bundle of `doctor --bundle`
+kubectl fluidmodel inspect --from-bundle bundle.tar.gz
+"""
+
+_SORTS = ("name", "namespace", "size", "cached", "nodes", "phase", "readers", "age")
+
+
+@click.command("inspect", cls=VerbCommand, examples=EXAMPLES)
+@click.argument("name", required=False)
+@option(
+    "-A", "--all-namespaces", "everywhere", group="Inspect", is_flag=True, help="All namespaces."
+)
+@option(
+    "-l",
+    "--selector",
+    "selector",
+    group="Inspect",
+    metavar="LABELS",
+    help="Only Datasets with these labels: key=value, key!=value, key in (a,b), key, !key.",
+)
+@option("-w", "--watch", "watch", group="Inspect", is_flag=True, help="Follow changes.")
+@option(
+    "--offline",
+    group="Inspect",
+    is_flag=True,
+    help="Ask the API server alone: not the Hub, not the bucket, not the cache's master.",
+)
+@option(
+    "--from-bundle",
+    "bundle",
+    group="Inspect",
+    metavar="FILE",
+    help="Read this bundle of `doctor --bundle`; needs no cluster.",
+)
+@option(
+    "--sort-by",
+    "sort_by",
+    group="Output",
+    type=click.Choice(_SORTS),
+    default=None,
+    help="Order of the table.",
+)
+@option("--no-headers", "no_headers", group="Output", is_flag=True, help="Only rows.")
+@output_flag("wide", "tree", "json", "yaml", "name")
+@color_flag
+@connection_flags
+def command(
+    name: str | None,
+    everywhere: bool,
+    selector: str | None,
+    watch: bool,
+    offline: bool,
+    bundle: str | None,
+    sort_by: str | None,
+    no_headers: bool,
+    output: str | None,
+    color: str,
+    connection: Connection,
+) -> int:
+    """Show the cached models: whole or not, where, in what, and who reads them from how far.
+
+    With NAME one of them in depth: its source, its staging, its runtime, node by node, file by
+    file, its readers, and what would make them start faster.
+    """
+    if name and (everywhere or selector or sort_by):
+        raise UsageError("NAME stands for one cache", "it does not go with -A, -l and --sort-by")
+    if watch and bundle:
+        raise UsageError("--from-bundle does not change", "there is nothing to watch")
+    if watch and output == "name":
+        raise UsageError("-o name has nothing to follow", "", "-w, or -w -o json")
+    from kubectl_fluidmodel.cli.inspected import View
+
+    view = View(
+        name=name,
+        output=output,
+        selector=selector,
+        sort_by=sort_by,
+        header=not no_headers,
+        color=color,
+        everywhere=everywhere,
+    )
+    if bundle:
+        from kubectl_fluidmodel.snapshot.file import load
+
+        snapshot = load(bundle)
+        namespace = connection.namespace or snapshot.namespace
+        view.namespace = None if everywhere or not namespace else namespace
+        view.show(snapshot, files_why="the master was not asked when the bundle was made")
+        return 0
+    from kubectl_fluidmodel.kube.client import Client
+
+    client = Client(connection)
+    view.namespace = None if everywhere else client.namespace
+    if watch:
+        from kubectl_fluidmodel.cli.watched import follow
+
+        try:
+            return follow(client, view)
+        except KeyboardInterrupt:
+            sys.stdout.flush()
+            return 130
+    from kubectl_fluidmodel.cli.inspected import look
+
+    look(client, view, offline=offline)
+    return 0

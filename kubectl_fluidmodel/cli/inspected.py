@@ -1,0 +1,204 @@
+"""What `inspect` prints of a Snapshot, and what it asks besides for one cache."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import selector as selectors
+from kubectl_fluidmodel.overview import document, told, tree
+from kubectl_fluidmodel.overview.cached import Cached, link
+from kubectl_fluidmodel.overview.inspection import Inspection, inspect
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.ui import inspection as one_view
+from kubectl_fluidmodel.ui import inspections as table_view
+from kubectl_fluidmodel.ui import tree as tree_view
+from kubectl_fluidmodel.ui.document import to_json, to_yaml
+from kubectl_fluidmodel.ui.text import note, wants_color
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.kube.client import Client
+
+
+@dataclass
+class View:
+    """What was asked for."""
+
+    name: str | None = None
+    output: str | None = None
+    selector: str | None = None
+    sort_by: str | None = None
+    header: bool = True
+    color: str = "auto"
+    everywhere: bool = False
+    namespace: str | None = None
+    """None for all."""
+    _matches: selectors.Matches | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._matches = selectors.parse(self.selector) if self.selector else None
+
+    # -- what is shown -----------------------------------------------------------------------
+
+    def pick(self, snapshot: Snapshot) -> list[Cached]:
+        """The caches that were asked for.
+
+        Raises:
+            FluidModelError: nothing can be seen, or there is none of that name.
+        """
+        _check(snapshot, self.namespace)
+        found = [
+            each
+            for each in link(snapshot)
+            if (self.namespace is None or each.namespace == self.namespace)
+            and (not self.name or each.name == self.name)
+        ]
+        if self.name and not found:
+            raise FluidModelError(
+                f"there is no cache {self.name} in namespace {self.namespace}",
+                "neither a Dataset nor a runtime has that name",
+                f"kubectl fluidmodel inspect{_flag(self.namespace)}",
+            )
+        return found
+
+    def inspections(self, snapshot: Snapshot, **found_out: Any) -> list[Inspection]:
+        """All that is known of them, in order."""
+        caches = found_out.pop("caches", None) or self.pick(snapshot)
+        if "warned" not in found_out and (self.name or self.output in ("wide", "json", "yaml")):
+            from kubectl_fluidmodel.doctor.brief import warned
+
+            only = (caches[0].namespace, self.name) if self.name else None
+            found_out["warned"] = warned(snapshot, only)
+        found = inspect(snapshot, caches=caches, **found_out)
+        if self._matches:
+            found = [one for one in found if self._matches(one.labels)]
+        if self.sort_by:
+            found.sort(key=table_view.SORTS[self.sort_by])
+        return found
+
+    def text(
+        self, caches: Sequence[Inspection], snapshot: Snapshot, width: int | None, color: bool
+    ) -> tuple[str, list[str]]:
+        """What goes to stdout, and the columns that a narrow terminal has no room for."""
+        left_out: list[str] = []
+        if self.output in ("json", "yaml"):
+            shown = (
+                document.single(caches[0], snapshot)
+                if self.name
+                else document.listed(caches, snapshot)
+            )
+            return (to_json if self.output == "json" else to_yaml)(shown), left_out
+        if self.output == "name":
+            kind = names.DATASETS.resource.replace("datasets", "dataset")
+            return "".join(f"{kind}/{one.name}\n" for one in caches), left_out
+        if self.output == "tree":
+            return tree_view.draw(tree.forest(caches), width=width, color=color), left_out
+        if self.name and self.output is None:
+            return one_view.draw(caches[0], width=width, color=color), left_out
+        if not caches:
+            return "", left_out
+        text = table_view.draw(
+            caches,
+            namespaces=self.everywhere,
+            wide=self.output == "wide",
+            width=width,
+            color=color,
+            header=self.header,
+            left_out=left_out,
+        )
+        return text, left_out
+
+    def empty(self) -> str:
+        """What to say where there is nothing to show."""
+        if self.selector:
+            return f"No models match -l '{self.selector}'"
+        where = f"in {self.namespace} namespace" if self.namespace else "in any namespace"
+        return f"No models cached {where}; try: kubectl fluidmodel cache --help"
+
+    def show(self, snapshot: Snapshot, **found_out: Any) -> None:
+        """Print it, and on stderr what could not be read."""
+        caches = self.inspections(snapshot, **found_out)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        color = wants_color(sys.stdout, self.color)
+        text, left_out = self.text(caches, snapshot, width, color)
+        click.echo(text, nl=False, color=color)
+        if not caches and self.output not in ("json", "yaml"):
+            note(self.empty())
+        elif left_out:
+            listed = ", ".join(left_out)
+            note(f"note: no room for {listed}; a wider terminal or a pipe shows all")
+        if self.output not in ("json", "yaml"):
+            for missing in snapshot.missing:
+                note(f"note: not shown, as it could not be read: {missing}")
+
+
+def _flag(namespace: str | None) -> str:
+    return f" -n {namespace}" if namespace else ""
+
+
+def _check(snapshot: Snapshot, namespace: str | None) -> None:
+    """A view of nothing must not look like a cluster without caches."""
+    if not snapshot.served(names.DATASETS):
+        raise FluidModelError(
+            "there are no cached models here",
+            "Fluid is not installed: the API server has no kind Dataset",
+            "kubectl fluidmodel doctor",
+        )
+    missing = snapshot.why_missing(names.DATASETS)
+    if missing is None or snapshot.all(names.DATASETS):
+        return
+    where = "in all namespaces" if namespace is None else f"in namespace {namespace}"
+    try_ = "-n NAMESPACE" if namespace is None else f"kubectl auth can-i list {missing.resource}"
+    raise FluidModelError(
+        f"cannot list {missing.resource} {where}",
+        missing.why,
+        try_ + (_flag(namespace) if namespace else ""),
+    )
+
+
+def look(client: Client, view: View, *, offline: bool) -> None:
+    """One look at a cluster, printed."""
+    from kubectl_fluidmodel.snapshot import live, reads
+
+    snapshot = live.take(client, view.namespace, reads.INSPECT)
+    if not view.name or offline or view.output == "name":
+        why = "not asked for (--offline)" if offline else "name the cache to see its files"
+        view.show(snapshot, files_why=why)
+        return
+    (cache,) = view.pick(snapshot)
+    view.show(snapshot, **beyond(client, snapshot, cache))
+
+
+def beyond(client: Client, snapshot: Snapshot, cache: Cached) -> Mapping[str, Any]:
+    """What the cache's master, its bucket and the Hub say, asked side by side."""
+    from kubectl_fluidmodel.caching import lookup
+    from kubectl_fluidmodel.snapshot.ask import Question, ask
+
+    key = (cache.namespace, cache.name)
+    place, why = told.master(cache)
+    questions = [
+        Question(told.key(*key, list(command)), cache.namespace, *place, tuple(command))
+        for command in (told.LISTING, told.CAPACITY)
+        if place is not None
+    ]
+    jobs: dict[str, Callable[[], Any]] = {
+        "files": lambda: ask(client, snapshot, questions),
+        "hub": lambda: lookup.newest(cache),
+        "staged": lambda: lookup.proven(cache, client),
+    }
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        running = {name: pool.submit(job) for name, job in jobs.items()}
+        said = {name: job.result() for name, job in running.items()}
+    return {
+        "files_why": why or f"the master was not heard: {said['files']}",
+        "hub": {key: said["hub"]} if said["hub"] else {},
+        "staged": {key: said["staged"]} if said["staged"] else {},
+    }

@@ -1,0 +1,49 @@
+"""Label selectors as kubectl's -l takes them, evaluated here: they work on a file too.
+
+Grammar: k8s.io/apimachinery/pkg/labels (`a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`,
+`!a`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from kubectl_fluidmodel.errors import UsageError
+
+_KEY = r"[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?"
+_VALUE = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_EQUAL = re.compile(rf"({_KEY})\s*(=|==|!=)\s*({_VALUE})")
+_SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(\s*({_VALUE}(?:\s*,\s*{_VALUE})*)\s*\)")
+_EXISTS = re.compile(rf"(!?)\s*({_KEY})")
+
+Matches = Callable[[Mapping[str, str]], bool]
+
+
+def parse(text: str) -> Matches:
+    """A judge of an object's labels.
+
+    Raises:
+        UsageError: it is no selector.
+    """
+    wanted = [_requirement(part.strip(), text) for part in re.split(r",(?![^(]*\))", text)]
+    return lambda labels: all(holds(labels) for holds in wanted)
+
+
+def _requirement(part: str, text: str) -> Matches:
+    equal, listed, exists = (form.fullmatch(part) for form in (_EQUAL, _SET, _EXISTS))
+    if equal:
+        key, sign, value = equal.groups()
+        if sign == "!=":
+            return lambda labels: labels.get(key) != value
+        return lambda labels: labels.get(key) == value
+    if listed:
+        name, word = listed[1], listed[2]
+        values = {each.strip() for each in listed[3].split(",")}
+        if word == "notin":
+            return lambda labels: labels.get(name) not in values
+        return lambda labels: labels.get(name) in values
+    if exists:
+        negated, there = bool(exists[1]), exists[2]
+        return lambda labels: (there in labels) is not negated
+    raise UsageError(f"-l '{text}' is no label selector", "", "-l key=value,other!=value")

@@ -1,0 +1,56 @@
+"""What a cache's own master says of files and workers: kept in a Snapshot's texts. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.caching import proof
+from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.kube.kind import name_of
+from kubectl_fluidmodel.overview import runtimes
+from kubectl_fluidmodel.overview.cached import MASTER, Cached
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+LISTING, CAPACITY = proof.LIST_COMMAND, proof.CAPACITY_COMMAND
+_CONTAINER = "alluxio-master"
+
+
+def key(namespace: str, name: str, command: list[str]) -> str:
+    """Where the answer of a cache's master to a command is kept."""
+    return f"{namespace}/{name}: {' '.join(command)}"
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """One file of the model."""
+
+    path: str
+    bytes: int
+    percent: int
+    """Of it that is cached, in whichever workers."""
+
+
+def files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
+    """The files, largest first; None where the master was not asked or did not tell."""
+    text = snapshot.texts.get(key(namespace, name, LISTING))
+    if text is None:
+        return None
+    found = [CachedFile(each.path, each.size, each.percent) for each in proof.parse_listing(text)]
+    return tuple(sorted(found, key=lambda file: (-file.bytes, file.path)))
+
+
+def workers(snapshot: Snapshot, namespace: str, name: str) -> list[tuple[str, int, int]] | None:
+    """Each worker, the bytes it uses and how far off they may be; None as for `files`."""
+    text = snapshot.texts.get(key(namespace, name, CAPACITY))
+    return None if text is None else proof.parse_workers(text)
+
+
+def master(cache: Cached) -> tuple[tuple[str, str] | None, str]:
+    """Pod and container of the master to ask, or None and why there is none."""
+    if not runtimes.traits(cache.runtime).lists_files:
+        kind = runtimes.short(cache.runtime)
+        return None, f"{kind} cannot be asked for its files" if kind else "there is no runtime"
+    ready = [pod for pod in cache.pods.get(MASTER, []) if symptoms.ready(pod)]
+    if not ready:
+        return None, "no master is ready that could list its files"
+    return (name_of(ready[0]), _CONTAINER), ""

@@ -37,13 +37,18 @@ class Amount:
     calculating: bool = False
     """Whether Fluid still counts the source."""
     files: int | None = None
+    lacking: int | None = None
+    """Files that are not whole in the cache, where its master listed them."""
 
     @property
     def whole(self) -> bool | None:
         """Whether every copy is there, as far as Fluid's digits go; None where it cannot be told.
 
-        Fluid's own two numbers are rounded alike, so the slack of both counts.
+        Fluid's own two numbers are rounded alike, so the slack of both counts. A file that is
+        known to lack something settles it.
         """
+        if self.lacking:
+            return False
         if self.total is None or self.cached is None:
             return None
         slack = self.rounding + (0 if self.exact else self.counted_rounding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.fluid import names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
@@ -170,12 +170,14 @@ def _one(
     files_why: str,
 ) -> Inspection:
     dataset, runtime = cache.dataset, cache.runtime
+    listed = told.files(snapshot, cache.namespace, cache.name)
     bytes_ = amount(cache)
+    if listed is not None:
+        bytes_ = replace(bytes_, lacking=sum(f.bytes > 0 and f.percent < 100 for f in listed))
     traits = runtimes.traits(runtime)
     held = nodes(snapshot, cache, bytes_)
     read_by = readers.readers(snapshot, cache)
     graphs = tuple(readers.graph_names(cache))
-    listed = told.files(snapshot, cache.namespace, cache.name)
     claim = str(at(cache.claim, "status", "phase", default="")) if cache.claim else ""
     born = symptoms.parse_time(meta(dataset or runtime or {}).get("creationTimestamp"))
     return Inspection(

@@ -97,7 +97,7 @@ def _used(
 def _whole(used: int | None, rounding: int, amount: Amount, count: int) -> bool | None:
     slack = rounding + (0 if amount.exact else amount.counted_rounding)
     if used is not None and amount.total is not None:
-        return used + slack >= amount.total
+        return used + slack >= amount.total and not amount.lacking
     if amount.whole and amount.copies >= count:
         return True
     # One copy over several nodes: none of them can have all of it, once it is shared out.

@@ -76,7 +76,8 @@ def _part(part: Part) -> Branch:
         level = WARN
     if part.well is None:
         return Branch(part.name, part.phase or "unknown", "", level)
-    return Branch(part.name, f"{part.ready}/{part.desired} ready", part.reason, level)
+    why = "" if part.well else part.reason
+    return Branch(part.name, f"{part.ready}/{part.desired} ready", why, level)
 
 
 def _node(node: NodeCache, one: Inspection) -> Branch:
@@ -103,8 +104,8 @@ def _elsewhere(one: Inspection, rows: Iterable[ReaderRow]) -> list[Branch]:
         by_node.setdefault(row.node, []).append(row)
     found = []
     for name, listed in sorted(by_node.items()):
-        state = "holds nothing of it" if name else "readers without a node"
-        branch = Branch("node" if name else "", name, state, WARN)
+        state = "holds nothing of it" if name else ""
+        branch = Branch("node" if name else "without a node", name, state, WARN)
         branch.below = [_reader(row) for row in listed]
         found.append(branch)
     return found

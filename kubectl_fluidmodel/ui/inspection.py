@@ -46,16 +46,16 @@ class Page:
         self.text = ""
 
     def title(self, one: Inspection) -> None:
-        """The whole story on one line."""
-        words = [one.phase, f"{cached(one).text} cached of {total(one)}"]
+        """The whole story on one line, below the name."""
+        share = cached(one)
+        words = [one.phase, f"{share.short or share.text} of {total(one)} cached"]
         if one.medium and one.nodes:
             words.append(f"{one.medium} on {where(one).text}")
         words.append(f"readers {reading(one).text} local")
-        rest = " · ".join(words)
-        room = None if self.width is None else self.width - len(one.name) - 3
-        rest = printable(rest if room is None else cut(rest, max(room, 20)))
+        rest = printable(" · ".join(words))
+        rest = rest if self.width is None else cut(rest, self.width)
         style = one.verdict.level if one.phase == "Bound" else phase_style(one.phase)
-        self.text += paint(printable(one.name), "bold", self.color) + "   "
+        self.text += paint(printable(one.name), "bold", self.color) + "\n"
         self.text += paint(rest, style, self.color) + "\n"
 
     def section(self, heading: str, body: str) -> None:

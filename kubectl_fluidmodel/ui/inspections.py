@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kubectl_fluidmodel.overview.inspection import Inspection
@@ -25,11 +26,11 @@ _COLUMNS = (
     Column("AGE", expendable=3),
 )
 _WIDE = (
-    Column("RUNTIME", expendable=1),
+    Column("RUNTIME"),
     Column("WORKERS"),
-    Column("HIT RATIO", expendable=1),
+    Column("HIT RATIO"),
     Column("DATALOAD"),
-    Column("STAGED BY", least=9, expendable=1),
+    Column("STAGED BY", least=9),
     Column("QUOTA"),
     Column("WARNINGS", least=8),
 )
@@ -69,7 +70,9 @@ def draw(
 
 
 def columns(namespaces: bool, wide: bool) -> list[Column]:
-    return [*([_NAMESPACE] if namespaces else []), *_COLUMNS, *(_WIDE if wide else ())]
+    """The columns; who asks for wide ones loses none on a narrow terminal."""
+    found = [*([_NAMESPACE] if namespaces else []), *_COLUMNS]
+    return [replace(each, expendable=0) for each in (*found, *_WIDE)] if wide else found
 
 
 def row(one: Inspection, namespaces: bool = False, wide: bool = False) -> list[Cell]:

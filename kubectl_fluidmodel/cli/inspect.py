@@ -21,17 +21,14 @@ EXAMPLES = """
 kubectl fluidmodel inspect
 kubectl fluidmodel inspect -A -o wide --sort-by size
 
-# One of them in depth
+# One of them in depth, and as a tree from the model down to its readers
 kubectl fluidmodel inspect llama-3-3-70b-instruct
-
-# From the model down to its readers, as a tree; everything as JSON
 kubectl fluidmodel inspect llama-3-3-70b-instruct -o tree
-kubectl fluidmodel inspect llama-3-3-70b-instruct -o json
 
-# Follow it
+# Follow changes
 kubectl fluidmodel inspect -w
 
-# What somebody else's cluster looked like: from a bundle of `doctor --bundle`
+# What another cluster looked like, from a file of `doctor --bundle`
 kubectl fluidmodel inspect --from-bundle bundle.tar.gz
 """
 
@@ -63,6 +60,7 @@ _SORTS = ("name", "namespace", "size", "cached", "nodes", "phase", "readers", "a
     "bundle",
     group="Inspect",
     metavar="FILE",
+    type=click.Path(dir_okay=False),
     help="Read this bundle of `doctor --bundle`; needs no cluster.",
 )
 @option(

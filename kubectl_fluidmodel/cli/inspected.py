@@ -75,8 +75,7 @@ class View:
         if "warned" not in found_out and (self.name or self.output in ("wide", "json", "yaml")):
             from kubectl_fluidmodel.doctor.brief import warned
 
-            only = (caches[0].namespace, self.name) if self.name else None
-            found_out["warned"] = warned(snapshot, only)
+            found_out["warned"] = warned(snapshot, namespace=self.namespace, name=self.name or "")
         found = inspect(snapshot, caches=caches, **found_out)
         if self._matches:
             found = [one for one in found if self._matches(one.labels)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.caching.design import Cluster, Existing
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names, placement
+from kubectl_fluidmodel.fluid import installation, names, placement
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.kube import access
 from kubectl_fluidmodel.kube import kind as k
@@ -19,13 +18,6 @@ from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
 from kubectl_fluidmodel.kube.kind import Object, at
 
 DOCS = "docs/rbac.md has a Role that suffices"
-OLDEST_FLUID = (1, 0, 0)
-"""encryptOptions of a root mount work since the mount moved into a ConfigMap (Fluid 1.0)."""
-
-_INSTALL = (
-    "helm repo add fluid https://fluid-cloudnative.github.io/charts && "
-    "helm install fluid fluid/fluid -n fluid-system --create-namespace"
-)
 
 
 @dataclass
@@ -110,7 +102,7 @@ def fluid_serves(client: Client) -> None:
     """Raises: FluidModelError: the API server does not serve Fluid's kinds."""
     versions = client.served_versions(names.GROUP)
     if not versions:
-        raise FluidModelError("Fluid is not installed in this cluster", "", _INSTALL)
+        raise FluidModelError("Fluid is not installed in this cluster", "", installation.INSTALL)
     if names.VERSION not in versions:
         raise FluidModelError(
             f"this Fluid does not serve {names.GROUP}/{names.VERSION}",
@@ -151,35 +143,27 @@ def controllers(client: Client) -> list[str]:
     """
     space = names.SYSTEM_NAMESPACE
     try:
-        found = client.find(k.DEPLOYMENTS, "dataset-controller", space)
+        found = client.find(k.DEPLOYMENTS, installation.DATASET_CONTROLLER, space)
     except Forbidden:
         return []
     if found is None:
         return []
-    version = version_of(found)
-    if version is not None and version < OLDEST_FLUID:
-        text = ".".join(str(part) for part in version)
+    version = installation.version_of(found)
+    if version is not None and version < installation.OLDEST:
         raise FluidModelError(
-            f"Fluid {text} is too old",
-            f"{'.'.join(str(part) for part in OLDEST_FLUID)} or newer is needed",
+            f"Fluid {installation.dotted(version)} is too old",
+            f"{installation.dotted(installation.OLDEST)} or newer is needed",
             "helm upgrade fluid fluid/fluid -n fluid-system",
         )
     if at(found, "spec", "replicas", default=1) == 0:
         raise FluidModelError(
             "Fluid's dataset-controller is scaled to 0",
             "no Dataset would ever be served",
-            f"kubectl scale deployment dataset-controller -n {space} --replicas=1",
+            installation.scale_up(installation.DATASET_CONTROLLER),
         )
     if not at(found, "status", "availableReplicas", default=0):
         return [f"Fluid's dataset-controller has no ready pod (kubectl get pods -n {space})"]
     return []
-
-
-def version_of(deployment: Object) -> tuple[int, ...] | None:
-    """Fluid's version from the tag of its controller's image: `…:v1.0.8-abc` is (1, 0, 8)."""
-    image = str(at(deployment, "spec", "template", "spec", "containers", 0, "image", default=""))
-    match = re.search(r":v?(\d+)\.(\d+)\.(\d+)", image)
-    return tuple(int(part) for part in match.groups()) if match else None
 
 
 def existing(client: Client, request: Request, namespace: str) -> Existing:

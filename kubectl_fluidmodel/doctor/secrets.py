@@ -23,15 +23,15 @@ def ask(client: Client, caches: Sequence[Cached], snapshot: Snapshot) -> None:
     One that is not there is simply absent; one that may not be read is in `missing`.
     """
     wanted = list(dict.fromkeys(name for cache in caches for name in named(cache)))
-    held = snapshot.objects.setdefault(k.SECRETS.resource, [])
-    snapshot.versions[k.SECRETS.resource] = k.SECRETS.version
+    found = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for answer in pool.map(lambda each: _read(client, *each), wanted):
             if isinstance(answer, Missing):
                 if answer not in snapshot.missing:
                     snapshot.missing.append(answer)
             elif answer is not None:
-                held.append(answer)
+                found.append(answer)
+    snapshot.add(k.SECRETS, found)
 
 
 def named(cache: Cached) -> Iterator[tuple[str, str]]:

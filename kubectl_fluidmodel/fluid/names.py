@@ -107,6 +107,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_legal(name: str) -> bool:
+    """Whether Fluid takes the name of a Dataset or runtime at all: a DNS-1035 label."""
+    return bool(_LEGAL.fullmatch(name)) and len(name) <= _LABEL_LIMIT
+
+
 class UidNeeded(FluidModelError):
     """The label key is made of the Dataset's UID, which only the cluster knows."""
 

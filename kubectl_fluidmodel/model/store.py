@@ -19,7 +19,7 @@ GCS_ENDPOINT = "https://storage.googleapis.com"
 """Google's S3-compatible XML API; takes HMAC keys, or nothing for public buckets."""
 
 # Spellings under which Secrets in the wild keep the two keys: ours, Alluxio's, MinIO's.
-_PAIRS = (
+KEY_NAMES = (
     (ACCESS_KEY, SECRET_KEY),
     ("aws.accessKeyId", "aws.secretKey"),
     ("accesskey", "secretkey"),
@@ -139,7 +139,7 @@ def key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
     Raises:
         FluidModelError: none of the known pairs is there.
     """
-    for access, hidden in _PAIRS:
+    for access, hidden in KEY_NAMES:
         if access in keys and hidden in keys:
             return access, hidden
     have = ", ".join(sorted(keys)) or "nothing"

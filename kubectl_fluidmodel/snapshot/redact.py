@@ -34,7 +34,7 @@ _NAME = (
     r"[\w.\-/]*(?:secret|token|passw(?:or)?d|passphrase|credential|api[-_.]?key|access[-_.]?key"
     r"|private[-_.]?key|account[-_.]?key)[\w.\-]*"
 )
-_VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}\])]+)"""
+_VALUE = r"""(?!["']?\$[\w({])(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}\])]+)"""
 _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
@@ -76,6 +76,7 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{HIDDEN}",
     ),
 )
+# A reference to a variable, `"$TOKEN"` or `$(TOKEN)`, is no value.
 _WORTH_A_LOOK = re.compile(
     r"secret|token|passw|passphrase|credential|key|PRIVATE|x-amz|x-goog|sig|se=|policy|access"
     r"|://|authorization|bearer|basic|eyJ|AKIA|ASIA|AROA|AIDA|hf_|gh[pousr]_|github_pat|glpat-|sk-"

@@ -115,6 +115,13 @@ class Snapshot:
             found.setdefault(key, []).append(event)
         return found
 
+    def add(self, kind: Kind, objects: Iterable[Object]) -> None:
+        """Put in objects that were read after the lists; the kind counts as read from now on."""
+        self.versions.setdefault(kind.resource, kind.version)
+        self.objects.setdefault(kind.resource, []).extend(objects)
+        for index in ("_by_name", "_events"):
+            self.__dict__.pop(index, None)
+
     # -- as a file ---------------------------------------------------------------------------
 
     def to_document(self) -> Object:

@@ -9,7 +9,7 @@ import pytest
 from kubectl_fluidmodel.caching import preflight
 from kubectl_fluidmodel.caching.design import Existing
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.kind import NAMESPACES, PODS, PVCS, PVS, SECRETS, Object
 from tests.caching.objects import Objects, objects
@@ -75,11 +75,11 @@ class TestNeeded:
 )
 def test_the_version_of_fluid(image: str, version: tuple[int, ...] | None) -> None:
     spec = {"template": {"spec": {"containers": [{"image": image}]}}}
-    assert preflight.version_of({"spec": spec}) == version
+    assert installation.version_of({"spec": spec}) == version
 
 
 def test_a_deployment_without_containers_has_no_version() -> None:
-    assert preflight.version_of({}) is None
+    assert installation.version_of({}) is None
 
 
 def deployment(image: str = "x:v1.0.8", replicas: int = 1, available: int = 1) -> Object:

@@ -140,7 +140,8 @@ def webhook() -> Object:
                 "failurePolicy": "Fail",
                 "objectSelector": {"matchLabels": {"fuse.serverful.fluid.io/inject": "true"}},
                 "clientConfig": {
-                    "service": {"name": "fluid-pod-admission-webhook", "namespace": "fluid-system"}
+                    "caBundle": "Q0E=",
+                    "service": {"name": "fluid-pod-admission-webhook", "namespace": "fluid-system"},
                 },
             }
         ],

@@ -1,25 +1,93 @@
-"""1xx: the cluster and Fluid's own installation."""
+"""1xx: the cluster, as far as Fluid stands on it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Scope, check
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Evidence,
+    Finding,
+    Fix,
+    Scope,
+    Severity,
+    Skip,
+    check,
+)
+from kubectl_fluidmodel.fluid import installation, names
+
+_OLDEST_KUBERNETES = (1, 22)
 
 
 @check("FM101", "Fluid's kinds are served", scope=Scope.CLUSTER)
 def kinds_served(case: Case) -> Iterator[Finding]:
-    """Fluid is a set of custom resources and controllers. Without the kind Dataset no cache can be
-    made, and none can be seen.
+    """Fluid is a set of custom resources and controllers. Without the kind Dataset no cache can
+    be made, and none can be seen.
     """
     if not case.snapshot.served(names.DATASETS):
         yield Finding(
             "cluster",
             "Fluid is not installed: the API server has no kind Dataset",
             (Evidence("apis", names.GROUP, "not served"),),
+            Fix(installation.INSTALL),
+        )
+
+
+@check("FM102", "the CRDs of Fluid are complete", scope=Scope.CLUSTER)
+def kinds_complete(case: Case) -> Iterator[Finding]:
+    """A cache takes a Dataset, a runtime and a DataLoad. `helm upgrade` never touches CRDs, so
+    an old or half-removed installation may lack some.
+    """
+    snapshot = case.snapshot
+    if not snapshot.served(names.DATASETS):
+        raise Skip("Fluid is not installed")
+    lacking = [kind for kind in (names.DATA_LOADS,) if not snapshot.served(kind)]
+    if not any(snapshot.served(kind) for kind in names.RUNTIMES):
+        lacking.append(names.ALLUXIO_RUNTIMES)
+    for kind in lacking:
+        yield Finding(
+            f"crd {kind.resource}",
+            f"the API server has Datasets but no {kind.name}",
+            (Evidence(f"crd {kind.resource}", names.GROUP, "not served"),),
             Fix(
-                "helm repo add fluid https://fluid-cloudnative.github.io/charts && "
-                "helm install fluid fluid/fluid -n fluid-system --create-namespace"
+                "helm pull fluid/fluid --untar --untardir /tmp/fluid-chart && "
+                "kubectl apply --server-side -f /tmp/fluid-chart/fluid/crds"
             ),
+        )
+
+
+@check("FM112", "Kubernetes is new enough", scope=Scope.CLUSTER, severity=Severity.WARNING)
+def kubernetes_version(case: Case) -> Iterator[Finding]:
+    """`cache` and `pin` write with server-side apply, which is stable from Kubernetes 1.22 on."""
+    match = re.match(r"v?(\d+)\.(\d+)", case.snapshot.server)
+    if match is None:
+        raise Skip("the API server did not tell its version")
+    version = (int(match[1]), int(match[2]))
+    if version < _OLDEST_KUBERNETES:
+        yield Finding(
+            "cluster",
+            f"Kubernetes {version[0]}.{version[1]} is older than 1.22, "
+            "the first with a stable server-side apply",
+            (Evidence("apis", "/version", case.snapshot.server),),
+            Fix("upgrade Kubernetes to 1.22 or newer", "advice"),
+        )
+
+
+@check(
+    "FM113", "the API server answered every read", scope=Scope.CLUSTER, severity=Severity.WARNING
+)
+def reads_answered(case: Case) -> Iterator[Finding]:
+    """What could not be read for another reason than permissions: the API server failed or was
+    too slow. What is then not seen is not judged either, so look again. Missing permissions are
+    no finding: the checks that need them say so, and docs/rbac.md has the Role.
+    """
+    failed = [missing for missing in case.snapshot.missing if not missing.forbidden]
+    if failed:
+        resources = ", ".join(dict.fromkeys(missing.resource for missing in failed))
+        yield Finding(
+            "cluster",
+            f"the API server did not answer for {resources}",
+            tuple(Evidence("apis", missing.resource, str(missing)) for missing in failed),
+            Fix("kubectl get --raw '/readyz?verbose'"),
         )

@@ -1,0 +1,306 @@
+"""2xx: the Dataset itself: taken up, set up, of a known size, and not stuck at its end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    check,
+    event_evidence,
+    reference,
+)
+from kubectl_fluidmodel.doctor.checks.naming import about, events
+from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
+from kubectl_fluidmodel.kube.quantity import from_bytes
+from kubectl_fluidmodel.overview.cached import WORKER, Cached
+
+_NEW = 30.0
+"""Seconds within which a Dataset may still be waiting for its turn."""
+_SIZED = 300.0
+"""Seconds within which Fluid has counted the files of any model."""
+_ENDING = 60.0
+"""Seconds within which a deletion is through."""
+_TIER_TOO_LARGE = re.compile(r"tieredStore's size .* is greater than .*limits memory")
+_IN_THE_WAY = re.compile(r'(\w+) "([\w.-]+)" in namespace "([\w-]+)" exists and cannot be imported')
+_AFFINITY = "anti-affinity"
+
+
+@check("FM203", "Fluid has taken up the Dataset", explains=("FM208",))
+def taken_up(case: Case) -> Iterator[Finding]:
+    """A new Dataset has an empty phase. Within seconds Fluid's dataset controller makes it
+    NotBound; where that does not happen, it is down or refuses the Dataset.
+    """
+    cache = case.own
+    if cache.dataset is None or state.dataset(cache.dataset).phase != "New":
+        return
+    refused = events(case, cache.dataset, "ErrorCreateDataset")
+    if not refused and case.age(cache.dataset) < _NEW:
+        return
+    seen = [Evidence(about(cache), "status.phase", "empty")]
+    seen += [event_evidence(each) for each in refused[-1:]]
+    yield Finding(
+        about(cache),
+        "Fluid refuses the Dataset" if refused else "Fluid has not looked at the Dataset yet",
+        tuple(seen),
+        Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/dataset-controller", "advice"),
+    )
+
+
+@check("FM208", "Fluid could set the cache up")
+def set_up(case: Case) -> Iterator[Finding]:
+    """Fluid installs the pods of a cache as a helm release and then talks to its master. What
+    goes wrong there stands in the Dataset's condition `NotReady` and in events of the runtime,
+    in Fluid's own words.
+    """
+    cache = case.own
+    found = state.dataset(cache.dataset)
+    if cache.dataset is None or found.bound or meta(cache.dataset).get("deletionTimestamp"):
+        return
+    failed = [
+        each
+        for each in events(case, cache.runtime, "ErrorProcessRuntime")
+        if "Failed to setup" in str(each.get("message"))
+    ]
+    text = found.setup_error or (str(failed[-1].get("message")) if failed else "")
+    if found.phase == "Failed" and not text:
+        text = "Fluid gave up on the Dataset"
+    if not text:
+        return
+    seen = [Evidence(about(cache), "status.phase", found.phase)]
+    if found.setup_error:
+        seen.append(Evidence(about(cache), "condition NotReady", found.setup_error))
+    seen += [event_evidence(each) for each in failed[-1:]]
+    cause, fix = _setup(cache, text)
+    yield Finding(about(cache), cause, tuple(seen), fix)
+
+
+def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
+    """What a setup error means, and what mends it."""
+    runtime = cache.runtime or {}
+    foreign = _IN_THE_WAY.search(text)
+    if foreign:
+        kind, name, namespace = foreign.groups()
+        return (
+            f"{kind} {name} is in the way: Fluid's helm release makes one of that name, and this "
+            "is not it",
+            Fix(f"kubectl delete {kind.lower()} {name} -n {namespace}"),
+        )
+    if _TIER_TOO_LARGE.search(text):
+        quota = alluxio.tier(runtime)[2] or 0
+        limit = from_bytes(quota + (8 << 30))
+        change = {"spec": {"worker": {"resources": {"limits": {"memory": limit}}}}}
+        return (
+            "the memory limit of the workers is below the quota of their MEM tier",
+            Fix(commands.patch(runtime, change)),
+        )
+    controller = f"{commands.kind_of(runtime) or 'alluxioruntime'}-controller"
+    short = " ".join(text.split())[:160]
+    return (
+        f"Fluid cannot set the cache up: {short}",
+        Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/{controller}", "advice"),
+    )
+
+
+@check(
+    "FM209", "placement lets caches share a node", severity=Severity.WARNING, explains=("FM208",)
+)
+def placement(case: Case) -> Iterator[Finding]:
+    """With `placement: Exclusive`, which is Fluid's default, a worker repels the workers of all
+    other Datasets from its node. It is a failure when a worker waits because of it, and a
+    warning as soon as there is another cache. Fluid builds the affinity once, so the cache has
+    to be made anew.
+    """
+    cache = case.own
+    if cache.dataset is None or at(cache.dataset, "spec", "placement") == "Shared":
+        return
+    others = len(case.caches) - 1
+    waiting = case.once("dataset: repelled", lambda: _repelled(case.caches))
+    if not others:
+        return
+    chosen = at(cache.dataset, "spec", "placement") or "not given, which means Exclusive"
+    seen = [Evidence(about(cache), "spec.placement", str(chosen))]
+    seen += waiting[:3]
+    told = "and a worker waits for a node because of it" if waiting else f"and there are {others}"
+    yield Finding(
+        about(cache),
+        f"this cache lets no other share its node, {told}",
+        tuple(seen),
+        Fix("spec:\n  placement: Shared", "yaml", f"{about(cache)}; then make the cache anew"),
+        Severity.ERROR if waiting else None,
+    )
+
+
+def _repelled(caches: tuple[Cached, ...]) -> list[Evidence]:
+    """The workers that wait for a node without another cache."""
+    return [
+        Evidence(reference(pod), "status", text)
+        for cache in caches
+        for pod in cache.pods.get(WORKER, [])
+        for text in symptoms.pod(pod)
+        if _AFFINITY in text
+    ]
+
+
+@check("FM210", "the files are at the root of the volume", severity=Severity.WARNING)
+def at_root(case: Case) -> Iterator[Finding]:
+    """A mount without `path: /` shows its files below `/<name of the mount>`. An engine looks
+    for `config.json` at the root of what it mounts, so each of its pods then needs a `subPath`.
+    """
+    cache = case.own
+    mounts = dicts(cache.dataset, "spec", "mounts")
+    if len(mounts) != 1 or cache.runtime is None or mounts[0].get("path") == "/":
+        return
+    if str(mounts[0].get("mountPoint", "")).startswith("dataset://"):
+        return
+    folder = str(mounts[0].get("path") or f"/{mounts[0].get('name', '')}").strip("/")
+    if cache.readers and all(_below(reader.pod, cache.name, folder) for reader in cache.readers):
+        return
+    yield Finding(
+        about(cache),
+        f"the files are in the folder /{folder} of the volume, not at its root",
+        (Evidence(about(cache), "spec.mounts[0].path", f"/{folder}"),),
+        Fix('path: "/"', "yaml", f"{about(cache)}, spec.mounts[0]; then make the cache anew"),
+    )
+
+
+def _below(pod: Object, claim: str, folder: str) -> bool:
+    """Whether a pod mounts the folder of a claim, and not its root."""
+    volumes = {
+        each.get("name")
+        for each in dicts(pod, "spec", "volumes")
+        if at(each, "persistentVolumeClaim", "claimName") == claim
+    }
+    paths = [
+        str(mount.get("subPath", "")).strip("/")
+        for container in dicts(pod, "spec", "containers")
+        for mount in dicts(container, "volumeMounts")
+        if mount.get("name") in volumes
+    ]
+    return bool(paths) and all(path == folder or path.startswith(f"{folder}/") for path in paths)
+
+
+@check("FM216", "the size of the source is known", severity=Severity.WARNING)
+def sized(case: Case) -> Iterator[Finding]:
+    """After a Dataset is Bound, Fluid counts what is in the source, and says `[Calculating]`
+    until then. For a model that takes seconds; where it goes on, the count fails or hangs, the
+    share of what is cached is never known, and Fluid does not label the nodes.
+    """
+    cache = case.own
+    text = str(at(cache.dataset, "status", "ufsTotal", default=""))
+    if text != "[Calculating]" or cache.dataset is None:
+        return
+    ready = [
+        symptoms.parse_time(each.get("lastTransitionTime"))
+        for each in dicts(cache.dataset, "status", "conditions")
+        if each.get("type") == "Ready"
+    ]
+    since = case.snapshot.taken - max(ready) if any(ready) else case.age(cache.dataset)
+    if since < _SIZED:
+        return
+    runtime = cache.runtime or {}
+    kind = commands.kind_of(runtime) or "alluxioruntime"
+    change = {"spec": {"management": {"metadataSyncPolicy": {"autoSync": False}}}}
+    fix = (
+        Fix(commands.patch(runtime, change))
+        if cache.runtime is not None
+        else Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/{kind}-controller", "advice")
+    )
+    yield Finding(
+        about(cache),
+        f"Fluid has been counting the files of the source for {int(since // 60)} minutes",
+        (Evidence(about(cache), "status.ufsTotal", text),),
+        fix,
+    )
+
+
+@check("FM217", "nothing is stuck at its end")
+def not_stuck(case: Case) -> Iterator[Finding]:
+    """A Dataset or runtime that was deleted stays while a pod uses it, or while the controller
+    that should clean up is down.
+    """
+    cache = case.own
+    for obj in (cache.dataset, *cache.runtimes):
+        since = symptoms.parse_time(meta(obj or {}).get("deletionTimestamp"))
+        if obj is None or not since:
+            continue
+        refused = events(case, obj, "ErrorDeleteDataset")
+        readers = [reader.pod for reader in cache.readers]
+        if not refused and case.snapshot.taken - since < _ENDING:
+            continue
+        seen = [Evidence(reference(obj), "metadata.deletionTimestamp", _when(obj))]
+        finalizers = meta(obj).get("finalizers")
+        if finalizers:
+            seen.append(Evidence(reference(obj), "metadata.finalizers", str(finalizers)))
+        seen += [event_evidence(each) for each in refused[-1:]]
+        seen += [
+            Evidence(reference(pod), "spec.volumes", f"mounts {cache.name}") for pod in readers
+        ]
+        if readers:
+            listed = ", ".join(name_of(pod) for pod in readers[:3])
+            why = f"{listed}{' and others' * (len(readers) > 3)} still mount it"
+            fix = Fix(" && ".join(commands.delete(pod) for pod in readers[:20]))
+        else:
+            why = "Fluid has not cleaned up after it"
+            fix = Fix(
+                f"kubectl get {commands.kind_of(obj)} {name_of(obj)} -n {cache.namespace} "
+                "-o jsonpath='{.metadata.finalizers}'",
+                "advice",
+            )
+        yield Finding(reference(obj), f"it was deleted and cannot go: {why}", tuple(seen), fix)
+
+
+def _when(obj: Object) -> str:
+    return str(meta(obj).get("deletionTimestamp"))
+
+
+@check("FM218", "Fluid can read this kind of source", explains=("FM208",))
+def scheme(case: Case) -> Iterator[Finding]:
+    """Alluxio knows object stores, HDFS and web directories, Fluid besides them claims and
+    directories of nodes. The Hugging Face Hub is none of them: a model from there has to be
+    staged in a bucket first.
+    """
+    cache = case.own
+    if cache.runtime is None or cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+        return
+    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        point = str(mount.get("mountPoint", ""))
+        found = point.partition("://")[0].lower() if "://" in point else ""
+        hub = _HUB.match(point)
+        if found in _SCHEMES and not hub:
+            continue
+        where = (Evidence(about(cache), f"spec.mounts[{number}].mountPoint", point),)
+        if hub:
+            model = hub[1] or "ORG/MODEL"
+            yield Finding(
+                about(cache),
+                "Fluid cannot read from the Hugging Face Hub",
+                where,
+                Fix(
+                    f"{commands.anew(cache).partition(' && kubectl fluidmodel cache')[0]} && "
+                    f"kubectl fluidmodel cache {model} --to s3://BUCKET --name {cache.name} "
+                    f"-n {cache.namespace}"
+                ),
+            )
+        else:
+            yield Finding(
+                about(cache),
+                f"Fluid with Alluxio cannot read {found + '://' if found else point}",
+                where,
+                Fix("kubectl fluidmodel cache --help tells which sources there are", "advice"),
+            )
+
+
+_SCHEMES = {
+    *("s3", "s3a", "oss", "cosn", "cos", "gs", "gcs", "hdfs", "http", "https", "local", "pvc"),
+    *("dataset", "wasb", "wasbs", "abfs", "abfss", "adl", "swift", "kodo", "cephfs", "ozone"),
+    *("o3fs", "ofs", "obs", "viewfs", "alluxio", "file"),
+}
+_HUB = re.compile(r"(?:hf://|https?://(?:www\.)?huggingface\.co/)([\w.-]+/[\w.-]+)?.*")

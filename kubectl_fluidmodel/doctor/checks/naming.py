@@ -1,0 +1,238 @@
+"""2xx: names, and what must bear the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Evidence,
+    Finding,
+    Fix,
+    Skip,
+    check,
+    event_evidence,
+    reference,
+)
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.overview.cached import Cached
+
+
+def about(cache: Cached) -> str:
+    """The Dataset, or the runtime where there is none, as findings name it."""
+    obj = cache.dataset or cache.runtime
+    return reference(obj) if obj else f"cache {cache.namespace}/{cache.name}"
+
+
+def events(case: Case, obj: Object | None, reason: str) -> list[Object]:
+    """The events of an object with a reason, oldest first."""
+    found = case.snapshot.events(obj) if obj else []
+    return [each for each in found if each.get("reason") == reason]
+
+
+def _seen_runtimes(case: Case) -> None:
+    """Raises: Skip: a kind of runtime could not be read, so that none may only be out of sight."""
+    for kind in names.RUNTIMES:
+        if case.snapshot.served(kind) and not case.snapshot.knows(kind, case.own.namespace):
+            raise Skip(_unseen(case, kind))
+
+
+def _unseen(case: Case, kind: Kind) -> str:
+    missing = case.snapshot.why_missing(kind, case.own.namespace)
+    return f"no permission to list {kind.resource}" if missing else f"{kind.resource} was not read"
+
+
+@check("FM201", "the name is one that Fluid takes", explains=("FM203", "FM204", "FM205", "FM208"))
+def legal(case: Case) -> Iterator[Finding]:
+    """Dataset and runtime must be DNS-1035 labels: lower-case letters, digits and `-`,
+    beginning with a letter. The API server lets more pass (`qwen2.5-7b`), but Fluid's
+    controllers refuse it: the phase of the Dataset stays empty.
+    """
+    cache = case.own
+    if names.is_legal(cache.name):
+        return
+    seen = [Evidence(about(cache), "metadata.name", cache.name)]
+    seen += [event_evidence(each) for each in events(case, cache.dataset, "ErrorCreateDataset")]
+    yield Finding(
+        about(cache),
+        f"Fluid refuses the name {cache.name}: it wants lower-case letters, digits and '-', "
+        "beginning with a letter",
+        tuple(seen),
+        Fix(commands.anew(cache, names.dataset_name(cache.name))),
+    )
+
+
+@check("FM202", "the name is short enough", explains=("FM203", "FM204", "FM208"))
+def short(case: Case) -> Iterator[Finding]:
+    """Fluid derives names from that of the Dataset: pods of `<name>-master` carry a label of at
+    most 63 characters, helm releases have at most 53. More than 45 do not fit, and the master's
+    or the workers' pods are never made.
+    """
+    cache = case.own
+    if len(cache.name) <= names.MAX_NAME or not names.is_legal(cache.name):
+        return
+    yield Finding(
+        about(cache),
+        f"the name has {len(cache.name)} characters, and what Fluid derives from it fits at most "
+        f"{names.MAX_NAME}",
+        (Evidence(about(cache), "metadata.name", cache.name),),
+        Fix(commands.anew(cache, names.dataset_name(cache.name))),
+    )
+
+
+@check("FM204", "the Dataset has a runtime of its name", needs=(names.DATASETS,))
+def has_runtime(case: Case) -> Iterator[Finding]:
+    """A Dataset is served by the runtime of the same name in the same namespace. Without one it
+    stays NotBound, and there is never a claim to mount.
+    """
+    cache = case.own
+    if cache.dataset is None or cache.runtimes or _reference_mount(cache.dataset):
+        return
+    _seen_runtimes(case)
+    near = _nearest(cache, _alone(case, cache.namespace)["runtimes"])
+    phase = str(at(cache.dataset, "status", "phase", default="") or "empty")
+    seen = [Evidence(about(cache), "status.phase", phase)]
+    if near is not None:
+        runtime = near.runtimes[0]
+        seen.append(Evidence(reference(runtime), "metadata.name", near.name))
+        yield Finding(
+            about(cache),
+            f"no runtime is called {cache.name}, so the Dataset stays unbound; "
+            f"{runtime.get('kind')} {near.name} has no Dataset of its name",
+            tuple(seen),
+            Fix(commands.rename_runtime(runtime, cache.name)),
+        )
+        return
+    yield Finding(
+        about(cache),
+        f"no runtime is called {cache.name}, so the Dataset stays unbound",
+        tuple(seen),
+        _runtime_for(cache),
+    )
+
+
+def _runtime_for(cache: Cached) -> Fix:
+    if cache.dataset is not None and names.is_ours(cache.dataset):
+        return Fix(commands.cache(cache))
+    text = (
+        "apiVersion: data.fluid.io/v1alpha1\n"
+        "kind: AlluxioRuntime\n"
+        f"metadata: {{name: {cache.name}, namespace: {cache.namespace}}}\n"
+        "spec:\n"
+        "  replicas: 1\n"
+        "  tieredstore:\n"
+        "    levels: [{mediumtype: SSD, path: /var/lib/fluidmodel/cache, quota: 200Gi}]"
+    )
+    return Fix(text, "yaml", "a new object; quota is the size of the model and a tenth more")
+
+
+@check("FM205", "the runtime has a Dataset of its name", needs=(names.DATASETS,))
+def has_dataset(case: Case) -> Iterator[Finding]:
+    """A runtime waits until there is a Dataset of its name in its namespace."""
+    cache = case.own
+    if cache.dataset is not None or cache.runtime is None:
+        return
+    near = _nearest(cache, _alone(case, cache.namespace)["datasets"])
+    runtime = cache.runtime
+    seen = [Evidence(reference(runtime), "metadata.name", cache.name)]
+    seen += [event_evidence(each) for each in events(case, runtime, "ErrorProcessRuntime")][-1:]
+    if near is not None:
+        yield Finding(
+            reference(runtime),
+            f"no Dataset is called {cache.name}, so the runtime waits; Dataset {near.name} has no "
+            "runtime of its name",
+            tuple(seen),
+            Fix(commands.rename_runtime(runtime, near.name)),
+        )
+        return
+    yield Finding(
+        reference(runtime),
+        f"no Dataset is called {cache.name}, so the runtime waits and serves nobody",
+        tuple(seen),
+        Fix(commands.delete(runtime)),
+    )
+
+
+def _alone(case: Case, namespace: str) -> dict[str, list[Cached]]:
+    """The Datasets without a runtime and the runtimes without a Dataset of a namespace."""
+
+    def build() -> dict[str, dict[str, list[Cached]]]:
+        found: dict[str, dict[str, list[Cached]]] = {}
+        for each in case.caches:
+            here = found.setdefault(each.namespace, {"datasets": [], "runtimes": []})
+            if each.dataset is None:
+                here["runtimes"].append(each)
+            elif not each.runtimes:
+                here["datasets"].append(each)
+        return found
+
+    return case.once("naming: alone", build).get(namespace, {"datasets": [], "runtimes": []})
+
+
+def _nearest(cache: Cached, others: list[Cached]) -> Cached | None:
+    """The one that was probably meant: of a similar name, or the only one there is."""
+    by_name = {each.name: each for each in others if each.name != cache.name}
+    close = get_close_matches(cache.name, by_name, n=1, cutoff=0.5)
+    if close:
+        return by_name[close[0]]
+    return next(iter(by_name.values())) if len(by_name) == 1 else None
+
+
+def _reference_mount(dataset: Object) -> bool:
+    """A Dataset of `dataset://` gets its runtime from Fluid itself."""
+    mounts = dicts(dataset, "spec", "mounts")
+    return any(str(mount.get("mountPoint", "")).startswith("dataset://") for mount in mounts)
+
+
+@check("FM206", "only one runtime has the name", explains=("FM208",))
+def one_runtime(case: Case) -> Iterator[Finding]:
+    """A Dataset is bound to one runtime. A second of the same name, of another kind, is refused
+    and tries again for ever.
+    """
+    cache = case.own
+    if len(cache.runtimes) < 2:
+        return
+    bound = str(at(cache.dataset, "status", "runtimes", 0, "type", default="")).lower()
+    kept = next(
+        (each for each in cache.runtimes if bound and commands.kind_of(each).startswith(bound)),
+        cache.runtimes[0],
+    )
+    others = [each for each in cache.runtimes if each is not kept]
+    seen = [Evidence(reference(each), "kind", str(each.get("kind"))) for each in cache.runtimes]
+    for other in others:
+        seen += [event_evidence(each) for each in events(case, other, "ErrorProcessRuntime")][-1:]
+    kinds = " and ".join(str(each.get("kind")) for each in cache.runtimes)
+    yield Finding(
+        about(cache),
+        f"{kinds} are all called {cache.name}, and a Dataset has one runtime only",
+        tuple(seen),
+        Fix(" && ".join(commands.delete(each) for each in others)),
+    )
+
+
+@check("FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM208",))
+def volume_free(case: Case) -> Iterator[Finding]:
+    """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
+    the same. The second Dataset takes the volume for its own, and its claim never binds.
+    """
+    cache = case.own
+    wanted = names.volume_name(cache.namespace, cache.name)
+    volume = case.snapshot.find(k.PVS, wanted)
+    if volume is None:
+        return
+    claim = at(volume, "spec", "claimRef", default={})
+    owner = (namespace_of({"metadata": claim}), name_of({"metadata": claim}))
+    if owner == (cache.namespace, cache.name):
+        return
+    theirs = "/".join(owner).strip("/") or "nobody"
+    name = f"{cache.name[: names.MAX_NAME - 2].rstrip('-')}-2"
+    yield Finding(
+        about(cache),
+        f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
+        (Evidence(reference(volume), "spec.claimRef", theirs),),
+        Fix(commands.anew(cache, name)),
+    )

@@ -1,0 +1,279 @@
+"""2xx: what a Dataset tells Alluxio: options, and keys from Secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.doctor import commands, secrets
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    Skip,
+    check,
+    reference,
+)
+from kubectl_fluidmodel.doctor.checks.naming import about
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, at, dicts
+from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.snapshot.redact import secretish
+
+_CREDENTIALS = re.compile(
+    r"aws\.(accessKeyId|secretKey|sessionToken)|fs\.(oss|cos|obs|kodo)\.\S*(access|secret)\S*",
+    re.IGNORECASE,
+)
+"""Options that workers need to read, not only the master."""
+_UNSAFE = re.compile(r"""[\s;&|<>$`()"'\\]""")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option in plain text, and where it stands."""
+
+    place: str
+    name: str
+    value: str
+
+
+def plain(cache: Cached) -> Iterator[Option]:
+    """Every option of a Dataset and property of its runtime that is written in plain text."""
+    groups = {"spec.sharedOptions": at(cache.dataset, "spec", "sharedOptions")}
+    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        groups[f"spec.mounts[{number}].options"] = mount.get("options")
+    for place, options in groups.items():
+        if isinstance(options, dict):
+            for name, value in options.items():
+                yield Option(place, str(name), str(value or ""))
+
+
+@check("FM211", "no keys are written in plain text", severity=Severity.WARNING)
+def no_plain_keys(case: Case) -> Iterator[Finding]:
+    """Whatever stands in `options` can be read in the Dataset, in Fluid's ConfigMaps and in its
+    helm release, by everyone who may read those. `encryptOptions` name a Secret and a key in
+    it.
+    """
+    cache = case.own
+    found = [each for each in plain(cache) if each.value and secretish(each.name, variable=True)]
+    if found:
+        listed = ", ".join(dict.fromkeys(each.name for each in found))
+        yield Finding(
+            about(cache),
+            f"{listed} can be read by everyone who may read the Dataset",
+            tuple(Evidence(about(cache), each.place, f"has {each.name}") for each in found),
+            Fix(
+                _encrypted(cache, found),
+                "yaml",
+                f"{about(cache)}, spec.mounts[0], instead of the options; the Secret: kubectl "
+                f"create secret generic {cache.name}-store -n {cache.namespace} --from-literal=…",
+            ),
+        )
+    properties = at(cache.runtime, "spec", "properties")
+    open_ones = [
+        str(name)
+        for name, value in (properties.items() if isinstance(properties, dict) else ())
+        if value and secretish(str(name), variable=True)
+    ]
+    if open_ones and cache.runtime is not None:
+        yield Finding(
+            reference(cache.runtime),
+            f"{', '.join(open_ones)} can be read by everyone who may read the runtime",
+            tuple(
+                Evidence(reference(cache.runtime), "spec.properties", f"has {name}")
+                for name in open_ones
+            ),
+            Fix("move them into encryptOptions of the Dataset", "advice"),
+        )
+
+
+def _encrypted(cache: Cached, found: list[Option]) -> str:
+    root = _at_root(cache)
+    lines = ["encryptOptions:"]
+    for each in {each.name: each for each in found}.values():
+        name = ROOT_OPTION + each.name if root and _CREDENTIALS.fullmatch(each.name) else each.name
+        lines += [
+            f"  - name: {name}",
+            f"    valueFrom: {{secretKeyRef: {{name: {cache.name}-store, key: {each.name}}}}}",
+        ]
+    return "\n".join(lines)
+
+
+def _at_root(cache: Cached) -> bool:
+    mounts = dicts(cache.dataset, "spec", "mounts")
+    return len(mounts) == 1 and mounts[0].get("path") == "/"
+
+
+@check("FM212", "the Secrets of the Dataset are there", explains=("FM208",))
+def secrets_there(case: Case) -> Iterator[Finding]:
+    """The Secret that an `encryptOption` names must be in the Dataset's namespace and have the
+    key. Otherwise the master's pod waits for its volume, or its script finds no file. Only the
+    names of the keys are looked at.
+    """
+    cache = case.own
+    wanted: dict[str, list[str]] = {}
+    for option in secrets.options(cache):
+        ref = at(option, "valueFrom", "secretKeyRef", default={})
+        if isinstance(ref, dict) and ref.get("name"):
+            wanted.setdefault(str(ref["name"]), []).append(str(ref.get("key") or ""))
+    if not wanted:
+        return
+    if not case.snapshot.knows(k.SECRETS, cache.namespace):
+        raise Skip(f"no permission to get secrets in namespace {cache.namespace}")
+    for name, keys in wanted.items():
+        secret = case.snapshot.find(k.SECRETS, name, cache.namespace)
+        where = f"secret {cache.namespace}/{name}"
+        if secret is None:
+            yield Finding(
+                where,
+                f"Secret {name}, which the Dataset names, does not exist",
+                (Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}"),),
+                Fix(_create(cache, name, keys)),
+            )
+            continue
+        data = at(secret, "data", default={})
+        for key in dict.fromkeys(keys):
+            if key and not data.get(key):
+                how = "is empty" if key in data else "does not exist"
+                there = ", ".join(sorted(data)) or "none"
+                yield Finding(
+                    where,
+                    f"key {key} of Secret {name}, which the Dataset names, {how}",
+                    (
+                        Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}, {key}"),
+                        Evidence(where, "data", f"keys: {there}"),
+                    ),
+                    Fix(_fill(cache, name, key)),
+                )
+            elif not key:
+                yield Finding(
+                    about(cache),
+                    f"an encryptOption names Secret {name}, and no key in it",
+                    (Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}, no key"),),
+                    Fix(
+                        f"key: {next(iter(sorted(data)), 'KEY')}",
+                        "yaml",
+                        f"{about(cache)}, encryptOptions, valueFrom.secretKeyRef",
+                    ),
+                )
+
+
+def _variable(key: str) -> str:
+    """The variable of the environment that most probably holds the value for a key."""
+    token = "token" in key.lower()
+    hidden = "secret" in key.lower()
+    return "$" + (
+        "AWS_SESSION_TOKEN" if token else "AWS_SECRET_ACCESS_KEY" if hidden else "AWS_ACCESS_KEY_ID"
+    )
+
+
+def _create(cache: Cached, name: str, keys: list[str]) -> str:
+    values = " ".join(f'--from-literal={key}="{_variable(key)}"' for key in dict.fromkeys(keys))
+    return f"kubectl create secret generic {name} -n {cache.namespace} {values}"
+
+
+def _fill(cache: Cached, name: str, key: str) -> str:
+    body = json.dumps({"stringData": {key: _variable(key)}}).replace('"', '\\"')
+    return f'kubectl patch secret {name} -n {cache.namespace} --type merge -p "{body}"'
+
+
+@check("FM213", "the keys reach the workers", explains=("FM208",))
+def keys_reach_workers(case: Case) -> Iterator[Finding]:
+    """With `path: /` Fluid turns `encryptOptions` into properties whose value is the path of a
+    file that only the master has. The workers take the path for the key, and every read fails
+    with InvalidAccessKeyId, while the load is called Complete. Below
+    `alluxio.master.mount.table.root.option.` Alluxio hands the keys on to them
+    (docs/why-these-settings.md).
+    """
+    cache = case.own
+    alluxio = cache.runtime is None or cache.runtime.get("kind") == names.ALLUXIO_RUNTIMES.name
+    if not alluxio or not _at_root(cache):
+        return
+    groups: list[tuple[str, list[Object]]] = [
+        (
+            "spec.mounts[0].encryptOptions",
+            dicts(cache.dataset, "spec", "mounts", 0, "encryptOptions"),
+        ),
+        ("spec.sharedEncryptOptions", dicts(cache.dataset, "spec", "sharedEncryptOptions")),
+    ]
+    wrong = [
+        (place, str(option.get("name", "")))
+        for place, options in groups
+        for option in options
+        if _CREDENTIALS.fullmatch(str(option.get("name", "")))
+    ]
+    if not wrong:
+        return
+    yield Finding(
+        about(cache),
+        f"{', '.join(name for _, name in wrong)} reach the master only: the workers of a root "
+        "mount read with a file's path for a key",
+        tuple(Evidence(about(cache), place, name) for place, name in wrong),
+        Fix(commands.anew(cache)),
+    )
+
+
+@check("FM214", "no option is given twice", severity=Severity.WARNING)
+def given_once(case: Case) -> Iterator[Finding]:
+    """An option that stands in `options` and in `encryptOptions` has two values. Fluid takes
+    the one of the Secret, older versions refuse the mount; the plain one can be read and does
+    nothing.
+    """
+    cache = case.own
+    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        options = mount.get("options")
+        hidden = {str(each.get("name", "")) for each in dicts(mount, "encryptOptions")}
+        both = sorted(hidden & set(options)) if isinstance(options, dict) else []
+        if both and cache.dataset is not None:
+            removals = [
+                {"op": "remove", "path": f"/spec/mounts/{number}/options/{_pointer(name)}"}
+                for name in both
+            ]
+            yield Finding(
+                about(cache),
+                f"{', '.join(both)} stand in options and in encryptOptions",
+                (Evidence(about(cache), f"spec.mounts[{number}]", ", ".join(both)),),
+                Fix(commands.patch(cache.dataset, removals, how="json")),
+            )
+
+
+def _pointer(name: str) -> str:
+    """A key in a JSON pointer."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+@check("FM215", "the options survive Fluid's shell", explains=("FM208",))
+def shell_safe(case: Case) -> Iterator[Finding]:
+    """Fluid writes mount points and options into a script without quotes. A blank or a
+    character of the shell in one of them breaks the mount.
+    """
+    cache = case.own
+    found = [each for each in plain(cache) if _UNSAFE.search(each.value)]
+    seen = [
+        Evidence(about(cache), each.place, each.name if secretish(each.name) else _quoted(each))
+        for each in found
+    ]
+    told = [each.name for each in found]
+    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        point = str(mount.get("mountPoint", ""))
+        if _UNSAFE.search(point):
+            seen.append(Evidence(about(cache), f"spec.mounts[{number}].mountPoint", point))
+            told.append("mountPoint")
+    if seen:
+        yield Finding(
+            about(cache),
+            f"{', '.join(dict.fromkeys(told))} has a blank or a character of the shell in it, and "
+            "Fluid hands it to a shell without quotes",
+            tuple(seen),
+            Fix("write it without blanks and without ; & | < > $ ` ( ) \" ' \\", "advice"),
+        )
+
+
+def _quoted(option: Option) -> str:
+    return f"{option.name}: {option.value!r}"

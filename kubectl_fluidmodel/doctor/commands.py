@@ -1,0 +1,86 @@
+"""Commands that mend a cache, with the user's own names in them. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.model.store import KEY_NAMES
+from kubectl_fluidmodel.overview.cached import Cached
+
+_ENDPOINT = "alluxio.underfs.s3.endpoint"
+
+
+def kind_of(obj: Mapping[str, Any]) -> str:
+    """As kubectl takes a kind on its command line: `alluxioruntime`."""
+    return str(obj.get("kind", "")).lower()
+
+
+def patch(obj: Object, change: Any, *, how: str = "merge") -> str:
+    """`kubectl patch` of an object: `merge` takes a mapping, `json` a list of operations."""
+    text = shlex.quote(json.dumps(change))
+    namespace = f" -n {namespace_of(obj)}" if namespace_of(obj) else ""
+    return f"kubectl patch {kind_of(obj)} {name_of(obj)}{namespace} --type {how} -p {text}"
+
+
+def delete(obj: Object) -> str:
+    namespace = f" -n {namespace_of(obj)}" if namespace_of(obj) else ""
+    return f"kubectl delete {kind_of(obj)} {name_of(obj)}{namespace}"
+
+
+def cache(cached: Cached, name: str = "") -> str:
+    """`cache` of the same source, in the same namespace, under the same or another name.
+
+    A Secret of the user's own is used again; one of ours goes with the cache and comes with it.
+    """
+    mounts = dicts(cached.dataset, "spec", "mounts")
+    source = str(at(mounts, 0, "mountPoint", default="")) or "SOURCE"
+    words = ["kubectl", "fluidmodel", "cache", source, "--name", name or cached.name]
+    endpoint = at(mounts, 0, "options", _ENDPOINT)
+    if endpoint:
+        words += ["--endpoint", str(endpoint)]
+    secret = _own_secret(mounts)
+    if secret and not (cached.dataset and names.is_ours(cached.dataset)):
+        words += ["--s3-secret", secret]
+    return shlex.join([*words, "-n", cached.namespace])
+
+
+def _own_secret(mounts: list[Object]) -> str:
+    """The Secret that a mount takes both of its keys from, under names that `cache` knows."""
+    refs = [
+        at(option, "valueFrom", "secretKeyRef", default={})
+        for option in dicts(mounts, 0, "encryptOptions")
+    ]
+    found = {str(at(ref, "name", default="")) for ref in refs}
+    keys = {str(at(ref, "key", default="")) for ref in refs}
+    known = any(keys == set(pair) for pair in KEY_NAMES)
+    return next(iter(found)) if len(found) == 1 and known else ""
+
+
+def anew(cached: Cached, name: str = "") -> str:
+    """Remove a cache and make it again, under the same or another name."""
+    return " && ".join([*_removals(cached), cache(cached, name)])
+
+
+def _removals(cached: Cached) -> Iterator[str]:
+    if cached.dataset is not None and names.is_ours(cached.dataset):
+        yield f"kubectl fluidmodel uncache {cached.name} -n {cached.namespace}"
+        return
+    for obj in (cached.dataset, *cached.runtimes):
+        if obj is not None:
+            yield delete(obj)
+
+
+def rename_runtime(runtime: Object, name: str) -> str:
+    """Make a runtime again under another name, and remove the old one."""
+    kind, old, namespace = kind_of(runtime), name_of(runtime), namespace_of(runtime)
+    return (
+        f"kubectl get {kind} {old} -n {namespace} -o yaml"
+        rf" | sed -e '/^  \(uid\|resourceVersion\|creationTimestamp\|generation\):/d'"
+        f" -e 's/^  name: {old}$/  name: {name}/' -e '/^status:/,$d'"
+        f" | kubectl create -f - && {delete(runtime)}"
+    )

@@ -1,0 +1,19 @@
+"""What follows from what, by code: the consequences that several checks have in common.
+
+A cache comes up in this order: master, workers, Bound, claim, labels on nodes, load, FUSE, reader.
+Where one step does not come, none of the later ones does.
+"""
+
+READERS = ("FM440", "FM441", "FM442", "FM443")
+"""Pods that read the cache do not start."""
+NO_FUSE = ("FM431", "FM432", *READERS)
+NO_PLUGIN = ("FM430", *NO_FUSE)
+NO_DRIVER = ("FM420", *NO_PLUGIN)
+NOT_WHOLE = ("FM604", "FM605")
+NOT_LOADED = ("FM601", "FM604", "FM605", "FM606", "FM607", "FM610")
+NO_CLAIM = ("FM402", "FM440", "FM441")
+NOT_BOUND = ("FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
+"""What a Dataset that is not Bound leads to."""
+NO_WORKER = ("FM330", "FM332", "FM405", *NOT_BOUND)
+"""What a worker that does not run leads to; where none runs, the Dataset is not Bound."""
+NO_MASTER = ("FM331", *NO_WORKER)

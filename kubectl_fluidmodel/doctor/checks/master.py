@@ -1,0 +1,189 @@
+"""3xx: Alluxio's master, which all else waits for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor.chain import NO_MASTER
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
+
+STARTING = 120.0
+"""Seconds that a master may take from its pod's creation to ready: probes begin after 5 s, and
+its image may have to come first."""
+_MISSING = re.compile(
+    r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found'
+    r"|references non-existent (?P<keyed>secret|config) key: ?(?P<key>\S*)"
+    r"|couldn't find key (?P<env>\S+) in (?P<in>Secret|ConfigMap) (?P<where>\S+)",
+    re.IGNORECASE,
+)
+_UNKNOWN_HOST = re.compile(r"UnknownHostException:? ?(?P<host>[\w.-]+)")
+
+
+@check(
+    "FM310",
+    "what the cache pods mount is there",
+    needs=(k.PODS, k.EVENTS),
+    explains=("FM311", "FM331", *NO_MASTER),
+)
+def mounted(case: Case) -> Iterator[Finding]:
+    """Fluid mounts the Secret of the Dataset's `encryptOptions` into the master. When the Secret
+    or the key in it is missing, the kubelet cannot make the container, and the pod stays in
+    ContainerCreating for as long as that is so. It starts by itself when the Secret is there.
+    """
+    for _, pod in witness.pods_of(case.own, MASTER, WORKER):
+        if symptoms.ready(pod) or witness.over(pod) or witness.unscheduled(pod):
+            continue
+        seen = witness.told(case, pod, _MISSING, "FailedMount", "Failed")
+        if seen is None:
+            continue
+        match = _MISSING.search(seen.text)
+        yield Finding(reference(pod), _missing(case.own, match), (seen,), _bring(case.own, match))
+
+
+def _missing(cache: Cached, match: re.Match[str] | None) -> str:
+    if match and match["name"]:
+        kind = "Secret" if match["kind"].lower() == "secret" else "ConfigMap"
+        return f"{kind} {cache.namespace}/{match['name']} does not exist, and the pod mounts it"
+    key = match and (match["key"] or match["env"])
+    names = ", ".join(dict.fromkeys(secret for secret, _ in _refers(cache))) or "it mounts"
+    return f"the Secret {names} lacks the key {key or 'that the Dataset names'}"
+
+
+def _refers(cache: Cached) -> list[tuple[str, str]]:
+    """(Secret, key) of everything that the Dataset's mounts refer to."""
+    options = [
+        *dicts(cache.dataset, "spec", "sharedEncryptOptions"),
+        *(o for m in dicts(cache.dataset, "spec", "mounts") for o in dicts(m, "encryptOptions")),
+    ]
+    found = [at(option, "valueFrom", "secretKeyRef", default={}) for option in options]
+    return [(str(each.get("name", "")), str(each.get("key", ""))) for each in found]
+
+
+def _bring(cache: Cached, match: re.Match[str] | None) -> Fix:
+    if match and match["name"] and match["kind"].lower() == "configmap":
+        return Fix(remedy.kubectl("get", "configmap", match["name"], about=cache))
+    secret = match["name"] if match and match["name"] else ""
+    secret = secret or next((name for name, _ in _refers(cache)), "SECRET")
+    keys = [key for name, key in _refers(cache) if name == secret] or ["KEY"]
+    words = [f'--from-literal={key}="${_variable(key)}"' for key in dict.fromkeys(keys)]
+    make = f"kubectl create secret generic {secret} -n {cache.namespace} {' '.join(words)}"
+    return Fix(f"{make} --dry-run=client -o yaml | kubectl apply -f -")
+
+
+def _variable(key: str) -> str:
+    """The environment variable that holds such a key by custom."""
+    hidden = "secret" in key.lower()
+    return "AWS_SECRET_ACCESS_KEY" if hidden else "AWS_ACCESS_KEY_ID"
+
+
+@check("FM311", "the master is ready", needs=(k.PODS,), explains=("FM323", *NO_MASTER))
+def ready(case: Case) -> Iterator[Finding]:
+    """The master mounts the model's store before it counts as ready. With wrong keys, a wrong
+    endpoint or no such bucket the mount fails, the startup probe with it, and the kubelet
+    restarts the master over and over. Its log names the reason; mend that, and the master comes
+    up at its next restart.
+    """
+    cache = case.own
+    pods = [pod for _, pod in witness.pods_of(cache, MASTER)]
+    if not pods and cache.sets.get(MASTER) and case.snapshot.knows(k.PODS, cache.namespace):
+        yield _no_pod(case, cache.sets[MASTER])
+    for pod in pods:
+        if symptoms.ready(pod) or witness.unscheduled(pod):
+            continue
+        cause, line = witness.log_cause(case, pod)
+        probe = witness.told(case, pod, "probe failed", "Unhealthy")
+        stuck = next(iter(witness.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None)
+        restarts = sum(symptoms.restarts(pod, c) for c in ("alluxio-master", "alluxio-job-master"))
+        young = case.age(pod) < STARTING and not (restarts or cause or stuck)
+        evidence = [*witness.some(line), *witness.some(probe), *([stuck[1]] if stuck else [])]
+        evidence = evidence or [_state(pod)]
+        again = f" and was restarted {restarts} times" if restarts else ""
+        text = f": {cause}" if cause else ("; it still starts" if young else "")
+        yield Finding(
+            reference(pod),
+            f"the master is not ready{again}{text}",
+            tuple(evidence),
+            None if young else _look(cache, pod, cause),
+            Severity.WARNING if young else None,
+        )
+
+
+def _no_pod(case: Case, owner: Object) -> Finding:
+    seen = witness.told(case, owner, "", "FailedCreate")
+    return Finding(
+        reference(owner),
+        "there is no pod of the master",
+        (*witness.some(seen), witness.field(owner, "status", "replicas")),
+        Fix(remedy.kubectl("describe", "statefulset", name_of(owner), about=owner)),
+    )
+
+
+def _state(pod: Object) -> Evidence:
+    for status in witness.containers(pod):
+        if not status.get("ready"):
+            state: dict[str, object] = status.get("state") or {}
+            words = next(iter(state), "not started")
+            reason = at(state, words, "reason", default="")
+            place = f"status of container {status.get('name')}"
+            return Evidence(reference(pod), place, f"not ready, {words} {reason}".rstrip())
+    return witness.field(pod, "status", "phase")
+
+
+def _look(cache: Cached, pod: Object, cause: str) -> Fix:
+    if "key" in cause and remedy.ours(cache):
+        return Fix(remedy.recache(cache, keys=True))
+    if cause:
+        return Fix(
+            f"kubectl fluidmodel doctor {cache.name} -n {cache.namespace} --only 5xx --probe"
+        )
+    return Fix(remedy.kubectl("logs", name_of(pod), "--all-containers", "--tail=50", about=pod))
+
+
+@check(
+    "FM312",
+    "the nodes' own names resolve",
+    needs=(k.PODS,),
+    explains=("FM311", "FM331", *NO_MASTER),
+)
+def resolves(case: Case) -> Iterator[Finding]:
+    """Alluxio's processes look up the name of their own host when they start. In the node's
+    network that is the node's name, and where neither DNS nor /etc/hosts knows it, they end at
+    once with UnknownHostException. Add the name to the node's /etc/hosts, or run the parts in a
+    network of their own.
+    """
+    cache = case.own
+    for part, pod in witness.pods_of(cache, MASTER, WORKER):
+        own = {str(at(pod, "spec", "nodeName", default="")), name_of(pod)}
+        own |= {each.partition(".")[0] for each in own}
+        if symptoms.ready(pod):
+            continue
+        for host, line in _unknown(case, pod):
+            if host.partition(".")[0] in own:
+                yield Finding(
+                    reference(pod),
+                    f"the {part} cannot look up the name of its own host, {host}",
+                    (line,),
+                    Fix(
+                        "networkMode: ContainerNetwork",
+                        "yaml",
+                        f"alluxioruntime {cache.namespace}/{cache.name} spec.{part}, made anew",
+                    ),
+                )
+                break
+
+
+def _unknown(case: Case, pod: Object) -> Iterator[tuple[str, Evidence]]:
+    for status in dicts(pod, "status", "containerStatuses"):
+        name = str(status.get("name", ""))
+        for previous in (False, True):
+            for line in case.log(pod, name, previous=previous).splitlines():
+                match = _UNKNOWN_HOST.search(line)
+                if match:
+                    place = f"{'previous ' if previous else ''}log of {name}"
+                    yield match["host"], Evidence(reference(pod), place, " ".join(line.split()))

@@ -1,0 +1,176 @@
+"""3xx: what befalls any of a cache's pods: images, memory, disks, restarts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_WHOLE
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.fluid import alluxio
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.kube.quantity import from_bytes
+from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, Cached
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_FULL = re.compile(r"No space left on device|WorkerOutOfSpaceException")
+RECENT = 3600.0
+"""Seconds for which an end of a container is news."""
+MANY = 3
+"""Restarts from which on a container is restless."""
+
+
+@check(
+    "FM320",
+    "the cache's images can be pulled",
+    needs=(k.PODS,),
+    explains=("FM311", "FM430", "FM607", *NO_MASTER),
+)
+def images(case: Case) -> Iterator[Finding]:
+    """A node cannot pull the image of the master, the workers, the FUSE client or the loader. By
+    default they come from Docker Hub (`alluxio/alluxio-dev`), which a cluster without internet or
+    beyond the pull limit does not reach. Name a mirror in the runtime, with its pull secret.
+    """
+    cache = case.own
+    loaders = [("loader", pod) for pod in cache.load_pods if not witness.leaving(pod)]
+    for part, pod in [*witness.pods_of(cache), *loaders]:
+        for status, seen in witness.waits(pod, _PULL):
+            image = str(status.get("image") or _image(pod, str(status.get("name"))))
+            yield Finding(
+                reference(pod),
+                f"node {at(pod, 'spec', 'nodeName')} cannot pull {image} for the {part}",
+                (seen, *witness.some(witness.told(case, pod, "pull", "Failed"))),
+                _mirror(cache, part, image),
+            )
+            break
+
+
+def _image(pod: Object, container: str) -> str:
+    found = [c.get("image") for c in dicts(pod, "spec", "containers") if c.get("name") == container]
+    return str(found[0]) if found else "its image"
+
+
+def _mirror(cache: Cached, part: str, image: str) -> Fix:
+    path = "spec.fuse" if part == FUSE else "spec.alluxioVersion"
+    tag = image.rpartition(":")[2] if ":" in image else "TAG"
+    return Fix(
+        f"{{image: REGISTRY/{image.rpartition('/')[2].partition(':')[0]}, imageTag: {tag}}}",
+        "yaml",
+        f"alluxioruntime {cache.namespace}/{cache.name} {path}, with imagePullSecrets",
+    )
+
+
+@check(
+    "FM321",
+    "no process of the cache runs out of memory",
+    severity=Severity.WARNING,
+    needs=(k.PODS,),
+    explains=("FM311", "FM323", "FM330", "FM331", "FM430", "FM432", *NOT_WHOLE),
+)
+def memory(case: Case) -> Iterator[Finding]:
+    """The kernel killed a container because it used more memory than its limit, or the node had
+    none left. A tier in memory is charged to the pods that write it, and JVMs take their heap and
+    direct memory beside that: the limit has to hold quota, heap and direct memory together.
+    """
+    cache = case.own
+    medium, _, quota = alluxio.tier(cache.runtime or {})
+    for part, pod in witness.pods_of(cache):
+        for status in witness.containers(pod):
+            ends = [at(status, when, "terminated") for when in ("state", "lastState")]
+            ended = next((e for e in ends if e and e.get("reason") == "OOMKilled"), None)
+            if ended is None:
+                continue
+            name = str(status.get("name"))
+            words = f"OOMKilled, exit code {ended.get('exitCode')}, {ended.get('finishedAt') or ''}"
+            seen = Evidence(reference(pod), f"status of container {name}", words.rstrip(", "))
+            where = f"alluxioruntime {cache.namespace}/{cache.name} spec.{part}.resources.limits"
+            least = from_bytes(quota) if medium == "MEM" and quota and part == WORKER else ""
+            text = (
+                f"memory: {least} and its JVM's heap and direct memory"
+                if least
+                else ("memory: more than its JVM's heap and direct memory")
+            )
+            yield Finding(
+                reference(pod),
+                f"{name} on node {at(pod, 'spec', 'nodeName')} was killed for its memory",
+                (seen,),
+                Fix(text, "yaml", where),
+            )
+
+
+@check(
+    "FM322",
+    "the cache's disks have room",
+    severity=Severity.WARNING,
+    needs=(k.PODS,),
+    explains=("FM331", *NOT_WHOLE),
+)
+def space(case: Case) -> Iterator[Finding]:
+    """A worker wants to write a block and there is no room: the quota is full and nothing may be
+    evicted, or the disk or tmpfs below it is smaller than the quota. The quota is a promise that
+    Fluid does not check against the disk.
+    """
+    cache = case.own
+    _, path, quota = alluxio.tier(cache.runtime or {})
+    for pod in [*(pod for _, pod in witness.pods_of(cache, WORKER)), *cache.load_pods]:
+        seen = _logged(case, pod, _FULL)
+        if seen is None:
+            continue
+        full = "WorkerOutOfSpace" in seen.text
+        cause = (
+            f"the quota of {from_bytes(quota or 0)} is full"
+            if full
+            else f"{path or 'the disk of the cache'} on node {at(pod, 'spec', 'nodeName')} is full"
+        )
+        flags = ("--quota", "SIZE") if full else ("--path", "DIR")
+        yield Finding(
+            reference(pod),
+            cause,
+            (seen,),
+            Fix(remedy.recache(cache, *flags), "advice")
+            if remedy.ours(cache)
+            else remedy.anew(cache, "quota: SIZE", "spec.tieredstore.levels[0]"),
+        )
+
+
+def _logged(case: Case, pod: Object, pattern: re.Pattern[str]) -> Evidence | None:
+    for status in dicts(pod, "status", "containerStatuses"):
+        name = str(status.get("name", ""))
+        for previous in (False, True):
+            for line in reversed(case.log(pod, name, previous=previous).splitlines()):
+                if pattern.search(line):
+                    place = f"{'previous ' if previous else ''}log of {name}"
+                    return Evidence(reference(pod), place, " ".join(line.split()))
+    return None
+
+
+@check(
+    "FM323",
+    "the cache's pods run without restarts",
+    severity=Severity.WARNING,
+    needs=(k.PODS,),
+)
+def restless(case: Case) -> Iterator[Finding]:
+    """A container of the cache was started again several times, and the last time within the hour.
+    A worker that restarts serves nothing meanwhile; a FUSE client that restarts leaves the
+    readers' mounts broken. Its log from before the restart tells why.
+    """
+    for part, pod in witness.pods_of(case.own, MASTER, WORKER, FUSE):
+        for status in dicts(pod, "status", "containerStatuses"):
+            count = status.get("restartCount")
+            ended = at(status, "lastState", "terminated", default={})
+            since = witness.since(case, ended.get("finishedAt"))
+            if not isinstance(count, int) or count < MANY or since is None or since > RECENT:
+                continue
+            name = str(status.get("name"))
+            words = f"restarted {count} times, last {ended.get('reason')}"
+            words += f" with exit code {ended.get('exitCode')}"
+            logs = ["logs", name_of(pod), "-c", name, "--previous", "--tail=50"]
+            yield Finding(
+                reference(pod),
+                f"{name} of the {part} keeps restarting",
+                (Evidence(reference(pod), f"status of container {name}", words),),
+                Fix(remedy.kubectl(*logs, about=pod)),
+            )

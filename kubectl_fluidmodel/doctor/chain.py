@@ -4,7 +4,7 @@ A cache comes up in this order: master, workers, Bound, claim, labels on nodes, 
 Where one step does not come, none of the later ones does.
 """
 
-READERS = ("FM440", "FM441", "FM442", "FM443")
+READERS = ("FM441", "FM442")
 """Pods that read the cache do not start."""
 NO_FUSE = ("FM431", "FM432", *READERS)
 NO_PLUGIN = ("FM430", *NO_FUSE)

@@ -1,0 +1,176 @@
+"""4xx: the claim and the volume of a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor.chain import NO_CLAIM
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of
+from kubectl_fluidmodel.overview.cached import Cached
+
+SETTLE = 60.0
+"""Seconds that Fluid and the volume controller may take to make and bind a claim."""
+
+
+def by_fluid(obj: Object) -> bool:
+    """Whether Fluid made a claim or volume: it looks for this annotation itself."""
+    return annotations_of(obj).get("CreatedBy") == "fluid"
+
+
+@check("FM401", "a Dataset that is Bound has its claim", needs=(k.PVCS,), explains=NO_CLAIM)
+def exists(case: Case) -> Iterator[Finding]:
+    """Fluid makes the PersistentVolumeClaim of the Dataset's name when the runtime is ready, and
+    again whenever it is missing. Where it does not come, Fluid's runtime controller cannot make it
+    and says why in an event of the runtime, or it does not run.
+    """
+    cache = case.own
+    if at(cache.dataset, "status", "phase") != "Bound" or cache.claim is not None:
+        return
+    runtime, dataset = cache.runtime, cache.dataset
+    said = witness.told(case, runtime, "setup volume") if runtime else None
+    words = said.text if said else ""
+    _, _, why = words.partition("error ")
+    bound = witness.field(dataset or {}, "status", "phase")
+    yield Finding(
+        f"persistentvolumeclaim {cache.namespace}/{cache.name}",
+        f"Fluid cannot make the claim: {why}" if why else "the claim does not exist",
+        (*witness.some(said), bound),
+        _make(cache, words),
+    )
+
+
+def _make(cache: Cached, words: str) -> Fix:
+    if "63 characters" in words or "must be no more than" in words:
+        short = cache.name[:30].rstrip("-")
+        return Fix(f"a shorter name: {remedy.recache(cache, name=short)}", "advice")
+    return Fix(
+        f"kubectl rollout restart deployment/alluxioruntime-controller -n {names.SYSTEM_NAMESPACE}"
+    )
+
+
+@check("FM402", "the claim is bound", needs=(k.PVCS, k.PVS), explains=("FM440", "FM442"))
+def bound(case: Case) -> Iterator[Finding]:
+    """The claim and the volume that Fluid makes name each other, and Kubernetes binds them at
+    once. A claim stays Pending when its volume is missing or was bound to a claim that is gone;
+    it is Lost when its volume was deleted. Neither holds data: delete it, and Fluid makes it anew.
+    """
+    cache = case.own
+    claim, volume = cache.claim, cache.volume
+    if claim is None or not by_fluid(claim):
+        return
+    phase = str(at(claim, "status", "phase", default="Pending"))
+    if phase == "Bound" and volume is not None:
+        return
+    young = case.age(claim) < SETTLE and phase == "Pending"
+    wanted = str(at(claim, "spec", "volumeName", default=""))
+    seen = [witness.field(claim, "status", "phase", text=phase)]
+    said = witness.told(case, claim, "")
+    fix: Fix | None = Fix(remedy.kubectl("delete", "pvc", cache.name, about=cache))
+    if volume is None:
+        cause = f"its volume {wanted} does not exist"
+    elif at(volume, "status", "phase") == "Released":
+        cause = f"its volume {wanted} still belongs to an earlier claim of this name"
+        seen.append(witness.field(volume, "status", "phase"))
+        fix = Fix(f"kubectl delete pv {wanted}")
+    else:
+        cause = f"it is {phase}"
+    yield Finding(
+        reference(claim),
+        f"the claim is not bound: {cause}",
+        (*seen, *witness.some(said)),
+        None if young else fix,
+        Severity.WARNING if young else None,
+    )
+
+
+@check("FM403", "the claim of the cache's name is Fluid's", needs=(k.PVCS,), explains=("FM402",))
+def own(case: Case) -> Iterator[Finding]:
+    """A claim of the Dataset's name exists that Fluid did not make. Fluid then makes none, and pods
+    that mean the cache mount something else. Give the cache another name, or delete the claim if
+    nobody needs what it holds.
+    """
+    cache = case.own
+    claim = cache.claim
+    if claim is None or by_fluid(claim):
+        return
+    stores = at(claim, "spec", "storageClassName", default="none")
+    here = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
+    yield Finding(
+        reference(claim),
+        f"a claim of this name was there before the cache; its storage class is {stores}",
+        (
+            witness.field(claim, "metadata", "annotations", "CreatedBy"),
+            witness.field(claim, "spec", "storageClassName"),
+        ),
+        Fix(
+            f"another name for the cache: {here} && "
+            f"{remedy.recache(cache, name=f'{cache.name}-model')}",
+            "advice",
+        ),
+    )
+
+
+@check(
+    "FM404",
+    "the volume of the cache's name is its own",
+    needs=(k.PVS,),
+    explains=("FM401", "FM402", "FM442"),
+)
+def volume_own(case: Case) -> Iterator[Finding]:
+    """Fluid calls the volume NAMESPACE-NAME, so that the Dataset b-c in namespace a and the Dataset
+    c in namespace a-b want the same one. The first gets it; Fluid takes the other's for made, and
+    its claim never binds.
+    """
+    cache = case.own
+    volume = case.snapshot.find(k.PVS, names.volume_name(cache.namespace, cache.name))
+    holder = at(volume, "spec", "claimRef", default={})
+    theirs = (str(holder.get("namespace", "")), str(holder.get("name", "")))
+    if volume is None or not holder or theirs == (cache.namespace, cache.name):
+        return
+    here = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
+    yield Finding(
+        reference(volume),
+        f"the volume belongs to the claim {theirs[0]}/{theirs[1]}, whose names make the same word",
+        (
+            witness.field(volume, "spec", "claimRef", text="/".join(theirs)),
+            *([witness.field(cache.claim, "spec", "volumeName")] if cache.claim else []),
+        ),
+        Fix(
+            f"another name for the cache: {here} && "
+            f"{remedy.recache(cache, name=f'{cache.name}-model')}",
+            "advice",
+        ),
+    )
+
+
+@check("FM406", "the claim is not being deleted", needs=(k.PVCS,), explains=("FM440", "FM442"))
+def stays(case: Case) -> Iterator[Finding]:
+    """Somebody deleted the claim while pods mount it. It stays until the last of them is gone, and
+    no new pod may use it meanwhile. Stop the readers; Fluid then makes the claim anew.
+    """
+    cache = case.own
+    if cache.claim is None or not witness.leaving(cache.claim):
+        return
+    if cache.dataset is None or witness.leaving(cache.dataset):
+        return
+    readers = [reader.name for reader in cache.readers]
+    text = ", ".join(readers[:3]) + (" and others" if len(readers) > 3 else "")
+    yield Finding(
+        reference(cache.claim),
+        f"the claim waits for its last readers to go: {text or 'none is seen'}",
+        (
+            witness.field(cache.claim, "metadata", "deletionTimestamp"),
+            Evidence(
+                reference(cache.claim),
+                "metadata.finalizers",
+                ", ".join(meta(cache.claim).get("finalizers") or []),
+            ),
+        ),
+        Fix(remedy.kubectl("delete", "pod", *readers, about=cache))
+        if readers
+        else Fix(remedy.kubectl("get", "pvc", name_of(cache.claim), "-o", "yaml", about=cache)),
+    )

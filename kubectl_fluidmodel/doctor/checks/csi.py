@@ -1,0 +1,168 @@
+"""4xx: Fluid's CSI plugin on the nodes where pods read a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor.chain import NO_DRIVER, NO_FUSE, NO_PLUGIN
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Finding,
+    Fix,
+    Need,
+    Scope,
+    Severity,
+    check,
+    reference,
+)
+from kubectl_fluidmodel.doctor.checks.mounts import failing, reader_nodes
+from kubectl_fluidmodel.dynamo import scheduling
+from kubectl_fluidmodel.fluid import names, symptoms
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
+
+PLUGIN = "csi-nodeplugin-fluid"
+_HELM = "helm upgrade fluid fluid/fluid -n fluid-system --reuse-values"
+
+
+@check(
+    "FM420",
+    "the readers' nodes have Fluid's CSI driver",
+    needs=(k.PODS, k.CSI_NODES),
+    explains=("FM430", *NO_FUSE),
+)
+def registered(case: Case) -> Iterator[Finding]:
+    """A pod mounts the cache through the driver fuse.csi.fluid.io of its node. A node is without
+    it when the plugin's pod does not run there (taints, a crash), or when it registers in another
+    directory than the kubelet's own (`csi.kubelet.rootDir` of Fluid's chart: k0s, microk8s and some
+    managed clusters have another).
+    """
+    for node, reads in reader_nodes(case).items():
+        listed = case.snapshot.find(k.CSI_NODES, node)
+        if listed is None:
+            continue
+        drivers = [str(each.get("name")) for each in dicts(listed, "spec", "drivers")]
+        if names.CSI_DRIVER in drivers:
+            continue
+        said = next(iter(failing(case, "driver", node)), None)
+        yield Finding(
+            f"node {node}",
+            f"the node does not have the driver {names.CSI_DRIVER}, so nothing there can mount it",
+            (
+                witness.field(listed, "spec", "drivers", text=", ".join(drivers) or "none"),
+                *([said[1]] if said else []),
+            ),
+            Fix(
+                f"kubectl delete pod -n {names.SYSTEM_NAMESPACE} -l app={PLUGIN} "
+                f"--field-selector spec.nodeName={node}"
+            ),
+            None if reads else Severity.WARNING,
+        )
+
+
+@check(
+    "FM421",
+    "the CSI plugin runs on the readers' nodes",
+    needs=(k.PODS, Need(k.PODS)),
+    explains=NO_DRIVER,
+)
+def plugin(case: Case) -> Iterator[Finding]:
+    """The DaemonSet csi-nodeplugin-fluid has to have a ready pod on every node where something
+    reads a cache. It has none where it does not tolerate the node's taints, or its node selector
+    leaves the node out (`csi.tolerations` and `csi.nodeSelector` of Fluid's chart).
+    """
+    if not _plugins(case) and not case.snapshot.find(k.DAEMON_SETS, PLUGIN, names.SYSTEM_NAMESPACE):
+        return  # Fluid is installed otherwise, or not: that is another check's
+    for node, reads in reader_nodes(case).items():
+        pod = _plugins(case).get(node)
+        if pod is not None and symptoms.ready(pod):
+            continue
+        less = None if reads else Severity.WARNING
+        if pod is not None:
+            stuck = next(iter(witness.waits(pod, {"CrashLoopBackOff", "ImagePullBackOff"})), None)
+            said = witness.told(case, pod, "")
+            yield Finding(
+                reference(pod),
+                f"the CSI plugin on node {node} is not ready",
+                ((stuck[1],) if stuck else witness.some(said))
+                or (witness.field(pod, "status", "phase"),),
+                Fix(remedy.kubectl("describe", "pod", name_of(pod), about=pod)),
+                less,
+            )
+            continue
+        yield Finding(
+            f"node {node}",
+            f"no pod of {PLUGIN} runs on the node{_kept_off(case, node)}",
+            (witness.field(_node(case, node), "spec", "taints"),),
+            Fix(f"{_HELM} --set 'csi.tolerations[0].operator=Exists'"),
+            less,
+        )
+
+
+def _plugins(case: Case) -> dict[str, Object]:
+    """Node to the pod of the CSI plugin there."""
+
+    def index() -> dict[str, Object]:
+        return {
+            str(at(pod, "spec", "nodeName", default="")): pod
+            for pod in case.snapshot.all(k.PODS)
+            if labels_of(pod).get("app") == PLUGIN and not witness.leaving(pod)
+        }
+
+    return case.once("csi-plugins", index)
+
+
+def _node(case: Case, name: str) -> Object:
+    return case.snapshot.find(k.NODES, name) or {"kind": "Node", "metadata": {"name": name}}
+
+
+def _kept_off(case: Case, node: str) -> str:
+    daemons = case.snapshot.find(k.DAEMON_SETS, PLUGIN, names.SYSTEM_NAMESPACE)
+    template = at(daemons, "spec", "template", "spec", default={})
+    found = scheduling.untolerated(template, _node(case, node), {})
+    return f", whose taint {found[0]} it does not tolerate" if found else ""
+
+
+@check(
+    "FM422",
+    "the CSI plugin finds its kubelet's files",
+    scope=Scope.CLUSTER,
+    needs=(Need(k.PODS), Need(k.EVENTS)),
+    explains=("FM421", *NO_DRIVER),
+)
+def kubelet_files(case: Case) -> Iterator[Finding]:
+    """The plugin borrows the kubelet's own identity and mounts /etc/kubernetes/kubelet.conf for it.
+    k3s, EKS and others keep that file elsewhere, and the pod cannot start. Tell Fluid's chart where
+    it is, or let the plugin use its ServiceAccount.
+    """
+    for pod in _plugins(case).values():
+        if symptoms.ready(pod):
+            continue
+        said = witness.told(case, pod, "hostPath type check failed", "FailedMount")
+        if said is None:
+            continue
+        path = said.text.partition("failed: ")[2].partition(" is not")[0] or "a file"
+        yield Finding(
+            reference(pod),
+            f"node {at(pod, 'spec', 'nodeName')} does not have {path}, where Fluid expects it",
+            (said,),
+            Fix(f"{_HELM} --set csi.useNodeAuthorization=false"),
+        )
+
+
+@check(
+    "FM423", "the CSI plugin reaches the API server", needs=(k.PODS, k.EVENTS), explains=NO_PLUGIN
+)
+def reaches(case: Case) -> Iterator[Finding]:
+    """To mount a cache, the plugin labels its node, by the address that the kubelet's configuration
+    has. Where only the node's own DNS knows that name, the plugin in its pod network does not find
+    it: it has to run in the node's network.
+    """
+    for reader, said in failing(case, "node"):
+        yield Finding(
+            reference(reader.pod),
+            f"the CSI plugin on node {reader.node} does not reach the API server",
+            (said,),
+            Fix(f"{_HELM} --set csi.config.hostNetwork=true"),
+        )

@@ -1,0 +1,267 @@
+"""4xx: pods that shall read a cache, and what keeps them from mounting it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.fluid import names, symptoms
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of, name_of
+from kubectl_fluidmodel.overview.cached import Reader
+
+INJECT = "fuse.serverful.fluid.io/inject"
+IN_USE = "fluid.io/datasets-in-use"
+STARTING = 60.0
+"""Seconds that a mount may take: the FUSE client is started by it."""
+
+SAYS: dict[str, str] = {
+    "driver": r"driver name fuse\.csi\.fluid\.io not found in the list of registered CSI drivers",
+    "node": r"NodeStageVolume: can't get node",
+    "timeout": r"timeout waiting for FUSE mount point|fuse pod on node \S+ is not ready",
+    "endpoint": r"[Tt]ransport endpoint is not connected",
+    "subpath": r'subPath "?(?P<path>[^"\s]*)"? not exists under FUSE mount',
+}
+"""What the events of a mount that fails say, by Fluid's CSI plugin and the kubelet. The one on time
+read `fuse pod on node X is not ready` up to Fluid 0.8."""
+_VOLUME = re.compile(r'for volume "([^"]+)"')
+_REASONS = ("FailedMount", "FailedAttachVolume", "Failed", "FailedPrepareDynamicResources")
+
+
+def reader_nodes(case: Case) -> dict[str, bool]:
+    """Nodes where the cache is or will be read, and whether a pod reads it there already.
+
+    Pods that are pinned go where the cache is.
+    """
+    cache = case.own
+    found = dict.fromkeys(cache.node_names, False)
+    return found | {reader.node: True for reader in cache.readers if reader.node}
+
+
+def failing(case: Case, what: str, node: str = "") -> Iterator[tuple[Reader, Evidence]]:
+    """Readers that do not start, with the event that says so in one of the ways of SAYS."""
+    for reader, said in _failures(case):
+        if re.search(SAYS[what], said.text) and node in ("", reader.node):
+            yield reader, said
+
+
+def _failures(case: Case) -> list[tuple[Reader, Evidence]]:
+    """The newest event of each kind about the cache's mount, of readers that are not ready."""
+    found = []
+    volume = names.volume_name(case.own.namespace, case.own.name)
+    for reader in case.own.readers:
+        if symptoms.ready(reader.pod):
+            continue
+        events = [
+            event
+            for event in case.snapshot.events(reader.pod)
+            if all(
+                each == volume
+                for each in _VOLUME.findall(str(event.get("message")))
+                if len(case.caches) > 1
+            )
+        ]
+        for pattern in SAYS.values():
+            said = witness.newest(events, pattern, *_REASONS)
+            found += [(reader, said)] if said else []
+        rest = [
+            event
+            for event in events
+            if not any(re.search(p, str(event.get("message"))) for p in SAYS.values())
+        ]
+        said = witness.newest(rest, "", "FailedMount", "FailedAttachVolume")
+        found += [(reader, said)] if said else []
+    return found
+
+
+@check("FM431", "the FUSE mounts come up in time", needs=(k.PODS, k.EVENTS), explains=("FM442",))
+def in_time(case: Case) -> Iterator[Finding]:
+    """The CSI plugin waits half a minute for the FUSE client to mount Alluxio on the node, and the
+    kubelet tries again. It does not come when no FUSE pod runs on the node, when its JVM does not
+    start, or when it does not reach the master.
+    """
+    cache = case.own
+    for reader, said in failing(case, "timeout"):
+        words = ["logs", f"-lrelease={cache.name},role=alluxio-fuse", "--tail=50"]
+        yield Finding(
+            reference(reader.pod),
+            f"the FUSE client on node {reader.node} did not mount the cache in time",
+            (said,),
+            Fix(remedy.kubectl(*words, about=cache)),
+        )
+
+
+@check(
+    "FM432",
+    "the readers' mounts are alive",
+    needs=(k.PODS, k.EVENTS),
+    explains=("FM442",),
+)
+def alive(case: Case) -> Iterator[Finding]:
+    """The FUSE client behind a mount has ended ("Transport endpoint is not connected"). It comes
+    back, and the pods that had mounted it still have the dead mount: every read fails. Restart
+    them, or let Fluid mend such mounts itself (FuseRecovery, off by default, and a mount with
+    HostToContainer propagation).
+    """
+    cache = case.own
+    pattern = SAYS["endpoint"]
+    seen: list[tuple[Reader, Evidence]] = list(failing(case, "endpoint"))
+    have = {reader.name for reader, _ in seen}
+    for reader in cache.readers:
+        if reader.name in have:
+            continue
+        for container, _ in reader.mounts:
+            for line in reversed(case.log(reader.pod, container).splitlines()):
+                if re.search(pattern, line):
+                    words = " ".join(line.split())
+                    place = f"log of {container}"
+                    seen.append((reader, Evidence(reference(reader.pod), place, words)))
+                    break
+    for reader, said in seen:
+        yield Finding(
+            reference(reader.pod),
+            f"the FUSE client on node {reader.node} ended behind the mount of this pod",
+            (said,),
+            Fix(remedy.kubectl("delete", "pod", reader.name, about=reader.pod)),
+        )
+    dataset = cache.dataset
+    lost = witness.told(case, dataset, "", "FuseRecoverFailed") if dataset else None
+    if lost and dataset and not seen:
+        yield Finding(
+            reference(dataset),
+            "Fluid could not mend a mount whose FUSE client had ended",
+            (lost,),
+            Fix(remedy.kubectl("delete", "pod", *(r.name for r in cache.readers), about=cache)),
+            Severity.WARNING,
+        )
+
+
+@check(
+    "FM433", "the sub-path that is mounted exists", needs=(k.PODS, k.EVENTS), explains=("FM442",)
+)
+def sub_path(case: Case) -> Iterator[Finding]:
+    """The claim or volume asks for a directory of the cache (`fluid_sub_path`) that the store does
+    not have. With `path: /` in the Dataset's mount, the model's files lie at the root, and no
+    sub-path is needed.
+    """
+    for reader, said in failing(case, "subpath"):
+        match = re.search(SAYS["subpath"], said.text)
+        path = match["path"] if match else ""
+        yield Finding(
+            reference(reader.pod),
+            f"the cache has no directory {path}",
+            (said,),
+            Fix(f"mount a directory that the store has instead of {path}, or none", "advice"),
+        )
+
+
+@check("FM440", "pods that read the cache are admitted", needs=(k.EVENTS,))
+def admitted(case: Case) -> Iterator[Finding]:
+    """Fluid's webhook looks at every new pod with the label fuse.serverful.fluid.io/inject, and the
+    API server refuses the pod when the webhook does not answer, when its claim is missing or when
+    the Dataset is not Bound. There is no pod to look at then: the refusal is an event of what
+    wanted to make it.
+    """
+    cache = case.own
+    for event in witness.refusals(case):
+        message = str(event.get("message") or "")
+        namespace = str(at(event, "involvedObject", "namespace", default=""))
+        if namespace != cache.namespace:
+            continue
+        missing = re.search(r"(?:runtime infos from PVCs|following PVCs) \[([^\]]*)\]", message)
+        webhook = re.search(r'failed calling webhook "(\S*\.fluid\.io)"', message)
+        if missing and cache.name not in missing[1].split():
+            continue
+        if not missing and not (webhook and _may_read(case, event)):
+            continue
+        about = at(event, "involvedObject", default={})
+        who = f"{str(about.get('kind', '')).lower()} {namespace}/{about.get('name')}"
+        seen = witness.newest([event], "")
+        cause = (
+            f"Fluid's webhook refuses its pods: claim {cache.name} is missing or not Bound"
+            if missing
+            else f"Fluid's webhook {webhook[1] if webhook else ''} does not answer"
+        )
+        restart = "kubectl rollout restart deployment/fluid-webhook -n fluid-system"
+        wait = f"kubectl wait dataset/{cache.name} -n {namespace} --for=condition=Ready"
+        yield Finding(who, cause, witness.some(seen), Fix(wait if missing else restart))
+
+
+def _may_read(case: Case, event: dict[str, object]) -> bool:
+    """Whether what was refused may be a reader: such an event does not name the claim.
+
+    It counts for every cache of the namespace that a graph names, or for the only one.
+    """
+    near = [each for each in case.caches if each.namespace == case.own.namespace]
+    return bool(case.own.graphs) or len(near) == 1
+
+
+@check("FM441", "the readers find their claim", needs=(k.PODS,))
+def finds_claim(case: Case) -> Iterator[Finding]:
+    """A pod waits for a claim that does not exist yet. Fluid makes it when the Dataset is Bound;
+    the pod goes on by itself then.
+    """
+    cache = case.own
+    for reader in cache.readers:
+        words = witness.unscheduled(reader.pod)
+        if f'persistentvolumeclaim "{cache.name}" not found' in words:
+            yield Finding(
+                reference(reader.pod),
+                f"it waits for the claim {cache.name}, which is not there",
+                (Evidence(reference(reader.pod), "status.conditions PodScheduled", words),),
+                Fix(remedy.kubectl("get", "dataset", cache.name, about=cache)),
+            )
+
+
+@check("FM442", "the readers mount the cache", needs=(k.PODS, k.EVENTS))
+def mounted(case: Case) -> Iterator[Finding]:
+    """The kubelet cannot mount the claim into a pod, for a reason that has no check of its own; its
+    words are the evidence. The pod stays in ContainerCreating, and the kubelet tries again.
+    """
+    known = "|".join(SAYS.values())
+    for reader, said in _failures(case):
+        if re.search(known, said.text):
+            continue
+        young = case.age(reader.pod) < STARTING
+        yield Finding(
+            reference(reader.pod),
+            f"node {reader.node} cannot mount the cache into it",
+            (said,),
+            Fix(remedy.kubectl("describe", "pod", reader.name, about=reader.pod)),
+            Severity.WARNING if young else None,
+        )
+
+
+@check(
+    "FM443",
+    "what Fluid shall inject is injected",
+    severity=Severity.WARNING,
+    needs=(k.PODS,),
+)
+def injected(case: Case) -> Iterator[Finding]:
+    """A pod bears the label that asks Fluid's webhook for the cache's node affinity and for mounts
+    that heal, and the webhook did not see it: it was not there when the pod was made, or the label
+    fluid.io/enable-injection=false forbids it. Pods are only ever changed when they are made.
+    """
+    cache = case.own
+    for reader in cache.readers:
+        labels = labels_of(reader.pod)
+        if labels.get(INJECT) != "true" or IN_USE in annotations_of(reader.pod):
+            continue
+        off = labels.get("fluid.io/enable-injection") == "false"
+        owners = dicts(reader.pod, "metadata", "ownerReferences")
+        command = ["delete", "pod", name_of(reader.pod)]
+        yield Finding(
+            reference(reader.pod),
+            "it asks for Fluid's injection, "
+            + ("and its label forbids it" if off else "and was made without"),
+            (
+                witness.label(reader.pod, "fluid.io/enable-injection" if off else INJECT),
+                witness.field(reader.pod, "metadata", "annotations", IN_USE),
+            ),
+            Fix(remedy.kubectl(*command, about=reader.pod))
+            if owners and not off
+            else Fix(f"{INJECT}: 'true'", "yaml", "the pod's template, and make the pod anew"),
+        )

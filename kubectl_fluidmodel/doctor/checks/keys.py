@@ -143,18 +143,12 @@ def reachable(case: Case) -> Iterator[Finding]:
     off = [node for node in _nodes(case, cache) if not _fits(terms, node)]
     if not off:
         return
-    selector = at(cache.runtime, "spec", "fuse", "nodeSelector", default={})
+    selector = ("spec", "fuse", "nodeSelector")
+    said = [witness.field(r, *selector) for r in cache.runtimes if at(r, *selector)]
     yield Finding(
         reference(cache.volume),
         f"it must not be mounted on node {', '.join(map(name_of, off))}, which holds the cache",
-        (
-            witness.field(cache.volume, "spec", "nodeAffinity"),
-            *(
-                [witness.field(cache.runtime or {}, "spec", "fuse", "nodeSelector")]
-                if selector
-                else []
-            ),
-        ),
+        (witness.field(cache.volume, "spec", "nodeAffinity"), *said),
         Fix(
             "nodeSelector: {}",
             "yaml",

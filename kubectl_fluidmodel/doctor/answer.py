@@ -1,0 +1,173 @@
+"""What a store said when doctor tried a Dataset's mount: a record without secrets. Pure.
+
+It lies in `Snapshot.texts` as JSON, so that it goes into a bundle and checks judge it offline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+OK = "ok"
+"""The mount was listed and a file read."""
+SKIPPED = "skipped"
+"""It was not tried; `message` says why."""
+NO_SECRET, NO_KEY, BAD_KEY = "no-secret", "no-key", "bad-key"
+"""The Secret, a key of it, or the key's value is missing or cannot be a key."""
+DNS, SERVICE, REFUSED, TIMEOUT, TLS, FOREIGN = (
+    "dns",
+    "service",
+    "refused",
+    "timeout",
+    "tls",
+    "foreign",
+)
+"""The name, the Service behind it, the port, the answer, TLS, or the protocol is what fails."""
+SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
+    "skew",
+    "unknown-key",
+    "wrong-secret",
+    "expired",
+    "denied",
+)
+"""How a store refuses credentials."""
+REGION, NO_BUCKET, EMPTY, ERROR = "region", "no-bucket", "empty", "error"
+"""The bucket is elsewhere, not there, holds nothing below the prefix; any other error."""
+
+HERE, FORWARD, POD = "here", "port-forward", "pod"
+"""Where an attempt was made from."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies below a mount. Lists are cut to what a person reads."""
+
+    files: int
+    bytes: int
+    whole: bool = True
+    """False where there is more than was listed: nothing may be said to be missing then."""
+    models: tuple[str, ...] = ()
+    """Directories with a model's own mark (config.json …), relative; empty text for the root."""
+    weights: int = 0
+    """Files that are weights, by their ending."""
+    hollow: tuple[str, ...] = ()
+    """Weights of no bytes."""
+    shards: tuple[str, ...] = ()
+    """Weights that an index or their own numbering names and that are not there."""
+    broken: tuple[str, ...] = ()
+    """Index files that cannot be read, with the reason."""
+    paths: tuple[str, ...] = ()
+    """The first paths of the listing."""
+    newest: tuple[tuple[str, str], ...] = ()
+    """(path, time of the last write as RFC 3339) of the files written last, newest first."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How trying one mount went."""
+
+    mount: str
+    """The mountPoint."""
+    state: str
+    endpoint: str = ""
+    """As pods use it; empty for the cloud's own."""
+    origin: str = HERE
+    """HERE, FORWARD or POD."""
+    code: str = ""
+    """The store's own word, such as `SignatureDoesNotMatch`."""
+    message: str = ""
+    action: str = ""
+    """What was asked for when it refused: `ListBucket`, `GetObject`."""
+    secret: str = ""
+    key: str = ""
+    """The Secret and the key in it that a state is about."""
+    keys: tuple[str, ...] = ()
+    """Names of the keys that the Secret has."""
+    region: str = ""
+    """The region that the bucket says it is in, where it differs from the one asked."""
+    skew: float = 0.0
+    """Seconds that the store's clock is ahead of the one that signed."""
+    nearest: tuple[str, ...] = ()
+    """URIs that do hold a model, the likeliest first, where the mount does not."""
+    buckets: tuple[str, ...] = ()
+    """Names of buckets that the credentials may see, where the mount's is not there."""
+    manifest: str = ""
+    """Of a model that we staged: `valid`, `absent`, or what is wrong with it; empty otherwise."""
+    found: Found | None = None
+    seconds: float = 0.0
+
+    @property
+    def reached(self) -> bool:
+        """Whether the store itself answered, whatever it said."""
+        return self.state not in (
+            SKIPPED,
+            NO_SECRET,
+            NO_KEY,
+            BAD_KEY,
+            DNS,
+            SERVICE,
+            REFUSED,
+            TIMEOUT,
+            TLS,
+            FOREIGN,
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One cache's mounts, in the Dataset's order."""
+
+    answers: tuple[Answer, ...] = field(default=())
+
+    def text(self) -> str:
+        return json.dumps([dataclasses.asdict(each) for each in self.answers], sort_keys=True)
+
+
+def key(namespace: str, name: str) -> str:
+    """Where a cache's answers lie in `Snapshot.texts`."""
+    return f"store {namespace}/{name}"
+
+
+def put(snapshot: Snapshot, namespace: str, name: str, answers: Answers) -> None:
+    snapshot.texts[key(namespace, name)] = answers.text()
+
+
+def read(snapshot: Snapshot, namespace: str, name: str) -> Answers | None:
+    """The answers of a cache, None where its store was not asked.
+
+    Raises:
+        FluidModelError: the text is not one of ours.
+    """
+    text = snapshot.texts.get(key(namespace, name))
+    if text is None:
+        return None
+    try:
+        return Answers(tuple(_answer(each) for each in json.loads(text)))
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise FluidModelError(
+            f"cannot read the store's answer for {namespace}/{name}", str(err)
+        ) from err
+
+
+def load(text: str) -> Answer:
+    """One answer from its JSON, as a probe's log has it."""
+    return _answer(json.loads(text))
+
+
+def _answer(data: dict[str, Any]) -> Answer:
+    known = {each.name for each in dataclasses.fields(Answer)}
+    plain = {name: _frozen(value) for name, value in data.items() if name in known}
+    found = data.get("found")
+    if found is not None:
+        fields = {each.name for each in dataclasses.fields(Found)}
+        plain["found"] = Found(**{n: _frozen(v) for n, v in found.items() if n in fields})
+    return Answer(**plain)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

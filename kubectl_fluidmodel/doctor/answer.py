@@ -38,6 +38,8 @@ SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
 """How a store refuses credentials."""
 REGION, NO_BUCKET, EMPTY, ERROR = "region", "no-bucket", "empty", "error"
 """The bucket is elsewhere, not there, holds nothing below the prefix; any other error."""
+CLAIM = "claim"
+"""The source is a claim that is absent or not Bound; `code` is its phase."""
 
 HERE, FORWARD, POD = "here", "port-forward", "pod"
 """Where an attempt was made from."""
@@ -115,6 +117,7 @@ class Answer:
             TIMEOUT,
             TLS,
             FOREIGN,
+            CLAIM,
         )
 
 
@@ -154,8 +157,13 @@ def read(snapshot: Snapshot, namespace: str, name: str) -> Answers | None:
         ) from err
 
 
+def one(answer: Answer) -> str:
+    """One answer as JSON on one line, as a probe prints it."""
+    return json.dumps(dataclasses.asdict(answer), sort_keys=True)
+
+
 def load(text: str) -> Answer:
-    """One answer from its JSON, as a probe's log has it."""
+    """Read what `one` gave."""
     return _answer(json.loads(text))
 
 

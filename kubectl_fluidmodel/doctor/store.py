@@ -5,15 +5,30 @@ What came of it goes into `Snapshot.texts`, see `doctor/answer.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
+from kubectl_fluidmodel.doctor import answer, reach
+from kubectl_fluidmodel.doctor import probe as probes
+from kubectl_fluidmodel.doctor.answer import Answer, Answers
+from kubectl_fluidmodel.doctor.attempt import attempt, flawed, usable
+from kubectl_fluidmodel.doctor.question import KeyRef, Question, questions
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube import portforward
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
+from kubectl_fluidmodel.kube.kind import PVCS, SECRETS, at
+from kubectl_fluidmodel.model.store import Credentials
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from kubectl_fluidmodel.staging.job import IMAGE
 
 PATIENCE = 10.0
 """Seconds that one store may take, from here."""
+_AT_ONCE = 8
 
 
 def ask(
@@ -31,3 +46,155 @@ def ask(
     as the cache has it, and `image` as `cache --image` takes it. Nothing is raised for a store
     or a permission that fails: that is what the answers are for.
     """
+    asked = {(cache.namespace, cache.name): questions(cache) for cache in caches}
+    named = {question: key[1] for key, each in asked.items() for question in each}
+
+    def one(question: Question) -> Answer:
+        if probe and _by_probe(question):
+            return probes.run(client, question, named[question], image, probes.PATIENCE)
+        try:
+            return _try(client, question, patience)
+        except FluidModelError as err:
+            return _skipped(question, err.why or err.what)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        told = dict(zip(named, pool.map(one, named), strict=True))
+    for (namespace, name), each in asked.items():
+        found = Answers(tuple(told[question] for question in each))
+        answer.put(snapshot, namespace, name, found)
+
+
+def _by_probe(question: Question) -> bool:
+    """Whether a probe can try it: keys in plain text would end up in the Job, too."""
+    return (
+        not question.skip
+        and question.scheme in ("s3", "gs", "http", "https")
+        and question.plain is None
+        and question.account is None
+    )
+
+
+def _skipped(question: Question, why: str) -> Answer:
+    return Answer(question.mount, answer.SKIPPED, question.endpoint, message=why)
+
+
+def _try(client: Client, question: Question, patience: float) -> Answer:
+    if question.skip:
+        return _skipped(question, question.skip)
+    if question.scheme == "pvc":
+        return _claim(client, question)
+    if question.scheme in ("http", "https"):
+        return attempt(question, None, seconds=patience)
+    if question.account is not None:
+        return _account(client, question, question.account)
+    credentials = _credentials(client, question)
+    if isinstance(credentials, Answer):
+        return credentials
+    if credentials is None and not question.endpoint:
+        return _skipped(question, "the Dataset names no keys, so the pods use their node's role")
+    return _reach(client, question, credentials, patience)
+
+
+def _reach(
+    client: Client, question: Question, credentials: Credentials | None, patience: float
+) -> Answer:
+    """Straight, or by way of the API server where the endpoint is a Service's name."""
+    url = urlsplit(question.endpoint)
+    host = url.hostname or ""
+    service = portforward.service_of(host, question.namespace) if question.endpoint else None
+    if service is None or reach.resolves(host):
+        return attempt(question, credentials, seconds=patience)
+    namespace, name = service
+    if url.scheme != "http":
+        why = f"the certificate of Service {namespace}/{name} can only be judged in the cluster"
+        return _skipped(question, f"{why}: --probe")
+    try:
+        with portforward.forward(client, namespace, name, url.port or 80) as port:
+            return attempt(
+                question,
+                credentials,
+                origin=answer.FORWARD,
+                reach_url=f"http://127.0.0.1:{port}",
+                seconds=patience,
+            )
+    except Forbidden as err:
+        what = "forward ports to" if "portforward" in str(err) else "look up"
+        return _skipped(question, f"no permission to {what} Service {namespace}/{name}: --probe")
+    except NotFound:
+        why = f"there is no Service {name} in namespace {namespace}"
+        return _unserved(question, why)
+    except FluidModelError as err:
+        return _unserved(question, ": ".join(part for part in (err.what, err.why) if part))
+
+
+def _unserved(question: Question, why: str) -> Answer:
+    return Answer(question.mount, answer.SERVICE, question.endpoint, answer.FORWARD, message=why)
+
+
+# -- keys ------------------------------------------------------------------------------------
+
+
+def _credentials(client: Client, question: Question) -> Credentials | Answer | None:
+    """The keys of a mount; an Answer where they cannot be had, None where it names none."""
+    if question.plain is not None:
+        return Credentials(*question.plain)
+    if question.access is None or question.hidden is None:
+        return None
+    values = []
+    for ref in (question.access, question.hidden):
+        value = _value(client, question, ref)
+        if isinstance(value, Answer):
+            return value
+        values.append(value)
+    return usable(question, *values, answer.HERE) or Credentials(*values)
+
+
+def _value(client: Client, question: Question, ref: KeyRef) -> str | Answer:
+    """One key's value, or what is wrong with it."""
+    try:
+        data: Mapping[str, str] = (
+            client.get(SECRETS, ref.secret, question.namespace).get("data") or {}
+        )
+    except Forbidden:
+        return _skipped(question, f"no permission to read Secret {ref.secret}: --probe")
+    except NotFound:
+        return _of(question, answer.NO_SECRET, ref)
+    if ref.key not in data:
+        return _of(question, answer.NO_KEY, ref, tuple(sorted(data)))
+    try:
+        return base64.b64decode(data[ref.key]).decode()
+    except ValueError:
+        return flawed(question, ref, "is not text", answer.HERE)
+
+
+def _of(question: Question, state: str, ref: KeyRef, keys: tuple[str, ...] = ()) -> Answer:
+    return Answer(
+        question.mount, state, question.endpoint, secret=ref.secret, key=ref.key, keys=keys
+    )
+
+
+def _account(client: Client, question: Question, ref: KeyRef) -> Answer:
+    """A service account's file: only Google's own clients can log in with it, but it can be read."""
+    value = _value(client, question, ref)
+    if isinstance(value, Answer):
+        return value
+    try:
+        at_all = json.loads(value).get("client_email")
+    except (ValueError, AttributeError):
+        at_all = None
+    if not at_all:
+        return flawed(question, ref, "is no key file of a service account", answer.HERE)
+    return _skipped(question, "Google's login by service account is not spoken here")
+
+
+def _claim(client: Client, question: Question) -> Answer:
+    """A claim as a source: whether it is there and Bound."""
+    try:
+        claim = client.find(PVCS, question.host, question.namespace)
+    except Forbidden:
+        return _skipped(question, f"no permission to read claim {question.host}")
+    phase = str(at(claim, "status", "phase", default="absent")) if claim else "absent"
+    if phase != "Bound":
+        words = f"claim {question.host} is {phase}"
+        return Answer(question.mount, answer.CLAIM, code=phase, message=words)
+    return _skipped(question, "the files of a claim can be seen by its pods alone")

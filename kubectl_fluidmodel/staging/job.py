@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.fluid import names
@@ -27,6 +26,7 @@ from kubectl_fluidmodel.staging.place import Destination
 
 IMAGE = "python:3.12-slim"
 CONTAINER = "stage"
+PACKAGE = f"kubectl-fluidmodel=={__version__}"
 USER = 65532
 """The uid that distroless images call nonroot."""
 STAGE_LABEL = "fluidmodel.io/stage"
@@ -49,7 +49,7 @@ if ! python -c 'import kubectl_fluidmodel, boto3, huggingface_hub' 2>/dev/null; 
     exit 3
   }
 fi
-exec python -m kubectl_fluidmodel stage "$@"
+exec python -m {module} "$@"
 """
 
 
@@ -84,7 +84,7 @@ class Settings:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     image: str = IMAGE
-    package: str = f"kubectl-fluidmodel=={__version__}"
+    package: str = PACKAGE
     """What pip installs where the image does not have it."""
     shards: int = 1
     workers: int = WORKERS
@@ -153,8 +153,9 @@ def _spec(plan: Plan, settings: Settings) -> Object:
     }
 
 
-def _pod(plan: Plan, settings: Settings) -> Object:
-    pod: Object = {
+def pod(container: Object) -> Object:
+    """A pod spec around a container of `container`: as nobody, and without the cluster's token."""
+    return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -166,15 +167,19 @@ def _pod(plan: Plan, settings: Settings) -> Object:
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(plan, settings)],
+        "containers": [container],
         "volumes": [{"name": "work", "emptyDir": {"sizeLimit": "1Gi"}}],
     }
+
+
+def _pod(plan: Plan, settings: Settings) -> Object:
+    made = pod(_container(plan, settings))
     if settings.node_selector:
-        pod["nodeSelector"] = dict(settings.node_selector)
+        made["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:
-        pod["tolerations"] = [dict(each) for each in settings.tolerations]
+        made["tolerations"] = [dict(each) for each in settings.tolerations]
     if settings.shards > 1:
-        pod["topologySpreadConstraints"] = [
+        made["topologySpreadConstraints"] = [
             {
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
@@ -182,28 +187,48 @@ def _pod(plan: Plan, settings: Settings) -> Object:
                 "labelSelector": {"matchLabels": _labels(settings)},
             }
         ]
-    return pod
+    return made
 
 
 def _container(plan: Plan, settings: Settings) -> Object:
-    return {
-        "name": CONTAINER,
-        "image": settings.image,
-        "command": ["sh", "-c", _SCRIPT, CONTAINER],
-        "args": _arguments(plan, settings),
-        "env": _environment(settings),
-        "workingDir": _HOME,
-        "resources": {
-            "requests": {
-                "cpu": "1",
-                "memory": from_bytes(settings.memory),
-                "ephemeral-storage": "512Mi",
-            },
-            "limits": {
-                "memory": from_bytes(settings.memory + _BESIDE),
-                "ephemeral-storage": "1Gi",
-            },
+    made = container(
+        CONTAINER,
+        settings.image,
+        "kubectl_fluidmodel stage",
+        _arguments(plan, settings),
+        _environment(settings),
+        settings.package,
+    )
+    made["resources"] = {
+        "requests": {
+            "cpu": "1",
+            "memory": from_bytes(settings.memory),
+            "ephemeral-storage": "512Mi",
         },
+        "limits": {
+            "memory": from_bytes(settings.memory + _BESIDE),
+            "ephemeral-storage": "1Gi",
+        },
+    }
+    return made
+
+
+def container(
+    name: str,
+    image: str,
+    module: str,
+    args: Sequence[str] = (),
+    env: Sequence[Object] = (),
+    package: str = PACKAGE,
+) -> Object:
+    """A container that runs a module of this package, with nothing writable but its home."""
+    return {
+        "name": name,
+        "image": image,
+        "command": ["sh", "-c", _SCRIPT.replace("{module}", module), name],
+        "args": list(args),
+        "env": [*_plain(package), *env],
+        "workingDir": _HOME,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -234,16 +259,20 @@ def _arguments(plan: Plan, settings: Settings) -> list[str]:
     return found
 
 
-def _environment(settings: Settings) -> list[Object]:
-    plain: dict[str, Any] = {
+def _plain(package: str) -> list[Object]:
+    plain = {
         "HOME": _HOME,
         "TMPDIR": _HOME,
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "FLUIDMODEL_PACKAGE": settings.package,
+        "FLUIDMODEL_PACKAGE": package,
     }
-    found: list[Object] = [{"name": name, "value": value} for name, value in plain.items()]
+    return [{"name": name, "value": value} for name, value in plain.items()]
+
+
+def _environment(settings: Settings) -> list[Object]:
+    found: list[Object] = []
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
     found.append({"name": "FLUIDMODEL_SHARD", "valueFrom": index})
     for name, key in (

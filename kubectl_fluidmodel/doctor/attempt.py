@@ -1,0 +1,88 @@
+"""One question, tried in the way that its scheme needs, within a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from kubectl_fluidmodel.doctor import answer, webtrial
+from kubectl_fluidmodel.doctor.answer import Answer
+from kubectl_fluidmodel.doctor.question import KeyRef, Question
+from kubectl_fluidmodel.doctor.trial import Trial
+from kubectl_fluidmodel.model.store import Credentials
+
+SECONDS = 10.0
+_GRACE = 4.0
+"""Beyond the time an attempt gives itself: for the request that is under way."""
+
+
+def attempt(
+    question: Question,
+    credentials: Credentials | None,
+    *,
+    origin: str = answer.HERE,
+    reach_url: str = "",
+    seconds: float = SECONDS,
+) -> Answer:
+    """Try it; an attempt that is not over in time is a TIMEOUT, and is left behind."""
+
+    def work() -> Answer:
+        if question.scheme in ("http", "https"):
+            return webtrial.attempt(question, origin)
+        trial = Trial(question, credentials, origin=origin, reach_url=reach_url, seconds=seconds)
+        return trial.run()
+
+    late = Answer(
+        question.mount,
+        answer.TIMEOUT,
+        question.endpoint,
+        origin,
+        message=f"it took more than {seconds:.0f} s",
+        seconds=seconds,
+    )
+    return bounded(work, late, seconds + _GRACE)
+
+
+def bounded(work: Callable[[], Answer], late: Answer, seconds: float) -> Answer:
+    """What the work gives, or `late` where it is not over in time.
+
+    The thread is a daemon: a resolver that hangs must not keep the process from ending.
+    """
+    results: list[Answer] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as err:  # noqa: BLE001 - carried over to the caller
+            errors.append(err)
+
+    thread = threading.Thread(target=run, name="store", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    return results[0] if results else late
+
+
+def usable(question: Question, access: str, hidden: str, origin: str) -> Answer | None:
+    """What is wrong with the values of the keys themselves, None if nothing is."""
+    for ref, value in ((question.access, access), (question.hidden, hidden)):
+        wrong = "is empty" if not value.strip() else ""
+        if value and value != value.strip():
+            wrong = "begins or ends with white space, such as a newline"
+        if wrong and ref is not None:
+            return flawed(question, ref, wrong, origin)
+    return None
+
+
+def flawed(question: Question, ref: KeyRef, wrong: str, origin: str) -> Answer:
+    return Answer(
+        question.mount,
+        answer.BAD_KEY,
+        question.endpoint,
+        origin,
+        message=wrong,
+        secret=ref.secret,
+        key=ref.key,
+    )

@@ -1,0 +1,69 @@
+"""A mount of a web directory tried as Alluxio's WebUFS reads it: index pages, and sizes by HEAD."""
+
+from __future__ import annotations
+
+import time
+
+from kubectl_fluidmodel.doctor import answer, contents, reach
+from kubectl_fluidmodel.doctor.answer import Answer
+from kubectl_fluidmodel.doctor.contents import Entry
+from kubectl_fluidmodel.doctor.question import Question
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+
+
+def attempt(question: Question, origin: str = answer.HERE) -> Answer:
+    """How it went; the caller bounds the time."""
+    from kubectl_fluidmodel.model.webdir import list_directory
+
+    started = time.monotonic()
+
+    def said(state: str, message: str = "", code: str = "") -> Answer:
+        return Answer(
+            mount=question.mount,
+            state=state,
+            endpoint=question.endpoint,
+            origin=origin,
+            code=code,
+            message=message,
+            action="GET",
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    try:
+        reach.check(question.endpoint)
+        listing = list_directory(question.mount)
+    except reach.Blocked as err:
+        return said(err.state, err.message, err.code)
+    except Unreachable as err:
+        return said(answer.REFUSED, err.why or err.what)
+    except FluidModelError as err:
+        status = err.why.removeprefix("HTTP ")
+        if status in ("401", "403"):
+            return said(answer.DENIED, err.why, status)
+        if status in ("404", "410"):
+            return said(answer.NO_BUCKET, err.why, status)
+        no_index = status == err.why  # anything but an HTTP status: it is no index of files
+        return said(answer.EMPTY if no_index else answer.ERROR, err.why or err.what, status)
+    entries = [Entry(file.path, file.size) for file in listing.files]
+    found = contents.examine(entries, True, lambda path: _read(question.mount, path))
+    return Answer(
+        mount=question.mount,
+        state=answer.OK,
+        endpoint=question.endpoint,
+        origin=origin,
+        found=found,
+        seconds=round(time.monotonic() - started, 2),
+    )
+
+
+def _read(root: str, path: str) -> bytes:
+    import urllib3
+
+    url = f"{root.rstrip('/')}/{path}"
+    try:
+        got = urllib3.PoolManager(retries=False, timeout=5.0).request("GET", url)
+    except urllib3.exceptions.HTTPError as err:
+        raise OSError(str(err)) from err
+    if got.status != 200:
+        raise OSError(f"HTTP {got.status}")
+    return got.data[: contents.INDEX_BYTES]

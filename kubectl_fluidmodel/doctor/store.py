@@ -146,7 +146,8 @@ def _credentials(client: Client, question: Question) -> Credentials | Answer | N
         if isinstance(value, Answer):
             return value
         values.append(value)
-    return usable(question, *values, answer.HERE) or Credentials(*values)
+    access, hidden = values
+    return usable(question, access, hidden, answer.HERE) or Credentials(access, hidden)
 
 
 def _value(client: Client, question: Question, ref: KeyRef) -> str | Answer:
@@ -174,7 +175,7 @@ def _of(question: Question, state: str, ref: KeyRef, keys: tuple[str, ...] = ())
 
 
 def _account(client: Client, question: Question, ref: KeyRef) -> Answer:
-    """A service account's file: only Google's own clients can log in with it, but it can be read."""
+    """A service account's file: it can be read, and only Google's own clients log in with it."""
     value = _value(client, question, ref)
     if isinstance(value, Answer):
         return value

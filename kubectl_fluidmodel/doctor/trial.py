@@ -41,6 +41,7 @@ _STATES = {
     "AccountProblem": answer.DENIED,
 }
 _TLS_PORT = ("HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port")
+_SPEAKS_TLS = "it speaks TLS on this port, and the endpoint says http"
 _ACTIONS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject"}
 
 
@@ -81,7 +82,9 @@ class Trial:
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
             found = self._answer(answer.TIMEOUT, message=_words(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
-            found = self._answer(answer.REFUSED, message=_words(err))
+            words = self._plain_words()
+            state = answer.TLS if words == _SPEAKS_TLS else answer.REFUSED
+            found = self._answer(state, message=words if state == answer.TLS else _words(err))
         except (boto.BotoCoreError, ValueError) as err:
             state = answer.FOREIGN if "parse response" in str(err) else answer.ERROR
             words = self._plain_words() if state == answer.FOREIGN else _words(err)
@@ -218,7 +221,7 @@ class Trial:
         state = _STATES.get(code, answer.ERROR)
         if code.isdigit():  # no XML with a code in it: somebody else answers on that port
             message = self._plain_words() or f"HTTP {code} {message}"
-            state = answer.TLS if message.startswith("it speaks TLS") else answer.FOREIGN
+            state = answer.TLS if message == _SPEAKS_TLS else answer.FOREIGN
             state = answer.ERROR if code.startswith("5") else state
         found = self._answer(state, code=code, message=message, action=action)
         if state == answer.NO_BUCKET:
@@ -237,7 +240,7 @@ class Trial:
             return _words(err)
         text = got.data[:300].decode("utf-8", "replace")
         if any(mark in text for mark in _TLS_PORT):
-            return "it speaks TLS on this port, and the endpoint says http"
+            return _SPEAKS_TLS
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
         return f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
 
@@ -260,7 +263,7 @@ class Trial:
         """A store's words never carry a key on, should it repeat one."""
         keys = self.store.credentials
         for value in (keys.access_key, keys.secret_key, keys.session_token) if keys else ():
-            text = text.replace(value, "…") if value else text
+            text = text.replace(value, "…") if len(value) > 7 else text  # shorter is a word
         return text
 
 

@@ -1,0 +1,294 @@
+"""5xx: what lies below a mount: is it a model, whole, and still the one that was cached?"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor.answer import Found
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, Skip, check
+from kubectl_fluidmodel.doctor.tried import (
+    Tried,
+    contents,
+    dataset_of,
+    evidence,
+    met,
+    origin_of,
+    rebuild,
+    restage,
+)
+from kubectl_fluidmodel.fluid import names, state
+from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts
+from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.ui.text import plural, size
+
+
+def _listed(case: Case) -> Iterator[tuple[Tried, Found]]:
+    for one in contents(case):
+        if one.answer.found is not None:
+            yield one, one.answer.found
+
+
+def _whole(case: Case) -> list[tuple[Tried, Found]]:
+    """The mounts that were listed to the end.
+
+    Raises:
+        Skip: one was not.
+    """
+    listed = list(_listed(case))
+    for _, found in listed:
+        if not found.whole:
+            raise Skip(f"there are more than {found.files} files, too many to list")
+    return listed
+
+
+def _shown(paths: tuple[str, ...], limit: int = 3) -> str:
+    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
+    return ", ".join(paths[:limit]) + more
+
+
+@check("FM530", "the mount leads to the model", explains=("FM532", "FM533"))
+def right_prefix(case: Case) -> Iterator[Finding]:
+    """Nothing, or nothing that is a model, lies below the mount's prefix, and a prefix of a like
+    name does hold one: a letter or its case is wrong, a commit's directory was left out, or a
+    directory too many was named. Buckets have no directories that could be missing, so Fluid
+    binds such a Dataset and says nothing.
+    """
+    lost = [one for one in met(case, answer.EMPTY) if one.answer.nearest]
+    if not lost:
+        lost = [
+            one
+            for one, found in _listed_or_none(case)
+            if one.answer.nearest and not found.models and not found.weights
+        ]
+    for one in lost:
+        given = one.answer
+        right = given.nearest[0]
+        yield Finding(
+            dataset_of(case),
+            f"{given.mount} holds no model; the likeliest place that does is {right}",
+            (
+                *evidence(case, one),
+                *(Evidence("store", "holds a model", each) for each in given.nearest),
+            ),
+            rebuild(case, one, source=right)
+            or Fix(
+                f"mountPoint: {right}",
+                "yaml",
+                f"Dataset {case.own.namespace}/{case.own.name} {one.place}",
+            ),
+        )
+
+
+def _listed_or_none(case: Case) -> list[tuple[Tried, Found]]:
+    try:
+        return list(_listed(case))
+    except Skip:
+        return []
+
+
+@check("FM531", "files lie below the mount")
+def not_empty(case: Case) -> Iterator[Finding]:
+    """The prefix, and everything near it, is empty; or it is the name of one object and not of a
+    directory; or a web server shows no index of the directory. Fluid binds an empty Dataset and
+    loads nothing, and engines find no file.
+    """
+    for one in met(case, answer.EMPTY):
+        given = one.answer
+        if given.nearest:
+            continue
+        why = given.message or "there is no object below it, and no model near it"
+        yield Finding(
+            dataset_of(case),
+            f"{given.mount} is empty: {why}",
+            evidence(case, one),
+            restage(case, given) or Fix(f"put the model's files below {given.mount}", "advice"),
+        )
+
+
+@check("FM532", "every shard of the weights is there", explains=("FM536",))
+def shards(case: Case) -> Iterator[Finding]:
+    """The index of the weights (`model.safetensors.index.json`) names files that the store does not
+    have, or their own numbering has a gap: an upload was cut off. The cache is complete as far as
+    Fluid knows, and the engine fails when it opens the missing file.
+    """
+    for one, found in _whole(case):
+        if found.shards:
+            missing = found.shards
+            yield Finding(
+                dataset_of(case),
+                f"{one.answer.mount} lacks {plural(len(missing), 'file')} of the weights: "
+                f"{_shown(missing)}",
+                tuple(
+                    Evidence(f"store {one.answer.mount}", "index of the weights", path)
+                    for path in missing
+                ),
+                restage(case, one.answer)
+                or Fix(
+                    f"upload {_shown(missing)} to {one.answer.mount}, then {_again(case, one)}",
+                    "advice",
+                ),
+            )
+        for broken in found.broken:
+            yield Finding(
+                dataset_of(case),
+                f"an index of the weights in {one.answer.mount} cannot be read: {broken}",
+                (Evidence(f"store {one.answer.mount}", "index of the weights", broken),),
+                restage(case, one.answer),
+            )
+
+
+def _again(case: Case, one: Tried) -> str:
+    """The command that makes a cache go on from there."""
+    endpoint = f" --endpoint {one.answer.endpoint}" if one.answer.endpoint else ""
+    return (
+        f"kubectl fluidmodel cache {shlex.quote(one.answer.mount)} --name {case.own.name} "
+        f"-n {case.own.namespace}{endpoint}"
+    )
+
+
+@check("FM533", "the files are a model that an engine knows")
+def marked(case: Case) -> Iterator[Finding]:
+    """No directory below the mount has the file that an engine looks for first: `config.json` (or
+    `params.json`, `model_index.json`, `adapter_config.json`, a `.gguf`, `.nemo` or `.onnx`). An
+    engine that is given this directory fails, or takes its name for one of the Hub's.
+    """
+    for one, found in _whole(case):
+        if not found.models:
+            yield Finding(
+                dataset_of(case),
+                f"{one.answer.mount} has {plural(found.files, 'file')} and no config.json",
+                tuple(Evidence(f"store {one.answer.mount}", "file", each) for each in found.paths),
+                restage(case, one.answer)
+                or Fix(
+                    f"upload config.json to {one.answer.mount}, then {_again(case, one)}", "advice"
+                ),
+            )
+
+
+@check("FM534", "the weights are there and not empty", explains=("FM536",))
+def weights(case: Case) -> Iterator[Finding]:
+    """A model's configuration is there, and its weights are not, or a weight file has no bytes: a
+    clone without Git LFS, or an upload that was cut off.
+    """
+    for one, found in _whole(case):
+        if found.models and not found.weights:
+            what = f"{one.answer.mount} has no weights (*.safetensors, *.gguf, *.bin …)"
+            proof = [Evidence(f"store {one.answer.mount}", "file", each) for each in found.paths]
+        elif found.hollow:
+            what = f"{_shown(found.hollow)} of {one.answer.mount} has no bytes"
+            proof = [Evidence(f"store {one.answer.mount}", each, "0 B") for each in found.hollow]
+        else:
+            continue
+        yield Finding(
+            dataset_of(case),
+            what,
+            tuple(proof),
+            restage(case, one.answer)
+            or Fix(f"upload the weights to {one.answer.mount}, then {_again(case, one)}", "advice"),
+        )
+
+
+@check("FM535", "what was staged is proven", explains=("FM532", "FM533", "FM534", "FM536"))
+def verified(case: Case) -> Iterator[Finding]:
+    """A model that this plugin staged has a manifest beside it, written last and only after every
+    byte was hashed. Without it, or where it does not agree with the files, staging did not come to
+    its end or somebody wrote there since. `stage` goes on from what is there and writes it.
+    """
+    repo, commit = origin_of(case.own)
+    if not repo:
+        return
+    for one in contents(case):
+        given = one.answer
+        if given.manifest not in ("", "valid"):
+            yield Finding(
+                dataset_of(case),
+                f"{repo}@{commit[:12]} in {given.mount} is not proven: its manifest is absent"
+                if given.manifest == "absent"
+                else f"{repo}@{commit[:12]} in {given.mount} is not proven: {given.manifest}",
+                (Evidence(f"store {given.mount}", "manifest", given.manifest),),
+                restage(case, given),
+            )
+
+
+@check("FM536", "the source is what was cached", explains=("FM537",))
+def unchanged(case: Case) -> Iterator[Finding]:
+    """The source has other files or bytes than when the cache was made (our annotations) or than
+    Fluid counted (`status.ufsTotal`): somebody added, replaced or removed files. Alluxio goes on
+    with what it knows, so readers may get a mix of both. Make the cache anew.
+    """
+    listed = _whole(case)
+    mounts = dicts(case.own.dataset, "spec", "mounts")
+    if len(listed) != len(mounts) or not listed:
+        return
+    files = sum(found.files for _, found in listed)
+    total = sum(found.bytes for _, found in listed)
+    reference, place, about, expected = dataset_of(case), "", "", ""
+    noted = _noted(case.own)
+    if noted is not None and noted != (files, total):
+        place = f"metadata.annotations {names.BYTES_ANNOTATION}"
+        about = f"{plural(noted[0], 'file')}, {size(noted[1])} ({noted[1]} bytes)"
+        expected = "when it was cached"
+    elif noted is None:
+        text = at(case.own.dataset, "status", "ufsTotal")
+        counted, slack = state.size(text), state.rounding(text)
+        if counted is not None and abs(counted - total) > slack:
+            place, about, expected = "status.ufsTotal", str(text), "as Fluid counts"
+    if place:
+        one = listed[0][0]
+        yield Finding(
+            reference,
+            f"the source has {plural(files, 'file')}, {size(total)} ({total} bytes) now, and had "
+            f"{about} {expected}",
+            (
+                Evidence(reference, place, about),
+                Evidence(f"store {one.answer.mount}", "listing", f"{files} files, {total} bytes"),
+            ),
+            rebuild(case, one) or Fix(_again(case, one)),
+        )
+
+
+def _noted(cache: Cached) -> tuple[int, int] | None:
+    """Files and bytes of the source as they were when this plugin made the cache."""
+    notes = annotations_of(cache.dataset or {})
+    try:
+        return int(notes[names.FILES_ANNOTATION]), int(notes[names.BYTES_ANNOTATION])
+    except (KeyError, ValueError):
+        return None
+
+
+@check("FM537", "no file was written since the load", severity=Severity.WARNING)
+def not_written(case: Case) -> Iterator[Finding]:
+    """A file of the source is younger than the load that filled the cache, though count and bytes
+    are the same: it was replaced. What is cached of it is the old one. An immutable prefix per
+    version, such as `stage` makes one per commit, keeps this from happening.
+    """
+    loaded = _loaded(case.own)
+    if not loaded:
+        raise Skip("no DataLoad has come to its end")
+    for one, found in _listed(case):
+        late = tuple(path for path, written in found.newest if written > loaded)
+        if late:
+            yield Finding(
+                dataset_of(case),
+                f"{_shown(late)} of {one.answer.mount} was written after the load of {loaded}",
+                tuple(
+                    Evidence(f"store {one.answer.mount}", f"last write of {path}", written)
+                    for path, written in found.newest
+                    if path in late
+                ),
+                rebuild(case, one),
+            )
+
+
+def _loaded(cache: Cached) -> str:
+    """When the last load that completed did so, RFC 3339; empty where none has."""
+    done = ""
+    for load in cache.loads:
+        if at(load, "status", "phase") != "Complete":
+            continue
+        for condition in dicts(load, "status", "conditions"):
+            if condition.get("type") == "Complete":
+                done = max(done, str(condition.get("lastTransitionTime") or ""))
+    return done

@@ -1,0 +1,299 @@
+"""5xx: the way to the store: the Secret, its keys, the endpoint, TLS, clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check
+from kubectl_fluidmodel.doctor.question import ACCESS, BY_PATH, HIDDEN, encrypted, options_of
+from kubectl_fluidmodel.doctor.tried import (
+    certain,
+    dataset_of,
+    evidence,
+    keys_command,
+    met,
+    rebuild,
+    tried,
+    unless_certain,
+)
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.kube import portforward
+from kubectl_fluidmodel.kube.kind import dicts
+
+_SKEWED = 300.0
+"""Seconds; S3 refuses requests that are signed 15 minutes off."""
+
+
+@check("FM501", "the Secret with the store's keys exists")
+def secret_there(case: Case) -> Iterator[Finding]:
+    """A mount names the Secret that its keys come from. Without it the master's pod stays in
+    ContainerCreating, and nothing that follows can work. The Secret has to be in the Dataset's
+    own namespace. The command makes it from the variables `AWS_ACCESS_KEY_ID` and
+    `AWS_SECRET_ACCESS_KEY` of your shell; the kubelet tries again by itself.
+    """
+    for one in met(case, answer.NO_SECRET):
+        given, namespace = one.answer, case.own.namespace
+        yield Finding(
+            f"secret {namespace}/{given.secret}",
+            f"Secret {given.secret}, which the mount takes its keys from, does not exist in "
+            f"namespace {namespace}",
+            (Evidence(dataset_of(case), f"{one.place}.encryptOptions", given.secret),),
+            keys_command(case, given),
+        )
+
+
+@check("FM502", "the Secret has the keys that the mount names")
+def keys_there(case: Case) -> Iterator[Finding]:
+    """An `encryptOption` names a Secret and a key in it. A key of another name (`accesskey` for
+    `AWS_ACCESS_KEY_ID`) is as good as none: the master's pod does not start. Either the Secret
+    gets the key, or the Dataset names the key that is there.
+    """
+    for one in met(case, answer.NO_KEY):
+        given = one.answer
+        have = ", ".join(given.keys) or "none"
+        yield Finding(
+            f"secret {case.own.namespace}/{given.secret}",
+            f"Secret {given.secret} has no key {given.key}, which the mount takes a key of the "
+            "store from",
+            (
+                Evidence(dataset_of(case), f"{one.place}.encryptOptions", given.key),
+                Evidence(f"secret {case.own.namespace}/{given.secret}", "keys of data", have),
+            ),
+            keys_command(case, given),
+        )
+
+
+@check("FM503", "the keys are whole")
+def keys_usable(case: Case) -> Iterator[Finding]:
+    """A key that is empty, or that ends in the newline of `echo KEY | base64`, is not the key that
+    the store gave out: it signs requests that the store refuses. Make the Secret with
+    `--from-literal`, which adds nothing.
+    """
+    for one in met(case, answer.BAD_KEY):
+        given = one.answer
+        yield Finding(
+            f"secret {case.own.namespace}/{given.secret}",
+            f"key {given.key} of Secret {given.secret} {given.message}",
+            (Evidence(f"secret {case.own.namespace}/{given.secret}", given.key, given.message),),
+            keys_command(case, given),
+        )
+
+
+@check("FM504", "no keys stand in the Dataset in plain text", severity=Severity.WARNING)
+def keys_hidden(case: Case) -> Iterator[Finding]:
+    """What stands in a mount's `options` can be read by everybody who may read the Dataset, and is
+    copied into Fluid's ConfigMaps and its helm release. Keys belong into a Secret that
+    `encryptOptions` name; `kubectl fluidmodel cache` does that. Change the keys afterwards: these
+    have been seen.
+    """
+    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
+        options = options_of(case.own, mount)
+        wanted = {prefix + name for name in (*ACCESS, *HIDDEN) for prefix in ("", ROOT_OPTION)}
+        plain = sorted(name for name in options if name in wanted and options[name])
+        if plain:
+            listed = ", ".join(plain)
+            yield Finding(
+                dataset_of(case),
+                f"the store's keys stand in plain text in the options of mount {index}",
+                (Evidence(dataset_of(case), f"spec.mounts[{index}].options", listed),),
+                Fix(
+                    f"encryptOptions: [{{name: {plain[0]}, valueFrom: {{secretKeyRef: "
+                    "{name: SECRET, key: KEY}}}]",
+                    "yaml",
+                    f"Dataset {case.own.namespace}/{case.own.name} spec.mounts[{index}]",
+                ),
+            )
+
+
+@check("FM505", "the keys reach Alluxio's workers")
+def keys_arrive(case: Case) -> Iterator[Finding]:
+    """With `path: /` the mount is Alluxio's root, and Fluid hands its `encryptOptions` to the pods
+    as the path of a file that only the master's container has. A worker signs with the path
+    itself, and every read ends in `InvalidAccessKeyId`. Under names that begin with
+    `alluxio.master.mount.table.root.option.` the keys come to the workers with the mount.
+    """
+    runtime = case.own.runtime
+    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+        return
+    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
+        if mount.get("path") != "/":
+            continue
+        refs = list(encrypted(case.own, mount))
+        bare = [ref for ref in refs if ref.option in (*ACCESS, *HIDDEN)]
+        rooted = {ref.option.removeprefix(ROOT_OPTION) for ref in refs if ROOT_OPTION in ref.option}
+        lost = [ref for ref in bare if ref.option not in rooted]
+        if lost:
+            lines = "; ".join(f"name: {ROOT_OPTION}{ref.option}" for ref in lost)
+            yield Finding(
+                dataset_of(case),
+                f"{', '.join(ref.option for ref in lost)} of a root mount do not reach the "
+                "workers: they get the path of a file that they do not have",
+                tuple(
+                    Evidence(dataset_of(case), f"spec.mounts[{index}].encryptOptions", ref.option)
+                    for ref in lost
+                ),
+                Fix(
+                    lines,
+                    "yaml",
+                    f"Dataset {case.own.namespace}/{case.own.name} "
+                    f"spec.mounts[{index}].encryptOptions, made anew with its runtime",
+                ),
+            )
+
+
+@check("FM506", "the store is addressed by path")
+def by_path(case: Case) -> Iterator[Finding]:
+    """Alluxio puts the bucket in front of the host's name (`models.minio.store.svc`) unless
+    `alluxio.underfs.s3.disable.dns.buckets` is `true`. A Service of the cluster has no such names,
+    so the master cannot resolve it and never becomes ready.
+    """
+    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
+        options = options_of(case.own, mount)
+        endpoint = options.get("alluxio.underfs.s3.endpoint", "")
+        host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
+        rooted = options.get(ROOT_OPTION + BY_PATH, "")
+        told = (options.get(BY_PATH) or rooted).lower() == "true"
+        service = portforward.service_of(host, case.own.namespace)
+        if endpoint and not told and service and host != "localhost":
+            yield Finding(
+                dataset_of(case),
+                f"the endpoint {endpoint} is a Service, and Alluxio asks for a host named "
+                f"BUCKET.{host}, which the cluster's DNS does not have",
+                (
+                    Evidence(dataset_of(case), f"spec.mounts[{index}].options", endpoint),
+                    Evidence(dataset_of(case), f"spec.mounts[{index}].options", f"no {BY_PATH}"),
+                ),
+                Fix(
+                    f'{BY_PATH}: "true"',
+                    "yaml",
+                    f"Dataset {case.own.namespace}/{case.own.name} spec.mounts[{index}].options",
+                ),
+            )
+
+
+@check("FM510", "the endpoint's name is known")
+def name_known(case: Case) -> Iterator[Finding]:
+    """The endpoint is a host that DNS does not have, or a Service that is not in the cluster or has
+    no ready pod. A short name (`http://minio:9000`) means a Service of the Dataset's own
+    namespace. From outside, a name that only the cluster's DNS knows says nothing, so this is
+    only a finding where the cluster has not mounted the store either; `--probe` asks in it.
+    """
+    services = met(case, answer.DNS, answer.SERVICE)
+    served = [each for each in services if each.answer.state == answer.SERVICE]
+    named = [each for each in services if each.answer.state == answer.DNS]
+    for one in [*served, *(unless_certain(case, named) if not served else ())]:
+        given = one.answer
+        host = urlsplit(given.endpoint).hostname or ""
+        service = portforward.service_of(host, case.own.namespace)
+        space = service[0] if service else case.own.namespace
+        yield Finding(
+            dataset_of(case),
+            f"the endpoint {given.endpoint} leads nowhere: {given.message}",
+            evidence(case, one),
+            Fix(f"kubectl get services,endpoints -n {space}")
+            if service
+            else Fix(f"correct the endpoint {given.endpoint}, or the DNS entry", "advice"),
+        )
+
+
+@check("FM511", "the store answers")
+def answers(case: Case) -> Iterator[Finding]:
+    """The endpoint's host is there and nothing answers on the port: the store is down, the port is
+    another, or a firewall or NetworkPolicy stands between. An attempt from your machine that gets
+    no answer is only a finding where the cluster has not mounted the store either, or from
+    `--probe`.
+    """
+    found = met(case, answer.REFUSED, answer.TIMEOUT)
+    refused = [each for each in found if each.answer.state == answer.REFUSED]
+    for one in refused or unless_certain(case, found):
+        given = one.answer
+        yield Finding(
+            dataset_of(case),
+            f"nothing answers at {given.endpoint or given.mount}: {given.message}",
+            evidence(case, one),
+            _look_at(case, given.endpoint),
+        )
+
+
+def _look_at(case: Case, endpoint: str) -> Fix:
+    service = portforward.service_of(urlsplit(endpoint).hostname or "", case.own.namespace)
+    if service is None:
+        return Fix(f"start the store at {endpoint}, or correct its port", "advice")
+    return Fix(f"kubectl get pods,endpoints -n {service[0]}")
+
+
+@check("FM512", "TLS to the store works")
+def tls(case: Case) -> Iterator[Finding]:
+    """The endpoint says https and the port speaks plain HTTP (or the other way round), or the
+    certificate is for another name or signed by a CA that nobody here knows. Java's trust store
+    in Alluxio's image knows the public CAs only; a private one has to be mounted into master and
+    workers. A certificate that only your machine does not trust is not counted while the cache
+    is Bound.
+    """
+    found = met(case, answer.TLS)
+    plain = [each for each in found if "speaks" in each.answer.message]
+    for one in plain or unless_certain(case, found):
+        given = one.answer
+        swap = {"https": "http", "http": "https"}
+        scheme, _, rest = given.endpoint.partition("://")
+        right = f"{swap.get(scheme, scheme)}://{rest}"
+        fix = rebuild(case, one, endpoint=right) if one in plain else None
+        yield Finding(
+            dataset_of(case),
+            f"TLS to {given.endpoint} fails: {given.message}",
+            evidence(case, one),
+            fix
+            or Fix(
+                f"alluxio.underfs.s3.endpoint: {right}"
+                if one in plain
+                else "AWS_CA_BUNDLE=ca.pem here, and the CA in the trust store of Alluxio's JVMs",
+                "yaml" if one in plain else "advice",
+                f"Dataset {case.own.namespace}/{case.own.name} {one.place}.options"
+                if one in plain
+                else "",
+            ),
+        )
+
+
+@check("FM513", "what answers is a store")
+def is_a_store(case: Case) -> Iterator[Finding]:
+    """Something answers at the endpoint, but not as S3 does: often it is the port of a console
+    (MinIO's 9001 for 9000), an ingress that does not know the host, or a login page.
+    """
+    for one in met(case, answer.FOREIGN):
+        given = one.answer
+        yield Finding(
+            dataset_of(case),
+            f"{given.endpoint} does not answer as an S3 store: {given.message}",
+            evidence(case, one),
+            Fix(
+                f"correct the endpoint {given.endpoint}: take the port of the S3 API, not of the "
+                "console",
+                "advice",
+            ),
+        )
+
+
+@check("FM514", "the clocks agree")
+def clocks(case: Case) -> Iterator[Finding]:
+    """A signature is good for 15 minutes around the store's own time. Where the clock that signs,
+    or the store's, is further off, every request is refused whatever the keys are. An attempt
+    from here shows your machine's clock; `--probe` shows a node's.
+    """
+    found = met(case, answer.SKEW)
+    off = [one for one in tried(case) if abs(one.answer.skew) >= _SKEWED]
+    for one in found or off:
+        given = one.answer
+        whose = "a node of the cluster" if given.origin == answer.POD else "this machine"
+        refused = given.state == answer.SKEW
+        yield Finding(
+            dataset_of(case),
+            f"the clocks of {whose} and of the store are {abs(given.skew):.0f} s apart"
+            + (", so it refuses every signature" if refused else ""),
+            evidence(case, one),
+            Fix("timedatectl set-ntp true"),
+            severity=Severity.ERROR if refused and certain(case, given) else Severity.WARNING,
+        )

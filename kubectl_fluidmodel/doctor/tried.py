@@ -1,0 +1,213 @@
+"""What checks of area 5 have in common: a cache's answers, and the commands that mend. Pure.
+
+A store refuses for one reason at a time. What stands behind that reason was not seen, so a check
+of it is skipped and says which word stood in the way; none of them passes unseen.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor.answer import Answer
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, Skip, reference
+from kubectl_fluidmodel.doctor.question import ACCESS, HIDDEN, encrypted
+from kubectl_fluidmodel.fluid import names, state
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.kube.kind import annotations_of, dicts
+from kubectl_fluidmodel.overview.cached import Cached
+
+_ORDER = (
+    (answer.CLAIM,),
+    (answer.NO_SECRET,),
+    (answer.NO_KEY,),
+    (answer.BAD_KEY,),
+    (answer.DNS, answer.SERVICE),
+    (answer.REFUSED, answer.TIMEOUT),
+    (answer.TLS,),
+    (answer.FOREIGN,),
+    (answer.SKEW,),
+    (answer.UNKNOWN_KEY,),
+    (answer.EXPIRED,),
+    (answer.WRONG_SECRET,),
+    (answer.REGION,),
+    (answer.NO_BUCKET,),
+    (answer.DENIED,),
+    (answer.ERROR,),
+    (answer.EMPTY,),
+    (answer.OK,),
+)
+"""In this order a store comes to its word: a later state shows that earlier ones do not hold."""
+_RANK = {each: rank for rank, group in enumerate(_ORDER) for each in group}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One answer, and which of the Dataset's mounts it is about."""
+
+    answer: Answer
+    index: int
+
+    @property
+    def place(self) -> str:
+        return f"spec.mounts[{self.index}]"
+
+
+def tried(case: Case) -> list[Tried]:
+    """The answers for a cache's mounts.
+
+    Raises:
+        Skip: there is nothing to try, or the store was not asked.
+    """
+    cache = case.own
+    if cache.dataset is None or not dicts(cache.dataset, "spec", "mounts"):
+        raise Skip("there is no Dataset with a mount")
+    found = answer.read(case.snapshot, cache.namespace, cache.name)
+    if found is None or not found.answers:
+        raise Skip("the store was not asked")
+    return [Tried(each, index) for index, each in enumerate(found.answers)]
+
+
+def met(case: Case, *states: str) -> list[Tried]:
+    """The answers in one of the states.
+
+    Raises:
+        Skip: none is, and of at least one mount it cannot be known.
+    """
+    rank = _RANK[states[0]]
+    every = tried(case)
+    found = [each for each in every if each.answer.state in states]
+    if not found:
+        for each in every:
+            unseen = each.answer.state == answer.SKIPPED or _RANK[each.answer.state] < rank
+            if unseen:
+                raise Skip(_hidden(each.answer))
+    return found
+
+
+def contents(case: Case) -> list[Tried]:
+    """The answers of mounts that were listed and read.
+
+    Raises:
+        Skip: none was.
+    """
+    return met(case, answer.OK)
+
+
+def _hidden(given: Answer) -> str:
+    if given.state == answer.SKIPPED:
+        return given.message
+    return f"the store did not let us see: {given.code or given.message or given.state}"
+
+
+def working(case: Case) -> bool:
+    """Whether the cluster itself got at the store: Fluid binds a Dataset once it is mounted."""
+    return state.dataset(case.own.dataset).bound
+
+
+def certain(case: Case, given: Answer) -> bool:
+    """Whether what an attempt could not reach is out of the cluster's reach, too.
+
+    A laptop does not see everything that a cluster sees; what was tried from a pod, or is not
+    mounted in the cluster either, counts.
+    """
+    return given.origin == answer.POD or not working(case)
+
+
+def unless_certain(case: Case, found: list[Tried]) -> list[Tried]:
+    """Those that are certain.
+
+    Raises:
+        Skip: there are some, and none is.
+    """
+    sure = [each for each in found if certain(case, each.answer)]
+    if found and not sure:
+        given = found[0].answer
+        raise Skip(f"from here {given.message or given.state}, while the cache is Bound: --probe")
+    return sure
+
+
+# -- words -----------------------------------------------------------------------------------
+
+
+def dataset_of(case: Case) -> str:
+    return reference(case.own.dataset or {})
+
+
+def evidence(case: Case, one: Tried) -> tuple[Evidence, ...]:
+    """The mount, and the store's very words."""
+    given = one.answer
+    said = ": ".join(part for part in (given.code, given.message) if part) or given.state
+    action = f" to {given.action}" if given.action else ""
+    where = given.endpoint or given.mount.partition("/")[0] + "//"
+    origin = "" if given.origin == answer.HERE else f" by {given.origin}"
+    return (
+        Evidence(dataset_of(case), f"{one.place}.mountPoint", given.mount),
+        Evidence(f"store {where}", f"answer{action}{origin}", said),
+    )
+
+
+def keys_command(case: Case, given: Answer) -> Fix:
+    """Put a Secret's keys into it, from the shell's environment: no value is on the screen."""
+    variables = {ACCESS: "AWS_ACCESS_KEY_ID", HIDDEN: "AWS_SECRET_ACCESS_KEY"}
+    words: dict[str, None] = {}
+    for wanted, variable in variables.items():
+        for mount in dicts(case.own.dataset, "spec", "mounts"):
+            for ref in encrypted(case.own, mount):
+                if ref.secret == given.secret and ref.option.removeprefix(ROOT_OPTION) in wanted:
+                    words[f'--from-literal={shlex.quote(ref.key)}="${variable}"'] = None
+    if not words:  # a file, such as a service account's
+        words[f"--from-file={shlex.quote(given.key)}"] = None
+    return Fix(
+        f"kubectl create secret generic {given.secret} -n {case.own.namespace} "
+        f"{' '.join(words)} --dry-run=client -o yaml | kubectl apply -f -"
+    )
+
+
+def rebuild(case: Case, one: Tried, *, source: str = "", **flags: str) -> Fix | None:
+    """Make the cache anew with another source or flag, None where this plugin did not make it.
+
+    Fluid takes a mount's options over into the runtime once, so they cannot be changed in place.
+    """
+    cache, given = case.own, one.answer
+    if cache.dataset is None or not names.is_ours(cache.dataset):
+        return None
+    where = f"-n {cache.namespace}"
+    words = [
+        f"kubectl fluidmodel uncache {cache.name} {where} &&",
+        f"kubectl fluidmodel cache {shlex.quote(source or given.mount)}",
+        f"--name {cache.name} {where}",
+    ]
+    own = cache.name + secrets.SUFFIX
+    settings = {
+        "endpoint": given.endpoint if given.mount.startswith("s3://") else "",
+        "s3-secret": given.secret if given.secret not in ("", own) else "",
+        **flags,
+    }
+    words += [f"--{name} {shlex.quote(value)}" for name, value in settings.items() if value]
+    return Fix(" ".join(words))
+
+
+def origin_of(cache: Cached) -> tuple[str, str]:
+    """The Hub's model and the commit that a cache was staged from; empty texts if it was not."""
+    if cache.dataset is None:
+        return "", ""
+    notes = annotations_of(cache.dataset)
+    source = str(notes.get(names.SOURCE_ANNOTATION, ""))
+    if not source.startswith("hf://"):
+        return "", ""
+    repo = source.removeprefix("hf://").partition("@")[0]
+    return repo, str(notes.get(names.COMMIT_ANNOTATION, ""))
+
+
+def restage(case: Case, given: Answer) -> Fix | None:
+    """Stage the commit again, None where the model was not staged by this plugin."""
+    repo, commit = origin_of(case.own)
+    tail = f"/{repo}/{commit}"
+    if not repo or not commit or not given.mount.rstrip("/").endswith(tail):
+        return None
+    to = given.mount.rstrip("/").removesuffix(tail)
+    endpoint = f" --endpoint {given.endpoint}" if given.endpoint else ""
+    return Fix(f"kubectl fluidmodel stage {repo}@{commit} --to {to}{endpoint}")

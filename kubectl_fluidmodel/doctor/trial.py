@@ -82,12 +82,12 @@ class Trial:
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
             found = self._answer(answer.TIMEOUT, message=_words(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
-            words = self._plain_words()
+            _, words = self._plain()
             state = answer.TLS if words == _SPEAKS_TLS else answer.REFUSED
             found = self._answer(state, message=words if state == answer.TLS else _words(err))
         except (boto.BotoCoreError, ValueError) as err:
             state = answer.FOREIGN if "parse response" in str(err) else answer.ERROR
-            words = self._plain_words() if state == answer.FOREIGN else _words(err)
+            words = self._plain()[1] if state == answer.FOREIGN else _words(err)
             found = self._answer(state, message=words)
         return replace(found, seconds=round(time.monotonic() - started, 2))
 
@@ -220,16 +220,16 @@ class Trial:
         action = _ACTIONS.get(err.operation_name, err.operation_name)
         state = _STATES.get(code, answer.ERROR)
         if code.isdigit():  # no XML with a code in it: somebody else answers on that port
-            message = self._plain_words() or f"HTTP {code} {message}"
+            status, message = self._plain()  # boto3 takes a page of HTML for an error 500
             state = answer.TLS if message == _SPEAKS_TLS else answer.FOREIGN
-            state = answer.ERROR if code.startswith("5") else state
+            state = answer.ERROR if status >= 500 else state
         found = self._answer(state, code=code, message=message, action=action)
         if state == answer.NO_BUCKET:
             return replace(found, buckets=tuple(likely_buckets(self.store, self.question.host)))
         return found
 
-    def _plain_words(self) -> str:
-        """What a server that is no S3 store says to a plain GET."""
+    def _plain(self) -> tuple[int, str]:
+        """What a server that is no S3 store says to a plain GET: HTTP status, and words for it."""
         import urllib3
 
         try:
@@ -237,12 +237,12 @@ class Trial:
                 "GET", self.reach_url or self.question.endpoint, redirect=False
             )
         except urllib3.exceptions.HTTPError as err:
-            return _words(err)
+            return 0, _words(err)
         text = got.data[:300].decode("utf-8", "replace")
         if any(mark in text for mark in _TLS_PORT):
-            return _SPEAKS_TLS
+            return got.status, _SPEAKS_TLS
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
-        return f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
+        return got.status, f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
 
     def _answer(self, state: str, **more: Any) -> Answer:
         question = self.question

@@ -21,7 +21,7 @@ from kubectl_fluidmodel.kube.config import Connection
 from tests.cluster import objects
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
-from tests.cluster.doctoring import Doctor, secret_free
+from tests.cluster.looking import Doctor, secret_free
 from tests.cluster.fixtures import Cli, clear
 from tests.cluster.s3 import secret
 from tests.loopback import Answer, Server

@@ -85,10 +85,11 @@ class Answer:
     message: str = ""
     action: str = ""
     """What was asked for when it refused: `ListBucket`, `GetObject`."""
-    secret: str = ""
-    key: str = ""
-    """The Secret and the key in it that a state is about."""
-    keys: tuple[str, ...] = ()
+    holder: str = ""
+    entry: str = ""
+    """The Secret and the key in it that a state is about; a field that is named `secret` would be
+    taken for one and blackened."""
+    entries: tuple[str, ...] = ()
     """Names of the keys that the Secret has."""
     region: str = ""
     """The region that the bucket says it is in, where it differs from the one asked."""

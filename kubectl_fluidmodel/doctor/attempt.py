@@ -83,6 +83,6 @@ def flawed(question: Question, ref: KeyRef, wrong: str, origin: str) -> Answer:
         question.endpoint,
         origin,
         message=wrong,
-        secret=ref.secret,
-        key=ref.key,
+        holder=ref.secret,
+        entry=ref.key,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.doctor import logs, secrets
+from kubectl_fluidmodel.doctor import logs, secrets, store
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.overview.cached import Cached, link
 from kubectl_fluidmodel.snapshot import live, reads
@@ -29,6 +29,7 @@ def gather(
     caches = chosen(snapshot, name)
     secrets.ask(client, caches, snapshot)
     logs.ask(client, caches, snapshot, everything=everything)
+    store.ask(client, caches, snapshot, probe=probe)
     return snapshot
 
 

@@ -98,10 +98,11 @@ def trouble(pod: Object, question: Question) -> tuple[Answer | None, str]:
         reason = str(at(status, "state", "waiting", "reason", default=""))
         message = str(at(status, "state", "waiting", "message", default=""))
         if reason == "CreateContainerConfigError":
-            ref = question.access or question.hidden or KeyRef("", "")
             lacks_key = "couldn't find key" in message
+            words = message.replace('"', " ").split()
             named = [each for each in (question.access, question.hidden) if each]
-            ref = next((each for each in named if each.key in message), ref) if lacks_key else ref
+            held = [each for each in named if (each.key if lacks_key else each.secret) in words]
+            ref = (held or named or [KeyRef("", "")])[0]
             state = answer.NO_KEY if lacks_key else answer.NO_SECRET
             if lacks_key or "not found" in message:
                 return _said(question, state, message, ref), message
@@ -135,8 +136,8 @@ def _said(question: Question, state: str, message: str, ref: KeyRef) -> Answer:
         question.endpoint,
         answer.POD,
         message=message,
-        secret=ref.secret,
-        key=ref.key,
+        holder=ref.secret,
+        entry=ref.key,
     )
 
 

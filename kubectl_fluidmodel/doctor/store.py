@@ -170,7 +170,7 @@ def _value(client: Client, question: Question, ref: KeyRef) -> str | Answer:
 
 def _of(question: Question, state: str, ref: KeyRef, keys: tuple[str, ...] = ()) -> Answer:
     return Answer(
-        question.mount, state, question.endpoint, secret=ref.secret, key=ref.key, keys=keys
+        question.mount, state, question.endpoint, holder=ref.secret, entry=ref.key, entries=keys
     )
 
 

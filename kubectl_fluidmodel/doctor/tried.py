@@ -156,12 +156,12 @@ def keys_command(case: Case, given: Answer) -> Fix:
     for wanted, variable in variables.items():
         for mount in dicts(case.own.dataset, "spec", "mounts"):
             for ref in encrypted(case.own, mount):
-                if ref.secret == given.secret and ref.option.removeprefix(ROOT_OPTION) in wanted:
+                if ref.secret == given.holder and ref.option.removeprefix(ROOT_OPTION) in wanted:
                     words[f'--from-literal={shlex.quote(ref.key)}="${variable}"'] = None
     if not words:  # a file, such as a service account's
-        words[f"--from-file={shlex.quote(given.key)}"] = None
+        words[f"--from-file={shlex.quote(given.entry)}"] = None
     return Fix(
-        f"kubectl create secret generic {given.secret} -n {case.own.namespace} "
+        f"kubectl create secret generic {given.holder} -n {case.own.namespace} "
         f"{' '.join(words)} --dry-run=client -o yaml | kubectl apply -f -"
     )
 
@@ -183,7 +183,7 @@ def rebuild(case: Case, one: Tried, *, source: str = "", **flags: str) -> Fix | 
     own = cache.name + secrets.SUFFIX
     settings = {
         "endpoint": given.endpoint if given.mount.startswith("s3://") else "",
-        "s3-secret": given.secret if given.secret not in ("", own) else "",
+        "s3-secret": given.holder if given.holder not in ("", own) else "",
         **flags,
     }
     words += [f"--{name} {shlex.quote(value)}" for name, value in settings.items() if value]

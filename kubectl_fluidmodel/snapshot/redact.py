@@ -34,7 +34,14 @@ _NAME = (
     r"[\w.\-/]*(?:secret|token|passw(?:or)?d|passphrase|credential|api[-_.]?key|access[-_.]?key"
     r"|private[-_.]?key|account[-_.]?key)[\w.\-]*"
 )
-_VALUE = r"""(?!["']?\$[\w({])(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}\])]+)"""
+_NO_VALUE = (
+    rf"(?:{HIDDEN}|[\"']?\$\{{?(?-i:[A-Z][A-Z0-9_]+)\}}?[\"']?(?=[\s;&|]|$)"
+    r"|\{\s*[\"']?(?:name|key|secretKeyRef)\b)"
+)
+"""What stands in a secret's place and is none: a variable of the shell, a reference in YAML."""
+_OUR_FLAGS = r"--(?:s3|hf|gcs)-secret\b"
+"""They take the name of a Secret."""
+_VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}\])]+)"""
 _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
@@ -68,11 +75,11 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
         HIDDEN,
     ),
     (
-        re.compile(rf"((?:--?)?{_NAME}[\"']?\s*[=:]\s*)(?!{HIDDEN}){_VALUE}", re.IGNORECASE),
+        re.compile(rf"((?:--?)?{_NAME}[\"']?\s*[=:]\s*)(?!{_NO_VALUE}){_VALUE}", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
     (
-        re.compile(rf"(\s--?{_NAME}\s+)(?!-|{HIDDEN}){_VALUE}", re.IGNORECASE),
+        re.compile(rf"(\s(?!{_OUR_FLAGS})--?{_NAME}\s+)(?!-|{_NO_VALUE}){_VALUE}", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
 )

@@ -21,8 +21,8 @@ from kubectl_fluidmodel.kube.config import Connection
 from tests.cluster import objects
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
-from tests.cluster.looking import Doctor, secret_free
 from tests.cluster.fixtures import Cli, clear
+from tests.cluster.looking import Doctor, secret_free
 from tests.cluster.s3 import secret
 from tests.loopback import Answer, Server
 
@@ -117,6 +117,7 @@ def env(place: Place) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": place.access, "AWS_SECRET_ACCESS_KEY": place.hidden}
 
 
+@pytest.mark.breaks("FM501")
 def test_no_secret(place: Place, llama: str) -> None:
     place.cluster.api.delete("v1", "Secret", f"{llama}-s3", place.namespace)
     assert place.look(llama) == ["FM501"]
@@ -127,6 +128,7 @@ def test_no_secret(place: Place, llama: str) -> None:
     assert place.look(llama) == []
 
 
+@pytest.mark.breaks("FM502")
 def test_a_key_of_another_name(place: Place, llama: str) -> None:
     place.cluster.api.delete("v1", "Secret", f"{llama}-s3", place.namespace)
     keys = {"accesskey": place.access, "secretkey": place.hidden}
@@ -147,6 +149,7 @@ def test_a_key_with_a_newline(place: Place, llama: str, tail: str) -> None:
     assert place.look(llama) == []
 
 
+@pytest.mark.breaks("FM503")
 def test_an_empty_key(place: Place, llama: str) -> None:
     keys = {ACCESS: place.access, HIDDEN: ""}
     place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
@@ -154,6 +157,7 @@ def test_an_empty_key(place: Place, llama: str) -> None:
     assert "is empty" in place.one("FM503", llama).cause
 
 
+@pytest.mark.breaks("FM504")
 def test_keys_in_plain_text(place: Place) -> None:
     plain = {ACCESS: place.access, HIDDEN: place.hidden}
     name = place.dataset("plain", options=dict(plain), secret_name="none-at-all")
@@ -170,6 +174,7 @@ def test_keys_in_plain_text(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM505")
 def test_keys_that_do_not_reach_the_workers(place: Place, llama: str) -> None:
     api = place.cluster.api
     stored = api.get(objects.FLUID, "Dataset", llama, place.namespace)
@@ -187,6 +192,7 @@ def test_keys_that_do_not_reach_the_workers(place: Place, llama: str) -> None:
 # -- the way to the store ---------------------------------------------------------------------
 
 
+@pytest.mark.breaks("FM506")
 def test_a_service_addressed_by_host_name(place: Place) -> None:
     endpoint = place.cluster.s3.expose(place.namespace, "minio")
     options: dict[str, str | None] = {
@@ -215,6 +221,7 @@ def test_by_way_of_a_service(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM510")
 def test_a_service_that_is_not_there(place: Place) -> None:
     endpoint = "http://nowhere:9000"
     name = place.dataset("nowhere", options={"alluxio.underfs.s3.endpoint": endpoint})
@@ -232,6 +239,7 @@ def test_a_host_that_dns_does_not_have(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM511")
 def test_a_port_that_nobody_listens_on(place: Place) -> None:
     endpoint = "http://127.0.0.1:1"
     name = place.dataset("closed", options={"alluxio.underfs.s3.endpoint": endpoint})
@@ -241,6 +249,7 @@ def test_a_port_that_nobody_listens_on(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM512")
 def test_https_on_a_port_of_plain_http(place: Place) -> None:
     endpoint = place.cluster.s3.endpoint.replace("http:", "https:")
     name = place.dataset("tls", options={"alluxio.underfs.s3.endpoint": endpoint})
@@ -264,6 +273,7 @@ def serving(status: int, body: bytes, kind: str) -> Server:
     return Server(lambda _: Answer(status, body, {"Content-Type": kind}))
 
 
+@pytest.mark.breaks("FM513", "FM522", "FM528")
 @pytest.mark.parametrize(
     ("status", "body", "kind", "code"),
     [
@@ -307,6 +317,7 @@ class Running:
         self.server.server_close()
 
 
+@pytest.mark.breaks("FM514")
 def test_a_clock_that_is_off(place: Place, llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = botocore.auth.get_current_datetime
     ahead = datetime.timedelta(hours=2)
@@ -321,6 +332,7 @@ def test_a_clock_that_is_off(place: Place, llama: str, monkeypatch: pytest.Monke
 # -- what the store says ----------------------------------------------------------------------
 
 
+@pytest.mark.breaks("FM520")
 def test_a_key_that_was_deleted(place: Place, llama: str) -> None:
     place.cluster.s3.delete_user(place.access)
     try:
@@ -339,6 +351,7 @@ def test_a_key_that_was_deleted(place: Place, llama: str) -> None:
         place.cluster.s3.create_user(place.access, place.hidden)
 
 
+@pytest.mark.breaks("FM521")
 def test_a_rotated_secret(place: Place, llama: str) -> None:
     place.hidden = secrets.token_urlsafe(24)
     place.cluster.s3.rotate(place.access, place.hidden)
@@ -350,6 +363,7 @@ def test_a_rotated_secret(place: Place, llama: str) -> None:
     assert place.look(llama) == []
 
 
+@pytest.mark.breaks("FM523", "FM524")
 @pytest.mark.parametrize(("left", "code"), [("s3:GetObject", "FM523"), ("s3:ListBucket", "FM524")])
 def test_denied_by_policy(place: Place, llama: str, left: str, code: str) -> None:
     place.cluster.s3.allow(place.bucket.name, place.access, [left])
@@ -364,6 +378,7 @@ def test_denied_by_policy(place: Place, llama: str, left: str, code: str) -> Non
     place.cluster.s3.allow(place.bucket.name, place.access)
 
 
+@pytest.mark.breaks("FM525")
 def test_a_wrong_region(place: Place) -> None:
     name = place.dataset("region", options={"alluxio.underfs.s3.endpoint.region": "eu-west-1"})
     assert place.look(name) == ["FM525"]
@@ -371,6 +386,7 @@ def test_a_wrong_region(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM526")
 def test_a_bucket_that_was_renamed(place: Place, llama: str) -> None:
     root = Path(place.cluster.s3.state) / "s3"
     old, new = place.bucket.name, f"{place.bucket.name}-old"
@@ -396,6 +412,7 @@ def test_a_likely_bucket_is_named(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM527")
 def test_web_directories(place: Place) -> None:
     closed = Running(serving(401, b"", "text/html"))
     missing = Running(serving(404, b"", "text/html"))
@@ -408,6 +425,7 @@ def test_web_directories(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM529")
 def test_a_claim_that_is_not_there(place: Place) -> None:
     name = place.dataset("from-claim", mount="pvc://weights/llama")
     assert place.look(name) == ["FM529"]
@@ -426,6 +444,7 @@ def test_what_cannot_be_tried_says_so(place: Place) -> None:
 # -- what lies in it --------------------------------------------------------------------------
 
 
+@pytest.mark.breaks("FM530")
 @pytest.mark.parametrize("wrong", ["org/lama", "org/Llama", "llama", "org/llama/main"])
 def test_a_wrong_prefix(place: Place, wrong: str) -> None:
     name = place.dataset("wrong", wrong)
@@ -434,6 +453,7 @@ def test_a_wrong_prefix(place: Place, wrong: str) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM531")
 def test_an_empty_bucket(place: Place) -> None:
     empty = Bucket(place.cluster.s3, f"empty-{secrets.token_hex(4)}")
     place.cluster.s3.allow(empty.name, place.access)
@@ -443,6 +463,7 @@ def test_an_empty_bucket(place: Place) -> None:
     empty.delete()
 
 
+@pytest.mark.breaks("FM532")
 def test_a_shard_that_is_missing(place: Place, llama: str) -> None:
     key = "org/llama/model-00002-of-00003.safetensors"
     place.bucket.client.delete_object(Bucket=place.bucket.name, Key=key)
@@ -460,6 +481,7 @@ def test_a_shard_that_is_missing(place: Place, llama: str) -> None:
     assert place.look(llama) == []
 
 
+@pytest.mark.breaks("FM533")
 def test_no_config(place: Place, llama: str) -> None:
     client, bucket = place.bucket.client, place.bucket.name
     config = client.get_object(Bucket=bucket, Key="org/llama/config.json")["Body"].read()
@@ -469,6 +491,7 @@ def test_no_config(place: Place, llama: str) -> None:
     assert place.look(llama) == []
 
 
+@pytest.mark.breaks("FM534")
 def test_weights_that_are_hollow_or_gone(place: Place) -> None:
     place.bucket.put("org/hollow/config.json", b"{}")
     place.bucket.put("org/hollow/model.safetensors", b"")
@@ -496,6 +519,7 @@ def test_a_model_of_another_kind_is_well(place: Place) -> None:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+@pytest.mark.breaks("FM535")
 def test_staged_and_not_verified(place: Place) -> None:
     place.bucket.put_model(f"acme/tiny/{COMMIT}")
     name = place.dataset("staged", f"acme/tiny/{COMMIT}")
@@ -552,6 +576,7 @@ def test_a_healthy_cache_has_no_finding(place: Place, cached: str) -> None:
     assert {"FM501", "FM521", "FM530", "FM532", "FM533", "FM536", "FM537"} <= seen
 
 
+@pytest.mark.breaks("FM536")
 def test_a_source_that_changed(place: Place, cached: str) -> None:
     place.bucket.put("org/cached/extra.json", b"{}")
     assert place.look(cached) == ["FM536", "FM537"]
@@ -560,6 +585,7 @@ def test_a_source_that_changed(place: Place, cached: str) -> None:
     assert place.look(cached) == []
 
 
+@pytest.mark.breaks("FM537")
 def test_a_file_that_was_replaced_is_loaded_anew_by_the_fix(place: Place, cached: str) -> None:
     sizes = place.bucket.sizes("org/cached/")
     time.sleep(1.1)  # times of the store have seconds

@@ -6,7 +6,7 @@ no check reads. `healthy()` gives zero findings; a test breaks one thing and ask
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.doctor import checks
+from kubectl_fluidmodel.doctor import answer, checks
 from kubectl_fluidmodel.doctor.check import Finding, select
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, diagnose
 from kubectl_fluidmodel.fluid import names
@@ -14,7 +14,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
 from kubectl_fluidmodel.snapshot import reads
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document
-from tests.doctor import fluid, platform, pods
+from tests.doctor import fluid, platform, pods, stores
 from tests.doctor.fluid import NAME, NS, RECENT, TAKEN, meta
 
 assert checks.__all__, "importing the package registers the checks"
@@ -71,6 +71,7 @@ def healthy() -> Snapshot:
     }
     for kind, objects in everything.items():
         snapshot.objects[kind.resource] = objects
+    answer.put(snapshot, NS, NAME, answer.Answers((stores.well(),)))
     return snapshot
 
 

@@ -168,7 +168,14 @@ def load(name: str = NAME, namespace: str = NS) -> Object:
         "status": {
             "phase": "Complete",
             "duration": "5m2s",
-            "conditions": [{"type": "Complete", "status": "True", "reason": "CompletionsReached"}],
+            "conditions": [
+                {
+                    "type": "Complete",
+                    "status": "True",
+                    "reason": "CompletionsReached",
+                    "lastTransitionTime": CREATED,
+                }
+            ],
         },
     }
 

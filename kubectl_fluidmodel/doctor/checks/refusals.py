@@ -32,10 +32,10 @@ def key_known(case: Case) -> Iterator[Finding]:
     for one in met(case, answer.UNKNOWN_KEY):
         given = one.answer
         yield Finding(
-            f"secret {case.own.namespace}/{given.secret}" if given.secret else dataset_of(case),
+            f"secret {case.own.namespace}/{given.holder}" if given.holder else dataset_of(case),
             f"the store does not know the access key in {_where(one)}",
             evidence(case, one),
-            keys_command(case, given) if given.secret else None,
+            keys_command(case, given) if given.holder else None,
         )
 
 
@@ -49,16 +49,16 @@ def secret_right(case: Case) -> Iterator[Finding]:
     for one in met(case, answer.WRONG_SECRET):
         given = one.answer
         yield Finding(
-            f"secret {case.own.namespace}/{given.secret}" if given.secret else dataset_of(case),
+            f"secret {case.own.namespace}/{given.holder}" if given.holder else dataset_of(case),
             f"the secret key in {_where(one)} is not the one that belongs to its access key",
             evidence(case, one),
-            keys_command(case, given) if given.secret else None,
+            keys_command(case, given) if given.holder else None,
         )
 
 
 def _where(one: Tried) -> str:
     given = one.answer
-    return f"Secret {given.secret}, key {given.key}," if given.secret else "the Dataset's options"
+    return f"Secret {given.holder}, key {given.entry}," if given.holder else "the Dataset's options"
 
 
 @check("FM522", "the credentials have not expired")
@@ -69,10 +69,10 @@ def not_expired(case: Case) -> Iterator[Finding]:
     for one in met(case, answer.EXPIRED):
         given = one.answer
         yield Finding(
-            f"secret {case.own.namespace}/{given.secret}" if given.secret else dataset_of(case),
+            f"secret {case.own.namespace}/{given.holder}" if given.holder else dataset_of(case),
             f"the credentials in {_where(one)} are temporary and not valid any more",
             evidence(case, one),
-            keys_command(case, given) if given.secret else None,
+            keys_command(case, given) if given.holder else None,
         )
 
 
@@ -84,7 +84,7 @@ def may_list(case: Case) -> Iterator[Finding]:
     """
     for one in _denied(case, "ListBucket"):
         bucket = _source(one).host
-        who = "the keys in " + _where(one) if one.answer.secret else "requests without keys"
+        who = "the keys in " + _where(one) if one.answer.holder else "requests without keys"
         yield Finding(
             dataset_of(case),
             f"a policy does not let {who.rstrip(',')} list the bucket {bucket}",

@@ -37,10 +37,10 @@ def secret_there(case: Case) -> Iterator[Finding]:
     for one in met(case, answer.NO_SECRET):
         given, namespace = one.answer, case.own.namespace
         yield Finding(
-            f"secret {namespace}/{given.secret}",
-            f"Secret {given.secret}, which the mount takes its keys from, does not exist in "
+            f"secret {namespace}/{given.holder}",
+            f"Secret {given.holder}, which the mount takes its keys from, does not exist in "
             f"namespace {namespace}",
-            (Evidence(dataset_of(case), f"{one.place}.encryptOptions", given.secret),),
+            (Evidence(dataset_of(case), f"{one.place}.encryptOptions", given.holder),),
             keys_command(case, given),
         )
 
@@ -53,14 +53,14 @@ def keys_there(case: Case) -> Iterator[Finding]:
     """
     for one in met(case, answer.NO_KEY):
         given = one.answer
-        have = ", ".join(given.keys) or "none"
+        have = ", ".join(given.entries) or "none"
         yield Finding(
-            f"secret {case.own.namespace}/{given.secret}",
-            f"Secret {given.secret} has no key {given.key}, which the mount takes a key of the "
+            f"secret {case.own.namespace}/{given.holder}",
+            f"Secret {given.holder} has no key {given.entry}, which the mount takes a key of the "
             "store from",
             (
-                Evidence(dataset_of(case), f"{one.place}.encryptOptions", given.key),
-                Evidence(f"secret {case.own.namespace}/{given.secret}", "keys of data", have),
+                Evidence(dataset_of(case), f"{one.place}.encryptOptions", given.entry),
+                Evidence(f"secret {case.own.namespace}/{given.holder}", "keys of data", have),
             ),
             keys_command(case, given),
         )
@@ -75,9 +75,9 @@ def keys_usable(case: Case) -> Iterator[Finding]:
     for one in met(case, answer.BAD_KEY):
         given = one.answer
         yield Finding(
-            f"secret {case.own.namespace}/{given.secret}",
-            f"key {given.key} of Secret {given.secret} {given.message}",
-            (Evidence(f"secret {case.own.namespace}/{given.secret}", given.key, given.message),),
+            f"secret {case.own.namespace}/{given.holder}",
+            f"key {given.entry} of Secret {given.holder} {given.message}",
+            (Evidence(f"secret {case.own.namespace}/{given.holder}", given.entry, given.message),),
             keys_command(case, given),
         )
 

@@ -1,0 +1,256 @@
+"""Area 5 on Snapshots: one row for each thing that a store may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor.answer import Answers, load, one
+from kubectl_fluidmodel.doctor.check import Severity
+from kubectl_fluidmodel.doctor.question import questions
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.overview.cached import link
+from kubectl_fluidmodel.snapshot import redact
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor.fluid import NAME, NS
+from tests.doctor.stores import MOUNT, holds, says, well
+
+
+def codes(snapshot: Snapshot) -> list[str]:
+    found = b.diagnosis(snapshot, "5")
+    return sorted({each.check.code for outcome in found.outcomes for each in outcome.problems})
+
+
+def skipped(snapshot: Snapshot, code: str) -> str:
+    (outcome,) = b.diagnosis(snapshot, code).outcomes
+    return outcome.skipped
+
+
+def phase(snapshot: Snapshot, value: str) -> None:
+    b.get(snapshot, names.DATASETS, NAME)["status"]["phase"] = value
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "code"),
+    [
+        (answer.NO_SECRET, {}, "FM501"),
+        (answer.NO_KEY, {"entries": ("accesskey",)}, "FM502"),
+        (answer.BAD_KEY, {"message": "is empty"}, "FM503"),
+        (answer.SERVICE, {"message": "there is no Service minio"}, "FM510"),
+        (answer.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
+        (answer.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
+        (answer.FOREIGN, {"message": "it answers with text/html"}, "FM513"),
+        (answer.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
+        (answer.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
+        (answer.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
+        (answer.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
+        (answer.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
+        (answer.DENIED, {"action": "GET", "code": "403"}, "FM527"),
+        (answer.REGION, {"region": "eu-west-1"}, "FM525"),
+        (answer.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
+        (answer.ERROR, {"code": "SlowDown"}, "FM528"),
+        (answer.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
+        (answer.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
+        (answer.EMPTY, {}, "FM531"),
+    ],
+)
+def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> None:
+    snapshot = b.healthy()
+    says(snapshot, state, **changes)
+    found = b.findings(snapshot, code)
+    assert codes(snapshot) == [code]
+    assert found and found[0].evidence and found[0].cause
+    assert f"{NS}" in found[0].about
+    # What lies behind that word was not seen, and nobody says that it is well.
+    assert skipped(snapshot, "FM533")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"shards": ("model-00002-of-00030.safetensors",)}, "FM532"),
+        ({"broken": ("model.safetensors.index.json: no JSON",)}, "FM532"),
+        ({"models": ()}, "FM533"),
+        ({"weights": 0}, "FM534"),
+        ({"hollow": ("model.safetensors",)}, "FM534"),
+        ({"files": 37}, "FM536"),
+        ({"bytes": 1}, "FM536"),
+        ({"newest": (("config.json", "2026-09-21T13:00:00Z"),)}, "FM537"),
+    ],
+)
+def test_what_lies_in_it(changes: dict[str, Any], code: str) -> None:
+    snapshot = b.healthy()
+    holds(snapshot, **changes)
+    assert codes(snapshot) == [code]
+    assert b.findings(snapshot, code)[0].evidence
+
+
+def test_no_model_at_all_where_one_is_near() -> None:
+    snapshot = b.healthy()
+    holds(snapshot, nearest=("s3://hf-models/org/demo",), models=(), weights=0)
+    found = b.diagnosis(snapshot, "5")
+    assert [root.check.code for root in found.roots] == ["FM530"]
+    fix = found.roots[0].finding.fix
+    assert fix and "cache s3://hf-models/org/demo --name demo -n models" in fix.text
+
+
+def test_what_is_only_out_of_reach_from_here_is_no_finding_while_the_cache_is_bound() -> None:
+    for state in (answer.DNS, answer.TIMEOUT):
+        snapshot = b.healthy()
+        says(snapshot, state, origin=answer.HERE, message="no answer")
+        assert codes(snapshot) == []
+        assert "--probe" in skipped(snapshot, "FM510" if state == answer.DNS else "FM511")
+        phase(snapshot, "NotBound")
+        assert codes(snapshot) == ["FM510" if state == answer.DNS else "FM511"]
+        phase(snapshot, "Bound")
+        says(snapshot, state, origin=answer.POD, message="no answer")
+        assert codes(snapshot) == ["FM510" if state == answer.DNS else "FM511"]
+
+
+def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
+    snapshot = b.healthy()
+    says(snapshot, answer.SKEW, origin=answer.HERE, skew=7200.0, code="RequestTimeTooSkewed")
+    (root,) = b.diagnosis(snapshot, "5").roots
+    assert (root.check.code, root.severity) == ("FM514", Severity.WARNING)
+    phase(snapshot, "NotBound")
+    (root,) = b.diagnosis(snapshot, "5").roots
+    assert root.severity is Severity.ERROR
+    assert "7200 s apart" in root.finding.cause
+
+
+def test_a_clock_that_is_a_little_off_is_named_before_it_breaks() -> None:
+    snapshot = b.healthy()
+    answer.put(snapshot, NS, NAME, Answers((well(skew=-400.0),)))
+    assert codes(snapshot) == ["FM514"]
+
+
+def test_a_store_that_was_not_asked_passes_nothing() -> None:
+    snapshot = b.healthy()
+    snapshot.texts.clear()
+    assert skipped(snapshot, "FM521") == "the store was not asked"
+    says(snapshot, answer.SKIPPED, message="no permission to read Secret demo-store")
+    assert skipped(snapshot, "FM521") == "no permission to read Secret demo-store"
+    assert codes(snapshot) == []
+
+
+def test_too_many_files_to_list_are_not_judged_for_what_is_missing() -> None:
+    snapshot = b.healthy()
+    holds(snapshot, whole=False, models=(), files=20_000)
+    assert "too many to list" in skipped(snapshot, "FM533")
+
+
+def test_answers_survive_the_blackening_of_a_bundle() -> None:
+    given = well(
+        state=answer.WRONG_SECRET,
+        code="SignatureDoesNotMatch",
+        entries=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    )
+    text = Answers((given,)).text()
+    assert redact.text(text) == text
+    assert load(one(given)) == given
+
+
+@pytest.mark.parametrize(
+    ("state", "changes"),
+    [(answer.NO_SECRET, {}), (answer.WRONG_SECRET, {}), (answer.REGION, {"region": "eu"})],
+)
+def test_fixes_survive_it_too(state: str, changes: dict[str, Any]) -> None:
+    snapshot = b.healthy()
+    says(snapshot, state, holder="minio-keys", **changes)
+    for option in b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]["encryptOptions"]:
+        option["valueFrom"]["secretKeyRef"]["name"] = "minio-keys"
+    (root,) = b.diagnosis(snapshot, "5").roots
+    assert root.finding.fix and "REDACTED" not in root.finding.fix.text
+    assert "minio-keys" in root.finding.fix.text
+
+
+# -- questions -------------------------------------------------------------------------------
+
+
+def question(snapshot: Snapshot) -> Any:
+    (cache,) = link(snapshot)
+    (found,) = questions(cache)
+    return found
+
+
+def mount(snapshot: Snapshot) -> dict[str, Any]:
+    found: dict[str, Any] = b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
+    return found
+
+
+def test_the_question_of_a_cache_that_we_made() -> None:
+    asked = question(b.healthy())
+    assert (asked.scheme, asked.host, asked.path) == ("s3", "hf-models", "demo")
+    assert (asked.endpoint, asked.region) == ("http://minio:9000", "us-east-1")
+    assert (asked.access.secret, asked.access.key) == ("demo-store", "AWS_ACCESS_KEY_ID")
+    assert asked.hidden.key == "AWS_SECRET_ACCESS_KEY"
+
+
+def test_keys_in_plain_text_are_used_and_never_told() -> None:
+    snapshot = b.healthy()
+    options = {"aws.accessKeyId": "planted-access", "aws.secretKey": "planted-hidden"}
+    mount(snapshot).update(options=options, encryptOptions=[])
+    asked = question(snapshot)
+    assert asked.plain == ("planted-access", "planted-hidden")
+    assert "planted" not in repr(asked) + asked.text()
+    assert codes(snapshot) == ["FM504"]
+    (found,) = b.findings(snapshot, "FM504")
+    assert "planted" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint"),
+    [
+        ("minio:9000", "http://minio:9000"),
+        ("https://s3.example.com/", "https://s3.example.com"),
+        ("", ""),
+    ],
+)
+def test_endpoints_as_people_write_them(given: str, endpoint: str) -> None:
+    snapshot = b.healthy()
+    mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": given}
+    assert question(snapshot).endpoint == endpoint
+
+
+def test_what_the_runtime_and_the_shared_options_say_counts_too() -> None:
+    snapshot = b.healthy()
+    mount(snapshot)["options"] = {}
+    mount(snapshot)["encryptOptions"] = []
+    dataset = b.get(snapshot, names.DATASETS, NAME)
+    ref = {"secretKeyRef": {"name": "shared", "key": "id"}}
+    dataset["spec"]["sharedEncryptOptions"] = [{"name": "aws.accessKeyId", "valueFrom": ref}]
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    runtime["spec"]["properties"] = {"alluxio.underfs.s3.endpoint": "http://other"}
+    asked = question(snapshot)
+    assert asked.endpoint == "http://other"
+    assert asked.access.secret == "shared"
+
+
+@pytest.mark.parametrize(
+    ("point", "why"),
+    [
+        ("local:///data/model", "pods on them"),
+        ("hdfs://namenode:8020/models", "HDFS"),
+        ("oss://bucket/x", "oss:// is not spoken"),
+    ],
+)
+def test_what_cannot_be_tried(point: str, why: str) -> None:
+    snapshot = b.healthy()
+    mount(snapshot)["mountPoint"] = point
+    assert why in question(snapshot).skip
+
+
+def test_the_place_of_a_staged_model() -> None:
+    snapshot = b.healthy()
+    commit = "0" * 40
+    mount(snapshot)["mountPoint"] = f"s3://models/pre/org/m/{commit}"
+    notes = b.get(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+    notes.update({names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: commit})
+    place = question(snapshot).place
+    assert place.manifest == f"pre/org/m/.fluidmodel/{commit}/manifest.json"
+    says(snapshot, answer.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent")
+    assert "FM535" in codes(snapshot)
+    assert MOUNT not in b.findings(snapshot, "FM535")[0].fix.text  # type: ignore[union-attr]

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.dynamo import gather
-from kubectl_fluidmodel.dynamo.affinity import demands, is_empty, preferences_of, terms_of
 from kubectl_fluidmodel.dynamo.gather import Counted
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.patch import Operation, diff, guarded
-from kubectl_fluidmodel.dynamo.pinning import Outcome
+from kubectl_fluidmodel.dynamo.pinning import Outcome, missing
 from kubectl_fluidmodel.dynamo.preflight import Verdict
-from kubectl_fluidmodel.dynamo.record import PREFER, REQUIRE, read
+from kubectl_fluidmodel.dynamo.record import read
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.errors import Conflict, Invalid, KubeError
 from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of
@@ -131,15 +130,7 @@ def losses(planned: Plan, stored: Object, model: str) -> list[str]:
         if component is None:
             lost.append(f"component {part.component}")
             continue
-        if not all(component.mounted(model, path) for path in component.readers()):
-            lost.append(f"the mount of component {part.component}")
-        requirement = recorded[part.component].pins[model].requirement()
-        affinity = component.pod_spec().get("affinity")
-        terms = terms_of(affinity)
-        required = terms is not None and all(
-            is_empty(term) or demands(term, requirement) for term in terms
-        )
-        preferred = requirement.preference() in preferences_of(affinity)
-        if (part.mode == REQUIRE and not required) or (part.mode == PREFER and not preferred):
-            lost.append(f"the node affinity of component {part.component}")
+        pinned = recorded[part.component].pins[model]
+        for what in missing(component, pinned, model):
+            lost.append(f"the {what} of component {part.component}")
     return lost

@@ -13,10 +13,11 @@ would take its new path for the name (lib/llm/src/local_model.rs), so it gets th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import Component
+from kubectl_fluidmodel.dynamo.component import Component, env_at
 from kubectl_fluidmodel.dynamo.tree import Journal, Path, find
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -40,10 +41,32 @@ class _Found:
     """Whether the command names the served model itself."""
 
 
-def rewrite(component: Component, journal: Journal, target: str) -> list[str]:
-    """Point each engine of a component at a directory; returns what is left to do by hand."""
-    done = False
-    remarks: list[str] = []
+@dataclass(frozen=True)
+class Named:
+    """A model as an engine's command names it."""
+
+    container: Path
+    value: str
+    """A path or a hub id; what a variable holds, where it is one."""
+    served: bool
+    """Whether the command gives the served model a name of its own."""
+
+
+def named(component: Component) -> list[Named]:
+    """The models that a component's engines are told to read, one for each engine.
+
+    What is written in a way that is not recognised, or comes from elsewhere (a ConfigMap), is
+    not among them.
+    """
+    return [
+        Named(path, value, found.served)
+        for path, _, found in _engines(component)
+        if (value := _resolved(component, found.value))
+    ]
+
+
+def _engines(component: Component) -> Iterator[tuple[Path, str, _Found]]:
+    """The containers that start an engine: path, field of the command, and the model in it."""
     for path in component.readers():
         container = find(component.spec, path)
         if not isinstance(container, dict):
@@ -54,10 +77,38 @@ def rewrite(component: Component, journal: Journal, target: str) -> list[str]:
                 continue
             found = _in_list(_flat(container), words) or _in_shell(words)
             if found is not None:
-                if _apply(component, journal, path, field, found, target):
-                    _offline(component, journal, path)
-                    done = True
+                yield path, field, found
                 break
+
+
+def _resolved(component: Component, word: str) -> str:
+    """The word itself, or the value of the variable that it is; empty where nobody knows it."""
+    variable = _VARIABLE.fullmatch(word)
+    if variable is None:
+        return word.strip("\"'")
+    name = next(group for group in variable.groups() if group)
+    return setting(component, name)
+
+
+def setting(component: Component, name: str, path: Path | None = None) -> str:
+    """A variable as a container (the main one) will have it; empty where it is not set outright."""
+    if path is None or path == component.main:
+        _, entry = component.env().get(name, ((), None))
+    else:
+        _, entry = env_at(component.spec, (*path, "env")).get(name, ((), None))
+    if entry is not None:
+        return str(entry.get("value") or "")
+    return _graph_env(component, name)
+
+
+def rewrite(component: Component, journal: Journal, target: str) -> list[str]:
+    """Point each engine of a component at a directory; returns what is left to do by hand."""
+    done = False
+    remarks: list[str] = []
+    for path, field, found in list(_engines(component)):
+        if _apply(component, journal, path, field, found, target):
+            _offline(component, journal, path)
+            done = True
     if not done:
         remarks.append(
             f"component {component.name}: its command is not one that can be rewritten; by hand, "
@@ -69,8 +120,7 @@ def rewrite(component: Component, journal: Journal, target: str) -> list[str]:
 
 def warnings(component: Component, mount_path: str) -> list[str]:
     """What would break with a read-only mount: a Hugging Face cache that lies inside it."""
-    home = component.env().get("HF_HOME")
-    value = str(home[1].get("value", "")) if home else _graph_env(component, "HF_HOME")
+    value = setting(component, "HF_HOME")
     inside = value.rstrip("/") == mount_path.rstrip("/") or value.startswith(
         mount_path.rstrip("/") + "/"
     )

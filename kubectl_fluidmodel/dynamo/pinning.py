@@ -169,6 +169,22 @@ def mode_of(component: Component, wish: Wish) -> str:
     return PREFER if wish.preferred else REQUIRE
 
 
+def missing(component: Component, pinned: Pinned, model: str) -> list[str]:
+    """What a component lacks of a pin: the mount, the node affinity."""
+    lost = []
+    if not all(component.mounted(model, path) for path in component.readers()):
+        lost.append("mount")
+    affinity = component.pod_spec().get("affinity")
+    terms = terms_of(affinity)
+    required = terms is not None and all(
+        is_empty(term) or demands(term, pinned.requirement()) for term in terms
+    )
+    preferred = pinned.requirement().preference() in preferences_of(affinity)
+    if (pinned.mode == REQUIRE and not required) or (pinned.mode == PREFER and not preferred):
+        lost.append("node affinity")
+    return lost
+
+
 def _unknown(graph: Graph, name: str) -> UsageError:
     listed = ", ".join(item.name for item in graph.components)
     return UsageError(f"{graph.reference} has no component '{name}'", f"it has {listed}")
@@ -200,15 +216,9 @@ def _is_as_wanted(component: Component, is_: Pinned, want: Pinned, claim: str) -
         want.model_path,
         want.recreate,
     )
-    mounts = all(component.mounted(claim, path) for path in component.readers())
-    if not same or not mounts or not all(in_place(component.spec, e) for e in is_.edits):
+    if not same or missing(component, is_, claim):
         return False
-    if is_.mode == REQUIRE:
-        terms = terms_of(component.pod_spec().get("affinity"))
-        return terms is not None and all(
-            is_empty(term) or demands(term, want.requirement()) for term in terms
-        )
-    return True
+    return all(in_place(component.spec, edit) for edit in is_.edits)
 
 
 def _pin_fresh(component: Component, entry: Entry, want: Pinned, wish: Wish) -> Part:

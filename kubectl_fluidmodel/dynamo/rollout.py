@@ -126,7 +126,7 @@ def judge(
             progress.old += 1
             continue
         node = str(at(pod, "spec", "nodeName", default=""))
-        trouble, unschedulable = _trouble(pod)
+        trouble, unschedulable = trouble_of(pod)
         ready = any(
             c.get("type") == "Ready" and c.get("status") == "True"
             for c in at(pod, "status", "conditions", default=[])
@@ -183,7 +183,8 @@ def component_of(graph: Graph, pod: Object) -> Component | None:
     return None
 
 
-def _trouble(pod: Object) -> tuple[str, bool]:
+def trouble_of(pod: Object) -> tuple[str, bool]:
+    """Why a pod does not run, in the scheduler's or kubelet's words; whether it has no place."""
     for condition in at(pod, "status", "conditions", default=[]):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             reason = str(condition.get("reason") or "")

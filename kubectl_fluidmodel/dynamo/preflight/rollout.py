@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.component import Component, Role
+from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.kinds import (
     COMPONENT,
     ENABLE_GROVE,
@@ -57,16 +58,16 @@ def judge_rollout(case: Case) -> Iterator[Verdict]:
     yield from _deadlock(case)
 
 
-def backing(case: Case, component: Component) -> str:
+def backing(graph: Graph, component: Component) -> str:
     """Kind of object behind a component: Deployment, PodClique …; empty where nothing tells."""
-    status = case.before.get("status") or {}
+    status = graph.object.get("status") or {}
     for place in ("components", "services"):
         kind = at(status, place, component.name, "componentKind", default="")
         if kind:
             return str(kind)
     if component.nodes_per_replica > 1:
         return "LeaderWorkerSet"
-    if case.graph.kind == COMPONENT or case.graph.annotations.get(ENABLE_GROVE) == "false":
+    if graph.kind == COMPONENT or graph.annotations.get(ENABLE_GROVE) == "false":
         return "Deployment"
     return ""
 
@@ -106,7 +107,7 @@ def _deadlock(case: Case) -> Iterator[Verdict]:
         for node in looked
     }
     for before, after in case.workers():
-        kind = backing(case, after)
+        kind = backing(case.graph, after)
         if before.name not in changed or not after.gpus() or kind not in ("", "Deployment"):
             continue
         if after.replicas and surges(after, everywhere):

@@ -63,5 +63,8 @@ constraints: ## Resolve constraints.txt anew in an empty environment
 docs: setup ## Write docs/reference/ from the code
 	$(BIN)/python -m docs.tools.reference
 
+pictures: setup ## Terminal pictures of the docs, from real runs on a control plane of their own
+	$(BIN)/python -m docs.tools.pictures $(ARGS)
+
 clean: ## Remove what make made here; built binaries stay in the cache
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -69,6 +69,7 @@ _HUB: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("exclude", "--exclude", {"metavar": "GLOB", "multiple": True, "help": "Not these files."}),
 )
+
 GROUPS = (
     "Model",
     "Hub",
@@ -118,6 +119,17 @@ class VerbCommand(click.Command):
         self.format_options(ctx, formatter)
         formatter.write_paragraph()
         self.format_usage(ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """`NAME GRAPH… --needed VALUE [OPTIONS]`."""
+        pieces: list[str] = []
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Argument):
+                pieces += param.get_usage_pieces(ctx)
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and param.required:
+                pieces.append(f"{param.opts[-1]} {param.make_metavar(ctx)}")
+        return [*pieces, "[OPTIONS]"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, options in self.grouped(ctx).items():

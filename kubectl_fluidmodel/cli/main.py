@@ -37,7 +37,7 @@ VERBS: dict[str, str] = {
 _STEPS = {
     "cache": ("cache org/model --to s3://bucket", "builds the cache and proves it complete"),
     "pin": ("pin NAME GRAPH", "runs the graph's workers where it is"),
-    "inspect": ("inspect NAME", "shows where it is and who reads it"),
+    "doctor": ("doctor NAME", "says what is wrong, why, and what mends it"),
     "uncache": ("uncache NAME", "removes it again"),
 }
 """The story by verb; the first three that there are."""

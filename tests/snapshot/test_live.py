@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -12,72 +10,12 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import name_of
 from kubectl_fluidmodel.snapshot import live, reads
-from tests.kube.server import client, listed, status
-from tests.loopback import Answer, Asked, document, free_port, serve
+from tests.kube.server import client
+from tests.loopback import free_port, serve
 from tests.overview import world
-
-_SERVED = {
-    "data.fluid.io": (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS),
-    "nvidia.com": (reads.GRAPHS,),
-}
-
-
-@dataclass
-class Cluster:
-    """What the server serves, refuses and fails."""
-
-    objects: list[Object] = field(default_factory=list)
-    forbidden: set[str] = field(default_factory=set)
-    """Paths that are refused."""
-    failing: Counter[str] = field(default_factory=Counter)
-    """Paths to how often they still answer 503."""
-    versions: dict[str, list[str]] = field(default_factory=dict)
-    """Group to its versions; a kind is served in all of them."""
-    page: int = 500
-    asked: list[Asked] = field(default_factory=list)
-
-    def __call__(self, asked: Asked) -> Answer:
-        self.asked.append(asked)
-        if asked.path == "/version":
-            return document({"gitVersion": "v1.36.3"})
-        if asked.path in self.forbidden:
-            return status(403, f"{asked.path} is forbidden", "Forbidden")
-        if self.failing[asked.path] > 0:
-            self.failing[asked.path] -= 1
-            return status(503, "apiserver is shutting down")
-        for group, kinds in _SERVED.items():
-            versions = self.versions.get(group, ["v1alpha1"])
-            if asked.path == f"/apis/{group}":
-                return document({"versions": [{"version": each} for each in versions]})
-            for version in versions:
-                if asked.path == f"/apis/{group}/{version}":
-                    return document({"resources": [_entry(kind) for kind in kinds]})
-        return self._list(asked)
-
-    def _list(self, asked: Asked) -> Answer:
-        parts = asked.path.strip("/").split("/")
-        group = parts[1] if parts[0] == "apis" else ""
-        namespace = parts[-2] if "namespaces" in parts else ""
-        for kind in world.KINDS.values():
-            custom = "." in kind.group and kind not in _SERVED.get(kind.group, ())
-            if (kind.group, kind.plural) != (group, parts[-1]) or custom:
-                continue
-            found = [
-                obj
-                for obj in self.objects
-                if obj["kind"] == kind.name and namespace in ("", namespace_of(obj))
-            ]
-            first = int(asked.query.get("continue", "0"))
-            last = min(first + self.page, len(found))
-            token = str(last) if last < len(found) else ""
-            return listed(*found[first:last], token=token)
-        return status(404, "404 page not found")
-
-
-def _entry(kind: Kind) -> Object:
-    return {"name": kind.plural, "kind": kind.name, "namespaced": kind.namespaced}
+from tests.snapshot.served import Cluster
 
 
 @pytest.fixture

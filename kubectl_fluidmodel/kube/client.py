@@ -1,15 +1,13 @@
 """A client of plain dicts: get, list, server-side apply, delete, review access.
 
-It rests on the connection pool of the `kubernetes` package and leaves its thousand model
-classes alone: objects come and go as JSON, so that fields we do not know survive.
-The package is imported when the first client is made, never before: it costs more than a
-whole `kubectl get`.
+Objects come and go as JSON, so that fields we do not know survive. The `kubernetes` package
+is not used: to import it takes longer than a whole `kubectl get`, of its thousand model classes
+we want none, and it reads proxies and credential plugins otherwise than kubectl.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -27,8 +25,10 @@ from kubectl_fluidmodel.kube.errors import (
     from_response,
 )
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
+from kubectl_fluidmodel.kube.transport import Transport
 
 FIELD_MANAGER = "kubectl-fluidmodel"
+AGENT = f"kubectl-fluidmodel/{__version__}"
 PAGE = 500
 """Objects a list request asks for, kubectl's --chunk-size default."""
 _PASSING = (429, 500, 502, 503, 504)
@@ -47,8 +47,7 @@ class Client:
     def __init__(self, connection: Connection | None = None, *, access: Access | None = None):
         self.access = access or load(connection or Connection())
         self.namespace = self.access.namespace
-        self._pool = _pool(self.access.configuration)
-        self._auth = threading.Lock()
+        self.transport = Transport(self.access.server, self.access.credentials)
         self.patience = 0.0
         """Seconds that reads and applies are tried again while the server is away or overloaded.
 
@@ -339,10 +338,9 @@ class Client:
             response.close()
 
     def headers(self) -> list[tuple[str, str]]:
-        """The identity headers of a request: bearer token and impersonation."""
-        with self._auth:  # a credential plugin may be run again to renew the token
-            token = self.access.configuration.get_api_key_with_prefix("BearerToken")
-        found = [("Authorization", token)] if token else []
+        """The identity headers of a request: who we are, and as whom we act."""
+        authorization = self.access.credentials.login().authorization
+        found = [("Authorization", authorization)] if authorization else []
         return found + list(self.access.impersonation)
 
     def _json(self, method: str, path: str, *, what: str, **options: Any) -> Object:
@@ -376,12 +374,12 @@ class Client:
 
         headers = urllib3.HTTPHeaderDict()
         headers["Accept"] = accept
-        headers["User-Agent"] = f"kubectl-fluidmodel/{__version__}"
+        headers["User-Agent"] = AGENT
         for name, value in self.headers():
             headers.add(name, value)
         if body is not None:
             headers["Content-Type"] = media
-        url = self.access.configuration.host + path
+        url = self.access.server.url + path
         if query:
             url += "?" + urlencode(query)
         seconds = timeout or self.access.request_timeout or DEFAULT_TIMEOUT
@@ -391,7 +389,7 @@ class Client:
             total=None, connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.2
         )
         try:
-            return self._pool.request(
+            return self.transport.pool().request(
                 method,
                 url,
                 headers=headers,
@@ -403,27 +401,9 @@ class Client:
         except urllib3.exceptions.HTTPError as err:
             raise ClusterUnreachable(
                 what,
-                f"no answer from {self.access.configuration.host} ({_reason(err)})",
+                f"no answer from {self.access.server.url} ({_reason(err)})",
                 "kubectl cluster-info",
             ) from err
-
-
-def _pool(configuration: Any) -> Any:
-    from kubernetes.client.rest import RESTClientObject
-
-    configuration.connection_pool_maxsize = 32
-    if not configuration.verify_ssl:  # --insecure-skip-tls-verify said so; no warning per request
-        import urllib3
-
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    try:
-        return RESTClientObject(configuration).pool_manager
-    except (OSError, ValueError) as err:
-        raise ClusterUnreachable(
-            "cannot set up TLS for the API server",
-            " ".join(str(err).split()),
-            "kubectl config view",
-        ) from err
 
 
 def _reason(err: BaseException) -> str:

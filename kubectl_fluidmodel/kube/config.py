@@ -1,15 +1,14 @@
 """Which cluster, as whom: kubectl's connection flags over kubeconfig files or the pod's account.
 
-The files are read by the `kubernetes` package (exec credential plugins, client certificates,
-proxies, merged KUBECONFIG lists); this module only lays kubectl's flags over them.
+`kubeconfig.py` reads the files, `credentials.py` logs in, `transport.py` connects.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,10 @@ from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kind import at
 
 if TYPE_CHECKING:
-    from kubernetes.client.configuration import Configuration
+    from kubectl_fluidmodel.kube.credentials import Credentials
+    from kubectl_fluidmodel.kube.kubeconfig import Kubeconfig, Server
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_OVERRIDE = "kubectl-fluidmodel flags"
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,10 @@ class Connection:
 
 @dataclass(frozen=True)
 class Access:
-    """A resolved connection: the HTTP configuration, the namespace and who we act as."""
+    """A resolved connection: the server, who we are there, the namespace and who we act as."""
 
-    configuration: Configuration
+    server: Server
+    credentials: Credentials
     namespace: str
     impersonation: tuple[tuple[str, str], ...]
     request_timeout: float | None
@@ -73,17 +73,17 @@ def parse_timeout(text: str | None) -> float | None:
     )
 
 
-def load(connection: Connection) -> Access:
+def load(connection: Connection, *, ask: bool = True) -> Access:
     """Resolve flags, KUBECONFIG and the in-cluster account, in kubectl's order.
+
+    Without `ask` a credential plugin may not put questions, even on a terminal.
 
     Raises:
         ClusterUnreachable: no kubeconfig, an unknown context, or a credential plugin failed.
     """
-    from kubernetes.client.configuration import Configuration
+    from kubectl_fluidmodel.kube import kubeconfig
 
-    configuration: Any = Configuration()
-    namespace = ""
-    files = kubeconfig_files(connection.kubeconfig)
+    files = kubeconfig.paths(connection.kubeconfig)
     if connection.kubeconfig and not files:
         raise ClusterUnreachable(
             "no cluster to talk to",
@@ -91,24 +91,25 @@ def load(connection: Connection) -> Access:
             "kubectl config get-contexts",
         )
     if files:
-        namespace = _from_files(connection, files, configuration)
+        server, credentials, namespace = _from_files(connection, kubeconfig.merged(files), ask)
     elif connection.server:
-        pass  # everything was given as flags
+        server, credentials, namespace = _from_flags(connection)
     elif os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
-        namespace = _from_pod(configuration)
+        server, credentials, namespace = _from_pod(connection)
     else:
         raise ClusterUnreachable(
             "no cluster to talk to",
             "there is no kubeconfig",
             "kubectl config get-contexts",
         )
-    _apply_flags(connection, configuration)
     impersonation = [("Impersonate-User", connection.as_user)] if connection.as_user else []
     impersonation += [("Impersonate-Group", group) for group in connection.as_groups]
     if connection.as_groups and not connection.as_user:
         raise UsageError("--as-group needs --as", "a group is impersonated together with a user")
+    credentials.login()  # what fails fails now
     return Access(
-        configuration=configuration,
+        server=server,
+        credentials=credentials,
         namespace=connection.namespace or namespace or "default",
         impersonation=tuple(impersonation),
         request_timeout=parse_timeout(connection.request_timeout),
@@ -116,17 +117,19 @@ def load(connection: Connection) -> Access:
 
 
 def context_namespace(connection: Connection) -> str:
-    """The namespace of flag or context, read without the Kubernetes client; else `default`.
+    """The namespace of flag or context; else `default`.
 
     For client-side dry runs, which need no cluster and must stay light.
     """
     if connection.namespace:
         return connection.namespace
+    from kubectl_fluidmodel.kube import kubeconfig
+
     contexts: dict[str, str] = {}
     current = connection.context or ""
-    for file in kubeconfig_files(connection.kubeconfig):
+    for file in kubeconfig.paths(connection.kubeconfig):
         try:
-            found = kubeconfig_content(file)
+            found = kubeconfig.read(file)
         except (OSError, ValueError):
             continue  # a dry run does not fail for a kubeconfig that it does not need
         current = current or str(found.get("current-context") or "")
@@ -135,162 +138,97 @@ def context_namespace(connection: Connection) -> str:
     return contexts.get(current) or "default"
 
 
-def kubeconfig_content(file: str) -> dict[str, Any]:
-    """What a kubeconfig file says.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no kubeconfig.
-    """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
-    try:
-        found = yaml.load(Path(file).read_bytes(), Loader=loader) or {}  # noqa: S506
-    except yaml.YAMLError as err:
-        raise ValueError(f"it is not YAML: {err}") from err
-    if not isinstance(found, dict):
-        raise ValueError("it is not a kubeconfig")
-    for part in ("clusters", "users", "contexts"):
-        entries = found.get(part) or []
-        if not isinstance(entries, list) or not all(
-            isinstance(at(entry, "name"), str) for entry in entries
-        ):
-            raise ValueError(f"its '{part}' are not a list of named entries")
-    return found
+_Found = tuple["Server", "Credentials", str]
 
 
-def kubeconfig_files(flag: str | None) -> list[str]:
-    if flag:
-        return [flag] if Path(flag).is_file() else []
-    listed = os.environ.get("KUBECONFIG")
-    if listed:
-        candidates = [part for part in listed.split(os.pathsep) if part]
-    else:
-        candidates = [str(Path("~/.kube/config").expanduser())]
-    return [path for path in candidates if Path(path).is_file()]
+def _from_files(connection: Connection, files: Kubeconfig, ask: bool) -> _Found:
+    from kubectl_fluidmodel.kube import credentials, kubeconfig
 
-
-class _Captured(logging.Handler):
-    """The `kubernetes` package logs a failing credential plugin and goes on without one."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-def _from_files(connection: Connection, files: list[str], configuration: Any) -> str:
-    from kubernetes.config.config_exception import ConfigException
-    from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
-
-    captured = _Captured()
-    root = logging.getLogger()
-    root.addHandler(captured)
-    try:
-        current = _current(files)
-        merged = KubeConfigMerger(os.pathsep.join(files)).config
-        context = _context(connection, merged, current)
-        loader = KubeConfigLoader(merged, active_context=context, config_base_path=None)
-        if connection.token:
-            loader._user = None  # a given token replaces the user's own way to log in
-        loader.load_and_set(configuration)
-    except ConfigException as err:
-        raise ClusterUnreachable(
-            "cannot use the kubeconfig", _plain(str(err)), "kubectl config get-contexts"
-        ) from err
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as err:
-        raise ClusterUnreachable(
-            "cannot read the kubeconfig",
-            _plain(str(err)),
-            "kubectl config view",
-        ) from err
-    finally:
-        root.removeHandler(captured)
-    if captured.messages:
-        raise ClusterUnreachable(
-            "the kubeconfig's credential plugin failed",
-            _plain(captured.messages[-1]),
-            "kubectl auth whoami",
-        )
-    return str(loader.current_context["context"].get("namespace") or "")
-
-
-def _current(files: list[str]) -> str:
-    """The current-context of the first file that has one, as kubectl has it.
-
-    The `kubernetes` package takes the last.
-    """
-    for file in files:
-        try:
-            found = kubeconfig_content(file).get("current-context")
-        except ValueError as err:
-            raise ValueError(f"{file}: {err}") from err
-        if found:
-            return str(found)
-    return ""
-
-
-def _context(connection: Connection, merged: Any, current: str) -> str:
-    """The context to load: the one named, or a made one where --cluster or --user is given."""
-    name = connection.context or current
-    if not name and not (connection.cluster or connection.user):
+    context: Mapping[str, Any] = {}
+    name = connection.context or files.current
+    if name:
+        context = files.context(name)
+    elif not (connection.cluster or connection.user or connection.server):
         raise ClusterUnreachable(
             "no context is chosen",
             "the kubeconfig has no current-context",
             "kubectl config use-context NAME",
         )
-    base: dict[str, Any] = {}
-    if name:
-        base = dict(merged["contexts"].get_with_name(name)["context"].value)
-    user = connection.user or base.get("user")
-    if user and not connection.token and merged["users"].get_with_name(user, safe=True) is None:
-        # The package would go on as nobody.
+    cluster = connection.cluster or str(context.get("cluster") or "")
+    if not cluster and not connection.server:
         raise ClusterUnreachable(
-            "cannot use the kubeconfig", f"it has no user '{user}'", "kubectl config get-users"
+            "cannot use the kubeconfig",
+            f"the context '{name}' names no cluster",
+            "kubectl config get-contexts",
         )
-    if name and not (connection.cluster or connection.user):
-        return name
-    if connection.cluster:
-        base["cluster"] = connection.cluster
-    if connection.user:
-        base["user"] = connection.user
-    merged.value.setdefault("contexts", []).append({"name": _OVERRIDE, "context": base})
-    return _OVERRIDE
+    found = kubeconfig.server(files.cluster(cluster)) if cluster else kubeconfig.Server("")
+    server = _with_flags(found, connection)
+    user = connection.user or str(context.get("user") or "")
+    namespace = str(context.get("namespace") or "")
+    if connection.token:  # replaces the user's own way to log in
+        return server, credentials.bearer(connection.token), namespace
+    if user:
+        return server, credentials.of_user(files.user(user), server, ask=ask), namespace
+    return server, credentials.nobody(), namespace
 
 
-def _from_pod(configuration: Any) -> str:
-    from kubernetes.config.config_exception import ConfigException
-    from kubernetes.config.incluster_config import load_incluster_config
+def _from_flags(connection: Connection) -> _Found:
+    from kubectl_fluidmodel.kube import credentials, kubeconfig
 
+    token = connection.token
+    who = credentials.bearer(token) if token else credentials.nobody()
+    return _with_flags(kubeconfig.Server(""), connection), who, ""
+
+
+def _from_pod(connection: Connection) -> _Found:
+    """The account of the pod that this runs in."""
+    from kubectl_fluidmodel.kube import credentials, kubeconfig
+
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    host = f"[{host}]" if ":" in host else host
+    port = os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
     try:
-        load_incluster_config(client_configuration=configuration)
-    except ConfigException as err:
-        raise ClusterUnreachable("cannot use the pod's service account", _plain(str(err))) from err
-    namespace = SERVICE_ACCOUNT / "namespace"
-    return namespace.read_text().strip() if namespace.exists() else ""
+        authority = (SERVICE_ACCOUNT / "ca.crt").read_bytes()
+        file = SERVICE_ACCOUNT / "namespace"
+        namespace = file.read_text().strip() if file.exists() else ""
+    except OSError as err:
+        raise ClusterUnreachable(
+            "cannot use the pod's service account", f"{err.filename}: {err.strerror}"
+        ) from err
+    server = kubeconfig.Server(f"https://{host}:{port}", authority)
+    token = connection.token
+    who = credentials.bearer(token) if token else None
+    who = who or credentials.token_file(SERVICE_ACCOUNT / "token")
+    return _with_flags(server, connection), who, namespace
 
 
-def _apply_flags(connection: Connection, configuration: Any) -> None:
+def _with_flags(server: Server, connection: Connection) -> Server:
+    """The server as flags change it, with a URL that has a scheme."""
     if connection.server:
-        configuration.host = connection.server.rstrip("/")
-    if connection.token:
-        configuration.api_key["BearerToken"] = f"Bearer {connection.token}"
-        configuration.cert_file = configuration.key_file = None
-    if connection.certificate_authority:
-        if not Path(connection.certificate_authority).is_file():
-            raise UsageError(
-                "--certificate-authority", f"{connection.certificate_authority} is not a file"
-            )
-        configuration.ssl_ca_cert = connection.certificate_authority
-    if connection.insecure_skip_tls_verify:
-        configuration.verify_ssl = False
-        configuration.ssl_ca_cert = None
+        # The name in the certificate was that of the other server.
+        server = replace(server, url=connection.server.rstrip("/"), name="")
     if connection.tls_server_name:
-        configuration.tls_server_name = connection.tls_server_name
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())[:300]
+        server = replace(server, name=connection.tls_server_name)
+    if connection.certificate_authority:
+        try:
+            authority = Path(connection.certificate_authority).read_bytes()
+        except OSError as err:
+            raise UsageError(
+                "--certificate-authority",
+                f"{connection.certificate_authority} is not a file that can be read",
+            ) from err
+        if not authority:
+            raise UsageError("--certificate-authority", "the file is empty")
+        server = replace(server, authority=authority, insecure=False)
+    if connection.insecure_skip_tls_verify:
+        server = replace(server, authority=b"", insecure=True)
+    if server.url and "://" not in server.url:
+        secure = server.authority or server.insecure
+        server = replace(server, url=f"{'https' if secure else 'http'}://{server.url}")
+    if not re.match(r"https?://[^/]", server.url):
+        raise ClusterUnreachable(
+            "cannot use the kubeconfig",
+            f"the server's address '{server.url}' is no URL",
+            "kubectl config view",
+        )
+    return server

@@ -1,9 +1,8 @@
 """A quick look at the cluster for completion: names and a word about each, or nothing.
 
-The client of `kube/client.py` takes longer to import than TAB may take in all. This door reads the
-kubeconfig itself (certificates, tokens, exec plugins) and makes one request with the standard
-library. It asks for the table that `kubectl get` shows, without the objects: so the data of
-Secrets stay where they are, and a thousand nodes are a few kilobytes.
+One request, on a connection of its own: to import urllib3 would take a good part of the time that
+TAB may take in all. It asks for the table that `kubectl get` shows, without the objects: so the
+data of Secrets stay where they are, and a thousand nodes are a few kilobytes.
 
 Whatever goes wrong, the answer is empty: TAB has nowhere to say why, and every verb says it.
 """
@@ -14,14 +13,15 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from http.client import HTTPException
-from subprocess import SubprocessError
+from http.client import HTTPConnection, HTTPException
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube import kubeconfig
+from kubectl_fluidmodel.kube.client import AGENT, Client
+from kubectl_fluidmodel.kube.config import Connection, load
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, name_of
-from kubectl_fluidmodel.kube.login import Login, login, merged
 
 T = TypeVar("T")
 Row = tuple[str, str]
@@ -32,14 +32,14 @@ PATIENCE = 0.15
 _MOST = 500
 _MOST_BYTES = 8 << 20
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-_EXPECTED = (OSError, ValueError, HTTPException, SubprocessError, FluidModelError)
+_EXPECTED = (OSError, ValueError, HTTPException, FluidModelError)
 
 
 def rows(connection: Connection, kind: Kind, *columns: str) -> list[Row]:
     """Names of a kind in the connection's namespace, with these columns of kubectl's table."""
 
     def ask() -> list[Row]:
-        table = _get(login(connection), kind, _TABLE, "includeObject=None&")
+        table = _get(connection, kind, _TABLE, "includeObject=None&")
         heads = [str(at(each, "name", default="")) for each in dicts(table, "columnDefinitions")]
         wanted = [heads.index(column) for column in columns if column in heads]
         found = []
@@ -55,7 +55,7 @@ def objects(connection: Connection, kind: Kind) -> list[Object]:
     """The objects of a kind in the connection's namespace."""
 
     def ask() -> list[Object]:
-        found = dicts(_get(login(connection), kind, "application/json", ""), "items")
+        found = dicts(_get(connection, kind, "application/json", ""), "items")
         return [{"apiVersion": kind.api_version, "kind": kind.name, **each} for each in found]
 
     return _in_time(ask) or []
@@ -64,27 +64,31 @@ def objects(connection: Connection, kind: Kind) -> list[Object]:
 def entries(connection: Connection, part: str) -> list[Row]:
     """Names of the kubeconfig's `contexts`, `clusters` or `users`; needs no cluster."""
 
-    def about(entry: Object) -> str:
-        if part == "contexts":
-            return str(at(entry, "context", "cluster", default=""))
-        return str(at(entry, "cluster", "server", default="")) if part == "clusters" else ""
+    def ask() -> list[Row]:
+        found = kubeconfig.merged(kubeconfig.paths(connection.kubeconfig))
+        named, about = {
+            "contexts": (found.contexts, "cluster"),
+            "clusters": (found.clusters, "server"),
+            "users": (found.users, ""),
+        }[part]
+        return [(name, str(at(each, about, default=""))) for name, each in named.items()]
 
-    return (
-        _in_time(
-            lambda: [(name, about(entry)) for name, (entry, _) in merged(connection, part).items()]
-        )
-        or []
-    )
+    return _in_time(ask) or []
 
 
-def _get(who: Login, kind: Kind, accept: str, query: str) -> Any:
-    from urllib.request import Request
-
-    url = f"{who.server}{kind.path(who.namespace)}?{query}limit={_MOST}"
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("the server's address is no http(s)")
-    request = Request(url, headers={"Accept": accept, **who.headers})  # noqa: S310
-    with who.opener().open(request, timeout=_patience()) as answer:
+def _get(connection: Connection, kind: Kind, accept: str, query: str) -> Any:
+    client = Client(access=load(connection, ask=False))
+    url = urlsplit(client.access.server.url)
+    path = f"{url.path}{kind.path(client.namespace)}?{query}limit={_MOST}"
+    channel = HTTPConnection(str(url.hostname), url.port)
+    with client.transport.connect(_patience()) as channel.sock:
+        channel.putrequest("GET", path)
+        for name, value in (*client.headers(), ("Accept", accept), ("User-Agent", AGENT)):
+            channel.putheader(name, value)
+        channel.endheaders()
+        answer = channel.getresponse()
+        if answer.status != 200:
+            raise ValueError(f"the server answered {answer.status}")
         return json.loads(answer.read(_MOST_BYTES))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel import __version__, proxies, trust
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 
 CONNECT = 10.0
@@ -180,22 +180,12 @@ class Http:
 
     def _pool(self, url: str) -> Any:
         """A pool for the URL's host, through the proxy that the environment names for it."""
-        import urllib.request
-
-        import urllib3
-
-        split = urlsplit(url)
-        proxy = urllib.request.getproxies().get(split.scheme, "")
-        if proxy and urllib.request.proxy_bypass(split.hostname or ""):
-            proxy = ""
+        proxy = proxies.proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
-                bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-                settings: dict[str, Any] = {"maxsize": self._connections, "ca_certs": bundle}
-                self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, **settings)
-                    if proxy
-                    else urllib3.PoolManager(**settings)
+                trusted = trust.context(os.environ.get("REQUESTS_CA_BUNDLE", ""))
+                self._pools[proxy] = proxies.pool(
+                    proxy, maxsize=self._connections, ssl_context=trusted
                 )
             return self._pools[proxy]
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
+from kubectl_fluidmodel import proxies, trust
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.model.listing import File, Listing
 
@@ -60,8 +61,12 @@ def list_directory(url: str) -> Listing:
     import urllib3
 
     root = url if url.endswith("/") else url + "/"
-    pool = urllib3.PoolManager(
-        maxsize=16, retries=urllib3.Retry(2, backoff_factor=0.3, redirect=3), timeout=20.0
+    pool = proxies.pool(
+        proxies.proxy_for(url),
+        maxsize=16,
+        retries=urllib3.Retry(2, backoff_factor=0.3, redirect=3),
+        timeout=20.0,
+        ssl_context=trust.context(),
     )
     targets: list[str] = []
     pages = deque([root])

@@ -239,7 +239,8 @@ class TestLogin:
         assert self.headers(server)["authorization"] == "Basic YTpi"
 
     def test_an_exec_plugin(self, server: Server, tmp_path: Path) -> None:
-        body = 'echo "{\\"status\\": {\\"token\\": \\"$WHO-$1\\"}}"'
+        kind = '"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"'
+        body = f'echo \'{{{kind}, "status": {{"token": "\'$WHO-$1\'"}}}}\''
         plugin = kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body), WHO="me")
         lead_to(tmp_path, server.url, users={"u1": plugin})
         assert self.headers(server)["authorization"] == "Bearer me-get-token"

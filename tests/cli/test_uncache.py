@@ -17,7 +17,7 @@ def server(objects: Objects) -> str:
     build(
         objects, (names.DATASETS, ours(names.DATASETS)), (names.DATA_LOADS, ours(names.DATA_LOADS))
     )
-    url: str = objects.client.access.configuration.host
+    url: str = objects.client.access.server.url
     return url
 
 

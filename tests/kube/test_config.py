@@ -22,9 +22,8 @@ CREDENTIAL = json.dumps(
 )
 
 
-def token(access: config.Access) -> str | None:
-    found: str | None = access.configuration.get_api_key_with_prefix("BearerToken")
-    return found
+def token(access: config.Access) -> str:
+    return access.credentials.login().authorization
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_flags_go_before_the_file(
     two: Path, flags: dict[str, str], host: str, bearer: str, namespace: str
 ) -> None:
     found = load(Connection(kubeconfig=str(two), **flags))  # type: ignore[arg-type]
-    assert (found.configuration.host, token(found), found.namespace) == (host, bearer, namespace)
+    assert (found.server.url, token(found), found.namespace) == (host, bearer, namespace)
 
 
 def test_the_token_is_not_in_the_repr_of_the_flags() -> None:
@@ -64,13 +63,13 @@ def test_the_token_is_not_in_the_repr_of_the_flags() -> None:
 
 def test_tls_flags(two: Path, tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
-    authority.write_text("")
+    authority.write_text("certificate")
     found = load(
         Connection(str(two), certificate_authority=str(authority), tls_server_name="k8s.example")
-    ).configuration
-    assert (found.ssl_ca_cert, found.tls_server_name) == (str(authority), "k8s.example")
-    assert found.verify_ssl
-    assert not load(Connection(str(two), insecure_skip_tls_verify=True)).configuration.verify_ssl
+    ).server
+    assert (found.authority, found.name) == (b"certificate", "k8s.example")
+    assert not found.insecure
+    assert load(Connection(str(two), insecure_skip_tls_verify=True)).server.insecure
 
 
 def test_a_certificate_authority_that_is_no_file(two: Path) -> None:
@@ -81,7 +80,7 @@ def test_a_certificate_authority_that_is_no_file(two: Path) -> None:
 class TestFiles:
     def test_the_default_file(self, tmp_path: Path) -> None:
         kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "http://home:1"})
-        assert load(Connection()).configuration.host == "http://home:1"
+        assert load(Connection()).server.url == "http://home:1"
 
     def test_a_list_is_merged_and_the_first_of_each_name_counts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -98,33 +97,25 @@ class TestFiles:
         )
         monkeypatch.setenv("KUBECONFIG", f"{first}::{tmp_path / 'missing'}:{second}")
         found = load(Connection())
-        assert (found.configuration.host, token(found)) == ("http://first:1", "Bearer from-second")
+        assert (found.server.url, token(found)) == ("http://first:1", "Bearer from-second")
         other = load(Connection(context="other"))
-        assert (other.configuration.host, other.namespace) == ("http://second:2", "ns2")
+        assert (other.server.url, other.namespace) == ("http://second:2", "ns2")
 
     def test_the_flag_goes_before_the_variable(
         self, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "env")))
-        assert load(Connection(str(two))).configuration.host == "http://one:1"
+        assert load(Connection(str(two))).server.url == "http://one:1"
 
     def test_relative_certificates_are_relative_to_their_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         users = {"u1": {"client-certificate": "me.crt", "client-key": "me.key"}}
         for name in ("me.crt", "me.key"):
-            (tmp_path / name).write_text("")
+            (tmp_path / name).write_text(name)
         monkeypatch.chdir("/")
-        found = load(
-            Connection(
-                str(
-                    kubeconfig.write(
-                        tmp_path / "c", clusters={"c1": "https://127.0.0.1:1"}, users=users
-                    )
-                )
-            )
-        )
-        assert found.configuration.cert_file == str(tmp_path / "me.crt")
+        file = kubeconfig.write(tmp_path / "c", clusters={"c1": "https://127.0.0.1:1"}, users=users)
+        assert load(Connection(str(file))).credentials.login().certificate == b"me.crt\nme.key"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +170,7 @@ class TestNoFile:
 
     def test_a_server_and_a_token_are_enough(self) -> None:
         found = load(Connection(server="http://flag:1", token="t"))
-        assert (found.configuration.host, token(found)) == ("http://flag:1", "Bearer t")
+        assert (found.server.url, token(found)) == ("http://flag:1", "Bearer t")
 
     def test_a_missing_file_is_an_error_even_beside_other_ways_in(
         self, pod: Path, monkeypatch: pytest.MonkeyPatch
@@ -195,8 +186,6 @@ class TestNoFile:
     @pytest.fixture
     def pod(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """The files and variables of a pod's service account."""
-        from kubernetes.config import incluster_config
-
         account = tmp_path / "serviceaccount"
         account.mkdir()
         (account / "token").write_text("pod-token")
@@ -205,16 +194,14 @@ class TestNoFile:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
         monkeypatch.setattr(config, "SERVICE_ACCOUNT", account)
-        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(account / "token"))
-        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(account / "ca.crt"))
         return account
 
     def test_in_a_pod(self, pod: Path) -> None:
         found = load(Connection())
-        assert found.configuration.host == "https://10.96.0.1:443"
+        assert found.server.url == "https://10.96.0.1:443"
         assert found.namespace == "pod-ns"
-        assert str(token(found)).lower() == "bearer pod-token"
-        assert found.configuration.ssl_ca_cert == str(pod / "ca.crt")
+        assert token(found) == "Bearer pod-token"
+        assert found.server.authority == b"certificate"
 
     def test_in_a_pod_whose_account_has_no_certificate(self, pod: Path) -> None:
         (pod / "ca.crt").unlink()
@@ -223,7 +210,7 @@ class TestNoFile:
 
     def test_a_kubeconfig_goes_before_the_pod(self, pod: Path, tmp_path: Path) -> None:
         kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "http://home:1"})
-        assert load(Connection()).configuration.host == "http://home:1"
+        assert load(Connection()).server.url == "http://home:1"
 
 
 class TestCredentialPlugin:

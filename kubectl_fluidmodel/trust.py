@@ -1,0 +1,30 @@
+"""The certificate authorities that this machine trusts.
+
+An OpenSSL that was built on another distribution looks for them where that one has them; the
+frozen plugin carries such an OpenSSL. `truststore` looks where the machine at hand has them, and
+asks the system itself on macOS and Windows. SSL_CERT_FILE and SSL_CERT_DIR go before it.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+
+
+def context(bundle: str = "") -> ssl.SSLContext:
+    """TLS that checks a server against a PEM file, or against what this machine trusts.
+
+    Raises:
+        OSError: the file is none, or has no certificate.
+    """
+    if not bundle and sys.platform != "linux":
+        # There SSL_CERT_FILE is nobody's default, so where it is set, it was meant.
+        bundle = os.environ.get("SSL_CERT_FILE", "")
+    if bundle:
+        own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        own.load_verify_locations(cafile=bundle)
+        return own
+    import truststore
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

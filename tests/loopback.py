@@ -55,12 +55,21 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, respond: Respond, port: int = 0, certificate: Path | None = None) -> None:
+    def __init__(
+        self,
+        respond: Respond,
+        port: int = 0,
+        certificate: Path | None = None,
+        clients: Path | None = None,
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.scheme = "https" if certificate else "http"
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
+            if clients:
+                context.load_verify_locations(clients)
+                context.verify_mode = ssl.CERT_REQUIRED
             self.socket = context.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -120,9 +129,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(respond: Respond, port: int = 0, certificate: Path | None = None) -> Iterator[Server]:
-    """Serve while the context is open; with a PEM of key and certificate by TLS."""
-    server = Server(respond, port, certificate)
+def serve(
+    respond: Respond,
+    port: int = 0,
+    certificate: Path | None = None,
+    clients: Path | None = None,
+) -> Iterator[Server]:
+    """Serve while the context is open; with a PEM of key and certificate by TLS.
+
+    `clients` is the authority of those who may come.
+    """
+    server = Server(respond, port, certificate, clients)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

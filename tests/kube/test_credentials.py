@@ -1,0 +1,202 @@
+"""Who we are: what a user's entry says, and what ends is got anew."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.kube import credentials, execplugin
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.kubeconfig import Server
+from tests.kube import kubeconfig
+
+SERVER = Server("https://k8s:6443", b"PEM", name="k8s.example")
+
+
+def login(user: dict[str, Any]) -> str:
+    return credentials.of_user(user, SERVER).login().authorization
+
+
+def jwt(**claims: Any) -> str:
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{body}.sig"
+
+
+def oidc(token: str) -> dict[str, Any]:
+    return {"auth-provider": {"name": "oidc", "config": {"id-token": token}}}
+
+
+class TestOrder:
+    def test_basic(self) -> None:
+        assert login({"username": "me", "password": "pass"}) == "Basic bWU6cGFzcw=="
+
+    def test_a_token_goes_before_the_rest(self, tmp_path: Path) -> None:
+        rest = {"username": "me", "password": "p", **oidc("x"), "exec": {}}
+        assert login({"token": "t", "tokenFile": "/nope", **rest}) == "Bearer t"
+
+    def test_nobody(self) -> None:
+        assert login({}) == ""
+
+
+class TestTokenFile:
+    def test_it_is_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = tmp_path / "token"
+        file.write_text("one\n")
+        found = credentials.of_user({"tokenFile": str(file)}, SERVER)
+        assert found.login().authorization == "Bearer one"
+        file.write_text("two\n")
+        assert found.login().authorization == "Bearer one"
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 61)
+        assert found.login().authorization == "Bearer two"
+
+    @pytest.mark.parametrize("content", [None, b"", b"\xff"])
+    def test_no_token_in_it(self, tmp_path: Path, content: bytes | None) -> None:
+        file = tmp_path / "token"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(ClusterUnreachable, match="cannot read the token"):
+            login({"tokenFile": str(file)})
+
+
+class TestOidc:
+    def test_a_token_that_holds(self) -> None:
+        token = jwt(exp=time.time() + 3600)
+        assert login(oidc(token)) == f"Bearer {token}"
+
+    def test_one_without_an_end(self) -> None:
+        assert login(oidc(jwt())) == f"Bearer {jwt()}"
+
+    def test_one_that_is_over_is_kubectls_to_renew(self) -> None:
+        with pytest.raises(ClusterUnreachable, match="kubectl get ns"):
+            login(oidc(jwt(exp=1)))
+
+    def test_a_provider_that_is_gone(self) -> None:
+        with pytest.raises(ClusterUnreachable, match="gcp"):
+            login({"auth-provider": {"name": "gcp"}})
+
+
+class TestPlugin:
+    def entry(self, tmp_path: Path, body: str, **fields: Any) -> dict[str, Any]:
+        plugin = kubeconfig.plugin(kubeconfig.script(tmp_path / "plugin", body))
+        return {"exec": {**plugin["exec"], **fields}}
+
+    def answer(self, **status: Any) -> str:
+        kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+        return f"echo '{json.dumps({**kind, 'status': status})}'"
+
+    def test_it_runs_again_when_its_token_ends(self, tmp_path: Path) -> None:
+        runs = tmp_path / "runs"
+        body = f"echo run >> {runs}\n"
+        body += self.answer(token="t", expirationTimestamp="2001-01-01T00:00:00.123456789Z")
+        found = credentials.of_user(self.entry(tmp_path, body), SERVER)
+        found.login()
+        found.login()
+        assert runs.read_text() == "run\nrun\n"
+
+    def test_it_runs_once_for_a_token_that_holds(self, tmp_path: Path) -> None:
+        runs = tmp_path / "runs"
+        end = "2101-01-01T00:00:00+02:00"
+        body = f"echo run >> {runs}\n" + self.answer(token="t", expirationTimestamp=end)
+        found = credentials.of_user(self.entry(tmp_path, body), SERVER)
+        assert [found.login().authorization for _ in range(3)] == ["Bearer t"] * 3
+        assert runs.read_text() == "run\n"
+
+    def test_what_it_is_told(self, tmp_path: Path) -> None:
+        told = tmp_path / "told"
+        body = f'echo "$KUBERNETES_EXEC_INFO" > {told}\n' + self.answer(token="t")
+        extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}
+        server = Server("https://k8s:6443", b"PEM", name="n", proxy="p", extensions=(extension,))
+        entry = self.entry(tmp_path, body, provideClusterInfo=True)
+        credentials.of_user(entry, server).login()
+        assert json.loads(told.read_text()) == {
+            "kind": "ExecCredential",
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "spec": {
+                "interactive": False,
+                "cluster": {
+                    "server": "https://k8s:6443",
+                    "tls-server-name": "n",
+                    "certificate-authority-data": "UEVN",
+                    "proxy-url": "p",
+                    "config": {"audience": "a"},
+                },
+            },
+        }
+        login(self.entry(tmp_path, body))
+        assert "cluster" not in json.loads(told.read_text())["spec"]
+
+    def test_a_hint_for_one_that_is_missing(self, tmp_path: Path) -> None:
+        entry = self.entry(tmp_path, "")
+        entry["exec"] |= {"command": "no-such-plugin", "installHint": "install it\nfrom there"}
+        with pytest.raises(ClusterUnreachable) as caught:
+            login(entry)
+        assert "no-such-plugin is not on PATH" in caught.value.why
+        assert caught.value.try_ == "install it from there"
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1"),
+            ({"command": ""}, "names no command"),
+            ({"interactiveMode": "Always"}, "no terminal"),
+            ({"apiVersion": "client.authentication.k8s.io/v1beta1"}, "v1beta1"),
+        ],
+    )
+    def test_entries_that_cannot_work(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        fields: dict[str, Any],
+        words: str,
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", None)
+        with pytest.raises(ClusterUnreachable) as caught:
+            login(self.entry(tmp_path, self.answer(token="t"), **fields))
+        assert words in caught.value.why
+
+    def test_half_a_certificate(self, tmp_path: Path) -> None:
+        with pytest.raises(ClusterUnreachable, match="half"):
+            login(self.entry(tmp_path, self.answer(clientCertificateData="x")))
+
+    def test_on_a_terminal_it_may_ask(self, tmp_path: Path) -> None:
+        """Its questions reach the terminal and its user's answer reaches it."""
+        import pty
+
+        body = f"read word; echo asked >&2\n{self.answer(token='T')} | sed s/T/$word/"
+        entry = self.entry(tmp_path, body, interactiveMode="IfAvailable")["exec"]
+        script = (
+            "import json, sys\n"
+            "from kubectl_fluidmodel.kube import execplugin, kubeconfig\n"
+            f"plugin = execplugin.parse(json.loads({json.dumps(json.dumps(entry))}),\n"
+            "    kubeconfig.Server('https://k8s'))\n"
+            "print('token', plugin.run().token)\n"
+        )
+        pid, terminal = pty.fork()
+        if pid == 0:  # pragma: no cover - the child
+            os.execv(sys.executable, [sys.executable, "-c", script])  # noqa: S606
+        os.write(terminal, b"hello\n")
+        printed = b""
+        with contextlib.suppress(OSError):  # the terminal's end on Linux
+            while data := os.read(terminal, 9999):
+                printed += data
+        assert os.waitpid(pid, 0)[1] == 0, printed
+        assert b"asked" in printed
+        assert b"token hello" in printed
+
+
+def test_nothing_secret_is_in_a_repr() -> None:
+    entry = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "env": [
+        {"name": "PASSWORD", "value": "secret"}]}  # fmt: skip
+    shown = repr(execplugin.parse(entry, SERVER)) + repr(credentials.Login("secret", b"secret"))
+    shown += repr(execplugin.Credential("secret", "secret", "secret")) + repr(SERVER)
+    assert "secret" not in shown
+    assert "PEM" not in shown

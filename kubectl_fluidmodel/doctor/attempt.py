@@ -12,6 +12,7 @@ from kubectl_fluidmodel.doctor.trial import Trial
 from kubectl_fluidmodel.model.store import Credentials
 
 SECONDS = 10.0
+EMPTY_KEY = "is empty"
 _GRACE = 4.0
 """Beyond the time an attempt gives itself: for the request that is under way."""
 
@@ -68,7 +69,7 @@ def bounded(work: Callable[[], Answer], late: Answer, seconds: float) -> Answer:
 def usable(question: Question, access: str, hidden: str, origin: str) -> Answer | None:
     """What is wrong with the values of the keys themselves, None if nothing is."""
     for ref, value in ((question.access, access), (question.hidden, hidden)):
-        wrong = "is empty" if not value.strip() else ""
+        wrong = EMPTY_KEY if not value.strip() else ""
         if value and value != value.strip():
             wrong = "begins or ends with white space, such as a newline"
         if wrong and ref is not None:

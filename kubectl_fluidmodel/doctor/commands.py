@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.secret import SUFFIX
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of, namespace_of
 from kubectl_fluidmodel.model.store import KEY_NAMES
 from kubectl_fluidmodel.overview.cached import Cached
@@ -32,20 +33,24 @@ def delete(obj: Object) -> str:
     return f"kubectl delete {kind_of(obj)} {name_of(obj)}{namespace}"
 
 
-def cache(cached: Cached, name: str = "") -> str:
-    """`cache` of the same source, in the same namespace, under the same or another name.
+def cache(
+    cached: Cached, name: str = "", *, source: str = "", endpoint: str = "", region: str = ""
+) -> str:
+    """`cache` of a cache's source in its namespace; what is given is used instead of its own.
 
     A Secret of the user's own is used again; one of ours goes with the cache and comes with it.
     """
     mounts = dicts(cached.dataset, "spec", "mounts")
-    source = str(at(mounts, 0, "mountPoint", default="")) or "SOURCE"
+    source = source or str(at(mounts, 0, "mountPoint", default="")) or "SOURCE"
     words = ["kubectl", "fluidmodel", "cache", source, "--name", name or cached.name]
-    endpoint = at(mounts, 0, "options", _ENDPOINT)
-    if endpoint:
-        words += ["--endpoint", str(endpoint)]
+    endpoint = endpoint or str(at(mounts, 0, "options", _ENDPOINT, default=""))
+    region = region or str(at(mounts, 0, "options", f"{_ENDPOINT}.region", default=""))
     secret = _own_secret(mounts)
-    if secret and not (cached.dataset and names.is_ours(cached.dataset)):
-        words += ["--s3-secret", secret]
+    ours = cached.dataset is not None and names.is_ours(cached.dataset)
+    if ours and secret == cached.name + SUFFIX:
+        secret = ""
+    for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
+        words += [flag, value] if value else []
     return shlex.join([*words, "-n", cached.namespace])
 
 
@@ -61,9 +66,9 @@ def _own_secret(mounts: list[Object]) -> str:
     return next(iter(found)) if len(found) == 1 and known else ""
 
 
-def anew(cached: Cached, name: str = "") -> str:
-    """Remove a cache and make it again, under the same or another name."""
-    return " && ".join([*_removals(cached), cache(cached, name)])
+def anew(cached: Cached, name: str = "", **other: str) -> str:
+    """Remove a cache and make it again; `other` is as `cache` takes it."""
+    return " && ".join([*_removals(cached), cache(cached, name, **other)])
 
 
 def _removals(cached: Cached) -> Iterator[str]:

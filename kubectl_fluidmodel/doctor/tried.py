@@ -9,12 +9,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor import answer, chain, commands
 from kubectl_fluidmodel.doctor.answer import Answer
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, Skip, reference
 from kubectl_fluidmodel.doctor.question import ACCESS, HIDDEN, encrypted
 from kubectl_fluidmodel.fluid import names, state
-from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube.kind import annotations_of, dicts
 from kubectl_fluidmodel.overview.cached import Cached
@@ -40,6 +39,10 @@ _ORDER = (
     (answer.OK,),
 )
 """In this order a store comes to its word: a later state shows that earlier ones do not hold."""
+CUT_OFF = ("FM208", "FM216", "FM311", "FM323", *chain.NO_MASTER)
+"""What a store that the master cannot list leads to."""
+UNREAD = ("FM216", *chain.NOT_LOADED)
+"""What files that can be listed and not read lead to."""
 _RANK = {each: rank for rank, group in enumerate(_ORDER) for each in group}
 
 
@@ -166,28 +169,15 @@ def keys_command(case: Case, given: Answer) -> Fix:
     )
 
 
-def rebuild(case: Case, one: Tried, *, source: str = "", **flags: str) -> Fix | None:
-    """Make the cache anew with another source or flag, None where this plugin did not make it.
+def rebuild(case: Case, **other: str) -> Fix | None:
+    """Make the cache anew, with another source, endpoint or region; None where it is not ours.
 
     Fluid takes a mount's options over into the runtime once, so they cannot be changed in place.
     """
-    cache, given = case.own, one.answer
+    cache = case.own
     if cache.dataset is None or not names.is_ours(cache.dataset):
         return None
-    where = f"-n {cache.namespace}"
-    words = [
-        f"kubectl fluidmodel uncache {cache.name} {where} &&",
-        f"kubectl fluidmodel cache {shlex.quote(source or given.mount)}",
-        f"--name {cache.name} {where}",
-    ]
-    own = cache.name + secrets.SUFFIX
-    settings = {
-        "endpoint": given.endpoint if given.mount.startswith("s3://") else "",
-        "s3-secret": given.holder if given.holder not in ("", own) else "",
-        **flags,
-    }
-    words += [f"--{name} {shlex.quote(value)}" for name, value in settings.items() if value]
-    return Fix(" ".join(words))
+    return Fix(commands.anew(cache, **other))
 
 
 def origin_of(cache: Cached) -> tuple[str, str]:

@@ -239,18 +239,18 @@ def _graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None
         for graph in snapshot.all(kind):
             if kind.name == dynamo.COMPONENT and at(graph, "metadata", "ownerReferences"):
                 continue
-            for name in sorted(_claims_in(graph.get("spec"))):
+            for name in sorted(claims_in(graph.get("spec"))):
                 cache = found.get((namespace_of(graph), name))
                 if cache is not None:
                     cache.graphs.append(graph)
 
 
-def _claims_in(value: Any) -> set[str]:
+def claims_in(value: Any) -> set[str]:
     """Every claim that a graph's spec mounts, whatever the shape: volumes, pvcs, service pvc."""
     found: set[str] = set()
     if isinstance(value, list):
         for item in value:
-            found |= _claims_in(item)
+            found |= claims_in(item)
     elif isinstance(value, dict):
         claim = at(value, "persistentVolumeClaim", "claimName") or at(value, "pvc", "name")
         if isinstance(claim, str):
@@ -259,7 +259,7 @@ def _claims_in(value: Any) -> set[str]:
             if isinstance(entry.get("name"), str):
                 found.add(entry["name"])
         for item in value.values():
-            found |= _claims_in(item)
+            found |= claims_in(item)
     return found
 
 

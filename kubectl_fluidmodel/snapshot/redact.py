@@ -34,14 +34,15 @@ _NAME = (
     r"[\w.\-/]*(?:secret|token|passw(?:or)?d|passphrase|credential|api[-_.]?key|access[-_.]?key"
     r"|private[-_.]?key|account[-_.]?key)[\w.\-]*"
 )
-_NO_VALUE = (
-    rf"(?:{HIDDEN}|[\"']?\$\{{?(?-i:[A-Z][A-Z0-9_]+)\}}?[\"']?(?=[\s;&|]|$)"
+_REFERENCE = (
+    r"(?:[\"']?\$[{(]?(?-i:[A-Z][A-Z0-9_]+)[)}]?[\"']?(?=[\s;&|,]|$)"
     r"|\{\s*[\"']?(?:name|key|secretKeyRef)\b)"
 )
-"""What stands in a secret's place and is none: a variable of the shell, a reference in YAML."""
+"""What stands in a secret's place and is none: a whole variable, `"$TOKEN"` or `$(TOKEN)`, or a
+reference in YAML. A password may begin with a dollar, too."""
 _OUR_FLAGS = r"--(?:s3|hf|gcs)-secret\b"
 """They take the name of a Secret."""
-_VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}\])]+)"""
+_VALUE = rf"""(?!{_REFERENCE})(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}}\])]+)"""
 _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
@@ -75,15 +76,14 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
         HIDDEN,
     ),
     (
-        re.compile(rf"((?:--?)?{_NAME}[\"']?\s*[=:]\s*)(?!{_NO_VALUE}){_VALUE}", re.IGNORECASE),
+        re.compile(rf"((?:--?)?{_NAME}[\"']?\s*[=:]\s*)(?!{HIDDEN}){_VALUE}", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
     (
-        re.compile(rf"(\s(?!{_OUR_FLAGS})--?{_NAME}\s+)(?!-|{_NO_VALUE}){_VALUE}", re.IGNORECASE),
+        re.compile(rf"(\s(?!{_OUR_FLAGS})--?{_NAME}\s+)(?!-|{HIDDEN}){_VALUE}", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
 )
-# A reference to a variable, `"$TOKEN"` or `$(TOKEN)`, is no value.
 _WORTH_A_LOOK = re.compile(
     r"secret|token|passw|passphrase|credential|key|PRIVATE|x-amz|x-goog|sig|se=|policy|access"
     r"|://|authorization|bearer|basic|eyJ|AKIA|ASIA|AROA|AIDA|hf_|gh[pousr]_|github_pat|glpat-|sk-"

@@ -15,7 +15,6 @@ from typing import Any
 import botocore.auth
 import pytest
 
-from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from tests.cluster import objects
@@ -140,6 +139,7 @@ def test_a_key_of_another_name(place: Place, llama: str) -> None:
     assert place.look(llama) == []
 
 
+@pytest.mark.breaks("FM503")
 @pytest.mark.parametrize("tail", ["\n", " "])
 def test_a_key_with_a_newline(place: Place, llama: str, tail: str) -> None:
     keys = {ACCESS: place.access, HIDDEN: place.hidden + tail}
@@ -149,44 +149,11 @@ def test_a_key_with_a_newline(place: Place, llama: str, tail: str) -> None:
     assert place.look(llama) == []
 
 
-@pytest.mark.breaks("FM503")
 def test_an_empty_key(place: Place, llama: str) -> None:
     keys = {ACCESS: place.access, HIDDEN: ""}
     place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
     assert place.look(llama) == ["FM503"]
     assert "is empty" in place.one("FM503", llama).cause
-
-
-@pytest.mark.breaks("FM504")
-def test_keys_in_plain_text(place: Place) -> None:
-    plain = {ACCESS: place.access, HIDDEN: place.hidden}
-    name = place.dataset("plain", options=dict(plain), secret_name="none-at-all")
-    body = {"spec": {"mounts": None}}
-    mounts = place.cluster.api.get(objects.FLUID, "Dataset", name, place.namespace)["spec"][
-        "mounts"
-    ]
-    mounts[0].pop("encryptOptions")
-    body["spec"]["mounts"] = mounts
-    place.cluster.api.patch(objects.FLUID, "Dataset", name, body, place.namespace)
-    assert place.look(name) == ["FM504"]
-    finding = place.one("FM504", name)
-    assert place.hidden not in str(finding) and place.access not in str(finding)
-    place.gone(name)
-
-
-@pytest.mark.breaks("FM505")
-def test_keys_that_do_not_reach_the_workers(place: Place, llama: str) -> None:
-    api = place.cluster.api
-    stored = api.get(objects.FLUID, "Dataset", llama, place.namespace)
-    right = stored["spec"]["mounts"]
-    bare = json.loads(json.dumps(right).replace(ROOT_OPTION, ""))
-    api.patch(objects.FLUID, "Dataset", llama, {"spec": {"mounts": bare}}, place.namespace)
-    api.apply(objects.runtime(place.namespace, llama))
-    assert place.look(llama) == ["FM505"]
-    assert "aws.secretKey" in place.one("FM505", llama).fix.text
-    api.patch(objects.FLUID, "Dataset", llama, {"spec": {"mounts": right}}, place.namespace)
-    assert place.look(llama) == []
-    api.delete(objects.FLUID, "AlluxioRuntime", llama, place.namespace)
 
 
 # -- the way to the store ---------------------------------------------------------------------

@@ -72,7 +72,7 @@ def right_prefix(case: Case) -> Iterator[Finding]:
                 *evidence(case, one),
                 *(Evidence("store", "holds a model", each) for each in given.nearest),
             ),
-            rebuild(case, one, source=right)
+            rebuild(case, source=right)
             or Fix(
                 f"mountPoint: {right}",
                 "yaml",
@@ -245,7 +245,7 @@ def unchanged(case: Case) -> Iterator[Finding]:
                 Evidence(reference, place, about),
                 Evidence(f"store {one.answer.mount}", "listing", f"{files} files, {total} bytes"),
             ),
-            rebuild(case, one) or Fix(_again(case, one)),
+            rebuild(case) or Fix(_again(case, one)),
         )
 
 
@@ -278,7 +278,7 @@ def not_written(case: Case) -> Iterator[Finding]:
                     for path, written in found.newest
                     if path in late
                 ),
-                rebuild(case, one),
+                rebuild(case),
             )
 
 

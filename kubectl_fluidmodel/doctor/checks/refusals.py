@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import answer
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check
 from kubectl_fluidmodel.doctor.tried import (
+    CUT_OFF,
+    UNREAD,
     Tried,
     dataset_of,
     evidence,
@@ -22,7 +24,7 @@ def _source(one: Tried) -> Source:
     return parse(one.answer.mount)
 
 
-@check("FM520", "the store knows the access key")
+@check("FM520", "the store knows the access key", explains=CUT_OFF)
 def key_known(case: Case) -> Iterator[Finding]:
     """The store has no such access key: it was deleted, belongs to another store, or was never
     right. Read the store's own list of keys (`mc admin user list`, the IAM console) and put one
@@ -39,7 +41,7 @@ def key_known(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM521", "the secret key is right")
+@check("FM521", "the secret key is right", explains=CUT_OFF)
 def secret_right(case: Case) -> Iterator[Finding]:
     """The store knows the access key, and the secret key that belongs to it is another one: it was
     rotated, mistyped, or mixed up with another key's. Put the new one into the Secret. A master
@@ -61,7 +63,7 @@ def _where(one: Tried) -> str:
     return f"Secret {given.holder}, key {given.entry}," if given.holder else "the Dataset's options"
 
 
-@check("FM522", "the credentials have not expired")
+@check("FM522", "the credentials have not expired", explains=CUT_OFF)
 def not_expired(case: Case) -> Iterator[Finding]:
     """The keys are temporary ones and have run out, or need a session token that Alluxio cannot
     send. A cache outlives any session: give it a long-lived key that may only read.
@@ -76,7 +78,7 @@ def not_expired(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM523", "the store lets the keys list the bucket")
+@check("FM523", "the store lets the keys list the bucket", explains=CUT_OFF)
 def may_list(case: Case) -> Iterator[Finding]:
     """The keys are good, and a policy denies `s3:ListBucket`. Alluxio finds files by listing, so
     reading alone is not enough. The policy has to allow it on the bucket itself
@@ -98,7 +100,7 @@ def may_list(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM524", "the store lets the keys read the files")
+@check("FM524", "the store lets the keys read the files", explains=UNREAD)
 def may_read(case: Case) -> Iterator[Finding]:
     """The files can be listed and not read: a policy denies `s3:GetObject`, or the objects are
     encrypted with a key of KMS that these credentials may not use. Fluid binds such a Dataset all
@@ -131,7 +133,7 @@ def _denied(case: Case, action: str) -> list[Tried]:
     ]
 
 
-@check("FM525", "the region is the bucket's")
+@check("FM525", "the region is the bucket's", explains=CUT_OFF)
 def region(case: Case) -> Iterator[Finding]:
     """A request is signed for a region, and the bucket is in another one. boto3 and the AWS CLI
     follow the redirect by themselves, Alluxio does not: what works on your machine fails in the
@@ -151,7 +153,7 @@ def region(case: Case) -> Iterator[Finding]:
             "yaml",
             f"Dataset {case.own.namespace}/{case.own.name} {one.place}.options",
         )
-        fix = (rebuild(case, one, region=right) or by_yaml) if right else None
+        fix = (rebuild(case, region=right) or by_yaml) if right else None
         yield Finding(
             dataset_of(case),
             f"the mount asks for the bucket in a region that it is not in: {known}",
@@ -160,7 +162,7 @@ def region(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM526", "the bucket exists")
+@check("FM526", "the bucket exists", explains=CUT_OFF)
 def bucket_there(case: Case) -> Iterator[Finding]:
     """The store knows the keys and has no bucket (or web directory) of that name: it was renamed,
     deleted, or is at another endpoint. Where the keys may see the list of buckets, those of a
@@ -177,7 +179,7 @@ def bucket_there(case: Case) -> Iterator[Finding]:
         if alike:
             source = _source(one)
             right = Source(source.scheme, alike[0], source.path).uri
-            fix = rebuild(case, one, source=right) or Fix(
+            fix = rebuild(case, source=right) or Fix(
                 f"mountPoint: {right}",
                 "yaml",
                 f"Dataset {case.own.namespace}/{case.own.name} {one.place}",
@@ -191,7 +193,7 @@ def bucket_there(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM527", "the web server gives the directory out")
+@check("FM527", "the web server gives the directory out", explains=CUT_OFF)
 def web_open(case: Case) -> Iterator[Finding]:
     """WebUFS has no credentials: a server that answers 401 or 403 cannot be a source. Let it give
     the directory out to the cluster's nodes, or put the files into a bucket.
@@ -206,7 +208,7 @@ def web_open(case: Case) -> Iterator[Finding]:
             )
 
 
-@check("FM528", "the store has no error of its own")
+@check("FM528", "the store has no error of its own", explains=CUT_OFF)
 def no_error(case: Case) -> Iterator[Finding]:
     """The store was reached and failed in a way of its own (overloaded, a disk that is full, a
     request that it does not know). Its words say more than this check can.
@@ -222,7 +224,7 @@ def no_error(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM529", "the claim that the files come from is Bound")
+@check("FM529", "the claim that the files come from is Bound", explains=CUT_OFF)
 def claim_there(case: Case) -> Iterator[Finding]:
     """A `pvc://` source is a claim of the Dataset's own namespace that master and workers mount.
     While it is absent or Pending, their pods wait.

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.doctor import answer
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check
-from kubectl_fluidmodel.doctor.question import ACCESS, BY_PATH, HIDDEN, encrypted, options_of
+from kubectl_fluidmodel.doctor.attempt import EMPTY_KEY
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, Skip, check
+from kubectl_fluidmodel.doctor.question import BY_PATH, options_of
 from kubectl_fluidmodel.doctor.tried import (
+    CUT_OFF,
+    Tried,
     certain,
     dataset_of,
     evidence,
@@ -18,8 +21,8 @@ from kubectl_fluidmodel.doctor.tried import (
     tried,
     unless_certain,
 )
-from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube import portforward
 from kubectl_fluidmodel.kube.kind import dicts
 
@@ -27,14 +30,27 @@ _SKEWED = 300.0
 """Seconds; S3 refuses requests that are signed 15 minutes off."""
 
 
-@check("FM501", "the Secret with the store's keys exists")
+def _untold(case: Case, state: str) -> list[Tried]:
+    """The answers in a state of the Secret that FM212 has not seen: it lists them, where it may.
+
+    Raises:
+        Skip: FM212 tells.
+    """
+    found = met(case, state)
+    if found and case.snapshot.knows(k.SECRETS, case.own.namespace):
+        raise Skip("FM212 tells of it")
+    return found
+
+
+@check("FM501", "the Secret with the store's keys exists", explains=CUT_OFF)
 def secret_there(case: Case) -> Iterator[Finding]:
-    """A mount names the Secret that its keys come from. Without it the master's pod stays in
+    """As FM212, seen by a probe where you may not read Secrets. A mount names the Secret that its
+    keys come from. Without it the master's pod stays in
     ContainerCreating, and nothing that follows can work. The Secret has to be in the Dataset's
     own namespace. The command makes it from the variables `AWS_ACCESS_KEY_ID` and
     `AWS_SECRET_ACCESS_KEY` of your shell; the kubelet tries again by itself.
     """
-    for one in met(case, answer.NO_SECRET):
+    for one in _untold(case, answer.NO_SECRET):
         given, namespace = one.answer, case.own.namespace
         yield Finding(
             f"secret {namespace}/{given.holder}",
@@ -45,13 +61,14 @@ def secret_there(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM502", "the Secret has the keys that the mount names")
+@check("FM502", "the Secret has the keys that the mount names", explains=CUT_OFF)
 def keys_there(case: Case) -> Iterator[Finding]:
-    """An `encryptOption` names a Secret and a key in it. A key of another name (`accesskey` for
+    """As FM212, seen by a probe where you may not read Secrets. An `encryptOption` names a Secret
+    and a key in it. A key of another name (`accesskey` for
     `AWS_ACCESS_KEY_ID`) is as good as none: the master's pod does not start. Either the Secret
     gets the key, or the Dataset names the key that is there.
     """
-    for one in met(case, answer.NO_KEY):
+    for one in _untold(case, answer.NO_KEY):
         given = one.answer
         have = ", ".join(given.entries) or "none"
         yield Finding(
@@ -66,13 +83,15 @@ def keys_there(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM503", "the keys are whole")
+@check("FM503", "the keys are whole", explains=CUT_OFF)
 def keys_usable(case: Case) -> Iterator[Finding]:
-    """A key that is empty, or that ends in the newline of `echo KEY | base64`, is not the key that
+    """A key that ends in the newline of `echo KEY | base64`, or is no text, is not the key that
     the store gave out: it signs requests that the store refuses. Make the Secret with
     `--from-literal`, which adds nothing.
     """
     for one in met(case, answer.BAD_KEY):
+        if one.answer.message == EMPTY_KEY and case.snapshot.knows(k.SECRETS, case.own.namespace):
+            raise Skip("FM212 tells of it")
         given = one.answer
         yield Finding(
             f"secret {case.own.namespace}/{given.holder}",
@@ -82,69 +101,7 @@ def keys_usable(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM504", "no keys stand in the Dataset in plain text", severity=Severity.WARNING)
-def keys_hidden(case: Case) -> Iterator[Finding]:
-    """What stands in a mount's `options` can be read by everybody who may read the Dataset, and is
-    copied into Fluid's ConfigMaps and its helm release. Keys belong into a Secret that
-    `encryptOptions` name; `kubectl fluidmodel cache` does that. Change the keys afterwards: these
-    have been seen.
-    """
-    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
-        options = options_of(case.own, mount)
-        wanted = {prefix + name for name in (*ACCESS, *HIDDEN) for prefix in ("", ROOT_OPTION)}
-        plain = sorted(name for name in options if name in wanted and options[name])
-        if plain:
-            listed = ", ".join(plain)
-            yield Finding(
-                dataset_of(case),
-                f"the store's keys stand in plain text in the options of mount {index}",
-                (Evidence(dataset_of(case), f"spec.mounts[{index}].options", listed),),
-                Fix(
-                    f"encryptOptions: [{{name: {plain[0]}, valueFrom: {{secretKeyRef: "
-                    "{name: SECRET, key: KEY}}}]",
-                    "yaml",
-                    f"Dataset {case.own.namespace}/{case.own.name} spec.mounts[{index}]",
-                ),
-            )
-
-
-@check("FM505", "the keys reach Alluxio's workers")
-def keys_arrive(case: Case) -> Iterator[Finding]:
-    """With `path: /` the mount is Alluxio's root, and Fluid hands its `encryptOptions` to the pods
-    as the path of a file that only the master's container has. A worker signs with the path
-    itself, and every read ends in `InvalidAccessKeyId`. Under names that begin with
-    `alluxio.master.mount.table.root.option.` the keys come to the workers with the mount.
-    """
-    runtime = case.own.runtime
-    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
-        return
-    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
-        if mount.get("path") != "/":
-            continue
-        refs = list(encrypted(case.own, mount))
-        bare = [ref for ref in refs if ref.option in (*ACCESS, *HIDDEN)]
-        rooted = {ref.option.removeprefix(ROOT_OPTION) for ref in refs if ROOT_OPTION in ref.option}
-        lost = [ref for ref in bare if ref.option not in rooted]
-        if lost:
-            lines = "; ".join(f"name: {ROOT_OPTION}{ref.option}" for ref in lost)
-            yield Finding(
-                dataset_of(case),
-                f"{', '.join(ref.option for ref in lost)} of a root mount do not reach the "
-                "workers: they get the path of a file that they do not have",
-                tuple(
-                    Evidence(dataset_of(case), f"spec.mounts[{index}].encryptOptions", ref.option)
-                    for ref in lost
-                ),
-                Fix(
-                    lines,
-                    "yaml",
-                    f"Dataset {case.own.namespace}/{case.own.name} "
-                    f"spec.mounts[{index}].encryptOptions, made anew with its runtime",
-                ),
-            )
-
-
-@check("FM506", "the store is addressed by path")
+@check("FM506", "the store is addressed by path", explains=CUT_OFF)
 def by_path(case: Case) -> Iterator[Finding]:
     """Alluxio puts the bucket in front of the host's name (`models.minio.store.svc`) unless
     `alluxio.underfs.s3.disable.dns.buckets` is `true`. A Service of the cluster has no such names,
@@ -174,7 +131,7 @@ def by_path(case: Case) -> Iterator[Finding]:
             )
 
 
-@check("FM510", "the endpoint's name is known")
+@check("FM510", "the endpoint's name is known", explains=CUT_OFF)
 def name_known(case: Case) -> Iterator[Finding]:
     """The endpoint is a host that DNS does not have, or a Service that is not in the cluster or has
     no ready pod. A short name (`http://minio:9000`) means a Service of the Dataset's own
@@ -199,7 +156,7 @@ def name_known(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM511", "the store answers")
+@check("FM511", "the store answers", explains=CUT_OFF)
 def answers(case: Case) -> Iterator[Finding]:
     """The endpoint's host is there and nothing answers on the port: the store is down, the port is
     another, or a firewall or NetworkPolicy stands between. An attempt from your machine that gets
@@ -225,7 +182,7 @@ def _look_at(case: Case, endpoint: str) -> Fix:
     return Fix(f"kubectl get pods,endpoints -n {service[0]}")
 
 
-@check("FM512", "TLS to the store works")
+@check("FM512", "TLS to the store works", explains=CUT_OFF)
 def tls(case: Case) -> Iterator[Finding]:
     """The endpoint says https and the port speaks plain HTTP (or the other way round), or the
     certificate is for another name or signed by a CA that nobody here knows. Java's trust store
@@ -240,7 +197,7 @@ def tls(case: Case) -> Iterator[Finding]:
         swap = {"https": "http", "http": "https"}
         scheme, _, rest = given.endpoint.partition("://")
         right = f"{swap.get(scheme, scheme)}://{rest}"
-        fix = rebuild(case, one, endpoint=right) if one in plain else None
+        fix = rebuild(case, endpoint=right) if one in plain else None
         yield Finding(
             dataset_of(case),
             f"TLS to {given.endpoint} fails: {given.message}",
@@ -258,7 +215,7 @@ def tls(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM513", "what answers is a store")
+@check("FM513", "what answers is a store", explains=CUT_OFF)
 def is_a_store(case: Case) -> Iterator[Finding]:
     """Something answers at the endpoint, but not as S3 does: often it is the port of a console
     (MinIO's 9001 for 9000), an ingress that does not know the host, or a login page.
@@ -277,7 +234,7 @@ def is_a_store(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM514", "the clocks agree")
+@check("FM514", "the clocks agree", explains=CUT_OFF)
 def clocks(case: Case) -> Iterator[Finding]:
     """A signature is good for 15 minutes around the store's own time. Where the clock that signs,
     or the store's, is further off, every request is refused whatever the keys are. An attempt

@@ -236,7 +236,8 @@ def checks_page() -> str:
             area = check.area
             lines += ["", f"## {area}", ""]
             lines += ["| code | holds when all is well | else | needs |", "|---|---|---|---|"]
-        needs = ", ".join(f"`{kind.resource}`" for kind in check.needs)
+        kinds = [getattr(need, "kind", need) for need in check.needs]
+        needs = ", ".join(f"`{kind.resource}`" for kind in kinds)
         lines.append(f"| {check.code} | {_cell(check.title)} | {check.severity.value} | {needs} |")
     return NOTE + re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 

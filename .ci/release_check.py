@@ -18,7 +18,7 @@ REPO = Path(__file__).parents[1]
 
 
 def version_doubts(setup: str, package: str, changelog: str, tags: list[str]) -> Iterator[str]:
-    """Texts of setup.cfg, __init__.py and CHANGELOG.md, and the tags that the commit has or gets."""
+    """Of setup.cfg, __init__.py and CHANGELOG.md, and of the tags that the commit has or gets."""
     config = configparser.ConfigParser()
     config.read_string(setup)
     version = config["metadata"]["version"]
@@ -29,7 +29,7 @@ def version_doubts(setup: str, package: str, changelog: str, tags: list[str]) ->
     headings = re.findall(r"^## \[?([^\]\s]+)\]?(.*)$", changelog, re.MULTILINE)
     if not headings or headings[0][0] != "Unreleased":
         yield "CHANGELOG.md: the first heading is not [Unreleased]"
-    dates = {name: rest for name, rest in headings}
+    dates = dict(headings)
     if version not in dates:
         yield f"CHANGELOG.md: it has no heading [{version}]"
     elif not re.fullmatch(r" - \d{4}-\d\d-\d\d", dates[version]):
@@ -44,9 +44,7 @@ def constraint_doubts(setup: str, constraints: str) -> Iterator[str]:
     config = configparser.ConfigParser()
     config.read_string(setup)
     listed = [config["options"]["install_requires"], *config["options.extras_require"].values()]
-    pins = dict(
-        line.split("==") for line in constraints.split() if "==" in line and line[0] != "#"
-    )
+    pins = dict(line.split("==") for line in constraints.split() if "==" in line and line[0] != "#")
     pinned = {_plain(name): version for name, version in pins.items()}
     for line in "\n".join(listed).splitlines():
         if not line.strip() or line.strip().startswith("#"):

@@ -58,9 +58,7 @@ def test_a_credential_is_found_and_not_repeated(what: str) -> None:
 
 
 def test_words_that_are_no_credentials() -> None:
-    text = (
-        "AKIAIOSFODNN7EXAMPLE hf_token https://user@host/ -----BEGIN PUBLIC KEY-----"
-    )
+    text = "AKIAIOSFODNN7EXAMPLE hf_token https://user@host/ -----BEGIN PUBLIC KEY-----"
     assert list(SCAN(text)) == []
 
 

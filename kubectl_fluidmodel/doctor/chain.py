@@ -12,8 +12,9 @@ NO_DRIVER = ("FM420", *NO_PLUGIN)
 NOT_WHOLE = ("FM604", "FM605")
 NOT_LOADED = ("FM601", "FM604", "FM605", "FM606", "FM607", "FM610")
 NO_CLAIM = ("FM402", "FM440", "FM441")
-NOT_BOUND = ("FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
-"""What a Dataset that is not Bound leads to."""
+NOT_BOUND = ("FM208", "FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
+"""What a Dataset that is not Bound leads to; its setup error is often but the last of it."""
+NOT_SET_UP = tuple(code for code in NOT_BOUND if code != "FM208")
 NO_WORKER = ("FM330", "FM332", "FM405", *NOT_BOUND)
 """What a worker that does not run leads to; where none runs, the Dataset is not Bound."""
 NO_MASTER = ("FM331", *NO_WORKER)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.secret import SUFFIX
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of, namespace_of
 from kubectl_fluidmodel.model.store import KEY_NAMES
+from kubectl_fluidmodel.overview import staged
 from kubectl_fluidmodel.overview.cached import Cached
 
-_ENDPOINT = "alluxio.underfs.s3.endpoint"
+_S3 = "alluxio.underfs.s3."
 
 
 def kind_of(obj: Mapping[str, Any]) -> str:
@@ -33,25 +34,51 @@ def delete(obj: Object) -> str:
     return f"kubectl delete {kind_of(obj)} {name_of(obj)}{namespace}"
 
 
+def kubectl(about: Object | Cached, *words: str) -> str:
+    """A kubectl command in the namespace of an object or cache."""
+    namespace = about.namespace if isinstance(about, Cached) else namespace_of(about)
+    return shlex.join(["kubectl", *words, *(["-n", namespace] if namespace else [])])
+
+
 def cache(
-    cached: Cached, name: str = "", *, source: str = "", endpoint: str = "", region: str = ""
+    cached: Cached,
+    name: str = "",
+    *,
+    source: str = "",
+    endpoint: str = "",
+    region: str = "",
+    flags: Sequence[str] = (),
+    standing: bool = False,
 ) -> str:
     """`cache` of a cache's source in its namespace; what is given is used instead of its own.
 
-    A Secret of the user's own is used again; one of ours goes with the cache and comes with it.
+    A Secret of the user's own is used again; one of ours goes with the cache and comes with it,
+    of the keys of the environment. With `standing` the cache stays, and so does its Secret.
     """
     mounts = dicts(cached.dataset, "spec", "mounts")
-    source = source or str(at(mounts, 0, "mountPoint", default="")) or "SOURCE"
-    words = ["kubectl", "fluidmodel", "cache", source, "--name", name or cached.name]
-    endpoint = endpoint or str(at(mounts, 0, "options", _ENDPOINT, default=""))
-    region = region or str(at(mounts, 0, "options", f"{_ENDPOINT}.region", default=""))
+    options = at(mounts, 0, "options", default={})
+    words = ["kubectl", "fluidmodel", "cache", *([source] if source else _source(cached))]
+    words += ["--name", name or cached.name]
+    endpoint = endpoint or str(options.get(f"{_S3}endpoint") or "")
+    region = region or str(options.get(f"{_S3}endpoint.region") or options.get(f"{_S3}region") or "")
     secret = _own_secret(mounts)
     ours = cached.dataset is not None and names.is_ours(cached.dataset)
-    if ours and secret == cached.name + SUFFIX:
+    if ours and secret == cached.name + SUFFIX and not standing:
         secret = ""
     for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
         words += [flag, value] if value else []
-    return shlex.join([*words, "-n", cached.namespace])
+    return shlex.join([*words, *flags, "-n", cached.namespace])
+
+
+def _source(cached: Cached) -> list[str]:
+    """SOURCE, with `--to` for a model of the Hub that was staged."""
+    place = staged.place(cached)
+    if place is not None:
+        return [f"{place.repo}@{place.commit}", "--to", place.to.uri]
+    point = str(at(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
+    own = names.source_of(cached.dataset or {})
+    ours = cached.dataset is not None and names.is_ours(cached.dataset)
+    return [own if ours and own and not own.startswith("hf://") else point or "SOURCE"]
 
 
 def _own_secret(mounts: list[Object]) -> str:
@@ -66,9 +93,9 @@ def _own_secret(mounts: list[Object]) -> str:
     return next(iter(found)) if len(found) == 1 and known else ""
 
 
-def anew(cached: Cached, name: str = "", **other: str) -> str:
+def anew(cached: Cached, name: str = "", *, flags: Sequence[str] = (), **other: str) -> str:
     """Remove a cache and make it again; `other` is as `cache` takes it."""
-    return " && ".join([*_removals(cached), cache(cached, name, **other)])
+    return " && ".join([*_removals(cached), cache(cached, name, flags=flags, **other)])
 
 
 def _removals(cached: Cached) -> Iterator[str]:
@@ -89,3 +116,15 @@ def rename_runtime(runtime: Object, name: str) -> str:
         f" -e 's/^  name: {old}$/  name: {name}/' -e '/^status:/,$d'"
         f" | kubectl create -f - && {delete(runtime)}"
     )
+
+
+def remade(cached: Cached, *flags: str) -> str:
+    """Make a cache as it is, with other flags: `cache` alone where it is ours."""
+    if cached.dataset is not None and names.is_ours(cached.dataset):
+        return cache(cached, flags=flags, standing=True)
+    return anew(cached, flags=flags)
+
+
+def other_name(cached: Cached) -> str:
+    """A name for the cache that is not its own, and legal where that is."""
+    return f"{cached.name[: names.MAX_NAME - 2].rstrip('-')}-2"

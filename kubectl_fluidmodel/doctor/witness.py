@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.doctor.check import Case, Evidence, event_evidence, reference
+from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, event_evidence, reference
 from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta
@@ -125,3 +126,8 @@ def pods_of(cache: Cached, *parts: str) -> Iterator[tuple[str, Object]]:
 
 def some(evidence: Evidence | None) -> tuple[Evidence, ...]:
     return (evidence,) if evidence else ()
+
+
+def look(about: Object | Cached, *words: str) -> Fix:
+    """A kubectl command that shows more; it mends nothing."""
+    return Fix(commands.kubectl(about, *words), "advice")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_CLAIM
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names
@@ -46,7 +46,7 @@ def exists(case: Case) -> Iterator[Finding]:
 def _make(cache: Cached, words: str) -> Fix:
     if "63 characters" in words or "must be no more than" in words:
         short = cache.name[:30].rstrip("-")
-        return Fix(f"a shorter name: {remedy.recache(cache, name=short)}", "advice")
+        return Fix(commands.anew(cache, short))
     return Fix(
         f"kubectl rollout restart deployment/alluxioruntime-controller -n {names.SYSTEM_NAMESPACE}"
     )
@@ -69,7 +69,7 @@ def bound(case: Case) -> Iterator[Finding]:
     wanted = str(at(claim, "spec", "volumeName", default=""))
     seen = [witness.field(claim, "status", "phase", text=phase)]
     said = witness.told(case, claim, "")
-    fix: Fix | None = Fix(remedy.kubectl("delete", "pvc", cache.name, about=cache))
+    fix: Fix | None = Fix(commands.kubectl(cache, "delete", "pvc", cache.name))
     if volume is None:
         cause = f"its volume {wanted} does not exist"
     elif at(volume, "status", "phase") == "Released":
@@ -98,7 +98,6 @@ def own(case: Case) -> Iterator[Finding]:
     if claim is None or by_fluid(claim):
         return
     stores = at(claim, "spec", "storageClassName", default="none")
-    here = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
     yield Finding(
         reference(claim),
         f"a claim of this name was there before the cache; its storage class is {stores}",
@@ -106,44 +105,7 @@ def own(case: Case) -> Iterator[Finding]:
             witness.field(claim, "metadata", "annotations", "CreatedBy"),
             witness.field(claim, "spec", "storageClassName"),
         ),
-        Fix(
-            f"another name for the cache: {here} && "
-            f"{remedy.recache(cache, name=f'{cache.name}-model')}",
-            "advice",
-        ),
-    )
-
-
-@check(
-    "FM404",
-    "the volume of the cache's name is its own",
-    needs=(k.PVS,),
-    explains=("FM401", "FM402", "FM442"),
-)
-def volume_own(case: Case) -> Iterator[Finding]:
-    """Fluid calls the volume NAMESPACE-NAME, so that the Dataset b-c in namespace a and the Dataset
-    c in namespace a-b want the same one. The first gets it; Fluid takes the other's for made, and
-    its claim never binds.
-    """
-    cache = case.own
-    volume = case.snapshot.find(k.PVS, names.volume_name(cache.namespace, cache.name))
-    holder = at(volume, "spec", "claimRef", default={})
-    theirs = (str(holder.get("namespace", "")), str(holder.get("name", "")))
-    if volume is None or not holder or theirs == (cache.namespace, cache.name):
-        return
-    here = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
-    yield Finding(
-        reference(volume),
-        f"the volume belongs to the claim {theirs[0]}/{theirs[1]}, whose names make the same word",
-        (
-            witness.field(volume, "spec", "claimRef", text="/".join(theirs)),
-            *([witness.field(cache.claim, "spec", "volumeName")] if cache.claim else []),
-        ),
-        Fix(
-            f"another name for the cache: {here} && "
-            f"{remedy.recache(cache, name=f'{cache.name}-model')}",
-            "advice",
-        ),
+        Fix(commands.anew(cache, commands.other_name(cache))),
     )
 
 
@@ -170,7 +132,7 @@ def stays(case: Case) -> Iterator[Finding]:
                 ", ".join(meta(cache.claim).get("finalizers") or []),
             ),
         ),
-        Fix(remedy.kubectl("delete", "pod", *readers, about=cache))
+        Fix(commands.kubectl(cache, "delete", "pod", *readers))
         if readers
-        else Fix(remedy.kubectl("get", "pvc", name_of(cache.claim), "-o", "yaml", about=cache)),
+        else witness.look(cache, "get", "pvc", name_of(cache.claim), "-o", "yaml"),
     )

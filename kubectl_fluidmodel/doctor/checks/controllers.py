@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor.chain import NO_DRIVER, NOT_BOUND
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -98,7 +99,7 @@ def one_version(case: Case) -> Iterator[Finding]:
     "Fluid's dataset controller runs",
     scope=Scope.CLUSTER,
     needs=(_CONTROLLERS,),
-    explains=("FM106", "FM203", "FM204", "FM217"),
+    explains=("FM106", "FM203", "FM204", "FM217", *NOT_BOUND),
 )
 def dataset_controller(case: Case) -> Iterator[Finding]:
     """Without it no Dataset is taken up: its phase stays empty, and no runtime controller is
@@ -114,7 +115,7 @@ def dataset_controller(case: Case) -> Iterator[Finding]:
     "the runtimes' controllers run",
     scope=Scope.CLUSTER,
     needs=(_CONTROLLERS,),
-    explains=("FM208", "FM217"),
+    explains=("FM217", *NOT_BOUND),
 )
 def runtime_controllers(case: Case) -> Iterator[Finding]:
     """Each kind of runtime has a controller of its own. Fluid's chart starts them with 0
@@ -187,7 +188,7 @@ def _down(
     "Fluid's own pods run",
     scope=Scope.CLUSTER,
     needs=(Need(k.PODS),),
-    explains=("FM105", "FM106", "FM109", "FM110"),
+    explains=("FM105", "FM106", "FM109", "FM110", "FM421", *NO_DRIVER),
 )
 def pods_run(case: Case) -> Iterator[Finding]:
     """Pods of Fluid that cannot start: the image cannot be pulled, no node has room, the

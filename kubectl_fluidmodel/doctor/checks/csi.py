@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.chain import NO_DRIVER, NO_FUSE, NO_PLUGIN
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Finding,
     Fix,
     Need,
-    Scope,
     Severity,
     check,
     reference,
 )
 from kubectl_fluidmodel.doctor.checks.mounts import failing, reader_nodes
 from kubectl_fluidmodel.dynamo import scheduling
-from kubectl_fluidmodel.fluid import names, symptoms
+from kubectl_fluidmodel.fluid import installation, names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
 
-PLUGIN = "csi-nodeplugin-fluid"
-_HELM = "helm upgrade fluid fluid/fluid -n fluid-system --reuse-values"
+PLUGIN = installation.NODE_PLUGIN
 
 
 @check(
@@ -87,7 +85,7 @@ def plugin(case: Case) -> Iterator[Finding]:
                 f"the CSI plugin on node {node} is not ready",
                 ((stuck[1],) if stuck else witness.some(said))
                 or (witness.field(pod, "status", "phase"),),
-                Fix(remedy.kubectl("describe", "pod", name_of(pod), about=pod)),
+                witness.look(pod, "describe", "pod", name_of(pod)),
                 less,
             )
             continue
@@ -95,7 +93,7 @@ def plugin(case: Case) -> Iterator[Finding]:
             f"node {node}",
             f"no pod of {PLUGIN} runs on the node{_kept_off(case, node)}",
             (witness.field(_node(case, node), "spec", "taints"),),
-            Fix(f"{_HELM} --set 'csi.tolerations[0].operator=Exists'"),
+            Fix(f"{installation.UPGRADE} --set 'csi.tolerations[0].operator=Exists'"),
             less,
         )
 
@@ -125,33 +123,6 @@ def _kept_off(case: Case, node: str) -> str:
 
 
 @check(
-    "FM422",
-    "the CSI plugin finds its kubelet's files",
-    scope=Scope.CLUSTER,
-    needs=(Need(k.PODS), Need(k.EVENTS)),
-    explains=("FM421", *NO_DRIVER),
-)
-def kubelet_files(case: Case) -> Iterator[Finding]:
-    """The plugin borrows the kubelet's own identity and mounts /etc/kubernetes/kubelet.conf for it.
-    k3s, EKS and others keep that file elsewhere, and the pod cannot start. Tell Fluid's chart where
-    it is, or let the plugin use its ServiceAccount.
-    """
-    for pod in _plugins(case).values():
-        if symptoms.ready(pod):
-            continue
-        said = witness.told(case, pod, "hostPath type check failed", "FailedMount")
-        if said is None:
-            continue
-        path = said.text.partition("failed: ")[2].partition(" is not")[0] or "a file"
-        yield Finding(
-            reference(pod),
-            f"node {at(pod, 'spec', 'nodeName')} does not have {path}, where Fluid expects it",
-            (said,),
-            Fix(f"{_HELM} --set csi.useNodeAuthorization=false"),
-        )
-
-
-@check(
     "FM423", "the CSI plugin reaches the API server", needs=(k.PODS, k.EVENTS), explains=NO_PLUGIN
 )
 def reaches(case: Case) -> Iterator[Finding]:
@@ -164,5 +135,5 @@ def reaches(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"the CSI plugin on node {reader.node} does not reach the API server",
             (said,),
-            Fix(f"{_HELM} --set csi.config.hostNetwork=true"),
+            Fix(f"{installation.UPGRADE} --set csi.config.hostNetwork=true"),
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_SET_UP
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -33,7 +34,7 @@ _IN_THE_WAY = re.compile(r'(\w+) "([\w.-]+)" in namespace "([\w-]+)" exists and 
 _AFFINITY = "anti-affinity"
 
 
-@check("FM203", "Fluid has taken up the Dataset", explains=("FM208",))
+@check("FM203", "Fluid has taken up the Dataset", explains=NOT_BOUND)
 def taken_up(case: Case) -> Iterator[Finding]:
     """A new Dataset has an empty phase. Within seconds Fluid's dataset controller makes it
     NotBound; where that does not happen, it is down or refuses the Dataset.
@@ -54,7 +55,7 @@ def taken_up(case: Case) -> Iterator[Finding]:
     )
 
 
-@check("FM208", "Fluid could set the cache up")
+@check("FM208", "Fluid could set the cache up", explains=NOT_SET_UP)
 def set_up(case: Case) -> Iterator[Finding]:
     """Fluid installs the pods of a cache as a helm release and then talks to its master. What
     goes wrong there stands in the Dataset's condition `NotReady` and in events of the runtime,

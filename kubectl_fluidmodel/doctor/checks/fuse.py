@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_FUSE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import symptoms
@@ -17,7 +17,6 @@ from kubectl_fluidmodel.overview.cached import FUSE, Cached
 
 STARTING = 120.0
 """Seconds that a FUSE client may take from its pod's creation to ready."""
-_HEAP = '["-Xmx4g", "-XX:+UseG1GC", "-XX:MaxDirectMemorySize=4g"]'
 
 
 @check(
@@ -65,7 +64,7 @@ def runs(case: Case) -> Iterator[Finding]:
             (witness.label(found, key), witness.field(daemons, "status", "desiredNumberScheduled")),
             Fix(f"kubectl label node {node} {unmet[0]}")
             if unmet
-            else Fix(remedy.kubectl("describe", "daemonset", name_of(daemons), about=daemons)),
+            else witness.look(daemons, "describe", "daemonset", name_of(daemons)),
         )
 
 
@@ -86,8 +85,8 @@ def _why(case: Case, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
 
 def _fix(cache: Cached, pod: Object, cause: str) -> Fix:
     if "memory" in cause:
-        return remedy.anew(cache, f"jvmOptions: {_HEAP}", "spec.fuse")
-    return Fix(remedy.kubectl("logs", name_of(pod), "--tail=50", about=pod))
+        return Fix(commands.anew(cache))
+    return witness.look(pod, "logs", name_of(pod), "--tail=50")
 
 
 def _node_of(pod: Object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_FUSE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.dynamo import scheduling
@@ -71,7 +71,7 @@ def agree(case: Case) -> Iterator[Finding]:
             witness.label(cache.claim, written),
             witness.field(cache.dataset, "metadata", "uid"),
         ),
-        Fix(remedy.kubectl("delete", "pvc", cache.name, about=cache)),
+        Fix(commands.kubectl(cache, "delete", "pvc", cache.name)),
     )
 
 
@@ -95,7 +95,6 @@ def fuse_key(case: Case) -> Iterator[Finding]:
         return
     volume = cache.volume
     place = ("spec", "csi", "volumeAttributes", "mount_pod_node_selector_key")
-    here = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
     yield Finding(
         reference(daemons),
         f"the FUSE pods want nodes with {have[0]}, and CSI labels them {wanted}",
@@ -105,13 +104,7 @@ def fuse_key(case: Case) -> Iterator[Finding]:
             if at(volume, *place)
             else witness.field(cache.dataset or {}, "metadata", "uid"),
         ),
-        Fix(f"{here} && {remedy.recache(cache)}")
-        if remedy.ours(cache)
-        else Fix(
-            f"make it anew, the Dataset first: kubectl delete alluxioruntime {cache.name} "
-            f"-n {cache.namespace}",
-            "advice",
-        ),
+        Fix(commands.anew(cache)),
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import amounts, remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names, state
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.overview import runtimes
+from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.ui.text import size
 
@@ -24,15 +26,15 @@ def latest(cache: Cached) -> Object | None:
 
 def again(cache: Cached, load: Object | None = None) -> Fix:
     """Load the model (once more): by `cache`, which proves it, or by making a DataLoad anew."""
-    if remedy.ours(cache):
-        return Fix(remedy.recache(cache))
+    if names.is_ours(cache.dataset or {}):
+        return Fix(commands.cache(cache, standing=True))
     name = name_of(load) if load else f"{cache.name}-load"
     gone = f"kubectl delete dataload {name} -n {cache.namespace} && " if load else ""
     document = (
         f'{{"apiVersion":"{names.DATA_LOADS.api_version}","kind":"DataLoad","metadata":'
         f'{{"name":"{name}","namespace":"{cache.namespace}"}},"spec":{{"loadMetadata":true,'
         f'"dataset":{{"name":"{cache.name}","namespace":"{cache.namespace}"}},'
-        f'"target":[{{"path":"/","replicas":{amounts.copies_of(cache.runtime)}}}]}}}}'
+        f'"target":[{{"path":"/","replicas":{runtimes.copies(cache.runtime)}}}]}}}}'
     )
     return Fix(f"{gone}echo '{document}' | kubectl apply -f -")
 
@@ -56,8 +58,8 @@ def loaded(case: Case) -> Iterator[Finding]:
     from the store, one file after the other. A DataLoad brings the whole model beforehand.
     """
     cache = case.own
-    found = amounts.held(cache)
-    if cache.loads or cache.dataset is None or found is None or found.whole:
+    found = amount(cache)
+    if cache.loads or cache.dataset is None or found.whole is not False:
         return
     yield Finding(
         reference(cache.dataset),
@@ -75,7 +77,7 @@ def failed(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     load = latest(cache)
-    if load is None or at(load, "status", "phase") != "Failed" or amounts.whole(cache):
+    if load is None or at(load, "status", "phase") != "Failed" or amount(cache).whole:
         return
     condition = next(iter(dicts(load, "status", "conditions")), {})
     reason = condition.get("reason") or "no reason given"
@@ -100,8 +102,8 @@ def everything(case: Case) -> Iterator[Finding]:
     from the store when it is first asked for. Load again; what is there is not loaded twice.
     """
     cache = case.own
-    load, found = latest(cache), amounts.held(cache)
-    if load is None or found is None or found.whole or cache.dataset is None:
+    load, found = latest(cache), amount(cache)
+    if load is None or found.whole is not False or cache.dataset is None:
         return
     if at(load, "status", "phase") != "Complete":
         return
@@ -109,7 +111,7 @@ def everything(case: Case) -> Iterator[Finding]:
     young = ended is not None and ended < SETTLE
     partly = not covers_all(cache, load)
     copies = f" of {found.copies} copies" if found.copies > 1 else ""
-    wanted = found.total * found.copies
+    wanted = (found.total or 0) * found.copies
     yield Finding(
         reference(cache.dataset),
         f"the load is Complete, and {size(found.cached)} of {size(wanted)}{copies} are cached"
@@ -152,5 +154,5 @@ def begun(case: Case) -> Iterator[Finding]:
             witness.field(load, "status", "phase", text="Pending"),
             *([refs] if running else [witness.field(cache.dataset or {}, "status", "phase")]),
         ),
-        Fix(remedy.kubectl("describe", "dataload", name_of(load), about=load)),
+        witness.look(load, "describe", "dataload", name_of(load)),
     )

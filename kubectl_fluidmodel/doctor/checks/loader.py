@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.doctor.checks.load import latest
 from kubectl_fluidmodel.fluid import names
@@ -30,7 +30,7 @@ def pods(cache: Cached) -> list[Object]:
 
 def _logs(cache: Cached, load: Object) -> Fix:
     selector = f"-lrole=dataload-pod,release={name_of(load)}-loader"
-    return Fix(remedy.kubectl("logs", selector, "--tail=50", about=cache))
+    return witness.look(cache, "logs", selector, "--tail=50")
 
 
 @check("FM607", "the loader has a pod that runs", needs=(k.PODS, names.DATA_LOADS))
@@ -51,7 +51,7 @@ def runs(case: Case) -> Iterator[Finding]:
             reference(load),
             "it is Executing, and there is no pod of its loader",
             (witness.field(load, "status", "phase"), *witness.some(said or refused)),
-            Fix(remedy.kubectl("describe", "job", f"{name_of(load)}-loader-job", about=cache)),
+            witness.look(cache, "describe", "job", f"{name_of(load)}-loader-job"),
         )
     for pod in found:
         words = witness.unscheduled(pod)
@@ -62,7 +62,7 @@ def runs(case: Case) -> Iterator[Finding]:
                 (Evidence(reference(pod), "status.conditions PodScheduled", words),),
                 Fix("tolerations: [{operator: Exists}]", "yaml", f"{reference(load)} spec")
                 if "untolerated taint" in words
-                else Fix(remedy.kubectl("describe", "pod", name_of(pod), about=pod)),
+                else witness.look(pod, "describe", "pod", name_of(pod)),
             )
 
 
@@ -132,7 +132,8 @@ def exist(case: Case) -> Iterator[Finding]:
             continue
         targets = ", ".join(str(each.get("path")) for each in dicts(load, "spec", "target"))
         gone = f"kubectl delete dataload {name_of(load)} -n {cache.namespace}"
-        again = remedy.recache(cache) if remedy.ours(cache) else ""
+        ours = names.is_ours(cache.dataset or {})
+        again = commands.cache(cache, standing=True) if ours else ""
         yield Finding(
             reference(load),
             f"the cache has no path {targets}",

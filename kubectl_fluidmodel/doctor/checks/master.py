@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_MASTER
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
@@ -51,8 +51,8 @@ def _missing(cache: Cached, match: re.Match[str] | None) -> str:
         kind = "Secret" if match["kind"].lower() == "secret" else "ConfigMap"
         return f"{kind} {cache.namespace}/{match['name']} does not exist, and the pod mounts it"
     key = match and (match["key"] or match["env"])
-    names = ", ".join(dict.fromkeys(secret for secret, _ in _refers(cache))) or "it mounts"
-    return f"the Secret {names} lacks the key {key or 'that the Dataset names'}"
+    secrets = ", ".join(dict.fromkeys(secret for secret, _ in _refers(cache))) or "it mounts"
+    return f"the Secret {secrets} lacks the key {key or 'that the Dataset names'}"
 
 
 def _refers(cache: Cached) -> list[tuple[str, str]]:
@@ -67,7 +67,7 @@ def _refers(cache: Cached) -> list[tuple[str, str]]:
 
 def _bring(cache: Cached, match: re.Match[str] | None) -> Fix:
     if match and match["name"] and match["kind"].lower() == "configmap":
-        return Fix(remedy.kubectl("get", "configmap", match["name"], about=cache))
+        return witness.look(cache, "get", "configmap", match["name"])
     secret = match["name"] if match and match["name"] else ""
     secret = secret or next((name for name, _ in _refers(cache)), "SECRET")
     keys = [key for name, key in _refers(cache) if name == secret] or ["KEY"]
@@ -120,7 +120,7 @@ def _no_pod(case: Case, owner: Object) -> Finding:
         reference(owner),
         "there is no pod of the master",
         (*witness.some(seen), witness.field(owner, "status", "replicas")),
-        Fix(remedy.kubectl("describe", "statefulset", name_of(owner), about=owner)),
+        witness.look(owner, "describe", "statefulset", name_of(owner)),
     )
 
 
@@ -136,13 +136,12 @@ def _state(pod: Object) -> Evidence:
 
 
 def _look(cache: Cached, pod: Object, cause: str) -> Fix:
-    if "key" in cause and remedy.ours(cache):
-        return Fix(remedy.recache(cache, keys=True))
+    if "key" in cause and names.is_ours(cache.dataset or {}):
+        return Fix(commands.cache(cache))
     if cause:
-        return Fix(
-            f"kubectl fluidmodel doctor {cache.name} -n {cache.namespace} --only 5xx --probe"
-        )
-    return Fix(remedy.kubectl("logs", name_of(pod), "--all-containers", "--tail=50", about=pod))
+        words = f"kubectl fluidmodel doctor {cache.name} -n {cache.namespace} --only 5xx --probe"
+        return Fix(words, "advice")
+    return witness.look(pod, "logs", name_of(pod), "--all-containers", "--tail=50")
 
 
 @check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
@@ -89,7 +89,7 @@ def in_time(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"the FUSE client on node {reader.node} did not mount the cache in time",
             (said,),
-            Fix(remedy.kubectl(*words, about=cache)),
+            witness.look(cache, *words),
         )
 
 
@@ -124,7 +124,7 @@ def alive(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"the FUSE client on node {reader.node} ended behind the mount of this pod",
             (said,),
-            Fix(remedy.kubectl("delete", "pod", reader.name, about=reader.pod)),
+            Fix(commands.kubectl(reader.pod, "delete", "pod", reader.name)),
         )
     dataset = cache.dataset
     lost = witness.told(case, dataset, "", "FuseRecoverFailed") if dataset else None
@@ -133,7 +133,7 @@ def alive(case: Case) -> Iterator[Finding]:
             reference(dataset),
             "Fluid could not mend a mount whose FUSE client had ended",
             (lost,),
-            Fix(remedy.kubectl("delete", "pod", *(r.name for r in cache.readers), about=cache)),
+            Fix(commands.kubectl(cache, "delete", "pod", *(r.name for r in cache.readers))),
             Severity.WARNING,
         )
 
@@ -186,7 +186,9 @@ def admitted(case: Case) -> Iterator[Finding]:
         )
         restart = "kubectl rollout restart deployment/fluid-webhook -n fluid-system"
         wait = f"kubectl wait dataset/{cache.name} -n {namespace} --for=condition=Ready"
-        yield Finding(who, cause, witness.some(seen), Fix(wait if missing else restart))
+        yield Finding(
+            who, cause, witness.some(seen), Fix(wait, "advice") if missing else Fix(restart)
+        )
 
 
 def _may_read(case: Case, event: dict[str, object]) -> bool:
@@ -211,7 +213,7 @@ def finds_claim(case: Case) -> Iterator[Finding]:
                 reference(reader.pod),
                 f"it waits for the claim {cache.name}, which is not there",
                 (Evidence(reference(reader.pod), "status.conditions PodScheduled", words),),
-                Fix(remedy.kubectl("get", "dataset", cache.name, about=cache)),
+                witness.look(cache, "get", "dataset", cache.name),
             )
 
 
@@ -229,7 +231,7 @@ def mounted(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"node {reader.node} cannot mount the cache into it",
             (said,),
-            Fix(remedy.kubectl("describe", "pod", reader.name, about=reader.pod)),
+            witness.look(reader.pod, "describe", "pod", reader.name),
             Severity.WARNING if young else None,
         )
 
@@ -261,7 +263,7 @@ def injected(case: Case) -> Iterator[Finding]:
                 witness.label(reader.pod, "fluid.io/enable-injection" if off else INJECT),
                 witness.field(reader.pod, "metadata", "annotations", IN_USE),
             ),
-            Fix(remedy.kubectl(*command, about=reader.pod))
+            Fix(commands.kubectl(reader.pod, *command))
             if owners and not off
             else Fix(f"{INJECT}: 'true'", "yaml", "the pod's template, and make the pod anew"),
         )

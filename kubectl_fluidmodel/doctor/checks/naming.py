@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor.chain import NOT_BOUND
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -84,7 +85,12 @@ def short(case: Case) -> Iterator[Finding]:
     )
 
 
-@check("FM204", "the Dataset has a runtime of its name", needs=(names.DATASETS,))
+@check(
+    "FM204",
+    "the Dataset has a runtime of its name",
+    needs=(names.DATASETS,),
+    explains=NOT_BOUND,
+)
 def has_runtime(case: Case) -> Iterator[Finding]:
     """A Dataset is served by the runtime of the same name in the same namespace. Without one it
     stays NotBound, and there is never a claim to mount.
@@ -214,7 +220,9 @@ def one_runtime(case: Case) -> Iterator[Finding]:
     )
 
 
-@check("FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM208",))
+@check(
+    "FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM402", "FM442", *NOT_BOUND)
+)
 def volume_free(case: Case) -> Iterator[Finding]:
     """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
     the same. The second Dataset takes the volume for its own, and its claim never binds.
@@ -229,10 +237,9 @@ def volume_free(case: Case) -> Iterator[Finding]:
     if owner == (cache.namespace, cache.name):
         return
     theirs = "/".join(owner).strip("/") or "nobody"
-    name = f"{cache.name[: names.MAX_NAME - 2].rstrip('-')}-2"
     yield Finding(
         about(cache),
         f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
         (Evidence(reference(volume), "spec.claimRef", theirs),),
-        Fix(commands.anew(cache, name)),
+        Fix(commands.anew(cache, commands.other_name(cache))),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor.chain import NO_DRIVER
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -53,6 +54,7 @@ def driver_known(case: Case) -> Iterator[Finding]:
     "Fluid's CSI plugin is ready on its nodes",
     scope=Scope.CLUSTER,
     needs=(Need(k.DAEMON_SETS),),
+    explains=("FM421", *NO_DRIVER),
 )
 def plugin_ready(case: Case) -> Iterator[Finding]:
     """The plugin mounts caches into pods; where it is not ready, no pod that reads one starts.

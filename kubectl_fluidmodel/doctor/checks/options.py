@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import commands, secrets
+from kubectl_fluidmodel.doctor.chain import NO_MASTER
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -110,7 +111,7 @@ def _at_root(cache: Cached) -> bool:
     return len(mounts) == 1 and mounts[0].get("path") == "/"
 
 
-@check("FM212", "the Secrets of the Dataset are there", explains=("FM208",))
+@check("FM212", "the Secrets of the Dataset are there", explains=("FM310", "FM311", *NO_MASTER))
 def secrets_there(case: Case) -> Iterator[Finding]:
     """The Secret that an `encryptOption` names must be in the Dataset's namespace and have the
     key. Otherwise the master's pod waits for its volume, or its script finds no file. Only the

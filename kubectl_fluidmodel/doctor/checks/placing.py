@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_MASTER
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, check, reference
 from kubectl_fluidmodel.dynamo import scheduling
@@ -96,19 +96,13 @@ def room(case: Case) -> Iterator[Finding]:
 def _more_room(cache: Cached, part: str, asked: int) -> Fix:
     medium, _, _ = alluxio.tier(cache.runtime or {})
     if part == WORKER and medium == "MEM":
-        return remedy.anew(
-            cache, "mediumtype: SSD", "spec.tieredstore.levels[0]", "--medium", "SSD"
-        )
-    if part == WORKER and placement.hosts_of(cache.dataset or {}):
-        # `cache` keeps to the node where a cache is; it chooses anew when there is none.
-        gone = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
-        if remedy.ours(cache):
-            return Fix(f"{gone} && {remedy.recache(cache)}")
-    path = f"spec.{part}.resources.requests"
-    kind = str((cache.runtime or {}).get("kind", "AlluxioRuntime")).lower()
-    return Fix(
-        f"memory: less than {size(asked)}", "yaml", f"{kind} {cache.namespace}/{cache.name} {path}"
-    )
+        return Fix(commands.remade(cache, "--medium", "SSD"))
+    if part == WORKER and cache.dataset is not None:
+        # Anew: a standing cache keeps to its node, and this one has none that fits.
+        return Fix(commands.anew(cache))
+    kind = commands.kind_of(cache.runtime or {}) or "alluxioruntime"
+    where = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
+    return Fix(f"memory: less than {size(asked)}", "yaml", where)
 
 
 @check(
@@ -136,11 +130,7 @@ def others(case: Case) -> Iterator[Finding]:
                 _words(pod, words),
                 *(witness.field(each.dataset or {}, "spec", "placement") for each in alone),
             ),
-            Fix(
-                "placement: Shared",
-                "yaml",
-                f"dataset {first.namespace}/{first.name} spec, made anew with its runtime",
-            ),
+            Fix(commands.anew(first)),
         )
 
 
@@ -185,20 +175,7 @@ def affinity(case: Case) -> Iterator[Finding]:
         evidence = [_words(pod, words)]
         if case.own.dataset is not None:
             evidence.append(witness.field(case.own.dataset, "spec", "nodeAffinity"))
-        yield Finding(reference(pod), cause, tuple(evidence), _elsewhere(case.own))
-
-
-def _elsewhere(cache: Cached) -> Fix:
-    if remedy.ours(cache):
-        gone = f"kubectl fluidmodel uncache {cache.name} -n {cache.namespace}"
-        return Fix(f"{gone} && {remedy.recache(cache)}")
-    where = f"dataset {cache.namespace}/{cache.name} spec.nodeAffinity.required, made anew"
-    return Fix(
-        "nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, "
-        "values: [NODE]}]}]",
-        "yaml",
-        where,
-    )
+        yield Finding(reference(pod), cause, tuple(evidence), Fix(commands.anew(case.own)))
 
 
 @check(
@@ -220,22 +197,11 @@ def taints(case: Case) -> Iterator[Finding]:
             for taint in untolerated(pod, node)
         }
         text = ", ".join(f"{taint} of node {node}" for taint, node in sorted(found.items()))
-        key, _, effect = next(iter(sorted(found)), "KEY:NoSchedule").rpartition(":")
-        key, _, value = key.partition("=")
-        line = f"- {{key: {key}, operator: {'Equal' if value else 'Exists'}"
-        line += f", value: {value}" if value else ""
-        cache = case.own
         yield Finding(
             reference(pod),
             f"it does not tolerate the taint {text or 'of the nodes it may run on'}",
             (_words(pod, words),),
-            Fix(remedy.recache(cache))
-            if remedy.ours(cache)
-            else Fix(
-                f"{line}, effect: {effect}}}",
-                "yaml",
-                f"dataset {cache.namespace}/{cache.name} spec.tolerations, made anew",
-            ),
+            Fix(commands.anew(case.own)),
         )
 
 
@@ -245,7 +211,7 @@ def ports(case: Case) -> Iterator[Finding]:
     26000. Where something else listens there, the pod finds no node. Let the parts run in a
     network of their own, or draw other ports by making the runtime anew.
     """
-    for part, pod, words in pending(case, PORTS):
+    for _, pod, words in pending(case, PORTS):
         wanted = sorted(
             {
                 port["hostPort"]
@@ -254,16 +220,11 @@ def ports(case: Case) -> Iterator[Finding]:
                 if port.get("hostPort")
             }
         )
-        cache = case.own
         yield Finding(
             reference(pod),
             f"its ports {', '.join(map(str, wanted)) or ''} are taken on every node it may run on",
             (_words(pod, words),),
-            Fix(
-                "networkMode: ContainerNetwork",
-                "yaml",
-                f"alluxioruntime {cache.namespace}/{cache.name} spec.{part}, made anew",
-            ),
+            Fix(commands.anew(case.own)),
         )
 
 

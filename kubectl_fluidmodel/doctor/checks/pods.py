@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_WHOLE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import alluxio
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
+from kubectl_fluidmodel.model import sizing
+from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, Cached
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
@@ -124,14 +126,15 @@ def space(case: Case) -> Iterator[Finding]:
             if full
             else f"{path or 'the disk of the cache'} on node {at(pod, 'spec', 'nodeName')} is full"
         )
-        flags = ("--quota", "SIZE") if full else ("--path", "DIR")
+        total = amount(cache).total
+        where = f"{reference(cache.runtime or pod)} spec.tieredstore.levels[0]"
         yield Finding(
             reference(pod),
             cause,
             (seen,),
-            Fix(remedy.recache(cache, *flags), "advice")
-            if remedy.ours(cache)
-            else remedy.anew(cache, "quota: SIZE", "spec.tieredstore.levels[0]"),
+            Fix(commands.remade(cache, "--quota", from_bytes(sizing.quota_for(total))))
+            if full and total
+            else Fix("path: a directory of a larger disk", "yaml", f"{where}, made anew"),
         )
 
 
@@ -172,5 +175,5 @@ def restless(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 f"{name} of the {part} keeps restarting",
                 (Evidence(reference(pod), f"status of container {name}", words),),
-                Fix(remedy.kubectl(*logs, about=pod)),
+                witness.look(pod, *logs),
             )

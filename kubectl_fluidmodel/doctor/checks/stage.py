@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor import amounts, witness
+from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -29,6 +29,7 @@ from kubectl_fluidmodel.kube.kind import (
     name_of,
     namespace_of,
 )
+from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL
 from kubectl_fluidmodel.ui.text import size
@@ -144,7 +145,7 @@ def ended_well(case: Case) -> Iterator[Finding]:
         f"staging {found[-1].repo} failed: {words}",
         evidence,
         Fix(found[-1].again),
-        Severity.WARNING if amounts.whole(cache) else None,
+        Severity.WARNING if amount(cache).whole else None,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import amounts, remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Scope, Severity, check, reference
 from kubectl_fluidmodel.doctor.checks.load import again, covers_all, latest
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.overview import runtimes
+from kubectl_fluidmodel.overview.amounts import amount
 
 
 @check("FM602", "a DataLoad names its Dataset's namespace", explains=("FM601", "FM606"))
@@ -25,7 +27,7 @@ def named(case: Case) -> Iterator[Finding]:
             reference(load),
             "it does not say in which namespace its Dataset is, so Fluid never finds it",
             (witness.field(load, "spec", "dataset", "namespace"), *witness.some(said)),
-            remedy.patch(load, {"spec": {"dataset": {"namespace": cache.namespace}}}),
+            Fix(commands.patch(load, {"spec": {"dataset": {"namespace": cache.namespace}}})),
         )
 
 
@@ -73,7 +75,7 @@ def target(case: Case) -> Iterator[Finding]:
             reference(load),
             f"its Dataset {namespace}/{name} does not exist",
             (witness.field(load, "spec", "dataset"), *witness.some(said)),
-            Fix(remedy.kubectl("delete", "dataload", name_of(load), about=load)),
+            Fix(commands.kubectl(load, "delete", "dataload", name_of(load))),
         )
 
 
@@ -89,7 +91,7 @@ def asks(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     load = latest(cache)
-    if load is None or cache.dataset is None or covers_all(cache, load) or amounts.whole(cache):
+    if load is None or cache.dataset is None or covers_all(cache, load) or amount(cache).whole:
         return
     targets = [str(each.get("path", "")) for each in dicts(load, "spec", "target")]
     odd = [path for path in targets if ":" in path or " " in path]
@@ -119,7 +121,7 @@ def copies(case: Case) -> Iterator[Finding]:
     parts of the model.
     """
     cache = case.own
-    load, wanted = latest(cache), amounts.copies_of(cache.runtime)
+    load, wanted = latest(cache), runtimes.copies(cache.runtime)
     if load is None or wanted < 2:
         return
     for each in dicts(load, "spec", "target"):

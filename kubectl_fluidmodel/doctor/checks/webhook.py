@@ -57,6 +57,7 @@ def _seen(configuration: Object, webhooks: list[Object]) -> tuple[Evidence, ...]
     "Fluid's admission webhook has a server",
     scope=Scope.CLUSTER,
     needs=(k.WEBHOOKS, Need(k.DEPLOYMENTS)),
+    explains=("FM440",),
 )
 def webhook_served(case: Case) -> Iterator[Finding]:
     """Pods with one of Fluid's injection labels are only admitted after the webhook has seen

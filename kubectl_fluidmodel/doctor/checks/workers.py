@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import remedy, witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_WORKER, NOT_BOUND, NOT_WHOLE
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
@@ -45,11 +45,7 @@ def ready(case: Case) -> Iterator[Finding]:
             witness.field(workers, "status", "readyReplicas", text=str(have)),
             witness.field(runtime, "spec", "replicas"),
         ),
-        Fix(
-            remedy.kubectl(
-                "describe", "pod", f"-lrelease={cache.name},role=alluxio-worker", about=cache
-            )
-        ),
+        witness.look(cache, "describe", "pod", f"-lrelease={cache.name},role=alluxio-worker"),
         Severity.WARNING if young else None,
     )
 
@@ -74,7 +70,7 @@ def run(case: Case) -> Iterator[Finding]:
             f"the worker on node {at(pod, 'spec', 'nodeName')} is not ready"
             + (f": {cause}" if cause else ""),
             tuple(evidence or [witness.field(pod, "status", "phase")]),
-            Fix(remedy.kubectl("logs", name_of(pod), "--all-containers", "--tail=50", about=pod)),
+            witness.look(pod, "logs", name_of(pod), "--all-containers", "--tail=50"),
             Severity.WARNING if young else None,
         )
 
@@ -108,7 +104,7 @@ def known(case: Case) -> Iterator[Finding]:
             witness.field(dataset, "status", "cacheStates", "cacheCapacity"),
             witness.field(runtime, "spec", "tieredstore", "levels", 0, "quota"),
         ),
-        Fix(remedy.kubectl("delete", "pod", *pods, about=cache)),
+        Fix(commands.kubectl(cache, "delete", "pod", *pods)),
     )
 
 
@@ -134,7 +130,7 @@ def wanted(case: Case) -> Iterator[Finding]:
                 reference(runtime),
                 "it has no workers, so nothing can be cached",
                 (witness.field(runtime, "spec", "replicas"),),
-                remedy.patch(runtime, {"spec": {"replicas": 1}}),
+                Fix(commands.patch(runtime, {"spec": {"replicas": 1}})),
             )
 
 
@@ -160,5 +156,5 @@ def gone(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 f"the {part} on node {node} does not go away",
                 (witness.field(pod, "metadata", "deletionTimestamp"),),
-                Fix(remedy.kubectl("delete", "pod", name_of(pod), "--force", about=pod)),
+                Fix(commands.kubectl(pod, "delete", "pod", name_of(pod), "--force")),
             )

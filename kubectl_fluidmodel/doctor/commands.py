@@ -98,6 +98,11 @@ def anew(cached: Cached, name: str = "", *, flags: Sequence[str] = (), **other: 
     return " && ".join([*_removals(cached), cache(cached, name, flags=flags, **other)])
 
 
+def removed(cached: Cached) -> str:
+    """Remove a cache."""
+    return " && ".join(_removals(cached))
+
+
 def _removals(cached: Cached) -> Iterator[str]:
     if cached.dataset is not None and names.is_ours(cached.dataset):
         yield f"kubectl fluidmodel uncache {cached.name} -n {cached.namespace}"

@@ -1,0 +1,142 @@
+"""8xx: the nodes that a cache stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import commands, witness
+from kubectl_fluidmodel.doctor.chain import NO_WORKER, NOT_WHOLE
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.doctor.checks.capacity import in_memory
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER
+
+_PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
+RECENT = 3600.0
+"""Seconds for which an eviction is news."""
+
+
+def nodes(case: Case) -> Iterator[Object]:
+    """The nodes with a worker, as far as they are seen."""
+    for name in case.own.node_names:
+        node = case.snapshot.find(k.NODES, name)
+        if node is not None:
+            yield node
+
+
+def _condition(node: Object, kind: str) -> Object:
+    return next((c for c in dicts(node, "status", "conditions") if c.get("type") == kind), {})
+
+
+def _seen(node: Object, condition: Object) -> Evidence:
+    words = f"{condition.get('status')}: {condition.get('reason')}: {condition.get('message')}"
+    return Evidence(reference(node), f"status.conditions {condition.get('type')}", words)
+
+
+@check(
+    "FM810",
+    "the cache's nodes are ready",
+    needs=(k.PODS, k.NODES),
+    explains=("FM334", "FM331", "FM420", "FM421", "FM430", "FM811", *NO_WORKER, *NOT_WHOLE),
+)
+def ready(case: Case) -> Iterator[Finding]:
+    """A node with a part of the cache is not ready: its kubelet does not answer, or says what is
+    wrong. What it holds cannot be read meanwhile, and after five minutes its pods are taken away; a
+    tier in memory is gone with a reboot.
+    """
+    for node in nodes(case):
+        condition = _condition(node, "Ready")
+        if not condition or condition.get("status") == "True":
+            continue
+        yield Finding(
+            reference(node),
+            "it holds the cache and is not ready",
+            (_seen(node, condition),),
+            Fix(f"kubectl describe node {name_of(node)}", "advice"),
+        )
+
+
+@check(
+    "FM811",
+    "the cache's nodes take pods",
+    severity=Severity.WARNING,
+    needs=(k.PODS, k.NODES),
+    explains=("FM306",),
+)
+def open_(case: Case) -> Iterator[Finding]:
+    """A node with the cache is cordoned. The worker goes on, and so do the pods that are there;
+    but no new engine can start beside its model, and a worker that ends does not come back.
+    """
+    for node in nodes(case):
+        if at(node, "spec", "unschedulable"):
+            yield Finding(
+                reference(node),
+                "it holds the cache and is cordoned",
+                (witness.field(node, "spec", "unschedulable"),),
+                Fix(f"kubectl uncordon {name_of(node)}"),
+            )
+
+
+@check(
+    "FM812",
+    "the cache's nodes have room to breathe",
+    severity=Severity.WARNING,
+    needs=(k.PODS, k.NODES),
+    explains=("FM321", "FM322", "FM813"),
+)
+def pressure(case: Case) -> Iterator[Finding]:
+    """The kubelet of a node with the cache is short of memory, disk or process ids. It evicts pods
+    then, those that use more than they requested first. A cache in memory, or on the system's
+    disk, is often what fills it.
+    """
+    for node in nodes(case):
+        for kind in _PRESSURES:
+            condition = _condition(node, kind)
+            if condition.get("status") != "True":
+                continue
+            mine = kind == "MemoryPressure" and in_memory(case.own)
+            yield Finding(
+                reference(node),
+                f"it holds the cache and is under {kind}",
+                (_seen(node, condition),),
+                Fix(commands.remade(case.own, "--medium", "SSD"))
+                if mine
+                else Fix(f"kubectl describe node {name_of(node)}", "advice"),
+            )
+
+
+@check(
+    "FM813",
+    "no pod of the cache was evicted",
+    severity=Severity.WARNING,
+    needs=(k.PODS,),
+    explains=("FM311", "FM331", "FM430", *NO_WORKER, *NOT_WHOLE),
+)
+def evicted(case: Case) -> Iterator[Finding]:
+    """The kubelet took a pod of the cache away within the hour, because its node ran out of memory
+    or disk. Another one is made, with an empty cache if it lay in the pod or in memory. Give the
+    cache a place that does not fill the node, or requests that say what it uses.
+    """
+    for part, pod in witness.pods_of(case.own, MASTER, WORKER, FUSE):
+        said = witness.told(case, pod, "", "Evicted")
+        gone = at(pod, "status", "reason") == "Evicted"
+        fresh = [
+            event
+            for event in case.snapshot.events_of("Pod", case.own.namespace, name_of(pod))
+            if event.get("reason") == "Evicted"
+            and (witness.since(case, event.get("lastTimestamp")) or 0.0) < RECENT
+        ]
+        if not gone and not fresh:
+            continue
+        said = said or witness.newest(fresh, "")
+        moved = part == WORKER and in_memory(case.own)
+        words = [*([witness.field(pod, "status", "message")] if gone else [])]
+        yield Finding(
+            reference(pod),
+            f"the {part} was evicted from its node",
+            (*words, *witness.some(said)),
+            Fix(commands.remade(case.own, "--medium", "SSD"))
+            if moved
+            else witness.look(pod, "describe", "pod", name_of(pod)),
+        )

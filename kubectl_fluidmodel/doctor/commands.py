@@ -60,7 +60,9 @@ def cache(
     words = ["kubectl", "fluidmodel", "cache", *([source] if source else _source(cached))]
     words += ["--name", name or cached.name]
     endpoint = endpoint or str(options.get(f"{_S3}endpoint") or "")
-    region = region or str(options.get(f"{_S3}endpoint.region") or options.get(f"{_S3}region") or "")
+    region = region or str(
+        options.get(f"{_S3}endpoint.region") or options.get(f"{_S3}region") or ""
+    )
     secret = _own_secret(mounts)
     ours = cached.dataset is not None and names.is_ours(cached.dataset)
     if ours and secret == cached.name + SUFFIX and not standing:
@@ -93,9 +95,9 @@ def _own_secret(mounts: list[Object]) -> str:
     return next(iter(found)) if len(found) == 1 and known else ""
 
 
-def anew(cached: Cached, name: str = "", *, flags: Sequence[str] = (), **other: str) -> str:
+def anew(cached: Cached, name: str = "", **other: Any) -> str:
     """Remove a cache and make it again; `other` is as `cache` takes it."""
-    return " && ".join([*_removals(cached), cache(cached, name, flags=flags, **other)])
+    return " && ".join([*_removals(cached), cache(cached, name, **other)])
 
 
 def removed(cached: Cached) -> str:

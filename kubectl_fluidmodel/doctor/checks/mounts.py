@@ -253,8 +253,14 @@ def injected(case: Case) -> Iterator[Finding]:
         if labels.get(INJECT) != "true" or IN_USE in annotations_of(reader.pod):
             continue
         off = labels.get("fluid.io/enable-injection") == "false"
-        owners = dicts(reader.pod, "metadata", "ownerReferences")
-        command = ["delete", "pod", name_of(reader.pod)]
+        owned = bool(dicts(reader.pod, "metadata", "ownerReferences"))
+        if off:
+            key = "fluid.io/enable-injection"
+            fix = Fix(f"remove the label {key} from the pod's template", "advice")
+        elif owned:
+            fix = Fix(commands.kubectl(reader.pod, "delete", "pod", reader.name))
+        else:
+            fix = Fix("make the pod anew: nothing else does", "advice")
         yield Finding(
             reference(reader.pod),
             "it asks for Fluid's injection, "
@@ -263,7 +269,5 @@ def injected(case: Case) -> Iterator[Finding]:
                 witness.label(reader.pod, "fluid.io/enable-injection" if off else INJECT),
                 witness.field(reader.pod, "metadata", "annotations", IN_USE),
             ),
-            Fix(commands.kubectl(reader.pod, *command))
-            if owners and not off
-            else Fix(f"{INJECT}: 'true'", "yaml", "the pod's template, and make the pod anew"),
+            fix,
         )

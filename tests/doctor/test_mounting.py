@@ -1,0 +1,500 @@
+"""4xx: one row for each way in which a claim, its labels or its mounts fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kubectl_fluidmodel.doctor.check import Severity
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import platform, pods
+from tests.doctor.fluid import FUSE_LABEL, LABEL
+
+READER = "chat-decode-0"
+NOW = "2026-09-21T14:13:10Z"
+Break = Callable[[Snapshot], object]
+
+
+def reader(snapshot: Snapshot) -> Object:
+    return b.get(snapshot, k.PODS, READER)
+
+
+def creating(snapshot: Snapshot) -> Object:
+    return b.waiting(reader(snapshot), "main", "ContainerCreating")
+
+
+def says(message: str, reason: str = "FailedMount") -> Break:
+    return lambda snapshot: b.event(snapshot, creating(snapshot), reason, message)
+
+
+def no_claim(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.PVCS, "demo")
+    b.drop(snapshot, k.PVS, "models-demo", "")
+    words = "Failed to setup volume due to error persistentvolumes is forbidden"
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    b.event(snapshot, runtime, "ErrorProcessRuntime", words)
+
+
+def long_name(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.PVCS, "demo")
+    words = "Failed to setup volume due to error name part must be no more than 63 characters"
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    b.event(snapshot, runtime, "ErrorProcessRuntime", words)
+
+
+def pending(snapshot: Snapshot) -> None:
+    b.get(snapshot, k.PVCS, "demo")["status"] = {"phase": "Pending"}
+
+
+def released(snapshot: Snapshot) -> None:
+    pending(snapshot)
+    b.get(snapshot, k.PVS, "models-demo", "")["status"] = {"phase": "Released"}
+
+
+def lost(snapshot: Snapshot) -> None:
+    b.get(snapshot, k.PVCS, "demo")["status"] = {"phase": "Lost"}
+    b.drop(snapshot, k.PVS, "models-demo", "")
+
+
+def foreign(snapshot: Snapshot) -> None:
+    claim = b.get(snapshot, k.PVCS, "demo")
+    claim["metadata"].update(annotations={}, labels={})
+    claim["spec"].update(storageClassName="standard", volumeName="pvc-1")
+
+
+def leaving(snapshot: Snapshot) -> None:
+    claim = b.get(snapshot, k.PVCS, "demo")
+    claim["metadata"].update(deletionTimestamp=NOW, finalizers=["kubernetes.io/pvc-protection"])
+
+
+def unlabelled(snapshot: Snapshot) -> None:
+    del b.get(snapshot, k.NODES, "gpu-0")["metadata"]["labels"][LABEL]
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    words = "Failed to sync the ddc due to the master is not healthy"
+    b.event(snapshot, runtime, "ErrorProcessRuntime", words)
+
+
+def other_key(snapshot: Snapshot) -> None:
+    claim = b.get(snapshot, k.PVCS, "demo")
+    claim["metadata"]["labels"] = {"fluid.io/s-0b2d6a1e-uid": "true"}
+
+
+def other_fuse_key(snapshot: Snapshot) -> None:
+    daemons = b.get(snapshot, k.DAEMON_SETS, "demo-fuse")
+    daemons["spec"]["template"]["spec"]["nodeSelector"] = {"fluid.io/f-older": "true"}
+
+
+def fluid_1_0(snapshot: Snapshot) -> None:
+    """Without the key in the volume, and a selector that is not by the rule."""
+    volume = b.get(snapshot, k.PVS, "models-demo", "")
+    del volume["spec"]["csi"]["volumeAttributes"]["mount_pod_node_selector_key"]
+    other_fuse_key(snapshot)
+
+
+def shut_out(snapshot: Snapshot) -> None:
+    term = {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["a"]}]}
+    volume = b.get(snapshot, k.PVS, "models-demo", "")
+    volume["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [term]}}
+
+
+def no_driver(snapshot: Snapshot) -> None:
+    b.get(snapshot, k.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
+    says(f"MountVolume.MountDevice failed: kubernetes.io/csi: {words}")(snapshot)
+
+
+def no_plugin(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", names.SYSTEM_NAMESPACE)
+    daemons = b.get(snapshot, k.DAEMON_SETS, "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE)
+    daemons["spec"]["template"]["spec"]["tolerations"] = []
+
+
+def plugin_down(snapshot: Snapshot) -> None:
+    name = "csi-nodeplugin-fluid-gpu-0"
+    pod = b.get(snapshot, k.PODS, name, names.SYSTEM_NAMESPACE)
+    b.waiting(pod, "plugins", "CrashLoopBackOff", "back-off")
+
+
+def fuse_no_room(snapshot: Snapshot) -> None:
+    pod = b.get(snapshot, k.PODS, "demo-fuse-gpu-0")
+    b.unscheduled(pod, "0/3 nodes are available: 1 Insufficient memory.")
+    field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-0"]}]}
+    required = {"nodeSelectorTerms": [field]}
+    pod["spec"]["affinity"] = {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
+    }
+
+
+def fuse_crashes(snapshot: Snapshot) -> None:
+    pod = b.get(snapshot, k.PODS, "demo-fuse-gpu-0")
+    b.waiting(pod, "alluxio-fuse", "CrashLoopBackOff", "back-off", 3)
+
+
+def fuse_kept_off(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.PODS, "demo-fuse-gpu-0")
+    daemons = b.get(snapshot, k.DAEMON_SETS, "demo-fuse")
+    daemons["spec"]["template"]["spec"]["nodeSelector"]["pool"] = "a"
+
+
+def dead_mount(snapshot: Snapshot) -> None:
+    pod = b.waiting(reader(snapshot), "main", "CrashLoopBackOff", "back-off", 2)
+    line = "OSError: [Errno 107] Transport endpoint is not connected: '/model/config.json'"
+    b.log(snapshot, pod, "main", line)
+
+
+def not_mended(snapshot: Snapshot) -> None:
+    dataset = b.get(snapshot, names.DATASETS, "demo")
+    b.event(snapshot, dataset, "FuseRecoverFailed", "Fuse recover /var/lib/kubelet/x failed")
+
+
+def refused(message: str) -> Break:
+    def broken(snapshot: Snapshot) -> None:
+        owner = {
+            "kind": "ReplicaSet",
+            "metadata": {"name": "chat-decode-7c", "namespace": "models"},
+        }
+        b.event(snapshot, owner, "FailedCreate", message)
+
+    return broken
+
+
+def waits_for_claim(snapshot: Snapshot) -> None:
+    b.unscheduled(
+        reader(snapshot), '0/3 nodes are available: persistentvolumeclaim "demo" not found.'
+    )
+
+
+def not_injected(snapshot: Snapshot) -> None:
+    pod = reader(snapshot)
+    pod["metadata"]["labels"]["fuse.serverful.fluid.io/inject"] = "true"
+    pod["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "chat-decode-7c"}]
+
+
+def forbidden(snapshot: Snapshot) -> None:
+    not_injected(snapshot)
+    reader(snapshot)["metadata"]["labels"]["fluid.io/enable-injection"] = "false"
+
+
+MOUNT = (
+    'MountVolume.MountDevice failed for volume "models-demo" : rpc error: code = Internal desc = '
+)
+HOOK = (
+    'Internal error occurred: failed calling webhook "fuse.serverful.fluid.io": connection refused'
+)
+INFOS = "failed to collect runtime infos from PVCs [demo]: failed to get the following PVCs [demo]"
+
+CASES: dict[str, tuple[Break, str, str, str, str]] = {
+    "no claim": (
+        no_claim,
+        "FM401",
+        "persistentvolumeclaim models/demo",
+        "Fluid cannot make the claim: persistentvolumes is forbidden",
+        "kubectl rollout restart deployment/alluxioruntime-controller -n fluid-system",
+    ),
+    "no claim for a long name": (
+        long_name,
+        "FM401",
+        "persistentvolumeclaim models/demo",
+        "must be no more than 63 characters",
+        "kubectl fluidmodel cache",
+    ),
+    "a claim that waits": (
+        pending,
+        "FM402",
+        "persistentvolumeclaim models/demo",
+        "the claim is not bound: it is Pending",
+        "kubectl delete pvc demo -n models",
+    ),
+    "a volume of an earlier claim": (
+        released,
+        "FM402",
+        "persistentvolumeclaim models/demo",
+        "its volume models-demo still belongs to an earlier claim",
+        "kubectl delete pv models-demo",
+    ),
+    "a volume that is gone": (
+        lost,
+        "FM402",
+        "persistentvolumeclaim models/demo",
+        "its volume models-demo does not exist",
+        "kubectl delete pvc demo -n models",
+    ),
+    "another's claim": (
+        foreign,
+        "FM403",
+        "persistentvolumeclaim models/demo",
+        "its storage class is standard",
+        "--name demo-2",
+    ),
+    "a node without label": (
+        unlabelled,
+        "FM405",
+        "node gpu-0",
+        "as Fluid's sync fails: the master is not healthy",
+        f"kubectl label node gpu-0 {LABEL}=true",
+    ),
+    "a claim in deletion": (
+        leaving,
+        "FM406",
+        "persistentvolumeclaim models/demo",
+        "waits for its last readers to go: chat-decode-0",
+        "kubectl delete pod chat-decode-0 -n models",
+    ),
+    "keys of two Datasets": (
+        other_key,
+        "FM407",
+        "persistentvolumeclaim models/demo",
+        f"and Fluid gives nodes {LABEL}",
+        "kubectl delete pvc demo -n models",
+    ),
+    "FUSE keys that differ": (
+        other_fuse_key,
+        "FM408",
+        "daemonset models/demo-fuse",
+        f"the FUSE pods want nodes with fluid.io/f-older, and CSI labels them {FUSE_LABEL}",
+        "uncache demo",
+    ),
+    "FUSE keys that differ, Fluid 1.0": (
+        fluid_1_0,
+        "FM408",
+        "daemonset models/demo-fuse",
+        f"CSI labels them {FUSE_LABEL}",
+        "uncache demo",
+    ),
+    "a volume that shuts its nodes out": (
+        shut_out,
+        "FM409",
+        "persistentvolume models-demo",
+        "must not be mounted on node gpu-0",
+        "nodeSelector: {}",
+    ),
+    "no driver": (
+        no_driver,
+        "FM420",
+        "node gpu-0",
+        "the node does not have the driver fuse.csi.fluid.io",
+        "kubectl delete pod -n fluid-system -l app=csi-nodeplugin-fluid",
+    ),
+    "no plugin": (
+        no_plugin,
+        "FM421",
+        "node gpu-0",
+        "whose taint nvidia.com/gpu=present:NoSchedule it does not tolerate",
+        "csi.tolerations[0].operator=Exists",
+    ),
+    "a plugin that crashes": (
+        plugin_down,
+        "FM421",
+        "pod fluid-system/csi-nodeplugin-fluid-gpu-0",
+        "the CSI plugin on node gpu-0 is not ready",
+        "kubectl describe pod csi-nodeplugin-fluid-gpu-0 -n fluid-system",
+    ),
+    "a plugin without API server": (
+        says(f"{MOUNT}NodeStageVolume: can't get node gpu-0: dial tcp: lookup api: no such host"),
+        "FM423",
+        "pod models/chat-decode-0",
+        "the CSI plugin on node gpu-0 does not reach the API server",
+        "--set csi.config.hostNetwork=true",
+    ),
+    "a FUSE pod without room": (
+        fuse_no_room,
+        "FM430",
+        "pod models/demo-fuse-gpu-0",
+        "the FUSE client on node gpu-0 has no room: Insufficient memory",
+        "uncache demo",
+    ),
+    "a FUSE pod that crashes": (
+        fuse_crashes,
+        "FM430",
+        "pod models/demo-fuse-gpu-0",
+        "the FUSE client on node gpu-0 crashes",
+        "kubectl logs demo-fuse-gpu-0",
+    ),
+    "no FUSE pod": (
+        fuse_kept_off,
+        "FM430",
+        "node gpu-0",
+        "which lacks pool=a of the runtime's fuse.nodeSelector",
+        "kubectl label node gpu-0 pool=a",
+    ),
+    "a slow mount": (
+        says(SLOW),
+        "FM431",
+        "pod models/chat-decode-0",
+        "did not mount the cache in time",
+        "role=alluxio-fuse",
+    ),
+    "a slow mount, older Fluid": (
+        says("fuse pod on node gpu-0 is not ready"),
+        "FM431",
+        "pod models/chat-decode-0",
+        "did not mount the cache in time",
+        "role=alluxio-fuse",
+    ),
+    "a dead mount": (
+        dead_mount,
+        "FM432",
+        "pod models/chat-decode-0",
+        "the FUSE client on node gpu-0 ended behind the mount of this pod",
+        "kubectl delete pod chat-decode-0 -n models",
+    ),
+    "a dead mount, by the kubelet": (
+        says("failed to stat /var/lib/kubelet/x: transport endpoint is not connected", "Failed"),
+        "FM432",
+        "pod models/chat-decode-0",
+        "the FUSE client on node gpu-0 ended",
+        "kubectl delete pod chat-decode-0 -n models",
+    ),
+    "a mount that Fluid could not mend": (
+        not_mended,
+        "FM432",
+        "dataset models/demo",
+        "Fluid could not mend a mount",
+        "kubectl delete pod chat-decode-0 -n models",
+    ),
+    "no sub-path": (
+        says(f'{MOUNT}subPath "v2" not exists under FUSE mount'),
+        "FM433",
+        "pod models/chat-decode-0",
+        "the cache has no directory v2",
+        "instead of v2",
+    ),
+    "no webhook": (
+        refused(HOOK),
+        "FM440",
+        "replicaset models/chat-decode-7c",
+        "Fluid's webhook fuse.serverful.fluid.io does not answer",
+        "kubectl rollout restart deployment/fluid-webhook -n fluid-system",
+    ),
+    "a webhook that refuses": (
+        refused(f'admission webhook "fuse.serverful.fluid.io" denied the request: {INFOS}'),
+        "FM440",
+        "replicaset models/chat-decode-7c",
+        "claim demo is missing or not Bound",
+        "kubectl wait dataset/demo -n models",
+    ),
+    "a reader without claim": (
+        waits_for_claim,
+        "FM441",
+        "pod models/chat-decode-0",
+        "it waits for the claim demo",
+        "kubectl get dataset demo -n models",
+    ),
+    "any other mount": (
+        says(f"{MOUNT}exit status 32"),
+        "FM442",
+        "pod models/chat-decode-0",
+        "node gpu-0 cannot mount the cache into it",
+        "kubectl describe pod chat-decode-0 -n models",
+    ),
+    "no injection": (
+        not_injected,
+        "FM443",
+        "pod models/chat-decode-0",
+        "and was made without",
+        "kubectl delete pod chat-decode-0 -n models",
+    ),
+    "injection forbidden": (
+        forbidden,
+        "FM443",
+        "pod models/chat-decode-0",
+        "and its label forbids it",
+        "remove the label fluid.io/enable-injection",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_keeps_a_cache_from_its_readers(case: str) -> None:
+    broken, code, about, cause, fix = CASES[case]
+    snapshot = b.healthy()
+    broken(snapshot)
+    [found] = b.findings(snapshot, code)
+    assert found.about == about
+    assert cause in found.cause, found.cause
+    assert found.evidence and all(each.text for each in found.evidence)
+    assert found.fix is not None and fix in found.fix.text, found.fix
+    assert b.roots(snapshot, "3", "4", "6", "8") == [code]
+
+
+def test_the_driver_is_the_root_of_the_mounts_that_fail() -> None:
+    snapshot = b.healthy()
+    no_plugin(snapshot)
+    no_driver(snapshot)
+    says(SLOW)(snapshot)
+    b.drop(snapshot, k.PODS, "demo-fuse-gpu-0")
+    assert b.codes(snapshot, "4") == ["FM420", "FM421", "FM430", "FM431"]
+    assert b.roots(snapshot, "4") == ["FM421"]
+
+
+def test_an_event_about_another_volume_is_not_ours() -> None:
+    snapshot = b.healthy()
+    second = b.get(snapshot, names.DATASETS, "demo")
+    b.put(snapshot, names.DATASETS, {**second, "metadata": b.meta("other")})
+    says('MountVolume failed for volume "models-other" : timeout waiting for FUSE mount point')(
+        snapshot
+    )
+    assert b.codes(snapshot, "FM431") == []
+
+
+def test_old_events_of_a_pod_that_runs_are_no_news() -> None:
+    snapshot = b.healthy()
+    b.event(
+        snapshot, reader(snapshot), "FailedMount", f"{MOUNT}timeout waiting for FUSE mount point"
+    )
+    b.event(snapshot, reader(snapshot), "FailedMount", f"{MOUNT}exit status 32")
+    assert b.codes(snapshot, "4") == []
+
+
+def test_a_node_where_nothing_reads_is_a_warning() -> None:
+    snapshot = b.healthy()
+    b.drop(snapshot, k.PODS, READER)
+    b.get(snapshot, k.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    [found] = b.findings(snapshot, "FM420")
+    assert found.severity is Severity.WARNING
+
+
+def test_a_refusal_in_another_namespace_or_of_another_claim_is_not_ours() -> None:
+    snapshot = b.healthy()
+    refused("x: failed to get the following PVCs [other]")(snapshot)
+    owner = {"kind": "Job", "metadata": {"name": "j", "namespace": "elsewhere"}}
+    b.event(snapshot, owner, "FailedCreate", HOOK)
+    assert b.codes(snapshot, "FM440") == []
+
+
+def test_a_node_label_takes_a_sync() -> None:
+    snapshot = b.healthy()
+    unlabelled(snapshot)
+    b.get(snapshot, k.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
+    [found] = b.findings(snapshot, "FM405")
+    assert found.severity is Severity.WARNING
+
+
+def test_a_thin_runtime_labels_no_node() -> None:
+    snapshot = b.healthy()
+    unlabelled(snapshot)
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime["kind"] = "ThinRuntime"
+    assert b.codes(snapshot, "FM405") == []
+
+
+def test_two_readers_of_one_node_are_one_finding() -> None:
+    snapshot = b.healthy()
+    b.put(snapshot, k.PODS, pods.reader_pod("chat-decode-1"))
+    b.get(snapshot, k.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    assert len(b.findings(snapshot, "FM420")) == 1
+    assert platform.csi_node("gpu-0")["spec"]["drivers"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(k.PVCS, "FM401"), (k.CSI_NODES, "FM420"), (k.NODES, "FM405")]
+)
+def test_what_may_not_be_read_is_skipped(kind: k.Kind, code: str) -> None:
+    snapshot = b.healthy()
+    b.hide(snapshot, kind)
+    assert b.skipped(snapshot, code) == [f"no permission to list {kind.resource}"]

@@ -1,0 +1,442 @@
+"""3xx: one row for each way in which a runtime's pods fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kubectl_fluidmodel.doctor.check import Severity
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import fluid, platform, pods
+
+WORKER, MASTER, FUSE = "demo-worker-0", "demo-master-0", "demo-fuse-gpu-0"
+NOW = "2026-09-21T14:13:00Z"
+FAR = "0/3 nodes are available: "
+AFFINITY = "2 node(s) didn't match Pod's node affinity/selector"
+Break = Callable[[Snapshot], object]
+
+
+def pod(snapshot: Snapshot, name: str) -> dict[str, object]:
+    return b.get(snapshot, k.PODS, name)
+
+
+def worker_waits(words: str, pin: bool = True) -> Break:
+    """The worker finds no node; `pin` binds it to gpu-0 as its Dataset does."""
+
+    def broken(snapshot: Snapshot) -> None:
+        worker = b.unscheduled(pod(snapshot, WORKER), FAR + words)
+        if pin:
+            worker["spec"]["affinity"] = platform.graph()["spec"]["components"][0]["podTemplate"][
+                "spec"
+            ]["affinity"]
+        b.get(snapshot, k.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+
+    return broken
+
+
+def memory_tier(snapshot: Snapshot) -> None:
+    level = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["tieredstore"]["levels"][0]
+    level.update(mediumtype="MEM", path="/dev/shm")
+
+
+def both(*breaks: Break) -> Break:
+    def broken(snapshot: Snapshot) -> None:
+        for each in breaks:
+            each(snapshot)
+
+    return broken
+
+
+def taken(snapshot: Snapshot) -> None:
+    """Another Dataset, Exclusive by default, on the same node."""
+    other = fluid.dataset("other")
+    del other["spec"]["placement"]
+    b.put(snapshot, names.DATASETS, other)
+    b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
+    b.put(snapshot, k.PODS, pods.worker_pod(name="other"))
+
+
+def gone_node(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.NODES, "gpu-0")
+    b.drop(snapshot, k.CSI_NODES, "gpu-0")
+    hosts = fluid.dataset()["spec"]["nodeAffinity"]["required"]
+    pod(snapshot, WORKER)["spec"]["affinity"] = {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": hosts}
+    }
+
+
+def intolerant(snapshot: Snapshot) -> None:
+    pod(snapshot, WORKER)["spec"]["tolerations"] = []
+
+
+def cordoned(snapshot: Snapshot) -> None:
+    b.get(snapshot, k.NODES, "gpu-0")["spec"]["unschedulable"] = True
+
+
+TIER = both(memory_tier, worker_waits(f"1 Insufficient memory, {AFFINITY}."))
+
+PLACING: dict[str, tuple[Break, str, str, str]] = {
+    "memory": (TIER, "FM301", "no node has enough free memory", "--medium SSD"),
+    "disk and cpu": (
+        worker_waits("1 Insufficient cpu, 2 Insufficient ephemeral-storage."),
+        "FM301",
+        "free cpu, ephemeral-storage",
+        "uncache demo",
+    ),
+    "pods": (worker_waits("1 Too many pods, 2 x."), "FM301", "free pods", "uncache demo"),
+    "another's placement": (
+        both(
+            taken,
+            worker_waits(
+                f"1 node(s) didn't satisfy existing pods anti-affinity rules, {AFFINITY}."
+            ),
+        ),
+        "FM302",
+        "the placement of models/other is Exclusive",
+        "uncache other",
+    ),
+    "a node that is gone": (
+        both(worker_waits(AFFINITY, pin=False), gone_node),
+        "FM303",
+        "node gpu-0 that the Dataset names is not in the cluster",
+        "kubectl fluidmodel cache s3://hf-models/demo",
+    ),
+    "taints": (
+        both(
+            worker_waits(
+                f"1 node(s) had untolerated taint {{nvidia.com/gpu: present}}, {AFFINITY}."
+            ),
+            intolerant,
+        ),
+        "FM304",
+        "nvidia.com/gpu=present:NoSchedule of node gpu-0",
+        "uncache demo",
+    ),
+    "ports": (
+        worker_waits(f"1 node(s) didn't have free ports for the requested pod ports, {AFFINITY}."),
+        "FM305",
+        "are taken on every node",
+        "uncache demo",
+    ),
+    "a cordon": (
+        both(cordoned, worker_waits(f"1 node(s) were unschedulable, {AFFINITY}.")),
+        "FM306",
+        "node gpu-0 is cordoned",
+        "kubectl uncordon gpu-0",
+    ),
+    "anything else": (
+        worker_waits("1 node(s) had volume node affinity conflict."),
+        "FM306",
+        "the scheduler has no node for the worker",
+        "kubectl describe pod demo-worker-0",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACING)
+def test_a_worker_without_a_node(case: str) -> None:
+    broken, code, cause, fix = PLACING[case]
+    snapshot = b.healthy()
+    broken(snapshot)
+    [found] = b.findings(snapshot, code)
+    assert found.about == "pod models/demo-worker-0"
+    assert cause in found.cause, found.cause
+    assert any(FAR in each.text for each in found.evidence)
+    assert found.fix is not None and fix in found.fix.text, found.fix
+    assert [each for each in b.codes(snapshot, "3") if each < "FM310"] == [code]
+    assert "FM330" in b.codes(snapshot, "3") and "FM330" not in b.roots(snapshot)
+
+
+def secret_missing(snapshot: Snapshot) -> None:
+    master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
+    text = (
+        'MountVolume.SetUp failed for volume "alluxio-mount-secret": secret "demo-store" not found'
+    )
+    b.event(snapshot, master, "FailedMount", text)
+
+
+def key_missing(snapshot: Snapshot) -> None:
+    master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
+    b.event(
+        snapshot, master, "FailedMount", "references non-existent secret key: AWS_ACCESS_KEY_ID"
+    )
+
+
+def master_says(line: str, *, previous: bool = True) -> Break:
+    def broken(snapshot: Snapshot) -> None:
+        master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "CrashLoopBackOff", "", 4)
+        b.log(snapshot, master, "alluxio-master", line, previous=previous)
+        b.event(snapshot, master, "Unhealthy", "Startup probe failed: + alluxio fs mount")
+
+    return broken
+
+
+def job_master_says(line: str) -> Break:
+    def broken(snapshot: Snapshot) -> None:
+        master = b.waiting(pod(snapshot, MASTER), "alluxio-job-master", "CrashLoopBackOff", "", 4)
+        b.log(snapshot, master, "alluxio-job-master", line)
+
+    return broken
+
+
+def no_master(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.PODS, MASTER)
+    owner = b.get(snapshot, k.STATEFUL_SETS, "demo-master")
+    b.event(snapshot, owner, "FailedCreate", "create Pod demo-master-0 failed: exceeded quota")
+
+
+def no_image(snapshot: Snapshot) -> None:
+    b.waiting(pod(snapshot, WORKER), "alluxio-worker", "ImagePullBackOff", 'Back-off "x"')
+
+
+def killed(snapshot: Snapshot) -> None:
+    b.ended(pod(snapshot, WORKER), "alluxio-worker", "OOMKilled", 137)
+
+
+def full_disk(snapshot: Snapshot) -> None:
+    worker = b.unready(pod(snapshot, WORKER))
+    line = "java.io.IOException: No space left on device"
+    b.log(snapshot, worker, "alluxio-worker", line)
+
+
+def full_quota(snapshot: Snapshot) -> None:
+    worker = b.unready(pod(snapshot, WORKER))
+    b.log(snapshot, worker, "alluxio-worker", "alluxio.exception.WorkerOutOfSpaceException: 1 GB")
+
+
+def restless(snapshot: Snapshot) -> None:
+    b.ended(pod(snapshot, FUSE), "alluxio-fuse", "Error", 1, restarts=5)
+
+
+def stuck(snapshot: Snapshot) -> None:
+    worker = b.unready(pod(snapshot, WORKER))
+    worker["metadata"]["deletionTimestamp"] = "2026-09-21T13:00:00Z"
+    b.get(snapshot, k.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+
+
+def fewer(snapshot: Snapshot) -> None:
+    b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"] = 2
+
+
+def crashing(snapshot: Snapshot) -> None:
+    worker = b.waiting(pod(snapshot, WORKER), "alluxio-worker", "CrashLoopBackOff", "back-off", 2)
+    b.log(
+        snapshot, worker, "alluxio-worker", "java.lang.OutOfMemoryError: Java heap", previous=True
+    )
+
+
+def lost(snapshot: Snapshot) -> None:
+    status = b.get(snapshot, names.DATASETS, "demo")["status"]
+    status["cacheStates"].update(cacheCapacity="0.00B", cached="0.00B")
+
+
+def no_replicas(snapshot: Snapshot) -> None:
+    del b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"]
+    b.drop(snapshot, k.STATEFUL_SETS, "demo-worker")
+    b.drop(snapshot, k.PODS, WORKER)
+
+
+S3 = "AmazonS3Exception: Forbidden (Status Code: 403; Error Code: SignatureDoesNotMatch; x)"
+UNKNOWN = "java.net.UnknownHostException: cpu-0: cpu-0: Temporary failure in name resolution"
+
+PODS: dict[str, tuple[Break, str, str, str, str]] = {
+    "no Secret": (
+        secret_missing,
+        "FM310",
+        "pod models/demo-master-0",
+        "Secret models/demo-store does not exist",
+        "kubectl create secret generic demo-store -n models "
+        '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
+        '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"',
+    ),
+    "no key": (
+        key_missing,
+        "FM310",
+        "pod models/demo-master-0",
+        "the Secret demo-store lacks the key AWS_ACCESS_KEY_ID",
+        "kubectl create secret generic demo-store",
+    ),
+    "wrong key": (
+        master_says(S3),
+        "FM311",
+        "pod models/demo-master-0",
+        "the master is not ready and was restarted 4 times: the secret key is wrong",
+        "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000",
+    ),
+    "no endpoint": (
+        master_says("java.net.ConnectException: Connection refused"),
+        "FM311",
+        "pod models/demo-master-0",
+        "the store's endpoint refuses connections",
+        "--only 5xx --probe",
+    ),
+    "no master pod": (
+        no_master,
+        "FM311",
+        "statefulset models/demo-master",
+        "there is no pod of the master",
+        "kubectl describe statefulset demo-master",
+    ),
+    "own host name": (
+        job_master_says(UNKNOWN),
+        "FM312",
+        "pod models/demo-master-0",
+        "cannot look up the name of its own host, cpu-0",
+        "networkMode: ContainerNetwork",
+    ),
+    "image": (
+        no_image,
+        "FM320",
+        "pod models/demo-worker-0",
+        "node gpu-0 cannot pull alluxio:2.9.0 for the worker",
+        "imageTag: 2.9.0",
+    ),
+    "memory": (
+        both(memory_tier, killed),
+        "FM321",
+        "pod models/demo-worker-0",
+        "alluxio-worker on node gpu-0 was killed for its memory",
+        "memory: 108Gi and",
+    ),
+    "disk": (
+        full_disk,
+        "FM322",
+        "pod models/demo-worker-0",
+        "/var/lib/fluidmodel/cache on node gpu-0 is full",
+        "path: a directory of a larger disk",
+    ),
+    "quota": (
+        full_quota,
+        "FM322",
+        "pod models/demo-worker-0",
+        "the quota of 108Gi is full",
+        "--quota 108Gi",
+    ),
+    "restarts": (
+        restless,
+        "FM323",
+        "pod models/demo-fuse-gpu-0",
+        "alluxio-fuse of the fuse keeps restarting",
+        "--previous",
+    ),
+    "fewer workers": (
+        fewer,
+        "FM330",
+        "statefulset models/demo-worker",
+        "1 of 2 workers are ready, and the Dataset still says Bound",
+        "role=alluxio-worker",
+    ),
+    "a worker that crashes": (
+        crashing,
+        "FM331",
+        "pod models/demo-worker-0",
+        "the JVM ran out of memory",
+        "kubectl logs demo-worker-0",
+    ),
+    "a worker that Alluxio lost": (
+        lost,
+        "FM332",
+        "statefulset models/demo-worker",
+        "the master has lost 1 of 1 worker",
+        "kubectl delete pod demo-worker-0 -n models",
+    ),
+    "no workers": (
+        no_replicas,
+        "FM333",
+        "alluxioruntime models/demo",
+        "it has no workers",
+        'kubectl patch alluxioruntime demo -n models --type merge -p \'{"spec": {"replicas": 1}}\'',
+    ),
+    "a pod that does not go": (
+        stuck,
+        "FM334",
+        "pod models/demo-worker-0",
+        "the worker on node gpu-0 does not go away",
+        "kubectl delete pod demo-worker-0 --force -n models",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PODS)
+def test_what_befalls_the_pods(case: str) -> None:
+    broken, code, about, cause, fix = PODS[case]
+    snapshot = b.healthy()
+    broken(snapshot)
+    [found] = b.findings(snapshot, code)
+    assert found.about == about
+    assert cause in found.cause, found.cause
+    assert found.evidence and all(each.text for each in found.evidence)
+    assert found.fix is not None and fix in found.fix.text, found.fix
+    assert code in b.roots(snapshot, "3", "4", "6", "8")
+
+
+def test_the_log_is_the_evidence() -> None:
+    snapshot = b.healthy()
+    master_says(f"noise\n{S3}")(snapshot)
+    [found] = b.findings(snapshot, "FM311")
+    first = found.evidence[0]
+    assert (first.object, first.place) == (
+        "pod models/demo-master-0",
+        "previous log of alluxio-master",
+    )
+    assert "SignatureDoesNotMatch" in first.text
+
+
+def test_a_wrong_key_is_the_root_of_all_that_follows() -> None:
+    """The master restarts, so the Dataset is NotBound, there is no claim, and the reader waits."""
+    snapshot = b.healthy()
+    master_says(S3)(snapshot)
+    dataset = b.get(snapshot, names.DATASETS, "demo")
+    dataset["status"] = {"phase": "NotBound"}
+    for kind, name in ((k.PVCS, "demo"), (k.STATEFUL_SETS, "demo-worker"), (k.PODS, WORKER)):
+        b.drop(snapshot, kind, name)
+    b.drop(snapshot, k.PVS, "models-demo", "")
+    load = b.get(snapshot, names.DATA_LOADS, "demo")
+    load["status"] = {"phase": "Pending"}
+    reader = b.get(snapshot, k.PODS, "chat-decode-0")
+    b.unscheduled(reader, '0/3 nodes are available: persistentvolumeclaim "demo" not found.')
+    assert b.codes(snapshot, "3", "4", "6") == ["FM311", "FM441", "FM606"]
+    assert b.roots(snapshot, "3", "4", "6") == ["FM311"]
+
+
+def test_what_only_starts_is_a_warning() -> None:
+    snapshot = b.healthy()
+    master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
+    master["metadata"]["creationTimestamp"] = NOW
+    [found] = b.findings(snapshot, "FM311")
+    assert found.severity is Severity.WARNING and found.fix is None
+    assert "it still starts" in found.cause
+
+
+def test_a_secret_that_came_later_is_no_news() -> None:
+    """The event is still there, and the pod runs."""
+    snapshot = b.healthy()
+    b.event(snapshot, pod(snapshot, MASTER), "FailedMount", 'secret "demo-store" not found')
+    assert b.codes(snapshot, "3") == []
+
+
+def test_the_store_is_not_the_pods_own_host() -> None:
+    snapshot = b.healthy()
+    job_master_says("java.net.UnknownHostException: minio")(snapshot)
+    assert b.findings(snapshot, "FM312") == []
+    [found] = b.findings(snapshot, "FM311")
+    assert "the host name does not resolve" in found.cause
+
+
+def test_an_old_restart_is_no_news() -> None:
+    snapshot = b.healthy()
+    fuse = b.ended(pod(snapshot, FUSE), "alluxio-fuse", restarts=9)
+    last = fuse["status"]["containerStatuses"][0]["lastState"]["terminated"]  # type: ignore[index]
+    last["finishedAt"] = "2026-09-20T14:12:00Z"
+    assert b.codes(snapshot, "3") == []
+
+
+@pytest.mark.parametrize("code", ["FM301", "FM311", "FM320", "FM331"])
+def test_pods_out_of_sight_are_said_to_be(code: str) -> None:
+    snapshot = b.healthy()
+    b.hide(snapshot, k.PODS)
+    assert b.skipped(snapshot, code) == ["no permission to list pods"]

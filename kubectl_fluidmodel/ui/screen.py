@@ -16,6 +16,7 @@ class Screen:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._lines: list[str] = []
+        self._columns = 0
 
     def __enter__(self) -> Screen:
         self._stream.write(_HIDE)
@@ -38,13 +39,15 @@ class Screen:
             lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines"]
         if footer:
             lines.append(f"\x1b[2m{footer[:columns]}\x1b[0m")
+        if lines == self._lines and columns == self._columns:
+            return
         # The terminal may have another width by now, and what was drawn other lines in it.
         above = sum(-(-max(_length(line), 1) // columns) for line in self._lines)
         up = f"\x1b[{above}A" if above else ""
         body = "".join(f"{line}\x1b[K\n" for line in lines)
         self._stream.write(f"\r{up}{body}\x1b[J")
         self._stream.flush()
-        self._lines = lines
+        self._lines, self._columns = lines, columns
 
 
 def _length(line: str) -> int:

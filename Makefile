@@ -9,7 +9,7 @@ CLUSTER_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
-	constraints clean docs site pictures
+	constraints clean docs site pictures audit secrets release-check
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,14 +57,30 @@ cluster-status: setup ## What runs, and how to use it
 
 constraints: ## Resolve constraints.txt anew in an empty environment
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install --quiet -e '.[dev]'
+	build/constraints/bin/pip install --quiet -e '.[dev,docs,audit]'
 	build/constraints/bin/pip freeze --exclude-editable > constraints.txt
 
 docs: setup ## Write docs/reference/ from the code
 	$(BIN)/python -m docs.tools.reference
 
+site: setup ## The documentation as a static site, in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 pictures: setup ## Terminal pictures of the docs, from real runs on a control plane of their own
 	$(BIN)/python -m docs.tools.pictures $(ARGS)
+
+secrets: setup ## Look for credentials in files and commits
+	$(BIN)/python .ci/secrets.py
+
+audit: secrets ## And for known vulnerabilities in what is pinned; asks PyPI
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[audit]'
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+release-check: setup ## Is this commit fit to be released? TAG=v0.2.0 before tagging
+	$(BIN)/python .ci/release_check.py $(TAG)
 
 clean: ## Remove what make made here; built binaries stay in the cache
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@ REPO = Path(__file__).parents[1]
 
 
 def version_doubts(setup: str, package: str, changelog: str, tags: list[str]) -> Iterator[str]:
-    """Of setup.cfg, __init__.py and CHANGELOG.md, and of the tags that the commit has or gets."""
+    """Texts of setup.cfg, __init__.py and CHANGELOG.md, and the tags of the commit."""
     config = configparser.ConfigParser()
     config.read_string(setup)
     version = config["metadata"]["version"]
@@ -64,7 +64,7 @@ def _plain(name: str) -> str:
 def _output(*command: str) -> str:
     return subprocess.run(
         command, cwd=REPO, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    ).stdout.rstrip()
 
 
 def _ends_well(what: str, *command: str) -> Iterator[str]:

@@ -38,14 +38,22 @@ ENVIRONMENT = {
     "TERM": "`dumb`: no colour and no live view",
     "FLUIDMODEL_COMPLETION_TIMEOUT": "seconds that TAB waits for names of the cluster (0.15)",
     "REQUESTS_CA_BUNDLE": "certificates to trust for the Hub; wins over the next",
-    "SSL_CERT_FILE": "certificates to trust for the Hub",
+    "SSL_CERT_FILE": "certificates to trust, instead of the system's",
+    "AWS_CA_BUNDLE": "certificates to trust for the store",
+    "NO_PROXY": "hosts that are reached without the proxy",
+    "no_proxy": "the same, where that one is not set",
 }
 """What users may set; each name must be one that the code reads."""
-_NOT_FOR_USERS = {"PATH", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}
+_NOT_FOR_USERS = {
+    "PATH",
+    "KUBERNETES_EXEC_INFO",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+}
 _OF_LIBRARIES = (
     ("`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE` …", "boto3's own chain"),
     ("`HF_TOKEN`, `HF_ENDPOINT`, `HF_HOME`", "the Hub's client"),
-    ("`HTTPS_PROXY`, `NO_PROXY` …", "proxies for the Hub and the store"),
+    ("`HTTPS_PROXY`, `HTTP_PROXY`, also in lower case", "proxies"),
 )
 
 

@@ -27,6 +27,7 @@ PATIENCE = 120.0
 """Seconds for the image, the package and the attempt together."""
 CONTAINER = "probe"
 PROBE_LABEL = "fluidmodel.io/probe"
+"""On the pod of `doctor --probe`: what it is."""
 _QUESTION = "FLUIDMODEL_QUESTION"
 _MARK = "answer: "
 _PAUSE = 0.3

@@ -44,6 +44,9 @@ CASES = {
     "250 MB/s in all": (0.0, 250e6),
 }
 """Bytes per second of one connection to the hub, and of all; 0 is no cap."""
+LEAN = ("--data-integrity-etag",)
+"""The store names parts by a CRC instead of an MD5, which would be most of its work. It has the
+arms' two cores, so what it spends is spent by none of them; elsewhere it has its own."""
 IN_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
@@ -56,6 +59,9 @@ class Sample:
     wall: float
     cpu: float
     """CPU seconds of the client's processes per GiB of the model."""
+    hub: float
+    store: float
+    """The same of the hub stand-in and of the S3 server, which share the machine."""
     rss: int
     """Bytes of the largest process of the client."""
     scratch: int
@@ -84,7 +90,7 @@ class Course:
         self.total = sum(files.values())
         self.hub = Hub(Repo(MODEL, {name: self.source / name for name in files}))
         self.hub.start()
-        self.s3 = S3Server().start()
+        self.s3 = S3Server(("--keep-alive",), LEAN).start()
 
     def close(self) -> None:
         self.s3.stop()
@@ -186,7 +192,7 @@ class Course:
         if arm == "resume":
             self._killed(bucket)
         self.hub.forget()
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = self._cpu()
         self.peak = 0
         scratch = 0
         if arm in ("ours", "resume"):
@@ -195,19 +201,30 @@ class Course:
             wall = time.monotonic() - began
         else:
             wall, scratch = self.baseline(self.aws if arm == "aws" else self.s5cmd, bucket)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        cpu, hub, store = (
+            (now - then) / (self.total / GIB) for now, then in zip(self._cpu(), before, strict=True)
+        )
         stored = self._clear(client, bucket)
         return Sample(
             arm,
             case,
             wall,
-            cpu / (self.total / GIB),
+            cpu,
+            hub,
+            store,
             self.peak,
             scratch,
             self.hub.body_bytes,
             stored,
         )
+
+    def _cpu(self) -> tuple[float, float, float]:
+        """CPU seconds so far: of ended children, of this process (the hub), of the store."""
+        found = [
+            resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
+        ]
+        children, own = (each.ru_utime + each.ru_stime for each in found)
+        return children, own, self.s3.cpu()
 
     def run(self, command: list[str]) -> None:
         """Run to the end, and note the largest resident size of its processes."""
@@ -270,9 +287,9 @@ def _high_water(pid: int) -> int:
 def table(samples: list[Sample], total: int) -> str:
     """Medians as Markdown."""
     lines = [
-        "| case | arm | runs | seconds | of aws | of s5cmd | MB/s | CPU s/GiB | RSS MiB | "
-        "scratch MiB | read MiB | stored MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| case | arm | runs | seconds | of aws | of s5cmd | MB/s | CPU s/GiB | hub's | store's | "
+        "RSS MiB | scratch MiB | read MiB | stored MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in CASES:
         mine = [each for each in samples if each.case == case]
@@ -292,7 +309,10 @@ def table(samples: list[Sample], total: int) -> str:
             cells = [case, arm, str(len(runs)), f"{wall:.1f} ({spread})", *ratios]
             cells += [
                 f"{rate:.0f}" if rate else "",
-                f"{statistics.median([e.cpu for e in runs]):.2f}",
+                *(
+                    f"{statistics.median([getattr(e, name) for e in runs]):.2f}"
+                    for name in ("cpu", "hub", "store")
+                ),
             ]
             lines.append("| " + " | ".join([*cells, *mib]) + " |")
     return "\n".join(lines) + "\n"

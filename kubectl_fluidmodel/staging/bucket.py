@@ -17,9 +17,9 @@ from typing import Any
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.model.store import Store
-from kubectl_fluidmodel.staging.digest import Bytes, crc32, md5
+from kubectl_fluidmodel.staging.digest import Bytes, md5
 from kubectl_fluidmodel.staging.door import Door, Refused
-from kubectl_fluidmodel.staging.record import Part
+from kubectl_fluidmodel.staging.record import CRC32, MD5, Part
 
 IDENTITY = "fluidmodel-content"
 COMMIT = "fluidmodel-commit"
@@ -60,6 +60,7 @@ class Bucket(Door):
             max_pool_connections=connections,
             retries={"mode": "standard", "total_max_attempts": 1},
             read_timeout=120,
+            parameter_validation=False,
             tcp_keepalive=True,
         )
 
@@ -189,16 +190,15 @@ class Bucket(Door):
                 raise err.error from err
             answer = self.do("begin an upload of", create, **settings)
         kept = answer.get("ChecksumAlgorithm") == "CRC32"
-        return str(answer["UploadId"]), "crc32" if kept else "md5"
+        return str(answer["UploadId"]), CRC32 if kept else MD5
 
-    def part(self, key: str, upload: str, number: int, body: Bytes, checksum: str) -> Part:
-        """Upload a part (numbers count from 0), checked by the store.
+    def part(self, key: str, upload: str, number: int, body: Bytes, crc: str = "") -> Part:
+        """Upload a part (numbers count from 0), checked by the store: by its CRC-32, else by MD5.
 
         Raises:
             Gone: the upload is not there any more.
         """
-        sum_ = crc32(body) if checksum == "crc32" else ""
-        how = {"ChecksumCRC32": sum_} if sum_ else {"ContentMD5": md5(body)}
+        how = {"ChecksumCRC32": crc} if crc else {"ContentMD5": md5(body)}
         try:
             answer = self.call(
                 "upload a part of",
@@ -212,7 +212,7 @@ class Bucket(Door):
             )
         except Refused as err:
             raise _gone(err) from err
-        return Part(_bare(answer["ETag"]), len(body), sum_)
+        return Part(_bare(answer["ETag"]), len(body), crc)
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
         """What the store holds of an upload.

@@ -54,9 +54,18 @@ class Digest:
         return bool(found == self._expected)
 
 
-def crc32(data: Bytes) -> str:
-    """CRC-32 as `x-amz-checksum-crc32` has it."""
-    return base64.b64encode(struct.pack(">I", zlib.crc32(data))).decode()
+class Crc32:
+    """A running CRC-32: cheapest block by block, while the processor's cache has the bytes."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, block: memoryview) -> None:
+        self._sum = zlib.crc32(block, self._sum)
+
+    def text(self) -> str:
+        """As `x-amz-checksum-crc32` has it."""
+        return base64.b64encode(struct.pack(">I", self._sum)).decode()
 
 
 def md5(data: Bytes) -> str:

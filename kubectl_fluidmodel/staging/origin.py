@@ -18,14 +18,19 @@ from kubectl_fluidmodel.errors import Unreachable
 from kubectl_fluidmodel.model.hub import Hub
 from kubectl_fluidmodel.model.hubhttp import Cancelled, Passing, Patience, refusal
 from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.staging.body import Body
 from kubectl_fluidmodel.staging.errors import FileError
 
-_CHUNK = 256 << 10
+_SKIPPED = 256 << 10
+"""Bytes of a block that is read over."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _EXPIRED = (400, 401, 403, 404, 410)
 """How storage hosts say that a signed link is over."""
 _ODD_ANSWERS = 4
 """Answers of another size than the tree's in a row, before they are the Hub's last word."""
+
+
+OnBlock = Callable[[memoryview], None]
 
 
 class NoRanges(Exception):
@@ -56,7 +61,7 @@ class Origin:
         self._in_turn = False
         self._killed = False
         self._turn = threading.Condition()
-        self._stream: Any = None
+        self._stream: Body | None = None
         self._position = 0
         self._next = 0
 
@@ -65,8 +70,8 @@ class Origin:
         with self._turn:
             self._next = offset
 
-    def read(self, start: int, view: memoryview) -> None:
-        """Fill `view` with the bytes from `start` on.
+    def read(self, start: int, view: memoryview, each: OnBlock | None = None) -> None:
+        """Fill `view` with the bytes from `start` on; `each` sees every block as it comes.
 
         Raises:
             FluidModelError: the Hub refuses, or the file is not what its tree says.
@@ -75,11 +80,11 @@ class Origin:
         """
         if not self._in_turn:
             try:
-                return self._read_range(start, view)
+                return self._read_range(start, view, each)
             except NoRanges:
                 self._in_turn = True
                 self._on_retry("the server ignores Range: reading in order")
-        self._read_in_turn(start, view)
+        self._read_in_turn(start, view, each)
         return None
 
     def kill(self) -> None:
@@ -95,13 +100,19 @@ class Origin:
 
     # -- by range ----------------------------------------------------------------------------
 
-    def _read_range(self, start: int, view: memoryview) -> None:
+    def _read_range(self, start: int, view: memoryview, each: OnBlock | None) -> None:
         patience = Patience(self._patience, self._stop)
         got, odd = 0, 0
         while got < len(view):
             try:
-                response = self._open(start + got, start + len(view))
-                got = self._fill(response, view, got, patience)
+                body = Body(self._open(start + got, start + len(view)))
+                begun = got
+                try:
+                    got += self._fill(body, view[got:], patience, each)
+                finally:
+                    body.close()
+                if got == begun:
+                    raise self._broke("the body ended before it began")
             except Passing as err:
                 odd = odd + 1 if isinstance(err, _Odd) else 0
                 if odd >= _ODD_ANSWERS:
@@ -109,32 +120,32 @@ class Origin:
                 self._on_retry(err.why)
                 patience.pause(err)
 
-    def _fill(self, response: Any, view: memoryview, got: int, patience: Patience) -> int:
-        """Read a body into the view from `got` on; returns how far it came."""
+    def _fill(
+        self, body: Body, view: memoryview, patience: Patience, each: OnBlock | None = None
+    ) -> int:
+        """Read into the view until it is full or the body is over; returns how far it came.
+
+        Raises:
+            Passing: the connection broke before anything came.
+        """
         import urllib3
 
-        begun = got
+        got = 0
         try:
             while got < len(view):
-                chunk = response.read1(min(_CHUNK, len(view) - got))
-                if not chunk:
+                count = body.into(view[got:])
+                if not count:
                     break
-                view[got : got + len(chunk)] = chunk
-                got += len(chunk)
-                self._on_bytes(len(chunk))
+                if each is not None:
+                    each(view[got : got + count])
+                got += count
+                self._on_bytes(count)
                 patience.progress()
                 if self._stop.is_set():
                     raise Cancelled
         except (urllib3.exceptions.HTTPError, OSError) as err:
-            if got == begun:
+            if not got:
                 raise self.hub.http.no_answer(self._link, err) from err
-        finally:
-            if got == len(view) and response.length_remaining == 0:
-                response.release_conn()
-            else:
-                response.close()
-        if got == begun and got < len(view):
-            raise self._broke("the body ended before it began")
         return got
 
     def _open(self, start: int, end: int) -> Any:
@@ -219,7 +230,7 @@ class Origin:
 
     # -- in order ----------------------------------------------------------------------------
 
-    def _read_in_turn(self, start: int, view: memoryview) -> None:
+    def _read_in_turn(self, start: int, view: memoryview, each: OnBlock | None) -> None:
         """As `read`, from the one stream that all parts of the file share."""
         with self._turn:
             while self._next != start:
@@ -230,11 +241,7 @@ class Origin:
             got = 0
             while got < len(view):
                 try:
-                    self._advance(start + got, patience)
-                    begun = got
-                    got = self._fill_stream(view, got, patience)
-                    if got == begun:
-                        raise self._broke("the body ended early")
+                    got += self._advance(start + got, view[got:], patience, each)
                 except Passing as err:
                     self.close()
                     self._on_retry(err.why)
@@ -244,35 +251,26 @@ class Origin:
                 self.close()
             self._turn.notify_all()
 
-    def _advance(self, offset: int, patience: Patience) -> None:
-        """Have the stream stand at `offset`, reading over what lies before."""
+    def _advance(
+        self, offset: int, view: memoryview, patience: Patience, each: OnBlock | None
+    ) -> int:
+        """Fill the view from `offset` on, reading over what the stream has before it."""
         if self._stream is None or self._position > offset:
             self.close()
-            self._stream = self._open(0, self.file.size)
+            self._stream = Body(self._open(0, self.file.size))
             self._position = 0
-        spare = memoryview(bytearray(_CHUNK))
+        spare = memoryview(bytearray(min(_SKIPPED, offset - self._position)))
         while self._position < offset:
-            if self._fill_stream(spare[: min(_CHUNK, offset - self._position)], 0, patience) == 0:
-                raise self._broke("the body ended early")
+            self._take(spare[: offset - self._position], patience, None)
+        return self._take(view, patience, each)
 
-    def _fill_stream(self, view: memoryview, got: int, patience: Patience) -> int:
-        import urllib3
-
-        while got < len(view):
-            try:
-                chunk = self._stream.read1(min(_CHUNK, len(view) - got))
-            except (urllib3.exceptions.HTTPError, OSError) as err:
-                raise self.hub.http.no_answer(self._link, err) from err
-            if not chunk:
-                return got
-            view[got : got + len(chunk)] = chunk
-            got += len(chunk)
-            self._position += len(chunk)
-            self._on_bytes(len(chunk))
-            patience.progress()
-            if self._stop.is_set():
-                raise Cancelled
-        return got
+    def _take(self, view: memoryview, patience: Patience, each: OnBlock | None) -> int:
+        stream = self._stream
+        count = self._fill(stream, view, patience, each) if stream is not None else 0
+        if not count:
+            raise self._broke("the body ended early")
+        self._position += count
+        return count
 
     # -- words -------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from typing import Any
 from kubectl_fluidmodel.model.plan import PlanFile
 
 VERSION = 1
+CRC32, MD5 = "crc32", "md5"
+"""How parts are checked on their way."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Record:
     upload_id: str
     part_size: int
     checksum: str
-    """How parts are checked on their way: `crc32` or `md5`."""
+    """CRC32 or MD5."""
     done: int = 0
     """Parts from the first on that are stored and hashed."""
     proof: str = ""

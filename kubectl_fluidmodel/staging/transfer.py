@@ -17,7 +17,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.staging import libcrypto, parts, record
 from kubectl_fluidmodel.staging.bucket import Bucket, Gone
-from kubectl_fluidmodel.staging.digest import Digest
+from kubectl_fluidmodel.staging.digest import Crc32, Digest
 from kubectl_fluidmodel.staging.errors import mismatch
 from kubectl_fluidmodel.staging.origin import Origin
 from kubectl_fluidmodel.staging.place import Place
@@ -140,18 +140,22 @@ class Transfer:
             FluidModelError: it cannot be done.
         """
         here = self._standing()
+        with self._lock:
+            known = number in self._up
+        crc = Crc32() if here.checksum == record.CRC32 and not known else None
         try:
-            self.origin.read(number * self.part_size, memoryview(buffer))
+            start = number * self.part_size
+            self.origin.read(start, memoryview(buffer), crc.add if crc else None)
         except BaseException:
             self.release(buffer)
             raise
         with self._lock:
-            known = number in self._up
             self._in_hand[number] = 1 if known else 2
         self._hash(number, buffer)
         if not known:
             try:
-                part = self.bucket.part(self.key, here.upload_id, number, buffer, here.checksum)
+                sum_ = crc.text() if crc else ""
+                part = self.bucket.part(self.key, here.upload_id, number, buffer, sum_)
             except Gone as err:
                 raise StartOver from err
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import tempfile
@@ -35,7 +36,9 @@ def program() -> Path:
 class S3Server:
     """One server on a free port of loopback, with its data in memory where there is a tmpfs."""
 
-    def __init__(self) -> None:
+    def __init__(self, gateway: tuple[str, ...] = (), backend: tuple[str, ...] = ()) -> None:
+        """`gateway` and `backend` are further flags of versitygw and of its posix backend."""
+        self._gateway, self._backend = gateway, backend
         base = "/dev/shm" if Path("/dev/shm").is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="fluidmodel-s3-", dir=base))
         self.port = free_ports(1)[0]
@@ -55,7 +58,9 @@ class S3Server:
                     f"--iam-dir={self.folder / 'iam'}",
                     "--health=/healthz",
                     "--quiet",
+                    *self._gateway,
                     "posix",
+                    *self._backend,
                     f"--sidecar={self.folder / 'meta'}",
                     str(self.folder / "data"),
                 ],
@@ -84,6 +89,13 @@ class S3Server:
     def stop(self) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cpu(self) -> float:
+        """CPU seconds that the server has used since it was started."""
+        if self._process is None:
+            return 0.0
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def store(self, endpoint: str = "") -> Store:
         return Store(endpoint or self.endpoint, "us-east-1", Credentials(ACCESS, SECRET))

@@ -41,6 +41,9 @@ REGION, NO_BUCKET, EMPTY, ERROR = "region", "no-bucket", "empty", "error"
 CLAIM = "claim"
 """The source is a claim that is absent or not Bound; `code` is its phase."""
 
+SHOWN = 20
+"""Entries that a list of a Found holds at most."""
+
 HERE, FORWARD, POD = "here", "port-forward", "pod"
 """Where an attempt was made from."""
 

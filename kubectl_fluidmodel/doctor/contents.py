@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor.answer import Found
+from kubectl_fluidmodel.doctor.answer import SHOWN, Found
 from kubectl_fluidmodel.model.listing import WEIGHTS
 
 MARKS = (
@@ -28,8 +28,6 @@ MARKS = (
 MARKED = (".gguf", ".nemo", ".onnx", ".llamafile")
 """Endings of files that are a whole model each."""
 INDEX = (".safetensors.index.json", ".bin.index.json")
-SHOWN = 20
-"""Entries that a list of a Found holds at most."""
 _INDEXES = 8
 """Index files that are read."""
 INDEX_BYTES = 64 << 20

@@ -17,6 +17,7 @@ from kubectl_fluidmodel.dynamo import kinds, scheduling
 from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.mount import directory
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
@@ -190,12 +191,6 @@ def _pods(client: Counted, facts: CacheFacts, nodes: list[Object]) -> None:
 
 
 def model_directory(dataset: Object | None) -> str:
-    """Where in the claim the files of a Dataset's one mount are, empty for its root.
-
-    Fluid puts a mount without a path below `/<its name>` (pkg/utils/ufs_path_builder.go).
-    """
+    """Where in the claim the files of a Dataset's one mount are, empty for its root."""
     mounts = at(dataset, "spec", "mounts", default=[])
-    if len(mounts) != 1:
-        return ""
-    path = mounts[0].get("path") or f"/{mounts[0].get('name') or ''}"
-    return str(path).strip("/")
+    return directory(mounts[0]) if len(mounts) == 1 else ""

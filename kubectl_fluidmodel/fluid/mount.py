@@ -77,6 +77,14 @@ def mount(source: Source, name: str, namespace: str, access: Access) -> Mount:
     return build(source, name, namespace, access)
 
 
+def directory(spec: Mapping[str, Any]) -> str:
+    """Where in the claim the files of a Dataset's mount lie, empty for its root.
+
+    Fluid puts a mount without a path below `/<its name>` (pkg/utils/ufs_path_builder.go).
+    """
+    return str(spec.get("path") or f"/{spec.get('name') or ''}").strip("/")
+
+
 def _base(name: str, point: str, options: Mapping[str, str] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"mountPoint": point, "name": name, "path": "/", "readOnly": True}
     if options:

@@ -157,7 +157,9 @@ def reader_pod(
         "image": "example.com/vllm:1",
         "args": ["--model", "/model", "--served-model-name", cache],
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
-        "volumeMounts": [{"name": "model", "mountPath": "/model"}],
+        "command": ["python3", "-m", "dynamo.vllm"],
+        "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}],
+        "volumeMounts": [{"name": "model", "mountPath": "/model", "readOnly": True}],
     }
     spec = {
         "containers": [main],

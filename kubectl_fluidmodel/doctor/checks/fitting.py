@@ -1,0 +1,165 @@
+"""7xx: can a graph's workers run on the cache's nodes at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check
+from kubectl_fluidmodel.doctor.uses import (
+    ALL,
+    Use,
+    binding,
+    keys_of,
+    readers,
+    uses,
+)
+from kubectl_fluidmodel.dynamo import scheduling
+from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, name_of
+from kubectl_fluidmodel.ui.text import plural
+
+
+def holders(case: Case) -> list[Object]:
+    """The nodes that hold the cache."""
+    found = (case.snapshot.find(k.NODES, name) for name in case.own.node_names)
+    return [node for node in found if node is not None]
+
+
+def _required(case: Case) -> Iterator[tuple[Use, list[Object]]]:
+    """Workers that may only run on cache nodes, and those nodes."""
+    nodes = holders(case)
+    for use in readers(case) if nodes else ():
+        if use.component.replicas and binding(use.component.pod_spec(), keys_of(case.own)) == ALL:
+            yield use, nodes
+
+
+def _against(use: Use, nodes: list[Object]) -> dict[str, list[str]]:
+    """What keeps the component off each node, by node."""
+    spec, needs = use.component.pod_spec(), use.component.gpus()
+    return {name_of(node): scheduling.obstacles(spec, node, needs) for node in nodes}
+
+
+@check("FM725", "workers fit a cache node", needs=(k.NODES,), explains=("FM730", "FM731"))
+def fits_a_node(case: Case) -> Iterator[Finding]:
+    """The component's own `nodeSelector`, affinity or `nodeName` and the cache's label exclude each
+    other, or the cache's nodes are cordoned: no node is left, and the pods stay Pending. Either
+    the component's condition goes, or the cache moves to nodes that fulfil it.
+    """
+    for use, nodes in _required(case):
+        against = {
+            name: [text for text in found if not text.startswith("untolerated taint")]
+            for name, found in _against(use, nodes).items()
+        }
+        if not all(against.values()):
+            continue
+        cordoned = [name for name, found in against.items() if found == ["the node is cordoned"]]
+        fix = Fix(
+            f"kubectl uncordon {' '.join(cordoned)}"
+            if cordoned
+            else f"take {next(iter(against.values()))[0]} out of component {use.component.name}, "
+            f"or {_move(case)}",
+            "command" if cordoned else "advice",
+        )
+        yield Finding(
+            use.about,
+            f"component {use.component.name} can run on no node that holds the cache",
+            tuple(
+                Evidence(f"node {name}", "against it", "; ".join(found))
+                for name, found in against.items()
+            ),
+            fix,
+        )
+
+
+def _move(case: Case) -> str:
+    return f"make the cache on other nodes: {commands.cache(case.own)} --node NODE"
+
+
+@check(
+    "FM726",
+    "workers tolerate the taints of the cache's nodes",
+    needs=(k.NODES,),
+    explains=("FM730", "FM731"),
+)
+def tolerated(case: Case) -> Iterator[Finding]:
+    """Every node that holds the cache has a taint that the component does not tolerate. A taint
+    named like the GPUs that it asks for is not counted: many clusters tolerate that one for it.
+    """
+    for use, nodes in _required(case):
+        spec, needs = use.component.pod_spec(), use.component.gpus()
+        taints = {name_of(n): scheduling.untolerated(spec, n, needs) for n in nodes}
+        if not all(taints.values()):
+            continue
+        key = next(iter(taints.values()))[0].partition(":")[0].partition("=")[0]
+        yield Finding(
+            use.about,
+            f"component {use.component.name} does not tolerate {next(iter(taints.values()))[0]}, "
+            "which every node with the cache has",
+            tuple(
+                Evidence(f"node {name}", "spec.taints", ", ".join(found))
+                for name, found in taints.items()
+            ),
+            Fix(
+                f"tolerations: [{{key: {key}, operator: Exists}}]",
+                "yaml",
+                f"{use.about} component {use.component.name}, pod spec",
+            ),
+        )
+
+
+@check("FM727", "the cache's nodes have GPUs enough", needs=(k.NODES,), explains=("FM730", "FM731"))
+def gpus_enough(case: Case) -> Iterator[Finding]:
+    """The component's pods ask for more GPUs than the nodes that hold the cache have, empty or not.
+    A replica over several nodes needs as many cache nodes. Make the cache on more nodes
+    (`--replicas`) or on larger ones.
+    """
+    for use, nodes in _required(case):
+        component, needs = use.component, use.component.gpus()
+        fitting = [n for n in nodes if scheduling.fits(needs, scheduling.allocatable(n))]
+        spread, count = component.nodes_per_replica, component.replicas
+        whole = {name_of(node): scheduling.allocatable(node) for node in fitting}
+        pods = [(component.name, needs, tuple(whole))] * (count * spread)
+        if len(fitting) >= spread and not scheduling.place(pods, whole):
+            continue
+        each = plural(spread, "pod") if spread > 1 else "one pod"
+        yield Finding(
+            use.about,
+            f"component {component.name} has {plural(count, 'replica')} of {each} with "
+            f"{plural(sum(needs.values()), 'GPU')}, and that is more than the nodes with the "
+            "cache have",
+            tuple(
+                Evidence(
+                    f"node {name_of(node)}",
+                    "status.allocatable",
+                    ", ".join(f"{g}: {n}" for g, n in scheduling.allocatable(node).items())
+                    or "no GPU",
+                )
+                for node in nodes
+            ),
+            Fix(f"{commands.anew(case.own)} --replicas {max(spread, len(nodes) + 1)}"),
+        )
+
+
+@check("FM728", "only workers are bound to the cache's nodes", severity=Severity.WARNING)
+def only_workers(case: Case) -> Iterator[Finding]:
+    """A frontend, planner or endpoint picker reads no weights and needs no GPU. Bound to the
+    cache's node it takes CPU and memory there, and falls with it. `pin` gives frontends the mount
+    only, and others nothing.
+    """
+    for use in uses(case):
+        if use.component.role is Role.WORKER:
+            continue
+        if binding(use.component.pod_spec(), keys_of(case.own)) == ALL:
+            kind = use.component.declared_type or "no worker"
+            yield Finding(
+                use.about,
+                f"component {use.component.name} ({kind}) is bound to the cache's nodes and reads "
+                "no weights",
+                (use.field("affinity", case.own.label),),
+                Fix(
+                    f"take {case.own.label} out of the affinity of component {use.component.name}",
+                    "advice",
+                ),
+            )

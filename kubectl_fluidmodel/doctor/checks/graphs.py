@@ -1,0 +1,154 @@
+"""7xx: graphs and the cache's mount: is it there, where it should be, and does it stay?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    check,
+    reference,
+)
+from kubectl_fluidmodel.doctor.uses import Use, uses
+from kubectl_fluidmodel.dynamo import kinds, pinning
+from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.preflight.managers import manager
+from kubectl_fluidmodel.kube.kind import at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.overview.cached import claims_in
+from kubectl_fluidmodel.snapshot import reads
+
+
+def _lost(use: Use) -> list[str]:
+    if use.pinned is None:
+        return []
+    return pinning.missing(use.component, use.pinned, use.cache.name)
+
+
+@check("FM701", "what pin added to a graph is still there", explains=("FM703", "FM721", "FM720"))
+def kept(case: Case) -> Iterator[Finding]:
+    """The graph's annotation says that it is pinned to the cache, and the mount or the affinity is
+    gone: somebody edited the graph or applied an older file. Workers then pull the model, or run
+    where the cache is not. Pinning again puts back what is missing and nothing else.
+    """
+    for use in uses(case):
+        lost = _lost(use)
+        if lost and not manager(use.graph.object):
+            yield Finding(
+                use.about,
+                f"component {use.component.name} was pinned to {use.cache.name}, and its "
+                f"{' and '.join(lost)} {'are' if len(lost) > 1 else 'is'} gone",
+                (_noted(use), *(use.field(what, "absent") for what in lost)),
+                use.pin(),
+            )
+
+
+@check(
+    "FM702",
+    "no tool undoes the pin",
+    explains=("FM703", "FM721", "FM720", "FM730"),
+)
+def not_undone(case: Case) -> Iterator[Finding]:
+    """Argo CD, Flux, Helm or a DynamoGraphDeploymentRequest keeps the graph as it is written
+    elsewhere, and has taken back what `pin` added to the live object. Put the pin where the tool
+    reads it: `pin NAME -f FILE` changes the manifest and keeps its comments and order.
+    """
+    for use in uses(case):
+        lost, tool = _lost(use), manager(use.graph.object)
+        if lost and tool:
+            yield Finding(
+                use.about,
+                f"{tool} manages the graph and took the {' and '.join(lost)} of component "
+                f"{use.component.name} away",
+                (_noted(use), *(use.field(what, "absent") for what in lost)),
+                Fix(
+                    f"kubectl fluidmodel pin {use.cache.name} -f FILE -n {use.graph.namespace} "
+                    "> FILE.new, and commit it",
+                    "advice",
+                ),
+            )
+
+
+def _noted(use: Use) -> Evidence:
+    mode = use.pinned.mode if use.pinned else ""
+    text = f"{use.component.name}: {use.cache.name} ({mode})"
+    return Evidence(use.about, f"metadata.annotations {kinds.PINS}", text)
+
+
+@check("FM703", "every worker of a graph mounts the cache", severity=Severity.WARNING)
+def all_mount(case: Case) -> Iterator[Finding]:
+    """Some workers of the graph mount the cache and others do not: those pull the model from the
+    Hub, about 9 minutes against 80 seconds, and the graph is as slow as its slowest worker. A
+    worker that serves another model is right not to; `pin --component` names the others.
+    """
+    by_graph: dict[str, list[Use]] = {}
+    for use in uses(case):
+        by_graph.setdefault(use.about, []).append(use)
+    for listed in by_graph.values():
+        workers = [use for use in listed if use.component.role is Role.WORKER]
+        without = [use for use in workers if use.mounted is None]
+        # Where a worker mounts another claim, it has another model.
+        bare = [use for use in without if not any(use.component.volumes().values())]
+        if len(without) < len(workers):
+            for use in bare:
+                there = next(other for other in workers if other.mounted)
+                yield Finding(
+                    use.about,
+                    f"component {use.component.name} does not mount the cache, and "
+                    f"{there.component.name} does",
+                    (
+                        use.field("volumes", f"no claim {use.cache.name}"),
+                        there.field("mount", there.mounted.path if there.mounted else ""),
+                    ),
+                    use.pin(),
+                )
+
+
+@check("FM706", "the graph does not make the cache's claim itself")
+def not_created(case: Case) -> Iterator[Finding]:
+    """A v1alpha1 graph lists a claim of the cache's name with `create: true`: where Fluid was not
+    first, the operator makes an empty volume of that name, and Fluid cannot make its own. The
+    graph mounts a claim that exists; `create` has to be false.
+    """
+    for obj in case.own.graphs:
+        spec = at(obj, "spec", default={})
+        listed = [("spec.pvcs", entry) for entry in dicts(spec, "pvcs")]
+        services = spec.get("services")
+        for name, service in (services if isinstance(services, dict) else {}).items():
+            listed.append((f"spec.services.{name}.pvc", at(service, "pvc", default={})))
+        for place, entry in listed:
+            if entry.get("name") == case.own.name and entry.get("create") is True:
+                yield Finding(
+                    reference(obj),
+                    f"it makes a claim {case.own.name} of its own, which is the name of the "
+                    "cache's",
+                    (Evidence(reference(obj), place, f"name: {case.own.name}, create: true"),),
+                    Fix("create: false", "yaml", f"{reference(obj)} {place}"),
+                )
+
+
+@check("FM707", "the mount is in the graph, not in what the operator makes of it")
+def in_the_graph(case: Case) -> Iterator[Finding]:
+    """A DynamoComponentDeployment that a graph owns is written anew from the graph whenever that
+    changes. The mount was put into the former, and will be lost. Pin the graph.
+    """
+    mounting = {(str(each.get("kind")), name_of(each)) for each in case.own.graphs}
+    for obj in case.snapshot.all(reads.COMPONENTS):
+        owners = dicts(obj, "metadata", "ownerReferences")
+        if namespace_of(obj) != case.own.namespace or not owners:
+            continue
+        owner = next((each for each in owners if each.get("kind") == kinds.GRAPH), None)
+        if owner is None or (kinds.GRAPH, str(owner.get("name"))) in mounting:
+            continue
+        if case.own.name in claims_in(obj.get("spec")):
+            graph = f"dgd/{owner.get('name')}"
+            yield Finding(
+                reference(obj),
+                f"it mounts the cache, and graph {owner.get('name')}, which owns it and writes "
+                "over it, does not",
+                (Evidence(reference(obj), "metadata.ownerReferences", str(owner.get("name"))),),
+                Fix(f"kubectl fluidmodel pin {case.own.name} {graph} -n {case.own.namespace}"),
+            )

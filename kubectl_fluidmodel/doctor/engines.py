@@ -52,7 +52,8 @@ def mentioned(use: Use, engine: Named, mount: str) -> bool:
     """Whether the command speaks of the mount anywhere, such as for a draft model."""
     container = find(use.component.spec, engine.container)
     words = [str(w) for part in ("command", "args") for w in at(container, part, default=[])]
-    return any(mount in word for word in words)
+    whole = re.compile(rf"(?<![\w/.-]){re.escape(mount)}(?![\w.-])")
+    return any(whole.search(word) for word in words)
 
 
 def command(use: Use, engine: Named) -> Evidence:

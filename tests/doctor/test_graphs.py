@@ -1,0 +1,465 @@
+"""Area 7 on Snapshots: a healthy pinned graph, and one row for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.doctor.check import Severity
+from kubectl_fluidmodel.dynamo import kinds, pinning
+from kubectl_fluidmodel.dynamo.pinning import Wish
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import fluid, platform, pods, stores
+from tests.doctor.fluid import LABEL, NAME, NS
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+Edit = Callable[[Snapshot], Any]
+
+
+def codes(snapshot: Snapshot) -> list[str]:
+    found = b.diagnosis(snapshot, "7")
+    return sorted({each.check.code for outcome in found.outcomes for each in outcome.problems})
+
+
+def graph(snapshot: Snapshot) -> Object:
+    return b.get(snapshot, reads.GRAPHS, "chat")
+
+
+def decode(snapshot: Snapshot) -> Object:
+    found: Object = graph(snapshot)["spec"]["components"][0]
+    return found
+
+
+def spec(snapshot: Snapshot) -> Object:
+    found: Object = decode(snapshot)["podTemplate"]["spec"]
+    return found
+
+
+def main(snapshot: Snapshot) -> Object:
+    found: Object = spec(snapshot)["containers"][0]
+    return found
+
+
+def terms(snapshot: Snapshot) -> list[Object]:
+    found: list[Object] = spec(snapshot)["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
+    return found
+
+
+def reader(snapshot: Snapshot) -> Object:
+    return b.get(snapshot, k.PODS, "chat-decode-0")
+
+
+def add(snapshot: Snapshot, name: str, kind: str = "worker", **more: Any) -> Object:
+    """Another component, like `decode` unless told otherwise."""
+    made = {**copy.deepcopy(decode(snapshot)), "name": name, "type": kind, **more}
+    graph(snapshot)["spec"]["components"].append(made)
+    return made
+
+
+def bare(made: Object) -> Object:
+    """A component without the cache."""
+    pod = made["podTemplate"]["spec"]
+    pod.pop("affinity", None)
+    pod["volumes"] = []
+    pod["containers"][0]["volumeMounts"] = []
+    return made
+
+
+def pin(snapshot: Snapshot) -> None:
+    """As `kubectl fluidmodel pin demo chat` leaves a graph that had nothing of it."""
+    bare(decode(snapshot))
+    made = pinning.pin(graph(snapshot), Wish(NAME, LABEL)).object
+    snapshot.objects[reads.GRAPHS.resource] = [made]
+    pod = reader(snapshot)["spec"]
+    pod["affinity"] = spec(snapshot)["affinity"]
+
+
+def elsewhere(snapshot: Snapshot) -> None:
+    reader(snapshot)["spec"]["nodeName"] = "gpu-1"
+
+
+def loosen(snapshot: Snapshot) -> None:
+    spec(snapshot).pop("affinity")
+
+
+def prefer(snapshot: Snapshot) -> None:
+    term = terms(snapshot)[0]
+    preferences = [{"weight": 100, "preference": term}]
+    spec(snapshot)["affinity"] = {"nodeAffinity": {PREFERRED: preferences}}
+
+
+def alternative(snapshot: Snapshot) -> None:
+    expression = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["zone-a"]}
+    terms(snapshot).append({"matchExpressions": [expression]})
+
+
+def another_key(snapshot: Snapshot) -> None:
+    terms(snapshot)[0]["matchExpressions"][0]["key"] = "fluid.io/s-models-demo-of-old"
+
+
+def args(*words: str) -> Edit:
+    def edit(snapshot: Snapshot) -> None:
+        main(snapshot)["args"] = list(words)
+
+    return edit
+
+
+def env(**values: str) -> Edit:
+    def edit(snapshot: Snapshot) -> None:
+        main(snapshot)["env"] = [{"name": n, "value": v} for n, v in values.items()]
+
+    return edit
+
+
+def both(*edits: Edit) -> Edit:
+    def edit(snapshot: Snapshot) -> None:
+        for each in edits:
+            each(snapshot)
+
+    return edit
+
+
+def pending(words: str) -> Edit:
+    return lambda snapshot: b.unscheduled(reader(snapshot), words)
+
+
+def surging(snapshot: Snapshot) -> None:
+    """A new pod that waits for the GPUs of the old one."""
+    old = reader(snapshot)
+    new = copy.deepcopy(old)
+    old["metadata"]["labels"]["pod-template-hash"] = "old"
+    new["metadata"]["labels"]["pod-template-hash"] = "new"
+    new["metadata"].update(name="chat-decode-1", uid="uid-new")
+    b.unscheduled(new, "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't")
+    b.put(snapshot, k.PODS, new)
+
+
+def recreate(snapshot: Snapshot) -> None:
+    template = decode(snapshot)["podTemplate"]
+    template["metadata"] = {"annotations": {kinds.STRATEGY: "Recreate"}}
+
+
+def old_pod(snapshot: Snapshot) -> None:
+    reader(snapshot)["spec"]["volumes"] = []
+
+
+def by_argo(snapshot: Snapshot) -> None:
+    graph(snapshot)["metadata"]["labels"] = {"argocd.argoproj.io/instance": "apps"}
+
+
+def frontend(path: str = "") -> Edit:
+    def edit(snapshot: Snapshot) -> None:
+        made = add(snapshot, "Front", "frontend")
+        made["podTemplate"]["spec"].pop("affinity")
+        main_ = made["podTemplate"]["spec"]["containers"][0]
+        main_.pop("resources")
+        main_.update(command=["python3", "-m", "dynamo.frontend"], args=[])
+        if not path:
+            bare(made)
+        else:
+            main_["volumeMounts"][0]["mountPath"] = path
+
+    return edit
+
+
+def alpha(**service: Any) -> Edit:
+    """The same graph in v1alpha1."""
+
+    def edit(snapshot: Snapshot) -> None:
+        pod = copy.deepcopy(spec(snapshot))
+        pod["mainContainer"] = pod.pop("containers")[0]
+        found = {"componentType": "worker", "extraPodSpec": pod, **service}
+        made = graph(snapshot)
+        made["apiVersion"] = "nvidia.com/v1alpha1"
+        made["spec"] = {"services": {"decode": found}}
+
+    return edit
+
+
+def mixed(snapshot: Snapshot) -> None:
+    alpha(volumeMounts=[{"name": NAME, "mountPoint": "/model"}])(snapshot)
+    pod = graph(snapshot)["spec"]["services"]["decode"]["extraPodSpec"]
+    pod["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+    pod["mainContainer"]["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
+
+
+def creating(snapshot: Snapshot) -> None:
+    alpha()(snapshot)
+    graph(snapshot)["spec"]["pvcs"] = [{"name": NAME, "create": True, "size": "1Ti"}]
+
+
+def typo(snapshot: Snapshot) -> None:
+    spec(snapshot)["volumes"][0]["persistentVolumeClaim"]["claimName"] = "demmo"
+    reader(snapshot)["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "demmo"
+    words = '0/3 nodes are available: persistentvolumeclaim "demmo" not found.'
+    b.unscheduled(reader(snapshot), words)
+
+
+def other_namespace(snapshot: Snapshot) -> None:
+    moved = copy.deepcopy(graph(snapshot))
+    moved["metadata"].update(name="far", namespace="apps", uid="uid-far")
+    b.put(snapshot, reads.GRAPHS, moved)
+
+
+def owned(snapshot: Snapshot) -> None:
+    component = copy.deepcopy(decode(snapshot))
+    bare(decode(snapshot))
+    b.drop(snapshot, k.PODS, "chat-decode-0")
+    made = {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": kinds.COMPONENT,
+        "metadata": fluid.meta(
+            "chat-decode", ownerReferences=[{"kind": kinds.GRAPH, "name": "chat", "uid": "u"}]
+        ),
+        "spec": component,
+    }
+    b.put(snapshot, reads.COMPONENTS, made)
+
+
+def taint(snapshot: Snapshot) -> None:
+    taints = b.get(snapshot, k.NODES, "gpu-0", "")["spec"]["taints"]
+    taints.append({"key": "maintenance", "value": "soon", "effect": "NoSchedule"})
+
+
+def cordon(snapshot: Snapshot) -> None:
+    b.get(snapshot, k.NODES, "gpu-0", "")["spec"]["unschedulable"] = True
+
+
+def selector(snapshot: Snapshot) -> None:
+    spec(snapshot)["nodeSelector"] = {"disk": "fast"}
+
+
+def multinode(count: int) -> Edit:
+    return lambda snapshot: decode(snapshot).update(multinode={"nodeCount": count})
+
+
+def gpus(count: int, replicas: int = 1) -> Edit:
+    def edit(snapshot: Snapshot) -> None:
+        main(snapshot)["resources"] = {"limits": {"nvidia.com/gpu": str(count)}}
+        decode(snapshot)["replicas"] = replicas
+
+    return edit
+
+
+def below_name(snapshot: Snapshot) -> None:
+    b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0].pop("path")
+
+
+CASES: dict[str, tuple[Edit, list[str]]] = {
+    "pinned": (pin, []),
+    "pinned, affinity gone": (both(pin, loosen), ["FM701", "FM721"]),
+    "pinned, mount gone": (both(pin, lambda s: bare(decode(s))), ["FM701"]),
+    "pinned, Argo took it": (
+        both(pin, loosen, by_argo),
+        ["FM702", "FM721"],
+    ),
+    "a worker without": (lambda s: bare(add(s, "prefill", "prefill")), ["FM703"]),
+    "a worker with another model": (
+        lambda s: bare(add(s, "embed"))["podTemplate"]["spec"].update(
+            volumes=[{"name": "m", "persistentVolumeClaim": {"claimName": "other"}}]
+        ),
+        [],
+    ),
+    "a claim of a wrong name": (typo, ["FM704"]),
+    "a claim of another namespace": (other_namespace, ["FM705"]),
+    "makes the claim itself": (creating, ["FM706"]),
+    "the mount is in what it owns": (owned, ["FM707"]),
+    "writable": (lambda s: main(s)["volumeMounts"][0].pop("readOnly"), ["FM708"]),
+    "two styles": (mixed, ["FM709"]),
+    "v1alpha1": (alpha(), []),
+    "a second template": (
+        lambda s: decode(s).update(experimental={"checkpoint": {"job": {"podTemplate": {"a": 1}}}}),
+        ["FM710"],
+    ),
+    "astray though required": (elsewhere, ["FM720"]),
+    "not bound": (loosen, ["FM721"]),
+    "not bound, and astray": (both(loosen, elsewhere), ["FM720", "FM721"]),
+    "not bound, but by its host name": (
+        lambda s: terms(s)[0].update(
+            matchExpressions=[
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": ["gpu-0"]}
+            ]
+        ),
+        [],
+    ),
+    "preferred": (prefer, ["FM722"]),
+    "preferred, and astray": (both(prefer, elsewhere), ["FM720", "FM722"]),
+    "a stale key": (another_key, ["FM723"]),
+    "by the runtime's own key": (
+        lambda s: terms(s)[0]["matchExpressions"][0].update(key=f"fluid.io/s-alluxio-{NS}-{NAME}"),
+        [],
+    ),
+    "in one term only": (alternative, ["FM724"]),
+    "a selector against it": (selector, ["FM725"]),
+    "cordoned": (cordon, ["FM725"]),
+    "a taint": (taint, ["FM726"]),
+    "too many nodes": (multinode(2), ["FM727"]),
+    "too many GPUs": (gpus(16), ["FM727"]),
+    "too many replicas": (gpus(8, replicas=2), ["FM727"]),
+    "just enough": (gpus(4, replicas=2), []),
+    "a planner bound": (
+        lambda s: add(s, "Planner", "planner")["podTemplate"]["spec"]["containers"][0].update(
+            command=[], args=[]
+        ),
+        ["FM728"],
+    ),
+    "no GPU free": (pending("0/3 nodes: 1 Insufficient nvidia.com/gpu."), ["FM730"]),
+    "no node at all": (pending("0/3 nodes are available: 3 node(s) were unhappy."), ["FM730"]),
+    "a deadlock": (surging, ["FM730", "FM731"]),
+    "no deadlock with Recreate": (both(recreate, surging), ["FM730"]),
+    "an old pod": (old_pod, ["FM733"]),
+    "Grove that does not roll": (
+        both(
+            old_pod,
+            lambda s: graph(s)["metadata"].update(annotations={kinds.GROVE_STRATEGY: "OnDelete"}),
+        ),
+        ["FM732", "FM733"],
+    ),
+    "a model of the Hub": (args("--model", "org/demo"), ["FM740"]),
+    "a path elsewhere": (args("--model", "/models/demo", "--served-model-name", "d"), ["FM741"]),
+    "a doubled path": (args("--model", "/model/model", "--served-model-name", "d"), ["FM742"]),
+    "a draft model in the mount": (
+        args("--model", "org/big", "--speculative-config", '{"model": "/model"}'),
+        [],
+    ),
+    "a path that is missing the name": (
+        both(below_name, lambda s: stores.holds(s)),
+        ["FM742"],
+    ),
+    "a path with the name": (
+        both(below_name, args("--model", f"/model/{NAME}", "--served-model-name", "d")),
+        [],
+    ),
+    "HF_HOME in the mount": (env(HF_HOME="/model/hf", HF_HUB_OFFLINE="1"), ["FM743"]),
+    "HF_HOME in the mount, by name": (
+        both(env(HF_HOME="/model"), args("--model", "org/demo")),
+        ["FM743"],
+    ),
+    "HF_HOME in a cache of the Hub's layout": (
+        both(
+            env(HF_HOME="/model"),
+            args("--model", "org/demo"),
+            lambda s: stores.holds(s, models=("hub/models--org--demo/snapshots/abc",)),
+        ),
+        [],
+    ),
+    "no served name": (args("--model", "/model"), ["FM744"]),
+    "online": (env(), ["FM745"]),
+    "a frontend with the files": (frontend("/model"), []),
+    "a frontend without": (frontend(), ["FM746"]),
+    "a frontend with them elsewhere": (frontend("/files"), ["FM746"]),
+    "a frontend that is given them": (
+        both(frontend(), env(HF_HUB_OFFLINE="1", DYN_SELF_HOST_METADATA="1")),
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_graph(name: str) -> None:
+    edit, expected = CASES[name]
+    snapshot = b.healthy()
+    edit(snapshot)
+    assert codes(snapshot) == expected
+    for outcome in b.diagnosis(snapshot, "7").outcomes:
+        for problem in outcome.problems:
+            finding = problem.finding
+            assert finding.evidence and finding.fix and finding.cause
+            assert finding.about.split()[0].islower()
+
+
+def test_by_a_variable_of_a_shell_string() -> None:
+    snapshot = b.healthy()
+    main(snapshot)["command"] = ["/bin/sh", "-c"]
+    main(snapshot)["args"] = ["exec python3 -m dynamo.vllm --model $MODEL --served-model-name x"]
+    env(MODEL="org/demo")(snapshot)
+    assert codes(snapshot) == ["FM740"]
+    env(MODEL="/model", HF_HUB_OFFLINE="1")(snapshot)
+    assert codes(snapshot) == []
+    main(snapshot)["env"][0] = {"name": "MODEL", "valueFrom": {"configMapKeyRef": {}}}
+    assert codes(snapshot) == []
+
+
+@pytest.mark.parametrize("edit", [loosen, prefer, alternative])
+def test_a_loose_worker_is_an_error_once_it_is_astray(edit: Edit) -> None:
+    snapshot = b.healthy()
+    edit(snapshot)
+    assert not b.diagnosis(snapshot, "7").failed
+    elsewhere(snapshot)
+    found = b.diagnosis(snapshot, "7")
+    (root,) = found.roots
+    assert root.severity is Severity.ERROR
+    assert [each.check.code for each in root.consequences] == ["FM720"]
+    assert "~18 min" in root.consequences[0].finding.cause
+
+
+def test_a_wrong_claim_is_renamed_by_a_patch() -> None:
+    snapshot = b.healthy()
+    typo(snapshot)
+    (finding,) = b.findings(snapshot, "FM704")
+    assert finding.fix and finding.fix.how == "command"
+    text = finding.fix.text
+    patch = json.loads(text[text.index("'") + 1 : -1])
+    assert patch == [
+        {
+            "op": "replace",
+            "path": "/spec/components/0/podTemplate/spec/volumes/0/persistentVolumeClaim/claimName",
+            "value": NAME,
+        }
+    ]
+
+
+def test_what_a_tool_took_away_is_told_once() -> None:
+    snapshot = b.healthy()
+    both(pin, loosen)(snapshot)
+    notes = graph(snapshot)["metadata"]["annotations"]
+    notes["argocd.argoproj.io/tracking-id"] = "apps:nvidia.com/graph"
+    found = b.diagnosis(snapshot, "7")
+    (root,) = found.roots
+    assert root.check.code == "FM702"
+    assert root.finding.fix and "-f FILE" in root.finding.fix.text
+
+
+def test_without_nodes_to_see_placement_is_skipped() -> None:
+    snapshot = b.healthy()
+    loosen(snapshot)
+    b.hide(snapshot, k.NODES)
+    (outcome,) = b.diagnosis(snapshot, "FM721").outcomes
+    assert outcome.skipped == "no permission to list nodes"
+
+
+def test_a_graph_that_is_not_ours_to_read() -> None:
+    snapshot = b.healthy()
+    graph(snapshot)["metadata"]["annotations"] = {kinds.PINS: '{"v": 99}'}
+    decode(snapshot)["roles"] = [{"podTemplate": {}}]
+    assert codes(snapshot) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"spec": None},
+        {"spec": {"components": [None, "x", {"name": None}]}},
+        {"spec": {"components": [{"name": "a", "podTemplate": {"spec": {"volumes": [1]}}}]}},
+        {"spec": {"services": {"a": None, "b": []}}},
+        {"spec": {"components": {}}, "status": {"conditions": [None]}},
+    ],
+)
+def test_odd_graphs_break_no_check(odd: Object) -> None:
+    snapshot = b.healthy()
+    made = {**platform.graph("odd"), **odd}
+    made["metadata"]["annotations"] = {kinds.PINS: json.dumps({"v": 1, "components": {}})}
+    b.put(snapshot, reads.GRAPHS, made)
+    found = b.diagnosis(snapshot, "7")
+    assert [each.skipped for each in found.outcomes if each.skipped] == []
+    assert pods.reader_pod()

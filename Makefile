@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FREEZER := build/dist-venv/.ready
 # Fast tests compute, cluster tests wait: so these run more side by side than there are cores.
 WORKERS ?= 2
 CLUSTER_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
-	constraints clean docs site pictures audit secrets release-check
+	constraints clean docs site pictures audit secrets release-check dist krew-test
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,8 +58,18 @@ cluster-status: setup ## What runs, and how to use it
 
 constraints: ## Resolve constraints.txt anew in an empty environment
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install --quiet -e '.[dev,docs,audit]'
+	build/constraints/bin/pip install --quiet -e '.[dev,docs,audit,dist]'
 	build/constraints/bin/pip freeze --exclude-editable > constraints.txt
+
+dist: $(FREEZER) ## The plugin frozen: dist/kubectl-fluidmodel_vX.Y.Z_OS_ARCH.tar.gz
+	build/dist-venv/bin/python -m krew.freeze
+
+# Of its own, so that nothing of the development tools gets into the bundle.
+$(FREEZER): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/dist-venv
+	build/dist-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[dist]'
+	@touch $@
 
 docs: setup ## Write docs/reference/ from the code
 	$(BIN)/python -m docs.tools.reference

@@ -10,13 +10,12 @@ import importlib
 import os
 import signal
 import sys
-from difflib import get_close_matches
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel import __version__, bundle
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted
 
 PROGRAM = "kubectl fluidmodel"
@@ -84,6 +83,8 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise click.UsageError(f"unknown verb '{args[0]}'{hint}", ctx)
@@ -153,6 +154,7 @@ def _fail(message: str) -> None:
 
 def run() -> None:
     """Console script `kubectl-fluidmodel`."""
+    bundle.leave()
     signal.signal(signal.SIGTERM, _on_sigterm)
     sys.exit(main())
 

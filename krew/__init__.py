@@ -1,0 +1,1 @@
+"""How the plugin is shipped: frozen, packed, and described to krew."""

@@ -9,7 +9,7 @@ from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of, name_of
+from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of
 from kubectl_fluidmodel.overview.cached import Reader
 
 INJECT = "fuse.serverful.fluid.io/inject"

@@ -62,7 +62,8 @@ EXCLUDED = (
 SERVICES = ("s3", "signin", "sso", "sso-oidc", "sts")
 """AWS services whose descriptions we need: the store's, and those that the log-in chain asks."""
 
-_BOTOCORE = tuple(f"botocore/data/{service}/" for service in SERVICES) + (
+_BOTOCORE = (
+    *(f"botocore/data/{service}/" for service in SERVICES),
     "botocore/cacert.pem",
     "botocore/data/_retry.json",
     "botocore/data/endpoints.json",

@@ -10,7 +10,6 @@ import argparse
 import gzip
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,24 +19,12 @@ from pathlib import Path
 
 from krew import licenses
 from krew.contents import ROOT
+from krew.names import NAME, archive_name, here
 from kubectl_fluidmodel import __version__
 
-NAME = "kubectl-fluidmodel"
 SPEC = ROOT / "krew" / f"{NAME}.spec"
 LIMIT = 40 << 20
 """Bytes that an archive may have at most."""
-_SYSTEMS = {"linux": "linux", "darwin": "darwin", "win32": "windows"}
-_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-def target() -> tuple[str, str]:
-    """This machine as Go and krew name it: operating system and architecture."""
-    return _SYSTEMS[sys.platform], _MACHINES[platform.machine().lower()]
-
-
-def archive_name(version: str, system: str, machine: str) -> str:
-    """The archive's file name; `version` is as in `0.1.0`."""
-    return f"{NAME}_v{version}_{system}_{machine}.tar.gz"
 
 
 def freeze(work: Path) -> Path:
@@ -104,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m krew.freeze", description=__doc__)
     parser.add_argument("--to", type=Path, default=ROOT / "dist", metavar="DIR")
     options = parser.parse_args(argv)
-    archive = options.to / archive_name(__version__, *target())
+    archive = options.to / archive_name(__version__, here())
     digest = pack(freeze(ROOT / "build" / "frozen"), archive, moment())
     size = archive.stat().st_size
     print(f"{digest}  {archive.name}  {size / (1 << 20):.1f} MiB")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
 _TEXT = re.compile(r"(^|/)(licen[cs]e|copying|notice|authors)[^/]*$", re.IGNORECASE)
 
@@ -98,7 +99,7 @@ def _has(internal: Path, top: str) -> bool:
 
 
 def _of_package(distribution: Distribution) -> str:
-    data = distribution.metadata
+    data: Any = distribution.metadata
     license_ = data.get("License-Expression") or data.get("License") or "see below"
     texts = [
         str(file.locate().read_text(errors="replace"))  # type: ignore[attr-defined]

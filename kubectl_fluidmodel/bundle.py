@@ -1,7 +1,7 @@
 """When PyInstaller has frozen us: programs that we start are not part of the bundle.
 
 The bootloader points LD_LIBRARY_PATH at the bundle's libraries and children inherit it. A
-credential plugin (aws, gke-gcloud-auth-plugin, kubelogin) would load our OpenSSL in place of its own.
+credential plugin (aws, gke-gcloud-auth-plugin, kubelogin) would load our OpenSSL, not its own.
 """
 
 from __future__ import annotations

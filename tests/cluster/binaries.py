@@ -48,6 +48,11 @@ PROGRAMS = (
     Program("alluxioruntime-controller", "fluid", f"{_FLUID}/alluxio"),
     Program("fluid-webhook", "fluid", f"{_FLUID}/webhook"),
 )
+#: Not part of the control plane: built for `make krew-test` alone.
+KREW = (
+    Program("krew", "krew", "sigs.k8s.io/krew/cmd/krew"),
+    Program("validate-krew-manifest", "krew", "sigs.k8s.io/krew/cmd/validate-krew-manifest"),
+)
 #: What a KUBEBUILDER_ASSETS directory has.
 KUBEBUILDER = ("etcd", "kube-apiserver", "kubectl")
 
@@ -85,21 +90,21 @@ def target(program: Program) -> Path:
     return paths.cache_dir() / "bin" / key / program.name
 
 
-def locate() -> dict[str, Path]:
+def locate(programs: tuple[Program, ...] = PROGRAMS) -> dict[str, Path]:
     """Where each program is, or is going to be."""
-    found = {program.name: target(program) for program in PROGRAMS}
+    found = {program.name: target(program) for program in programs}
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    for name in KUBEBUILDER if assets else ():
+    for name in [name for name in KUBEBUILDER if assets and name in found]:
         ready = Path(str(assets)) / name
         if os.access(ready, os.X_OK):
             found[name] = ready
     return found
 
 
-def ensure(say: bool = True) -> dict[str, Path]:
+def ensure(say: bool = True, programs: tuple[Program, ...] = PROGRAMS) -> dict[str, Path]:
     """Build whatever the cache does not have yet; returns the path of every program."""
-    found = locate()
-    missing = [each for each in PROGRAMS if not found[each.name].exists()]
+    found = locate(programs)
+    missing = [each for each in programs if not found[each.name].exists()]
     if not missing:
         return found
     with locked(paths.cache_dir() / "build.lock"):

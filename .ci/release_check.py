@@ -88,8 +88,7 @@ def doubts(tag: str) -> Iterator[str]:
     if changed:
         yield f"the tree is not clean: {', '.join(line[3:] for line in changed.splitlines()[:5])}"
     yield from _ends_well("docs", sys.executable, "-m", "docs.tools.reference", "--check")
-    if (REPO / "krew" / "lint.py").exists():
-        yield from _ends_well("plugin.yaml", sys.executable, "-m", "krew.lint", "plugin.yaml")
+    yield from _ends_well("plugin.yaml", sys.executable, "-m", "krew.manifest", "lint")
 
 
 if __name__ == "__main__":

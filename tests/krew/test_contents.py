@@ -1,0 +1,111 @@
+"""The bundle has what is imported by name at run time, which PyInstaller cannot see."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kubectl_fluidmodel
+from krew import contents
+from kubectl_fluidmodel.cli.main import VERBS
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = (ROOT / "krew" / "kubectl-fluidmodel.spec").read_text()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_in_the_bundle(verb: str) -> None:
+    assert f"kubectl_fluidmodel.cli.{verb}" in contents.hidden_imports()
+
+
+def test_so_is_every_module() -> None:
+    walked = pkgutil.walk_packages(kubectl_fluidmodel.__path__, "kubectl_fluidmodel.")
+    assert {module.name for module in walked} <= set(contents.hidden_imports())
+    assert "hiddenimports=contents.hidden_imports()" in SPEC
+
+
+def test_modules_of_others_that_are_imported_late_are_there() -> None:
+    for name in contents.LAZY:
+        importlib.import_module(name)
+
+
+def test_nothing_that_is_used_is_left_out() -> None:
+    """Every module that our own modules import, wherever in them they do."""
+    found = set()
+    for path in (ROOT / contents.PACKAGE).rglob("*.py"):
+        lines = path.read_text().splitlines()
+        found |= {m[1] for line in lines if (m := re.match(r"\s*(?:from|import) ([\w.]+)", line))}
+    left_out = [
+        name
+        for name in found
+        if any(name == each or name.startswith(f"{each}.") for each in contents.EXCLUDED)
+    ]
+    assert left_out == []
+
+
+LOADED = """
+import sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None  # as if it were not there
+from kubectl_fluidmodel.model import hub, hubhttp, store
+from kubectl_fluidmodel.ui.live import Live
+who = hubhttp.login("http://127.0.0.1:9")
+class Response:
+    status, headers = 404, {"X-Error-Code": "RepoNotFound"}
+print(hubhttp.refusal(who, "a/b", "main", "http://127.0.0.1:9/api", Response()))
+store.Store("http://127.0.0.1:9").client().meta.endpoint_url
+with Live(color="always") as live:
+    live.say("drawn")
+import rich.live, rich.table, rich.progress_bar, websocket, urllib3.contrib.socks
+"""
+
+
+def test_the_hub_the_store_and_the_view_work_without_what_is_left_out() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *contents.EXCLUDED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "there is no public model a/b" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("botocore/data/s3/2006-03-01/service-2.json.gz", True),
+        ("botocore\\data\\sts\\2011-06-15\\service-2.json.gz", True),
+        ("botocore/data/s3/2006-03-01/examples-1.json", False),
+        ("botocore/data/ec2/2016-11-15/service-2.json.gz", False),
+        ("botocore/data/endpoints.json", True),
+        ("botocore/cacert.pem", True),
+        ("boto3/data/s3/2006-03-01/resources-1.json", False),
+        ("boto3/session.pyc", True),
+        ("dateutil/zoneinfo/dateutil-zoneinfo.tar.gz", False),
+        ("dateutil/parser/_parser.pyc", True),
+        ("click-8.5.1.dist-info/METADATA", False),
+        ("rich/_unicode_data/unicode17-0-0.pyc", True),
+    ],
+)
+def test_data(path: str, kept: bool) -> None:
+    assert contents.wanted([path]) == ([path] if kept else [])
+
+
+def test_the_services_are_those_that_boto3s_chain_asks() -> None:
+    """Its providers name the services that they make clients of."""
+    import botocore.credentials
+
+    source = Path(botocore.credentials.__file__).read_text()
+    asked = set(re.findall(r"create_client\(\s*'([\w-]+)'", source)) | set(
+        re.findall(r"client_creator\(\s*'([\w-]+)'", source)
+    )
+    assert asked, "botocore makes its clients in another way"
+    assert asked <= set(contents.SERVICES)

@@ -144,8 +144,10 @@ class Origin:
                 if self._stop.is_set():
                     raise Cancelled
         except (urllib3.exceptions.HTTPError, OSError) as err:
+            broken = self.hub.http.no_answer(self._link, err)
             if not got:
-                raise self.hub.http.no_answer(self._link, err) from err
+                raise broken from err
+            self._on_retry(broken.why)
         return got
 
     def _open(self, start: int, end: int) -> Any:

@@ -337,8 +337,10 @@ class _Handler(BaseHTTPRequestHandler):
         source = blob.path.open("rb") if blob.path else None
         try:
             at, sent = start, 0
+            # A slow connection brings a little all the time, not much now and then.
+            chunk = min(_CHUNK, int(self.rate.rate / 20) or _CHUNK)
             while at < end:
-                count = min(_CHUNK, end - at)
+                count = min(chunk, end - at)
                 for kind in ("drop", "stall"):
                     if kind in faults and sent < faults[kind].after:
                         count = min(count, faults[kind].after - sent)

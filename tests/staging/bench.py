@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ MODEL = "acme/model"
 
 def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(f"{size} {seed}").randbytes(size)
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for something to hold, however slow the machine is."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come to hold"
+        time.sleep(0.02)
 
 
 class Bench:
@@ -142,6 +150,10 @@ class Bench:
             self._settled()
             process.kill()
         self.hub.hold_at = None
+
+    def _held(self) -> bool:
+        """Whether the hub has sent all that it sends for now."""
+        return self.hub.hold_at is not None and self.hub.body_bytes >= self.hub.hold_at
 
     def _settled(self) -> None:
         """Wait until what has come is stored: the records do not change for a moment."""

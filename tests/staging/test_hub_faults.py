@@ -67,19 +67,19 @@ def test_a_connection_that_never_brings_anything_ends_in_an_error(bench: Bench) 
 
 def test_a_stall_is_noticed_and_slowness_is_not_one(bench: Bench) -> None:
     bench.model({"m.safetensors": noise(2 * PART)})
-    stall = bench.hub.fault("stall", "blobs", after=MIB, seconds=30.0, times=1)
+    stall = bench.hub.fault("stall", "blobs", after=MIB, seconds=300.0, times=1)
     began = time.monotonic()
     run = bench.stage(options=quick())
-    assert stall.hits == 1 and time.monotonic() - began < 15
-    assert any("timed out" in each.lower() for each in run.troubles) or run.events
+    assert stall.hits == 1 and time.monotonic() - began < 200
+    assert any("timed out" in each.lower() for each in run.troubles)
     bench.assert_staged()
 
 
 def test_slow_is_not_dead(bench: Bench) -> None:
     """A body that takes far longer than the stall limit, but never stops."""
     bench.model({"m.safetensors": noise(700 << 10)})
-    bench.hub.connection_rate = 256 << 10
-    bench.stage(options=quick(stall=1.5, patience=1.0))
+    bench.hub.connection_rate = 200 << 10
+    bench.stage(options=quick(stall=2.0, patience=1.0))
     assert not [each for each in bench.hub.seen("blobs") if each.headers.get("range")]
     bench.assert_staged()
 
@@ -196,4 +196,4 @@ def test_the_hub_is_away(bench: Bench) -> None:
     began = time.monotonic()
     with pytest.raises(Unreachable):
         bench.stage(plan, quick())
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
+import threading
 
 import pytest
 
 from kubectl_fluidmodel.staging import libcrypto
-from tests.staging.bench import PART, Bench, noise
+from kubectl_fluidmodel.staging.engine import stage
+from kubectl_fluidmodel.staging.events import Progress
+from tests.staging.bench import PART, Bench, noise, until
 
 BIG = "model.safetensors"
 SIZE = 12 * PART
@@ -22,7 +24,8 @@ FEW = (f"--stage-workers={WORKERS}",)
 def half(bench: Bench) -> Bench:
     """A staging that was killed with -9 at about half of its way."""
     bench.model({BIG: noise(SIZE), "config.json": b"{}"})
-    bench.killed_at(0.5, *FEW)
+    # Half is six parts, of which three workers hold less than three.
+    bench.killed_at(0.5, *FEW, stored=4 * PART)
     bench.hub.forget()
     assert bench.place.key(BIG) not in bench.objects()
     assert bench.manifest() is None
@@ -121,29 +124,25 @@ def test_without_libcrypto_only_the_hub_is_read_again(
 def test_begun_without_libcrypto_and_ended_with_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kubectl_fluidmodel.staging.events import Progress
-
     bench.model({BIG: noise(SIZE)})
-    bench.hub.total.rate = 60e6
+    bench.hub.hold_at = SIZE * 3 // 4
     with monkeypatch.context() as bare:
         bare.setattr(libcrypto, "_library", None)
         bare.setattr(libcrypto, "_tried", True)
-        from kubectl_fluidmodel.staging.engine import stage
-
         run = stage(bench.plan(), bench.s3.store(), bench.to, bench.options, bench.client())
         for event in run:
-            if isinstance(event, Progress) and event.done > SIZE / 2:
+            if isinstance(event, Progress) and event.done >= 2 * PART:
                 break
         run.close()  # type: ignore[attr-defined]
-        time.sleep(0.5)
-    bench.hub.total.rate = 0
+        bench.hub.hold_at = None
+        until(lambda: not any(each.name.startswith("stage-") for each in threading.enumerate()))
     assert bench.stage().how[BIG] == "resumed"
     bench.assert_staged()
 
 
 def test_interrupted_it_says_how_to_go_on(bench: Bench) -> None:
     bench.model({BIG: noise(SIZE)})
-    bench.hub.total.rate = 40e6
+    bench.hub.hold_at = SIZE * 3 // 4
     process = subprocess.Popen(
         bench.command("--log=json"),
         env=bench.env(),
@@ -155,21 +154,19 @@ def test_interrupted_it_says_how_to_go_on(bench: Bench) -> None:
     with process:
         for line in process.stdout:
             event = json.loads(line)
-            if event["event"] == "Progress" and event["done"] > 3 * PART:
+            if event["event"] == "Progress" and event["done"] >= 2 * PART:
                 break
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted" in said and "goes on" in said
     assert json.loads(rest.splitlines()[-1])["exitCode"] == 130
-    bench.hub.total.rate = 0
+    bench.hub.hold_at = None
     assert bench.stage().how[BIG] == "resumed"
     bench.assert_staged()
 
 
 def test_two_at_once_do_no_harm(bench: Bench) -> None:
-    import threading
-
     bench.model()
     bench.hub.total.rate = 30e6
     plan = bench.plan()

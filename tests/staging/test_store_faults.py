@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.model.store import Credentials
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.options import Options
-from tests.staging.bench import PART, Bench, noise
+from tests.staging.bench import PART, Bench, noise, until
 from tests.staging.faultproxy import FaultProxy
 
 Faulty = Callable[[], Bench]
@@ -152,20 +154,18 @@ def test_a_store_that_stays_away_is_told_in_bounded_time(faulty: Faulty, proxy: 
 
 def test_a_store_that_restarts_is_waited_for(bench: Bench, faulty: Faulty) -> None:
     """The server itself, killed and started again in the middle."""
-    import threading
-    import time
-
     from tests.staging.s3server import S3Server
 
     own = S3Server().start()
     try:
         bench.s3, bench.endpoint = own, own.endpoint
         bench.model({"m.safetensors": noise(6 * PART), "config.json": b"{}"})
-        bench.hub.total.rate = 15e6
+        bench.hub.hold_at = 4 * PART
 
         def restart() -> None:
-            time.sleep(0.8)
+            until(lambda: bench.hub.body_bytes >= 4 * PART)
             own.kill()
+            bench.hub.hold_at = None
             time.sleep(0.7)
             own.start()
 

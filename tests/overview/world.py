@@ -125,11 +125,15 @@ def runtime(
         "masterPhase": "Ready",
         "workerPhase": "Ready",
         "fusePhase": "Ready",
-        "desiredMasterNumberScheduled": 1,
-        "masterNumberReady": 1,
-        "desiredWorkerNumberScheduled": replicas,
-        "workerNumberReady": replicas,
+        "valueFile": f"{name}-values",
+        "desiredFuseNumberScheduled": 0,
+        "currentFuseNumberScheduled": 0,
+        "fuseNumberReady": 0,
     }
+    for part, count in (("Master", 1), ("Worker", replicas)):
+        status[f"desired{part}NumberScheduled"] = count
+        status[f"current{part}NumberScheduled"] = count
+        status[f"{part.lower()}NumberReady"] = count
     return made(kind, name, namespace, spec=spec, status=status, **parts)
 
 

@@ -44,6 +44,8 @@ PICTURES = (
     ),
     Picture("cache", (f"kubectl fluidmodel cache s3://models/{MODEL} --name llama",)),
     Picture("pin", ("kubectl fluidmodel pin llama chat --wait",)),
+    Picture("inspect", ("kubectl fluidmodel inspect", "kubectl fluidmodel inspect -o tree")),
+    Picture("inspect-one", ("kubectl fluidmodel inspect llama",)),
 )
 
 

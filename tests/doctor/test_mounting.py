@@ -154,10 +154,7 @@ def not_mended(snapshot: Snapshot) -> None:
 
 def refused(message: str) -> Break:
     def broken(snapshot: Snapshot) -> None:
-        owner = {
-            "kind": "ReplicaSet",
-            "metadata": {"name": "chat-decode-7c", "namespace": "models"},
-        }
+        owner = {"kind": "ReplicaSet", "metadata": b.meta("chat-decode-7c")}
         b.event(snapshot, owner, "FailedCreate", message)
 
     return broken
@@ -180,12 +177,9 @@ def forbidden(snapshot: Snapshot) -> None:
     reader(snapshot)["metadata"]["labels"]["fluid.io/enable-injection"] = "false"
 
 
-MOUNT = (
-    'MountVolume.MountDevice failed for volume "models-demo" : rpc error: code = Internal desc = '
-)
-HOOK = (
-    'Internal error occurred: failed calling webhook "fuse.serverful.fluid.io": connection refused'
-)
+MOUNT = 'MountVolume.MountDevice failed for volume "models-demo" : rpc error: code = Internal '
+HOOK = 'Internal error occurred: failed calling webhook "fuse.serverful.fluid.io": EOF'
+SLOW = f"{MOUNT}timeout waiting for FUSE mount point to be ready"
 INFOS = "failed to collect runtime infos from PVCs [demo]: failed to get the following PVCs [demo]"
 
 CASES: dict[str, tuple[Break, str, str, str, str]] = {
@@ -444,9 +438,7 @@ def test_an_event_about_another_volume_is_not_ours() -> None:
 
 def test_old_events_of_a_pod_that_runs_are_no_news() -> None:
     snapshot = b.healthy()
-    b.event(
-        snapshot, reader(snapshot), "FailedMount", f"{MOUNT}timeout waiting for FUSE mount point"
-    )
+    b.event(snapshot, reader(snapshot), "FailedMount", SLOW)
     b.event(snapshot, reader(snapshot), "FailedMount", f"{MOUNT}exit status 32")
     assert b.codes(snapshot, "4") == []
 

@@ -129,7 +129,7 @@ def _error(line: str) -> str:
     return ": ".join(str(document[key]) for key in ("what", "why") if document.get(key))
 
 
-@check("FM620", "staging ended well", needs=(k.JOBS,), explains=("FM614", "FM621"))
+@check("FM620", "staging ended well", needs=(k.JOBS,), explains=("FM605", "FM614", "FM621"))
 def ended_well(case: Case) -> Iterator[Finding]:
     """The last Job that staged this model failed: the Hub or the store refused it, or its pods died
     too often. The same command goes on from what is staged. A cache that is whole is not touched

@@ -1,0 +1,295 @@
+"""8xx: one row for each way in which a cache does not fit, stands badly or is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import fluid, pods
+from tests.doctor.test_loading import one_copy
+
+LONG_AGO = "2026-09-01T12:00:00Z"
+Break = Callable[[Snapshot], object]
+
+
+def runtime(snapshot: Snapshot) -> Object:
+    return b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+
+
+def level(snapshot: Snapshot, **values: str) -> None:
+    runtime(snapshot)["spec"]["tieredstore"]["levels"][0].update(values)
+
+
+def states(snapshot: Snapshot, **values: str) -> None:
+    b.get(snapshot, names.DATASETS, "demo")["status"]["cacheStates"].update(values)
+
+
+def node(snapshot: Snapshot, name: str = "gpu-0") -> Object:
+    return b.get(snapshot, k.NODES, name, "")
+
+
+def small(snapshot: Snapshot) -> None:
+    level(snapshot, quota="60Gi")
+    states(snapshot, cacheCapacity="60.00GiB", cached="58.00GiB", cachedPercentage="58.0%")
+
+
+def tight(snapshot: Snapshot) -> None:
+    level(snapshot, quota="103Gi")
+    states(snapshot, cacheCapacity="103.00GiB", cached="97.85GiB", cachedPercentage="97.8%")
+
+
+def two_tiers(snapshot: Snapshot) -> None:
+    """Half in memory, half on a disk: together too small."""
+    small(snapshot)
+    levels = runtime(snapshot)["spec"]["tieredstore"]["levels"]
+    levels.append({"mediumtype": "SSD", "path": "/a,/b", "quotaList": "10Gi,20Gi"})
+    states(snapshot, cacheCapacity="90.00GiB")
+
+
+def memory(snapshot: Snapshot) -> None:
+    level(snapshot, mediumtype="MEM", path="/dev/shm")
+    node(snapshot)["status"]["allocatable"]["memory"] = "110Gi"
+
+
+def beside(snapshot: Snapshot) -> None:
+    """Two caches in memory that fit alone, and not together."""
+    level(snapshot, mediumtype="MEM", path="/dev/shm")
+    node(snapshot)["status"]["allocatable"]["memory"] = "200Gi"
+    other = fluid.runtime("other")
+    other["spec"]["tieredstore"]["levels"][0].update(mediumtype="MEM")
+    b.put(snapshot, names.ALLUXIO_RUNTIMES, other)
+    b.put(snapshot, k.PODS, pods.worker_pod(name="other"))
+    b.put(snapshot, k.STATEFUL_SETS, pods.stateful_set("worker", "other"))
+    node(snapshot)["metadata"]["labels"]["fluid.io/s-models-other"] = "true"
+
+
+def default_heaps(snapshot: Snapshot) -> None:
+    del runtime(snapshot)["spec"]["worker"]["jvmOptions"]
+    del runtime(snapshot)["spec"]["fuse"]["jvmOptions"]
+    node(snapshot)["status"]["allocatable"]["memory"] = "96Gi"
+
+
+def condition(kind: str, status: str) -> Break:
+    def broken(snapshot: Snapshot) -> None:
+        for each in node(snapshot)["status"]["conditions"]:
+            if each["type"] == kind:
+                each.update(status=status, reason="Kubelet", message="says so")
+
+    return broken
+
+
+def cordoned(snapshot: Snapshot) -> None:
+    node(snapshot)["spec"]["unschedulable"] = True
+
+
+def evicted(snapshot: Snapshot) -> None:
+    worker = b.get(snapshot, k.PODS, "demo-worker-0")
+    b.event(snapshot, worker, "Evicted", "The node was low on resource: memory.")
+
+
+def spread(snapshot: Snapshot) -> None:
+    one_copy(snapshot)
+    runtime(snapshot)["spec"]["data"]["replicas"] = 1
+    level(snapshot, quota="54Gi")
+    states(snapshot, cacheCapacity="108.00GiB")
+
+
+def idle(snapshot: Snapshot) -> None:
+    one_copy(snapshot)
+    states(snapshot, cached="200.00GiB")
+    b.get(snapshot, names.DATA_LOADS, "demo")["spec"]["target"][0]["replicas"] = 2
+    b.drop(snapshot, k.PODS, "chat-decode-1")
+    runtime(snapshot)["metadata"]["creationTimestamp"] = LONG_AGO
+
+
+def unused(snapshot: Snapshot) -> None:
+    b.drop(snapshot, k.PODS, "chat-decode-0")
+    b.drop(snapshot, reads.GRAPHS, "chat")
+    b.get(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = LONG_AGO
+
+
+CASES: dict[str, tuple[Break, str, str, str, str]] = {
+    "a quota below the model": (
+        small,
+        "FM801",
+        "alluxioruntime models/demo",
+        "its workers have room for 60.0 GiB, and the model takes 100.0 GiB",
+        "--quota 108Gi",
+    ),
+    "two tiers below the model": (
+        two_tiers,
+        "FM801",
+        "alluxioruntime models/demo",
+        "room for 90.0 GiB",
+        "--quota 108Gi",
+    ),
+    "a quota just above the model": (
+        tight,
+        "FM802",
+        "alluxioruntime models/demo",
+        "the model fills 97% of the quota",
+        "--quota 108Gi",
+    ),
+    "a node with less memory": (
+        memory,
+        "FM803",
+        "node gpu-0",
+        "this cache may take 116.0 GiB of its memory, and it has 110.0 GiB",
+        "--medium SSD",
+    ),
+    "two caches in one memory": (
+        beside,
+        "FM803",
+        "node gpu-0",
+        "this cache and models/other may take 232.0 GiB",
+        "--medium SSD",
+    ),
+    "default heaps": (
+        default_heaps,
+        "FM804",
+        "node gpu-0",
+        "default heaps of worker and fuse take 28.0 GiB of the 96.0 GiB",
+        "uncache demo",
+    ),
+    "a node that is not ready": (
+        condition("Ready", "Unknown"),
+        "FM810",
+        "node gpu-0",
+        "it holds the cache and is not ready",
+        "kubectl describe node gpu-0",
+    ),
+    "a cordon": (
+        cordoned,
+        "FM811",
+        "node gpu-0",
+        "it holds the cache and is cordoned",
+        "kubectl uncordon gpu-0",
+    ),
+    "pressure": (
+        condition("DiskPressure", "True"),
+        "FM812",
+        "node gpu-0",
+        "is under DiskPressure",
+        "kubectl describe node gpu-0",
+    ),
+    "an eviction": (
+        evicted,
+        "FM813",
+        "pod models/demo-worker-0",
+        "the worker was evicted from its node",
+        "kubectl describe pod demo-worker-0",
+    ),
+    "parts on several nodes": (
+        spread,
+        "FM820",
+        "alluxioruntime models/demo",
+        "2 workers share one copy of the model",
+        "--replicas 2",
+    ),
+    "an emptyDir": (
+        lambda snapshot: level(snapshot, volumeType="emptyDir"),
+        "FM821",
+        "alluxioruntime models/demo",
+        "its tier is an emptyDir",
+        "uncache demo",
+    ),
+    "a hard disk": (
+        lambda snapshot: level(snapshot, mediumtype="HDD"),
+        "FM822",
+        "alluxioruntime models/demo",
+        "its tier at /var/lib/fluidmodel/cache is a hard disk",
+        "--medium auto",
+    ),
+    "misses": (
+        lambda snapshot: states(snapshot, cacheHitRatio="40.0%"),
+        "FM823",
+        "dataset models/demo",
+        "60% of the reads of the last minute went to the store",
+        "kubectl fluidmodel cache",
+    ),
+    "reads from afar": (
+        lambda snapshot: states(snapshot, cacheHitRatio="100.0%", remoteHitRatio="70.0%"),
+        "FM824",
+        "dataset models/demo",
+        "70% of the reads of the last minute came from another node's worker",
+        "kubectl fluidmodel pin demo GRAPH -n models",
+    ),
+    "a copy that nobody reads": (
+        idle,
+        "FM825",
+        "alluxioruntime models/demo",
+        "nothing reads the copy on gpu-1",
+        "--replicas 1",
+    ),
+    "a cache that nobody reads": (
+        unused,
+        "FM826",
+        "dataset models/demo",
+        "nothing reads it, and it is 20d2h old and holds 100.0 GiB",
+        "kubectl fluidmodel uncache demo -n models",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_costs_room_or_time(case: str) -> None:
+    broken, code, about, cause, fix = CASES[case]
+    snapshot = b.healthy()
+    broken(snapshot)
+    found = next(each for each in b.findings(snapshot, code) if each.about == about)
+    assert cause in found.cause, found.cause
+    assert found.evidence and all(each.text for each in found.evidence)
+    assert found.fix is not None and fix in found.fix.text, found.fix
+    assert b.roots(snapshot, "3", "4", "6", "8") == [code]
+
+
+@pytest.mark.parametrize(
+    "states_",
+    [{"cacheHitRatio": "0.0%"}, {"cacheHitRatio": "96.0%", "remoteHitRatio": "10.0%"}, {}],
+)
+def test_ratios_that_say_nothing(states_: dict[str, str]) -> None:
+    snapshot = b.healthy()
+    states(snapshot, **states_)
+    assert b.codes(snapshot, "8") == []
+
+
+def test_a_load_under_way_misses_by_design() -> None:
+    snapshot = b.healthy()
+    states(snapshot, cacheHitRatio="10.0%")
+    b.get(snapshot, names.DATA_LOADS, "demo")["status"] = {"phase": "Executing"}
+    assert "FM823" not in b.codes(snapshot, "8")
+
+
+def test_a_young_cache_may_wait_for_its_readers() -> None:
+    snapshot = b.healthy()
+    unused(snapshot)
+    b.get(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = b.RECENT
+    assert b.codes(snapshot, "8") == []
+
+
+def test_nodes_without_the_cache_do_not_matter() -> None:
+    snapshot = b.healthy()
+    node(snapshot, "gpu-1")["spec"]["unschedulable"] = True
+    node(snapshot, "gpu-1")["status"]["conditions"][0]["status"] = "False"
+    assert b.codes(snapshot, "8") == []
+
+
+def test_a_quota_that_is_not_said_is_not_judged() -> None:
+    snapshot = b.healthy()
+    small(snapshot)
+    del runtime(snapshot)["spec"]["tieredstore"]["levels"][0]["quota"]
+    assert b.codes(snapshot, "8") == []
+
+
+def test_evictions_of_yesterday_are_no_news() -> None:
+    snapshot = b.healthy()
+    worker = b.get(snapshot, k.PODS, "demo-worker-0")
+    b.event(snapshot, worker, "Evicted", "The node was low on memory.", when=LONG_AGO)
+    assert b.codes(snapshot, "8") == []

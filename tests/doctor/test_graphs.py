@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.dynamo import kinds, pinning
@@ -20,6 +21,7 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods, stores
 from tests.doctor.fluid import LABEL, NAME, NS
+from tests.dynamo.conftest import FIXTURES
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -462,4 +464,32 @@ def test_odd_graphs_break_no_check(odd: Object) -> None:
     b.put(snapshot, reads.GRAPHS, made)
     found = b.diagnosis(snapshot, "7")
     assert [each.skipped for each in found.outcomes if each.skipped] == []
-    assert pods.reader_pod()
+
+
+# -- no false alarms: every graph that people wrote, pinned ------------------------------------
+
+
+def fixtures() -> list[str]:
+    return sorted(path.name for path in FIXTURES.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", fixtures())
+def test_a_pinned_graph_of_each_shape_is_well(file: str) -> None:
+    snapshot = b.healthy()
+    snapshot.objects[reads.GRAPHS.resource] = []
+    b.drop(snapshot, k.PODS, "chat-decode-0")
+    # Two nodes with the cache, for replicas over two, in a rack, which one of them asks for.
+    b.drop(snapshot, k.NODES, "gpu-1", "")
+    b.put(snapshot, k.NODES, platform.node("gpu-1", caches=[f"{NS}-{NAME}"]))
+    b.put(snapshot, k.PODS, pods.worker_pod(1, node="gpu-1"))
+    for node in snapshot.objects["nodes"]:
+        node["metadata"]["labels"]["rack"] = "r1"
+    for obj in yaml.safe_load_all((FIXTURES / file).read_text()):
+        if obj and obj.get("kind") in (kinds.GRAPH, kinds.COMPONENT):
+            obj["metadata"]["namespace"] = NS
+            made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=True)).object
+            kind = reads.GRAPHS if obj["kind"] == kinds.GRAPH else reads.COMPONENTS
+            b.put(snapshot, kind, made)
+    found = b.diagnosis(snapshot, "7")
+    told = {each.check.code: each.finding.cause for o in found.outcomes for each in o.problems}
+    assert told == {}

@@ -48,22 +48,31 @@ class View:
 
     # -- what is shown -----------------------------------------------------------------------
 
-    def pick(self, snapshot: Snapshot) -> list[Cached]:
+    def caches(self, snapshot: Snapshot) -> list[Cached]:
         """The caches that were asked for.
 
         Raises:
-            FluidModelError: nothing can be seen, or there is none of that name.
+            FluidModelError: none can be seen at all.
         """
         _check(snapshot, self.namespace)
-        found = [
+        return [
             each
             for each in link(snapshot)
             if (self.namespace is None or each.namespace == self.namespace)
             and (not self.name or each.name == self.name)
         ]
+
+    def pick(self, snapshot: Snapshot) -> list[Cached]:
+        """As `caches`, where the one that was named has to be there.
+
+        Raises:
+            FluidModelError: there is none of that name.
+        """
+        found = self.caches(snapshot)
         if self.name and not found:
             raise FluidModelError(
-                f"there is no cache {self.name} in namespace {self.namespace}",
+                f"there is no cache {self.name}"
+                + (f" in namespace {self.namespace}" if self.namespace else ""),
                 "neither a Dataset nor a runtime has that name",
                 f"kubectl fluidmodel inspect{_flag(self.namespace)}",
             )

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 import click
 
 from kubectl_fluidmodel.cli.inspected import View
-from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.overview import document
@@ -101,16 +100,10 @@ def _footer(stream: Stream) -> str:
 
 def _look(view: View, snapshot: Snapshot) -> list[Inspection]:
     """The caches now; one that is gone is no failure while we watch."""
-    if view.name and not any(True for each in _named(view, snapshot) if each):
+    caches = view.caches(snapshot)
+    if not caches:
         return []
-    return view.inspections(snapshot, files_why="not asked while watching")
-
-
-def _named(view: View, snapshot: Snapshot) -> Sequence[bool]:
-    try:
-        return [bool(view.pick(snapshot))]
-    except FluidModelError:
-        return []
+    return view.inspections(snapshot, caches=caches, files_why="not asked while watching")
 
 
 def _as_lines(stream: Stream, view: View) -> None:

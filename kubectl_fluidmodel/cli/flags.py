@@ -204,7 +204,7 @@ def hub_flags(function: F) -> F:
     return result
 
 
-def dry_run_flag(function: F) -> F:
+def dry_run(help: str) -> Callable[[F], F]:
     """--dry-run=none|client|server; bare means client, as kubectl once had it."""
     return option(
         "--dry-run",
@@ -213,8 +213,14 @@ def dry_run_flag(function: F) -> F:
         type=click.Choice(["none", "client", "server"]),
         default="none",
         show_default=True,
-        help="client, or bare: print what would be sent; server: send it without keeping it.",
-    )(function)
+        help=help,
+    )
+
+
+def dry_run_flag(function: F) -> F:
+    """--dry-run of verbs that send objects."""
+    text = "client, or bare: print what would be sent; server: send it without keeping it."
+    return dry_run(text)(function)
 
 
 def output_flag(*formats: str, group: str = "Output") -> Callable[[F], F]:

@@ -12,20 +12,19 @@ from kubectl_fluidmodel.cli.flags import (
     VerbCommand,
     color_flag,
     connection_flags,
-    dry_run_flag,
     hub_flags,
     option,
     output_flag,
 )
+from kubectl_fluidmodel.cli.flags import (
+    dry_run as dry_run_choice,
+)
+from kubectl_fluidmodel.cli.staged import Work
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted, UsageError
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.model.hub import Hub
-    from kubectl_fluidmodel.model.source import Source
-    from kubectl_fluidmodel.model.store import Store
     from kubectl_fluidmodel.staging.options import Options
-    from kubectl_fluidmodel.staging.place import Destination
 
 EXAMPLES = """
 # What would be staged: files, bytes, and what is left out
@@ -94,7 +93,9 @@ kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
     show_default=True,
     help="json: one JSON object per line on stdout, for programs.",
 )
-@dry_run_flag
+@dry_run_choice(
+    "client, or bare: print the plan; server: and what the store holds of it. Nothing is written."
+)
 @output_flag("json", "yaml", "name")
 @color_flag
 @connection_flags
@@ -140,12 +141,12 @@ def command(
         raise UsageError(f"cannot stage '{model}'", "staging takes a model of the hub", "org/model")
     where = destination(to)
     options = _options(stage_workers, memory, part_size, shard, retry_for, stall)
-    writes = dry_run == "none" or verify or abort_stale
-    work = _Work(source, where, options, output, color, log)
-    work.login(connection, endpoint, region, s3_secret, hub, writes)
+    checks = verify or abort_stale
+    work = Work(source, where, options, output, color, log)
+    work.login(connection, endpoint, region, s3_secret, hub, keys=dry_run != "client" or checks)
     try:
-        if not writes:
-            return work.show_plan(hub)
+        if dry_run != "none" and not checks:
+            return work.show_plan(hub, compared=dry_run == "server")
         if abort_stale:
             return work.abort_stale(parse_timeout(stale_after) or 0.0, dry_run != "none")
         if verify:
@@ -197,125 +198,3 @@ def _bytes(text: str, flag: str) -> int:
     if found is None or found <= 0:
         raise UsageError(f"cannot read {flag} '{text}'", "write a size", f"{flag} 256Mi")
     return found
-
-
-class _Work:
-    """One command line, with what it needs."""
-
-    def __init__(
-        self,
-        source: Source,
-        to: Destination,
-        options: Options,
-        output: str | None,
-        color: str,
-        log: str,
-    ) -> None:
-        self.source, self.to, self.options = source, to, options
-        self.output, self.color, self.log = output, color, log
-        self.store: Store
-        self.hub: Hub
-
-    def login(
-        self,
-        connection: Connection,
-        endpoint: str | None,
-        region: str | None,
-        s3_secret: str | None,
-        flags: HubFlags,
-        writes: bool,
-    ) -> None:
-        """Credentials of the environment, or of the Secrets that are named."""
-        from kubectl_fluidmodel.model.hub import Hub
-        from kubectl_fluidmodel.staging import access
-
-        client, namespace = None, ""
-        if s3_secret or flags.secret:
-            from kubectl_fluidmodel.kube.client import Client
-
-            client = Client(connection)
-            namespace = client.namespace
-        if writes:
-            self.store = access.store_of(endpoint, region, s3_secret, client, namespace)
-        who = access.login_of(flags.endpoint, flags.secret, client, namespace)
-        self.hub = Hub(who, stall=self.options.stall, connections=self.options.workers + 2)
-
-    def show_plan(self, flags: HubFlags) -> int:
-        from kubectl_fluidmodel.staging import report
-        from kubectl_fluidmodel.staging.place import Place
-        from kubectl_fluidmodel.ui.document import to_json, to_yaml
-
-        plan = self.hub.plan(
-            self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
-        )
-        place = Place(self.to, plan.repo, plan.commit)
-        if self.output == "name":
-            click.echo(place.uri)
-        elif self.output:
-            found = report.plan_document(plan, place)
-            click.echo(to_json(found) if self.output == "json" else to_yaml(found), nl=False)
-        else:
-            click.echo(report.plan_text(plan, place), nl=False)
-        return 0
-
-    def abort_stale(self, older: float, dry_run: bool) -> int:
-        from kubectl_fluidmodel.staging import report, stale
-
-        found = stale.abort_stale(self.store, self.to, self.source.host, older, dry_run=dry_run)
-        click.echo(report.stale_text(found, self.source.host, self.to, dry_run), nl=False)
-        return 0
-
-    def verify(self, read: bool) -> int:
-        from kubectl_fluidmodel.staging import report
-        from kubectl_fluidmodel.staging.place import Place
-        from kubectl_fluidmodel.staging.verify import verify
-        from kubectl_fluidmodel.ui.document import to_json, to_yaml
-
-        commit = self.hub.commit(self.source.host, self.source.revision)
-        place = Place(self.to, self.source.host, commit)
-        tree = list(self.hub.tree(self.source.host, commit))
-        found = verify(self.store, place, tree, read=read)
-        if self.output in ("json", "yaml"):
-            document = report.verify_document(found)
-            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
-        else:
-            click.echo(report.verify_text(found, read), nl=False)
-        return 1 if found.problems else 0
-
-    def stage(self, flags: HubFlags) -> int:
-        from kubectl_fluidmodel.staging import report
-        from kubectl_fluidmodel.staging.engine import stage
-        from kubectl_fluidmodel.staging.events import Ended
-        from kubectl_fluidmodel.staging.place import Place
-        from kubectl_fluidmodel.ui.document import to_json, to_yaml
-        from kubectl_fluidmodel.ui.staging import JsonLog, StagingView
-
-        plan = self.hub.plan(
-            self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
-        )
-        place = Place(self.to, plan.repo, plan.commit)
-        view = JsonLog() if self.log == "json" else StagingView(self.color)
-        ended: Ended | None = None
-        with view:
-            view.plan(plan)
-            for event in stage(plan, self.store, self.to, self.options, self.hub):
-                view.show(event)
-                if isinstance(event, Ended):
-                    ended = event
-        if self.log == "json" or ended is None:
-            return 0
-        if self.output == "name":
-            click.echo(place.uri)
-        elif self.output:
-            found = report.staged_document(plan, ended)
-            click.echo(to_json(found) if self.output == "json" else to_yaml(found), nl=False)
-        else:
-            click.echo(report.staged_text(plan, ended), nl=False)
-        return 0
-
-    def told(self, err: FluidModelError) -> None:
-        """The error as the last line of a JSON log, for who follows it."""
-        if self.log == "json":
-            from kubectl_fluidmodel.ui.staging import error_line
-
-            click.echo(error_line(err))

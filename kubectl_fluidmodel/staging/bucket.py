@@ -66,20 +66,26 @@ class Bucket(Door):
 
     # -- the bucket --------------------------------------------------------------------------
 
+    def exists(self) -> bool:
+        """Whether the bucket is there, as far as one may know."""
+        try:
+            self.call("look at the bucket", self._client.head_bucket)
+        except Refused as err:
+            if err.code in ("404", "NoSuchBucket"):
+                return False
+            if err.code not in ("403", "AccessDenied", "Forbidden"):
+                raise err.error from err
+            # One may be allowed to write and not to look; listing tells.
+        return True
+
     def ensure(self) -> bool:
         """Make the bucket unless it is there; returns whether it was made.
 
         Raises:
             FluidModelError: it is not there and may not be made.
         """
-        try:
-            self.call("look at the bucket", self._client.head_bucket)
+        if self.exists():
             return False
-        except Refused as err:
-            if err.code not in ("404", "NoSuchBucket"):
-                if err.code in ("403", "AccessDenied", "Forbidden"):
-                    return False  # one may be allowed to write and not to look; listing tells
-                raise err.error from err
         settings: dict[str, Any] = {}
         region = self.store.region
         if region and region != "us-east-1" and not self.store.endpoint:

@@ -36,17 +36,23 @@ _HOME = "/fluidmodel"
 _BESIDE = 128 * MIB
 """Memory limit beyond the budget: page cache of the installed package, and pip before it."""
 
-# The tail goes on with the arguments; a failed install is told as our own errors are.
+# A failed install is told as our own errors are. It ends the Job only where another attempt cannot
+# mend it: PyPI was asked and has no such version. pip retries where it cannot ask.
 _SCRIPT = """\
 export PYTHONPATH="$HOME/lib${PYTHONPATH:+:$PYTHONPATH}"
 if ! python -c 'import kubectl_fluidmodel, boto3, huggingface_hub' 2>/dev/null; then
   echo '{"event": "Note", "text": "installing the package into the pod"}'
-  python -m pip install --quiet --no-cache-dir --disable-pip-version-check \\
-    --target "$HOME/lib" "$FLUIDMODEL_PACKAGE" || {
-    echo '{"event": "Error", "what": "the pod cannot install the package", "why": \
-"PyPI is out of reach, or does not have it", "try": "--image with the package in it", \
-"exitCode": 3}'
-    exit 3
+  said=$(python -m pip install --quiet --no-cache-dir --disable-pip-version-check \\
+    --target "$HOME/lib" "$FLUIDMODEL_PACKAGE" 2>&1) || {
+    echo "$said" >&2
+    why="pip failed, its last words are in the log" code=3
+    case "$said" in
+      *Retrying*) why="PyPI is out of reach from the pod" ;;
+      *"No matching distribution"*) why="PyPI does not have it for this image" code=1 ;;
+    esac
+    echo '{"event": "Error", "what": "the pod cannot install '"$FLUIDMODEL_PACKAGE"'", "why": "'\
+"$why"'", "try": "--image with the package in it (see the Dockerfile)", "exitCode": '$code'}'
+    exit $code
   }
 fi
 exec python -m {module} "$@"

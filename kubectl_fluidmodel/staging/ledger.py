@@ -37,6 +37,13 @@ class Ledger:
                 self._before = None  # damaged: the files prove themselves, and it is written anew
 
     def find(self, file: PlanFile) -> str:
+        """As `holds`; and an upload of it that was begun is dropped where the object is there."""
+        etag = self.holds(file)
+        if etag:
+            self._clear_record(file)
+        return etag
+
+    def holds(self, file: PlanFile) -> str:
         """The ETag of the object that is there already; empty where it is not.
 
         It is there if its size and its recorded hash agree with the plan's.
@@ -45,17 +52,19 @@ class Ledger:
         if size != file.size:
             return ""
         known = next((e.etag for e in self._entries() if e.file == file), None)
-        if known is not None and known != etag:
-            # Written anew since it was proven. Its metadata may still say otherwise: some stores
-            # keep an object's old metadata when it is overwritten without any.
+        if known is not None:
+            # Where they differ it was written anew since it was proven. Its metadata may still
+            # say otherwise: some stores keep an object's old metadata when it is overwritten
+            # without any.
+            return etag if known == etag else ""
+        stands = self.bucket.head(self.place.key(file.path))
+        if stands is None or (stands.size, stands.identity) != (file.size, file.identity):
             return ""
-        if known is None:
-            stands = self.bucket.head(self.place.key(file.path))
-            if stands is None or (stands.size, stands.identity) != (file.size, file.identity):
-                return ""
-            etag = stands.etag
-        self._clear_record(file)
-        return etag
+        return stands.etag
+
+    def sealed(self, plan: Plan) -> bool:
+        """Whether there was a manifest that has every file of the plan."""
+        return self._before is not None and self._before.covers(plan.files)
 
     def left_of(self, file: PlanFile) -> Record | None:
         """The record that an earlier run left of a file."""

@@ -10,6 +10,7 @@ from kubectl_fluidmodel.model.plan import Plan
 from kubectl_fluidmodel.staging.events import Ended
 from kubectl_fluidmodel.staging.place import Destination, Place
 from kubectl_fluidmodel.staging.stale import Leftover
+from kubectl_fluidmodel.staging.standing import Standing
 from kubectl_fluidmodel.staging.verify import Report
 from kubectl_fluidmodel.ui.document import API_VERSION
 from kubectl_fluidmodel.ui.text import duration, plural, printable, size
@@ -35,8 +36,8 @@ def skipped_text(plan: Plan) -> str:
     )
 
 
-def plan_text(plan: Plan, place: Place) -> str:
-    """The plan as a dry run shows it."""
+def plan_text(plan: Plan, place: Place, standing: Standing | None = None) -> str:
+    """The plan as a dry run shows it; with what the store holds of it where that was asked."""
     lines = [
         f"{plan.repo}@{plan.revision} is commit {plan.commit}",
         f"to {place.uri}",
@@ -52,16 +53,39 @@ def plan_text(plan: Plan, place: Place) -> str:
         lines.append(f"  {total:>{width}}  in {plural(len(rest), 'more file')}")
     if plan.skipped:
         lines += ["", skipped_text(plan)]
+    if standing is not None:
+        lines += ["", _standing_text(standing, place)]
     return printable("\n".join(lines) + "\n")
 
 
-def plan_document(plan: Plan, place: Place) -> dict[str, Any]:
-    return {
+def _standing_text(standing: Standing, place: Place) -> str:
+    if not standing.bucket:
+        return f"bucket {place.to.bucket} does not exist: it would be made"
+    if standing.manifest and not standing.left:
+        return "staged already: the manifest is valid, and every file is as it says"
+    text = f"there already: {plural(standing.files, 'file')}, {size(standing.bytes)}"
+    if standing.begun:
+        text += f", and {size(standing.begun)} of uploads that were begun"
+    return f"{text}; {size(standing.left)} to go"
+
+
+def plan_document(plan: Plan, place: Place, standing: Standing | None = None) -> dict[str, Any]:
+    found = {
         "apiVersion": API_VERSION,
         "kind": "StagingPlan",
         "to": place.uri,
         **plan.document(),
     }
+    if standing is not None:
+        found["store"] = {
+            "bucketExists": standing.bucket,
+            "files": standing.files,
+            "bytes": standing.bytes,
+            "bytesBegun": standing.begun,
+            "bytesLeft": standing.left,
+            "manifest": standing.manifest,
+        }
+    return found
 
 
 def staged_text(plan: Plan, ended: Ended) -> str:

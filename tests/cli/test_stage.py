@@ -88,6 +88,26 @@ def test_a_dry_run_needs_no_bucket_and_no_keys(
     assert not hub.seen("resolve", on="cdn")
 
 
+def test_a_dry_run_on_the_server_says_what_the_store_holds(
+    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look(*more: str) -> str:
+        assert main(arguments(hub, s3, "--dry-run=server", *more, to="s3://cli-dry/x")) == 0
+        return capsys.readouterr().out
+
+    assert "bucket cli-dry does not exist: it would be made" in look()
+    client = s3.client()
+    assert "cli-dry" not in [each["Name"] for each in client.list_buckets()["Buckets"]]
+    assert main(arguments(hub, s3, "--include=config.json", to="s3://cli-dry/x")) == 0
+    capsys.readouterr()
+    assert "there already: 1 file, 2 B; 6.0 MiB to go" in look()
+    assert main(arguments(hub, s3, to="s3://cli-dry/x")) == 0
+    capsys.readouterr()
+    assert "staged already: the manifest is valid" in look()
+    there = json.loads(look("-o", "json"))["store"]
+    assert there["files"] == 2 and there["bytesLeft"] == 0 and there["manifest"] is True
+
+
 def test_a_log_for_programs(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(hub, s3, "--log=json", to="s3://cli-models/log")) == 0
     out, err = capsys.readouterr()

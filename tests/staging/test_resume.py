@@ -12,6 +12,7 @@ import pytest
 from kubectl_fluidmodel.staging import libcrypto
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Progress
+from kubectl_fluidmodel.staging.standing import survey
 from tests.staging.bench import PART, Bench, noise, until
 
 BIG = "model.safetensors"
@@ -189,3 +190,13 @@ def test_two_at_once_do_no_harm(bench: Bench) -> None:
     assert marked is not None
     for path, blob in bench.hub.repos["acme/model"].files.items():
         assert bench.get(bench.place.key(path)) == blob.data
+
+
+def test_a_look_tells_what_a_run_would_go_on_from_and_changes_nothing(half: Bench) -> None:
+    before = half.objects()
+    found = survey(half.s3.store(), half.plan(), half.to)
+    assert found.bucket and not found.manifest and found.begun >= 3 * PART
+    assert found.bytes + found.begun + found.left == half.plan().bytes
+    assert half.objects() == before and len(half.uploads()) == 1
+    run = half.stage()
+    assert run.ended.read == found.left

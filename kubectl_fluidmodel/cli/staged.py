@@ -1,0 +1,142 @@
+"""What `kubectl fluidmodel stage` does once its command line is understood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kubectl_fluidmodel.cli.flags import HubFlags
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.config import Connection
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.model.hub import Hub
+    from kubectl_fluidmodel.model.plan import Plan
+    from kubectl_fluidmodel.model.source import Source
+    from kubectl_fluidmodel.model.store import Store
+    from kubectl_fluidmodel.staging.options import Options
+    from kubectl_fluidmodel.staging.place import Destination, Place
+
+
+class Work:
+    """One command line, with what it needs."""
+
+    def __init__(
+        self,
+        source: Source,
+        to: Destination,
+        options: Options,
+        output: str | None,
+        color: str,
+        log: str,
+    ) -> None:
+        self.source, self.to, self.options = source, to, options
+        self.output, self.color, self.log = output, color, log
+        self.store: Store
+        self.hub: Hub
+
+    def login(
+        self,
+        connection: Connection,
+        endpoint: str | None,
+        region: str | None,
+        s3_secret: str | None,
+        flags: HubFlags,
+        *,
+        keys: bool,
+    ) -> None:
+        """Credentials of the environment, or of the Secrets that are named; `keys`: the store's."""
+        from kubectl_fluidmodel.model.hub import Hub
+        from kubectl_fluidmodel.staging import access
+
+        client, namespace = None, ""
+        if s3_secret or flags.secret:
+            from kubectl_fluidmodel.kube.client import Client
+
+            client = Client(connection)
+            namespace = client.namespace
+        if keys:
+            self.store = access.store_of(endpoint, region, s3_secret, client, namespace)
+        who = access.login_of(flags.endpoint, flags.secret, client, namespace)
+        self.hub = Hub(who, stall=self.options.stall, connections=self.options.workers + 2)
+
+    def show_plan(self, flags: HubFlags, *, compared: bool) -> int:
+        """The plan; `compared` with what the store holds of it."""
+        from kubectl_fluidmodel.staging import report
+        from kubectl_fluidmodel.staging.standing import survey
+
+        plan, place = self._plan(flags)
+        standing = survey(self.store, plan, self.to) if compared else None
+        self._print(
+            place.uri,
+            report.plan_document(plan, place, standing),
+            report.plan_text(plan, place, standing),
+        )
+        return 0
+
+    def abort_stale(self, older: float, dry_run: bool) -> int:
+        from kubectl_fluidmodel.staging import report, stale
+
+        found = stale.abort_stale(self.store, self.to, self.source.host, older, dry_run=dry_run)
+        click.echo(report.stale_text(found, self.source.host, self.to, dry_run), nl=False)
+        return 0
+
+    def verify(self, read: bool) -> int:
+        from kubectl_fluidmodel.staging import report
+        from kubectl_fluidmodel.staging.place import Place
+        from kubectl_fluidmodel.staging.verify import verify
+
+        commit = self.hub.commit(self.source.host, self.source.revision)
+        place = Place(self.to, self.source.host, commit)
+        tree = list(self.hub.tree(self.source.host, commit))
+        found = verify(self.store, place, tree, read=read)
+        self._print(place.uri, report.verify_document(found), report.verify_text(found, read))
+        return 1 if found.problems else 0
+
+    def stage(self, flags: HubFlags) -> int:
+        from kubectl_fluidmodel.staging import report
+        from kubectl_fluidmodel.staging.engine import stage
+        from kubectl_fluidmodel.staging.events import Ended
+        from kubectl_fluidmodel.ui.staging import JsonLog, StagingView
+
+        plan, place = self._plan(flags)
+        view = JsonLog() if self.log == "json" else StagingView(self.color)
+        ended: Ended | None = None
+        with view:
+            view.plan(plan)
+            for event in stage(plan, self.store, self.to, self.options, self.hub):
+                view.show(event)
+                if isinstance(event, Ended):
+                    ended = event
+        if self.log != "json" and ended is not None:
+            self._print(
+                place.uri, report.staged_document(plan, ended), report.staged_text(plan, ended)
+            )
+        return 0
+
+    def told(self, err: FluidModelError) -> None:
+        """The error as the last line of a JSON log, for who follows it."""
+        if self.log == "json":
+            from kubectl_fluidmodel.ui.staging import error_line
+
+            click.echo(error_line(err))
+
+    def _plan(self, flags: HubFlags) -> tuple[Plan, Place]:
+        from kubectl_fluidmodel.staging.place import Place
+
+        plan = self.hub.plan(
+            self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
+        )
+        return plan, Place(self.to, plan.repo, plan.commit)
+
+    def _print(self, name: str, document: dict[str, Any], text: str) -> None:
+        """The same as `-o` wants it: a name, a document, or text for people."""
+        from kubectl_fluidmodel.ui.document import to_json, to_yaml
+
+        if self.output == "name":
+            click.echo(name)
+        elif self.output is None:
+            click.echo(text, nl=False)
+        else:
+            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)

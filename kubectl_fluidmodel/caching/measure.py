@@ -93,7 +93,7 @@ def _s3(
                 stores.SECRET_KEY: store.credentials.secret_key,
             },
         )
-        keys = SecretKeys(request.name + secrets.SUFFIX, stores.ACCESS_KEY, stores.SECRET_KEY)
+        keys = SecretKeys(secrets.store_name(request.name), stores.ACCESS_KEY, stores.SECRET_KEY)
     else:
         notes.append(
             "no S3 credentials found: the cache's pods will use their node's own role, or none"

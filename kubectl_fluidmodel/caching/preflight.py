@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.caching.design import Cluster, Existing
 from kubectl_fluidmodel.caching.request import Request
-from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import installation, names, placement
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.kube import access
@@ -75,6 +75,7 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
     Raises:
         FluidModelError: with what does not hold and the way out.
     """
+    secret_fits(request)
     fluid_serves(client)
     access.require(
         client, needed(request, namespace), task=f"cache a model in {namespace}", docs=DOCS
@@ -108,6 +109,18 @@ def fluid_serves(client: Client) -> None:
             f"this Fluid does not serve {names.GROUP}/{names.VERSION}",
             f"it serves {', '.join(versions)}",
             "helm upgrade fluid fluid/fluid -n fluid-system",
+        )
+
+
+def secret_fits(request: Request) -> None:
+    """Raises: UsageError: Fluid cannot mount a Secret of that name."""
+    secret = request.s3_secret
+    if secret and request.source.scheme == "s3" and not secrets.fits(secret):
+        raise UsageError(
+            f"Fluid cannot mount the Secret {secret}",
+            f"it names a volume {secrets.VOLUME}<secret>, which has no dots and at most 63 "
+            "characters",
+            f"--s3-secret with a copy called {secrets.fitting(secret)}",
         )
 
 
@@ -207,12 +220,13 @@ def name_is_free(client: Client, request: Request, namespace: str, standing: Exi
             way,
         )
     if request.source.scheme == "s3" and not request.s3_secret:
-        keys = client.find(k.SECRETS, name + secrets.SUFFIX, namespace)
+        wanted = secrets.store_name(name)
+        keys = client.find(k.SECRETS, wanted, namespace)
         if keys is not None and not names.is_ours(keys):
             raise FluidModelError(
-                f"Secret {name}{secrets.SUFFIX} was not made by this plugin",
+                f"Secret {wanted} was not made by this plugin",
                 "it would be overwritten",
-                f"--s3-secret {name}{secrets.SUFFIX}, or {way}",
+                f"--s3-secret {wanted}, or {way}",
             )
     _volume_is_free(client, name, namespace, way)
 

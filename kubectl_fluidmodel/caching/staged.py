@@ -200,7 +200,7 @@ class Stager:
         store = stores.from_environment(given.endpoint, given.region)
         # The Secret that is made for the Job has the usual names, as one that is not read.
         given_keys = self.client if self.request.s3_secret else None
-        secret = self.request.s3_secret or name + secrets.SUFFIX
+        secret = self.request.s3_secret or secrets.store_name(name)
         _, keys = access.store_keys(secret, given_keys, self.namespace)
         return job.build(
             self.plan,

@@ -18,3 +18,5 @@ NOT_SET_UP = tuple(code for code in NOT_BOUND if code != "FM208")
 NO_WORKER = ("FM330", "FM332", "FM405", *NOT_BOUND)
 """What a worker that does not run leads to; where none runs, the Dataset is not Bound."""
 NO_MASTER = ("FM331", *NO_WORKER)
+NOT_BUILT = ("FM208", "FM311", "FM333", *NO_MASTER)
+"""What follows where Fluid never makes the pods of a cache."""

@@ -114,14 +114,34 @@ def _removals(cached: Cached) -> Iterator[str]:
             yield delete(obj)
 
 
+_BARE = r"/^  \(uid\|resourceVersion\|creationTimestamp\|generation\):/d"
+"""For sed: the fields of an object's metadata that the API server gives."""
+
+
 def rename_runtime(runtime: Object, name: str) -> str:
     """Make a runtime again under another name, and remove the old one."""
-    kind, old, namespace = kind_of(runtime), name_of(runtime), namespace_of(runtime)
+    old = name_of(runtime)
     return (
-        f"kubectl get {kind} {old} -n {namespace} -o yaml"
-        rf" | sed -e '/^  \(uid\|resourceVersion\|creationTimestamp\|generation\):/d'"
-        f" -e 's/^  name: {old}$/  name: {name}/' -e '/^status:/,$d'"
-        f" | kubectl create -f - && {delete(runtime)}"
+        kubectl(runtime, "get", kind_of(runtime), old, "-o", "yaml")
+        + f" | sed -e '{_BARE}' -e 's/^  name: {old}$/  name: {name}/' -e '/^status:/,$d'"
+        + f" | kubectl create -f - && {delete(runtime)}"
+    )
+
+
+def again(runtime: Object) -> str:
+    """Remove a runtime, with all that Fluid made for it, and make it again as it is."""
+    get = kubectl(runtime, "get", kind_of(runtime), name_of(runtime), "-o", "yaml")
+    return (
+        f"saved=\"$({get} | sed -e '{_BARE}' -e '/^status:/,$d')\" && {delete(runtime)} && "
+        "printf '%s\\n' \"$saved\" | kubectl create -f -"
+    )
+
+
+def copy_secret(namespace: str, old: str, new: str) -> str:
+    """Make a Secret again under another name; the old one stays."""
+    return (
+        f"kubectl get secret {old} -n {namespace} -o yaml | sed -e '{_BARE}'"
+        f" -e 's/^  name: {old}$/  name: {new}/' | kubectl create -f -"
     )
 
 

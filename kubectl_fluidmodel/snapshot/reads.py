@@ -63,10 +63,12 @@ class Read:
 
 
 def _of_a_cache(obj: Object, known: Known) -> Object | None:
-    """StatefulSets, DaemonSets and Jobs of a cache or of a staging; others are not ours."""
+    """StatefulSets, DaemonSets and Jobs of a cache or of a staging, and those in a cache's way."""
     labels = labels_of(obj)
     marks = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
-    return _lean(obj, known) if any(mark in labels for mark in marks) else None
+    of = name_of(obj).rpartition("-")[0]  # a foreign `<name>-master`, where Fluid would make one
+    ours = any(mark in labels for mark in marks) or (namespace_of(obj), of) in known.caches
+    return _lean(obj, known) if ours else None
 
 
 def claims_of(pod: Object) -> list[str]:

@@ -174,3 +174,17 @@ def test_a_changed_quota_makes_it_anew_and_a_reader_forbids_that(
     assert "making it anew" in done.err
     runtime = cluster.api.get(DATASETS, "AlluxioRuntime", "demo", namespace)
     assert runtime["spec"]["tieredstore"]["levels"][0]["quota"] == "5Gi"
+
+
+def test_the_longest_name_that_is_taken_works(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    """Its Secret's name has to fit into that of a volume, which it would not with a suffix."""
+    bucket.put_model("demo")
+    name = "m" * 45
+    plugin("cache", bucket.uri("demo"), "--name", name, timeout=180).ok()
+    plugin("uncache", name, timeout=120).ok()
+    secrets = cluster.api.list("v1", "Secret", namespace)
+    assert [each["metadata"]["name"] for each in secrets] == []
+    refused = plugin("cache", bucket.uri("demo"), "--s3-secret", "a.b")
+    assert refused.code == 2 and "Fluid cannot mount the Secret a.b" in refused.err

@@ -21,16 +21,16 @@ from kubectl_fluidmodel.doctor.checks.naming import about, events
 from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
-from kubectl_fluidmodel.overview.cached import WORKER, Cached
+from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
 
 _NEW = 30.0
 """Seconds within which a Dataset may still be waiting for its turn."""
-_SIZED = 300.0
-"""Seconds within which Fluid has counted the files of any model."""
+_RETRIED = 180.0
+"""Seconds within which Fluid has tried again to set a cache up."""
 _ENDING = 60.0
 """Seconds within which a deletion is through."""
-_TIER_TOO_LARGE = re.compile(r"tieredStore's size .* is greater than .*limits memory")
-_IN_THE_WAY = re.compile(r'(\w+) "([\w.-]+)" in namespace "([\w-]+)" exists and cannot be imported')
+_TIER_TOO_LARGE = re.compile(r"tier\w+'s size .* is greater than .*limits memory")
+_INCOMPLETE = re.compile(r'(\w+)\S* "([\w.-]+)" not found')
 _AFFINITY = "anti-affinity"
 
 
@@ -73,7 +73,7 @@ def set_up(case: Case) -> Iterator[Finding]:
     text = found.setup_error or (str(failed[-1].get("message")) if failed else "")
     if found.phase == "Failed" and not text:
         text = "Fluid gave up on the Dataset"
-    if not text:
+    if not text or _mended(case, cache, text):
         return
     seen = [Evidence(about(cache), "status.phase", found.phase)]
     if found.setup_error:
@@ -83,16 +83,29 @@ def set_up(case: Case) -> Iterator[Finding]:
     yield Finding(about(cache), cause, tuple(seen), fix)
 
 
+def _mended(case: Case, cache: Cached, text: str) -> bool:
+    """Whether it was so, and is no more: Fluid leaves the condition until the Dataset is Bound.
+
+    It tries again every 20 s and renews the condition each time.
+    """
+    if _TIER_TOO_LARGE.search(text) and MASTER in cache.sets:
+        return True  # it looks at this before it installs anything
+    renewed = [
+        symptoms.parse_time(each.get("lastUpdateTime"))
+        for each in dicts(cache.dataset, "status", "conditions")
+        if each.get("type") == "NotReady"
+    ]
+    return any(renewed) and case.snapshot.taken - max(renewed) > _RETRIED
+
+
 def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
     """What a setup error means, and what mends it."""
     runtime = cache.runtime or {}
-    foreign = _IN_THE_WAY.search(text)
-    if foreign:
-        kind, name, namespace = foreign.groups()
+    lost = _INCOMPLETE.search(text)
+    if lost and lost[1] in ("StatefulSet", "DaemonSet"):
         return (
-            f"{kind} {name} is in the way: Fluid's helm release makes one of that name, and this "
-            "is not it",
-            Fix(f"kubectl delete {kind.lower()} {name} -n {namespace}"),
+            f"Fluid's helm release of the cache is incomplete: {lost[1]} {lost[2]} is not there",
+            Fix(commands.again(runtime)),
         )
     if _TIER_TOO_LARGE.search(text):
         quota = alluxio.tier(runtime)[2] or 0
@@ -186,40 +199,6 @@ def _below(pod: Object, claim: str, folder: str) -> bool:
         if mount.get("name") in volumes
     ]
     return bool(paths) and all(path == folder or path.startswith(f"{folder}/") for path in paths)
-
-
-@check("FM216", "the size of the source is known", severity=Severity.WARNING)
-def sized(case: Case) -> Iterator[Finding]:
-    """After a Dataset is Bound, Fluid counts what is in the source, and says `[Calculating]`
-    until then. For a model that takes seconds; where it goes on, the count fails or hangs, the
-    share of what is cached is never known, and Fluid does not label the nodes.
-    """
-    cache = case.own
-    text = str(at(cache.dataset, "status", "ufsTotal", default=""))
-    if text != "[Calculating]" or cache.dataset is None:
-        return
-    ready = [
-        symptoms.parse_time(each.get("lastTransitionTime"))
-        for each in dicts(cache.dataset, "status", "conditions")
-        if each.get("type") == "Ready"
-    ]
-    since = case.snapshot.taken - max(ready) if any(ready) else case.age(cache.dataset)
-    if since < _SIZED:
-        return
-    runtime = cache.runtime or {}
-    kind = commands.kind_of(runtime) or "alluxioruntime"
-    change = {"spec": {"management": {"metadataSyncPolicy": {"autoSync": False}}}}
-    fix = (
-        Fix(commands.patch(runtime, change))
-        if cache.runtime is not None
-        else Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/{kind}-controller", "advice")
-    )
-    yield Finding(
-        about(cache),
-        f"Fluid has been counting the files of the source for {int(since // 60)} minutes",
-        (Evidence(about(cache), "status.ufsTotal", text),),
-        fix,
-    )
 
 
 @check("FM217", "nothing is stuck at its end")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from kubectl_fluidmodel.doctor import commands
-from kubectl_fluidmodel.doctor.chain import NOT_BOUND
+from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -19,7 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of
 from kubectl_fluidmodel.overview.cached import Cached
 
 
@@ -221,25 +221,33 @@ def one_runtime(case: Case) -> Iterator[Finding]:
 
 
 @check(
-    "FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM402", "FM442", *NOT_BOUND)
+    "FM219",
+    "nothing else has the names of the cache's workloads",
+    needs=(k.STATEFUL_SETS, k.DAEMON_SETS),
+    explains=("FM203", *NOT_BUILT),
 )
-def volume_free(case: Case) -> Iterator[Finding]:
-    """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
-    the same. The second Dataset takes the volume for its own, and its claim never binds.
+def workloads_free(case: Case) -> Iterator[Finding]:
+    """Fluid installs `<name>-master`, `<name>-worker` and `<name>-fuse` as a helm release. Where a
+    StatefulSet or DaemonSet of one of these names was made by somebody else, the release stays
+    incomplete; it has to be made anew once that is out of the way.
     """
     cache = case.own
-    wanted = names.volume_name(cache.namespace, cache.name)
-    volume = case.snapshot.find(k.PVS, wanted)
-    if volume is None:
-        return
-    claim = at(volume, "spec", "claimRef", default={})
-    owner = (namespace_of({"metadata": claim}), name_of({"metadata": claim}))
-    if owner == (cache.namespace, cache.name):
-        return
-    theirs = "/".join(owner).strip("/") or "nobody"
-    yield Finding(
-        about(cache),
-        f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
-        (Evidence(reference(volume), "spec.claimRef", theirs),),
-        Fix(commands.anew(cache, commands.other_name(cache))),
-    )
+    for kind, part in (
+        (k.STATEFUL_SETS, "master"),
+        (k.STATEFUL_SETS, "worker"),
+        (k.DAEMON_SETS, "fuse"),
+    ):
+        found = case.snapshot.find(kind, f"{cache.name}-{part}", cache.namespace)
+        if found is None or "release" in labels_of(found) or cache.runtime is None:
+            continue
+        managed = labels_of(found).get("app.kubernetes.io/managed-by") or "not set"
+        yield Finding(
+            reference(found),
+            f"{kind.name} {cache.name}-{part} is in the way: Fluid makes one of that name, and "
+            "this is not it",
+            (
+                Evidence(reference(found), "metadata.labels.release", "not set"),
+                Evidence(reference(found), "app.kubernetes.io/managed-by", managed),
+            ),
+            Fix(f"{commands.delete(found)} && {commands.again(cache.runtime)}"),
+        )

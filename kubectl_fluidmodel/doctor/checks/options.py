@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import commands, secrets
-from kubectl_fluidmodel.doctor.chain import NO_MASTER
+from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -20,7 +20,7 @@ from kubectl_fluidmodel.doctor.check import (
     reference,
 )
 from kubectl_fluidmodel.doctor.checks.naming import about
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import names, secret
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts
@@ -273,6 +273,39 @@ def shell_safe(case: Case) -> Iterator[Finding]:
             "Fluid hands it to a shell without quotes",
             tuple(seen),
             Fix("write it without blanks and without ; & | < > $ ` ( ) \" ' \\", "advice"),
+        )
+
+
+@check("FM220", "the names of the Secrets fit", explains=NOT_BUILT)
+def secret_names(case: Case) -> Iterator[Finding]:
+    """Fluid mounts each Secret of an `encryptOption` into the master's pod, as a volume with the
+    name `alluxio-mount-secret-<secret>`. Names of volumes have at most 63 characters and no dots,
+    so a Secret called otherwise keeps the master's pod from being made.
+    """
+    cache = case.own
+    if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+        return
+    used: dict[str, list[str]] = {}
+    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        for index, option in enumerate(dicts(mount, "encryptOptions")):
+            name = str(at(option, "valueFrom", "secretKeyRef", "name", default=""))
+            if name and not secret.fits(name):
+                place = f"/spec/mounts/{number}/encryptOptions/{index}"
+                used.setdefault(name, []).append(f"{place}/valueFrom/secretKeyRef/name")
+    for name, places in used.items():
+        new = secret.fitting(name)
+        operations = [{"op": "replace", "path": place, "value": new} for place in places]
+        if cache.dataset is None:
+            continue
+        yield Finding(
+            f"secret {cache.namespace}/{name}",
+            f"no volume can be called {secret.VOLUME}{name}, as Fluid would have it: "
+            + ("a dot is not allowed" if "." in name else "it is longer than 63 characters"),
+            tuple(Evidence(about(cache), place, name) for place in places),
+            Fix(
+                f"{commands.copy_secret(cache.namespace, name, new)} && "
+                f"{commands.patch(cache.dataset, operations, how='json')}"
+            ),
         )
 
 

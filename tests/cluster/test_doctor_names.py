@@ -1,0 +1,332 @@
+"""Area 2xx of doctor, Datasets and names: each fault made for real, told, and mended as told."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.cluster import objects
+from tests.cluster.cluster import Cluster
+from tests.cluster.doctoring import Doctor
+from tests.cluster.plugin import Plugin
+from tests.cluster.s3 import secret
+
+pytestmark = pytest.mark.cluster
+
+FLUID = objects.FLUID
+
+
+def reader(namespace: str, claim: str, name: str = "chat-0") -> dict[str, Any]:
+    """A pod that mounts a claim."""
+    mounts = [{"name": "model", "mountPath": "/model"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "main", "image": "engine", "volumeMounts": mounts}],
+            "volumes": [{"name": "model", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }
+
+
+def model(cluster: Cluster, namespace: str, name: str, bucket: Any, keys_in: str = "keys") -> None:
+    """A Dataset with a runtime of its name, and the Secret with its keys."""
+    keys = {"aws.accessKeyId": cluster.s3.access_key, "aws.secretKey": cluster.s3.secret_key}
+    cluster.api.apply(secret(namespace, keys_in, keys))
+    options = objects.s3_options(cluster)
+    point = f"s3://{bucket.name}/demo/"
+    cluster.api.apply(objects.dataset(namespace, name, point, options, keys_in))
+    cluster.api.apply(objects.runtime(namespace, name))
+
+
+@pytest.mark.breaks("FM201")
+def test_a_name_with_a_dot(cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor) -> None:
+    bucket.put_model("demo")
+    model(cluster, namespace, "qwen2.5-7b", bucket)
+    report = doctor.until("FM201", "qwen2.5-7b")
+    found = report.problem("FM201", f"dataset {namespace}/qwen2.5-7b")
+    assert report.roots >= {"FM201"} and not report.roots & {"FM203", "FM204", "FM208"}
+    assert "--name qwen2-5-7b" in found["fix"]["text"]
+    doctor.heal(found)
+    healed = doctor.until_gone("FM201")
+    assert healed.code == 0, healed.document["problems"]
+
+
+@pytest.mark.breaks("FM202")
+def test_a_name_that_is_too_long(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    name = "a-model-with-a-name-that-is-longer-than-fluid-takes"
+    model(cluster, namespace, name, bucket)
+    report = doctor.until("FM202", name)
+    found = report.problem("FM202", f"dataset {namespace}/{name}")
+    doctor.heal(found)
+    healed = doctor.until_gone("FM202")
+    assert healed.code == 0, healed.document["problems"]
+
+
+@pytest.mark.breaks("FM204", "FM205")
+def test_a_runtime_of_another_name(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    cluster.api.delete(FLUID, "AlluxioRuntime", "demo", namespace)
+    cluster.api.apply(objects.runtime(namespace, "demo-cache"))
+    report = doctor.until("FM204")
+    found = report.problem("FM204", f"dataset {namespace}/demo")
+    assert "AlluxioRuntime demo-cache has no Dataset" in found["cause"]
+    other = report.problem("FM205", f"alluxioruntime {namespace}/demo-cache")
+    assert "Dataset demo has no runtime" in other["cause"]
+    doctor.heal(found)
+    doctor.until_gone("FM204")
+    doctor.until_gone("FM205")
+    assert objects.bound(cluster, namespace, "demo")
+
+
+@pytest.mark.breaks("FM205")
+def test_a_runtime_that_is_left_over(cluster: Cluster, namespace: str, doctor: Doctor) -> None:
+    cluster.api.apply(objects.runtime(namespace, "old"))
+    found = doctor.until("FM205").problem("FM205", f"alluxioruntime {namespace}/old")
+    doctor.heal(found)
+    doctor.until_gone("FM205")
+
+
+@pytest.mark.breaks("FM206")
+def test_two_runtimes(cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    objects.bound(cluster, namespace, "demo")
+    second = {
+        "apiVersion": FLUID,
+        "kind": "JuiceFSRuntime",
+        "metadata": {"name": "demo", "namespace": namespace},
+        "spec": {"replicas": 1},
+    }
+    cluster.api.apply(second)
+    found = doctor.until("FM206").problem("FM206", f"dataset {namespace}/demo")
+    assert found["fix"]["text"] == f"kubectl delete juicefsruntime demo -n {namespace}"
+    doctor.heal(found)
+    doctor.until_gone("FM206")
+
+
+def foreign(namespace: str, name: str) -> dict[str, Any]:
+    """A StatefulSet of somebody else."""
+    labels = {"app": "foreign"}
+    pod = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "busybox"}]},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "serviceName": name,
+            "template": pod,
+        },
+    }
+
+
+@pytest.mark.breaks("FM219", "FM208")
+def test_a_foreign_workload_is_in_the_way(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    cluster.api.apply(foreign(namespace, "demo-master"))
+    model(cluster, namespace, "demo", bucket)
+    report = doctor.until("FM208")
+    found = report.problem("FM219", f"statefulset {namespace}/demo-master")
+    behind = report.problem("FM208", f"dataset {namespace}/demo")
+    assert behind["causedBy"] == found["id"] and report.roots == {"FM219"}
+    doctor.heal(found)
+    doctor.until_gone("FM219")
+    doctor.until_gone("FM208", seconds=90)
+    assert objects.bound(cluster, namespace, "demo")
+
+
+@pytest.mark.breaks("FM208")
+def test_a_release_that_somebody_took_a_part_of(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    """The foreign workload is gone, and Fluid still believes that its release is whole."""
+    bucket.put_model("demo")
+    cluster.api.apply(foreign(namespace, "demo-master"))
+    model(cluster, namespace, "demo", bucket)
+    doctor.until("FM208")
+    cluster.api.delete("apps/v1", "StatefulSet", "demo-master", namespace)
+    doctor.until_gone("FM219")
+    found = doctor.until("FM208").problem("FM208", f"dataset {namespace}/demo")
+    assert "helm release of the cache is incomplete" in found["cause"], found
+    doctor.heal(found)
+    doctor.until_gone("FM208", seconds=90)
+    assert objects.bound(cluster, namespace, "demo")
+
+
+@pytest.mark.breaks("FM208")
+def test_a_tier_above_the_memory_limit(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    cluster.api.apply(objects.dataset(namespace, "demo", f"s3://{bucket.name}/demo/"))
+    runtime = objects.runtime(namespace, "demo", quota="4Gi")
+    runtime["spec"]["tieredstore"]["levels"][0] |= {"mediumtype": "MEM", "path": "/dev/shm"}
+    runtime["spec"]["worker"] = {"resources": {"limits": {"memory": "1Gi"}}}
+    cluster.api.apply(runtime)
+    found = doctor.until("FM208").problem("FM208", f"dataset {namespace}/demo")
+    assert "memory limit of the workers is below the quota" in found["cause"], found
+    doctor.heal(found)
+    doctor.until_gone("FM208", seconds=90)
+
+
+@pytest.mark.breaks("FM220")
+@pytest.mark.parametrize(
+    "name", ["qwen2.5-keys", "the-keys-of-the-bucket-in-which-all-our-models-are"]
+)
+def test_a_secret_that_is_no_name_of_a_volume(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor, name: str
+) -> None:
+    bucket.put_model("demo")
+    model(cluster, namespace, "demo", bucket, name)
+    report = doctor.until("FM208")
+    found = report.problem("FM220", f"secret {namespace}/{name}")
+    assert report.roots == {"FM220"}, report.document["problems"]
+    doctor.heal(found)
+    doctor.until_gone("FM220")
+    assert objects.bound(cluster, namespace, "demo")
+
+
+@pytest.mark.breaks("FM209")
+def test_placement_that_lets_no_other_in(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "one", bucket, "demo")
+    cluster.api.patch(FLUID, "Dataset", "one", {"spec": {"placement": "Exclusive"}}, namespace)
+    assert "FM209" not in doctor().codes, "alone it is in nobody's way"
+    objects.s3_model(cluster, namespace, "two", bucket, "demo")
+    found = doctor.until("FM209").problem("FM209", f"dataset {namespace}/one")
+    assert found["severity"] == "warning" and found["fix"]["text"] == "placement: Shared"
+    cluster.api.patch(FLUID, "Dataset", "one", {"spec": {"placement": "Shared"}}, namespace)
+    doctor.until_gone("FM209")
+
+
+@pytest.mark.breaks("FM210")
+def test_files_that_are_not_at_the_root(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    dataset = cluster.api.get(FLUID, "Dataset", "demo", namespace)
+    [mount] = dataset["spec"]["mounts"]
+    mount.pop("path")
+    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
+    found = doctor.until("FM210").problem("FM210", f"dataset {namespace}/demo")
+    assert found["severity"] == "warning" and "/demo of the volume" in found["cause"]
+    pod = reader(namespace, "demo")
+    pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = "demo"
+    cluster.api.create(pod)
+    doctor.until_gone("FM210")
+
+
+@pytest.mark.breaks("FM214")
+def test_an_option_that_is_given_twice(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    dataset = cluster.api.get(FLUID, "Dataset", "demo", namespace)
+    [mount] = dataset["spec"]["mounts"]
+    twice = mount["encryptOptions"][0]["name"]
+    planted = secrets.token_hex(16)
+    mount["options"][twice] = planted
+    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
+    report = doctor.until("FM214")
+    found = report.problem("FM214", f"dataset {namespace}/demo")
+    assert planted not in str(report.document)
+    doctor.heal(found)
+    doctor.until_gone("FM214")
+
+
+@pytest.mark.breaks("FM215")
+def test_an_option_with_a_blank(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    """A nested mount: its options go into the script's command line as they are."""
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    dataset = cluster.api.get(FLUID, "Dataset", "demo", namespace)
+    [mount] = dataset["spec"]["mounts"]
+    mount |= {"path": "/demo"}
+    mount["options"]["alluxio.underfs.s3.owner.id.to.username.mapping"] = "1=a b"
+    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
+    found = doctor.until("FM215").problem("FM215", f"dataset {namespace}/demo")
+    assert "alluxio.underfs.s3.owner.id.to.username.mapping" in found["cause"]
+    del mount["options"]["alluxio.underfs.s3.owner.id.to.username.mapping"]
+    mount["options"]["alluxio.underfs.s3.owner.id.to.username.mapping"] = "1=a"
+    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
+    doctor.until_gone("FM215")
+
+
+@pytest.mark.breaks("FM217")
+def test_a_dataset_that_a_pod_keeps_from_going(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    objects.bound(cluster, namespace, "demo")
+    objects.until(
+        "the claim", lambda: cluster.api.find("v1", "PersistentVolumeClaim", "demo", namespace)
+    )
+    cluster.api.create(reader(namespace, "demo"))
+    objects.until(
+        "the reader",
+        lambda: cluster.api.get("v1", "Pod", "chat-0", namespace)["status"]["phase"] == "Running",
+    )
+    cluster.api.delete(FLUID, "Dataset", "demo", namespace)
+    report = doctor.until("FM217")
+    found = report.problem("FM217", f"dataset {namespace}/demo")
+    assert "chat-0 still mount it" in found["cause"]
+    assert found["fix"]["text"] == f"kubectl delete pod chat-0 -n {namespace}"
+    doctor.heal(found)
+    doctor.until_gone("FM217", seconds=90)
+    objects.until(
+        "the Dataset's end",
+        lambda: cluster.api.find(FLUID, "Dataset", "demo", namespace) is None,
+        60,
+    )
+
+
+@pytest.mark.breaks("FM218")
+def test_the_hub_is_no_source_of_fluids(cluster: Cluster, namespace: str, doctor: Doctor) -> None:
+    mount = "hf://Qwen/Qwen2.5-0.5B"
+    cluster.api.apply(objects.dataset(namespace, "qwen", mount))
+    cluster.api.apply(objects.runtime(namespace, "qwen"))
+    found = doctor.until("FM218").problem("FM218", f"dataset {namespace}/qwen")
+    told = "kubectl fluidmodel cache Qwen/Qwen2.5-0.5B --to s3://BUCKET --name qwen"
+    assert told in found["fix"]["text"]
+
+
+def test_a_healthy_cache_has_no_problem(
+    cluster: Cluster, namespace: str, bucket: Any, plugin: Plugin, doctor: Doctor
+) -> None:
+    """No false alarms, from the very moment that `cache` returns."""
+    bucket.put_model("demo")
+    plugin("cache", bucket.uri("demo"), timeout=240).ok()
+    report = doctor("demo")
+    assert report.document["problems"] == []
+    cluster.api.create(reader(namespace, "demo"))
+    objects.until(
+        "the reader",
+        lambda: cluster.api.get("v1", "Pod", "chat-0", namespace)["status"]["phase"] == "Running",
+    )
+    report = doctor()
+    assert report.document["problems"] == []

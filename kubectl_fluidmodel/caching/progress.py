@@ -40,6 +40,8 @@ class Progress:
     cached: int | None
     total: int | None
     problems: tuple[str, ...]
+    later: int = 0
+    """Bytes to move after these steps: none, they are the last."""
 
     @property
     def moving(self) -> bool:
@@ -94,6 +96,21 @@ def assess(
         total=total if total is not None else dataset.total,
         problems=tuple(_problems(view, name, dataset, pods, log, outside, since)),
     )
+
+
+class _Nothing:
+    """The view of a cache of which nothing is made."""
+
+    def all(self, kind: Kind) -> list[Object]:
+        return []
+
+    def one(self, kind: Kind, name: str) -> Object | None:
+        return None
+
+
+def ahead(replicas: int, *, load: bool) -> tuple[Step, ...]:
+    """The steps of a cache before anything of it is made."""
+    return assess(_Nothing(), "", "", total=None, replicas=replicas, load=load).steps
 
 
 def _pods(what: str, pods: list[Object], wanted: int, bound: bool) -> Step:

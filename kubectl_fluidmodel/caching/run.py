@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kubectl_fluidmodel.caching import make, preflight, removal
 from kubectl_fluidmodel.caching.design import Cluster, Design, Existing, design
 from kubectl_fluidmodel.caching.measure import Measured, measure
+from kubectl_fluidmodel.caching.progress import Progress
 from kubectl_fluidmodel.caching.proof import Proof
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.caching.story import Teller
@@ -119,7 +120,7 @@ class Run:
             planned.replicas,
             planned.load is not None,
             self._deadline,
-            self.teller.show,
+            self._show,
             self.findings.may_exec,
             self.findings.may_read_logs,
             tuple(node.hostname for node in planned.choice.nodes) if planned.choice else (),
@@ -131,6 +132,11 @@ class Run:
         return Outcome(planned, measured, proof)
 
     # -- steps -------------------------------------------------------------------------------
+
+    def _show(self, progress: Progress) -> None:
+        """Where the cache stands, behind the staging where there was one: one view of all."""
+        before = (self.stager.step,) if self.stager else ()
+        self.teller.show(replace(progress, steps=(*before, *progress.steps)))
 
     def _tell(self, measured: Measured, planned: Design) -> None:
         if measured.listing:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from kubectl_fluidmodel.caching import make
 from kubectl_fluidmodel.caching.measure import reachable
+from kubectl_fluidmodel.caching.progress import ahead
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.caching.story import Teller
 from kubectl_fluidmodel.errors import FluidModelError
@@ -24,13 +25,14 @@ from kubectl_fluidmodel.model.plan import Plan
 from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging import access, follow, job, manifest
-from kubectl_fluidmodel.staging.board import Board
+from kubectl_fluidmodel.staging.board import STEP, Board, View
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Began, Note
 from kubectl_fluidmodel.staging.job import IMAGE, SecretKey
 from kubectl_fluidmodel.staging.options import WORKERS, Options
 from kubectl_fluidmodel.staging.place import Destination, Place
 from kubectl_fluidmodel.ui.document import reference
+from kubectl_fluidmodel.ui.step import DONE, Step
 from kubectl_fluidmodel.ui.text import plural, size
 
 HUB_SUFFIX = "-hub"
@@ -110,8 +112,15 @@ class Stager:
         """What staging adds to the cluster: the Job, where it runs there."""
         return [self._job()] if self.staging.on == "cluster" else []
 
+    @property
+    def step(self) -> Step:
+        """The staging when it is over, for the view of what comes after."""
+        return Step(STEP, DONE, f"{plural(len(self.plan.files), 'file')}, {size(self.plan.bytes)}")
+
     def carry_out(self, teller: Teller, deadline: float, *, wait: bool) -> bool:
         """Stage it unless it is there; False where nobody waits for the Job.
+
+        The view has the steps of the cache, too, so that the whole way is in sight.
 
         Raises:
             FluidModelError: what is in the way; the same command goes on from there.
@@ -149,7 +158,7 @@ class Stager:
                 teller.say(f"staging to {event.to}")
             if board is not None:
                 board.take(event)
-                teller.show(board.view())
+                teller.show(self._with_cache(board.view()))
 
     def _in_cluster(self, teller: Teller, deadline: float, wait: bool) -> bool:
         client = self._cluster()
@@ -160,8 +169,19 @@ class Stager:
         teller.say(f"{reference(work)} {follow.ensure(client, work)}")
         if not wait:
             return False
-        follow.follow(client, work, teller.show, deadline=deadline, say=teller.say)
+        follow.follow(
+            client,
+            work,
+            lambda view: teller.show(self._with_cache(view)),
+            deadline=deadline,
+            say=teller.say,
+        )
         return True
+
+    def _with_cache(self, view: View) -> View:
+        to_come = ahead(self.request.replicas, load=self.request.load)
+        later = self.plan.bytes if self.request.load else 0  # nodes load side by side
+        return replace(view, steps=(*view.steps, *to_come), later=later)
 
     def _cluster(self) -> Client:
         if self.client is None:

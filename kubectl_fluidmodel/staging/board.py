@@ -8,6 +8,8 @@ from kubectl_fluidmodel.staging.events import Began, Ended, Event, FileDone, Fil
 from kubectl_fluidmodel.ui.step import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.ui.text import plural
 
+STEP = "stage"
+
 
 @dataclass(frozen=True)
 class View:
@@ -19,6 +21,8 @@ class View:
     problems: tuple[str, ...]
     moving: bool = True
     """Whether bytes are on their way, so that a rate and an end make sense."""
+    later: int = 0
+    """Bytes that a step after the staging is to move."""
 
 
 _NOTHING = Progress(0, 0, 0, 0, 0, 0, 0)
@@ -80,9 +84,9 @@ class Board:
         ended = sum(1 for each in self.shards.values() if each.ended)
         begun = len(self.shards)
         if begun == 0:
-            step = Step("stage", WAITING if not self.waits_for else RUNNING, self.waits_for)
+            step = Step(STEP, WAITING if not self.waits_for else RUNNING, self.waits_for)
         else:
-            step = Step("stage", DONE if ended >= self.count else RUNNING, self._detail(ended))
+            step = Step(STEP, DONE if ended >= self.count else RUNNING, self._detail(ended))
         problems = list(self.outside)
         for number, each in sorted(self.shards.items()):
             of = f"shard {number}: " if self.count > 1 else ""

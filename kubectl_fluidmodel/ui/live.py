@@ -40,6 +40,11 @@ class ProgressLike(Protocol):
     @property
     def moving(self) -> bool: ...
     @property
+    def later(self) -> int:
+        """Bytes that a later step is to move, reckoned at the rate of this one."""
+        ...
+
+    @property
     def problems(self) -> Sequence[str]: ...
 
 
@@ -157,6 +162,8 @@ class Live:
         if rate and progress.cached < progress.total:
             left = (progress.total - progress.cached) / rate
             text += f", {size(rate)}/s, {duration(left)} left"
+            if progress.later:
+                text += f", about {duration(left + progress.later / rate)} to the end"
         return text
 
     # -- a terminal --------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.caching.progress import Progress, assess
+from kubectl_fluidmodel.caching.progress import WAITING, Progress, ahead, assess
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of
@@ -229,3 +229,10 @@ def test_no_objects_make_it_fail(
         }
     )
     assert found.current in found.steps
+
+
+def test_ahead_are_the_same_steps_as_later() -> None:
+    steps = ahead(2, load=True)
+    assert [step.name for step in steps] == ["master", "workers", "Dataset", "PVC", "load"]
+    assert {step.state for step in steps} == {WAITING}
+    assert [step.name for step in ahead(1, load=False)][-1] == "PVC"

@@ -75,8 +75,13 @@ def test_one_command_from_the_hub_to_a_proven_cache(
     assert held, "a new revision goes beside the old one"
 
 
-def test_from_this_machine(cluster: Any, namespace: str, bucket: Any, stage: Any) -> None:
+def test_from_this_machine_in_one_view(
+    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any
+) -> None:
+    hub.total.rate = 0.5e6
     done = stage("--stage-on", "client", "-o", "json").ok()
+    assert "stage: " in done.err and "load: " in done.err
+    assert " left, about " in done.err and " to the end" in done.err
     assert json.loads(done.out)["proof"]["complete"]
     assert not cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
 

@@ -102,6 +102,14 @@ class TestLines:
                 clock.now += 5
         assert self.lines(stream)[-1].endswith("2.0 GiB of 10.0 GiB (20%), 204.8 MiB/s, 40s left")
 
+    def test_what_a_later_step_moves_is_reckoned_in(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            for step in range(3):
+                view.show(replace(LOADING, cached=step * GIB, later=10 * GIB))
+                clock.now += 5
+        assert self.lines(stream)[-1].endswith("40s left, about 1m30s to the end")
+
     def test_more_than_all_is_all(self, clock: Clock) -> None:
         stream = io.StringIO()
         with Live(stream) as view:

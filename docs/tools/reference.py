@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -64,9 +65,7 @@ def pages() -> dict[str, str]:
     found["keys.md"] = keys()
     found["documents.md"] = documents()
     found["environment.md"] = environment()
-    checks = checks_page()
-    if checks:
-        found["checks.md"] = checks
+    found["checks.md"] = checks_page()
     found["index.md"] = index(found)
     return found
 
@@ -232,22 +231,28 @@ def environment() -> str:
 
 
 def checks_page() -> str:
-    """The checks of `doctor`, once they are there."""
-    if not (PACKAGE / "doctor" / "checks" / "__init__.py").exists():
-        return ""
+    """The checks of `doctor`: a table for each area, then a section for each check."""
     importlib.import_module("kubectl_fluidmodel.doctor.checks")
     registry = importlib.import_module("kubectl_fluidmodel.doctor.check").REGISTRY
-    lines = ["# Checks", "", "What `doctor` asks, by code.", ""]
-    area = ""
+    lines = ["# Checks", "", "What `doctor` asks, by code. How it asks: [doctor](../doctor.md)."]
+    by_area: dict[str, list[Any]] = {}
     for check in registry.in_order():
-        if check.area != area:
-            area = check.area
-            lines += ["", f"## {area}", ""]
-            lines += ["| code | holds when all is well | else | needs |", "|---|---|---|---|"]
-        kinds = [getattr(need, "kind", need) for need in check.needs]
-        needs = ", ".join(f"`{kind.resource}`" for kind in kinds)
-        lines.append(f"| {check.code} | {_cell(check.title)} | {check.severity.value} | {needs} |")
-    return NOTE + re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+        by_area.setdefault(check.area, []).append(check)
+    for area, checks in by_area.items():
+        lines += ["", f"## {area}", ""]
+        lines += ["| code | holds when all is well | else | needs |", "|---|---|---|---|"]
+        for check in checks:
+            kinds = [getattr(need, "kind", need) for need in check.needs]
+            needs = ", ".join(f"`{kind.resource}`" for kind in kinds)
+            code = f"[{check.code}](#{check.code.lower()})"
+            lines.append(f"| {code} | {_cell(check.title)} | {check.severity.value} | {needs} |")
+        for check in checks:
+            lines += ["", f"### {check.code}", "", f"**{_escaped(check.title)}.**", "", check.doc]
+            if check.explains:
+                codes = sorted(set(check.explains) & set(registry.checks))
+                listed = ", ".join(f"[{code}](#{code.lower()})" for code in codes)
+                lines += ["", f"Leads to: {listed}."]
+    return NOTE + "\n".join(lines) + "\n"
 
 
 def _cell(text: str) -> str:

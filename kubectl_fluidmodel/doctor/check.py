@@ -1,7 +1,7 @@
 """What a check is, what it finds, and the registry of all checks. Pure.
 
 A check judges one Case (the cluster, or one cache of it) and reads nothing itself. Its code is
-stable: it names a section of docs/checks.md and silences it in an annotation. The first digit is
+stable: it names a section of docs/reference/checks.md and silences it in an annotation. The first digit is
 the area; a code that is given up is never used again.
 """
 
@@ -162,7 +162,7 @@ class Check:
     explains: tuple[str, ...] = ()
     """Codes whose findings are consequences of this one's, for the same cache."""
     doc: str = ""
-    """The section of docs/checks.md: what it means and what to do, as Markdown."""
+    """The section of docs/reference/checks.md: what it means and what to do, as Markdown."""
 
     @property
     def area(self) -> str:
@@ -197,7 +197,7 @@ def check(
     needs: tuple[Kind | Need, ...] = (),
     explains: tuple[str, ...] = (),
 ) -> Callable[[Judge], Judge]:
-    """Register a judge; its docstring is the check's section of docs/checks.md."""
+    """Register a judge; its docstring is the check's section of docs/reference/checks.md."""
 
     def register(judge: Judge) -> Judge:
         doc = inspect.cleandoc(judge.__doc__ or "")

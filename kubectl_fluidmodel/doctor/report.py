@@ -20,7 +20,7 @@ from kubectl_fluidmodel.doctor.diagnosis import (
 from kubectl_fluidmodel.snapshot.snapshot import API_VERSION, Snapshot
 
 KIND = "Diagnosis"
-DOCS = "docs/checks.md"
+DOCS = "docs/reference/checks.md"
 
 
 def docs_of(code: str) -> str:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kubectl_fluidmodel.doctor import checks, store
+from kubectl_fluidmodel.doctor import checks, logs, store
 from kubectl_fluidmodel.doctor.check import Finding, Fix, Severity, select
 from kubectl_fluidmodel.doctor.diagnosis import BROKEN, Diagnosis, diagnose
 from kubectl_fluidmodel.kube.client import Client
@@ -28,11 +28,11 @@ assert checks.__all__, "importing the package registers the checks"
 
 
 class Doctor:
-    """Looks at one namespace, with the checks of one area."""
+    """Looks at one namespace, with the checks of one area, or of several by comma."""
 
     def __init__(self, cluster: Cluster, namespace: str, area: str, bin_: Path) -> None:
         self.cluster, self.namespace = cluster, namespace
-        self.checks = select([area], [])
+        self.checks = select(area.split(","), [])
         self.client = Client(Connection(kubeconfig=str(cluster.kubeconfig)))
         self.bin = bin_
         self.bin.mkdir(exist_ok=True)
@@ -44,10 +44,24 @@ class Doctor:
         self.snapshot = Snapshot(namespace, 0.0)
         self.diagnosis = Diagnosis([], [])
 
-    def look(self, *, ask: bool = False, client: Client | None = None, **how: Any) -> Diagnosis:
-        """Take a Snapshot, ask the stores if told to, and judge."""
+    def look(
+        self,
+        *,
+        ask: bool = False,
+        client: Client | None = None,
+        hear: bool = False,
+        later: float = 0.0,
+        **how: Any,
+    ) -> Diagnosis:
+        """Take a Snapshot, ask the stores and read the logs if told to, and judge.
+
+        `later` is how many seconds hence it is judged, for what is only wrong when it lasts.
+        """
         client = client or self.client
         self.snapshot = live.take(client, self.namespace, reads.DOCTOR)
+        self.snapshot.taken += later
+        if hear:
+            logs.ask(client, link(self.snapshot), self.snapshot)
         if ask:
             store.ask(client, link(self.snapshot), self.snapshot, **how)
         self.diagnosis = diagnose(self.snapshot, self.checks)
@@ -66,6 +80,16 @@ class Doctor:
 
     def codes(self, name: str = "") -> list[str]:
         return sorted(self.found(name))
+
+    def roots(self, name: str = "") -> list[str]:
+        """The codes of the findings that nothing else explains."""
+        return sorted(
+            {
+                problem.check.code
+                for problem in self.diagnosis.roots
+                if not name or problem.cache in (None, (self.namespace, name))
+            }
+        )
 
     def errors(self, name: str = "") -> list[str]:
         """Codes of findings that are no mere warnings."""

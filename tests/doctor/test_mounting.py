@@ -100,6 +100,8 @@ def shut_out(snapshot: Snapshot) -> None:
     term = {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["a"]}]}
     volume = b.get(snapshot, k.PVS, "models-demo", "")
     volume["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [term]}}
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime["spec"]["fuse"]["nodeSelector"] = {"pool": "a"}
 
 
 def no_driver(snapshot: Snapshot) -> None:
@@ -188,21 +190,21 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM401",
         "persistentvolumeclaim models/demo",
         "Fluid cannot make the claim: persistentvolumes is forbidden",
-        "kubectl rollout restart deployment/alluxioruntime-controller -n fluid-system",
+        "kubectl describe alluxioruntime demo -n models",
     ),
     "no claim for a long name": (
         long_name,
         "FM401",
         "persistentvolumeclaim models/demo",
         "must be no more than 63 characters",
-        "kubectl fluidmodel cache",
+        "kubectl describe alluxioruntime demo -n models",
     ),
     "a claim that waits": (
         pending,
         "FM402",
         "persistentvolumeclaim models/demo",
         "the claim is not bound: it is Pending",
-        "kubectl delete pvc demo -n models",
+        "kubectl delete pvc demo -n models && kubectl delete persistentvolume models-demo",
     ),
     "a volume of an earlier claim": (
         released,
@@ -244,7 +246,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM407",
         "persistentvolumeclaim models/demo",
         f"and Fluid gives nodes {LABEL}",
-        "kubectl delete pvc demo -n models",
+        "kubectl delete persistentvolumeclaim demo -n models && kubectl delete persistentvolume",
     ),
     "FUSE keys that differ": (
         other_fuse_key,
@@ -265,7 +267,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM409",
         "persistentvolume models-demo",
         "must not be mounted on node gpu-0",
-        "nodeSelector: {}",
+        "kubectl label node gpu-0 pool=a",
     ),
     "no driver": (
         no_driver,
@@ -363,7 +365,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM440",
         "replicaset models/chat-decode-7c",
         "Fluid's webhook fuse.serverful.fluid.io does not answer",
-        "kubectl rollout restart deployment/fluid-webhook -n fluid-system",
+        "kubectl get deployment fluid-webhook -n fluid-system",
     ),
     "a webhook that refuses": (
         refused(f'admission webhook "fuse.serverful.fluid.io" denied the request: {INFOS}'),

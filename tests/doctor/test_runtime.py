@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kubectl_fluidmodel.doctor import bundle
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
@@ -149,6 +150,12 @@ def test_a_worker_without_a_node(case: str) -> None:
     assert found.fix is not None and fix in found.fix.text, found.fix
     assert [each for each in b.codes(snapshot, "3") if each < "FM310"] == [code]
     assert "FM330" in b.codes(snapshot, "3") and "FM330" not in b.roots(snapshot)
+
+
+NO_SECRET = (
+    'MountVolume.SetUp failed for volume "alluxio-mount-secret-demo-store" : '
+    'secret "demo-store" not found'
+)
 
 
 def secret_missing(snapshot: Snapshot) -> None:
@@ -401,6 +408,15 @@ def test_a_wrong_key_is_the_root_of_all_that_follows() -> None:
     b.unscheduled(reader, '0/3 nodes are available: persistentvolumeclaim "demo" not found.')
     assert b.codes(snapshot, "3", "4", "6") == ["FM311", "FM441", "FM606"]
     assert b.roots(snapshot, "3", "4", "6") == ["FM311"]
+
+
+def test_a_bundle_tells_of_the_secret_as_the_cluster_does() -> None:
+    """The name of its volume looks like a secret's, and what follows it is none."""
+    snapshot = b.healthy()
+    secret_missing(snapshot)
+    [live] = b.findings(snapshot, "FM310")
+    [offline] = b.findings(bundle.redacted(snapshot), "FM310")
+    assert offline == live and live.evidence[0].text == NO_SECRET
 
 
 def test_what_only_starts_is_a_warning() -> None:

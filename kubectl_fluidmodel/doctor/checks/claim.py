@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_CLAIM
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of
 from kubectl_fluidmodel.overview.cached import Cached
@@ -39,16 +38,7 @@ def exists(case: Case) -> Iterator[Finding]:
         f"persistentvolumeclaim {cache.namespace}/{cache.name}",
         f"Fluid cannot make the claim: {why}" if why else "the claim does not exist",
         (*witness.some(said), bound),
-        _make(cache, words),
-    )
-
-
-def _make(cache: Cached, words: str) -> Fix:
-    if "63 characters" in words or "must be no more than" in words:
-        short = cache.name[:30].rstrip("-")
-        return Fix(commands.anew(cache, short))
-    return Fix(
-        f"kubectl rollout restart deployment/alluxioruntime-controller -n {names.SYSTEM_NAMESPACE}"
+        witness.look(runtime or cache, "describe", _kind(runtime), cache.name),
     )
 
 
@@ -69,7 +59,7 @@ def bound(case: Case) -> Iterator[Finding]:
     wanted = str(at(claim, "spec", "volumeName", default=""))
     seen = [witness.field(claim, "status", "phase", text=phase)]
     said = witness.told(case, claim, "")
-    fix: Fix | None = Fix(commands.kubectl(cache, "delete", "pvc", cache.name))
+    fix: Fix | None = Fix(_anew(cache, volume))
     if volume is None:
         cause = f"its volume {wanted} does not exist"
     elif at(volume, "status", "phase") == "Released":
@@ -132,7 +122,20 @@ def stays(case: Case) -> Iterator[Finding]:
                 ", ".join(meta(cache.claim).get("finalizers") or []),
             ),
         ),
-        Fix(commands.kubectl(cache, "delete", "pod", *readers))
+        Fix(f"{commands.kubectl(cache, 'delete', 'pod', *readers)}{_volume_too(cache.volume)}")
         if readers
         else witness.look(cache, "get", "pvc", name_of(cache.claim), "-o", "yaml"),
     )
+
+
+def _kind(runtime: Object | None) -> str:
+    return commands.kind_of(runtime or {}) or "dataset"
+
+
+def _anew(cache: Cached, volume: Object | None) -> str:
+    """Let Fluid make claim and volume anew: a volume stays bound to the claim that it had."""
+    return commands.kubectl(cache, "delete", "pvc", cache.name) + _volume_too(volume)
+
+
+def _volume_too(volume: Object | None) -> str:
+    return f" && {commands.delete(volume)}" if volume else ""

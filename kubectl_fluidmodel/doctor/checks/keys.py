@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands, witness
@@ -71,7 +72,7 @@ def agree(case: Case) -> Iterator[Finding]:
             witness.label(cache.claim, written),
             witness.field(cache.dataset, "metadata", "uid"),
         ),
-        Fix(commands.kubectl(cache, "delete", "pvc", cache.name)),
+        Fix(" && ".join(commands.delete(each) for each in (cache.claim, cache.volume) if each)),
     )
 
 
@@ -138,15 +139,14 @@ def reachable(case: Case) -> Iterator[Finding]:
         return
     selector = ("spec", "fuse", "nodeSelector")
     said = [witness.field(r, *selector) for r in cache.runtimes if at(r, *selector)]
+    pairs = [f"{a}={b}" for a, b in at(cache.runtime, *selector, default={}).items()]
     yield Finding(
         reference(cache.volume),
         f"it must not be mounted on node {', '.join(map(name_of, off))}, which holds the cache",
         (witness.field(cache.volume, "spec", "nodeAffinity"), *said),
-        Fix(
-            "nodeSelector: {}",
-            "yaml",
-            f"alluxioruntime {cache.namespace}/{cache.name} spec.fuse, made anew",
-        ),
+        Fix(shlex.join(["kubectl", "label", "node", *map(name_of, off), *pairs]))
+        if pairs
+        else Fix(commands.anew(cache)),
     )
 
 

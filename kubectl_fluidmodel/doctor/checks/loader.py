@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
+from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.doctor.checks.load import latest
+from kubectl_fluidmodel.doctor.checks.load import again, latest
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
@@ -132,15 +132,12 @@ def exist(case: Case) -> Iterator[Finding]:
             continue
         targets = ", ".join(str(each.get("path")) for each in dicts(load, "spec", "target"))
         gone = f"kubectl delete dataload {name_of(load)} -n {cache.namespace}"
-        ours = names.is_ours(cache.dataset or {})
-        again = commands.cache(cache, standing=True) if ours else ""
+        fresh = again(cache, load).text
         yield Finding(
             reference(load),
             f"the cache has no path {targets}",
             (seen, witness.field(load, "spec", "target")),
-            Fix(f"{gone} && {again}")
-            if again
-            else Fix("target: [{path: /}]", "yaml", f"{reference(load)} spec, made anew"),
+            Fix(fresh if fresh.startswith(gone) else f"{gone} && {fresh}"),
         )
         return
 

@@ -184,11 +184,10 @@ def admitted(case: Case) -> Iterator[Finding]:
             if missing
             else f"Fluid's webhook {webhook[1] if webhook else ''} does not answer"
         )
-        restart = "kubectl rollout restart deployment/fluid-webhook -n fluid-system"
+        server = f"kubectl get deployment fluid-webhook -n {names.SYSTEM_NAMESPACE}"
         wait = f"kubectl wait dataset/{cache.name} -n {namespace} --for=condition=Ready"
-        yield Finding(
-            who, cause, witness.some(seen), Fix(wait, "advice") if missing else Fix(restart)
-        )
+        fix = Fix(wait if missing else server, "advice")
+        yield Finding(who, cause, witness.some(seen), fix)
 
 
 def _may_read(case: Case, event: dict[str, object]) -> bool:

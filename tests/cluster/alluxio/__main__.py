@@ -135,6 +135,7 @@ def run(arguments: list[str]) -> None:
         return
     state = find_state()
     if arguments[:1] == ["__serve"]:
+        bend(state, " ".join(["serve", *arguments[1:]]))
         serve(state, arguments[1:])
         return
     if arguments[:1] in (["formatJournal"], ["formatMaster"], ["formatWorker"], ["format"]):

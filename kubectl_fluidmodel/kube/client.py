@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube import pages
 from kubectl_fluidmodel.kube.config import Access, Connection, load
 from kubectl_fluidmodel.kube.errors import (
     ClusterUnreachable,
@@ -82,15 +83,23 @@ class Client:
         fields: str = "",
         metadata_only: bool = False,
         keep: Callable[[Object], Object | None] | None = None,
+        marks: tuple[bytes, ...] = (),
     ) -> list[Object]:
         """All objects of a kind, read in pages; `labels` and `fields` are selectors.
 
         `keep` is called with each object as its page arrives and gives what to hold of it, or
         None: what nobody needs never adds up. With `metadata_only` the server leaves out all but
-        the metadata (PartialObjectMetadata).
+        the metadata (PartialObjectMetadata). With `marks` an object whose text has none of them
+        is passed over before it is parsed, which costs a tenth.
         """
         return self.list_with_version(
-            kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only, keep=keep
+            kind,
+            namespace,
+            labels=labels,
+            fields=fields,
+            metadata_only=metadata_only,
+            keep=keep,
+            marks=marks,
         )[0]
 
     def list_with_version(
@@ -102,6 +111,7 @@ class Client:
         fields: str = "",
         metadata_only: bool = False,
         keep: Callable[[Object], Object | None] | None = None,
+        marks: tuple[bytes, ...] = (),
     ) -> tuple[list[Object], str]:
         """All objects, and the resourceVersion that a watch goes on from."""
         query: dict[str, str] = {"limit": str(PAGE)}
@@ -112,14 +122,16 @@ class Client:
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         items: list[Object] = []
         while True:
+            what = f"cannot list {kind.plural}{where}"
             try:
-                page = self._json(
+                data = self.request(
                     "GET",
                     kind.path(namespace),
                     query=query,
-                    what=f"cannot list {kind.plural}{where}",
+                    what=what,
                     accept=_PARTIAL_LIST if metadata_only else _JSON,
                 )
+                page = pages.marked(data, marks, what) if marks else pages.parsed(data, what)
             except Gone:
                 if "continue" not in query:
                     raise
@@ -344,18 +356,7 @@ class Client:
         return found + list(self.access.impersonation)
 
     def _json(self, method: str, path: str, *, what: str, **options: Any) -> Object:
-        data = self.request(method, path, what=what, **options)
-        try:
-            parsed = json.loads(data)
-        except ValueError as err:
-            raise ClusterUnreachable(
-                what,
-                "the server answered, but not as a Kubernetes API server",
-                "kubectl cluster-info",
-            ) from err
-        if not isinstance(parsed, dict):
-            raise ClusterUnreachable(what, "the server answered with something that is no object")
-        return parsed
+        return pages.parsed(self.request(method, path, what=what, **options), what)
 
     def _send(
         self,

@@ -73,10 +73,12 @@ class Feed:
         labels: str = "",
         fields: str = "",
         keep: Keep | None = None,
+        marks: tuple[bytes, ...] = (),
     ) -> None:
         """Start to follow a kind; returns at once.
 
         `keep` gives what to hold of each object, or None: then it is as if it were not there.
+        `marks` are those of `Client.list_all`, for the list that comes first.
         """
         self.objects.setdefault(kind, {})
         query = {"allowWatchBookmarks": "true"}
@@ -86,7 +88,7 @@ class Feed:
             query["fieldSelector"] = fields
         thread = threading.Thread(
             target=self._run,
-            args=(kind, namespace, query, keep),
+            args=(kind, namespace, query, keep, marks),
             name=f"watch-{kind.plural}",
             daemon=True,
         )
@@ -125,7 +127,12 @@ class Feed:
     # -- threads -----------------------------------------------------------------------------
 
     def _run(
-        self, kind: Kind, namespace: str | None, query: dict[str, str], keep: Keep | None
+        self,
+        kind: Kind,
+        namespace: str | None,
+        query: dict[str, str],
+        keep: Keep | None,
+        marks: tuple[bytes, ...],
     ) -> None:
         failures = 0
         version = ""
@@ -133,7 +140,7 @@ class Feed:
             began = time.monotonic()
             try:
                 if not version:
-                    version = self._list(kind, namespace, query, keep)
+                    version = self._list(kind, namespace, query, keep, marks)
                 version = self._watch(kind, namespace, query, version, keep)
                 failures = 0
                 if time.monotonic() - began < _BACKOFF[0]:  # a server that ends every watch
@@ -158,7 +165,12 @@ class Feed:
                 return
 
     def _list(
-        self, kind: Kind, namespace: str | None, query: dict[str, str], keep: Keep | None
+        self,
+        kind: Kind,
+        namespace: str | None,
+        query: dict[str, str],
+        keep: Keep | None,
+        marks: tuple[bytes, ...],
     ) -> str:
         items, version = self.client.list_with_version(
             kind,
@@ -166,6 +178,7 @@ class Feed:
             labels=query.get("labelSelector", ""),
             fields=query.get("fieldSelector", ""),
             keep=keep,
+            marks=marks,
         )
         self.trouble = ""
         with self._lock:

@@ -113,6 +113,7 @@ def _list(client: Client, namespace: str | None, read: Read, known: Known) -> li
         fields=read.fields,
         metadata_only=read.metadata_only,
         keep=lambda obj: read.keep(obj, known),
+        marks=read.marks,
     )
 
 

@@ -60,14 +60,27 @@ class Read:
     second: bool = False
     """Whether it needs what the first wave found."""
     keep: Keep = _lean
+    marks: tuple[bytes, ...] = ()
+    """Words of which each object that `keep` keeps has one in its JSON; empty: it says nothing."""
+
+
+_CACHE_LABELS = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
+_GRAPH_LABELS = (dynamo.GRAPH_LABEL, dynamo.SELECTOR_LABEL)
+
+
+def _marks(*words: str) -> tuple[bytes, ...]:
+    return tuple(f'"{word}"'.encode() for word in words)
+
+
+POD_MARKS = _marks(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
+"""Of the pods that `_pod` keeps: labels, a claim, or Fluid's own namespace."""
 
 
 def _of_a_cache(obj: Object, known: Known) -> Object | None:
     """StatefulSets, DaemonSets and Jobs of a cache or of a staging, and those in a cache's way."""
     labels = labels_of(obj)
-    marks = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
     of = name_of(obj).rpartition("-")[0]  # a foreign `<name>-master`, where Fluid would make one
-    ours = any(mark in labels for mark in marks) or (namespace_of(obj), of) in known.caches
+    ours = any(mark in labels for mark in _CACHE_LABELS) or (namespace_of(obj), of) in known.caches
     return _lean(obj, known) if ours else None
 
 
@@ -125,15 +138,15 @@ INSPECT: tuple[Read, ...] = (
     *FIRST,
     Read(GRAPHS),
     Read(COMPONENTS),
-    Read(k.PODS, second=True, keep=_pod),
+    Read(k.PODS, second=True, keep=_pod, marks=POD_MARKS),
     Read(k.PVCS, second=True, keep=_claim),
     Read(k.PVS, Where.CLUSTER, second=True, keep=_volume),
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
     Read(k.NODES, Where.CLUSTER, labels=placement.CACHES),
-    Read(k.STATEFUL_SETS, second=True, keep=_of_a_cache),
-    Read(names.ADVANCED_SETS, second=True, keep=_of_a_cache),
-    Read(k.DAEMON_SETS, second=True, keep=_of_a_cache),
-    Read(k.JOBS, second=True, keep=_of_a_cache),
+    *(
+        Read(kind, second=True, keep=_of_a_cache, marks=_marks(*_CACHE_LABELS))
+        for kind in (k.STATEFUL_SETS, names.ADVANCED_SETS, k.DAEMON_SETS, k.JOBS)
+    ),
     Read(k.EVENTS, fields="type=Warning"),
 )
 """What `inspect` shows."""

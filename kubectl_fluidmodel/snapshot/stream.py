@@ -37,7 +37,14 @@ class Stream:
         self.feed = Feed(client)
         for kind, read in self._reads.items():
             where = live.namespace_of_read(read, namespace)
-            self.feed.follow(kind, where, labels=read.labels, fields=read.fields, keep=_keep(read))
+            self.feed.follow(
+                kind,
+                where,
+                labels=read.labels,
+                fields=read.fields,
+                keep=_keep(read),
+                marks=read.marks,
+            )
 
     def snapshot(self) -> Snapshot:
         """What is known now; a kind that was not listed yet counts as missing."""

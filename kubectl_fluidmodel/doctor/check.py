@@ -1,8 +1,8 @@
 """What a check is, what it finds, and the registry of all checks. Pure.
 
 A check judges one Case (the cluster, or one cache of it) and reads nothing itself. Its code is
-stable: it names a section of docs/reference/checks.md and silences it in an annotation. The first digit is
-the area; a code that is given up is never used again.
+stable: it names a section of docs/reference/checks.md and silences it in an annotation. The first
+digit is the area; a code that is given up is never used again.
 """
 
 from __future__ import annotations

@@ -143,10 +143,11 @@ INSPECT: tuple[Read, ...] = (
     Read(k.PVS, Where.CLUSTER, second=True, keep=_volume),
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
     Read(k.NODES, Where.CLUSTER, labels=placement.CACHES),
-    *(
-        Read(kind, second=True, keep=_of_a_cache, marks=_marks(*_CACHE_LABELS))
-        for kind in (k.STATEFUL_SETS, names.ADVANCED_SETS, k.DAEMON_SETS, k.JOBS)
-    ),
+    # Without marks: what stands in a cache's way has none of its labels.
+    Read(k.STATEFUL_SETS, second=True, keep=_of_a_cache),
+    Read(k.DAEMON_SETS, second=True, keep=_of_a_cache),
+    Read(names.ADVANCED_SETS, second=True, keep=_of_a_cache, marks=_marks(*_CACHE_LABELS)),
+    Read(k.JOBS, second=True, keep=_of_a_cache, marks=_marks(*_CACHE_LABELS)),
     Read(k.EVENTS, fields="type=Warning"),
 )
 """What `inspect` shows."""

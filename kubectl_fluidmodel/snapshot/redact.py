@@ -41,8 +41,8 @@ _REFERENCE = (
 """What stands in a secret's place and is none: a whole variable, `"$TOKEN"` or `$(TOKEN)`, or a
 reference in YAML. A password may begin with a dollar, too."""
 _KUBELET = r"(?:(?:secret|configmap) \"[^\"\n]*\" not found|references non-existent )"
-"""What a kubelet says after the name of a volume with a Secret: `"x-secret" : secret "x" not found`,
-which is what a missing Secret is known by."""
+"""What a kubelet says after the name of a volume with a Secret, which tells that it is missing:
+`"x-secret" : secret "x" not found`."""
 _OUR_FLAGS = r"--(?:s3|hf|gcs)-secret\b"
 """They take the name of a Secret."""
 _VALUE = rf"""(?!{_REFERENCE}|{_KUBELET})(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}}\])]+)"""

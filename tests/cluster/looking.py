@@ -48,6 +48,7 @@ class Doctor:
         self,
         *,
         ask: bool = False,
+        everywhere: bool = False,
         client: Client | None = None,
         hear: bool = False,
         later: float = 0.0,
@@ -58,7 +59,7 @@ class Doctor:
         `later` is how many seconds hence it is judged, for what is only wrong when it lasts.
         """
         client = client or self.client
-        self.snapshot = live.take(client, self.namespace, reads.DOCTOR)
+        self.snapshot = live.take(client, None if everywhere else self.namespace, reads.DOCTOR)
         self.snapshot.taken += later
         if hear:
             logs.ask(client, link(self.snapshot), self.snapshot)

@@ -234,7 +234,9 @@ def taint(snapshot: Snapshot) -> None:
 
 
 def cordon(snapshot: Snapshot) -> None:
-    b.get(snapshot, k.NODES, "gpu-0", "")["spec"]["unschedulable"] = True
+    node = b.get(snapshot, k.NODES, "gpu-0", "")["spec"]
+    node["unschedulable"] = True
+    node["taints"].append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
 
 
 def selector(snapshot: Snapshot) -> None:
@@ -484,6 +486,7 @@ def test_a_pinned_graph_of_each_shape_is_well(file: str) -> None:
     b.put(snapshot, k.PODS, pods.worker_pod(1, node="gpu-1"))
     for node in snapshot.objects["nodes"]:
         node["metadata"]["labels"]["rack"] = "r1"
+        node["spec"]["taints"] = []
     for obj in yaml.safe_load_all((FIXTURES / file).read_text()):
         if obj and obj.get("kind") in (kinds.GRAPH, kinds.COMPONENT):
             obj["metadata"]["namespace"] = NS

@@ -20,6 +20,8 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, name_of
 from kubectl_fluidmodel.ui.text import plural
 
+_CORDON = "node.kubernetes.io/unschedulable"
+
 
 def holders(case: Case) -> list[Object]:
     """The nodes that hold the cache."""
@@ -89,7 +91,11 @@ def tolerated(case: Case) -> Iterator[Finding]:
     """
     for use, nodes in _required(case):
         spec, needs = use.component.pod_spec(), use.component.gpus()
-        taints = {name_of(n): scheduling.untolerated(spec, n, needs) for n in nodes}
+        # A cordoned node has a taint for it, and is told of as such.
+        taints = {
+            name_of(n): [t for t in scheduling.untolerated(spec, n, needs) if _CORDON not in t]
+            for n in nodes
+        }
         if not all(taints.values()):
             continue
         key = next(iter(taints.values()))[0].partition(":")[0].partition("=")[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
 from kubectl_fluidmodel.dynamo.kinds import COMPONENT, GRAPH_LABEL, SELECTOR_LABEL
-from kubectl_fluidmodel.dynamo.pinning import Outcome, Wish
+from kubectl_fluidmodel.dynamo.pinning import Outcome, Wish, unpin
 from kubectl_fluidmodel.kube.kind import Object, labels_of, name_of
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"
@@ -63,8 +63,13 @@ class Case:
         return self.outcome.graph
 
     def workers(self) -> Iterator[tuple[Component, Component]]:
-        """The components that are to run on cache nodes, as they were and as they will be."""
-        old = open_graph(self.before, self.schema)
+        """The components that are to run on cache nodes, as they were and as they will be.
+
+        As they were without a pin to this cache: an earlier one may ask for a label that the
+        cache no longer has, and is about to go.
+        """
+        free = unpin(self.before, self.cache.model, schema=self.schema).object
+        old = open_graph(free, self.schema)
         pinned = {part.component for part in self.outcome.parts if part.mode != "mount"}
         for component in self.graph.components:
             was = old.component(component.name)

@@ -160,10 +160,7 @@ NO_SECRET = (
 
 def secret_missing(snapshot: Snapshot) -> None:
     master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
-    text = (
-        'MountVolume.SetUp failed for volume "alluxio-mount-secret": secret "demo-store" not found'
-    )
-    b.event(snapshot, master, "FailedMount", text)
+    b.event(snapshot, master, "FailedMount", NO_SECRET)
 
 
 def key_missing(snapshot: Snapshot) -> None:

@@ -1,0 +1,66 @@
+"""What the API server and a Dataset's options say by themselves, as tables."""
+
+from __future__ import annotations
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from tests.doctor import builders as b
+from tests.doctor.fluid import NAME, NS
+
+PLANTED = "AKIAPLANTEDSECRET"
+
+
+def mount(snapshot: Snapshot) -> dict[str, object]:
+    found: dict[str, object] = b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
+    return found
+
+
+def test_a_kubernetes_without_a_stable_server_side_apply() -> None:
+    snapshot = b.healthy()
+    snapshot.server = "v1.21.14-eks-1"
+    [found] = b.findings(snapshot, "FM112")
+    assert "1.21 is older" in found.cause
+    snapshot.server = "v1.22.0"
+    assert b.findings(snapshot, "FM112") == []
+    snapshot.server = ""
+    assert b.skipped(snapshot, "FM112") == ["the API server did not tell its version"]
+
+
+def test_a_read_that_failed_is_told_and_one_that_is_forbidden_is_not() -> None:
+    snapshot = b.healthy()
+    snapshot.missing.append(Missing(k.JOBS.resource, NS, "etcdserver: request timed out", False))
+    snapshot.missing.append(Missing(k.NODES.resource, "", "not for you", True))
+    [found] = b.findings(snapshot, "FM113")
+    assert "jobs.batch" in found.cause and "nodes" not in found.cause
+    assert "etcdserver" in found.evidence[0].text
+
+
+def test_a_key_in_plain_text_is_named_and_never_shown() -> None:
+    snapshot = b.healthy()
+    options = mount(snapshot)["options"]
+    assert isinstance(options, dict)
+    options["aws.secretKey"] = PLANTED
+    [found] = b.findings(snapshot, "FM211")
+    assert found.about == f"dataset {NS}/{NAME}" and "aws.secretKey" in found.cause
+    assert PLANTED not in repr(found)
+
+
+def test_keys_that_reach_only_the_master_of_a_root_mount() -> None:
+    snapshot = b.healthy()
+    assert mount(snapshot)["path"] == "/"
+    for option in mount(snapshot)["encryptOptions"]:  # type: ignore[attr-defined]
+        option["name"] = option["name"].removeprefix("alluxio.master.mount.table.root.option.")
+    [found] = b.findings(snapshot, "FM213")
+    assert "aws.secretKey" in found.cause and "master only" in found.cause
+
+
+def test_a_secret_that_is_not_there() -> None:
+    snapshot = b.healthy()
+    name = b.get(snapshot, k.SECRETS, f"{NAME}-store")["metadata"]["name"]
+    b.drop(snapshot, k.SECRETS, name)
+    [found] = b.findings(snapshot, "FM212")
+    assert found.about == f"secret {NS}/{name}"
+    assert (
+        found.fix is not None and f"kubectl create secret generic {name} -n {NS}" in found.fix.text
+    )

@@ -324,11 +324,13 @@ class _Work:
         from kubectl_fluidmodel.caching.run import Run
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.ui.document import reference, to_json, to_yaml
-        from kubectl_fluidmodel.ui.live import Live
+        from kubectl_fluidmodel.ui.live import HINT, Live
 
         client = Client(self.connection)
         namespace = client.namespace
-        with Live(color=self.color) as live:
+        here = self.staging is not None and self.staging.on == "client"
+        hint = "Ctrl-C at any time: the same command goes on" if here else HINT
+        with Live(color=self.color, hint=hint) as live:
             stager = self.stager(client, namespace)
             request = stager.on_prefix() if stager else self.request
             run = Run(client, request, namespace, live, timeout, stager)

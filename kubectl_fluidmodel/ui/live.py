@@ -12,8 +12,13 @@ from kubectl_fluidmodel.ui.text import duration, one_line, printable, size, want
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_BAR = (8, 24)
+"""Columns of the bar: the least, and what it has where the words beside it leave room."""
 EVERY = 5.0
 """Seconds between lines where the output is no terminal."""
+
+HINT = "Ctrl-C leaves it running"
+"""What is said of an interruption where the work is the cluster's."""
 
 _MARKS = {"waiting": ("·", "dim"), "running": ("●", "cyan"), "done": ("✓", "green")}
 _FAILED = ("✗", "red")
@@ -82,7 +87,7 @@ class Live:
         self,
         stream: IO[str] | None = None,
         color: str = "auto",
-        hint: str = "Ctrl-C leaves it running",
+        hint: str = HINT,
     ) -> None:
         self._hint = hint
         self._stream = stream or sys.stderr
@@ -163,7 +168,7 @@ class Live:
             left = (progress.total - progress.cached) / rate
             text += f", {size(rate)}/s, {duration(left)} left"
             if progress.later:
-                text += f", about {duration(left + progress.later / rate)} to the end"
+                text += f" ({duration(left + progress.later / rate)} in all)"
         return text
 
     # -- a terminal --------------------------------------------------------------------------
@@ -188,9 +193,10 @@ class Live:
             rows.append(line)
         amount = self._amount(progress)
         if amount and progress.total:
+            room = max(_BAR[0], min(_BAR[1], self._live.console.width - len(amount) - 2))
             bar = Table.grid(padding=(0, 1))
             bar.add_row(
-                ProgressBar(total=progress.total, completed=progress.cached or 0, width=24),
+                ProgressBar(total=progress.total, completed=progress.cached or 0, width=room),
                 Text(amount, no_wrap=True, overflow="ellipsis"),
             )
             rows.append(bar)

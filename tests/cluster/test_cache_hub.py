@@ -81,7 +81,7 @@ def test_from_this_machine_in_one_view(
     hub.total.rate = 0.5e6
     done = stage("--stage-on", "client", "-o", "json").ok()
     assert "stage: " in done.err and "load: " in done.err
-    assert " left, about " in done.err and " to the end" in done.err
+    assert " left (" in done.err and " in all)" in done.err
     assert json.loads(done.out)["proof"]["complete"]
     assert not cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
 

@@ -108,7 +108,7 @@ class TestLines:
             for step in range(3):
                 view.show(replace(LOADING, cached=step * GIB, later=10 * GIB))
                 clock.now += 5
-        assert self.lines(stream)[-1].endswith("40s left, about 1m30s to the end")
+        assert self.lines(stream)[-1].endswith("40s left (1m30s in all)")
 
     def test_more_than_all_is_all(self, clock: Clock) -> None:
         stream = io.StringIO()

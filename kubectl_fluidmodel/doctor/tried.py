@@ -39,9 +39,9 @@ _ORDER = (
     (answer.OK,),
 )
 """In this order a store comes to its word: a later state shows that earlier ones do not hold."""
-CUT_OFF = ("FM208", "FM613", "FM311", "FM323", *chain.NO_MASTER)
+CUT_OFF = ("FM208", "FM216", "FM311", "FM323", *chain.NO_MASTER)
 """What a store that the master cannot list leads to."""
-UNREAD = ("FM613", *chain.NOT_LOADED)
+UNREAD = ("FM216", *chain.NOT_LOADED)
 """What files that can be listed and not read lead to."""
 _RANK = {each: rank for rank, group in enumerate(_ORDER) for each in group}
 

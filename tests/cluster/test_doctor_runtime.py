@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from kubectl_fluidmodel.doctor.check import Fix
 from tests.cluster import objects
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import FLUID, until
-from tests.cluster.ward import Ward, on, ward_of
+from tests.cluster.ward import Ward, ward_of
 
 pytestmark = pytest.mark.cluster
 
@@ -134,7 +134,7 @@ def test_a_secret_that_is_missing_and_all_that_follows(ward: Ward) -> None:
         f"Secret {ward.namespace}/keyless-s3 does not exist, and the pod mounts it"
     )
     assert 'secret "keyless-s3" not found' in found.evidence[0].text
-    assert ward.doctor.codes("keyless") == ["FM310", "FM311", "FM441", "FM606"]
+    assert ward.doctor.codes("keyless") == ["FM310", "FM311", "FM330", "FM441", "FM606"]
     [waits] = ward.doctor.found("keyless")["FM441"]
     assert waits.about == ward.ref("pod", "keyless-reader")
     assert 'persistentvolumeclaim "keyless" not found' in waits.evidence[0].text
@@ -149,7 +149,6 @@ def test_a_key_that_was_rotated(ward: Ward, cluster: Cluster) -> None:
     ward.bucket.user(access, first)
     env = {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": first}
     words = f"kubectl fluidmodel cache {ward.bucket.uri('m')} --name rotated -n {ward.namespace}"
-    from kubectl_fluidmodel.doctor.check import Fix
 
     ward.doctor.run(Fix(f"{words} --endpoint {cluster.s3.endpoint}"), env)
     ward.well("rotated")
@@ -334,4 +333,3 @@ def test_pods_are_judged_by_what_is_there_now(ward: Ward, whole: str) -> None:
     ward.event("Pod", f"{whole}-worker-0", "FailedScheduling", "0/5: Insufficient memory")
     ward.doctor.look(hear=True)
     assert ward.doctor.codes(whole) == [], ward.doctor.told(whole)
-    assert json.dumps(on("x"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
@@ -64,3 +66,23 @@ def test_a_secret_that_is_not_there() -> None:
     assert (
         found.fix is not None and f"kubectl create secret generic {name} -n {NS}" in found.fix.text
     )
+
+
+def test_a_volume_of_the_name_that_is_anothers() -> None:
+    """`a-b/c` and `a/b-c` get the same volume from Fluid."""
+    snapshot = b.healthy()
+    ref = b.get(snapshot, k.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
+    ref["namespace"], ref["name"] = "mod", f"els-{NAME}"
+    [found] = b.findings(snapshot, "FM207")
+    assert f"belongs to mod/els-{NAME}" in found.cause
+    assert found.fix is not None and f"--name {NAME}-2" in found.fix.text
+
+
+def test_a_source_whose_files_are_counted_for_ever() -> None:
+    snapshot = b.healthy()
+    status = b.get(snapshot, names.DATASETS, NAME)["status"]
+    status["ufsTotal"] = "[Calculating]"
+    snapshot.taken += 3600
+    [found] = b.findings(snapshot, "FM216")
+    assert re.search(r"for \d+ minutes", found.cause)
+    assert found.fix is not None and "autoSync" in found.fix.text

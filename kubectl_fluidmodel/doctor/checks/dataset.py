@@ -27,6 +27,8 @@ _NEW = 30.0
 """Seconds within which a Dataset may still be waiting for its turn."""
 _RETRIED = 180.0
 """Seconds within which Fluid has tried again to set a cache up."""
+_SIZED = 300.0
+"""Seconds within which Fluid has counted the files of any model."""
 _ENDING = 60.0
 """Seconds within which a deletion is through."""
 _TIER_TOO_LARGE = re.compile(r"tier\w+'s size .* is greater than .*limits memory")
@@ -199,6 +201,40 @@ def _below(pod: Object, claim: str, folder: str) -> bool:
         if mount.get("name") in volumes
     ]
     return bool(paths) and all(path == folder or path.startswith(f"{folder}/") for path in paths)
+
+
+@check("FM216", "the size of the source is known", severity=Severity.WARNING)
+def sized(case: Case) -> Iterator[Finding]:
+    """After a Dataset is Bound, Fluid counts what is in the source, and says `[Calculating]`
+    until then. For a model that takes seconds; where it goes on, the count fails or hangs, the
+    share of what is cached is never known, and Fluid does not label the nodes.
+    """
+    cache = case.own
+    text = str(at(cache.dataset, "status", "ufsTotal", default=""))
+    if text != "[Calculating]" or cache.dataset is None:
+        return
+    ready = [
+        symptoms.parse_time(each.get("lastTransitionTime"))
+        for each in dicts(cache.dataset, "status", "conditions")
+        if each.get("type") == "Ready"
+    ]
+    since = case.snapshot.taken - max(ready) if any(ready) else case.age(cache.dataset)
+    if since < _SIZED:
+        return
+    runtime = cache.runtime or {}
+    kind = commands.kind_of(runtime) or "alluxioruntime"
+    change = {"spec": {"management": {"metadataSyncPolicy": {"autoSync": False}}}}
+    fix = (
+        Fix(commands.patch(runtime, change))
+        if cache.runtime is not None
+        else Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/{kind}-controller", "advice")
+    )
+    yield Finding(
+        about(cache),
+        f"Fluid has been counting the files of the source for {int(since // 60)} minutes",
+        (Evidence(about(cache), "status.ufsTotal", text),),
+        fix,
+    )
 
 
 @check("FM217", "nothing is stuck at its end")

@@ -19,7 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import Cached
 
 
@@ -217,6 +217,31 @@ def one_runtime(case: Case) -> Iterator[Finding]:
         f"{kinds} are all called {cache.name}, and a Dataset has one runtime only",
         tuple(seen),
         Fix(" && ".join(commands.delete(each) for each in others)),
+    )
+
+
+@check(
+    "FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM402", "FM442", *NOT_BOUND)
+)
+def volume_free(case: Case) -> Iterator[Finding]:
+    """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
+    the same. The second Dataset takes the volume for its own, and its claim never binds.
+    """
+    cache = case.own
+    wanted = names.volume_name(cache.namespace, cache.name)
+    volume = case.snapshot.find(k.PVS, wanted)
+    if volume is None:
+        return
+    claim = at(volume, "spec", "claimRef", default={})
+    owner = (namespace_of({"metadata": claim}), name_of({"metadata": claim}))
+    if owner == (cache.namespace, cache.name):
+        return
+    theirs = "/".join(owner).strip("/") or "nobody"
+    yield Finding(
+        about(cache),
+        f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
+        (Evidence(reference(volume), "spec.claimRef", theirs),),
+        Fix(commands.anew(cache, commands.other_name(cache))),
     )
 
 

@@ -27,14 +27,14 @@ demo: setup ## The main job, on a control plane of its own: bucket → proven ca
 
 test: setup ## All tests; the first run builds the control plane's binaries (about 15 minutes)
 	$(BIN)/python -m tests.cluster up --build-only
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew" tests
 	$(BIN)/python -m tests.cluster run --name tests -- $(BIN)/python -m pytest -q \
 		-n $(CLUSTER_WORKERS) -m "cluster and not alone" tests
 	$(BIN)/python -m tests.cluster run --name tests -- $(BIN)/python -m pytest -q \
 		-m "cluster and alone" tests
 
 test-fast: setup ## The tests that need no control plane
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew" tests
 
 lint: setup ## ruff: lint and format
 	$(BIN)/ruff check .
@@ -63,6 +63,9 @@ constraints: ## Resolve constraints.txt anew in an empty environment
 
 dist: $(FREEZER) ## The plugin frozen: dist/kubectl-fluidmodel_vX.Y.Z_OS_ARCH.tar.gz
 	build/dist-venv/bin/python -m krew.freeze
+
+krew-test: setup dist ## The archive installed by the real krew, and used on a control plane
+	$(BIN)/python -m tests.cluster run --name krew -- $(BIN)/python -m pytest -q -m krew tests/krew
 
 # Of its own, so that nothing of the development tools gets into the bundle.
 $(FREEZER): setup.cfg pyproject.toml constraints.txt

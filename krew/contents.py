@@ -97,4 +97,6 @@ def _wanted(path: str) -> bool:
     top = path.partition("/")[0]
     if top in ("botocore", "boto3"):
         return path.startswith(_BOTOCORE) and "/examples-" not in path
-    return top not in ("certifi", "dateutil") and not top.endswith(".dist-info")
+    if top.endswith(".dist-info"):  # PyInstaller brings it where a version is asked for
+        return path.endswith("/METADATA")
+    return top not in ("certifi", "dateutil")

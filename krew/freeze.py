@@ -40,7 +40,7 @@ def freeze(work: Path) -> Path:
     return made
 
 
-def pack(folder: Path, archive: Path, epoch: int) -> str:
+def pack(folder: Path, archive: Path, epoch: int, level: int = 9) -> str:
     """Write a folder as a .tar.gz of plain files and directories; returns its sha256.
 
     What is a link on disk becomes a file of its own: krew takes no archive with links in it.
@@ -48,7 +48,7 @@ def pack(folder: Path, archive: Path, epoch: int) -> str:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with (
         archive.open("wb") as raw,
-        gzip.GzipFile("", "wb", 9, raw, mtime=epoch) as compressed,
+        gzip.GzipFile("", "wb", level, raw, mtime=epoch) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):
         for path in _walk(folder):

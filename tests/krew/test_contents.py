@@ -91,7 +91,8 @@ def test_the_hub_the_store_and_the_view_work_without_what_is_left_out() -> None:
         ("boto3/session.pyc", True),
         ("dateutil/zoneinfo/dateutil-zoneinfo.tar.gz", False),
         ("dateutil/parser/_parser.pyc", True),
-        ("click-8.5.1.dist-info/METADATA", False),
+        ("httpx2-2.16.2.dist-info/METADATA", True),
+        ("httpx2-2.16.2.dist-info/RECORD", False),
         ("rich/_unicode_data/unicode17-0-0.pyc", True),
     ],
 )

@@ -1,0 +1,93 @@
+"""What `make krew-test` needs: a control plane, krew, and the plugin installed by it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from krew import manifest
+from kubectl_fluidmodel import __version__
+from tests.cluster.cluster import Cluster
+from tests.cluster.fixtures import Cli, bucket, cluster, namespace
+from tests.krew.krew import ARCHIVE, Krew
+from tests.loopback import Answer, Asked, Server, serve
+
+__all__ = ["bucket", "cluster", "namespace"]
+
+
+@pytest.fixture(scope="session")
+def archive() -> Path:
+    """What `make dist` has made."""
+    assert ARCHIVE.exists(), "run: make dist"
+    return ARCHIVE
+
+
+@pytest.fixture(scope="session")
+def described(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of that archive alone."""
+    file = tmp_path_factory.mktemp("manifest") / "fluidmodel.yaml"
+    known = manifest.digests(archive.parent, __version__)
+    file.write_text(manifest.render(manifest.SOURCE.read_text(), __version__, known))
+    return file
+
+
+@pytest.fixture
+def krew(tmp_path: Path, cluster: Cluster) -> Krew:
+    """krew in a fresh root, with nothing installed."""
+    return Krew(tmp_path, Path(cluster.facts["binaries"]["kubectl"]))
+
+
+@pytest.fixture(scope="session")
+def installed(
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, archive: Path, described: Path
+) -> Krew:
+    """krew with the archive installed, for all tests that only use it."""
+    made = Krew(tmp_path_factory.mktemp("installed"), Path(cluster.facts["binaries"]["kubectl"]))
+    made("install", f"--manifest={described}", f"--archive={archive}")
+    return made
+
+
+class Installed(Cli):
+    """The plugin that krew has installed, run by kubectl."""
+
+    def __init__(self, cluster: Cluster, cwd: Path, krew: Krew) -> None:
+        super().__init__(cluster, cwd)
+        self.env = {**krew.env, **cluster.s3.env(), "KUBECONFIG": str(cluster.kubeconfig)}
+
+    def _argv(self, arguments: tuple[str, ...]) -> list[str]:
+        return ["kubectl", "fluidmodel", *arguments]
+
+    def popen(self, *_: str, **__: Any) -> subprocess.Popen[str]:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def plugin(
+    installed: Krew, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Installed:
+    # subprocess looks kubectl up in this process's PATH, not in the child's.
+    monkeypatch.setenv("PATH", installed.env["PATH"])
+    return Installed(cluster, tmp_path, installed)
+
+
+@pytest.fixture
+def program(installed: Krew) -> Path:
+    """The frozen program itself."""
+    return installed.store() / "kubectl-fluidmodel"
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Iterator[Server]:
+    """Archives served as a release serves them: /vVERSION/NAME, from the test's directory."""
+
+    def respond(asked: Asked) -> Answer:
+        file = tmp_path / "downloads" / Path(asked.path).name
+        return Answer(200, file.read_bytes()) if file.is_file() else Answer(404)
+
+    (tmp_path / "downloads").mkdir()
+    with serve(respond) as server:
+        yield server

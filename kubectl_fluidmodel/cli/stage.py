@@ -62,6 +62,7 @@ kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
 @option(
     "--stage-workers",
     group="Work",
+    metavar="N",
     type=click.IntRange(1, 64),
     default=None,
     help="Connections at once.  [default: 8]",

@@ -173,10 +173,14 @@ def _live(
 
     client = Client(connection)
     namespace = None if everywhere else client.namespace
+    # What a store says is asked for by area 5 only; --only 1xx need not wait for one.
+    stores = bool(bundle) or any(check.code[2] == "5" for check in checks)
 
     def look() -> Looked:
         began = time.monotonic()
-        snapshot = gather(client, namespace, name or "", probe=probe, everything=bool(bundle))
+        snapshot = gather(
+            client, namespace, name or "", stores=stores, probe=probe, everything=bool(bundle)
+        )
         if bundle:
             from kubectl_fluidmodel.doctor.bundle import redacted
 

@@ -14,13 +14,14 @@ def gather(
     namespace: str | None,
     name: str = "",
     *,
+    stores: bool = True,
     probe: bool = False,
     everything: bool = False,
 ) -> Snapshot:
     """A Snapshot of a namespace (None: all); logs and stores of the cache `name` alone, if given.
 
-    With `probe` a short-lived pod tries the store from within; with `everything` the logs of what
-    is well are read too.
+    Without `stores` none is asked; with `probe` a short-lived pod asks them from within; with
+    `everything` the logs of what is well are read too.
 
     Raises:
         ClusterUnreachable: the API server does not answer at all.
@@ -29,7 +30,8 @@ def gather(
     caches = chosen(snapshot, name)
     secrets.ask(client, caches, snapshot)
     logs.ask(client, caches, snapshot, everything=everything)
-    store.ask(client, caches, snapshot, probe=probe)
+    if stores:
+        store.ask(client, caches, snapshot, probe=probe)
     return snapshot
 
 

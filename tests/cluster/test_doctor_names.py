@@ -330,3 +330,61 @@ def test_a_healthy_cache_has_no_problem(
     )
     report = doctor()
     assert report.document["problems"] == []
+
+
+@pytest.mark.breaks("FM211")
+def test_keys_in_plain_text(cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor) -> None:
+    """The option is named, its value never."""
+    bucket.put_model("demo")
+    planted = secrets.token_hex(20)
+    keys = {"aws.accessKeyId": "AKIDPLAIN", "aws.secretKey": planted}
+    options = {**objects.s3_options(cluster), **keys}
+    point = f"s3://{bucket.name}/demo/"
+    cluster.api.apply(objects.dataset(namespace, "demo", point, options))
+    report = doctor.until("FM211")
+    found = report.problem("FM211", f"dataset {namespace}/demo")
+    assert found["severity"] == "warning" and "aws.secretKey" in found["cause"]
+    assert planted not in str(report.document)
+    [mount] = cluster.api.get(FLUID, "Dataset", "demo", namespace)["spec"]["mounts"]
+    mount["options"] = objects.s3_options(cluster)
+    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
+    doctor.until_gone("FM211")
+
+
+@pytest.mark.breaks("FM212")
+def test_secrets_that_are_not_there(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    """First the whole Secret, then one key of it; both commands take the keys from AWS_*."""
+    bucket.put_model("demo")
+    model(cluster, namespace, "demo", bucket)
+    cluster.api.delete("v1", "Secret", "keys", namespace)
+    report = doctor.until("FM212")
+    found = report.problem("FM212", f"secret {namespace}/keys")
+    assert "does not exist" in found["cause"] and "FM212" in report.roots
+    doctor.heal(found)
+    doctor.until_gone("FM212")
+    cluster.api.patch("v1", "Secret", "keys", {"data": {"aws.secretKey": None}}, namespace)
+    found = doctor.until("FM212").problem("FM212", f"secret {namespace}/keys")
+    assert "key aws.secretKey of Secret keys" in found["cause"]
+    doctor.heal(found)
+    report = doctor.until_gone("FM212")
+    assert cluster.s3.secret_key not in str(report.document)
+    assert objects.bound(cluster, namespace, "demo")
+
+
+@pytest.mark.breaks("FM213")
+def test_keys_under_names_that_workers_never_get(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    model(cluster, namespace, "demo", bucket)
+    [mount] = cluster.api.get(FLUID, "Dataset", "demo", namespace)["spec"]["mounts"]
+    for option in mount["encryptOptions"]:
+        option["name"] = option["name"].rpartition("option.")[2]
+    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
+    found = doctor.until("FM213").problem("FM213", f"dataset {namespace}/demo")
+    assert "aws.accessKeyId, aws.secretKey reach the master only" in found["cause"]
+    doctor.heal(found)
+    report = doctor.until_gone("FM213")
+    assert report.code == 0, report.document["problems"]

@@ -125,44 +125,39 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
     )
 
 
-@check(
-    "FM209", "placement lets caches share a node", severity=Severity.WARNING, explains=("FM208",)
-)
+@check("FM209", "placement lets caches share a node", severity=Severity.WARNING)
 def placement(case: Case) -> Iterator[Finding]:
     """With `placement: Exclusive`, which is Fluid's default, a worker repels the workers of all
-    other Datasets from its node. It is a failure when a worker waits because of it, and a
-    warning as soon as there is another cache. Fluid builds the affinity once, so the cache has
-    to be made anew.
+    other Datasets from its node. That matters as soon as there is another cache: the next one finds
+    no place (FM302). Fluid builds the affinity once, so the cache has to be made anew.
     """
     cache = case.own
     if cache.dataset is None or at(cache.dataset, "spec", "placement") == "Shared":
         return
     others = len(case.caches) - 1
-    waiting = case.once("dataset: repelled", lambda: _repelled(case.caches))
-    if not others:
+    if not others or case.once("dataset: repelled", lambda: _repelled(case.caches)):
         return
     chosen = at(cache.dataset, "spec", "placement") or "not given, which means Exclusive"
-    seen = [Evidence(about(cache), "spec.placement", str(chosen))]
-    seen += waiting[:3]
-    told = "and a worker waits for a node because of it" if waiting else f"and there are {others}"
     yield Finding(
         about(cache),
-        f"this cache lets no other share its node, {told}",
-        tuple(seen),
-        Fix("spec:\n  placement: Shared", "yaml", f"{about(cache)}; then make the cache anew"),
-        Severity.ERROR if waiting else None,
+        f"this cache lets no other share its node, and there {_are(others)}",
+        (Evidence(about(cache), "spec.placement", str(chosen)),),
+        Fix("placement: Shared", "yaml", f"{about(cache)}, spec; then make the cache anew"),
     )
 
 
-def _repelled(caches: tuple[Cached, ...]) -> list[Evidence]:
-    """The workers that wait for a node without another cache."""
-    return [
-        Evidence(reference(pod), "status", text)
+def _are(count: int) -> str:
+    return "is one other" if count == 1 else f"are {count} others"
+
+
+def _repelled(caches: tuple[Cached, ...]) -> bool:
+    """Whether a worker waits for a node without another cache, which FM302 tells."""
+    return any(
+        _AFFINITY in text
         for cache in caches
         for pod in cache.pods.get(WORKER, [])
         for text in symptoms.pod(pod)
-        if _AFFINITY in text
-    ]
+    )
 
 
 @check("FM210", "the files are at the root of the volume", severity=Severity.WARNING)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+import configparser
+import importlib.metadata
 import pkgutil
 import re
 import subprocess
@@ -35,18 +37,41 @@ def test_modules_of_others_that_are_imported_late_are_there() -> None:
         importlib.import_module(name)
 
 
-def test_nothing_that_is_used_is_left_out() -> None:
+def imported() -> set[str]:
     """Every module that our own modules import, wherever in them they do."""
     found = set()
     for path in (ROOT / contents.PACKAGE).rglob("*.py"):
-        lines = path.read_text().splitlines()
-        found |= {m[1] for line in lines if (m := re.match(r"\s*(?:from|import) ([\w.]+)", line))}
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+    return found
+
+
+def test_nothing_that_is_used_is_left_out() -> None:
     left_out = [
         name
-        for name in found
+        for name in imported()
         if any(name == each or name.startswith(f"{each}.") for each in contents.EXCLUDED)
     ]
     assert left_out == []
+
+
+def test_whoever_installs_the_plugin_gets_all_that_it_imports() -> None:
+    """Not only who has the development tools, which bring some of it along."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    names = re.findall(r"^[\w.-]+", setup["options"]["install_requires"], re.MULTILINE)
+    required = {name.lower() for name in names}
+    made_by = importlib.metadata.packages_distributions()
+    tops = {name.partition(".")[0] for name in imported()} - {contents.PACKAGE}
+    missing = {
+        top
+        for top in tops - set(sys.stdlib_module_names)
+        if not required & {name.lower() for name in made_by.get(top, ())}
+    }
+    assert missing <= {"botocore", "httpx2"}  # boto3 and huggingface_hub are made of them
 
 
 LOADED = """

@@ -62,7 +62,7 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"(\w://)[^/\s:@\"']+:[^/\s@\"']+@"), rf"\1{HIDDEN}@"),
     (
-        re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
+        re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
     (

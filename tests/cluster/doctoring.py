@@ -27,6 +27,8 @@ from .cluster import Cluster
 from .fixtures import Cli
 
 Problem = dict[str, Any]
+PASSED = pytest.StashKey[bool]()
+"""Whether a test passed, for fixtures that end after it."""
 
 
 class Report:
@@ -131,7 +133,7 @@ def checked(made: Doctor, request: pytest.FixtureRequest) -> Iterator[Doctor]:
     """The fixture's life: at the end every code of the mark must have been asked for."""
     yield made
     mark = request.node.get_closest_marker("breaks")
-    if mark is not None and getattr(request.node, "passed", True):
+    if mark is not None and request.node.stash.get(PASSED, False):
         left = set(mark.args) - made.asked
         assert not left, f"{request.node.name} is marked to break {sorted(left)}, and never asks"
 

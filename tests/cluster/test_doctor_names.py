@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.cluster import objects
 from tests.cluster.cluster import Cluster
 from tests.cluster.doctoring import Doctor
+from tests.cluster.fixtures import clear
 from tests.cluster.plugin import Plugin
 from tests.cluster.s3 import secret
 
@@ -388,3 +390,75 @@ def test_keys_under_names_that_workers_never_get(
     doctor.heal(found)
     report = doctor.until_gone("FM213")
     assert report.code == 0, report.document["problems"]
+
+
+@pytest.fixture
+def pair(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Two namespaces, `x-a` and `x`: the caches `b` and `a-b` in them share a volume's name."""
+    stem = f"t{secrets.token_hex(3)}"
+    spaces = (f"{stem}-a", stem)
+    for name in spaces:
+        cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield spaces
+    for name in spaces:
+        clear(cluster, name)
+
+
+@pytest.mark.breaks("FM207")
+def test_two_caches_that_want_the_same_volume(
+    cluster: Cluster, pair: tuple[str, str], bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    first, second = pair
+    model(cluster, first, "b", bucket)
+    objects.bound(cluster, first, "b")
+    volume = f"{first}-b"
+    objects.until("the volume", lambda: cluster.api.find("v1", "PersistentVolume", volume))
+    model(cluster, second, "a-b", bucket)
+    report = doctor.until("FM207", "-n", second)
+    found = report.problem("FM207", f"dataset {second}/a-b")
+    assert f"PersistentVolume {volume}" in found["cause"] and f"{first}/b" in found["cause"]
+    assert "FM207" in report.roots
+    assert "FM207" not in doctor("-n", first).codes
+    assert found["fix"]["how"] == "advice" and "--name a-b-2" in found["fix"]["text"]
+    # As advised, both go: alone the second would take the volume of the first along.
+    for space, name in ((first, "b"), (second, "a-b")):
+        cluster.api.delete(FLUID, "Dataset", name, space)
+        cluster.api.delete(FLUID, "AlluxioRuntime", name, space)
+    objects.until(
+        "the end of both",
+        lambda: not any(cluster.api.list(FLUID, "AlluxioRuntime", space) for space in pair),
+        60,
+    )
+    model(cluster, first, "b", bucket)
+    model(cluster, second, "a-b-2", bucket)
+    for space, name in ((first, "b"), (second, "a-b-2")):
+        objects.bound(cluster, space, name)
+    assert "FM207" not in {*doctor("-n", first).codes, *doctor("-n", second).codes}
+
+
+@pytest.mark.breaks("FM216")
+def test_a_count_that_never_ends(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    """The commands that count hang; that it does so for an hour is made believe."""
+    bucket.put_model("demo")
+    cluster.alluxio(namespace, "demo").set_knobs(delay={"fs count": 600, "fs loadMetadata": 600})
+    model(cluster, namespace, "demo", bucket)
+
+    def counting() -> list[dict[str, Any]] | None:
+        found = objects.status(cluster, "Dataset", namespace, "demo")
+        if found.get("phase") != "Bound" or found.get("ufsTotal") != "[Calculating]":
+            return None
+        conditions: list[dict[str, Any]] = found["conditions"]
+        return conditions
+
+    conditions = objects.until("the count", counting, 60) or []
+    assert "FM216" not in doctor("--only", "2xx").codes
+    for each in conditions:
+        each["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    body = {"status": {"conditions": conditions}}
+    cluster.api.patch(FLUID, "Dataset", "demo", body, namespace, "status")
+    found = doctor("--only", "2xx").problem("FM216", f"dataset {namespace}/demo")
+    assert found["severity"] == "warning" and "[Calculating]" in str(found["evidence"])
+    cluster.alluxio(namespace, "demo").set_knobs(delay=None)

@@ -27,7 +27,6 @@ def _codes(decorators: list[ast.expr]) -> Iterator[str]:
 
 
 IN_TABLES_ONLY = {
-    *("FM207", "FM216"),
     *("FM401", "FM402", "FM403", "FM405", "FM406", "FM407", "FM408", "FM409"),
     *("FM420", "FM421", "FM423", "FM430", "FM431", "FM432", "FM433", "FM440", "FM442", "FM443"),
     *("FM601", "FM602", "FM603", "FM604", "FM605", "FM606", "FM607", "FM608", "FM609", "FM610"),

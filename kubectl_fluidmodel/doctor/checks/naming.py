@@ -225,7 +225,8 @@ def one_runtime(case: Case) -> Iterator[Finding]:
 )
 def volume_free(case: Case) -> Iterator[Finding]:
     """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
-    the same. The second Dataset takes the volume for its own, and its claim never binds.
+    the same. The second Dataset takes the volume for its own, and its claim never binds. Do not
+    remove it alone: Fluid then deletes the volume and the claim of the first (seen with 1.0.8).
     """
     cache = case.own
     wanted = names.volume_name(cache.namespace, cache.name)
@@ -241,7 +242,12 @@ def volume_free(case: Case) -> Iterator[Finding]:
         about(cache),
         f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
         (Evidence(reference(volume), "spec.claimRef", theirs),),
-        Fix(commands.anew(cache, commands.other_name(cache))),
+        Fix(
+            f"stop the pods that read {theirs}, because Fluid removes its volume together with "
+            f"this cache; remove both caches, make {theirs} again, and this one under another "
+            f"name: {commands.cache(cache, commands.other_name(cache))}",
+            "advice",
+        ),
     )
 
 

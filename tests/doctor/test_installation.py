@@ -1,0 +1,201 @@
+"""Area 1xx as tables: a healthy cluster with one thing changed, and the codes that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kubectl_fluidmodel.doctor.check import Severity
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from tests.doctor import builders as b
+
+SYSTEM = names.SYSTEM_NAMESPACE
+Break = Callable[[Snapshot], object]
+
+
+def deployment(snapshot: Snapshot, name: str) -> dict[str, object]:
+    return b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)
+
+
+def scaled(name: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        found = b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)
+        found["spec"]["replicas"] = 0
+        found["status"] = {}
+
+    return change
+
+
+def unready(name: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)["status"] = {"replicas": 1}
+
+    return change
+
+
+def image(name: str, tag: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        found = b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)
+        [container] = found["spec"]["template"]["spec"]["containers"]
+        container["image"] = f"fluidcloudnative/controller:{tag}"
+
+    return change
+
+
+def unserved(*kinds: k.Kind) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        for kind in kinds:
+            snapshot.versions.pop(kind.resource, None)
+            snapshot.objects.pop(kind.resource, None)
+
+    return change
+
+
+def plugin(**status: int) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        b.get(snapshot, k.DAEMON_SETS, "csi-nodeplugin-fluid", SYSTEM)["status"] = status
+
+    return change
+
+
+def webhook(**fields: object) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        [found] = snapshot.all(k.WEBHOOKS)
+        found["webhooks"][0].update(fields)
+
+    return change
+
+
+def server(version: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        snapshot.server = version
+
+    return change
+
+
+def failed(resource: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        snapshot.missing.append(Missing(resource, "", "etcdserver: request timed out", False))
+
+    return change
+
+
+def several(*changes: Break) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        for each in changes:
+            each(snapshot)
+
+    return change
+
+
+def pulling(snapshot: Snapshot) -> None:
+    pod = b.get(snapshot, k.PODS, "dataset-controller-5f55cff584-x", SYSTEM)
+    b.waiting(pod, "manager", "ImagePullBackOff", "Back-off pulling image")
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        (unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIMES), ["FM101"]),
+        (unserved(names.DATA_LOADS), ["FM102"]),
+        (image("dataset-controller", "v0.9.2-abc"), ["FM103", "FM104"]),
+        (image("alluxioruntime-controller", "v1.0.7-abc"), ["FM104"]),
+        (image("dataset-controller", "latest"), []),
+        (scaled("dataset-controller"), ["FM105"]),
+        (unready("dataset-controller"), ["FM105"]),
+        (scaled("alluxioruntime-controller"), ["FM106"]),
+        (unready("alluxioruntime-controller"), ["FM106"]),
+        (scaled("juicefsruntime-controller"), []),
+        (pulling, ["FM107"]),
+        (lambda snapshot: b.drop(snapshot, k.CSI_DRIVERS, names.CSI_DRIVER, ""), ["FM108"]),
+        (plugin(desiredNumberScheduled=3, numberReady=2), ["FM109"]),
+        (plugin(desiredNumberScheduled=0), ["FM109"]),
+        (scaled("fluid-webhook"), ["FM110"]),
+        (lambda snapshot: b.drop(snapshot, k.DEPLOYMENTS, "fluid-webhook", SYSTEM), ["FM110"]),
+        (several(scaled("fluid-webhook"), webhook(failurePolicy="Ignore")), []),
+        (webhook(clientConfig={"service": {"namespace": SYSTEM}, "caBundle": "Cg=="}), ["FM111"]),
+        (webhook(clientConfig={"service": {"namespace": "other"}}), []),
+        (server("v1.21.14"), ["FM112"]),
+        (server("v1.22.0-gke.100"), []),
+        (failed("nodes"), ["FM113"]),
+    ],
+)
+def test_what_is_found(change: Break, codes: list[str]) -> None:
+    snapshot = b.healthy()
+    change(snapshot)
+    assert b.codes(snapshot, "1xx") == codes
+
+
+def test_without_fluid_nothing_else_is_said() -> None:
+    snapshot = b.healthy()
+    unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIMES)(snapshot)
+    snapshot.objects[k.DEPLOYMENTS.resource] = []
+    snapshot.objects[k.CSI_DRIVERS.resource] = []
+    snapshot.objects[k.WEBHOOKS.resource] = []
+    assert b.roots(snapshot, "1xx") == ["FM101"]
+    assert b.skipped(snapshot, "FM105") == [f"Fluid's controllers are not in namespace {SYSTEM}"]
+    assert b.skipped(snapshot, "FM108") == ["Fluid is not installed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (k.DEPLOYMENTS, "FM103"),
+        (k.DEPLOYMENTS, "FM105"),
+        (k.DEPLOYMENTS, "FM106"),
+        (k.PODS, "FM107"),
+        (k.CSI_DRIVERS, "FM108"),
+        (k.DAEMON_SETS, "FM109"),
+        (k.WEBHOOKS, "FM110"),
+        (k.WEBHOOKS, "FM111"),
+    ],
+)
+def test_what_may_not_be_seen_is_skipped_and_named(kind: k.Kind, code: str) -> None:
+    snapshot = b.healthy()
+    b.hide(snapshot, kind)
+    assert b.codes(snapshot, code) == []
+    [why] = b.skipped(snapshot, code)
+    assert why.startswith(f"no permission to list {kind.resource}")
+
+
+def test_a_runtime_that_stands_only_warns_and_one_that_waits_fails() -> None:
+    snapshot = b.healthy()
+    scaled("alluxioruntime-controller")(snapshot)
+    assert [each.severity for each in b.findings(snapshot, "FM106")] == [Severity.WARNING]
+    b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["status"] = {}
+    assert [each.severity for each in b.findings(snapshot, "FM106")] == [Severity.ERROR]
+
+
+def test_a_plugin_that_is_down_where_a_cache_is_read_is_a_failure() -> None:
+    snapshot = b.healthy()
+    plugin(desiredNumberScheduled=3, numberReady=2)(snapshot)
+    assert [each.severity for each in b.findings(snapshot, "FM109")] == [Severity.WARNING]
+    b.unready(b.get(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
+    [found] = b.findings(snapshot, "FM109")
+    assert found.severity is Severity.ERROR
+    assert found.cause.endswith("pods that read a cache are on gpu-0")
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "cause", "fix"),
+    [
+        (
+            "FailedMount",
+            'MountVolume.SetUp failed for volume "kubelet-kube-config" : hostPath type check '
+            "failed: /etc/kubernetes/kubelet.conf is not a file",
+            "this kubelet has no /etc/kubernetes/kubelet.conf",
+            "--set csi.useNodeAuthorization=false",
+        ),
+        ("FailedScheduling", "0/3 nodes are available: 3 Insufficient cpu", "fits no node", ""),
+    ],
+)
+def test_why_a_pod_of_fluid_does_not_start(reason: str, message: str, cause: str, fix: str) -> None:
+    snapshot = b.healthy()
+    pod = b.unready(b.get(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
+    b.event(snapshot, pod, reason, message)
+    [found] = b.findings(snapshot, "FM107")
+    assert cause in found.cause
+    assert found.fix is not None and fix in found.fix.text

@@ -1,0 +1,254 @@
+"""Area 2xx as tables: a healthy cache with one thing changed, and the codes that follow."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import fluid, pods
+from tests.doctor.fluid import NAME, NS
+
+Break = Callable[[Snapshot], object]
+
+
+def dataset(snapshot: Snapshot) -> Object:
+    return b.get(snapshot, names.DATASETS, NAME)
+
+
+def mount(**fields: Any) -> Break:
+    """Change the one mount of the Dataset; None takes a field away."""
+
+    def change(snapshot: Snapshot) -> None:
+        found = dataset(snapshot)["spec"]["mounts"][0]
+        found.update(fields)
+        for key in [key for key, value in fields.items() if value is None]:
+            del found[key]
+
+    return change
+
+
+def options(**given: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        named = {key.replace("__", "."): value for key, value in given.items()}
+        dataset(snapshot)["spec"]["mounts"][0]["options"].update(named)
+
+    return change
+
+
+def renamed(name: str) -> Break:
+    """The cache under another name, as far as this area looks."""
+
+    def change(snapshot: Snapshot) -> None:
+        for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
+            found = b.get(snapshot, kind, NAME)
+            found["metadata"]["name"] = name
+
+    return change
+
+
+def not_bound(text: str, renewed: str = fluid.RECENT) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        condition = {
+            "type": "NotReady",
+            "status": "True",
+            "reason": "DatasetFailedToSetup",
+            "message": text,
+            "lastUpdateTime": renewed,
+        }
+        dataset(snapshot)["status"] = {"phase": "NotBound", "conditions": [condition]}
+
+    return change
+
+
+def new(snapshot: Snapshot) -> None:
+    dataset(snapshot)["status"] = {}
+
+
+def drop(kind: k.Kind, name: str = NAME) -> Break:
+    return lambda snapshot: b.drop(snapshot, kind, name)
+
+
+def second_runtime(snapshot: Snapshot) -> None:
+    kind = next(kind for kind in names.RUNTIMES if kind.name == "JuiceFSRuntime")
+    b.put(snapshot, kind, {**fluid.runtime(), "kind": kind.name})
+
+
+def second_cache(snapshot: Snapshot) -> None:
+    b.put(snapshot, names.DATASETS, fluid.dataset("other"))
+    b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
+    b.put(snapshot, k.SECRETS, fluid.secret("other"))
+
+
+def exclusive(snapshot: Snapshot) -> None:
+    del dataset(snapshot)["spec"]["placement"]
+
+
+def leaving(snapshot: Snapshot) -> None:
+    dataset(snapshot)["metadata"]["deletionTimestamp"] = fluid.CREATED
+
+
+def foreign(snapshot: Snapshot) -> None:
+    found = b.get(snapshot, k.STATEFUL_SETS, f"{NAME}-master")
+    found["metadata"]["labels"] = {"app": "other"}
+
+
+def secret_of(name: str) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        for option in dataset(snapshot)["spec"]["mounts"][0]["encryptOptions"]:
+            option["valueFrom"]["secretKeyRef"]["name"] = name
+        found = copy.deepcopy(b.get(snapshot, k.SECRETS, f"{NAME}-store"))
+        found["metadata"]["name"] = name
+        b.put(snapshot, k.SECRETS, found)
+
+    return change
+
+
+def plain_names(snapshot: Snapshot) -> None:
+    for option in dataset(snapshot)["spec"]["mounts"][0]["encryptOptions"]:
+        option["name"] = option["name"].removeprefix(ROOT_OPTION)
+
+
+def empty_key(snapshot: Snapshot) -> None:
+    b.get(snapshot, k.SECRETS, f"{NAME}-store")["data"]["AWS_SECRET_ACCESS_KEY"] = ""
+
+
+def all_of(*changes: Break) -> Break:
+    def change(snapshot: Snapshot) -> None:
+        for each in changes:
+            each(snapshot)
+
+    return change
+
+
+MEMORY = (
+    "the memory tierdStore's size {{4294967296 0} {<nil>}  BinarySI} is greater than worker "
+    "limits memory 1Gi"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        (renamed("qwen2.5-7b"), ["FM201"]),
+        (renamed("7b"), ["FM201"]),
+        (renamed("m" * 45), []),
+        (renamed("m" * 46), ["FM202"]),
+        (new, ["FM203"]),
+        (drop(names.ALLUXIO_RUNTIMES), ["FM204"]),
+        (drop(names.DATASETS), ["FM205"]),
+        (second_runtime, ["FM206"]),
+        (not_bound('StatefulSet.apps "demo-worker" not found'), ["FM208"]),
+        (not_bound("whatever Fluid says"), ["FM208"]),
+        (not_bound("whatever it said an hour ago", "2026-09-21T13:00:00Z"), []),
+        (not_bound(MEMORY), []),
+        (all_of(not_bound(MEMORY), drop(k.STATEFUL_SETS, "demo-master")), ["FM208"]),
+        (exclusive, []),
+        (all_of(exclusive, second_cache), ["FM209"]),
+        (mount(path=None), ["FM210"]),
+        (mount(path="/demo"), ["FM210"]),
+        (options(aws__secretKey="planted"), ["FM211"]),
+        (options(aws__secretKey=""), []),
+        (drop(k.SECRETS, "demo-store"), ["FM212"]),
+        (empty_key, ["FM212"]),
+        (plain_names, ["FM213"]),
+        (all_of(plain_names, mount(path="/demo")), ["FM210"]),
+        (all_of(plain_names, options(aws__secretKey="x")), ["FM211", "FM213", "FM214"]),
+        (options(alluxio__user="a b"), ["FM215"]),
+        (mount(mountPoint="s3://hf-models/a$b"), ["FM215"]),
+        (leaving, ["FM217"]),
+        (mount(mountPoint="hf://org/demo"), ["FM218"]),
+        (mount(mountPoint="https://huggingface.co/org/demo"), ["FM218"]),
+        (mount(mountPoint="https://files.example/demo/"), []),
+        (mount(mountPoint="nfs://server/demo"), ["FM218"]),
+        (foreign, ["FM219"]),
+        (secret_of("demo.store"), ["FM220"]),
+        (secret_of("m" * 43), ["FM220"]),
+        (secret_of("m" * 42), []),
+    ],
+)
+def test_what_is_found(change: Break, codes: list[str]) -> None:
+    snapshot = b.healthy()
+    change(snapshot)
+    assert b.codes(snapshot, "2xx") == codes
+
+
+def fix(snapshot: Snapshot, code: str) -> str:
+    [found] = b.findings(snapshot, code)
+    assert found.fix is not None
+    return found.fix.text
+
+
+def test_the_runtime_that_was_probably_meant() -> None:
+    snapshot = b.healthy()
+    b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"]["name"] = "demo-cache"
+    assert b.codes(snapshot, "2xx") == ["FM204", "FM205"]
+    for code in ("FM204", "FM205"):
+        assert "s/^  name: demo-cache$/  name: demo/" in fix(snapshot, code)
+
+
+def test_a_runtime_out_of_sight_is_not_called_missing() -> None:
+    snapshot = b.healthy()
+    b.hide(snapshot, names.ALLUXIO_RUNTIMES)
+    assert b.codes(snapshot, "FM204") == []
+    assert b.skipped(snapshot, "FM204")[0].startswith("no permission to list alluxioruntimes")
+
+
+def test_a_reference_needs_no_runtime() -> None:
+    snapshot = b.healthy()
+    mount(mountPoint="dataset://models/other")(snapshot)
+    b.drop(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    assert b.codes(snapshot, "FM204") == []
+
+
+def test_readers_that_mount_the_folder_need_no_root() -> None:
+    snapshot = b.healthy()
+    mount(path="/demo")(snapshot)
+    for pod in snapshot.all(k.PODS):
+        for container in pod["spec"].get("containers", []):
+            for each in container.get("volumeMounts", []):
+                each["subPath"] = "demo"
+    assert b.codes(snapshot, "FM210") == []
+
+
+def test_a_deletion_names_the_pods_in_its_way() -> None:
+    snapshot = b.healthy()
+    leaving(snapshot)
+    assert fix(snapshot, "FM217") == f"kubectl delete pod chat-decode-0 -n {NS}"
+
+
+def test_no_value_of_an_option_is_ever_shown() -> None:
+    snapshot = b.healthy()
+    options(aws__secretKey="planted secret$", fs__s3__token="planted;too")(snapshot)
+    told = str([b.findings(snapshot, code) for code in ("FM211", "FM214", "FM215")])
+    assert "aws.secretKey" in told and "planted" not in told
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-7b", "7b", "Demo"])
+def test_the_new_name_is_legal(name: str) -> None:
+    snapshot = b.healthy()
+    renamed(name)(snapshot)
+    command = fix(snapshot, "FM201")
+    new_name = command.partition("--name ")[2].split()[0]
+    assert names.is_legal(new_name)
+
+
+def test_workers_that_wait_are_told_once() -> None:
+    """FM302 is the failure; the warning would only repeat it."""
+    snapshot = b.healthy()
+    exclusive(snapshot)
+    second_cache(snapshot)
+    waiting = pods.worker_pod(name="other")
+    b.unscheduled(
+        waiting, "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules"
+    )
+    b.put(snapshot, k.PODS, waiting)
+    assert b.codes(snapshot, "FM209", "FM302") == ["FM302"]

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers the checks
+import kubectl_fluidmodel.doctor.checks
 from kubectl_fluidmodel.doctor.check import REGISTRY
 
 TESTS = Path(__file__).parents[1]
@@ -50,3 +50,9 @@ def test_every_check_that_is_not_has_a_row_in_a_table() -> None:
 
 def test_no_test_breaks_a_check_that_is_not_there() -> None:
     assert sorted(set(marked()) - set(REGISTRY.checks)) == []
+
+
+def test_every_module_of_checks_is_named() -> None:
+    folder = Path(kubectl_fluidmodel.doctor.checks.__file__).parent
+    modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    assert kubectl_fluidmodel.doctor.checks.__all__ == sorted(modules)

@@ -1,9 +1,78 @@
-"""Every check, one module per noun; importing this package registers them all."""
+"""Every check, one module per noun; importing this package registers them all.
 
-import pkgutil
-from importlib import import_module
+The modules are named, not looked for: a frozen plugin has no directory to look in.
+"""
 
-__all__ = sorted(module.name for module in pkgutil.iter_modules(__path__))
+from kubectl_fluidmodel.doctor.checks import (
+    capacity,
+    claim,
+    cluster,
+    contents,
+    controllers,
+    csi,
+    dataset,
+    fitting,
+    fuse,
+    graphclaims,
+    graphmounts,
+    graphrollout,
+    graphs,
+    ground,
+    keys,
+    load,
+    loader,
+    master,
+    measure,
+    modelpaths,
+    mounts,
+    naming,
+    nodeplugin,
+    options,
+    placement,
+    placing,
+    pods,
+    refusals,
+    speed,
+    stage,
+    store,
+    target,
+    webhook,
+    workers,
+)
 
-for _name in __all__:
-    import_module(f"{__name__}.{_name}")
+__all__ = [
+    "capacity",
+    "claim",
+    "cluster",
+    "contents",
+    "controllers",
+    "csi",
+    "dataset",
+    "fitting",
+    "fuse",
+    "graphclaims",
+    "graphmounts",
+    "graphrollout",
+    "graphs",
+    "ground",
+    "keys",
+    "load",
+    "loader",
+    "master",
+    "measure",
+    "modelpaths",
+    "mounts",
+    "naming",
+    "nodeplugin",
+    "options",
+    "placement",
+    "placing",
+    "pods",
+    "refusals",
+    "speed",
+    "stage",
+    "store",
+    "target",
+    "webhook",
+    "workers",
+]

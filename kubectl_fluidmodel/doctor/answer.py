@@ -107,23 +107,6 @@ class Answer:
     found: Found | None = None
     seconds: float = 0.0
 
-    @property
-    def reached(self) -> bool:
-        """Whether the store itself answered, whatever it said."""
-        return self.state not in (
-            SKIPPED,
-            NO_SECRET,
-            NO_KEY,
-            BAD_KEY,
-            DNS,
-            SERVICE,
-            REFUSED,
-            TIMEOUT,
-            TLS,
-            FOREIGN,
-            CLAIM,
-        )
-
 
 @dataclass(frozen=True)
 class Answers:

@@ -14,7 +14,7 @@ from typing import Any
 from kubectl_fluidmodel.dynamo import kinds as dynamo
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.snapshot import reads
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -261,8 +261,3 @@ def claims_in(value: Any) -> set[str]:
         for item in value.values():
             found |= claims_in(item)
     return found
-
-
-def runtime_kind(runtime: Object) -> Kind | None:
-    """The Kind of a runtime object, None for one that this plugin does not know."""
-    return next((kind for kind in names.RUNTIMES if kind.name == runtime.get("kind")), None)

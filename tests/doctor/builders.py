@@ -222,3 +222,12 @@ def findings(snapshot: Snapshot, code: str) -> list[Finding]:
 def skipped(snapshot: Snapshot, code: str) -> list[str]:
     """Why one check was skipped, once for each time."""
     return [each.skipped for each in diagnosis(snapshot, code).outcomes if each.skipped]
+
+
+def finds(snapshot: Snapshot, code: str, about: str, cause: str, fix: str) -> None:
+    """The check finds one thing: about that object, in these words, with evidence and this fix."""
+    [found] = findings(snapshot, code)
+    assert found.about == about
+    assert cause in found.cause, found.cause
+    assert found.evidence and all(each.text for each in found.evidence)
+    assert found.fix is not None and fix in found.fix.text, found.fix

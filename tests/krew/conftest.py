@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -60,9 +58,6 @@ class Installed(Cli):
 
     def _argv(self, arguments: tuple[str, ...]) -> list[str]:
         return ["kubectl", "fluidmodel", *arguments]
-
-    def popen(self, *_: str, **__: Any) -> subprocess.Popen[str]:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ asks the system itself on macOS and Windows. SSL_CERT_FILE and SSL_CERT_DIR go b
 from __future__ import annotations
 
 import os
-import ssl
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 
 def context(bundle: str = "") -> ssl.SSLContext:
@@ -18,6 +21,8 @@ def context(bundle: str = "") -> ssl.SSLContext:
     Raises:
         OSError: the file is none, or has no certificate.
     """
+    import ssl
+
     if not bundle and sys.platform != "linux":
         # There SSL_CERT_FILE is nobody's default, so where it is set, it was meant.
         bundle = os.environ.get("SSL_CERT_FILE", "")

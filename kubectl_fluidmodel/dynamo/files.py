@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 from collections.abc import Callable
@@ -11,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_fluidmodel.dynamo import pinning
-from kubectl_fluidmodel.dynamo.gather import reference
 from kubectl_fluidmodel.dynamo.graph import is_graph, request_patch
-from kubectl_fluidmodel.dynamo.kinds import REQUEST
+from kubectl_fluidmodel.dynamo.kinds import REQUEST, reference
 from kubectl_fluidmodel.dynamo.manifest import Document, documents
 from kubectl_fluidmodel.dynamo.patch import diff, kustomize
 from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH, Outcome, Wish
@@ -40,6 +38,8 @@ class Result:
         return "".join(document.text for document in self.documents)
 
     def diff(self) -> str:
+        import difflib
+
         name = "stdin" if self.name == "-" else self.name
         old, new = self.before.splitlines(True), self.text.splitlines(True)
         return "".join(difflib.unified_diff(old, new, name, f"{name} (pinned)"))

@@ -15,7 +15,6 @@ from typing import Any
 
 from kubectl_fluidmodel.dynamo import kinds, scheduling
 from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts
-from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import directory
 from kubectl_fluidmodel.kube import kind as k
@@ -39,21 +38,6 @@ class Counted(Client):
         return super()._send(*args, **kwargs)
 
 
-def reference(text: str) -> tuple[str, str]:
-    """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty where not said.
-
-    Raises:
-        UsageError: the part before the slash is no kind of Dynamo's.
-    """
-    prefix, slash, name = text.rpartition("/")
-    if not slash:
-        return "", text
-    kind = kinds.ALIASES.get(prefix.lower().partition(".")[0])
-    if kind is None or not name:
-        raise UsageError(f"'{text}' is no graph", "write NAME, dgd/NAME or dcd/NAME")
-    return kind, name
-
-
 def graph(client: Client, text: str, namespace: str) -> tuple[Kind, Object, str | None]:
     """A graph as served in the newest version, and the shape that the server's schema shows.
 
@@ -62,7 +46,7 @@ def graph(client: Client, text: str, namespace: str) -> tuple[Kind, Object, str 
     Raises:
         NotFound: there is none of that name, of any kind that could be meant.
     """
-    kind, name = reference(text)
+    kind, name = kinds.reference(text)
     wanted = [kind] if kind else [kinds.GRAPH, kinds.COMPONENT]
     for candidate in wanted:
         found = _one(client, candidate, name, namespace)

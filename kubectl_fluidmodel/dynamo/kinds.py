@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.kind import Kind
 
 GROUP = "nvidia.com"
@@ -47,3 +48,18 @@ PINS = "fluidmodel.io/pins"
 
 def kind(name: str, version: str) -> Kind:
     return Kind(GROUP, version, name, PLURALS[name])
+
+
+def reference(text: str) -> tuple[str, str]:
+    """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty where not said.
+
+    Raises:
+        UsageError: the part before the slash is no kind of Dynamo's.
+    """
+    prefix, slash, name = text.rpartition("/")
+    if not slash:
+        return "", text
+    kind = ALIASES.get(prefix.lower().partition(".")[0])
+    if kind is None or not name:
+        raise UsageError(f"'{text}' is no graph", "write NAME, dgd/NAME or dcd/NAME")
+    return kind, name

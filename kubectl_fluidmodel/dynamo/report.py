@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.kinds import PINS
@@ -32,6 +31,8 @@ def diff(before: Object, after: Object, name: str) -> str:
 
     The record annotation is shown by name only: it repeats what the rest shows.
     """
+    import difflib
+
     old, new = (to_yaml(_shown(obj)).splitlines(True) for obj in (before, after))
     return "".join(
         printable(line) for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")

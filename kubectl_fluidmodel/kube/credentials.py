@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kubectl_fluidmodel.kube import execplugin
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.kubeconfig import Server, content
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.kube import execplugin
 
 _EARLY = 10.0
 """Seconds before its end that a credential is got anew."""
@@ -99,6 +101,8 @@ def _source(user: Mapping[str, Any], server: Server, ask: bool) -> Callable[[], 
     if user.get("auth-provider"):
         return lambda: _from_provider(user["auth-provider"])
     if user.get("exec"):
+        from kubectl_fluidmodel.kube import execplugin
+
         plugin = execplugin.parse(user["exec"], server)
         return lambda: _from_plugin(plugin, ask)
     return Login

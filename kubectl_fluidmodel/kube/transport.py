@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from kubectl_fluidmodel.kube.kubeconfig import Server
 
 if TYPE_CHECKING:
     import socket
+    import ssl
 
     import urllib3
 
@@ -49,6 +47,8 @@ class Transport:
         Raises:
             OSError: it could not be made.
         """
+        import http.client
+
         split = urlsplit(self.server.url)
         host, secure = str(split.hostname), split.scheme == "https"
         port = split.port or (443 if secure else 80)
@@ -65,6 +65,8 @@ class Transport:
         return context.wrap_socket(made, server_hostname=self.server.name or host)
 
     def _through_proxy(self, host: str, port: int, timeout: float) -> socket.socket:
+        import http.client
+
         proxy = urlsplit(self.proxy)
         if proxy.scheme != "http":
             raise OSError(f"exec and port-forward do not go through a proxy of {proxy.scheme}")
@@ -107,6 +109,8 @@ def context(server: Server, certificate: bytes) -> ssl.SSLContext:
     Raises:
         OSError: the authority, the certificate or the key is none.
     """
+    import ssl
+
     if server.insecure:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.check_hostname = False
@@ -117,6 +121,8 @@ def context(server: Server, certificate: bytes) -> ssl.SSLContext:
     else:
         made = trust.context()
     if certificate:
+        import tempfile
+
         # OpenSSL reads them from a file only: one that nobody else can read, for that moment.
         with tempfile.TemporaryDirectory(prefix="kubectl-fluidmodel-") as folder:
             file = Path(folder) / "client.pem"

@@ -312,7 +312,7 @@ class Cluster:
                 for each in (found.get("status") or {}).get("conditions") or []
             )
 
-        self._wait(f"node {name}", is_ready, 20)
+        self._wait(f"node {name}", is_ready, 120)
         return self.api.get("v1", "Node", name)  # type: ignore[no-any-return]
 
     def remove_node(self, name: str) -> None:

@@ -21,7 +21,7 @@ FLEET = {
 Value = TypeVar("Value")
 
 
-def until(what: str, check: Callable[[], Value], seconds: float = 30) -> Value:
+def until(what: str, check: Callable[[], Value], seconds: float = 120) -> Value:
     """The first true value of ``check``; the test fails when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:

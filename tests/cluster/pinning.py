@@ -110,7 +110,7 @@ def schedulable(cluster: Cluster, names: set[str]) -> None:
         ]
         return not waiting
 
-    until("the nodes to take pods", check, 90)
+    until("the nodes to take pods", check, 180)
 
 
 def component(

@@ -39,7 +39,7 @@ def test_the_api_server_restarts_in_the_middle_of_the_wait(
 ) -> None:
     fragile.alluxio("default", "restart").set_knobs(load_bytes_per_second=400_000)
     running = run.popen("cache", model.uri("demo"), "--name", "restart")
-    until("the load", lambda: fragile.api.find(FLUID, "DataLoad", "restart", "default"), 60)
+    until("the load", lambda: fragile.api.find(FLUID, "DataLoad", "restart", "default"), 180)
     fragile.restart("kube-apiserver")
     fragile.alluxio("default", "restart").set_knobs(load_bytes_per_second=None)
     out, err = running.communicate(timeout=120)

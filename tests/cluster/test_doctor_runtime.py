@@ -159,7 +159,7 @@ def test_a_key_that_was_rotated(ward: Ward, cluster: Cluster) -> None:
         ward.doctor.look(hear=True)
         return "FM323" in ward.doctor.codes("rotated")
 
-    until("restarts", restless, 60)
+    until("restarts", restless, 180)
     found = ward.sees("FM311", "rotated", ward.ref("pod", "rotated-master-0"), hear=True)
     assert "the secret key is wrong" in found.cause
     assert "Status Code: 403" in found.evidence[0].text

@@ -139,7 +139,7 @@ def test_readers_near_and_far_and_what_pin_would_do(
     plugin("cache", bucket.uri("demo"), "--name", "demo", "--node", "gpu-1", timeout=240).ok()
     for name, node in (("near", "gpu-1"), ("far", "gpu-2")):
         cluster.api.create(reader(namespace, name, node, "demo"))
-    until("the readers", lambda: all(running(cluster, namespace, n) for n in ("near", "far")), 60)
+    until("the readers", lambda: all(running(cluster, namespace, n) for n in ("near", "far")), 180)
     found = document(plugin("inspect", "demo", "-o", "json"))
     assert {row["pod"]: (row["node"], row["local"]) for row in found["readers"]} == {
         "near": ("gpu-1", True),
@@ -154,7 +154,7 @@ def test_readers_near_and_far_and_what_pin_would_do(
     assert re.search(r"node gpu-2 .*holds nothing of it\n.*reader far ", drawn)
 
     cluster.api.delete("v1", "Pod", "far", namespace)
-    until("the pod to go", lambda: not cluster.api.find("v1", "Pod", "far", namespace), 60)
+    until("the pod to go", lambda: not cluster.api.find("v1", "Pod", "far", namespace), 180)
     assert document(plugin("inspect", "demo", "-o", "json"))["placement"]["verdict"] == (
         "whole-on-node"
     )
@@ -276,14 +276,14 @@ def test_changes_come_as_lines_where_nobody_looks(
     with out.open("w") as file:
         watch = plugin.popen("inspect", "-w", stdout=file, stderr=subprocess.PIPE)
         try:
-            until("the table", lambda: "0/0" in out.read_text(), 30)
+            until("the table", lambda: "0/0" in out.read_text(), 180)
             cluster.api.create(reader(namespace, "near", "gpu-0", "demo"))
-            until("the reader", lambda: "1/1" in out.read_text(), 30)
+            until("the reader", lambda: "1/1" in out.read_text(), 180)
             cluster.api.delete("v1", "Pod", "near", namespace)
-            until("it to go", lambda: out.read_text().rstrip().splitlines()[-1].count("0/0"), 60)
+            until("it to go", lambda: out.read_text().rstrip().splitlines()[-1].count("0/0"), 180)
         finally:
             watch.terminate()
-        _, err = watch.communicate(timeout=20)
+        _, err = watch.communicate(timeout=90)
     assert watch.returncode == 130
     assert "Traceback" not in err
     lines = out.read_text().splitlines()

@@ -40,7 +40,7 @@ def test_a_watch_outlives_the_api_server_and_rests(fragile: Cluster, tmp_path: P
     with out.open("w") as file, err.open("w") as other:
         watch = plugin.popen("inspect", "-w", stdout=file, stderr=other)
         try:
-            until("the table", lambda: "before" in out.read_text(), 30)
+            until("the table", lambda: "before" in out.read_text(), 180)
             time.sleep(3)
             used, began = seconds(watch.pid), time.monotonic()
             time.sleep(15)
@@ -48,11 +48,11 @@ def test_a_watch_outlives_the_api_server_and_rests(fragile: Cluster, tmp_path: P
             assert share <= 0.05, f"{100 * share:.1f}% of a core at rest"
 
             fragile.stop("kube-apiserver")
-            until("the trouble to be told", lambda: "out of reach" in err.read_text(), 30)
+            until("the trouble to be told", lambda: "out of reach" in err.read_text(), 180)
             fragile.start("kube-apiserver")
-            until("the API server", fragile.api.ready, 60)
+            until("the API server", fragile.api.ready, 180)
             fragile.api.create(dataset("after"))
-            until("what came after", lambda: "after" in out.read_text(), 60)
+            until("what came after", lambda: "after" in out.read_text(), 180)
             assert "it is back" in err.read_text()
         finally:
             watch.terminate()
@@ -89,9 +89,9 @@ def test_on_a_terminal_it_is_drawn_in_place(fragile: Cluster, tmp_path: Path) ->
         return seen
 
     try:
-        until("the table", lambda: b"following changes" in read(), 30)
+        until("the table", lambda: b"following changes" in read(), 180)
         fragile.api.create(dataset("on-screen"))
-        until("the new row", lambda: b"on-screen" in read(), 30)
+        until("the new row", lambda: b"on-screen" in read(), 180)
     finally:
         watch.terminate()
         watch.wait(20)

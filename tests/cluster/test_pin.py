@@ -101,7 +101,7 @@ def test_workers_go_to_the_cache_and_back(
     before = cluster.api.create(made)
     running(cluster, namespace, "chat", 3)
 
-    done = plugin("pin", "llama", "chat", "--wait", "--diff", "--timeout", "60s").ok()
+    done = plugin("pin", "llama", "chat", "--wait", "--diff", "--timeout", "180s").ok()
     assert "dynamographdeployment.nvidia.com/chat pinned to llama" in done.out
     assert "+                  - key: fluid.io/s-" in done.out.replace("    -", "  -") or (
         "fluid.io/s-" in done.out
@@ -143,7 +143,7 @@ def test_a_cache_that_fluid_made(
         "Fluid to label the node", lambda: cluster.api.list("v1", "Node", labelSelector=label), 60
     )[0]["metadata"]["name"]
     cluster.api.create(graph(namespace, "chat", component("Work", gpus=0)))
-    done = plugin("pin", "llama", "chat", "--wait", "--timeout", "60s").ok()
+    done = plugin("pin", "llama", "chat", "--wait", "--timeout", "180s").ok()
     assert [line.split()[2:] for line in done.out.splitlines() if "chat-work" in line] == [
         [home, "Ready", "yes"]
     ]
@@ -158,7 +158,7 @@ def test_two_models_are_both_required(
     cluster.api.create(graph(namespace, "chat", component("Work")))
     plugin("pin", "llama", "chat").ok()
     done = plugin(
-        "pin", "draft", "chat", "--mount-path", "/draft", "--wait", "--timeout", "60s"
+        "pin", "draft", "chat", "--mount-path", "/draft", "--wait", "--timeout", "180s"
     ).ok()
     assert both in done.out
     [pod] = pods(cluster, namespace, "chat")
@@ -274,7 +274,7 @@ def test_a_preference_is_not_refused(
 ) -> None:
     cache(cluster, namespace, "llama", [nodes(gpus=1)])
     cluster.api.create(graph(namespace, "chat", component("Work", gpus=2)))
-    done = plugin("pin", "llama", "chat", "--preferred", "--wait", "--timeout", "60s").ok()
+    done = plugin("pin", "llama", "chat", "--preferred", "--wait", "--timeout", "180s").ok()
     assert "can run on no cache node" in done.err
     assert " no\n" in done.out
 
@@ -321,7 +321,7 @@ def test_a_surge_that_waits_for_itself(
     line = error_line(refused)
     assert "the roll-out of Work would wait for ever" in line
     assert "try: --recreate, which sets nvidia.com/deployment-strategy: Recreate" in line
-    done = plugin("pin", "llama", "chat", "--recreate", "--wait", "--timeout", "60s").ok()
+    done = plugin("pin", "llama", "chat", "--recreate", "--wait", "--timeout", "180s").ok()
     assert home in done.out
     before = read(cluster, namespace, "chat")["spec"]["components"][0]["podTemplate"]
     assert before["metadata"]["annotations"] == {"nvidia.com/deployment-strategy": "Recreate"}
@@ -482,7 +482,7 @@ def test_graphs_that_are_not_there_and_components_that_are_owned(
     refused = plugin("pin", "llama", "dcd/owned")
     assert refused.code == 1
     assert "DynamoGraphDeployment chat owns it and writes over it" in error_line(refused)
-    done = plugin("pin", "llama", "lone", "--wait", "--timeout", "60s").ok()
+    done = plugin("pin", "llama", "lone", "--wait", "--timeout", "180s").ok()
     assert "dynamocomponentdeployment.nvidia.com/lone pinned to llama" in done.out
     assert " yes\n" in done.out
 

@@ -124,7 +124,7 @@ def workers_on_the_cache(own: Cluster, obj: Object, namespace: str) -> None:
     short = "dcd" if obj["kind"] == "DynamoComponentDeployment" else "dgd"
     strict(own, obj)
     running(own, namespace, name, pods_of(obj))
-    said = run("pin", "llama", f"{short}/{name}", "-n", namespace, "--wait", "--timeout", "90s")
+    said = run("pin", "llama", f"{short}/{name}", "-n", namespace, "--wait", "--timeout", "180s")
     rows = [line.split() for line in said.splitlines() if line.startswith(f"{name}-")]
     assert rows, said
     worker = [row for row in rows if "ront" not in row[1]]

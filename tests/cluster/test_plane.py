@@ -43,7 +43,7 @@ def test_nodes_and_controllers(cluster: Cluster) -> None:
 def test_exec_logs_and_port_forward(cluster: Cluster, namespace: str) -> None:
     endpoint = cluster.s3.expose(namespace, "store")
     port = int(endpoint.rsplit(":", 1)[1])
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/store", "--timeout=20s")
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/store", "--timeout=120s")
     said = cluster.kubectl("exec", "-n", namespace, "store", "--", "sh", "-c", "echo $((6*7))")
     assert said.stdout == "42\n"
     assert cluster.kubectl("logs", "-n", namespace, "store").returncode == 0
@@ -125,10 +125,10 @@ def test_job_pods_run_for_real(cluster: Cluster, namespace: str) -> None:
         "the Job's pod",
         lambda: cluster.api.list("v1", "Pod", namespace, fieldSelector="status.phase!=Pending"),
     )
-    followed = cluster.kubectl("logs", "-n", namespace, "-f", "job/good", timeout=30)
+    followed = cluster.kubectl("logs", "-n", namespace, "-f", "job/good", timeout=120)
     assert followed.stdout == f"hello hello {namespace}\n/scratch\nx\ntoken\n"
     cluster.kubectl(
-        "wait", "-n", namespace, "--for=condition=Complete", "job/good", "--timeout=20s"
+        "wait", "-n", namespace, "--for=condition=Complete", "job/good", "--timeout=120s"
     )
 
 
@@ -161,7 +161,7 @@ def test_job_failure_memory_and_deletion(cluster: Cluster, namespace: str) -> No
 
     assert until("bad", lambda: ended("bad"))["exitCode"] == 3  # type: ignore[index]
     assert until("fat", lambda: ended("fat"))["reason"] == "OOMKilled"  # type: ignore[index]
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Failed", "job/bad", "--timeout=40s")
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Failed", "job/bad", "--timeout=120s")
 
     def processes() -> list[Path]:
         pods = cluster.api.list("v1", "Pod", namespace, labelSelector="job-name=long")
@@ -173,8 +173,8 @@ def test_job_failure_memory_and_deletion(cluster: Cluster, namespace: str) -> No
 
     record = json.loads(until("long", processes)[0].read_text())
     assert start_time(record["pid"]) == record["start"]
-    cluster.kubectl("delete", "job", "-n", namespace, "long", "--timeout=20s")
-    until("the process's end", lambda: start_time(record["pid"]) != record["start"], 15)
+    cluster.kubectl("delete", "job", "-n", namespace, "long", "--timeout=120s")
+    until("the process's end", lambda: start_time(record["pid"]) != record["start"], 60)
 
 
 def test_a_user_has_exactly_the_given_rules(cluster: Cluster, namespace: str) -> None:

@@ -25,6 +25,7 @@ from kubectl_fluidmodel.staging import manifest
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
 from kubectl_fluidmodel.staging.job import SecretKey, Settings, build
 from kubectl_fluidmodel.staging.place import Destination, Place
+from tests.cluster.objects import until
 from tests.cluster.s3 import secret
 from tests.hub import Hub, Repo
 
@@ -71,7 +72,11 @@ def plan_of(hub: Hub, token: str = "") -> Plan:
     return HubClient(Login(hub.endpoint, token)).plan(MODEL)
 
 
-def follow_it(client: Client, job: dict[str, Any], seconds: float = 90) -> list[Any]:
+def pods_of(cluster: Any, settings: Settings) -> list[dict[str, Any]]:
+    return list(cluster.api.list("v1", "Pod", settings.namespace))
+
+
+def follow_it(client: Client, job: dict[str, Any], seconds: float = 240) -> list[Any]:
     views: list[Any] = []
     follow(client, job, views.append, deadline=time.monotonic() + seconds)
     return views
@@ -130,26 +135,34 @@ def test_detached_and_attached_again(
 def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
     cluster: Any, client: Client, settings: Settings, hub: Hub
 ) -> None:
-    settings = replace(settings, shards=1)
+    # Two parts in flight, so that what came before them is surely stored.
+    settings = replace(settings, shards=1, workers=2)
     plan = plan_of(hub)
     hub.hold_at = plan.bytes // 2
     job = build(plan, settings)
     ensure(client, job)
     views: list[Any] = []
     thread = threading.Thread(
-        target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 90)
+        target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 240)
     )
     thread.start()
-    deadline = time.monotonic() + 45
+    deadline = time.monotonic() + 90
     while hub.body_bytes < hub.hold_at and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1.0)
-    for pod in cluster.api.list("v1", "Pod", settings.namespace):
+    first = {pod["metadata"]["uid"] for pod in pods_of(cluster, settings)}
+    for pod in pods_of(cluster, settings):
         name = pod["metadata"]["name"]
-        cluster.api.delete("v1", "Pod", name, settings.namespace, gracePeriodSeconds=0)
+        cluster.api.delete("v1", "Pod", name, settings.namespace, gracePeriodSeconds=1)
+    # The object goes when its process is dead: from then on all that is read is read anew.
+    until(
+        "the first pod to go",
+        lambda: not first & {pod["metadata"]["uid"] for pod in pods_of(cluster, settings)},
+        60,
+    )
     hub.hold_at = None
     before = hub.body_bytes
-    thread.join(100)
+    thread.join(180)
     assert views and views[-1].steps[0].state == "done"
     assert hub.body_bytes - before < plan.bytes
     assert_staged(cluster, settings, plan, hub)

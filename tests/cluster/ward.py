@@ -93,7 +93,7 @@ class Ward:
             nodes = self.api.list("v1", "Node", labelSelector=label)
             return (claim.get("status") or {}).get("phase") == "Bound" and bool(nodes)
 
-        until(f"claim and labels of {name}", there, 40)
+        until(f"claim and labels of {name}", there, 180)
         return name
 
     def loaded(self, name: str, replicas: int = 1) -> str:
@@ -126,7 +126,7 @@ class Ward:
                 if each["metadata"]["name"] in (name, f"{name}-load"):
                     self.api.delete(FLUID, kind, each["metadata"]["name"], self.namespace)
         with contextlib.suppress(AssertionError):
-            until(f"the end of {name}", lambda: not self.find("Dataset", name), 10)
+            until(f"the end of {name}", lambda: not self.find("Dataset", name), 180)
 
     # -- objects -----------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Ward:
 
     def placed(self, pod: str) -> str:
         """The node of a pod, as soon as it has one."""
-        found = until(f"a node for {pod}", lambda: self.pod(pod)["spec"].get("nodeName"), 40)
+        found = until(f"a node for {pod}", lambda: self.pod(pod)["spec"].get("nodeName"), 180)
         return str(found)
 
     def event(self, kind: str, name: str, reason: str, message: str) -> None:
@@ -260,7 +260,7 @@ class Ward:
             return self.doctor.roots(name) == sorted({root, *beside})
 
         try:
-            until(root, check, 60)
+            until(root, check, 180)
         except AssertionError as err:
             told = self.doctor.told(name)
             raise AssertionError(f"{root}: {self.doctor.roots(name)} of {told}") from err

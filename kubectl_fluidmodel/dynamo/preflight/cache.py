@@ -15,8 +15,10 @@ def judge_cache(case: Case) -> Iterator[Verdict]:
     facts = case.cache
     where = f" -n {facts.namespace}"
     if facts.dataset is None:
-        if any(text.startswith("datasets") for text in facts.unread):
-            yield Verdict(WARN, f"the cache {facts.model} was not checked", facts.unread[0])
+        # Reads run side by side, so what was refused is in no order.
+        refused = [text for text in facts.unread if text.startswith("datasets")]
+        if refused:
+            yield Verdict(WARN, f"the cache {facts.model} was not checked", refused[0])
         else:
             yield absent(facts)
         return

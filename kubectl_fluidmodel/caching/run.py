@@ -129,6 +129,7 @@ class Run:
             proof = None
             if planned.load is not None:
                 proof = self._load(follower, planned.load)
+                follower.until_counted()
         return Outcome(planned, measured, proof)
 
     # -- steps -------------------------------------------------------------------------------

@@ -323,6 +323,13 @@ class Follower:
                     raise
                 time.sleep(0.5)
 
+    def until_counted(self) -> None:
+        """Wait a little until Fluid's own count says what was proven, for `kubectl get dataset`.
+
+        It is no proof and no failure: Fluid may be slow to count.
+        """
+        self._by_total()
+
     def _by_total(self) -> Proof:
         """Totals lag behind the load: wait for Fluid's next sync before calling it incomplete."""
         found = Proof(False, None, None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
@@ -172,8 +172,8 @@ def _one(
     dataset, runtime = cache.dataset, cache.runtime
     listed = told.files(snapshot, cache.namespace, cache.name)
     bytes_ = amount(cache)
-    if listed is not None:
-        bytes_ = replace(bytes_, lacking=sum(f.bytes > 0 and f.percent < 100 for f in listed))
+    if listed:
+        bytes_ = told.counted(bytes_, listed)
     traits = runtimes.traits(runtime)
     held = nodes(snapshot, cache, bytes_)
     read_by = readers.readers(snapshot, cache)

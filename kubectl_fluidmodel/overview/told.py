@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.caching import proof
 from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube.kind import name_of
 from kubectl_fluidmodel.overview import runtimes
+from kubectl_fluidmodel.overview.amounts import Amount
 from kubectl_fluidmodel.overview.cached import MASTER, Cached
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -37,6 +39,18 @@ def files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ..
         return None
     found = [CachedFile(each.path, each.size, each.percent) for each in proof.parse_listing(text)]
     return tuple(sorted(found, key=lambda file: (-file.bytes, file.path)))
+
+
+def counted(amount: Amount, listed: Sequence[CachedFile]) -> Amount:
+    """The amount by the master's list, which is newer than what Fluid wrote into the Dataset.
+
+    The list does not tell copies apart, so that with several of them Fluid's count stands.
+    """
+    lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
+    if amount.copies > 1:
+        return replace(amount, lacking=lacking)
+    held = sum(file.bytes * file.percent // 100 for file in listed)
+    return replace(amount, lacking=lacking, cached=held, rounding=0)
 
 
 def workers(snapshot: Snapshot, namespace: str, name: str) -> list[tuple[str, int, int]] | None:

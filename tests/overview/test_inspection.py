@@ -245,9 +245,17 @@ class TestFiles:
     def test_a_file_that_lacks_something_settles_it(self) -> None:
         texts = {told.key("default", "demo", told.LISTING): self.LISTING}
         found = one(*world.cache(), texts=texts)
-        assert (found.amount.whole, found.amount.percent) == (False, 99.9)
+        assert (found.amount.whole, found.amount.cached) == (False, 5 + 9 * 60 // 100)
         assert [node.whole for node in found.nodes or ()] == [False]
         assert found.verdict.code == "not-whole"
+
+    def test_the_list_is_newer_than_what_fluid_wrote(self) -> None:
+        listing = "-rw-r--r--  a  b  5  PERSISTED 03-02-2026 10:00:00:000  100% /all.json\n"
+        texts = {told.key("default", "demo", told.LISTING): listing}
+        behind = world.cache(cached="0.00B", total="5.00B", annotations={})
+        assert one(*behind).amount.whole is False
+        found = one(*behind, texts=texts)
+        assert (found.amount.whole, found.amount.percent) == (True, 100.0)
 
     def test_not_asked_is_not_empty(self) -> None:
         found = inspect(world.snapshot(*world.cache()), files_why="because")[0]

@@ -11,7 +11,7 @@ from kubectl_fluidmodel.caching import proof as proofs
 from kubectl_fluidmodel.caching.progress import FAILED, Progress, assess, master_pod
 from kubectl_fluidmodel.caching.proof import Proof
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
-from kubectl_fluidmodel.fluid import names, state, symptoms
+from kubectl_fluidmodel.fluid import master, names, state, symptoms
 from kubectl_fluidmodel.fluid.placement import HOSTNAME
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube import kind as k
@@ -297,11 +297,11 @@ class Follower:
 
     def _by_file(self) -> Proof:
         pod = master_pod(self.name)
-        listed = self._alluxio(pod, proofs.LIST_COMMAND)
+        listed = self._alluxio(pod, master.LIST_COMMAND)
         workers = []
         if self.replicas > 1:
-            workers = proofs.parse_workers(self._alluxio(pod, proofs.CAPACITY_COMMAND))
-        return proofs.by_file(self.listing, proofs.parse_listing(listed), workers, self.replicas)
+            workers = master.parse_workers(self._alluxio(pod, master.CAPACITY_COMMAND))
+        return proofs.by_file(self.listing, master.parse_listing(listed), workers, self.replicas)
 
     def _alluxio(self, pod: str, command: list[str]) -> str:
         result = self._exec(pod, command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kubectl_fluidmodel.caching import proof
+from kubectl_fluidmodel.fluid import master as alluxio
 from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube.kind import name_of
 from kubectl_fluidmodel.overview import runtimes
@@ -13,7 +13,7 @@ from kubectl_fluidmodel.overview.amounts import Amount
 from kubectl_fluidmodel.overview.cached import MASTER, Cached
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-LISTING, CAPACITY = proof.LIST_COMMAND, proof.CAPACITY_COMMAND
+LISTING, CAPACITY = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND
 _CONTAINER = "alluxio-master"
 
 
@@ -37,7 +37,7 @@ def files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ..
     text = snapshot.texts.get(key(namespace, name, LISTING))
     if text is None:
         return None
-    found = [CachedFile(each.path, each.size, each.percent) for each in proof.parse_listing(text)]
+    found = [CachedFile(each.path, each.size, each.percent) for each in alluxio.parse_listing(text)]
     return tuple(sorted(found, key=lambda file: (-file.bytes, file.path)))
 
 
@@ -56,7 +56,7 @@ def counted(amount: Amount, listed: Sequence[CachedFile]) -> Amount:
 def workers(snapshot: Snapshot, namespace: str, name: str) -> list[tuple[str, int, int]] | None:
     """Each worker, the bytes it uses and how far off they may be; None as for `files`."""
     text = snapshot.texts.get(key(namespace, name, CAPACITY))
-    return None if text is None else proof.parse_workers(text)
+    return None if text is None else alluxio.parse_workers(text)
 
 
 def master(cache: Cached) -> tuple[tuple[str, str] | None, str]:

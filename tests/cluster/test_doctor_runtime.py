@@ -309,7 +309,7 @@ def test_a_node_that_is_down(ward: Ward) -> None:
     ward.bound("stranded")
     down = {"metadata": {"annotations": {"fluidmodel.io/down": "true"}}}
     ward.api.patch("v1", "Node", node, down)
-    found = ward.sees("FM810", "stranded", f"node {node}", beside=("FM601",), later=120)
+    found = ward.sees("FM810", "stranded", f"node {node}", later=120)
     assert found.cause == "it holds the cache and is not ready"
     hold = {"metadata": {"finalizers": ["example.com/kubelet"]}}
     ward.api.patch("v1", "Pod", "stranded-worker-0", hold, ward.namespace)

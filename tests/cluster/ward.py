@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_fluidmodel.doctor.check import Finding
+from kubectl_fluidmodel.fluid import names
 
 from . import objects
 from .api import Object
@@ -28,9 +29,9 @@ SHOWN = "3,4,6,8"
 class Ward:
     """One namespace for the tests of a module; each has caches of its own name there."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, stem: str = "ward") -> None:
         self.cluster, self.api = cluster, cluster.api
-        self.namespace = f"t-{secrets.token_hex(3)}-ward"
+        self.namespace = f"t-{secrets.token_hex(3)}-{stem}"
         self.api.create(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         )
@@ -89,7 +90,8 @@ class Ward:
 
         def there() -> bool:
             claim = self.find("PersistentVolumeClaim", name) or {}
-            label = f"fluid.io/s-{self.namespace}-{name}"
+            uid = (self.find("Dataset", name) or {})["metadata"]["uid"]
+            label = names.cache_label(self.namespace, name, uid)
             nodes = self.api.list("v1", "Node", labelSelector=label)
             return (claim.get("status") or {}).get("phase") == "Bound" and bool(nodes)
 
@@ -282,9 +284,9 @@ def on(node: str) -> Object:
     return {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
 
 
-def ward_of(cluster: Cluster, folder: Path) -> Iterator[Ward]:
-    """The life of a ward, for a module's fixture."""
-    made = Ward(cluster, folder)
+def ward_of(cluster: Cluster, folder: Path, stem: str = "ward") -> Iterator[Ward]:
+    """The life of a ward, for a module's fixture; `stem` is what its namespace is called."""
+    made = Ward(cluster, folder, stem)
     try:
         yield made
     finally:

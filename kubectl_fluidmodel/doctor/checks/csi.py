@@ -89,11 +89,16 @@ def plugin(case: Case) -> Iterator[Finding]:
                 less,
             )
             continue
+        taint = _kept_off(case, node)
         yield Finding(
             f"node {node}",
-            f"no pod of {PLUGIN} runs on the node{_kept_off(case, node)}",
+            f"no pod of {PLUGIN} runs on the node{taint}",
             (witness.field(_node(case, node), "spec", "taints"),),
-            Fix(f"{installation.UPGRADE} --set 'csi.tolerations[0].operator=Exists'"),
+            Fix(f"{installation.UPGRADE} --set 'csi.tolerations[0].operator=Exists'")
+            if taint
+            else Fix(
+                f"kubectl get daemonset {PLUGIN} -n {names.SYSTEM_NAMESPACE} -o yaml", "advice"
+            ),
             less,
         )
 

@@ -8,18 +8,14 @@ from typing import Any
 from .files import size_text
 from .state import State, live_workers, used
 
-METRICS = (
-    "BytesReadLocal",
-    "BytesReadRemote",
-    "BytesReadUfsAll",
-)
+SOURCES = ("Local", "Remote", "UfsAll")
 
 
 def report(state: State, arguments: list[str]) -> None:
     category = arguments[0] if arguments else "summary"
     value, knobs = state.read(), state.knobs()
     if category == "metrics":
-        metrics(value)
+        metrics(value, knobs)
     elif category == "capacity":
         capacity(state, value, knobs)
     else:
@@ -57,12 +53,13 @@ def summary(state: State, value: dict[str, Any], knobs: dict[str, Any]) -> None:
     print("\n".join(lines))
 
 
-def metrics(value: dict[str, Any]) -> None:
+def metrics(value: dict[str, Any], knobs: dict[str, Any]) -> None:
     print(
         f"Total I/O: \n    Master.FilesCompleted  (Type: COUNTER, Value: {len(value['files']):,})"
     )
-    for name in METRICS:
-        print(f"    Cluster.{name}  (Type: COUNTER, Value: 0B)")
+    for name in SOURCES:
+        read = size_text(knobs["reads"].get(name, 0))
+        print(f"    Cluster.BytesRead{name}  (Type: COUNTER, Value: {read})")
     for name in ("BytesReadLocal", "BytesReadRemote", "BytesReadUfs"):
         print(f"    Cluster.{name}Throughput  (Type: GAUGE, Value: 0B/MIN)")
 

@@ -33,6 +33,8 @@ KNOBS: dict[str, Any] = {
     "check_root": True,
     # Ask the store for the first bytes of each file when it is loaded.
     "read_files": True,
+    # Bytes that were read since the master started, by where from: Local, Remote, UfsAll.
+    "reads": {},
 }
 
 

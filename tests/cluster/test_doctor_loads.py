@@ -187,6 +187,7 @@ def test_a_loader_that_no_node_takes(ward: Ward, empty: str) -> None:
     assert "untolerated taint" in found.evidence[0].text
     assert found.fix is not None and found.fix.text == "tolerations: [{operator: Exists}]"
     ward.api.delete(FLUID, "DataLoad", name, ward.namespace)
+    until("its end", lambda: not ward.find("DataLoad", name))
     load(
         ward,
         empty,

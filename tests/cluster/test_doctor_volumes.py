@@ -159,8 +159,7 @@ def long(ward: Ward, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory)
 def test_a_dataset_that_was_made_anew_under_its_runtime(long: Ward) -> None:
     """With its finalizer taken off by force, so that runtime, claim and FUSE clients stayed."""
     long.cache("model")
-    long.loaded("model")
-    long.well("model")
+    long.bound("model")
     kept = long.find("Dataset", "model") or {}
     long.api.patch(FLUID, "Dataset", "model", {"metadata": {"finalizers": None}}, long.namespace)
     # As `kubectl delete --cascade=orphan`: what names the Dataset as its owner is to stay.
@@ -329,10 +328,11 @@ def test_a_fuse_client_that_finds_no_room(ward: Ward) -> None:
     memory = {"memory": "3Ti"}
     large = {"fuse": {"resources": {"requests": memory, "limits": memory}}}
     ward.cache("crowded", node=ward.node("crowded"), runtime=large)
-    ward.loaded("crowded")
+    ward.bound("crowded")  # and empty: Fluid takes 20 s longer to end a cache that is not
     node = staged(ward, "crowded")
     pod = client(ward, "crowded")["metadata"]["name"]
-    found = ward.sees("FM430", "crowded", ward.ref("pod", pod), later=300)
+    about = ward.ref("pod", pod)
+    found = ward.sees("FM430", "crowded", about, beside=("FM601",), later=300)
     assert f"on node {node} has no room: Insufficient memory" in found.cause
     ward.doctor.run(found.fix, timeout=240)
     ward.well("crowded", later=300)

@@ -1,4 +1,8 @@
-"""What `inspect` prints of a Snapshot, and what it asks besides for one cache."""
+"""What `inspect` prints of a Snapshot, and what it asks besides for one cache.
+
+What judges and draws is imported where it is needed: that is a good part of the run on a small
+cluster, and `look` has it done while the API server is at work.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,13 @@ import click
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import selector as selectors
-from kubectl_fluidmodel.overview import document, told, tree
-from kubectl_fluidmodel.overview.cached import Cached, link
-from kubectl_fluidmodel.overview.inspection import Inspection, inspect
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.ui import inspection as one_view
-from kubectl_fluidmodel.ui import inspections as table_view
-from kubectl_fluidmodel.ui import tree as tree_view
-from kubectl_fluidmodel.ui.document import to_json, to_yaml
 from kubectl_fluidmodel.ui.text import note, wants_color
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.client import Client
+    from kubectl_fluidmodel.overview.cached import Cached
+    from kubectl_fluidmodel.overview.inspection import Inspection
+    from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 
 @dataclass
@@ -46,6 +45,21 @@ class View:
     def __post_init__(self) -> None:
         self._matches = selectors.parse(self.selector) if self.selector else None
 
+    @property
+    def _warns(self) -> bool:
+        """Whether what `doctor` would say is shown."""
+        return bool(self.name) or self.output in ("wide", "json", "yaml")
+
+    def prepare(self) -> None:
+        """Import what `show` will need in any case."""
+        import kubectl_fluidmodel.overview.inspection
+
+        if self._warns:
+            import kubectl_fluidmodel.doctor.brief
+        if self.output is None or self.output == "wide":
+            import kubectl_fluidmodel.ui.inspection
+            import kubectl_fluidmodel.ui.inspections  # noqa: F401
+
     # -- what is shown -----------------------------------------------------------------------
 
     def caches(self, snapshot: Snapshot) -> list[Cached]:
@@ -54,6 +68,8 @@ class View:
         Raises:
             FluidModelError: none can be seen at all.
         """
+        from kubectl_fluidmodel.overview.cached import link
+
         _check(snapshot, self.namespace)
         return [
             each
@@ -80,8 +96,10 @@ class View:
 
     def inspections(self, snapshot: Snapshot, **found_out: Any) -> list[Inspection]:
         """All that is known of them, in order."""
+        from kubectl_fluidmodel.overview.inspection import inspect
+
         caches = found_out.pop("caches", None) or self.pick(snapshot)
-        if "warned" not in found_out and (self.name or self.output in ("wide", "json", "yaml")):
+        if "warned" not in found_out and self._warns:
             from kubectl_fluidmodel.doctor.brief import warned
 
             found_out["warned"] = warned(snapshot, namespace=self.namespace, name=self.name or "")
@@ -89,6 +107,8 @@ class View:
         if self._matches:
             found = [one for one in found if self._matches(one.labels)]
         if self.sort_by:
+            from kubectl_fluidmodel.ui import inspections as table_view
+
             found.sort(key=table_view.SORTS[self.sort_by])
         return found
 
@@ -98,6 +118,9 @@ class View:
         """What goes to stdout, and the columns that a narrow terminal has no room for."""
         left_out: list[str] = []
         if self.output in ("json", "yaml"):
+            from kubectl_fluidmodel.overview import document
+            from kubectl_fluidmodel.ui.document import to_json, to_yaml
+
             shown = (
                 document.single(caches[0], snapshot)
                 if self.name
@@ -108,11 +131,18 @@ class View:
             kind = names.DATASETS.resource.replace("datasets", "dataset")
             return "".join(f"{kind}/{one.name}\n" for one in caches), left_out
         if self.output == "tree":
+            from kubectl_fluidmodel.overview import tree
+            from kubectl_fluidmodel.ui import tree as tree_view
+
             return tree_view.draw(tree.forest(caches), width=width, color=color), left_out
         if self.name and self.output is None:
+            from kubectl_fluidmodel.ui import inspection as one_view
+
             return one_view.draw(caches[0], width=width, color=color), left_out
         if not caches:
             return "", left_out
+        from kubectl_fluidmodel.ui import inspections as table_view
+
         text = table_view.draw(
             caches,
             namespaces=self.everywhere,
@@ -176,7 +206,10 @@ def look(client: Client, view: View, *, offline: bool) -> None:
     """One look at a cluster, printed."""
     from kubectl_fluidmodel.snapshot import live, reads
 
-    snapshot = live.take(client, view.namespace, reads.INSPECT)
+    with ThreadPoolExecutor(1) as aside:
+        taking = aside.submit(live.take, client, view.namespace, reads.INSPECT)
+        view.prepare()
+        snapshot = taking.result()
     if not view.name or offline or view.output == "name":
         why = "not asked for (--offline)" if offline else "name the cache to see its files"
         view.show(snapshot, files_why=why)
@@ -188,6 +221,7 @@ def look(client: Client, view: View, *, offline: bool) -> None:
 def beyond(client: Client, snapshot: Snapshot, cache: Cached) -> Mapping[str, Any]:
     """What the cache's master, its bucket and the Hub say, asked side by side."""
     from kubectl_fluidmodel.caching import lookup
+    from kubectl_fluidmodel.overview import told
     from kubectl_fluidmodel.snapshot.ask import Question, ask
 
     key = (cache.namespace, cache.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 
 from kubectl_fluidmodel.errors import FluidModelError
@@ -16,11 +16,10 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable, Forbidden, NotFound
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of, namespace_of
+from kubectl_fluidmodel.snapshot.crew import Crew
 from kubectl_fluidmodel.snapshot.reads import Known, Read, Where
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 
-_AT_ONCE = 8
-"""Lists under way at the same time."""
 _PATIENCE = 5.0
 """Seconds in which a list is asked for again while the server is overloaded or restarts."""
 _CACHES = tuple(kind.resource for kind in (names.DATASETS, *names.RUNTIMES))
@@ -48,12 +47,12 @@ def take(client: Client, namespace: str | None, reads: Sequence[Read]) -> Snapsh
 
 
 def _read(client: Client, snapshot: Snapshot, reads: Sequence[Read]) -> None:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        wanted = _wanted(client, pool, reads)
+    with Crew() as crew:
+        wanted = _wanted(client, crew, reads)
         snapshot.versions = {read.kind.resource: read.kind.version for read in wanted}
         known = Known()
         running = {
-            read: pool.submit(_list, client, snapshot.namespace, read, known)
+            read: crew.submit(_list, client, snapshot.namespace, read, known)
             for read in wanted
             if not read.second
         }
@@ -64,7 +63,7 @@ def _read(client: Client, snapshot: Snapshot, reads: Sequence[Read]) -> None:
             known.caches |= {(namespace_of(obj), name_of(obj)) for obj in objects}
         for read in wanted:
             if read.second:
-                running[read] = pool.submit(_list, client, snapshot.namespace, read, known)
+                running[read] = crew.submit(_list, client, snapshot.namespace, read, known)
         _collect(snapshot, running)
 
 
@@ -75,12 +74,12 @@ def served(client: Client, reads: Sequence[Read]) -> tuple[str, list[Read]]:
         ClusterUnreachable: the API server does not answer.
     """
     version = _version(client)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return version, _wanted(client, pool, reads)
+    with Crew() as crew:
+        return version, _wanted(client, crew, reads)
 
 
-def _wanted(client: Client, pool: ThreadPoolExecutor, reads: Sequence[Read]) -> list[Read]:
-    groups = [pool.submit(_discover, client, group, reads) for group in _CUSTOM]
+def _wanted(client: Client, crew: Crew, reads: Sequence[Read]) -> list[Read]:
+    groups = [crew.submit(_discover, client, group, reads) for group in _CUSTOM]
     known = {resource: kind for each in groups for resource, kind in each.result().items()}
     return [each for each in (_as_served(read, known) for read in reads) if each]
 

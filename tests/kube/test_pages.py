@@ -18,6 +18,27 @@ from tests.loopback import Asked, serve
 MARKS = (b'"claimName"', b'"release"')
 
 
+@pytest.fixture(autouse=True)
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of any size are taken for large ones."""
+    monkeypatch.setattr(pages, "_SMALL", -1)
+
+
+class TestSmall:
+    @pytest.fixture(autouse=True)
+    def small(self, large: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pages, "_SMALL", 1000)
+
+    def test_it_comes_as_a_whole(self) -> None:
+        assert pages.marked(page({"a": 1}), MARKS, "x")["items"] == [{"a": 1}]
+        assert pages.marked(page({"a": "x" * 1000}), MARKS, "x")["items"] == []
+
+    @pytest.mark.parametrize("data", [b"<html>", b"[]", b'{"items":3}', b'{"items":[}'])
+    def test_what_is_no_page(self, data: bytes) -> None:
+        with pytest.raises(ClusterUnreachable, match=r"not as a Kubernetes API|no object"):
+            pages.marked(data, MARKS, "cannot list")
+
+
 def page(*items: Any) -> bytes:
     body = {"kind": "List", "items": list(items), "metadata": {"continue": "x"}}
     return json.dumps(body, separators=(",", ":")).encode()

@@ -36,7 +36,8 @@ def freeze(work: Path) -> Path:
     subprocess.run(command, cwd=ROOT, env=environ, check=True)
     made = work / "out" / NAME
     shutil.copyfile(ROOT / "LICENSE", made / "LICENSE")
-    (made / "THIRD_PARTY_LICENSES.txt").write_text(licenses.collect(made / "_internal"))
+    text = licenses.collect(made / "_internal")
+    (made / "THIRD_PARTY_LICENSES.txt").write_text(text, encoding="utf-8", newline="\n")
     return made
 
 

@@ -102,7 +102,7 @@ def _of_package(distribution: Distribution) -> str:
     data: Any = distribution.metadata
     license_ = data.get("License-Expression") or data.get("License") or "see below"
     texts = [
-        str(file.locate().read_text(errors="replace"))  # type: ignore[attr-defined]
+        str(file.locate().read_text("utf-8", "replace"))  # type: ignore[attr-defined]
         for file in distribution.files or ()
         if ".dist-info/" in str(file) and _TEXT.search(str(file))
     ]
@@ -112,7 +112,7 @@ def _of_package(distribution: Distribution) -> str:
 
 def _of_library(library: Library) -> str:
     file = _DOCUMENTS / library.package / "copyright"
-    text = file.read_text(errors="replace") if file.is_file() else ""
+    text = file.read_text("utf-8", "replace") if file.is_file() else ""
     return _part(library.name, library.license, text)
 
 
@@ -120,7 +120,7 @@ def _python() -> str:
     for file in (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_config_var("prefix"))):
         for name in ("LICENSE.txt", "LICENSE"):
             if (file / name).is_file():
-                return (file / name).read_text(errors="replace")
+                return (file / name).read_text("utf-8", "replace")
     return "https://docs.python.org/3/license.html"
 
 

@@ -34,6 +34,13 @@ def test_setup_cfg_and_the_package_agree() -> None:
     assert config["metadata"]["version"] == __version__
 
 
+def test_so_does_the_changelog() -> None:
+    """The version has its heading and date; what comes next gathers above it."""
+    texts = [REPO / "setup.cfg", REPO / "kubectl_fluidmodel/__init__.py", REPO / "CHANGELOG.md"]
+    found = CHECK["version_doubts"](*(file.read_text() for file in texts), [f"v{__version__}"])
+    assert list(found) == []
+
+
 def test_the_constraints_fit() -> None:
     setup, pins = (REPO / "setup.cfg").read_text(), (REPO / "constraints.txt").read_text()
     assert list(CHECK["constraint_doubts"](setup, pins)) == []

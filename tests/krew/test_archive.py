@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from krew import licenses
+from krew.contents import ROOT
 from krew.freeze import pack
+
+PYTHON = ROOT / "build" / "dist-venv" / "bin" / "python"
+"""Of `make dist`."""
 
 
 @pytest.fixture
@@ -63,6 +68,15 @@ def test_the_same_bytes_whenever_and_wherever(folder: Path, tmp_path: Path) -> N
         os.umask(umask)
     assert first == second
     assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
+
+
+@pytest.mark.krew
+def test_made_anew_it_has_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+    """By another user's environment; the seed and the time are the recipe's own."""
+    env = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LANG": "C"}
+    command = [str(PYTHON), "-m", "krew.freeze", "--to", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
+    assert (tmp_path / archive.name).read_bytes() == archive.read_bytes()
 
 
 class TestLicences:

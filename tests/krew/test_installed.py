@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from kubectl_fluidmodel.cli.main import VERBS
+from kubectl_fluidmodel.doctor.check import AREAS
+from kubectl_fluidmodel.doctor.diagnosis import BROKEN
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
@@ -59,21 +61,23 @@ def test_the_story(plugin: Installed, cluster: Cluster, namespace: str, bucket: 
         assert "tiny" in json.dumps(pinned["spec"])
         look(plugin, namespace)
         plugin("unpin", "tiny", "chat", *here).ok()
+        unpinned = cluster.api.get(GRAPHS, "DynamoGraphDeployment", "chat", namespace)
+        assert "tiny" not in json.dumps(unpinned["spec"])
         plugin("uncache", "tiny", "--force", *here).ok()
     assert not cluster.api.list("data.fluid.io/v1alpha1", "Dataset", namespace)
     assert sum(bucket.sizes("org/tiny").values()) == sum(sizes.values())
 
 
 def look(plugin: Installed, namespace: str) -> None:
-    """What the reading verbs say of a cache that is whole; those of them that there are."""
-    if "inspect" in VERBS:
-        for output in ((), ("-o", "wide"), ("-o", "tree"), ("-o", "json")):
-            assert "tiny" in plugin("inspect", "tiny", "-n", namespace, *output).ok().out
-    if "doctor" in VERBS:
-        # Exit code 1 is a finding, of a cluster where much is played; it has to be a judgement.
-        found = plugin("doctor", "tiny", "-n", namespace, "-o", "json")
-        assert found.code in (0, 1), found.err
-        assert json.loads(found.out)["apiVersion"] == "fluidmodel.io/v1"
+    """What the reading verbs say of a cache that is whole."""
+    for output in ((), ("-o", "wide"), ("-o", "tree"), ("-o", "json")):
+        assert "tiny" in plugin("inspect", "tiny", "-n", namespace, *output).ok().out
+    # Exit code 1 is a finding, of a cluster where much is played; it has to be a judgement.
+    found = plugin("doctor", "tiny", "-n", namespace, "-o", "json")
+    assert found.code in (0, 1), found.err
+    checks = json.loads(found.out)["checks"]
+    assert {each["code"][2] for each in checks} == set(AREAS)
+    assert BROKEN not in found.out
 
 
 def test_pin_of_a_file_needs_no_cluster(plugin: Installed, tmp_path: Path) -> None:

@@ -36,10 +36,19 @@ SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
     "denied",
 )
 """How a store refuses credentials."""
+NO_CONNECTION = "ConnectTimeout"
+"""The code of a TIMEOUT in which not even a connection came about."""
 REGION, NO_BUCKET, EMPTY, ERROR = "region", "no-bucket", "empty", "error"
 """The bucket is elsewhere, not there, holds nothing below the prefix; any other error."""
 CLAIM = "claim"
 """The source is a claim that is absent or not Bound; `code` is its phase."""
+STATES = frozenset(
+    {
+        *(OK, SKIPPED, NO_SECRET, NO_KEY, BAD_KEY, DNS, SERVICE, REFUSED, TIMEOUT, TLS, FOREIGN),
+        *(SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED, REGION, NO_BUCKET, EMPTY, ERROR),
+        CLAIM,
+    }
+)
 
 SHOWN = 20
 """Entries that a list of a Found holds at most."""
@@ -107,6 +116,11 @@ class Answer:
     found: Found | None = None
     seconds: float = 0.0
 
+    @property
+    def of_endpoint(self) -> bool:
+        """Whether it would be the same for every mount of the endpoint."""
+        return self.state in (DNS, SERVICE, REFUSED, TLS, FOREIGN) or self.code == NO_CONNECTION
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -138,10 +152,9 @@ def read(snapshot: Snapshot, namespace: str, name: str) -> Answers | None:
         return None
     try:
         return Answers(tuple(_answer(each) for each in json.loads(text)))
-    except (ValueError, TypeError, KeyError, AttributeError) as err:
-        raise FluidModelError(
-            f"cannot read the store's answer for {namespace}/{name}", str(err)
-        ) from err
+    except (ValueError, TypeError) as err:
+        what = f"cannot read the store's answer for {namespace}/{name}"
+        raise FluidModelError(what, str(err)) from err
 
 
 def one(answer: Answer) -> str:
@@ -150,19 +163,25 @@ def one(answer: Answer) -> str:
 
 
 def load(text: str) -> Answer:
-    """Read what `one` gave."""
-    return _answer(json.loads(text))
+    """Read what `one` gave.
+
+    Raises:
+        FluidModelError: the text is not one of ours.
+    """
+    try:
+        return _answer(json.loads(text))
+    except ValueError as err:
+        raise FluidModelError("cannot read an answer of a store", str(err)) from err
 
 
-def _answer(data: dict[str, Any]) -> Answer:
-    known = {each.name for each in dataclasses.fields(Answer)}
-    plain = {name: _frozen(value) for name, value in data.items() if name in known}
-    found = data.get("found")
-    if found is not None:
-        fields = {each.name for each in dataclasses.fields(Found)}
-        plain["found"] = Found(**{n: _frozen(v) for n, v in found.items() if n in fields})
-    return Answer(**plain)
+def _answer(data: Any) -> Answer:
+    """Raises: ValueError: it is none. Fields of another version are left out."""
+    import msgspec
 
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+    try:
+        found = msgspec.convert(data, Answer)
+    except msgspec.ValidationError as err:
+        raise ValueError(str(err)) from err
+    if found.state not in STATES:
+        raise ValueError(f"there is no state '{found.state}'")
+    return found

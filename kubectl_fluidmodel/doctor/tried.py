@@ -13,6 +13,7 @@ from kubectl_fluidmodel.doctor import answer, chain, commands
 from kubectl_fluidmodel.doctor.answer import Answer
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, Skip, reference
 from kubectl_fluidmodel.doctor.question import ACCESS, HIDDEN, encrypted
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, state
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube.kind import annotations_of, dicts
@@ -67,7 +68,10 @@ def tried(case: Case) -> list[Tried]:
     cache = case.own
     if cache.dataset is None or not dicts(cache.dataset, "spec", "mounts"):
         raise Skip("there is no Dataset with a mount")
-    found = answer.read(case.snapshot, cache.namespace, cache.name)
+    try:
+        found = answer.read(case.snapshot, cache.namespace, cache.name)
+    except FluidModelError as err:
+        raise Skip(f"{err.what}: {err.why}") from err
     if found is None or not found.answers:
         raise Skip("the store was not asked")
     return [Tried(each, index) for index, each in enumerate(found.answers)]

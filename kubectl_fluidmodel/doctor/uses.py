@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,7 +180,8 @@ def keys_of(cache: Cached) -> set[str]:
     found = {cache.label} - {""}
     kind = str(at(cache.runtime, "kind", default="")).removesuffix("Runtime").lower()
     if kind:
-        found.add(names.runtime_label(cache.namespace, cache.name, kind, cache.uid))
+        with suppress(names.UidNeeded):  # a runtime without a Dataset has no UID for a long key
+            found.add(names.runtime_label(cache.namespace, cache.name, kind, cache.uid))
     return found
 
 

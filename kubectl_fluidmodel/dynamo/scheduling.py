@@ -87,10 +87,10 @@ def untolerated(
     tolerate it for such pods (admission plugin ExtendedResourceToleration).
     """
     found = []
-    for taint in at(node, "spec", "taints", default=[]):
-        if taint.get("effect") not in ("NoSchedule", "NoExecute"):
+    for taint in dicts(node, "spec", "taints"):
+        if taint.get("effect") not in ["NoSchedule", "NoExecute"]:
             continue
-        if taint.get("key") in needs and not strict:
+        if str(taint.get("key")) in needs and not strict:
             continue
         if not any(_tolerates(one, taint) for one in pod.get("tolerations") or []):
             value = f"={taint['value']}" if taint.get("value") else ""

@@ -126,6 +126,18 @@ def at(obj: Any, *path: str | int, default: Any = None) -> Any:
     return default if here is None else here
 
 
+def number(obj: Any, *path: str | int) -> int:
+    """The whole number at a path; 0 where there is none."""
+    found = at(obj, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def mapping(obj: Any, *path: str | int) -> Object:
+    """The map at a path; empty where there is none."""
+    found = at(obj, *path)
+    return found if isinstance(found, dict) else {}
+
+
 def dicts(obj: Any, *path: str | int) -> list[Object]:
     """The objects in the list at a path; empty where there is no list."""
     found = at(obj, *path)

@@ -52,3 +52,26 @@ anything: st.SearchStrategy[Any] = st.recursive(
     max_leaves=25,
 )
 objects: st.SearchStrategy[dict[str, Any]] = st.dictionaries(_KEYS, anything, max_size=6)
+
+
+def spoil(draw: st.DrawFn, obj: dict[str, Any]) -> None:
+    """Replace or drop one thing at any depth; its kind stays, for it is filed by that."""
+    here: Any = obj
+    while True:
+        keys: list[Any] = (
+            [key for key in here if key not in ("kind", "apiVersion")]
+            if isinstance(here, dict)
+            else list(range(len(here)))
+        )
+        if not keys:
+            return
+        key = draw(st.sampled_from(keys))
+        inner = here[key]
+        if isinstance(inner, dict | list) and inner and draw(st.integers(0, 3)):
+            here = inner
+            continue
+        if draw(st.booleans()):
+            here[key] = draw(anything)
+        else:
+            del here[key]
+        return

@@ -154,31 +154,8 @@ def odd(draw: st.DrawFn) -> Snapshot:
     ]
     for obj in objects:
         if draw(st.booleans()):
-            _spoil(draw, obj)
+            junk.spoil(draw, obj)
     return world.snapshot(*[obj for obj in objects if isinstance(obj.get("kind"), str)])
-
-
-def _spoil(draw: st.DrawFn, obj: dict[str, Any]) -> None:
-    """Replace or drop one thing at any depth; its kind stays, for it is filed by that."""
-    here: Any = obj
-    while True:
-        keys: list[Any] = (
-            [key for key in here if key not in ("kind", "apiVersion")]
-            if isinstance(here, dict)
-            else list(range(len(here)))
-        )
-        if not keys:
-            return
-        key = draw(st.sampled_from(keys))
-        inner = here[key]
-        if isinstance(inner, dict | list) and inner and draw(st.integers(0, 3)):
-            here = inner
-            continue
-        if draw(st.booleans()):
-            here[key] = draw(junk.anything)
-        else:
-            del here[key]
-        return
 
 
 @settings(max_examples=120, deadline=None)

@@ -17,6 +17,7 @@ from kubectl_fluidmodel.doctor.check import (
     event_evidence,
     reference,
 )
+from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
@@ -63,8 +64,15 @@ def legal(case: Case) -> Iterator[Finding]:
         f"Fluid refuses the name {cache.name}: it wants lower-case letters, digits and '-', "
         "beginning with a letter",
         tuple(seen),
-        Fix(commands.anew(cache, names.dataset_name(cache.name))),
+        Fix(commands.anew(cache, _legal(cache.name))),
     )
+
+
+def _legal(name: str) -> str:
+    try:
+        return names.dataset_name(name)
+    except UsageError:  # nothing of it can be kept, which only a bundle can hold
+        return "model"
 
 
 @check("FM202", "the name is short enough", explains=("FM203", "FM204", "FM208"))
@@ -81,7 +89,7 @@ def short(case: Case) -> Iterator[Finding]:
         f"the name has {len(cache.name)} characters, and what Fluid derives from it fits at most "
         f"{names.MAX_NAME}",
         (Evidence(about(cache), "metadata.name", cache.name),),
-        Fix(commands.anew(cache, names.dataset_name(cache.name))),
+        Fix(commands.anew(cache, _legal(cache.name))),
     )
 
 

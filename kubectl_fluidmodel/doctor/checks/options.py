@@ -23,7 +23,7 @@ from kubectl_fluidmodel.doctor.checks.naming import about
 from kubectl_fluidmodel.fluid import names, secret
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.snapshot.redact import secretish
 
@@ -138,7 +138,7 @@ def secrets_there(case: Case) -> Iterator[Finding]:
                 Fix(_create(cache, name, keys)),
             )
             continue
-        data = at(secret, "data", default={})
+        data = mapping(secret, "data")
         for key in dict.fromkeys(keys):
             if key and not data.get(key):
                 how = "is empty" if key in data else "does not exist"

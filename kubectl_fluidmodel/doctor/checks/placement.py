@@ -40,9 +40,7 @@ def _astray(case: Case, use: Use) -> list[Object]:
     """The component's pods that run where the cache is not."""
     here = set(case.own.node_names)
     return [
-        pod
-        for pod in use.pods
-        if at(pod, "spec", "nodeName") and at(pod, "spec", "nodeName") not in here
+        pod for pod in use.pods if str(at(pod, "spec", "nodeName", default="")) not in {"", *here}
     ]
 
 

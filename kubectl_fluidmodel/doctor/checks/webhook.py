@@ -16,7 +16,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping, name_of
 
 SYSTEM = names.SYSTEM_NAMESPACE
 _EMPTY = ("", "Cg==")
@@ -45,7 +45,7 @@ def _seen(configuration: Object, webhooks: list[Object]) -> tuple[Evidence, ...]
             "failurePolicy Fail, for pods with "
             + ", ".join(
                 f"{key}={value}"
-                for key, value in at(each, "objectSelector", "matchLabels", default={}).items()
+                for key, value in mapping(each, "objectSelector", "matchLabels").items()
             ),
         )
         for each in webhooks

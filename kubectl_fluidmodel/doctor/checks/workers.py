@@ -9,7 +9,7 @@ from kubectl_fluidmodel.doctor.chain import NO_WORKER, NOT_BOUND, NOT_WHOLE
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import at, name_of
+from kubectl_fluidmodel.kube.kind import at, name_of, number
 from kubectl_fluidmodel.overview.cached import WORKER
 from kubectl_fluidmodel.ui.text import plural
 
@@ -31,8 +31,8 @@ def ready(case: Case) -> Iterator[Finding]:
     runtime, workers = cache.runtime, cache.sets.get(WORKER)
     if runtime is None or workers is None:
         return
-    wanted = at(runtime, "spec", "replicas", default=0)
-    have = at(workers, "status", "readyReplicas", default=0)
+    wanted = number(runtime, "spec", "replicas")
+    have = number(workers, "status", "readyReplicas")
     if have >= wanted:
         return
     young = case.age(workers) < STARTING
@@ -40,7 +40,7 @@ def ready(case: Case) -> Iterator[Finding]:
     still = ", and the Dataset still says Bound" if phase == "Bound" else ""
     yield Finding(
         reference(workers),
-        f"{have} of {plural(wanted, 'worker')} are ready{still}",
+        f"{have} of {plural(wanted, 'worker')} {'is' if wanted == 1 else 'are'} ready{still}",
         (
             witness.field(workers, "status", "readyReplicas", text=str(have)),
             witness.field(runtime, "spec", "replicas"),
@@ -87,10 +87,10 @@ def known(case: Case) -> Iterator[Finding]:
         return
     if str(runtime.get("kind")) != names.ALLUXIO_RUNTIMES.name:
         return
-    count = at(runtime, "spec", "replicas", default=0)
+    count = number(runtime, "spec", "replicas")
     quota = _quota(runtime)
     capacity = state.dataset(dataset).capacity
-    ready_ = at(workers, "status", "readyReplicas", default=0)
+    ready_ = number(workers, "status", "readyReplicas")
     if not quota or capacity is None or ready_ < count or count == 0:
         return
     if capacity >= count * quota * (1 - SLACK) or capacity >= (count - 0.5) * quota:

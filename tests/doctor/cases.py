@@ -1,0 +1,70 @@
+"""Every row of the tables in this folder as one Snapshot: what is broken, by a name for it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any
+
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+from tests.doctor import (
+    builders,
+    stores,
+    test_capacity,
+    test_graphs,
+    test_installation,
+    test_loading,
+    test_mounting,
+    test_names,
+    test_runtime,
+    test_store,
+)
+
+Break = Callable[[Snapshot], object]
+
+_TABLES: tuple[dict[str, Any], ...] = (
+    test_runtime.PLACING,
+    test_runtime.PODS,
+    test_mounting.CASES,
+    test_loading.CASES,
+    test_graphs.CASES,
+    test_capacity.CASES,
+)
+"""Rows that begin with what breaks a healthy Snapshot, by name."""
+_INLINE = (test_installation.test_what_is_found, test_names.test_what_is_found)
+"""Tests with such rows in their own parametrization."""
+
+
+def _rows(test: Any) -> list[tuple[Any, ...]]:
+    (mark,) = [mark for mark in test.pytestmark if mark.name == "parametrize"]
+    return list(mark.args[1])
+
+
+def _breaks() -> Iterator[tuple[str, Break]]:
+    for table in _TABLES:
+        for name, row in table.items():
+            yield name, row[0]
+    for test in _INLINE:
+        for change, codes in _rows(test):
+            yield " ".join(codes) or "nothing", change
+    for state, changes, code in _rows(test_store.test_what_a_store_says):
+        yield code, partial(stores.says, state=state, **changes)
+    for changes, code in _rows(test_store.test_what_lies_in_it):
+        yield code, partial(stores.holds, **changes)
+
+
+@cache
+def breaks() -> dict[str, Break]:
+    """All of them, each under a name of its own; `healthy` breaks nothing."""
+    found: dict[str, Break] = {"healthy": lambda snapshot: None}
+    for name, change in _breaks():
+        found[f"{len(found)} {name}"] = change
+    return found
+
+
+def broken(name: str) -> Snapshot:
+    """A row's Snapshot; it shares nothing with the tables, and may be changed at will."""
+    snapshot = builders.healthy()
+    breaks()[name](snapshot)
+    return from_document(copy.deepcopy(snapshot.to_document()))

@@ -1,0 +1,124 @@
+"""Nothing that a server or a bundle can hold breaks a judge, and what is hidden is not judged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.doctor import junit, report
+from kubectl_fluidmodel.doctor.check import REGISTRY, Check, Need
+from kubectl_fluidmodel.doctor.diagnosis import BROKEN, Diagnosis
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Kind
+from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.ui.diagnosis import Style, render
+from tests.doctor import builders as b
+from tests.doctor import cases
+from tests.fluid import junk
+
+KINDS: dict[str, Kind] = {
+    kind.resource: kind for kind in (*(read.kind for read in reads.DOCTOR), k.SECRETS)
+}
+
+
+def broken(found: Diagnosis) -> list[str]:
+    """The checks whose judges raised, with what."""
+    return [f"{o.check.code} {o.skipped}" for o in found.outcomes if o.skipped.startswith(BROKEN)]
+
+
+def drawn(found: Diagnosis, snapshot: Snapshot) -> None:
+    """Every way to show it goes through."""
+    json.dumps(report.document(found, snapshot), allow_nan=False)
+    junit.document(found, 1.0)
+    for mode in ("default", "short", "wide"):
+        render(found, Style(mode, color=True, width=80), 1.0)
+
+
+def odd(draw: st.DrawFn) -> Snapshot:
+    """A row of the tables in which up to four things are gone, or anything else."""
+    snapshot = cases.broken(draw(st.sampled_from(sorted(cases.breaks()))))
+    filled = sorted(resource for resource, objects in snapshot.objects.items() if objects)
+    for resource in draw(st.lists(st.sampled_from(filled), min_size=1, max_size=4)):
+        obj = draw(st.sampled_from(snapshot.objects[resource]))
+        if draw(st.booleans()):
+            obj.update(draw(junk.objects))
+        else:
+            junk.spoil(draw, obj)
+    return snapshot
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_nothing_odd_breaks_a_judge(data: st.DataObject) -> None:
+    snapshot = odd(data.draw)
+    found = b.diagnosis(snapshot)
+    assert broken(found) == []
+    drawn(found, snapshot)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(KINDS)), st.lists(junk.objects, min_size=1, max_size=3))
+def test_junk_of_any_kind_breaks_no_judge(resource: str, objects: list[k.Object]) -> None:
+    snapshot = b.healthy()
+    snapshot.objects[resource] += objects
+    assert broken(b.diagnosis(snapshot)) == []
+
+
+_TEXT = st.one_of(
+    st.text(max_size=40),
+    junk.anything.map(lambda each: json.dumps(each)),
+    st.lists(junk.objects, max_size=2).map(json.dumps),
+)
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
+    """Annotations, logs and answers of stores, of which any may be cut off or another's."""
+    snapshot = cases.broken(data.draw(st.sampled_from(sorted(cases.breaks()))))
+    for key in snapshot.texts:
+        snapshot.texts[key] = data.draw(_TEXT)
+    for objects in snapshot.objects.values():
+        for obj in objects:
+            notes = obj["metadata"].get("annotations") or {}
+            for key in notes:
+                notes[key] = data.draw(_TEXT)
+    assert broken(b.diagnosis(snapshot)) == []
+
+
+# -- what is hidden ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resource", sorted(KINDS))
+def test_a_kind_out_of_sight_is_not_taken_for_absent(resource: str) -> None:
+    snapshot = b.healthy()
+    b.hide(snapshot, KINDS[resource])
+    found = b.diagnosis(snapshot)
+    assert [problem.finding.cause for problem in found.problems] == []
+    assert broken(found) == []
+
+
+@pytest.mark.parametrize("check", REGISTRY.in_order(), ids=lambda check: check.code)
+def test_a_check_says_which_permission_it_lacks(check: Check) -> None:
+    for need in check.needs:
+        kind = need.kind if isinstance(need, Need) else need
+        snapshot = b.healthy()
+        b.hide(snapshot, kind)
+        whys = b.skipped(snapshot, check.code)
+        assert whys and all(kind.resource in why for why in whys), kind.resource
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(sorted(cases.breaks())), st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
+def test_who_sees_less_finds_no_more(name: str, hidden: set[str]) -> None:
+    snapshot = cases.broken(name)
+    seen = set(b.codes(snapshot))
+    for resource in sorted(hidden):
+        b.hide(snapshot, KINDS[resource])
+    found = b.diagnosis(snapshot)
+    assert broken(found) == []
+    assert {each.check.code for each in found.problems} <= seen

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubectl_fluidmodel.cli.flags import (
-    VerbCommand,
-    color_flag,
-    connection_flags,
-    option,
-    output_flag,
-)
+from kubectl_fluidmodel.cli.flags import VerbCommand, option, view_flags
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted, TimedOut, UsageError
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
 from kubectl_fluidmodel.ui.text import note, plural, wants_color
@@ -58,9 +52,7 @@ class Looked:
 
 @click.command("doctor", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("name", required=False)
-@option(
-    "-A", "--all-namespaces", "everywhere", group="Doctor", is_flag=True, help="All namespaces."
-)
+@view_flags("Doctor", "short", "wide", "json", "yaml", "junit")
 @option(
     "--only",
     group="Doctor",
@@ -93,17 +85,6 @@ class Looked:
     type=click.Path(dir_okay=False),
     help="Write all that was read, redacted, to FILE.tar.gz.",
 )
-@option(
-    "--from-bundle",
-    "source",
-    group="Doctor",
-    metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="Judge a bundle instead of a cluster.",
-)
-@output_flag("short", "wide", "json", "yaml", "junit")
-@color_flag
-@connection_flags
 def command(
     name: str | None,
     everywhere: bool,
@@ -113,7 +94,7 @@ def command(
     wait: bool,
     timeout: str,
     bundle: str | None,
-    source: str | None,
+    from_bundle: str | None,
     output: str | None,
     color: str,
     connection: Connection,
@@ -125,11 +106,11 @@ def command(
     """
     if name and everywhere:
         raise UsageError("NAME and --all-namespaces do not go together", "", "one of the two")
-    if source and (wait or probe or bundle):
+    if from_bundle and (wait or probe or bundle):
         raise UsageError("a bundle is read as it is", "--wait, --probe and --bundle need a cluster")
     checks = _checks(only, skip)
-    if source:
-        looked = _offline(source, name, everywhere, connection.namespace, checks)
+    if from_bundle:
+        looked = _offline(from_bundle, name, everywhere, connection.namespace, checks)
     else:
         looked = _live(name, everywhere, probe, wait, timeout, bundle, connection, checks)
     print_report(looked, output, color)

@@ -247,3 +247,31 @@ def color_flag(function: F) -> F:
         show_default=True,
         help="Colour: auto is on a terminal, unless NO_COLOR or TERM=dumb says otherwise.",
     )(function)
+
+
+def view_flags(group: str, *formats: str) -> Callable[[F], F]:
+    """The flags of verbs that only look: whose caches, live or in a bundle, and how they are shown.
+
+    The verb gets `everywhere`, `from_bundle`, `output`, `color` and `connection`.
+    """
+
+    def with_view(function: F) -> F:
+        shown = output_flag(*formats)(color_flag(connection_flags(function)))
+        bundled = option(
+            "--from-bundle",
+            "from_bundle",
+            group=group,
+            metavar="FILE",
+            type=click.Path(dir_okay=False),
+            help="Look into this file of `doctor --bundle`; needs no cluster.",
+        )(shown)
+        return option(
+            "-A",
+            "--all-namespaces",
+            "everywhere",
+            group=group,
+            is_flag=True,
+            help="All namespaces.",
+        )(bundled)
+
+    return with_view

@@ -6,13 +6,7 @@ import sys
 
 import click
 
-from kubectl_fluidmodel.cli.flags import (
-    VerbCommand,
-    color_flag,
-    connection_flags,
-    option,
-    output_flag,
-)
+from kubectl_fluidmodel.cli.flags import VerbCommand, option, view_flags
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import Connection
 
@@ -37,9 +31,7 @@ _SORTS = ("name", "namespace", "size", "cached", "nodes", "phase", "readers", "a
 
 @click.command("inspect", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("name", required=False)
-@option(
-    "-A", "--all-namespaces", "everywhere", group="Inspect", is_flag=True, help="All namespaces."
-)
+@view_flags("Inspect", "wide", "tree", "json", "yaml", "name")
 @option(
     "-l",
     "--selector",
@@ -56,14 +48,6 @@ _SORTS = ("name", "namespace", "size", "cached", "nodes", "phase", "readers", "a
     help="Ask the API server alone: not the Hub, not the bucket, not the cache's master.",
 )
 @option(
-    "--from-bundle",
-    "bundle",
-    group="Inspect",
-    metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="Read this bundle of `doctor --bundle`; needs no cluster.",
-)
-@option(
     "--sort-by",
     "sort_by",
     group="Output",
@@ -72,16 +56,13 @@ _SORTS = ("name", "namespace", "size", "cached", "nodes", "phase", "readers", "a
     help="Order of the table.",
 )
 @option("--no-headers", "no_headers", group="Output", is_flag=True, help="Only rows.")
-@output_flag("wide", "tree", "json", "yaml", "name")
-@color_flag
-@connection_flags
 def command(
     name: str | None,
     everywhere: bool,
     selector: str | None,
     watch: bool,
     offline: bool,
-    bundle: str | None,
+    from_bundle: str | None,
     sort_by: str | None,
     no_headers: bool,
     output: str | None,
@@ -95,7 +76,7 @@ def command(
     """
     if name and (everywhere or selector or sort_by):
         raise UsageError("NAME stands for one cache", "it does not go with -A, -l and --sort-by")
-    if watch and bundle:
+    if watch and from_bundle:
         raise UsageError("--from-bundle does not change", "there is nothing to watch")
     if watch and output == "name":
         raise UsageError("-o name has nothing to follow", "", "-w, or -w -o json")
@@ -110,10 +91,10 @@ def command(
         color=color,
         everywhere=everywhere,
     )
-    if bundle:
+    if from_bundle:
         from kubectl_fluidmodel.snapshot.file import load
 
-        snapshot = load(bundle)
+        snapshot = load(from_bundle)
         namespace = connection.namespace or snapshot.namespace
         view.namespace = None if everywhere or not namespace else namespace
         view.show(snapshot, files_why="the master was not asked when the bundle was made")

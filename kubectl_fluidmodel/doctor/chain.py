@@ -14,9 +14,8 @@ NOT_LOADED = ("FM601", "FM604", "FM605", "FM606", "FM607", "FM610")
 NO_CLAIM = ("FM402", "FM440", "FM441")
 NOT_BOUND = ("FM208", "FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
 """What a Dataset that is not Bound leads to; its setup error is often but the last of it."""
-NOT_SET_UP = tuple(code for code in NOT_BOUND if code != "FM208")
 NO_WORKER = ("FM330", "FM332", "FM405", *NOT_BOUND)
 """What a worker that does not run leads to; where none runs, the Dataset is not Bound."""
 NO_MASTER = ("FM331", *NO_WORKER)
-NOT_BUILT = ("FM208", "FM311", "FM333", *NO_MASTER)
+NOT_BUILT = ("FM311", "FM333", *NO_MASTER)
 """What follows where Fluid never makes the pods of a cache."""

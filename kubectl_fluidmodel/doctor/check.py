@@ -160,7 +160,7 @@ class Check:
     asked for), a Need in its own.
     """
     explains: tuple[str, ...] = ()
-    """Codes whose findings are consequences of this one's, for the same cache."""
+    """Codes whose findings are consequences of this one's, for the same cache; never its own."""
     doc: str = ""
     """The section of docs/reference/checks.md: what it means and what to do, as Markdown."""
 

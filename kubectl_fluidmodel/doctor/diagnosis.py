@@ -183,7 +183,7 @@ def _link(problems: Sequence[Problem]) -> None:
         if problem.cache is not None:
             near += explaining.get((problem.cache, problem.check.code), ())
         for other in near:
-            if not _leads_to(problem, other):
+            if other.check is not problem.check and not _leads_to(problem, other):
                 problem.cause = other
                 other.consequences.append(problem)
                 break

@@ -48,7 +48,8 @@ def check(url: str, reach: str = "") -> None:
     except ssl.SSLError as err:
         raise Blocked(answer.TLS, _tls_words(err), err.reason or "") from err
     except TimeoutError as err:
-        raise Blocked(answer.TIMEOUT, f"{host}:{port} does not answer in {_CONNECT:.0f} s") from err
+        words = f"{host}:{port} does not answer in {_CONNECT:.0f} s"
+        raise Blocked(answer.TIMEOUT, words, answer.NO_CONNECTION) from err
     except ConnectionRefusedError as err:
         raise Blocked(answer.REFUSED, f"{host}:{port} refuses the connection") from err
     except OSError as err:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.doctor import answer, reach
@@ -57,11 +58,34 @@ def ask(
         except FluidModelError as err:
             return _skipped(question, err.why or err.what)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        told = dict(zip(named, pool.map(one, named), strict=True))
+    told = _each(list(named), one)
     for (namespace, name), each in asked.items():
         found = Answers(tuple(told[question] for question in each))
         answer.put(snapshot, namespace, name, found)
+
+
+def _each(asked: Sequence[Question], one: Callable[[Question], Answer]) -> dict[Question, Answer]:
+    """Ask them side by side; an endpoint that does not answer is tried once for all its mounts."""
+    first = {_door(question): question for question in reversed(asked)}
+    told: dict[Question, Answer] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        told.update(zip(first.values(), pool.map(one, first.values()), strict=True))
+        rest = []
+        for question in asked:
+            given = told[first[_door(question)]]
+            if question in told:
+                continue
+            if given.of_endpoint and not question.skip:
+                told[question] = replace(given, mount=question.mount)
+            else:
+                rest.append(question)
+        told.update(zip(rest, pool.map(one, rest), strict=True))
+    return told
+
+
+def _door(question: Question) -> tuple[str, ...] | Question:
+    """What is reached by the same name; a Service's is that of the namespace."""
+    return (question.namespace, question.endpoint) if question.endpoint else question
 
 
 def _by_probe(question: Question) -> bool:

@@ -212,7 +212,7 @@ def verified(case: Case) -> Iterator[Finding]:
             )
 
 
-@check("FM536", "the source is what was cached", explains=("FM537",))
+@check("FM536", "the source is what was cached", explains=("FM537", "FM614"))
 def unchanged(case: Case) -> Iterator[Finding]:
     """The source has other files or bytes than when the cache was made (our annotations) or than
     Fluid counted (`status.ufsTotal`): somebody added, replaced or removed files. Alluxio goes on

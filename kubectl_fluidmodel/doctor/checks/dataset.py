@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands
-from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_SET_UP
+from kubectl_fluidmodel.doctor.chain import NOT_BOUND
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -57,7 +57,7 @@ def taken_up(case: Case) -> Iterator[Finding]:
     )
 
 
-@check("FM208", "Fluid could set the cache up", explains=NOT_SET_UP)
+@check("FM208", "Fluid could set the cache up", explains=NOT_BOUND)
 def set_up(case: Case) -> Iterator[Finding]:
     """Fluid installs the pods of a cache as a helm release and then talks to its master. What
     goes wrong there stands in the Dataset's condition `NotReady` and in events of the runtime,

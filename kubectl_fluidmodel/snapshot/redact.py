@@ -7,6 +7,8 @@ a reference (`fs.gcs.credential.path`, `secretName`) is kept, because checks go 
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from typing import Any
 
@@ -60,7 +62,8 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(\w://)[^/\s:@\"']+:[^/\s@\"']+@"), rf"\1{HIDDEN}@"),
+    # Keys of stores have slashes in them, and people put them there as they are.
+    (re.compile(r"(\w://)[^/\s:@\"']+:[^\s@\"']+@"), rf"\1{HIDDEN}@"),
     (
         re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
         rf"\1{HIDDEN}",
@@ -87,6 +90,7 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{HIDDEN}",
     ),
 )
+_ENCODED = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}")
 _WORTH_A_LOOK = re.compile(
     r"secret|token|passw|passphrase|credential|key|PRIVATE|x-amz|x-goog|sig|se=|policy|access"
     r"|://|authorization|bearer|basic|eyJ|AKIA|ASIA|AROA|AIDA|hf_|gh[pousr]_|github_pat|glpat-|sk-"
@@ -96,7 +100,20 @@ _WORTH_A_LOOK = re.compile(
 
 
 def text(given: str) -> str:
-    """A text without what looks like a secret in it."""
+    """A text without what looks like a secret in it, as it is or in base64."""
+    return _plain(_ENCODED.sub(_decoded, given))
+
+
+def _decoded(match: re.Match[str]) -> str:
+    """The match itself, unless it is base64 of a text with a secret in it."""
+    try:
+        inner = base64.b64decode(match[0] + "=" * (-len(match[0]) % 4), validate=True).decode()
+    except ValueError:
+        return match[0]
+    return HIDDEN if _plain(inner) != inner else match[0]
+
+
+def _plain(given: str) -> str:
     if not _WORTH_A_LOOK.search(given):
         return given
     for pattern, instead in _LOOKS:
@@ -123,7 +140,7 @@ def secretish(name: str, *, variable: bool = False) -> bool:
 def document(given: Any) -> Any:
     """A copy of an object (or any JSON-like data) without its secrets."""
     if isinstance(given, str):
-        return text(given)
+        return text(_json(given))
     if isinstance(given, list):
         return _list(given)
     if isinstance(given, dict):
@@ -131,10 +148,23 @@ def document(given: Any) -> Any:
     return given
 
 
+def _json(given: str) -> str:
+    """An object as JSON in a text, such as in an annotation, without its secrets."""
+    if not given.lstrip().startswith(("{", "[")):
+        return given
+    try:
+        held = json.loads(given)
+        shown = document(held)
+    except (ValueError, RecursionError):
+        return given
+    return given if shown == held else json.dumps(shown, ensure_ascii=False)
+
+
 def _mapping(given: Object) -> Object:
     if given.get("kind") == "Secret":
         given = {
-            key: dict.fromkeys(value, HIDDEN)
+            # That a key has no value is no secret, and a check tells of it.
+            key: {name: HIDDEN if held else held for name, held in value.items()}
             if key in ("data", "stringData") and isinstance(value, dict)
             else value
             for key, value in given.items()

@@ -66,18 +66,24 @@ def _area(title: str, found: Diagnosis, style: Style) -> list[str]:
     for outcome in found.outcomes:
         if outcome.check.area == title:
             by_check[outcome.check.code].append(outcome)
-    lines = [_row(outcomes, style) for _, outcomes in sorted(by_check.items())]
+    lines = [line for _, each in sorted(by_check.items()) for line in _row(each, style)]
     return [style.paint(title, "1"), *lines] if lines else []
 
 
-def _row(outcomes: Sequence[Outcome], style: Style) -> str:
+def _row(outcomes: Sequence[Outcome], style: Style) -> list[str]:
+    """Mark, code and title; what there is to say of it behind them, or below where it is narrow."""
     check = outcomes[0].check
     state = min((outcome.state for outcome in outcomes), key=_ORDER.index)
     note = _row_note(outcomes, state)
     head = f"{_mark(state, style)} {check.code} {check.title}"
     if not note:
-        return head
-    return head + style.paint(f"  ({note})", "2")
+        return [head]
+    plain = len(f"{_MARKS[state]} {check.code} {check.title}  ({note})")
+    if style.width is None or plain <= style.width:
+        return [head + style.paint(f"  ({note})", "2")]
+    indent = " " * len(f"{_MARKS[state]} {check.code} ")
+    below = _wrapped(f"({note})", indent, f"{indent} ", style)
+    return [head, *(style.paint(line, "2") for line in below)]
 
 
 def _row_note(outcomes: Sequence[Outcome], state: str) -> str:

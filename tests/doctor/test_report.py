@@ -1,0 +1,289 @@
+"""How a diagnosis is told: text as golden files, JSON by its schema, JUnit as XML.
+
+`GOLDEN=write pytest …` writes the golden files anew: to be read in a review.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from kubectl_fluidmodel.doctor import junit, report
+from kubectl_fluidmodel.doctor.check import AREAS, REGISTRY, Check, Finding, Skip
+from kubectl_fluidmodel.doctor.diagnosis import BROKEN, SILENCE, Diagnosis, diagnose
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.ui.diagnosis import Style, groups, render
+from kubectl_fluidmodel.ui.document import to_yaml
+from tests.doctor import builders as b
+from tests.doctor import cases, fluid, pods, stores
+from tests.doctor.fluid import NAME, NS
+
+DOCS = Path(__file__).parents[2] / "docs"
+DIRECTORY = Path(__file__).parents[1] / "fixtures" / "doctor"
+SCHEMA = json.loads((DOCS / "diagnosis.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+CHECKS = REGISTRY.in_order()
+
+
+def wrong_keys() -> Snapshot:
+    """The store refuses the keys, so that the master does not come up, nor what follows it."""
+    snapshot = b.healthy()
+    stores.says(snapshot, "wrong-secret", code="SignatureDoesNotMatch", message="check your key")
+    master = b.get(snapshot, k.PODS, "demo-master-0")
+    b.waiting(master, "alluxio-master", "CrashLoopBackOff", "back-off 40s", restarts=3)
+    b.get(snapshot, k.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+    status = b.get(snapshot, names.DATASETS, NAME)["status"]
+    status.update(phase="NotBound", cacheStates={}, ufsTotal="")
+    return snapshot
+
+
+def twice() -> Snapshot:
+    """Two caches with the same mistake."""
+    snapshot = b.healthy()
+    for name in (NAME, "other"):
+        if name == "other":
+            b.put(snapshot, names.DATASETS, fluid.dataset(name))
+            b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime(name))
+            b.put(snapshot, k.PODS, pods.worker_pod(name=name))
+        mount = b.get(snapshot, names.DATASETS, name)["spec"]["mounts"][0]
+        mount["path"] = f"/{name}"
+    return snapshot
+
+
+# -- text ----------------------------------------------------------------------------------------
+
+SNAPSHOTS = {"healthy": b.healthy, "keys": wrong_keys}
+
+
+@pytest.mark.parametrize("width", [80, 200, None])
+@pytest.mark.parametrize("mode", ["default", "short", "wide"])
+@pytest.mark.parametrize("case", SNAPSHOTS)
+def test_the_text(case: str, mode: str, width: int | None) -> None:
+    text = render(b.diagnosis(SNAPSHOTS[case]()), Style(mode, width=width), 1.25)
+    file = DIRECTORY / f"{case}-{mode}-{width or 'piped'}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()
+    assert "\x1b" not in text
+    if width:
+        # A command is to be pasted, and stays on one line; so does a word.
+        long = [line for line in text.splitlines() if len(line) > width]
+        assert all(re.match(r"  (fix|    ) ", line) for line in long), long
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    found = b.diagnosis(wrong_keys())
+    for mode in ("default", "short", "wide"):
+        coloured = render(found, Style(mode, color=True, width=80), 1.25)
+        assert coloured.count("\x1b[") > 5
+        assert re.sub(r"\x1b\[\d*m", "", coloured) == render(found, Style(mode, width=80), 1.25)
+
+
+def test_a_terminal_without_the_marks() -> None:
+    text = render(b.diagnosis(wrong_keys()), Style(ascii=True), 1.25)
+    assert text.isascii() and "x FM521" in text and "+ FM101" in text
+
+
+def test_control_characters_of_the_cluster_do_not_reach_the_terminal() -> None:
+    snapshot = wrong_keys()
+    stores.says(snapshot, "wrong-secret", code="X", message="a\x1b[31mb\x07\r\nc")
+    for mode in ("default", "short", "wide"):
+        text = render(b.diagnosis(snapshot), Style(mode), 1.0)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+
+
+# -- causes --------------------------------------------------------------------------------------
+
+
+def test_consequences_are_folded_under_their_cause() -> None:
+    found = b.diagnosis(wrong_keys())
+    assert [each.check.code for each in found.roots] == ["FM521"]
+    assert {"FM311", "FM330"} <= {each.check.code for each in found.problems}
+    text = render(found, Style("short"), 1.0)
+    assert text.count("✗ FM") == 1
+    assert re.search(r"^  so +FM\d+ ", text, re.MULTILINE)
+    assert f"1 failure with {len(found.problems) - 1} consequences" in text
+
+
+def test_the_same_cause_of_several_caches_is_told_once() -> None:
+    found = b.diagnosis(twice(), "FM210")
+    assert len(found.roots) == 2
+    (group,) = groups(found)
+    assert len(group) == 2
+    text = render(found, Style("short"), 1.0)
+    assert text.count("FM210 dataset") == 1
+    assert re.search(rf"^  also +dataset {NS}/other$", text, re.MULTILINE)
+    assert "healthy, with 2 warnings: 1 check, 2 caches" in text
+    assert "(2 of 2 caches)" in render(found, Style(), 1.0)
+
+
+def test_another_cause_is_told_apart() -> None:
+    snapshot = twice()
+    stores.says(snapshot, "no-bucket")
+    assert {group[0].check.code for group in groups(b.diagnosis(snapshot))} >= {"FM210", "FM526"}
+
+
+def test_what_is_silenced_counts_for_nothing_and_is_shown() -> None:
+    snapshot = twice()
+    for name in (NAME, "other"):
+        notes = b.get(snapshot, names.DATASETS, name)["metadata"].setdefault("annotations", {})
+        notes[SILENCE] = "fm823, FM210 "
+    found = b.diagnosis(snapshot, "FM210")
+    assert not found.failed and groups(found) == []
+    text = render(found, Style(), 1.0)
+    assert "\u2013 FM210" in text and "silenced" in text
+    assert text.rstrip().endswith("2 silenced")
+    shown = report.document(found, snapshot)
+    assert shown["healthy"] and shown["summary"]["silenced"] == 2
+    assert all(problem["silenced"] for problem in shown["problems"])
+
+
+def test_a_silenced_cause_explains_nothing() -> None:
+    snapshot = wrong_keys()
+    notes = b.get(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+    notes[SILENCE] = "FM521"
+    roots = [each.check.code for each in b.diagnosis(snapshot).roots]
+    assert "FM311" in roots
+
+
+def test_skipped_checks_say_why_in_every_format() -> None:
+    snapshot = b.healthy()
+    b.hide(snapshot, k.NODES)
+    found = b.diagnosis(snapshot)
+    why = "no permission to list nodes"
+    skipped = [each.check.code for each in found.outcomes if each.skipped == why]
+    assert len(skipped) > 5
+    text = render(found, Style(), 1.0)
+    assert all(re.search(rf"\u2013 {code} .*\(skipped: {why}\)", text) for code in skipped)
+    shown = {each["code"]: each for each in report.document(found, snapshot)["checks"]}
+    assert all(shown[code]["skipped"] == why for code in skipped)
+    assert junit.document(found, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)
+
+
+def test_one_judge_that_breaks_hides_no_other() -> None:
+    def breaks(_: Any) -> list[Finding]:
+        raise KeyError("oops")
+
+    def skips(_: Any) -> list[Finding]:
+        raise Skip("no time")
+
+    checks = [Check("FM998", "t", breaks), Check("FM999", "t", skips), REGISTRY.checks["FM210"]]
+    found = diagnose(twice(), checks)
+    assert len(found.roots) == 2
+    whys = {each.check.code: each.skipped for each in found.outcomes if each.skipped}
+    assert whys == {"FM998": f"{BROKEN}: KeyError: 'oops'", "FM999": "no time"}
+
+
+# -- documents -----------------------------------------------------------------------------------
+
+
+def shown(found: Diagnosis, snapshot: Snapshot) -> dict[str, Any]:
+    document = report.document(found, snapshot)
+    VALIDATOR.validate(document)
+    return document
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("case", cases.breaks())
+def test_every_report_keeps_to_its_schema(case: str) -> None:
+    snapshot = cases.broken(case)
+    found = b.diagnosis(snapshot)
+    document = shown(found, snapshot)
+    json.dumps(document, allow_nan=False)
+    to_yaml(document)
+    ids = [problem["id"] for problem in document["problems"]]
+    assert sorted(ids) == sorted(each for check in document["checks"] for each in check["problems"])
+    assert {problem["causedBy"] for problem in document["problems"]} <= {None, *ids}
+    assert document["healthy"] is (document["summary"]["failed"] == 0) is not found.failed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"surprise": 1},
+        {"kind": "Other"},
+        {"healthy": "yes"},
+        {"taken": "now"},
+        {"caches": ["models/demo"]},
+        {"checks": [{"code": "FM101"}]},
+    ],
+)
+def test_the_schema_refuses_what_is_not_in_it(change: dict[str, Any]) -> None:
+    document = shown(b.diagnosis(wrong_keys()), wrong_keys())
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate({**document, **change})
+
+
+def test_the_schema_wants_a_reason_of_what_was_skipped() -> None:
+    document = copy.deepcopy(shown(b.diagnosis(b.healthy()), b.healthy()))
+    document["checks"][0]["state"] = "skipped"
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(document)
+
+
+def test_junit_is_xml_whatever_a_cluster_says() -> None:
+    snapshot = wrong_keys()
+    hostile = "<b> & \"quotes\" 'too' ]]> \x00\x0b \ud800 \U0001f600 \n\t"
+    stores.says(snapshot, "wrong-secret", code="<X>", message=hostile)
+    notes = b.get(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+    notes[SILENCE] = "FM330"
+    found = b.diagnosis(snapshot)
+    root = ElementTree.fromstring(junit.document(found, 1.25))
+    tests = list(root.iter("testcase"))
+    assert root.get("time") == "1.25"
+    assert int(root.get("tests", "")) == len(tests) == len(found.outcomes)
+    assert int(root.get("failures", "")) == len(list(root.iter("failure"))) > 1
+    assert int(root.get("skipped", "")) == len(list(root.iter("skipped")))
+    assert [suite.get("name") for suite in root] == list(AREAS.values())
+    (failure,) = [
+        each.find("failure") for each in tests if str(each.get("name")).startswith("FM521")
+    ]
+    assert failure is not None and failure.text is not None
+    assert "<b> & \"quotes\" 'too' ]]>" in failure.text and "\U0001f600" in failure.text
+    assert "fix: kubectl create secret" in failure.text
+
+
+# -- the checks themselves -----------------------------------------------------------------------
+
+_DENIALS = re.compile(r"\b(not|no|never|fails?|failed|missing|lacks?|wrong|broken|cannot)\b")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
+def test_a_check_says_what_holds_and_is_explained(check: Check) -> None:
+    assert re.fullmatch(r"FM[1-8]\d\d", check.code)
+    assert check.title and check.title[-1] not in ".!?"
+    assert len(check.title) <= 66, "it has to fit on a line of 80 columns with its mark and code"
+    assert len(check.doc.split()) >= 12, "its docstring is its section of the reference"
+    section = f"### {check.code}"
+    assert section in (DOCS / "reference" / "checks.md").read_text()
+    assert [code for code in check.explains if code not in REGISTRY.checks] == []
+
+
+def test_titles_are_told_apart_and_affirm() -> None:
+    titles = [check.title for check in CHECKS]
+    assert len(set(titles)) == len(titles)
+    assert [title for title in titles if title.startswith(("No ", "Not "))] == []
+
+
+def test_a_check_is_no_consequence_of_itself() -> None:
+    """Two findings of one check stand side by side, though a chain may name the check too."""
+
+    def finds(_: Any) -> list[Finding]:
+        return [Finding("a", "one"), Finding("b", "two")]
+
+    check = Check("FM999", "t", finds, explains=("FM999",))
+    assert len(diagnose(b.healthy(), [check]).roots) == 2

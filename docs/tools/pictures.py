@@ -10,13 +10,17 @@ before it have left.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from docs.tools.terminal import picture, run
+from kubectl_fluidmodel.fluid.secret import SUFFIX
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
@@ -34,6 +38,28 @@ class Picture:
     commands: tuple[str, ...]
     until: str = ""
     """Taken when this (a pattern) is on the screen, while the last command runs."""
+    before: Callable[[Cluster], None] | None = None
+    """What is done to the cluster first."""
+    code: int = 0
+    """The exit code of the last command."""
+
+
+def lose_the_key(cluster: Cluster) -> None:
+    """Another key in the cache's Secret, and a master that has to come up with it."""
+    name = f"llama{SUFFIX}"
+    wrong = json.dumps({"stringData": {"AWS_SECRET_ACCESS_KEY": "mistyped"}})
+    cluster.kubectl("patch", "secret", name, "--type=merge", "-p", wrong)
+    cluster.kubectl("delete", "pod", "llama-master-0")
+    restarts = "{.status.containerStatuses[0].restartCount}"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        told = cluster.kubectl(
+            "get", "pod", "llama-master-0", "--ignore-not-found", "-o", f"jsonpath={restarts}"
+        )
+        if told.stdout.isdigit() and int(told.stdout) >= 2:
+            return
+        time.sleep(1)
+    raise TimeoutError("the master came up with a wrong key")
 
 
 PICTURES = (
@@ -46,6 +72,7 @@ PICTURES = (
     Picture("pin", ("kubectl fluidmodel pin llama chat --wait",)),
     Picture("inspect", ("kubectl fluidmodel inspect", "kubectl fluidmodel inspect -o tree")),
     Picture("inspect-one", ("kubectl fluidmodel inspect llama",)),
+    Picture("doctor", ("kubectl fluidmodel doctor llama -o short",), before=lose_the_key, code=1),
 )
 
 
@@ -72,9 +99,13 @@ def take(cluster: Cluster, wanted: list[str]) -> None:
     }
     for each in PICTURES:
         shown = []
+        if each.before is not None:
+            each.before(cluster)
         for command in each.commands:
-            until = each.until if command == each.commands[-1] else ""
-            shown.append(f"\x1b[1m$ {command}\x1b[0m\n{run(shlex.split(command), env, until)}")
+            last = command == each.commands[-1]
+            until, code = (each.until, each.code) if last else ("", 0)
+            told = run(shlex.split(command), env, until, code=code)
+            shown.append(f"\x1b[1m$ {command}\x1b[0m\n{told}")
         if not wanted or each.name in wanted:
             picture("\n\n".join(shown), "kubectl fluidmodel", TARGET / f"{each.name}.svg")
             print(f"wrote docs/pictures/{each.name}.svg", flush=True)

@@ -63,8 +63,12 @@ class Screen:
         return "\n".join(self.lines).rstrip()
 
 
-def run(argv: list[str], env: dict[str, str], until: str = "", timeout: float = 300.0) -> str:
+def run(
+    argv: list[str], env: dict[str, str], until: str = "", timeout: float = 300.0, code: int = 0
+) -> str:
     """What stands on the terminal when the program has ended, or when `until` is to be seen.
+
+    `code` is the exit code that it is to end with.
 
     Raises:
         RuntimeError: it failed, took too long, or ended before `until` was to be seen.
@@ -95,12 +99,12 @@ def run(argv: list[str], env: dict[str, str], until: str = "", timeout: float = 
     finally:
         if process.poll() is None and until:
             process.terminate()
-        code = process.wait(timeout=60)
+        ended = process.wait(timeout=60)
         os.close(main)
     if until and not seen:
         raise RuntimeError(f"{argv}: ended before /{until}/ was to be seen:\n{screen.text()}")
-    if not until and code:
-        raise RuntimeError(f"{argv}: exit code {code}:\n{screen.text()}")
+    if not until and ended != code:
+        raise RuntimeError(f"{argv}: exit code {ended}:\n{screen.text()}")
     return seen or screen.text()
 
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.doctor import answer
-from kubectl_fluidmodel.doctor.answer import Answers, load, one
+from kubectl_fluidmodel.doctor import answer, store
+from kubectl_fluidmodel.doctor.answer import Answer, Answers, load, one
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.doctor.question import questions
+from kubectl_fluidmodel.doctor.question import Question, questions
+from kubectl_fluidmodel.doctor.tried import _RANK
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.overview.cached import link
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -267,3 +270,46 @@ def test_the_place_of_a_staged_model() -> None:
     says(snapshot, answer.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent")
     assert "FM535" in codes(snapshot)
     assert MOUNT not in b.findings(snapshot, "FM535")[0].fix.text  # type: ignore[union-attr]
+
+
+# -- how often a store is asked ------------------------------------------------------------------
+
+
+def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str = "") -> list[str]:
+    """The mounts that were tried, of a Dataset with these; each gets its own answer."""
+    snapshot = b.healthy()
+    spec = b.get(snapshot, names.DATASETS, NAME)["spec"]
+    spec["mounts"] = [{"mountPoint": point, "name": point[-1]} for point in points]
+    tried: list[str] = []
+
+    def attempt(question: Question, *_: Any, **__: Any) -> Answer:
+        tried.append(question.mount)
+        return Answer(question.mount, state, question.endpoint, code=code)
+
+    monkeypatch.setattr(store, "attempt", attempt)
+    store.ask(Client(Connection(server="http://127.0.0.1:1")), link(snapshot), snapshot)
+    told = answer.read(snapshot, NS, NAME)
+    assert told is not None
+    assert [each.mount for each in told.answers] == list(points)
+    assert {each.state for each in told.answers} == {state}
+    return sorted(tried)
+
+
+def test_an_endpoint_that_is_dead_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = ("http://a.example/x", "http://a.example/y", "http://b.example/z")
+    for state in (answer.DNS, answer.REFUSED, answer.TLS):
+        once = tries(monkeypatch, *mounts, state=state)
+        assert once == ["http://a.example/x", "http://b.example/z"]
+    silent = answer.NO_CONNECTION
+    assert len(tries(monkeypatch, *mounts, state=answer.TIMEOUT, code=silent)) == 2
+
+
+def test_what_is_said_of_one_mount_is_not_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = ("http://a.example/x", "http://a.example/y")
+    for state in (answer.OK, answer.DENIED, answer.EMPTY, answer.TIMEOUT):
+        assert tries(monkeypatch, *mounts, state=state) == list(mounts)
+
+
+def test_states_are_ranked() -> None:
+    """Every state that an answer may have is in the order by which checks know what was seen."""
+    assert set(_RANK) == answer.STATES - {answer.SKIPPED}

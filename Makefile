@@ -12,7 +12,8 @@ BREAKS := $(wildcard tests/cluster/test_doctor*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
-	constraints clean docs site pictures audit secrets release-check dist krew-test test-doctor
+	constraints clean docs site pictures audit secrets release-check dist krew-test test-doctor \
+	test-real-node
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,7 +30,7 @@ demo: setup ## The main job, on a control plane of its own: bucket → proven ca
 
 test: setup ## All tests; the first run builds the control plane's binaries (about 15 minutes)
 	$(BIN)/python -m tests.cluster up --build-only
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
 	$(BIN)/python -m tests.cluster run --name tests -- $(BIN)/python -m pytest -q \
 		-n $(CLUSTER_WORKERS) -m "cluster and not alone" tests
 	$(BIN)/python -m tests.cluster run --name tests -- $(BIN)/python -m pytest -q \
@@ -42,8 +43,13 @@ test-doctor: setup ## Only the tests that break the checks of doctor for real
 	$(BIN)/python -m tests.cluster run --name breaks -- $(BIN)/python -m pytest -q \
 		-m "cluster and alone" $(BREAKS)
 
+test-real-node: setup ## The staging Job in real containers (Linux, root); fails where there can be none
+	$(BIN)/python -m tests.cluster up --build-only --real-node
+	$(BIN)/python -m tests.cluster run --name real --real-node -- $(BIN)/python -m pytest -q \
+		-m real_node tests/cluster
+
 test-fast: setup ## The tests that need no control plane
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
 
 lint: setup ## ruff: lint and format
 	$(BIN)/ruff check .

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 
-from . import binaries
+from . import binaries, realnode
 from .assets import DYNAMO_DIRS
 from .cluster import Cluster
 from .components import ORDER
+from .fleet import REAL
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,31 +31,46 @@ def main(argv: list[str] | None = None) -> int:
     run = verbs.add_parser("run", help="up, run a command with FLUIDMODEL_CLUSTER set, down")
     run.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     status = verbs.add_parser("status", help="what runs, where, and how to use it")
+    for verb in (up, run):
+        verb.add_argument(
+            "--real-node",
+            action="store_true",
+            help=f"with {REAL}, which runs pods in containers (Linux, root)",
+        )
     for verb in (up, down, status, run):
         verb.add_argument("--name", default="default", help="which cluster (default: default)")
     options = parser.parse_args(argv)
     cluster = Cluster(options.name)
+    real = getattr(options, "real_node", False)
+    reason = realnode.obstacle(cluster.state) if real else None
+    if reason:
+        print(f"error: no real node on this machine: {reason}", file=sys.stderr)
+        return 1
     if options.verb == "up":
         if options.build_only:
-            binaries.ensure()
+            binaries.ensure(programs=binaries.PROGRAMS + (binaries.NODE if real else ()))
             return 0
         generation = options.crds.removeprefix("dynamo=")
         started = time.monotonic()
         cluster.up(options.nodes, None if generation == "none" else generation)
+        if real:
+            cluster.add_real_node()
         print(f"up in {time.monotonic() - started:.1f} s", file=sys.stderr)
         return show(cluster)
     if options.verb == "down":
         cluster.down()
         return 0
     if options.verb == "run":
-        return run_with(cluster, options.command)
+        return run_with(cluster, options.command, real)
     return show(cluster)
 
 
-def run_with(cluster: Cluster, command: list[str]) -> int:
+def run_with(cluster: Cluster, command: list[str], real: bool = False) -> int:
     """The command's exit code; the cluster goes whatever becomes of it."""
     cluster.up()
     try:
+        if real:
+            cluster.add_real_node()
         words = command[1:] if command[:1] == ["--"] else command
         env = {**os.environ, "FLUIDMODEL_CLUSTER": cluster.name}
         return subprocess.run(words, env=env, check=False).returncode
@@ -69,7 +85,7 @@ def show(cluster: Cluster) -> int:
     facts = cluster.facts
     word = "up" if cluster.running() else "not all of it runs"
     print(f"cluster {cluster.name}: {word}, {facts['nodes']} nodes")
-    for name in ORDER:
+    for name in [each for each in ORDER if cluster.processes.spec(each)]:
         pid = cluster.processes.pid(name)
         port = facts["ports"].get(name, "")
         print(

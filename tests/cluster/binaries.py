@@ -53,6 +53,12 @@ KREW = (
     Program("krew", "krew", "sigs.k8s.io/krew/cmd/krew"),
     Program("validate-krew-manifest", "krew", "sigs.k8s.io/krew/cmd/validate-krew-manifest"),
 )
+#: Built only for a cluster with a real node. The kubelet is a stack of its own, of the same
+#: version: it needs modules that the others do without.
+NODE = (
+    Program("kubelet", "kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    Program("pause", "pause", "fluidmodel.test/pause"),
+)
 #: What a KUBEBUILDER_ASSETS directory has.
 KUBEBUILDER = ("etcd", "kube-apiserver", "kubectl")
 
@@ -68,8 +74,8 @@ def pinned(stack: str, module: str) -> str:
 
 def ldflags(stack: str) -> str:
     flags = "-s -w"
-    if stack == "kubernetes":
-        version = pinned("kubernetes", "k8s.io/kubernetes")
+    if stack in ("kubernetes", "kubelet"):
+        version = pinned(stack, "k8s.io/kubernetes")
         major, minor = version.lstrip("v").split(".")[:2]
         at = "-X k8s.io/component-base/version"
         flags += f" {at}.gitVersion={version} {at}.gitMajor={major} {at}.gitMinor={minor}"

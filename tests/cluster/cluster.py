@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import assets, binaries, components, doors, fleet, install, paths
+from . import assets, binaries, components, doors, fleet, install, paths, realnode, runtime
 from .alluxio.state import State
 from .api import Api, Object
 from .components import ORDER, Layout
@@ -263,6 +263,7 @@ class Cluster:
             record = read_json(path)
             if record and record.get("start"):
                 end_process(int(record["pid"]), record["start"], 0)
+        realnode.clean(self.state)
 
     # -- components ----------------------------------------------------------------------------
 
@@ -305,15 +306,46 @@ class Cluster:
         """Add a node (see ``fleet.node`` for what it can have) and wait until it is Ready."""
         fleet.create(self.api, [fleet.node(name, **options)])
 
-        def is_ready() -> bool:
-            found = self.api.find("v1", "Node", name) or {}
-            return any(
-                each["type"] == "Ready" and each["status"] == "True"
-                for each in (found.get("status") or {}).get("conditions") or []
-            )
-
-        self._wait(f"node {name}", is_ready, 120)
+        self._wait(f"node {name}", lambda: self._ready(name), 120)
         return self.api.get("v1", "Node", name)  # type: ignore[no-any-return]
+
+    def _ready(self, name: str) -> bool:
+        found = self.api.find("v1", "Node", name) or {}
+        return any(
+            each["type"] == "Ready" and each["status"] == "True"
+            for each in (found.get("status") or {}).get("conditions") or []
+        )
+
+    def add_real_node(self) -> None:
+        """Add the node that runs pods in real containers, unless it is there (see realnode.py).
+
+        Raises:
+            RuntimeError: this machine cannot have one; the message says why.
+        """
+        reason = realnode.obstacle(self.state)
+        if reason:
+            raise RuntimeError(f"no real node on this machine: {reason}")
+        if self.processes.pid("kubelet"):
+            return
+        found = {**binaries.ensure(programs=binaries.NODE), **runtime.ensure()}
+        facts = self.facts
+        facts["binaries"].update({name: str(path) for name, path in found.items()})
+        [facts["ports"]["kubelet"]] = free_ports(1)
+        write_json(self.state / "cluster.json", facts)
+        layout = self.layout
+        user = f"system:node:{fleet.REAL}"
+        Authority(layout.pki).kubeconfig(
+            layout.kubeconfig("kubelet"), layout.server, user, ["system:nodes"]
+        )
+        realnode.prepare(layout)
+        self.processes.start("containerd", *realnode.containerd(layout))
+        realnode.load_pause(layout)
+        self.processes.start("kubelet", *realnode.kubelet(layout))
+        self._wait(f"node {fleet.REAL}", lambda: self._ready(fleet.REAL), 60, "kubelet")
+
+    def load_image(self, archive: Path) -> None:
+        """Bring an image (image.py) to the real node, as a registry would."""
+        realnode.load(self.layout, archive)
 
     def remove_node(self, name: str) -> None:
         self.api.delete("v1", "Node", name)

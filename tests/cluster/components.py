@@ -29,6 +29,8 @@ ORDER = (
     "agent",
     "dataset-controller",
     "alluxioruntime-controller",
+    "containerd",
+    "kubelet",
 )
 RUNTIME_IMAGE = "alluxio/alluxio-dev:2.9.0"
 
@@ -150,7 +152,9 @@ def kwok(layout: Layout) -> Command:
         str(layout.binaries["kwok"]),
         f"--kubeconfig={layout.kubeconfig('kwok')}",
         f"--config={layout.state / 'kwok.yaml'}",
-        "--manage-all-nodes=true",
+        # All but the real one: fleet.REAL_LABELS.
+        "--manage-all-nodes=false",
+        "--manage-nodes-with-label-selector=type!=virtual-kubelet",
         "--node-ip=127.0.0.1",
         # Nodes' kubelets are the front (go/front); behind it kwok answers.
         f"--node-port={layout.ports['front']}",

@@ -11,6 +11,13 @@ from .api import Api, ApiError, Object
 Taint = dict[str, str]
 GPU_TAINT: Taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
+#: The one node that kwok does not play (realnode.py). Fluid's chart keeps its DaemonSet away from
+#: nodes of this type, kwok's selector leaves them out, and the taint keeps all pods away that do
+#: not ask for it.
+REAL = "real-0"
+REAL_LABELS = {"type": "virtual-kubelet"}
+REAL_TAINT: Taint = {"key": "fluidmodel.io/real", "value": "true", "effect": "NoSchedule"}
+
 
 def node(
     name: str,

@@ -14,6 +14,7 @@ from pathlib import Path
 import urllib3
 
 from ..api import Api, ApiError, Object
+from ..fleet import REAL
 from ..process import Processes, read_json
 from . import workers
 from .pod import SETTINGS, PodRunner
@@ -38,6 +39,8 @@ class Agent:
         }
 
     def pod(self, kind: str, pod: Object) -> None:
+        if pod["spec"].get("nodeName") == REAL:
+            return  # it has a kubelet of its own
         labels = pod["metadata"].get("labels") or {}
         role = labels.get("role", "")
         if role == "alluxio-worker":

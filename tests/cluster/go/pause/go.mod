@@ -1,0 +1,3 @@
+module fluidmodel.test/pause
+
+go 1.24

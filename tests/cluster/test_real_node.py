@@ -1,0 +1,252 @@
+"""The staging Job in real containers: a kubelet, containerd and runc, and an image of our own.
+
+The Job is the plugin's, with one thing changed in a copy of it: `hostNetwork: true`, because the
+stand-in of the Hub and the S3 server listen on the loopback interface only.  All else that a
+container has and a process has not is looked at here: the user, the file systems, the memory limit,
+what becomes of a killed one, and what a node says of a container that it cannot make.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.errors import TimedOut
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.quantity import to_int
+from kubectl_fluidmodel.staging.follow import ensure, follow, remove
+from kubectl_fluidmodel.staging.job import CONTAINER, USER, SecretKey, Settings, build
+from kubectl_fluidmodel.staging.place import Destination
+from tests.cluster import cgroups, image
+from tests.cluster.cluster import Cluster
+from tests.cluster.fleet import REAL, REAL_TAINT
+from tests.cluster.objects import until
+from tests.cluster.s3 import secret
+from tests.cluster.test_stage_job import MIB, MODEL, assert_staged, follow_it, plan_of, pods_of
+from tests.hub import Hub, Repo
+
+pytestmark = [pytest.mark.real_node]
+
+JobObject = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The cluster with its real node, and the staging image on it."""
+    cluster.add_real_node()
+    archive = tmp_path_factory.mktemp("image") / "stage.tar"
+    cluster.load_image(image.write(archive, image.STAGE, *image.stage()))
+    archive.unlink()
+    return cluster
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    files = {f"model-{n}.safetensors": os.urandom((n + 1) * 6 * MIB) for n in range(4)}
+    with Hub(Repo(MODEL, {**files, "config.json": b"{}"})) as running:
+        yield running
+
+
+@pytest.fixture
+def client(real: Cluster) -> Client:
+    return Client(Connection(kubeconfig=str(real.kubeconfig)))
+
+
+@pytest.fixture
+def settings(real: Cluster, namespace: str, bucket: Any, hub: Hub) -> Settings:
+    keys = {"access": real.s3.access_key, "hidden": real.s3.secret_key}
+    real.api.create(secret(namespace, "keys", keys))
+    real.api.create(secret(namespace, "hub", {"HF_TOKEN": "hf_of_the_pod"}))
+    return Settings(
+        name="model",
+        namespace=namespace,
+        to=Destination(bucket.name, "staged"),
+        endpoint=real.s3.endpoint,
+        region=real.s3.region,
+        endpoint_hub=hub.endpoint,
+        access_key=SecretKey("keys", "access"),
+        secret_key=SecretKey("keys", "hidden"),
+        token=SecretKey("hub", "HF_TOKEN"),
+        image=image.STAGE,
+        # Two of them fit a machine of two cores: that is what they ask for.
+        shards=2,
+        node_selector={"kubernetes.io/hostname": REAL},
+        tolerations=[{**REAL_TAINT, "operator": "Equal"}],
+    )
+
+
+def on_loopback(job: JobObject) -> JobObject:
+    """The Job in the host's network."""
+    changed = copy.deepcopy(job)
+    changed["spec"]["template"]["spec"]["hostNetwork"] = True
+    return changed
+
+
+def container_pids(cluster: Cluster, pod: JobObject) -> set[int]:
+    """The processes of a pod's container as this machine sees them, by its control group."""
+    group = container_group(cluster, pod)
+    if group is None:
+        return set()
+    return {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
+
+
+def container_group(cluster: Cluster, pod: JobObject) -> Path | None:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    ident = (statuses[0].get("containerID") or "") if statuses else ""
+    if not ident:
+        return None
+    root = cgroups.holder() / f"fluidmodel-{cluster.name}"
+    return next(iter(root.glob(f"kubepods/**/{ident.rpartition('/')[2]}")), None)
+
+
+def staging_process(cluster: Cluster, pod: JobObject) -> int:
+    """The process that stages, once it does."""
+
+    def found() -> int:
+        now = cluster.api.get("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
+        for pid in container_pids(cluster, now):
+            if b"kubectl_fluidmodel" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return pid
+        return 0
+
+    return until(f"{pod['metadata']['name']} to stage", found, 90)
+
+
+def test_two_shards_stage_a_model_as_nobody(
+    real: Cluster, client: Client, settings: Settings, hub: Hub
+) -> None:
+    plan = plan_of(hub)
+    hub.hold_at = plan.bytes // 2
+    job = on_loopback(build(plan, settings))
+    assert ensure(client, job) == "started"
+    pods = until("two pods", lambda: len(pods_of(real, settings)) == 2 and pods_of(real, settings))
+    for pod in pods:
+        assert pod["spec"]["nodeName"] == REAL
+        pid = staging_process(real, pod)
+        status = dict(
+            line.split(":\t", 1)
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if ":\t" in line
+        )
+        assert status["Uid"].split() == [str(USER)] * 4
+        assert status["Gid"].split() == [str(USER)] * 4
+        assert int(status["CapEff"], 16) == 0 and int(status["CapBnd"], 16) == 0
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+        mounts = mounts_of(pid)
+        assert "ro" in mounts["/"] and "rw" in mounts["/fluidmodel"]
+        assert not [path for path in mounts if "serviceaccount" in path]
+        assert not Path(f"/proc/{pid}/root/var/run/secrets").exists()
+        assert memory_limit(real, pod) == to_int(
+            job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+        )
+        before = (Path(f"/proc/{pid}/cmdline").read_bytes()).decode()
+        assert real.s3.secret_key not in before and "hf_of_the_pod" not in before
+    hub.hold_at = None
+    views = follow_it(client, job)
+    assert views[-1].steps[0].state == "done" and views[-1].cached == plan.bytes
+    assert_staged(real, settings, plan, hub)
+    for pod in pods_of(real, settings):
+        ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+        assert ended["exitCode"] == 0, ended
+    shown = json.dumps(pods_of(real, settings))
+    assert real.s3.secret_key not in shown and "hf_of_the_pod" not in shown
+
+
+def mounts_of(pid: int) -> dict[str, set[str]]:
+    """Mount points of a process with their options; the last one mounted counts."""
+    lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    return {words[4]: set(words[5].split(",")) for words in map(str.split, lines)}
+
+
+def memory_limit(cluster: Cluster, pod: JobObject) -> int:
+    now = cluster.api.get("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
+    group = container_group(cluster, now)
+    assert group is not None
+    files = [group / "memory.limit_in_bytes", group / "memory.max"]
+    return int(next(each for each in files if each.exists()).read_text())
+
+
+def test_a_killed_container_is_replaced_and_its_shard_goes_on(
+    real: Cluster, client: Client, settings: Settings, hub: Hub
+) -> None:
+    # Two parts in flight, so that what came before them is surely stored.
+    settings = replace(settings, shards=1, workers=2)
+    plan = plan_of(hub)
+    hub.hold_at = plan.bytes // 2
+    job = on_loopback(build(plan, settings))
+    ensure(client, job)
+    views: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 240)
+    )
+    thread.start()
+    until("half of it", lambda: hub.body_bytes >= plan.bytes // 2, 120)
+    time.sleep(1.0)
+    [first] = pods_of(real, settings)
+    os.kill(staging_process(real, first), signal.SIGKILL)
+    name = first["metadata"]["name"]
+    until(
+        "the first pod to fail",
+        lambda: real.api.get("v1", "Pod", name, settings.namespace)["status"]["phase"] == "Failed",
+        60,
+    )
+    hub.hold_at = None
+    before = hub.body_bytes
+    thread.join(180)
+    assert views and views[-1].steps[0].state == "done"
+    assert hub.body_bytes - before < plan.bytes
+    assert_staged(real, settings, plan, hub)
+    codes = sorted(
+        pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"]
+        for pod in pods_of(real, settings)
+    )
+    assert codes == [0, 137]
+
+
+def test_a_missing_secret_is_named(
+    real: Cluster, client: Client, settings: Settings, hub: Hub
+) -> None:
+    settings = replace(settings, token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
+    job = on_loopback(build(plan_of(hub), settings))
+    ensure(client, job)
+    with pytest.raises(TimedOut) as told:
+        follow_it(client, job, seconds=12)
+    assert waiting(real, settings) == "CreateContainerConfigError"
+    assert "nowhere" in told.value.why
+    # Mended, the very same Job goes on by itself.
+    real.api.create(secret(settings.namespace, "nowhere", {"HF_TOKEN": "hf_of_the_pod"}))
+    assert ensure(client, job) == "found running"
+    assert follow_it(client, job)[-1].steps[0].state == "done"
+
+
+def test_a_missing_image_is_named(
+    real: Cluster, client: Client, settings: Settings, hub: Hub
+) -> None:
+    # Nothing listens at port 1: no name is asked for, no registry reached.
+    absent = "127.0.0.1:1/kubectl-fluidmodel:absent"
+    job = on_loopback(build(plan_of(hub), replace(settings, image=absent, shards=1)))
+    ensure(client, job)
+    with pytest.raises(TimedOut) as told:
+        follow_it(client, job, seconds=12)
+    assert waiting(real, settings) in ("ErrImagePull", "ImagePullBackOff")
+    assert absent in told.value.why
+    remove(client, job["metadata"]["name"], settings.namespace)
+
+
+def waiting(cluster: Cluster, settings: Settings) -> str:
+    """Why the container of the only pod waits."""
+    [pod] = pods_of(cluster, settings)
+    [status] = pod["status"]["containerStatuses"]
+    assert status["name"] == CONTAINER
+    return str(status["state"]["waiting"]["reason"])

@@ -42,6 +42,10 @@ class Problem:
 
     @property
     def severity(self) -> Severity:
+        """Its own, or that of what it leads to: a cause is as bad as its worst consequence."""
+        loud = [each for each in self.consequences if not each.silenced]
+        if any(each.severity is Severity.ERROR for each in loud):
+            return Severity.ERROR
         return self.finding.severity or self.check.severity
 
 

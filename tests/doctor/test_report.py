@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from kubectl_fluidmodel.doctor import junit, report
-from kubectl_fluidmodel.doctor.check import AREAS, REGISTRY, Check, Finding, Skip
+from kubectl_fluidmodel.doctor.check import AREAS, REGISTRY, Check, Finding, Severity, Skip
 from kubectl_fluidmodel.doctor.diagnosis import BROKEN, SILENCE, Diagnosis, diagnose
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
@@ -25,7 +25,7 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from kubectl_fluidmodel.ui.diagnosis import Style, groups, render
 from kubectl_fluidmodel.ui.document import to_yaml
 from tests.doctor import builders as b
-from tests.doctor import cases, fluid, pods, stores
+from tests.doctor import cases, fluid, pods, stores, test_runtime
 from tests.doctor.fluid import NAME, NS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -114,6 +114,20 @@ def test_consequences_are_folded_under_their_cause() -> None:
     assert text.count("✗ FM") == 1
     assert re.search(r"^  so +FM\d+ ", text, re.MULTILINE)
     assert f"1 failure with {len(found.problems) - 1} consequences" in text
+
+
+def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
+    """A cordoned node alone is a warning; with a worker that may run nowhere else, a failure."""
+    snapshot = b.healthy()
+    b.get(snapshot, k.NODES, "gpu-0")["spec"]["unschedulable"] = True
+    assert {each.severity for each in b.diagnosis(snapshot, "FM811").roots} == {Severity.WARNING}
+    test_runtime.PLACING["a cordon"][0](snapshot)
+    found = b.diagnosis(snapshot)
+    assert found.failed
+    roots = {each.check.code: each for each in found.roots}
+    assert [each.check.code for each in roots["FM811"].consequences] == ["FM306"]
+    assert roots["FM811"].severity is Severity.ERROR
+    assert "✗ FM811 node gpu-0" in render(found, Style("short"), 1.0)
 
 
 def test_the_same_cause_of_several_caches_is_told_once() -> None:

@@ -51,7 +51,7 @@ def odd(draw: st.DrawFn) -> Snapshot:
     return snapshot
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.data())
 def test_nothing_odd_breaks_a_judge(data: st.DataObject) -> None:
     snapshot = odd(data.draw)

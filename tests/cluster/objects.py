@@ -138,10 +138,10 @@ def bound(cluster: Cluster, namespace: str, name: str) -> Object:
         known = found.get("ufsTotal") not in (None, "", "[Calculating]")
         return found if found.get("phase") == "Bound" and known else None
 
-    return until(f"Dataset {name} Bound", check, 40) or {}
+    return until(f"Dataset {name} Bound", check) or {}
 
 
-def loaded(cluster: Cluster, namespace: str, load: str, seconds: float = 30) -> str:
+def loaded(cluster: Cluster, namespace: str, load: str, seconds: float = 120) -> str:
     """Wait for a DataLoad's end; its phase."""
 
     def check() -> str:

@@ -71,7 +71,7 @@ def share(ward: Ward, name: str) -> str:
 
 def full(ward: Ward, name: str, percent: str = "100.0%", **how: Any) -> None:
     """Wait until the model is loaded, and nothing is wrong any more."""
-    until(f"{name} to be whole", lambda: share(ward, name) == percent, 60)
+    until(f"{name} to be whole", lambda: share(ward, name) == percent)
     ward.well(name, **how)
 
 

@@ -156,7 +156,7 @@ class Ward:
 
     def pod(self, name: str) -> Object:
         """A pod, as soon as it is there."""
-        return until(f"pod {name}", lambda: self.find("Pod", name), 40) or {}
+        return until(f"pod {name}", lambda: self.find("Pod", name)) or {}
 
     def running(self, name: str) -> Object:
         """A pod, as soon as it is ready."""
@@ -167,7 +167,7 @@ class Ward:
             states = {each["type"]: each["status"] for each in listed}
             return pod if states.get("Ready") == "True" else None
 
-        return until(f"{name} to be ready", ready, 60) or {}
+        return until(f"{name} to be ready", ready) or {}
 
     def ill(self, name: str, container: str, namespace: str = "", **status: Any) -> None:
         """Give a pod the status that a kubelet would: one container of it is not well.
@@ -270,7 +270,7 @@ class Ward:
         assert found, f"{root} is about {[each.about for each in self.doctor.found(name)[root]]}"
         return found[0]
 
-    def well(self, name: str, *, seconds: float = 60, **how: Any) -> None:
+    def well(self, name: str, *, seconds: float = 120, **how: Any) -> None:
         """Look until nothing is wrong with a cache."""
         self.doctor.see(f"{name} to be well", name=name, seconds=seconds, **how)
 

@@ -159,7 +159,8 @@ def long(ward: Ward, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory)
 def test_a_dataset_that_was_made_anew_under_its_runtime(long: Ward) -> None:
     """With its finalizer taken off by force, so that runtime, claim and FUSE clients stayed."""
     long.cache("model")
-    long.bound("model")
+    long.loaded("model")
+    long.well("model")
     kept = long.find("Dataset", "model") or {}
     long.api.patch(FLUID, "Dataset", "model", {"metadata": {"finalizers": None}}, long.namespace)
     # As `kubectl delete --cascade=orphan`: what names the Dataset as its owner is to stay.

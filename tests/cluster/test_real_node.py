@@ -146,7 +146,7 @@ def test_two_shards_stage_a_model_as_nobody(
         mounts = mounts_of(pid)
         assert "ro" in mounts["/"] and "rw" in mounts["/fluidmodel"]
         assert not [path for path in mounts if "serviceaccount" in path]
-        assert not Path(f"/proc/{pid}/root/var/run/secrets").exists()
+        assert not Path("/proc", str(pid), "root", "var/run/secrets").exists()
         assert memory_limit(real, pod) == to_int(
             job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
         )

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
-from tests.cluster.objects import FLUID, until
+from tests.cluster.objects import until
 from tests.cluster.ward import Ward, ward_of
 
 pytestmark = pytest.mark.cluster
@@ -148,39 +148,30 @@ def test_a_sync_that_fails_before_the_labels(ward: Ward, cluster: Cluster, whole
     ward.well(whole)
 
 
-@pytest.fixture
-def long(ward: Ward, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    """A namespace so long that Fluid takes the Dataset's UID for its labels."""
-    folder = tmp_path_factory.mktemp("long")
-    yield from ward_of(cluster, folder, "with-a-name-that-is-rather-long-for-labels")
+OLDER = "0b2d6a1e-5c1d-4f0e-9a57-3f1c2f7f4a11"
+"""The UID of a Dataset that was there before, in the labels of what stayed of it."""
 
 
-@pytest.mark.breaks("FM407", "FM408")
-def test_a_dataset_that_was_made_anew_under_its_runtime(long: Ward) -> None:
-    """With its finalizer taken off by force, so that runtime, claim and FUSE clients stayed."""
-    long.cache("model")
-    long.loaded("model")
-    long.well("model")
-    kept = long.find("Dataset", "model") or {}
-    long.api.patch(FLUID, "Dataset", "model", {"metadata": {"finalizers": None}}, long.namespace)
-    # As `kubectl delete --cascade=orphan`: what names the Dataset as its owner is to stay.
-    long.cluster.kubectl("delete", "dataset", "model", "-n", long.namespace, "--cascade=orphan")
-    meta = {"name": "model", "namespace": long.namespace}
-    long.api.create(
-        {**{key: kept[key] for key in ("apiVersion", "kind", "spec")}, "metadata": meta}
-    )
+@pytest.mark.breaks("FM407")
+def test_a_claim_of_an_earlier_dataset(ward: Ward, whole: str) -> None:
+    """As it comes out of a backup: Fluid leaves a claim as it is, labels included."""
+    labels = {f"fluid.io/s-{ward.namespace}-{whole}": None, f"fluid.io/s-{OLDER}": "true"}
+    body = {"metadata": {"labels": labels}}
+    ward.api.patch("v1", "PersistentVolumeClaim", whole, body, ward.namespace)
+    found = ward.sees("FM407", whole, ward.ref("persistentvolumeclaim", whole), later=120)
+    ward.doctor.run(found.fix)
+    ward.well(whole, later=120)
 
-    def both() -> bool:
-        long.doctor.look(later=120)
-        return {"FM407", "FM408"} <= set(long.doctor.codes("model"))
 
-    until("both keys", both)
-    found = long.doctor.found("model")
-    [claim], [daemons] = found["FM407"], found["FM408"]
-    assert claim.about == long.ref("persistentvolumeclaim", "model")
-    assert daemons.about == long.ref("daemonset", "model-fuse")
-    long.doctor.run(daemons.fix, timeout=240)
-    long.well("model")
+@pytest.mark.breaks("FM408")
+def test_fuse_clients_of_an_earlier_dataset(ward: Ward) -> None:
+    ward.bound(ward.cache("keyed"))
+    selector = {f"fluid.io/f-{ward.namespace}-keyed": None, f"fluid.io/f-{OLDER}": "true"}
+    body = {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
+    ward.api.patch("apps/v1", "DaemonSet", "keyed-fuse", body, ward.namespace)
+    found = ward.sees("FM408", "keyed", ward.ref("daemonset", "keyed-fuse"), beside=("FM601",))
+    ward.doctor.run(found.fix, timeout=240)
+    ward.well("keyed")
 
 
 @pytest.mark.breaks("FM409")

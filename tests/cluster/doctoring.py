@@ -86,7 +86,7 @@ class Doctor:
         named = {"-n", "-A", "--namespace", "--from-bundle"} & set(arguments)
         return () if named else ("-n", self.namespace)
 
-    def until(self, code: str, *arguments: str, seconds: float = 40) -> Report:
+    def until(self, code: str, *arguments: str, seconds: float = 120) -> Report:
         """Ask until a problem of that code is found: Fluid and kubelets take their time."""
         deadline = time.monotonic() + seconds
         while True:
@@ -97,7 +97,7 @@ class Doctor:
             assert time.monotonic() < deadline, f"no {code} in {seconds:.0f} s; there is {told}"
             time.sleep(0.5)
 
-    def until_gone(self, code: str, *arguments: str, seconds: float = 60) -> Report:
+    def until_gone(self, code: str, *arguments: str, seconds: float = 120) -> Report:
         """Ask until no problem of that code is left."""
         deadline = time.monotonic() + seconds
         while True:
@@ -122,7 +122,7 @@ class Doctor:
             cwd=self.cli.cwd,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, f"{fix['text']}: {done.stdout}{done.stderr}"

@@ -84,7 +84,13 @@ class Place:
         return found
 
     def gone(self, name: str) -> None:
-        self.cluster.api.delete(objects.FLUID, "Dataset", name, self.namespace)
+        """End a Dataset, and wait: one of the same name made before would go with it."""
+        api = self.cluster.api
+        api.delete(objects.FLUID, "Dataset", name, self.namespace)
+        objects.until(
+            f"the end of {name}",
+            lambda: not api.find(objects.FLUID, "Dataset", name, self.namespace),
+        )
 
     def close(self) -> None:
         self.bucket.delete()

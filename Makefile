@@ -46,7 +46,8 @@ test-doctor: setup ## Only the tests that break the checks of doctor for real
 test-real-node: setup ## The staging Job in real containers (Linux, root); fails where there can be none
 	$(BIN)/python -m tests.cluster up --build-only --real-node
 	$(BIN)/python -m tests.cluster run --name real --real-node -- $(BIN)/python -m pytest -q \
-		-m real_node tests/cluster
+		-m "real_node and not alone" tests/cluster
+	$(BIN)/python -m pytest -q -m "real_node and alone" tests/cluster
 
 test-fast: setup ## The tests that need no control plane
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests

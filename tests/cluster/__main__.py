@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from . import binaries, realnode
+from . import binaries, realnode, runtime
 from .assets import DYNAMO_DIRS
 from .cluster import Cluster
 from .components import ORDER
@@ -41,11 +41,19 @@ def main(argv: list[str] | None = None) -> int:
         verb.add_argument("--name", default="default", help="which cluster (default: default)")
     options = parser.parse_args(argv)
     cluster = Cluster(options.name)
-    real = getattr(options, "real_node", False)
-    reason = realnode.obstacle(cluster.state) if real else None
-    if reason:
-        print(f"error: no real node on this machine: {reason}", file=sys.stderr)
+    try:
+        return act(cluster, options)
+    except runtime.NoContainers as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def act(cluster: Cluster, options: argparse.Namespace) -> int:
+    """Do what the command line says."""
+    real = getattr(options, "real_node", False)
+    if real:  # told before anything is built or started
+        realnode.check(cluster.state)
+        runtime.ensure()
     if options.verb == "up":
         if options.build_only:
             binaries.ensure(programs=binaries.PROGRAMS + (binaries.NODE if real else ()))
@@ -92,6 +100,9 @@ def show(cluster: Cluster) -> int:
             f"  {name:<26} {'pid ' + str(pid) if pid else 'stopped':<12} "
             f"{'127.0.0.1:' + str(port) if port else ''}"
         )
+    real = realnode.taken(cluster.state)
+    if real:
+        print(f"real node:      {REAL}, {real.address}")
     print(f"state and logs: {cluster.state}")
     print(f"S3 endpoint:    {cluster.s3.endpoint}")
     print(f"to use it:      export KUBECONFIG={cluster.kubeconfig}")

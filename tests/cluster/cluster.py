@@ -320,27 +320,24 @@ class Cluster:
         """Add the node that runs pods in real containers, unless it is there (see realnode.py).
 
         Raises:
-            RuntimeError: this machine cannot have one; the message says why.
+            NoContainers: this machine cannot have one; the message says why.
         """
-        reason = realnode.obstacle(self.state)
-        if reason:
-            raise RuntimeError(f"no real node on this machine: {reason}")
+        realnode.check(self.state)
         if self.processes.pid("kubelet"):
             return
         found = {**binaries.ensure(programs=binaries.NODE), **runtime.ensure()}
         facts = self.facts
         facts["binaries"].update({name: str(path) for name, path in found.items()})
-        [facts["ports"]["kubelet"]] = free_ports(1)
         write_json(self.state / "cluster.json", facts)
         layout = self.layout
         user = f"system:node:{fleet.REAL}"
         Authority(layout.pki).kubeconfig(
             layout.kubeconfig("kubelet"), layout.server, user, ["system:nodes"]
         )
-        realnode.prepare(layout)
-        self.processes.start("containerd", *realnode.containerd(layout))
+        mine = realnode.prepare(layout)
+        self.processes.start("containerd", *realnode.containerd(layout, mine))
         realnode.load_pause(layout)
-        self.processes.start("kubelet", *realnode.kubelet(layout))
+        self.processes.start("kubelet", *realnode.kubelet(layout, mine))
         self._wait(f"node {fleet.REAL}", lambda: self._ready(fleet.REAL), 60, "kubelet")
 
     def load_image(self, archive: Path) -> None:

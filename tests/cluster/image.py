@@ -20,7 +20,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from . import paths
 
 DISTRIBUTION = "kubectl-fluidmodel"
 STAGE = f"fluidmodel.test/{DISTRIBUTION}:tests"
+PYTHON = "fluidmodel.test/python:tests"
 #: Path in the image → a file of this machine, or content; a `Link` points elsewhere in the image.
 Files = Mapping[str, "Path | bytes | Link"]
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
@@ -51,10 +52,9 @@ class Link(str):
     """A symbolic link, by its target."""
 
 
-def stage() -> tuple[Files, dict[str, Any]]:
-    """The files and the configuration of the staging image."""
-    python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    site = _site(python)
+def python() -> tuple[Files, dict[str, Any]]:
+    """Files and configuration of a Python with pip, as `python:3.12-slim` is one."""
+    interpreter = _interpreter()
     files: dict[str, Path | bytes | Link] = {
         "/bin/sh": Path("/bin/sh").resolve(),
         # An image has its own, never this machine's users.
@@ -67,13 +67,41 @@ def stage() -> tuple[Files, dict[str, Any]]:
             files[path] = Path(path)
     files |= _standard_library()
     for name in ("python", "python3"):
-        files[f"/usr/local/bin/{name}"] = Link(python)
-    files[str(python)] = python
-    for requirement in required(DISTRIBUTION):
-        files |= _distribution(requirement, site)
-    files |= _package(site)
-    files |= _libraries(each for each in files.values() if isinstance(each, Path))
-    return files, _dockerfile((paths.REPO / "Dockerfile").read_text())
+        files[f"/usr/local/bin/{name}"] = Link(interpreter)
+    files[str(interpreter)] = interpreter
+    files |= {str(site() / name): path for name, path in distribution("pip").items()}
+    return _with_libraries(files), {"Env": [f"PATH={PATH}"], "Cmd": ["python3"]}
+
+
+def stage() -> tuple[Files, dict[str, Any]]:
+    """Files and configuration of the staging image: that Python with the package."""
+    files = {**python()[0]}
+    for found in (package(), *map(distribution, required(DISTRIBUTION))):
+        files |= {str(site() / name): path for name, path in found.items()}
+    for entry in importlib.metadata.distribution(DISTRIBUTION).entry_points:
+        if entry.group == "console_scripts":
+            lines = ("#!/usr/local/bin/python", f"import {entry.module} as m", f"m.{entry.attr}()")
+            files[f"/usr/local/bin/{entry.name}"] = "\n".join([*lines, ""]).encode()
+    return _with_libraries(files), _dockerfile((paths.REPO / "Dockerfile").read_text())
+
+
+def package() -> dict[str, Path]:
+    """The package as this clone has it, by path below `site-packages`."""
+    return {
+        str(path.relative_to(paths.REPO)): path
+        for path in (paths.REPO / "kubectl_fluidmodel").rglob("*")
+        if path.suffix in (".py", ".typed")
+    }
+
+
+def distribution(name: str) -> dict[str, Path]:
+    """An installed distribution, by path below `site-packages`."""
+    found: dict[str, Path] = {}
+    for file in importlib.metadata.distribution(name).files or []:
+        path = Path(str(file.locate()))
+        if ".." not in file.parts and path.exists():  # programs lie elsewhere; none is needed
+            found[str(file)] = path
+    return found
 
 
 def required(name: str) -> list[str]:
@@ -133,9 +161,15 @@ def write(archive: Path, name: str, files: Files, settings: dict[str, Any]) -> P
     return archive
 
 
-def _site(python: Path) -> Path:
+def _interpreter() -> Path:
+    """The Python that this virtual environment was made with."""
+    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+@functools.cache
+def site() -> Path:
     """Where an interpreter outside of any virtual environment looks for packages."""
-    words = [str(python), "-I", "-c", "import site; print(site.getsitepackages()[0])"]
+    words = [str(_interpreter()), "-I", "-c", "import site; print(site.getsitepackages()[0])"]
     return Path(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
 
 
@@ -156,33 +190,11 @@ def _standard_library() -> dict[str, Path | bytes | Link]:
     return found
 
 
-def _distribution(name: str, site: Path) -> dict[str, Path | bytes | Link]:
-    found: dict[str, Path | bytes | Link] = {}
-    for file in importlib.metadata.distribution(name).files or []:
-        path = Path(str(file.locate()))
-        if ".." not in file.parts and path.exists():  # programs lie elsewhere; none is needed
-            found[str(site / file)] = path
-    return found
-
-
-def _package(site: Path) -> dict[str, Path | bytes | Link]:
-    """The package as this clone has it, and its program."""
-    found: dict[str, Path | bytes | Link] = {}
-    for path in (paths.REPO / "kubectl_fluidmodel").rglob("*"):
-        if path.is_file() and path.suffix in (".py", ".typed"):
-            found[str(site / path.relative_to(paths.REPO))] = path
-    for entry in importlib.metadata.distribution(DISTRIBUTION).entry_points:
-        if entry.group == "console_scripts":
-            lines = ("#!/usr/local/bin/python", f"import {entry.module} as m", f"m.{entry.attr}()")
-            found[f"/usr/local/bin/{entry.name}"] = "\n".join([*lines, ""]).encode()
-    return found
-
-
-def _libraries(files: Iterable[Path]) -> dict[str, Path | bytes | Link]:
-    """The shared libraries that these programs and libraries are linked with, and the loader."""
-    linked = [str(each) for each in files if _is_elf(each)]
+def _with_libraries(files: Mapping[str, Path | bytes | Link]) -> Files:
+    """The files, and the shared libraries and loaders that programs among them are linked with."""
+    linked = [str(each) for each in files.values() if isinstance(each, Path) and _is_elf(each)]
     done = subprocess.run(["ldd", *linked], capture_output=True, text=True, check=False)
-    found: dict[str, Path | bytes | Link] = {}
+    found: dict[str, Path | bytes | Link] = dict(files)
     for line in done.stdout.splitlines():
         match = re.match(r"\s+(?:\S+ => )?(/\S+) \(0x", line)
         if match:

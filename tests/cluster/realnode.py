@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
@@ -23,13 +24,24 @@ import yaml
 from . import cgroups, image, runtime
 from .components import Command, Layout
 from .fleet import REAL, REAL_LABELS, REAL_TAINT
-from .process import locked, read_json, write_json
+from .process import free_ports, locked, read_json, write_json
 
 #: Of the block that is set aside for documentation: nobody's, and routed nowhere.
 ADDRESSES = [f"203.0.113.{n}" for n in range(1, 255)]
 PAUSE = "fluidmodel.test/pause:1"
 #: What is in memory within the node's mount namespace.
 PRIVATE = ("/run", "/var/lib", "/var/log")
+
+
+def check(state: Path) -> None:
+    """Refuse where there can be no real node.
+
+    Raises:
+        NoContainers: this machine cannot have one.
+    """
+    reason = obstacle(state)
+    if reason:
+        raise runtime.NoContainers(f"no real node on this machine: {reason}")
 
 
 def obstacle(state: Path) -> str | None:
@@ -61,7 +73,22 @@ def folder(state: Path) -> Path:
     return state / "node"
 
 
-def prepare(layout: Layout) -> None:
+@dataclass(frozen=True)
+class Taken:
+    """What the node has of the machine's."""
+
+    address: str
+    port: int
+    cgroup: str
+
+
+def taken(state: Path) -> Taken | None:
+    """What was taken; None where there is no such node."""
+    found = read_json(folder(state) / "node.json")
+    return Taken(**found) if found else None
+
+
+def prepare(layout: Layout) -> Taken:
     """Take what of the machine has to be taken, and write the configuration.
 
     Written down before it is taken: `clean` finds it whatever happens in between.
@@ -70,12 +97,12 @@ def prepare(layout: Layout) -> None:
     home.mkdir(mode=0o700, exist_ok=True)
     # Two clusters that start together would choose the same address.
     with locked(layout.state.parent / ".addresses.lock"):
-        taken = _addresses()
-        address = next(each for each in ADDRESSES if each not in taken)
-        record = {"address": address, "cgroup": f"fluidmodel-{layout.state.name}"}
-        write_json(home / "node.json", record)
+        there = _addresses()
+        address = next(each for each in ADDRESSES if each not in there)
+        mine = Taken(address, free_ports(1)[0], f"fluidmodel-{layout.state.name}")
+        write_json(home / "node.json", asdict(mine))
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
-    cgroups.make(record["cgroup"])
+    cgroups.make(mine.cgroup)
     resolver = Path("/etc/resolv.conf")
     (home / "resolv.conf").write_text(resolver.read_text() if resolver.exists() else "")
     (home / "cni").mkdir(exist_ok=True)
@@ -87,17 +114,18 @@ def prepare(layout: Layout) -> None:
     }
     (home / "cni" / "10-none.conflist").write_text(json.dumps(network))
     (home / "containerd.toml").write_text(_containerd_toml(layout))
-    (home / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet_yaml(layout, record)))
+    (home / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet_yaml(layout, mine)))
+    return mine
 
 
 def clean(state: Path) -> None:
     """End and remove all that is the node's outside of the state directory."""
-    record = read_json(folder(state) / "node.json")
-    if not record:
+    mine = taken(state)
+    if mine is None:
         return
-    cgroups.remove(record["cgroup"])
-    if record["address"] in _addresses():
-        words = ["ip", "address", "del", f"{record['address']}/32", "dev", "lo"]
+    cgroups.remove(mine.cgroup)
+    if mine.address in _addresses():
+        words = ["ip", "address", "del", f"{mine.address}/32", "dev", "lo"]
         subprocess.run(words, check=True)
 
 
@@ -142,13 +170,13 @@ conf_dir = "{home}/cni"
 """
 
 
-def _kubelet_yaml(layout: Layout, record: dict[str, str]) -> dict[str, object]:
+def _kubelet_yaml(layout: Layout, mine: Taken) -> dict[str, object]:
     home = folder(layout.state)
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": record["address"],
-        "port": layout.ports["kubelet"],
+        "address": mine.address,
+        "port": mine.port,
         "healthzPort": 0,
         "authentication": {
             "anonymous": {"enabled": False},
@@ -160,7 +188,7 @@ def _kubelet_yaml(layout: Layout, record: dict[str, str]) -> dict[str, object]:
         "tlsPrivateKeyFile": str(layout.pki / "server.key"),
         "containerRuntimeEndpoint": f"unix://{socket(layout.state)}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{record['cgroup']}",
+        "cgroupRoot": f"/{mine.cgroup}",
         # Of version 1 it only warns then.
         "failCgroupV1": False,
         "failSwapOn": False,
@@ -183,12 +211,12 @@ def socket(state: Path) -> Path:
     return folder(state) / "containerd.sock"
 
 
-def _own_group(state: Path) -> Path:
-    record = read_json(folder(state) / "node.json")
-    return cgroups.holder() / record["cgroup"] / cgroups.OWN / "cgroup.procs"
+def _own_group(mine: Taken) -> str:
+    return str(cgroups.holder() / mine.cgroup / cgroups.OWN / "cgroup.procs")
 
 
-def containerd(layout: Layout) -> Command:
+def containerd(layout: Layout, mine: Taken) -> Command:
+    """It makes the mount namespace, of which `pid` tells the kubelet."""
     home = folder(layout.state)
     script = (
         'set -e; echo $$ > "$1"; shift; '
@@ -196,7 +224,7 @@ def containerd(layout: Layout) -> Command:
         'echo $$ > "$1"; shift; exec "$@"'
     )
     argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "node"]
-    argv += [str(_own_group(layout.state)), str(home / "pid")]
+    argv += [_own_group(mine), str(home / "pid")]
     argv += [str(layout.binaries["containerd"]), f"--config={home / 'containerd.toml'}"]
     env = layout.base_env()
     # containerd finds its shim there.
@@ -205,17 +233,19 @@ def containerd(layout: Layout) -> Command:
     return argv, env
 
 
-def kubelet(layout: Layout) -> Command:
+def kubelet(layout: Layout, mine: Taken) -> Command:
     home = folder(layout.state)
-    record = read_json(home / "node.json")
-    pid = (home / "pid").read_text().strip()
-    argv = ["sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "node", str(_own_group(layout.state))]
-    argv += ["nsenter", f"--mount=/proc/{pid}/ns/mnt", str(layout.binaries["kubelet"])]
+    script = (
+        'set -e; echo $$ > "$1"; shift; pid=$(cat "$1"); shift; '
+        'exec nsenter --mount=/proc/$pid/ns/mnt "$@"'
+    )
+    argv = ["sh", "-c", script, "node", _own_group(mine), str(home / "pid")]
     argv += [
+        str(layout.binaries["kubelet"]),
         f"--config={home / 'kubelet.yaml'}",
         f"--kubeconfig={layout.kubeconfig('kubelet')}",
         f"--hostname-override={REAL}",
-        f"--node-ip={record['address']}",
+        f"--node-ip={mine.address}",
         f"--root-dir={home / 'kubelet'}",
         f"--node-labels={','.join(f'{key}={value}' for key, value in REAL_LABELS.items())}",
     ]
@@ -228,10 +258,9 @@ def load(layout: Layout, archive: Path) -> None:
     Raises:
         RuntimeError: containerd does not take it.
     """
-    words = [layout.binaries["ctr"], f"--address={socket(layout.state)}", "--namespace=k8s.io"]
-    done = subprocess.run(
-        [*words, "images", "import", archive], capture_output=True, text=True, check=False
-    )
+    words = [str(layout.binaries["ctr"]), f"--address={socket(layout.state)}"]
+    words += ["--namespace=k8s.io", "images", "import", str(archive)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{archive} cannot be imported: {done.stderr.strip()}")
 

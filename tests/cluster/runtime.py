@@ -14,6 +14,11 @@ from pathlib import Path
 from . import paths
 from .process import locked
 
+
+class NoContainers(RuntimeError):
+    """This machine cannot run containers, and why, in a line."""
+
+
 PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "runc")
 PACKAGES = ("containerd", "runc")
 
@@ -37,7 +42,7 @@ def ensure() -> dict[str, Path]:
     """Where each program is, fetched if need be.
 
     Raises:
-        RuntimeError: the packages cannot be had, or do not run here.
+        NoContainers: the packages cannot be had, or do not run here.
     """
     found = installed()
     if len(found) < len(PROGRAMS):
@@ -50,7 +55,7 @@ def ensure() -> dict[str, Path]:
             [found[name], "--version"], capture_output=True, text=True, check=False
         )
         if tried.returncode:
-            raise RuntimeError(f"{found[name]} does not run here: {tried.stderr.strip()}")
+            raise NoContainers(f"{found[name]} does not run here: {tried.stderr.strip()}")
     return found
 
 
@@ -77,7 +82,7 @@ def _fetch() -> None:
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise RuntimeError(
+            raise NoContainers(
                 f"cannot download {' and '.join(PACKAGES)}: {' '.join(said)}; "
                 "install them, or run apt-get update"
             )

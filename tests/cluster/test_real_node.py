@@ -8,20 +8,25 @@ what becomes of a killed one, and what a node says of a container that it cannot
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import http.server
+import importlib.metadata
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.errors import TimedOut
+from kubectl_fluidmodel.errors import FluidModelError, TimedOut
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.kube.quantity import to_int
@@ -46,7 +51,8 @@ def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """The cluster with its real node, and the staging image on it."""
     cluster.add_real_node()
     archive = tmp_path_factory.mktemp("image") / "stage.tar"
-    cluster.load_image(image.write(archive, image.STAGE, *image.stage()))
+    for name, made in ((image.STAGE, image.stage()), (image.PYTHON, image.python())):
+        cluster.load_image(image.write(archive, name, *made))
     archive.unlink()
     return cluster
 
@@ -220,9 +226,9 @@ def test_a_missing_secret_is_named(
     settings = replace(settings, token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
     job = on_loopback(build(plan_of(hub), settings))
     ensure(client, job)
+    until("it", lambda: waiting(real, settings) == "CreateContainerConfigError", 90)
     with pytest.raises(TimedOut) as told:
-        follow_it(client, job, seconds=12)
-    assert waiting(real, settings) == "CreateContainerConfigError"
+        follow_it(client, job, seconds=4)
     assert "nowhere" in told.value.why
     # Mended, the very same Job goes on by itself.
     real.api.create(secret(settings.namespace, "nowhere", {"HF_TOKEN": "hf_of_the_pod"}))
@@ -237,16 +243,110 @@ def test_a_missing_image_is_named(
     absent = "127.0.0.1:1/kubectl-fluidmodel:absent"
     job = on_loopback(build(plan_of(hub), replace(settings, image=absent, shards=1)))
     ensure(client, job)
+    until("it", lambda: waiting(real, settings) in ("ErrImagePull", "ImagePullBackOff"), 90)
     with pytest.raises(TimedOut) as told:
-        follow_it(client, job, seconds=12)
-    assert waiting(real, settings) in ("ErrImagePull", "ImagePullBackOff")
+        follow_it(client, job, seconds=4)
     assert absent in told.value.why
     remove(client, job["metadata"]["name"], settings.namespace)
 
 
 def waiting(cluster: Cluster, settings: Settings) -> str:
     """Why the container of the only pod waits."""
-    [pod] = pods_of(cluster, settings)
-    [status] = pod["status"]["containerStatuses"]
-    assert status["name"] == CONTAINER
-    return str(status["state"]["waiting"]["reason"])
+    for pod in pods_of(cluster, settings):
+        for status in pod["status"].get("containerStatuses") or []:
+            assert status["name"] == CONTAINER
+            return str((status["state"].get("waiting") or {}).get("reason") or "")
+    return ""
+
+
+def test_a_model_larger_than_its_memory_limit_goes_through(
+    real: Cluster, client: Client, settings: Settings
+) -> None:
+    settings = replace(settings, shards=1)
+    one = os.urandom(160 * MIB)
+    files = {f"model-{n}.safetensors": bytes([n]) + one for n in range(4)}
+    with Hub(Repo(MODEL, files)) as hub:
+        settings = replace(settings, endpoint_hub=hub.endpoint)
+        plan = plan_of(hub)
+        hub.hold_at = plan.bytes - 32 * MIB
+        job = on_loopback(build(plan, settings))
+        ensure(client, job)
+        until("nearly all of it", lambda: hub.body_bytes >= plan.bytes - 64 * MIB, 200)
+        [pod] = pods_of(real, settings)
+        assert plan.bytes > memory_limit(real, pod)
+        hub.hold_at = None
+        follow_it(client, job)
+        assert_staged(real, settings, plan, hub)
+    [pod] = pods_of(real, settings)
+    assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+
+
+def test_an_image_without_the_package_gets_it_from_pip(
+    real: Cluster, client: Client, settings: Settings, hub: Hub, tmp_path: Path
+) -> None:
+    """What the default image does. Its requirements come from the same place: PyPI is not asked."""
+    with serving(tmp_path) as address:
+        package = f"{address}/{wheels(tmp_path, address)}"
+        settings = replace(settings, image=image.PYTHON, package=package, shards=1)
+        plan = plan_of(hub)
+        job = on_loopback(build(plan, settings))
+        ensure(client, job)
+        said: list[str] = []
+        follow(client, job, lambda _: None, deadline=time.monotonic() + 300, say=said.append)
+    assert "installing the package into the pod" in said
+    assert_staged(real, settings, plan, hub)
+
+
+def test_a_package_that_is_not_to_be_had_is_told(
+    real: Cluster, client: Client, settings: Settings, hub: Hub
+) -> None:
+    package = "http://127.0.0.1:1/kubectl_fluidmodel-0-py3-none-any.whl"
+    settings = replace(settings, image=image.PYTHON, package=package, shards=1, retries=0)
+    job = on_loopback(build(plan_of(hub), settings))
+    ensure(client, job)
+    with pytest.raises(FluidModelError, match="cannot install") as told:
+        follow_it(client, job)
+    assert told.value.why == "PyPI is out of reach from the pod"
+    assert "--image" in told.value.try_
+
+
+def wheels(folder: Path, address: str) -> str:
+    """The package and each of its requirements as wheels; the file name of the package's own.
+
+    It names where the others are, so that pip needs no index.
+    """
+    needs = [
+        f"{name} @ {address}/{wheel(folder, name, image.distribution(name))}"
+        for name in image.required(image.DISTRIBUTION)
+    ]
+    info = "kubectl_fluidmodel-1.dist-info"
+    texts = {
+        "METADATA": ["Metadata-Version: 2.1", f"Name: {image.DISTRIBUTION}", "Version: 1"]
+        + [f"Requires-Dist: {need}" for need in needs],
+        "WHEEL": ["Wheel-Version: 1.0", "Root-Is-Purelib: true", "Tag: py3-none-any"],
+        "RECORD": [],
+    }
+    for name, lines in texts.items():
+        (folder / name).write_text("\n".join([*lines, ""]))
+    files = {**image.package(), **{f"{info}/{name}": folder / name for name in texts}}
+    return wheel(folder, image.DISTRIBUTION, files, "1")
+
+
+def wheel(folder: Path, name: str, files: Mapping[str, Path], version: str = "") -> str:
+    version = version or importlib.metadata.version(name)
+    file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(folder / file, "w") as archive:
+        for inside, path in files.items():
+            if path.suffix != ".pyc":
+                archive.write(path, inside)
+    return file
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """A web server of a directory; its address."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -1,0 +1,102 @@
+"""What `down` leaves of a real node: nothing, whatever state it is in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import cgroups, realnode
+from tests.cluster.cluster import Cluster
+from tests.cluster.fleet import REAL, REAL_TAINT
+from tests.cluster.objects import until
+
+pytestmark = [pytest.mark.real_node, pytest.mark.alone]
+
+#: Where a kubelet and a containerd of the machine's own would write.
+FIXED = (
+    "/etc/cni",
+    "/opt/cni",
+    "/opt/containerd",
+    "/run/containerd",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
+)
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "still", "namespace": "default"},
+    "spec": {
+        "hostNetwork": True,
+        "nodeName": REAL,
+        "tolerations": [{**REAL_TAINT, "operator": "Equal"}],
+        "containers": [{"name": "still", "image": realnode.PAUSE}],
+        "volumes": [{"name": "memory", "emptyDir": {"medium": "Memory"}}],
+    },
+}
+
+
+def processes_of(state: Path) -> set[int]:
+    """Processes whose command line or mounts name the cluster's state; zombies have neither."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            text = (folder / "cmdline").read_bytes() + (folder / "mountinfo").read_bytes()
+            if f"{state}/".encode() in text and int(folder.name) != os.getpid():
+                found.add(int(folder.name))
+    return found
+
+
+def groups_of(name: str) -> list[Path]:
+    return [root / name for root in cgroups.hierarchies() if (root / name).exists()]
+
+
+def addresses() -> str:
+    words = ["ip", "-oneline", "address", "show", "dev", "lo"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("crashed", [False, True], ids=["at work", "crashed"])
+def test_down_leaves_nothing(crashed: bool) -> None:
+    cluster = Cluster(f"real-{os.getpid()}")
+    there = [path for path in FIXED if Path(path).exists()]
+    mounts = Path("/proc/self/mountinfo").read_text()
+    cluster.up(nodes=1, dynamo=None)
+    try:
+        cluster.add_real_node()
+        cluster.api.create(POD)
+        until(
+            "a pod to run",
+            lambda: (
+                cluster.api.get("v1", "Pod", "still", "default")["status"]["phase"] == "Running"
+            ),
+            60,
+        )
+        mine = realnode.taken(cluster.state)
+        assert mine is not None
+        inside = cgroups.processes(mine.cgroup)
+        # kubelet, containerd, a shim, and the two processes of the pod
+        assert len(inside) >= 5 and groups_of(mine.cgroup)
+        assert mine.address in addresses()
+        if crashed:
+            for name in ("kubelet", "containerd"):
+                os.kill(cluster.processes.pid(name) or 0, signal.SIGKILL)
+                until(f"{name} to be dead", lambda each=name: not cluster.processes.pid(each), 10)
+            assert cgroups.processes(mine.cgroup), "shim and pod outlive them"
+    finally:
+        cluster.down()
+    assert not cluster.state.exists()
+    assert processes_of(cluster.state) == set()
+    assert [pid for pid in inside if Path(f"/proc/{pid}/exe").exists()] == []
+    assert groups_of(mine.cgroup) == []
+    assert mine.address not in addresses()
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert [path for path in FIXED if Path(path).exists()] == there

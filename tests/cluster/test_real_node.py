@@ -31,12 +31,13 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.kube.quantity import to_int
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
-from kubectl_fluidmodel.staging.job import CONTAINER, USER, SecretKey, Settings, build
+from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, USER, SecretKey, Settings, build
 from kubectl_fluidmodel.staging.place import Destination
 from tests.cluster import cgroups, image
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
 from tests.cluster.objects import until
+from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.s3 import secret
 from tests.cluster.test_stage_job import MIB, MODEL, assert_staged, follow_it, plan_of, pods_of
 from tests.hub import Hub, Repo
@@ -308,6 +309,86 @@ def test_a_package_that_is_not_to_be_had_is_told(
         follow_it(client, job)
     assert told.value.why == "PyPI is out of reach from the pod"
     assert "--image" in told.value.try_
+
+
+@pytest.fixture
+def staged_here(real: Cluster, namespace: str) -> Iterator[None]:
+    """Pods of staging Jobs run on the real node, in the host's network.
+
+    The API server does it, by a policy: what the plugin sends stays as it is.
+    """
+    group = "admissionregistration.k8s.io/v1"
+    name = f"stage-{namespace}"
+    change = f'Object{{spec: Object.spec{{hostNetwork: true, nodeName: "{REAL}"}}}}'
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
+    policy = {
+        "apiVersion": group,
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [{**pods, "resources": ["pods"]}],
+                "objectSelector": {"matchLabels": {STAGE_LABEL: "true"}},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            },
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "mutations": [
+                {
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": {"expression": change},
+                }
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": group,
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name},
+    }
+    real.api.create(policy)
+    real.api.create(binding)
+    until("the policy to be in force", lambda: _moved(real, namespace), 30)
+    yield
+    for obj in (binding, policy):
+        real.api.delete(group, str(obj["kind"]), name)
+
+
+def _moved(cluster: Cluster, namespace: str) -> bool:
+    """Whether a pod with the label of staging pods would go to the real node."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "tried", "namespace": namespace, "labels": {STAGE_LABEL: "true"}},
+        "spec": {"containers": [{"name": "tried", "image": "tried"}]},
+    }
+    words = ("create", "--dry-run=server", "-o", "json", "-f", "-")
+    made = json.loads(cluster.kubectl(*words, input=json.dumps(pod)).stdout)
+    return bool(made["spec"].get("nodeName") == REAL and made["spec"].get("hostNetwork"))
+
+
+@pytest.mark.usefixtures("staged_here")
+def test_cache_stages_in_containers(
+    real: Cluster, namespace: str, bucket: Any, hub: Hub, plugin: Plugin
+) -> None:
+    """The command as its user types it, from the Hub to a proven cache."""
+    words = (
+        "cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint,
+    )  # fmt: skip
+    absent = "127.0.0.1:1/kubectl-fluidmodel:absent"
+    late = plugin(*words, "--image", absent, "--timeout", "25s")
+    assert late.code == 124 and absent in error_line(late)
+    done = plugin(
+        *words, "--image", image.STAGE, "--shards", "2", "--timeout", "200s", timeout=240
+    ).ok()
+    assert "every byte proven" in done.out
+    pods = real.api.list("v1", "Pod", namespace, labelSelector=STAGE_LABEL)
+    ended = [pod for pod in pods if pod["status"]["phase"] == "Succeeded"]
+    assert len(ended) == 2
+    assert {pod["spec"]["nodeName"] for pod in ended} == {REAL}
+    again = plugin(*words, "--image", image.STAGE, "--shards", "2").ok()
+    assert "staged already" in again.err
 
 
 def wheels(folder: Path, address: str) -> str:

@@ -18,7 +18,14 @@ from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
-from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import (
+    Object,
+    annotations_of,
+    at,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.kube.watch import Feed
 from kubectl_fluidmodel.staging.board import Board, View
 from kubectl_fluidmodel.staging.events import Note, from_document
@@ -30,27 +37,50 @@ _TAIL = 40
 """Lines of a log's end that are read each time."""
 _GONE = 60.0
 """Seconds to wait for an old Job to go before a new one is made."""
+_LEAVE = 20.0
+"""Seconds that the pods of a replaced Job may take to go, twice what they are given to end."""
 _SETTLE = 10.0
 """Seconds that a Job which is at its end may take to say so of its pods."""
 
 
 def ensure(client: Client, job: Object) -> str:
-    """Have the Job run in the cluster; returns `started` or `found running`.
+    """Have the Job run in the cluster; returns `started`, in place of which, or `found running`.
 
     Call it where there is no valid manifest. A Job of the same name that is over, well or not,
-    is made anew: it goes on from what the store holds.
+    is made anew: it goes on from what the store holds. One of the same model that is not over and
+    has other settings makes way: it would do the same work a second time, or never start.
 
     Raises:
         FluidModelError: the API server refuses it.
     """
     name, namespace = name_of(job), namespace_of(job)
+    replaced = [_make_way(client, other) for other in _others(client, job)]
     standing = client.find(k.JOBS, name, namespace)
     if standing is not None and not _over(standing):
         return "found running"
     if standing is not None:
         remove(client, name, namespace)
     client.apply(k.JOBS, job)
-    return "started"
+    return f"started in place of {', '.join(replaced)}" if replaced else "started"
+
+
+def _others(client: Client, job: Object) -> list[Object]:
+    """Jobs at the same model that are not over."""
+    labels = ",".join(f"{key}={value}" for key, value in sorted(labels_of(job).items()))
+    found = client.list_all(k.JOBS, namespace_of(job), labels=labels)
+    return [each for each in found if name_of(each) != name_of(job) and not _over(each)]
+
+
+def _make_way(client: Client, job: Object) -> str:
+    """Delete a Job, and give its pods the time to put down what they have; its name."""
+    name, namespace = name_of(job), namespace_of(job)
+    remove(client, name, namespace)
+    deadline = time.monotonic() + _LEAVE
+    while client.list_all(k.PODS, namespace, labels=f"job-name={name}", metadata_only=True):
+        if time.monotonic() > deadline:  # its node may be gone
+            break
+        time.sleep(0.2)
+    return name
 
 
 def remove(client: Client, name: str, namespace: str) -> None:

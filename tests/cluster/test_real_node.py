@@ -383,9 +383,10 @@ def test_cache_stages_in_containers(
         *words, "--image", image.STAGE, "--shards", "2", "--timeout", "200s", timeout=240
     ).ok()
     assert "every byte proven" in done.out
+    assert "started in place of" in done.err
     pods = real.api.list("v1", "Pod", namespace, labelSelector=STAGE_LABEL)
     ended = [pod for pod in pods if pod["status"]["phase"] == "Succeeded"]
-    assert len(ended) == 2
+    assert len(ended) == len(pods) == 2
     assert {pod["spec"]["nodeName"] for pod in ended} == {REAL}
     again = plugin(*words, "--image", image.STAGE, "--shards", "2").ok()
     assert "staged already" in again.err

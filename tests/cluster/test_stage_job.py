@@ -132,6 +132,29 @@ def test_detached_and_attached_again(
     assert_staged(cluster, settings, plan, hub)
 
 
+def test_a_job_of_other_settings_makes_way(
+    cluster: Any, client: Client, settings: Settings, hub: Hub
+) -> None:
+    """As when `cache` is called again with more shards, or with the image's name put right."""
+    plan = plan_of(hub)
+    hub.hold_at = plan.bytes // 2
+    old = build(plan, replace(settings, shards=1))
+    theirs = build(plan, replace(settings, name="other", shards=1))
+    for each in (old, theirs):
+        assert ensure(client, each) == "started"
+    until("their pods", lambda: len(pods_of(cluster, settings)) == 2, 60)
+    job = build(plan, settings)
+    assert ensure(client, job) == f"started in place of {old['metadata']['name']}"
+    left = {each["metadata"]["name"] for each in pods_of(cluster, settings)}
+    assert not [name for name in left if name.startswith(old["metadata"]["name"])]
+    hub.hold_at = None
+    follow_it(client, job)
+    assert_staged(cluster, settings, plan, hub)
+    jobs = cluster.api.list("batch/v1", "Job", settings.namespace)
+    names = {each["metadata"]["name"] for each in jobs}
+    assert names == {job["metadata"]["name"], theirs["metadata"]["name"]}
+
+
 def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
     cluster: Any, client: Client, settings: Settings, hub: Hub
 ) -> None:

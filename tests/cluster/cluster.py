@@ -325,6 +325,8 @@ class Cluster:
         realnode.check(self.state)
         if self.processes.pid("kubelet"):
             return
+        if realnode.taken(self.state):  # one that did not come up, or has crashed
+            self._end_real_node()
         found = {**binaries.ensure(programs=binaries.NODE), **runtime.ensure()}
         facts = self.facts
         facts["binaries"].update({name: str(path) for name, path in found.items()})
@@ -339,6 +341,13 @@ class Cluster:
         realnode.load_pause(layout)
         self.processes.start("kubelet", *realnode.kubelet(layout, mine))
         self._wait(f"node {fleet.REAL}", lambda: self._ready(fleet.REAL), 60, "kubelet")
+
+    def _end_real_node(self) -> None:
+        for name in ("kubelet", "containerd"):
+            self.processes.stop(name, force=True)
+        realnode.clean(self.state)
+        # Else the new one would seem ready before it is.
+        self.api.delete("v1", "Node", fleet.REAL)
 
     def load_image(self, archive: Path) -> None:
         """Bring an image (image.py) to the real node, as a registry would."""

@@ -10,6 +10,7 @@ reach it.  There is no pod network: only pods of the host's network can run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -99,7 +100,9 @@ def prepare(layout: Layout) -> Taken:
     with locked(layout.state.parent / ".addresses.lock"):
         there = _addresses()
         address = next(each for each in ADDRESSES if each not in there)
-        mine = Taken(address, free_ports(1)[0], f"fluidmodel-{layout.state.name}")
+        # Groups are the machine's: a cluster of the same name may be elsewhere on it.
+        mark = hashlib.sha256(str(layout.state).encode()).hexdigest()[:6]
+        mine = Taken(address, free_ports(1)[0], f"fluidmodel-{layout.state.name}-{mark}")
         write_json(home / "node.json", asdict(mine))
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
     cgroups.make(mine.cgroup)
@@ -127,6 +130,7 @@ def clean(state: Path) -> None:
     if mine.address in _addresses():
         words = ["ip", "address", "del", f"{mine.address}/32", "dev", "lo"]
         subprocess.run(words, check=True)
+    shutil.rmtree(folder(state), ignore_errors=True)
 
 
 def _addresses() -> set[str]:

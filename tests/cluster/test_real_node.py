@@ -33,13 +33,21 @@ from kubectl_fluidmodel.kube.quantity import to_int
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
 from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, USER, SecretKey, Settings, build
 from kubectl_fluidmodel.staging.place import Destination
-from tests.cluster import cgroups, image
+from tests.cluster import cgroups, image, realnode
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
 from tests.cluster.objects import until
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.s3 import secret
-from tests.cluster.test_stage_job import MIB, MODEL, assert_staged, follow_it, plan_of, pods_of
+from tests.cluster.test_stage_job import (
+    MIB,
+    MODEL,
+    a_file_is_stored,
+    assert_staged,
+    follow_it,
+    plan_of,
+    pods_of,
+)
 from tests.hub import Hub, Repo
 
 pytestmark = [pytest.mark.real_node]
@@ -113,7 +121,9 @@ def container_group(cluster: Cluster, pod: JobObject) -> Path | None:
     ident = (statuses[0].get("containerID") or "") if statuses else ""
     if not ident:
         return None
-    root = cgroups.holder() / f"fluidmodel-{cluster.name}"
+    mine = realnode.taken(cluster.state)
+    assert mine is not None
+    root = cgroups.holder() / mine.cgroup
     return next(iter(root.glob(f"kubepods/**/{ident.rpartition('/')[2]}")), None)
 
 
@@ -187,10 +197,10 @@ def memory_limit(cluster: Cluster, pod: JobObject) -> int:
 def test_a_killed_container_is_replaced_and_its_shard_goes_on(
     real: Cluster, client: Client, settings: Settings, hub: Hub
 ) -> None:
-    # Two parts in flight, so that what came before them is surely stored.
+    # Two parts of 16 MiB in flight: of three quarters, a file is surely on its way into the store.
     settings = replace(settings, shards=1, workers=2)
     plan = plan_of(hub)
-    hub.hold_at = plan.bytes // 2
+    hub.hold_at = plan.bytes * 3 // 4
     job = on_loopback(build(plan, settings))
     ensure(client, job)
     views: list[Any] = []
@@ -198,8 +208,7 @@ def test_a_killed_container_is_replaced_and_its_shard_goes_on(
         target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 240)
     )
     thread.start()
-    until("half of it", lambda: hub.body_bytes >= plan.bytes // 2, 120)
-    time.sleep(1.0)
+    until("a file in the store", lambda: a_file_is_stored(real, settings, plan), 120)
     [first] = pods_of(real, settings)
     os.kill(staging_process(real, first), signal.SIGKILL)
     name = first["metadata"]["name"]

@@ -33,7 +33,6 @@ FIXED = (
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
-    "metadata": {"name": "still", "namespace": "default"},
     "spec": {
         "hostNetwork": True,
         "nodeName": REAL,
@@ -64,33 +63,42 @@ def addresses() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("crashed", [False, True], ids=["at work", "crashed"])
-def test_down_leaves_nothing(crashed: bool) -> None:
+def runs(cluster: Cluster, name: str) -> None:
+    """A pod of that name comes to run on the real node."""
+    cluster.api.create({**POD, "metadata": {"name": name, "namespace": "default"}})
+    until(
+        f"pod {name} to run",
+        lambda: cluster.api.get("v1", "Pod", name, "default")["status"]["phase"] == "Running",
+        60,
+    )
+
+
+@pytest.mark.parametrize("after", ["work", "a crash", "a crash and a new start"])
+def test_down_leaves_nothing(after: str) -> None:
     cluster = Cluster(f"real-{os.getpid()}")
     there = [path for path in FIXED if Path(path).exists()]
+    others = addresses().count("203.0.113.")
     mounts = Path("/proc/self/mountinfo").read_text()
     cluster.up(nodes=1, dynamo=None)
     try:
         cluster.add_real_node()
-        cluster.api.create(POD)
-        until(
-            "a pod to run",
-            lambda: (
-                cluster.api.get("v1", "Pod", "still", "default")["status"]["phase"] == "Running"
-            ),
-            60,
-        )
+        runs(cluster, "still")
         mine = realnode.taken(cluster.state)
         assert mine is not None
         inside = cgroups.processes(mine.cgroup)
         # kubelet, containerd, a shim, and the two processes of the pod
         assert len(inside) >= 5 and groups_of(mine.cgroup)
         assert mine.address in addresses()
-        if crashed:
+        if after != "work":
             for name in ("kubelet", "containerd"):
                 os.kill(cluster.processes.pid(name) or 0, signal.SIGKILL)
                 until(f"{name} to be dead", lambda each=name: not cluster.processes.pid(each), 10)
             assert cgroups.processes(mine.cgroup), "shim and pod outlive them"
+        if after == "a crash and a new start":
+            cluster.add_real_node()
+            assert [pid for pid in inside if Path(f"/proc/{pid}/exe").exists()] == []
+            runs(cluster, "another")
+            assert addresses().count("203.0.113.") == others + 1
     finally:
         cluster.down()
     assert not cluster.state.exists()

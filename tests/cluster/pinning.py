@@ -12,6 +12,8 @@ from .objects import FLUID, until
 
 GRAPHS = "nvidia.com/v1beta1"
 KEEP_OUT = "example.com/keep-out"
+LITTLE = "6Gi"
+"""Memory of a node that no other test's cache has room on, whatever it tolerates."""
 
 
 def cache(

@@ -18,7 +18,7 @@ from tests.cluster.fixtures import clear
 from tests.cluster.looking import Doctor
 from tests.cluster.objects import until
 from tests.cluster.operator import Operator
-from tests.cluster.pinning import GRAPHS, KEEP_OUT, component, graph, running
+from tests.cluster.pinning import GRAPHS, KEEP_OUT, LITTLE, component, graph, running
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +40,9 @@ class Ward:
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         )
         for name in (self.here, self.there):
-            cluster.add_node(name, gpus=8, taints=[TAINT], labels={"ward": self.stem})
+            cluster.add_node(
+                name, gpus=8, memory=LITTLE, taints=[TAINT], labels={"ward": self.stem}
+            )
         pinning.schedulable(cluster, {self.here, self.there})
         self.key = pinning.cache(cluster, self.namespace, "llama", [self.here])
         self.doctor = Doctor(cluster, self.namespace, "7", folder / "bin")

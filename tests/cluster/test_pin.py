@@ -22,7 +22,16 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Result
 from tests.cluster.objects import bound, s3_model, until
 from tests.cluster.operator import Operator
-from tests.cluster.pinning import GRAPHS, cache, component, graph, pods, running, schedulable
+from tests.cluster.pinning import (
+    GRAPHS,
+    LITTLE,
+    cache,
+    component,
+    graph,
+    pods,
+    running,
+    schedulable,
+)
 from tests.cluster.plugin import error_line
 
 pytestmark = pytest.mark.cluster
@@ -59,9 +68,9 @@ def nodes(cluster: Cluster) -> Iterator[Callable[..., str]]:
     """Nodes of the test's own, which no other test's pods tolerate by accident."""
     made: list[str] = []
 
-    def add(gpus: int = 8, **options: Any) -> str:
+    def add(gpus: int = 8, memory: str = LITTLE, **options: Any) -> str:
         name = f"pin-{secrets.token_hex(4)}"
-        cluster.add_node(name, gpus=gpus, **options)
+        cluster.add_node(name, gpus=gpus, memory=memory, **options)
         made.append(name)
         schedulable(cluster, {name})
         return name

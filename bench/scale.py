@@ -6,7 +6,7 @@
 Brings up a control plane of its own, fills it, and stops all of it but etcd and the API server, so
 that nothing but the readers is at work. Each round runs, one after the other, `kubectl get --raw`
 of each list that the verb reads, and the verb. Prints medians as JSON, and exits 1 where a verb
-takes more than 1.5 times as long as kubectl, or more than 300 MiB.
+takes longer or more memory than is aimed at.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from tests.overview import world
 
 TEAMS = 10
 """Namespaces."""
-TIMES, MEMORY = 1.5, 300 << 20
-"""What is aimed at: of kubectl's time, and bytes of resident memory."""
+AIMS = {"inspect": (1.5, 300 << 20), "doctor": (2.0, 400 << 20)}
+"""At most: times kubectl's time, and bytes of resident memory."""
 READS: dict[str, tuple[Read, ...]] = {"inspect": reads.INSPECT, "doctor": reads.DOCTOR}
 _QUIET = (
     "agent",
@@ -181,14 +181,41 @@ def paths(cluster: Cluster, verb: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def timed(run: Callable[[], list[subprocess.Popen[bytes]]]) -> tuple[float, int]:
-    """Seconds, and the most resident bytes of any process that was started."""
-    start, most = time.perf_counter(), 0
+def timed(run: Callable[[], list[subprocess.Popen[bytes]]]) -> float:
+    """Seconds until all that was started has ended."""
+    began = time.perf_counter()
     for process in run():
-        _, status, used = os.wait4(process.pid, 0)
-        assert status >> 8 in (0, 1), f"{process.args} ended with {status}"
-        most = max(most, used.ru_maxrss * 1024)
-    return time.perf_counter() - start, most
+        assert process.wait() in (0, 1), f"{process.args} ended with {process.returncode}"
+    return time.perf_counter() - began
+
+
+_RESIDENT = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+def resident(command: list[str], cluster: Cluster) -> int:
+    """The most resident bytes of a command.
+
+    A small process starts it: Linux counts what the parent held at the start as the child's, and
+    this one has made the whole cluster.
+    """
+    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    said = subprocess.run(
+        [sys.executable, "-c", _RESIDENT, *command],
+        env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True,
+    )  # fmt: skip
+    return int(said.stdout)
+
+
+def weight(path: str, cluster: Cluster) -> int:
+    """Bytes of one answer."""
+    command = [cluster.facts["binaries"]["kubectl"], f"--kubeconfig={cluster.kubeconfig}"]
+    with subprocess.Popen([*command, "get", "--raw", path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        return sum(len(piece) for piece in iter(lambda: process.stdout.read(1 << 20), b""))  # type: ignore[union-attr]
 
 
 def start(command: list[str], cluster: Cluster) -> subprocess.Popen[bytes]:
@@ -205,28 +232,27 @@ def measure(cluster: Cluster, verb: str, rounds: int) -> Object:
     lists = paths(cluster, verb)
     whole = [sys.executable, "-m", "kubectl_fluidmodel", verb, "-A"]
     columns: dict[str, list[float]] = {"verb": [], "kubectl": [], "kubectl_at_once": []}
-    memory = 0
+    memory, (times, most) = 0, AIMS[verb]
     for _ in range(rounds):
         columns["kubectl"].append(
-            sum(timed(lambda p=path: [start([kubectl, "get", "--raw", p], cluster)])[0]  # type: ignore[misc]
+            sum(timed(lambda p=path: [start([kubectl, "get", "--raw", p], cluster)])  # type: ignore[misc]
                 for path in lists)
         )  # fmt: skip
         columns["kubectl_at_once"].append(
-            timed(lambda: [start([kubectl, "get", "--raw", path], cluster) for path in lists])[0]
+            timed(lambda: [start([kubectl, "get", "--raw", path], cluster) for path in lists])
         )
-        seconds, used = timed(lambda: [start(whole, cluster)])
-        columns["verb"].append(seconds)
-        memory = max(memory, used)
+        columns["verb"].append(timed(lambda: [start(whole, cluster)]))
+        memory = max(memory, resident(whole, cluster))
     ratios = [a / b for a, b in zip(columns["verb"], columns["kubectl"], strict=True)]
     return {
         "verb": f"{verb} -A",
         "lists": len(lists),
-        "bytes": sum(len(cluster.kubectl("get", "--raw", path).stdout) for path in lists),
+        "bytes": sum(weight(path, cluster) for path in lists),
         **{f"{key}_s": round(statistics.median(found), 2) for key, found in columns.items()},
         "range_s": [round(min(columns["verb"]), 2), round(max(columns["verb"]), 2)],
         "times_kubectl": round(statistics.median(ratios), 2),
         "rss_mib": round(memory / (1 << 20)),
-        "met": statistics.median(ratios) <= TIMES and memory <= MEMORY,
+        "met": statistics.median(ratios) <= times and memory <= most,
     }
 
 

@@ -154,7 +154,7 @@ def kwok(layout: Layout) -> Command:
         f"--config={layout.state / 'kwok.yaml'}",
         # All but the real one: fleet.REAL_LABELS.
         "--manage-all-nodes=false",
-        "--manage-nodes-with-label-selector=type!=virtual-kubelet",
+        "--manage-nodes-with-label-selector=real-node!=true",
         "--node-ip=127.0.0.1",
         # Nodes' kubelets are the front (go/front); behind it kwok answers.
         f"--node-port={layout.ports['front']}",

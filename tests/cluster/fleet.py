@@ -12,10 +12,10 @@ Taint = dict[str, str]
 GPU_TAINT: Taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 #: The one node that kwok does not play (realnode.py). Fluid's chart keeps its DaemonSet away from
-#: nodes of this type, kwok's selector leaves them out, and the taint keeps all pods away that do
-#: not ask for it.
+#: nodes of this type, kwok's selector leaves out those of the other label, and the taint keeps all
+#: pods away that do not ask for it.
 REAL = "real-0"
-REAL_LABELS = {"type": "virtual-kubelet"}
+REAL_LABELS = {"real-node": "true", "type": "virtual-kubelet"}
 REAL_TAINT: Taint = {"key": "fluidmodel.io/real", "value": "true", "effect": "NoSchedule"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -153,7 +154,7 @@ def test_a_load_that_leaves_a_file_out(ward: Ward, cluster: Cluster, empty: str)
     cluster.alluxio(ward.namespace, empty).set_knobs(skip_files={"*00002*": 1})
     ended(ward, load(ward, empty))
     # Fluid's count may be one sync behind.
-    until("its count", lambda: "2.00MiB" in str(ward.status("Dataset", empty)))
+    until("its count", lambda: '"2.0' in json.dumps(ward.status("Dataset", empty)))
     found = ward.sees("FM605", empty, ward.ref("dataset", empty), later=300)
     assert "the load is Complete, and 2.0 MiB of 3.0 MiB" in found.cause
     ward.doctor.run(found.fix)

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, placement
 from kubectl_fluidmodel.fluid.mount import Access, mount
 from kubectl_fluidmodel.fluid.placement import Candidate, Choice, Need
-from kubectl_fluidmodel.kube.kind import Object, at
+from kubectl_fluidmodel.kube.kind import HOSTNAME_LABEL, Object, at
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.model.listing import Listing
@@ -249,7 +249,7 @@ def _nodes(
         spec = existing.dataset.get("spec") or {}
         return dict(spec.get("nodeAffinity") or {}), list(spec.get("tolerations") or [])
     if request.nodes:
-        wanted = [{"key": placement.HOSTNAME, "operator": "In", "values": sorted(request.nodes)}]
+        wanted = [{"key": HOSTNAME_LABEL, "operator": "In", "values": sorted(request.nodes)}]
     elif request.node_selector:
         wanted = [
             {"key": key, "operator": "In", "values": [value]}

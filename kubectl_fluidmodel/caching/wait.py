@@ -12,7 +12,6 @@ from kubectl_fluidmodel.caching.progress import FAILED, Progress, assess, master
 from kubectl_fluidmodel.caching.proof import Proof
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
 from kubectl_fluidmodel.fluid import master, names, state, symptoms
-from kubectl_fluidmodel.fluid.placement import HOSTNAME
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
@@ -73,7 +72,7 @@ class Follower:
         self.feed.follow(k.PODS, self.namespace, labels=releases)
         self.feed.follow(k.EVENTS, self.namespace, fields="type=Warning")
         if self.nodes:
-            self.feed.follow(k.NODES, labels=f"{HOSTNAME} in ({','.join(self.nodes)})")
+            self.feed.follow(k.NODES, labels=f"{k.HOSTNAME_LABEL} in ({','.join(self.nodes)})")
 
     def close(self) -> None:
         self.feed.close()
@@ -201,7 +200,7 @@ class Follower:
         """The chosen nodes that the cluster no longer has."""
         if not self.feed.knows(k.NODES):
             return []
-        standing = {k.labels_of(node).get(HOSTNAME) for node in self.feed.all(k.NODES)}
+        standing = {k.labels_of(node).get(k.HOSTNAME_LABEL) for node in self.feed.all(k.NODES)}
         return [node for node in self.nodes if node not in standing]
 
     def _check_nodes(self) -> None:

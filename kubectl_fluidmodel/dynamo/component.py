@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from kubectl_fluidmodel.dynamo.tree import MISSING, Journal, Path, find
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.gpus import gpus_of
 from kubectl_fluidmodel.kube.kind import at
-from kubectl_fluidmodel.kube.quantity import to_int
 
 
 class Role(enum.Enum):
@@ -212,23 +212,6 @@ class Component(ABC):
             mount = {"name": volume, "mountPath": where, "readOnly": True}
             journal.append((*path, "volumeMounts"), mount)
         return []
-
-
-def gpus_of(resources: Any) -> dict[str, int]:
-    """GPUs in a container's resources: `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-…`."""
-    found: dict[str, int] = {}
-    for side in ("requests", "limits"):
-        amounts = at(resources, side)
-        for name, amount in amounts.items() if isinstance(amounts, Mapping) else ():
-            if is_gpu(str(name)):
-                count = to_int(amount) or 0
-                found[name] = max(found.get(name, 0), count)
-    return {name: count for name, count in found.items() if count > 0}
-
-
-def is_gpu(resource: str) -> bool:
-    _, slash, kind = resource.partition("/")
-    return bool(slash) and (kind == "gpu" or kind.startswith(("gpu-", "gpu.", "mig-")))
 
 
 def env_at(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:

@@ -13,10 +13,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from kubectl_fluidmodel.dynamo import kinds, scheduling
+from kubectl_fluidmodel.dynamo import kinds
 from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import directory
+from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
@@ -161,7 +162,7 @@ def label_key(client: Client, facts: CacheFacts) -> str:
 def _pods(client: Counted, facts: CacheFacts, nodes: list[Object]) -> None:
     """The pods of as many cache nodes as requests are left for."""
     room = max(1, REQUESTS - _RESERVED - client.requests)
-    first = sorted(nodes, key=lambda n: (-sum(scheduling.allocatable(n).values()), name_of(n)))
+    first = sorted(nodes, key=lambda n: (-sum(gpus.allocatable(n).values()), name_of(n)))
     chosen = [name_of(node) for node in first[:room]]
 
     def read(node: str) -> list[Object]:

@@ -10,12 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.affinity import is_empty, terms_of
-from kubectl_fluidmodel.dynamo.component import gpus_of, is_gpu
+from kubectl_fluidmodel.kube.gpus import Gpus, fits
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
-from kubectl_fluidmodel.kube.quantity import to_int
-
-Gpus = dict[str, int]
-"""GPUs by resource name."""
 
 
 def obstacles(pod: Mapping[str, Any], node: Object, needs: Gpus) -> list[str]:
@@ -107,34 +103,6 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
         return True
     same = str(toleration.get("value") or "") == str(taint.get("value") or "")
     return bool(toleration.get("key")) and same
-
-
-def allocatable(node: Object) -> Gpus:
-    """GPUs that a node offers."""
-    listed = at(node, "status", "allocatable", default={})
-    return {name: to_int(amount) or 0 for name, amount in listed.items() if is_gpu(name)}
-
-
-def used(pods: Iterable[Object]) -> Gpus:
-    """GPUs that pods hold, those that are over left out."""
-    total: Gpus = {}
-    for pod in pods:
-        if at(pod, "status", "phase") in ("Succeeded", "Failed"):
-            continue
-        for container in dicts(pod, "spec", "containers"):
-            for name, count in gpus_of(container.get("resources")).items():
-                total[name] = total.get(name, 0) + count
-    return total
-
-
-def free(node: Object, pods: Iterable[Object]) -> Gpus:
-    """GPUs that a node has left beside some pods."""
-    taken = used(pods)
-    return {name: count - taken.get(name, 0) for name, count in allocatable(node).items()}
-
-
-def fits(needs: Gpus, room: Gpus) -> bool:
-    return all(room.get(name, 0) >= count for name, count in needs.items())
 
 
 Want = tuple[str, Gpus, tuple[str, ...]]

@@ -32,6 +32,9 @@ RUNTIMES: tuple[Kind, ...] = (
 )
 """Every kind of runtime of Fluid 1.0 (GooseFS) and 1.1 (CacheRuntime); a cluster serves some."""
 
+CACHES_LABEL = "fluid.io/dataset-num"
+"""Node label with the number of Datasets cached on it (pkg/common/label.go)."""
+
 ADVANCED_SETS = Kind("workload.fluid.io", VERSION, "AdvancedStatefulSet", "advancedstatefulsets")
 """Masters and workers of a CacheRuntime (pkg/ddc/cache/component)."""
 CACHE_RUNTIME_LABEL = "cacheruntime.fluid.io/name"

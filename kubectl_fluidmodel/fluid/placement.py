@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import quantity
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
+from kubectl_fluidmodel.kube.kind import HOSTNAME_LABEL, Object, at, labels_of, name_of
 from kubectl_fluidmodel.model.sizing import Room
 
-HOSTNAME = "kubernetes.io/hostname"
 GPU_PRESENT = "nvidia.com/gpu.present"
-CACHES = "fluid.io/dataset-num"
-"""Node label with the number of Datasets cached on it (Fluid, pkg/common/label.go)."""
 _TRANSIENT = "node.kubernetes.io/"
 _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
@@ -86,7 +84,7 @@ def candidate(node: Object, pods: Iterable[Object] | None = None) -> Candidate:
     conditions = at(node, "status", "conditions", default=[])
     ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
     labels = labels_of(node)
-    count = labels.get(CACHES, "0")
+    count = labels.get(names.CACHES_LABEL, "0")
     return Candidate(
         name=name_of(node),
         gpus=gpus,
@@ -94,7 +92,7 @@ def candidate(node: Object, pods: Iterable[Object] | None = None) -> Candidate:
         room=Room(free_memory, free_disk, memory),
         ready=ready and not at(node, "spec", "unschedulable", default=False),
         taints=tuple(at(node, "spec", "taints", default=[])),
-        hostname=labels.get(HOSTNAME, name_of(node)),
+        hostname=labels.get(HOSTNAME_LABEL, name_of(node)),
     )
 
 
@@ -242,7 +240,7 @@ def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, Any]]:
 def node_affinity(nodes: Sequence[Candidate]) -> dict[str, Any]:
     """Dataset.spec.nodeAffinity for exactly these nodes, by host name."""
     names = sorted(node.hostname for node in nodes)
-    return required([{"key": HOSTNAME, "operator": "In", "values": names}])
+    return required([{"key": HOSTNAME_LABEL, "operator": "In", "values": names}])
 
 
 def required(expressions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -255,7 +253,7 @@ def hosts_of(dataset: Mapping[str, Any]) -> list[str]:
     if len(terms) != 1:
         return []
     for expression in terms[0].get("matchExpressions") or []:
-        if expression.get("key") == HOSTNAME and expression.get("operator") == "In":
+        if expression.get("key") == HOSTNAME_LABEL and expression.get("operator") == "In":
             return [str(value) for value in expression.get("values") or []]
     return []
 

@@ -10,6 +10,9 @@ from urllib.parse import quote
 Object = dict[str, Any]
 """A Kubernetes object as JSON gives it."""
 
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+"""Label of a node with its host name, which need not be the node's own."""
+
 
 @dataclass(frozen=True)
 class Kind:

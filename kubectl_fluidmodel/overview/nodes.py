@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import state, symptoms
-from kubectl_fluidmodel.fluid.placement import HOSTNAME
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
 from kubectl_fluidmodel.overview import runtimes, told
@@ -84,7 +83,11 @@ def _used(
 ) -> tuple[int | None, int]:
     """By the master's report, which calls a worker by host name or address."""
     if told_of is not None:
-        called = {name, name_of(pod) if pod else "", labels_of(node or {}).get(HOSTNAME, "")}
+        called = {
+            name,
+            name_of(pod) if pod else "",
+            labels_of(node or {}).get(k.HOSTNAME_LABEL, ""),
+        }
         called |= {str(at(pod, "status", key, default="")) for key in ("podIP", "hostIP")}
         matches = [(used, slack) for worker, used, slack in told_of if worker in called - {""}]
         if len(matches) == 1:

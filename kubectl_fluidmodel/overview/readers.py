@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import at, meta
 from kubectl_fluidmodel.overview.cached import Cached, Reader
@@ -49,7 +49,7 @@ def readers(snapshot: Snapshot, cache: Cached) -> tuple[ReaderRow, ...] | None:
                 local=reader.local,
                 mounts=reader.mounts,
                 state=_state(reader, bool(meta(pod).get("deletionTimestamp"))),
-                gpus=sum(scheduling.used([pod]).values()),
+                gpus=sum(gpus.used([pod]).values()),
                 trouble=said[0] if said else "",
             )
         )

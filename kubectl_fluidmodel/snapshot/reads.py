@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kubectl_fluidmodel.dynamo import kinds as dynamo
-from kubectl_fluidmodel.fluid import names, placement
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
 
@@ -76,12 +76,17 @@ POD_MARKS = _marks(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAM
 """Of the pods that `_pod` keeps: labels, a claim, or Fluid's own namespace."""
 
 
-def _of_a_cache(obj: Object, known: Known) -> Object | None:
-    """StatefulSets, DaemonSets and Jobs of a cache or of a staging, and those in a cache's way."""
+def _labelled(obj: Object, known: Known) -> Object | None:
+    """What belongs to a cache or to a staging by its labels."""
     labels = labels_of(obj)
+    return _lean(obj, known) if any(mark in labels for mark in _CACHE_LABELS) else None
+
+
+def _of_a_cache(obj: Object, known: Known) -> Object | None:
+    """StatefulSets and DaemonSets of a cache, and those in a cache's way."""
     of = name_of(obj).rpartition("-")[0]  # a foreign `<name>-master`, where Fluid would make one
-    ours = any(mark in labels for mark in _CACHE_LABELS) or (namespace_of(obj), of) in known.caches
-    return _lean(obj, known) if ours else None
+    taken = (namespace_of(obj), of) in known.caches
+    return _lean(obj, known) if taken else _labelled(obj, known)
 
 
 def claims_of(pod: Object) -> list[str]:
@@ -142,12 +147,12 @@ INSPECT: tuple[Read, ...] = (
     Read(k.PVCS, second=True, keep=_claim),
     Read(k.PVS, Where.CLUSTER, second=True, keep=_volume),
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
-    Read(k.NODES, Where.CLUSTER, labels=placement.CACHES),
+    Read(k.NODES, Where.CLUSTER, labels=names.CACHES_LABEL),
     # Without marks: what stands in a cache's way has none of its labels.
     Read(k.STATEFUL_SETS, second=True, keep=_of_a_cache),
     Read(k.DAEMON_SETS, second=True, keep=_of_a_cache),
-    Read(names.ADVANCED_SETS, second=True, keep=_of_a_cache, marks=_marks(*_CACHE_LABELS)),
-    Read(k.JOBS, second=True, keep=_of_a_cache, marks=_marks(*_CACHE_LABELS)),
+    Read(names.ADVANCED_SETS, second=True, keep=_labelled, marks=_marks(*_CACHE_LABELS)),
+    Read(k.JOBS, second=True, keep=_labelled, marks=_marks(*_CACHE_LABELS)),
     Read(k.EVENTS, fields="type=Warning"),
 )
 """What `inspect` shows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubectl_fluidmodel.doctor.brief import warned
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.placement import CACHES
+from kubectl_fluidmodel.fluid.names import CACHES_LABEL
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import labels_of, namespace_of
 from kubectl_fluidmodel.snapshot import reads
@@ -22,8 +22,8 @@ def as_inspected(snapshot: Snapshot) -> Snapshot:
         if resource in wanted
     }
     nodes = snapshot.objects[k.NODES.resource]
-    snapshot.objects[k.NODES.resource] = [node for node in nodes if CACHES in labels_of(node)]
-    snapshot.selectors[k.NODES.resource] = CACHES
+    snapshot.objects[k.NODES.resource] = [node for node in nodes if CACHES_LABEL in labels_of(node)]
+    snapshot.selectors[k.NODES.resource] = CACHES_LABEL
     snapshot.texts = {}
     return snapshot
 

@@ -16,6 +16,7 @@ from kubectl_fluidmodel.doctor.uses import (
 )
 from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, name_of
 from kubectl_fluidmodel.ui.text import plural
@@ -123,9 +124,9 @@ def gpus_enough(case: Case) -> Iterator[Finding]:
     """
     for use, nodes in _required(case):
         component, needs = use.component, use.component.gpus()
-        fitting = [n for n in nodes if scheduling.fits(needs, scheduling.allocatable(n))]
+        fitting = [n for n in nodes if gpus.fits(needs, gpus.allocatable(n))]
         spread, count = component.nodes_per_replica, component.replicas
-        whole = {name_of(node): scheduling.allocatable(node) for node in fitting}
+        whole = {name_of(node): gpus.allocatable(node) for node in fitting}
         pods = [(component.name, needs, tuple(whole))] * (count * spread)
         if len(fitting) >= spread and not scheduling.place(pods, whole):
             continue
@@ -139,8 +140,7 @@ def gpus_enough(case: Case) -> Iterator[Finding]:
                 Evidence(
                     f"node {name_of(node)}",
                     "status.allocatable",
-                    ", ".join(f"{g}: {n}" for g, n in scheduling.allocatable(node).items())
-                    or "no GPU",
+                    ", ".join(f"{g}: {n}" for g, n in gpus.allocatable(node).items()) or "no GPU",
                 )
                 for node in nodes
             ),

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.doctor.uses import (
 )
 from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.affinity import terms_of
+from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
 
@@ -32,7 +33,7 @@ def _strays(case: Case, use: Use) -> list[str]:
         for node in case.snapshot.all(k.NODES)
         if name_of(node) not in here
         and not scheduling.obstacles(spec, node, needs)
-        and scheduling.fits(needs, scheduling.allocatable(node))
+        and gpus.fits(needs, gpus.allocatable(node))
     ]
 
 

@@ -163,7 +163,7 @@ def affinity(case: Case) -> Iterator[Finding]:
     for part, pod, words in pending(case, AFFINITY):
         terms = terms_of(at(pod, "spec", "affinity")) or []
         hosts = placement.hosts_of(case.own.dataset or {})
-        there = {labels_of(node).get(placement.HOSTNAME) for node in case.snapshot.all(k.NODES)}
+        there = {labels_of(node).get(k.HOSTNAME_LABEL) for node in case.snapshot.all(k.NODES)}
         gone = [host for host in hosts if host not in there]
         selector = at(pod, "spec", "nodeSelector", default={})
         wants = scheduling.describe(terms) if terms else f"nodeSelector {selector}"

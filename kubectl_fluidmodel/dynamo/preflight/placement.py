@@ -10,6 +10,7 @@ from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.affinity import REQUIRED
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.preflight.case import REFUSE, WARN, Case, Verdict
+from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube.kind import Object, name_of
 from kubectl_fluidmodel.ui.text import plural
 
@@ -51,8 +52,8 @@ def _open_nodes(
     reasons: Counter[str] = Counter()
     for node in nodes:
         against = scheduling.obstacles(component.pod_spec(), node, needs)
-        if not against and not scheduling.fits(needs, scheduling.allocatable(node)):
-            offered = sum(scheduling.allocatable(node).values())
+        if not against and not gpus.fits(needs, gpus.allocatable(node)):
+            offered = sum(gpus.allocatable(node).values())
             against = [f"{_gpus(needs)} needed, the node has {offered}"]
         reasons.update(against)
         if not against:
@@ -104,17 +105,17 @@ def _room(
         for _ in range(worker.replicas * worker.nodes_per_replica)
     ]
     nodes = {name_of(node): node for node in case.cache.nodes or []}
-    whole = {name: scheduling.allocatable(node) for name, node in nodes.items()}
+    whole = {name: gpus.allocatable(node) for name, node in nodes.items()}
     unplaced = Counter(scheduling.place(pods, whole))
     if unplaced:
         yield _too_small(workers, unplaced, whole, level)
         return
     counted = {name: listed for name, listed in case.cache.pods.items() if name in nodes}
     left = {
-        name: scheduling.free(nodes[name], [pod for pod in listed if not case.owns(pod)])
+        name: gpus.free(nodes[name], [pod for pod in listed if not case.owns(pod)])
         for name, listed in counted.items()
     }
-    seen = [(name, gpus, tuple(n for n in where if n in left)) for name, gpus, where in pods]
+    seen = [(name, needs, tuple(n for n in where if n in left)) for name, needs, where in pods]
     unplaced = Counter(scheduling.place(seen, left))
     if not unplaced:
         return
@@ -125,7 +126,7 @@ def _room(
             f"{pod['metadata'].get('namespace')}/{name_of(pod)}"
             for listed in counted.values()
             for pod in listed
-            if not case.owns(pod) and scheduling.used([pod])
+            if not case.owns(pod) and gpus.used([pod])
         }
     )
     shown = ", ".join(holders[:3]) + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
@@ -156,7 +157,7 @@ def _too_small(
                 f"{worker.name} needs {plural(count, 'pod')} with {_gpus(worker.gpus())}"
                 f" ({plural(worker.replicas, 'replica')}{nodes}), {unplaced[worker.name]} too many"
             )
-    total = sum(sum(gpus.values()) for gpus in whole.values())
+    total = sum(sum(offered.values()) for offered in whole.values())
     return Verdict(
         level,
         f"{plural(len(whole), 'cache node')} with {plural(total, 'GPU')} cannot hold the graph",

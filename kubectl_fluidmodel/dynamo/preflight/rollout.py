@@ -19,6 +19,7 @@ from kubectl_fluidmodel.dynamo.kinds import (
     STRATEGY,
 )
 from kubectl_fluidmodel.dynamo.preflight.case import NOTE, REFUSE, WARN, Case, Verdict
+from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube.kind import at, name_of
 
 
@@ -101,9 +102,9 @@ def _deadlock(case: Case) -> Iterator[Verdict]:
     if len(looked) < len(case.cache.nodes):
         return
     on = {name_of(node): case.cache.pods[name_of(node)] for node in looked}
-    room = {name_of(node): scheduling.free(node, on[name_of(node)]) for node in looked}
+    room = {name_of(node): gpus.free(node, on[name_of(node)]) for node in looked}
     afterwards = {
-        name_of(node): scheduling.free(node, [p for p in on[name_of(node)] if not case.owns(p)])
+        name_of(node): gpus.free(node, [p for p in on[name_of(node)] if not case.owns(p)])
         for node in looked
     }
     for before, after in case.workers():

@@ -13,10 +13,10 @@ from kubectl_fluidmodel.dynamo.component import (
     Component,
     Mounted,
     env_at,
-    is_gpu,
 )
 from kubectl_fluidmodel.dynamo.tree import Journal, Path
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.gpus import is_gpu
 from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.quantity import to_int
 

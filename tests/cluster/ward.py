@@ -270,7 +270,7 @@ class Ward:
         assert found, f"{root} is about {[each.about for each in self.doctor.found(name)[root]]}"
         return found[0]
 
-    def well(self, name: str, *, seconds: float = 120, **how: Any) -> None:
+    def well(self, name: str, *, seconds: float = 240, **how: Any) -> None:
         """Look until nothing is wrong with a cache."""
         self.doctor.see(f"{name} to be well", name=name, seconds=seconds, **how)
 

@@ -17,6 +17,7 @@ import yaml
 from kubectl_fluidmodel.cli.main import main
 from tests.cluster.api import Object, plural
 from tests.cluster.cluster import Cluster
+from tests.cluster.objects import until
 from tests.cluster.operator import Operator
 from tests.cluster.pinning import cache, claim, running
 from tests.dynamo.conftest import FIXTURES
@@ -122,6 +123,8 @@ def workers_on_the_cache(own: Cluster, obj: Object, namespace: str) -> None:
     """One graph of this age, pinned and followed to its end."""
     name = obj["metadata"]["name"]
     short = "dcd" if obj["kind"] == "DynamoComponentDeployment" else "dgd"
+    # The pods of the graphs before hold GPUs until they are gone.
+    until("them to go", lambda: not own.api.list("v1", "Pod", namespace))
     strict(own, obj)
     running(own, namespace, name, pods_of(obj))
     said = run("pin", "llama", f"{short}/{name}", "-n", namespace, "--wait", "--timeout", "180s")

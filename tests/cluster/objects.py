@@ -155,3 +155,47 @@ def cached(cluster: Cluster, namespace: str, name: str) -> int:
     """Bytes in the cache, as Alluxio's own blocks have it."""
     blocks = cluster.alluxio(namespace, name).read()["blocks"]
     return sum(sum(each.values()) for each in blocks.values())
+
+
+INJECT = {"fuse.serverful.fluid.io/inject": "true"}
+"""Labels of a pod that Fluid's webhook shall change."""
+
+
+def webhook(name: str = "fluid-pod-admission-webhook", namespace: str = "") -> Object:
+    """Fluid's webhook as its chart writes it, without a server; for all namespaces or for one."""
+    service = {
+        "name": "fluid-pod-admission-webhook",
+        "namespace": "fluid-system",
+        "path": "/mutate",
+    }
+    rule = {
+        "operations": ["CREATE"],
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "resources": ["pods"],
+    }
+    hook: Object = {
+        "name": "fuse.serverful.fluid.io",
+        "clientConfig": {"service": service, "caBundle": "Cg=="},
+        "rules": [rule],
+        "objectSelector": {"matchLabels": INJECT},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    if namespace:
+        labels = {"kubernetes.io/metadata.name": namespace}
+        hook["namespaceSelector"] = {"matchLabels": labels}
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name},
+        "webhooks": [hook],
+    }
+
+
+def afresh(kept: Object) -> Object:
+    """What was read before it was deleted, as it can be made again."""
+    own = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation")
+    metadata = {key: value for key, value in kept["metadata"].items() if key not in own}
+    return {**{key: value for key, value in kept.items() if key != "status"}, "metadata": metadata}

@@ -11,7 +11,7 @@ from tests.cluster import objects
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import until
-from tests.cluster.ward import Ward, ward_of
+from tests.cluster.ward import Ward, ward_of, whole_of
 
 pytestmark = pytest.mark.cluster
 
@@ -29,11 +29,7 @@ def ward(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def whole(ward: Ward) -> str:
-    """A cache with nothing wrong, on a node of its own; each test puts it right again."""
-    ward.cache("whole", node=ward.node("whole"))
-    ward.loaded("whole")
-    ward.well("whole")
-    return "whole"
+    return whole_of(ward)
 
 
 # -- room -------------------------------------------------------------------------------------

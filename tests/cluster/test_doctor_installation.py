@@ -110,10 +110,7 @@ def test_a_runtime_of_a_kind_that_was_not_installed(fragile: Cluster, doctor: Do
     assert "--set runtime.juicefs.enabled=true" in found["fix"]["text"]
     fragile.api.delete(objects.FLUID, "JuiceFSRuntime", "other", "default")
     doctor.until_gone("FM106")
-    for key in ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"):
-        kept["metadata"].pop(key, None)
-    kept.pop("status", None)
-    fragile.api.create(kept)
+    fragile.api.create(objects.afresh(kept))
 
 
 @pytest.mark.breaks("FM107", "FM105")
@@ -180,43 +177,13 @@ def test_the_csi_plugin_is_down(fragile: Cluster, doctor: Doctor) -> None:
     fragile.api.delete(*place, SYSTEM)
     gone = only(doctor).problem("FM109", f"daemonset {SYSTEM}/csi-nodeplugin-fluid")
     assert gone["severity"] == "error" and "--set csi.enabled=true" in gone["fix"]["text"]
-    for key in ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"):
-        kept["metadata"].pop(key, None)
-    kept.pop("status", None)
-    fragile.api.create(kept)
+    fragile.api.create(objects.afresh(kept))
     doctor.until_gone("FM109", "--only", "FM109")
-
-
-def webhook() -> dict[str, Any]:
-    """Fluid's own, as its chart writes it."""
-    service = {"name": "fluid-pod-admission-webhook", "namespace": SYSTEM, "path": "/mutate"}
-    rule = {
-        "operations": ["CREATE"],
-        "apiGroups": [""],
-        "apiVersions": ["v1"],
-        "resources": ["pods"],
-    }
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "fluid-pod-admission-webhook"},
-        "webhooks": [
-            {
-                "name": "fuse.serverful.fluid.io",
-                "clientConfig": {"service": service, "caBundle": "Cg=="},
-                "rules": [rule],
-                "objectSelector": {"matchLabels": {"fuse.serverful.fluid.io/inject": "true"}},
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "admissionReviewVersions": ["v1"],
-            }
-        ],
-    }
 
 
 @pytest.mark.breaks("FM110", "FM111")
 def test_a_webhook_without_a_server(fragile: Cluster, doctor: Doctor) -> None:
-    fragile.api.apply(webhook())
+    fragile.api.apply(objects.webhook())
     report = only(doctor)
     found = report.problem("FM110", "mutatingwebhookconfiguration fluid-pod-admission-webhook")
     blind = report.problem("FM111", "mutatingwebhookconfiguration fluid-pod-admission-webhook")

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import objects
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import until
-from tests.cluster.ward import Ward, ward_of
+from tests.cluster.ward import Ward, ward_of, whole_of
 
 pytestmark = pytest.mark.cluster
 
 SYSTEM = "fluid-system"
 PLUGIN = "csi-nodeplugin-fluid"
-INJECT = {"fuse.serverful.fluid.io/inject": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,7 @@ def ward(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def whole(ward: Ward) -> str:
-    """A cache with nothing wrong, on a node of its own; each test puts it right again."""
-    ward.cache("whole", node=ward.node("whole"))
-    ward.loaded("whole")
-    ward.well("whole")
-    return "whole"
+    return whole_of(ward)
 
 
 def node_of(ward: Ward, name: str) -> str:
@@ -350,7 +346,7 @@ def test_a_fuse_client_that_crashes(ward: Ward, whole: str) -> None:
 
 def readers(ward: Ward, name: str, claim: str) -> None:
     """A Deployment whose pods mount a claim and ask for Fluid's injection."""
-    labels = {"app": name, **INJECT}
+    labels = {"app": name, **objects.INJECT}
     main = {
         "name": "main",
         "image": "example.com/engine:1",
@@ -384,7 +380,7 @@ def test_a_webhook_that_does_not_answer(
         ward.cache("model")
         ward.loaded("model")
         name = f"fluid-{ward.namespace}"
-        ward.api.apply(silent(ward.namespace, name))
+        ward.api.apply(objects.webhook(name, ward.namespace))
         try:
             readers(ward, "engine", "model")
             ward.doctor.see("the refusal", "FM440", name="model")
@@ -405,31 +401,3 @@ def test_a_webhook_that_does_not_answer(
         assert found.about == ward.ref("pod", pod["metadata"]["name"])
         ward.doctor.run(found.fix)
         assert [each for each in pods() if each["metadata"]["uid"] != pod["metadata"]["uid"]]
-
-
-def silent(namespace: str, name: str) -> Object:
-    """Fluid's webhook without a server, for one namespace."""
-    service = {"name": "fluid-pod-admission-webhook", "namespace": SYSTEM, "path": "/mutate"}
-    rule = {
-        "operations": ["CREATE"],
-        "apiGroups": [""],
-        "apiVersions": ["v1"],
-        "resources": ["pods"],
-    }
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": name},
-        "webhooks": [
-            {
-                "name": "fuse.serverful.fluid.io",
-                "clientConfig": {"service": service, "caBundle": "Cg=="},
-                "rules": [rule],
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "objectSelector": {"matchLabels": INJECT},
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "admissionReviewVersions": ["v1"],
-            }
-        ],
-    }

@@ -32,14 +32,13 @@ from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.kube.quantity import to_int
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
 from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, USER, SecretKey, Settings, build
-from kubectl_fluidmodel.staging.place import Destination
-from tests.cluster import cgroups, image, realnode
+from tests.cluster import cgroups, image, realnode, staged
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
 from tests.cluster.objects import until
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.s3 import secret
-from tests.cluster.test_stage_job import (
+from tests.cluster.staged import (
     MIB,
     MODEL,
     a_file_is_stored,
@@ -68,9 +67,7 @@ def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    files = {f"model-{n}.safetensors": os.urandom((n + 1) * 6 * MIB) for n in range(4)}
-    with Hub(Repo(MODEL, {**files, "config.json": b"{}"})) as running:
-        yield running
+    yield from staged.hub()
 
 
 @pytest.fixture
@@ -80,22 +77,13 @@ def client(real: Cluster) -> Client:
 
 @pytest.fixture
 def settings(real: Cluster, namespace: str, bucket: Any, hub: Hub) -> Settings:
-    keys = {"access": real.s3.access_key, "hidden": real.s3.secret_key}
-    real.api.create(secret(namespace, "keys", keys))
-    real.api.create(secret(namespace, "hub", {"HF_TOKEN": "hf_of_the_pod"}))
-    return Settings(
-        name="model",
-        namespace=namespace,
-        to=Destination(bucket.name, "staged"),
-        endpoint=real.s3.endpoint,
-        region=real.s3.region,
-        endpoint_hub=hub.endpoint,
-        access_key=SecretKey("keys", "access"),
-        secret_key=SecretKey("keys", "hidden"),
-        token=SecretKey("hub", "HF_TOKEN"),
-        image=image.STAGE,
+    return staged.settings(
+        real,
+        namespace,
+        bucket,
+        hub,
         # Two of them fit a machine of two cores: that is what they ask for.
-        shards=2,
+        image=image.STAGE,
         node_selector={"kubernetes.io/hostname": REAL},
         tolerations=[{**REAL_TAINT, "operator": "Equal"}],
     )

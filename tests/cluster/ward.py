@@ -291,3 +291,11 @@ def ward_of(cluster: Cluster, folder: Path, stem: str = "ward") -> Iterator[Ward
         yield made
     finally:
         made.close()
+
+
+def whole_of(ward: Ward) -> str:
+    """A cache with nothing wrong, on a node of its own; each test puts it right again."""
+    ward.cache("whole", node=ward.node("whole"))
+    ward.loaded("whole")
+    ward.well("whole")
+    return "whole"

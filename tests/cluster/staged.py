@@ -1,0 +1,84 @@
+"""What tests of the staging Job share: a Hub with a model, settings, and what has to come of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.model.hub import Hub as HubClient
+from kubectl_fluidmodel.model.hubhttp import Login
+from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.model.store import Credentials, Store
+from kubectl_fluidmodel.staging import manifest
+from kubectl_fluidmodel.staging.follow import follow
+from kubectl_fluidmodel.staging.job import SecretKey, Settings
+from kubectl_fluidmodel.staging.place import Destination, Place
+from tests.cluster.s3 import secret
+from tests.hub import Hub, Repo
+
+MODEL = "acme/model"
+MIB = 1 << 20
+
+
+def hub() -> Iterator[Hub]:
+    """The life of a Hub with the model, for a fixture."""
+    files = {f"model-{n}.safetensors": os.urandom((n + 1) * 6 * MIB) for n in range(4)}
+    with Hub(Repo(MODEL, {**files, "config.json": b"{}"})) as running:
+        yield running
+
+
+def settings(cluster: Any, namespace: str, bucket: Any, hub: Hub, **more: Any) -> Settings:
+    """A Job of two shards, and the Secrets that it names."""
+    keys = {"access": cluster.s3.access_key, "hidden": cluster.s3.secret_key}
+    cluster.api.create(secret(namespace, "keys", keys))
+    cluster.api.create(secret(namespace, "hub", {"HF_TOKEN": "hf_of_the_pod"}))
+    return Settings(
+        name="model",
+        namespace=namespace,
+        to=Destination(bucket.name, "staged"),
+        endpoint=cluster.s3.endpoint,
+        region=cluster.s3.region,
+        endpoint_hub=hub.endpoint,
+        access_key=SecretKey("keys", "access"),
+        secret_key=SecretKey("keys", "hidden"),
+        token=SecretKey("hub", "HF_TOKEN"),
+        shards=2,
+        **more,
+    )
+
+
+def plan_of(hub: Hub, token: str = "") -> Plan:
+    return HubClient(Login(hub.endpoint, token)).plan(MODEL)
+
+
+def pods_of(cluster: Any, settings: Settings) -> list[dict[str, Any]]:
+    return list(cluster.api.list("v1", "Pod", settings.namespace))
+
+
+def follow_it(client: Client, job: dict[str, Any], seconds: float = 240) -> list[Any]:
+    views: list[Any] = []
+    follow(client, job, views.append, deadline=time.monotonic() + seconds)
+    return views
+
+
+def a_file_is_stored(cluster: Any, settings: Settings, plan: Plan) -> bool:
+    """Whether the bucket has a whole file, so that another run need not read all again."""
+    place = Place(settings.to, plan.repo, plan.commit)
+    listed = cluster.s3.client().list_objects_v2(Bucket=settings.to.bucket)
+    there = {each["Key"] for each in listed.get("Contents") or []}
+    return any(place.key(file.path) in there for file in plan.files if file.size > MIB)
+
+
+def assert_staged(cluster: Any, settings: Settings, plan: Plan, hub: Hub) -> None:
+    keys = Credentials(cluster.s3.access_key, cluster.s3.secret_key)
+    store = Store(cluster.s3.endpoint, "us-east-1", keys)
+    place = Place(settings.to, plan.repo, plan.commit)
+    marked = manifest.read(store, place)
+    assert marked is not None and marked.covers(plan.files)
+    s3 = cluster.s3.client()
+    for path, blob in hub.repos[MODEL].files.items():
+        body = s3.get_object(Bucket=settings.to.bucket, Key=place.key(path))["Body"].read()
+        assert body == blob.data, path

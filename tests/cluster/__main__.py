@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from . import binaries, realnode, runtime
+from . import assets, binaries, realnode, runtime
 from .assets import DYNAMO_DIRS
 from .cluster import Cluster
 from .components import ORDER
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     cluster = Cluster(options.name)
     try:
         return act(cluster, options)
-    except runtime.NoContainers as error:
+    except (runtime.NoContainers, assets.NotAtHand) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

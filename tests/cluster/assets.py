@@ -101,14 +101,19 @@ def kwok_crds() -> list[Object]:
     return _documents(base, "*.yaml")
 
 
+class NotAtHand(RuntimeError):
+    """Data of another project that no registry serves, and that nobody has put here."""
+
+
 def crd_copies() -> Path:
     """The directory of CRD copies, for modules that no registry serves."""
     for candidate in (os.environ.get("FLUIDMODEL_CRDS"), str(paths.REPO.parent / "shared/crds")):
         if candidate and Path(candidate).is_dir():
             return Path(candidate)
-    raise RuntimeError(
+    raise NotAtHand(
         "Dynamo's CRDs are not at hand; set FLUIDMODEL_CRDS to a directory that has "
         + " and ".join(sorted(set(DYNAMO_DIRS.values())))
+        + ", or have none: python -m tests.cluster up --crds dynamo=none"
     )
 
 

@@ -66,22 +66,43 @@ def _area(title: str, found: Diagnosis, style: Style) -> list[str]:
     for outcome in found.outcomes:
         if outcome.check.area == title:
             by_check[outcome.check.code].append(outcome)
-    lines = [line for _, each in sorted(by_check.items()) for line in _row(each, style)]
+    rows = [each for _, each in sorted(by_check.items())]
+    alike = _skipped_alike(rows) if style.mode != "wide" else {}
+    lines: list[str] = []
+    for each in rows:
+        code = each[0].check.code
+        codes = alike.get(code, [code])
+        if len(codes) == 1:
+            lines += _row(each, style)
+        elif code == codes[0]:
+            many = f"{len(codes)} checks, {codes[0]} to {codes[-1]}"
+            lines += _line(SKIPPED, many, _row_note(each, SKIPPED), style)
     return [style.paint(title, "1"), *lines] if lines else []
 
 
+def _skipped_alike(rows: Iterable[Sequence[Outcome]]) -> dict[str, list[str]]:
+    """Each code of a check that was skipped, with those that were for the same reason."""
+    by_why: dict[str, list[str]] = defaultdict(list)
+    for each in rows:
+        if all(outcome.state == SKIPPED for outcome in each):
+            by_why[_row_note(each, SKIPPED)].append(each[0].check.code)
+    return {code: codes for codes in by_why.values() for code in codes}
+
+
 def _row(outcomes: Sequence[Outcome], style: Style) -> list[str]:
-    """Mark, code and title; what there is to say of it behind them, or below where it is narrow."""
     check = outcomes[0].check
     state = min((outcome.state for outcome in outcomes), key=_ORDER.index)
-    note = _row_note(outcomes, state)
-    head = f"{_mark(state, style)} {check.code} {check.title}"
+    return _line(state, f"{check.code} {check.title}", _row_note(outcomes, state), style)
+
+
+def _line(state: str, what: str, note: str, style: Style) -> list[str]:
+    """Mark and what it is about; a note behind that, or below where it is narrow."""
+    head = f"{_mark(state, style)} {what}"
     if not note:
         return [head]
-    plain = len(f"{_MARKS[state]} {check.code} {check.title}  ({note})")
-    if style.width is None or plain <= style.width:
+    if style.width is None or len(f"{_MARKS[state]} {what}  ({note})") <= style.width:
         return [head + style.paint(f"  ({note})", "2")]
-    indent = " " * len(f"{_MARKS[state]} {check.code} ")
+    indent = " " * len("- FM000 ")
     below = _wrapped(f"({note})", indent, f"{indent} ", style)
     return [head, *(style.paint(line, "2") for line in below)]
 

@@ -178,8 +178,13 @@ def test_skipped_checks_say_why_in_every_format() -> None:
     why = "no permission to list nodes"
     skipped = [each.check.code for each in found.outcomes if each.skipped == why]
     assert len(skipped) > 5
-    text = render(found, Style(), 1.0)
+    text = render(found, Style("wide"), 1.0)
     assert all(re.search(rf"\u2013 {code} .*\(skipped: {why}\)", text) for code in skipped)
+    text = render(found, Style(), 1.0)  # where it would be said again and again, it is said once
+    many = re.findall(rf"\u2013 (\d+) checks, FM\d+ to FM\d+  \(skipped: {why}\)", text)
+    single = re.findall(rf"\u2013 (FM\d+) .*\(skipped: {why}\)", text)
+    assert many
+    assert sum(map(int, many)) + len(single) == len(skipped)
     shown = {each["code"]: each for each in report.document(found, snapshot)["checks"]}
     assert all(shown[code]["skipped"] == why for code in skipped)
     assert junit.document(found, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)

@@ -421,6 +421,13 @@ def test_what_only_starts_is_a_warning() -> None:
     assert "it still starts" in found.cause
 
 
+def test_a_worker_that_fluid_has_not_counted_yet_is_not_lost() -> None:
+    snapshot = b.healthy()
+    lost(snapshot)
+    pod(snapshot, WORKER)["metadata"]["creationTimestamp"] = NOW
+    assert b.findings(snapshot, "FM332") == []
+
+
 def test_a_secret_that_came_later_is_no_news() -> None:
     """The event is still there, and the pod runs."""
     snapshot = b.healthy()

@@ -95,8 +95,11 @@ def known(case: Case) -> Iterator[Finding]:
         return
     if capacity >= count * quota * (1 - SLACK) or capacity >= (count - 0.5) * quota:
         return
+    running = [pod for _, pod in witness.pods_of(cache, WORKER)]
+    if any(case.age(pod) < STARTING for pod in running):
+        return  # Fluid counts now and then, and may not have counted this one yet
     lost = max(1, count - round(capacity / quota))
-    pods = [name_of(pod) for _, pod in witness.pods_of(cache, WORKER)]
+    pods = [name_of(pod) for pod in running]
     yield Finding(
         reference(workers),
         f"the master has lost {lost} of {plural(count, 'worker')}, though all of them run",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-import zlib
 from typing import Any
+
+from zlib_ng import zlib_ng
 
 from kubectl_fluidmodel.model.plan import SHA256, PlanFile
 from kubectl_fluidmodel.staging import libcrypto
@@ -55,13 +56,17 @@ class Digest:
 
 
 class Crc32:
-    """A running CRC-32: cheapest block by block, while the processor's cache has the bytes."""
+    """A running CRC-32: cheapest block by block, while the processor's cache has the bytes.
+
+    By zlib-ng, which uses the processor's own multiplication for it: 57 GB/s on one core where
+    Python's zlib has 4, so that it does not show beside the hash of the file.
+    """
 
     def __init__(self) -> None:
         self._sum = 0
 
     def add(self, block: memoryview) -> None:
-        self._sum = zlib.crc32(block, self._sum)
+        self._sum = zlib_ng.crc32(block, self._sum)
 
     def text(self) -> str:
         """As `x-amz-checksum-crc32` has it."""

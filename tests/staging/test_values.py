@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.staging import manifest, record
 from kubectl_fluidmodel.staging.board import Board
+from kubectl_fluidmodel.staging.digest import Crc32
 from kubectl_fluidmodel.staging.events import (
     Began,
     Ended,
@@ -148,3 +151,19 @@ def test_a_board_adds_up_shards() -> None:
 
 def test_a_destination_has_a_uri() -> None:
     assert Destination("b").uri == "s3://b" and Destination("b", "p").uri == "s3://b/p"
+
+
+@given(st.lists(st.binary(max_size=300), max_size=6))
+def test_a_crc_is_what_s3_means_by_it(blocks: list[bytes]) -> None:
+    crc = Crc32()
+    for block in blocks:
+        crc.add(memoryview(block))
+    said = int.from_bytes(base64.b64decode(crc.text()), "big")
+    assert said == zlib.crc32(b"".join(blocks))
+
+
+def test_the_crc_of_the_check_value() -> None:
+    """CRC-32/ISO-HDLC of "123456789" is CBF43926."""
+    crc = Crc32()
+    crc.add(memoryview(b"123456789"))
+    assert base64.b64decode(crc.text()).hex() == "cbf43926"

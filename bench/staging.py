@@ -32,6 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.memory import settle
 from tests.hub import Hub, Repo
 from tests.hub.faults import Bucket as TokenBucket
 from tests.staging.s3server import S3Server
@@ -327,8 +328,10 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, help="where the baselines may write")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--arms", nargs="*", default=["aws", "s5cmd", "ours", "resume"])
+    parser.add_argument("--settle", type=int, default=0, help="GiB to take first, see memory.py")
     parser.add_argument("--out", type=Path, help="every sample as a JSON line")
     args = parser.parse_args()
+    held = settle(args.settle * GIB)
     course = Course(args.size << 20, args.small, args.tools.resolve(), args.scratch)
     samples: list[Sample] = []
     try:
@@ -349,6 +352,8 @@ def main() -> int:
         print(table(samples, course.total))
     finally:
         course.close()
+        if held is not None:
+            held.close()
     return 0
 
 

@@ -10,11 +10,13 @@ stores have known from the beginning.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model.hubhttp import Cancelled
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging.digest import Bytes, md5
@@ -140,6 +142,25 @@ class Bucket(Door):
             raise err.error from err
         kept = {str(name).lower(): value for name, value in (answer.get("Metadata") or {}).items()}
         return Found(int(answer["ContentLength"]), _bare(answer["ETag"]), kept.get(IDENTITY, ""))
+
+    def appears(self, key: str, file: PlanFile, seconds: float) -> Found | None:
+        """A whole file that the store may still be putting together: waited for so long.
+
+        Returns what is there at the end, if anything; it may be another file's.
+
+        Raises:
+            Cancelled: stopped.
+        """
+        until, pause = time.monotonic() + seconds, 0.1
+        while True:
+            found = self.head(key)
+            if found is not None and found.identity == file.identity:
+                return found
+            if time.monotonic() >= until:
+                return found
+            if self._stop is not None and self._stop.wait(pause):
+                raise Cancelled
+            pause = min(2.0, pause * 2)
 
     def read(self, key: str) -> bytes | None:
         """A small object of ours, or None where there is none."""

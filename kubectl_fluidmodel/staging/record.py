@@ -48,10 +48,16 @@ class Record:
     proof: str = ""
     state: bytes = b""
     """The hash after `done` parts; empty where it could not be taken out."""
+    proven: bool = False
+    """All parts are stored, and their hash is the file's: the store has only to be told."""
 
     def at(self, done: int, parts: Mapping[int, Part], state: bytes) -> Record:
         """The same upload, further on."""
         return replace(self, done=done, proof=prove(parts, done), state=state)
+
+    def whole(self, parts: Mapping[int, Part]) -> Record:
+        """The same upload at its end, after the hash of all parts was compared."""
+        return replace(self.at(len(parts), parts, b""), proven=True)
 
     def fits(self, file: PlanFile) -> bool:
         """Whether it is about this very file."""
@@ -82,6 +88,7 @@ def load(text: bytes) -> Record | None:
             and made.part_size > 0
             and made.done >= 0
             and made.done * made.part_size - made.size < made.part_size
+            and (not made.proven or made.done * made.part_size >= made.size)
         )
         return made if sane else None
     except (ValueError, TypeError, KeyError, AttributeError):

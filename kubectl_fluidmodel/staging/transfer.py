@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.staging import libcrypto, parts, record
-from kubectl_fluidmodel.staging.bucket import Bucket, Gone
+from kubectl_fluidmodel.staging.bucket import Bucket, Found, Gone
 from kubectl_fluidmodel.staging.digest import Crc32, Digest
 from kubectl_fluidmodel.staging.errors import mismatch
 from kubectl_fluidmodel.staging.origin import Origin
@@ -26,6 +26,8 @@ from kubectl_fluidmodel.staging.record import Part, Record
 _RECORDS = 200
 """Records written per file at the most: what a crash costs is half a percent of the file, and
 the parts in flight."""
+_JOINED = 50e6
+"""Bytes per second at which a store puts parts together, at the least: some copy them."""
 
 
 class StartOver(Exception):
@@ -56,6 +58,7 @@ class Transfer:
         self._lock = threading.Lock()
         self._recording = threading.Lock()
         self._record: Record | None = None
+        self._stands: Found | None = None
         self._dead = self._ended = False
         self._digest = Digest(self.file)
         self._hashed = 0
@@ -94,7 +97,7 @@ class Transfer:
         try:
             held = self.bucket.parts(self.key, left.upload_id)
         except Gone:
-            return False
+            return left.proven and self._joined_meanwhile(left)
         if not left.trusts(held):
             return False
         self._record, self.part_size = left, left.part_size
@@ -103,7 +106,9 @@ class Transfer:
         self._frontier = done
         self.found = self.stored = sum(part.size for part in self._up.values())
         self.resumed = done > 0
-        if done and len(left.state) == libcrypto.STATE_BYTES and libcrypto.available():
+        if left.proven:
+            self._hashed = done
+        elif done and len(left.state) == libcrypto.STATE_BYTES and libcrypto.available():
             self._digest = Digest(self.file, left.state, done * self.part_size)
             self._hashed = done
             self._states[done] = left.state
@@ -114,10 +119,20 @@ class Transfer:
         self.pending.extend(range(first, self.count))
         return True
 
+    def _joined_meanwhile(self, left: Record) -> bool:
+        """Wait for the object: a run may be killed while the store puts the file together."""
+        found = self._appeared()
+        if found is None or (found.size, found.identity) != (self.file.size, self.file.identity):
+            return False
+        self._record, self._stands, self.resumed = left, found, True
+        self.found = self.stored = self.file.size
+        return True
+
     def nothing_left(self) -> bool:
         """Whether all parts are stored and hashed already; True once."""
         with self._lock:
-            self._ended = self._hashed == self.count == len(self._up)
+            all_there = self._hashed == self.count == len(self._up)
+            self._ended = self._stands is not None or all_there
             return self._ended
 
     # -- a part ------------------------------------------------------------------------------
@@ -246,16 +261,8 @@ class Transfer:
             StartOver: it went on from an earlier run and does not match: that run may be why.
             Mismatch: what came from the Hub is not the file that its tree names.
         """
-        here = self._standing()
         self.origin.close()
-        if not self._digest.matches():
-            if self.resumed:
-                raise StartOver
-            self.discard()
-            raise mismatch(self.file)
-        with contextlib.suppress(Gone):  # an answer was lost, or another run was first
-            self.bucket.complete(self.key, here.upload_id, dict(self._up))
-        stands = self.bucket.head(self.key)
+        stands = self._stands or self._join()
         if stands is None or stands.size != self.file.size:
             raise StartOver
         if stands.identity != self.file.identity:
@@ -266,6 +273,25 @@ class Transfer:
             )
         self.etag = stands.etag
         self.bucket.delete(self.place.record(self.file.path))
+
+    def _join(self) -> Found | None:
+        """Have the store make the object of its parts, once their hash was compared."""
+        here = self._standing()
+        if not here.proven:
+            if not self._digest.matches():
+                if self.resumed:
+                    raise StartOver
+                self.discard()
+                raise mismatch(self.file)
+            with self._recording:  # behind a worker that still writes how far it was
+                self._record = here.whole(self._up)
+                self.bucket.write(self.place.record(self.file.path), self._record.dump())
+        with contextlib.suppress(Gone):  # an answer was lost, or another run was first
+            self.bucket.complete(self.key, here.upload_id, dict(self._up))
+        return self._appeared()
+
+    def _appeared(self) -> Found | None:
+        return self.bucket.appears(self.key, self.file, 2.0 + self.file.size / _JOINED)
 
     def _standing(self) -> Record:
         if self._record is None:

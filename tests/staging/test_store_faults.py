@@ -17,6 +17,7 @@ from tests.staging.bench import PART, Bench, noise, until
 from tests.staging.faultproxy import FaultProxy
 
 Faulty = Callable[[], Bench]
+BIG = "model.safetensors"
 QUICK = Options(part_size=PART, stall=1.0, patience=1.5, tick=0.05, memory=1 << 30)
 
 
@@ -57,6 +58,62 @@ def test_an_answer_to_complete_that_is_lost(faulty: Faulty, proxy: FaultProxy) -
     run = bench.stage()
     assert lost.hits == 1 and "starts over" not in run.notes
     bench.assert_staged()
+
+
+@pytest.fixture
+def before_the_end(faulty: Faulty, proxy: FaultProxy) -> Bench:
+    """A run that ended between the last part of its large file and the word to join them."""
+    bench = faulty()
+    bench.model({BIG: noise(4 * PART + 1), "config.json": b"{}"})
+    refused = proxy.trouble("refuse", "POST", "uploadId=", status=403, code="AccessDenied")
+    with pytest.raises(FluidModelError, match="complete the upload"):
+        bench.stage()
+    proxy.troubles.remove(refused)
+    bench.hub.forget()
+    return bench
+
+
+def join(bench: Bench) -> None:
+    """What the store does when it was told to, whoever told it is there still or not."""
+    [upload] = bench.uploads()
+    client, where = bench.s3.client(), {"Bucket": bench.bucket, "Key": upload["Key"]}
+    held = client.list_parts(**where, UploadId=upload["UploadId"])["Parts"]
+    kept = ("PartNumber", "ETag", "ChecksumCRC32")
+    listed = [{name: part[name] for name in kept if name in part} for part in held]
+    client.complete_multipart_upload(
+        **where, UploadId=upload["UploadId"], MultipartUpload={"Parts": listed}
+    )
+
+
+def test_a_file_that_has_only_to_be_joined_is_not_read_again(before_the_end: Bench) -> None:
+    run = before_the_end.stage()
+    assert run.how[BIG] == "resumed"
+    assert before_the_end.hub.body_bytes <= 2  # config.json, if that
+    before_the_end.assert_staged()
+
+
+def test_a_file_that_the_store_still_joins_is_waited_for(
+    before_the_end: Bench, proxy: FaultProxy
+) -> None:
+    """Some stores hide an upload from the moment on that they are told to complete it."""
+    hidden = proxy.trouble("refuse", "GET", "uploadId=", status=404, code="NoSuchUpload")
+    later = threading.Timer(0.7, join, [before_the_end])
+    later.start()
+    run = before_the_end.stage()
+    later.join()
+    assert hidden.hits and run.how[BIG] == "resumed" and "starts over" not in run.notes
+    assert before_the_end.hub.body_bytes <= 2
+    before_the_end.assert_staged()
+
+
+def test_a_file_that_is_not_joined_in_time_starts_over(
+    before_the_end: Bench, proxy: FaultProxy
+) -> None:
+    hidden = proxy.trouble("refuse", "GET", "uploadId=", status=404, code="NoSuchUpload", times=1)
+    run = before_the_end.stage()
+    assert hidden.hits == 1 and run.how[BIG] == "staged"
+    assert run.ended.read >= 4 * PART
+    before_the_end.assert_staged()
 
 
 def test_an_upload_that_is_aborted_by_somebody_starts_over(

@@ -51,7 +51,15 @@ def test_records_survive_and_trust_only_what_they_saw() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"done": 9}, {"done": -1}, {"part_size": 0}, {"upload_id": ""}, {"extra": 1}]
+    "change",
+    [
+        {"done": 9},
+        {"done": -1},
+        {"part_size": 0},
+        {"upload_id": ""},
+        {"extra": 1},
+        {"proven": True},  # with parts that are not there yet
+    ],
 )
 def test_records_that_make_no_sense_are_none(change: dict[str, object]) -> None:
     assert record.load(json.dumps({**json.loads(RECORD.dump()), **change}).encode()) is None

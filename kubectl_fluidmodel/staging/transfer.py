@@ -1,4 +1,4 @@
-"""One file on its way: parts come in any order, are hashed in order, and go up at once.
+"""One file on its way: parts come in any order, go up at once, and are hashed in order.
 
 The upload is completed only when all parts are stored and the hash of the whole is the one that
 the Hub's tree names. Until then there is no object, and a record tells another run where to go
@@ -67,7 +67,6 @@ class Transfer:
         self._states: dict[int, bytes] = {}
         self._up: dict[int, Part] = {}
         self._frontier = 0
-        self._in_hand: dict[int, int] = {}
 
     # -- before ------------------------------------------------------------------------------
 
@@ -148,7 +147,10 @@ class Transfer:
         return end - start
 
     def carry(self, number: int, buffer: bytearray) -> bool:
-        """Bring a part in, hash it in its turn and send it up; True when it was the last.
+        """Bring a part in, send it up and hash it in its turn; True when it was the last.
+
+        It is sent first: who hashes goes on with what others have brought, and its own part,
+        were it still to be sent, would hold up how far the record can say that the file is.
 
         Raises:
             StartOver: the upload is gone.
@@ -159,34 +161,31 @@ class Transfer:
             known = number in self._up
         crc = Crc32() if here.checksum == record.CRC32 and not known else None
         try:
-            start = number * self.part_size
-            self.origin.read(start, memoryview(buffer), crc.add if crc else None)
+            self.origin.read(number * self.part_size, memoryview(buffer), crc.add if crc else None)
+            if not known:
+                self._send(here, number, buffer, crc.text() if crc else "")
         except BaseException:
             self.release(buffer)
             raise
-        with self._lock:
-            self._in_hand[number] = 1 if known else 2
         self._hash(number, buffer)
-        if not known:
-            try:
-                sum_ = crc.text() if crc else ""
-                part = self.bucket.part(self.key, here.upload_id, number, buffer, sum_)
-            except Gone as err:
-                raise StartOver from err
-            finally:
-                self._let_go(number, buffer)
-            with self._lock:
-                self._up[number] = part
-                self.stored += part.size
-                while self._frontier in self._up:
-                    self._frontier += 1
-            self.on_sent(part.size)
         self._note_down()
         with self._lock:
             if self._ended or not self._hashed == self.count == len(self._up):
                 return False
             self._ended = True
             return True
+
+    def _send(self, here: Record, number: int, buffer: bytearray, crc: str) -> None:
+        try:
+            part = self.bucket.part(self.key, here.upload_id, number, buffer, crc)
+        except Gone as err:
+            raise StartOver from err
+        with self._lock:
+            self._up[number] = part
+            self.stored += part.size
+            while self._frontier in self._up:
+                self._frontier += 1
+        self.on_sent(part.size)
 
     def _hash(self, number: int, buffer: bytearray) -> None:
         """Hash this part, and those behind it that wait; or leave it for who hashes now."""
@@ -198,12 +197,11 @@ class Transfer:
                     return
                 self._hashing = True
         if dead:
-            self._let_go(number, buffer)
+            self.release(buffer)
             return
         while True:
             with self._lock:
-                turn = self._hashed
-                buffer_now = self._arrived.pop(turn, None)
+                buffer_now = self._arrived.pop(self._hashed, None)
                 if buffer_now is None:
                     self._hashing = False
                     return
@@ -211,15 +209,7 @@ class Transfer:
             with self._lock:
                 self._hashed += 1
                 self._states[self._hashed] = self._digest.state()
-            self._let_go(turn, buffer_now)
-
-    def _let_go(self, number: int, buffer: bytearray) -> None:
-        """Give a buffer back when it is both hashed and sent."""
-        with self._lock:
-            self._in_hand[number] -= 1
-            free = self._in_hand[number] == 0
-        if free:
-            self.release(buffer)
+            self.release(buffer_now)
 
     def die(self) -> bool:
         """Give up: no part is begun any more, and what waits is let go. False if it was dead."""
@@ -229,10 +219,10 @@ class Transfer:
                 return False
             self._dead = True
             self.pending.clear()
-            left = list(self._arrived.items())
+            left = list(self._arrived.values())
             self._arrived.clear()
-        for number, buffer in left:
-            self._let_go(number, buffer)
+        for buffer in left:
+            self.release(buffer)
         return True
 
     def _note_down(self) -> None:

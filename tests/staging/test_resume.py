@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from kubectl_fluidmodel.staging import libcrypto
+from kubectl_fluidmodel.staging.digest import Digest
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Progress
 from kubectl_fluidmodel.staging.standing import survey
@@ -45,6 +46,24 @@ def test_killed_at_half_it_goes_on_elsewhere(half: Bench) -> None:
     assert read <= 0.5 * SIZE + 0.02 * SIZE + WORKERS * PART
     assert "are there already" in done.stderr
     half.assert_staged()
+
+
+def test_a_part_is_in_the_store_before_it_is_hashed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who hashes goes on with the parts of others: its own must not wait for that."""
+    bench.model({BIG: noise(SIZE)})
+    stored: list[int] = []
+    hash_one = Digest.update
+
+    def update(self: Digest, data: memoryview) -> None:
+        stored.append(bench.parts() // PART)
+        hash_one(self, data)
+
+    monkeypatch.setattr(Digest, "update", update)
+    bench.stage()
+    assert len(stored) == SIZE // PART
+    assert all(count > number for number, count in enumerate(stored))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.75])

@@ -85,8 +85,9 @@ constraints: ## Resolve constraints.txt anew in an empty environment
 	build/constraints/bin/pip install --quiet -e '.[dev,docs,audit,dist]'
 	build/constraints/bin/pip freeze --exclude-editable > constraints.txt
 
-dist: $(FREEZER) ## The plugin frozen: dist/kubectl-fluidmodel_vX.Y.Z_OS_ARCH.tar.gz
+dist: $(FREEZER) ## The plugin frozen: dist/kubectl-fluidmodel_vX.Y.Z_OS_ARCH.tar.gz, its manifest for krew in build/
 	build/dist-venv/bin/python -m krew.freeze
+	build/dist-venv/bin/python -m krew.manifest render --available --to build/fluidmodel.yaml
 
 krew-test: setup dist ## The archive installed by the real krew, and used on a control plane
 	$(BIN)/python -m tests.cluster run --name krew -- $(BIN)/python -m pytest -q -m krew tests/krew

@@ -158,7 +158,11 @@ class Bucket(Door):
                 return found
             if time.monotonic() >= until:
                 return found
-            if self._stop is not None and self._stop.wait(pause):
+            if self._on_retry and pause > 0.5:
+                self._on_retry(f"the store still puts {file.path} together")
+            if self._stop is None:
+                time.sleep(pause)
+            elif self._stop.wait(pause):
                 raise Cancelled
             pause = min(2.0, pause * 2)
 

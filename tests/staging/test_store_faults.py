@@ -97,11 +97,12 @@ def test_a_file_that_the_store_still_joins_is_waited_for(
 ) -> None:
     """Some stores hide an upload from the moment on that they are told to complete it."""
     hidden = proxy.trouble("refuse", "GET", "uploadId=", status=404, code="NoSuchUpload")
-    later = threading.Timer(0.7, join, [before_the_end])
+    later = threading.Timer(1.5, join, [before_the_end])
     later.start()
     run = before_the_end.stage()
     later.join()
     assert hidden.hits and run.how[BIG] == "resumed" and "starts over" not in run.notes
+    assert f"the store still puts {BIG} together" in run.troubles
     assert before_the_end.hub.body_bytes <= 2
     before_the_end.assert_staged()
 

@@ -45,6 +45,8 @@ LEFT_OUT = (
     "tkinter",
     "turtledemo",
 )
+#: Of glibc besides libc.so.6; PEP 600 lets wheels be linked with these.
+GLIBC = ("libdl.so.2", "libm.so.6", "libpthread.so.0", "libresolv.so.2", "librt.so.1")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -70,7 +72,7 @@ def python() -> tuple[Files, dict[str, Any]]:
         files[f"/usr/local/bin/{name}"] = Link(interpreter)
     files[str(interpreter)] = interpreter
     files |= {str(site() / name): path for name, path in distribution("pip").items()}
-    return _with_libraries(files), {"Env": [f"PATH={PATH}"], "Cmd": ["python3"]}
+    return _with_glibc(_with_libraries(files)), {"Env": [f"PATH={PATH}"], "Cmd": ["python3"]}
 
 
 def stage() -> tuple[Files, dict[str, Any]]:
@@ -200,6 +202,13 @@ def _with_libraries(files: Mapping[str, Path | bytes | Link]) -> Files:
         if match:
             found[match[1]] = Path(match[1]).resolve()
     return found
+
+
+def _with_glibc(files: Files) -> Files:
+    """The files, with all of glibc: wheels are linked with parts of it that Python is not."""
+    [libc] = [Path(path) for path in files if path.endswith("/libc.so.6")]
+    there = {str(libc.with_name(name)): libc.with_name(name).resolve() for name in GLIBC}
+    return {**files, **{path: file for path, file in there.items() if file.exists()}}
 
 
 def _is_elf(path: Path) -> bool:

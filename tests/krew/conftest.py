@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from krew import manifest
-from kubectl_fluidmodel import __version__
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Cli, bucket, cluster, namespace
-from tests.krew.krew import ARCHIVE, Krew
+from tests.krew.krew import ARCHIVE, DESCRIBED, Krew
 from tests.loopback import Answer, Asked, Server, serve
 
 __all__ = ["bucket", "cluster", "namespace"]
@@ -25,12 +23,10 @@ def archive() -> Path:
 
 
 @pytest.fixture(scope="session")
-def described(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifest of that archive alone."""
-    file = tmp_path_factory.mktemp("manifest") / "fluidmodel.yaml"
-    known = manifest.digests(archive.parent, __version__)
-    file.write_text(manifest.render(manifest.SOURCE.read_text(), __version__, known))
-    return file
+def described(archive: Path) -> Path:
+    """The manifest of that archive alone, as `make dist` has written it."""
+    assert DESCRIBED.exists(), "run: make dist"
+    return DESCRIBED
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.cluster import binaries
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = ROOT / "dist" / archive_name(__version__, here())
+DESCRIBED = ROOT / "build" / "fluidmodel.yaml"
 NEXT = ".".join([*__version__.split(".")[:2], str(int(__version__.split(".")[2]) + 1)])
 """The version after this one."""
 

@@ -239,8 +239,8 @@ def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, Any]]:
 
 def node_affinity(nodes: Sequence[Candidate]) -> dict[str, Any]:
     """Dataset.spec.nodeAffinity for exactly these nodes, by host name."""
-    names = sorted(node.hostname for node in nodes)
-    return required([{"key": HOSTNAME_LABEL, "operator": "In", "values": names}])
+    hosts = sorted(node.hostname for node in nodes)
+    return required([{"key": HOSTNAME_LABEL, "operator": "In", "values": hosts}])
 
 
 def required(expressions: list[dict[str, Any]]) -> dict[str, Any]:

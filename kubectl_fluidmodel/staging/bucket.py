@@ -41,6 +41,10 @@ class Found:
     etag: str
     identity: str
 
+    def holds(self, file: PlanFile) -> bool:
+        """Whether it is this file, by what an object of ours says of itself."""
+        return (self.size, self.identity) == (file.size, file.identity)
+
 
 class Bucket(Door):
     """One bucket. Safe to share between threads."""
@@ -158,11 +162,9 @@ class Bucket(Door):
                 return found
             if time.monotonic() >= until:
                 return found
-            if self._on_retry and pause > 0.5:
+            if pause > 0.5:
                 self._on_retry(f"the store still puts {file.path} together")
-            if self._stop is None:
-                time.sleep(pause)
-            elif self._stop.wait(pause):
+            if self._stop.wait(pause):
                 raise Cancelled
             pause = min(2.0, pause * 2)
 

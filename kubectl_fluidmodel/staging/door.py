@@ -47,8 +47,8 @@ class Door:
         on_retry: Callable[[str], None] | None,
     ) -> None:
         self.store, self.name = store, name
-        self.patience, self._stop = patience, stop
-        self._on_retry = on_retry
+        self.patience, self._stop = patience, stop or threading.Event()
+        self._on_retry = on_retry or (lambda _: None)
 
     def do(self, verb: str, call: Callable[..., T], **settings: Any) -> T:
         try:
@@ -81,8 +81,7 @@ class Door:
             try:
                 return self._once(what, call, settings)
             except Passing as err:
-                if self._on_retry:
-                    self._on_retry(err.why)
+                self._on_retry(err.why)
                 patience.pause(err)
                 failures += 1
                 if probe is not None and failures >= 2:

@@ -48,8 +48,6 @@ class Transfer:
     resumed: bool = False
     found: int = 0
     """Bytes that the store held already."""
-    stored: int = 0
-    """Bytes that the store holds now."""
     pending: deque[int] = field(default_factory=deque)
     etag: str = ""
 
@@ -103,7 +101,7 @@ class Transfer:
         done = left.done
         self._up = {number: held[number] for number in range(done)}
         self._frontier = done
-        self.found = self.stored = sum(part.size for part in self._up.values())
+        self.found = sum(part.size for part in self._up.values())
         self.resumed = done > 0
         if left.proven:
             self._hashed = done
@@ -121,10 +119,10 @@ class Transfer:
     def _joined_meanwhile(self, left: Record) -> bool:
         """Wait for the object: a run may be killed while the store puts the file together."""
         found = self._appeared()
-        if found is None or (found.size, found.identity) != (self.file.size, self.file.identity):
+        if found is None or not found.holds(self.file):
             return False
         self._record, self._stands, self.resumed = left, found, True
-        self.found = self.stored = self.file.size
+        self.found = self.file.size
         return True
 
     def nothing_left(self) -> bool:
@@ -182,7 +180,6 @@ class Transfer:
             raise StartOver from err
         with self._lock:
             self._up[number] = part
-            self.stored += part.size
             while self._frontier in self._up:
                 self._frontier += 1
         self.on_sent(part.size)

@@ -102,7 +102,7 @@ def command(
     """Find what is broken with caches, say why, and how to mend it.
 
     Without NAME all caches of the namespace are looked at. Only reads; exits with 1 where a
-    check failed, with 0 where all is well or there are only warnings.
+    check failed or nothing that matters could be read, else with 0.
     """
     if name and everywhere:
         raise UsageError("NAME and --all-namespaces do not go together", "", "one of the two")
@@ -226,10 +226,24 @@ def _judge(
 ) -> Looked:
     from kubectl_fluidmodel.doctor.diagnosis import diagnose
 
-    found = diagnose(snapshot, checks, namespace=namespace or snapshot.namespace, name=name or "")
+    namespace = namespace or snapshot.namespace
+    _namespace(snapshot, namespace)
+    found = diagnose(snapshot, checks, namespace=namespace, name=name or "")
     if name and not found.caches:
         _nothing(snapshot, name)
     return Looked(snapshot, found, time.monotonic() - began)
+
+
+def _namespace(snapshot: Snapshot, namespace: str | None) -> None:
+    """Raises: FluidModelError: there is surely no such namespace."""
+    from kubectl_fluidmodel.kube import kind as k
+
+    if namespace is None or not snapshot.knows(k.NAMESPACES):
+        return
+    if snapshot.find(k.NAMESPACES, namespace) is None:
+        raise FluidModelError(
+            f'namespaces "{namespace}" not found', "nothing was checked", "kubectl get namespaces"
+        )
 
 
 def _nothing(snapshot: Snapshot, name: str) -> None:

@@ -163,6 +163,8 @@ class View:
 
     def show(self, snapshot: Snapshot, **found_out: Any) -> None:
         """Print it, and on stderr what could not be read."""
+        from kubectl_fluidmodel.snapshot.snapshot import summed_up
+
         caches = self.inspections(snapshot, **found_out)
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         color = wants_color(sys.stdout, self.color)
@@ -174,8 +176,8 @@ class View:
             listed = ", ".join(left_out)
             note(f"note: no room for {listed}; a wider terminal or a pipe shows all")
         if self.output not in ("json", "yaml"):
-            for missing in snapshot.missing:
-                note(f"note: not shown, as it could not be read: {missing}")
+            for line in summed_up(snapshot.missing):
+                note(f"note: not all is shown: {line}")
 
 
 def _flag(namespace: str | None) -> str:

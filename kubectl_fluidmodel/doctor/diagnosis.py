@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubectl_fluidmodel.doctor.check import Case, Check, Finding, Need, Scope, Severity, Skip
+from kubectl_fluidmodel.doctor.coverage import Coverage, coverage
 from kubectl_fluidmodel.dynamo import kinds as dynamo
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Kind, annotations_of
@@ -26,6 +27,14 @@ BROKEN = "this check itself failed, please report it"
 
 FAILED, WARNED, SKIPPED, SILENCED, PASSED = "failed", "warned", "skipped", "silenced", "passed"
 """How a check can have gone."""
+HEALTHY, WARNINGS, PARTIAL, UNHEALTHY, UNCHECKED = (
+    "healthy",
+    "warnings",
+    "partial",
+    "unhealthy",
+    "unchecked",
+)
+"""What a diagnosis comes to."""
 
 
 @dataclass
@@ -58,6 +67,8 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
     skipped: str = ""
     """Why it could not judge; empty where it did."""
+    unread: bool = False
+    """Whether that is because something could not be read."""
 
     @property
     def state(self) -> str:
@@ -80,10 +91,24 @@ class Diagnosis:
     roots: list[Problem]
     caches: list[tuple[str, str]] = field(default_factory=list)
     """(namespace, name) of those that were judged."""
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def failed(self) -> bool:
-        return any(outcome.state == FAILED for outcome in self.outcomes)
+        """Whether something is wrong, or nothing was judged: what an exit code is made of."""
+        return self.verdict in (UNHEALTHY, UNCHECKED)
+
+    @property
+    def verdict(self) -> str:
+        """HEALTHY and WARNINGS only where all that matters was read, else PARTIAL."""
+        states = {outcome.state for outcome in self.outcomes}
+        if FAILED in states:
+            return UNHEALTHY
+        if self.coverage.nothing:
+            return UNCHECKED
+        if self.coverage.unread:
+            return PARTIAL
+        return WARNINGS if WARNED in states else HEALTHY
 
     @property
     def problems(self) -> list[Problem]:
@@ -116,16 +141,17 @@ def diagnose(
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     _link(problems)
     roots = [problem for problem in problems if problem.cause is None]
-    return Diagnosis(outcomes, roots, [(each.namespace, each.name) for each in about])
+    seen = coverage(snapshot, namespace, (outcome.unread for outcome in outcomes))
+    return Diagnosis(outcomes, roots, [(each.namespace, each.name) for each in about], seen)
 
 
 def _run(check: Check, case: Case) -> Outcome:
     cache = case.cache
     key = (cache.namespace, cache.name) if cache else None
     for need in check.needs:
-        why = _out_of_sight(case, need)
+        why, unread = _out_of_sight(case, need)
         if why:
-            return Outcome(check, key, skipped=why)
+            return Outcome(check, key, skipped=why, unread=unread)
     try:
         found = list(check.judge(case))
     except Skip as skip:
@@ -148,8 +174,8 @@ def _redacted(finding: Finding) -> Finding:
     )
 
 
-def _out_of_sight(case: Case, need: Kind | Need) -> str:
-    """Why a kind cannot be judged by, empty where it was read."""
+def _out_of_sight(case: Case, need: Kind | Need) -> tuple[str, bool]:
+    """Why a kind cannot be judged by, empty where it was read; whether reading it failed."""
     kind, namespace = (need.kind, need.namespace) if isinstance(need, Need) else (need, "")
     if not namespace and case.cache is not None and kind.namespaced:
         namespace = case.cache.namespace
@@ -157,11 +183,11 @@ def _out_of_sight(case: Case, need: Kind | Need) -> str:
     if missing is not None:
         where = f" in namespace {missing.namespace}" if missing.namespace else ""
         if missing.forbidden:
-            return f"no permission to list {kind.resource}{where}"
-        return str(missing)
+            return f"no permission to list {kind.resource}{where}", True
+        return str(missing), True
     if kind.group in (names.GROUP, dynamo.GROUP) and not case.snapshot.served(kind):
-        return f"the cluster does not have {kind.resource}"
-    return ""
+        return f"the cluster does not have {kind.resource}", False
+    return "", False
 
 
 def _silenced(cache: Cached) -> set[str]:

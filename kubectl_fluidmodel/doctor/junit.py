@@ -16,7 +16,8 @@ def document(found: Diagnosis, seconds: float) -> str:
     """The XML; warnings are in `system-out`, because JUnit knows none."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
     every = found.outcomes
-    counts = f'{_counts(every)} time="{seconds:.2f}"'
+    blind = found.coverage.nothing
+    counts = f'{_counts(every, blind)} time="{seconds:.2f}"'
     lines.append(f'<testsuites name="kubectl fluidmodel doctor" {counts}>')
     for area in AREAS.values():
         outcomes = [outcome for outcome in every if outcome.check.area == area]
@@ -24,14 +25,23 @@ def document(found: Diagnosis, seconds: float) -> str:
             lines.append(f"  <testsuite name={_quoted(area)} {_counts(outcomes)}>")
             lines += [_case(outcome) for outcome in outcomes]
             lines.append("  </testsuite>")
+    if blind:
+        lines += [
+            f'  <testsuite name="Coverage" {_counts([], blind)}>',
+            '    <testcase classname="cluster" name="what is to be checked can be read">'
+            f"<failure message={_quoted(blind)}/></testcase>",
+            "  </testsuite>",
+        ]
     lines.append("</testsuites>")
     return "\n".join(lines) + "\n"
 
 
-def _counts(outcomes: list[Outcome]) -> str:
-    failures = sum(outcome.state == FAILED for outcome in outcomes)
+def _counts(outcomes: list[Outcome], blind: str = "") -> str:
+    """The attributes; `blind` is one more failure, why nothing was judged."""
+    failures = sum(outcome.state == FAILED for outcome in outcomes) + bool(blind)
     skipped = sum(outcome.state == SKIPPED for outcome in outcomes)
-    return f'tests="{len(outcomes)}" failures="{failures}" errors="0" skipped="{skipped}"'
+    tests = len(outcomes) + bool(blind)
+    return f'tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}"'
 
 
 def _case(outcome: Outcome) -> str:

@@ -41,6 +41,8 @@ def document(found: Diagnosis, snapshot: Snapshot) -> dict[str, Any]:
         "taken": taken.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "server": snapshot.server,
         "healthy": not found.failed,
+        "verdict": found.verdict,
+        "notChecked": list(found.coverage.unread),
         "caches": [{"namespace": namespace, "name": name} for namespace, name in found.caches],
         "summary": {
             **{state: states[state] for state in (PASSED, WARNED, FAILED, SKIPPED, SILENCED)},

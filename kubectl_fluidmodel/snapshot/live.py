@@ -109,7 +109,7 @@ def _list(client: Client, namespace: str | None, read: Read, known: Known) -> li
         read.kind,
         namespace_of_read(read, namespace),
         labels=read.labels,
-        fields=read.fields,
+        fields=fields_of_read(read, namespace),
         metadata_only=read.metadata_only,
         keep=lambda obj: read.keep(obj, known),
         marks=read.marks,
@@ -121,6 +121,13 @@ def namespace_of_read(read: Read, asked: str | None) -> str | None:
     if not read.kind.namespaced or read.where is Where.CLUSTER:
         return None
     return names.SYSTEM_NAMESPACE if read.where is Where.SYSTEM else asked
+
+
+def fields_of_read(read: Read, asked: str | None) -> str:
+    """The field selector that a read is sent with."""
+    if read.where is Where.OWN and asked is not None:
+        return f"metadata.name={asked}"
+    return read.fields
 
 
 def _as_served(read: Read, served: dict[str, Kind]) -> Read | None:

@@ -30,6 +30,8 @@ class Where(Enum):
     """Always all: kinds without a namespace, and what may lie in any."""
     SYSTEM = "system"
     """Fluid's own namespace."""
+    OWN = "own"
+    """Namespaces: the one that was asked for, or all."""
 
 
 @dataclass
@@ -168,5 +170,6 @@ DOCTOR: tuple[Read, ...] = (
     Read(k.CSI_DRIVERS, Where.CLUSTER),
     Read(k.CSI_NODES, Where.CLUSTER),
     Read(k.WEBHOOKS, Where.CLUSTER),
+    Read(k.NAMESPACES, Where.OWN),
 )
 """What `doctor` judges."""

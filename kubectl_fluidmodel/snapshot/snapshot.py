@@ -35,6 +35,25 @@ class Missing:
         return f"{self.resource}{where}: {self.why}"
 
 
+_NAMED = 4
+"""Resources that a line about missing rights names, at 80 columns."""
+
+
+def summed_up(missing: Iterable[Missing]) -> list[str]:
+    """What could not be read, in few lines: one for all rights that lack, one for each failure."""
+    every = list(missing)
+    hidden = list(
+        dict.fromkeys(each.resource.partition(".")[0] for each in every if each.forbidden)
+    )
+    lines = []
+    if hidden:
+        more = len(hidden) - _NAMED
+        named = ", ".join(hidden if more < 2 else hidden[:_NAMED])
+        rest = f" and {more} more" if more >= 2 else ""
+        lines.append(f"no permission to list {named}{rest} (docs/rbac.md)")
+    return lines + [str(each) for each in every if not each.forbidden]
+
+
 @dataclass
 class Snapshot:
     """Objects by resource (`pods`, `datasets.data.fluid.io`), with what is missing."""

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.doctor.check import AREAS, Check, Severity
 from kubectl_fluidmodel.doctor.diagnosis import (
     FAILED,
+    PARTIAL,
     PASSED,
     SILENCED,
     SKIPPED,
+    UNCHECKED,
     WARNED,
     Diagnosis,
     Outcome,
@@ -243,11 +245,17 @@ def _verdict(found: Diagnosis, style: Style, seconds: float) -> str:
     errors = sum(problem.severity is Severity.ERROR for problem in roots)
     warnings = len(roots) - errors
     consequences = len(loud) - len(roots)
-    if errors or found.failed:
+    if found.verdict == UNCHECKED:
+        text, state = f"{found.coverage.nothing} (docs/rbac.md has the Role)", FAILED
+    elif found.failed:
         text = plural(errors, "failure")
         text += f" with {plural(consequences, 'consequence')}" if consequences else ""
         text += f", {plural(warnings, 'warning')}" if warnings else ""
         state = FAILED
+    elif found.verdict == PARTIAL:
+        text = plural(warnings, "warning") if warnings else "nothing wrong"
+        text += " in what could be read; not checked: " + _some(found.coverage.unread, 6)
+        state = WARNED
     elif warnings:
         text, state = f"healthy, with {plural(warnings, 'warning')}", WARNED
     else:

@@ -220,10 +220,17 @@ def test_the_least_role_says_what_it_cannot_see(
     assert "nodes" in " ".join(least.document["notSeen"])
 
 
+def test_a_namespace_that_does_not_exist(cluster: Cluster, cli: Cli) -> None:
+    done = cli("doctor", "-n", "no-such-namespace")
+    assert done.code == 1
+    assert error_line(done).startswith('error: namespaces "no-such-namespace" not found')
+
+
 def test_who_may_see_nothing(cluster: Cluster, namespace: str, cache: str, doctor: Doctor) -> None:
     kubeconfig = cluster.user_kubeconfig(f"nobody-{namespace}", rules=[], namespace=namespace)
     report = doctor(env={"KUBECONFIG": str(kubeconfig)})
     assert report.document["problems"] == []
+    assert report.document["verdict"] == "unchecked" and not report.document["healthy"]
     assert "no permission" in report.skipped("FM105")
     assert any("datasets" in each for each in report.document["notSeen"])
 

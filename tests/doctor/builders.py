@@ -67,6 +67,7 @@ def healthy() -> Snapshot:
         ],
         k.CSI_NODES: [platform.csi_node(each) for each in ("gpu-0", "gpu-1", "cpu-0")],
         k.WEBHOOKS: [platform.webhook()],
+        k.NAMESPACES: [platform.namespace(NS), platform.namespace(names.SYSTEM_NAMESPACE)],
         reads.GRAPHS: [platform.graph()],
     }
     for kind, objects in everything.items():

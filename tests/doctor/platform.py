@@ -41,6 +41,13 @@ def node(name: str, gpus: int = 8, memory: str = "1Ti", caches: Iterable[str] = 
     }
 
 
+def namespace(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace"} | {
+        "metadata": meta(name, ""),
+        "status": {"phase": "Active"},
+    }
+
+
 def csi_node(name: str) -> Object:
     return {
         "apiVersion": "storage.k8s.io/v1",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document, summed_up
 from tests.fluid import junk
 from tests.overview import world
 
@@ -87,3 +87,18 @@ def test_a_damaged_file_is_an_error_in_our_words(parts: dict[str, Any]) -> None:
     except FluidModelError:
         return
     assert all(isinstance(obj, dict) for objects in found.objects.values() for obj in objects)
+
+
+def test_all_rights_that_lack_are_one_line_and_each_failure_its_own() -> None:
+    rights = [Missing(f"kind{i}.group", "ns", "forbidden " * 20, True) for i in range(15)]
+    failed = Missing("pods", "ns", "the server timed out", False)
+    lines = summed_up([*rights, failed, rights[0]])
+    assert lines == [
+        "no permission to list kind0, kind1, kind2, kind3 and 11 more (docs/rbac.md)",
+        "pods in namespace ns: the server timed out",
+    ]
+    assert len(lines[0]) <= 80
+    assert summed_up(rights[:5])[0].startswith(
+        "no permission to list kind0, kind1, kind2, kind3, kind4 ("
+    )
+    assert summed_up([]) == []

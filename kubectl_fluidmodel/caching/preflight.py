@@ -16,6 +16,7 @@ from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
 from kubectl_fluidmodel.kube.kind import Object, at
+from kubectl_fluidmodel.model.source import same
 
 DOCS = "docs/rbac.md has a Role that suffices"
 
@@ -205,7 +206,7 @@ def name_is_free(client: Client, request: Request, namespace: str, standing: Exi
             )
     if standing.dataset is not None:
         other = names.source_of(standing.dataset)
-        if other.partition("@")[0] != request.known_as.partition("@")[0]:
+        if not same(other, request.known_as):
             raise FluidModelError(
                 f"the name {name} is taken in namespace {namespace}",
                 f"it caches {other}",

@@ -74,7 +74,7 @@ def build(
     """
     source = parse(text)
     if runtime != "alluxio":
-        raise UsageError(f"--runtime {runtime}", _WHY_NOT[runtime], "--runtime alluxio")
+        raise UsageError(f"--runtime {runtime}", "only Alluxio is supported", "--runtime alluxio")
     if nodes and node_selector:
         raise UsageError("--node and --node-selector", "give one of them")
     nodes = tuple(dict.fromkeys(nodes))
@@ -109,13 +109,6 @@ def build(
 
 
 _LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
-_WHY_NOT = {
-    "juicefs": (
-        "JuiceFS reads buckets in its own format only, so it cannot cache the files of a model "
-        "that lie there as they are"
-    ),
-    "jindo": "not supported yet",
-}
 
 
 def parse_size(text: str, flag: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from kubectl_fluidmodel.kube.config import Connection, parse_timeout
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.caching.staged import Staging
+    from kubectl_fluidmodel.model.source import Source
 
 EXAMPLES = """
 # A model of the Hugging Face Hub: staged in your bucket, then cached
@@ -125,7 +127,7 @@ kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-
 @option(
     "--runtime",
     group="Cache",
-    type=click.Choice(["alluxio", "juicefs", "jindo"]),
+    type=click.Choice(["alluxio"]),
     default="alluxio",
     show_default=True,
     help="Fluid's cache engine.",
@@ -249,15 +251,25 @@ def _staging(
     from kubectl_fluidmodel.staging.place import destination
 
     if not to:
-        raise UsageError(
-            f"{request.source.uri} has to be staged in a bucket",
-            "Fluid cannot read the Hugging Face Hub",
-            "--to s3://BUCKET",
-        )
+        raise _without_bucket(request.source)
     return Staging(
         destination(to),
         on=stage_on,
         image=image or IMAGE,
         workers=workers or WORKERS,
         shards=shards,
+    )
+
+
+def _without_bucket(source: Source) -> UsageError:
+    """What is said where a model of the Hub has no --to: it may have been meant as a bucket."""
+    from kubectl_fluidmodel.model.source import command, parse
+
+    way = command(source.uri.removeprefix("hf://"))
+    with suppress(UsageError):  # not every organisation's name could be a bucket's
+        bucket = parse(f"s3://{source.host}") if not source.revision else None
+        if bucket is not None:
+            way += f", or, if {bucket.host} is a bucket: {command(bucket.uri)}"
+    return UsageError(
+        f"{source.uri} has to be staged in a bucket", "Fluid cannot read the Hugging Face Hub", way
     )

@@ -137,7 +137,7 @@ def command(
         raise UsageError("--verify and --abort-stale do not go together", "", "one of them")
     if read and not verify:
         raise UsageError("--read goes with --verify", "", "--verify --read")
-    source = parse(model)
+    source = parse(model, "stage")
     if source.scheme != "hf":
         raise UsageError(f"cannot stage '{model}'", "staging takes a model of the hub", "org/model")
     where = destination(to)

@@ -7,6 +7,8 @@ counts towards; every shard computes the same one from the same commit.
 from __future__ import annotations
 
 import fnmatch
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,8 +144,6 @@ def make(
         FluidModelError: a path in the tree is not fit to become part of an object's key.
     """
     files = sorted(tree)
-    for file in files:
-        _check_path(file.path)
     kept: list[PlanFile] = []
     skipped: list[Skipped] = []
     by_default = () if include else _defaults(files)
@@ -152,6 +152,7 @@ def make(
         if why:
             skipped.append(Skipped(file.path, file.size, why))
         else:
+            _check_path(file.path)
             kept.append(file)
     if not kept:
         have = ", ".join(file.path for file in files[:5]) or "nothing at all"
@@ -209,6 +210,14 @@ def _check_path(path: str) -> None:
     if not legal or len(path.encode()) > 800:  # a key holds 1,024 bytes with the prefix
         raise FluidModelError(
             f"the repository has a file that cannot be staged: {path[:80]!r}",
-            "its path has an empty part, '.', '..' or control characters, or is too long",
-            f"--exclude '{path[:80]}'" if path.isprintable() else "",
+            "its path has an empty part, '.', '..' or characters that cannot be printed, or is "
+            "too long",
+            f"--exclude {shlex.quote(glob_of(path))}, if the engine does without it",
         )
+
+
+def glob_of(path: str) -> str:
+    """A glob for `--exclude` that matches a path, of characters that can be typed."""
+    literal = re.sub(r"([*?[])", r"[\1]", path[:100])
+    typed = "".join(char if char.isprintable() else "?" for char in literal)
+    return typed if len(path) <= 100 else f"{typed}*"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.model.meant import Meant, meant
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 
@@ -18,6 +20,9 @@ _FORMS = (
     "org/model, s3://bucket/prefix, gs://bucket/prefix, https://host/dir/, "
     "hdfs://host:port/dir, nfs://server/export, pvc://claim/dir or local:///dir"
 )
+
+
+_ALL = "kubectl fluidmodel cache --help"
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,27 @@ class Source:
         return parts[-1] if parts else self.host.split(":", 1)[0]
 
 
-def parse(text: str) -> Source:
-    """Read a SOURCE.
+def parse(text: str, verb: str = "cache") -> Source:
+    """Read a SOURCE, as `verb` was given it.
 
     Raises:
         UsageError: it has no form that we know, with what would make it right.
     """
+    guess = meant(text)
+    try:
+        if guess.what and text.partition("://")[0] in ("http", "https"):
+            raise _bad(text, guess.what)  # it has the form of a source, and is none
+        return _read(text)
+    except UsageError as err:
+        if not _readable(guess, verb) or "://…@" in err.what:
+            raise
+        # Who is told what was meant needs no list of all forms.
+        brief = err.why.partition("; ")[0] if _FORMS in err.why else err.why
+        why = f"{guess.what or brief}; did you mean {guess.source}?"
+        raise UsageError(err.what, why, f"{command(guess.source, verb)}, or {_ALL}") from None
+
+
+def _read(text: str) -> Source:
     if text != text.strip() or not text:
         raise _bad(text, "it is empty or has spaces around it")
     if any(char.isspace() or not char.isprintable() for char in text):
@@ -147,4 +167,28 @@ _BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
 
 def _bad(text: str, why: str) -> UsageError:
     shown = re.sub(r"://[^/@]*@", "://…@", text)  # a key or password that somebody put there
-    return UsageError(f"cannot read SOURCE '{shown}'", why, "kubectl fluidmodel cache --help")
+    return UsageError(f"cannot read SOURCE '{shown}'", why, _ALL)
+
+
+def _readable(guess: Meant, verb: str) -> bool:
+    """Whether a guess is a SOURCE itself, of a kind that the verb takes."""
+    try:
+        scheme = _read(guess.source).scheme if guess.source else ""
+    except UsageError:
+        return False
+    return scheme == "hf" if verb == "stage" else bool(scheme)
+
+
+def command(source: str, verb: str = "cache") -> str:
+    """How to cache a SOURCE: a model of the Hub needs a bucket, a directory its node."""
+    needs = {"hf": " --to s3://BUCKET", "local": " --node NODE"}.get(_read(source).scheme, "")
+    return f"kubectl fluidmodel {verb} {shlex.quote(source)}{needs}"
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two canonical SOURCEs are one: of a model of the Hub the revision does not count."""
+
+    def origin(uri: str) -> str:
+        return uri.partition("@")[0] if uri.startswith("hf://") else uri
+
+    return origin(one) == origin(other)

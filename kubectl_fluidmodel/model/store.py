@@ -73,6 +73,9 @@ class Store:
         }
         if self.endpoint:
             base["s3"] = {"addressing_style": "path"}
+        # `endpoint` is the whole truth: a Dataset that names none is read from AWS, whatever the
+        # configuration of this machine says.
+        base["ignore_configured_endpoint_urls"] = True
         if self.credentials is None:
             base["signature_version"] = UNSIGNED
         keys: dict[str, Any] = {}
@@ -105,17 +108,53 @@ def from_environment(endpoint: str | None, region: str | None) -> Store:
         UsageError: the endpoint is no http(s) URL, or the profile does not exist.
     """
     import boto3
+    import botocore.session
 
     with explained(Store(endpoint or ""), "cannot read the AWS configuration"):
-        session = boto3.session.Session()
+        core = botocore.session.get_session()
+        session = boto3.session.Session(botocore_session=core)
+        url = endpoint or _configured_endpoint(core.full_config, core.get_scoped_config())
         found = session.get_credentials()
         frozen = found.get_frozen_credentials() if found else None
         configured = session.region_name or ""
-    url = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     credentials = None
     if frozen and frozen.access_key and frozen.secret_key:
         credentials = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
-    return Store(check_endpoint(url or ""), region or configured, credentials)
+    return Store(check_endpoint(url), region or configured, credentials)
+
+
+def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
+    """The S3 endpoint of the environment, else of the profile; empty for none.
+
+    `config` and `profile` are botocore's full and scoped configuration. The order is that of the
+    AWS SDKs and Tools Reference Guide, "Service-specific endpoints": variable of the service,
+    variable of all, `services` section of the profile, the profile itself.
+
+    Raises:
+        UsageError: the profile names a `services` section that is not there.
+    """
+    ignored = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or profile.get(
+        "ignore_configured_endpoint_urls", ""
+    )
+    if str(ignored).lower() == "true":
+        return ""
+    services: Any = {}
+    if named := profile.get("services"):
+        services = (config.get("services") or {}).get(named)
+        if services is None:
+            raise UsageError(
+                "cannot read the AWS configuration",
+                f"its profile names the services section '{named}', which is not there",
+                "check AWS_CONFIG_FILE",
+            )
+    of_service = services.get("s3") or {}
+    found = (
+        os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL")
+        or (of_service.get("endpoint_url") if isinstance(of_service, Mapping) else "")
+        or profile.get("endpoint_url")
+    )
+    return str(found or "")
 
 
 def check_endpoint(url: str) -> str:

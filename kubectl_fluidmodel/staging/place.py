@@ -8,9 +8,11 @@ PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one record per unfinished
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.model.meant import meant
 from kubectl_fluidmodel.model.source import Source, parse
 
 STATE = ".fluidmodel"
@@ -81,7 +83,7 @@ def destination(text: str) -> Destination:
         UsageError: it is not that.
     """
     if not text.startswith("s3://"):
-        raise UsageError(f"cannot stage to '{text}'", "it takes a bucket", "--to s3://BUCKET")
+        raise UsageError(f"cannot stage to '{text}'", "it takes a bucket", f"--to {_meant(text)}")
     try:
         source = parse(text)
     except UsageError as err:
@@ -89,3 +91,14 @@ def destination(text: str) -> Destination:
     if STATE in source.path.split("/"):
         raise UsageError(f"cannot stage to '{text}'", f"'{STATE}' is our own place", "another one")
     return Destination(source.host, source.path)
+
+
+def _meant(text: str) -> str:
+    """The bucket that a `--to` was probably meant to name."""
+    for guess in (meant(text).source, f"s3://{text.strip('/')}"):
+        try:
+            if guess.startswith("s3://") and parse(guess).uri:
+                return shlex.quote(guess)
+        except UsageError:
+            continue
+    return "s3://BUCKET"

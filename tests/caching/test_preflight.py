@@ -201,6 +201,7 @@ class TestNameIsFree:
             (Existing(runtime={"kind": "AlluxioRuntime"}), "was not made by this plugin"),
             (Existing(load={"kind": "DataLoad"}), "was not made by this plugin"),
             (Existing(dataset("s3://models/other")), "it caches s3://models/other"),
+            (Existing(dataset("s3://models/llama@v2")), "it caches s3://models/llama@v2"),
         ],
     )
     def test_something_has_it(self, objects: Objects, standing: Existing, words: str) -> None:

@@ -66,8 +66,8 @@ def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
     [
         ("s3://models/x", {"name": "Not Legal"}, "is not legal"),
         ("s3://models/x/.", {}, "'.'"),
-        ("s3://models/x", {"runtime": "juicefs"}, "its own format"),
-        ("s3://models/x", {"runtime": "jindo"}, "not supported yet"),
+        ("s3://models/x", {"runtime": "juicefs"}, "only Alluxio"),
+        ("s3://models/x", {"runtime": "jindo"}, "only Alluxio"),
         ("s3://models/x", {"nodes": ("a",), "node_selector": "k=v"}, "give one of them"),
         ("s3://models/x", {"path": "relative"}, "absolute"),
         ("s3://models/x", {"path": "/a,/b"}, "absolute"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,27 @@ def test_globs_that_leave_nothing_are_refused() -> None:
 def test_paths_that_cannot_be_keys(path: str) -> None:
     with pytest.raises(FluidModelError, match="cannot be staged"):
         plan("ok", path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a\u3000b.png",
+        "a\xa0b",
+        "\U0001f469\u200d\U0001f4bb.md",
+        "a\nb",
+        "a[1]\n*?",
+        "../x",
+        "x" * 900,
+    ],
+)
+def test_a_name_that_cannot_be_used_is_left_out_as_the_error_says(path: str) -> None:
+    with pytest.raises(FluidModelError, match="cannot be staged") as told:
+        plan("ok", path, "okay")
+    flag, glob, *_ = shlex.split(told.value.try_.partition(", if ")[0])
+    assert flag == "--exclude" and glob.isprintable()
+    assert kept(plan("ok", path, "okay", exclude=(glob,))) == ["ok", "okay"]
+    assert kept(plan("ok", path, include=("o*",))) == ["ok"], "what is not staged needs no name"
 
 
 @given(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.model.source import SCHEMES, Source, parse
+from kubectl_fluidmodel.model.source import SCHEMES, Source, parse, same
 
 GOOD = [
     # text, parsed, canonical text, the model's name
@@ -55,16 +57,16 @@ BAD = [
     ("s3://bucket/a\x1b[2J", "spaces in a path"),
     ("model", "org/model"),
     ("a/b/c", "org/model"),
+    ("gpt2", "org/model"),
     ("org/model@", "org/model"),
     ("org/../model", "org/model"),
     ("/data/model", "org/model"),
     ("hf://", "org/model"),
     ("hf://org", "org/model"),
     ("ftp://host/dir", "'ftp' is not supported"),
-    ("S3://bucket/prefix", "'S3' is not supported"),
     ("oss://bucket/x", "'oss' is not supported"),
     ("s3://", "nothing stands after"),
-    ("s3:///prefix", "nothing stands after"),
+    ("s3:///p", "nothing stands after"),
     ("s3://B/prefix", "legal bucket name"),
     ("s3://ab", "legal bucket name"),
     ("s3://bucket-/p", "legal bucket name"),
@@ -106,6 +108,95 @@ def test_a_bad_source_says_what_is_wrong(text: str, why: str) -> None:
         parse(text)
     assert why in caught.value.why
     assert "kubectl fluidmodel cache --help" in caught.value.try_
+
+
+MEANT = [
+    # what people type or paste, what they mean
+    ("https://huggingface.co/org/model", "org/model"),
+    ("https://huggingface.co/org/model/", "org/model"),
+    ("https://huggingface.co/org/model/tree/main", "org/model"),
+    ("https://huggingface.co/org/model/tree/v1.0", "org/model@v1.0"),
+    ("https://huggingface.co/org/model/tree/refs%2Fpr%2F3", "org/model@refs/pr/3"),
+    ("https://hf.co/org/model/blob/main/config.json?download=true", "org/model"),
+    ("https://huggingface.co/api/models/org/model", "org/model"),
+    ("https://huggingface.co/org/model?x=$(reboot)", "org/model"),
+    ("huggingface.co/org/model", "org/model"),
+    ("org/model/tree/main", "org/model"),
+    ("org/model/resolve/v2/config.json", "org/model@v2"),
+    ("HF://org/model", "hf://org/model"),
+    ("hf:org/model", "hf://org/model"),
+    ("S3://bucket/prefix", "s3://bucket/prefix"),
+    ("s3a://bucket/prefix", "s3://bucket/prefix"),
+    ("s3n://bucket/prefix", "s3://bucket/prefix"),
+    ("s3:/bucket/prefix", "s3://bucket/prefix"),
+    ("s3:bucket/prefix", "s3://bucket/prefix"),
+    ("s3:///bucket/prefix", "s3://bucket/prefix"),
+    ("arn:aws:s3:::bucket/prefix", "s3://bucket/prefix"),
+    ("bucket/some/prefix", "s3://bucket/some/prefix"),
+    ("https://bucket.s3.eu-west-1.amazonaws.com/prefix/", "s3://bucket/prefix"),
+    ("https://s3.amazonaws.com/bucket/prefix/", "s3://bucket/prefix"),
+    (
+        "https://s3.console.aws.amazon.com/s3/buckets/bucket?region=x&prefix=a/b/",
+        "s3://bucket/a/b",
+    ),
+    ("https://storage.googleapis.com/bucket/prefix", "gs://bucket/prefix"),
+    ("gcs://bucket/prefix", "gs://bucket/prefix"),
+    ("HTTPS://host/dir/", "https://host/dir/"),
+    ("file:///models", "local:///models"),
+    ("file:/models", "local:///models"),
+    ("local://data/model", "local:///data/model"),
+    ("/data/model", "local:///data/model"),
+]
+
+
+@pytest.mark.parametrize(("text", "source"), MEANT, ids=[row[0] for row in MEANT])
+def test_what_was_meant_is_offered_with_the_command(text: str, source: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert f"did you mean {source}?" in caught.value.why
+    assert "s3://bucket/prefix, gs://" not in caught.value.why, "no list of all forms"
+    words = shlex.split(caught.value.try_.partition(", or ")[0])
+    assert words[:3] == ["kubectl", "fluidmodel", "cache"]
+    assert parse(words[3]) == parse(source)
+    assert ("--to" in words) == (parse(source).scheme == "hf")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("https://huggingface.co/datasets/org/set", "a data set of the Hub, not a model"),
+        ("https://huggingface.co/", "a page of the Hub, not a model"),
+    ],
+)
+def test_pages_that_are_no_model(text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert why in caught.value.why and "did you mean" not in caught.value.why
+
+
+def test_staging_is_only_offered_what_it_takes() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("https://huggingface.co/org/model", "stage")
+    assert caught.value.try_.startswith("kubectl fluidmodel stage org/model --to")
+    with pytest.raises(UsageError) as caught:
+        parse("s3a://bucket/prefix", "stage")
+    assert "did you mean" not in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are"),
+    [
+        ("s3://b/llama@v1", "s3://b/llama@v2", False),
+        ("s3://b/llama", "s3://b/llama@v2", False),
+        ("nfs://h/export/a@1", "nfs://h/export/a@2", False),
+        ("local:///d/m@1", "local:///d/m@2", False),
+        ("s3://b/llama@v1", "s3://b/llama@v1", True),
+        ("hf://org/model", "hf://org/model@v2", True),
+        ("hf://org/model", "hf://other/model", False),
+    ],
+)
+def test_only_a_revision_of_the_hub_does_not_count(one: str, other: str, are: bool) -> None:
+    assert same(one, other) is same(other, one) is are
 
 
 def test_credentials_in_a_source_are_not_repeated() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import boto3
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable, UsageError
@@ -95,6 +96,56 @@ class TestFromEnvironment:
         assert from_environment(None, None).endpoint == "http://s3"
         flags = from_environment("https://flag", "us-9")
         assert (flags.endpoint, flags.region) == ("https://flag", "us-9")
+
+    @pytest.mark.parametrize(
+        ("config", "env", "endpoint"),
+        [
+            ("endpoint_url = http://profile", {}, "http://profile"),
+            ("services = lab\n[services lab]\ns3 =\n  endpoint_url = http://s3", {}, "http://s3"),
+            (
+                "services = lab\nendpoint_url = http://profile\n[services lab]\nec2 =\n"
+                "  endpoint_url = http://ec2",
+                {},
+                "http://profile",
+            ),
+            ("endpoint_url = http://profile", {"AWS_ENDPOINT_URL": "http://env"}, "http://env"),
+            ("endpoint_url = http://x\nignore_configured_endpoint_urls = true", {}, ""),
+            ("", {"AWS_ENDPOINT_URL": "http://x", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+             ""),
+        ],
+    )  # fmt: skip
+    def test_the_endpoint_of_the_configuration(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        config: str,
+        env: dict[str, str],
+        endpoint: str,
+    ) -> None:
+        """As boto3 itself takes it: the Dataset has to name the store that was measured."""
+        file = tmp_path / "config"
+        file.write_text(f"[default]\n{config}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        found = from_environment(None, None)
+        assert found.endpoint == endpoint
+        theirs = boto3.session.Session().client("s3", region_name="us-east-1").meta.endpoint_url
+        assert (theirs == endpoint) or (not endpoint and "amazonaws.com" in theirs)
+
+    def test_services_that_are_not_there(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "config"
+        file.write_text("[default]\nservices = lab\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+        with pytest.raises(UsageError, match="cannot read the AWS configuration") as caught:
+            from_environment(None, None)
+        assert "'lab'" in caught.value.why
+
+    def test_a_store_without_endpoint_is_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere")
+        assert "amazonaws.com" in Store(region="us-east-1").client().meta.endpoint_url
 
     def test_a_profile(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         file = tmp_path / ".aws" / "credentials"

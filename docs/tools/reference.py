@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "KUBECONFIG": "kubeconfig files, as for kubectl",
     "AWS_ENDPOINT_URL_S3": "S3 endpoint where `--endpoint` does not say; wins over the next",
     "AWS_ENDPOINT_URL": "S3 endpoint where `--endpoint` does not say",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "`true`: no endpoint but that of `--endpoint`",
     "NO_COLOR": "set: no colour, unless `--color always`",
     "TERM": "`dumb`: no colour and no live view",
     "FLUIDMODEL_COMPLETION_TIMEOUT": "seconds that TAB waits for names of the cluster (0.15)",

@@ -18,8 +18,13 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
 
 MEMBER = "snapshot.json"
-LARGEST = 1 << 30
+LARGEST = 1 << 28
 """Bytes of a snapshot, unpacked: 20,000 pods are about 200 MB."""
+_MEMORY = 3 << 29
+"""Bytes that its lists and objects may take in memory, besides their texts: 20,000 pods take half
+of it, and `[[],[],…` takes 25 times its own size."""
+_COSTS = ((b"{", 200), (b"[", 64), (b",", 60))
+"""Bytes that CPython 3.11 takes for what begins with this character, at the most."""
 _FURTHEST = 2 * LARGEST
 """Bytes of an archive, unpacked, within which the snapshot must be found."""
 _GZIP = b"\x1f\x8b"
@@ -54,8 +59,10 @@ def load(path: str | Path) -> Snapshot:
             packed = file.read(2) == _GZIP
             file.seek(0)
             data = _member(file) if packed else _read(file)
+        if sum(data.count(mark) * cost for mark, cost in _COSTS) > _MEMORY:
+            raise OverflowError
         document = json.loads(data)
-    except OverflowError as err:
+    except (OverflowError, MemoryError) as err:
         raise FluidModelError(what, "it unpacks to more than any snapshot has") from err
     except FileNotFoundError as err:
         raise FluidModelError(what, "there is no such file") from err

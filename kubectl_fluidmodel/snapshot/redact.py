@@ -1,8 +1,13 @@
 """Taking out of texts and objects what may be secret, before anything is kept or shown. Pure.
 
-It goes by names (`aws.secretKey`, `HF_TOKEN`, `--password`) and by looks (JWTs, keys with a known
-beginning, presigned URLs, PEM blocks). It rather hides too much: a name that ends like a path or
-a reference (`fs.gcs.credential.path`, `secretName`) is kept, because checks go by it.
+It goes by names (`aws.secretKey`, `HF_TOKEN`, `--password`: see `secret_names`) and by looks (JWTs,
+keys with a known beginning, presigned URLs, PEM blocks). It rather hides too much; a name that ends
+like a path or a reference (`fs.gcs.credential.path`, `secretName`) is kept, as checks go by it.
+
+Every step takes time linear in its input: what is read comes from anybody's pods. A text is scanned
+once, word by word, and what follows a word is only looked at up to the next one. Scanners of
+repositories (detect-secrets, gitleaks) do the opposite of what is needed here: they report lines
+that are worth a look, by rules that eat too few of the forms in which programs log their settings.
 """
 
 from __future__ import annotations
@@ -10,49 +15,24 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.snapshot.secret_names import Holds, judge, looks_random
 
 HIDDEN = "REDACTED"
 
 _DROPPED = ("managedFields", "kubectl.kubernetes.io/last-applied-configuration")
 """Keys that go altogether: copies of what is there already, in a form that names do not guard."""
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_PLAIN = {
-    *("secret", "secrets", "token", "tokens", "password", "passwd", "passphrase", "pwd"),
-    *("credential", "credentials", "apikey", "secretkey", "accesskey", "authorization", "cookie"),
-    *("bearer", "signature", "sas"),
-}
-_KEYS = {"access", "api", "private", "account", "encryption", "shared", "signing", "auth", "master"}
-"""What makes a secret of the word `key` after it."""
-_HARMLESS = {
-    *("path", "file", "dir", "name", "namespace", "ref", "kind", "type", "url", "endpoint"),
-    *("seconds", "version", "enabled", "mode", "class", "policy", "count", "size", "provider"),
-}
-"""Last words of names that tell about a secret and do not hold it."""
 
-_NAME = (
-    r"[\w.\-/]*(?:secret|token|passw(?:or)?d|passphrase|credential|api[-_.]?key|access[-_.]?key"
-    r"|private[-_.]?key|account[-_.]?key)[\w.\-]*"
-)
-_REFERENCE = (
-    r"(?:[\"']?\$[{(]?(?-i:[A-Z][A-Z0-9_]+)[)}]?[\"']?(?=[\s;&|,]|$)"
-    r"|\{\s*[\"']?(?:name|key|secretKeyRef)\b)"
-)
-"""What stands in a secret's place and is none: a whole variable, `"$TOKEN"` or `$(TOKEN)`, or a
-reference in YAML. A password may begin with a dollar, too."""
-_KUBELET = r"(?:(?:secret|configmap) \"[^\"\n]*\" not found|references non-existent )"
-"""What a kubelet says after the name of a volume with a Secret, which tells that it is missing:
-`"x-secret" : secret "x" not found`."""
-_OUR_FLAGS = r"--(?:s3|hf|gcs)-secret\b"
-"""They take the name of a Secret."""
-_VALUE = rf"""(?!{_REFERENCE}|{_KUBELET})(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`|[^\s,;&"'`}}\])]+)"""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
+_PEM = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_END = re.compile(r"-----END [A-Z ]{0,60}-----")
+
+# -- by looks --------------------------------------------------------------------------------
+
 _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
-        HIDDEN,
-    ),
     (
         re.compile(
             r"([?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|AWSAccessKeyId"
@@ -62,46 +42,137 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{HIDDEN}",
     ),
-    # Keys of stores have slashes in them, and people put them there as they are.
-    (re.compile(r"(\w://)[^/\s:@\"']+:[^\s@\"']+@"), rf"\1{HIDDEN}@"),
     (
-        re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
+        re.compile(
+            r"(\b(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks"
+            r"|webhook\.office\.com/\w+)/)[^\s\"'<>]+"
+        ),
         rf"\1{HIDDEN}",
     ),
     (
-        re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE),
+        # A header's value goes to the end of its line or its quote, after a bracket of JSON, too.
+        re.compile(
+            r"(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)\\*[\"']?[^\S\n]{0,8}[:=]\s{0,8}"
+            r"[\[{]?[^\S\n]{0,8}\\*[\"']?)[^\r\n\"'\\]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    (
+        re.compile(r"\b(bearer|basic)[^\S\n]{1,8}[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE),
         rf"\1 {HIDDEN}",
     ),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
     (
+        # An access key, with the secret key where it is written right behind.
         re.compile(
-            r"\b(?:(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_\w{16,}"
-            r"|github_pat_\w{16,}|glpat-[\w-]{16,}|sk-[\w-]{16,}|xox[abeprs]-[\w-]{8,}"
-            r"|nvapi-[\w-]{16,}|AIza[\w-]{30,}|ya29\.[\w-]{16,}|LTAI[A-Za-z0-9]{12,})"
+            r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}"
+            r"(?:[:;,|/][^\S\n]?[^\s\"',;|&]{8,}|[^\S\n]{1,8}[A-Za-z0-9+/=]{40}(?![\w+/=]))?"
         ),
         HIDDEN,
     ),
     (
-        re.compile(rf"((?:--?)?{_NAME}[\"']?\s*[=:]\s*)(?!{HIDDEN}){_VALUE}", re.IGNORECASE),
+        re.compile(
+            r"\b(?:hf_[A-Za-z0-9]{8,}|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
+            r"|sk-[\w-]{16,}|xox[abeprs]-[\w-]{8,}|nvapi-[\w-]{16,}|AIza[\w-]{30,}"
+            r"|ya29\.[\w-]{16,}|LTAI[A-Za-z0-9]{12,})"
+        ),
+        HIDDEN,
+    ),
+    (
+        # What is piped into a login.
+        re.compile(
+            r"(\b(?:echo|printf)[^\S\n]{1,8}(?:-\w[^\S\n]{1,8})?)[^\s|]{1,4096}"
+            r"(?=[^\S\n]{0,8}\|[^|\n]{1,80}(?:password|passwd|token|secret)-stdin)",
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"(\b(?:mysql|mysqldump|mariadb)[^\S\n]+-p)[^\s-][^\s]*"), rf"\1{HIDDEN}"),
+    (re.compile(r"(\b(?:redis-cli[^\S\n]+-a|sshpass[^\S\n]+-p)[^\S\n]*)\S+"), rf"\1{HIDDEN}"),
+    (
+        re.compile(
+            r"(\b(?:curl|wget|http)\b[^\n]{0,200}?[^\S\n](?:-u|--user)[^\S\n=]{1,8}[\"']?"
+            r"[^\s:\"']{1,200}:)[^\s\"']+"
+        ),
         rf"\1{HIDDEN}",
     ),
     (
-        re.compile(rf"(\s(?!{_OUR_FLAGS})--?{_NAME}\s+)(?!-|{HIDDEN}){_VALUE}", re.IGNORECASE),
-        rf"\1{HIDDEN}",
+        re.compile(
+            r"(\bmc(?:li)?[^\S\n]+(?:alias|config[^\S\n]+host)[^\S\n]+(?:set|add)[^\S\n]+\S{1,200}"
+            r"[^\S\n]+\S{1,400}[^\S\n]+)\S+[^\S\n]+\S+"
+        ),
+        rf"\1{HIDDEN} {HIDDEN}",
     ),
 )
-_ENCODED = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}")
-_WORTH_A_LOOK = re.compile(
-    r"secret|token|passw|passphrase|credential|key|PRIVATE|x-amz|x-goog|sig|se=|policy|access"
-    r"|://|authorization|bearer|basic|eyJ|AKIA|ASIA|AROA|AIDA|hf_|gh[pousr]_|github_pat|glpat-|sk-"
-    r"|xox|nvapi-|AIza|ya29|LTAI",
+
+# -- by names --------------------------------------------------------------------------------
+
+_WORD = re.compile(r"-{0,2}[A-Za-z0-9_][\w.\-/]*")
+_SECRETISH = re.compile(
+    r"secret|token|pass|pwd|pw\b|cred|key|auth|cookie|bearer|signature|sas\b|jwt|salt|\b[as]k\b"
+    r"|_[as]k\b|licen[sc]e|seed|dsn|hook|login|otp|sid|session|connection|database|user|openai"
+    r"|anthropic|wandb|ngc|huggingface|cohere|mistral|github|gitlab|slack|datadog|sentry",
     re.IGNORECASE,
 )
+_WORTH_A_LOOK = re.compile(
+    _SECRETISH.pattern + r"|PRIVATE|x-amz|x-goog|sig|se=|policy|access|://|basic|eyJ|AKIA|ASIA|AROA"
+    r"|AIDA|hf_|gh[pousr]_|glpat-|sk-|xox|nvapi-|AIza|ya29|LTAI|-u |-p|-a|mc |webhook",
+    re.IGNORECASE,
+)
+_ASSIGNED = re.compile(
+    r"(?P<close>\\*[\"'`]?[^\S\n]{0,40})(?::=|=>|[:=])(?P<gap>[^\S\n]{0,400})"
+    r"(?P<list>\[?[^\S\n]{0,8})"
+)
+"""Between a name and its value: `: `, `=`, `\\": \\"`, `": ["`."""
+_FOLLOWS = re.compile(r"[^\S\n]{1,400}|[^\S\n]{0,40}\n[^\S\n]{0,40}")
+_ENTRY = re.compile(
+    r"\\*[\"'`]?[\s,]{0,80}\\*[\"'`]?value\\*[\"'`]?[^\S\n]{0,8}[:=][^\S\n]{0,40}", re.IGNORECASE
+)
+"""Between a name in a list of names and values, and its value: `key: "NAME"\\n  value: `."""
+_TAG_ENTRY = re.compile(r"\s{0,40}</\w{1,40}>\s{0,80}<value>\s{0,40}")
+"""The same in XML: `<name>NAME</name><value>`."""
+_NAMED = re.compile(
+    r"\\*[\"'`]?[\s,]{0,80}\\*[\"'`]?(?:name|key)\\*[\"'`]?[^\S\n]{0,8}[:=][^\S\n]{0,40}"
+    r"\\*[\"'`]?([\w.\-]{1,200})",
+    re.IGNORECASE,
+)
+"""After a value that stands before its name."""
+_QUOTE = re.compile(r"(\\*)([\"'`])")
+_BARE = re.compile(r"[^\s,;&\"'`}\])<>\\]+")
+_BARE_TAG = re.compile(r"[^<\n]+")
+_BLOCK = re.compile(r"[|>][+-]?\d?[+-]?[^\S\n]*(?:#[^\n]*)?(?=\n)")
+_REFERENCE = re.compile(
+    r"[\"']?\$[{(]?[A-Z][A-Z0-9_]+[)}]?[\"']?(?=[\s;&|,]|$)"
+    r"|\{\s{0,40}[\"']?\w{1,80}[\"']?\s{0,8}[:=]|map\[|\*{3,}|[\"']?<[\w -]+>|[\"']?…"
+    r"|/etc/fluid/secrets/"
+)
+"""What stands in a secret's place and is none: a whole variable, `"$TOKEN"` or `$(TOKEN)`, a
+mapping, stars, a placeholder, the path that Fluid mounts keys at. A password may begin with a
+dollar or a brace, too."""
+_KUBELET = re.compile(r"(?:secret|configmap) \"[^\"\n]*\" not found|references non-existent ")
+"""What a kubelet says after the name of a volume, `volume "x-secret" : secret "x" not found`."""
+_PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z']+[,.:;]?")
+_GOES_ON = re.compile(r"[^\S\n]{1,8}[A-Za-z']+")
+_LONE = re.compile(r"\n[^\S\n]{1,80}(?:- )?([^\s:]+)[^\S\n]*(?=\n|$)")
+"""A value alone in the line below its name."""
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?%?|true|false|null|none", re.IGNORECASE)
+_OUR_FLAGS = ("s3-secret", "hf-secret", "gcs-secret")
+"""They take the name of a Secret."""
+_SPOKEN = re.compile(
+    r"(?:\b(?:machine[^\S\n]+\S{1,200}|default)[^\S\n]+login[^\S\n]+\S{1,200}|\bconfigure[^\S\n]+set)"
+    r"[^\S\n]+$"
+)
+"""Before a name that has its value behind a space: netrc, `aws configure set`."""
+_WHOLE_LINE = ("password", "passphrase", "passwd")
+"""Names whose value may have spaces in it, where it is the only thing in its line."""
 
 
 def text(given: str) -> str:
-    """A text without what looks like a secret in it, as it is or in base64."""
-    return _plain(_ENCODED.sub(_decoded, given))
+    """A text without what looks like a secret in it, as it is or in base64; without colours."""
+    return _plain(_ENCODED.sub(_decoded, _COLOUR.sub("", given)))
+
+
+_ENCODED = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}")
 
 
 def _decoded(match: re.Match[str]) -> str:
@@ -116,25 +187,239 @@ def _decoded(match: re.Match[str]) -> str:
 def _plain(given: str) -> str:
     if not _WORTH_A_LOOK.search(given):
         return given
+    given = _without_user_info(_without_pem(given))
     for pattern, instead in _LOOKS:
         given = pattern.sub(instead, given)
-    return given
+    return _by_name(given) if _SECRETISH.search(given) else given
 
 
-def secretish(name: str, *, variable: bool = False) -> bool:
-    """Whether what bears this name is likely to be a secret itself.
+def _without_pem(given: str) -> str:
+    """Without private keys; one without an end goes to the end of the text."""
+    begin = _PEM.search(given)
+    kept: list[str] = []
+    position = 0
+    while begin:
+        end = _PEM_END.search(given, begin.end())
+        kept += [given[position : begin.start()], HIDDEN]
+        position = end.end() if end else len(given)
+        begin = _PEM.search(given, position)
+    return "".join([*kept, given[position:]])
 
-    `variable` is for names of environment variables and options, where any `…KEY` is one.
-    """
-    words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[-1] in _HARMLESS:
-        return False
-    if any(word in _PLAIN for word in words):
-        return True
-    for before, word in zip(["", *words], words, strict=False):
-        if word == "key" and (before in _KEYS or (variable and len(words) > 1)):
-            return True
-    return False
+
+_URL = re.compile(r"\w://[^\s\"'<>]*")
+_LOGIN_SCHEMES = ("http://", "https://")
+"""With these, a user without a password is a token: `https://TOKEN@git.example.com`."""
+
+
+def _without_user_info(given: str) -> str:
+    """Without `user:password@` in URLs. Keys of stores have slashes, and people leave them."""
+    return _URL.sub(_bare_url, given) if "://" in given and "@" in given else given
+
+
+def _bare_url(match: re.Match[str]) -> str:
+    pieces = match[0].split("://")
+    for index in range(1, len(pieces)):
+        before, piece = pieces[index - 1], pieces[index]
+        authority = piece.partition("/")[0].partition("?")[0]
+        user, colon, rest = authority.partition(":")
+        if "@" in authority:
+            cut = authority.rfind("@")
+            alone = ":" not in authority[:cut]
+            # The scheme's last letter is in the match: p of http, s of https.
+            if alone and (user.startswith("git@") or not before.endswith(("p", "s"))):
+                continue
+        elif colon and rest and not rest.isdigit() and "@" in piece and "[" not in user:
+            cut = piece.find("@")
+        else:
+            continue
+        pieces[index] = f"{HIDDEN}@{piece[cut + 1 :]}"
+    return "://".join(pieces)
+
+
+def _by_name(given: str) -> str:
+    """Hide what follows the name of a secret. One pass: each step starts behind the one before."""
+    kept: list[str] = []
+    position = 0
+    done = 0
+    while True:
+        word = _WORD.search(given, position)
+        if word is None:
+            return "".join([*kept, given[done:]])
+        position = word.end()
+        span = _value_of(given, word)
+        if span is None:
+            continue
+        start, end = span
+        position = max(position, end)
+        if given[start:end] in ("", HIDDEN):
+            continue
+        kept += [given[done:start], HIDDEN]
+        done = end
+
+
+def _value_of(given: str, word: re.Match[str]) -> tuple[int, int] | None:
+    """Where the secret that this word is the name of stands; None if it is no such name."""
+    name = word[0]
+    if name.lower() == "value":
+        return _named_behind(given, word.end())
+    if len(name) > 4096 or not _SECRETISH.search(name):
+        return None
+    flag = name.startswith("-")
+    bare = name.strip("-")
+    if flag and bare in _OUR_FLAGS:
+        return None
+    holds = judge(bare.rstrip("/").rsplit("/", 1)[-1])
+    if holds is Holds.NOTHING:
+        return None
+    keep = _keeps(given, word, holds)
+    for pattern, bare_value in ((_ENTRY, _BARE), (_TAG_ENTRY, _BARE_TAG)):
+        entry = pattern.match(given, word.end())
+        if entry:
+            return keep(_value(given, entry.end(), bare_value), False)
+    if given[word.end() : word.end() + 1] == ">" and given[word.start() - 1 : word.start()] == "<":
+        value = _value(given, word.end() + 1, _BARE_TAG)
+        return keep(value, False) if value and given.startswith("</", value[1]) else None
+    assigned = _ASSIGNED.match(given, word.end())
+    if assigned:
+        return _assigned(given, word, assigned, keep)
+    follows = _FOLLOWS.match(given, word.end())
+    if follows is None:
+        return None
+    if flag:
+        value = _value(given, follows.end(), _BARE)
+        shown = given[slice(*value)] if value else ""
+        option = shown.startswith("-") and not looks_random(shown)
+        placeholder = shown.isupper() and shown.lower() in bare.lower()
+        return None if option or placeholder else keep(value, False)
+    if "\n" in follows[0]:
+        return None
+    if given[follows.end() : follows.end() + 3] in ("is ", "was"):
+        start = given.find(" ", follows.end()) + 1
+        value = _value(given, start, _BARE)
+        return value if value and _mixed(given[slice(*value)]) else None
+    if _SPOKEN.search(given[max(0, word.start() - 500) : word.start()]):
+        return keep(_value(given, follows.end(), _BARE), False)
+    return None
+
+
+Keep = Callable[[tuple[int, int] | None, bool], tuple[int, int] | None]
+
+
+def _keeps(given: str, word: re.Match[str], holds: Holds) -> Keep:
+    """A function that lets a value's place through if the value is to be hidden."""
+    tokens = "token" in word[0].lower()
+
+    def keep(span: tuple[int, int] | None, prose: bool) -> tuple[int, int] | None:
+        if span is None:
+            return None
+        value = given[slice(*span)]
+        bare = value.strip("\"'`\\")
+        if holds is Holds.MAYBE:
+            return span if looks_random(bare) else None
+        if _NUMBER.fullmatch(bare) and (tokens or word[0].lower() in ("pass", "auth")):
+            return None
+        word_of_sentence = prose and value == bare and _PLAIN_WORD.fullmatch(value)
+        return None if word_of_sentence and _GOES_ON.match(given, span[1]) else span
+
+    return keep
+
+
+def _assigned(
+    given: str, word: re.Match[str], assigned: re.Match[str], keep: Keep
+) -> tuple[int, int] | None:
+    """The value behind `name:` or `name=`."""
+    start = assigned.end()
+    name = word[0].lower()
+    if _REFERENCE.match(given, start):
+        return None
+    before = given[max(0, word.start() - 8) : word.start()]
+    if before.endswith('volume "') and _KUBELET.match(given, start):
+        return None
+    block = _BLOCK.match(given, start)
+    if block:
+        return _indented(given, word.start(), block.end())
+    if start < len(given) and given[start] == "\n":
+        lone = _LONE.match(given, start)
+        return lone.span(1) if lone and looks_random(lone[1].strip("\"'")) else None
+    opening = given.rfind("\n", max(0, word.start() - 80), word.start()) + 1
+    alone = not given[opening : word.start()].strip(" -\t")
+    if (
+        alone
+        and name.endswith(_WHOLE_LINE)
+        and ":" in assigned[0]
+        and not _QUOTE.match(given, start)
+    ):
+        end = given.find("\n", start)
+        line = given[start : end if end >= 0 else len(given)]
+        if line.strip() and line[0] not in "{[":
+            return start, start + len(line.rstrip())
+    return keep(_value(given, start, _BARE), ":" in assigned[0])
+
+
+def _value(given: str, start: int, bare: re.Pattern[str]) -> tuple[int, int] | None:
+    """Where a value ends: a quote with as many backslashes as its first, or a delimiter."""
+    quote = _QUOTE.match(given, start)
+    if quote is None:
+        plain = bare.match(given, start)
+        return plain.span() if plain else None
+    line_end = given.find("\n", quote.end())
+    line_end = len(given) if line_end < 0 else line_end
+    depth = len(quote[1])
+    position = quote.end()
+    while True:
+        found = _QUOTE.search(given, position, line_end)
+        if found is None:
+            return quote.end(), line_end
+        same = found[2] == quote[2]
+        escaped = len(found[1]) % 2 == 1 if depth == 0 else len(found[1]) > depth
+        if same and not escaped:
+            return quote.end(), found.start() if depth else found.end() - 1
+        position = found.end()
+
+
+def _indented(given: str, name: int, start: int) -> tuple[int, int] | None:
+    """The lines of a YAML block scalar: those that are indented more than the line of its name."""
+    head = given[given.rfind("\n", max(0, name - 400), name) + 1 : name]
+    indent = len(head) - len(head.lstrip(" "))
+    first = end = start + 1
+    while end < len(given):
+        newline = given.find("\n", end)
+        newline = len(given) if newline < 0 else newline
+        line = given[end:newline]
+        if line.strip() and len(line) - len(line.lstrip(" ")) <= indent:
+            break
+        end = newline + 1
+    body = given[first : min(end, len(given))]
+    if not body.strip():
+        return None
+    lead = len(body) - len(body.lstrip())
+    return first + lead, first + len(body.rstrip())
+
+
+def _named_behind(given: str, start: int) -> tuple[int, int] | None:
+    """The value of `value: X, name: NAME` where NAME holds a secret."""
+    assigned = _ASSIGNED.match(given, start)
+    span = _value(given, assigned.end(), _BARE) if assigned else None
+    if span is None:
+        return None
+    named = _NAMED.match(given, span[1])
+    if named is None:
+        return None
+    holds = judge(named[1], variable=True)
+    hidden = holds is Holds.SECRET or (holds is Holds.MAYBE and looks_random(given[slice(*span)]))
+    return span if hidden else None
+
+
+def _mixed(value: str) -> bool:
+    """Whether a word of a sentence is no word: digits or capitals inside of letters."""
+    return (
+        len(value) >= 6
+        and any(map(str.isalpha, value))
+        and (any(map(str.isdigit, value)) or any(map(str.isupper, value[1:])))
+    )
+
+
+# -- objects ---------------------------------------------------------------------------------
 
 
 def document(given: Any) -> Any:
@@ -160,6 +445,11 @@ def _json(given: str) -> str:
     return given if shown == held else json.dumps(shown, ensure_ascii=False)
 
 
+def _hidden(name: str, value: str, *, variable: bool) -> bool:
+    holds = judge(name, variable=variable)
+    return bool(value) and (holds is Holds.SECRET or (holds is Holds.MAYBE and looks_random(value)))
+
+
 def _mapping(given: Object) -> Object:
     if given.get("kind") == "Secret":
         given = {
@@ -169,36 +459,50 @@ def _mapping(given: Object) -> Object:
             else value
             for key, value in given.items()
         }
-    named = given.get("name")
-    if isinstance(named, str) and isinstance(given.get("value"), str):
-        hidden = secretish(named, variable=True) and given["value"]
+    named = given.get("name", given.get("key"))
+    value = given.get("value")
+    if isinstance(named, str) and isinstance(value, str):
+        hidden = _hidden(named, value, variable=True)
         return {
-            key: HIDDEN if key == "value" and hidden else document(value)
-            for key, value in given.items()
+            key: HIDDEN if key == "value" and hidden else document(held)
+            for key, held in given.items()
         }
     return {
         key: HIDDEN
-        if isinstance(value, str) and value and isinstance(key, str) and secretish(key)
-        else document(value)
-        for key, value in given.items()
+        if isinstance(held, str) and isinstance(key, str) and _hidden(key, held, variable=False)
+        else document(held)
+        for key, held in given.items()
         if key not in _DROPPED
     }
+
+
+_LOGIN_FLAGS = ("-u", "--user")
+_SHORT_FLAGS = ("-p", "-a", "-k", "-s")
 
 
 def _list(given: list[Any]) -> list[Any]:
     """A list; of arguments, the one after `--token` is hidden."""
     found: list[Any] = []
-    follows = False
+    flag = ""
     for item in given:
-        if follows and isinstance(item, str) and not item.startswith("-"):
-            found.append(HIDDEN)
-            follows = False
-            continue
-        follows = (
-            isinstance(item, str)
-            and item.startswith("-")
-            and "=" not in item
-            and secretish(item.lstrip("-"), variable=True)
-        )
-        found.append(document(item))
+        found.append(_argument(flag, item) if isinstance(item, str) else document(item))
+        flag = item if isinstance(item, str) and item.startswith("-") and "=" not in item else ""
     return found
+
+
+def _argument(flag: str, item: str) -> str:
+    """An argument behind a flag ("" for none) as it may be shown."""
+    if flag in _LOGIN_FLAGS and ":" in item:
+        return f"{item.partition(':')[0]}:{HIDDEN}"
+    name = flag.lstrip("-")
+    if name and name not in _OUR_FLAGS and not item.startswith("--"):
+        holds = judge(name, variable=True)
+        if flag in _SHORT_FLAGS or name == "key":
+            holds = Holds.MAYBE
+        dashed = item.startswith("-") and not looks_random(item)
+        certain = holds is Holds.SECRET and not _NUMBER.fullmatch(item)
+        likely = holds is Holds.MAYBE and looks_random(item)
+        if not dashed and (certain or likely):
+            return HIDDEN
+    shown: str = document(item)
+    return shown

@@ -25,7 +25,7 @@ from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
 from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.snapshot.redact import secretish
+from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 _CREDENTIALS = re.compile(
     r"aws\.(accessKeyId|secretKey|sessionToken)|fs\.(oss|cos|obs|kodo)\.\S*(access|secret)\S*",
@@ -62,7 +62,9 @@ def no_plain_keys(case: Case) -> Iterator[Finding]:
     it.
     """
     cache = case.own
-    found = [each for each in plain(cache) if each.value and secretish(each.name, variable=True)]
+    found = [
+        each for each in plain(cache) if each.value and is_secret_name(each.name, variable=True)
+    ]
     if found:
         listed = ", ".join(dict.fromkeys(each.name for each in found))
         yield Finding(
@@ -80,7 +82,7 @@ def no_plain_keys(case: Case) -> Iterator[Finding]:
     open_ones = [
         str(name)
         for name, value in (properties.items() if isinstance(properties, dict) else ())
-        if value and secretish(str(name), variable=True)
+        if value and is_secret_name(str(name), variable=True)
     ]
     if open_ones and cache.runtime is not None:
         yield Finding(
@@ -257,7 +259,9 @@ def shell_safe(case: Case) -> Iterator[Finding]:
     cache = case.own
     found = [each for each in plain(cache) if _UNSAFE.search(each.value)]
     seen = [
-        Evidence(about(cache), each.place, each.name if secretish(each.name) else _quoted(each))
+        Evidence(
+            about(cache), each.place, each.name if is_secret_name(each.name) else _quoted(each)
+        )
         for each in found
     ]
     told = [each.name for each in found]

@@ -13,7 +13,7 @@ from typing import Any
 
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, reference
 from kubectl_fluidmodel.dynamo import kinds, rollout
-from kubectl_fluidmodel.dynamo.affinity import Requirement, preferences_of, terms_of
+from kubectl_fluidmodel.dynamo.affinity import Requirement, preferences_of
 from kubectl_fluidmodel.dynamo.component import Component, Mounted, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, Unpinnable, open_graph
 from kubectl_fluidmodel.dynamo.record import Pinned, Record, read
@@ -21,6 +21,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, meta, name_of, namespace_of
+from kubectl_fluidmodel.kube.nodeselector import terms_of
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.snapshot import reads
 

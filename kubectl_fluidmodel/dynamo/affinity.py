@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.tree import copied
+from kubectl_fluidmodel.kube.nodeselector import Term, Terms, is_empty
 
-Term = dict[str, Any]
-Terms = list[Term]
-
-REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 WEIGHT = 100
 """Weight of a preference for the cache nodes: the highest there is."""
@@ -40,13 +37,6 @@ class Requirement:
 
     def preference(self) -> dict[str, Any]:
         return {"weight": WEIGHT, "preference": self.term()}
-
-
-def is_empty(term: Any) -> bool:
-    """Whether a term has no expressions at all, and so matches no node."""
-    return not isinstance(term, Mapping) or not (
-        term.get("matchExpressions") or term.get("matchFields")
-    )
 
 
 def demands(term: Any, requirement: Requirement) -> bool:
@@ -119,16 +109,6 @@ def _without(term: Any, requirement: Requirement) -> Term:
         if not rest["matchExpressions"]:
             del rest["matchExpressions"]
     return rest
-
-
-def terms_of(affinity: Any) -> Terms | None:
-    """The required node selector terms of a pod's affinity; None where nothing is required."""
-    node = affinity.get("nodeAffinity") if isinstance(affinity, Mapping) else None
-    required = node.get(REQUIRED) if isinstance(node, Mapping) else None
-    if not isinstance(required, Mapping):
-        return None
-    terms = required.get("nodeSelectorTerms")
-    return terms if isinstance(terms, list) else []
 
 
 def preferences_of(affinity: Any) -> list[dict[str, Any]]:

@@ -13,15 +13,11 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.dynamo import modelpath
 from kubectl_fluidmodel.dynamo.affinity import (
     PREFERRED,
-    REQUIRED,
     Requirement,
-    Terms,
     demands,
-    is_empty,
     preferences_of,
     release,
     require,
-    terms_of,
 )
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
@@ -40,6 +36,7 @@ from kubectl_fluidmodel.dynamo.shapes.alpha import listed_claims
 from kubectl_fluidmodel.dynamo.tree import Journal, find, in_place, prune, undo
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.kube.nodeselector import REQUIRED, Terms, is_empty, terms_of
 
 MOUNT_PATH = "/model"
 _NODE_AFFINITY = ("affinity", "nodeAffinity")

@@ -17,11 +17,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.affinity import Requirement, Terms
+from kubectl_fluidmodel.dynamo.affinity import Requirement
 from kubectl_fluidmodel.dynamo.kinds import PINS
 from kubectl_fluidmodel.dynamo.tree import make, prune
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.kind import Object, annotations_of, name_of
+from kubectl_fluidmodel.kube.nodeselector import Terms
 
 REQUIRE, PREFER, MOUNT = "required", "preferred", "mount"
 

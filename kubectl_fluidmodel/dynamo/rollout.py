@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.dynamo.affinity import Requirement, demands, is_empty, terms_of
+from kubectl_fluidmodel.dynamo.affinity import Requirement, demands
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.kinds import COMPONENT, COMPONENT_LABEL, GRAPH_LABEL, SELECTOR_LABEL
 from kubectl_fluidmodel.dynamo.record import REQUIRE
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, meta, name_of
+from kubectl_fluidmodel.kube.nodeselector import is_empty, terms_of
 
 
 @dataclass(frozen=True)

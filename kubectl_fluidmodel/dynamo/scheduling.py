@@ -1,108 +1,24 @@
-"""What the scheduler's filters would say of a pod and a node: labels, taints, GPUs. Pure.
-
-Rules: k8s.io/component-helpers/scheduling/corev1 (node affinity, taints) and the NodeResourcesFit
-plugin, for GPUs only.
-"""
+"""Whether the pods of a graph find room on nodes: what is against each, and GPUs for all. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.affinity import is_empty, terms_of
 from kubectl_fluidmodel.kube.gpus import Gpus, fits
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
+from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.kube.scheduler import Obstacle, node_obstacles
 
 
-def obstacles(pod: Mapping[str, Any], node: Object, needs: Gpus) -> list[str]:
-    """Why a pod spec can never run on a node as the node is now, in words; empty if it can."""
-    found = []
-    if at(node, "spec", "unschedulable"):
-        found.append("the node is cordoned")
-    wanted = pod.get("nodeName")
-    if wanted and wanted != name_of(node):
-        found.append(f"nodeName {wanted}")
-    for key, value in (pod.get("nodeSelector") or {}).items():
-        if labels_of(node).get(key) != value:
-            found.append(f"nodeSelector {key}={value}")
-    terms = terms_of(pod.get("affinity"))
-    if terms is not None and not any(matches(term, node) for term in terms):
-        found.append(f"required node affinity {describe(terms)}")
-    found += [f"untolerated taint {text}" for text in untolerated(pod, node, needs)]
-    return found
+def obstacles(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstacle]:
+    """Why a pod spec can never run on a node as the node is now; empty if it can.
 
-
-def matches(term: Any, node: Object) -> bool:
-    """Whether a node fits one nodeSelectorTerm."""
-    if is_empty(term):
-        return False
-    labels = labels_of(node)
-    fields = {"metadata.name": name_of(node)}
-    return all(_holds(e, labels) for e in term.get("matchExpressions") or []) and all(
-        _holds(e, fields) for e in term.get("matchFields") or []
-    )
-
-
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = str(expression.get("key")), list(expression.get("values") or [])
-    value, operator = labels.get(key), expression.get("operator")
-    if operator == "In":
-        return value in values
-    if operator == "NotIn":
-        return value not in values
-    if operator == "Exists":
-        return value is not None
-    if operator == "DoesNotExist":
-        return value is None
-    try:
-        have, want = int(value or ""), int(values[0])
-    except (ValueError, IndexError):
-        return False
-    return have > want if operator == "Gt" else have < want
-
-
-def describe(terms: Iterable[Any]) -> str:
-    """Node selector terms on one line."""
-    alternatives = []
-    for term in terms:
-        parts = []
-        for expression in [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])]:
-            values = ",".join(str(value) for value in expression.get("values") or [])
-            text = f"{expression.get('key')} {expression.get('operator')}"
-            parts.append(f"{text} ({values})" if values else text)
-        alternatives.append(" and ".join(parts) or "an empty term, which fits no node")
-    return " or ".join(alternatives) or "without terms, which fits no node"
-
-
-def untolerated(
-    pod: Mapping[str, Any], node: Object, needs: Gpus, *, strict: bool = False
-) -> list[str]:
-    """The node's NoSchedule and NoExecute taints that a pod does not tolerate.
-
-    A taint named like a GPU that the pod asks for counts only if `strict`: many clusters
-    tolerate it for such pods (admission plugin ExtendedResourceToleration).
+    Taints named like the GPUs that the pod asks for are taken for tolerated: many clusters do that
+    for such pods (admission plugin ExtendedResourceToleration).
     """
-    found = []
-    for taint in dicts(node, "spec", "taints"):
-        if taint.get("effect") not in ["NoSchedule", "NoExecute"]:
-            continue
-        if str(taint.get("key")) in needs and not strict:
-            continue
-        if not any(_tolerates(one, taint) for one in pod.get("tolerations") or []):
-            value = f"={taint['value']}" if taint.get("value") else ""
-            found.append(f"{taint.get('key')}{value}:{taint['effect']}")
-    return found
-
-
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if (toleration.get("operator") or "Equal") == "Exists":
-        return True
-    same = str(toleration.get("value") or "") == str(taint.get("value") or "")
-    return bool(toleration.get("key")) and same
+    own = list(spec.get("tolerations") or [])
+    added = [{"key": name, "operator": "Exists"} for name in needs]
+    return list(node_obstacles({**spec, "tolerations": own + added}, node))
 
 
 Want = tuple[str, Gpus, tuple[str, ...]]

@@ -13,6 +13,7 @@ from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import quantity
 from kubectl_fluidmodel.kube.kind import HOSTNAME_LABEL, Object, at, labels_of, name_of
+from kubectl_fluidmodel.kube.requests import is_over, requested
 from kubectl_fluidmodel.model.sizing import Room
 
 GPU_PRESENT = "nvidia.com/gpu.present"
@@ -75,7 +76,7 @@ def candidate(node: Object, pods: Iterable[Object] | None = None) -> Candidate:
     )
     free_memory, free_disk = memory, disk
     for pod in pods or ():
-        if at(pod, "status", "phase") in ("Succeeded", "Failed"):
+        if is_over(pod):
             continue
         if free_memory is not None:
             free_memory -= requested(pod, "memory")
@@ -94,28 +95,6 @@ def candidate(node: Object, pods: Iterable[Object] | None = None) -> Candidate:
         taints=tuple(at(node, "spec", "taints", default=[])),
         hostname=labels.get(HOSTNAME_LABEL, name_of(node)),
     )
-
-
-def requested(pod: Object, resource: str) -> int:
-    """What a pod takes of a resource, as the scheduler counts it.
-
-    Containers and sidecars run side by side; the other init containers one after the other,
-    each beside the sidecars before it (k8s.io/component-helpers/resource).
-    """
-
-    def of(container: Mapping[str, Any]) -> int:
-        return quantity.to_int(at(container, "resources", "requests", resource)) or 0
-
-    starting = sidecars = 0
-    for container in at(pod, "spec", "initContainers", default=[]):
-        if container.get("restartPolicy") == "Always":
-            sidecars += of(container)
-            starting = max(starting, sidecars)
-        else:
-            starting = max(starting, sidecars + of(container))
-    running = sidecars + sum(of(each) for each in at(pod, "spec", "containers", default=[]))
-    overhead = quantity.to_int(at(pod, "spec", "overhead", resource)) or 0
-    return max(starting, running) + overhead
 
 
 def eligible(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import Object, at, dicts
+from kubectl_fluidmodel.kube.kind import Object, at
 from kubectl_fluidmodel.kube.quantity import to_int
+from kubectl_fluidmodel.kube.requests import is_over, requests_of
 
 Gpus = dict[str, int]
 """GPUs by resource name."""
@@ -39,11 +40,9 @@ def used(pods: Iterable[Object]) -> Gpus:
     """GPUs that pods hold, those that are over left out."""
     total: Gpus = {}
     for pod in pods:
-        if at(pod, "status", "phase") in ("Succeeded", "Failed"):
-            continue
-        for container in dicts(pod, "spec", "containers"):
-            for name, count in gpus_of(container.get("resources")).items():
-                total[name] = total.get(name, 0) + count
+        for name, count in requests_of(pod).items() if not is_over(pod) else ():
+            if is_gpu(name) and count > 0:
+                total[name] = total.get(name, 0) + int(count)
     return total
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -97,6 +97,17 @@ def name_of(obj: Mapping[str, Any]) -> str:
 
 def namespace_of(obj: Mapping[str, Any]) -> str:
     return str(meta(obj).get("namespace", ""))
+
+
+def full_name(obj: Mapping[str, Any]) -> str:
+    """`namespace/name`, or the name alone."""
+    return f"{namespace_of(obj)}/{name_of(obj)}".lstrip("/")
+
+
+def names_of(objects: Sequence[Mapping[str, Any]], most: int = 3) -> str:
+    """Objects by name, a few of many: `a/x, a/y, b/z and 4 more`."""
+    listed = ", ".join(full_name(obj) for obj in objects[:most])
+    return listed + (f" and {len(objects) - most} more" if len(objects) > most else "")
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:

@@ -16,10 +16,10 @@ from kubectl_fluidmodel.doctor.check import (
     reference,
 )
 from kubectl_fluidmodel.doctor.checks.mounts import failing, reader_nodes
-from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.fluid import installation, names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
+from kubectl_fluidmodel.kube.taints import untolerated
 
 PLUGIN = installation.NODE_PLUGIN
 
@@ -123,7 +123,7 @@ def _node(case: Case, name: str) -> Object:
 def _kept_off(case: Case, node: str) -> str:
     daemons = case.snapshot.find(k.DAEMON_SETS, PLUGIN, names.SYSTEM_NAMESPACE)
     template = at(daemons, "spec", "template", "spec", default={})
-    found = scheduling.untolerated(template, _node(case, node), {})
+    found = untolerated(template, _node(case, node))
     return f", whose taint {found[0]} it does not tolerate" if found else ""
 
 

@@ -19,9 +19,8 @@ from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, name_of
+from kubectl_fluidmodel.kube.scheduler import Filter, Obstacle
 from kubectl_fluidmodel.ui.text import plural
-
-_CORDON = "node.kubernetes.io/unschedulable"
 
 
 def holders(case: Case) -> list[Object]:
@@ -38,10 +37,13 @@ def _required(case: Case) -> Iterator[tuple[Use, list[Object]]]:
             yield use, nodes
 
 
-def _against(use: Use, nodes: list[Object]) -> dict[str, list[str]]:
-    """What keeps the component off each node, by node."""
+def _against(use: Use, nodes: list[Object], *filters: Filter) -> dict[str, list[Obstacle]]:
+    """What keeps the component off each node by some filters, by node."""
     spec, needs = use.component.pod_spec(), use.component.gpus()
-    return {name_of(node): scheduling.obstacles(spec, node, needs) for node in nodes}
+    return {
+        name_of(node): [o for o in scheduling.obstacles(spec, node, needs) if o.filter in filters]
+        for node in nodes
+    }
 
 
 @check("FM725", "workers fit a cache node", needs=(k.NODES,), explains=("FM730", "FM731"))
@@ -51,25 +53,26 @@ def fits_a_node(case: Case) -> Iterator[Finding]:
     the component's condition goes, or the cache moves to nodes that fulfil it.
     """
     for use, nodes in _required(case):
-        against = {
-            name: [text for text in found if not text.startswith("untolerated taint")]
-            for name, found in _against(use, nodes).items()
-        }
+        against = _against(use, nodes, Filter.CORDON, Filter.NAME, Filter.AFFINITY)
         if not all(against.values()):
             continue
-        cordoned = [name for name, found in against.items() if found == ["the node is cordoned"]]
+        cordoned = [
+            name
+            for name, found in against.items()
+            if all(each.filter is Filter.CORDON for each in found)
+        ]
         fix = Fix(
             f"kubectl uncordon {' '.join(cordoned)}"
             if cordoned
-            else f"take {next(iter(against.values()))[0]} out of component {use.component.name}, "
-            f"or {_move(case)}",
+            else f"take {next(iter(against.values()))[0].text} out of component "
+            f"{use.component.name}, or {_move(case)}",
             "command" if cordoned else "advice",
         )
         yield Finding(
             use.about,
             f"component {use.component.name} can run on no node that holds the cache",
             tuple(
-                Evidence(f"node {name}", "against it", "; ".join(found))
+                Evidence(f"node {name}", "against it", "; ".join(each.text for each in found))
                 for name, found in against.items()
             ),
             fix,
@@ -91,11 +94,9 @@ def tolerated(case: Case) -> Iterator[Finding]:
     named like the GPUs that it asks for is not counted: many clusters tolerate that one for it.
     """
     for use, nodes in _required(case):
-        spec, needs = use.component.pod_spec(), use.component.gpus()
-        # A cordoned node has a taint for it, and is told of as such.
         taints = {
-            name_of(n): [t for t in scheduling.untolerated(spec, n, needs) if _CORDON not in t]
-            for n in nodes
+            name: [each.subject for each in found]
+            for name, found in _against(use, nodes, Filter.TAINT).items()
         }
         if not all(taints.values()):
             continue

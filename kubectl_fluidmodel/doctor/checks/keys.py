@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_FUSE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube import nodeselector
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
 from kubectl_fluidmodel.overview.cached import FUSE, WORKER, Cached
 
@@ -156,4 +156,4 @@ def _nodes(case: Case, cache: Cached) -> list[Object]:
 
 
 def _fits(terms: list[object], node: Object) -> bool:
-    return any(scheduling.matches(term, node) for term in terms)
+    return any(nodeselector.matches(term, node) for term in terms)

@@ -18,10 +18,10 @@ from kubectl_fluidmodel.doctor.uses import (
     uses,
 )
 from kubectl_fluidmodel.dynamo import scheduling
-from kubectl_fluidmodel.dynamo.affinity import terms_of
 from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
+from kubectl_fluidmodel.kube.nodeselector import describe, terms_of
 
 
 def _strays(case: Case, use: Use) -> list[str]:
@@ -173,7 +173,7 @@ def _drop(use: Use, stale: list[str]) -> Fix | None:
     """Pin takes back its own key; one that somebody wrote has to go first."""
     if use.pinned is not None and use.pinned.key in stale:
         return None
-    words = scheduling.describe(terms_of(use.affinity) or [])
+    words = describe(terms_of(use.affinity) or [])
     return Fix(
         f"take {', '.join(stale)} out of the affinity ({words}), then {use.pin().text}", "advice"
     )
@@ -192,7 +192,7 @@ def in_every_term(case: Case) -> Iterator[Finding]:
     every term, which is where `pin` puts it.
     """
     for use, strays, severity in _loose(case, SOME):
-        words = scheduling.describe(terms_of(use.affinity) or [])
+        words = describe(terms_of(use.affinity) or [])
         yield Finding(
             use.about,
             f"component {use.component.name} asks for the cache's nodes in some of its "

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_MASTER
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, check, reference
-from kubectl_fluidmodel.dynamo import scheduling
-from kubectl_fluidmodel.dynamo.affinity import terms_of
 from kubectl_fluidmodel.fluid import alluxio, placement
-from kubectl_fluidmodel.fluid.placement import requested
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube import nodeselector, taints
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.kube.nodeselector import terms_of
+from kubectl_fluidmodel.kube.requests import requested
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
 from kubectl_fluidmodel.ui.text import size
 
@@ -55,17 +55,13 @@ def _reason(case: Case, pod: Object, words: str) -> str:
 
 def selects(pod: Object, node: Object) -> bool:
     """Whether a pod's node selector and required affinity let it run on a node."""
-    selector = at(pod, "spec", "nodeSelector", default={})
-    if any(labels_of(node).get(key) != value for key, value in selector.items()):
-        return False
-    terms = terms_of(at(pod, "spec", "affinity"))
-    return terms is None or any(scheduling.matches(term, node) for term in terms)
+    return not nodeselector.mismatches(at(pod, "spec", default={}), node)
 
 
 def untolerated(pod: Object, node: Object) -> list[str]:
     """Taints that somebody set and the pod does not tolerate; not those that come and go."""
-    found = scheduling.untolerated(pod.get("spec") or {}, node, {})
-    return [taint for taint in found if not taint.startswith("node.kubernetes.io/")]
+    found = taints.untolerated(pod.get("spec") or {}, node)
+    return [str(taint) for taint in found if not taint.leaving]
 
 
 def _words(pod: Object, words: str) -> Evidence:
@@ -166,7 +162,7 @@ def affinity(case: Case) -> Iterator[Finding]:
         there = {labels_of(node).get(k.HOSTNAME_LABEL) for node in case.snapshot.all(k.NODES)}
         gone = [host for host in hosts if host not in there]
         selector = at(pod, "spec", "nodeSelector", default={})
-        wants = scheduling.describe(terms) if terms else f"nodeSelector {selector}"
+        wants = nodeselector.describe(terms) if terms else f"nodeSelector {selector}"
         cause = (
             f"node {', '.join(gone)} that the Dataset names is not in the cluster"
             if gone
@@ -184,7 +180,7 @@ def affinity(case: Case) -> Iterator[Finding]:
     needs=(k.PODS, k.NODES),
     explains=NO_MASTER,
 )
-def taints(case: Case) -> Iterator[Finding]:
+def tolerates(case: Case) -> Iterator[Finding]:
     """Nodes with GPUs mostly bear a taint, and the workers tolerate only what the Dataset's
     `tolerations` list. They are copied to the pods when the runtime is set up: a Dataset that is
     changed has to be made anew.

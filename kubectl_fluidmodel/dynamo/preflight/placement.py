@@ -7,11 +7,12 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from kubectl_fluidmodel.dynamo import scheduling
-from kubectl_fluidmodel.dynamo.affinity import REQUIRED
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.preflight.case import REFUSE, WARN, Case, Verdict
 from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube.kind import Object, name_of
+from kubectl_fluidmodel.kube.nodeselector import REQUIRED
+from kubectl_fluidmodel.kube.taints import untolerated
 from kubectl_fluidmodel.ui.text import plural
 
 
@@ -51,7 +52,7 @@ def _open_nodes(
     found = []
     reasons: Counter[str] = Counter()
     for node in nodes:
-        against = scheduling.obstacles(component.pod_spec(), node, needs)
+        against = [o.text for o in scheduling.obstacles(component.pod_spec(), node, needs)]
         if not against and not gpus.fits(needs, gpus.allocatable(node)):
             offered = sum(gpus.allocatable(node).values())
             against = [f"{_gpus(needs)} needed, the node has {offered}"]
@@ -70,9 +71,7 @@ def _open_nodes(
             listed,
             "--preferred, or a cache on other nodes",
         )
-    strict = [
-        scheduling.untolerated(component.pod_spec(), node, needs, strict=True) for node in found
-    ]
+    strict = [untolerated(component.pod_spec(), node) for node in found]
     if found and all(strict):
         yield Verdict(
             WARN,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.caching.design import Cluster, Existing
+from kubectl_fluidmodel.caching.design import Existing
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid import installation, names, placement
+from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.kube import access
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
-from kubectl_fluidmodel.kube.kind import Object, at
+from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
+from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.model.source import same
 
 DOCS = "docs/rbac.md has a Role that suffices"
@@ -247,47 +246,3 @@ def _volume_is_free(client: Client, name: str, namespace: str, way: str) -> None
             f"the volume of {namespace}/{name}",
             way,
         )
-
-
-def nodes(client: Client, request: Request) -> Cluster | None:
-    """The nodes that may hold the cache, with what their pods leave free.
-
-    None where nodes cannot be listed: the scheduler then chooses within the node affinity.
-    Pods are read node by node for the few most roomy candidates only, so that the cost does
-    not grow with the cluster.
-    """
-    try:
-        objects = client.list_all(k.NODES)
-    except Forbidden:
-        return None
-    all_nodes = [placement.candidate(node) for node in objects]
-    found, notes = placement.eligible(
-        all_nodes, objects, named=request.nodes, selector=dict(request.node_selector)
-    )
-    by_name = {k.name_of(node): node for node in objects}
-    best = sorted(
-        (node for node in found if node.ready),
-        key=lambda node: (node.caches, -(node.room.memory or 0), node.name),
-    )[: request.replicas + 7]
-    refined = _with_pods(client, [by_name[node.name] for node in best])
-    if refined is None:
-        notes.append("pods of other namespaces cannot be read: free memory is what nodes allocate")
-        return Cluster(tuple(found), tuple(notes))
-    replaced = {node.name: node for node in refined}
-    return Cluster(tuple(replaced.get(node.name, node) for node in found), tuple(notes))
-
-
-def _with_pods(client: Client, objects: Sequence[Object]) -> list[placement.Candidate] | None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    def read(node: Object) -> placement.Candidate:
-        pods = client.list_all(k.PODS, fields=f"spec.nodeName={k.name_of(node)}")
-        return placement.candidate(node, pods)
-
-    try:
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            return list(pool.map(read, objects))
-    except Forbidden:
-        return None
-    except KubeError:
-        return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from kubectl_fluidmodel.caching import make, preflight, removal
+from kubectl_fluidmodel.caching import make, nodes, preflight, removal
 from kubectl_fluidmodel.caching.design import Cluster, Design, Existing, design
 from kubectl_fluidmodel.caching.measure import Measured, measure
 from kubectl_fluidmodel.caching.progress import Progress
@@ -24,6 +24,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden
 from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.kube.scheduler import by_reason
 from kubectl_fluidmodel.ui.document import reference
 from kubectl_fluidmodel.ui.text import plural, size
 
@@ -93,7 +94,7 @@ class Run:
         measured = measure(
             self.request, self.client, self.namespace, endpoint=endpoint, region=region
         )
-        cluster = preflight.nodes(self.client, self.request)
+        cluster = nodes.survey(self.client, self.request, self.namespace, self.findings.existing)
         planned = plan(self.request, self.namespace, measured, cluster, self.findings.existing)
         for note in (*self.findings.notes, *measured.notes, *planned.notes):
             self.teller.say(f"note: {note}")
@@ -158,6 +159,8 @@ class Run:
         if choice.runners_up:
             others = ", ".join(f"{n.name} ({plural(n.caches, 'cache')})" for n in choice.runners_up)
             self.teller.say(f"runners-up: {others}")
+        if choice.rejected:
+            self.teller.say(f"not chosen: {by_reason(choice.rejected)}")
 
     def _tear_down(self, planned: Design) -> None:
         """Fluid cannot change these while the cache runs, so it is made anew.

@@ -14,14 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kubectl_fluidmodel.dynamo import kinds
+from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import directory
 from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
-from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, name_of, namespace_of
 
 REQUESTS = 12
 """Requests that one pin may make."""
@@ -173,6 +176,31 @@ def _pods(client: Counted, facts: CacheFacts, nodes: list[Object]) -> None:
             facts.pods = dict(zip(chosen, pool.map(read, chosen), strict=True))
     except Forbidden as err:
         facts.unread.append(f"pods ({err.why})")
+
+
+def worker_tolerations(client: Client, namespace: str) -> list[Object]:
+    """What the workers of a namespace's graphs tolerate; nothing where graphs cannot be read."""
+    found: list[Object] = []
+    for name in (kinds.GRAPH, kinds.COMPONENT):
+        for graph in _all(client, name, namespace):
+            try:
+                opened = open_graph(graph)
+            except FluidModelError:
+                continue  # its pods are made from elsewhere
+            for component in opened.components:
+                if component.role is Role.WORKER:
+                    found += dicts(component.pod_spec(), "tolerations")
+    return found
+
+
+def _all(client: Client, kind: str, namespace: str) -> list[Object]:
+    """The objects of a kind in the newest version that is served."""
+    for version in (kinds.BETA, kinds.ALPHA):
+        try:
+            return client.list_all(kinds.kind(kind, version), namespace)
+        except KubeError:
+            continue  # it is not served, or we may not see it
+    return []
 
 
 def model_directory(dataset: Object | None) -> str:

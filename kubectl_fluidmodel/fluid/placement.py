@@ -6,19 +6,30 @@ Pure: nodes and pods come in as the API server gave them, a Choice goes out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import quantity
+from kubectl_fluidmodel.kube import gpus, quantity
 from kubectl_fluidmodel.kube.kind import HOSTNAME_LABEL, Object, at, labels_of, name_of
-from kubectl_fluidmodel.kube.requests import is_over, requested
+from kubectl_fluidmodel.kube.requests import is_over, lack, requested
+from kubectl_fluidmodel.kube.scheduler import by_reason
+from kubectl_fluidmodel.kube.taints import (
+    CONTROL_PLANE,
+    Leaving,
+    Taint,
+    for_accelerator,
+    leaving,
+    taints_of,
+    tolerated,
+)
 from kubectl_fluidmodel.model.sizing import Room
 
 GPU_PRESENT = "nvidia.com/gpu.present"
-_TRANSIENT = "node.kubernetes.io/"
-_CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+PODS = 2
+"""Pods of a cache on its node: a worker and a FUSE client."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +48,34 @@ class Candidate:
     gpus: int
     caches: int
     room: Room
-    ready: bool
-    taints: tuple[Mapping[str, Any], ...] = ()
+    leaving: Leaving | None = None
+    """Why it is about to go or not there yet."""
+    taints: tuple[Taint, ...] = ()
+    """Those that keep pods away, of a node that stays."""
+    unknown: tuple[Taint, ...] = ()
+    """Of these, the ones that nothing says to tolerate."""
     hostname: str = ""
+    pods_left: int | None = None
+    """How many more pods it takes; None where that is not known."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a cache may be put there at all."""
+        return self.leaving is None and not self.unknown
+
+    def against(self, need: Need, *, standing: bool = False) -> str:
+        """Why a cache that takes `need` does not belong there; empty where it does.
+
+        One that stands there already stays, unless the node is certain to go.
+        """
+        if self.leaving is not None and (self.leaving.certain or not standing):
+            return self.leaving.why
+        if standing:
+            return ""
+        if self.unknown:
+            listed = ", ".join(str(taint) for taint in self.unknown)
+            return f"untolerated taint {listed} (--node {self.name} tolerates it)"
+        return self.short_of(need)
 
     def short_of(self, need: Need) -> str:
         """What is missing for `need`; empty where it fits or nothing is known."""
@@ -47,7 +83,9 @@ class Candidate:
         if self.room.memory is not None and self.room.memory < need.memory:
             found.append(_short("memory", self.room.memory, need.memory))
         if need.disk and self.room.disk is not None and self.room.disk < need.disk:
-            found.append(_short("ephemeral storage", self.room.disk, need.disk))
+            found.append(_short("ephemeral-storage", self.room.disk, need.disk))
+        if self.pods_left is not None and self.pods_left < PODS:
+            found.append(f"{max(0, self.pods_left)} more pods allowed, {PODS} needed")
         return " and ".join(found)
 
 
@@ -66,34 +104,46 @@ class Choice:
         return tuple(node.name for node in self.nodes)
 
 
-def candidate(node: Object, pods: Iterable[Object] | None = None) -> Candidate:
-    """A node and the pods bound to it (None: not known) as placement sees them."""
+def candidate(
+    node: Object,
+    pods: Iterable[Object] | None = None,
+    *,
+    on_disk: int = 0,
+    tolerations: Sequence[Mapping[str, Any]] = (),
+) -> Candidate:
+    """A node and the pods bound to it (None: not known) as placement sees them.
+
+    `on_disk` is what the caches that are there may take of its disk, which no pod requests;
+    `tolerations` are those of the workers that will read the cache.
+    """
     allocatable = at(node, "status", "allocatable", default={})
     memory = quantity.to_int(allocatable.get("memory"))
     disk = quantity.to_int(allocatable.get("ephemeral-storage"))
-    gpus = sum(
-        quantity.to_int(value) or 0 for key, value in allocatable.items() if key.endswith("/gpu")
-    )
-    free_memory, free_disk = memory, disk
-    for pod in pods or ():
-        if is_over(pod):
-            continue
-        if free_memory is not None:
-            free_memory -= requested(pod, "memory")
-        if free_disk is not None:
-            free_disk -= requested(pod, "ephemeral-storage")
-    conditions = at(node, "status", "conditions", default=[])
-    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    slots = quantity.to_int(allocatable.get("pods"))
+    running = [pod for pod in pods or () if not is_over(pod)]
+    taken_memory = sum(requested(pod, "memory") for pod in running)
+    taken_disk = sum(requested(pod, "ephemeral-storage") for pod in running) + on_disk
     labels = labels_of(node)
     count = labels.get(names.CACHES_LABEL, "0")
+    hard = tuple(taint for taint in taints_of(node) if taint.hard and not taint.leaving)
     return Candidate(
         name=name_of(node),
-        gpus=gpus,
+        gpus=sum(gpus.allocatable(node).values()),
         caches=int(count) if count.isdigit() else 0,
-        room=Room(free_memory, free_disk, memory),
-        ready=ready and not at(node, "spec", "unschedulable", default=False),
-        taints=tuple(at(node, "spec", "taints", default=[])),
+        room=Room(
+            None if memory is None else memory - taken_memory,
+            None if disk is None else disk - taken_disk,
+            memory,
+        ),
+        leaving=leaving(node),
+        taints=hard,
+        unknown=tuple(
+            taint
+            for taint in hard
+            if not for_accelerator(taint, node) and not tolerated(tolerations, taint)
+        ),
         hostname=labels.get(HOSTNAME_LABEL, name_of(node)),
+        pods_left=None if slots is None or pods is None else slots - len(running),
     )
 
 
@@ -106,8 +156,9 @@ def eligible(
 ) -> tuple[list[Candidate], list[str]]:
     """The nodes that may hold the cache at all, and what to say about that.
 
-    Named ones, else those with the labels, else those with GPUs, else every ready node that is
-    no control plane.
+    Named ones, else those with the labels, else those with GPUs, else every node that is no
+    control plane. Who names a node wants its taints tolerated, and who selects a pool those
+    that bear the pool's own key and value.
 
     Raises:
         UsageError: a named node does not exist, or no node has the labels.
@@ -117,10 +168,22 @@ def eligible(
         unknown = [name for name in named if name not in by_name]
         if unknown:
             raise UsageError(f"node '{unknown[0]}' does not exist", "", "kubectl get nodes")
-        return [by_name[name] for name in named], []
+        return [replace(by_name[name], unknown=()) for name in named], [
+            f"node {name}: its taint {', '.join(map(str, by_name[name].unknown))} is tolerated, "
+            "because --node names it"
+            for name in named
+            if by_name[name].unknown
+        ]
     if selector:
         labelled = [
-            by_name[name_of(obj)]
+            replace(
+                by_name[name_of(obj)],
+                unknown=tuple(
+                    taint
+                    for taint in by_name[name_of(obj)].unknown
+                    if selector.get(taint.key) != taint.value
+                ),
+            )
             for obj in objects
             if name_of(obj) in by_name
             and all(labels_of(obj).get(key) == value for key, value in selector.items())
@@ -132,12 +195,14 @@ def eligible(
     gpu = [node for node in nodes if node.gpus]
     if gpu:
         return gpu, []
-    plain = [
-        node
-        for node in nodes
-        if not any(taint.get("key") in _CONTROL_PLANE for taint in node.taints)
+    control = [node for node in nodes if any(t.key in CONTROL_PLANE for t in node.taints)]
+    plain = [node for node in nodes if node not in control]
+    # A cluster of one machine: its control plane is where everything runs.
+    alone = [
+        replace(node, unknown=tuple(t for t in node.unknown if t.key not in CONTROL_PLANE))
+        for node in control
     ]
-    return plain or list(nodes), ["no node has GPUs, so any ready node may hold the cache"]
+    return plain or alone, ["no node has GPUs, so any ready node may hold the cache"]
 
 
 def choose(
@@ -149,17 +214,11 @@ def choose(
     caches, the most free memory, the name.
 
     Raises:
-        FluidModelError: too few fit; says by how much, and what would.
+        FluidModelError: too few fit; says why not of each node, and what would help.
     """
-    rejected = [(node.name, "not ready or cordoned") for node in candidates if not node.ready]
-    ready = [node for node in candidates if node.ready]
-    fitting = []
-    for node in ready:
-        short = "" if node.name in keep else node.short_of(need)
-        if short:
-            rejected.append((node.name, short))
-        else:
-            fitting.append(node)
+    against = {node.name: node.against(need, standing=node.name in keep) for node in candidates}
+    rejected = [(name, why) for name, why in against.items() if why]
+    fitting = [node for node in candidates if not against[node.name]]
     order = sorted(
         fitting,
         key=lambda node: (node.name not in keep, node.caches, -(node.room.memory or 0), node.name),
@@ -187,33 +246,40 @@ def _why(chosen: Sequence[Candidate], keep: Sequence[str]) -> str:
 def _none_fits(
     total: int, fitting: int, replicas: int, rejected: Sequence[tuple[str, str]]
 ) -> FluidModelError:
-    shown = "; ".join(f"{name}: {why}" for name, why in rejected[:5])
-    more = f"; and {len(rejected) - 5} more" if len(rejected) > 5 else ""
     what = "no node fits the cache" if fitting == 0 else f"only {fitting} of {replicas} nodes fit"
     if total == 0:
         return FluidModelError(what, "the cluster has no nodes", "kubectl get nodes")
-    short = any("memory" in why for _, why in rejected)
-    way = "--medium SSD --path DIR" if short else "--node-selector for larger nodes"
-    return FluidModelError(what, (shown + more) or f"there are {total}", way)
+    why = by_reason(rejected) or f"there {'is' if total == 1 else 'are'} {total}"
+    return FluidModelError(what, why, _way(rejected))
 
 
-def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, Any]]:
+def _way(rejected: Sequence[tuple[str, str]]) -> str:
+    """What helps most of the nodes that do not fit."""
+    tainted = [name for name, why in rejected if "untolerated taint" in why]
+    short = [name for name, why in rejected if "of memory needed" in why]
+    cordoned = [name for name, why in rejected if why == "it is cordoned"]
+    if len(tainted) > len(short):
+        return f"--node {tainted[0]}"
+    if short:
+        return "--medium SSD --path DIR"
+    if cordoned:
+        return f"kubectl uncordon {cordoned[0]}"
+    return "--node-selector for larger nodes" if rejected else "fewer --replicas"
+
+
+def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
     """The tolerations that cache pods need on these nodes, one per distinct taint.
 
-    Taints that come and go by themselves (`node.kubernetes.io/…`) are left alone.
+    Those of a node that is going or not there yet, and those that nothing says to tolerate, are
+    left alone.
     """
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for node in nodes:
-        for taint in node.taints:
-            key, value = str(taint.get("key", "")), str(taint.get("value") or "")
-            effect = str(taint.get("effect", ""))
-            if effect == "PreferNoSchedule" or key.startswith(_TRANSIENT):
-                continue
-            entry: dict[str, Any] = {"key": key, "operator": "Equal" if value else "Exists"}
-            if value:
-                entry["value"] = value
-            found[(key, value, effect)] = {**entry, "effect": effect}
-    return [found[key] for key in sorted(found)]
+    found = {
+        taint: taint.toleration()
+        for node in nodes
+        for taint in node.taints
+        if taint not in node.unknown
+    }
+    return [found[taint] for taint in sorted(found, key=lambda t: (t.key, t.value, t.effect))]
 
 
 def node_affinity(nodes: Sequence[Candidate]) -> dict[str, Any]:
@@ -237,9 +303,6 @@ def hosts_of(dataset: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _short(what: str, have: int, need: int) -> str:
-    gib = 1 << 30
-    return (
-        f"{need / gib:.1f} GiB of {what} needed, {max(0, have) / gib:.1f} GiB free "
-        f"({(need - have) / gib:.1f} GiB short)"
-    )
+def _short(resource: str, have: int, need: int) -> str:
+    by = (need - have) / (1 << 30)
+    return f"{lack(resource, Decimal(need), Decimal(have))} ({by:.1f} GiB short)"

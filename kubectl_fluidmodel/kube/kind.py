@@ -106,8 +106,13 @@ def full_name(obj: Mapping[str, Any]) -> str:
 
 def names_of(objects: Sequence[Mapping[str, Any]], most: int = 3) -> str:
     """Objects by name, a few of many: `a/x, a/y, b/z and 4 more`."""
-    listed = ", ".join(full_name(obj) for obj in objects[:most])
-    return listed + (f" and {len(objects) - most} more" if len(objects) > most else "")
+    return listed([full_name(obj) for obj in objects], most)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """A few of many names: `a, b, c and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:

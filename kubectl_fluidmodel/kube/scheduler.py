@@ -21,14 +21,12 @@ from kubectl_fluidmodel.kube.kind import (
     at,
     dicts,
     full_name,
+    listed,
     name_of,
     names_of,
     namespace_of,
 )
 from kubectl_fluidmodel.kube.requests import Amounts, requests_of
-
-_SHOWN = 3
-"""Pods that are named where many are in the way."""
 
 
 class Filter(Enum):
@@ -195,8 +193,7 @@ def _ports(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]:
             taken |= clash
             holders.append(other)
     if taken:
-        ports = ", ".join(str(port) for port in sorted(taken)[:_SHOWN])
-        ports += f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
+        ports = listed([str(port) for port in sorted(taken)])
         held = "is held" if len(taken) == 1 else "are held"
         noun = "port" if len(taken) == 1 else "ports"
         yield Obstacle(
@@ -250,6 +247,17 @@ def _largest(resource: str, used: Iterable[tuple[Object, Amounts]]) -> list[Obje
     """The pods that request a resource, those that request most of it first."""
     some = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
     return [pod for pod, _ in sorted(some, key=lambda pair: (-pair[1], full_name(pair[0])))]
+
+
+def by_reason(reasons: Iterable[tuple[str, str]], most: int = 5) -> str:
+    """Nodes with why not, those of one reason together: `a, b: it is cordoned; c: …`."""
+    grouped: dict[str, list[str]] = {}
+    for name, why in reasons:
+        grouped.setdefault(why, []).append(name)
+    largest = sorted(grouped.items(), key=lambda item: -len(item[1]))
+    shown = [f"{listed(names)}: {why}" for why, names in largest[:most]]
+    rest = sum(len(names) for _, names in largest[most:])
+    return "; ".join([*shown, *([f"and {rest} more"] if rest else [])])
 
 
 def _identity(pod: Mapping[str, Any]) -> tuple[str, str]:

@@ -71,6 +71,8 @@ class Tier:
     path: str
     quota: int | None
     """Bytes for each worker."""
+    empty_dir: bool = False
+    """Whether it lies in an emptyDir of the worker's pod."""
 
 
 def tiers(runtime: Object | None) -> list[Tier]:
@@ -80,7 +82,8 @@ def tiers(runtime: Object | None) -> list[Tier]:
         quota = to_int(level.get("quota"))
         listed = [to_int(part) or 0 for part in str(level.get("quotaList") or "").split(",")]
         path, medium = str(level.get("path") or ""), str(level.get("mediumtype") or "")
-        found.append(Tier(medium, path, sum(listed) or quota))
+        empty = level.get("volumeType") == "emptyDir"
+        found.append(Tier(medium, path, sum(listed) or quota, empty))
     for level in dicts(runtime, "spec", "worker", "tieredStore", "levels"):
         found += _new_tiers(level)
     return found
@@ -93,7 +96,8 @@ def _new_tiers(level: Object) -> list[Tier]:
         if at(level, key):
             in_memory = at(level, key, "medium") == "Memory"
             quota = to_int(at(level, key, "quota"))
-            found.append(Tier("MEM" if in_memory else medium, "", quota))
+            empty = key == "emptyDir"
+            found.append(Tier("MEM" if in_memory else medium, "", quota, empty))
     if at(level, "hostPath"):
         paths = at(level, "hostPath", "paths", default=[])
         quotas = at(level, "hostPath", "quotas", default=[])

@@ -8,13 +8,12 @@ import pytest
 
 from kubectl_fluidmodel.caching import preflight
 from kubectl_fluidmodel.caching.design import Existing
-from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import NAMESPACES, PODS, PVCS, PVS, SECRETS, Object
+from kubectl_fluidmodel.kube.kind import NAMESPACES, PVCS, PVS, SECRETS, Object
 from tests.caching.objects import Objects, objects
 from tests.caching.test_request import request
-from tests.fluid.cluster import GIB, node, pod
 
 __all__ = ["objects"]
 
@@ -246,47 +245,3 @@ class TestNameIsFree:
             check(objects.client, Existing(dataset("s3://models/other")), name=name)
         offered = caught.value.try_.split()[1].rstrip(",")
         assert names.check_name(offered) != name
-
-
-class TestNodes:
-    def cluster(self, objects: Objects, *nodes: Object) -> None:
-        objects.lists["/api/v1/nodes"] = list(nodes)
-
-    def test_free_room_is_what_pods_leave(self, objects: Objects) -> None:
-        self.cluster(objects, node("a"), node("cpu", gpus=0))
-        objects.lists["/api/v1/pods"] = [pod("30Gi")]
-        found = preflight.nodes(objects.client, request())
-        assert found is not None
-        (one,) = found.candidates
-        assert (one.name, one.room.memory) == ("a", 70 * GIB)
-        assert [asked.query.get("fieldSelector") for asked in objects.asked] == [
-            None,
-            "spec.nodeName=a",
-        ]
-
-    def test_pods_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
-        self.cluster(objects, node("a"))
-        objects.forbidden.add(PODS.path())
-        found = preflight.nodes(objects.client, request())
-        assert found is not None
-        assert found.candidates[0].room.memory == 100 * GIB
-        assert "pods of other namespaces cannot be read" in found.notes[0]
-
-    def test_nodes_that_cannot_be_listed(self, objects: Objects) -> None:
-        objects.forbidden.add("/api/v1/nodes")
-        assert preflight.nodes(objects.client, request()) is None
-
-    def test_the_cost_does_not_grow_with_the_cluster(self, objects: Objects) -> None:
-        self.cluster(objects, *(node(f"n{i:04}") for i in range(300)))
-        found = preflight.nodes(objects.client, request())
-        assert found is not None
-        assert len(found.candidates) == 300
-        assert len(objects.asked) == 1 + 8
-
-    def test_named_nodes(self, objects: Objects) -> None:
-        self.cluster(objects, node("a"), node("b"))
-        found = preflight.nodes(objects.client, request(nodes=("b",)))
-        assert found is not None
-        assert [one.name for one in found.candidates] == ["b"]
-        with pytest.raises(UsageError, match="node 'c' does not exist"):
-            preflight.nodes(objects.client, request(nodes=("c",)))

@@ -18,17 +18,20 @@ from kubectl_fluidmodel.fluid.placement import (
     required,
     tolerations,
 )
+from kubectl_fluidmodel.kube.taints import Leaving, Taint
 from kubectl_fluidmodel.model.sizing import Room
 from tests.fluid.cluster import GIB, node, pod
 
 NEED = Need(memory=10 * GIB, disk=0)
+CONTROL = (Taint("node-role.kubernetes.io/control-plane", "", "NoSchedule"),)
+CORDONED = Leaving("it is cordoned", True)
 
 
 def named(name: str, memory: int | None = 100, disk: int | None = 1000, **more: Any) -> Candidate:
     def gib(count: int | None) -> int | None:
         return None if count is None else count * GIB
 
-    settings: dict[str, Any] = {"gpus": 8, "caches": 0, "ready": True, "hostname": name, **more}
+    settings: dict[str, Any] = {"gpus": 8, "caches": 0, "hostname": name, **more}
     return Candidate(name=name, room=Room(gib(memory), gib(disk), gib(memory)), **settings)
 
 
@@ -104,8 +107,8 @@ class TestCandidate:
 
     def test_gpus_of_all_makers_count(self) -> None:
         obj = node("a", gpus=0)
-        obj["status"]["allocatable"] |= {"amd.com/gpu": "4", "example.com/gpu-slices": "9"}
-        assert candidate(obj).gpus == 4
+        obj["status"]["allocatable"] |= {"amd.com/gpu": "4", "nvidia.com/mig-1g.10gb": "7"}
+        assert candidate(obj).gpus == 11
 
 
 class TestEligible:
@@ -114,14 +117,15 @@ class TestEligible:
         assert ([one.name for one in found], notes) == (["b"], [])
 
     def test_without_gpus_every_node_but_the_control_plane(self) -> None:
-        master = named("m", gpus=0, taints=({"key": "node-role.kubernetes.io/control-plane"},))
+        master = named("m", gpus=0, taints=CONTROL, unknown=CONTROL)
         found, notes = eligible([master, named("a", gpus=0)], [])
         assert [one.name for one in found] == ["a"]
         assert "no node has GPUs" in notes[0]
 
     def test_a_cluster_of_one_control_plane_node(self) -> None:
-        master = named("m", gpus=0, taints=({"key": "node-role.kubernetes.io/control-plane"},))
-        assert eligible([master], [])[0] == [master]
+        master = named("m", gpus=0, taints=CONTROL, unknown=CONTROL)
+        [found] = eligible([master], [])[0]
+        assert (found.name, found.unknown) == ("m", ())
 
     def test_named_nodes_even_without_gpus(self) -> None:
         found, _ = eligible([named("a", gpus=0), named("b")], [], named=["a"])
@@ -164,20 +168,20 @@ class TestChoose:
         assert found.why == "the cache is there already"
 
     def test_a_standing_cache_leaves_a_node_that_is_not_ready(self) -> None:
-        found = choose([named("a"), named("b", ready=False)], NEED, 1, keep=["b"])
+        found = choose([named("a"), named("b", leaving=CORDONED)], NEED, 1, keep=["b"])
         assert found.names == ("a",)
-        assert found.rejected == (("b", "not ready or cordoned"),)
+        assert found.rejected == (("b", "it is cordoned"),)
 
     def test_unknown_room_is_given_the_benefit_of_the_doubt(self) -> None:
         assert choose([named("a", memory=None, disk=None)], NEED, 1).names == ("a",)
 
     def test_none_fits_says_by_how_much_and_what_would(self) -> None:
         with pytest.raises(FluidModelError) as caught:
-            choose([named("a", memory=4), named("b", ready=False)], NEED, 1)
+            choose([named("a", memory=4), named("b", leaving=CORDONED)], NEED, 1)
         err = caught.value
         assert err.what == "no node fits the cache"
         assert "a: 10.0 GiB of memory needed, 4.0 GiB free (6.0 GiB short)" in err.why
-        assert "b: not ready or cordoned" in err.why
+        assert "b: it is cordoned" in err.why
         assert "--medium SSD" in err.try_
 
     def test_memory_and_disk_can_both_lack(self) -> None:
@@ -187,7 +191,7 @@ class TestChoose:
         assert "50.0 GiB of ephemeral storage needed, 1.0 GiB free" in caught.value.why
 
     def test_an_overcommitted_node_has_nothing_free_and_not_less(self) -> None:
-        with pytest.raises(FluidModelError, match=r"0\.0 GiB free"):
+        with pytest.raises(FluidModelError, match="0 B free"):
             choose([named("a", memory=-5)], NEED, 1)
 
     def test_too_few_fit(self) -> None:
@@ -196,10 +200,19 @@ class TestChoose:
 
     def test_many_that_do_not_fit_are_not_all_listed(self) -> None:
         with pytest.raises(FluidModelError) as caught:
-            choose([named(f"n{i}", memory=4) for i in range(9)], NEED, 1)
+            choose([named(f"n{i}", memory=i) for i in range(9)], NEED, 1)
         assert "n4:" in caught.value.why
         assert "n5:" not in caught.value.why
         assert "and 4 more" in caught.value.why
+
+    def test_nodes_with_the_same_against_them_are_said_together(self) -> None:
+        nodes = [*(named(f"n{i}", memory=4) for i in range(5)), named("c", leaving=CORDONED)]
+        with pytest.raises(FluidModelError) as caught:
+            choose(nodes, NEED, 1)
+        assert caught.value.why == (
+            "n0, n1, n2 and 2 more: 10.0 GiB of memory needed, 4.0 GiB free (6.0 GiB short); "
+            "c: it is cordoned"
+        )
 
     def test_a_cluster_without_nodes(self) -> None:
         with pytest.raises(FluidModelError, match="the cluster has no nodes"):
@@ -210,33 +223,128 @@ def taint(key: str, effect: str = "NoSchedule", value: str | None = None) -> dic
     return {"key": key, "effect": effect, **({"value": value} if value else {})}
 
 
-@pytest.mark.parametrize(
-    ("taints", "expected"),
-    [
-        ([], []),
-        (
-            [taint("nvidia.com/gpu")],
-            [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-        ),
-        (
-            [taint("team", "NoExecute", "ml")],
-            [{"key": "team", "operator": "Equal", "value": "ml", "effect": "NoExecute"}],
-        ),
-        ([taint("soft", "PreferNoSchedule")], []),
-        ([taint("node.kubernetes.io/not-ready", "NoExecute")], []),
-        ([taint("node.kubernetes.io/unschedulable")], []),
-    ],
-)
-def test_taints_become_tolerations(
-    taints: list[dict[str, str]], expected: list[dict[str, str]]
-) -> None:
-    assert tolerations([candidate(node("a", taints=taints))]) == expected
+TAINTS: dict[str, tuple[list[dict[str, str]], list[dict[str, str]], str]] = {
+    "none": ([], [], ""),
+    "of GPUs": (
+        [taint("nvidia.com/gpu")],
+        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "",
+    ),
+    "of GPUs, with a value": (
+        [taint("amd.com/gpu", "NoExecute", "present")],
+        [{"key": "amd.com/gpu", "operator": "Equal", "value": "present", "effect": "NoExecute"}],
+        "",
+    ),
+    "only preferred": ([taint("soft", "PreferNoSchedule")], [], ""),
+    "nobody's": ([taint("team", value="ml")], [], "untolerated taint team=ml:NoSchedule"),
+    "for the workers of graphs": (
+        [taint("pool", value="llm")],
+        [{"key": "pool", "operator": "Equal", "value": "llm", "effect": "NoSchedule"}],
+        "",
+    ),
+    "not ready": ([taint("node.kubernetes.io/not-ready", "NoExecute")], [], "it is not ready"),
+    "cordoned": ([taint("node.kubernetes.io/unschedulable")], [], "it is cordoned"),
+    "Karpenter": ([taint("karpenter.sh/disrupted")], [], "Karpenter is about to remove it"),
+    "Karpenter before 1.0": (
+        [taint("karpenter.sh/disruption", value="disrupting")],
+        [],
+        "Karpenter is about to remove it",
+    ),
+    "the cluster autoscaler": (
+        [taint("ToBeDeletedByClusterAutoscaler", value="1700000000")],
+        [],
+        "the cluster autoscaler is about to remove it",
+    ),
+    "a candidate of the cluster autoscaler": (
+        [taint("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule", "1700000000")],
+        [],
+        "the cluster autoscaler may remove it",
+    ),
+    "GPUs, and going": (
+        [taint("nvidia.com/gpu"), taint("karpenter.sh/disrupted")],
+        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "Karpenter is about to remove it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAINTS)
+def test_which_taints_are_tolerated_and_which_nodes_are_never_chosen(case: str) -> None:
+    taints, expected, against = TAINTS[case]
+    workers = [{"key": "pool", "operator": "Equal", "value": "llm"}]
+    found = candidate(node("a", taints=taints), tolerations=workers)
+    assert tolerations([found]) == expected
+    assert found.against(NEED).startswith(against) and bool(found.against(NEED)) == bool(against)
+    other = choose([found, named("b", memory=11)], NEED, 1)
+    assert other.names == (("b",) if against else ("a",))
+
+
+class TestATaintThatNobodyKnows:
+    STRANGE = candidate(node("a", taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}]))
+
+    def test_the_flag_that_allows_it_is_said(self) -> None:
+        with pytest.raises(FluidModelError) as caught:
+            choose([self.STRANGE], NEED, 1)
+        assert "a: untolerated taint team=ml:NoSchedule" in caught.value.why
+        assert caught.value.try_ == "--node a"
+
+    def test_who_names_the_node_wants_it_tolerated_and_is_told(self) -> None:
+        found, notes = eligible([self.STRANGE], [], named=["a"])
+        assert tolerations(found) == [
+            {"key": "team", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
+        ]
+        assert notes == [
+            "node a: its taint team=ml:NoSchedule is tolerated, because --node names it"
+        ]
+
+    def test_a_node_that_goes_is_not_chosen_by_name_either(self) -> None:
+        gone = candidate(node("a", taints=[taint("karpenter.sh/disrupted")]))
+        found, _ = eligible([gone], [], named=["a"])
+        with pytest.raises(FluidModelError, match="Karpenter is about to remove it"):
+            choose(found, NEED, 1)
+
+    @pytest.mark.parametrize(("pool", "chosen"), [("ml", True), ("other", False)])
+    def test_a_pool_is_selected_with_its_own_taint(self, pool: str, chosen: bool) -> None:
+        where = node("a", labels={"team": pool}, taints=[taint("team", value="ml")])
+        found, _ = eligible([candidate(where)], [where], selector={"team": pool})
+        assert (found[0].against(NEED) == "") is chosen
+
+
+def test_a_standing_cache_stays_on_a_mere_candidate_for_removal() -> None:
+    soft = candidate(
+        node("a", taints=[taint("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule")])
+    )
+    assert choose([soft, named("b")], NEED, 1, keep=["a"]).names == ("a",)
+
+
+def test_a_standing_cache_leaves_a_node_that_is_certain_to_go() -> None:
+    gone = candidate(node("a", taints=[taint("ToBeDeletedByClusterAutoscaler")]))
+    assert choose([gone, named("b")], NEED, 1, keep=["a"]).names == ("b",)
+
+
+def test_caches_on_a_nodes_disk_take_room_there() -> None:
+    found = candidate(node("a", disk="200Gi"), [], on_disk=150 * GIB)
+    assert found.room.disk == 50 * GIB
+    assert "150.0 GiB of ephemeral storage needed, 50.0 GiB free" in found.short_of(
+        Need(0, 150 * GIB)
+    )
+
+
+def test_a_pods_own_resources_count() -> None:
+    one = pod("1Gi", resources={"requests": {"memory": "40Gi"}})
+    assert candidate(node("a"), [one]).room.memory == 60 * GIB
+
+
+def test_a_node_that_takes_no_more_pods() -> None:
+    found = candidate(node("a"), [pod() for _ in range(109)])
+    assert found.short_of(NEED) == "1 more pods allowed, 2 needed"
 
 
 def test_the_taints_of_several_nodes_are_tolerated_once_each() -> None:
+    own = [{"operator": "Exists"}]
     nodes = [
-        candidate(node("a", taints=[taint("x"), taint("team", value="a")])),
-        candidate(node("b", taints=[taint("team", value="b"), taint("x")])),
+        candidate(node("a", taints=[taint("x"), taint("team", value="a")]), tolerations=own),
+        candidate(node("b", taints=[taint("team", value="b"), taint("x")]), tolerations=own),
     ]
     found = tolerations(nodes)
     assert [(one["key"], one.get("value")) for one in found] == [

@@ -1,0 +1,132 @@
+"""The nodes that may hold a cache, with what pods and other caches leave free on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from kubectl_fluidmodel.caching.design import Cluster, Existing
+from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.dynamo.gather import worker_tolerations
+from kubectl_fluidmodel.fluid import names, placement
+from kubectl_fluidmodel.fluid.placement import Candidate, candidate
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
+from kubectl_fluidmodel.kube.kind import Kind, Object, dicts, labels_of
+from kubectl_fluidmodel.overview.runtimes import Tier, tiers
+
+_SYSTEM_DISK = "/var/lib"
+"""Kubelet keeps what it counts as ephemeral storage below, and so does our default path."""
+
+
+def survey(client: Client, request: Request, namespace: str, existing: Existing) -> Cluster | None:
+    """The nodes that may hold the cache, with what their pods and caches leave free.
+
+    None where nodes cannot be listed: the scheduler then chooses within the node affinity.
+    Pods are read node by node for the few most roomy candidates only, so that the cost does
+    not grow with the cluster.
+    """
+    try:
+        objects = client.list_all(k.NODES)
+    except Forbidden:
+        return None
+    known = _tolerations(client, request, namespace, existing, objects)
+
+    def choices(all_nodes: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+        return placement.eligible(
+            all_nodes, objects, named=request.nodes, selector=dict(request.node_selector)
+        )
+
+    plain = {k.name_of(node): candidate(node, tolerations=known) for node in objects}
+    found, notes = choices(list(plain.values()))
+    by_name = {k.name_of(node): node for node in objects}
+    best = sorted(
+        (node for node in found if node.ready),
+        key=lambda node: (node.caches, -(node.room.memory or 0), node.name),
+    )[: request.replicas + 7]
+    pods = _pods(client, [node.name for node in best])
+    if pods is None:
+        notes.append("pods of other namespaces cannot be read: free memory is what nodes allocate")
+        return Cluster(tuple(found), tuple(notes))
+    disks, unread = _disks(client, (namespace, request.name), pods)
+    notes += unread
+    for name, on in pods.items():
+        plain[name] = candidate(by_name[name], on, on_disk=disks.get(name, 0), tolerations=known)
+    return Cluster(tuple(choices(list(plain.values()))[0]), tuple(notes))
+
+
+def _pods(client: Client, nodes: Sequence[str]) -> dict[str, list[Object]] | None:
+    """Node to its pods; None where they cannot be read."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def read(node: str) -> list[Object]:
+        return client.list_all(k.PODS, fields=f"spec.nodeName={node}")
+
+    try:
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return dict(zip(nodes, pool.map(read, nodes), strict=True))
+    except KubeError:
+        return None
+
+
+def _tolerations(
+    client: Client,
+    request: Request,
+    namespace: str,
+    existing: Existing,
+    objects: Sequence[Object],
+) -> list[Object]:
+    """What is known to be tolerated: by this cache as it stands, and by the workers of the
+    namespace's graphs, which are asked only where a node has a taint that nobody knows.
+    """
+    known = dicts(existing.dataset, "spec", "tolerations")
+    if request.nodes or not any(candidate(node, tolerations=known).unknown for node in objects):
+        return known
+    return known + worker_tolerations(client, namespace)
+
+
+def _disks(
+    client: Client, own: tuple[str, str], pods: Mapping[str, Sequence[Object]]
+) -> tuple[dict[str, int], list[str]]:
+    """Node to the bytes that caches on its own disk may take, and notes.
+
+    No pod requests them: the quota of a tier stands in the runtime of a cache with a worker there.
+    The cache `own` does not count, which is what is being placed.
+    """
+    kinds: dict[str, Kind] = {}
+    for pod in (pod for on in pods.values() for pod in on):
+        role = labels_of(pod).get("role", "")
+        for kind in names.RUNTIMES if role.endswith("-worker") else ():
+            if role.startswith(kind.name.removesuffix("Runtime").lower()):
+                kinds[kind.resource] = kind
+    runtimes: dict[tuple[str, str], Object] = {}
+    notes = []
+    for kind in kinds.values():
+        try:
+            runtimes |= {(k.namespace_of(r), k.name_of(r)): r for r in client.list_all(kind)}
+        except (Forbidden, NotFound):
+            notes.append(
+                f"{kind.resource} of other namespaces cannot be read: what their caches take of a "
+                "node's disk is not counted"
+            )
+    found = {}
+    for node, on in pods.items():
+        there = {(k.namespace_of(pod), labels_of(pod).get("release", "")) for pod in on} - {own}
+        found[node] = sum(on_node_disk(runtimes[key]) for key in there if key in runtimes)
+    return found, notes
+
+
+def on_node_disk(runtime: Object) -> int:
+    """The bytes of a cache's tiers that lie on a node's own disk, where pods' files lie too.
+
+    A path elsewhere, such as `/mnt/nvme`, is taken for a disk of its own.
+    """
+    return sum(tier.quota or 0 for tier in tiers(runtime) if _on_own_disk(tier))
+
+
+def _on_own_disk(tier: Tier) -> bool:
+    if tier.medium == "MEM":
+        return False
+    paths = [PurePosixPath(path.strip()) for path in tier.path.split(",")]
+    return tier.empty_dir or any(path.is_relative_to(_SYSTEM_DISK) for path in paths)

@@ -45,6 +45,10 @@ class Unreachable(FluidModelError):
     exit_code = 3
 
 
+class Barred(Unreachable):
+    """Unreachable, and what stands in the way stays: TLS that is not trusted, a proxy."""
+
+
 class TimedOut(FluidModelError):
     """A wait ran out of time; what was made stays, and a second run goes on from it."""
 

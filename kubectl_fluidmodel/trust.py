@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,3 +34,29 @@ def context(bundle: str = "") -> ssl.SSLContext:
     import truststore
 
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def bundle() -> str:
+    """The PEM file of the same authorities, for those that take a file; empty for their own.
+
+    Where the machine has them is where `truststore` looks on Linux.
+    """
+    import ssl
+
+    named = os.environ.get("SSL_CERT_FILE", "")
+    if Path(named).is_file() or sys.platform != "linux":
+        return named
+    usual = ssl.get_default_verify_paths()
+    if usual.cafile:
+        return usual.cafile
+    return next((path for path in _BUNDLES if Path(path).is_file()), "")
+
+
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/pki/tls/cert.pem",  # RHEL up to 9
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",
+)
+"""Where distributions keep all authorities in one file."""

@@ -55,9 +55,9 @@ kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
     "--stale-after",
     group="Work",
     metavar="DURATION",
-    default="1m",
+    default="10m",
     show_default=True,
-    help="How long an upload must not have gone on to be left over.",
+    help="How long an upload must not have gone on to be left over: 1m at least.",
 )
 @option(
     "--stage-workers",

@@ -33,6 +33,7 @@ class Work:
     ) -> None:
         self.source, self.to, self.options = source, to, options
         self.output, self.color, self.log = output, color, log
+        self._said: set[str] = set()
         self.store: Store
         self.hub: Hub
 
@@ -59,7 +60,19 @@ class Work:
         if keys:
             self.store = access.store_of(endpoint, region, s3_secret, client, namespace)
         who = access.login_of(flags.endpoint, flags.secret, client, namespace)
-        self.hub = Hub(who, stall=self.options.stall, connections=self.options.workers + 2)
+        self.hub = Hub(
+            who,
+            stall=self.options.stall,
+            patience=self.options.patience,
+            connections=self.options.workers + 2,
+            on_retry=self._asked_again,
+        )
+
+    def _asked_again(self, why: str) -> None:
+        """Say once why the plan takes its time."""
+        if why not in self._said:
+            self._said.add(why)
+            click.echo(f"{why}: trying again", err=True)
 
     def show_plan(self, flags: HubFlags, *, compared: bool) -> int:
         """The plan; `compared` with what the store holds of it."""

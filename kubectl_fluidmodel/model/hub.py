@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
-from kubectl_fluidmodel.model.hubhttp import Http, Login, Passing, Patience, login, refusal
+from kubectl_fluidmodel.model.hubhttp import Http, Login, login, refusal
+from kubectl_fluidmodel.model.patience import Passing, Patience
 from kubectl_fluidmodel.model.plan import GIT, SHA256, Plan, PlanFile, make
 
 _MAX_PAGES = 1000
 """Pages of a tree, 1,000 entries each: a bound, not a limit that a model reaches."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-METADATA_PATIENCE = 20.0
-"""Seconds in which a question about the repository is asked again."""
+SILENT = 20.0
+"""Seconds to try to reach the Hub at all: a wrong address should not take minutes to tell."""
 
 
 class Hub:
@@ -28,17 +29,22 @@ class Hub:
         who: Login | None = None,
         *,
         stall: float = 30.0,
-        patience: float = METADATA_PATIENCE,
+        patience: float = SILENT,
         connections: int = 16,
         stop: threading.Event | None = None,
+        on_retry: Callable[[str], None] | None = None,
     ) -> None:
+        """`stall` and `patience` as in Options; `on_retry` takes why a question is asked again."""
         self.who = who or login()
         self.http = Http(self.who, stall, connections, stop)
         self._patience = patience
         self._stop = stop
+        self._on_retry = on_retry or (lambda _: None)
 
-    def commit(self, repo: str, revision: str = "") -> str:
+    def commit(self, repo: str, revision: str = "", patience: float | None = None) -> str:
         """The commit that a branch, a tag or a commit id stands for now.
+
+        `patience` is for this question, where it is less than usual.
 
         Raises:
             FluidModelError: no such repository or revision, or it may not be seen.
@@ -46,7 +52,7 @@ class Hub:
         """
         wanted = revision or "main"
         url = f"{self.who.endpoint}/api/models/{quote(repo)}/revision/{quote(wanted, safe='')}"
-        document, _ = self._json(url, repo, wanted)
+        document, _ = self._json(url, repo, wanted, patience)
         sha = str(document.get("sha", "")) if isinstance(document, dict) else ""
         if not _COMMIT.fullmatch(sha):
             raise Unreachable(
@@ -125,9 +131,11 @@ class Hub:
 
     # -- the wire ----------------------------------------------------------------------------
 
-    def _json(self, url: str, repo: str, revision: str) -> tuple[Any, str]:
+    def _json(
+        self, url: str, repo: str, revision: str, patience: float | None = None
+    ) -> tuple[Any, str]:
         """The document, and the address of the next page or nothing."""
-        response = self._ask("GET", url)
+        response = self._ask("GET", url, patience)
         for _ in range(5):  # a renamed repository redirects within the Hub
             if response.status not in (301, 302, 303, 307, 308):
                 break
@@ -135,7 +143,7 @@ class Hub:
             if urlsplit(target).netloc != urlsplit(url).netloc:
                 break
             url = target
-            response = self._ask("GET", url)
+            response = self._ask("GET", url, patience)
         if response.status != 200:
             raise refusal(self.who, repo, revision, url, response)
         try:
@@ -147,13 +155,17 @@ class Hub:
                 "check HF_ENDPOINT",
             ) from err
 
-    def _ask(self, method: str, url: str) -> Any:
-        patience = Patience(self._patience, self._stop)
+    def _ask(self, method: str, url: str, patience: float | None = None) -> Any:
+        limit = self._patience if patience is None else patience
+        waits = Patience(limit, self._stop, min(limit, SILENT))
         while True:
             try:
                 return self.http.send(method, url)
             except Passing as err:
-                patience.pause(err)
+                if patience is not None and (err.retry_after or 0.0) > patience:
+                    raise err.final from err
+                self._on_retry(err.why)
+                waits.pause(err)
 
 
 def _next(link: str) -> str:

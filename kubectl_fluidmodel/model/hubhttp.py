@@ -10,69 +10,19 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel import __version__, proxies, trust
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel import __version__, noanswer, proxies, trust
+from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable
+from kubectl_fluidmodel.model.patience import LONGEST_WAIT, Cancelled, Passing, asked_wait, passes
+
+if TYPE_CHECKING:
+    import ssl
 
 CONNECT = 10.0
 """Seconds to connect."""
-_LONGEST_WAIT = 900.0
-"""Seconds of Retry-After that we are ready to wait; the Hub counts in windows of five minutes."""
-PASSING = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524)
-"""Answers worth another attempt."""
-
-
-class Cancelled(Exception):
-    """The work was stopped from outside; never shown."""
-
-
-class Passing(Exception):
-    """Something that may go away: tried again by Patience, and `final` when it does not."""
-
-    def __init__(self, why: str, final: FluidModelError, retry_after: float | None = None) -> None:
-        super().__init__(why)
-        self.why = why
-        self.final = final
-        self.retry_after = retry_after
-
-
-class Patience:
-    """Attempts with growing pauses, bounded by the seconds without progress."""
-
-    LIMIT_ON_WAITS = 30
-    """Attempts without progress, whatever the clock says: Retry-After pauses do not count."""
-
-    def __init__(self, limit: float, stop: threading.Event | None = None) -> None:
-        self.limit = limit
-        self._stop = stop or threading.Event()
-        self.progress()
-
-    def progress(self) -> None:
-        """Something moved: start to count anew."""
-        self._failures = 0
-        self._since = time.monotonic()
-
-    def pause(self, err: Passing) -> float:
-        """Wait before the next attempt; returns the seconds waited.
-
-        Raises:
-            FluidModelError: `err.final`, when there was no progress for too long.
-            Cancelled: stopped while waiting.
-        """
-        self._failures += 1
-        asked = err.retry_after
-        wait = min(20.0, 0.2 * 2 ** (self._failures - 1)) if asked is None else asked
-        waited = time.monotonic() - self._since
-        too_long = waited + (0.0 if asked is not None else wait) > self.limit
-        if too_long or wait > _LONGEST_WAIT or self._failures > self.LIMIT_ON_WAITS:
-            raise err.final from err
-        if self._stop.wait(wait):
-            raise Cancelled
-        if asked is not None:
-            self._since += wait
-        return wait
+_CANNOT = "cannot read from the hub"
 
 
 @dataclass(frozen=True)
@@ -118,22 +68,30 @@ class Http:
         self._origin = _origin(who.endpoint)
         self._pools: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._stall = stall
+        self.stall = stall
         self._connections = connections
-        self._not_before = 0.0
+        self._not_before: dict[str, float] = {}
 
     def send(
-        self, method: str, url: str, *, headers: dict[str, str] | None = None, whole: bool = True
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str] | None = None,
+        whole: bool = True,
+        stop: threading.Event | None = None,
     ) -> Any:
         """One request; with `whole` the body is read, without it is a stream to be closed.
 
         Raises:
             Passing: no answer, or one that may be another the next time.
+            Barred: another attempt would meet the same.
+            Cancelled: stopped while a host's limit on requests was waited for.
         """
         import urllib3
 
-        wait = self._not_before - time.monotonic()
-        if wait > 0 and self._stop.wait(wait):
+        wait = self._not_before.get(urlsplit(url).netloc, 0.0) - time.monotonic()
+        if wait > 0 and (stop or self._stop).wait(wait):
             raise Cancelled
         sent = {
             "User-Agent": f"kubectl-fluidmodel/{__version__}",
@@ -150,44 +108,61 @@ class Http:
                 redirect=False,
                 retries=False,
                 preload_content=whole,
-                timeout=urllib3.Timeout(connect=CONNECT, read=self._stall),
+                timeout=urllib3.Timeout(connect=CONNECT, read=self.stall),
             )
         except (urllib3.exceptions.HTTPError, OSError) as err:
             raise self.no_answer(url, err) from err
-        if response.status in PASSING:
+        if passes(response.status):
             response.close()
             raise self._passing(url, response)
+        refused = noanswer.by_proxy(response.status, url)
+        if refused is not None:
+            response.close()
+            raise Barred(_CANNOT, refused.why, refused.try_)
         return response
 
-    def no_answer(self, url: str, err: BaseException) -> Passing:
-        host = urlsplit(url).netloc
-        why = f"no answer from {host} ({_reason(err)})"
-        return Passing(why, Unreachable("cannot read from the hub", why, "check HF_ENDPOINT"))
+    def no_answer(self, url: str, err: BaseException) -> Passing | Barred:
+        """What is to be raised for a connection that failed."""
+        setting = "HF_ENDPOINT" if _origin(url) == self._origin else "this machine's network"
+        told = noanswer.explain(err, url, setting, self.stall)
+        if told.lasting:
+            return Barred(_CANNOT, told.why, told.try_)
+        return Passing(told.why, Unreachable(_CANNOT, told.why, told.try_))
 
     def _passing(self, url: str, response: Any) -> Passing:
         host = urlsplit(url).netloc
-        wait = _retry_after(response.headers)
+        wait = asked_wait(response.headers)
+        why, hint = f"{host} answers {response.status}", "the same command again, later"
         if response.status == 429:
             why = f"{host} limits the rate of requests (429)"
-            if wait:
-                self._not_before = max(self._not_before, time.monotonic() + min(wait, 60.0))
-                why += f", asks to wait {wait:.0f} s"
             hint = "wait, or log in: a token has higher limits (HF_TOKEN)"
-            return Passing(why, Unreachable("cannot read from the hub", why, hint), wait)
-        why = f"{host} answers {response.status}"
-        hint = "the same command again, later"
-        return Passing(why, Unreachable("cannot read from the hub", why, hint), wait)
+        if wait:
+            # For all who ask this host: each would only be told the same.
+            until = time.monotonic() + min(wait, LONGEST_WAIT)
+            self._not_before[host] = max(self._not_before.get(host, 0.0), until)
+            why += f", asks to wait {wait:.0f} s"
+        return Passing(why, Unreachable(_CANNOT, why, hint), wait, answered=True)
 
     def _pool(self, url: str) -> Any:
         """A pool for the URL's host, through the proxy that the environment names for it."""
         proxy = proxies.proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
-                trusted = trust.context(os.environ.get("REQUESTS_CA_BUNDLE", ""))
                 self._pools[proxy] = proxies.pool(
-                    proxy, maxsize=self._connections, ssl_context=trusted
+                    proxy, maxsize=self._connections, ssl_context=_trusted()
                 )
             return self._pools[proxy]
+
+
+def _trusted() -> ssl.SSLContext:
+    """TLS by REQUESTS_CA_BUNDLE, as the Hub's own library has it, or what the machine trusts."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE", "")
+    try:
+        return trust.context(bundle)
+    except OSError as err:  # ssl.SSLError too
+        raise Barred(
+            _CANNOT, f"REQUESTS_CA_BUNDLE is {bundle}, which has no certificates: {err}", "unset it"
+        ) from err
 
 
 def refusal(who: Login, repo: str, revision: str, url: str, response: Any) -> FluidModelError:
@@ -254,39 +229,7 @@ def _missing(who: Login, repo: str, page: str, log_in: str) -> FluidModelError:
     )
 
 
-def _retry_after(headers: Any) -> float | None:
-    """Seconds from `Retry-After` (a number or a date), or from the `RateLimit` header's `t=`."""
-    import re
-    from email.utils import parsedate_to_datetime
-
-    text = headers.get("Retry-After", "")
-    if text:
-        try:
-            return max(0.0, float(text))
-        except ValueError:
-            pass
-        try:
-            # Against the server's own clock: ours may be off.
-            told = parsedate_to_datetime(text).timestamp()
-            now = headers.get("Date")
-            base = parsedate_to_datetime(now).timestamp() if now else time.time()
-            return max(0.0, told - base)
-        except (TypeError, ValueError):
-            return None
-    found = re.search(r"(?:^|;)\s*t=(\d+)", headers.get("RateLimit", ""))
-    return float(found[1]) if found else None
-
-
 def _origin(url: str) -> tuple[str, str, int]:
     split = urlsplit(url)
     port = split.port or (443 if split.scheme == "https" else 80)
     return split.scheme, split.hostname or "", port
-
-
-def _reason(err: BaseException) -> str:
-    """The innermost cause in a few words, without the objects' addresses that urllib3 prints."""
-    inner: BaseException = err
-    while isinstance(getattr(inner, "reason", None), BaseException):
-        inner = inner.reason  # type: ignore[attr-defined]
-    text = " ".join(str(inner).split())
-    return text.rpartition(": ")[2][:120] or type(inner).__name__

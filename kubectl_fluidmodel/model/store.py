@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable, UsageError
+from kubectl_fluidmodel import noanswer, proxies, trust
+from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable, UsageError
 from kubectl_fluidmodel.model.listing import File, Listing
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
@@ -29,6 +31,8 @@ KEY_NAMES = (
     ("rootUser", "rootPassword"),
 )
 
+_AWS = "https://s3.amazonaws.com"
+
 _MAX_OBJECTS = 200_000
 """A model of more objects than this is a wrong prefix, not a model."""
 
@@ -40,6 +44,18 @@ class Credentials:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     session_token: str = field(default="", repr=False)
+    session: Any = field(default=None, repr=False, compare=False)
+    """boto3's session whose they are, which finds newer ones; None where nothing does: keys of
+    a Secret, or of environment variables."""
+    renews: bool = field(default=False, compare=False)
+    """Whether that session renews them by itself before they end."""
+    expires: datetime | None = field(default=None, compare=False)
+    """When they end, where that is known and they do not renew themselves."""
+
+    @property
+    def temporary(self) -> bool:
+        """Whether they end while somebody may still work with them."""
+        return bool(self.session_token) and not self.renews
 
 
 @dataclass(frozen=True)
@@ -79,20 +95,38 @@ class Store:
         if self.credentials is None:
             base["signature_version"] = UNSIGNED
         keys: dict[str, Any] = {}
-        if self.credentials is not None:
+        session = self.credentials.session if self.credentials is not None else None
+        if self.credentials is not None and session is None:
             keys = {
                 "aws_access_key_id": self.credentials.access_key,
                 "aws_secret_access_key": self.credentials.secret_key,
                 "aws_session_token": self.credentials.session_token or None,
             }
         with explained(self, "cannot set up the S3 client"):
-            return boto3.session.Session().client(
+            session = session or boto3.session.Session()
+            url = self.reach or self.endpoint
+            base["proxies"] = _proxies(url)
+            return session.client(
                 "s3",
-                endpoint_url=self.reach or self.endpoint or None,
+                endpoint_url=url or None,
                 region_name=self.region or "us-east-1",
                 config=Config(**{**base, **settings}),
+                verify=_trusted(session),
                 **keys,
             )
+
+    def renewed(self) -> Store | None:
+        """The same with newer credentials of boto3's chain; None where there are none.
+
+        Whoever writes them to a file meanwhile (`aws sso login`, a sidecar) is seen, too.
+        """
+        old = self.credentials
+        if old is None or old.session is None:
+            return None
+        now = from_environment(self.endpoint, self.region).credentials
+        if now is None or now == old:
+            return None
+        return replace(self, credentials=now)
 
     def reached_at(self, url: str) -> Store:
         """The same store by way of another URL from this machine."""
@@ -109,17 +143,30 @@ def from_environment(endpoint: str | None, region: str | None) -> Store:
     """
     import boto3
     import botocore.session
+    from botocore.credentials import RefreshableCredentials
 
     with explained(Store(endpoint or ""), "cannot read the AWS configuration"):
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
         url = endpoint or _configured_endpoint(core.full_config, core.get_scoped_config())
         found = session.get_credentials()
-        frozen = found.get_frozen_credentials() if found else None
+        try:
+            frozen = found.get_frozen_credentials() if found else None
+        except RuntimeError as err:  # botocore's word for what expired and was not renewed
+            why, how = "they have expired", "log in again"
+            raise FluidModelError("cannot use the S3 credentials", why, how) from err
         configured = session.region_name or ""
     credentials = None
     if frozen and frozen.access_key and frozen.secret_key:
-        credentials = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+        fixed = found.method == "env"
+        credentials = Credentials(
+            frozen.access_key,
+            frozen.secret_key,
+            frozen.token or "",
+            session=None if fixed else session,
+            renews=not fixed and isinstance(found, RefreshableCredentials),
+            expires=_expiration() if fixed else None,
+        )
     return Store(check_endpoint(url), region or configured, credentials)
 
 
@@ -155,6 +202,50 @@ def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) 
         or profile.get("endpoint_url")
     )
     return str(found or "")
+
+
+def ends(store: Store, now: datetime | None = None) -> str:
+    """What to say of credentials that end while somebody still works with them; else nothing."""
+    keys = store.credentials
+    if keys is None or not keys.temporary:
+        return ""
+    after = "after that, log in and run the same command again: it goes on"
+    if keys.expires is None:
+        return f"the S3 credentials are temporary, and nothing renews them; {after}"
+    left = (keys.expires - (now or datetime.now(timezone.utc))).total_seconds()
+    at = keys.expires.astimezone(timezone.utc)
+    return (
+        f"the S3 credentials end in {max(0, int(left // 60))} min ({at:%H:%M} UTC), and nothing "
+        f"renews them; {after}"
+    )
+
+
+def _expiration() -> datetime | None:
+    """When the keys of environment variables end, by what `aws configure export-credentials`
+    and others set with them."""
+    try:
+        found = datetime.fromisoformat(
+            os.environ.get("AWS_CREDENTIAL_EXPIRATION", "").replace("Z", "+00:00")
+        )
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """The proxy on the way to an endpoint, as the Hub and the API server have it."""
+    found = proxies.proxy_for(url or _AWS)
+    return dict.fromkeys(("http", "https"), found) if found else {}
+
+
+def _trusted(session: Any) -> str | None:
+    """The PEM file that a store's certificate is checked against; None for botocore's own.
+
+    What boto3 itself is told goes first (AWS_CA_BUNDLE, a profile's `ca_bundle`).
+    """
+    if session._session.get_config_variable("ca_bundle"):
+        return None
+    return os.environ.get("REQUESTS_CA_BUNDLE") or trust.bundle() or None
 
 
 def check_endpoint(url: str) -> str:
@@ -256,8 +347,10 @@ def explained(store: Store, what: str, bucket: str = "") -> Iterator[None]:
         raise _refused(what, code, message, err.operation_name, at, bucket) from err
     except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
         raise Unreachable(what, f"the endpoint {at} does not answer", "check --endpoint") from err
-    except boto.SSLError as err:
-        raise Unreachable(what, f"TLS to {at} failed: {err}", "set AWS_CA_BUNDLE") from err
+    except (boto.SSLError, boto.ProxyConnectionError) as err:
+        told = noanswer.explain(err, store.reach or store.endpoint or _AWS, "--endpoint")
+        kind = Barred if told.lasting else Unreachable
+        raise kind(what, told.why, told.try_) from err
     except boto.ProfileNotFound as err:
         raise UsageError(what, str(err), "check AWS_PROFILE") from err
     except (boto.HTTPClientError, boto.BotoCoreError) as err:

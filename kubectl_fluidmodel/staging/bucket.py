@@ -9,14 +9,16 @@ stores have known from the beginning.
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model.hubhttp import Cancelled
+from kubectl_fluidmodel.model.patience import Cancelled
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging.digest import Bytes, md5
@@ -29,8 +31,16 @@ COMMIT = "fluidmodel-commit"
 has an object with this metadata, so what it says holds."""
 
 
+_PIECE = 8 << 20
+"""Bytes of an object that are read back at once."""
+
+
 class Gone(Exception):
     """The upload is not there any more: completed by somebody, or aborted."""
+
+
+class Hidden(Exception):
+    """The store does not let it be seen."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +66,36 @@ class Bucket(Door):
         *,
         connections: int = 10,
         patience: float = 60.0,
+        silent: float | None = None,
+        stall: float = 30.0,
         stop: threading.Event | None = None,
         on_retry: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(store, name, patience, stop, on_retry)
+        """`patience` and `silent` are those of Patience; `stall` as in Options."""
         style = {"addressing_style": "path"} if store.endpoint else {}
-        self._client = store.client(
+        super().__init__(
+            store,
+            name,
+            patience,
+            stop,
+            on_retry,
+            silent,
             s3={**style, "payload_signing_enabled": False},
             max_pool_connections=connections,
             retries={"mode": "standard", "total_max_attempts": 1},
-            read_timeout=120,
+            read_timeout=stall,
             parameter_validation=False,
             tcp_keepalive=True,
         )
+        self.unseen: FluidModelError | None = None
+        """What was said when an object was last not let be seen."""
 
     # -- the bucket --------------------------------------------------------------------------
 
     def exists(self) -> bool:
         """Whether the bucket is there, as far as one may know."""
         try:
-            self.call("look at the bucket", self._client.head_bucket)
+            self.call("look at the bucket", "head_bucket")
         except Refused as err:
             if err.code in ("404", "NoSuchBucket"):
                 return False
@@ -97,7 +117,7 @@ class Bucket(Door):
         if region and region != "us-east-1" and not self.store.endpoint:
             settings["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            self.call("make the bucket", self._client.create_bucket, **settings)
+            self.call("make the bucket", "create_bucket", **settings)
         except Refused as err:
             if err.code == "BucketAlreadyOwnedByYou":
                 return False
@@ -109,27 +129,39 @@ class Bucket(Door):
         return True
 
     def list(self, prefix: str) -> Iterator[tuple[str, int, str]]:
-        """Key, size and ETag of every object below a prefix."""
-        token: dict[str, Any] = {}
-        while True:
-            page = self.do("list", self._client.list_objects_v2, Prefix=prefix, **token)
-            for each in page.get("Contents") or []:
-                yield str(each["Key"]), int(each["Size"]), _bare(each.get("ETag", ""))
-            if not page.get("IsTruncated"):
-                return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+        """Key, size and ETag of every object below a prefix.
+
+        Raises:
+            Hidden: one may not list (s3:ListBucket).
+        """
+        for each, _ in self._entries(prefix):
+            yield str(each["Key"]), int(each["Size"]), _bare(each.get("ETag", ""))
 
     def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
-        """Key and age in seconds of every object below a prefix, by the store's own clock."""
+        """Key and age in seconds of every object below a prefix, by the store's own clock.
+
+        Raises:
+            Hidden: one may not list (s3:ListBucket).
+        """
+        for each, now in self._entries(prefix):
+            yield str(each["Key"]), now - each["LastModified"].timestamp() if now else 0.0
+
+    def _entries(self, prefix: str) -> Iterator[tuple[dict[str, Any], float]]:
+        """Entries of a list, with the time at the store, or 0."""
         from email.utils import parsedate_to_datetime
 
         token: dict[str, Any] = {}
         while True:
-            page = self.do("list", self._client.list_objects_v2, Prefix=prefix, **token)
+            try:
+                page = self.call("list", "list_objects_v2", Prefix=prefix, **token)
+            except Refused as err:
+                if err.optional:
+                    raise Hidden(err.error.why) from err
+                raise err.error from err
             told = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+            now = parsedate_to_datetime(told).timestamp() if told else 0.0
             for each in page.get("Contents") or []:
-                at = each["LastModified"].timestamp()
-                yield str(each["Key"]), parsedate_to_datetime(told).timestamp() - at if told else 0
+                yield each, now
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -137,13 +169,19 @@ class Bucket(Door):
     # -- objects -----------------------------------------------------------------------------
 
     def head(self, key: str) -> Found | None:
-        """An object, or None where there is none."""
+        """An object, or None where there is none.
+
+        Who may not list a bucket is told 403, and not 404, where there is none; so is who may
+        not read. Both are None, and what was to be proven then is not.
+        """
         try:
-            answer = self.call("look at", self._client.head_object, Key=key)
+            answer = self.call("look at", "head_object", Key=key)
         except Refused as err:
-            if err.code in ("404", "NoSuchKey", "NotFound"):
-                return None
-            raise err.error from err
+            if err.optional:
+                self.unseen = err.error
+            elif err.code not in ("404", "NoSuchKey", "NotFound"):
+                raise err.error from err
+            return None
         kept = {str(name).lower(): value for name, value in (answer.get("Metadata") or {}).items()}
         return Found(int(answer["ContentLength"]), _bare(answer["ETag"]), kept.get(IDENTITY, ""))
 
@@ -158,7 +196,7 @@ class Bucket(Door):
         until, pause = time.monotonic() + seconds, 0.1
         while True:
             found = self.head(key)
-            if found is not None and found.identity == file.identity:
+            if found is not None and found.holds(file):
                 return found
             if time.monotonic() >= until:
                 return found
@@ -168,27 +206,27 @@ class Bucket(Door):
                 raise Cancelled
             pause = min(2.0, pause * 2)
 
-    def read(self, key: str) -> bytes | None:
-        """A small object of ours, or None where there is none."""
+    def read(self, key: str, *, hidden: bool = False) -> bytes | None:
+        """A small object of ours, or None where there is none; `hidden`: or none to be seen."""
         try:
-            return self.call("read", self._fetch, Key=key)
+            return bytes(self.call("read", "get_object", then=_body, Key=key))
         except Refused as err:
-            if err.code in ("404", "NoSuchKey", "NotFound"):
-                return None
-            if err.code == "NoSuchBucket":
+            missing = ("404", "NoSuchKey", "NotFound", "NoSuchBucket")
+            if err.code in missing or (hidden and err.optional):
                 return None
             raise err.error from err
 
-    def stream(self, key: str, size: int = 1 << 20) -> Iterator[bytes]:
-        """The bytes of an object, for `--verify --read`."""
-        answer = self.do("read", self._client.get_object, Key=key)
-        yield from answer["Body"].iter_chunks(size)
+    def stream(self, key: str, size: int) -> Iterator[bytes]:
+        """The bytes of an object, for `--verify --read`; each piece is read until it is there."""
+        for start in range(0, size, _PIECE):
+            piece = f"bytes={start}-{min(size, start + _PIECE) - 1}"
+            yield self.do("read", "get_object", then=_body, Key=key, Range=piece)
 
     def write(self, key: str, body: bytes) -> None:
         """A small object of ours."""
         self.do(
             "write",
-            self._client.put_object,
+            "put_object",
             Key=key,
             Body=body,
             ContentMD5=md5(body),
@@ -196,26 +234,50 @@ class Bucket(Door):
         )
 
     def put(self, key: str, body: Bytes, file: PlanFile, commit: str) -> str:
-        """A whole small file; returns its ETag."""
+        """A whole small file; returns its ETag as HEAD tells it."""
+        check = md5(body)
         answer = self.do(
             "write",
-            self._client.put_object,
+            "put_object",
             Key=key,
             Body=body,
-            ContentMD5=md5(body),
+            ContentMD5=check,
             Metadata=_metadata(file, commit),
         )
-        return _bare(answer["ETag"])
+        etag = _bare(answer["ETag"])
+        if etag == base64.b64decode(check).hex():
+            return etag
+        # With SSE-KMS and in some stores it is no MD5, and need not be the same everywhere.
+        stands = self.head(key)
+        return stands.etag if stands is not None else etag
 
     def delete(self, key: str) -> None:
-        self.do("delete", self._client.delete_object, Key=key)
+        """Delete an object of ours that nobody needs any more, as far as one may.
+
+        A record of an upload that is gone stays without harm where one may not: it is looked at
+        only as long as its file does not stand.
+        """
+        try:
+            self._tidy("delete", "delete_object", Key=key)
+        except Refused as err:
+            raise err.error from err
+
+    def _tidy(self, verb: str, operation: str, **settings: Any) -> bool:
+        """What only cleans up; False where the credentials or the store do not have it."""
+        try:
+            self.call(verb, operation, **settings)
+        except Refused as err:
+            if not err.optional:
+                raise
+            return False
+        return True
 
     # -- multipart uploads -------------------------------------------------------------------
 
     def begin(self, key: str, file: PlanFile, commit: str) -> tuple[str, str]:
         """Begin an upload; returns its id and the checksum that its parts shall carry."""
         settings: dict[str, Any] = {"Key": key, "Metadata": _metadata(file, commit)}
-        create = self._client.create_multipart_upload
+        create = "create_multipart_upload"
         try:
             answer = self.call("begin an upload of", create, ChecksumAlgorithm="CRC32", **settings)
         except Refused as err:
@@ -231,36 +293,48 @@ class Bucket(Door):
         Raises:
             Gone: the upload is not there any more.
         """
-        how = {"ChecksumCRC32": crc} if crc else {"ContentMD5": md5(body)}
+        how: dict[str, Any] = {"ChecksumCRC32": crc} if crc else {"ContentMD5": md5(body)}
         try:
             answer = self.call(
                 "upload a part of",
-                self._client.upload_part,
+                "upload_part",
                 Key=key,
                 UploadId=upload,
                 PartNumber=number + 1,
                 Body=body,
-                probe=lambda: self.parts(key, upload),
+                probe=lambda: self._still_there(key, upload),
                 **how,
             )
         except Refused as err:
             raise _gone(err) from err
         return Part(_bare(answer["ETag"]), len(body), crc)
 
+    def _still_there(self, key: str, upload: str) -> None:
+        """Ask for an upload, as far as one may.
+
+        Raises:
+            Gone: it is not there any more.
+        """
+        with suppress(Hidden):
+            self.parts(key, upload)
+
     def parts(self, key: str, upload: str) -> dict[int, Part]:
         """What the store holds of an upload.
 
         Raises:
             Gone: the upload is not there any more.
+            Hidden: one may not ask (s3:ListMultipartUploadParts), or the store cannot tell.
         """
         held: dict[int, Part] = {}
         token: dict[str, Any] = {}
         while True:
             try:
                 page = self.call(
-                    "list the parts of", self._client.list_parts, Key=key, UploadId=upload, **token
+                    "list the parts of", "list_parts", Key=key, UploadId=upload, **token
                 )
             except Refused as err:
+                if err.optional:
+                    raise Hidden(err.error.why) from err
                 raise _gone(err) from err
             for each in page.get("Parts") or []:
                 held[int(each["PartNumber"]) - 1] = Part(
@@ -270,8 +344,8 @@ class Bucket(Door):
                 return held
             token = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
-    def complete(self, key: str, upload: str, parts: dict[int, Part]) -> None:
-        """Make the object of its parts.
+    def complete(self, key: str, upload: str, parts: dict[int, Part], joins: float) -> None:
+        """Make the object of its parts, for which the store may take `joins` seconds.
 
         Raises:
             Gone: the upload is not there any more; it may be that an answer was lost.
@@ -285,7 +359,8 @@ class Bucket(Door):
         try:
             self.call(
                 "complete the upload of",
-                self._client.complete_multipart_upload,
+                "complete_multipart_upload",
+                joins=joins,
                 Key=key,
                 UploadId=upload,
                 MultipartUpload={"Parts": listed},
@@ -294,17 +369,16 @@ class Bucket(Door):
             raise _gone(err) from err
 
     def abort(self, key: str, upload: str) -> bool:
-        """Drop an upload with its parts; False where it was not there."""
+        """Drop an upload with its parts, as far as one may; False where one may not.
+
+        Its parts then stay until the bucket's lifecycle rule for incomplete uploads drops them.
+        """
         try:
-            self.call("abort", self._client.abort_multipart_upload, Key=key, UploadId=upload)
+            return self._tidy("abort", "abort_multipart_upload", Key=key, UploadId=upload)
         except Refused as err:
             if isinstance(_gone(err), Gone):
-                return False
+                return True
             raise err.error from err
-        return True
-
-    def _fetch(self, **where: Any) -> bytes:
-        return bytes(self._client.get_object(**where)["Body"].read())
 
 
 def _gone(err: Refused) -> Exception:
@@ -315,6 +389,10 @@ def _gone(err: Refused) -> Exception:
     """
     lost = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
     return Gone(err.code) if err.code in lost else err.error
+
+
+def _body(answer: Any) -> bytes:
+    return bytes(answer["Body"].read())
 
 
 def _metadata(file: PlanFile, commit: str) -> dict[str, str]:

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable
 from kubectl_fluidmodel.model import store as stores
-from kubectl_fluidmodel.model.hubhttp import Passing, Patience
+from kubectl_fluidmodel.model.patience import Passing, Patience, asked_wait, passes
 from kubectl_fluidmodel.model.store import Store
-
-T = TypeVar("T")
 
 _PASSING = {
     "InternalError",
     "SlowDown",
     "ServiceUnavailable",
     "RequestTimeout",
+    "RequestTimeoutException",
     "OperationAborted",
+    "ConditionalRequestConflict",
+    "PriorRequestNotComplete",
     "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
     "TooManyRequests",
+    "TooManyRequestsException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
     "IncompleteBody",
     "BadDigest",
 }
+"""Codes that pass whatever their status is: those of botocore's retries, and what a body that
+was damaged on its way is answered with."""
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
+_JOINS = 120.0
+"""Seconds of silence that a store is allowed that joins parts: some do it before they answer."""
+_UNKNOWN = {"NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented"}
 
 
 class Refused(Exception):
@@ -33,6 +48,11 @@ class Refused(Exception):
     def __init__(self, code: str, error: FluidModelError) -> None:
         super().__init__(code)
         self.code, self.error = code, error
+
+    @property
+    def optional(self) -> bool:
+        """Whether the credentials may not do it, or the store cannot: what can be done without."""
+        return self.code in _DENIED or self.code in _UNKNOWN
 
 
 class Door:
@@ -45,29 +65,41 @@ class Door:
         patience: float,
         stop: threading.Event | None,
         on_retry: Callable[[str], None] | None,
+        silent: float | None = None,
+        **settings: Any,
     ) -> None:
+        """`patience` and `silent` are those of Patience; `settings` go to botocore's Config."""
         self.store, self.name = store, name
-        self.patience, self._stop = patience, stop or threading.Event()
+        self.patience, self.silent = patience, silent
+        self._stop = stop or threading.Event()
         self._on_retry = on_retry or (lambda _: None)
+        self._settings = settings
+        self._client = store.client(**settings)
+        self._joining: Any = None
+        self._renewing = threading.Lock()
 
-    def do(self, verb: str, call: Callable[..., T], **settings: Any) -> T:
+    def do(self, verb: str, operation: str, **settings: Any) -> Any:
         try:
-            return self.call(verb, call, **settings)
+            return self.call(verb, operation, **settings)
         except Refused as err:
             raise err.error from err
 
     def call(
         self,
         verb: str,
-        call: Callable[..., T],
+        operation: str,
         *,
         probe: Callable[[], object] | None = None,
+        then: Callable[[Any], Any] | None = None,
+        joins: float = 0.0,
         **settings: Any,
-    ) -> T:
-        """One operation, tried again while that may help.
+    ) -> Any:
+        """One operation of boto3's client, tried again while that may help.
 
         `probe` is asked after a second failure whether trying makes sense at all: a server that
         knows before the end of a body that it does not want it may just close the connection.
+        `then` reads the answer's body as part of the attempt. `joins` are the seconds that the
+        store may be at it, where it has something to put together.
 
         Raises:
             Refused: with the store's code, and the error to raise for it.
@@ -75,38 +107,77 @@ class Door:
         """
         key = settings.get("Key") or settings.get("Prefix")
         what = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
-        patience = Patience(self.patience, self._stop)
+        waits = Patience(max(self.patience, joins), self._stop, self.silent)
         failures = 0
         while True:
             try:
-                return self._once(what, call, settings)
+                answer = self._once(what, operation, settings, then, joins > 0)
+                self.silent = None  # somebody is there: from now on it is waited for in full
+                return answer
             except Passing as err:
                 self._on_retry(err.why)
-                patience.pause(err)
+                waits.pause(err)
                 failures += 1
                 if probe is not None and failures >= 2:
                     probe()
 
-    def _once(self, what: str, call: Callable[..., T], settings: dict[str, Any]) -> T:
+    def _once(
+        self,
+        what: str,
+        operation: str,
+        settings: dict[str, Any],
+        then: Callable[[Any], Any] | None,
+        slow: bool,
+    ) -> Any:
         from botocore import exceptions as boto
 
+        client = self._client
         try:
             with stores.explained(self.store, what, self.name):
-                return call(Bucket=self.name, **settings)
+                using = self._slow() if slow else client
+                answer = getattr(using, operation)(Bucket=self.name, **settings)
+                return then(answer) if then is not None else answer
         except Unreachable as err:
-            if isinstance(err.__cause__, boto.NoCredentialsError | boto.PartialCredentialsError):
+            no_keys = boto.NoCredentialsError | boto.PartialCredentialsError
+            if isinstance(err, Barred) or isinstance(err.__cause__, no_keys):
                 raise
             raise Passing(err.why, err) from err
         except FluidModelError as err:
             cause = err.__cause__
             if not isinstance(cause, boto.ClientError):
                 raise
-            code = str(cause.response.get("Error", {}).get("Code", ""))
-            status = int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if code in _FULL or status == 507:
-                full = FluidModelError("the store is full", err.why, "make room, and run it again")
-                raise Refused("Full", full) from err
-            if code in _PASSING or status in (429, 500, 502, 503, 504):
-                final = Unreachable(err.what, err.why or code, "the same command again goes on")
-                raise Passing(f"the store answers {code or status}", final) from err
-            raise Refused(code, err) from err
+            raise self._said_no(client, err, cause.response) from err
+
+    def _said_no(self, client: Any, err: FluidModelError, answer: Any) -> Exception:
+        """What an error document of the store means for the attempt."""
+        code = str(answer.get("Error", {}).get("Code", ""))
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _FULL or status == 507:
+            full = FluidModelError("the store is full", err.why, "make room, and run it again")
+            return Refused("Full", full)
+        if code in _EXPIRED and self._renewed(client):
+            return Passing("the credentials have expired: renewing them", err, answered=True)
+        if code in _PASSING or passes(status):
+            final = Unreachable(err.what, err.why or code, "the same command again goes on")
+            wait = asked_wait(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
+            return Passing(f"the store answers {code or status}", final, wait, answered=True)
+        return Refused(code, err)
+
+    def _slow(self) -> Any:
+        """A client that waits longer for the first byte of an answer."""
+        with self._renewing:
+            if self._joining is None:
+                longer = max(_JOINS, self._settings["read_timeout"])
+                self._joining = self.store.client(**{**self._settings, "read_timeout": longer})
+            return self._joining
+
+    def _renewed(self, client: Any) -> bool:
+        """Whether there are newer credentials than those that a client was refused with."""
+        with self._renewing:
+            if self._client is client:
+                fresh = self.store.renewed()
+                if fresh is None:
+                    return False
+                self.store, self._client = fresh, fresh.client(**self._settings)
+                self._joining = None
+            return True

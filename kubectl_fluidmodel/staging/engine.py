@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.hub import Hub
-from kubectl_fluidmodel.model.hubhttp import Cancelled
+from kubectl_fluidmodel.model.patience import Cancelled
 from kubectl_fluidmodel.model.plan import Plan, PlanFile
 from kubectl_fluidmodel.model.store import Store
-from kubectl_fluidmodel.staging import memory, parts
+from kubectl_fluidmodel.staging import memory, parts, record
 from kubectl_fluidmodel.staging.bucket import Bucket
 from kubectl_fluidmodel.staging.digest import Digest
 from kubectl_fluidmodel.staging.errors import FileError, SomeFailed, mismatch
@@ -34,6 +35,8 @@ from kubectl_fluidmodel.staging.transfer import StartOver, Transfer
 
 _FIRST_CONTACT = 15.0
 """Seconds to try to reach the store at all: a wrong address should not take minutes to tell."""
+_LAST_QUESTION = 5.0
+"""Seconds to ask whether the branch has moved: it is worth a line, and no wait."""
 _STARTS = 3
 """Times that one file is begun anew in one run."""
 
@@ -71,7 +74,9 @@ class Engine:
             store,
             to.bucket,
             connections=options.workers + 4,
-            patience=_FIRST_CONTACT,
+            patience=options.patience,
+            silent=_FIRST_CONTACT,
+            stall=options.stall,
             stop=self._stop,
             on_retry=self.tally.stumble,
         )
@@ -80,6 +85,7 @@ class Engine:
         self._buffers = memory.Buffers(self._room)
         self.ledger = Ledger(self.bucket, self.place)
         self._starts: dict[str, int] = {}
+        self._moving: dict[str, Transfer] = {}
         self._failures: list[FileError] = []
         self._fatal: FluidModelError | None = None
         self._lock = threading.Lock()
@@ -88,10 +94,13 @@ class Engine:
 
     def run(self) -> Iterator[Event]:
         began = time.monotonic()
+        memory.check(self.share.files, self._room, self.options)
+        ends = stores.ends(self.bucket.store)
+        if ends:
+            yield Note(ends)
         if self.bucket.ensure():
             yield Note(f"bucket {self.bucket.name} did not exist: made it")
         self.ledger.look()
-        self.bucket.patience = self.options.patience
         yield Began(
             self.plan.uri,
             self.place.uri,
@@ -113,6 +122,7 @@ class Engine:
         ]
         for thread in threads:
             thread.start()
+        threading.Thread(target=self._pulse, name="stage-pulse", daemon=True).start()
         try:
             while any(thread.is_alive() for thread in threads):
                 yield from self._told(self.options.tick)
@@ -126,6 +136,8 @@ class Engine:
             raise self._fatal
         if self._failures:
             raise SomeFailed(self.plan.repo, self._failures)
+        if not self.ledger.has(self.share.files):
+            raise FluidModelError("staging ended early", "", "the same command again goes on")
         self._stop.clear()
         written = self.ledger.seal(self.plan)
         yield from self._moved()
@@ -158,13 +170,17 @@ class Engine:
         # Every fourth worker looks for small files first.
         prefers_small = number % 4 == 3 or self.options.workers == 1
         while True:
-            task = self._scheduler.next(prefers_small)
+            try:
+                task = self._scheduler.next(prefers_small)
+            except MemoryError as err:
+                why = "there is not as much as --memory says"
+                return self._give_up(FluidModelError("out of memory", why, "less of it"), err)
             if task is None:
-                return
+                return None
             try:
                 self._carry_out(task)
             except Cancelled:
-                return
+                return None
             except FileError as err:
                 self._failed(task, err)
             except FluidModelError as err:
@@ -219,7 +235,11 @@ class Engine:
             parts.part_size(file.size, self._room, self.options.part_size),
             self._scheduler.release,
             lambda count: self._sent(file, count),
+            lambda text: self._events.put(Note(text)),
+            most_part=self._room,
         )
+        with self._lock:
+            self._moving[file.path] = made
         made.prepare(self.ledger.left_of(file))
         self.tally.add_found(file.path, made.found)
         if made.nothing_left():
@@ -266,6 +286,19 @@ class Engine:
         self.ledger.forget(file)
         self._scheduler.again(file)
 
+    def _pulse(self) -> None:
+        """Show those who clean up that what is on its way is alive, however slowly it goes."""
+        while not self._stop.wait(record.BEAT):
+            with self._lock:
+                moving = list(self._moving.values())
+            for each in moving:
+                try:
+                    each.touch()
+                except Cancelled:
+                    return
+                except FluidModelError as err:
+                    self.tally.stumble(err.why)  # the parts meet it too, and tell it
+
     # -- outcomes ----------------------------------------------------------------------------
 
     def _found(self, file: PlanFile) -> bool:
@@ -280,6 +313,8 @@ class Engine:
     def _stands(self, file: PlanFile, etag: str, how: str) -> None:
         self.ledger.stands(file, etag)
         self.tally.end(file.path)
+        with self._lock:
+            self._moving.pop(file.path, None)
         self._events.put(FileDone(file.path, file.size, how))
 
     def _failed(self, task: Task, err: FileError) -> None:
@@ -324,7 +359,7 @@ class Engine:
         if self.plan.revision == self.plan.commit:
             return
         try:
-            now = self._hub.commit(self.plan.repo, self.plan.revision)
+            now = self._hub.commit(self.plan.repo, self.plan.revision, patience=_LAST_QUESTION)
         except FluidModelError:
             return  # it is staged; that the hub is away now does not matter
         if now != self.plan.commit:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from kubectl_fluidmodel.staging.parts import LEAST_PART
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.staging.options import Options
+from kubectl_fluidmodel.staging.parts import LEAST_PART, MAX_PARTS, part_size
 
 MIB = 1 << 20
 _BESIDE = 24 * MIB
@@ -17,6 +21,27 @@ _ASSUMED = 110 * MIB
 def room(memory: int) -> int:
     """Bytes for parts, of a budget for the whole process; at least one part's worth."""
     return max(LEAST_PART, memory - resident() - _BESIDE)
+
+
+def check(files: Sequence[PlanFile], room: int, options: Options) -> None:
+    """See that a part of each file fits into the memory that there is for parts.
+
+    Raises:
+        UsageError: one is larger than all of it.
+    """
+    largest = max(files, key=lambda file: file.size, default=None)
+    if largest is None:
+        return
+    part = part_size(largest.size, room, options.part_size)
+    if part <= room or largest.size <= room:
+        return
+    needed = -(-(options.memory - room + part) // (64 * MIB)) * 64
+    why = f"a part of {largest.path} takes {part // MIB} MiB, and {room // MIB} MiB are left for it"
+    if part > options.part_size:
+        why += f"; {largest.size >> 30} GiB make the {MAX_PARTS:,} parts that S3 allows so large"
+    raise UsageError(
+        f"--memory {options.memory // MIB}Mi is too little", why, f"--memory {needed}Mi"
+    )
 
 
 def resident() -> int:

@@ -3,20 +3,23 @@
 Large files are redirected to storage by links that expire: the link is kept until it is refused
 and then asked for anew. The token goes to the Hub's own host only (`Http` sees to that). A
 connection that breaks is taken up where it broke; one that brings nothing for `stall` seconds
-counts as broken, a slow one does not. A server that ignores Range is read once, in order.
+counts as broken, a slow one does not. A server that ignores Range is read once, in order; one
+that only does so now and then, as an edge of a CDN may, is asked again.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urljoin
 
 from kubectl_fluidmodel.errors import Unreachable
 from kubectl_fluidmodel.model.hub import Hub
-from kubectl_fluidmodel.model.hubhttp import Cancelled, Passing, Patience, refusal
+from kubectl_fluidmodel.model.hubhttp import refusal
+from kubectl_fluidmodel.model.patience import LONGEST_WAIT, Cancelled, Passing, Patience
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.staging.body import Body
 from kubectl_fluidmodel.staging.errors import FileError
@@ -28,6 +31,8 @@ _EXPIRED = (400, 401, 403, 404, 410)
 """How storage hosts say that a signed link is over."""
 _ODD_ANSWERS = 4
 """Answers of another size than the tree's in a row, before they are the Hub's last word."""
+_WHOLE_ANSWERS = 3
+"""Whole files in a row, of a server that has sent ranges before, until it is read in order."""
 
 
 OnBlock = Callable[[memoryview], None]
@@ -58,17 +63,21 @@ class Origin:
         self._lock = threading.Lock()
         self._patience, self._stop = patience, stop
         self._on_bytes, self._on_retry = on_bytes, on_retry
-        self._in_turn = False
+        self._in_turn = self._ranged = False
         self._killed = False
         self._turn = threading.Condition()
         self._stream: Body | None = None
         self._position = 0
-        self._next = 0
+        self._left: list[int] = []
+        self._moved = time.monotonic()
 
-    def start_at(self, offset: int) -> None:
-        """Say which byte is the first that will be read (for a server that ignores Range)."""
+    def expect(self, starts: Iterable[int]) -> None:
+        """Say where the parts begin that will be read, in their order.
+
+        A server that ignores Range is read in that order, whatever else has come by ranges.
+        """
         with self._turn:
-            self._next = offset
+            self._left = sorted(starts, reverse=True)
 
     def read(self, start: int, view: memoryview, each: OnBlock | None = None) -> None:
         """Fill `view` with the bytes from `start` on; `each` sees every block as it comes.
@@ -78,14 +87,24 @@ class Origin:
             Unreachable: no progress for too long.
             Cancelled: stopped.
         """
-        if not self._in_turn:
-            try:
-                return self._read_range(start, view, each)
-            except NoRanges:
-                self._in_turn = True
-                self._on_retry("the server ignores Range: reading in order")
-        self._read_in_turn(start, view, each)
+        try:
+            if not self._in_turn:
+                try:
+                    return self._read_range(start, view, each)
+                except NoRanges:
+                    self._in_turn = True
+                    self._on_retry("the server ignores Range: reading in order")
+            self._read_in_turn(start, view, each)
+        finally:
+            self._over(start)
         return None
+
+    def _over(self, start: int) -> None:
+        """A part is read, or has failed: the next one's turn does not wait for it."""
+        with self._turn:
+            if start in self._left:
+                self._left.remove(start)
+            self._turn.notify_all()
 
     def kill(self) -> None:
         """Let go of those who wait for their turn: the file has failed."""
@@ -102,7 +121,7 @@ class Origin:
 
     def _read_range(self, start: int, view: memoryview, each: OnBlock | None) -> None:
         patience = Patience(self._patience, self._stop)
-        got, odd = 0, 0
+        got, odd, whole = 0, 0, 0
         while got < len(view):
             try:
                 body = Body(self._open(start + got, start + len(view)))
@@ -111,8 +130,16 @@ class Origin:
                     got += self._fill(body, view[got:], patience, each)
                 finally:
                     body.close()
+                whole = 0
                 if got == begun:
                     raise self._broke("the body ended before it began")
+            except NoRanges:
+                whole += 1
+                if not self._ranged or whole >= _WHOLE_ANSWERS:
+                    raise
+                self._on_retry("the server ignores Range for once")
+                if self._stop.wait(0.2 * whole):
+                    raise Cancelled from None
             except Passing as err:
                 odd = odd + 1 if isinstance(err, _Odd) else 0
                 if odd >= _ODD_ANSWERS:
@@ -140,6 +167,7 @@ class Origin:
                     each(view[got : got + count])
                 got += count
                 self._on_bytes(count)
+                self._moved = time.monotonic()
                 patience.progress()
                 if self._stop.is_set():
                     raise Cancelled
@@ -162,7 +190,7 @@ class Origin:
         with self._lock:
             url = self._link
         for _ in range(6):
-            response = self.hub.http.send("GET", url, headers=headers, whole=False)
+            response = self.hub.http.send("GET", url, headers=headers, whole=False, stop=self._stop)
             if response.status not in _REDIRECTS:
                 break
             target = urljoin(url, response.headers.get("Location", ""))
@@ -191,7 +219,7 @@ class Origin:
                     f"the hub's links to its storage are refused ({status})",
                     "check this machine's clock and proxy",
                 ),
-                retry_after=0.05,
+                answered=True,
             )
         response.close()
         raise refusal(self.hub.who, self.repo, self.commit, url, response)
@@ -203,11 +231,15 @@ class Origin:
             told = re.fullmatch(
                 r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip()
             )
-            if told and (int(told[1]) != start or told[3] not in ("*", str(size))):
+            if told and told[3] not in ("*", str(size)):
                 response.close()
-                if told[3] not in ("*", str(size)):
-                    raise self._odd(told[3])
-                raise self._broke(f"it sent bytes from {told[1]} instead of {start}")
+                raise self._odd(told[3])
+            length = response.headers.get("Content-Length", "")
+            if int(told[1]) != start if told else length != str(end - start):
+                response.close()
+                where = f"bytes from {told[1]}" if told else "a part that it does not name"
+                raise self._broke(f"it sent {where} instead of those from {start}")
+            self._ranged = True
             return response
         if response.status == 416:
             response.close()
@@ -235,10 +267,7 @@ class Origin:
     def _read_in_turn(self, start: int, view: memoryview, each: OnBlock | None) -> None:
         """As `read`, from the one stream that all parts of the file share."""
         with self._turn:
-            while self._next != start:
-                if self._stop.is_set() or self._killed:
-                    raise Cancelled
-                self._turn.wait(0.2)
+            self._wait_for_turn(start)
             patience = Patience(self._patience, self._stop)
             got = 0
             while got < len(view):
@@ -248,10 +277,23 @@ class Origin:
                     self.close()
                     self._on_retry(err.why)
                     patience.pause(err)
-            self._next = start + len(view)
-            if self._next >= self.file.size:
+            if self._left == [start]:
                 self.close()
-            self._turn.notify_all()
+
+    def _wait_for_turn(self, start: int) -> None:
+        """Until no part before this one is still to come; as long as any of them moves.
+
+        Raises:
+            Unreachable: none has moved for as long as one alone may take.
+        """
+        began = time.monotonic()
+        while self._left and self._left[-1] < start:
+            if self._stop.is_set() or self._killed:
+                raise Cancelled
+            still = time.monotonic() - max(began, self._moved)
+            if still > LONGEST_WAIT + self._patience + self.hub.http.stall:
+                raise self._broke("the parts before this one do not come").final
+            self._turn.wait(0.2)
 
     def _advance(
         self, offset: int, view: memoryview, patience: Patience, each: OnBlock | None

@@ -18,6 +18,10 @@ from typing import Any
 from kubectl_fluidmodel.model.plan import PlanFile
 
 VERSION = 1
+BEAT = 20.0
+"""Seconds after which the record of an upload that is alive is written again, if it was not."""
+ALIVE = 3 * BEAT
+"""Seconds for which a record says that somebody is at it."""
 CRC32, MD5 = "crc32", "md5"
 """How parts are checked on their way."""
 

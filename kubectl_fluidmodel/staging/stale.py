@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging import record
-from kubectl_fluidmodel.staging.bucket import Bucket, Gone
+from kubectl_fluidmodel.staging.bucket import Bucket, Gone, Hidden
 from kubectl_fluidmodel.staging.place import STATE, Destination, Place
 
 
@@ -29,12 +30,18 @@ def abort_stale(
     """Abort the uploads of a model, of any commit, that have not gone on for `older` seconds.
 
     An upload is ours if a record beside the model names it; parts are only ever uploaded after
-    the record was written. Ages are those of the store's clock.
+    the record was written. Whoever is at one writes its record again and again, however slowly
+    its parts go; so one whose record is younger than that is alive, whatever `older` is. Ages
+    are those of the store's clock.
+
+    Raises:
+        FluidModelError: the uploads may not be seen or not be aborted.
     """
+    older = max(older, record.ALIVE)
     bucket = Bucket(store, to.bucket, patience=15.0)
     prefix = f"{Place(to, repo, '').model}/{STATE}/"
     found = []
-    for key, age in sorted(bucket.ages(prefix)):
+    for key, age in _ages(bucket, prefix):
         commit, _, rest = key[len(prefix) :].partition("/")
         if not rest.startswith("uploads/"):
             continue
@@ -44,12 +51,29 @@ def abort_stale(
         place = Place(to, repo, commit)
         try:
             held = bucket.parts(place.key(left.path), left.upload_id)
-        except Gone:
+        except (Gone, Hidden):
             held = {}
-        doomed = age >= older
+        # Looked at once more: meanwhile somebody may have gone on with it.
+        doomed = age >= older and all(now >= older for _, now in _ages(bucket, key))
         if doomed and not dry_run:
-            bucket.abort(place.key(left.path), left.upload_id)
+            if not bucket.abort(place.key(left.path), left.upload_id):
+                raise FluidModelError(
+                    f"cannot abort the upload of {left.path}",
+                    "the credentials may not do that",
+                    f"give them s3:AbortMultipartUpload on {to.uri}",
+                )
             bucket.delete(key)
         size = sum(part.size for part in held.values())
         found.append(Leftover(commit, left.path, size, age, doomed))
     return found
+
+
+def _ages(bucket: Bucket, prefix: str) -> list[tuple[str, float]]:
+    try:
+        return sorted(bucket.ages(prefix))
+    except Hidden as err:
+        raise FluidModelError(
+            f"cannot look for leftover uploads in s3://{bucket.name}/{prefix}",
+            str(err),
+            f"give the credentials s3:ListBucket on {bucket.name}",
+        ) from err

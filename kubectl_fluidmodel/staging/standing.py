@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.plan import Plan, PlanFile
 from kubectl_fluidmodel.model.store import Store
-from kubectl_fluidmodel.staging.bucket import Bucket, Gone
+from kubectl_fluidmodel.staging.bucket import Bucket, Gone, Hidden
 from kubectl_fluidmodel.staging.ledger import Ledger
 from kubectl_fluidmodel.staging.place import Destination, Place
 
@@ -58,6 +58,6 @@ def _begun(ledger: Ledger, file: PlanFile) -> int:
         return 0
     try:
         held = ledger.bucket.parts(ledger.place.key(file.path), left.upload_id)
-    except Gone:
+    except (Gone, Hidden):
         return 0
     return min(file.size, left.done * left.part_size) if left.trusts(held) else 0

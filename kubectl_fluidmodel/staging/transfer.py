@@ -7,8 +7,8 @@ on. Two runs at the same file do no harm: the bytes are the same, so the parts a
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.staging import libcrypto, parts, record
-from kubectl_fluidmodel.staging.bucket import Bucket, Found, Gone
+from kubectl_fluidmodel.staging.bucket import Bucket, Found, Gone, Hidden
 from kubectl_fluidmodel.staging.digest import Crc32, Digest
 from kubectl_fluidmodel.staging.errors import mismatch
 from kubectl_fluidmodel.staging.origin import Origin
@@ -45,6 +45,10 @@ class Transfer:
     part_size: int
     release: Callable[[bytearray], None]
     on_sent: Callable[[int], None]
+    say: Callable[[str], None]
+    """Takes what is worth a line."""
+    most_part: int = parts.MOST_PART
+    """Bytes of the largest part that there is memory for."""
     resumed: bool = False
     found: int = 0
     """Bytes that the store held already."""
@@ -57,7 +61,8 @@ class Transfer:
         self._recording = threading.Lock()
         self._record: Record | None = None
         self._stands: Found | None = None
-        self._dead = self._ended = False
+        self._dead = self._ended = self._forgotten = False
+        self._noted = 0.0
         self._digest = Digest(self.file)
         self._hashed = 0
         self._hashing = False
@@ -71,7 +76,7 @@ class Transfer:
     def prepare(self, left: Record | None) -> None:
         """Go on from what an earlier run left, or begin an upload."""
         if left is not None and not self._take_up(left):
-            self.bucket.abort(self.key, left.upload_id)
+            self._drop(left)
             left = None
         if left is None:
             self._begin()
@@ -82,22 +87,27 @@ class Transfer:
             self.file.path, self.file.identity, self.file.size, upload, self.part_size, checksum
         )
         # Before the first part: an upload of ours that nobody knows of holds nothing.
-        self.bucket.write(self.place.record(self.file.path), made.dump())
-        self._record = made
-        self.origin.start_at(0)
-        self.pending.extend(range(self.count))
+        self._write(made)
+        self._await(0)
 
     def _take_up(self, left: Record) -> bool:
         """Go on from a record; False where the store does not hold what it says."""
         if not left.fits(self.file):
             return False
+        if left.part_size > self.most_part and not left.proven:
+            self._over("it was begun with parts that --memory has no room for")
+            return False
         try:
             held = self.bucket.parts(self.key, left.upload_id)
         except Gone:
             return left.proven and self._joined_meanwhile(left)
+        except Hidden as err:
+            self._over(f"the store does not tell which parts it has of it ({err})")
+            return False
         if not left.trusts(held):
             return False
-        self._record, self.part_size = left, left.part_size
+        self.part_size = left.part_size
+        self._write(left)  # from now on somebody is at it again
         done = left.done
         self._up = {number: held[number] for number in range(done)}
         self._frontier = done
@@ -111,10 +121,24 @@ class Transfer:
             self._states[done] = left.state
         # Where the hash cannot go on from its state, the file is read again from its beginning,
         # and only what the store does not have goes up.
-        first = self._hashed
-        self.origin.start_at(first * self.part_size)
-        self.pending.extend(range(first, self.count))
+        self._await(self._hashed)
         return True
+
+    def _await(self, first: int) -> None:
+        """All parts from this one on are to be read."""
+        self.pending.extend(range(first, self.count))
+        self.origin.expect(number * self.part_size for number in self.pending)
+
+    def _over(self, why: str) -> None:
+        self.say(f"{self.file.path} starts over: {why}")
+
+    def _drop(self, left: Record) -> None:
+        """Abort an upload."""
+        if not self.bucket.abort(self.key, left.upload_id):
+            self.say(
+                f"what was uploaded of {self.file.path} stays in the store: the credentials may "
+                "not abort an upload; a lifecycle rule of the bucket drops it"
+            )
 
     def _joined_meanwhile(self, left: Record) -> bool:
         """Wait for the object: a run may be killed while the store puts the file together."""
@@ -227,6 +251,8 @@ class Transfer:
         if self._record is None or not self._recording.acquire(blocking=False):
             return
         try:
+            if self._forgotten:
+                return
             with self._lock:
                 done = min(self._frontier, self._hashed)
                 if (done - self._record.done) * _RECORDS < self.count or done == self.count:
@@ -234,10 +260,31 @@ class Transfer:
                 now = self._record.at(done, self._up, self._states.get(done, b""))
                 for old in [each for each in self._states if each < done]:
                     del self._states[old]
-            self.bucket.write(self.place.record(self.file.path), now.dump())
-            self._record = now
+            self._write(now)
         finally:
             self._recording.release()
+
+    def touch(self) -> None:
+        """Write the record again, so that others see that the upload is alive."""
+        if not self._recording.acquire(blocking=False):
+            return  # somebody writes it now
+        try:
+            over = self._dead or self._forgotten or self._record is None
+            if not over and time.monotonic() - self._noted >= record.BEAT / 2:
+                self._write(self._standing())
+        finally:
+            self._recording.release()
+
+    def _write(self, now: Record) -> None:
+        """Note down where the file stands."""
+        self.bucket.write(self.place.record(self.file.path), now.dump())
+        self._record, self._noted = now, time.monotonic()
+
+    def _forget(self) -> None:
+        """Drop the record, and let nobody write it again."""
+        with self._recording:
+            self._forgotten = True
+            self.bucket.delete(self.place.record(self.file.path))
 
     # -- after -------------------------------------------------------------------------------
 
@@ -259,7 +306,7 @@ class Transfer:
                 "a store that keeps x-amz-meta-* headers",
             )
         self.etag = stands.etag
-        self.bucket.delete(self.place.record(self.file.path))
+        self._forget()
 
     def _join(self) -> Found | None:
         """Have the store make the object of its parts, once their hash was compared."""
@@ -271,14 +318,23 @@ class Transfer:
                 self.discard()
                 raise mismatch(self.file)
             with self._recording:  # behind a worker that still writes how far it was
-                self._record = here.whole(self._up)
-                self.bucket.write(self.place.record(self.file.path), self._record.dump())
-        with contextlib.suppress(Gone):  # an answer was lost, or another run was first
-            self.bucket.complete(self.key, here.upload_id, dict(self._up))
-        return self._appeared()
+                self._write(here.whole(self._up))
+        try:
+            self.bucket.complete(self.key, here.upload_id, dict(self._up), self._joins)
+        except Gone:  # an answer was lost, or another run was first
+            return self._appeared()
+        found = self._appeared()
+        if found is None and self.bucket.unseen is not None:
+            raise self.bucket.unseen
+        return found
 
     def _appeared(self) -> Found | None:
-        return self.bucket.appears(self.key, self.file, 2.0 + self.file.size / _JOINED)
+        return self.bucket.appears(self.key, self.file, self._joins)
+
+    @property
+    def _joins(self) -> float:
+        """Seconds that the store may take to put the file together."""
+        return 2.0 + self.file.size / _JOINED
 
     def _standing(self) -> Record:
         if self._record is None:
@@ -288,11 +344,11 @@ class Transfer:
     def discard(self) -> None:
         """Abort the upload, and forget it."""
         if self._record is not None:
-            self.bucket.abort(self.key, self._record.upload_id)
-            self.bucket.delete(self.place.record(self.file.path))
+            self._drop(self._record)
+            self._forget()
 
 
 def load(bucket: Bucket, place: Place, path: str) -> Record | None:
     """The record that an earlier run left of a file."""
-    text = bucket.read(place.record(path))
+    text = bucket.read(place.record(path), hidden=True)
     return record.load(text) if text is not None else None

@@ -9,7 +9,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging import manifest
-from kubectl_fluidmodel.staging.bucket import Bucket
+from kubectl_fluidmodel.staging.bucket import Bucket, Hidden
 from kubectl_fluidmodel.staging.digest import Digest
 from kubectl_fluidmodel.staging.place import STATE, Place
 
@@ -51,27 +51,32 @@ def verify(
             f"kubectl fluidmodel stage {place.repo}@{place.commit} --to {place.to.uri}",
         )
     report = Report(place, len(marked.entries), marked.bytes)
-    listed = {key: (size, etag) for key, size, etag in bucket.list(f"{place.files}/")}
+    try:
+        listed = {key: size for key, size, _ in bucket.list(f"{place.files}/")}
+    except Hidden as err:
+        report.notes.append(f"whether there are other objects was not looked at: {err}")
+        listed = None
     by_path = {file.path: file for file in tree or ()}
     for entry in marked.entries:
         file = entry.file
         if tree is not None and by_path.get(file.path) != file:
             report.problems.append(f"{file.path}: the hub has another file at this commit")
-        size, etag = listed.pop(place.key(file.path), (-1, ""))
-        if size < 0:
+        if listed is not None:
+            listed.pop(place.key(file.path), None)
+        stands = bucket.head(place.key(file.path))
+        if stands is None:
             report.problems.append(f"{file.path}: missing")
             continue
-        if size != file.size:
-            report.problems.append(f"{file.path}: {size} bytes instead of {file.size}")
+        if stands.size != file.size:
+            report.problems.append(f"{file.path}: {stands.size} bytes instead of {file.size}")
             continue
-        if etag != entry.etag:
+        if stands.etag != entry.etag:
             report.problems.append(f"{file.path}: written anew since it was proven")
-        stands = bucket.head(place.key(file.path))
-        if stands is None or stands.identity != file.identity:
+        if stands.identity != file.identity:
             report.problems.append(f"{file.path}: its metadata does not name the hub's hash")
         if read and not _reads_right(bucket, place, file, on_bytes):
             report.problems.append(f"{file.path}: its bytes do not match their hash")
-    for key in sorted(listed):
+    for key in sorted(listed or ()):
         report.problems.append(f"{key[len(place.files) + 1 :]}: not in the manifest")
     return report
 
@@ -80,7 +85,7 @@ def _reads_right(
     bucket: Bucket, place: Place, file: PlanFile, on_bytes: Callable[[int], None]
 ) -> bool:
     digest = Digest(file)
-    for chunk in bucket.stream(place.key(file.path)):
+    for chunk in bucket.stream(place.key(file.path), file.size):
         digest.update(memoryview(bytearray(chunk)))
         on_bytes(len(chunk))
     return digest.matches()
@@ -89,9 +94,11 @@ def _reads_right(
 def _others(bucket: Bucket, place: Place) -> str:
     """The commits of the model that are staged, in words."""
     prefix = f"{place.model}/{STATE}/"
+    try:
+        keys = [key for key, _, _ in bucket.list(prefix)]
+    except Hidden:
+        return ""
     commits = [
-        key[len(prefix) :].partition("/")[0]
-        for key, _, _ in bucket.list(prefix)
-        if key.endswith("/manifest.json")
+        key[len(prefix) :].partition("/")[0] for key in keys if key.endswith("/manifest.json")
     ]
     return f"what is staged is {', '.join(sorted(commits))}" if commits else ""

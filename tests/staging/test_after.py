@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.staging import record
 from kubectl_fluidmodel.staging.stale import abort_stale
 from kubectl_fluidmodel.staging.verify import Report, verify
 from tests.staging.bench import MIB, MODEL, PART, Bench, noise
@@ -56,7 +57,8 @@ def test_verify_without_a_manifest_names_what_is_there(bench: Bench) -> None:
     assert old in told.value.why
 
 
-def test_only_our_own_leftovers_go(bench: Bench) -> None:
+def test_only_our_own_leftovers_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "ALIVE", 0.0)  # who was killed needs not be waited for here
     bench.model({"model.safetensors": noise(8 * PART), "config.json": b"{}"})
     bench.killed_at(0.5, "--stage-workers=2", stored=PART)
     client = bench.s3.client()

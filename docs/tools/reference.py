@@ -39,9 +39,10 @@ ENVIRONMENT = {
     "NO_COLOR": "set: no colour, unless `--color always`",
     "TERM": "`dumb`: no colour and no live view",
     "FLUIDMODEL_COMPLETION_TIMEOUT": "seconds that TAB waits for names of the cluster (0.15)",
-    "REQUESTS_CA_BUNDLE": "certificates to trust for the Hub; wins over the next",
-    "SSL_CERT_FILE": "certificates to trust, instead of the system's",
-    "AWS_CA_BUNDLE": "certificates to trust for the store",
+    "AWS_CREDENTIAL_EXPIRATION": "when the keys of the environment end; said before a transfer",
+    "AWS_CA_BUNDLE": "certificates to trust for the store; wins over the next",
+    "REQUESTS_CA_BUNDLE": "certificates to trust for Hub and store; wins over the next",
+    "SSL_CERT_FILE": "certificates to trust for Hub, store and API server, instead of the system's",
     "NO_PROXY": "hosts that are reached without the proxy",
     "no_proxy": "the same, where that one is not set",
 }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kubectl_fluidmodel.caching.judging import left_out
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, placement
@@ -21,6 +22,11 @@ from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.model.listing import Listing
 from kubectl_fluidmodel.model.sizing import Heaps, Medium
 from kubectl_fluidmodel.ui.text import size
+
+_MUCH = 50
+"""One part in so many of the model's bytes that is worth leaving out of a load."""
+_ENTRIES = 40
+"""Paths that a load names at most."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,10 @@ def design(
         request = replace(
             request, replicas=int(at(existing.runtime, "spec", "replicas", default=1))
         )
+    paths = load_paths(listing) if listing else ("/",)
+    held = _held(listing, paths) if listing else 0
     model = _model_bytes(request, listing)
-    quota = _quota(request, listing, existing)
+    quota = _quota(request, held, existing)
     jvm = sizing.heaps(model, len(listing.files) if listing else 0, web=request.web)
     medium, choice, notes = _place(request, model, quota, jvm, cluster, existing)
     affinity, tolerations = _nodes(request, choice, existing)
@@ -100,6 +108,10 @@ def design(
     if listing:
         annotations[names.BYTES_ANNOTATION] = str(listing.bytes)
         annotations[names.FILES_ANNOTATION] = str(len(listing.files))
+        if listing.rubbish:
+            beside = sum(file.size for file in listing.rubbish)
+            annotations[names.LEFT_OUT_ANNOTATION] = str(beside)
+            notes += left_out(listing, loaded=paths == ("/",))
     made = dataset.build(
         request.name,
         namespace,
@@ -121,7 +133,11 @@ def design(
     load = None
     if request.load:
         load = dataload.build(
-            request.name, namespace, replicas=request.replicas, tolerations=tolerations
+            request.name,
+            namespace,
+            replicas=request.replicas,
+            tolerations=tolerations,
+            paths=paths,
         )
     first = (secret,) if secret else ()
     return Design(
@@ -148,13 +164,41 @@ def _model_bytes(request: Request, listing: Listing | None) -> int:
     return sizing.holds(request.quota)
 
 
-def _quota(request: Request, listing: Listing | None, existing: Existing) -> int:
-    needed = sizing.quota_for(listing.bytes) if listing else 0
+def load_paths(listing: Listing) -> tuple[str, ...]:
+    """What a DataLoad names: all, or where much lies beside the model, the model's own entries.
+
+    Each path is a run of Alluxio's shell of some seconds, so that many are only worth it where
+    they save much.
+    """
+    beside = sum(file.size for file in listing.rubbish)
+    entries = sorted({file.path.partition("/")[0] for file in listing.files})
+    much = beside * _MUCH >= listing.bytes
+    if (
+        not beside
+        or not much
+        or len(entries) > _ENTRIES
+        or any(set(":* ") & set(e) for e in entries)
+    ):
+        return ("/",)
+    return tuple(f"/{entry}" for entry in entries)
+
+
+def _held(listing: Listing, paths: Sequence[str]) -> int:
+    """The bytes that a load of the paths brings."""
+    beside = listing.rubbish
+    if "/" not in paths:
+        beside = tuple(f for f in beside if f"/{f.path.partition('/')[0]}" in paths)
+    return listing.bytes + sum(file.size for file in beside)
+
+
+def _quota(request: Request, held: int, existing: Existing) -> int:
+    """`held` are the bytes that shall be cached, 0 where they are not known."""
+    needed = sizing.quota_for(held) if held else 0
     if request.quota is not None:
-        if listing and sizing.holds(request.quota) < listing.bytes:
+        if held and sizing.holds(request.quota) < held:
             raise UsageError(
                 f"--quota {from_bytes(request.quota)} is too small",
-                f"the model has {size(listing.bytes)}, and Alluxio evicts at 95% of the quota "
+                f"the model has {size(held)}, and Alluxio evicts at 95% of the quota "
                 f"and keeps 2 GiB free",
                 f"--quota {from_bytes(needed)}",
             )

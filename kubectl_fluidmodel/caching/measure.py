@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from kubectl_fluidmodel.caching.judging import Place, judged
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.fluid import secret as secrets
@@ -17,6 +18,8 @@ from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.listing import Listing
+from kubectl_fluidmodel.model.rubbish import owner
+from kubectl_fluidmodel.model.sample import Fetch
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging import access
 
@@ -56,9 +59,12 @@ def measure(
     if scheme == "gs":
         return _gs(request, ask)
     if scheme in ("http", "https") and ask:
-        from kubectl_fluidmodel.model.webdir import list_directory
+        from kubectl_fluidmodel.model.webdir import list_directory, reader
 
-        listing, notes = _or_quota(request, lambda: list_directory(request.source.uri))
+        def web() -> tuple[Listing, Fetch]:
+            return list_directory(request.source.uri), reader(request.source.uri)
+
+        listing, notes = _or_quota(request, web, Place(namespace))
         return Measured(Access(), listing, None, notes)
     return Measured(Access(), None, None)
 
@@ -101,13 +107,16 @@ def _s3(
     way = Access(endpoint=store.endpoint, region=store.region, keys=keys)
     source = request.source
 
-    def listed() -> Listing:
-        with reachable(store, client, namespace) as near:
-            return stores.list_prefix(near, source.host, source.path)
-
     listing = request.expected
     if listing is None and ask:
-        listing, more = _or_quota(request, listed)
+        with ExitStack() as stack:
+
+            def listed() -> tuple[Listing, Fetch]:
+                near = stack.enter_context(reachable(store, client, namespace))
+                found = stores.list_prefix(near, source.host, source.path)
+                return found, stores.reader(near, source.host, source.path)
+
+            listing, more = _or_quota(request, listed, Place(namespace, store.endpoint))
         notes += more
     return Measured(way, listing, made, tuple(notes))
 
@@ -160,25 +169,37 @@ def _gs(request: Request, ask: bool) -> Measured:
     found = stores.from_environment(None, None)
     store = Store(stores.GCS_ENDPOINT, "auto", found.credentials)
     source = request.source
-    listing, notes = _or_quota(
-        request,
-        lambda: stores.list_prefix(store, source.host, source.path),
-        tolerate=FluidModelError,
-    )
+
+    def listed() -> tuple[Listing, Fetch]:
+        found = stores.list_prefix(store, source.host, source.path)
+        return found, stores.reader(store, source.host, source.path)
+
+    listing, notes = _or_quota(request, listed, Place(""), tolerate=FluidModelError)
     return Measured(way, listing, None, notes)
 
 
 def _or_quota(
     request: Request,
-    read: Callable[[], Listing],
+    read: Callable[[], tuple[Listing, Fetch]],
+    place: Place,
     tolerate: type[FluidModelError] = Unreachable,
 ) -> tuple[Listing | None, tuple[str, ...]]:
-    """The listing, or a note where the source cannot be reached and a quota makes up for it."""
+    """The listing, judged; or a note where a quota makes up for a source out of reach.
+
+    Raises:
+        FluidModelError: it cannot be read, or is no model.
+    """
     try:
-        listing = read()
+        listing, fetch = read()
     except tolerate as err:
         if request.quota is None:
             raise type(err)(err.what, err.why, err.try_ or "--quota SIZE") from err
         return None, (f"the source was not measured: {err.why or err.what}",)
-    doubts = tuple(f"{request.source.uri} has {doubt}" for doubt in listing.doubts())
-    return listing, doubts
+    listing = without_rubbish(listing)
+    return listing, tuple(judged(request, listing, fetch, place))
+
+
+def without_rubbish(listing: Listing) -> Listing:
+    """The model's files, and apart from them what lies beside it."""
+    kept = tuple(file for file in listing.files if not owner(file.path))
+    return Listing(kept, tuple(file for file in listing.files if owner(file.path)))

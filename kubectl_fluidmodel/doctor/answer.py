@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model.remark import Remark
+from kubectl_fluidmodel.model.rubbish import Rubbish
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 OK = "ok"
@@ -69,12 +71,12 @@ class Found:
     """Directories with a model's own mark (config.json …), relative; empty text for the root."""
     weights: int = 0
     """Files that are weights, by their ending."""
-    hollow: tuple[str, ...] = ()
-    """Weights of no bytes."""
-    shards: tuple[str, ...] = ()
-    """Weights that an index or their own numbering names and that are not there."""
-    broken: tuple[str, ...] = ()
-    """Index files that cannot be read, with the reason."""
+    remarks: tuple[Remark, ...] = ()
+    """What the judge of models says."""
+    unread: str = ""
+    """What of it could not be read, and so was not judged."""
+    rubbish: tuple[Rubbish, ...] = ()
+    """What lies beside the model, by owner; not counted in `files` and `bytes`."""
     paths: tuple[str, ...] = ()
     """The first paths of the listing."""
     newest: tuple[tuple[str, str], ...] = ()

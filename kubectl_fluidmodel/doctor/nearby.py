@@ -6,7 +6,8 @@ import time
 from collections import deque
 from typing import Any
 
-from kubectl_fluidmodel.doctor.contents import by_likeness, is_mark
+from kubectl_fluidmodel.doctor.contents import by_likeness
+from kubectl_fluidmodel.model.configs import is_mark
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging.place import STATE
 

@@ -6,7 +6,6 @@ It runs wherever the store can be reached: on the user's machine, or in a probe'
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -17,8 +16,11 @@ from kubectl_fluidmodel.doctor.answer import Answer
 from kubectl_fluidmodel.doctor.contents import Entry
 from kubectl_fluidmodel.doctor.nearby import likely_buckets, models_near
 from kubectl_fluidmodel.doctor.question import Question
-from kubectl_fluidmodel.model.store import Credentials, Store
+from kubectl_fluidmodel.model.configs import is_mark
+from kubectl_fluidmodel.model.store import Credentials, Store, reader
 
+SECONDS = 6.0
+"""For reading what the judge of models wants to see."""
 OBJECTS = 20_000
 """Objects that are listed at most; a larger tree is not judged for what it lacks."""
 
@@ -110,7 +112,9 @@ class Trial:
             return self._empty(client)
         self._read_one(client, start, entries)
         manifest = self._manifest(client, entries) if question.place else ""
-        found = contents.examine(entries, whole, self._reader(client, start))
+        fetch = reader(self.store, question.host, question.path)
+        left = max(0.0, min(SECONDS, self.deadline - time.monotonic()))
+        found = contents.examine(entries, whole, fetch, question.path, left)
         nearest = () if found.models else tuple(self._near(client))
         return self._answer(answer.OK, found=found, manifest=manifest, nearest=nearest)
 
@@ -146,26 +150,12 @@ class Trial:
         """Read one byte: listing may be allowed where reading is not."""
         filled = [entry for entry in entries if entry.size]
         if filled:
-            chosen = min(filled, key=lambda each: (not contents.is_mark(each.path), each.size))
+            chosen = min(filled, key=lambda each: (not is_mark(each.path), each.size))
             self._read_key = start + chosen.path
             got = client.get_object(
                 Bucket=self.question.host, Key=self._read_key, Range="bytes=0-0"
             )
             got["Body"].read()
-
-    def _reader(self, client: Any, start: str) -> Callable[[str], bytes]:
-        from botocore import exceptions as boto
-
-        def read(path: str) -> bytes:
-            if time.monotonic() > self.deadline:
-                raise ValueError("there was no time left to read it")
-            try:
-                got = client.get_object(Bucket=self.question.host, Key=start + path)
-                return bytes(got["Body"].read(contents.INDEX_BYTES))
-            except (boto.ClientError, boto.BotoCoreError) as err:
-                raise ValueError(_words(err)) from err
-
-        return read
 
     def _manifest(self, client: Any, entries: list[Entry]) -> str:
         """Whether the mark of a staged model is there, whole, and of these files."""

@@ -184,6 +184,14 @@ def rebuild(case: Case, **other: str) -> Fix | None:
     return Fix(commands.anew(cache, **other))
 
 
+def rebuild_from(case: Case, model: str, flags: tuple[str, ...]) -> Fix | None:
+    """Make the cache anew of a model of the Hub; None where it is not ours."""
+    cache = case.own
+    if cache.dataset is None or not names.is_ours(cache.dataset):
+        return None
+    return Fix(commands.anew(cache, source=model, flags=flags))
+
+
 def origin_of(cache: Cached) -> tuple[str, str]:
     """The Hub's model and the commit that a cache was staged from; empty texts if it was not."""
     if cache.dataset is None:

@@ -13,7 +13,7 @@ from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 
 def attempt(question: Question, origin: str = answer.HERE) -> Answer:
     """How it went; the caller bounds the time."""
-    from kubectl_fluidmodel.model.webdir import list_directory
+    from kubectl_fluidmodel.model.webdir import list_directory, reader
 
     started = time.monotonic()
 
@@ -45,7 +45,7 @@ def attempt(question: Question, origin: str = answer.HERE) -> Answer:
         no_index = status == err.why  # anything but an HTTP status: it is no index of files
         return said(answer.EMPTY if no_index else answer.ERROR, err.why or err.what, status)
     entries = [Entry(file.path, file.size) for file in listing.files]
-    found = contents.examine(entries, True, lambda path: _read(question.mount, path))
+    found = contents.examine(entries, True, reader(question.mount), question.path)
     return Answer(
         mount=question.mount,
         state=answer.OK,
@@ -54,16 +54,3 @@ def attempt(question: Question, origin: str = answer.HERE) -> Answer:
         found=found,
         seconds=round(time.monotonic() - started, 2),
     )
-
-
-def _read(root: str, path: str) -> bytes:
-    import urllib3
-
-    url = f"{root.rstrip('/')}/{path}"
-    try:
-        got = urllib3.PoolManager(retries=False, timeout=5.0).request("GET", url)
-    except urllib3.exceptions.HTTPError as err:
-        raise OSError(str(err)) from err
-    if got.status != 200:
-        raise OSError(f"HTTP {got.status}")
-    return got.data[: contents.INDEX_BYTES]

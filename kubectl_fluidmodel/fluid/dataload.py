@@ -19,17 +19,19 @@ def build(
     replicas: int,
     tolerations: Sequence[Mapping[str, Any]],
     attempt: int = 1,
+    paths: Sequence[str] = ("/",),
 ) -> Object:
     """The DataLoad of the Dataset `namespace/name`; it bears the Dataset's name.
 
     `dataset.namespace` is optional in the schema, but an empty one is never found
     (pkg/controllers/v1alpha1/dataload). `replicas` must agree with the runtime's
-    `data.replicas`: the script calls setReplication with it.
+    `data.replicas`: the script calls setReplication with it. `paths` are loaded one after the
+    other; the script splits them at colons and spaces.
     """
     spec: dict[str, Any] = {
         "dataset": {"name": name, "namespace": namespace},
         "loadMetadata": True,
-        "target": [{"path": "/", "replicas": replicas}],
+        "target": [{"path": path, "replicas": replicas} for path in paths],
     }
     if tolerations:
         spec["tolerations"] = [dict(entry) for entry in tolerations]

@@ -56,6 +56,8 @@ BYTES_ANNOTATION = "fluidmodel.io/bytes"
 """On a Dataset: bytes of the source when it was measured."""
 FILES_ANNOTATION = "fluidmodel.io/files"
 """On a Dataset: files of the source when it was measured."""
+LEFT_OUT_ANNOTATION = "fluidmodel.io/left-out-bytes"
+"""On a Dataset: bytes that lay in the source beside the model, and are not counted as its own."""
 
 MAX_NAME = 45
 """Longest Dataset name that works: its StatefulSet's pods carry a `<name>-master-<hash>` label

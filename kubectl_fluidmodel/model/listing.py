@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".engine", ".msgpack")
+WEIGHTS = (
+    *(".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".engine", ".msgpack"),
+    *(".nemo", ".llamafile", ".h5", ".plan", ".distcp", ".tensors", ".onnx_data", ".npz"),
+)
+"""Endings of files that hold weights, whatever engine reads them."""
+_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states")
+"""Beginnings of what training leaves beside a model, in the same formats."""
+
+
+def is_weights(path: str) -> bool:
+    """Whether a file holds weights of a model, by its name."""
+    name = path.rpartition("/")[2]
+    return name.endswith(WEIGHTS) and not name.startswith(_TRAINING)
 
 
 @dataclass(frozen=True, order=True)
@@ -20,6 +32,9 @@ class Listing:
     """Every file of a source at one moment, ordered by path."""
 
     files: tuple[File, ...]
+    """The model's own."""
+    rubbish: tuple[File, ...] = ()
+    """What lies beside it and is none of it, see `model/rubbish.py`."""
 
     @property
     def bytes(self) -> int:
@@ -29,20 +44,3 @@ class Listing:
     def largest(self) -> int:
         """Bytes of the largest file; 0 for none."""
         return max((file.size for file in self.files), default=0)
-
-    def doubts(self) -> list[str]:
-        """Why this may not be a model that an engine can load, one line each."""
-        names = [file.path for file in self.files]
-        found = []
-        if not any(name.endswith(WEIGHTS) for name in names):
-            found.append("no weights (*.safetensors, *.gguf, *.bin …)")
-        if not any(name.endswith(".gguf") for name in names) and "config.json" not in names:
-            deeper = next((name for name in names if name.endswith("/config.json")), None)
-            where = (
-                f" (there is one at {deeper}: is that the directory you mean?)" if deeper else ""
-            )
-            found.append(f"no config.json at its root{where}")
-        empty = [file.path for file in self.files if file.size == 0 and file.path.endswith(WEIGHTS)]
-        if empty:
-            found.append(f"empty weight files: {', '.join(empty[:3])}")
-        return found

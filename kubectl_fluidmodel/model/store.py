@@ -12,6 +12,7 @@ from typing import Any
 from kubectl_fluidmodel import noanswer, proxies, trust
 from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable, UsageError
 from kubectl_fluidmodel.model.listing import File, Listing
+from kubectl_fluidmodel.model.sample import Fetch, ReadError
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key, not a key
@@ -308,6 +309,34 @@ def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
     if not files:
         raise FluidModelError(f"{where} is empty", _nearest(store, client, bucket, prefix))
     return Listing(tuple(sorted(files)))
+
+
+def reader(store: Store, bucket: str, prefix: str) -> Fetch:
+    """How files below a prefix are read in part, for `model/sample.py`."""
+    from botocore import exceptions as boto
+    from urllib3.exceptions import HTTPError
+
+    start = f"{prefix}/" if prefix else ""
+    client = store.client(
+        connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
+    )
+
+    def fetch(path: str, first: int, count: int) -> bytes:
+        try:
+            answer = client.get_object(
+                Bucket=bucket, Key=start + path, Range=f"bytes={first}-{first + count - 1}"
+            )
+            with answer["Body"] as body:
+                if first and not answer.get("ContentRange"):
+                    raise ReadError("the store knows no ranges")
+                return bytes(body.read(count))
+        except boto.ClientError as err:
+            error = err.response.get("Error", {})
+            raise ReadError(str(error.get("Code") or "refused")) from err
+        except (boto.BotoCoreError, OSError, HTTPError) as err:
+            raise ReadError(" ".join(str(err).split())[:120]) from err
+
+    return fetch
 
 
 def _nearest(store: Store, client: Any, bucket: str, prefix: str) -> str:

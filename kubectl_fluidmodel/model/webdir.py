@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from kubectl_fluidmodel import proxies, trust
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.model.listing import File, Listing
+from kubectl_fluidmodel.model.sample import Fetch, ReadError
 
 if TYPE_CHECKING:
     import urllib3
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 _MAX_PAGES = 200
 _MAX_FILES = 20_000
 _MAX_PAGE_BYTES = 4 << 20
+_CHUNK = 64 << 10
+_SECONDS = 120.0
+"""For the whole listing; a model's is a few pages."""
+_PLAIN = {"Accept-Encoding": "identity"}
+"""Sizes and ranges are of the file, and a page cannot grow as it is unpacked."""
 
 
 class _Links(HTMLParser):
@@ -56,36 +63,30 @@ def list_directory(url: str) -> Listing:
 
     Raises:
         FluidModelError: it is no directory listing, or a size is not told.
-        Unreachable: the server does not answer.
+        Unreachable: the server does not answer, or not in time.
     """
-    import urllib3
-
     root = url if url.endswith("/") else url + "/"
-    pool = proxies.pool(
-        proxies.proxy_for(url),
-        maxsize=16,
-        retries=urllib3.Retry(2, backoff_factor=0.3, redirect=3),
-        timeout=20.0,
-        ssl_context=trust.context(),
-    )
-    targets: list[str] = []
+    pool = _pool(url, maxsize=16)
+    deadline = time.monotonic() + _SECONDS
+    targets: dict[str, None] = {}
     pages = deque([root])
+    known = {root}
     seen = 0
     while pages:
         seen += 1
         if seen > _MAX_PAGES or len(targets) > _MAX_FILES:
             raise FluidModelError(f"{url} is too large a tree", "name the model's own directory")
         here = pages.popleft()
-        page = _get(pool, here)
-        directories, files = links_below(page, here)
-        pages += directories
-        targets += files
+        directories, files = links_below(_get(pool, here, deadline), here)
+        pages += [each for each in directories if each not in known]
+        known.update(directories)
+        targets.update(dict.fromkeys(files))
     if not targets:
         raise FluidModelError(
             f"{url} lists no files", "WebUFS needs a server that shows an index of the directory"
         )
     with ThreadPoolExecutor(max_workers=16) as workers:
-        sizes = list(workers.map(lambda target: _size(pool, target), targets))
+        sizes = list(workers.map(lambda target: _size(pool, target, deadline), targets))
     return Listing(
         tuple(
             sorted(
@@ -96,30 +97,97 @@ def list_directory(url: str) -> Listing:
     )
 
 
-def _get(pool: urllib3.PoolManager, url: str) -> str:
-    response = _request(pool, "GET", url)
-    if "html" not in response.headers.get("Content-Type", ""):
-        raise FluidModelError(f"{url} is not a directory listing", "the answer is no HTML page")
-    return response.data[:_MAX_PAGE_BYTES].decode("utf-8", "replace")
+def reader(url: str) -> Fetch:
+    """How files below an HTTP directory are read in part, for `model/sample.py`."""
+    import urllib3
+
+    root = url if url.endswith("/") else url + "/"
+    pool = _pool(url, maxsize=8, seconds=5.0)
+
+    def fetch(path: str, first: int, count: int) -> bytes:
+        span = {"Range": f"bytes={first}-{first + count - 1}", **_PLAIN}
+        try:
+            response = pool.request("GET", root + quote(path), headers=span, preload_content=False)
+            try:
+                if response.status not in (200, 206):
+                    raise ReadError(f"HTTP {response.status}")
+                if first and response.status == 200:
+                    raise ReadError("the server knows no ranges")
+                return bytes(response.read(count, decode_content=False))
+            finally:
+                response.close()  # what a server sends beyond that is not read
+        except (urllib3.exceptions.HTTPError, OSError) as err:
+            raise ReadError(_words(err)) from err
+
+    return fetch
 
 
-def _size(pool: urllib3.PoolManager, url: str) -> int:
-    length = _request(pool, "HEAD", url).headers.get("Content-Length", "")
-    if not length.isdigit():
+def _pool(url: str, maxsize: int, seconds: float = 20.0) -> urllib3.PoolManager:
+    import urllib3
+
+    return proxies.pool(
+        proxies.proxy_for(url),
+        maxsize=maxsize,
+        retries=urllib3.Retry(2, backoff_factor=0.3, redirect=3),
+        timeout=seconds,
+        ssl_context=trust.context(),
+    )
+
+
+def _get(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
+    """An index page. One that is longer than a page may be is none, and is not read to its end."""
+    import urllib3
+
+    response = _request(pool, "GET", url, deadline)
+    try:
+        if "html" not in response.headers.get("Content-Type", ""):
+            raise FluidModelError(f"{url} is not a directory listing", "the answer is no HTML page")
+        content = bytearray()
+        while chunk := response.read1(_CHUNK, decode_content=False):
+            content += chunk
+            if len(content) > _MAX_PAGE_BYTES:
+                raise FluidModelError(
+                    f"{url} is not a directory listing",
+                    f"its page has more than {_MAX_PAGE_BYTES >> 20} MiB",
+                    "name the model's own directory",
+                )
+            if time.monotonic() > deadline:
+                raise Unreachable(f"cannot read {url}", f"its page did not end in {_SECONDS:.0f} s")
+    except (urllib3.exceptions.HTTPError, OSError) as err:
+        raise Unreachable(f"cannot read {url}", _words(err)) from err
+    finally:
+        response.close()
+    return content.decode("utf-8", "replace")
+
+
+def _size(pool: urllib3.PoolManager, url: str, deadline: float) -> int:
+    response = _request(pool, "HEAD", url, deadline)
+    response.close()
+    length = response.headers.get("Content-Length", "")
+    if not length.isascii() or not length.isdigit() or len(length) > 18:
         raise FluidModelError(
             f"{url} does not tell its size", "the server sends no Content-Length", "--quota SIZE"
         )
     return int(length)
 
 
-def _request(pool: urllib3.PoolManager, method: str, url: str) -> urllib3.BaseHTTPResponse:
+def _request(
+    pool: urllib3.PoolManager, method: str, url: str, deadline: float
+) -> urllib3.BaseHTTPResponse:
+    """An answer whose body is still to be read."""
     import urllib3
 
+    if time.monotonic() > deadline:
+        raise Unreachable(f"cannot read {url}", f"the listing took more than {_SECONDS:.0f} s")
     try:
-        response = pool.request(method, url)
+        response = pool.request(method, url, preload_content=False, headers=_PLAIN)
     except urllib3.exceptions.HTTPError as err:
-        reason = getattr(err, "reason", None) or err
-        raise Unreachable(f"cannot read {url}", " ".join(str(reason).split())[:200]) from err
+        raise Unreachable(f"cannot read {url}", _words(err)) from err
     if response.status >= 400:
+        response.close()
         raise FluidModelError(f"cannot read {url}", f"HTTP {response.status}", "check SOURCE")
     return response
+
+
+def _words(err: BaseException) -> str:
+    return " ".join(str(getattr(err, "reason", None) or err).split())[:200]

@@ -30,6 +30,8 @@ class Amount:
     """In all workers together, rounded."""
     rounding: int = 0
     """How far off `cached` may be."""
+    left_out: int = 0
+    """Bytes beside the model that Fluid counts and we do not."""
     capacity: int | None = None
     """Of all workers together."""
     copies: int = 1
@@ -73,7 +75,7 @@ class Amount:
         """Whether the source is another size now than when it was measured."""
         if not self.exact or self.total is None or self.counted is None:
             return False
-        return abs(self.counted - self.total) > self.counted_rounding
+        return abs(self.counted - self.total - self.left_out) > self.counted_rounding
 
 
 def amount(cache: Cached) -> Amount:
@@ -95,6 +97,7 @@ def amount(cache: Cached) -> Amount:
         counted_rounding=state.rounding(text),
         cached=None if nothing else said.cached,
         rounding=said.cached_rounding,
+        left_out=whole_number(annotations_of(dataset).get(names.LEFT_OUT_ANNOTATION)) or 0,
         capacity=said.capacity,
         copies=runtimes.copies(runtime),
         calculating=str(text) == "[Calculating]",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from kubectl_fluidmodel.fluid import master as alluxio
 from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube.kind import name_of
+from kubectl_fluidmodel.model.rubbish import owner
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import Amount
 from kubectl_fluidmodel.overview.cached import MASTER, Cached
@@ -46,7 +47,7 @@ def counted(amount: Amount, listed: Sequence[CachedFile]) -> Amount:
 
     The list does not tell copies apart, so that with several of them Fluid's count stands.
     """
-    lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
+    lacking = sum(file.bytes > 0 and file.percent < 100 and not owner(file.path) for file in listed)
     if amount.copies > 1:
         return replace(amount, lacking=lacking)
     held = sum(file.bytes * file.percent // 100 for file in listed)

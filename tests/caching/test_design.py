@@ -308,3 +308,45 @@ def test_golden_of_a_70b_model_in_memory() -> None:
     )
     assert made.load is not None
     golden.check("llama-3-3-70b-instruct", [*made.objects, made.load])
+
+
+class TestRubbish:
+    """What lies beside the model is neither counted nor loaded, where that saves something."""
+
+    def test_much_is_left_out_of_the_load(self) -> None:
+        made = plan(listing=Listing(MODEL.files, (File(".git/lfs/x", 20 * GIB),)))
+        assert made.load is not None
+        assert [each["path"] for each in made.load["spec"]["target"]] == [
+            "/config.json",
+            "/w.safetensors",
+        ]
+        assert made.quota == plan().quota
+        notes = made.dataset["metadata"]["annotations"]
+        assert notes[names.BYTES_ANNOTATION] == str(MODEL.bytes)
+        assert notes[names.LEFT_OUT_ANNOTATION] == str(20 * GIB)
+        assert (
+            "1 file of 20.0 GiB is Git's own (.git/lfs/x): neither loaded nor counted" in made.notes
+        )
+
+    @pytest.mark.parametrize(
+        "listing",
+        [
+            Listing(MODEL.files, (File(".DS_Store", 6148),)),
+            Listing((*MODEL.files, File("odd name", 1)), (File(".git/x", 20 * GIB),)),
+            Listing(
+                tuple(File(f"{n}.safetensors", GIB) for n in range(90)), (File(".git/x", 90 * GIB),)
+            ),
+        ],
+        ids=["little", "a path that Fluid's script would split", "too many paths"],
+    )
+    def test_what_would_not_pay_is_loaded_and_has_room(self, listing: Listing) -> None:
+        made = plan(listing=listing)
+        assert made.load is not None
+        assert [each["path"] for each in made.load["spec"]["target"]] == ["/"]
+        beside = sum(file.size for file in listing.rubbish)
+        assert sizing.holds(made.quota) >= listing.bytes + beside
+        assert any("loaded with the model" in note for note in made.notes)
+
+    def test_a_model_alone_has_no_such_annotation(self) -> None:
+        made = plan()
+        assert names.LEFT_OUT_ANNOTATION not in made.dataset["metadata"]["annotations"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,16 +15,27 @@ from kubectl_fluidmodel.kube.kind import PODS, SECRETS, SERVICES
 from kubectl_fluidmodel.model.store import Store
 from tests.caching.objects import Objects, objects
 from tests.caching.test_request import request
-from tests.loopback import Answer, free_port, serve
+from tests.loopback import Answer, Asked, Respond, free_port, serve
+from tests.weights import MODEL
 
 __all__ = ["objects"]
 
-LISTING = Answer(
-    200,
-    b"<ListBucketResult><Contents><Key>llama/config.json</Key><Size>3</Size></Contents>"
-    b"<Contents><Key>llama/w.safetensors</Key><Size>9</Size></Contents></ListBucketResult>",
-    {"Content-Type": "application/xml"},
+LISTED = b"".join(
+    b"<Contents><Key>llama/%s</Key><Size>%d</Size></Contents>" % (name.encode(), len(content))
+    for name, content in MODEL.items()
 )
+BYTES = sum(map(len, MODEL.values()))
+XML = {"Content-Type": "application/xml"}
+
+
+def bucket(asked: Asked) -> Answer:
+    """A store that holds a small model below `llama/`."""
+    name = asked.path.rpartition("/")[2]
+    if name in MODEL:
+        first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
+        part = MODEL[name][int(first) : int(last) + 1]
+        return Answer(206, part, {"Content-Range": f"bytes {first}-{last}/{len(MODEL[name])}"})
+    return Answer(200, b"<ListBucketResult>" + LISTED + b"</ListBucketResult>", XML)
 
 
 def look(
@@ -41,7 +53,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("keys")
 class TestKeys:
     def test_a_secret_is_made_of_those_that_boto3_finds(self) -> None:
-        with serve(lambda _: LISTING) as server:
+        with serve(bucket) as server:
             found = look(endpoint=server.url)
         assert found.secret is not None
         assert found.access.keys is not None
@@ -52,7 +64,7 @@ class TestKeys:
             found.access.keys.hidden: "h1dden",
         }
         assert found.listing is not None
-        assert found.listing.bytes == 12
+        assert found.listing.bytes == BYTES
         assert "h1dden" not in repr(found.access) + repr(found.notes)
 
     def test_how_to_make_it_by_hand_tells_no_value(self) -> None:
@@ -86,7 +98,7 @@ def secret(**data: str) -> dict[str, Any]:
 class TestExistingSecret:
     def test_its_keys_open_the_store_and_are_named_in_the_mount(self, objects: Objects) -> None:
         objects.add(SECRETS, secret(accesskey="AKIATEST", secretkey="h1dden"))
-        with serve(lambda _: LISTING) as server:
+        with serve(bucket) as server:
             found = look(endpoint=server.url, client=objects.client, s3_secret="mine")
             assert "AKIATEST" in server.asked[0].headers["Authorization"]
         assert found.secret is None
@@ -133,7 +145,7 @@ class TestQuotaInsteadOfMeasuring:
             look(endpoint=server.url, client=objects.client, quota="50Gi")
 
     def test_offline_with_a_quota_nobody_is_asked(self) -> None:
-        with serve(lambda _: LISTING) as server:
+        with serve(bucket) as server:
             assert look(endpoint=server.url, quota="50Gi").listing is None
             assert look(f"{server.url}/m/", quota="50Gi").listing is None
             assert server.asked == []
@@ -146,12 +158,72 @@ class TestQuotaInsteadOfMeasuring:
         assert (found.listing, found.secret) == (None, None)
 
 
-def test_doubts_about_the_model_become_notes() -> None:
-    page = Answer(200, b"<a href='readme.txt'>x</a>", {"Content-Type": "text/html"})
-    with serve(lambda asked: page if asked.path == "/m/" else Answer(200, b"hello")) as server:
-        found = look(f"{server.url}/m/")
-    assert any("no weights" in note for note in found.notes)
-    assert any("no config.json" in note for note in found.notes)
+def web(files: Mapping[str, bytes]) -> Respond:
+    """A server with an index of the files below `/m/`."""
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/m/":
+            links = "".join(f"<a href='{name}'>x</a>" for name in files)
+            return Answer(200, links.encode(), {"Content-Type": "text/html"})
+        return Answer(200, files[asked.path.removeprefix("/m/")])
+
+    return respond
+
+
+class TestJudging:
+    def test_doubts_about_the_model_become_notes(self) -> None:
+        with serve(web({**MODEL, "generation_config.json": b"{}", "config.json": b"{}"})) as server:
+            found = look(f"{server.url}/m/")
+        assert any("no eos_token_id" in note for note in found.notes)
+
+    def test_a_model_in_order_has_none(self) -> None:
+        with serve(bucket) as server:
+            assert look(endpoint=server.url, s3_secret="mine").notes == ()
+
+    def test_what_is_wrong_is_refused_with_what_mends_it(self) -> None:
+        with serve(web({**MODEL, "model.safetensors": b"<html>no</html>"})) as server:
+            with pytest.raises(FluidModelError, match="no model that an engine can load") as caught:
+                look(f"{server.url}/m/", quota="50Gi", client=object())
+        assert "model.safetensors is damaged: it is a page of HTML" in caught.value.why
+        assert caught.value.try_ and caught.value.exit_code == 1
+
+    def test_a_hub_cache_without_links_is_refused_with_the_command(self) -> None:
+        sha = "ab" * 20
+        keys = [f"models--acme--tiny/snapshots/{sha}/config.json", "models--acme--tiny/blobs/x"]
+        listing = b"".join(
+            b"<Contents><Key>hub/%s</Key><Size>%d</Size></Contents>" % (key.encode(), size)
+            for key, size in zip(keys, (0, 900), strict=True)
+        )
+        answer = Answer(200, b"<ListBucketResult>" + listing + b"</ListBucketResult>", XML)
+        with serve(lambda _: answer) as server, pytest.raises(FluidModelError) as caught:
+            look("s3://models/hub", endpoint=server.url, s3_secret="mine")
+        assert "links were lost" in caught.value.why
+        assert caught.value.try_ == (
+            f"kubectl fluidmodel cache acme/tiny@{sha} --to s3://models --name hub "
+            f"--endpoint {server.url} -n ns"
+        )
+
+    def test_rubbish_is_apart_from_the_model(self) -> None:
+        files = {**MODEL, ".cache/huggingface/download/x.incomplete": b"x" * 999}
+        with serve(web(files)) as server:
+            found = look(f"{server.url}/m/")
+        assert found.listing is not None
+        assert (found.listing.bytes, len(found.listing.rubbish)) == (BYTES, 1)
+
+    def test_nothing_but_rubbish_is_no_model(self) -> None:
+        with serve(web({".DS_Store": b"x"})) as server:
+            with pytest.raises(FluidModelError, match="holds no model"):
+                look(f"{server.url}/m/")
+
+    def test_what_may_be_listed_and_not_read_is_said(self) -> None:
+        denied = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", XML)
+
+        def respond(asked: Asked) -> Answer:
+            return denied if asked.path.count("/") > 1 else bucket(asked)
+
+        with serve(respond) as server:
+            found = look(endpoint=server.url, s3_secret="mine")
+        assert any("was not judged whole" in n and "AccessDenied" in n for n in found.notes)
 
 
 class TestReachable:

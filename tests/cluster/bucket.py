@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tests import weights
+
 from .s3 import S3
 
 MIB = 1 << 20
@@ -33,6 +35,8 @@ class Bucket:
         path = self.s3.state / "s3" / "data" / self.name / key
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as out:
+            if key.endswith(".safetensors"):
+                out.write(weights.head(size))
             out.truncate(size)
 
     def put_model(
@@ -52,16 +56,12 @@ class Bucket:
         contents: dict[str, bytes | int] = dict(files or {})
         if files is None:
             names = [f"model-{n:05d}-of-{shards:05d}.safetensors" for n in range(1, shards + 1)]
-            weights = {f"model.layers.{n}.weight": name for n, name in enumerate(names)}
-            index = {"metadata": {"total_size": shards * shard_size}, "weight_map": weights}
-            config = {
-                "architectures": ["LlamaForCausalLM"],
-                "model_type": "llama",
-                "num_hidden_layers": shards,
-                "torch_dtype": "bfloat16",
+            index = {
+                "metadata": {"total_size": shards * (shard_size - weights.HEAD)},
+                "weight_map": {_tensor(name): name for name in names},
             }
             contents = {
-                "config.json": json.dumps(config).encode(),
+                "config.json": weights.config(num_hidden_layers=shards, torch_dtype="bfloat16"),
                 "generation_config.json": b'{"do_sample": true, "temperature": 0.6}',
                 "tokenizer.json": _bytes("tokenizer", 20_000),
                 "tokenizer_config.json": b'{"model_max_length": 131072}',
@@ -101,7 +101,16 @@ class Bucket:
             shutil.rmtree(Path(self.s3.state) / "s3" / folder / self.name, ignore_errors=True)
 
 
+def _tensor(path: str) -> str:
+    """The name of the tensor in a file of weights."""
+    return path.rpartition("/")[2].removesuffix(".safetensors")
+
+
 def _bytes(seed: str, size: int) -> bytes:
-    """Bytes that are the same in every run and not all alike."""
+    """Bytes that are the same in every run and not all alike, and what the name says."""
+    if seed.endswith(".safetensors") and size >= weights.HEAD:
+        return weights.safetensors(size, _tensor(seed), f"{seed}\n".encode())
+    if seed.endswith(".json") and size >= 2:
+        return b"{" + b" " * (size - 2) + b"}"
     line = (seed + "\n").encode() * 64
     return (line * (size // len(line) + 1))[:size]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import weights
 from tests.cluster.plugin import Plugin, error_line
 from tests.hub import Hub, Repo
 
@@ -23,8 +23,8 @@ TOKEN = "hf_secret_of_the_test"
 
 
 def files() -> dict[str, bytes]:
-    weights = {f"model-0000{n}-of-00002.safetensors": os.urandom(3 << 20) for n in (1, 2)}
-    return {**weights, "config.json": b"{}", "original/params.pth": b"left out by default"}
+    shards = {f"model-0000{n}-of-00002.safetensors": weights.noise(3 << 20) for n in (1, 2)}
+    return {**shards, "config.json": b"{}", "original/params.pth": b"left out by default"}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests import weights
 from tests.cluster.plugin import Plugin, error_line
 
 pytestmark = pytest.mark.cluster
@@ -39,6 +40,38 @@ def test_one_object_is_no_model(cluster: Any, namespace: str, bucket: Any, plugi
     done = plugin("cache", bucket.uri("demo/config.json"))
     assert done.code == 1
     assert "it is one object, not a directory" in error_line(done)
+
+
+def test_a_hub_cache_without_its_links(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    sha, top = "ab" * 20, "models--acme--tiny"
+    for number, (key, content) in enumerate(weights.MODEL.items()):
+        bucket.put(f"{top}/blobs/{number:040x}", content)
+        bucket.put(f"{top}/snapshots/{sha}/{key}", b"")
+    for prefix in (top, f"{top}/snapshots/{sha}", ""):
+        done = plugin("cache", bucket.uri(prefix), "--name", "demo")
+        assert done.code == 1
+        assert "links were lost" in error_line(done)
+        assert f"cache acme/tiny@{sha} --to s3://{bucket.name} --name demo" in error_line(done)
+    assert nothing_was_made(cluster, namespace)
+
+
+def test_weights_that_are_not_whole(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    shard = "demo/model-00002-of-00003.safetensors"
+    for content in (weights.safetensors(4096)[:3000], b"<html>Sign in</html>", b""):
+        bucket.put(shard, content)
+        done = plugin("cache", bucket.uri("demo"))
+        assert done.code == 1
+        assert "no model that an engine can load" in error_line(done)
+        assert "model-00002-of-00003.safetensors" in error_line(done)
+    bucket.client.delete_object(Bucket=bucket.name, Key=shard)
+    done = plugin("cache", bucket.uri("demo"))
+    assert "is missing: model.safetensors.index.json names it" in error_line(done)
+    assert nothing_was_made(cluster, namespace)
 
 
 def test_a_missing_bucket(cluster: Any, namespace: str, bucket: Any, plugin: Plugin) -> None:

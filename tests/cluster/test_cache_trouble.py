@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import weights
 from tests.cluster.objects import until
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.s3 import secret
@@ -185,12 +186,40 @@ def test_a_web_directory(
     url, root = web
     (root / "tiny" / "sub").mkdir(parents=True)
     (root / "tiny" / "config.json").write_text("{}")
-    (root / "tiny" / "model.safetensors").write_bytes(b"w" * 300_000)
+    (root / "tiny" / "model.safetensors").write_bytes(weights.safetensors(300_000))
     (root / "tiny" / "sub" / "notes.txt").write_text("hello")
     done = plugin("cache", f"{url}/tiny/", "-o", "json", timeout=180).ok()
     report = json.loads(done.out)
     assert report["files"] == 3 and report["bytes"] == 300_007
     assert report["proof"]["complete"] and report["proof"]["by"] == "file"
+
+
+def test_rubbish_is_neither_loaded_nor_counted(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    sizes = bucket.put_model("demo", shards=2)
+    bucket.put("demo/.cache/huggingface/download/x.metadata", b"x")
+    bucket.put("demo/.cache/huggingface/download/y.incomplete", 3 << 20)
+    done = plugin("cache", bucket.uri("demo"), "-o", "json", timeout=180).ok()
+    report = json.loads(done.out)
+    assert report["files"] == len(sizes) and report["bytes"] == sum(sizes.values())
+    assert report["proof"]["complete"] and report["proof"]["by"] == "file"
+    assert "2 files of 3.0 MiB are the Hub client's own" in done.err
+    assert "neither loaded nor counted" in done.err
+    listed = cluster.kubectl(
+        "exec", "-n", namespace, "demo-master-0", "-c", "alluxio-master", "--",
+        "alluxio", "fs", "ls", "-R", "/",
+    ).stdout  # fmt: skip
+    assert [
+        line.split("%")[0].split()[-1] for line in listed.splitlines() if ".incomplete" in line
+    ] == ["0"]
+    again = plugin("cache", bucket.uri("demo"), timeout=180).ok()
+    assert "complete already" in again.err
+    seen = json.loads(plugin("inspect", "demo", "-o", "json").ok().out)
+    assert seen["cached"]["percent"] == 100.0
+    found = plugin("doctor", "demo", "-o", "json", timeout=180)
+    codes = {each["code"] for each in json.loads(found.out)["findings"]}
+    assert "FM542" in codes and not codes & {"FM605", "FM609", "FM614", "FM536"}
 
 
 def test_a_directory_of_a_node(

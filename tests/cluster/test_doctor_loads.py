@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from kubectl_fluidmodel.model.hub import Hub as HubClient
 from kubectl_fluidmodel.model.hubhttp import Login
 from kubectl_fluidmodel.staging.job import SecretKey, Settings, build
 from kubectl_fluidmodel.staging.place import Destination
+from tests import weights
 from tests.cluster import objects
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
@@ -301,7 +301,7 @@ def hub(cluster: Cluster) -> Iterator[Hub]:
 
 
 def files() -> dict[str, bytes]:
-    return {"model.safetensors": os.urandom(1 << 20), "config.json": b"{}"}
+    return {"model.safetensors": weights.noise(1 << 20), "config.json": b"{}"}
 
 
 def job(ward: Ward, hub: Hub, name: str, **settings: Any) -> Object:

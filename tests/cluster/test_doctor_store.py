@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
+from tests import weights
 from tests.cluster import objects
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
@@ -466,23 +468,98 @@ def test_no_config(place: Place, llama: str) -> None:
 
 @pytest.mark.breaks("FM534")
 def test_weights_that_are_hollow_or_gone(place: Place) -> None:
-    place.bucket.put("org/hollow/config.json", b"{}")
+    for key, content in weights.MODEL.items():
+        place.bucket.put(f"org/hollow/{key}", content)
     place.bucket.put("org/hollow/model.safetensors", b"")
     name = place.dataset("hollow", "org/hollow")
     assert place.look(name) == ["FM534"]
     place.bucket.client.delete_object(Bucket=place.bucket.name, Key="org/hollow/model.safetensors")
     assert place.look(name) == ["FM534"]
-    place.bucket.put("org/hollow/model.safetensors", b"weights")
+    place.bucket.put("org/hollow/model.safetensors", 4096)
     assert place.look(name) == []
     place.gone(name)
 
 
 def test_a_model_of_another_kind_is_well(place: Place) -> None:
-    for key in ("org/gguf/model-q4.gguf", "org/mistral/params.json", "org/mistral/x.safetensors"):
-        place.bucket.put(key, b"some")
-    for prefix in ("org/gguf", "org/mistral", "org", ""):
+    place.bucket.put("org/gguf/model-q4.gguf", b"GGUF and more")
+    place.bucket.put("org/mistral/params.json", b"{}")
+    place.bucket.put("org/mistral/x.safetensors", 4096)
+    for prefix, codes in (("org/gguf", ["FM541"]), ("org/mistral", []), ("org", ["FM541"])):
         name = place.dataset("kinds", prefix)
-        assert place.look(name) == [], prefix
+        assert place.look(name) == codes, prefix
+    place.gone(name)
+
+
+SHA = "0f" * 20
+
+
+@pytest.mark.breaks("FM538")
+def test_weights_that_were_cut_off(place: Place) -> None:
+    whole = weights.safetensors(9000)
+    for key, content in weights.MODEL.items():
+        place.bucket.put(f"org/cut/{key}", content)
+    name = place.dataset("cut", "org/cut")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9000\n"
+    for content, words in (
+        (whole[:5000], "4000 more than it has"),
+        (pointer, "a pointer of Git LFS"),
+        (b"<!doctype html><title>Sign in</title>" + b" " * 5000, "a page of HTML"),
+    ):
+        place.bucket.put("org/cut/model.safetensors", content)
+        assert place.look(name) == ["FM538"]
+        assert words in place.one("FM538", name).cause
+    place.bucket.put("org/cut/model.safetensors", whole)
+    assert place.look(name) == []
+    place.gone(name)
+
+
+@pytest.mark.breaks("FM539")
+def test_a_hub_cache_that_lost_its_links(place: Place) -> None:
+    top = "hub/models--acme--tiny"
+    for number, (key, content) in enumerate(weights.MODEL.items()):
+        place.bucket.put(f"{top}/blobs/{number:040x}", content)
+        place.bucket.put(f"{top}/snapshots/{SHA}/{key}", b"")
+    for prefix in (top, f"{top}/snapshots/{SHA}", "hub"):
+        name = place.dataset("links", prefix)
+        assert place.look(name) == ["FM539"], prefix
+        assert "links were lost" in place.one("FM539", name).cause
+    for key, content in weights.MODEL.items():  # as a copy that follows links has it
+        place.bucket.put(f"{top}/snapshots/{SHA}/{key}", content)
+    name = place.dataset("links", f"{top}/snapshots/{SHA}")
+    assert place.look(name) == []
+    place.gone(name)
+
+
+@pytest.mark.breaks("FM541")
+def test_a_model_that_frontends_do_not_list(place: Place) -> None:
+    files = {**weights.MODEL, "config.json": weights.config(eos_token_id=None)}
+    del files["generation_config.json"]
+    for key, content in files.items():
+        place.bucket.put(f"org/endless/{key}", content)
+    name = place.dataset("endless", "org/endless")
+    assert place.look(name) == ["FM541"]
+    assert "no generation_config.json" in place.one("FM541", name).cause
+    place.bucket.put("org/endless/generation_config.json", b'{"eos_token_id": [1, 2]}')
+    assert place.look(name) == []
+    place.gone(name)
+
+
+@pytest.mark.breaks("FM542")
+def test_rubbish_beside_the_model(place: Place) -> None:
+    for key, content in weights.MODEL.items():
+        place.bucket.put(f"org/littered/{key}", content)
+    name = place.dataset("littered", "org/littered")
+    place.bucket.put("org/littered/.cache/huggingface/download/x.metadata", b"x")
+    assert place.look(name) == []  # a few bytes are no finding
+    place.bucket.put("org/littered/.cache/huggingface/download/y.incomplete", 2 << 20)
+    assert place.look(name) == ["FM542"]
+    fix = shlex.split(place.one("FM542", name).fix.text)
+    endpoint = place.cluster.s3.endpoint
+    folder = f"s3://{place.bucket.name}/org/littered/.cache/"
+    assert fix == ["aws", "s3", "rm", folder, "--recursive", "--endpoint-url", endpoint]
+    for key in place.bucket.sizes("org/littered/.cache/"):  # what that command does
+        place.bucket.client.delete_object(Bucket=place.bucket.name, Key=key)
+    assert place.look(name) == []
     place.gone(name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from kubectl_fluidmodel.fluid.state import size
 from kubectl_fluidmodel.ui.text import size as shown_size
+from tests import weights
 from tests.cluster.objects import FLUID, until
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.test_cache_rbac import bind
@@ -212,7 +212,7 @@ def test_a_model_of_the_hub_that_moves_on(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
     cluster.image("python:*", path=[str(Path(sys.executable).parent)])
-    files = {"model.safetensors": os.urandom(1 << 20), "config.json": b"{}"}
+    files = {"model.safetensors": weights.noise(1 << 20), "config.json": b"{}"}
     with Hub(Repo("acme/tiny", files)) as hub:
         hf = {"HF_ENDPOINT": hub.endpoint}
         plugin(

@@ -8,72 +8,36 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor import answer, probe
-from kubectl_fluidmodel.doctor.contents import (
-    Entry,
-    by_likeness,
-    examine,
-    model_directories,
-    shards_of,
-    unnumbered,
-)
+from kubectl_fluidmodel.doctor.contents import Entry, by_likeness, examine
 from kubectl_fluidmodel.doctor.question import KeyRef, Question, load
+from tests import weights
 
-INDEX = json.dumps(
-    {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
-).encode()
-
-
-def test_missing_files_of_an_index() -> None:
-    entries = [
-        Entry("config.json", 2),
-        Entry("model.safetensors.index.json", len(INDEX)),
-        Entry("model-1.safetensors", 5, "2026-01-01T00:00:00Z"),
-    ]
-    found = examine(entries, True, lambda _: INDEX)
-    assert found.shards == ("model-2.safetensors",)
-    assert (found.files, found.models, found.weights) == (3, ("",), 1)
-    assert found.newest == (("model-1.safetensors", "2026-01-01T00:00:00Z"),)
+HOLDS = {
+    **weights.MODEL,
+    ".cache/huggingface/download/x.incomplete": b"half",
+}
 
 
-def test_an_index_in_a_directory_and_one_that_is_none() -> None:
-    assert shards_of("unet/x.safetensors.index.json", INDEX) == {
-        "unet/model-1.safetensors",
-        "unet/model-2.safetensors",
-    }
-    for bad in (b"{}", b"[]", b"nothing", b'{"weight_map": 3}'):
-        with pytest.raises(ValueError):
-            shards_of("x", bad)
+def fetch(path: str, start: int, count: int) -> bytes:
+    return HOLDS[path][start : start + count]
 
 
-def test_a_listing_that_was_cut_off_says_nothing_of_what_is_missing() -> None:
-    entries = [Entry("model.safetensors.index.json", 10), Entry("a-00001-of-00002.bin", 1)]
-    assert examine(entries, False, lambda _: INDEX).shards == ()
+def test_what_lies_there_is_judged_and_rubbish_is_apart() -> None:
+    entries = [Entry(path, len(content), "2026-01-01T00:00:00Z") for path, content in HOLDS.items()]
+    found = examine(entries, True, fetch)
+    assert (found.files, found.models, found.weights) == (4, ("",), 1)
+    assert found.bytes == sum(map(len, weights.MODEL.values()))
+    assert [(each.files, each.bytes) for each in found.rubbish] == [(1, 4)]
+    assert (found.remarks, found.unread) == ((), "")
+    assert ".cache" not in str(found.newest) + str(found.paths)
+    entries[-2] = Entry("model.safetensors", 5000)
+    (remark,) = examine(entries, True, fetch).remarks
+    assert (remark.kind, remark.wrong) == ("damaged", True)
 
 
-@pytest.mark.parametrize(
-    ("paths", "missing"),
-    [
-        (["m-00001-of-00003.safetensors", "m-00003-of-00003.safetensors"], ["m-00002-of-00003"]),
-        (["m-00000-of-00002.bin", "m-00001-of-00002.bin"], []),
-        (["m-00001-of-00001.bin", "model.bin"], []),
-        (["x/m-00002-of-00002.gguf"], ["x/m-00001-of-00002"]),
-    ],
-)
-def test_numbered_series(paths: list[str], missing: list[str]) -> None:
-    assert [each.rpartition(".")[0] for each in unnumbered(paths)] == missing
-
-
-@pytest.mark.parametrize(
-    ("paths", "directories"),
-    [
-        (["config.json", "tokenizer/config.json"], [""]),
-        (["a/config.json", "b/x.gguf", "a/sub/config.json"], ["a", "b"]),
-        (["model_index.json", "unet/config.json"], [""]),
-        ([".fluidmodel/config.json", "readme.md"], []),
-    ],
-)
-def test_directories_that_are_a_model(paths: list[str], directories: list[str]) -> None:
-    assert model_directories(paths) == directories
+def test_a_listing_that_was_cut_off_is_not_judged() -> None:
+    entries = [Entry("a-00001-of-00002.safetensors", 1)]
+    assert examine(entries, False, fetch).remarks == ()
 
 
 def test_the_likeliest_name_comes_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -15,6 +16,17 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.model.remark import (
+    CONFIG,
+    CONTENT,
+    DAMAGED,
+    DOUBT,
+    LINKS,
+    SHARDS,
+    WEIGHTS,
+    Remark,
+)
+from kubectl_fluidmodel.model.rubbish import Rubbish
 from kubectl_fluidmodel.overview.cached import link
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -73,11 +85,18 @@ def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> No
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"shards": ("model-00002-of-00030.safetensors",)}, "FM532"),
-        ({"broken": ("model.safetensors.index.json: no JSON",)}, "FM532"),
+        (
+            {"remarks": (Remark(SHARDS, "a.safetensors is missing", True, ("a.safetensors",)),)},
+            "FM532",
+        ),
         ({"models": ()}, "FM533"),
-        ({"weights": 0}, "FM534"),
-        ({"hollow": ("model.safetensors",)}, "FM534"),
+        ({"remarks": (Remark(CONFIG, "config.json is empty", True),)}, "FM533"),
+        ({"remarks": (Remark(WEIGHTS, "no weights", True),)}, "FM534"),
+        ({"remarks": (Remark(DAMAGED, "a.safetensors is damaged", True),)}, "FM538"),
+        ({"remarks": (Remark(CONTENT, "a.safetensors is a page of HTML", True),)}, "FM538"),
+        ({"remarks": (Remark(LINKS, "links were lost", True, model="org/m@abc"),)}, "FM539"),
+        ({"remarks": (Remark(DOUBT, "no generation_config.json"),)}, "FM541"),
+        ({"rubbish": (Rubbish("Git's own", 3, 1 << 30, ".git/x", (".git/",)),)}, "FM542"),
         ({"files": 37}, "FM536"),
         ({"bytes": 1}, "FM536"),
         ({"newest": (("config.json", "2026-09-21T13:00:00Z"),)}, "FM537"),
@@ -88,6 +107,34 @@ def test_what_lies_in_it(changes: dict[str, Any], code: str) -> None:
     holds(snapshot, **changes)
     assert codes(snapshot) == [code]
     assert b.findings(snapshot, code)[0].evidence
+
+
+def test_what_could_not_be_read_passes_nothing_unseen() -> None:
+    snapshot = b.healthy()
+    holds(snapshot, unread="3 of 40 files that tell were looked at (AccessDenied)")
+    assert codes(snapshot) == []
+    for code in ("FM532", "FM534", "FM538"):
+        assert "AccessDenied" in skipped(snapshot, code)
+
+
+def test_rubbish_is_removed_and_nothing_beside_it() -> None:
+    snapshot = b.healthy()
+    places = (".cache/", "sub/.cache/", "it's.part")
+    holds(snapshot, rubbish=(Rubbish("the Hub client's own", 3, 1 << 30, places[0], places),))
+    fix = b.findings(snapshot, "FM542")[0].fix
+    assert fix
+    commands = [shlex.split(each) for each in fix.text.split(" && ")]
+    assert [each[3] for each in commands] == [f"{MOUNT}/{place}" for place in places]
+    assert ["--recursive" in each for each in commands] == [True, True, False]
+    assert all(each[-2:] == ["--endpoint-url", "http://minio:9000"] for each in commands)
+
+
+def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
+    snapshot = b.healthy()
+    holds(snapshot, remarks=(Remark(LINKS, "links were lost", True, model="org/m@abc"),))
+    fix = b.findings(snapshot, "FM539")[0].fix
+    assert fix and "kubectl fluidmodel cache org/m@abc --name demo" in fix.text
+    assert "--to s3://hf-models" in fix.text and fix.text.startswith("kubectl fluidmodel uncache")
 
 
 @pytest.mark.parametrize(

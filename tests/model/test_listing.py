@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.model.listing import File, Listing
-
-
-def listing(**files: int) -> Listing:
-    return Listing(tuple(File(path, size) for path, size in files.items()))
+from kubectl_fluidmodel.model.listing import File, Listing, is_weights
 
 
 def test_bytes_and_the_largest_file() -> None:
@@ -18,21 +14,15 @@ def test_bytes_and_the_largest_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "doubts"),
+    ("path", "weights"),
     [
-        ({"config.json": 1, "model.safetensors": 9}, []),
-        ({"llama.Q4_K_M.gguf": 9}, []),
-        ({"config.json": 1}, ["no weights (*.safetensors, *.gguf, *.bin …)"]),
-        ({"model.safetensors": 9}, ["no config.json at its root"]),
-        (
-            {"v1/config.json": 1, "v1/model.safetensors": 9},
-            ["no config.json at its root (there is one at v1/config.json: is that the directory "
-             "you mean?)"],
-        ),
-        ({"config.json": 1, "a.safetensors": 0}, ["empty weight files: a.safetensors"]),
-        ({"config.json": 1, "a.bin": 0, "b.bin": 0, "c.bin": 0, "d.bin": 0},
-         ["empty weight files: a.bin, b.bin, c.bin"]),
+        ("model-00001-of-00002.safetensors", True),
+        ("a/b.gguf", True),
+        ("consolidated.00.pth", True),
+        ("optimizer.bin", False),
+        ("checkpoint-5/training_args.bin", False),
+        ("tokenizer.model", False),
     ],
-)  # fmt: skip
-def test_doubts(files: dict[str, int], doubts: list[str]) -> None:
-    assert listing(**files).doubts() == doubts
+)
+def test_what_holds_weights(path: str, weights: bool) -> None:
+    assert is_weights(path) == weights

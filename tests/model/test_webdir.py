@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.model import webdir
 from kubectl_fluidmodel.model.listing import File
-from kubectl_fluidmodel.model.webdir import links_below, list_directory
+from kubectl_fluidmodel.model.sample import ReadError
+from kubectl_fluidmodel.model.webdir import links_below, list_directory, reader
 from tests.loopback import Answer, Asked, Respond, free_port, serve
 
 NGINX = """<html><head><title>Index of /m/</title></head><body><h1>Index of /m/</h1><hr><pre>
@@ -116,6 +122,80 @@ def test_directories_that_link_in_a_circle_end() -> None:
 
     with serve(respond) as server, pytest.raises(FluidModelError, match="too large a tree"):
         list_directory(f"{server.url}/m/")
+
+
+def test_an_index_that_never_ends_is_not_read_to_its_end() -> None:
+    sent = []
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(500):
+            sent.append(1)
+            yield b"<a href='x'>" * 8000
+
+    page = {"Content-Type": "text/html"}
+    with serve(lambda _: Answer(200, endless(), page)) as server:
+        with pytest.raises(FluidModelError, match="not a directory listing") as caught:
+            list_directory(f"{server.url}/m/")
+    assert "more than 4 MiB" in caught.value.why
+    assert len(sent) < 400
+
+
+def test_a_page_that_drips_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webdir, "_SECONDS", 0.5)
+
+    def drips() -> Iterator[bytes]:
+        for _ in range(200):
+            time.sleep(0.05)
+            yield b"<a href='x'>"
+
+    began = time.monotonic()
+    with serve(lambda _: Answer(200, drips(), {"Content-Type": "text/html"})) as server:
+        with pytest.raises(Unreachable, match="cannot read"):
+            list_directory(f"{server.url}/m/")
+    assert time.monotonic() - began < 5
+
+
+def test_a_page_that_is_packed_is_not_unpacked() -> None:
+    packed = gzip.compress(b"<a href='x'>y</a>" * 1_000_000)
+    answer = Answer(200, packed, {"Content-Type": "text/html", "Content-Encoding": "gzip"})
+    with serve(lambda _: answer) as server, pytest.raises(FluidModelError, match="lists no files"):
+        list_directory(f"{server.url}/m/")
+    assert server.asked[0].headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("worst", ["<a ", "<a href=", "<", "<!--", "&#", "<a href='", "</a", "<?"])
+def test_a_page_is_parsed_in_time(worst: str) -> None:
+    began = time.monotonic()
+    links_below(worst * ((1 << 20) // len(worst)), "http://host/m/")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_parts_of_files_are_read(ranges: bool) -> None:
+    content = bytes(range(256)) * 100
+
+    def respond(asked: Asked) -> Answer:
+        if not ranges:
+            return Answer(200, content)
+        first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
+        return Answer(206, content[int(first) : int(last) + 1])
+
+    with serve(respond) as server:
+        fetch = reader(f"{server.url}/m")
+        assert fetch("part 1.bin", 0, 10) == content[:10]
+        assert server.asked[0].path == "/m/part 1.bin"
+        if ranges:
+            assert fetch("a", 300, 5) == content[300:305]
+        else:
+            with pytest.raises(ReadError, match="no ranges"):
+                fetch("a", 300, 5)
+
+
+def test_files_that_cannot_be_read() -> None:
+    with serve(lambda _: Answer(403)) as server, pytest.raises(ReadError, match="HTTP 403"):
+        reader(server.url)("a", 0, 1)
+    with pytest.raises(ReadError):
+        reader(f"http://127.0.0.1:{free_port()}")("a", 0, 1)
 
 
 def test_nobody_listens() -> None:

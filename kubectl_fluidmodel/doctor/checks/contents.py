@@ -16,10 +16,13 @@ from kubectl_fluidmodel.doctor.tried import (
     met,
     origin_of,
     rebuild,
+    rebuild_from,
     restage,
 )
 from kubectl_fluidmodel.fluid import names, state
 from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts
+from kubectl_fluidmodel.model.remark import CONFIG, CONTENT, DAMAGED, LINKS, SHARDS, WEIGHTS
+from kubectl_fluidmodel.model.rubbish import Rubbish
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.ui.text import plural, size
 
@@ -48,7 +51,7 @@ def _shown(paths: tuple[str, ...], limit: int = 3) -> str:
     return ", ".join(paths[:limit]) + more
 
 
-@check("FM530", "the mount leads to the model", explains=("FM532", "FM533"))
+@check("FM530", "the mount leads to the model", explains=("FM532", "FM533", "FM534"))
 def right_prefix(case: Case) -> Iterator[Finding]:
     """Nothing, or nothing that is a model, lies below the mount's prefix, and a prefix of a like
     name does hold one: a letter or its case is wrong, a commit's directory was left out, or a
@@ -107,36 +110,42 @@ def not_empty(case: Case) -> Iterator[Finding]:
         )
 
 
+def _wrong(case: Case, kind: str, what: str) -> Iterator[Finding]:
+    """A finding for each remark of a kind that is wrong; `what` is to be uploaded again.
+
+    Raises:
+        Skip: nothing of the kind is known, and not everything could be read.
+    """
+    known = False
+    unread = ""
+    for one, found in _whole(case):
+        unread = unread or found.unread
+        for each in found.remarks:
+            if each.kind != kind or not each.wrong:
+                continue
+            known = True
+            yield Finding(
+                dataset_of(case),
+                f"{one.answer.mount}: {each.text}",
+                tuple(
+                    Evidence(f"store {one.answer.mount}", path, each.text)
+                    for path in each.paths or (one.answer.mount,)
+                ),
+                restage(case, one.answer)
+                or Fix(f"upload {what} to {one.answer.mount}, then {_again(case, one)}", "advice"),
+            )
+    if unread and not known:
+        raise Skip(unread)
+
+
 @check("FM532", "every shard of the weights is there", explains=("FM536",))
 def shards(case: Case) -> Iterator[Finding]:
     """The index of the weights (`model.safetensors.index.json`) names files that the store does not
-    have, or their own numbering has a gap: an upload was cut off. The cache is complete as far as
-    Fluid knows, and the engine fails when it opens the missing file.
+    have, or their own numbering has a gap: an upload was cut off, or the index belongs to another
+    set of files. The cache is complete as far as Fluid knows, and the engine fails when it opens
+    the missing file.
     """
-    for one, found in _whole(case):
-        if found.shards:
-            missing = found.shards
-            yield Finding(
-                dataset_of(case),
-                f"{one.answer.mount} lacks {plural(len(missing), 'file')} of the weights: "
-                f"{_shown(missing)}",
-                tuple(
-                    Evidence(f"store {one.answer.mount}", "index of the weights", path)
-                    for path in missing
-                ),
-                restage(case, one.answer)
-                or Fix(
-                    f"upload {_shown(missing)} to {one.answer.mount}, then {_again(case, one)}",
-                    "advice",
-                ),
-            )
-        for broken in found.broken:
-            yield Finding(
-                dataset_of(case),
-                f"an index of the weights in {one.answer.mount} cannot be read: {broken}",
-                (Evidence(f"store {one.answer.mount}", "index of the weights", broken),),
-                restage(case, one.answer),
-            )
+    yield from _wrong(case, SHARDS, "the missing files")
 
 
 def _again(case: Case, one: Tried) -> str:
@@ -152,7 +161,8 @@ def _again(case: Case, one: Tried) -> str:
 def marked(case: Case) -> Iterator[Finding]:
     """No directory below the mount has the file that an engine looks for first: `config.json` (or
     `params.json`, `model_index.json`, `adapter_config.json`, a `.gguf`, `.nemo` or `.onnx`). An
-    engine that is given this directory fails, or takes its name for one of the Hub's.
+    engine that is given this directory fails, or takes its name for one of the Hub's. Or the file
+    is there and is no configuration: empty, a page of HTML, an error that a server gave.
     """
     for one, found in _whole(case):
         if not found.models:
@@ -165,29 +175,125 @@ def marked(case: Case) -> Iterator[Finding]:
                     f"upload config.json to {one.answer.mount}, then {_again(case, one)}", "advice"
                 ),
             )
+    yield from _wrong(case, CONFIG, "config.json")
 
 
-@check("FM534", "the weights are there and not empty", explains=("FM536",))
+@check("FM534", "the weights are there and not empty", explains=("FM533", "FM536"))
 def weights(case: Case) -> Iterator[Finding]:
-    """A model's configuration is there, and its weights are not, or a weight file has no bytes: a
-    clone without Git LFS, or an upload that was cut off.
+    """The weights are not there, or a weight file has no bytes: a clone without Git LFS, or an
+    upload that was cut off.
+    """
+    yield from _wrong(case, WEIGHTS, "the weights")
+
+
+@check("FM538", "the files are what their names say", explains=("FM533", "FM534", "FM536"))
+def genuine(case: Case) -> Iterator[Finding]:
+    """A file of weights is not whole: its own header (safetensors) tells of more bytes, or of
+    fewer. Or a file is something else than its name says: a pointer of Git LFS, a page of HTML or
+    an error that a download brought, a link that was stored as a text. All of these have bytes that
+    can be cached, and no engine can load them.
+    """
+    yield from _wrong(case, DAMAGED, "the whole files")
+    yield from _wrong(case, CONTENT, "the files themselves")
+
+
+@check(
+    "FM539",
+    "a cache directory of the Hub's client kept its links",
+    explains=("FM530", "FM532", "FM533", "FM534", "FM536", "FM538"),
+)
+def linked(case: Case) -> Iterator[Finding]:
+    """`models--ORG--NAME` of the Hub's client has the bytes in `blobs/`, under the names of their
+    hashes, and symbolic links in `snapshots/COMMIT/`. A bucket has no links: a copy that does not
+    follow them leaves empty files. Stage the model from the Hub, or copy the snapshot's directory
+    with a tool that follows links (`aws s3 sync` does).
     """
     for one, found in _whole(case):
-        if found.models and not found.weights:
-            what = f"{one.answer.mount} has no weights (*.safetensors, *.gguf, *.bin …)"
-            proof = [Evidence(f"store {one.answer.mount}", "file", each) for each in found.paths]
-        elif found.hollow:
-            what = f"{_shown(found.hollow)} of {one.answer.mount} has no bytes"
-            proof = [Evidence(f"store {one.answer.mount}", each, "0 B") for each in found.hollow]
-        else:
-            continue
-        yield Finding(
-            dataset_of(case),
-            what,
-            tuple(proof),
-            restage(case, one.answer)
-            or Fix(f"upload the weights to {one.answer.mount}, then {_again(case, one)}", "advice"),
+        for each in found.remarks:
+            if each.kind == LINKS:
+                yield Finding(
+                    dataset_of(case),
+                    f"{one.answer.mount}: {each.text}",
+                    (Evidence(f"store {one.answer.mount}", "listing", each.text),),
+                    _from_the_hub(case, one, each.model),
+                )
+
+
+def _from_the_hub(case: Case, one: Tried, model: str) -> Fix:
+    """Have a model from the Hub instead of the bucket's directory."""
+    bucket = one.answer.mount.partition("://")[2].partition("/")[0]
+    if model and one.answer.mount.startswith("s3"):
+        made = rebuild_from(case, model, ("--to", f"s3://{bucket}"))
+        if made is not None:
+            return made
+    return Fix(
+        f"copy the snapshot's directory to {one.answer.mount} with its links followed "
+        "(aws s3 sync does)",
+        "advice",
+    )
+
+
+@check("FM541", "engines and Dynamo agree on the model", severity=Severity.WARNING)
+def agreed(case: Case) -> Iterator[Finding]:
+    """Something about the model is served by some engines and not by others, or is missed by
+    Dynamo's frontend: no `eos_token_id` in `generation_config.json` or `config.json`, no tokenizer,
+    an adapter without its base, several models in one directory, weights that are there twice, an
+    index that does not agree with the headers of its files.
+    """
+    for one, found in _listed(case):
+        if not found.models:
+            continue  # FM533
+        for each in found.remarks:
+            if not each.wrong:
+                yield Finding(
+                    dataset_of(case),
+                    f"{one.answer.mount}: {each.text}",
+                    (Evidence(f"store {one.answer.mount}", "files", each.text),),
+                )
+
+
+_RUBBISH = 1 << 20
+"""Bytes of rubbish that are worth a word; a desktop's file of 6 KiB is not."""
+
+
+@check("FM542", "nothing but the model lies there", severity=Severity.WARNING)
+def clean(case: Case) -> Iterator[Finding]:
+    """Beside the model lie files that are none of it: downloads that were cut off and records of
+    the Hub's client (`.cache/huggingface`), Git's own (`.git` with a second copy of all weights).
+    Alluxio lists them, a load of `/` caches them, and they take the place of the model.
+    """
+    for one, found in _listed(case):
+        for each in found.rubbish:
+            if each.bytes < _RUBBISH:
+                continue
+            what = f"{plural(each.files, 'file')} of {size(each.bytes)}"
+            are = "is" if each.files == 1 else "are"
+            yield Finding(
+                dataset_of(case),
+                f"{what} of {one.answer.mount} {are} {each.owner}, not the model's",
+                (Evidence(f"store {one.answer.mount}", each.example, what),),
+                _removal(one, each),
+            )
+
+
+def _removal(one: Tried, rubbish: Rubbish) -> Fix:
+    """Take rubbish away, and nothing else."""
+    mount, endpoint = one.answer.mount.rstrip("/"), one.answer.endpoint
+    if not mount.startswith("s3://"):
+        return Fix(f"remove {', '.join(rubbish.places)} from {mount}", "advice")
+    reach = ["--endpoint-url", endpoint] if endpoint else []
+    return Fix(
+        " && ".join(
+            shlex.join(
+                [
+                    *("aws", "s3", "rm", f"{mount}/{place}"),
+                    *(["--recursive"] if place.endswith("/") else []),
+                    *reach,
+                ]
+            )
+            for place in rubbish.places
         )
+    )
 
 
 @check("FM535", "what was staged is proven", explains=("FM532", "FM533", "FM534", "FM536"))

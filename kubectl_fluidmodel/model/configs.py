@@ -1,0 +1,184 @@
+"""The small files of a model: configuration, generation settings, tokenizer. Pure.
+
+What engines and Dynamo's frontend want of them: `config.json` (Transformers, TensorRT-LLM),
+`params.json` (Mistral), `model_index.json` (Diffusers), `adapter_config.json` (LoRA). Dynamo's
+frontend (lib/llm/src/model_card.rs) takes `eos_token_id` from `generation_config.json` or
+`config.json`, since June 2026 also by the names in the tokenizer's files, and does not list a model
+of which it finds none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kubectl_fluidmodel.model import impostor
+from kubectl_fluidmodel.model.listing import File
+from kubectl_fluidmodel.model.remark import CONFIG, DOUBT, Remark
+
+CONFIG_FILE = "config.json"
+MARKS = (
+    CONFIG_FILE,
+    "params.json",
+    "model_index.json",
+    "adapter_config.json",
+    "model_config.yaml",
+    "genai_config.json",
+)
+"""Transformers and TensorRT-LLM, Mistral, Diffusers, LoRA, NeMo, ONNX Runtime."""
+MARKED = (".gguf", ".nemo", ".onnx", ".llamafile")
+"""Endings of files that are a whole model each."""
+TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "tokenizer.model.v3",
+    "tekken.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+GENERATION, TOKENIZER_CONFIG, SPECIAL = (
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+READ = (CONFIG_FILE, "adapter_config.json", GENERATION, TOKENIZER_CONFIG, SPECIAL)
+"""What is read of a model's directory."""
+
+
+def is_mark(name: str) -> bool:
+    """Whether a file name says that its directory is a model."""
+    return name in MARKS or name.endswith(MARKED)
+
+
+def model_directories(paths: Iterable[str]) -> list[str]:
+    """The directories that hold a model, the root (empty text) first, then by depth."""
+    found = {
+        path.rpartition("/")[0]
+        for path in paths
+        if is_mark(path.rpartition("/")[2]) and not path.startswith(".")
+    }
+    # A part of a model (tokenizer/config.json of Diffusers) is no model of its own.
+    tops = [
+        one
+        for one in found
+        if not any(one.startswith(f"{up}/" if up else "") for up in found - {one})
+    ]
+    return sorted(tops, key=lambda each: (each.count("/") if each else -1, each))
+
+
+def check_configs(files: Sequence[File], texts: Mapping[str, bytes]) -> Iterator[Remark]:
+    """What the small files lack; `texts` has those that were read."""
+    names = {file.path for file in files}
+    models = model_directories(names)
+    if not models:
+        yield Remark(DOUBT, "no config.json at its root")
+        return
+    if models != [""]:
+        yield _nested(models, names)
+    for model in models[:4]:
+        yield from _check_one(f"{model}/" if model else "", files, texts)
+
+
+def _nested(models: Sequence[str], names: set[str]) -> Remark:
+    if len(models) > 1:
+        shown = ", ".join(models[:5]) + (f" and {len(models) - 5} more" if len(models) > 5 else "")
+        return Remark(DOUBT, f"it holds {len(models)} models ({shown}): an engine is given one")
+    inside = f"{models[0]}/"
+    first = next((each for each in sorted(names) if each == inside + CONFIG_FILE), inside)
+    return Remark(
+        DOUBT, f"no config.json at its root (there is one at {first}: is that the directory you "
+        "mean?)" if first != inside else f"the model lies in {inside}, not at its root"
+    )  # fmt: skip
+
+
+def _check_one(root: str, files: Sequence[File], texts: Mapping[str, bytes]) -> Iterator[Remark]:
+    own = {file.path[len(root) :]: file for file in files if file.path.startswith(root)}
+    if CONFIG_FILE not in own:
+        if "adapter_config.json" in own:
+            yield _adapter(root, texts)
+        return
+    path = root + CONFIG_FILE
+    if own[CONFIG_FILE].size == 0:
+        yield Remark(CONFIG, f"{path} is empty", True, (path,))
+        return
+    if path not in texts:
+        return
+    config = read_object(texts[path])
+    if isinstance(config, str):
+        yield Remark(CONFIG, f"{path} is {config}", True, (path,))
+        return
+    if "error" in config and not {"model_type", "architectures", "architecture"} & set(config):
+        words = str(config["error"])[:120]
+        yield Remark(CONFIG, f"{path} is an error that a server gave: {words}", True, (path,))
+        return
+    if "pretrained_config" in config or "_class_name" in config:
+        return  # an engine of TensorRT-LLM, a part of Diffusers: their tokenizers lie elsewhere
+    if not any(name.rpartition("/")[2] in TOKENIZERS or name.endswith(".tiktoken") for name in own):
+        yield Remark(DOUBT, f"{root}it has no tokenizer (tokenizer.json …)".removeprefix("/"))
+    yield from _eos(root, own, texts, config)
+
+
+def _adapter(root: str, texts: Mapping[str, bytes]) -> Remark:
+    found = read_object(texts.get(f"{root}adapter_config.json", b"{}"))
+    base = "" if isinstance(found, str) else str(found.get("base_model_name_or_path") or "")
+    of = f" of {base[:120]}" if base else ""
+    return Remark(DOUBT, f"it is an adapter (LoRA){of}: an engine needs its base model besides")
+
+
+def _eos(
+    root: str, own: Mapping[str, File], texts: Mapping[str, bytes], config: Mapping[str, Any]
+) -> Iterator[Remark]:
+    """Whether Dynamo's frontend finds the token that ends a text."""
+    inner = config.get("text_config")
+    if _has(config, "eos_token_id") or (isinstance(inner, dict) and _has(inner, "eos_token_id")):
+        return
+    if GENERATION in own:
+        if f"{root}{GENERATION}" not in texts:
+            return
+        found = read_object(texts[f"{root}{GENERATION}"])
+        if not isinstance(found, str) and _has(found, "eos_token_id"):
+            return
+        lack = f"neither {GENERATION} nor {CONFIG_FILE} has an eos_token_id"
+    else:
+        lack = f"no {GENERATION}, and {CONFIG_FILE} has no eos_token_id"
+    named = [each for each in (TOKENIZER_CONFIG, SPECIAL) if each in own]
+    unread = [each for each in named if f"{root}{each}" not in texts]
+    told = [each for each in named if _names_eos(texts.get(f"{root}{each}", b""))]
+    if told or unread:
+        where = (told or unread)[0]
+        yield Remark(
+            DOUBT,
+            f"{lack}: Dynamo's frontend before June 2026 finds no eos_token_id and does not list "
+            f"the model (dynamo#10805); later ones look into {where}",
+        )
+        return
+    yield Remark(
+        DOUBT,
+        f"{lack}: Dynamo's frontend finds no eos_token_id and does not list the model "
+        "(dynamo#10805)",
+    )
+
+
+def _has(document: Mapping[str, Any], name: str) -> bool:
+    return document.get(name) not in (None, [])
+
+
+def _names_eos(content: bytes) -> bool:
+    found = read_object(content)
+    return not isinstance(found, str) and bool(found.get("eos_token"))
+
+
+def read_object(content: bytes) -> dict[str, Any] | str:
+    """A JSON object, or what it is instead, as in "it is …".
+
+    As engines read it: Python's reader, which knows Infinity and NaN.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as err:
+        return impostor.unmask(content) or f"no JSON ({' '.join(str(err).split())[:80]})"
+    return found if isinstance(found, dict) else "no JSON object"

@@ -1,0 +1,94 @@
+"""Weights in several files: what an index or their numbering says that there should be. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+SAFETENSORS_INDEX = ".safetensors.index.json"
+INDEX = (SAFETENSORS_INDEX, ".bin.index.json")
+_NUMBERED = re.compile(r"(?P<head>.*?)(?P<n>\d{5,6})-of-(?P<of>\d{5,6})(?P<tail>\.[^/]+)")
+"""`model-00003-of-00030.safetensors`; DeepSeek writes `-of-000163`."""
+Series = tuple[str, str, str]
+"""What comes before the number, how many there are as it is written, and the ending."""
+_MOST = 10_000
+"""Files of a series that are counted through."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A `*.index.json`: which tensor is in which file."""
+
+    path: str
+    tensors: dict[str, str] = field(repr=False)
+    """Name of the tensor to path of the file, as the listing has it."""
+    total: int | None
+    """`metadata.total_size`, None where it is not told."""
+
+    @property
+    def files(self) -> set[str]:
+        return set(self.tensors.values())
+
+
+def parse_index(path: str, content: bytes) -> Index:
+    """Read an index; `path` is its own, to which the names in it are relative.
+
+    Raises:
+        ValueError: it is no index.
+    """
+    import msgspec
+
+    objects, names = _decoders()
+    try:
+        document = objects.decode(content) or {}
+        if "weight_map" not in document:
+            raise ValueError("it has no weight_map")
+        named = names.decode(document["weight_map"])
+        metadata = objects.decode(document.get("metadata") or b"{}") or {}
+        total = msgspec.json.decode(metadata.get("total_size") or b"null")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise ValueError(f"it is no index ({' '.join(str(err).split())[:120]})") from err
+    folder = path.rpartition("/")[0]
+    tensors = {name: f"{folder}/{file}".lstrip("/") for name, file in named.items()}
+    whole = isinstance(total, int | float) and not isinstance(total, bool) and total >= 0
+    return Index(path, tensors, int(total) if whole and total < 1 << 63 else None)
+
+
+@cache
+def _decoders() -> tuple[Any, Any]:
+    """For an object, whatever is in it, and for one of texts: no more is read than is wanted."""
+    import msgspec
+
+    anything = dict[str, msgspec.Raw] | None
+    return msgspec.json.Decoder(anything), msgspec.json.Decoder(dict[str, str])
+
+
+def unnumbered(paths: Iterable[str]) -> list[str]:
+    """The paths that are missing from numbered series, `…-00002-of-00003.safetensors`."""
+    missing = []
+    for (head, of, tail), have in sorted(_series(paths).items()):
+        width = max(len(number) for number in have)
+        numbers = {int(number) for number in have}
+        first = 0 if 0 in numbers else 1
+        wanted = range(first, min(int(of), _MOST) + first)
+        missing += [f"{head}{n:0{width}d}-of-{of}{tail}" for n in wanted if n not in numbers]
+    return missing
+
+
+def series_of(path: str) -> Series | None:
+    """What the files of one series have in common, None for a file of none."""
+    match = _NUMBERED.fullmatch(path)
+    return (match["head"], match["of"], match["tail"]) if match else None
+
+
+def _series(paths: Iterable[str]) -> dict[Series, set[str]]:
+    found: dict[Series, set[str]] = {}
+    for path in paths:
+        match = _NUMBERED.fullmatch(path)
+        if match:
+            key = (match["head"], match["of"], match["tail"])
+            found.setdefault(key, set()).add(match["n"])
+    return found

@@ -1,0 +1,125 @@
+"""Headers as files have them, and as an enemy writes them."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.model.safetensors import (
+    FORMAT_LIMIT,
+    BadHeader,
+    Header,
+    header_length,
+    parse,
+)
+
+
+def entry(start: int, end: int) -> dict[str, object]:
+    return {"dtype": "F16", "shape": [end - start], "data_offsets": [start, end]}
+
+
+def text(*entries: tuple[str, int, int], **more: object) -> bytes:
+    return json.dumps({**{name: entry(a, b) for name, a, b in entries}, **more}).encode()
+
+
+def test_tensors_in_any_order_and_metadata() -> None:
+    content = text(("b", 6, 9), ("a", 0, 6), ("none", 6, 6), __metadata__={"format": "pt"})
+    assert parse(content) == Header(len(content), frozenset({"a", "b", "none"}), 9)
+    assert parse(content + b"   ").file_size == 8 + len(content) + 3 + 9
+    assert parse(b"{}").data == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(("a", 1, 2)),
+        text(("a", 0, 2), ("b", 1, 3)),
+        text(("a", 0, 2), ("b", 3, 4)),
+        text(("a", 0, -2)),
+        text(("a", 2, 0)),
+        b'{"a": {"dtype": "F16"}}',
+        b'{"a": {"data_offsets": [0]}}',
+        b'{"a": {"data_offsets": [0, 1e99]}}',
+        b'{"a": {"data_offsets": [0, "2"]}}',
+        b'{"a": 3}',
+        b"[]",
+        b"",
+        b"\xff\xfe{}",
+        b'{"a": ' + b"[" * 200_000,
+        b'{"a": ' + b'{"data_offsets":' * 100_000,
+    ],
+)
+def test_what_is_no_header(content: bytes) -> None:
+    with pytest.raises(BadHeader):
+        parse(content)
+
+
+def test_a_name_that_stands_twice_counts_once_as_readers_have_it() -> None:
+    with pytest.raises(BadHeader, match="gap"):
+        parse(b'{"a": {"data_offsets": [0, 4]}, "a": {"data_offsets": [4, 8]}}')
+
+
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [
+        (b"", 0),
+        (b"1234567", 7),
+        (struct.pack("<Q", 100), 50),
+        (struct.pack("<Q", FORMAT_LIMIT + 1), 1 << 60),
+        (b"\xff" * 8, 1 << 60),
+        (b"<!DOCTYP", 9000),
+    ],
+)
+def test_lengths_that_no_file_has(head: bytes, size: int) -> None:
+    with pytest.raises(BadHeader):
+        header_length(head, size)
+
+
+@given(st.binary(max_size=300), st.integers(0, 1 << 64))
+def test_any_bytes_are_a_length_or_refused(head: bytes, size: int) -> None:
+    try:
+        length = header_length(head, size)
+    except BadHeader:
+        return
+    assert 0 <= length <= min(FORMAT_LIMIT, size - 8)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner),
+    max_leaves=8,
+)
+_ENTRY = st.builds(entry, st.integers(-9, 1 << 65), st.integers(-9, 1 << 65))
+
+
+@given(st.dictionaries(st.text(max_size=8), _ENTRY | _JSON) | _JSON)
+def test_any_json_is_a_header_or_refused(document: object) -> None:
+    content = json.dumps(document).encode("utf-8", "surrogatepass")
+    try:
+        found = parse(content)
+    except BadHeader as err:
+        assert "\n" not in str(err) and len(str(err)) < 300
+        return
+    assert found.length == len(content) and found.data >= 0
+
+
+@given(st.binary())
+def test_any_bytes_are_a_header_or_refused(content: bytes) -> None:
+    try:
+        parse(content)
+    except BadHeader as err:
+        assert "\n" not in str(err)
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1, max_size=20), st.randoms())
+def test_tensors_without_a_gap_are_a_header(sizes: list[int], random: object) -> None:
+    entries, at = [], 0
+    for number, size in enumerate(sizes):
+        entries.append((f"t{number}", at, at + size))
+        at += size
+    random.shuffle(entries)  # type: ignore[attr-defined]
+    assert parse(text(*entries)).data == sum(sizes)

@@ -1,0 +1,107 @@
+"""What is read of a source is bounded, whatever the source does."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+
+import pytest
+
+from kubectl_fluidmodel.model import sample
+from kubectl_fluidmodel.model.listing import File
+from kubectl_fluidmodel.model.safetensors import READ_LIMIT
+from kubectl_fluidmodel.model.sample import ReadError, take
+from tests.weights import MODEL
+
+FILES = [File(path, len(content)) for path, content in MODEL.items()]
+
+
+def fetch(path: str, start: int, count: int) -> bytes:
+    return MODEL[path][start : start + count]
+
+
+def test_small_files_and_heads_are_read() -> None:
+    found = take(FILES, fetch)
+    assert set(found.texts) == {"config.json", "generation_config.json"}
+    assert set(found.heads) == {"model.safetensors"}
+    assert found.starts == {"tokenizer.json": MODEL["tokenizer.json"]}
+    assert found.unread == ""
+
+
+def test_a_long_header_is_read_to_its_end_and_no_further() -> None:
+    names = ", ".join(f'"{"x" * 90}{n}": {{"data_offsets": [{n}, {n + 1}]}}' for n in range(2000))
+    text = f"{{{names}}}".encode()
+    content = struct.pack("<Q", len(text)) + text + b"d" * (5 << 20)
+    asked = []
+
+    def counted(path: str, start: int, count: int) -> bytes:
+        asked.append(count)
+        content_ = content[: 8 + len(text) + 2000]
+        return content_[start : start + count]
+
+    size = 8 + len(text) + 2000
+    found = take([File("a.safetensors", size)], counted)
+    head = found.heads["a.safetensors"]
+    assert not isinstance(head, str) and head.file_size == size
+    assert len(asked) == 2 and sum(asked) == 8 + len(text)
+
+
+def test_a_header_that_is_longer_than_we_read_is_not_judged() -> None:
+    content = struct.pack("<Q", READ_LIMIT + 1) + b"{" * 100_000
+    found = take([File("a.safetensors", 1 << 40)], lambda _, at, count: content[at : at + count])
+    assert found.heads == {} and "0 of 1" in found.unread
+
+
+def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None:
+    asked = []
+
+    def denied(path: str, start: int, count: int) -> bytes:
+        asked.append(path)
+        raise ReadError("AccessDenied")
+
+    found = take([File(f"{n}.safetensors", 1000) for n in range(500)], denied)
+    assert "0 of 500" in found.unread and "AccessDenied" in found.unread
+    assert len(asked) < 20
+
+
+def test_a_file_that_comes_short_is_not_judged() -> None:
+    found = take(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
+    assert (found.texts, found.heads) == ({}, {})
+    assert "bytes came of" in found.unread
+
+
+def test_a_server_that_never_ends_an_answer_holds_nobody_up() -> None:
+    stop = threading.Event()
+
+    def drips(path: str, start: int, count: int) -> bytes:
+        stop.wait(30)
+        raise ReadError("stopped")
+
+    began = time.monotonic()
+    try:
+        found = take(FILES, drips, seconds=0.3)
+    finally:
+        stop.set()
+    assert time.monotonic() - began < 5
+    assert "there was no more time" in found.unread
+
+
+def test_requests_and_bytes_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [File(f"{n}.safetensors", 100_000) for n in range(1000)]
+    asked = []
+
+    def zeros(path: str, start: int, count: int) -> bytes:
+        asked.append(count)
+        return bytes(count)
+
+    assert f"{sample.REQUESTS} of 1000" in take(many, zeros).unread
+    assert len(asked) == sample.REQUESTS
+    monkeypatch.setattr(sample, "BYTES", 1 << 20)
+    asked.clear()
+    assert "of 1000" in take(many, zeros).unread
+    assert sum(asked) < 3 << 20
+
+
+def test_nothing_to_read_is_no_reason_to_ask() -> None:
+    assert take([File("README.md", 5), File("a.bin", 0)], fetch).unread == ""

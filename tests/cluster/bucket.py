@@ -70,7 +70,7 @@ class Bucket:
             }
         sizes: dict[str, int] = {}
         for name, content in contents.items():
-            if sparse and isinstance(content, int):
+            if sparse and isinstance(content, int) and content > MIB:
                 self.put_sparse(folder + name, content)
             else:
                 self.put(folder + name, content)

@@ -218,7 +218,7 @@ def test_rubbish_is_neither_loaded_nor_counted(
     seen = json.loads(plugin("inspect", "demo", "-o", "json").ok().out)
     assert seen["cached"]["percent"] == 100.0
     found = plugin("doctor", "demo", "-o", "json", timeout=180)
-    codes = {each["code"] for each in json.loads(found.out)["findings"]}
+    codes = {each["code"] for each in json.loads(found.out)["problems"]}
     assert "FM542" in codes and not codes & {"FM605", "FM609", "FM614", "FM536"}
 
 

@@ -1,6 +1,7 @@
-# The plugin with all that it needs, for staging Jobs in clusters without internet access:
+# The plugin with all that it needs, for staging Jobs and probes (docs/stage.md):
 #
 #   docker build -t REGISTRY/kubectl-fluidmodel:0.1.0 .
+#   docker push REGISTRY/kubectl-fluidmodel:0.1.0
 #   kubectl fluidmodel cache org/model --to s3://models --image REGISTRY/kubectl-fluidmodel:0.1.0
 FROM python:3.12-slim AS build
 WORKDIR /src

@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "AWS_ENDPOINT_URL_S3": "S3 endpoint where `--endpoint` does not say; wins over the next",
     "AWS_ENDPOINT_URL": "S3 endpoint where `--endpoint` does not say",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "`true`: no endpoint but that of `--endpoint`",
+    "FLUIDMODEL_IMAGE": "image of staging Jobs and probes, where `--image` does not say",
     "NO_COLOR": "set: no colour, unless `--color always`",
     "TERM": "`dumb`: no colour and no live view",
     "FLUIDMODEL_COMPLETION_TIMEOUT": "seconds that TAB waits for names of the cluster (0.15)",

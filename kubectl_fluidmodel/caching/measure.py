@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ class Measured:
     secret: Object | None
     """The Secret to make; None where there is nothing to keep in one."""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What is probably not meant."""
 
 
 def measure(
@@ -84,12 +87,10 @@ def _s3(
     if request.s3_secret:
         found, keys = access.store_keys(request.s3_secret, client, namespace)
         store = replace(store, credentials=found or store.credentials)
-    elif store.credentials and store.credentials.session_token:
-        raise FluidModelError(
-            "these S3 credentials are temporary",
-            "Alluxio cannot use a session token, and the cache would outlive it",
-            "--s3-secret NAME with a long-lived key",
-        )
+        if found and found.short_lived:
+            raise _temporary(f"the keys in Secret {request.s3_secret} are temporary", found)
+    elif store.credentials and store.credentials.short_lived:
+        raise _temporary("these S3 credentials are temporary", store.credentials)
     elif store.credentials:
         made = secrets.build(
             request.name,
@@ -118,7 +119,36 @@ def _s3(
 
             listing, more = _or_quota(request, listed, Place(namespace, store.endpoint))
         notes += more
-    return Measured(way, listing, made, tuple(notes))
+    return Measured(way, listing, made, tuple(notes), _loopback(store.endpoint))
+
+
+def _loopback(endpoint: str) -> tuple[str, ...]:
+    """A warning of an endpoint that is another machine for whoever asks.
+
+    It is not refused: Fluid's pods are in their node's network by default, so it may be meant.
+    """
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        here = ipaddress.ip_address(host).is_loopback or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        here = host == "localhost" or host.endswith(".localhost")
+    if not here:
+        return ()
+    return (
+        f"{endpoint} is this machine; the cluster's pods would look for the store on their own "
+        "node: give --endpoint as pods see it, e.g. http://SERVICE.NAMESPACE:9000",
+    )
+
+
+def _temporary(what: str, keys: stores.Credentials) -> FluidModelError:
+    """Alluxio 2.9's mount takes two keys and no session token, and reads them once."""
+    return FluidModelError(
+        what,
+        "Alluxio cannot use a session token, and the cache would outlive it"
+        if keys.session_token
+        else "the access key begins with ASIA, and its session token is missing",
+        "--s3-secret NAME with a long-lived key that may read the bucket",
+    )
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
-from kubectl_fluidmodel.kube.kind import at
+from kubectl_fluidmodel.kube.kind import Object, at
 from kubectl_fluidmodel.model.source import same
+from kubectl_fluidmodel.staging import follow
+from kubectl_fluidmodel.staging.job import work_of
 
 DOCS = "docs/rbac.md has a Role that suffices"
 
@@ -96,6 +98,7 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
     findings.notes += controllers(client)
     findings.existing = existing(client, request, namespace)
     name_is_free(client, request, namespace, findings.existing)
+    findings.notes += no_rival(client, request, namespace)
     return findings
 
 
@@ -195,7 +198,7 @@ def name_is_free(client: Client, request: Request, namespace: str, standing: Exi
         FluidModelError: with the object in the way and the two ways out.
     """
     name = request.name
-    way = f"--name {name[:41]}-alt" if len(name) > 41 else f"--name {name}-2"
+    way = _other_name(name)
     for obj in (standing.dataset, standing.runtime, standing.load):
         if obj is not None and not names.is_ours(obj):
             raise FluidModelError(
@@ -229,6 +232,51 @@ def name_is_free(client: Client, request: Request, namespace: str, standing: Exi
                 f"--s3-secret {wanted}, or {way}",
             )
     _volume_is_free(client, name, namespace, way)
+
+
+def no_rival(client: Client, request: Request, namespace: str) -> list[str]:
+    """Nobody stages another model for a cache of this name; notes on Jobs of other commits.
+
+    Raises:
+        FluidModelError: with the Job that is at work, and the two ways out.
+    """
+    name = request.name
+    try:
+        working = follow.at_work(client, name, namespace)
+    except Forbidden:  # who may not see Jobs makes none
+        return []
+    others = [each for each in working if not same(work_of(each), request.known_as)]
+    if others:
+        raise name_is_staged(others[0], name, namespace)
+    old = [each for each in working if request.commit and _commit(each) != request.commit]
+    return [
+        f"Job {k.name_of(each)} still stages commit {_commit(each)[:12]}, and is left alone "
+        f"(kubectl delete job {k.name_of(each)} -n {namespace} ends it)"
+        for each in old
+    ]
+
+
+def rivals(client: Client, name: str, namespace: str, repo: str) -> list[Object]:
+    """Jobs that stage another model than `repo` for a cache of the name."""
+    working = follow.at_work(client, name, namespace)
+    return [each for each in working if not same(work_of(each), f"hf://{repo}")]
+
+
+def name_is_staged(work: Object, name: str, namespace: str) -> FluidModelError:
+    """What is said where a Job stages another model for a cache of the name."""
+    return FluidModelError(
+        f"the name {name} is taken in namespace {namespace}",
+        f"Job {k.name_of(work)} is staging {work_of(work)} for it",
+        f"{_other_name(name)}, or kubectl delete job {k.name_of(work)} -n {namespace}",
+    )
+
+
+def _commit(work: Object) -> str:
+    return k.annotations_of(work).get(names.COMMIT_ANNOTATION, "")
+
+
+def _other_name(name: str) -> str:
+    return f"--name {name[:41]}-alt" if len(name) > 41 else f"--name {name}-2"
 
 
 def _volume_is_free(client: Client, name: str, namespace: str, way: str) -> None:

@@ -64,6 +64,8 @@ class Run:
     findings: preflight.Findings = field(init=False)
 
     def __post_init__(self) -> None:
+        self._noted: set[str] = set()
+        self._foreseen: Design | None = None
         self._deadline = time.monotonic() + self.timeout
 
     def look(self) -> None:
@@ -74,16 +76,45 @@ class Run:
         """
         self.findings = preflight.check(self.client, self.request, self.namespace)
 
+    def rehearse(self) -> None:
+        """Have the API server try what will be made once the model is staged.
+
+        Raises:
+            FluidModelError: an admission policy, a schema or another manager is in the way.
+        """
+        if self.stager is not None:
+            first = self.stager.objects()
+            try_on_server(self.client, self._foresee(self.stager), lambda _: None, first)
+
     def stage(self, *, wait: bool) -> bool:
-        """Have the model in its bucket; False where its Job is started and nobody waits."""
+        """Have the model in its bucket; False where its Job is started and nobody waits.
+
+        Raises:
+            FluidModelError: also with what would be in the way of the cache itself, before the
+                first byte is moved.
+        """
         if self.stager is None:
             return True
         for line in self.stager.words():
             self.teller.say(line)
         self.client.patience = _PATIENCE
+        self._foresee(self.stager)
         staged = self.stager.carry_out(self.teller, self._deadline, wait=wait)
         self.request = replace(self.request, expected=None)
+        if staged:  # hours may have passed, in which somebody took the name
+            found = preflight.existing(self.client, self.request, self.namespace)
+            preflight.name_is_free(self.client, self.request, self.namespace, found)
+            self.findings.existing = found
         return staged
+
+    def _foresee(self, stager: Stager) -> Design:
+        """What the plan alone makes of the cache, with what is in its way."""
+        if self._foreseen is None:
+            given = stager.staging
+            _, self._foreseen = self.decide(given.endpoint, given.region)
+            if self._foreseen.changes:
+                self.refuse_readers(self._foreseen)
+        return self._foreseen
 
     def decide(self, endpoint: str | None, region: str | None) -> tuple[Measured, Design]:
         """Measure and decide; nothing is written.
@@ -97,8 +128,16 @@ class Run:
         cluster = nodes.survey(self.client, self.request, self.namespace, self.findings.existing)
         planned = plan(self.request, self.namespace, measured, cluster, self.findings.existing)
         for note in (*self.findings.notes, *measured.notes, *planned.notes):
-            self.teller.say(f"note: {note}")
+            self._note(f"note: {note}")
+        for warning in measured.warnings:
+            self._note(f"warning: {warning}")
         return measured, planned
+
+    def _note(self, text: str) -> None:
+        """Say it once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.teller.say(text)
 
     def carry_out(self, measured: Measured, planned: Design, *, wait: bool) -> Outcome:
         """Make it, wait for it, load it and prove it."""
@@ -171,6 +210,17 @@ class Run:
         name = self.request.name
         for change in planned.changes:
             self.teller.say(f"changes {change}")
+        self.refuse_readers(planned)
+        self.teller.say("Fluid cannot change that on a running cache: making it anew")
+        for line in removal.remove(
+            self.client, self.namespace, name, kinds=removal.BUILT, wait=_GONE
+        ):
+            self.teller.say(line)
+        self.findings.existing = Existing()
+
+    def refuse_readers(self, planned: Design) -> None:
+        """Raises: FluidModelError: pods read from a cache that has to be made anew."""
+        name = self.request.name
         try:
             reading = removal.readers(self.client, self.namespace, name)
         except Forbidden as err:
@@ -185,12 +235,6 @@ class Run:
                 f"pods read from it: {', '.join(reading[:5])}",
                 f"stop them, or --name {name}-2",
             )
-        self.teller.say("Fluid cannot change that on a running cache: making it anew")
-        for line in removal.remove(
-            self.client, self.namespace, name, kinds=removal.BUILT, wait=_GONE
-        ):
-            self.teller.say(line)
-        self.findings.existing = Existing()
 
     def _load(self, follower: Follower, load: Object) -> Proof:
         """Load until the proof holds, at most ATTEMPTS times.

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from kubectl_fluidmodel.caching import make
+from kubectl_fluidmodel.caching import make, preflight
 from kubectl_fluidmodel.caching.measure import reachable
 from kubectl_fluidmodel.caching.progress import ahead
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.caching.story import Teller
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.kube.kind import Object, at, name_of
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.hub import Hub
 from kubectl_fluidmodel.model.plan import Plan
@@ -28,14 +29,12 @@ from kubectl_fluidmodel.staging import access, follow, job, manifest
 from kubectl_fluidmodel.staging.board import STEP, Board, View
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Began, Note
-from kubectl_fluidmodel.staging.job import IMAGE, SecretKey
 from kubectl_fluidmodel.staging.options import WORKERS, Options
 from kubectl_fluidmodel.staging.place import Destination, Place
+from kubectl_fluidmodel.staging.pod import Network, SecretKey, no_image
 from kubectl_fluidmodel.ui.document import reference
 from kubectl_fluidmodel.ui.step import DONE, Step
 from kubectl_fluidmodel.ui.text import plural, size
-
-HUB_SUFFIX = "-hub"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,9 @@ class Staging:
 
     to: Destination
     on: str = "cluster"
-    image: str = IMAGE
+    image: str = ""
+    """Of the Job; empty where none was given."""
+    network: Network = field(default_factory=Network)
     workers: int = WORKERS
     shards: int = 1
     include: tuple[str, ...] = ()
@@ -108,9 +109,19 @@ class Stager:
             found.append(skipped_text(plan))
         return found
 
+    @property
+    def lacks_image(self) -> bool:
+        """Whether a Job would have to be made and cannot be."""
+        return self.staging.on == "cluster" and not self.staging.image
+
     def objects(self) -> list[Object]:
-        """What staging adds to the cluster: the Job, where it runs there."""
-        return [self._job()] if self.staging.on == "cluster" else []
+        """What staging adds to the cluster: the Job, where it runs there and can be made."""
+        return [self._job()] if self.staging.on == "cluster" and self.staging.image else []
+
+    def is_staged(self) -> bool:
+        """Whether the model is in its bucket, with a valid manifest beside it."""
+        with self._store() as near:
+            return self._is_staged(near)
 
     @property
     def step(self) -> Step:
@@ -162,11 +173,14 @@ class Stager:
 
     def _in_cluster(self, teller: Teller, deadline: float, wait: bool) -> bool:
         client = self._cluster()
+        if self.lacks_image:
+            raise no_image()
         for made in self._secrets():
             what, _ = make.apply(client, made)
             teller.say(f"{reference(made)} {what}")
         work = self._job()
         teller.say(f"{reference(work)} {follow.ensure(client, work)}")
+        self._yield_to_rival(client, work)
         if not wait:
             return False
         follow.follow(
@@ -177,6 +191,20 @@ class Stager:
             say=teller.say,
         )
         return True
+
+    def _yield_to_rival(self, client: Client, work: Object) -> None:
+        """Two may have begun at once with two models of one name: the later Job goes.
+
+        Raises:
+            FluidModelError: ours is the later one.
+        """
+        name = self.request.name
+        ours = client.find(k.JOBS, name_of(work), self.namespace)
+        rivals = preflight.rivals(client, name, self.namespace, self.plan.repo)
+        if ours is None or not any(_order(each) < _order(ours) for each in rivals):
+            return
+        follow.remove(client, name_of(work), self.namespace)
+        raise preflight.name_is_staged(rivals[0], name, self.namespace)
 
     def _with_cache(self, view: View) -> View:
         to_come = ahead(self.request.replicas, load=self.request.load)
@@ -209,10 +237,12 @@ class Stager:
                     stores.ACCESS_KEY: keys.access_key,
                     stores.SECRET_KEY: keys.secret_key,
                 }
+                if keys.session_token:
+                    data[stores.SESSION_TOKEN] = keys.session_token
                 found.append(secrets.build(name, self.namespace, data))
         if self._login.token and not self.staging.hf_secret:
             token = {access.TOKEN: self._login.token}
-            found.append(secrets.build(name, self.namespace, token, suffix=HUB_SUFFIX))
+            found.append(secrets.build(name, self.namespace, token, suffix=secrets.HUB_SUFFIX))
         return found
 
     def _job(self) -> Object:
@@ -222,6 +252,9 @@ class Stager:
         given_keys = self.client if self.request.s3_secret else None
         secret = self.request.s3_secret or secrets.store_name(name)
         _, keys = access.store_keys(secret, given_keys, self.namespace)
+        token = keys.token
+        if not self.request.s3_secret and store.credentials and store.credentials.session_token:
+            token = stores.SESSION_TOKEN
         return job.build(
             self.plan,
             job.Settings(
@@ -233,10 +266,12 @@ class Stager:
                 endpoint_hub=given.endpoint_hub or "",
                 access_key=SecretKey(keys.secret, keys.access),
                 secret_key=SecretKey(keys.secret, keys.hidden),
+                session_token=SecretKey(keys.secret, token) if token else None,
                 token=self._token(),
                 include=given.include,
                 exclude=given.exclude,
                 image=given.image,
+                network=given.network,
                 shards=given.shards,
                 workers=given.workers,
             ),
@@ -247,5 +282,10 @@ class Stager:
         given = self.staging.hf_secret
         if given:
             return SecretKey(given, access.hub_token(given, self.client, self.namespace)[1])
-        made = self.request.name + HUB_SUFFIX
+        made = self.request.name + secrets.HUB_SUFFIX
         return SecretKey(made, access.TOKEN) if self._login.token else None
+
+
+def _order(work: Object) -> tuple[str, str]:
+    """Which of two Jobs was first: by time, and by name within a second."""
+    return str(at(work, "metadata", "creationTimestamp", default="")), name_of(work)

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.model.source import Source
 
 EXAMPLES = """
-# A model of the Hugging Face Hub: staged in your bucket, then cached
-kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models
+# A model of the Hugging Face Hub: staged in your bucket from here, then cached
+kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --stage-on client
+
+# The same, staged by a Job in the cluster
+kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --image REGISTRY/IMAGE:TAG
 
 # A model in a bucket, on one GPU node, proven complete
 kubectl fluidmodel cache s3://models/meta-llama/Llama-3.3-70B-Instruct
@@ -81,7 +84,33 @@ kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-
     show_default=True,
     help="Where the transfer runs: in a Job, or here.",
 )
-@option("--image", group="Hub", metavar="IMAGE", help="Image of the Job; Python's if not given.")
+@option(
+    "--image",
+    group="Hub",
+    metavar="IMAGE",
+    help="Image of the Job, which has this plugin; FLUIDMODEL_IMAGE if not given.",
+)
+@option(
+    "--image-pull-secret",
+    "pull_secrets",
+    group="Hub",
+    metavar="NAME",
+    multiple=True,
+    help="Existing Secret to pull the Job's image with; may be repeated.",
+)
+@option("--stage-proxy", group="Hub", metavar="URL", help="Proxy by which the Job reaches the Hub.")
+@option(
+    "--stage-no-proxy",
+    group="Hub",
+    metavar="HOST,…",
+    help="Hosts that the Job reaches without it; the cluster's own if not given.",
+)
+@option(
+    "--stage-ca",
+    group="Hub",
+    metavar="KIND/NAME[:KEY]",
+    help="ConfigMap or Secret with the certificates that the Job trusts: configmap/ca:ca.crt.",
+)
 @option(
     "--stage-workers",
     group="Hub",
@@ -171,6 +200,10 @@ def command(
     hub: HubFlags,
     stage_on: str,
     image: str | None,
+    pull_secrets: tuple[str, ...],
+    stage_proxy: str | None,
+    stage_no_proxy: str | None,
+    stage_ca: str | None,
     stage_workers: int | None,
     shards: int,
     replicas: int | None,
@@ -196,6 +229,7 @@ def command(
     the PVC. Safe to run again: it goes on from where things stand.
     """
     from kubectl_fluidmodel.cli.cached import Work
+    from kubectl_fluidmodel.staging.pod import network
 
     seconds = parse_timeout(timeout) or 0.0
     request = build(
@@ -217,6 +251,7 @@ def command(
         staging = _staging(request, to, stage_on, image, stage_workers, shards)
         staging = replace(
             staging,
+            network=network(stage_proxy, stage_no_proxy, stage_ca, pull_secrets),
             include=hub.include,
             exclude=hub.exclude,
             endpoint_hub=hub.endpoint,
@@ -241,21 +276,21 @@ def _staging(
     request: Request,
     to: str | None,
     stage_on: str,
-    image: str | None,
+    given: str | None,
     workers: int | None,
     shards: int,
 ) -> Staging:
     from kubectl_fluidmodel.caching.staged import Staging
-    from kubectl_fluidmodel.staging.job import IMAGE
     from kubectl_fluidmodel.staging.options import WORKERS
     from kubectl_fluidmodel.staging.place import destination
+    from kubectl_fluidmodel.staging.pod import image
 
     if not to:
         raise _without_bucket(request.source)
     return Staging(
         destination(to),
         on=stage_on,
-        image=image or IMAGE,
+        image=image(given) if stage_on == "cluster" else "",
         workers=workers or WORKERS,
         shards=shards,
     )

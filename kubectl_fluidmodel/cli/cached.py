@@ -9,7 +9,7 @@ import click
 
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.kube.config import Connection, context_namespace
-from kubectl_fluidmodel.ui.text import note
+from kubectl_fluidmodel.ui.text import note, warn
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.caching.staged import Stager, Staging
@@ -39,6 +39,7 @@ class Work:
     def print_offline(self) -> int:
         """--dry-run=client: no cluster; for a model of the Hub its file list is read."""
         from kubectl_fluidmodel.caching.run import plan_offline, secret_command
+        from kubectl_fluidmodel.staging.pod import no_image
 
         namespace = context_namespace(self.connection)
         stager = self.stager(None, namespace)
@@ -48,6 +49,10 @@ class Work:
         measured, planned = plan_offline(request, namespace, self.endpoint, self.region)
         for text in (*measured.notes, *planned.notes):
             note(f"note: {text}")
+        for text in measured.warnings:
+            warn(text)
+        if stager and stager.lacks_image:
+            note(f"note: the staging Job is not printed: {no_image().why} ({no_image().try_})")
         shown = [obj for obj in planned.objects if obj is not measured.secret]
         if measured.secret is not None:
             note(f"the Secret is not printed; make it with: {secret_command(measured.secret)}")
@@ -59,6 +64,7 @@ class Work:
         """--dry-run=server."""
         from kubectl_fluidmodel.caching.run import Run, try_on_server
         from kubectl_fluidmodel.kube.client import Client
+        from kubectl_fluidmodel.staging.pod import no_image
         from kubectl_fluidmodel.ui.live import Live
 
         client = Client(self.connection)
@@ -66,9 +72,13 @@ class Work:
         request = stager.on_prefix() if stager else self.request
         run = Run(client, request, client.namespace, Live(color=self.color), 0.0)
         run.look()
+        if stager and stager.lacks_image and not stager.is_staged():
+            raise no_image()
         _, planned = run.decide(self.endpoint, self.region)
         for change in planned.changes:
             note(f"note: would be made anew: {change}")
+        if planned.changes:
+            run.refuse_readers(planned)
         first = stager.objects() if stager else []
         sent = try_on_server(client, planned, note, first)
         self._print([obj for obj in sent if obj["kind"] != "Secret"])
@@ -91,6 +101,7 @@ class Work:
             request = stager.on_prefix() if stager else self.request
             run = Run(client, request, namespace, live, timeout, stager)
             run.look()
+            run.rehearse()
             if not run.stage(wait=wait):
                 live.say("the model is being staged; the same command again goes on from there")
                 return 0

@@ -20,8 +20,8 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden
 from kubectl_fluidmodel.kube.kind import JOBS, PODS, Object, at, dicts, name_of
 from kubectl_fluidmodel.model.store import ACCESS_KEY, SECRET_KEY, Credentials
-from kubectl_fluidmodel.staging import job
-from kubectl_fluidmodel.staging.job import SecretKey
+from kubectl_fluidmodel.staging import pod as pods
+from kubectl_fluidmodel.staging.pod import IMAGE_VARIABLE, SecretKey
 
 PATIENCE = 120.0
 """Seconds for the image, the package and the attempt together."""
@@ -33,7 +33,7 @@ _MARK = "answer: "
 _PAUSE = 0.3
 
 
-def build(question: Question, name: str, image: str = job.IMAGE) -> Object:
+def build(question: Question, name: str, image: str) -> Object:
     """The Job that tries a mount of the cache `name`, and removes itself."""
     mark = hashlib.sha256(f"{question.text()}{time.time_ns()}".encode()).hexdigest()[:8]
     labels = {**names.our_labels(name), PROBE_LABEL: "true"}
@@ -41,7 +41,7 @@ def build(question: Question, name: str, image: str = job.IMAGE) -> Object:
     for variable, ref in ((ACCESS_KEY, question.access), (SECRET_KEY, question.hidden)):
         if ref is not None:
             env.append(SecretKey(ref.secret, ref.key).variable(variable))
-    container = job.container(CONTAINER, image, "kubectl_fluidmodel.doctor.probe", env=env)
+    container = pods.container(CONTAINER, image, "kubectl_fluidmodel.doctor.probe", env=env)
     container["resources"] = {
         "requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "256Mi"},
         "limits": {"memory": "512Mi", "ephemeral-storage": "1Gi"},
@@ -58,13 +58,15 @@ def build(question: Question, name: str, image: str = job.IMAGE) -> Object:
             "backoffLimit": 0,
             "activeDeadlineSeconds": int(PATIENCE),
             "ttlSecondsAfterFinished": 60,
-            "template": {"metadata": {"labels": labels}, "spec": job.pod(container)},
+            "template": {"metadata": {"labels": labels}, "spec": pods.pod(container)},
         },
     }
 
 
 def run(client: Client, question: Question, name: str, image: str, patience: float) -> Answer:
     """Make the Job, wait for its pod's answer, and take the Job away."""
+    if not image:
+        return _skipped(question, f"the probe needs an image: set {IMAGE_VARIABLE} (docs/stage.md)")
     made = build(question, name, image)
     try:
         client.create(JOBS, made)

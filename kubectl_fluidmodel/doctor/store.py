@@ -25,7 +25,7 @@ from kubectl_fluidmodel.kube.kind import PVCS, SECRETS, at
 from kubectl_fluidmodel.model.store import Credentials
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.staging.job import IMAGE
+from kubectl_fluidmodel.staging.pod import image as image_of
 
 PATIENCE = 10.0
 """Seconds that one store may take, from here."""
@@ -38,21 +38,22 @@ def ask(
     snapshot: Snapshot,
     *,
     probe: bool = False,
-    image: str = IMAGE,
+    image: str | None = None,
     patience: float = PATIENCE,
 ) -> None:
     """Try the mounts of all caches side by side, each distinct one once.
 
     With `probe` they are tried from a short-lived Job in the cache's namespace, with the Secret
-    as the cache has it, and `image` as `cache --image` takes it. Nothing is raised for a store
-    or a permission that fails: that is what the answers are for.
+    as the cache has it, and `image` as `cache --image` takes it, else that of FLUIDMODEL_IMAGE.
+    Nothing is raised for a store or a permission that fails: that is what the answers are for.
     """
+    of = image_of(image) if probe else ""
     asked = {(cache.namespace, cache.name): questions(cache) for cache in caches}
     named = {question: key[1] for key, each in asked.items() for question in each}
 
     def one(question: Question) -> Answer:
         if probe and _by_probe(question):
-            return probes.run(client, question, named[question], image, probes.PATIENCE)
+            return probes.run(client, question, named[question], of, probes.PATIENCE)
         try:
             return _try(client, question, patience)
         except FluidModelError as err:

@@ -37,6 +37,8 @@ class SecretKeys:
     secret: str
     access: str
     hidden: str
+    token: str = ""
+    """Of temporary keys: the session token; empty where there is none."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from kubectl_fluidmodel.fluid.names import our_labels
 from kubectl_fluidmodel.kube.kind import Object
 
 SUFFIX = "-store"
+HUB_SUFFIX = "-hub"
+"""Of the Secret with the Hub's token."""
 VOLUME = "alluxio-mount-secret-"
 """How Fluid names the volume of a Secret in the master's pod: this, then the Secret's name."""
 _LONGEST = 63 - len(VOLUME)

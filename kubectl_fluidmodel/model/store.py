@@ -33,6 +33,8 @@ KEY_NAMES = (
 )
 
 _AWS = "https://s3.amazonaws.com"
+TOKEN_NAMES = (SESSION_TOKEN, "aws.sessionToken", "sessionToken", "session-token", "session_token")
+"""Spellings under which Secrets keep the session token of temporary keys."""
 
 _MAX_OBJECTS = 200_000
 """A model of more objects than this is a wrong prefix, not a model."""
@@ -57,6 +59,14 @@ class Credentials:
     def temporary(self) -> bool:
         """Whether they end while somebody may still work with them."""
         return bool(self.session_token) and not self.renews
+
+    @property
+    def short_lived(self) -> bool:
+        """Whether a copy of them ends by itself: it has a session token, or needs one.
+
+        AWS gives IDs of temporary keys the prefix ASIA (IAM User Guide, "Unique identifiers").
+        """
+        return bool(self.session_token) or self.access_key.startswith("ASIA")
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,13 @@ def store_keys(
         return None, SecretKeys(secret, *usual)
     data = _read(client, secret, namespace, usual)
     access, hidden = stores.key_names(data, secret)
-    found = Credentials(_plain(data, access, secret), _plain(data, hidden, secret))
-    return found, SecretKeys(secret, access, hidden)
+    token = next((name for name in stores.TOKEN_NAMES if _decoded(data, name, "")), "")
+    found = Credentials(
+        _plain(data, access, secret),
+        _plain(data, hidden, secret),
+        _plain(data, token, secret) if token else "",
+    )
+    return found, SecretKeys(secret, access, hidden, token)
 
 
 def login_of(
@@ -134,5 +139,7 @@ def _plain(data: dict[str, str], key: str, secret: str) -> str:
     )
 
 
-def _decoded(data: dict[str, str], key: str) -> str:
+def _decoded(data: dict[str, str], key: str, otherwise: str | None = None) -> str:
+    if otherwise is not None and key not in data:
+        return otherwise
     return base64.b64decode(data[key]).decode("utf-8", "replace")

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
-from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.errors import Conflict, KubeError
 from kubectl_fluidmodel.kube.kind import (
     Object,
     annotations_of,
     at,
+    dicts,
     labels_of,
     name_of,
     namespace_of,
@@ -29,7 +30,8 @@ from kubectl_fluidmodel.kube.kind import (
 from kubectl_fluidmodel.kube.watch import Feed
 from kubectl_fluidmodel.staging.board import Board, View
 from kubectl_fluidmodel.staging.events import Note, from_document
-from kubectl_fluidmodel.staging.job import CONTAINER, INDEX
+from kubectl_fluidmodel.staging.job import CONTAINER, INDEX, selector, work_of
+from kubectl_fluidmodel.staging.pod import no_image
 
 _TICK = 1.0
 """Seconds between looks at the logs."""
@@ -39,6 +41,18 @@ _GONE = 60.0
 """Seconds to wait for an old Job to go before a new one is made."""
 _LEAVE = 20.0
 """Seconds that the pods of a replaced Job may take to go, twice what they are given to end."""
+_STUCK = 180.0
+"""Seconds without a pod that runs, and with one that cannot start, before waiting is pointless."""
+_CANNOT_START = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+}
+"""Reasons of waiting containers that time alone does not mend."""
+_NO_PACKAGE = ("No module named", "executable file not found", "no such file or directory")
+"""Words of an image that is not ours."""
 _SETTLE = 10.0
 """Seconds that a Job which is at its end may take to say so of its pods."""
 
@@ -47,16 +61,21 @@ def ensure(client: Client, job: Object) -> str:
     """Have the Job run in the cluster; returns `started`, in place of which, or `found running`.
 
     Call it where there is no valid manifest. A Job of the same name that is over, well or not,
-    is made anew: it goes on from what the store holds. One of the same model that is not over and
-    has other settings makes way: it would do the same work a second time, or never start.
+    is made anew: it goes on from what the store holds. One that is at the same commit of the same
+    source and has other settings makes way: it would do the same work a second time, or never
+    start. No other Job is touched, whatever its name.
 
     Raises:
         FluidModelError: the API server refuses it.
     """
     name, namespace = name_of(job), namespace_of(job)
-    replaced = [_make_way(client, other) for other in _others(client, job)]
+    replaced = [
+        _make_way(client, other)
+        for other in at_work(client, labels_of(job).get(names.MODEL_LABEL, ""), namespace)
+        if name_of(other) != name and work_of(other) == work_of(job)
+    ]
     standing = client.find(k.JOBS, name, namespace)
-    if standing is not None and not _over(standing):
+    if standing is not None and not (_over(standing) or _leaving(standing)):
         return "found running"
     if standing is not None:
         remove(client, name, namespace)
@@ -64,11 +83,10 @@ def ensure(client: Client, job: Object) -> str:
     return f"started in place of {', '.join(replaced)}" if replaced else "started"
 
 
-def _others(client: Client, job: Object) -> list[Object]:
-    """Jobs at the same model that are not over."""
-    labels = ",".join(f"{key}={value}" for key, value in sorted(labels_of(job).items()))
-    found = client.list_all(k.JOBS, namespace_of(job), labels=labels)
-    return [each for each in found if name_of(each) != name_of(job) and not _over(each)]
+def at_work(client: Client, cache: str, namespace: str) -> list[Object]:
+    """The staging Jobs of a cache that are not over, of whatever source and commit."""
+    found = client.list_all(k.JOBS, namespace, labels=selector(cache))
+    return [each for each in found if not (_over(each) or _leaving(each))]
 
 
 def _make_way(client: Client, job: Object) -> str:
@@ -86,12 +104,21 @@ def _make_way(client: Client, job: Object) -> str:
 def remove(client: Client, name: str, namespace: str) -> None:
     """Delete a Job with its pods, and wait until it is gone.
 
+    Somebody else may make it anew meanwhile: that one is left alone.
+
     Raises:
         TimedOut: it does not go.
     """
-    client.delete(k.JOBS, name, namespace)
+    standing = client.find(k.JOBS, name, namespace)
+    if standing is None:
+        return
+    uid = names.uid_of(standing)
+    try:
+        client.delete(k.JOBS, name, namespace, uid=uid)
+    except Conflict:
+        return
     deadline = time.monotonic() + _GONE
-    while client.find(k.JOBS, name, namespace) is not None:
+    while (standing := client.find(k.JOBS, name, namespace)) and names.uid_of(standing) == uid:
         if time.monotonic() > deadline:
             raise TimedOut(
                 f"Job {name} does not go away", "", f"kubectl delete job {name} -n {namespace}"
@@ -152,6 +179,7 @@ class _Follower:
         self._seen = False
         self._over_at = 0.0
         self._log_trouble = ""
+        self._stuck_since = 0.0
         self.feed = Feed(client)
         self.feed.follow(k.JOBS, self.namespace, fields=f"metadata.name={self.name}")
         self.feed.follow(k.PODS, self.namespace, labels=f"job-name={self.name}")
@@ -180,6 +208,7 @@ class _Follower:
                     "somebody or its time to live removed it",
                     "the same command again, which goes on from what the store holds",
                 )
+            self._check_start(job)
             if k.JOBS in self.feed.denied:
                 raise FluidModelError(f"cannot watch Job {self.name}", self.feed.denied[k.JOBS])
             left = deadline - time.monotonic()
@@ -232,6 +261,9 @@ class _Follower:
         if self._log_trouble:
             outside.append(f"the logs cannot be read: {self._log_trouble}")
         pods = self.feed.all(k.PODS)
+        job = self.feed.one(k.JOBS, self.name)
+        if at(job, "spec", "suspend"):
+            outside.append(f"Job {self.name} is suspended: its pods are made when it is resumed")
         for pod in pods:
             if at(pod, "status", "phase") == "Pending":
                 outside += symptoms.pod(pod)
@@ -254,15 +286,49 @@ class _Follower:
         ]
         return not unread or time.monotonic() - self._over_at > _SETTLE
 
+    def _check_start(self, job: Object | None) -> None:
+        """Raises: FluidModelError: no pod runs, and one cannot start, for longer than passes."""
+        pods = self.feed.all(k.PODS)
+        stuck = "" if any(_begun(pod) for pod in pods) else _cannot_start(pods, self.board.outside)
+        if not stuck or job is None or at(job, "spec", "suspend"):
+            self._stuck_since = 0.0
+            return
+        self._stuck_since = self._stuck_since or time.monotonic()
+        if time.monotonic() - self._stuck_since < _STUCK:
+            return
+        image = at(job, "spec", "template", "spec", "containers", 0, "image", default="")
+        of_image = "mage" in stuck
+        raise FluidModelError(
+            f"the staging Job {self.name} cannot start",
+            stuck,
+            f"--image with an image that nodes can pull ({image} is none), or --image-pull-secret"
+            if of_image
+            else f"kubectl describe pods -n {self.namespace} -l job-name={self.name}",
+        )
+
     # -- ends --------------------------------------------------------------------------------
 
     def _failure(self, job: Object) -> FluidModelError:
+        if _reason(job, "Failed") == "DeadlineExceeded":
+            hours = int(at(job, "spec", "activeDeadlineSeconds", default=0)) / 3600
+            return FluidModelError(
+                f"the staging Job {self.name} was ended",
+                f"it was not done after {hours:.1f} h, the most that it may take",
+                "the same command again, which goes on from what the store holds",
+            )
         for log in self._logs.values():
             if log.error is not None:
                 return log.error
         words = [line for log in self._logs.values() for line in log.last]
+        words = words or [text for pod in self.feed.all(k.PODS) for text in _ended_with(pod)]
         if words:
             why = " ".join(words[-1].split())[:300]
+            if any(mark in why for mark in _NO_PACKAGE):
+                return FluidModelError(
+                    f"the image of the staging Job {self.name} does not have this plugin",
+                    why,
+                    no_image().try_,
+                )
         else:
             told = next(iter(self.board.outside), "")
             why = told or _condition(job, "Failed")
@@ -288,6 +354,11 @@ def _over(job: Object) -> bool:
     return _is(job, "Complete") or _is(job, "Failed")
 
 
+def _leaving(job: Object) -> bool:
+    """Whether it is being deleted: it does nothing more, and its name is free in a moment."""
+    return bool(at(job, "metadata", "deletionTimestamp"))
+
+
 def _is(job: Object, condition: str) -> bool:
     return any(
         each.get("type") == condition and each.get("status") == "True"
@@ -300,6 +371,38 @@ def _condition(job: Object, kind: str) -> str:
         if each.get("type") == kind:
             return str(each.get("message") or each.get("reason") or "")
     return ""
+
+
+def _reason(job: Object, kind: str) -> str:
+    for each in at(job, "status", "conditions", default=[]):
+        if each.get("type") == kind and each.get("status") == "True":
+            return str(each.get("reason") or "")
+    return ""
+
+
+def _begun(pod: Object) -> bool:
+    return at(pod, "status", "phase") in ("Running", "Succeeded", "Failed")
+
+
+def _cannot_start(pods: list[Object], outside: tuple[str, ...]) -> str:
+    """What keeps pods from starting, where time alone does not mend it; empty where it may."""
+    if not pods:
+        return next((text for text in outside if "FailedCreate" in text), "")
+    for pod in pods:
+        for status in dicts(pod, "status", "containerStatuses"):
+            if at(status, "state", "waiting", "reason") in _CANNOT_START:
+                return next(iter(symptoms.pod(pod)), "")
+    return ""
+
+
+def _ended_with(pod: Object) -> list[str]:
+    """What a container that ended without a word in its log was ended by."""
+    found = []
+    for status in dicts(pod, "status", "containerStatuses"):
+        ended = at(status, "state", "terminated", default={})
+        if ended.get("exitCode") and (ended.get("message") or ended.get("reason")):
+            found.append(str(ended.get("message") or ended.get("reason")))
+    return found
 
 
 def _shard(pod: Object) -> int:

@@ -2,11 +2,7 @@
 
 It is an Indexed Job: each index stages its share of the plan and goes on by itself from what
 the store holds, so a pod that dies costs its parts in flight. The pods run the very code that
-`kubectl fluidmodel stage` runs, as nobody in particular, with nothing writable but a scratch
-directory, and no token of the cluster. Keys and tokens are references to Secrets.
-
-With the default image the package is installed from PyPI when the pod starts. An image that has
-the package (the project's own, see the Dockerfile) starts at once and needs no internet for it.
+`kubectl fluidmodel stage` runs. Keys and tokens are references to Secrets.
 """
 
 from __future__ import annotations
@@ -14,62 +10,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
-from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, dicts, labels_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.model.plan import Plan
 from kubectl_fluidmodel.staging.options import MEMORY, MIB, WORKERS
 from kubectl_fluidmodel.staging.place import Destination
+from kubectl_fluidmodel.staging.pod import Network, SecretKey, bundle_of, container, pod
 
-IMAGE = "python:3.12-slim"
 CONTAINER = "stage"
-PACKAGE = f"kubectl-fluidmodel=={__version__}"
-USER = 65532
-"""The uid that distroless images call nonroot."""
 STAGE_LABEL = "fluidmodel.io/stage"
 """On a staging Job and its pods: `true`."""
 INDEX = "batch.kubernetes.io/job-completion-index"
-_HOME = "/fluidmodel"
 _BESIDE = 128 * MIB
-"""Memory limit beyond the budget: page cache of the installed package, and pip before it."""
-
-# A failed install is told as our own errors are. It ends the Job only where another attempt cannot
-# mend it: PyPI was asked and has no such version. pip retries where it cannot ask.
-_SCRIPT = """\
-export PYTHONPATH="$HOME/lib${PYTHONPATH:+:$PYTHONPATH}"
-if ! python -c 'import kubectl_fluidmodel, boto3, huggingface_hub' 2>/dev/null; then
-  echo '{"event": "Note", "text": "installing the package into the pod"}'
-  said=$(python -m pip install --quiet --no-cache-dir --disable-pip-version-check \\
-    --target "$HOME/lib" "$FLUIDMODEL_PACKAGE" 2>&1) || {
-    echo "$said" >&2
-    why="pip failed, its last words are in the log" code=3
-    case "$said" in
-      *Retrying*) why="PyPI is out of reach from the pod" ;;
-      *"No matching distribution"*) why="PyPI does not have it for this image" code=1 ;;
-    esac
-    echo '{"event": "Error", "what": "the pod cannot install '"$FLUIDMODEL_PACKAGE"'", "why": "'\
-"$why"'", "try": "--image with the package in it (see the Dockerfile)", "exitCode": '$code'}'
-    exit $code
-  }
-fi
-exec python -m {module} "$@"
-"""
-
-
-@dataclass(frozen=True)
-class SecretKey:
-    """A key in a Secret of the Job's namespace."""
-
-    secret: str
-    key: str
-
-    def variable(self, name: str) -> Object:
-        """An environment variable with its value."""
-        reference = {"name": self.secret, "key": self.key}
-        return {"name": name, "valueFrom": {"secretKeyRef": reference}}
+"""Memory limit beyond the budget: the page cache of the package's files."""
+_START = 3600
+_SLOWEST = 2 * MIB
+"""A Job ends after this many seconds, and one more for this many bytes of the plan. It is the stop
+of one that nobody follows: a transfer without progress gives up long before by itself."""
+_GIVEN = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
+"""Arguments of the container that are flags of `cache`, too."""
+_IN_CLUSTER = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
+"""What is never behind a proxy, where `--stage-no-proxy` does not say."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +52,15 @@ class Settings:
     endpoint_hub: str = ""
     access_key: SecretKey | None = None
     secret_key: SecretKey | None = None
+    session_token: SecretKey | None = None
+    """Of temporary keys, which are worth nothing without."""
     token: SecretKey | None = None
+    """Of the Hub."""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    image: str = IMAGE
-    package: str = PACKAGE
-    """What pip installs where the image does not have it."""
+    image: str = ""
+    """It has this package; there is none by default."""
+    network: Network = field(default_factory=Network)
     shards: int = 1
     workers: int = WORKERS
     memory: int = MEMORY
@@ -126,6 +95,50 @@ def build(plan: Plan, settings: Settings) -> Object:
     }
 
 
+def selector(name: str) -> str:
+    """The label selector of the staging Jobs of a cache."""
+    return f"{names.MANAGED_BY}={names.MANAGER},{names.MODEL_LABEL}={name},{STAGE_LABEL}=true"
+
+
+def work_of(job: Object) -> str:
+    """What a staging Job stages, as `hf://org/model@COMMIT`: two of the same do the same work."""
+    return annotations_of(job).get(names.SOURCE_ANNOTATION, "")
+
+
+def flags_of(job: Object) -> list[str]:
+    """The flags of `cache` that make a staging Job again, as words: the inverse of `build`."""
+    spec = at(job, "spec", "template", "spec", default={})
+    made = at(spec, "containers", 0, default={})
+    found: list[str] = []
+    for arg in made.get("args") or []:
+        flag, mark, value = str(arg).partition("=")
+        if mark and flag in _GIVEN:
+            found += [flag, value]
+    shards = at(job, "spec", "completions", default=1)
+    if shards > 1:
+        found += ["--shards", str(shards)]
+    name = labels_of(job).get(names.MODEL_LABEL, "")
+    env = {str(each.get("name")): each for each in dicts(made, "env")}
+    for variable, flag, own in (
+        ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_name(name)),
+        ("HF_TOKEN", "--hf-secret", name + secrets.HUB_SUFFIX),
+    ):
+        secret = at(env.get(variable), "valueFrom", "secretKeyRef", "name")
+        if secret and secret != own:
+            found += [flag, str(secret)]
+    for flag, value in (
+        ("--image", made.get("image")),
+        ("--stage-proxy", at(env.get("HTTPS_PROXY"), "value")),
+        ("--stage-no-proxy", at(env.get("NO_PROXY"), "value")),
+        ("--stage-ca", bundle_of(spec)),
+    ):
+        if value:
+            found += [flag, str(value)]
+    for each in dicts(spec, "imagePullSecrets"):
+        found += ["--image-pull-secret", str(each.get("name"))]
+    return found
+
+
 def _labels(settings: Settings) -> dict[str, str]:
     return {**names.our_labels(settings.name), STAGE_LABEL: "true"}
 
@@ -136,6 +149,7 @@ def _spec(plan: Plan, settings: Settings) -> Object:
         "completions": settings.shards,
         "parallelism": settings.shards,
         "backoffLimit": settings.retries * settings.shards,
+        "activeDeadlineSeconds": _START + plan.bytes // _SLOWEST,
         "ttlSecondsAfterFinished": settings.keep,
         # What another attempt cannot mend ends the Job: 1 is a refusal, 2 a wrong setting.
         # A pod that its node or the scheduler took away does not count.
@@ -159,27 +173,9 @@ def _spec(plan: Plan, settings: Settings) -> Object:
     }
 
 
-def pod(container: Object) -> Object:
-    """A pod spec around a container of `container`: as nobody, and without the cluster's token."""
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "work", "emptyDir": {"sizeLimit": "1Gi"}}],
-    }
-
-
 def _pod(plan: Plan, settings: Settings) -> Object:
-    made = pod(_container(plan, settings))
+    network = _network(settings)
+    made = pod(_container(plan, settings, network), network)
     if settings.node_selector:
         made["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:
@@ -196,14 +192,14 @@ def _pod(plan: Plan, settings: Settings) -> Object:
     return made
 
 
-def _container(plan: Plan, settings: Settings) -> Object:
+def _container(plan: Plan, settings: Settings, network: Network) -> Object:
     made = container(
         CONTAINER,
         settings.image,
         "kubectl_fluidmodel stage",
         _arguments(plan, settings),
         _environment(settings),
-        settings.package,
+        network,
     )
     made["resources"] = {
         "requests": {
@@ -219,29 +215,14 @@ def _container(plan: Plan, settings: Settings) -> Object:
     return made
 
 
-def container(
-    name: str,
-    image: str,
-    module: str,
-    args: Sequence[str] = (),
-    env: Sequence[Object] = (),
-    package: str = PACKAGE,
-) -> Object:
-    """A container that runs a module of this package, with nothing writable but its home."""
-    return {
-        "name": name,
-        "image": image,
-        "command": ["sh", "-c", _SCRIPT.replace("{module}", module), name],
-        "args": list(args),
-        "env": [*_plain(package), *env],
-        "workingDir": _HOME,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "work", "mountPath": _HOME}],
-    }
+def _network(settings: Settings) -> Network:
+    """With what is never behind a proxy: a store within the cluster is not."""
+    given = settings.network
+    if not given.proxy or given.no_proxy:
+        return given
+    host = urlsplit(settings.endpoint).hostname or ""
+    service = [host] if host and "." not in host else []
+    return replace(given, no_proxy=",".join([*_IN_CLUSTER, *service]))
 
 
 def _arguments(plan: Plan, settings: Settings) -> list[str]:
@@ -265,18 +246,6 @@ def _arguments(plan: Plan, settings: Settings) -> list[str]:
     return found
 
 
-def _plain(package: str) -> list[Object]:
-    plain = {
-        "HOME": _HOME,
-        "TMPDIR": _HOME,
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "FLUIDMODEL_PACKAGE": package,
-    }
-    return [{"name": name, "value": value} for name, value in plain.items()]
-
-
 def _environment(settings: Settings) -> list[Object]:
     found: list[Object] = []
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
@@ -284,6 +253,7 @@ def _environment(settings: Settings) -> list[Object]:
     for name, key in (
         ("AWS_ACCESS_KEY_ID", settings.access_key),
         ("AWS_SECRET_ACCESS_KEY", settings.secret_key),
+        ("AWS_SESSION_TOKEN", settings.session_token),
         ("HF_TOKEN", settings.token),
     ):
         if key is not None:

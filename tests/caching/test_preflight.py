@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from kubectl_fluidmodel.caching.design import Existing
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import NAMESPACES, PVCS, PVS, SECRETS, Object
+from kubectl_fluidmodel.kube.kind import JOBS, NAMESPACES, PVCS, PVS, SECRETS, Object
 from tests.caching.objects import Objects, objects
 from tests.caching.test_request import request
 
@@ -184,6 +185,22 @@ def check(client: Client, standing: Existing | None = None, **flags: Any) -> Non
     )
 
 
+def staging(repo: str, commit: str, *, leaving: bool = False, **more: Any) -> Object:
+    metadata = {
+        "name": f"llama-stage-{commit[:8]}",
+        "namespace": "ns",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": {**names.our_labels("llama"), "fluidmodel.io/stage": "true"},
+        "annotations": {
+            names.SOURCE_ANNOTATION: f"{repo}@{commit}",
+            names.COMMIT_ANNOTATION: commit,
+        },
+    }
+    if leaving:
+        metadata["deletionTimestamp"] = "2026-01-01T00:01:00Z"
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, **more}
+
+
 class TestNameIsFree:
     def test_nothing_has_it(self, objects: Objects) -> None:
         check(objects.client)
@@ -207,6 +224,44 @@ class TestNameIsFree:
         with pytest.raises(FluidModelError, match=words) as caught:
             check(objects.client, standing)
         assert "--name llama-2" in caught.value.try_
+
+    def test_another_model_of_the_name_is_being_staged(self, objects: Objects) -> None:
+        """Two models whose last part is the same, before either has a Dataset."""
+        objects.lists[JOBS.path("ns")] = [staging("hf://other/llama", "a" * 40)]
+        ours = request("org/llama")
+        with pytest.raises(FluidModelError, match="name llama is taken") as caught:
+            preflight.no_rival(objects.client, ours, "ns")
+        assert "hf://other/llama" in caught.value.why
+        assert "--name llama-2" in caught.value.try_
+        with pytest.raises(FluidModelError, match="name llama is taken"):
+            preflight.no_rival(objects.client, request("s3://models/llama"), "ns")
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"status": {"conditions": [{"type": "Complete", "status": "True"}]}},
+            {"status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+            {"leaving": True},
+        ],
+    )
+    def test_a_job_that_is_over_is_in_nobodys_way(
+        self, objects: Objects, more: dict[str, Any]
+    ) -> None:
+        job = staging("hf://other/llama", "a" * 40, **more)
+        objects.lists[JOBS.path("ns")] = [job]
+        assert preflight.no_rival(objects.client, request("org/llama"), "ns") == []
+
+    def test_a_job_at_another_commit_is_left_alone_and_named(self, objects: Objects) -> None:
+        objects.lists[JOBS.path("ns")] = [staging("hf://org/llama", "a" * 40)]
+        ours = replace(request("org/llama"), origin="hf://org/llama", commit="b" * 40)
+        (note,) = preflight.no_rival(objects.client, ours, "ns")
+        assert "aaaaaaaaaaaa" in note and "left alone" in note
+        same = replace(ours, commit="a" * 40)
+        assert preflight.no_rival(objects.client, same, "ns") == []
+
+    def test_who_may_not_see_jobs_makes_none(self, objects: Objects) -> None:
+        objects.forbidden.add(JOBS.path("ns"))
+        assert preflight.no_rival(objects.client, request(), "ns") == []
 
     def test_a_foreign_claim(self, objects: Objects) -> None:
         objects.add(PVCS, {"metadata": {"name": "llama", "namespace": "ns"}})

@@ -1,21 +1,41 @@
-"""A model of the Hub on its way into a cache: staged from this machine, as one view shows it."""
+"""A model of the Hub on its way into a cache: staged from this machine, as one view shows it.
+
+What is in the way of the cache itself is said before the first byte is moved.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.caching import preflight
+from kubectl_fluidmodel.caching.design import Existing
 from kubectl_fluidmodel.caching.request import Request
+from kubectl_fluidmodel.caching.run import Run, plan_offline
 from kubectl_fluidmodel.caching.staged import Stager, Staging
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.kind import JOBS, PODS, SECRETS
 from kubectl_fluidmodel.model.source import parse
 from kubectl_fluidmodel.staging.place import destination
 from kubectl_fluidmodel.ui.live import ProgressLike
+from tests.caching.objects import Objects, objects
+from tests.caching.test_removal import reader
+from tests.caching.test_request import request
+from tests.fluid.cluster import node
 from tests.hub import Hub, Repo
 from tests.staging.s3server import S3Server
+
+__all__ = ["objects"]
 
 MODEL = "acme/model"
 FILES = {"config.json": b"{}", "model.safetensors": os.urandom(6 << 20)}
@@ -46,13 +66,30 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def stager(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stager]:
+def hub(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     for key, value in s3.env().items():
         monkeypatch.setenv(key, value)
-    with Hub(Repo(MODEL, FILES)) as hub:
-        to = destination("s3://staged-models")
-        staging = Staging(to, on="client", endpoint_hub=hub.endpoint, endpoint=s3.endpoint)
-        yield Stager(staging, Request(parse(MODEL), "model"), "ns")
+    with Hub(Repo(MODEL, FILES)) as running:
+        yield running
+
+
+@pytest.fixture
+def stager(s3: S3Server, hub: Hub) -> Stager:
+    return made(s3, hub, Request(parse(MODEL), "model"), bucket="staged-models")
+
+
+def made(
+    s3: S3Server,
+    hub: Hub,
+    request: Request,
+    client: Client | None = None,
+    bucket: str = "models",
+    **settings: Any,
+) -> Stager:
+    settings = {"on": "client", **settings}
+    to = destination(f"s3://{bucket}")
+    staging = Staging(to, endpoint_hub=hub.endpoint, endpoint=s3.endpoint, **settings)
+    return Stager(staging, request, "ns", client)
 
 
 def test_one_view_for_the_whole_way(stager: Stager) -> None:
@@ -70,3 +107,117 @@ def test_one_view_for_the_whole_way(stager: Stager) -> None:
     again = Told()
     assert stager.carry_out(again, time.monotonic() + 60, wait=True)
     assert "staged already" in again.said[0] and not again.shown
+
+
+SMALL = node("gpu-0", memory="64Gi", disk="1Gi")
+
+
+def run_of(objects: Objects, stager: Stager) -> Run:
+    objects.lists["/api/v1/nodes"] = [SMALL]
+    for kind in (JOBS, PODS):
+        objects.lists.setdefault(kind.path("ns"), [])
+    run = Run(objects.client, stager.on_prefix(), "ns", Told(), 60.0, stager)
+    run.findings = preflight.Findings(Existing())
+    return run
+
+
+LATE = [
+    # flags, variables, words of the refusal
+    ({"nodes": ("gpu-O",)}, {}, "node 'gpu-O' does not exist"),
+    ({"quota": "1Gi"}, {}, "--quota 1Gi is too small"),
+    ({"medium": "SSD"}, {}, "no node fits the cache"),
+    ({"replicas": 2}, {}, "no node fits the cache"),
+    ({}, {"AWS_SESSION_TOKEN": "T9"}, "these S3 credentials are temporary"),
+    ({"s3_secret": "nowhere"}, {}, "Secret nowhere does not exist"),
+    ({"s3_secret": "loaned"}, {}, "the keys in Secret loaned are temporary"),
+]
+
+
+@pytest.mark.parametrize("on", ["client", "cluster"])
+@pytest.mark.parametrize(("flags", "env", "words"), LATE, ids=[row[2] for row in LATE])
+def test_what_the_plan_shows_is_refused_before_a_byte_moves(
+    s3: S3Server,
+    hub: Hub,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    flags: dict[str, Any],
+    env: dict[str, str],
+    words: str,
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_SESSION_TOKEN": "C"}
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in keys.items()}
+    objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
+    asked = request(MODEL, **flags)
+    run = run_of(objects, made(s3, hub, asked, objects.client, "never-made", on=on, image="i:1"))
+    with pytest.raises(FluidModelError, match=re.escape(words)):
+        run.stage(wait=True)
+    assert hub.body_bytes == 0
+    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    buckets = s3.client().list_buckets()["Buckets"]
+    assert "never-made" not in {each["Name"] for each in buckets}
+
+
+def test_pods_that_read_from_the_cache_of_another_commit_are_seen_first(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    stager = made(s3, hub, request(MODEL), objects.client, "never-made")
+    run = run_of(objects, stager)
+    _, old = plan_offline(replace(stager.on_prefix(), commit="0" * 40), "ns", s3.endpoint, None)
+    standing = json.loads(json.dumps(old.dataset).replace(stager.plan.commit, "0" * 40))
+    run.findings = preflight.Findings(Existing(standing, old.runtime))
+    objects.lists["/api/v1/nodes"] = [node("gpu-0")]
+    objects.lists[PODS.path("ns")] = [reader("engine-0", "model")]
+    with pytest.raises(FluidModelError, match="pods read from it: engine-0"):
+        run.stage(wait=True)
+    assert hub.body_bytes == 0
+
+
+def test_a_name_that_was_taken_meanwhile_is_left_alone(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    run = run_of(objects, made(s3, hub, request(MODEL), objects.client, "meanwhile"))
+    taken = {
+        "kind": "Dataset",
+        "metadata": {
+            "name": "model",
+            "namespace": "ns",
+            "labels": names.our_labels("model"),
+            "annotations": {names.SOURCE_ANNOTATION: "hf://other/model"},
+        },
+    }
+    objects.add(names.DATASETS, taken)
+    with pytest.raises(FluidModelError, match="the name model is taken"):
+        run.stage(wait=True)
+
+
+def test_a_job_needs_an_image_unless_all_is_staged(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    there = made(s3, hub, request(MODEL), objects.client, "imageless", on="cluster")
+    with pytest.raises(UsageError, match="needs an image") as told:
+        run_of(objects, there).stage(wait=True)
+    assert "docker build" in told.value.try_ and "--stage-on client" in told.value.try_
+    assert not there.objects() and hub.body_bytes == 0
+    assert made(s3, hub, request(MODEL), bucket="imageless").carry_out(
+        Told(), time.monotonic() + 60, wait=True
+    )
+    assert run_of(objects, there).stage(wait=True), "nothing is left for a Job to do"
+
+
+def test_temporary_keys_travel_whole(
+    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "T9")
+    stager = made(s3, hub, request(MODEL), on="cluster", image="i:1")
+    (secret,) = stager._secrets()
+    assert set(secret["data"]) == {
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    }  # fmt: skip
+    (job,) = stager.objects()
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    refs = {each["name"]: each["valueFrom"] for each in env if "valueFrom" in each}
+    for name in secret["data"]:
+        assert refs[name] == {"secretKeyRef": {"name": "model-store", "key": name}}

@@ -14,8 +14,10 @@ from kubectl_fluidmodel.model.plan import Plan
 from kubectl_fluidmodel.model.store import Credentials, Store
 from kubectl_fluidmodel.staging import manifest
 from kubectl_fluidmodel.staging.follow import follow
-from kubectl_fluidmodel.staging.job import SecretKey, Settings
+from kubectl_fluidmodel.staging.job import Settings
 from kubectl_fluidmodel.staging.place import Destination, Place
+from kubectl_fluidmodel.staging.pod import SecretKey
+from tests.cluster.image import STAGE
 from tests.cluster.s3 import secret
 from tests.hub import Hub, Repo
 
@@ -45,8 +47,7 @@ def settings(cluster: Any, namespace: str, bucket: Any, hub: Hub, **more: Any) -
         access_key=SecretKey("keys", "access"),
         secret_key=SecretKey("keys", "hidden"),
         token=SecretKey("hub", "HF_TOKEN"),
-        shards=2,
-        **more,
+        **{"shards": 2, "image": STAGE, **more},
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests import weights
+from tests.cluster.image import STAGE
 from tests.cluster.plugin import Plugin, error_line
 from tests.hub import Hub, Repo
 
@@ -36,14 +37,14 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture
 def stage(cluster: Any, hub: Hub, bucket: Any, plugin: Plugin) -> Any:
     """Run `cache` on the hub's model, staged below models/ of the test's bucket."""
-    cluster.image("python:*", path=[str(Path(sys.executable).parent)])
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
 
     def run(*arguments: str, **settings: Any) -> Any:
         settings.setdefault("timeout", 240)
         arguments = ("--timeout", "150s", *arguments)
         return plugin(
             "cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint,
-            *arguments, **settings,
+            "--image", STAGE, *arguments, **settings,
         )  # fmt: skip
 
     return run

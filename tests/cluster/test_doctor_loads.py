@@ -15,12 +15,14 @@ from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.model.hub import Hub as HubClient
 from kubectl_fluidmodel.model.hubhttp import Login
-from kubectl_fluidmodel.staging.job import SecretKey, Settings, build
+from kubectl_fluidmodel.staging.job import Settings, build
 from kubectl_fluidmodel.staging.place import Destination
+from kubectl_fluidmodel.staging.pod import SecretKey
 from tests import weights
 from tests.cluster import objects
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
+from tests.cluster.image import STAGE
 from tests.cluster.objects import FLUID, until
 from tests.cluster.s3 import secret
 from tests.cluster.ward import Ward, ward_of
@@ -295,7 +297,7 @@ def test_a_store_that_lost_files(ward: Ward, cluster: Cluster, empty: str) -> No
 
 @pytest.fixture(scope="module")
 def hub(cluster: Cluster) -> Iterator[Hub]:
-    cluster.image("python:*", path=[str(Path(sys.executable).parent)])
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
     with Hub(Repo(MODEL, files())) as running:
         yield running
 
@@ -317,6 +319,7 @@ def job(ward: Ward, hub: Hub, name: str, **settings: Any) -> Object:
         endpoint_hub=hub.endpoint,
         access_key=SecretKey("stage-keys", "access"),
         secret_key=SecretKey("stage-keys", "hidden"),
+        image=STAGE,
     )
     plan = HubClient(Login(hub.endpoint, "")).plan(MODEL)
     made = build(plan, dataclasses.replace(given, **settings))

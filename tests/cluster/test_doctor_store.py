@@ -23,6 +23,7 @@ from tests.cluster import objects
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Cli, clear
+from tests.cluster.image import STAGE
 from tests.cluster.looking import Doctor, secret_free
 from tests.cluster.s3 import secret
 from tests.loopback import Answer, Server
@@ -662,8 +663,8 @@ def test_under_little_rbac_it_is_skipped(place: Place, cached: str) -> None:
 
 @pytest.fixture
 def image(place: Place) -> None:
-    # What the default image would have installed is where the tests' own Python has it.
-    place.cluster.image("python:*", path=[str(Path(sys.executable).parent)])
+    # What is in the image is where the tests' own Python has it.
+    place.cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
 
 
 def answer_of(place: Place, name: str) -> dict[str, Any]:
@@ -677,7 +678,7 @@ def test_a_probe_tries_it_in_the_cluster(place: Place, cached: str, image: None)
     caches = [each for each in link(place.doctor.snapshot) if each.name == cached]
     from kubectl_fluidmodel.doctor import store
 
-    store.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True)
+    store.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
     found = answer_of(place, cached)
     assert (found["state"], found["origin"]) == ("ok", "pod"), found
     assert found["found"]["models"] == [""]
@@ -706,7 +707,7 @@ def test_a_probe_sees_what_is_wrong(
         keys = {ACCESS: place.access, HIDDEN: "not-the-one-at-all"}
         place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
     caches = [each for each in link(place.doctor.snapshot) if each.name == llama]
-    store.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True)
+    store.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
     found = answer_of(place, llama)
     assert (found["state"], found["origin"]) == (state, "pod"), found
     secret_free(place.doctor.snapshot, place.access, place.hidden, "not-the-one-at-all")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +210,6 @@ def test_a_dataset_that_is_not_bound_shows_its_runtime(
 def test_a_model_of_the_hub_that_moves_on(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
-    cluster.image("python:*", path=[str(Path(sys.executable).parent)])
     files = {"model.safetensors": weights.noise(1 << 20), "config.json": b"{}"}
     with Hub(Repo("acme/tiny", files)) as hub:
         hf = {"HF_ENDPOINT": hub.endpoint}

@@ -8,18 +8,13 @@ what becomes of a killed one, and what a node says of a container that it cannot
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import functools
-import http.server
-import importlib.metadata
 import json
 import os
 import signal
 import threading
 import time
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +26,8 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.kube.quantity import to_int
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
-from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, USER, SecretKey, Settings, build
+from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, Settings, build
+from kubectl_fluidmodel.staging.pod import USER, SecretKey
 from tests.cluster import cgroups, image, realnode, staged
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
@@ -279,33 +275,16 @@ def test_a_model_larger_than_its_memory_limit_goes_through(
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
 
 
-def test_an_image_without_the_package_gets_it_from_pip(
-    real: Cluster, client: Client, settings: Settings, hub: Hub, tmp_path: Path
-) -> None:
-    """What the default image does. Its requirements come from the same place: PyPI is not asked."""
-    with serving(tmp_path) as address:
-        package = f"{address}/{wheels(tmp_path, address)}"
-        settings = replace(settings, image=image.PYTHON, package=package, shards=1)
-        plan = plan_of(hub)
-        job = on_loopback(build(plan, settings))
-        ensure(client, job)
-        said: list[str] = []
-        follow(client, job, lambda _: None, deadline=time.monotonic() + 300, say=said.append)
-    assert "installing the package into the pod" in said
-    assert_staged(real, settings, plan, hub)
-
-
-def test_a_package_that_is_not_to_be_had_is_told(
+def test_an_image_without_the_package_is_told(
     real: Cluster, client: Client, settings: Settings, hub: Hub
 ) -> None:
-    package = "http://127.0.0.1:1/kubectl_fluidmodel-0-py3-none-any.whl"
-    settings = replace(settings, image=image.PYTHON, package=package, shards=1, retries=0)
+    """Nothing is installed; the Job ends at once, with what to do."""
+    settings = replace(settings, image=image.PYTHON, shards=1)
     job = on_loopback(build(plan_of(hub), settings))
     ensure(client, job)
-    with pytest.raises(FluidModelError, match="cannot install") as told:
+    with pytest.raises(FluidModelError, match="does not have this plugin") as told:
         follow_it(client, job)
-    assert told.value.why == "PyPI is out of reach from the pod"
-    assert "--image" in told.value.try_
+    assert "No module named" in told.value.why and "--image" in told.value.try_
 
 
 @pytest.fixture
@@ -387,45 +366,3 @@ def test_cache_stages_in_containers(
     assert {pod["spec"]["nodeName"] for pod in ended} == {REAL}
     again = plugin(*words, "--image", image.STAGE, "--shards", "2").ok()
     assert "staged already" in again.err
-
-
-def wheels(folder: Path, address: str) -> str:
-    """The package and each of its requirements as wheels; the file name of the package's own.
-
-    It names where the others are, so that pip needs no index.
-    """
-    needs = [
-        f"{name} @ {address}/{wheel(folder, name, image.distribution(name))}"
-        for name in image.required(image.DISTRIBUTION)
-    ]
-    info = "kubectl_fluidmodel-1.dist-info"
-    texts = {
-        "METADATA": ["Metadata-Version: 2.1", f"Name: {image.DISTRIBUTION}", "Version: 1"]
-        + [f"Requires-Dist: {need}" for need in needs],
-        "WHEEL": ["Wheel-Version: 1.0", "Root-Is-Purelib: true", "Tag: py3-none-any"],
-        "RECORD": [],
-    }
-    for name, lines in texts.items():
-        (folder / name).write_text("\n".join([*lines, ""]))
-    files = {**image.package(), **{f"{info}/{name}": folder / name for name in texts}}
-    return wheel(folder, image.DISTRIBUTION, files, "1")
-
-
-def wheel(folder: Path, name: str, files: Mapping[str, Path], version: str = "") -> str:
-    version = version or importlib.metadata.version(name)
-    file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(folder / file, "w") as archive:
-        for inside, path in files.items():
-            if path.suffix != ".pyc":
-                archive.write(path, inside)
-    return file
-
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """A web server of a directory; its address."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()

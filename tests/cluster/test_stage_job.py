@@ -18,8 +18,10 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
-from kubectl_fluidmodel.staging.job import SecretKey, Settings, build
+from kubectl_fluidmodel.staging.job import Settings, build
+from kubectl_fluidmodel.staging.pod import SecretKey
 from tests.cluster import staged
+from tests.cluster.image import STAGE
 from tests.cluster.objects import until
 from tests.cluster.staged import MODEL, a_file_is_stored, assert_staged, follow_it, plan_of, pods_of
 from tests.hub import Hub
@@ -34,8 +36,8 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def client(cluster: Any) -> Client:
-    # What the default image would have installed is where the tests' own Python has it.
-    cluster.image("python:*", path=[str(Path(sys.executable).parent)])
+    # What is in the image is where the tests' own Python has it.
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
     return Client(Connection(kubeconfig=str(cluster.kubeconfig)))
 
 

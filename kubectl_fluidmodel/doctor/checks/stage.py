@@ -31,7 +31,7 @@ from kubectl_fluidmodel.kube.kind import (
 )
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL
+from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, flags_of
 from kubectl_fluidmodel.ui.text import size
 
 
@@ -60,11 +60,7 @@ class Staging:
         name = labels_of(self.job).get(names.MODEL_LABEL, "")
         words = ["kubectl", "fluidmodel", "cache", f"{self.repo}@{self.commit}"]
         words += ["--name", name, "-n", namespace_of(self.job)]
-        taken = ("--to=", "--endpoint=", "--region=", "--endpoint-hub=", "--include=", "--exclude=")
-        args = at(self.job, "spec", "template", "spec", "containers", 0, "args", default=[])
-        for arg in args:
-            if isinstance(arg, str) and arg.startswith(taken):
-                words += list(arg.partition("=")[::2])
+        words += flags_of(self.job)
         return shlex.join(words)
 
 

@@ -8,8 +8,8 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,12 +27,18 @@ class Trouble(Aim):
         reset     drop the connection before the request is forwarded
         lose      forward it, and drop the connection instead of answering
         delay     wait `seconds` before it is forwarded
+        hide      answer 403 where the server's answer is 404, as S3 does to who may not list
+        etags     a list's ETags differ from those of HEAD
+        stall     forward it, and send nothing for `seconds` instead of the answer
         spoil     flip a byte of the request's body
         call      run `action`, then forward
     """
 
     status: int = 500
     code: str = "InternalError"
+    html: bool = False
+    """Whether to refuse it in a gateway's words instead of S3's."""
+    headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     action: Callable[[], None] | None = None
 
@@ -58,6 +64,7 @@ class FaultProxy:
         return sum(1 for m, path in self.requests if m == method and re.search(match, path))
 
     def stop(self) -> None:
+        self._server.over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -66,6 +73,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     proxy: FaultProxy
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.over = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass
@@ -110,6 +121,13 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.close()
         if any(each.kind == "lose" for each in active):
             return self._drop()
+        for each in active:
+            if each.kind == "stall":
+                self.server.over.wait(each.seconds)
+            elif each.kind == "hide" and answer.status == 404:
+                return self._refuse(Trouble("refuse", status=403, code="AccessDenied"))
+            elif each.kind == "etags":
+                data = re.sub(rb"(</ETag>)", rb"-listed\1", data)
         self.send_response(answer.status)
         for key, value in answer.getheaders():
             if key.lower() not in _SKIP and key.lower() != "content-length":
@@ -130,16 +148,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def _refuse(self, trouble: Trouble) -> None:
-        text = (
-            f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{trouble.code}</Code>'
-            f"<Message>{trouble.code} by the fault proxy</Message></Error>"
-        ).encode()
+        if trouble.html:  # as a gateway in front of the store speaks
+            text = f"<html><body>error code: {trouble.status}</body></html>".encode()
+        else:
+            text = self._document(trouble)
         self.send_response(trouble.status)
-        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Type", "text/html" if trouble.html else "application/xml")
+        for key, value in trouble.headers.items():
+            self.send_header(key, value)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
+
+    def _document(self, trouble: Trouble) -> bytes:
+        return (
+            f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{trouble.code}</Code>'
+            f"<Message>{trouble.code} by the fault proxy</Message></Error>"
+        ).encode()
 
 
 def _politely(

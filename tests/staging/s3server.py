@@ -100,6 +100,14 @@ class S3Server:
     def store(self, endpoint: str = "") -> Store:
         return Store(endpoint or self.endpoint, "us-east-1", Credentials(ACCESS, SECRET))
 
+    def user(self, name: str) -> Store:
+        """A new user, who may do what bucket policies say and nothing else."""
+        secret = f"{SECRET}-{name}"
+        login = [f"--access={ACCESS}", f"--secret={SECRET}", f"--endpoint-url={self.endpoint}"]
+        made = [f"--access={name}", f"--secret={secret}", "--role=user"]
+        subprocess.run([str(program()), "admin", *login, "create-user", *made], check=True)
+        return Store(self.endpoint, "us-east-1", Credentials(name, secret))
+
     def client(self) -> Any:
         if self._client is None:  # making one takes longer than most of what it is used for
             self._client = self.store().client()

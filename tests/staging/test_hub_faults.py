@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -15,7 +16,7 @@ BIG = "model-00001.safetensors"
 OTHER = "model-00002.safetensors"
 
 
-def quick(**changes: float) -> Options:
+def quick(**changes: float | int) -> Options:
     base = {"stall": 1.0, "patience": 1.5, "tick": 0.05, "part_size": PART, "memory": 1 << 30}
     settings = {**base, **changes}
     return Options(**settings)  # type: ignore[arg-type]
@@ -39,12 +40,50 @@ def test_a_wait_that_is_too_long_is_an_error_that_says_so(bench: Bench) -> None:
     assert "7200" in told.value.why and told.value.exit_code == 3
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_server_errors_pass(bench: Bench, status: int) -> None:
+@pytest.mark.parametrize("status", [408, 425, 500, 503, 520, 524, 530])
+def test_answers_that_pass(bench: Bench, status: int) -> None:
     bench.model({"m.safetensors": noise(2 * PART)})
     fault = bench.hub.fault("status", "resolve|blobs", method="GET", status=status, times=3)
     bench.stage()
     assert fault.hits == 3
+    bench.assert_staged()
+
+
+@pytest.mark.parametrize("header", [{"Retry-After": "1"}, {"RateLimit": '"api";r=0;t=1'}, {}])
+def test_a_limit_on_the_rate_at_the_very_first_request(
+    bench: Bench, header: dict[str, str]
+) -> None:
+    bench.model()
+    limit = bench.hub.fault("status", on="hub", status=429, headers=header, times=1)
+    bench.plan()
+    assert limit.hits == 1
+    first, second = bench.hub.requests[:2]
+    assert second.path == first.path
+    assert second.at - first.at >= (1.0 if header else 0.2)
+
+
+@pytest.mark.parametrize("status", [501, 505, 451])
+def test_answers_that_do_not_pass_are_told_at_once(bench: Bench, status: int) -> None:
+    bench.model({"m.safetensors": noise(2 * PART)})
+    plan = bench.plan()
+    fault = bench.hub.fault("status", "blobs", method="GET", status=status)
+    with pytest.raises(FluidModelError, match=str(status)):
+        bench.stage(plan, quick(patience=300.0))
+    assert fault.hits <= bench.options.workers
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_storage_host_that_refuses_for_a_while(bench: Bench, status: int) -> None:
+    """A clock that is off, a link that is not known everywhere yet, a firewall: it passes."""
+    bench.model({"m.safetensors": noise(2 * PART)})
+    fault = bench.hub.fault("status", "blobs", on="cdn", method="GET", status=status)
+    later = threading.Timer(3.0, bench.hub.faults.clear)
+    later.start()
+    bench.stage()
+    later.join()
+    # Asked for anew each time, and not in a hot loop.
+    assert 2 <= fault.hits <= 6 * 8
+    assert len(bench.hub.seen("resolve")) > fault.hits
     bench.assert_staged()
 
 
@@ -91,6 +130,33 @@ def test_a_server_that_ignores_range_is_read_in_order(bench: Bench) -> None:
     bench.assert_staged()
     # Not once per part from the beginning, which would be twice and a half as much.
     assert bench.hub.body_bytes < run.ended.bytes * 1.8
+
+
+@pytest.mark.parametrize("times", [1, 2, 9, None], ids=["once", "twice", "often", "from then on"])
+def test_a_server_that_ignores_range_after_it_did_not(bench: Bench, times: int | None) -> None:
+    """As an edge of a CDN may: what has come by ranges has not to come again, nor to be waited
+    for."""
+    bench.model({"m.safetensors": noise(8 * PART)})
+    fault = bench.hub.fault("norange", "blobs", method="GET", skip=3, times=times)
+    run = bench.stage(options=quick(patience=8.0))
+    assert fault.hits >= (times or 1)
+    bench.assert_staged()
+    if times is not None and times <= 2:
+        assert run.ended.read == run.ended.bytes
+
+
+def test_a_server_that_ignores_range_in_the_middle_of_a_file_that_is_gone_on_with(
+    bench: Bench,
+) -> None:
+    bench.model({BIG: noise(8 * PART)})
+    plan = bench.plan()
+    bench.hub.fault("status", "blobs", on="cdn", status=451, skip=4)
+    with pytest.raises(FluidModelError):
+        bench.stage(plan, quick(workers=1))
+    bench.hub.faults.clear()
+    bench.hub.fault("norange", "blobs", method="GET", skip=1)
+    assert bench.stage(plan).how == {BIG: "resumed"}
+    bench.assert_staged()
 
 
 def test_a_server_that_ignores_range_and_breaks(bench: Bench) -> None:

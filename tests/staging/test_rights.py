@@ -1,4 +1,4 @@
-"""With exactly the rights that docs/s3-policies.md lists: users and policies of a real S3 server."""
+"""With exactly the rights of docs/s3-policies.md: users and policies of a real S3 server."""
 
 from __future__ import annotations
 

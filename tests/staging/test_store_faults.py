@@ -13,7 +13,8 @@ from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.model.store import Credentials
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.options import Options
-from tests.staging.bench import PART, Bench, noise, until
+from kubectl_fluidmodel.staging.verify import verify
+from tests.staging.bench import MIB, MODEL, PART, Bench, noise, until
 from tests.staging.faultproxy import FaultProxy
 
 Faulty = Callable[[], Bench]
@@ -35,6 +36,95 @@ def test_parts_that_fail_are_sent_again(faulty: Faulty, proxy: FaultProxy) -> No
     assert [each.hits for each in troubles] == [2, 1, 1, 1, 1]
     assert run.ended.read == run.ended.bytes  # nothing was read from the hub for it again
     bench.assert_staged()
+
+
+@pytest.mark.parametrize("status", [408, 429, 520, 530])
+def test_answers_that_pass_whoever_gives_them(
+    faulty: Faulty, proxy: FaultProxy, status: int
+) -> None:
+    """A gateway in front of a store (Cloudflare's before R2) speaks HTML, not S3."""
+    bench = faulty()
+    bench.model({BIG: noise(2 * PART), "config.json": b"{}"})
+    troubles = [
+        proxy.trouble("refuse", method, match, status=status, html=True, times=1)
+        for method, match in (
+            ("HEAD", ""),
+            ("GET", "list-type"),
+            ("POST", "uploads"),
+            ("PUT", "partNumber=2"),
+            ("PUT", "config.json"),
+            ("POST", "uploadId="),
+            ("DELETE", ""),
+        )
+    ]
+    bench.stage()
+    assert [each.hits for each in troubles] == [1] * len(troubles)
+    bench.assert_staged()
+
+
+def test_a_pause_that_the_store_asks_for(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model({"config.json": b"{}"})
+    slow = {"status": 503, "code": "SlowDown", "headers": {"Retry-After": "2"}}
+    proxy.trouble("refuse", "PUT", "config.json", times=1, **slow)
+    began = time.monotonic()
+    bench.stage()
+    assert time.monotonic() - began >= 2.0
+    bench.assert_staged()
+
+
+def test_a_store_that_is_busy_for_longer_than_a_few_attempts(
+    faulty: Faulty, proxy: FaultProxy
+) -> None:
+    bench = faulty()
+    bench.model({"config.json": b"{}"})
+    proxy.trouble("refuse", "", status=520, html=True)
+    later = threading.Timer(4.0, proxy.troubles.clear)
+    later.start()
+    bench.stage()
+    later.join()
+    bench.assert_staged()
+
+
+def test_a_store_that_takes_a_request_and_never_answers(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model({BIG: noise(2 * PART), "config.json": b"{}"})
+    silent = proxy.trouble("stall", "PUT", "partNumber=1|config.json", seconds=60.0, times=2)
+    run = bench.stage(options=QUICK)
+    assert silent.hits == 2
+    assert run.ended.seconds < 60
+    bench.assert_staged()
+
+
+def test_a_list_that_tells_other_etags_than_head(faulty: Faulty, proxy: FaultProxy) -> None:
+    bench = faulty()
+    bench.model()
+    proxy.trouble("etags", "GET", "list-type")
+    bench.stage()
+    again = bench.stage()
+    assert set(again.how.values()) == {"found"} and again.ended.sent == 0
+    store, place = bench.s3.store(bench.endpoint), bench.place
+    assert verify(store, place, list(bench.client().tree(MODEL, place.commit))).problems == []
+    # What somebody else writes there is seen all the same.
+    bench.s3.client().put_object(
+        Bucket=bench.bucket, Key=place.key("model-00002.safetensors"), Body=noise(MIB, 7)
+    )
+    assert bench.stage().how["model-00002.safetensors"] == "staged"
+    bench.assert_staged()
+
+
+def test_half_an_object_under_the_final_name(bench: Bench) -> None:
+    """What a tool left that writes in place; with our own metadata even, as a copy has it."""
+    repo = bench.model()
+    client = bench.s3.client()
+    client.create_bucket(Bucket=bench.bucket)
+    name = "model-00001.safetensors"
+    whole = repo.files[name]
+    for metadata in ({}, {"fluidmodel-content": f"sha256:{whole.sha256}"}):
+        half = {"Body": whole.data[: whole.size // 2], "Metadata": metadata}
+        client.put_object(Bucket=bench.bucket, Key=bench.place.key(name), **half)
+        assert bench.stage().how[name] == "staged"
+        bench.assert_staged()
 
 
 def test_bytes_that_change_on_their_way_are_refused_and_sent_again(

@@ -32,6 +32,7 @@ def redacted(snapshot: Snapshot) -> Snapshot:
     document["objects"] = redact.document(document["objects"])
     document["texts"] = {key: redact.text(value) for key, value in document["texts"].items()}
     document["missing"] = redact.document(document["missing"])
+    document["placed"] = redact.document(document["placed"])
     return from_document(document)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.doctor import logs, secrets, store
+from kubectl_fluidmodel.doctor import logs, occupants, secrets, store
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.overview.cached import Cached, link
 from kubectl_fluidmodel.snapshot import live, reads
@@ -28,6 +28,7 @@ def gather(
     """
     snapshot = live.take(client, namespace, reads.DOCTOR)
     caches = chosen(snapshot, name)
+    occupants.ask(client, caches, snapshot)
     secrets.ask(client, caches, snapshot)
     logs.ask(client, caches, snapshot, everything=everything)
     if stores:

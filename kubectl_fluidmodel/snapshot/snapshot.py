@@ -72,6 +72,11 @@ class Snapshot:
     """Resource to the label selector it was read with, where not all of it was asked for."""
     texts: dict[str, str] = field(default_factory=dict)
     """What pods said: logs and the output of commands, by a key of the reader's."""
+    placed: list[Object] | None = None
+    """Pods of all namespaces that hold something of a node, as far as the scheduler counts it.
+
+    None where no pod waits for a node, so that nobody asked, or where they could not be read.
+    """
 
     # -- look-ups ----------------------------------------------------------------------------
 
@@ -156,6 +161,7 @@ class Snapshot:
             "missing": [vars(each) for each in self.missing],
             "objects": {resource: list(items) for resource, items in self.objects.items()},
             "texts": dict(self.texts),
+            "placed": self.placed,
         }
 
 
@@ -189,6 +195,7 @@ def from_document(document: Any) -> Snapshot:
         versions=_texts(document, "versions"),
         selectors=_texts(document, "selectors"),
         texts=_texts(document, "texts"),
+        placed=dicts(document, "placed") if isinstance(at(document, "placed"), list) else None,
     )
 
 

@@ -1,104 +1,197 @@
-"""3xx: cache pods that find no node, by the scheduler's reason.
-
-The scheduler says of each node the first filter that it fails: taints, then affinity, ports,
-resources, other pods. So the reason that comes last in this order is that of the node that fits
-best, and it is the one to mend.
-"""
+"""3xx: cache pods that find no node, by the reason that keeps them off most of the nodes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
+from itertools import chain
 
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_MASTER
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, check, reference
-from kubectl_fluidmodel.fluid import alluxio, placement
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube import nodeselector, taints
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of, namespace_of
-from kubectl_fluidmodel.kube.nodeselector import terms_of
-from kubectl_fluidmodel.kube.requests import requested
-from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
-from kubectl_fluidmodel.ui.text import size
-
-ROOM, OTHERS, AFFINITY, TAINT, PORTS, ELSE = "room", "others", "affinity", "taint", "ports", "else"
-_REASONS: tuple[tuple[str, str], ...] = (
-    (OTHERS, r"anti-affinity"),
-    (ROOM, r"Insufficient \S+|Too many pods"),
-    (PORTS, r"didn't have free ports"),
+from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check, reference
+from kubectl_fluidmodel.doctor.checks.capacity import in_memory, quota_of
+from kubectl_fluidmodel.doctor.nodeless import (
+    AFFINITY,
+    ELSE,
+    OTHERS,
+    PORTS,
+    ROOM,
+    TAINT,
+    Nodeless,
+    nodeless,
+    selects,
+    untolerated,
 )
-"""From the last filter to the first; affinity and taints are told apart by the nodes."""
+from kubectl_fluidmodel.fluid import names, placement
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube import nodeselector
+from kubectl_fluidmodel.kube.kind import (
+    Object,
+    at,
+    dicts,
+    full_name,
+    labels_of,
+    listed,
+    name_of,
+    namespace_of,
+)
+from kubectl_fluidmodel.kube.nodeselector import terms_of
+from kubectl_fluidmodel.kube.quantity import from_bytes
+from kubectl_fluidmodel.kube.requests import requested
+from kubectl_fluidmodel.kube.scheduler import Filter, host_ports
+from kubectl_fluidmodel.kube.taints import taints_of
+from kubectl_fluidmodel.model.sizing import quota_for
+from kubectl_fluidmodel.overview import runtimes
+from kubectl_fluidmodel.overview.amounts import amount
+from kubectl_fluidmodel.overview.cached import WORKER, Cached
+from kubectl_fluidmodel.ui.text import plural, size
+
+OVERSIZED = 4
+"""A quota so many times what the model needs is a mistake, and said where it finds no room."""
 
 
-def pending(case: Case, reason: str) -> Iterator[tuple[str, Object, str]]:
-    """(part, pod, the scheduler's words) of pods that wait for a node for this reason."""
-    for part, pod in witness.pods_of(case.own, MASTER, WORKER):
-        words = witness.unscheduled(pod)
-        if words and _reason(case, pod, words) == reason:
-            yield part, pod, words
-
-
-def _reason(case: Case, pod: Object, words: str) -> str:
-    for reason, pattern in _REASONS:
-        if re.search(pattern, words):
-            return reason
-    wanted = [node for node in case.snapshot.all(k.NODES) if selects(pod, node)]
-    if not wanted and re.search(r"node affinity|node selector|affinity/selector", words):
-        return AFFINITY
-    if any(untolerated(pod, node) for node in wanted) or (
-        not wanted and "untolerated taint" in words
-    ):
-        return TAINT
-    return ELSE
-
-
-def selects(pod: Object, node: Object) -> bool:
-    """Whether a pod's node selector and required affinity let it run on a node."""
-    return not nodeselector.mismatches(at(pod, "spec", default={}), node)
-
-
-def untolerated(pod: Object, node: Object) -> list[str]:
-    """Taints that somebody set and the pod does not tolerate; not those that come and go."""
-    found = taints.untolerated(pod.get("spec") or {}, node)
-    return [str(taint) for taint in found if not taint.leaving]
-
-
-def _words(pod: Object, words: str) -> Evidence:
-    return Evidence(reference(pod), "status.conditions PodScheduled", words)
+def _unread(found: Nodeless) -> str:
+    return "; what pods of other namespaces hold could not be read" if found.unread else ""
 
 
 @check("FM301", "a node has room for every cache pod", needs=(k.PODS,), explains=NO_MASTER)
 def room(case: Case) -> Iterator[Finding]:
-    """The scheduler finds no node with enough memory (or CPU, disk, pods) free.
+    """Most nodes that a cache pod may run on have too little of a resource free: memory, CPU, disk,
+    GPUs or places for pods. The finding says of each node what is asked for and what is left.
 
     Fluid adds a memory tier's quota to the worker's memory request, so that a large model in
-    memory needs a node with all of that unreserved. Cache on a disk, take a larger node, or
-    make room on the one that is meant.
+    memory needs a node with all of that unreserved. Take a quota that fits the model, cache on a
+    disk, take a larger node, or make room on the one that is meant.
     """
-    for part, pod, words in pending(case, ROOM):
+    for found in nodeless(case, ROOM):
+        pod, part = found.pod, found.part
+        what = ", ".join(_lacking(found))
         asked = requested(pod, "memory")
-        short = re.findall(r"Insufficient (\S+?)[,.;]|(Too many pods)", f"{words},")
-        what = ", ".join(dict.fromkeys(first or "pods" for first, _ in short))
+        cause = f"no node has enough free {what} for the {part}"
+        if found.judged:
+            cause += f": {found.why_not()}"
+        else:
+            cause += f", which requests {size(asked)} of memory"
         yield Finding(
             reference(pod),
-            f"no node has enough free {what} for the {part}, "
-            f"which requests {size(asked)} of memory",
-            (_words(pod, words),),
-            _more_room(case.own, part, asked),
+            cause + _oversized(case.own, found) + _unread(found),
+            found.evidence(),
+            _more_room(case.own, found, asked),
         )
 
 
-def _more_room(cache: Cached, part: str, asked: int) -> Fix:
-    medium, _, _ = alluxio.tier(cache.runtime or {})
-    if part == WORKER and medium == "MEM":
+def _lacking(found: Nodeless) -> list[str]:
+    """The resources that lack, by the nodes where known, else by the scheduler's words."""
+    if found.judged:
+        obstacles = [each for against in found.against.values() for each in against]
+        short = [o.subject for o in obstacles if o.filter in (Filter.ROOM, Filter.PODS)]
+        return list(dict.fromkeys(short))
+    words = re.findall(r"Insufficient (\S+?)[,.;]|(Too many pods)", f"{found.words},")
+    return list(dict.fromkeys(first or "pods" for first, _ in words))
+
+
+def _fitting_quota(cache: Cached) -> int | None:
+    """A quota that suits the model, where the one that is there is far too large; else None."""
+    quota, total = quota_of(cache), amount(cache).total
+    if quota is None or total is None:
+        return None
+    needed = quota_for(total)
+    return needed if quota >= OVERSIZED * needed else None
+
+
+def _oversized(cache: Cached, found: Nodeless) -> str:
+    total, quota = amount(cache).total, quota_of(cache)
+    if found.part != WORKER or not in_memory(cache) or not total or not quota:
+        return ""
+    if _fitting_quota(cache) is None or "memory" not in _lacking(found):
+        return ""
+    return f"; the quota of {size(quota)} is {quota // total:,} times the model's {size(total)}"
+
+
+def _more_room(cache: Cached, found: Nodeless, asked: int) -> Fix:
+    part, runtime = found.part, cache.runtime or {}
+    lacking = _lacking(found)
+    if part == WORKER and "memory" in lacking and in_memory(cache):
+        fitting = _fitting_quota(cache)
+        if fitting is not None:
+            return _with(cache, quota=fitting)
+        if found.tolerable():
+            return _tolerating(cache, found)
         return Fix(commands.remade(cache, "--medium", "SSD"))
+    less = _less(runtime, found)
+    if less:
+        return Fix(f"{commands.patch(runtime, less)} && {commands.again(runtime)}")
     if part == WORKER and cache.dataset is not None:
         # Anew: a standing cache keeps to its node, and this one has none that fits.
         return Fix(commands.anew(cache))
-    kind = commands.kind_of(cache.runtime or {}) or "alluxioruntime"
+    kind = commands.kind_of(runtime) or "alluxioruntime"
     where = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
     return Fix(f"memory: less than {size(asked)}", "yaml", where)
+
+
+def _less(runtime: Object, found: Nodeless) -> Object:
+    """Requests of the runtime that ask for more than any node has free, cut down to that."""
+    asked = at(runtime, "spec", found.part, "resources", "requests", default={})
+    free: dict[str, Decimal] = {}
+    for against in found.against.values():
+        for each in against:
+            if each.filter is Filter.ROOM:
+                free[each.subject] = max(free.get(each.subject, each.free), each.free)
+    cut = {name: _quantity(name, left) for name, left in free.items() if name in asked and left > 0}
+    return {"spec": {found.part: {"resources": {"requests": cut}}}} if cut else {}
+
+
+def _quantity(resource: str, free: Decimal) -> str:
+    """An amount as Kubernetes writes it, rounded down."""
+    if resource == "cpu":
+        return f"{int(free * 1000)}m"
+    return from_bytes(int(free)) if "/" not in resource else str(int(free))
+
+
+def _with(cache: Cached, quota: int | None = None, tolerations: list[Object] | None = None) -> Fix:
+    """The cache made again with another quota or more tolerations, and else as it is."""
+    if cache.dataset is None or cache.runtime is None:
+        return Fix(commands.anew(cache))
+    if names.is_ours(cache.dataset):
+        if tolerations:
+            return Fix(commands.anew(cache))  # `cache` chooses a node, and tolerates what it has
+        return Fix(commands.remade(cache, "--quota", from_bytes(quota or 0)))
+    steps = []
+    if tolerations:
+        mine = dicts(cache.dataset, "spec", "tolerations")
+        added = [each for each in tolerations if each not in mine]
+        steps.append(commands.patch(cache.dataset, {"spec": {"tolerations": mine + added}}))
+    if quota is not None:
+        steps.append(commands.patch(cache.runtime, _quota_patch(cache.runtime, quota), how="json"))
+    return Fix(" && ".join([*steps, commands.again(cache.runtime)]))
+
+
+def _quota_patch(runtime: Object, quota: int) -> list[Object]:
+    """The quota of the first tier, and the memory request that Fluid wrote down for the old one."""
+    level = "/spec/tieredstore/levels/0"
+    had = at(runtime, "spec", "tieredstore", "levels", 0, "quotaList")
+    change: list[Object] = [{"op": "add", "path": f"{level}/quota", "value": from_bytes(quota)}]
+    if had:
+        change.append({"op": "remove", "path": f"{level}/quotaList"})
+    if at(runtime, "spec", "worker", "resources", "requests", "memory"):
+        change.append({"op": "remove", "path": "/spec/worker/resources/requests/memory"})
+    return change
+
+
+def _tolerating(cache: Cached, found: Nodeless) -> Fix:
+    """Tolerations for the nodes that would do with them, and a quota that fits with it."""
+    nodes = [found.nodes[name] for name in found.tolerable() or found.only(Filter.TAINT)]
+    wanted = {
+        taint: taint.toleration()
+        for node in nodes
+        for taint in taints_of(node)
+        if taint.hard and not taint.leaving
+    }
+    quota = _fitting_quota(cache) if _oversized(cache, found) else None
+    if not wanted:
+        return Fix(commands.anew(cache))
+    return _with(cache, quota, list(wanted.values()))
 
 
 @check(
@@ -114,16 +207,17 @@ def others(case: Case) -> Iterator[Finding]:
     them up, so a Dataset that is changed has to be made anew.
     """
     cache = case.own
-    for _, pod, words in pending(case, OTHERS):
-        alone = [each for each in (cache, *_beside(case, pod)) if _exclusive(each)]
+    for found in nodeless(case, OTHERS):
+        pod = found.pod
+        alone = [each for each in (cache, *_beside(case, found)) if _exclusive(each)]
         culprits = ", ".join(f"{each.namespace}/{each.name}" for each in alone)
         first = next(iter(alone), cache)
         yield Finding(
             reference(pod),
             f"the placement of {culprits or 'another Dataset'} is Exclusive, so that it shares "
-            "no node with other caches",
+            f"no node with other caches{_nodes(found)}",
             (
-                _words(pod, words),
+                *found.evidence(),
                 *(witness.field(each.dataset or {}, "spec", "placement") for each in alone),
             ),
             Fix(commands.anew(first)),
@@ -134,15 +228,32 @@ def _exclusive(cache: Cached) -> bool:
     return cache.dataset is not None and at(cache.dataset, "spec", "placement") != "Shared"
 
 
-def _beside(case: Case, pod: Object) -> list[Cached]:
-    """Other caches with a worker on a node that this pod might run on."""
-    wanted = {name_of(node) for node in case.snapshot.all(k.NODES) if selects(pod, node)}
+def _beside(case: Case, found: Nodeless) -> list[Cached]:
+    """Other caches with a worker that keeps the pod off, or on a node that it might run on."""
+    keeping = {
+        full_name(holder)
+        for against in found.against.values()
+        for each in against
+        if each.filter is Filter.OTHERS
+        for holder in each.holders
+    }
+    wanted = {name_of(node) for node in case.snapshot.all(k.NODES) if selects(found.pod, node)}
     own = (case.own.namespace, case.own.name)
     return [
         each
         for each in case.caches
-        if (each.namespace, each.name) != own and wanted & set(each.node_names)
+        if (each.namespace, each.name) != own
+        and (
+            any(full_name(pod) in keeping for pod in each.pods.get(WORKER, []))
+            if keeping
+            else wanted & set(each.node_names)
+        )
     ]
+
+
+def _nodes(found: Nodeless) -> str:
+    """What is against the pod node by node, to go on with after a cause."""
+    return f": {found.why_not()}" if found.judged else ""
 
 
 @check(
@@ -156,7 +267,8 @@ def affinity(case: Case) -> Iterator[Finding]:
     was named is gone or bears another name, or a label is spelt otherwise. Make the cache anew
     on a node that is there.
     """
-    for part, pod, words in pending(case, AFFINITY):
+    for found in nodeless(case, AFFINITY):
+        part, pod = found.part, found.pod
         terms = terms_of(at(pod, "spec", "affinity")) or []
         hosts = placement.hosts_of(case.own.dataset or {})
         there = {labels_of(node).get(k.HOSTNAME_LABEL) for node in case.snapshot.all(k.NODES)}
@@ -168,7 +280,7 @@ def affinity(case: Case) -> Iterator[Finding]:
             if gone
             else f"no node fits what the {part} asks for: {wants}"
         )
-        evidence = [_words(pod, words)]
+        evidence = list(found.evidence())
         if case.own.dataset is not None:
             evidence.append(witness.field(case.own.dataset, "spec", "nodeAffinity"))
         yield Finding(reference(pod), cause, tuple(evidence), Fix(commands.anew(case.own)))
@@ -182,54 +294,100 @@ def affinity(case: Case) -> Iterator[Finding]:
 )
 def tolerates(case: Case) -> Iterator[Finding]:
     """Nodes with GPUs mostly bear a taint, and the workers tolerate only what the Dataset's
-    `tolerations` list. They are copied to the pods when the runtime is set up: a Dataset that is
-    changed has to be made anew.
+    `tolerations` list. Most of the nodes that would do for this pod keep it off by a taint alone.
+    Tolerations are copied to the pods when the runtime is set up: after the Dataset is changed, the
+    runtime has to be made again.
     """
-    for _, pod, words in pending(case, TAINT):
-        found = {
-            taint: name_of(node)
+    for found in nodeless(case, TAINT):
+        pod = found.pod
+        nodes = found.only(Filter.TAINT) or [
+            name_of(node)
             for node in case.snapshot.all(k.NODES)
-            if selects(pod, node)
-            for taint in untolerated(pod, node)
-        }
-        text = ", ".join(f"{taint} of node {node}" for taint, node in sorted(found.items()))
+            if selects(pod, node) and untolerated(pod, node)
+        ]
+        by_taint: dict[str, list[str]] = {}
+        for name in nodes:
+            for taint in untolerated(pod, found.nodes[name]):
+                by_taint.setdefault(taint, []).append(name)
+        text = ", ".join(
+            f"{taint} of node{'s' if len(where) > 1 else ''} {listed(where)}"
+            for taint, where in sorted(by_taint.items())
+        )
+        rest = found.why_not(but=set(nodes)) if found.judged else ""
         yield Finding(
             reference(pod),
-            f"it does not tolerate the taint {text or 'of the nodes it may run on'}",
-            (_words(pod, words),),
-            Fix(commands.anew(case.own)),
+            f"it does not tolerate the taint {text or 'of the nodes it may run on'}"
+            + (f", which would do otherwise; {rest}" if rest else "")
+            + _oversized(case.own, found),
+            found.evidence(),
+            _tolerating(case.own, found),
         )
 
 
-@check("FM305", "the cache's ports are free on its nodes", needs=(k.PODS,), explains=NO_MASTER)
+@check(
+    "FM305",
+    "the cache's ports are free on its nodes",
+    needs=(k.PODS,),
+    explains=("FM820", *NO_MASTER),
+)
 def ports(case: Case) -> Iterator[Finding]:
     """Alluxio runs in the node's own network by default, with ports that Fluid draws from 20000 to
-    26000. Where something else listens there, the pod finds no node. Let the parts run in a
-    network of their own, or draw other ports by making the runtime anew.
+    26000, the same in all workers of a cache: two of them never share a node. Take no more
+    workers than there are nodes for them, or let the Dataset tolerate more nodes. Where something
+    else listens on the ports, draw others by making the cache again.
     """
-    for _, pod, words in pending(case, PORTS):
-        wanted = sorted(
-            {
-                port["hostPort"]
-                for container in at(pod, "spec", "containers", default=[])
-                for port in container.get("ports") or []
-                if port.get("hostPort")
-            }
+    for found in nodeless(case, PORTS):
+        if found.siblings:
+            yield _more_workers_than_nodes(case.own, found)
+            continue
+        wanted = sorted(port for port, _, _ in host_ports(found.pod))
+        cause = (
+            found.why_not()
+            if found.judged
+            else f"its ports {', '.join(map(str, wanted))} are taken on every node it may run on"
         )
         yield Finding(
-            reference(pod),
-            f"its ports {', '.join(map(str, wanted)) or ''} are taken on every node it may run on",
-            (_words(pod, words),),
+            reference(found.pod),
+            cause + _unread(found) if found.judged else cause,
+            found.evidence(),
             Fix(commands.anew(case.own)),
         )
+
+
+def _more_workers_than_nodes(cache: Cached, found: Nodeless) -> Finding:
+    runtime = cache.runtime or {}
+    wanted = runtimes.replicas(cache.runtime) or 0
+    there = sorted(found.siblings)
+    take = "takes one" if len(there) == 1 else "take one each"
+    cause = f"{plural(wanted, 'worker')}, and only {plural(len(there), 'node')} {take} "
+    rest = found.why_not(but=found.siblings)
+    cause += f"({listed(there, 5)})" + (f"; {rest}" if rest else "")
+    more = found.tolerable()
+    if more:
+        cause += "; with tolerations for them it would be more"
+    if cache.dataset is not None and names.is_ours(cache.dataset):
+        fix = Fix(commands.remade(cache, "--replicas", str(len(there))))
+    else:
+        fix = Fix(commands.patch(runtime, {"spec": {"replicas": len(there)}}))
+    return Finding(
+        reference(found.pod),
+        cause,
+        (witness.field(runtime, "spec", "replicas"), *found.evidence()),
+        fix,
+    )
+
+
+def _only_cordons(found: Nodeless) -> bool:
+    return all(each.filter is Filter.CORDON for each in chain.from_iterable(found.against.values()))
 
 
 @check("FM306", "every cache pod has a node", needs=(k.PODS,), explains=NO_MASTER)
-def nodeless(case: Case) -> Iterator[Finding]:
-    """The scheduler finds no node for a reason of its own, given in its words: nodes that are
-    cordoned or not ready, volumes that another zone holds, a scheduler that does not run.
+def without_node(case: Case) -> Iterator[Finding]:
+    """The scheduler finds no node for a reason of its own: nodes that are cordoned or not ready,
+    volumes that another zone holds, a scheduler that does not run.
     """
-    for part, pod, words in pending(case, ELSE):
+    for found in nodeless(case, ELSE):
+        pod, part = found.pod, found.part
         command = ["kubectl", "describe", "pod", name_of(pod), "-n", namespace_of(pod)]
         cordoned = [
             name_of(node)
@@ -239,7 +397,7 @@ def nodeless(case: Case) -> Iterator[Finding]:
         fix = f"kubectl uncordon {cordoned[0]}" if cordoned else " ".join(command)
         cause = (
             f"node {', '.join(cordoned)} is cordoned, and the {part} may run nowhere else"
-            if cordoned
-            else f"the scheduler has no node for the {part}"
+            if cordoned and _only_cordons(found)
+            else f"the scheduler has no node for the {part}{_nodes(found)}"
         )
-        yield Finding(reference(pod), cause, (_words(pod, words),), Fix(fix))
+        yield Finding(reference(pod), cause, found.evidence(), Fix(fix))

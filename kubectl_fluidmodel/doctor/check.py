@@ -86,6 +86,8 @@ class Finding:
     fix: Fix | None = None
     severity: Severity | None = None
     """Where it is not the check's own."""
+    other: tuple[str, str] | None = None
+    """(namespace, name) of another cache, a finding about which may be the cause of this one."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,10 @@ class Check:
     asked for), a Need in its own.
     """
     explains: tuple[str, ...] = ()
-    """Codes whose findings are consequences of this one's, for the same cache; never its own."""
+    """Codes whose findings are consequences of this one's; never its own.
+
+    For the same cache, or for one whose finding names this cache as the `other`.
+    """
     doc: str = ""
     """The section of docs/reference/checks.md: what it means and what to do, as Markdown."""
 

@@ -200,8 +200,9 @@ def _silenced(cache: Cached) -> set[str]:
 def _link(problems: Sequence[Problem]) -> None:
     """Give each problem its cause: the first other that explains it and is not its consequence.
 
-    What explains a code is looked up among the problems of the same cache and of the cluster, so
-    that the work grows with the number of problems, not with its square.
+    What explains a code is looked up among the problems of the same cache, of the one that the
+    finding names and of the cluster, so that the work grows with the number of problems, not with
+    its square.
     """
     explaining: dict[tuple[tuple[str, str] | None, str], list[Problem]] = defaultdict(list)
     for other in problems:
@@ -210,8 +211,9 @@ def _link(problems: Sequence[Problem]) -> None:
                 explaining[(other.cache, code)].append(other)
     for problem in problems:
         near = [*explaining.get((None, problem.check.code), ())]
-        if problem.cache is not None:
-            near += explaining.get((problem.cache, problem.check.code), ())
+        for cache in (problem.cache, problem.finding.other):
+            if cache is not None:
+                near += explaining.get((cache, problem.check.code), ())
         for other in near:
             if other.check is not problem.check and not _leads_to(problem, other):
                 problem.cause = other

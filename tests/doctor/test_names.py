@@ -18,6 +18,7 @@ from tests.doctor import fluid, pods
 from tests.doctor.fluid import NAME, NS
 
 Break = Callable[[Snapshot], object]
+THIN = next(kind for kind in names.RUNTIMES if kind.name == "ThinRuntime")
 
 
 def dataset(snapshot: Snapshot) -> Object:
@@ -181,6 +182,63 @@ def test_what_is_found(change: Break, codes: list[str]) -> None:
     assert b.codes(snapshot, "2xx") == codes
 
 
+def neighbour(**change: Any) -> Break:
+    """Another cache, without the part that is None, or with a field changed."""
+
+    def put(snapshot: Snapshot) -> None:
+        name, namespace = change.get("name", "other"), change.get("namespace", NS)
+        other, runtime = fluid.dataset(name, namespace), fluid.runtime(name, namespace)
+        other["spec"]["mounts"][0].update(change.get("mount", {}))
+        other["metadata"] |= change.get("meta", {})
+        runtime |= {key: change[key] for key in ("kind",) if key in change}
+        runtime["spec"]["replicas"] = change.get("replicas", 1)
+        kind = THIN if "kind" in change else names.ALLUXIO_RUNTIMES
+        if change.get("dataset", True):
+            b.put(snapshot, names.DATASETS, other)
+        if change.get("runtime", True):
+            b.put(snapshot, kind, runtime)
+
+    return put
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": None},
+        {"runtime": None},
+        {"runtime": None, "mount": {"mountPoint": f"dataset://{NS}/demo"}},
+        {"mount": {"mountPoint": f"dataset://{NS}/demo"}},
+        {"name": "qwen2.5-7b"},
+        {"name": "m" * 46},
+        {"namespace": "far"},
+        {"meta": {"deletionTimestamp": fluid.CREATED}},
+        {"kind": "ThinRuntime"},
+        {"replicas": 0},
+    ],
+)
+def test_what_has_no_workers_is_no_neighbour(change: dict[str, Any]) -> None:
+    """An orphan, a reference, what Fluid refuses, or one of another namespace repels nobody."""
+    snapshot = b.healthy()
+    all_of(exclusive, neighbour(**change))(snapshot)
+    assert b.codes(snapshot, "FM209") == []
+
+
+def test_what_has_workers_is_a_neighbour() -> None:
+    snapshot = b.healthy()
+    all_of(exclusive, neighbour())(snapshot)
+    [found] = b.findings(snapshot, "FM209")
+    assert "there is one other" in found.cause
+
+
+@pytest.mark.parametrize("change", [drop(names.ALLUXIO_RUNTIMES), new])
+def test_a_cache_without_workers_keeps_nobody_off(change: Break) -> None:
+    snapshot = b.healthy()
+    all_of(exclusive, neighbour(), change)(snapshot)
+    about = [each.about for each in b.findings(snapshot, "FM209")]
+    expected = [] if not snapshot.all(names.ALLUXIO_RUNTIMES)[1:] else [f"dataset {NS}/demo"]
+    assert about == expected
+
+
 def fix(snapshot: Snapshot, code: str) -> str:
     [found] = b.findings(snapshot, code)
     assert found.fix is not None
@@ -193,6 +251,17 @@ def test_the_runtime_that_was_probably_meant() -> None:
     assert b.codes(snapshot, "2xx") == ["FM204", "FM205"]
     for code in ("FM204", "FM205"):
         assert "s/^  name: demo-cache$/  name: demo/" in fix(snapshot, code)
+    assert "FM205" not in b.roots(snapshot, "2xx"), "the two are one fault"
+
+
+def test_two_faults_of_names_are_two() -> None:
+    """A runtime that is not what the Dataset lacks is a failure of its own."""
+    snapshot = b.healthy()
+    b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"] |= {
+        "name": "demo-cache",
+        "namespace": "far",
+    }
+    assert b.roots(snapshot, "2xx") == ["FM204", "FM205"]
 
 
 def test_a_runtime_out_of_sight_is_not_called_missing() -> None:

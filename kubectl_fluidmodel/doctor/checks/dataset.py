@@ -21,6 +21,7 @@ from kubectl_fluidmodel.doctor.checks.naming import about, events
 from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
+from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
 
 _NEW = 30.0
@@ -128,13 +129,18 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
 @check("FM209", "placement lets caches share a node", severity=Severity.WARNING)
 def placement(case: Case) -> Iterator[Finding]:
     """With `placement: Exclusive`, which is Fluid's default, a worker repels the workers of all
-    other Datasets from its node. That matters as soon as there is another cache: the next one finds
-    no place (FM302). Fluid builds the affinity once, so the cache has to be made anew.
+    other Datasets of its namespace from its node. That matters as soon as there is another cache
+    with workers: the next one finds no place (FM302). Fluid builds the affinity once, so the cache
+    has to be made anew.
     """
     cache = case.own
-    if cache.dataset is None or at(cache.dataset, "spec", "placement") == "Shared":
+    if not _has_workers(cache) or at(cache.dataset, "spec", "placement") == "Shared":
         return
-    others = len(case.caches) - 1
+    others = sum(
+        _has_workers(each)
+        for each in case.caches
+        if each.namespace == cache.namespace and each.name != cache.name
+    )
     if not others or case.once("dataset: repelled", lambda: _repelled(case.caches)):
         return
     chosen = at(cache.dataset, "spec", "placement") or "not given, which means Exclusive"
@@ -144,6 +150,20 @@ def placement(case: Case) -> Iterator[Finding]:
         (Evidence(about(cache), "spec.placement", str(chosen)),),
         Fix("placement: Shared", "yaml", f"{about(cache)}, spec; then make the cache anew"),
     )
+
+
+def _has_workers(cache: Cached) -> bool:
+    """Whether a cache has workers or will: not a reference, an orphan, or what Fluid refuses."""
+    if cache.dataset is None or cache.runtime is None or cache.refers_to is not None:
+        return False
+    if cache.pods.get(WORKER) or cache.sets.get(WORKER):
+        return True
+    if cache.runtime.get("kind") == "ThinRuntime" or runtimes.replicas(cache.runtime) == 0:
+        return False
+    leaving = meta(cache.dataset).get("deletionTimestamp") or meta(cache.runtime).get(
+        "deletionTimestamp"
+    )
+    return names.is_legal(cache.name) and len(cache.name) <= names.MAX_NAME and not leaving
 
 
 def _are(count: int) -> str:

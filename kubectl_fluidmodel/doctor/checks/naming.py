@@ -97,7 +97,7 @@ def short(case: Case) -> Iterator[Finding]:
     "FM204",
     "the Dataset has a runtime of its name",
     needs=(names.DATASETS,),
-    explains=NOT_BOUND,
+    explains=("FM205", *NOT_BOUND),
 )
 def has_runtime(case: Case) -> Iterator[Finding]:
     """A Dataset is served by the runtime of the same name in the same namespace. Without one it
@@ -161,6 +161,7 @@ def has_dataset(case: Case) -> Iterator[Finding]:
             "runtime of its name",
             tuple(seen),
             Fix(commands.rename_runtime(runtime, near.name)),
+            other=(near.namespace, near.name),
         )
         return
     yield Finding(

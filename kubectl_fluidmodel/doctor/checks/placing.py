@@ -119,7 +119,8 @@ def _more_room(cache: Cached, found: Nodeless, asked: int) -> Fix:
         if found.tolerable():
             return _tolerating(cache, found)
         return Fix(commands.remade(cache, "--medium", "SSD"))
-    less = _less(runtime, found)
+    ours = cache.dataset is not None and names.is_ours(cache.dataset)
+    less = {} if ours else _less(runtime, found)
     if less:
         return Fix(f"{commands.patch(runtime, less)} && {commands.again(runtime)}")
     if part == WORKER and cache.dataset is not None:
@@ -317,7 +318,7 @@ def tolerates(case: Case) -> Iterator[Finding]:
         yield Finding(
             reference(pod),
             f"it does not tolerate the taint {text or 'of the nodes it may run on'}"
-            + (f", which would do otherwise; {rest}" if rest else "")
+            + (f", which fit otherwise; {rest}" if rest else "")
             + _oversized(case.own, found),
             found.evidence(),
             _tolerating(case.own, found),
@@ -360,11 +361,14 @@ def _more_workers_than_nodes(cache: Cached, found: Nodeless) -> Finding:
     there = sorted(found.siblings)
     take = "takes one" if len(there) == 1 else "take one each"
     cause = f"{plural(wanted, 'worker')}, and only {plural(len(there), 'node')} {take} "
-    rest = found.why_not(but=found.siblings)
-    cause += f"({listed(there, 5)})" + (f"; {rest}" if rest else "")
     more = found.tolerable()
+    rest = found.why_not(but={*found.siblings, *more})
+    cause += f"({listed(there, 5)})" + (f"; {rest}" if rest else "")
     if more:
-        cause += "; with tolerations for them it would be more"
+        taints = {taint for name in more for taint in untolerated(found.pod, found.nodes[name])}
+        cause += (
+            f"; tolerations on the Dataset for {', '.join(sorted(taints))} would add {listed(more)}"
+        )
     if cache.dataset is not None and names.is_ours(cache.dataset):
         fix = Fix(commands.remade(cache, "--replicas", str(len(there))))
     else:

@@ -11,7 +11,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.secret import SUFFIX
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of, namespace_of
 from kubectl_fluidmodel.model.store import KEY_NAMES
-from kubectl_fluidmodel.overview import staged
+from kubectl_fluidmodel.overview import runtimes, staged
 from kubectl_fluidmodel.overview.cached import Cached
 
 _S3 = "alluxio.underfs.s3."
@@ -53,7 +53,8 @@ def cache(
     """`cache` of a cache's source in its namespace; what is given is used instead of its own.
 
     A Secret of the user's own is used again; one of ours goes with the cache and comes with it,
-    of the keys of the environment. With `standing` the cache stays, and so does its Secret.
+    of the keys of the environment. With `standing` the cache stays, and so do its Secret and the
+    number of its workers, which is said otherwise where it is not one.
     """
     mounts = dicts(cached.dataset, "spec", "mounts")
     options = at(mounts, 0, "options", default={})
@@ -69,6 +70,9 @@ def cache(
         secret = ""
     for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
         words += [flag, value] if value else []
+    workers = runtimes.replicas(cached.runtime) or 1
+    if workers > 1 and not standing and "--replicas" not in flags:
+        words += ["--replicas", str(workers)]
     return shlex.join([*words, *flags, "-n", cached.namespace])
 
 

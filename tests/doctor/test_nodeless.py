@@ -1,4 +1,4 @@
-"""Which of many reasons is said for a pod without a node, and which fix: by what most nodes lack."""
+"""Which of many reasons is said for a pod without a node, and which fix is offered for it."""
 
 from __future__ import annotations
 

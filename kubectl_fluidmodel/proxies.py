@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,8 @@ from kubectl_fluidmodel import trust
 from kubectl_fluidmodel.errors import Unreachable
 
 if TYPE_CHECKING:
+    import ssl
+
     import urllib3
 
 _PORTS = {"http": 80, "https": 443}
@@ -58,8 +61,16 @@ def authorization(proxy: str) -> dict[str, str]:
     return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
-def pool(proxy: str, **options: Any) -> urllib3.PoolManager:
+def shown(proxy: str) -> str:
+    """A proxy's URL without name and password."""
+    split = urlsplit(proxy)
+    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
+
+
+def pool(proxy: str, trusted: ssl.SSLContext | None = None, **options: Any) -> urllib3.PoolManager:
     """urllib3's connections, through a proxy if one is given; `options` are those of its pools.
+
+    `trusted` checks the certificate of a proxy that has one; without it the machine's trust does.
 
     Raises:
         Unreachable: the proxy is of a kind that nobody here speaks.
@@ -69,16 +80,87 @@ def pool(proxy: str, **options: Any) -> urllib3.PoolManager:
     if not proxy:
         return urllib3.PoolManager(**options)
     scheme = urlsplit(proxy).scheme
-    if scheme in ("socks5", "socks5h"):
+    if scheme in SOCKS:
+        require_socks(proxy)
         from urllib3.contrib.socks import SOCKSProxyManager
 
         # As with kubectl, it is the proxy that looks names up.
         return SOCKSProxyManager(proxy.replace("socks5://", "socks5h://", 1), **options)
     if scheme not in ("http", "https"):
-        raise Unreachable("cannot use the proxy", f"'{scheme}' is none of http, https and socks5")
+        raise unspoken(proxy)
     if scheme == "https":
-        options["proxy_ssl_context"] = trust.context()
+        options["proxy_ssl_context"] = trusted or trust.context()
     return urllib3.ProxyManager(proxy, proxy_headers=authorization(proxy), **options)
+
+
+SOCKS = ("socks5", "socks5h")
+
+
+def unspoken(proxy: str) -> Unreachable:
+    """The error for a proxy of a kind that nobody here speaks."""
+    scheme = urlsplit(proxy).scheme
+    return Unreachable(
+        f"cannot use the proxy {shown(proxy)}", f"'{scheme}' is none of http, https and socks5"
+    )
+
+
+def require_socks(proxy: str) -> None:
+    """Whether SOCKS is spoken here.
+
+    Raises:
+        Unreachable: PySocks is not installed; only a package that left it out has none.
+    """
+    try:
+        import socks  # noqa: F401
+    except ImportError as err:
+        raise Unreachable(
+            f"cannot use the proxy {shown(proxy)}",
+            "PySocks is not installed",
+            "pip install PySocks",
+        ) from err
+
+
+def fault(err: BaseException, proxy: str, target: str) -> str:
+    """What a failed request to `target` says of its proxy; empty where it is not at fault."""
+    import urllib3
+
+    if not proxy:
+        return ""
+    chain = list(_causes(err))
+    words = " ".join(str(chain[-1]).split())
+    socks = urlsplit(proxy).scheme in SOCKS
+    if socks and any(isinstance(each, urllib3.exceptions.SSLError) for each in chain):
+        return ""
+    if not socks and not any(isinstance(each, urllib3.exceptions.ProxyError) for each in chain):
+        return ""
+    return reason(proxy, target, words)
+
+
+def reason(proxy: str, target: str, words: str) -> str:
+    """Why a proxy did not lead to `target`, from what its client's library says of it."""
+    name = f"the proxy {shown(proxy)}"
+    answered = re.search(r"Tunnel connection failed: (\d+ ?.*)", words)
+    if answered:
+        if answered[1].startswith("407"):
+            return f"{name} wants a login ({answered[1].strip()})"
+        return f"{name} does not let through to {target} ({answered[1].strip()})"
+    socks = re.search(r"(0x0[1-8]: .*)", words)
+    if socks:
+        return f"{name} does not lead to {target} ({socks[1].strip()})"
+    if "authentication" in words.lower():
+        return f"{name} does not accept the name and password of its URL"
+    if "refused" in words.lower():
+        return f"{name} refuses the connection"
+    return f"{name} cannot be used: {words[:200]}"
+
+
+def _causes(err: BaseException) -> Iterator[BaseException]:
+    """An error of urllib3's and those that it stands for, the first cause last."""
+    current: BaseException | None = err
+    while current is not None:
+        yield current
+        inner = getattr(current, "reason", None) or getattr(current, "original_error", None)
+        current = inner if isinstance(inner, BaseException) else None
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -1,14 +1,23 @@
-"""A real forward proxy on loopback: CONNECT, and SOCKS 5, which note what they were asked for."""
+"""A real forward proxy on loopback: HTTP and SOCKS 5, which note what they were asked for."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import selectors
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
-Handshake = Callable[[socket.socket, "Proxy"], None]
+Handshake = Callable[[socket.socket, "Proxy"], bytes]
+"""Talks to a client, and gives what of its bytes belongs to the server."""
+
+
+class _Refused(Exception):
+    """The client got a refusal, and no connection."""
 
 
 @dataclass
@@ -19,66 +28,121 @@ class Proxy:
     asked: list[str] = field(default_factory=list)
     """What clients wanted, as `host:port`."""
     logins: list[str] = field(default_factory=list)
+    """Name and password, as base64 for HTTP."""
     port: int = 0
+    refusal: str = ""
+    """What it answers instead, such as `403 Forbidden`; of SOCKS, the reply's number."""
+    password: str = ""
+    """`name:password` that SOCKS asks for."""
 
 
 @contextlib.contextmanager
-def connect_proxy(target: int) -> Iterator[Proxy]:
-    """An HTTP proxy that speaks CONNECT."""
-    with _serve(Proxy(target), _connect) as proxy:
+def connect_proxy(target: int, certificate: Path | None = None) -> Iterator[Proxy]:
+    """An HTTP proxy that speaks CONNECT and takes absolute URLs; with a certificate, by TLS."""
+    with _serve(Proxy(target), _connect, certificate) as proxy:
         yield proxy
 
 
 @contextlib.contextmanager
 def socks_proxy(target: int) -> Iterator[Proxy]:
-    """A SOCKS 5 proxy without a login."""
+    """A SOCKS 5 proxy, without a login unless its `password` is set."""
     with _serve(Proxy(target), _socks) as proxy:
         yield proxy
 
 
 @contextlib.contextmanager
-def _serve(proxy: Proxy, handshake: Handshake) -> Iterator[Proxy]:
+def _serve(proxy: Proxy, handshake: Handshake, certificate: Path | None = None) -> Iterator[Proxy]:
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy.port = listener.getsockname()[1]
-        threading.Thread(target=_accept, args=(listener, proxy, handshake), daemon=True).start()
+        threading.Thread(
+            target=_accept, args=(listener, proxy, handshake, context), daemon=True
+        ).start()
         yield proxy
 
 
-def _accept(listener: socket.socket, proxy: Proxy, handshake: Handshake) -> None:
+def _accept(
+    listener: socket.socket, proxy: Proxy, handshake: Handshake, context: ssl.SSLContext | None
+) -> None:
     with contextlib.suppress(OSError):
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=_carry, args=(client, proxy, handshake), daemon=True).start()
+            threading.Thread(
+                target=_carry, args=(client, proxy, handshake, context), daemon=True
+            ).start()
 
 
-def _carry(client: socket.socket, proxy: Proxy, handshake: Handshake) -> None:
-    with contextlib.suppress(OSError), client:
-        handshake(client, proxy)
-        with socket.create_connection(("127.0.0.1", proxy.target)) as server:
-            threading.Thread(target=_copy, args=(client, server), daemon=True).start()
-            _copy(server, client)
+def _carry(
+    client: socket.socket, proxy: Proxy, handshake: Handshake, context: ssl.SSLContext | None
+) -> None:
+    with contextlib.suppress(OSError, _Refused), client:
+        if context:
+            client = context.wrap_socket(client, server_side=True)
+        with client:
+            first = handshake(client, proxy)
+            with socket.create_connection(("127.0.0.1", proxy.target)) as server:
+                server.sendall(first)
+                _exchange(client, server)
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+def _exchange(client: socket.socket, server: socket.socket) -> None:
+    """Carry bytes both ways until either side ends: in one thread, which TLS needs."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(client, selectors.EVENT_READ, server)
+        selector.register(server, selectors.EVENT_READ, client)
+        while True:
+            for key, _ in selector.select():
+                source: socket.socket = key.fileobj  # type: ignore[assignment]
+                more = True
+                while more:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    key.data.sendall(data)
+                    more = isinstance(source, ssl.SSLSocket) and source.pending() > 0
 
 
-def _connect(client: socket.socket, proxy: Proxy) -> None:
+def _connect(client: socket.socket, proxy: Proxy) -> bytes:
     head = b""
     while b"\r\n\r\n" not in head:
-        head += client.recv(65536)
-    lines = head.decode().split("\r\n")
-    proxy.asked.append(lines[0].split()[1])
+        data = client.recv(65536)
+        if not data:
+            raise _Refused
+        head += data
+    lines = head.decode("latin-1").split("\r\n")
+    method, target, version = lines[0].split()
+    tunnel = method == "CONNECT"
+    proxy.asked.append(target if tunnel else target.split("/")[2])
     proxy.logins += [line.split()[-1] for line in lines if line.startswith("Proxy-Authorization")]
-    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    if proxy.refusal:
+        answer = f"HTTP/1.1 {proxy.refusal}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        client.sendall(answer.encode())
+        raise _Refused
+    if tunnel:
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        return b""
+    kept = [line for line in lines[1:] if not line.startswith("Proxy-")]
+    path = "/" + target.split("/", 3)[3]
+    return "\r\n".join([f"{method} {path} {version}", *kept]).encode("latin-1")
 
 
-def _socks(client: socket.socket, proxy: Proxy) -> None:
+def _socks(client: socket.socket, proxy: Proxy) -> bytes:
     client.recv(2 + client.recv(2, socket.MSG_PEEK)[1])
-    client.sendall(b"\x05\x00")
+    if proxy.password:
+        client.sendall(b"\x05\x02")
+        client.recv(1)
+        name = client.recv(client.recv(1)[0]).decode()
+        word = client.recv(client.recv(1)[0]).decode()
+        login = f"{name}:{word}"
+        proxy.logins.append(base64.b64encode(login.encode()).decode())
+        client.sendall(b"\x01\x00" if login == proxy.password else b"\x01\x01")
+        if login != proxy.password:
+            raise _Refused
+    else:
+        client.sendall(b"\x05\x00")
     head = client.recv(5)
     if head[3] == 3:
         host = client.recv(head[4]).decode()
@@ -86,4 +150,8 @@ def _socks(client: socket.socket, proxy: Proxy) -> None:
         host = socket.inet_ntoa(head[4:5] + client.recv(3))
     port = int.from_bytes(client.recv(2), "big")
     proxy.asked.append(f"{host}:{port}")
-    client.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+    reply = bytes([5, int(proxy.refusal or 0), 0, 1, 127, 0, 0, 1, 0, 0])
+    client.sendall(reply)
+    if proxy.refusal:
+        raise _Refused
+    return b""

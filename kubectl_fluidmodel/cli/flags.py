@@ -26,7 +26,33 @@ _CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "as_groups",
         {"metavar": "GROUP", "multiple": True, "help": "Act as this group; may be repeated."},
     ),
+    ("--as-uid", "as_uid", {"metavar": "UID", "help": "Act as the user with this UID."}),
+    (
+        "--as-user-extra",
+        "as_user_extra",
+        {
+            "metavar": "KEY=VALUE",
+            "multiple": True,
+            "help": "Act as a user with this besides; may be repeated.",
+        },
+    ),
     ("--token", "token", {"metavar": "TOKEN", "help": "Bearer token for the API server."}),
+    (
+        "--username",
+        "username",
+        {"metavar": "NAME", "help": "Name for basic authentication to the API server."},
+    ),
+    (
+        "--password",
+        "password",
+        {"metavar": "PASSWORD", "help": "Password for basic authentication to the API server."},
+    ),
+    (
+        "--client-certificate",
+        "client_certificate",
+        {"metavar": "FILE", "help": "Certificate to show to the API server."},
+    ),
+    ("--client-key", "client_key", {"metavar": "FILE", "help": "Key of that certificate."}),
     ("-s,--server", "server", {"metavar": "URL", "help": "Address of the API server."}),
     (
         "--certificate-authority",
@@ -42,6 +68,16 @@ _CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "--tls-server-name",
         "tls_server_name",
         {"metavar": "NAME", "help": "Name to expect in the API server's certificate."},
+    ),
+    (
+        "--proxy-url",
+        "proxy_url",
+        {"metavar": "URL", "help": "Proxy to the API server: http, https or socks5."},
+    ),
+    (
+        "--disable-compression",
+        "disable_compression",
+        {"is_flag": True, "help": "Do not let the API server compress its answers."},
     ),
     (
         "--request-timeout",

@@ -7,16 +7,20 @@ we want none, and it reads proxies and credential plugins otherwise than kubectl
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
 
-from kubectl_fluidmodel import __version__
+from kubectl_fluidmodel import __version__, proxies
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube import attempts, credentials, pages
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube import pages
+from kubectl_fluidmodel.kube.attempts import Answer
 from kubectl_fluidmodel.kube.config import Access, Connection, load
+from kubectl_fluidmodel.kube.credentials import Login
 from kubectl_fluidmodel.kube.errors import (
     ClusterUnreachable,
     Gone,
@@ -28,6 +32,8 @@ from kubectl_fluidmodel.kube.errors import (
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
 from kubectl_fluidmodel.kube.transport import Transport
 
+T = TypeVar("T")
+
 FIELD_MANAGER = "kubectl-fluidmodel"
 AGENT = f"kubectl-fluidmodel/{__version__}"
 PAGE = 500
@@ -38,6 +44,9 @@ _JSON = "application/json"
 _PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAUSE = 0.3
 """Seconds between attempts."""
+_RESETS = 2
+"""Times that a GET is made again when its connection breaks; client-go does so ten times."""
+_PROXY_HINT = "kubectl config view; env | grep -i _proxy"
 DEFAULT_TIMEOUT = 60.0
 """Seconds that one request may take where --request-timeout does not say."""
 
@@ -48,7 +57,7 @@ class Client:
     def __init__(self, connection: Connection | None = None, *, access: Access | None = None):
         self.access = access or load(connection or Connection())
         self.namespace = self.access.namespace
-        self.transport = Transport(self.access.server, self.access.credentials)
+        self.transport = Transport(self.access.server)
         self.patience = 0.0
         """Seconds that reads and applies are tried again while the server is away or overloaded.
 
@@ -300,7 +309,7 @@ class Client:
         repeatable = method != "POST"
         while True:
             try:
-                response = self._send(
+                answer = self._send(
                     method,
                     path,
                     query=query,
@@ -310,11 +319,11 @@ class Client:
                     timeout=timeout,
                     accept=accept,
                 )
-                data: bytes = response.data
-                if response.status < 400:
+                data: bytes = answer.content.data
+                if answer.status < 400:
                     return data
-                error = from_response(response.status, data, what)
-                if response.status not in _PASSING or isinstance(error, WebhookDown):
+                error = self.refusal(answer.status, data, what, answer.wait)
+                if answer.status not in _PASSING or isinstance(error, WebhookDown):
                     raise error
             except ClusterUnreachable as err:
                 if isinstance(err, Unauthorized):
@@ -331,12 +340,13 @@ class Client:
 
         `idle` is how many seconds may pass without a byte.
         """
-        response = self._send("GET", path, query=query, what=what, stream=True, timeout=idle)
+        answer = self._send("GET", path, query=query, what=what, stream=True, timeout=idle)
+        response = answer.content
         import urllib3
 
         try:
-            if response.status >= 400:
-                raise from_response(response.status, response.read(), what)
+            if answer.status >= 400:
+                raise self.refusal(answer.status, response.read(), what, answer.wait)
             pending = b""
             for chunk in response.stream(65536, decode_content=True):
                 pending += chunk
@@ -349,11 +359,50 @@ class Client:
         finally:
             response.close()
 
-    def headers(self) -> list[tuple[str, str]]:
-        """The identity headers of a request: who we are, and as whom we act."""
-        authorization = self.access.credentials.login().authorization
+    def headers(self, login: Login) -> list[tuple[str, str]]:
+        """The identity headers of a request: who we are, and as whom we act.
+
+        Raises:
+            ClusterUnreachable: one of them cannot be sent.
+        """
+        authorization = login.authorization
+        if self.access.server.userinfo:  # https://NAME:PASSWORD@host: kubectl takes these first
+            pair = base64.b64encode(self.access.server.userinfo.encode()).decode()
+            authorization = f"Basic {pair}"
         found = [("Authorization", authorization)] if authorization else []
-        return found + list(self.access.impersonation)
+        found += self.access.impersonation
+        for name, value in found:
+            if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+                raise ClusterUnreachable(
+                    "cannot use the kubeconfig",
+                    f"{name} has a character that no header may have, such as a line break",
+                    "kubectl config view",
+                )
+        return found
+
+    def persist(self, once: Callable[[Login], Answer[T]], seconds: float) -> Answer[T]:
+        """Make a request of the caller's own until its answer is final; see `attempts`."""
+        return attempts.persist(self.access.credentials, once, seconds)
+
+    def refusal(
+        self, status: int, body: bytes, what: str, wait: int | None = None
+    ) -> FluidModelError:
+        """The error for an answer of 400 or more; `wait`: seconds that the server asks for."""
+        if status == 407 and self.transport.proxy:
+            name = proxies.shown(self.transport.proxy)
+            return ClusterUnreachable(what, f"the proxy {name} wants a login (407)", _PROXY_HINT)
+        error = from_response(status, body, what)
+        if isinstance(error, Unauthorized):
+            over = credentials.ended(self.access.credentials.login())
+            if over:
+                return Unauthorized(
+                    what,
+                    f"the API server does not accept these credentials: they ended on {over}",
+                    "kubectl auth whoami",
+                )
+        elif wait:
+            error.why += f" (it asks to come again after {wait} s)"
+        return error
 
     def _json(self, method: str, path: str, *, what: str, **options: Any) -> Object:
         return pages.parsed(self.request(method, path, what=what, **options), what)
@@ -370,41 +419,85 @@ class Client:
         stream: bool = False,
         timeout: float | None = None,
         accept: str = _JSON,
-    ) -> Any:
+    ) -> Answer[Any]:
+        """The final answer; its content is urllib3's response."""
         import urllib3
 
-        headers = urllib3.HTTPHeaderDict()
-        headers["Accept"] = accept
-        headers["User-Agent"] = AGENT
-        for name, value in self.headers():
-            headers.add(name, value)
-        if body is not None:
-            headers["Content-Type"] = media
         url = self.access.server.url + path
+        host = urlsplit(url).netloc
         if query:
             url += "?" + urlencode(query)
+        data = None if body is None else json.dumps(body).encode()
         seconds = timeout or self.access.request_timeout or DEFAULT_TIMEOUT
         connect = min(10.0, seconds)
         # Only a failed connect is tried again: a request that was sent may have been carried out.
         retries = urllib3.Retry(
             total=None, connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.2
         )
-        try:
-            return self.transport.pool().request(
-                method,
-                url,
-                headers=headers,
-                body=None if body is None else json.dumps(body).encode(),
-                timeout=urllib3.Timeout(connect=connect, read=seconds),
-                retries=retries,
-                preload_content=not stream,
-            )
-        except urllib3.exceptions.HTTPError as err:
-            raise ClusterUnreachable(
-                what,
-                f"no answer from {self.access.server.url} ({_reason(err)})",
-                "kubectl cluster-info",
-            ) from err
+        resets = 0
+
+        def once(login: Login) -> Answer[Any]:
+            nonlocal resets
+            headers = urllib3.HTTPHeaderDict()
+            headers["Accept"] = accept
+            headers["User-Agent"] = AGENT
+            headers["Host"] = host  # http.client leaves out :443, and doubles the brackets of IPv6
+            if self.access.server.compressed and not stream:
+                headers["Accept-Encoding"] = "gzip"
+            for name, value in self.headers(login):
+                # http.client writes Latin-1; names are UTF-8.
+                headers.add(name, value.encode().decode("latin-1"))
+            if data is not None:
+                headers["Content-Type"] = media
+            try:
+                response = self.transport.pool(login.certificate).request(
+                    method,
+                    url,
+                    headers=headers,
+                    body=data,
+                    timeout=urllib3.Timeout(connect=connect, read=seconds),
+                    retries=retries,
+                    redirect=False,
+                    preload_content=not stream,
+                )
+            except urllib3.exceptions.HTTPError as err:
+                blamed = self.transport.blames_proxy(err)
+                if blamed:
+                    raise ClusterUnreachable(what, blamed, _PROXY_HINT) from err
+                if method == "GET" and resets < _RESETS and _is_reset(err):
+                    resets += 1
+                    return Answer(503, "1", None)
+                raise ClusterUnreachable(
+                    what,
+                    f"no answer from {self.access.server.url} ({_reason(err)})",
+                    "kubectl cluster-info",
+                ) from err
+            if 300 <= response.status < 400:
+                raise self._sent_elsewhere(response, what)
+            return Answer(response.status, response.headers.get("Retry-After", ""), response)
+
+        return attempts.persist(
+            self.access.credentials,
+            once,
+            min(seconds, DEFAULT_TIMEOUT),
+            lambda response: None if response is None else response.close() if stream else None,
+        )
+
+    def _sent_elsewhere(self, response: Any, what: str) -> ClusterUnreachable:
+        """A redirect is not followed: it would take the credentials along."""
+        place = str(response.headers.get("Location", "")).partition("?")[0][:200]
+        response.close()
+        return ClusterUnreachable(
+            what,
+            f"{self.access.server.url} is no API server: it sends to {place or 'another place'}",
+            "kubectl config view",
+        )
+
+
+def _is_reset(err: BaseException) -> bool:
+    """Whether the connection broke before there was an answer, as when a balancer closes it."""
+    inner = getattr(err, "reason", err)
+    return any(isinstance(each, ConnectionError) for each in getattr(inner, "args", ()))
 
 
 def _reason(err: BaseException) -> str:

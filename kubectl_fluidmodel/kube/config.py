@@ -1,6 +1,8 @@
 """Which cluster, as whom: kubectl's connection flags over kubeconfig files or the pod's account.
 
-`kubeconfig.py` reads the files, `credentials.py` logs in, `transport.py` connects.
+`kubeconfig.py` reads the files, `overrides.py` lays the flags over an entry and judges it,
+`credentials.py` logs in, `transport.py` connects. The order of things is client-go's
+(tools/clientcmd/client_config.go); `client.py` lists what differs on purpose.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,15 @@ class Connection:
     insecure_skip_tls_verify: bool = False
     tls_server_name: str | None = None
     request_timeout: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+    as_uid: str | None = None
+    as_user_extra: tuple[str, ...] = ()
+    """`KEY=VALUE` each."""
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    proxy_url: str | None = field(default=None, repr=False)
+    disable_compression: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,43 +92,42 @@ def load(connection: Connection, *, ask: bool = True) -> Access:
     Raises:
         ClusterUnreachable: no kubeconfig, an unknown context, or a credential plugin failed.
     """
-    from kubectl_fluidmodel.kube import kubeconfig
+    from kubectl_fluidmodel.kube import credentials, kubeconfig, overrides
 
-    files = kubeconfig.paths(connection.kubeconfig)
-    if connection.kubeconfig and not files:
-        raise ClusterUnreachable(
-            "no cluster to talk to",
-            f"there is no kubeconfig at {connection.kubeconfig}",
-            "kubectl config get-contexts",
-        )
-    if files:
-        server, credentials, namespace = _from_files(connection, kubeconfig.merged(files), ask)
-    elif connection.server:
-        server, credentials, namespace = _from_flags(connection)
-    elif os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
-        server, credentials, namespace = _from_pod(connection)
+    paths = kubeconfig.paths(connection.kubeconfig)
+    if connection.kubeconfig and not paths:
+        raise _no_cluster(f"there is no kubeconfig at {connection.kubeconfig}")
+    files = kubeconfig.merged(paths)
+    context_name, context = _context(files, connection)
+    cluster_name, cluster = _cluster(files, connection, context)
+    user_name, user = _user(files, connection, context)
+    cluster = overrides.cluster(cluster, connection)
+    if not cluster.get("server"):
+        if not _in_pod():
+            raise _no_server(paths, context_name, cluster_name)
+        cluster = overrides.cluster(_cluster_of_pod(), connection)
+        user = {} if connection.token else {"tokenFile": str(SERVICE_ACCOUNT / "token")}
+    user = overrides.user(user, connection)
+    overrides.require_user(user_name, user, connection)
+    overrides.require_cluster(cluster_name, cluster, connection)
+    server = kubeconfig.server(cluster)
+    if server.secure:
+        overrides.require_trust(cluster)
+        login = credentials.of_user(user, server, ask=ask)
     else:
-        raise ClusterUnreachable(
-            "no cluster to talk to",
-            "there is no kubeconfig",
-            "kubectl config get-contexts",
-        )
-    impersonation = [("Impersonate-User", connection.as_user)] if connection.as_user else []
-    impersonation += [("Impersonate-Group", group) for group in connection.as_groups]
-    if connection.as_groups and not connection.as_user:
-        raise UsageError("--as-group needs --as", "a group is impersonated together with a user")
-    credentials.login()  # what fails fails now
+        login = credentials.nobody()  # whoever listens on the way would have the credentials
+    login.login()  # what fails fails now
     return Access(
         server=server,
-        credentials=credentials,
-        namespace=connection.namespace or namespace or "default",
-        impersonation=tuple(impersonation),
+        credentials=login,
+        namespace=connection.namespace or _namespace(context),
+        impersonation=overrides.impersonation(user),
         request_timeout=parse_timeout(connection.request_timeout),
     )
 
 
 def context_namespace(connection: Connection) -> str:
-    """The namespace of flag or context; else `default`.
+    """The namespace of flag, context or pod; else `default`.
 
     For client-side dry runs, which need no cluster and must stay light.
     """
@@ -125,7 +135,7 @@ def context_namespace(connection: Connection) -> str:
         return connection.namespace
     from kubectl_fluidmodel.kube import kubeconfig
 
-    contexts: dict[str, str] = {}
+    contexts: dict[str, Any] = {}
     current = connection.context or ""
     for file in kubeconfig.paths(connection.kubeconfig):
         try:
@@ -134,101 +144,85 @@ def context_namespace(connection: Connection) -> str:
             continue  # a dry run does not fail for a kubeconfig that it does not need
         current = current or str(found.get("current-context") or "")
         for entry in found.get("contexts") or []:
-            contexts.setdefault(entry["name"], str(at(entry, "context", "namespace", default="")))
-    return contexts.get(current) or "default"
+            contexts.setdefault(entry["name"], at(entry, "context", default={}))
+    return _namespace(contexts.get(current) or {})
 
 
-_Found = tuple["Server", "Credentials", str]
+_Entry = Mapping[str, Any]
 
 
-def _from_files(connection: Connection, files: Kubeconfig, ask: bool) -> _Found:
-    from kubectl_fluidmodel.kube import credentials, kubeconfig
-
-    context: Mapping[str, Any] = {}
+def _context(files: Kubeconfig, connection: Connection) -> tuple[str, _Entry]:
     name = connection.context or files.current
-    if name:
-        context = files.context(name)
-    elif not (connection.cluster or connection.user or connection.server):
-        raise ClusterUnreachable(
+    return name, files.context(name) if name else {}
+
+
+def _cluster(files: Kubeconfig, connection: Connection, context: _Entry) -> tuple[str, _Entry]:
+    name = connection.cluster or str(context.get("cluster") or "")
+    return name, files.cluster(name) if name else {}
+
+
+def _user(files: Kubeconfig, connection: Connection, context: _Entry) -> tuple[str, _Entry]:
+    name = connection.user or str(context.get("user") or "")
+    return name, files.user(name) if name else {}
+
+
+def _namespace(context: _Entry) -> str:
+    """A context's namespace, else that of the pod that this runs in, as kubectl takes it."""
+    named = context.get("namespace")
+    if named or not _in_pod():
+        return str(named or "default")
+    try:
+        own = (SERVICE_ACCOUNT / "namespace").read_text().strip()
+    except (OSError, ValueError):
+        own = ""
+    return os.environ.get("POD_NAMESPACE") or own or "default"
+
+
+def _in_pod() -> bool:
+    """Whether this runs in a pod that has a service account."""
+    named = all(os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    return named and (SERVICE_ACCOUNT / "token").is_file()
+
+
+def _cluster_of_pod() -> _Entry:
+    """The entry of the cluster that this runs in."""
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    host = f"[{host}]" if ":" in host else host
+    authority = SERVICE_ACCOUNT / "ca.crt"
+    return {
+        "server": f"https://{host}:{os.environ['KUBERNETES_SERVICE_PORT']}",
+        # Without one the machine's own are asked, as kubectl does.
+        "certificate-authority": str(authority) if authority.is_file() else None,
+    }
+
+
+def _no_server(paths: list[str], context: str, cluster: str) -> ClusterUnreachable:
+    """Why there is no address of an API server."""
+    if cluster:
+        return ClusterUnreachable(
+            "cannot use the kubeconfig",
+            f"the cluster '{cluster}' has no server",
+            "kubectl config view",
+        )
+    if context:
+        return ClusterUnreachable(
+            "cannot use the kubeconfig",
+            f"the context '{context}' names no cluster",
+            "kubectl config get-contexts",
+        )
+    if paths:
+        return ClusterUnreachable(
             "no context is chosen",
             "the kubeconfig has no current-context",
             "kubectl config use-context NAME",
         )
-    cluster = connection.cluster or str(context.get("cluster") or "")
-    if not cluster and not connection.server:
-        raise ClusterUnreachable(
-            "cannot use the kubeconfig",
-            f"the context '{name}' names no cluster",
-            "kubectl config get-contexts",
-        )
-    found = kubeconfig.server(files.cluster(cluster)) if cluster else kubeconfig.Server("")
-    server = _with_flags(found, connection)
-    user = connection.user or str(context.get("user") or "")
-    namespace = str(context.get("namespace") or "")
-    if connection.token:  # replaces the user's own way to log in
-        return server, credentials.bearer(connection.token), namespace
-    if user:
-        return server, credentials.of_user(files.user(user), server, ask=ask), namespace
-    return server, credentials.nobody(), namespace
+    listed = os.environ.get("KUBECONFIG")
+    return _no_cluster(
+        f"there is no kubeconfig at {listed}, which KUBECONFIG names"
+        if listed
+        else "there is no kubeconfig"
+    )
 
 
-def _from_flags(connection: Connection) -> _Found:
-    from kubectl_fluidmodel.kube import credentials, kubeconfig
-
-    token = connection.token
-    who = credentials.bearer(token) if token else credentials.nobody()
-    return _with_flags(kubeconfig.Server(""), connection), who, ""
-
-
-def _from_pod(connection: Connection) -> _Found:
-    """The account of the pod that this runs in."""
-    from kubectl_fluidmodel.kube import credentials, kubeconfig
-
-    host = os.environ["KUBERNETES_SERVICE_HOST"]
-    host = f"[{host}]" if ":" in host else host
-    port = os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
-    try:
-        authority = (SERVICE_ACCOUNT / "ca.crt").read_bytes()
-        file = SERVICE_ACCOUNT / "namespace"
-        namespace = file.read_text().strip() if file.exists() else ""
-    except OSError as err:
-        raise ClusterUnreachable(
-            "cannot use the pod's service account", f"{err.filename}: {err.strerror}"
-        ) from err
-    server = kubeconfig.Server(f"https://{host}:{port}", authority)
-    token = connection.token
-    who = credentials.bearer(token) if token else None
-    who = who or credentials.token_file(SERVICE_ACCOUNT / "token")
-    return _with_flags(server, connection), who, namespace
-
-
-def _with_flags(server: Server, connection: Connection) -> Server:
-    """The server as flags change it, with a URL that has a scheme."""
-    if connection.server:
-        # The name in the certificate was that of the other server.
-        server = replace(server, url=connection.server.rstrip("/"), name="")
-    if connection.tls_server_name:
-        server = replace(server, name=connection.tls_server_name)
-    if connection.certificate_authority:
-        try:
-            authority = Path(connection.certificate_authority).read_bytes()
-        except OSError as err:
-            raise UsageError(
-                "--certificate-authority",
-                f"{connection.certificate_authority} is not a file that can be read",
-            ) from err
-        if not authority:
-            raise UsageError("--certificate-authority", "the file is empty")
-        server = replace(server, authority=authority, insecure=False)
-    if connection.insecure_skip_tls_verify:
-        server = replace(server, authority=b"", insecure=True)
-    if server.url and "://" not in server.url:
-        secure = server.authority or server.insecure
-        server = replace(server, url=f"{'https' if secure else 'http'}://{server.url}")
-    if not re.match(r"https?://[^/]", server.url):
-        raise ClusterUnreachable(
-            "cannot use the kubeconfig",
-            f"the server's address '{server.url}' is no URL",
-            "kubectl config view",
-        )
-    return server
+def _no_cluster(why: str) -> ClusterUnreachable:
+    return ClusterUnreachable("no cluster to talk to", why, "kubectl config get-contexts")

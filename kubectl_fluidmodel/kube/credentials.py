@@ -1,7 +1,8 @@
 """Who we are, for the API server: a user's entry of a kubeconfig, or a pod's account.
 
-What goes first is client-go's: a token, then name and password, then an auth provider, then an
-exec credential plugin; a client certificate goes with any of them. What ends is got anew in time.
+What goes first is client-go's: a token's file, a token, name and password, an auth provider, an
+exec credential plugin. A client certificate goes with any of them but the plugin, which is not
+asked where there is one. What ends is got anew in time, and what the server refuses once more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _EARLY = 10.0
 """Seconds before its end that a credential is got anew."""
+_FRESH = 5.0
+"""Seconds that a credential is used which was over when it came: not each request asks anew."""
 _TOKEN_FILE = 60.0
 """Seconds that a token read from a file is used; kubelets renew them in place."""
 
@@ -38,16 +41,20 @@ class Login:
     certificate: bytes = field(default=b"", repr=False)
     """Client certificate and its key, as PEM."""
     until: float = math.inf
-    """When it ends, in seconds since the epoch."""
+    """When to get it anew, in seconds since the epoch."""
+    ends: float = math.inf
+    """When it ends, where that is known from other than the token itself."""
 
 
 class Credentials:
     """A login that is renewed when it ends. Safe to share between threads."""
 
-    def __init__(self, source: Callable[[], Login]) -> None:
+    def __init__(self, source: Callable[[], Login], *, renewable: bool = False) -> None:
         self._source = source
+        self._renewable = renewable
         self._lock = threading.Lock()
         self._login: Login | None = None
+        self._got = 0.0
 
     def login(self) -> Login:
         """The login of now.
@@ -56,66 +63,102 @@ class Credentials:
             ClusterUnreachable: it could not be got.
         """
         with self._lock:  # a credential plugin runs once, however many threads ask
-            if self._login is None or time.time() > self._login.until - _EARLY:
-                self._login = self._source()
-            return self._login
+            now = time.time()
+            # One that was over when it came is as good as it gets: clocks differ.
+            login = self._login
+            if login is None or now > max(login.until - _EARLY, self._got + _FRESH):
+                login = self._get(now)
+            return login
+
+    def renew(self, refused: Login) -> bool:
+        """After a 401: whether there is another login now than the one that was refused.
+
+        Raises:
+            ClusterUnreachable: it could not be got.
+        """
+        with self._lock:
+            if self._login is refused and self._renewable:
+                self._get(time.time())
+            return self._login is not refused
+
+    def _get(self, now: float) -> Login:
+        self._login = found = self._source()
+        self._got = now
+        return found
+
+
+def ended(login: Login) -> str:
+    """When a login ended, as `2026-01-02 15:04 UTC`; empty where it did not, or nobody knows."""
+    until = min(login.ends, _end_of(login.authorization.removeprefix("Bearer ")))
+    if until > time.time():
+        return ""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
 
 
 def nobody() -> Credentials:
     return Credentials(Login)
 
 
-def bearer(token: str) -> Credentials:
-    login = Login(f"Bearer {token}")
-    return Credentials(lambda: login)
-
-
-def token_file(path: Path) -> Credentials:
-    """The token in a file, read again every minute."""
-    return Credentials(lambda: _from_file(path))
-
-
 def of_user(user: Mapping[str, Any], server: Server, *, ask: bool = True) -> Credentials:
     """The credentials of a user's entry, for a server; `ask`: a plugin may put questions."""
     certificate = _certificate(user)
-    source = _source(user, server, ask)
+    if user.get("auth-provider"):
+        _require_provider(user["auth-provider"])
+    plugin = user.get("exec")
+    if plugin and not certificate and not any(user.get(key) for key in _BEFORE_PLUGINS):
+        from kubectl_fluidmodel.kube import execplugin
 
-    def login() -> Login:
-        found = source()
-        return found if found.certificate else replace(found, certificate=certificate)
+        known = execplugin.parse(plugin, server)
+        return Credentials(lambda: _from_plugin(known, ask), renewable=True)
+    source = _source(user)
+    return Credentials(lambda: replace(source(), certificate=certificate))
 
-    return Credentials(login)
+
+_BEFORE_PLUGINS = ("token", "tokenFile", "username", "auth-provider")
 
 
-def _source(user: Mapping[str, Any], server: Server, ask: bool) -> Callable[[], Login]:
-    if user.get("token"):
-        login = Login(f"Bearer {user['token']}")
+def _source(user: Mapping[str, Any]) -> Callable[[], Login]:
+    token, file, name = user.get("token"), user.get("tokenFile"), user.get("username")
+    if file and name:
+        raise ClusterUnreachable(
+            "cannot use the kubeconfig",
+            "the user has both a token's file and a name with a password",
+            "kubectl config view",
+        )
+    if file:
+        return _Reader(Path(str(file)), Login(f"Bearer {token}") if token else None)
+    if token:
+        login = Login(f"Bearer {token}")
         return lambda: login
-    if user.get("tokenFile"):
-        path = Path(str(user["tokenFile"]))
-        return lambda: _from_file(path)
-    if user.get("username") or user.get("password"):
-        pair = f"{user.get('username') or ''}:{user.get('password') or ''}"
+    if name:
+        pair = f"{name}:{user.get('password') or ''}"
         login = Login("Basic " + base64.b64encode(pair.encode()).decode())
         return lambda: login
     if user.get("auth-provider"):
         return lambda: _from_provider(user["auth-provider"])
-    if user.get("exec"):
-        from kubectl_fluidmodel.kube import execplugin
-
-        plugin = execplugin.parse(user["exec"], server)
-        return lambda: _from_plugin(plugin, ask)
     return Login
 
 
+class _Reader:
+    """The token in a file; where it cannot be read, the one that was there before."""
+
+    def __init__(self, path: Path, before: Login | None) -> None:
+        self._path = path
+        self._last = before
+
+    def __call__(self) -> Login:
+        try:
+            self._last = _from_file(self._path)
+        except ClusterUnreachable:
+            if self._last is None:
+                raise
+        return replace(self._last, until=time.time() + _TOKEN_FILE)
+
+
 def _certificate(user: Mapping[str, Any]) -> bytes:
-    certificate, key = content(user, "client-certificate"), content(user, "client-key")
-    if bool(certificate) != bool(key):
-        missing = "client-key" if certificate else "client-certificate"
-        raise ClusterUnreachable(
-            "cannot use the kubeconfig", f"the user has no {missing}", "kubectl config view"
-        )
-    return certificate + b"\n" + key if certificate else b""
+    """A client certificate and its key; a key alone is passed over, as kubectl does."""
+    certificate = content(user, "client-certificate")
+    return certificate + b"\n" + content(user, "client-key") if certificate else b""
 
 
 def _from_file(path: Path) -> Login:
@@ -127,17 +170,22 @@ def _from_file(path: Path) -> Login:
         ) from err
     if not token:
         raise ClusterUnreachable("cannot read the token", f"{path} is empty")
-    return Login(f"Bearer {token}", until=time.time() + _TOKEN_FILE)
+    return Login(f"Bearer {token}")
 
 
 def _from_plugin(plugin: execplugin.Plugin, ask: bool) -> Login:
     found = plugin.run(ask)
     pair = f"{found.certificate}\n{found.key}".encode() if found.certificate else b""
-    return Login(f"Bearer {found.token}" if found.token else "", pair, found.until)
+    authorization = f"Bearer {found.token}" if found.token else ""
+    return Login(authorization, pair, found.until, found.until)
 
 
-def _from_provider(provider: Any) -> Login:
-    """The ID token that kubectl keeps; kubectl renews it, as that replaces it in the file."""
+def _require_provider(provider: Any) -> None:
+    """Whether kubectl still has this auth provider, and it has what it needs.
+
+    Raises:
+        ClusterUnreachable: it has not.
+    """
     name = str(at(provider, "name", default=""))
     if name != "oidc":
         raise ClusterUnreachable(
@@ -145,7 +193,18 @@ def _from_provider(provider: Any) -> Login:
             f"kubectl no longer has the auth provider '{name}', nor has this plugin",
             "an exec credential plugin",
         )
-    token = str(at(provider, "config", "id-token", default=""))
+    for key in ("idp-issuer-url", "client-id"):
+        if not at(provider, "config", key):
+            raise ClusterUnreachable(
+                "cannot use the kubeconfig",
+                f"the user's auth provider has no {key}",
+                "kubectl config view",
+            )
+
+
+def _from_provider(provider: Any) -> Login:
+    """The ID token that kubectl keeps; kubectl renews it, as that replaces it in the file."""
+    token = str(at(provider, "config", "id-token", default="") or "")
     until = _end_of(token)
     if not token or time.time() > until - _EARLY:
         raise ClusterUnreachable("the login has ended", "the ID token is over", "kubectl get ns")

@@ -6,21 +6,24 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-g
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.kubeconfig import Server
 
 _VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
+_MODES = ("Never", "IfAvailable", "Always")
 _CONFIG = "client.authentication.k8s.io/exec"
 """The cluster's extension that is meant for its plugins."""
 
@@ -55,8 +58,7 @@ class Plugin:
         Raises:
             ClusterUnreachable: it is not there, failed, or printed no credential.
         """
-        environ = {**os.environ, **self.variables}
-        program = shutil.which(self.command, path=environ.get("PATH"))
+        program = shutil.which(self.command)
         if program is None:
             raise _failed(f"{self.command} is not on PATH", self.hint)
         interactive = self._interactive(ask)
@@ -64,22 +66,25 @@ class Plugin:
         if self.cluster is not None:
             spec["cluster"] = self.cluster
         asked = {"kind": "ExecCredential", "apiVersion": self.version, "spec": spec}
-        environ["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
+        told = {"KUBERNETES_EXEC_INFO": json.dumps(asked)}
         try:
-            done = subprocess.run(
+            done = subprocess.Popen(
                 [program, *self.arguments],
-                env=environ,
+                env={**os.environ, **self.variables, **told},
                 stdin=None if interactive else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=None if interactive else subprocess.PIPE,
-                check=False,
             )
         except OSError as err:
             raise _failed(f"{self.command}: {err.strerror}", self.hint) from err
-        if done.returncode:
-            said = (done.stderr or b"").decode("utf-8", "replace")
-            raise _failed(f"{self.command} ended with {done.returncode}: {said}".rstrip(": \n"))
-        return self._credential(done.stdout)
+        with done:
+            words = _Words(done.stderr, shown=ask)
+            printed = done.stdout.read() if done.stdout else b""
+            code = done.wait()
+            said = words.finish(failed=code != 0)
+        if code:
+            raise _failed(f"{self.command} ended with {code}: {said}".rstrip(": \n"))
+        return self._credential(printed)
 
     def _interactive(self, ask: bool) -> bool:
         if self.interactive_mode == "Never":
@@ -90,10 +95,7 @@ class Plugin:
         return terminal
 
     def _credential(self, printed: bytes) -> Credential:
-        try:
-            answer = json.loads(printed)
-        except ValueError as err:
-            raise _failed(f"{self.command} did not print JSON") from err
+        answer = self._answer(printed)
         version = at(answer, "apiVersion")
         if at(answer, "kind") != "ExecCredential" or version != self.version:
             raise _failed(f"{self.command} did not print an ExecCredential of {self.version}")
@@ -112,6 +114,119 @@ class Plugin:
             raise _failed(f"{self.command} gave an end that is no time") from err
         return Credential(token, certificate, key, until)
 
+    def _answer(self, printed: bytes) -> Any:
+        """What it printed: JSON, or YAML, which kubectl takes as well."""
+        try:
+            return json.loads(printed)
+        except ValueError as err:
+            import yaml
+
+            try:
+                found = yaml.safe_load(printed)
+            except (yaml.YAMLError, ValueError):
+                found = None
+            if isinstance(found, dict) and "kind" in found:
+                return found
+            raise _failed(f"{self.command} printed {_first_words(printed)}") from err
+
+
+_LIVE = 1.0
+"""Seconds after which a plugin's words are passed on at once: it may wait for its user."""
+
+
+class _Words:
+    """What a plugin says on stderr.
+
+    A short run's words are passed on at its end, or are part of the error; of a long one, which may
+    be waiting for a code to be typed into a browser, they are passed on as they come.
+    """
+
+    def __init__(self, source: IO[bytes] | None, *, shown: bool) -> None:
+        self._held = bytearray()
+        self._live = False
+        self._shown = shown
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(_LIVE, self._go_live)
+        self._timer.daemon = True
+        self._thread = threading.Thread(target=self._read, args=(source,), daemon=True)
+        if source is not None:
+            self._timer.start()
+            self._thread.start()
+
+    def finish(self, *, failed: bool) -> str:
+        """What was not passed on yet, where the plugin failed; else it is passed on now."""
+        self._timer.cancel()
+        if self._thread.is_alive():
+            self._thread.join(1.0)  # a child of the plugin may hold stderr open for ever
+        with self._lock:
+            held = self._held.decode("utf-8", "replace")
+        if failed:
+            return held
+        self._go_live()
+        return ""
+
+    def _read(self, source: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it ended, or was closed
+            while data := os.read(source.fileno(), 4096):
+                with self._lock:
+                    self._held += data[: _MOST_WORDS - len(self._held)]
+                    if self._live:
+                        self._pass_on()
+
+    def _go_live(self) -> None:
+        with self._lock:
+            self._live = True
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._shown and self._held and sys.stderr is not None:
+            sys.stderr.write(self._held.decode("utf-8", "replace"))
+            sys.stderr.flush()
+        self._held.clear()
+
+
+_MOST_WORDS = 1 << 16
+
+
+def _first_words(printed: bytes) -> str:
+    """The beginning of what should have been JSON, without what may be a secret."""
+    text = printed.decode("utf-8", "replace").strip()
+    if not text:
+        return "nothing"
+    words = text.splitlines()[0].split()
+    if text[0] in "{[" or len(words) < 2:  # cut JSON may have the token in it, a word may be it
+        return "something that is not JSON"
+    shown = " ".join(word if len(word) <= _PLAIN else "…" for word in words[:12])
+    shown = "".join(c if c.isprintable() else " " for c in shown)
+    return f"'{shown}{' …' if len(words) > 12 or len(text.splitlines()) > 1 else ''}', not JSON"
+
+
+_PLAIN = 20
+"""Letters of a word that can be no token."""
+
+
+def require(what: str, entry: Any) -> None:
+    """Whether a user's `exec` can be used, as kubectl judges it; `what` is the user.
+
+    Raises:
+        ClusterUnreachable: it lacks something.
+    """
+    version = str(at(entry, "apiVersion", default="") or "")
+    mode = str(at(entry, "interactiveMode", default="") or "")
+    if not at(entry, "command"):
+        raise _failed(f"the kubeconfig names no command for {what}")
+    if not version:
+        raise _failed(f"{what} names no apiVersion for it")
+    if not all(at(each, "name") for each in at(entry, "env", default=None) or ()):
+        raise _failed(f"{what} gives it a variable without a name")
+    if not mode and version == _VERSIONS[0]:
+        raise _failed(
+            f"{what} names no interactiveMode for it, which {version} asks for: Never, "
+            "IfAvailable or Always"
+        )
+    if mode and mode not in _MODES:
+        raise _failed(f"{what} names an interactiveMode that is none of {', '.join(_MODES)}")
+
 
 def parse(entry: Any, server: Server) -> Plugin:
     """The plugin of a user's `exec`.
@@ -119,36 +234,37 @@ def parse(entry: Any, server: Server) -> Plugin:
     Raises:
         ClusterUnreachable: the entry lacks something.
     """
-    version = str(at(entry, "apiVersion", default=""))
+    version = str(at(entry, "apiVersion", default="") or "")
     command = str(at(entry, "command", default="") or "")
-    if not command:
-        raise _failed("the kubeconfig names no command")
     if version not in _VERSIONS:
         raise _failed(f"{command} speaks '{version}', kubectl only {' and '.join(_VERSIONS)}")
     return Plugin(
         command=command,
-        arguments=tuple(str(each) for each in at(entry, "args", default=None) or ()),
+        arguments=tuple(str(each or "") for each in at(entry, "args", default=None) or ()),
         variables={
-            str(at(each, "name", default="")): str(at(each, "value", default=""))
+            str(at(each, "name", default="")): str(at(each, "value", default="") or "")
             for each in at(entry, "env", default=None) or ()
         },
         version=version,
-        interactive_mode=str(at(entry, "interactiveMode", default="IfAvailable")),
+        interactive_mode=str(at(entry, "interactiveMode", default="") or "IfAvailable"),
         hint=" ".join(str(at(entry, "installHint", default="") or "").split()),
         cluster=_cluster(server) if at(entry, "provideClusterInfo") else None,
     )
 
 
 def _cluster(server: Server) -> dict[str, Any]:
-    found: dict[str, Any] = {"server": server.url}
+    found: dict[str, Any] = {"server": server.address or server.url}
     if server.name:
         found["tls-server-name"] = server.name
     if server.insecure:
         found["insecure-skip-tls-verify"] = True
     if server.authority:
         found["certificate-authority-data"] = base64.b64encode(server.authority).decode()
+    found["config"] = None
     if server.proxy:
         found["proxy-url"] = server.proxy
+    if not server.compressed:
+        found["disable-compression"] = True
     for each in server.extensions:
         if each.get("name") == _CONFIG:
             found["config"] = each.get("extension")

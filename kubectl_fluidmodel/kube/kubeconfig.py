@@ -7,14 +7,18 @@ current-context; paths in a file are relative to that file.
 from __future__ import annotations
 
 import base64
+import functools
 import os
+import posixpath
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
+from kubectl_fluidmodel.kube import kubeconfig_fields
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kind import at
 
 _CLUSTER_PATHS = ("certificate-authority",)
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
@@ -25,6 +29,7 @@ class Server:
     """An API server, and how to be sure that it is the one."""
 
     url: str
+    """Without a slash at its end, a query, or a name and password."""
     authority: bytes = field(default=b"", repr=False)
     """PEM; empty for what this machine trusts."""
     insecure: bool = False
@@ -33,6 +38,17 @@ class Server:
     proxy: str = ""
     """URL; empty for what the environment says."""
     extensions: tuple[Mapping[str, Any], ...] = ()
+    compressed: bool = True
+    """Whether it may compress what it answers."""
+    address: str = ""
+    """The URL as plugins are told it: nearly as the kubeconfig spells it."""
+    userinfo: str = field(default="", repr=False)
+    """`name:password` of the URL; empty where it has none."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether nobody on the way can read along: only then credentials are sent."""
+        return self.url.startswith("https://")
 
 
 @dataclass(frozen=True)
@@ -67,14 +83,25 @@ class Kubeconfig:
 
 def paths(flag: str | None) -> list[str]:
     """The files that are there, of --kubeconfig, else KUBECONFIG, else the home directory."""
-    if flag:
-        return [flag] if Path(flag).is_file() else []
     listed = os.environ.get("KUBECONFIG")
-    if listed:
-        candidates = [part for part in listed.split(os.pathsep) if part]
+    if flag:
+        candidates = [flag]
+    elif listed:
+        candidates = list(dict.fromkeys(part for part in listed.split(os.pathsep) if part))
     else:
         candidates = [str(Path("~/.kube/config").expanduser())]
-    return [path for path in candidates if Path(path).is_file()]
+    return [path for path in candidates if not _missing(path)]
+
+
+def _missing(path: str) -> bool:
+    """What is there and cannot be read is not missing: kubectl stops at it, and so does `read`."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, ValueError):  # with a zero byte in it, it names nothing
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def read(file: str) -> dict[str, Any]:
@@ -86,21 +113,45 @@ def read(file: str) -> dict[str, Any]:
     """
     import yaml
 
-    # Some hold a hundred clusters, which libyaml reads ten times faster.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        found = yaml.load(Path(file).read_bytes(), Loader=loader) or {}  # noqa: S506 - both are safe
+        found = yaml.load(Path(file).read_bytes(), Loader=_loader()) or {}  # noqa: S506 - a safe one
     except yaml.YAMLError as err:
         raise ValueError(f"it is not YAML: {err}") from err
     if not isinstance(found, dict):
         raise ValueError("it is not a kubeconfig")
-    for part in ("clusters", "users", "contexts"):
-        entries = found.get(part) or []
-        if not isinstance(entries, list) or not all(
-            isinstance(at(entry, "name"), str) for entry in entries
-        ):
-            raise ValueError(f"its '{part}' are not a list of named entries")
+    kubeconfig_fields.check(found)
     return found
+
+
+@functools.cache
+def _loader() -> Any:
+    """A safe loader to which `2026-01-02` and `22:30:00` are texts, as they are to Go's."""
+    import yaml
+
+    # Some hold a hundred clusters, which libyaml reads ten times faster.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    def resolvers(of: list[tuple[str, re.Pattern[str]]]) -> list[tuple[str, re.Pattern[str]]]:
+        return [(tag, pattern) for tag, pattern in of if not tag.endswith(":timestamp")]
+
+    class Loader(base):  # type: ignore[misc]
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: resolvers(known) for first, known in base.yaml_implicit_resolvers.items()
+    }
+
+    def number(loader: Any, node: Any) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        return (
+            node.value
+            if ":" in node.value
+            else getattr(base, f"construct_yaml_{kind}")(loader, node)
+        )
+
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", number)
+    return Loader
 
 
 def merged(files: Iterable[str]) -> Kubeconfig:
@@ -136,17 +187,59 @@ def server(entry: Mapping[str, Any]) -> Server:
     """The API server of a cluster's entry.
 
     Raises:
-        ClusterUnreachable: the certificate authority cannot be read.
+        ClusterUnreachable: the address is none, or the certificate authority cannot be read.
     """
+    address = str(entry.get("server") or "")
+    url, userinfo = _url(address)
+    secure = url.startswith("https://")
     extensions = entry.get("extensions")
     return Server(
-        url=str(entry.get("server") or "").rstrip("/"),
-        authority=content(entry, "certificate-authority"),
-        insecure=bool(entry.get("insecure-skip-tls-verify")),
-        name=str(entry.get("tls-server-name") or ""),
+        url=url,
+        # Without TLS there is nobody to trust; kubectl does not look at these then, either.
+        authority=content(entry, "certificate-authority") if secure else b"",
+        insecure=secure and bool(entry.get("insecure-skip-tls-verify")),
+        name=str(entry.get("tls-server-name") or "") if secure else "",
         proxy=str(entry.get("proxy-url") or ""),
         extensions=tuple(_mapping(each) for each in extensions or () if isinstance(each, Mapping)),
+        compressed=not entry.get("disable-compression"),
+        address=address.partition("#")[0].partition("?")[0] if urlsplit(url).path else address,
+        userinfo=userinfo,
     )
+
+
+def _url(address: str) -> tuple[str, str]:
+    """The URL below which requests go, and `name:password` of it.
+
+    Without a scheme it is plain http, whatever else the cluster's entry says; a path is only for
+    URLs (client-go, rest/url_utils.go).
+
+    Raises:
+        ClusterUnreachable: it is no URL.
+    """
+    whole = "://" in address
+    try:
+        split = urlsplit(address if whole else f"http://{address}")
+        port = f":{split.port}" if split.port is not None else ""
+        host = split.hostname
+    except ValueError:  # a port that is no number, half an IPv6 address
+        split, port, host = urlsplit(""), "", None
+    path = posixpath.normpath("/" + unquote(split.path)).lstrip("/")
+    legal = host and re.fullmatch(r"[^\s<>\"\\^`{|}]+", host)
+    if not legal or split.scheme not in ("http", "https") or (path and not whole):
+        raise ClusterUnreachable(
+            "cannot use the kubeconfig",
+            f"the server's address '{_shown(address)}' is no URL",
+            "kubectl config view",
+        )
+    host = f"[{host}]" if ":" in str(host) else split.netloc.rpartition("@")[2].partition(":")[0]
+    userinfo = split.netloc.rpartition("@")[0]
+    found = f"{split.scheme}://{host}{port}"
+    return found + (f"/{quote(path, safe='$&+,/:;=@~')}" if path else ""), unquote(userinfo)
+
+
+def _shown(address: str) -> str:
+    """An address without a name and password."""
+    return re.sub(r"^(\w+://)?.*@", r"\1", address)
 
 
 def content(entry: Mapping[str, Any], key: str) -> bytes:

@@ -81,10 +81,11 @@ def _get(connection: Connection, kind: Kind, accept: str, query: str) -> Any:
     url = urlsplit(client.access.server.url)
     path = f"{url.path}{kind.path(client.namespace)}?{query}limit={_MOST}"
     channel = HTTPConnection(str(url.hostname), url.port)
-    with client.transport.connect(_patience()) as channel.sock:
+    login = client.access.credentials.login()
+    with client.transport.connect(login.certificate, _patience()) as channel.sock:
         channel.putrequest("GET", path)
-        for name, value in (*client.headers(), ("Accept", accept), ("User-Agent", AGENT)):
-            channel.putheader(name, value)
+        for name, value in (*client.headers(login), ("Accept", accept), ("User-Agent", AGENT)):
+            channel.putheader(name, value.encode())
         channel.endheaders()
         answer = channel.getresponse()
         if answer.status != 200:

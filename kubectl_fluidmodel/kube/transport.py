@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel import proxies, trust
-from kubectl_fluidmodel.kube.credentials import Credentials
+from kubectl_fluidmodel import proxies, trust, tunnel
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kubeconfig import Server
 
@@ -25,58 +24,55 @@ CONNECTIONS = 32
 class Transport:
     """One server, one identity. Safe to share between threads."""
 
-    def __init__(self, server: Server, credentials: Credentials) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
         self.proxy = server.proxy or proxies.proxy_for(server.url)
-        self._credentials = credentials
         self._lock = threading.Lock()
         self._tls: tuple[bytes, ssl.SSLContext] | None = None
         self._pool: tuple[bytes, urllib3.PoolManager] | None = None
 
-    def pool(self) -> urllib3.PoolManager:
-        """Connections with the client certificate of now; a plugin may give another later."""
-        certificate = self._credentials.login().certificate
+    def pool(self, certificate: bytes) -> urllib3.PoolManager:
+        """Connections with this client certificate; a plugin may give another later."""
         with self._lock:
             if self._pool is None or self._pool[0] != certificate:
                 self._pool = (certificate, self._make_pool(certificate))
             return self._pool[1]
 
-    def connect(self, timeout: float) -> socket.socket:
+    def connect(self, certificate: bytes, timeout: float) -> socket.socket:
         """A connection of the caller's own, for what urllib3 does not speak.
 
         Raises:
             OSError: it could not be made.
+            FluidModelError: the proxy is of a kind that nobody here speaks.
         """
-        import http.client
+        import socket
 
         split = urlsplit(self.server.url)
-        host, secure = str(split.hostname), split.scheme == "https"
-        port = split.port or (443 if secure else 80)
-        made = self._through_proxy(host, port, timeout) if self.proxy else None
-        if made is None:
-            plain = http.client.HTTPConnection(host, port, timeout=timeout)
-            plain.connect()
-            made = plain.sock
-        if not secure:
+        host = str(split.hostname)
+        port = split.port or (443 if self.server.secure else 80)
+        if self.proxy:
+            with self._lock:
+                context = self._context(certificate) if self._secure_proxy else None
+            made = tunnel.through(self.proxy, host, port, timeout, context)
+        else:
+            made = socket.create_connection((host, port), timeout)
+        if not self.server.secure:
             return made
-        certificate = self._credentials.login().certificate
         with self._lock:
             context = self._context(certificate)
-        return context.wrap_socket(made, server_hostname=self.server.name or host)
-
-    def _through_proxy(self, host: str, port: int, timeout: float) -> socket.socket:
-        import http.client
-
-        proxy = urlsplit(self.proxy)
-        if proxy.scheme != "http":
-            raise OSError(f"exec and port-forward do not go through a proxy of {proxy.scheme}")
-        tunnel = http.client.HTTPConnection(str(proxy.hostname), proxy.port or 80, timeout=timeout)
-        tunnel.set_tunnel(host, port, proxies.authorization(self.proxy))
         try:
-            tunnel.connect()
-        except http.client.HTTPException as err:
-            raise OSError(f"the proxy does not speak HTTP ({type(err).__name__})") from err
-        return tunnel.sock
+            return context.wrap_socket(made, server_hostname=self.server.name or host)
+        except BaseException:
+            made.close()
+            raise
+
+    def blames_proxy(self, err: BaseException) -> str:
+        """What a failed request says of the proxy; empty where it is not the proxy's fault."""
+        return proxies.fault(err, self.proxy, urlsplit(self.server.url).netloc)
+
+    @property
+    def _secure_proxy(self) -> bool:
+        return self.proxy.lower().startswith("https://")
 
     def _context(self, certificate: bytes) -> ssl.SSLContext:
         if self._tls is None or self._tls[0] != certificate:
@@ -92,15 +88,18 @@ class Transport:
 
     def _make_pool(self, certificate: bytes) -> urllib3.PoolManager:
         options: dict[str, Any] = {"maxsize": CONNECTIONS}
-        if self.server.url.startswith("https://"):
+        if self.server.secure:
             options["ssl_context"] = self._context(certificate)
             if self.server.insecure:  # the user said so; no warning per request
                 import urllib3
 
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
             if self.server.name:
-                options["server_hostname"] = options["assert_hostname"] = self.server.name
-        return proxies.pool(self.proxy, **options)
+                # `assert_hostname` would switch off the check in the context, which is shared.
+                options["server_hostname"] = self.server.name
+        # A proxy that speaks TLS is trusted as the cluster is: so Go's transport does it.
+        trusted = self._context(certificate) if self._secure_proxy else None
+        return proxies.pool(self.proxy, trusted, **options)
 
 
 def context(server: Server, certificate: bytes) -> ssl.SSLContext:
@@ -116,8 +115,7 @@ def context(server: Server, certificate: bytes) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     elif server.authority:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        made.load_verify_locations(cadata=server.authority.decode("ascii", "replace"))
+        made = trust.anchored(server.authority)
     else:
         made = trust.context()
     if certificate:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from kubectl_fluidmodel.kube.attempts import Answer
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable, from_response
+from kubectl_fluidmodel.kube.credentials import Login
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 
 
 def connect(
@@ -32,19 +34,29 @@ def connect(
     import websocket
 
     parts = urlsplit(client.access.server.url)
-    scheme = "wss" if parts.scheme == "https" else "ws"
+    scheme = "wss" if client.access.server.secure else "ws"
     url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}?{urlencode(query)}"
-    try:
-        return websocket.create_connection(
-            url,
-            header=[f"{name}: {value}" for name, value in client.headers()],
-            subprotocols=list(protocols),
-            suppress_origin=True,
-            socket=client.transport.connect(timeout),
-            timeout=timeout,
-            enable_multithread=True,
-        )
-    except websocket.WebSocketBadStatusException as err:
-        raise from_response(err.status_code, err.resp_body or b"", what) from err
-    except (websocket.WebSocketException, OSError) as err:
-        raise ClusterUnreachable(what, " ".join(str(err).split())[:200]) from err
+
+    def once(login: Login) -> Answer[Any]:
+        try:
+            made = websocket.create_connection(
+                url,
+                header=[f"{name}: {value}" for name, value in client.headers(login)],
+                subprotocols=list(protocols),
+                suppress_origin=True,
+                socket=client.transport.connect(login.certificate, timeout),
+                timeout=timeout,
+                enable_multithread=True,
+            )
+        except websocket.WebSocketBadStatusException as err:
+            headers = {key.lower(): value for key, value in (err.resp_headers or {}).items()}
+            return Answer(err.status_code, headers.get("retry-after", ""), err)
+        except (websocket.WebSocketException, OSError) as err:
+            raise ClusterUnreachable(what, " ".join(str(err).split())[:300]) from err
+        return Answer(101, "", made)
+
+    answer = client.persist(once, timeout)
+    if isinstance(answer.content, websocket.WebSocketBadStatusException):
+        refused = answer.content
+        raise client.refusal(refused.status_code, refused.resp_body or b"", what)
+    return answer.content

@@ -217,6 +217,15 @@ def test_the_data_of_secrets_are_not_asked_for(server: Server) -> None:
 
 
 class TestLogin:
+    @pytest.fixture
+    def server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+        """The same by TLS: without it nothing secret is sent."""
+        pem = self_signed(tmp_path, "localhost")
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        with serve(answer, certificate=pem) as running:
+            lead_to(tmp_path, running.url)
+            yield running
+
     @staticmethod
     def headers(server: Server, *flags: str) -> dict[str, str]:
         assert complete("pin", *flags, "")[0] == ["llama", "qwen"]

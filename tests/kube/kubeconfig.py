@@ -18,7 +18,7 @@ def write(
     current: str | None = "main",
 ) -> Path:
     """`clusters` maps names to URLs, `contexts` to (cluster, user, namespace)."""
-    clusters = {"c1": "http://127.0.0.1:1"} if clusters is None else clusters
+    clusters = {"c1": "https://127.0.0.1:1"} if clusters is None else clusters
     users = {"u1": {"token": "token-1"}} if users is None else users
     contexts = {"main": ("c1", "u1", "")} if contexts is None else contexts
     content: dict[str, Any] = {

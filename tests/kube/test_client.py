@@ -184,8 +184,11 @@ class TestIdentity:
             client(server, **flags).get(NODES, "n")
             return server.asked[0]
 
-    def test_a_token(self) -> None:
-        assert self.asked(token="t-1").headers["Authorization"] == "Bearer t-1"
+    def test_a_token(self, tmp_path: Path) -> None:
+        certificate = certificates.self_signed(tmp_path, "localhost")
+        with serve(lambda _: document({}), certificate=certificate) as server:
+            client(server, token="t-1", insecure_skip_tls_verify=True).get(NODES, "n")
+            assert server.asked[0].headers["Authorization"] == "Bearer t-1"
 
     def test_impersonation(self) -> None:
         headers = self.asked(as_user="jane", as_groups=("dev", "ops")).headers

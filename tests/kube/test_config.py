@@ -31,7 +31,7 @@ def two(tmp_path: Path) -> Path:
     """A kubeconfig of two contexts."""
     return kubeconfig.write(
         tmp_path / "config",
-        clusters={"c1": "http://one:1", "c2": "http://two:2"},
+        clusters={"c1": "https://one:1", "c2": "https://two:2"},
         users={"u1": {"token": "t1"}, "u2": {"token": "t2"}},
         contexts={"main": ("c1", "u1", "team"), "other": ("c2", "u2", "")},
     )
@@ -40,14 +40,14 @@ def two(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("flags", "host", "bearer", "namespace"),
     [
-        ({}, "http://one:1", "Bearer t1", "team"),
-        ({"context": "other"}, "http://two:2", "Bearer t2", "default"),
-        ({"cluster": "c2"}, "http://two:2", "Bearer t1", "team"),
-        ({"user": "u2"}, "http://one:1", "Bearer t2", "team"),
-        ({"context": "other", "cluster": "c1"}, "http://one:1", "Bearer t2", "default"),
-        ({"namespace": "mine"}, "http://one:1", "Bearer t1", "mine"),
-        ({"server": "http://three:3/"}, "http://three:3", "Bearer t1", "team"),
-        ({"token": "given"}, "http://one:1", "Bearer given", "team"),
+        ({}, "https://one:1", "Bearer t1", "team"),
+        ({"context": "other"}, "https://two:2", "Bearer t2", "default"),
+        ({"cluster": "c2"}, "https://two:2", "Bearer t1", "team"),
+        ({"user": "u2"}, "https://one:1", "Bearer t2", "team"),
+        ({"context": "other", "cluster": "c1"}, "https://one:1", "Bearer t2", "default"),
+        ({"namespace": "mine"}, "https://one:1", "Bearer t1", "mine"),
+        ({"server": "https://three:3/"}, "https://three:3", "Bearer t1", "team"),
+        ({"token": "given"}, "https://one:1", "Bearer given", "team"),
     ],
 )
 def test_flags_go_before_the_file(
@@ -79,33 +79,33 @@ def test_a_certificate_authority_that_is_no_file(two: Path) -> None:
 
 class TestFiles:
     def test_the_default_file(self, tmp_path: Path) -> None:
-        kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "http://home:1"})
-        assert load(Connection()).server.url == "http://home:1"
+        kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "https://home:1"})
+        assert load(Connection()).server.url == "https://home:1"
 
     def test_a_list_is_merged_and_the_first_of_each_name_counts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = kubeconfig.write(
-            tmp_path / "first", clusters={"c1": "http://first:1"}, users={}, current="main"
+            tmp_path / "first", clusters={"c1": "https://first:1"}, users={}, current="main"
         )
         second = kubeconfig.write(
             tmp_path / "second",
-            clusters={"c1": "http://second:1", "c2": "http://second:2"},
+            clusters={"c1": "https://second:1", "c2": "https://second:2"},
             users={"u1": {"token": "from-second"}},
             contexts={"main": ("c2", "u1", "x"), "other": ("c2", "u1", "ns2")},
             current="other",
         )
         monkeypatch.setenv("KUBECONFIG", f"{first}::{tmp_path / 'missing'}:{second}")
         found = load(Connection())
-        assert (found.server.url, token(found)) == ("http://first:1", "Bearer from-second")
+        assert (found.server.url, token(found)) == ("https://first:1", "Bearer from-second")
         other = load(Connection(context="other"))
-        assert (other.server.url, other.namespace) == ("http://second:2", "ns2")
+        assert (other.server.url, other.namespace) == ("https://second:2", "ns2")
 
     def test_the_flag_goes_before_the_variable(
         self, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "env")))
-        assert load(Connection(str(two))).server.url == "http://one:1"
+        assert load(Connection(str(two))).server.url == "https://one:1"
 
     def test_relative_certificates_are_relative_to_their_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -169,8 +169,8 @@ class TestNoFile:
             load(Connection(kubeconfig="/nope/config"))
 
     def test_a_server_and_a_token_are_enough(self) -> None:
-        found = load(Connection(server="http://flag:1", token="t"))
-        assert (found.server.url, token(found)) == ("http://flag:1", "Bearer t")
+        found = load(Connection(server="https://flag:1", token="t"))
+        assert (found.server.url, token(found)) == ("https://flag:1", "Bearer t")
 
     def test_a_missing_file_is_an_error_even_beside_other_ways_in(
         self, pod: Path, monkeypatch: pytest.MonkeyPatch
@@ -178,7 +178,7 @@ class TestNoFile:
         """As with kubectl: a mistyped --kubeconfig must not end in another cluster."""
         for connection in (
             Connection(kubeconfig="/nope/config"),
-            Connection(kubeconfig="/nope/config", server="http://flag:1"),
+            Connection(kubeconfig="/nope/config", server="https://flag:1"),
         ):
             with pytest.raises(ClusterUnreachable, match="/nope/config"):
                 load(connection)
@@ -204,13 +204,53 @@ class TestNoFile:
         assert found.server.authority == b"certificate"
 
     def test_in_a_pod_whose_account_has_no_certificate(self, pod: Path) -> None:
+        """Then it is this machine that says whom to trust, as with kubectl."""
         (pod / "ca.crt").unlink()
-        with pytest.raises(ClusterUnreachable, match="service account"):
+        assert load(Connection()).server.authority == b""
+
+    @pytest.mark.parametrize("part", ["HOST", "PORT"])
+    def test_half_of_a_pod_is_none(
+        self, pod: Path, monkeypatch: pytest.MonkeyPatch, part: str
+    ) -> None:
+        monkeypatch.delenv(f"KUBERNETES_SERVICE_{part}")
+        with pytest.raises(ClusterUnreachable, match="no cluster to talk to"):
             load(Connection())
 
+    def test_in_a_pod_of_ipv6(self, pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+        assert load(Connection()).server.url == "https://[fd00::1]:443"
+
+    def test_flags_in_a_pod(self, pod: Path, tmp_path: Path) -> None:
+        authority = tmp_path / "ca.pem"
+        authority.write_text("another certificate")
+        found = load(
+            Connection(token="given", certificate_authority=str(authority), as_user="jane")
+        )
+        assert token(found) == "Bearer given"
+        assert found.server.authority == b"another certificate"
+        assert found.impersonation == (("Impersonate-User", "jane"),)
+
+    def test_another_namespace_in_a_pod(self, pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("POD_NAMESPACE", "told")
+        assert load(Connection()).namespace == context_namespace(Connection()) == "told"
+        assert load(Connection(namespace="mine")).namespace == "mine"
+
+    @pytest.mark.parametrize("content", ["", "contexts: []", "clusters: []\nusers: []"])
+    def test_a_kubeconfig_that_chooses_nothing_leaves_it_to_the_pod(
+        self, pod: Path, tmp_path: Path, content: str
+    ) -> None:
+        file = tmp_path / ".kube" / "config"
+        file.parent.mkdir()
+        file.write_text(content)
+        assert load(Connection()).server.url == "https://10.96.0.1:443"
+
+    def test_a_context_without_a_namespace_has_the_pods(self, pod: Path, tmp_path: Path) -> None:
+        kubeconfig.write(tmp_path / ".kube" / "config")
+        assert load(Connection()).namespace == context_namespace(Connection()) == "pod-ns"
+
     def test_a_kubeconfig_goes_before_the_pod(self, pod: Path, tmp_path: Path) -> None:
-        kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "http://home:1"})
-        assert load(Connection()).server.url == "http://home:1"
+        kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "https://home:1"})
+        assert load(Connection()).server.url == "https://home:1"
 
 
 class TestCredentialPlugin:
@@ -238,6 +278,7 @@ class TestCredentialPlugin:
             load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
         assert "credential plugin failed" in caught.value.what
         assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
         assert "Traceback" not in capfd.readouterr().err
 
     def test_a_missing_one(self, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def jwt(**claims: Any) -> str:
 
 
 def oidc(token: str) -> dict[str, Any]:
-    return {"auth-provider": {"name": "oidc", "config": {"id-token": token}}}
+    known = {"idp-issuer-url": "https://issuer", "client-id": "c", "id-token": token}
+    return {"auth-provider": {"name": "oidc", "config": known}}
 
 
 class TestOrder:
@@ -39,7 +41,7 @@ class TestOrder:
         assert login({"username": "me", "password": "pass"}) == "Basic bWU6cGFzcw=="
 
     def test_a_token_goes_before_the_rest(self, tmp_path: Path) -> None:
-        rest = {"username": "me", "password": "p", **oidc("x"), "exec": {}}
+        rest = {**oidc("x"), "exec": {}}
         assert login({"token": "t", "tokenFile": "/nope", **rest}) == "Bearer t"
 
     def test_nobody(self) -> None:
@@ -93,12 +95,18 @@ class TestPlugin:
         kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
         return f"echo '{json.dumps({**kind, 'status': status})}'"
 
-    def test_it_runs_again_when_its_token_ends(self, tmp_path: Path) -> None:
+    def test_it_runs_again_when_its_token_ends(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         runs = tmp_path / "runs"
         body = f"echo run >> {runs}\n"
         body += self.answer(token="t", expirationTimestamp="2001-01-01T00:00:00.123456789Z")
         found = credentials.of_user(self.entry(tmp_path, body), SERVER)
         found.login()
+        found.login()
+        assert runs.read_text() == "run\n"  # it came like that: a clock may be wrong
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 6)
         found.login()
         assert runs.read_text() == "run\nrun\n"
 
@@ -146,7 +154,6 @@ class TestPlugin:
         ("fields", "words"),
         [
             ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1"),
-            ({"command": ""}, "names no command"),
             ({"interactiveMode": "Always"}, "no terminal"),
             ({"apiVersion": "client.authentication.k8s.io/v1beta1"}, "v1beta1"),
         ],
@@ -200,3 +207,88 @@ def test_nothing_secret_is_in_a_repr() -> None:
     shown += repr(execplugin.Credential("secret", "secret", "secret")) + repr(SERVER)
     assert "secret" not in shown
     assert "PEM" not in shown
+
+
+class TestRenewal:
+    """What the server does not take is got anew once, however many threads were refused."""
+
+    def test_it_is_got_once(self) -> None:
+        got: list[int] = []
+
+        def source() -> credentials.Login:
+            got.append(1)
+            return credentials.Login(f"Bearer {len(got)}")
+
+        found = credentials.Credentials(source, renewable=True)
+        first = found.login()
+        assert found.renew(first)
+        assert found.renew(first)  # another thread, with the same refusal
+        assert found.login().authorization == "Bearer 2"
+        assert len(got) == 2
+
+    def test_what_stands_in_the_kubeconfig_is_not(self) -> None:
+        found = credentials.of_user({"token": "t"}, SERVER)
+        assert not found.renew(found.login())
+
+
+class TestEnd:
+    """When a login ended, for the error that it caused."""
+
+    def test_a_token_says_it_itself(self) -> None:
+        assert credentials.ended(credentials.Login(f"Bearer {jwt(exp=0)}")) == (
+            "1970-01-01 00:00 UTC"
+        )
+
+    @pytest.mark.parametrize("token", ["", "Bearer x", "Bearer a.b.c", f"Bearer {jwt()}"])
+    def test_others_do_not(self, token: str) -> None:
+        assert credentials.ended(credentials.Login(token)) == ""
+
+    def test_one_that_holds(self) -> None:
+        login = credentials.Login(f"Bearer {jwt(exp=time.time() + 99)}", ends=time.time() + 99)
+        assert credentials.ended(login) == ""
+
+
+class TestWords:
+    """What a plugin says on stderr."""
+
+    def entry(self, tmp_path: Path, body: str) -> dict[str, Any]:
+        return kubeconfig.plugin(kubeconfig.script(tmp_path / "plugin", body))
+
+    TOKEN = (
+        'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",'
+        ' "status": {"token": "t"}}\''
+    )
+
+    def test_of_one_that_waits_for_its_user_they_come_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A code that is to be typed into a browser, for example."""
+        monkeypatch.setattr(execplugin, "_LIVE", 0.1)
+        go = tmp_path / "go"
+        body = f"echo 'enter CODE' >&2\nwhile [ ! -e {go} ]; do sleep 0.05; done\n{self.TOKEN}"
+        found = credentials.of_user(self.entry(tmp_path, body), SERVER)
+        thread = threading.Thread(target=found.login)
+        thread.start()
+        said = ""
+        deadline = time.monotonic() + 10
+        while "CODE" not in said and time.monotonic() < deadline:
+            said += capsys.readouterr().err
+            time.sleep(0.02)
+        assert thread.is_alive()
+        go.touch()
+        thread.join(10)
+        assert said == "enter CODE\n"
+        assert found.login().authorization == "Bearer t"
+
+    def test_completion_does_not_pass_them_on(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        entry = self.entry(tmp_path, f"echo words >&2\n{self.TOKEN}")
+        credentials.of_user(entry, SERVER, ask=False).login()
+        assert capsys.readouterr().err == ""
+
+    def test_a_child_that_keeps_stderr_does_not_keep_us(self, tmp_path: Path) -> None:
+        entry = self.entry(tmp_path, f"sleep 30 >/dev/null &\n{self.TOKEN}")
+        began = time.monotonic()
+        credentials.of_user(entry, SERVER).login()
+        assert time.monotonic() - began < 10

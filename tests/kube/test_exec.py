@@ -6,11 +6,14 @@ import base64
 import hashlib
 import json
 import socket
+import ssl
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +22,18 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable, Forbidden, KubeError, NotFound
+from kubectl_fluidmodel.kube.errors import (
+    ClusterUnreachable,
+    Forbidden,
+    KubeError,
+    NotFound,
+    Unauthorized,
+)
+from tests.kube import kubeconfig
+from tests.kube.certificates import self_signed
 from tests.kube.server import client, status
-from tests.loopback import free_port, serve
+from tests.loopback import Answer, free_port, serve
+from tests.proxyserver import Proxy, connect_proxy, socks_proxy
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 OUT, ERR, STATUS = 1, 2, 3
@@ -77,9 +89,13 @@ class Upgraded:
 
 
 @contextmanager
-def upgraded(*frames: bytes) -> Iterator[Upgraded]:
+def upgraded(*frames: bytes, certificate: Path | None = None) -> Iterator[Upgraded]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found = Upgraded(frames, listener.getsockname()[1])
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            listener = context.wrap_socket(listener, server_side=True)
         thread = threading.Thread(target=found.answer, args=(listener,), daemon=True)
         thread.start()
         yield found
@@ -108,10 +124,24 @@ def test_output_and_exit_code(frames: list[bytes], result: tuple[int, str, str])
         assert run(server) == execs.Result(*result)
 
 
-def test_the_command_goes_word_by_word_and_as_the_same_person() -> None:
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return self_signed(tmp_path_factory.mktemp("tls"), "kubernetes.example")
+
+
+def test_the_command_goes_word_by_word_and_as_the_same_person(certificate: Path) -> None:
     """The client of the `kubernetes` package would drop the impersonation."""
-    with upgraded(ended(status="Success")) as server:
-        run(server, token="t-1", as_user="jane", as_groups=("dev", "ops"))
+    with upgraded(ended(status="Success"), certificate=certificate) as server:
+        kube = Client(
+            Connection(
+                server=f"https://127.0.0.1:{server.port}",
+                certificate_authority=str(certificate),
+                token="t-1",
+                as_user="jane",
+                as_groups=("dev", "ops"),
+            )
+        )
+        execs.run(kube, "ns", "p", "c", ["alluxio", "fs", "ls", "/a b"])
         assert server.request.startswith(
             "GET /api/v1/namespaces/ns/pods/p/exec?command=alluxio&command=fs&command=ls"
             "&command=%2Fa+b&container=c&stdout=true&stderr=true HTTP/1.1"
@@ -119,6 +149,126 @@ def test_the_command_goes_word_by_word_and_as_the_same_person() -> None:
         assert server.header("Authorization") == ["Bearer t-1"]
         assert server.header("Impersonate-User") == ["jane"]
         assert server.header("Impersonate-Group") == ["dev", "ops"]
+
+
+class TestProxies:
+    """exec and port-forward take the way of all other requests."""
+
+    @pytest.fixture(params=["http", "https", "socks5"])
+    def way(self, request: pytest.FixtureRequest, certificate: Path) -> Iterator[tuple[str, Proxy]]:
+        made = {
+            "http": lambda: connect_proxy(0),
+            "https": lambda: connect_proxy(0, certificate),
+            "socks5": lambda: socks_proxy(0),
+        }[request.param]
+        with made() as proxy:
+            yield request.param, proxy
+
+    def client(self, scheme: str, proxy: Proxy, certificate: Path, **flags: Any) -> Client:
+        # The certificate is for its name and for 127.0.0.1.
+        known = {"certificate_authority": str(certificate), **flags}
+        if proxy.password:
+            scheme += "://" + proxy.password + "@"
+        else:
+            scheme += "://"
+        return Client(
+            Connection(
+                server="https://kubernetes.example:6443",
+                proxy_url=f"{scheme}127.0.0.1:{proxy.port}",
+                **known,
+            )
+        )
+
+    def test_they_go_through(self, way: tuple[str, Proxy], certificate: Path) -> None:
+        scheme, proxy = way
+        large = [frame(OUT, b"x" * 60000)] * 20
+        with upgraded(*large, ended(status="Success"), certificate=certificate) as server:
+            proxy.target = server.port
+            found = execs.run(self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"])
+        assert found.stdout == "x" * 60000 * 20
+        assert proxy.asked == ["kubernetes.example:6443"]
+
+    def test_with_a_login(self, way: tuple[str, Proxy], certificate: Path) -> None:
+        scheme, proxy = way
+        proxy.password = "me:word"
+        with upgraded(ended(status="Success"), certificate=certificate) as server:
+            proxy.target = server.port
+            execs.run(self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"])
+        assert proxy.logins == [base64.b64encode(b"me:word").decode()]
+
+    def test_one_that_refuses_is_named(self, way: tuple[str, Proxy], certificate: Path) -> None:
+        scheme, proxy = way
+        proxy.refusal = "2" if scheme == "socks5" else "403 Forbidden"
+        kube = self.client(scheme, proxy, certificate)
+        with pytest.raises(ClusterUnreachable) as caught:
+            execs.run(kube, "ns", "p", "c", ["true"])
+        name = f"the proxy {scheme}://127.0.0.1:{proxy.port} does not l"
+        assert caught.value.why.startswith(name)
+        assert "kubernetes.example:6443" in caught.value.why
+
+    def test_nobody_listens(self, way: tuple[str, Proxy], certificate: Path) -> None:
+        scheme, proxy = way
+        proxy.port = free_port()
+        kube = self.client(scheme, proxy, certificate)
+        with pytest.raises(ClusterUnreachable, match=f"the proxy {scheme}.* refuses the conn"):
+            execs.run(kube, "ns", "p", "c", ["true"])
+
+    def test_the_name_in_the_certificate_is_checked(
+        self, way: tuple[str, Proxy], certificate: Path
+    ) -> None:
+        """Also after other requests, which use the same settings of TLS."""
+        scheme, proxy = way
+        flags = {"tls_server_name": "other.example"}
+        kube = self.client(scheme, proxy, certificate, **flags)
+        with serve(lambda _: status(404, "none"), certificate=certificate) as server:
+            proxy.target = server.server_port
+            with pytest.raises(ClusterUnreachable, match=r"other\.example"):
+                kube.server_version()
+            with pytest.raises(ClusterUnreachable, match=r"other\.example"):
+                execs.run(kube, "ns", "p", "c", ["true"])
+
+
+def test_without_pysocks(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    """A package may have left it out: one line, and no traceback."""
+    monkeypatch.setitem(sys.modules, "socks", None)
+    kube = Client(Connection(server="https://h", proxy_url="socks5://me:secret@127.0.0.1:1"))
+    for call in (
+        kube.server_version,
+        lambda: execs.run(kube, "ns", "p", "c", ["true"]),
+    ):
+        with pytest.raises(FluidModelError) as caught:
+            call()
+        assert str(caught.value) == (
+            "cannot use the proxy socks5://127.0.0.1:1: PySocks is not installed; "
+            "try: pip install PySocks"
+        )
+
+
+class TestComingAgain:
+    def test_a_refused_login_is_renewed_once(self, tmp_path: Path, certificate: Path) -> None:
+        runs = tmp_path / "runs"
+        body = (
+            f"echo run >> {runs}\nn=$(wc -l < {runs} | tr -d ' ')\n"
+            'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",\'\n'
+            'echo \'"status": {"token": "\'"tok$n"\'"}}\''
+        )
+        users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
+        with serve(lambda _: status(401, "Unauthorized"), certificate=certificate) as server:
+            file = kubeconfig.write(tmp_path / "c", clusters={"c1": server.url}, users=users)
+            kube = Client(Connection(str(file), certificate_authority=str(certificate)))
+            with pytest.raises(Unauthorized):
+                execs.run(kube, "ns", "p", "c", ["true"])
+            sent = [asked.headers["Authorization"] for asked in server.asked]
+        assert sent == ["Bearer tok1", "Bearer tok2"]
+
+    def test_a_server_that_asks_to_come_later_is_asked_later(self) -> None:
+        answers = [
+            Answer(429, b"{}", {"Retry-After": "0"}),
+            status(403, "words of the server"),
+        ]
+        with serve(lambda _: answers.pop(0)) as server:
+            with pytest.raises(Forbidden, match="words of the server"):
+                execs.run(client(server), "ns", "p", "c", ["true"])
 
 
 @pytest.mark.parametrize(

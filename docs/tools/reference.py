@@ -33,6 +33,7 @@ NOTE = "<!-- Made by `make docs` from the code; edit there. -->\n\n"
 
 ENVIRONMENT = {
     "KUBECONFIG": "kubeconfig files, as for kubectl",
+    "POD_NAMESPACE": "in a pod: the namespace where neither flag nor context names one",
     "AWS_ENDPOINT_URL_S3": "S3 endpoint where `--endpoint` does not say; wins over the next",
     "AWS_ENDPOINT_URL": "S3 endpoint where `--endpoint` does not say",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "`true`: no endpoint but that of `--endpoint`",

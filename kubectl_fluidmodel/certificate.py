@@ -6,6 +6,7 @@ without anything secret. Of the certificate's DER (RFC 5280, 4.1) only the issue
 
 from __future__ import annotations
 
+import http.client
 import ssl
 from urllib.parse import urlsplit
 
@@ -19,30 +20,30 @@ _BMP = 0x1E
 
 def issuer_of(url: str) -> str:
     """The issuer of the certificate at an https URL, as `CN=…`; empty where it cannot be had."""
-    import urllib3
-
     from kubectl_fluidmodel import proxies
-    from kubectl_fluidmodel.errors import FluidModelError
 
     unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unchecked.check_hostname = False
     unchecked.verify_mode = ssl.CERT_NONE
-    split = urlsplit(url)
+    split, proxy = urlsplit(url), proxies.proxy_for(url)
+    host, port = split.hostname or "", split.port or 443
+    if urlsplit(proxy).scheme not in ("", "http"):
+        return ""  # no way there that is worth its code
     try:
-        pool = proxies.pool(proxies.proxy_for(url), ssl_context=unchecked, timeout=_LOOK)
-        response = pool.request(
-            "HEAD",
-            f"{split.scheme}://{split.netloc}/",
-            redirect=False,
-            retries=False,
-            preload_content=False,
-        )
-        socket = getattr(response.connection, "sock", None)
-        der = socket.getpeercert(True) if isinstance(socket, ssl.SSLSocket) else None
-        response.close()
-    except (urllib3.exceptions.HTTPError, OSError, ValueError, FluidModelError):
+        if proxy:
+            by = urlsplit(proxy)
+            way = http.client.HTTPConnection(by.hostname or "", by.port or 80, timeout=_LOOK)
+            way.set_tunnel(host, port, proxies.authorization(proxy))
+        else:
+            way = http.client.HTTPConnection(host, port, timeout=_LOOK)
+        way.connect()
+        try:
+            with unchecked.wrap_socket(way.sock, server_hostname=host) as shown:
+                return issuer(shown.getpeercert(True) or b"")
+        finally:
+            way.close()
+    except (OSError, http.client.HTTPException, ValueError):
         return ""  # nothing to add to the error that is being told
-    return issuer(der or b"")
 
 
 def issuer(der: bytes) -> str:

@@ -21,6 +21,9 @@ from kubectl_fluidmodel import certificate, proxies
 TRUST = "export SSL_CERT_FILE=ca.pem, the PEM file of that authority"
 _UNTRUSTED = (2, 18, 19, 20, 21)
 """OpenSSL's X509_V_ERR codes that mean: the chain ends at nobody who is trusted."""
+_NAMES = (62, 64)
+"""X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
+_NAMED = "the name or the address that the certificate is for"
 _OTHER_TLS = (
     "PROTOCOL_VERSION",
     "UNSUPPORTED_PROTOCOL",
@@ -53,6 +56,10 @@ def explain(err: BaseException, url: str, setting: str, stall: float = 0.0) -> N
     tls = next((each for each in chain if isinstance(each, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return _certificate(tls, url, host)
+    other = next((each for each in chain if _is(each, "CertificateError")), None)
+    if other is not None:  # urllib3 compares names itself where botocore uses it
+        why = f"TLS to {host} failed: its certificate is of another name ({_short(str(other))})"
+        return NoAnswer(why, _NAMED, True)
     if proxy and any(_is(each, "ProxyError", "ProxyConnectionError") for each in chain):
         return _proxy(chain, proxy, host)
     if tls is not None:
@@ -104,8 +111,8 @@ def _certificate(err: ssl.SSLCertVerificationError, url: str, host: str) -> NoAn
         by = f" of issuer {who}" if who else ""
         way = f"check this machine's clock, or have the certificate of {host} renewed"
         return NoAnswer(f"TLS to {host} failed: its certificate{by}: {said}", way, True)
-    way = "the name or the address that the certificate is for"
-    return NoAnswer(f"TLS to {host} failed: {said}", way, True)
+    why = f"TLS to {host} failed: its certificate is of another name ({said})"
+    return NoAnswer(why if code in _NAMES else f"TLS to {host} failed: {said}", _NAMED, True)
 
 
 def _proxy(chain: list[BaseException], proxy: str, host: str) -> NoAnswer:

@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterator
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.symptoms import warnings
+from kubectl_fluidmodel.kube import access
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of
+from kubectl_fluidmodel.staging.job import selector as staging_jobs
 from kubectl_fluidmodel.ui.document import reference
 
+DOCS = "docs/rbac.md has a Role that suffices"
 BUILT = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)
 """What a rebuild removes, in order: readers before what they read."""
-ALL = (*BUILT, k.SECRETS, k.PVCS, k.PVS)
+ALL = (k.JOBS, *BUILT, k.SECRETS, k.PVCS, k.PVS)
+_SURE = (*BUILT, k.SECRETS, k.PVCS)
+"""What has to be seen, for something of it may be there; Jobs and volumes only some caches have."""
 _EVERY = 0.5
 
 
@@ -27,9 +33,11 @@ def removable(
 
     Kinds that we may not list hold nothing of ours that we could delete.
     """
-    selector = f"{names.MANAGED_BY}={names.MANAGER},{names.MODEL_LABEL}={name}"
     found = []
     for kind in kinds:
+        selector = f"{names.MANAGED_BY}={names.MANAGER},{names.MODEL_LABEL}={name}"
+        if kind == k.JOBS:  # those of `doctor --probe` end in a moment by themselves
+            selector = staging_jobs(name)
         try:
             items = client.list_all(kind, namespace if kind.namespaced else None, labels=selector)
         except Forbidden:
@@ -52,6 +60,69 @@ def readers(client: Client, namespace: str, claim: str) -> list[str]:
         )
 
     return [name_of(pod) for pod in client.list_all(k.PODS, namespace) if mounts(pod)]
+
+
+def needed(found: list[Object], namespace: str) -> list[Permission]:
+    """The permissions without which a cache of these objects would go in part."""
+    verbs = [Permission("list", kind, namespace) for kind in _SURE]
+    kinds = [kind for kind in ALL if any(obj["kind"] == kind.name for obj in found)]
+    source = next((names.source_of(o) for o in found if o["kind"] == names.DATASETS.name), "")
+    if source.startswith("nfs://") and k.PVS not in kinds:
+        verbs.append(Permission("list", k.PVS))
+        kinds.append(k.PVS)
+    for kind in kinds:
+        where = namespace if kind.namespaced else None
+        verbs += [Permission(verb, kind, where) for verb in ("get", "delete")]
+    return verbs
+
+
+def check(
+    client: Client, namespace: str, name: str, *, force: bool, warn: Callable[[str], None]
+) -> list[Object]:
+    """The objects of a cache, in the order to delete them, if all of them may go now.
+
+    Raises:
+        FluidModelError: there is no such cache, a permission is missing, or pods read from it and
+            `force` is off.
+    """
+    found = removable(client, namespace, name)
+    access.require(
+        client, needed(found, namespace), task=f"uncache a model in {namespace}", docs=DOCS
+    )
+    if not access.allows(client, Permission("list", k.JOBS, namespace)):
+        warn("staging Jobs cannot be seen (list jobs.batch): one that is at work goes on")
+    if not found:
+        raise FluidModelError(
+            f"there is no cache {name} of ours in namespace {namespace}",
+            "",
+            f"kubectl get datasets -n {namespace} -L app.kubernetes.io/managed-by",
+        )
+    try:
+        reading = readers(client, namespace, name)
+    except Forbidden as err:
+        warn(f"whether pods read from {name} cannot be seen: {err.why}")
+        reading = []
+    if reading and not force:
+        raise FluidModelError(
+            f"pods read from cache {name}",
+            ", ".join(reading[:5]) + ("…" if len(reading) > 5 else ""),
+            f"kubectl fluidmodel unpin {name} GRAPH -n {namespace}, or --force",
+        )
+    return found
+
+
+def rehearse(client: Client, namespace: str, found: list[Object]) -> Iterator[str]:
+    """Have the API server try to delete the objects; yields a line for each.
+
+    Raises:
+        FluidModelError: the API server would refuse it.
+    """
+    by_name = {kind.name: kind for kind in ALL}
+    for obj in found:
+        kind = by_name[str(obj["kind"])]
+        where = namespace if kind.namespaced else None
+        if client.delete(kind, name_of(obj), where, dry_run=True):
+            yield f"{reference(obj)} deleted (server dry run)"
 
 
 def remove(
@@ -100,22 +171,12 @@ def uncache(
     wait: float,
     warn: Callable[[str], None],
 ) -> Iterator[str]:
-    """`remove`, refused while pods read from the cache.
+    """`remove`, if `check` finds nothing in its way.
 
     Raises:
-        FluidModelError: pods read from it and `force` is off.
+        FluidModelError: something is; nothing is deleted then.
     """
-    try:
-        reading = readers(client, namespace, name)
-    except Forbidden as err:
-        warn(f"whether pods read from {name} cannot be seen: {err.why}")
-        reading = []
-    if reading and not force:
-        raise FluidModelError(
-            f"pods read from cache {name}",
-            ", ".join(reading[:5]) + ("…" if len(reading) > 5 else ""),
-            f"kubectl fluidmodel unpin {name} GRAPH -n {namespace}, or --force",
-        )
+    check(client, namespace, name, force=force, warn=warn)
     yield from remove(client, namespace, name, wait=wait)
 
 

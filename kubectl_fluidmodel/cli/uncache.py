@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, connection_flags, dry_run_flag, option
-from kubectl_fluidmodel.errors import FluidModelError, Interrupted
+from kubectl_fluidmodel.errors import Interrupted
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
 from kubectl_fluidmodel.ui.text import note, warn
 
@@ -40,25 +40,24 @@ def command(
 ) -> int:
     """Free the memory or disk that a cache takes; the model in its bucket stays.
 
-    Removes of the cache NAME its DataLoad, runtime, Dataset, Secret and volumes of ours: only
-    what `cache` made goes.
+    Removes of the cache NAME its staging Job, DataLoad, runtime, Dataset, Secrets and volumes of
+    ours: only what `cache` made goes, and nothing before all of it may go.
     """
-    from kubectl_fluidmodel.caching.removal import removable, uncache
+    from kubectl_fluidmodel.caching.removal import check, rehearse, uncache
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.ui.document import reference
 
     client = Client(connection)
     namespace = client.namespace
-    found = removable(client, namespace, name)
-    if not found:
-        raise FluidModelError(
-            f"there is no cache {name} of ours in namespace {namespace}",
-            "",
-            f"kubectl get datasets -n {namespace} -L app.kubernetes.io/managed-by",
-        )
     if dry_run != "none":
-        for obj in found:
-            click.echo(f"{reference(obj)} deleted ({dry_run} dry run)")
+        found = check(client, namespace, name, force=force, warn=warn)
+        lines = (
+            list(rehearse(client, namespace, found))
+            if dry_run == "server"
+            else [f"{reference(obj)} deleted (client dry run)" for obj in found]
+        )
+        for line in lines:
+            click.echo(line)
         return 0
     try:
         for line in uncache(

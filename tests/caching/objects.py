@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import ACCESS_REVIEWS, Kind, Object, name_of, namespace_of
 from tests.kube.server import client, listed, status
 from tests.loopback import Answer, Asked, document, serve
 
@@ -20,6 +21,8 @@ class Objects:
     served: dict[str, Object] = field(default_factory=dict)
     lists: dict[str, list[Object]] = field(default_factory=dict)
     forbidden: set[str] = field(default_factory=set)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+    """Verbs on resources that an access review says no to."""
     asked: list[Asked] = field(default_factory=list)
     client: Client = field(init=False)
 
@@ -28,9 +31,15 @@ class Objects:
 
     def __call__(self, asked: Asked) -> Answer:
         self.asked.append(asked)
+        if asked.path == ACCESS_REVIEWS.path():
+            wanted = json.loads(asked.body)["spec"]["resourceAttributes"]
+            allowed = (wanted["verb"], wanted["resource"]) not in self.denied
+            return document({"status": {"allowed": allowed}})
         if asked.path in self.forbidden:
             return status(403, f"{asked.path} is forbidden", "Forbidden")
         if asked.method == "DELETE" and asked.path in self.served:
+            if "dryRun" in json.loads(asked.body or b"{}"):
+                return document(self.served[asked.path])
             return document(self.served.pop(asked.path))
         if asked.path in self.served:
             return document(self.served[asked.path])

@@ -9,7 +9,7 @@ import pytest
 from kubectl_fluidmodel.caching import removal
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import PODS, PVS, SECRETS, Kind, Object, name_of
+from kubectl_fluidmodel.kube.kind import JOBS, PODS, PVS, SECRETS, Kind, Object, name_of
 from tests.caching.objects import Objects, objects
 
 __all__ = ["objects"]
@@ -55,8 +55,16 @@ def test_readers_go_before_what_they_read(objects: Objects) -> None:
         "dataset.data.fluid.io/demo deleted",
         "secret/demo-store deleted",
     ]
+    ours_ = "app.kubernetes.io/managed-by=kubectl-fluidmodel,fluidmodel.io/model=demo"
     selectors = {asked.query["labelSelector"] for asked in objects.asked if "limit" in asked.query}
-    assert selectors == {"app.kubernetes.io/managed-by=kubectl-fluidmodel,fluidmodel.io/model=demo"}
+    assert selectors == {ours_, f"{ours_},fluidmodel.io/stage=true"}
+
+
+def test_a_job_that_still_stages_goes_first(objects: Objects) -> None:
+    """Its Secret goes, too: left alone it would fail in the middle, or stage for nobody."""
+    build(objects, (JOBS, ours(JOBS, "demo-stage-1")), (SECRETS, ours(SECRETS, "demo-store")))
+    lines = list(removal.remove(objects.client, "ns", "demo", wait=5))
+    assert lines == ["job.batch/demo-stage-1 deleted", "secret/demo-store deleted"]
 
 
 def test_a_volume_of_the_same_name_in_another_namespace_stays(objects: Objects) -> None:
@@ -102,6 +110,24 @@ class TestUncache:
         assert "--force" in caught.value.try_
         assert not any(asked.method == "DELETE" for asked in objects.asked)
         assert run(objects, force=True)[0] == ["dataset.data.fluid.io/demo deleted"]
+
+    def test_what_an_nfs_source_has_besides_is_asked_for(self, objects: Objects) -> None:
+        dataset = ours(names.DATASETS)
+        dataset["metadata"]["annotations"] = {names.SOURCE_ANNOTATION: "nfs://filer/models"}
+        build(objects, (names.DATASETS, dataset))
+        objects.forbidden.add(PVS.path("ns"))
+        objects.denied.add(("list", "persistentvolumes"))
+        with pytest.raises(FluidModelError, match="uncache a model") as caught:
+            run(objects)
+        assert "list persistentvolumes cluster-wide" in caught.value.why
+
+    def test_jobs_that_cannot_be_seen_are_warned_of(self, objects: Objects) -> None:
+        build(objects, (names.DATASETS, ours(names.DATASETS)))
+        objects.forbidden.add(JOBS.path("ns"))
+        objects.denied.add(("list", "jobs"))
+        lines, warned = run(objects)
+        assert lines == ["dataset.data.fluid.io/demo deleted"]
+        assert "staging Jobs cannot be seen" in warned[0]
 
     def test_pods_that_cannot_be_seen_are_warned_of(self, objects: Objects) -> None:
         build(objects, (names.DATASETS, ours(names.DATASETS)))

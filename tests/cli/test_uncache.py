@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.kind import PODS
 from tests.caching.objects import Objects, objects
-from tests.caching.test_removal import build, ours
+from tests.caching.test_removal import build, ours, reader
 from tests.cli.program import run
 
 __all__ = ["objects"]
@@ -30,16 +33,66 @@ def test_what_goes_is_listed(server: str, objects: Objects) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("flag", "word"), [("--dry-run", "client"), ("--dry-run=server", "server")]
-)
-def test_a_dry_run_deletes_nothing(server: str, objects: Objects, flag: str, word: str) -> None:
+DRY = pytest.mark.parametrize("flag", ["--dry-run", "--dry-run=server"])
+
+
+def deletions(objects: Objects) -> list[bytes]:
+    return [asked.body for asked in objects.asked if asked.method == "DELETE"]
+
+
+@DRY
+def test_a_dry_run_deletes_nothing(server: str, objects: Objects, flag: str) -> None:
     ended = run("uncache", "demo", "-n", "ns", "--server", server, flag)
+    word = "server" if flag.endswith("server") else "client"
     assert ended.out.splitlines() == [
         f"dataload.data.fluid.io/demo deleted ({word} dry run)",
         f"dataset.data.fluid.io/demo deleted ({word} dry run)",
     ]
-    assert not any(asked.method == "DELETE" for asked in objects.asked)
+    assert len(objects.served) == 2
+    asked = deletions(objects)
+    assert len(asked) == (2 if word == "server" else 0), "the server is asked for real"
+    assert all(json.loads(body)["dryRun"] == ["All"] for body in asked)
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--dry-run=server"]])
+class TestTheSameRefusal:
+    """What the run refuses, a dry run does not promise."""
+
+    def test_while_pods_read(self, server: str, objects: Objects, flags: list[str]) -> None:
+        objects.lists[PODS.path("ns")] = [reader("engine-0", "demo")]
+        ended = run("uncache", "demo", "-n", "ns", "--server", server, *flags)
+        assert (ended.code, ended.out) == (1, "")
+        assert "pods read from cache demo: engine-0" in ended.error
+        assert deletions(objects) == []
+
+    @pytest.mark.parametrize("resource", ["datasets", "dataloads"])
+    def test_without_a_right(
+        self, server: str, objects: Objects, flags: list[str], resource: str
+    ) -> None:
+        objects.denied.add(("delete", resource))
+        ended = run("uncache", "demo", "-n", "ns", "--server", server, "--force", *flags)
+        assert (ended.code, ended.out) == (1, "")
+        assert f"missing permission to delete {resource}.data.fluid.io" in ended.error
+        assert deletions(objects) == [], "nothing goes in part"
+
+    def test_where_it_cannot_be_seen(self, server: str, objects: Objects, flags: list[str]) -> None:
+        for kind in (names.DATASETS, names.DATA_LOADS):
+            objects.forbidden.add(kind.path("ns"))
+            objects.denied.add(("list", kind.plural))
+        ended = run("uncache", "demo", "-n", "ns", "--server", server, *flags)
+        assert ended.code == 1
+        assert "missing permission to" in ended.error
+        assert "list datasets.data.fluid.io in namespace ns" in ended.error
+
+    def test_where_there_is_none(self, server: str, flags: list[str]) -> None:
+        ended = run("uncache", "other", "-n", "empty", "--server", server, *flags)
+        assert ended.code == 1
+
+
+def test_the_server_has_the_last_word(server: str, objects: Objects) -> None:
+    objects.forbidden.add(names.DATA_LOADS.path("ns", "demo"))  # as an admission webhook may
+    ended = run("uncache", "demo", "-n", "ns", "--server", server, "--dry-run=server")
+    assert (ended.code, ended.out) == (1, "")
 
 
 def test_no_wait_says_who_goes_on(server: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -13,10 +14,11 @@ from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.fluid.mount import Access, SecretKeys
+from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube import portforward
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
+from kubectl_fluidmodel.kube.kind import Object, dicts
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.listing import Listing
 from kubectl_fluidmodel.model.rubbish import owner
@@ -119,25 +121,53 @@ def _s3(
 
             listing, more = _or_quota(request, listed, Place(namespace, store.endpoint))
         notes += more
-    return Measured(way, listing, made, tuple(notes), _loopback(store.endpoint))
+    return Measured(way, listing, made, tuple(notes), _loopback(store.endpoint, client))
 
 
-def _loopback(endpoint: str) -> tuple[str, ...]:
+def _loopback(endpoint: str, client: Client | None) -> tuple[str, ...]:
     """A warning of an endpoint that is another machine for whoever asks.
 
-    It is not refused: Fluid's pods are in their node's network by default, so it may be meant.
+    It may be meant where a node is this machine, for Fluid's pods are in their node's network by
+    default; nothing is said there.
     """
     host = urlsplit(endpoint).hostname or ""
     try:
-        here = ipaddress.ip_address(host).is_loopback or ipaddress.ip_address(host).is_unspecified
+        address = ipaddress.ip_address(host)
+        here = address.is_loopback or address.is_unspecified
     except ValueError:
         here = host == "localhost" or host.endswith(".localhost")
-    if not here:
+    if not here or (client is not None and _on_a_node(client)):
         return ()
     return (
         f"{endpoint} is this machine; the cluster's pods would look for the store on their own "
         "node: give --endpoint as pods see it, e.g. http://SERVICE.NAMESPACE:9000",
     )
+
+
+def _on_a_node(client: Client) -> bool:
+    """Whether this machine is a node of the cluster: it has the address of one."""
+    try:
+        nodes = client.list_all(k.NODES)
+    except KubeError:
+        return False
+    found = {
+        str(each.get("address")) for node in nodes for each in dicts(node, "status", "addresses")
+    }
+    return any(_is_ours(address) for address in sorted(found))
+
+
+def _is_ours(address: str) -> bool:
+    """Whether an interface of this machine has the address: a socket can be bound to it."""
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    except ValueError:
+        return False
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as made:
+            made.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _temporary(what: str, keys: stores.Credentials) -> FluidModelError:
@@ -182,8 +212,6 @@ def reachable(store: Store, client: Client | None, namespace: str) -> Iterator[S
 
 
 def _resolves(host: str) -> bool:
-    import socket
-
     try:
         socket.getaddrinfo(host, None)
     except OSError:

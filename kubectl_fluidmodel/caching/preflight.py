@@ -13,7 +13,7 @@ from kubectl_fluidmodel.kube import access
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
+from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
 from kubectl_fluidmodel.kube.kind import Object, at
 from kubectl_fluidmodel.model.source import same
 from kubectl_fluidmodel.staging import follow
@@ -82,7 +82,7 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
     access.require(
         client, needed(request, namespace), task=f"cache a model in {namespace}", docs=DOCS
     )
-    namespace_exists(client, namespace)
+    of_namespace = namespace_exists(client, namespace)
     source_exists(client, request, namespace)
     lacking = access.missing(client, helpful(namespace))
     findings = Findings(
@@ -95,6 +95,7 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
             "without permission to get and create pods/exec the proof rests on Fluid's rounded "
             "totals instead of every single file"
         )
+    findings.notes += of_namespace
     findings.notes += controllers(client)
     findings.existing = existing(client, request, namespace)
     name_is_free(client, request, namespace, findings.existing)
@@ -127,16 +128,62 @@ def secret_fits(request: Request) -> None:
         )
 
 
-def namespace_exists(client: Client, namespace: str) -> None:
-    """Raises: FluidModelError: there is no such namespace. Not being allowed to look is fine."""
+def namespace_exists(client: Client, namespace: str) -> list[str]:
+    """Notes on the namespace. Not being allowed to look is fine.
+
+    Raises:
+        FluidModelError: there is none, or it does not admit Fluid's pods.
+    """
     try:
-        client.get(k.NAMESPACES, namespace)
+        found = client.get(k.NAMESPACES, namespace)
     except NotFound as err:
         raise FluidModelError(
             f"namespace {namespace} does not exist", "", f"kubectl create namespace {namespace}"
         ) from err
     except Forbidden:
-        return
+        return []
+    return _admits_fluid(client, namespace, k.labels_of(found).get(_ENFORCED, "privileged"))
+
+
+_ENFORCED = "pod-security.kubernetes.io/enforce"
+
+
+def _admits_fluid(client: Client, namespace: str, level: str) -> list[str]:
+    """Whether Pod Security lets pods like those of Alluxio in; a note where it cannot be tried.
+
+    They use their node's network and paths, which `baseline` forbids (Pod Security Standards).
+    """
+    if level == "privileged":
+        return []
+    way = f"kubectl label namespace {namespace} {_ENFORCED}=privileged --overwrite"
+    container = {"name": "tried", "image": "tried", "volumeMounts": []}
+    like: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "fluidmodel-tried", "namespace": namespace},
+        "spec": {
+            "hostNetwork": True,
+            "containers": [container],
+            "volumes": [{"name": "tier", "hostPath": {"path": "/dev/shm"}}],  # noqa: S108
+        },
+    }
+    try:
+        client.create(k.PODS, like, dry_run=True)
+    except Forbidden as err:
+        if "PodSecurity" in str(err):
+            raise FluidModelError(
+                f"namespace {namespace} does not admit Fluid's pods",
+                f"it enforces the Pod Security Standard '{level}', and they use their node's "
+                "network and paths",
+                f"another namespace, or {way}",
+            ) from err
+        return [
+            f"namespace {namespace} enforces the Pod Security Standard '{level}', which Fluid's "
+            f"pods do not meet; if they are not exempt: {way}"
+        ]
+    except KubeError:  # another admission plugin, which may say otherwise of the real pods
+        return []
+    return []
 
 
 def source_exists(client: Client, request: Request, namespace: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kubectl_fluidmodel.caching.measure import Measured, measure, reachable
 from kubectl_fluidmodel.caching.run import secret_command
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
-from kubectl_fluidmodel.kube.kind import PODS, SECRETS, SERVICES
+from kubectl_fluidmodel.kube.kind import PODS, SECRETS, SERVICES, Object
 from kubectl_fluidmodel.model.store import Store
 from tests.caching.objects import Objects, objects
 from tests.caching.test_request import request
@@ -75,6 +75,23 @@ class TestKeys:
             '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
             '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
         )
+
+    def test_a_temporary_one_without_its_token_is_told_apart(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before any request: the store would say that it does not know the key."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAABCDEFGHIJKLMNOP")
+        with pytest.raises(FluidModelError, match="temporary") as caught:
+            look(quota="50Gi")
+        assert "ASIA" in caught.value.why and "session token is missing" in caught.value.why
+
+    def test_temporary_ones_of_a_secret_are_refused(self, objects: Objects) -> None:
+        data = {name: base64.b64encode(name.encode()).decode() for name in (
+            "aws.accessKeyId", "aws.secretKey", "aws.sessionToken",
+        )}  # fmt: skip
+        objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
+        with pytest.raises(FluidModelError, match="the keys in Secret loaned are temporary"):
+            look(client=objects.client, s3_secret="loaned")
 
     def test_temporary_ones_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
@@ -272,3 +289,43 @@ class TestReachable:
                 pass
         assert "pods/portforward in namespace ns" in caught.value.why
         assert caught.value.try_.startswith("--quota SIZE")
+
+
+class TestLoopback:
+    """`--endpoint http://localhost:9000`, which is another machine for each pod."""
+
+    @staticmethod
+    def node(address: str) -> Object:
+        addresses = [{"type": "InternalIP", "address": address}]
+        return {"metadata": {"name": "n"}, "status": {"addresses": addresses}}
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        [
+            "http://localhost:9000", "http://127.0.0.1:9000", "https://127.1.2.3", "http://[::1]:1",
+            "http://0.0.0.0:9000", "http://minio.localhost:9000",
+        ],
+    )  # fmt: skip
+    def test_it_is_questioned(self, endpoint: str) -> None:
+        (warning,) = look(endpoint=endpoint, quota="50Gi").warnings
+        assert endpoint in warning and "as pods see it" in warning
+
+    @pytest.mark.parametrize(
+        "endpoint", ["http://minio:9000", "https://10.0.0.7", "https://localhost.example.com", ""]
+    )
+    def test_others_are_not(self, endpoint: str) -> None:
+        assert look(endpoint=endpoint or None, quota="50Gi").warnings == ()
+
+    @pytest.mark.parametrize(("address", "here"), [("127.0.0.1", True), ("203.0.113.9", False)])
+    def test_it_may_be_meant_where_a_node_is_this_machine(
+        self, objects: Objects, address: str, here: bool
+    ) -> None:
+        objects.lists["/api/v1/nodes"] = [self.node(address)]
+        with serve(bucket) as server:
+            found = look(endpoint=server.url, client=objects.client)
+        assert (found.warnings == ()) is here
+
+    def test_nodes_that_cannot_be_seen_do_not_silence_it(self, objects: Objects) -> None:
+        objects.forbidden.add("/api/v1/nodes")
+        with serve(bucket) as server:
+            assert look(endpoint=server.url, client=objects.client).warnings

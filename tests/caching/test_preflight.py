@@ -12,7 +12,7 @@ from kubectl_fluidmodel.caching.design import Existing
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import JOBS, NAMESPACES, PVCS, PVS, SECRETS, Object
+from kubectl_fluidmodel.kube.kind import JOBS, NAMESPACES, PODS, PVCS, PVS, SECRETS, Object
 from tests.caching.objects import Objects, objects
 from tests.caching.test_request import request
 
@@ -154,8 +154,15 @@ class TestNamespace:
 
     def test_not_to_be_seen_is_no_error(self, objects: Objects) -> None:
         objects.forbidden.add(NAMESPACES.path(None, "ns"))
-        preflight.namespace_exists(objects.client, "ns")
+        assert preflight.namespace_exists(objects.client, "ns") == []
         assert len(objects.asked) == 1
+
+    def test_pod_security_that_cannot_be_tried_is_noted(self, objects: Objects) -> None:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        objects.add(NAMESPACES, {"metadata": {"name": "ns", "labels": labels}})
+        objects.forbidden.add(PODS.path("ns"))
+        (note,) = preflight.namespace_exists(objects.client, "ns")
+        assert "'restricted'" in note and "kubectl label namespace ns" in note
 
 
 def test_the_claim_of_a_pvc_source_has_to_be_there(objects: Objects) -> None:

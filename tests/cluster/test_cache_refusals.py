@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -136,6 +137,21 @@ def test_a_missing_namespace(bucket: Any, plugin: Plugin) -> None:
     assert done.code == 1
     assert "namespace no-such-namespace does not exist" in error_line(done)
     assert "kubectl create namespace no-such-namespace" in error_line(done)
+
+
+@pytest.mark.parametrize("level", ["baseline", "restricted"])
+def test_a_namespace_that_does_not_admit_fluids_pods(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin, level: str
+) -> None:
+    """As the StatefulSet controller would be told, when all was made already."""
+    bucket.put_model("demo")
+    cluster.kubectl("label", "namespace", namespace, f"pod-security.kubernetes.io/enforce={level}")
+    done = plugin("cache", bucket.uri("demo"))
+    assert done.code == 1
+    assert f"'{level}'" in error_line(done) and nothing_was_made(cluster, namespace)
+    words = shlex.split(error_line(done).rpartition("another namespace, or ")[2])
+    cluster.kubectl(*words[1:])
+    assert plugin("cache", bucket.uri("demo"), "--dry-run=server").code == 0
 
 
 def test_a_quota_under_the_models_size(namespace: str, bucket: Any, plugin: Plugin) -> None:

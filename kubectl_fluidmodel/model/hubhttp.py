@@ -48,7 +48,7 @@ def login(endpoint: str | None = None) -> Login:
     split = urlsplit(url)
     if split.scheme not in ("http", "https") or not split.hostname or "@" in split.netloc:
         raise FluidModelError(f"the hub's endpoint '{url}' is no URL", "", "--endpoint-hub URL")
-    if constants.is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         raise FluidModelError("the hub may not be asked", "HF_HUB_OFFLINE is set", "unset it")
     return Login(url, get_token() or "")
 
@@ -166,26 +166,17 @@ def _trusted() -> ssl.SSLContext:
 
 
 def refusal(who: Login, repo: str, revision: str, url: str, response: Any) -> FluidModelError:
-    """What a 4xx of the Hub means, by huggingface_hub's own reading of it."""
-    import httpx2
-    from huggingface_hub import errors
-    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+    """What a 4xx of the Hub means.
 
-    again = httpx2.Response(
-        response.status,
-        headers={
-            key: value
-            for key, value in response.headers.items()
-            if key.lower().startswith("x-") or key.lower() == "content-type"
-        },
-        request=httpx2.Request("GET", url),
-    )
+    By its X-Error-Code and X-Error-Message, read as huggingface_hub 2.4 reads them
+    (utils/_http.py, hf_raise_for_status). Not by that function: it takes the responses of another
+    HTTP library in each major version, and an image brings whichever it has.
+    """
+    code = response.headers.get("X-Error-Code") or ""
     said = response.headers.get("X-Error-Message") or ""
     page = f"{who.endpoint}/{repo}"
     log_in = "export HF_TOKEN=… (a token with read access), or hf auth login"
-    try:
-        hf_raise_for_status(again)
-    except errors.GatedRepoError:
+    if code == "GatedRepo":
         whose = "the token's owner has not been let in" if who.token else "no token was given"
         return FluidModelError(
             f"the model {repo} is gated",
@@ -194,19 +185,16 @@ def refusal(who: Login, repo: str, revision: str, url: str, response: Any) -> Fl
             if not who.token
             else f"open {page} with the token's account and accept, or use another token",
         )
-    except errors.RevisionNotFoundError:
+    if code == "RevisionNotFound":
         return FluidModelError(
             f"{repo} has no revision '{revision}'", "", f"look at {page}/tree/main"
         )
-    except errors.EntryNotFoundError:
+    if code == "EntryNotFound":
         return FluidModelError(f"a file of {repo} is gone at {revision}", said or url)
-    except errors.DisabledRepoError:
+    if said == "Access to this resource is disabled.":
         return FluidModelError(f"the hub has disabled the model {repo}", said)
-    except errors.RepositoryNotFoundError:
-        if not (response.status == 401 and who.token):
-            return _missing(who, repo, page, log_in)
-    except errors.HfHubHTTPError:
-        pass
+    if code == "RepoNotFound" and not (response.status == 401 and who.token):
+        return _missing(who, repo, page, log_in)
     if response.status == 401 and who.token:
         return FluidModelError("the hub does not take the token", said, "hf auth login")
     if response.status in (401, 404):  # anonymous, missing and private look alike

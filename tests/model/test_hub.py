@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.model.hub import Hub, _next
-from kubectl_fluidmodel.model.hubhttp import Login, login
+from kubectl_fluidmodel.model.hubhttp import Login, login, refusal
 from tests.hub import Hub as Server
 from tests.hub import Repo
 
@@ -80,6 +82,30 @@ def test_refusals_tell_apart(
     assert told.value.exit_code == 1 and told.value.try_
     assert hub(server, "owner").plan("acme/private").files
     assert hub(server, "owner").plan("acme/gated").files
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "words"),
+    [
+        ({"X-Error-Code": "GatedRepo"}, 403, "is gated"),
+        ({"X-Error-Code": "RevisionNotFound"}, 404, "has no revision"),
+        ({"X-Error-Code": "EntryNotFound"}, 404, "is gone at"),
+        ({"X-Error-Code": "RepoNotFound"}, 404, "model o/m"),
+        ({"X-Error-Message": "Access to this resource is disabled."}, 403, "has disabled"),
+        ({}, 401, "model o/m"),
+        ({}, 403, "the hub refuses o/m"),
+    ],
+)
+def test_a_refusal_is_read_whichever_http_library_an_image_has(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], code: int, words: str
+) -> None:
+    """huggingface_hub 0.x came with requests, 1.x with httpx, 2.x with httpx2."""
+    for name in ("requests", "httpx", "httpx2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    answer = urllib3.HTTPResponse(status=code, headers=headers)
+    who = Login("https://hub.example.com", "")
+    told = refusal(who, "o/m", "main", "https://hub.example.com/o/m", answer)
+    assert words in told.what
 
 
 def test_what_passes_is_tried_again_and_waits_as_it_is_told(server: Server) -> None:

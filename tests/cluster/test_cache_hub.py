@@ -110,6 +110,76 @@ def test_a_dry_run_prints_the_job_too_and_writes_nothing(
     assert refused.code == 2 and "--to s3://BUCKET" in error_line(refused)
 
 
+def jobs_of(cluster: Any, namespace: str) -> dict[str, str]:
+    """The staging Jobs by UID, with what they stage."""
+    found = cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
+    return {
+        each["metadata"]["uid"]: each["metadata"]["annotations"]["fluidmodel.io/source"]
+        for each in found
+        if not each["metadata"].get("deletionTimestamp")
+    }
+
+
+def test_a_run_touches_only_the_job_of_its_own_model_and_commit(
+    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any, plugin: Plugin
+) -> None:
+    head = hub.repos[MODEL].head
+    hub.hold_at = 1 << 20
+    stage("--no-wait").ok()
+    first = jobs_of(cluster, namespace)
+    assert list(first.values()) == [f"hf://{MODEL}@{head}"]
+    # Another model whose last part is the same, as a second beginner would.
+    with Hub(Repo("other/tiny-llama", files())) as theirs:
+        refused = plugin(
+            "cache", "other/tiny-llama", "--to", bucket.uri("models"),
+            "--endpoint-hub", theirs.endpoint, "--image", STAGE,
+        )  # fmt: skip
+    assert refused.code == 1
+    assert "the name tiny-llama is taken" in error_line(refused)
+    assert f"is staging hf://{MODEL}@" in error_line(refused)
+    assert jobs_of(cluster, namespace) == first
+    # The branch moves while the Job is at work: what it has done is not thrown away.
+    moved = hub.repos[MODEL].commit(files())
+    newer = stage("--no-wait").ok()
+    assert f"still stages commit {head[:12]}, and is left alone" in newer.err
+    both = jobs_of(cluster, namespace)
+    assert first.items() <= both.items()
+    assert sorted(both.values()) == sorted([f"hf://{MODEL}@{head}", f"hf://{MODEL}@{moved}"])
+    gone = plugin("uncache", "tiny-llama", timeout=120).ok()
+    assert gone.out.count("job.batch/tiny-llama-stage-") == 2
+    assert not jobs_of(cluster, namespace)
+
+
+def test_without_an_image_both_ways_out_are_named(
+    cluster: Any, namespace: str, bucket: Any, hub: Hub, plugin: Plugin
+) -> None:
+    words = ("cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint)
+    for flags in ([], ["--dry-run=server"]):
+        refused = plugin(*words, *flags)
+        assert refused.code == 2
+        assert "docker build" in error_line(refused) and "--stage-on client" in error_line(refused)
+    printed = plugin(*words, "--dry-run").ok()
+    kinds = [obj["kind"] for obj in yaml.safe_load_all(printed.out)]
+    assert kinds == ["Dataset", "AlluxioRuntime", "DataLoad"]
+    assert "the staging Job is not printed" in printed.err
+    assert not jobs_of(cluster, namespace) and hub.body_bytes == 0
+    image = {"FLUIDMODEL_IMAGE": STAGE}
+    named = plugin(*words, "--dry-run=server", "-o", "name", env=image).ok()
+    assert named.out.startswith("job.batch/tiny-llama-stage-")
+
+
+def test_what_the_job_needs_to_get_out_fits_the_real_schema(
+    cluster: Any, namespace: str, stage: Any
+) -> None:
+    flags = ("--stage-proxy", "http://proxy:3128", "--stage-ca", "configmap/corporate:ca.pem")
+    printed = stage("--dry-run", *flags, "--image-pull-secret", "registry").ok()
+    sent = cluster.kubectl(
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", namespace, "-f",
+        "-", input=printed.out, check=False,
+    )  # fmt: skip
+    assert sent.returncode == 0, sent.stderr
+
+
 def test_a_gated_model_says_where_to_ask(
     cluster: Any, namespace: str, hub: Hub, stage: Any
 ) -> None:

@@ -19,7 +19,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.staging.follow import ensure, follow, remove
 from kubectl_fluidmodel.staging.job import Settings, build
-from kubectl_fluidmodel.staging.pod import SecretKey
+from kubectl_fluidmodel.staging.pod import SecretKey, network
 from tests.cluster import staged
 from tests.cluster.image import STAGE
 from tests.cluster.objects import until
@@ -65,6 +65,26 @@ def test_two_shards_stage_one_model(
     # Called although it is over, as when the bucket was emptied: the Job is made anew.
     assert ensure(client, job) == "started"
     assert follow_it(client, job)[-1].steps[0].state == "done"
+
+
+def test_its_pods_are_admitted_where_pod_security_is_restricted(
+    cluster: Any, settings: Settings, hub: Hub
+) -> None:
+    level = "pod-security.kubernetes.io/enforce=restricted"
+    cluster.kubectl("label", "namespace", settings.namespace, level)
+    network_ = network("http://proxy:3128", None, "secret/corporate", ["registry"])
+    job = build(plan_of(hub), replace(settings, network=network_))
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "tried", "namespace": settings.namespace},
+        "spec": job["spec"]["template"]["spec"],
+    }
+    words = ("create", "--dry-run=server", "-f", "-")
+    done = cluster.kubectl(*words, input=json.dumps(pod), check=False)
+    assert done.returncode == 0, done.stderr
+    pod["spec"]["hostNetwork"] = True
+    assert cluster.kubectl(*words, input=json.dumps(pod), check=False).returncode != 0
 
 
 def test_detached_and_attached_again(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from kubectl_fluidmodel.overview.inspection import Inspection
@@ -13,16 +12,16 @@ from kubectl_fluidmodel.ui.text import duration, size
 
 UNKNOWN, NONE = "<unknown>", "<none>"
 
-_NAMESPACE = Column("NAMESPACE", least=9)
+_NAMESPACE = Column("NAMESPACE", least=9, vital=True)
 _COLUMNS = (
-    Column("NAME", least=16),
+    Column("NAME", least=16, vital=True),
     Column("MODEL", least=14, keep="ends", expendable=2),
-    Column("SIZE"),
+    Column("SIZE", expendable=6),
     Column("CACHED"),
     Column("MEDIUM", expendable=4),
-    Column("NODES", least=8),
+    Column("NODES", least=8, expendable=7),
     Column("PHASE"),
-    Column("READERS"),
+    Column("READERS", expendable=5),
     Column("AGE", expendable=3),
 )
 _WIDE = (
@@ -30,9 +29,9 @@ _WIDE = (
     Column("WORKERS"),
     Column("HIT RATIO"),
     Column("DATALOAD"),
-    Column("STAGED BY", least=9),
+    Column("STAGED BY"),
     Column("QUOTA"),
-    Column("WARNINGS", least=8),
+    Column("WARNINGS"),
 )
 
 SORTS: dict[str, Callable[[Inspection], Any]] = {
@@ -58,11 +57,11 @@ def draw(
     header: bool = True,
     left_out: list[str] | None = None,
 ) -> str:
-    """The table; fitted to `width` where one is given."""
+    """The table; fitted to `width` where one is given, unless all columns were asked for."""
     return table(
         columns(namespaces, wide),
         [row(one, namespaces, wide) for one in caches],
-        width=width,
+        width=None if wide else width,
         color=color,
         header=header,
         left_out=left_out,
@@ -70,9 +69,9 @@ def draw(
 
 
 def columns(namespaces: bool, wide: bool) -> list[Column]:
-    """The columns; who asks for wide ones loses none on a narrow terminal."""
+    """The columns; the wide ones are for a wide terminal or a pipe, and nothing of them is cut."""
     found = [*([_NAMESPACE] if namespaces else []), *_COLUMNS]
-    return [replace(each, expendable=0) for each in (*found, *_WIDE)] if wide else found
+    return [*found, *_WIDE] if wide else found
 
 
 def row(one: Inspection, namespaces: bool = False, wide: bool = False) -> list[Cell]:

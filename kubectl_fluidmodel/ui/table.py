@@ -46,6 +46,8 @@ class Column:
     expendable: int = 0
     """Columns with the lowest number go first when cutting is not enough; 0: it always stays."""
     right: bool = False
+    vital: bool = False
+    """Whether the next command needs it: it is cut only when all that may go has gone."""
 
 
 def plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -131,10 +133,11 @@ def _fit(
         if over <= 0:
             return gap, texts, kept, lost
         sizes = _sizes(columns, texts, header)
+        going = [i for i in kept if columns[i].expendable]
         spare = {
             i: max(0, sizes[i] - max(columns[i].least, len(columns[i].title)))
             for i in kept
-            if columns[i].least
+            if columns[i].least and not (going and columns[i].vital)
         }
         if sum(spare.values()) >= over:
             for i in sorted(spare, key=lambda i: -spare[i]):
@@ -143,7 +146,6 @@ def _fit(
                 for row in texts:
                     row[i] = cut(row[i], sizes[i] - take, columns[i].keep)
             continue
-        going = [i for i in kept if columns[i].expendable]
         if not going:
             for i in spare:  # as narrow as can be; the terminal wraps the rest
                 for row in texts:

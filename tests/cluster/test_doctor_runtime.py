@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
+from kubectl_fluidmodel.kube.quantity import from_bytes
+from kubectl_fluidmodel.model.sizing import quota_for
 from tests.cluster import objects
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import FLUID, until
@@ -34,11 +36,12 @@ def test_more_memory_than_any_node_has(ward: Ward) -> None:
     found = ward.sees("FM301", "large", ward.ref("pod", "large-worker-0"), hear=True, later=300)
     assert "no node has enough free memory for the worker" in found.cause
     assert "Insufficient memory" in found.evidence[0].text
+    assert "times the model's" in found.cause
     assert {"FM330"} <= set(ward.doctor.codes("large"))
     ward.doctor.run(found.fix)
     ward.well("large")
     tier = ward.find("AlluxioRuntime", "large")["spec"]["tieredstore"]["levels"][0]  # type: ignore[index]
-    assert tier["mediumtype"] == "SSD"
+    assert (tier["mediumtype"], tier["quota"]) == ("MEM", from_bytes(quota_for(ward.bytes)))
 
 
 @pytest.mark.breaks("FM302")
@@ -106,6 +109,50 @@ def test_ports_that_something_else_has(ward: Ward) -> None:
     assert str(taken) in found.cause and "didn't have free ports" in found.evidence[0].text
     ward.doctor.run(found.fix)
     ward.well("ported")
+
+
+@pytest.mark.breaks("FM305")
+def test_more_workers_than_nodes_for_them(ward: Ward) -> None:
+    """All workers of a cache have the same ports: the third goes beside none of the others."""
+    nodes = [ward.node("wide-a"), ward.node("wide-b")]
+    hosts = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [hosts]}]}}
+    ward.cache("wide", dataset={"nodeAffinity": affinity}, runtime={"replicas": 3})
+    until("a worker that waits", lambda: _waiting(ward, "wide"), 180)
+    [waits] = _waiting(ward, "wide")
+    found = ward.sees("FM305", "wide", ward.ref("pod", waits), later=300)
+    shown = ", ".join(sorted(nodes))
+    assert found.cause == f"3 workers, and only 2 nodes take one each ({shown})"
+    ward.doctor.run(found.fix)
+    until("no worker that waits", lambda: not _waiting(ward, "wide"), 180)
+    ward.doctor.see("no pod without a node", "FM601", "FM820", name="wide")
+
+
+def _waiting(ward: Ward, name: str) -> list[str]:
+    """The workers of a cache that the scheduler has turned away, once the others have nodes."""
+    pods = ward.api.list("v1", "Pod", ward.namespace, labelSelector=f"release={name}")
+    workers = [pod for pod in pods if pod["metadata"]["name"].startswith(f"{name}-worker-")]
+    if any(not p["spec"].get("nodeName") and not p["status"].get("conditions") for p in workers):
+        return []
+    return [pod["metadata"]["name"] for pod in workers if not pod["spec"].get("nodeName")]
+
+
+@pytest.mark.breaks("FM301", "FM304")
+def test_most_nodes_are_large_enough_and_tainted(ward: Ward) -> None:
+    """The scheduler counts one node that is too small and two taints; the taints are the cause."""
+    taint = {"key": "amd.com/gpu", "value": "present", "effect": "NoSchedule"}
+    small = ward.node("small", memory="8Gi")
+    large = [ward.node(stem, taints=[taint]) for stem in ("gpu-a", "gpu-b")]
+    hosts = {"key": "kubernetes.io/hostname", "operator": "In", "values": [small, *large]}
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [hosts]}]}}
+    level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "16Gi"}
+    ward.cache("most", level=level, dataset={"nodeAffinity": affinity, "tolerations": None})
+    found = ward.sees("FM304", "most", ward.ref("pod", "most-worker-0"), later=300)
+    shown = ", ".join(sorted(large))
+    assert f"amd.com/gpu=present:NoSchedule of nodes {shown}, which fit otherwise" in found.cause
+    assert f"{small}: 16.0 GiB of memory needed, " in found.cause
+    ward.doctor.run(found.fix)
+    ward.well("most")
 
 
 @pytest.mark.breaks("FM306")

@@ -59,6 +59,44 @@ def test_one_and_many(width: int, count: int) -> None:
     assert all("1/2" in line for line in lines[1:])
 
 
+def long_named(name: str, namespace: str) -> list[Inspection]:
+    made = (world.dataset(name, namespace), world.runtime("AlluxioRuntime", name, namespace))
+    return inspect(world.snapshot(*made))
+
+
+NAMES = ("llama-3-3-70b-instruct-fp8-dynamic", "m" * 45)
+SPACES = ("default", "team-inference")
+
+
+@pytest.mark.parametrize("namespace", SPACES)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_the_name_that_the_next_command_needs_is_cut_last(
+    name: str, namespace: str, namespaces: bool
+) -> None:
+    caches = long_named(name, namespace)
+    lost: list[str] = []
+    text = inspections.draw(caches, namespaces=namespaces, width=80, left_out=lost)
+    fits(text, 80)
+    assert name in text and (namespace in text or not namespaces), text
+    assert "AGE" in lost, "what can be had elsewhere goes first"
+
+
+def test_names_are_cut_where_nothing_else_is_left() -> None:
+    caches = long_named("m" * 45, "n" * 63)
+    text = inspections.draw(caches, namespaces=True, width=80)
+    fits(text, 80)
+    assert "nnn…" in text and "NODES" not in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_who_asks_for_all_columns_gets_them_whole(width: int) -> None:
+    caches = inspect(world.snapshot(*fleet.mixed()))
+    whole = inspections.draw(caches, namespaces=True, wide=True)
+    assert inspections.draw(caches, namespaces=True, wide=True, width=width) == whole
+    assert "…" not in whole
+
+
 def test_none_is_no_table() -> None:
     assert inspections.draw([], header=False) == ""
 

@@ -52,7 +52,7 @@ SAID: dict[Filter, str] = {
     Filter.PORTS: "free ports",
     Filter.ROOM: "Insufficient|Too many pods",
     Filter.PODS: "Insufficient|Too many pods",
-    Filter.VOLUME: "volume node affinity|volume",
+    Filter.VOLUME: "PersistentVolume",
     Filter.OTHERS: "anti-affinity|pod affinity",
 }
 """What the scheduler says of the first filter that a node fails."""

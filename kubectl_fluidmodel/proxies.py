@@ -79,15 +79,13 @@ def pool(proxy: str, trusted: ssl.SSLContext | None = None, **options: Any) -> u
 
     if not proxy:
         return urllib3.PoolManager(**options)
+    require(proxy)
     scheme = urlsplit(proxy).scheme
     if scheme in SOCKS:
-        require_socks(proxy)
         from urllib3.contrib.socks import SOCKSProxyManager
 
         # As with kubectl, it is the proxy that looks names up.
         return SOCKSProxyManager(proxy.replace("socks5://", "socks5h://", 1), **options)
-    if scheme not in ("http", "https"):
-        raise unspoken(proxy)
     if scheme == "https":
         options["proxy_ssl_context"] = trusted or trust.context()
     return urllib3.ProxyManager(proxy, proxy_headers=authorization(proxy), **options)
@@ -96,20 +94,19 @@ def pool(proxy: str, trusted: ssl.SSLContext | None = None, **options: Any) -> u
 SOCKS = ("socks5", "socks5h")
 
 
-def unspoken(proxy: str) -> Unreachable:
-    """The error for a proxy of a kind that nobody here speaks."""
-    scheme = urlsplit(proxy).scheme
-    return Unreachable(
-        f"cannot use the proxy {shown(proxy)}", f"'{scheme}' is none of http, https and socks5"
-    )
-
-
-def require_socks(proxy: str) -> None:
-    """Whether SOCKS is spoken here.
+def require(proxy: str) -> None:
+    """Whether a proxy is of a kind that is spoken here; SOCKS takes PySocks.
 
     Raises:
-        Unreachable: PySocks is not installed; only a package that left it out has none.
+        Unreachable: it is not.
     """
+    scheme = urlsplit(proxy).scheme
+    if scheme not in (*SOCKS, "http", "https"):
+        raise Unreachable(
+            f"cannot use the proxy {shown(proxy)}", f"'{scheme}' is none of http, https and socks5"
+        )
+    if scheme not in SOCKS:
+        return
     try:
         import socks  # noqa: F401
     except ImportError as err:

@@ -26,10 +26,9 @@ def through(
     """
     split = urlsplit(proxy)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    proxies.require(proxy)
     if split.scheme in proxies.SOCKS:
         return _socks(proxy, host, port, timeout, target)
-    if split.scheme not in ("http", "https"):
-        raise proxies.unspoken(proxy)
     address = (str(split.hostname), split.port or (443 if split.scheme == "https" else 80))
     try:
         made = socket.create_connection(address, timeout)
@@ -68,7 +67,6 @@ def _ask(proxied: socket.socket, proxy: str, target: str) -> None:
 
 
 def _socks(proxy: str, host: str, port: int, timeout: float, target: str) -> socket.socket:
-    proxies.require_socks(proxy)
     import socks
 
     split = urlsplit(proxy)

@@ -51,6 +51,23 @@ def socks_proxy(target: int) -> Iterator[Proxy]:
 
 
 @contextlib.contextmanager
+def breaking_relay(target: int, times: int) -> Iterator[Proxy]:
+    """No proxy, but a balancer that breaks the first connections, after they asked."""
+    left = [times]
+
+    def handshake(client: socket.socket, proxy: Proxy) -> bytes:
+        head = client.recv(65536)
+        proxy.asked.append("")
+        if left[0] > 0:
+            left[0] -= 1
+            raise _Refused
+        return head
+
+    with _serve(Proxy(target), handshake) as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
 def _serve(proxy: Proxy, handshake: Handshake, certificate: Path | None = None) -> Iterator[Proxy]:
     context = None
     if certificate:

@@ -464,24 +464,28 @@ class Client:
                 blamed = self.transport.blames_proxy(err)
                 if blamed:
                     raise ClusterUnreachable(what, blamed, _PROXY_HINT) from err
-                if method == "GET" and resets < _RESETS and _is_reset(err):
-                    resets += 1
-                    return Answer(503, "1", None)
-                raise ClusterUnreachable(
+                error = ClusterUnreachable(
                     what,
                     f"no answer from {self.access.server.url} ({_reason(err)})",
                     "kubectl cluster-info",
-                ) from err
+                )
+                if method == "GET" and resets < _RESETS and _is_reset(err):
+                    resets += 1
+                    return Answer(503, "1", error)
+                raise error from err
             if 300 <= response.status < 400:
                 raise self._sent_elsewhere(response, what)
             return Answer(response.status, response.headers.get("Retry-After", ""), response)
 
-        return attempts.persist(
+        answer = attempts.persist(
             self.access.credentials,
             once,
             min(seconds, DEFAULT_TIMEOUT),
-            lambda response: None if response is None else response.close() if stream else None,
+            lambda content: content.close() if stream and hasattr(content, "close") else None,
         )
+        if isinstance(answer.content, ClusterUnreachable):
+            raise answer.content
+        return answer
 
     def _sent_elsewhere(self, response: Any, what: str) -> ClusterUnreachable:
         """A redirect is not followed: it would take the credentials along."""

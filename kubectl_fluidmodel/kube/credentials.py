@@ -8,8 +8,10 @@ asked where there is one. What ends is got anew in time, and what the server ref
 from __future__ import annotations
 
 import base64
+import calendar
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -89,7 +91,8 @@ class Credentials:
 
 def ended(login: Login) -> str:
     """When a login ended, as `2026-01-02 15:04 UTC`; empty where it did not, or nobody knows."""
-    until = min(login.ends, _end_of(login.authorization.removeprefix("Bearer ")))
+    token = login.authorization.removeprefix("Bearer ")
+    until = min(login.ends, _end_of(token), _end_of_certificate(login.certificate))
     if until > time.time():
         return ""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
@@ -209,6 +212,27 @@ def _from_provider(provider: Any) -> Login:
     if not token or time.time() > until - _EARLY:
         raise ClusterUnreachable("the login has ended", "the ID token is over", "kubectl get ns")
     return Login(f"Bearer {token}", until=until)
+
+
+_VALIDITY = re.compile(
+    rb"\x30.(?:\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)", re.DOTALL
+)
+"""A certificate's `Validity` in DER (RFC 5280, 4.1.2.5): two times, each in one of two forms."""
+
+
+def _end_of_certificate(pem: bytes) -> float:
+    """The time after which a client certificate is worth nothing; for ever where there is none."""
+    block = re.search(rb"-BEGIN CERTIFICATE-----(.+?)-----END", pem, re.DOTALL)
+    try:
+        found = _VALIDITY.search(base64.b64decode(block[1])) if block else None
+    except ValueError:
+        found = None
+    if found is None:
+        return math.inf
+    short, full = found[1], found[2]
+    # Two digits of a year are of 1950 to 2049.
+    text = full or (b"19" if short >= b"5" else b"20") + short
+    return calendar.timegm(time.strptime(text.decode(), "%Y%m%d%H%M%S"))
 
 
 def _end_of(token: str) -> float:

@@ -6,21 +6,20 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-g
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.kubeconfig import Server
+from kubectl_fluidmodel.kube.pluginwords import Words, first_words
 
 _VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 _MODES = ("Never", "IfAvailable", "Always")
@@ -78,7 +77,7 @@ class Plugin:
         except OSError as err:
             raise _failed(f"{self.command}: {err.strerror}", self.hint) from err
         with done:
-            words = _Words(done.stderr, shown=ask)
+            words = Words(done.stderr, shown=ask)
             printed = done.stdout.read() if done.stdout else b""
             code = done.wait()
             said = words.finish(failed=code != 0)
@@ -127,82 +126,7 @@ class Plugin:
                 found = None
             if isinstance(found, dict) and "kind" in found:
                 return found
-            raise _failed(f"{self.command} printed {_first_words(printed)}") from err
-
-
-_LIVE = 1.0
-"""Seconds after which a plugin's words are passed on at once: it may wait for its user."""
-
-
-class _Words:
-    """What a plugin says on stderr.
-
-    A short run's words are passed on at its end, or are part of the error; of a long one, which may
-    be waiting for a code to be typed into a browser, they are passed on as they come.
-    """
-
-    def __init__(self, source: IO[bytes] | None, *, shown: bool) -> None:
-        self._held = bytearray()
-        self._live = False
-        self._shown = shown
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(_LIVE, self._go_live)
-        self._timer.daemon = True
-        self._thread = threading.Thread(target=self._read, args=(source,), daemon=True)
-        if source is not None:
-            self._timer.start()
-            self._thread.start()
-
-    def finish(self, *, failed: bool) -> str:
-        """What was not passed on yet, where the plugin failed; else it is passed on now."""
-        self._timer.cancel()
-        if self._thread.is_alive():
-            self._thread.join(1.0)  # a child of the plugin may hold stderr open for ever
-        with self._lock:
-            held = self._held.decode("utf-8", "replace")
-        if failed:
-            return held
-        self._go_live()
-        return ""
-
-    def _read(self, source: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it ended, or was closed
-            while data := os.read(source.fileno(), 4096):
-                with self._lock:
-                    self._held += data[: _MOST_WORDS - len(self._held)]
-                    if self._live:
-                        self._pass_on()
-
-    def _go_live(self) -> None:
-        with self._lock:
-            self._live = True
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        if self._shown and self._held and sys.stderr is not None:
-            sys.stderr.write(self._held.decode("utf-8", "replace"))
-            sys.stderr.flush()
-        self._held.clear()
-
-
-_MOST_WORDS = 1 << 16
-
-
-def _first_words(printed: bytes) -> str:
-    """The beginning of what should have been JSON, without what may be a secret."""
-    text = printed.decode("utf-8", "replace").strip()
-    if not text:
-        return "nothing"
-    words = text.splitlines()[0].split()
-    if text[0] in "{[" or len(words) < 2:  # cut JSON may have the token in it, a word may be it
-        return "something that is not JSON"
-    shown = " ".join(word if len(word) <= _PLAIN else "…" for word in words[:12])
-    shown = "".join(c if c.isprintable() else " " for c in shown)
-    return f"'{shown}{' …' if len(words) > 12 or len(text.splitlines()) > 1 else ''}', not JSON"
-
-
-_PLAIN = 20
-"""Letters of a word that can be no token."""
+            raise _failed(f"{self.command} printed {first_words(printed)}") from err
 
 
 def require(what: str, entry: Any) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 _Check = Callable[[Any], str]
 """What a value should be, or nothing where it is that. Values never appear: some are secret."""
+_Fields = Mapping[str, "_Check | _Fields | list[_Fields]"]
+"""The fields of a map; of a map in it, or of each map in a list in it."""
 
 
 def _text(value: Any) -> str:
@@ -46,37 +48,17 @@ def _map(check: _Check, of: str) -> _Check:
     return found
 
 
-def _record(fields: Mapping[str, _Check]) -> _Check:
-    def found(value: Any) -> str:
-        return f"a map whose {wrong[0]} is {wrong[1]}" if (wrong := _wrong(value, fields)) else ""
-
-    return found
-
-
-def _records(fields: Mapping[str, _Check]) -> _Check:
-    one = _record(fields)
-
-    def found(value: Any) -> str:
-        if not isinstance(value, list):
-            return "a list"
-        return next(
-            (f"a list of which each is {want}" for each in value if (want := one(each))), ""
-        )
-
-    return found
-
-
-_EXEC: dict[str, _Check] = {
+_EXEC: _Fields = {
     "command": _text,
     "args": _texts,
-    "env": _records({"name": _text, "value": _text}),
+    "env": [{"name": _text, "value": _text}],
     "apiVersion": _text,
     "installHint": _text,
     "provideClusterInfo": _flag,
     "interactiveMode": _text,
 }
-_PROVIDER: dict[str, _Check] = {"name": _text, "config": _map(_text, "texts")}
-FIELDS: dict[str, tuple[str, dict[str, _Check]]] = {
+_PROVIDER: _Fields = {"name": _text, "config": _map(_text, "texts")}
+FIELDS: dict[str, tuple[str, _Fields]] = {
     "clusters": (
         "cluster",
         {
@@ -87,7 +69,7 @@ FIELDS: dict[str, tuple[str, dict[str, _Check]]] = {
             "certificate-authority-data": _data,
             "proxy-url": _text,
             "disable-compression": _flag,
-            "extensions": _records({"name": _text}),
+            "extensions": [{"name": _text}],
         },
     ),
     "users": (
@@ -105,8 +87,8 @@ FIELDS: dict[str, tuple[str, dict[str, _Check]]] = {
             "as-user-extra": _map(_texts, "lists of texts"),
             "username": _text,
             "password": _text,
-            "auth-provider": _record(_PROVIDER),
-            "exec": _record(_EXEC),
+            "auth-provider": _PROVIDER,
+            "exec": _EXEC,
         },
     ),
     "contexts": ("context", {"cluster": _text, "user": _text, "namespace": _text}),
@@ -138,14 +120,28 @@ def check(found: Mapping[str, Any]) -> None:
                 raise ValueError(f"it has two {part} with the name '{name}'")
             names.add(name)
             if entry.get(content) is not None and (wrong := _wrong(entry[content], fields)):
-                raise ValueError(f"{wrong[0]} of the {content} '{name}' is not {wrong[1]}")
+                where = f"{wrong[0]} of the" if wrong[0] else "the"
+                raise ValueError(f"{where} {content} '{name}' is not {wrong[1]}")
 
 
-def _wrong(value: Any, fields: Mapping[str, _Check]) -> tuple[str, str] | None:
+def _wrong(value: Any, fields: _Fields, within: str = "") -> tuple[str, str] | None:
     """The first field that is not what it should be, and what that is."""
     if not isinstance(value, Mapping):
-        return "content", "a map"
-    for key, check_field in fields.items():
-        if value.get(key) is not None and (want := check_field(value[key])):
-            return key, want
+        return within, "a map"
+    for key, known in fields.items():
+        if value.get(key) is None:
+            continue
+        place = f"{within}.{key}" if within else key
+        found: tuple[str, str] | None = None
+        if isinstance(known, list):
+            if not isinstance(value[key], list):
+                return place, "a list"
+            each = (_wrong(item, known[0], place) for item in value[key])
+            found = next((one for one in each if one), None)
+        elif isinstance(known, Mapping):
+            found = _wrong(value[key], known, place)
+        elif want := known(value[key]):
+            found = place, want
+        if found:
+            return found
     return None

@@ -22,11 +22,17 @@ CONNECTIONS = 32
 
 
 class Transport:
-    """One server, one identity. Safe to share between threads."""
+    """One server. Safe to share between threads.
+
+    Raises:
+        Unreachable: the proxy to it is of a kind that nobody here speaks.
+    """
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.proxy = server.proxy or proxies.proxy_for(server.url)
+        if self.proxy:
+            proxies.require(self.proxy)
         self._lock = threading.Lock()
         self._tls: tuple[bytes, ssl.SSLContext] | None = None
         self._pool: tuple[bytes, urllib3.PoolManager] | None = None
@@ -43,7 +49,6 @@ class Transport:
 
         Raises:
             OSError: it could not be made.
-            FluidModelError: the proxy is of a kind that nobody here speaks.
         """
         import socket
 

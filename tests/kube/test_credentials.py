@@ -9,15 +9,17 @@ import os
 import sys
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.kube import credentials, execplugin
+from kubectl_fluidmodel.kube import credentials, execplugin, pluginwords
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kubeconfig import Server
 from tests.kube import kubeconfig
+from tests.kube.conformance import pki
 
 SERVER = Server("https://k8s:6443", b"PEM", name="k8s.example")
 
@@ -243,6 +245,17 @@ class TestEnd:
     def test_others_do_not(self, token: str) -> None:
         assert credentials.ended(credentials.Login(token)) == ""
 
+    @pytest.mark.parametrize("year", [1999, 2020, 2049, 2050, 2101])
+    def test_of_a_certificate(self, year: int) -> None:
+        """What kubeadm makes ends after a year; the server says no more than 401."""
+        pair = pki.issue("me", None, until=datetime(year, 6, 1, 12, 30, tzinfo=timezone.utc))
+        shown = credentials.ended(credentials.Login(certificate=pair.pem + pair.key_pem))
+        assert shown == (f"{year}-06-01 12:30 UTC" if year < 2040 else "")
+
+    @pytest.mark.parametrize("pem", [b"", b"junk", b"-----BEGIN CERTIFICATE-----A-----END"])
+    def test_of_what_is_none(self, pem: bytes) -> None:
+        assert credentials.ended(credentials.Login(certificate=pem)) == ""
+
     def test_one_that_holds(self) -> None:
         login = credentials.Login(f"Bearer {jwt(exp=time.time() + 99)}", ends=time.time() + 99)
         assert credentials.ended(login) == ""
@@ -263,7 +276,7 @@ class TestWords:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A code that is to be typed into a browser, for example."""
-        monkeypatch.setattr(execplugin, "_LIVE", 0.1)
+        monkeypatch.setattr(pluginwords, "_LIVE", 0.1)
         go = tmp_path / "go"
         body = f"echo 'enter CODE' >&2\nwhile [ ! -e {go} ]; do sleep 0.05; done\n{self.TOKEN}"
         found = credentials.of_user(self.entry(tmp_path, body), SERVER)

@@ -171,7 +171,7 @@ class Court:
         done = subprocess.run(
             [kubectl(), "version", *flags],
             cwd=self.folder,
-            env=self._environment(environment),
+            env=self.environment(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -182,7 +182,7 @@ class Court:
 
     def ours(self, *flags: str, **environment: str) -> Outcome:
         self._forget()
-        with _inside(self.folder, self._environment(environment)):
+        with inside(self.folder, self.environment(environment)):
             try:
                 _ask.main(list(flags), standalone_mode=False)
             except (FluidModelError, click.ClickException) as err:
@@ -195,7 +195,7 @@ class Court:
     def _runs(self) -> Path:
         return self.folder / "runs"
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
         return {**kept, "HOME": str(self.folder), **more}
 
@@ -224,7 +224,7 @@ class Court:
 
 
 @contextlib.contextmanager
-def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+def inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """In this folder, with this environment and nothing else."""
     before = Path.cwd()
     os.chdir(folder)

@@ -83,20 +83,25 @@ def make(folder: Path) -> Authority:
 
 
 def issue(
-    name: str, issuer: Pair | None, *, ca: bool = False, names: list[x509.GeneralName] | None = None
+    name: str,
+    issuer: Pair | None,
+    *,
+    ca: bool = False,
+    names: list[x509.GeneralName] | None = None,
+    until: datetime | None = None,
 ) -> Pair:
     """A certificate by `issuer`, or by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(timezone.utc)
+    end = until or datetime.now(timezone.utc) + timedelta(hours=1)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(end - timedelta(hours=2))
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if names:

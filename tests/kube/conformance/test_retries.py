@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.kind import PODS
 from tests.kube.conformance.judge import Court
 from tests.kube.conformance.servers import Refusal
+from tests.proxyserver import breaking_relay
 
 
 @pytest.mark.parametrize("status", [429, 503, 500])
@@ -56,3 +61,31 @@ def test_a_redirect_would_take_the_credentials_along(court: Court) -> None:
     assert "it sends to http://127.0.0.1" in found.words
     assert "secret" not in found.words
     assert [seen.door for seen in found.seen] == ["https"]
+
+
+class TestBrokenConnections:
+    """A balancer closes connections that were idle: a GET may be made again, and is."""
+
+    def test_a_get_is_made_again(self, court: Court) -> None:
+        for run in (court.kubectl, court.ours):
+            with breaking_relay(court.http.server_port, 2) as relay:
+                court.plain(server=f"http://127.0.0.1:{relay.port}")
+                outcome = run()
+                assert outcome.worked, outcome.words
+                assert len(relay.asked) == 3
+
+    @pytest.mark.parametrize("flag", ["--request-timeout=500ms", "--request-timeout=5s"])
+    def test_not_for_ever(self, court: Court, flag: str) -> None:
+        with breaking_relay(court.http.server_port, 99) as relay:
+            court.plain(server=f"http://127.0.0.1:{relay.port}")
+            found = court.ours(flag)
+            assert "no answer from" in found.words
+            assert len(relay.asked) <= 3
+
+    def test_a_post_is_not(self, court: Court) -> None:
+        """It may have been carried out."""
+        with breaking_relay(court.http.server_port, 1) as relay:
+            kube = Client(Connection(server=f"http://127.0.0.1:{relay.port}"))
+            with pytest.raises(ClusterUnreachable, match="no answer from"):
+                kube.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
+            assert len(relay.asked) == 1

@@ -156,6 +156,7 @@ def from_environment(endpoint: str | None, region: str | None) -> Store:
     import botocore.session
     from botocore.credentials import RefreshableCredentials
 
+    expires = _expiration()
     with explained(Store(endpoint or ""), "cannot read the AWS configuration"):
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
@@ -176,7 +177,7 @@ def from_environment(endpoint: str | None, region: str | None) -> Store:
             frozen.token or "",
             session=None if fixed else session,
             renews=not fixed and isinstance(found, RefreshableCredentials),
-            expires=_expiration() if fixed else None,
+            expires=expires if fixed else None,
         )
     return Store(check_endpoint(url), region or configured, credentials)
 
@@ -233,13 +234,19 @@ def ends(store: Store, now: datetime | None = None) -> str:
 
 def _expiration() -> datetime | None:
     """When the keys of environment variables end, by what `aws configure export-credentials`
-    and others set with them."""
-    try:
-        found = datetime.fromisoformat(
-            os.environ.get("AWS_CREDENTIAL_EXPIRATION", "").replace("Z", "+00:00")
-        )
-    except ValueError:
+    and others set with them.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    text = os.environ.get("AWS_CREDENTIAL_EXPIRATION", "")
+    if not text:
         return None
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as err:
+        what = f"AWS_CREDENTIAL_EXPIRATION is no time: '{text}'"
+        raise UsageError(what, "it is written as 2026-01-31T12:00:00Z", "unset it") from err
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 

@@ -35,7 +35,16 @@ _PASSING = {
 """Codes that pass whatever their status is: those of botocore's retries, and what a body that
 was damaged on its way is answered with."""
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_EXPIRED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "InvalidToken",
+    "InvalidAccessKeyId",
+    "400",  # of HEAD, whose answers have no body to say it in
+}
+"""What keys that are over are answered with, be it that they expired or that others replaced
+them."""
 _DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _JOINS = 120.0
 """Seconds of silence that a store is allowed that joins parts: some do it before they answer."""

@@ -36,6 +36,8 @@ class Trouble(Aim):
 
     status: int = 500
     code: str = "InternalError"
+    login: str = ""
+    """Access key whose requests alone are struck; all where empty."""
     html: bool = False
     """Whether to refuse it in a gateway's words instead of S3's."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -94,7 +96,12 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         proxy.requests.append((self.command, self.path))
         body = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-        active = [each for each in proxy.troubles if each.strikes(self.command, self.path)]
+        login = self.headers.get("Authorization", "")
+        active = [
+            each
+            for each in proxy.troubles
+            if each.login in login and each.strikes(self.command, self.path)
+        ]
         for each in active:
             if each.kind == "delay":
                 time.sleep(each.seconds)

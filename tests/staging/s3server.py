@@ -45,6 +45,7 @@ class S3Server:
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Any = None
+        self.users: set[str] = set()
 
     def start(self) -> S3Server:
         for name in ("data", "meta", "iam"):
@@ -102,6 +103,7 @@ class S3Server:
 
     def user(self, name: str) -> Store:
         """A new user, who may do what bucket policies say and nothing else."""
+        self.users.add(name)
         secret = f"{SECRET}-{name}"
         login = [f"--access={ACCESS}", f"--secret={SECRET}", f"--endpoint-url={self.endpoint}"]
         made = [f"--access={name}", f"--secret={secret}", "--role=user"]

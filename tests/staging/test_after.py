@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.staging import record
 from kubectl_fluidmodel.staging.stale import abort_stale
 from kubectl_fluidmodel.staging.verify import Report, verify
-from tests.staging.bench import MIB, MODEL, PART, Bench, noise
+from tests.staging.bench import MIB, MODEL, PART, Bench, noise, until
 
 OTHER = "model-00002.safetensors"
 
@@ -75,6 +77,65 @@ def test_only_our_own_leftovers_go(bench: Bench, monkeypatch: pytest.MonkeyPatch
     assert [each.aborted for each in gone] == [True] and gone[0].bytes >= PART
     assert {each["UploadId"] for each in bench.uploads()} == set(foreign)
     assert abort_stale(store, bench.to, MODEL, 0.0) == []
+
+
+def test_what_is_alive_is_not_aborted_however_slow_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts may take longer than any age that makes sense for a leftover."""
+    monkeypatch.setattr(record, "BEAT", 0.2)
+    monkeypatch.setattr(record, "ALIVE", 2.5)
+    bench.model({"model.safetensors": noise(3 * PART), "config.json": b"{}"})
+    bench.s3.client().create_bucket(Bucket=bench.bucket)
+    bench.hub.hold_at = PART // 2
+    run: list[object] = []
+    thread = threading.Thread(target=lambda: run.append(bench.stage()))
+    thread.start()
+    try:
+        until(lambda: bool(bench.uploads()))
+        store, began = bench.s3.store(), time.monotonic()
+        while time.monotonic() - began < 4.5:
+            seen = abort_stale(store, bench.to, MODEL, 0.0)
+            assert [each.aborted for each in seen] == [False]
+            time.sleep(0.3)
+    finally:
+        bench.hub.hold_at = None
+        thread.join()
+    assert run and not bench.uploads()
+    bench.assert_staged()
+
+
+def test_an_upload_that_is_gone_on_with_is_alive_from_its_first_moment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.model({"model.safetensors": noise(6 * PART), "config.json": b"{}"})
+    bench.killed_at(0.5, "--stage-workers=2", stored=PART)
+    monkeypatch.setattr(record, "ALIVE", 2.0)
+    time.sleep(2.5)
+    store = bench.s3.store()
+    assert [each.aborted for each in abort_stale(store, bench.to, MODEL, 0.0, dry_run=True)] == [
+        True
+    ]
+    bench.hub.forget()
+    bench.hub.hold_at = 1
+    thread = threading.Thread(target=bench.stage)
+    thread.start()
+    try:
+        until(lambda: bool(bench.hub.seen("blobs")))
+        assert [each.aborted for each in abort_stale(store, bench.to, MODEL, 0.0)] == [False]
+    finally:
+        bench.hub.hold_at = None
+        thread.join()
+    bench.assert_staged()
+
+
+def test_nobody_writes_the_record_of_a_file_that_is_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "BEAT", 0.001)
+    bench.model({f"m{n}.safetensors": noise(2 * PART, n) for n in range(4)})
+    bench.stage()
+    bench.assert_staged()
 
 
 def test_shards_share_the_work_and_the_last_writes_the_manifest(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from kubectl_fluidmodel.staging import libcrypto
+from kubectl_fluidmodel.staging import libcrypto, memory
 from kubectl_fluidmodel.staging.digest import Digest
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Progress
@@ -127,6 +127,22 @@ def test_a_record_that_is_damaged_costs_time_and_nothing_else(half: Bench, damag
     keys = half.objects()
     assert half.place.key(BIG) in keys and half.place.manifest in keys
     assert half.get(half.place.key(BIG)) == half.hub.repos["acme/model"].files[BIG].data
+
+
+def test_an_upload_of_parts_that_this_run_has_no_memory_for_starts_over(
+    half: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = record_of(half)
+    half.s3.client().put_object(
+        Bucket=half.bucket,
+        Key=half.place.record(BIG),
+        Body=json.dumps({**record, "part_size": 1 << 30, "done": 0, "proof": ""}).encode(),
+    )
+    monkeypatch.setattr(memory, "room", lambda _: 8 * PART)
+    run = half.stage()
+    assert run.how[BIG] == "staged"
+    assert f"{BIG} starts over: it was begun with parts that --memory has no room for" in run.notes
+    half.assert_staged()
 
 
 def test_without_libcrypto_only_the_hub_is_read_again(

@@ -24,7 +24,8 @@ from kubectl_fluidmodel.staging.events import (
     to_document,
 )
 from kubectl_fluidmodel.staging.manifest import Entry, Manifest
-from kubectl_fluidmodel.staging.memory import Buffers
+from kubectl_fluidmodel.staging.memory import MIB, Buffers, check
+from kubectl_fluidmodel.staging.options import Options
 from kubectl_fluidmodel.staging.place import Destination, Place, destination
 from kubectl_fluidmodel.staging.record import Part, Record
 
@@ -69,6 +70,32 @@ def test_manifests_survive() -> None:
     made = Manifest("a/b", "c" * 40, (Entry(FILE, "etag"),), staged_at="2026-01-01T00:00:00Z")
     assert manifest.load(made.text()) == made
     assert made.covers((FILE,)) and made.listing().bytes == 100
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "room", "wanted", "words"),
+    [
+        (500 << 30, 256, 128, 0, ""),  # the largest file that the Hub takes
+        (5 << 40, 256, 128, 0, "--memory 704Mi"),  # the largest object that S3 takes
+        (5 << 40, 704, 576, 0, ""),
+        (1 << 30, 256, 128, 512 * MIB, "--memory 640Mi"),
+        (100 * MIB, 256, 128, 512 * MIB, ""),  # it goes up whole
+        (0, 256, 128, 0, ""),
+    ],
+)
+def test_parts_that_memory_has_no_room_for(
+    size: int, memory: int, room: int, wanted: int, words: str
+) -> None:
+    files = [FILE, PlanFile("big", size, "sha256", "ab" * 32)]
+    options = Options(memory=memory * MIB, part_size=wanted)
+    if not words:
+        return check(files, room * MIB, options)
+    with pytest.raises(UsageError, match="is too little: a part of big takes") as told:
+        check(files, room * MIB, options)
+    assert told.value.try_ == words
+    # What is advised suffices.
+    check(files, room * MIB + (int(words[9:-2]) - memory) * MIB, options)
+    return None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"apiVersion": "v1", "kind": "Pod"}'])

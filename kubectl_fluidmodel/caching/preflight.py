@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from kubectl_fluidmodel.caching import ending
 from kubectl_fluidmodel.caching.design import Existing
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
@@ -13,8 +15,9 @@ from kubectl_fluidmodel.kube import access
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
-from kubectl_fluidmodel.kube.kind import Object, at
+from kubectl_fluidmodel.kube.kind import Kind, Object, at
 from kubectl_fluidmodel.model.source import same
 from kubectl_fluidmodel.staging import follow
 from kubectl_fluidmodel.staging.job import work_of
@@ -98,6 +101,7 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
     findings.notes += of_namespace
     findings.notes += controllers(client)
     findings.existing = existing(client, request, namespace)
+    stays(client, request, namespace, findings.existing)
     name_is_free(client, request, namespace, findings.existing)
     findings.notes += no_rival(client, request, namespace)
     return findings
@@ -142,6 +146,8 @@ def namespace_exists(client: Client, namespace: str) -> list[str]:
         ) from err
     except Forbidden:
         return []
+    if is_terminating(found):
+        raise ending.refuse({"kind": k.NAMESPACES.name, **found})
     return _admits_fluid(client, namespace, k.labels_of(found).get(_ENFORCED, "privileged"))
 
 
@@ -190,7 +196,10 @@ def source_exists(client: Client, request: Request, namespace: str) -> None:
     """Raises: FluidModelError: the claim of a pvc:// source is not in the namespace."""
     if request.source.scheme != "pvc":
         return
-    if client.find(k.PVCS, request.source.host, namespace) is None:
+    claim = client.find(k.PVCS, request.source.host, namespace)
+    if claim is not None and is_terminating(claim):
+        raise ending.refuse({"kind": k.PVCS.name, **claim})
+    if claim is None:
         raise FluidModelError(
             f"{request.source.uri} does not exist",
             f"namespace {namespace} has no such claim, and a Dataset reads from its own namespace",
@@ -236,6 +245,26 @@ def existing(client: Client, request: Request, namespace: str) -> Existing:
         runtime=client.find(names.ALLUXIO_RUNTIMES, request.name, namespace),
         load=client.find(names.DATA_LOADS, request.name, namespace) if request.load else None,
     )
+
+
+def stays(client: Client, request: Request, namespace: str, standing: Existing) -> None:
+    """Raises: FluidModelError: what stands under the cache's name is being deleted.
+
+    A DataLoad is not looked at: one that goes makes room for the next.
+    """
+    name = request.name
+    found: list[tuple[Kind, Object | None]] = [
+        (names.DATASETS, standing.dataset),
+        (names.ALLUXIO_RUNTIMES, standing.runtime),
+        (k.PVCS, client.find(k.PVCS, name, namespace)),
+    ]
+    if request.source.scheme == "s3":
+        secret = request.s3_secret or secrets.store_name(name)
+        found.append((k.SECRETS, client.find(k.SECRETS, secret, namespace)))
+    with suppress(Forbidden):  # the claim goes before its volume
+        found.append((k.PVS, client.find(k.PVS, names.volume_name(namespace, name))))
+    objects = [obj and {"kind": kind.name, **obj} for kind, obj in found]
+    ending.require_staying(client, namespace, name, objects)
 
 
 def name_is_free(client: Client, request: Request, namespace: str, standing: Existing) -> None:

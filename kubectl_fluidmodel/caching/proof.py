@@ -6,11 +6,14 @@ fluid#4380). So the cache is compared with the source, file by file where Alluxi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from kubectl_fluidmodel.fluid.master import Cached
+from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.fluid.master import Cached, Worker
 from kubectl_fluidmodel.fluid.state import DatasetState
+from kubectl_fluidmodel.kube.deletion import is_terminating
+from kubectl_fluidmodel.kube.kind import Object, at, name_of
 from kubectl_fluidmodel.model.listing import Listing
 
 
@@ -69,6 +72,43 @@ def by_file(
         missing=tuple(missing),
         reason="Alluxio lists no file at all" if empty else "",
     )
+
+
+def lost_workers(
+    pods: Sequence[Object] | None,
+    nodes: Collection[str] | None,
+    reported: Sequence[Worker],
+    replicas: int,
+) -> list[str]:
+    """Why workers whose bytes are still listed do not count, a line each; empty if all serve.
+
+    Alluxio calls a worker live for five minutes after its last word, and lists a lost one with its
+    old bytes. `pods` are the workers' pods and `nodes` the names of the cluster's nodes; None
+    where they cannot be seen. `reported` are the workers as the master reports them.
+    """
+    found = []
+    for pod in pods or ():
+        node = str(at(pod, "spec", "nodeName", default=""))
+        if is_terminating(pod):
+            found.append(f"worker {name_of(pod)} is being deleted")
+        elif nodes is not None and node not in nodes:
+            found.append(f"worker {name_of(pod)}: node {node or 'of its own'} is gone")
+        elif not symptoms.ready(pod):
+            found.append(f"worker {name_of(pod)} is not ready")
+    if pods is not None and len(pods) < replicas:
+        found.append(f"{len(pods)} of {replicas} workers have a pod")
+    live = sum(worker.live for worker in reported)
+    silent = [worker.name for worker in reported if not worker.live]
+    if silent and live < replicas:
+        found += [f"worker {name} is lost: the master does not hear from it" for name in silent]
+    return found
+
+
+def without(proof: Proof, lost: Sequence[str]) -> Proof:
+    """The proof where workers are lost: it is none."""
+    if not lost:
+        return proof
+    return replace(proof, complete=False, missing=(*proof.missing, *lost))
 
 
 def by_total(listing: Listing | None, state: DatasetState, replicas: int) -> Proof:

@@ -22,6 +22,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import dataload, names, state
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.errors import Forbidden
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.kube.scheduler import by_reason
@@ -257,7 +258,7 @@ class Run:
                 return proof
             lacking = proof.missing or (proof.reason,)
             self.teller.say(
-                f"DataLoad says Complete, but {plural(len(lacking), 'file')} "
+                f"DataLoad says Complete, but {plural(len(lacking), _noun(lacking))} "
                 f"{'is' if len(lacking) == 1 else 'are'} not: {lacking[0]}"
                 + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
                 + ("; loading again" if attempt < ATTEMPTS else "")
@@ -274,7 +275,8 @@ class Run:
         """See that a DataLoad runs; returns its UID. One that is over makes room for a new one."""
         name = self.request.name
         standing = self.client.find(names.DATA_LOADS, name, self.namespace)
-        if standing is not None and not state.dataload(standing).over:
+        running = standing is not None and not is_terminating(standing)
+        if standing is not None and running and not state.dataload(standing).over:
             self.teller.say(f"{reference(standing)} runs already")
             return names.uid_of(standing)
         if standing is not None:
@@ -302,6 +304,11 @@ def _proven(proof: Proof) -> str:
     if proof.files is None:
         return f"proven by Fluid's totals: {proof.cached} of {proof.bytes} bytes, rounded"
     return f"proven: {plural(proof.files, 'file')} and {proof.bytes} bytes compared with the source"
+
+
+def _noun(lacking: Sequence[str]) -> str:
+    """What lacks: files, or workers that are gone with what they held."""
+    return "worker" if all(each.startswith("worker ") for each in lacking) else "file"
 
 
 def _attempt(load: Object, attempt: int) -> Object:

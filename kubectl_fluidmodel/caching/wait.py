@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from kubectl_fluidmodel.caching import ending
 from kubectl_fluidmodel.caching import proof as proofs
 from kubectl_fluidmodel.caching.progress import FAILED, Progress, assess, master_pod
 from kubectl_fluidmodel.caching.proof import Proof
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
 from kubectl_fluidmodel.fluid import master, names, state, symptoms
+from kubectl_fluidmodel.fluid.master import Worker
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, Unauthorized
 from kubectl_fluidmodel.kube.kind import at, name_of
 from kubectl_fluidmodel.kube.watch import Feed
@@ -65,6 +69,7 @@ class Follower:
         self._blind_until = time.monotonic() + 5.0
         own = f"metadata.name={self.name}"
         self.feed.follow(names.DATASETS, self.namespace, fields=own)
+        self.feed.follow(names.ALLUXIO_RUNTIMES, self.namespace, fields=own)
         self.feed.follow(k.PVCS, self.namespace, fields=own)
         if self.load:
             self.feed.follow(names.DATA_LOADS, self.namespace, fields=own)
@@ -137,6 +142,7 @@ class Follower:
         last: Progress | None = None
         drawn = 0.0
         while True:
+            self._check_deletion()
             if over():
                 self.emit(self.progress())
                 return
@@ -162,6 +168,18 @@ class Follower:
             if remaining <= 0:
                 raise self._timeout(now)
             self.feed.next(min(_TICK, remaining))
+
+    def _check_deletion(self) -> None:
+        """Raises: FluidModelError: the cache is being deleted while we wait for it."""
+        for kind, name in (
+            (names.DATASETS, self.name),
+            (names.ALLUXIO_RUNTIMES, self.name),
+            (k.PVCS, self.name),
+        ):
+            obj = self.feed.one(kind, name)
+            if obj is not None and is_terminating(obj):
+                pods = ending.holders(self.client, self.namespace, self.name)
+                raise ending.refuse({"kind": kind.name, **obj}, pods)
 
     def _timeout(self, now: Progress) -> TimedOut:
         step = now.current
@@ -296,11 +314,32 @@ class Follower:
 
     def _by_file(self) -> Proof:
         pod = master_pod(self.name)
-        listed = self._alluxio(pod, master.LIST_COMMAND)
-        workers = []
-        if self.replicas > 1:
-            workers = master.parse_workers(self._alluxio(pod, master.CAPACITY_COMMAND))
-        return proofs.by_file(self.listing, master.parse_listing(listed), workers, self.replicas)
+        with ThreadPoolExecutor(2) as pool:  # each starts a JVM, which takes two seconds
+            listing = pool.submit(self._alluxio, pod, master.LIST_COMMAND)
+            capacity = pool.submit(self._alluxio, pod, master.CAPACITY_COMMAND)
+            listed, report = listing.result(), capacity.result()
+        found = proofs.by_file(
+            self.listing,
+            master.parse_listing(listed),
+            master.parse_workers(report),
+            self.replicas,
+        )
+        return proofs.without(found, self._lost(master.parse_report(report)))
+
+    def _lost(self, reported: Sequence[Worker]) -> list[str]:
+        """Workers that are gone, though Alluxio or Fluid may still count what they had."""
+        pods = None
+        if self.feed.knows(k.PODS):
+            named = f"{self.name}-worker-"
+            pods = [pod for pod in self.feed.all(k.PODS) if name_of(pod).startswith(named)]
+        if pods is None:
+            return [f"node {node} is gone" for node in self._gone()] + proofs.lost_workers(
+                None, None, reported, self.replicas
+            )
+        nodes = None
+        if self.nodes and self.feed.knows(k.NODES):
+            nodes = {name_of(node) for node in self.feed.all(k.NODES)}
+        return proofs.lost_workers(pods, nodes, reported, self.replicas)
 
     def _alluxio(self, pod: str, command: list[str]) -> str:
         result = self._exec(pod, command)
@@ -337,6 +376,7 @@ class Follower:
             nonlocal found
             dataset = state.dataset(self.feed.one(names.DATASETS, self.name))
             found = proofs.by_total(self.listing, dataset, self.replicas)
+            found = proofs.without(found, self._lost(()))
             return found.complete or time.monotonic() >= settled
 
         settled = min(time.monotonic() + _SETTLE, self.deadline - 1)

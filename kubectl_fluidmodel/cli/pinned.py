@@ -137,7 +137,7 @@ def heed(planned: Plan, force: bool, printer: Printer) -> None:
             warn(str(verdict))
     if planned.outcome.changed and manager(planned.before):
         printer.patch_for_git(planned)
-    if refusals and planned.outcome.changed:
+    if refusals and (planned.outcome.changed or any(each.always for each in refusals)):
         if printer.dry_run != "none":
             printer.diff(planned, planned.outcome.object)
         for other in refusals[1:]:

@@ -20,7 +20,8 @@ from kubectl_fluidmodel.dynamo.record import Pinned, Record, read
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, meta, name_of, namespace_of
+from kubectl_fluidmodel.kube.deletion import is_terminating
+from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.kube.nodeselector import terms_of
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.snapshot import reads
@@ -148,7 +149,7 @@ def _pods(case: Case) -> dict[tuple[str, str], list[Object]]:
     old: list[Object] = []
     for pod in case.snapshot.all(k.PODS):
         over = at(pod, "status", "phase") in ("Succeeded", "Failed")
-        if over or meta(pod).get("deletionTimestamp"):
+        if over or is_terminating(pod):
             continue
         labels = labels_of(pod)
         name = labels.get(kinds.GRAPH_LABEL)

@@ -10,7 +10,8 @@ from kubectl_fluidmodel.doctor import commands
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, event_evidence, reference
 from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta
+from kubectl_fluidmodel.kube.deletion import is_terminating
+from kubectl_fluidmodel.kube.kind import Object, at, dicts
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, Cached
 
 PARTS = (MASTER, WORKER, FUSE)
@@ -89,11 +90,6 @@ def over(pod: Mapping[str, Any]) -> bool:
     return at(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
-def leaving(obj: Mapping[str, Any]) -> bool:
-    """Whether an object is being deleted."""
-    return bool(meta(obj).get("deletionTimestamp"))
-
-
 def log_cause(case: Case, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
     """What a pod's logs say is wrong, and where; of the containers that ended before, too.
 
@@ -120,7 +116,7 @@ def pods_of(cache: Cached, *parts: str) -> Iterator[tuple[str, Object]]:
     """(part, pod) of a cache, pods that are being deleted left out."""
     for part in parts or PARTS:
         for pod in cache.pods.get(part, []):
-            if not leaving(pod):
+            if not is_terminating(pod):
                 yield part, pod
 
 

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.kinds import COMPONENT, COMPONENT_LABEL, GRAPH_LABEL, SELECTOR_LABEL
 from kubectl_fluidmodel.dynamo.record import REQUIRE
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, meta, name_of
 from kubectl_fluidmodel.kube.nodeselector import is_empty, terms_of
 
@@ -117,7 +118,7 @@ def judge(
         component = component_of(graph, pod)
         if component is None or component.name not in modes:
             continue
-        going = bool(meta(pod).get("deletionTimestamp")) or at(pod, "status", "phase") in (
+        going = is_terminating(pod) or at(pod, "status", "phase") in (
             "Succeeded",
             "Failed",
         )

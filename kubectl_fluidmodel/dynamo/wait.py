@@ -11,6 +11,7 @@ from kubectl_fluidmodel.dynamo.rollout import Expected, Progress
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.kube.kind import Kind, Object, name_of
 from kubectl_fluidmodel.kube.watch import Feed
 from kubectl_fluidmodel.ui.text import duration
@@ -61,7 +62,14 @@ def follow(
                 raise FluidModelError("cannot follow the roll-out", feed.denied[k.PODS])
             now = time.monotonic()
             if k.PODS in synced and (kind in synced):
-                current = feed.one(kind, name) or obj
+                current = feed.one(kind, name)
+                if current is None and feed.knows(kind):
+                    raise RolloutFailed(f"{graph.reference} was deleted while waiting for it")
+                current = current or obj
+                if is_terminating(current):
+                    raise RolloutFailed(
+                        f"{graph.reference} is being deleted", describe_deletion(current)
+                    )
                 graph = open_graph(current, schema)
                 progress = rollout.judge(graph, expected, feed.all(k.PODS), claim, key, cache_nodes)
                 if progress.done:

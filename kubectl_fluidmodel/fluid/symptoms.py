@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import at, dicts, name_of
 
 # Words of Alluxio's and the S3 client's logs, and what they mean. First match wins.
@@ -70,6 +71,8 @@ def pod(obj: Mapping[str, Any]) -> list[str]:
     if at(obj, "status", "phase") == "Failed":
         why = at(obj, "status", "reason", default="") or at(obj, "status", "message", default="")
         found.append(f"pod {name} failed{f': {why}' if why else ''}")
+    if is_terminating(obj):
+        found.append(f"pod {name} is being deleted")
     statuses = dicts(obj, "status", "initContainerStatuses")
     statuses += dicts(obj, "status", "containerStatuses")
     for status in statuses:
@@ -91,7 +94,15 @@ def restarts(obj: Mapping[str, Any], container: str) -> int:
     return 0
 
 
+def gone(obj: Mapping[str, Any]) -> bool:
+    """Whether a pod holds nothing any more: it has ended, or is being deleted."""
+    return is_terminating(obj) or at(obj, "status", "phase") in ("Succeeded", "Failed")
+
+
 def ready(obj: Mapping[str, Any]) -> bool:
+    """Whether a pod or node is Ready, and stays: one that is being deleted still says Ready."""
+    if is_terminating(obj):
+        return False
     conditions = dicts(obj, "status", "conditions")
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.kube.gpus import is_gpu
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts
 
 NO_SCHEDULE, NO_EXECUTE, PREFER = "NoSchedule", "NoExecute", "PreferNoSchedule"
@@ -167,7 +168,7 @@ class Leaving:
 
 def leaving(node: Object) -> Leaving | None:
     """Whether a node is about to go or not there yet, and nothing new belongs on it."""
-    if at(node, "metadata", "deletionTimestamp"):
+    if is_terminating(node):
         return Leaving("it is being deleted", True)
     if at(node, "spec", "unschedulable"):
         return Leaving("it is cordoned", True)

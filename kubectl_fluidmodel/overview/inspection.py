@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of, meta, name_of
 from kubectl_fluidmodel.overview import readers, runtimes, told
 from kubectl_fluidmodel.overview.amounts import Amount, amount
@@ -18,6 +19,9 @@ from kubectl_fluidmodel.overview.staged import Staging, staging
 from kubectl_fluidmodel.overview.told import CachedFile
 from kubectl_fluidmodel.overview.verdict import Verdict, verdict
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+TERMINATING = "Terminating"
+"""As kubectl shows what is being deleted."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class Inspection:
     labels: Mapping[str, str]
     ours: bool
     phase: str
-    """The Dataset's; `No Dataset` without one, `New` before Fluid saw it."""
+    """The Dataset's; `No Dataset` without one, `New` before Fluid saw it, `Terminating` where it
+    or its runtime is being deleted."""
     message: str
     """Fluid's own word on what is wrong with its set-up."""
     conditions: tuple[Condition, ...]
@@ -100,7 +105,8 @@ class Inspection:
     """Newest first."""
     staging: Staging | None
     claim: str | None
-    """The claim's phase; empty where it is not there."""
+    """The claim's phase, `Terminating` where it or its volume is being deleted; empty where it is
+    not there."""
     label: str
     """The key on the cache's nodes."""
     nodes: tuple[NodeCache, ...] | None
@@ -174,11 +180,14 @@ def _one(
     bytes_ = amount(cache)
     if listed:
         bytes_ = told.counted(bytes_, listed)
+    bytes_ = told.without_lost(snapshot, cache, bytes_)
     traits = runtimes.traits(runtime)
     held = nodes(snapshot, cache, bytes_)
     read_by = readers.readers(snapshot, cache)
     graphs = tuple(readers.graph_names(cache))
     claim = str(at(cache.claim, "status", "phase", default="")) if cache.claim else ""
+    if any(is_terminating(obj) for obj in (cache.claim, cache.volume)):
+        claim = TERMINATING
     born = symptoms.parse_time(meta(dataset or runtime or {}).get("creationTimestamp"))
     return Inspection(
         namespace=cache.namespace,
@@ -233,10 +242,10 @@ def _one(
 
 
 def _phase(cache: Cached) -> str:
+    if any(is_terminating(obj) for obj in (cache.dataset, *cache.runtimes)):
+        return TERMINATING  # without its runtime a Dataset is nothing
     if cache.dataset is None:
         return "No Dataset"
-    if meta(cache.dataset).get("deletionTimestamp"):
-        return "Terminating"
     return state.dataset(cache.dataset).phase
 
 
@@ -244,4 +253,5 @@ def _load(load: Mapping[str, object]) -> Load:
     said = state.dataload(load)
     paths = tuple(str(target.get("path", "")) for target in dicts(load, "spec", "target"))
     duration = str(at(load, "status", "duration", default=""))
-    return Load(name_of(load), said.phase, said.message, duration, paths)
+    phase = TERMINATING if is_terminating(load) else said.phase
+    return Load(name_of(load), phase, said.message, duration, paths)

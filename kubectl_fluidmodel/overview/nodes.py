@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import state, symptoms
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
 from kubectl_fluidmodel.overview import runtimes, told
 from kubectl_fluidmodel.overview.amounts import Amount
@@ -48,11 +49,14 @@ def nodes(snapshot: Snapshot, cache: Cached, amount: Amount) -> tuple[NodeCache,
     labelled = {name_of(node): node for node in cache.nodes}
     names = sorted({*cache.node_names, *labelled})
     told_of = told.workers(snapshot, cache.namespace, cache.name)
+    lost = told.lost(snapshot, cache.namespace, cache.name)
     count = len(by_node) or len(names)
     found = []
     for name in names:
         pod, node = by_node.get(name), labelled.get(name)
         used, rounding = _used(name, pod, node, told_of, amount, count)
+        if _called(name, pod, node) & {*lost} or (pod is not None and symptoms.gone(pod)):
+            used, rounding = 0, 0
         tiers = runtimes.tiers(cache.runtime)
         quotas = [tier.quota for tier in tiers if tier.quota is not None]
         found.append(
@@ -73,6 +77,13 @@ def nodes(snapshot: Snapshot, cache: Cached, amount: Amount) -> tuple[NodeCache,
     return tuple(found)
 
 
+def _called(name: str, pod: Object | None, node: Object | None) -> set[str]:
+    """What the master may call the worker of a node."""
+    host = labels_of(node or {}).get(k.HOSTNAME_LABEL, "")
+    addresses = {str(at(pod, "status", key, default="")) for key in ("podIP", "hostIP")}
+    return {name, name_of(pod) if pod else "", host, *addresses} - {""}
+
+
 def _used(
     name: str,
     pod: Object | None,
@@ -83,13 +94,8 @@ def _used(
 ) -> tuple[int | None, int]:
     """By the master's report, which calls a worker by host name or address."""
     if told_of is not None:
-        called = {
-            name,
-            name_of(pod) if pod else "",
-            labels_of(node or {}).get(k.HOSTNAME_LABEL, ""),
-        }
-        called |= {str(at(pod, "status", key, default="")) for key in ("podIP", "hostIP")}
-        matches = [(used, slack) for worker, used, slack in told_of if worker in called - {""}]
+        called = _called(name, pod, node)
+        matches = [(used, slack) for worker, used, slack in told_of if worker in called]
         if len(matches) == 1:
             return matches[0]
         if count == len(told_of) == 1:
@@ -124,7 +130,9 @@ def _trouble(
         return "the node is gone"
     found = []
     if node is not None:
-        if not symptoms.ready(node):
+        if is_terminating(node):
+            found.append("the node is being deleted")
+        elif not symptoms.ready(node):
             found.append("the node is not ready")
         elif at(node, "spec", "unschedulable") is True:
             found.append("the node is cordoned")

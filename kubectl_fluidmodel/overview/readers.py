@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import at, meta
+from kubectl_fluidmodel.kube.deletion import is_terminating
+from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.overview.cached import Cached, Reader
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -48,7 +49,7 @@ def readers(snapshot: Snapshot, cache: Cached) -> tuple[ReaderRow, ...] | None:
                 node=reader.node,
                 local=reader.local,
                 mounts=reader.mounts,
-                state=_state(reader, bool(meta(pod).get("deletionTimestamp"))),
+                state=_state(reader, is_terminating(pod)),
                 gpus=sum(gpus.used([pod]).values()),
                 trouble=said[0] if said else "",
             )

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.fluid import master as alluxio
 from kubectl_fluidmodel.fluid import symptoms
-from kubectl_fluidmodel.kube.kind import name_of
+from kubectl_fluidmodel.kube.kind import PODS, name_of
 from kubectl_fluidmodel.model.rubbish import owner
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import Amount
-from kubectl_fluidmodel.overview.cached import MASTER, Cached
+from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 LISTING, CAPACITY = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND
@@ -54,10 +54,30 @@ def counted(amount: Amount, listed: Sequence[CachedFile]) -> Amount:
     return replace(amount, lacking=lacking, cached=held, rounding=0)
 
 
+def lost(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
+    """The workers that the master lists and does not hear from."""
+    text = snapshot.texts.get(key(namespace, name, CAPACITY), "")
+    return [each.name for each in alluxio.parse_report(text) if not each.live]
+
+
 def workers(snapshot: Snapshot, namespace: str, name: str) -> list[tuple[str, int, int]] | None:
-    """Each worker, the bytes it uses and how far off they may be; None as for `files`."""
+    """Each live worker, the bytes it uses and how far off they may be; None as for `files`."""
     text = snapshot.texts.get(key(namespace, name, CAPACITY))
     return None if text is None else alluxio.parse_workers(text)
+
+
+def without_lost(snapshot: Snapshot, cache: Cached, amount: Amount) -> Amount:
+    """The amount without what lies in workers that are gone: it is still listed, and not there.
+
+    Only where all of them are gone is that a number: of several, each may hold the same.
+    """
+    pods = cache.pods.get(WORKER, [])
+    seen = snapshot.knows(PODS, cache.namespace) and WORKER in cache.sets
+    dead = bool(lost(snapshot, cache.namespace, cache.name))
+    dead = dead and not workers(snapshot, cache.namespace, cache.name)
+    if dead or (seen and all(symptoms.gone(pod) for pod in pods)):
+        return replace(amount, cached=0, rounding=0, lacking=amount.files or 1)
+    return amount
 
 
 def master(cache: Cached) -> tuple[tuple[str, str] | None, str]:

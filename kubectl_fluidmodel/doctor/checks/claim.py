@@ -8,6 +8,7 @@ from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_CLAIM
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of
 from kubectl_fluidmodel.overview.cached import Cached
 
@@ -105,9 +106,9 @@ def stays(case: Case) -> Iterator[Finding]:
     no new pod may use it meanwhile. Stop the readers; Fluid then makes the claim anew.
     """
     cache = case.own
-    if cache.claim is None or not witness.leaving(cache.claim):
+    if cache.claim is None or not is_terminating(cache.claim):
         return
-    if cache.dataset is None or witness.leaving(cache.dataset):
+    if cache.dataset is None or is_terminating(cache.dataset):
         return
     readers = [reader.name for reader in cache.readers]
     text = ", ".join(readers[:3]) + (" and others" if len(readers) > 3 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor.chain import NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -16,6 +17,8 @@ from kubectl_fluidmodel.doctor.check import (
     check,
 )
 from kubectl_fluidmodel.fluid import installation, names
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 
 _OLDEST_KUBERNETES = (1, 22)
 
@@ -71,6 +74,44 @@ def kubernetes_version(case: Case) -> Iterator[Finding]:
             "the first with a stable server-side apply",
             (Evidence("apis", "/version", case.snapshot.server),),
             Fix("upgrade Kubernetes to 1.22 or newer", "advice"),
+        )
+
+
+@check(
+    "FM114",
+    "no namespace of a cache is being deleted",
+    scope=Scope.CLUSTER,
+    needs=(k.NAMESPACES,),
+    explains=("FM217", "FM203", "FM204", "FM205", "FM212", "FM406", "FM711", *NOT_BUILT),
+)
+def namespaces_stay(case: Case) -> Iterator[Finding]:
+    """The namespace was deleted: everything in it goes, and nothing new can be made. It stays for
+    as long as something in it has a finalizer, and its conditions say what.
+    """
+    for name in sorted(
+        {cache.namespace for cache in case.caches} | {case.snapshot.namespace or ""}
+    ):
+        found = case.snapshot.find(k.NAMESPACES, name)
+        if found is None or not is_terminating(found):
+            continue
+        left = [
+            str(each.get("message"))
+            for each in k.dicts(found, "status", "conditions")
+            if each.get("status") == "True" and "Remain" in str(each.get("type"))
+        ]
+        about = f"namespace {name}"
+        yield Finding(
+            about,
+            f"it is being deleted, {describe_deletion(found)}, and all caches in it go",
+            (
+                Evidence(
+                    about,
+                    "metadata.deletionTimestamp",
+                    str(k.meta(found).get("deletionTimestamp")),
+                ),
+                *(Evidence(about, "status.conditions", text) for text in left),
+            ),
+            Fix(f"kubectl get namespace {name} -o yaml", "advice"),
         )
 
 

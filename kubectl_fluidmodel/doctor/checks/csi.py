@@ -18,6 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.checks.mounts import failing, reader_nodes
 from kubectl_fluidmodel.fluid import installation, names, symptoms
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
 from kubectl_fluidmodel.kube.taints import untolerated
 
@@ -110,7 +111,7 @@ def _plugins(case: Case) -> dict[str, Object]:
         return {
             str(at(pod, "spec", "nodeName", default="")): pod
             for pod in case.snapshot.all(k.PODS)
-            if labels_of(pod).get("app") == PLUGIN and not witness.leaving(pod)
+            if labels_of(pod).get("app") == PLUGIN and not is_terminating(pod)
         }
 
     return case.once("csi-plugins", index)

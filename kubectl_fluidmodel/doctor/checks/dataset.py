@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands
-from kubectl_fluidmodel.doctor.chain import NOT_BOUND
+from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -19,6 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.checks.naming import about, events
 from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.overview import runtimes
@@ -66,7 +67,7 @@ def set_up(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     found = state.dataset(cache.dataset)
-    if cache.dataset is None or found.bound or meta(cache.dataset).get("deletionTimestamp"):
+    if cache.dataset is None or found.bound or is_terminating(cache.dataset):
         return
     failed = [
         each
@@ -252,20 +253,24 @@ def sized(case: Case) -> Iterator[Finding]:
     )
 
 
-@check("FM217", "nothing is stuck at its end")
+@check(
+    "FM217",
+    "nothing of the cache is being deleted",
+    explains=("FM204", "FM205", "FM212", "FM406", *NOT_BUILT),
+)
 def not_stuck(case: Case) -> Iterator[Finding]:
-    """A Dataset or runtime that was deleted stays while a pod uses it, or while the controller
-    that should clean up is down.
+    """The Dataset, its runtime, its DataLoad or its volume was deleted. It looks as before, with
+    its phase and all, and goes as soon as nothing holds it: a pod that mounts the claim, or a
+    controller that should clean up and is down.
     """
     cache = case.own
-    for obj in (cache.dataset, *cache.runtimes):
+    for obj in (cache.dataset, *cache.runtimes, *cache.loads, cache.volume):
         since = symptoms.parse_time(meta(obj or {}).get("deletionTimestamp"))
-        if obj is None or not since:
+        if obj is None or not is_terminating(obj):
             continue
         refused = events(case, obj, "ErrorDeleteDataset")
         readers = [reader.pod for reader in cache.readers]
-        if not refused and case.snapshot.taken - since < _ENDING:
-            continue
+        young = not refused and case.snapshot.taken - since < _ENDING
         seen = [Evidence(reference(obj), "metadata.deletionTimestamp", _when(obj))]
         finalizers = meta(obj).get("finalizers")
         if finalizers:
@@ -285,7 +290,13 @@ def not_stuck(case: Case) -> Iterator[Finding]:
                 "-o jsonpath='{.metadata.finalizers}'",
                 "advice",
             )
-        yield Finding(reference(obj), f"it was deleted and cannot go: {why}", tuple(seen), fix)
+        yield Finding(
+            reference(obj),
+            "it is being deleted" if young else f"it was deleted and cannot go: {why}",
+            tuple(seen),
+            fix,
+            Severity.WARNING if young else None,
+        )
 
 
 def _when(obj: Object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor import commands
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -17,6 +18,7 @@ from kubectl_fluidmodel.doctor.uses import Use, uses
 from kubectl_fluidmodel.dynamo import kinds, pinning
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.preflight.managers import manager
+from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.kube.kind import at, dicts, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import claims_in
 from kubectl_fluidmodel.snapshot import reads
@@ -105,6 +107,30 @@ def all_mount(case: Case) -> Iterator[Finding]:
                     ),
                     use.pin(),
                 )
+
+
+@check("FM711", "no graph of the cache is being deleted", severity=Severity.WARNING)
+def graph_stays(case: Case) -> Iterator[Finding]:
+    """The graph was deleted and waits for its finalizers or its pods: it takes no pin, and its
+    pods go.
+    """
+    for obj in case.own.graphs:
+        if is_terminating(obj):
+            yield Finding(
+                reference(obj),
+                f"it is being deleted, {describe_deletion(obj)}",
+                (
+                    Evidence(
+                        reference(obj),
+                        "metadata.deletionTimestamp",
+                        str(at(obj, "metadata", "deletionTimestamp")),
+                    ),
+                ),
+                Fix(
+                    commands.kubectl(obj, "get", commands.kind_of(obj), name_of(obj), "-o", "yaml"),
+                    "advice",
+                ),
+            )
 
 
 @check("FM706", "the graph does not make the cache's claim itself")

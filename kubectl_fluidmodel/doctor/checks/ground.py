@@ -9,6 +9,7 @@ from kubectl_fluidmodel.doctor.chain import NO_WORKER, NOT_WHOLE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.doctor.checks.capacity import in_memory
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER
 
@@ -55,6 +56,56 @@ def ready(case: Case) -> Iterator[Finding]:
             (_seen(node, condition),),
             Fix(f"kubectl describe node {name_of(node)}", "advice"),
         )
+
+
+_ON_THE_NODE = ("FM331", "FM334", "FM420", "FM421", "FM430", *NO_WORKER, *NOT_WHOLE)
+
+
+@check(
+    "FM814",
+    "the cache's nodes are in the cluster",
+    needs=(k.PODS, k.NODES),
+    explains=("FM303", "FM306", "FM311", "FM810", *_ON_THE_NODE),
+)
+def there(case: Case) -> Iterator[Finding]:
+    """A node was removed with a part of the cache on it. Its pods stay in the list for a minute or
+    so, and say Ready; what they held is gone. The cache is bound to its nodes, and has to be made
+    anew on one that is there.
+    """
+    told: set[str] = set()
+    for part in (WORKER, MASTER, FUSE):
+        for pod in case.own.pods.get(part, []):
+            name = str(at(pod, "spec", "nodeName", default=""))
+            if not name or name in told or witness.over(pod) or case.snapshot.find(k.NODES, name):
+                continue
+            told.add(name)
+            yield Finding(
+                f"node {name}",
+                f"it held the cache's {part} and is no longer in the cluster",
+                (witness.field(pod, "spec", "nodeName"),),
+                Fix(commands.anew(case.own)),
+                Severity.WARNING if part == FUSE else None,
+            )
+
+
+@check(
+    "FM815",
+    "no node of the cache is being deleted",
+    needs=(k.PODS, k.NODES),
+    explains=("FM810", "FM811", *_ON_THE_NODE),
+)
+def stays(case: Case) -> Iterator[Finding]:
+    """A node with a part of the cache was deleted and waits for its finalizers, as an autoscaler
+    such as Karpenter does: it still says Ready, takes no more pods and goes with all that it holds.
+    """
+    for node in nodes(case):
+        if is_terminating(node):
+            yield Finding(
+                reference(node),
+                f"it holds the cache and is being deleted, {describe_deletion(node)}",
+                (witness.field(node, "metadata", "deletionTimestamp"),),
+                Fix(f"kubectl get node {name_of(node)} -o yaml", "advice"),
+            )
 
 
 @check(

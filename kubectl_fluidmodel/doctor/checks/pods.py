@@ -10,6 +10,7 @@ from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_WHOLE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import alluxio
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.model import sizing
@@ -36,7 +37,7 @@ def images(case: Case) -> Iterator[Finding]:
     beyond the pull limit does not reach. Name a mirror in the runtime, with its pull secret.
     """
     cache = case.own
-    loaders = [("loader", pod) for pod in cache.load_pods if not witness.leaving(pod)]
+    loaders = [("loader", pod) for pod in cache.load_pods if not is_terminating(pod)]
     for part, pod in [*witness.pods_of(cache), *loaders]:
         for status, seen in witness.waits(pod, _PULL):
             image = str(status.get("image") or _image(pod, str(status.get("name"))))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.dynamo.preflight.cache import judge_cache
+from kubectl_fluidmodel.dynamo.preflight.cache import judge_cache, judge_graph
 from kubectl_fluidmodel.dynamo.preflight.case import NOTE, REFUSE, WARN, Case, Verdict
 from kubectl_fluidmodel.dynamo.preflight.managers import judge_managers
 from kubectl_fluidmodel.dynamo.preflight.placement import judge_placement
@@ -28,4 +28,4 @@ def _remarks(case: Case) -> Iterator[Verdict]:
         yield Verdict(WARN, remark)
 
 
-_JUDGES = (judge_cache, judge_placement, judge_rollout, judge_managers, _remarks)
+_JUDGES = (judge_graph, judge_cache, judge_placement, judge_rollout, judge_managers, _remarks)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.dynamo.preflight.case import REFUSE, WARN, CacheFacts, Case, Verdict
 from kubectl_fluidmodel.fluid import state
-from kubectl_fluidmodel.kube.kind import at
+from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
+from kubectl_fluidmodel.kube.kind import at, name_of
 from kubectl_fluidmodel.ui.text import size
 
 
@@ -22,6 +23,17 @@ def judge_cache(case: Case) -> Iterator[Verdict]:
         else:
             yield absent(facts)
         return
+    readers = facts.readers()
+    for what, obj in (("Dataset", facts.dataset), ("claim", facts.claim)):
+        if obj is not None and is_terminating(obj):
+            yield Verdict(
+                REFUSE,
+                f"the {what} {facts.model} is being deleted",
+                describe_deletion(obj, readers),
+                f"kubectl get {'dataset' if what == 'Dataset' else 'pvc'} {facts.model}{where}",
+                always=True,
+            )
+            return
     status = state.dataset(facts.dataset)
     if not status.bound:
         yield Verdict(
@@ -49,6 +61,20 @@ def judge_cache(case: Case) -> Iterator[Verdict]:
                 "the first start reads the rest from the store",
                 f"kubectl get dataload{where}",
             )
+
+
+def judge_graph(case: Case) -> Iterator[Verdict]:
+    """A graph that is being deleted takes no pin."""
+    graph = case.before
+    if is_terminating(graph):
+        yield Verdict(
+            REFUSE,
+            f"{case.graph.reference} is being deleted",
+            describe_deletion(graph),
+            f"kubectl get {case.graph.reference.partition('/')[0]} {name_of(graph)} "
+            f"-n {case.cache.namespace} -o yaml",
+            always=True,
+        )
 
 
 def absent(facts: CacheFacts) -> Verdict:

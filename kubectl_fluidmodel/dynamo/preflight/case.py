@@ -9,7 +9,7 @@ from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
 from kubectl_fluidmodel.dynamo.kinds import COMPONENT, GRAPH_LABEL, SELECTOR_LABEL
 from kubectl_fluidmodel.dynamo.pinning import Outcome, Wish, unpin
-from kubectl_fluidmodel.kube.kind import Object, labels_of, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"
 
@@ -22,6 +22,8 @@ class Verdict:
     what: str
     why: str = ""
     try_: str = ""
+    always: bool = False
+    """Whether it refuses a graph that is pinned already, too."""
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
@@ -46,6 +48,19 @@ class CacheFacts:
     """Pods by cache node, for the nodes that were looked at."""
     unread: list[str] = field(default_factory=list)
     """What could not be read, and why."""
+
+    def readers(self) -> list[str]:
+        """The pods on the nodes that were looked at that mount the claim."""
+        return sorted(
+            name_of(pod)
+            for pods in self.pods.values()
+            for pod in pods
+            if namespace_of(pod) == self.namespace
+            and any(
+                at(volume, "persistentVolumeClaim", "claimName") == self.model
+                for volume in dicts(pod, "spec", "volumes")
+            )
+        )
 
 
 @dataclass

@@ -4,7 +4,7 @@ A cache comes up in this order: master, workers, Bound, claim, labels on nodes, 
 Where one step does not come, none of the later ones does.
 """
 
-READERS = ("FM441", "FM442")
+READERS = ("FM424", "FM434", "FM441", "FM442", "FM445")
 """Pods that read the cache do not start."""
 NO_FUSE = ("FM431", "FM432", *READERS)
 NO_PLUGIN = ("FM430", *NO_FUSE)
@@ -12,10 +12,10 @@ NO_DRIVER = ("FM420", *NO_PLUGIN)
 NOT_WHOLE = ("FM604", "FM605")
 NOT_LOADED = ("FM601", "FM604", "FM605", "FM606", "FM607", "FM610")
 NO_CLAIM = ("FM402", "FM440", "FM441")
-NOT_BOUND = ("FM208", "FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
+NOT_BOUND = ("FM208", "FM221", "FM222", "FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
 """What a Dataset that is not Bound leads to; its setup error is often but the last of it."""
 NO_WORKER = ("FM330", "FM332", "FM405", *NOT_BOUND)
 """What a worker that does not run leads to; where none runs, the Dataset is not Bound."""
-NO_MASTER = ("FM331", *NO_WORKER)
+NO_MASTER = ("FM313", "FM331", *NO_WORKER)
 NOT_BUILT = ("FM311", "FM333", *NO_MASTER)
 """What follows where Fluid never makes the pods of a cache."""

@@ -17,7 +17,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 
 Value = TypeVar("Value")
 
@@ -49,7 +49,22 @@ class Scope(Enum):
 
 
 class Skip(Exception):
-    """Raised by a check that cannot tell, with the reason: it is shown as skipped."""
+    """Raised by a check that cannot tell, with the reason: it is shown as skipped.
+
+    `unread` says that something could not be read.
+    """
+
+    def __init__(self, why: str, *, unread: bool = False) -> None:
+        super().__init__(why)
+        self.unread = unread
+
+
+def unread(missing: Missing) -> str:
+    """Why a check is skipped for which something could not be read."""
+    where = f" in namespace {missing.namespace}" if missing.namespace else ""
+    if missing.forbidden:
+        return f"no permission to list {missing.resource}{where}"
+    return str(missing)
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,8 @@ class Check:
 
     For the same cache, or for one whose finding names this cache as the `other`.
     """
+    fallback: bool = False
+    """Whether it only counts where no other check found a failure of the same cache."""
     doc: str = ""
     """The section of docs/reference/checks.md: what it means and what to do, as Markdown."""
 
@@ -201,12 +218,13 @@ def check(
     severity: Severity = Severity.ERROR,
     needs: tuple[Kind | Need, ...] = (),
     explains: tuple[str, ...] = (),
+    fallback: bool = False,
 ) -> Callable[[Judge], Judge]:
     """Register a judge; its docstring is the check's section of docs/reference/checks.md."""
 
     def register(judge: Judge) -> Judge:
         doc = inspect.cleandoc(judge.__doc__ or "")
-        REGISTRY.add(Check(code, title, judge, scope, severity, needs, explains, doc))
+        REGISTRY.add(Check(code, title, judge, scope, severity, needs, explains, fallback, doc))
         return judge
 
     return register

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubectl_fluidmodel.doctor.check import Case, Check, Finding, Need, Scope, Severity, Skip
+from kubectl_fluidmodel.doctor.check import (
+    Case,
+    Check,
+    Finding,
+    Need,
+    Scope,
+    Severity,
+    Skip,
+    unread,
+)
 from kubectl_fluidmodel.doctor.coverage import Coverage, coverage
 from kubectl_fluidmodel.dynamo import kinds as dynamo
 from kubectl_fluidmodel.fluid import names
@@ -138,6 +147,7 @@ def diagnose(
             outcomes.append(_run(check, Case(snapshot, caches, None, memo)))
         else:
             outcomes += [_run(check, Case(snapshot, caches, cache, memo)) for cache in about]
+    outcomes = _needed(outcomes)
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     _link(problems)
     roots = [problem for problem in problems if problem.cause is None]
@@ -155,13 +165,31 @@ def _run(check: Check, case: Case) -> Outcome:
     try:
         found = list(check.judge(case))
     except Skip as skip:
-        return Outcome(check, key, skipped=str(skip))
+        return Outcome(check, key, skipped=str(skip), unread=skip.unread)
     except Exception as err:  # noqa: BLE001 - one check's mistake must not hide what others found
         return Outcome(check, key, skipped=f"{BROKEN}: {type(err).__name__}: {err}")
     silenced = cache is not None and check.code in _silenced(cache)
     return Outcome(
         check, key, tuple(Problem(check, _redacted(each), key, silenced) for each in found)
     )
+
+
+def _needed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, those of fallback checks without findings where others tell why."""
+    told = {
+        problem.cache
+        for outcome in outcomes
+        for problem in outcome.problems
+        if not outcome.check.fallback and not problem.silenced
+        if (problem.finding.severity or outcome.check.severity) is Severity.ERROR
+        if problem.cache is not None
+    }
+    return [
+        replace(outcome, problems=())
+        if outcome.check.fallback and outcome.cache in told
+        else outcome
+        for outcome in outcomes
+    ]
 
 
 def _redacted(finding: Finding) -> Finding:
@@ -181,10 +209,7 @@ def _out_of_sight(case: Case, need: Kind | Need) -> tuple[str, bool]:
         namespace = case.cache.namespace
     missing = case.snapshot.why_missing(kind, namespace)
     if missing is not None:
-        where = f" in namespace {missing.namespace}" if missing.namespace else ""
-        if missing.forbidden:
-            return f"no permission to list {kind.resource}{where}", True
-        return str(missing), True
+        return unread(missing), True
     if kind.group in (names.GROUP, dynamo.GROUP) and not case.snapshot.served(kind):
         return f"the cluster does not have {kind.resource}", False
     return "", False

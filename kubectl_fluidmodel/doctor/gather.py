@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kubectl_fluidmodel.doctor import logs, occupants, secrets, store
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.overview.cached import Cached, link
 from kubectl_fluidmodel.snapshot import live, reads
@@ -27,6 +29,7 @@ def gather(
         ClusterUnreachable: the API server does not answer at all.
     """
     snapshot = live.take(client, namespace, reads.DOCTOR)
+    _beyond(client, snapshot)
     caches = chosen(snapshot, name)
     occupants.ask(client, caches, snapshot)
     secrets.ask(client, caches, snapshot)
@@ -36,10 +39,34 @@ def gather(
     return snapshot
 
 
+_MOST = 20
+"""Datasets of other namespaces that are looked up."""
+
+
+def _beyond(client: Client, snapshot: Snapshot) -> None:
+    """Read the Datasets of other namespaces that Datasets of this one refer to, one by one."""
+    wanted = dict.fromkeys(
+        each.refers_to
+        for each in link(snapshot)
+        if each.refers_to and each.origin is None and each.refers_to[0] != snapshot.namespace
+    )
+    if snapshot.namespace is None:
+        return
+    for namespace, name in list(wanted)[:_MOST]:
+        try:
+            found = client.find(names.DATASETS, name, namespace)
+        except FluidModelError:
+            continue  # not to be seen from here: nothing is said of it
+        if found is None:
+            snapshot.absent.append(f"{names.DATASETS.resource}/{namespace}/{name}")
+        else:
+            snapshot.add(names.DATASETS, [{"kind": names.DATASETS.name, **found}])
+
+
 def chosen(snapshot: Snapshot, name: str) -> list[Cached]:
     """The caches of a snapshot: all, or the one of a name in the namespace that was asked for."""
     return [
         each
         for each in link(snapshot)
-        if not name or (each.name == name and each.namespace == snapshot.namespace)
+        if snapshot.namespace in (None, each.namespace) and name in ("", each.name)
     ]

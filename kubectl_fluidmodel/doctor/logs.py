@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.doctor.check import log_key
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, symptoms
+from kubectl_fluidmodel.fluid.installation import NODE_PLUGIN
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
-from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.overview.amounts import amount
+from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 
@@ -26,6 +28,8 @@ MOST_OF_A_CACHE = 12
 PATIENCE = 10.0
 """Seconds for one log: a node may not answer."""
 _AT_ONCE = 8
+_FEW = 2
+"""Workers of a cache whose logs are read though they are well."""
 RESOURCE = "pods/log"
 
 
@@ -66,6 +70,9 @@ def choose(
     found: list[Wanted] = []
     seen: set[tuple[str, str, str, bool]] = set()
     staging = _staging(snapshot)
+    for each in _blamed(caches, snapshot):
+        seen.add((namespace_of(each.pod), name_of(each.pod), each.container, each.previous))
+        found.append(each)
     own = [pod for pod in snapshot.all(k.PODS) if namespace_of(pod) == names.SYSTEM_NAMESPACE]
     groups: list[Iterable[Object]] = [own]
     groups += [_of(cache, staging) for cache in caches]
@@ -79,6 +86,29 @@ def choose(
             found.append(each)
             count += 1
     return found
+
+
+def _blamed(caches: Sequence[Cached], snapshot: Snapshot) -> Iterator[Wanted]:
+    """Logs of what is well and is to blame all the same.
+
+    Of the CSI plugin on a node where a mount command failed; of master and workers of a cache that
+    is not complete, because Alluxio starts without its store.
+    """
+    nodes = set()
+    for cache in caches:
+        for reader in cache.readers:
+            said = (str(event.get("message")) for event in snapshot.events(reader.pod))
+            if not symptoms.ready(reader.pod) and any("exit status" in each for each in said):
+                nodes.add(reader.node)
+        if cache.dataset is not None and not amount(cache).whole:
+            for part in (MASTER, WORKER):
+                for pod in cache.pods.get(part, [])[:_FEW]:
+                    first = at(pod, "status", "containerStatuses", 0, "name")
+                    if first and symptoms.ready(pod):
+                        yield Wanted(pod, str(first), False)
+    for pod in snapshot.all(k.PODS):
+        if labels_of(pod).get("app") == NODE_PLUGIN and at(pod, "spec", "nodeName") in nodes:
+            yield Wanted(pod, "plugins", False)
 
 
 def _staging(snapshot: Snapshot) -> dict[tuple[str, str], list[Object]]:

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.kinds import COMPONENT, COMPONENT_LABEL, GRAPH_LABEL, SELECTOR_LABEL
 from kubectl_fluidmodel.dynamo.record import REQUIRE
 from kubectl_fluidmodel.kube.deletion import is_terminating
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, meta, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, meta, name_of
 from kubectl_fluidmodel.kube.nodeselector import is_empty, terms_of
 
 
@@ -40,6 +40,8 @@ class Row:
     trouble: str
     """The scheduler's or the kubelet's own words, empty where there is no trouble."""
     unschedulable: bool
+    gated: bool = False
+    """Whether a scheduling gate keeps it from being scheduled."""
 
 
 @dataclass
@@ -90,6 +92,10 @@ class Progress:
             text += f", {self.old} of the old ones left"
         if self.stuck:
             text += f", {len(self.stuck)} without a place"
+        gated = [row for row in self.rows if row.gated]
+        if gated:
+            text += f"; {gated[0].pod} is {gated[0].trouble}"
+            text += f", and {len(gated) - 1} more" if len(gated) > 1 else ""
         return text
 
 
@@ -142,6 +148,7 @@ def judge(
                 node in cache_nodes,
                 trouble,
                 unschedulable,
+                bool(gates_of(pod)),
             )
         )
     return progress
@@ -185,8 +192,18 @@ def component_of(graph: Graph, pod: Object) -> Component | None:
     return None
 
 
+def gates_of(pod: Object) -> list[str]:
+    """The scheduling gates of a pod: while it has one, no scheduler looks at it, and no event is
+    made of that.
+    """
+    return [str(gate.get("name", "")) for gate in dicts(pod, "spec", "schedulingGates")]
+
+
 def trouble_of(pod: Object) -> tuple[str, bool]:
     """Why a pod does not run, in the scheduler's or kubelet's words; whether it has no place."""
+    gates = gates_of(pod)
+    if gates:
+        return f"SchedulingGated by {', '.join(gates)}", False
     for condition in at(pod, "status", "conditions", default=[]):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             reason = str(condition.get("reason") or "")

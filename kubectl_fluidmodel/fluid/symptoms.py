@@ -10,13 +10,19 @@ from typing import Any
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import at, dicts, name_of
 
+# Alluxio 2.9 prints `CODE:message` on a shell's stdout, `AlluxioS3Exception: CODE:message` in its
+# logs; the SDK's own exceptions have `Error Code: CODE`.
+_SAID = r"(?:Error Code: |AlluxioS3Exception: |^)"
 # Words of Alluxio's and the S3 client's logs, and what they mean. First match wins.
 _LOG_CAUSES: tuple[tuple[str, str], ...] = (
-    (r"Error Code: InvalidAccessKeyId", "the store does not know the access key"),
-    (r"Error Code: SignatureDoesNotMatch", "the secret key is wrong"),
-    (r"Error Code: NoSuchBucket|bucket does not exist", "the bucket does not exist"),
-    (r"Error Code: (AccessDenied|403)|403 Forbidden", "the store denies access"),
-    (r"Error Code: RequestTimeTooSkewed", "the node's clock is off"),
+    (rf"{_SAID}(InvalidAccessKeyId|XAdminUserNotFound)", "the store does not know the access key"),
+    (rf"{_SAID}SignatureDoesNotMatch", "the secret key is wrong"),
+    (rf"{_SAID}(ExpiredToken|InvalidToken)", "the temporary credentials have expired"),
+    (rf"{_SAID}(AuthorizationHeaderMalformed|PermanentRedirect)", "the region is wrong"),
+    (rf"{_SAID}NoSuchBucket|bucket does not exist", "the bucket does not exist"),
+    (rf"{_SAID}NoSuchKey", "a file of the source is gone"),
+    (rf"{_SAID}(AccessDenied|AccessForbidden|403)|403 Forbidden", "the store denies access"),
+    (rf"{_SAID}RequestTimeTooSkewed", "the node's clock is off"),
     (r"UnknownHostException:? ?(?P<detail>[\w.-]*)", "the host name does not resolve in the pod"),
     (r"(Connection refused|ConnectException)", "the store's endpoint refuses connections"),
     (r"(connect timed out|ConnectTimeoutException)", "the store's endpoint does not answer"),
@@ -25,6 +31,8 @@ _LOG_CAUSES: tuple[tuple[str, str], ...] = (
     (r"WorkerOutOfSpaceException", "the quota is full"),
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
 )
+_OF_THE_NODE = ("the cache's disk", "the quota", "the JVM")
+"""Causes that have nothing to do with a store."""
 _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE
 )
@@ -42,6 +50,11 @@ _TOLD_BY = {
     "PersistentVolumeClaim",
 }
 """Kinds whose events tell about a cache; those of Endpoints and the like only add noise."""
+
+
+def is_of_store(cause: str) -> bool:
+    """Whether a cause that `log_cause` gave, without the log's own words, is the store's."""
+    return bool(cause) and not cause.startswith(_OF_THE_NODE)
 
 
 def log_cause(log: str) -> str:

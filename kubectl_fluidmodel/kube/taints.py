@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.kube.gpus import is_gpu
 from kubectl_fluidmodel.kube.deletion import is_terminating
+from kubectl_fluidmodel.kube.gpus import is_gpu
 from kubectl_fluidmodel.kube.kind import Object, at, dicts
 
 NO_SCHEDULE, NO_EXECUTE, PREFER = "NoSchedule", "NoExecute", "PreferNoSchedule"

@@ -100,6 +100,8 @@ def _collect(snapshot: Snapshot, running: Mapping[Read, Future[list[Object]]]) -
         held = snapshot.objects.setdefault(read.kind.resource, [])
         there = {(namespace_of(obj), name_of(obj)) for obj in held}
         held += [obj for obj in found if (namespace_of(obj), name_of(obj)) not in there]
+        if read.every:
+            snapshot.every.append(read.kind.resource)
         if read.labels:
             snapshot.selectors[read.kind.resource] = read.labels
 

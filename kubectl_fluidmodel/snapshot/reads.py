@@ -62,6 +62,8 @@ class Read:
     second: bool = False
     """Whether it needs what the first wave found."""
     keep: Keep = _lean
+    every: bool = False
+    """Whether `keep` leaves no object out, though it may say little of some."""
     marks: tuple[bytes, ...] = ()
     """Words of which each object that `keep` keeps has one in its JSON; empty: it says nothing."""
 
@@ -121,6 +123,23 @@ def _claim(obj: Object, known: Known) -> Object | None:
     return _lean(obj, known) if (namespace_of(obj), name_of(obj)) in known.caches else None
 
 
+def _any_claim(obj: Object, known: Known) -> Object:
+    """Of claims that are no cache's only that they are there: graphs may mount any."""
+    found = _claim(obj, known)
+    if found is not None:
+        return found
+    metadata = {
+        key: value
+        for key, value in k.meta(obj).items()
+        if key in ("name", "namespace", "uid", "deletionTimestamp", "creationTimestamp")
+    }
+    return {
+        "kind": k.PVCS.name,
+        "metadata": metadata,
+        "status": {"phase": at(obj, "status", "phase")},
+    }
+
+
 def _volume(obj: Object, known: Known) -> Object | None:
     """Volumes of Fluid, and those that stand where it would make one."""
     fluid = at(obj, "spec", "csi", "driver") == names.CSI_DRIVER
@@ -136,7 +155,7 @@ def _node(obj: Object, known: Known) -> Object:
 
 
 FIRST: tuple[Read, ...] = (
-    Read(names.DATASETS),
+    Read(names.DATASETS, every=True),
     *(Read(runtime) for runtime in names.RUNTIMES),
     Read(names.DATA_LOADS),
 )
@@ -160,7 +179,8 @@ INSPECT: tuple[Read, ...] = (
 """What `inspect` shows."""
 
 DOCTOR: tuple[Read, ...] = (
-    *(read for read in INSPECT if read.kind not in (k.NODES, k.EVENTS)),
+    *(read for read in INSPECT if read.kind not in (k.NODES, k.EVENTS, k.PVCS)),
+    Read(k.PVCS, second=True, keep=_any_claim, every=True),
     Read(k.NODES, Where.CLUSTER, keep=_node),
     Read(k.EVENTS, fields="type=Warning"),
     Read(k.PODS, Where.SYSTEM),

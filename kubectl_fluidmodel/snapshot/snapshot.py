@@ -70,6 +70,10 @@ class Snapshot:
     """Resource to the version it was read in; what is not in it is not served."""
     selectors: dict[str, str] = field(default_factory=dict)
     """Resource to the label selector it was read with, where not all of it was asked for."""
+    every: list[str] = field(default_factory=list)
+    """Resources of which all objects were kept, and not only what belongs to a cache."""
+    absent: list[str] = field(default_factory=list)
+    """Objects that were asked for by name and are not there: `datasets.data.fluid.io/ns/name`."""
     texts: dict[str, str] = field(default_factory=dict)
     """What pods said: logs and the output of commands, by a key of the reader's."""
     placed: list[Object] | None = None
@@ -100,6 +104,15 @@ class Snapshot:
         """
         read = kind.resource in self.objects and kind.resource not in self.selectors
         return read and self.why_missing(kind, namespace) is None
+
+    def is_absent(self, kind: Kind, name: str, namespace: str = "") -> bool:
+        """Whether one object is surely not there, though its kind may not have been listed."""
+        where = namespace if kind.namespaced else ""
+        if self.find(kind, name, where) is not None:
+            return False
+        everywhere = self.namespace in (None, namespace) or not kind.namespaced
+        listed = everywhere and kind.resource in self.every and self.knows(kind, where)
+        return listed or f"{kind.resource}/{where}/{name}" in self.absent
 
     def why_missing(self, kind: Kind, namespace: str = "") -> Missing | None:
         """Why a kind (in a namespace, where one is given) was not read; None if it was."""
@@ -158,6 +171,8 @@ class Snapshot:
             "server": self.server,
             "versions": dict(self.versions),
             "selectors": dict(self.selectors),
+            "every": list(self.every),
+            "absent": list(self.absent),
             "missing": [vars(each) for each in self.missing],
             "objects": {resource: list(items) for resource, items in self.objects.items()},
             "texts": dict(self.texts),
@@ -192,11 +207,18 @@ def from_document(document: Any) -> Snapshot:
             )
             for each in dicts(document, "missing")
         ],
+        every=[str(each) for each in _list(document, "every")],
+        absent=[str(each) for each in _list(document, "absent")],
         versions=_texts(document, "versions"),
         selectors=_texts(document, "selectors"),
         texts=_texts(document, "texts"),
         placed=dicts(document, "placed") if isinstance(at(document, "placed"), list) else None,
     )
+
+
+def _list(document: Any, key: str) -> list[Any]:
+    found = at(document, key)
+    return found if isinstance(found, list) else []
 
 
 def _texts(document: Any, key: str) -> dict[str, str]:

@@ -92,6 +92,36 @@ def test_a_cordon(ward: Ward, whole: str) -> None:
     ward.well(whole)
 
 
+@pytest.mark.breaks("FM815")
+def test_a_node_that_an_autoscaler_takes_away(ward: Ward, whole: str) -> None:
+    """Deleted, and held by a finalizer as Karpenter's are: it still says Ready."""
+    node = ward.placed(f"{whole}-worker-0")
+    ward.api.patch("v1", "Node", node, {"metadata": {"finalizers": ["example.com/drain"]}})
+    ward.api.delete("v1", "Node", node)
+    try:
+        found = ward.sees("FM815", whole, f"node {node}")
+        assert "is being deleted, since" in found.cause and "example.com/drain" in found.cause
+    finally:
+        ward.api.patch("v1", "Node", node, {"metadata": {"finalizers": None}})
+        ward.cluster.remove_node(node)
+        ward.nodes.remove(node)
+    ward.gone(whole)
+
+
+@pytest.mark.breaks("FM814")
+def test_a_node_that_is_gone_with_its_pods_in_the_list(ward: Ward) -> None:
+    node = ward.node("gone")
+    ward.cache("ground", node=node)
+    ward.loaded("ground")
+    ward.cluster.remove_node(node)
+    ward.nodes.remove(node)
+    ward.doctor.look()
+    assert "FM814" in ward.doctor.errors("ground"), ward.doctor.told("ground")
+    assert "FM814" in ward.doctor.roots("ground")
+    (found,) = ward.doctor.found("ground")["FM814"]
+    assert found.about == f"node {node}"
+
+
 @pytest.mark.breaks("FM812")
 def test_a_node_whose_disk_is_full(ward: Ward, whole: str) -> None:
     node = ward.placed(f"{whole}-worker-0")

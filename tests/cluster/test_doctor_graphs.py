@@ -217,6 +217,31 @@ def test_a_claim_with_a_typing_error(ward: Ward) -> None:
     ward.running("typo")
 
 
+def test_a_claim_that_is_not_there_is_seen_before_there_is_a_pod(ward: Ward) -> None:
+    made = ward.worker(bound=True)
+    made["replicas"] = 0
+    made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "lama"
+    ward.create("early", made)
+    ward.see("the claim in the spec", "FM704")
+    assert ward.one("FM704").evidence[0].text == "claim lama"
+    ward.heal("FM704")
+    ward.see("the right claim")
+
+
+@pytest.mark.breaks("FM711")
+def test_a_graph_that_is_being_deleted(ward: Ward) -> None:
+    ward.create("leaving", ward.worker(bound=True), finalizers=["example.com/hold"])
+    ward.running("leaving")
+    ward.see("nothing yet")
+    ward.cluster.api.delete(GRAPHS, GRAPH, "leaving", ward.namespace)
+    try:
+        ward.see("its end", "FM711")
+        assert "held by example.com/hold" in ward.one("FM711").cause
+    finally:
+        body = {"metadata": {"finalizers": None}}
+        ward.cluster.api.patch(GRAPHS, GRAPH, "leaving", body, ward.namespace)
+
+
 @pytest.mark.breaks("FM705")
 def test_a_claim_of_another_namespace(ward: Ward, namespace: str) -> None:
     pinning.cache(ward.cluster, namespace, "far-model", [])

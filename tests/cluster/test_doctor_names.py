@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -276,6 +277,81 @@ def test_an_option_with_a_blank(
     mount["options"]["alluxio.underfs.s3.owner.id.to.username.mapping"] = "1=a"
     cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
     doctor.until_gone("FM215")
+
+
+@pytest.mark.breaks("FM221", "FM223")
+def test_references_that_never_bind(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    """One refers to nothing; the other to what is there, and no ThinRuntime controller runs."""
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "phys", bucket, "demo")
+    objects.bound(cluster, namespace, "phys")
+    cluster.api.apply(objects.dataset(namespace, "ghost", "dataset://no-such-space/llama"))
+    cluster.api.apply(objects.dataset(namespace, "good", f"dataset://{namespace}/phys"))
+    report = doctor.until("FM223", "ghost")
+    found = report.problem("FM223", f"dataset {namespace}/ghost")
+    assert found["cause"] == "it refers to no-such-space/llama, which does not exist"
+    assert report.code == 1 and report.roots == {"FM223"}
+    report = doctor.until("FM221", "good")
+    found = report.problem("FM221", f"dataset {namespace}/good")
+    assert found["cause"].startswith("it has been NotBound for ")
+    assert "FM209" not in report.codes
+
+
+@pytest.mark.breaks("FM222")
+def test_a_sync_that_fails_again_and_again(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    objects.s3_model(cluster, namespace, "demo", bucket, "demo")
+    objects.bound(cluster, namespace, "demo")
+    runtime = cluster.api.get(FLUID, "AlluxioRuntime", "demo", namespace)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    cluster.api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "type": "Warning",
+            "reason": "RuntimeMountUfsFailed",
+            "message": "Failed to execute mount ufs command",
+            "count": 5,
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "metadata": {"name": "demo.mount", "namespace": namespace},
+            "involvedObject": {
+                "kind": "AlluxioRuntime",
+                "name": "demo",
+                "namespace": namespace,
+                "uid": runtime["metadata"]["uid"],
+            },
+        }
+    )
+    report = doctor.until("FM222", "--only", "FM222")
+    found = report.problem("FM222", f"alluxioruntime {namespace}/demo")
+    assert "RuntimeMountUfsFailed, 5 times" in found["cause"]
+
+
+@pytest.mark.breaks("FM114")
+def test_a_namespace_that_is_being_deleted(cluster: Cluster, bucket: Any, doctor: Doctor) -> None:
+    """Held by a pod with a finalizer: all else in it is on its way."""
+    name = f"t-{secrets.token_hex(3)}-ending"
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    bucket.put_model("demo")
+    objects.s3_model(cluster, name, "demo", bucket, "demo")
+    pod = reader(name, "demo")
+    pod["metadata"]["finalizers"] = ["example.com/hold"]
+    cluster.api.create(pod)
+    cluster.api.delete("v1", "Namespace", name)
+    try:
+        report = doctor.until("FM114", "-n", name)
+        found = report.problem("FM114", f"namespace {name}")
+        assert "it is being deleted, since" in found["cause"]
+        assert report.code == 1
+    finally:
+        body = {"metadata": {"finalizers": None}}
+        cluster.api.patch("v1", "Pod", "chat-0", body, name)
+        clear(cluster, name)
 
 
 @pytest.mark.breaks("FM217")

@@ -189,6 +189,26 @@ def test_a_secret_that_is_missing_and_all_that_follows(ward: Ward) -> None:
     ward.well("keyless", seconds=90)
 
 
+@pytest.mark.breaks("FM313")
+def test_a_master_that_starts_with_a_wrong_key(ward: Ward, cluster: Cluster) -> None:
+    """As Alluxio 2.9.3 does: it is Ready, and only its log says what is wrong."""
+    cluster.alluxio(ward.namespace, "lenient").set_knobs(check_root=False)
+    keys = {"aws.accessKeyId": cluster.s3.access_key, "aws.secretKey": "not-the-secret-1"}
+    ward.cache("lenient", keys=keys)
+    ward.running("lenient-master-0")
+
+    def said() -> bool:
+        ward.doctor.look(hear=True)
+        return "FM313" in ward.doctor.codes("lenient")
+
+    until("the master's log", said, 120)
+    found = ward.doctor.found("lenient")["FM313"][0]
+    assert found.about == ward.ref("pod", "lenient-master-0")
+    assert "is ready and cannot read the store: the secret key is wrong" in found.cause
+    assert "AlluxioS3Exception: SignatureDoesNotMatch" in found.evidence[0].text
+    ward.gone("lenient")
+
+
 @pytest.mark.breaks("FM311", "FM323")
 def test_a_key_that_was_rotated(ward: Ward, cluster: Cluster) -> None:
     """The master starts anew with the old key, and fails; `cache` brings the new one."""

@@ -248,7 +248,7 @@ DEVICE = "MountVolume.MountDevice failed for volume"
 CODE = "rpc error: code = Internal desc ="
 
 
-@pytest.mark.breaks("FM423", "FM431", "FM432", "FM433", "FM442")
+@pytest.mark.breaks("FM423", "FM424", "FM431", "FM432", "FM433", "FM434", "FM442")
 @pytest.mark.parametrize(
     ("code", "words", "cause"),
     [
@@ -273,6 +273,19 @@ CODE = "rpc error: code = Internal desc ="
             f'{DEVICE} {{}} : {CODE} subPath "weights" not exists under FUSE mount',
             "the cache has no directory weights",
         ),
+        (
+            "FM424",
+            f"{DEVICE} {{}} : rpc error: code = Unavailable desc = connection error: desc = "
+            '"transport: Error while dialing: dial unix /var/lib/kubelet/csi-plugins/'
+            'fuse.csi.fluid.io/csi.sock: connect: connection refused"',
+            "does not answer",
+        ),
+        (
+            "FM434",
+            "MountVolume.SetUp failed for volume {} : kubernetes.io/csi: mounter.SetupAt failed: "
+            "rpc error: code = InvalidArgument desc = exit status 1",
+            "ended with exit status 1",
+        ),
         ("FM442", f"{DEVICE} {{}} : {CODE} exit status 32", "cannot mount the cache into it"),
     ],
 )
@@ -288,6 +301,50 @@ def test_a_mount_that_fails(ward: Ward, whole: str, code: str, words: str, cause
             until("the reader's end", lambda: not ward.find("Pod", pod))
     finally:
         remove(ward, pod)
+    ward.well(whole)
+
+
+@pytest.mark.breaks("FM420")
+def test_the_kubelets_word_goes_before_the_csi_node(ward: Ward, whole: str) -> None:
+    """The driver stands in the CSINode, and the kubelet does not know it."""
+    pod = held(ward, "unregistered", whole)
+    words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
+    ward.event("Pod", pod, "FailedMount", f"MountVolume.MountDevice failed: {words}")
+    found = ward.sees("FM420", whole, f"node {node_of(ward, whole)}")
+    assert found.cause.startswith("its kubelet does not know the driver")
+    remove(ward, pod)
+    ward.well(whole)
+
+
+@pytest.mark.breaks("FM444")
+def test_a_reader_behind_a_gate(ward: Ward, whole: str) -> None:
+    gate = "grove.io/podgang-pending-creation"
+    ward.reader("gated", whole, gates=[gate])
+    found = ward.sees("FM444", whole, ward.ref("pod", "gated"), later=120)
+    assert f"SchedulingGated by {gate} since" in found.cause
+    assert "FM444" in ward.doctor.errors(whole)
+    remove(ward, "gated")
+    ward.well(whole)
+
+
+@pytest.mark.breaks("FM444")
+def test_a_reader_that_no_scheduler_looks_at(ward: Ward, whole: str) -> None:
+    ward.reader("unseen", whole, scheduler="nobody")
+    found = ward.sees("FM444", whole, ward.ref("pod", "unseen"), later=120)
+    assert found.cause.endswith("is nobody running?")
+    remove(ward, "unseen")
+    ward.well(whole)
+
+
+@pytest.mark.breaks("FM445")
+def test_a_reader_whose_image_does_not_come(ward: Ward, whole: str) -> None:
+    ward.reader("engine", whole, node_of(ward, whole))
+    ward.running("engine")
+    pull = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling"}}}
+    ward.ill("engine", "main", **pull)
+    found = ward.sees("FM445", whole, ward.ref("pod", "engine"))
+    assert "ImagePullBackOff" in found.cause
+    remove(ward, "engine")
     ward.well(whole)
 
 

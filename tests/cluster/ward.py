@@ -187,8 +187,11 @@ class Ward:
         self.api.patch("v1", "Pod", name, {"status": body}, where, "status")
 
     def reader(self, name: str, claim: str, node: str = "", **meta: Any) -> str:
-        """A pod that mounts a claim; with `hold` it stays in ContainerCreating."""
+        """A pod that mounts a claim; with `hold` it stays in ContainerCreating, `gates` keep the
+        scheduler off, and `scheduler` is the name of another.
+        """
         annotations = {"fluidmodel.io/hold": "true"} if meta.pop("hold", False) else {}
+        gates, scheduler = meta.pop("gates", ()), meta.pop("scheduler", "")
         spec: Object = {
             "terminationGracePeriodSeconds": 0,
             "tolerations": [{"operator": "Exists"}],
@@ -203,6 +206,10 @@ class Ward:
         }
         if node:
             spec["nodeSelector"] = {"kubernetes.io/hostname": node}
+        if gates:
+            spec["schedulingGates"] = [{"name": gate} for gate in gates]
+        if scheduler:
+            spec["schedulerName"] = scheduler
         self.api.create(
             {
                 "apiVersion": "v1",

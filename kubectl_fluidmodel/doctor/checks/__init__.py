@@ -4,6 +4,7 @@ The modules are named, not looked for: a frozen plugin has no directory to look 
 """
 
 from kubectl_fluidmodel.doctor.checks import (
+    binding,
     capacity,
     claim,
     cluster,
@@ -34,6 +35,7 @@ from kubectl_fluidmodel.doctor.checks import (
     refusals,
     speed,
     stage,
+    starting,
     store,
     target,
     webhook,
@@ -41,6 +43,7 @@ from kubectl_fluidmodel.doctor.checks import (
 )
 
 __all__ = [
+    "binding",
     "capacity",
     "claim",
     "cluster",
@@ -71,6 +74,7 @@ __all__ = [
     "refusals",
     "speed",
     "stage",
+    "starting",
     "store",
     "target",
     "webhook",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.chain import NO_DRIVER, NO_FUSE, NO_PLUGIN
 from kubectl_fluidmodel.doctor.check import (
     Case,
+    Evidence,
     Finding,
     Fix,
     Need,
     Severity,
+    Skip,
     check,
     reference,
+    unread,
 )
 from kubectl_fluidmodel.doctor.checks.mounts import failing, reader_nodes
 from kubectl_fluidmodel.fluid import installation, names, symptoms
@@ -28,36 +33,45 @@ PLUGIN = installation.NODE_PLUGIN
 @check(
     "FM420",
     "the readers' nodes have Fluid's CSI driver",
-    needs=(k.PODS, k.CSI_NODES),
+    needs=(k.PODS,),
     explains=("FM430", *NO_FUSE),
 )
 def registered(case: Case) -> Iterator[Finding]:
     """A pod mounts the cache through the driver fuse.csi.fluid.io of its node. A node is without
     it when the plugin's pod does not run there (taints, a crash), or when it registers in another
     directory than the kubelet's own (`csi.kubelet.rootDir` of Fluid's chart: k0s, microk8s and some
-    managed clusters have another).
+    managed clusters have another). What the kubelet says of a mount goes before the CSINode, which
+    may still list what was registered once.
     """
+    seen = case.snapshot.knows(k.CSI_NODES)
     for node, reads in reader_nodes(case).items():
         listed = case.snapshot.find(k.CSI_NODES, node)
-        if listed is None:
-            continue
-        drivers = [str(each.get("name")) for each in dicts(listed, "spec", "drivers")]
-        if names.CSI_DRIVER in drivers:
-            continue
         said = next(iter(failing(case, "driver", node)), None)
+        drivers = [str(each.get("name")) for each in dicts(listed, "spec", "drivers")]
+        if said is None and (listed is None or names.CSI_DRIVER in drivers):
+            continue
+        registered_ = witness.field(
+            listed or {}, "spec", "drivers", text=", ".join(drivers) or "none"
+        )
         yield Finding(
             f"node {node}",
-            f"the node does not have the driver {names.CSI_DRIVER}, so nothing there can mount it",
             (
-                witness.field(listed, "spec", "drivers", text=", ".join(drivers) or "none"),
-                *([said[1]] if said else []),
-            ),
+                "its kubelet does not know"
+                if names.CSI_DRIVER in drivers
+                else "the node does not have"
+            )
+            + f" the driver {names.CSI_DRIVER}, so nothing there can mount it",
+            (*([registered_] if listed else []), *([said[1]] if said else [])),
             Fix(
                 f"kubectl delete pod -n {names.SYSTEM_NAMESPACE} -l app={PLUGIN} "
                 f"--field-selector spec.nodeName={node}"
             ),
             None if reads else Severity.WARNING,
         )
+    if not seen:  # what a kubelet says can be judged all the same
+        missing = case.snapshot.why_missing(k.CSI_NODES)
+        if missing is not None:
+            raise Skip(unread(missing), unread=True)
 
 
 @check(
@@ -143,3 +157,59 @@ def reaches(case: Case) -> Iterator[Finding]:
             (said,),
             Fix(f"{installation.UPGRADE} --set csi.config.hostNetwork=true"),
         )
+
+
+@check("FM424", "the CSI plugin answers the kubelet", needs=(k.PODS, k.EVENTS), explains=("FM442",))
+def answers(case: Case) -> Iterator[Finding]:
+    """The kubelet calls the plugin by a socket on its node, and nobody answers: the plugin's pod
+    crashed, is starting, or has its socket in another directory than the kubelet's own.
+    """
+    for reader, said in failing(case, "plugin"):
+        yield Finding(
+            reference(reader.pod),
+            f"the CSI plugin on node {reader.node} does not answer",
+            (said,),
+            _log_of(case, reader.node, "--previous"),
+        )
+
+
+@check("FM434", "Fluid's mount command works", needs=(k.PODS, k.EVENTS), explains=("FM442",))
+def mounts(case: Case) -> Iterator[Finding]:
+    """To mount a cache the CSI plugin runs a command on the node, of which the kubelet is told the
+    exit status only. What went wrong stands in the log of the plugin on that node.
+    """
+    for reader, said in failing(case, "command"):
+        status = _EXIT.search(said.text)
+        yield Finding(
+            reference(reader.pod),
+            f"the mount on node {reader.node} ended with {status[0] if status else 'a failure'}: "
+            "the log of the CSI plugin there says why",
+            (said, *_logged(case, reader.node)),
+            _log_of(case, reader.node),
+        )
+
+
+_EXIT = re.compile(r"exit status \d+")
+_CONTAINER = "plugins"
+"""The plugin's container in csi-nodeplugin-fluid; the other one registers it."""
+
+
+def _log_of(case: Case, node: str, *flags: str) -> Fix:
+    """How to read the log of the plugin on a node."""
+    pod = _plugins(case).get(node)
+    words = ["kubectl", "get", "pods", "-l", f"app={PLUGIN}", "-o", "wide"]
+    words += ["--field-selector", f"spec.nodeName={node}"]
+    if pod is not None:
+        words = ["kubectl", "logs", name_of(pod), "-c", _CONTAINER, "--tail=50", *flags]
+    return Fix(shlex.join([*words, "-n", names.SYSTEM_NAMESPACE]), "advice")
+
+
+def _logged(case: Case, node: str) -> tuple[Evidence, ...]:
+    """The last line of the plugin's log on a node that tells of a failure, where it was read."""
+    pod = _plugins(case).get(node)
+    if pod is None:
+        return ()
+    for line in reversed(case.log(pod, _CONTAINER).splitlines()):
+        if re.search(r"(?i)error|fail|exit status", line):
+            return (Evidence(reference(pod), f"log of {_CONTAINER}", " ".join(line.split())),)
+    return ()

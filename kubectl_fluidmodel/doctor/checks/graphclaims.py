@@ -17,11 +17,11 @@ from kubectl_fluidmodel.doctor.check import (
     check,
     reference,
 )
-from kubectl_fluidmodel.doctor.uses import all_graphs
+from kubectl_fluidmodel.doctor.uses import all_graphs, opened_of
 from kubectl_fluidmodel.dynamo import kinds
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import claims_in
 
 _NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
@@ -32,9 +32,10 @@ _NO_LISTED = re.compile(r'PVC "([^"]+)" does not exist and create is not enabled
 
 @check("FM704", "the claims that graphs mount exist", scope=Scope.CLUSTER)
 def claims_exist(case: Case) -> Iterator[Finding]:
-    """A pod of a graph waits for a claim that is not there. A Dataset makes the claim of its own
-    name, so this is a typing error, or a cache that was removed or never made. The scheduler (or
-    the operator, for a v1alpha1 graph that lists its `pvcs`) says which claim it is.
+    """A graph mounts a claim that is not there, so its pods wait, or will. A Dataset makes the
+    claim of its own name, so this is a typing error, or a cache that was removed or never made. It
+    is seen in the graph before there is a pod; the scheduler (or the operator, for a v1alpha1 graph
+    that lists its `pvcs`) says it later.
     """
     caches: dict[str, list[str]] = {}
     for cache in case.caches:
@@ -46,7 +47,7 @@ def claims_exist(case: Case) -> Iterator[Finding]:
             continue
         alike = difflib.get_close_matches(claim, near, 1, 0.6)
         hint = f"; there is a cache {alike[0]}" if alike else ""
-        fix = _rename(graph, claim, alike[0]) if alike else None
+        fix = rename(graph, claim, alike[0]) if alike else None
         command = f"kubectl fluidmodel cache SOURCE --name {claim} -n {namespace}"
         yield Finding(
             reference(graph),
@@ -111,12 +112,41 @@ def _waited_for(case: Case) -> Iterator[tuple[Object, str, Evidence]]:
         for condition in dicts(graph, "status", "conditions"):
             match = _NO_LISTED.search(str(condition.get("message")))
             if match and (id(graph), match[1]) not in seen:
+                seen.add((id(graph), match[1]))
                 place = f"condition {condition.get('type')}"
                 text = str(condition.get("message"))
                 yield graph, match[1], Evidence(reference(graph), place, text)
+    for graph in by_name.values():
+        for claim, component in _absent(case, graph):
+            if (id(graph), claim) not in seen:
+                seen.add((id(graph), claim))
+                place = f"component {component}, volumes"
+                yield graph, claim, Evidence(reference(graph), place, f"claim {claim}")
 
 
-def _rename(graph: Object, wrong: str, right: str) -> Fix | None:
+def _absent(case: Case, graph: Object) -> Iterator[tuple[str, str]]:
+    """The claims that a graph's spec mounts and that are surely not there, with the
+    component.
+    """
+    namespace = namespace_of(graph)
+    opened = opened_of(case, graph)
+    if opened is None:
+        return
+    made = {
+        str(each.get("name")) for each in dicts(graph, "spec", "pvcs") if each.get("create") is True
+    }
+    for component in opened[0].components:
+        own = at(component.spec, "pvc", default={})
+        if own.get("create") is True:
+            made.add(str(own.get("name")))
+        claims = [*component.volumes().values()]
+        claims.append(str(at(component.spec, "compilationCache", "pvcName", default="")))
+        for claim in claims:
+            if claim and claim not in made and case.snapshot.is_absent(k.PVCS, claim, namespace):
+                yield claim, component.name
+
+
+def rename(graph: Object, wrong: str, right: str) -> Fix | None:
     """A patch that names another claim wherever a graph names the wrong one."""
     paths = list(_places(graph.get("spec"), wrong, "/spec"))
     if not paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kubectl_fluidmodel.doctor import commands
 from kubectl_fluidmodel.doctor.check import (
@@ -14,13 +14,14 @@ from kubectl_fluidmodel.doctor.check import (
     check,
     reference,
 )
-from kubectl_fluidmodel.doctor.uses import Use, uses
+from kubectl_fluidmodel.doctor.checks.graphclaims import rename
+from kubectl_fluidmodel.doctor.uses import Use, all_graphs, opened_of, uses
 from kubectl_fluidmodel.dynamo import kinds, pinning
-from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.preflight.managers import manager
 from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.kube.kind import at, dicts, name_of, namespace_of
-from kubectl_fluidmodel.overview.cached import claims_in
+from kubectl_fluidmodel.overview.cached import Cached, claims_in
 from kubectl_fluidmodel.snapshot import reads
 
 
@@ -84,8 +85,10 @@ def _noted(use: Use) -> Evidence:
 def all_mount(case: Case) -> Iterator[Finding]:
     """Some workers of the graph mount the cache and others do not: those pull the model from the
     Hub, about 9 minutes against 80 seconds, and the graph is as slow as its slowest worker. A
-    worker that serves another model is right not to; `pin --component` names the others.
+    worker that serves another model is right not to; `pin --component` names the others. Or a
+    component mounts what the cache itself reads from, a claim or a directory, and reads past it.
     """
+    yield from _past(case)
     by_graph: dict[str, list[Use]] = {}
     for use in uses(case):
         by_graph.setdefault(use.about, []).append(use)
@@ -107,6 +110,62 @@ def all_mount(case: Case) -> Iterator[Finding]:
                     ),
                     use.pin(),
                 )
+
+
+def _past(case: Case) -> Iterator[Finding]:
+    """Components that mount the source of the cache, and not the cache."""
+    cache = case.own
+    sources = _sources(cache)
+    for obj in all_graphs(case) if sources else ():
+        opened = opened_of(case, obj)
+        if opened is None or namespace_of(obj) != cache.namespace:
+            continue
+        for component in opened[0].components:
+            claims = component.volumes()
+            hit = next((s for s in sources if s in _read_by(component, claims)), None)
+            if hit is None or cache.name in claims.values():
+                continue
+            fix = rename(obj, hit.removeprefix("pvc://"), cache.name)
+            what = hit.removeprefix("pvc://").removeprefix("local://")
+            pin = f"kubectl fluidmodel pin {cache.name} {opened[0].reference}"
+            yield Finding(
+                reference(obj),
+                f"component {component.name} mounts {what}, which cache {cache.name} caches, and "
+                f"reads past it: mount claim {cache.name}",
+                (
+                    Evidence(reference(obj), f"component {component.name}, volumes", what),
+                    *(
+                        Evidence(reference(cache.dataset or obj), "spec.mounts", str(point))
+                        for point in _points(cache)
+                    ),
+                ),
+                fix or Fix(f"{pin} --component {component.name} -n {cache.namespace}"),
+            )
+
+
+def _points(cache: Cached) -> list[str]:
+    return [str(each.get("mountPoint", "")) for each in dicts(cache.dataset, "spec", "mounts")]
+
+
+def _sources(cache: Cached) -> set[str]:
+    """What a pod can mount of a cache's sources: `pvc://claim`, `local:///directory`."""
+    found = set()
+    for point in _points(cache):
+        scheme, _, rest = point.partition("://")
+        if scheme == "pvc":
+            found.add(f"pvc://{rest.split('/')[0]}")
+        elif scheme == "local":
+            found.add(f"local://{rest.rstrip('/')}")
+    return found
+
+
+def _read_by(component: Component, claims: Mapping[str, str]) -> set[str]:
+    paths = {
+        str(at(volume, "hostPath", "path", default="")).rstrip("/")
+        for volume in dicts(component.pod_spec(), "volumes")
+    }
+    found = {f"local://{path}" for path in paths if path}
+    return found | {f"pvc://{claim}" for claim in claims.values() if claim}
 
 
 @check("FM711", "no graph of the cache is being deleted", severity=Severity.WARNING)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands, witness
-from kubectl_fluidmodel.doctor.chain import NO_MASTER
+from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_LOADED
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
 
 STARTING = 120.0
@@ -84,10 +85,10 @@ def _variable(key: str) -> str:
 
 @check("FM311", "the master is ready", needs=(k.PODS,), explains=("FM323", *NO_MASTER))
 def ready(case: Case) -> Iterator[Finding]:
-    """The master mounts the model's store before it counts as ready. With wrong keys, a wrong
-    endpoint or no such bucket the mount fails, the startup probe with it, and the kubelet
-    restarts the master over and over. Its log names the reason; mend that, and the master comes
-    up at its next restart.
+    """The master has to start before anything else of the cache. Where it mounts the model's store
+    as it starts and that fails, so does the startup probe, and the kubelet restarts it over and
+    over. Its log names the reason; mend that, and the master comes up at its next restart. A
+    master that starts without its store is FM313's.
     """
     cache = case.own
     pods = [pod for _, pod in witness.pods_of(cache, MASTER)]
@@ -142,6 +143,31 @@ def _look(cache: Cached, pod: Object, cause: str) -> Fix:
         words = f"kubectl fluidmodel doctor {cache.name} -n {cache.namespace} --only 5xx --probe"
         return Fix(words, "advice")
     return witness.look(pod, "logs", name_of(pod), "--all-containers", "--tail=50")
+
+
+@check(
+    "FM313",
+    "the cache's pods can read their store",
+    needs=(k.PODS,),
+    explains=("FM208", "FM221", *NOT_LOADED),
+)
+def reads(case: Case) -> Iterator[Finding]:
+    """Alluxio's master starts with wrong keys, a wrong endpoint or no such bucket too, and is
+    Ready; only what needs the store then fails: listing, counting, loading. The logs of master and
+    workers name the reason, which is looked at while the cache is not complete.
+    """
+    cache = case.own
+    if amount(cache).whole:
+        return
+    for part, pod in witness.pods_of(cache, MASTER, WORKER):
+        cause, line = witness.log_cause(case, pod)
+        if symptoms.ready(pod) and line and symptoms.is_of_store(cause):
+            yield Finding(
+                reference(pod),
+                f"the {part} is ready and cannot read the store: {cause}",
+                (line,),
+                _look(cache, pod, cause),
+            )
 
 
 @check(

@@ -9,7 +9,7 @@ from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of
+from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of, number
 from kubectl_fluidmodel.overview.cached import Reader
 
 INJECT = "fuse.serverful.fluid.io/inject"
@@ -20,14 +20,26 @@ STARTING = 60.0
 SAYS: dict[str, str] = {
     "driver": r"driver name fuse\.csi\.fluid\.io not found in the list of registered CSI drivers",
     "node": r"NodeStageVolume: can't get node",
+    "plugin": r"csi\.sock|all SubConns are in TransientFailure|code = Unavailable",
     "timeout": r"timeout waiting for FUSE mount point|fuse pod on node \S+ is not ready",
     "endpoint": r"[Tt]ransport endpoint is not connected",
     "subpath": r'subPath "?(?P<path>[^"\s]*)"? not exists under FUSE mount',
+    "command": r"code = InvalidArgument desc = exit status \d+",
 }
 """What the events of a mount that fails say, by Fluid's CSI plugin and the kubelet. The one on time
 read `fuse pod on node X is not ready` up to Fluid 0.8."""
 _VOLUME = re.compile(r'for volume "([^"]+)"')
 _REASONS = ("FailedMount", "FailedAttachVolume", "Failed", "FailedPrepareDynamicResources")
+_MOUNTING = (
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedMapVolume",
+    "FailedMountOnFilesystemMismatch",
+    "AlreadyMountedVolume",
+)
+"""What the kubelet and the attach controller call a volume that does not come
+(pkg/kubelet/events/event.go of Kubernetes 1.36)."""
+_UNMADE = ("CreateContainerError", "CreateContainerConfigError", "RunContainerError")
 
 
 def reader_nodes(case: Case) -> dict[str, bool]:
@@ -63,15 +75,18 @@ def _failures(case: Case) -> list[tuple[Reader, Evidence]]:
                 if len(case.caches) > 1
             )
         ]
+        stuck = [seen for _, seen in witness.waits(reader.pod, _UNMADE)]
         for pattern in SAYS.values():
-            said = witness.newest(events, pattern, *_REASONS)
+            said = witness.newest(events, pattern, *_REASONS) or next(
+                (seen for seen in stuck if re.search(pattern, seen.text)), None
+            )
             found += [(reader, said)] if said else []
         rest = [
             event
             for event in events
             if not any(re.search(p, str(event.get("message"))) for p in SAYS.values())
         ]
-        said = witness.newest(rest, "", "FailedMount", "FailedAttachVolume")
+        said = witness.newest(rest, "", *_MOUNTING)
         found += [(reader, said)] if said else []
     return found
 
@@ -225,14 +240,26 @@ def mounted(case: Case) -> Iterator[Finding]:
     for reader, said in _failures(case):
         if re.search(known, said.text):
             continue
-        young = case.age(reader.pod) < STARTING
+        young = case.age(reader.pod) < STARTING and not _again(case, reader, said)
+        volume = names.volume_name(case.own.namespace, case.own.name)
+        other = next((each for each in _VOLUME.findall(said.text) if each != volume), "")
+        what = f"volume {other}" if other else "the cache"
         yield Finding(
             reference(reader.pod),
-            f"node {reader.node} cannot mount the cache into it",
+            f"node {reader.node} cannot mount {what} into it",
             (said,),
             witness.look(reader.pod, "describe", "pod", reader.name),
             Severity.WARNING if young else None,
         )
+
+
+def _again(case: Case, reader: Reader, said: Evidence) -> bool:
+    """Whether the kubelet has said so more than once: the first mount may come too early."""
+    return any(
+        number(event, "count") > 1 or number(event, "series", "count") > 1
+        for event in case.snapshot.events(reader.pod)
+        if " ".join(str(event.get("message") or "").split()) == said.text
+    )
 
 
 @check(

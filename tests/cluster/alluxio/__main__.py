@@ -96,19 +96,27 @@ def serve(state: State, arguments: list[str]) -> None:
     with state.change() as value:
         value["up"] = False
     log("INFO  MetricsSystem - Starting sinks with config: {}.")
-    if "://" in uri and state.knobs()["check_root"]:
+    if "://" in uri:
         try:
             ufs.open_ufs(uri, merged).check()
         except ufs.UfsError as error:
-            # A JVM needs its seconds to get here; a probe in between finds nobody serving.
-            time.sleep(1)
-            log("ERROR AlluxioMaster - Failed to create master process")
-            print(
-                "java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
-                f"the Alluxio namespace: {uri}"
-            )
-            print(f"Caused by: {error}", flush=True)
-            raise Failure("", 255) from error
+            if not state.knobs()["check_root"]:
+                code = re.search(r"Error Code: (\w+)", str(error))
+                log(  # as Alluxio 2.9.3 does, which starts all the same
+                    "WARN  UfsStatusCache - Failed to get result for prefetch job on alluxio path "
+                    "/: java.util.concurrent.ExecutionException: "
+                    f"alluxio.underfs.s3a.AlluxioS3Exception: {code[1] if code else 'Error'}:denied"
+                )
+            else:
+                # A JVM needs its seconds to get here; a probe in between finds nobody serving.
+                time.sleep(1)
+                log("ERROR AlluxioMaster - Failed to create master process")
+                print(
+                    "java.lang.RuntimeException: java.io.IOException: Failed to mount the root of "
+                    f"the Alluxio namespace: {uri}"
+                )
+                print(f"Caused by: {error}", flush=True)
+                raise Failure("", 255) from error
     with state.change() as value:
         old = value["mounts"].get("/")
         value["mounts"] = {"/": {"ufs": uri, "options": merged, "worker": by_worker}}

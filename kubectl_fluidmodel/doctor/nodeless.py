@@ -16,7 +16,7 @@ from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, reference
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube import nodeselector, taints
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.kube.scheduler import Filter, Obstacle, SchedulerView, by_reason
 from kubectl_fluidmodel.kube.taints import for_accelerator, leaving, taints_of
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER
@@ -87,6 +87,21 @@ class Nodeless:
             )
         ]
 
+    def tolerations(self) -> list[dict[str, str]]:
+        """What the pod would have to tolerate on the nodes that keep it off by a taint alone.
+
+        Of those that only keep GPUs free, where there are any; never what says that a node goes.
+        """
+        nodes = [self.nodes[name] for name in self.tolerable() or self.only(Filter.TAINT)]
+        own = dicts(self.pod, "spec", "tolerations")
+        wanted = [
+            taint
+            for node in nodes
+            for taint in taints_of(node)
+            if taint.hard and not taint.leaving and not taints.tolerated(own, taint)
+        ]
+        return [taint.toleration() for taint in dict.fromkeys(wanted)]
+
     def why_not(self, *, but: frozenset[str] | set[str] = frozenset()) -> str:
         """Node by node why not, those with the same against them together; `but` some nodes."""
         found = [
@@ -124,15 +139,15 @@ def _fields(node: Object, obstacle: Obstacle) -> Iterator[Evidence]:
 def nodeless(case: Case, reason: str) -> list[Nodeless]:
     """The cache's masters and workers that wait for a node, for one reason."""
 
-    def judge() -> list[Nodeless]:
+    def every() -> list[Nodeless]:
         return [
-            _judged(case, part, pod, words)
+            judge(case, part, pod, words)
             for part, pod in witness.pods_of(case.own, MASTER, WORKER)
             if (words := witness.unscheduled(pod))
         ]
 
     key = f"nodeless: {case.own.namespace}/{case.own.name}"
-    return [each for each in case.once(key, judge) if each.reason == reason]
+    return [each for each in case.once(key, every) if each.reason == reason]
 
 
 def _view(case: Case) -> SchedulerView:
@@ -141,7 +156,8 @@ def _view(case: Case) -> SchedulerView:
     return SchedulerView(snapshot.all(k.NODES), placed, snapshot.all(k.PVCS), snapshot.all(k.PVS))
 
 
-def _judged(case: Case, part: str, pod: Object, words: str) -> Nodeless:
+def judge(case: Case, part: str, pod: Object, words: str) -> Nodeless:
+    """Why a pod finds no node, of which the scheduler said so in its words."""
     view = case.once("nodeless: view", lambda: _view(case))
     verdicts = view.verdicts(pod)
     meant = {

@@ -36,7 +36,9 @@ def ask(client: Client, caches: Sequence[Cached], snapshot: Snapshot) -> None:
 
 
 def _waiting(cache: Cached) -> Iterator[Object]:
-    for _, pod in witness.pods_of(cache):
+    """Its pods, its loaders and its readers that the scheduler has turned away."""
+    own = [pod for _, pod in witness.pods_of(cache)]
+    for pod in (*own, *cache.load_pods, *(reader.pod for reader in cache.readers)):
         if witness.unscheduled(pod):
             yield pod
 

@@ -258,7 +258,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM607",
         "pod models/demo-loader-job-x",
         "no node takes the loader",
-        "tolerations: [{operator: Exists}]",
+        'tolerations: [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present"',
     ),
     "no Dataset": (
         orphan,

@@ -303,6 +303,34 @@ def test_a_volume_of_another_zone() -> None:
     )
 
 
+def test_an_engine_that_waits_is_told_node_by_node_too() -> None:
+    snapshot = b.healthy()
+    reader = b.unscheduled(
+        b.get(snapshot, k.PODS, "chat-decode-0"), "0/3 nodes: 1 Insufficient nvidia.com/gpu."
+    )
+    reader["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "8"}}
+    reader["spec"]["nodeSelector"] = {HOST: "gpu-0"}
+    holder = pods.pod("trainer", namespace="far", node="gpu-0")
+    holder["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "6"}}
+    snapshot.placed = [occupants.brief(holder)]
+    [found] = b.findings(snapshot, "FM730")
+    assert found.cause.endswith(
+        "gpu-0: 8 nvidia.com/gpu needed, 2 free (far/trainer holds the rest)"
+    )
+
+
+def test_a_loader_never_tolerates_a_node_that_goes() -> None:
+    snapshot = b.healthy()
+    snapshot.objects["nodes"] = [gpu(0), gpu(1, KARPENTER)]
+    b.get(snapshot, names.DATA_LOADS, "demo")["status"]["phase"] = "Executing"
+    loader = b.unscheduled(b.get(snapshot, k.PODS, "demo-loader-job-x"), WORDS)
+    loader["spec"]["tolerations"] = []
+    [found] = b.findings(snapshot, "FM607")
+    assert found.fix is not None
+    assert "nvidia.com/gpu" in found.fix.text and "karpenter" not in found.fix.text
+    assert "karpenter.sh/disrupted" in found.cause
+
+
 @pytest.mark.parametrize("field", ["env", "args", "command", "image"])
 def test_of_other_pods_only_what_the_scheduler_counts_is_held(field: str) -> None:
     pod = pods.worker_pod()

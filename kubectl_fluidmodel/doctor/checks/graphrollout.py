@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.doctor.nodeless import judge
 from kubectl_fluidmodel.doctor.uses import ALL, Use, binding, keys_of, readers
 from kubectl_fluidmodel.dynamo import rollout
 from kubectl_fluidmodel.dynamo.kinds import (
@@ -61,10 +62,11 @@ def placed(case: Case) -> Iterator[Finding]:
             else:
                 cause = "the scheduler finds no node for it"
                 fix = Fix(f"kubectl describe pod {name_of(pod)} -n {case.own.namespace}")
+            without = judge(case, "worker", pod, words)
             yield Finding(
                 reference(pod),
-                cause,
-                (Evidence(reference(pod), "condition PodScheduled", words),),
+                f"{cause}: {without.why_not()}" if without.judged else cause,
+                without.evidence(),
                 fix,
             )
 

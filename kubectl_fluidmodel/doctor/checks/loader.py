@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.doctor.checks.load import again, latest
+from kubectl_fluidmodel.doctor.nodeless import TAINT, judge
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
@@ -56,14 +58,25 @@ def runs(case: Case) -> Iterator[Finding]:
     for pod in found:
         words = witness.unscheduled(pod)
         if words:
+            without = judge(case, "loader", pod, words)
+            wanted = without.tolerations() if without.reason == TAINT else []
             yield Finding(
                 reference(pod),
-                "no node takes the loader",
-                (Evidence(reference(pod), "status.conditions PodScheduled", words),),
-                Fix("tolerations: [{operator: Exists}]", "yaml", f"{reference(load)} spec")
-                if "untolerated taint" in words
+                f"no node takes the loader{f': {without.why_not()}' if without.judged else ''}",
+                without.evidence(),
+                Fix(
+                    f"tolerations: {_flow(dicts(load, 'spec', 'tolerations') + wanted)}",
+                    "yaml",
+                    f"{reference(load)} spec",
+                )
+                if wanted
                 else witness.look(pod, "describe", "pod", name_of(pod)),
             )
+
+
+def _flow(tolerations: Sequence[Object]) -> str:
+    """Tolerations as one line of YAML, which takes JSON."""
+    return json.dumps(tolerations)
 
 
 @check(

@@ -40,7 +40,6 @@ from kubectl_fluidmodel.kube.nodeselector import terms_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.kube.requests import requested
 from kubectl_fluidmodel.kube.scheduler import Filter, host_ports
-from kubectl_fluidmodel.kube.taints import taints_of
 from kubectl_fluidmodel.model.sizing import quota_for
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import amount
@@ -150,7 +149,9 @@ def _quantity(resource: str, free: Decimal) -> str:
     return from_bytes(int(free)) if "/" not in resource else str(int(free))
 
 
-def _with(cache: Cached, quota: int | None = None, tolerations: list[Object] | None = None) -> Fix:
+def _with(
+    cache: Cached, quota: int | None = None, tolerations: list[dict[str, str]] | None = None
+) -> Fix:
     """The cache made again with another quota or more tolerations, and else as it is."""
     if cache.dataset is None or cache.runtime is None:
         return Fix(commands.anew(cache))
@@ -182,17 +183,11 @@ def _quota_patch(runtime: Object, quota: int) -> list[Object]:
 
 def _tolerating(cache: Cached, found: Nodeless) -> Fix:
     """Tolerations for the nodes that would do with them, and a quota that fits with it."""
-    nodes = [found.nodes[name] for name in found.tolerable() or found.only(Filter.TAINT)]
-    wanted = {
-        taint: taint.toleration()
-        for node in nodes
-        for taint in taints_of(node)
-        if taint.hard and not taint.leaving
-    }
+    wanted = found.tolerations()
     quota = _fitting_quota(cache) if _oversized(cache, found) else None
     if not wanted:
         return Fix(commands.anew(cache))
-    return _with(cache, quota, list(wanted.values()))
+    return _with(cache, quota, wanted)
 
 
 @check(

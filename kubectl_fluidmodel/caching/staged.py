@@ -22,6 +22,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.kind import Object, at, name_of
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.hub import Hub
+from kubectl_fluidmodel.model.hubhttp import HUB
 from kubectl_fluidmodel.model.plan import Plan
 from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.model.store import Store
@@ -263,7 +264,8 @@ class Stager:
                 to=given.to,
                 endpoint=store.endpoint,
                 region=store.region,
-                endpoint_hub=given.endpoint_hub or "",
+                # Also where it is that of HF_ENDPOINT: the plan is of that Hub.
+                endpoint_hub=self._login.endpoint if self._login.endpoint != HUB else "",
                 access_key=SecretKey(keys.secret, keys.access),
                 secret_key=SecretKey(keys.secret, keys.hidden),
                 session_token=SecretKey(keys.secret, token) if token else None,

@@ -52,7 +52,7 @@ class Work:
         for text in measured.warnings:
             warn(text)
         if stager and stager.lacks_image:
-            note(f"note: the staging Job is not printed: {no_image().why} ({no_image().try_})")
+            note(f"note: the staging Job is not printed, as it has no image: {no_image().try_}")
         shown = [obj for obj in planned.objects if obj is not measured.secret]
         if measured.secret is not None:
             note(f"the Secret is not printed; make it with: {secret_command(measured.secret)}")

@@ -35,6 +35,8 @@ class Work:
         self.output, self.color, self.log = output, color, log
         self._said: set[str] = set()
         self.store: Store
+        self.named: list[str] = []
+        """The flags that named the store, for the command to run next."""
         self.hub: Hub
 
     def login(
@@ -51,6 +53,12 @@ class Work:
         from kubectl_fluidmodel.model.hub import Hub
         from kubectl_fluidmodel.staging import access
 
+        for flag, value in (
+            ("--endpoint", endpoint),
+            ("--region", region),
+            ("--s3-secret", s3_secret),
+        ):
+            self.named += [flag, value] if value else []
         client, namespace = None, ""
         if s3_secret or flags.secret:
             from kubectl_fluidmodel.kube.client import Client
@@ -104,7 +112,9 @@ class Work:
         place = Place(self.to, self.source.host, commit)
         tree = list(self.hub.tree(self.source.host, commit))
         found = verify(self.store, place, tree, read=read)
-        self._print(place.uri, report.verify_document(found), report.verify_text(found, read))
+        self._print(
+            place.uri, report.verify_document(found), report.verify_text(found, read, self.named)
+        )
         return 1 if found.problems else 0
 
     def stage(self, flags: HubFlags) -> int:
@@ -124,7 +134,9 @@ class Work:
                     ended = event
         if self.log != "json" and ended is not None:
             self._print(
-                place.uri, report.staged_document(plan, ended), report.staged_text(plan, ended)
+                place.uri,
+                report.staged_document(plan, ended),
+                report.staged_text(plan, ended, self.named),
             )
         return 0
 

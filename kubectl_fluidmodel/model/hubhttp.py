@@ -20,6 +20,8 @@ from kubectl_fluidmodel.model.patience import LONGEST_WAIT, Cancelled, Passing, 
 if TYPE_CHECKING:
     import ssl
 
+HUB = "https://huggingface.co"
+"""The public one, which is asked where nothing names another."""
 CONNECT = 10.0
 """Seconds to connect."""
 _CANNOT = "cannot read from the hub"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -88,8 +89,8 @@ def plan_document(plan: Plan, place: Place, standing: Standing | None = None) ->
     return found
 
 
-def staged_text(plan: Plan, ended: Ended) -> str:
-    """How it ended, and the one line to run next."""
+def staged_text(plan: Plan, ended: Ended, store: Sequence[str] = ()) -> str:
+    """How it ended, and the one line to run next; `store` are the flags that named the store."""
     lines = []
     seconds = max(ended.seconds, 0.001)
     moved = f", {size(ended.sent)} sent at {size(ended.sent / seconds)}/s" if ended.sent else ""
@@ -98,7 +99,7 @@ def staged_text(plan: Plan, ended: Ended) -> str:
         f"{size(ended.bytes)}, every hash proven ({duration(ended.seconds)}{moved})"
     )
     if ended.manifest:
-        lines.append(f"next: kubectl fluidmodel cache {ended.to}")
+        lines.append(f"next: {shlex.join(['kubectl', 'fluidmodel', 'cache', ended.to, *store])}")
     else:
         lines.append("other shards are still at work; the last one writes the manifest")
     return printable("\n".join(lines) + "\n")
@@ -121,14 +122,13 @@ def staged_document(plan: Plan, ended: Ended) -> dict[str, Any]:
     }
 
 
-def verify_text(found: Report, read: bool) -> str:
+def verify_text(found: Report, read: bool, store: Sequence[str] = ()) -> str:
     if found.problems:
         lines = [f"{found.place.uri} is not what it should be:"]
         lines += [f"  {problem}" for problem in found.problems]
-        lines.append(
-            f"next: kubectl fluidmodel stage {found.place.repo}@{found.place.commit} "
-            f"--to {found.place.to.uri}"
-        )
+        model = f"{found.place.repo}@{found.place.commit}"
+        words = ["kubectl", "fluidmodel", "stage", model, "--to", found.place.to.uri, *store]
+        lines.append(f"next: {shlex.join(words)}")
     else:
         how = "every byte read back" if read else "sizes, ETags and hashes"
         lines = [

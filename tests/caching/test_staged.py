@@ -221,3 +221,21 @@ def test_temporary_keys_travel_whole(
     refs = {each["name"]: each["valueFrom"] for each in env if "valueFrom" in each}
     for name in secret["data"]:
         assert refs[name] == {"secretKeyRef": {"name": "model-store", "key": name}}
+
+
+@pytest.mark.parametrize("by", ["flag", "HF_ENDPOINT"])
+def test_the_job_asks_the_hub_that_the_plan_is_of(
+    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    if by == "HF_ENDPOINT":
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    to = Staging(
+        destination("s3://models"),
+        endpoint=s3.endpoint,
+        endpoint_hub=hub.endpoint if by == "flag" else None,
+        image="i:1",
+    )
+    (job,) = Stager(to, request(MODEL), "ns").objects()
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert f"--endpoint-hub={hub.endpoint}" in arguments
+    assert f"--endpoint={s3.endpoint}" in arguments

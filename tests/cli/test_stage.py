@@ -48,7 +48,8 @@ def test_the_whole_way(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     head = hub.repos[MODEL].head
     uri = f"s3://cli-models/x/{MODEL}/{head}"
-    assert "every hash proven" in out and f"next: kubectl fluidmodel cache {uri}" in out
+    assert "every hash proven" in out
+    assert f"next: kubectl fluidmodel cache {uri} --endpoint {s3.endpoint}\n" in out
     assert "left out 1 file, which saves 97.7 KiB" in err and "pytorch_model.bin" in err
 
     assert main(arguments(hub, s3, "-o", "name")) == 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
@@ -13,6 +12,16 @@ from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of, namespace_o
 from kubectl_fluidmodel.model.store import KEY_NAMES
 from kubectl_fluidmodel.overview import runtimes, staged
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import (
+    Command,
+    Operand,
+    Variable,
+    Word,
+    chain,
+    command,
+    operands,
+    pipe,
+)
 
 _S3 = "alluxio.underfs.s3."
 
@@ -22,22 +31,87 @@ def kind_of(obj: Mapping[str, Any]) -> str:
     return str(obj.get("kind", "")).lower()
 
 
-def patch(obj: Object, change: Any, *, how: str = "merge") -> str:
-    """`kubectl patch` of an object: `merge` takes a mapping, `json` a list of operations."""
-    text = shlex.quote(json.dumps(change))
-    namespace = f" -n {namespace_of(obj)}" if namespace_of(obj) else ""
-    return f"kubectl patch {kind_of(obj)} {name_of(obj)}{namespace} --type {how} -p {text}"
-
-
-def delete(obj: Object) -> str:
-    namespace = f" -n {namespace_of(obj)}" if namespace_of(obj) else ""
-    return f"kubectl delete {kind_of(obj)} {name_of(obj)}{namespace}"
-
-
-def kubectl(about: Object | Cached, *words: str) -> str:
-    """A kubectl command in the namespace of an object or cache."""
+def kubectl(about: Object | Cached, *words: Word, flags: Sequence[Word] = ()) -> Command:
+    """A kubectl command in the namespace of an object or cache; `flags` come after that."""
     namespace = about.namespace if isinstance(about, Cached) else namespace_of(about)
-    return shlex.join(["kubectl", *words, *(["-n", namespace] if namespace else [])])
+    return command("kubectl", *words, *(["-n", namespace] if namespace else []), *flags)
+
+
+def fluidmodel(about: Object | Cached, *words: Word, flags: Sequence[Word] = ()) -> Command:
+    """A command of this plugin in the namespace of an object or cache."""
+    return kubectl(about, "fluidmodel", *words, flags=flags)
+
+
+def patch(obj: Object, change: Any, *, how: str = "merge") -> Command:
+    """`kubectl patch` of an object: `merge` takes a mapping, `json` a list of operations."""
+    words = ("patch", Operand(kind_of(obj)), Operand(name_of(obj)))
+    return kubectl(obj, *words, flags=("--type", how, "-p", json.dumps(change)))
+
+
+def delete(*objects: Object) -> Command:
+    """Delete objects, one after the other."""
+    return chain(*(kubectl(o, "delete", Operand(kind_of(o)), Operand(name_of(o))) for o in objects))
+
+
+def delete_pods(about: Object | Cached, pods: Iterable[str], *flags: str) -> Command:
+    """Delete pods of a namespace by name."""
+    return kubectl(about, "delete", "pod", *operands(pods), flags=flags)
+
+
+def apply(document: Object) -> Command:
+    """Make an object, or what its fields say of it; JSON is YAML on one line."""
+    shown = command("printf", "%s", json.dumps(document))
+    return pipe(shown, command("kubectl", "apply", "-f", "-"))
+
+
+def uncordon(nodes: Iterable[str]) -> Command:
+    return command("kubectl", "uncordon", *operands(nodes))
+
+
+def label_nodes(nodes: Iterable[str], labels: Iterable[str]) -> Command:
+    """Put labels (`key=value`) on nodes."""
+    return command("kubectl", "label", "node", *operands([*nodes, *labels]))
+
+
+def secret(namespace: str, name: str, keys: Iterable[str], *, there: bool) -> Command:
+    """Put keys into a Secret that is `there`, or make it.
+
+    The values come from the environment and are never on the screen. Other keys of a Secret stay,
+    as with `kubectl apply` they would not.
+    """
+    values = [
+        (f"--from-literal={key}=", Variable(variable_for(key)))
+        for key in dict.fromkeys(key or "KEY" for key in keys)
+    ]
+    return _secret(namespace, name, values, there=there)
+
+
+def file_secret(namespace: str, name: str, file: str, *, there: bool) -> Command:
+    """As `secret`, of one file of this directory."""
+    return _secret(namespace, name, [f"--from-file={file}"], there=there)
+
+
+def _secret(namespace: str, name: str, values: Sequence[Word], *, there: bool) -> Command:
+    where = (Operand(name), "-n", namespace)
+    make = ("kubectl", "create", "secret", "generic", *where, *values)
+    if not there:
+        return command(*make)
+    merge = ("kubectl", "patch", "secret", *where, "--type", "merge", "--patch-file", "/dev/stdin")
+    return pipe(command(*make, "--dry-run=client", "-o", "json"), command(*merge))
+
+
+def pin(cached: Cached, *graphs: str, flags: Sequence[str] = ()) -> Command:
+    """Bind graphs of the cache's namespace to it."""
+    named = operands([cached.name, *graphs])
+    return fluidmodel(cached, "pin", *named, flags=flags)
+
+
+def variable_for(key: str) -> str:
+    """The variable of the environment that by custom holds the value for a key of a Secret."""
+    text = key.lower()
+    if "token" in text:
+        return "AWS_SESSION_TOKEN"
+    return "AWS_SECRET_ACCESS_KEY" if "secret" in text else "AWS_ACCESS_KEY_ID"
 
 
 def cache(
@@ -49,7 +123,7 @@ def cache(
     region: str = "",
     flags: Sequence[str] = (),
     standing: bool = False,
-) -> str:
+) -> Command:
     """`cache` of a cache's source in its namespace; what is given is used instead of its own.
 
     A Secret of the user's own is used again; one of ours goes with the cache and comes with it,
@@ -58,7 +132,8 @@ def cache(
     """
     mounts = dicts(cached.dataset, "spec", "mounts")
     options = at(mounts, 0, "options", default={})
-    words = ["kubectl", "fluidmodel", "cache", *([source] if source else _source(cached))]
+    words: list[Word] = ["kubectl", "fluidmodel", "cache"]
+    words += [Operand(source)] if source else _source(cached)
     words += ["--name", name or cached.name]
     endpoint = endpoint or str(options.get(f"{_S3}endpoint") or "")
     region = region or str(
@@ -73,18 +148,19 @@ def cache(
     workers = runtimes.replicas(cached.runtime) or 1
     if workers > 1 and not standing and "--replicas" not in flags:
         words += ["--replicas", str(workers)]
-    return shlex.join([*words, *flags, "-n", cached.namespace])
+    return command(*words, *flags, "-n", cached.namespace)
 
 
-def _source(cached: Cached) -> list[str]:
+def _source(cached: Cached) -> list[Word]:
     """SOURCE, with `--to` for a model of the Hub that was staged."""
     place = staged.place(cached)
     if place is not None:
-        return [f"{place.repo}@{place.commit}", "--to", place.to.uri]
+        return [Operand(f"{place.repo}@{place.commit}"), "--to", place.to.uri]
     point = str(at(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
     own = names.source_of(cached.dataset or {})
     ours = cached.dataset is not None and names.is_ours(cached.dataset)
-    return [own if ours and own and not own.startswith("hf://") else point or "SOURCE"]
+    kept = own if ours and own and not own.startswith("hf://") else point
+    return [Operand(kept or "SOURCE")]
 
 
 def _own_secret(mounts: list[Object]) -> str:
@@ -99,57 +175,56 @@ def _own_secret(mounts: list[Object]) -> str:
     return next(iter(found)) if len(found) == 1 and known else ""
 
 
-def anew(cached: Cached, name: str = "", **other: Any) -> str:
+def anew(cached: Cached, name: str = "", **other: Any) -> Command:
     """Remove a cache and make it again; `other` is as `cache` takes it."""
-    return " && ".join([*_removals(cached), cache(cached, name, **other)])
+    return chain(*_removals(cached), cache(cached, name, **other))
 
 
-def removed(cached: Cached) -> str:
+def removed(cached: Cached) -> Command:
     """Remove a cache."""
-    return " && ".join(_removals(cached))
+    return chain(*_removals(cached))
 
 
-def _removals(cached: Cached) -> Iterator[str]:
+def _removals(cached: Cached) -> Iterator[Command]:
     if cached.dataset is not None and names.is_ours(cached.dataset):
-        yield f"kubectl fluidmodel uncache {cached.name} -n {cached.namespace}"
+        yield fluidmodel(cached, "uncache", Operand(cached.name))
         return
     for obj in (cached.dataset, *cached.runtimes):
         if obj is not None:
             yield delete(obj)
 
 
-_BARE = r"/^  \(uid\|resourceVersion\|creationTimestamp\|generation\):/d"
-"""For sed: the fields of an object's metadata that the API server gives."""
+_FRESH = {"uid": None, "resourceVersion": None, "creationTimestamp": None, "generation": None}
+"""A merge patch that removes what the API server gave an object's metadata."""
 
 
-def rename_runtime(runtime: Object, name: str) -> str:
+def _copied(obj: Object, name: str) -> Command:
+    """Make an object of a cluster again under another name; the old one stays."""
+    change = {"metadata": {"name": name, **_FRESH}, "status": None}
+    named = (Operand(kind_of(obj)), Operand(name_of(obj)))
+    get = kubectl(obj, "get", *named, flags=("-o", "json"))
+    local = ("--local", "-f", "-", "--type", "merge", "-p", json.dumps(change), "-o", "json")
+    return pipe(get, command("kubectl", "patch", *local), command("kubectl", "create", "-f", "-"))
+
+
+def rename_runtime(runtime: Object, name: str) -> Command:
     """Make a runtime again under another name, and remove the old one."""
-    old = name_of(runtime)
-    return (
-        kubectl(runtime, "get", kind_of(runtime), old, "-o", "yaml")
-        + f" | sed -e '{_BARE}' -e 's/^  name: {old}$/  name: {name}/' -e '/^status:/,$d'"
-        + f" | kubectl create -f - && {delete(runtime)}"
-    )
+    return chain(_copied(runtime, name), delete(runtime))
 
 
-def again(runtime: Object) -> str:
+def again(runtime: Object) -> Command:
     """Remove a runtime, with all that Fluid made for it, and make it again as it is."""
-    get = kubectl(runtime, "get", kind_of(runtime), name_of(runtime), "-o", "yaml")
-    return (
-        f"saved=\"$({get} | sed -e '{_BARE}' -e '/^status:/,$d')\" && {delete(runtime)} && "
-        "printf '%s\\n' \"$saved\" | kubectl create -f -"
-    )
+    named = (Operand(kind_of(runtime)), Operand(name_of(runtime)))
+    get = kubectl(runtime, "get", *named, flags=("-o", "json"))
+    return pipe(get, command("kubectl", "replace", "--force", "-f", "-"))
 
 
-def copy_secret(namespace: str, old: str, new: str) -> str:
+def copy_secret(namespace: str, old: str, new: str) -> Command:
     """Make a Secret again under another name; the old one stays."""
-    return (
-        f"kubectl get secret {old} -n {namespace} -o yaml | sed -e '{_BARE}'"
-        f" -e 's/^  name: {old}$/  name: {new}/' | kubectl create -f -"
-    )
+    return _copied({"kind": "Secret", "metadata": {"name": old, "namespace": namespace}}, new)
 
 
-def remade(cached: Cached, *flags: str) -> str:
+def remade(cached: Cached, *flags: str) -> Command:
     """Make a cache as it is, with other flags: `cache` alone where it is ours."""
     if cached.dataset is not None and names.is_ours(cached.dataset):
         return cache(cached, flags=flags, standing=True)

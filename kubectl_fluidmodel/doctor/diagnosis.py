@@ -15,6 +15,7 @@ from kubectl_fluidmodel.doctor.check import (
     Case,
     Check,
     Finding,
+    Fix,
     Need,
     Scope,
     Severity,
@@ -26,6 +27,7 @@ from kubectl_fluidmodel.dynamo import kinds as dynamo
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Kind, annotations_of
 from kubectl_fluidmodel.overview.cached import Cached, link
+from kubectl_fluidmodel.shell import Command
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -198,8 +200,17 @@ def _redacted(finding: Finding) -> Finding:
         finding,
         cause=redact.text(finding.cause),
         evidence=tuple(replace(each, text=redact.text(each.text)) for each in finding.evidence),
-        fix=replace(finding.fix, text=redact.text(finding.fix.text)) if finding.fix else None,
+        fix=_fix_redacted(finding.fix) if finding.fix else None,
     )
+
+
+def _fix_redacted(fix: Fix) -> Fix:
+    """A fix without secrets; a command stays one that can be pasted, or is none any more."""
+    if not isinstance(fix.text, Command):
+        return replace(fix, text=redact.text(fix.text))
+    text = fix.text.mapped(redact.text)
+    whole = redact.text(text)
+    return replace(fix, text=text) if whole == text else Fix(whole, "advice")
 
 
 def _out_of_sight(case: Case, need: Kind | Need) -> tuple[str, bool]:

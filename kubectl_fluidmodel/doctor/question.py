@@ -22,6 +22,7 @@ from kubectl_fluidmodel.staging.place import Destination, Place
 
 ACCESS = ("aws.accessKeyId", "fs.s3.accessKeyId", "s3a.accessKeyId", "fs.gcs.accessKeyId")
 HIDDEN = ("aws.secretKey", "fs.s3.accessKeySecret", "s3a.secretKey", "fs.gcs.secretAccessKey")
+TOKEN = ("aws.sessionToken", "s3a.sessionToken", "fs.s3.securityToken")
 _ENDPOINT = ("alluxio.underfs.s3.endpoint", "fs.s3.endpoint")
 _REGION = ("alluxio.underfs.s3.endpoint.region", "alluxio.underfs.s3.region", "fs.s3.region")
 _SECURE = "alluxio.underfs.s3.secure.http.enabled"

@@ -78,7 +78,7 @@ def _problem(problem: Problem, ids: dict[int, str]) -> dict[str, Any]:
 
 
 def _fix(fix: Fix | None) -> dict[str, str] | None:
-    return {"how": fix.how, "text": fix.text, "where": fix.where} if fix else None
+    return {"how": fix.how, "text": str(fix.text), "where": fix.where} if fix else None
 
 
 def _outcome(outcome: Outcome, ids: dict[int, str]) -> dict[str, Any]:

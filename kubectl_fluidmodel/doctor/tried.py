@@ -6,18 +6,18 @@ of it is skipped and says which word stood in the way; none of them passes unsee
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import answer, chain, commands
 from kubectl_fluidmodel.doctor.answer import Answer
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, Skip, reference
-from kubectl_fluidmodel.doctor.question import ACCESS, HIDDEN, encrypted
+from kubectl_fluidmodel.doctor.question import ACCESS, HIDDEN, TOKEN, encrypted
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, state
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube.kind import annotations_of, dicts
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Operand, command
 
 _ORDER = (
     (answer.CLAIM,),
@@ -157,20 +157,22 @@ def evidence(case: Case, one: Tried) -> tuple[Evidence, ...]:
 
 
 def keys_command(case: Case, given: Answer) -> Fix:
-    """Put a Secret's keys into it, from the shell's environment: no value is on the screen."""
-    variables = {ACCESS: "AWS_ACCESS_KEY_ID", HIDDEN: "AWS_SECRET_ACCESS_KEY"}
-    words: dict[str, None] = {}
-    for wanted, variable in variables.items():
-        for mount in dicts(case.own.dataset, "spec", "mounts"):
-            for ref in encrypted(case.own, mount):
-                if ref.secret == given.holder and ref.option.removeprefix(ROOT_OPTION) in wanted:
-                    words[f'--from-literal={shlex.quote(ref.key)}="${variable}"'] = None
-    if not words:  # a file, such as a service account's
-        words[f"--from-file={shlex.quote(given.entry)}"] = None
-    return Fix(
-        f"kubectl create secret generic {given.holder} -n {case.own.namespace} "
-        f"{' '.join(words)} --dry-run=client -o yaml | kubectl apply -f -"
-    )
+    """Put a Secret's keys into it, from the shell's environment: no value is on the screen.
+
+    All that the mounts take from it, so that a temporary key comes with its token.
+    """
+    namespace, wanted = case.own.namespace, {*ACCESS, *HIDDEN, *TOKEN}
+    there = given.state != answer.NO_SECRET
+    keys = [
+        ref.key
+        for mount in dicts(case.own.dataset, "spec", "mounts")
+        for ref in encrypted(case.own, mount)
+        if ref.secret == given.holder and ref.option.removeprefix(ROOT_OPTION) in wanted
+    ]
+    if keys:
+        return Fix(commands.secret(namespace, given.holder, keys, there=there))
+    # A file, such as a service account's.
+    return Fix(commands.file_secret(namespace, given.holder, given.entry, there=there))
 
 
 def rebuild(case: Case, **other: str) -> Fix | None:
@@ -211,5 +213,6 @@ def restage(case: Case, given: Answer) -> Fix | None:
     if not repo or not commit or not given.mount.rstrip("/").endswith(tail):
         return None
     to = given.mount.rstrip("/").removesuffix(tail)
-    endpoint = f" --endpoint {given.endpoint}" if given.endpoint else ""
-    return Fix(f"kubectl fluidmodel stage {repo}@{commit} --to {to}{endpoint}")
+    named = ("stage", Operand(f"{repo}@{commit}"), "--to", to)
+    endpoint = ("--endpoint", given.endpoint) if given.endpoint else ()
+    return Fix(command("kubectl", "fluidmodel", *named, *endpoint))

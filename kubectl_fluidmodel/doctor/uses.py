@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubectl_fluidmodel.doctor import commands
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, reference
 from kubectl_fluidmodel.dynamo import kinds, rollout
 from kubectl_fluidmodel.dynamo.affinity import Requirement, preferences_of
@@ -70,8 +71,7 @@ class Use:
 
     def pin(self, *flags: str) -> Fix:
         """The command that pins the graph (again)."""
-        words = ["kubectl fluidmodel pin", self.cache.name, self.graph.reference]
-        return Fix(" ".join([*words, "-n", self.graph.namespace, *flags]))
+        return Fix(commands.pin(self.cache, self.graph.reference, flags=flags))
 
 
 def uses(case: Case) -> list[Use]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from kubectl_fluidmodel.doctor import commands
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, event_evidence, reference
-from kubectl_fluidmodel.fluid import symptoms
+from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, Cached
+from kubectl_fluidmodel.shell import Word, command
 
 PARTS = (MASTER, WORKER, FUSE)
 
@@ -124,6 +125,11 @@ def some(evidence: Evidence | None) -> tuple[Evidence, ...]:
     return (evidence,) if evidence else ()
 
 
-def look(about: Object | Cached, *words: str) -> Fix:
+def look(about: Object | Cached, *words: Word) -> Fix:
     """A kubectl command that shows more; it mends nothing."""
     return Fix(commands.kubectl(about, *words), "advice")
+
+
+def look_at_fluid(*words: Word) -> Fix:
+    """As `look`, in the namespace of Fluid itself."""
+    return Fix(command("kubectl", *words, "-n", names.SYSTEM_NAMESPACE), "advice")

@@ -6,15 +6,24 @@ import re
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Kind, Object, dicts
+from kubectl_fluidmodel.shell import Command, Operand, chain, command, pipe
 
 OLDEST = (1, 0, 0)
 """encryptOptions of a root mount work since the mount moved into a ConfigMap (Fluid 1.0)."""
 
-INSTALL = (
-    "helm repo add fluid https://fluid-cloudnative.github.io/charts && "
-    "helm install fluid fluid/fluid -n fluid-system --create-namespace"
+_CHART = ("fluid", "fluid/fluid", "-n", names.SYSTEM_NAMESPACE)
+_CHARTS = "https://fluid-cloudnative.github.io/charts"
+INSTALL = chain(
+    command("helm", "repo", "add", "fluid", _CHARTS),
+    command("helm", "install", *_CHART, "--create-namespace"),
 )
-UPGRADE = "helm upgrade fluid fluid/fluid -n fluid-system --reuse-values"
+UPGRADE = command("helm", "upgrade", *_CHART)
+"""To the newest version, with the chart's own values."""
+APPLY_CRDS = pipe(
+    command("helm", "show", "crds", "fluid/fluid"),
+    command("kubectl", "apply", "--server-side", "-f", "-"),
+)
+"""`helm upgrade` never touches CRDs."""
 
 DATASET_CONTROLLER = "dataset-controller"
 WEBHOOK_SERVER = "fluid-webhook"
@@ -45,5 +54,15 @@ def dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in version)
 
 
-def scale_up(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> str:
-    return f"kubectl scale deployment {deployment} -n {namespace} --replicas=1"
+def upgrade(*flags: str) -> Command:
+    """Change values of Fluid's release, and keep the others."""
+    return command("helm", "upgrade", *_CHART, "--reuse-values", *flags)
+
+
+def scale_up(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
+    named = ("scale", "deployment", Operand(deployment), "-n", namespace)
+    return command("kubectl", *named, "--replicas=1")
+
+
+def restart(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
+    return command("kubectl", "rollout", "restart", "deployment", deployment, "-n", namespace)

@@ -322,7 +322,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM620",
         "job models/demo-stage-0a1b2c3d",
         "staging org/demo failed: the Hub does not answer: 403 Forbidden",
-        f"kubectl fluidmodel cache org/demo@{OLD} --name demo -n models --to s3://hf-models "
+        f"kubectl fluidmodel cache org/demo@{OLD} --name demo --to s3://hf-models "
         "--endpoint http://minio:9000",
     ),
     "staging that goes on": (
@@ -344,7 +344,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM623",
         "job models/other-stage-0a1b2c3d",
         "staging org/demo failed, and there is no cache of it: no pods",
-        "--name other -n models --to s3://hf-models",
+        "--name other --to s3://hf-models -n models",
     ),
 }
 

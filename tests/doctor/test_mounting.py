@@ -211,7 +211,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM402",
         "persistentvolumeclaim models/demo",
         "its volume models-demo still belongs to an earlier claim",
-        "kubectl delete pv models-demo",
+        "kubectl delete persistentvolume models-demo",
     ),
     "a volume that is gone": (
         lost,
@@ -372,7 +372,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM440",
         "replicaset models/chat-decode-7c",
         "claim demo is missing or not Bound",
-        "kubectl wait dataset/demo -n models",
+        "kubectl wait dataset/demo --for=condition=Ready -n models",
     ),
     "a reader without claim": (
         waits_for_claim,

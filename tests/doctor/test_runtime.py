@@ -360,7 +360,7 @@ PODS: dict[str, tuple[Break, str, str, str, str]] = {
         "FM334",
         "pod models/demo-worker-0",
         "the worker on node gpu-0 does not go away",
-        "kubectl delete pod demo-worker-0 --force -n models",
+        "kubectl delete pod demo-worker-0 -n models --force",
     ),
 }
 

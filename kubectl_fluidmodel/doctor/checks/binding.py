@@ -21,6 +21,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, number
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Operand, command
 from kubectl_fluidmodel.ui.text import duration
 
 _BOUND_IN = 180.0
@@ -67,7 +68,7 @@ def refers(case: Case) -> Iterator[Finding]:
             about(cache),
             f"it refers to {gone}, which does not exist",
             (where,),
-            Fix(f"kubectl get datasets -n {namespace}", "advice"),
+            Fix(command("kubectl", "get", "datasets", "-n", namespace), "advice"),
         )
     elif cache.origin is not None and cache.refers_to is not None:
         other = cache.origin.dataset
@@ -79,10 +80,7 @@ def refers(case: Case) -> Iterator[Finding]:
                 about(cache),
                 f"it refers to {'/'.join(cache.refers_to)}, which is {phase}",
                 (where, *((witness.field(other, "status", "phase"),) if other else ())),
-                Fix(
-                    f"kubectl fluidmodel doctor {cache.refers_to[1]} -n {cache.refers_to[0]}",
-                    "advice",
-                ),
+                witness.look(cache.origin, "fluidmodel", "doctor", Operand(cache.refers_to[1])),
             )
 
 
@@ -108,10 +106,10 @@ def is_bound(case: Case) -> Iterator[Finding]:
         about(cache),
         f"it has been {phase} for {duration(since)}" + (f": {controller}" if controller else ""),
         (Evidence(about(cache), "status.phase", phase), *(event_evidence(each) for each in said)),
-        Fix(
-            f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/"
-            f"{commands.kind_of(kind) or 'dataset'}-controller --tail=50",
-            "advice",
+        witness.look_at_fluid(
+            "logs",
+            Operand(f"deployment/{commands.kind_of(kind) or 'dataset'}-controller"),
+            "--tail=50",
         ),
         Severity.WARNING if since < limit else None,
     )

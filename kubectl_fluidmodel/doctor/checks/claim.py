@@ -11,6 +11,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Command, Operand, chain
 
 SETTLE = 60.0
 """Seconds that Fluid and the volume controller may take to make and bind a claim."""
@@ -39,7 +40,7 @@ def exists(case: Case) -> Iterator[Finding]:
         f"persistentvolumeclaim {cache.namespace}/{cache.name}",
         f"Fluid cannot make the claim: {why}" if why else "the claim does not exist",
         (*witness.some(said), bound),
-        witness.look(runtime or cache, "describe", _kind(runtime), cache.name),
+        witness.look(runtime or cache, "describe", Operand(_kind(runtime)), Operand(cache.name)),
     )
 
 
@@ -66,7 +67,7 @@ def bound(case: Case) -> Iterator[Finding]:
     elif at(volume, "status", "phase") == "Released":
         cause = f"its volume {wanted} still belongs to an earlier claim of this name"
         seen.append(witness.field(volume, "status", "phase"))
-        fix = Fix(f"kubectl delete pv {wanted}")
+        fix = Fix(commands.delete(volume))
     else:
         cause = f"it is {phase}"
     yield Finding(
@@ -123,9 +124,9 @@ def stays(case: Case) -> Iterator[Finding]:
                 ", ".join(meta(cache.claim).get("finalizers") or []),
             ),
         ),
-        Fix(f"{commands.kubectl(cache, 'delete', 'pod', *readers)}{_volume_too(cache.volume)}")
+        Fix(chain(commands.delete_pods(cache, readers), *_volume_too(cache.volume)))
         if readers
-        else witness.look(cache, "get", "pvc", name_of(cache.claim), "-o", "yaml"),
+        else witness.look(cache, "get", "pvc", Operand(name_of(cache.claim)), "-o", "yaml"),
     )
 
 
@@ -133,10 +134,11 @@ def _kind(runtime: Object | None) -> str:
     return commands.kind_of(runtime or {}) or "dataset"
 
 
-def _anew(cache: Cached, volume: Object | None) -> str:
+def _anew(cache: Cached, volume: Object | None) -> Command:
     """Let Fluid make claim and volume anew: a volume stays bound to the claim that it had."""
-    return commands.kubectl(cache, "delete", "pvc", cache.name) + _volume_too(volume)
+    claim = commands.kubectl(cache, "delete", "pvc", Operand(cache.name))
+    return chain(claim, *_volume_too(volume))
 
 
-def _volume_too(volume: Object | None) -> str:
-    return f" && {commands.delete(volume)}" if volume else ""
+def _volume_too(volume: Object | None) -> list[Command]:
+    return [commands.delete(volume)] if volume else []

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
+from kubectl_fluidmodel.shell import Operand, command
 
 _OLDEST_KUBERNETES = (1, 22)
 
@@ -53,10 +54,7 @@ def kinds_complete(case: Case) -> Iterator[Finding]:
             f"crd {kind.resource}",
             f"the API server has Datasets but no {kind.name}",
             (Evidence(f"crd {kind.resource}", names.GROUP, "not served"),),
-            Fix(
-                "helm pull fluid/fluid --untar --untardir /tmp/fluid-chart && "
-                "kubectl apply --server-side -f /tmp/fluid-chart/fluid/crds"
-            ),
+            Fix(installation.APPLY_CRDS),
         )
 
 
@@ -111,7 +109,7 @@ def namespaces_stay(case: Case) -> Iterator[Finding]:
                 ),
                 *(Evidence(about, "status.conditions", text) for text in left),
             ),
-            Fix(f"kubectl get namespace {name} -o yaml", "advice"),
+            Fix(command("kubectl", "get", "namespace", Operand(name), "-o", "yaml"), "advice"),
         )
 
 
@@ -130,5 +128,5 @@ def reads_answered(case: Case) -> Iterator[Finding]:
             "cluster",
             f"the API server did not answer for {resources}",
             tuple(Evidence("apis", missing.resource, str(missing)) for missing in failed),
-            Fix("kubectl get --raw '/readyz?verbose'"),
+            Fix(command("kubectl", "get", "--raw", "/readyz?verbose")),
         )

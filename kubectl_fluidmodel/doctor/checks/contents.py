@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor import answer, commands
 from kubectl_fluidmodel.doctor.answer import Found
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, Skip, check
 from kubectl_fluidmodel.doctor.tried import (
@@ -24,6 +23,7 @@ from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts
 from kubectl_fluidmodel.model.remark import CONFIG, CONTENT, DAMAGED, LINKS, SHARDS, WEIGHTS
 from kubectl_fluidmodel.model.rubbish import Rubbish
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Command, chain, command
 from kubectl_fluidmodel.ui.text import plural, size
 
 
@@ -148,13 +148,10 @@ def shards(case: Case) -> Iterator[Finding]:
     yield from _wrong(case, SHARDS, "the missing files")
 
 
-def _again(case: Case, one: Tried) -> str:
+def _again(case: Case, one: Tried) -> Command:
     """The command that makes a cache go on from there."""
-    endpoint = f" --endpoint {one.answer.endpoint}" if one.answer.endpoint else ""
-    return (
-        f"kubectl fluidmodel cache {shlex.quote(one.answer.mount)} --name {case.own.name} "
-        f"-n {case.own.namespace}{endpoint}"
-    )
+    given = one.answer
+    return commands.cache(case.own, source=given.mount, endpoint=given.endpoint, standing=True)
 
 
 @check("FM533", "the files are a model that an engine knows")
@@ -282,18 +279,15 @@ def _removal(one: Tried, rubbish: Rubbish) -> Fix:
     if not mount.startswith("s3://"):
         return Fix(f"remove {', '.join(rubbish.places)} from {mount}", "advice")
     reach = ["--endpoint-url", endpoint] if endpoint else []
-    return Fix(
-        " && ".join(
-            shlex.join(
-                [
-                    *("aws", "s3", "rm", f"{mount}/{place}"),
-                    *(["--recursive"] if place.endswith("/") else []),
-                    *reach,
-                ]
-            )
-            for place in rubbish.places
+    removals = (
+        command(
+            *("aws", "s3", "rm", f"{mount}/{place}"),
+            *(["--recursive"] if place.endswith("/") else []),
+            *reach,
         )
+        for place in rubbish.places
     )
+    return Fix(chain(*removals))
 
 
 @check("FM535", "what was staged is proven", explains=("FM532", "FM533", "FM534", "FM536"))

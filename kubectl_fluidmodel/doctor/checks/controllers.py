@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.chain import NO_DRIVER, NOT_BOUND
 from kubectl_fluidmodel.doctor.check import (
     Case,
@@ -22,6 +23,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.fluid import installation, names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.shell import Operand
 
 SYSTEM = names.SYSTEM_NAMESPACE
 _CONTROLLERS = Need(k.DEPLOYMENTS)
@@ -57,7 +59,7 @@ def new_enough(case: Case) -> Iterator[Finding]:
             f"{installation.dotted(installation.OLDEST)}, the first that works with keys in a "
             "Secret",
             (Evidence(reference(controller or {}), "image", installation.dotted(version)),),
-            Fix("helm upgrade fluid fluid/fluid -n fluid-system"),
+            Fix(installation.UPGRADE),
         )
 
 
@@ -90,7 +92,7 @@ def one_version(case: Case) -> Iterator[Finding]:
                 Evidence(name, "image", installation.dotted(found))
                 for name, found in versions.items()
             ),
-            Fix(f"{installation.UPGRADE} --version {installation.dotted(usual)}"),
+            Fix(installation.upgrade("--version", installation.dotted(usual))),
         )
 
 
@@ -138,7 +140,7 @@ def runtime_controllers(case: Case) -> Iterator[Finding]:
                 f"deployment {SYSTEM}/{name}",
                 f"this Fluid was installed without {name}: {told}",
                 tuple(Evidence(reference(each), "kind", kind.name) for each in used[:3]),
-                Fix(f"{installation.UPGRADE} --set runtime.{_chart(kind)}.enabled=true"),
+                Fix(installation.upgrade("--set", f"runtime.{_chart(kind)}.enabled=true")),
                 severity,
             )
         else:
@@ -178,7 +180,7 @@ def _down(
             where,
             f"Fluid's {name} has no ready pod: {told}",
             tuple(seen),
-            Fix(f"kubectl describe pods -n {SYSTEM} -l control-plane={name}", "advice"),
+            witness.look_at_fluid("describe", "pods", "-l", f"control-plane={name}"),
             severity,
         )
 
@@ -236,11 +238,11 @@ def _why(pod: Object, seen: list[Evidence]) -> str:
 def _mend(pod: Object, seen: list[Evidence]) -> Fix:
     text = " ".join(each.text for each in seen)
     if _KUBELET_CONF in text:
-        return Fix(f"{installation.UPGRADE} --set csi.useNodeAuthorization=false")
+        return Fix(installation.upgrade("--set", "csi.useNodeAuthorization=false"))
     if "ImagePull" in text or "ErrImage" in text:
         return Fix(
             "let the nodes reach the registry, or mirror the image and set image.imagePrefix "
             "of Fluid's chart",
             "advice",
         )
-    return Fix(f"kubectl describe pod {name_of(pod)} -n {SYSTEM}", "advice")
+    return witness.look_at_fluid("describe", "pod", Operand(name_of(pod)))

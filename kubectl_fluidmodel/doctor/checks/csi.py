@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import witness
@@ -26,6 +25,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
 from kubectl_fluidmodel.kube.taints import untolerated
+from kubectl_fluidmodel.shell import Operand, command
 
 PLUGIN = installation.NODE_PLUGIN
 
@@ -63,8 +63,10 @@ def registered(case: Case) -> Iterator[Finding]:
             + f" the driver {names.CSI_DRIVER}, so nothing there can mount it",
             (*([registered_] if listed else []), *([said[1]] if said else [])),
             Fix(
-                f"kubectl delete pod -n {names.SYSTEM_NAMESPACE} -l app={PLUGIN} "
-                f"--field-selector spec.nodeName={node}"
+                command(
+                    *("kubectl", "delete", "pod", "-n", names.SYSTEM_NAMESPACE),
+                    *("-l", f"app={PLUGIN}", "--field-selector", f"spec.nodeName={node}"),
+                )
             ),
             None if reads else Severity.WARNING,
         )
@@ -100,7 +102,7 @@ def plugin(case: Case) -> Iterator[Finding]:
                 f"the CSI plugin on node {node} is not ready",
                 ((stuck[1],) if stuck else witness.some(said))
                 or (witness.field(pod, "status", "phase"),),
-                witness.look(pod, "describe", "pod", name_of(pod)),
+                witness.look(pod, "describe", "pod", Operand(name_of(pod))),
                 less,
             )
             continue
@@ -109,11 +111,9 @@ def plugin(case: Case) -> Iterator[Finding]:
             f"node {node}",
             f"no pod of {PLUGIN} runs on the node{taint}",
             (witness.field(_node(case, node), "spec", "taints"),),
-            Fix(f"{installation.UPGRADE} --set 'csi.tolerations[0].operator=Exists'")
+            Fix(installation.upgrade("--set", "csi.tolerations[0].operator=Exists"))
             if taint
-            else Fix(
-                f"kubectl get daemonset {PLUGIN} -n {names.SYSTEM_NAMESPACE} -o yaml", "advice"
-            ),
+            else witness.look_at_fluid("get", "daemonset", PLUGIN, "-o", "yaml"),
             less,
         )
 
@@ -155,7 +155,7 @@ def reaches(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"the CSI plugin on node {reader.node} does not reach the API server",
             (said,),
-            Fix(f"{installation.UPGRADE} --set csi.config.hostNetwork=true"),
+            Fix(installation.upgrade("--set", "csi.config.hostNetwork=true")),
         )
 
 
@@ -197,11 +197,11 @@ _CONTAINER = "plugins"
 def _log_of(case: Case, node: str, *flags: str) -> Fix:
     """How to read the log of the plugin on a node."""
     pod = _plugins(case).get(node)
-    words = ["kubectl", "get", "pods", "-l", f"app={PLUGIN}", "-o", "wide"]
-    words += ["--field-selector", f"spec.nodeName={node}"]
     if pod is not None:
-        words = ["kubectl", "logs", name_of(pod), "-c", _CONTAINER, "--tail=50", *flags]
-    return Fix(shlex.join([*words, "-n", names.SYSTEM_NAMESPACE]), "advice")
+        named = ("logs", Operand(name_of(pod)), "-c", _CONTAINER, "--tail=50")
+        return witness.look_at_fluid(*named, *flags)
+    words = ("get", "pods", "-l", f"app={PLUGIN}", "-o", "wide")
+    return witness.look_at_fluid(*words, "--field-selector", f"spec.nodeName={node}")
 
 
 def _logged(case: Case, node: str) -> tuple[Evidence, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
@@ -18,12 +18,13 @@ from kubectl_fluidmodel.doctor.check import (
     reference,
 )
 from kubectl_fluidmodel.doctor.checks.naming import about, events
-from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
+from kubectl_fluidmodel.fluid import alluxio, installation, names, state, symptoms
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
+from kubectl_fluidmodel.shell import Operand
 
 _NEW = 30.0
 """Seconds within which a Dataset may still be waiting for its turn."""
@@ -55,7 +56,7 @@ def taken_up(case: Case) -> Iterator[Finding]:
         about(cache),
         "Fluid refuses the Dataset" if refused else "Fluid has not looked at the Dataset yet",
         tuple(seen),
-        Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/dataset-controller", "advice"),
+        witness.look_at_fluid("logs", f"deployment/{installation.DATASET_CONTROLLER}"),
     )
 
 
@@ -123,7 +124,7 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
     short = " ".join(text.split())[:160]
     return (
         f"Fluid cannot set the cache up: {short}",
-        Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/{controller}", "advice"),
+        witness.look_at_fluid("logs", Operand(f"deployment/{controller}")),
     )
 
 
@@ -243,7 +244,7 @@ def sized(case: Case) -> Iterator[Finding]:
     fix = (
         Fix(commands.patch(runtime, change))
         if cache.runtime is not None
-        else Fix(f"kubectl logs -n {names.SYSTEM_NAMESPACE} deployment/{kind}-controller", "advice")
+        else witness.look_at_fluid("logs", Operand(f"deployment/{kind}-controller"))
     )
     yield Finding(
         about(cache),
@@ -282,14 +283,11 @@ def not_stuck(case: Case) -> Iterator[Finding]:
         if readers:
             listed = ", ".join(name_of(pod) for pod in readers[:3])
             why = f"{listed}{' and others' * (len(readers) > 3)} still mount it"
-            fix = Fix(" && ".join(commands.delete(pod) for pod in readers[:20]))
+            fix = Fix(commands.delete(*readers[:20]))
         else:
             why = "Fluid has not cleaned up after it"
-            fix = Fix(
-                f"kubectl get {commands.kind_of(obj)} {name_of(obj)} -n {cache.namespace} "
-                "-o jsonpath='{.metadata.finalizers}'",
-                "advice",
-            )
+            named = (Operand(commands.kind_of(obj)), Operand(name_of(obj)))
+            fix = witness.look(obj, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
         yield Finding(
             reference(obj),
             "it is being deleted" if young else f"it was deleted and cannot go: {why}",
@@ -325,11 +323,7 @@ def scheme(case: Case) -> Iterator[Finding]:
                 about(cache),
                 "Fluid cannot read from the Hugging Face Hub",
                 where,
-                Fix(
-                    f"{commands.anew(cache).partition(' && kubectl fluidmodel cache')[0]} && "
-                    f"kubectl fluidmodel cache {model} --to s3://BUCKET --name {cache.name} "
-                    f"-n {cache.namespace}"
-                ),
+                Fix(commands.anew(cache, source=model, flags=("--to", "s3://BUCKET"))),
             )
         else:
             yield Finding(

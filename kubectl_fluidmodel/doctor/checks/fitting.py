@@ -62,7 +62,7 @@ def fits_a_node(case: Case) -> Iterator[Finding]:
             if all(each.filter is Filter.CORDON for each in found)
         ]
         fix = Fix(
-            f"kubectl uncordon {' '.join(cordoned)}"
+            commands.uncordon(cordoned)
             if cordoned
             else f"take {next(iter(against.values()))[0].text} out of component "
             f"{use.component.name}, or {_move(case)}",
@@ -80,7 +80,7 @@ def fits_a_node(case: Case) -> Iterator[Finding]:
 
 
 def _move(case: Case) -> str:
-    return f"make the cache on other nodes: {commands.cache(case.own)} --node NODE"
+    return f"make the cache on other nodes: {commands.cache(case.own, flags=('--node', 'NODE'))}"
 
 
 @check(
@@ -145,7 +145,7 @@ def gpus_enough(case: Case) -> Iterator[Finding]:
                 )
                 for node in nodes
             ),
-            Fix(f"{commands.anew(case.own)} --replicas {max(spread, len(nodes) + 1)}"),
+            Fix(commands.anew(case.own, flags=("--replicas", str(max(spread, len(nodes) + 1))))),
         )
 
 

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.fluid import symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
 from kubectl_fluidmodel.overview.cached import FUSE, Cached
+from kubectl_fluidmodel.shell import Operand
 
 STARTING = 120.0
 """Seconds that a FUSE client may take from its pod's creation to ready."""
@@ -62,9 +63,9 @@ def runs(case: Case) -> Iterator[Finding]:
             "no FUSE pod comes to the node"
             + (f", which lacks {unmet[0]} of the runtime's fuse.nodeSelector" if unmet else ""),
             (witness.label(found, key), witness.field(daemons, "status", "desiredNumberScheduled")),
-            Fix(f"kubectl label node {node} {unmet[0]}")
+            Fix(commands.label_nodes([node], unmet[:1]))
             if unmet
-            else witness.look(daemons, "describe", "daemonset", name_of(daemons)),
+            else witness.look(daemons, "describe", "daemonset", Operand(name_of(daemons))),
         )
 
 
@@ -86,7 +87,7 @@ def _why(case: Case, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
 def _fix(cache: Cached, pod: Object, cause: str) -> Fix:
     if "memory" in cause:
         return Fix(commands.anew(cache))
-    return witness.look(pod, "logs", name_of(pod), "--tail=50")
+    return witness.look(pod, "logs", Operand(name_of(pod)), "--tail=50")
 
 
 def _node_of(pod: Object) -> str:

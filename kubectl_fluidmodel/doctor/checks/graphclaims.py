@@ -23,6 +23,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import claims_in
+from kubectl_fluidmodel.shell import Operand
 
 _NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 _NAMES_CLAIM = re.compile(r"/(pvcs/\d+|pvc|services/[^/]+/volumeMounts/\d+)$")
@@ -48,12 +49,12 @@ def claims_exist(case: Case) -> Iterator[Finding]:
         alike = difflib.get_close_matches(claim, near, 1, 0.6)
         hint = f"; there is a cache {alike[0]}" if alike else ""
         fix = rename(graph, claim, alike[0]) if alike else None
-        command = f"kubectl fluidmodel cache SOURCE --name {claim} -n {namespace}"
+        make = commands.fluidmodel(graph, "cache", "SOURCE", "--name", claim)
         yield Finding(
             reference(graph),
             f"it mounts claim {claim}, which does not exist in namespace {namespace}{hint}",
             (said,),
-            fix or Fix(command, "advice"),
+            fix or Fix(make, "advice"),
         )
 
 
@@ -72,6 +73,7 @@ def own_namespace(case: Case) -> Iterator[Finding]:
                 continue
             dataset = case.snapshot.find(names.DATASETS, claim, others[0])
             source = names.source_of(dataset or {}) or "SOURCE"
+            make = commands.fluidmodel(graph, "cache", Operand(source), "--name", claim)
             yield Finding(
                 reference(graph),
                 f"it mounts claim {claim}, and that cache is in namespace {', '.join(others)}",
@@ -79,7 +81,7 @@ def own_namespace(case: Case) -> Iterator[Finding]:
                     Evidence(reference(graph), "spec", f"claim {claim}"),
                     Evidence(f"dataset {others[0]}/{claim}", "metadata.namespace", others[0]),
                 ),
-                Fix(f"kubectl fluidmodel cache {source} --name {claim} -n {namespace}"),
+                Fix(make),
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor import commands
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.doctor.nodeless import judge
 from kubectl_fluidmodel.doctor.uses import ALL, Use, binding, keys_of, readers
@@ -20,6 +21,7 @@ from kubectl_fluidmodel.dynamo.preflight.rollout import backing, surges
 from kubectl_fluidmodel.dynamo.record import MOUNT, REQUIRE
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, labels_of, name_of
+from kubectl_fluidmodel.shell import Operand, command
 
 _SHORT = re.compile(r"Insufficient (\S+/(?:gpu|mig)\S*?)[.,]?(?:\s|$)")
 _CLAIM = re.compile(r"persistentvolumeclaim|PersistentVolumeClaims")
@@ -58,10 +60,15 @@ def placed(case: Case) -> Iterator[Finding]:
                 cause = (
                     f"no node with the cache ({', '.join(nodes[:3])}) has {short[1]} free for it"
                 )
-                fix = Fix(f"kubectl get pods -A -o wide --field-selector spec.nodeName={nodes[0]}")
+                fix = Fix(
+                    command(
+                        *("kubectl", "get", "pods", "-A", "-o", "wide"),
+                        *("--field-selector", f"spec.nodeName={nodes[0]}"),
+                    )
+                )
             else:
                 cause = "the scheduler finds no node for it"
-                fix = Fix(f"kubectl describe pod {name_of(pod)} -n {case.own.namespace}")
+                fix = Fix(commands.kubectl(pod, "describe", "pod", Operand(name_of(pod))))
             without = judge(case, "worker", pod, words)
             yield Finding(
                 reference(pod),
@@ -105,7 +112,7 @@ def no_deadlock(case: Case) -> Iterator[Finding]:
                         for o in holding
                     ),
                 ),
-                Fix(f"{use.pin().text} --recreate"),
+                use.pin("--recreate"),
             )
             break
 
@@ -134,7 +141,7 @@ def rolled(case: Case) -> Iterator[Finding]:
             f"Grove replaces pods only when they are deleted, and {name_of(old[0])} is from before "
             "the pin",
             (Evidence(use.about, f"annotation {GROVE_STRATEGY}", "OnDelete"),),
-            Fix(f"kubectl delete pod -n {use.graph.namespace} -l {_selector(use)}"),
+            Fix(commands.kubectl(use.graph.object, "delete", "pod", flags=("-l", _selector(use)))),
         )
 
 
@@ -163,5 +170,5 @@ def up_to_date(case: Case) -> Iterator[Finding]:
                     Evidence(reference(pod), "spec", lacks),
                     use.field("mount", use.mounted.path if use.mounted else ""),
                 ),
-                Fix(f"{use.pin().text} --wait"),
+                use.pin("--wait"),
             )

@@ -68,8 +68,7 @@ def not_undone(case: Case) -> Iterator[Finding]:
                 f"{use.component.name} away",
                 (_noted(use), *(use.field(what, "absent") for what in lost)),
                 Fix(
-                    f"kubectl fluidmodel pin {use.cache.name} -f FILE -n {use.graph.namespace} "
-                    "> FILE.new, and commit it",
+                    f"{commands.pin(use.cache, flags=('-f', 'FILE'))} > FILE.new, and commit it",
                     "advice",
                 ),
             )
@@ -127,7 +126,8 @@ def _past(case: Case) -> Iterator[Finding]:
                 continue
             fix = rename(obj, hit.removeprefix("pvc://"), cache.name)
             what = hit.removeprefix("pvc://").removeprefix("local://")
-            pin = f"kubectl fluidmodel pin {cache.name} {opened[0].reference}"
+            flags = ("--component", component.name)
+            pin = commands.pin(cache, opened[0].reference, flags=flags)
             yield Finding(
                 reference(obj),
                 f"component {component.name} mounts {what}, which cache {cache.name} caches, and "
@@ -139,7 +139,7 @@ def _past(case: Case) -> Iterator[Finding]:
                         for point in _points(cache)
                     ),
                 ),
-                fix or Fix(f"{pin} --component {component.name} -n {cache.namespace}"),
+                fix or Fix(pin),
             )
 
 
@@ -229,11 +229,10 @@ def in_the_graph(case: Case) -> Iterator[Finding]:
         if owner is None or (kinds.GRAPH, str(owner.get("name"))) in mounting:
             continue
         if case.own.name in claims_in(obj.get("spec")):
-            graph = f"dgd/{owner.get('name')}"
             yield Finding(
                 reference(obj),
                 f"it mounts the cache, and graph {owner.get('name')}, which owns it and writes "
                 "over it, does not",
                 (Evidence(reference(obj), "metadata.ownerReferences", str(owner.get("name"))),),
-                Fix(f"kubectl fluidmodel pin {case.own.name} {graph} -n {case.own.namespace}"),
+                Fix(commands.pin(case.own, f"dgd/{owner.get('name')}")),
             )

@@ -12,6 +12,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER
+from kubectl_fluidmodel.shell import Operand
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 RECENT = 3600.0
@@ -54,7 +55,7 @@ def ready(case: Case) -> Iterator[Finding]:
             reference(node),
             "it holds the cache and is not ready",
             (_seen(node, condition),),
-            Fix(f"kubectl describe node {name_of(node)}", "advice"),
+            witness.look(node, "describe", "node", Operand(name_of(node))),
         )
 
 
@@ -104,7 +105,7 @@ def stays(case: Case) -> Iterator[Finding]:
                 reference(node),
                 f"it holds the cache and is being deleted, {describe_deletion(node)}",
                 (witness.field(node, "metadata", "deletionTimestamp"),),
-                Fix(f"kubectl get node {name_of(node)} -o yaml", "advice"),
+                witness.look(node, "get", "node", Operand(name_of(node)), "-o", "yaml"),
             )
 
 
@@ -125,7 +126,7 @@ def open_(case: Case) -> Iterator[Finding]:
                 reference(node),
                 "it holds the cache and is cordoned",
                 (witness.field(node, "spec", "unschedulable"),),
-                Fix(f"kubectl uncordon {name_of(node)}"),
+                Fix(commands.uncordon([name_of(node)])),
             )
 
 
@@ -153,7 +154,7 @@ def pressure(case: Case) -> Iterator[Finding]:
                 (_seen(node, condition),),
                 Fix(commands.remade(case.own, "--medium", "SSD"))
                 if mine
-                else Fix(f"kubectl describe node {name_of(node)}", "advice"),
+                else witness.look(node, "describe", "node", Operand(name_of(node))),
             )
 
 
@@ -189,5 +190,5 @@ def evicted(case: Case) -> Iterator[Finding]:
             (*words, *witness.some(said)),
             Fix(commands.remade(case.own, "--medium", "SSD"))
             if moved
-            else witness.look(pod, "describe", "pod", name_of(pod)),
+            else witness.look(pod, "describe", "pod", Operand(name_of(pod))),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands, witness
@@ -42,7 +41,7 @@ def labelled(case: Case) -> Iterator[Finding]:
             f"worker {name_of(pod)} runs on it, and it lacks the cache's label"
             + (f", as Fluid's sync fails: {words}" if words else ""),
             (witness.label(node, key), *witness.some(said)),
-            Fix(f"kubectl label node {name} {key}=true"),
+            Fix(commands.label_nodes([name], [f"{key}=true"])),
             Severity.WARNING if young else None,
         )
 
@@ -72,7 +71,7 @@ def agree(case: Case) -> Iterator[Finding]:
             witness.label(cache.claim, written),
             witness.field(cache.dataset, "metadata", "uid"),
         ),
-        Fix(" && ".join(commands.delete(each) for each in (cache.claim, cache.volume) if each)),
+        Fix(commands.delete(*(each for each in (cache.claim, cache.volume) if each))),
     )
 
 
@@ -144,9 +143,7 @@ def reachable(case: Case) -> Iterator[Finding]:
         reference(cache.volume),
         f"it must not be mounted on node {', '.join(map(name_of, off))}, which holds the cache",
         (witness.field(cache.volume, "spec", "nodeAffinity"), *said),
-        Fix(shlex.join(["kubectl", "label", "node", *map(name_of, off), *pairs]))
-        if pairs
-        else Fix(commands.anew(cache)),
+        Fix(commands.label_nodes(map(name_of, off), pairs)) if pairs else Fix(commands.anew(cache)),
     )
 
 

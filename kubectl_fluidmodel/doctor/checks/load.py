@@ -11,6 +11,7 @@ from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Operand, chain
 from kubectl_fluidmodel.ui.text import size
 
 SETTLE = 60.0
@@ -24,19 +25,27 @@ def latest(cache: Cached) -> Object | None:
     return cache.loads[-1] if cache.loads else None
 
 
-def again(cache: Cached, load: Object | None = None) -> Fix:
-    """Load the model (once more): by `cache`, which proves it, or by making a DataLoad anew."""
+def again(cache: Cached, load: Object | None = None, *, remove: bool = False) -> Fix:
+    """Load the model (once more): by `cache`, which proves it, or by making a DataLoad anew.
+
+    With `remove` the load goes first whoever made it: one that is running, or of other paths.
+    """
     if names.is_ours(cache.dataset or {}):
-        return Fix(commands.cache(cache, standing=True))
+        made = commands.cache(cache, standing=True)
+        return Fix(chain(commands.delete(load), made) if load and remove else made)
     name = name_of(load) if load else f"{cache.name}-load"
-    gone = f"kubectl delete dataload {name} -n {cache.namespace} && " if load else ""
-    document = (
-        f'{{"apiVersion":"{names.DATA_LOADS.api_version}","kind":"DataLoad","metadata":'
-        f'{{"name":"{name}","namespace":"{cache.namespace}"}},"spec":{{"loadMetadata":true,'
-        f'"dataset":{{"name":"{cache.name}","namespace":"{cache.namespace}"}},'
-        f'"target":[{{"path":"/","replicas":{runtimes.copies(cache.runtime)}}}]}}}}'
-    )
-    return Fix(f"{gone}echo '{document}' | kubectl apply -f -")
+    document = {
+        "apiVersion": names.DATA_LOADS.api_version,
+        "kind": names.DATA_LOADS.name,
+        "metadata": {"name": name, "namespace": cache.namespace},
+        "spec": {
+            "loadMetadata": True,
+            "dataset": {"name": cache.name, "namespace": cache.namespace},
+            "target": [{"path": "/", "replicas": runtimes.copies(cache.runtime)}],
+        },
+    }
+    made = commands.apply(document)
+    return Fix(chain(commands.delete(load), made) if load else made)
 
 
 def covers_all(cache: Cached, load: Object) -> bool:
@@ -154,5 +163,5 @@ def begun(case: Case) -> Iterator[Finding]:
             witness.field(load, "status", "phase", text="Pending"),
             *([refs] if running else [witness.field(cache.dataset or {}, "status", "phase")]),
         ),
-        witness.look(load, "describe", "dataload", name_of(load)),
+        witness.look(load, "describe", "dataload", Operand(name_of(load))),
     )

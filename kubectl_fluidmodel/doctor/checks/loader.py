@@ -14,6 +14,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Operand
 
 STARTING = 60.0
 """Seconds from a load's beginning to its pod's."""
@@ -53,7 +54,7 @@ def runs(case: Case) -> Iterator[Finding]:
             reference(load),
             "it is Executing, and there is no pod of its loader",
             (witness.field(load, "status", "phase"), *witness.some(said or refused)),
-            witness.look(cache, "describe", "job", f"{name_of(load)}-loader-job"),
+            witness.look(cache, "describe", "job", Operand(f"{name_of(load)}-loader-job")),
         )
     for pod in found:
         words = witness.unscheduled(pod)
@@ -70,7 +71,7 @@ def runs(case: Case) -> Iterator[Finding]:
                     f"{reference(load)} spec",
                 )
                 if wanted
-                else witness.look(pod, "describe", "pod", name_of(pod)),
+                else witness.look(pod, "describe", "pod", Operand(name_of(pod))),
             )
 
 
@@ -144,13 +145,11 @@ def exist(case: Case) -> Iterator[Finding]:
         if load is None or seen is None:
             continue
         targets = ", ".join(str(each.get("path")) for each in dicts(load, "spec", "target"))
-        gone = f"kubectl delete dataload {name_of(load)} -n {cache.namespace}"
-        fresh = again(cache, load).text
         yield Finding(
             reference(load),
             f"the cache has no path {targets}",
             (seen, witness.field(load, "spec", "target")),
-            Fix(fresh if fresh.startswith(gone) else f"{gone} && {fresh}"),
+            again(cache, load, remove=True),
         )
         return
 

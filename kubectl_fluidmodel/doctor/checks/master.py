@@ -13,6 +13,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
+from kubectl_fluidmodel.shell import Operand
 
 STARTING = 120.0
 """Seconds that a master may take from its pod's creation to ready: probes begin after 5 s, and
@@ -68,19 +69,12 @@ def _refers(cache: Cached) -> list[tuple[str, str]]:
 
 def _bring(cache: Cached, match: re.Match[str] | None) -> Fix:
     if match and match["name"] and match["kind"].lower() == "configmap":
-        return witness.look(cache, "get", "configmap", match["name"])
+        return witness.look(cache, "get", "configmap", Operand(match["name"]))
     secret = match["name"] if match and match["name"] else ""
     secret = secret or next((name for name, _ in _refers(cache)), "SECRET")
     keys = [key for name, key in _refers(cache) if name == secret] or ["KEY"]
-    words = [f'--from-literal={key}="${_variable(key)}"' for key in dict.fromkeys(keys)]
-    make = f"kubectl create secret generic {secret} -n {cache.namespace} {' '.join(words)}"
-    return Fix(f"{make} --dry-run=client -o yaml | kubectl apply -f -")
-
-
-def _variable(key: str) -> str:
-    """The environment variable that holds such a key by custom."""
-    hidden = "secret" in key.lower()
-    return "AWS_SECRET_ACCESS_KEY" if hidden else "AWS_ACCESS_KEY_ID"
+    there = not (match and match["name"])  # only a key lacks
+    return Fix(commands.secret(cache.namespace, secret, keys, there=there))
 
 
 @check("FM311", "the master is ready", needs=(k.PODS,), explains=("FM323", *NO_MASTER))
@@ -121,7 +115,7 @@ def _no_pod(case: Case, owner: Object) -> Finding:
         reference(owner),
         "there is no pod of the master",
         (*witness.some(seen), witness.field(owner, "status", "replicas")),
-        witness.look(owner, "describe", "statefulset", name_of(owner)),
+        witness.look(owner, "describe", "statefulset", Operand(name_of(owner))),
     )
 
 
@@ -140,9 +134,9 @@ def _look(cache: Cached, pod: Object, cause: str) -> Fix:
     if "key" in cause and names.is_ours(cache.dataset or {}):
         return Fix(commands.cache(cache))
     if cause:
-        words = f"kubectl fluidmodel doctor {cache.name} -n {cache.namespace} --only 5xx --probe"
-        return Fix(words, "advice")
-    return witness.look(pod, "logs", name_of(pod), "--all-containers", "--tail=50")
+        named = ("doctor", Operand(cache.name))
+        return Fix(commands.fluidmodel(cache, *named, flags=("--only", "5xx", "--probe")), "advice")
+    return witness.look(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50")
 
 
 @check(

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import names, symptoms
+from kubectl_fluidmodel.fluid import installation, names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of, number
 from kubectl_fluidmodel.overview.cached import Reader
+from kubectl_fluidmodel.shell import Operand
 
 INJECT = "fuse.serverful.fluid.io/inject"
 IN_USE = "fluid.io/datasets-in-use"
@@ -139,7 +140,7 @@ def alive(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"the FUSE client on node {reader.node} ended behind the mount of this pod",
             (said,),
-            Fix(commands.kubectl(reader.pod, "delete", "pod", reader.name)),
+            Fix(commands.delete(reader.pod)),
         )
     dataset = cache.dataset
     lost = witness.told(case, dataset, "", "FuseRecoverFailed") if dataset else None
@@ -148,7 +149,7 @@ def alive(case: Case) -> Iterator[Finding]:
             reference(dataset),
             "Fluid could not mend a mount whose FUSE client had ended",
             (lost,),
-            Fix(commands.kubectl(cache, "delete", "pod", *(r.name for r in cache.readers))),
+            Fix(commands.delete_pods(cache, (r.name for r in cache.readers))),
             Severity.WARNING,
         )
 
@@ -199,9 +200,11 @@ def admitted(case: Case) -> Iterator[Finding]:
             if missing
             else f"Fluid's webhook {webhook[1] if webhook else ''} does not answer"
         )
-        server = f"kubectl get deployment fluid-webhook -n {names.SYSTEM_NAMESPACE}"
-        wait = f"kubectl wait dataset/{cache.name} -n {namespace} --for=condition=Ready"
-        fix = Fix(wait if missing else server, "advice")
+        fix = (
+            witness.look(cache, "wait", Operand(f"dataset/{cache.name}"), "--for=condition=Ready")
+            if missing
+            else witness.look_at_fluid("get", "deployment", installation.WEBHOOK_SERVER)
+        )
         yield Finding(who, cause, witness.some(seen), fix)
 
 
@@ -227,7 +230,7 @@ def finds_claim(case: Case) -> Iterator[Finding]:
                 reference(reader.pod),
                 f"it waits for the claim {cache.name}, which is not there",
                 (Evidence(reference(reader.pod), "status.conditions PodScheduled", words),),
-                witness.look(cache, "get", "dataset", cache.name),
+                witness.look(cache, "get", "dataset", Operand(cache.name)),
             )
 
 
@@ -248,7 +251,7 @@ def mounted(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"node {reader.node} cannot mount {what} into it",
             (said,),
-            witness.look(reader.pod, "describe", "pod", reader.name),
+            witness.look(reader.pod, "describe", "pod", Operand(reader.name)),
             Severity.WARNING if young else None,
         )
 
@@ -284,7 +287,7 @@ def injected(case: Case) -> Iterator[Finding]:
             key = "fluid.io/enable-injection"
             fix = Fix(f"remove the label {key} from the pod's template", "advice")
         elif owned:
-            fix = Fix(commands.kubectl(reader.pod, "delete", "pod", reader.name))
+            fix = Fix(commands.delete(reader.pod))
         else:
             fix = Fix("make the pod anew: nothing else does", "advice")
         yield Finding(

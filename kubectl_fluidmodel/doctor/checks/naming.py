@@ -22,6 +22,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import chain
 
 
 def about(cache: Cached) -> str:
@@ -225,7 +226,7 @@ def one_runtime(case: Case) -> Iterator[Finding]:
         about(cache),
         f"{kinds} are all called {cache.name}, and a Dataset has one runtime only",
         tuple(seen),
-        Fix(" && ".join(commands.delete(each) for each in others)),
+        Fix(commands.delete(*others)),
     )
 
 
@@ -289,5 +290,5 @@ def workloads_free(case: Case) -> Iterator[Finding]:
                 Evidence(reference(found), "metadata.labels.release", "not set"),
                 Evidence(reference(found), "app.kubernetes.io/managed-by", managed),
             ),
-            Fix(f"{commands.delete(found)} && {commands.again(cache.runtime)}"),
+            Fix(chain(commands.delete(found), commands.again(cache.runtime))),
         )

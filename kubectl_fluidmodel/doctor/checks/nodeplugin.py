@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NO_DRIVER
 from kubectl_fluidmodel.doctor.check import (
     Case,
@@ -39,12 +40,14 @@ def driver_known(case: Case) -> Iterator[Finding]:
             "never mount them",
             (Evidence("csidrivers", "metadata.name", "not there"),),
             Fix(
-                "kubectl apply -f - <<'END'\n"
-                "apiVersion: storage.k8s.io/v1\n"
-                "kind: CSIDriver\n"
-                f"metadata: {{name: {names.CSI_DRIVER}}}\n"
-                "spec: {attachRequired: false, podInfoOnMount: true}\n"
-                "END"
+                commands.apply(
+                    {
+                        "apiVersion": k.CSI_DRIVERS.api_version,
+                        "kind": k.CSI_DRIVERS.name,
+                        "metadata": {"name": names.CSI_DRIVER},
+                        "spec": {"attachRequired": False, "podInfoOnMount": True},
+                    }
+                )
             ),
         )
 
@@ -71,7 +74,7 @@ def plugin_ready(case: Case) -> Iterator[Finding]:
             about,
             "Fluid was installed without its CSI plugin: nothing mounts a cache into a pod",
             (Evidence(about, "metadata.name", "not there"),),
-            Fix(f"{installation.UPGRADE} --set csi.enabled=true"),
+            Fix(installation.upgrade("--set", "csi.enabled=true")),
         )
         return
     wanted = _number(found, "desiredNumberScheduled")
@@ -80,7 +83,7 @@ def plugin_ready(case: Case) -> Iterator[Finding]:
             about,
             "Fluid's CSI plugin runs on no node: nothing mounts a cache into a pod",
             (Evidence(about, "status.desiredNumberScheduled", "0"),),
-            Fix(f"kubectl get daemonset {name_of(found)} -n {SYSTEM} -o yaml", "advice"),
+            witness.look_at_fluid("get", "daemonset", name_of(found), "-o", "yaml"),
         )
         return
     ready = _number(found, "numberReady")
@@ -98,7 +101,7 @@ def plugin_ready(case: Case) -> Iterator[Finding]:
             Evidence(about, "status.numberReady", f"{ready} of {wanted}"),
             *(Evidence(reference(pod), "spec.nodeName", node) for node, pod in down.items()),
         ),
-        Fix(f"kubectl get pods -n {SYSTEM} -l app={installation.NODE_PLUGIN} -o wide", "advice"),
+        witness.look_at_fluid("get", "pods", "-l", f"app={installation.NODE_PLUGIN}", "-o", "wide"),
         Severity.ERROR if hit or ready == 0 else Severity.WARNING,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import chain
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 _CREDENTIALS = re.compile(
@@ -137,7 +137,7 @@ def secrets_there(case: Case) -> Iterator[Finding]:
                 where,
                 f"Secret {name}, which the Dataset names, does not exist",
                 (Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}"),),
-                Fix(_create(cache, name, keys)),
+                Fix(commands.secret(cache.namespace, name, keys, there=False)),
             )
             continue
         data = mapping(secret, "data")
@@ -152,7 +152,7 @@ def secrets_there(case: Case) -> Iterator[Finding]:
                         Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}, {key}"),
                         Evidence(where, "data", f"keys: {there}"),
                     ),
-                    Fix(_fill(cache, name, key)),
+                    Fix(commands.secret(cache.namespace, name, [key], there=True)),
                 )
             elif not key:
                 yield Finding(
@@ -165,25 +165,6 @@ def secrets_there(case: Case) -> Iterator[Finding]:
                         f"{about(cache)}, encryptOptions, valueFrom.secretKeyRef",
                     ),
                 )
-
-
-def _variable(key: str) -> str:
-    """The variable of the environment that most probably holds the value for a key."""
-    token = "token" in key.lower()
-    hidden = "secret" in key.lower()
-    return "$" + (
-        "AWS_SESSION_TOKEN" if token else "AWS_SECRET_ACCESS_KEY" if hidden else "AWS_ACCESS_KEY_ID"
-    )
-
-
-def _create(cache: Cached, name: str, keys: list[str]) -> str:
-    values = " ".join(f'--from-literal={key}="{_variable(key)}"' for key in dict.fromkeys(keys))
-    return f"kubectl create secret generic {name} -n {cache.namespace} {values}"
-
-
-def _fill(cache: Cached, name: str, key: str) -> str:
-    body = json.dumps({"stringData": {key: _variable(key)}}).replace('"', '\\"')
-    return f'kubectl patch secret {name} -n {cache.namespace} --type merge -p "{body}"'
 
 
 @check("FM213", "the keys reach the workers", explains=("FM208",))
@@ -307,8 +288,10 @@ def secret_names(case: Case) -> Iterator[Finding]:
             + ("a dot is not allowed" if "." in name else "it is longer than 63 characters"),
             tuple(Evidence(about(cache), place, name) for place in places),
             Fix(
-                f"{commands.copy_secret(cache.namespace, name, new)} && "
-                f"{commands.patch(cache.dataset, operations, how='json')}"
+                chain(
+                    commands.copy_secret(cache.namespace, name, new),
+                    commands.patch(cache.dataset, operations, how="json"),
+                )
             ),
         )
 

@@ -34,7 +34,6 @@ from kubectl_fluidmodel.kube.kind import (
     labels_of,
     listed,
     name_of,
-    namespace_of,
 )
 from kubectl_fluidmodel.kube.nodeselector import terms_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
@@ -44,6 +43,8 @@ from kubectl_fluidmodel.model.sizing import quota_for
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import WORKER, Cached
+from kubectl_fluidmodel.shell import Command, Operand
+from kubectl_fluidmodel.shell import chain as then
 from kubectl_fluidmodel.ui.text import plural, size
 
 OVERSIZED = 4
@@ -121,7 +122,7 @@ def _more_room(cache: Cached, found: Nodeless, asked: int) -> Fix:
     ours = cache.dataset is not None and names.is_ours(cache.dataset)
     less = {} if ours else _less(runtime, found)
     if less:
-        return Fix(f"{commands.patch(runtime, less)} && {commands.again(runtime)}")
+        return Fix(then(commands.patch(runtime, less), commands.again(runtime)))
     if part == WORKER and cache.dataset is not None:
         # Anew: a standing cache keeps to its node, and this one has none that fits.
         return Fix(commands.anew(cache))
@@ -159,14 +160,14 @@ def _with(
         if tolerations:
             return Fix(commands.anew(cache))  # `cache` chooses a node, and tolerates what it has
         return Fix(commands.remade(cache, "--quota", from_bytes(quota or 0)))
-    steps = []
+    steps: list[Command] = []
     if tolerations:
         mine = dicts(cache.dataset, "spec", "tolerations")
         added = [each for each in tolerations if each not in mine]
         steps.append(commands.patch(cache.dataset, {"spec": {"tolerations": mine + added}}))
     if quota is not None:
         steps.append(commands.patch(cache.runtime, _quota_patch(cache.runtime, quota), how="json"))
-    return Fix(" && ".join([*steps, commands.again(cache.runtime)]))
+    return Fix(then(*steps, commands.again(cache.runtime)))
 
 
 def _quota_patch(runtime: Object, quota: int) -> list[Object]:
@@ -387,13 +388,16 @@ def without_node(case: Case) -> Iterator[Finding]:
     """
     for found in nodeless(case, ELSE):
         pod, part = found.pod, found.part
-        command = ["kubectl", "describe", "pod", name_of(pod), "-n", namespace_of(pod)]
         cordoned = [
             name_of(node)
             for node in case.snapshot.all(k.NODES)
             if at(node, "spec", "unschedulable") and selects(pod, node)
         ]
-        fix = f"kubectl uncordon {cordoned[0]}" if cordoned else " ".join(command)
+        fix = (
+            commands.uncordon(cordoned[:1])
+            if cordoned
+            else commands.kubectl(pod, "describe", "pod", Operand(name_of(pod)))
+        )
         cause = (
             f"node {', '.join(cordoned)} is cordoned, and the {part} may run nowhere else"
             if cordoned and _only_cordons(found)

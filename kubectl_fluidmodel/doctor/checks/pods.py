@@ -16,6 +16,7 @@ from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, Cached
+from kubectl_fluidmodel.shell import Operand
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _FULL = re.compile(r"No space left on device|WorkerOutOfSpaceException")
@@ -171,7 +172,7 @@ def restless(case: Case) -> Iterator[Finding]:
             name = str(status.get("name"))
             words = f"restarted {count} times, last {ended.get('reason')}"
             words += f" with exit code {ended.get('exitCode')}"
-            logs = ["logs", name_of(pod), "-c", name, "--previous", "--tail=50"]
+            logs = ("logs", Operand(name_of(pod)), "-c", name, "--previous", "--tail=50")
             yield Finding(
                 reference(pod),
                 f"{name} of the {part} keeps restarting",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import answer
+from kubectl_fluidmodel.doctor import answer, commands
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check
 from kubectl_fluidmodel.doctor.tried import (
     CUT_OFF,
@@ -18,6 +17,7 @@ from kubectl_fluidmodel.doctor.tried import (
     rebuild,
 )
 from kubectl_fluidmodel.model.source import Source, parse
+from kubectl_fluidmodel.shell import Operand, command
 
 
 def _source(one: Tried) -> Source:
@@ -184,12 +184,13 @@ def bucket_there(case: Case) -> Iterator[Finding]:
                 "yaml",
                 f"Dataset {case.own.namespace}/{case.own.name} {one.place}",
             )
-        endpoint = f" --endpoint-url {given.endpoint}" if given.endpoint else ""
+        look = ("curl", "-I", Operand(given.mount)) if web else ("aws", "s3", "ls")
+        endpoint = ("--endpoint-url", given.endpoint) if given.endpoint and not web else ()
         yield Finding(
             dataset_of(case),
             f"{what} does not exist at {at}{hint}",
             evidence(case, one),
-            fix or Fix(f"curl -I {shlex.quote(given.mount)}" if web else f"aws s3 ls{endpoint}"),
+            fix or Fix(command(*look, *endpoint)),
         )
 
 
@@ -235,5 +236,5 @@ def claim_there(case: Case) -> Iterator[Finding]:
             f"persistentvolumeclaim {case.own.namespace}/{claim}",
             f"the source's claim {claim} is {one.answer.code}",
             evidence(case, one),
-            Fix(f"kubectl describe pvc {claim} -n {case.own.namespace}"),
+            Fix(commands.kubectl(case.own, "describe", "pvc", Operand(claim))),
         )

@@ -134,7 +134,7 @@ def local(case: Case) -> Iterator[Finding]:
             witness.field(cache.dataset, "status", "cacheStates", "remoteHitRatio"),
             *(witness.field(reader.pod, "spec", "nodeName") for reader in off[:3]),
         ),
-        Fix(f"kubectl fluidmodel pin {cache.name} {graph} -n {cache.namespace}", "advice"),
+        Fix(commands.pin(cache, graph), "advice"),
     )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor import witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -31,6 +30,7 @@ from kubectl_fluidmodel.kube.kind import (
 )
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.shell import Command, Operand
 from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, flags_of
 from kubectl_fluidmodel.ui.text import size
 
@@ -55,13 +55,11 @@ class Staging:
         return "Running"
 
     @property
-    def again(self) -> str:
+    def again(self) -> Command:
         """The `cache` command that this Job is part of."""
         name = labels_of(self.job).get(names.MODEL_LABEL, "")
-        words = ["kubectl", "fluidmodel", "cache", f"{self.repo}@{self.commit}"]
-        words += ["--name", name, "-n", namespace_of(self.job)]
-        words += flags_of(self.job)
-        return shlex.join(words)
+        named = ("cache", Operand(f"{self.repo}@{self.commit}"), "--name", name)
+        return commands.fluidmodel(self.job, *named, *flags_of(self.job))
 
 
 def stagings(jobs: list[Object]) -> list[Staging]:

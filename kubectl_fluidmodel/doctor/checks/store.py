@@ -25,6 +25,7 @@ from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube import portforward
 from kubectl_fluidmodel.kube.kind import dicts
+from kubectl_fluidmodel.shell import command
 
 _SKEWED = 300.0
 """Seconds; S3 refuses requests that are signed 15 minutes off."""
@@ -150,7 +151,7 @@ def name_known(case: Case) -> Iterator[Finding]:
             dataset_of(case),
             f"the endpoint {given.endpoint} leads nowhere: {given.message}",
             evidence(case, one),
-            Fix(f"kubectl get services,endpoints -n {space}")
+            Fix(command("kubectl", "get", "services,endpoints", "-n", space))
             if service
             else Fix(f"correct the endpoint {given.endpoint}, or the DNS entry", "advice"),
         )
@@ -179,7 +180,7 @@ def _look_at(case: Case, endpoint: str) -> Fix:
     service = portforward.service_of(urlsplit(endpoint).hostname or "", case.own.namespace)
     if service is None:
         return Fix(f"start the store at {endpoint}, or correct its port", "advice")
-    return Fix(f"kubectl get pods,endpoints -n {service[0]}")
+    return Fix(command("kubectl", "get", "pods,endpoints", "-n", service[0]))
 
 
 @check("FM512", "TLS to the store works", explains=CUT_OFF)
@@ -251,6 +252,6 @@ def clocks(case: Case) -> Iterator[Finding]:
             f"the clocks of {whose} and of the store are {abs(given.skew):.0f} s apart"
             + (", so it refuses every signature" if refused else ""),
             evidence(case, one),
-            Fix("timedatectl set-ntp true"),
+            Fix(command("timedatectl", "set-ntp", "true")),
             severity=Severity.ERROR if refused and certain(case, given) else Severity.WARNING,
         )

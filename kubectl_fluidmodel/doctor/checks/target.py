@@ -8,7 +8,7 @@ from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Scope, Severity, check, reference
 from kubectl_fluidmodel.doctor.checks.load import again, covers_all, latest
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.kube.kind import at, dicts, namespace_of
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import amount
 
@@ -75,7 +75,7 @@ def target(case: Case) -> Iterator[Finding]:
             reference(load),
             f"its Dataset {namespace}/{name} does not exist",
             (witness.field(load, "spec", "dataset"), *witness.some(said)),
-            Fix(commands.kubectl(load, "delete", "dataload", name_of(load))),
+            Fix(commands.delete(load)),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -16,7 +17,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
 
 SYSTEM = names.SYSTEM_NAMESPACE
 _EMPTY = ("", "Cg==")
@@ -66,14 +67,13 @@ def webhook_served(case: Case) -> Iterator[Finding]:
     server = case.snapshot.find(k.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
     for configuration, webhooks in _insisting(case):
         seen = _seen(configuration, webhooks)
-        name = name_of(configuration)
         if server is None:
             yield Finding(
                 reference(configuration),
                 "the webhook's configuration is there, its server is not: pods with Fluid's "
                 "injection labels are refused",
                 (*seen, Evidence(f"deployment {SYSTEM}/{installation.WEBHOOK_SERVER}", "", "gone")),
-                Fix(f"kubectl delete mutatingwebhookconfiguration {name}"),
+                Fix(commands.delete(configuration)),
             )
         elif not at(server, "status", "availableReplicas", default=0):
             scaled = at(server, "spec", "replicas", default=1) == 0
@@ -84,10 +84,8 @@ def webhook_served(case: Case) -> Iterator[Finding]:
                 (Evidence(reference(server), "status.availableReplicas", "0"), *seen),
                 Fix(installation.scale_up(installation.WEBHOOK_SERVER))
                 if scaled
-                else Fix(
-                    f"kubectl describe pods -n {SYSTEM} -l "
-                    f"control-plane={installation.WEBHOOK_SERVER}",
-                    "advice",
+                else witness.look_at_fluid(
+                    "describe", "pods", "-l", f"control-plane={installation.WEBHOOK_SERVER}"
                 ),
             )
 
@@ -110,7 +108,5 @@ def webhook_trusted(case: Case) -> Iterator[Finding]:
                 "the webhook's configuration has no CA, so the API server does not trust its "
                 "server and refuses pods with Fluid's injection labels",
                 _seen(configuration, blind),
-                Fix(
-                    f"kubectl rollout restart deployment {installation.WEBHOOK_SERVER} -n {SYSTEM}"
-                ),
+                Fix(installation.restart(installation.WEBHOOK_SERVER)),
             )

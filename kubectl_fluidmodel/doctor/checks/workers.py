@@ -11,6 +11,7 @@ from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import at, name_of, number
 from kubectl_fluidmodel.overview.cached import WORKER
+from kubectl_fluidmodel.shell import Operand
 from kubectl_fluidmodel.ui.text import plural
 
 STARTING = 120.0
@@ -70,7 +71,7 @@ def run(case: Case) -> Iterator[Finding]:
             f"the worker on node {at(pod, 'spec', 'nodeName')} is not ready"
             + (f": {cause}" if cause else ""),
             tuple(evidence or [witness.field(pod, "status", "phase")]),
-            witness.look(pod, "logs", name_of(pod), "--all-containers", "--tail=50"),
+            witness.look(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50"),
             Severity.WARNING if young else None,
         )
 
@@ -107,7 +108,7 @@ def known(case: Case) -> Iterator[Finding]:
             witness.field(dataset, "status", "cacheStates", "cacheCapacity"),
             witness.field(runtime, "spec", "tieredstore", "levels", 0, "quota"),
         ),
-        Fix(commands.kubectl(cache, "delete", "pod", *pods)),
+        Fix(commands.delete_pods(cache, pods)),
     )
 
 
@@ -159,5 +160,5 @@ def gone(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 f"the {part} on node {node} does not go away",
                 (witness.field(pod, "metadata", "deletionTimestamp"),),
-                Fix(commands.kubectl(pod, "delete", "pod", name_of(pod), "--force")),
+                Fix(commands.delete_pods(pod, [name_of(pod)], "--force")),
             )

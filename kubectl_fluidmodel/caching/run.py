@@ -96,8 +96,6 @@ class Run:
         """
         if self.stager is None:
             return True
-        for line in self.stager.words():
-            self.teller.say(line)
         self.client.patience = _PATIENCE
         self._foresee(self.stager)
         staged = self.stager.carry_out(self.teller, self._deadline, wait=wait)
@@ -111,7 +109,10 @@ class Run:
     def _foresee(self, stager: Stager) -> Design:
         """What the plan alone makes of the cache, with what is in its way."""
         if self._foreseen is None:
+            for line in stager.words():
+                self.teller.say(line)
             given = stager.staging
+            stager.check()
             _, self._foreseen = self.decide(given.endpoint, given.region)
             if self._foreseen.changes:
                 self.refuse_readers(self._foreseen)

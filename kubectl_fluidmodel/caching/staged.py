@@ -16,10 +16,12 @@ from kubectl_fluidmodel.caching.progress import ahead
 from kubectl_fluidmodel.caching.request import Request
 from kubectl_fluidmodel.caching.story import Teller
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import Object, at, name_of
+from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of
 from kubectl_fluidmodel.model import store as stores
 from kubectl_fluidmodel.model.hub import Hub
 from kubectl_fluidmodel.model.hubhttp import HUB
@@ -118,6 +120,50 @@ class Stager:
     def objects(self) -> list[Object]:
         """What staging adds to the cluster: the Job, where it runs there and can be made."""
         return [self._job()] if self.staging.on == "cluster" and self.staging.image else []
+
+    def check(self) -> None:
+        """What the Job refers to is there, and what is made for it overwrites nothing of others.
+
+        Raises:
+            FluidModelError: with the object, and the way out.
+        """
+        if self.client is None or self.staging.on != "cluster":
+            return
+        for made in self._secrets():
+            standing = self.client.find(k.SECRETS, name_of(made), self.namespace)
+            if standing is not None and not names.is_ours(standing):
+                flag = "--hf-secret" if access.TOKEN in made["data"] else "--s3-secret"
+                raise FluidModelError(
+                    f"Secret {name_of(made)} was not made by this plugin",
+                    "it would be overwritten",
+                    f"{flag} {name_of(made)}, or --name with another name",
+                )
+        network = self.staging.network
+        for name in network.pull_secrets:
+            self._refer(k.SECRETS, name, "--image-pull-secret")
+        if network.ca is not None:
+            kind = k.SECRETS if network.ca.kind == "secret" else k.CONFIG_MAPS
+            self._refer(kind, network.ca.name, "--stage-ca", network.ca.key)
+
+    def _refer(self, kind: Kind, name: str, flag: str, key: str = "") -> None:
+        """Raises: FluidModelError: there is no such object, or no such key in it."""
+        try:
+            found = self._cluster().find(kind, name, self.namespace)
+        except Forbidden:  # the pods' own kubelet may read it all the same
+            return
+        if found is None:
+            raise FluidModelError(
+                f"{kind.name} {name} does not exist in namespace {self.namespace}",
+                f"{flag} names it",
+                f"kubectl get {kind.resource} -n {self.namespace}",
+            )
+        keys = sorted({**(found.get("data") or {}), **(found.get("binaryData") or {})})
+        if key and key not in keys:
+            raise FluidModelError(
+                f"{kind.name} {name} has no key {key}",
+                f"it has {', '.join(keys) or 'none'}",
+                f"{flag} {kind.name.lower()}/{name}:KEY",
+            )
 
     def is_staged(self) -> bool:
         """Whether the model is in its bucket, with a valid manifest beside it."""

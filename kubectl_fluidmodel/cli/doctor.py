@@ -65,7 +65,7 @@ class Looked:
     "--probe",
     group="Doctor",
     is_flag=True,
-    help="Also ask inside the cluster: a short-lived pod tries the store.",
+    help="Also ask inside the cluster: a short-lived pod of FLUIDMODEL_IMAGE tries the store.",
 )
 @option(
     "--wait/--no-wait", group="Doctor", default=False, help="Look again until nothing has failed."

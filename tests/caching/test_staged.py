@@ -27,6 +27,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.kind import JOBS, PODS, SECRETS
 from kubectl_fluidmodel.model.source import parse
 from kubectl_fluidmodel.staging.place import destination
+from kubectl_fluidmodel.staging.pod import network
 from kubectl_fluidmodel.ui.live import ProgressLike
 from tests.caching.objects import Objects, objects
 from tests.caching.test_removal import reader
@@ -239,3 +240,60 @@ def test_the_job_asks_the_hub_that_the_plan_is_of(
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
     assert f"--endpoint-hub={hub.endpoint}" in arguments
     assert f"--endpoint={s3.endpoint}" in arguments
+
+
+FOREIGN = {"metadata": {"name": "model-hub", "namespace": "ns"}, "data": {"HF_TOKEN": "eA=="}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "way"),
+    [
+        ({}, "Secret model-hub was not made by this plugin", "--hf-secret model-hub"),
+        ({"pull_secrets": ("registry",)}, "Secret registry does not exist", "kubectl get secrets"),
+        ({"ca": "configmap/corporate"}, "ConfigMap corporate does not exist", "configmaps"),
+        ({"ca": "secret/model-hub"}, "Secret model-hub has no key ca.crt", "secret/model-hub:KEY"),
+    ],
+)
+def test_what_the_job_refers_to_has_to_be_there(
+    s3: S3Server,
+    hub: Hub,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, Any],
+    words: str,
+    way: str,
+) -> None:
+    if not flags:
+        monkeypatch.setenv("HF_TOKEN", "hf_x")
+    objects.add(SECRETS, FOREIGN)
+    given = network(**{"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": (), **flags})
+    stager = made(
+        s3, hub, request(MODEL), objects.client, "models", on="cluster", image="i:1", network=given
+    )
+    with pytest.raises(FluidModelError, match=words) as caught:
+        run_of(objects, stager).stage(wait=False)
+    assert way in caught.value.try_
+    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+
+
+def test_of_two_who_begin_at_once_the_later_one_yields(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    """Both looked when there was no Job yet, with two models of one last name."""
+    stager = made(s3, hub, request(MODEL), objects.client, "raced", on="cluster", image="i:1")
+    (ours,) = stager.objects()
+    ours["metadata"] |= {"uid": "1", "creationTimestamp": "2026-01-01T00:00:05Z"}
+    theirs = json.loads(json.dumps(ours).replace(MODEL, "other/model"))
+    theirs["metadata"] |= {"name": "model-stage-1", "creationTimestamp": "2026-01-01T00:00:04Z"}
+    objects.add(JOBS, ours)
+    objects.lists[JOBS.path("ns")] = [theirs, ours]
+    objects.add(SECRETS, {"metadata": {"name": "model-store", "namespace": "ns"}})
+    with pytest.raises(FluidModelError, match="name model is taken") as caught:
+        stager.carry_out(Told(), time.monotonic() + 30, wait=True)
+    assert "model-stage-1" in caught.value.why
+    gone = [asked.path for asked in objects.asked if asked.method == "DELETE"]
+    assert gone == [JOBS.path("ns", ours["metadata"]["name"])]
+    # The earlier one goes on.
+    objects.add(JOBS, ours)
+    theirs["metadata"]["creationTimestamp"] = "2026-01-01T00:00:06Z"
+    assert stager.carry_out(Told(), time.monotonic() + 30, wait=False) is False

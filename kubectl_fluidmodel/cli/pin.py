@@ -127,6 +127,7 @@ def _offline(wish: Wish, filename: str, asked: Asked) -> int:
         wish,
         asked.graphs,
         lambda: context_namespace(asked.connection),
+        asked.connection.namespace,
     )
     for text in result.notes:
         note(text)
@@ -136,8 +137,6 @@ def _offline(wish: Wish, filename: str, asked: Asked) -> int:
         print_diff(result.diff(), asked.output is not None, asked.color)
     if asked.output is not None or not asked.show_diff:
         click.echo(result.render(asked.output or "yaml"), nl=False)
-    if result.refusals:
-        raise result.refusals[0]
     return 0
 
 

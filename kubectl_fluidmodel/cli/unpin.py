@@ -35,7 +35,14 @@ def _offline(filename: str, asked: Asked) -> int:
     from kubectl_fluidmodel.cli.pinned import print_diff
     from kubectl_fluidmodel.dynamo import files
 
-    result = files.unpin(files.read(filename), filename, asked.name, asked.components, asked.graphs)
+    result = files.unpin(
+        files.read(filename),
+        filename,
+        asked.name,
+        asked.components,
+        asked.graphs,
+        asked.connection.namespace,
+    )
     for text in result.warnings:
         warn(text)
     if asked.show_diff:

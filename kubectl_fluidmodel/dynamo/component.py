@@ -163,10 +163,22 @@ class Component(ABC):
             if isinstance(mount, dict)
         ]
 
+    def partial_mounts(self, path: Path) -> set[str]:
+        """Mount paths of one container that show a directory of their volume, not all of it."""
+        container = find(self.spec, path)
+        listed = container.get("volumeMounts") if isinstance(container, dict) else None
+        return {
+            str(mount.get("mountPath"))
+            for mount in listed or []
+            if isinstance(mount, dict) and (mount.get("subPath") or mount.get("subPathExpr"))
+        }
+
     def mounted(self, claim: str, path: Path) -> Mounted | None:
-        """How a container mounts a claim, None where it does not."""
-        volumes = self.volumes()
+        """How a container mounts the whole of a claim, None where it does not."""
+        volumes, partial = self.volumes(), self.partial_mounts(path)
         for volume, where in self.mounts(path):
+            if where in partial:
+                continue
             # A mount in main without its volume gets the claim of its name from the operator.
             implied = path == self.main and volume not in volumes and volume == claim
             if volumes.get(volume) == claim or implied:

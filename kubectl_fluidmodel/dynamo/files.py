@@ -14,10 +14,11 @@ from kubectl_fluidmodel.dynamo.graph import is_graph, request_patch
 from kubectl_fluidmodel.dynamo.kinds import REQUEST, reference
 from kubectl_fluidmodel.dynamo.manifest import Document, documents
 from kubectl_fluidmodel.dynamo.patch import diff, kustomize
-from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH, Outcome, Wish
+from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH, NoWorkersError, Outcome, Wish
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid.names import UidNeeded, cache_label
-from kubectl_fluidmodel.kube.kind import Object, name_of, namespace_of
+from kubectl_fluidmodel.fluid.names import UidNeeded, cache_label, is_legal
+from kubectl_fluidmodel.goyaml import LARGEST
+from kubectl_fluidmodel.kube.kind import Object, is_dns_label, name_of, namespace_of
 from kubectl_fluidmodel.ui.document import objects, to_yaml
 
 
@@ -30,8 +31,14 @@ class Result:
     documents: list[Document]
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    refusals: list[FluidModelError] = field(default_factory=list)
+    passed_over: list[NoWorkersError] = field(default_factory=list)
+    """Graphs that were left alone, beside others that were pinned."""
     changes: list[tuple[Object, Outcome]] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """The file as messages name it."""
+        return "stdin" if self.name == "-" else self.name
 
     @property
     def text(self) -> str:
@@ -40,7 +47,7 @@ class Result:
     def diff(self) -> str:
         import difflib
 
-        name = "stdin" if self.name == "-" else self.name
+        name = self.where
         old, new = self.before.splitlines(True), self.text.splitlines(True)
         return "".join(difflib.unified_diff(old, new, name, f"{name} (pinned)"))
 
@@ -61,28 +68,48 @@ def read(name: str) -> str:
     """The text of a file, or of stdin for `-`; line ends as they are.
 
     Raises:
-        FluidModelError: it cannot be read.
+        FluidModelError: it cannot be read, or is larger than any manifest.
     """
     try:
         if name == "-":
-            return sys.stdin.buffer.read().decode()
-        return Path(name).read_bytes().decode()
+            data = sys.stdin.buffer.read(LARGEST + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise FluidModelError(f"cannot read {name}", f"it is larger than {LARGEST >> 20} MiB")
+        return data.decode()
     except (OSError, UnicodeDecodeError) as err:
         why = err.strerror if isinstance(err, OSError) else "it is not UTF-8 text"
         raise FluidModelError(f"cannot read {name}", str(why)) from err
 
 
 def pin(
-    text: str, name: str, wish: Wish, graphs: tuple[str, ...], default: Callable[[], str]
+    text: str,
+    name: str,
+    wish: Wish,
+    graphs: tuple[str, ...],
+    default: Callable[[], str],
+    given: str | None = None,
 ) -> Result:
     """Pin the graphs of a file, or those of them that are named.
 
-    `default` gives the namespace of objects that name none.
+    Graphs without workers are left alone beside others that have some.
+
+    Args:
+        default: gives the namespace of objects that name none.
+        given: the namespace that the command line names, which every object has to be in.
 
     Raises:
-        FluidModelError: no such graph, a label that needs the Dataset's UID, or a graph that
-            cannot be pinned.
+        UsageError: no such graph, or a namespace that contradicts the file.
+        FluidModelError: a label that needs the Dataset's UID, or a graph that cannot be pinned.
     """
+    if not is_legal(wish.model):
+        raise UsageError(
+            f"'{wish.model}' is no name of a cache",
+            "a name has lower-case letters, digits and '-', and begins with a letter",
+            "kubectl fluidmodel inspect",
+        )
     result = Result(name, text, documents(text, name))
     namespace = functools.cache(default)
 
@@ -91,16 +118,50 @@ def pin(
             return _request(result, obj, wish)
         if not _meant(obj, graphs):
             return obj
-        where = namespace_of(obj) or namespace()
+        where = _namespace(obj, result.where, given) or namespace()
         label = _label(where, wish.model, name_of(obj))
         note = f"cache label of {where}/{wish.model}: {label}"
         if note not in result.notes and not namespace_of(obj):
             result.notes.append(note)
-        outcome = pinning.pin(obj, replace(wish, key=label))
+        try:
+            outcome = pinning.pin(obj, replace(wish, key=label))
+        except NoWorkersError as err:
+            if graphs:
+                raise
+            result.passed_over.append(err)
+            return obj
         _record(result, obj, outcome)
         return outcome.object
 
-    return _through(result, graphs, change)
+    _through(result, graphs, change)
+    found = sum(_meant(obj, graphs) for document in result.documents for obj in document.objects())
+    if result.passed_over and len(result.passed_over) == found:
+        raise result.passed_over[0]
+    result.warnings += [f"left alone: {err.what}" for err in result.passed_over]
+    return result
+
+
+def _namespace(obj: Object, where: str, given: str | None) -> str:
+    """The namespace that an object names; empty where it names none.
+
+    Raises:
+        UsageError: it is no legal one, or not the one that the command line names.
+    """
+    theirs, name = namespace_of(obj), name_of(obj)
+    for namespace, origin in ((theirs, f"{where}: {name}"), (given or "", "-n")):
+        if namespace and not is_dns_label(namespace):
+            raise UsageError(
+                f"{origin}: '{namespace}' is no namespace",
+                "it is a placeholder" if "<" in namespace or "$" in namespace else "",
+                "put in the name of one: kubectl get namespaces",
+            )
+    if theirs and given and theirs != given:
+        raise UsageError(
+            f"{where}: the namespace of {name} is '{theirs}', and -n says '{given}'",
+            "",
+            f"-n {theirs}",
+        )
+    return theirs
 
 
 def _label(namespace: str, model: str, graph: str) -> str:
@@ -120,14 +181,20 @@ def _label(namespace: str, model: str, graph: str) -> str:
 
 
 def unpin(
-    text: str, name: str, model: str, components: tuple[str, ...], graphs: tuple[str, ...]
+    text: str,
+    name: str,
+    model: str,
+    components: tuple[str, ...],
+    graphs: tuple[str, ...],
+    given: str | None = None,
 ) -> Result:
-    """Unpin the graphs of a file, or those of them that are named."""
+    """Unpin the graphs of a file, or those of them that are named; `given` as for `pin`."""
     result = Result(name, text, documents(text, name))
 
     def change(obj: Object) -> Object:
         if not _meant(obj, graphs):
             return obj
+        _namespace(obj, result.where, given)
         outcome = pinning.unpin(obj, model, components)
         _record(result, obj, outcome)
         return outcome.object
@@ -139,7 +206,7 @@ def _through(result: Result, graphs: tuple[str, ...], change: Callable[[Object],
     found = [
         obj for document in result.documents for obj in document.objects() if _meant(obj, graphs)
     ]
-    where = "stdin" if result.name == "-" else result.name
+    where = result.where
     named = {name_of(obj) for obj in found}
     for graph in graphs:
         if reference(graph)[1] not in named:

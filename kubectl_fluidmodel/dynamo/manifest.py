@@ -13,8 +13,8 @@ import yaml
 from kubectl_fluidmodel.dynamo.kinds import GROUP
 from kubectl_fluidmodel.dynamo.tree import copied
 from kubectl_fluidmodel.dynamo.yamledit import edit
-from kubectl_fluidmodel.dynamo.yamlnodes import load
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.goyaml import TooMuch, load
 from kubectl_fluidmodel.kube.kind import Object
 
 _BOUNDARY = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
@@ -67,6 +67,8 @@ def documents(text: str, name: str) -> list[Document]:
 def _value(text: str, name: str, line: int) -> Any:
     try:
         return load(text)
+    except TooMuch as err:
+        raise FluidModelError(f"cannot read {name}", err.why) from err
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
         where = f" line {line + mark.line + 1}" if mark else ""

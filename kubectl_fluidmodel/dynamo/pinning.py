@@ -42,6 +42,10 @@ MOUNT_PATH = "/model"
 _NODE_AFFINITY = ("affinity", "nodeAffinity")
 
 
+class NoWorkersError(FluidModelError):
+    """A graph without a component that is known to be a worker."""
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the command line asks for."""
@@ -151,7 +155,7 @@ def chosen(graph: Graph, names: tuple[str, ...]) -> list[Component]:
     picked = [item for item in graph.components if item.role is not Role.OTHER]
     if not any(item.role is Role.WORKER for item in picked):
         listed = ", ".join(item.name for item in graph.components) or "none"
-        raise FluidModelError(
+        raise NoWorkersError(
             f"{graph.reference} has no component that is known to be a worker",
             f"none declares such a type or asks for GPUs; it has {listed}",
             "--component NAME",

@@ -7,6 +7,8 @@ wanted, so that an edit is either right or refused.
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from typing import Any
 
@@ -14,8 +16,9 @@ import yaml
 
 from kubectl_fluidmodel.dynamo import yamlemit as emit
 from kubectl_fluidmodel.dynamo.patch import common
-from kubectl_fluidmodel.dynamo.yamlnodes import Node, load, parse
+from kubectl_fluidmodel.dynamo.yamlnodes import Node, parse
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.goyaml import load
 
 
 class CannotEdit(FluidModelError):
@@ -29,26 +32,73 @@ class _Unfit(Exception):
 def edit(text: str, before: Any, after: Any) -> str:
     """The text of a document with value `before`, changed to have the value `after`.
 
+    What has to be spelled out (an alias, a `null`) keeps how it was written in a comment, by which
+    the change back finds it: edited there and back, a text is the same bytes.
+
     Raises:
         CannotEdit: anchors, merge keys or the like are in the way.
     """
-    for careful in (False, True):
-        try:
-            root = parse(text)
-            if root is None:
-                break
-            editor = _Editor(text, careful)
-            editor.change(root, before, after)
-            result = editor.result()
-            if load(result) == after:
-                return result
-        except (_Unfit, yaml.YAMLError):
-            continue
+    as_json = _json_edit(text, before, after)
+    if as_json is not None:
+        return as_json
+    for line_feed in ("", "\n"):
+        # The last line is one like the others while it is edited.
+        if line_feed and text.endswith("\n"):
+            break
+        for careful in (False, True):
+            try:
+                root = parse(text + line_feed)
+                if root is None:
+                    break
+                editor = _Editor(text + line_feed, careful)
+                editor.change(root, before, after)
+                result = editor.result()
+                if line_feed:
+                    result = result.removesuffix(line_feed)
+                if load(result) == after and (not editor.json or json.loads(result) == after):
+                    return result
+            except (_Unfit, yaml.YAMLError, ValueError):
+                continue
     raise CannotEdit(
         "cannot edit the document in place",
         "its anchors, merge keys or layout do not allow a small change",
         "-o patch, and apply the patch with kustomize",
     )
+
+
+def _json_edit(text: str, before: Any, after: Any) -> str | None:
+    """A JSON document in the layout that it has; None where it is none, or has another layout."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    body = text.rstrip()
+    for indent, ascii_ in itertools.product((2, 4, None, "\t", 3, 1, 8), (False, True)):
+        for separators in (None, (",", ":")) if indent is None else (None,):
+            style: Any = {"indent": indent, "ensure_ascii": ascii_, "separators": separators}
+            if value == before and json.dumps(value, **style) == body:
+                return json.dumps(after, **style) + text[len(body) :]
+    return None
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+_NOTE = re.compile(r"[ \t]*# pinned apart from (\*[^\s#]+|<<|null|Null|NULL|~|\{\s*\}|\[\s*\])")
+"""A comment that keeps what stood here before it had to be spelled out."""
+
+
+def _note(source: str) -> str:
+    return f"  # pinned apart from {source}"
 
 
 class _Editor:
@@ -58,10 +108,16 @@ class _Editor:
         self.text = text
         self.careful = careful
         """Write changed strings anew as a whole, and not just the words that differ."""
+        self.json = _is_json(text)
+        """JSON stays JSON: every scalar and key in double quotes."""
         self.newline = "\r\n" if "\r\n" in text else "\n"
         self.offset = 0
         self.edits: list[tuple[int, int, str]] = []
         self.planned: dict[int, Any] = {}
+        """What each node with an anchor will be, by its id."""
+        self.named: dict[str, Node] = {}
+        """The node that an alias of this name stands for from here on."""
+        self.notes = _NOTE.search(text) is not None
         self.anchors = bool(re.search(r"[&*]\w", text))
         self.offset = self._list_offset()
 
@@ -75,6 +131,9 @@ class _Editor:
             done = end
         return "".join([*parts, self.text[done:]])
 
+    def _flow(self, value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False) if self.json else emit.flow(value)
+
     # -- what to change ----------------------------------------------------------------------
 
     def change(self, node: Node, before: Any, after: Any) -> None:
@@ -85,6 +144,7 @@ class _Editor:
             return
         if node.anchored:
             self.planned[id(node)] = after
+            self.named[node.anchor] = node
         if before == after and not self.anchors:
             return
         if isinstance(before, dict) and isinstance(after, dict) and before and after:
@@ -101,6 +161,7 @@ class _Editor:
     def _map(self, node: Node, before: dict[str, Any], after: dict[str, Any]) -> None:
         removed = [key for key in before if key not in after]
         added = {}
+        merged = self._merged(node)
         for key, value in after.items():
             found = node.child(str(key))
             if found is None:
@@ -110,6 +171,8 @@ class _Editor:
             name, child = found
             mark = len(self.edits)
             try:
+                if self._restored(node, name, child, value, merged):
+                    continue
                 self.change(child, before.get(key), value)
             except _Unfit:
                 del self.edits[mark:]
@@ -119,7 +182,7 @@ class _Editor:
             gone = [i for i, (key, _) in enumerate(node.pairs) if key.value in removed]
             self._delete_flow(spans, gone)
             if added:
-                self._insert_flow(spans[-1][1], emit.flow(added)[1:-1])
+                self._insert_flow(spans[-1][1], self._flow(added)[1:-1])
             return
         for key in removed:
             found = node.child(str(key))
@@ -127,8 +190,11 @@ class _Editor:
                 raise _Unfit
             self._delete_lines(found[0].start, self._end(found[1], found[0]))
         if added:
-            lines = emit.mapping(added, node.pairs[0][0].column, self.offset)
-            self._insert_after(self._end(node), lines)
+            for key, value in added.items():
+                lines = emit.pair(key, value, node.pairs[0][0].column, self.offset)
+                if key in before:  # by a merge key, which goes on to hold for the others
+                    lines[0] += _note("<<")
+                self._insert_after(self._end(node), lines)
 
     def _list(self, node: Node, before: list[Any], after: list[Any]) -> None:
         head, tail = common(before, after)
@@ -139,6 +205,8 @@ class _Editor:
             at = head + index
             mark = len(self.edits)
             try:
+                if self._restored_item(node, at, after[at]):
+                    continue
                 self.change(node.items[at], before[at], after[at])
             except _Unfit:
                 del self.edits[mark:]
@@ -146,7 +214,8 @@ class _Editor:
         if self.anchors:
             untouched = [*range(head), *range(len(before) - tail, len(before))]
             for at in untouched:
-                self.change(node.items[at], before[at], before[at])
+                if not self._restored_item(node, at, before[at]):
+                    self.change(node.items[at], before[at], before[at])
         extra = after[head + old : head + new]
         if node.flow:
             spans = [(item.start, item.end) for item in node.items]
@@ -154,7 +223,7 @@ class _Editor:
             if extra and not head + old:
                 raise _Unfit
             if extra:
-                text = ", ".join(emit.flow(item) for item in extra)
+                text = ", ".join(self._flow(item) for item in extra)
                 self._insert_flow(spans[head + old - 1][1], text)
             return
         for at in range(head + new, head + old):
@@ -182,6 +251,71 @@ class _Editor:
             raise _Unfit
         self.edits.append((node.start, node.end, emit.scalar(after, node.style)))
 
+    # -- what stood here before --------------------------------------------------------------
+
+    def _merged(self, node: Node) -> dict[str, Any]:
+        """What a mapping has by its merge keys, as that will be."""
+        found: dict[str, Any] = {}
+        for key, value in node.pairs:
+            if key.value == "<<" and not key.style:
+                for each in value.items or [value]:
+                    planned = self.planned.get(id(each.target))
+                    found = {**planned, **found} if isinstance(planned, dict) else found
+        return found
+
+    def _means(self, source: str, value: Any) -> bool:
+        """Whether what a comment keeps would have this value now."""
+        if source.startswith("*"):
+            target = self.named.get(source[1:])
+            return target is not None and self.planned.get(id(target)) == value
+        return bool(load(source) == value)
+
+    def _restored(
+        self, parent: Node, key: Node, child: Node, value: Any, merged: dict[str, Any]
+    ) -> bool:
+        """Put back what stood behind a key, if it has the wanted value again."""
+        if not self.notes:
+            return False
+        line_end = self._line_end(key.end)
+        kept = _NOTE.search(self.text, key.end, line_end)
+        if kept is None or parent.flow or child.anchored or child.start <= kept.start() < child.end:
+            return False
+        end = self._end(child, key)
+        if kept[1] == "<<":
+            if key.value not in merged or merged[key.value] != value:
+                return False
+            self._delete_lines(key.start, end)
+            return True
+        if not self._means(kept[1], value):
+            return False
+        colon = self.text.index(":", key.end) + 1
+        rest = self.text[kept.end() : line_end]
+        self.edits.append((colon, max(end, line_end), f" {kept[1]}{rest}"))
+        return True
+
+    def _restored_item(self, parent: Node, at: int, value: Any) -> bool:
+        """The same for an item of a list."""
+        item = parent.items[at]
+        if not self.notes or parent.flow or item.anchored:
+            return False
+        dash = self._dash(item)
+        line_end = self._line_end(dash)
+        kept = _NOTE.search(self.text, dash, line_end)
+        inside = kept is not None and item.start <= kept.start() < item.end
+        if kept is None or inside or not self._means(kept[1], value):
+            return False
+        rest = self.text[kept.end() : line_end]
+        self.edits.append((dash, max(self._end(item), line_end), f"- {kept[1]}{rest}"))
+        return True
+
+    def _kept(self, child: Node) -> str:
+        """The comment that keeps how a node is written; empty where the value tells it."""
+        source = self.text[child.start : child.end]
+        plain = child.kind == "alias" or (child.kind == "scalar" and not child.style)
+        empty = child.flow and not child.pairs and not child.items
+        usual = source in ("", "{}", "[]") or not (plain or empty)
+        return "" if usual or not _NOTE.fullmatch(_note(source)) else _note(source)
+
     # -- how to change it --------------------------------------------------------------------
 
     def _rewrite(self, parent: Node, key: Node, child: Node, value: Any) -> None:
@@ -189,15 +323,17 @@ class _Editor:
         if child.anchored:
             raise _Unfit
         if parent.flow:
-            self.edits.append((child.start, child.end, emit.flow(value)))
+            self.edits.append((child.start, child.end, self._flow(value)))
             return
         lines = emit.pair(key.value, value, key.column, self.offset)
+        collection = child.kind in ("map", "seq") and not child.flow
+        if value is None and collection:
+            lines = [lines[0].removesuffix(" null")]
         tail = lines[0][len(emit.pair(key.value, {"": 0}, key.column, 0)[0]) :]
         colon = self.text.index(":", key.end) + 1
         end = self._end(child, key)
         line_end = self._line_end(colon)
-        block = child.kind in ("map", "seq") and not child.flow
-        if block or child.start > line_end or child.style in ("|", ">"):
+        if collection or child.start > line_end or child.style in ("|", ">"):
             if child.style in ("|", ">"):
                 self.edits.append((colon, line_end, tail))
             elif tail:
@@ -207,7 +343,7 @@ class _Editor:
             start = child.start
             while self.text[start - 1] == " ":
                 start -= 1
-            self.edits.append((start, child.end, tail))
+            self.edits.append((start, child.end, tail + self._kept(child)))
         elif tail:
             self.edits.append((colon, colon, tail))
         if len(lines) > 1:
@@ -218,10 +354,16 @@ class _Editor:
         if item.anchored:
             raise _Unfit
         if node.flow:
-            self.edits.append((item.start, item.end, emit.flow(value)))
+            self.edits.append((item.start, item.end, self._flow(value)))
             return
         dash = self._dash(item)
         lines = emit.sequence([value], self._column(dash), self.offset)
+        kept = self._kept(item)
+        if kept and len(lines) > 1:
+            inner = " " * (self._column(dash) + 2)
+            lines = [f"-{kept[1:]}", inner + lines[0][len(inner) :], *lines[1:]]
+        elif kept:
+            lines[0] += kept
         text = self.newline.join([lines[0].lstrip(" "), *lines[1:]])
         self.edits.append((dash, self._end(item), text))
 

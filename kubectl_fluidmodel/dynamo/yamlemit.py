@@ -6,12 +6,11 @@ import json
 import re
 from typing import Any
 
-import yaml
+from kubectl_fluidmodel.goyaml import is_text
 
 _PLAIN = re.compile(
     r"(?:-+(?=[A-Za-z]))?[A-Za-z0-9_./][A-Za-z0-9_./@%+=,:~*-]*(?: [A-Za-z0-9_./@%+=,~*-]+)*"
 )
-_RESOLVER: Any = yaml.SafeLoader("")
 
 
 def scalar(value: Any, style: str = "") -> str:
@@ -28,12 +27,25 @@ def _text(value: str, style: str) -> str:
     if style == "'" and single_line:
         return _single(value)
     if style == '"':
-        return json.dumps(value, ensure_ascii=False)
+        return double_quoted(value)
     if single_line and _plain(value):
         return value
     if single_line and '"' in value:
         return _single(value)
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    return double_quoted(value)
+
+
+def double_quoted(value: str) -> str:
+    """Text in double quotes, with what does not print escaped as YAML has it.
+
+    JSON's pairs of surrogates are no characters to YAML.
+    """
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escaped(char) for char in quoted)
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 1 << 16 else f"\\U{ord(char):08x}"
 
 
 def _single(value: str) -> str:
@@ -44,9 +56,7 @@ def _plain(value: str) -> bool:
     """Whether text can stand without quotes and is still text when read back."""
     if not _PLAIN.fullmatch(value) or value.endswith(":"):
         return False
-    tag = _RESOLVER.resolve(yaml.ScalarNode, value, (True, False))
-    # `y` and `n` are booleans to Go's YAML 1.1 readers, not to PyYAML.
-    return bool(tag == "tag:yaml.org,2002:str") and value.lower() not in ("y", "n")
+    return is_text(value)
 
 
 def flow(value: Any) -> str:
@@ -56,7 +66,8 @@ def flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(flow(item) for item in value) + "]"
     text = scalar(value)
-    return json.dumps(value) if isinstance(value, str) and re.search(r"[,\[\]{}]", text) else text
+    crowded = isinstance(value, str) and re.search(r"[,\[\]{}]", text)
+    return double_quoted(value) if crowded else text
 
 
 def pair(key: str, value: Any, indent: int, offset: int) -> list[str]:

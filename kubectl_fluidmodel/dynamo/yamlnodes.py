@@ -12,8 +12,7 @@ from typing import Any
 
 import yaml
 
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's loader where PyYAML was built with it, as all its wheels are."""
+from kubectl_fluidmodel import goyaml
 
 
 @dataclass
@@ -32,7 +31,12 @@ class Node:
     items: list[Node] = field(default_factory=list)
     target: Node | None = None
     """What an alias stands for."""
-    anchored: bool = False
+    anchor: str = ""
+    """The name by which aliases refer to it."""
+
+    @property
+    def anchored(self) -> bool:
+        return bool(self.anchor)
 
     @property
     def flow(self) -> bool:
@@ -55,19 +59,16 @@ def parse(text: str) -> Node | None:
 
     Raises:
         yaml.YAMLError: the text is not YAML.
+        goyaml.TooMuch: it is larger, deeper or more aliased than any manifest.
     """
+    goyaml.check(text)
     anchors: dict[str, Node] = {}
-    events: Iterator[Any] = iter(yaml.parse(text, Loader=Loader))
+    events: Iterator[Any] = iter(yaml.parse(text, Loader=goyaml.Parser))
     root: Node | None = None
     for event in events:
         if isinstance(event, yaml.NodeEvent) and root is None:
             root = _build(event, events, anchors)
     return root
-
-
-def load(text: str) -> Any:
-    """The value of the one document in a text."""
-    return yaml.load(text, Loader=Loader)  # noqa: S506 - Loader is a SafeLoader
 
 
 def _build(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
@@ -87,7 +88,7 @@ def _build(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
         kind = "map" if what is yaml.MappingStartEvent else "seq"
         node = Node(kind, start.index, 0, start.column, "flow" if event.flow_style else "")
     if event.anchor:
-        node.anchored = True
+        node.anchor = event.anchor
         anchors[event.anchor] = node
     if node.kind == "map":
         for key in _until(events, yaml.MappingEndEvent, node):

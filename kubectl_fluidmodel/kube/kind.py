@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,3 +162,11 @@ def dicts(obj: Any, *path: str | int) -> list[Object]:
     """The objects in the list at a path; empty where there is no list."""
     found = at(obj, *path)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def is_dns_label(name: str) -> bool:
+    """Whether a name is one that a namespace may have: an RFC 1123 label."""
+    return bool(_DNS_LABEL.fullmatch(name))

@@ -22,26 +22,9 @@ def to_json(document: Any) -> str:
 
 def to_yaml(document: Any) -> str:
     """One YAML document; multi-line strings as blocks, keys in the order given."""
-    import yaml
+    from kubectl_fluidmodel.goyaml import dump
 
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-            super().increase_indent(flow, False)
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        style = "|" if "\n" in value else None
-        if not value.replace("\n", "").isprintable():
-            style = '"'  # escapes what a terminal would obey
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    dumped: str = yaml.dump(
-        document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000
-    )
-    return dumped
+    return dump(document)
 
 
 def objects(items: Sequence[Mapping[str, Any]], output: str) -> str:

@@ -57,9 +57,12 @@ def test_the_namespace_of_the_object_counts_then_the_flag_then_the_context(
     file.write_text(
         Path(AGG).read_text().replace("  name: beta-agg", "  name: g\n  namespace: own")
     )
-    _, out, err = run("pin", "llama", "-f", str(file), "-n", "flag")
-    assert "fluid.io/s-own-llama" in out
-    assert err == ""
+    for flags in ((), ("-n", "own")):
+        _, out, err = run("pin", "llama", "-f", str(file), *flags)
+        assert "fluid.io/s-own-llama" in out
+        assert err == ""
+    _, out, _ = run("pin", "llama", "-f", AGG, "-n", "flag")
+    assert "fluid.io/s-flag-llama" in out
     _, out, _ = run("pin", "llama", "-f", AGG)
     assert "fluid.io/s-default-llama" in out
     config = {
@@ -70,6 +73,104 @@ def test_the_namespace_of_the_object_counts_then_the_flag_then_the_context(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     _, out, _ = run("pin", "llama", "-f", AGG)
     assert "fluid.io/s-ctx-llama" in out
+
+
+@pytest.mark.parametrize("verb", ["pin", "unpin"])
+def test_a_namespace_that_contradicts_the_file_is_refused_as_kubectl_does(run, tmp_path, verb):
+    file = tmp_path / "g.yaml"
+    file.write_text(Path(AGG).read_text().replace("  name: beta", "  namespace: own\n  name: beta"))
+    code, out, err = run(verb, "llama", "-f", str(file), "-n", "other")
+    assert (code, out) == (2, "")
+    assert "the namespace of beta-agg is 'own', and -n says 'other'; try: -n own" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["<your-namespace>", "${NAMESPACE}", "My_Team", "a.b", "-a", "a" * 64, "NAMESPACE"]
+)
+def test_what_is_no_namespace_is_refused_by_name(run, tmp_path, name):
+    file = tmp_path / "g.yaml"
+    file.write_text(
+        Path(AGG).read_text().replace("  name: beta", f"  namespace: '{name}'\n  name: beta")
+    )
+    code, out, err = run("pin", "llama", "-f", str(file))
+    assert (code, out) == (2, "")
+    assert f"{file}: beta-agg: '{name}' is no namespace" in err
+    assert f"-n: '{name}' is no namespace" in run("pin", "llama", "-f", AGG, "-n", name)[2]
+
+
+@pytest.mark.parametrize("name", ["<name>", "Llama", "a b", "1a", ""])
+def test_what_is_no_cache_is_refused_by_name(run, name):
+    code, out, err = run("pin", name, "-f", AGG, "-n", "prod")
+    assert (code, out) == (2, "")
+    assert f"'{name}' is no name of a cache" in err
+
+
+def _without_worker(name: str) -> str:
+    return (
+        f"apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeployment\nmetadata: {{name: {name}}}\n"
+        "spec: {components: [{name: Planner, type: planner}]}\n"
+    )
+
+
+def test_of_several_graphs_those_without_workers_are_left_alone_and_named(run, tmp_path):
+    file = tmp_path / "g.yaml"
+    file.write_text(f"{_without_worker('idle')}---\n{Path(AGG).read_text()}")
+    code, out, err = run("pin", "llama", "-f", str(file), "-n", "prod")
+    assert code == 0
+    assert out.startswith(_without_worker("idle"))
+    assert "fluid.io/s-prod-llama" in out
+    assert "left alone: dgd/idle has no component that is known to be a worker" in err
+    code, out, err = run("pin", "llama", "-f", str(file), "-n", "prod", "idle")
+    assert (code, out) == (1, "")
+    assert "error: dgd/idle has no component that is known to be a worker" in err
+
+
+def test_a_file_of_graphs_without_workers_fails(run, tmp_path):
+    file = tmp_path / "g.yaml"
+    file.write_text(f"{_without_worker('one')}---\n{_without_worker('two')}")
+    code, out, err = run("pin", "llama", "-f", str(file), "-n", "prod")
+    assert (code, out) == (1, "")
+    assert "dgd/one has no component" in err
+
+
+PART_OF_A_CLAIM = """
+        volumes: [{name: model, persistentVolumeClaim: {claimName: llama}}]
+        containers:
+        - name: main
+          image: example.com/vllm:1
+          command: [python3, -m, dynamo.vllm]
+          args: [--model, org/m]
+          volumeMounts: [{name: model, mountPath: /data, subPath: logs}]
+          resources: {limits: {nvidia.com/gpu: "1"}}
+"""
+
+
+def test_a_claim_that_is_mounted_in_part_is_mounted_whole_beside_it(run, tmp_path):
+    file = tmp_path / "g.yaml"
+    file.write_text(
+        "apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeployment\nmetadata: {name: g}\n"
+        "spec:\n  components:\n  - name: W\n    type: worker\n    podTemplate:\n      spec:"
+        + PART_OF_A_CLAIM
+    )
+    code, out, _ = run("pin", "llama", "-f", str(file), "-n", "prod", "--use-model-path")
+    assert code == 0
+    spec = yaml.safe_load(out)["spec"]["components"][0]["podTemplate"]["spec"]
+    main = spec["containers"][0]
+    assert main["volumeMounts"][1:] == [{"name": "model", "mountPath": "/model", "readOnly": True}]
+    assert main["args"][:2] == ["--model", "/model"]
+    assert len(spec["volumes"]) == 1
+
+
+def test_a_file_that_is_too_much_is_one_line(run, tmp_path):
+    file = tmp_path / "bomb.yaml"
+    bomb = "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    file.write_text(f"kind: DynamoGraphDeployment\na0: &a0 [x]\n{bomb}")
+    code, out, err = run("pin", "llama", "-f", str(file), "-n", "prod")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: cannot read {file}: it has more than 1000000 values")
+    assert err.count("\n") == 1
+    file.write_bytes(b" " * (33 << 20))
+    assert "it is larger than 32 MiB" in run("pin", "llama", "-f", str(file), "-n", "prod")[2]
 
 
 def test_a_patch_for_kustomize(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 
 import pytest
 import yaml
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.dynamo.manifest import documents
 from kubectl_fluidmodel.dynamo.pinning import Wish, pin, unpin
 from kubectl_fluidmodel.dynamo.yamledit import edit
-from kubectl_fluidmodel.dynamo.yamlnodes import load
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.goyaml import Loader, load
 from tests.dynamo import strategies as gen
 from tests.dynamo.conftest import FIXTURES
 
@@ -39,19 +40,28 @@ def test_there_is_a_fixture_of_every_shape():
     assert len(FILES) >= 16
 
 
-@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["lf", "crlf"])
+def all_of(text):
+    return yaml.load_all(text, Loader=Loader)
+
+
+ENDS = {
+    "as it is": lambda text: text,
+    "crlf": lambda text: text.replace("\n", "\r\n"),
+    "no line feed at the end": lambda text: text.rstrip("\n"),
+    "more lines at the end": lambda text: text.rstrip("\n") + "\n\n# end\n",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("wish", WISHES, ids=["required", "preferred", "everything"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_unpin_gives_the_file_back_byte_for_byte(path, wish, newline):
-    text = path.read_text().replace("\n", newline)
+def test_unpin_gives_the_file_back_byte_for_byte(path, wish, end):
+    text = ENDS[end](path.read_text())
     after = pinned(text, wish)
     assert after != text
-    if newline == "\r\n":
+    if end == "crlf":
         assert "\n" not in after.replace("\r\n", "")
-    if "*" in text:  # an alias that pinning had to spell out stays spelled out
-        assert list(yaml.safe_load_all(unpinned(after))) == list(yaml.safe_load_all(text))
-    else:
-        assert unpinned(after) == text
+    assert unpinned(after) == text
 
 
 @pytest.mark.parametrize("wish", WISHES, ids=["required", "preferred", "everything"])
@@ -61,10 +71,10 @@ def test_the_file_says_what_pin_says_and_pinning_twice_changes_nothing(path, wis
     after = pinned(text, wish)
     expected = [
         pin(obj, wish).object if str(obj.get("kind")).startswith("Dynamo") else obj
-        for obj in yaml.safe_load_all(text)
+        for obj in all_of(text)
         if obj
     ]
-    assert [obj for obj in yaml.safe_load_all(after) if obj] == expected
+    assert [obj for obj in all_of(after) if obj] == expected
     assert pinned(after, wish) == after
 
 
@@ -80,7 +90,8 @@ def test_only_lines_are_added_but_where_a_value_had_to_change(path):
             or "containers: [{" in line
             or "&" in line
             or "*" in line
-            or ("{" in line)
+            or "{" in line
+            or line.endswith((" null", " [ ]", " []"))
         ), line
     for line in text.splitlines():
         if line.lstrip().startswith("#"):
@@ -98,29 +109,73 @@ def test_documents_that_are_not_ours_are_not_even_read():
 
 
 def test_a_list_of_objects_is_looked_into():
-    graph = yaml.safe_load((FIXTURES / "beta-agg.yaml").read_text())
+    graph = load((FIXTURES / "beta-agg.yaml").read_text())
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
     text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [config, graph]})
-    after = yaml.safe_load(pinned(text, WISHES[0]))
+    after = load(pinned(text, WISHES[0]))
     assert after["items"][0] == config
     assert after["items"][1] == pin(graph, WISHES[0]).object
 
 
 def test_an_edited_anchor_does_not_change_its_aliases():
     text = (FIXTURES / "odd-anchors.yaml").read_text()
-    after = yaml.safe_load(pinned(text, WISHES[0]))
+    after = load(pinned(text, WISHES[0]))
     one, two, three = after["spec"]["components"]
     assert one["podTemplate"] == two["podTemplate"]
-    before = yaml.safe_load(text)["spec"]["components"][2]
+    before = load(text)["spec"]["components"][2]
     assert three == before
 
 
-def test_json_is_yaml():
-    import json
+LAYOUTS = {
+    "kubectl's": {"indent": 4},
+    "two spaces": {"indent": 2},
+    "one line": {},
+    "no spaces": {"separators": (",", ":")},
+    "ascii": {"indent": 2, "ensure_ascii": True},
+}
 
-    graph = yaml.safe_load((FIXTURES / "beta-agg.yaml").read_text())
-    text = json.dumps(graph)
-    assert yaml.safe_load(pinned(text, WISHES[0])) == pin(graph, WISHES[0]).object
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_json_stays_json_in_its_layout(layout, end):
+    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    graph["metadata"]["labels"] = {"where": "größer"}
+    style = {"ensure_ascii": False, **LAYOUTS[layout]}
+    text = json.dumps(graph, **style) + end
+    after = pinned(text, WISHES[0])
+    assert json.loads(after) == pin(graph, WISHES[0]).object
+    assert after == json.dumps(json.loads(after), **style) + end
+    assert unpinned(after) == text
+
+
+def test_json_in_a_layout_of_its_own_is_edited_where_it_changes():
+    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    text = json.dumps(graph, indent=2).replace('"kind"', '   "kind"')
+    after = pinned(text, WISHES[0])
+    assert json.loads(after) == pin(graph, WISHES[0]).object
+    assert '   "kind"' in after
+    assert json.loads(unpinned(after)) == graph
+
+
+def test_what_is_pinned_apart_says_from_what():
+    text = (FIXTURES / "odd-spelled-out.yaml").read_text()
+    after = pinned(text, WISHES[0])
+    notes = [line.partition("# ")[2] for line in after.splitlines() if "pinned apart" in line]
+    assert notes == [
+        "pinned apart from *pt   # the same",
+        "pinned apart from null",
+        "pinned apart from [ ]",
+        "pinned apart from { }",
+    ]
+
+
+def test_what_was_pinned_apart_and_changed_since_stays_as_it_is():
+    text = (FIXTURES / "odd-spelled-out.yaml").read_text()
+    before, note, after = pinned(text, WISHES[0]).partition("# pinned apart from *pt")
+    edited = before + note + after.replace("image: x", "image: other", 1)
+    second = load(unpinned(edited))["spec"]["components"][1]["podTemplate"]["spec"]["containers"][0]
+    assert second["image"] == "other"
+    assert second["env"] == [{"name": "WINDOW", "value": "22:30:00"}, {"name": "TZ", "value": 1000}]
 
 
 def test_a_helm_template_is_named_as_one():

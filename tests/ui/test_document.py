@@ -50,7 +50,7 @@ def test_no_control_character_reaches_the_terminal(document: dict[str, Any]) -> 
 
 def test_keys_stay_in_order_and_lists_are_indented() -> None:
     assert to_yaml({"b": [1, {"x": "y"}], "a": "1", "t": True}) == (
-        "b:\n  - 1\n  - x: y\na: '1'\nt: true\n"
+        "b:\n  - 1\n  - x: 'y'\na: '1'\nt: true\n"
     )
 
 

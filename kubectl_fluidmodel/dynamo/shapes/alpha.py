@@ -85,7 +85,9 @@ class AlphaComponent(Component):
             if not self.mounted(claim, path):
                 self.check_free(path, where)
         in_service = bool(self.spec.get("volumeMounts"))
-        in_container = bool(self.main_container().get("volumeMounts"))
+        # A service's mount is a volume of the claim's name, which the pod may have for another.
+        taken = claim in super().volumes()
+        in_container = taken or bool(self.main_container().get("volumeMounts"))
         if in_service and in_container:
             remark = (
                 f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "

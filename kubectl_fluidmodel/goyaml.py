@@ -1,0 +1,249 @@
+"""YAML as kubectl and the API server's tools read it, and as they have to be written for.
+
+kubectl reads YAML with sigs.k8s.io/yaml, which is go-yaml v2: `y` and `on` are booleans, `1e3` and
+`0o17` are numbers, `2024-01-01` and `22:30:00` are text (goyaml.v2/resolve.go, sigs.k8s.io/yaml
+v1.6.0). PyYAML follows YAML 1.1 to the letter and differs in all of these. So what is read here is
+read by Go's rules, and a string is written without quotes only if both read it as a string.
+
+What is read may come from anybody: its size, depth and the nodes that its aliases stand for are
+bounded before anything is built of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from kubectl_fluidmodel.errors import FluidModelError
+
+LARGEST = 32 << 20
+"""Bytes of a file. The API server takes objects of 3 MiB."""
+_DEEPEST = 100
+"""Collections inside each other. Kubernetes' own types stay below 40."""
+_MOST_NODES = 1_000_000
+"""Nodes of a document, those behind its aliases counted each time."""
+
+_TAG = "tag:yaml.org,2002:"
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True
+    ),
+    **dict.fromkeys(
+        ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False
+    ),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+}
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INT = re.compile(r"([-+]?)(?:(0[xX][0-9a-fA-F]+)|(0[bB][01]+)|(0[oO]?[0-7]+)|(0|[1-9][0-9]*))")
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}(?:[Tt ]\d{1,2}:\d{1,2}:\d{1,2}(?:\.\d+)?(?:Z|[-+]\d{2}:\d{2})?)?"
+)
+
+
+def value_of(plain: str) -> Any:
+    """What a scalar without quotes is to Go: None, a bool, an int, a float, or the text itself."""
+    if plain in _WORDS:
+        return _WORDS[plain]
+    if plain[0] not in "+-.0123456789" or _DATE.fullmatch(plain):
+        return plain
+    digits = plain.replace("_", "") if plain[0] != "." else plain
+    whole = _INT.fullmatch(digits)
+    if whole:
+        found = _int(*whole.groups())
+        if -(1 << 63) <= found < 1 << 64 and not (digits[0] == "+" and found >= 1 << 63):
+            return found
+    return float(digits) if _FLOAT.fullmatch(digits) else plain
+
+
+def _int(sign: str, hexa: str | None, binary: str | None, octal: str | None, ten: str) -> int:
+    if hexa:
+        size = int(hexa, 16)
+    elif binary:
+        size = int(binary, 2)
+    elif octal:
+        size = int(octal.lower().removeprefix("0o"), 8)
+    else:
+        size = int(ten)
+    return -size if sign == "-" else size
+
+
+_PYYAML: Any = yaml.SafeLoader("")
+
+
+def is_text(plain: str) -> bool:
+    """Whether this text, written without quotes, is the same text to Go and to YAML 1.1."""
+    if plain == "<<" or not isinstance(value_of(plain), str):
+        return False
+    tag = _PYYAML.resolve(yaml.ScalarNode, plain, (True, False))
+    return bool(tag == f"{_TAG}str")
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's loader where PyYAML was built with it, as all its wheels are."""
+_KINDS = ((bool, "bool"), (int, "int"), (float, "float"), (type(None), "null"))
+
+
+class Loader(Parser):  # type: ignore[misc]
+    """A safe loader with Go's rules for scalars; keys are text, as in JSON."""
+
+    def resolve(self, kind: Any, value: str, implicit: Any) -> str:
+        if kind is not yaml.ScalarNode:
+            return f"{_TAG}{'seq' if kind is yaml.SequenceNode else 'map'}"
+        if not implicit[0]:
+            return f"{_TAG}str"
+        if value == "<<":
+            return f"{_TAG}merge"
+        found = value_of(value)
+        return _TAG + next((name for kind, name in _KINDS if isinstance(found, kind)), "str")
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(
+                None, None, "expected a mapping", node.start_mark
+            )
+        self.flatten_mapping(node)
+        found = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is not text", key.start_mark
+                )
+            found[key.value] = self.construct_object(value, deep=True)
+        return found
+
+    def plain(self, node: Any) -> Any:
+        return value_of(self.construct_scalar(node))
+
+    def number(self, node: Any) -> Any:
+        """`!!int` and `!!float`, which Go takes in quotes, too."""
+        found = self.plain(node)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise yaml.constructor.ConstructorError(None, None, "not a number", node.start_mark)
+        return found
+
+    def text(self, node: Any) -> str:
+        return str(self.construct_scalar(node))
+
+    def binary(self, node: Any) -> str:
+        try:
+            return base64.b64decode("".join(self.text(node).split()), validate=True).decode()
+        except ValueError as err:
+            raise yaml.constructor.ConstructorError(
+                None, None, "!!binary that is no base64 of text", node.start_mark
+            ) from err
+
+
+Loader.yaml_constructors = {
+    f"{_TAG}map": Loader.construct_mapping,
+    f"{_TAG}seq": lambda loader, node: loader.construct_sequence(node, deep=True),
+    **{f"{_TAG}{name}": Loader.text for name in ("str", "timestamp", "merge")},
+    **{f"{_TAG}{name}": Loader.plain for name in ("null", "bool")},
+    **{f"{_TAG}{name}": Loader.number for name in ("int", "float")},
+    f"{_TAG}binary": Loader.binary,
+    None: yaml.SafeLoader.construct_undefined,
+}
+
+
+def load(text: str | bytes) -> Any:
+    """The value of the one document in a text, as Go reads it.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML, or it is no tree that can be written as JSON.
+        TooMuch: it is larger, deeper or more aliased than any manifest.
+    """
+    check(text)
+    return yaml.load(text, Loader=Loader)  # noqa: S506 - Loader is a SafeLoader
+
+
+class TooMuch(FluidModelError):
+    """A document beyond the bounds of this module."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("cannot read the YAML", why)
+
+
+def check(text: str | bytes) -> None:
+    """Refuse what would take more than its size in memory, from its events alone.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+        TooMuch: it is larger, deeper or more aliased than any manifest.
+    """
+    if len(text) > LARGEST:
+        raise TooMuch(f"it is larger than {LARGEST >> 20} MiB")
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str | None, int]] = []
+    total = 0
+    for event in _events(text):
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in open_):
+                raise TooMuch(f"*{event.anchor} contains itself")
+            total += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, total))
+            total += 1
+            if len(open_) > _DEEPEST:
+                raise TooMuch(f"it is nested deeper than {_DEEPEST} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_.pop()
+            if anchor:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+            if event.anchor:
+                sizes[event.anchor] = 1
+        if total > _MOST_NODES:
+            raise TooMuch(f"it has more than {_MOST_NODES} values, with what its aliases stand for")
+
+
+def _events(text: str | bytes) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=Parser)
+    except RecursionError as err:
+        raise TooMuch("it is nested too deep") from err
+
+
+# -- writing ---------------------------------------------------------------------------------
+
+
+class Dumper(yaml.SafeDumper):
+    """A safe dumper whose strings are strings to Go, too; without aliases, lists indented."""
+
+    def resolve(self, kind: Any, value: str, implicit: Any) -> Any:
+        found: Any = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        if kind is yaml.ScalarNode and implicit[0] and found == f"{_TAG}str" and not is_text(value):
+            return None  # matches no tag, so that the string gets quotes
+        return found
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    style = "|" if "\n" in value else None
+    if not value.replace("\n", "").isprintable():
+        style = '"'  # escapes what a terminal would obey
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
+
+
+Dumper.add_representer(str, _text)
+
+
+def dump(document: Any) -> str:
+    """One YAML document; multi-line strings as blocks, keys in the order given."""
+    dumped: str = yaml.dump(
+        document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000
+    )
+    return dumped

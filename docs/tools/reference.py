@@ -33,6 +33,8 @@ NOTE = "<!-- Made by `make docs` from the code; edit there. -->\n\n"
 
 ENVIRONMENT = {
     "KUBECONFIG": "kubeconfig files, as for kubectl",
+    "KUBERC": "kubectl's preferences, of which one counts here: which credential plugins may run",
+    "KUBECTL_KUBERC": "`false`: no such preferences, as for kubectl",
     "POD_NAMESPACE": "in a pod: the namespace where neither flag nor context names one",
     "AWS_ENDPOINT_URL_S3": "S3 endpoint where `--endpoint` does not say; wins over the next",
     "AWS_ENDPOINT_URL": "S3 endpoint where `--endpoint` does not say",

@@ -3,6 +3,28 @@
 Objects come and go as JSON, so that fields we do not know survive. The `kubernetes` package
 is not used: to import it takes longer than a whole `kubectl get`, of its thousand model classes
 we want none, and it reads proxies and credential plugins otherwise than kubectl.
+
+Connections are kubectl's: `tests/kube/conformance` runs both with the same files, flags and
+environment and compares what arrives. What differs on purpose:
+
+    where                                kubectl                         here
+    -----------------------------------  ------------------------------  --------------------------
+    nothing names a server               http://localhost:8080           an error
+    a context names a cluster or user    localhost:8080, or nobody       an error that names it
+      that is not there
+    a user has no way to log in          asks for name and password      nobody: 401 or 403 follow
+    401, and a credential plugin         asks the plugin again; its      the refused request is
+                                         answer serves the next request  made again, once
+    a redirect                           is followed, with credentials   an error that names it
+    in a pod: --as, --tls-server-name,   localhost:8080, or no effect    as anywhere else
+      --request-timeout and the like
+    an ID token of `oidc` that ended     is refreshed, and written to    an error: `kubectl get ns`
+                                         the kubeconfig                  does that
+    a GET whose connection breaks        ten more tries                  two
+    client certificates in files         read anew while it runs         read once
+    compression of streams (watch, log)  is asked for                    is not: it holds lines back
+    Retry-After of hours                 is waited for                   an error that says so
+    a kuberc                             defaults, aliases, plugins      which plugins may run
 """
 
 from __future__ import annotations

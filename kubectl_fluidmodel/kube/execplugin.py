@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubectl_fluidmodel.kube import kuberc
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.kubeconfig import Server
@@ -60,6 +61,9 @@ class Plugin:
         program = shutil.which(self.command)
         if program is None:
             raise _failed(f"{self.command} is not on PATH", self.hint)
+        refused = kuberc.refusal(self.command, program)
+        if refused:
+            raise _failed(refused, "kubectl kuberc view")
         interactive = self._interactive(ask)
         spec: dict[str, Any] = {"interactive": interactive}
         if self.cluster is not None:

@@ -216,18 +216,22 @@ def content(entry: Mapping[str, Any], key: str) -> bytes:
     """`KEY-data`, else the file that `KEY` names; empty where the entry has neither.
 
     Raises:
-        ClusterUnreachable: the data is not base64, or the file cannot be read.
+        ClusterUnreachable: the data is not base64, or the file is empty or cannot be read.
     """
     data, file = entry.get(f"{key}-data"), entry.get(key)
     try:
         if data:
             return base64.b64decode("".join(str(data).split()), validate=True)
-        return Path(str(file)).read_bytes() if file else b""
-    except (OSError, ValueError) as err:
-        reason = f"{file}: {err.strerror}" if isinstance(err, OSError) else "it is not base64"
-        raise ClusterUnreachable(
-            "cannot use the kubeconfig", f"{key}: {reason}", "kubectl config view"
-        ) from err
+        found = Path(str(file)).read_bytes() if file else b""
+    except OSError as err:
+        reason = f"{file}: {err.strerror}"
+    except ValueError:
+        reason = "it is not base64"
+    else:
+        if found.strip() or not file:
+            return found
+        reason = f"{file} is empty"
+    raise ClusterUnreachable("cannot use the kubeconfig", f"{key}: {reason}", "kubectl config view")
 
 
 def _resolved(entry: Any, keys: Iterable[str], base: Path) -> Mapping[str, Any]:

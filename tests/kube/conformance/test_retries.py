@@ -44,25 +44,6 @@ def test_no_word_of_it(court: Court, status: int, headers: dict[str, str]) -> No
     assert len(ours.seen) == len(judge.seen) == 1
 
 
-def test_it_is_not_waited_for_longer_than_a_request_may_take(court: Court) -> None:
-    court.config()
-    court.before = lambda: court.https.script.extend([Refusal(429, {"Retry-After": "9999"})])
-    found = court.ours("--request-timeout=5s")
-    assert not found.worked
-    assert "asks to come again after 9999 s" in found.words
-
-
-def test_a_redirect_would_take_the_credentials_along(court: Court) -> None:
-    """kubectl follows it."""
-    place = {"Location": f"{court.http.url}/login?secret=1"}
-    court.config()
-    court.before = lambda: court.https.script.extend([Refusal(302, place)])
-    found = court.ours()
-    assert "it sends to http://127.0.0.1" in found.words
-    assert "secret" not in found.words
-    assert [seen.door for seen in found.seen] == ["https"]
-
-
 class TestBrokenConnections:
     """A balancer closes connections that were idle: a GET may be made again, and is."""
 

@@ -79,6 +79,10 @@ class TestPem:
         court.config(certificate_authority=str(file))
         court.agree()
 
+    def test_an_empty_file(self, court: Court) -> None:
+        court.config(certificate_authority=str(court.write("ca.pem", b"")))
+        court.refuse("unknown authority", "ca.pem is empty", SSL_CERT_FILE=str(court.pki.root))
+
     @pytest.mark.parametrize("content", [b"no certificate", b"\xff\x00"])
     def test_nothing_of_the_kind(self, court: Court, content: bytes) -> None:
         court.config(certificate_authority=None, certificate_authority_data=data(content))

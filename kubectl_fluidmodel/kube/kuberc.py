@@ -1,0 +1,84 @@
+"""Which credential plugins may run: what the user's kuberc says of that, as kubectl heeds it.
+
+Of a kuberc only this is read here, because it is a matter of safety; its defaults and aliases are
+for kubectl's own commands. Source: kubectl, pkg/kuberc/kuberc.go, and client-go,
+plugin/pkg/client/auth/exec/exec.go (v0.36).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kubectl_fluidmodel.kube.kind import at, dicts
+
+_VERSIONS = ("kubectl.config.k8s.io/v1beta1",)
+"""Those that have a policy."""
+
+
+def refusal(command: str, program: str) -> str:
+    """Why the user does not let a plugin run; empty where that is fine.
+
+    `command` is what the kubeconfig names, `program` the file that it means.
+    """
+    try:
+        preferences = _read()
+    except (OSError, ValueError) as err:
+        return f"{_file()} cannot be read, which says what may run: {err}"
+    policy = at(preferences, "credentialPluginPolicy", default="") or ""
+    known = at(preferences, "credentialPluginAllowlist", default=None)
+    if policy in ("", "AllowAll", "DenyAll"):
+        if known is not None:
+            return f"{_file()} has a credentialPluginAllowlist, but not the policy Allowlist"
+        denied = policy == "DenyAll"
+        return f"{_file()} denies all credential plugins (DenyAll)" if denied else ""
+    if policy != "Allowlist":
+        return f"{_file()} has a credentialPluginPolicy that is unknown: '{policy}'"
+    names = [
+        str(each.get("command") or each.get("name") or "") for each in dicts(preferences, _LIST)
+    ]
+    if not names or not all(names):
+        return f"{_file()} has the policy Allowlist, but nothing in its credentialPluginAllowlist"
+    wanted = {os.path.normpath(command), program}
+    if wanted & set(names):
+        return ""
+    same = (name for name in names if Path(name).name == Path(program).name)
+    if any(shutil.which(name) == program for name in same):
+        return ""
+    return f"{command} is not in the credentialPluginAllowlist of {_file()}"
+
+
+_LIST = "credentialPluginAllowlist"
+
+
+def _file() -> str:
+    return os.environ.get("KUBERC") or str(Path("~/.kube/kuberc").expanduser())
+
+
+def _read() -> Any:
+    """The first preferences in the file that kubectl knows; nothing where there is no file.
+
+    Raises:
+        OSError: the file cannot be read, or is not there although KUBERC names it.
+        ValueError: it is not YAML.
+    """
+    named = os.environ.get("KUBERC")
+    if named == "off" or os.environ.get("KUBECTL_KUBERC", "").lower() in ("false", "f", "0"):
+        return {}
+    try:
+        content = Path(_file()).read_bytes()
+    except FileNotFoundError:
+        if named:
+            raise
+        return {}
+    import yaml
+
+    try:
+        for found in yaml.safe_load_all(content):
+            if at(found, "kind") == "Preference" and at(found, "apiVersion") in _VERSIONS:
+                return found
+    except yaml.YAMLError as err:
+        raise ValueError("it is not YAML") from err
+    return {}

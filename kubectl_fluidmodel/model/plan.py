@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.listing import File, Listing
+from kubectl_fluidmodel.shell import quote
 
 SHA256 = "sha256"
 GIT = "git"
@@ -212,7 +212,7 @@ def _check_path(path: str) -> None:
             f"the repository has a file that cannot be staged: {path[:80]!r}",
             "its path has an empty part, '.', '..' or characters that cannot be printed, or is "
             "too long",
-            f"--exclude {shlex.quote(glob_of(path))}, if the engine does without it",
+            f"--exclude {quote(glob_of(path))}, if the engine does without it",
         )
 
 

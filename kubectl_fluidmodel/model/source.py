@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.meant import Meant, meant
+from kubectl_fluidmodel.shell import quote
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 
@@ -72,7 +72,7 @@ def parse(text: str, verb: str = "cache") -> Source:
             raise _bad(text, guess.what)  # it has the form of a source, and is none
         return _read(text)
     except UsageError as err:
-        if not _readable(guess, verb) or "://…@" in err.what:
+        if not _readable(guess, verb) or "…@" in err.what:
             raise
         # Who is told what was meant needs no list of all forms.
         brief = err.why.partition("; ")[0] if _FORMS in err.why else err.why
@@ -166,7 +166,7 @@ _BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
 
 
 def _bad(text: str, why: str) -> UsageError:
-    shown = re.sub(r"://[^/@]*@", "://…@", text)  # a key or password that somebody put there
+    shown = re.sub(r"(:/{0,3})[^/@]*@", r"\1…@", text)  # a key or password that somebody put there
     return UsageError(f"cannot read SOURCE '{shown}'", why, _ALL)
 
 
@@ -182,7 +182,7 @@ def _readable(guess: Meant, verb: str) -> bool:
 def command(source: str, verb: str = "cache") -> str:
     """How to cache a SOURCE: a model of the Hub needs a bucket, a directory its node."""
     needs = {"hf": " --to s3://BUCKET", "local": " --node NODE"}.get(_read(source).scheme, "")
-    return f"kubectl fluidmodel {verb} {shlex.quote(source)}{needs}"
+    return f"kubectl fluidmodel {verb} {quote(source)}{needs}"
 
 
 def same(one: str, other: str) -> bool:

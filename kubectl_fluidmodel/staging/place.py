@@ -8,12 +8,12 @@ PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one record per unfinished
 from __future__ import annotations
 
 import hashlib
-import shlex
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.meant import meant
 from kubectl_fluidmodel.model.source import Source, parse
+from kubectl_fluidmodel.shell import quote
 
 STATE = ".fluidmodel"
 
@@ -98,7 +98,7 @@ def _meant(text: str) -> str:
     for guess in (meant(text).source, f"s3://{text.strip('/')}"):
         try:
             if guess.startswith("s3://") and parse(guess).uri:
-                return shlex.quote(guess)
+                return quote(guess)
         except UsageError:
             continue
     return "s3://BUCKET"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.shell import Operand, command
 from kubectl_fluidmodel.staging.events import Ended
 from kubectl_fluidmodel.staging.place import Destination, Place
 from kubectl_fluidmodel.staging.stale import Leftover
@@ -99,7 +99,9 @@ def staged_text(plan: Plan, ended: Ended, store: Sequence[str] = ()) -> str:
         f"{size(ended.bytes)}, every hash proven ({duration(ended.seconds)}{moved})"
     )
     if ended.manifest:
-        lines.append(f"next: {shlex.join(['kubectl', 'fluidmodel', 'cache', ended.to, *store])}")
+        lines.append(
+            f"next: {command('kubectl', 'fluidmodel', 'cache', Operand(ended.to), *store)}"
+        )
     else:
         lines.append("other shards are still at work; the last one writes the manifest")
     return printable("\n".join(lines) + "\n")
@@ -127,8 +129,8 @@ def verify_text(found: Report, read: bool, store: Sequence[str] = ()) -> str:
         lines = [f"{found.place.uri} is not what it should be:"]
         lines += [f"  {problem}" for problem in found.problems]
         model = f"{found.place.repo}@{found.place.commit}"
-        words = ["kubectl", "fluidmodel", "stage", model, "--to", found.place.to.uri, *store]
-        lines.append(f"next: {shlex.join(words)}")
+        words = ("kubectl", "fluidmodel", "stage", Operand(model), "--to", found.place.to.uri)
+        lines.append(f"next: {command(*words, *store)}")
     else:
         how = "every byte read back" if read else "sizes, ETags and hashes"
         lines = [

@@ -20,8 +20,9 @@ from kubectl_fluidmodel import certificate, proxies
 
 _TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """Variables that name what is trusted; the first that is set wins, for a store the first of all."""
-_UNTRUSTED = (2, 18, 19, 20, 21)
-"""OpenSSL's X509_V_ERR codes that mean: the chain ends at nobody who is trusted."""
+_UNTRUSTED = (2, 7, 18, 19, 20, 21)
+"""OpenSSL's X509_V_ERR codes that mean: the chain ends at nobody who is trusted, be it that an
+authority of that name has another key (7)."""
 _NAMES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
 _NAMED = "the name or the address that the certificate is for"

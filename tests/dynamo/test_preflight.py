@@ -121,7 +121,7 @@ ROWS = [
         graph(worker(gpus=8, nodes=2)),
         facts(),
         REFUSE,
-        "W needs 2 pods with 8 GPUs (1 replica of 2 nodes each), 1 too many",
+        "W spreads each replica over 2 nodes, and only 1 cache node suits it",
     ),
     (
         graph(worker("P", kind="prefill", gpus=8), worker("D", kind="decode", gpus=8)),
@@ -249,6 +249,19 @@ def test_a_preference_is_never_refused_for_placement(obj, cache):
 def test_no_deadlock_where_old_pods_go_first(annotations):
     obj = graph(worker(gpus=8, annotations=annotations), kinds={"W": "Deployment"})
     assert words(verdicts(obj, facts(pods=[pod(gpus=8)])), REFUSE) == ""
+
+
+@pytest.mark.parametrize("gpus", [2, 8])
+def test_a_replica_over_more_nodes_than_hold_the_cache(gpus):
+    """Also where its pods have GPUs enough on fewer nodes: that is not what it was made for."""
+    cache = facts(nodes=[node("n0"), node("n1")])
+    found = verdicts(graph(worker(gpus=gpus, nodes=4)), cache)
+    assert "component W spreads each replica over 4 nodes, and only 2 cache nodes suit it" in words(
+        found, REFUSE
+    )
+    assert "gang scheduling need not hold its pods back" in words(found, REFUSE)
+    assert words(verdicts(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
+    assert words(verdicts(graph(worker(gpus=gpus, nodes=2)), cache), REFUSE) == ""
 
 
 def test_without_sight_of_the_nodes_it_says_so():

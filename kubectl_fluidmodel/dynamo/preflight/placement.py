@@ -39,7 +39,7 @@ def judge_placement(case: Case) -> Iterator[Verdict]:
         found = yield from _open_nodes(case, before, level)
         open_nodes[before.name] = found
         yield from _pod_affinity(before)
-    if all(open_nodes.values()):
+    if all(open_nodes.values()) and not (yield from _spread(workers, open_nodes, level)):
         yield from _room(case, [before for before, _ in workers], open_nodes, level)
 
 
@@ -91,6 +91,27 @@ def _pod_affinity(component: Component) -> Iterator[Verdict]:
                 f"component {component.name} has a required {kind}",
                 "together with the cache's node it may leave pods Pending; it was not evaluated",
             )
+
+
+def _spread(
+    workers: list[tuple[Component, Component]], open_nodes: dict[str, list[Object]], level: str
+) -> Generator[Verdict, None, bool]:
+    """A replica over more nodes than have the cache; whether there is one."""
+    found = False
+    for worker, _ in workers:
+        wanted, there = worker.nodes_per_replica, len(open_nodes[worker.name])
+        if not worker.replicas or wanted <= there:
+            continue
+        found = True
+        yield Verdict(
+            level,
+            f"component {worker.name} spreads each replica over {wanted} nodes, and only "
+            f"{plural(there, 'cache node')} {'suits' if there == 1 else 'suit'} it",
+            "gang scheduling need not hold its pods back: operators before Dynamo's #7905 ask for "
+            "one pod of each role only, and those that start wait for the rest",
+            f"kubectl fluidmodel cache with --replicas {wanted}, or --preferred",
+        )
+    return found
 
 
 def _room(

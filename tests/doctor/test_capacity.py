@@ -76,6 +76,13 @@ def default_heaps(snapshot: Snapshot) -> None:
     node(snapshot)["status"]["allocatable"]["memory"] = "96Gi"
 
 
+def tainted(key: str, effect: str) -> Break:
+    def broken(snapshot: Snapshot) -> None:
+        node(snapshot)["spec"]["taints"].append({"key": key, "effect": effect})
+
+    return broken
+
+
 def condition(kind: str, status: str) -> Break:
     def broken(snapshot: Snapshot) -> None:
         for each in node(snapshot)["status"]["conditions"]:
@@ -171,6 +178,20 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "node gpu-0",
         "it holds the cache and is cordoned",
         "kubectl uncordon gpu-0",
+    ),
+    "a node that Karpenter takes away": (
+        tainted("karpenter.sh/disrupted", "NoSchedule"),
+        "FM811",
+        "node gpu-0",
+        "it holds the cache, and Karpenter is about to remove it",
+        "kubectl fluidmodel cache s3://hf-models/demo",
+    ),
+    "a node that may go": (
+        tainted("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule"),
+        "FM811",
+        "node gpu-0",
+        "it holds the cache, and the cluster autoscaler may remove it",
+        "kubectl describe node gpu-0",
     ),
     "pressure": (
         condition("DiskPressure", "True"),

@@ -11,6 +11,7 @@ from kubectl_fluidmodel.doctor.checks.capacity import in_memory
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.kube.taints import taints_of
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER
 from kubectl_fluidmodel.shell import Operand
 
@@ -117,8 +118,10 @@ def stays(case: Case) -> Iterator[Finding]:
     explains=("FM306",),
 )
 def open_(case: Case) -> Iterator[Finding]:
-    """A node with the cache is cordoned. The worker goes on, and so do the pods that are there;
-    but no new engine can start beside its model, and a worker that ends does not come back.
+    """A node with the cache is cordoned, or about to be taken away: Karpenter, the cluster
+    autoscaler, Cluster API and clouds say so by a taint. The worker goes on, and so do the pods
+    that are there; but no new engine can start beside its model, a worker that ends does not
+    come back, and with the node the cache goes. `cache` again puts it on a node that stays.
     """
     for node in nodes(case):
         if at(node, "spec", "unschedulable"):
@@ -127,6 +130,23 @@ def open_(case: Case) -> Iterator[Finding]:
                 "it holds the cache and is cordoned",
                 (witness.field(node, "spec", "unschedulable"),),
                 Fix(commands.uncordon([name_of(node)])),
+            )
+            continue
+        # Kubernetes' own taints come with conditions, which other checks are about.
+        going = [
+            taint
+            for taint in taints_of(node)
+            if taint.leaving and not taint.key.startswith("node.kubernetes.io/")
+        ]
+        if going:
+            certain = [taint for taint in going if taint.hard]
+            yield Finding(
+                reference(node),
+                f"it holds the cache, and {(certain or going)[0].leaving}",
+                tuple(Evidence(reference(node), "spec.taints", str(taint)) for taint in going),
+                Fix(commands.remade(case.own))
+                if certain
+                else witness.look(node, "describe", "node", Operand(name_of(node))),
             )
 
 

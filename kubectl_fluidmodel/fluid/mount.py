@@ -8,7 +8,8 @@ A new kind of source is one function and one line in `_MOUNTS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,12 +80,56 @@ def mount(source: Source, name: str, namespace: str, access: Access) -> Mount:
     return build(source, name, namespace, access)
 
 
-def directory(spec: Mapping[str, Any]) -> str:
-    """Where in the claim the files of a Dataset's mount lie, empty for its root.
+def alluxio_path(spec: Mapping[str, Any]) -> str:
+    """Where Fluid mounts an entry of a Dataset's `mounts`: its `path`, else `/` and its name.
 
-    Fluid puts a mount without a path below `/<its name>` (pkg/utils/ufs_path_builder.go).
+    A path that is not absolute does not count (pkg/utils/ufs_path_builder.go,
+    GenUFSPathInUnifiedNamespace, Fluid 1.0 and 1.1).
     """
-    return str(spec.get("path") or f"/{spec.get('name') or ''}").strip("/")
+    path = str(spec.get("path") or "")
+    return path if path.startswith("/") else "/" + str(spec.get("name") or "").lstrip("/")
+
+
+def directory(spec: Mapping[str, Any]) -> str:
+    """Where in the claim the files of a mount lie, empty for its root."""
+    return alluxio_path(spec).strip("/")
+
+
+def is_native(spec: Mapping[str, Any]) -> bool:
+    """Whether Fluid gives the files to the pods as a volume (IsFluidNativeScheme)."""
+    return str(spec.get("mountPoint") or "").startswith(("local://", "pvc://"))
+
+
+def root_mount(mounts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The mount that is the root of Alluxio's namespace, where there is one.
+
+    It has to be the only one (GenAlluxioUFSRootPath). Its options become properties of the master;
+    those of the others go to `alluxio fs mount`.
+    """
+    alone = len(mounts) == 1 and not is_native(mounts[0]) and alluxio_path(mounts[0]) == "/"
+    return mounts[0] if alone else None
+
+
+def never_mounted(mounts: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The numbers of mounts that Fluid leaves out: mount.sh skips `/`, which is not theirs."""
+    if len(mounts) < 2:
+        return []
+    return [n for n, m in enumerate(mounts) if not is_native(m) and alluxio_path(m) == "/"]
+
+
+_CREDENTIALS = re.compile(
+    r"aws\.(accessKeyId|secretKey|sessionToken)|fs\.(oss|cos|obs|kodo)\.\S*(access|secret)\S*",
+    re.IGNORECASE,
+)
+"""Options that workers need to read, not only the master."""
+
+
+def key_option(option: str, *, root: bool) -> str:
+    """The name under which an encryptOption reaches master and workers of such a mount."""
+    bare = option.removeprefix(ROOT_OPTION)
+    if not _CREDENTIALS.fullmatch(bare):
+        return option
+    return ROOT_OPTION + bare if root else bare
 
 
 def _base(name: str, point: str, options: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -106,14 +151,16 @@ def _s3(source: Source, name: str, namespace: str, access: Access) -> Mount:
     spec = _base(name, source.uri, options)
     if access.keys:
         spec["encryptOptions"] = [
-            _encrypted(ROOT_OPTION + "aws.accessKeyId", access.keys.secret, access.keys.access),
-            _encrypted(ROOT_OPTION + "aws.secretKey", access.keys.secret, access.keys.hidden),
+            encrypted("aws.accessKeyId", access.keys.secret, access.keys.access, root=True),
+            encrypted("aws.secretKey", access.keys.secret, access.keys.hidden, root=True),
         ]
     return Mount(spec)
 
 
-def _encrypted(option: str, secret: str, key: str) -> dict[str, Any]:
-    return {"name": option, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+def encrypted(option: str, secret: str, key: str, *, root: bool) -> dict[str, Any]:
+    """An encryptOption: a key of a Secret as the value of an option."""
+    name = key_option(option, root=root)
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _gs(source: Source, name: str, namespace: str, access: Access) -> Mount:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names, state, symptoms
+from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts, labels_of, meta, name_of
@@ -196,7 +197,7 @@ def _one(
         commit=annotations_of(dataset or {}).get(names.COMMIT_ANNOTATION, ""),
         hub=hub,
         mounts=tuple(
-            (str(mount.get("mountPoint", "")), str(mount.get("path") or f"/{mount.get('name')}"))
+            (str(mount.get("mountPoint", "")), alluxio_path(mount))
             for mount in dicts(dataset, "spec", "mounts")
         ),
         labels=labels_of(dataset or runtime or {}),

@@ -190,6 +190,21 @@ def test_a_tier_above_the_memory_limit(
     doctor.until_gone("FM208", seconds=90)
 
 
+@pytest.mark.breaks("FM208")
+def test_a_tag_that_is_no_version(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
+    bucket.put_model("demo")
+    cluster.api.apply(objects.dataset(namespace, "demo", f"s3://{bucket.name}/demo/"))
+    runtime = objects.runtime(namespace, "demo")
+    runtime["spec"].setdefault("fuse", {})["imageTag"] = "latest"
+    cluster.api.apply(runtime)
+    found = doctor.until("FM208").problem("FM208", f"dataset {namespace}/demo")
+    assert "latest is none" in found["cause"], found
+    doctor.heal(found)
+    doctor.until_gone("FM208", seconds=90)
+
+
 @pytest.mark.breaks("FM220")
 @pytest.mark.parametrize(
     "name", ["qwen2.5-keys", "the-keys-of-the-bucket-in-which-all-our-models-are"]
@@ -238,6 +253,10 @@ def test_files_that_are_not_at_the_root(
     pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = "demo"
     cluster.api.create(pod)
     doctor.until_gone("FM210")
+    cluster.api.delete("v1", "Pod", pod["metadata"]["name"], namespace)
+    doctor.heal(doctor.until("FM210").problem("FM210", f"dataset {namespace}/demo"))
+    report = doctor.until_gone("FM210")
+    assert not report.roots & {"FM211", "FM213", "FM214"}
 
 
 @pytest.mark.breaks("FM214")
@@ -423,10 +442,9 @@ def test_keys_in_plain_text(cluster: Cluster, namespace: str, bucket: Any, docto
     found = report.problem("FM211", f"dataset {namespace}/demo")
     assert found["severity"] == "warning" and "aws.secretKey" in found["cause"]
     assert planted not in str(report.document)
-    [mount] = cluster.api.get(FLUID, "Dataset", "demo", namespace)["spec"]["mounts"]
-    mount["options"] = objects.s3_options(cluster)
-    cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
-    doctor.until_gone("FM211")
+    doctor.heal(found)
+    report = doctor.until_gone("FM211")
+    assert not report.roots & {"FM210", "FM212", "FM213", "FM214"}
 
 
 @pytest.mark.breaks("FM212")

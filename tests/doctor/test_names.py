@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
@@ -15,6 +16,7 @@ from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
+from tests.doctor.applying import applied
 from tests.doctor.fluid import NAME, NS
 
 Break = Callable[[Snapshot], object]
@@ -154,8 +156,8 @@ MEMORY = (
         (all_of(not_bound(MEMORY), drop(k.STATEFUL_SETS, "demo-master")), ["FM208"]),
         (exclusive, []),
         (all_of(exclusive, second_cache), ["FM209"]),
-        (mount(path=None), ["FM210"]),
-        (mount(path="/demo"), ["FM210"]),
+        (mount(path=None), ["FM210", "FM213"]),
+        (mount(path="/demo"), ["FM210", "FM213"]),
         (options(aws__secretKey="planted"), ["FM211"]),
         (options(aws__secretKey=""), []),
         (drop(k.SECRETS, "demo-store"), ["FM212"]),
@@ -321,3 +323,95 @@ def test_workers_that_wait_are_told_once() -> None:
     )
     b.put(snapshot, k.PODS, waiting)
     assert b.codes(snapshot, "FM209", "FM302") == ["FM302"]
+
+
+# -- mounts: one rule of Fluid's, three checks ------------------------------------------------
+
+
+def by_hand(**given: object) -> Snapshot:
+    """A Dataset that somebody wrote without the plugin, with mounts instead of its own."""
+    snapshot = b.healthy()
+    for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
+        b.get(snapshot, kind, NAME)["metadata"].pop("labels")
+    dataset(snapshot)["metadata"].pop("annotations")
+    found = dataset(snapshot)["spec"]["mounts"][0]
+    found.update(given)
+    for key in [key for key, value in found.items() if value is None]:
+        del found[key]
+    return snapshot
+
+
+def mount_codes(snapshot: Snapshot) -> list[str]:
+    return b.codes(snapshot, "FM210", "FM211", "FM213", "FM214")
+
+
+PLAIN = {"aws.accessKeyId": "planted-1", "aws.secretKey": "planted-2", "alluxio.x": "1"}
+
+
+def test_a_mount_without_path_and_name_is_the_root() -> None:
+    snapshot = by_hand(path=None, name=None, encryptOptions=None, options=PLAIN)
+    assert mount_codes(snapshot) == ["FM211"]
+    assert "root.option.aws.secretKey" in fix(snapshot, "FM211")
+
+
+def test_plain_names_of_such_a_mount_reach_no_worker() -> None:
+    snapshot = by_hand(path=None, name=None)
+    plain_names(snapshot)
+    assert mount_codes(snapshot) == ["FM213"]
+    [found] = b.findings(snapshot, "FM213")
+    assert found.evidence[0].place == "spec.mounts.0.encryptOptions.0.name"
+    assert found.evidence[0].text == "aws.accessKeyId"
+
+
+def test_names_of_a_root_mount_reach_nobody_elsewhere() -> None:
+    [found] = b.findings(by_hand(path="/elsewhere"), "FM213")
+    assert "reach nobody" in found.cause
+
+
+@pytest.mark.parametrize("given", [{"path": None}, {"path": "/a"}, {"path": "a"}])
+@pytest.mark.parametrize("keys", ["plain", "named", "rooted"])
+def test_checks_of_a_mount_that_meet_print_the_same(given: dict[str, object], keys: str) -> None:
+    """Whichever is followed, nothing is left, and nothing of it is secret."""
+    hidden = {"encryptOptions": None, "options": PLAIN} if keys == "plain" else {}
+    snapshot = by_hand(**given, **hidden)
+    if keys == "named":
+        plain_names(snapshot)
+    found = mount_codes(snapshot)
+    assert "FM210" in found
+    assert len({fix(snapshot, code) for code in found}) == 1
+    assert "planted" not in fix(snapshot, "FM210")
+    applied(snapshot, fix(snapshot, "FM210"))
+    assert mount_codes(snapshot) == []
+
+
+def test_keys_of_a_folder_that_pods_read_stay_where_they_are() -> None:
+    snapshot = by_hand(path="/demo", encryptOptions=None, options=PLAIN)
+    for pod in snapshot.all(k.PODS):
+        for container in pod["spec"].get("containers", []):
+            for each in container.get("volumeMounts", []):
+                each["subPath"] = "demo"
+    assert mount_codes(snapshot) == ["FM211"]
+    applied(snapshot, fix(snapshot, "FM211"))
+    assert mount_codes(snapshot) == []
+    assert dataset(snapshot)["spec"]["mounts"][0]["path"] == "/demo"
+
+
+def test_several_mounts_are_folders_and_none_is_the_root() -> None:
+    snapshot = by_hand(path=None, name="llama", encryptOptions=None)
+    first = dataset(snapshot)["spec"]["mounts"][0]
+    dataset(snapshot)["spec"]["mounts"] = [first, {**first, "name": "qwen"}]
+    [found] = b.findings(snapshot, "FM210")
+    assert "/llama, /qwen" in found.cause and found.severity is None
+    assert [each.text for each in found.evidence] == ["llama", "qwen"]
+    dataset(snapshot)["spec"]["mounts"][1]["path"] = "/"
+    lost, _ = b.findings(snapshot, "FM210")
+    assert "nowhere" in lost.cause and lost.severity is Severity.ERROR
+
+
+def test_a_tag_that_is_no_version_is_replaced() -> None:
+    snapshot = b.healthy()
+    not_bound('could not parse "latest" as version')(snapshot)
+    assert "latest is none" in b.findings(snapshot, "FM208")[0].cause
+    applied(snapshot, fix(snapshot, "FM208"))
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    assert runtime["spec"]["fuse"]["imageTag"] == "2.9.5"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
+from kubectl_fluidmodel.doctor import commands, mount_fix, witness
 from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.check import (
     reference,
 )
 from kubectl_fluidmodel.doctor.checks.naming import about, events
-from kubectl_fluidmodel.fluid import alluxio, installation, names, state, symptoms
+from kubectl_fluidmodel.fluid import alluxio, installation, mount, names, state, symptoms
 from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
@@ -37,6 +37,9 @@ _ENDING = 60.0
 _TIER_TOO_LARGE = re.compile(r"tier\w+'s size .* is greater than .*limits memory")
 _INCOMPLETE = re.compile(r'(\w+)\S* "([\w.-]+)" not found')
 _AFFINITY = "anti-affinity"
+_NO_VERSION = re.compile(r'could not parse "([^"]*)" as version')
+_VERSION = "2.9.5"
+"""The newest Alluxio of the line that Fluid 1.0 and 1.1 come with."""
 
 
 @check("FM203", "Fluid has taken up the Dataset", explains=NOT_BOUND)
@@ -120,6 +123,12 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
             "the memory limit of the workers is below the quota of their MEM tier",
             Fix(commands.patch(runtime, change)),
         )
+    tag = _NO_VERSION.search(text)
+    if tag:
+        return (
+            f"Fluid reads Alluxio's version from the tag of the FUSE image, and {tag[1]} is none",
+            Fix(commands.patch(runtime, {"spec": {"fuse": {"imageTag": _VERSION}}})),
+        )
     controller = f"{commands.kind_of(runtime) or 'alluxioruntime'}-controller"
     short = " ".join(text.split())[:160]
     return (
@@ -184,40 +193,52 @@ def _repelled(caches: tuple[Cached, ...]) -> bool:
 
 @check("FM210", "the files are at the root of the volume", severity=Severity.WARNING)
 def at_root(case: Case) -> Iterator[Finding]:
-    """A mount without `path: /` shows its files below `/<name of the mount>`. An engine looks
-    for `config.json` at the root of what it mounts, so each of its pods then needs a `subPath`.
+    """A mount without `path: /` shows its files below `/<name of the mount>`, and so does each of
+    several. An engine looks for `config.json` at the root of what it mounts, so each of its pods
+    then needs a `subPath`. One of several mounts cannot have `path: /`: Fluid leaves it out.
     """
     cache = case.own
     mounts = dicts(cache.dataset, "spec", "mounts")
-    if len(mounts) != 1 or cache.runtime is None or mounts[0].get("path") == "/":
-        return
-    if str(mounts[0].get("mountPoint", "")).startswith("dataset://"):
-        return
-    folder = str(mounts[0].get("path") or f"/{mounts[0].get('name', '')}").strip("/")
-    if cache.readers and all(_below(reader.pod, cache.name, folder) for reader in cache.readers):
+    lost = mount.never_mounted(mounts)
+    for number in lost:
+        yield Finding(
+            about(cache),
+            f"mount {number} belongs at the root, and Fluid mounts nothing there beside others: "
+            "its files are nowhere",
+            _path_of(cache, number),
+            Fix("make a Dataset of its own for each source, or give each mount a name", "advice"),
+            Severity.ERROR,
+        )
+    if mount_fix.belongs_at_root(cache):
+        folder = mount.directory(mounts[0])
+        yield Finding(
+            about(cache),
+            f"the files are in the folder /{folder} of the volume, not at its root",
+            _path_of(cache, 0),
+            mount_fix.mend(case),
+        )
+    folders = [mount.directory(each) for n, each in enumerate(mounts) if n not in lost]
+    below = [folder for folder in folders if folder]
+    if len(mounts) < 2 or not below or mount_fix.reads_below(cache, below):
         return
     yield Finding(
         about(cache),
-        f"the files are in the folder /{folder} of the volume, not at its root",
-        (Evidence(about(cache), "spec.mounts[0].path", f"/{folder}"),),
-        Fix('path: "/"', "yaml", f"{about(cache)}, spec.mounts[0]; then make the cache anew"),
+        f"the files are in the folders {', '.join(f'/{each}' for each in below)} of the volume, "
+        "not at its root",
+        tuple(e for n in range(len(mounts)) if n not in lost for e in _path_of(cache, n)),
+        Fix(
+            f"mount the folder that an engine reads with its subPath ({', '.join(below)}), or make "
+            "a Dataset of its own for each model",
+            "advice",
+        ),
     )
 
 
-def _below(pod: Object, claim: str, folder: str) -> bool:
-    """Whether a pod mounts the folder of a claim, and not its root."""
-    volumes = {
-        each.get("name")
-        for each in dicts(pod, "spec", "volumes")
-        if at(each, "persistentVolumeClaim", "claimName") == claim
-    }
-    paths = [
-        str(mount.get("subPath", "")).strip("/")
-        for container in dicts(pod, "spec", "containers")
-        for mount in dicts(container, "volumeMounts")
-        if mount.get("name") in volumes
-    ]
-    return bool(paths) and all(path == folder or path.startswith(f"{folder}/") for path in paths)
+def _path_of(cache: Cached, number: int) -> tuple[Evidence, ...]:
+    """What Fluid makes a mount's path of, as it stands there."""
+    place = ("spec", "mounts", number)
+    given = [key for key in ("path", "name") if at(cache.dataset, *place, key) is not None]
+    return tuple(witness.field(cache.dataset or {}, *place, key) for key in given or ["path"])
 
 
 @check("FM216", "the size of the source is known", severity=Severity.WARNING)
@@ -310,8 +331,8 @@ def scheme(case: Case) -> Iterator[Finding]:
     cache = case.own
     if cache.runtime is None or cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
-    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        point = str(mount.get("mountPoint", ""))
+    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        point = str(entry.get("mountPoint", ""))
         found = point.partition("://")[0].lower() if "://" in point else ""
         hub = _HUB.match(point)
         if found in _SCHEMES and not hub:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.fluid import names, state
+from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import amount
@@ -52,7 +53,7 @@ def covers_all(cache: Cached, load: Object) -> bool:
     """Whether a load asks for everything that the Dataset mounts."""
     paths = [str(each.get("path", "")).rstrip("/") for each in dicts(load, "spec", "target")]
     mounts = dicts(cache.dataset, "spec", "mounts")
-    wanted = [str(each.get("path") or f"/{each.get('name')}").rstrip("/") for each in mounts]
+    wanted = [alluxio_path(each).rstrip("/") for each in mounts]
     return "" in paths or bool(wanted and all(path in paths for path in wanted))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor import commands, secrets
+from kubectl_fluidmodel.doctor import commands, mount_fix, secrets, witness
 from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
@@ -19,19 +19,13 @@ from kubectl_fluidmodel.doctor.check import (
     reference,
 )
 from kubectl_fluidmodel.doctor.checks.naming import about
-from kubectl_fluidmodel.fluid import names, secret
-from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.fluid import mount, names, secret
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.shell import chain
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
-_CREDENTIALS = re.compile(
-    r"aws\.(accessKeyId|secretKey|sessionToken)|fs\.(oss|cos|obs|kodo)\.\S*(access|secret)\S*",
-    re.IGNORECASE,
-)
-"""Options that workers need to read, not only the master."""
 _UNSAFE = re.compile(r"""[\s;&|<>$`()"'\\]""")
 
 
@@ -47,8 +41,8 @@ class Option:
 def plain(cache: Cached) -> Iterator[Option]:
     """Every option of a Dataset and property of its runtime that is written in plain text."""
     groups = {"spec.sharedOptions": at(cache.dataset, "spec", "sharedOptions")}
-    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        groups[f"spec.mounts[{number}].options"] = mount.get("options")
+    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        groups[f"spec.mounts[{number}].options"] = entry.get("options")
     for place, options in groups.items():
         if isinstance(options, dict):
             for name, value in options.items():
@@ -71,12 +65,7 @@ def no_plain_keys(case: Case) -> Iterator[Finding]:
             about(cache),
             f"{listed} can be read by everyone who may read the Dataset",
             tuple(Evidence(about(cache), each.place, f"has {each.name}") for each in found),
-            Fix(
-                _encrypted(cache, found),
-                "yaml",
-                f"{about(cache)}, spec.mounts[0], instead of the options; the Secret: kubectl "
-                f"create secret generic {cache.name}-store -n {cache.namespace} --from-literal=…",
-            ),
+            mount_fix.mend(case),
         )
     properties = at(cache.runtime, "spec", "properties")
     open_ones = [
@@ -94,23 +83,6 @@ def no_plain_keys(case: Case) -> Iterator[Finding]:
             ),
             Fix("move them into encryptOptions of the Dataset", "advice"),
         )
-
-
-def _encrypted(cache: Cached, found: list[Option]) -> str:
-    root = _at_root(cache)
-    lines = ["encryptOptions:"]
-    for each in {each.name: each for each in found}.values():
-        name = ROOT_OPTION + each.name if root and _CREDENTIALS.fullmatch(each.name) else each.name
-        lines += [
-            f"  - name: {name}",
-            f"    valueFrom: {{secretKeyRef: {{name: {cache.name}-store, key: {each.name}}}}}",
-        ]
-    return "\n".join(lines)
-
-
-def _at_root(cache: Cached) -> bool:
-    mounts = dicts(cache.dataset, "spec", "mounts")
-    return len(mounts) == 1 and mounts[0].get("path") == "/"
 
 
 @check("FM212", "the Secrets of the Dataset are there", explains=("FM310", "FM311", *NO_MASTER))
@@ -169,37 +141,42 @@ def secrets_there(case: Case) -> Iterator[Finding]:
 
 @check("FM213", "the keys reach the workers", explains=("FM208",))
 def keys_reach_workers(case: Case) -> Iterator[Finding]:
-    """With `path: /` Fluid turns `encryptOptions` into properties whose value is the path of a
+    """Fluid turns the `encryptOptions` of a root mount into properties whose value is the path of a
     file that only the master has. The workers take the path for the key, and every read fails
     with InvalidAccessKeyId, while the load is called Complete. Below
     `alluxio.master.mount.table.root.option.` Alluxio hands the keys on to them
-    (docs/why-these-settings.md).
+    (docs/why-these-settings.md). Of a mount elsewhere it is the other way round: keys below that
+    prefix are options of no mount, and nobody reads them.
     """
     cache = case.own
     alluxio = cache.runtime is None or cache.runtime.get("kind") == names.ALLUXIO_RUNTIMES.name
-    if not alluxio or not _at_root(cache):
+    if not alluxio:
         return
-    groups: list[tuple[str, list[Object]]] = [
-        (
-            "spec.mounts[0].encryptOptions",
-            dicts(cache.dataset, "spec", "mounts", 0, "encryptOptions"),
-        ),
-        ("spec.sharedEncryptOptions", dicts(cache.dataset, "spec", "sharedEncryptOptions")),
+    mounts = dicts(cache.dataset, "spec", "mounts")
+    root = mount.root_mount(mounts) is not None
+    groups: list[tuple[tuple[str | int, ...], list[Object]]] = [
+        (("spec", "mounts", number, "encryptOptions"), dicts(each, "encryptOptions"))
+        for number, each in enumerate(mounts)
     ]
+    shared = ("spec", "sharedEncryptOptions")
+    groups.append((shared, dicts(cache.dataset, *shared)))
     wrong = [
-        (place, str(option.get("name", "")))
+        (witness.field(cache.dataset or {}, *place, index, "name"), str(option.get("name")))
         for place, options in groups
-        for option in options
-        if _CREDENTIALS.fullmatch(str(option.get("name", "")))
+        for index, option in enumerate(options)
+        if mount.key_option(str(option.get("name", "")), root=root) != option.get("name", "")
     ]
     if not wrong:
         return
+    told = ", ".join(dict.fromkeys(name for _, name in wrong))
     yield Finding(
         about(cache),
-        f"{', '.join(name for _, name in wrong)} reach the master only: the workers of a root "
-        "mount read with a file's path for a key",
-        tuple(Evidence(about(cache), place, name) for place, name in wrong),
-        Fix(commands.anew(cache)),
+        f"{told} reach the master only: the workers of a root mount read with a file's path for a "
+        "key"
+        if root
+        else f"{told} reach nobody: they are options of a root mount, and this Dataset has none",
+        tuple(seen for seen, _ in wrong),
+        mount_fix.mend(case),
     )
 
 
@@ -210,9 +187,9 @@ def given_once(case: Case) -> Iterator[Finding]:
     nothing.
     """
     cache = case.own
-    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        options = mount.get("options")
-        hidden = {str(each.get("name", "")) for each in dicts(mount, "encryptOptions")}
+    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        options = entry.get("options")
+        hidden = {str(each.get("name", "")) for each in dicts(entry, "encryptOptions")}
         both = sorted(hidden & set(options)) if isinstance(options, dict) else []
         if both and cache.dataset is not None:
             removals = [
@@ -246,8 +223,8 @@ def shell_safe(case: Case) -> Iterator[Finding]:
         for each in found
     ]
     told = [each.name for each in found]
-    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        point = str(mount.get("mountPoint", ""))
+    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        point = str(entry.get("mountPoint", ""))
         if _UNSAFE.search(point):
             seen.append(Evidence(about(cache), f"spec.mounts[{number}].mountPoint", point))
             told.append("mountPoint")
@@ -271,8 +248,8 @@ def secret_names(case: Case) -> Iterator[Finding]:
     if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
     used: dict[str, list[str]] = {}
-    for number, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        for index, option in enumerate(dicts(mount, "encryptOptions")):
+    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+        for index, option in enumerate(dicts(entry, "encryptOptions")):
             name = str(at(option, "valueFrom", "secretKeyRef", "name", default=""))
             if name and not secret.fits(name):
                 place = f"/spec/mounts/{number}/encryptOptions/{index}"

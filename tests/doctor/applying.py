@@ -1,0 +1,177 @@
+"""Carries out on a Snapshot what a fix prints, as kubectl and the API server would.
+
+Only what changes fields of objects: what starts pods, asks a store or upgrades a chart is tried
+on a control plane. A fix that does more is refused with `NotHere`.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.kind import Object, name_of, namespace_of
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.pasting import parsed
+
+_SHORT = {"pvc": "persistentvolumeclaim", "pv": "persistentvolume"}
+_VALUES = {"-n", "-p", "--type", "-o", "-f", "-l", "--patch-file", "--field-selector"}
+
+
+class NotHere(Exception):
+    """A command that takes a control plane."""
+
+
+def applied(snapshot: Snapshot, text: str) -> None:
+    """Change a Snapshot as a printed command line would.
+
+    Raises:
+        NotHere: it does more than to change fields.
+    """
+    (found,) = parsed([text], AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
+    assert found.strays == [], text
+    calls = found.calls
+    if any(call[0] != "kubectl" and call[0] != "printf" for call in calls):
+        raise NotHere(text)
+    documents = [json.loads(call[2]) for call in calls if call[0] == "printf"]
+    for call in calls:
+        if call[0] == "kubectl":
+            _Call(snapshot, call[1:], documents).run()
+
+
+class _Call:
+    def __init__(self, snapshot: Snapshot, words: list[str], documents: list[Object]) -> None:
+        self.snapshot, self.documents = snapshot, documents
+        self.verb, self.flags, self.names = words[0], {}, []
+        rest = iter(words[1:])
+        for word in rest:
+            if word in _VALUES:
+                self.flags[word] = next(rest)
+            elif word.startswith("-"):
+                name, _, value = word.partition("=")
+                self.flags[name] = value
+                if name == "--from-literal":
+                    self.flags[f"literal {value.partition('=')[0]}"] = value.partition("=")[2]
+            elif word != "--":
+                self.names.append(word)
+
+    def run(self) -> None:
+        known: dict[str, Callable[[], None]] = {
+            "patch": self._patch,
+            "delete": self._delete,
+            "apply": self._apply,
+            "create": self._create,
+            "get": lambda: None,
+            "replace": lambda: None,
+            "label": self._label,
+            "uncordon": self._uncordon,
+        }
+        if self.verb not in known or self.flags.keys() & {"-l", "--field-selector", "--force"} - (
+            {"--force"} if self.verb == "replace" else set()
+        ):
+            raise NotHere(f"{self.verb} {self.names}")
+        known[self.verb]()
+
+    def _found(self, kind: str, name: str) -> tuple[list[Object], Object]:
+        namespace = self.flags.get("-n", "")
+        wanted = _SHORT.get(kind, kind)
+        for objects in self.snapshot.objects.values():
+            for obj in objects:
+                named = (str(obj.get("kind", "")).lower(), name_of(obj)) == (wanted, name)
+                if named and namespace_of(obj) in ("", namespace):
+                    return objects, obj
+        raise AssertionError(f"there is no {kind} {namespace}/{name}")
+
+    def _patch(self) -> None:
+        if "--local" in self.flags:
+            raise NotHere("a copy of an object")
+        _, obj = self._found(self.names[0], self.names[1])
+        if "--patch-file" in self.flags:
+            return  # of the Secret that `create` in front of it describes
+        change = json.loads(self.flags["-p"])
+        if self.flags["--type"] == "merge":
+            _merge(obj, change)
+        else:
+            for operation in change:
+                _operate(obj, operation)
+
+    def _delete(self) -> None:
+        for name in self.names[1:]:
+            objects, obj = self._found(self.names[0], name)
+            if obj["kind"] not in ("DataLoad", "MutatingWebhookConfiguration"):
+                raise NotHere(f"what makes {obj['kind']} anew")
+            objects.remove(obj)
+
+    def _apply(self) -> None:
+        for document in self.documents:
+            kind = next(
+                kind
+                for kind in _kinds()
+                if kind.name == document["kind"] and kind.api_version == document["apiVersion"]
+            )
+            if kind.name == "DataLoad":
+                raise NotHere("a load")
+            self.snapshot.objects.setdefault(kind.resource, []).append(copy.deepcopy(document))
+
+    def _create(self) -> None:
+        if self.names[:2] != ["secret", "generic"]:
+            raise NotHere(f"create {self.names}")
+        name, namespace = self.names[2], self.flags["-n"]
+        data = {
+            key.removeprefix("literal "): base64.b64encode(value.encode()).decode()
+            for key, value in self.flags.items()
+            if key.startswith("literal ")
+        }
+        there = [o for o in self.snapshot.all(k.SECRETS) if name_of(o) == name]
+        if there:
+            there[0].setdefault("data", {}).update(data)
+            return
+        metadata = {"name": name, "namespace": namespace}
+        made = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+        self.snapshot.objects.setdefault(k.SECRETS.resource, []).append(made)
+
+    def _label(self) -> None:
+        pairs = [word for word in self.names[1:] if "=" in word]
+        for name in self.names[1:]:
+            if "=" not in name:
+                _, obj = self._found(self.names[0], name)
+                obj["metadata"].setdefault("labels", {}).update(p.split("=", 1) for p in pairs)
+
+    def _uncordon(self) -> None:
+        for name in self.names:
+            _, obj = self._found("node", name)
+            obj["spec"].pop("unschedulable", None)
+
+
+def _kinds() -> list[k.Kind]:
+    return [each for each in vars(k).values() if isinstance(each, k.Kind)]
+
+
+def _merge(obj: Object, change: Object) -> None:
+    """RFC 7386."""
+    for key, value in change.items():
+        if value is None:
+            obj.pop(key, None)
+        elif isinstance(value, dict):
+            if not isinstance(obj.get(key), dict):
+                obj[key] = {}
+            _merge(obj[key], value)
+        else:
+            obj[key] = copy.deepcopy(value)
+
+
+def _operate(obj: Any, operation: Object) -> None:
+    """RFC 6902: add, replace and remove."""
+    path = [p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:]]
+    for step in path[:-1]:
+        obj = obj[int(step)] if isinstance(obj, list) else obj[step]
+    last: Any = int(path[-1]) if isinstance(obj, list) and path[-1] != "-" else path[-1]
+    if operation["op"] == "remove":
+        del obj[last]
+    elif isinstance(obj, list) and operation["op"] == "add":
+        obj.insert(len(obj) if last == "-" else last, operation["value"])
+    else:
+        obj[last] = operation["value"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -50,10 +51,6 @@ def needed(request: Request, namespace: str) -> list[Permission]:
         found.append(Permission("get", k.SECRETS, namespace))
         if not request.s3_secret:
             found += [Permission(verb, k.SECRETS, namespace) for verb in ("create", "patch")]
-    if request.origin:
-        found += [Permission(verb, k.JOBS, namespace) for verb in (*verbs, "delete")]
-        found += [Permission(verb, k.PODS, namespace) for verb in ("list", "watch")]
-        found.append(_log(namespace))
     if request.source.scheme == "nfs":
         found += [Permission(verb, k.PVS) for verb in ("get", "create", "patch")]
         found += [Permission(verb, k.PVCS, namespace) for verb in ("create", "patch")]
@@ -74,8 +71,18 @@ def _log(namespace: str) -> Permission:
     return Permission("get", k.PODS, namespace, "log")
 
 
-def check(client: Client, request: Request, namespace: str) -> Findings:
-    """Everything that must hold before the first write.
+def of_a_job(namespace: str) -> list[Permission]:
+    """What staging by a Job takes besides."""
+    verbs = ("get", "list", "watch", "create", "patch", "delete")
+    found = [Permission(verb, k.JOBS, namespace) for verb in verbs]
+    found += [Permission(verb, k.PODS, namespace) for verb in ("list", "watch")]
+    return [*found, _log(namespace)]
+
+
+def check(
+    client: Client, request: Request, namespace: str, besides: Sequence[Permission] = ()
+) -> Findings:
+    """Everything that must hold before the first write; `besides` is what staging takes.
 
     Raises:
         FluidModelError: with what does not hold and the way out.
@@ -83,7 +90,10 @@ def check(client: Client, request: Request, namespace: str) -> Findings:
     secret_fits(request)
     fluid_serves(client)
     access.require(
-        client, needed(request, namespace), task=f"cache a model in {namespace}", docs=DOCS
+        client,
+        [*needed(request, namespace), *besides],
+        task=f"cache a model in {namespace}",
+        docs=DOCS,
     )
     of_namespace = namespace_exists(client, namespace)
     source_exists(client, request, namespace)

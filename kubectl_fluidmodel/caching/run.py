@@ -75,7 +75,8 @@ class Run:
         Raises:
             FluidModelError: with what is in the way.
         """
-        self.findings = preflight.check(self.client, self.request, self.namespace)
+        besides = self.stager.permissions() if self.stager else ()
+        self.findings = preflight.check(self.client, self.request, self.namespace, besides)
 
     def rehearse(self) -> None:
         """Have the API server try what will be made once the model is staged.

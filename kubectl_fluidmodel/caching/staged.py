@@ -19,6 +19,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.access import Permission
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden
 from kubectl_fluidmodel.kube.kind import Kind, Object, at, name_of
@@ -121,6 +122,14 @@ class Stager:
         """What staging adds to the cluster: the Job, where it runs there and can be made."""
         return [self._job()] if self.staging.on == "cluster" and self.staging.image else []
 
+    def permissions(self) -> list[Permission]:
+        """What staging takes of the API server: nothing where it runs here."""
+        if self.staging.on != "cluster":
+            return []
+        verbs = ("get", "create", "patch") if self._secrets() else ()
+        secret = [Permission(verb, k.SECRETS, self.namespace) for verb in verbs]
+        return [*preflight.of_a_job(self.namespace), *secret]
+
     def check(self) -> None:
         """What the Job refers to is there, and what is made for it overwrites nothing of others.
 
@@ -220,14 +229,18 @@ class Stager:
 
     def _in_cluster(self, teller: Teller, deadline: float, wait: bool) -> bool:
         client = self._cluster()
-        if self.lacks_image:
+        work = self._same_work(client)
+        if work is None and self.lacks_image:
             raise no_image()
-        for made in self._secrets():
-            what, _ = make.apply(client, made)
-            teller.say(f"{reference(made)} {what}")
-        work = self._job()
-        teller.say(f"{reference(work)} {follow.ensure(client, work)}")
-        self._yield_to_rival(client, work)
+        if work is not None and self.lacks_image:  # to follow one takes no image
+            teller.say(f"{reference(work)} found running")
+        else:
+            for made in self._secrets():
+                what, _ = make.apply(client, made)
+                teller.say(f"{reference(made)} {what}")
+            work = self._job()
+            teller.say(f"{reference(work)} {follow.ensure(client, work)}")
+            self._yield_to_rival(client, work)
         if not wait:
             return False
         follow.follow(
@@ -239,6 +252,17 @@ class Stager:
         )
         return True
 
+    def _same_work(self, client: Client) -> Object | None:
+        """A Job that is at this commit already, and stages it to the same place."""
+        working = follow.at_work(client, self.request.name, self.namespace)
+        mine = [
+            each
+            for each in working
+            if job.work_of(each) == self.plan.uri
+            and f"--to={self.staging.to.uri}" in job.arguments_of(each)
+        ]
+        return mine[0] if mine else None
+
     def _yield_to_rival(self, client: Client, work: Object) -> None:
         """Two may have begun at once with two models of one name: the later Job goes.
 
@@ -248,10 +272,11 @@ class Stager:
         name = self.request.name
         ours = client.find(k.JOBS, name_of(work), self.namespace)
         rivals = preflight.rivals(client, name, self.namespace, self.plan.repo)
-        if ours is None or not any(_order(each) < _order(ours) for each in rivals):
+        first = min(rivals, key=_order, default=None)
+        if ours is None or first is None or _order(ours) < _order(first):
             return
         follow.remove(client, name_of(work), self.namespace)
-        raise preflight.name_is_staged(rivals[0], name, self.namespace)
+        raise preflight.name_is_staged(first, name, self.namespace)
 
     def _with_cache(self, view: View) -> View:
         to_come = ahead(self.request.replicas, load=self.request.load)

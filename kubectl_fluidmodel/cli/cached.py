@@ -70,7 +70,7 @@ class Work:
         client = Client(self.connection)
         stager = self.stager(client, client.namespace)
         request = stager.on_prefix() if stager else self.request
-        run = Run(client, request, client.namespace, Live(color=self.color), 0.0)
+        run = Run(client, request, client.namespace, Live(color=self.color), 0.0, stager)
         run.look()
         if stager and stager.lacks_image and not stager.is_staged():
             raise no_image()

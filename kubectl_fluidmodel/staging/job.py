@@ -105,13 +105,19 @@ def work_of(job: Object) -> str:
     return annotations_of(job).get(names.SOURCE_ANNOTATION, "")
 
 
+def arguments_of(job: Object) -> list[str]:
+    """The arguments of a staging Job's container."""
+    found = at(job, "spec", "template", "spec", "containers", 0, "args", default=[])
+    return [str(each) for each in found]
+
+
 def flags_of(job: Object) -> list[str]:
     """The flags of `cache` that make a staging Job again, as words: the inverse of `build`."""
     spec = at(job, "spec", "template", "spec", default={})
     made = at(spec, "containers", 0, default={})
     found: list[str] = []
-    for arg in made.get("args") or []:
-        flag, mark, value = str(arg).partition("=")
+    for arg in arguments_of(job):
+        flag, mark, value = arg.partition("=")
         if mark and flag in _GIVEN:
             found += [flag, value]
     shards = at(job, "spec", "completions", default=1)

@@ -297,3 +297,50 @@ def test_of_two_who_begin_at_once_the_later_one_yields(
     objects.add(JOBS, ours)
     theirs["metadata"]["creationTimestamp"] = "2026-01-01T00:00:06Z"
     assert stager.carry_out(Told(), time.monotonic() + 30, wait=False) is False
+
+
+def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: Hub, objects: Objects) -> None:
+    """As the same command does where FLUIDMODEL_IMAGE is not set, or of an older plugin's Job."""
+    there = made(s3, hub, request(MODEL), objects.client, "followed", on="cluster", image="old:1")
+    (running,) = there.objects()
+    objects.lists[JOBS.path("ns")] = [running]
+    told = Told()
+    again = made(s3, hub, request(MODEL), objects.client, "followed", on="cluster")
+    assert again.carry_out(told, time.monotonic() + 30, wait=False) is False
+    assert told.said == [f"job.batch/{running['metadata']['name']} found running"]
+    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    elsewhere = made(s3, hub, request(MODEL), objects.client, "elsewhere", on="cluster")
+    with pytest.raises(UsageError, match="needs an image"):
+        elsewhere.carry_out(Told(), time.monotonic() + 30, wait=False)
+
+
+@pytest.mark.parametrize(
+    ("on", "env", "asked", "not_asked"),
+    [
+        ("client", {}, set(), {"create jobs.batch in namespace ns"}),
+        (
+            "cluster",
+            {},
+            {"create jobs.batch in namespace ns", "get pods/log in namespace ns"},
+            set(),
+        ),
+        ("cluster", {"HF_TOKEN": "hf_x"}, {"create secrets in namespace ns"}, set()),
+    ],
+)
+def test_what_staging_takes_is_asked_for_first(
+    s3: S3Server,
+    hub: Hub,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    env: dict[str, str],
+    asked: set[str],
+    not_asked: set[str],
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    keys = {"AWS_ACCESS_KEY_ID": "QQ==", "AWS_SECRET_ACCESS_KEY": "Qg=="}
+    objects.add(SECRETS, {"metadata": {"name": "keys", "namespace": "ns"}, "data": keys})
+    given = request(MODEL, s3_secret="keys")
+    found = {str(each) for each in made(s3, hub, given, objects.client, on=on).permissions()}
+    assert asked <= found and not (not_asked & found)

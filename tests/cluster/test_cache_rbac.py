@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests import weights
+from tests.cluster.image import STAGE
 from tests.cluster.plugin import Plugin
+from tests.hub import Hub, Repo
 
 pytestmark = pytest.mark.cluster
 
@@ -78,6 +82,28 @@ def test_the_better_role_proves_by_file_and_uncache_has_its_own(
     other = bind(cluster, namespace, f"un-{namespace}", "uncache")
     gone = plugin("uncache", "demo", env={"KUBECONFIG": str(other)}, timeout=180)
     assert gone.code == 0, gone.err
+
+
+def test_a_model_of_the_hub_takes_what_is_written_there(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
+    few = {"KUBECONFIG": str(bind(cluster, namespace, f"hub-few-{namespace}", "cache"))}
+    hub_ = f"hub-{namespace}"
+    more = {"KUBECONFIG": str(bind(cluster, namespace, hub_, "cache", "cache-hub"))}
+    with Hub(Repo("acme/tiny", weights.MODEL)) as hub:
+        words = (
+            "cache", "acme/tiny", "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint,
+            "--image", STAGE, "--timeout", "150s",
+        )  # fmt: skip
+        refused = plugin(*words, env=few)
+        assert refused.code == 1
+        assert f"missing permission to get jobs.batch in namespace {namespace}" in refused.err
+        assert hub.body_bytes == 0
+        done = plugin(*words, env=more, timeout=240).ok()
+        assert "complete by Fluid's totals" in done.out
+        here = ("--stage-on", "client", "--name", "here")
+        assert "complete" in plugin(*words, *here, env=few, timeout=240).ok().out
 
 
 def test_uncache_asks_first_and_never_stops_half_way(

@@ -242,8 +242,17 @@ def _place(
         )
     choice = placement.choose(candidates, _need(medium, quota, jvm), request.replicas, keep=keep)
     if medium.type != "MEM" and medium.path != sizing.DISK_PATH:
-        notes.append(f"whether {medium.path} has {size(quota)} free cannot be seen from the API")
+        notes.append(_unseen_disk(medium.path, quota, choice))
     return medium, choice, notes
+
+
+def _unseen_disk(path: str, quota: int, choice: Choice) -> str:
+    """That nobody tells how large a disk of its own is, and what other caches may take of it."""
+    beside = [
+        f"{size(node.beside(path))} on {node.name}" for node in choice.nodes if node.beside(path)
+    ]
+    taken = f"; other caches on that disk may take {', '.join(beside)}" if beside else ""
+    return f"whether {path} has {size(quota)} free cannot be seen from the API{taken}"
 
 
 def _auto(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 from kubectl_fluidmodel.caching.design import Cluster, Existing
 from kubectl_fluidmodel.caching.request import Request
@@ -14,10 +13,7 @@ from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
 from kubectl_fluidmodel.kube.kind import Kind, Object, dicts, labels_of
-from kubectl_fluidmodel.overview.runtimes import Tier, tiers
-
-_SYSTEM_DISK = "/var/lib"
-"""Kubelet keeps what it counts as ephemeral storage below, and so does our default path."""
+from kubectl_fluidmodel.overview.runtimes import tiers
 
 
 def survey(client: Client, request: Request, namespace: str, existing: Existing) -> Cluster | None:
@@ -52,7 +48,7 @@ def survey(client: Client, request: Request, namespace: str, existing: Existing)
     disks, unread = _disks(client, (namespace, request.name), pods)
     notes += unread
     for name, on in pods.items():
-        plain[name] = candidate(by_name[name], on, on_disk=disks.get(name, 0), tolerations=known)
+        plain[name] = candidate(by_name[name], on, disks=disks.get(name, ()), tolerations=known)
     return Cluster(tuple(choices(list(plain.values()))[0]), tuple(notes))
 
 
@@ -88,8 +84,8 @@ def _tolerations(
 
 def _disks(
     client: Client, own: tuple[str, str], pods: Mapping[str, Sequence[Object]]
-) -> tuple[dict[str, int], list[str]]:
-    """Node to the bytes that caches on its own disk may take, and notes.
+) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
+    """Node to the paths and quotas of the caches on its disks, and notes.
 
     No pod requests them: the quota of a tier stands in the runtime of a cache with a worker there.
     The cache `own` does not count, which is what is being placed.
@@ -113,20 +109,19 @@ def _disks(
     found = {}
     for node, on in pods.items():
         there = {(k.namespace_of(pod), labels_of(pod).get("release", "")) for pod in on} - {own}
-        found[node] = sum(on_node_disk(runtimes[key]) for key in there if key in runtimes)
+        found[node] = [
+            each for key in sorted(there) if key in runtimes for each in on_disk(runtimes[key])
+        ]
     return found, notes
 
 
-def on_node_disk(runtime: Object) -> int:
-    """The bytes of a cache's tiers that lie on a node's own disk, where pods' files lie too.
+def on_disk(runtime: Object) -> list[tuple[str, int]]:
+    """Path and bytes of a cache's tiers that are no memory; no path of an emptyDir.
 
-    A path elsewhere, such as `/mnt/nvme`, is taken for a disk of its own.
+    A tier of several paths counts at the first.
     """
-    return sum(tier.quota or 0 for tier in tiers(runtime) if _on_own_disk(tier))
-
-
-def _on_own_disk(tier: Tier) -> bool:
-    if tier.medium == "MEM":
-        return False
-    paths = [PurePosixPath(path.strip()) for path in tier.path.split(",")]
-    return tier.empty_dir or any(path.is_relative_to(_SYSTEM_DISK) for path in paths)
+    return [
+        ("" if tier.empty_dir else tier.path.partition(",")[0].strip(), tier.quota or 0)
+        for tier in tiers(runtime)
+        if tier.medium != "MEM"
+    ]

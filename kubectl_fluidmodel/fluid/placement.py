@@ -28,6 +28,8 @@ from kubectl_fluidmodel.kube.taints import (
 from kubectl_fluidmodel.model.sizing import Room
 
 GPU_PRESENT = "nvidia.com/gpu.present"
+SYSTEM_DISK = "/var/lib"
+"""Kubelet keeps what it counts as ephemeral storage below, and so does our default path."""
 PODS = 2
 """Pods of a cache on its node: a worker and a FUSE client."""
 
@@ -57,6 +59,12 @@ class Candidate:
     hostname: str = ""
     pods_left: int | None = None
     """How many more pods it takes; None where that is not known."""
+    disks: tuple[tuple[str, int], ...] = ()
+    """(path, bytes) of the tiers of other caches on disks of its own."""
+
+    def beside(self, path: str) -> int:
+        """Bytes that other caches may take on the disk of a path: `/mnt/nvme` of `/mnt/nvme/x`."""
+        return sum(size for other, size in self.disks if _disk_of(other) == _disk_of(path))
 
     @property
     def ready(self) -> bool:
@@ -108,12 +116,13 @@ def candidate(
     node: Object,
     pods: Iterable[Object] | None = None,
     *,
-    on_disk: int = 0,
+    disks: Sequence[tuple[str, int]] = (),
     tolerations: Sequence[Mapping[str, Any]] = (),
 ) -> Candidate:
     """A node and the pods bound to it (None: not known) as placement sees them.
 
-    `on_disk` is what the caches that are there may take of its disk, which no pod requests;
+    `disks` are the paths and quotas of the caches that are there, which no pod requests: what
+    lies below /var/lib, or in an emptyDir (an empty path), takes of the node's own disk.
     `tolerations` are those of the workers that will read the cache.
     """
     allocatable = at(node, "status", "allocatable", default={})
@@ -122,7 +131,8 @@ def candidate(
     slots = quantity.to_int(allocatable.get("pods"))
     running = [pod for pod in pods or () if not is_over(pod)]
     taken_memory = sum(requested(pod, "memory") for pod in running)
-    taken_disk = sum(requested(pod, "ephemeral-storage") for pod in running) + on_disk
+    taken_disk = sum(requested(pod, "ephemeral-storage") for pod in running)
+    taken_disk += sum(size for path, size in disks if _disk_of(path) in ("", SYSTEM_DISK))
     labels = labels_of(node)
     count = labels.get(names.CACHES_LABEL, "0")
     hard = tuple(taint for taint in taints_of(node) if taint.hard and not taint.leaving)
@@ -143,8 +153,14 @@ def candidate(
             if not for_accelerator(taint, node) and not tolerated(tolerations, taint)
         ),
         hostname=labels.get(HOSTNAME_LABEL, name_of(node)),
+        disks=tuple(disks),
         pods_left=None if slots is None or pods is None else slots - len(running),
     )
+
+
+def _disk_of(path: str) -> str:
+    """The directory that a disk of its own is mounted at, as far as a path tells."""
+    return "/".join(path.split("/")[:3])
 
 
 def eligible(

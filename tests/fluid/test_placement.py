@@ -19,7 +19,7 @@ from kubectl_fluidmodel.fluid.placement import (
     tolerations,
 )
 from kubectl_fluidmodel.kube.taints import Leaving, Taint
-from kubectl_fluidmodel.model.sizing import Room
+from kubectl_fluidmodel.model.sizing import DISK_PATH, Room
 from tests.fluid.cluster import GIB, node, pod
 
 NEED = Need(memory=10 * GIB, disk=0)
@@ -323,11 +323,19 @@ def test_a_standing_cache_leaves_a_node_that_is_certain_to_go() -> None:
 
 
 def test_caches_on_a_nodes_disk_take_room_there() -> None:
-    found = candidate(node("a", disk="200Gi"), [], on_disk=150 * GIB)
+    found = candidate(node("a", disk="200Gi"), [], disks=[(DISK_PATH, 150 * GIB)])
     assert found.room.disk == 50 * GIB
     assert "150.0 GiB of ephemeral storage needed, 50.0 GiB free" in found.short_of(
         Need(0, 150 * GIB)
     )
+
+
+def test_caches_on_a_disk_of_its_own_are_known_by_its_path() -> None:
+    disks = [("/mnt/nvme/a", 150 * GIB), ("/mnt/nvme/b", 50 * GIB), ("/data", GIB)]
+    found = candidate(node("a", disk="200Gi"), [], disks=disks)
+    assert found.room.disk == 200 * GIB
+    assert found.beside("/mnt/nvme/cache") == 200 * GIB
+    assert found.beside("/mnt/other") == 0
 
 
 def test_a_pods_own_resources_count() -> None:

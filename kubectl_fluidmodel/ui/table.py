@@ -131,6 +131,13 @@ def _fit(
     while True:
         over = excess()
         if over <= 0:
+            # What went before a wider column may have room again.
+            for i in sorted(lost, key=lambda i: -columns[i].expendable):
+                kept = sorted([*kept, i])
+                if excess() > 0:
+                    kept.remove(i)
+                else:
+                    lost.remove(i)
             return gap, texts, kept, lost
         sizes = _sizes(columns, texts, header)
         going = [i for i in kept if columns[i].expendable]

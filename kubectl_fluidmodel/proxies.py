@@ -63,8 +63,17 @@ def authorization(proxy: str) -> dict[str, str]:
 
 def shown(proxy: str) -> str:
     """A proxy's URL without name and password."""
-    split = urlsplit(proxy)
-    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
+    scheme, separator, rest = proxy.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0]}"
+
+
+def well_formed(proxy: str) -> bool:
+    """Whether a proxy's URL has a host, and a port that is a number if it has one."""
+    try:
+        split = urlsplit(proxy)
+        return bool(split.hostname) and split.port != 0
+    except ValueError:
+        return False
 
 
 def pool(proxy: str, trusted: ssl.SSLContext | None = None, **options: Any) -> urllib3.PoolManager:
@@ -100,11 +109,13 @@ def require(proxy: str) -> None:
     Raises:
         Unreachable: it is not.
     """
-    scheme = urlsplit(proxy).scheme
+    scheme = proxy.partition("://")[0].lower()
     if scheme not in (*SOCKS, "http", "https"):
         raise Unreachable(
             f"cannot use the proxy {shown(proxy)}", f"'{scheme}' is none of http, https and socks5"
         )
+    if not well_formed(proxy):
+        raise Unreachable(f"cannot use the proxy {shown(proxy)}", "it is no URL")
     if scheme not in SOCKS:
         return
     try:
@@ -125,12 +136,12 @@ def fault(err: BaseException, proxy: str, target: str) -> str:
         return ""
     chain = list(_causes(err))
     words = " ".join(str(chain[-1]).split())
-    socks = urlsplit(proxy).scheme in SOCKS
-    if socks and any(isinstance(each, urllib3.exceptions.SSLError) for each in chain):
-        return ""
-    if not socks and not any(isinstance(each, urllib3.exceptions.ProxyError) for each in chain):
-        return ""
-    return reason(proxy, target, words)
+    errors = urllib3.exceptions
+    # urllib3's SOCKS says so only by failing to connect: it connects to nothing but the proxy.
+    its_own: tuple[type[BaseException], ...] = (errors.ProxyError,)
+    if urlsplit(proxy).scheme in SOCKS:
+        its_own += (errors.NewConnectionError, errors.ConnectTimeoutError)
+    return reason(proxy, target, words) if any(isinstance(e, its_own) for e in chain) else ""
 
 
 def reason(proxy: str, target: str, words: str) -> str:

@@ -144,6 +144,8 @@ _OPTIONS: dict[str, click.ParamType[str]] = {
     "gcs_secret": _SECRETS,
     "kubeconfig": File(),
     "certificate_authority": File(),
+    "client_certificate": File(),
+    "client_key": File(),
     "filename": File(),
 }
 """By the name under which the verb gets the value."""

@@ -320,7 +320,7 @@ class Client:
     ) -> bytes:
         """One request; the body of a 2xx answer.
 
-        With a `timeout` (seconds) of its own it is not tried again.
+        With a `timeout` (seconds) of its own it is not tried again, unless the server asks for it.
 
         Raises:
             KubeError: the server refused, with `what` as the sentence's beginning.

@@ -82,8 +82,12 @@ class Plugin:
             raise _failed(f"{self.command}: {err.strerror}", self.hint) from err
         with done:
             words = Words(done.stderr, shown=ask)
-            printed = done.stdout.read() if done.stdout else b""
-            code = done.wait()
+            try:
+                printed = done.stdout.read() if done.stdout else b""
+                code = done.wait()
+            except BaseException:  # interrupted: it would wait for its user by itself
+                done.kill()
+                raise
             said = words.finish(failed=code != 0)
         if code:
             raise _failed(f"{self.command} ended with {code}: {said}".rstrip(": \n"))

@@ -34,12 +34,12 @@ class Server:
     insecure: bool = False
     name: str = ""
     """Name to expect in its certificate, where that is not the URL's host."""
-    proxy: str = ""
-    """URL; empty for what the environment says."""
+    proxy: str = field(default="", repr=False)
+    """URL, which may have a password; empty for what the environment says."""
     extensions: tuple[Mapping[str, Any], ...] = ()
     compressed: bool = True
     """Whether it may compress what it answers."""
-    address: str = ""
+    address: str = field(default="", repr=False)
     """The URL as plugins are told it: nearly as the kubeconfig spells it."""
     userinfo: str = field(default="", repr=False)
     """`name:password` of the URL; empty where it has none."""

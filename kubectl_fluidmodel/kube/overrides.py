@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kubectl_fluidmodel import proxies
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 
@@ -83,7 +84,8 @@ def require_cluster(name: str, entry: Entry, flags: Connection) -> None:
     _open(entry, "certificate-authority")
     proxy = str(entry.get("proxy-url") or "")
     scheme = proxy.partition("://")[0].lower()
-    if proxy and ("://" not in proxy or scheme not in ("http", "https", "socks5")):
+    spoken = "://" in proxy and scheme in ("http", "https", "socks5")
+    if proxy and not (spoken and proxies.well_formed(proxy)):
         raise _unusable(f"{what} has a proxy-url that is none of http://, https:// and socks5://")
 
 

@@ -6,6 +6,8 @@ import base64
 import contextlib
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -305,3 +307,24 @@ class TestWords:
         began = time.monotonic()
         credentials.of_user(entry, SERVER).login()
         assert time.monotonic() - began < 10
+
+    def test_one_that_waits_ends_with_us(self, tmp_path: Path) -> None:
+        """Ctrl-C reaches a terminal's programs; a signal to us alone has to end it, too."""
+        entry = self.entry(tmp_path, f"echo $$ > {tmp_path}/pid.new\n"
+                           f"mv {tmp_path}/pid.new {tmp_path}/pid\nexec sleep 60")  # fmt: skip
+        script = (
+            "import json, signal\n"
+            "from kubectl_fluidmodel.kube import execplugin, kubeconfig\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"plugin = execplugin.parse(json.loads({json.dumps(json.dumps(entry['exec']))}),\n"
+            "    kubeconfig.Server('https://k8s'))\n"
+            "plugin.run()\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as ours:
+            deadline = time.monotonic() + 20
+            while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            ours.send_signal(signal.SIGINT)
+            assert ours.wait(20) != 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -73,7 +74,9 @@ class TestKubeconfig:
         court.agree()
         assert proxy.asked == ["[::1]:6443"]
 
-    @pytest.mark.parametrize("url", ["ftp://h:1", "socks4://h:1", "socks5h://h:1", "h:1", "://x"])
+    @pytest.mark.parametrize(
+        "url", ["ftp://h:1", "socks4://h:1", "socks5h://h:1", "h:1", "://x", "http://h:x"]
+    )
     def test_of_another_kind(self, court: Court, url: str) -> None:
         court.config(proxy_url=url)
         court.refuse("invalid 'proxy-url'", "proxy-url that is none of")
@@ -222,6 +225,21 @@ class TestRefusals:
         socks.password = "me:word"
         court.config(proxy_url=f"socks5://me:other@127.0.0.1:{socks.port}")
         court.refuse("authentication failed", "the proxy socks5.* does not accept the name")
+
+    @pytest.mark.parametrize("url", ["http://me:secret@h:x", "ftp://me:secret@h:1"])
+    def test_an_environment_that_names_none(self, court: Court, url: str) -> None:
+        court.config(server=f"https://{HOST}")
+        found = court.refuse("", "cannot use the proxy", HTTPS_PROXY=url)
+        assert "secret" not in found.words
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    def test_a_silent_server_behind_it_is_not_the_proxy(self, court: Court, kind: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            with (connect_proxy if kind == "http" else socks_proxy)(port) as proxy:
+                court.config(server=f"https://{HOST}", proxy_url=f"{kind}://127.0.0.1:{proxy.port}")
+                words = court.ours("--request-timeout=300ms").words
+        assert f"no answer from https://{HOST}" in words
 
     def test_the_server_behind_it_is_not_the_proxy(self, court: Court, proxy: Proxy) -> None:
         court.config(proxy_url=http(proxy), certificate_authority=str(court.pki.other))

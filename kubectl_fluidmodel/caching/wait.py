@@ -12,6 +12,7 @@ from kubectl_fluidmodel.caching import ending
 from kubectl_fluidmodel.caching import proof as proofs
 from kubectl_fluidmodel.caching.progress import FAILED, Progress, assess, master_pod
 from kubectl_fluidmodel.caching.proof import Proof
+from kubectl_fluidmodel.doctor import lasting
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
 from kubectl_fluidmodel.fluid import master, names, state, symptoms
 from kubectl_fluidmodel.fluid.master import Worker
@@ -65,6 +66,9 @@ class Follower:
         self._log = self._controller = ""
         self._looked_at = time.monotonic()
         self._looking = threading.Thread()
+        self._lasting = lasting.Watch(
+            Client(access=self.client.access), self.namespace, self.name, lasting.OF_A_CACHE
+        )
         self._gone_since: float | None = None
         self._blind_until = time.monotonic() + 5.0
         own = f"metadata.name={self.name}"
@@ -146,6 +150,7 @@ class Follower:
             if over():
                 self.emit(self.progress())
                 return
+            self._check_hope()
             self._look_around()
             self._check_nodes()
             now = self.progress()
@@ -168,6 +173,17 @@ class Follower:
             if remaining <= 0:
                 raise self._timeout(now)
             self.feed.next(min(_TICK, remaining))
+
+    def _check_hope(self) -> None:
+        """Raises: FluidModelError: what keeps the cache from coming up stays, as doctor judges."""
+        problem = self._lasting.tick()
+        if problem is not None:
+            self.emit(self.progress())
+            raise lasting.error(
+                f"cache {self.name} cannot become ready",
+                problem,
+                f"kubectl fluidmodel doctor {self.name} -n {self.namespace}",
+            )
 
     def _check_deletion(self) -> None:
         """Raises: FluidModelError: the cache is being deleted while we wait for it."""
@@ -257,10 +273,16 @@ class Follower:
         log = controller = ""
         if pod is None and not state.dataset(self.feed.one(names.DATASETS, self.name)).bound:
             controller = self._idle_controller()
-        elif pod is not None and self.may_read_logs and not symptoms.ready(pod):
+        elif pod is not None and self.may_read_logs and not self._served(pod):
             restarted = symptoms.restarts(pod, MASTER)
             log = self._read_log(master_pod(self.name), MASTER, restarted)
         self._log, self._controller = log, controller
+
+    def _served(self, pod: k.Object) -> bool:
+        """Whether the master is ready and Fluid has bound what it serves: it starts without its
+        store too.
+        """
+        return symptoms.ready(pod) and state.dataset(self.feed.one(names.DATASETS, self.name)).bound
 
     def _idle_controller(self) -> str:
         """Why nobody makes the master, where Fluid's Deployments say; empty where not."""

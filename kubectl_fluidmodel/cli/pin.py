@@ -225,8 +225,23 @@ def _wait(
     timeout: float,
     printer: Printer,
 ) -> None:
+    from kubectl_fluidmodel.doctor import lasting
     from kubectl_fluidmodel.dynamo import rollout, wait
+    from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.kube.kind import name_of
+
+    judge = lasting.Watch(
+        Client(access=client.access), planned.namespace, wish.model, lasting.OF_A_GRAPH, every=6.0
+    )
+
+    def check_hope() -> None:
+        problem = judge.tick()
+        if problem is not None:
+            raise lasting.error(
+                f"{planned.reference} cannot become ready",
+                problem,
+                f"kubectl fluidmodel doctor {wish.model} -n {planned.namespace}",
+            )
 
     modes = {part.component: part.mode for part in planned.outcome.parts}
     components = [(c, modes[c.name]) for c in planned.outcome.graph.components if c.name in modes]
@@ -241,6 +256,7 @@ def _wait(
         cache_nodes={name_of(node) for node in facts.nodes or []},
         timeout=timeout,
         say=note,
+        check_hope=check_hope,
     )
     printer.rollout(planned, progress)
     wait.check(progress, planned.reference, planned.namespace)

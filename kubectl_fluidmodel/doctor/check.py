@@ -182,7 +182,7 @@ class Check:
     For the same cache, or for one whose finding names this cache as the `other`.
     """
     fallback: bool = False
-    """Whether it only counts where no other check found a failure of the same cache."""
+    """Whether it only counts where no failure that another check found explains it."""
     doc: str = ""
     """The section of docs/reference/checks.md: what it means and what to do, as Markdown."""
 

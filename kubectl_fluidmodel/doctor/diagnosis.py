@@ -177,20 +177,20 @@ def _run(check: Check, case: Case) -> Outcome:
 
 
 def _needed(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes, those of fallback checks without findings where others tell why."""
+    """The outcomes, those of fallback checks without findings where a failure explains them."""
     told = {
-        problem.cache
+        (problem.cache, code)
         for outcome in outcomes
         for problem in outcome.problems
         if not outcome.check.fallback and not problem.silenced
         if (problem.finding.severity or outcome.check.severity) is Severity.ERROR
-        if problem.cache is not None
+        for code in outcome.check.explains
     }
     return [
-        replace(outcome, problems=())
-        if outcome.check.fallback and outcome.cache in told
-        else outcome
-        for outcome in outcomes
+        replace(each, problems=())
+        if each.check.fallback and told & {(each.cache, each.check.code), (None, each.check.code)}
+        else each
+        for each in outcomes
     ]
 
 

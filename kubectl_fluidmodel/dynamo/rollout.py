@@ -43,6 +43,21 @@ class Row:
     gated: bool = False
     """Whether a scheduling gate keeps it from being scheduled."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether a container of it waits for what does not come by itself."""
+        return self.trouble.partition(":")[0] in _BROKEN
+
+
+_BROKEN = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+)
+"""Reasons of the kubelet that stay until somebody mends the image or the configuration."""
+
 
 @dataclass
 class Progress:

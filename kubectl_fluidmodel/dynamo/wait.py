@@ -38,11 +38,16 @@ def follow(
     cache_nodes: set[str],
     timeout: float,
     say: Callable[[str], None],
+    check_hope: Callable[[], None] = lambda: None,
 ) -> Progress:
     """Wait until every expected pod of the new template is Ready; the last state seen.
 
+    `check_hope` is called now and then while pods are not ready, and raises where waiting is in
+    vain. A pod behind a scheduling gate is told at once.
+
     Raises:
         TimedOut: it took longer than `timeout` seconds, and the scheduler turned no pod away.
+        RolloutFailed: the graph is being deleted.
     """
     graph = open_graph(obj, schema)
     namespace, name = graph.namespace, name_of(obj)
@@ -52,6 +57,8 @@ def follow(
     start = still_since = said = time.monotonic()
     last: tuple[object, ...] = ()
     synced: set[Kind] = set()
+    told: frozenset[str] = frozenset()
+    broken: dict[str, float] = {}
     progress = Progress(False, expected)
     try:
         while True:
@@ -79,6 +86,16 @@ def follow(
                     last, still_since = state, now
                 if progress.stuck and now - still_since >= PATIENCE:
                     return progress
+                gated = frozenset(row.pod for row in progress.rows if row.gated)
+                if gated - told:
+                    said = now
+                    say(f"{progress.summary()} after {duration(now - start)}")
+                told |= gated
+                broken = {row.pod: broken.get(row.pod, now) for row in progress.rows if row.broken}
+                if any(now - since >= PATIENCE for since in broken.values()):
+                    return progress
+                if not progress.stuck:
+                    check_hope()
             if now - said >= _EVERY:
                 said = now
                 say(f"{progress.summary()} after {duration(now - start)}{_trouble(feed)}")
@@ -102,6 +119,13 @@ def check(progress: Progress, reference: str, namespace: str) -> None:
             f"pod {row.pod} of {reference} fits on no node",
             row.trouble,
             f"kubectl describe pod {row.pod} -n {namespace}",
+        )
+    broken = [row for row in progress.rows if row.broken]
+    if broken:
+        raise RolloutFailed(
+            f"pod {broken[0].pod} of {reference} does not start",
+            broken[0].trouble,
+            f"kubectl describe pod {broken[0].pod} -n {namespace}",
         )
     if progress.astray:
         row = progress.astray[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from kubectl_fluidmodel.caching.proof import by_file, by_total
-from kubectl_fluidmodel.fluid.master import Cached
+from kubectl_fluidmodel.caching.proof import by_file, by_total, lost_workers, without
+from kubectl_fluidmodel.fluid.master import Cached, Worker
 from kubectl_fluidmodel.fluid.state import DatasetState, dataset
 from kubectl_fluidmodel.model.listing import File, Listing
 
@@ -112,3 +114,59 @@ class TestByTotal:
     def test_fluids_own_total_where_the_source_was_not_listed(self) -> None:
         assert by_total(None, told("2.00GiB", "2.00GiB"), 1).complete
         assert not by_total(None, told("1.50GiB", "2.00GiB"), 1).complete
+
+
+def worker_pod(name: str, *, ready: bool = True, node: str = "gpu-0") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+LIVE, SILENT = Worker("10.0.0.1", 5, 0, True), Worker("10.0.0.2", 5, 0, False)
+
+
+class TestLostWorkers:
+    """Alluxio lists what a lost worker had as cached for up to five minutes."""
+
+    @pytest.mark.parametrize(
+        ("pods", "nodes", "reported", "replicas", "lost"),
+        [
+            ([worker_pod("w-0")], {"gpu-0"}, [LIVE], 1, []),
+            (None, None, [], 1, []),
+            (None, None, [LIVE, SILENT], 1, []),
+            ([], None, [], 1, ["0 of 1 workers have a pod"]),
+            ([worker_pod("w-0", ready=False)], None, [LIVE], 1, ["worker w-0 is not ready"]),
+            ([worker_pod("w-0")], {"gpu-1"}, [LIVE], 1, ["worker w-0: node gpu-0 is gone"]),
+            (
+                None,
+                None,
+                [SILENT],
+                1,
+                ["worker 10.0.0.2 is lost: the master does not hear from it"],
+            ),
+            (
+                [worker_pod("w-0"), worker_pod("w-1")],
+                None,
+                [LIVE, SILENT],
+                2,
+                ["worker 10.0.0.2 is lost: the master does not hear from it"],
+            ),
+        ],
+    )
+    def test_each_way_to_be_lost(
+        self,
+        pods: list[dict[str, Any]] | None,
+        nodes: set[str] | None,
+        reported: list[Worker],
+        replicas: int,
+        lost: list[str],
+    ) -> None:
+        assert lost_workers(pods, nodes, reported, replicas) == lost
+
+    def test_no_proof_stands_without_its_workers(self) -> None:
+        whole = by_file(MODEL, WHOLE, [], 1)
+        assert without(whole, []) is whole
+        found = without(whole, ["worker w-0 is not ready"])
+        assert not found.complete and found.missing == ("worker w-0 is not ready",)

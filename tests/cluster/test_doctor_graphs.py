@@ -452,6 +452,31 @@ def test_gpus_that_others_hold(ward: Ward) -> None:
     ward.see("the pod's start")
 
 
+@pytest.mark.breaks("FM735")
+def test_a_quota_that_allows_no_pod_of_a_graph(ward: Ward) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "no-pods", "namespace": ward.namespace},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    ward.cluster.api.apply(quota)
+    try:
+        until(
+            "the quota to count",
+            lambda: (
+                ward.cluster.api.get("v1", "ResourceQuota", "no-pods", ward.namespace)
+                .get("status", {})
+                .get("hard")
+            ),
+        )
+        ward.create("refused", ward.worker(bound=True))
+        ward.see("the refusal", "FM735")
+        assert "ResourceQuota no-pods does not allow more" in ward.one("FM735").cause
+    finally:
+        ward.cluster.api.delete("v1", "ResourceQuota", "no-pods", ward.namespace)
+
+
 @pytest.mark.breaks("FM731")
 def test_a_roll_out_that_waits_for_itself(ward: Ward) -> None:
     ward.create("stuck", ward.worker(gpus=8, at=ward.here))

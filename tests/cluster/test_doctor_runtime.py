@@ -209,6 +209,33 @@ def test_a_master_that_starts_with_a_wrong_key(ward: Ward, cluster: Cluster) -> 
     ward.gone("lenient")
 
 
+@pytest.mark.breaks("FM307")
+def test_a_quota_that_allows_no_more_pods(ward: Ward) -> None:
+    """And a `cache` that waits says so and ends, long before its time is up."""
+    pods = len(ward.api.list("v1", "Pod", ward.namespace))
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "few-pods", "namespace": ward.namespace},
+        "spec": {"hard": {"pods": str(pods)}},
+    }
+    ward.api.apply(quota)
+    try:
+        until("the quota to count", lambda: ward.status("ResourceQuota", "few-pods").get("hard"))
+        words = f"kubectl fluidmodel cache {ward.bucket.uri('m')} --name refused"
+        command = f"{words} -n {ward.namespace} --endpoint {ward.cluster.s3.endpoint} --timeout 4m"
+        began = time.monotonic()
+        said = ward.doctor.run(Fix(f"{command} 2>&1 || echo exit $?"), timeout=200)
+        assert time.monotonic() - began < 120
+        assert "error: cache refused cannot become ready" in said and "(FM307)" in said, said
+        assert said.rstrip().endswith("exit 1")
+        found = ward.sees("FM307", "refused", ward.ref("statefulset", "refused-master"))
+        assert "ResourceQuota few-pods does not allow more" in found.cause
+    finally:
+        ward.api.delete("v1", "ResourceQuota", "few-pods", ward.namespace)
+    ward.gone("refused")
+
+
 @pytest.mark.breaks("FM311", "FM323")
 def test_a_key_that_was_rotated(ward: Ward, cluster: Cluster) -> None:
     """The master starts anew with the old key, and fails; `cache` brings the new one."""

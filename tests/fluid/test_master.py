@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.fluid.master import Cached, parse_listing, parse_workers
+from kubectl_fluidmodel.fluid.master import (
+    SILENT,
+    Cached,
+    parse_listing,
+    parse_report,
+    parse_workers,
+)
 
 GIB = 1 << 30
 
@@ -69,6 +75,39 @@ def test_the_workers_of_a_report() -> None:
 def test_a_worker_that_holds_nothing() -> None:
     text = "10.0.0.7  0  capacity  141.00GB  141.00GB\n          used      0B (0%)   0B\n"
     assert parse_workers(text) == [("10.0.0.7", 0, 1)]
+
+
+def row(name: str, *state: str, beat: int) -> str:
+    """A worker's two lines, as 2.9.3 (and with a state, 2.9.4) aligns them."""
+    cells = [name, *state, str(beat), "capacity", "2048.00MB", "2.9.4", "9eae6eff"]
+    return "   ".join(cells) + "\n" + " " * 40 + "used   384.26MB (18%)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "live"),
+    [
+        (row("10.0.0.7", beat=0), True),
+        (row("10.0.0.7", beat=SILENT), True),
+        (row("10.0.0.7", beat=SILENT + 1), False),
+        (row("10.0.0.7", beat=35), False),
+        (row("10.0.0.7", "ACTIVE", beat=0), True),
+        (row("10.0.0.7", "LOST", beat=0), False),
+        (row("10.0.0.7", "Decommissioned", beat=0), False),
+        (row("10.0.0.7", "Disabled", beat=1), False),
+        (row("10.0.0.7", "ACTIVE", beat=299), False),
+    ],
+)
+def test_a_worker_that_is_lost_is_listed_and_does_not_count(text: str, live: bool) -> None:
+    (worker,) = parse_report(text)
+    assert (worker.name, worker.live) == ("10.0.0.7", live)
+    assert worker.used == round(384.26 * (1 << 20))
+    assert bool(parse_workers(text)) is live
+
+
+def test_one_of_two_workers_is_lost() -> None:
+    text = row("10.0.0.7", beat=0) + row("10.0.0.8", beat=35)
+    assert [name for name, _, _ in parse_workers(text)] == ["10.0.0.7"]
+    assert [each.name for each in parse_report(text)] == ["10.0.0.7", "10.0.0.8"]
 
 
 @given(st.text(alphabet="0123456789 \n%()/.GBMicapacityusedPERSISTED-:"))

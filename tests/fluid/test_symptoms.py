@@ -42,6 +42,26 @@ Amazon S3; Status Code: 404; Error Code: NoSuchBucket; Request ID: 17A; Proxy: n
         ("java.io.IOException: No space left on device", "the cache's disk is full"),
         ("alluxio.exception.WorkerOutOfSpaceException: 1", "the quota is full"),
         ("java.lang.OutOfMemoryError: Java heap space", "the JVM ran out of memory"),
+        # Alluxio 2.9.3 in its logs, and its shell on stdout
+        (
+            "WARN UfsStatusCache - Failed: alluxio.underfs.s3a.AlluxioS3Exception: "
+            "SignatureDoesNotMatch:The request signature we calculated does not match",
+            "the secret key is wrong",
+        ),
+        ("SignatureDoesNotMatch:The request signature we calculated", "the secret key is wrong"),
+        (
+            "Error=alluxio.underfs.s3a.AlluxioS3Exception: NoSuchBucket:The specified bucket",
+            "the bucket does not exist",
+        ),
+        ("XAdminUserNotFound:No user exists", "the store does not know the access key"),
+        ("403 Forbidden:Forbidden", "the store denies access"),
+        (
+            "AlluxioS3Exception: ClientException:Unable to execute HTTP request: Connect to "
+            "127.0.0.1:19999 [/127.0.0.1] failed: Connection refused",
+            "the store's endpoint refuses connections",
+        ),
+        ("AlluxioS3Exception: ExpiredToken:expired", "the temporary credentials have expired"),
+        ("a user asked about SignatureDoesNotMatch in chat", ""),
         ("INFO everything is fine", ""),
         ("", ""),
     ],

@@ -4,6 +4,7 @@ The modules are named, not looked for: a frozen plugin has no directory to look 
 """
 
 from kubectl_fluidmodel.doctor.checks import (
+    admission,
     binding,
     capacity,
     claim,
@@ -43,6 +44,7 @@ from kubectl_fluidmodel.doctor.checks import (
 )
 
 __all__ = [
+    "admission",
     "binding",
     "capacity",
     "claim",

@@ -43,7 +43,7 @@ def registered(case: Case) -> Iterator[Finding]:
     managed clusters have another). What the kubelet says of a mount goes before the CSINode, which
     may still list what was registered once.
     """
-    seen = case.snapshot.knows(k.CSI_NODES)
+    missing, told = case.snapshot.why_missing(k.CSI_NODES), False
     for node, reads in reader_nodes(case).items():
         listed = case.snapshot.find(k.CSI_NODES, node)
         said = next(iter(failing(case, "driver", node)), None)
@@ -70,10 +70,9 @@ def registered(case: Case) -> Iterator[Finding]:
             ),
             None if reads else Severity.WARNING,
         )
-    if not seen:  # what a kubelet says can be judged all the same
-        missing = case.snapshot.why_missing(k.CSI_NODES)
-        if missing is not None:
-            raise Skip(unread(missing), unread=True)
+        told = True
+    if missing is not None and not told:  # what a kubelet says can be judged all the same
+        raise Skip(unread(missing), unread=True)
 
 
 @check(
@@ -159,7 +158,12 @@ def reaches(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM424", "the CSI plugin answers the kubelet", needs=(k.PODS, k.EVENTS), explains=("FM442",))
+@check(
+    "FM424",
+    "the CSI plugin answers the kubelet",
+    needs=(k.PODS, k.EVENTS),
+    explains=("FM442", "FM445"),
+)
 def answers(case: Case) -> Iterator[Finding]:
     """The kubelet calls the plugin by a socket on its node, and nobody answers: the plugin's pod
     crashed, is starting, or has its socket in another directory than the kubelet's own.
@@ -173,7 +177,9 @@ def answers(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM434", "Fluid's mount command works", needs=(k.PODS, k.EVENTS), explains=("FM442",))
+@check(
+    "FM434", "Fluid's mount command works", needs=(k.PODS, k.EVENTS), explains=("FM442", "FM445")
+)
 def mounts(case: Case) -> Iterator[Finding]:
     """To mount a cache the CSI plugin runs a command on the node, of which the kubelet is told the
     exit status only. What went wrong stands in the log of the plugin on that node.

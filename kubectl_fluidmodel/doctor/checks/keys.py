@@ -19,7 +19,12 @@ _UNLABELLED = "ThinRuntime"
 """Its nodes are never labelled (pkg/ddc/thin/node.go)."""
 
 
-@check("FM405", "the nodes of the workers bear the cache's label", needs=(k.PODS, k.NODES))
+@check(
+    "FM405",
+    "the nodes of the workers bear the cache's label",
+    needs=(k.PODS, k.NODES),
+    explains=("FM222",),
+)
 def labelled(case: Case) -> Iterator[Finding]:
     """Fluid labels a worker's node in the last step of every sync. An error in a step before it
     (the report of the master, the measuring of the store) leaves the node without, and pods that

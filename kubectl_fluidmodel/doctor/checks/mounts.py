@@ -92,7 +92,12 @@ def _failures(case: Case) -> list[tuple[Reader, Evidence]]:
     return found
 
 
-@check("FM431", "the FUSE mounts come up in time", needs=(k.PODS, k.EVENTS), explains=("FM442",))
+@check(
+    "FM431",
+    "the FUSE mounts come up in time",
+    needs=(k.PODS, k.EVENTS),
+    explains=("FM442", "FM445"),
+)
 def in_time(case: Case) -> Iterator[Finding]:
     """The CSI plugin waits half a minute for the FUSE client to mount Alluxio on the node, and the
     kubelet tries again. It does not come when no FUSE pod runs on the node, when its JVM does not
@@ -113,7 +118,7 @@ def in_time(case: Case) -> Iterator[Finding]:
     "FM432",
     "the readers' mounts are alive",
     needs=(k.PODS, k.EVENTS),
-    explains=("FM442",),
+    explains=("FM442", "FM445"),
 )
 def alive(case: Case) -> Iterator[Finding]:
     """The FUSE client behind a mount has ended ("Transport endpoint is not connected"). It comes
@@ -155,7 +160,10 @@ def alive(case: Case) -> Iterator[Finding]:
 
 
 @check(
-    "FM433", "the sub-path that is mounted exists", needs=(k.PODS, k.EVENTS), explains=("FM442",)
+    "FM433",
+    "the sub-path that is mounted exists",
+    needs=(k.PODS, k.EVENTS),
+    explains=("FM442", "FM445"),
 )
 def sub_path(case: Case) -> Iterator[Finding]:
     """The claim or volume asks for a directory of the cache (`fluid_sub_path`) that the store does
@@ -234,7 +242,7 @@ def finds_claim(case: Case) -> Iterator[Finding]:
             )
 
 
-@check("FM442", "the readers mount the cache", needs=(k.PODS, k.EVENTS))
+@check("FM442", "the readers mount the cache", needs=(k.PODS, k.EVENTS), explains=("FM445",))
 def mounted(case: Case) -> Iterator[Finding]:
     """The kubelet cannot mount the claim into a pod, for a reason that has no check of its own; its
     words are the evidence. The pod stays in ContainerCreating, and the kubelet tries again.

@@ -35,7 +35,13 @@ _FAILING = (
 )
 """Reasons of a container that waits and will not start by itself (pkg/kubelet/kuberuntime and
 pkg/kubelet/images of Kubernetes 1.36)."""
-_REFUSED = ("FailedCreatePodSandBox", "FailedCreatePodContainer", "NetworkNotReady", "FailedSync")
+_REFUSED = (
+    "FailedCreatePodSandBox",
+    "FailedCreatePodContainer",
+    "FailedPrepareDynamicResources",
+    "NetworkNotReady",
+    "FailedSync",
+)
 """Events of a pod of which no container came to be."""
 
 

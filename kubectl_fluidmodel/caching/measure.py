@@ -90,9 +90,11 @@ def _s3(
         found, keys = access.store_keys(request.s3_secret, client, namespace)
         store = replace(store, credentials=found or store.credentials)
         if found and found.short_lived:
-            raise _temporary(f"the keys in Secret {request.s3_secret} are temporary", found)
+            stores.check_credentials(found, f" in Secret {request.s3_secret}")
+            raise _temporary(f"the keys in Secret {request.s3_secret} are temporary")
     elif store.credentials and store.credentials.short_lived:
-        raise _temporary("these S3 credentials are temporary", store.credentials)
+        stores.check_credentials(store.credentials)
+        raise _temporary("these S3 credentials are temporary")
     elif store.credentials:
         made = secrets.build(
             request.name,
@@ -109,7 +111,7 @@ def _s3(
         )
     way = Access(endpoint=store.endpoint, region=store.region, keys=keys)
     source = request.source
-
+    stores.check_bucket(store, source.host)
     listing = request.expected
     if listing is None and ask:
         with ExitStack() as stack:
@@ -170,13 +172,11 @@ def _is_ours(address: str) -> bool:
     return True
 
 
-def _temporary(what: str, keys: stores.Credentials) -> FluidModelError:
+def _temporary(what: str) -> FluidModelError:
     """Alluxio 2.9's mount takes two keys and no session token, and reads them once."""
     return FluidModelError(
         what,
-        "Alluxio cannot use a session token, and the cache would outlive it"
-        if keys.session_token
-        else "the access key begins with ASIA, and its session token is missing",
+        "Alluxio cannot use a session token, and the cache would outlive it",
         "--s3-secret NAME with a long-lived key that may read the bucket",
     )
 

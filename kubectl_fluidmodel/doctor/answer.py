@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model import refusal
 from kubectl_fluidmodel.model.remark import Remark
 from kubectl_fluidmodel.model.rubbish import Rubbish
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -21,27 +22,17 @@ SKIPPED = "skipped"
 """It was not tried; `message` says why."""
 NO_SECRET, NO_KEY, BAD_KEY = "no-secret", "no-key", "bad-key"
 """The Secret, a key of it, or the key's value is missing or cannot be a key."""
-DNS, SERVICE, REFUSED, TIMEOUT, TLS, FOREIGN = (
-    "dns",
-    "service",
-    "refused",
-    "timeout",
-    "tls",
-    "foreign",
-)
-"""The name, the Service behind it, the port, the answer, TLS, or the protocol is what fails."""
-SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
-    "skew",
-    "unknown-key",
-    "wrong-secret",
-    "expired",
-    "denied",
-)
-"""How a store refuses credentials."""
+DNS, SERVICE, REFUSED, TIMEOUT = "dns", "service", "refused", "timeout"
+"""The name, the Service behind it, the port or the answer is what fails."""
+TLS, FOREIGN, ERROR = refusal.TLS, refusal.FOREIGN, refusal.ERROR
+SKEW, UNKNOWN_KEY, WRONG_SECRET = refusal.SKEW, refusal.UNKNOWN_KEY, refusal.WRONG_SECRET
+EXPIRED, DENIED = refusal.EXPIRED, refusal.DENIED
+REGION, NO_BUCKET = refusal.REGION, refusal.NO_BUCKET
+"""What the store itself says, see there."""
 NO_CONNECTION = "ConnectTimeout"
 """The code of a TIMEOUT in which not even a connection came about."""
-REGION, NO_BUCKET, EMPTY, ERROR = "region", "no-bucket", "empty", "error"
-"""The bucket is elsewhere, not there, holds nothing below the prefix; any other error."""
+EMPTY = "empty"
+"""The bucket holds nothing below the prefix."""
 CLAIM = "claim"
 """The source is a claim that is absent or not Bound; `code` is its phase."""
 STATES = frozenset(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from kubectl_fluidmodel.doctor import answer, webtrial
 from kubectl_fluidmodel.doctor.answer import Answer
 from kubectl_fluidmodel.doctor.question import KeyRef, Question
 from kubectl_fluidmodel.doctor.trial import Trial
+from kubectl_fluidmodel.model import refusal
 from kubectl_fluidmodel.model.store import Credentials
 
 SECONDS = 10.0
 EMPTY_KEY = "is empty"
+NO_TOKEN = (
+    f"it is a temporary key ({refusal.TEMPORARY}…) and its session token is missing; Alluxio could "
+    "not send one"
+)
 _GRACE = 4.0
 """Beyond the time an attempt gives itself: for the request that is under way."""
 
@@ -74,6 +80,9 @@ def usable(question: Question, access: str, hidden: str, origin: str) -> Answer 
             wrong = "begins or ends with white space, such as a newline"
         if wrong and ref is not None:
             return flawed(question, ref, wrong, origin)
+    if refusal.lacks_token(access, ""):
+        given = flawed(question, question.access or KeyRef("", ""), NO_TOKEN, origin)
+        return replace(given, state=answer.EXPIRED)
     return None
 
 

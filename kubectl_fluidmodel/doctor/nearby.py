@@ -8,6 +8,7 @@ from typing import Any
 
 from kubectl_fluidmodel.doctor.contents import by_likeness
 from kubectl_fluidmodel.model.configs import is_mark
+from kubectl_fluidmodel.model.refusal import NotAStore
 from kubectl_fluidmodel.model.store import Store
 from kubectl_fluidmodel.staging.place import STATE
 
@@ -69,6 +70,6 @@ def likely_buckets(store: Store, bucket: str) -> list[str]:
     try:
         client = store.client(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
         names = [str(each["Name"]) for each in client.list_buckets().get("Buckets") or []]
-    except (boto.ClientError, boto.BotoCoreError):
+    except (boto.ClientError, boto.BotoCoreError, NotAStore):
         return []
     return by_likeness(bucket, names)[:_SHOWN]

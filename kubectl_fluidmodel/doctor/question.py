@@ -25,7 +25,14 @@ HIDDEN = ("aws.secretKey", "fs.s3.accessKeySecret", "s3a.secretKey", "fs.gcs.sec
 TOKEN = ("aws.sessionToken", "s3a.sessionToken", "fs.s3.securityToken")
 _ENDPOINT = ("alluxio.underfs.s3.endpoint", "fs.s3.endpoint")
 _REGION = ("alluxio.underfs.s3.endpoint.region", "alluxio.underfs.s3.region", "fs.s3.region")
-_SECURE = "alluxio.underfs.s3.secure.http.enabled"
+_SECURE = (
+    "alluxio.underfs.s3.secure.http.enabled",
+    "alluxio.underfs.s3a.secure.http.enabled",
+    "alluxio.underfs.s3.server.side.encryption.enabled",
+    "alluxio.underfs.s3a.server.side.encryption.enabled",
+)
+"""Options with which Alluxio takes an endpoint without a scheme for https, and else for http
+(S3AUnderFileSystem.createInstance: the protocol of the AWS SDK's client configuration)."""
 _PROXY = "alluxio.underfs.s3.proxy.host"
 _GCS_PATH = "fs.gcs.credential.path"
 BY_PATH = "alluxio.underfs.s3.disable.dns.buckets"
@@ -183,12 +190,22 @@ def _why_not(cache: Cached, options: Mapping[str, str]) -> str:
 
 
 def _endpoint(options: Mapping[str, str]) -> str:
-    """The endpoint as a URL; Alluxio takes one without a scheme for plain HTTP."""
-    found = _value(options, _ENDPOINT).rstrip("/")
+    """The endpoint as a URL, as Alluxio reads one without a scheme."""
+    found = written_endpoint(options).rstrip("/")
     if not found or "://" in found:
         return found
-    secure = options.get(_SECURE, "false").lower() == "true"
-    return f"{'https' if secure else 'http'}://{found}"
+    return f"{scheme_of(options)}://{found}"
+
+
+def written_endpoint(options: Mapping[str, str]) -> str:
+    """The endpoint as it is written."""
+    return _value(options, _ENDPOINT)
+
+
+def scheme_of(options: Mapping[str, str]) -> str:
+    """What Alluxio speaks to an endpoint that is written without a scheme."""
+    secure = any(_value(options, (name,)).lower() == "true" for name in _SECURE)
+    return "https" if secure else "http"
 
 
 def _value(options: Mapping[str, str], wanted: tuple[str, ...]) -> str:

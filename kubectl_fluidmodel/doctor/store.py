@@ -162,7 +162,7 @@ def _unserved(question: Question, why: str) -> Answer:
 def _credentials(client: Client, question: Question) -> Credentials | Answer | None:
     """The keys of a mount; an Answer where they cannot be had, None where it names none."""
     if question.plain is not None:
-        return Credentials(*question.plain)
+        return usable(question, *question.plain, answer.HERE) or Credentials(*question.plain)
     if question.access is None or question.hidden is None:
         return None
     values = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from kubectl_fluidmodel.doctor import answer, contents, reach
@@ -16,7 +15,9 @@ from kubectl_fluidmodel.doctor.answer import Answer
 from kubectl_fluidmodel.doctor.contents import Entry
 from kubectl_fluidmodel.doctor.nearby import likely_buckets, models_near
 from kubectl_fluidmodel.doctor.question import Question
+from kubectl_fluidmodel.model import refusal
 from kubectl_fluidmodel.model.configs import is_mark
+from kubectl_fluidmodel.model.refusal import SPEAKS_TLS, NotAStore
 from kubectl_fluidmodel.model.store import Credentials, Store, reader
 
 SECONDS = 6.0
@@ -24,26 +25,6 @@ SECONDS = 6.0
 OBJECTS = 20_000
 """Objects that are listed at most; a larger tree is not judged for what it lacks."""
 
-_STATES = {
-    "InvalidAccessKeyId": answer.UNKNOWN_KEY,
-    "SignatureDoesNotMatch": answer.WRONG_SECRET,
-    "RequestTimeTooSkewed": answer.SKEW,
-    "RequestExpired": answer.SKEW,
-    "ExpiredToken": answer.EXPIRED,
-    "InvalidToken": answer.EXPIRED,
-    "TokenRefreshRequired": answer.EXPIRED,
-    "NoSuchBucket": answer.NO_BUCKET,
-    "InvalidBucketName": answer.NO_BUCKET,
-    "PermanentRedirect": answer.REGION,
-    "TemporaryRedirect": answer.REGION,
-    "AuthorizationHeaderMalformed": answer.REGION,
-    "IllegalLocationConstraintException": answer.REGION,
-    "AccessDenied": answer.DENIED,
-    "AllAccessDisabled": answer.DENIED,
-    "AccountProblem": answer.DENIED,
-}
-_TLS_PORT = ("HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port")
-_SPEAKS_TLS = "it speaks TLS on this port, and the endpoint says http"
 _ACTIONS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject"}
 
 
@@ -79,13 +60,17 @@ class Trial:
             found = self._answer(err.state, code=err.code, message=err.message)
         except boto.ClientError as err:
             found = self._refused(err)
+        except RecursionError:  # botocore follows a redirect to where it came from
+            found = self._answer(answer.REGION, message="it redirects in a circle")
+        except NotAStore as err:
+            found = self._answer(err.state, message=err.message)
         except boto.SSLError as err:
             found = self._answer(answer.TLS, message=_words(err))
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
             found = self._answer(answer.TIMEOUT, message=_words(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
             _, words = self._plain()
-            state = answer.TLS if words == _SPEAKS_TLS else answer.REFUSED
+            state = answer.TLS if words == SPEAKS_TLS else answer.REFUSED
             found = self._answer(state, message=words if state == answer.TLS else _words(err))
         except (boto.BotoCoreError, ValueError) as err:
             state = answer.FOREIGN if "parse response" in str(err) else answer.ERROR
@@ -188,33 +173,22 @@ class Trial:
     def _look(self, response: Any = None, **_: Any) -> None:
         """See a redirect or a wrong region before boto3 makes up for it."""
         parsed = response[1] if isinstance(response, tuple) else None
-        if not isinstance(parsed, dict):
-            return
-        error = parsed.get("Error") or {}
-        headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        if _STATES.get(str(error.get("Code"))) == answer.REGION:
-            self._region = str(error.get("Region") or headers.get("x-amz-bucket-region") or "")
+        if isinstance(parsed, dict) and parsed.get("Error"):
+            said = refusal.read(parsed, "")
+            if said.state == answer.REGION:
+                self._region = said.region
 
     def _clock(self, response: Any) -> None:
-        date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-        try:
-            theirs = parsedate_to_datetime(date).timestamp()
-        except (TypeError, ValueError):
-            return
-        self._skew = round(theirs - time.time(), 1)
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self._skew = refusal.skew_of(headers) or self._skew
 
     def _refused(self, err: Any) -> Answer:
-        error = err.response.get("Error", {})
-        code, message = str(error.get("Code", "")), str(error.get("Message", ""))
+        said = refusal.read(err.response, err.operation_name)
         self._clock(err.response)
+        self._region = self._region or said.region
         action = _ACTIONS.get(err.operation_name, err.operation_name)
-        state = _STATES.get(code, answer.ERROR)
-        if code.isdigit():  # no XML with a code in it: somebody else answers on that port
-            status, message = self._plain()  # boto3 takes a page of HTML for an error 500
-            state = answer.TLS if message == _SPEAKS_TLS else answer.FOREIGN
-            state = answer.ERROR if status >= 500 else state
-        found = self._answer(state, code=code, message=message, action=action)
-        if state == answer.NO_BUCKET:
+        found = self._answer(said.state, code=said.code, message=said.message, action=action)
+        if said.state == answer.NO_BUCKET:
             return replace(found, buckets=tuple(likely_buckets(self.store, self.question.host)))
         return found
 
@@ -228,9 +202,12 @@ class Trial:
             )
         except urllib3.exceptions.HTTPError as err:
             return 0, _words(err)
-        text = got.data[:300].decode("utf-8", "replace")
-        if any(mark in text for mark in _TLS_PORT):
-            return got.status, _SPEAKS_TLS
+        try:
+            headers = {name.lower(): value for name, value in got.headers.items()}
+            refusal.check_answer("", got.status, headers, got.data[:2048])
+        except NotAStore as err:
+            if err.state == answer.TLS:
+                return got.status, err.message
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
         return got.status, f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
 

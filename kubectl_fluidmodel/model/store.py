@@ -11,7 +11,9 @@ from typing import Any
 
 from kubectl_fluidmodel import noanswer, proxies, trust
 from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable, UsageError
+from kubectl_fluidmodel.model import refusal
 from kubectl_fluidmodel.model.listing import File, Listing
+from kubectl_fluidmodel.model.refusal import NotAStore
 from kubectl_fluidmodel.model.sample import Fetch, ReadError
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
@@ -64,9 +66,9 @@ class Credentials:
     def short_lived(self) -> bool:
         """Whether a copy of them ends by itself: it has a session token, or needs one.
 
-        AWS gives IDs of temporary keys the prefix ASIA (IAM User Guide, "Unique identifiers").
+        AWS gives IDs of temporary keys a prefix (IAM User Guide, "Unique identifiers").
         """
-        return bool(self.session_token) or self.access_key.startswith("ASIA")
+        return bool(self.session_token) or self.access_key.startswith(refusal.TEMPORARY)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Store:
             session = session or boto3.session.Session()
             url = self.reach or self.endpoint
             base["proxies"] = _proxies(url)
-            return session.client(
+            made = session.client(
                 "s3",
                 endpoint_url=url or None,
                 region_name=self.region or "us-east-1",
@@ -125,6 +127,9 @@ class Store:
                 verify=_trusted(session),
                 **keys,
             )
+        made.meta.events.register("before-parse.s3", _check_answer)
+        made.meta.events.register_first("needs-retry.s3", _check_parsed)
+        return made
 
     def renewed(self) -> Store | None:
         """The same with newer credentials of boto3's chain; None where there are none.
@@ -250,6 +255,36 @@ def _expiration() -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
+def _check_answer(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
+    """botocore's event between an answer and its reading.
+
+    Raises:
+        NotAStore: whoever answers is no store.
+    """
+    headers = {str(key).lower(): str(value) for key, value in response_dict["headers"].items()}
+    status, body = int(response_dict["status_code"]), response_dict.get("body")
+    refusal.check_answer(
+        operation_model.name, status, headers, body if isinstance(body, bytes) else b""
+    )
+
+
+def _check_parsed(response: Any = None, **_: Any) -> None:
+    """botocore's event before it tries again: it takes a 200 that is no XML for an error 500.
+
+    Raises:
+        NotAStore: whoever answers is no store.
+    """
+    if not isinstance(response, tuple):
+        return
+    http, parsed = response
+    status = int(getattr(http.raw, "status", None) or http.status_code)  # as it came
+    cut_off = http.content[:64].lstrip().startswith(b"<?xml")  # a store's that broke off
+    made_up = str((parsed.get("Error") or {}).get("Code", "")) == "500"
+    if status < 300 and made_up and not cut_off:
+        headers = {str(key).lower(): str(value) for key, value in http.headers.items()}
+        raise NotAStore(refusal.FOREIGN, refusal.page(status, headers))
+
+
 def _proxies(url: str) -> dict[str, str]:
     """The proxy on the way to an endpoint, as the Hub and the API server have it."""
     found = proxies.proxy_for(url or _AWS)
@@ -281,6 +316,21 @@ def check_endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_bucket(store: Store, bucket: str) -> None:
+    """See, before any request, that the endpoint is the store's and not the bucket's.
+
+    Raises:
+        UsageError: it has the bucket's name in it.
+    """
+    right = refusal.names_bucket(store.endpoint, bucket)
+    if right:
+        raise UsageError(
+            f"the endpoint {store.endpoint} has the bucket's name in it",
+            "it is put behind the endpoint once more, and nothing is found there",
+            f"--endpoint {right}",
+        )
+
+
 def key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
     """The names under which a Secret's data keeps the access key and the secret key.
 
@@ -307,6 +357,7 @@ def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
         Unreachable: the endpoint does not answer.
     """
     where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
+    check_bucket(store, bucket)
     client = store.client()
     start = f"{prefix}/" if prefix else ""
     files: list[File] = []
@@ -350,7 +401,7 @@ def reader(store: Store, bucket: str, prefix: str) -> Fetch:
         except boto.ClientError as err:
             error = err.response.get("Error", {})
             raise ReadError(str(error.get("Code") or "refused")) from err
-        except (boto.BotoCoreError, OSError, HTTPError) as err:
+        except (boto.BotoCoreError, NotAStore, OSError, HTTPError) as err:
             raise ReadError(" ".join(str(err).split())[:120]) from err
 
     return fetch
@@ -376,52 +427,62 @@ def _nearest(store: Store, client: Any, bucket: str, prefix: str) -> str:
                 return "the bucket has no objects at all"
 
 
-_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"}
-
-
 @contextmanager
 def explained(store: Store, what: str, bucket: str = "") -> Iterator[None]:
     """Turn what botocore raises into our errors, each with its cause and a way out."""
     from botocore import exceptions as boto
 
-    at = store.endpoint or "AWS"
+    at, url = store.endpoint or "AWS", store.reach or store.endpoint or _AWS
     try:
         yield
     except boto.ClientError as err:
-        code = str(err.response.get("Error", {}).get("Code", ""))
-        message = str(err.response.get("Error", {}).get("Message", "")) or code
-        raise _refused(what, code, message, err.operation_name, at, bucket) from err
-    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
-        raise Unreachable(what, f"the endpoint {at} does not answer", "check --endpoint") from err
+        said = refusal.read(err.response, err.operation_name)
+        with_keys = store.credentials is not None
+        raise FluidModelError(what, *refusal.words(said, at, bucket, with_keys=with_keys)) from err
+    except NotAStore as err:
+        right = refusal.endpoint_without(at, bucket)
+        why, how = refusal.foreign(at, err.message)
+        raise FluidModelError(what, why, f"--endpoint {right}" if right else how) from err
     except (boto.SSLError, boto.ProxyConnectionError) as err:
-        told = noanswer.explain(err, store.reach or store.endpoint or _AWS, "--endpoint")
+        told = noanswer.explain(err, url, "--endpoint")
         kind = Barred if told.lasting else Unreachable
         raise kind(what, told.why, told.try_) from err
+    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
+        told = noanswer.explain(err, url, "--endpoint")
+        reason = told.why.partition(" (")[2].rpartition(")")[0]
+        why = (
+            f"the endpoint {at} does not answer ({reason})" if "no answer" in told.why else told.why
+        )
+        right = refusal.endpoint_without(at, bucket)
+        raise Unreachable(what, why, f"--endpoint {right}" if right else told.try_) from err
     except boto.ProfileNotFound as err:
         raise UsageError(what, str(err), "check AWS_PROFILE") from err
     except (boto.HTTPClientError, boto.BotoCoreError) as err:
-        raise Unreachable(what, f"{at}: {err}") from err
+        if url.startswith("http://") and any(mark in str(err) for mark in _TLS_ALERT):
+            raise FluidModelError(what, *refusal.foreign(at, refusal.SPEAKS_TLS)) from err
+        raise Unreachable(what, f"{at}: {' '.join(str(err).split())[:300]}", "") from err
+    except RecursionError as err:  # botocore follows a redirect to where it came from
+        said = refusal.Refusal(refusal.REGION, "PermanentRedirect", "it redirects in a circle", "")
+        raise FluidModelError(what, *refusal.words(said, at, bucket, with_keys=True)) from err
     except ValueError as err:  # botocore's word for an endpoint that it cannot parse
         raise UsageError(what, str(err), "check --endpoint and --region") from err
 
 
-def _refused(
-    what: str, code: str, message: str, action: str, at: str, bucket: str
-) -> FluidModelError:
-    if code in ("NoSuchBucket", "404"):
-        return FluidModelError(what, f"bucket '{bucket}' does not exist at {at}", "check SOURCE")
-    if code == "InvalidAccessKeyId":
-        return FluidModelError(what, f"{at} does not know this access key", "check " + ACCESS_KEY)
-    if code == "SignatureDoesNotMatch":
-        return FluidModelError(what, "the secret key is wrong", "check " + SECRET_KEY)
-    if code in ("RequestTimeTooSkewed", "RequestExpired"):
-        return FluidModelError(what, "this machine's clock is off", "set the clock")
-    if code in ("ExpiredToken", "InvalidToken"):
-        return FluidModelError(what, "the session has expired", "log in again")
-    if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocation"):
-        return FluidModelError(what, f"the bucket is in another region ({message})", "--region")
-    if code in _DENIED:
-        return FluidModelError(
-            what, f"access denied: the credentials may not {action}", "check the bucket's policy"
-        )
-    return FluidModelError(what, f"{code}: {message}" if message != code else code)
+_TLS_ALERT = ("\\x15\\x03", "\x15\x03")
+"""How an alert of TLS begins, in the words of whoever takes it for HTTP."""
+
+
+def check_credentials(keys: Credentials | None, whose: str = "") -> None:
+    """See, before any request, that temporary keys have their token.
+
+    Raises:
+        FluidModelError: they have none, and no store would take them.
+    """
+    if keys is None or not refusal.lacks_token(keys.access_key, keys.session_token):
+        return
+    raise FluidModelError(
+        f"the S3 access key{whose} is a temporary one ({refusal.TEMPORARY}…), and its session "
+        "token is missing",
+        "no store takes it without, and a cache outlives it: it needs a permanent key",
+        f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
+    )

@@ -197,6 +197,41 @@ def test_by_way_of_a_service(place: Place) -> None:
     place.gone(name)
 
 
+@pytest.mark.breaks("FM507")
+def test_an_endpoint_without_a_scheme(place: Place) -> None:
+    written = place.cluster.s3.endpoint.removeprefix("http://")
+    name = place.dataset("no-scheme", options={"alluxio.underfs.s3.endpoint": written})
+    assert place.look(name) == ["FM507"]
+    finding = place.one("FM507", name)
+    assert finding.evidence[0].text == written
+    assert finding.fix.text == f"alluxio.underfs.s3.endpoint: {place.cluster.s3.endpoint}"
+    place.dataset(name)
+    assert place.look(name) == []
+    place.gone(name)
+
+
+@pytest.mark.breaks("FM508")
+def test_an_endpoint_with_the_bucket_in_it(place: Place) -> None:
+    wrong = f"{place.cluster.s3.endpoint}/{place.bucket.name}"
+    name = place.dataset("in-bucket", options={"alluxio.underfs.s3.endpoint": wrong})
+    found = place.look(name)
+    assert "FM508" in found
+    fix = place.one("FM508", name).fix
+    assert fix.text == f"alluxio.underfs.s3.endpoint: {place.cluster.s3.endpoint}"
+    place.dataset(name)
+    assert place.look(name) == []
+    place.gone(name)
+
+
+def test_a_temporary_key_without_its_token(place: Place, llama: str) -> None:
+    keys = {ACCESS: "ASIAABCDEFGHIJKLMNOP", HIDDEN: "x" * 40}
+    place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
+    assert place.look(llama) == ["FM522"]
+    assert "its session token is missing" in place.one("FM522", llama).cause
+    place.doctor.run(place.one("FM522", llama).fix, env(place))
+    assert place.look(llama) == []
+
+
 @pytest.mark.breaks("FM510")
 def test_a_service_that_is_not_there(place: Place) -> None:
     endpoint = "http://nowhere:9000"

@@ -30,7 +30,7 @@ def test_what_lies_there_is_judged_and_rubbish_is_apart() -> None:
     assert [(each.files, each.bytes) for each in found.rubbish] == [(1, 4)]
     assert (found.remarks, found.unread) == ((), "")
     assert ".cache" not in str(found.newest) + str(found.paths)
-    entries[-2] = Entry("model.safetensors", 5000)
+    entries[-2] = Entry("model.safetensors", 3000)
     (remark,) = examine(entries, True, fetch).remarks
     assert (remark.kind, remark.wrong) == ("damaged", True)
 

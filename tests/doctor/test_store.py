@@ -9,6 +9,7 @@ import pytest
 
 from kubectl_fluidmodel.doctor import answer, store
 from kubectl_fluidmodel.doctor.answer import Answer, Answers, load, one
+from kubectl_fluidmodel.doctor.attempt import NO_TOKEN
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.doctor.question import Question, questions
 from kubectl_fluidmodel.doctor.tried import _RANK
@@ -60,6 +61,7 @@ def phase(snapshot: Snapshot, value: str) -> None:
         (answer.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
         (answer.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
         (answer.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
+        (answer.EXPIRED, {"message": NO_TOKEN}, "FM522"),
         (answer.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
         (answer.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
         (answer.DENIED, {"action": "GET", "code": "403"}, "FM527"),
@@ -276,6 +278,51 @@ def test_endpoints_as_people_write_them(given: str, endpoint: str) -> None:
     snapshot = b.healthy()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": given}
     assert question(snapshot).endpoint == endpoint
+
+
+SECURE = "alluxio.underfs.s3.secure.http.enabled"
+
+
+@pytest.mark.parametrize(
+    ("options", "scheme"),
+    [
+        ({}, "http"),
+        ({SECURE: "false"}, "http"),
+        ({SECURE: "true"}, "https"),
+        ({f"alluxio.master.mount.table.root.option.{SECURE}": "True"}, "https"),
+        ({"alluxio.underfs.s3.server.side.encryption.enabled": "true"}, "https"),
+    ],
+)
+def test_an_endpoint_without_a_scheme_is_read_as_alluxio_does(
+    options: dict[str, str], scheme: str
+) -> None:
+    snapshot = b.healthy()
+    mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": "minio:9000", **options}
+    assert question(snapshot).endpoint == f"{scheme}://minio:9000"
+    (finding,) = b.findings(snapshot, "FM507")
+    assert f"the endpoint minio:9000 has no scheme: Alluxio speaks {scheme}" in finding.cause
+    assert finding.evidence[0].text == "minio:9000"
+    assert finding.fix and f"--endpoint {scheme}://minio:9000" in finding.fix.text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "right"),
+    [
+        ("http://minio:9000/hf-models", "http://minio:9000"),
+        ("https://hf-models.s3.eu-west-1.amazonaws.com", "https://s3.eu-west-1.amazonaws.com"),
+        ("hf-models.s3.amazonaws.com", "http://s3.amazonaws.com"),
+        ("http://hf-models.minio.svc:9000", ""),  # a Service that is called like the bucket
+        ("http://minio:9000/hf-models-2", ""),
+        ("http://minio:9000", ""),
+    ],
+)
+def test_an_endpoint_with_the_bucket_in_it(endpoint: str, right: str) -> None:
+    snapshot = b.healthy()
+    mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": endpoint}
+    found = b.findings(snapshot, "FM508")
+    assert bool(found) == bool(right)
+    if right:
+        assert found[0].fix and f"--endpoint {right} " in found[0].fix.text
 
 
 def test_what_the_runtime_and_the_shared_options_say_counts_too() -> None:

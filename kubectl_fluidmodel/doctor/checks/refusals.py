@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import answer, commands
+from kubectl_fluidmodel.doctor.attempt import NO_TOKEN
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check
 from kubectl_fluidmodel.doctor.tried import (
     CUT_OFF,
@@ -72,7 +73,9 @@ def not_expired(case: Case) -> Iterator[Finding]:
         given = one.answer
         yield Finding(
             f"secret {case.own.namespace}/{given.holder}" if given.holder else dataset_of(case),
-            f"the credentials in {_where(one)} are temporary and not valid any more",
+            f"the key in {_where(one)} is temporary, and its session token is missing"
+            if given.message == NO_TOKEN
+            else f"the credentials in {_where(one)} are temporary and not valid any more",
             evidence(case, one),
             keys_command(case, given) if given.holder else None,
         )

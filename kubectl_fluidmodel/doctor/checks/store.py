@@ -8,7 +8,12 @@ from urllib.parse import urlsplit
 from kubectl_fluidmodel.doctor import answer
 from kubectl_fluidmodel.doctor.attempt import EMPTY_KEY
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, Skip, check
-from kubectl_fluidmodel.doctor.question import BY_PATH, options_of
+from kubectl_fluidmodel.doctor.question import (
+    BY_PATH,
+    options_of,
+    scheme_of,
+    written_endpoint,
+)
 from kubectl_fluidmodel.doctor.tried import (
     CUT_OFF,
     Tried,
@@ -25,6 +30,7 @@ from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube import portforward
 from kubectl_fluidmodel.kube.kind import dicts
+from kubectl_fluidmodel.model import refusal
 from kubectl_fluidmodel.shell import command
 
 _SKEWED = 300.0
@@ -126,6 +132,65 @@ def by_path(case: Case) -> Iterator[Finding]:
                 ),
                 Fix(
                     f'{BY_PATH}: "true"',
+                    "yaml",
+                    f"Dataset {case.own.namespace}/{case.own.name} spec.mounts[{index}].options",
+                ),
+            )
+
+
+@check("FM507", "the endpoint says which protocol is spoken", severity=Severity.WARNING)
+def scheme_written(case: Case) -> Iterator[Finding]:
+    """An endpoint such as `minio:9000` has no scheme. Alluxio then speaks plain http to it, or
+    https where `alluxio.underfs.s3.secure.http.enabled` or server-side encryption is on; other
+    tools and runtimes take it for https. Write what is meant.
+    """
+    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
+        options = options_of(case.own, mount)
+        written = written_endpoint(options)
+        if not written or "://" in written:
+            continue
+        scheme = scheme_of(options)
+        yield Finding(
+            dataset_of(case),
+            f"the endpoint {written} has no scheme: Alluxio speaks {scheme} to it, other tools "
+            "speak https",
+            (Evidence(dataset_of(case), f"spec.mounts[{index}].options", written),),
+            rebuild(case, endpoint=f"{scheme}://{written}")
+            or Fix(
+                f"alluxio.underfs.s3.endpoint: {scheme}://{written}",
+                "yaml",
+                f"Dataset {case.own.namespace}/{case.own.name} spec.mounts[{index}].options",
+            ),
+        )
+
+
+@check("FM508", "the endpoint is the store's, without a bucket", explains=CUT_OFF)
+def endpoint_of_the_store(case: Case) -> Iterator[Finding]:
+    """The endpoint has the bucket's name in it, as `https://BUCKET.s3.amazonaws.com` or
+    `http://minio:9000/BUCKET`. Alluxio puts the bucket in front of it, or behind it, once more, and
+    finds nothing there.
+    """
+    for index, mount in enumerate(dicts(case.own.dataset, "spec", "mounts")):
+        scheme, _, rest = str(mount.get("mountPoint", "")).partition("://")
+        if scheme not in ("s3", "s3a", "s3n"):
+            continue
+        options = options_of(case.own, mount)
+        written = written_endpoint(options)
+        url = written if "://" in written else f"{scheme_of(options)}://{written}"
+        right = refusal.names_bucket(url, rest.partition("/")[0])
+        if right:
+            yield Finding(
+                dataset_of(case),
+                f"the endpoint {written} has the name of the bucket in it",
+                (
+                    Evidence(dataset_of(case), f"spec.mounts[{index}].options", written),
+                    Evidence(
+                        dataset_of(case), f"spec.mounts[{index}].mountPoint", mount["mountPoint"]
+                    ),
+                ),
+                rebuild(case, endpoint=right)
+                or Fix(
+                    f"alluxio.underfs.s3.endpoint: {right}",
                     "yaml",
                     f"Dataset {case.own.namespace}/{case.own.name} spec.mounts[{index}].options",
                 ),

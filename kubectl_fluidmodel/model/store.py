@@ -278,9 +278,9 @@ def _check_parsed(response: Any = None, **_: Any) -> None:
         return
     http, parsed = response
     status = int(getattr(http.raw, "status", None) or http.status_code)  # as it came
-    cut_off = http.content[:64].lstrip().startswith(b"<?xml")  # a store's that broke off
-    made_up = str((parsed.get("Error") or {}).get("Code", "")) == "500"
-    if status < 300 and made_up and not cut_off:
+    if status >= 300 or str((parsed.get("Error") or {}).get("Code", "")) != "500":
+        return
+    if not http.content[:64].lstrip().startswith(b"<?xml"):  # a store's that broke off
         headers = {str(key).lower(): str(value) for key, value in http.headers.items()}
         raise NotAStore(refusal.FOREIGN, refusal.page(status, headers))
 
@@ -481,8 +481,8 @@ def check_credentials(keys: Credentials | None, whose: str = "") -> None:
     if keys is None or not refusal.lacks_token(keys.access_key, keys.session_token):
         return
     raise FluidModelError(
-        f"the S3 access key{whose} is a temporary one ({refusal.TEMPORARY}…), and its session "
-        "token is missing",
-        "no store takes it without, and a cache outlives it: it needs a permanent key",
+        f"the S3 access key{whose} is temporary",
+        f"it begins with {refusal.TEMPORARY}, and its session token is missing: no store takes it "
+        "without",
         f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
     )

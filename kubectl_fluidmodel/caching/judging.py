@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.caching.request import Request
@@ -13,6 +12,7 @@ from kubectl_fluidmodel.model.listing import Listing
 from kubectl_fluidmodel.model.remark import LINKS
 from kubectl_fluidmodel.model.rubbish import sort_out
 from kubectl_fluidmodel.model.sample import Fetch
+from kubectl_fluidmodel.shell import Operand, command
 from kubectl_fluidmodel.ui.text import plural, size
 
 _SHOWN = 3
@@ -63,27 +63,24 @@ def judged(request: Request, listing: Listing, fetch: Fetch, place: Place) -> li
 def _mend(request: Request, verdict: Verdict, place: Place) -> str:
     """The command that mends what is wrong."""
     source, worst = request.source, verdict.wrong[0]
-    endpoint = ["--endpoint", place.endpoint] if place.endpoint else []
-    space = ["-n", place.namespace] if place.namespace not in ("", "default") else []
+    endpoint = ("--endpoint", place.endpoint) if place.endpoint else ()
+    reach = ("--endpoint-url", place.endpoint) if place.endpoint else ()
+    space = ("-n", place.namespace) if place.namespace not in ("", "default") else ()
     if worst.kind == LINKS and source.scheme == "s3":
         if worst.model:
-            words = ["cache", worst.model, "--to", f"s3://{source.host}", "--name", request.name]
-            return shlex.join(["kubectl", "fluidmodel", *words, *endpoint, *space])
-        return (
-            "aws s3 sync SNAPSHOT "
-            + shlex.join([source.uri, *(["--endpoint-url", place.endpoint] if endpoint else [])])
-            + " where SNAPSHOT is the snapshot's directory on the machine that has the cache: "
-            "the copy follows links"
-        )
+            to = ("--to", f"s3://{source.host}", "--name", request.name)
+            model = Operand(worst.model)
+            return command("kubectl", "fluidmodel", "cache", model, *to, *endpoint, *space)
+        copy = command("aws", "s3", "sync", "SNAPSHOT", source.uri, *reach)
+        return f"{copy} with the snapshot's directory of the machine that has it: it follows links"
     if request.origin:
-        model = f"{request.origin.removeprefix('hf://')}@{request.commit}"
-        to = source.uri.removesuffix(f"/{model.replace('@', '/')}")
-        return shlex.join(["kubectl", "fluidmodel", "stage", model, "--to", to, *endpoint])
+        model = Operand(f"{request.origin.removeprefix('hf://')}@{request.commit}")
+        to = ("--to", source.uri.removesuffix(f"/{model.text.replace('@', '/')}"))
+        return command("kubectl", "fluidmodel", "stage", model, *to, *endpoint)
     first = next((each.paths[0] for each in verdict.wrong if each.paths), "")
     if source.scheme == "s3" and first:
-        target = f"{source.uri}/{first}"
-        at = ["--endpoint-url", place.endpoint] if endpoint else []
-        return shlex.join(["aws", "s3", "cp", first, target, *at]) + ", and the same command again"
+        copy = command("aws", "s3", "cp", first, f"{source.uri}/{first}", *reach)
+        return f"{copy}, and the same command again"
     return "put the model's own files there, and run the same command again"
 
 

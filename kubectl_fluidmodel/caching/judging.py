@@ -75,8 +75,8 @@ def _mend(request: Request, verdict: Verdict, place: Place) -> str:
         return f"{copy} with the snapshot's directory of the machine that has it: it follows links"
     if request.origin:
         model = Operand(f"{request.origin.removeprefix('hf://')}@{request.commit}")
-        to = ("--to", source.uri.removesuffix(f"/{model.text.replace('@', '/')}"))
-        return command("kubectl", "fluidmodel", "stage", model, *to, *endpoint)
+        bucket = source.uri.removesuffix(f"/{model.text.replace('@', '/')}")
+        return command("kubectl", "fluidmodel", "stage", model, "--to", bucket, *endpoint)
     first = next((each.paths[0] for each in verdict.wrong if each.paths), "")
     if source.scheme == "s3" and first:
         copy = command("aws", "s3", "cp", first, f"{source.uri}/{first}", *reach)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.doctor import witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, reference
@@ -184,7 +184,7 @@ def judge(case: Case, part: str, pod: Object, words: str) -> Nodeless:
         case.snapshot.placed is None,
     )
     reason = _most(found) if found.judged else ""
-    return Nodeless(**{**vars(found), "reason": reason or _by_words(case, pod, words)})
+    return replace(found, reason=reason or _by_words(case, pod, words))
 
 
 def _sibling(pod: Object, other: Object) -> bool:

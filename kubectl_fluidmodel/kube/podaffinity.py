@@ -8,7 +8,7 @@ namespaces are not read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +16,8 @@ from kubectl_fluidmodel.kube.kind import (
     Object,
     at,
     dicts,
+    full_name,
     labels_of,
-    name_of,
     names_of,
     namespace_of,
 )
@@ -26,12 +26,18 @@ from kubectl_fluidmodel.kube.nodeselector import REQUIRED, holds
 AFFINITY, ANTI = "podAffinity", "podAntiAffinity"
 
 
-@dataclass(frozen=True)
+Domain = tuple[str, str]
+"""A topology: the key of a node label and its value."""
+
+
+@dataclass
 class Neighbours:
     """Pods with the nodes that they are on."""
 
     placed: Sequence[tuple[Object, Object]]
     """(node, pod) of each."""
+    _last: tuple[Object, _Wishes] | None = None
+    """The pod that was judged last: its terms are the same on every node."""
 
     @cached_property
     def _repelling(self) -> list[tuple[Object, Object]]:
@@ -39,56 +45,77 @@ class Neighbours:
 
     def against(self, pod: Object, node: Object) -> tuple[list[Object], str]:
         """The pods that keep one off a node, and why; no text where none does."""
-        near = _terms(pod, AFFINITY)
-        if near and not self._near(pod, node, near):
+        if self._last is None or self._last[0] is not pod:
+            self._last = (pod, self._wishes(pod))
+        wishes = self._last[1]
+        labels = labels_of(node)
+        if not wishes.near_enough(labels):
             return [], "required pod affinity: what it wants to be near is not there"
-        mine = [
-            other
-            for term in _terms(pod, ANTI)
-            for there, other in self.placed
-            if other is not pod and _same(term, node, there) and _selects(term, pod, other)
-        ]
-        if mine:
-            mine = _once(mine)
-            return mine, f"anti-affinity of the pod to {names_of(mine)}"
-        theirs = [
-            other
-            for there, other in self._repelling
-            for term in _terms(other, ANTI)
-            if other is not pod and _same(term, node, there) and _selects(term, other, pod)
-        ]
-        if theirs:
-            theirs = _once(theirs)
-            return theirs, f"anti-affinity of {names_of(theirs)}"
+        for repelling, why in (
+            (wishes.repelled, "anti-affinity of the pod to"),
+            (wishes.repelling, "anti-affinity of"),
+        ):
+            found = [each for domain in labels.items() for each in repelling.get(domain, ())]
+            if found:
+                once = list({full_name(each): each for each in found}.values())
+                return once, f"{why} {names_of(once)}"
         return [], ""
 
-    def _near(self, pod: Object, node: Object, terms: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether every term finds a pod that fits all of them in the node's domain."""
-        fitting = [
-            (there, other)
-            for there, other in self.placed
-            if all(_selects(term, pod, other) for term in terms)
-        ]
-        keys = [str(term.get("topologyKey", "")) for term in terms]
-        if any(key not in labels_of(node) for key in keys):
+    def _wishes(self, pod: Object) -> _Wishes:
+        """What a pod's terms and those of others come to, once for all nodes."""
+        near = _terms(pod, AFFINITY)
+        found = _Wishes([str(term.get("topologyKey", "")) for term in near])
+        if near:
+            found.first = all(_selects(term, pod, pod) for term in near)
+            for there, other in self.placed:
+                if other is not pod and all(_selects(term, pod, other) for term in near):
+                    found.wanted |= {(k, v) for k, v in labels_of(there).items() if k in found.keys}
+        for term in _terms(pod, ANTI):
+            for there, other in self.placed:
+                if other is not pod and _selects(term, pod, other):
+                    _note(found.repelled, term, there, other)
+        for there, other in self._repelling:
+            for term in _terms(other, ANTI) if other is not pod else ():
+                if _selects(term, other, pod):
+                    _note(found.repelling, term, there, other)
+        return found
+
+
+@dataclass
+class _Wishes:
+    """Where one pod wants to be and where it may not be."""
+
+    keys: list[str]
+    """Topology keys of its affinity; none where it has none."""
+    first: bool = False
+    """Whether it is what it wants to be near: the first of its kind may go anywhere."""
+    wanted: set[Domain] = field(default_factory=set)
+    """Where pods are that fit all terms of its affinity."""
+    repelled: dict[Domain, list[Object]] = field(default_factory=dict)
+    """Where pods are that it keeps away from."""
+    repelling: dict[Domain, list[Object]] = field(default_factory=dict)
+    """Where pods are that keep it away."""
+
+    def near_enough(self, labels: Mapping[str, str]) -> bool:
+        if any(key not in labels for key in self.keys):
             return False
-        if all(any(_same(term, node, there) for there, _ in fitting) for term in terms):
+        if all((key, labels[key]) in self.wanted for key in self.keys):
             return True
-        known = any(key in labels_of(there) for there, _ in fitting for key in keys)
-        # The first of pods that want to be near each other may go anywhere.
-        return not known and all(_selects(term, pod, pod) for term in terms)
+        return not self.wanted and self.first
+
+
+def _note(
+    domains: dict[Domain, list[Object]], term: Mapping[str, Any], there: Object, pod: Object
+) -> None:
+    key = str(term.get("topologyKey", ""))
+    value = labels_of(there).get(key)
+    if value is not None:
+        domains.setdefault((key, value), []).append(pod)
 
 
 def _terms(pod: Mapping[str, Any], kind: str) -> list[Object]:
     found = dicts(pod, "spec", "affinity", kind, REQUIRED)
     return [term for term in found if not at(term, "namespaceSelector")]
-
-
-def _same(term: Mapping[str, Any], node: Object, there: Object) -> bool:
-    """Whether two nodes are in one domain of a term."""
-    key = str(term.get("topologyKey", ""))
-    value = labels_of(node).get(key)
-    return value is not None and labels_of(there).get(key) == value
 
 
 def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:
@@ -106,10 +133,3 @@ def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
         holds(expression, labels) for expression in dicts(selector, "matchExpressions")
     )
-
-
-def _once(pods: Sequence[Object]) -> list[Object]:
-    """The pods, each once."""
-    return list({(namespace_of(each), name_of(each)): each for each in reversed(pods)}.values())[
-        ::-1
-    ]

@@ -75,19 +75,25 @@ class SchedulerView:
     volumes: Sequence[Object] = ()
 
     @cached_property
-    def _on(self) -> dict[str, list[Object]]:
-        found: dict[str, list[Object]] = {}
+    def _on(self) -> dict[str, list[tuple[Object, Amounts]]]:
+        """Node to its pods with what each requests."""
+        found: dict[str, list[tuple[Object, Amounts]]] = {}
         for pod in self.pods or ():
             node = at(pod, "spec", "nodeName")
             if node and not requests.is_over(pod):
-                found.setdefault(str(node), []).append(pod)
+                found.setdefault(str(node), []).append((pod, requests_of(pod)))
         return found
 
     @cached_property
     def _neighbours(self) -> podaffinity.Neighbours:
         nodes = {name_of(node): node for node in self.nodes}
         return podaffinity.Neighbours(
-            [(nodes[name], pod) for name, pods in self._on.items() if name in nodes for pod in pods]
+            [
+                (nodes[name], pod)
+                for name, pods in self._on.items()
+                if name in nodes
+                for pod, _ in pods
+            ]
         )
 
     @cached_property
@@ -100,10 +106,10 @@ class SchedulerView:
         }
         return {key: by_name[name] for key, name in bound.items() if name in by_name}
 
-    def on(self, node: Object, but: Mapping[str, Any] | None = None) -> list[Object]:
-        """The pods that hold something of a node, without `but`."""
-        own = _identity(but or {})
-        return [pod for pod in self._on.get(name_of(node), ()) if _identity(pod) != own]
+    def _beside(self, pod: Object, node: Object) -> list[tuple[Object, Amounts]]:
+        """The pods that hold something of a node, without the judged one."""
+        own = full_name(pod)
+        return [each for each in self._on.get(name_of(node), ()) if full_name(each[0]) != own]
 
     def verdicts(self, pod: Object) -> dict[str, list[Obstacle]]:
         """Each node's name, with what is against the pod there; empty where it fits."""
@@ -111,9 +117,9 @@ class SchedulerView:
 
     def against(self, pod: Object, node: Object) -> list[Obstacle]:
         """Everything that keeps a pod off a node, in the order of the filters; empty if it fits."""
-        beside = self.on(node, pod)
+        beside = self._beside(pod, node)
         found = list(node_obstacles(at(pod, "spec", default={}), node))
-        found += _ports(pod, beside)
+        found += _ports(pod, [other for other, _ in beside])
         found += _room(pod, node, beside)
         found += self._volume(pod, node)
         if self.pods is not None:
@@ -210,7 +216,9 @@ def _same_port(mine: tuple[int, str, str], theirs: tuple[int, str, str]) -> bool
     return mine[:2] == theirs[:2] and (mine[2] == theirs[2] or everywhere in (mine[2], theirs[2]))
 
 
-def _room(pod: Object, node: Object, beside: Sequence[Object]) -> Iterator[Obstacle]:
+def _room(
+    pod: Object, node: Object, beside: Sequence[tuple[Object, Amounts]]
+) -> Iterator[Obstacle]:
     has = requests.allocatable(node)
     most = has.get("pods")
     if most is not None and len(beside) + 1 > most:
@@ -224,16 +232,14 @@ def _room(pod: Object, node: Object, beside: Sequence[Object]) -> Iterator[Obsta
         )
     if not has:
         return  # a node that has not said yet what it has
-    wants = requests_of(pod)
-    used = [(other, requests_of(other)) for other in beside]
-    for resource, needed in wants.items():
+    for resource, needed in requests_of(pod).items():
         if needed <= 0:
             continue
         free = has.get(resource, Decimal(0)) - sum(
-            (each.get(resource, Decimal(0)) for _, each in used), Decimal(0)
+            (each.get(resource, Decimal(0)) for _, each in beside), Decimal(0)
         )
         if needed > free:
-            holders = _largest(resource, used)
+            holders = _largest(resource, beside)
             lasting = needed > has.get(resource, Decimal(0))
             text = requests.lack(resource, needed, free)
             if holders and not lasting:
@@ -258,7 +264,3 @@ def by_reason(reasons: Iterable[tuple[str, str]], most: int = 5) -> str:
     shown = [f"{listed(names)}: {why}" for why, names in largest[:most]]
     rest = sum(len(names) for _, names in largest[most:])
     return "; ".join([*shown, *([f"and {rest} more"] if rest else [])])
-
-
-def _identity(pod: Mapping[str, Any]) -> tuple[str, str]:
-    return namespace_of(pod), name_of(pod)

@@ -164,3 +164,32 @@ def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
     with pytest.raises(FluidModelError, match="was ended") as told:
         follow.follow(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
     assert "1.0 h" in told.value.why and "goes on" in told.value.try_
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ('exec: "python": executable file not found in $PATH', "does not have this plugin"),
+        ("the node ran out of memory", "failed"),
+    ],
+)
+def test_a_container_that_could_not_say_anything(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, message: str, what: str
+) -> None:
+    monkeypatch.setattr(follow, "_SETTLE", 0.5)
+    job = at_work(OURS)
+    failed = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "m"}
+    job["status"] = {"conditions": [failed]}
+    pod = waiting("", "")
+    state = {"terminated": {"exitCode": 128, "reason": "StartError", "message": message}}
+    pod["status"] = {
+        "phase": "Failed",
+        "containerStatuses": [{"name": "stage", "state": state}],
+    }
+    objects.lists[k.JOBS.path("ns")] = [job]
+    objects.lists[k.PODS.path("ns")] = [pod]
+    objects.lists[k.EVENTS.path("ns")] = []
+    with pytest.raises(FluidModelError, match=what) as told:
+        follow.follow(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
+    assert message in told.value.why
+    assert ("docker build" in told.value.try_) is ("plugin" in what)

@@ -55,7 +55,7 @@ class Link(str):
 
 
 def python() -> tuple[Files, dict[str, Any]]:
-    """Files and configuration of a Python with pip, as `python:3.12-slim` is one."""
+    """Files and configuration of a Python alone, as `python:3.12-slim` is one."""
     interpreter = _interpreter()
     files: dict[str, Path | bytes | Link] = {
         "/bin/sh": Path("/bin/sh").resolve(),
@@ -71,7 +71,6 @@ def python() -> tuple[Files, dict[str, Any]]:
     for name in ("python", "python3"):
         files[f"/usr/local/bin/{name}"] = Link(interpreter)
     files[str(interpreter)] = interpreter
-    files |= {str(site() / name): path for name, path in distribution("pip").items()}
     return _with_glibc(_with_libraries(files)), {"Env": [f"PATH={PATH}"], "Cmd": ["python3"]}
 
 

@@ -72,8 +72,10 @@ class Work:
         request = stager.on_prefix() if stager else self.request
         run = Run(client, request, client.namespace, Live(color=self.color), 0.0, stager)
         run.look()
-        if stager and stager.lacks_image and not stager.is_staged():
-            raise no_image()
+        if stager:
+            stager.check()
+            if stager.lacks_image and not stager.is_staged():
+                raise no_image()
         _, planned = run.decide(self.endpoint, self.region)
         for change in planned.changes:
             note(f"note: would be made anew: {change}")

@@ -142,6 +142,7 @@ _OPTIONS: dict[str, click.ParamType[str]] = {
     "s3_secret": _SECRETS,
     "hub_secret": _SECRETS,
     "gcs_secret": _SECRETS,
+    "pull_secrets": _SECRETS,
     "kubeconfig": File(),
     "certificate_authority": File(),
     "client_certificate": File(),

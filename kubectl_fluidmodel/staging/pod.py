@@ -164,13 +164,11 @@ def image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
     environ = os.environ if environ is None else environ
     found = given if given is not None else environ.get("FLUIDMODEL_IMAGE", "")
     if found and not _IMAGE.fullmatch(found):
-        where = "--image" if given is not None else IMAGE_VARIABLE
+        where = "--image " if given is not None else f"{IMAGE_VARIABLE}="
         raise UsageError(
-            f"{where} '{found}' is not the name of an image",
+            f"{where}{found} is not the name of an image",
             "a name has no spaces and begins with a lower-case letter or a digit",
-            f"{where} REGISTRY/kubectl-fluidmodel:{__version__}".replace(
-                f"{IMAGE_VARIABLE} ", f"{IMAGE_VARIABLE}="
-            ),
+            f"{where}registry.example.com/kubectl-fluidmodel:{__version__}",
         )
     return found
 

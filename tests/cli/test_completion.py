@@ -187,6 +187,7 @@ LIVE = [
     ("cache s3://b/m --node gpu-0 --node ", ["gpu-1\tNotReady"]),
     ("cache s3://b/m --s3-secret ", ["minio-keys\tOpaque"]),
     ("stage org/m --hf-secret mi", ["minio-keys\tOpaque"]),
+    ("cache org/m --image-pull-secret mi", ["minio-keys\tOpaque"]),
     ("cache s3://b/m -n ", ["default\tActive", "team\tActive"]),
     ("pin --context ", ["main\tc1", "arn:aws:x/y\tarn:aws:x"]),
     ("pin --cluster c", ["c1\t{url}"]),

@@ -83,8 +83,7 @@ class Door:
         self._stop = stop or threading.Event()
         self._on_retry = on_retry or (lambda _: None)
         self._settings = settings
-        self._client = store.client(**settings)
-        self._joining: Any = None
+        self._client = self._made(store)
         self._renewing = threading.Lock()
 
     def do(self, verb: str, operation: str, **settings: Any) -> Any:
@@ -120,7 +119,7 @@ class Door:
         failures = 0
         while True:
             try:
-                answer = self._once(what, operation, settings, then, joins > 0)
+                answer = self._once(what, operation, settings, then)
                 self.silent = None  # somebody is there: from now on it is waited for in full
                 return answer
             except Passing as err:
@@ -136,15 +135,13 @@ class Door:
         operation: str,
         settings: dict[str, Any],
         then: Callable[[Any], Any] | None,
-        slow: bool,
     ) -> Any:
         from botocore import exceptions as boto
 
         client = self._client
         try:
             with stores.explained(self.store, what, self.name):
-                using = self._slow() if slow else client
-                answer = getattr(using, operation)(Bucket=self.name, **settings)
+                answer = getattr(client, operation)(Bucket=self.name, **settings)
                 return then(answer) if then is not None else answer
         except Unreachable as err:
             no_keys = boto.NoCredentialsError | boto.PartialCredentialsError
@@ -172,13 +169,10 @@ class Door:
             return Passing(f"the store answers {code or status}", final, wait, answered=True)
         return Refused(code, err)
 
-    def _slow(self) -> Any:
-        """A client that waits longer for the first byte of an answer."""
-        with self._renewing:
-            if self._joining is None:
-                longer = max(_JOINS, self._settings["read_timeout"])
-                self._joining = self.store.client(**{**self._settings, "read_timeout": longer})
-            return self._joining
+    def _made(self, store: Store) -> Any:
+        client = store.client(**self._settings)
+        client.meta.events.register("before-send.s3.CompleteMultipartUpload", _take_your_time)
+        return client
 
     def _renewed(self, client: Any) -> bool:
         """Whether there are newer credentials than those that a client was refused with."""
@@ -187,6 +181,16 @@ class Door:
                 fresh = self.store.renewed()
                 if fresh is None:
                     return False
-                self.store, self._client = fresh, fresh.client(**self._settings)
-                self._joining = None
+                self.store, self._client = fresh, self._made(fresh)
             return True
+
+
+def _take_your_time(request: Any, **_: Any) -> None:
+    """botocore's event before a request: some stores join parts before they answer.
+
+    Where botocore has no timeout of a request (before 1.44), the usual one is kept, and a store
+    that is still at it is asked again.
+    """
+    context = getattr(request, "context", None)
+    if isinstance(context, dict):
+        context["read_timeout"] = max(_JOINS, context["client_config"].read_timeout)

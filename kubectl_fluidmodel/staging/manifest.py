@@ -105,7 +105,7 @@ def _entry(each: Mapping[str, Any]) -> Entry:
 
 
 def read(store: Store, place: Place) -> Manifest | None:
-    """The valid manifest of a place, or None where there is none.
+    """The valid manifest of a place, or None where there is none to be seen.
 
     Raises:
         FluidModelError: there is one, but it is damaged or another's.
@@ -113,7 +113,8 @@ def read(store: Store, place: Place) -> Manifest | None:
     """
     from kubectl_fluidmodel.staging.bucket import Bucket
 
-    text = Bucket(store, place.to.bucket, patience=10.0).read(place.manifest)
+    # Who may not list a bucket is told that what is not there may not be read.
+    text = Bucket(store, place.to.bucket, patience=10.0).read(place.manifest, hidden=True)
     if text is None:
         return None
     where = f"s3://{place.to.bucket}/{place.manifest}"

@@ -137,6 +137,7 @@ def verify_text(found: Report, read: bool, store: Sequence[str] = ()) -> str:
             f"{found.place.uri} is sound: {plural(found.files, 'file')}, {size(found.bytes)}, "
             f"as its manifest and the hub say ({how})"
         ]
+    lines += [f"note: {each}" for each in found.notes]
     return printable("\n".join(lines) + "\n")
 
 
@@ -151,6 +152,7 @@ def verify_document(found: Report) -> dict[str, Any]:
         "files": found.files,
         "bytes": found.bytes,
         "problems": found.problems,
+        "notes": found.notes,
     }
 
 

@@ -45,6 +45,7 @@ def verify(
     bucket = Bucket(store, place.to.bucket, patience=15.0)
     marked = manifest.read(store, place)
     if marked is None:
+        bucket.read(place.manifest)  # says so where it may not be looked at
         raise FluidModelError(
             f"{place.repo} is not staged at {place.uri}",
             _others(bucket, place) or "it has no manifest",
@@ -65,7 +66,9 @@ def verify(
             listed.pop(place.key(file.path), None)
         stands = bucket.head(place.key(file.path))
         if stands is None:
-            report.problems.append(f"{file.path}: missing")
+            hidden = bucket.unseen is not None
+            lacks = "missing, or it may not be looked at" if hidden else "missing"
+            report.problems.append(f"{file.path}: {lacks}")
             continue
         if stands.size != file.size:
             report.problems.append(f"{file.path}: {stands.size} bytes instead of {file.size}")

@@ -18,6 +18,7 @@ from kubectl_fluidmodel.model.store import Store, list_prefix
 from kubectl_fluidmodel.staging import record
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Event
+from kubectl_fluidmodel.staging.report import verify_text
 from kubectl_fluidmodel.staging.stale import abort_stale
 from kubectl_fluidmodel.staging.standing import survey
 from kubectl_fluidmodel.staging.verify import verify
@@ -149,6 +150,21 @@ def test_each_optional_right_may_lack(bench: Bench, allowed: Allowed, right: str
     place = bench.place
     found = verify(user, place, list(bench.client().tree(MODEL, place.commit)), read=True)
     assert found.problems == []
+    assert bool(found.notes) == (right == "s3:ListBucket")
+
+
+def test_a_check_by_who_may_not_list_finds_what_lacks(bench: Bench, allowed: Allowed) -> None:
+    user = allowed(documented("StageLeast"))
+    place = bench.place
+    with pytest.raises(FluidModelError, match="is not staged"):
+        verify(user, place, None)
+    staged(bench, user)
+    bench.s3.client().delete_object(Bucket=bench.bucket, Key=place.key("config.json"))
+    found = verify(user, place, None)
+    assert found.problems == ["config.json: missing"]
+    assert "s3:ListBucket" in found.notes[0] or "denied" in found.notes[0]
+    text = verify_text(found, read=False)
+    assert "config.json: missing" in text and "note: whether there are other objects" in text
 
 
 @pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")])

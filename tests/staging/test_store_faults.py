@@ -187,7 +187,13 @@ def test_a_file_that_the_store_still_joins_is_waited_for(
 ) -> None:
     """Some stores hide an upload from the moment on that they are told to complete it."""
     hidden = proxy.trouble("refuse", "GET", "uploadId=", status=404, code="NoSuchUpload")
-    later = threading.Timer(1.5, join, [before_the_end])
+
+    def join_later() -> None:
+        until(lambda: hidden.hits > 0)
+        time.sleep(1.5)
+        join(before_the_end)
+
+    later = threading.Thread(target=join_later)
     later.start()
     run = before_the_end.stage()
     later.join()
@@ -324,3 +330,14 @@ def test_a_store_that_restarts_is_waited_for(bench: Bench, faulty: Faulty) -> No
         bench.assert_staged()
     finally:
         own.stop()
+
+
+def test_a_store_that_joins_for_longer_than_a_stall_is_not_asked_twice(
+    faulty: Faulty, proxy: FaultProxy
+) -> None:
+    bench = faulty()
+    bench.model({BIG: noise(2 * PART), "config.json": b"{}"})
+    proxy.trouble("delay", "POST", "uploadId=", seconds=3.0)
+    bench.stage(options=QUICK)
+    assert proxy.count("POST", "uploadId=") == 1
+    bench.assert_staged()

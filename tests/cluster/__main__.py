@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 
-from . import assets, binaries, realnode, runtime
-from .assets import DYNAMO_DIRS
+from . import binaries, realnode, runtime
 from .cluster import Cluster
 from .components import ORDER
+from .dynamo.crds import GENERATIONS, NotAtHand
 from .fleet import REAL
 
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         "--crds",
         default="dynamo=current",
         metavar="dynamo=GENERATION",
-        help=f"Dynamo's CRDs: {', '.join(DYNAMO_DIRS)} or none",
+        help=f"Dynamo's CRDs: {', '.join(GENERATIONS)} or none",
     )
     up.add_argument("--build-only", action="store_true", help="only fill the cache of binaries")
     down = verbs.add_parser("down", help="end what up started, and remove its state")
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     cluster = Cluster(options.name)
     try:
         return act(cluster, options)
-    except (runtime.NoContainers, assets.NotAtHand) as error:
+    except (runtime.NoContainers, NotAtHand) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

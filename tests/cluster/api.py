@@ -60,8 +60,11 @@ class ApiError(RuntimeError):
 
     def __init__(self, status: int, body: str) -> None:
         self.status = status
+        self.details: Object = {}
         try:
-            self.message = str(json.loads(body).get("message", body))
+            answer = json.loads(body)
+            self.message = str(answer.get("message", body))
+            self.details = answer.get("details") or {}
         except (ValueError, AttributeError):
             self.message = body
         super().__init__(f"{status}: {self.message}")

@@ -19,13 +19,6 @@ from .api import Object
 from .binaries import go_command, go_environment, pinned
 from .process import locked
 
-#: Each generation of Dynamo's CRDs: the folder of copies that has it.
-DYNAMO_DIRS = {
-    "current": "dynamo-2026-08",
-    "v1alpha1": "dynamo-2026-08",
-    "2025-08": "dynamo-2025-08",
-}
-
 
 @functools.cache
 def module_dir(stack: str, module: str) -> Path:
@@ -84,7 +77,8 @@ def fluid_charts() -> Path:
     return laid_out
 
 
-def _documents(directory: Path, pattern: str) -> list[Object]:
+def documents(directory: Path, pattern: str) -> list[Object]:
+    """The objects in a folder's YAML files."""
     found: list[Object] = []
     for path in sorted(directory.glob(pattern)):
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -93,46 +87,9 @@ def _documents(directory: Path, pattern: str) -> list[Object]:
 
 
 def fluid_crds() -> list[Object]:
-    return _documents(fluid_dir() / "charts" / "fluid" / "fluid" / "crds", "*.yaml")
+    return documents(fluid_dir() / "charts" / "fluid" / "fluid" / "crds", "*.yaml")
 
 
 def kwok_crds() -> list[Object]:
     base = module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "crd" / "bases"
-    return _documents(base, "*.yaml")
-
-
-class NotAtHand(RuntimeError):
-    """Data of another project that no registry serves, and that nobody has put here."""
-
-
-def crd_copies() -> Path:
-    """The directory of CRD copies, for modules that no registry serves."""
-    for candidate in (os.environ.get("FLUIDMODEL_CRDS"), str(paths.REPO.parent / "shared/crds")):
-        if candidate and Path(candidate).is_dir():
-            return Path(candidate)
-    raise NotAtHand(
-        "Dynamo's CRDs are not at hand; set FLUIDMODEL_CRDS to a directory that has "
-        + " and ".join(sorted(set(DYNAMO_DIRS.values())))
-        + ", or have none: python -m tests.cluster up --crds dynamo=none"
-    )
-
-
-def dynamo_crds(generation: str) -> list[Object]:
-    """DynamoGraphDeployment's CRDs as one generation of the operator serves them.
-
-    ``current`` stores v1beta1 and serves v1alpha1 too, without the operator's conversion webhook
-    (strategy None: what is written as one version reads as the other unconverted); ``v1alpha1`` is
-    the same age serving and storing v1alpha1 alone; ``2025-08`` is the age that had nothing else.
-    """
-    if generation not in DYNAMO_DIRS:
-        raise ValueError(f"no generation {generation!r}; there are {', '.join(DYNAMO_DIRS)}")
-    found = _documents(crd_copies() / DYNAMO_DIRS[generation], "*.yaml")
-    for crd in found:
-        spec = crd["spec"]
-        spec["conversion"] = {"strategy": "None"}
-        names = [version["name"] for version in spec["versions"]]
-        if generation == "v1alpha1" and "v1alpha1" in names:
-            spec["versions"] = [each for each in spec["versions"] if each["name"] == "v1alpha1"]
-            spec["versions"][0].update(served=True, storage=True)
-        crd["metadata"].setdefault("annotations", {}).pop("cert-manager.io/inject-ca-from", None)
-    return found
+    return documents(base, "*.yaml")

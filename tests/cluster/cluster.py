@@ -15,6 +15,7 @@ from . import assets, binaries, components, doors, fleet, install, paths, realno
 from .alluxio.state import State
 from .api import Api, Object
 from .components import ORDER, Layout
+from .dynamo.crds import crds
 from .pki import Authority
 from .process import Processes, end_process, free_ports, locked, read_json, write_json
 from .s3 import S3, new_credentials
@@ -360,11 +361,10 @@ class Cluster:
     def install_dynamo(self, generation: str = "current") -> None:
         """Serve DynamoGraphDeployment as one generation of the operator does, and nothing else."""
         generation = generation.removesuffix("-only")
-        wanted = assets.dynamo_crds(generation)
         facts = self.facts
         if facts.get("dynamo_installed") == generation:
             return
-        install.replace_crds(self.api, wanted)
+        install.replace_crds(self.api, crds(self.api, generation))
         write_json(self.state / "cluster.json", {**self.facts, "dynamo_installed": generation})
 
     def user_kubeconfig(

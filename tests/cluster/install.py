@@ -90,11 +90,15 @@ def replace_crds(api: Api, wanted: list[Object]) -> None:
             "status",
         )
     crds(api, wanted)
-    # Discovery follows within a moment; a client that asks earlier sees the old versions.
+    wait_served(api, wanted)
+
+
+def wait_served(api: Api, wanted: list[Object], seconds: float = 20) -> None:
+    """Wait for discovery, which follows within a moment; until then it has the old versions."""
     for crd in wanted:
         served = sorted(each["name"] for each in crd["spec"]["versions"] if each["served"])
         names = crd["spec"]["names"]
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + seconds
         while discovered(api, crd["spec"]["group"], names["plural"]) != served:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{names['plural']} is not served as {', '.join(served)}")

@@ -158,7 +158,10 @@ def run() -> None:
     """Console script `kubectl-fluidmodel`."""
     bundle.leave()
     gc.set_threshold(20_000, 20, 20)  # what is imported is no garbage to look for
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    # What the caller ignores stays ignored, as for SIGINT, which Python leaves alone then: behind
+    # `&` in a script, Ctrl-C is meant for another process.
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _on_sigterm)
     _end(main())
 
 

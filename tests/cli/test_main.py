@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.cli.main import VERBS
+from tests import interrupts
 from tests.cli.program import ROOT, run, start
 from tests.kube.server import status
 from tests.loopback import Answer, Asked, document, serve
@@ -234,30 +236,68 @@ class TestExitCodes:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_interrupted(self, number: signal.Signals) -> None:
-        asked, release = threading.Event(), threading.Event()
+        with interrupts.heard():
+            ended = interrupted(number)
+        assert ended.code == 130
+        assert ended.err.startswith("error: interrupted: what was made stays")
+        assert (len(ended.err.splitlines()), ended.out) == (1, "")
 
-        def hang(_: Asked) -> Answer:
-            asked.set()
-            release.wait(20)
-            return document({})
+    def test_behind_an_ampersand_ctrl_c_is_for_others(self) -> None:
+        """A shell's background job ignores SIGINT, and goes on; SIGTERM still ends it."""
+        with interrupts.heard(), interrupts.ignored():
+            ended = interrupted(signal.SIGINT, signal.SIGTERM)
+        assert ended.survived == [signal.SIGINT]
+        assert (ended.code, len(ended.err.splitlines())) == (130, 1)
 
-        with serve(hang) as server:
-            words = ["cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url]
-            process = subprocess.Popen(
-                [sys.executable, "-m", "kubectl_fluidmodel", *words],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=ROOT,
-            )
-            assert asked.wait(20)
-            time.sleep(0.1)
+    def test_who_ignores_sigterm_is_left_to(self) -> None:
+        """What the caller ignores stays ignored: also `trap '' TERM`."""
+        with interrupts.heard():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ended = interrupted(signal.SIGTERM, signal.SIGINT)
+        assert ended.survived == [signal.SIGTERM]
+        assert ended.code == 130
+
+
+@dataclass
+class Interrupted:
+    """A run that was sent signals until it ended."""
+
+    code: int
+    out: str
+    err: str
+    survived: list[signal.Signals]
+
+
+def interrupted(*numbers: signal.Signals) -> Interrupted:
+    """`cache` while the API server does not answer, sent each of these in turn."""
+    asked, release = threading.Event(), threading.Event()
+
+    def hang(_: Asked) -> Answer:
+        asked.set()
+        release.wait(20)
+        return document({})
+
+    survived = []
+    with serve(hang) as server:
+        words = ["cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kubectl_fluidmodel", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert asked.wait(20)
+        time.sleep(0.1)
+        for number in numbers[:-1]:
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
-            release.set()
-        assert process.returncode == 130
-        assert err.startswith("error: interrupted: what was made stays")
-        assert (len(err.splitlines()), out) == (1, "")
+            time.sleep(0.5)
+            if process.poll() is None:
+                survived.append(number)
+        process.send_signal(numbers[-1])
+        out, err = process.communicate(timeout=20)
+        release.set()
+    return Interrupted(process.returncode, out, err, survived)
 
 
 @pytest.mark.parametrize(

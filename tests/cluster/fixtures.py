@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests import interrupts
+
 from . import paths
 from .api import ApiError
 from .bucket import Bucket
@@ -177,9 +179,10 @@ class Cli:
             "stdin": subprocess.DEVNULL,
             **options,
         }
-        return subprocess.Popen(
-            self._argv(arguments), env=self._env(env), cwd=self.cwd, text=True, **options
-        )
+        with interrupts.heard():
+            return subprocess.Popen(
+                self._argv(arguments), env=self._env(env), cwd=self.cwd, text=True, **options
+            )
 
 
 @pytest.fixture

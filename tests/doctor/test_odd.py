@@ -124,3 +124,11 @@ def test_who_sees_less_finds_no_more(name: str, hidden: set[str]) -> None:
     # A fallback counts where nothing else tells why, and what does may be what is hidden.
     plain = {each.check.code for each in found.problems if not each.check.fallback}
     assert plain <= seen
+
+
+def test_a_cache_of_the_hubs_layout_is_well_where_datasets_are_hidden() -> None:
+    """What the store listed is of the Dataset's mounts: without them nobody knows what is there."""
+    name = next(each for each in cases.breaks() if each.endswith("cache of the Hub's layout"))
+    snapshot = cases.broken(name)
+    b.hide(snapshot, KINDS["datasets.data.fluid.io"])
+    assert "FM743" not in {each.check.code for each in b.diagnosis(snapshot).problems}

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.staging.digest import Digest
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.events import Progress
 from kubectl_fluidmodel.staging.standing import survey
+from tests import interrupts
 from tests.staging.bench import PART, Bench, noise, until
 
 BIG = "model.safetensors"
@@ -179,13 +180,14 @@ def test_begun_without_libcrypto_and_ended_with_it(
 def test_interrupted_it_says_how_to_go_on(bench: Bench) -> None:
     bench.model({BIG: noise(SIZE)})
     bench.hub.hold_at = SIZE * 3 // 4
-    process = subprocess.Popen(
-        bench.command("--log=json"),
-        env=bench.env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with interrupts.heard():
+        process = subprocess.Popen(
+            bench.command("--log=json"),
+            env=bench.env(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert process.stdout is not None and process.stderr is not None
     with process:
         for line in process.stdout:

@@ -21,6 +21,7 @@ from kubectl_fluidmodel.doctor.engines import (
 from kubectl_fluidmodel.doctor.uses import Use, uses
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.modelpath import OFFLINE, SERVED
+from kubectl_fluidmodel.fluid import names
 
 SELF_HOST = "DYN_SELF_HOST_METADATA"
 """Lets a worker give its model card's files out to the frontend itself."""
@@ -98,7 +99,7 @@ def path_exists(case: Case) -> Iterator[Finding]:
         )
 
 
-@check("FM743", "the Hub's cache is not in the read-only mount")
+@check("FM743", "the Hub's cache is not in the read-only mount", needs=(names.DATASETS,))
 def home_outside(case: Case) -> Iterator[Finding]:
     """`HF_HOME` lies in the cache, which holds a model's plain files and is read-only. The Hub's
     library looks for a layout of its own there (`hub/models--…`), finds none, and cannot write

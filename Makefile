@@ -7,6 +7,7 @@ FREEZER := build/dist-venv/.ready
 # Fast tests compute, cluster tests wait: so these run more side by side than there are cores.
 WORKERS ?= 2
 CLUSTER_WORKERS ?= 4
+ROUNDS ?= 20
 
 # These break what they share, so they run one after the other on a control plane of their own.
 BREAKS := $(wildcard tests/cluster/test_doctor*.py)
@@ -15,7 +16,7 @@ NOT_BREAKS := --ignore-glob='*/cluster/test_doctor*.py'
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
 	constraints clean docs site pictures audit secrets release-check dist krew-test test-doctor \
-	test-real-node
+	test-real-node test-crds fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,7 +46,19 @@ test: setup ## All tests; the first run builds the control plane's binaries (abo
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
 	$(call cluster-tests,tests,-n $(CLUSTER_WORKERS) -m "cluster and not alone" $(NOT_BREAKS) tests)
 	$(call cluster-tests,breaks,-m "cluster and not alone" $(BREAKS))
-	$(call cluster-tests,tests,-m "cluster and alone" tests)
+	$(call cluster-tests,tests,-m "cluster and alone and not real_crds" tests)
+
+test-crds: setup ## The harness's CRDs of Dynamo against copies of the real ones, in FLUIDMODEL_CRDS
+	@test -n "$$FLUIDMODEL_CRDS" || { \
+		echo "error: FLUIDMODEL_CRDS does not say where copies of the real CRDs are" >&2; exit 1; }
+	$(BIN)/python -m tests.cluster run --name crds -- $(BIN)/python -m pytest -q \
+		-m real_crds tests/cluster
+
+fuzz: setup ## The tests that draw examples, ROUNDS times (20), each time with new ones
+	@for round in $$(seq $(ROUNDS)); do \
+		echo "round $$round of $(ROUNDS)"; \
+		$(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=fuzz \
+			-m "hypothesis and not cluster" tests || exit 1; done
 
 test-doctor: setup ## Only the tests that break the checks of doctor for real
 	$(BIN)/python -m tests.cluster up --build-only

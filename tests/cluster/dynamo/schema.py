@@ -32,7 +32,9 @@ ANYTHING: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": Tr
 
 def obj(properties: dict[str, Schema], required: tuple[str, ...] = (), **more: Any) -> Schema:
     """An object with these fields; every other one is pruned."""
-    made: Schema = {"type": "object", "properties": properties, **more}
+    made: Schema = {"type": "object", **more}
+    if properties:
+        made["properties"] = properties
     if required:
         made["required"] = list(required)
     return made

@@ -154,6 +154,7 @@ def _live(
     from kubectl_fluidmodel.dynamo.graph import request_patch
     from kubectl_fluidmodel.dynamo.kinds import REQUEST
     from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH
+    from kubectl_fluidmodel.dynamo.traps import of_request
     from kubectl_fluidmodel.ui.document import to_yaml
 
     client = Counted(asked.connection)
@@ -167,8 +168,16 @@ def _live(
         subpath = gather.model_directory(facts[0].dataset)
         if read[0].name == REQUEST:
             path = wish.mount_path or MOUNT_PATH
+            for remark in of_request(read[1], wish.model):
+                warn(f"{REQUEST} {graph}: {remark}")
             note(to_yaml(request_patch(read[1], wish.model, path, subpath)).rstrip("\n"))
-        full = replace(wish, key=facts[0].key, subpath=subpath)
+        full = replace(
+            wish,
+            key=facts[0].key,
+            equal=facts[0].equal,
+            dead=facts[0].dead,
+            subpath=subpath,
+        )
         planned, stored = _pin(client, read, full, facts[0], printer, force)
         if wait and printer.dry_run == "none":
             _wait(client, planned, stored, full, facts[0], timeout, printer)
@@ -203,7 +212,7 @@ def _pin(
     planned.verdicts = judge(Case(facts, obj, planned.outcome, wish, schema))
     heed(planned, force, printer)
     if not planned.outcome.changed:
-        printer.unchanged(planned)
+        printer.unchanged(planned, planned.outcome.why_unchanged())
         return planned, obj
     if printer.dry_run == "client":
         printer.changed(planned, planned.outcome.object)

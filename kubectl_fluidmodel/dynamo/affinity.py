@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.tree import copied
-from kubectl_fluidmodel.kube.nodeselector import Term, Terms, is_empty
+from kubectl_fluidmodel.kube.nodeselector import Term, Terms, is_empty, terms_of
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 WEIGHT = 100
@@ -62,6 +62,64 @@ def require(terms: Terms | None, requirements: Iterable[Requirement]) -> Terms |
                 requirement.expression(),
             ]
     return result
+
+
+def replace_dead(
+    terms: Terms | None, dead: Iterable[str], requirements: list[Requirement]
+) -> Terms | None:
+    """As `require`, with the expressions on dead keys, which no node has, taken out before.
+
+    Without requirements there is nothing in their place, and the terms stay as they are.
+    """
+    gone = set(dead)
+    result = copied(terms)
+    if not requirements or result is None:
+        return require(result, requirements)
+    for term in result:
+        listed = term.get("matchExpressions") or []
+        kept = [each for each in listed if each.get("key") not in gone]
+        if len(kept) != len(listed):
+            term["matchExpressions"] = kept or [requirements[0].expression()]
+    return require(result, requirements)
+
+
+def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """The one of these node labels (with the value `true`) that a pod requires already.
+
+    By its node selector, or in every term of its affinity; empty where it requires none.
+    """
+    selector = pod_spec.get("nodeSelector")
+    listed = list(keys)
+    for key in listed:
+        if isinstance(selector, Mapping) and selector.get(key) == "true":
+            return key
+    terms = [term for term in terms_of(pod_spec.get("affinity")) or [] if not is_empty(term)]
+    found = [next((key for key in listed if _requires(term, key)), "") for term in terms]
+    return found[0] if found and all(found) else ""
+
+
+def named_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """Those of these node labels that a pod's required affinity mentions at all."""
+    found = {
+        expression.get("key")
+        for term in terms_of(pod_spec.get("affinity")) or []
+        for expression in term.get("matchExpressions") or []
+        if isinstance(expression, Mapping)
+    }
+    return [key for key in keys if key in found]
+
+
+def _requires(term: Any, key: str) -> bool:
+    """Whether a term only matches nodes with the label; Fluid gives it no value but `true`."""
+    return any(
+        isinstance(expression, Mapping)
+        and expression.get("key") == key
+        and (
+            expression.get("operator") == "Exists"
+            or (expression.get("operator") == "In" and expression.get("values") == ["true"])
+        )
+        for expression in term.get("matchExpressions") or []
+    )
 
 
 def release(

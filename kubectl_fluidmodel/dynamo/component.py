@@ -7,6 +7,7 @@ for all shapes. Nothing is changed but through a Journal.
 from __future__ import annotations
 
 import enum
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,10 @@ from kubectl_fluidmodel.dynamo.tree import MISSING, Journal, Path, find
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.gpus import gpus_of
 from kubectl_fluidmodel.kube.kind import at
+from kubectl_fluidmodel.kube.nodeselector import terms_of
+
+ENGINE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
+"""An engine as a command starts it."""
 
 
 class Role(enum.Enum):
@@ -63,14 +68,53 @@ class Component(ABC):
 
     @property
     def role(self) -> Role:
+        return self.role_and_reason()[0]
+
+    def role_and_reason(self) -> tuple[Role, str]:
+        """The role, and what it was told by where no type is declared (empty where one is).
+
+        Operators up to 0.5 knew no types: there the names and the commands of Dynamo's own
+        examples tell, and what the graph's author wrote for the cache.
+        """
         kind = self.declared_type
         if kind in ("worker", "prefill", "decode"):
-            return Role.WORKER
+            return Role.WORKER, ""
         if kind == "frontend":
-            return Role.FRONTEND
-        if kind in ("", "main") and self.gpus():
-            return Role.WORKER
-        return Role.OTHER
+            return Role.FRONTEND, ""
+        if kind not in ("", "main"):
+            return Role.OTHER, ""
+        if self.gpus() or self._configured_gpus():
+            return Role.WORKER, "it asks for GPUs"
+        words = " ".join(str(w) for f in ("command", "args") for w in self._words(f))
+        engine = ENGINE.search(words)
+        if engine:
+            return Role.WORKER, f"it starts {engine[0]}"
+        if _requires_cache(self.pod_spec()):
+            return Role.WORKER, "it requires the nodes of a cache"
+        if re.search(r"(?<![\w.])dynamo\.frontend(?![\w.])", words):
+            return Role.FRONTEND, "it starts dynamo.frontend"
+        if re.search(r"worker$", self.name, re.IGNORECASE):
+            return Role.WORKER, "by its name"
+        if self.name.lower() in ("frontend", "processor"):
+            return Role.FRONTEND, "by its name"
+        return Role.OTHER, ""
+
+    def _words(self, field: str) -> list[Any]:
+        found = self.main_container().get(field)
+        return found if isinstance(found, list) else []
+
+    def _configured_gpus(self) -> bool:
+        """Whether DYN_DEPLOYMENT_CONFIG, as graphs up to 0.5 have it, gives it GPUs."""
+        for entry in self.graph_spec.get("envs") or []:
+            if not isinstance(entry, dict) or entry.get("name") != "DYN_DEPLOYMENT_CONFIG":
+                continue
+            try:
+                config = json.loads(str(entry.get("value") or "{}"))
+            except ValueError:
+                return False
+            resources = at(config, self.name, "ServiceArgs", "resources", default={})
+            return bool(resources.get("gpu")) if isinstance(resources, dict) else False
+        return False
 
     @property
     def replicas(self) -> int:
@@ -221,7 +265,13 @@ class Component(ABC):
                 (*self.pod, "volumes"), {"name": volume, "persistentVolumeClaim": source}
             )
         for path in wanting:
-            mount = {"name": volume, "mountPath": where, "readOnly": True}
+            mount = {
+                "name": volume,
+                "mountPath": where,
+                "readOnly": True,
+                # What Fluid mounts anew after its FUSE ended reaches the running pod.
+                "mountPropagation": "HostToContainer",
+            }
             journal.append((*path, "volumeMounts"), mount)
         return []
 
@@ -235,6 +285,14 @@ def env_at(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:
         for entry in listed
         if isinstance(entry, Mapping) and "name" in entry
     }
+
+
+def _requires_cache(pod_spec: Mapping[str, Any]) -> bool:
+    """Whether a pod's affinity or node selector has a label of Fluid's caches."""
+    keys = [str(key) for key in pod_spec.get("nodeSelector") or {}]
+    for term in terms_of(pod_spec.get("affinity")) or []:
+        keys += [str(e.get("key")) for e in term.get("matchExpressions") or [] if e]
+    return any(key.startswith("fluid.io/s-") for key in keys)
 
 
 def _container_name(path: Path) -> str:

@@ -15,8 +15,9 @@ from kubectl_fluidmodel.dynamo.kinds import REQUEST, reference
 from kubectl_fluidmodel.dynamo.manifest import Document, documents
 from kubectl_fluidmodel.dynamo.patch import diff, kustomize
 from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH, NoWorkersError, Outcome, Wish
+from kubectl_fluidmodel.dynamo.traps import of_request
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.fluid.names import UidNeeded, cache_label, is_legal
+from kubectl_fluidmodel.fluid.names import UidNeeded, cache_label, is_legal, node_labels
 from kubectl_fluidmodel.goyaml import LARGEST
 from kubectl_fluidmodel.kube.kind import Object, is_dns_label, name_of, namespace_of
 from kubectl_fluidmodel.ui.document import objects, to_yaml
@@ -124,7 +125,9 @@ def pin(
         if note not in result.notes and not namespace_of(obj):
             result.notes.append(note)
         try:
-            outcome = pinning.pin(obj, replace(wish, key=label))
+            live, dead = node_labels(where, wish.model)
+            full = replace(wish, key=label, equal=tuple(live), dead=tuple(dead))
+            outcome = pinning.pin(obj, full)
         except NoWorkersError as err:
             if graphs:
                 raise
@@ -246,5 +249,6 @@ def _request(result: Result, obj: Object, wish: Wish) -> Object:
         f"{REQUEST} {name_of(obj)} is not changed: its graph is generated from it; add this to "
         "it before you create it, and pin the graph that it makes"
     )
+    result.warnings += [f"{REQUEST} {name_of(obj)}: {each}" for each in of_request(obj, wish.model)]
     result.notes.append(to_yaml(patch).rstrip("\n"))
     return obj

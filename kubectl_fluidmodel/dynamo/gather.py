@@ -111,6 +111,10 @@ def cache(client: Counted, model: str, namespace: str) -> CacheFacts:
         facts.elsewhere = _elsewhere(client, model)
         return facts
     facts.key = label_key(client, facts)
+    runtime = str(at(facts.dataset, "status", "runtimes", 0, "type", default="alluxio"))
+    uid = names.uid_of(facts.dataset) if facts.dataset else ""
+    equal, dead = names.node_labels(namespace, model, runtime, uid)
+    facts.equal, facts.dead = tuple(equal), tuple(key for key in dead if key != facts.key)
     try:
         facts.nodes = client.list_all(k.NODES, labels=f"{facts.key}=true")
     except Forbidden as err:

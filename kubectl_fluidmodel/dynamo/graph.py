@@ -132,16 +132,17 @@ def refuse(obj: Object) -> None:
 
 
 def request_patch(obj: Object, model: str, mount_path: str, subpath: str = "") -> Object:
-    """What to add to a DynamoGraphDeploymentRequest so that its graph mounts the cache."""
+    """What to add to a DynamoGraphDeploymentRequest so that its graph reads the cache.
+
+    Without a model path, the profiler takes the claim for a cache of the Hub's client and lets the
+    workers download again; `.` is the root of the claim (ai-dynamo/dynamo, profiler, 1.5 and 1.6).
+    """
+    directory = subpath or "."
     version = str(obj.get("apiVersion", "")).rpartition("/")[2]
     if version == "v1beta2":
-        claim = {"name": model, "mountPath": mount_path}
-        if subpath:
-            claim["modelPath"] = subpath
+        claim = {"name": model, "mountPath": mount_path, "modelPath": directory}
         return {"spec": {"modelRef": {"cache": {"pvc": claim}}}}
-    cache = {"pvcName": model, "pvcMountPath": mount_path}
-    if subpath:
-        cache["pvcModelPath"] = subpath
+    cache = {"pvcName": model, "pvcMountPath": mount_path, "pvcModelPath": directory}
     return {"spec": {"modelCache": cache}}
 
 

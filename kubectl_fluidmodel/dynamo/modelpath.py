@@ -17,13 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import Component, env_at
+from kubectl_fluidmodel.dynamo.component import ENGINE, Component, env_at
 from kubectl_fluidmodel.dynamo.tree import Journal, Path, find
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 SERVED = "--served-model-name"
 
-_ENGINE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
 _FLAGS = {"vllm": ("--model",), "sglang": ("--model-path",), "trtllm": ("--model-path", "--model")}
 _VARIABLE = re.compile(r"""["']?\$(?:\{(\w+)\}|\((\w+)\)|(\w+))["']?""")
 _WORD = re.compile(r"""(?:\$\(\w+\)|"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<>])+""", re.DOTALL)
@@ -159,7 +158,7 @@ def _in_list(everything: list[str], words: list[Any]) -> _Found | None:
 
 def _engine_of_list(words: list[str]) -> str | None:
     for index, word in enumerate(words):
-        match = _ENGINE.fullmatch(word)
+        match = ENGINE.fullmatch(word)
         if match:
             return match.group(1)
         if word == "serve" and index and words[index - 1].rpartition("/")[2] in ("vllm", "vllm-rs"):
@@ -176,12 +175,12 @@ def _replacer(words: list[Any], index: int, prefix: str) -> Any:
 
 def _in_shell(words: list[Any]) -> _Found | None:
     """A model in the one string that a shell runs, if exactly one engine is started in it."""
-    scripts = [index for index, word in enumerate(words) if _ENGINE.search(str(word))]
+    scripts = [index for index, word in enumerate(words) if ENGINE.search(str(word))]
     if len(scripts) != 1:
         return None
     index = scripts[0]
     script = str(words[index])
-    engines = list(_ENGINE.finditer(script))
+    engines = list(ENGINE.finditer(script))
     if len(engines) != 1:
         return None
     flags = _FLAGS[engines[0].group(1)]

@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.dynamo import modelpath
+from kubectl_fluidmodel.dynamo import modelpath, traps
 from kubectl_fluidmodel.dynamo.affinity import (
     PREFERRED,
     Requirement,
     demands,
+    named_keys,
     preferences_of,
     release,
-    require,
+    replace_dead,
+    required_key,
 )
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
@@ -62,6 +64,10 @@ class Wish:
     use_model_path: bool = False
     recreate: bool = False
     components: tuple[str, ...] = ()
+    equal: tuple[str, ...] = ()
+    """Other labels that the same nodes carry."""
+    dead: tuple[str, ...] = ()
+    """Labels that look like the cache's and that no node carries."""
 
 
 @dataclass
@@ -74,6 +80,8 @@ class Part:
     path: str
     changed: bool
     remarks: list[str] = field(default_factory=list)
+    by_hand: str = ""
+    """The label by which somebody else sent it to the cache's nodes already."""
 
 
 @dataclass
@@ -87,6 +95,11 @@ class Outcome:
     @property
     def object(self) -> Object:
         return self.graph.object
+
+    def why_unchanged(self) -> str:
+        """What is there already, where it is not this plugin's; empty where it is."""
+        hands = [part.by_hand for part in self.parts if part.by_hand]
+        return f"pinned already, by hand: {hands[0]}" if hands else ""
 
     def remarks(self) -> list[str]:
         return [remark for part in self.parts for remark in part.remarks]
@@ -104,6 +117,8 @@ def pin(obj: Object, wish: Wish, schema: str | None = None) -> Outcome:
     for component in chosen(graph, wish.components):
         entry = record.components.setdefault(component.name, Entry())
         parts.append(_pin_component(component, entry, wish))
+        if not entry.pins:
+            del record.components[component.name]
     _list_claim(graph, record, wish.model)
     changed = any(part.changed for part in parts)
     if changed:
@@ -224,15 +239,32 @@ def _is_as_wanted(component: Component, is_: Pinned, want: Pinned, claim: str) -
 
 def _pin_fresh(component: Component, entry: Entry, want: Pinned, wish: Wish) -> Part:
     journal = Journal(component.spec, entry.made)
+    remarks = []
+    role, reason = component.role_and_reason()
+    if reason and not reason.startswith("it asks for GPUs"):
+        remarks.append(f"component {component.name} is taken for a {role.value}: {reason}")
+    by_hand = ""
+    if want.mode != MOUNT and not entry.requirements():
+        by_hand = required_key(component.pod_spec(), (wish.key, *wish.equal))
     there = component.mounted(wish.model, component.main)
-    remarks = component.mount(journal, wish.model, want.path)
+    remarks += component.mount(journal, wish.model, want.path)
     where = there.path if there else want.path
     if there and there.path != want.path:
         remarks.append(
             f"component {component.name} already mounts the claim at {there.path}; left so"
         )
-    if want.mode == REQUIRE:
-        _require(component, entry, journal, want.requirement())
+    mode = want.mode
+    if by_hand:
+        want.mode, want.key = MOUNT, ""
+        remarks.append(f"component {component.name} requires the cache's nodes by hand: {by_hand}")
+    elif want.mode == REQUIRE:
+        dead = named_keys(component.pod_spec(), wish.dead)
+        _require(component, entry, journal, want.requirement(), dead)
+        remarks += [
+            f"component {component.name} required {key}, which is on no node (too long for a label,"
+            f" Fluid has the UID in it): {wish.key} takes its place"
+            for key in dead
+        ]
     elif want.mode == PREFER:
         preference = want.requirement().preference()
         if preference not in preferences_of(component.pod_spec().get("affinity")):
@@ -243,22 +275,30 @@ def _pin_fresh(component: Component, entry: Entry, want: Pinned, wish: Wish) -> 
         target = where if not wish.subpath else f"{where.rstrip('/')}/{wish.subpath.strip('/')}"
         remarks += modelpath.rewrite(component, journal, target)
     remarks += modelpath.warnings(component, where)
+    remarks += traps.remarks(component, where)
     entry.made = journal.made
     want.edits = journal.entries
-    entry.pins[wish.model] = want
-    return Part(component.name, component.role, want.mode, where, True, remarks)
+    changed = bool(journal.entries) or not (by_hand or (mode == MOUNT and there))
+    if changed:
+        entry.pins[wish.model] = want
+    return Part(component.name, component.role, mode, where, changed, remarks, by_hand)
 
 
 def _require(
-    component: Component, entry: Entry, journal: Journal, requirement: Requirement
+    component: Component,
+    entry: Entry,
+    journal: Journal,
+    requirement: Requirement,
+    dead: list[str],
 ) -> None:
     now = terms_of(component.pod_spec().get("affinity"))
     recorded = entry.requirements()
     if not recorded:
         entry.terms = now
-    elif require(entry.terms, recorded) != now:
+    elif replace_dead(entry.terms, entry.dead, recorded) != now:
         entry.terms = _release_all(now, recorded, entry.terms)
-    after = require(now, [requirement])
+    entry.dead += dead
+    after = replace_dead(now, dead, [requirement])
     if after != now and after is not None:
         path = (*component.pod, *_NODE_AFFINITY, REQUIRED)
         journal.container(path, dict)["nodeSelectorTerms"] = after
@@ -272,7 +312,7 @@ def _unpin_component(component: Component, entry: Entry, model: str) -> list[str
         _unrequire(component, entry, model)
     del entry.pins[model]
     if not entry.requirements():
-        entry.terms = None
+        entry.terms, entry.dead = None, []
     entry.made = prune(component.spec, entry.made)
     return kept
 
@@ -280,8 +320,8 @@ def _unpin_component(component: Component, entry: Entry, model: str) -> list[str
 def _unrequire(component: Component, entry: Entry, model: str) -> None:
     now = terms_of(component.pod_spec().get("affinity"))
     others = entry.requirements(without=model)
-    if now == require(entry.terms, entry.requirements()):
-        after = require(entry.terms, others)
+    if now == replace_dead(entry.terms, entry.dead, entry.requirements()):
+        after = replace_dead(entry.terms, entry.dead, others)
     else:
         after = release(now, entry.pins[model].requirement(), entry.terms)
         entry.terms = _release_all(after, others, entry.terms)

@@ -56,6 +56,8 @@ class Entry:
 
     made: list[str] = field(default_factory=list)
     terms: Terms | None = None
+    dead: list[str] = field(default_factory=list)
+    """Keys of the user's own terms that pinning took out: they are on no node."""
     pins: dict[str, Pinned] = field(default_factory=dict)
 
     def requirements(self, without: str = "") -> list[Requirement]:
@@ -72,6 +74,8 @@ class Entry:
             found["made"] = self.made
         if self.terms is not None:
             found["terms"] = self.terms
+        if self.dead:
+            found["dead"] = self.dead
         if self.pins:
             found["pins"] = {model: pin.to_json() for model, pin in self.pins.items()}
         return found
@@ -141,4 +145,9 @@ def _entry(data: dict[str, Any]) -> Entry:
         )
         for model, found in data.get("pins", {}).items()
     }
-    return Entry(made=list(data.get("made", [])), terms=data.get("terms"), pins=pins)
+    return Entry(
+        made=list(data.get("made", [])),
+        terms=data.get("terms"),
+        dead=[str(key) for key in data.get("dead", [])],
+        pins=pins,
+    )

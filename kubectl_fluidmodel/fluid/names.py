@@ -154,6 +154,26 @@ def runtime_label(namespace: str, name: str, runtime: str = "alluxio", uid: str 
     return _key(f"fluid.io/s-{runtime}-", namespace, name, uid)
 
 
+def node_labels(
+    namespace: str, name: str, runtime: str = "alluxio", uid: str = ""
+) -> tuple[list[str], list[str]]:
+    """The label keys that all select the nodes of a Dataset, and those that select none.
+
+    Fluid labels a node with the common and with the runtime's key. Either is legal to write into a
+    graph by hand; one that is too long is on no node, for Fluid has the UID in its place.
+    """
+    live, dead = [], []
+    for prefix in ("fluid.io/s-", f"fluid.io/s-{runtime}-"):
+        full = f"{prefix}{namespace}-{name}"
+        if len(full) < _LABEL_LIMIT:
+            live.append(full)
+            continue
+        dead.append(full)
+        if uid:
+            live.append(prefix + uid)
+    return live, dead
+
+
 def fuse_label(namespace: str, name: str, uid: str = "") -> str:
     """Label key that the CSI plugin sets on a node whose pods mount the Dataset."""
     return _key("fluid.io/f-", namespace, name, uid)

@@ -31,7 +31,7 @@ SHAPES = [
         {"Frontend": "frontend", "Prefill": "worker", "Untyped": "worker"},
     ),
     ("alpha-component", "v1alpha1", {"lone": "worker"}),
-    ("legacy-pvc", "v1alpha1-pvc", {"Processor": "other", "VllmWorker": "worker"}),
+    ("legacy-pvc", "v1alpha1-pvc", {"Processor": "frontend", "VllmWorker": "worker"}),
     (
         "legacy-disagg",
         "v1alpha1-pvc",
@@ -167,7 +167,7 @@ def test_objects_that_are_not_the_place_to_pin(obj, why):
 def test_the_patch_for_a_request():
     request = {"apiVersion": "nvidia.com/v1beta1"}
     assert request_patch(request, "llama", "/model") == {
-        "spec": {"modelCache": {"pvcName": "llama", "pvcMountPath": "/model"}}
+        "spec": {"modelCache": {"pvcName": "llama", "pvcMountPath": "/model", "pvcModelPath": "."}}
     }
     newer = {"apiVersion": "nvidia.com/v1beta2"}
     assert request_patch(newer, "llama", "/m", "sub")["spec"]["modelRef"]["cache"]["pvc"] == {

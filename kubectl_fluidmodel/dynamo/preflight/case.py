@@ -42,6 +42,10 @@ class CacheFacts:
     claim: Object | None = None
     key: str = ""
     """The label key of its nodes, empty where it is not known."""
+    equal: tuple[str, ...] = ()
+    """Other label keys that the same nodes carry."""
+    dead: tuple[str, ...] = ()
+    """Label keys that follow from the names and that no node carries, for they are too long."""
     nodes: list[Object] | None = None
     """The nodes that carry the label; None where they could not be read."""
     pods: dict[str, list[Object]] = field(default_factory=dict)

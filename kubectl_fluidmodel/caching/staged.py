@@ -107,11 +107,9 @@ class Stager:
             f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: "
             f"{plural(len(plan.files), 'file')}, {size(plan.bytes)}"
         ]
-        if plan.skipped:
-            from kubectl_fluidmodel.staging.report import skipped_text
+        from kubectl_fluidmodel.staging.report import lacking_text, skipped_text
 
-            found.append(skipped_text(plan))
-        return found
+        return [*found, *(text for text in (skipped_text(plan), lacking_text(plan)) if text)]
 
     @property
     def lacks_image(self) -> bool:

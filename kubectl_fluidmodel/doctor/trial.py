@@ -18,7 +18,7 @@ from kubectl_fluidmodel.doctor.question import Question
 from kubectl_fluidmodel.model import refusal
 from kubectl_fluidmodel.model.configs import is_mark
 from kubectl_fluidmodel.model.refusal import SPEAKS_TLS, NotAStore
-from kubectl_fluidmodel.model.store import Credentials, Store, reader
+from kubectl_fluidmodel.model.store import Credentials, Store, lost_snapshot, reader
 
 SECONDS = 6.0
 """For reading what the judge of models wants to see."""
@@ -126,6 +126,9 @@ class Trial:
             same = client.list_objects_v2(Bucket=question.host, Prefix=question.path, MaxKeys=1)
             if any(entry["Key"] == question.path for entry in same.get("Contents") or []):
                 return self._answer(answer.EMPTY, message="it is one object, not a directory")
+        lost, _ = lost_snapshot(client, question.host, question.path)
+        if lost:
+            return self._answer(answer.EMPTY, message=lost)
         return self._answer(answer.EMPTY, nearest=tuple(self._near(client)))
 
     def _near(self, client: Any) -> list[str]:

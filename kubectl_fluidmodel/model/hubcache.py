@@ -64,6 +64,15 @@ def find(files: Sequence[File], path: str = "") -> HubCache | None:
     return HubCache(chosen.rpartition("/")[2], repo, not whole, total, chosen)
 
 
+def snapshot_of(path: str) -> tuple[str, str, str] | None:
+    """The cache directory's path, its model and the commit, where a path is a snapshot's."""
+    match = _SNAPSHOT.fullmatch(path.strip("/"))
+    if match is None or match["file"]:
+        return None
+    top = path.strip("/")[: match.start("commit")].removesuffix("snapshots/").strip("/")
+    return top, _repo(top), match["commit"]
+
+
 def is_link(content: bytes) -> bool:
     """Whether a file's content is the target of a link into `blobs/`, as some tools store it."""
     return _LINK.match(content) is not None

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.listing import File, Listing
+from kubectl_fluidmodel.model.rubbish import owner
 from kubectl_fluidmodel.shell import quote
 
 SHA256 = "sha256"
@@ -193,7 +194,8 @@ def _why_not(
     for glob, why in by_default:
         if _matches(path, glob):
             return why
-    return ""
+    whose = "" if include else owner(path)
+    return f"{whose}, not the model's" if whose else ""
 
 
 def _matches(path: str, glob: str) -> bool:

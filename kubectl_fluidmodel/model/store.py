@@ -11,10 +11,11 @@ from typing import Any
 
 from kubectl_fluidmodel import noanswer, proxies, trust
 from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable, UsageError
-from kubectl_fluidmodel.model import refusal
+from kubectl_fluidmodel.model import hubcache, refusal
 from kubectl_fluidmodel.model.listing import File, Listing
 from kubectl_fluidmodel.model.refusal import NotAStore
 from kubectl_fluidmodel.model.sample import Fetch, ReadError
+from kubectl_fluidmodel.shell import Operand, command
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key, not a key
@@ -375,6 +376,13 @@ def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
                     "name the model's own prefix",
                 )
     if not files:
+        with explained(store, f"cannot list {where}", bucket):
+            lost, model = lost_snapshot(client, bucket, prefix)
+        if lost:
+            to = ["--to", f"s3://{bucket}"]
+            to += ["--endpoint", store.endpoint] if store.endpoint else []
+            again = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
+            raise FluidModelError(f"{where} is empty", lost, again if model else "")
         raise FluidModelError(f"{where} is empty", _nearest(store, client, bucket, prefix))
     return Listing(tuple(sorted(files)))
 
@@ -405,6 +413,20 @@ def reader(store: Store, bucket: str, prefix: str) -> Fetch:
             raise ReadError(" ".join(str(err).split())[:120]) from err
 
     return fetch
+
+
+def lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
+    """Of an empty prefix: that it is a snapshot of a Hub cache whose links were lost, and the model
+    that it was; empty texts where it is none."""
+    snapshot = hubcache.snapshot_of(prefix)
+    if snapshot is None:
+        return "", ""
+    top, repo, commit = snapshot
+    blobs = f"{top}/blobs/".lstrip("/")
+    if not client.list_objects_v2(Bucket=bucket, Prefix=blobs, MaxKeys=1).get("Contents"):
+        return "", ""
+    why = f"it is a snapshot of the Hub client's cache, and its links into {blobs} were lost"
+    return why, f"{repo}@{commit}" if repo else ""
 
 
 def _nearest(store: Store, client: Any, bucket: str, prefix: str) -> str:

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from kubectl_fluidmodel.model.judge import judge
 from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.model.sample import Sample
 from kubectl_fluidmodel.shell import Operand, command
 from kubectl_fluidmodel.staging.events import Ended
 from kubectl_fluidmodel.staging.place import Destination, Place
@@ -37,6 +39,16 @@ def skipped_text(plan: Plan) -> str:
     )
 
 
+def lacking_text(plan: Plan) -> str:
+    """Why no engine can load what the plan brings, by the names and sizes of its files; else
+    nothing. It is said and not refused: a part of a model may be what somebody wants."""
+    wrong = judge(plan.listing().files, Sample()).wrong
+    if not wrong:
+        return ""
+    told = "; ".join(each.text for each in wrong[:3])
+    return printable(f"note: no engine can load this alone: {told}")
+
+
 def plan_text(plan: Plan, place: Place, standing: Standing | None = None) -> str:
     """The plan as a dry run shows it; with what the store holds of it where that was asked."""
     lines = [
@@ -54,6 +66,8 @@ def plan_text(plan: Plan, place: Place, standing: Standing | None = None) -> str
         lines.append(f"  {total:>{width}}  in {plural(len(rest), 'more file')}")
     if plan.skipped:
         lines += ["", skipped_text(plan)]
+    if lacking := lacking_text(plan):
+        lines += ["", lacking]
     if standing is not None:
         lines += ["", _standing_text(standing, place)]
     return printable("\n".join(lines) + "\n")

@@ -11,7 +11,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import Plan
 from kubectl_fluidmodel.staging.board import Board
 from kubectl_fluidmodel.staging.events import Began, Event, Note, Progress, to_document
-from kubectl_fluidmodel.staging.report import skipped_text
+from kubectl_fluidmodel.staging.report import lacking_text, skipped_text
 from kubectl_fluidmodel.ui.live import Live
 from kubectl_fluidmodel.ui.text import plural, size
 
@@ -44,6 +44,8 @@ class StagingView:
         self._live.say(text + f"{plural(len(plan.files), 'file')}, {size(plan.bytes)}")
         if plan.skipped:
             self._live.say(skipped_text(plan))
+        if lacking := lacking_text(plan):
+            self._live.say(lacking)
 
     def show(self, event: Event) -> None:
         if isinstance(event, Began):

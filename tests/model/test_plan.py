@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.plan import Plan, PlanFile, from_document, make
+from kubectl_fluidmodel.staging.report import lacking_text
 
 
 def plan(*paths: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Plan:
@@ -76,6 +77,31 @@ def test_globs_of_the_user_are_the_last_word() -> None:
     assert "README.md" not in kept(plan(*LLAMA, exclude=("*.md",)))
     assert len(kept(plan(*LLAMA, include=("*",)))) == len(LLAMA)
     assert kept(plan(*LLAMA, include=("*.json",), exclude=("o*",)))[0] == "config.json"
+
+
+def test_rubbish_stays_out_unless_it_is_asked_for() -> None:
+    tree = ("config.json", ".DS_Store", "sub/.ipynb_checkpoints/x.json")
+    assert kept(plan(*tree)) == ["config.json"]
+    assert len(kept(plan(*tree, include=("*",)))) == len(tree)
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        (
+            ("config.json", "model-00001-of-00002.safetensors"),
+            "model-00002-of-00002",
+        ),
+        (("config.json", "tokenizer.json"), "no weights"),
+        (("config.json", "model.safetensors"), ""),
+        (("m.gguf",), ""),
+    ],
+)
+def test_what_no_engine_could_load_is_said_before_it_is_staged(
+    tree: tuple[str, ...], text: str
+) -> None:
+    said = lacking_text(plan(*tree))
+    assert (text in said) if text else said == ""
 
 
 def test_globs_that_leave_nothing_are_refused() -> None:

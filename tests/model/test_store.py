@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable, UsageError
+from kubectl_fluidmodel.model.sample import ReadError
 from kubectl_fluidmodel.model.store import (
     Credentials,
     Store,
@@ -19,8 +20,9 @@ from kubectl_fluidmodel.model.store import (
     from_environment,
     key_names,
     list_prefix,
+    reader,
 )
-from tests.loopback import Answer, free_port, serve
+from tests.loopback import Answer, Asked, free_port, serve
 
 KEYS = Credentials("AKIATEST", "hidden-value")
 
@@ -221,3 +223,42 @@ def test_without_keys_requests_are_unsigned() -> None:
     with serve(lambda _: refusal("AccessDenied")) as server, pytest.raises(FluidModelError):
         list_prefix(Store(server.url), "b123", "p")
     assert "Authorization" not in server.asked[0].headers
+
+
+def test_an_empty_snapshot_of_a_hub_cache_is_told_by_its_blobs() -> None:
+    sha, top = "ab" * 20, "hub/models--acme--tiny"
+
+    def respond(asked: Asked) -> Answer:
+        inside = asked.query["prefix"] == f"{top}/blobs/"
+        entry = f"<Contents><Key>{top}/blobs/x</Key><Size>9</Size></Contents>" if inside else ""
+        body = f"<ListBucketResult>{entry}</ListBucketResult>"
+        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+
+    with serve(respond) as server, pytest.raises(FluidModelError, match="is empty") as caught:
+        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", f"{top}/snapshots/{sha}")
+    assert "links into hub/models--acme--tiny/blobs/ were lost" in caught.value.why
+    assert caught.value.try_ == (
+        f"kubectl fluidmodel cache acme/tiny@{sha} --to s3://b123 --endpoint {server.url}"
+    )
+
+
+def test_files_are_read_in_part() -> None:
+    def respond(asked: Asked) -> Answer:
+        assert asked.path == "/b123/p/a b.bin" and asked.headers["Range"] == "bytes=2-4"
+        return Answer(206, b"234", {"Content-Range": "bytes 2-4/9"})
+
+    with serve(respond) as server:
+        assert reader(Store(server.url, "us-east-1", KEYS), "b123", "p")("a b.bin", 2, 3) == b"234"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (refusal("AccessDenied"), "AccessDenied"),
+        (Answer(200, b"0123456789"), "no ranges"),
+        (Answer(403, b"<html>no</html>", {"Content-Type": "text/html"}), "not as S3 does"),
+    ],
+)
+def test_files_that_cannot_be_read(answer: Answer, words: str) -> None:
+    with serve(lambda _: answer) as server, pytest.raises(ReadError, match=words):
+        reader(Store(server.url, "us-east-1", KEYS), "b123", "p")("a", 2, 3)

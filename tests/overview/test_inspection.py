@@ -9,6 +9,7 @@ import pytest
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.overview import told
+from kubectl_fluidmodel.overview.amounts import Amount
 from kubectl_fluidmodel.overview.inspection import Inspection, inspect
 from kubectl_fluidmodel.snapshot.snapshot import Missing
 from tests.overview import world
@@ -72,6 +73,23 @@ class TestAmounts:
     def test_a_source_that_grew_since(self) -> None:
         notes = {names.BYTES_ANNOTATION: str(8 * GIB)}
         assert one(*world.cache(annotations=notes)).amount.changed
+
+    def test_what_lies_beside_the_model_is_no_change(self) -> None:
+        notes = {
+            names.BYTES_ANNOTATION: str(8 * GIB),
+            names.LEFT_OUT_ANNOTATION: str(2 * GIB),
+        }
+        found = one(*world.cache(annotations=notes, cached="8.00GiB")).amount
+        assert (found.changed, found.whole, found.percent) == (False, True, 100.0)
+
+    def test_rubbish_that_is_not_cached_lacks_nothing(self) -> None:
+        listed = [
+            told.CachedFile("w.safetensors", 100, 100),
+            told.CachedFile(".cache/x.incomplete", 50, 0),
+        ]
+        assert told.counted(Amount(total=100), listed).whole
+        listed.append(told.CachedFile("v.safetensors", 50, 99))
+        assert told.counted(Amount(total=150), listed).lacking == 1
 
     def test_copies_count(self) -> None:
         half = one(*world.cache(nodes=["a", "b"], cached="10.00GiB")).amount

@@ -267,9 +267,10 @@ class Run:
             )
         listed = "; ".join(proof.missing[:5]) or proof.reason
         more = f"; and {len(proof.missing) - 5} more" if len(proof.missing) > 5 else ""
+        words = follower.store_words()
         raise FluidModelError(
             f"cache {self.request.name} is incomplete after {ATTEMPTS} loads",
-            listed + more,
+            listed + more + (f"; {words}" if words else ""),
             f"kubectl logs -n {self.namespace} {self.request.name}-worker-0 -c alluxio-worker",
         )
 

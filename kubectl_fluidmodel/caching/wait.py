@@ -323,6 +323,23 @@ class Follower:
                 return cause or " ".join(lines[-1].split())[:200]
         return ""
 
+    def store_words(self) -> str:
+        """What workers and master logged of the store, empty where nothing: a load that reads
+        nothing ends well, and only their logs say why.
+        """
+        if not self.may_read_logs:
+            return ""
+        worker = f"{self.name}-worker-0"
+        for pod, container in (
+            (worker, "alluxio-job-worker"),
+            (worker, "alluxio-worker"),
+            (master_pod(self.name), MASTER),
+        ):
+            cause = symptoms.log_cause(self._read_log(pod, container))
+            if symptoms.is_of_store(cause.partition(": ")[0]):
+                return f"{pod}: {cause}"
+        return ""
+
     # -- proof -------------------------------------------------------------------------------
 
     def prove(self) -> Proof:

@@ -110,6 +110,40 @@ def test_keys_under_the_usual_names_never_reach_the_workers(
     assert weights and all(" 0% " in line for line in weights), listed
 
 
+def test_a_cache_that_is_being_deleted_is_not_called_proven(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    """A pod holds it: it still says Bound, and goes with all its bytes when that ends."""
+    bucket.put_model("demo")
+    plugin("cache", bucket.uri("demo"), timeout=240).ok()
+    mounts = [{"name": "model", "mountPath": "/model"}]
+    cluster.api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "reader", "namespace": namespace},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [{"name": "main", "image": "engine", "volumeMounts": mounts}],
+                "volumes": [{"name": "model", "persistentVolumeClaim": {"claimName": "demo"}}],
+            },
+        }
+    )
+    until(
+        "the reader",
+        lambda: cluster.api.get("v1", "Pod", "reader", namespace)["status"]["phase"] == "Running",
+    )
+    plugin("uncache", "demo", "--force", "--timeout", "5s")
+    again = plugin("cache", bucket.uri("demo"), "--timeout", "30s")
+    assert again.code == 1, again.err
+    line = error_line(again)
+    assert line.startswith("error: Dataset demo is being deleted: since "), line
+    assert "held by pod reader" in line
+    assert "proven" not in again.out + again.err
+    cluster.api.delete("v1", "Pod", "reader", namespace)
+
+
 def test_a_node_that_goes_away_is_named(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:

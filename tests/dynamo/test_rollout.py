@@ -1,0 +1,77 @@
+"""What a roll-out says of pods that do not come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.dynamo import rollout, wait
+from kubectl_fluidmodel.dynamo.rollout import Expected, Progress, Row
+
+GATE = "grove.io/podgang-pending-creation"
+
+
+def pod(**changes: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "w-0"}, "spec": {}, "status": {}, **changes}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return pod(status={"containerStatuses": [{"name": "main", "state": state}]})
+
+
+@pytest.mark.parametrize(
+    ("obj", "words", "unschedulable"),
+    [
+        (pod(), "", False),
+        (pod(spec={"schedulingGates": [{"name": GATE}]}), f"SchedulingGated by {GATE}", False),
+        (
+            pod(spec={"schedulingGates": [{"name": GATE}, {"name": "b"}]}),
+            f"SchedulingGated by {GATE}, b",
+            False,
+        ),
+        (waiting("ImagePullBackOff", "back-off"), "ImagePullBackOff: back-off", False),
+        (waiting("ContainerCreating"), "", False),
+    ],
+)
+def test_the_trouble_of_a_pod(obj: dict[str, Any], words: str, unschedulable: bool) -> None:
+    assert rollout.trouble_of(obj) == (words, unschedulable)
+
+
+def row(trouble: str = "", *, gated: bool = False, pod: str = "w-0") -> Row:
+    return Row("worker", pod, "", False, False, trouble, False, gated)
+
+
+def progress(*rows: Row) -> Progress:
+    return Progress(True, [Expected("worker", 3, "mount")], list(rows))
+
+
+def test_the_summary_names_a_gate() -> None:
+    text = f"SchedulingGated by {GATE}"
+    one, two = row(text, gated=True), row(text, gated=True, pod="w-1")
+    assert progress(one).summary() == f"0 of 3 pods ready; w-0 is {text}"
+    assert progress(one, two).summary() == f"0 of 3 pods ready; w-0 is {text}, and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "broken"),
+    [
+        ("ImagePullBackOff: not found", True),
+        ("ErrImagePull: x", True),
+        ("InvalidImageName: x", True),
+        ("CreateContainerConfigError: x", True),
+        ("CrashLoopBackOff: it may wait for another part", False),
+        (f"SchedulingGated by {GATE}", False),
+        ("", False),
+    ],
+)
+def test_what_does_not_come_by_itself(trouble: str, broken: bool) -> None:
+    found = progress(row(trouble))
+    assert found.rows[0].broken is broken
+    if broken:
+        with pytest.raises(wait.RolloutFailed, match="pod w-0 of dgd/g does not start") as caught:
+            wait.check(found, "dgd/g", "ns")
+        assert caught.value.exit_code == 1 and trouble in str(caught.value)
+    else:
+        wait.check(found, "dgd/g", "ns")

@@ -32,7 +32,7 @@ def newest(cache: Cached) -> Hub | None:
     repo, _, revision = source.removeprefix("hf://").partition("@")
     try:
         api = Api(login(), stall=_STALL, patience=_PATIENCE, connections=1)
-        return Hub(commit=api.commit(repo, revision))
+        return Hub(commit=api.commit(repo, revision, patience=_PATIENCE))
     except FluidModelError as err:
         return Hub(why=err.why or err.what)
 

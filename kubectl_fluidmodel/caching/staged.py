@@ -191,7 +191,7 @@ class Stager:
             FluidModelError: what is in the way; the same command goes on from there.
         """
         with self._store() as near:
-            if self._is_staged(near):
+            if self._is_staged(near, hidden=True):
                 teller.say(f"staged already at {self.place.uri}, its manifest is valid")
                 return True
             if self.staging.on == "client":
@@ -208,8 +208,8 @@ class Stager:
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _is_staged(self, store: Store) -> bool:
-        found = manifest.read(store, self.place)
+    def _is_staged(self, store: Store, *, hidden: bool = False) -> bool:
+        found = manifest.read(store, self.place, hidden=hidden)
         return found is not None and found.covers(self.plan.files)
 
     def _here(self, store: Store, teller: Teller) -> None:

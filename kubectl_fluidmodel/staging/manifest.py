@@ -104,8 +104,10 @@ def _entry(each: Mapping[str, Any]) -> Entry:
     return Entry(file, str(each["etag"]))
 
 
-def read(store: Store, place: Place) -> Manifest | None:
-    """The valid manifest of a place, or None where there is none to be seen.
+def read(store: Store, place: Place, *, hidden: bool = False) -> Manifest | None:
+    """The valid manifest of a place, or None where there is none; `hidden`: or none to be seen.
+
+    Who may not list a bucket is told that what is not there may not be read.
 
     Raises:
         FluidModelError: there is one, but it is damaged or another's.
@@ -113,8 +115,7 @@ def read(store: Store, place: Place) -> Manifest | None:
     """
     from kubectl_fluidmodel.staging.bucket import Bucket
 
-    # Who may not list a bucket is told that what is not there may not be read.
-    text = Bucket(store, place.to.bucket, patience=10.0).read(place.manifest, hidden=True)
+    text = Bucket(store, place.to.bucket, patience=10.0).read(place.manifest, hidden=hidden)
     if text is None:
         return None
     where = f"s3://{place.to.bucket}/{place.manifest}"

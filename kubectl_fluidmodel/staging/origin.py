@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from kubectl_fluidmodel.errors import Unreachable
 from kubectl_fluidmodel.model.hub import Hub
@@ -213,7 +213,7 @@ class Origin:
                 if self._link == url:
                     self._link = self._first
             raise Passing(
-                f"the link has expired ({status})",
+                f"{urlsplit(url).netloc} refuses the hub's link ({status})",
                 Unreachable(
                     f"cannot read {self.file.path}",
                     f"the hub's links to its storage are refused ({status})",

@@ -45,7 +45,6 @@ def verify(
     bucket = Bucket(store, place.to.bucket, patience=15.0)
     marked = manifest.read(store, place)
     if marked is None:
-        bucket.read(place.manifest)  # says so where it may not be looked at
         raise FluidModelError(
             f"{place.repo} is not staged at {place.uri}",
             _others(bucket, place) or "it has no manifest",

@@ -244,6 +244,14 @@ class TestContent:
         court.write(".kube/config", text)
         assert court.agree().header("authorization") == ["Bearer 2026-01-02"]
 
+    @pytest.mark.parametrize("word", ["n", "Y", "yes", "Off", "null", "1e3", "0o17", "~"])
+    def test_words_that_are_no_texts_to_go(self, court: Court, word: str) -> None:
+        text = court.config().read_text().replace("token: of-the-user", f"token: {word}")
+        court.write(".kube/config", text)
+        judge, ours = court.both(("--username=me",), {})
+        assert ours.worked is judge.worked
+        assert ours.seen == judge.seen
+
     def test_json(self, court: Court) -> None:
         import json
 

@@ -81,9 +81,9 @@ def test_a_storage_host_that_refuses_for_a_while(bench: Bench, status: int) -> N
     later.start()
     bench.stage()
     later.join()
-    # Asked for anew each time, and not in a hot loop.
+    # Asked for anew again and again (what one part was given, another may use), no hot loop.
     assert 2 <= fault.hits <= 6 * 8
-    assert len(bench.hub.seen("resolve")) > fault.hits
+    assert len(bench.hub.seen("resolve")) > fault.hits // 2
     bench.assert_staged()
 
 

@@ -62,12 +62,15 @@ def model_directories(paths: Iterable[str]) -> list[str]:
         if is_mark(path.rpartition("/")[2]) and not path.startswith(".")
     }
     # A part of a model (tokenizer/config.json of Diffusers) is no model of its own.
-    tops = [
-        one
-        for one in found
-        if not any(one.startswith(f"{up}/" if up else "") for up in found - {one})
-    ]
+    tops = [one for one in found if found.isdisjoint(_above(one))]
     return sorted(tops, key=lambda each: (each.count("/") if each else -1, each))
+
+
+def _above(folder: str) -> Iterator[str]:
+    """The folders that a folder lies in, the root (empty text) last."""
+    while folder:
+        folder = folder.rpartition("/")[0]
+        yield folder
 
 
 def check_configs(files: Sequence[File], texts: Mapping[str, bytes]) -> Iterator[Remark]:

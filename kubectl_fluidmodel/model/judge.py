@@ -8,7 +8,7 @@ safetensors, pickles or GGUF, Mistral's own, Diffusers, LoRA, NeMo, ONNX, Tensor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,30 +64,32 @@ def judge(files: Sequence[File], sample: Sample, path: str = "") -> Verdict:
     cache = hubcache.find(files, path)
     if cache is not None and cache.lost:
         return Verdict((_lost(cache),))
+    essential = essential_of(files)
     known: list[Remark] = []
     if cache is not None and cache.snapshot:
         known.append(_copied(cache))
-    known += _contents(files, sample)
-    known += _weights(files, known)
-    known += check_shards(files, sample, lambda each: essential(each, files))
+    known += _contents(sample, essential)
+    known += _weights(files, known, essential)
+    known += check_shards(files, sample, essential)
     known += check_configs(files, sample.texts)
     known += _formats(files)
     order = sorted(dict.fromkeys(known), key=lambda each: not each.wrong)
     return Verdict(tuple(order))
 
 
-def essential(path: str, files: Sequence[File]) -> bool:
-    """Whether an engine that is given the source reads this file.
+def essential_of(files: Sequence[File]) -> Callable[[str], bool]:
+    """Which of the files an engine reads that is given the source.
 
     Where the root is a model with weights of its own, directories below it hold other formats
     (`original/`) or other states (`checkpoint-500/`); elsewhere they are what the model is made of.
     """
-    if "/" not in path:
-        return True
     names = {file.path for file in files if "/" not in file.path}
-    if "model_index.json" in names or model_directories(names) != [""]:
-        return True
-    return not any(is_weights(name) for name in names)
+    all_of_it = (
+        "model_index.json" in names
+        or model_directories(names) != [""]
+        or not any(is_weights(name) for name in names)
+    )
+    return lambda path: all_of_it or "/" not in path
 
 
 def _lost(cache: HubCache) -> Remark:
@@ -111,7 +113,7 @@ def _copied(cache: HubCache) -> Remark:
     )
 
 
-def _contents(files: Sequence[File], sample: Sample) -> Iterator[Remark]:
+def _contents(sample: Sample, essential: Callable[[str], bool]) -> Iterator[Remark]:
     """Files that are something else than their name says."""
     masks: dict[str, list[str]] = {}
     for path, start in sorted(sample.starts.items()):
@@ -121,12 +123,14 @@ def _contents(files: Sequence[File], sample: Sample) -> Iterator[Remark]:
         if mask:
             masks.setdefault(mask, []).append(path)
     for mask, paths in masks.items():
-        first, wrong = paths[0], any(essential(each, files) for each in paths)
+        first, wrong = paths[0], any(map(essential, paths))
         what = first if len(paths) == 1 else f"each of {some(paths)}"
         yield Remark(CONTENT, f"{what} is {mask}", wrong, tuple(paths[:_SHOWN]))
 
 
-def _weights(files: Sequence[File], known: Sequence[Remark]) -> Iterator[Remark]:
+def _weights(
+    files: Sequence[File], known: Sequence[Remark], essential: Callable[[str], bool]
+) -> Iterator[Remark]:
     """Whether there are weights at all, and bytes in them."""
     masked = {path for each in known if each.kind == CONTENT for path in each.paths}
     weights = [file for file in files if is_weights(file.path)]
@@ -141,7 +145,11 @@ def _weights(files: Sequence[File], known: Sequence[Remark]) -> Iterator[Remark]
             text += f"; {some([file.path for file in odd])} may be some of another format"
         yield Remark(WEIGHTS, text, not odd)
     if hollow and masked.isdisjoint(hollow):
-        loaded = [path for path in hollow if essential(path, files) and _is_read(path, files)]
+        # A pickle beside safetensors is not read.
+        safe = any(file.path.endswith(".safetensors") and file.size for file in files)
+        loaded = [
+            path for path in hollow if essential(path) and not (safe and path.endswith(_PICKLES))
+        ]
         shown = loaded or hollow
         yield Remark(
             WEIGHTS,
@@ -149,13 +157,6 @@ def _weights(files: Sequence[File], known: Sequence[Remark]) -> Iterator[Remark]
             bool(loaded),
             tuple(shown[:_SHOWN]),
         )
-
-
-def _is_read(path: str, files: Sequence[File]) -> bool:
-    """Whether an engine reads this file of weights: a pickle beside safetensors it does not."""
-    if not path.endswith(_PICKLES):
-        return True
-    return not any(file.path.endswith(".safetensors") and file.size for file in files)
 
 
 def _formats(files: Sequence[File]) -> Iterator[Remark]:

@@ -120,16 +120,17 @@ def _gaps(
         series = series_of(path)
         if series is not None:
             lacking.setdefault(series, []).append(path)
+    whole = {
+        (_folder(file.path), file.path.rpartition(".")[2])
+        for file in files
+        if file.size and is_weights(file.path) and _is_whole(file.path, lacking)
+    }
     for (head, _, tail), missing in lacking.items():
-        beside = [
-            file.path
-            for file in files
-            if file.path.endswith(tail) and file.size and _folder(file.path) == _folder(head)
-        ]
+        beside = (_folder(head), tail.removeprefix(".")) in whole
         yield Remark(
             SHARDS,
             f"{some(missing)} {are(missing)} missing: the others of that series are there",
-            essential(missing[0]) and not any(_is_whole(each, lacking) for each in beside),
+            essential(missing[0]) and not beside,
             tuple(missing[:_SHOWN]),
         )
 

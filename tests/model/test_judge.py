@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
+from kubectl_fluidmodel.model.judge import judge
+from kubectl_fluidmodel.model.listing import File
 from kubectl_fluidmodel.model.remark import LINKS
+from kubectl_fluidmodel.model.sample import Sample
 from tests import weights
 from tests.model.judging import Files, doubts, verdict, wrong
 from tests.weights import MODEL, config, safetensors
@@ -228,6 +232,17 @@ DOUBTFUL = [
 @pytest.mark.parametrize(("files", "text"), DOUBTFUL, ids=[text for _, text in DOUBTFUL])
 def test_what_is_doubtful_is_said(files: Files, text: str) -> None:
     assert any(text in each for each in doubts(files)), doubts(files)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["{n}.bin", "d{n}/config.json", "d{n}/x.gguf", "m{n}-00001-of-00002.gguf", "blobs/{n}"],
+)
+def test_many_odd_files_are_judged_in_time(name: str) -> None:
+    began = time.monotonic()
+    files = [File(name.format(n=n), n % 2) for n in range(20_000)]
+    judge(files, Sample(), "models/m")
+    assert time.monotonic() - began < 10
 
 
 # -- caches of the Hub's client ------------------------------------------------------------------

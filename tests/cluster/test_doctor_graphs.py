@@ -252,7 +252,7 @@ def test_a_claim_of_another_namespace(ward: Ward, namespace: str) -> None:
     everywhere.look(everywhere=True)
     (found,) = [f for f in everywhere.found()["FM705"] if ward.namespace in f.about]
     assert namespace in found.cause
-    assert found.fix.text.endswith(f"--name far-model -n {ward.namespace}")
+    assert found.fix.text.endswith(f" -n {ward.namespace}")
 
 
 @pytest.mark.breaks("FM707")

@@ -213,6 +213,17 @@ def other_namespace(snapshot: Snapshot) -> None:
     b.put(snapshot, reads.GRAPHS, moved)
 
 
+def test_a_cache_for_another_namespace_is_made_as_the_one_that_is_there() -> None:
+    """With its endpoint and region; a Secret of its own namespace it cannot have."""
+    snapshot = b.healthy()
+    other_namespace(snapshot)
+    [found] = b.findings(snapshot, "FM705")
+    assert found.fix is not None and found.fix.text == (
+        "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000 "
+        "--region us-east-1 -n apps"
+    )
+
+
 def owned(snapshot: Snapshot) -> None:
     component = copy.deepcopy(decode(snapshot))
     bare(decode(snapshot))

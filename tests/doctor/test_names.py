@@ -396,6 +396,17 @@ def test_keys_of_a_folder_that_pods_read_stay_where_they_are() -> None:
     assert dataset(snapshot)["spec"]["mounts"][0]["path"] == "/demo"
 
 
+def test_a_runtime_that_lacks_is_made_of_the_size_that_the_source_has() -> None:
+    snapshot = by_hand()
+    b.drop(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    assert "quota" not in fix(snapshot, "FM204")
+    assert " && kubectl fluidmodel cache s3://hf-models/demo --name demo" in fix(snapshot, "FM204")
+    mounts = dataset(snapshot)["spec"]["mounts"]
+    mounts.append({**mounts[0], "name": "other", "path": "/other"})
+    [found] = b.findings(snapshot, "FM204")
+    assert found.fix is not None and found.fix.how == "advice"
+
+
 def test_several_mounts_are_folders_and_none_is_the_root() -> None:
     snapshot = by_hand(path=None, name="llama", encryptOptions=None)
     first = dataset(snapshot)["spec"]["mounts"][0]

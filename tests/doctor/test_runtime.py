@@ -8,11 +8,13 @@ import pytest
 
 from kubectl_fluidmodel.doctor import bundle
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import alluxio, names
 from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube.quantity import to_int
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods
+from tests.doctor.applying import applied
 
 WORKER, MASTER, FUSE = "demo-worker-0", "demo-master-0", "demo-fuse-gpu-0"
 NOW = "2026-09-21T14:13:00Z"
@@ -304,7 +306,7 @@ PODS: dict[str, tuple[Break, str, str, str, str]] = {
         "FM321",
         "pod models/demo-worker-0",
         "alluxio-worker on node gpu-0 was killed for its memory",
-        "memory: 108Gi and",
+        "kubectl fluidmodel cache s3://hf-models/demo --name demo",
     ),
     "disk": (
         full_disk,
@@ -456,3 +458,20 @@ def test_pods_out_of_sight_are_said_to_be(code: str) -> None:
     snapshot = b.healthy()
     b.hide(snapshot, k.PODS)
     assert b.skipped(snapshot, code) == ["no permission to list pods"]
+
+
+def test_a_limit_holds_all_that_a_worker_may_use() -> None:
+    """Tier, heap and direct memory: by the runtime's own options, else by Fluid's defaults."""
+    snapshot = b.healthy()
+    memory_tier(snapshot)
+    killed(snapshot)
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)
+    runtime["spec"]["worker"]["resources"]["limits"] = {"memory": "1Gi"}
+    [found] = b.findings(snapshot, "FM321")
+    assert found.fix is not None
+    applied(snapshot, found.fix.text)
+    changed = b.get(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)["spec"]["worker"]["resources"]
+    limit = to_int(changed["limits"]["memory"])
+    assert limit is not None and (108 + 4 + 4) * fluid.GIB < limit < 120 * fluid.GIB
+    del runtime["spec"]["worker"]["jvmOptions"]
+    assert alluxio.memory_of(runtime, "worker") > (108 + 12 + 32) * fluid.GIB

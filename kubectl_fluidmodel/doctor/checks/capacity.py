@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.chain import NOT_WHOLE
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import alluxio, names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at
+from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.quantity import from_bytes, to_int
-from kubectl_fluidmodel.model.sizing import GIB, HIGH_WATERMARK, quota_for
+from kubectl_fluidmodel.model.sizing import HIGH_WATERMARK, quota_for
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.ui.text import size
 
-HEAPS = {"worker": 12 * GIB, "fuse": 16 * GIB}
-"""-Xmx that Fluid gives where the runtime has no jvmOptions (pkg/ddc/alluxio/
-transform_optimization.go); that of the FUSE client is taken at once, -Xms16G."""
+HEAPS = {part: alluxio.jvm_size({}, part, "-Xmx") for part in ("worker", "fuse")}
+"""Bytes of the heaps of a cache's node where the runtime has no jvmOptions."""
 SHARE = 4
 """The engine needs the node's memory: from a quarter of it on, heaps are too large."""
 
@@ -174,16 +172,4 @@ def _heaps(cache: Cached) -> dict[str, int]:
     runtime: Mapping[str, Any] = cache.runtime or {}
     if runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return {}
-    return {part: _heap(runtime, part) for part in HEAPS}
-
-
-def _heap(runtime: Mapping[str, Any] | Object, part: str) -> int:
-    options = at(runtime, "spec", part, "jvmOptions", default=[])
-    if not isinstance(options, list) or not options:
-        return HEAPS[part]
-    for option in options:
-        match = re.fullmatch(r"-Xmx(\d+)([kmgKMG]?)", str(option).strip())
-        if match:
-            shift = {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()]
-            return int(match[1]) << shift
-    return 0  # the JVM's own default: a quarter of what its container may use
+    return {part: alluxio.jvm_size(runtime, part, "-Xmx") for part in HEAPS}

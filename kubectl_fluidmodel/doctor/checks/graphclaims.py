@@ -19,11 +19,9 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.uses import all_graphs, opened_of
 from kubectl_fluidmodel.dynamo import kinds
-from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import claims_in
-from kubectl_fluidmodel.shell import Operand
 
 _NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 _NAMES_CLAIM = re.compile(r"/(pvcs/\d+|pvc|services/[^/]+/volumeMounts/\d+)$")
@@ -71,9 +69,7 @@ def own_namespace(case: Case) -> Iterator[Finding]:
             claimed = case.snapshot.find(k.PVCS, claim, namespace)
             if not others or (namespace, claim) in here or claimed is not None:
                 continue
-            dataset = case.snapshot.find(names.DATASETS, claim, others[0])
-            source = names.source_of(dataset or {}) or "SOURCE"
-            make = commands.fluidmodel(graph, "cache", Operand(source), "--name", claim)
+            there = next(e for e in case.caches if (e.namespace, e.name) == (others[0], claim))
             yield Finding(
                 reference(graph),
                 f"it mounts claim {claim}, and that cache is in namespace {', '.join(others)}",
@@ -81,7 +77,7 @@ def own_namespace(case: Case) -> Iterator[Finding]:
                     Evidence(reference(graph), "spec", f"claim {claim}"),
                     Evidence(f"dataset {others[0]}/{claim}", "metadata.namespace", others[0]),
                 ),
-                Fix(make),
+                Fix(commands.cache(there, namespace=namespace)),
             )
 
 

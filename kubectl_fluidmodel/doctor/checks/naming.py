@@ -131,18 +131,16 @@ def has_runtime(case: Case) -> Iterator[Finding]:
 
 
 def _runtime_for(cache: Cached) -> Fix:
+    """Have `cache` make it, which measures the source; it cannot make one of several mounts."""
     if cache.dataset is not None and names.is_ours(cache.dataset):
         return Fix(commands.cache(cache))
-    text = (
-        "apiVersion: data.fluid.io/v1alpha1\n"
-        "kind: AlluxioRuntime\n"
-        f"metadata: {{name: {cache.name}, namespace: {cache.namespace}}}\n"
-        "spec:\n"
-        "  replicas: 1\n"
-        "  tieredstore:\n"
-        "    levels: [{mediumtype: SSD, path: /var/lib/fluidmodel/cache, quota: 200Gi}]"
+    if len(dicts(cache.dataset, "spec", "mounts")) == 1:
+        return Fix(commands.anew(cache))
+    return Fix(
+        f"make an AlluxioRuntime {cache.name} in namespace {cache.namespace} with a quota of the "
+        "size of the models and a tenth more, or a cache of its own for each model",
+        "advice",
     )
-    return Fix(text, "yaml", "a new object; quota is the size of the model and a tenth more")
 
 
 @check("FM205", "the runtime has a Dataset of its name", needs=(names.DATASETS,))

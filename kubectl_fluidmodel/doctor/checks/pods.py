@@ -16,7 +16,7 @@ from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.overview.amounts import amount
 from kubectl_fluidmodel.overview.cached import FUSE, MASTER, WORKER, Cached
-from kubectl_fluidmodel.shell import Operand
+from kubectl_fluidmodel.shell import Operand, chain
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _FULL = re.compile(r"No space left on device|WorkerOutOfSpaceException")
@@ -79,7 +79,6 @@ def memory(case: Case) -> Iterator[Finding]:
     direct memory beside that: the limit has to hold quota, heap and direct memory together.
     """
     cache = case.own
-    medium, _, quota = alluxio.tier(cache.runtime or {})
     for part, pod in witness.pods_of(cache):
         for status in witness.containers(pod):
             ends = [at(status, when, "terminated") for when in ("state", "lastState")]
@@ -89,19 +88,26 @@ def memory(case: Case) -> Iterator[Finding]:
             name = str(status.get("name"))
             words = f"OOMKilled, exit code {ended.get('exitCode')}, {ended.get('finishedAt') or ''}"
             seen = Evidence(reference(pod), f"status of container {name}", words.rstrip(", "))
-            where = f"alluxioruntime {cache.namespace}/{cache.name} spec.{part}.resources.limits"
-            least = from_bytes(quota) if medium == "MEM" and quota and part == WORKER else ""
-            text = (
-                f"memory: {least} and its JVM's heap and direct memory"
-                if least
-                else ("memory: more than its JVM's heap and direct memory")
-            )
             yield Finding(
                 reference(pod),
                 f"{name} on node {at(pod, 'spec', 'nodeName')} was killed for its memory",
                 (seen,),
-                Fix(text, "yaml", where),
+                _more_memory(cache, part, pod),
             )
+
+
+def _more_memory(cache: Cached, part: str, pod: Object) -> Fix:
+    """A limit that holds what the part may use; where the node itself ran out, another medium."""
+    runtime = cache.runtime
+    limited = at(runtime, "spec", part, "resources", "limits", "memory") is not None
+    if runtime is not None and limited:
+        limits = {"memory": from_bytes(alluxio.memory_of(runtime, part))}
+        change = {"spec": {part: {"resources": {"limits": limits}}}}
+        return Fix(chain(commands.patch(runtime, change), commands.again(runtime)))
+    medium, _, _ = alluxio.tier(runtime or {})
+    if medium == "MEM" and part == WORKER:
+        return Fix(commands.remade(cache, "--medium", "SSD"))
+    return witness.look(pod, "describe", "pod", Operand(name_of(pod)))
 
 
 @check(

@@ -48,6 +48,33 @@ def patch(obj: Object, change: Any, *, how: str = "merge") -> Command:
     return kubectl(obj, *words, flags=("--type", how, "-p", json.dumps(change)))
 
 
+def patch_part(obj: Object, part: Any, key: str, value: Any) -> Command | None:
+    """Set a key of a mapping that is somewhere in an object; None where it is not in it."""
+    path = _pointer(obj, part, "")
+    if path is None:
+        return None
+    escaped = key.replace("~", "~0").replace("/", "~1")
+    return patch(obj, [{"op": "add", "path": f"{path}/{escaped}", "value": value}], how="json")
+
+
+def _pointer(value: Any, part: Any, path: str) -> str | None:
+    """The JSON pointer (RFC 6901) of the very part of a value."""
+    if value is part:
+        return path
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = ((str(k).replace("~", "~0").replace("/", "~1"), v) for k, v in value.items())
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    found = (_pointer(each, part, f"{path}/{step}") for step, each in inner)
+    return next((each for each in found if each is not None), None)
+
+
+def change_runtime(runtime: Object, change: Object) -> Command:
+    """Change a runtime's spec, and have Fluid build the cache by it: it reads most of it once."""
+    return chain(patch(runtime, {"spec": change}), again(runtime))
+
+
 def delete(*objects: Object) -> Command:
     """Delete objects, one after the other."""
     return chain(*(kubectl(o, "delete", Operand(kind_of(o)), Operand(name_of(o))) for o in objects))

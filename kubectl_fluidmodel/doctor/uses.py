@@ -5,6 +5,7 @@ A graph uses a cache when its spec names the claim, or when `pin` noted that it 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -68,6 +69,14 @@ class Use:
     def field(self, place: str, text: str) -> Evidence:
         """A place in the component as evidence."""
         return Evidence(self.about, f"component {self.component.name}, {place}", text)
+
+    def change(self, part: Any, key: str, value: Any) -> Fix:
+        """Set a key of a part of the component, where that is in the graph as it was read."""
+        made = commands.patch_part(self.graph.object, part, key, value)
+        if made is not None:
+            return Fix(made)
+        where = f"{self.about} component {self.component.name}"
+        return Fix(f"set {key}: {json.dumps(value)}", "advice", where)
 
     def pin(self, *flags: str) -> Fix:
         """The command that pins the graph (again)."""

@@ -12,11 +12,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.kind import Object, name_of, namespace_of
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.pasting import parsed
 
+_CORDON = "node.kubernetes.io/unschedulable"
 _SHORT = {"pvc": "persistentvolumeclaim", "pv": "persistentvolume"}
 _VALUES = {"-n", "-p", "--type", "-o", "-f", "-l", "--patch-file", "--field-selector"}
 
@@ -112,8 +114,6 @@ class _Call:
                 for kind in _kinds()
                 if kind.name == document["kind"] and kind.api_version == document["apiVersion"]
             )
-            if kind.name == "DataLoad":
-                raise NotHere("a load")
             self.snapshot.objects.setdefault(kind.resource, []).append(copy.deepcopy(document))
 
     def _create(self) -> None:
@@ -144,10 +144,12 @@ class _Call:
         for name in self.names:
             _, obj = self._found("node", name)
             obj["spec"].pop("unschedulable", None)
+            taints = obj["spec"].get("taints", [])
+            obj["spec"]["taints"] = [t for t in taints if t.get("key") != _CORDON]
 
 
 def _kinds() -> list[k.Kind]:
-    return [each for each in vars(k).values() if isinstance(each, k.Kind)]
+    return [e for m in (k, names) for e in vars(m).values() if isinstance(e, k.Kind)]
 
 
 def _merge(obj: Object, change: Object) -> None:

@@ -209,7 +209,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM603",
         "dataload other/demo",
         "it is in namespace other, and its Dataset in models",
-        "namespace: models",
+        "kubectl delete dataload demo -n other && ",
     ),
     "a load that failed": (
         failed,
@@ -258,7 +258,7 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
         "FM607",
         "pod models/demo-loader-job-x",
         "no node takes the loader",
-        'tolerations: [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present"',
+        '"tolerations": [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present"',
     ),
     "no Dataset": (
         orphan,

@@ -292,7 +292,7 @@ PODS: dict[str, tuple[Break, str, str, str, str]] = {
         "FM312",
         "pod models/demo-master-0",
         "cannot look up the name of its own host, cpu-0",
-        "networkMode: ContainerNetwork",
+        '{"networkMode": "ContainerNetwork"}',
     ),
     "image": (
         no_image,

@@ -34,7 +34,7 @@ def kinds_served(case: Case) -> Iterator[Finding]:
             "cluster",
             "Fluid is not installed: the API server has no kind Dataset",
             (Evidence("apis", names.GROUP, "not served"),),
-            Fix(installation.INSTALL),
+            Fix(installation.INSTALL, "advice"),
         )
 
 
@@ -54,7 +54,7 @@ def kinds_complete(case: Case) -> Iterator[Finding]:
             f"crd {kind.resource}",
             f"the API server has Datasets but no {kind.name}",
             (Evidence(f"crd {kind.resource}", names.GROUP, "not served"),),
-            Fix(installation.APPLY_CRDS),
+            Fix(installation.APPLY_CRDS, "advice"),
         )
 
 
@@ -128,5 +128,5 @@ def reads_answered(case: Case) -> Iterator[Finding]:
             "cluster",
             f"the API server did not answer for {resources}",
             tuple(Evidence("apis", missing.resource, str(missing)) for missing in failed),
-            Fix(command("kubectl", "get", "--raw", "/readyz?verbose")),
+            Fix(command("kubectl", "get", "--raw", "/readyz?verbose"), "advice"),
         )

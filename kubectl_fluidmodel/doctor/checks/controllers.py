@@ -59,7 +59,7 @@ def new_enough(case: Case) -> Iterator[Finding]:
             f"{installation.dotted(installation.OLDEST)}, the first that works with keys in a "
             "Secret",
             (Evidence(reference(controller or {}), "image", installation.dotted(version)),),
-            Fix(installation.UPGRADE),
+            Fix(installation.UPGRADE, "advice"),
         )
 
 
@@ -92,7 +92,7 @@ def one_version(case: Case) -> Iterator[Finding]:
                 Evidence(name, "image", installation.dotted(found))
                 for name, found in versions.items()
             ),
-            Fix(installation.upgrade("--version", installation.dotted(usual))),
+            Fix(installation.upgrade("--version", installation.dotted(usual)), "advice"),
         )
 
 
@@ -140,7 +140,9 @@ def runtime_controllers(case: Case) -> Iterator[Finding]:
                 f"deployment {SYSTEM}/{name}",
                 f"this Fluid was installed without {name}: {told}",
                 tuple(Evidence(reference(each), "kind", kind.name) for each in used[:3]),
-                Fix(installation.upgrade("--set", f"runtime.{_chart(kind)}.enabled=true")),
+                Fix(
+                    installation.upgrade("--set", f"runtime.{_chart(kind)}.enabled=true"), "advice"
+                ),
                 severity,
             )
         else:
@@ -238,7 +240,7 @@ def _why(pod: Object, seen: list[Evidence]) -> str:
 def _mend(pod: Object, seen: list[Evidence]) -> Fix:
     text = " ".join(each.text for each in seen)
     if _KUBELET_CONF in text:
-        return Fix(installation.upgrade("--set", "csi.useNodeAuthorization=false"))
+        return Fix(installation.upgrade("--set", "csi.useNodeAuthorization=false"), "advice")
     if "ImagePull" in text or "ErrImage" in text:
         return Fix(
             "let the nodes reach the registry, or mirror the image and set image.imagePrefix "

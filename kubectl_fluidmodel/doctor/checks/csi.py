@@ -110,7 +110,7 @@ def plugin(case: Case) -> Iterator[Finding]:
             f"node {node}",
             f"no pod of {PLUGIN} runs on the node{taint}",
             (witness.field(_node(case, node), "spec", "taints"),),
-            Fix(installation.upgrade("--set", "csi.tolerations[0].operator=Exists"))
+            Fix(installation.upgrade("--set", "csi.tolerations[0].operator=Exists"), "advice")
             if taint
             else witness.look_at_fluid("get", "daemonset", PLUGIN, "-o", "yaml"),
             less,
@@ -154,7 +154,7 @@ def reaches(case: Case) -> Iterator[Finding]:
             reference(reader.pod),
             f"the CSI plugin on node {reader.node} does not reach the API server",
             (said,),
-            Fix(installation.upgrade("--set", "csi.config.hostNetwork=true")),
+            Fix(installation.upgrade("--set", "csi.config.hostNetwork=true"), "advice"),
         )
 
 

@@ -24,7 +24,7 @@ from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
 from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.overview import runtimes
 from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
-from kubectl_fluidmodel.shell import Operand
+from kubectl_fluidmodel.shell import Command, Operand, chain
 
 _NEW = 30.0
 """Seconds within which a Dataset may still be waiting for its turn."""
@@ -159,8 +159,15 @@ def placement(case: Case) -> Iterator[Finding]:
         about(cache),
         f"this cache lets no other share its node, and there {_are(others)}",
         (Evidence(about(cache), "spec.placement", str(chosen)),),
-        Fix("placement: Shared", "yaml", f"{about(cache)}, spec; then make the cache anew"),
+        Fix(_shared(cache)),
     )
+
+
+def _shared(cache: Cached) -> Command:
+    if cache.dataset is None or cache.runtime is None or names.is_ours(cache.dataset):
+        return commands.anew(cache)  # `cache` makes it so
+    change = commands.patch(cache.dataset, {"spec": {"placement": "Shared"}})
+    return chain(change, commands.again(cache.runtime))
 
 
 def _has_workers(cache: Cached) -> bool:

@@ -18,7 +18,7 @@ from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.kube import gpus
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, name_of
+from kubectl_fluidmodel.kube.kind import Object, dicts, name_of
 from kubectl_fluidmodel.kube.scheduler import Filter, Obstacle
 from kubectl_fluidmodel.ui.text import plural
 
@@ -101,6 +101,7 @@ def tolerated(case: Case) -> Iterator[Finding]:
         if not all(taints.values()):
             continue
         key = next(iter(taints.values()))[0].partition(":")[0].partition("=")[0]
+        spec = use.component.pod_spec()
         yield Finding(
             use.about,
             f"component {use.component.name} does not tolerate {next(iter(taints.values()))[0]}, "
@@ -109,10 +110,10 @@ def tolerated(case: Case) -> Iterator[Finding]:
                 Evidence(f"node {name}", "spec.taints", ", ".join(found))
                 for name, found in taints.items()
             ),
-            Fix(
-                f"tolerations: [{{key: {key}, operator: Exists}}]",
-                "yaml",
-                f"{use.about} component {use.component.name}, pod spec",
+            use.change(
+                spec,
+                "tolerations",
+                [*dicts(spec, "tolerations"), {"key": key, "operator": "Exists"}],
             ),
         )
 

@@ -38,11 +38,7 @@ def read_only(case: Case) -> Iterator[Finding]:
                 use.about,
                 f"component {use.component.name} mounts the cache writable",
                 (use.field(f"mount {mounted.path}", "no readOnly"),),
-                Fix(
-                    "readOnly: true",
-                    "yaml",
-                    f"{use.about} component {use.component.name}, volume mount {mounted.volume}",
-                ),
+                use.change(entry, "readOnly", True),
             )
 
 
@@ -66,10 +62,9 @@ def one_style(case: Case) -> Iterator[Finding]:
                     use.field("mainContainer.volumeMounts", str(inner[0].get("name"))),
                 ),
                 Fix(
-                    f"extraPodSpec.volumes: [{{name: {case.own.name}, persistentVolumeClaim: "
-                    f"{{claimName: {case.own.name}}}}}], and its mount in mainContainer",
-                    "yaml",
-                    f"{use.about} component {use.component.name}",
+                    f"mount claim {case.own.name} in extraPodSpec.volumes and mainContainer of "
+                    f"component {use.component.name}, and not by volumeMounts",
+                    "advice",
                 ),
             )
 

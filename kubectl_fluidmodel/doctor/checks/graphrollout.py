@@ -64,11 +64,12 @@ def placed(case: Case) -> Iterator[Finding]:
                     command(
                         *("kubectl", "get", "pods", "-A", "-o", "wide"),
                         *("--field-selector", f"spec.nodeName={nodes[0]}"),
-                    )
+                    ),
+                    "advice",
                 )
             else:
                 cause = "the scheduler finds no node for it"
-                fix = Fix(commands.kubectl(pod, "describe", "pod", Operand(name_of(pod))))
+                fix = Fix(commands.kubectl(pod, "describe", "pod", Operand(name_of(pod))), "advice")
             without = judge(case, "worker", pod, words)
             yield Finding(
                 reference(pod),

@@ -211,7 +211,10 @@ def not_created(case: Case) -> Iterator[Finding]:
                     f"it makes a claim {case.own.name} of its own, which is the name of the "
                     "cache's",
                     (Evidence(reference(obj), place, f"name: {case.own.name}, create: true"),),
-                    Fix("create: false", "yaml", f"{reference(obj)} {place}"),
+                    Fix(
+                        commands.patch_part(obj, entry, "create", False)
+                        or commands.patch(obj, {"spec": obj["spec"]})
+                    ),
                 )
 
 

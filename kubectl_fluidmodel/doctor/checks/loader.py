@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import witness
+from kubectl_fluidmodel.doctor import commands, witness
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
 from kubectl_fluidmodel.doctor.checks.load import again, latest
 from kubectl_fluidmodel.doctor.nodeless import TAINT, judge
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of
+from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.shell import Operand
+from kubectl_fluidmodel.shell import Command, Operand, chain
 
 STARTING = 60.0
 """Seconds from a load's beginning to its pod's."""
@@ -65,19 +64,23 @@ def runs(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 f"no node takes the loader{f': {without.why_not()}' if without.judged else ''}",
                 without.evidence(),
-                Fix(
-                    f"tolerations: {_flow(dicts(load, 'spec', 'tolerations') + wanted)}",
-                    "yaml",
-                    f"{reference(load)} spec",
-                )
+                Fix(_tolerating(load, wanted))
                 if wanted
                 else witness.look(pod, "describe", "pod", Operand(name_of(pod))),
             )
 
 
-def _flow(tolerations: Sequence[Object]) -> str:
-    """Tolerations as one line of YAML, which takes JSON."""
-    return json.dumps(tolerations)
+def _tolerating(load: Object, wanted: list[Object]) -> Command:
+    """The load with more tolerations; Fluid reads them once, so it is made again."""
+    kept = dicts(load, "spec", "tolerations")
+    spec = {**load["spec"], "tolerations": kept + [each for each in wanted if each not in kept]}
+    made = {
+        "apiVersion": names.DATA_LOADS.api_version,
+        "kind": names.DATA_LOADS.name,
+        "metadata": {"name": name_of(load), "namespace": namespace_of(load)},
+        "spec": spec,
+    }
+    return chain(commands.delete(load), commands.apply(made))
 
 
 @check(

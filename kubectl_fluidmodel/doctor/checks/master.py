@@ -189,10 +189,12 @@ def resolves(case: Case) -> Iterator[Finding]:
                     f"the {part} cannot look up the name of its own host, {host}",
                     (line,),
                     Fix(
-                        "networkMode: ContainerNetwork",
-                        "yaml",
-                        f"alluxioruntime {cache.namespace}/{cache.name} spec.{part}, made anew",
-                    ),
+                        commands.change_runtime(
+                            cache.runtime, {part: {"networkMode": "ContainerNetwork"}}
+                        )
+                    )
+                    if cache.runtime
+                    else None,
                 )
                 break
 

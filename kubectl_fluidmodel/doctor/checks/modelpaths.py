@@ -20,8 +20,11 @@ from kubectl_fluidmodel.doctor.engines import (
 )
 from kubectl_fluidmodel.doctor.uses import Use, uses
 from kubectl_fluidmodel.dynamo.component import Role
-from kubectl_fluidmodel.dynamo.modelpath import OFFLINE, SERVED
+from kubectl_fluidmodel.dynamo.modelpath import OFFLINE, SERVED, Named
+from kubectl_fluidmodel.dynamo.tree import find
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.kind import Object, dicts
+from kubectl_fluidmodel.shell import Command, chain
 
 SELF_HOST = "DYN_SELF_HOST_METADATA"
 """Lets a worker give its model card's files out to the frontend itself."""
@@ -89,7 +92,8 @@ def path_exists(case: Case) -> Iterator[Finding]:
         about = f"dataset {case.own.namespace}/{case.own.name}"
         listed = ", ".join(each or "at its root" for each in models or [found])
         by_pin = use.pin("--use-model-path")
-        by_hand = Fix(right, "yaml", f"{use.about} component {use.component.name}, model path")
+        where = f"{use.about} component {use.component.name}, model path"
+        by_hand = Fix(right, "advice", where)
         yield Finding(
             use.about,
             f"component {use.component.name} reads {engine.value}, and the model is at {right}",
@@ -114,13 +118,12 @@ def home_outside(case: Case) -> Iterator[Finding]:
         name, value = found
         by_name = bool(HUB_ID.fullmatch(engine.value))
         asks = f", and asks the Hub for {engine.value}" if by_name else ""
-        where = f"{use.about} component {use.component.name}, env"
         yield Finding(
             use.about,
             f"component {use.component.name} has {name}={value}, which is the read-only cache"
             + asks,
             (use.field(f"env {name}", value), command(use, engine), use.field("mount", mount)),
-            Fix(f"{name}: /tmp/hf", "yaml", where),
+            _outside(use, engine, name, by_name=by_name),
             None if by_name and models is not None else Severity.WARNING,
         )
 
@@ -138,7 +141,7 @@ def served_name(case: Case) -> Iterator[Finding]:
                 use.about,
                 f"component {use.component.name} serves the model under the name {engine.value}",
                 (command(use, engine), use.field("arguments", f"no {SERVED}")),
-                Fix(f"{SERVED} ORG/MODEL", "yaml", where),
+                Fix(f"{SERVED} ORG/MODEL", "advice", where),
             )
 
 
@@ -151,12 +154,11 @@ def offline(case: Case) -> Iterator[Finding]:
     for use, engine, mount in engines(case):
         off = any(is_on(use, engine, name) for name in OFFLINE)
         if inside(engine.value, mount) and not off:
-            where = f"{use.about} component {use.component.name}, env"
             yield Finding(
                 use.about,
                 f"component {use.component.name} reads the mount and may ask the Hub besides",
                 (command(use, engine), use.field("env", f"no {OFFLINE[0]}")),
-                Fix(f'{OFFLINE[0]}: "1"', "yaml", where),
+                _set_env(use, engine, OFFLINE[0], "1"),
             )
 
 
@@ -179,7 +181,7 @@ def frontend(case: Case) -> Iterator[Finding]:
             continue
         name = use.component.name
         has = f"has the cache at {path}" if path else "does not mount the cache"
-        by_hand = Fix(f"mountPath: {mount}", "yaml", f"{use.about} component {name}, volumeMounts")
+        by_hand = _mounted_at(use, mount)
         yield Finding(
             use.about,
             f"frontend {name} {has}, and {worker.component.name} serves it from {mount}",
@@ -189,3 +191,28 @@ def frontend(case: Case) -> Iterator[Finding]:
             ),
             by_hand if path else use.pin("--mount-path", mount),
         )
+
+
+def _set_env(use: Use, engine: Named, name: str, value: str) -> Fix:
+    """Give the engine's container a variable, instead of the one that it has of that name."""
+    container: Object = find(use.component.spec, engine.container) or {}
+    kept = [each for each in dicts(container, "env") if each.get("name") != name]
+    return use.change(container, "env", [*kept, {"name": name, "value": value}])
+
+
+def _outside(use: Use, engine: Named, name: str, *, by_name: bool) -> Fix:
+    """The Hub's cache elsewhere; an engine that asks for a name has to be given the path, too."""
+    moved = _set_env(use, engine, name, "/tmp/hf")  # noqa: S108 - a path in the pod
+    pinned = use.pin("--use-model-path").text
+    both = isinstance(moved.text, Command) and isinstance(pinned, Command) and by_name
+    if both and isinstance(moved.text, Command) and isinstance(pinned, Command):
+        return Fix(chain(moved.text, pinned))
+    return moved
+
+
+def _mounted_at(use: Use, path: str) -> Fix:
+    """Mount the cache of a component elsewhere."""
+    volume = use.mounted.volume if use.mounted else ""
+    mounts = (m for _, c in use.component.containers() for m in dicts(c, "volumeMounts"))
+    mine = next((each for each in mounts if each.get("name") == volume), {})
+    return use.change(mine, "mountPath", path)

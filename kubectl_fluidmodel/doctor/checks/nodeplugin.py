@@ -74,7 +74,7 @@ def plugin_ready(case: Case) -> Iterator[Finding]:
             about,
             "Fluid was installed without its CSI plugin: nothing mounts a cache into a pod",
             (Evidence(about, "metadata.name", "not there"),),
-            Fix(installation.upgrade("--set", "csi.enabled=true")),
+            Fix(installation.upgrade("--set", "csi.enabled=true"), "advice"),
         )
         return
     wanted = _number(found, "desiredNumberScheduled")

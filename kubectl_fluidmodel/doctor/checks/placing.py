@@ -403,4 +403,5 @@ def without_node(case: Case) -> Iterator[Finding]:
             if cordoned and _only_cordons(found)
             else f"the scheduler has no node for the {part}{_nodes(found)}"
         )
-        yield Finding(reference(pod), cause, found.evidence(), Fix(fix))
+        how = "command" if cordoned else "advice"
+        yield Finding(reference(pod), cause, found.evidence(), Fix(fix, how))

@@ -61,7 +61,7 @@ def _mirror(cache: Cached, part: str, image: str) -> Fix:
     tag = image.rpartition(":")[2] if ":" in image else "TAG"
     return Fix(
         f"{{image: REGISTRY/{image.rpartition('/')[2].partition(':')[0]}, imageTag: {tag}}}",
-        "yaml",
+        "advice",
         f"alluxioruntime {cache.namespace}/{cache.name} {path}, with imagePullSecrets",
     )
 
@@ -142,7 +142,7 @@ def space(case: Case) -> Iterator[Finding]:
             (seen,),
             Fix(commands.remade(cache, "--quota", from_bytes(sizing.quota_for(total))))
             if full and total
-            else Fix("path: a directory of a larger disk", "yaml", f"{where}, made anew"),
+            else Fix("path: a directory of a larger disk", "advice", f"{where}, made anew"),
         )
 
 

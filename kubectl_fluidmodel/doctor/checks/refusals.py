@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import answer, commands
+from kubectl_fluidmodel.doctor import answer, witness
 from kubectl_fluidmodel.doctor.attempt import NO_TOKEN
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check
 from kubectl_fluidmodel.doctor.tried import (
@@ -97,7 +97,7 @@ def may_list(case: Case) -> Iterator[Finding]:
             Fix(
                 f'{{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": '
                 f'"arn:aws:s3:::{bucket}"}}',
-                "yaml",
+                "advice",
                 f"a statement of the policy of bucket {bucket}",
             ),
         )
@@ -120,7 +120,7 @@ def may_read(case: Case) -> Iterator[Finding]:
             Fix(
                 f'{{"Effect": "Allow", "Action": "s3:GetObject", "Resource": '
                 f'"arn:aws:s3:::{below}"}}',
-                "yaml",
+                "advice",
                 f"a statement of the policy of bucket {source.host}",
             ),
         )
@@ -193,7 +193,7 @@ def bucket_there(case: Case) -> Iterator[Finding]:
             dataset_of(case),
             f"{what} does not exist at {at}{hint}",
             evidence(case, one),
-            fix or Fix(command(*look, *endpoint)),
+            fix or Fix(command(*look, *endpoint), "advice"),
         )
 
 
@@ -239,5 +239,5 @@ def claim_there(case: Case) -> Iterator[Finding]:
             f"persistentvolumeclaim {case.own.namespace}/{claim}",
             f"the source's claim {claim} is {one.answer.code}",
             evidence(case, one),
-            Fix(commands.kubectl(case.own, "describe", "pvc", Operand(claim))),
+            witness.look(case.own, "describe", "pvc", Operand(claim)),
         )

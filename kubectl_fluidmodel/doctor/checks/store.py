@@ -216,7 +216,7 @@ def name_known(case: Case) -> Iterator[Finding]:
             dataset_of(case),
             f"the endpoint {given.endpoint} leads nowhere: {given.message}",
             evidence(case, one),
-            Fix(command("kubectl", "get", "services,endpoints", "-n", space))
+            Fix(command("kubectl", "get", "services,endpoints", "-n", space), "advice")
             if service
             else Fix(f"correct the endpoint {given.endpoint}, or the DNS entry", "advice"),
         )
@@ -245,7 +245,7 @@ def _look_at(case: Case, endpoint: str) -> Fix:
     service = portforward.service_of(urlsplit(endpoint).hostname or "", case.own.namespace)
     if service is None:
         return Fix(f"start the store at {endpoint}, or correct its port", "advice")
-    return Fix(command("kubectl", "get", "pods,endpoints", "-n", service[0]))
+    return Fix(command("kubectl", "get", "pods,endpoints", "-n", service[0]), "advice")
 
 
 @check("FM512", "TLS to the store works", explains=CUT_OFF)
@@ -317,6 +317,6 @@ def clocks(case: Case) -> Iterator[Finding]:
             f"the clocks of {whose} and of the store are {abs(given.skew):.0f} s apart"
             + (", so it refuses every signature" if refused else ""),
             evidence(case, one),
-            Fix(command("timedatectl", "set-ntp", "true")),
+            Fix(command("timedatectl", "set-ntp", "true"), "advice"),
             severity=Severity.ERROR if refused and certain(case, given) else Severity.WARNING,
         )

@@ -45,7 +45,7 @@ def near(case: Case) -> Iterator[Finding]:
             reference(load),
             f"it is in namespace {namespace_of(load)}, and its Dataset in {cache.namespace}",
             (witness.field(load, "spec", "dataset", "namespace"), *witness.some(said)),
-            Fix(f"namespace: {cache.namespace}", "yaml", f"{reference(load)} metadata, made anew"),
+            again(cache, load, remove=True),
         )
 
 

@@ -314,6 +314,8 @@ def _keeps(given: str, word: re.Match[str], holds: Holds) -> Keep:
             return None
         value = given[slice(*span)]
         bare = value.strip("\"'`\\")
+        if bare.lower() in ("true", "false"):
+            return None  # a switch, as `csi.useNodeAuthorization=false`
         if holds is Holds.MAYBE:
             return span if looks_random(bare) else None
         if _NUMBER.fullmatch(bare) and (tokens or word[0].lower() in ("pass", "auth")):

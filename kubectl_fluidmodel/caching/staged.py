@@ -6,10 +6,12 @@ of it is there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from kubectl_fluidmodel import proxies
 from kubectl_fluidmodel.caching import make, preflight
 from kubectl_fluidmodel.caching.measure import reachable
 from kubectl_fluidmodel.caching.progress import ahead
@@ -39,6 +41,8 @@ from kubectl_fluidmodel.staging.pod import Network, SecretKey, no_image
 from kubectl_fluidmodel.ui.document import reference
 from kubectl_fluidmodel.ui.step import DONE, Step
 from kubectl_fluidmodel.ui.text import plural, size
+
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,26 @@ class Stager:
         ]
         from kubectl_fluidmodel.staging.report import lacking_text, skipped_text
 
-        return [*found, *(text for text in (skipped_text(plan), lacking_text(plan)) if text)]
+        told = (skipped_text(plan), lacking_text(plan), *self._unlike_here())
+        return [*found, *(text for text in told if text)]
+
+    def _unlike_here(self) -> list[str]:
+        """What this machine needs to reach the Hub, and the Job was not given."""
+        network, found = self.staging.network, []
+        if self.staging.on != "cluster" or not self.staging.image:
+            return []
+        if proxies.proxy_for(self._login.endpoint) and not network.proxy:
+            found.append(
+                "note: the Hub is reached through a proxy from here; if the Job needs it, too: "
+                "--stage-proxy"
+            )
+        bundle = next((name for name in _BUNDLES if os.environ.get(name)), "")
+        if bundle and network.ca is None:
+            found.append(
+                f"note: {bundle} says here whom to trust; if the Job needs those certificates, "
+                "too: --stage-ca"
+            )
+        return found
 
     @property
     def lacks_image(self) -> bool:

@@ -344,3 +344,25 @@ def test_what_staging_takes_is_asked_for_first(
     given = request(MODEL, s3_secret="keys")
     found = {str(each) for each in made(s3, hub, given, objects.client, on=on).permissions()}
     assert asked <= found and not (not_asked & found)
+
+
+def test_what_only_this_machine_has_is_said(
+    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy or certificates that got the plan here, and that the Job knows nothing of."""
+    flags: dict[str, Any] = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
+    given = {**flags, "proxy": "http://p:1", "ca": "configmap/c"}
+    here = made(s3, hub, request(MODEL), on="cluster", image="i:1")
+    there = made(s3, hub, request(MODEL), on="cluster", image="i:1", network=network(**given))
+    mine = made(s3, hub, request(MODEL), on="client")
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not [line for line in here.words() if "--stage-" in line]
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/corporate.pem")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    for each in (here, there, mine):
+        each._login = replace(each._login, endpoint="https://huggingface.co")
+    told = "\n".join(here.words())
+    assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
+    for each in (there, mine):
+        assert "--stage-" not in "\n".join(each.words())

@@ -33,7 +33,15 @@ def removable(
 
     Kinds that we may not list hold nothing of ours that we could delete.
     """
-    found = []
+    return _look(client, namespace, name, kinds)[0]
+
+
+def _look(
+    client: Client, namespace: str, name: str, kinds: tuple[Kind, ...] = ALL
+) -> tuple[list[Object], list[Kind]]:
+    """What is there, and the kinds that may not be listed."""
+    found: list[Object] = []
+    unseen = []
     for kind in kinds:
         selector = f"{names.MANAGED_BY}={names.MANAGER},{names.MODEL_LABEL}={name}"
         if kind == k.JOBS:  # those of `doctor --probe` end in a moment by themselves
@@ -41,13 +49,14 @@ def removable(
         try:
             items = client.list_all(kind, namespace if kind.namespaced else None, labels=selector)
         except Forbidden:
+            unseen.append(kind)
             continue
         found += [
             item
             for item in items
             if kind.namespaced or at(item, "spec", "claimRef", "namespace") == namespace
         ]
-    return found
+    return found, unseen
 
 
 def readers(client: Client, namespace: str, claim: str) -> list[str]:
@@ -85,11 +94,12 @@ def check(
         FluidModelError: there is no such cache, a permission is missing, or pods read from it and
             `force` is off.
     """
-    found = removable(client, namespace, name)
-    access.require(
-        client, needed(found, namespace), task=f"uncache a model in {namespace}", docs=DOCS
-    )
-    if not access.allows(client, Permission("list", k.JOBS, namespace)):
+    found, unseen = _look(client, namespace, name)
+    if found or any(kind in _SURE for kind in unseen):
+        access.require(
+            client, needed(found, namespace), task=f"uncache a model in {namespace}", docs=DOCS
+        )
+    if k.JOBS in unseen:
         warn("staging Jobs cannot be seen (list jobs.batch): one that is at work goes on")
     if not found:
         raise FluidModelError(

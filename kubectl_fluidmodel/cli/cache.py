@@ -31,7 +31,7 @@ EXAMPLES = """
 kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --stage-on client
 
 # The same, staged by a Job in the cluster
-kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --image REGISTRY/IMAGE:TAG
+kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --image registry/image:1
 
 # A model in a bucket, on one GPU node, proven complete
 kubectl fluidmodel cache s3://models/meta-llama/Llama-3.3-70B-Instruct

@@ -33,7 +33,7 @@ _CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
         {
             "metavar": "KEY=VALUE",
             "multiple": True,
-            "help": "Act as a user with this besides; may be repeated.",
+            "help": "Act with this extra attribute; may be repeated.",
         },
     ),
     ("--token", "token", {"metavar": "TOKEN", "help": "Bearer token for the API server."}),

@@ -87,6 +87,7 @@ class Plugin:
                 code = done.wait()
             except BaseException:  # interrupted: it would wait for its user by itself
                 done.kill()
+                done.wait()
                 raise
             said = words.finish(failed=code != 0)
         if code:

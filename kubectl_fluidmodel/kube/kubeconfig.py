@@ -239,10 +239,10 @@ def _resolved(entry: Any, keys: Iterable[str], base: Path) -> Mapping[str, Any]:
     found = dict(_mapping(entry))
     for key in keys:
         if found.get(key):
-            found[key] = str(base / str(found[key]))
+            found[key] = os.path.normpath(base / str(found[key]))
     plugin = found.get("exec")
     if isinstance(plugin, Mapping) and os.sep in str(plugin.get("command") or ""):
-        found["exec"] = {**plugin, "command": str(base / str(plugin["command"]))}
+        found["exec"] = {**plugin, "command": os.path.normpath(base / str(plugin["command"]))}
     return found
 
 

@@ -239,6 +239,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 
 
 Dumper.add_representer(str, _text)
+Dumper.add_multi_representer(str, _text)  # a `shell.Command` is text, too
 
 
 def dump(document: Any) -> str:

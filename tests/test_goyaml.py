@@ -12,7 +12,7 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel import goyaml
+from kubectl_fluidmodel import goyaml, shell
 from kubectl_fluidmodel.dynamo import yamlemit as emit
 from kubectl_fluidmodel.ui.document import to_json, to_yaml
 from tests.realkubectl import as_read_by_kubectl
@@ -135,6 +135,12 @@ def test_a_number_that_we_write_keeps_its_value(values: list[Any]) -> None:
         found = as_read_by_kubectl(text)["values"]
         wrong = [pair for pair in zip(values, found, strict=True) if not same(*pair)]
         assert not wrong
+
+
+def test_a_command_is_text_as_any_other() -> None:
+    words = shell.command("kubectl", "get", shell.Operand("y"))
+    for write in (to_yaml, to_json):
+        assert write({"command": words}) == write({"command": str(words)})
 
 
 def test_keys_are_text_as_in_json() -> None:

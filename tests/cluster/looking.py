@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kubectl_fluidmodel.doctor import checks, logs, store
+from kubectl_fluidmodel.doctor import checks, logs, occupants, store
 from kubectl_fluidmodel.doctor.check import Finding, Fix, Severity, select
 from kubectl_fluidmodel.doctor.diagnosis import BROKEN, Diagnosis, diagnose
 from kubectl_fluidmodel.kube.client import Client
@@ -61,6 +61,7 @@ class Doctor:
         client = client or self.client
         self.snapshot = live.take(client, None if everywhere else self.namespace, reads.DOCTOR)
         self.snapshot.taken += later
+        occupants.ask(client, link(self.snapshot), self.snapshot)
         if hear:
             logs.ask(client, link(self.snapshot), self.snapshot)
         if ask:

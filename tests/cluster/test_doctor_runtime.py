@@ -33,6 +33,8 @@ def ward(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_more_memory_than_any_node_has(ward: Ward) -> None:
     level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "3Ti"}
     ward.cache("large", level=level)
+    # Fluid counts the source before there is a worker: then the quota is known to be a mistake.
+    until("its size", lambda: "iB" in str(ward.status("Dataset", "large").get("ufsTotal")), 180)
     found = ward.sees("FM301", "large", ward.ref("pod", "large-worker-0"), hear=True, later=300)
     assert "no node has enough free memory for the worker" in found.cause
     assert "Insufficient memory" in found.evidence[0].text

@@ -22,6 +22,10 @@ RELEASE = LOADED["release"]["jobs"]
 READ = {"contents": "read"}
 PERMISSIONS = {
     ("ci", "test"): READ,
+    ("ci", "python"): READ,
+    ("ci", "system"): READ,
+    ("nightly", "fuzz"): READ,
+    ("codeql", "analyze"): {"contents": "read", "security-events": "write"},
     ("release", "check"): READ,
     ("release", "archive"): READ,
     ("release", "package"): READ,
@@ -56,17 +60,19 @@ def test_no_job_may_do_more_than_it_has_to(workflow: str, job: str) -> None:
 
 
 def test_actions_are_pinned_to_commits() -> None:
-    """With the tag beside it for whoever reads: `owner/name@COMMIT # vX.Y.Z`; all but one."""
+    """With the tag beside it for whoever reads: `owner/name@COMMIT # vX.Y.Z`."""
     for file in FILES:
         used = re.findall(r"uses: (.*)", file.read_text())
         assert used
-        for each in set(used) - {"pypa/gh-action-pypi-publish@release/v1"}:
-            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+        for each in used:
+            assert re.fullmatch(r"[\w-]+/[\w-]+(?:/[\w-]+)?@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), (
+                each
+            )
 
 
 def test_no_credential_stays_in_the_clone() -> None:
     clones = [step for _, step in steps() if "checkout@" in step.get("uses", "")]
-    assert len(clones) == 6
+    assert len(clones) == 10
     assert all(step["with"]["persist-credentials"] is False for step in clones)
 
 
@@ -80,8 +86,39 @@ def test_every_target_of_make_that_is_run_exists() -> None:
 
 
 def test_ci_runs_what_anybody_can_run() -> None:
-    (job,) = LOADED["ci"]["jobs"].values()
+    job = LOADED["ci"]["jobs"]["test"]
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+
+
+def test_the_pythons_that_setup_cfg_claims_are_tried() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(REPO / "setup.cfg")
+    tried = LOADED["ci"]["jobs"]["python"]["strategy"]["matrix"]["python"]
+    assert setup["options"]["python_requires"] == f">={tried[0]}"
+    minors = [int(each.removeprefix("3.")) for each in tried]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+
+
+def test_the_frozen_archive_is_tried_before_its_release_day() -> None:
+    job = LOADED["ci"]["jobs"]["system"]
+    assert {runner.split("-")[0] for runner in job["strategy"]["matrix"]["runner"]} == {
+        "macos",
+        "windows",
+    }
+    runs = " ".join(step.get("run", "") for step in job["steps"])
+    assert "krew.freeze" in runs and "krew.smoke" in runs and "-m pytest" in runs
+
+
+def test_examples_are_drawn_anew_each_night() -> None:
+    (job,) = LOADED["nightly"]["jobs"].values()
+    assert any(step.get("run", "").startswith("make fuzz") for step in job["steps"])
+    assert "schedule" in LOADED["nightly"][True]  # YAML's "on"
+
+
+def test_what_is_pinned_is_offered_anew() -> None:
+    offered = yaml.safe_load((REPO / ".github" / "dependabot.yml").read_text())["updates"]
+    assert {each["package-ecosystem"] for each in offered} == {"github-actions", "pip", "gomod"}
+    assert (REPO / ".github" / "CODEOWNERS").read_text().count("@") >= 1
 
 
 class TestRelease:

@@ -208,8 +208,9 @@ def _url(address: str) -> tuple[str, str]:
 
 
 def _shown(address: str) -> str:
-    """An address without a name and password."""
-    return re.sub(r"^(\w+://)?.*@", r"\1", address)
+    """An address without a name and password, in one line."""
+    bare = re.sub(r"^(\w+://)?.*@", r"\1", address, flags=re.DOTALL)
+    return "".join(c if c.isprintable() else " " for c in bare)[:200]
 
 
 def content(entry: Mapping[str, Any], key: str) -> bytes:

@@ -494,8 +494,11 @@ _TLS_ALERT = ("\\x15\\x03", "\x15\x03")
 """How an alert of TLS begins, in the words of whoever takes it for HTTP."""
 
 
-def check_credentials(keys: Credentials | None, whose: str = "") -> None:
-    """See, before any request, that temporary keys have their token.
+def check_credentials(
+    keys: Credentials | None, whose: str = "", *, with_token: bool = False
+) -> None:
+    """See, before any request, that temporary keys have their token; `with_token` where one may
+    be used, and not only a permanent key.
 
     Raises:
         FluidModelError: they have none, and no store would take them.
@@ -506,5 +509,7 @@ def check_credentials(keys: Credentials | None, whose: str = "") -> None:
         f"the S3 access key{whose} is temporary",
         f"it begins with {refusal.TEMPORARY}, and its session token is missing: no store takes it "
         "without",
-        f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
+        f"export {SESSION_TOKEN}=… too, or a permanent key"
+        if with_token
+        else f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
     )

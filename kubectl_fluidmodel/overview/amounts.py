@@ -30,8 +30,6 @@ class Amount:
     """In all workers together, rounded."""
     rounding: int = 0
     """How far off `cached` may be."""
-    left_out: int = 0
-    """Bytes beside the model that Fluid counts and we do not."""
     capacity: int | None = None
     """Of all workers together."""
     copies: int = 1
@@ -41,6 +39,8 @@ class Amount:
     files: int | None = None
     lacking: int | None = None
     """Files that are not whole in the cache, where its master listed them."""
+    left_out: int = 0
+    """Bytes beside the model that Fluid counts and we do not."""
 
     @property
     def whole(self) -> bool | None:

@@ -34,11 +34,15 @@ class CachedFile:
 
 
 def files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
-    """The files, largest first; None where the master was not asked or did not tell."""
+    """The model's files, largest first; None where the master was not asked or did not tell."""
     text = snapshot.texts.get(key(namespace, name, LISTING))
     if text is None:
         return None
-    found = [CachedFile(each.path, each.size, each.percent) for each in alluxio.parse_listing(text)]
+    found = [
+        CachedFile(each.path, each.size, each.percent)
+        for each in alluxio.parse_listing(text)
+        if not owner(each.path)
+    ]
     return tuple(sorted(found, key=lambda file: (-file.bytes, file.path)))
 
 
@@ -47,7 +51,7 @@ def counted(amount: Amount, listed: Sequence[CachedFile]) -> Amount:
 
     The list does not tell copies apart, so that with several of them Fluid's count stands.
     """
-    lacking = sum(file.bytes > 0 and file.percent < 100 and not owner(file.path) for file in listed)
+    lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
     if amount.copies > 1:
         return replace(amount, lacking=lacking)
     held = sum(file.bytes * file.percent // 100 for file in listed)

@@ -41,7 +41,8 @@ def store_of(
             "a bucket cannot be written without",
             "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…, AWS_PROFILE, or --s3-secret NAME",
         )
-    stores.check_credentials(found.credentials, f" in Secret {secret}" if secret else "")
+    whose = f" in Secret {secret}" if secret else ""
+    stores.check_credentials(found.credentials, whose, with_token=True)
     return found
 
 

@@ -152,6 +152,9 @@ def _dataset(page: Page, one: Inspection) -> str:
     rows.append(("trouble", one.message, "bad"))
     share = cached(one)
     rows.append(("cached", f"{share.text} of {total(one)}", share.style))
+    if one.amount.left_out:
+        beside = f"{size(one.amount.left_out)} in the source are none of the model's"
+        rows.append(("beside it", beside, "dim"))
     if one.amount.capacity is not None:
         rows.append(("capacity", size(one.amount.capacity), ""))
     hits = [f"local {one.hit_local}" if one.hit_local else "", one.hit_remote]

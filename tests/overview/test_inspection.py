@@ -83,13 +83,13 @@ class TestAmounts:
         assert (found.changed, found.whole, found.percent) == (False, True, 100.0)
 
     def test_rubbish_that_is_not_cached_lacks_nothing(self) -> None:
-        listed = [
-            told.CachedFile("w.safetensors", 100, 100),
-            told.CachedFile(".cache/x.incomplete", 50, 0),
-        ]
+        line = "{} PERSISTED 01-01-2026 00:00:00:000 {}% /{}"
+        lines = [line.format(100, 100, "w.safetensors"), line.format(50, 0, ".cache/x.incomplete")]
+        snapshot = world.snapshot()
+        snapshot.texts[told.key("ns", "demo", told.LISTING)] = " " + "\n ".join(lines)
+        listed = told.files(snapshot, "ns", "demo")
+        assert listed is not None and [file.path for file in listed] == ["w.safetensors"]
         assert told.counted(Amount(total=100), listed).whole
-        listed.append(told.CachedFile("v.safetensors", 50, 99))
-        assert told.counted(Amount(total=150), listed).lacking == 1
 
     def test_copies_count(self) -> None:
         half = one(*world.cache(nodes=["a", "b"], cached="10.00GiB")).amount

@@ -284,7 +284,8 @@ class _Follower:
             for pod in self.feed.all(k.PODS)
             if not self._logs.get(name_of(pod), _Log()).complete
         ]
-        return not unread or time.monotonic() - self._over_at > _SETTLE
+        read = self.feed.knows(k.PODS) and not unread
+        return read or time.monotonic() - self._over_at > _SETTLE
 
     def _check_start(self, job: Object | None) -> None:
         """Raises: FluidModelError: no pod runs, and one cannot start, for longer than passes."""

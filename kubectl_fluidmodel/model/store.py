@@ -61,7 +61,7 @@ class Credentials:
     @property
     def temporary(self) -> bool:
         """Whether they end while somebody may still work with them."""
-        return bool(self.session_token) and not self.renews
+        return bool(self.session_token or self.expires) and not self.renews
 
     @property
     def short_lived(self) -> bool:

@@ -144,7 +144,9 @@ class Bucket(Door):
             Hidden: one may not list (s3:ListBucket).
         """
         for each, now in self._entries(prefix):
-            yield str(each["Key"]), now - each["LastModified"].timestamp() if now else 0.0
+            # The store's clock is told in whole seconds, and may seem to be behind.
+            age = now - each["LastModified"].timestamp() if now else 0.0
+            yield str(each["Key"]), max(0.0, age)
 
     def _entries(self, prefix: str) -> Iterator[tuple[dict[str, Any], float]]:
         """Entries of a list, with the time at the store, or 0."""

@@ -123,6 +123,7 @@ def in_time(bench: Bench, options: Options, stop_after: int | None = None) -> En
     """One run to its end, or until it is left in the middle; None where it failed."""
     ended: list[Ended] = []
     crashed: list[BaseException] = []
+    said: list[str] = []
 
     def run() -> None:
         try:
@@ -136,7 +137,7 @@ def in_time(bench: Bench, options: Options, stop_after: int | None = None) -> En
                 if number == stop_after:
                     return
         except FluidModelError as err:
-            note(f"said: {err}")
+            said.append(str(err))
         except BaseException as err:
             crashed.append(err)
 
@@ -146,6 +147,8 @@ def in_time(bench: Bench, options: Options, stop_after: int | None = None) -> En
     if thread.is_alive():
         faulthandler.dump_traceback(file=sys.__stderr__)
         raise AssertionError("it does not end")
+    for line in said:
+        note(f"said: {line}")
     if crashed:
         raise crashed[0]
     return ended[0] if ended else None

@@ -79,7 +79,7 @@ def without_lost(snapshot: Snapshot, cache: Cached, amount: Amount) -> Amount:
     seen = snapshot.knows(PODS, cache.namespace) and WORKER in cache.sets
     dead = bool(lost(snapshot, cache.namespace, cache.name))
     dead = dead and not workers(snapshot, cache.namespace, cache.name)
-    if dead or (seen and all(symptoms.gone(pod) for pod in pods)):
+    if amount.cached and (dead or (seen and all(symptoms.gone(pod) for pod in pods))):
         return replace(amount, cached=0, rounding=0, lacking=amount.files or 1)
     return amount
 

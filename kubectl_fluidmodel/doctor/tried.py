@@ -15,7 +15,7 @@ from kubectl_fluidmodel.doctor.question import ACCESS, HIDDEN, TOKEN, encrypted
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, state
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
-from kubectl_fluidmodel.kube.kind import annotations_of, dicts
+from kubectl_fluidmodel.kube.kind import annotations_of, at, dicts
 from kubectl_fluidmodel.overview.cached import Cached
 from kubectl_fluidmodel.shell import Operand, command
 
@@ -151,9 +151,14 @@ def evidence(case: Case, one: Tried) -> tuple[Evidence, ...]:
     where = given.endpoint or given.mount.partition("/")[0] + "//"
     origin = "" if given.origin == answer.HERE else f" by {given.origin}"
     return (
-        Evidence(dataset_of(case), f"{one.place}.mountPoint", given.mount),
+        Evidence(dataset_of(case), f"{one.place}.mountPoint", _point(case, one)),
         Evidence(f"store {where}", f"answer{action}{origin}", said),
     )
+
+
+def _point(case: Case, one: Tried) -> str:
+    """The mount point as it stands in the Dataset; the store's answer may be of an earlier one."""
+    return str(at(case.own.dataset, "spec", "mounts", one.index, "mountPoint", default="not set"))
 
 
 def keys_command(case: Case, given: Answer) -> Fix:

@@ -113,10 +113,11 @@ def pin(obj: Object, wish: Wish, schema: str | None = None) -> Outcome:
     """
     graph = open_graph(obj, schema)
     record = read(graph.object)
+    standing = _standing_path(obj, wish, schema)
     parts = []
     for component in chosen(graph, wish.components):
         entry = record.components.setdefault(component.name, Entry())
-        parts.append(_pin_component(component, entry, wish))
+        parts.append(_pin_component(component, entry, wish, standing))
         if not entry.pins:
             del record.components[component.name]
     _list_claim(graph, record, wish.model)
@@ -206,13 +207,30 @@ def _unknown(graph: Graph, name: str) -> UsageError:
     return UsageError(f"{graph.reference} has no component '{name}'", f"it has {listed}")
 
 
-def _pin_component(component: Component, entry: Entry, wish: Wish) -> Part:
+def _standing_path(obj: Object, wish: Wish, schema: str | None) -> str:
+    """Where workers mount the claim that somebody else put there; empty where they differ.
+
+    It is left so, and the rest of the graph goes by it: a frontend reads tokenizer and
+    configuration by the path that the workers give it.
+    """
+    found = set()
+    for component in unpin(obj, wish.model, schema=schema).graph.components:
+        there = component.mounted(wish.model, component.main)
+        if component.role is Role.WORKER and there:
+            found.add(there.path)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _pin_component(component: Component, entry: Entry, wish: Wish, standing: str) -> Part:
     earlier = entry.pins.get(wish.model)
     mode = mode_of(component, wish)
+    wanted = wish.mount_path or standing
+    if component.role is Role.FRONTEND:
+        wanted = standing or wanted
     want = Pinned(
         key=wish.key if mode != MOUNT else "",
         mode=mode,
-        path=wish.mount_path or (earlier.path if earlier else "") or MOUNT_PATH,
+        path=wanted or (earlier.path if earlier else "") or MOUNT_PATH,
         model_path=(wish.use_model_path or bool(earlier and earlier.model_path)) and mode != MOUNT,
         recreate=(wish.recreate or bool(earlier and earlier.recreate)) and mode != MOUNT,
     )

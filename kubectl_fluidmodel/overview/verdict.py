@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kubectl_fluidmodel import shell
 from kubectl_fluidmodel.overview.nodes import NodeCache
 from kubectl_fluidmodel.overview.readers import ReaderRow
 from kubectl_fluidmodel.ui.text import plural
@@ -50,7 +51,8 @@ def verdict(
     """
     if readers is None or nodes is None:
         return Verdict("unknown", INFO, "pods and nodes could not be read")
-    pin = f"kubectl fluidmodel pin {name} {' '.join(_graphs(readers, graphs)) or 'GRAPH'}{flags}"
+    named = shell.operands([name, *(_graphs(readers, graphs) or ["GRAPH"])])
+    pin = shell.command("kubectl", "fluidmodel", "pin", *named) + flags
     if not nodes:
         text = "no node holds the cache, so every reader waits for the source"
         return Verdict("not-whole", WARN, text, NOT_CACHED)

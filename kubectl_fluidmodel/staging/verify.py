@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kubectl_fluidmodel import shell
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.model.store import Store
@@ -48,7 +49,10 @@ def verify(
         raise FluidModelError(
             f"{place.repo} is not staged at {place.uri}",
             _others(bucket, place) or "it has no manifest",
-            f"kubectl fluidmodel stage {place.repo}@{place.commit} --to {place.to.uri}",
+            shell.command(
+                *("kubectl", "fluidmodel", "stage", shell.Operand(f"{place.repo}@{place.commit}")),
+                *("--to", place.to.uri),
+            ),
         )
     report = Report(place, len(marked.entries), marked.bytes)
     try:

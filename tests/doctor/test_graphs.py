@@ -486,24 +486,67 @@ def fixtures() -> list[str]:
     return sorted(path.name for path in FIXTURES.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("file", fixtures())
-def test_a_pinned_graph_of_each_shape_is_well(file: str) -> None:
+def two_cache_nodes() -> Snapshot:
+    """Two nodes with the cache, for replicas over two, in a rack, which one graph asks for."""
     snapshot = b.healthy()
     snapshot.objects[reads.GRAPHS.resource] = []
     b.drop(snapshot, k.PODS, "chat-decode-0")
-    # Two nodes with the cache, for replicas over two, in a rack, which one of them asks for.
     b.drop(snapshot, k.NODES, "gpu-1", "")
     b.put(snapshot, k.NODES, platform.node("gpu-1", caches=[f"{NS}-{NAME}"]))
     b.put(snapshot, k.PODS, pods.worker_pod(1, node="gpu-1"))
     for node in snapshot.objects["nodes"]:
         node["metadata"]["labels"]["rack"] = "r1"
         node["spec"]["taints"] = []
+    return snapshot
+
+
+FLAGS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "preferred": {"preferred": True},
+    "mount-path": {"mount_path": "/models/demo"},
+    "recreate": {"recreate": True},
+}
+SAID_BY_PIN = {"FM740", "FM741"}
+"""That the engine still reads the Hub, which `pin` without --use-model-path says."""
+
+
+@pytest.mark.parametrize("model_path", [True, False])
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+@pytest.mark.parametrize("file", fixtures())
+def test_what_pin_makes_of_each_shape_is_well(
+    file: str, flags: dict[str, Any], model_path: bool
+) -> None:
+    snapshot = two_cache_nodes()
     for obj in yaml.safe_load_all((FIXTURES / file).read_text()):
         if obj and obj.get("kind") in (kinds.GRAPH, kinds.COMPONENT):
             obj["metadata"]["namespace"] = NS
-            made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=True)).object
+            made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=model_path, **flags)).object
             kind = reads.GRAPHS if obj["kind"] == kinds.GRAPH else reads.COMPONENTS
             b.put(snapshot, kind, made)
     found = b.diagnosis(snapshot, "7")
     told = {each.check.code: each.finding.cause for o in found.outcomes for each in o.problems}
-    assert told == {}
+    expected = set() if model_path else SAID_BY_PIN
+    expected = expected | ({"FM722"} if flags.get("preferred") else set())
+    assert set(told) <= expected, told
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_a_frontend_has_the_path_that_workers_have_already(flags: dict[str, Any]) -> None:
+    snapshot = two_cache_nodes()
+    text = (FIXTURES / "beta-disagg.yaml").read_text()
+    (obj,) = [each for each in yaml.safe_load_all(text) if each]
+    obj["metadata"]["namespace"] = NS
+    there = "/home/dynamo/.cache/huggingface"
+    for component in obj["spec"]["components"]:
+        if component["type"] == "frontend":
+            continue
+        pod = component["podTemplate"]["spec"]
+        claim = {"name": "model-cache", "persistentVolumeClaim": {"claimName": NAME}}
+        pod.setdefault("volumes", []).append(claim)
+        mount = {"name": "model-cache", "mountPath": there, "readOnly": True}
+        pod["containers"][0].setdefault("volumeMounts", []).append(mount)
+    made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=True, **flags)).object
+    b.put(snapshot, reads.GRAPHS, made)
+    found = {each.check.code for o in b.diagnosis(snapshot, "7").outcomes for each in o.problems}
+    assert "FM746" not in found
+    assert pinning.pin(made, Wish(NAME, LABEL, use_model_path=True, **flags)).changed is False

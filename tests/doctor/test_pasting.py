@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
-from kubectl_fluidmodel.shell import Command
+from kubectl_fluidmodel.doctor.diagnosis import _fix_redacted
+from kubectl_fluidmodel.shell import Command, Operand, command
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
 from tests.doctor import builders as b
 from tests.doctor import cases
@@ -118,3 +119,11 @@ def test_no_value_is_run(
         assert each.strays == [], text
         same += words(each, place, value) == meant.get((name, key))
     assert same > len(rows) / 2, f"{same} of {len(rows)} are the same commands"
+
+
+def test_a_command_with_a_secret_in_it_stays_one() -> None:
+    """Redaction goes value by value: a change of the line would break its quotes."""
+    line = command("kubectl", "get", Operand("password=x' ; touch p #"))
+    fix = _fix_redacted(Fix(line))
+    (found,) = parsed([fix.text])
+    assert found.strays == [] and "x'" not in fix.text

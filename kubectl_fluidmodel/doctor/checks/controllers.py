@@ -174,7 +174,7 @@ def _down(
             severity,
         )
     elif not at(controller, "status", "availableReplicas", default=0):
-        seen = [Evidence(where, "status.availableReplicas", "0")]
+        seen = [witness.field(controller, "status", "availableReplicas")]
         for pod in case.snapshot.all(k.PODS):
             if namespace_of(pod) == SYSTEM and labels_of(pod).get("control-plane") == name:
                 seen += [Evidence(reference(pod), "status", text) for text in symptoms.pod(pod)]

@@ -127,7 +127,7 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
     if tag:
         return (
             f"Fluid reads Alluxio's version from the tag of the FUSE image, and {tag[1]} is none",
-            Fix(commands.patch(runtime, {"spec": {"fuse": {"imageTag": _VERSION}}})),
+            Fix(commands.change_runtime(runtime, {"fuse": {"imageTag": _VERSION}})),
         )
     controller = f"{commands.kind_of(runtime) or 'alluxioruntime'}-controller"
     short = " ".join(text.split())[:160]
@@ -306,7 +306,7 @@ def not_stuck(case: Case) -> Iterator[Finding]:
             seen.append(Evidence(reference(obj), "metadata.finalizers", str(finalizers)))
         seen += [event_evidence(each) for each in refused[-1:]]
         seen += [
-            Evidence(reference(pod), "spec.volumes", f"mounts {cache.name}") for pod in readers
+            Evidence(reference(pod), "spec.volumes", f"claimName: {cache.name}") for pod in readers
         ]
         if readers:
             listed = ", ".join(name_of(pod) for pod in readers[:3])

@@ -161,7 +161,7 @@ def begun(case: Case) -> Iterator[Finding]:
         reference(load),
         cause,
         (
-            witness.field(load, "status", "phase", text="Pending"),
+            witness.field(load, "status", "phase"),
             *([refs] if running else [witness.field(cache.dataset or {}, "status", "phase")]),
         ),
         witness.look(load, "describe", "dataload", Operand(name_of(load))),

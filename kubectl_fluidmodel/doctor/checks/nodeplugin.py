@@ -98,7 +98,8 @@ def plugin_ready(case: Case) -> Iterator[Finding]:
         f"Fluid's CSI plugin is ready on {ready} of {wanted} nodes{where}"
         + (f"; pods that read a cache are on {', '.join(hit)}" if hit else ""),
         (
-            Evidence(about, "status.numberReady", f"{ready} of {wanted}"),
+            witness.field(found, "status", "numberReady"),
+            witness.field(found, "status", "desiredNumberScheduled"),
             *(Evidence(reference(pod), "spec.nodeName", node) for node, pod in down.items()),
         ),
         witness.look_at_fluid("get", "pods", "-l", f"app={installation.NODE_PLUGIN}", "-o", "wide"),

@@ -122,7 +122,7 @@ def secrets_there(case: Case) -> Iterator[Finding]:
                     f"key {key} of Secret {name}, which the Dataset names, {how}",
                     (
                         Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}, {key}"),
-                        Evidence(where, "data", f"keys: {there}"),
+                        Evidence(where, "data", there),
                     ),
                     Fix(commands.secret(cache.namespace, name, [key], there=True)),
                 )

@@ -81,7 +81,7 @@ def webhook_served(case: Case) -> Iterator[Finding]:
                 reference(server),
                 f"the webhook's server {'is scaled to 0' if scaled else 'has no ready pod'}: pods "
                 "with Fluid's injection labels are refused",
-                (Evidence(reference(server), "status.availableReplicas", "0"), *seen),
+                (witness.field(server, "status", "availableReplicas"), *seen),
                 Fix(installation.scale_up(installation.WEBHOOK_SERVER))
                 if scaled
                 else witness.look_at_fluid(

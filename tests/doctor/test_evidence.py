@@ -1,0 +1,86 @@
+"""Evidence is what was read, never what was derived.
+
+Where it names a field of an object, that field is there and says what is quoted. Absence is said
+in words of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from kubectl_fluidmodel.doctor.check import Evidence, reference
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import cases
+
+_FIELD = re.compile(r"(metadata|spec|status)[.\[]|data$")
+ABSENT = re.compile(r"not set|not there|none|no .*|empty|gone|absent|has .*|not over|not given.*")
+"""How evidence says that a field is not there, or holds something that must not be shown."""
+
+
+def seen(snapshot: Snapshot) -> Iterator[tuple[str, Evidence]]:
+    for outcome in b.diagnosis(snapshot).outcomes:
+        for problem in outcome.problems:
+            for each in problem.finding.evidence:
+                yield outcome.check.code, each
+
+
+def values(obj: Any, place: str) -> list[Any]:
+    """What stands at a place: keys may have dots, so that several readings are tried."""
+    if not place:
+        return [obj]
+    found: list[Any] = []
+    if isinstance(obj, list):
+        for each in obj:  # a condition, by its type
+            if isinstance(each, dict) and each.get("type") == place:
+                found.append(each)
+        match = re.match(r"\[?(\d+)\]?\.?", place)
+        if match and int(match[1]) < len(obj):
+            found += values(obj[int(match[1])], place[match.end() :])
+        return found
+    if isinstance(obj, dict):
+        for key, value in obj.items():
+            if place == key or place.startswith((f"{key}.", f"{key}[", f"{key} ")):
+                found += values(value, place[len(key) :].lstrip(". "))
+    return found
+
+
+def quoted(text: str, value: Any) -> bool:
+    """Whether a text is of a value, or of a part of it."""
+    shown = " ".join(str(value).split()).lower() if value is not None else ""
+    bare = text.strip("'\"").lower()
+    return (
+        bare in shown
+        or (len(shown) > 1 and shown in bare)
+        or all(w in shown for w in re.findall(r"[\w./-]+", bare))
+    )
+
+
+def wrong(snapshot: Snapshot) -> list[str]:
+    there = {reference(obj): obj for objects in snapshot.objects.values() for obj in objects}
+    found = []
+    for code, each in seen(snapshot):
+        obj = there.get(each.object)
+        if obj is None or not _FIELD.match(each.place) or ABSENT.fullmatch(each.text):
+            continue
+        read = values(obj, each.place)
+        if not any(quoted(each.text, value) for value in read):
+            found.append(f"{code} {each.object} {each.place}: {each.text!r} {read!r:.80}")
+    return found
+
+
+def test_no_evidence_quotes_a_field_that_is_not_there() -> None:
+    found = sorted({line for name in cases.breaks() for line in wrong(cases.broken(name))})
+    assert found == []
+
+
+def test_a_quote_of_what_is_not_there_is_seen() -> None:
+    snapshot = b.healthy()
+    obj = snapshot.objects["datasets.data.fluid.io"][0]
+    assert values(obj, "spec.mounts[0].path") == ["/"]
+    assert values(obj, "spec.mounts.0.path") == ["/"]
+    assert values(obj, "metadata.annotations fluidmodel.io/source") != []
+    assert values(obj, "spec.mounts[0].nothing") == []
+    assert not quoted("/demo", "/")

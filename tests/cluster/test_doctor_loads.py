@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.fluid import names
@@ -190,16 +189,7 @@ def test_a_loader_that_no_node_takes(ward: Ward, empty: str) -> None:
     found = ward.sees("FM607", empty, ward.ref("pod", pod))
     assert "untolerated taint" in found.evidence[0].text
     assert f"{node}: untolerated taint team=llm:NoSchedule" in found.cause
-    assert found.fix is not None
-    tolerations = yaml.safe_load(found.fix.text)["tolerations"]
-    ward.api.delete(FLUID, "DataLoad", name, ward.namespace)
-    until("its end", lambda: not ward.find("DataLoad", name))
-    load(
-        ward,
-        empty,
-        nodeSelector={"kubernetes.io/hostname": node},
-        tolerations=tolerations,
-    )
+    ward.doctor.run(found.fix)
     full(ward, empty)
 
 

@@ -276,7 +276,7 @@ def test_a_host_that_does_not_know_its_own_name(ward: Ward, cluster: Cluster) ->
     found = ward.sees("FM312", "nameless", ward.ref("pod", "nameless-master-0"), hear=True)
     node = ward.placed("nameless-master-0")
     assert found.cause == f"the master cannot look up the name of its own host, {node}"
-    assert found.fix is not None and found.fix.how == "yaml"
+    assert found.fix is not None and found.fix.how == "command"
     ward.gone("nameless")
 
 

@@ -93,10 +93,11 @@ cluster-down: setup ## End it
 cluster-status: setup ## What runs, and how to use it
 	$(BIN)/python -m tests.cluster status $(ARGS)
 
-constraints: ## Resolve constraints.txt anew in an empty environment
+constraints: ## Resolve constraints.txt anew, for every Python that setup.cfg allows
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install --quiet -e '.[dev,docs,audit,dist]'
-	build/constraints/bin/pip freeze --exclude-editable > constraints.txt
+	build/constraints/bin/pip install --quiet uv
+	build/constraints/bin/uv pip compile setup.cfg --all-extras --universal --python-version 3.10 \
+		--no-header --no-annotate --quiet --output-file constraints.txt
 
 dist: $(FREEZER) ## The plugin frozen: dist/kubectl-fluidmodel_vX.Y.Z_OS_ARCH.tar.gz, its manifest for krew in build/
 	build/dist-venv/bin/python -m krew.freeze
@@ -129,7 +130,7 @@ secrets: setup ## Look for credentials in files and commits
 audit: secrets ## And for known vulnerabilities in what is pinned; asks PyPI
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints.txt -e '.[audit]'
-	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	$(BIN)/python .ci/audit.py $(ARGS)
 
 release-check: setup ## Is this commit fit to be released? TAG=v0.2.0 before tagging
 	$(BIN)/python .ci/release_check.py $(TAG)

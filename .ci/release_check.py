@@ -44,17 +44,20 @@ def constraint_doubts(setup: str, constraints: str) -> Iterator[str]:
     config = configparser.ConfigParser()
     config.read_string(setup)
     listed = [config["options"]["install_requires"], *config["options.extras_require"].values()]
-    pins = dict(line.split("==") for line in constraints.split() if "==" in line and line[0] != "#")
-    pinned = {_plain(name): version for name, version in pins.items()}
+    pins = [Requirement(line) for line in constraints.splitlines() if line and line[0] != "#"]
+    pinned: dict[str, set[str]] = {}
+    for pin in pins:
+        pinned.setdefault(_plain(pin.name), set()).update(each.version for each in pin.specifier)
     for line in "\n".join(listed).splitlines():
         if not line.strip() or line.strip().startswith("#"):
             continue
         wanted = Requirement(line)
-        version = pinned.get(_plain(wanted.name))
-        if version is None:
+        versions = pinned.get(_plain(wanted.name))
+        if versions is None:
             yield f"constraints.txt: {wanted.name} is not pinned; run: make constraints"
-        elif version not in wanted.specifier:
-            yield f"constraints.txt: {wanted.name} {version} is not {wanted.specifier}"
+        for version in sorted(versions or ()):  # one for each range of Pythons
+            if version not in wanted.specifier:
+                yield f"constraints.txt: {wanted.name} {version} is not {wanted.specifier}"
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,7 @@
 
     .venv/bin/python .ci/audit.py [--where-it-answers]
 
-Exit code 1 where there is one, or where a package could not be asked about. A mirror may lack PyPI's
+Exit code 1 where there is one, or where a package could not be asked about. A mirror may lack the
 list of vulnerabilities altogether: with --where-it-answers that is one line, and no failure.
 """
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SHAPES = {
-    "AWS access key": r"\b(?:AKIA|ASIA)(?![A-Z0-9]*EXAMPLE)[A-Z2-7]{16}\b",
+    "AWS access key": r"\b(?:AKIA|ASIA)(?![A-Z0-9]*(?:EXAMPLE|ABCDEFGH))[A-Z2-7]{16}\b",
     "Hugging Face token": r"\bhf_[A-Za-z]{34}\b",
     "GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{82})\b",
     "GitLab token": r"\bglpat-[\w-]{20}\b",

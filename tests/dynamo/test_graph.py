@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -126,12 +128,15 @@ def test_a_volume_of_the_claims_name_that_is_something_else():
 
 def test_a_claim_that_is_mounted_already_is_left_where_it_is():
     graph = fixture("beta-configmap-model")
-    outcome = pin(graph, Wish("shared-cache", "fluid.io/s-ns-x", components=("Decode",)))
+    wish = Wish("shared-cache", "fluid.io/s-ns-x", mount_path="/model", components=("Decode",))
+    outcome = pin(graph, wish)
     before = graph["spec"]["components"][1]["podTemplate"]["spec"]
     after = outcome.object["spec"]["components"][1]["podTemplate"]["spec"]
     assert after["volumes"] == before["volumes"]
     assert after["containers"] == before["containers"]
     assert "already mounts the claim at /shared; left so" in outcome.remarks()[0]
+    unsaid = pin(graph, replace(wish, mount_path=None))
+    assert not [remark for remark in unsaid.remarks() if "left so" in remark]
 
 
 REFUSED = [

@@ -11,6 +11,8 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, Unreachable
 from kubectl_fluidmodel.model.store import Credentials
+from kubectl_fluidmodel.staging.bucket import Bucket, Gone
+from kubectl_fluidmodel.staging.digest import Crc32
 from kubectl_fluidmodel.staging.engine import stage
 from kubectl_fluidmodel.staging.options import Options
 from kubectl_fluidmodel.staging.verify import verify
@@ -213,9 +215,11 @@ def test_a_file_that_is_not_joined_in_time_starts_over(
     before_the_end.assert_staged()
 
 
+@pytest.mark.parametrize("workers", [1, 4])
 def test_an_upload_that_is_aborted_by_somebody_starts_over(
-    faulty: Faulty, proxy: FaultProxy
+    faulty: Faulty, proxy: FaultProxy, workers: int
 ) -> None:
+    """Of several workers, a part arrives while it is aborted, and the store keeps that one."""
     bench = faulty()
     bench.model({"m.safetensors": noise(6 * PART), "config.json": b"{}"})
     client = bench.s3.client()
@@ -227,11 +231,29 @@ def test_an_upload_that_is_aborted_by_somebody_starts_over(
             )
 
     proxy.trouble("call", "PUT", "partNumber=4\\b", times=1, action=abort)
-    # One part at a time: this server keeps what arrives while it aborts, and then fails to
-    # complete with InternalError for good, which is no word that an upload is gone.
-    run = bench.stage(options=replace(bench.options, workers=1))
+    run = bench.stage(options=replace(bench.options, workers=workers))
     assert "starts over" in run.notes
     bench.assert_staged()
+
+
+def test_an_upload_that_lost_parts_is_not_waited_for(faulty: Faulty, proxy: FaultProxy) -> None:
+    """A store that answers InternalError for good to the end of an upload that is not whole."""
+    bench = faulty()
+    bench.model({"m.safetensors": noise(2 * PART)})
+    plan = bench.plan()
+    bench.s3.client().create_bucket(Bucket=bench.bucket)
+    bucket = Bucket(bench.s3.store(bench.endpoint), bench.bucket, patience=120.0)
+    key = "models/m.safetensors"
+    upload, _ = bucket.begin(key, plan.files[0], plan.commit)
+    crc = Crc32()
+    crc.add(b"x" * PART)
+    held = bucket.part(key, upload, 0, b"x" * PART, crc.text())
+    failing = proxy.trouble("refuse", "POST", "uploadId=", status=500, code="InternalError")
+    began = time.monotonic()
+    with pytest.raises(Gone):
+        bucket.complete(key, upload, {0: held, 1: held}, 0.0)
+    assert failing.hits == 2
+    assert time.monotonic() - began < 60
 
 
 def test_a_store_without_checksums_gets_md5(faulty: Faulty, proxy: FaultProxy) -> None:

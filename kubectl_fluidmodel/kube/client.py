@@ -491,7 +491,8 @@ class Client:
                     f"no answer from {self.access.server.url} ({_reason(err)})",
                     "kubectl cluster-info",
                 )
-                if method == "GET" and resets < _RESETS and _is_reset(err):
+                again = _is_garbled(err) or (method == "GET" and _is_reset(err))
+                if again and resets < _RESETS:
                     resets += 1
                     return Answer(503, "1", error)
                 raise error from err
@@ -524,6 +525,16 @@ def _is_reset(err: BaseException) -> bool:
     """Whether the connection broke before there was an answer, as when a balancer closes it."""
     inner = getattr(err, "reason", err)
     return any(isinstance(each, ConnectionError) for each in getattr(inner, "args", ()))
+
+
+def _is_garbled(err: BaseException) -> bool:
+    """Whether the server could not read our side of the TLS handshake, so that nothing was sent.
+
+    It says so seldom, once in thousands of connections, and reads the next one.
+    """
+    inner = getattr(err, "reason", err)
+    alerts = ("TLSV1_ALERT_DECODE_ERROR", "TLSV1_ALERT_DECRYPT_ERROR")
+    return any(getattr(each, "reason", "") in alerts for each in getattr(inner, "args", ()))
 
 
 def _reason(err: BaseException) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import socket
 import ssl
 import stat
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -51,6 +56,41 @@ def ask(file: Path) -> None:
     assert Client(Connection(str(file))).get(PODS, "a", "ns") == {}
 
 
+DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
+"""A fatal TLS alert (RFC 8446, 6.2)."""
+
+
+@contextmanager
+def garbling(behind: int, times: int) -> Iterator[int]:
+    """A port that answers so many connections with an alert, and hands the others on."""
+
+    def copy(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def run() -> None:
+        for number in itertools.count():
+            try:
+                taken, _ = listener.accept()
+            except OSError:
+                return
+            if number < times:
+                taken.recv(1 << 16)
+                taken.sendall(DECODE_ERROR)
+                taken.close()
+                continue
+            beyond = socket.create_connection(("127.0.0.1", behind))
+            threading.Thread(target=copy, args=(taken, beyond), daemon=True).start()
+            threading.Thread(target=copy, args=(beyond, taken), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=run, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 class TestTrust:
     def test_the_authority_in_the_kubeconfig(
         self, server: Server, authority: Path, tmp_path: Path
@@ -75,6 +115,21 @@ class TestTrust:
         file = config(tmp_path, server.url, certificates.self_signed(other, HOST))
         with pytest.raises(ClusterUnreachable, match="certificate verify failed"):
             ask(file)
+
+    @pytest.mark.parametrize(("times", "works"), [(1, True), (5, False)])
+    def test_a_handshake_that_the_server_cannot_read_is_made_again(
+        self, server: Server, authority: Path, tmp_path: Path, times: int, works: bool
+    ) -> None:
+        """A TLS alert of decode_error, and then the server behind it."""
+        with garbling(urlsplit(server.url).port or 0, times) as port:
+            client = Client(
+                Connection(str(config(tmp_path, f"https://127.0.0.1:{port}", authority)))
+            )
+            if works:
+                client.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
+            else:
+                with pytest.raises(ClusterUnreachable, match="alert decode error"):
+                    client.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
 
     def test_data_that_is_no_certificate(self, server: Server, tmp_path: Path) -> None:
         junk = tmp_path / "junk"

@@ -130,7 +130,10 @@ def losses(planned: Plan, stored: Object, model: str) -> list[str]:
         if component is None:
             lost.append(f"component {part.component}")
             continue
-        pinned = recorded[part.component].pins[model]
+        entry = recorded.get(part.component)
+        pinned = entry.pins.get(model) if entry else None
+        if pinned is None:  # pinned by hand: there is nothing of ours to lose
+            continue
         for what in missing(component, pinned, model):
             lost.append(f"the {what} of component {part.component}")
     return lost

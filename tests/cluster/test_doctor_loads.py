@@ -13,8 +13,10 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import FIELD_MANAGER
 from kubectl_fluidmodel.model.hub import Hub as HubClient
 from kubectl_fluidmodel.model.hubhttp import Login
+from kubectl_fluidmodel.model.store import ACCESS_KEY, SECRET_KEY
 from kubectl_fluidmodel.staging.job import Settings, build
 from kubectl_fluidmodel.staging.place import Destination
 from kubectl_fluidmodel.staging.pod import SecretKey
@@ -299,7 +301,7 @@ def files() -> dict[str, bytes]:
 
 def job(ward: Ward, hub: Hub, name: str, **settings: Any) -> Object:
     """The Job that `cache` would make to stage the newest commit, with ways to spoil it."""
-    keys = {"access": ward.cluster.s3.access_key, "hidden": ward.cluster.s3.secret_key}
+    keys = {ACCESS_KEY: ward.cluster.s3.access_key, SECRET_KEY: ward.cluster.s3.secret_key}
     ward.api.apply(secret(ward.namespace, "stage-keys", keys))
     given = Settings(
         name=name,
@@ -308,13 +310,13 @@ def job(ward: Ward, hub: Hub, name: str, **settings: Any) -> Object:
         endpoint=ward.cluster.s3.endpoint,
         region=ward.cluster.s3.region,
         endpoint_hub=hub.endpoint,
-        access_key=SecretKey("stage-keys", "access"),
-        secret_key=SecretKey("stage-keys", "hidden"),
+        access_key=SecretKey("stage-keys", ACCESS_KEY),
+        secret_key=SecretKey("stage-keys", SECRET_KEY),
         image=STAGE,
     )
     plan = HubClient(Login(hub.endpoint, "")).plan(MODEL)
     made = build(plan, dataclasses.replace(given, **settings))
-    return ward.api.create(made)
+    return ward.api.apply(made, manager=FIELD_MANAGER)
 
 
 def over(ward: Ward, made: Object, how: str) -> None:
@@ -327,7 +329,7 @@ def over(ward: Ward, made: Object, how: str) -> None:
 
 def cached(ward: Ward, hub: Hub, name: str) -> None:
     words = f"kubectl fluidmodel cache {MODEL} --to {ward.bucket.uri('staged')} --name {name}"
-    words += f" -n {ward.namespace} --endpoint {ward.cluster.s3.endpoint}"
+    words += f" -n {ward.namespace} --endpoint {ward.cluster.s3.endpoint} --image {STAGE}"
     ward.doctor.run(Fix(f"{words} --endpoint-hub {hub.endpoint}"), timeout=240)
     ward.well(name)
 

@@ -408,7 +408,7 @@ def test_the_hub_is_no_source_of_fluids(cluster: Cluster, namespace: str, doctor
     cluster.api.apply(objects.dataset(namespace, "qwen", mount))
     cluster.api.apply(objects.runtime(namespace, "qwen"))
     found = doctor.until("FM218").problem("FM218", f"dataset {namespace}/qwen")
-    told = "kubectl fluidmodel cache Qwen/Qwen2.5-0.5B --to s3://BUCKET --name qwen"
+    told = "kubectl fluidmodel cache Qwen/Qwen2.5-0.5B --name qwen --to s3://BUCKET"
     assert told in found["fix"]["text"]
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.dynamo import live
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.pinning import Wish, pin, unpin
 from kubectl_fluidmodel.dynamo.traps import of_request
 from kubectl_fluidmodel.fluid.names import cache_label, node_labels
+from kubectl_fluidmodel.kube.kind import Kind
 
 KEY = "fluid.io/s-prod-llama"
 RUNTIME_KEY = "fluid.io/s-alluxio-prod-llama"
@@ -258,3 +260,16 @@ def test_a_request_tells_of_other_claims_that_it_names() -> None:
         "spec.overrides.dgd mounts claim mine: take it out, or it stays",
     ]
     assert of_request({"spec": {"modelCache": {"pvcName": "llama"}}}, "llama") == []
+
+
+def test_what_is_by_hand_beside_what_is_pinned_is_no_loss() -> None:
+    """One worker of two is pinned by hand: only the other's pin can get lost on the way."""
+    before = graph(affinity=required(term(KEY)))
+    other = copy.deepcopy(graph(mounted=False)["spec"]["components"][0])
+    before["spec"]["components"].append({**other, "name": "V"})
+    outcome = pin(before, wish())
+    planned = live.Plan(Kind("nvidia.com", "v1beta1", "D", "ds"), before, None, outcome)
+    assert live.losses(planned, outcome.object, "llama") == []
+    dropped = copy.deepcopy(outcome.object)
+    del dropped["spec"]["components"][1]["podTemplate"]["spec"]["affinity"]
+    assert live.losses(planned, dropped, "llama") == ["the node affinity of component V"]

@@ -130,8 +130,8 @@ class Doctor:
         return {code: [each.cause for each in all_] for code, all_ in self.found(name).items()}
 
     def run(self, fix: Fix | None, env: dict[str, str] | None = None, timeout: float = 120) -> str:
-        """Run a fix that is a command, in a shell; its output."""
-        assert fix is not None and fix.how == "command", fix
+        """Run a fix that is a command, or one to look something up, in a shell; its output."""
+        assert fix is not None and fix.how in ("command", "advice"), fix
         done = subprocess.run(  # the printed fix is what is tested
             ["bash", "-c", fix.text],
             env={

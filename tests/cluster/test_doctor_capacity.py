@@ -93,19 +93,21 @@ def test_a_cordon(ward: Ward, whole: str) -> None:
 
 
 @pytest.mark.breaks("FM815")
-def test_a_node_that_an_autoscaler_takes_away(ward: Ward, whole: str) -> None:
+def test_a_node_that_an_autoscaler_takes_away(ward: Ward) -> None:
     """Deleted, and held by a finalizer as Karpenter's are: it still says Ready."""
-    node = ward.placed(f"{whole}-worker-0")
+    node = ward.node("taken")
+    ward.cache("drained", node=node)
+    ward.loaded("drained")
     ward.api.patch("v1", "Node", node, {"metadata": {"finalizers": ["example.com/drain"]}})
     ward.api.delete("v1", "Node", node)
     try:
-        found = ward.sees("FM815", whole, f"node {node}")
+        found = ward.sees("FM815", "drained", f"node {node}")
         assert "is being deleted, since" in found.cause and "example.com/drain" in found.cause
     finally:
         ward.api.patch("v1", "Node", node, {"metadata": {"finalizers": None}})
         ward.cluster.remove_node(node)
         ward.nodes.remove(node)
-    ward.gone(whole)
+    ward.gone("drained")
 
 
 @pytest.mark.breaks("FM814")

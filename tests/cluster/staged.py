@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from kubectl_fluidmodel.staging.follow import follow
 from kubectl_fluidmodel.staging.job import Settings
 from kubectl_fluidmodel.staging.place import Destination, Place
 from kubectl_fluidmodel.staging.pod import SecretKey
+from tests import weights
 from tests.cluster.image import STAGE
 from tests.cluster.s3 import secret
 from tests.hub import Hub, Repo
@@ -27,8 +27,8 @@ MIB = 1 << 20
 
 def hub() -> Iterator[Hub]:
     """The life of a Hub with the model, for a fixture."""
-    files = {f"model-{n}.safetensors": os.urandom((n + 1) * 6 * MIB) for n in range(4)}
-    with Hub(Repo(MODEL, {**files, "config.json": b"{}"})) as running:
+    files = {f"model-{n}.safetensors": weights.noise((n + 1) * 6 * MIB) for n in range(4)}
+    with Hub(Repo(MODEL, {**files, "config.json": weights.config()})) as running:
         yield running
 
 

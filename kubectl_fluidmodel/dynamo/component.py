@@ -20,6 +20,8 @@ from kubectl_fluidmodel.kube.gpus import gpus_of
 from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.nodeselector import terms_of
 
+BY_GPUS = "it asks for GPUs"
+"""The reason for a role that needs no words: whoever reads the graph sees it, too."""
 ENGINE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
 """An engine as a command starts it."""
 
@@ -84,7 +86,7 @@ class Component(ABC):
         if kind not in ("", "main"):
             return Role.OTHER, ""
         if self.gpus() or self._configured_gpus():
-            return Role.WORKER, "it asks for GPUs"
+            return Role.WORKER, BY_GPUS
         words = " ".join(str(w) for f in ("command", "args") for w in self._words(f))
         engine = ENGINE.search(words)
         if engine:

@@ -21,7 +21,7 @@ from kubectl_fluidmodel.dynamo.affinity import (
     replace_dead,
     required_key,
 )
-from kubectl_fluidmodel.dynamo.component import Component, Role
+from kubectl_fluidmodel.dynamo.component import BY_GPUS, Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
 from kubectl_fluidmodel.dynamo.kinds import GRAPH, STRATEGY
 from kubectl_fluidmodel.dynamo.record import (
@@ -259,7 +259,7 @@ def _pin_fresh(component: Component, entry: Entry, want: Pinned, wish: Wish) -> 
     journal = Journal(component.spec, entry.made)
     remarks = []
     role, reason = component.role_and_reason()
-    if reason and not reason.startswith("it asks for GPUs"):
+    if reason not in ("", BY_GPUS):
         remarks.append(f"component {component.name} is taken for a {role.value}: {reason}")
     by_hand = ""
     if want.mode != MOUNT and not entry.requirements():

@@ -63,7 +63,8 @@ def _elsewhere(component: Component, mount_path: str) -> list[str]:
         f"component {component.name}: its engine reads {engine.value}, not {where}; "
         "--use-model-path points it there"
         for engine in modelpath.named(component)
-        if engine.value.startswith("/") and f"{engine.value.rstrip('/')}/".find(f"{where}/") != 0
+        if engine.value.startswith("/")
+        and not f"{engine.value.rstrip('/')}/".startswith(f"{where}/")
     ]
 
 

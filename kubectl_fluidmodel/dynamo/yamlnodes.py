@@ -49,10 +49,6 @@ class Node:
                 return pair
         return None
 
-    @property
-    def merges(self) -> bool:
-        return any(key.value == "<<" and not key.style for key, _ in self.pairs)
-
 
 def parse(text: str) -> Node | None:
     """The root of the one document in a text; None where it is empty.

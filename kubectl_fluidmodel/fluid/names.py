@@ -121,9 +121,14 @@ class UidNeeded(FluidModelError):
     """The label key is made of the Dataset's UID, which only the cluster knows."""
 
 
+def _fits(key: str) -> bool:
+    """Whether Fluid labels nodes with this key, and not with one made of the Dataset's UID."""
+    return len(key) < _LABEL_LIMIT
+
+
 def _key(prefix: str, namespace: str, name: str, uid: str) -> str:
     full = f"{prefix}{namespace}-{name}"
-    if len(full) < _LABEL_LIMIT:
+    if _fits(full):
         return full
     if not uid:
         raise UidNeeded(
@@ -165,7 +170,7 @@ def node_labels(
     live, dead = [], []
     for prefix in ("fluid.io/s-", f"fluid.io/s-{runtime}-"):
         full = f"{prefix}{namespace}-{name}"
-        if len(full) < _LABEL_LIMIT:
+        if _fits(full):
             live.append(full)
             continue
         dead.append(full)

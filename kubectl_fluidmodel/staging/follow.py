@@ -17,6 +17,7 @@ from kubectl_fluidmodel.errors import FluidModelError, TimedOut, Unreachable
 from kubectl_fluidmodel.fluid import names, symptoms
 from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.deletion import is_terminating
 from kubectl_fluidmodel.kube.errors import Conflict, KubeError
 from kubectl_fluidmodel.kube.kind import (
     Object,
@@ -75,7 +76,7 @@ def ensure(client: Client, job: Object) -> str:
         if name_of(other) != name and work_of(other) == work_of(job)
     ]
     standing = client.find(k.JOBS, name, namespace)
-    if standing is not None and not (_over(standing) or _leaving(standing)):
+    if standing is not None and not (_over(standing) or is_terminating(standing)):
         return "found running"
     if standing is not None:
         remove(client, name, namespace)
@@ -86,7 +87,7 @@ def ensure(client: Client, job: Object) -> str:
 def at_work(client: Client, cache: str, namespace: str) -> list[Object]:
     """The staging Jobs of a cache that are not over, of whatever source and commit."""
     found = client.list_all(k.JOBS, namespace, labels=selector(cache))
-    return [each for each in found if not (_over(each) or _leaving(each))]
+    return [each for each in found if not (_over(each) or is_terminating(each))]
 
 
 def _make_way(client: Client, job: Object) -> str:
@@ -353,11 +354,6 @@ class _Follower:
 
 def _over(job: Object) -> bool:
     return _is(job, "Complete") or _is(job, "Failed")
-
-
-def _leaving(job: Object) -> bool:
-    """Whether it is being deleted: it does nothing more, and its name is free in a moment."""
-    return bool(at(job, "metadata", "deletionTimestamp"))
 
 
 def _is(job: Object, condition: str) -> bool:

@@ -178,9 +178,7 @@ def _has_workers(cache: Cached) -> bool:
         return True
     if cache.runtime.get("kind") == "ThinRuntime" or runtimes.replicas(cache.runtime) == 0:
         return False
-    leaving = meta(cache.dataset).get("deletionTimestamp") or meta(cache.runtime).get(
-        "deletionTimestamp"
-    )
+    leaving = is_terminating(cache.dataset) or is_terminating(cache.runtime)
     return names.is_legal(cache.name) and len(cache.name) <= names.MAX_NAME and not leaving
 
 

@@ -24,18 +24,18 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.snapshot import live, reads
-from kubectl_fluidmodel.snapshot.reads import Read
+from kubectl_fluidmodel.snapshot import collector, queries
+from kubectl_fluidmodel.snapshot.queries import Read
 from tests.cluster.api import Api, ApiError
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import until
-from tests.overview import world
+from tests.inventory import samples
 
 TEAMS = 10
 """Namespaces."""
 AIMS = {"inspect": (1.5, 300 << 20), "doctor": (2.0, 400 << 20)}
 """At most: times kubectl's time, and bytes of resident memory."""
-READS: dict[str, tuple[Read, ...]] = {"inspect": reads.INSPECT, "doctor": reads.DOCTOR}
+READS: dict[str, tuple[Read, ...]] = {"inspect": queries.INSPECT, "doctor": queries.DOCTOR}
 _QUIET = (
     "agent",
     "alluxioruntime-controller",
@@ -75,10 +75,10 @@ def fill(cluster: Cluster, pods: int, datasets: int) -> None:
 def cache(index: int, nodes: list[str]) -> list[Object]:
     """One of the caches, on a node of its own."""
     name, namespace, node = f"model-{index:03d}", f"team-{index % TEAMS}", nodes[index]
-    found = world.cache(name, namespace, nodes=[node], source=f"s3://models/org/{name}")
+    found = samples.cache(name, namespace, nodes=[node], source=f"s3://models/org/{name}")
     found = [obj for obj in found if obj["kind"] != "Node"]
     for far in range(2):
-        pod = world.reader(f"{name}-{far}", nodes[(index + far) % len(nodes)], name)
+        pod = samples.reader(f"{name}-{far}", nodes[(index + far) % len(nodes)], name)
         pod["metadata"]["namespace"] = namespace
         found.append(pod)
     for obj in found:
@@ -103,7 +103,7 @@ def bare() -> Object:
 
 def busy(index: int, node: str) -> Object:
     """A pod like most: an application of some team, of about 5 KB as JSON."""
-    pod = world.pod(
+    pod = samples.pod(
         f"service-{index:05d}-6f7d9c8b5-x2x4q",
         f"team-{index % TEAMS}",
         node=node,
@@ -171,12 +171,12 @@ def paths(cluster: Cluster, verb: str) -> list[str]:
     from kubectl_fluidmodel.kube.config import Connection
 
     client = Client(Connection(kubeconfig=str(cluster.kubeconfig)))
-    _, wanted = live.served(client, READS[verb])
+    _, wanted = collector.served(client, READS[verb])
     found = []
     for read in wanted:
         selectors = {"labelSelector": read.labels, "fieldSelector": read.fields}
         query = "&".join(f"{key}={value}" for key, value in selectors.items() if value)
-        path = read.kind.path(live.namespace_of_read(read, None))
+        path = read.kind.path(collector.namespace_of_read(read, None))
         found.append(f"{path}?{query}" if query else path)
     return list(dict.fromkeys(found))
 

@@ -35,7 +35,7 @@ from typing import Any
 from bench.memory import settle
 from tests.hub import Hub, Repo
 from tests.hub.faults import Bucket as TokenBucket
-from tests.staging.s3server import S3Server
+from tests.stage.s3server import S3Server
 
 MODEL = "acme/bench"
 GIB = 1 << 30

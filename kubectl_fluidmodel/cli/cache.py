@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.caching.request import Request, build
+from kubectl_fluidmodel.cache.options import Request, build
 from kubectl_fluidmodel.cli.flags import (
     HubFlags,
     VerbCommand,
@@ -23,7 +23,7 @@ from kubectl_fluidmodel.errors import Interrupted, UsageError
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.caching.staged import Staging
+    from kubectl_fluidmodel.cache.hub_staging import Staging
     from kubectl_fluidmodel.model.source import Source
 
 EXAMPLES = """
@@ -228,8 +228,8 @@ def command(
     pvc://claim/dir or local:///dir. Makes the Secret, Dataset, runtime and DataLoad; Fluid makes
     the PVC. Safe to run again: it goes on from where things stand.
     """
-    from kubectl_fluidmodel.cli.cached import Work
-    from kubectl_fluidmodel.staging.pod import network
+    from kubectl_fluidmodel.cache.command import Work
+    from kubectl_fluidmodel.objects.plugin_pod import network
 
     seconds = parse_timeout(timeout) or 0.0
     request = build(
@@ -280,10 +280,10 @@ def _staging(
     workers: int | None,
     shards: int,
 ) -> Staging:
-    from kubectl_fluidmodel.caching.staged import Staging
-    from kubectl_fluidmodel.staging.options import WORKERS
-    from kubectl_fluidmodel.staging.place import destination
-    from kubectl_fluidmodel.staging.pod import image
+    from kubectl_fluidmodel.cache.hub_staging import Staging
+    from kubectl_fluidmodel.objects.plugin_pod import image
+    from kubectl_fluidmodel.objectstore.layout import destination
+    from kubectl_fluidmodel.stage.options import WORKERS
 
     if not to:
         raise _without_bucket(request.source)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
+from kubectl_fluidmodel.cli.completion_scripts import SCRIPTS
 from kubectl_fluidmodel.cli.flags import VerbCommand, option
-from kubectl_fluidmodel.cli.shells import SCRIPTS
 from kubectl_fluidmodel.errors import FluidModelError
 
 FILES, NO_FILES = 0, 4
@@ -99,7 +99,7 @@ def complete_words(words: tuple[str, ...]) -> int:
     from click.shell_completion import ShellComplete
 
     from kubectl_fluidmodel.cli.main import root
-    from kubectl_fluidmodel.ui.text import one_line
+    from kubectl_fluidmodel.output.text import one_line
 
     *before, last = words or ("",)
     try:

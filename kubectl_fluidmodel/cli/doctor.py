@@ -15,7 +15,7 @@ import click
 from kubectl_fluidmodel.cli.flags import VerbCommand, option, view_flags
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted, TimedOut, UsageError
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
-from kubectl_fluidmodel.ui.text import note, plural, wants_color
+from kubectl_fluidmodel.output.text import note, plural, wants_color
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.doctor.check import Check
@@ -149,7 +149,7 @@ def _live(
     connection: Connection,
     checks: Sequence[Check],
 ) -> Looked:
-    from kubectl_fluidmodel.doctor.gather import gather
+    from kubectl_fluidmodel.doctor.collect.collector import gather
     from kubectl_fluidmodel.kube.client import Client
 
     client = Client(connection)
@@ -163,7 +163,7 @@ def _live(
             client, namespace, name or "", stores=stores, probe=probe, everything=bool(bundle)
         )
         if bundle:
-            from kubectl_fluidmodel.doctor.bundle import redacted
+            from kubectl_fluidmodel.doctor.support_bundle import redacted
 
             snapshot = redacted(snapshot)
         return _judge(snapshot, name, checks, began)
@@ -175,7 +175,7 @@ def _live(
 
 def _until_healthy(look: Callable[[], Looked], seconds: float) -> Looked:
     """Look until nothing fails, or time is up: the last look."""
-    from kubectl_fluidmodel.ui.diagnosis import groups
+    from kubectl_fluidmodel.doctor.report_view import groups
 
     deadline = time.monotonic() + seconds
     said: set[str] = set()
@@ -203,7 +203,7 @@ def _offline(
     namespace: str | None,
     checks: Sequence[Check],
 ) -> Looked:
-    from kubectl_fluidmodel.snapshot.file import load
+    from kubectl_fluidmodel.snapshot.archive import load
 
     began = time.monotonic()
     snapshot = load(source)
@@ -236,11 +236,11 @@ def _judge(
 
 def _namespace(snapshot: Snapshot, namespace: str | None) -> None:
     """Raises: FluidModelError: there is surely no such namespace."""
-    from kubectl_fluidmodel.kube import kind as k
+    from kubectl_fluidmodel.objects import kinds
 
-    if namespace is None or not snapshot.knows(k.NAMESPACES):
+    if namespace is None or not snapshot.knows(kinds.NAMESPACES):
         return
-    if snapshot.find(k.NAMESPACES, namespace) is None:
+    if snapshot.find(kinds.NAMESPACES, namespace) is None:
         raise FluidModelError(
             f'namespaces "{namespace}" not found', "nothing was checked", "kubectl get namespaces"
         )
@@ -273,8 +273,8 @@ def print_report(looked: Looked, output: str | None, color: str) -> None:
 
 def rendered(looked: Looked, output: str | None, color: str) -> str:
     from kubectl_fluidmodel.doctor import junit, report
-    from kubectl_fluidmodel.ui.diagnosis import Style, render
-    from kubectl_fluidmodel.ui.document import to_json, to_yaml
+    from kubectl_fluidmodel.doctor.report_view import Style, render
+    from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
     if output == "junit":
         return junit.document(looked.found, looked.seconds)
@@ -300,9 +300,11 @@ def _draws(stream: Any) -> bool:
 
 
 def _write(path: Path, looked: Looked) -> None:
-    from kubectl_fluidmodel.doctor import bundle, report
-    from kubectl_fluidmodel.ui.diagnosis import Style, render
+    from kubectl_fluidmodel.doctor import report, support_bundle
+    from kubectl_fluidmodel.doctor.report_view import Style, render
 
     text = render(looked.found, Style(mode="wide"), looked.seconds)
-    bundle.write(path, looked.snapshot, report.document(looked.found, looked.snapshot), text)
+    support_bundle.write(
+        path, looked.snapshot, report.document(looked.found, looked.snapshot), text
+    )
     note(f"wrote {path}: redacted, but look before you pass it on")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kubectl_fluidmodel.cli import values
+from kubectl_fluidmodel.cli import completers
 from kubectl_fluidmodel.kube.config import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,7 +135,7 @@ class VerbCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = examples.strip("\n")
         for param in self.params:
-            kind = values.of(param)
+            kind = completers.of(param)
             if kind is not None:
                 param.type = kind
 

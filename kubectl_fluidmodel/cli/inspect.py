@@ -80,7 +80,7 @@ def command(
         raise UsageError("--from-bundle does not change", "there is nothing to watch")
     if watch and output == "name":
         raise UsageError("-o name has nothing to follow", "", "-w, or -w -o json")
-    from kubectl_fluidmodel.cli.inspected import View
+    from kubectl_fluidmodel.inspect.run import View
 
     view = View(
         name=name,
@@ -92,7 +92,7 @@ def command(
         everywhere=everywhere,
     )
     if from_bundle:
-        from kubectl_fluidmodel.snapshot.file import load
+        from kubectl_fluidmodel.snapshot.archive import load
 
         snapshot = load(from_bundle)
         namespace = connection.namespace or snapshot.namespace
@@ -104,14 +104,14 @@ def command(
     client = Client(connection)
     view.namespace = None if everywhere else client.namespace
     if watch:
-        from kubectl_fluidmodel.cli.watched import follow
+        from kubectl_fluidmodel.inspect.watch import follow
 
         try:
             return follow(client, view)
         except KeyboardInterrupt:
             sys.stdout.flush()
             return 130
-    from kubectl_fluidmodel.cli.inspected import look
+    from kubectl_fluidmodel.inspect.run import look
 
     look(client, view, offline=offline)
     return 0

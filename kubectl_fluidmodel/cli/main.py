@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from kubectl_fluidmodel import __version__, bundle
+from kubectl_fluidmodel import __version__, frozen
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted
 
 PROGRAM = "kubectl fluidmodel"
@@ -149,14 +149,14 @@ def _usage(err: click.UsageError) -> str:
 
 
 def _fail(message: str) -> None:
-    from kubectl_fluidmodel.ui.text import printable
+    from kubectl_fluidmodel.output.text import printable
 
     sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
 
 
 def run() -> None:
     """Console script `kubectl-fluidmodel`."""
-    bundle.leave()
+    frozen.leave()
     gc.set_threshold(20_000, 20, 20)  # what is imported is no garbage to look for
     # What the caller ignores stays ignored, as for SIGINT, which Python leaves alone then: behind
     # `&` in a script, Ctrl-C is meant for another process.

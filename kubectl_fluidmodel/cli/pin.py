@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, option
-from kubectl_fluidmodel.cli.graphs import Asked, graph_arguments
+from kubectl_fluidmodel.cli.pin_options import Asked, graph_arguments
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import parse_timeout
-from kubectl_fluidmodel.ui.text import note, warn
+from kubectl_fluidmodel.output.text import note, warn
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.cli.pinned import Printer
-    from kubectl_fluidmodel.dynamo.gather import Counted
-    from kubectl_fluidmodel.dynamo.live import Plan
-    from kubectl_fluidmodel.dynamo.pinning import Wish
-    from kubectl_fluidmodel.dynamo.preflight.case import CacheFacts
-    from kubectl_fluidmodel.kube.kind import Kind, Object
+    from kubectl_fluidmodel.objects.access import Object
+    from kubectl_fluidmodel.objects.kinds import Kind
+    from kubectl_fluidmodel.pin.cluster_reader import Counted
+    from kubectl_fluidmodel.pin.graph_patch import Plan
+    from kubectl_fluidmodel.pin.output import Printer
+    from kubectl_fluidmodel.pin.pinning import Wish
+    from kubectl_fluidmodel.pin.preflight.context import CacheFacts
 
 EXAMPLES = """
 # Workers of graph chat onto the nodes that hold llama; follow the roll-out
@@ -92,8 +93,8 @@ def command(
     planners and EPPs nothing. All else stays as it is, and `unpin` takes back exactly what was
     added.
     """
-    from kubectl_fluidmodel.cli.pinned import Printer
-    from kubectl_fluidmodel.dynamo.pinning import Wish
+    from kubectl_fluidmodel.pin.output import Printer
+    from kubectl_fluidmodel.pin.pinning import Wish
 
     if mount_path is not None and (not mount_path.startswith("/") or ":" in mount_path):
         raise UsageError("--mount-path", f"'{mount_path}' is not an absolute path")
@@ -117,12 +118,12 @@ def command(
 
 
 def _offline(wish: Wish, filename: str, asked: Asked) -> int:
-    from kubectl_fluidmodel.cli.pinned import print_diff
-    from kubectl_fluidmodel.dynamo import files
     from kubectl_fluidmodel.kube.config import context_namespace
+    from kubectl_fluidmodel.pin import manifest_files
+    from kubectl_fluidmodel.pin.output import print_diff
 
-    result = files.pin(
-        files.read(filename),
+    result = manifest_files.pin(
+        manifest_files.read(filename),
         filename,
         wish,
         asked.graphs,
@@ -148,14 +149,14 @@ def _live(
     wait: bool,
     timeout: float,
 ) -> int:
-    from kubectl_fluidmodel.cli.pinned import each
-    from kubectl_fluidmodel.dynamo import gather
-    from kubectl_fluidmodel.dynamo.gather import Counted
     from kubectl_fluidmodel.dynamo.graph import request_patch
-    from kubectl_fluidmodel.dynamo.kinds import REQUEST
-    from kubectl_fluidmodel.dynamo.pinning import MOUNT_PATH
-    from kubectl_fluidmodel.dynamo.traps import of_request
-    from kubectl_fluidmodel.ui.document import to_yaml
+    from kubectl_fluidmodel.dynamo.operator_bugs import of_request
+    from kubectl_fluidmodel.dynamo.resources import REQUEST
+    from kubectl_fluidmodel.output.serialize import to_yaml
+    from kubectl_fluidmodel.pin import cluster_reader
+    from kubectl_fluidmodel.pin.cluster_reader import Counted
+    from kubectl_fluidmodel.pin.output import each
+    from kubectl_fluidmodel.pin.pinning import MOUNT_PATH
 
     client = Counted(asked.connection)
     facts: list[CacheFacts] = []
@@ -163,9 +164,9 @@ def _live(
     def one(graph: str) -> None:
         client.requests = 0
         if not facts:
-            facts.append(gather.cache(client, wish.model, client.namespace))
-        read = gather.graph(client, graph, client.namespace)
-        subpath = gather.model_directory(facts[0].dataset)
+            facts.append(cluster_reader.cache(client, wish.model, client.namespace))
+        read = cluster_reader.graph(client, graph, client.namespace)
+        subpath = cluster_reader.model_directory(facts[0].dataset)
         if read[0].name == REQUEST:
             path = wish.mount_path or MOUNT_PATH
             for remark in of_request(read[1], wish.model):
@@ -199,16 +200,16 @@ def _pin(
     force: bool,
 ) -> tuple[Plan, Object]:
     """Judge, try and patch one graph; the plan and the object as stored."""
-    from kubectl_fluidmodel.cli.pinned import check_label, heed
-    from kubectl_fluidmodel.dynamo import live, pinning
-    from kubectl_fluidmodel.dynamo.preflight import Case, judge
+    from kubectl_fluidmodel.pin import graph_patch, pinning
+    from kubectl_fluidmodel.pin.output import check_label, heed
+    from kubectl_fluidmodel.pin.preflight import Case, judge
 
     def change(obj: Object, schema: str | None) -> pinning.Outcome:
         return pinning.pin(obj, wish, schema)
 
     kind, obj, schema = read
     check_label(facts)
-    planned = live.Plan(kind, obj, schema, change(obj, schema))
+    planned = graph_patch.Plan(kind, obj, schema, change(obj, schema))
     planned.verdicts = judge(Case(facts, obj, planned.outcome, wish, schema))
     heed(planned, force, printer)
     if not planned.outcome.changed:
@@ -217,10 +218,10 @@ def _pin(
     if printer.dry_run == "client":
         printer.changed(planned, planned.outcome.object)
         return planned, planned.outcome.object
-    planned, stored = live.attempt(client, planned, wish.model, change)
+    planned, stored = graph_patch.attempt(client, planned, wish.model, change)
     if printer.dry_run == "none":
         printer.diff(planned, stored)
-        stored = live.carry_out(client, planned, change)
+        stored = graph_patch.carry_out(client, planned, change)
     printer.changed(planned, stored)
     return planned, stored
 
@@ -235,9 +236,10 @@ def _wait(
     printer: Printer,
 ) -> None:
     from kubectl_fluidmodel.doctor import lasting
-    from kubectl_fluidmodel.dynamo import rollout, wait
+    from kubectl_fluidmodel.dynamo import rollout
     from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.kube.kind import name_of
+    from kubectl_fluidmodel.objects.access import name_of
+    from kubectl_fluidmodel.pin import wait
 
     judge = lasting.Watch(
         Client(access=client.access), planned.namespace, wish.model, lasting.OF_A_GRAPH, every=6.0

@@ -19,12 +19,12 @@ from kubectl_fluidmodel.cli.flags import (
 from kubectl_fluidmodel.cli.flags import (
     dry_run as dry_run_choice,
 )
-from kubectl_fluidmodel.cli.staged import Work
 from kubectl_fluidmodel.errors import FluidModelError, Interrupted, UsageError
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+from kubectl_fluidmodel.stage.command import Work
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.staging.options import Options
+    from kubectl_fluidmodel.stage.options import Options
 
 EXAMPLES = """
 # What would be staged: files, bytes, and what is left out
@@ -131,7 +131,7 @@ def command(
     prefix.
     """
     from kubectl_fluidmodel.model.source import parse
-    from kubectl_fluidmodel.staging.place import destination
+    from kubectl_fluidmodel.objectstore.layout import destination
 
     if verify and abort_stale:
         raise UsageError("--verify and --abort-stale do not go together", "", "one of them")
@@ -172,8 +172,8 @@ def _options(
     retry_for: str,
     stall: str,
 ) -> Options:
-    from kubectl_fluidmodel.staging.options import MEMORY, WORKERS, Options
-    from kubectl_fluidmodel.staging.parts import LEAST_PART
+    from kubectl_fluidmodel.stage.options import MEMORY, WORKERS, Options
+    from kubectl_fluidmodel.stage.parts import LEAST_PART
 
     found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", shard or "0/1")
     if not found:
@@ -193,7 +193,7 @@ def _options(
 
 
 def _bytes(text: str, flag: str) -> int:
-    from kubectl_fluidmodel.kube.quantity import to_int
+    from kubectl_fluidmodel.objects.quantity import to_int
 
     found = to_int(text)
     if found is None or found <= 0:

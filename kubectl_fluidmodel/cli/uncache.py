@@ -7,7 +7,7 @@ import click
 from kubectl_fluidmodel.cli.flags import VerbCommand, connection_flags, dry_run_flag, option
 from kubectl_fluidmodel.errors import Interrupted
 from kubectl_fluidmodel.kube.config import Connection, parse_timeout
-from kubectl_fluidmodel.ui.text import note, warn
+from kubectl_fluidmodel.output.text import note, warn
 
 EXAMPLES = """
 # What would go, without touching anything
@@ -43,9 +43,9 @@ def command(
     Removes of the cache NAME its staging Job, DataLoad, runtime, Dataset, Secrets and volumes of
     ours: only what `cache` made goes, and nothing before all of it may go.
     """
-    from kubectl_fluidmodel.caching.removal import check, rehearse, uncache
+    from kubectl_fluidmodel.cache.removal import check, rehearse, uncache
     from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.ui.document import reference
+    from kubectl_fluidmodel.output.serialize import reference
 
     client = Client(connection)
     namespace = client.namespace

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand
-from kubectl_fluidmodel.cli.graphs import Asked, graph_arguments
-from kubectl_fluidmodel.ui.text import warn
+from kubectl_fluidmodel.cli.pin_options import Asked, graph_arguments
+from kubectl_fluidmodel.output.text import warn
 
 EXAMPLES = """
 # Take back what pin added to graph chat for the cache llama
@@ -32,11 +32,11 @@ def command(asked: Asked) -> int:
 
 
 def _offline(filename: str, asked: Asked) -> int:
-    from kubectl_fluidmodel.cli.pinned import print_diff
-    from kubectl_fluidmodel.dynamo import files
+    from kubectl_fluidmodel.pin import manifest_files
+    from kubectl_fluidmodel.pin.output import print_diff
 
-    result = files.unpin(
-        files.read(filename),
+    result = manifest_files.unpin(
+        manifest_files.read(filename),
         filename,
         asked.name,
         asked.components,
@@ -53,11 +53,11 @@ def _offline(filename: str, asked: Asked) -> int:
 
 
 def _live(asked: Asked) -> int:
-    from kubectl_fluidmodel.cli.pinned import Printer, each
-    from kubectl_fluidmodel.dynamo import gather, live, pinning
-    from kubectl_fluidmodel.dynamo.gather import Counted
-    from kubectl_fluidmodel.dynamo.preflight.managers import manager
-    from kubectl_fluidmodel.kube.kind import Object
+    from kubectl_fluidmodel.objects.access import Object
+    from kubectl_fluidmodel.pin import cluster_reader, graph_patch, pinning
+    from kubectl_fluidmodel.pin.cluster_reader import Counted
+    from kubectl_fluidmodel.pin.output import Printer, each
+    from kubectl_fluidmodel.pin.preflight.gitops import manager
 
     client = Counted(asked.connection)
     dry_run = asked.dry_run
@@ -67,8 +67,8 @@ def _live(asked: Asked) -> int:
 
     def one(graph: str) -> None:
         client.requests = 0
-        kind, obj, schema = gather.graph(client, graph, client.namespace)
-        planned = live.Plan(kind, obj, schema, change(obj, schema))
+        kind, obj, schema = cluster_reader.graph(client, graph, client.namespace)
+        planned = graph_patch.Plan(kind, obj, schema, change(obj, schema))
         for remark in planned.outcome.remarks():
             warn(remark)
         if not planned.outcome.changed:
@@ -81,10 +81,10 @@ def _live(asked: Asked) -> int:
         if dry_run == "client":
             printer.changed(planned, planned.outcome.object)
             return
-        planned, stored = live.attempt(client, planned, None, change)
+        planned, stored = graph_patch.attempt(client, planned, None, change)
         if dry_run == "none":
             printer.diff(planned, stored)
-            stored = live.carry_out(client, planned, change)
+            stored = graph_patch.carry_out(client, planned, change)
         printer.changed(planned, stored)
 
     with Printer("unpinned from", asked) as printer:

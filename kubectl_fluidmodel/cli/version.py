@@ -8,7 +8,7 @@ import click
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.cli.flags import VerbCommand, output_flag
-from kubectl_fluidmodel.ui.document import API_VERSION, to_json, to_yaml
+from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
 
 EXAMPLES = """
 # The version, as a tag

@@ -14,9 +14,10 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names, symptoms
-from kubectl_fluidmodel.kube.kind import Kind, Object, meta, name_of, namespace_of
-from kubectl_fluidmodel.overview.cached import Cached
+from kubectl_fluidmodel.fluid import names, pod_problems
+from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.objects.access import Object, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 
 Value = TypeVar("Value")
@@ -152,7 +153,7 @@ class Case:
 
     def age(self, obj: Mapping[str, Any]) -> float:
         """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
-        made = symptoms.parse_time(meta(obj).get("creationTimestamp"))
+        made = pod_problems.parse_time(meta(obj).get("creationTimestamp"))
         return max(0.0, self.snapshot.taken - made) if made else 0.0
 
 

@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind
-from kubectl_fluidmodel.snapshot.reads import COMPONENTS, GRAPHS
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.snapshot.queries import COMPONENTS, GRAPHS
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 MATTERS: tuple[Kind, ...] = (
     names.DATASETS,
     *names.RUNTIMES,
     names.DATA_LOADS,
-    k.PODS,
-    k.PVCS,
-    k.EVENTS,
-    k.NODES,
+    kinds.PODS,
+    kinds.PVCS,
+    kinds.EVENTS,
+    kinds.NODES,
     GRAPHS,
     COMPONENTS,
 )

@@ -23,11 +23,12 @@ from kubectl_fluidmodel.doctor.check import (
     unread,
 )
 from kubectl_fluidmodel.doctor.coverage import Coverage, coverage
-from kubectl_fluidmodel.dynamo import kinds as dynamo
+from kubectl_fluidmodel.dynamo import resources as dynamo
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Kind, annotations_of
-from kubectl_fluidmodel.overview.cached import Cached, link
-from kubectl_fluidmodel.shell import Command
+from kubectl_fluidmodel.inventory.cache import Cached, link
+from kubectl_fluidmodel.objects.access import annotations_of
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.shell import Command
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.doctor import gather
 from kubectl_fluidmodel.doctor.check import Finding, Severity, select
+from kubectl_fluidmodel.doctor.collect import collector
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, Problem, diagnose
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
@@ -120,7 +120,7 @@ class Watch:
         import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers them
 
         try:
-            snapshot = gather.gather(self.client, self.namespace, self.name, stores=False)
+            snapshot = collector.gather(self.client, self.namespace, self.name, stores=False)
         except FluidModelError:
             self._looked = time.monotonic()  # the wait itself says that the cluster is away
             return

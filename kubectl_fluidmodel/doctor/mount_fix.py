@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubectl_fluidmodel.doctor import commands
+from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import Case, Fix
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.fluid.secret import SUFFIX
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
-from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.shell import chain
+from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, mapping
+from kubectl_fluidmodel.output.shell import chain
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 
@@ -71,15 +71,15 @@ def mend(case: Case) -> Fix:
     cache = case.own
     dataset = cache.dataset or {}
     if names.is_ours(dataset):
-        return Fix(commands.anew(cache))
+        return Fix(fix_commands.anew(cache))
     change, hidden = _change(cache)
-    steps = [commands.patch(dataset, change)]
+    steps = [fix_commands.patch(dataset, change)]
     if cache.runtime is not None:
-        steps.append(commands.again(cache.runtime))
+        steps.append(fix_commands.again(cache.runtime))
     if hidden:
         name = cache.name + SUFFIX
-        there = case.snapshot.find(k.SECRETS, name, cache.namespace) is not None
-        steps.insert(0, commands.secret(cache.namespace, name, hidden, there=there))
+        there = case.snapshot.find(kinds.SECRETS, name, cache.namespace) is not None
+        steps.insert(0, fix_commands.secret(cache.namespace, name, hidden, there=there))
     return Fix(chain(*steps))
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.tree import copied
-from kubectl_fluidmodel.kube.nodeselector import Term, Terms, is_empty, terms_of
+from kubectl_fluidmodel.dynamo.object_paths import copied
+from kubectl_fluidmodel.objects.node_selector import Term, Terms, is_empty, terms_of
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 WEIGHT = 100

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kubectl_fluidmodel.dynamo.tree import MISSING, Journal, Path, find
+from kubectl_fluidmodel.dynamo.object_paths import MISSING, Journal, Path, find
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.gpus import gpus_of
-from kubectl_fluidmodel.kube.kind import at
-from kubectl_fluidmodel.kube.nodeselector import terms_of
+from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.gpus import gpus_of
+from kubectl_fluidmodel.objects.node_selector import terms_of
 
 BY_GPUS = "it asks for GPUs"
 """The reason for a role that needs no words: whoever reads the graph sees it, too."""

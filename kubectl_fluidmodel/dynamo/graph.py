@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
-from kubectl_fluidmodel.dynamo.kinds import ALPHA, COMPONENT, GRAPH, GROUP, LPX, REQUEST
-from kubectl_fluidmodel.dynamo.shapes import alpha, beta, legacy
-from kubectl_fluidmodel.dynamo.tree import copied
+from kubectl_fluidmodel.dynamo.object_paths import copied
+from kubectl_fluidmodel.dynamo.resources import ALPHA, COMPONENT, GRAPH, GROUP, LPX, REQUEST
+from kubectl_fluidmodel.dynamo.shapes import v1alpha1, v1alpha1_pvc, v1beta1
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.kind import Object, annotations_of, at, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    annotations_of,
+    at,
+    meta,
+    name_of,
+    namespace_of,
+)
 
-SHAPES = {"v1beta1": beta, "v1alpha1": alpha, "v1alpha1-pvc": legacy}
+SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc}
 """Shape to its module; each has `components(spec)` and `single(name, spec)`."""
 
 

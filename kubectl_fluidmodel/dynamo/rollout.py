@@ -12,11 +12,16 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.dynamo.affinity import Requirement, demands
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.graph import Graph
-from kubectl_fluidmodel.dynamo.kinds import COMPONENT, COMPONENT_LABEL, GRAPH_LABEL, SELECTOR_LABEL
-from kubectl_fluidmodel.dynamo.record import REQUIRE
-from kubectl_fluidmodel.kube.deletion import is_terminating
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, labels_of, meta, name_of
-from kubectl_fluidmodel.kube.nodeselector import is_empty, terms_of
+from kubectl_fluidmodel.dynamo.pin_annotation import REQUIRE
+from kubectl_fluidmodel.dynamo.resources import (
+    COMPONENT,
+    COMPONENT_LABEL,
+    GRAPH_LABEL,
+    SELECTOR_LABEL,
+)
+from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, meta, name_of
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.node_selector import is_empty, terms_of
 
 
 @dataclass(frozen=True)

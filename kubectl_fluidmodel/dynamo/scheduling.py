@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.kube.gpus import Gpus, fits
-from kubectl_fluidmodel.kube.kind import Object
-from kubectl_fluidmodel.kube.scheduler import Obstacle, node_obstacles
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.gpus import Gpus, fits
+from kubectl_fluidmodel.objects.scheduler import Obstacle, node_obstacles
 
 
 def obstacles(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstacle]:

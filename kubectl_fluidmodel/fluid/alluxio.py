@@ -8,9 +8,9 @@ from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import Mount
-from kubectl_fluidmodel.kube.kind import Object, at
-from kubectl_fluidmodel.kube.quantity import from_bytes, to_int
 from kubectl_fluidmodel.model.sizing import BLOCK, MIB, Heaps, Medium
+from kubectl_fluidmodel.objects.access import Object, at
+from kubectl_fluidmodel.objects.quantity import from_bytes, to_int
 
 
 def build(

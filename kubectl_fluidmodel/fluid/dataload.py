@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 
 ATTEMPT = "fluidmodel.io/attempt"
 """On a DataLoad: which load of a run it is."""

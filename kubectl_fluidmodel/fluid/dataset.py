@@ -7,7 +7,7 @@ from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import Mount
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 
 
 def build(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Kind, Object, dicts
-from kubectl_fluidmodel.shell import Command, Operand, chain, command, pipe
+from kubectl_fluidmodel.objects.access import Object, dicts
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.shell import Command, Operand, chain, command, pipe
 
 OLDEST = (1, 0, 0)
 """encryptOptions of a root mount work since the mount moved into a ConfigMap (Fluid 1.0)."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import our_labels
-from kubectl_fluidmodel.kube.kind import Object
 from kubectl_fluidmodel.model.source import Source
+from kubectl_fluidmodel.objects.access import Object
 
 ROOT_OPTION = "alluxio.master.mount.table.root.option."
 """Prefix of Alluxio's options for the root mount (Alluxio 2.9, UnderFileSystem.Factory

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.kube.kind import Kind, annotations_of, at, labels_of, meta
+from kubectl_fluidmodel.objects.access import annotations_of, at, labels_of, meta
+from kubectl_fluidmodel.objects.kinds import Kind
 
 GROUP = "data.fluid.io"
 VERSION = "v1alpha1"

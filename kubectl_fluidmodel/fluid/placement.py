@@ -12,11 +12,12 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import gpus, quantity
-from kubectl_fluidmodel.kube.kind import HOSTNAME_LABEL, Object, at, labels_of, name_of
-from kubectl_fluidmodel.kube.requests import is_over, lack, requested
-from kubectl_fluidmodel.kube.scheduler import by_reason
-from kubectl_fluidmodel.kube.taints import (
+from kubectl_fluidmodel.model.sizing import Room
+from kubectl_fluidmodel.objects import gpus, quantity
+from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, at, labels_of, name_of
+from kubectl_fluidmodel.objects.resource_requests import is_over, lack, requested
+from kubectl_fluidmodel.objects.scheduler import by_reason
+from kubectl_fluidmodel.objects.taints import (
     CONTROL_PLANE,
     Leaving,
     Taint,
@@ -25,7 +26,6 @@ from kubectl_fluidmodel.kube.taints import (
     taints_of,
     tolerated,
 )
-from kubectl_fluidmodel.model.sizing import Room
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 SYSTEM_DISK = "/var/lib"

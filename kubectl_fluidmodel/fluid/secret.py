@@ -7,7 +7,7 @@ import hashlib
 import re
 
 from kubectl_fluidmodel.fluid.names import our_labels
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 
 SUFFIX = "-store"
 HUB_SUFFIX = "-hub"

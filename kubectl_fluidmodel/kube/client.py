@@ -36,10 +36,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from kubectl_fluidmodel import __version__, proxies
+from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube import attempts, credentials, pages
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.kube import attempts, credentials, list_decoder
 from kubectl_fluidmodel.kube.attempts import Answer
 from kubectl_fluidmodel.kube.config import Access, Connection, load
 from kubectl_fluidmodel.kube.credentials import Login
@@ -51,8 +50,11 @@ from kubectl_fluidmodel.kube.errors import (
     WebhookDown,
     from_response,
 )
-from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
 from kubectl_fluidmodel.kube.transport import Transport
+from kubectl_fluidmodel.net import proxies
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
 
 T = TypeVar("T")
 
@@ -162,7 +164,11 @@ class Client:
                     what=what,
                     accept=_PARTIAL_LIST if metadata_only else _JSON,
                 )
-                page = pages.marked(data, marks, what) if marks else pages.parsed(data, what)
+                page = (
+                    list_decoder.marked(data, marks, what)
+                    if marks
+                    else list_decoder.parsed(data, what)
+                )
             except Gone:
                 if "continue" not in query:
                     raise
@@ -175,9 +181,9 @@ class Client:
                 kept = keep(item) if keep else item
                 if kept is not None:
                     items.append(kept)
-            token = k.at(page, "metadata", "continue", default="")
+            token = at(page, "metadata", "continue", default="")
             if not token:
-                return items, str(k.at(page, "metadata", "resourceVersion", default=""))
+                return items, str(at(page, "metadata", "resourceVersion", default=""))
             query["continue"] = token
 
     def served_versions(self, group: str) -> list[str]:
@@ -186,14 +192,14 @@ class Client:
             found = self._json("GET", f"/apis/{group}", what=f"cannot discover {group}")
         except NotFound:
             return []
-        preferred = k.at(found, "preferredVersion", "version", default="")
+        preferred = at(found, "preferredVersion", "version", default="")
         versions = [str(v.get("version")) for v in found.get("versions") or []]
         return sorted(versions, key=lambda version: version != preferred)
 
     def resources(self, group: str, version: str) -> list[Object]:
         """What a version of a group serves: `name` (plural), `kind`, `namespaced`, `verbs`."""
         path = f"/apis/{group}/{version}"
-        return k.dicts(self._json("GET", path, what=f"cannot discover {group}"), "resources")
+        return dicts(self._json("GET", path, what=f"cannot discover {group}"), "resources")
 
     def server_version(self) -> str:
         """The API server's version, as `v1.36.3`."""
@@ -214,7 +220,7 @@ class Client:
         query = {"container": container, "tailLines": str(tail)}
         if previous:
             query["previous"] = "true"
-        path = k.PODS.path(namespace, pod, "log")
+        path = kinds.PODS.path(namespace, pod, "log")
         what = f"cannot read the log of pod {pod}"
         body = self.request("GET", path, query=query, what=what, timeout=timeout)
         return body.decode("utf-8", "replace")
@@ -427,7 +433,7 @@ class Client:
         return error
 
     def _json(self, method: str, path: str, *, what: str, **options: Any) -> Object:
-        return pages.parsed(self.request(method, path, what=what, **options), what)
+        return list_decoder.parsed(self.request(method, path, what=what, **options), what)
 
     def _send(
         self,

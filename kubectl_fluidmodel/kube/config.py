@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kind import at
+from kubectl_fluidmodel.objects.access import at
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.credentials import Credentials

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kind import at
 from kubectl_fluidmodel.kube.kubeconfig import Server, content
+from kubectl_fluidmodel.objects.access import at
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.kube import execplugin
+    from kubectl_fluidmodel.kube import exec_plugin
 
 _EARLY = 10.0
 """Seconds before its end that a credential is got anew."""
@@ -109,9 +109,9 @@ def of_user(user: Mapping[str, Any], server: Server, *, ask: bool = True) -> Cre
         _require_provider(user["auth-provider"])
     plugin = user.get("exec")
     if plugin and not certificate and not any(user.get(key) for key in _BEFORE_PLUGINS):
-        from kubectl_fluidmodel.kube import execplugin
+        from kubectl_fluidmodel.kube import exec_plugin
 
-        known = execplugin.parse(plugin, server)
+        known = exec_plugin.parse(plugin, server)
         return Credentials(lambda: _from_plugin(known, ask), renewable=True)
     source = _source(user)
     return Credentials(lambda: replace(source(), certificate=certificate))
@@ -176,7 +176,7 @@ def _from_file(path: Path) -> Login:
     return Login(f"Bearer {token}")
 
 
-def _from_plugin(plugin: execplugin.Plugin, ask: bool) -> Login:
+def _from_plugin(plugin: exec_plugin.Plugin, ask: bool) -> Login:
     found = plugin.run(ask)
     pair = f"{found.certificate}\n{found.key}".encode() if found.certificate else b""
     authorization = f"Bearer {found.token}" if found.token else ""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable, KubeError
-from kubectl_fluidmodel.kube.kind import PODS, at
 from kubectl_fluidmodel.kube.websocket import connect
+from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.kinds import PODS
 
 _STDOUT, _STDERR, _STATUS = 1, 2, 3
 """Channels of the protocol v4.channel.k8s.io: the first byte of each frame."""

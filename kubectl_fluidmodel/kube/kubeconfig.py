@@ -112,7 +112,7 @@ def read(file: str) -> dict[str, Any]:
     """
     import yaml
 
-    from kubectl_fluidmodel import goyaml
+    from kubectl_fluidmodel.output import goyaml
 
     try:
         found = yaml.load(Path(file).read_bytes(), Loader=goyaml.Loader) or {}  # noqa: S506 - a safe one

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import at, dicts
+from kubectl_fluidmodel.objects.access import at, dicts
 
 _VERSIONS = ("kubectl.config.k8s.io/v1beta1",)
 """Those that have a policy."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubectl_fluidmodel import proxies
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.net import proxies
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.config import Connection
@@ -129,9 +129,9 @@ def require_user(name: str, entry: Entry, flags: Connection) -> None:
     if entry.get("exec") is not None:
         if entry.get("auth-provider") is not None:
             raise _unusable(f"{what} has both an auth-provider and a credential plugin")
-        from kubectl_fluidmodel.kube import execplugin
+        from kubectl_fluidmodel.kube import exec_plugin
 
-        execplugin.require(what, entry["exec"])
+        exec_plugin.require(what, entry["exec"])
     if not entry.get("as") and any(
         entry.get(key) for key in ("as-uid", "as-groups", "as-user-extra")
     ):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel import proxies, trust, tunnel
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kubeconfig import Server
+from kubectl_fluidmodel.net import proxies, tls, tunnel
 
 if TYPE_CHECKING:
     import socket
@@ -120,9 +120,9 @@ def context(server: Server, certificate: bytes) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     elif server.authority:
-        made = trust.anchored(server.authority)
+        made = tls.anchored(server.authority)
     else:
-        made = trust.context()
+        made = tls.context()
     if certificate:
         import tempfile
 

@@ -24,7 +24,8 @@ from kubectl_fluidmodel.kube.errors import (
     NotFound,
     from_response,
 )
-from kubectl_fluidmodel.kube.kind import Kind, Object, at, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, at, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
 
 _SERVER_TIMEOUT = 240
 """Seconds after which the server is asked to end a watch; a new one goes on from there."""

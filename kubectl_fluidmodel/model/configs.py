@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.model import impostor
-from kubectl_fluidmodel.model.listing import File
+from kubectl_fluidmodel.model.files import File
 from kubectl_fluidmodel.model.remark import CONFIG, DOUBT, Remark
 
 CONFIG_FILE = "config.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.model.hubcache import is_link
+from kubectl_fluidmodel.model.hub_cache import is_link
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 POINTER_SIZE = 1024

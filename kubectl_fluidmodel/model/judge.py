@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubectl_fluidmodel.model import hubcache, impostor
+from kubectl_fluidmodel.model import hub_cache, impostor
 from kubectl_fluidmodel.model.configs import check_configs, model_directories
-from kubectl_fluidmodel.model.hubcache import HubCache
-from kubectl_fluidmodel.model.listing import File, is_weights
+from kubectl_fluidmodel.model.files import File, is_weights
+from kubectl_fluidmodel.model.hub_cache import HubCache
 from kubectl_fluidmodel.model.remark import (
     CONTENT,
     DOUBT,
@@ -26,7 +26,7 @@ from kubectl_fluidmodel.model.remark import (
     some,
 )
 from kubectl_fluidmodel.model.sharding import check_shards
-from kubectl_fluidmodel.ui.text import plural, size
+from kubectl_fluidmodel.output.text import plural, size
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
@@ -61,7 +61,7 @@ class Verdict:
 
 def judge(files: Sequence[File], sample: Sample, path: str = "") -> Verdict:
     """Judge a model's files, without rubbish; `path` is where the source lies in its store."""
-    cache = hubcache.find(files, path)
+    cache = hub_cache.find(files, path)
     if cache is not None and cache.lost:
         return Verdict((_lost(cache),))
     essential = essential_of(files)

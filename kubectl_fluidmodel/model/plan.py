@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.model.listing import File, Listing
+from kubectl_fluidmodel.model.files import File, Listing
 from kubectl_fluidmodel.model.rubbish import owner
-from kubectl_fluidmodel.shell import quote
+from kubectl_fluidmodel.output.shell import quote
 
 SHA256 = "sha256"
 GIT = "git"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.model import impostor, safetensors
 from kubectl_fluidmodel.model.configs import READ, TOKENIZERS, model_directories
-from kubectl_fluidmodel.model.listing import File, is_weights
+from kubectl_fluidmodel.model.files import File, is_weights
 from kubectl_fluidmodel.model.safetensors import BadHeader, Header
 from kubectl_fluidmodel.model.shards import INDEX
 

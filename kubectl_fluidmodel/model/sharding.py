@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kubectl_fluidmodel.model.listing import File, is_weights
+from kubectl_fluidmodel.model.files import File, is_weights
 from kubectl_fluidmodel.model.remark import DAMAGED, DOUBT, SHARDS, Remark, are, some
 from kubectl_fluidmodel.model.safetensors import Header
 from kubectl_fluidmodel.model.shards import (
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.model.shards import (
     series_of,
     unnumbered,
 )
-from kubectl_fluidmodel.ui.text import plural, size
+from kubectl_fluidmodel.output.text import plural, size
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample

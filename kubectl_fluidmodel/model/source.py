@@ -9,8 +9,8 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.model.meant import Meant, meant
-from kubectl_fluidmodel.shell import quote
+from kubectl_fluidmodel.model.suggestions import Meant, meant
+from kubectl_fluidmodel.output.shell import quote
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
 

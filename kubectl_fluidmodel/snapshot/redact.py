@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.secret_names import Holds, judge, looks_random
 
 HIDDEN = "REDACTED"

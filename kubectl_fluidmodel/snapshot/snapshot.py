@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.kind import Kind, Object, at, dicts, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, at, dicts, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
 
 API_VERSION = "fluidmodel.io/v1"
 KIND = "Snapshot"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kubectl_fluidmodel.cli.shells import BASH
+from kubectl_fluidmodel.cli.completion_scripts import BASH
 from tests.cli.program import ROOT
 
 _PRESS = """

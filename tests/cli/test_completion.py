@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from kubectl_fluidmodel.cli.completion_scripts import SCRIPTS
 from kubectl_fluidmodel.cli.main import VERBS
-from kubectl_fluidmodel.cli.shells import SCRIPTS
 from tests.cli.bash import press_tab
 from tests.cli.program import run
 from tests.kube import kubeconfig

@@ -13,14 +13,20 @@ import yaml
 
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 from tests.cli.program import Ended, run
+from tests.inventory import fleet, samples
 from tests.loopback import serve
-from tests.overview import fleet, world
 from tests.snapshot.served import Cluster
 
 
 @pytest.fixture
 def cluster() -> Cluster:
-    return Cluster(objects=[*world.cache(), world.reader(), world.reader("chat-1", "x")])
+    return Cluster(
+        objects=[
+            *samples.cache(),
+            samples.reader(),
+            samples.reader("chat-1", "x"),
+        ]
+    )
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ class TestTable:
         assert run("inspect", "-s", server, "-o", "name").out == "dataset.data.fluid.io/demo\n"
 
     def test_all_namespaces(self, cluster: Cluster, server: str) -> None:
-        cluster.objects += world.cache("other", "ml", nodes=["gpu-2"])
+        cluster.objects += samples.cache("other", "ml", nodes=["gpu-2"])
         ended = run("inspect", "-A", "-s", server)
         assert [line.split()[:2] for line in ended.out.splitlines()] == [
             ["NAMESPACE", "NAME"],
@@ -86,23 +92,26 @@ class TestTable:
         ],
     )
     def test_sorts(self, tmp_path: Path, by: str | None, names: list[str]) -> None:
-        old = world.dataset("old", total="2.00GiB", cached="2.00GiB")
+        old = samples.dataset("old", total="2.00GiB", cached="2.00GiB")
         old["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z"
         objects = [
-            world.dataset("big", total="9.00GiB", cached="1.00GiB"),
-            world.dataset("near", total="1.00GiB", cached="1.00GiB"),
+            samples.dataset("big", total="9.00GiB", cached="1.00GiB"),
+            samples.dataset("near", total="1.00GiB", cached="1.00GiB"),
             old,
-            world.reader(claim="near"),
+            samples.reader(claim="near"),
         ]
         flags = ["--sort-by", by] if by else []
-        ended = offline(tmp_path, world.snapshot(*objects), "--no-headers", *flags)
+        ended = offline(tmp_path, samples.snapshot(*objects), "--no-headers", *flags)
         assert [line.split()[0] for line in ended.out.splitlines()] == names
 
     def test_a_selector(self, tmp_path: Path) -> None:
-        objects = [world.dataset("a", labels={"team": "x"}), world.dataset("b")]
-        ended = offline(tmp_path, world.snapshot(*objects), "-l", "team=x", "-o", "name")
+        objects = [
+            samples.dataset("a", labels={"team": "x"}),
+            samples.dataset("b"),
+        ]
+        ended = offline(tmp_path, samples.snapshot(*objects), "-l", "team=x", "-o", "name")
         assert ended.out == "dataset.data.fluid.io/a\n"
-        ended = offline(tmp_path, world.snapshot(*objects), "-l", "team=y")
+        ended = offline(tmp_path, samples.snapshot(*objects), "-l", "team=y")
         assert (ended.code, ended.out, ended.err) == (0, "", "No models match -l 'team=y'\n")
 
 
@@ -129,7 +138,7 @@ class TestGaps:
         assert run("inspect", "-s", server).code == 0, "in one namespace they may"
 
     def test_without_fluid(self, tmp_path: Path) -> None:
-        snapshot = world.snapshot()
+        snapshot = samples.snapshot()
         del snapshot.versions["datasets.data.fluid.io"]
         ended = offline(tmp_path, snapshot)
         assert ended.code == 1
@@ -171,14 +180,14 @@ class TestOne:
         assert "the master was not heard: " in ended.out
 
     def test_as_a_tree(self, tmp_path: Path) -> None:
-        ended = offline(tmp_path, world.snapshot(*fleet.llama()), fleet.LLAMA, "-o", "tree")
+        ended = offline(tmp_path, samples.snapshot(*fleet.llama()), fleet.LLAMA, "-o", "tree")
         assert ended.code == 0
         kinds = ["model", "Dataset", "AlluxioRuntime", "worker", "node", "reader"]
         places = [ended.out.index(f" {kind} ") for kind in kinds]
         assert places == sorted(places)
 
     def test_documents(self, tmp_path: Path) -> None:
-        snapshot = world.snapshot(*fleet.llama(), missing=[Missing("nodes", "", "no", True)])
+        snapshot = samples.snapshot(*fleet.llama(), missing=[Missing("nodes", "", "no", True)])
         shown = json.loads(offline(tmp_path, snapshot, fleet.LLAMA, "-o", "json").out)
         assert shown["kind"] == "Inspection"
         assert shown["missing"][0]["resource"] == "nodes"
@@ -190,8 +199,10 @@ class TestOne:
 
 class TestBundle:
     def test_its_namespace_is_that_of_the_flag(self, tmp_path: Path) -> None:
-        snapshot = world.snapshot(
-            *world.cache(), *world.cache("x", "ml", nodes=["n"]), namespace=None
+        snapshot = samples.snapshot(
+            *samples.cache(),
+            *samples.cache("x", "ml", nodes=["n"]),
+            namespace=None,
         )
         ended = offline(tmp_path, snapshot, "-n", "ml", "-o", "name")
         assert ended.out == "dataset.data.fluid.io/x\n"

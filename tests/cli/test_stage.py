@@ -11,7 +11,7 @@ import pytest
 
 from kubectl_fluidmodel.cli.main import main
 from tests.hub import Hub, Repo
-from tests.staging.s3server import S3Server
+from tests.stage.s3server import S3Server
 
 MODEL = "acme/model"
 FILES = {
@@ -159,7 +159,7 @@ def test_without_keys(
 def test_nobody_at_the_endpoint(
     hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubectl_fluidmodel.staging.engine._FIRST_CONTACT", 0.5)
+    monkeypatch.setattr("kubectl_fluidmodel.stage.engine._FIRST_CONTACT", 0.5)
     command = ["stage", MODEL, "--to=s3://ok-bucket", f"--endpoint-hub={hub.endpoint}"]
     assert main([*command, "--endpoint=http://127.0.0.1:9"]) == 3
     assert "does not answer" in capsys.readouterr().err

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import PODS
-from tests.caching.objects import Objects, objects
-from tests.caching.test_removal import build, ours, reader
+from kubectl_fluidmodel.objects.kinds import PODS
+from tests.cache.objects import Objects, objects
+from tests.cache.test_removal import build, ours, reader
 from tests.cli.program import run
 
 __all__ = ["objects"]

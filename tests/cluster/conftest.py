@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.cluster.doctoring import PASSED, doctor
+from tests.cluster.doctor_fixture import PASSED, doctor
 from tests.cluster.fixtures import bucket, cli, cluster, fragile, namespace
 from tests.cluster.plugin import plugin
 

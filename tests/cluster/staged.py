@@ -6,16 +6,16 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from kubectl_fluidmodel.hub.client import Hub as HubClient
+from kubectl_fluidmodel.hub.http import Login
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.model.hub import Hub as HubClient
-from kubectl_fluidmodel.model.hubhttp import Login
 from kubectl_fluidmodel.model.plan import Plan
-from kubectl_fluidmodel.model.store import Credentials, Store
-from kubectl_fluidmodel.staging import manifest
-from kubectl_fluidmodel.staging.follow import follow
-from kubectl_fluidmodel.staging.job import Settings
-from kubectl_fluidmodel.staging.place import Destination, Place
-from kubectl_fluidmodel.staging.pod import SecretKey
+from kubectl_fluidmodel.objects.plugin_pod import SecretKey
+from kubectl_fluidmodel.objectstore.layout import Destination, Place
+from kubectl_fluidmodel.objectstore.s3 import Credentials, Store
+from kubectl_fluidmodel.stage import manifest
+from kubectl_fluidmodel.stage.job import Settings
+from kubectl_fluidmodel.stage.job_run import follow
 from tests import weights
 from tests.cluster.image import STAGE
 from tests.cluster.s3 import secret

@@ -18,7 +18,7 @@ import pytest
 from tests.cluster import objects
 from tests.cluster.apiproxy import failure, interfering
 from tests.cluster.cluster import Cluster
-from tests.cluster.doctoring import Doctor, Report
+from tests.cluster.doctor_fixture import Doctor, Report
 from tests.cluster.fixtures import Cli
 from tests.cluster.plugin import error_line
 from tests.cluster.s3 import secret

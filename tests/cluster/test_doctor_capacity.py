@@ -9,9 +9,9 @@ import pytest
 
 from tests.cluster import objects
 from tests.cluster.api import Object
+from tests.cluster.broken_caches import Ward, ward_of, whole_of
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import until
-from tests.cluster.ward import Ward, ward_of, whole_of
 
 pytestmark = pytest.mark.cluster
 

@@ -15,7 +15,7 @@ from tests.cluster import pinning
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import clear
-from tests.cluster.looking import Doctor
+from tests.cluster.in_process_doctor import Doctor
 from tests.cluster.objects import until
 from tests.cluster.operator import Operator
 from tests.cluster.pinning import GRAPHS, KEEP_OUT, LITTLE, component, graph, running

@@ -16,7 +16,7 @@ from kubectl_fluidmodel.fluid import installation
 from tests.cluster import objects
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
-from tests.cluster.doctoring import Doctor, Report, checked
+from tests.cluster.doctor_fixture import Doctor, Report, checked
 from tests.cluster.fixtures import Cli
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]

@@ -13,21 +13,21 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.hub.client import Hub as HubClient
+from kubectl_fluidmodel.hub.http import Login
 from kubectl_fluidmodel.kube.client import FIELD_MANAGER
-from kubectl_fluidmodel.model.hub import Hub as HubClient
-from kubectl_fluidmodel.model.hubhttp import Login
-from kubectl_fluidmodel.model.store import ACCESS_KEY, SECRET_KEY
-from kubectl_fluidmodel.staging.job import Settings, build
-from kubectl_fluidmodel.staging.place import Destination
-from kubectl_fluidmodel.staging.pod import SecretKey
+from kubectl_fluidmodel.objects.plugin_pod import SecretKey
+from kubectl_fluidmodel.objectstore.layout import Destination
+from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY
+from kubectl_fluidmodel.stage.job import Settings, build
 from tests import weights
 from tests.cluster import objects
 from tests.cluster.api import Object
+from tests.cluster.broken_caches import Ward, ward_of
 from tests.cluster.cluster import Cluster
 from tests.cluster.image import STAGE
 from tests.cluster.objects import FLUID, until
 from tests.cluster.s3 import secret
-from tests.cluster.ward import Ward, ward_of
 from tests.hub import Hub, Repo
 
 pytestmark = pytest.mark.cluster

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster import objects
 from tests.cluster.cluster import Cluster
-from tests.cluster.doctoring import Doctor
+from tests.cluster.doctor_fixture import Doctor
 from tests.cluster.fixtures import clear
 from tests.cluster.plugin import Plugin
 from tests.cluster.s3 import secret

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
-from kubectl_fluidmodel.kube.quantity import from_bytes
 from kubectl_fluidmodel.model.sizing import quota_for
+from kubectl_fluidmodel.objects.quantity import from_bytes
 from tests.cluster import objects
+from tests.cluster.broken_caches import Ward, ward_of
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import FLUID, until
-from tests.cluster.ward import Ward, ward_of
 
 pytestmark = pytest.mark.cluster
 

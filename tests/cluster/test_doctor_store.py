@@ -24,7 +24,7 @@ from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Cli, clear
 from tests.cluster.image import STAGE
-from tests.cluster.looking import Doctor, secret_free
+from tests.cluster.in_process_doctor import Doctor, secret_free
 from tests.cluster.s3 import secret
 from tests.loopback import Answer, Server
 
@@ -635,7 +635,7 @@ def test_staged_and_not_verified(place: Place) -> None:
 
 def manifest(sizes: dict[str, int]) -> bytes:
     from kubectl_fluidmodel.model.plan import PlanFile
-    from kubectl_fluidmodel.staging.manifest import Entry, Manifest
+    from kubectl_fluidmodel.stage.manifest import Entry, Manifest
 
     entries = [Entry(PlanFile(path, size, "git", "0" * 40), "e") for path, size in sizes.items()]
     return Manifest("acme/tiny", COMMIT, tuple(sorted(entries))).text().encode()
@@ -708,12 +708,12 @@ def answer_of(place: Place, name: str) -> dict[str, Any]:
 
 
 def test_a_probe_tries_it_in_the_cluster(place: Place, cached: str, image: None) -> None:
-    from kubectl_fluidmodel.overview.cached import link
+    from kubectl_fluidmodel.inventory.cache import link
 
     caches = [each for each in link(place.doctor.snapshot) if each.name == cached]
-    from kubectl_fluidmodel.doctor import store
+    from kubectl_fluidmodel.doctor.mount_probe import runner
 
-    store.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
+    runner.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
     found = answer_of(place, cached)
     assert (found["state"], found["origin"]) == ("ok", "pod"), found
     assert found["found"]["models"] == [""]
@@ -733,8 +733,8 @@ def test_a_probe_tries_it_in_the_cluster(place: Place, cached: str, image: None)
 def test_a_probe_sees_what_is_wrong(
     place: Place, llama: str, image: None, fault: str, state: str
 ) -> None:
-    from kubectl_fluidmodel.doctor import store
-    from kubectl_fluidmodel.overview.cached import link
+    from kubectl_fluidmodel.doctor.mount_probe import runner
+    from kubectl_fluidmodel.inventory.cache import link
 
     if fault == "secret":
         place.cluster.api.delete("v1", "Secret", f"{llama}-s3", place.namespace)
@@ -742,7 +742,7 @@ def test_a_probe_sees_what_is_wrong(
         keys = {ACCESS: place.access, HIDDEN: "not-the-one-at-all"}
         place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
     caches = [each for each in link(place.doctor.snapshot) if each.name == llama]
-    store.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
+    runner.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
     found = answer_of(place, llama)
     assert (found["state"], found["origin"]) == (state, "pod"), found
     secret_free(place.doctor.snapshot, place.access, place.hidden, "not-the-one-at-all")

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kubectl_fluidmodel.fluid.state import size
-from kubectl_fluidmodel.ui.text import size as shown_size
+from kubectl_fluidmodel.fluid.status import size
+from kubectl_fluidmodel.output.text import size as shown_size
 from tests import weights
 from tests.cluster.objects import FLUID, until
 from tests.cluster.plugin import Plugin, error_line

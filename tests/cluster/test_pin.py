@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from kubectl_fluidmodel.cli.main import main
-from kubectl_fluidmodel.dynamo import wait
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.pin import wait
 from tests.cluster.api import ApiError, Object
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster

@@ -24,10 +24,10 @@ import pytest
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
-from kubectl_fluidmodel.kube.quantity import to_int
-from kubectl_fluidmodel.staging.follow import ensure, follow, remove
-from kubectl_fluidmodel.staging.job import CONTAINER, STAGE_LABEL, Settings, build
-from kubectl_fluidmodel.staging.pod import USER, SecretKey
+from kubectl_fluidmodel.objects.plugin_pod import USER, SecretKey
+from kubectl_fluidmodel.objects.quantity import to_int
+from kubectl_fluidmodel.stage.job import CONTAINER, STAGE_LABEL, Settings, build
+from kubectl_fluidmodel.stage.job_run import ensure, follow, remove
 from tests.cluster import cgroups, image, realnode, staged
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT

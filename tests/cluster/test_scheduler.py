@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.kube.scheduler import Filter, SchedulerView
+from kubectl_fluidmodel.objects.scheduler import Filter, SchedulerView
 from tests.cluster import fleet
 from tests.cluster.api import ApiError, Object
 from tests.cluster.cluster import Cluster

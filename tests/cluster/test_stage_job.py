@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, TimedOut
-from kubectl_fluidmodel.kube import kind as k
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
-from kubectl_fluidmodel.staging.follow import ensure, follow, remove
-from kubectl_fluidmodel.staging.job import Settings, build
-from kubectl_fluidmodel.staging.pod import SecretKey, network
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.plugin_pod import SecretKey, network
+from kubectl_fluidmodel.stage.job import Settings, build
+from kubectl_fluidmodel.stage.job_run import ensure, follow, remove
 from tests.cluster import staged
 from tests.cluster.image import STAGE
 from tests.cluster.objects import until
@@ -59,7 +59,7 @@ def test_two_shards_stage_one_model(
     pods = cluster.api.list("v1", "Pod", settings.namespace)
     assert len(pods) == 2
     shown = json.dumps(pods) + json.dumps(
-        client.get(k.JOBS, job["metadata"]["name"], settings.namespace)
+        client.get(kinds.JOBS, job["metadata"]["name"], settings.namespace)
     )
     assert cluster.s3.secret_key not in shown and "hf_of_the_pod" not in shown
     # Called although it is over, as when the bucket was emptied: the Job is made anew.

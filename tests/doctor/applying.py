@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, name_of, namespace_of
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.pasting import parsed
 
@@ -125,13 +125,13 @@ class _Call:
             for key, value in self.flags.items()
             if key.startswith("literal ")
         }
-        there = [o for o in self.snapshot.all(k.SECRETS) if name_of(o) == name]
+        there = [o for o in self.snapshot.all(kinds.SECRETS) if name_of(o) == name]
         if there:
             there[0].setdefault("data", {}).update(data)
             return
         metadata = {"name": name, "namespace": namespace}
         made = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
-        self.snapshot.objects.setdefault(k.SECRETS.resource, []).append(made)
+        self.snapshot.objects.setdefault(kinds.SECRETS.resource, []).append(made)
 
     def _label(self) -> None:
         pairs = [word for word in self.names[1:] if "=" in word]
@@ -148,8 +148,8 @@ class _Call:
             obj["spec"]["taints"] = [t for t in taints if t.get("key") != _CORDON]
 
 
-def _kinds() -> list[k.Kind]:
-    return [e for m in (k, names) for e in vars(m).values() if isinstance(e, k.Kind)]
+def _kinds() -> list[kinds.Kind]:
+    return [e for m in (kinds, names) for e in vars(m).values() if isinstance(e, kinds.Kind)]
 
 
 def _merge(obj: Object, change: Object) -> None:

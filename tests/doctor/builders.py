@@ -6,13 +6,15 @@ no check reads. `healthy()` gives zero findings; a test breaks one thing and ask
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.doctor import answer, checks
+from kubectl_fluidmodel.doctor import checks
 from kubectl_fluidmodel.doctor.check import Finding, select
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, diagnose
+from kubectl_fluidmodel.doctor.mount_probe import result
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind, Object, name_of, namespace_of
-from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document
 from tests.doctor import fluid, platform, pods, stores
 from tests.doctor.fluid import NAME, NS, RECENT, TAKEN, meta
@@ -23,7 +25,8 @@ assert checks.__all__, "importing the package registers the checks"
 def healthy() -> Snapshot:
     """A cluster with one cache on gpu-0, whole, pinned and read; nothing is wrong with it."""
     versions = {
-        read.kind.resource: read.kind.version for read in (*reads.DOCTOR, reads.Read(k.SECRETS))
+        read.kind.resource: read.kind.version
+        for read in (*queries.DOCTOR, queries.Read(kinds.SECRETS))
     }
     snapshot = Snapshot(None, TAKEN, "v1.36.3", versions=versions)
     for resource in versions:
@@ -32,13 +35,13 @@ def healthy() -> Snapshot:
         names.DATASETS: [fluid.dataset()],
         names.ALLUXIO_RUNTIMES: [fluid.runtime()],
         names.DATA_LOADS: [fluid.load()],
-        k.SECRETS: [fluid.secret()],
-        k.PVCS: [fluid.claim()],
-        k.PVS: [fluid.volume()],
-        k.STATEFUL_SETS: [pods.stateful_set("master"), pods.stateful_set("worker")],
-        k.DAEMON_SETS: [pods.daemon_set(), platform.csi_daemon_set()],
-        k.JOBS: [pods.loader_job()],
-        k.PODS: [
+        kinds.SECRETS: [fluid.secret()],
+        kinds.PVCS: [fluid.claim()],
+        kinds.PVS: [fluid.volume()],
+        kinds.STATEFUL_SETS: [pods.stateful_set("master"), pods.stateful_set("worker")],
+        kinds.DAEMON_SETS: [pods.daemon_set(), platform.csi_daemon_set()],
+        kinds.JOBS: [pods.loader_job()],
+        kinds.PODS: [
             pods.master_pod(),
             pods.worker_pod(),
             pods.fuse_pod(),
@@ -50,29 +53,29 @@ def healthy() -> Snapshot:
                 for each in ("dataset-controller", "alluxioruntime-controller")
             ),
         ],
-        k.NODES: [
+        kinds.NODES: [
             platform.node("gpu-0", caches=[f"{NS}-{NAME}"]),
             platform.node("gpu-1"),
             platform.node("cpu-0", gpus=0),
         ],
-        k.DEPLOYMENTS: [
+        kinds.DEPLOYMENTS: [
             platform.controller("dataset-controller"),
             platform.controller("alluxioruntime-controller"),
             platform.controller("fluid-webhook"),
             platform.controller("juicefsruntime-controller", 0),
         ],
-        k.CSI_DRIVERS: [
+        kinds.CSI_DRIVERS: [
             {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver"}
             | {"metadata": meta(names.CSI_DRIVER, ""), "spec": {"attachRequired": False}}
         ],
-        k.CSI_NODES: [platform.csi_node(each) for each in ("gpu-0", "gpu-1", "cpu-0")],
-        k.WEBHOOKS: [platform.webhook()],
-        k.NAMESPACES: [platform.namespace(NS), platform.namespace(names.SYSTEM_NAMESPACE)],
-        reads.GRAPHS: [platform.graph()],
+        kinds.CSI_NODES: [platform.csi_node(each) for each in ("gpu-0", "gpu-1", "cpu-0")],
+        kinds.WEBHOOKS: [platform.webhook()],
+        kinds.NAMESPACES: [platform.namespace(NS), platform.namespace(names.SYSTEM_NAMESPACE)],
+        queries.GRAPHS: [platform.graph()],
     }
     for kind, objects in everything.items():
         snapshot.objects[kind.resource] = objects
-    answer.put(snapshot, NS, NAME, answer.Answers((stores.well(),)))
+    result.put(snapshot, NS, NAME, result.Answers((stores.well(),)))
     return snapshot
 
 
@@ -108,7 +111,7 @@ def event(
     """A Warning event about an object."""
     put(
         snapshot,
-        k.EVENTS,
+        kinds.EVENTS,
         {
             "apiVersion": "v1",
             "kind": "Event",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 
 NS, NAME = "models", "demo"
 LABEL = f"fluid.io/s-{NS}-{NAME}"

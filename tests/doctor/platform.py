@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 from tests.doctor.fluid import NAME, NS, meta
 from tests.doctor.pods import pod, reader_pod
 

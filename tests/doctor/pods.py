@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 from tests.doctor.fluid import CREATED, GPU_TOLERATION, NAME, NS, meta
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.doctor import answer
-from kubectl_fluidmodel.doctor.answer import Answer, Answers, Found
+from kubectl_fluidmodel.doctor.mount_probe import result
+from kubectl_fluidmodel.doctor.mount_probe.result import Answer, Answers, Found
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor.fluid import MODEL_BYTES, NAME, NS
 
@@ -29,9 +29,9 @@ def well(**changes: Any) -> Answer:
     """The answer of a store in which nothing is wrong."""
     usual: dict[str, Any] = {
         "mount": MOUNT,
-        "state": answer.OK,
+        "state": result.OK,
         "endpoint": "http://minio:9000",
-        "origin": answer.FORWARD,
+        "origin": result.FORWARD,
         "holder": f"{NAME}-store",
         "entry": "AWS_ACCESS_KEY_ID",
         "found": found(),
@@ -43,10 +43,10 @@ def says(snapshot: Snapshot, state: str, **changes: Any) -> None:
     """Let the healthy cache's store answer something else."""
     changes = {"found": None, **changes}
     given = well(state=state, **changes)
-    answer.put(snapshot, NS, NAME, Answers((given,)))
+    result.put(snapshot, NS, NAME, Answers((given,)))
 
 
 def holds(snapshot: Snapshot, *, nearest: tuple[str, ...] = (), **changes: Any) -> None:
     """Let something else lie in the healthy cache's store."""
     given = well(found=found(**changes), nearest=nearest)
-    answer.put(snapshot, NS, NAME, Answers((given,)))
+    result.put(snapshot, NS, NAME, Answers((given,)))

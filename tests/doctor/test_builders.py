@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.overview.cached import link
+from kubectl_fluidmodel.inventory.cache import link
 from tests.doctor import builders as b
 
 

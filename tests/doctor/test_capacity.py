@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object
-from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
@@ -32,7 +32,7 @@ def states(snapshot: Snapshot, **values: str) -> None:
 
 
 def node(snapshot: Snapshot, name: str = "gpu-0") -> Object:
-    return b.get(snapshot, k.NODES, name, "")
+    return b.get(snapshot, kinds.NODES, name, "")
 
 
 def small(snapshot: Snapshot) -> None:
@@ -65,8 +65,8 @@ def beside(snapshot: Snapshot) -> None:
     other = fluid.runtime("other")
     other["spec"]["tieredstore"]["levels"][0].update(mediumtype="MEM")
     b.put(snapshot, names.ALLUXIO_RUNTIMES, other)
-    b.put(snapshot, k.PODS, pods.worker_pod(name="other"))
-    b.put(snapshot, k.STATEFUL_SETS, pods.stateful_set("worker", "other"))
+    b.put(snapshot, kinds.PODS, pods.worker_pod(name="other"))
+    b.put(snapshot, kinds.STATEFUL_SETS, pods.stateful_set("worker", "other"))
     node(snapshot)["metadata"]["labels"]["fluid.io/s-models-other"] = "true"
 
 
@@ -97,7 +97,7 @@ def cordoned(snapshot: Snapshot) -> None:
 
 
 def evicted(snapshot: Snapshot) -> None:
-    worker = b.get(snapshot, k.PODS, "demo-worker-0")
+    worker = b.get(snapshot, kinds.PODS, "demo-worker-0")
     b.event(snapshot, worker, "Evicted", "The node was low on resource: memory.")
 
 
@@ -112,13 +112,13 @@ def idle(snapshot: Snapshot) -> None:
     one_copy(snapshot)
     states(snapshot, cached="200.00GiB")
     b.get(snapshot, names.DATA_LOADS, "demo")["spec"]["target"][0]["replicas"] = 2
-    b.drop(snapshot, k.PODS, "chat-decode-1")
+    b.drop(snapshot, kinds.PODS, "chat-decode-1")
     runtime(snapshot)["metadata"]["creationTimestamp"] = LONG_AGO
 
 
 def unused(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PODS, "chat-decode-0")
-    b.drop(snapshot, reads.GRAPHS, "chat")
+    b.drop(snapshot, kinds.PODS, "chat-decode-0")
+    b.drop(snapshot, queries.GRAPHS, "chat")
     b.get(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = LONG_AGO
 
 
@@ -311,6 +311,6 @@ def test_a_quota_that_is_not_said_is_not_judged() -> None:
 
 def test_evictions_of_yesterday_are_no_news() -> None:
     snapshot = b.healthy()
-    worker = b.get(snapshot, k.PODS, "demo-worker-0")
+    worker = b.get(snapshot, kinds.PODS, "demo-worker-0")
     b.event(snapshot, worker, "Evicted", "The node was low on memory.", when=LONG_AGO)
     assert b.codes(snapshot, "8") == []

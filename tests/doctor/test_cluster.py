@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fluid import NAME, NS
@@ -31,8 +31,10 @@ def test_a_kubernetes_without_a_stable_server_side_apply() -> None:
 
 def test_a_read_that_failed_is_told_and_one_that_is_forbidden_is_not() -> None:
     snapshot = b.healthy()
-    snapshot.missing.append(Missing(k.JOBS.resource, NS, "etcdserver: request timed out", False))
-    snapshot.missing.append(Missing(k.NODES.resource, "", "not for you", True))
+    snapshot.missing.append(
+        Missing(kinds.JOBS.resource, NS, "etcdserver: request timed out", False)
+    )
+    snapshot.missing.append(Missing(kinds.NODES.resource, "", "not for you", True))
     [found] = b.findings(snapshot, "FM113")
     assert "jobs.batch" in found.cause and "nodes" not in found.cause
     assert "etcdserver" in found.evidence[0].text
@@ -59,8 +61,8 @@ def test_keys_that_reach_only_the_master_of_a_root_mount() -> None:
 
 def test_a_secret_that_is_not_there() -> None:
     snapshot = b.healthy()
-    name = b.get(snapshot, k.SECRETS, f"{NAME}-store")["metadata"]["name"]
-    b.drop(snapshot, k.SECRETS, name)
+    name = b.get(snapshot, kinds.SECRETS, f"{NAME}-store")["metadata"]["name"]
+    b.drop(snapshot, kinds.SECRETS, name)
     [found] = b.findings(snapshot, "FM212")
     assert found.about == f"secret {NS}/{name}"
     assert (
@@ -71,7 +73,7 @@ def test_a_secret_that_is_not_there() -> None:
 def test_a_volume_of_the_name_that_is_anothers() -> None:
     """`a-b/c` and `a/b-c` get the same volume from Fluid."""
     snapshot = b.healthy()
-    ref = b.get(snapshot, k.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
+    ref = b.get(snapshot, kinds.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
     ref["namespace"], ref["name"] = "mod", f"els-{NAME}"
     [found] = b.findings(snapshot, "FM207")
     assert f"belongs to mod/els-{NAME}" in found.cause

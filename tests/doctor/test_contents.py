@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.doctor import answer, probe
-from kubectl_fluidmodel.doctor.contents import Entry, by_likeness, examine
-from kubectl_fluidmodel.doctor.question import KeyRef, Question, load
+from kubectl_fluidmodel.doctor.mount_probe import job as mount_probe_job
+from kubectl_fluidmodel.doctor.mount_probe import result
+from kubectl_fluidmodel.doctor.mount_probe.model_files import Entry, by_likeness, examine
+from kubectl_fluidmodel.doctor.mount_probe.target import KeyRef, Question, load
 from tests import weights
 
 HOLDS = {
@@ -67,7 +68,7 @@ def test_a_question_goes_to_the_pod_and_back_without_plain_keys() -> None:
 
 
 def test_the_probe_is_a_job_that_ends_and_goes_by_itself() -> None:
-    job = probe.build(ASKED, "demo", "example.com/own:1")
+    job = mount_probe_job.build(ASKED, "demo", "example.com/own:1")
     assert job["spec"]["ttlSecondsAfterFinished"] and job["spec"]["activeDeadlineSeconds"]
     assert job["spec"]["backoffLimit"] == 0
     pod = job["spec"]["template"]["spec"]
@@ -80,7 +81,7 @@ def test_the_probe_is_a_job_that_ends_and_goes_by_itself() -> None:
         "key": "hidden",
     }
     assert "planted" not in json.dumps(job)
-    assert "kubectl_fluidmodel.doctor.probe" in container["command"][2]
+    assert "kubectl_fluidmodel.doctor.mount_probe.job" in container["command"][2]
 
 
 def waiting(reason: str, message: str) -> dict[str, Any]:
@@ -91,24 +92,24 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("reason", "message", "state", "entry"),
     [
-        ("CreateContainerConfigError", 'secret "keys" not found', answer.NO_SECRET, "id"),
+        ("CreateContainerConfigError", 'secret "keys" not found', result.NO_SECRET, "id"),
         (
             "CreateContainerConfigError",
             "couldn't find key hidden in Secret models/keys",
-            answer.NO_KEY,
+            result.NO_KEY,
             "hidden",
         ),
-        ("ImagePullBackOff", "no such image", answer.SKIPPED, ""),
+        ("ImagePullBackOff", "no such image", result.SKIPPED, ""),
     ],
 )
 def test_what_keeps_a_probe_from_starting(
     reason: str, message: str, state: str, entry: str
 ) -> None:
-    found, _ = probe.trouble(waiting(reason, message), ASKED)
+    found, _ = mount_probe_job.trouble(waiting(reason, message), ASKED)
     assert found is not None
-    assert (found.state, found.entry, found.origin) == (state, entry, answer.POD)
+    assert (found.state, found.entry, found.origin) == (state, entry, result.POD)
 
 
 def test_a_probe_that_only_waits() -> None:
-    found, seen = probe.trouble(waiting("ContainerCreating", ""), ASKED)
+    found, seen = mount_probe_job.trouble(waiting("ContainerCreating", ""), ASKED)
     assert found is None and seen == "ContainerCreating"

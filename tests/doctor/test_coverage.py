@@ -10,17 +10,17 @@ from kubectl_fluidmodel.cli import doctor as verb
 from kubectl_fluidmodel.doctor import junit, report
 from kubectl_fluidmodel.doctor.check import select
 from kubectl_fluidmodel.doctor.coverage import MATTERS
+from kubectl_fluidmodel.doctor.report_view import Style, render
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind
-from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.ui.diagnosis import Style, render
 from tests.doctor import builders as b
 from tests.doctor.fluid import NS
 
-ALL = {each.kind.resource: each.kind for each in reads.DOCTOR}
+ALL = {each.kind.resource: each.kind for each in queries.DOCTOR}
 
 
 def blind() -> Snapshot:
@@ -93,7 +93,7 @@ def test_what_only_explains_may_be_hidden(kind: Kind) -> None:
 def test_what_is_wrong_is_said_whatever_is_hidden() -> None:
     snapshot = b.healthy()
     b.get(snapshot, names.DATASETS, "demo")["status"]["phase"] = "Failed"
-    b.hide(snapshot, k.NODES)
+    b.hide(snapshot, kinds.NODES)
     found = b.diagnosis(snapshot)
     assert found.failed and found.verdict == "unhealthy"
 
@@ -101,14 +101,14 @@ def test_what_is_wrong_is_said_whatever_is_hidden() -> None:
 def test_a_warning_beside_what_is_hidden_is_not_healthy_either() -> None:
     snapshot = b.healthy()
     del b.get(snapshot, names.DATASETS, "demo")["spec"]["mounts"][0]["path"]
-    b.hide(snapshot, k.EVENTS)
+    b.hide(snapshot, kinds.EVENTS)
     line = verdict(snapshot, "FM210")
     assert line.startswith("! 1 warning in what could be read; not checked: events")
 
 
 def test_checks_that_were_asked_for_and_see_nothing_fail() -> None:
     snapshot = b.healthy()
-    b.hide(snapshot, k.CSI_NODES)
+    b.hide(snapshot, kinds.CSI_NODES)
     assert b.diagnosis(snapshot, "FM420").failed
     assert not b.diagnosis(snapshot, "FM420", "FM210").failed
 
@@ -131,12 +131,12 @@ def test_a_namespace_that_does_not_exist_is_an_error(everywhere: bool) -> None:
 def test_whether_a_namespace_exists_may_be_hidden() -> None:
     snapshot = b.healthy()
     snapshot.namespace = "no-such"
-    b.hide(snapshot, k.NAMESPACES)
+    b.hide(snapshot, kinds.NAMESPACES)
     assert verb._judge(snapshot, None, select((), ()), 0.0).found.caches == []
 
 
 def test_a_bundle_of_an_older_version_does_not_say_which_namespaces_there_are() -> None:
     snapshot = b.healthy()
     snapshot.namespace = "elsewhere"
-    del snapshot.objects[k.NAMESPACES.resource]
+    del snapshot.objects[kinds.NAMESPACES.resource]
     assert verb._judge(snapshot, None, select((), ()), 0.0).found.caches == []

@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.dynamo import kinds, pinning
-from kubectl_fluidmodel.dynamo.pinning import Wish
+from kubectl_fluidmodel.dynamo import resources
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object
-from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.pin import pinning
+from kubectl_fluidmodel.pin.pinning import Wish
+from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods, stores
@@ -34,7 +35,7 @@ def codes(snapshot: Snapshot) -> list[str]:
 
 
 def graph(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, reads.GRAPHS, "chat")
+    return b.get(snapshot, queries.GRAPHS, "chat")
 
 
 def decode(snapshot: Snapshot) -> Object:
@@ -58,7 +59,7 @@ def terms(snapshot: Snapshot) -> list[Object]:
 
 
 def reader(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, k.PODS, "chat-decode-0")
+    return b.get(snapshot, kinds.PODS, "chat-decode-0")
 
 
 def add(snapshot: Snapshot, name: str, kind: str = "worker", **more: Any) -> Object:
@@ -81,7 +82,7 @@ def pin(snapshot: Snapshot) -> None:
     """As `kubectl fluidmodel pin demo chat` leaves a graph that had nothing of it."""
     bare(decode(snapshot))
     made = pinning.pin(graph(snapshot), Wish(NAME, LABEL)).object
-    snapshot.objects[reads.GRAPHS.resource] = [made]
+    snapshot.objects[queries.GRAPHS.resource] = [made]
     pod = reader(snapshot)["spec"]
     pod["affinity"] = spec(snapshot)["affinity"]
 
@@ -143,12 +144,12 @@ def surging(snapshot: Snapshot) -> None:
     new["metadata"]["labels"]["pod-template-hash"] = "new"
     new["metadata"].update(name="chat-decode-1", uid="uid-new")
     b.unscheduled(new, "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't")
-    b.put(snapshot, k.PODS, new)
+    b.put(snapshot, kinds.PODS, new)
 
 
 def recreate(snapshot: Snapshot) -> None:
     template = decode(snapshot)["podTemplate"]
-    template["metadata"] = {"annotations": {kinds.STRATEGY: "Recreate"}}
+    template["metadata"] = {"annotations": {resources.STRATEGY: "Recreate"}}
 
 
 def old_pod(snapshot: Snapshot) -> None:
@@ -210,7 +211,7 @@ def typo(snapshot: Snapshot) -> None:
 def other_namespace(snapshot: Snapshot) -> None:
     moved = copy.deepcopy(graph(snapshot))
     moved["metadata"].update(name="far", namespace="apps", uid="uid-far")
-    b.put(snapshot, reads.GRAPHS, moved)
+    b.put(snapshot, queries.GRAPHS, moved)
 
 
 def test_a_cache_for_another_namespace_is_made_as_the_one_that_is_there() -> None:
@@ -227,25 +228,25 @@ def test_a_cache_for_another_namespace_is_made_as_the_one_that_is_there() -> Non
 def owned(snapshot: Snapshot) -> None:
     component = copy.deepcopy(decode(snapshot))
     bare(decode(snapshot))
-    b.drop(snapshot, k.PODS, "chat-decode-0")
+    b.drop(snapshot, kinds.PODS, "chat-decode-0")
     made = {
         "apiVersion": "nvidia.com/v1beta1",
-        "kind": kinds.COMPONENT,
+        "kind": resources.COMPONENT,
         "metadata": fluid.meta(
-            "chat-decode", ownerReferences=[{"kind": kinds.GRAPH, "name": "chat", "uid": "u"}]
+            "chat-decode", ownerReferences=[{"kind": resources.GRAPH, "name": "chat", "uid": "u"}]
         ),
         "spec": component,
     }
-    b.put(snapshot, reads.COMPONENTS, made)
+    b.put(snapshot, queries.COMPONENTS, made)
 
 
 def taint(snapshot: Snapshot) -> None:
-    taints = b.get(snapshot, k.NODES, "gpu-0", "")["spec"]["taints"]
+    taints = b.get(snapshot, kinds.NODES, "gpu-0", "")["spec"]["taints"]
     taints.append({"key": "maintenance", "value": "soon", "effect": "NoSchedule"})
 
 
 def cordon(snapshot: Snapshot) -> None:
-    node = b.get(snapshot, k.NODES, "gpu-0", "")["spec"]
+    node = b.get(snapshot, kinds.NODES, "gpu-0", "")["spec"]
     node["unschedulable"] = True
     node["taints"].append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
 
@@ -336,7 +337,9 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
     "Grove that does not roll": (
         both(
             old_pod,
-            lambda s: graph(s)["metadata"].update(annotations={kinds.GROVE_STRATEGY: "OnDelete"}),
+            lambda s: graph(s)["metadata"].update(
+                annotations={resources.GROVE_STRATEGY: "OnDelete"}
+            ),
         ),
         ["FM732", "FM733"],
     ),
@@ -448,14 +451,14 @@ def test_what_a_tool_took_away_is_told_once() -> None:
 def test_without_nodes_to_see_placement_is_skipped() -> None:
     snapshot = b.healthy()
     loosen(snapshot)
-    b.hide(snapshot, k.NODES)
+    b.hide(snapshot, kinds.NODES)
     (outcome,) = b.diagnosis(snapshot, "FM721").outcomes
     assert outcome.skipped == "no permission to list nodes"
 
 
 def test_a_graph_that_is_not_ours_to_read() -> None:
     snapshot = b.healthy()
-    graph(snapshot)["metadata"]["annotations"] = {kinds.PINS: '{"v": 99}'}
+    graph(snapshot)["metadata"]["annotations"] = {resources.PINS: '{"v": 99}'}
     decode(snapshot)["roles"] = [{"podTemplate": {}}]
     assert codes(snapshot) == []
 
@@ -473,8 +476,8 @@ def test_a_graph_that_is_not_ours_to_read() -> None:
 def test_odd_graphs_break_no_check(odd: Object) -> None:
     snapshot = b.healthy()
     made = {**platform.graph("odd"), **odd}
-    made["metadata"]["annotations"] = {kinds.PINS: json.dumps({"v": 1, "components": {}})}
-    b.put(snapshot, reads.GRAPHS, made)
+    made["metadata"]["annotations"] = {resources.PINS: json.dumps({"v": 1, "components": {}})}
+    b.put(snapshot, queries.GRAPHS, made)
     found = b.diagnosis(snapshot, "7")
     assert [each.skipped for each in found.outcomes if each.skipped] == []
 
@@ -489,11 +492,11 @@ def fixtures() -> list[str]:
 def two_cache_nodes() -> Snapshot:
     """Two nodes with the cache, for replicas over two, in a rack, which one graph asks for."""
     snapshot = b.healthy()
-    snapshot.objects[reads.GRAPHS.resource] = []
-    b.drop(snapshot, k.PODS, "chat-decode-0")
-    b.drop(snapshot, k.NODES, "gpu-1", "")
-    b.put(snapshot, k.NODES, platform.node("gpu-1", caches=[f"{NS}-{NAME}"]))
-    b.put(snapshot, k.PODS, pods.worker_pod(1, node="gpu-1"))
+    snapshot.objects[queries.GRAPHS.resource] = []
+    b.drop(snapshot, kinds.PODS, "chat-decode-0")
+    b.drop(snapshot, kinds.NODES, "gpu-1", "")
+    b.put(snapshot, kinds.NODES, platform.node("gpu-1", caches=[f"{NS}-{NAME}"]))
+    b.put(snapshot, kinds.PODS, pods.worker_pod(1, node="gpu-1"))
     for node in snapshot.objects["nodes"]:
         node["metadata"]["labels"]["rack"] = "r1"
         node["spec"]["taints"] = []
@@ -518,10 +521,10 @@ def test_what_pin_makes_of_each_shape_is_well(
 ) -> None:
     snapshot = two_cache_nodes()
     for obj in yaml.safe_load_all((FIXTURES / file).read_text()):
-        if obj and obj.get("kind") in (kinds.GRAPH, kinds.COMPONENT):
+        if obj and obj.get("kind") in (resources.GRAPH, resources.COMPONENT):
             obj["metadata"]["namespace"] = NS
             made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=model_path, **flags)).object
-            kind = reads.GRAPHS if obj["kind"] == kinds.GRAPH else reads.COMPONENTS
+            kind = queries.GRAPHS if obj["kind"] == resources.GRAPH else queries.COMPONENTS
             b.put(snapshot, kind, made)
     found = b.diagnosis(snapshot, "7")
     told = {each.check.code: each.finding.cause for o in found.outcomes for each in o.problems}
@@ -546,7 +549,7 @@ def test_a_frontend_has_the_path_that_workers_have_already(flags: dict[str, Any]
         mount = {"name": "model-cache", "mountPath": there, "readOnly": True}
         pod["containers"][0].setdefault("volumeMounts", []).append(mount)
     made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=True, **flags)).object
-    b.put(snapshot, reads.GRAPHS, made)
+    b.put(snapshot, queries.GRAPHS, made)
     found = {each.check.code for o in b.diagnosis(snapshot, "7").outcomes for each in o.problems}
     assert "FM746" not in found
     assert pinning.pin(made, Wish(NAME, LABEL, use_model_path=True, **flags)).changed is False

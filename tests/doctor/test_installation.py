@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
 from tests.doctor import builders as b
 

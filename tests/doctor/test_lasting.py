@@ -11,7 +11,8 @@ from kubectl_fluidmodel.doctor import lasting
 from kubectl_fluidmodel.doctor.check import REGISTRY, Finding, Fix, Scope, select
 from kubectl_fluidmodel.doctor.diagnosis import Problem, diagnose
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import pods
@@ -26,8 +27,8 @@ def codes(snapshot: Snapshot) -> list[str]:
     return [each.check.code for each in lasting.hopeless(found, lasting.OF_A_CACHE)]
 
 
-def worker(snapshot: Snapshot) -> k.Object:
-    return b.get(snapshot, k.PODS, f"{NAME}-worker-0")
+def worker(snapshot: Snapshot) -> Object:
+    return b.get(snapshot, kinds.PODS, f"{NAME}-worker-0")
 
 
 def unscheduled(words: str) -> Callable[[Snapshot], object]:
@@ -35,8 +36,8 @@ def unscheduled(words: str) -> Callable[[Snapshot], object]:
 
 
 def quota(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PODS, f"{NAME}-worker-0")
-    owner = b.get(snapshot, k.STATEFUL_SETS, f"{NAME}-worker")
+    b.drop(snapshot, kinds.PODS, f"{NAME}-worker-0")
+    owner = b.get(snapshot, kinds.STATEFUL_SETS, f"{NAME}-worker")
     words = (
         f'create Pod {NAME}-worker-0 in StatefulSet {NAME}-worker failed error: pods "w" is '
         "forbidden: exceeded quota: team, requested: memory=9Gi, limited: memory=8Gi"
@@ -49,7 +50,7 @@ def image(snapshot: Snapshot) -> None:
 
 
 def key(snapshot: Snapshot) -> None:
-    master = b.unready(b.get(snapshot, k.PODS, f"{NAME}-master-0"))
+    master = b.unready(b.get(snapshot, kinds.PODS, f"{NAME}-master-0"))
     line = "Caused by: …AmazonS3Exception: denied (Error Code: SignatureDoesNotMatch; Request)"
     b.log(snapshot, master, "alluxio-master", line)
 
@@ -71,12 +72,12 @@ def test_what_no_waiting_mends(change: Callable[[Snapshot], object], code: str) 
 
 
 def starting(snapshot: Snapshot) -> None:
-    b.unready(b.get(snapshot, k.PODS, f"{NAME}-master-0"))
+    b.unready(b.get(snapshot, kinds.PODS, f"{NAME}-master-0"))
 
 
 def crashing(snapshot: Snapshot) -> None:
     """Nobody says why: it may come up at its next start."""
-    b.waiting(b.get(snapshot, k.PODS, f"{NAME}-master-0"), "alluxio-master", "CrashLoopBackOff")
+    b.waiting(b.get(snapshot, kinds.PODS, f"{NAME}-master-0"), "alluxio-master", "CrashLoopBackOff")
 
 
 @pytest.mark.parametrize("change", [lambda snapshot: None, starting, crashing])

@@ -9,8 +9,8 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
@@ -85,12 +85,12 @@ def after(snapshot: Snapshot) -> None:
 def executing(snapshot: Snapshot) -> Object:
     half(snapshot)
     load(snapshot)["status"] = {"phase": "Executing"}
-    return b.get(snapshot, k.PODS, "demo-loader-job-x")
+    return b.get(snapshot, kinds.PODS, "demo-loader-job-x")
 
 
 def no_pod(snapshot: Snapshot) -> None:
     executing(snapshot)
-    b.drop(snapshot, k.PODS, "demo-loader-job-x")
+    b.drop(snapshot, kinds.PODS, "demo-loader-job-x")
 
 
 def no_node(snapshot: Snapshot) -> None:
@@ -126,12 +126,12 @@ def targets(*paths: str) -> Break:
 def one_copy(snapshot: Snapshot) -> None:
     runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     runtime["spec"].update(replicas=2, data={"replicas": 2})
-    workers = b.get(snapshot, k.STATEFUL_SETS, "demo-worker")
+    workers = b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")
     workers["spec"]["replicas"] = workers["status"]["readyReplicas"] = 2
-    b.put(snapshot, k.PODS, pods.worker_pod(1, node="gpu-1"), pods.fuse_pod("gpu-1"))
-    b.drop(snapshot, k.NODES, "gpu-1", "")
-    b.put(snapshot, k.NODES, node("gpu-1", caches=["models-demo"]))
-    b.put(snapshot, k.PODS, pods.reader_pod("chat-decode-1", node="gpu-1"))
+    b.put(snapshot, kinds.PODS, pods.worker_pod(1, node="gpu-1"), pods.fuse_pod("gpu-1"))
+    b.drop(snapshot, kinds.NODES, "gpu-1", "")
+    b.put(snapshot, kinds.NODES, node("gpu-1", caches=["models-demo"]))
+    b.put(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1", node="gpu-1"))
     dataset(snapshot)["status"]["cacheStates"]["cacheCapacity"] = "216.00GiB"
 
 
@@ -158,14 +158,14 @@ def staged(snapshot: Snapshot, commit: str = OLD, state: str = "Failed") -> Obje
         "message": "Job has reached the specified backoff limit",
     }
     job["status"] = {"conditions": [condition] if state != "Running" else []}
-    b.put(snapshot, k.JOBS, job)
+    b.put(snapshot, kinds.JOBS, job)
     return job
 
 
 def staging_pod(snapshot: Snapshot, job: Object, text: str) -> None:
     labels = {**job["metadata"]["labels"], "batch.kubernetes.io/job-name": job["metadata"]["name"]}
     pod = pods.pod("demo-stage-x-0", ("stage",), labels=labels, phase="Failed")
-    b.put(snapshot, k.PODS, pod)
+    b.put(snapshot, kinds.PODS, pod)
     b.log(snapshot, pod, "stage", text)
 
 
@@ -180,7 +180,7 @@ def abandoned(snapshot: Snapshot) -> None:
     args = ["org/demo@" + OLD, "--to=s3://hf-models"]
     job["spec"]["template"] = {"spec": {"containers": [{"name": "stage", "args": args}]}}
     job["status"] = {"conditions": [{"type": "Failed", "status": "True", "message": "no pods"}]}
-    b.put(snapshot, k.JOBS, job)
+    b.put(snapshot, kinds.JOBS, job)
 
 
 def staging_goes_on(snapshot: Snapshot) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import platform, pods
@@ -21,7 +21,7 @@ Break = Callable[[Snapshot], object]
 
 
 def reader(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, k.PODS, READER)
+    return b.get(snapshot, kinds.PODS, READER)
 
 
 def creating(snapshot: Snapshot) -> Object:
@@ -33,97 +33,97 @@ def says(message: str, reason: str = "FailedMount") -> Break:
 
 
 def no_claim(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PVCS, "demo")
-    b.drop(snapshot, k.PVS, "models-demo", "")
+    b.drop(snapshot, kinds.PVCS, "demo")
+    b.drop(snapshot, kinds.PVS, "models-demo", "")
     words = "Failed to setup volume due to error persistentvolumes is forbidden"
     runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     b.event(snapshot, runtime, "ErrorProcessRuntime", words)
 
 
 def long_name(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PVCS, "demo")
+    b.drop(snapshot, kinds.PVCS, "demo")
     words = "Failed to setup volume due to error name part must be no more than 63 characters"
     runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     b.event(snapshot, runtime, "ErrorProcessRuntime", words)
 
 
 def pending(snapshot: Snapshot) -> None:
-    b.get(snapshot, k.PVCS, "demo")["status"] = {"phase": "Pending"}
+    b.get(snapshot, kinds.PVCS, "demo")["status"] = {"phase": "Pending"}
 
 
 def released(snapshot: Snapshot) -> None:
     pending(snapshot)
-    b.get(snapshot, k.PVS, "models-demo", "")["status"] = {"phase": "Released"}
+    b.get(snapshot, kinds.PVS, "models-demo", "")["status"] = {"phase": "Released"}
 
 
 def lost(snapshot: Snapshot) -> None:
-    b.get(snapshot, k.PVCS, "demo")["status"] = {"phase": "Lost"}
-    b.drop(snapshot, k.PVS, "models-demo", "")
+    b.get(snapshot, kinds.PVCS, "demo")["status"] = {"phase": "Lost"}
+    b.drop(snapshot, kinds.PVS, "models-demo", "")
 
 
 def foreign(snapshot: Snapshot) -> None:
-    claim = b.get(snapshot, k.PVCS, "demo")
+    claim = b.get(snapshot, kinds.PVCS, "demo")
     claim["metadata"].update(annotations={}, labels={})
     claim["spec"].update(storageClassName="standard", volumeName="pvc-1")
 
 
 def leaving(snapshot: Snapshot) -> None:
-    claim = b.get(snapshot, k.PVCS, "demo")
+    claim = b.get(snapshot, kinds.PVCS, "demo")
     claim["metadata"].update(deletionTimestamp=NOW, finalizers=["kubernetes.io/pvc-protection"])
 
 
 def unlabelled(snapshot: Snapshot) -> None:
-    del b.get(snapshot, k.NODES, "gpu-0")["metadata"]["labels"][LABEL]
+    del b.get(snapshot, kinds.NODES, "gpu-0")["metadata"]["labels"][LABEL]
     runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     words = "Failed to sync the ddc due to the master is not healthy"
     b.event(snapshot, runtime, "ErrorProcessRuntime", words)
 
 
 def other_key(snapshot: Snapshot) -> None:
-    claim = b.get(snapshot, k.PVCS, "demo")
+    claim = b.get(snapshot, kinds.PVCS, "demo")
     claim["metadata"]["labels"] = {"fluid.io/s-0b2d6a1e-uid": "true"}
 
 
 def other_fuse_key(snapshot: Snapshot) -> None:
-    daemons = b.get(snapshot, k.DAEMON_SETS, "demo-fuse")
+    daemons = b.get(snapshot, kinds.DAEMON_SETS, "demo-fuse")
     daemons["spec"]["template"]["spec"]["nodeSelector"] = {"fluid.io/f-older": "true"}
 
 
 def fluid_1_0(snapshot: Snapshot) -> None:
     """Without the key in the volume, and a selector that is not by the rule."""
-    volume = b.get(snapshot, k.PVS, "models-demo", "")
+    volume = b.get(snapshot, kinds.PVS, "models-demo", "")
     del volume["spec"]["csi"]["volumeAttributes"]["mount_pod_node_selector_key"]
     other_fuse_key(snapshot)
 
 
 def shut_out(snapshot: Snapshot) -> None:
     term = {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["a"]}]}
-    volume = b.get(snapshot, k.PVS, "models-demo", "")
+    volume = b.get(snapshot, kinds.PVS, "models-demo", "")
     volume["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [term]}}
     runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     runtime["spec"]["fuse"]["nodeSelector"] = {"pool": "a"}
 
 
 def no_driver(snapshot: Snapshot) -> None:
-    b.get(snapshot, k.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    b.get(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
     words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
     says(f"MountVolume.MountDevice failed: kubernetes.io/csi: {words}")(snapshot)
 
 
 def no_plugin(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", names.SYSTEM_NAMESPACE)
-    daemons = b.get(snapshot, k.DAEMON_SETS, "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE)
+    b.drop(snapshot, kinds.PODS, "csi-nodeplugin-fluid-gpu-0", names.SYSTEM_NAMESPACE)
+    daemons = b.get(snapshot, kinds.DAEMON_SETS, "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE)
     daemons["spec"]["template"]["spec"]["tolerations"] = []
 
 
 def plugin_down(snapshot: Snapshot) -> None:
     name = "csi-nodeplugin-fluid-gpu-0"
-    pod = b.get(snapshot, k.PODS, name, names.SYSTEM_NAMESPACE)
+    pod = b.get(snapshot, kinds.PODS, name, names.SYSTEM_NAMESPACE)
     b.waiting(pod, "plugins", "CrashLoopBackOff", "back-off")
 
 
 def fuse_no_room(snapshot: Snapshot) -> None:
-    pod = b.get(snapshot, k.PODS, "demo-fuse-gpu-0")
+    pod = b.get(snapshot, kinds.PODS, "demo-fuse-gpu-0")
     b.unscheduled(pod, "0/3 nodes are available: 1 Insufficient memory.")
     field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-0"]}]}
     required = {"nodeSelectorTerms": [field]}
@@ -133,13 +133,13 @@ def fuse_no_room(snapshot: Snapshot) -> None:
 
 
 def fuse_crashes(snapshot: Snapshot) -> None:
-    pod = b.get(snapshot, k.PODS, "demo-fuse-gpu-0")
+    pod = b.get(snapshot, kinds.PODS, "demo-fuse-gpu-0")
     b.waiting(pod, "alluxio-fuse", "CrashLoopBackOff", "back-off", 3)
 
 
 def fuse_kept_off(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PODS, "demo-fuse-gpu-0")
-    daemons = b.get(snapshot, k.DAEMON_SETS, "demo-fuse")
+    b.drop(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    daemons = b.get(snapshot, kinds.DAEMON_SETS, "demo-fuse")
     daemons["spec"]["template"]["spec"]["nodeSelector"]["pool"] = "a"
 
 
@@ -419,7 +419,7 @@ def test_the_driver_is_the_root_of_the_mounts_that_fail() -> None:
     no_plugin(snapshot)
     no_driver(snapshot)
     says(SLOW)(snapshot)
-    b.drop(snapshot, k.PODS, "demo-fuse-gpu-0")
+    b.drop(snapshot, kinds.PODS, "demo-fuse-gpu-0")
     assert b.codes(snapshot, "4") == ["FM420", "FM421", "FM430", "FM431"]
     assert b.roots(snapshot, "4") == ["FM421"]
 
@@ -443,8 +443,8 @@ def test_old_events_of_a_pod_that_runs_are_no_news() -> None:
 
 def test_a_node_where_nothing_reads_is_a_warning() -> None:
     snapshot = b.healthy()
-    b.drop(snapshot, k.PODS, READER)
-    b.get(snapshot, k.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    b.drop(snapshot, kinds.PODS, READER)
+    b.get(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
     [found] = b.findings(snapshot, "FM420")
     assert found.severity is Severity.WARNING
 
@@ -460,7 +460,7 @@ def test_a_refusal_in_another_namespace_or_of_another_claim_is_not_ours() -> Non
 def test_a_node_label_takes_a_sync() -> None:
     snapshot = b.healthy()
     unlabelled(snapshot)
-    b.get(snapshot, k.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
+    b.get(snapshot, kinds.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
     [found] = b.findings(snapshot, "FM405")
     assert found.severity is Severity.WARNING
 
@@ -475,16 +475,16 @@ def test_a_thin_runtime_labels_no_node() -> None:
 
 def test_two_readers_of_one_node_are_one_finding() -> None:
     snapshot = b.healthy()
-    b.put(snapshot, k.PODS, pods.reader_pod("chat-decode-1"))
-    b.get(snapshot, k.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    b.put(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1"))
+    b.get(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
     assert len(b.findings(snapshot, "FM420")) == 1
     assert platform.csi_node("gpu-0")["spec"]["drivers"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"), [(k.PVCS, "FM401"), (k.CSI_NODES, "FM420"), (k.NODES, "FM405")]
+    ("kind", "code"), [(kinds.PVCS, "FM401"), (kinds.CSI_NODES, "FM420"), (kinds.NODES, "FM405")]
 )
-def test_what_may_not_be_read_is_skipped(kind: k.Kind, code: str) -> None:
+def test_what_may_not_be_read_is_skipped(kind: kinds.Kind, code: str) -> None:
     snapshot = b.healthy()
     b.hide(snapshot, kind)
     assert b.skipped(snapshot, code) == [f"no permission to list {kind.resource}"]

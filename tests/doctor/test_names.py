@@ -11,8 +11,8 @@ import pytest
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
@@ -76,7 +76,7 @@ def new(snapshot: Snapshot) -> None:
     dataset(snapshot)["status"] = {}
 
 
-def drop(kind: k.Kind, name: str = NAME) -> Break:
+def drop(kind: kinds.Kind, name: str = NAME) -> Break:
     return lambda snapshot: b.drop(snapshot, kind, name)
 
 
@@ -88,7 +88,7 @@ def second_runtime(snapshot: Snapshot) -> None:
 def second_cache(snapshot: Snapshot) -> None:
     b.put(snapshot, names.DATASETS, fluid.dataset("other"))
     b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
-    b.put(snapshot, k.SECRETS, fluid.secret("other"))
+    b.put(snapshot, kinds.SECRETS, fluid.secret("other"))
 
 
 def exclusive(snapshot: Snapshot) -> None:
@@ -100,7 +100,7 @@ def leaving(snapshot: Snapshot) -> None:
 
 
 def foreign(snapshot: Snapshot) -> None:
-    found = b.get(snapshot, k.STATEFUL_SETS, f"{NAME}-master")
+    found = b.get(snapshot, kinds.STATEFUL_SETS, f"{NAME}-master")
     found["metadata"]["labels"] = {"app": "other"}
 
 
@@ -108,9 +108,9 @@ def secret_of(name: str) -> Break:
     def change(snapshot: Snapshot) -> None:
         for option in dataset(snapshot)["spec"]["mounts"][0]["encryptOptions"]:
             option["valueFrom"]["secretKeyRef"]["name"] = name
-        found = copy.deepcopy(b.get(snapshot, k.SECRETS, f"{NAME}-store"))
+        found = copy.deepcopy(b.get(snapshot, kinds.SECRETS, f"{NAME}-store"))
         found["metadata"]["name"] = name
-        b.put(snapshot, k.SECRETS, found)
+        b.put(snapshot, kinds.SECRETS, found)
 
     return change
 
@@ -121,7 +121,7 @@ def plain_names(snapshot: Snapshot) -> None:
 
 
 def empty_key(snapshot: Snapshot) -> None:
-    b.get(snapshot, k.SECRETS, f"{NAME}-store")["data"]["AWS_SECRET_ACCESS_KEY"] = ""
+    b.get(snapshot, kinds.SECRETS, f"{NAME}-store")["data"]["AWS_SECRET_ACCESS_KEY"] = ""
 
 
 def all_of(*changes: Break) -> Break:
@@ -153,14 +153,14 @@ MEMORY = (
         (not_bound("whatever Fluid says"), ["FM208"]),
         (not_bound("whatever it said an hour ago", "2026-09-21T13:00:00Z"), ["FM221"]),
         (not_bound(MEMORY), ["FM221"]),
-        (all_of(not_bound(MEMORY), drop(k.STATEFUL_SETS, "demo-master")), ["FM208"]),
+        (all_of(not_bound(MEMORY), drop(kinds.STATEFUL_SETS, "demo-master")), ["FM208"]),
         (exclusive, []),
         (all_of(exclusive, second_cache), ["FM209"]),
         (mount(path=None), ["FM210", "FM213"]),
         (mount(path="/demo"), ["FM210", "FM213"]),
         (options(aws__secretKey="planted"), ["FM211"]),
         (options(aws__secretKey=""), []),
-        (drop(k.SECRETS, "demo-store"), ["FM212"]),
+        (drop(kinds.SECRETS, "demo-store"), ["FM212"]),
         (empty_key, ["FM212"]),
         (plain_names, ["FM213"]),
         (all_of(plain_names, mount(path="/demo")), ["FM210"]),
@@ -283,7 +283,7 @@ def test_a_reference_needs_no_runtime() -> None:
 def test_readers_that_mount_the_folder_need_no_root() -> None:
     snapshot = b.healthy()
     mount(path="/demo")(snapshot)
-    for pod in snapshot.all(k.PODS):
+    for pod in snapshot.all(kinds.PODS):
         for container in pod["spec"].get("containers", []):
             for each in container.get("volumeMounts", []):
                 each["subPath"] = "demo"
@@ -321,7 +321,7 @@ def test_workers_that_wait_are_told_once() -> None:
     b.unscheduled(
         waiting, "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules"
     )
-    b.put(snapshot, k.PODS, waiting)
+    b.put(snapshot, kinds.PODS, waiting)
     assert b.codes(snapshot, "FM209", "FM302") == ["FM302"]
 
 
@@ -386,7 +386,7 @@ def test_checks_of_a_mount_that_meet_print_the_same(given: dict[str, object], ke
 
 def test_keys_of_a_folder_that_pods_read_stay_where_they_are() -> None:
     snapshot = by_hand(path="/demo", encryptOptions=None, options=PLAIN)
-    for pod in snapshot.all(k.PODS):
+    for pod in snapshot.all(kinds.PODS):
         for container in pod["spec"].get("containers", []):
             for each in container.get("volumeMounts", []):
                 each["subPath"] = "demo"

@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.doctor import junit, report
 from kubectl_fluidmodel.doctor.check import REGISTRY, Check, Need
 from kubectl_fluidmodel.doctor.diagnosis import BROKEN, Diagnosis
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Kind
-from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.doctor.report_view import Style, render
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.ui.diagnosis import Style, render
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.fluid import junk
 
 KINDS: dict[str, Kind] = {
-    kind.resource: kind for kind in (*(read.kind for read in reads.DOCTOR), k.SECRETS)
+    kind.resource: kind for kind in (*(read.kind for read in queries.DOCTOR), kinds.SECRETS)
 }
 
 
@@ -62,7 +63,7 @@ def test_nothing_odd_breaks_a_judge(data: st.DataObject) -> None:
 
 @settings(max_examples=100)
 @given(st.sampled_from(sorted(KINDS)), st.lists(junk.objects, min_size=1, max_size=3))
-def test_junk_of_any_kind_breaks_no_judge(resource: str, objects: list[k.Object]) -> None:
+def test_junk_of_any_kind_breaks_no_judge(resource: str, objects: list[Object]) -> None:
     snapshot = b.healthy()
     snapshot.objects[resource] += objects
     assert broken(b.diagnosis(snapshot)) == []

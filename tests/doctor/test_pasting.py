@@ -14,7 +14,7 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.doctor.diagnosis import _fix_redacted
-from kubectl_fluidmodel.shell import Command, Operand, command
+from kubectl_fluidmodel.output.shell import Command, Operand, command
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
 from tests.doctor import builders as b
 from tests.doctor import cases

@@ -19,11 +19,11 @@ import pytest
 from kubectl_fluidmodel.doctor import junit, report
 from kubectl_fluidmodel.doctor.check import AREAS, REGISTRY, Check, Finding, Severity, Skip
 from kubectl_fluidmodel.doctor.diagnosis import BROKEN, SILENCE, Diagnosis, diagnose
+from kubectl_fluidmodel.doctor.report_view import Style, groups, render
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.ui.diagnosis import Style, groups, render
-from kubectl_fluidmodel.ui.document import to_yaml
 from tests.doctor import builders as b
 from tests.doctor import cases, fluid, pods, stores, test_runtime
 from tests.doctor.fluid import NAME, NS
@@ -39,9 +39,9 @@ def wrong_keys() -> Snapshot:
     """The store refuses the keys, so that the master does not come up, nor what follows it."""
     snapshot = b.healthy()
     stores.says(snapshot, "wrong-secret", code="SignatureDoesNotMatch", message="check your key")
-    master = b.get(snapshot, k.PODS, "demo-master-0")
+    master = b.get(snapshot, kinds.PODS, "demo-master-0")
     b.waiting(master, "alluxio-master", "CrashLoopBackOff", "back-off 40s", restarts=3)
-    b.get(snapshot, k.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+    b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
     status = b.get(snapshot, names.DATASETS, NAME)["status"]
     status.update(phase="NotBound", cacheStates={}, ufsTotal="")
     return snapshot
@@ -54,7 +54,7 @@ def twice() -> Snapshot:
         if name == "other":
             b.put(snapshot, names.DATASETS, fluid.dataset(name))
             b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime(name))
-            b.put(snapshot, k.PODS, pods.worker_pod(name=name))
+            b.put(snapshot, kinds.PODS, pods.worker_pod(name=name))
         mount = b.get(snapshot, names.DATASETS, name)["spec"]["mounts"][0]
         mount["path"] = f"/{name}"
     return snapshot
@@ -119,7 +119,7 @@ def test_consequences_are_folded_under_their_cause() -> None:
 def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
     """A cordoned node alone is a warning; with a worker that may run nowhere else, a failure."""
     snapshot = b.healthy()
-    b.get(snapshot, k.NODES, "gpu-0")["spec"]["unschedulable"] = True
+    b.get(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
     assert {each.severity for each in b.diagnosis(snapshot, "FM811").roots} == {Severity.WARNING}
     test_runtime.PLACING["a cordon"][0](snapshot)
     found = b.diagnosis(snapshot)
@@ -173,7 +173,7 @@ def test_a_silenced_cause_explains_nothing() -> None:
 
 def test_skipped_checks_say_why_in_every_format() -> None:
     snapshot = b.healthy()
-    b.hide(snapshot, k.NODES)
+    b.hide(snapshot, kinds.NODES)
     found = b.diagnosis(snapshot)
     why = "no permission to list nodes"
     skipped = [each.check.code for each in found.outcomes if each.skipped == why]

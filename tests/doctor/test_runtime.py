@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from kubectl_fluidmodel.doctor import bundle
+from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import alluxio, names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.quantity import to_int
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.quantity import to_int
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods
@@ -24,7 +24,7 @@ Break = Callable[[Snapshot], object]
 
 
 def pod(snapshot: Snapshot, name: str) -> dict[str, object]:
-    return b.get(snapshot, k.PODS, name)
+    return b.get(snapshot, kinds.PODS, name)
 
 
 def worker_waits(words: str, pin: bool = True) -> Break:
@@ -36,7 +36,7 @@ def worker_waits(words: str, pin: bool = True) -> Break:
             worker["spec"]["affinity"] = platform.graph()["spec"]["components"][0]["podTemplate"][
                 "spec"
             ]["affinity"]
-        b.get(snapshot, k.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+        b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
 
     return broken
 
@@ -60,12 +60,12 @@ def taken(snapshot: Snapshot) -> None:
     del other["spec"]["placement"]
     b.put(snapshot, names.DATASETS, other)
     b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
-    b.put(snapshot, k.PODS, pods.worker_pod(name="other"))
+    b.put(snapshot, kinds.PODS, pods.worker_pod(name="other"))
 
 
 def gone_node(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.NODES, "gpu-0")
-    b.drop(snapshot, k.CSI_NODES, "gpu-0")
+    b.drop(snapshot, kinds.NODES, "gpu-0")
+    b.drop(snapshot, kinds.CSI_NODES, "gpu-0")
     hosts = fluid.dataset()["spec"]["nodeAffinity"]["required"]
     pod(snapshot, WORKER)["spec"]["affinity"] = {
         "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": hosts}
@@ -77,7 +77,7 @@ def intolerant(snapshot: Snapshot) -> None:
 
 
 def cordoned(snapshot: Snapshot) -> None:
-    b.get(snapshot, k.NODES, "gpu-0")["spec"]["unschedulable"] = True
+    b.get(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
 
 
 TIER = both(memory_tier, worker_waits(f"1 Insufficient memory, {AFFINITY}."))
@@ -190,8 +190,8 @@ def job_master_says(line: str) -> Break:
 
 
 def no_master(snapshot: Snapshot) -> None:
-    b.drop(snapshot, k.PODS, MASTER)
-    owner = b.get(snapshot, k.STATEFUL_SETS, "demo-master")
+    b.drop(snapshot, kinds.PODS, MASTER)
+    owner = b.get(snapshot, kinds.STATEFUL_SETS, "demo-master")
     b.event(snapshot, owner, "FailedCreate", "create Pod demo-master-0 failed: exceeded quota")
 
 
@@ -221,7 +221,7 @@ def restless(snapshot: Snapshot) -> None:
 def stuck(snapshot: Snapshot) -> None:
     worker = b.unready(pod(snapshot, WORKER))
     worker["metadata"]["deletionTimestamp"] = "2026-09-21T13:00:00Z"
-    b.get(snapshot, k.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+    b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
 
 
 def fewer(snapshot: Snapshot) -> None:
@@ -242,8 +242,8 @@ def lost(snapshot: Snapshot) -> None:
 
 def no_replicas(snapshot: Snapshot) -> None:
     del b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"]
-    b.drop(snapshot, k.STATEFUL_SETS, "demo-worker")
-    b.drop(snapshot, k.PODS, WORKER)
+    b.drop(snapshot, kinds.STATEFUL_SETS, "demo-worker")
+    b.drop(snapshot, kinds.PODS, WORKER)
 
 
 S3 = "AmazonS3Exception: Forbidden (Status Code: 403; Error Code: SignatureDoesNotMatch; x)"
@@ -394,12 +394,16 @@ def test_a_wrong_key_is_the_root_of_all_that_follows() -> None:
     master_says(S3)(snapshot)
     dataset = b.get(snapshot, names.DATASETS, "demo")
     dataset["status"] = {"phase": "NotBound"}
-    for kind, name in ((k.PVCS, "demo"), (k.STATEFUL_SETS, "demo-worker"), (k.PODS, WORKER)):
+    for kind, name in (
+        (kinds.PVCS, "demo"),
+        (kinds.STATEFUL_SETS, "demo-worker"),
+        (kinds.PODS, WORKER),
+    ):
         b.drop(snapshot, kind, name)
-    b.drop(snapshot, k.PVS, "models-demo", "")
+    b.drop(snapshot, kinds.PVS, "models-demo", "")
     load = b.get(snapshot, names.DATA_LOADS, "demo")
     load["status"] = {"phase": "Pending"}
-    reader = b.get(snapshot, k.PODS, "chat-decode-0")
+    reader = b.get(snapshot, kinds.PODS, "chat-decode-0")
     b.unscheduled(reader, '0/3 nodes are available: persistentvolumeclaim "demo" not found.')
     assert b.codes(snapshot, "3", "4", "6") == ["FM311", "FM441", "FM606"]
     assert b.roots(snapshot, "3", "4", "6") == ["FM311"]
@@ -410,7 +414,7 @@ def test_a_bundle_tells_of_the_secret_as_the_cluster_does() -> None:
     snapshot = b.healthy()
     secret_missing(snapshot)
     [live] = b.findings(snapshot, "FM310")
-    [offline] = b.findings(bundle.redacted(snapshot), "FM310")
+    [offline] = b.findings(support_bundle.redacted(snapshot), "FM310")
     assert offline == live and live.evidence[0].text == NO_SECRET
 
 
@@ -456,7 +460,7 @@ def test_an_old_restart_is_no_news() -> None:
 @pytest.mark.parametrize("code", ["FM301", "FM311", "FM320", "FM331"])
 def test_pods_out_of_sight_are_said_to_be(code: str) -> None:
     snapshot = b.healthy()
-    b.hide(snapshot, k.PODS)
+    b.hide(snapshot, kinds.PODS)
     assert b.skipped(snapshot, code) == ["no permission to list pods"]
 
 

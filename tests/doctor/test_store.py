@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.doctor import answer, store
-from kubectl_fluidmodel.doctor.answer import Answer, Answers, load, one
-from kubectl_fluidmodel.doctor.attempt import NO_TOKEN
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.doctor.question import Question, questions
-from kubectl_fluidmodel.doctor.tried import _RANK
+from kubectl_fluidmodel.doctor.checks.mount_results import _RANK
+from kubectl_fluidmodel.doctor.mount_probe import result, runner
+from kubectl_fluidmodel.doctor.mount_probe.attempt import NO_TOKEN
+from kubectl_fluidmodel.doctor.mount_probe.result import Answer, Answers, load, one
+from kubectl_fluidmodel.doctor.mount_probe.target import Question, questions
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.inventory.cache import link
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.model.remark import (
@@ -28,7 +28,7 @@ from kubectl_fluidmodel.model.remark import (
     Remark,
 )
 from kubectl_fluidmodel.model.rubbish import Rubbish
-from kubectl_fluidmodel.overview.cached import link
+from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
@@ -53,24 +53,24 @@ def phase(snapshot: Snapshot, value: str) -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (answer.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
-        (answer.SERVICE, {"message": "there is no Service minio"}, "FM510"),
-        (answer.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
-        (answer.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
-        (answer.FOREIGN, {"message": "it answers with text/html"}, "FM513"),
-        (answer.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
-        (answer.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
-        (answer.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
-        (answer.EXPIRED, {"message": NO_TOKEN}, "FM522"),
-        (answer.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
-        (answer.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
-        (answer.DENIED, {"action": "GET", "code": "403"}, "FM527"),
-        (answer.REGION, {"region": "eu-west-1"}, "FM525"),
-        (answer.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
-        (answer.ERROR, {"code": "SlowDown"}, "FM528"),
-        (answer.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
-        (answer.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
-        (answer.EMPTY, {}, "FM531"),
+        (result.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
+        (result.SERVICE, {"message": "there is no Service minio"}, "FM510"),
+        (result.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
+        (result.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
+        (result.FOREIGN, {"message": "it answers with text/html"}, "FM513"),
+        (result.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
+        (result.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
+        (result.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
+        (result.EXPIRED, {"message": NO_TOKEN}, "FM522"),
+        (result.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
+        (result.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
+        (result.DENIED, {"action": "GET", "code": "403"}, "FM527"),
+        (result.REGION, {"region": "eu-west-1"}, "FM525"),
+        (result.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
+        (result.ERROR, {"code": "SlowDown"}, "FM528"),
+        (result.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
+        (result.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
+        (result.EMPTY, {}, "FM531"),
     ],
 )
 def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> None:
@@ -142,16 +142,16 @@ def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (answer.NO_SECRET, {}, "FM501"),
-        (answer.NO_KEY, {"entries": ("accesskey",)}, "FM502"),
-        (answer.BAD_KEY, {"message": "is empty"}, "FM503"),
+        (result.NO_SECRET, {}, "FM501"),
+        (result.NO_KEY, {"entries": ("accesskey",)}, "FM502"),
+        (result.BAD_KEY, {"message": "is empty"}, "FM503"),
     ],
 )
 def test_secrets_are_told_of_once(state: str, changes: dict[str, Any], code: str) -> None:
     snapshot = b.healthy()
     says(snapshot, state, **changes)
     assert skipped(snapshot, code) == "FM212 tells of it"
-    b.hide(snapshot, k.SECRETS)
+    b.hide(snapshot, kinds.SECRETS)
     assert codes(snapshot) == [code]
 
 
@@ -165,21 +165,21 @@ def test_no_model_at_all_where_one_is_near() -> None:
 
 
 def test_what_is_only_out_of_reach_from_here_is_no_finding_while_the_cache_is_bound() -> None:
-    for state in (answer.DNS, answer.TIMEOUT):
+    for state in (result.DNS, result.TIMEOUT):
         snapshot = b.healthy()
-        says(snapshot, state, origin=answer.HERE, message="no answer")
+        says(snapshot, state, origin=result.HERE, message="no answer")
         assert codes(snapshot) == []
-        assert "--probe" in skipped(snapshot, "FM510" if state == answer.DNS else "FM511")
+        assert "--probe" in skipped(snapshot, "FM510" if state == result.DNS else "FM511")
         phase(snapshot, "NotBound")
-        assert codes(snapshot) == ["FM510" if state == answer.DNS else "FM511"]
+        assert codes(snapshot) == ["FM510" if state == result.DNS else "FM511"]
         phase(snapshot, "Bound")
-        says(snapshot, state, origin=answer.POD, message="no answer")
-        assert codes(snapshot) == ["FM510" if state == answer.DNS else "FM511"]
+        says(snapshot, state, origin=result.POD, message="no answer")
+        assert codes(snapshot) == ["FM510" if state == result.DNS else "FM511"]
 
 
 def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
     snapshot = b.healthy()
-    says(snapshot, answer.SKEW, origin=answer.HERE, skew=7200.0, code="RequestTimeTooSkewed")
+    says(snapshot, result.SKEW, origin=result.HERE, skew=7200.0, code="RequestTimeTooSkewed")
     (root,) = b.diagnosis(snapshot, "5").roots
     assert (root.check.code, root.severity) == ("FM514", Severity.WARNING)
     phase(snapshot, "NotBound")
@@ -190,7 +190,7 @@ def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
 
 def test_a_clock_that_is_a_little_off_is_named_before_it_breaks() -> None:
     snapshot = b.healthy()
-    answer.put(snapshot, NS, NAME, Answers((well(skew=-400.0),)))
+    result.put(snapshot, NS, NAME, Answers((well(skew=-400.0),)))
     assert codes(snapshot) == ["FM514"]
 
 
@@ -198,7 +198,7 @@ def test_a_store_that_was_not_asked_passes_nothing() -> None:
     snapshot = b.healthy()
     snapshot.texts.clear()
     assert skipped(snapshot, "FM521") == "the store was not asked"
-    says(snapshot, answer.SKIPPED, message="no permission to read Secret demo-store")
+    says(snapshot, result.SKIPPED, message="no permission to read Secret demo-store")
     assert skipped(snapshot, "FM521") == "no permission to read Secret demo-store"
     assert codes(snapshot) == []
 
@@ -211,7 +211,7 @@ def test_too_many_files_to_list_are_not_judged_for_what_is_missing() -> None:
 
 def test_answers_survive_the_blackening_of_a_bundle() -> None:
     given = well(
-        state=answer.WRONG_SECRET,
+        state=result.WRONG_SECRET,
         code="SignatureDoesNotMatch",
         entries=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     )
@@ -222,7 +222,7 @@ def test_answers_survive_the_blackening_of_a_bundle() -> None:
 
 @pytest.mark.parametrize(
     ("state", "changes"),
-    [(answer.UNKNOWN_KEY, {}), (answer.WRONG_SECRET, {}), (answer.REGION, {"region": "eu"})],
+    [(result.UNKNOWN_KEY, {}), (result.WRONG_SECRET, {}), (result.REGION, {"region": "eu"})],
 )
 def test_fixes_survive_it_too(state: str, changes: dict[str, Any]) -> None:
     snapshot = b.healthy()
@@ -361,7 +361,7 @@ def test_the_place_of_a_staged_model() -> None:
     notes.update({names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: commit})
     place = question(snapshot).place
     assert place.manifest == f"pre/org/m/.fluidmodel/{commit}/manifest.json"
-    says(snapshot, answer.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent")
+    says(snapshot, result.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent")
     assert "FM535" in codes(snapshot)
     assert MOUNT not in b.findings(snapshot, "FM535")[0].fix.text  # type: ignore[union-attr]
 
@@ -380,9 +380,9 @@ def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str =
         tried.append(question.mount)
         return Answer(question.mount, state, question.endpoint, code=code)
 
-    monkeypatch.setattr(store, "attempt", attempt)
-    store.ask(Client(Connection(server="http://127.0.0.1:1")), link(snapshot), snapshot)
-    told = answer.read(snapshot, NS, NAME)
+    monkeypatch.setattr(runner, "attempt", attempt)
+    runner.ask(Client(Connection(server="http://127.0.0.1:1")), link(snapshot), snapshot)
+    told = result.read(snapshot, NS, NAME)
     assert told is not None
     assert [each.mount for each in told.answers] == list(points)
     assert {each.state for each in told.answers} == {state}
@@ -391,19 +391,19 @@ def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str =
 
 def test_an_endpoint_that_is_dead_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y", "http://b.example/z")
-    for state in (answer.DNS, answer.REFUSED, answer.TLS):
+    for state in (result.DNS, result.REFUSED, result.TLS):
         once = tries(monkeypatch, *mounts, state=state)
         assert once == ["http://a.example/x", "http://b.example/z"]
-    silent = answer.NO_CONNECTION
-    assert len(tries(monkeypatch, *mounts, state=answer.TIMEOUT, code=silent)) == 2
+    silent = result.NO_CONNECTION
+    assert len(tries(monkeypatch, *mounts, state=result.TIMEOUT, code=silent)) == 2
 
 
 def test_what_is_said_of_one_mount_is_not_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y")
-    for state in (answer.OK, answer.DENIED, answer.EMPTY, answer.TIMEOUT):
+    for state in (result.OK, result.DENIED, result.EMPTY, result.TIMEOUT):
         assert tries(monkeypatch, *mounts, state=state) == list(mounts)
 
 
 def test_states_are_ranked() -> None:
     """Every state that an answer may have is in the order by which checks know what was seen."""
-    assert set(_RANK) == answer.STATES - {answer.SKIPPED}
+    assert set(_RANK) == result.STATES - {result.SKIPPED}

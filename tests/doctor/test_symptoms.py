@@ -6,8 +6,8 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import REGISTRY, Severity
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects import kinds as k
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import pods, symptoms

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.dynamo.affinity import Requirement, release, require
-from kubectl_fluidmodel.kube.nodeselector import terms_of
+from kubectl_fluidmodel.objects.node_selector import terms_of
 from tests.dynamo import strategies as gen
 from tests.dynamo.nodes import all_nodes, allowed
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from kubectl_fluidmodel.dynamo.graph import Unpinnable, open_graph, request_patch
-from kubectl_fluidmodel.dynamo.pinning import Wish, pin
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.pin.pinning import Wish, pin
 from tests.dynamo.conftest import FIXTURES
 
 WISH = Wish("llama", "fluid.io/s-ns-llama")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.dynamo import rollout, wait
+from kubectl_fluidmodel.dynamo import rollout
 from kubectl_fluidmodel.dynamo.rollout import Expected, Progress, Row
+from kubectl_fluidmodel.pin import wait
 
 GATE = "grove.io/podgang-pending-creation"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.kube.kind import Object
+from kubectl_fluidmodel.objects.access import Object
 
 GIB = 1 << 30
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kubectl_fluidmodel.kube.kind import Object
-from kubectl_fluidmodel.ui.document import objects
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.serialize import objects
 
 DIRECTORY = Path(__file__).parent.parent / "fixtures" / "cache"
 

@@ -10,9 +10,9 @@ import pytest
 from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, secret
 from kubectl_fluidmodel.fluid.mount import Access, Mount, SecretKeys, mount
 from kubectl_fluidmodel.fluid.placement import candidate, node_affinity, tolerations
-from kubectl_fluidmodel.kube.kind import Object, at
 from kubectl_fluidmodel.model.sizing import GIB, MIB, Heaps, Medium, heaps
 from kubectl_fluidmodel.model.source import parse
+from kubectl_fluidmodel.objects.access import Object, at
 from tests.fluid import golden
 from tests.fluid.cluster import node
 
@@ -155,7 +155,7 @@ class TestRuntime:
 
 
 def requested(made: Object) -> int | None:
-    from kubectl_fluidmodel.kube.quantity import to_int
+    from kubectl_fluidmodel.objects.quantity import to_int
 
     return to_int(at(made, "spec", "worker", "resources", "requests", "memory"))
 

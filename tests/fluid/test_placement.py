@@ -18,8 +18,8 @@ from kubectl_fluidmodel.fluid.placement import (
     required,
     tolerations,
 )
-from kubectl_fluidmodel.kube.taints import Leaving, Taint
 from kubectl_fluidmodel.model.sizing import DISK_PATH, Room
+from kubectl_fluidmodel.objects.taints import Leaving, Taint
 from tests.fluid.cluster import GIB, node, pod
 
 NEED = Need(memory=10 * GIB, disk=0)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.aim import Aim
+from tests.fault_rule import Aim
 
 
 @dataclass

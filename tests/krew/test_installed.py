@@ -102,5 +102,5 @@ def test_stage(plugin: Installed, bucket: Bucket) -> None:
 def test_a_state_of_sha256_can_be_kept(installed: Krew, program: Path) -> None:
     """So that staging goes on within a file: OpenSSL is in the bundle and ctypes reaches it."""
     assert list(program.parent.glob("_internal/libcrypto*"))
-    assert list(program.parent.glob("_internal/kubectl_fluidmodel/staging/libcrypto.pyc"))
+    assert list(program.parent.glob("_internal/kubectl_fluidmodel/stage/resumable_sha256.pyc"))
     assert list(program.parent.glob("_internal/python3*/lib-dynload/_ctypes*"))

@@ -26,7 +26,7 @@ from kubectl_fluidmodel.kube.errors import (
     NotFound,
     Unauthorized,
 )
-from kubectl_fluidmodel.kube.kind import NODES, PODS
+from kubectl_fluidmodel.objects.kinds import NODES, PODS
 from tests.kube import certificates
 from tests.kube.server import client, listed, pod, status
 from tests.loopback import Answer, Asked, Server, document, free_port, serve

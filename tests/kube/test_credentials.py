@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.kube import credentials, execplugin, pluginwords
+from kubectl_fluidmodel.kube import credentials, exec_plugin, plugin_messages
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
 from kubectl_fluidmodel.kube.kubeconfig import Server
 from tests.kube import kubeconfig
@@ -207,8 +207,8 @@ class TestPlugin:
 def test_nothing_secret_is_in_a_repr() -> None:
     entry = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "env": [
         {"name": "PASSWORD", "value": "secret"}]}  # fmt: skip
-    shown = repr(execplugin.parse(entry, SERVER)) + repr(credentials.Login("secret", b"secret"))
-    shown += repr(execplugin.Credential("secret", "secret", "secret")) + repr(SERVER)
+    shown = repr(exec_plugin.parse(entry, SERVER)) + repr(credentials.Login("secret", b"secret"))
+    shown += repr(exec_plugin.Credential("secret", "secret", "secret")) + repr(SERVER)
     assert "secret" not in shown
     assert "PEM" not in shown
 
@@ -278,7 +278,7 @@ class TestWords:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A code that is to be typed into a browser, for example."""
-        monkeypatch.setattr(pluginwords, "_LIVE", 0.1)
+        monkeypatch.setattr(plugin_messages, "_LIVE", 0.1)
         go = tmp_path / "go"
         body = f"echo 'enter CODE' >&2\nwhile [ ! -e {go} ]; do sleep 0.05; done\n{self.TOKEN}"
         found = credentials.of_user(self.entry(tmp_path, body), SERVER)

@@ -23,7 +23,7 @@ from kubectl_fluidmodel.kube import transport
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kind import PODS
+from kubectl_fluidmodel.objects.kinds import PODS
 from tests.kube import certificates, kubeconfig
 from tests.loopback import Server, document, serve
 from tests.proxyserver import Proxy, connect_proxy, socks_proxy

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.kind import EVENTS, PODS, at, name_of
 from kubectl_fluidmodel.kube.watch import Feed
+from kubectl_fluidmodel.objects.access import at, name_of
+from kubectl_fluidmodel.objects.kinds import EVENTS, PODS
 from tests.kube.server import Stream, client, listed, pod, status
 from tests.loopback import Answer, Asked, free_port, serve
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kubectl_fluidmodel.model.files import File
 from kubectl_fluidmodel.model.judge import Verdict, judge
-from kubectl_fluidmodel.model.listing import File
 from kubectl_fluidmodel.model.rubbish import owner
 from kubectl_fluidmodel.model.sample import take
 

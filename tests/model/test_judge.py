@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from kubectl_fluidmodel.model.files import File
 from kubectl_fluidmodel.model.judge import judge
-from kubectl_fluidmodel.model.listing import File
 from kubectl_fluidmodel.model.remark import LINKS
 from kubectl_fluidmodel.model.sample import Sample
 from tests import weights

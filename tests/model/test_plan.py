@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.plan import Plan, PlanFile, from_document, make
-from kubectl_fluidmodel.staging.report import lacking_text
+from kubectl_fluidmodel.stage.report import lacking_text
 
 
 def plan(*paths: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Plan:

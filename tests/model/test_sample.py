@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kubectl_fluidmodel.model import sample
-from kubectl_fluidmodel.model.listing import File
+from kubectl_fluidmodel.model.files import File
 from kubectl_fluidmodel.model.safetensors import READ_LIMIT
 from kubectl_fluidmodel.model.sample import ReadError, take
 from tests.weights import MODEL

@@ -6,15 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube.kind import Kind, Object, namespace_of
-from kubectl_fluidmodel.snapshot import reads
+from kubectl_fluidmodel.objects.access import Object, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.snapshot import queries
+from tests.inventory import samples
 from tests.kube.server import listed, status
 from tests.loopback import Answer, Asked, document
-from tests.overview import world
 
 _SERVED = {
     "data.fluid.io": (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS),
-    "nvidia.com": (reads.GRAPHS,),
+    "nvidia.com": (queries.GRAPHS,),
 }
 
 
@@ -54,7 +55,7 @@ class Cluster:
         parts = asked.path.strip("/").split("/")
         group = parts[1] if parts[0] == "apis" else ""
         namespace = parts[-2] if "namespaces" in parts else ""
-        for kind in world.KINDS.values():
+        for kind in samples.KINDS.values():
             custom = "." in kind.group and kind not in _SERVED.get(kind.group, ())
             if (kind.group, kind.plural) != (group, parts[-1]) or custom:
                 continue

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.doctor import bundle
+from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.redact import HIDDEN
 from tests.doctor import builders as b
@@ -294,7 +294,7 @@ def test_nothing_odd_raises_and_twice_is_once(given: Any) -> None:
 def test_a_bundle_finds_what_was_found_live(name: str) -> None:
     """Redaction takes away nothing that a check goes by."""
     snapshot = cases.broken(name)
-    assert b.codes(bundle.redacted(snapshot)) == b.codes(snapshot)
+    assert b.codes(support_bundle.redacted(snapshot)) == b.codes(snapshot)
 
 
 def test_a_bundle_has_nothing_of_what_was_planted_anywhere() -> None:
@@ -302,4 +302,4 @@ def test_a_bundle_has_nothing_of_what_was_planted_anywhere() -> None:
     for name, obj in OBJECTS.items():
         snapshot.objects["pods"][0].setdefault("x", {})[name] = obj
     snapshot.texts.update({f"log models/x/{name}": text for name, text in TEXTS.items()})
-    assert gone(json.dumps(bundle.redacted(snapshot).to_document()))
+    assert gone(json.dumps(support_bundle.redacted(snapshot).to_document()))

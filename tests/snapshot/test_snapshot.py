@@ -11,46 +11,46 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.kube import kind as k
+from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document, summed_up
 from tests.fluid import junk
-from tests.overview import world
+from tests.inventory import samples
 
 
 def test_look_ups() -> None:
-    found = world.snapshot(*world.cache(), namespace=None)
+    found = samples.snapshot(*samples.cache(), namespace=None)
     assert found.find(names.DATASETS, "demo", "default") is not None
     assert found.find(names.DATASETS, "demo", "other") is None
-    assert found.find(k.NODES, "gpu-0", "anything") is not None
-    assert found.served(k.PODS) and not found.served(k.CRDS)
+    assert found.find(kinds.NODES, "gpu-0", "anything") is not None
+    assert found.served(kinds.PODS) and not found.served(kinds.CRDS)
 
 
 def test_what_was_not_read_is_not_known_to_be_absent() -> None:
     denied = Missing("pods", "default", "forbidden", True)
-    found = world.snapshot(missing=[denied], selectors={"nodes": "a=b"})
-    assert not found.knows(k.PODS)
-    assert not found.knows(k.PODS, "default")
-    assert found.knows(k.PODS, "other")
-    assert not found.knows(k.NODES), "only some were asked for"
-    assert found.knows(k.PVCS)
-    assert not found.knows(k.CRDS), "not asked for at all"
+    found = samples.snapshot(missing=[denied], selectors={"nodes": "a=b"})
+    assert not found.knows(kinds.PODS)
+    assert not found.knows(kinds.PODS, "default")
+    assert found.knows(kinds.PODS, "other")
+    assert not found.knows(kinds.NODES), "only some were asked for"
+    assert found.knows(kinds.PVCS)
+    assert not found.knows(kinds.CRDS), "not asked for at all"
     assert str(denied) == "pods in namespace default: forbidden"
 
 
 def test_events_of_an_object_and_not_of_its_namesake_before() -> None:
-    pod = world.pod("p", uid="2")
+    pod = samples.pod("p", uid="2")
     events = [
-        world.made("Event", f"e{uid}", involvedObject={"kind": "Pod", "name": "p", "uid": uid})
+        samples.made("Event", f"e{uid}", involvedObject={"kind": "Pod", "name": "p", "uid": uid})
         for uid in ("1", "2", "")
     ]
-    found = world.snapshot(pod, *events)
+    found = samples.snapshot(pod, *events)
     assert [each["metadata"]["name"] for each in found.events(pod)] == ["e2", "e"]
     assert len(found.events_of("Pod", "default", "p")) == 3
 
 
 def test_through_a_file_and_back() -> None:
-    found = world.snapshot(
-        *world.cache(),
+    found = samples.snapshot(
+        *samples.cache(),
         missing=[Missing("nodes", "", "no", True)],
         selectors={"nodes": "a"},
         texts={"x": "y\n"},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import witness
-from kubectl_fluidmodel.doctor.chain import NO_FUSE, NO_MASTER
+from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check, reference
-from kubectl_fluidmodel.doctor.uses import readers
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, mapping, name_of, namespace_of, number
-from kubectl_fluidmodel.overview.cached import FUSE, MASTER
+from kubectl_fluidmodel.doctor.consequences import NO_FUSE, NO_MASTER
+from kubectl_fluidmodel.doctor.graph_usage import readers
+from kubectl_fluidmodel.inventory.cache import FUSE, MASTER
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, mapping, name_of, namespace_of, number
 
 _QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+)")
 _SECURITY = re.compile(r'violates PodSecurity "(?P<level>[a-z]+)')
@@ -20,7 +20,7 @@ _SECURITY = re.compile(r'violates PodSecurity "(?P<level>[a-z]+)')
 @check(
     "FM307",
     "the API server lets the cache's pods be made",
-    needs=(k.PODS, k.EVENTS),
+    needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM311", *NO_FUSE, *NO_MASTER),
 )
 def allowed(case: Case) -> Iterator[Finding]:
@@ -31,11 +31,11 @@ def allowed(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     for part, workload in cache.sets.items():
-        have = [pod for _, pod in witness.pods_of(cache, part)]
+        have = [pod for _, pod in observations.pods_of(cache, part)]
         wanted = number(workload, "spec", "replicas")
         if part == FUSE:
             wanted = number(workload, "status", "desiredNumberScheduled")
-        said = witness.told(case, workload, "", "FailedCreate")
+        said = observations.told(case, workload, "", "FailedCreate")
         if said is None or len(have) >= wanted:
             continue
         if part == MASTER and not (_QUOTA.search(said.text) or _SECURITY.search(said.text)):
@@ -52,7 +52,7 @@ def allowed(case: Case) -> Iterator[Finding]:
 @check(
     "FM735",
     "the API server lets the graph's pods be made",
-    needs=(k.PODS, k.EVENTS),
+    needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM733",),
 )
 def graph_allowed(case: Case) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def graph_allowed(case: Case) -> Iterator[Finding]:
     told: set[str] = set()
     for use in readers(case):
         short = len(use.pods) < use.component.replicas * use.component.nodes_per_replica
-        for event in witness.refusals(case)[::-1] if short and use.about not in told else ():
+        for event in observations.refusals(case)[::-1] if short and use.about not in told else ():
             owner = {**mapping(event, "involvedObject")}
             about = {"kind": owner.get("kind"), "metadata": owner}
             message = str(event.get("message") or "")
@@ -78,7 +78,7 @@ def graph_allowed(case: Case) -> Iterator[Finding]:
                 use.about,
                 f"component {use.component.name} has {len(use.pods)} of "
                 f"{use.component.replicas * use.component.nodes_per_replica} pods: {cause}",
-                witness.some(witness.newest([event], "")),
+                observations.some(observations.newest([event], "")),
                 fix,
             )
             break
@@ -92,7 +92,7 @@ def _refused(workload: Object, words: str) -> tuple[str, Fix]:
         asked = words[quota.start() :]
         return (
             f"ResourceQuota {name} does not allow more: {asked}",
-            witness.look(workload, "describe", "resourcequota", name),
+            observations.look(workload, "describe", "resourcequota", name),
         )
     if security:
         level = "pod-security.kubernetes.io/enforce"
@@ -102,7 +102,7 @@ def _refused(workload: Object, words: str) -> tuple[str, Fix]:
         )
     return (
         f"the API server refuses them: {words[:200]}",
-        witness.look(
+        observations.look(
             workload, "describe", str(workload.get("kind", "")).lower(), name_of(workload)
         ),
     )

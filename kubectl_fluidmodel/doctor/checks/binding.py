@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
-from kubectl_fluidmodel.doctor.chain import NOT_BOUND
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -15,14 +14,16 @@ from kubectl_fluidmodel.doctor.check import (
     check,
     event_evidence,
 )
-from kubectl_fluidmodel.doctor.checks.naming import about
-from kubectl_fluidmodel.fluid import installation, names, state, symptoms
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.deletion import is_terminating
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, number
-from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.shell import Operand, command
-from kubectl_fluidmodel.ui.text import duration
+from kubectl_fluidmodel.doctor.checks.names import about
+from kubectl_fluidmodel.doctor.consequences import NOT_BOUND
+from kubectl_fluidmodel.fluid import installation, names, pod_problems
+from kubectl_fluidmodel.fluid import status as fluid_status
+from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, number
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.output.text import duration
 
 _BOUND_IN = 180.0
 """Seconds within which Fluid binds a cache whose pods have to start."""
@@ -72,15 +73,17 @@ def refers(case: Case) -> Iterator[Finding]:
         )
     elif cache.origin is not None and cache.refers_to is not None:
         other = cache.origin.dataset
-        phase = state.dataset(other).phase if other else "without a Dataset"
+        phase = fluid_status.dataset(other).phase if other else "without a Dataset"
         if other is not None and is_terminating(other):
             phase = "being deleted"
         if phase not in ("Bound", "New"):
             yield Finding(
                 about(cache),
                 f"it refers to {'/'.join(cache.refers_to)}, which is {phase}",
-                (where, *((witness.field(other, "status", "phase"),) if other else ())),
-                witness.look(cache.origin, "fluidmodel", "doctor", Operand(cache.refers_to[1])),
+                (where, *((observations.field(other, "status", "phase"),) if other else ())),
+                observations.look(
+                    cache.origin, "fluidmodel", "doctor", Operand(cache.refers_to[1])
+                ),
             )
 
 
@@ -92,7 +95,7 @@ def is_bound(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     dataset = cache.dataset
-    phase = state.dataset(dataset).phase
+    phase = fluid_status.dataset(dataset).phase
     if dataset is None or phase in ("Bound", "New") or is_terminating(dataset):
         return
     since = _since(case, dataset)
@@ -106,9 +109,9 @@ def is_bound(case: Case) -> Iterator[Finding]:
         about(cache),
         f"it has been {phase} for {duration(since)}" + (f": {controller}" if controller else ""),
         (Evidence(about(cache), "status.phase", phase), *(event_evidence(each) for each in said)),
-        witness.look_at_fluid(
+        observations.look_at_fluid(
             "logs",
-            Operand(f"deployment/{commands.kind_of(kind) or 'dataset'}-controller"),
+            Operand(f"deployment/{fix_commands.kind_of(kind) or 'dataset'}-controller"),
             "--tail=50",
         ),
         Severity.WARNING if since < limit else None,
@@ -118,7 +121,7 @@ def is_bound(case: Case) -> Iterator[Finding]:
 def _since(case: Case, dataset: Object) -> float:
     """Seconds since the Dataset was made, or was Bound last."""
     changed = [
-        symptoms.parse_time(each.get("lastTransitionTime"))
+        pod_problems.parse_time(each.get("lastTransitionTime"))
         for each in dicts(dataset, "status", "conditions")
         if each.get("type") == "Ready"
     ]
@@ -128,10 +131,10 @@ def _since(case: Case, dataset: Object) -> float:
 def _controller(case: Case, cache: Cached) -> str:
     """Why nobody serves a reference; what serves other runtimes is FM106's."""
     system = names.SYSTEM_NAMESPACE
-    if not cache.refers_to or not case.snapshot.knows(k.DEPLOYMENTS, system):
+    if not cache.refers_to or not case.snapshot.knows(kinds.DEPLOYMENTS, system):
         return ""
     name = installation.controller_of(_THIN)
-    found = case.snapshot.find(k.DEPLOYMENTS, name, system)
+    found = case.snapshot.find(kinds.DEPLOYMENTS, name, system)
     if found is None or not at(found, "status", "availableReplicas", default=0):
         return f"no ThinRuntime controller runs ({system}/{name})"
     return ""
@@ -146,14 +149,21 @@ def _warnings(case: Case, cache: Cached) -> Iterator[Object]:
         for event in case.snapshot.events(obj)
         if not any(each in str(event.get("message")) for each in _PASSING)
     ]
-    yield from sorted(found, key=symptoms.event_time)
+    yield from sorted(found, key=pod_problems.event_time)
 
 
 @check(
     "FM222",
     "Fluid keeps the cache in step",
     severity=Severity.WARNING,
-    needs=(k.PODS, k.EVENTS, k.NODES, k.PVCS, k.STATEFUL_SETS, k.DAEMON_SETS),
+    needs=(
+        kinds.PODS,
+        kinds.EVENTS,
+        kinds.NODES,
+        kinds.PVCS,
+        kinds.STATEFUL_SETS,
+        kinds.DAEMON_SETS,
+    ),
     fallback=True,
 )
 def in_step(case: Case) -> Iterator[Finding]:
@@ -162,7 +172,7 @@ def in_step(case: Case) -> Iterator[Finding]:
     what Fluid shows of it may be old.
     """
     for event in [*_warnings(case, case.own)][::-1]:
-        age = case.snapshot.taken - symptoms.event_time(event)
+        age = case.snapshot.taken - pod_problems.event_time(event)
         count = max(number(event, "count"), number(event, "series", "count"))
         if age > _RECENT or count < _OFTEN:
             continue
@@ -172,6 +182,6 @@ def in_step(case: Case) -> Iterator[Finding]:
             seen.object,
             f"Fluid says {event.get('reason')}, {count} times: {seen.text[:160]}",
             (seen,),
-            witness.look(case.own, "describe", kind, name.rpartition("/")[2]),
+            observations.look(case.own, "describe", kind, name.rpartition("/")[2]),
         )
         return

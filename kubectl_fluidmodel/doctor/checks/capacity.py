@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.doctor import commands, witness
-from kubectl_fluidmodel.doctor.chain import NOT_WHOLE
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.doctor.consequences import NOT_WHOLE
 from kubectl_fluidmodel.fluid import alluxio, names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import at
-from kubectl_fluidmodel.kube.quantity import from_bytes, to_int
+from kubectl_fluidmodel.inventory import runtimes
+from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.usage import amount
 from kubectl_fluidmodel.model.sizing import HIGH_WATERMARK, quota_for
-from kubectl_fluidmodel.overview import runtimes
-from kubectl_fluidmodel.overview.amounts import amount
-from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.ui.text import size
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.quantity import from_bytes, to_int
+from kubectl_fluidmodel.output.text import size
 
 HEAPS = {part: alluxio.jvm_size({}, part, "-Xmx") for part in ("worker", "fuse")}
 """Bytes of the heaps of a cache's node where the runtime has no jvmOptions."""
@@ -40,14 +40,14 @@ def _quotas(cache: Cached) -> tuple[Evidence, ...]:
     place = ("spec", "tieredstore", "levels", 0)
     key = "quotaList" if at(runtime, *place, "quotaList") else "quota"
     return (
-        witness.field(runtime, *place, key),
-        witness.field(runtime, "spec", "replicas"),
-        witness.field(runtime, "spec", "data", "replicas"),
+        observations.field(runtime, *place, key),
+        observations.field(runtime, "spec", "replicas"),
+        observations.field(runtime, "spec", "data", "replicas"),
     )
 
 
 def _larger(cache: Cached, total: int) -> Fix:
-    return Fix(commands.remade(cache, "--quota", from_bytes(quota_for(total))))
+    return Fix(fix_commands.remade(cache, "--quota", from_bytes(quota_for(total))))
 
 
 @check("FM801", "the quota is larger than the model", explains=("FM322", "FM604", *NOT_WHOLE))
@@ -67,7 +67,7 @@ def holds(case: Case) -> Iterator[Finding]:
     yield Finding(
         reference(cache.runtime or {}),
         f"its workers have room for {size(room)}, and the model takes {size(needed)}{copies}",
-        (*_quotas(cache), witness.field(cache.dataset or {}, "status", "ufsTotal")),
+        (*_quotas(cache), observations.field(cache.dataset or {}, "status", "ufsTotal")),
         _larger(cache, found.total),
     )
 
@@ -93,7 +93,7 @@ def watermark(case: Case) -> Iterator[Finding]:
     yield Finding(
         reference(cache.runtime or {}),
         f"the model fills {100 * needed / room:.0f}% of the quota, and Alluxio evicts above 95%",
-        (*_quotas(cache), witness.field(cache.dataset or {}, "status", "ufsTotal")),
+        (*_quotas(cache), observations.field(cache.dataset or {}, "status", "ufsTotal")),
         _larger(cache, found.total),
     )
 
@@ -102,7 +102,7 @@ def watermark(case: Case) -> Iterator[Finding]:
     "FM803",
     "a node's memory holds the caches that lie in it",
     severity=Severity.WARNING,
-    needs=(k.PODS, k.NODES),
+    needs=(kinds.PODS, kinds.NODES),
     explains=("FM321", "FM812", "FM813"),
 )
 def memory(case: Case) -> Iterator[Finding]:
@@ -114,7 +114,7 @@ def memory(case: Case) -> Iterator[Finding]:
     if not in_memory(cache):
         return
     for name in cache.node_names:
-        node = case.snapshot.find(k.NODES, name)
+        node = case.snapshot.find(kinds.NODES, name)
         have = to_int(at(node, "status", "allocatable", "memory"))
         beside = [each for each in case.caches if name in each.node_names]
         needed = sum(in_memory(each) + sum(_heaps(each).values()) for each in beside)
@@ -125,8 +125,8 @@ def memory(case: Case) -> Iterator[Finding]:
         yield Finding(
             reference(node),
             f"{what} may take {size(needed)} of its memory, and it has {size(have)}",
-            (witness.field(node, "status", "allocatable", "memory"), *_quotas(cache)[:1]),
-            Fix(commands.remade(cache, "--medium", "SSD")),
+            (observations.field(node, "status", "allocatable", "memory"), *_quotas(cache)[:1]),
+            Fix(fix_commands.remade(cache, "--medium", "SSD")),
         )
 
 
@@ -134,7 +134,7 @@ def memory(case: Case) -> Iterator[Finding]:
     "FM804",
     "the JVMs are sized for their node",
     severity=Severity.WARNING,
-    needs=(k.PODS, k.NODES),
+    needs=(kinds.PODS, kinds.NODES),
     explains=("FM321", "FM430", "FM813"),
 )
 def heaps(case: Case) -> Iterator[Finding]:
@@ -150,7 +150,7 @@ def heaps(case: Case) -> Iterator[Finding]:
     if not default:
         return
     for name in cache.node_names:
-        node = case.snapshot.find(k.NODES, name)
+        node = case.snapshot.find(kinds.NODES, name)
         have = to_int(at(node, "status", "allocatable", "memory"))
         heap = sum(HEAPS[part] for part in default)
         if node is None or have is None or heap * SHARE <= have:
@@ -160,10 +160,10 @@ def heaps(case: Case) -> Iterator[Finding]:
             reference(node),
             f"Fluid's default heaps of {parts} take {size(heap)} of the {size(have)} of the node",
             (
-                *(witness.field(runtime, "spec", part, "jvmOptions") for part in default),
-                witness.field(node, "status", "allocatable", "memory"),
+                *(observations.field(runtime, "spec", part, "jvmOptions") for part in default),
+                observations.field(node, "status", "allocatable", "memory"),
             ),
-            Fix(commands.anew(cache)),
+            Fix(fix_commands.anew(cache)),
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor.chain import NOT_BUILT
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -16,10 +15,12 @@ from kubectl_fluidmodel.doctor.check import (
     Skip,
     check,
 )
+from kubectl_fluidmodel.doctor.consequences import NOT_BUILT
 from kubectl_fluidmodel.fluid import installation, names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.deletion import describe_deletion, is_terminating
-from kubectl_fluidmodel.shell import Operand, command
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import dicts, meta
+from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
+from kubectl_fluidmodel.output.shell import Operand, command
 
 _OLDEST_KUBERNETES = (1, 22)
 
@@ -79,7 +80,7 @@ def kubernetes_version(case: Case) -> Iterator[Finding]:
     "FM114",
     "no namespace of a cache is being deleted",
     scope=Scope.CLUSTER,
-    needs=(k.NAMESPACES,),
+    needs=(kinds.NAMESPACES,),
     explains=("FM217", "FM203", "FM204", "FM205", "FM212", "FM406", "FM711", *NOT_BUILT),
 )
 def namespaces_stay(case: Case) -> Iterator[Finding]:
@@ -89,12 +90,12 @@ def namespaces_stay(case: Case) -> Iterator[Finding]:
     for name in sorted(
         {cache.namespace for cache in case.caches} | {case.snapshot.namespace or ""}
     ):
-        found = case.snapshot.find(k.NAMESPACES, name)
+        found = case.snapshot.find(kinds.NAMESPACES, name)
         if found is None or not is_terminating(found):
             continue
         left = [
             str(each.get("message"))
-            for each in k.dicts(found, "status", "conditions")
+            for each in dicts(found, "status", "conditions")
             if each.get("status") == "True" and "Remain" in str(each.get("type"))
         ]
         about = f"namespace {name}"
@@ -105,7 +106,7 @@ def namespaces_stay(case: Case) -> Iterator[Finding]:
                 Evidence(
                     about,
                     "metadata.deletionTimestamp",
-                    str(k.meta(found).get("deletionTimestamp")),
+                    str(meta(found).get("deletionTimestamp")),
                 ),
                 *(Evidence(about, "status.conditions", text) for text in left),
             ),

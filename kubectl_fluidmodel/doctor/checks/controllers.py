@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import witness
-from kubectl_fluidmodel.doctor.chain import NO_DRIVER, NOT_BOUND
+from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -20,13 +19,14 @@ from kubectl_fluidmodel.doctor.check import (
     event_evidence,
     reference,
 )
-from kubectl_fluidmodel.fluid import installation, names, symptoms
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of, namespace_of
-from kubectl_fluidmodel.shell import Operand
+from kubectl_fluidmodel.doctor.consequences import NO_DRIVER, NOT_BOUND
+from kubectl_fluidmodel.fluid import installation, names, pod_problems
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.output.shell import Operand
 
 SYSTEM = names.SYSTEM_NAMESPACE
-_CONTROLLERS = Need(k.DEPLOYMENTS)
+_CONTROLLERS = Need(kinds.DEPLOYMENTS)
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 
 
@@ -36,7 +36,7 @@ def fluids(case: Case) -> list[Object]:
     Raises:
         Skip: there are none where its chart puts them.
     """
-    found = [each for each in case.snapshot.all(k.DEPLOYMENTS) if namespace_of(each) == SYSTEM]
+    found = [each for each in case.snapshot.all(kinds.DEPLOYMENTS) if namespace_of(each) == SYSTEM]
     if not any(name_of(each) == installation.DATASET_CONTROLLER for each in found):
         raise Skip(f"Fluid's controllers are not in namespace {SYSTEM}")
     return [each for each in found if "control-plane" in labels_of(each)] or found
@@ -48,7 +48,7 @@ def new_enough(case: Case) -> Iterator[Finding]:
     the tag of the dataset-controller's image.
     """
     fluids(case)
-    controller = case.snapshot.find(k.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
+    controller = case.snapshot.find(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
     version = installation.version_of(controller or {})
     if version is None:
         raise Skip("the image of the dataset-controller does not tell its version")
@@ -75,7 +75,7 @@ def one_version(case: Case) -> Iterator[Finding]:
     versions, which disagree on labels and on what a volume's attributes mean.
     """
     parts = fluids(case)
-    plugin = case.snapshot.find(k.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
+    plugin = case.snapshot.find(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
     versions = {
         reference(part): version
         for part in [*parts, *([plugin] if plugin else [])]
@@ -108,7 +108,7 @@ def dataset_controller(case: Case) -> Iterator[Finding]:
     started when one is needed.
     """
     fluids(case)
-    controller = case.snapshot.find(k.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
+    controller = case.snapshot.find(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
     yield from _down(case, controller or {}, "no Dataset is taken up, changed or removed")
 
 
@@ -131,7 +131,7 @@ def runtime_controllers(case: Case) -> Iterator[Finding]:
         if not used:
             continue
         name = installation.controller_of(kind)
-        controller = case.snapshot.find(k.DEPLOYMENTS, name, SYSTEM)
+        controller = case.snapshot.find(kinds.DEPLOYMENTS, name, SYSTEM)
         waiting = [each for each in used if not _served(each)]
         severity = Severity.ERROR if waiting else Severity.WARNING
         told = f"nothing serves {len(used)} {kind.name}{'s' * (len(used) > 1)}"
@@ -154,7 +154,7 @@ def _served(runtime: Object) -> bool:
     return any(at(runtime, "status", f"{part}Phase") == "Ready" for part in ("master", "worker"))
 
 
-def _chart(kind: k.Kind) -> str:
+def _chart(kind: kinds.Kind) -> str:
     """How the chart's values call a runtime: `alluxio`."""
     return kind.name.removesuffix("Runtime").lower()
 
@@ -174,15 +174,15 @@ def _down(
             severity,
         )
     elif not at(controller, "status", "availableReplicas", default=0):
-        seen = [witness.field(controller, "status", "availableReplicas")]
-        for pod in case.snapshot.all(k.PODS):
+        seen = [observations.field(controller, "status", "availableReplicas")]
+        for pod in case.snapshot.all(kinds.PODS):
             if namespace_of(pod) == SYSTEM and labels_of(pod).get("control-plane") == name:
-                seen += [Evidence(reference(pod), "status", text) for text in symptoms.pod(pod)]
+                seen += [Evidence(reference(pod), "status", text) for text in pod_problems.pod(pod)]
         yield Finding(
             where,
             f"Fluid's {name} has no ready pod: {told}",
             tuple(seen),
-            witness.look_at_fluid("describe", "pods", "-l", f"control-plane={name}"),
+            observations.look_at_fluid("describe", "pods", "-l", f"control-plane={name}"),
             severity,
         )
 
@@ -191,7 +191,7 @@ def _down(
     "FM107",
     "Fluid's own pods run",
     scope=Scope.CLUSTER,
-    needs=(Need(k.PODS),),
+    needs=(Need(kinds.PODS),),
     explains=("FM105", "FM106", "FM109", "FM110", "FM421", *NO_DRIVER),
 )
 def pods_run(case: Case) -> Iterator[Finding]:
@@ -199,18 +199,18 @@ def pods_run(case: Case) -> Iterator[Finding]:
     container crashes. The CSI plugin mounts the kubelet's configuration, which k3s, EKS and
     others keep elsewhere than `/etc/kubernetes/kubelet.conf`.
     """
-    for pod in case.snapshot.all(k.PODS):
+    for pod in case.snapshot.all(kinds.PODS):
         ours = namespace_of(pod) == SYSTEM and "release" not in labels_of(pod)
         over = at(pod, "status", "phase") in ("Succeeded", "Failed")
-        if not ours or over or symptoms.ready(pod):
+        if not ours or over or pod_problems.ready(pod):
             continue
-        seen = [Evidence(reference(pod), "status", text) for text in symptoms.pod(pod)]
+        seen = [Evidence(reference(pod), "status", text) for text in pod_problems.pod(pod)]
         seen += [
             event_evidence(event)
             for event in case.snapshot.events(pod)
             if event.get("reason") in ("FailedMount", "FailedScheduling", "Failed", "BackOff")
         ]
-        log = symptoms.log_cause(_log(case, pod))
+        log = pod_problems.log_cause(_log(case, pod))
         if log:
             seen.append(Evidence(reference(pod), "log", log))
         if seen:
@@ -220,7 +220,7 @@ def pods_run(case: Case) -> Iterator[Finding]:
 
 
 def _log(case: Case, pod: Object) -> str:
-    names_of = [str(each.get("name", "")) for each in k.dicts(pod, "spec", "containers")]
+    names_of = [str(each.get("name", "")) for each in dicts(pod, "spec", "containers")]
     return "\n".join(
         case.log(pod, name, previous=previous) for name in names_of for previous in (True, False)
     )
@@ -247,4 +247,4 @@ def _mend(pod: Object, seen: list[Evidence]) -> Fix:
             "of Fluid's chart",
             "advice",
         )
-    return witness.look_at_fluid("describe", "pod", Operand(name_of(pod)))
+    return observations.look_at_fluid("describe", "pod", Operand(name_of(pod)))

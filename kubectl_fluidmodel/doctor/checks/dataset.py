@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, mount_fix, witness
-from kubectl_fluidmodel.doctor.chain import NOT_BOUND, NOT_BUILT
+from kubectl_fluidmodel.doctor import fix_commands, mount_fix, observations
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -17,14 +16,15 @@ from kubectl_fluidmodel.doctor.check import (
     event_evidence,
     reference,
 )
-from kubectl_fluidmodel.doctor.checks.naming import about, events
-from kubectl_fluidmodel.fluid import alluxio, installation, mount, names, state, symptoms
-from kubectl_fluidmodel.kube.deletion import is_terminating
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, meta, name_of
-from kubectl_fluidmodel.kube.quantity import from_bytes
-from kubectl_fluidmodel.overview import runtimes
-from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
-from kubectl_fluidmodel.shell import Command, Operand, chain
+from kubectl_fluidmodel.doctor.checks.names import about, events
+from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_BUILT
+from kubectl_fluidmodel.fluid import alluxio, installation, mount, names, pod_problems, status
+from kubectl_fluidmodel.inventory import runtimes
+from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cached
+from kubectl_fluidmodel.objects.access import Object, at, dicts, meta, name_of
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.quantity import from_bytes
+from kubectl_fluidmodel.output.shell import Command, Operand, chain
 
 _NEW = 30.0
 """Seconds within which a Dataset may still be waiting for its turn."""
@@ -48,7 +48,7 @@ def taken_up(case: Case) -> Iterator[Finding]:
     NotBound; where that does not happen, it is down or refuses the Dataset.
     """
     cache = case.own
-    if cache.dataset is None or state.dataset(cache.dataset).phase != "New":
+    if cache.dataset is None or status.dataset(cache.dataset).phase != "New":
         return
     refused = events(case, cache.dataset, "ErrorCreateDataset")
     if not refused and case.age(cache.dataset) < _NEW:
@@ -59,7 +59,7 @@ def taken_up(case: Case) -> Iterator[Finding]:
         about(cache),
         "Fluid refuses the Dataset" if refused else "Fluid has not looked at the Dataset yet",
         tuple(seen),
-        witness.look_at_fluid("logs", f"deployment/{installation.DATASET_CONTROLLER}"),
+        observations.look_at_fluid("logs", f"deployment/{installation.DATASET_CONTROLLER}"),
     )
 
 
@@ -70,7 +70,7 @@ def set_up(case: Case) -> Iterator[Finding]:
     in Fluid's own words.
     """
     cache = case.own
-    found = state.dataset(cache.dataset)
+    found = status.dataset(cache.dataset)
     if cache.dataset is None or found.bound or is_terminating(cache.dataset):
         return
     failed = [
@@ -99,7 +99,7 @@ def _mended(case: Case, cache: Cached, text: str) -> bool:
     if _TIER_TOO_LARGE.search(text) and MASTER in cache.sets:
         return True  # it looks at this before it installs anything
     renewed = [
-        symptoms.parse_time(each.get("lastUpdateTime"))
+        pod_problems.parse_time(each.get("lastUpdateTime"))
         for each in dicts(cache.dataset, "status", "conditions")
         if each.get("type") == "NotReady"
     ]
@@ -113,7 +113,7 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
     if lost and lost[1] in ("StatefulSet", "DaemonSet"):
         return (
             f"Fluid's helm release of the cache is incomplete: {lost[1]} {lost[2]} is not there",
-            Fix(commands.again(runtime)),
+            Fix(fix_commands.again(runtime)),
         )
     if _TIER_TOO_LARGE.search(text):
         quota = alluxio.tier(runtime)[2] or 0
@@ -121,19 +121,19 @@ def _setup(cache: Cached, text: str) -> tuple[str, Fix]:
         change = {"spec": {"worker": {"resources": {"limits": {"memory": limit}}}}}
         return (
             "the memory limit of the workers is below the quota of their MEM tier",
-            Fix(commands.patch(runtime, change)),
+            Fix(fix_commands.patch(runtime, change)),
         )
     tag = _NO_VERSION.search(text)
     if tag:
         return (
             f"Fluid reads Alluxio's version from the tag of the FUSE image, and {tag[1]} is none",
-            Fix(commands.change_runtime(runtime, {"fuse": {"imageTag": _VERSION}})),
+            Fix(fix_commands.change_runtime(runtime, {"fuse": {"imageTag": _VERSION}})),
         )
-    controller = f"{commands.kind_of(runtime) or 'alluxioruntime'}-controller"
+    controller = f"{fix_commands.kind_of(runtime) or 'alluxioruntime'}-controller"
     short = " ".join(text.split())[:160]
     return (
         f"Fluid cannot set the cache up: {short}",
-        witness.look_at_fluid("logs", Operand(f"deployment/{controller}")),
+        observations.look_at_fluid("logs", Operand(f"deployment/{controller}")),
     )
 
 
@@ -165,9 +165,9 @@ def placement(case: Case) -> Iterator[Finding]:
 
 def _shared(cache: Cached) -> Command:
     if cache.dataset is None or cache.runtime is None or names.is_ours(cache.dataset):
-        return commands.anew(cache)  # `cache` makes it so
-    change = commands.patch(cache.dataset, {"spec": {"placement": "Shared"}})
-    return chain(change, commands.again(cache.runtime))
+        return fix_commands.anew(cache)  # `cache` makes it so
+    change = fix_commands.patch(cache.dataset, {"spec": {"placement": "Shared"}})
+    return chain(change, fix_commands.again(cache.runtime))
 
 
 def _has_workers(cache: Cached) -> bool:
@@ -192,7 +192,7 @@ def _repelled(caches: tuple[Cached, ...]) -> bool:
         _AFFINITY in text
         for cache in caches
         for pod in cache.pods.get(WORKER, [])
-        for text in symptoms.pod(pod)
+        for text in pod_problems.pod(pod)
     )
 
 
@@ -243,7 +243,7 @@ def _path_of(cache: Cached, number: int) -> tuple[Evidence, ...]:
     """What Fluid makes a mount's path of, as it stands there."""
     place = ("spec", "mounts", number)
     given = [key for key in ("path", "name") if at(cache.dataset, *place, key) is not None]
-    return tuple(witness.field(cache.dataset or {}, *place, key) for key in given or ["path"])
+    return tuple(observations.field(cache.dataset or {}, *place, key) for key in given or ["path"])
 
 
 @check("FM216", "the size of the source is known", severity=Severity.WARNING)
@@ -257,7 +257,7 @@ def sized(case: Case) -> Iterator[Finding]:
     if text != "[Calculating]" or cache.dataset is None:
         return
     ready = [
-        symptoms.parse_time(each.get("lastTransitionTime"))
+        pod_problems.parse_time(each.get("lastTransitionTime"))
         for each in dicts(cache.dataset, "status", "conditions")
         if each.get("type") == "Ready"
     ]
@@ -265,12 +265,12 @@ def sized(case: Case) -> Iterator[Finding]:
     if since < _SIZED:
         return
     runtime = cache.runtime or {}
-    kind = commands.kind_of(runtime) or "alluxioruntime"
+    kind = fix_commands.kind_of(runtime) or "alluxioruntime"
     change = {"spec": {"management": {"metadataSyncPolicy": {"autoSync": False}}}}
     fix = (
-        Fix(commands.patch(runtime, change))
+        Fix(fix_commands.patch(runtime, change))
         if cache.runtime is not None
-        else witness.look_at_fluid("logs", Operand(f"deployment/{kind}-controller"))
+        else observations.look_at_fluid("logs", Operand(f"deployment/{kind}-controller"))
     )
     yield Finding(
         about(cache),
@@ -292,7 +292,7 @@ def not_stuck(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     for obj in (cache.dataset, *cache.runtimes, *cache.loads, cache.volume):
-        since = symptoms.parse_time(meta(obj or {}).get("deletionTimestamp"))
+        since = pod_problems.parse_time(meta(obj or {}).get("deletionTimestamp"))
         if obj is None or not is_terminating(obj):
             continue
         refused = events(case, obj, "ErrorDeleteDataset")
@@ -309,11 +309,11 @@ def not_stuck(case: Case) -> Iterator[Finding]:
         if readers:
             listed = ", ".join(name_of(pod) for pod in readers[:3])
             why = f"{listed}{' and others' * (len(readers) > 3)} still mount it"
-            fix = Fix(commands.delete(*readers[:20]))
+            fix = Fix(fix_commands.delete(*readers[:20]))
         else:
             why = "Fluid has not cleaned up after it"
-            named = (Operand(commands.kind_of(obj)), Operand(name_of(obj)))
-            fix = witness.look(obj, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
+            named = (Operand(fix_commands.kind_of(obj)), Operand(name_of(obj)))
+            fix = observations.look(obj, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
         yield Finding(
             reference(obj),
             "it is being deleted" if young else f"it was deleted and cannot go: {why}",
@@ -349,7 +349,7 @@ def scheme(case: Case) -> Iterator[Finding]:
                 about(cache),
                 "Fluid cannot read from the Hugging Face Hub",
                 where,
-                Fix(commands.anew(cache, source=model, flags=("--to", "s3://BUCKET"))),
+                Fix(fix_commands.anew(cache, source=model, flags=("--to", "s3://BUCKET"))),
             )
         else:
             yield Finding(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
-from kubectl_fluidmodel.doctor.chain import NO_FUSE
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import symptoms
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, labels_of, name_of
-from kubectl_fluidmodel.overview.cached import FUSE, Cached
-from kubectl_fluidmodel.shell import Operand
+from kubectl_fluidmodel.doctor.consequences import NO_FUSE
+from kubectl_fluidmodel.fluid import pod_problems
+from kubectl_fluidmodel.inventory.cache import FUSE, Cached
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, labels_of, name_of
+from kubectl_fluidmodel.output.shell import Operand
 
 STARTING = 120.0
 """Seconds that a FUSE client may take from its pod's creation to ready."""
@@ -23,7 +23,7 @@ STARTING = 120.0
 @check(
     "FM430",
     "a FUSE client runs wherever the cache is read",
-    needs=(k.PODS, k.NODES),
+    needs=(kinds.PODS, kinds.NODES),
     explains=("FM323", *NO_FUSE),
 )
 def runs(case: Case) -> Iterator[Finding]:
@@ -37,24 +37,24 @@ def runs(case: Case) -> Iterator[Finding]:
         return
     reading = {reader.node for reader in cache.readers}
     there: set[str] = set()
-    for _, pod in witness.pods_of(cache, FUSE):
+    for _, pod in observations.pods_of(cache, FUSE):
         node = _node_of(pod)
         there.add(node)
-        if symptoms.ready(pod):
+        if pod_problems.ready(pod):
             continue
         young = case.age(pod) < STARTING and not _why(case, pod)[0]
         cause, seen = _why(case, pod)
         yield Finding(
             reference(pod),
             f"the FUSE client on node {node} {cause or 'is not ready'}",
-            seen or (witness.field(pod, "status", "phase"),),
+            seen or (observations.field(pod, "status", "phase"),),
             _fix(cache, pod, cause),
             Severity.WARNING if young or node not in reading else None,
         )
     selector = at(daemons, "spec", "template", "spec", "nodeSelector", default={})
     key = next((key for key in selector if key.startswith("fluid.io/f-")), "")
     for node in sorted(reading - there - {""}):
-        found = case.snapshot.find(k.NODES, node)
+        found = case.snapshot.find(kinds.NODES, node)
         if not key or found is None or labels_of(found).get(key) != "true":
             continue
         unmet = [f"{a}={b}" for a, b in selector.items() if labels_of(found).get(a) != b]
@@ -62,23 +62,26 @@ def runs(case: Case) -> Iterator[Finding]:
             f"node {node}",
             "no FUSE pod comes to the node"
             + (f", which lacks {unmet[0]} of the runtime's fuse.nodeSelector" if unmet else ""),
-            (witness.label(found, key), witness.field(daemons, "status", "desiredNumberScheduled")),
-            Fix(commands.label_nodes([node], unmet[:1]))
+            (
+                observations.label(found, key),
+                observations.field(daemons, "status", "desiredNumberScheduled"),
+            ),
+            Fix(fix_commands.label_nodes([node], unmet[:1]))
             if unmet
-            else witness.look(daemons, "describe", "daemonset", Operand(name_of(daemons))),
+            else observations.look(daemons, "describe", "daemonset", Operand(name_of(daemons))),
         )
 
 
 def _why(case: Case, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
     """What keeps a client from being ready, if anything says; with the evidence."""
-    words = witness.unscheduled(pod)
+    words = observations.unscheduled(pod)
     if words:
         short = "has no room: Insufficient memory" if "Insufficient memory" in words else ""
         place = Evidence(reference(pod), "status.conditions PodScheduled", words)
         return short or "is not scheduled", (place,)
-    cause, line = witness.log_cause(case, pod)
-    stuck = next(iter(witness.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None)
-    seen = (*witness.some(line), *((stuck[1],) if stuck else ()))
+    cause, line = observations.log_cause(case, pod)
+    stuck = next(iter(observations.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None)
+    seen = (*observations.some(line), *((stuck[1],) if stuck else ()))
     if cause:
         return f"is not ready: {cause}", seen
     return ("crashes" if stuck else ""), seen
@@ -86,8 +89,8 @@ def _why(case: Case, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
 
 def _fix(cache: Cached, pod: Object, cause: str) -> Fix:
     if "memory" in cause:
-        return Fix(commands.anew(cache))
-    return witness.look(pod, "logs", Operand(name_of(pod)), "--tail=50")
+        return Fix(fix_commands.anew(cache))
+    return observations.look(pod, "logs", Operand(name_of(pod)), "--tail=50")
 
 
 def _node_of(pod: Object) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import names, state
+from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.mount import alluxio_path
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
-from kubectl_fluidmodel.overview import runtimes
-from kubectl_fluidmodel.overview.amounts import amount
-from kubectl_fluidmodel.overview.cached import Cached
-from kubectl_fluidmodel.shell import Operand, chain
-from kubectl_fluidmodel.ui.text import size
+from kubectl_fluidmodel.inventory import runtimes
+from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.usage import amount
+from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.output.shell import Operand, chain
+from kubectl_fluidmodel.output.text import size
 
 SETTLE = 60.0
 """Seconds after a load in which Fluid may not have counted yet: it syncs every 15 s by default."""
@@ -32,8 +32,8 @@ def again(cache: Cached, load: Object | None = None, *, remove: bool = False) ->
     With `remove` the load goes first whoever made it: one that is running, or of other paths.
     """
     if names.is_ours(cache.dataset or {}):
-        made = commands.cache(cache, standing=True)
-        return Fix(chain(commands.delete(load), made) if load and remove else made)
+        made = fix_commands.cache(cache, standing=True)
+        return Fix(chain(fix_commands.delete(load), made) if load and remove else made)
     name = name_of(load) if load else f"{cache.name}-load"
     document = {
         "apiVersion": names.DATA_LOADS.api_version,
@@ -45,8 +45,8 @@ def again(cache: Cached, load: Object | None = None, *, remove: bool = False) ->
             "target": [{"path": "/", "replicas": runtimes.copies(cache.runtime)}],
         },
     }
-    made = commands.apply(document)
-    return Fix(chain(commands.delete(load), made) if load else made)
+    made = fix_commands.apply(document)
+    return Fix(chain(fix_commands.delete(load), made) if load else made)
 
 
 def covers_all(cache: Cached, load: Object) -> bool:
@@ -74,7 +74,7 @@ def loaded(case: Case) -> Iterator[Finding]:
     yield Finding(
         reference(cache.dataset),
         f"nothing has loaded the model: {size(found.cached)} of {size(found.total)} are cached",
-        (witness.field(cache.dataset, "status", "cacheStates", "cachedPercentage"),),
+        (observations.field(cache.dataset, "status", "cacheStates", "cachedPercentage"),),
         again(cache),
     )
 
@@ -92,14 +92,18 @@ def failed(case: Case) -> Iterator[Finding]:
     condition = next(iter(dicts(load, "status", "conditions")), {})
     reason = condition.get("reason") or "no reason given"
     message = condition.get("message") or ""
-    said = witness.told(case, load, "", "DataOperationExecutionFailed", "DataOperationNotSupport")
+    said = observations.told(
+        case, load, "", "DataOperationExecutionFailed", "DataOperationNotSupport"
+    )
     yield Finding(
         reference(load),
         f"the load failed: {reason}",
         (
-            witness.field(load, "status", "phase"),
-            witness.field(load, "status", "conditions", text=f"{reason}: {message}".rstrip(": ")),
-            *witness.some(said),
+            observations.field(load, "status", "phase"),
+            observations.field(
+                load, "status", "conditions", text=f"{reason}: {message}".rstrip(": ")
+            ),
+            *observations.some(said),
         ),
         again(cache, load),
     )
@@ -117,7 +121,7 @@ def everything(case: Case) -> Iterator[Finding]:
         return
     if at(load, "status", "phase") != "Complete":
         return
-    ended = witness.since(case, at(load, "status", "conditions", 0, "lastTransitionTime"))
+    ended = observations.since(case, at(load, "status", "conditions", 0, "lastTransitionTime"))
     young = ended is not None and ended < SETTLE
     partly = not covers_all(cache, load)
     copies = f" of {found.copies} copies" if found.copies > 1 else ""
@@ -127,9 +131,9 @@ def everything(case: Case) -> Iterator[Finding]:
         f"the load is Complete, and {size(found.cached)} of {size(wanted)}{copies} are cached"
         + ("; Fluid may not have counted yet" if young else ""),
         (
-            witness.field(cache.dataset, "status", "cacheStates", "cached"),
-            witness.field(cache.dataset, "status", "ufsTotal"),
-            witness.field(load, "status", "phase"),
+            observations.field(cache.dataset, "status", "cacheStates", "cached"),
+            observations.field(cache.dataset, "status", "ufsTotal"),
+            observations.field(load, "status", "phase"),
         ),
         None if young else again(cache, load),
         Severity.WARNING if young or partly else None,
@@ -143,7 +147,7 @@ def begun(case: Case) -> Iterator[Finding]:
     """
     cache = case.own
     load = latest(cache)
-    if load is None or state.dataload(load).phase != "Pending" or case.age(load) < PATIENCE:
+    if load is None or status.dataload(load).phase != "Pending" or case.age(load) < PATIENCE:
         return
     running = str(at(cache.dataset, "status", "operationRef", "DataLoad", default=""))
     after = at(load, "spec", "runAfter", "name", default="")
@@ -156,13 +160,13 @@ def begun(case: Case) -> Iterator[Finding]:
         cause = "it waits for its Dataset to be Bound"
     else:
         cause = "Fluid does not take it up"
-    refs = witness.field(cache.dataset or {}, "status", "operationRef", "DataLoad")
+    refs = observations.field(cache.dataset or {}, "status", "operationRef", "DataLoad")
     yield Finding(
         reference(load),
         cause,
         (
-            witness.field(load, "status", "phase"),
-            *([refs] if running else [witness.field(cache.dataset or {}, "status", "phase")]),
+            observations.field(load, "status", "phase"),
+            *([refs] if running else [observations.field(cache.dataset or {}, "status", "phase")]),
         ),
-        witness.look(load, "describe", "dataload", Operand(name_of(load))),
+        observations.look(load, "describe", "dataload", Operand(name_of(load))),
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
-from kubectl_fluidmodel.doctor.chain import NO_MASTER, NOT_LOADED
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import names, symptoms
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
-from kubectl_fluidmodel.overview.amounts import amount
-from kubectl_fluidmodel.overview.cached import MASTER, WORKER, Cached
-from kubectl_fluidmodel.shell import Operand
+from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_LOADED
+from kubectl_fluidmodel.fluid import names, pod_problems
+from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cached
+from kubectl_fluidmodel.inventory.usage import amount
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.output.shell import Operand
 
 STARTING = 120.0
 """Seconds that a master may take from its pod's creation to ready: probes begin after 5 s, and
@@ -30,7 +30,7 @@ _UNKNOWN_HOST = re.compile(r"UnknownHostException:? ?(?P<host>[\w.-]+)")
 @check(
     "FM310",
     "what the cache pods mount is there",
-    needs=(k.PODS, k.EVENTS),
+    needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM311", "FM331", *NO_MASTER),
 )
 def mounted(case: Case) -> Iterator[Finding]:
@@ -38,10 +38,10 @@ def mounted(case: Case) -> Iterator[Finding]:
     or the key in it is missing, the kubelet cannot make the container, and the pod stays in
     ContainerCreating for as long as that is so. It starts by itself when the Secret is there.
     """
-    for _, pod in witness.pods_of(case.own, MASTER, WORKER):
-        if symptoms.ready(pod) or witness.over(pod) or witness.unscheduled(pod):
+    for _, pod in observations.pods_of(case.own, MASTER, WORKER):
+        if pod_problems.ready(pod) or observations.over(pod) or observations.unscheduled(pod):
             continue
-        seen = witness.told(case, pod, _MISSING, "FailedMount", "Failed")
+        seen = observations.told(case, pod, _MISSING, "FailedMount", "Failed")
         if seen is None:
             continue
         match = _MISSING.search(seen.text)
@@ -69,15 +69,15 @@ def _refers(cache: Cached) -> list[tuple[str, str]]:
 
 def _bring(cache: Cached, match: re.Match[str] | None) -> Fix:
     if match and match["name"] and match["kind"].lower() == "configmap":
-        return witness.look(cache, "get", "configmap", Operand(match["name"]))
+        return observations.look(cache, "get", "configmap", Operand(match["name"]))
     secret = match["name"] if match and match["name"] else ""
     secret = secret or next((name for name, _ in _refers(cache)), "SECRET")
     keys = [key for name, key in _refers(cache) if name == secret] or ["KEY"]
     there = not (match and match["name"])  # only a key lacks
-    return Fix(commands.secret(cache.namespace, secret, keys, there=there))
+    return Fix(fix_commands.secret(cache.namespace, secret, keys, there=there))
 
 
-@check("FM311", "the master is ready", needs=(k.PODS,), explains=("FM323", *NO_MASTER))
+@check("FM311", "the master is ready", needs=(kinds.PODS,), explains=("FM323", *NO_MASTER))
 def ready(case: Case) -> Iterator[Finding]:
     """The master has to start before anything else of the cache. Where it mounts the model's store
     as it starts and that fails, so does the startup probe, and the kubelet restarts it over and
@@ -85,18 +85,26 @@ def ready(case: Case) -> Iterator[Finding]:
     master that starts without its store is FM313's.
     """
     cache = case.own
-    pods = [pod for _, pod in witness.pods_of(cache, MASTER)]
-    if not pods and cache.sets.get(MASTER) and case.snapshot.knows(k.PODS, cache.namespace):
+    pods = [pod for _, pod in observations.pods_of(cache, MASTER)]
+    if not pods and cache.sets.get(MASTER) and case.snapshot.knows(kinds.PODS, cache.namespace):
         yield _no_pod(case, cache.sets[MASTER])
     for pod in pods:
-        if symptoms.ready(pod) or witness.unscheduled(pod):
+        if pod_problems.ready(pod) or observations.unscheduled(pod):
             continue
-        cause, line = witness.log_cause(case, pod)
-        probe = witness.told(case, pod, "probe failed", "Unhealthy")
-        stuck = next(iter(witness.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None)
-        restarts = sum(symptoms.restarts(pod, c) for c in ("alluxio-master", "alluxio-job-master"))
+        cause, line = observations.log_cause(case, pod)
+        probe = observations.told(case, pod, "probe failed", "Unhealthy")
+        stuck = next(
+            iter(observations.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None
+        )
+        restarts = sum(
+            pod_problems.restarts(pod, c) for c in ("alluxio-master", "alluxio-job-master")
+        )
         young = case.age(pod) < STARTING and not (restarts or cause or stuck)
-        evidence = [*witness.some(line), *witness.some(probe), *([stuck[1]] if stuck else [])]
+        evidence = [
+            *observations.some(line),
+            *observations.some(probe),
+            *([stuck[1]] if stuck else []),
+        ]
         evidence = evidence or [_state(pod)]
         again = f" and was restarted {restarts} times" if restarts else ""
         text = f": {cause}" if cause else ("; it still starts" if young else "")
@@ -110,39 +118,41 @@ def ready(case: Case) -> Iterator[Finding]:
 
 
 def _no_pod(case: Case, owner: Object) -> Finding:
-    seen = witness.told(case, owner, "", "FailedCreate")
+    seen = observations.told(case, owner, "", "FailedCreate")
     return Finding(
         reference(owner),
         "there is no pod of the master",
-        (*witness.some(seen), witness.field(owner, "status", "replicas")),
-        witness.look(owner, "describe", "statefulset", Operand(name_of(owner))),
+        (*observations.some(seen), observations.field(owner, "status", "replicas")),
+        observations.look(owner, "describe", "statefulset", Operand(name_of(owner))),
     )
 
 
 def _state(pod: Object) -> Evidence:
-    for status in witness.containers(pod):
+    for status in observations.containers(pod):
         if not status.get("ready"):
             state: dict[str, object] = status.get("state") or {}
             words = next(iter(state), "not started")
             reason = at(state, words, "reason", default="")
             place = f"status of container {status.get('name')}"
             return Evidence(reference(pod), place, f"not ready, {words} {reason}".rstrip())
-    return witness.field(pod, "status", "phase")
+    return observations.field(pod, "status", "phase")
 
 
 def _look(cache: Cached, pod: Object, cause: str) -> Fix:
     if "key" in cause and names.is_ours(cache.dataset or {}):
-        return Fix(commands.cache(cache))
+        return Fix(fix_commands.cache(cache))
     if cause:
         named = ("doctor", Operand(cache.name))
-        return Fix(commands.fluidmodel(cache, *named, flags=("--only", "5xx", "--probe")), "advice")
-    return witness.look(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50")
+        return Fix(
+            fix_commands.fluidmodel(cache, *named, flags=("--only", "5xx", "--probe")), "advice"
+        )
+    return observations.look(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50")
 
 
 @check(
     "FM313",
     "the cache's pods can read their store",
-    needs=(k.PODS,),
+    needs=(kinds.PODS,),
     explains=("FM208", "FM221", *NOT_LOADED),
 )
 def reads(case: Case) -> Iterator[Finding]:
@@ -153,9 +163,9 @@ def reads(case: Case) -> Iterator[Finding]:
     cache = case.own
     if amount(cache).whole:
         return
-    for part, pod in witness.pods_of(cache, MASTER, WORKER):
-        cause, line = witness.log_cause(case, pod)
-        if symptoms.ready(pod) and line and symptoms.is_of_store(cause):
+    for part, pod in observations.pods_of(cache, MASTER, WORKER):
+        cause, line = observations.log_cause(case, pod)
+        if pod_problems.ready(pod) and line and pod_problems.is_of_store(cause):
             yield Finding(
                 reference(pod),
                 f"the {part} is ready and cannot read the store: {cause}",
@@ -167,7 +177,7 @@ def reads(case: Case) -> Iterator[Finding]:
 @check(
     "FM312",
     "the nodes' own names resolve",
-    needs=(k.PODS,),
+    needs=(kinds.PODS,),
     explains=("FM311", "FM331", *NO_MASTER),
 )
 def resolves(case: Case) -> Iterator[Finding]:
@@ -177,10 +187,10 @@ def resolves(case: Case) -> Iterator[Finding]:
     network of their own.
     """
     cache = case.own
-    for part, pod in witness.pods_of(cache, MASTER, WORKER):
+    for part, pod in observations.pods_of(cache, MASTER, WORKER):
         own = {str(at(pod, "spec", "nodeName", default="")), name_of(pod)}
         own |= {each.partition(".")[0] for each in own}
-        if symptoms.ready(pod):
+        if pod_problems.ready(pod):
             continue
         for host, line in _unknown(case, pod):
             if host.partition(".")[0] in own:
@@ -189,7 +199,7 @@ def resolves(case: Case) -> Iterator[Finding]:
                     f"the {part} cannot look up the name of its own host, {host}",
                     (line,),
                     Fix(
-                        commands.change_runtime(
+                        fix_commands.change_runtime(
                             cache.runtime, {part: {"networkMode": "ContainerNetwork"}}
                         )
                     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import witness
+from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.doctor.checks.mounts import SAYS
-from kubectl_fluidmodel.doctor.uses import uses
+from kubectl_fluidmodel.doctor.checks.volume_mounts import SAYS
+from kubectl_fluidmodel.doctor.graph_usage import uses
 from kubectl_fluidmodel.dynamo import rollout
-from kubectl_fluidmodel.fluid import symptoms
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.deletion import is_terminating
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, name_of
+from kubectl_fluidmodel.fluid import pod_problems
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.objects.deletion import is_terminating
 
 GATED = 60.0
 """Seconds that a gate, or a scheduler, may take: Grove lifts its gates when a gang is complete."""
@@ -45,7 +45,7 @@ _REFUSED = (
 """Events of a pod of which no container came to be."""
 
 
-@check("FM444", "every pod that reads the cache has a node", needs=(k.PODS,))
+@check("FM444", "every pod that reads the cache has a node", needs=(kinds.PODS,))
 def has_node(case: Case) -> Iterator[Finding]:
     """A pod that mounts the cache is Pending. A scheduling gate keeps the scheduler from looking at
     it, without any event, until what set it lifts it (Grove, when its gang is complete); or no
@@ -54,7 +54,7 @@ def has_node(case: Case) -> Iterator[Finding]:
     """
     told = {name_of(pod) for use in uses(case) if use.reads for pod in use.pods}
     for pod in _pending(case):
-        gates, words = rollout.gates_of(pod), witness.unscheduled(pod)
+        gates, words = rollout.gates_of(pod), observations.unscheduled(pod)
         young = case.age(pod) < GATED
         age = at(pod, "metadata", "creationTimestamp", default="")
         where = ["describe", "pod", name_of(pod)]
@@ -62,7 +62,7 @@ def has_node(case: Case) -> Iterator[Finding]:
             yield Finding(
                 reference(pod),
                 f"it is SchedulingGated by {', '.join(gates)} since {age}",
-                (witness.field(pod, "spec", "schedulingGates", text=", ".join(gates)),),
+                (observations.field(pod, "spec", "schedulingGates", text=", ".join(gates)),),
                 _lift(pod, gates),
                 Severity.WARNING if young else None,
             )
@@ -71,7 +71,7 @@ def has_node(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 "the scheduler finds no node for it",
                 (Evidence(reference(pod), "condition PodScheduled", words),),
-                witness.look(pod, *where),
+                observations.look(pod, *where),
             )
         elif not words and not young:
             name = at(pod, "spec", "schedulerName", default="default-scheduler")
@@ -79,10 +79,10 @@ def has_node(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 f"no scheduler has looked at it since {age}: is {name} running?",
                 (
-                    witness.field(pod, "spec", "schedulerName"),
-                    witness.field(pod, "status", "phase"),
+                    observations.field(pod, "spec", "schedulerName"),
+                    observations.field(pod, "status", "phase"),
                 ),
-                witness.look(pod, *where),
+                observations.look(pod, *where),
             )
 
 
@@ -92,7 +92,7 @@ def _pending(case: Case) -> Iterator[Object]:
     pods = [reader.pod for reader in case.own.readers]
     pods += [pod for use in uses(case) if use.mounted for pod in use.pods]
     for pod in pods:
-        waits = not at(pod, "spec", "nodeName") and not witness.over(pod)
+        waits = not at(pod, "spec", "nodeName") and not observations.over(pod)
         if waits and not is_terminating(pod) and name_of(pod) not in seen:
             seen.add(name_of(pod))
             yield pod
@@ -100,15 +100,15 @@ def _pending(case: Case) -> Iterator[Object]:
 
 def _lift(pod: Object, gates: list[str]) -> Fix:
     if any(gate.startswith("grove.io/") for gate in gates):
-        return witness.look(pod, "get", "podgangs.scheduler.grove.io", "-o", "wide")
-    return witness.look(pod, "describe", "pod", name_of(pod))
+        return observations.look(pod, "get", "podgangs.scheduler.grove.io", "-o", "wide")
+    return observations.look(pod, "describe", "pod", name_of(pod))
 
 
 @check(
     "FM445",
     "the readers' containers start",
     severity=Severity.WARNING,
-    needs=(k.PODS,),
+    needs=(kinds.PODS,),
     fallback=True,
 )
 def start(case: Case) -> Iterator[Finding]:
@@ -119,20 +119,25 @@ def start(case: Case) -> Iterator[Finding]:
     known = "|".join(SAYS.values())
     for reader in case.own.readers:
         pod = reader.pod
-        if symptoms.ready(pod) or not reader.node or is_terminating(pod) or witness.over(pod):
+        if (
+            pod_problems.ready(pod)
+            or not reader.node
+            or is_terminating(pod)
+            or observations.over(pod)
+        ):
             continue
         stuck = [
-            seen for _, seen in witness.waits(pod, _FAILING) if not re.search(known, seen.text)
+            seen for _, seen in observations.waits(pod, _FAILING) if not re.search(known, seen.text)
         ]
-        said = witness.told(case, pod, "", *_REFUSED)
-        evidence = [*stuck, *witness.some(said)]
+        said = observations.told(case, pod, "", *_REFUSED)
+        evidence = [*stuck, *observations.some(said)]
         if evidence:
             first = evidence[0].text
             yield Finding(
                 reference(pod),
                 f"it does not start on node {reader.node}: {first[:160]}",
                 tuple(evidence),
-                witness.look(pod, "describe", "pod", name_of(pod)),
+                observations.look(pod, "describe", "pod", name_of(pod)),
             )
             continue
         lost = [
@@ -146,5 +151,5 @@ def start(case: Case) -> Iterator[Finding]:
                 reference(pod),
                 f"it is about to be taken from node {reader.node}",
                 (Evidence(reference(pod), "condition DisruptionTarget", words),),
-                witness.look(pod, "describe", "pod", name_of(pod)),
+                observations.look(pod, "describe", "pod", name_of(pod)),
             )

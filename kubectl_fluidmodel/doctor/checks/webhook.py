@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
     Case,
     Evidence,
@@ -16,8 +16,8 @@ from kubectl_fluidmodel.doctor.check import (
     reference,
 )
 from kubectl_fluidmodel.fluid import installation, names
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import Object, at, dicts, mapping
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts, mapping
 
 SYSTEM = names.SYSTEM_NAMESPACE
 _EMPTY = ("", "Cg==")
@@ -26,7 +26,7 @@ _EMPTY = ("", "Cg==")
 
 def _insisting(case: Case) -> Iterator[tuple[Object, list[Object]]]:
     """Fluid's webhook configurations with those of their webhooks that refuse when in doubt."""
-    for configuration in case.snapshot.all(k.WEBHOOKS):
+    for configuration in case.snapshot.all(kinds.WEBHOOKS):
         webhooks = [
             each
             for each in dicts(configuration, "webhooks")
@@ -57,14 +57,14 @@ def _seen(configuration: Object, webhooks: list[Object]) -> tuple[Evidence, ...]
     "FM110",
     "Fluid's admission webhook has a server",
     scope=Scope.CLUSTER,
-    needs=(k.WEBHOOKS, Need(k.DEPLOYMENTS)),
+    needs=(kinds.WEBHOOKS, Need(kinds.DEPLOYMENTS)),
     explains=("FM440",),
 )
 def webhook_served(case: Case) -> Iterator[Finding]:
     """Pods with one of Fluid's injection labels are only admitted after the webhook has seen
     them. While its server is down, each of them is refused.
     """
-    server = case.snapshot.find(k.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
+    server = case.snapshot.find(kinds.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
     for configuration, webhooks in _insisting(case):
         seen = _seen(configuration, webhooks)
         if server is None:
@@ -73,7 +73,7 @@ def webhook_served(case: Case) -> Iterator[Finding]:
                 "the webhook's configuration is there, its server is not: pods with Fluid's "
                 "injection labels are refused",
                 (*seen, Evidence(f"deployment {SYSTEM}/{installation.WEBHOOK_SERVER}", "", "gone")),
-                Fix(commands.delete(configuration)),
+                Fix(fix_commands.delete(configuration)),
             )
         elif not at(server, "status", "availableReplicas", default=0):
             scaled = at(server, "spec", "replicas", default=1) == 0
@@ -81,16 +81,18 @@ def webhook_served(case: Case) -> Iterator[Finding]:
                 reference(server),
                 f"the webhook's server {'is scaled to 0' if scaled else 'has no ready pod'}: pods "
                 "with Fluid's injection labels are refused",
-                (witness.field(server, "status", "availableReplicas"), *seen),
+                (observations.field(server, "status", "availableReplicas"), *seen),
                 Fix(installation.scale_up(installation.WEBHOOK_SERVER))
                 if scaled
-                else witness.look_at_fluid(
+                else observations.look_at_fluid(
                     "describe", "pods", "-l", f"control-plane={installation.WEBHOOK_SERVER}"
                 ),
             )
 
 
-@check("FM111", "the webhook's certificate is trusted", scope=Scope.CLUSTER, needs=(k.WEBHOOKS,))
+@check(
+    "FM111", "the webhook's certificate is trusted", scope=Scope.CLUSTER, needs=(kinds.WEBHOOKS,)
+)
 def webhook_trusted(case: Case) -> Iterator[Finding]:
     """The server makes its certificate when it starts and writes the CA into the configuration.
     While that is empty - after `kubectl apply` or a GitOps sync of the chart - the API server

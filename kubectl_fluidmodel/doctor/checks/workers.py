@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.doctor import commands, witness
-from kubectl_fluidmodel.doctor.chain import NO_WORKER, NOT_BOUND, NOT_WHOLE
+from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.fluid import alluxio, names, state, symptoms
-from kubectl_fluidmodel.kube import kind as k
-from kubectl_fluidmodel.kube.kind import at, name_of, number
-from kubectl_fluidmodel.overview.cached import WORKER
-from kubectl_fluidmodel.shell import Operand
-from kubectl_fluidmodel.ui.text import plural
+from kubectl_fluidmodel.doctor.consequences import NO_WORKER, NOT_BOUND, NOT_WHOLE
+from kubectl_fluidmodel.fluid import alluxio, names, pod_problems, status
+from kubectl_fluidmodel.inventory.cache import WORKER
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import at, name_of, number
+from kubectl_fluidmodel.output.shell import Operand
+from kubectl_fluidmodel.output.text import plural
 
 STARTING = 120.0
 """Seconds that a worker may take from its pod's creation to ready."""
@@ -43,35 +43,37 @@ def ready(case: Case) -> Iterator[Finding]:
         reference(workers),
         f"{have} of {plural(wanted, 'worker')} {'is' if wanted == 1 else 'are'} ready{still}",
         (
-            witness.field(workers, "status", "readyReplicas", text=str(have)),
-            witness.field(runtime, "spec", "replicas"),
+            observations.field(workers, "status", "readyReplicas", text=str(have)),
+            observations.field(runtime, "spec", "replicas"),
         ),
-        witness.look(cache, "describe", "pod", f"-lrelease={cache.name},role=alluxio-worker"),
+        observations.look(cache, "describe", "pod", f"-lrelease={cache.name},role=alluxio-worker"),
         Severity.WARNING if young else None,
     )
 
 
-@check("FM331", "the workers run", needs=(k.PODS,), explains=("FM323", *NO_WORKER))
+@check("FM331", "the workers run", needs=(kinds.PODS,), explains=("FM323", *NO_WORKER))
 def run(case: Case) -> Iterator[Finding]:
     """A worker has a node and does not become ready: its container ends, or never answers. The
     reasons that are known by themselves (image, memory, disk, host names) have checks of their
     own; here is what the container or its log says.
     """
-    for _, pod in witness.pods_of(case.own, WORKER):
-        if symptoms.ready(pod) or witness.unscheduled(pod) or witness.over(pod):
+    for _, pod in observations.pods_of(case.own, WORKER):
+        if pod_problems.ready(pod) or observations.unscheduled(pod) or observations.over(pod):
             continue
         if not at(pod, "spec", "nodeName"):
             continue
-        cause, line = witness.log_cause(case, pod)
-        stuck = next(iter(witness.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None)
+        cause, line = observations.log_cause(case, pod)
+        stuck = next(
+            iter(observations.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None
+        )
         young = case.age(pod) < STARTING and not (cause or stuck)
-        evidence = [*witness.some(line), *([stuck[1]] if stuck else [])]
+        evidence = [*observations.some(line), *([stuck[1]] if stuck else [])]
         yield Finding(
             reference(pod),
             f"the worker on node {at(pod, 'spec', 'nodeName')} is not ready"
             + (f": {cause}" if cause else ""),
-            tuple(evidence or [witness.field(pod, "status", "phase")]),
-            witness.look(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50"),
+            tuple(evidence or [observations.field(pod, "status", "phase")]),
+            observations.look(pod, "logs", Operand(name_of(pod)), "--all-containers", "--tail=50"),
             Severity.WARNING if young else None,
         )
 
@@ -90,13 +92,13 @@ def known(case: Case) -> Iterator[Finding]:
         return
     count = number(runtime, "spec", "replicas")
     quota = _quota(runtime)
-    capacity = state.dataset(dataset).capacity
+    capacity = status.dataset(dataset).capacity
     ready_ = number(workers, "status", "readyReplicas")
     if not quota or capacity is None or ready_ < count or count == 0:
         return
     if capacity >= count * quota * (1 - SLACK) or capacity >= (count - 0.5) * quota:
         return
-    running = [pod for _, pod in witness.pods_of(cache, WORKER)]
+    running = [pod for _, pod in observations.pods_of(cache, WORKER)]
     if any(case.age(pod) < STARTING for pod in running):
         return  # Fluid counts now and then, and may not have counted this one yet
     lost = max(1, count - round(capacity / quota))
@@ -105,10 +107,10 @@ def known(case: Case) -> Iterator[Finding]:
         reference(workers),
         f"the master has lost {lost} of {plural(count, 'worker')}, though all of them run",
         (
-            witness.field(dataset, "status", "cacheStates", "cacheCapacity"),
-            witness.field(runtime, "spec", "tieredstore", "levels", 0, "quota"),
+            observations.field(dataset, "status", "cacheStates", "cacheCapacity"),
+            observations.field(runtime, "spec", "tieredstore", "levels", 0, "quota"),
         ),
-        Fix(commands.delete_pods(cache, pods)),
+        Fix(fix_commands.delete_pods(cache, pods)),
     )
 
 
@@ -133,8 +135,8 @@ def wanted(case: Case) -> Iterator[Finding]:
             yield Finding(
                 reference(runtime),
                 "it has no workers, so nothing can be cached",
-                (witness.field(runtime, "spec", "replicas"),),
-                Fix(commands.patch(runtime, {"spec": {"replicas": 1}})),
+                (observations.field(runtime, "spec", "replicas"),),
+                Fix(fix_commands.patch(runtime, {"spec": {"replicas": 1}})),
             )
 
 
@@ -142,7 +144,7 @@ def wanted(case: Case) -> Iterator[Finding]:
     "FM334",
     "no cache pod is stuck in deletion",
     severity=Severity.WARNING,
-    needs=(k.PODS,),
+    needs=(kinds.PODS,),
     explains=("FM311", "FM330", "FM430"),
 )
 def gone(case: Case) -> Iterator[Finding]:
@@ -150,15 +152,15 @@ def gone(case: Case) -> Iterator[Finding]:
     that the containers have ended. A StatefulSet makes no other pod of that name until then. Where
     the node is gone for good, delete the Node object, or the pod by force.
     """
-    for part in witness.PARTS:
+    for part in observations.PARTS:
         for pod in case.own.pods.get(part, []):
-            since = witness.since(case, at(pod, "metadata", "deletionTimestamp"))
+            since = observations.since(case, at(pod, "metadata", "deletionTimestamp"))
             if since is None or since < STUCK:
                 continue
             node = at(pod, "spec", "nodeName", default="")
             yield Finding(
                 reference(pod),
                 f"the {part} on node {node} does not go away",
-                (witness.field(pod, "metadata", "deletionTimestamp"),),
-                Fix(commands.delete_pods(pod, [name_of(pod)], "--force")),
+                (observations.field(pod, "metadata", "deletionTimestamp"),),
+                Fix(fix_commands.delete_pods(pod, [name_of(pod)], "--force")),
             )

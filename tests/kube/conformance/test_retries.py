@@ -7,7 +7,7 @@ import pytest
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import Connection
 from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kind import PODS
+from kubectl_fluidmodel.objects.kinds import PODS
 from tests.kube.conformance.judge import Court
 from tests.kube.conformance.servers import Refusal
 from tests.proxyserver import breaking_relay

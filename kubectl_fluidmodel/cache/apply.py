@@ -1,0 +1,91 @@
+"""Make the objects of a cache, in the order that Fluid needs, and say what changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Conflict, Invalid
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.serialize import reference
+
+_KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        kinds.SECRETS,
+        kinds.JOBS,
+        kinds.PVS,
+        kinds.PVCS,
+        names.DATASETS,
+        names.ALLUXIO_RUNTIMES,
+        names.DATA_LOADS,
+    )
+}
+
+
+_UNKNOWN_FIELD = re.compile(r"unknown field|field not declared in schema")
+
+
+def kind_of(obj: Object) -> Kind:
+    """The Kind of an object that we make."""
+    return _KINDS[str(obj["kind"])]
+
+
+def apply(client: Client, obj: Object, *, dry_run: bool = False) -> tuple[str, Object]:
+    """Apply one object; returns `created`, `configured: …` or `unchanged`, and the object.
+
+    Raises:
+        FluidModelError: another manager holds a field with another value; names both.
+    """
+    kind = kind_of(obj)
+    before = client.find(kind, name_of(obj), namespace_of(obj) or None)
+    try:
+        after = client.apply(kind, obj, dry_run=dry_run)
+    except Conflict as err:
+        raise FluidModelError(
+            f"cannot change {reference(obj)}",
+            f"somebody else set it: {err.why}",
+            f"kubectl get {kind.resource} {name_of(obj)} -o yaml --show-managed-fields",
+        ) from err
+    except Invalid as err:
+        if not _UNKNOWN_FIELD.search(err.why):
+            raise
+        raise FluidModelError(
+            f"this cluster's {kind.name} lacks a field that is needed",
+            f"Fluid is too old: {err.why}",
+            "helm upgrade fluid fluid/fluid -n fluid-system",
+        ) from err
+    if before is None:
+        return "created", after
+    changed = differences(before, after)
+    return (f"configured ({', '.join(changed)})" if changed else "unchanged"), after
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The fields that differ, as paths of at most three names; secrets by key only."""
+    found: list[str] = []
+
+    def walk(old: Any, new: Any, path: tuple[str, ...]) -> None:
+        if old == new:
+            return
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and len(path) < 3:
+            for key in dict.fromkeys([*old, *new]):
+                walk(old.get(key), new.get(key), (*path, str(key)))
+            return
+        found.append(".".join(path))
+
+    for part in ("spec", "data"):
+        walk(before.get(part) or {}, after.get(part) or {}, (part,))
+    for part in ("labels", "annotations"):
+        walk(
+            at(before, "metadata", part, default={}),
+            at(after, "metadata", part, default={}),
+            (part,),
+        )
+    return found

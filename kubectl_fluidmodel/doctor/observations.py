@@ -1,0 +1,135 @@
+"""What objects, events and logs say, as evidence. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from kubectl_fluidmodel.doctor import fix_commands
+from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, event_evidence, reference
+from kubectl_fluidmodel.fluid import names, pod_problems
+from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cached
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, at, dicts
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.output.shell import Word, command
+
+PARTS = (MASTER, WORKER, FUSE)
+
+
+def field(obj: Mapping[str, Any], *path: str | int, text: str = "") -> Evidence:
+    """A field of an object with its value, or with `text` where the value says too little."""
+    value = at(obj, *path)
+    shown = text or ("not set" if value is None else str(value))
+    return Evidence(reference(obj), ".".join(str(step) for step in path), shown)
+
+
+def label(obj: Mapping[str, Any], key: str) -> Evidence:
+    """A label of an object; `not set` where it has none of the key."""
+    return field(obj, "metadata", "labels", key)
+
+
+def told(
+    case: Case, obj: Mapping[str, Any], pattern: str | re.Pattern[str], *reasons: str
+) -> Evidence | None:
+    """The newest warning event of an object whose message fits a pattern; of any reason if none."""
+    return newest(case.snapshot.events(obj), pattern, *reasons)
+
+
+def newest(
+    events: Iterable[Object], pattern: str | re.Pattern[str], *reasons: str
+) -> Evidence | None:
+    """As `told`, of events at hand."""
+    found: Object | None = None
+    for event in events:
+        if reasons and event.get("reason") not in reasons:
+            continue
+        if not re.search(pattern, str(event.get("message") or "")):
+            continue
+        if found is None or pod_problems.event_time(event) >= pod_problems.event_time(found):
+            found = event
+    return event_evidence(found) if found else None
+
+
+def refusals(case: Case) -> list[Object]:
+    """The events of pods that the API server did not let be made."""
+    return case.once(
+        "refusals",
+        lambda: [e for e in case.snapshot.all(kinds.EVENTS) if e.get("reason") == "FailedCreate"],
+    )
+
+
+def containers(pod: Mapping[str, Any]) -> list[Object]:
+    """The statuses of a pod's containers, init containers first."""
+    return dicts(pod, "status", "initContainerStatuses") + dicts(pod, "status", "containerStatuses")
+
+
+def waits(pod: Mapping[str, Any], reasons: Iterable[str]) -> Iterator[tuple[Object, Evidence]]:
+    """Containers that wait for one of some reasons, with the kubelet's words."""
+    wanted = set(reasons)
+    for status in containers(pod):
+        reason = str(at(status, "state", "waiting", "reason", default=""))
+        if reason in wanted:
+            message = " ".join(str(at(status, "state", "waiting", "message", default="")).split())
+            place = f"status of container {status.get('name')}"
+            yield status, Evidence(reference(pod), place, f"{reason}: {message}".rstrip(": "))
+
+
+def unscheduled(pod: Mapping[str, Any]) -> str:
+    """The scheduler's message on a pod that it finds no node for; empty if it has one."""
+    if at(pod, "spec", "nodeName"):
+        return ""
+    for condition in dicts(pod, "status", "conditions"):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return " ".join(str(condition.get("message") or "no node yet").split())
+    return ""
+
+
+def over(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod has ended, well or not."""
+    return at(pod, "status", "phase") in ("Succeeded", "Failed")
+
+
+def log_cause(case: Case, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
+    """What a pod's logs say is wrong, and where; of the containers that ended before, too.
+
+    The cause is the part before the log's own words, in the words of `fluid.symptoms`.
+    """
+    for status in dicts(pod, "status", "containerStatuses"):
+        name = str(status.get("name", ""))
+        for previous in (False, True):
+            found = pod_problems.log_cause(case.log(pod, name, previous=previous))
+            if found:
+                cause, _, line = found.partition(": ")
+                where = f"{'previous ' if previous else ''}log of {name}"
+                return cause, Evidence(reference(pod), where, line)
+    return "", None
+
+
+def since(case: Case, stamp: Any) -> float | None:
+    """Seconds from an RFC 3339 time to the snapshot; None where it is none."""
+    when = pod_problems.parse_time(stamp)
+    return case.snapshot.taken - when if when else None
+
+
+def pods_of(cache: Cached, *parts: str) -> Iterator[tuple[str, Object]]:
+    """(part, pod) of a cache, pods that are being deleted left out."""
+    for part in parts or PARTS:
+        for pod in cache.pods.get(part, []):
+            if not is_terminating(pod):
+                yield part, pod
+
+
+def some(evidence: Evidence | None) -> tuple[Evidence, ...]:
+    return (evidence,) if evidence else ()
+
+
+def look(about: Object | Cached, *words: Word) -> Fix:
+    """A kubectl command that shows more; it mends nothing."""
+    return Fix(fix_commands.kubectl(about, *words), "advice")
+
+
+def look_at_fluid(*words: Word) -> Fix:
+    """As `look`, in the namespace of Fluid itself."""
+    return Fix(command("kubectl", *words, "-n", names.SYSTEM_NAMESPACE), "advice")

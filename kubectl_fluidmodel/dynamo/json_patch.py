@@ -1,0 +1,136 @@
+"""What changed between two objects, as the smallest JSON patch and as text for people and git."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.object_paths import copied
+from kubectl_fluidmodel.objects.access import Object, meta, name_of, namespace_of
+
+Operation = dict[str, Any]
+
+
+def diff(before: Any, after: Any, at: str = "") -> list[Operation]:
+    """A JSON patch (RFC 6902) from one value to another; equal parts are never mentioned."""
+    if type(before) is type(after) and before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        operations = []
+        for key in before:
+            if key not in after:
+                operations.append({"op": "remove", "path": f"{at}/{escape(key)}"})
+        for key, value in after.items():
+            path = f"{at}/{escape(key)}"
+            if key not in before:
+                operations.append({"op": "add", "path": path, "value": value})
+            else:
+                operations += diff(before[key], value, path)
+        return operations
+    if isinstance(before, list) and isinstance(after, list):
+        return _diff_lists(before, after, at)
+    return [{"op": "replace", "path": at, "value": after}]
+
+
+def common(before: list[Any], after: list[Any]) -> tuple[int, int]:
+    """How many items two lists share at their beginning and, beyond that, at their end."""
+    limit = min(len(before), len(after))
+    head = 0
+    while head < limit and before[head] == after[head]:
+        head += 1
+    tail = 0
+    while tail < limit - head and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    return head, tail
+
+
+def _diff_lists(before: list[Any], after: list[Any], at: str) -> list[Operation]:
+    if not before or not after:
+        return [{"op": "replace", "path": at, "value": after}]
+    head, tail = common(before, after)
+    old, new = before[head : len(before) - tail], after[head : len(after) - tail]
+    operations: list[Operation] = []
+    both = min(len(old), len(new))
+    for index in range(both):
+        operations += diff(old[index], new[index], f"{at}/{head + index}")
+    for index in range(len(old) - 1, both - 1, -1):
+        operations.append({"op": "remove", "path": f"{at}/{head + index}"})
+    for index in range(both, len(new)):
+        end = not tail
+        place = "-" if end else str(head + index)
+        operations.append({"op": "add", "path": f"{at}/{place}", "value": new[index]})
+    return operations
+
+
+def escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def unescape(key: str) -> str:
+    return key.replace("~1", "/").replace("~0", "~")
+
+
+def apply(value: Any, operations: list[Operation]) -> Any:
+    """The value with a JSON patch applied.
+
+    Raises:
+        ValueError: a `test` does not hold.
+    """
+    root = [copied(value)]
+    for operation in operations:
+        parent: Any = root
+        key: Any = 0
+        for step in operation["path"].split("/")[1:]:
+            parent = parent[key]
+            key = unescape(step)
+            if isinstance(parent, list):
+                key = len(parent) if key == "-" else int(key)
+        if operation["op"] == "test":
+            if parent[key] != operation["value"]:
+                raise ValueError(f"{operation['path']} is not {operation['value']!r}")
+        elif operation["op"] == "remove":
+            del parent[key]
+        elif operation["op"] == "add" and isinstance(parent, list):
+            parent.insert(key, copied(operation["value"]))
+        else:
+            parent[key] = copied(operation["value"])
+    return root[0]
+
+
+def guarded(before: Object, operations: list[Operation]) -> list[Operation]:
+    """The patch for a live object: it applies only to the very version it was made from."""
+    version = meta(before).get("resourceVersion")
+    test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+    return [test, *operations] if version else operations
+
+
+def named(before: Object, operations: list[Operation]) -> list[Operation]:
+    """The patch for a git repository: each component that it reaches by number is tested by name,
+    so that it fails, and does not hit another one, when the list is reordered."""
+    tests: dict[str, Operation] = {}
+    for operation in operations:
+        here: Any = before
+        path = ""
+        for step in operation["path"].split("/")[1:-1]:
+            key: Any = unescape(step)
+            here = here[int(key)] if isinstance(here, list) else here.get(key)
+            path += f"/{step}"
+            if here is None:
+                break
+            if isinstance(here, dict) and step.isdigit() and "name" in here:
+                test = {"op": "test", "path": f"{path}/name", "value": here["name"]}
+                tests.setdefault(test["path"], test)
+    return [*tests.values(), *operations]
+
+
+def kustomize(before: Object, operations: list[Operation], to_yaml: Any) -> dict[str, Any]:
+    """One entry for the `patches` of a kustomization.yaml."""
+    group, _, version = str(before.get("apiVersion", "")).rpartition("/")
+    target = {
+        "group": group,
+        "version": version,
+        "kind": before.get("kind"),
+        "name": name_of(before),
+    }
+    if namespace_of(before):
+        target["namespace"] = namespace_of(before)
+    return {"target": target, "patch": to_yaml(named(before, operations))}

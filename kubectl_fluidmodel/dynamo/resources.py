@@ -1,0 +1,65 @@
+"""Dynamo's kinds, labels and annotations (ai-dynamo/dynamo, deploy/operator, 0.3 to 1.6)."""
+
+from __future__ import annotations
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.objects.kinds import Kind
+
+GROUP = "nvidia.com"
+BETA = "v1beta1"
+ALPHA = "v1alpha1"
+BETA2 = "v1beta2"
+"""Of requests only."""
+
+GRAPH = "DynamoGraphDeployment"
+COMPONENT = "DynamoComponentDeployment"
+REQUEST = "DynamoGraphDeploymentRequest"
+LPX = "LPXGraphDeployment"
+
+PLURALS = {
+    GRAPH: "dynamographdeployments",
+    COMPONENT: "dynamocomponentdeployments",
+    REQUEST: "dynamographdeploymentrequests",
+    LPX: "lpxgraphdeployments",
+}
+ALIASES = {
+    "dgd": GRAPH,
+    "dcd": COMPONENT,
+    "dgdr": REQUEST,
+    **{plural: kind for kind, plural in PLURALS.items()},
+    **{kind.lower(): kind for kind in PLURALS},
+}
+"""What may stand before the slash of `dgd/NAME`."""
+
+GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
+COMPONENT_LABEL = "nvidia.com/dynamo-component"
+SELECTOR_LABEL = "nvidia.com/selector"
+"""Operators up to 0.5 set this one only: `<graph>-<component in lower case>`."""
+HASH_LABEL = "nvidia.com/dynamo-worker-hash"
+
+STRATEGY = "nvidia.com/deployment-strategy"
+MAX_UNAVAILABLE = "nvidia.com/deployment-rolling-update-max-unavailable"
+ENABLE_GROVE = "nvidia.com/enable-grove"
+GROVE_STRATEGY = "nvidia.com/grove-update-strategy"
+
+PINS = "fluidmodel.io/pins"
+"""Annotation on a graph: what `pin` added, so that `unpin` can take exactly that away."""
+
+
+def kind(name: str, version: str) -> Kind:
+    return Kind(GROUP, version, name, PLURALS[name])
+
+
+def reference(text: str) -> tuple[str, str]:
+    """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty where not said.
+
+    Raises:
+        UsageError: the part before the slash is no kind of Dynamo's.
+    """
+    prefix, slash, name = text.rpartition("/")
+    if not slash:
+        return "", text
+    kind = ALIASES.get(prefix.lower().partition(".")[0])
+    if kind is None or not name:
+        raise UsageError(f"'{text}' is no graph", "write NAME, dgd/NAME or dcd/NAME")
+    return kind, name

@@ -1,0 +1,134 @@
+"""v1alpha1 from Dynamo 0.6: `services.X` with `volumeMounts` of top-level `pvcs`, or with
+volumes in `extraPodSpec`.
+
+Operators 1.2 lose a service's `volumeMounts` in conversion where `mainContainer` has mounts of
+its own (fixed in 1.3), so one service never gets both from us.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.component import (
+    Component,
+    Mounted,
+    env_at,
+)
+from kubectl_fluidmodel.dynamo.object_paths import Journal, Path
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.gpus import is_gpu
+from kubectl_fluidmodel.objects.quantity import to_int
+
+
+class AlphaComponent(Component):
+    """A service; its GPUs, environment and mounts may be in the service or in extraPodSpec."""
+
+    pod = ("extraPodSpec",)
+    main = ("extraPodSpec", "mainContainer")
+    annotations = ("annotations",)
+
+    @property
+    def declared_type(self) -> str:
+        sub = str(self.spec.get("subComponentType") or "").lower()
+        kind = str(self.spec.get("componentType") or "").lower()
+        return sub if kind == "worker" and sub in ("prefill", "decode") else kind
+
+    def gpus(self) -> dict[str, int]:
+        total = super().gpus()
+        for side in ("requests", "limits"):
+            listed = at(self.spec, "resources", side, default={}) or {}
+            name = str(listed.get("gpuType") or "nvidia.com/gpu")
+            counts = {name: listed.get("gpu"), **(listed.get("custom") or {})}
+            for resource, amount in counts.items():
+                if resource == name or is_gpu(resource):
+                    count = to_int(amount) or 0
+                    if count > total.get(resource, 0):
+                        total[resource] = count
+        return total
+
+    @property
+    def own_pod_template(self) -> str:
+        return "checkpoint.job" if at(self.spec, "checkpoint", "job") else ""
+
+    def env(self) -> dict[str, tuple[Path, Any]]:
+        # The service's own envs win over the container's.
+        return {**super().env(), **env_at(self.spec, ("envs",))}
+
+    @property
+    def new_env(self) -> Path:
+        in_container = bool(self.main_container().get("env"))
+        return (*self.main, "env") if in_container or not self.spec.get("envs") else ("envs",)
+
+    def _service_mounts(self) -> list[tuple[str, str]]:
+        return [
+            (str(mount.get("name")), str(mount.get("mountPoint") or ""))
+            for mount in self.spec.get("volumeMounts") or []
+            if isinstance(mount, dict)
+        ]
+
+    def volumes(self) -> dict[str, str]:
+        # A service's mount is a volume with the claim's own name.
+        return {**{name: name for name, _ in self._service_mounts()}, **super().volumes()}
+
+    def mounts(self, path: Path) -> list[tuple[str, str]]:
+        listed = super().mounts(path)
+        return [*listed, *self._service_mounts()] if path == self.main else listed
+
+    def mounted(self, claim: str, path: Path) -> Mounted | None:
+        found = super().mounted(claim, path)
+        # Only v1beta1 operators make a volume for a mount that has none.
+        return found if found and found.volume in self.volumes() else None
+
+    def mount(self, journal: Journal, claim: str, where: str) -> list[str]:
+        for path in self.readers():
+            if not self.mounted(claim, path):
+                self.check_free(path, where)
+        in_service = bool(self.spec.get("volumeMounts"))
+        # A service's mount is a volume of the claim's name, which the pod may have for another.
+        taken = claim in super().volumes()
+        in_container = taken or bool(self.main_container().get("volumeMounts"))
+        if in_service and in_container:
+            remark = (
+                f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "
+                "operators 1.2 lose the former; the cache goes with the latter"
+            )
+            return [*self._mount_volume(journal, claim, where, self.readers()), remark]
+        if in_service and self.main in self.readers() and not self.mounted(claim, self.main):
+            return self._mount_in_service(journal, claim, where)
+        return self._mount_volume(journal, claim, where, self.readers())
+
+    def _mount_in_service(self, journal: Journal, claim: str, where: str) -> list[str]:
+        if len(claim) > 63 or "." in claim:
+            raise FluidModelError(
+                f"cannot mount claim {claim} in component {self.name}",
+                "v1alpha1 names the volume like the claim, and it is no legal volume name",
+                "move the component's volumeMounts to extraPodSpec.volumes",
+            )
+        journal.append(("volumeMounts",), {"name": claim, "mountPoint": where})
+        others = [path for path in self.readers() if path != self.main]
+        return [
+            *self._mount_volume(journal, claim, where, others),
+            f"component {self.name} mounts the cache writable: v1alpha1 volumeMounts have no "
+            "readOnly",
+        ]
+
+
+def components(spec: dict[str, Any]) -> list[Component]:
+    """The services of a graph's spec."""
+    return [
+        AlphaComponent(name, item, spec)
+        for name, item in (spec.get("services") or {}).items()
+        if isinstance(item, dict)
+    ]
+
+
+def single(name: str, spec: dict[str, Any]) -> Component:
+    """A DynamoComponentDeployment's spec, which is the service itself."""
+    return AlphaComponent(str(spec.get("serviceName") or name), spec, {})
+
+
+def listed_claims(spec: dict[str, Any]) -> list[Any] | None:
+    """The graph's top-level `pvcs`, None where it does not use them."""
+    found = spec.get("pvcs")
+    return found if isinstance(found, list) else None

@@ -1,0 +1,117 @@
+"""Values as lines of YAML, in the manner of the text that they go into."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from kubectl_fluidmodel.output.goyaml import is_text
+
+_PLAIN = re.compile(
+    r"(?:-+(?=[A-Za-z]))?[A-Za-z0-9_./][A-Za-z0-9_./@%+=,:~*-]*(?: [A-Za-z0-9_./@%+=,~*-]+)*"
+)
+
+
+def scalar(value: Any, style: str = "") -> str:
+    """A scalar on one line; text in the given quotes where those can hold it."""
+    if isinstance(value, str):
+        return _text(value, style)
+    if value is None:
+        return "null"
+    return json.dumps(value, default=str)
+
+
+def _text(value: str, style: str) -> str:
+    single_line = "\n" not in value and value.isprintable()
+    if style == "'" and single_line:
+        return _single(value)
+    if style == '"':
+        return double_quoted(value)
+    if single_line and _plain(value):
+        return value
+    if single_line and '"' in value:
+        return _single(value)
+    return double_quoted(value)
+
+
+def double_quoted(value: str) -> str:
+    """Text in double quotes, with what does not print escaped as YAML has it.
+
+    JSON's pairs of surrogates are no characters to YAML.
+    """
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escaped(char) for char in quoted)
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 1 << 16 else f"\\U{ord(char):08x}"
+
+
+def _single(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _plain(value: str) -> bool:
+    """Whether text can stand without quotes and is still text when read back."""
+    if not _PLAIN.fullmatch(value) or value.endswith(":"):
+        return False
+    return is_text(value)
+
+
+def flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{scalar(k)}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(flow(item) for item in value) + "]"
+    text = scalar(value)
+    crowded = isinstance(value, str) and re.search(r"[,\[\]{}]", text)
+    return double_quoted(value) if crowded else text
+
+
+def pair(key: str, value: Any, indent: int, offset: int) -> list[str]:
+    """`key: value` as lines; `offset` is how far a list is indented under its key."""
+    head = " " * indent + scalar(key) + ":"
+    if isinstance(value, dict) and value:
+        return [head, *mapping(value, indent + 2, offset)]
+    if isinstance(value, list) and value:
+        return [head, *sequence(value, indent + offset, offset)]
+    if isinstance(value, str) and "\n" in value:
+        block = literal(value, indent + 2)
+        if block is not None:
+            return [f"{head} {block[0]}", *block[1:]]
+    return [f"{head} {flow(value)}" if not isinstance(value, str) else f"{head} {scalar(value)}"]
+
+
+def mapping(value: dict[str, Any], indent: int, offset: int) -> list[str]:
+    return [line for key, item in value.items() for line in pair(key, item, indent, offset)]
+
+
+def sequence(items: list[Any], indent: int, offset: int) -> list[str]:
+    """Items as lines; `indent` is the column of the dash."""
+    lines: list[str] = []
+    dash = " " * indent + "- "
+    for item in items:
+        if isinstance(item, dict) and item:
+            inner = mapping(item, indent + 2, offset)
+        elif isinstance(item, list) and item:
+            inner = sequence(item, indent + 2, offset)
+        elif isinstance(item, str) and "\n" in item and (block := literal(item, indent + 2)):
+            inner = [" " * (indent + 2) + block[0], *block[1:]]
+        else:
+            text = scalar(item) if isinstance(item, str) else flow(item)
+            inner = [" " * (indent + 2) + text]
+        lines += [dash + inner[0][indent + 2 :], *inner[1:]]
+    return lines
+
+
+def literal(value: str, indent: int) -> list[str] | None:
+    """Text of several lines as a literal block: its header and its lines; None if it cannot be."""
+    body = value.rstrip("\n")
+    trailing = len(value) - len(body)
+    printable = all(char == "\n" or char == "\t" or char.isprintable() for char in value)
+    if not body or not printable or body[0] in " \n\t" or trailing > 1:
+        return None
+    header = "|" if trailing else "|-"
+    return [header, *(" " * indent + line if line else "" for line in body.split("\n"))]

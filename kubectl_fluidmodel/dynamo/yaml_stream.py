@@ -1,0 +1,82 @@
+"""Files of many documents: find the graphs in them, change those, keep every other byte."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from kubectl_fluidmodel.dynamo.object_paths import copied
+from kubectl_fluidmodel.dynamo.resources import GROUP
+from kubectl_fluidmodel.dynamo.yaml.editor import edit
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.goyaml import TooMuch, load
+
+_BOUNDARY = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_OURS = re.compile(r"Dynamo\w+|LPXGraph")
+
+
+@dataclass
+class Document:
+    """One document: its text, and its value where it may hold something of Dynamo's."""
+
+    text: str
+    value: Any = None
+
+    def objects(self) -> Iterator[Object]:
+        """Dynamo's objects in it, alone or as items of a List."""
+        items = [self.value]
+        if isinstance(self.value, dict) and str(self.value.get("kind", "")).endswith("List"):
+            items = self.value.get("items") or []
+        for item in items:
+            if isinstance(item, dict) and str(item.get("apiVersion")).startswith(f"{GROUP}/"):
+                yield item
+
+    def changed(self, change: Callable[[Object], Object]) -> Document:
+        """The document with each of its objects replaced by what `change` makes of it."""
+        before = self.value
+        after = copied(before)
+        holder = Document("", after)
+        for item, new in zip(holder.objects(), map(change, self.objects()), strict=True):
+            if new != item:
+                item.clear()
+                item.update(new)
+        return self if after == before else Document(edit(self.text, before, after), after)
+
+
+def documents(text: str, name: str) -> list[Document]:
+    """A file cut at its document marks; joined together, the texts are the file.
+
+    Raises:
+        FluidModelError: a document that is about Dynamo is not YAML.
+    """
+    cuts = [0, *(match.start() for match in _BOUNDARY.finditer(text)), len(text)]
+    found = []
+    for start, end in itertools.pairwise(cuts):
+        part = text[start:end]
+        value = _value(part, name, text.count("\n", 0, start)) if _OURS.search(part) else None
+        found.append(Document(part, value))
+    return found
+
+
+def _value(text: str, name: str, line: int) -> Any:
+    try:
+        return load(text)
+    except TooMuch as err:
+        raise FluidModelError(f"cannot read {name}", err.why) from err
+    except yaml.YAMLError as err:
+        mark = getattr(err, "problem_mark", None)
+        where = f" line {line + mark.line + 1}" if mark else ""
+        problem = str(getattr(err, "problem", "") or "it is not YAML")
+        if "{{" in text:
+            raise FluidModelError(
+                f"cannot read {name}{where}",
+                "it is a Helm template",
+                f"helm template … | kubectl fluidmodel pin MODEL -f - > {name}",
+            ) from err
+        raise FluidModelError(f"cannot read {name}{where}", problem) from err

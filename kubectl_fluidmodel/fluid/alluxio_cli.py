@@ -1,0 +1,83 @@
+"""What an Alluxio master answers when it is asked for its files and workers. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.fluid.status import rounding, size
+
+LIST_COMMAND = ["alluxio", "fs", "ls", "-R", "/"]
+CAPACITY_COMMAND = ["alluxio", "fsadmin", "report", "capacity"]
+
+_ENTRY = re.compile(
+    r"\s(?P<size>\d+)\s+\S*PERSISTED\S*\s+\S+\s+\S+\s+(?P<cached>\d{1,3})%\s+(?P<path>/.*)$"
+)
+_WORKER = re.compile(
+    r"(?P<name>\S+)\s+(?:(?P<state>[A-Z]+)\s+)?(?P<beat>\d+)\s+capacity\s", re.IGNORECASE
+)
+SILENT = 30
+"""Seconds without a heartbeat after which a worker does not count. It sends one a second
+(alluxio.worker.block.heartbeat.interval); the master itself waits five minutes
+(alluxio.master.worker.timeout), and until then lists the files as if all of it were there."""
+_LIVE = ("", "ACTIVE", "LIVE")
+"""States of a worker that serves; releases before 2.9.4 have no such column."""
+
+_USED = re.compile(r"\s+used\s+(?P<used>\d\S*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One file as Alluxio lists it."""
+
+    path: str
+    size: int
+    percent: int
+
+
+def parse_listing(text: str) -> list[Cached]:
+    """The files of `alluxio fs ls -R /` (Alluxio 2.9: size, state, time, percentage, path)."""
+    found = []
+    for line in text.splitlines():
+        match = _ENTRY.search(line)
+        if match:
+            found.append(
+                Cached(match["path"].strip().lstrip("/"), int(match["size"]), int(match["cached"]))
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker as the master knows it."""
+
+    name: str
+    used: int
+    rounding: int
+    live: bool
+    """Whether it serves: the master heard from it, and does not call it lost or disabled."""
+
+
+def parse_workers(text: str) -> list[tuple[str, int, int]]:
+    """Worker, bytes used and their rounding of the live ones in `fsadmin report capacity`."""
+    return [(each.name, each.used, each.rounding) for each in parse_report(text) if each.live]
+
+
+def parse_report(text: str) -> list[Worker]:
+    """All workers of `alluxio fsadmin report capacity`, the lost ones too, with their old bytes.
+
+    A worker's line says what it has, the next one what of that is used. Columns and capitals
+    differ between Alluxio's releases.
+    """
+    found = []
+    worker: re.Match[str] | None = None
+    for line in text.splitlines():
+        named, used = _WORKER.match(line), _USED.match(line)
+        if named:
+            worker = named
+        elif used and worker:
+            live = (worker["state"] or "").upper() in _LIVE and int(worker["beat"][:9]) <= SILENT
+            bytes_ = size(used["used"]) or 0
+            found.append(Worker(worker["name"], bytes_, rounding(used["used"]), live))
+            worker = None
+    return found

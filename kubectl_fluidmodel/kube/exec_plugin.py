@@ -1,0 +1,221 @@
+"""Exec credential plugins of kubeconfigs (client.authentication.k8s.io/v1 and v1beta1).
+
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubectl_fluidmodel.kube import kuberc
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.kubeconfig import Server
+from kubectl_fluidmodel.kube.plugin_messages import Words, first_words
+from kubectl_fluidmodel.objects.access import at
+
+_VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
+_MODES = ("Never", "IfAvailable", "Always")
+_CONFIG = "client.authentication.k8s.io/exec"
+"""The cluster's extension that is meant for its plugins."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a plugin gave. It never appears in a repr."""
+
+    token: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    until: float = math.inf
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A command that prints an ExecCredential."""
+
+    command: str
+    arguments: tuple[str, ...]
+    variables: Mapping[str, str] = field(repr=False)
+    version: str
+    interactive_mode: str
+    hint: str
+    cluster: Mapping[str, Any] | None
+    """What it is told of the cluster, where it asks for that."""
+
+    def run(self, ask: bool = True) -> Credential:
+        """Run it; on a terminal it may ask its user, if `ask` allows.
+
+        Raises:
+            ClusterUnreachable: it is not there, failed, or printed no credential.
+        """
+        program = shutil.which(self.command)
+        if program is None:
+            raise _failed(f"{self.command} is not on PATH", self.hint)
+        refused = kuberc.refusal(self.command, program)
+        if refused:
+            raise _failed(refused, "kubectl kuberc view")
+        interactive = self._interactive(ask)
+        spec: dict[str, Any] = {"interactive": interactive}
+        if self.cluster is not None:
+            spec["cluster"] = self.cluster
+        asked = {"kind": "ExecCredential", "apiVersion": self.version, "spec": spec}
+        told = {"KUBERNETES_EXEC_INFO": json.dumps(asked)}
+        try:
+            done = subprocess.Popen(
+                [program, *self.arguments],
+                env={**os.environ, **self.variables, **told},
+                stdin=None if interactive else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=None if interactive else subprocess.PIPE,
+            )
+        except OSError as err:
+            raise _failed(f"{self.command}: {err.strerror}", self.hint) from err
+        with done:
+            words = Words(done.stderr, shown=ask)
+            try:
+                printed = done.stdout.read() if done.stdout else b""
+                code = done.wait()
+            except BaseException:  # interrupted: it would wait for its user by itself
+                done.kill()
+                done.wait()
+                raise
+            said = words.finish(failed=code != 0)
+        if code:
+            raise _failed(f"{self.command} ended with {code}: {said}".rstrip(": \n"))
+        return self._credential(printed)
+
+    def _interactive(self, ask: bool) -> bool:
+        if self.interactive_mode == "Never":
+            return False
+        terminal = ask and sys.stdin is not None and sys.stdin.isatty()
+        if self.interactive_mode == "Always" and not terminal:
+            raise _failed(f"{self.command} wants to ask, and standard input is no terminal")
+        return terminal
+
+    def _credential(self, printed: bytes) -> Credential:
+        answer = self._answer(printed)
+        version = at(answer, "apiVersion")
+        if at(answer, "kind") != "ExecCredential" or version != self.version:
+            raise _failed(f"{self.command} did not print an ExecCredential of {self.version}")
+        status = at(answer, "status", default={})
+        token = str(at(status, "token", default="") or "")
+        certificate = str(at(status, "clientCertificateData", default="") or "")
+        key = str(at(status, "clientKeyData", default="") or "")
+        if bool(certificate) != bool(key):
+            raise _failed(f"{self.command} gave half of a client certificate")
+        if not token and not certificate:
+            raise _failed(f"{self.command} gave neither a token nor a client certificate")
+        end = at(status, "expirationTimestamp")
+        try:
+            until = _seconds(str(end)) if end else math.inf
+        except ValueError as err:
+            raise _failed(f"{self.command} gave an end that is no time") from err
+        return Credential(token, certificate, key, until)
+
+    def _answer(self, printed: bytes) -> Any:
+        """What it printed: JSON, or YAML, which kubectl takes as well."""
+        try:
+            return json.loads(printed)
+        except ValueError as err:
+            import yaml
+
+            try:
+                found = yaml.safe_load(printed)
+            except (yaml.YAMLError, ValueError):
+                found = None
+            if isinstance(found, dict) and "kind" in found:
+                return found
+            raise _failed(f"{self.command} printed {first_words(printed)}") from err
+
+
+def require(what: str, entry: Any) -> None:
+    """Whether a user's `exec` can be used, as kubectl judges it; `what` is the user.
+
+    Raises:
+        ClusterUnreachable: it lacks something.
+    """
+    version = str(at(entry, "apiVersion", default="") or "")
+    mode = str(at(entry, "interactiveMode", default="") or "")
+    if not at(entry, "command"):
+        raise _failed(f"the kubeconfig names no command for {what}")
+    if not version:
+        raise _failed(f"{what} names no apiVersion for it")
+    if not all(at(each, "name") for each in at(entry, "env", default=None) or ()):
+        raise _failed(f"{what} gives it a variable without a name")
+    if not mode and version == _VERSIONS[0]:
+        raise _failed(
+            f"{what} names no interactiveMode for it, which {version} asks for: Never, "
+            "IfAvailable or Always"
+        )
+    if mode and mode not in _MODES:
+        raise _failed(f"{what} names an interactiveMode that is none of {', '.join(_MODES)}")
+
+
+def parse(entry: Any, server: Server) -> Plugin:
+    """The plugin of a user's `exec`.
+
+    Raises:
+        ClusterUnreachable: the entry lacks something.
+    """
+    version = str(at(entry, "apiVersion", default="") or "")
+    command = str(at(entry, "command", default="") or "")
+    if version not in _VERSIONS:
+        raise _failed(f"{command} speaks '{version}', kubectl only {' and '.join(_VERSIONS)}")
+    return Plugin(
+        command=command,
+        arguments=tuple(str(each or "") for each in at(entry, "args", default=None) or ()),
+        variables={
+            str(at(each, "name", default="")): str(at(each, "value", default="") or "")
+            for each in at(entry, "env", default=None) or ()
+        },
+        version=version,
+        interactive_mode=str(at(entry, "interactiveMode", default="") or "IfAvailable"),
+        hint=" ".join(str(at(entry, "installHint", default="") or "").split()),
+        cluster=_cluster(server) if at(entry, "provideClusterInfo") else None,
+    )
+
+
+def _cluster(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = {"server": server.address or server.url}
+    if server.name:
+        found["tls-server-name"] = server.name
+    if server.insecure:
+        found["insecure-skip-tls-verify"] = True
+    if server.authority:
+        found["certificate-authority-data"] = base64.b64encode(server.authority).decode()
+    found["config"] = None
+    if server.proxy:
+        found["proxy-url"] = server.proxy
+    if not server.compressed:
+        found["disable-compression"] = True
+    for each in server.extensions:
+        if each.get("name") == _CONFIG:
+            found["config"] = each.get("extension")
+    return found
+
+
+def _seconds(text: str) -> float:
+    """RFC 3339 in seconds since the epoch; fractions are left out."""
+    import re
+    from datetime import datetime, timezone
+
+    moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00"))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _failed(why: str, hint: str = "") -> ClusterUnreachable:
+    return ClusterUnreachable(
+        "the kubeconfig's credential plugin failed",
+        " ".join(why.split())[:300],
+        hint or "kubectl auth whoami",
+    )

@@ -1,0 +1,85 @@
+"""RBAC preflight: ask the API server what we may do, before we start doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.kinds import ACCESS_REVIEWS, Kind
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One verb on one resource (or subresource), in a namespace or cluster-wide (None)."""
+
+    verb: str
+    kind: Kind
+    namespace: str | None = None
+    subresource: str = ""
+
+    @property
+    def resource(self) -> str:
+        """As kubectl writes it: `pods/exec`, `datasets.data.fluid.io`."""
+        plural = self.kind.plural + (f"/{self.subresource}" if self.subresource else "")
+        return f"{plural}.{self.kind.group}" if self.kind.group else plural
+
+    def __str__(self) -> str:
+        where = f"in namespace {self.namespace}" if self.namespace else "cluster-wide"
+        return f"{self.verb} {self.resource} {where}"
+
+
+def missing(client: Client, permissions: Iterable[Permission]) -> list[Permission]:
+    """Those of the permissions that the API server would refuse, in the order given."""
+    wanted = list(dict.fromkeys(permissions))
+    if not wanted:
+        return []
+    with ThreadPoolExecutor(max_workers=min(16, len(wanted))) as pool:
+        allowed = list(pool.map(lambda permission: allows(client, permission), wanted))
+    return [permission for permission, ok in zip(wanted, allowed, strict=True) if not ok]
+
+
+def allows(client: Client, permission: Permission) -> bool:
+    """Whether the API server says yes to one permission."""
+    attributes: dict[str, str] = {
+        "verb": permission.verb,
+        "group": permission.kind.group,
+        "resource": permission.kind.plural,
+    }
+    if permission.namespace:
+        attributes["namespace"] = permission.namespace
+    if permission.subresource:
+        attributes["subresource"] = permission.subresource
+    review = client.create(
+        ACCESS_REVIEWS,
+        {
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.name,
+            "spec": {"resourceAttributes": attributes},
+        },
+        what="cannot ask the API server what you may do",
+    )
+    return bool(at(review, "status", "allowed", default=False))
+
+
+def require(client: Client, permissions: Iterable[Permission], *, task: str, docs: str) -> None:
+    """Refuse to start where a needed permission is missing, and name each.
+
+    Raises:
+        Forbidden: with every missing verb, resource and namespace.
+    """
+    lacking = missing(client, permissions)
+    if lacking:
+        listed = "; ".join(str(permission) for permission in lacking)
+        first = lacking[0]
+        where = f" -n {first.namespace}" if first.namespace else ""
+        raise Forbidden(
+            f"you may not {task}",
+            f"missing permission to {listed} ({docs})",
+            f"kubectl auth can-i {first.verb} {first.resource}{where}",
+            status=403,
+            reason="Forbidden",
+        )

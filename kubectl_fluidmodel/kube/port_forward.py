@@ -1,0 +1,153 @@
+"""Reach a Service from here by way of the API server, as `kubectl port-forward` does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ClusterUnreachable, KubeError, NotFound
+from kubectl_fluidmodel.kube.websocket import connect
+from kubectl_fluidmodel.objects.access import at, name_of
+from kubectl_fluidmodel.objects.kinds import PODS, SERVICES
+
+_DATA, _ERROR = 0, 1
+"""Channels of port-forward over v4.channel.k8s.io for the first port of a request."""
+_CHUNK = 65536
+
+
+def service_of(host: str, namespace: str) -> tuple[str, str] | None:
+    """The (namespace, Service) that a host name means inside the cluster, or None.
+
+    `minio`, `minio.store`, `minio.store.svc` and `minio.store.svc.cluster.local` are such
+    names; anything with other dots is taken for a name outside.
+    """
+    if not host or ":" in host:  # nothing, or an IPv6 address
+        return None
+    parts = host.rstrip(".").split(".")
+    if len(parts) == 1:
+        return (namespace, parts[0]) if not parts[0].isdigit() else None
+    if len(parts) == 2 and not parts[1].isdigit():
+        return parts[1], parts[0]
+    if len(parts) >= 3 and parts[2] == "svc":
+        return parts[1], parts[0]
+    return None
+
+
+def pod_port(client: Client, namespace: str, service: str, port: int) -> tuple[str, int]:
+    """A ready pod behind a Service and the container port that the Service's port goes to.
+
+    Raises:
+        NotFound: no such Service.
+        FluidModelError: it has no such port, no selector or no ready pod.
+    """
+    found = client.get(SERVICES, service, namespace)
+    ports = at(found, "spec", "ports", default=[])
+    match = next((entry for entry in ports if entry.get("port") == port), None)
+    if match is None:
+        have = ", ".join(str(entry.get("port")) for entry in ports)
+        raise FluidModelError(f"Service {namespace}/{service} has no port {port}", f"it has {have}")
+    selector = at(found, "spec", "selector", default={})
+    if not selector:
+        raise FluidModelError(f"Service {namespace}/{service} has no selector")
+    labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+    for pod in client.list_all(PODS, namespace, labels=labels):
+        conditions = at(pod, "status", "conditions", default=[])
+        if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
+            target = match.get("targetPort", port)
+            return name_of(pod), target if isinstance(target, int) else _named(pod, target, port)
+    raise FluidModelError(f"Service {namespace}/{service} has no ready pod")
+
+
+def _named(pod: dict[str, Any], name: str, default: int) -> int:
+    for container in at(pod, "spec", "containers", default=[]):
+        for entry in container.get("ports") or []:
+            if entry.get("name") == name:
+                return int(entry["containerPort"])
+    return default
+
+
+@contextlib.contextmanager
+def forward(client: Client, namespace: str, service: str, port: int) -> Iterator[int]:
+    """A loopback port that reaches a Service's port while the context is open.
+
+    Raises:
+        NotFound: no such Service.
+        FluidModelError: nothing ready is behind it.
+        Forbidden: pods/portforward is not allowed.
+    """
+    pod, container_port = pod_port(client, namespace, service, port)
+    # One upgrade now, so that a refusal is an error here and not a broken pipe later.
+    _open(client, namespace, pod, container_port).close()
+    listener = socket.create_server(("127.0.0.1", 0))
+    closing = threading.Event()
+
+    def serve() -> None:
+        while not closing.is_set():
+            try:
+                local, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(
+                target=_pump, args=(client, namespace, pod, container_port, local), daemon=True
+            ).start()
+
+    threading.Thread(target=serve, name=f"forward-{service}", daemon=True).start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        closing.set()
+        listener.close()
+
+
+def _open(client: Client, namespace: str, pod: str, port: int) -> Any:
+    return connect(
+        client,
+        PODS.path(namespace, pod, "portforward"),
+        [("ports", str(port))],
+        protocols=["v4.channel.k8s.io"],
+        what=f"cannot forward a port to pod {namespace}/{pod}",
+    )
+
+
+def _pump(client: Client, namespace: str, pod: str, port: int, local: socket.socket) -> None:
+    """Carry one connection both ways until either side ends it."""
+    import websocket
+
+    try:
+        remote = _open(client, namespace, pod, port)
+    except (KubeError, ClusterUnreachable, NotFound):
+        local.close()  # the caller sees a reset connection, and asks again
+        return
+    remote.settimeout(None)
+
+    def upward() -> None:
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            while data := local.recv(_CHUNK):
+                remote.send_binary(bytes([_DATA]) + data)
+            remote.close()
+
+    threading.Thread(target=upward, daemon=True).start()
+    greeted: set[int] = set()
+    with contextlib.suppress(OSError, websocket.WebSocketException, struct.error):
+        while True:
+            opcode, frame = remote.recv_data()
+            if opcode == websocket.ABNF.OPCODE_CLOSE or not frame:
+                break
+            channel, payload = frame[0], frame[1:]
+            if channel not in greeted:  # each channel begins with its port, two bytes
+                greeted.add(channel)
+                payload = payload[2:]
+            if channel == _DATA and payload:
+                local.sendall(payload)
+            elif channel == _ERROR and payload:
+                break
+    with contextlib.suppress(OSError):
+        local.close()
+    with contextlib.suppress(OSError, websocket.WebSocketException):
+        remote.close()

@@ -1,0 +1,118 @@
+"""A socket to a server through a proxy, for what no HTTP library speaks: exec and port-forward."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import selectors
+import socket
+import ssl
+import threading
+from urllib.parse import unquote, urlsplit
+
+from kubectl_fluidmodel.net import proxies, tls
+
+_CHUNK = 65536
+
+
+def through(
+    proxy: str, host: str, port: int, timeout: float, trusted: ssl.SSLContext | None = None
+) -> socket.socket:
+    """A connection to `host:port` that the proxy carries; `trusted` checks an https proxy.
+
+    Raises:
+        OSError: it could not be made; the proxy is named.
+        Unreachable: the proxy is of a kind that nobody here speaks.
+    """
+    split = urlsplit(proxy)
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    proxies.require(proxy)
+    if split.scheme in proxies.SOCKS:
+        return _socks(proxy, host, port, timeout, target)
+    address = (str(split.hostname), split.port or (443 if split.scheme == "https" else 80))
+    try:
+        made = socket.create_connection(address, timeout)
+    except OSError as err:
+        raise OSError(proxies.reason(proxy, target, str(err.strerror or err))) from err
+    try:
+        if split.scheme == "http":
+            _ask(made, proxy, target)
+            return made
+        checked = trusted or tls.context()
+        inside = checked.wrap_socket(made, server_hostname=address[0])
+        _ask(inside, proxy, target)
+    except OSError as err:
+        made.close()
+        raise OSError(proxies.reason(proxy, target, " ".join(str(err).split()))) from err
+    return _relay(inside, timeout)
+
+
+def _ask(proxied: socket.socket, proxy: str, target: str) -> None:
+    """CONNECT.
+
+    Raises:
+        OSError: the proxy refuses.
+    """
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    lines += [f"{name}: {value}" for name, value in proxies.authorization(proxy).items()]
+    proxied.sendall("\r\n".join([*lines, "", ""]).encode())
+    response = http.client.HTTPResponse(proxied, method="CONNECT")
+    try:
+        # The server speaks second, so nothing of what it says can be read along here.
+        response.begin()
+        if response.status != 200:
+            raise OSError(f"Tunnel connection failed: {response.status} {response.reason}")
+    except http.client.HTTPException as err:
+        raise OSError(f"it does not speak HTTP ({type(err).__name__})") from err
+
+
+def _socks(proxy: str, host: str, port: int, timeout: float, target: str) -> socket.socket:
+    import socks
+
+    split = urlsplit(proxy)
+    try:
+        made: socket.socket = socks.create_connection(
+            (host, port),
+            timeout=timeout,
+            proxy_type=socks.SOCKS5,
+            proxy_addr=split.hostname,
+            proxy_port=split.port or 1080,
+            proxy_rdns=True,
+            proxy_username=unquote(split.username) if split.username else None,
+            proxy_password=unquote(split.password or "") if split.username else None,
+        )
+    except OSError as err:  # socks.ProxyError is one
+        raise OSError(proxies.reason(proxy, target, " ".join(str(err).split()))) from err
+    return made
+
+
+def _relay(proxied: ssl.SSLSocket, timeout: float) -> socket.socket:
+    """A plain socket whose bytes go through one of TLS, so that TLS can be spoken within it.
+
+    Python's `ssl` wraps real sockets only, and one thread has to do all of a TLS socket's work.
+    """
+    ours, theirs = socket.socketpair()
+    ours.settimeout(timeout)
+    proxied.settimeout(None)
+    threading.Thread(target=_carry, args=(theirs, proxied), name="proxy-relay", daemon=True).start()
+    return ours
+
+
+def _carry(plain: socket.socket, proxied: ssl.SSLSocket) -> None:
+    with contextlib.suppress(OSError), plain, proxied, selectors.DefaultSelector() as selector:
+        selector.register(plain, selectors.EVENT_READ)
+        selector.register(proxied, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if plain in ready:
+                data = plain.recv(_CHUNK)
+                if not data:
+                    return
+                proxied.sendall(data)
+            if proxied in ready:
+                data = proxied.recv(_CHUNK)
+                if not data:
+                    return
+                plain.sendall(data)
+                while proxied.pending():  # decrypted already: no selector would wake for it
+                    plain.sendall(proxied.recv(_CHUNK))

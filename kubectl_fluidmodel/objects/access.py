@@ -1,0 +1,99 @@
+"""Reading Kubernetes objects as dicts: metadata, and values at paths that may be missing. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON gives it."""
+
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+"""Label of a node with its host name, which need not be the node's own."""
+
+
+def meta(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object's metadata, or an empty dict."""
+    found = obj.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def name_of(obj: Mapping[str, Any]) -> str:
+    return str(meta(obj).get("name", ""))
+
+
+def namespace_of(obj: Mapping[str, Any]) -> str:
+    return str(meta(obj).get("namespace", ""))
+
+
+def full_name(obj: Mapping[str, Any]) -> str:
+    """`namespace/name`, or the name alone."""
+    return f"{namespace_of(obj)}/{name_of(obj)}".lstrip("/")
+
+
+def names_of(objects: Sequence[Mapping[str, Any]], most: int = 3) -> str:
+    """Objects by name, a few of many: `a/x, a/y, b/z and 4 more`."""
+    return listed([full_name(obj) for obj in objects], most)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """A few of many names: `a, b, c and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    return _texts(meta(obj).get("labels"))
+
+
+def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    return _texts(meta(obj).get("annotations"))
+
+
+def _texts(found: Any) -> dict[str, str]:
+    """The map itself where it is one of texts, as the API server's are; what is text of others."""
+    if not isinstance(found, dict):
+        return {}
+    if all(type(value) is str for value in found.values()):
+        return found
+    return {str(key): value for key, value in found.items() if isinstance(value, str)}
+
+
+def at(obj: Any, *path: str | int, default: Any = None) -> Any:
+    """The value at a path of keys and indexes; `default` where any step is missing or null."""
+    here = obj
+    for step in path:
+        if isinstance(here, Mapping) and isinstance(step, str):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int) and -len(here) <= step < len(here):
+            here = here[step]
+        else:
+            return default
+    return default if here is None else here
+
+
+def number(obj: Any, *path: str | int) -> int:
+    """The whole number at a path; 0 where there is none."""
+    found = at(obj, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def mapping(obj: Any, *path: str | int) -> Object:
+    """The map at a path; empty where there is none."""
+    found = at(obj, *path)
+    return found if isinstance(found, dict) else {}
+
+
+def dicts(obj: Any, *path: str | int) -> list[Object]:
+    """The objects in the list at a path; empty where there is no list."""
+    found = at(obj, *path)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def is_dns_label(name: str) -> bool:
+    """Whether a name is one that a namespace may have: an RFC 1123 label."""
+    return bool(_DNS_LABEL.fullmatch(name))

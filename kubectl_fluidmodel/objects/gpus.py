@@ -1,0 +1,56 @@
+"""GPUs as Kubernetes counts them: extended resources of nodes, containers and pods. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubectl_fluidmodel.objects.access import Object, at
+from kubectl_fluidmodel.objects.quantity import to_int
+from kubectl_fluidmodel.objects.resource_requests import is_over, requests_of
+
+Gpus = dict[str, int]
+"""GPUs by resource name."""
+
+
+def gpus_of(resources: Any) -> Gpus:
+    """GPUs in a container's resources: `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-…`."""
+    found: dict[str, int] = {}
+    for side in ("requests", "limits"):
+        amounts = at(resources, side)
+        for name, amount in amounts.items() if isinstance(amounts, Mapping) else ():
+            if is_gpu(str(name)):
+                count = to_int(amount) or 0
+                found[name] = max(found.get(name, 0), count)
+    return {name: count for name, count in found.items() if count > 0}
+
+
+def is_gpu(resource: str) -> bool:
+    _, slash, kind = resource.partition("/")
+    return bool(slash) and (kind == "gpu" or kind.startswith(("gpu-", "gpu.", "mig-")))
+
+
+def allocatable(node: Object) -> Gpus:
+    """GPUs that a node offers."""
+    listed = at(node, "status", "allocatable", default={})
+    return {name: to_int(amount) or 0 for name, amount in listed.items() if is_gpu(name)}
+
+
+def used(pods: Iterable[Object]) -> Gpus:
+    """GPUs that pods hold, those that are over left out."""
+    total: Gpus = {}
+    for pod in pods:
+        for name, count in requests_of(pod).items() if not is_over(pod) else ():
+            if is_gpu(name) and count > 0:
+                total[name] = total.get(name, 0) + int(count)
+    return total
+
+
+def free(node: Object, pods: Iterable[Object]) -> Gpus:
+    """GPUs that a node has left beside some pods."""
+    taken = used(pods)
+    return {name: count - taken.get(name, 0) for name, count in allocatable(node).items()}
+
+
+def fits(needs: Gpus, room: Gpus) -> bool:
+    return all(room.get(name, 0) >= count for name, count in needs.items())

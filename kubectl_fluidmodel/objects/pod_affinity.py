@@ -1,0 +1,135 @@
+"""Required affinity and anti-affinity between pods, as the scheduler reads them. Pure.
+
+Rules: plugin InterPodAffinity (kube-scheduler v1.36, plugins/interpodaffinity/filtering.go). A
+term that selects namespaces by label is left out unless it selects all of them: labels of
+namespaces are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    at,
+    dicts,
+    full_name,
+    labels_of,
+    names_of,
+    namespace_of,
+)
+from kubectl_fluidmodel.objects.node_selector import REQUIRED, holds
+
+AFFINITY, ANTI = "podAffinity", "podAntiAffinity"
+
+
+Domain = tuple[str, str]
+"""A topology: the key of a node label and its value."""
+
+
+@dataclass
+class Neighbours:
+    """Pods with the nodes that they are on."""
+
+    placed: Sequence[tuple[Object, Object]]
+    """(node, pod) of each."""
+    _last: tuple[Object, _Wishes] | None = None
+    """The pod that was judged last: its terms are the same on every node."""
+
+    @cached_property
+    def _repelling(self) -> list[tuple[Object, Object]]:
+        return [pair for pair in self.placed if _terms(pair[1], ANTI)]
+
+    def against(self, pod: Object, node: Object) -> tuple[list[Object], str]:
+        """The pods that keep one off a node, and why; no text where none does."""
+        if self._last is None or self._last[0] is not pod:
+            self._last = (pod, self._wishes(pod))
+        wishes = self._last[1]
+        labels = labels_of(node)
+        if not wishes.near_enough(labels):
+            return [], "required pod affinity: what it wants to be near is not there"
+        for repelling, why in (
+            (wishes.repelled, "anti-affinity of the pod to"),
+            (wishes.repelling, "anti-affinity of"),
+        ):
+            found = [each for domain in labels.items() for each in repelling.get(domain, ())]
+            if found:
+                once = list({full_name(each): each for each in found}.values())
+                return once, f"{why} {names_of(once)}"
+        return [], ""
+
+    def _wishes(self, pod: Object) -> _Wishes:
+        """What a pod's terms and those of others come to, once for all nodes."""
+        near = _terms(pod, AFFINITY)
+        found = _Wishes([str(term.get("topologyKey", "")) for term in near])
+        if near:
+            found.first = all(_selects(term, pod, pod) for term in near)
+            for there, other in self.placed:
+                if other is not pod and all(_selects(term, pod, other) for term in near):
+                    found.wanted |= {(k, v) for k, v in labels_of(there).items() if k in found.keys}
+        for term in _terms(pod, ANTI):
+            for there, other in self.placed:
+                if other is not pod and _selects(term, pod, other):
+                    _note(found.repelled, term, there, other)
+        for there, other in self._repelling:
+            for term in _terms(other, ANTI) if other is not pod else ():
+                if _selects(term, other, pod):
+                    _note(found.repelling, term, there, other)
+        return found
+
+
+@dataclass
+class _Wishes:
+    """Where one pod wants to be and where it may not be."""
+
+    keys: list[str]
+    """Topology keys of its affinity; none where it has none."""
+    first: bool = False
+    """Whether it is what it wants to be near: the first of its kind may go anywhere."""
+    wanted: set[Domain] = field(default_factory=set)
+    """Where pods are that fit all terms of its affinity."""
+    repelled: dict[Domain, list[Object]] = field(default_factory=dict)
+    """Where pods are that it keeps away from."""
+    repelling: dict[Domain, list[Object]] = field(default_factory=dict)
+    """Where pods are that keep it away."""
+
+    def near_enough(self, labels: Mapping[str, str]) -> bool:
+        if any(key not in labels for key in self.keys):
+            return False
+        if all((key, labels[key]) in self.wanted for key in self.keys):
+            return True
+        return not self.wanted and self.first
+
+
+def _note(
+    domains: dict[Domain, list[Object]], term: Mapping[str, Any], there: Object, pod: Object
+) -> None:
+    key = str(term.get("topologyKey", ""))
+    value = labels_of(there).get(key)
+    if value is not None:
+        domains.setdefault((key, value), []).append(pod)
+
+
+def _terms(pod: Mapping[str, Any], kind: str) -> list[Object]:
+    found = dicts(pod, "spec", "affinity", kind, REQUIRED)
+    return [term for term in found if not at(term, "namespaceSelector")]
+
+
+def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:
+    """Whether a term of one pod is about another."""
+    spaces = term.get("namespaces") or []
+    everywhere = isinstance(term.get("namespaceSelector"), Mapping)  # an empty one: see _terms
+    if not everywhere and namespace_of(other) not in (spaces or [namespace_of(owner)]):
+        return False
+    selector = term.get("labelSelector")
+    return isinstance(selector, Mapping) and _matches(selector, labels_of(other))
+
+
+def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    wanted = at(selector, "matchLabels", default={})
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        holds(expression, labels) for expression in dicts(selector, "matchExpressions")
+    )

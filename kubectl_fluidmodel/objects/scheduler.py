@@ -1,0 +1,266 @@
+"""Why a pod does not fit on a node: what the filters of kube-scheduler say, and who is in the way.
+
+Pure, and the only judge of that: `cache`, `pin`, `doctor` and what waits ask it. Modelled on the
+plugins of kube-scheduler v1.36 (pkg/scheduler/framework/plugins): NodeUnschedulable, NodeName,
+TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit, VolumeBinding for bound claims, and
+InterPodAffinity. Spread constraints, volume limits and dynamic resources are not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from kubectl_fluidmodel.objects import node_selector, pod_affinity, resource_requests, taints
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    at,
+    dicts,
+    full_name,
+    listed,
+    name_of,
+    names_of,
+    namespace_of,
+)
+from kubectl_fluidmodel.objects.resource_requests import Amounts, requests_of
+
+
+class Filter(Enum):
+    """What a pod fails on a node, in the order in which the scheduler asks."""
+
+    CORDON = "cordon"
+    NAME = "node name"
+    TAINT = "taint"
+    AFFINITY = "node affinity"
+    PORTS = "ports"
+    ROOM = "room"
+    PODS = "pods"
+    VOLUME = "volume"
+    OTHERS = "other pods"
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One reason why a pod does not fit on a node."""
+
+    filter: Filter
+    text: str
+    """In words: `untolerated taint nvidia.com/gpu=present:NoSchedule`."""
+    subject: str = ""
+    """The taint, the resource, the ports, the volume; as the object has it."""
+    needed: Decimal = Decimal(0)
+    free: Decimal = Decimal(0)
+    """Of ROOM: what the pod requests of the resource, and what other pods leave of it."""
+    holders: tuple[Object, ...] = ()
+    """The pods that hold the port, most of the resource, or keep this one away."""
+    lasting: bool = True
+    """Whether it stays when other pods end: the pod, the node or the claim has to change."""
+
+
+@dataclass(frozen=True)
+class SchedulerView:
+    """Nodes and what is on them, at one time.
+
+    `pods` are those of all namespaces, or None where they could not be read: then a node counts
+    as empty, and what fits may not fit. Pods that have ended may be among them, and the judged one.
+    """
+
+    nodes: Sequence[Object]
+    pods: Sequence[Object] | None = None
+    claims: Sequence[Object] = ()
+    volumes: Sequence[Object] = ()
+
+    @cached_property
+    def _on(self) -> dict[str, list[tuple[Object, Amounts]]]:
+        """Node to its pods with what each requests."""
+        found: dict[str, list[tuple[Object, Amounts]]] = {}
+        for pod in self.pods or ():
+            node = at(pod, "spec", "nodeName")
+            if node and not resource_requests.is_over(pod):
+                found.setdefault(str(node), []).append((pod, requests_of(pod)))
+        return found
+
+    @cached_property
+    def _neighbours(self) -> pod_affinity.Neighbours:
+        nodes = {name_of(node): node for node in self.nodes}
+        return pod_affinity.Neighbours(
+            [
+                (nodes[name], pod)
+                for name, pods in self._on.items()
+                if name in nodes
+                for pod, _ in pods
+            ]
+        )
+
+    @cached_property
+    def _volumes(self) -> dict[tuple[str, str], Object]:
+        """(namespace, claim) to the volume that it is bound to."""
+        by_name = {name_of(volume): volume for volume in self.volumes}
+        bound = {
+            (namespace_of(claim), name_of(claim)): str(at(claim, "spec", "volumeName", default=""))
+            for claim in self.claims
+        }
+        return {key: by_name[name] for key, name in bound.items() if name in by_name}
+
+    def _beside(self, pod: Object, node: Object) -> list[tuple[Object, Amounts]]:
+        """The pods that hold something of a node, without the judged one."""
+        own = full_name(pod)
+        return [each for each in self._on.get(name_of(node), ()) if full_name(each[0]) != own]
+
+    def verdicts(self, pod: Object) -> dict[str, list[Obstacle]]:
+        """Each node's name, with what is against the pod there; empty where it fits."""
+        return {name_of(node): self.against(pod, node) for node in self.nodes}
+
+    def against(self, pod: Object, node: Object) -> list[Obstacle]:
+        """Everything that keeps a pod off a node, in the order of the filters; empty if it fits."""
+        beside = self._beside(pod, node)
+        found = list(node_obstacles(at(pod, "spec", default={}), node))
+        found += _ports(pod, [other for other, _ in beside])
+        found += _room(pod, node, beside)
+        found += self._volume(pod, node)
+        if self.pods is not None:
+            repelling, text = self._neighbours.against(pod, node)
+            if text:
+                found.append(Obstacle(Filter.OTHERS, text, holders=tuple(repelling), lasting=False))
+        return found
+
+    def _volume(self, pod: Object, node: Object) -> Iterator[Obstacle]:
+        for claim in claims_of(pod):
+            volume = self._volumes.get((namespace_of(pod), claim))
+            terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+            if volume is None or not isinstance(terms, list):
+                continue
+            if not any(node_selector.matches(term, node) for term in terms):
+                where = node_selector.describe(terms)
+                yield Obstacle(
+                    Filter.VOLUME,
+                    f"volume {name_of(volume)} is only for nodes with {where}",
+                    name_of(volume),
+                )
+
+
+def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
+    """What is against a pod's spec on a node whatever else runs there: cordon, taints, labels."""
+    cordon = taints.Taint(taints.UNSCHEDULABLE, "", taints.NO_SCHEDULE)
+    cordoned = bool(at(node, "spec", "unschedulable"))
+    if cordoned and not taints.tolerated(dicts(spec, "tolerations"), cordon):
+        yield Obstacle(Filter.CORDON, "the node is cordoned", "spec.unschedulable")
+    wanted = spec.get("nodeName")
+    if wanted and wanted != name_of(node):
+        yield Obstacle(Filter.NAME, f"nodeName {wanted}", str(wanted))
+    for taint in taints.untolerated(spec, node):
+        if cordoned and taint.key == taints.UNSCHEDULABLE:
+            continue  # one fact: the node controller adds the taint of a cordon
+        yield Obstacle(Filter.TAINT, f"untolerated taint {taint}", str(taint))
+    for text in node_selector.mismatches(spec, node):
+        yield Obstacle(Filter.AFFINITY, text, text)
+
+
+def claims_of(pod: Mapping[str, Any]) -> list[str]:
+    """The names of the claims that a pod mounts or would mount."""
+    return [
+        str(at(volume, "persistentVolumeClaim", "claimName", default=""))
+        for volume in dicts(pod, "spec", "volumes")
+        if at(volume, "persistentVolumeClaim", "claimName")
+    ]
+
+
+def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+    """(port, protocol, address) of each port of the node that a pod takes for its whole life."""
+    sidecars = [
+        c for c in dicts(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"
+    ]
+    return [
+        (
+            port["hostPort"],
+            str(port.get("protocol") or "TCP"),
+            str(port.get("hostIP") or "0.0.0.0"),  # noqa: S104 - the scheduler's own word for all
+        )
+        for container in [*sidecars, *dicts(pod, "spec", "containers")]
+        for port in dicts(container, "ports")
+        if isinstance(port.get("hostPort"), int) and port["hostPort"] > 0
+    ]
+
+
+def _ports(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]:
+    wanted = host_ports(pod)
+    if not wanted:
+        return
+    holders: list[Object] = []
+    taken: set[int] = set()
+    for other in beside:
+        theirs = host_ports(other)
+        clash = {mine[0] for mine in wanted for one in theirs if _same_port(mine, one)}
+        if clash:
+            taken |= clash
+            holders.append(other)
+    if taken:
+        ports = listed([str(port) for port in sorted(taken)])
+        held = "is held" if len(taken) == 1 else "are held"
+        noun = "port" if len(taken) == 1 else "ports"
+        yield Obstacle(
+            Filter.PORTS,
+            f"{noun} {ports} {held} by {names_of(holders)}",
+            ports,
+            holders=tuple(holders),
+            lasting=False,
+        )
+
+
+def _same_port(mine: tuple[int, str, str], theirs: tuple[int, str, str]) -> bool:
+    everywhere = "0.0.0.0"  # noqa: S104 - an address to compare with
+    return mine[:2] == theirs[:2] and (mine[2] == theirs[2] or everywhere in (mine[2], theirs[2]))
+
+
+def _room(
+    pod: Object, node: Object, beside: Sequence[tuple[Object, Amounts]]
+) -> Iterator[Obstacle]:
+    has = resource_requests.allocatable(node)
+    most = has.get("pods")
+    if most is not None and len(beside) + 1 > most:
+        yield Obstacle(
+            Filter.PODS,
+            f"it runs {len(beside)} pods, and no more are allowed",
+            "pods",
+            Decimal(1),
+            most - len(beside),
+            lasting=most < 1,
+        )
+    if not has:
+        return  # a node that has not said yet what it has
+    for resource, needed in requests_of(pod).items():
+        if needed <= 0:
+            continue
+        free = has.get(resource, Decimal(0)) - sum(
+            (each.get(resource, Decimal(0)) for _, each in beside), Decimal(0)
+        )
+        if needed > free:
+            holders = _largest(resource, beside)
+            lasting = needed > has.get(resource, Decimal(0))
+            text = resource_requests.lack(resource, needed, free)
+            if holders and not lasting:
+                text += f" ({names_of(holders)} {'hold' if len(holders) > 1 else 'holds'} the rest)"
+            yield Obstacle(
+                Filter.ROOM, text, resource, needed, max(Decimal(0), free), tuple(holders), lasting
+            )
+
+
+def _largest(resource: str, used: Iterable[tuple[Object, Amounts]]) -> list[Object]:
+    """The pods that request a resource, those that request most of it first."""
+    some = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
+    return [pod for pod, _ in sorted(some, key=lambda pair: (-pair[1], full_name(pair[0])))]
+
+
+def by_reason(reasons: Iterable[tuple[str, str]], most: int = 5) -> str:
+    """Nodes with why not, those of one reason together: `a, b: it is cordoned; c: …`."""
+    grouped: dict[str, list[str]] = {}
+    for name, why in reasons:
+        grouped.setdefault(why, []).append(name)
+    largest = sorted(grouped.items(), key=lambda item: -len(item[1]))
+    shown = [f"{listed(names)}: {why}" for why, names in largest[:most]]
+    rest = sum(len(names) for _, names in largest[most:])
+    return "; ".join([*shown, *([f"and {rest} more"] if rest else [])])

@@ -1,0 +1,182 @@
+"""Taints of nodes: which a pod tolerates, which say that a node is going, which are for GPUs. Pure.
+
+Rules: Toleration.ToleratesTaint (k8s.io/api/core/v1/toleration.go v0.36).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubectl_fluidmodel.objects.access import Object, at, dicts
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.gpus import is_gpu
+
+NO_SCHEDULE, NO_EXECUTE, PREFER = "NoSchedule", "NoExecute", "PreferNoSchedule"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+
+LEAVING: dict[str, str] = {
+    # Kubernetes: docs/reference/labels-annotations-taints
+    UNSCHEDULABLE: "it is cordoned",
+    "node.kubernetes.io/not-ready": "it is not ready",
+    "node.kubernetes.io/unreachable": "it is unreachable",
+    "node.kubernetes.io/memory-pressure": "it is short of memory",
+    "node.kubernetes.io/disk-pressure": "it is short of disk",
+    "node.kubernetes.io/pid-pressure": "it is short of process ids",
+    "node.kubernetes.io/network-unavailable": "it has no network",
+    "node.kubernetes.io/out-of-service": "it is out of service",
+    "node.cloudprovider.kubernetes.io/uninitialized": "its cloud has not set it up yet",
+    "node.cloudprovider.kubernetes.io/shutdown": "its cloud has shut it down",
+    # Karpenter: pkg/apis/v1/taints.go, before 1.0 pkg/apis/v1beta1/taints.go
+    "karpenter.sh/disrupted": "Karpenter is about to remove it",
+    "karpenter.sh/disruption": "Karpenter is about to remove it",
+    "karpenter.sh/unregistered": "Karpenter has not set it up yet",
+    # cluster-autoscaler/utils/taints/taints.go
+    "ToBeDeletedByClusterAutoscaler": "the cluster autoscaler is about to remove it",
+    "DeletionCandidateOfClusterAutoscaler": "the cluster autoscaler may remove it",
+    # Cluster API: api/core/v1beta1/common_types.go
+    "node.cluster.x-k8s.io/uninitialized": "Cluster API has not set it up yet",
+    "node.cluster.x-k8s.io/outdated-revision": "Cluster API is about to replace it",
+    # GKE: how-to/spot-vms, graceful termination; AWS Node Termination Handler: pkg/node/node.go
+    "cloud.google.com/impending-node-termination": "its cloud is about to take it away",
+    "aws-node-termination-handler/spot-itn": "its cloud is about to take it away",
+    "aws-node-termination-handler/scheduled-maintenance": "its cloud is about to take it away",
+    "aws-node-termination-handler/asg-lifecycle-termination": "its cloud is about to take it away",
+    "aws-node-termination-handler/rebalance-recommendation": "its cloud may take it away",
+}
+"""Keys of taints that a controller sets on a node that goes, or is not there yet, and why."""
+
+_STARTING_PREFIXES = (
+    "startup-taint.cluster-autoscaler.kubernetes.io/",
+    "ignore-taint.cluster-autoscaler.kubernetes.io/",
+)
+"""Of taints that go once an agent runs; those of CNI and CSI end in `/agent-not-ready`."""
+
+_ACCELERATORS = frozenset(
+    {
+        "aws.amazon.com/neuron",  # EKS: Neuron device plugin
+        "google.com/tpu",  # GKE: TPU node pools
+        "habana.ai/gaudi",  # Intel Gaudi base operator
+        "gpu.intel.com/i915",  # Intel device plugins
+        "gpu.intel.com/xe",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Taint:
+    """One taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+    def __str__(self) -> str:
+        """As kubectl writes it: `nvidia.com/gpu=present:NoSchedule`."""
+        return f"{self.key}{f'={self.value}' if self.value else ''}:{self.effect}"
+
+    @property
+    def hard(self) -> bool:
+        """Whether it keeps pods away, and not only asks them to stay away."""
+        return self.effect in (NO_SCHEDULE, NO_EXECUTE)
+
+    @property
+    def leaving(self) -> str:
+        """Why a node with this taint is going or not there yet; empty where it says neither."""
+        if self.key.startswith(_STARTING_PREFIXES) or self.key.endswith("/agent-not-ready"):
+            return "it is still starting"
+        return LEAVING.get(self.key, "")
+
+    def toleration(self) -> dict[str, str]:
+        """The toleration of exactly this taint."""
+        if self.value:
+            return {"key": self.key, "operator": "Equal", "value": self.value} | self._effect()
+        return {"key": self.key, "operator": "Exists"} | self._effect()
+
+    def _effect(self) -> dict[str, str]:
+        return {"effect": self.effect} if self.effect else {}
+
+
+def taints_of(node: Mapping[str, Any]) -> list[Taint]:
+    """The taints of a node, as its spec lists them."""
+    return [
+        Taint(str(t.get("key") or ""), str(t.get("value") or ""), str(t.get("effect") or ""))
+        for t in dicts(node, "spec", "taints")
+    ]
+
+
+def tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Taint) -> bool:
+    """Whether one of some tolerations tolerates a taint."""
+    return any(_tolerates(one, taint) for one in tolerations)
+
+
+def untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> list[Taint]:
+    """The NoSchedule and NoExecute taints of a node that a pod's spec does not tolerate."""
+    mine = dicts(spec, "tolerations")
+    return [taint for taint in taints_of(node) if taint.hard and not tolerated(mine, taint)]
+
+
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.effect:
+        return False
+    if toleration.get("key") and toleration["key"] != taint.key:
+        return False
+    operator = toleration.get("operator") or "Equal"
+    value = str(toleration.get("value") or "")
+    if operator == "Exists":
+        return True
+    if operator == "Equal":
+        return bool(toleration.get("key")) and value == taint.value
+    if operator not in ("Gt", "Lt"):
+        return False
+    # TaintTolerationComparisonOperators: the taint's value against the toleration's.
+    if not _INTEGER.fullmatch(value) or not _INTEGER.fullmatch(taint.value):
+        return False
+    return int(taint.value) > int(value) if operator == "Gt" else int(taint.value) < int(value)
+
+
+def for_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
+    """Whether a taint only keeps a node with GPUs free for what uses them.
+
+    Such a taint bears the name of a resource of the node (kubernetes.io, "Taints and
+    Tolerations": nodes with special hardware), or the name that a cloud gives its GPU pools.
+    """
+    if is_gpu(taint.key) or taint.key in _ACCELERATORS:
+        return True
+    if (taint.key, taint.value) == (
+        "sku",
+        "gpu",
+    ):  # AKS: "Use GPUs for compute-intensive workloads"
+        return True
+    return "/" in taint.key and taint.key in (at(node, "status", "allocatable") or {})
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """Why a node is going, or is not there yet."""
+
+    why: str
+    certain: bool
+    """Whether it takes no pods any more; False of a mere candidate for removal."""
+
+
+def leaving(node: Object) -> Leaving | None:
+    """Whether a node is about to go or not there yet, and nothing new belongs on it."""
+    if is_terminating(node):
+        return Leaving("it is being deleted", True)
+    if at(node, "spec", "unschedulable"):
+        return Leaving("it is cordoned", True)
+    found = [taint for taint in taints_of(node) if taint.leaving]
+    if found:
+        taint = next((taint for taint in found if taint.hard), found[0])
+        return Leaving(f"{taint.leaving} (taint {taint})", taint.hard)
+    ready = next((c for c in dicts(node, "status", "conditions") if c.get("type") == "Ready"), {})
+    if ready.get("status") != "True":
+        return Leaving("it is not ready", True)
+    return None

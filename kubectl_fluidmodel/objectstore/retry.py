@@ -1,0 +1,196 @@
+"""One operation of the store at a time: told apart, tried again, and told in our words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable
+from kubectl_fluidmodel.net.retry_budget import Passing, Patience, asked_wait, passes
+from kubectl_fluidmodel.objectstore import s3 as stores
+from kubectl_fluidmodel.objectstore.s3 import Store
+
+_PASSING = {
+    "InternalError",
+    "SlowDown",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "PriorRequestNotComplete",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "IncompleteBody",
+    "BadDigest",
+}
+"""Codes that pass whatever their status is: those of botocore's retries, and what a body that
+was damaged on its way is answered with."""
+_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
+_EXPIRED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "InvalidToken",
+    "InvalidAccessKeyId",
+    "400",  # of HEAD, whose answers have no body to say it in
+}
+"""What keys that are over are answered with, be it that they expired or that others replaced
+them."""
+_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
+_JOINS = 120.0
+"""Seconds of silence that a store is allowed that joins parts: some do it before they answer."""
+_UNKNOWN = {"NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented"}
+
+
+class Refused(Exception):
+    """The store said no: its code, and the error that tells it."""
+
+    def __init__(self, code: str, error: FluidModelError) -> None:
+        super().__init__(code)
+        self.code, self.error = code, error
+
+    @property
+    def optional(self) -> bool:
+        """Whether the credentials may not do it, or the store cannot: what can be done without."""
+        return self.code in _DENIED or self.code in _UNKNOWN
+
+
+class Door:
+    """The way to one bucket. Safe to share between threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        patience: float,
+        stop: threading.Event | None,
+        on_retry: Callable[[str], None] | None,
+        silent: float | None = None,
+        **settings: Any,
+    ) -> None:
+        """`patience` and `silent` are those of Patience; `settings` go to botocore's Config."""
+        self.store, self.name = store, name
+        self.patience, self.silent = patience, silent
+        self._stop = stop or threading.Event()
+        self._on_retry = on_retry or (lambda _: None)
+        self._settings = settings
+        self._client = self._made(store)
+        self._renewing = threading.Lock()
+
+    def do(self, verb: str, operation: str, **settings: Any) -> Any:
+        try:
+            return self.call(verb, operation, **settings)
+        except Refused as err:
+            raise err.error from err
+
+    def call(
+        self,
+        verb: str,
+        operation: str,
+        *,
+        probe: Callable[[], object] | None = None,
+        then: Callable[[Any], Any] | None = None,
+        joins: float = 0.0,
+        **settings: Any,
+    ) -> Any:
+        """One operation of boto3's client, tried again while that may help.
+
+        `probe` is asked after a second failure whether trying makes sense at all: a server that
+        knows before the end of a body that it does not want it may just close the connection.
+        `then` reads the answer's body as part of the attempt. `joins` are the seconds that the
+        store may be at it, where it has something to put together.
+
+        Raises:
+            Refused: with the store's code, and the error to raise for it.
+            Unreachable: the store does not answer.
+        """
+        key = settings.get("Key") or settings.get("Prefix")
+        what = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
+        waits = Patience(max(self.patience, joins), self._stop, self.silent)
+        failures = 0
+        while True:
+            try:
+                answer = self._once(what, operation, settings, then)
+                self.silent = None  # somebody is there: from now on it is waited for in full
+                return answer
+            except Passing as err:
+                self._on_retry(err.why)
+                waits.pause(err)
+                failures += 1
+                if probe is not None and failures >= 2:
+                    probe()
+
+    def _once(
+        self,
+        what: str,
+        operation: str,
+        settings: dict[str, Any],
+        then: Callable[[Any], Any] | None,
+    ) -> Any:
+        from botocore import exceptions as boto
+
+        client = self._client
+        try:
+            with stores.explained(self.store, what, self.name):
+                answer = getattr(client, operation)(Bucket=self.name, **settings)
+                return then(answer) if then is not None else answer
+        except Unreachable as err:
+            no_keys = boto.NoCredentialsError | boto.PartialCredentialsError
+            if isinstance(err, Barred) or isinstance(err.__cause__, no_keys):
+                raise
+            raise Passing(err.why, err) from err
+        except FluidModelError as err:
+            cause = err.__cause__
+            if not isinstance(cause, boto.ClientError):
+                raise
+            raise self._said_no(client, err, cause.response) from err
+
+    def _said_no(self, client: Any, err: FluidModelError, answer: Any) -> Exception:
+        """What an error document of the store means for the attempt."""
+        code = str(answer.get("Error", {}).get("Code", ""))
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _FULL or status == 507:
+            full = FluidModelError("the store is full", err.why, "make room, and run it again")
+            return Refused("Full", full)
+        if code in _EXPIRED and self._renewed(client):
+            return Passing("the credentials have expired: renewing them", err, answered=True)
+        if code in _PASSING or passes(status):
+            final = Unreachable(err.what, err.why or code, "the same command again goes on")
+            wait = asked_wait(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
+            return Passing(f"the store answers {code or status}", final, wait, answered=True)
+        return Refused(code, err)
+
+    def _made(self, store: Store) -> Any:
+        client = store.client(**self._settings)
+        client.meta.events.register("before-send.s3.CompleteMultipartUpload", _take_your_time)
+        return client
+
+    def _renewed(self, client: Any) -> bool:
+        """Whether there are newer credentials than those that a client was refused with."""
+        with self._renewing:
+            if self._client is client:
+                fresh = self.store.renewed()
+                if fresh is None:
+                    return False
+                self.store, self._client = fresh, self._made(fresh)
+            return True
+
+
+def _take_your_time(request: Any, **_: Any) -> None:
+    """botocore's event before a request: some stores join parts before they answer.
+
+    Where botocore has no timeout of a request (before 1.44), the usual one is kept, and a store
+    that is still at it is asked again.
+    """
+    context = getattr(request, "context", None)
+    if isinstance(context, dict):
+        context["read_timeout"] = max(_JOINS, context["client_config"].read_timeout)

@@ -1,0 +1,107 @@
+"""Applying objects: what changed, and who stands in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache.apply import apply, differences, kind_of
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import dataload, names
+from kubectl_fluidmodel.kube.errors import Invalid
+from kubectl_fluidmodel.objects.access import Object
+from tests.kube.server import client, status
+from tests.loopback import Answer, Asked, Respond, document, serve
+
+LOAD = dataload.build("demo", "ns", replicas=1, tolerations=[])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fields"),
+    [
+        ({}, {}, []),
+        ({"spec": {"a": 1}}, {"spec": {"a": 1}, "status": {"phase": "x"}}, []),
+        ({"spec": {"a": 1, "b": 2}}, {"spec": {"a": 9, "c": 3}}, ["spec.a", "spec.b", "spec.c"]),
+        ({"spec": {"a": {"b": {"c": 1}}}}, {"spec": {"a": {"b": {"c": 2}}}}, ["spec.a.b"]),
+        ({"spec": {"a": [1]}}, {"spec": {"a": [1, 2]}}, ["spec.a"]),
+        ({"spec": {"a": {}}}, {"spec": {"a": None}}, ["spec.a"]),
+        ({"data": {"k": "old"}}, {"data": {"k": "new"}}, ["data.k"]),
+        (
+            {"metadata": {"labels": {"x": "1"}, "resourceVersion": "1"}},
+            {"metadata": {"labels": {"x": "2"}, "resourceVersion": "2", "annotations": {"y": "1"}}},
+            ["labels.x", "annotations.y"],
+        ),
+    ],
+)
+def test_the_fields_that_differ(before: Object, after: Object, fields: list[str]) -> None:
+    assert differences(before, after) == fields
+
+
+def test_the_kind_of_what_we_make() -> None:
+    assert kind_of(LOAD) == names.DATA_LOADS
+
+
+def server_with(standing: Object | None, answer: Answer | None = None) -> Respond:
+    def respond(asked: Asked) -> Answer:
+        if asked.method == "PATCH":
+            return answer or document(asked.json)
+        return document(standing) if standing else status(404, "not found", "NotFound")
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        (None, "created"),
+        (LOAD, "unchanged"),
+        (
+            {**LOAD, "spec": {**LOAD["spec"], "loadMetadata": False}},
+            "configured (spec.loadMetadata)",
+        ),
+    ],
+)
+def test_what_is_said_of_an_apply(standing: Object | None, said: str) -> None:
+    with serve(server_with(standing)) as server:
+        assert apply(client(server), LOAD)[0] == said
+
+
+def test_a_rotated_key_is_told_by_its_name_only() -> None:
+    secret: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "demo-store", "namespace": "ns"},
+        "data": {"AWS_SECRET_ACCESS_KEY": "bmV3"},
+    }
+    with serve(server_with({**secret, "data": {"AWS_SECRET_ACCESS_KEY": "b2xk"}})) as server:
+        said, _ = apply(client(server), secret)
+    assert said == "configured (data.AWS_SECRET_ACCESS_KEY)"
+
+
+def test_another_manager_holds_a_field() -> None:
+    conflict = status(
+        409, 'Apply failed with 1 conflict: conflict with "helm": .spec.x', "Conflict"
+    )
+    with serve(server_with(None, conflict)) as server, pytest.raises(FluidModelError) as caught:
+        apply(client(server), LOAD)
+    assert caught.value.what == "cannot change dataload.data.fluid.io/demo"
+    assert 'conflict with "helm"' in caught.value.why
+    assert "--show-managed-fields" in caught.value.try_
+
+
+@pytest.mark.parametrize(
+    "message",
+    ['strict decoding error: unknown field "spec.x"', ".spec.x: field not declared in schema"],
+)
+def test_an_old_schema_is_an_old_fluid(message: str) -> None:
+    answer = status(400, message, "BadRequest")
+    with serve(server_with(None, answer)) as server, pytest.raises(FluidModelError) as caught:
+        apply(client(server), LOAD)
+    assert "Fluid is too old" in caught.value.why
+
+
+def test_another_refusal_is_as_the_server_says() -> None:
+    answer = status(422, "spec.target: Required value", "Invalid")
+    with serve(server_with(None, answer)) as server, pytest.raises(Invalid, match="Required value"):
+        apply(client(server), LOAD)

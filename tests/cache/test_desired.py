@@ -1,0 +1,352 @@
+"""From flags, source, cluster and what stands to the objects of a cache."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache.desired import Cluster, Design, Existing, design
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import names, placement, secret
+from kubectl_fluidmodel.fluid.mount import Access, SecretKeys
+from kubectl_fluidmodel.fluid.placement import candidate
+from kubectl_fluidmodel.model import sizing
+from kubectl_fluidmodel.model.files import File, Listing
+from kubectl_fluidmodel.objects.access import Object, at
+from tests.cache.test_options import request
+from tests.fluid import golden
+from tests.fluid.cluster import GIB, node
+
+MODEL = Listing((File("config.json", 826), File("w.safetensors", 20 * GIB)))
+GPU_TAINT = [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]
+ROOMY = candidate(node("gpu-1", memory="400Gi", taints=GPU_TAINT))
+NARROW = candidate(node("gpu-2", memory="30Gi"))
+
+
+def plan(
+    flags: dict[str, Any] | None = None,
+    *,
+    listing: Listing | None = MODEL,
+    nodes: tuple[placement.Candidate, ...] | None = (ROOMY, NARROW),
+    existing: Existing | None = None,
+    source: str = "s3://models/llama",
+    **more: Any,
+) -> Design:
+    return design(
+        request(source, **(flags or {})),
+        "ns",
+        access=more.pop("access", Access()),
+        listing=listing,
+        cluster=None if nodes is None else Cluster(nodes),
+        existing=existing or Existing(),
+        **more,
+    )
+
+
+def standing(made: Design) -> Existing:
+    """The cache that a design made."""
+    return Existing(made.dataset, made.runtime, made.load)
+
+
+def kinds(made: Design) -> list[str]:
+    return [obj["kind"] for obj in made.objects]
+
+
+def hosts(made: Design) -> list[str]:
+    return placement.hosts_of(made.dataset)
+
+
+class TestFirstRun:
+    def test_memory_on_the_node_that_has_it(self) -> None:
+        made = plan()
+        assert (made.medium.type, hosts(made)) == ("MEM", ["gpu-1"])
+        assert made.quota == sizing.quota_for(MODEL.bytes)
+        assert made.dataset["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+        assert made.changes == ()
+
+    def test_disk_where_memory_does_not_fit_beside_the_engine(self) -> None:
+        made = plan(nodes=(NARROW,))
+        assert (made.medium.type, made.medium.path) == ("SSD", sizing.DISK_PATH)
+        assert "does not fit beside the engine" in made.medium.why
+
+    def test_disk_where_only_one_of_two_nodes_has_the_memory(self) -> None:
+        made = plan({"replicas": 2})
+        assert made.medium.type == "SSD"
+        assert hosts(made) == ["gpu-1", "gpu-2"]
+
+    def test_memory_only_on_nodes_where_it_fits(self) -> None:
+        """The narrow node has fewer caches, but is not why memory was chosen."""
+        busy = candidate(node("gpu-1", memory="400Gi", caches=5))
+        assert hosts(plan(nodes=(busy, NARROW))) == ["gpu-1"]
+
+    def test_no_node_fits(self) -> None:
+        tiny = candidate(node("gpu-3", memory="4Gi"))
+        with pytest.raises(FluidModelError, match="no node fits") as caught:
+            plan(nodes=(tiny,))
+        assert "short" in caught.value.why
+
+    def test_a_full_disk_does_not_fit_either(self) -> None:
+        full = candidate(node("gpu-3", memory="30Gi", disk="10Gi"))
+        with pytest.raises(FluidModelError, match="ephemeral storage"):
+            plan(nodes=(full,))
+
+    def test_a_path_of_ones_own_is_not_weighed_against_the_root_disk(self) -> None:
+        full = candidate(node("gpu-3", memory="30Gi", disk="10Gi"))
+        made = plan({"path": "/mnt/nvme"}, nodes=(full,))
+        assert made.medium.path == "/mnt/nvme"
+        assert any("/mnt/nvme" in note and "cannot be seen" in note for note in made.notes)
+
+    @pytest.mark.parametrize("medium", ["MEM", "SSD", "HDD"])
+    def test_a_given_medium(self, medium: str) -> None:
+        assert plan({"medium": medium}).medium.type == medium
+
+    def test_given_memory_that_no_node_has(self) -> None:
+        with pytest.raises(FluidModelError, match="memory needed") as caught:
+            plan({"medium": "MEM"}, nodes=(NARROW,))
+        assert "--medium SSD" in caught.value.try_
+
+    def test_order_and_annotations(self) -> None:
+        made = plan(secret=secret.build("llama", "ns", {"k": "v"}))
+        assert kinds(made) == ["Secret", "Dataset", "AlluxioRuntime"]
+        assert made.load is not None
+        assert made.load["kind"] == "DataLoad"
+        annotations = made.dataset["metadata"]["annotations"]
+        assert annotations == {
+            names.SOURCE_ANNOTATION: "s3://models/llama",
+            names.BYTES_ANNOTATION: str(MODEL.bytes),
+            names.FILES_ANNOTATION: "2",
+        }
+
+    def test_the_volume_of_nfs_comes_first(self) -> None:
+        made = plan({"quota": "50Gi"}, source="nfs://h/export/m", listing=None)
+        assert kinds(made) == [
+            "PersistentVolume",
+            "PersistentVolumeClaim",
+            "Dataset",
+            "AlluxioRuntime",
+        ]
+
+    def test_no_load(self) -> None:
+        assert plan({"load": False}).load is None
+
+    @pytest.mark.parametrize("replicas", [1, 2])
+    def test_runtime_and_load_agree_on_replicas(self, replicas: int) -> None:
+        made = plan({"replicas": replicas})
+        assert made.load is not None
+        assert made.runtime["spec"]["replicas"] == replicas
+        assert made.runtime["spec"]["data"]["replicas"] == replicas
+        assert made.load["spec"]["target"] == [{"path": "/", "replicas": replicas}]
+
+
+class TestQuota:
+    def test_too_small_says_what_would_do_and_that_does(self) -> None:
+        with pytest.raises(UsageError, match="too small") as caught:
+            plan({"quota": "20Gi"})
+        flag, size = caught.value.try_.split()
+        assert flag == "--quota"
+        assert plan({"quota": size}).quota == sizing.quota_for(MODEL.bytes)
+
+    def test_a_larger_one_is_taken(self) -> None:
+        assert plan({"quota": "50Gi"}).quota == 50 * GIB
+
+    def test_an_unknown_size_wants_one(self) -> None:
+        with pytest.raises(UsageError, match="is not known") as caught:
+            plan(source="pvc://claim/m", listing=None)
+        assert caught.value.try_.startswith("--quota SIZE")
+        made = plan({"quota": "50Gi"}, source="pvc://claim/m", listing=None)
+        assert made.quota == 50 * GIB
+        assert names.BYTES_ANNOTATION not in made.dataset["metadata"]["annotations"]
+
+
+class TestSecondRun:
+    def test_the_same_again_changes_nothing(self) -> None:
+        first = plan({"replicas": 1})
+        second = plan(existing=standing(first))
+        assert second.changes == ()
+        assert second.objects == first.objects
+        assert second.load == first.load
+
+    def test_it_stays_though_the_cluster_has_changed(self) -> None:
+        first = plan()
+        fuller = candidate(node("gpu-1", memory="12Gi", caches=1, taints=GPU_TAINT))
+        roomier = candidate(node("gpu-9", memory="900Gi"))
+        second = plan(nodes=(fuller, roomier), existing=standing(first))
+        assert (hosts(second), second.medium.type, second.quota) == (["gpu-1"], "MEM", first.quota)
+        assert second.changes == ()
+
+    def test_it_stays_where_it_is_when_nodes_cannot_be_listed(self) -> None:
+        first = plan()
+        second = plan(nodes=None, existing=standing(first))
+        assert second.dataset == first.dataset
+        assert second.changes == ()
+
+    def test_its_replicas_stay_unless_others_are_given(self) -> None:
+        first = plan({"replicas": 2})
+        assert plan(existing=standing(first)).runtime["spec"]["replicas"] == 2
+        fewer = plan({"replicas": 1}, existing=standing(first))
+        assert fewer.runtime["spec"]["replicas"] == 1
+        assert len(hosts(fewer)) == 1
+
+    def test_its_quota_stays_while_it_is_enough(self) -> None:
+        first = plan({"quota": "50Gi"})
+        assert plan(existing=standing(first)).quota == 50 * GIB
+        grown = Listing((File("w.safetensors", 90 * GIB),))
+        second = plan(listing=grown, existing=standing(first))
+        assert second.quota == sizing.quota_for(90 * GIB)
+        assert second.changes == (f"quota: 50Gi → {second.quota >> 30}Gi",)
+
+    @pytest.mark.parametrize(
+        ("flags", "change"),
+        [
+            ({"medium": "SSD"}, "medium: MEM → SSD"),
+            ({"path": "/mnt/x"}, "path: /dev/shm → /mnt/x"),
+            ({"quota": "50Gi"}, "quota: 24Gi → 50Gi"),
+        ],
+    )
+    def test_what_cannot_change_while_it_runs_is_named(
+        self, flags: dict[str, Any], change: str
+    ) -> None:
+        second = plan(flags, existing=standing(plan()))
+        assert change in second.changes
+
+    def test_another_node_is_named(self) -> None:
+        first = plan({"medium": "SSD"}, nodes=(ROOMY,))
+        second = plan({"nodes": ("gpu-2",)}, nodes=(NARROW,), existing=standing(first))
+        assert second.changes == ("nodes: gpu-1 → gpu-2",)
+
+    def test_changed_access_is_named_by_what_is_no_secret(self) -> None:
+        keys = SecretKeys("a-secret", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        first = plan(access=Access(endpoint="http://old:9000"))
+        second = plan(
+            access=Access(endpoint="http://new:9000", keys=keys), existing=standing(first)
+        )
+        shown = "; ".join(second.changes)
+        assert "http://old:9000" in shown
+        assert "http://new:9000" in shown
+        assert "a-secret" in shown
+
+    def test_server_side_defaults_are_no_change(self) -> None:
+        """What Kubernetes and Fluid write into the objects besides is not ours to compare."""
+        first = plan()
+        kept: Object = json.loads(json.dumps(first.dataset))
+        kept["status"] = {"phase": "Bound"}
+        kept["metadata"]["finalizers"] = ["fluid-dataset-controller-finalizer"]
+        kept["spec"]["mounts"][0]["shared"] = False
+        runtime: Object = json.loads(json.dumps(first.runtime))
+        runtime["spec"]["worker"]["env"] = {}
+        assert plan(existing=Existing(kept, runtime)).changes == ()
+
+    def test_a_cache_that_is_bound_otherwise_is_placed_anew_without_a_change_of_nodes(self) -> None:
+        first = plan()
+        first.dataset["spec"]["nodeAffinity"] = placement.required(
+            [{"key": "pool", "operator": "In", "values": ["x"]}]
+        )
+        assert plan(existing=standing(first)).changes == ()
+
+
+class TestWithoutNodes:
+    """No cluster, or no permission to list nodes: labels decide, and the scheduler."""
+
+    @pytest.mark.parametrize(
+        ("flags", "expression"),
+        [
+            ({}, {"key": "nvidia.com/gpu.present", "operator": "In", "values": ["true"]}),
+            (
+                {"nodes": ("b", "a")},
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": ["a", "b"]},
+            ),
+            ({"node_selector": "pool=x"}, {"key": "pool", "operator": "In", "values": ["x"]}),
+        ],
+    )
+    def test_the_affinity(self, flags: dict[str, Any], expression: dict[str, Any]) -> None:
+        made = plan(flags, nodes=None)
+        terms = at(made.dataset, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+        assert terms == [{"matchExpressions": [expression]}]
+        assert made.choice is None
+        assert made.medium.type == "SSD"
+
+    def test_gpu_nodes_are_tolerated(self) -> None:
+        made = plan(nodes=None)
+        assert made.load is not None
+        for obj in (made.dataset, made.load):
+            assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in obj[
+                "spec"
+            ]["tolerations"]
+
+
+def test_no_value_of_a_secret_leaves_it() -> None:
+    keys = SecretKeys("llama-store", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    values = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "h1dden"}
+    made = plan(
+        access=Access(endpoint="http://minio:9000", keys=keys),
+        secret=secret.build("llama", "ns", values),
+    )
+    others = [obj for obj in (*made.objects, made.load) if obj and obj["kind"] != "Secret"]
+    assert len(others) == 3
+    assert not any(value in json.dumps(others) for value in values.values())
+    assert not any(value in repr(made.changes + made.notes) for value in values.values())
+
+
+def test_golden_of_a_70b_model_in_memory() -> None:
+    big = candidate(node("gpu-1", memory="2000Gi", taints=GPU_TAINT))
+    listing = Listing(
+        (
+            File("config.json", 879),
+            *(File(f"model-{i:05}.safetensors", 4_703_580_000) for i in range(30)),
+        )
+    )
+    made = plan(
+        source="s3://models/meta-llama/Llama-3.3-70B-Instruct",
+        listing=listing,
+        nodes=(big,),
+        access=Access(
+            endpoint="http://minio:9000",
+            keys=SecretKeys("keys", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ),
+    )
+    assert made.load is not None
+    golden.check("llama-3-3-70b-instruct", [*made.objects, made.load])
+
+
+class TestRubbish:
+    """What lies beside the model is neither counted nor loaded, where that saves something."""
+
+    def test_much_is_left_out_of_the_load(self) -> None:
+        made = plan(listing=Listing(MODEL.files, (File(".git/lfs/x", 20 * GIB),)))
+        assert made.load is not None
+        assert [each["path"] for each in made.load["spec"]["target"]] == [
+            "/config.json",
+            "/w.safetensors",
+        ]
+        assert made.quota == plan().quota
+        notes = made.dataset["metadata"]["annotations"]
+        assert notes[names.BYTES_ANNOTATION] == str(MODEL.bytes)
+        assert notes[names.LEFT_OUT_ANNOTATION] == str(20 * GIB)
+        assert (
+            "1 file of 20.0 GiB is Git's own (.git/lfs/x): neither loaded nor counted" in made.notes
+        )
+
+    @pytest.mark.parametrize(
+        "listing",
+        [
+            Listing(MODEL.files, (File(".DS_Store", 6148),)),
+            Listing((*MODEL.files, File("odd name", 1)), (File(".git/x", 20 * GIB),)),
+            Listing(
+                tuple(File(f"{n}.safetensors", GIB) for n in range(90)), (File(".git/x", 90 * GIB),)
+            ),
+        ],
+        ids=["little", "a path that Fluid's script would split", "too many paths"],
+    )
+    def test_what_would_not_pay_is_loaded_and_has_room(self, listing: Listing) -> None:
+        made = plan(listing=listing)
+        assert made.load is not None
+        assert [each["path"] for each in made.load["spec"]["target"]] == ["/"]
+        beside = sum(file.size for file in listing.rubbish)
+        assert sizing.holds(made.quota) >= listing.bytes + beside
+        assert any("loaded with the model" in note for note in made.notes)
+
+    def test_a_model_alone_has_no_such_annotation(self) -> None:
+        made = plan()
+        assert names.LEFT_OUT_ANNOTATION not in made.dataset["metadata"]["annotations"]

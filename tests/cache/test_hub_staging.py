@@ -1,0 +1,368 @@
+"""A model of the Hub on its way into a cache: staged from this machine, as one view shows it.
+
+What is in the way of the cache itself is said before the first byte is moved.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache import preflight
+from kubectl_fluidmodel.cache.desired import Existing
+from kubectl_fluidmodel.cache.hub_staging import Stager, Staging
+from kubectl_fluidmodel.cache.options import Request
+from kubectl_fluidmodel.cache.workflow import Run, plan_offline
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.model.source import parse
+from kubectl_fluidmodel.objects.kinds import JOBS, PODS, SECRETS
+from kubectl_fluidmodel.objects.plugin_pod import network
+from kubectl_fluidmodel.objectstore.layout import destination
+from kubectl_fluidmodel.output.live import ProgressLike
+from tests.cache.objects import Objects, objects
+from tests.cache.test_options import request
+from tests.cache.test_removal import reader
+from tests.fluid.cluster import node
+from tests.hub import Hub, Repo
+from tests.stage.s3server import S3Server
+
+__all__ = ["objects"]
+
+MODEL = "acme/model"
+FILES = {"config.json": b"{}", "model.safetensors": os.urandom(6 << 20)}
+STEPS = ["stage", "master", "worker", "Dataset", "PVC", "load"]
+
+
+@dataclass
+class Told:
+    """A teller that keeps what it is told."""
+
+    said: list[str] = field(default_factory=list)
+    shown: list[ProgressLike] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def show(self, progress: ProgressLike) -> None:
+        self.shown.append(progress)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    server = S3Server()
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def hub(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    for key, value in s3.env().items():
+        monkeypatch.setenv(key, value)
+    with Hub(Repo(MODEL, FILES)) as running:
+        yield running
+
+
+@pytest.fixture
+def stager(s3: S3Server, hub: Hub) -> Stager:
+    return made(s3, hub, Request(parse(MODEL), "model"), bucket="staged-models")
+
+
+def made(
+    s3: S3Server,
+    hub: Hub,
+    request: Request,
+    client: Client | None = None,
+    bucket: str = "models",
+    **settings: Any,
+) -> Stager:
+    settings = {"on": "client", **settings}
+    to = destination(f"s3://{bucket}")
+    staging = Staging(to, endpoint_hub=hub.endpoint, endpoint=s3.endpoint, **settings)
+    return Stager(staging, request, "ns", client)
+
+
+def test_one_view_for_the_whole_way(stager: Stager) -> None:
+    told = Told()
+    assert stager.carry_out(told, time.monotonic() + 60, wait=True)
+    size = sum(map(len, FILES.values()))
+    for view in told.shown:
+        assert [step.name for step in view.steps] == STEPS
+        assert {step.state for step in view.steps[1:]} == {"waiting"}
+        assert (view.total, view.later) == (size, size), "the load moves as much again"
+    last = told.shown[-1]
+    assert last.steps[0].state == "done" and last.cached == size
+    assert (stager.step.name, stager.step.detail) == ("stage", "2 files, 6.0 MiB")
+
+    again = Told()
+    assert stager.carry_out(again, time.monotonic() + 60, wait=True)
+    assert "staged already" in again.said[0] and not again.shown
+
+
+SMALL = node("gpu-0", memory="64Gi", disk="1Gi")
+
+
+def run_of(objects: Objects, stager: Stager) -> Run:
+    objects.lists["/api/v1/nodes"] = [SMALL]
+    for kind in (JOBS, PODS):
+        objects.lists.setdefault(kind.path("ns"), [])
+    run = Run(objects.client, stager.on_prefix(), "ns", Told(), 60.0, stager)
+    run.findings = preflight.Findings(Existing())
+    return run
+
+
+LATE = [
+    # flags, variables, words of the refusal
+    ({"nodes": ("gpu-O",)}, {}, "node 'gpu-O' does not exist"),
+    ({"quota": "1Gi"}, {}, "--quota 1Gi is too small"),
+    ({"medium": "SSD"}, {}, "no node fits the cache"),
+    ({"replicas": 2}, {}, "no node fits the cache"),
+    ({}, {"AWS_SESSION_TOKEN": "T9"}, "these S3 credentials are temporary"),
+    ({"s3_secret": "nowhere"}, {}, "Secret nowhere does not exist"),
+    ({"s3_secret": "loaned"}, {}, "the keys in Secret loaned are temporary"),
+]
+
+
+@pytest.mark.parametrize("on", ["client", "cluster"])
+@pytest.mark.parametrize(("flags", "env", "words"), LATE, ids=[row[2] for row in LATE])
+def test_what_the_plan_shows_is_refused_before_a_byte_moves(
+    s3: S3Server,
+    hub: Hub,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    flags: dict[str, Any],
+    env: dict[str, str],
+    words: str,
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_SESSION_TOKEN": "C"}
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in keys.items()}
+    objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
+    asked = request(MODEL, **flags)
+    run = run_of(objects, made(s3, hub, asked, objects.client, "never-made", on=on, image="i:1"))
+    with pytest.raises(FluidModelError, match=re.escape(words)):
+        run.stage(wait=True)
+    assert hub.body_bytes == 0
+    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    buckets = s3.client().list_buckets()["Buckets"]
+    assert "never-made" not in {each["Name"] for each in buckets}
+
+
+def test_pods_that_read_from_the_cache_of_another_commit_are_seen_first(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    stager = made(s3, hub, request(MODEL), objects.client, "never-made")
+    run = run_of(objects, stager)
+    _, old = plan_offline(replace(stager.on_prefix(), commit="0" * 40), "ns", s3.endpoint, None)
+    standing = json.loads(json.dumps(old.dataset).replace(stager.plan.commit, "0" * 40))
+    run.findings = preflight.Findings(Existing(standing, old.runtime))
+    objects.lists["/api/v1/nodes"] = [node("gpu-0")]
+    objects.lists[PODS.path("ns")] = [reader("engine-0", "model")]
+    with pytest.raises(FluidModelError, match="pods read from it: engine-0"):
+        run.stage(wait=True)
+    assert hub.body_bytes == 0
+
+
+def test_a_name_that_was_taken_meanwhile_is_left_alone(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    run = run_of(objects, made(s3, hub, request(MODEL), objects.client, "meanwhile"))
+    taken = {
+        "kind": "Dataset",
+        "metadata": {
+            "name": "model",
+            "namespace": "ns",
+            "labels": names.our_labels("model"),
+            "annotations": {names.SOURCE_ANNOTATION: "hf://other/model"},
+        },
+    }
+    objects.add(names.DATASETS, taken)
+    with pytest.raises(FluidModelError, match="the name model is taken"):
+        run.stage(wait=True)
+
+
+def test_a_job_needs_an_image_unless_all_is_staged(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    there = made(s3, hub, request(MODEL), objects.client, "imageless", on="cluster")
+    with pytest.raises(UsageError, match="needs an image") as told:
+        run_of(objects, there).stage(wait=True)
+    assert "docker build" in told.value.try_ and "--stage-on client" in told.value.try_
+    assert not there.objects() and hub.body_bytes == 0
+    assert made(s3, hub, request(MODEL), bucket="imageless").carry_out(
+        Told(), time.monotonic() + 60, wait=True
+    )
+    assert run_of(objects, there).stage(wait=True), "nothing is left for a Job to do"
+
+
+def test_temporary_keys_travel_whole(
+    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "T9")
+    stager = made(s3, hub, request(MODEL), on="cluster", image="i:1")
+    (secret,) = stager._secrets()
+    assert set(secret["data"]) == {
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    }  # fmt: skip
+    (job,) = stager.objects()
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    refs = {each["name"]: each["valueFrom"] for each in env if "valueFrom" in each}
+    for name in secret["data"]:
+        assert refs[name] == {"secretKeyRef": {"name": "model-store", "key": name}}
+
+
+@pytest.mark.parametrize("by", ["flag", "HF_ENDPOINT"])
+def test_the_job_asks_the_hub_that_the_plan_is_of(
+    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    if by == "HF_ENDPOINT":
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    to = Staging(
+        destination("s3://models"),
+        endpoint=s3.endpoint,
+        endpoint_hub=hub.endpoint if by == "flag" else None,
+        image="i:1",
+    )
+    (job,) = Stager(to, request(MODEL), "ns").objects()
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert f"--endpoint-hub={hub.endpoint}" in arguments
+    assert f"--endpoint={s3.endpoint}" in arguments
+
+
+FOREIGN = {"metadata": {"name": "model-hub", "namespace": "ns"}, "data": {"HF_TOKEN": "eA=="}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "way"),
+    [
+        ({}, "Secret model-hub was not made by this plugin", "--hf-secret model-hub"),
+        ({"pull_secrets": ("registry",)}, "Secret registry does not exist", "kubectl get secrets"),
+        ({"ca": "configmap/corporate"}, "ConfigMap corporate does not exist", "configmaps"),
+        ({"ca": "secret/model-hub"}, "Secret model-hub has no key ca.crt", "secret/model-hub:KEY"),
+    ],
+)
+def test_what_the_job_refers_to_has_to_be_there(
+    s3: S3Server,
+    hub: Hub,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, Any],
+    words: str,
+    way: str,
+) -> None:
+    if not flags:
+        monkeypatch.setenv("HF_TOKEN", "hf_x")
+    objects.add(SECRETS, FOREIGN)
+    given = network(**{"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": (), **flags})
+    stager = made(
+        s3, hub, request(MODEL), objects.client, "models", on="cluster", image="i:1", network=given
+    )
+    with pytest.raises(FluidModelError, match=words) as caught:
+        run_of(objects, stager).stage(wait=False)
+    assert way in caught.value.try_
+    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+
+
+def test_of_two_who_begin_at_once_the_later_one_yields(
+    s3: S3Server, hub: Hub, objects: Objects
+) -> None:
+    """Both looked when there was no Job yet, with two models of one last name."""
+    stager = made(s3, hub, request(MODEL), objects.client, "raced", on="cluster", image="i:1")
+    (ours,) = stager.objects()
+    ours["metadata"] |= {"uid": "1", "creationTimestamp": "2026-01-01T00:00:05Z"}
+    theirs = json.loads(json.dumps(ours).replace(MODEL, "other/model"))
+    theirs["metadata"] |= {"name": "model-stage-1", "creationTimestamp": "2026-01-01T00:00:04Z"}
+    objects.add(JOBS, ours)
+    objects.lists[JOBS.path("ns")] = [theirs, ours]
+    objects.add(SECRETS, {"metadata": {"name": "model-store", "namespace": "ns"}})
+    with pytest.raises(FluidModelError, match="name model is taken") as caught:
+        stager.carry_out(Told(), time.monotonic() + 30, wait=True)
+    assert "model-stage-1" in caught.value.why
+    gone = [asked.path for asked in objects.asked if asked.method == "DELETE"]
+    assert gone == [JOBS.path("ns", ours["metadata"]["name"])]
+    # The earlier one goes on.
+    objects.add(JOBS, ours)
+    theirs["metadata"]["creationTimestamp"] = "2026-01-01T00:00:06Z"
+    assert stager.carry_out(Told(), time.monotonic() + 30, wait=False) is False
+
+
+def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: Hub, objects: Objects) -> None:
+    """As the same command does where FLUIDMODEL_IMAGE is not set, or of an older plugin's Job."""
+    there = made(s3, hub, request(MODEL), objects.client, "followed", on="cluster", image="old:1")
+    (running,) = there.objects()
+    objects.lists[JOBS.path("ns")] = [running]
+    told = Told()
+    again = made(s3, hub, request(MODEL), objects.client, "followed", on="cluster")
+    assert again.carry_out(told, time.monotonic() + 30, wait=False) is False
+    assert told.said == [f"job.batch/{running['metadata']['name']} found running"]
+    assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
+    elsewhere = made(s3, hub, request(MODEL), objects.client, "elsewhere", on="cluster")
+    with pytest.raises(UsageError, match="needs an image"):
+        elsewhere.carry_out(Told(), time.monotonic() + 30, wait=False)
+
+
+@pytest.mark.parametrize(
+    ("on", "env", "asked", "not_asked"),
+    [
+        ("client", {}, set(), {"create jobs.batch in namespace ns"}),
+        (
+            "cluster",
+            {},
+            {"create jobs.batch in namespace ns", "get pods/log in namespace ns"},
+            set(),
+        ),
+        ("cluster", {"HF_TOKEN": "hf_x"}, {"create secrets in namespace ns"}, set()),
+    ],
+)
+def test_what_staging_takes_is_asked_for_first(
+    s3: S3Server,
+    hub: Hub,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    env: dict[str, str],
+    asked: set[str],
+    not_asked: set[str],
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    keys = {"AWS_ACCESS_KEY_ID": "QQ==", "AWS_SECRET_ACCESS_KEY": "Qg=="}
+    objects.add(SECRETS, {"metadata": {"name": "keys", "namespace": "ns"}, "data": keys})
+    given = request(MODEL, s3_secret="keys")
+    found = {str(each) for each in made(s3, hub, given, objects.client, on=on).permissions()}
+    assert asked <= found and not (not_asked & found)
+
+
+def test_what_only_this_machine_has_is_said(
+    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy or certificates that got the plan here, and that the Job knows nothing of."""
+    flags: dict[str, Any] = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
+    given = {**flags, "proxy": "http://p:1", "ca": "configmap/c"}
+    here = made(s3, hub, request(MODEL), on="cluster", image="i:1")
+    there = made(s3, hub, request(MODEL), on="cluster", image="i:1", network=network(**given))
+    mine = made(s3, hub, request(MODEL), on="client")
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not [line for line in here.words() if "--stage-" in line]
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/corporate.pem")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    for each in (here, there, mine):
+        each._login = replace(each._login, endpoint="https://huggingface.co")
+    told = "\n".join(here.words())
+    assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
+    for each in (there, mine):
+        assert "--stage-" not in "\n".join(each.words())

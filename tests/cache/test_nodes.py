@@ -1,0 +1,175 @@
+"""What is read of nodes, their pods and caches before one is chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache import nodes
+from kubectl_fluidmodel.cache.desired import Cluster, Existing
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.kinds import PODS
+from tests.cache.objects import Objects, objects
+from tests.cache.test_options import request
+from tests.fluid.cluster import GIB, node, pod
+
+__all__ = ["objects"]
+
+
+def survey(objects: Objects, existing: Existing | None = None, **flags: Any) -> Cluster | None:
+    return nodes.survey(objects.client, request(**flags), "ns", existing or Existing())
+
+
+def cache_worker(name: str, namespace: str = "ns") -> Object:
+    found = pod("8Gi")
+    found["metadata"] = {
+        "name": f"{name}-worker-0",
+        "namespace": namespace,
+        "labels": {"release": name, "role": "alluxio-worker"},
+    }
+    return found
+
+
+def runtime(name: str, namespace: str = "ns", **level: Any) -> Object:
+    tier = {"mediumtype": "SSD", "path": "/var/lib/fluidmodel/cache", "quota": "150Gi", **level}
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"tieredstore": {"levels": [tier]}},
+    }
+
+
+class TestNodes:
+    def cluster(self, objects: Objects, *nodes: Object) -> None:
+        objects.lists["/api/v1/nodes"] = list(nodes)
+
+    def test_free_room_is_what_pods_leave(self, objects: Objects) -> None:
+        self.cluster(objects, node("a"), node("cpu", gpus=0))
+        objects.lists["/api/v1/pods"] = [pod("30Gi")]
+        found = survey(objects)
+        assert found is not None
+        (one,) = found.candidates
+        assert (one.name, one.room.memory) == ("a", 70 * GIB)
+        assert [asked.query.get("fieldSelector") for asked in objects.asked] == [
+            None,
+            "spec.nodeName=a",
+        ]
+
+    def test_pods_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
+        self.cluster(objects, node("a"))
+        objects.forbidden.add(PODS.path())
+        found = survey(objects)
+        assert found is not None
+        assert found.candidates[0].room.memory == 100 * GIB
+        assert "pods of other namespaces cannot be read" in found.notes[0]
+
+    def test_nodes_that_cannot_be_listed(self, objects: Objects) -> None:
+        objects.forbidden.add("/api/v1/nodes")
+        assert survey(objects) is None
+
+    def test_the_cost_does_not_grow_with_the_cluster(self, objects: Objects) -> None:
+        self.cluster(objects, *(node(f"n{i:04}") for i in range(300)))
+        found = survey(objects)
+        assert found is not None
+        assert len(found.candidates) == 300
+        assert len(objects.asked) == 1 + 8
+
+    def test_named_nodes(self, objects: Objects) -> None:
+        self.cluster(objects, node("a"), node("b"))
+        found = survey(objects, nodes=("b",))
+        assert found is not None
+        assert [one.name for one in found.candidates] == ["b"]
+        with pytest.raises(UsageError, match="node 'c' does not exist"):
+            survey(objects, nodes=("c",))
+
+
+class TestCachesOnDisk:
+    def free(self, objects: Objects, *runtimes: Object, **flags: Any) -> int | None:
+        objects.lists["/api/v1/nodes"] = [node("a", disk="200Gi")]
+        objects.lists["/api/v1/pods"] = [
+            cache_worker(each["metadata"]["name"], each["metadata"]["namespace"])
+            for each in runtimes
+        ]
+        objects.lists.setdefault(names.ALLUXIO_RUNTIMES.path(), list(runtimes))
+        found = survey(objects, **flags)
+        assert found is not None
+        room = found.candidates[0].room.disk
+        taken = len(runtimes) * GIB  # what their pods request
+        return None if room is None else (room + taken) // GIB
+
+    def test_their_quota_is_taken(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("other")) == 50
+
+    def test_of_every_namespace(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("other"), runtime("third", "far", quota="30Gi")) == 20
+
+    def test_a_list_of_quotas(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("other", quotaList="20Gi,30Gi")) == 150
+
+    def test_memory_is_requested_and_not_counted_twice(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("other", mediumtype="MEM", path="/dev/shm")) == 200
+
+    def test_a_disk_of_its_own_does_not_count(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("other", path="/mnt/nvme")) == 200
+
+    def test_an_empty_dir_is_on_the_nodes_disk(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("other", path="/mnt/x", volumeType="emptyDir")) == 50
+
+    def test_the_cache_itself_is_not_in_its_own_way(self, objects: Objects) -> None:
+        assert self.free(objects, runtime("llama"), name="llama") == 200
+
+    def test_runtimes_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
+        objects.forbidden.add(names.ALLUXIO_RUNTIMES.path())
+        objects.lists["/api/v1/nodes"] = [node("a")]
+        objects.lists["/api/v1/pods"] = [cache_worker("other")]
+        found = survey(objects)
+        assert found is not None and "is not counted" in found.notes[0]
+
+    def test_without_caches_no_runtime_is_asked_for(self, objects: Objects) -> None:
+        self.free(objects)
+        assert not any("alluxioruntimes" in asked.path for asked in objects.asked)
+
+
+class TestTaintsOfGraphs:
+    TAINT = {"key": "pool", "value": "llm", "effect": "NoSchedule"}  # noqa: RUF012
+    GRAPHS = "/apis/nvidia.com/v1beta1/namespaces/ns/dynamographdeployments"
+
+    def against(self, objects: Objects, existing: Existing | None = None) -> str:
+        objects.lists["/api/v1/nodes"] = [node("a", taints=[self.TAINT])]
+        found = survey(objects, existing)
+        assert found is not None
+        return ", ".join(str(taint) for taint in found.candidates[0].unknown)
+
+    def graph(self, kind: str, *tolerations: Object) -> Object:
+        component = {
+            "name": "W",
+            "type": kind,
+            "podTemplate": {"spec": {"tolerations": list(tolerations), "containers": []}},
+        }
+        return {"metadata": {"name": "g", "namespace": "ns"}, "spec": {"components": [component]}}
+
+    def test_what_workers_tolerate_the_cache_tolerates(self, objects: Objects) -> None:
+        objects.lists[self.GRAPHS] = [self.graph("worker", {"key": "pool", "operator": "Exists"})]
+        assert self.against(objects) == ""
+
+    def test_what_a_frontend_tolerates_says_nothing(self, objects: Objects) -> None:
+        objects.lists[self.GRAPHS] = [self.graph("frontend", {"operator": "Exists"})]
+        assert self.against(objects) == "pool=llm:NoSchedule"
+
+    def test_without_graphs_or_the_right_to_see_them(self, objects: Objects) -> None:
+        assert self.against(objects) == "pool=llm:NoSchedule"
+        objects.forbidden.add(self.GRAPHS)
+        assert self.against(objects) == "pool=llm:NoSchedule"
+
+    def test_what_the_standing_cache_tolerates_stays(self, objects: Objects) -> None:
+        dataset = {"spec": {"tolerations": [{"key": "pool", "operator": "Exists"}]}}
+        assert self.against(objects, Existing(dataset=dataset)) == ""
+
+    def test_graphs_are_asked_only_for_a_taint_that_nobody_knows(self, objects: Objects) -> None:
+        objects.lists["/api/v1/nodes"] = [
+            node("a", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
+        ]
+        survey(objects)
+        assert not any("nvidia.com" in asked.path for asked in objects.asked)

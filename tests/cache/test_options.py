@@ -1,0 +1,150 @@
+"""The flags of `cache`, checked against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.cache.options import Request, build, parse_size
+from kubectl_fluidmodel.errors import UsageError
+
+MIB, GIB = 1 << 20, 1 << 30
+DEFAULTS: dict[str, Any] = {
+    "name": None,
+    "replicas": None,
+    "medium": "auto",
+    "path": None,
+    "quota": "auto",
+    "nodes": (),
+    "node_selector": None,
+    "runtime": "alluxio",
+    "load": True,
+    "s3_secret": None,
+    "gcs_secret": None,
+}
+
+
+def request(source: str = "s3://models/org/Llama-3.3-70B", **flags: Any) -> Request:
+    return build(source, **{**DEFAULTS, **flags})
+
+
+def test_the_defaults() -> None:
+    found = request()
+    assert (found.name, found.replicas, found.quota, found.medium) == (
+        "llama-3-3-70b",
+        1,
+        None,
+        "auto",
+    )
+    assert not found.replicas_given
+    assert not found.placement_given
+    assert not found.web
+
+
+@pytest.mark.parametrize(
+    ("flags", "replicas", "given_"),
+    [
+        ({}, 1, False),
+        ({"replicas": 3}, 3, True),
+        ({"nodes": ("a", "b")}, 2, True),
+        ({"nodes": ("a", "b"), "replicas": 2}, 2, True),
+        ({"nodes": ("a", "a", "b")}, 2, True),
+        ({"node_selector": "pool=x"}, 1, False),
+    ],
+)
+def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
+    found = request(**flags)
+    assert (found.replicas, found.replicas_given) == (replicas, given_)
+    assert len(found.nodes) == len(set(found.nodes))
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "words"),
+    [
+        ("s3://models/x", {"name": "Not Legal"}, "is not legal"),
+        ("s3://models/x/.", {}, "'.'"),
+        ("s3://models/x", {"runtime": "juicefs"}, "only Alluxio"),
+        ("s3://models/x", {"runtime": "jindo"}, "only Alluxio"),
+        ("s3://models/x", {"nodes": ("a",), "node_selector": "k=v"}, "give one of them"),
+        ("s3://models/x", {"path": "relative"}, "absolute"),
+        ("s3://models/x", {"path": "/a,/b"}, "absolute"),
+        ("s3://models/x", {"path": "/a b"}, "absolute"),
+        ("s3://models/x", {"path": "/a\nb"}, "absolute"),
+        ("s3://models/x", {"replicas": 2, "nodes": ("a",)}, "each node holds one whole copy"),
+        ("gs://models/x", {"s3_secret": "s"}, "has no use for it"),
+        ("s3://models/x", {"gcs_secret": "s"}, "has no use for it"),
+        ("local:///data/m", {}, "say on which"),
+        ("s3://models/x", {"quota": "lots"}, "is not a size"),
+        ("s3://models/x", {"node_selector": "pool"}, "KEY=VALUE"),
+        ("s3://models/x", {"node_selector": "=x"}, "KEY=VALUE"),
+        ("s3://models/x", {"node_selector": "a==b"}, "KEY=VALUE"),
+        ("s3://models/x", {"node_selector": "a!=b"}, "KEY=VALUE"),
+        ("s3://models/x", {"node_selector": "a=b,"}, "KEY=VALUE"),
+        ("s3://models/x", {"node_selector": "a in (b)"}, "KEY=VALUE"),
+        ("s3://models/x", {"node_selector": "a=b c"}, "KEY=VALUE"),
+    ],
+)
+def test_what_does_not_fit_together(source: str, flags: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        request(source, **flags)
+    assert words in str(caught.value)
+
+
+def test_a_name_that_cannot_be_derived_wants_the_flag() -> None:
+    with pytest.raises(UsageError) as caught:
+        request("s3://models/___")
+    assert caught.value.try_ == "--name NAME"
+    assert request("s3://models/___", name="mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        (None, ()),
+        ("", ()),
+        ("pool=gpu", (("pool", "gpu"),)),
+        ("a/b.c=x, empty=", (("a/b.c", "x"), ("empty", ""))),
+    ],
+)
+def test_selectors(text: str | None, pairs: tuple[tuple[str, str], ...]) -> None:
+    assert request(node_selector=text).node_selector == pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("300Gi", 300 * GIB),
+        ("300GiB", 300 * GIB),
+        ("1Ti", 1024 * GIB),
+        ("1.5Gi", 1536 * MIB),
+        ("300GB", -(-300 * 10**9 // MIB) * MIB),
+        ("5000000000", -(-5 * 10**9 // MIB) * MIB),
+        ("1", MIB),
+        ("1048576B", MIB),
+        ("2e9", -(-2 * 10**9 // MIB) * MIB),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text, "--quota") == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1Gi", "lots", "1 GB", "0.4", "1e999999999", "9" * 5000, "1XB", "B", "500m"]
+)
+def test_no_sizes(text: str) -> None:
+    with pytest.raises(UsageError, match="--quota") as caught:
+        parse_size(text, "--quota")
+    assert caught.value.why == "write 300Gi"
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
+    try:
+        found = parse_size(text, "--quota")
+    except UsageError:
+        return
+    assert found >= MIB
+    assert found % MIB == 0

@@ -1,0 +1,310 @@
+"""What is looked at before the first write: permissions, Fluid, and whether the name is free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache import preflight
+from kubectl_fluidmodel.cache.desired import Existing
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import installation, names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.kinds import JOBS, NAMESPACES, PODS, PVCS, PVS, SECRETS
+from tests.cache.objects import Objects, objects
+from tests.cache.test_options import request
+
+__all__ = ["objects"]
+
+
+def permissions(source: str = "s3://models/llama", **flags: Any) -> set[str]:
+    return {str(each) for each in preflight.needed(request(source, **flags), "ns")}
+
+
+FLUID = {
+    f"{verb} {kind}.data.fluid.io in namespace ns"
+    for kind in ("datasets", "alluxioruntimes", "dataloads")
+    for verb in ("get", "list", "watch", "create", "patch")
+} | {"delete dataloads.data.fluid.io in namespace ns"}
+CLAIMS = {f"{verb} persistentvolumeclaims in namespace ns" for verb in ("get", "list", "watch")}
+
+
+class TestNeeded:
+    def test_a_public_web_directory_needs_least(self) -> None:
+        assert permissions("https://h/m/") == FLUID | CLAIMS
+
+    def test_without_a_load_no_dataloads(self) -> None:
+        assert not any("dataloads" in each for each in permissions(load=False))
+
+    def test_a_secret_is_made_for_s3(self) -> None:
+        made = {f"{verb} secrets in namespace ns" for verb in ("get", "create", "patch")}
+        assert permissions() == FLUID | CLAIMS | made
+
+    def test_an_existing_secret_is_only_read(self) -> None:
+        found = permissions(s3_secret="keys")
+        assert found == FLUID | CLAIMS | {"get secrets in namespace ns"}
+
+    def test_nfs_makes_a_volume_and_a_claim(self) -> None:
+        found = permissions("nfs://h/e") - FLUID - CLAIMS
+        assert found == {
+            "get persistentvolumes cluster-wide",
+            "create persistentvolumes cluster-wide",
+            "patch persistentvolumes cluster-wide",
+            "create persistentvolumeclaims in namespace ns",
+            "patch persistentvolumeclaims in namespace ns",
+        }
+
+    @pytest.mark.parametrize("source", ["gs://b123/m", "hdfs://nn:8020/m", "pvc://c/m"])
+    def test_no_other_kind_touches_secrets(self, source: str) -> None:
+        assert not any("secrets" in each for each in permissions(source))
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("fluidcloudnative/dataset-controller:v1.0.8-de578cd", (1, 0, 8)),
+        ("registry.example:5000/fluid/dataset-controller:1.1.0-36f0467", (1, 1, 0)),
+        ("dataset-controller:v0.9.2", (0, 9, 2)),
+        ("dataset-controller:latest", None),
+        ("dataset-controller@sha256:0123456789", None),
+        ("10.0.0.1:5000/dataset-controller", None),
+        ("", None),
+    ],
+)
+def test_the_version_of_fluid(image: str, version: tuple[int, ...] | None) -> None:
+    spec = {"template": {"spec": {"containers": [{"image": image}]}}}
+    assert installation.version_of({"spec": spec}) == version
+
+
+def test_a_deployment_without_containers_has_no_version() -> None:
+    assert installation.version_of({}) is None
+
+
+def deployment(image: str = "x:v1.0.8", replicas: int = 1, available: int = 1) -> Object:
+    return {
+        "metadata": {"name": "dataset-controller", "namespace": "fluid-system"},
+        "spec": {
+            "replicas": replicas,
+            "template": {"spec": {"containers": [{"image": image}]}},
+        },
+        "status": {"availableReplicas": available} if available else {},
+    }
+
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/fluid-system/deployments/dataset-controller"
+
+
+class TestControllers:
+    @pytest.mark.parametrize(
+        ("found", "words"),
+        [
+            (deployment("x:v0.9.3"), "Fluid 0.9.3 is too old"),
+            (deployment(replicas=0, available=0), "scaled to 0"),
+        ],
+    )
+    def test_what_stops_us(self, objects: Objects, found: Object, words: str) -> None:
+        objects.served[DEPLOYMENT] = found
+        with pytest.raises(FluidModelError, match=words):
+            preflight.controllers(objects.client)
+
+    @pytest.mark.parametrize(
+        "found", [deployment(), deployment("x:latest"), deployment("x:v1.0.0")]
+    )
+    def test_what_does_not(self, objects: Objects, found: Object) -> None:
+        objects.served[DEPLOYMENT] = found
+        assert preflight.controllers(objects.client) == []
+
+    def test_no_ready_pod_is_noted(self, objects: Objects) -> None:
+        objects.served[DEPLOYMENT] = deployment(available=0)
+        assert "no ready pod" in preflight.controllers(objects.client)[0]
+
+    def test_what_cannot_be_seen_is_passed_over(self, objects: Objects) -> None:
+        assert preflight.controllers(objects.client) == []
+        objects.forbidden.add(DEPLOYMENT)
+        assert preflight.controllers(objects.client) == []
+
+
+class TestFluid:
+    @pytest.mark.parametrize(
+        ("versions", "words"),
+        [(None, "not installed"), (["v2"], "does not serve data.fluid.io/v1alpha1")],
+    )
+    def test_not_there(self, objects: Objects, versions: list[str] | None, words: str) -> None:
+        if versions:
+            objects.served["/apis/data.fluid.io"] = {
+                "versions": [{"version": version} for version in versions]
+            }
+        with pytest.raises(FluidModelError, match=words) as caught:
+            preflight.fluid_serves(objects.client)
+        assert "helm" in caught.value.try_
+
+    def test_there(self, objects: Objects) -> None:
+        objects.served["/apis/data.fluid.io"] = {"versions": [{"version": "v1alpha1"}]}
+        preflight.fluid_serves(objects.client)
+        assert len(objects.asked) == 1
+
+
+class TestNamespace:
+    def test_missing(self, objects: Objects) -> None:
+        with pytest.raises(FluidModelError, match="namespace ns does not exist") as caught:
+            preflight.namespace_exists(objects.client, "ns")
+        assert caught.value.try_ == "kubectl create namespace ns"
+
+    def test_not_to_be_seen_is_no_error(self, objects: Objects) -> None:
+        objects.forbidden.add(NAMESPACES.path(None, "ns"))
+        assert preflight.namespace_exists(objects.client, "ns") == []
+        assert len(objects.asked) == 1
+
+    def test_pod_security_that_cannot_be_tried_is_noted(self, objects: Objects) -> None:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        objects.add(NAMESPACES, {"metadata": {"name": "ns", "labels": labels}})
+        objects.forbidden.add(PODS.path("ns"))
+        (note,) = preflight.namespace_exists(objects.client, "ns")
+        assert "'restricted'" in note and "kubectl label namespace ns" in note
+
+
+def test_the_claim_of_a_pvc_source_has_to_be_there(objects: Objects) -> None:
+    with pytest.raises(FluidModelError, match="pvc://claim/m does not exist"):
+        preflight.source_exists(objects.client, request("pvc://claim/m"), "ns")
+    objects.add(PVCS, {"metadata": {"name": "claim", "namespace": "ns"}})
+    preflight.source_exists(objects.client, request("pvc://claim/m"), "ns")
+
+
+OURS = {"metadata": {"name": "llama", "labels": names.our_labels("llama")}}
+
+
+def dataset(source: str, **labels: str) -> Object:
+    return {
+        "kind": "Dataset",
+        "metadata": {
+            "name": "llama",
+            "labels": labels or names.our_labels("llama"),
+            "annotations": {names.SOURCE_ANNOTATION: source},
+        },
+    }
+
+
+def check(client: Client, standing: Existing | None = None, **flags: Any) -> None:
+    preflight.name_is_free(
+        client, request("s3://models/llama", **flags), "ns", standing or Existing()
+    )
+
+
+def staging(repo: str, commit: str, *, leaving: bool = False, **more: Any) -> Object:
+    metadata = {
+        "name": f"llama-stage-{commit[:8]}",
+        "namespace": "ns",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": {**names.our_labels("llama"), "fluidmodel.io/stage": "true"},
+        "annotations": {
+            names.SOURCE_ANNOTATION: f"{repo}@{commit}",
+            names.COMMIT_ANNOTATION: commit,
+        },
+    }
+    if leaving:
+        metadata["deletionTimestamp"] = "2026-01-01T00:01:00Z"
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, **more}
+
+
+class TestNameIsFree:
+    def test_nothing_has_it(self, objects: Objects) -> None:
+        check(objects.client)
+        assert len(objects.asked) == 3
+
+    def test_our_own_cache_of_the_same_source(self, objects: Objects) -> None:
+        check(objects.client, Existing(dataset("s3://models/llama")))
+        assert objects.asked == []
+
+    @pytest.mark.parametrize(
+        ("standing", "words"),
+        [
+            (Existing(dataset("s3://models/llama", app="x")), "was not made by this plugin"),
+            (Existing(runtime={"kind": "AlluxioRuntime"}), "was not made by this plugin"),
+            (Existing(load={"kind": "DataLoad"}), "was not made by this plugin"),
+            (Existing(dataset("s3://models/other")), "it caches s3://models/other"),
+            (Existing(dataset("s3://models/llama@v2")), "it caches s3://models/llama@v2"),
+        ],
+    )
+    def test_something_has_it(self, objects: Objects, standing: Existing, words: str) -> None:
+        with pytest.raises(FluidModelError, match=words) as caught:
+            check(objects.client, standing)
+        assert "--name llama-2" in caught.value.try_
+
+    def test_another_model_of_the_name_is_being_staged(self, objects: Objects) -> None:
+        """Two models whose last part is the same, before either has a Dataset."""
+        objects.lists[JOBS.path("ns")] = [staging("hf://other/llama", "a" * 40)]
+        ours = request("org/llama")
+        with pytest.raises(FluidModelError, match="name llama is taken") as caught:
+            preflight.no_rival(objects.client, ours, "ns")
+        assert "hf://other/llama" in caught.value.why
+        assert "--name llama-2" in caught.value.try_
+        with pytest.raises(FluidModelError, match="name llama is taken"):
+            preflight.no_rival(objects.client, request("s3://models/llama"), "ns")
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"status": {"conditions": [{"type": "Complete", "status": "True"}]}},
+            {"status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+            {"leaving": True},
+        ],
+    )
+    def test_a_job_that_is_over_is_in_nobodys_way(
+        self, objects: Objects, more: dict[str, Any]
+    ) -> None:
+        job = staging("hf://other/llama", "a" * 40, **more)
+        objects.lists[JOBS.path("ns")] = [job]
+        assert preflight.no_rival(objects.client, request("org/llama"), "ns") == []
+
+    def test_a_job_at_another_commit_is_left_alone_and_named(self, objects: Objects) -> None:
+        objects.lists[JOBS.path("ns")] = [staging("hf://org/llama", "a" * 40)]
+        ours = replace(request("org/llama"), origin="hf://org/llama", commit="b" * 40)
+        (note,) = preflight.no_rival(objects.client, ours, "ns")
+        assert "aaaaaaaaaaaa" in note and "left alone" in note
+        same = replace(ours, commit="a" * 40)
+        assert preflight.no_rival(objects.client, same, "ns") == []
+
+    def test_who_may_not_see_jobs_makes_none(self, objects: Objects) -> None:
+        objects.forbidden.add(JOBS.path("ns"))
+        assert preflight.no_rival(objects.client, request(), "ns") == []
+
+    def test_a_foreign_claim(self, objects: Objects) -> None:
+        objects.add(PVCS, {"metadata": {"name": "llama", "namespace": "ns"}})
+        with pytest.raises(FluidModelError, match="PersistentVolumeClaim llama exists"):
+            check(objects.client)
+
+    def test_fluids_own_claim_is_none(self, objects: Objects) -> None:
+        made = {"name": "llama", "namespace": "ns", "annotations": {"CreatedBy": "fluid"}}
+        objects.add(PVCS, {"metadata": made})
+        check(objects.client)
+
+    def test_a_foreign_secret(self, objects: Objects) -> None:
+        objects.add(SECRETS, {"metadata": {"name": "llama-store", "namespace": "ns"}})
+        with pytest.raises(FluidModelError, match="Secret llama-store was not made"):
+            check(objects.client)
+        check(objects.client, s3_secret="llama-store")
+
+    def test_a_volume_of_another_namespace(self, objects: Objects) -> None:
+        claim = {"namespace": "ns-llama", "name": "x"}
+        objects.add(PVS, {"metadata": {"name": "ns-llama"}, "spec": {"claimRef": claim}})
+        with pytest.raises(FluidModelError, match="it belongs to ns-llama/x"):
+            check(objects.client)
+
+    def test_our_own_volume(self, objects: Objects) -> None:
+        claim = {"namespace": "ns", "name": "llama"}
+        objects.add(PVS, {"metadata": {"name": "ns-llama"}, "spec": {"claimRef": claim}})
+        check(objects.client)
+
+    def test_volumes_that_cannot_be_seen(self, objects: Objects) -> None:
+        objects.forbidden.add(PVS.path(None, "ns-llama"))
+        check(objects.client)
+
+    def test_the_way_out_of_a_long_name_is_a_legal_name(self, objects: Objects) -> None:
+        name = "a" * 45
+        with pytest.raises(FluidModelError) as caught:
+            check(objects.client, Existing(dataset("s3://models/other")), name=name)
+        offered = caught.value.try_.split()[1].rstrip(",")
+        assert names.check_name(offered) != name

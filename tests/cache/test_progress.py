@@ -1,0 +1,241 @@
+"""How far a cache has come, from the objects as a Feed keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.cache.progress import WAITING, Progress, ahead, assess
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.objects.kinds import Kind
+from tests.fluid import junk
+
+GIB = 1 << 30
+
+
+@dataclass
+class Seen:
+    """Objects by kind."""
+
+    objects: dict[Kind, list[Object]] = field(default_factory=dict)
+
+    def all(self, kind: Kind) -> list[Object]:
+        return self.objects.get(kind, [])
+
+    def one(self, kind: Kind, name: str) -> Object | None:
+        return next((obj for obj in self.all(kind) if name_of(obj) == name), None)
+
+
+def dataset(phase: str, cached: str = "", **status: Any) -> Object:
+    states = {"cached": cached} if cached else {}
+    return {
+        "metadata": {"name": "demo"},
+        "status": {"phase": phase, "cacheStates": states, **status},
+    }
+
+
+def pod(name: str, ready: bool = True, node: str = "gpu-1", **status: Any) -> Object:
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    return {
+        "metadata": {"name": name},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "conditions": conditions, **status},
+    }
+
+
+def load(phase: str, **status: Any) -> Object:
+    return {"metadata": {"name": "demo"}, "status": {"phase": phase, **status}}
+
+
+def claim(phase: str) -> Object:
+    return {"metadata": {"name": "demo"}, "status": {"phase": phase}}
+
+
+def look(objects: dict[Kind, list[Object]], **options: Any) -> Progress:
+    settings: dict[str, Any] = {"total": 10 * GIB, "replicas": 1, "load": True, **options}
+    return assess(Seen(objects), "ns", "demo", **settings)
+
+
+def states(progress: Progress) -> dict[str, str]:
+    return {step.name: step.state for step in progress.steps}
+
+
+BOUND = {
+    names.DATASETS: [dataset("Bound", "5.00GiB")],
+    kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0")],
+    kinds.PVCS: [claim("Bound")],
+}
+
+
+def test_nothing_yet() -> None:
+    found = look({})
+    assert set(states(found).values()) == {"waiting"}
+    assert found.current.name == "master"
+    assert (found.cached, found.total, found.problems) == (None, 10 * GIB, ())
+
+
+def test_on_the_way() -> None:
+    found = look(
+        {
+            names.DATASETS: [dataset("NotBound")],
+            kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0", ready=False, node="gpu-2")],
+        }
+    )
+    assert states(found) == {
+        "master": "done",
+        "worker": "running",
+        "Dataset": "running",
+        "PVC": "waiting",
+        "load": "waiting",
+    }
+    assert found.current.detail == "0 of 1 ready, on gpu-2"
+
+
+def test_loading() -> None:
+    found = look({**BOUND, names.DATA_LOADS: [load("Executing")]})
+    assert found.current.name == "load"
+    assert found.moving
+    assert (found.cached, found.total) == (5 * GIB, 10 * GIB)
+
+
+def test_complete() -> None:
+    found = look({**BOUND, names.DATA_LOADS: [load("Complete")]})
+    assert set(states(found).values()) == {"done"}
+    assert found.current.name == "load"
+    assert not found.moving
+
+
+def test_without_a_load() -> None:
+    assert "load" not in states(look(BOUND, load=False))
+
+
+def test_several_workers() -> None:
+    objects = {
+        **BOUND,
+        kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0"), pod("demo-worker-1", False)],
+    }
+    found = next(step for step in look(objects, replicas=2).steps if step.name == "workers")
+    assert (found.state, found.detail) == ("running", "1 of 2 ready, on gpu-1")
+
+
+def test_pods_that_rbac_hides_are_ready_when_the_dataset_is_bound() -> None:
+    found = look({names.DATASETS: [dataset("Bound")]})
+    assert (states(found)["master"], states(found)["worker"]) == ("done", "done")
+
+
+def test_pods_of_others_do_not_count() -> None:
+    found = look(
+        {kinds.PODS: [pod("demo-2-master-0"), pod("demo-2-worker-0"), pod("x-demo-worker-0")]}
+    )
+    assert (states(found)["master"], states(found)["worker"]) == ("waiting", "waiting")
+
+
+@pytest.mark.parametrize(
+    ("objects", "step"),
+    [
+        ({names.DATASETS: [dataset("Failed")]}, "Dataset"),
+        ({**BOUND, names.DATA_LOADS: [load("Failed")]}, "load"),
+    ],
+)
+def test_a_failure_is_the_current_step(objects: dict[Kind, list[Object]], step: str) -> None:
+    found = {each.name: each.state for each in look(objects).steps}
+    assert found[step] == "failed"
+
+
+def test_the_total_is_fluids_where_the_source_was_not_measured() -> None:
+    assert (
+        look({names.DATASETS: [dataset("Bound", ufsTotal="2.00GiB")]}, total=None).total == 2 * GIB
+    )
+
+
+class TestProblems:
+    def test_what_is_stuck_says_why(self) -> None:
+        waiting = {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+        event = {
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": 'secret "x" not found',
+            "involvedObject": {"kind": "Pod", "name": "demo-master-0"},
+            "lastTimestamp": "2026-03-02T10:00:00Z",
+        }
+        failed = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
+        found = look(
+            {
+                names.DATASETS: [dataset("NotBound", conditions=failed)],
+                kinds.PODS: [pod("demo-master-0", ready=False, containerStatuses=[waiting])],
+                kinds.EVENTS: [event],
+            },
+            log="Error Code: NoSuchBucket",
+            outside=["the API server is out of reach"],
+        )
+        assert list(found.problems) == [
+            "the API server is out of reach",
+            "demo-master-0: the bucket does not exist: Error Code: NoSuchBucket",
+            "demo-master-0/c: ImagePullBackOff",
+            "Fluid: mount failed",
+            'Pod demo-master-0: FailedMount: secret "x" not found',
+        ]
+
+    def test_each_is_told_once(self) -> None:
+        said = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
+        event = {
+            "type": "Warning",
+            "reason": "Sync",
+            "message": "Failed to sync: mount  failed",
+            "involvedObject": {"kind": "AlluxioRuntime", "name": "demo"},
+        }
+        found = look(
+            {names.DATASETS: [dataset("NotBound", conditions=said)], kinds.EVENTS: [event]},
+            outside=["same", "same"],
+        )
+        assert list(found.problems) == ["same", "Fluid: mount failed"]
+
+    def test_a_ready_cache_has_none_whatever_its_log_once_said(self) -> None:
+        assert look(BOUND, log="Error Code: NoSuchBucket").problems == ()
+
+    def test_a_finished_pod_is_no_problem(self) -> None:
+        over = pod("demo-loader-job-x", ready=False)
+        over["status"]["phase"] = "Succeeded"
+        assert look({**BOUND, kinds.PODS: [*BOUND[kinds.PODS], over]}).problems == ()
+
+    def test_old_events_are_left_out(self) -> None:
+        event = {
+            "type": "Warning",
+            "involvedObject": {"kind": "Dataset", "name": "demo"},
+            "lastTimestamp": "2026-03-02T10:00:00Z",
+        }
+        assert look({kinds.EVENTS: [event]}, since=4e9).problems == ()
+
+
+NAMED = junk.objects.map(lambda obj: {**obj, "metadata": {"name": "demo"}})
+PODS = junk.objects.map(lambda obj: {**obj, "metadata": {"name": "demo-master-0"}})
+
+
+@settings(max_examples=50)
+@given(NAMED, NAMED, NAMED, st.lists(PODS, max_size=2), st.lists(junk.objects, max_size=2))
+def test_no_objects_make_it_fail(
+    one: Object, other: Object, third: Object, pods: list[Object], events: list[Object]
+) -> None:
+    found = look(
+        {
+            names.DATASETS: [one],
+            names.DATA_LOADS: [other],
+            kinds.PVCS: [third],
+            kinds.PODS: pods,
+            kinds.EVENTS: events,
+        }
+    )
+    assert found.current in found.steps
+
+
+def test_ahead_are_the_same_steps_as_later() -> None:
+    steps = ahead(2, load=True)
+    assert [step.name for step in steps] == ["master", "workers", "Dataset", "PVC", "load"]
+    assert {step.state for step in steps} == {WAITING}
+    assert [step.name for step in ahead(1, load=False)][-1] == "PVC"

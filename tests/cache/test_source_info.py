@@ -1,0 +1,332 @@
+"""Measuring sources, and what their mounts need, without a real store."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache.source_info import Measured, measure, reachable
+from kubectl_fluidmodel.cache.workflow import secret_command
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.kinds import PODS, SECRETS, SERVICES
+from kubectl_fluidmodel.objectstore.s3 import Store
+from tests.cache.objects import Objects, objects
+from tests.cache.test_options import request
+from tests.loopback import Answer, Asked, Respond, free_port, serve
+from tests.weights import MODEL
+
+__all__ = ["objects"]
+
+LISTED = b"".join(
+    b"<Contents><Key>llama/%s</Key><Size>%d</Size></Contents>" % (name.encode(), len(content))
+    for name, content in MODEL.items()
+)
+BYTES = sum(map(len, MODEL.values()))
+XML = {"Content-Type": "application/xml"}
+
+
+def bucket(asked: Asked) -> Answer:
+    """A store that holds a small model below `llama/`."""
+    name = asked.path.rpartition("/")[2]
+    if name in MODEL:
+        first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
+        part = MODEL[name][int(first) : int(last) + 1]
+        return Answer(206, part, {"Content-Range": f"bytes {first}-{last}/{len(MODEL[name])}"})
+    return Answer(200, b"<ListBucketResult>" + LISTED + b"</ListBucketResult>", XML)
+
+
+def look(
+    source: str = "s3://models/llama", endpoint: str | None = None, client: Any = None, **flags: Any
+) -> Measured:
+    return measure(request(source, **flags), client, "ns", endpoint=endpoint, region=None)
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "h1dden")
+
+
+@pytest.mark.usefixtures("keys")
+class TestKeys:
+    def test_a_secret_is_made_of_those_that_boto3_finds(self) -> None:
+        with serve(bucket) as server:
+            found = look(endpoint=server.url)
+        assert found.secret is not None
+        assert found.access.keys is not None
+        assert found.access.keys.secret == found.secret["metadata"]["name"] == "llama-store"
+        decoded = {k: base64.b64decode(v).decode() for k, v in found.secret["data"].items()}
+        assert decoded == {
+            found.access.keys.access: "AKIATEST",
+            found.access.keys.hidden: "h1dden",
+        }
+        assert found.listing is not None
+        assert found.listing.bytes == BYTES
+        assert "h1dden" not in repr(found.access) + repr(found.notes)
+
+    def test_how_to_make_it_by_hand_tells_no_value(self) -> None:
+        found = look(quota="50Gi")
+        assert found.secret is not None
+        assert secret_command(found.secret) == (
+            "kubectl create secret generic llama-store -n ns "
+            '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
+            '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
+        )
+
+    def test_a_temporary_one_without_its_token_is_told_apart(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before any request: the store would say that it does not know the key."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIA" + "A" * 16)
+        with pytest.raises(FluidModelError, match="temporary") as caught:
+            look(quota="50Gi")
+        assert "ASIA" in caught.value.why and "session token is missing" in caught.value.why
+
+    def test_temporary_ones_of_a_secret_are_refused(self, objects: Objects) -> None:
+        data = {name: base64.b64encode(name.encode()).decode() for name in (
+            "aws.accessKeyId", "aws.secretKey", "aws.sessionToken",
+        )}  # fmt: skip
+        objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
+        with pytest.raises(FluidModelError, match="the keys in Secret loaned are temporary"):
+            look(client=objects.client, s3_secret="loaned")
+
+    def test_temporary_ones_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+        with pytest.raises(FluidModelError, match="temporary") as caught:
+            look(quota="50Gi")
+        assert "--s3-secret" in caught.value.try_
+        assert look(quota="50Gi", s3_secret="mine").secret is None
+
+
+def test_no_keys_at_all_are_noted() -> None:
+    found = look(quota="50Gi")
+    assert (found.secret, found.access.keys) == (None, None)
+    assert "no S3 credentials found" in found.notes[0]
+
+
+def secret(**data: str) -> dict[str, Any]:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {"metadata": {"name": "mine", "namespace": "ns"}, "data": encoded}
+
+
+class TestExistingSecret:
+    def test_its_keys_open_the_store_and_are_named_in_the_mount(self, objects: Objects) -> None:
+        objects.add(SECRETS, secret(accesskey="AKIATEST", secretkey="h1dden"))
+        with serve(bucket) as server:
+            found = look(endpoint=server.url, client=objects.client, s3_secret="mine")
+            assert "AKIATEST" in server.asked[0].headers["Authorization"]
+        assert found.secret is None
+        assert found.access.keys is not None
+        keys = found.access.keys
+        assert (keys.secret, keys.access, keys.hidden) == ("mine", "accesskey", "secretkey")
+
+    def test_missing(self, objects: Objects) -> None:
+        with pytest.raises(FluidModelError, match="Secret mine does not exist") as caught:
+            look(client=objects.client, s3_secret="mine")
+        assert "kubectl create secret generic mine -n ns" in caught.value.try_
+
+    @pytest.mark.parametrize("value", ["h1dden\n", " h1dden", ""])
+    def test_a_key_with_a_newline_is_said_before_the_store_refuses_it(
+        self, objects: Objects, value: str
+    ) -> None:
+        objects.add(SECRETS, secret(accesskey="AKIATEST", secretkey=value))
+        with pytest.raises(FluidModelError, match="ends in a newline") as caught:
+            look(client=objects.client, s3_secret="mine")
+        assert "h1dden" not in str(caught.value)
+
+    def test_without_a_cluster_the_usual_names_are_taken(self) -> None:
+        found = look(quota="50Gi", s3_secret="mine")
+        assert found.access.keys is not None
+        assert found.access.keys.access == "AWS_ACCESS_KEY_ID"
+
+
+class TestQuotaInsteadOfMeasuring:
+    def test_an_endpoint_that_is_down_wants_a_quota(self) -> None:
+        with pytest.raises(Unreachable) as caught:
+            look(endpoint=f"http://127.0.0.1:{free_port()}")
+        assert caught.value.exit_code == 3
+
+    def test_with_a_quota_it_is_a_note(self, objects: Objects) -> None:
+        down = f"http://127.0.0.1:{free_port()}"
+        found = look(endpoint=down, client=objects.client, quota="50Gi")
+        assert found.listing is None
+        assert any("was not measured" in note for note in found.notes)
+
+    def test_a_refusal_is_an_error_all_the_same(self, objects: Objects) -> None:
+        body = b"<Error><Code>NoSuchBucket</Code></Error>"
+        answer = Answer(404, body, {"Content-Type": "application/xml"})
+        with serve(lambda _: answer) as server, pytest.raises(FluidModelError, match="cannot list"):
+            look(endpoint=server.url, client=objects.client, quota="50Gi")
+
+    def test_offline_with_a_quota_nobody_is_asked(self) -> None:
+        with serve(bucket) as server:
+            assert look(endpoint=server.url, quota="50Gi").listing is None
+            assert look(f"{server.url}/m/", quota="50Gi").listing is None
+            assert server.asked == []
+
+    @pytest.mark.parametrize(
+        "source", ["hdfs://nn:8020/m", "nfs://h/e", "pvc://c/m", "gs://b123/m"]
+    )
+    def test_what_cannot_be_measured_has_no_listing(self, source: str) -> None:
+        found = look(source, quota="50Gi")
+        assert (found.listing, found.secret) == (None, None)
+
+
+def web(files: Mapping[str, bytes]) -> Respond:
+    """A server with an index of the files below `/m/`."""
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/m/":
+            links = "".join(f"<a href='{name}'>x</a>" for name in files)
+            return Answer(200, links.encode(), {"Content-Type": "text/html"})
+        return Answer(200, files[asked.path.removeprefix("/m/")])
+
+    return respond
+
+
+class TestJudging:
+    def test_doubts_about_the_model_become_notes(self) -> None:
+        with serve(web({**MODEL, "generation_config.json": b"{}", "config.json": b"{}"})) as server:
+            found = look(f"{server.url}/m/")
+        assert any("no eos_token_id" in note for note in found.notes)
+
+    def test_a_model_in_order_has_none(self) -> None:
+        with serve(bucket) as server:
+            assert look(endpoint=server.url, s3_secret="mine").notes == ()
+
+    def test_what_is_wrong_is_refused_with_what_mends_it(self) -> None:
+        with serve(web({**MODEL, "model.safetensors": b"<html>no</html>"})) as server:
+            with pytest.raises(FluidModelError, match="no model that an engine can load") as caught:
+                look(f"{server.url}/m/", quota="50Gi", client=object())
+        assert "model.safetensors is damaged: it is a page of HTML" in caught.value.why
+        assert caught.value.try_ and caught.value.exit_code == 1
+
+    def test_a_hub_cache_without_links_is_refused_with_the_command(self) -> None:
+        sha = "ab" * 20
+        keys = [f"models--acme--tiny/snapshots/{sha}/config.json", "models--acme--tiny/blobs/x"]
+        listing = b"".join(
+            b"<Contents><Key>hub/%s</Key><Size>%d</Size></Contents>" % (key.encode(), size)
+            for key, size in zip(keys, (0, 900), strict=True)
+        )
+        answer = Answer(200, b"<ListBucketResult>" + listing + b"</ListBucketResult>", XML)
+        with serve(lambda _: answer) as server, pytest.raises(FluidModelError) as caught:
+            look("s3://models/hub", endpoint=server.url, s3_secret="mine")
+        assert "links were lost" in caught.value.why
+        assert caught.value.try_ == (
+            f"kubectl fluidmodel cache acme/tiny@{sha} --to s3://models --name hub "
+            f"--endpoint {server.url} -n ns"
+        )
+
+    def test_rubbish_is_apart_from_the_model(self) -> None:
+        files = {**MODEL, ".cache/huggingface/download/x.incomplete": b"x" * 999}
+        with serve(web(files)) as server:
+            found = look(f"{server.url}/m/")
+        assert found.listing is not None
+        assert (found.listing.bytes, len(found.listing.rubbish)) == (BYTES, 1)
+
+    def test_nothing_but_rubbish_is_no_model(self) -> None:
+        with serve(web({".DS_Store": b"x"})) as server:
+            with pytest.raises(FluidModelError, match="holds no model"):
+                look(f"{server.url}/m/")
+
+    def test_what_may_be_listed_and_not_read_is_said(self) -> None:
+        denied = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", XML)
+
+        def respond(asked: Asked) -> Answer:
+            return denied if asked.path.count("/") > 1 else bucket(asked)
+
+        with serve(respond) as server:
+            found = look(endpoint=server.url, s3_secret="mine")
+        assert any("was not judged whole" in n and "AccessDenied" in n for n in found.notes)
+
+
+class TestReachable:
+    """An endpoint that is the name of a Service means nothing outside the cluster."""
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        [
+            "",
+            "http://127.0.0.1:9000",
+            "http://localhost:9000",
+            "https://minio:9000",
+            "http://a.b.c",
+        ],
+    )
+    def test_what_can_be_reached_is_left_as_it_is(self, objects: Objects, endpoint: str) -> None:
+        store = Store(endpoint)
+        with reachable(store, objects.client, "ns") as near:
+            assert near == store
+        assert objects.asked == []
+
+    def test_without_a_cluster_there_is_no_other_way(self) -> None:
+        store = Store("http://minio-of-nowhere:9000")
+        with reachable(store, None, "ns") as near:
+            assert near == store
+
+    def test_no_such_service(self, objects: Objects) -> None:
+        store = Store("http://minio-of-nowhere.store:9000")
+        with pytest.raises(Unreachable, match="no Service minio-of-nowhere in namespace store"):
+            with reachable(store, objects.client, "ns"):
+                pass
+
+    def test_forwarding_ports_is_forbidden(self, objects: Objects) -> None:
+        service = {
+            "metadata": {"name": "minio-of-nowhere", "namespace": "ns"},
+            "spec": {"ports": [{"port": 9000}], "selector": {"a": "b"}},
+        }
+        objects.add(SERVICES, service)
+        conditions = [{"type": "Ready", "status": "True"}]
+        ready = {"metadata": {"name": "minio-0"}, "status": {"conditions": conditions}}
+        objects.lists[PODS.path("ns")] = [ready]
+        objects.forbidden.add(PODS.path("ns", "minio-0", "portforward"))
+        store = Store("http://minio-of-nowhere:9000")
+        with pytest.raises(Unreachable, match="cannot reach") as caught:
+            with reachable(store, objects.client, "ns"):
+                pass
+        assert "pods/portforward in namespace ns" in caught.value.why
+        assert caught.value.try_.startswith("--quota SIZE")
+
+
+class TestLoopback:
+    """`--endpoint http://localhost:9000`, which is another machine for each pod."""
+
+    @staticmethod
+    def node(address: str) -> Object:
+        addresses = [{"type": "InternalIP", "address": address}]
+        return {"metadata": {"name": "n"}, "status": {"addresses": addresses}}
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        [
+            "http://localhost:9000", "http://127.0.0.1:9000", "https://127.1.2.3", "http://[::1]:1",
+            "http://0.0.0.0:9000", "http://minio.localhost:9000",
+        ],
+    )  # fmt: skip
+    def test_it_is_questioned(self, endpoint: str) -> None:
+        (warning,) = look(endpoint=endpoint, quota="50Gi").warnings
+        assert endpoint in warning and "as pods see it" in warning
+
+    @pytest.mark.parametrize(
+        "endpoint", ["http://minio:9000", "https://10.0.0.7", "https://localhost.example.com", ""]
+    )
+    def test_others_are_not(self, endpoint: str) -> None:
+        assert look(endpoint=endpoint or None, quota="50Gi").warnings == ()
+
+    @pytest.mark.parametrize(("address", "here"), [("127.0.0.1", True), ("203.0.113.9", False)])
+    def test_it_may_be_meant_where_a_node_is_this_machine(
+        self, objects: Objects, address: str, here: bool
+    ) -> None:
+        objects.lists["/api/v1/nodes"] = [self.node(address)]
+        with serve(bucket) as server:
+            found = look(endpoint=server.url, client=objects.client)
+        assert (found.warnings == ()) is here
+
+    def test_nodes_that_cannot_be_seen_do_not_silence_it(self, objects: Objects) -> None:
+        objects.forbidden.add("/api/v1/nodes")
+        with serve(bucket) as server:
+            assert look(endpoint=server.url, client=objects.client).warnings

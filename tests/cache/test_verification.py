@@ -1,0 +1,172 @@
+"""Comparing the cache with the source, from what Alluxio 2.9 and Fluid print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.cache.verification import by_file, by_total, lost_workers, without
+from kubectl_fluidmodel.fluid.alluxio_cli import Cached, Worker
+from kubectl_fluidmodel.fluid.status import DatasetState, dataset
+from kubectl_fluidmodel.model.files import File, Listing
+
+GIB = 1 << 30
+
+MODEL = Listing((File("config.json", 826), File("dir/w.safetensors", 10 * GIB)))
+WHOLE = [Cached("config.json", 826, 100), Cached("dir/w.safetensors", 10 * GIB, 100)]
+
+
+class TestByFile:
+    def test_complete(self) -> None:
+        found = by_file(MODEL, WHOLE, [], 1)
+        assert found.complete
+        assert (found.files, found.bytes, found.cached) == (2, 10 * GIB + 826, 10 * GIB + 826)
+        assert found.missing == ()
+
+    @pytest.mark.parametrize(
+        ("cached", "missing"),
+        [
+            ([WHOLE[0]], "dir/w.safetensors: not in the cache's file system"),
+            (
+                [WHOLE[0], Cached("dir/w.safetensors", 10 * GIB, 57)],
+                "dir/w.safetensors: 57% cached",
+            ),
+            (
+                [WHOLE[0], Cached("dir/w.safetensors", 5, 100)],
+                f"dir/w.safetensors: 5 bytes in the cache, {10 * GIB} in the source",
+            ),
+        ],
+    )
+    def test_each_way_to_be_incomplete(self, cached: list[Cached], missing: str) -> None:
+        found = by_file(MODEL, cached, [], 1)
+        assert not found.complete
+        assert found.missing == (missing,)
+
+    def test_files_beyond_the_source_do_no_harm(self) -> None:
+        assert by_file(MODEL, [*WHOLE, Cached("new.txt", 5, 0)], [], 1).complete
+
+    def test_an_empty_file_has_nothing_to_cache(self) -> None:
+        assert by_file(Listing((File("e", 0), File("f", 1))), [Cached("e", 0, 0), Cached("f", 1, 100)], [], 1).complete  # noqa: E501  # fmt: skip
+
+    def test_without_a_listing_every_file_that_alluxio_sees_counts(self) -> None:
+        assert by_file(None, WHOLE, [], 1).complete
+        found = by_file(None, [WHOLE[0], Cached("w", 9, 99)], [], 1)
+        assert found.missing == ("w: 99% cached",)
+
+    @pytest.mark.parametrize("listing", [None, Listing(())])
+    def test_nothing_at_all_proves_nothing(self, listing: Listing | None) -> None:
+        found = by_file(listing, [], [], 1)
+        assert not found.complete
+        assert "no file at all" in found.reason
+
+    def test_every_worker_holds_the_whole(self) -> None:
+        slack = GIB // 100
+        held = ("a", 10 * GIB, slack)
+        assert by_file(MODEL, WHOLE, [held, ("b", 10 * GIB, slack)], 2).complete
+        assert by_file(MODEL, WHOLE, [held, ("b", 10 * GIB + 826 - slack, slack)], 2).complete
+        found = by_file(MODEL, WHOLE, [held, ("b", 5 * GIB, slack)], 2)
+        assert not found.complete
+        assert found.missing == (f"worker b holds {5 * GIB} of {10 * GIB + 826} bytes",)
+
+    def test_every_worker_reports(self) -> None:
+        found = by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
+        assert found.missing == ("1 of 2 workers report",)
+
+
+def told(cached: str | None, total: str | None = None) -> DatasetState:
+    return dataset({"status": {"ufsTotal": total, "cacheStates": {"cached": cached}}})
+
+
+class TestByTotal:
+    @pytest.mark.parametrize(
+        ("cached", "replicas", "complete"),
+        [
+            ("10.00GiB", 1, True),  # 826 bytes less, within its rounding
+            ("9.98GiB", 1, False),
+            ("20.00GiB", 2, True),
+            ("10.00GiB", 2, False),
+            ("11.00GiB", 1, True),
+            ("0.00B", 1, False),
+        ],
+    )
+    def test_within_the_rounding(self, cached: str, replicas: int, complete: bool) -> None:
+        found = by_total(MODEL, told(cached), replicas)
+        assert found.complete is complete
+        assert found.files is None
+        assert bool(found.reason) is not complete
+
+    @pytest.mark.parametrize(
+        ("listing", "state"),
+        [
+            (MODEL, told(None)),
+            (None, told("1.00GiB", "[Calculating]")),
+            (None, told("[Calculating]", "1.00GiB")),
+        ],
+    )
+    def test_totals_that_are_not_told_prove_nothing(
+        self, listing: Listing | None, state: DatasetState
+    ) -> None:
+        found = by_total(listing, state, 1)
+        assert not found.complete
+        assert found.reason == "Fluid does not tell its totals yet"
+
+    def test_fluids_own_total_where_the_source_was_not_listed(self) -> None:
+        assert by_total(None, told("2.00GiB", "2.00GiB"), 1).complete
+        assert not by_total(None, told("1.50GiB", "2.00GiB"), 1).complete
+
+
+def worker_pod(name: str, *, ready: bool = True, node: str = "gpu-0") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+LIVE, SILENT = Worker("10.0.0.1", 5, 0, True), Worker("10.0.0.2", 5, 0, False)
+
+
+class TestLostWorkers:
+    """Alluxio lists what a lost worker had as cached for up to five minutes."""
+
+    @pytest.mark.parametrize(
+        ("pods", "nodes", "reported", "replicas", "lost"),
+        [
+            ([worker_pod("w-0")], {"gpu-0"}, [LIVE], 1, []),
+            (None, None, [], 1, []),
+            (None, None, [LIVE, SILENT], 1, []),
+            ([], None, [], 1, ["0 of 1 workers have a pod"]),
+            ([worker_pod("w-0", ready=False)], None, [LIVE], 1, ["worker w-0 is not ready"]),
+            ([worker_pod("w-0")], {"gpu-1"}, [LIVE], 1, ["worker w-0: node gpu-0 is gone"]),
+            (
+                None,
+                None,
+                [SILENT],
+                1,
+                ["worker 10.0.0.2 is lost: the master does not hear from it"],
+            ),
+            (
+                [worker_pod("w-0"), worker_pod("w-1")],
+                None,
+                [LIVE, SILENT],
+                2,
+                ["worker 10.0.0.2 is lost: the master does not hear from it"],
+            ),
+        ],
+    )
+    def test_each_way_to_be_lost(
+        self,
+        pods: list[dict[str, Any]] | None,
+        nodes: set[str] | None,
+        reported: list[Worker],
+        replicas: int,
+        lost: list[str],
+    ) -> None:
+        assert lost_workers(pods, nodes, reported, replicas) == lost
+
+    def test_no_proof_stands_without_its_workers(self) -> None:
+        whole = by_file(MODEL, WHOLE, [], 1)
+        assert without(whole, []) is whole
+        found = without(whole, ["worker w-0 is not ready"])
+        assert not found.complete and found.missing == ("worker w-0 is not ready",)

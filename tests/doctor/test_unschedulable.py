@@ -1,0 +1,338 @@
+"""Which of many reasons is said for a pod without a node, and which fix is offered for it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.doctor.check import Finding
+from kubectl_fluidmodel.doctor.collect import occupants
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from tests.doctor import builders as b
+from tests.doctor import fluid, platform, pods
+
+WORDS = "0/5 nodes are available: 2 Insufficient memory, 3 node(s) had untolerated taint(s)."
+KARPENTER = {"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}
+HOST = "kubernetes.io/hostname"
+
+
+def cluster(
+    *nodes: Object,
+    requests: dict[str, str] | None = None,
+    quota: str = "300Gi",
+    total: str = "2.00MiB",
+    medium: str = "MEM",
+    ours: bool = False,
+    read: bool = True,
+    **spec: Any,
+) -> Snapshot:
+    """A Dataset by hand whose worker waits for one of some nodes."""
+    snapshot = b.healthy()
+    snapshot.objects["nodes"] = list(nodes)
+    dataset = b.get(snapshot, names.DATASETS, "demo")
+    dataset["spec"].pop("nodeAffinity", None)
+    dataset["spec"].pop("tolerations", None)
+    dataset["status"]["ufsTotal"] = total
+    if not ours:
+        dataset["metadata"].update(labels={}, annotations={})
+    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime["spec"]["tieredstore"]["levels"][0].update(mediumtype=medium, quota=quota)
+    runtime["spec"]["worker"]["resources"]["requests"] = dict(requests or {"memory": "300Gi"})
+    worker = b.unscheduled(b.get(snapshot, kinds.PODS, "demo-worker-0"), WORDS)
+    worker["spec"].update(tolerations=[], **spec)
+    worker["spec"]["containers"][0]["resources"] = {"requests": requests or {"memory": "300Gi"}}
+    if read:
+        snapshot.placed = [
+            occupants.brief(pod) for pod in snapshot.all(kinds.PODS) if pod["spec"].get("nodeName")
+        ]
+    return snapshot
+
+
+def gpu(number: int, *taints: Object, memory: str = "1Ti") -> Object:
+    found = platform.node(f"gpu-{number}", memory=memory)
+    found["spec"]["taints"] += taints
+    return found
+
+
+def cpu(number: int, memory: str = "256Gi") -> Object:
+    return platform.node(f"cpu-{number}", gpus=0, memory=memory)
+
+
+def only(snapshot: Snapshot, code: str) -> Finding:
+    """The one finding about a pod without a node."""
+    found = [each for each in b.codes(snapshot, "3") if "FM301" <= each < "FM310"]
+    assert found == [code]
+    [finding] = b.findings(snapshot, code)
+    return finding
+
+
+def fix(finding: Finding) -> str:
+    assert finding.fix is not None and finding.fix.how == "command"
+    return finding.fix.text
+
+
+def patches(command: str) -> list[Any]:
+    """What the `kubectl patch` steps of a command change."""
+    words = [
+        shlex.split(step) for step in command.split(" && ") if step.startswith("kubectl patch")
+    ]
+    return [json.loads(each[each.index("-p") + 1]) for each in words]
+
+
+FLEET = (gpu(0), cpu(0), gpu(1), cpu(1), gpu(2))
+
+
+class TestWhatMostNodesLack:
+    def test_a_taint_though_the_scheduler_names_memory_first(self) -> None:
+        found = only(cluster(*FLEET), "FM304")
+        assert found.cause == (
+            "it does not tolerate the taint nvidia.com/gpu=present:NoSchedule of nodes gpu-0, "
+            "gpu-1, gpu-2, which fit otherwise; cpu-0, cpu-1: 300.0 GiB of memory needed, 256.0 "
+            "GiB free; the quota of 300.0 GiB is 153,600 times the model's 2.0 MiB"
+        )
+        tolerations, quota = patches(fix(found))
+        assert tolerations == {"spec": {"tolerations": [fluid.GPU_TOLERATION]}}
+        assert quota == [
+            {"op": "add", "path": "/spec/tieredstore/levels/0/quota", "value": "2240Mi"},
+            {"op": "remove", "path": "/spec/worker/resources/requests/memory"},
+        ]
+
+    def test_the_tolerations_that_are_there_stay(self) -> None:
+        snapshot = cluster(*FLEET)
+        mine = {"key": "team", "operator": "Exists"}
+        b.get(snapshot, names.DATASETS, "demo")["spec"]["tolerations"] = [mine]
+        [change, _] = patches(fix(only(snapshot, "FM304")))
+        assert change == {"spec": {"tolerations": [mine, fluid.GPU_TOLERATION]}}
+
+    def test_a_quota_that_the_model_needs_is_left_alone(self) -> None:
+        found = only(cluster(*FLEET, total="250.00GiB"), "FM304")
+        assert "times the model" not in found.cause
+        assert len(patches(fix(found))) == 1
+
+    def test_a_cache_of_ours_is_made_again_where_it_fits(self) -> None:
+        command = fix(only(cluster(*FLEET, ours=True), "FM304"))
+        assert command.startswith("kubectl fluidmodel uncache demo -n models && ")
+
+    def test_memory(self) -> None:
+        found = only(cluster(cpu(0), cpu(1), cpu(2), total="250.00GiB"), "FM301")
+        assert found.cause == (
+            "no node has enough free memory for the worker: "
+            "cpu-0, cpu-1, cpu-2: 300.0 GiB of memory needed, 256.0 GiB free"
+        )
+        assert "--medium SSD" in fix(found)
+
+    def test_memory_for_a_quota_that_is_far_too_large(self) -> None:
+        found = only(cluster(cpu(0), cpu(1), gpu(0)), "FM301")
+        assert "is 153,600 times the model's 2.0 MiB" in found.cause
+        [quota] = patches(fix(found))
+        assert quota[0]["value"] == "2240Mi"
+
+    def test_memory_where_a_node_with_gpus_would_do(self) -> None:
+        found = only(cluster(cpu(0), cpu(1), gpu(0), total="250.00GiB"), "FM301")
+        assert patches(fix(found)) == [{"spec": {"tolerations": [fluid.GPU_TOLERATION]}}]
+
+    def test_less_of_the_very_resource_that_lacks(self) -> None:
+        snapshot = cluster(cpu(0), cpu(1), requests={"cpu": "200", "memory": "1Gi"})
+        found = only(snapshot, "FM301")
+        assert "cpu-0, cpu-1: 200 cpu needed, 128 free" in found.cause
+        assert patches(fix(found)) == [
+            {"spec": {"worker": {"resources": {"requests": {"cpu": "128000m"}}}}}
+        ]
+
+    def test_who_holds_the_rest(self) -> None:
+        snapshot = cluster(cpu(0), total="250.00GiB", requests={"memory": "200Gi"})
+        other = pods.pod("big", namespace="far", node="cpu-0")
+        other["spec"]["containers"][0]["resources"] = {"requests": {"memory": "100Gi"}}
+        snapshot.placed = [occupants.brief(other)]
+        assert "156.0 GiB free (far/big holds the rest)" in only(snapshot, "FM301").cause
+
+    def test_pods_that_could_not_be_read_are_said(self) -> None:
+        found = only(cluster(cpu(0), total="250.00GiB", read=False), "FM301")
+        assert found.cause.endswith("what pods of other namespaces hold could not be read")
+
+
+class TestNodesThatNobodyMeant:
+    def test_the_node_that_the_dataset_names_counts_alone(self) -> None:
+        affinity = {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        {"matchExpressions": [{"key": HOST, "operator": "In", "values": ["cpu-0"]}]}
+                    ]
+                }
+            }
+        }
+        found = only(cluster(*FLEET, affinity=affinity, total="250.00GiB"), "FM301")
+        assert "cpu-0: 300.0 GiB of memory needed" in found.cause and "gpu" not in found.cause
+
+    def test_a_node_that_is_going_is_never_offered(self) -> None:
+        nodes = (gpu(0, KARPENTER), gpu(1, KARPENTER), gpu(2, KARPENTER), cpu(0))
+        found = only(cluster(*nodes, total="250.00GiB"), "FM301")
+        assert "--medium SSD" in fix(found)
+        assert "karpenter.sh/disrupted" not in fix(found)
+
+    def test_a_taint_of_somebody_else_is_not_offered_where_others_lack_less(self) -> None:
+        mine = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
+        strange = cpu(1, "1Ti")
+        strange["spec"]["taints"] = [mine]
+        found = only(cluster(cpu(0), strange, total="250.00GiB"), "FM301")
+        assert "cpu-1: untolerated taint dedicated=db:NoSchedule" in found.cause
+        assert "dedicated" not in fix(found)
+
+
+class TestPorts:
+    PORT = [{"containerPort": 21497, "hostPort": 21497}]  # noqa: RUF012
+
+    def cluster(self, *nodes: Object, replicas: int = 3) -> Snapshot:
+        snapshot = cluster(*nodes, requests={"memory": "1Gi"}, quota="4Gi")
+        b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"].update(
+            replicas=replicas, data={"replicas": 1}
+        )
+        b.get(snapshot, kinds.PODS, "demo-worker-0")["spec"]["containers"][0]["ports"] = self.PORT
+        return snapshot
+
+    def sibling(self, snapshot: Snapshot, number: int, node: str) -> None:
+        other = pods.worker_pod(number, node=node)
+        other["spec"]["containers"][0]["ports"] = self.PORT
+        b.put(snapshot, kinds.PODS, other)
+        assert snapshot.placed is not None
+        snapshot.placed.append(occupants.brief(other))
+
+    def test_more_workers_than_nodes(self) -> None:
+        snapshot = self.cluster(cpu(0), cpu(1), gpu(0), gpu(1), gpu(2))
+        self.sibling(snapshot, 1, "cpu-0")
+        self.sibling(snapshot, 2, "cpu-1")
+        found = only(snapshot, "FM305")
+        assert found.cause == (
+            "3 workers, and only 2 nodes take one each (cpu-0, cpu-1); tolerations on the Dataset "
+            "for nvidia.com/gpu=present:NoSchedule would add gpu-0, gpu-1, gpu-2"
+        )
+        assert patches(fix(found)) == [{"spec": {"replicas": 2}}]
+
+    def test_with_the_default_placement_they_repel_each_other_too(self) -> None:
+        snapshot = self.cluster(cpu(0), replicas=2)
+        worker = b.get(snapshot, kinds.PODS, "demo-worker-0")
+        worker["spec"]["affinity"] = {
+            "podAntiAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": [
+                    {
+                        "labelSelector": {
+                            "matchExpressions": [{"key": "fluid.io/dataset", "operator": "Exists"}]
+                        },
+                        "topologyKey": HOST,
+                    }
+                ]
+            }
+        }
+        self.sibling(snapshot, 1, "cpu-0")
+        assert only(snapshot, "FM305").cause == "2 workers, and only 1 node takes one (cpu-0)"
+
+    def test_no_second_fix_for_the_number_of_workers_beside_it(self) -> None:
+        snapshot = self.cluster(cpu(0), cpu(1))
+        self.sibling(snapshot, 1, "cpu-0")
+        self.sibling(snapshot, 2, "cpu-1")
+        assert "FM820" in b.codes(snapshot) and "FM820" not in b.roots(snapshot)
+
+    def test_somebody_else_holds_them(self) -> None:
+        snapshot = self.cluster(cpu(0))
+        hog = pods.pod("hog", namespace="far", node="cpu-0")
+        hog["spec"]["containers"][0]["ports"] = self.PORT
+        snapshot.placed = [occupants.brief(hog)]
+        found = only(snapshot, "FM305")
+        assert found.cause == "cpu-0: port 21497 is held by far/hog"
+        assert "--replicas 3" in fix(found), "made again with as many workers"
+
+
+def test_the_cache_that_keeps_it_off_is_named() -> None:
+    snapshot = cluster(cpu(0), requests={"memory": "1Gi"})
+    other = fluid.dataset("other")
+    del other["spec"]["placement"]
+    b.put(snapshot, names.DATASETS, other)
+    b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
+    theirs = pods.worker_pod(name="other", node="cpu-0")
+    theirs["spec"]["affinity"] = {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "labelSelector": {
+                        "matchExpressions": [{"key": "fluid.io/dataset", "operator": "Exists"}]
+                    },
+                    "topologyKey": HOST,
+                }
+            ]
+        }
+    }
+    b.put(snapshot, kinds.PODS, theirs)
+    assert snapshot.placed is not None
+    snapshot.placed.append(occupants.brief(theirs))
+    found = only(snapshot, "FM302")
+    assert "the placement of models/other is Exclusive" in found.cause
+    assert "cpu-0: anti-affinity of models/other-worker-0" in found.cause
+
+
+def test_a_volume_of_another_zone() -> None:
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "weights"}}]
+    snapshot = cluster(cpu(0), requests={"memory": "1Gi"}, volumes=volumes)
+    claim = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "weights", "namespace": "models"},
+        "spec": {"volumeName": "pv-weights"},
+    }
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["zone-b"]}
+    terms = {"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}}
+    b.put(snapshot, kinds.PVCS, claim)
+    b.put(
+        snapshot,
+        kinds.PVS,
+        {
+            "kind": "PersistentVolume",
+            "metadata": {"name": "pv-weights"},
+            "spec": {"nodeAffinity": terms},
+        },
+    )
+    found = only(snapshot, "FM306")
+    assert (
+        "cpu-0: volume pv-weights is only for nodes with topology.kubernetes.io/zone In (zone-b)"
+        in found.cause
+    )
+
+
+def test_an_engine_that_waits_is_told_node_by_node_too() -> None:
+    snapshot = b.healthy()
+    reader = b.unscheduled(
+        b.get(snapshot, kinds.PODS, "chat-decode-0"), "0/3 nodes: 1 Insufficient nvidia.com/gpu."
+    )
+    reader["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "8"}}
+    reader["spec"]["nodeSelector"] = {HOST: "gpu-0"}
+    holder = pods.pod("trainer", namespace="far", node="gpu-0")
+    holder["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "6"}}
+    snapshot.placed = [occupants.brief(holder)]
+    [found] = b.findings(snapshot, "FM730")
+    assert found.cause.endswith(
+        "gpu-0: 8 nvidia.com/gpu needed, 2 free (far/trainer holds the rest)"
+    )
+
+
+def test_a_loader_never_tolerates_a_node_that_goes() -> None:
+    snapshot = b.healthy()
+    snapshot.objects["nodes"] = [gpu(0), gpu(1, KARPENTER)]
+    b.get(snapshot, names.DATA_LOADS, "demo")["status"]["phase"] = "Executing"
+    loader = b.unscheduled(b.get(snapshot, kinds.PODS, "demo-loader-job-x"), WORDS)
+    loader["spec"]["tolerations"] = []
+    [found] = b.findings(snapshot, "FM607")
+    assert found.fix is not None
+    assert "nvidia.com/gpu" in found.fix.text and "karpenter" not in found.fix.text
+    assert "karpenter.sh/disrupted" in found.cause
+
+
+@pytest.mark.parametrize("field", ["env", "args", "command", "image"])
+def test_of_other_pods_only_what_the_scheduler_counts_is_held(field: str) -> None:
+    pod = pods.worker_pod()
+    pod["spec"]["containers"][0][field] = ["planted"]
+    assert "planted" not in json.dumps(occupants.brief(pod))

@@ -1,0 +1,217 @@
+"""Manifests on disk: what changes, and that nothing else does."""
+
+from __future__ import annotations
+
+import difflib
+import json
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.dynamo.yaml.editor import edit
+from kubectl_fluidmodel.dynamo.yaml_stream import documents
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.output.goyaml import Loader, load
+from kubectl_fluidmodel.pin.pinning import Wish, pin, unpin
+from tests.dynamo import strategies as gen
+from tests.dynamo.conftest import FIXTURES
+
+ODD = FIXTURES.parent / "yaml" / "odd-spelled-out.yaml"
+"""A graph for readers of YAML alone: the API server would refuse numbers as environment."""
+FILES = [*sorted(FIXTURES.glob("*.yaml")), ODD]
+WISHES = [
+    Wish("llama", "fluid.io/s-ns-llama"),
+    Wish("llama", "fluid.io/s-ns-llama", preferred=True, mount_path="/cache"),
+    Wish("llama", "fluid.io/s-ns-llama", use_model_path=True, recreate=True),
+]
+
+
+def pinned(text, wish, name="file"):
+    found = documents(text, name)
+    return "".join(d.changed(lambda obj: pin(obj, wish).object).text for d in found)
+
+
+def unpinned(text, name="file"):
+    found = documents(text, name)
+    return "".join(d.changed(lambda obj: unpin(obj, "llama").object).text for d in found)
+
+
+def test_there_is_a_fixture_of_every_shape():
+    assert len(FILES) >= 16
+
+
+def all_of(text):
+    return yaml.load_all(text, Loader=Loader)
+
+
+ENDS = {
+    "as it is": lambda text: text,
+    "crlf": lambda text: text.replace("\n", "\r\n"),
+    "no line feed at the end": lambda text: text.rstrip("\n"),
+    "more lines at the end": lambda text: text.rstrip("\n") + "\n\n# end\n",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("wish", WISHES, ids=["required", "preferred", "everything"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_unpin_gives_the_file_back_byte_for_byte(path, wish, end):
+    text = ENDS[end](path.read_text())
+    after = pinned(text, wish)
+    assert after != text
+    if end == "crlf":
+        assert "\n" not in after.replace("\r\n", "")
+    assert unpinned(after) == text
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=["required", "preferred", "everything"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_file_says_what_pin_says_and_pinning_twice_changes_nothing(path, wish):
+    text = path.read_text()
+    after = pinned(text, wish)
+    expected = [
+        pin(obj, wish).object if str(obj.get("kind")).startswith("Dynamo") else obj
+        for obj in all_of(text)
+        if obj
+    ]
+    assert [obj for obj in all_of(after) if obj] == expected
+    assert pinned(after, wish) == after
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_only_lines_are_added_but_where_a_value_had_to_change(path):
+    text = path.read_text()
+    after = pinned(text, WISHES[0])
+    lines = list(difflib.ndiff(text.splitlines(), after.splitlines()))
+    removed = [line[2:].strip() for line in lines if line.startswith("- ")]
+    for line in removed:
+        assert (
+            "affinity: {}" in line
+            or "containers: [{" in line
+            or "&" in line
+            or "*" in line
+            or "{" in line
+            or line.endswith((" null", " [ ]", " []"))
+        ), line
+    for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            assert line in after.splitlines()
+
+
+def test_documents_that_are_not_ours_are_not_even_read():
+    odd = "---\n\tthis: [is no YAML\n--- # x\nkind:   ConfigMap # y\n"
+    ours = (FIXTURES / "beta-agg.yaml").read_text()
+    text = f"{odd}---\n{ours}...\n---\nlast: 1   \n"
+    after = pinned(text, WISHES[0])
+    assert after.startswith(odd)
+    assert after.endswith("...\n---\nlast: 1   \n")
+    assert unpinned(after) == text
+
+
+def test_a_list_of_objects_is_looked_into():
+    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [config, graph]})
+    after = load(pinned(text, WISHES[0]))
+    assert after["items"][0] == config
+    assert after["items"][1] == pin(graph, WISHES[0]).object
+
+
+def test_an_edited_anchor_does_not_change_its_aliases():
+    text = (FIXTURES / "odd-anchors.yaml").read_text()
+    after = load(pinned(text, WISHES[0]))
+    one, two, three = after["spec"]["components"]
+    assert one["podTemplate"] == two["podTemplate"]
+    before = load(text)["spec"]["components"][2]
+    assert three == before
+
+
+LAYOUTS = {
+    "kubectl's": {"indent": 4},
+    "two spaces": {"indent": 2},
+    "one line": {},
+    "no spaces": {"separators": (",", ":")},
+    "ascii": {"indent": 2, "ensure_ascii": True},
+}
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_json_stays_json_in_its_layout(layout, end):
+    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    graph["metadata"]["labels"] = {"where": "größer"}
+    style = {"ensure_ascii": False, **LAYOUTS[layout]}
+    text = json.dumps(graph, **style) + end
+    after = pinned(text, WISHES[0])
+    assert json.loads(after) == pin(graph, WISHES[0]).object
+    assert after == json.dumps(json.loads(after), **style) + end
+    assert unpinned(after) == text
+
+
+def test_json_in_a_layout_of_its_own_is_edited_where_it_changes():
+    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    text = json.dumps(graph, indent=2).replace('"kind"', '   "kind"')
+    after = pinned(text, WISHES[0])
+    assert json.loads(after) == pin(graph, WISHES[0]).object
+    assert '   "kind"' in after
+    assert json.loads(unpinned(after)) == graph
+
+
+def test_what_is_pinned_apart_says_from_what():
+    text = ODD.read_text()
+    after = pinned(text, WISHES[0])
+    notes = [line.partition("# ")[2] for line in after.splitlines() if "pinned apart" in line]
+    assert notes == [
+        "pinned apart from *pt   # the same",
+        "pinned apart from null",
+        "pinned apart from [ ]",
+        "pinned apart from { }",
+    ]
+
+
+def test_what_was_pinned_apart_and_changed_since_stays_as_it_is():
+    text = ODD.read_text()
+    before, note, after = pinned(text, WISHES[0]).partition("# pinned apart from *pt")
+    edited = before + note + after.replace("image: x", "image: other", 1)
+    second = load(unpinned(edited))["spec"]["components"][1]["podTemplate"]["spec"]["containers"][0]
+    assert second["image"] == "other"
+    assert second["env"] == [{"name": "WINDOW", "value": "22:30:00"}, {"name": "TZ", "value": 1000}]
+
+
+def test_a_helm_template_is_named_as_one():
+    text = "kind: DynamoGraphDeployment\nmetadata:\n  name: {{ .Release.Name }}-x\n"
+    with pytest.raises(FluidModelError, match=r"graph.yaml line 3: it is a Helm template"):
+        pinned(text, WISHES[0], "graph.yaml")
+
+
+def test_what_is_no_yaml_is_told_with_its_line():
+    with pytest.raises(FluidModelError, match="line 2"):
+        pinned("kind: DynamoGraphDeployment\n  name: [x\n", WISHES[0])
+
+
+def _styled(value, indented, flow):
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data):
+            return True
+
+        def increase_indent(self, flow=False, indentless=False):
+            return super().increase_indent(flow, indentless and not indented)
+
+    return yaml.dump(value, Dumper=Dumper, default_flow_style=flow, sort_keys=False, width=60)
+
+
+@given(gen.graphs, st.sampled_from(WISHES), st.booleans(), st.sampled_from([False, None, True]))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+def test_any_graph_in_any_style_comes_out_right(graph, wish, indented, flow):
+    text = _styled(graph, indented, flow)
+    try:
+        after = pin(graph, wish).object
+    except FluidModelError:
+        return
+    changed = edit(text, graph, after)
+    assert load(changed) == after
+    if flow is False:
+        back = edit(changed, after, graph)
+        assert load(back) == graph

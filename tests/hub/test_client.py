@@ -1,0 +1,159 @@
+"""The Hub's protocol, against the stand-in."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.hub.client import Hub, _next
+from kubectl_fluidmodel.hub.http import Login, login, refusal
+from tests.hub import Hub as Server
+from tests.hub import Repo
+
+NAME = "acme/model"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    files = {f"f{n:03}.json": b"%d" % n for n in range(45)} | {"m.safetensors": bytes(70_000)}
+    with Server(Repo(NAME, files), page_size=7) as running:
+        yield running
+
+
+def hub(server: Server, token: str = "", patience: float = 3.0) -> Hub:
+    return Hub(Login(server.endpoint, token), stall=2.0, patience=patience)
+
+
+def test_a_revision_is_resolved_once_and_all_pages_are_read_at_it(server: Server) -> None:
+    plan = hub(server).plan(NAME)
+    repo = server.repos[NAME]
+    assert plan.commit == repo.head and len(plan.files) == 46
+    assert len(server.seen("/revision/")) == 1
+    assert len(server.seen("/tree/")) == 7
+    assert all(repo.head in each.path for each in server.seen("/tree/"))
+    big = next(file for file in plan.files if file.path == "m.safetensors")
+    assert (big.kind, big.digest) == ("sha256", repo.files["m.safetensors"].sha256)
+
+
+def test_a_branch_that_moves_between_two_pages(server: Server) -> None:
+    repo = server.repos[NAME]
+    first = repo.head
+    server.fault("move", "cursor=7", action=lambda: repo.commit({"other": b""}))
+    assert len(hub(server).plan(NAME).files) == 46
+    assert repo.head != first
+
+
+def test_other_revisions(server: Server) -> None:
+    repo = server.repos[NAME]
+    old = repo.head
+    repo.commit({"new": b"1"}, branch="refs/pr/1")
+    assert hub(server).commit(NAME, "refs/pr/1") == repo.branches["refs/pr/1"]
+    assert hub(server).commit(NAME, old) == old
+
+
+@pytest.mark.parametrize(
+    ("token", "name", "revision", "words"),
+    [
+        ("", "acme/none", "", "no public model acme/none"),
+        ("t", "acme/none", "", "no model acme/none"),
+        ("", NAME, "nope", "no revision 'nope'"),
+        ("", "acme/private", "", "no public model acme/private"),
+        ("other", "acme/private", "", "no model acme/private"),
+        ("bad", NAME, "", "does not take the token"),
+        ("", "acme/gated", "", "acme/gated is gated"),
+        ("other", "acme/gated", "", "acme/gated is gated"),
+    ],
+)
+def test_refusals_tell_apart(
+    server: Server, token: str, name: str, revision: str, words: str
+) -> None:
+    for other in ("acme/private", "acme/gated"):
+        server.repos[other] = Repo(other, {"config.json": b"{}"})
+    server.private["acme/private"] = {"owner"}
+    server.gated["acme/gated"] = {"owner"}
+    server.bad_tokens.add("bad")
+    with pytest.raises(FluidModelError, match=words) as told:
+        hub(server, token).plan(name, revision)
+    assert told.value.exit_code == 1 and told.value.try_
+    assert hub(server, "owner").plan("acme/private").files
+    assert hub(server, "owner").plan("acme/gated").files
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "words"),
+    [
+        ({"X-Error-Code": "GatedRepo"}, 403, "is gated"),
+        ({"X-Error-Code": "RevisionNotFound"}, 404, "has no revision"),
+        ({"X-Error-Code": "EntryNotFound"}, 404, "is gone at"),
+        ({"X-Error-Code": "RepoNotFound"}, 404, "model o/m"),
+        ({"X-Error-Message": "Access to this resource is disabled."}, 403, "has disabled"),
+        ({}, 401, "model o/m"),
+        ({}, 403, "the hub refuses o/m"),
+    ],
+)
+def test_a_refusal_is_read_whichever_http_library_an_image_has(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], code: int, words: str
+) -> None:
+    """huggingface_hub 0.x came with requests, 1.x with httpx, 2.x with httpx2."""
+    for name in ("requests", "httpx", "httpx2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    answer = urllib3.HTTPResponse(status=code, headers=headers)
+    who = Login("https://hub.example.com", "")
+    told = refusal(who, "o/m", "main", "https://hub.example.com/o/m", answer)
+    assert words in told.what
+
+
+def test_what_passes_is_tried_again_and_waits_as_it_is_told(server: Server) -> None:
+    limit = server.fault("status", "tree", status=429, times=1, headers={"Retry-After": "1"})
+    error = server.fault("status", "revision", status=503, times=2)
+    began = time.monotonic()
+    assert hub(server).plan(NAME).files
+    assert limit.hits == 1 and error.hits == 2 and time.monotonic() - began > 1
+
+
+def test_what_does_not_pass_is_unreachable(server: Server) -> None:
+    server.fault("status", "", status=502)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="cannot read from the hub") as told:
+        hub(server, patience=0.5).commit(NAME)
+    assert told.value.exit_code == 3 and time.monotonic() - began < 5
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(Unreachable):
+        Hub(Login("http://127.0.0.1:9"), patience=0.3).commit(NAME)
+
+
+def test_a_next_page_on_another_host_is_not_followed(server: Server) -> None:
+    there = {"Link": f'<{server.cdn}/api/models/x>; rel="next"'}
+    with Server(Repo(NAME, {"a": b""})) as other:
+        other.page_size = 0
+        other.fault("status", "tree", status=200, headers=there)
+        with pytest.raises(FluidModelError):
+            list(Hub(Login(other.endpoint, "secret"), patience=0.5).tree(NAME, "c" * 40))
+    assert not server.seen(on="cdn")
+
+
+def test_links() -> None:
+    assert _next('<https://h/a?b=1>; rel="next"') == "https://h/a?b=1"
+    assert _next('<https://h/1>; rel="prev", <https://h/2>; rel="next"') == "https://h/2"
+    assert _next("<https://h/2>; rel=next") == "https://h/2"
+    assert _next("") == "" and _next('<x>; rel="last"') == ""
+
+
+def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
+    found = login("http://hub.example/")
+    assert found.token == "hf_very_secret" and "very_secret" not in repr(found)
+    assert found.endpoint == "http://hub.example"
+
+
+@pytest.mark.parametrize("url", ["hub.example", "ftp://h", "http://", "http://u:p@h"])
+def test_endpoints_that_are_none(url: str) -> None:
+    with pytest.raises(FluidModelError, match="is no URL"):
+        login(url)

@@ -1,0 +1,74 @@
+"""The documents keep to the schema that docs/inspection.schema.json promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+
+from kubectl_fluidmodel.inspect import document
+from kubectl_fluidmodel.inspect.details import Hub, Warned, inspect
+from kubectl_fluidmodel.output.serialize import to_yaml
+from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from tests.inventory import fleet, samples
+from tests.inventory.test_cache import odd
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "inspection.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_cluster_with_everything() -> None:
+    hidden = [Missing("nodes", "", "forbidden", True)]
+    snapshot = samples.snapshot(*fleet.mixed(), missing=hidden)
+    key = ("default", fleet.LLAMA)
+    warned = {key: [Warned("FM701", "warning", "t", "a", "c", "", "")]}
+    caches = inspect(snapshot, warned=warned, hub={key: Hub("f" * 40)})
+    shown = document.listed(caches, snapshot)
+    VALIDATOR.validate(shown)
+    assert [item["metadata"]["name"] for item in shown["items"]] == [one.name for one in caches]
+    for one in caches:
+        VALIDATOR.validate(document.single(one, snapshot))
+
+
+def test_every_number_is_in_it() -> None:
+    snapshot = fleet.with_files(*fleet.llama())
+    shown = document.single(inspect(snapshot)[0], snapshot)
+    assert shown["size"] == {
+        "bytes": 147_000_000_000,
+        "exact": True,
+        "countedBytes": 146_995_255_706,
+        "counting": False,
+        "files": 32,
+    }
+    held = 29 * 4_900_000_000 + 4_900_000_000 * 85 // 100 + 855
+    assert shown["cached"]["bytes"] == held, "by the master's list, not by Fluid's older count"
+    assert shown["cached"]["whole"] is False, "one file lacks something"
+    assert shown["nodes"][0]["usedBytes"] == held
+    assert shown["files"][0]["bytes"] == 4_900_000_000
+    assert [row["local"] for row in shown["readers"]] == [False, None, True]
+    assert shown["placement"]["verdict"] == "not-whole"
+
+
+@pytest.mark.parametrize("extra", [{"surprise": 1}, {"phase": 3}, {"kind": "Other"}])
+def test_the_schema_refuses_what_is_not_in_it(extra: dict[str, Any]) -> None:
+    snapshot = samples.snapshot(*samples.cache())
+    shown = {**document.single(inspect(snapshot)[0], snapshot), **extra}
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(shown)
+
+
+@settings(max_examples=80, deadline=None)
+@given(odd())
+def test_odd_objects_make_no_odd_documents(snapshot: Snapshot) -> None:
+    shown = document.listed(inspect(snapshot), snapshot)
+    VALIDATOR.validate(shown)
+    json.dumps(shown, allow_nan=False)
+    to_yaml(shown)

@@ -1,0 +1,28 @@
+"""What a list of files says about the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubectl_fluidmodel.model.files import File, Listing, is_weights
+
+
+def test_bytes_and_the_largest_file() -> None:
+    found = Listing((File("a", 3), File("b", 7)))
+    assert (found.bytes, found.largest) == (10, 7)
+    assert (Listing(()).bytes, Listing(()).largest) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "weights"),
+    [
+        ("model-00001-of-00002.safetensors", True),
+        ("a/b.gguf", True),
+        ("consolidated.00.pth", True),
+        ("optimizer.bin", False),
+        ("checkpoint-5/training_args.bin", False),
+        ("tokenizer.model", False),
+    ],
+)
+def test_what_holds_weights(path: str, weights: bool) -> None:
+    assert is_weights(path) == weights

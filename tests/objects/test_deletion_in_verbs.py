@@ -1,0 +1,207 @@
+"""No verb rests a verdict on an object that is being deleted: a table of verb and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kubectl_fluidmodel.cache import preflight, verification
+from kubectl_fluidmodel.cache.desired import Existing
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names, placement, pod_problems
+from kubectl_fluidmodel.inspect.details import inspect
+from kubectl_fluidmodel.inventory.cache import link
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.pin.preflight.cache import judge_cache, judge_graph
+from kubectl_fluidmodel.pin.preflight.context import REFUSE, CacheFacts
+from kubectl_fluidmodel.snapshot import queries
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+from tests.cache.objects import Objects, objects
+from tests.cache.test_options import request as request_of
+from tests.doctor import builders as b
+from tests.doctor import pods
+from tests.doctor.fluid import NAME, NS
+
+__all__ = ["objects"]
+GONE = "2026-09-21T14:00:00Z"
+"""Thirteen minutes before the healthy Snapshot was taken."""
+
+DOCTOR: dict[Kind, tuple[str, str]] = {
+    names.DATASETS: (NAME, "FM217"),
+    names.ALLUXIO_RUNTIMES: (NAME, "FM217"),
+    names.DATA_LOADS: (NAME, "FM217"),
+    kinds.PVS: (f"{NS}-{NAME}", "FM217"),
+    kinds.PVCS: (NAME, "FM406"),
+    kinds.NODES: ("gpu-0", "FM815"),
+    kinds.NAMESPACES: (NS, "FM114"),
+    kinds.PODS: (f"{NAME}-worker-0", "FM334"),
+    queries.GRAPHS: ("chat", "FM711"),
+}
+
+
+def terminating(obj: Object) -> Object:
+    obj["metadata"].update(deletionTimestamp=GONE, finalizers=["example.com/hold"])
+    return obj
+
+
+@pytest.mark.parametrize("kind", DOCTOR, ids=lambda kind: kind.plural)
+def test_doctor_tells_of_each_kind(kind: Kind) -> None:
+    name, code = DOCTOR[kind]
+    snapshot = b.healthy()
+    namespaced = kind.namespaced
+    items = snapshot.objects[kind.resource]
+    found = [obj for obj in items if name in obj["metadata"]["name"]] if namespaced else []
+    terminating(found[0] if found else b.get(snapshot, kind, name, ""))
+    assert code in b.codes(snapshot)
+    assert b.diagnosis(snapshot).verdict != "healthy"
+
+
+def test_a_secret_that_went_with_its_dataset_is_a_consequence() -> None:
+    snapshot = b.healthy()
+    terminating(b.get(snapshot, names.DATASETS, NAME))
+    b.drop(snapshot, kinds.SECRETS, f"{NAME}-store")
+    assert "FM212" in b.codes(snapshot)
+    assert "FM217" in b.roots(snapshot) and "FM212" not in b.roots(snapshot)
+
+
+def test_what_was_deleted_just_now_is_no_longer_healthy() -> None:
+    snapshot = b.healthy()
+    dataset = terminating(b.get(snapshot, names.DATASETS, NAME))
+    dataset["metadata"]["deletionTimestamp"] = "2026-09-21T14:13:10Z"
+    (found,) = b.findings(snapshot, "FM217")
+    assert found.cause == "it is being deleted"
+    assert b.diagnosis(snapshot).verdict == "warnings"
+
+
+def looked(change: Callable[[Snapshot], object]) -> Iterator[object]:
+    snapshot = b.healthy()
+    change(snapshot)
+    snapshot = from_document(snapshot.to_document())
+    (cache,) = inspect(snapshot, caches=link(snapshot))
+    yield cache.phase
+    yield cache.claim
+    yield cache.loads[0].phase
+    yield next(iter(cache.nodes or ())).trouble
+    yield next(iter(cache.readers or ())).state
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "place", "words"),
+    [
+        (names.DATASETS, NAME, 0, "Terminating"),
+        (names.ALLUXIO_RUNTIMES, NAME, 0, "Terminating"),
+        (kinds.PVCS, NAME, 1, "Terminating"),
+        (kinds.PVS, f"{NS}-{NAME}", 1, "Terminating"),
+        (names.DATA_LOADS, "", 2, "Terminating"),
+        (kinds.NODES, "gpu-0", 3, "the node is being deleted"),
+        (kinds.PODS, f"{NAME}-worker-0", 3, "is being deleted"),
+        (kinds.PODS, "chat-decode-0", 4, "Terminating"),
+    ],
+)
+def test_inspect_shows_each_kind(kind: Kind, name: str, place: int, words: str) -> None:
+    def change(snapshot: Snapshot) -> None:
+        items = snapshot.objects[kind.resource]
+        terminating(next(obj for obj in items if name in obj["metadata"]["name"]))
+
+    before = [*looked(lambda snapshot: None)]
+    after = [*looked(change)]
+    assert words in str(after[place]) and words not in str(before[place])
+
+
+# -- cache -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [names.DATASETS, names.ALLUXIO_RUNTIMES, kinds.PVCS, kinds.PVS, kinds.SECRETS], ids=str
+)
+def test_cache_refuses_each_kind_and_names_the_pod_that_holds_it(
+    objects: Objects, kind: Kind
+) -> None:
+    request = request_of("s3://bucket/llama", name="llama")
+    named = {kinds.PVS: "ns-llama", kinds.SECRETS: "llama-store"}.get(kind, "llama")
+    obj = terminating({"metadata": {"name": named}})
+    if kind.namespaced:
+        obj["metadata"]["namespace"] = "ns"
+    objects.add(kind, obj)
+    reading = {
+        "metadata": {"name": "reader", "namespace": "ns"},
+        "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "llama"}}]},
+    }
+    objects.lists["/api/v1/namespaces/ns/pods"] = [reading]
+    standing = Existing(
+        dataset=obj if kind is names.DATASETS else None,
+        runtime=obj if kind is names.ALLUXIO_RUNTIMES else None,
+    )
+    with pytest.raises(FluidModelError) as caught:
+        preflight.stays(objects.client, request, "ns", standing)
+    assert str(caught.value).startswith(
+        f"{kind.name} {named} is being deleted: since {GONE}, held by pod reader; try: "
+    )
+    assert caught.value.exit_code == 1
+
+
+def test_cache_refuses_a_namespace_and_a_source_that_go(objects: Objects) -> None:
+    objects.add(kinds.NAMESPACES, terminating({"metadata": {"name": "ns"}}))
+    with pytest.raises(FluidModelError, match="Namespace ns is being deleted"):
+        preflight.namespace_exists(objects.client, "ns")
+    objects.add(kinds.PVCS, terminating({"metadata": {"name": "raw", "namespace": "ns"}}))
+    request = request_of("pvc://raw", name="llama")
+    with pytest.raises(FluidModelError, match="PersistentVolumeClaim raw is being deleted"):
+        preflight.source_exists(objects.client, request, "ns")
+
+
+def test_cache_chooses_no_node_that_goes() -> None:
+    node = b.get(b.healthy(), kinds.NODES, "gpu-0", "")
+    assert placement.candidate(node).ready
+    assert not placement.candidate(terminating(node)).ready
+
+
+def test_a_worker_that_goes_is_no_proof() -> None:
+    worker = pods.worker_pod()
+    assert pod_problems.ready(worker)
+    assert verification.lost_workers([worker], None, [], 1) == []
+    assert verification.lost_workers([terminating(worker)], None, [], 1) == [
+        f"worker {NAME}-worker-0 is being deleted"
+    ]
+
+
+# -- pin -------------------------------------------------------------------------------------
+
+
+class Pin:
+    """As much of a pin as the judges of deletion look at."""
+
+    def __init__(self, facts: CacheFacts, before: Object) -> None:
+        self.cache, self.before, self.graph = facts, before, self
+        self.reference = "dgd/chat"
+
+
+def facts() -> CacheFacts:
+    snapshot = b.healthy()
+    found = CacheFacts(NAME, NS)
+    found.dataset = b.get(snapshot, names.DATASETS, NAME)
+    found.claim = b.get(snapshot, kinds.PVCS, NAME)
+    found.pods = {"gpu-0": snapshot.objects["pods"]}
+    return found
+
+
+@pytest.mark.parametrize("what", ["Dataset", "claim"])
+def test_pin_refuses_a_cache_that_goes(what: str) -> None:
+    found = facts()
+    terminating((found.dataset if what == "Dataset" else found.claim) or {})
+    (verdict,) = judge_cache(Pin(found, {}))  # type: ignore[arg-type]
+    assert verdict.level == REFUSE and verdict.always
+    assert str(verdict).startswith(
+        f"the {what} {NAME} is being deleted: since {GONE}, held by pod chat-decode-0; try: "
+    )
+
+
+def test_pin_refuses_a_graph_that_goes() -> None:
+    graph = terminating(b.healthy().objects[queries.GRAPHS.resource][0])
+    (verdict,) = judge_graph(Pin(facts(), graph))  # type: ignore[arg-type]
+    assert verdict.level == REFUSE and verdict.always
+    assert "dgd/chat is being deleted" in verdict.what
+    assert not list(judge_graph(Pin(facts(), b.healthy().objects[queries.GRAPHS.resource][0])))  # type: ignore[arg-type]

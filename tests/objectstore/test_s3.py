@@ -1,0 +1,264 @@
+"""Where keys and endpoints come from, and what a store's refusals mean.
+
+What a bucket holds is tested against a real S3 server in tests/cluster; here a loopback server
+speaks the error documents of S3's REST API.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError, Unreachable, UsageError
+from kubectl_fluidmodel.model.sample import ReadError
+from kubectl_fluidmodel.objectstore.s3 import (
+    Credentials,
+    Store,
+    check_endpoint,
+    from_environment,
+    key_names,
+    list_prefix,
+    reader,
+)
+from tests.loopback import Answer, Asked, free_port, serve
+
+KEYS = Credentials("AKIATEST", "hidden-value")
+
+
+def test_keys_are_not_in_a_repr() -> None:
+    shown = repr(Store("http://s3", "", Credentials("AKIATEST", "hidden-value", "token-value")))
+    for secret in ("AKIATEST", "hidden-value", "token-value"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("", ""), ("http://minio:9000/", "http://minio:9000"), ("https://s3.example", "https://s3.example")],
+)  # fmt: skip
+def test_an_endpoint(url: str, expected: str) -> None:
+    assert check_endpoint(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "minio:9000",
+        "s3://bucket",
+        "http://",
+        "http:// x",
+        "http://key:secret@minio:9000",
+        "ftp://x",
+    ],
+)
+def test_a_bad_endpoint_is_wrong_usage(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_endpoint(url)
+    assert "secret@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "x"],
+         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        (["aws.accessKeyId", "aws.secretKey"], ("aws.accessKeyId", "aws.secretKey")),
+        (["rootUser", "rootPassword"], ("rootUser", "rootPassword")),
+        (["root-user", "accesskey", "secretkey"], ("accesskey", "secretkey")),
+    ],
+)  # fmt: skip
+def test_the_names_of_the_keys_in_a_secret(keys: list[str], expected: tuple[str, str]) -> None:
+    assert key_names(dict.fromkeys(keys, ""), "s") == expected
+
+
+@pytest.mark.parametrize("keys", [[], ["user"], ["AWS_ACCESS_KEY_ID", "secretkey"]])
+def test_a_secret_without_keys_says_what_it_has(keys: list[str]) -> None:
+    with pytest.raises(FluidModelError) as caught:
+        key_names(dict.fromkeys(keys, "value"), "minio")
+    assert all(key in caught.value.why for key in keys or ["nothing"])
+    assert "value" not in str(caught.value)
+    assert "kubectl create secret generic minio" in caught.value.try_
+
+
+class TestFromEnvironment:
+    def test_nothing_is_set(self) -> None:
+        assert from_environment(None, None) == Store()
+
+    def test_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "A")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "B")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "C")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all/")
+        assert from_environment(None, None) == Store(
+            "http://all", "eu-1", Credentials("A", "B", "C")
+        )
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3")
+        assert from_environment(None, None).endpoint == "http://s3"
+        flags = from_environment("https://flag", "us-9")
+        assert (flags.endpoint, flags.region) == ("https://flag", "us-9")
+
+    @pytest.mark.parametrize(
+        ("config", "env", "endpoint"),
+        [
+            ("endpoint_url = http://profile", {}, "http://profile"),
+            ("services = lab\n[services lab]\ns3 =\n  endpoint_url = http://s3", {}, "http://s3"),
+            (
+                "services = lab\nendpoint_url = http://profile\n[services lab]\nec2 =\n"
+                "  endpoint_url = http://ec2",
+                {},
+                "http://profile",
+            ),
+            ("endpoint_url = http://profile", {"AWS_ENDPOINT_URL": "http://env"}, "http://env"),
+            ("endpoint_url = http://x\nignore_configured_endpoint_urls = true", {}, ""),
+            ("", {"AWS_ENDPOINT_URL": "http://x", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+             ""),
+        ],
+    )  # fmt: skip
+    def test_the_endpoint_of_the_configuration(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        config: str,
+        env: dict[str, str],
+        endpoint: str,
+    ) -> None:
+        """As boto3 itself takes it: the Dataset has to name the store that was measured."""
+        file = tmp_path / "config"
+        file.write_text(f"[default]\n{config}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        found = from_environment(None, None)
+        assert found.endpoint == endpoint
+        theirs = boto3.session.Session().client("s3", region_name="us-east-1").meta.endpoint_url
+        assert (theirs == endpoint) or (not endpoint and "amazonaws.com" in theirs)
+
+    def test_services_that_are_not_there(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "config"
+        file.write_text("[default]\nservices = lab\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+        with pytest.raises(UsageError, match="cannot read the AWS configuration") as caught:
+            from_environment(None, None)
+        assert "'lab'" in caught.value.why
+
+    def test_a_store_without_endpoint_is_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere")
+        assert "amazonaws.com" in Store(region="us-east-1").client().meta.endpoint_url
+
+    def test_a_profile(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        file = tmp_path / ".aws" / "credentials"
+        file.parent.mkdir()
+        file.write_text("[work]\naws_access_key_id = A\naws_secret_access_key = B\n")
+        monkeypatch.setenv("AWS_PROFILE", "work")
+        assert from_environment(None, None).credentials == Credentials("A", "B")
+
+    def test_a_missing_profile_is_wrong_usage(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "nope")
+        with pytest.raises(UsageError, match="cannot read the AWS configuration") as caught:
+            from_environment(None, None)
+        assert "nope" in caught.value.why
+        assert "AWS_PROFILE" in caught.value.try_
+
+
+def refusal(code: str, status: int = 403) -> Answer:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>words</Message></Error>"
+    return Answer(status, body.encode(), {"Content-Type": "application/xml"})
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "why"),
+    [
+        ("NoSuchBucket", 404, "bucket 'b123' does not exist"),
+        ("InvalidAccessKeyId", 403, "does not know this access key"),
+        ("SignatureDoesNotMatch", 403, "the secret key is wrong"),
+        ("RequestTimeTooSkewed", 403, "this machine's clock is off"),
+        ("ExpiredToken", 400, "the session has expired"),
+        ("AuthorizationHeaderMalformed", 400, "the bucket is in another region"),
+        ("AccessDenied", 403, "access denied: the credentials may not ListObjectsV2"),
+        ("Whatever", 400, "Whatever: words"),
+    ],
+)
+def test_what_a_refusal_means(code: str, status: int, why: str) -> None:
+    with serve(lambda _: refusal(code, status)) as server, pytest.raises(FluidModelError) as caught:
+        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", "p")
+    assert caught.value.what == "cannot list s3://b123/p"
+    assert why in caught.value.why
+    assert caught.value.exit_code == 1
+    assert "hidden-value" not in str(caught.value)
+
+
+def test_no_endpoint_answers() -> None:
+    store = Store(f"http://127.0.0.1:{free_port()}", "us-east-1", KEYS)
+    with pytest.raises(Unreachable) as caught:
+        list_prefix(store, "b123", "")
+    assert (caught.value.what, caught.value.exit_code) == ("cannot list s3://b123", 3)
+    assert store.endpoint in caught.value.why
+
+
+def test_what_is_no_s3_server() -> None:
+    page = Answer(200, b"<html>hello</html>", {"Content-Type": "text/html"})
+    with serve(lambda _: page) as server, pytest.raises(FluidModelError) as caught:
+        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", "p")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_reach_is_where_requests_go_and_credentials_stay() -> None:
+    listing = b"""<ListBucketResult><Contents><Key>p/a.bin</Key><Size>3</Size></Contents>
+<Contents><Key>p/</Key><Size>0</Size></Contents></ListBucketResult>"""
+    with serve(lambda _: Answer(200, listing, {"Content-Type": "application/xml"})) as server:
+        store = Store("http://minio.nowhere.invalid:9000", "", KEYS).reached_at(server.url)
+        found = list_prefix(store, "b123", "p")
+        asked = server.asked[0]
+    assert [(file.path, file.size) for file in found.files] == [("a.bin", 3)]
+    assert asked.path == "/b123"  # path style: no DNS name per bucket
+    assert asked.query["prefix"] == "p/"
+    assert "AKIATEST" in asked.headers["Authorization"]
+
+
+def test_without_keys_requests_are_unsigned() -> None:
+    with serve(lambda _: refusal("AccessDenied")) as server, pytest.raises(FluidModelError):
+        list_prefix(Store(server.url), "b123", "p")
+    assert "Authorization" not in server.asked[0].headers
+
+
+def test_an_empty_snapshot_of_a_hub_cache_is_told_by_its_blobs() -> None:
+    sha, top = "ab" * 20, "hub/models--acme--tiny"
+
+    def respond(asked: Asked) -> Answer:
+        inside = asked.query["prefix"] == f"{top}/blobs/"
+        entry = f"<Contents><Key>{top}/blobs/x</Key><Size>9</Size></Contents>" if inside else ""
+        body = f"<ListBucketResult>{entry}</ListBucketResult>"
+        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+
+    with serve(respond) as server, pytest.raises(FluidModelError, match="is empty") as caught:
+        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", f"{top}/snapshots/{sha}")
+    assert "links into hub/models--acme--tiny/blobs/ were lost" in caught.value.why
+    assert caught.value.try_ == (
+        f"kubectl fluidmodel cache acme/tiny@{sha} --to s3://b123 --endpoint {server.url}"
+    )
+
+
+def test_files_are_read_in_part() -> None:
+    def respond(asked: Asked) -> Answer:
+        assert asked.path == "/b123/p/a b.bin" and asked.headers["Range"] == "bytes=2-4"
+        return Answer(206, b"234", {"Content-Range": "bytes 2-4/9"})
+
+    with serve(respond) as server:
+        assert reader(Store(server.url, "us-east-1", KEYS), "b123", "p")("a b.bin", 2, 3) == b"234"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (refusal("AccessDenied"), "AccessDenied"),
+        (Answer(200, b"0123456789"), "no ranges"),
+        (Answer(403, b"<html>no</html>", {"Content-Type": "text/html"}), "not as S3 does"),
+    ],
+)
+def test_files_that_cannot_be_read(answer: Answer, words: str) -> None:
+    with serve(lambda _: answer) as server, pytest.raises(ReadError, match=words):
+        reader(Store(server.url, "us-east-1", KEYS), "b123", "p")("a", 2, 3)

@@ -1,0 +1,313 @@
+"""The live view: lines where nobody looks, a drawing on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from kubectl_fluidmodel.cache.progress import Progress, Step
+from kubectl_fluidmodel.output.live import Live, Rate
+
+GIB = 1 << 30
+START = Progress(
+    (
+        Step("master", "running", "0 of 1 ready"),
+        Step("Dataset", "waiting"),
+        Step("load", "waiting"),
+    ),
+    None,
+    10 * GIB,
+    (),
+)
+LOADING = Progress(
+    (
+        Step("master", "done"),
+        Step("Dataset", "done", "Bound"),
+        Step("load", "running", "Executing"),
+    ),
+    5 * GIB,
+    10 * GIB,
+    (),
+)
+DONE = Progress((Step("master", "done"), Step("load", "done", "Complete")), 10 * GIB, 10 * GIB, ())
+
+
+@dataclass
+class Clock:
+    """time.monotonic as the test moves it."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(time, "monotonic", found)
+    return found
+
+
+class TestLines:
+    """Piped output."""
+
+    def lines(self, stream: io.StringIO) -> list[str]:
+        found = stream.getvalue().splitlines()
+        stream.seek(0)
+        stream.truncate()
+        return found
+
+    def test_every_change_of_the_current_step_at_once(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            view.show(START)
+            assert self.lines(stream) == ["[0s] master: 0 of 1 ready"]
+            clock.now += 1
+            view.show(LOADING)
+            assert self.lines(stream) == ["[1s] load: Executing, 5.0 GiB of 10.0 GiB (50%)"]
+            clock.now += 1
+            view.show(DONE)
+            assert self.lines(stream) == ["[2s] load: Complete"]
+
+    def test_otherwise_every_five_seconds(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            for _ in range(12):
+                view.show(START)
+                clock.now += 1
+        assert [line.split()[0] for line in self.lines(stream)] == ["[0s]", "[5s]", "[10s]"]
+
+    def test_the_rate_and_what_is_left(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            for step in range(3):
+                view.show(replace(LOADING, cached=step * GIB))
+                clock.now += 5
+        assert self.lines(stream)[-1].endswith("2.0 GiB of 10.0 GiB (20%), 204.8 MiB/s, 40s left")
+
+    def test_what_a_later_step_moves_is_reckoned_in(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            for step in range(3):
+                view.show(replace(LOADING, cached=step * GIB, later=10 * GIB))
+                clock.now += 5
+        assert self.lines(stream)[-1].endswith("40s left (1m30s in all)")
+
+    def test_more_than_all_is_all(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            view.show(replace(LOADING, cached=11 * GIB))
+        assert "(100%)" in self.lines(stream)[0]
+
+    @pytest.mark.parametrize(("cached", "total"), [(None, GIB), (GIB, None), (0, 0)])
+    def test_no_amount_where_it_is_not_known(
+        self, clock: Clock, cached: int | None, total: int | None
+    ) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            view.show(replace(LOADING, cached=cached, total=total))
+        assert self.lines(stream) == ["[0s] load: Executing"]
+
+    def test_each_problem_once(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            for problems in (("one",), ("one",), ("two", "one"), (), ("one",)):
+                view.show(replace(START, problems=problems))
+                clock.now += 1
+        found = [line for line in self.lines(stream) if line.startswith("problem")]
+        assert found == ["problem: one", "problem: two"]
+
+    def test_words_of_servers_are_one_harmless_line(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream) as view:
+            view.show(replace(START, problems=("a\x1b[2Jb\nc " + "x" * 999,)))
+            view.say("said\x07")
+        first, *_, last = self.lines(stream)
+        assert first.startswith("problem: a\\x1b[2Jb c xxx")
+        assert len(first) < 420
+        assert last == "said\\x07"
+
+    def test_no_colour_and_no_cursor_movement(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with Live(stream, color="always") as view:
+            view.show(LOADING)
+        assert "\x1b" not in stream.getvalue()
+
+
+class TestRate:
+    def test_over_the_last_half_minute(self) -> None:
+        rate = Rate()
+        assert rate.value() is None
+        for second in range(60):
+            rate.add(second * 10 if second < 20 else 200 + (second - 20) * 100, float(second))
+        assert rate.value() == pytest.approx(100.0)
+
+    def test_a_count_that_stands_still(self) -> None:
+        rate = Rate()
+        for second in range(5):
+            rate.add(7, float(second))
+        assert rate.value() is None
+
+    def test_a_count_that_falls_begins_anew(self) -> None:
+        rate = Rate()
+        rate.add(100, 0.0)
+        rate.add(200, 1.0)
+        rate.add(5, 2.0)
+        assert rate.value() is None
+        rate.add(15, 3.0)
+        assert rate.value() == 10.0
+
+    def test_unknown_counts_are_skipped(self) -> None:
+        rate = Rate()
+        rate.add(None, 0.0)
+        rate.add(0, 1.0)
+        rate.add(10, 2.0)
+        assert rate.value() == 10.0
+
+
+@dataclass
+class Screen:
+    """The far end of a pseudo-terminal."""
+
+    stream: IO[str]
+    data: bytearray = field(default_factory=bytearray)
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
+
+    @property
+    def plain(self) -> str:
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text)
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + 10
+        while words not in self.plain:
+            assert time.monotonic() < deadline, f"{words!r} is not in {self.plain!r}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def terminal(columns: int) -> Iterator[Screen]:
+    """A pseudo-terminal of 24 lines; what is written to it is kept."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(slave, "w", encoding="utf-8") as stream:
+        screen = Screen(stream)
+
+        def read() -> None:
+            try:
+                while chunk := os.read(master, 65536):
+                    screen.data.extend(chunk)
+            except OSError:
+                return  # the other end is closed
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        yield screen
+        stream.flush()
+    reader.join(5)
+    os.close(master)
+
+
+@pytest.fixture(autouse=True)
+def _term(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+class TestTerminal:
+    @pytest.mark.parametrize("columns", [40, 80, 200])
+    def test_it_is_drawn_in_place_and_no_line_is_too_long(self, columns: int) -> None:
+        with terminal(columns) as screen:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.output.draw"],
+                stdin=screen.stream,
+                stdout=screen.stream,
+                stderr=screen.stream,
+                cwd=Path(__file__).parents[2],
+                env=dict(os.environ),  # without what readline puts there behind our back
+                check=False,
+                timeout=30,
+            )
+            screen.wait_for("a line that stays")
+        assert done.returncode == 0, screen.plain
+        assert re.search(r"\x1b\[\d*A", screen.text)  # goes up, to draw over itself
+        lines = re.split(r"[\r\n]+", screen.plain)
+        widest = max(len(line.rstrip()) for line in lines)
+        assert widest <= columns
+        assert any("node-0" in line and line.rstrip().endswith("…") for line in lines)
+        if columns >= 80:
+            assert "5.0 GiB of 10.0 GiB (50%)" in screen.plain
+            assert "━" in screen.plain
+        if columns == 200:
+            assert widest > 150  # the room is used
+
+    def test_it_leaves_a_clean_terminal(self) -> None:
+        with terminal(80) as screen:
+            with Live(screen.stream) as view:
+                view.show(LOADING)
+                screen.wait_for("Executing")
+        assert screen.text.rindex("\x1b[?25h") > screen.text.rindex("\x1b[?25l")  # the cursor
+        last = screen.text[screen.text.rindex("\x1b[?25h") :]
+        assert "Executing" not in last
+
+    def test_it_leaves_a_clean_terminal_after_ctrl_c(self) -> None:
+        with terminal(80) as screen:
+            with pytest.raises(KeyboardInterrupt):
+                with Live(screen.stream) as view:
+                    view.show(LOADING)
+                    screen.wait_for("Executing")
+                    raise KeyboardInterrupt
+        assert screen.text.rindex("\x1b[?25h") > screen.text.rindex("\x1b[?25l")
+
+    @pytest.mark.parametrize(
+        ("env", "choice", "color"),
+        [
+            ({}, "auto", True),
+            ({"NO_COLOR": "1"}, "auto", False),
+            ({}, "never", False),
+            ({"NO_COLOR": "1"}, "always", True),
+        ],
+    )
+    def test_colour(
+        self, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], choice: str, color: bool
+    ) -> None:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        with terminal(80) as screen:
+            with Live(screen.stream, color=choice) as view:
+                view.show(LOADING)
+                screen.wait_for("Executing")
+        assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", screen.text)) is color
+
+    def test_markup_and_escapes_of_servers_are_words(self) -> None:
+        words = "[bold]x[/bold] \x1b]0;title\x07"
+        with terminal(120) as screen:
+            with Live(screen.stream) as view:
+                view.show(replace(START, problems=(words,)))
+                view.say(words)
+                screen.wait_for("[bold]x[/bold] \\x1b]0;title\\x07")
+        assert "\x1b]0" not in screen.text
+
+    def test_nothing_to_show_yet(self) -> None:
+        with terminal(80) as screen:
+            with Live(screen.stream) as view:
+                view.say("first")
+                screen.wait_for("first")

@@ -1,0 +1,66 @@
+"""Command lines: bash parses each to the words that were meant, and runs nothing else."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.output import shell
+from kubectl_fluidmodel.output.shell import Operand, Variable
+from tests.pasting import parsed
+
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
+NASTY = st.one_of(WORDS, st.sampled_from(["$(touch p)", "`x`", "a'b", 'a"b', "~", "=ls", "a\nb"]))
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(NASTY, min_size=1, max_size=5), min_size=1, max_size=20))
+def test_a_shell_sees_the_words_that_were_given(lines: list[list[str]]) -> None:
+    found = parsed([shell.command("kubectl", *words) for words in lines])
+    assert [each.strays for each in found] == [[] for _ in lines]
+    assert [each.calls for each in found] == [[["kubectl", *words]] for words in lines]
+
+
+@given(st.lists(NASTY, min_size=1, max_size=5))
+def test_a_command_is_one_printable_line(words: list[str]) -> None:
+    line = shell.command(*words)
+    assert len(line.splitlines()) == 1 or not line
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in line)
+
+
+def test_zsh_is_not_led_to_a_program_either() -> None:
+    assert shell.command("=ls", "a=b") == "'=ls' a=b"
+
+
+def test_an_operand_is_never_a_flag() -> None:
+    line = shell.command("kubectl", "delete", "pod", Operand("--all"), "-n", "models")
+    assert line == "kubectl delete pod -n models -- --all"
+    plain = shell.command("kubectl", "delete", "pod", Operand("a"), "-n", "models")
+    assert plain == "kubectl delete pod a -n models"
+
+
+def test_a_value_of_the_environment_is_one_word_whatever_it_holds() -> None:
+    line = shell.command("kubectl", ("--from-literal=a;b=", Variable("HIDDEN")))
+    [found] = parsed([line], HIDDEN="x y; $(touch p)")
+    assert found.calls == [["kubectl", "--from-literal=a;b=x y; $(touch p)"]]
+    assert "x y" not in line
+
+
+def test_commands_are_joined() -> None:
+    one, two = shell.command("kubectl", "a;b"), shell.command("kubectl", "c")
+    assert shell.chain(one, two) == "kubectl 'a;b' && kubectl c"
+    assert shell.pipe(one, two) == "kubectl 'a;b' | kubectl c"
+
+
+@given(st.lists(NASTY, min_size=1, max_size=5))
+def test_a_change_of_values_leaves_the_quoting_whole(words: list[str]) -> None:
+    line = shell.chain(shell.command("kubectl", *words), shell.command("helm"))
+    changed = line.mapped(lambda text: text.replace("x", "'"))
+    [found] = parsed([changed])
+    assert found.strays == []
+    assert found.calls == [["kubectl", *(w.replace("x", "'") for w in words)], ["helm"]]
+
+
+def test_a_command_is_text_for_whoever_prints_it() -> None:
+    line = shell.command("kubectl", "get", "a;b")
+    assert line == "kubectl get 'a;b'" and f"{line}" == "kubectl get 'a;b'"

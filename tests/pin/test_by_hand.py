@@ -1,0 +1,275 @@
+"""Graphs whose authors did themselves what `pin` does: recognised, and left as they are."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.graph import open_graph
+from kubectl_fluidmodel.dynamo.operator_bugs import of_request
+from kubectl_fluidmodel.fluid.names import cache_label, node_labels
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.pin import graph_patch
+from kubectl_fluidmodel.pin.pinning import Wish, pin, unpin
+
+KEY = "fluid.io/s-prod-llama"
+RUNTIME_KEY = "fluid.io/s-alluxio-prod-llama"
+LONG = "a-namespace-of-a-team/a-model-with-a-long-name"
+"""Its common label fits; the one with the runtime in it does not."""
+
+
+def wish(namespace: str = "prod", name: str = "llama", **more: Any) -> Wish:
+    live, dead = node_labels(namespace, name)
+    return Wish(name, cache_label(namespace, name), equal=tuple(live), dead=tuple(dead), **more)
+
+
+def term(key: str, operator: str = "In", *values: str) -> dict[str, Any]:
+    expression: dict[str, Any] = {"key": key, "operator": operator}
+    if operator in ("In", "NotIn"):
+        expression["values"] = list(values or ("true",))
+    return {"matchExpressions": [expression]}
+
+
+def required(*terms: dict[str, Any]) -> dict[str, Any]:
+    inner = {"nodeSelectorTerms": list(terms)}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": inner}}
+
+
+def graph(claim: str = "llama", mounted: bool = True, **spec: Any) -> dict[str, Any]:
+    main: dict[str, Any] = {
+        "name": "main",
+        "image": "example.com/vllm:1",
+        "command": ["python3", "-m", "dynamo.vllm"],
+        "args": ["--model", "/model"],
+    }
+    if mounted:
+        main["volumeMounts"] = [{"name": "m", "mountPath": "/model"}]
+        spec["volumes"] = [{"name": "m", "persistentVolumeClaim": {"claimName": claim}}]
+    template = {"spec": {"containers": [main], **spec}}
+    return {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "chat", "namespace": "prod"},
+        "spec": {"components": [{"name": "W", "type": "worker", "podTemplate": template}]},
+    }
+
+
+BY_HAND = {
+    "the common label": {"affinity": required(term(KEY))},
+    "the runtime's label": {"affinity": required(term(RUNTIME_KEY))},
+    "in every term": {"affinity": required(term(KEY), term(RUNTIME_KEY, "Exists"))},
+    "Exists": {"affinity": required(term(KEY, "Exists"))},
+    "a node selector": {"nodeSelector": {RUNTIME_KEY: "true"}},
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_graph_that_is_placed_and_mounted_by_hand_is_not_touched(name: str) -> None:
+    before = graph(**copy.deepcopy(BY_HAND[name]))
+    outcome = pin(before, wish())
+    assert outcome.object == before
+    assert not outcome.changed
+    assert outcome.why_unchanged().startswith("pinned already, by hand: fluid.io/s-")
+    assert outcome.parts[0].mode == "required"
+
+
+NOT_BY_HAND = {
+    "nothing": {},
+    "another cache's label": {"affinity": required(term("fluid.io/s-prod-other"))},
+    "in one of two terms": {"affinity": required(term(KEY), term("rack", "Exists"))},
+    "another value": {"affinity": required(term(KEY, "In", "false"))},
+    "one of two values": {"affinity": required(term(KEY, "In", "true", "false"))},
+    "its contrary": {"affinity": required(term(KEY, "DoesNotExist"))},
+    "another selector": {"nodeSelector": {KEY: "false"}},
+}
+
+
+@pytest.mark.parametrize("name", NOT_BY_HAND)
+def test_what_does_not_send_it_there_does_not_count(name: str) -> None:
+    before = graph(**copy.deepcopy(NOT_BY_HAND[name]))
+    outcome = pin(before, wish())
+    assert outcome.changed
+    assert not outcome.why_unchanged()
+    assert unpin(outcome.object, "llama").object == before
+
+
+def test_what_lacks_beside_is_added_without_a_second_label() -> None:
+    before = graph(mounted=False, affinity=required(term(RUNTIME_KEY)))
+    outcome = pin(before, wish())
+    spec = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]
+    assert spec["affinity"] == required(term(RUNTIME_KEY))
+    assert spec["containers"][0]["volumeMounts"]
+    assert pin(outcome.object, wish()).object == outcome.object
+    assert unpin(outcome.object, "llama").object == before
+
+
+def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
+    namespace, name = LONG.split("/")
+    dead = f"fluid.io/s-alluxio-{namespace}-{name}"
+    before = graph(
+        name,
+        affinity=required(
+            {**term(dead)},
+            {
+                "matchExpressions": [
+                    {"key": "rack", "operator": "Exists"},
+                    {"key": dead, "operator": "Exists"},
+                ]
+            },
+        ),
+    )
+    outcome = pin(before, wish(namespace, name))
+    live = cache_label(namespace, name)
+    spec = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]
+    assert spec["affinity"] == required(
+        term(live),
+        {
+            "matchExpressions": [
+                {"key": "rack", "operator": "Exists"},
+                term(live)["matchExpressions"][0],
+            ]
+        },
+    )
+    assert any(dead in remark and "on no node" in remark for remark in outcome.remarks())
+    assert pin(outcome.object, wish(namespace, name)).object == outcome.object
+    assert unpin(outcome.object, name).object == before
+
+
+def test_labels_of_a_long_name_are_made_of_the_uid() -> None:
+    namespace, name = LONG.split("/")
+    live, dead = node_labels(namespace, name, uid="u-1")
+    assert live == [f"fluid.io/s-{namespace}-{name}", "fluid.io/s-alluxio-u-1"]
+    assert dead == [f"fluid.io/s-alluxio-{namespace}-{name}"]
+    assert node_labels("prod", "llama") == ([KEY, RUNTIME_KEY], [])
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A service without a type, as graphs up to 0.5 are, and what it is taken for."""
+
+    name: str
+    service: dict[str, Any]
+    role: Role
+    words: str
+    config: str = ""
+
+
+GUESSES = (
+    Guess("Any", {"resources": {"limits": {"gpu": "1"}}}, Role.WORKER, "GPUs"),
+    Guess(
+        "Any", {"extraPodSpec": {"affinity": required(term(KEY))}}, Role.WORKER, "nodes of a cache"
+    ),
+    Guess(
+        "Any", {"extraPodSpec": {"nodeSelector": {KEY: "true"}}}, Role.WORKER, "nodes of a cache"
+    ),
+    Guess(
+        "Any",
+        {"extraPodSpec": {"mainContainer": {"args": ["python3 -m dynamo.sglang --tp 2"]}}},
+        Role.WORKER,
+        "dynamo.sglang",
+    ),
+    Guess(
+        "Any",
+        {"extraPodSpec": {"mainContainer": {"command": ["python3", "-m", "dynamo.frontend"]}}},
+        Role.FRONTEND,
+        "dynamo.frontend",
+    ),
+    Guess("VllmWorker", {}, Role.WORKER, "name"),
+    Guess("Frontend", {}, Role.FRONTEND, "name"),
+    Guess("Processor", {}, Role.FRONTEND, "name"),
+    Guess("Planner", {}, Role.OTHER, ""),
+    Guess("WorkerPlanner", {}, Role.OTHER, ""),
+    Guess("Any", {}, Role.WORKER, "GPUs", '{"Any": {"ServiceArgs": {"resources": {"gpu": "4"}}}}'),
+    Guess("Any", {}, Role.OTHER, "", '{"Any": {"ServiceArgs": {"resources": "no map"}}}'),
+    Guess("Any", {}, Role.OTHER, "", "no JSON"),
+    Guess("MyWorker", {"componentType": "planner"}, Role.OTHER, ""),
+)
+
+
+@pytest.mark.parametrize("guess", GUESSES, ids=lambda guess: f"{guess.name} {guess.words}")
+def test_what_declares_no_type_is_told_by_what_is_there(guess: Guess) -> None:
+    spec: dict[str, Any] = {"services": {guess.name: guess.service}}
+    if guess.config:
+        spec["envs"] = [{"name": "DYN_DEPLOYMENT_CONFIG", "value": guess.config}]
+    obj = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "old"},
+        "spec": spec,
+    }
+    role, reason = open_graph(obj).components[0].role_and_reason()
+    assert role is guess.role
+    assert guess.words in reason
+
+
+def test_mounts_take_in_what_fluid_mounts_anew() -> None:
+    spec = pin(graph(mounted=False), wish()).object["spec"]["components"][0]["podTemplate"]["spec"]
+    assert spec["containers"][0]["volumeMounts"][0]["mountPropagation"] == "HostToContainer"
+
+
+def remarks_of(change: dict[str, Any], **component: Any) -> str:
+    made = graph(mounted=False)
+    worker = made["spec"]["components"][0]
+    worker.update(component)
+    worker["podTemplate"]["spec"]["containers"][0].update(change)
+    return "\n".join(pin(made, wish()).remarks())
+
+
+def test_known_traps_of_operators_are_told() -> None:
+    parts = [
+        {"name": "s", "mountPath": "/a", "subPath": "a"},
+        {"name": "s", "mountPath": "/b", "subPath": "b"},
+    ]
+    twice = remarks_of({"volumeMounts": parts}, multinode={"nodeCount": 2})
+    assert "mounts parts of volume s 2 times: operators before dynamo#10823" in twice
+    assert "10823" not in remarks_of({"volumeMounts": parts})
+    elsewhere = remarks_of({"args": ["--model", "/model-store"]})
+    assert "its engine reads /model-store, not /model; --use-model-path" in elsewhere
+    for inside in ("/model", "/model/", "/model/sub", "org/model"):
+        assert "its engine reads" not in remarks_of({"args": ["--model", inside]})
+
+
+def test_an_old_graph_without_an_image_and_a_sidecar_without_mounts_are_told() -> None:
+    worker = {"componentType": "worker", "frontendSidecar": {"image": "f"}}
+    obj = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "old"},
+        "spec": {"services": {"W": worker}},
+    }
+    said = "\n".join(pin(obj, wish()).remarks())
+    assert "component W names no image, without which operators from 1.5 refuse it" in said
+    assert "the frontend sidecar of v1alpha1 gets no mounts" in said
+
+
+def test_a_request_tells_of_other_claims_that_it_names() -> None:
+    volume = {"name": "m", "persistentVolumeClaim": {"claimName": "mine"}}
+    service = {"extraPodSpec": {"volumes": [volume]}}
+    request = {
+        "spec": {
+            "modelCache": {"pvcName": "other"},
+            "overrides": {"dgd": {"spec": {"services": {"F": service}}}},
+        }
+    }
+    assert of_request(request, "llama") == [
+        "it names claim other in spec.modelCache.pvcName: the patch replaces that",
+        "spec.overrides.dgd mounts claim mine: take it out, or it stays",
+    ]
+    assert of_request({"spec": {"modelCache": {"pvcName": "llama"}}}, "llama") == []
+
+
+def test_what_is_by_hand_beside_what_is_pinned_is_no_loss() -> None:
+    """One worker of two is pinned by hand: only the other's pin can get lost on the way."""
+    before = graph(affinity=required(term(KEY)))
+    other = copy.deepcopy(graph(mounted=False)["spec"]["components"][0])
+    before["spec"]["components"].append({**other, "name": "V"})
+    outcome = pin(before, wish())
+    planned = graph_patch.Plan(Kind("nvidia.com", "v1beta1", "D", "ds"), before, None, outcome)
+    assert graph_patch.losses(planned, outcome.object, "llama") == []
+    dropped = copy.deepcopy(outcome.object)
+    del dropped["spec"]["components"][1]["podTemplate"]["spec"]["affinity"]
+    assert graph_patch.losses(planned, dropped, "llama") == ["the node affinity of component V"]

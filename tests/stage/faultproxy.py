@@ -1,0 +1,191 @@
+"""A proxy in front of the S3 server that makes chosen requests go wrong."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.fault_rule import Aim
+
+_SKIP = {"connection", "keep-alive", "transfer-encoding", "expect"}
+
+
+@dataclass
+class Trouble(Aim):
+    """One fault.
+
+    kinds:
+        refuse    answer with `status` and S3's error `code` instead of asking the server
+        reset     drop the connection before the request is forwarded
+        lose      forward it, and drop the connection instead of answering
+        delay     wait `seconds` before it is forwarded
+        hide      answer 403 where the server's answer is 404, as S3 does to who may not list
+        etags     a list's ETags differ from those of HEAD
+        stall     forward it, and send nothing for `seconds` instead of the answer
+        spoil     flip a byte of the request's body
+        call      run `action`, then forward
+    """
+
+    status: int = 500
+    code: str = "InternalError"
+    login: str = ""
+    """Access key whose requests alone are struck; all where empty."""
+    html: bool = False
+    """Whether to refuse it in a gateway's words instead of S3's."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    action: Callable[[], None] | None = None
+
+
+class FaultProxy:
+    """The proxy; `troubles` may be changed while it runs."""
+
+    def __init__(self, port: int) -> None:
+        self.upstream = port
+        self.troubles: list[Trouble] = []
+        self.requests: list[tuple[str, str]] = []
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def trouble(self, kind: str, method: str = "", match: str = "", **settings: Any) -> Trouble:
+        made = Trouble(kind, match, method, **settings)
+        self.troubles.append(made)
+        return made
+
+    def count(self, method: str, match: str = "") -> int:
+        return sum(1 for m, path in self.requests if m == method and re.search(match, path))
+
+    def stop(self) -> None:
+        self._server.over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    proxy: FaultProxy
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.over = threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _do(self) -> None:
+        proxy = self.server.proxy
+        proxy.requests.append((self.command, self.path))
+        body = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        login = self.headers.get("Authorization", "")
+        active = [
+            each
+            for each in proxy.troubles
+            if each.login in login and each.strikes(self.command, self.path)
+        ]
+        for each in active:
+            if each.kind == "delay":
+                time.sleep(each.seconds)
+            elif each.kind == "call" and each.action:
+                each.action()
+            elif each.kind == "spoil" and body:
+                body[len(body) // 2] ^= 0xFF
+            elif each.kind == "reset":
+                return self._drop()
+            elif each.kind == "refuse":
+                return self._refuse(each)
+        upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream, timeout=60)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in _SKIP}
+            if any(each.kind == "call" for each in active):
+                _politely(upstream, self.command, self.path, bytes(body), headers)
+            else:
+                upstream.request(self.command, self.path, bytes(body), headers)
+            answer = upstream.getresponse()
+            data = answer.read()
+        except OSError:
+            return self._drop()
+        finally:
+            upstream.close()
+        if any(each.kind == "lose" for each in active):
+            return self._drop()
+        for each in active:
+            if each.kind == "stall":
+                self.server.over.wait(each.seconds)
+            elif each.kind == "hide" and answer.status == 404:
+                return self._refuse(Trouble("refuse", status=403, code="AccessDenied"))
+            elif each.kind == "etags":
+                data = re.sub(rb"(</ETag>)", rb"-listed\1", data)
+        self.send_response(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in _SKIP and key.lower() != "content-length":
+                self.send_header(key, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+        return None
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _do
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        linger = b"\x01\0\0\0\0\0\0\0"
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
+
+    def _refuse(self, trouble: Trouble) -> None:
+        if trouble.html:  # as a gateway in front of the store speaks
+            text = f"<html><body>error code: {trouble.status}</body></html>".encode()
+        else:
+            text = self._document(trouble)
+        self.send_response(trouble.status)
+        self.send_header("Content-Type", "text/html" if trouble.html else "application/xml")
+        for key, value in trouble.headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text)
+
+    def _document(self, trouble: Trouble) -> bytes:
+        return (
+            f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{trouble.code}</Code>'
+            f"<Message>{trouble.code} by the fault proxy</Message></Error>"
+        ).encode()
+
+
+def _politely(
+    upstream: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: dict[str, str],
+) -> None:
+    """Send the headers, and the body only if there is no answer to them."""
+    upstream.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for key, value in headers.items():
+        upstream.putheader(key, value)
+    upstream.endheaders()
+    if not select.select([upstream.sock], [], [], 0.5)[0]:
+        upstream.send(body)

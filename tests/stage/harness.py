@@ -1,0 +1,235 @@
+"""A workbench: a hub, a bucket, and one call to stage between them."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kubectl_fluidmodel.hub.client import Hub as Client
+from kubectl_fluidmodel.hub.http import Login
+from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.objectstore.layout import Destination, Place
+from kubectl_fluidmodel.stage import manifest
+from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.stage.events import Ended, Event, FileDone, Note, Progress
+from kubectl_fluidmodel.stage.options import Options
+from tests.hub import Hub, Repo
+from tests.stage.s3server import S3Server
+
+MIB = 1 << 20
+PART = 5 * MIB
+"""The smallest part that S3 allows: files of tests need not be large to have several."""
+MODEL = "acme/model"
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    return random.Random(f"{size} {seed}").randbytes(size)
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for something to hold, however slow the machine is."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come to hold"
+        time.sleep(0.02)
+
+
+class Bench:
+    """What a test of staging needs."""
+
+    def __init__(self, s3: S3Server, hub: Hub, bucket: str, home: Path) -> None:
+        self.s3, self.hub, self.bucket, self.home = s3, hub, bucket, home
+        self.endpoint = s3.endpoint
+        self.to = Destination(bucket, "models")
+        # This process holds the files too, so the budget is not what it would be by itself.
+        self.options = Options(
+            part_size=PART, stall=2.0, patience=8.0, tick=0.05, workers=6, memory=1 << 30
+        )
+
+    # -- the hub -----------------------------------------------------------------------------
+
+    def model(self, files: Mapping[str, bytes] | None = None, name: str = MODEL) -> Repo:
+        """A repository; by default one file of four parts, one of one, and small ones."""
+        content = files or {
+            "config.json": b'{"model_type": "tiny"}',
+            "empty.txt": b"",
+            "model-00001.safetensors": noise(3 * PART + 12345),
+            "model-00002.safetensors": noise(MIB, 2),
+            "sub/dir/tokenizer.json": noise(3000, 3),
+        }
+        repo = Repo(name, content)
+        self.hub.repos[name] = repo
+        return repo
+
+    def client(self, token: str = "") -> Client:
+        return Client(Login(self.hub.endpoint, token), stall=self.options.stall, patience=5.0)
+
+    def plan(self, token: str = "", revision: str = "", **filters: Any) -> Plan:
+        return self.client(token).plan(MODEL, revision, **filters)
+
+    # -- staging -----------------------------------------------------------------------------
+
+    def stage(
+        self, plan: Plan | None = None, options: Options | None = None, token: str = ""
+    ) -> Run:
+        run = Run()
+        store = self.s3.store(self.endpoint)
+        events = stage(
+            plan or self.plan(token), store, self.to, options or self.options, self.client(token)
+        )
+        for event in events:
+            run.events.append(event)
+        return run
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "kubectl_fluidmodel",
+            "stage",
+            MODEL,
+            f"--to={self.to.uri}",
+            f"--endpoint={self.endpoint}",
+            f"--endpoint-hub={self.hub.endpoint}",
+            "--part-size=5Mi",
+            *arguments,
+        ]
+
+    def env(self, machine: str = "here") -> dict[str, str]:
+        """An environment with a home directory of its own: another machine."""
+        home = self.home / machine
+        home.mkdir(exist_ok=True)
+        path = str(Path(__file__).parents[2])
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "PYTHONPATH": path,
+            **self.s3.env(),
+        }
+
+    def run(self, *arguments: str, machine: str = "here") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.env(machine),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    def killed_at(self, share: float, *arguments: str, stored: int = 0) -> None:
+        """Run it, and kill -9 it when the hub has sent that share of the bytes.
+
+        What was sent is in flight on up to `--stage-workers` parts; `stored` is how many bytes of
+        whole parts to wait for besides.
+        """
+        total = sum(blob.size for blob in self.hub.repos[MODEL].files.values())
+        self.hub.hold_at = self.hub.body_bytes + int(total * share)
+        process = subprocess.Popen(
+            self.command(*arguments),
+            env=self.env("victim"),
+            cwd=self.home,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with process:
+            deadline = time.monotonic() + 60
+            while self.hub.body_bytes < self.hub.hold_at and time.monotonic() < deadline:
+                assert process.poll() is None, "it was done before it could be killed"
+                time.sleep(0.01)
+            while stored and self.parts() < stored:
+                assert time.monotonic() < deadline, "the parts were not stored in time"
+                time.sleep(0.05)
+            self._settled()
+            process.kill()
+        self.hub.hold_at = None
+
+    def _held(self) -> bool:
+        """Whether the hub has sent all that it sends for now."""
+        return self.hub.hold_at is not None and self.hub.body_bytes >= self.hub.hold_at
+
+    def _settled(self) -> None:
+        """Wait until what has come is stored: the records do not change for a moment."""
+        last, since = "", time.monotonic()
+        while time.monotonic() - since < 0.7:
+            now = "".join(self.get(key).decode() for key in self.objects(self.place.uploads))
+            if now != last:
+                last, since = now, time.monotonic()
+            time.sleep(0.1)
+
+    # -- the bucket --------------------------------------------------------------------------
+
+    @property
+    def place(self) -> Place:
+        return Place(self.to, MODEL, self.hub.repos[MODEL].head)
+
+    def objects(self, prefix: str = "") -> dict[str, int]:
+        pages = self.s3.client().get_paginator("list_objects_v2")
+        return {
+            each["Key"]: each["Size"]
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix)
+            for each in page.get("Contents", [])
+        }
+
+    def uploads(self) -> list[dict[str, Any]]:
+        answer = self.s3.client().list_multipart_uploads(Bucket=self.bucket)
+        found: list[dict[str, Any]] = answer.get("Uploads") or []
+        return found
+
+    def parts(self) -> int:
+        """Bytes of whole parts that unfinished uploads hold."""
+        client = self.s3.client()
+        held = [
+            client.list_parts(Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"])
+            for each in self.uploads()
+        ]
+        return sum(part["Size"] for answer in held for part in answer.get("Parts") or [])
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.s3.client().get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def manifest(self) -> manifest.Manifest | None:
+        return manifest.read(self.s3.store(), self.place)
+
+    def assert_staged(self) -> None:
+        """Every byte of the head commit is there, with its marks, and nothing is left over."""
+        repo = self.hub.repos[MODEL]
+        inside = self.objects(f"{self.place.files}/")
+        for path, blob in repo.files.items():
+            assert self.get(self.place.key(path)) == blob.data, path
+        assert len(inside) == len(repo.files)
+        marked = self.manifest()
+        assert marked is not None and len(marked.entries) == len(repo.files)
+        assert not self.uploads()
+        assert not self.objects(self.place.uploads)
+
+
+class Run:
+    """The events of one run."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    @property
+    def ended(self) -> Ended:
+        return next(each for each in self.events if isinstance(each, Ended))
+
+    @property
+    def how(self) -> dict[str, str]:
+        return {each.path: each.how for each in self.events if isinstance(each, FileDone)}
+
+    @property
+    def notes(self) -> str:
+        return "\n".join(each.text for each in self.events if isinstance(each, Note))
+
+    @property
+    def troubles(self) -> set[str]:
+        found = {each.trouble for each in self.events if isinstance(each, Progress)}
+        return found - {""}

@@ -1,0 +1,198 @@
+"""Keys that end while a model is on its way: renewed where somebody renews them, else said."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.objectstore.s3 import Credentials, Store, ends, from_environment
+from kubectl_fluidmodel.stage.engine import stage
+from tests.stage.faultproxy import FaultProxy
+from tests.stage.harness import PART, Bench, Run, noise
+from tests.stage.s3server import ACCESS, SECRET
+
+Faulty = Callable[[], Bench]
+BIG = "model.safetensors"
+FIRST, SECOND = "KEYTHATENDS", "KEYTHATFOLLOWS"
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def expiring(faulty: Faulty, proxy: FaultProxy) -> Bench:
+    """A store for which the first of two keys ends after a few parts."""
+    bench = faulty()
+    bench.model({BIG: noise(6 * PART), "config.json": b"{}"})
+    expired = {"status": 400, "code": "ExpiredToken"}
+    proxy.trouble("refuse", match="partNumber|config", login=FIRST, skip=3, **expired)
+    return bench
+
+
+def program(folder: Path, *outputs: dict[str, str]) -> Path:
+    """A `credential_process` that prints one thing after the other, and counts its runs."""
+    for number, output in enumerate(outputs):
+        (folder / f"{number}.json").write_text(json.dumps({"Version": 1, **output}))
+    script = folder / "login"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"cd '{folder}' || exit 1\n"
+        "echo run >> runs\n"
+        f"n=$(wc -l < runs); [ $n -gt {len(outputs)} ] && n={len(outputs)}\n"
+        "cat $((n - 1)).json\n"
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return script
+
+
+def keys(name: str, **more: str) -> dict[str, str]:
+    return {"AccessKeyId": name, "SecretAccessKey": f"{SECRET}-{name}", **more}
+
+
+@pytest.fixture
+def users(bench: Bench) -> None:
+    """Both keys may write to the bucket."""
+    client = bench.s3.client()
+    client.create_bucket(Bucket=bench.bucket)
+    for name in (FIRST, SECOND):
+        if name not in bench.s3.users:
+            bench.s3.user(name)
+    where = [f"arn:aws:s3:::{bench.bucket}", f"arn:aws:s3:::{bench.bucket}/*"]
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"AWS": [FIRST, SECOND]},
+        "Action": ["s3:*"],
+        "Resource": where,
+    }
+    client.put_bucket_policy(
+        Bucket=bench.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    )
+
+
+def staged(bench: Bench, store: Store) -> Run:
+    run = Run()
+    for event in stage(bench.plan(), store, bench.to, bench.options, bench.client()):
+        run.events.append(event)
+    return run
+
+
+def profile(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    (folder / "config").write_text(f"[profile rot]\nregion = us-east-1\n{text}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "rot")
+
+
+@pytest.mark.usefixtures("users")
+def test_keys_of_a_credential_process_are_renewed_as_they_end(
+    expiring: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of SSO and of roles: their provider is boto3's, which asks anew in time."""
+    soon = (datetime.now(timezone.utc) + timedelta(minutes=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    late = (datetime.now(timezone.utc) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    script = program(tmp_path, keys(FIRST, Expiration=soon), keys(SECOND, Expiration=late))
+    profile(monkeypatch, tmp_path, f"credential_process = {script}")
+    store = from_environment(expiring.endpoint, None)
+    assert store.credentials is not None and store.credentials.renews
+    run = staged(expiring, store)
+    assert not run.notes
+    expiring.assert_staged()
+    assert (tmp_path / "runs").read_text().count("run") == 2
+
+
+@pytest.mark.usefixtures("users")
+def test_keys_that_the_store_ends_before_their_time_are_renewed(
+    expiring: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = (datetime.now(timezone.utc) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    outputs = [keys(FIRST, Expiration=late), keys(SECOND, Expiration=late)]
+    profile(monkeypatch, tmp_path, f"credential_process = {program(tmp_path, *outputs)}")
+    run = staged(expiring, from_environment(expiring.endpoint, None))
+    assert "the credentials have expired: renewing them" in run.troubles
+    expiring.assert_staged()
+
+
+@pytest.mark.usefixtures("users")
+def test_keys_that_somebody_writes_to_the_file_meanwhile_are_taken(
+    expiring: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(name: str) -> None:
+        (tmp_path / "credentials").write_text(
+            f"[rot]\naws_access_key_id = {name}\naws_secret_access_key = {SECRET}-{name}\n"
+        )
+
+    write(FIRST)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    profile(monkeypatch, tmp_path, "")
+    store = from_environment(expiring.endpoint, None)
+    write(SECOND)
+    staged(expiring, store)
+    expiring.assert_staged()
+
+
+@pytest.mark.usefixtures("users")
+def test_keys_that_nobody_renews_end_it_at_once_and_another_run_goes_on(
+    expiring: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", FIRST)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET}-{FIRST}")
+    with pytest.raises(FluidModelError) as told:
+        staged(expiring, from_environment(expiring.endpoint, None))
+    assert "expired" in told.value.why and told.value.exit_code == 1
+    again = Store(expiring.endpoint, "us-east-1", Credentials(ACCESS, SECRET))
+    assert staged(expiring, again).how[BIG] in ("resumed", "staged")
+    expiring.assert_staged()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words"),
+    [
+        (None, ""),
+        (Credentials("AKIA1", "x"), ""),
+        (Credentials("ASIA1", "x", "token", renews=True), ""),
+        (Credentials("ASIA1", "x", "token"), "are temporary, and nothing renews them"),
+        (
+            Credentials("ASIA1", "x", "token", expires=NOW + timedelta(minutes=42, seconds=30)),
+            "end in 42 min (12:42 UTC)",
+        ),
+        (Credentials("ASIA1", "x", "token", expires=NOW - timedelta(hours=1)), "end in 0 min"),
+    ],
+)
+def test_what_ends_is_said(credentials: Credentials | None, words: str) -> None:
+    said = ends(Store("http://s3", "", credentials), NOW)
+    assert words in said if words else not said
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Keys of the environment that end some time."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIA1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-key")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "hidden-token")
+    return monkeypatch
+
+
+@pytest.mark.parametrize("told", ["2126-06-01T12:00:00Z", "2126-06-01T14:00:00+02:00", ""])
+def test_the_end_that_the_environment_tells(temporary: pytest.MonkeyPatch, told: str) -> None:
+    """Read by us: botocore would call such keys renewable, and fail as they end."""
+    temporary.setenv("AWS_CREDENTIAL_EXPIRATION", told)
+    found = from_environment("http://s3", None).credentials
+    assert found is not None and found.temporary and not found.renews
+    assert found.expires == (datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if told else None)
+    assert "hidden" not in repr(found)
+
+
+def test_an_end_that_is_no_time(temporary: pytest.MonkeyPatch) -> None:
+    temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "soon")
+    with pytest.raises(UsageError, match="AWS_CREDENTIAL_EXPIRATION is no time: 'soon'"):
+        from_environment("http://s3", None)
+
+
+def test_keys_of_the_environment_that_have_expired(temporary: pytest.MonkeyPatch) -> None:
+    temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
+    with pytest.raises(FluidModelError, match="cannot use the S3 credentials") as told:
+        from_environment("http://s3", None)
+    assert "expired" in told.value.why

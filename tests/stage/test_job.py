@@ -1,0 +1,229 @@
+"""The Job as an object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.hub.client import Hub as HubClient
+from kubectl_fluidmodel.hub.http import Login
+from kubectl_fluidmodel.model.plan import Plan, PlanFile
+from kubectl_fluidmodel.net.proxies import direct
+from kubectl_fluidmodel.objects.plugin_pod import SecretKey, image, network, no_image
+from kubectl_fluidmodel.objectstore.layout import Destination
+from kubectl_fluidmodel.stage.job import Settings, build, flags_of
+from tests.hub import Hub, Repo
+
+PLAN = Plan("org/model", "main", "c" * 40, (PlanFile("a", 5, "git", "0" * 40),))
+SETTINGS = Settings(
+    name="model",
+    namespace="ns",
+    to=Destination("models", "p"),
+    endpoint="http://minio:9000",
+    access_key=SecretKey("keys", "AWS_ACCESS_KEY_ID"),
+    secret_key=SecretKey("keys", "AWS_SECRET_ACCESS_KEY"),
+    token=SecretKey("hub", "HF_TOKEN"),
+    shards=4,
+)
+
+
+def container(job: dict[str, Any]) -> dict[str, Any]:
+    return dict(job["spec"]["template"]["spec"]["containers"][0])
+
+
+def test_it_is_an_indexed_job_with_a_share_per_pod() -> None:
+    job = build(PLAN, SETTINGS)
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 4
+    arguments = container(job)["args"]
+    assert arguments[0] == f"org/model@{'c' * 40}"
+    assert "--shard=$(FLUIDMODEL_SHARD)/4" in arguments and "--to=s3://models/p" in arguments
+
+
+def test_it_may_nothing_that_it_need_not() -> None:
+    pod = build(PLAN, SETTINGS)["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    security = pod["containers"][0]["securityContext"]
+    assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "384Mi"
+    assert [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]] == ["/fluidmodel"]
+
+
+def test_secrets_are_references() -> None:
+    env = {each["name"]: each for each in container(build(PLAN, SETTINGS))["env"]}
+    for name, secret in (
+        ("AWS_ACCESS_KEY_ID", "keys"),
+        ("AWS_SECRET_ACCESS_KEY", "keys"),
+        ("HF_TOKEN", "hub"),
+    ):
+        assert "value" not in env[name]
+        assert env[name]["valueFrom"]["secretKeyRef"]["name"] == secret
+
+
+def test_its_name_stands_for_what_it_does() -> None:
+    one = build(PLAN, SETTINGS)
+    assert build(PLAN, SETTINGS) == one
+    assert build(replace(PLAN, commit="d" * 40), SETTINGS)["metadata"] != one["metadata"]
+    other = build(PLAN, replace(SETTINGS, to=Destination("elsewhere")))
+    assert other["metadata"]["name"] != one["metadata"]["name"]
+    long = build(PLAN, replace(SETTINGS, name="n" * 45))["metadata"]["name"]
+    assert len(long) <= 52  # a pod of it adds its index and a random suffix
+
+
+def test_it_is_plain_json() -> None:
+    json.dumps(build(PLAN, SETTINGS))
+
+
+def test_it_ends_by_itself() -> None:
+    """An hour, and what the plan takes at the slowest rate that is worth waiting for."""
+    assert build(PLAN, SETTINGS)["spec"]["activeDeadlineSeconds"] == 3600
+    large = replace(PLAN, files=(PlanFile("a", 700 << 30, "sha256", "0" * 64),))
+    seconds = build(large, SETTINGS)["spec"]["activeDeadlineSeconds"]
+    assert 3 * 86_400 < seconds < 5 * 86_400
+
+
+def test_temporary_keys_have_their_token() -> None:
+    names = {each["name"] for each in container(build(PLAN, SETTINGS))["env"]}
+    assert "AWS_SESSION_TOKEN" not in names
+    made = build(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
+    env = {each["name"]: each for each in container(made)["env"]}
+    reference = env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert reference == {"name": "keys", "key": "token"}
+
+
+def test_nothing_is_installed_into_a_pod_with_keys() -> None:
+    made = container(build(PLAN, replace(SETTINGS, image="registry/own:1")))
+    assert made["image"] == "registry/own:1"
+    assert made["command"] == ["python", "-m", "kubectl_fluidmodel", "stage"]
+    assert "pip" not in json.dumps(made) and "PYTHONPATH" not in json.dumps(made)
+
+
+def test_the_command_is_one_that_this_package_has(tmp_path: Path) -> None:
+    """The container's own words, run by the Python of the tests: the plan is that of the Job."""
+    with Hub(Repo("org/model", {"config.json": b"{}", "model.safetensors": b"x" * 99})) as hub:
+        plan = HubClient(Login(hub.endpoint, "")).plan("org/model")
+        made = container(build(plan, replace(SETTINGS, endpoint_hub=hub.endpoint)))
+        words = [sys.executable, *made["command"][1:], *made["args"]]
+        env = {each["name"]: each["value"] for each in made["env"] if "value" in each}
+        done = subprocess.run(
+            [*(word.replace("$(FLUIDMODEL_SHARD)", "0") for word in words), "--dry-run=client"],
+            env={**env, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert plan.commit[:12] in done.stdout and "2 files" in done.stdout
+
+
+def test_its_flags_make_it_again() -> None:
+    """What doctor prints for a Job that failed has to make the same Job."""
+    given = replace(
+        SETTINGS,
+        image="r/i:1",
+        region="eu",
+        include=("*.json", "a b"),
+        network=network("http://p:1", "x", "secret/c:k", ("pull",)),
+    )
+    words = flags_of(build(PLAN, given))
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    assert pairs == [
+        ("--to", "s3://models/p"), ("--endpoint", "http://minio:9000"), ("--region", "eu"),
+        ("--include", "*.json"), ("--include", "a b"), ("--shards", "4"),
+        ("--s3-secret", "keys"), ("--hf-secret", "hub"), ("--image", "r/i:1"),
+        ("--stage-proxy", "http://p:1"), ("--stage-no-proxy", "x"), ("--stage-ca", "secret/c:k"),
+        ("--image-pull-secret", "pull"),
+    ]  # fmt: skip
+    own = replace(SETTINGS, access_key=SecretKey("model-store", "k"), token=None, image="i")
+    assert not {"--s3-secret", "--hf-secret", "--stage-ca"} & set(flags_of(build(PLAN, own)))
+
+
+class TestNetwork:
+    def settings(self, **flags: Any) -> Settings:
+        given = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
+        return replace(SETTINGS, network=network(**{**given, **flags}))
+
+    def pod(self, **flags: Any) -> dict[str, Any]:
+        return dict(build(PLAN, self.settings(**flags))["spec"]["template"]["spec"])
+
+    def env(self, **flags: Any) -> dict[str, str]:
+        made = self.pod(**flags)["containers"][0]["env"]
+        return {each["name"]: each.get("value", "") for each in made}
+
+    def test_nothing_is_there_unasked(self) -> None:
+        assert not {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"} & set(self.env())
+        assert "imagePullSecrets" not in self.pod()
+
+    def test_a_proxy_leaves_the_clusters_own_store_alone(self) -> None:
+        env = self.env(proxy="http://proxy:3128")
+        assert env["HTTPS_PROXY"] == env["HTTP_PROXY"] == "http://proxy:3128"
+        for host, exempt in (("minio", True), ("minio.ns.svc", True), ("huggingface.co", False)):
+            assert direct(host, 443, env["NO_PROXY"]) is exempt, host
+        assert self.env(proxy="http://p:1", no_proxy="x.y")["NO_PROXY"] == "x.y"
+
+    @pytest.mark.parametrize("kind", ["configmap", "secret"])
+    def test_certificates_are_mounted_and_trusted(self, kind: str) -> None:
+        made = self.pod(ca=f"{kind}/corp:bundle.pem")
+        volume = next(each for each in made["volumes"] if each["name"] == "ca")
+        assert "corp" in json.dumps(volume)
+        mount = next(e for e in made["containers"][0]["volumeMounts"] if e["name"] == "ca")
+        assert mount["readOnly"]
+        env = self.env(ca=f"{kind}/corp:bundle.pem")
+        file = f"{mount['mountPath']}/bundle.pem"
+        assert env["SSL_CERT_FILE"] == env["AWS_CA_BUNDLE"] == env["REQUESTS_CA_BUNDLE"] == file
+
+    def test_the_image_is_pulled_with_secrets(self) -> None:
+        assert self.pod(pull_secrets=("a", "b"))["imagePullSecrets"] == [
+            {"name": "a"}, {"name": "b"},
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            ({"proxy": "proxy:3128"}, "not a URL"),
+            ({"proxy": "http://"}, "not a URL"),
+            ({"proxy": "http://[::1"}, "not a URL"),
+            ({"proxy": "socks5://h:1"}, "not a URL"),
+            ({"proxy": "http://user:hunter2@proxy:3128"}, "a user or a password"),
+            ({"no_proxy": "x"}, "--stage-no-proxy"),
+            ({"ca": "corp"}, "--stage-ca 'corp'"),
+            ({"ca": "pod/corp"}, "--stage-ca"),
+            ({"ca": "configmap/"}, "--stage-ca"),
+            ({"ca": "configmap/corp:"}, "--stage-ca"),
+            ({"ca": "secret/corp:../x"}, "--stage-ca"),
+            ({"pull_secrets": ("Bad Name",)}, "--image-pull-secret"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, flags: dict[str, Any], words: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            self.settings(**flags)
+        assert words in caught.value.what and "hunter2" not in str(caught.value)
+
+
+class TestImage:
+    def test_the_flag_goes_before_the_environment(self) -> None:
+        assert image("r/a:1", {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/a:1"
+        assert image(None, {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/b:2"
+        assert image(None, {}) == ""
+
+    @pytest.mark.parametrize("name", ["REGISTRY/x:1", "a b", "--privileged", "x;reboot"])
+    def test_what_is_no_image_is_refused(self, name: str) -> None:
+        with pytest.raises(UsageError, match="--image"):
+            image(name, {})
+        with pytest.raises(UsageError, match="FLUIDMODEL_IMAGE"):
+            image(None, {"FLUIDMODEL_IMAGE": name})
+
+    def test_without_one_both_ways_out_are_named(self) -> None:
+        told = no_image()
+        for words in ("docker build -t ", "docker push ", "--image ", "--stage-on client"):
+            assert words in told.try_

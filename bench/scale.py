@@ -25,7 +25,7 @@ from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.snapshot import collector, queries
-from kubectl_fluidmodel.snapshot.queries import Read
+from kubectl_fluidmodel.snapshot.queries import ListQuery
 from tests.cluster.api import Api, ApiError
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import until
@@ -35,7 +35,10 @@ TEAMS = 10
 """Namespaces."""
 AIMS = {"inspect": (1.5, 300 << 20), "doctor": (2.0, 400 << 20)}
 """At most: times kubectl's time, and bytes of resident memory."""
-READS: dict[str, tuple[Read, ...]] = {"inspect": queries.INSPECT, "doctor": queries.DOCTOR}
+READS: dict[str, tuple[ListQuery, ...]] = {
+    "inspect": queries.INSPECT_QUERIES,
+    "doctor": queries.DOCTOR_QUERIES,
+}
 _QUIET = (
     "agent",
     "alluxioruntime-controller",
@@ -168,15 +171,15 @@ def make(api: Api, objects: Iterable[Object]) -> None:
 def paths(cluster: Cluster, verb: str) -> list[str]:
     """The lists that the verb reads of all namespaces, each once, as URLs with their selectors."""
     from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.kube.config import Connection
+    from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    client = Client(Connection(kubeconfig=str(cluster.kubeconfig)))
-    _, wanted = collector.served(client, READS[verb])
+    client = Client(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
+    _, wanted = collector.discover(client, READS[verb])
     found = []
     for read in wanted:
         selectors = {"labelSelector": read.labels, "fieldSelector": read.fields}
         query = "&".join(f"{key}={value}" for key, value in selectors.items() if value)
-        path = read.kind.path(collector.namespace_of_read(read, None))
+        path = read.kind.path(collector.query_namespace(read, None))
         found.append(f"{path}?{query}" if query else path)
     return list(dict.fromkeys(found))
 

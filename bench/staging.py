@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.memory import settle
-from tests.hub import Hub, Repo
-from tests.hub.faults import Bucket as TokenBucket
+from tests.hub import FakeHub, Repo
+from tests.hub.faults import TokenBucket as TokenBucket
 from tests.stage.s3server import S3Server
 
 MODEL = "acme/bench"
@@ -89,7 +89,7 @@ class Course:
                 for at in range(0, length, 1 << 20):
                     out.write(os.urandom(min(1 << 20, length - at)))
         self.total = sum(files.values())
-        self.hub = Hub(Repo(MODEL, {name: self.source / name for name in files}))
+        self.hub = FakeHub(Repo(MODEL, {name: self.source / name for name in files}))
         self.hub.start()
         self.s3 = S3Server(("--keep-alive",), LEAN).start()
 
@@ -192,7 +192,7 @@ class Course:
         subprocess.run(["sync"], check=True)
         if arm == "resume":
             self._killed(bucket)
-        self.hub.forget()
+        self.hub.clear_requests()
         before = self._cpu()
         self.peak = 0
         scratch = 0
@@ -251,7 +251,7 @@ class Course:
             raise RuntimeError(f"{command[0]} failed: {said.decode(errors='replace')[-2000:]}")
 
     def _killed(self, bucket: str) -> None:
-        self.hub.forget()
+        self.hub.clear_requests()
         process = subprocess.Popen(
             self.ours(bucket),
             env=self.env(),

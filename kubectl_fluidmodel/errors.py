@@ -18,18 +18,18 @@ class FluidModelError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, why: str = "", try_: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.why = why
-        self.try_ = try_
+    def __init__(self, message: str, reason: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.hint = hint
 
     def __str__(self) -> str:
-        text = self.what
-        if self.why:
-            text += f": {self.why}"
-        if self.try_:
-            text += f"; try: {self.try_}"
+        text = self.message
+        if self.reason:
+            text += f": {self.reason}"
+        if self.hint:
+            text += f"; try: {self.hint}"
         return text
 
 
@@ -39,23 +39,23 @@ class UsageError(FluidModelError):
     exit_code = 2
 
 
-class Unreachable(FluidModelError):
+class UnreachableError(FluidModelError):
     """The cluster, the hub or the store did not answer."""
 
     exit_code = 3
 
 
-class Barred(Unreachable):
+class PermanentlyUnreachableError(UnreachableError):
     """Unreachable, and what stands in the way stays: TLS that is not trusted, a proxy."""
 
 
-class TimedOut(FluidModelError):
+class WaitTimeoutError(FluidModelError):
     """A wait ran out of time; what was made stays, and a second run goes on from it."""
 
     exit_code = 124
 
 
-class Interrupted(FluidModelError):
+class CommandInterruptedError(FluidModelError):
     """Ctrl-C or SIGTERM; what was made stays, and a second run goes on from it."""
 
     exit_code = 130

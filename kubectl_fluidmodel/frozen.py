@@ -10,23 +10,23 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH")
-_OWN = "_PYI_"
+_LIBRARY_PATH_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH")
+_BOOTLOADER_PREFIX = "_PYI_"
 """What the bootloader notes for copies of itself, which we never start."""
 
 
-def leave(environ: MutableMapping[str, str] | None = None) -> None:
+def restore_library_path(environ: MutableMapping[str, str] | None = None) -> None:
     """Put the environment back to what it was before the bootloader; nothing if not frozen."""
     if not getattr(sys, "frozen", False):
         return
     environ = os.environ if environ is None else environ
-    for name in _PATHS:
+    for name in _LIBRARY_PATH_VARIABLES:
         before = environ.pop(f"{name}_ORIG", None)
         if before is not None:
             environ[name] = before
         else:
             environ.pop(name, None)
-    for name in [name for name in environ if name.startswith(_OWN)]:
+    for name in [name for name in environ if name.startswith(_BOOTLOADER_PREFIX)]:
         del environ[name]
     if sys.platform == "win32":
         import ctypes

@@ -13,16 +13,16 @@ from kubectl_fluidmodel.cli.main import VERBS, root
 _PUNCTUATION = set("();<>|&")
 
 
-def in_page(text: str) -> Iterator[list[str]]:
+def commands_in_page(text: str) -> Iterator[list[str]]:
     """The words after `kubectl fluidmodel` of every command in a Markdown page's code."""
     fence = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
     for block in fence.findall(text):
-        yield from in_script(block)
+        yield from commands_in_script(block)
     for code in re.findall(r"`([^`]+)`", fence.sub("", text)):
-        yield from in_script(" ".join(code.split()))
+        yield from commands_in_script(" ".join(code.split()))
 
 
-def in_script(text: str) -> Iterator[list[str]]:
+def commands_in_script(text: str) -> Iterator[list[str]]:
     """The same of every command line in a script."""
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         start = line.find("kubectl fluidmodel")
@@ -39,7 +39,7 @@ _PLACEHOLDERS = {"SHELL": "bash"}
 """Words that stand for one of a few, and one of them."""
 
 
-def parse(words: list[str]) -> None:
+def parse_command(words: list[str]) -> None:
     """Parse a command line as the plugin would, and run nothing.
 
     `[WORD]` may be left out, and is.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Aim:
+class FaultRule:
     """Requests by method and path: all but the first `skip`, and at most `times`."""
 
     kind: str
@@ -22,7 +22,7 @@ class Aim:
     hits: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def strikes(self, method: str, path: str) -> bool:
+    def applies_to(self, method: str, path: str) -> bool:
         """Whether it happens to this request; counts it."""
         if self.method not in ("", method) or not re.search(self.match, path):
             return False

@@ -11,21 +11,21 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
+def interrupts_enabled() -> Iterator[None]:
     """What is started here hears SIGINT and SIGTERM, as it would in a terminal's foreground."""
-    with _set(signal.default_int_handler):
+    with _signal_handlers(signal.default_int_handler):
         yield
 
 
 @contextlib.contextmanager
-def ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """What is started here ignores SIGINT, as it would behind `&` in a script."""
-    with _set(signal.SIG_IGN, (signal.SIGINT,)):
+    with _signal_handlers(signal.SIG_IGN, (signal.SIGINT,)):
         yield
 
 
 @contextlib.contextmanager
-def _set(
+def _signal_handlers(
     how: signal._HANDLER, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 ) -> Iterator[None]:
     # A handler becomes the default when another program is started; "ignored" stays.

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
+class HttpRequest:
     """One request as it came in."""
 
     method: str
@@ -31,7 +31,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """What to send back. A body that is an iterator goes out in chunks, as it comes."""
 
     status: int = 200
@@ -41,12 +41,12 @@ class Answer:
     """For an iterator: end it as HTTP/1.1 says; else the connection just breaks."""
 
 
-def document(value: Any, status: int = 200) -> Answer:
+def json_response(value: Any, status: int = 200) -> HttpResponse:
     """JSON, as an API server sends it."""
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+    return HttpResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
-Respond = Callable[[Asked], Answer]
+RequestHandler = Callable[[HttpRequest], HttpResponse]
 
 
 class Server(ThreadingHTTPServer):
@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(
         self,
-        respond: Respond,
+        respond: RequestHandler,
         port: int = 0,
         certificate: Path | None = None,
         clients: Path | None = None,
@@ -74,7 +74,7 @@ class Server(ThreadingHTTPServer):
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
         self.respond = respond
-        self.asked: list[Asked] = []
+        self.requests: list[HttpRequest] = []
 
     @property
     def url(self) -> str:
@@ -92,14 +92,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         parts = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
-        asked = Asked(
+        asked = HttpRequest(
             self.command,
             unquote(parts.path),
             dict(parse_qsl(parts.query, keep_blank_values=True)),
             self.headers,
             self.rfile.read(length),
         )
-        self.server.asked.append(asked)
+        self.server.requests.append(asked)
         answer = self.server.respond(asked)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(
-    respond: Respond,
+    respond: RequestHandler,
     port: int = 0,
     certificate: Path | None = None,
     clients: Path | None = None,

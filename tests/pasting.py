@@ -16,7 +16,7 @@ from pathlib import Path
 PROGRAMS = ("kubectl", "helm", "aws", "curl", "printf", "timedatectl")
 """What fixes call."""
 
-_JUDGE = r"""
+_BASH_SCRIPT = r"""
 note() { builtin printf '%s\0' "$#" "$@" >> "$NOTED"; }
 command_not_found_handle() { note ! "$@"; return 127; }
 PATH=/nonexistent
@@ -32,16 +32,16 @@ done
 
 
 @dataclass
-class Parsed:
+class ShellResult:
     """What one command line came to."""
 
     calls: list[list[str]] = field(default_factory=list)
     """Programs with their arguments, in no certain order where a pipe joins them."""
-    strays: list[list[str]] = field(default_factory=list)
+    unexpected: list[list[str]] = field(default_factory=list)
     """What it ran besides, and how it failed."""
 
 
-def parsed(commands: Sequence[str], **env: str) -> list[Parsed]:
+def run_commands_in_bash(commands: Sequence[str], **env: str) -> list[ShellResult]:
     """Each command as bash takes it."""
     bash = shutil.which("bash")
     assert bash, "no bash: the judge of these tests"
@@ -52,7 +52,7 @@ def parsed(commands: Sequence[str], **env: str) -> list[Parsed]:
         work.mkdir()
         lines = b"".join(each.encode("utf-8", "surrogateescape") + b"\0" for each in commands)
         subprocess.run(
-            [bash, "--norc", "--noprofile", "-c", _JUDGE],
+            [bash, "--norc", "--noprofile", "-c", _BASH_SCRIPT],
             input=lines,
             env={"NOTED": str(noted), "ERRORS": str(errors), "PROGRAMS": " ".join(PROGRAMS), **env},
             cwd=work,
@@ -62,11 +62,11 @@ def parsed(commands: Sequence[str], **env: str) -> list[Parsed]:
         )
         left = sorted(each.name for each in work.iterdir())
         assert left == [], f"commands made files: {left}"
-        return _read(noted.read_bytes(), len(commands))
+        return _parse_results(noted.read_bytes(), len(commands))
 
 
-def _read(noted: bytes, count: int) -> list[Parsed]:
-    found = [Parsed() for _ in range(count)]
+def _parse_results(noted: bytes, count: int) -> list[ShellResult]:
+    found = [ShellResult() for _ in range(count)]
     words = [word.decode("utf-8", "surrogateescape") for word in noted.split(b"\0")[:-1]]
     at = -1
     while words:
@@ -75,7 +75,7 @@ def _read(noted: bytes, count: int) -> list[Parsed]:
         if call[0] == "#":
             at = int(call[1])
         elif call[0] == "!":
-            found[at].strays.append(call[1:])
+            found[at].unexpected.append(call[1:])
         else:
             found[at].calls.append(call)
     return found

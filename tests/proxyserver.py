@@ -25,7 +25,7 @@ class Proxy:
     """Takes every destination to the one port that it was made for."""
 
     target: int
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     """What clients wanted, as `host:port`."""
     logins: list[str] = field(default_factory=list)
     """Name and password, as base64 for HTTP."""
@@ -57,7 +57,7 @@ def breaking_relay(target: int, times: int) -> Iterator[Proxy]:
 
     def handshake(client: socket.socket, proxy: Proxy) -> bytes:
         head = client.recv(65536)
-        proxy.asked.append("")
+        proxy.requests.append("")
         if left[0] > 0:
             left[0] -= 1
             raise _Refused
@@ -132,7 +132,7 @@ def _connect(client: socket.socket, proxy: Proxy) -> bytes:
     lines = head.decode("latin-1").split("\r\n")
     method, target, version = lines[0].split()
     tunnel = method == "CONNECT"
-    proxy.asked.append(target if tunnel else target.split("/")[2])
+    proxy.requests.append(target if tunnel else target.split("/")[2])
     proxy.logins += [line.split()[-1] for line in lines if line.startswith("Proxy-Authorization")]
     if proxy.refusal:
         answer = f"HTTP/1.1 {proxy.refusal}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -166,7 +166,7 @@ def _socks(client: socket.socket, proxy: Proxy) -> bytes:
     else:
         host = socket.inet_ntoa(head[4:5] + client.recv(3))
     port = int.from_bytes(client.recv(2), "big")
-    proxy.asked.append(f"{host}:{port}")
+    proxy.requests.append(f"{host}:{port}")
     reply = bytes([5, int(proxy.refusal or 0), 0, 1, 127, 0, 0, 1, 0, 0])
     client.sendall(reply)
     if proxy.refusal:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def kubectl() -> str:
+def kubectl_path() -> str:
     """Its path.
 
     Raises:
@@ -21,14 +21,14 @@ def kubectl() -> str:
     return str(found)
 
 
-def as_read_by_kubectl(manifest: str) -> Any:
+def read_with_kubectl(manifest: str) -> Any:
     """One object of a manifest as kubectl reads it, with an annotation that it adds.
 
     Raises:
         AssertionError: kubectl refuses it.
     """
     done = subprocess.run(
-        [kubectl(), "annotate", "--local", "-f", "-", "judged=yes", "-o", "json"],
+        [kubectl_path(), "annotate", "--local", "-f", "-", "judged=yes", "-o", "json"],
         input=manifest.encode(),
         capture_output=True,
         check=False,

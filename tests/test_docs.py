@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from docs.tools import reference
-from tests.commands import in_page, parse
+from tests.commands import commands_in_page, parse_command
 
 REPO = Path(__file__).parents[1]
 PAGES = sorted(
@@ -51,8 +51,8 @@ def test_every_yaml_block_parses(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
 def test_every_command_parses(page: Path) -> None:
-    for words in in_page(page.read_text()):
-        parse(words)
+    for words in commands_in_page(page.read_text()):
+        parse_command(words)
 
 
 def test_the_reference_is_what_the_code_says() -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docs.tools.terminal import picture, run
-from kubectl_fluidmodel.fluid.secret import SUFFIX
+from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
@@ -46,7 +46,7 @@ class Picture:
 
 def lose_the_key(cluster: Cluster) -> None:
     """Another key in the cache's Secret, and a master that has to come up with it."""
-    name = f"llama{SUFFIX}"
+    name = f"llama{STORE_SUFFIX}"
     wrong = json.dumps({"stringData": {"AWS_SECRET_ACCESS_KEY": "mistyped"}})
     cluster.kubectl("patch", "secret", name, "--type=merge", "-p", wrong)
     cluster.kubectl("delete", "pod", "llama-master-0")

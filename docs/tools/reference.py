@@ -101,7 +101,7 @@ def verb_page(verb: str) -> str:
     lines += [_escaped(inspect.cleandoc(command.help or "")), ""]
     lines += ["```", f"{PROGRAM} {verb} {usage}", "```", "", "## Examples", ""]
     lines += ["```sh", command.examples, "```", ""]
-    for title, options in command.grouped(own).items():
+    for title, options in command.options_by_heading(own).items():
         lines += [f"## {title}", "", "| flag | |", "|---|---|"]
         lines += [_flag(option, own) for option in options] + [""]
     return NOTE + "\n".join(lines).rstrip() + "\n"
@@ -242,7 +242,7 @@ def checks_page() -> str:
     registry = importlib.import_module("kubectl_fluidmodel.doctor.check").REGISTRY
     lines = ["# Checks", "", "What `doctor` asks, by code. How it asks: [doctor](../doctor.md)."]
     by_area: dict[str, list[Any]] = {}
-    for check in registry.in_order():
+    for check in registry.in_code_order():
         by_area.setdefault(check.area, []).append(check)
     for area, checks in by_area.items():
         lines += ["", f"## {area}", ""]

@@ -9,11 +9,11 @@ from typing import Any
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Conflict, Invalid
+from kubectl_fluidmodel.kube.errors import ConflictError, InvalidError
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.serialize import reference
+from kubectl_fluidmodel.output.serialize import kubectl_name
 
 _KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -32,42 +32,42 @@ _KINDS: dict[str, Kind] = {
 _UNKNOWN_FIELD = re.compile(r"unknown field|field not declared in schema")
 
 
-def kind_of(obj: Object) -> Kind:
+def kind_for(obj: Object) -> Kind:
     """The Kind of an object that we make."""
     return _KINDS[str(obj["kind"])]
 
 
-def apply(client: Client, obj: Object, *, dry_run: bool = False) -> tuple[str, Object]:
+def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> tuple[str, Object]:
     """Apply one object; returns `created`, `configured: …` or `unchanged`, and the object.
 
     Raises:
         FluidModelError: another manager holds a field with another value; names both.
     """
-    kind = kind_of(obj)
-    before = client.find(kind, name_of(obj), namespace_of(obj) or None)
+    kind = kind_for(obj)
+    before = client.get_or_none(kind, name_of(obj), namespace_of(obj) or None)
     try:
         after = client.apply(kind, obj, dry_run=dry_run)
-    except Conflict as err:
+    except ConflictError as err:
         raise FluidModelError(
-            f"cannot change {reference(obj)}",
-            f"somebody else set it: {err.why}",
+            f"cannot change {kubectl_name(obj)}",
+            f"somebody else set it: {err.reason}",
             f"kubectl get {kind.resource} {name_of(obj)} -o yaml --show-managed-fields",
         ) from err
-    except Invalid as err:
-        if not _UNKNOWN_FIELD.search(err.why):
+    except InvalidError as err:
+        if not _UNKNOWN_FIELD.search(err.reason):
             raise
         raise FluidModelError(
             f"this cluster's {kind.name} lacks a field that is needed",
-            f"Fluid is too old: {err.why}",
+            f"Fluid is too old: {err.reason}",
             "helm upgrade fluid fluid/fluid -n fluid-system",
         ) from err
     if before is None:
         return "created", after
-    changed = differences(before, after)
+    changed = changed_fields(before, after)
     return (f"configured ({', '.join(changed)})" if changed else "unchanged"), after
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The fields that differ, as paths of at most three names; secrets by key only."""
     found: list[str] = []
 
@@ -84,8 +84,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
         walk(before.get(part) or {}, after.get(part) or {}, (part,))
     for part in ("labels", "annotations"):
         walk(
-            at(before, "metadata", part, default={}),
-            at(after, "metadata", part, default={}),
+            get_path(before, "metadata", part, default={}),
+            get_path(after, "metadata", part, default={}),
             (part,),
         )
     return found

@@ -10,27 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubectl_fluidmodel.cache.options import Request
-from kubectl_fluidmodel.cache.source_check import left_out
+from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.source_check import skipped_file_notes
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, placement
-from kubectl_fluidmodel.fluid.mount import Access, mount
-from kubectl_fluidmodel.fluid.placement import Candidate, Choice, Need
+from kubectl_fluidmodel.fluid.mount import MountCredentials, build_mount
+from kubectl_fluidmodel.fluid.placement import Candidate, NodeRequirement, Placement
 from kubectl_fluidmodel.model import sizing
-from kubectl_fluidmodel.model.files import Listing
-from kubectl_fluidmodel.model.sizing import Heaps, Medium
-from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, at
-from kubectl_fluidmodel.objects.quantity import from_bytes
-from kubectl_fluidmodel.output.text import size
+from kubectl_fluidmodel.model.files import FileListing
+from kubectl_fluidmodel.model.sizing import HeapSizes, Medium
+from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
+from kubectl_fluidmodel.output.text import format_bytes
 
-_MUCH = 50
+_MIN_SKIPPED_SHARE = 50
 """One part in so many of the model's bytes that is worth leaving out of a load."""
-_ENTRIES = 40
+_MAX_LOAD_PATHS = 40
 """Paths that a load names at most."""
 
 
 @dataclass(frozen=True)
-class Existing:
+class ExistingObjects:
     """What stands of this cache already; each None where it does not."""
 
     dataset: Object | None = None
@@ -39,24 +39,24 @@ class Existing:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class CandidateNodes:
     """The nodes, and which of them may hold the cache; None where nodes cannot be read."""
 
-    candidates: tuple[Candidate, ...]
+    nodes: tuple[Candidate, ...]
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Design:
+class DesiredCache:
     """The objects to apply, in order, and why they are so."""
 
     objects: tuple[Object, ...]
     load: Object | None
     medium: Medium
     quota: int
-    jvm: Heaps
-    choice: Choice | None
-    changes: tuple[str, ...]
+    jvm: HeapSizes
+    placement: Placement | None
+    immutable_changes: tuple[str, ...]
     """What differs from what stands and cannot change while it runs, as `what: old → new`."""
     notes: tuple[str, ...]
 
@@ -74,247 +74,264 @@ class Design:
         return int(self.runtime["spec"]["replicas"])
 
 
-def design(
-    request: Request,
+def build_desired(
+    options: CacheOptions,
     namespace: str,
     *,
-    access: Access,
-    listing: Listing | None,
-    cluster: Cluster | None,
-    existing: Existing,
+    credentials: MountCredentials,
+    listing: FileListing | None,
+    candidates: CandidateNodes | None,
+    existing: ExistingObjects,
     secret: Object | None = None,
-) -> Design:
+) -> DesiredCache:
     """Decide everything.
 
     Raises:
         UsageError: the size of the source is unknown and no quota was given, or too little was.
         FluidModelError: no node fits.
     """
-    if existing.runtime is not None and not request.replicas_given:
-        request = replace(
-            request, replicas=int(at(existing.runtime, "spec", "replicas", default=1))
+    if existing.runtime is not None and not options.replicas_given:
+        options = replace(
+            options, replicas=int(get_path(existing.runtime, "spec", "replicas", default=1))
         )
     paths = load_paths(listing) if listing else ("/",)
-    held = _held(listing, paths) if listing else 0
-    model = _model_bytes(request, listing)
-    quota = _quota(request, held, existing)
-    jvm = sizing.heaps(model, len(listing.files) if listing else 0, web=request.web)
-    medium, choice, notes = _place(request, model, quota, jvm, cluster, existing)
-    affinity, tolerations = _nodes(request, choice, existing)
-    built = mount(request.source, request.name, namespace, access)
-    annotations = {names.SOURCE_ANNOTATION: request.known_as}
-    if request.commit:
-        annotations[names.COMMIT_ANNOTATION] = request.commit
+    cached_bytes = _loaded_bytes(listing, paths) if listing else 0
+    model_bytes = _model_bytes(options, listing)
+    quota = _choose_quota(options, cached_bytes, existing)
+    jvm = sizing.heap_sizes(
+        model_bytes, len(listing.files) if listing else 0, web=options.is_web_source
+    )
+    medium, chosen, notes = _choose_medium_and_nodes(
+        options, model_bytes, quota, jvm, candidates, existing
+    )
+    affinity, tolerations = _affinity_and_tolerations(options, chosen, existing)
+    source_mount = build_mount(options.source, options.name, namespace, credentials)
+    annotations = {names.SOURCE_ANNOTATION: options.recorded_uri}
+    if options.commit:
+        annotations[names.COMMIT_ANNOTATION] = options.commit
     if listing:
         annotations[names.BYTES_ANNOTATION] = str(listing.bytes)
         annotations[names.FILES_ANNOTATION] = str(len(listing.files))
-        if listing.rubbish:
-            beside = sum(file.size for file in listing.rubbish)
-            annotations[names.LEFT_OUT_ANNOTATION] = str(beside)
-            notes += left_out(listing, loaded=paths == ("/",))
-    made = dataset.build(
-        request.name,
+        if listing.junk:
+            skipped = sum(file.size for file in listing.junk)
+            annotations[names.EXCLUDED_BYTES_ANNOTATION] = str(skipped)
+            notes += skipped_file_notes(listing, loaded=paths == ("/",))
+    dataset_object = dataset.build_dataset(
+        options.name,
         namespace,
-        built,
+        source_mount,
         annotations=annotations,
         node_affinity=affinity,
         tolerations=tolerations,
     )
-    runtime = alluxio.build(
-        request.name,
+    runtime = alluxio.build_runtime(
+        options.name,
         namespace,
-        built,
-        replicas=request.replicas,
+        source_mount,
+        replicas=options.replicas,
         medium=medium,
         quota=quota,
-        jvm=jvm,
-        web=request.web,
+        heaps=jvm,
+        web=options.is_web_source,
     )
     load = None
-    if request.load:
-        load = dataload.build(
-            request.name,
+    if options.load:
+        load = dataload.build_dataload(
+            options.name,
             namespace,
-            replicas=request.replicas,
+            replicas=options.replicas,
             tolerations=tolerations,
             paths=paths,
         )
     first = (secret,) if secret else ()
-    return Design(
-        objects=(*first, *built.objects, made, runtime),
+    return DesiredCache(
+        objects=(*first, *source_mount.objects, dataset_object, runtime),
         load=load,
         medium=medium,
         quota=quota,
         jvm=jvm,
-        choice=choice,
-        changes=tuple(changes(existing, made, runtime)),
+        placement=chosen,
+        immutable_changes=tuple(immutable_changes(existing, dataset_object, runtime)),
         notes=tuple(notes),
     )
 
 
-def _model_bytes(request: Request, listing: Listing | None) -> int:
+def _model_bytes(options: CacheOptions, listing: FileListing | None) -> int:
     if listing is not None:
         return listing.bytes
-    if request.quota is None:
+    if options.quota is None:
         raise UsageError(
-            f"the size of {request.source.uri} is not known",
+            f"the size of {options.source.uri} is not known",
             "it cannot be measured from here",
             "--quota SIZE, a little more than the model's bytes",
         )
-    return sizing.holds(request.quota)
+    return sizing.max_model_bytes(options.quota)
 
 
-def load_paths(listing: Listing) -> tuple[str, ...]:
+def load_paths(listing: FileListing) -> tuple[str, ...]:
     """What a DataLoad names: all, or where much lies beside the model, the model's own entries.
 
     Each path is a run of Alluxio's shell of some seconds, so that many are only worth it where
     they save much.
     """
-    beside = sum(file.size for file in listing.rubbish)
+    skipped = sum(file.size for file in listing.junk)
     entries = sorted({file.path.partition("/")[0] for file in listing.files})
-    much = beside * _MUCH >= listing.bytes
+    worth_it = skipped * _MIN_SKIPPED_SHARE >= listing.bytes
     if (
-        not beside
-        or not much
-        or len(entries) > _ENTRIES
+        not skipped
+        or not worth_it
+        or len(entries) > _MAX_LOAD_PATHS
         or any(set(":* ") & set(e) for e in entries)
     ):
         return ("/",)
     return tuple(f"/{entry}" for entry in entries)
 
 
-def _held(listing: Listing, paths: Sequence[str]) -> int:
+def _loaded_bytes(listing: FileListing, paths: Sequence[str]) -> int:
     """The bytes that a load of the paths brings."""
-    beside = listing.rubbish
+    skipped = listing.junk
     if "/" not in paths:
-        beside = tuple(f for f in beside if f"/{f.path.partition('/')[0]}" in paths)
-    return listing.bytes + sum(file.size for file in beside)
+        skipped = tuple(f for f in skipped if f"/{f.path.partition('/')[0]}" in paths)
+    return listing.bytes + sum(file.size for file in skipped)
 
 
-def _quota(request: Request, held: int, existing: Existing) -> int:
+def _choose_quota(options: CacheOptions, cached_bytes: int, existing: ExistingObjects) -> int:
     """`held` are the bytes that shall be cached, 0 where they are not known."""
-    needed = sizing.quota_for(held) if held else 0
-    if request.quota is not None:
-        if held and sizing.holds(request.quota) < held:
+    needed = sizing.quota_for(cached_bytes) if cached_bytes else 0
+    if options.quota is not None:
+        if cached_bytes and sizing.max_model_bytes(options.quota) < cached_bytes:
             raise UsageError(
-                f"--quota {from_bytes(request.quota)} is too small",
-                f"the model has {size(held)}, and Alluxio evicts at 95% of the quota "
+                f"--quota {bytes_to_quantity(options.quota)} is too small",
+                f"the model has {format_bytes(cached_bytes)}, and Alluxio evicts at 95% of the "
+                "quota "
                 f"and keeps 2 GiB free",
-                f"--quota {from_bytes(needed)}",
+                f"--quota {bytes_to_quantity(needed)}",
             )
-        return request.quota
+        return options.quota
     if existing.runtime is not None:
-        standing = alluxio.tier(existing.runtime)[2]
-        if standing is not None and standing >= needed:
-            return standing
+        current = alluxio.parse_tier(existing.runtime)[2]
+        if current is not None and current >= needed:
+            return current
     return needed
 
 
-def _place(
-    request: Request,
-    model: int,
+def _choose_medium_and_nodes(
+    options: CacheOptions,
+    model_bytes: int,
     quota: int,
-    jvm: Heaps,
-    cluster: Cluster | None,
-    existing: Existing,
-) -> tuple[Medium, Choice | None, list[str]]:
+    jvm: HeapSizes,
+    candidates: CandidateNodes | None,
+    existing: ExistingObjects,
+) -> tuple[Medium, Placement | None, list[str]]:
     """The medium and the nodes, which depend on each other."""
-    standing = _standing_medium(request, existing)
-    if cluster is None:
-        medium = standing or sizing.choose_medium(
-            request.medium, request.path, quota, jvm, model, None
+    current = _current_medium(options, existing)
+    if candidates is None:
+        medium = current or sizing.choose_medium(
+            options.medium, options.path, quota, jvm, model_bytes, None
         )
         return medium, None, []
-    notes = list(cluster.notes)
-    keep = [] if request.placement_given else _keep(existing, cluster.candidates)
-    if standing:
-        options = [standing]
-    elif request.medium != "auto":
-        options = [sizing.choose_medium(request.medium, request.path, quota, jvm, model, None)]
+    notes = list(candidates.notes)
+    keep = [] if options.placement_given else _current_nodes(existing, candidates.nodes)
+    if current:
+        media = [current]
+    elif options.medium != "auto":
+        media = [sizing.choose_medium(options.medium, options.path, quota, jvm, model_bytes, None)]
     else:
-        options = _auto(request, model, quota, jvm, cluster.candidates)
-    medium = options[0]
-    candidates = cluster.candidates
-    if medium.type == "MEM" and not standing and request.medium == "auto":
+        media = _auto_media(options, model_bytes, quota, jvm, candidates.nodes)
+    medium = media[0]
+    eligible = candidates.nodes
+    if medium.type == "MEM" and not current and options.medium == "auto":
         # Only nodes where memory fits beside the engine are why we chose memory.
-        candidates = tuple(
-            node for node in candidates if sizing.fits_memory(quota, jvm, model, node.room)[0]
+        eligible = tuple(
+            node
+            for node in eligible
+            if sizing.fits_memory(quota, jvm, model_bytes, node.capacity)[0]
         )
-    choice = placement.choose(candidates, _need(medium, quota, jvm), request.replicas, keep=keep)
+    chosen = placement.select_nodes(
+        eligible, _node_requirement(medium, quota, jvm), options.replicas, current=keep
+    )
     if medium.type != "MEM" and medium.path != sizing.DISK_PATH:
-        notes.append(_unseen_disk(medium.path, quota, choice))
-    return medium, choice, notes
+        notes.append(_unknown_disk_note(medium.path, quota, chosen))
+    return medium, chosen, notes
 
 
-def _unseen_disk(path: str, quota: int, choice: Choice) -> str:
+def _unknown_disk_note(path: str, quota: int, chosen: Placement) -> str:
     """That nobody tells how large a disk of its own is, and what other caches may take of it."""
-    beside = [
-        f"{size(node.beside(path))} on {node.name}" for node in choice.nodes if node.beside(path)
+    others = [
+        f"{format_bytes(node.disk_used_by_caches(path))} on {node.name}"
+        for node in chosen.nodes
+        if node.disk_used_by_caches(path)
     ]
-    taken = f"; other caches on that disk may take {', '.join(beside)}" if beside else ""
-    return f"whether {path} has {size(quota)} free cannot be seen from the API{taken}"
+    taken = f"; other caches on that disk may take {', '.join(others)}" if others else ""
+    return f"whether {path} has {format_bytes(quota)} free cannot be seen from the API{taken}"
 
 
-def _auto(
-    request: Request, model: int, quota: int, jvm: Heaps, candidates: Sequence[Candidate]
+def _auto_media(
+    options: CacheOptions,
+    model_bytes: int,
+    quota: int,
+    jvm: HeapSizes,
+    candidates: Sequence[Candidate],
 ) -> list[Medium]:
     """The medium for `--medium auto`: memory where enough nodes have it, else SSD."""
-    ready = [node for node in candidates if node.ready]
-    mediums = [
-        sizing.choose_medium("auto", request.path, quota, jvm, model, node.room)
-        for node in sorted(ready, key=lambda node: -(node.room.memory or 0))
+    ready = [node for node in candidates if node.is_eligible]
+    media = [
+        sizing.choose_medium("auto", options.path, quota, jvm, model_bytes, node.capacity)
+        for node in sorted(ready, key=lambda node: -(node.capacity.memory or 0))
     ]
-    in_memory = [medium for medium in mediums if medium.type == "MEM"]
-    if len(in_memory) >= request.replicas:
+    in_memory = [medium for medium in media if medium.type == "MEM"]
+    if len(in_memory) >= options.replicas:
         return in_memory
-    return [medium for medium in mediums if medium.type != "MEM"] or [
-        sizing.choose_medium("SSD", request.path, quota, jvm, model, None)
+    return [medium for medium in media if medium.type != "MEM"] or [
+        sizing.choose_medium("SSD", options.path, quota, jvm, model_bytes, None)
     ]
 
 
-def _need(medium: Medium, quota: int, jvm: Heaps) -> Need:
+def _node_requirement(medium: Medium, quota: int, jvm: HeapSizes) -> NodeRequirement:
     in_memory = medium.type == "MEM"
     on_root_disk = not in_memory and medium.path == sizing.DISK_PATH
-    return Need(
+    return NodeRequirement(
         memory=jvm.on_cache_node + (quota if in_memory else 0), disk=quota if on_root_disk else 0
     )
 
 
-def _standing_medium(request: Request, existing: Existing) -> Medium | None:
-    if existing.runtime is None or request.medium != "auto" or request.path is not None:
+def _current_medium(options: CacheOptions, existing: ExistingObjects) -> Medium | None:
+    if existing.runtime is None or options.medium != "auto" or options.path is not None:
         return None
-    kind, path, _ = alluxio.tier(existing.runtime)
+    kind, path, _ = alluxio.parse_tier(existing.runtime)
     return Medium(kind, path, "as it stands") if kind else None
 
 
-def _keep(existing: Existing, candidates: Sequence[Candidate]) -> list[str]:
-    hosts = placement.hosts_of(existing.dataset) if existing.dataset else []
+def _current_nodes(existing: ExistingObjects, candidates: Sequence[Candidate]) -> list[str]:
+    hosts = placement.bound_hostnames(existing.dataset) if existing.dataset else []
     return [node.name for node in candidates if node.hostname in hosts]
 
 
-def _nodes(
-    request: Request, choice: Choice | None, existing: Existing
+def _affinity_and_tolerations(
+    options: CacheOptions, chosen: Placement | None, existing: ExistingObjects
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Node affinity and tolerations of the Dataset."""
-    if choice is not None:
-        return placement.node_affinity(choice.nodes), placement.tolerations(choice.nodes)
-    if existing.dataset is not None and not request.placement_given:
+    if chosen is not None:
+        return placement.node_affinity(chosen.nodes), placement.required_tolerations(chosen.nodes)
+    if existing.dataset is not None and not options.placement_given:
         spec = existing.dataset.get("spec") or {}
         return dict(spec.get("nodeAffinity") or {}), list(spec.get("tolerations") or [])
-    if request.nodes:
-        wanted = [{"key": HOSTNAME_LABEL, "operator": "In", "values": sorted(request.nodes)}]
-    elif request.node_selector:
-        wanted = [
+    if options.nodes:
+        requirements = [{"key": HOSTNAME_LABEL, "operator": "In", "values": sorted(options.nodes)}]
+    elif options.node_selector:
+        requirements = [
             {"key": key, "operator": "In", "values": [value]}
-            for key, value in request.node_selector
+            for key, value in options.node_selector
         ]
     else:
-        wanted = [{"key": placement.GPU_PRESENT, "operator": "In", "values": ["true"]}]
+        requirements = [{"key": placement.GPU_PRESENT, "operator": "In", "values": ["true"]}]
     gpu = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    return placement.required(wanted), [gpu]
+    return placement.required_affinity(requirements), [gpu]
 
 
-def changes(existing: Existing, made: Object, runtime: Object) -> list[str]:
+def immutable_changes(
+    existing: ExistingObjects, dataset_object: Object, runtime_object: Object
+) -> list[str]:
     """What differs from a standing cache and does not change while it runs.
 
     Fluid never remounts the root, never rebuilds the tier, and builds the workers' affinity
@@ -322,26 +339,31 @@ def changes(existing: Existing, made: Object, runtime: Object) -> list[str]:
     """
     found = []
     if existing.dataset is not None:
-        before = at(existing.dataset, "spec", "mounts", 0, default={})
-        after = made["spec"]["mounts"][0]
+        before = get_path(existing.dataset, "spec", "mounts", 0, default={})
+        after = dataset_object["spec"]["mounts"][0]
         for key in ("mountPoint", "options", "encryptOptions"):
             if (before.get(key) or None) != (after.get(key) or None):
-                found.append(f"mount {key}: {_short(before.get(key))} → {_short(after.get(key))}")
-        hosts = placement.hosts_of(existing.dataset), placement.hosts_of(made)
+                found.append(
+                    f"mount {key}: {_abbreviate(before.get(key))} → {_abbreviate(after.get(key))}"
+                )
+        hosts = (
+            placement.bound_hostnames(existing.dataset),
+            placement.bound_hostnames(dataset_object),
+        )
         if all(hosts) and sorted(hosts[0]) != sorted(hosts[1]):
             found.append(f"nodes: {', '.join(hosts[0])} → {', '.join(hosts[1])}")
     if existing.runtime is not None:
-        old, new = alluxio.tier(existing.runtime), alluxio.tier(runtime)
+        old, new = alluxio.parse_tier(existing.runtime), alluxio.parse_tier(runtime_object)
         for label, before, after in zip(("medium", "path", "quota"), old, new, strict=True):
             if before != after:
-                shown = [from_bytes(v) if isinstance(v, int) else v for v in (before, after)]
+                shown = [bytes_to_quantity(v) if isinstance(v, int) else v for v in (before, after)]
                 found.append(f"{label}: {shown[0]} → {shown[1]}")
     return found
 
 
-def _short(value: Any) -> str:
+def _abbreviate(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key.rsplit('.', 1)[-1]}={item}" for key, item in sorted(value.items()))
     if isinstance(value, list):
-        return ",".join(str(at(item, "valueFrom", "secretKeyRef", "name")) for item in value)
+        return ",".join(str(get_path(item, "valueFrom", "secretKeyRef", "name")) for item in value)
     return str(value)

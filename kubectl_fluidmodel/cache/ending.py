@@ -12,7 +12,7 @@ from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 
 
-def refuse(obj: Object, pods: Sequence[str] = ()) -> FluidModelError:
+def being_deleted_error(obj: Object, pods: Sequence[str] = ()) -> FluidModelError:
     """The error for an object that is being deleted; `pods` are those that hold it."""
     kind, namespace = str(obj.get("kind", "object")), namespace_of(obj)
     where = f" -n {namespace}" if namespace else ""
@@ -26,7 +26,7 @@ def refuse(obj: Object, pods: Sequence[str] = ()) -> FluidModelError:
     )
 
 
-def require_staying(
+def require_not_deleting(
     client: Client, namespace: str, claim: str, objects: Sequence[Object | None]
 ) -> None:
     """Raises: FluidModelError: one of the objects is being deleted; names the pods that hold it,
@@ -34,12 +34,12 @@ def require_staying(
     """
     for obj in objects:
         if obj is not None and is_terminating(obj):
-            raise refuse(obj, holders(client, namespace, claim))
+            raise being_deleted_error(obj, pods_holding(client, namespace, claim))
 
 
-def holders(client: Client, namespace: str, claim: str) -> list[str]:
+def pods_holding(client: Client, namespace: str, claim: str) -> list[str]:
     """The pods that mount a claim; empty where they cannot be seen."""
     try:
-        return removal.readers(client, namespace, claim)
+        return removal.pods_mounting(client, namespace, claim)
     except KubeError:
         return []

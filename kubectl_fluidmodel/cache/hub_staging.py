@@ -12,50 +12,50 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from kubectl_fluidmodel.cache import apply, preflight
-from kubectl_fluidmodel.cache.options import Request
-from kubectl_fluidmodel.cache.progress import ahead
-from kubectl_fluidmodel.cache.progress_reporter import Teller
-from kubectl_fluidmodel.cache.source_info import reachable
+from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.progress import pending_steps
+from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
+from kubectl_fluidmodel.cache.source_info import reachable_store
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
-from kubectl_fluidmodel.hub.client import Hub
-from kubectl_fluidmodel.hub.http import HUB
+from kubectl_fluidmodel.hub.client import HubClient
+from kubectl_fluidmodel.hub.http import DEFAULT_ENDPOINT
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
-from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.objects.plugin_pod import Network, SecretKey, no_image
+from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, SecretKey, no_image_error
 from kubectl_fluidmodel.objectstore import s3 as stores
-from kubectl_fluidmodel.objectstore.layout import Destination, Place
-from kubectl_fluidmodel.objectstore.s3 import Store
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
+from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.progress_step import DONE, Step
-from kubectl_fluidmodel.output.serialize import reference
-from kubectl_fluidmodel.output.text import plural, size
+from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.output.text import format_bytes, pluralize
 from kubectl_fluidmodel.stage import credentials, job, job_run, manifest
-from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Began, Note
-from kubectl_fluidmodel.stage.options import WORKERS, Options
-from kubectl_fluidmodel.stage.progress import STEP, Board, View
+from kubectl_fluidmodel.stage.options import DEFAULT_WORKERS, TransferOptions
+from kubectl_fluidmodel.stage.progress import STAGE_STEP, ProgressAggregator, ProgressSnapshot
 
-_BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
+_CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
 
 
 @dataclass(frozen=True)
-class Staging:
+class StagingOptions:
     """How a model of the Hub gets into its bucket: the staging flags of `cache`."""
 
-    to: Destination
+    to: BucketPrefix
     on: str = "cluster"
     image: str = ""
     """Of the Job; empty where none was given."""
-    network: Network = field(default_factory=Network)
-    workers: int = WORKERS
+    network: PodNetwork = field(default_factory=PodNetwork)
+    workers: int = DEFAULT_WORKERS
     shards: int = 1
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -66,16 +66,16 @@ class Staging:
 
 
 @dataclass
-class Stager:
+class HubStaging:
     """One model's staging, from the plan to the manifest."""
 
-    staging: Staging
-    request: Request
+    options: StagingOptions
+    cache_options: CacheOptions
     """As the user gave it: its source is the Hub's."""
     namespace: str
     client: Client | None = None
-    plan: Plan = field(init=False)
-    place: Place = field(init=False)
+    plan: StagingPlan = field(init=False)
+    layout: StagingLayout = field(init=False)
 
     def __post_init__(self) -> None:
         """Plan: resolve the revision once, and list the files at that commit.
@@ -84,50 +84,50 @@ class Stager:
             FluidModelError: the Hub says no, each reason in its own words.
             Unreachable: the Hub does not answer.
         """
-        given = self.staging
-        self._login = credentials.login_of(
+        given = self.options
+        self._credentials = credentials.resolve_hub_credentials(
             given.endpoint_hub, given.hf_secret, self.client, self.namespace
         )
-        self._hub = Hub(self._login, connections=given.workers + 2)
-        source = self.request.source
+        self._hub = HubClient(self._credentials, connections=given.workers + 2)
+        source = self.cache_options.source
         self.plan = self._hub.plan(
             source.host, source.revision, include=given.include, exclude=given.exclude
         )
-        self.place = Place(given.to, self.plan.repo, self.plan.commit)
+        self.layout = StagingLayout(given.to, self.plan.repo, self.plan.commit)
 
-    def on_prefix(self) -> Request:
+    def staged_options(self) -> CacheOptions:
         """The request for the cache itself: of the commit's prefix, known as the Hub's model."""
         return replace(
-            self.request,
-            source=self.place.source,
+            self.cache_options,
+            source=self.layout.source,
             origin=Source("hf", self.plan.repo).uri,
             commit=self.plan.commit,
             expected=self.plan.listing(),
         )
 
-    def words(self) -> list[str]:
+    def summary_lines(self) -> list[str]:
         """What the plan comes to, for people."""
         plan = self.plan
         found = [
             f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: "
-            f"{plural(len(plan.files), 'file')}, {size(plan.bytes)}"
+            f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}"
         ]
-        from kubectl_fluidmodel.stage.report import lacking_text, skipped_text
+        from kubectl_fluidmodel.stage.report import format_skipped, unloadable_note
 
-        told = (skipped_text(plan), lacking_text(plan), *self._unlike_here())
+        told = (format_skipped(plan), unloadable_note(plan), *self._job_network_notes())
         return [*found, *(text for text in told if text)]
 
-    def _unlike_here(self) -> list[str]:
+    def _job_network_notes(self) -> list[str]:
         """What this machine needs to reach the Hub, and the Job was not given."""
-        network, found = self.staging.network, []
-        if self.staging.on != "cluster" or not self.staging.image:
+        network, found = self.options.network, []
+        if self.options.on != "cluster" or not self.options.image:
             return []
-        if proxies.proxy_for(self._login.endpoint) and not network.proxy:
+        if proxies.proxy_for(self._credentials.endpoint) and not network.proxy:
             found.append(
                 "note: the Hub is reached through a proxy from here; if the Job needs it, too: "
                 "--stage-proxy"
             )
-        bundle = next((name for name in _BUNDLES if os.environ.get(name)), "")
+        bundle = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), "")
         if bundle and network.ca is None:
             found.append(
                 f"note: {bundle} says here whom to trust; if the Job needs those certificates, "
@@ -138,49 +138,53 @@ class Stager:
     @property
     def lacks_image(self) -> bool:
         """Whether a Job would have to be made and cannot be."""
-        return self.staging.on == "cluster" and not self.staging.image
+        return self.options.on == "cluster" and not self.options.image
 
-    def objects(self) -> list[Object]:
+    def job_objects(self) -> list[Object]:
         """What staging adds to the cluster: the Job, where it runs there and can be made."""
-        return [self._job()] if self.staging.on == "cluster" and self.staging.image else []
+        return [self._build_job()] if self.options.on == "cluster" and self.options.image else []
 
-    def permissions(self) -> list[Permission]:
+    def required_permissions(self) -> list[Permission]:
         """What staging takes of the API server: nothing where it runs here."""
-        if self.staging.on != "cluster":
+        if self.options.on != "cluster":
             return []
-        verbs = ("get", "create", "patch") if self._secrets() else ()
+        verbs = ("get", "create", "patch") if self._secrets_to_create() else ()
         secret = [Permission(verb, kinds.SECRETS, self.namespace) for verb in verbs]
-        return [*preflight.of_a_job(self.namespace), *secret]
+        return [*preflight.staging_job_permissions(self.namespace), *secret]
 
-    def check(self) -> None:
+    def require_references(self) -> None:
         """What the Job refers to is there, and what is made for it overwrites nothing of others.
 
         Raises:
             FluidModelError: with the object, and the way out.
         """
-        if self.client is None or self.staging.on != "cluster":
+        if self.client is None or self.options.on != "cluster":
             return
-        for made in self._secrets():
-            standing = self.client.find(kinds.SECRETS, name_of(made), self.namespace)
-            if standing is not None and not names.is_ours(standing):
-                flag = "--hf-secret" if credentials.TOKEN in made["data"] else "--s3-secret"
-                raise FluidModelError(
-                    f"Secret {name_of(made)} was not made by this plugin",
-                    "it would be overwritten",
-                    f"{flag} {name_of(made)}, or --name with another name",
+        for secret in self._secrets_to_create():
+            existing = self.client.get_or_none(kinds.SECRETS, name_of(secret), self.namespace)
+            if existing is not None and not names.is_managed(existing):
+                flag = (
+                    "--hf-secret"
+                    if credentials.DEFAULT_TOKEN_KEY in secret["data"]
+                    else "--s3-secret"
                 )
-        network = self.staging.network
+                raise FluidModelError(
+                    f"Secret {name_of(secret)} was not made by this plugin",
+                    "it would be overwritten",
+                    f"{flag} {name_of(secret)}, or --name with another name",
+                )
+        network = self.options.network
         for name in network.pull_secrets:
-            self._refer(kinds.SECRETS, name, "--image-pull-secret")
+            self._require_object(kinds.SECRETS, name, "--image-pull-secret")
         if network.ca is not None:
             kind = kinds.SECRETS if network.ca.kind == "secret" else kinds.CONFIG_MAPS
-            self._refer(kind, network.ca.name, "--stage-ca", network.ca.key)
+            self._require_object(kind, network.ca.name, "--stage-ca", network.ca.key)
 
-    def _refer(self, kind: Kind, name: str, flag: str, key: str = "") -> None:
+    def _require_object(self, kind: Kind, name: str, flag: str, key: str = "") -> None:
         """Raises: FluidModelError: there is no such object, or no such key in it."""
         try:
-            found = self._cluster().find(kind, name, self.namespace)
-        except Forbidden:  # the pods' own kubelet may read it all the same
+            found = self._require_client().get_or_none(kind, name, self.namespace)
+        except ForbiddenError:  # the pods' own kubelet may read it all the same
             return
         if found is None:
             raise FluidModelError(
@@ -198,15 +202,19 @@ class Stager:
 
     def is_staged(self) -> bool:
         """Whether the model is in its bucket, with a valid manifest beside it."""
-        with self._store() as near:
+        with self._open_store() as near:
             return self._is_staged(near)
 
     @property
-    def step(self) -> Step:
+    def done_step(self) -> Step:
         """The staging when it is over, for the view of what comes after."""
-        return Step(STEP, DONE, f"{plural(len(self.plan.files), 'file')}, {size(self.plan.bytes)}")
+        return Step(
+            STAGE_STEP,
+            DONE,
+            f"{pluralize(len(self.plan.files), 'file')}, {format_bytes(self.plan.bytes)}",
+        )
 
-    def carry_out(self, teller: Teller, deadline: float, *, wait: bool) -> bool:
+    def run(self, reporter: ProgressReporter, deadline: float, *, wait: bool) -> bool:
         """Stage it unless it is there; False where nobody waits for the Job.
 
         The view has the steps of the cache, too, so that the whole way is in sight.
@@ -214,17 +222,17 @@ class Stager:
         Raises:
             FluidModelError: what is in the way; the same command goes on from there.
         """
-        with self._store() as near:
+        with self._open_store() as near:
             if self._is_staged(near, hidden=True):
-                teller.say(f"staged already at {self.place.uri}, its manifest is valid")
+                reporter.log(f"staged already at {self.layout.uri}, its manifest is valid")
                 return True
-            if self.staging.on == "client":
-                self._here(near, teller)
-            elif not self._in_cluster(teller, deadline, wait):
+            if self.options.on == "client":
+                self._run_on_client(near, reporter)
+            elif not self._run_in_cluster(reporter, deadline, wait):
                 return False
             if not self._is_staged(near):
                 raise FluidModelError(
-                    f"{self.place.uri} has no valid manifest after staging",
+                    f"{self.layout.uri} has no valid manifest after staging",
                     "somebody else may write to the bucket",
                     "the same command again",
                 )
@@ -232,80 +240,80 @@ class Stager:
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _is_staged(self, store: Store, *, hidden: bool = False) -> bool:
-        found = manifest.read(store, self.place, hidden=hidden)
+    def _is_staged(self, store: S3Store, *, hidden: bool = False) -> bool:
+        found = manifest.read_manifest(store, self.layout, missing_if_denied=hidden)
         return found is not None and found.covers(self.plan.files)
 
-    def _here(self, store: Store, teller: Teller) -> None:
-        options = Options(workers=self.staging.workers)
-        board: Board | None = None
-        for event in stage(self.plan, store, self.staging.to, options, self._hub):
+    def _run_on_client(self, store: S3Store, reporter: ProgressReporter) -> None:
+        options = TransferOptions(workers=self.options.workers)
+        board: ProgressAggregator | None = None
+        for event in stage_plan(self.plan, store, self.options.to, options, self._hub):
             if isinstance(event, Note):
-                teller.say(f"note: {event.text}")
+                reporter.log(f"note: {event.text}")
             if isinstance(event, Began):
-                board = Board(event.bytes, event.files)
-                teller.say(f"staging to {event.to}")
+                board = ProgressAggregator(event.bytes, event.files)
+                reporter.log(f"staging to {event.to}")
             if board is not None:
-                board.take(event)
-                teller.show(self._with_cache(board.view()))
+                board.handle(event)
+                reporter.update(self._with_cache_steps(board.snapshot()))
 
-    def _in_cluster(self, teller: Teller, deadline: float, wait: bool) -> bool:
-        client = self._cluster()
-        work = self._same_work(client)
-        if work is None and self.lacks_image:
-            raise no_image()
-        if work is not None and self.lacks_image:  # to follow one takes no image
-            teller.say(f"{reference(work)} found running")
+    def _run_in_cluster(self, reporter: ProgressReporter, deadline: float, wait: bool) -> bool:
+        client = self._require_client()
+        staging_job = self._find_active_job(client)
+        if staging_job is None and self.lacks_image:
+            raise no_image_error()
+        if staging_job is not None and self.lacks_image:  # to follow one takes no image
+            reporter.log(f"{kubectl_name(staging_job)} found running")
         else:
-            for made in self._secrets():
-                what, _ = apply.apply(client, made)
-                teller.say(f"{reference(made)} {what}")
-            work = self._job()
-            teller.say(f"{reference(work)} {job_run.ensure(client, work)}")
-            self._yield_to_rival(client, work)
+            for made in self._secrets_to_create():
+                what, _ = apply.apply_object(client, made)
+                reporter.log(f"{kubectl_name(made)} {what}")
+            staging_job = self._build_job()
+            reporter.log(f"{kubectl_name(staging_job)} {job_run.ensure_job(client, staging_job)}")
+            self._yield_to_earlier_job(client, staging_job)
         if not wait:
             return False
-        job_run.follow(
+        job_run.wait_for_job(
             client,
-            work,
-            lambda view: teller.show(self._with_cache(view)),
+            staging_job,
+            lambda view: reporter.update(self._with_cache_steps(view)),
             deadline=deadline,
-            say=teller.say,
+            log=reporter.log,
         )
         return True
 
-    def _same_work(self, client: Client) -> Object | None:
+    def _find_active_job(self, client: Client) -> Object | None:
         """A Job that is at this commit already, and stages it to the same place."""
-        working = job_run.at_work(client, self.request.name, self.namespace)
+        active = job_run.active_jobs(client, self.cache_options.name, self.namespace)
         mine = [
             each
-            for each in working
-            if job.work_of(each) == self.plan.uri
-            and f"--to={self.staging.to.uri}" in job.arguments_of(each)
+            for each in active
+            if job.staged_source(each) == self.plan.uri
+            and f"--to={self.options.to.uri}" in job.container_args(each)
         ]
         return mine[0] if mine else None
 
-    def _yield_to_rival(self, client: Client, work: Object) -> None:
+    def _yield_to_earlier_job(self, client: Client, staging_job: Object) -> None:
         """Two may have begun at once with two models of one name: the later Job goes.
 
         Raises:
             FluidModelError: ours is the later one.
         """
-        name = self.request.name
-        ours = client.find(kinds.JOBS, name_of(work), self.namespace)
-        rivals = preflight.rivals(client, name, self.namespace, self.plan.repo)
-        first = min(rivals, key=_order, default=None)
-        if ours is None or first is None or _order(ours) < _order(first):
+        name = self.cache_options.name
+        ours = client.get_or_none(kinds.JOBS, name_of(staging_job), self.namespace)
+        others = preflight.jobs_of_other_models(client, name, self.namespace, self.plan.repo)
+        first = min(others, key=_creation_order, default=None)
+        if ours is None or first is None or _creation_order(ours) < _creation_order(first):
             return
-        job_run.remove(client, name_of(work), self.namespace)
-        raise preflight.name_is_staged(first, name, self.namespace)
+        job_run.delete_job(client, name_of(staging_job), self.namespace)
+        raise preflight.name_taken_error(first, name, self.namespace)
 
-    def _with_cache(self, view: View) -> View:
-        to_come = ahead(self.request.replicas, load=self.request.load)
-        later = self.plan.bytes if self.request.load else 0  # nodes load side by side
-        return replace(view, steps=(*view.steps, *to_come), later=later)
+    def _with_cache_steps(self, view: ProgressSnapshot) -> ProgressSnapshot:
+        to_come = pending_steps(self.cache_options.replicas, load=self.cache_options.load)
+        later = self.plan.bytes if self.cache_options.load else 0  # nodes load side by side
+        return replace(view, steps=(*view.steps, *to_come), remaining_after=later)
 
-    def _cluster(self) -> Client:
+    def _require_client(self) -> Client:
         if self.client is None:
             raise FluidModelError("staging in the cluster needs a cluster")
         return self.client
@@ -313,19 +321,19 @@ class Stager:
     # -- what it is made of ------------------------------------------------------------------
 
     @contextmanager
-    def _store(self) -> Iterator[Store]:
-        given = self.staging
-        store = credentials.store_of(
-            given.endpoint, given.region, self.request.s3_secret, self.client, self.namespace
+    def _open_store(self) -> Iterator[S3Store]:
+        given = self.options
+        store = credentials.resolve_store(
+            given.endpoint, given.region, self.cache_options.s3_secret, self.client, self.namespace
         )
-        with reachable(store, self.client, self.namespace) as near:
+        with reachable_store(store, self.client, self.namespace) as near:
             yield near
 
-    def _secrets(self) -> list[Object]:
+    def _secrets_to_create(self) -> list[Object]:
         """The Secrets that the Job refers to and that are ours to make."""
-        name, found = self.request.name, []
-        if not self.request.s3_secret:
-            keys = credentials.store_of(self.staging.endpoint, self.staging.region).credentials
+        name, found = self.cache_options.name, []
+        if not self.cache_options.s3_secret:
+            keys = credentials.resolve_store(self.options.endpoint, self.options.region).credentials
             if keys is not None:
                 data = {
                     stores.ACCESS_KEY: keys.access_key,
@@ -333,36 +341,44 @@ class Stager:
                 }
                 if keys.session_token:
                     data[stores.SESSION_TOKEN] = keys.session_token
-                found.append(secrets.build(name, self.namespace, data))
-        if self._login.token and not self.staging.hf_secret:
-            token = {credentials.TOKEN: self._login.token}
-            found.append(secrets.build(name, self.namespace, token, suffix=secrets.HUB_SUFFIX))
+                found.append(secrets.build_secret(name, self.namespace, data))
+        if self._credentials.token and not self.options.hf_secret:
+            token = {credentials.DEFAULT_TOKEN_KEY: self._credentials.token}
+            found.append(
+                secrets.build_secret(name, self.namespace, token, suffix=secrets.HUB_SUFFIX)
+            )
         return found
 
-    def _job(self) -> Object:
-        given, name = self.staging, self.request.name
-        store = stores.from_environment(given.endpoint, given.region)
+    def _build_job(self) -> Object:
+        given, name = self.options, self.cache_options.name
+        store = stores.store_from_environment(given.endpoint, given.region)
         # The Secret that is made for the Job has the usual names, as one that is not read.
-        given_keys = self.client if self.request.s3_secret else None
-        secret = self.request.s3_secret or secrets.store_name(name)
-        _, keys = credentials.store_keys(secret, given_keys, self.namespace)
-        token = keys.token
-        if not self.request.s3_secret and store.credentials and store.credentials.session_token:
+        given_keys = self.client if self.cache_options.s3_secret else None
+        secret = self.cache_options.s3_secret or secrets.store_secret_name(name)
+        _, keys = credentials.read_store_secret(secret, given_keys, self.namespace)
+        token = keys.token_key
+        if (
+            not self.cache_options.s3_secret
+            and store.credentials
+            and store.credentials.session_token
+        ):
             token = stores.SESSION_TOKEN
-        return job.build(
+        return job.build_job(
             self.plan,
-            job.Settings(
+            job.JobSettings(
                 name=name,
                 namespace=self.namespace,
                 to=given.to,
                 endpoint=store.endpoint,
                 region=store.region,
                 # Also where it is that of HF_ENDPOINT: the plan is of that Hub.
-                endpoint_hub=self._login.endpoint if self._login.endpoint != HUB else "",
-                access_key=SecretKey(keys.secret, keys.access),
-                secret_key=SecretKey(keys.secret, keys.hidden),
+                endpoint_hub=self._credentials.endpoint
+                if self._credentials.endpoint != DEFAULT_ENDPOINT
+                else "",
+                access_key=SecretKey(keys.secret, keys.access_key),
+                secret_key=SecretKey(keys.secret, keys.secret_key),
                 session_token=SecretKey(keys.secret, token) if token else None,
-                token=self._token(),
+                hub_token=self._token_key(),
                 include=given.include,
                 exclude=given.exclude,
                 image=given.image,
@@ -372,15 +388,19 @@ class Stager:
             ),
         )
 
-    def _token(self) -> SecretKey | None:
+    def _token_key(self) -> SecretKey | None:
         """Where the Job finds the Hub's token; None where there is none."""
-        given = self.staging.hf_secret
+        given = self.options.hf_secret
         if given:
-            return SecretKey(given, credentials.hub_token(given, self.client, self.namespace)[1])
-        made = self.request.name + secrets.HUB_SUFFIX
-        return SecretKey(made, credentials.TOKEN) if self._login.token else None
+            return SecretKey(
+                given, credentials.read_hub_token(given, self.client, self.namespace)[1]
+            )
+        made = self.cache_options.name + secrets.HUB_SUFFIX
+        return SecretKey(made, credentials.DEFAULT_TOKEN_KEY) if self._credentials.token else None
 
 
-def _order(work: Object) -> tuple[str, str]:
+def _creation_order(staging_job: Object) -> tuple[str, str]:
     """Which of two Jobs was first: by time, and by name within a second."""
-    return str(at(work, "metadata", "creationTimestamp", default="")), name_of(work)
+    return str(get_path(staging_job, "metadata", "creationTimestamp", default="")), name_of(
+        staging_job
+    )

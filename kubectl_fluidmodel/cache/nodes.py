@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kubectl_fluidmodel.cache.desired import Cluster, Existing
-from kubectl_fluidmodel.cache.options import Request
+from kubectl_fluidmodel.cache.desired import CandidateNodes, ExistingObjects
+from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.fluid import names, placement
-from kubectl_fluidmodel.fluid.placement import Candidate, candidate
-from kubectl_fluidmodel.inventory.runtimes import tiers
+from kubectl_fluidmodel.fluid.placement import Candidate, build_candidate
+from kubectl_fluidmodel.inventory.runtimes import storage_tiers
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, KubeError, NotFound
+from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundError
 from kubectl_fluidmodel.objects import kinds as k
-from kubectl_fluidmodel.objects.access import Object, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_list, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.cluster_reader import worker_tolerations
 
 
-def survey(client: Client, request: Request, namespace: str, existing: Existing) -> Cluster | None:
+def candidate_nodes(
+    client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
+) -> CandidateNodes | None:
     """The nodes that may hold the cache, with what their pods and caches leave free.
 
     None where nodes cannot be listed: the scheduler then chooses within the node affinity.
@@ -25,40 +27,44 @@ def survey(client: Client, request: Request, namespace: str, existing: Existing)
     not grow with the cluster.
     """
     try:
-        objects = client.list_all(k.NODES)
-    except Forbidden:
+        objects = client.list_objects(k.NODES)
+    except ForbiddenError:
         return None
-    known = _tolerations(client, request, namespace, existing, objects)
+    known_tolerations = _known_tolerations(client, options, namespace, existing, objects)
 
     def choices(all_nodes: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
-        return placement.eligible(
-            all_nodes, objects, named=request.nodes, selector=dict(request.node_selector)
+        return placement.eligible_nodes(
+            all_nodes, objects, node_names=options.nodes, selector=dict(options.node_selector)
         )
 
-    plain = {name_of(node): candidate(node, tolerations=known) for node in objects}
-    found, notes = choices(list(plain.values()))
+    candidates = {
+        name_of(node): build_candidate(node, tolerations=known_tolerations) for node in objects
+    }
+    found, notes = choices(list(candidates.values()))
     by_name = {name_of(node): node for node in objects}
-    best = sorted(
-        (node for node in found if node.ready),
-        key=lambda node: (node.caches, -(node.room.memory or 0), node.name),
-    )[: request.replicas + 7]
-    pods = _pods(client, [node.name for node in best])
+    roomiest = sorted(
+        (node for node in found if node.is_eligible),
+        key=lambda node: (node.caches, -(node.capacity.memory or 0), node.name),
+    )[: options.replicas + 7]
+    pods = _pods_by_node(client, [node.name for node in roomiest])
     if pods is None:
         notes.append("pods of other namespaces cannot be read: free memory is what nodes allocate")
-        return Cluster(tuple(found), tuple(notes))
-    disks, unread = _disks(client, (namespace, request.name), pods)
+        return CandidateNodes(tuple(found), tuple(notes))
+    disks, unread = _disk_caches(client, (namespace, options.name), pods)
     notes += unread
     for name, on in pods.items():
-        plain[name] = candidate(by_name[name], on, disks=disks.get(name, ()), tolerations=known)
-    return Cluster(tuple(choices(list(plain.values()))[0]), tuple(notes))
+        candidates[name] = build_candidate(
+            by_name[name], on, disks=disks.get(name, ()), tolerations=known_tolerations
+        )
+    return CandidateNodes(tuple(choices(list(candidates.values()))[0]), tuple(notes))
 
 
-def _pods(client: Client, nodes: Sequence[str]) -> dict[str, list[Object]] | None:
+def _pods_by_node(client: Client, nodes: Sequence[str]) -> dict[str, list[Object]] | None:
     """Node to its pods; None where they cannot be read."""
     from concurrent.futures import ThreadPoolExecutor
 
     def read(node: str) -> list[Object]:
-        return client.list_all(k.PODS, fields=f"spec.nodeName={node}")
+        return client.list_objects(k.PODS, fields=f"spec.nodeName={node}")
 
     try:
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -67,23 +73,25 @@ def _pods(client: Client, nodes: Sequence[str]) -> dict[str, list[Object]] | Non
         return None
 
 
-def _tolerations(
+def _known_tolerations(
     client: Client,
-    request: Request,
+    options: CacheOptions,
     namespace: str,
-    existing: Existing,
+    existing: ExistingObjects,
     objects: Sequence[Object],
 ) -> list[Object]:
     """What is known to be tolerated: by this cache as it stands, and by the workers of the
     namespace's graphs, which are asked only where a node has a taint that nobody knows.
     """
-    known = dicts(existing.dataset, "spec", "tolerations")
-    if request.nodes or not any(candidate(node, tolerations=known).unknown for node in objects):
+    known = get_list(existing.dataset, "spec", "tolerations")
+    if options.nodes or not any(
+        build_candidate(node, tolerations=known).untolerated for node in objects
+    ):
         return known
     return known + worker_tolerations(client, namespace)
 
 
-def _disks(
+def _disk_caches(
     client: Client, own: tuple[str, str], pods: Mapping[str, Sequence[Object]]
 ) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
     """Node to the paths and quotas of the caches on its disks, and notes.
@@ -94,15 +102,15 @@ def _disks(
     kinds: dict[str, Kind] = {}
     for pod in (pod for on in pods.values() for pod in on):
         role = labels_of(pod).get("role", "")
-        for kind in names.RUNTIMES if role.endswith("-worker") else ():
+        for kind in names.RUNTIME_KINDS if role.endswith("-worker") else ():
             if role.startswith(kind.name.removesuffix("Runtime").lower()):
                 kinds[kind.resource] = kind
     runtimes: dict[tuple[str, str], Object] = {}
     notes = []
     for kind in kinds.values():
         try:
-            runtimes |= {(namespace_of(r), name_of(r)): r for r in client.list_all(kind)}
-        except (Forbidden, NotFound):
+            runtimes |= {(namespace_of(r), name_of(r)): r for r in client.list_objects(kind)}
+        except (ForbiddenError, NotFoundError):
             notes.append(
                 f"{kind.resource} of other namespaces cannot be read: what their caches take of a "
                 "node's disk is not counted"
@@ -111,18 +119,18 @@ def _disks(
     for node, on in pods.items():
         there = {(namespace_of(pod), labels_of(pod).get("release", "")) for pod in on} - {own}
         found[node] = [
-            each for key in sorted(there) if key in runtimes for each in on_disk(runtimes[key])
+            each for key in sorted(there) if key in runtimes for each in disk_tiers(runtimes[key])
         ]
     return found, notes
 
 
-def on_disk(runtime: Object) -> list[tuple[str, int]]:
+def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
     """Path and bytes of a cache's tiers that are no memory; no path of an emptyDir.
 
     A tier of several paths counts at the first.
     """
     return [
         ("" if tier.empty_dir else tier.path.partition(",")[0].strip(), tier.quota or 0)
-        for tier in tiers(runtime)
+        for tier in storage_tiers(runtime)
         if tier.medium != "MEM"
     ]

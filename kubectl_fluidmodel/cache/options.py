@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.fluid.names import check_name, dataset_name
-from kubectl_fluidmodel.model.files import Listing
+from kubectl_fluidmodel.fluid.names import derive_dataset_name, validate_name
+from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.sizing import MIB
-from kubectl_fluidmodel.model.source import Source, parse
+from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.objects import quantity
 
 
 @dataclass(frozen=True)
-class Request:
+class CacheOptions:
     """One `cache` command. Sizes are bytes; None means: decide for me."""
 
     source: Source
@@ -35,15 +35,15 @@ class Request:
     """Where the source came from, if it was staged: `hf://org/model`."""
     commit: str = ""
     """The origin's commit."""
-    expected: Listing | None = None
+    expected: FileListing | None = None
     """What the source will hold once it is staged."""
 
     @property
-    def web(self) -> bool:
+    def is_web_source(self) -> bool:
         return self.source.scheme in ("http", "https")
 
     @property
-    def known_as(self) -> str:
+    def recorded_uri(self) -> str:
         """The URI that we record, and that another run under the same name must agree with."""
         return self.origin or self.source.uri
 
@@ -52,7 +52,7 @@ class Request:
         return bool(self.nodes or self.node_selector)
 
 
-def build(
+def parse_options(
     text: str,
     *,
     name: str | None,
@@ -66,13 +66,13 @@ def build(
     load: bool,
     s3_secret: str | None,
     gcs_secret: str | None,
-) -> Request:
+) -> CacheOptions:
     """Check the flags against each other.
 
     Raises:
         UsageError: with the flag at fault and what it takes.
     """
-    source = parse(text)
+    source = parse_source(text)
     if runtime != "alluxio":
         raise UsageError(f"--runtime {runtime}", "only Alluxio is supported", "--runtime alluxio")
     if nodes and node_selector:
@@ -92,15 +92,15 @@ def build(
         raise UsageError(
             f"{source.uri} lies on a node", "say on which", "--node NODE (kubectl get nodes)"
         )
-    return Request(
+    return CacheOptions(
         source=source,
-        name=check_name(name) if name else dataset_name(source.model),
+        name=validate_name(name) if name else derive_dataset_name(source.model),
         replicas=replicas or len(nodes) or 1,
         medium=medium,
         path=path,
-        quota=None if quota == "auto" else parse_size(quota, "--quota"),
+        quota=None if quota == "auto" else parse_size_flag(quota, "--quota"),
         nodes=nodes,
-        node_selector=_selector(node_selector),
+        node_selector=_parse_node_selector(node_selector),
         load=load,
         s3_secret=s3_secret,
         gcs_secret=gcs_secret,
@@ -111,7 +111,7 @@ def build(
 _LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
 
 
-def parse_size(text: str, flag: str) -> int:
+def parse_size_flag(text: str, flag: str) -> int:
     """`300Gi`, and `300GiB` and `300GB` as people type them, in bytes, up to a whole MiB.
 
     Kubernetes rewrites other numbers (`5000000000` to `5G`), which would look like a change.
@@ -120,7 +120,7 @@ def parse_size(text: str, flag: str) -> int:
         UsageError: it is no positive size.
     """
     try:
-        found = quantity.parse(re.sub(r"(?<=[KMGTPk\di])B$", "", text))
+        found = quantity.parse_quantity(re.sub(r"(?<=[KMGTPk\di])B$", "", text))
     except ValueError:
         found = Decimal(0)
     if found < 1:
@@ -128,7 +128,7 @@ def parse_size(text: str, flag: str) -> int:
     return -(-int(found) // MIB) * MIB
 
 
-def _selector(text: str | None) -> tuple[tuple[str, str], ...]:
+def _parse_node_selector(text: str | None) -> tuple[tuple[str, str], ...]:
     if not text:
         return ()
     pairs = []

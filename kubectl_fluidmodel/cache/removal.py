@@ -5,78 +5,80 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from kubectl_fluidmodel.errors import FluidModelError, TimedOut
+from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.pod_problems import warnings
+from kubectl_fluidmodel.fluid.pod_problems import warning_events
 from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.kube.permissions import Permission
 from kubectl_fluidmodel.objects import kinds as k
-from kubectl_fluidmodel.objects.access import Object, at, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.serialize import reference
-from kubectl_fluidmodel.stage.job import selector as staging_jobs
+from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.stage.job import job_selector as staging_jobs
 
-DOCS = "docs/rbac.md has a Role that suffices"
-BUILT = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)
+RBAC_DOCS = "docs/rbac.md has a Role that suffices"
+RECREATED_KINDS = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)
 """What a rebuild removes, in order: readers before what they read."""
-ALL = (k.JOBS, *BUILT, k.SECRETS, k.PVCS, k.PVS)
-_SURE = (*BUILT, k.SECRETS, k.PVCS)
+OWNED_KINDS = (k.JOBS, *RECREATED_KINDS, k.SECRETS, k.PVCS, k.PVS)
+_REQUIRED_KINDS = (*RECREATED_KINDS, k.SECRETS, k.PVCS)
 """What has to be seen, for something of it may be there; Jobs and volumes only some caches have."""
-_EVERY = 0.5
+_POLL_INTERVAL = 0.5
 
 
-def removable(
-    client: Client, namespace: str, name: str, kinds: tuple[Kind, ...] = ALL
+def owned_objects(
+    client: Client, namespace: str, name: str, kinds: tuple[Kind, ...] = OWNED_KINDS
 ) -> list[Object]:
     """The objects of a cache that are ours, in the order to delete them.
 
     Kinds that we may not list hold nothing of ours that we could delete.
     """
-    return _look(client, namespace, name, kinds)[0]
+    return _list_owned(client, namespace, name, kinds)[0]
 
 
-def _look(
-    client: Client, namespace: str, name: str, kinds: tuple[Kind, ...] = ALL
+def _list_owned(
+    client: Client, namespace: str, name: str, kinds: tuple[Kind, ...] = OWNED_KINDS
 ) -> tuple[list[Object], list[Kind]]:
     """What is there, and the kinds that may not be listed."""
     found: list[Object] = []
-    unseen = []
+    denied = []
     for kind in kinds:
-        selector = f"{names.MANAGED_BY}={names.MANAGER},{names.MODEL_LABEL}={name}"
+        selector = f"{names.MANAGED_BY_LABEL}={names.MANAGER},{names.MODEL_LABEL}={name}"
         if kind == k.JOBS:  # those of `doctor --probe` end in a moment by themselves
             selector = staging_jobs(name)
         try:
-            items = client.list_all(kind, namespace if kind.namespaced else None, labels=selector)
-        except Forbidden:
-            unseen.append(kind)
+            items = client.list_objects(
+                kind, namespace if kind.namespaced else None, labels=selector
+            )
+        except ForbiddenError:
+            denied.append(kind)
             continue
         found += [
             item
             for item in items
-            if kind.namespaced or at(item, "spec", "claimRef", "namespace") == namespace
+            if kind.namespaced or get_path(item, "spec", "claimRef", "namespace") == namespace
         ]
-    return found, unseen
+    return found, denied
 
 
-def readers(client: Client, namespace: str, claim: str) -> list[str]:
+def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
     """The pods in a namespace that mount a claim and are not over."""
 
     def mounts(pod: Object) -> bool:
-        return at(pod, "status", "phase") not in ("Succeeded", "Failed") and any(
-            at(volume, "persistentVolumeClaim", "claimName") == claim
-            for volume in at(pod, "spec", "volumes", default=[])
+        return get_path(pod, "status", "phase") not in ("Succeeded", "Failed") and any(
+            get_path(volume, "persistentVolumeClaim", "claimName") == claim
+            for volume in get_path(pod, "spec", "volumes", default=[])
         )
 
-    return [name_of(pod) for pod in client.list_all(k.PODS, namespace) if mounts(pod)]
+    return [name_of(pod) for pod in client.list_objects(k.PODS, namespace) if mounts(pod)]
 
 
-def needed(found: list[Object], namespace: str) -> list[Permission]:
+def required_permissions(found: list[Object], namespace: str) -> list[Permission]:
     """The permissions without which a cache of these objects would go in part."""
-    verbs = [Permission("list", kind, namespace) for kind in _SURE]
-    kinds = [kind for kind in ALL if any(obj["kind"] == kind.name for obj in found)]
-    source = next((names.source_of(o) for o in found if o["kind"] == names.DATASETS.name), "")
+    verbs = [Permission("list", kind, namespace) for kind in _REQUIRED_KINDS]
+    kinds = [kind for kind in OWNED_KINDS if any(obj["kind"] == kind.name for obj in found)]
+    source = next((names.source_uri(o) for o in found if o["kind"] == names.DATASETS.name), "")
     if source.startswith("nfs://") and k.PVS not in kinds:
         verbs.append(Permission("list", k.PVS))
         kinds.append(k.PVS)
@@ -86,7 +88,7 @@ def needed(found: list[Object], namespace: str) -> list[Permission]:
     return verbs
 
 
-def check(
+def require_removable(
     client: Client, namespace: str, name: str, *, force: bool, warn: Callable[[str], None]
 ) -> list[Object]:
     """The objects of a cache, in the order to delete them, if all of them may go now.
@@ -95,12 +97,15 @@ def check(
         FluidModelError: there is no such cache, a permission is missing, or pods read from it and
             `force` is off.
     """
-    found, unseen = _look(client, namespace, name)
-    if found or any(kind in _SURE for kind in unseen):
-        permissions.require(
-            client, needed(found, namespace), task=f"uncache a model in {namespace}", docs=DOCS
+    found, denied = _list_owned(client, namespace, name)
+    if found or any(kind in _REQUIRED_KINDS for kind in denied):
+        permissions.require_permissions(
+            client,
+            required_permissions(found, namespace),
+            task=f"uncache a model in {namespace}",
+            docs=RBAC_DOCS,
         )
-    if k.JOBS in unseen:
+    if k.JOBS in denied:
         warn("staging Jobs cannot be seen (list jobs.batch): one that is at work goes on")
     if not found:
         raise FluidModelError(
@@ -109,9 +114,9 @@ def check(
             f"kubectl get datasets -n {namespace} -L app.kubernetes.io/managed-by",
         )
     try:
-        reading = readers(client, namespace, name)
-    except Forbidden as err:
-        warn(f"whether pods read from {name} cannot be seen: {err.why}")
+        reading = pods_mounting(client, namespace, name)
+    except ForbiddenError as err:
+        warn(f"whether pods read from {name} cannot be seen: {err.reason}")
         reading = []
     if reading and not force:
         raise FluidModelError(
@@ -122,27 +127,27 @@ def check(
     return found
 
 
-def rehearse(client: Client, namespace: str, found: list[Object]) -> Iterator[str]:
+def dry_run_delete(client: Client, namespace: str, found: list[Object]) -> Iterator[str]:
     """Have the API server try to delete the objects; yields a line for each.
 
     Raises:
         FluidModelError: the API server would refuse it.
     """
-    by_name = {kind.name: kind for kind in ALL}
+    by_name = {kind.name: kind for kind in OWNED_KINDS}
     for obj in found:
         kind = by_name[str(obj["kind"])]
         where = namespace if kind.namespaced else None
         if client.delete(kind, name_of(obj), where, dry_run=True):
-            yield f"{reference(obj)} deleted (server dry run)"
+            yield f"{kubectl_name(obj)} deleted (server dry run)"
 
 
-def remove(
+def delete_owned(
     client: Client,
     namespace: str,
     name: str,
     *,
-    kinds: tuple[Kind, ...] = ALL,
-    wait: float,
+    kinds: tuple[Kind, ...] = OWNED_KINDS,
+    timeout: float,
 ) -> Iterator[str]:
     """Delete the objects of a cache; yields a line for each, then waits until they are gone.
 
@@ -153,24 +158,24 @@ def remove(
     """
     by_name = {kind.name: kind for kind in kinds}
     pending = []
-    for obj in removable(client, namespace, name, kinds):
+    for obj in owned_objects(client, namespace, name, kinds):
         kind = by_name[str(obj["kind"])]
         if client.delete(kind, name_of(obj), namespace if kind.namespaced else None):
-            yield f"{reference(obj)} deleted"
+            yield f"{kubectl_name(obj)} deleted"
             pending.append((kind, name_of(obj)))
-    deadline = time.monotonic() + wait
-    while wait and pending:
+    deadline = time.monotonic() + timeout
+    while timeout and pending:
         kind, each = pending[0]
-        if client.find(kind, each, namespace if kind.namespaced else None) is None:
+        if client.get_or_none(kind, each, namespace if kind.namespaced else None) is None:
             pending.pop(0)
         elif time.monotonic() > deadline:
-            raise TimedOut(
+            raise WaitTimeoutError(
                 f"{kind.name} {each} is still being deleted",
-                _why_stuck(client, each, namespace),
+                _deletion_blocker(client, each, namespace),
                 f"kubectl describe {kind.resource} {each} -n {namespace}",
             )
         else:
-            time.sleep(_EVERY)
+            time.sleep(_POLL_INTERVAL)
 
 
 def uncache(
@@ -179,7 +184,7 @@ def uncache(
     name: str,
     *,
     force: bool,
-    wait: float,
+    timeout: float,
     warn: Callable[[str], None],
 ) -> Iterator[str]:
     """`remove`, if `check` finds nothing in its way.
@@ -187,14 +192,14 @@ def uncache(
     Raises:
         FluidModelError: something is; nothing is deleted then.
     """
-    check(client, namespace, name, force=force, warn=warn)
-    yield from remove(client, namespace, name, wait=wait)
+    require_removable(client, namespace, name, force=force, warn=warn)
+    yield from delete_owned(client, namespace, name, timeout=timeout)
 
 
-def _why_stuck(client: Client, name: str, namespace: str) -> str:
+def _deletion_blocker(client: Client, name: str, namespace: str) -> str:
     try:
-        events = client.list_all(k.EVENTS, namespace, fields="type=Warning")
-    except Forbidden:
+        events = client.list_objects(k.EVENTS, namespace, fields="type=Warning")
+    except ForbiddenError:
         events = []
-    found = warnings(events, name, since=0.0)
+    found = warning_events(events, name, since=0.0)
     return found[-1] if found else "Fluid has not finished its clean-up"

@@ -10,35 +10,35 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.fluid import pod_problems
-from kubectl_fluidmodel.fluid.alluxio_cli import Cached, Worker
-from kubectl_fluidmodel.fluid.status import DatasetState
-from kubectl_fluidmodel.model.files import Listing
-from kubectl_fluidmodel.objects.access import Object, at, name_of
+from kubectl_fluidmodel.fluid.alluxio_cli import AlluxioFile, AlluxioWorker
+from kubectl_fluidmodel.fluid.status import DatasetStatus
+from kubectl_fluidmodel.model.files import FileListing
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """What was compared, and what is missing."""
 
     complete: bool
     files: int | None
     """Files compared one by one; None where only totals could be."""
     bytes: int | None
-    cached: int | None
+    cached_bytes: int | None
     missing: tuple[str, ...] = ()
     """The files that are not (whole) in the cache, with the reason."""
     reason: str = ""
 
 
-def by_file(
-    listing: Listing | None,
-    cached: Sequence[Cached],
+def verify_by_file(
+    listing: FileListing | None,
+    cached: Sequence[AlluxioFile],
     workers: Sequence[tuple[str, int, int]],
     replicas: int,
-) -> Proof:
+) -> Verification:
     """Compare file by file, and with several nodes that each holds the whole."""
-    have = {entry.path: entry for entry in cached}
+    cached_files = {entry.path: entry for entry in cached}
     wanted = (
         {file.path: file.size for file in listing.files}
         if listing
@@ -46,15 +46,15 @@ def by_file(
     )
     missing = []
     for path, bytes_ in sorted(wanted.items()):
-        entry = have.get(path)
+        entry = cached_files.get(path)
         if entry is None:
             missing.append(f"{path}: not in the cache's file system")
         elif entry.size != bytes_:
             missing.append(f"{path}: {entry.size} bytes in the cache, {bytes_} in the source")
-        elif entry.percent < 100 and bytes_:
-            missing.append(f"{path}: {entry.percent}% cached")
+        elif entry.cached_percent < 100 and bytes_:
+            missing.append(f"{path}: {entry.cached_percent}% cached")
     total = sum(wanted.values())
-    held = sum(entry.size * entry.percent // 100 for entry in cached)
+    cached_bytes = sum(entry.size * entry.cached_percent // 100 for entry in cached)
     if not missing and replicas > 1:
         missing += [
             f"worker {name} holds {used} of {total} bytes"
@@ -64,11 +64,11 @@ def by_file(
         if len(workers) < replicas:
             missing.append(f"{len(workers)} of {replicas} workers report")
     empty = not wanted
-    return Proof(
+    return Verification(
         complete=not missing and not empty,
         files=len(wanted),
         bytes=total,
-        cached=held,
+        cached_bytes=cached_bytes,
         missing=tuple(missing),
         reason="Alluxio lists no file at all" if empty else "",
     )
@@ -77,7 +77,7 @@ def by_file(
 def lost_workers(
     pods: Sequence[Object] | None,
     nodes: Collection[str] | None,
-    reported: Sequence[Worker],
+    reported: Sequence[AlluxioWorker],
     replicas: int,
 ) -> list[str]:
     """Why workers whose bytes are still listed do not count, a line each; empty if all serve.
@@ -88,34 +88,38 @@ def lost_workers(
     """
     found = []
     for pod in pods or ():
-        node = str(at(pod, "spec", "nodeName", default=""))
+        node = str(get_path(pod, "spec", "nodeName", default=""))
         if is_terminating(pod):
             found.append(f"worker {name_of(pod)} is being deleted")
         elif nodes is not None and node not in nodes:
             found.append(f"worker {name_of(pod)}: node {node or 'of its own'} is gone")
-        elif not pod_problems.ready(pod):
+        elif not pod_problems.is_ready(pod):
             found.append(f"worker {name_of(pod)} is not ready")
     if pods is not None and len(pods) < replicas:
         found.append(f"{len(pods)} of {replicas} workers have a pod")
-    live = sum(worker.live for worker in reported)
-    silent = [worker.name for worker in reported if not worker.live]
-    if silent and live < replicas:
-        found += [f"worker {name} is lost: the master does not hear from it" for name in silent]
+    live = sum(worker.is_live for worker in reported)
+    lost = [worker.name for worker in reported if not worker.is_live]
+    if lost and live < replicas:
+        found += [f"worker {name} is lost: the master does not hear from it" for name in lost]
     return found
 
 
-def without(proof: Proof, lost: Sequence[str]) -> Proof:
+def exclude_lost_workers(verification: Verification, lost: Sequence[str]) -> Verification:
     """The proof where workers are lost: it is none."""
     if not lost:
-        return proof
-    return replace(proof, complete=False, missing=(*proof.missing, *lost))
+        return verification
+    return replace(verification, complete=False, missing=(*verification.missing, *lost))
 
 
-def by_total(listing: Listing | None, state: DatasetState, replicas: int) -> Proof:
+def verify_by_total(
+    listing: FileListing | None, state: DatasetStatus, replicas: int
+) -> Verification:
     """Compare Fluid's own totals, which are rounded to two decimals of their unit."""
     total = listing.bytes if listing else state.total
     if total is None or state.cached is None:
-        return Proof(False, None, total, state.cached, reason="Fluid does not tell its totals yet")
-    complete = state.cached + state.cached_rounding * replicas >= total * replicas
+        return Verification(
+            False, None, total, state.cached, reason="Fluid does not tell its totals yet"
+        )
+    complete = state.cached + state.cached_precision * replicas >= total * replicas
     reason = "" if complete else f"{state.cached} of {total * replicas} bytes are cached"
-    return Proof(complete, None, total, state.cached, reason=reason)
+    return Verification(complete, None, total, state.cached, reason=reason)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cache.options import Request, build
+from kubectl_fluidmodel.cache.options import CacheOptions, parse_options
 from kubectl_fluidmodel.cli.flags import (
-    HubFlags,
+    HubOptions,
     VerbCommand,
     color_flag,
     connection_flags,
@@ -19,11 +19,11 @@ from kubectl_fluidmodel.cli.flags import (
     option,
     output_flag,
 )
-from kubectl_fluidmodel.errors import Interrupted, UsageError
-from kubectl_fluidmodel.kube.config import Connection, parse_timeout
+from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
+from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.cache.hub_staging import Staging
+    from kubectl_fluidmodel.cache.hub_staging import StagingOptions
     from kubectl_fluidmodel.model.source import Source
 
 EXAMPLES = """
@@ -197,7 +197,7 @@ def command(
     s3_secret: str | None,
     gcs_secret: str | None,
     to: str | None,
-    hub: HubFlags,
+    hub: HubOptions,
     stage_on: str,
     image: str | None,
     pull_secrets: tuple[str, ...],
@@ -219,7 +219,7 @@ def command(
     dry_run: str,
     output: str | None,
     color: str,
-    connection: Connection,
+    connection: ConfigFlags,
 ) -> int:
     """Build a cache of a model on the node that will serve it, and prove it complete.
 
@@ -228,11 +228,11 @@ def command(
     pvc://claim/dir or local:///dir. Makes the Secret, Dataset, runtime and DataLoad; Fluid makes
     the PVC. Safe to run again: it goes on from where things stand.
     """
-    from kubectl_fluidmodel.cache.command import Work
-    from kubectl_fluidmodel.objects.plugin_pod import network
+    from kubectl_fluidmodel.cache.command import CacheCommand
+    from kubectl_fluidmodel.objects.plugin_pod import parse_network
 
     seconds = parse_timeout(timeout) or 0.0
-    request = build(
+    request = parse_options(
         source,
         name=name,
         replicas=replicas,
@@ -248,10 +248,10 @@ def command(
     )
     staging = None
     if request.source.scheme == "hf":
-        staging = _staging(request, to, stage_on, image, stage_workers, shards)
+        staging = _parse_staging_options(request, to, stage_on, image, stage_workers, shards)
         staging = replace(
             staging,
-            network=network(stage_proxy, stage_no_proxy, stage_ca, pull_secrets),
+            network=parse_network(stage_proxy, stage_no_proxy, stage_ca, pull_secrets),
             include=hub.include,
             exclude=hub.exclude,
             endpoint_hub=hub.endpoint,
@@ -261,50 +261,50 @@ def command(
         )
     elif to:
         raise UsageError(f"--to with {request.source.uri}", "only a model of the Hub is staged")
-    work = Work(request, staging, connection, endpoint, region, output, color)
+    work = CacheCommand(request, staging, connection, endpoint, region, output, color)
     try:
         if dry_run == "client":
-            return work.print_offline()
-        return work.try_out() if dry_run == "server" else work.cache(wait, seconds)
+            return work.dry_run_client()
+        return work.dry_run_server() if dry_run == "server" else work.run(wait, seconds)
     except KeyboardInterrupt as err:
-        raise Interrupted(
+        raise CommandInterruptedError(
             "interrupted", "what was made stays and goes on", "the same command again to follow it"
         ) from err
 
 
-def _staging(
-    request: Request,
+def _parse_staging_options(
+    options: CacheOptions,
     to: str | None,
     stage_on: str,
     given: str | None,
     workers: int | None,
     shards: int,
-) -> Staging:
-    from kubectl_fluidmodel.cache.hub_staging import Staging
-    from kubectl_fluidmodel.objects.plugin_pod import image
-    from kubectl_fluidmodel.objectstore.layout import destination
-    from kubectl_fluidmodel.stage.options import WORKERS
+) -> StagingOptions:
+    from kubectl_fluidmodel.cache.hub_staging import StagingOptions
+    from kubectl_fluidmodel.objects.plugin_pod import require_image
+    from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
+    from kubectl_fluidmodel.stage.options import DEFAULT_WORKERS
 
     if not to:
-        raise _without_bucket(request.source)
-    return Staging(
-        destination(to),
+        raise _missing_bucket_error(options.source)
+    return StagingOptions(
+        parse_bucket_prefix(to),
         on=stage_on,
-        image=image(given) if stage_on == "cluster" else "",
-        workers=workers or WORKERS,
+        image=require_image(given) if stage_on == "cluster" else "",
+        workers=workers or DEFAULT_WORKERS,
         shards=shards,
     )
 
 
-def _without_bucket(source: Source) -> UsageError:
+def _missing_bucket_error(source: Source) -> UsageError:
     """What is said where a model of the Hub has no --to: it may have been meant as a bucket."""
-    from kubectl_fluidmodel.model.source import command, parse
+    from kubectl_fluidmodel.model.source import command_for_source, parse_source
 
-    way = command(source.uri.removeprefix("hf://"))
+    way = command_for_source(source.uri.removeprefix("hf://"))
     with suppress(UsageError):  # not every organisation's name could be a bucket's
-        bucket = parse(f"s3://{source.host}") if not source.revision else None
+        bucket = parse_source(f"s3://{source.host}") if not source.revision else None
         if bucket is not None:
-            way += f", or, if {bucket.host} is a bucket: {command(bucket.uri)}"
+            way += f", or, if {bucket.host} is a bucket: {command_for_source(bucket.uri)}"
     return UsageError(
         f"{source.uri} has to be staged in a bucket", "Fluid cannot read the Hugging Face Hub", way
     )

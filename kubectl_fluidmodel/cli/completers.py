@@ -21,30 +21,30 @@ from kubectl_fluidmodel.objects.kinds import Kind
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.completion_client import Row
-    from kubectl_fluidmodel.kube.config import Connection
+    from kubectl_fluidmodel.kube.config import ConfigFlags
 
-Offer = Callable[[click.Context], "Iterable[Row]"]
+Completer = Callable[[click.Context], "Iterable[Row]"]
 
 
-class Offered(click.types.StringParamType):
+class CompletedString(click.types.StringParamType):
     """A text, with candidates for it: pairs of a name and what it is."""
 
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
+    def __init__(self, offer: Completer) -> None:
+        self.completer = offer
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
         given = ctx.params.get(param.name or "")
-        taken = set(given) if isinstance(given, (tuple, list)) else set()
+        already_given = set(given) if isinstance(given, (tuple, list)) else set()
         return [
             CompletionItem(name, help=about or None)
-            for name, about in self.offer(ctx)
-            if name.startswith(incomplete) and name not in taken
+            for name, about in self.completer(ctx)
+            if name.startswith(incomplete) and name not in already_given
         ]
 
 
-class File(click.types.StringParamType):
+class FilePath(click.types.StringParamType):
     """A text that names a file: the shell offers those."""
 
     def shell_complete(
@@ -53,7 +53,7 @@ class File(click.types.StringParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
-def of(param: click.Parameter) -> click.ParamType[str] | None:
+def completer_for(param: click.Parameter) -> click.ParamType[str] | None:
     """The type with candidates for a plain text of this name; None where there is none."""
     if type(param.type) is not click.types.StringParamType:
         return None
@@ -61,44 +61,44 @@ def of(param: click.Parameter) -> click.ParamType[str] | None:
     return table.get(param.name or "")
 
 
-def _connection(ctx: click.Context) -> Connection:
+def _config_flags(ctx: click.Context) -> ConfigFlags:
     """The connection flags of the words before the cursor."""
     from dataclasses import fields
 
-    from kubectl_fluidmodel.kube.config import Connection
+    from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    known = {each.name for each in fields(Connection)}
+    known = {each.name for each in fields(ConfigFlags)}
     given: dict[str, Any] = {
         key: value for key, value in ctx.params.items() if key in known and value is not None
     }
-    return Connection(**given)
+    return ConfigFlags(**given)
 
 
-def _named(kind: Kind, *columns: str) -> Offer:
+def _object_names(kind: Kind, *columns: str) -> Completer:
     """Objects of a kind, told apart by columns of kubectl's table."""
 
     def offer(ctx: click.Context) -> Iterable[Row]:
         from kubectl_fluidmodel.kube import completion_client
 
-        return completion_client.rows(_connection(ctx), kind, *columns)
+        return completion_client.list_names(_config_flags(ctx), kind, *columns)
 
     return offer
 
 
-def _graphs(ctx: click.Context) -> Iterable[Row]:
+def _graph_names(ctx: click.Context) -> Iterable[Row]:
     from kubectl_fluidmodel.dynamo import resources
     from kubectl_fluidmodel.kube import completion_client
 
-    for version in (resources.BETA, resources.ALPHA):
-        found = completion_client.rows(
-            _connection(ctx), resources.kind(resources.GRAPH, version), "Ready", "Backend"
+    for version in (resources.V1BETA1, resources.V1ALPHA1):
+        found = completion_client.list_names(
+            _config_flags(ctx), resources.kind_for(resources.GRAPH, version), "Ready", "Backend"
         )
         if found:
             return found
     return []
 
 
-def _components(ctx: click.Context) -> Iterable[Row]:
+def _component_names(ctx: click.Context) -> Iterable[Row]:
     """Components of the graphs that were named, or of all graphs of the namespace."""
     from kubectl_fluidmodel.dynamo import resources
     from kubectl_fluidmodel.dynamo.graph import open_graph
@@ -106,9 +106,9 @@ def _components(ctx: click.Context) -> Iterable[Row]:
 
     graphs: list[Object] = []
     named = {graph.rpartition("/")[2] for graph in ctx.params.get("graphs") or ()}
-    for version in (resources.BETA, resources.ALPHA):
-        graphs = completion_client.objects(
-            _connection(ctx), resources.kind(resources.GRAPH, version)
+    for version in (resources.V1BETA1, resources.V1ALPHA1):
+        graphs = completion_client.list_objects(
+            _config_flags(ctx), resources.kind_for(resources.GRAPH, version)
         )
         if graphs:
             break
@@ -122,36 +122,36 @@ def _components(ctx: click.Context) -> Iterable[Row]:
     return found
 
 
-def _kubeconfig(part: str) -> Offer:
+def _kubeconfig_names(part: str) -> Completer:
     def offer(ctx: click.Context) -> Iterable[Row]:
         from kubectl_fluidmodel.kube import completion_client
 
-        return completion_client.entries(_connection(ctx), part)
+        return completion_client.list_kubeconfig_entries(_config_flags(ctx), part)
 
     return offer
 
 
-_SECRETS = Offered(_named(kinds.SECRETS, "Type"))
+_SECRETS = CompletedString(_object_names(kinds.SECRETS, "Type"))
 
 _ARGUMENTS: dict[str, click.ParamType[str]] = {
-    "name": Offered(_named(DATASETS, "Phase", "Cached Percentage")),
-    "graphs": Offered(_graphs),
+    "name": CompletedString(_object_names(DATASETS, "Phase", "Cached Percentage")),
+    "graphs": CompletedString(_graph_names),
 }
 _OPTIONS: dict[str, click.ParamType[str]] = {
-    "components": Offered(_components),
-    "nodes": Offered(_named(kinds.NODES, "Status")),
-    "namespace": Offered(_named(kinds.NAMESPACES, "Status")),
-    "context": Offered(_kubeconfig("contexts")),
-    "cluster": Offered(_kubeconfig("clusters")),
-    "user": Offered(_kubeconfig("users")),
+    "components": CompletedString(_component_names),
+    "nodes": CompletedString(_object_names(kinds.NODES, "Status")),
+    "namespace": CompletedString(_object_names(kinds.NAMESPACES, "Status")),
+    "context": CompletedString(_kubeconfig_names("contexts")),
+    "cluster": CompletedString(_kubeconfig_names("clusters")),
+    "user": CompletedString(_kubeconfig_names("users")),
     "s3_secret": _SECRETS,
     "hub_secret": _SECRETS,
     "gcs_secret": _SECRETS,
     "pull_secrets": _SECRETS,
-    "kubeconfig": File(),
-    "certificate_authority": File(),
-    "client_certificate": File(),
-    "client_key": File(),
-    "filename": File(),
+    "kubeconfig": FilePath(),
+    "certificate_authority": FilePath(),
+    "client_certificate": FilePath(),
+    "client_key": FilePath(),
+    "filename": FilePath(),
 }
 """By the name under which the verb gets the value."""

@@ -20,7 +20,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 FILES, NO_FILES = 0, 4
 """Directives: whether file names are candidates, too."""
 
-_BRIDGE = '#!/bin/sh\nexec kubectl-fluidmodel __complete "$@"\n'
+_KUBECTL_BRIDGE = '#!/bin/sh\nexec kubectl-fluidmodel __complete "$@"\n'
 
 EXAMPLES = """
 # TAB after `kubectl fluidmodel` (kubectl 1.26 or newer)
@@ -57,12 +57,12 @@ def command(shell: str, install: bool) -> int:
         click.echo(SCRIPTS[shell], nl=False)
         return 0
     if not install:
-        click.echo(_BRIDGE, nl=False)
+        click.echo(_KUBECTL_BRIDGE, nl=False)
         return 0
-    target = _directory() / "kubectl_complete-fluidmodel"
+    target = _install_directory() / "kubectl_complete-fluidmodel"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_BRIDGE)
+        target.write_text(_KUBECTL_BRIDGE)
         target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     except OSError as err:
         raise FluidModelError(
@@ -74,7 +74,7 @@ def command(shell: str, install: bool) -> int:
     return 0
 
 
-def _directory() -> Path:
+def _install_directory() -> Path:
     """The first directory of PATH that is the user's own and writable; ~/.local/bin else."""
     home = Path.home()
     for entry in os.environ.get("PATH", "").split(os.pathsep):
@@ -103,7 +103,7 @@ def complete_words(words: tuple[str, ...]) -> int:
 
     *before, last = words or ("",)
     try:
-        if _awaits_value(before):
+        if _expects_value(before):
             # click reads nothing behind a flag without its value, and that may be a graph's name
             last = f"{before.pop()}={last}"
         found = ShellComplete(root, {}, "", "").get_completions(list(before), last)
@@ -120,7 +120,7 @@ def complete_words(words: tuple[str, ...]) -> int:
     return 0
 
 
-def _awaits_value(words: list[str]) -> bool:
+def _expects_value(words: list[str]) -> bool:
     """Whether the last of the words is a flag of the verb that takes the next one."""
     from kubectl_fluidmodel.cli.main import root
 

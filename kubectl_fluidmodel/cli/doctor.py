@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, option, view_flags
-from kubectl_fluidmodel.errors import FluidModelError, Interrupted, TimedOut, UsageError
-from kubectl_fluidmodel.kube.config import Connection, parse_timeout
-from kubectl_fluidmodel.output.text import note, plural, wants_color
+from kubectl_fluidmodel.errors import (
+    CommandInterruptedError,
+    FluidModelError,
+    UsageError,
+    WaitTimeoutError,
+)
+from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
+from kubectl_fluidmodel.output.text import pluralize, print_note, wants_color
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.doctor.check import Check
@@ -37,16 +42,16 @@ kubectl fluidmodel doctor --bundle bundle.tar.gz
 kubectl fluidmodel doctor --from-bundle bundle.tar.gz
 """
 
-PAUSE = 2.0
+POLL_INTERVAL = 2.0
 """Seconds between two looks of --wait."""
 
 
 @dataclass(frozen=True)
-class Looked:
+class DoctorRun:
     """One look at the cluster."""
 
     snapshot: Snapshot
-    found: Diagnosis
+    diagnosis: Diagnosis
     seconds: float
 
 
@@ -97,7 +102,7 @@ def command(
     from_bundle: str | None,
     output: str | None,
     color: str,
-    connection: Connection,
+    connection: ConfigFlags,
 ) -> int:
     """Find what is broken with caches, say why, and how to mend it.
 
@@ -108,48 +113,48 @@ def command(
         raise UsageError("NAME and --all-namespaces do not go together", "", "one of the two")
     if from_bundle and (wait or probe or bundle):
         raise UsageError("a bundle is read as it is", "--wait, --probe and --bundle need a cluster")
-    checks = _checks(only, skip)
+    checks = _select_checks(only, skip)
     if from_bundle:
-        looked = _offline(from_bundle, name, everywhere, connection.namespace, checks)
+        run = _run_offline(from_bundle, name, everywhere, connection.namespace, checks)
     else:
-        looked = _live(name, everywhere, probe, wait, timeout, bundle, connection, checks)
-    print_report(looked, output, color)
+        run = _run_live(name, everywhere, probe, wait, timeout, bundle, connection, checks)
+    print_report(run, output, color)
     if bundle:
-        _write(Path(bundle), looked)
-    if looked.found.failed and wait:
-        raise TimedOut(
+        _write_bundle(Path(bundle), run)
+    if run.diagnosis.failed and wait:
+        raise WaitTimeoutError(
             f"not healthy after {timeout}",
-            f"{plural(len(looked.found.roots), 'problem')}, see above",
+            f"{pluralize(len(run.diagnosis.roots), 'problem')}, see above",
             "--timeout with more time, or the fixes",
         )
-    return 1 if looked.found.failed else 0
+    return 1 if run.diagnosis.failed else 0
 
 
-def _checks(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
+def _select_checks(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
     import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers them
-    from kubectl_fluidmodel.doctor.check import select
+    from kubectl_fluidmodel.doctor.check import select_checks
 
-    return select(_words(only), _words(skip))
+    return select_checks(_split_codes(only), _split_codes(skip))
 
 
-def _words(given: Sequence[str]) -> list[str]:
+def _split_codes(given: Sequence[str]) -> list[str]:
     return [word for text in given for word in text.replace(",", " ").split()]
 
 
 # -- looking -------------------------------------------------------------------------------------
 
 
-def _live(
+def _run_live(
     name: str | None,
     everywhere: bool,
     probe: bool,
     wait: bool,
     timeout: str,
     bundle: str | None,
-    connection: Connection,
+    connection: ConfigFlags,
     checks: Sequence[Check],
-) -> Looked:
-    from kubectl_fluidmodel.doctor.collect.collector import gather
+) -> DoctorRun:
+    from kubectl_fluidmodel.doctor.collect.collector import collect_snapshot
     from kubectl_fluidmodel.kube.client import Client
 
     client = Client(connection)
@@ -157,101 +162,106 @@ def _live(
     # What a store says is asked for by area 5 only; --only 1xx need not wait for one.
     stores = bool(bundle) or any(check.code[2] == "5" for check in checks)
 
-    def look() -> Looked:
+    def look() -> DoctorRun:
         began = time.monotonic()
-        snapshot = gather(
-            client, namespace, name or "", stores=stores, probe=probe, everything=bool(bundle)
+        snapshot = collect_snapshot(
+            client,
+            namespace,
+            name or "",
+            probe_stores=stores,
+            probe_in_cluster=probe,
+            all_logs=bool(bundle),
         )
         if bundle:
-            from kubectl_fluidmodel.doctor.support_bundle import redacted
+            from kubectl_fluidmodel.doctor.support_bundle import redact_snapshot
 
-            snapshot = redacted(snapshot)
-        return _judge(snapshot, name, checks, began)
+            snapshot = redact_snapshot(snapshot)
+        return _diagnose(snapshot, name, checks, began)
 
     if not wait:
         return look()
-    return _until_healthy(look, parse_timeout(timeout) or 0.0)
+    return _run_until_healthy(look, parse_timeout(timeout) or 0.0)
 
 
-def _until_healthy(look: Callable[[], Looked], seconds: float) -> Looked:
+def _run_until_healthy(run_once: Callable[[], DoctorRun], seconds: float) -> DoctorRun:
     """Look until nothing fails, or time is up: the last look."""
-    from kubectl_fluidmodel.doctor.report_view import groups
+    from kubectl_fluidmodel.doctor.report_view import group_problems
 
     deadline = time.monotonic() + seconds
-    said: set[str] = set()
+    reported: set[str] = set()
     try:
         while True:
-            looked = look()
-            if not looked.found.failed or time.monotonic() + PAUSE > deadline:
-                return looked
-            failing = [group[0] for group in groups(looked.found)]
+            run = run_once()
+            if not run.diagnosis.failed or time.monotonic() + POLL_INTERVAL > deadline:
+                return run
+            failing = [group[0] for group in group_problems(run.diagnosis)]
             lines = {
                 f"{one.check.code} {one.finding.about}: {one.finding.cause}" for one in failing
             }
-            for line in sorted(lines - said):
-                note(f"waiting: {line}")
-            said = lines
-            time.sleep(PAUSE)
+            for line in sorted(lines - reported):
+                print_note(f"waiting: {line}")
+            reported = lines
+            time.sleep(POLL_INTERVAL)
     except KeyboardInterrupt as err:
-        raise Interrupted("interrupted", "nothing was changed") from err
+        raise CommandInterruptedError("interrupted", "nothing was changed") from err
 
 
-def _offline(
+def _run_offline(
     source: str,
     name: str | None,
     everywhere: bool,
     namespace: str | None,
     checks: Sequence[Check],
-) -> Looked:
-    from kubectl_fluidmodel.snapshot.archive import load
+) -> DoctorRun:
+    from kubectl_fluidmodel.snapshot.archive import load_snapshot
 
     began = time.monotonic()
-    snapshot = load(source)
+    snapshot = load_snapshot(source)
     if namespace and snapshot.namespace not in (None, namespace):
         raise FluidModelError(
             f"{source} has nothing of namespace {namespace}",
             f"it was taken of namespace {snapshot.namespace}",
         )
     if everywhere and snapshot.namespace is not None:
-        note(f"note: the bundle was taken of namespace {snapshot.namespace} only")
-    return _judge(snapshot, name, checks, began, namespace)
+        print_note(f"note: the bundle was taken of namespace {snapshot.namespace} only")
+    return _diagnose(snapshot, name, checks, began, namespace)
 
 
-def _judge(
+def _diagnose(
     snapshot: Snapshot,
     name: str | None,
     checks: Sequence[Check],
-    began: float,
+    started: float,
     namespace: str | None = None,
-) -> Looked:
+) -> DoctorRun:
     from kubectl_fluidmodel.doctor.diagnosis import diagnose
 
     namespace = namespace or snapshot.namespace
-    _namespace(snapshot, namespace)
-    found = diagnose(snapshot, checks, namespace=namespace, name=name or "")
-    if name and not found.caches:
-        _nothing(snapshot, name)
-    return Looked(snapshot, found, time.monotonic() - began)
+    _require_namespace(snapshot, namespace)
+    diagnosis = diagnose(snapshot, checks, namespace=namespace, name=name or "")
+    if name and not diagnosis.caches:
+        _require_cache(snapshot, name)
+    return DoctorRun(snapshot, diagnosis, time.monotonic() - started)
 
 
-def _namespace(snapshot: Snapshot, namespace: str | None) -> None:
+def _require_namespace(snapshot: Snapshot, namespace: str | None) -> None:
     """Raises: FluidModelError: there is surely no such namespace."""
     from kubectl_fluidmodel.objects import kinds
 
-    if namespace is None or not snapshot.knows(kinds.NAMESPACES):
+    if namespace is None or not snapshot.was_read(kinds.NAMESPACES):
         return
-    if snapshot.find(kinds.NAMESPACES, namespace) is None:
+    if snapshot.get(kinds.NAMESPACES, namespace) is None:
         raise FluidModelError(
             f'namespaces "{namespace}" not found', "nothing was checked", "kubectl get namespaces"
         )
 
 
-def _nothing(snapshot: Snapshot, name: str) -> None:
+def _require_cache(snapshot: Snapshot, name: str) -> None:
     """Raises: FluidModelError: there is surely no cache of that name."""
     from kubectl_fluidmodel.fluid import names
 
     where = snapshot.namespace or ""
-    if snapshot.served(names.DATASETS) and snapshot.knows(names.DATASETS, where):
+    if snapshot.is_served(names.DATASETS) and snapshot.was_read(names.DATASETS, where):
         raise FluidModelError(
             f"there is no cache {name}" + (f" in namespace {where}" if where else ""),
             "neither a Dataset nor a runtime has that name",
@@ -262,35 +272,35 @@ def _nothing(snapshot: Snapshot, name: str) -> None:
 # -- telling -------------------------------------------------------------------------------------
 
 
-def print_report(looked: Looked, output: str | None, color: str) -> None:
+def print_report(run: DoctorRun, output: str | None, color: str) -> None:
     """The report on stdout, in the format of -o."""
-    text = rendered(looked, output, color)
-    if not _draws(sys.stdout):
+    text = render_report(run, output, color)
+    if not _supports_unicode(sys.stdout):
         instead = "xmlcharrefreplace" if output == "junit" else "backslashreplace"
         text = text.encode("ascii", instead).decode()
     click.echo(text, nl=False, color=True)
 
 
-def rendered(looked: Looked, output: str | None, color: str) -> str:
+def render_report(run: DoctorRun, output: str | None, color: str) -> str:
     from kubectl_fluidmodel.doctor import junit, report
-    from kubectl_fluidmodel.doctor.report_view import Style, render
+    from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
     from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
     if output == "junit":
-        return junit.document(looked.found, looked.seconds)
+        return junit.to_junit(run.diagnosis, run.seconds)
     if output in ("json", "yaml"):
-        document = report.document(looked.found, looked.snapshot)
+        document = report.diagnosis_document(run.diagnosis, run.snapshot)
         return to_json(document) if output == "json" else to_yaml(document)
-    style = Style(
+    style = ReportStyle(
         mode=output or "default",
         color=wants_color(sys.stdout, color),
-        ascii=not _draws(sys.stdout),
+        ascii=not _supports_unicode(sys.stdout),
         width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
     )
-    return render(looked.found, style, looked.seconds)
+    return render_diagnosis(run.diagnosis, style, run.seconds)
 
 
-def _draws(stream: Any) -> bool:
+def _supports_unicode(stream: Any) -> bool:
     """Whether the terminal, or the file, can hold the marks."""
     try:
         "✓✗\u2013…".encode(stream.encoding or "ascii")
@@ -299,12 +309,12 @@ def _draws(stream: Any) -> bool:
     return True
 
 
-def _write(path: Path, looked: Looked) -> None:
+def _write_bundle(path: Path, run: DoctorRun) -> None:
     from kubectl_fluidmodel.doctor import report, support_bundle
-    from kubectl_fluidmodel.doctor.report_view import Style, render
+    from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
 
-    text = render(looked.found, Style(mode="wide"), looked.seconds)
-    support_bundle.write(
-        path, looked.snapshot, report.document(looked.found, looked.snapshot), text
+    text = render_diagnosis(run.diagnosis, ReportStyle(mode="wide"), run.seconds)
+    support_bundle.write_bundle(
+        path, run.snapshot, report.diagnosis_document(run.diagnosis, run.snapshot), text
     )
-    note(f"wrote {path}: redacted, but look before you pass it on")
+    print_note(f"wrote {path}: redacted, but look before you pass it on")

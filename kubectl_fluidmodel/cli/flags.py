@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from kubectl_fluidmodel.cli import completers
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
+_CONNECTION_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--kubeconfig", "kubeconfig", {"metavar": "FILE", "help": "The kubeconfig file to use."}),
     ("--context", "context", {"metavar": "NAME", "help": "The kubeconfig context to use."}),
     ("--cluster", "cluster", {"metavar": "NAME", "help": "The kubeconfig cluster to use."}),
@@ -87,7 +87,7 @@ _CONNECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-_HUB: tuple[tuple[str, str, dict[str, Any]], ...] = (
+_HUB_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "endpoint",
         "--endpoint-hub",
@@ -106,7 +106,7 @@ _HUB: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("exclude", "--exclude", {"metavar": "GLOB", "multiple": True, "help": "Not these files."}),
 )
 
-GROUPS = (
+HEADINGS = (
     "Model",
     "Hub",
     "Store",
@@ -135,7 +135,7 @@ class VerbCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = examples.strip("\n")
         for param in self.params:
-            kind = completers.of(param)
+            kind = completers.completer_for(param)
             if kind is not None:
                 param.type = kind
 
@@ -168,18 +168,18 @@ class VerbCommand(click.Command):
         return [*pieces, "[OPTIONS]"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, options in self.grouped(ctx).items():
+        for title, options in self.options_by_heading(ctx).items():
             records = [record for each in options if (record := each.get_help_record(ctx))]
             with formatter.section(title):
                 formatter.write_dl(records)
 
-    def grouped(self, ctx: click.Context) -> dict[str, list[click.Option]]:
+    def options_by_heading(self, ctx: click.Context) -> dict[str, list[click.Option]]:
         """The flags that are shown, by heading, in the order of GROUPS."""
         groups: dict[str, list[click.Option]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and not param.hidden:
                 groups.setdefault(getattr(param, "group", "Output"), []).append(param)
-        place = {title: index for index, title in enumerate(GROUPS)}
+        place = {title: index for index, title in enumerate(HEADINGS)}
         before_output = place["Output"] - 0.5
         return {
             title: groups[title]
@@ -194,15 +194,15 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
 
 def connection_flags(function: F) -> F:
     """kubectl's connection flags and -n; the verb gets one `connection` argument."""
-    keys = ["namespace", *(key for _, key, _ in _CONNECTION)]
+    keys = ["namespace", *(key for _, key, _ in _CONNECTION_FLAGS)]
 
     @functools.wraps(function)
     def with_connection(*args: Any, **kwargs: Any) -> Any:
         given = {key: kwargs.pop(key) for key in keys}
-        return function(*args, connection=Connection(**given), **kwargs)
+        return function(*args, connection=ConfigFlags(**given), **kwargs)
 
     decorated: Any = with_connection
-    for names, key, settings in reversed(_CONNECTION):
+    for names, key, settings in reversed(_CONNECTION_FLAGS):
         decorated = option(*names.split(","), key, group="Connection", **settings)(decorated)
     result: F = option(
         "-n",
@@ -216,7 +216,7 @@ def connection_flags(function: F) -> F:
 
 
 @dataclass(frozen=True)
-class HubFlags:
+class HubOptions:
     """Which hub, who asks, and which of a model's files."""
 
     endpoint: str | None
@@ -230,11 +230,11 @@ def hub_flags(function: F) -> F:
 
     @functools.wraps(function)
     def with_hub(*args: Any, **kwargs: Any) -> Any:
-        given = {key: kwargs.pop(f"hub_{key}") for key, _, _ in _HUB}
-        return function(*args, hub=HubFlags(**given), **kwargs)
+        given = {key: kwargs.pop(f"hub_{key}") for key, _, _ in _HUB_FLAGS}
+        return function(*args, hub=HubOptions(**given), **kwargs)
 
     decorated: Any = with_hub
-    for key, name, settings in reversed(_HUB):
+    for key, name, settings in reversed(_HUB_FLAGS):
         decorated = option(name, f"hub_{key}", group="Hub", **settings)(decorated)
     result: F = decorated
     return result

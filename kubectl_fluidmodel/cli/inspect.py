@@ -8,7 +8,7 @@ import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, option, view_flags
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 
 EXAMPLES = """
 # Which models are cached, where, and who reads them from how far
@@ -67,7 +67,7 @@ def command(
     no_headers: bool,
     output: str | None,
     color: str,
-    connection: Connection,
+    connection: ConfigFlags,
 ) -> int:
     """Show the cached models: whole or not, where, in what, and who reads them from how far.
 
@@ -80,38 +80,38 @@ def command(
         raise UsageError("--from-bundle does not change", "there is nothing to watch")
     if watch and output == "name":
         raise UsageError("-o name has nothing to follow", "", "-w, or -w -o json")
-    from kubectl_fluidmodel.inspect.run import View
+    from kubectl_fluidmodel.inspect.run import InspectCommand
 
-    view = View(
+    view = InspectCommand(
         name=name,
         output=output,
         selector=selector,
         sort_by=sort_by,
         header=not no_headers,
         color=color,
-        everywhere=everywhere,
+        all_namespaces=everywhere,
     )
     if from_bundle:
-        from kubectl_fluidmodel.snapshot.archive import load
+        from kubectl_fluidmodel.snapshot.archive import load_snapshot
 
-        snapshot = load(from_bundle)
+        snapshot = load_snapshot(from_bundle)
         namespace = connection.namespace or snapshot.namespace
         view.namespace = None if everywhere or not namespace else namespace
-        view.show(snapshot, files_why="the master was not asked when the bundle was made")
+        view.print(snapshot, files_why="the master was not asked when the bundle was made")
         return 0
     from kubectl_fluidmodel.kube.client import Client
 
     client = Client(connection)
     view.namespace = None if everywhere else client.namespace
     if watch:
-        from kubectl_fluidmodel.inspect.watch import follow
+        from kubectl_fluidmodel.inspect.watch import watch_caches
 
         try:
-            return follow(client, view)
+            return watch_caches(client, view)
         except KeyboardInterrupt:
             sys.stdout.flush()
             return 130
-    from kubectl_fluidmodel.inspect.run import look
+    from kubectl_fluidmodel.inspect.run import run_once
 
-    look(client, view, offline=offline)
+    run_once(client, view, offline=offline)
     return 0

@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from kubectl_fluidmodel import __version__, frozen
-from kubectl_fluidmodel.errors import FluidModelError, Interrupted
+from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError
 
 PROGRAM = "kubectl fluidmodel"
 
@@ -35,7 +35,7 @@ VERBS: dict[str, str] = {
 }
 """Verb to one line of help, in the order of the story; each lives in cli/VERB.py."""
 
-_STEPS = {
+_QUICKSTART_STEPS = {
     "cache": ("cache org/model --to s3://bucket", "builds the cache and proves it complete"),
     "pin": ("pin NAME GRAPH", "runs the graph's workers where it is"),
     "doctor": ("doctor NAME", "says what is wrong, why, and what mends it"),
@@ -44,9 +44,9 @@ _STEPS = {
 """The story by verb; the first three that there are."""
 
 
-def story() -> str:
+def quickstart() -> str:
     """What to do first, in five lines."""
-    steps = [step for verb, step in _STEPS.items() if verb in VERBS][:3]
+    steps = [step for verb, step in _QUICKSTART_STEPS.items() if verb in VERBS][:3]
     lines = [f"  {PROGRAM} {words:<34} {does}" for words, does in steps]
     return "\n".join(
         (
@@ -58,7 +58,7 @@ def story() -> str:
     )
 
 
-class Verbs(click.Group):
+class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,10 +66,10 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "__complete":
-            return _verb("completion", "complete_words")
+            return _load_command("completion", "complete_words")
         if cmd_name not in VERBS:
             return None
-        return _verb(cmd_name, "command")
+        return _load_command(cmd_name, "command")
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Verbs from the table: looking into each would import them all."""
@@ -97,7 +97,7 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-def _verb(module: str, attribute: str) -> click.Command:
+def _load_command(module: str, attribute: str) -> click.Command:
     found: click.Command = getattr(
         importlib.import_module(f"kubectl_fluidmodel.cli.{module}"), attribute
     )
@@ -105,7 +105,7 @@ def _verb(module: str, attribute: str) -> click.Command:
 
 
 @click.group(
-    cls=Verbs,
+    cls=LazyGroup,
     name=PROGRAM,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -115,7 +115,7 @@ def _verb(module: str, attribute: str) -> click.Command:
 def root(ctx: click.Context) -> None:
     """Serve a large model from the memory or disk of the very node that runs it."""
     if ctx.invoked_subcommand is None:
-        click.echo(story(), nl=False)
+        click.echo(quickstart(), nl=False)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -127,13 +127,13 @@ def main(argv: list[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except click.UsageError as err:
-        _fail(_usage(err))
+        _print_error(_usage_message(err))
         return 2
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted")
-        return Interrupted.exit_code
+        _print_error("interrupted")
+        return CommandInterruptedError.exit_code
     except FluidModelError as err:
-        _fail(str(err))
+        _print_error(str(err))
         return err.exit_code
     except (BrokenPipeError, SystemExit):
         # The reader (head, less) is gone: nothing is left to say, and nothing to say it to.
@@ -142,35 +142,35 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _usage(err: click.UsageError) -> str:
+def _usage_message(err: click.UsageError) -> str:
     verb = err.ctx.command_path if err.ctx else PROGRAM
     message = err.format_message().rstrip(".")
     return f"{message[:1].lower()}{message[1:]}; try: {verb} --help"
 
 
-def _fail(message: str) -> None:
-    from kubectl_fluidmodel.output.text import printable
+def _print_error(message: str) -> None:
+    from kubectl_fluidmodel.output.text import escape_control
 
-    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
+    sys.stderr.write(f"error: {escape_control(' '.join(message.split()))}\n")
 
 
 def run() -> None:
     """Console script `kubectl-fluidmodel`."""
-    frozen.leave()
+    frozen.restore_library_path()
     gc.set_threshold(20_000, 20, 20)  # what is imported is no garbage to look for
     # What the caller ignores stays ignored, as for SIGINT, which Python leaves alone then: behind
     # `&` in a script, Ctrl-C is meant for another process.
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _on_sigterm)
-    _end(main())
+    _fast_exit(main())
 
 
 def complete() -> None:
     """Console script `kubectl_complete-fluidmodel`, which kubectl runs at TAB."""
-    _end(main(["__complete", *sys.argv[1:]]))
+    _fast_exit(main(["__complete", *sys.argv[1:]]))
 
 
-def _end(code: int) -> NoReturn:
+def _fast_exit(code: int) -> NoReturn:
     """Exit without taking apart what the system takes back anyhow, a tenth of a short run.
 
     Where there is more to do than that, Python does it: output that cannot be written is told,

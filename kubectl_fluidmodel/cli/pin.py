@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, option
-from kubectl_fluidmodel.cli.pin_options import Asked, graph_arguments
+from kubectl_fluidmodel.cli.pin_options import PinOptions, pin_options
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import parse_timeout
-from kubectl_fluidmodel.output.text import note, warn
+from kubectl_fluidmodel.output.text import print_note, print_warning
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.objects.access import Object
     from kubectl_fluidmodel.objects.kinds import Kind
-    from kubectl_fluidmodel.pin.cluster_reader import Counted
-    from kubectl_fluidmodel.pin.graph_patch import Plan
-    from kubectl_fluidmodel.pin.output import Printer
-    from kubectl_fluidmodel.pin.pinning import Wish
-    from kubectl_fluidmodel.pin.preflight.context import CacheFacts
+    from kubectl_fluidmodel.pin.cluster_reader import CountingClient
+    from kubectl_fluidmodel.pin.graph_patch import GraphChange
+    from kubectl_fluidmodel.pin.output import PinPrinter
+    from kubectl_fluidmodel.pin.pinning import PinRequest
+    from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
 EXAMPLES = """
 # Workers of graph chat onto the nodes that hold llama; follow the roll-out
@@ -75,9 +75,9 @@ kubectl fluidmodel pin llama -f graph.yaml -n prod -o patch
     show_default=True,
     help="How long to wait in all.",
 )
-@graph_arguments
+@pin_options
 def command(
-    asked: Asked,
+    asked: PinOptions,
     mount_path: str | None,
     preferred: bool,
     use_model_path: bool,
@@ -93,12 +93,12 @@ def command(
     planners and EPPs nothing. All else stays as it is, and `unpin` takes back exactly what was
     added.
     """
-    from kubectl_fluidmodel.pin.output import Printer
-    from kubectl_fluidmodel.pin.pinning import Wish
+    from kubectl_fluidmodel.pin.output import PinPrinter
+    from kubectl_fluidmodel.pin.pinning import PinRequest
 
     if mount_path is not None and (not mount_path.startswith("/") or ":" in mount_path):
         raise UsageError("--mount-path", f"'{mount_path}' is not an absolute path")
-    wish = Wish(
+    wish = PinRequest(
         model=asked.name,
         key="",
         preferred=preferred,
@@ -113,17 +113,17 @@ def command(
             raise UsageError("-f works on the file alone", "it does not go with --wait")
         return _offline(wish, filename, asked)
     seconds = parse_timeout(timeout) or 0.0
-    with Printer("pinned to", asked) as printer:
+    with PinPrinter("pinned to", asked) as printer:
         return _live(wish, asked, printer, force, wait, seconds)
 
 
-def _offline(wish: Wish, filename: str, asked: Asked) -> int:
+def _offline(wish: PinRequest, filename: str, asked: PinOptions) -> int:
     from kubectl_fluidmodel.kube.config import context_namespace
     from kubectl_fluidmodel.pin import manifest_files
-    from kubectl_fluidmodel.pin.output import print_diff
+    from kubectl_fluidmodel.pin.output import print_diff_text
 
-    result = manifest_files.pin(
-        manifest_files.read(filename),
+    result = manifest_files.pin_manifest(
+        manifest_files.read_manifest(filename),
         filename,
         wish,
         asked.graphs,
@@ -131,47 +131,47 @@ def _offline(wish: Wish, filename: str, asked: Asked) -> int:
         asked.connection.namespace,
     )
     for text in result.notes:
-        note(text)
+        print_note(text)
     for text in result.warnings:
-        warn(text)
+        print_warning(text)
     if asked.show_diff:
-        print_diff(result.diff(), asked.output is not None, asked.color)
+        print_diff_text(result.diff(), asked.output is not None, asked.color)
     if asked.output is not None or not asked.show_diff:
         click.echo(result.render(asked.output or "yaml"), nl=False)
     return 0
 
 
 def _live(
-    wish: Wish,
-    asked: Asked,
-    printer: Printer,
+    wish: PinRequest,
+    asked: PinOptions,
+    printer: PinPrinter,
     force: bool,
     wait: bool,
     timeout: float,
 ) -> int:
     from kubectl_fluidmodel.dynamo.graph import request_patch
-    from kubectl_fluidmodel.dynamo.operator_bugs import of_request
+    from kubectl_fluidmodel.dynamo.operator_bugs import request_conflicts
     from kubectl_fluidmodel.dynamo.resources import REQUEST
     from kubectl_fluidmodel.output.serialize import to_yaml
     from kubectl_fluidmodel.pin import cluster_reader
-    from kubectl_fluidmodel.pin.cluster_reader import Counted
-    from kubectl_fluidmodel.pin.output import each
-    from kubectl_fluidmodel.pin.pinning import MOUNT_PATH
+    from kubectl_fluidmodel.pin.cluster_reader import CountingClient
+    from kubectl_fluidmodel.pin.output import for_each_graph
+    from kubectl_fluidmodel.pin.pinning import DEFAULT_MOUNT_PATH
 
-    client = Counted(asked.connection)
-    facts: list[CacheFacts] = []
+    client = CountingClient(asked.connection)
+    facts: list[CacheInfo] = []
 
     def one(graph: str) -> None:
         client.requests = 0
         if not facts:
-            facts.append(cluster_reader.cache(client, wish.model, client.namespace))
-        read = cluster_reader.graph(client, graph, client.namespace)
+            facts.append(cluster_reader.read_cache(client, wish.model, client.namespace))
+        read = cluster_reader.read_graph(client, graph, client.namespace)
         subpath = cluster_reader.model_directory(facts[0].dataset)
         if read[0].name == REQUEST:
-            path = wish.mount_path or MOUNT_PATH
-            for remark in of_request(read[1], wish.model):
-                warn(f"{REQUEST} {graph}: {remark}")
-            note(to_yaml(request_patch(read[1], wish.model, path, subpath)).rstrip("\n"))
+            path = wish.mount_path or DEFAULT_MOUNT_PATH
+            for remark in request_conflicts(read[1], wish.model):
+                print_warning(f"{REQUEST} {graph}: {remark}")
+            print_note(to_yaml(request_patch(read[1], wish.model, path, subpath)).rstrip("\n"))
         full = replace(
             wish,
             key=facts[0].key,
@@ -182,58 +182,58 @@ def _live(
         planned, stored = _pin(client, read, full, facts[0], printer, force)
         if wait and printer.dry_run == "none":
             _wait(client, planned, stored, full, facts[0], timeout, printer)
-        elif planned.outcome.changed and printer.dry_run == "none" and printer.output is None:
+        elif planned.result.changed and printer.dry_run == "none" and printer.output is None:
             flag = f" -n {client.namespace}" if client.namespace != "default" else ""
-            note(
+            print_note(
                 f"to follow the roll-out: kubectl fluidmodel pin {wish.model} {graph}{flag} --wait"
             )
 
-    return each(asked.graphs, one)
+    return for_each_graph(asked.graphs, one)
 
 
 def _pin(
-    client: Counted,
+    client: CountingClient,
     read: tuple[Kind, Object, str | None],
-    wish: Wish,
-    facts: CacheFacts,
-    printer: Printer,
+    wish: PinRequest,
+    facts: CacheInfo,
+    printer: PinPrinter,
     force: bool,
-) -> tuple[Plan, Object]:
+) -> tuple[GraphChange, Object]:
     """Judge, try and patch one graph; the plan and the object as stored."""
     from kubectl_fluidmodel.pin import graph_patch, pinning
-    from kubectl_fluidmodel.pin.output import check_label, heed
-    from kubectl_fluidmodel.pin.preflight import Case, judge
+    from kubectl_fluidmodel.pin.output import enforce_preflight, require_cache_label
+    from kubectl_fluidmodel.pin.preflight import PreflightContext, run_preflight
 
-    def change(obj: Object, schema: str | None) -> pinning.Outcome:
-        return pinning.pin(obj, wish, schema)
+    def change(obj: Object, schema: str | None) -> pinning.PinResult:
+        return pinning.pin_graph(obj, wish, schema)
 
     kind, obj, schema = read
-    check_label(facts)
-    planned = graph_patch.Plan(kind, obj, schema, change(obj, schema))
-    planned.verdicts = judge(Case(facts, obj, planned.outcome, wish, schema))
-    heed(planned, force, printer)
-    if not planned.outcome.changed:
-        printer.unchanged(planned, planned.outcome.why_unchanged())
+    require_cache_label(facts)
+    planned = graph_patch.GraphChange(kind, obj, schema, change(obj, schema))
+    planned.findings = run_preflight(PreflightContext(facts, obj, planned.result, wish, schema))
+    enforce_preflight(planned, force, printer)
+    if not planned.result.changed:
+        printer.print_unchanged(planned, planned.result.why_unchanged())
         return planned, obj
     if printer.dry_run == "client":
-        printer.changed(planned, planned.outcome.object)
-        return planned, planned.outcome.object
-    planned, stored = graph_patch.attempt(client, planned, wish.model, change)
+        printer.print_changed(planned, planned.result.object)
+        return planned, planned.result.object
+    planned, stored = graph_patch.dry_run_on_server(client, planned, wish.model, change)
     if printer.dry_run == "none":
-        printer.diff(planned, stored)
-        stored = graph_patch.carry_out(client, planned, change)
-    printer.changed(planned, stored)
+        printer.print_diff(planned, stored)
+        stored = graph_patch.apply_change(client, planned, change)
+    printer.print_changed(planned, stored)
     return planned, stored
 
 
 def _wait(
-    client: Counted,
-    planned: Plan,
+    client: CountingClient,
+    planned: GraphChange,
     stored: Object,
-    wish: Wish,
-    facts: CacheFacts,
+    wish: PinRequest,
+    facts: CacheInfo,
     timeout: float,
-    printer: Printer,
+    printer: PinPrinter,
 ) -> None:
     from kubectl_fluidmodel.doctor import lasting
     from kubectl_fluidmodel.dynamo import rollout
@@ -241,33 +241,37 @@ def _wait(
     from kubectl_fluidmodel.objects.access import name_of
     from kubectl_fluidmodel.pin import wait
 
-    judge = lasting.Watch(
-        Client(access=client.access), planned.namespace, wish.model, lasting.OF_A_GRAPH, every=6.0
+    judge = lasting.FailureMonitor(
+        Client(access=client.access),
+        planned.namespace,
+        wish.model,
+        lasting.GRAPH_FAILURES,
+        interval=6.0,
     )
 
     def check_hope() -> None:
-        problem = judge.tick()
+        problem = judge.poll()
         if problem is not None:
-            raise lasting.error(
+            raise lasting.failure_error(
                 f"{planned.reference} cannot become ready",
                 problem,
                 f"kubectl fluidmodel doctor {wish.model} -n {planned.namespace}",
             )
 
-    modes = {part.component: part.mode for part in planned.outcome.parts}
-    components = [(c, modes[c.name]) for c in planned.outcome.graph.components if c.name in modes]
-    progress = wait.follow(
+    modes = {part.component: part.mode for part in planned.result.changes}
+    components = [(c, modes[c.name]) for c in planned.result.graph.components if c.name in modes]
+    progress = wait.wait_for_rollout(
         client,
         planned.kind,
         stored,
-        rollout.expected_of(components),
+        rollout.expected_pods(components),
         schema=planned.schema,
         claim=wish.model,
         key=wish.key,
         cache_nodes={name_of(node) for node in facts.nodes or []},
         timeout=timeout,
-        say=note,
-        check_hope=check_hope,
+        log=print_note,
+        raise_if_hopeless=check_hope,
     )
-    printer.rollout(planned, progress)
-    wait.check(progress, planned.reference, planned.namespace)
+    printer.print_rollout(planned, progress)
+    wait.raise_if_failed(progress, planned.reference, planned.namespace)

@@ -16,14 +16,14 @@ from kubectl_fluidmodel.cli.flags import (
     option,
     output_flag,
 )
-from kubectl_fluidmodel.errors import Interrupted, UsageError
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
+from kubectl_fluidmodel.kube.config import ConfigFlags
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Asked:
+class PinOptions:
     """Which graphs, of which cache, and what is to be printed."""
 
     name: str
@@ -34,7 +34,7 @@ class Asked:
     dry_run: str
     output: str | None
     color: str
-    connection: Connection
+    connection: ConfigFlags
 
     def file(self) -> str | None:
         """The file to work on; None where the graphs are those of the cluster.
@@ -49,7 +49,7 @@ class Asked:
         return self.filename
 
 
-def graph_arguments(function: F) -> F:
+def pin_options(function: F) -> F:
     """NAME GRAPH…, and the flags that both verbs have; the verb gets one `asked` argument."""
     keys = (
         "name",
@@ -65,11 +65,11 @@ def graph_arguments(function: F) -> F:
 
     @functools.wraps(function)
     def with_asked(*args: Any, **kwargs: Any) -> Any:
-        asked = Asked(**{key: kwargs.pop(key) for key in keys})
+        asked = PinOptions(**{key: kwargs.pop(key) for key in keys})
         try:
             return function(*args, asked=asked, **kwargs)
         except KeyboardInterrupt as err:
-            raise Interrupted(
+            raise CommandInterruptedError(
                 "interrupted", "what was written stays", "the same command again to follow it"
             ) from err
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.cli.flags import (
-    HubFlags,
+    HubOptions,
     VerbCommand,
     color_flag,
     connection_flags,
@@ -19,12 +19,12 @@ from kubectl_fluidmodel.cli.flags import (
 from kubectl_fluidmodel.cli.flags import (
     dry_run as dry_run_choice,
 )
-from kubectl_fluidmodel.errors import FluidModelError, Interrupted, UsageError
-from kubectl_fluidmodel.kube.config import Connection, parse_timeout
-from kubectl_fluidmodel.stage.command import Work
+from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError, UsageError
+from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
+from kubectl_fluidmodel.stage.command import StageCommand
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.stage.options import Options
+    from kubectl_fluidmodel.stage.options import TransferOptions
 
 EXAMPLES = """
 # What would be staged: files, bytes, and what is left out
@@ -106,7 +106,7 @@ def command(
     endpoint: str | None,
     region: str | None,
     s3_secret: str | None,
-    hub: HubFlags,
+    hub: HubOptions,
     verify: bool,
     read: bool,
     abort_stale: bool,
@@ -121,7 +121,7 @@ def command(
     log: str,
     output: str | None,
     color: str,
-    connection: Connection,
+    connection: ConfigFlags,
 ) -> int:
     """Bring a model from the Hugging Face Hub into a bucket, and prove every byte.
 
@@ -130,21 +130,23 @@ def command(
     BUCKET/PREFIX/org/model/COMMIT/, a manifest beside them; `cache` can then be given that
     prefix.
     """
-    from kubectl_fluidmodel.model.source import parse
-    from kubectl_fluidmodel.objectstore.layout import destination
+    from kubectl_fluidmodel.model.source import parse_source
+    from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
 
     if verify and abort_stale:
         raise UsageError("--verify and --abort-stale do not go together", "", "one of them")
     if read and not verify:
         raise UsageError("--read goes with --verify", "", "--verify --read")
-    source = parse(model, "stage")
+    source = parse_source(model, "stage")
     if source.scheme != "hf":
         raise UsageError(f"cannot stage '{model}'", "staging takes a model of the hub", "org/model")
-    where = destination(to)
-    options = _options(stage_workers, memory, part_size, shard, retry_for, stall)
+    where = parse_bucket_prefix(to)
+    options = _parse_options(stage_workers, memory, part_size, shard, retry_for, stall)
     checks = verify or abort_stale
-    work = Work(source, where, options, output, color, log)
-    work.login(connection, endpoint, region, s3_secret, hub, keys=dry_run != "client" or checks)
+    work = StageCommand(source, where, options, output, color, log)
+    work.resolve_credentials(
+        connection, endpoint, region, s3_secret, hub, keys=dry_run != "client" or checks
+    )
     try:
         if dry_run != "none" and not checks:
             return work.show_plan(hub, compared=dry_run == "server")
@@ -154,48 +156,48 @@ def command(
             return work.verify(read)
         return work.stage(hub)
     except KeyboardInterrupt as err:
-        stopped = Interrupted(
+        stopped = CommandInterruptedError(
             "interrupted", "what the store holds stays", "the same command again goes on from it"
         )
-        work.told(stopped)
+        work.log_error(stopped)
         raise stopped from err
     except FluidModelError as err:
-        work.told(err)
+        work.log_error(err)
         raise
 
 
-def _options(
+def _parse_options(
     workers: int | None,
     memory: str | None,
     part_size: str | None,
     shard: str | None,
     retry_for: str,
     stall: str,
-) -> Options:
-    from kubectl_fluidmodel.stage.options import MEMORY, WORKERS, Options
-    from kubectl_fluidmodel.stage.parts import LEAST_PART
+) -> TransferOptions:
+    from kubectl_fluidmodel.stage.options import DEFAULT_MEMORY, DEFAULT_WORKERS, TransferOptions
+    from kubectl_fluidmodel.stage.parts import MIN_PART
 
     found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", shard or "0/1")
     if not found:
         raise UsageError(f"cannot read --shard '{shard}'", "", "--shard 0/4 … --shard 3/4")
-    part = _bytes(part_size, "--part-size") if part_size else 0
-    if part and (part < LEAST_PART or part % 64):
+    part = _parse_bytes(part_size, "--part-size") if part_size else 0
+    if part and (part < MIN_PART or part % 64):
         raise UsageError(f"--part-size {part_size} is not usable", "S3 wants 5Mi or more", "16Mi")
-    return Options(
-        memory=_bytes(memory, "--memory") if memory else MEMORY,
-        workers=workers or WORKERS,
+    return TransferOptions(
+        memory=_parse_bytes(memory, "--memory") if memory else DEFAULT_MEMORY,
+        workers=workers or DEFAULT_WORKERS,
         stall=parse_timeout(stall) or 30.0,
         patience=parse_timeout(retry_for) or 300.0,
         shard=int(found[1]),
         shards=int(found[2]),
         part_size=part,
-    ).check()
+    ).validated()
 
 
-def _bytes(text: str, flag: str) -> int:
-    from kubectl_fluidmodel.objects.quantity import to_int
+def _parse_bytes(text: str, flag: str) -> int:
+    from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
-    found = to_int(text)
+    found = quantity_to_int(text)
     if found is None or found <= 0:
         raise UsageError(f"cannot read {flag} '{text}'", "write a size", f"{flag} 256Mi")
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand, connection_flags, dry_run_flag, option
-from kubectl_fluidmodel.errors import Interrupted
-from kubectl_fluidmodel.kube.config import Connection, parse_timeout
-from kubectl_fluidmodel.output.text import note, warn
+from kubectl_fluidmodel.errors import CommandInterruptedError
+from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
+from kubectl_fluidmodel.output.text import print_note, print_warning
 
 EXAMPLES = """
 # What would go, without touching anything
@@ -36,25 +36,25 @@ kubectl fluidmodel uncache llama-3-3-70b-instruct --no-wait
 @dry_run_flag
 @connection_flags
 def command(
-    name: str, force: bool, wait: bool, timeout: str, dry_run: str, connection: Connection
+    name: str, force: bool, wait: bool, timeout: str, dry_run: str, connection: ConfigFlags
 ) -> int:
     """Free the memory or disk that a cache takes; the model in its bucket stays.
 
     Removes of the cache NAME its staging Job, DataLoad, runtime, Dataset, Secrets and volumes of
     ours: only what `cache` made goes, and nothing before all of it may go.
     """
-    from kubectl_fluidmodel.cache.removal import check, rehearse, uncache
+    from kubectl_fluidmodel.cache.removal import dry_run_delete, require_removable, uncache
     from kubectl_fluidmodel.kube.client import Client
-    from kubectl_fluidmodel.output.serialize import reference
+    from kubectl_fluidmodel.output.serialize import kubectl_name
 
     client = Client(connection)
     namespace = client.namespace
     if dry_run != "none":
-        found = check(client, namespace, name, force=force, warn=warn)
+        found = require_removable(client, namespace, name, force=force, warn=print_warning)
         lines = (
-            list(rehearse(client, namespace, found))
+            list(dry_run_delete(client, namespace, found))
             if dry_run == "server"
-            else [f"{reference(obj)} deleted (client dry run)" for obj in found]
+            else [f"{kubectl_name(obj)} deleted (client dry run)" for obj in found]
         )
         for line in lines:
             click.echo(line)
@@ -65,12 +65,14 @@ def command(
             namespace,
             name,
             force=force,
-            wait=(parse_timeout(timeout) or 0.0) if wait else 0.0,
-            warn=warn,
+            timeout=(parse_timeout(timeout) or 0.0) if wait else 0.0,
+            warn=print_warning,
         ):
             click.echo(line)
     except KeyboardInterrupt as err:
-        raise Interrupted("interrupted", "Fluid goes on cleaning up", "the same command") from err
+        raise CommandInterruptedError(
+            "interrupted", "Fluid goes on cleaning up", "the same command"
+        ) from err
     if not wait:
-        note("Fluid cleans up in the background")
+        print_note("Fluid cleans up in the background")
     return 0

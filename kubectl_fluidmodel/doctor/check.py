@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, pod_problems
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.objects.access import Object, meta, name_of, namespace_of
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 Value = TypeVar("Value")
 
@@ -49,18 +49,18 @@ class Scope(Enum):
     CACHE = "cache"
 
 
-class Skip(Exception):
+class CheckSkippedError(Exception):
     """Raised by a check that cannot tell, with the reason: it is shown as skipped.
 
     `unread` says that something could not be read.
     """
 
-    def __init__(self, why: str, *, unread: bool = False) -> None:
-        super().__init__(why)
-        self.unread = unread
+    def __init__(self, reason: str, *, read_failed: bool = False) -> None:
+        super().__init__(reason)
+        self.read_failed = read_failed
 
 
-def unread(missing: Missing) -> str:
+def read_failure_reason(missing: ReadFailure) -> str:
     """Why a check is skipped for which something could not be read."""
     where = f" in namespace {missing.namespace}" if missing.namespace else ""
     if missing.forbidden:
@@ -102,12 +102,12 @@ class Finding:
     fix: Fix | None = None
     severity: Severity | None = None
     """Where it is not the check's own."""
-    other: tuple[str, str] | None = None
+    other_cache: tuple[str, str] | None = None
     """(namespace, name) of another cache, a finding about which may be the cause of this one."""
 
 
 @dataclass(frozen=True)
-class Need:
+class RequiredKind:
     """A kind of Fluid's own namespace that a check cannot judge without."""
 
     kind: Kind
@@ -115,25 +115,25 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckContext:
     """What a check looks at."""
 
     snapshot: Snapshot
-    caches: tuple[Cached, ...]
+    caches: tuple[Cache, ...]
     """All of the snapshot: a cache may be in another's way."""
-    cache: Cached | None = None
+    subject: Cache | None = None
     """The one that a check of Scope.CACHE is about."""
     memo: dict[str, Any] = field(default_factory=dict)
     """Of `once`; shared by all cases of a run."""
 
     @property
-    def own(self) -> Cached:
+    def cache(self) -> Cache:
         """The cache of a check of Scope.CACHE."""
-        if self.cache is None:
+        if self.subject is None:
             raise LookupError("a check of the cluster asked for a cache")
-        return self.cache
+        return self.subject
 
-    def once(self, key: str, build: Callable[[], Value]) -> Value:
+    def cached(self, key: str, build: Callable[[], Value]) -> Value:
         """What `build` gives, made once for all cases of a run.
 
         For an index over all pods, nodes or caches: a check runs for every cache, and must not
@@ -141,23 +141,25 @@ class Case:
         """
         if key not in self.memo:
             self.memo[key] = build()
-        found: Value = self.memo[key]
-        return found
+        value: Value = self.memo[key]
+        return value
 
-    def log(self, pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
+    def container_log(
+        self, pod: Mapping[str, Any], container: str, *, previous: bool = False
+    ) -> str:
         """The last lines of a container of a pod that is not well, redacted; "" if not read.
 
         `previous` is the container that ran before it was started again.
         """
-        return self.snapshot.texts.get(log_key(pod, container, previous=previous), "")
+        return self.snapshot.texts.get(container_log_key(pod, container, previous=previous), "")
 
     def age(self, obj: Mapping[str, Any]) -> float:
         """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
-        made = pod_problems.parse_time(meta(obj).get("creationTimestamp"))
-        return max(0.0, self.snapshot.taken - made) if made else 0.0
+        made = pod_problems.parse_time(metadata_of(obj).get("creationTimestamp"))
+        return max(0.0, self.snapshot.taken_at - made) if made else 0.0
 
 
-Judge = Callable[[Case], Iterable[Finding]]
+CheckFunction = Callable[[CheckContext], Iterable[Finding]]
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,10 @@ class Check:
     """`FM201`."""
     title: str
     """What holds when all is well: "the Dataset's name is legal"."""
-    judge: Judge
+    run: CheckFunction
     scope: Scope = Scope.CACHE
     severity: Severity = Severity.ERROR
-    needs: tuple[Kind | Need, ...] = ()
+    needs: tuple[Kind | RequiredKind, ...] = ()
     """Kinds that it cannot judge without; where RBAC hides one, it is skipped and says so.
 
     A Kind is looked for in the cache's namespace (of a check of the cluster: in all that was
@@ -198,47 +200,49 @@ class Registry:
 
     checks: dict[str, Check] = field(default_factory=dict)
 
-    def add(self, check: Check) -> Check:
+    def register(self, check: Check) -> Check:
         if check.code in self.checks or check.code[2:3] not in AREAS:
             raise ValueError(f"{check.code} is taken, or in no area")
         self.checks[check.code] = check
         return check
 
-    def in_order(self) -> list[Check]:
+    def in_code_order(self) -> list[Check]:
         return [self.checks[code] for code in sorted(self.checks)]
 
 
 REGISTRY = Registry()
 
 
-def check(
+def register_check(
     code: str,
     title: str,
     *,
     scope: Scope = Scope.CACHE,
     severity: Severity = Severity.ERROR,
-    needs: tuple[Kind | Need, ...] = (),
+    needs: tuple[Kind | RequiredKind, ...] = (),
     explains: tuple[str, ...] = (),
     fallback: bool = False,
-) -> Callable[[Judge], Judge]:
+) -> Callable[[CheckFunction], CheckFunction]:
     """Register a judge; its docstring is the check's section of docs/reference/checks.md."""
 
-    def register(judge: Judge) -> Judge:
+    def register(judge: CheckFunction) -> CheckFunction:
         doc = inspect.cleandoc(judge.__doc__ or "")
-        REGISTRY.add(Check(code, title, judge, scope, severity, needs, explains, fallback, doc))
+        REGISTRY.register(
+            Check(code, title, judge, scope, severity, needs, explains, fallback, doc)
+        )
         return judge
 
     return register
 
 
-def reference(obj: Mapping[str, Any]) -> str:
+def object_reference(obj: Mapping[str, Any]) -> str:
     """An object as findings name it: `pod default/demo-master-0`, `node gpu-0`."""
     namespace = namespace_of(obj)
     name = f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
     return f"{str(obj.get('kind', 'object')).lower()} {name}"
 
 
-def log_key(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
+def container_log_key(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
     """Where a container's log is in Snapshot.texts: `log default/demo-master-0/alluxio-master`.
 
     That of the container before the last restart has `previous ` in front.
@@ -260,22 +264,25 @@ def event_evidence(event: Object) -> Evidence:
     )
 
 
-def select(only: Iterable[str], skip: Iterable[str]) -> list[Check]:
+def select_checks(only: Iterable[str], skip: Iterable[str]) -> list[Check]:
     """The checks of `--only` less those of `--skip`: codes (`FM201`) or areas (`2`, `2xx`).
 
     Raises:
         FluidModelError: a word is neither.
     """
-    wanted, unwanted = [_matcher(word) for word in only], [_matcher(word) for word in skip]
+    wanted, unwanted = (
+        [_code_matcher(word) for word in only],
+        [_code_matcher(word) for word in skip],
+    )
     return [
         each
-        for each in REGISTRY.in_order()
+        for each in REGISTRY.in_code_order()
         if (not wanted or any(match(each.code) for match in wanted))
         and not any(match(each.code) for match in unwanted)
     ]
 
 
-def _matcher(word: str) -> Callable[[str], bool]:
+def _code_matcher(word: str) -> Callable[[str], bool]:
     text = word.upper().removeprefix("FM")
     if f"FM{text}" in REGISTRY.checks:
         return lambda code: code == f"FM{text}"

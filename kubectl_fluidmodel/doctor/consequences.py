@@ -4,12 +4,12 @@ A cache comes up in this order: master, workers, Bound, claim, labels on nodes, 
 Where one step does not come, none of the later ones does.
 """
 
-READERS = ("FM424", "FM434", "FM441", "FM442", "FM445")
+READERS_BLOCKED = ("FM424", "FM434", "FM441", "FM442", "FM445")
 """Pods that read the cache do not start."""
-NO_FUSE = ("FM431", "FM432", *READERS)
+NO_FUSE = ("FM431", "FM432", *READERS_BLOCKED)
 NO_PLUGIN = ("FM430", *NO_FUSE)
 NO_DRIVER = ("FM420", *NO_PLUGIN)
-NOT_WHOLE = ("FM604", "FM605")
+NOT_COMPLETE = ("FM604", "FM605")
 NOT_LOADED = ("FM601", "FM604", "FM605", "FM606", "FM607", "FM610")
 NO_CLAIM = ("FM402", "FM440", "FM441")
 NOT_BOUND = ("FM208", "FM221", "FM222", "FM401", "FM405", *NO_CLAIM, *NOT_LOADED)
@@ -17,5 +17,5 @@ NOT_BOUND = ("FM208", "FM221", "FM222", "FM401", "FM405", *NO_CLAIM, *NOT_LOADED
 NO_WORKER = ("FM330", "FM332", "FM405", *NOT_BOUND)
 """What a worker that does not run leads to; where none runs, the Dataset is not Bound."""
 NO_MASTER = ("FM313", "FM331", *NO_WORKER)
-NOT_BUILT = ("FM311", "FM333", *NO_MASTER)
+NOT_CREATED = ("FM311", "FM333", *NO_MASTER)
 """What follows where Fluid never makes the pods of a cache."""

@@ -15,9 +15,9 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot.queries import COMPONENTS, GRAPHS
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-MATTERS: tuple[Kind, ...] = (
+ESSENTIAL_KINDS: tuple[Kind, ...] = (
     names.DATASETS,
-    *names.RUNTIMES,
+    *names.RUNTIME_KINDS,
     names.DATA_LOADS,
     kinds.PODS,
     kinds.PVCS,
@@ -34,18 +34,20 @@ namespace, CSI objects, volumes, sets, webhooks) says why something is wrong rat
 class Coverage:
     """What of a cluster was judged."""
 
-    nothing: str = ""
+    nothing_checked: str = ""
     """Why nothing was judged; empty where something was."""
-    unread: tuple[str, ...] = ()
+    unread_kinds: tuple[str, ...] = ()
     """Resources of MATTERS that could not be read, as RBAC names them."""
 
     @property
-    def full(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether all that matters was read."""
-        return not self.nothing and not self.unread
+        return not self.nothing_checked and not self.unread_kinds
 
 
-def coverage(snapshot: Snapshot, namespace: str | None, skipped: Iterable[bool]) -> Coverage:
+def compute_coverage(
+    snapshot: Snapshot, namespace: str | None, blocked: Iterable[bool]
+) -> Coverage:
     """Of a namespace (None: all). `skipped` says of each check that was to run whether it was
     skipped because something could not be read.
     """
@@ -53,14 +55,14 @@ def coverage(snapshot: Snapshot, namespace: str | None, skipped: Iterable[bool])
     unread = tuple(
         dict.fromkeys(
             kind.resource
-            for kind in MATTERS
-            if snapshot.why_missing(kind, (namespace or "") if kind.namespaced else "")
+            for kind in ESSENTIAL_KINDS
+            if snapshot.read_failure(kind, (namespace or "") if kind.namespaced else "")
         )
     )
-    blind = snapshot.why_missing(names.DATASETS, namespace or "")
-    if blind is not None and not snapshot.all(names.DATASETS):
+    blind = snapshot.read_failure(names.DATASETS, namespace or "")
+    if blind is not None and not snapshot.of_kind(names.DATASETS):
         return Coverage(f"datasets cannot be listed {where}: nothing was checked", unread)
-    checks = list(skipped)
+    checks = list(blocked)
     if checks and all(checks):
         return Coverage("what these checks need cannot be read: nothing was checked", unread)
-    return Coverage(unread=unread)
+    return Coverage(unread_kinds=unread)

@@ -12,29 +12,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubectl_fluidmodel.doctor.check import (
-    Case,
     Check,
+    CheckContext,
+    CheckSkippedError,
     Finding,
     Fix,
-    Need,
+    RequiredKind,
     Scope,
     Severity,
-    Skip,
-    unread,
+    read_failure_reason,
 )
-from kubectl_fluidmodel.doctor.coverage import Coverage, coverage
+from kubectl_fluidmodel.doctor.coverage import Coverage, compute_coverage
 from kubectl_fluidmodel.dynamo import resources as dynamo
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inventory.cache import Cached, link
+from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.objects.access import annotations_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.shell import Command
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-SILENCE = "fluidmodel.io/silence"
+SILENCE_ANNOTATION = "fluidmodel.io/silence"
 """Annotation on a Dataset: codes, by comma, that are shown as silenced and count for nothing."""
-BROKEN = "this check itself failed, please report it"
+CHECK_CRASHED = "this check itself failed, please report it"
 """How an outcome says that its judge raised; tests call judges outright, and nothing is caught."""
 
 FAILED, WARNED, SKIPPED, SILENCED, PASSED = "failed", "warned", "skipped", "silenced", "passed"
@@ -71,21 +71,21 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """How one check went for one cache, or for the cluster (cache is None)."""
 
     check: Check
     cache: tuple[str, str] | None
     problems: tuple[Problem, ...] = ()
-    skipped: str = ""
+    skip_reason: str = ""
     """Why it could not judge; empty where it did."""
-    unread: bool = False
+    read_failed: bool = False
     """Whether that is because something could not be read."""
 
     @property
     def state(self) -> str:
         """`failed`, `warned`, `skipped`, `silenced` (all that it found) or `passed`."""
-        if self.skipped:
+        if self.skip_reason:
             return SKIPPED
         loud = [each.severity for each in self.problems if not each.silenced]
         if Severity.ERROR in loud:
@@ -99,7 +99,7 @@ class Outcome:
 class Diagnosis:
     """All outcomes, and the findings that nothing else explains."""
 
-    outcomes: list[Outcome]
+    results: list[CheckResult]
     roots: list[Problem]
     caches: list[tuple[str, str]] = field(default_factory=list)
     """(namespace, name) of those that were judged."""
@@ -113,19 +113,19 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """HEALTHY and WARNINGS only where all that matters was read, else PARTIAL."""
-        states = {outcome.state for outcome in self.outcomes}
+        states = {outcome.state for outcome in self.results}
         if FAILED in states:
             return UNHEALTHY
-        if self.coverage.nothing:
+        if self.coverage.nothing_checked:
             return UNCHECKED
-        if self.coverage.unread:
+        if self.coverage.unread_kinds:
             return PARTIAL
         return WARNINGS if WARNED in states else HEALTHY
 
     @property
     def problems(self) -> list[Problem]:
         """All of them, by code and then by cache."""
-        return [problem for outcome in self.outcomes for problem in outcome.problems]
+        return [problem for outcome in self.results for problem in outcome.problems]
 
 
 def diagnose(
@@ -139,49 +139,51 @@ def diagnose(
 
     `namespace` and `name` narrow down which caches are judged; all of them are known to each.
     """
-    caches = tuple(link(snapshot))
-    about = [
+    caches = tuple(build_caches(snapshot))
+    selected = [
         each for each in caches if namespace in (None, each.namespace) and name in ("", each.name)
     ]
     memo: dict[str, Any] = {}
-    outcomes = []
+    results = []
     for check in checks:
         if check.scope is Scope.CLUSTER:
-            outcomes.append(_run(check, Case(snapshot, caches, None, memo)))
+            results.append(_run_check(check, CheckContext(snapshot, caches, None, memo)))
         else:
-            outcomes += [_run(check, Case(snapshot, caches, cache, memo)) for cache in about]
-    outcomes = _needed(outcomes)
-    problems = [problem for outcome in outcomes for problem in outcome.problems]
-    _link(problems)
+            results += [
+                _run_check(check, CheckContext(snapshot, caches, cache, memo)) for cache in selected
+            ]
+    results = _drop_explained_fallbacks(results)
+    problems = [problem for outcome in results for problem in outcome.problems]
+    _assign_causes(problems)
     roots = [problem for problem in problems if problem.cause is None]
-    seen = coverage(snapshot, namespace, (outcome.unread for outcome in outcomes))
-    return Diagnosis(outcomes, roots, [(each.namespace, each.name) for each in about], seen)
+    read = compute_coverage(snapshot, namespace, (outcome.read_failed for outcome in results))
+    return Diagnosis(results, roots, [(each.namespace, each.name) for each in selected], read)
 
 
-def _run(check: Check, case: Case) -> Outcome:
-    cache = case.cache
+def _run_check(check: Check, context: CheckContext) -> CheckResult:
+    cache = context.subject
     key = (cache.namespace, cache.name) if cache else None
     for need in check.needs:
-        why, unread = _out_of_sight(case, need)
+        why, unread = _unreadable(context, need)
         if why:
-            return Outcome(check, key, skipped=why, unread=unread)
+            return CheckResult(check, key, skip_reason=why, read_failed=unread)
     try:
-        found = list(check.judge(case))
-    except Skip as skip:
-        return Outcome(check, key, skipped=str(skip), unread=skip.unread)
+        found = list(check.run(context))
+    except CheckSkippedError as skip:
+        return CheckResult(check, key, skip_reason=str(skip), read_failed=skip.read_failed)
     except Exception as err:  # noqa: BLE001 - one check's mistake must not hide what others found
-        return Outcome(check, key, skipped=f"{BROKEN}: {type(err).__name__}: {err}")
-    silenced = cache is not None and check.code in _silenced(cache)
-    return Outcome(
-        check, key, tuple(Problem(check, _redacted(each), key, silenced) for each in found)
+        return CheckResult(check, key, skip_reason=f"{CHECK_CRASHED}: {type(err).__name__}: {err}")
+    silenced = cache is not None and check.code in _silenced_codes(cache)
+    return CheckResult(
+        check, key, tuple(Problem(check, _redact_finding(each), key, silenced) for each in found)
     )
 
 
-def _needed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _drop_explained_fallbacks(results: Sequence[CheckResult]) -> list[CheckResult]:
     """The outcomes, those of fallback checks without findings where a failure explains them."""
-    told = {
+    explained = {
         (problem.cache, code)
-        for outcome in outcomes
+        for outcome in results
         for problem in outcome.problems
         if not outcome.check.fallback and not problem.silenced
         if (problem.finding.severity or outcome.check.severity) is Severity.ERROR
@@ -189,52 +191,55 @@ def _needed(outcomes: Sequence[Outcome]) -> list[Outcome]:
     }
     return [
         replace(each, problems=())
-        if each.check.fallback and told & {(each.cache, each.check.code), (None, each.check.code)}
+        if each.check.fallback
+        and explained & {(each.cache, each.check.code), (None, each.check.code)}
         else each
-        for each in outcomes
+        for each in results
     ]
 
 
-def _redacted(finding: Finding) -> Finding:
+def _redact_finding(finding: Finding) -> Finding:
     """What is shown of server data has no secrets in it, whoever put them there."""
     return replace(
         finding,
-        cause=redact.text(finding.cause),
-        evidence=tuple(replace(each, text=redact.text(each.text)) for each in finding.evidence),
-        fix=_fix_redacted(finding.fix) if finding.fix else None,
+        cause=redact.redact_text(finding.cause),
+        evidence=tuple(
+            replace(each, text=redact.redact_text(each.text)) for each in finding.evidence
+        ),
+        fix=_redact_fix(finding.fix) if finding.fix else None,
     )
 
 
-def _fix_redacted(fix: Fix) -> Fix:
+def _redact_fix(fix: Fix) -> Fix:
     """A fix without secrets; a command stays one that can be pasted, or is none any more."""
     if not isinstance(fix.text, Command):
-        return replace(fix, text=redact.text(fix.text))
-    text = fix.text.mapped(redact.text)
-    whole = redact.text(text)
+        return replace(fix, text=redact.redact_text(fix.text))
+    text = fix.text.map_values(redact.redact_text)
+    whole = redact.redact_text(text)
     return replace(fix, text=text) if whole == text else Fix(whole, "advice")
 
 
-def _out_of_sight(case: Case, need: Kind | Need) -> tuple[str, bool]:
+def _unreadable(context: CheckContext, need: Kind | RequiredKind) -> tuple[str, bool]:
     """Why a kind cannot be judged by, empty where it was read; whether reading it failed."""
-    kind, namespace = (need.kind, need.namespace) if isinstance(need, Need) else (need, "")
-    if not namespace and case.cache is not None and kind.namespaced:
-        namespace = case.cache.namespace
-    missing = case.snapshot.why_missing(kind, namespace)
+    kind, namespace = (need.kind, need.namespace) if isinstance(need, RequiredKind) else (need, "")
+    if not namespace and context.subject is not None and kind.namespaced:
+        namespace = context.subject.namespace
+    missing = context.snapshot.read_failure(kind, namespace)
     if missing is not None:
-        return unread(missing), True
-    if kind.group in (names.GROUP, dynamo.GROUP) and not case.snapshot.served(kind):
+        return read_failure_reason(missing), True
+    if kind.group in (names.GROUP, dynamo.GROUP) and not context.snapshot.is_served(kind):
         return f"the cluster does not have {kind.resource}", False
     return "", False
 
 
-def _silenced(cache: Cached) -> set[str]:
+def _silenced_codes(cache: Cache) -> set[str]:
     if cache.dataset is None:
         return set()
-    text = str(annotations_of(cache.dataset).get(SILENCE, ""))
+    text = str(annotations_of(cache.dataset).get(SILENCE_ANNOTATION, ""))
     return {word.strip().upper() for word in text.split(",")}
 
 
-def _link(problems: Sequence[Problem]) -> None:
+def _assign_causes(problems: Sequence[Problem]) -> None:
     """Give each problem its cause: the first other that explains it and is not its consequence.
 
     What explains a code is looked up among the problems of the same cache, of the one that the
@@ -248,17 +253,17 @@ def _link(problems: Sequence[Problem]) -> None:
                 explaining[(other.cache, code)].append(other)
     for problem in problems:
         near = [*explaining.get((None, problem.check.code), ())]
-        for cache in (problem.cache, problem.finding.other):
+        for cache in (problem.cache, problem.finding.other_cache):
             if cache is not None:
                 near += explaining.get((cache, problem.check.code), ())
         for other in near:
-            if other.check is not problem.check and not _leads_to(problem, other):
+            if other.check is not problem.check and not _is_cause_of(problem, other):
                 problem.cause = other
                 other.consequences.append(problem)
                 break
 
 
-def _leads_to(cause: Problem, effect: Problem) -> bool:
+def _is_cause_of(cause: Problem, effect: Problem) -> bool:
     here: Problem | None = effect
     while here is not None:
         if here is cause:

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.secret import SUFFIX
+from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
 from kubectl_fluidmodel.inventory import runtimes, staging_status
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of, namespace_of
-from kubectl_fluidmodel.objectstore.s3 import KEY_NAMES
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
+from kubectl_fluidmodel.objectstore.s3 import KEY_NAME_PAIRS
 from kubectl_fluidmodel.output.shell import (
     Command,
+    EnvVariable,
     Operand,
-    Variable,
     Word,
     chain,
     command,
@@ -23,41 +23,43 @@ from kubectl_fluidmodel.output.shell import (
     pipe,
 )
 
-_S3 = "alluxio.underfs.s3."
+_S3_OPTION_PREFIX = "alluxio.underfs.s3."
 
 
-def kind_of(obj: Mapping[str, Any]) -> str:
+def kubectl_kind(obj: Mapping[str, Any]) -> str:
     """As kubectl takes a kind on its command line: `alluxioruntime`."""
     return str(obj.get("kind", "")).lower()
 
 
-def kubectl(about: Object | Cached, *words: Word, flags: Sequence[Word] = ()) -> Command:
+def kubectl_command(about: Object | Cache, *words: Word, flags: Sequence[Word] = ()) -> Command:
     """A kubectl command in the namespace of an object or cache; `flags` come after that."""
-    namespace = about.namespace if isinstance(about, Cached) else namespace_of(about)
+    namespace = about.namespace if isinstance(about, Cache) else namespace_of(about)
     return command("kubectl", *words, *(["-n", namespace] if namespace else []), *flags)
 
 
-def fluidmodel(about: Object | Cached, *words: Word, flags: Sequence[Word] = ()) -> Command:
+def plugin_command(about: Object | Cache, *words: Word, flags: Sequence[Word] = ()) -> Command:
     """A command of this plugin in the namespace of an object or cache."""
-    return kubectl(about, "fluidmodel", *words, flags=flags)
+    return kubectl_command(about, "fluidmodel", *words, flags=flags)
 
 
-def patch(obj: Object, change: Any, *, how: str = "merge") -> Command:
+def patch_object(obj: Object, change: Any, *, how: str = "merge") -> Command:
     """`kubectl patch` of an object: `merge` takes a mapping, `json` a list of operations."""
-    words = ("patch", Operand(kind_of(obj)), Operand(name_of(obj)))
-    return kubectl(obj, *words, flags=("--type", how, "-p", json.dumps(change)))
+    words = ("patch", Operand(kubectl_kind(obj)), Operand(name_of(obj)))
+    return kubectl_command(obj, *words, flags=("--type", how, "-p", json.dumps(change)))
 
 
-def patch_part(obj: Object, part: Any, key: str, value: Any) -> Command | None:
+def patch_nested(obj: Object, part: Any, key: str, value: Any) -> Command | None:
     """Set a key of a mapping that is somewhere in an object; None where it is not in it."""
-    path = _pointer(obj, part, "")
+    path = _json_pointer(obj, part, "")
     if path is None:
         return None
     escaped = key.replace("~", "~0").replace("/", "~1")
-    return patch(obj, [{"op": "add", "path": f"{path}/{escaped}", "value": value}], how="json")
+    return patch_object(
+        obj, [{"op": "add", "path": f"{path}/{escaped}", "value": value}], how="json"
+    )
 
 
-def _pointer(value: Any, part: Any, path: str) -> str | None:
+def _json_pointer(value: Any, part: Any, path: str) -> str | None:
     """The JSON pointer (RFC 6901) of the very part of a value."""
     if value is part:
         return path
@@ -66,32 +68,37 @@ def _pointer(value: Any, part: Any, path: str) -> str | None:
         inner = ((str(k).replace("~", "~0").replace("/", "~1"), v) for k, v in value.items())
     elif isinstance(value, list):
         inner = enumerate(value)
-    found = (_pointer(each, part, f"{path}/{step}") for step, each in inner)
+    found = (_json_pointer(each, part, f"{path}/{step}") for step, each in inner)
     return next((each for each in found if each is not None), None)
 
 
-def change_runtime(runtime: Object, change: Object) -> Command:
+def patch_and_recreate_runtime(runtime: Object, change: Object) -> Command:
     """Change a runtime's spec, and have Fluid build the cache by it: it reads most of it once."""
-    return chain(patch(runtime, {"spec": change}), again(runtime))
+    return chain(patch_object(runtime, {"spec": change}), recreate_runtime(runtime))
 
 
-def delete(*objects: Object) -> Command:
+def delete_objects(*objects: Object) -> Command:
     """Delete objects, one after the other."""
-    return chain(*(kubectl(o, "delete", Operand(kind_of(o)), Operand(name_of(o))) for o in objects))
+    return chain(
+        *(
+            kubectl_command(o, "delete", Operand(kubectl_kind(o)), Operand(name_of(o)))
+            for o in objects
+        )
+    )
 
 
-def delete_pods(about: Object | Cached, pods: Iterable[str], *flags: str) -> Command:
+def delete_pods(about: Object | Cache, pods: Iterable[str], *flags: str) -> Command:
     """Delete pods of a namespace by name."""
-    return kubectl(about, "delete", "pod", *operands(pods), flags=flags)
+    return kubectl_command(about, "delete", "pod", *operands(pods), flags=flags)
 
 
-def apply(document: Object) -> Command:
+def apply_manifest(manifest: Object) -> Command:
     """Make an object, or what its fields say of it; JSON is YAML on one line."""
-    shown = command("printf", "%s", json.dumps(document))
+    shown = command("printf", "%s", json.dumps(manifest))
     return pipe(shown, command("kubectl", "apply", "-f", "-"))
 
 
-def uncordon(nodes: Iterable[str]) -> Command:
+def uncordon_nodes(nodes: Iterable[str]) -> Command:
     return command("kubectl", "uncordon", *operands(nodes))
 
 
@@ -100,40 +107,40 @@ def label_nodes(nodes: Iterable[str], labels: Iterable[str]) -> Command:
     return command("kubectl", "label", "node", *operands([*nodes, *labels]))
 
 
-def secret(namespace: str, name: str, keys: Iterable[str], *, there: bool) -> Command:
+def set_secret_keys(namespace: str, name: str, keys: Iterable[str], *, exists: bool) -> Command:
     """Put keys into a Secret that is `there`, or make it.
 
     The values come from the environment and are never on the screen. Other keys of a Secret stay,
     as with `kubectl apply` they would not.
     """
     values = [
-        (f"--from-literal={key}=", Variable(variable_for(key)))
+        (f"--from-literal={key}=", EnvVariable(env_var_for_key(key)))
         for key in dict.fromkeys(key or "KEY" for key in keys)
     ]
-    return _secret(namespace, name, values, there=there)
+    return _set_secret(namespace, name, values, exists=exists)
 
 
-def file_secret(namespace: str, name: str, file: str, *, there: bool) -> Command:
+def set_secret_file(namespace: str, name: str, file: str, *, exists: bool) -> Command:
     """As `secret`, of one file of this directory."""
-    return _secret(namespace, name, [f"--from-file={file}"], there=there)
+    return _set_secret(namespace, name, [f"--from-file={file}"], exists=exists)
 
 
-def _secret(namespace: str, name: str, values: Sequence[Word], *, there: bool) -> Command:
+def _set_secret(namespace: str, name: str, values: Sequence[Word], *, exists: bool) -> Command:
     where = (Operand(name), "-n", namespace)
     make = ("kubectl", "create", "secret", "generic", *where, *values)
-    if not there:
+    if not exists:
         return command(*make)
     merge = ("kubectl", "patch", "secret", *where, "--type", "merge", "--patch-file", "/dev/stdin")
     return pipe(command(*make, "--dry-run=client", "-o", "json"), command(*merge))
 
 
-def pin(cached: Cached, *graphs: str, flags: Sequence[str] = ()) -> Command:
+def pin_graphs(cached: Cache, *graphs: str, flags: Sequence[str] = ()) -> Command:
     """Bind graphs of the cache's namespace to it."""
     named = operands([cached.name, *graphs])
-    return fluidmodel(cached, "pin", *named, flags=flags)
+    return plugin_command(cached, "pin", *named, flags=flags)
 
 
-def variable_for(key: str) -> str:
+def env_var_for_key(key: str) -> str:
     """The variable of the environment that by custom holds the value for a key of a Secret."""
     text = key.lower()
     if "token" in text:
@@ -141,8 +148,8 @@ def variable_for(key: str) -> str:
     return "AWS_SECRET_ACCESS_KEY" if "secret" in text else "AWS_ACCESS_KEY_ID"
 
 
-def cache(
-    cached: Cached,
+def cache_command(
+    cached: Cache,
     name: str = "",
     *,
     source: str = "",
@@ -150,7 +157,7 @@ def cache(
     region: str = "",
     namespace: str = "",
     flags: Sequence[str] = (),
-    standing: bool = False,
+    in_place: bool = False,
 ) -> Command:
     """`cache` of a cache's source in its namespace; what is given is used instead of its own.
 
@@ -159,108 +166,115 @@ def cache(
     `standing` the cache stays, and so do its Secret and the number of its workers, which is said
     otherwise where it is not one.
     """
-    mounts = dicts(cached.dataset, "spec", "mounts")
-    options = at(mounts, 0, "options", default={})
+    mounts = get_list(cached.dataset, "spec", "mounts")
+    options = get_path(mounts, 0, "options", default={})
     words: list[Word] = ["kubectl", "fluidmodel", "cache"]
-    words += [Operand(source)] if source else _source(cached)
+    words += [Operand(source)] if source else _source_words(cached)
     words += ["--name", name or cached.name]
-    endpoint = endpoint or str(options.get(f"{_S3}endpoint") or "")
+    endpoint = endpoint or str(options.get(f"{_S3_OPTION_PREFIX}endpoint") or "")
     region = region or str(
-        options.get(f"{_S3}endpoint.region") or options.get(f"{_S3}region") or ""
+        options.get(f"{_S3_OPTION_PREFIX}endpoint.region")
+        or options.get(f"{_S3_OPTION_PREFIX}region")
+        or ""
     )
-    secret = _own_secret(mounts)
-    ours = cached.dataset is not None and names.is_ours(cached.dataset)
+    secret = _mount_secret(mounts)
+    ours = cached.dataset is not None and names.is_managed(cached.dataset)
     elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
-    if elsewhere or (ours and secret == cached.name + SUFFIX and not standing):
+    if elsewhere or (ours and secret == cached.name + STORE_SUFFIX and not in_place):
         secret = ""
     for flag, value in (("--endpoint", endpoint), ("--region", region), ("--s3-secret", secret)):
         words += [flag, value] if value else []
-    workers = runtimes.replicas(cached.runtime) or 1
-    if workers > 1 and not standing and "--replicas" not in flags:
+    workers = runtimes.wanted_replicas(cached.runtime) or 1
+    if workers > 1 and not in_place and "--replicas" not in flags:
         words += ["--replicas", str(workers)]
     return command(*words, *flags, "-n", namespace or cached.namespace)
 
 
-def _source(cached: Cached) -> list[Word]:
+def _source_words(cached: Cache) -> list[Word]:
     """SOURCE, with `--to` for a model of the Hub that was staged."""
-    place = staging_status.place(cached)
+    place = staging_status.staging_layout(cached)
     if place is not None:
-        return [Operand(f"{place.repo}@{place.commit}"), "--to", place.to.uri]
-    point = str(at(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
-    own = names.source_of(cached.dataset or {})
-    ours = cached.dataset is not None and names.is_ours(cached.dataset)
+        return [Operand(f"{place.repo}@{place.commit}"), "--to", place.destination.uri]
+    point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
+    own = names.source_uri(cached.dataset or {})
+    ours = cached.dataset is not None and names.is_managed(cached.dataset)
     kept = own if ours and own and not own.startswith("hf://") else point
     return [Operand(kept or "SOURCE")]
 
 
-def _own_secret(mounts: list[Object]) -> str:
+def _mount_secret(mounts: list[Object]) -> str:
     """The Secret that a mount takes both of its keys from, under names that `cache` knows."""
     refs = [
-        at(option, "valueFrom", "secretKeyRef", default={})
-        for option in dicts(mounts, 0, "encryptOptions")
+        get_path(option, "valueFrom", "secretKeyRef", default={})
+        for option in get_list(mounts, 0, "encryptOptions")
     ]
-    found = {str(at(ref, "name", default="")) for ref in refs}
-    keys = {str(at(ref, "key", default="")) for ref in refs}
-    known = any(keys == set(pair) for pair in KEY_NAMES)
+    found = {str(get_path(ref, "name", default="")) for ref in refs}
+    keys = {str(get_path(ref, "key", default="")) for ref in refs}
+    known = any(keys == set(pair) for pair in KEY_NAME_PAIRS)
     return next(iter(found)) if len(found) == 1 and known else ""
 
 
-def anew(cached: Cached, name: str = "", **other: Any) -> Command:
+def recreate_cache(cached: Cache, name: str = "", **changes: Any) -> Command:
     """Remove a cache and make it again; `other` is as `cache` takes it."""
-    return chain(*_removals(cached), cache(cached, name, **other))
+    return chain(*_removal_commands(cached), cache_command(cached, name, **changes))
 
 
-def removed(cached: Cached) -> Command:
+def remove_cache(cached: Cache) -> Command:
     """Remove a cache."""
-    return chain(*_removals(cached))
+    return chain(*_removal_commands(cached))
 
 
-def _removals(cached: Cached) -> Iterator[Command]:
-    if cached.dataset is not None and names.is_ours(cached.dataset):
-        yield fluidmodel(cached, "uncache", Operand(cached.name))
+def _removal_commands(cached: Cache) -> Iterator[Command]:
+    if cached.dataset is not None and names.is_managed(cached.dataset):
+        yield plugin_command(cached, "uncache", Operand(cached.name))
         return
     for obj in (cached.dataset, *cached.runtimes):
         if obj is not None:
-            yield delete(obj)
+            yield delete_objects(obj)
 
 
-_FRESH = {"uid": None, "resourceVersion": None, "creationTimestamp": None, "generation": None}
+_RESET_METADATA = {
+    "uid": None,
+    "resourceVersion": None,
+    "creationTimestamp": None,
+    "generation": None,
+}
 """A merge patch that removes what the API server gave an object's metadata."""
 
 
-def _copied(obj: Object, name: str) -> Command:
+def _copy_object(obj: Object, name: str) -> Command:
     """Make an object of a cluster again under another name; the old one stays."""
-    change = {"metadata": {"name": name, **_FRESH}, "status": None}
-    named = (Operand(kind_of(obj)), Operand(name_of(obj)))
-    get = kubectl(obj, "get", *named, flags=("-o", "json"))
+    change = {"metadata": {"name": name, **_RESET_METADATA}, "status": None}
+    named = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
+    get = kubectl_command(obj, "get", *named, flags=("-o", "json"))
     local = ("--local", "-f", "-", "--type", "merge", "-p", json.dumps(change), "-o", "json")
     return pipe(get, command("kubectl", "patch", *local), command("kubectl", "create", "-f", "-"))
 
 
 def rename_runtime(runtime: Object, name: str) -> Command:
     """Make a runtime again under another name, and remove the old one."""
-    return chain(_copied(runtime, name), delete(runtime))
+    return chain(_copy_object(runtime, name), delete_objects(runtime))
 
 
-def again(runtime: Object) -> Command:
+def recreate_runtime(runtime: Object) -> Command:
     """Remove a runtime, with all that Fluid made for it, and make it again as it is."""
-    named = (Operand(kind_of(runtime)), Operand(name_of(runtime)))
-    get = kubectl(runtime, "get", *named, flags=("-o", "json"))
+    named = (Operand(kubectl_kind(runtime)), Operand(name_of(runtime)))
+    get = kubectl_command(runtime, "get", *named, flags=("-o", "json"))
     return pipe(get, command("kubectl", "replace", "--force", "-f", "-"))
 
 
 def copy_secret(namespace: str, old: str, new: str) -> Command:
     """Make a Secret again under another name; the old one stays."""
-    return _copied({"kind": "Secret", "metadata": {"name": old, "namespace": namespace}}, new)
+    return _copy_object({"kind": "Secret", "metadata": {"name": old, "namespace": namespace}}, new)
 
 
-def remade(cached: Cached, *flags: str) -> Command:
+def rebuild_cache(cached: Cache, *flags: str) -> Command:
     """Make a cache as it is, with other flags: `cache` alone where it is ours."""
-    if cached.dataset is not None and names.is_ours(cached.dataset):
-        return cache(cached, flags=flags, standing=True)
-    return anew(cached, flags=flags)
+    if cached.dataset is not None and names.is_managed(cached.dataset):
+        return cache_command(cached, flags=flags, in_place=True)
+    return recreate_cache(cached, flags=flags)
 
 
-def other_name(cached: Cached) -> str:
+def alternative_name(cached: Cache) -> str:
     """A name for the cache that is not its own, and legal where that is."""
-    return f"{cached.name[: names.MAX_NAME - 2].rstrip('-')}-2"
+    return f"{cached.name[: names.MAX_NAME_LENGTH - 2].rstrip('-')}-2"

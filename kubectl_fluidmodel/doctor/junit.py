@@ -6,60 +6,60 @@ import re
 from xml.sax.saxutils import escape, quoteattr
 
 from kubectl_fluidmodel.doctor.check import AREAS
-from kubectl_fluidmodel.doctor.diagnosis import FAILED, SKIPPED, Diagnosis, Outcome, Problem
+from kubectl_fluidmodel.doctor.diagnosis import FAILED, SKIPPED, CheckResult, Diagnosis, Problem
 
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold at all."""
 
 
-def document(found: Diagnosis, seconds: float) -> str:
+def to_junit(diagnosis: Diagnosis, seconds: float) -> str:
     """The XML; warnings are in `system-out`, because JUnit knows none."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
-    every = found.outcomes
-    blind = found.coverage.nothing
-    counts = f'{_counts(every, blind)} time="{seconds:.2f}"'
+    results = diagnosis.results
+    nothing_checked = diagnosis.coverage.nothing_checked
+    counts = f'{_counts(results, nothing_checked)} time="{seconds:.2f}"'
     lines.append(f'<testsuites name="kubectl fluidmodel doctor" {counts}>')
     for area in AREAS.values():
-        outcomes = [outcome for outcome in every if outcome.check.area == area]
-        if outcomes:
-            lines.append(f"  <testsuite name={_quoted(area)} {_counts(outcomes)}>")
-            lines += [_case(outcome) for outcome in outcomes]
+        in_area = [outcome for outcome in results if outcome.check.area == area]
+        if in_area:
+            lines.append(f"  <testsuite name={_quote(area)} {_counts(in_area)}>")
+            lines += [_test_case(outcome) for outcome in in_area]
             lines.append("  </testsuite>")
-    if blind:
+    if nothing_checked:
         lines += [
-            f'  <testsuite name="Coverage" {_counts([], blind)}>',
+            f'  <testsuite name="Coverage" {_counts([], nothing_checked)}>',
             '    <testcase classname="cluster" name="what is to be checked can be read">'
-            f"<failure message={_quoted(blind)}/></testcase>",
+            f"<failure message={_quote(nothing_checked)}/></testcase>",
             "  </testsuite>",
         ]
     lines.append("</testsuites>")
     return "\n".join(lines) + "\n"
 
 
-def _counts(outcomes: list[Outcome], blind: str = "") -> str:
+def _counts(results: list[CheckResult], nothing_checked: str = "") -> str:
     """The attributes; `blind` is one more failure, why nothing was judged."""
-    failures = sum(outcome.state == FAILED for outcome in outcomes) + bool(blind)
-    skipped = sum(outcome.state == SKIPPED for outcome in outcomes)
-    tests = len(outcomes) + bool(blind)
+    failures = sum(outcome.state == FAILED for outcome in results) + bool(nothing_checked)
+    skipped = sum(outcome.state == SKIPPED for outcome in results)
+    tests = len(results) + bool(nothing_checked)
     return f'tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}"'
 
 
-def _case(outcome: Outcome) -> str:
-    where = "/".join(outcome.cache) if outcome.cache else "cluster"
-    name = f"{outcome.check.code} {outcome.check.title}"
-    start = f"    <testcase classname={_quoted(where)} name={_quoted(name)}"
-    if outcome.skipped:
-        return f"{start}><skipped message={_quoted(outcome.skipped)}/></testcase>"
-    if not outcome.problems:
+def _test_case(result: CheckResult) -> str:
+    where = "/".join(result.cache) if result.cache else "cluster"
+    name = f"{result.check.code} {result.check.title}"
+    start = f"    <testcase classname={_quote(where)} name={_quote(name)}"
+    if result.skip_reason:
+        return f"{start}><skipped message={_quote(result.skip_reason)}/></testcase>"
+    if not result.problems:
         return f"{start}/>"
-    text = _clean("\n".join(_told(problem) for problem in outcome.problems))
-    if outcome.state == FAILED:
-        first = outcome.problems[0].finding.cause
-        return f"{start}><failure message={_quoted(first)}>{text}</failure></testcase>"
+    text = _escape("\n".join(_problem_text(problem) for problem in result.problems))
+    if result.state == FAILED:
+        first = result.problems[0].finding.cause
+        return f"{start}><failure message={_quote(first)}>{text}</failure></testcase>"
     return f"{start}><system-out>{text}</system-out></testcase>"
 
 
-def _told(problem: Problem) -> str:
+def _problem_text(problem: Problem) -> str:
     finding = problem.finding
     word = "silenced" if problem.silenced else problem.severity.value
     lines = [f"{word}: {finding.about}: {finding.cause}"]
@@ -72,9 +72,9 @@ def _told(problem: Problem) -> str:
     return "\n".join(lines)
 
 
-def _clean(text: str) -> str:
-    return escape(_NO_XML.sub("?", text))
+def _escape(text: str) -> str:
+    return escape(_INVALID_XML.sub("?", text))
 
 
-def _quoted(text: str) -> str:
-    return quoteattr(_NO_XML.sub("?", " ".join(text.split())))
+def _quote(text: str) -> str:
+    return quoteattr(_INVALID_XML.sub("?", " ".join(text.split())))

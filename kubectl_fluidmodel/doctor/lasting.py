@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.doctor.check import Finding, Severity, select
+from kubectl_fluidmodel.doctor.check import Finding, Severity, select_checks
 from kubectl_fluidmodel.doctor.collect import collector
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, Problem, diagnose
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 
-OF_A_CACHE: Mapping[str, float] = {
+CACHE_FAILURES: Mapping[str, float] = {
     "FM301": 45.0,  # what ends on the node may leave room
     "FM302": 20.0,
     "FM303": 25.0,
@@ -30,7 +30,7 @@ OF_A_CACHE: Mapping[str, float] = {
     "FM320": 15.0,
 }
 """Codes that end the wait for a cache, and the seconds for which each has to last."""
-OF_A_GRAPH: Mapping[str, float] = {
+GRAPH_FAILURES: Mapping[str, float] = {
     "FM217": 0.0,
     "FM406": 0.0,
     "FM420": 20.0,
@@ -48,86 +48,91 @@ OF_A_GRAPH: Mapping[str, float] = {
     "FM735": 20.0,
 }
 """As that, of the roll-out of a graph that reads a cache."""
-_STORE = (
+_STORE_CAUSES = (
     "key is wrong",
     "know the access key",
     "bucket does not exist",
     "credentials have expired",
 )
 """Of a master that does not serve: causes that stay until somebody mends them."""
-_ONLY_WITH: Mapping[str, tuple[str, ...]] = {"FM311": _STORE, "FM313": _STORE}
+_REQUIRED_CAUSES: Mapping[str, tuple[str, ...]] = {"FM311": _STORE_CAUSES, "FM313": _STORE_CAUSES}
 
 
-def hopeless(found: Diagnosis, lasting: Mapping[str, float]) -> Iterator[Problem]:
+def persistent_failures(diagnosis: Diagnosis, durations: Mapping[str, float]) -> Iterator[Problem]:
     """The failures among the roots that no waiting mends. Pure."""
-    for problem in found.roots:
+    for problem in diagnosis.roots:
         code = problem.check.code
-        words = _ONLY_WITH.get(code)
+        words = _REQUIRED_CAUSES.get(code)
         own = problem.finding.severity or problem.check.severity
-        if code not in lasting or own is not Severity.ERROR:
+        if code not in durations or own is not Severity.ERROR:
             continue
         if words is None or any(each in problem.finding.cause for each in words):
             yield problem
 
 
-def error(what: str, problem: Problem, command: str) -> FluidModelError:
+def failure_error(message: str, problem: Problem, hint: str) -> FluidModelError:
     """What a wait ends with; `command` is what to try where the fix is no command."""
     finding: Finding = problem.finding
     fix = finding.fix
     return FluidModelError(
-        what,
+        message,
         f"{finding.about}: {finding.cause} ({problem.check.code})",
-        fix.text if fix is not None and fix.how == "command" else command,
+        fix.text if fix is not None and fix.how == "command" else hint,
     )
 
 
 @dataclass
-class Watch:
+class FailureMonitor:
     """Looks at one cache now and then, beside a wait, and keeps what lasts."""
 
     client: Client
     namespace: str
     name: str
-    lasting: Mapping[str, float]
-    every: float = 4.0
+    durations: Mapping[str, float]
+    interval: float = 4.0
     """Seconds between two looks, and before the first."""
-    _since: dict[tuple[str, str], float] = field(default_factory=dict)
-    _found: list[Problem] = field(default_factory=list)
-    _looked: float = field(init=False)
+    _first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
+    _failures: list[Problem] = field(default_factory=list)
+    _diagnosed_at: float = field(init=False)
     _thread: threading.Thread = field(default_factory=threading.Thread)
 
     def __post_init__(self) -> None:
-        self._looked = time.monotonic()
+        self._diagnosed_at = time.monotonic()
 
-    def tick(self) -> Problem | None:
+    def poll(self) -> Problem | None:
         """What has lasted for long enough; begins the next look where it is time.
 
         Looks go on in a thread of their own: they take seconds, and the view must not stand still.
         """
         now = time.monotonic()
         if not self._thread.is_alive():
-            for problem in self._found:
+            for problem in self._failures:
                 key = (problem.check.code, problem.finding.about)
-                seen = self._since.get(key)
-                if seen is not None and self._looked - seen >= self.lasting[problem.check.code]:
+                seen = self._first_seen.get(key)
+                if (
+                    seen is not None
+                    and self._diagnosed_at - seen >= self.durations[problem.check.code]
+                ):
                     return problem
-            if now - self._looked >= self.every:
-                self._thread = threading.Thread(target=self._look, name="judge", daemon=True)
+            if now - self._diagnosed_at >= self.interval:
+                self._thread = threading.Thread(target=self._diagnose, name="judge", daemon=True)
                 self._thread.start()
         return None
 
-    def _look(self) -> None:
+    def _diagnose(self) -> None:
         import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers them
 
         try:
-            snapshot = collector.gather(self.client, self.namespace, self.name, stores=False)
+            snapshot = collector.collect_snapshot(
+                self.client, self.namespace, self.name, probe_stores=False
+            )
         except FluidModelError:
-            self._looked = time.monotonic()  # the wait itself says that the cluster is away
+            self._diagnosed_at = time.monotonic()  # the wait itself says that the cluster is away
             return
         found = diagnose(
-            snapshot, select(self.lasting, ()), namespace=self.namespace, name=self.name
+            snapshot, select_checks(self.durations, ()), namespace=self.namespace, name=self.name
         )
-        self._found = list(hopeless(found, self.lasting))
-        self._looked = time.monotonic()
-        keys = {(each.check.code, each.finding.about) for each in self._found}
-        self._since = {key: self._since.get(key, self._looked) for key in keys}
+        self._failures = list(persistent_failures(found, self.durations))
+        self._diagnosed_at = time.monotonic()
+        keys = {(each.check.code, each.finding.about) for each in self._failures}
+        self._first_seen = {key: self._first_seen.get(key, self._diagnosed_at) for key in keys}

@@ -10,44 +10,44 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.doctor import fix_commands
-from kubectl_fluidmodel.doctor.check import Case, Fix
+from kubectl_fluidmodel.doctor.check import CheckContext, Fix
 from kubectl_fluidmodel.fluid import mount, names
-from kubectl_fluidmodel.fluid.secret import SUFFIX
-from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, mapping
+from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path
 from kubectl_fluidmodel.output.shell import chain
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 
-def belongs_at_root(cache: Cached) -> bool:
+def should_mount_at_root(cache: Cache) -> bool:
     """Whether a cache has one mount, which is not at the root, and no pod that relies on that."""
-    mounts = dicts(cache.dataset, "spec", "mounts")
+    mounts = get_list(cache.dataset, "spec", "mounts")
     if len(mounts) != 1 or cache.runtime is None or cache.refers_to is not None:
         return False
-    folder = mount.directory(mounts[0])
+    folder = mount.claim_directory(mounts[0])
     if not folder or str(mounts[0].get("mountPoint", "")).startswith("dataset://"):
         return False
-    return not reads_below(cache, [folder])
+    return not readers_mount_only(cache, [folder])
 
 
-def reads_below(cache: Cached, folders: list[str]) -> bool:
+def readers_mount_only(cache: Cache, folders: list[str]) -> bool:
     """Whether all pods that read a cache mount its folders, and not its root."""
     return bool(cache.readers) and all(
-        _below(reader.pod, cache.name, folders) for reader in cache.readers
+        _mounts_only(reader.pod, cache.name, folders) for reader in cache.readers
     )
 
 
-def _below(pod: Object, claim: str, folders: list[str]) -> bool:
+def _mounts_only(pod: Object, claim: str, folders: list[str]) -> bool:
     volumes = {
         each.get("name")
-        for each in dicts(pod, "spec", "volumes")
-        if at(each, "persistentVolumeClaim", "claimName") == claim
+        for each in get_list(pod, "spec", "volumes")
+        if get_path(each, "persistentVolumeClaim", "claimName") == claim
     }
     paths = [
         str(each.get("subPath", "")).strip("/")
-        for container in dicts(pod, "spec", "containers")
-        for each in dicts(container, "volumeMounts")
+        for container in get_list(pod, "spec", "containers")
+        for each in get_list(container, "volumeMounts")
         if each.get("name") in volumes
     ]
     return bool(paths) and all(
@@ -55,67 +55,68 @@ def _below(pod: Object, claim: str, folders: list[str]) -> bool:
     )
 
 
-def plain_keys(options: Any) -> list[str]:
+def plaintext_keys(options: Any) -> list[str]:
     """The names among options whose values are secret, and there to be read."""
     if not isinstance(options, Mapping):
         return []
     return [str(n) for n, v in options.items() if v and is_secret_name(str(n), variable=True)]
 
 
-def mend(case: Case) -> Fix:
+def mount_fix(context: CheckContext) -> Fix:
     """Mount a cache's sources at the root if alone, with keys that workers get from a Secret.
 
     A cache of ours is made again, of its flags. Another's Dataset is patched, and its runtime made
     again, which is when Fluid reads the mounts.
     """
-    cache = case.own
+    cache = context.cache
     dataset = cache.dataset or {}
-    if names.is_ours(dataset):
-        return Fix(fix_commands.anew(cache))
-    change, hidden = _change(cache)
-    steps = [fix_commands.patch(dataset, change)]
+    if names.is_managed(dataset):
+        return Fix(fix_commands.recreate_cache(cache))
+    change, hidden = _mount_patch(cache)
+    steps = [fix_commands.patch_object(dataset, change)]
     if cache.runtime is not None:
-        steps.append(fix_commands.again(cache.runtime))
+        steps.append(fix_commands.recreate_runtime(cache.runtime))
     if hidden:
-        name = cache.name + SUFFIX
-        there = case.snapshot.find(kinds.SECRETS, name, cache.namespace) is not None
-        steps.insert(0, fix_commands.secret(cache.namespace, name, hidden, there=there))
+        name = cache.name + STORE_SUFFIX
+        there = context.snapshot.get(kinds.SECRETS, name, cache.namespace) is not None
+        steps.insert(0, fix_commands.set_secret_keys(cache.namespace, name, hidden, exists=there))
     return Fix(chain(*steps))
 
 
-def _change(cache: Cached) -> tuple[Object, list[str]]:
+def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
     """The merge patch of a Dataset's spec, and the keys that a Secret has to have for it."""
-    spec = mapping(cache.dataset, "spec")
-    secret = cache.name + SUFFIX
-    mounts = [dict(each) for each in dicts(spec, "mounts")]
-    if belongs_at_root(cache):
+    spec = get_map(cache.dataset, "spec")
+    secret = cache.name + STORE_SUFFIX
+    mounts = [dict(each) for each in get_list(spec, "mounts")]
+    if should_mount_at_root(cache):
         mounts[0]["path"] = "/"
     root = mount.root_mount(mounts) is not None
     hidden: list[str] = []
 
     def moved(options: Any, listed: list[Object]) -> list[Object]:
         kept = [
-            {**each, "name": mount.key_option(str(each.get("name")), root=root)} for each in listed
+            {**each, "name": mount.credential_option(str(each.get("name")), root=root)}
+            for each in listed
         ]
         have = {each["name"] for each in kept}
-        for option in plain_keys(options):
-            made = mount.encrypted(option, secret, option, root=root)
+        for option in plaintext_keys(options):
+            made = mount.encrypt_option(option, secret, option, root=root)
             hidden.append(option)
             if made["name"] not in have:
                 kept.append(made)
         return kept
 
     for each in mounts:
-        listed = moved(each.get("options"), dicts(each, "encryptOptions"))
+        listed = moved(each.get("options"), get_list(each, "encryptOptions"))
         if listed:
             each["encryptOptions"] = listed
-        if plain_keys(each.get("options")):
-            gone = plain_keys(each["options"])
+        if plaintext_keys(each.get("options")):
+            gone = plaintext_keys(each["options"])
             each["options"] = {n: v for n, v in each["options"].items() if n not in gone}
     change: Object = {"mounts": mounts}
-    shared = moved(spec.get("sharedOptions"), dicts(spec, "sharedEncryptOptions"))
+    shared = moved(spec.get("sharedOptions"), get_list(spec, "sharedEncryptOptions"))
     if shared:
         change["sharedEncryptOptions"] = shared
-    if plain_keys(spec.get("sharedOptions")):
-        change["sharedOptions"] = dict.fromkeys(plain_keys(spec["sharedOptions"]))
+    if plaintext_keys(spec.get("sharedOptions")):
+        change["sharedOptions"] = dict.fromkeys(plaintext_keys(spec["sharedOptions"]))
     return {"spec": change}, hidden

@@ -7,37 +7,43 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.doctor import fix_commands
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, event_evidence, reference
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Evidence,
+    Fix,
+    event_evidence,
+    object_reference,
+)
 from kubectl_fluidmodel.fluid import names, pod_problems
-from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cached
+from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Word, command
 
-PARTS = (MASTER, WORKER, FUSE)
+COMPONENTS = (MASTER, WORKER, FUSE)
 
 
-def field(obj: Mapping[str, Any], *path: str | int, text: str = "") -> Evidence:
+def field_evidence(obj: Mapping[str, Any], *path: str | int, text: str = "") -> Evidence:
     """A field of an object with its value, or with `text` where the value says too little."""
-    value = at(obj, *path)
+    value = get_path(obj, *path)
     shown = text or ("not set" if value is None else str(value))
-    return Evidence(reference(obj), ".".join(str(step) for step in path), shown)
+    return Evidence(object_reference(obj), ".".join(str(step) for step in path), shown)
 
 
-def label(obj: Mapping[str, Any], key: str) -> Evidence:
+def label_evidence(obj: Mapping[str, Any], key: str) -> Evidence:
     """A label of an object; `not set` where it has none of the key."""
-    return field(obj, "metadata", "labels", key)
+    return field_evidence(obj, "metadata", "labels", key)
 
 
-def told(
-    case: Case, obj: Mapping[str, Any], pattern: str | re.Pattern[str], *reasons: str
+def warning_event(
+    context: CheckContext, obj: Mapping[str, Any], pattern: str | re.Pattern[str], *reasons: str
 ) -> Evidence | None:
     """The newest warning event of an object whose message fits a pattern; of any reason if none."""
-    return newest(case.snapshot.events(obj), pattern, *reasons)
+    return latest_event(context.snapshot.events_about(obj), pattern, *reasons)
 
 
-def newest(
+def latest_event(
     events: Iterable[Object], pattern: str | re.Pattern[str], *reasons: str
 ) -> Evidence | None:
     """As `told`, of events at hand."""
@@ -52,84 +58,95 @@ def newest(
     return event_evidence(found) if found else None
 
 
-def refusals(case: Case) -> list[Object]:
+def creation_failures(context: CheckContext) -> list[Object]:
     """The events of pods that the API server did not let be made."""
-    return case.once(
+    return context.cached(
         "refusals",
-        lambda: [e for e in case.snapshot.all(kinds.EVENTS) if e.get("reason") == "FailedCreate"],
+        lambda: [
+            e for e in context.snapshot.of_kind(kinds.EVENTS) if e.get("reason") == "FailedCreate"
+        ],
     )
 
 
-def containers(pod: Mapping[str, Any]) -> list[Object]:
+def container_statuses(pod: Mapping[str, Any]) -> list[Object]:
     """The statuses of a pod's containers, init containers first."""
-    return dicts(pod, "status", "initContainerStatuses") + dicts(pod, "status", "containerStatuses")
+    return get_list(pod, "status", "initContainerStatuses") + get_list(
+        pod, "status", "containerStatuses"
+    )
 
 
-def waits(pod: Mapping[str, Any], reasons: Iterable[str]) -> Iterator[tuple[Object, Evidence]]:
+def waiting_containers(
+    pod: Mapping[str, Any], reasons: Iterable[str]
+) -> Iterator[tuple[Object, Evidence]]:
     """Containers that wait for one of some reasons, with the kubelet's words."""
     wanted = set(reasons)
-    for status in containers(pod):
-        reason = str(at(status, "state", "waiting", "reason", default=""))
+    for status in container_statuses(pod):
+        reason = str(get_path(status, "state", "waiting", "reason", default=""))
         if reason in wanted:
-            message = " ".join(str(at(status, "state", "waiting", "message", default="")).split())
+            message = " ".join(
+                str(get_path(status, "state", "waiting", "message", default="")).split()
+            )
             place = f"status of container {status.get('name')}"
-            yield status, Evidence(reference(pod), place, f"{reason}: {message}".rstrip(": "))
+            yield (
+                status,
+                Evidence(object_reference(pod), place, f"{reason}: {message}".rstrip(": ")),
+            )
 
 
-def unscheduled(pod: Mapping[str, Any]) -> str:
+def scheduling_failure(pod: Mapping[str, Any]) -> str:
     """The scheduler's message on a pod that it finds no node for; empty if it has one."""
-    if at(pod, "spec", "nodeName"):
+    if get_path(pod, "spec", "nodeName"):
         return ""
-    for condition in dicts(pod, "status", "conditions"):
+    for condition in get_list(pod, "status", "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return " ".join(str(condition.get("message") or "no node yet").split())
     return ""
 
 
-def over(pod: Mapping[str, Any]) -> bool:
+def is_terminated(pod: Mapping[str, Any]) -> bool:
     """Whether a pod has ended, well or not."""
-    return at(pod, "status", "phase") in ("Succeeded", "Failed")
+    return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
-def log_cause(case: Case, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
+def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
     """What a pod's logs say is wrong, and where; of the containers that ended before, too.
 
     The cause is the part before the log's own words, in the words of `fluid.symptoms`.
     """
-    for status in dicts(pod, "status", "containerStatuses"):
+    for status in get_list(pod, "status", "containerStatuses"):
         name = str(status.get("name", ""))
         for previous in (False, True):
-            found = pod_problems.log_cause(case.log(pod, name, previous=previous))
+            found = pod_problems.find_log_error(context.container_log(pod, name, previous=previous))
             if found:
                 cause, _, line = found.partition(": ")
                 where = f"{'previous ' if previous else ''}log of {name}"
-                return cause, Evidence(reference(pod), where, line)
+                return cause, Evidence(object_reference(pod), where, line)
     return "", None
 
 
-def since(case: Case, stamp: Any) -> float | None:
+def seconds_since(context: CheckContext, stamp: Any) -> float | None:
     """Seconds from an RFC 3339 time to the snapshot; None where it is none."""
     when = pod_problems.parse_time(stamp)
-    return case.snapshot.taken - when if when else None
+    return context.snapshot.taken_at - when if when else None
 
 
-def pods_of(cache: Cached, *parts: str) -> Iterator[tuple[str, Object]]:
+def cache_pods(cache: Cache, *components: str) -> Iterator[tuple[str, Object]]:
     """(part, pod) of a cache, pods that are being deleted left out."""
-    for part in parts or PARTS:
+    for part in components or COMPONENTS:
         for pod in cache.pods.get(part, []):
             if not is_terminating(pod):
                 yield part, pod
 
 
-def some(evidence: Evidence | None) -> tuple[Evidence, ...]:
+def as_tuple(evidence: Evidence | None) -> tuple[Evidence, ...]:
     return (evidence,) if evidence else ()
 
 
-def look(about: Object | Cached, *words: Word) -> Fix:
+def advice(about: Object | Cache, *words: Word) -> Fix:
     """A kubectl command that shows more; it mends nothing."""
-    return Fix(fix_commands.kubectl(about, *words), "advice")
+    return Fix(fix_commands.kubectl_command(about, *words), "advice")
 
 
-def look_at_fluid(*words: Word) -> Fix:
+def fluid_advice(*words: Word) -> Fix:
     """As `look`, in the namespace of Fluid itself."""
     return Fix(command("kubectl", *words, "-n", names.SYSTEM_NAMESPACE), "advice")

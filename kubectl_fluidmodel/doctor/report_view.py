@@ -17,25 +17,25 @@ from kubectl_fluidmodel.doctor.diagnosis import (
     SKIPPED,
     UNCHECKED,
     WARNED,
+    CheckResult,
     Diagnosis,
-    Outcome,
     Problem,
 )
-from kubectl_fluidmodel.doctor.report import docs_of
-from kubectl_fluidmodel.output.text import duration, one_line, plural, printable
+from kubectl_fluidmodel.doctor.report import docs_link
+from kubectl_fluidmodel.output.text import escape_control, format_duration, one_line, pluralize
 
-_ORDER = (FAILED, WARNED, SILENCED, PASSED, SKIPPED)
+_STATE_ORDER = (FAILED, WARNED, SILENCED, PASSED, SKIPPED)
 """Of one check over many caches the worst is shown."""
 _MARKS = {FAILED: "✗", WARNED: "!", PASSED: "✓", SKIPPED: "\u2013", SILENCED: "\u2013"}
 _COLORS = {FAILED: "31", WARNED: "33", PASSED: "32", SKIPPED: "2", SILENCED: "2"}
 _ASCII = str.maketrans({"✗": "x", "✓": "+", "\u2013": "-", "…": "..."})
-_SHOWN = 2
+_MAX_SHOWN = 2
 """Pieces of evidence, and fellow sufferers, that the default view shows."""
-_LABEL = 10
+_LABEL_WIDTH = 10
 
 
 @dataclass(frozen=True)
-class Style:
+class ReportStyle:
     """How the terminal is."""
 
     mode: str = "default"
@@ -49,13 +49,13 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self.color and code else text
 
 
-def render(found: Diagnosis, style: Style, seconds: float) -> str:
+def render_diagnosis(diagnosis: Diagnosis, style: ReportStyle, seconds: float) -> str:
     """The view, with a line feed at its end."""
     blocks: list[list[str]] = []
     if style.mode != "short":
-        blocks += [_area(title, found, style) for title in AREAS.values()]
-    blocks += [_group(group, style) for group in groups(found)]
-    blocks.append([_verdict(found, style, seconds)])
+        blocks += [_render_area(title, diagnosis, style) for title in AREAS.values()]
+    blocks += [_render_group(group, style) for group in group_problems(diagnosis)]
+    blocks.append([_render_verdict(diagnosis, style, seconds)])
     text = "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
     return text.translate(_ASCII).encode("ascii", "replace").decode() if style.ascii else text
 
@@ -63,88 +63,88 @@ def render(found: Diagnosis, style: Style, seconds: float) -> str:
 # -- the checks ----------------------------------------------------------------------------------
 
 
-def _area(title: str, found: Diagnosis, style: Style) -> list[str]:
-    by_check: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in found.outcomes:
+def _render_area(title: str, diagnosis: Diagnosis, style: ReportStyle) -> list[str]:
+    by_check: dict[str, list[CheckResult]] = defaultdict(list)
+    for outcome in diagnosis.results:
         if outcome.check.area == title:
             by_check[outcome.check.code].append(outcome)
     rows = [each for _, each in sorted(by_check.items())]
-    alike = _skipped_alike(rows) if style.mode != "wide" else {}
+    alike = _group_by_skip_reason(rows) if style.mode != "wide" else {}
     lines: list[str] = []
     for each in rows:
         code = each[0].check.code
         codes = alike.get(code, [code])
         if len(codes) == 1:
-            lines += _row(each, style)
+            lines += _render_check(each, style)
         elif code == codes[0]:
             many = f"{len(codes)} checks, {codes[0]} to {codes[-1]}"
-            lines += _line(SKIPPED, many, _row_note(each, SKIPPED), style)
+            lines += _render_line(SKIPPED, many, _check_note(each, SKIPPED), style)
     return [style.paint(title, "1"), *lines] if lines else []
 
 
-def _skipped_alike(rows: Iterable[Sequence[Outcome]]) -> dict[str, list[str]]:
+def _group_by_skip_reason(rows: Iterable[Sequence[CheckResult]]) -> dict[str, list[str]]:
     """Each code of a check that was skipped, with those that were for the same reason."""
     by_why: dict[str, list[str]] = defaultdict(list)
     for each in rows:
         if all(outcome.state == SKIPPED for outcome in each):
-            by_why[_row_note(each, SKIPPED)].append(each[0].check.code)
+            by_why[_check_note(each, SKIPPED)].append(each[0].check.code)
     return {code: codes for codes in by_why.values() for code in codes}
 
 
-def _row(outcomes: Sequence[Outcome], style: Style) -> list[str]:
-    check = outcomes[0].check
-    state = min((outcome.state for outcome in outcomes), key=_ORDER.index)
-    return _line(state, f"{check.code} {check.title}", _row_note(outcomes, state), style)
+def _render_check(results: Sequence[CheckResult], style: ReportStyle) -> list[str]:
+    check = results[0].check
+    state = min((outcome.state for outcome in results), key=_STATE_ORDER.index)
+    return _render_line(state, f"{check.code} {check.title}", _check_note(results, state), style)
 
 
-def _line(state: str, what: str, note: str, style: Style) -> list[str]:
+def _render_line(state: str, title: str, note: str, style: ReportStyle) -> list[str]:
     """Mark and what it is about; a note behind that, or below where it is narrow."""
-    head = f"{_mark(state, style)} {what}"
+    head = f"{_mark(state, style)} {title}"
     if not note:
         return [head]
-    if style.width is None or len(f"{_MARKS[state]} {what}  ({note})") <= style.width:
+    if style.width is None or len(f"{_MARKS[state]} {title}  ({note})") <= style.width:
         return [head + style.paint(f"  ({note})", "2")]
     indent = " " * len("- FM000 ")
-    below = _wrapped(f"({note})", indent, f"{indent} ", style)
+    below = _wrap(f"({note})", indent, f"{indent} ", style)
     return [head, *(style.paint(line, "2") for line in below)]
 
 
-def _row_note(outcomes: Sequence[Outcome], state: str) -> str:
-    count = Counter(outcome.state for outcome in outcomes)
-    many = len(outcomes) > 1
+def _check_note(results: Sequence[CheckResult], state: str) -> str:
+    count = Counter(outcome.state for outcome in results)
+    many = len(results) > 1
     if state in (FAILED, WARNED):
         hit = count[FAILED] + count[WARNED]
-        return f"{hit} of {plural(len(outcomes), 'cache')}" if many else ""
+        return f"{hit} of {pluralize(len(results), 'cache')}" if many else ""
     if state == SILENCED:
-        return "silenced" + (f", {count[SILENCED]} of {len(outcomes)} caches" if many else "")
+        return "silenced" + (f", {count[SILENCED]} of {len(results)} caches" if many else "")
     if count[SKIPPED]:
-        whys = dict.fromkeys(outcome.skipped for outcome in outcomes if outcome.skipped)
-        some = f"{count[SKIPPED]} of {len(outcomes)} caches " if count[PASSED] else ""
+        whys = dict.fromkeys(outcome.skip_reason for outcome in results if outcome.skip_reason)
+        some = f"{count[SKIPPED]} of {len(results)} caches " if count[PASSED] else ""
         more = f"; and {len(whys) - 1} more reasons" if len(whys) > 1 else ""
         return f"{some}skipped: {one_line(next(iter(whys)), 160)}{more}"
     return ""
 
 
-def _mark(state: str, style: Style) -> str:
+def _mark(state: str, style: ReportStyle) -> str:
     return style.paint(_MARKS[state], _COLORS[state])
 
 
 # -- the problems --------------------------------------------------------------------------------
 
 
-def groups(found: Diagnosis) -> list[list[Problem]]:
+def group_problems(diagnosis: Diagnosis) -> list[list[Problem]]:
     """The root problems, those of one cause together: failures first, then by code."""
     by_cause: dict[tuple[str, str], list[Problem]] = defaultdict(list)
-    for problem in found.roots:
+    for problem in diagnosis.roots:
         if not problem.silenced:
-            by_cause[(problem.check.code, _common(problem))].append(problem)
+            by_cause[(problem.check.code, _cause_pattern(problem))].append(problem)
     return sorted(
         by_cause.values(),
         key=lambda group: (group[0].severity is not Severity.ERROR, group[0].check.code),
     )
 
 
-def _common(problem: Problem) -> str:
+def _cause_pattern(problem: Problem) -> str:
     """The cause without the names in it, so that the same cause elsewhere reads the same."""
     text = problem.finding.cause
     own = [problem.finding.about, problem.finding.about.partition(" ")[2]]
@@ -155,75 +155,75 @@ def _common(problem: Problem) -> str:
     return f"{problem.severity.value} " + re.sub(r"\d+", "#", text)
 
 
-def _group(group: Sequence[Problem], style: Style) -> list[str]:
+def _render_group(group: Sequence[Problem], style: ReportStyle) -> list[str]:
     first = group[0]
     state = FAILED if first.severity is Severity.ERROR else WARNED
     head = f"{_mark(state, style)} {first.check.code} "
-    lines = [head + style.paint(printable(first.finding.about), "1")]
-    lines += _wrapped(first.finding.cause, "  ", "  ", style)
+    lines = [head + style.paint(escape_control(first.finding.about), "1")]
+    lines += _wrap(first.finding.cause, "  ", "  ", style)
     wide = style.mode == "wide"
     others = list(dict.fromkeys(each.finding.about for each in group[1:]))
     others = [about for about in others if about != first.finding.about]
     if others:
-        lines += _labelled("also", _some(others, None if wide else 6), style)
+        lines += _render_labelled("also", _join_names(others, None if wide else 6), style)
     evidence = first.finding.evidence
-    for each in evidence if wide else evidence[:_SHOWN]:
-        text = printable(" ".join(each.text.split())) if wide else one_line(each.text)
-        lines += _labelled("seen", f"{each.object}, {each.place}: {text}", style)
-    if not wide and len(evidence) > _SHOWN:
-        lines += _labelled("", f"and {len(evidence) - _SHOWN} more (-o wide)", style)
-    lines += _consequences(group, style)
+    for each in evidence if wide else evidence[:_MAX_SHOWN]:
+        text = escape_control(" ".join(each.text.split())) if wide else one_line(each.text)
+        lines += _render_labelled("seen", f"{each.object}, {each.place}: {text}", style)
+    if not wide and len(evidence) > _MAX_SHOWN:
+        lines += _render_labelled("", f"and {len(evidence) - _MAX_SHOWN} more (-o wide)", style)
+    lines += _render_consequences(group, style)
     fix = first.finding.fix
     if fix is not None:
         label = "fix" if fix.how != "yaml" else "fix with"
         for number, line in enumerate(fix.text.splitlines()):
-            shown = style.paint(printable(line), "36" if fix.how != "advice" else "")
-            lines.append(f"  {(label if number == 0 else '').ljust(_LABEL)}{shown}")
+            shown = style.paint(escape_control(line), "36" if fix.how != "advice" else "")
+            lines.append(f"  {(label if number == 0 else '').ljust(_LABEL_WIDTH)}{shown}")
         if fix.where:
-            lines += _labelled("in", fix.where, style)
-    lines += _labelled("more", docs_of(first.check.code), style)
+            lines += _render_labelled("in", fix.where, style)
+    lines += _render_labelled("more", docs_link(first.check.code), style)
     return lines
 
 
-def _consequences(group: Sequence[Problem], style: Style) -> list[str]:
-    below = [each for problem in group for each in _below(problem)]
+def _render_consequences(group: Sequence[Problem], style: ReportStyle) -> list[str]:
+    below = [each for problem in group for each in _all_consequences(problem)]
     by_check: dict[str, list[Problem]] = defaultdict(list)
     for each in below:
         by_check[each.check.code].append(each)
     lines: list[str] = []
     for code, found in sorted(by_check.items()):
         abouts = list(dict.fromkeys(each.finding.about for each in found))
-        text = f"{code} {_some(abouts, None if style.mode == 'wide' else _SHOWN)}: "
+        text = f"{code} {_join_names(abouts, None if style.mode == 'wide' else _MAX_SHOWN)}: "
         text += found[0].finding.cause
-        lines += _labelled("so" if not lines else "", _cut(text, style), style)
+        lines += _render_labelled("so" if not lines else "", _shorten(text, style), style)
     return lines
 
 
-def _below(problem: Problem) -> Iterable[Problem]:
+def _all_consequences(problem: Problem) -> Iterable[Problem]:
     for each in problem.consequences:
         if not each.silenced:
             yield each
-        yield from _below(each)
+        yield from _all_consequences(each)
 
 
-def _cut(text: str, style: Style) -> str:
-    return printable(" ".join(text.split())) if style.mode == "wide" else one_line(text)
+def _shorten(text: str, style: ReportStyle) -> str:
+    return escape_control(" ".join(text.split())) if style.mode == "wide" else one_line(text)
 
 
-def _some(names: Sequence[str], most: int | None) -> str:
+def _join_names(names: Sequence[str], limit: int | None) -> str:
     """`a, b and 3 more`."""
-    shown = names if most is None else names[:most]
+    shown = names if limit is None else names[:limit]
     rest = len(names) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def _labelled(label: str, text: str, style: Style) -> list[str]:
-    start = f"  {label.ljust(_LABEL)}"
-    return _wrapped(text, start, " " * len(start), style)
+def _render_labelled(label: str, text: str, style: ReportStyle) -> list[str]:
+    start = f"  {label.ljust(_LABEL_WIDTH)}"
+    return _wrap(text, start, " " * len(start), style)
 
 
-def _wrapped(text: str, first: str, rest: str, style: Style) -> list[str]:
-    flat = printable(" ".join(text.split()))
+def _wrap(text: str, first: str, rest: str, style: ReportStyle) -> list[str]:
+    flat = escape_control(" ".join(text.split()))
     if style.width is None:
         return [first + flat]
     return textwrap.wrap(
@@ -239,36 +239,38 @@ def _wrapped(text: str, first: str, rest: str, style: Style) -> list[str]:
 # -- the verdict ---------------------------------------------------------------------------------
 
 
-def _verdict(found: Diagnosis, style: Style, seconds: float) -> str:
-    loud = [problem for problem in found.problems if not problem.silenced]
-    roots = [problem for problem in found.roots if not problem.silenced]
+def _render_verdict(diagnosis: Diagnosis, style: ReportStyle, seconds: float) -> str:
+    loud = [problem for problem in diagnosis.problems if not problem.silenced]
+    roots = [problem for problem in diagnosis.roots if not problem.silenced]
     errors = sum(problem.severity is Severity.ERROR for problem in roots)
     warnings = len(roots) - errors
     consequences = len(loud) - len(roots)
-    if found.verdict == UNCHECKED:
-        text, state = f"{found.coverage.nothing} (docs/rbac.md has the Role)", FAILED
-    elif found.failed:
-        text = plural(errors, "failure")
-        text += f" with {plural(consequences, 'consequence')}" if consequences else ""
-        text += f", {plural(warnings, 'warning')}" if warnings else ""
+    if diagnosis.verdict == UNCHECKED:
+        text, state = f"{diagnosis.coverage.nothing_checked} (docs/rbac.md has the Role)", FAILED
+    elif diagnosis.failed:
+        text = pluralize(errors, "failure")
+        text += f" with {pluralize(consequences, 'consequence')}" if consequences else ""
+        text += f", {pluralize(warnings, 'warning')}" if warnings else ""
         state = FAILED
-    elif found.verdict == PARTIAL:
-        text = plural(warnings, "warning") if warnings else "nothing wrong"
-        text += " in what could be read; not checked: " + _some(found.coverage.unread, 6)
+    elif diagnosis.verdict == PARTIAL:
+        text = pluralize(warnings, "warning") if warnings else "nothing wrong"
+        text += " in what could be read; not checked: " + _join_names(
+            diagnosis.coverage.unread_kinds, 6
+        )
         state = WARNED
     elif warnings:
-        text, state = f"healthy, with {plural(warnings, 'warning')}", WARNED
+        text, state = f"healthy, with {pluralize(warnings, 'warning')}", WARNED
     else:
         text, state = "healthy", PASSED
-    checks: set[Check] = {outcome.check for outcome in found.outcomes}
-    skipped = {outcome.check.code for outcome in found.outcomes if outcome.state == SKIPPED}
-    silenced = sum(problem.silenced for problem in found.problems)
-    about = plural(len(found.caches), "cache") if found.caches else "no cache"
-    text += f": {plural(len(checks), 'check')}, {about}, {_time(seconds)}"
+    checks: set[Check] = {outcome.check for outcome in diagnosis.results}
+    skipped = {outcome.check.code for outcome in diagnosis.results if outcome.state == SKIPPED}
+    silenced = sum(problem.silenced for problem in diagnosis.problems)
+    about = pluralize(len(diagnosis.caches), "cache") if diagnosis.caches else "no cache"
+    text += f": {pluralize(len(checks), 'check')}, {about}, {_format_seconds(seconds)}"
     text += f"; {len(skipped)} skipped" if skipped else ""
     text += f"; {silenced} silenced" if silenced else ""
     return f"{_mark(state, style)} {style.paint(text, '1')}"
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f}s" if seconds < 10 else duration(seconds)
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < 10 else format_duration(seconds)

@@ -13,77 +13,91 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.doctor import observations
-from kubectl_fluidmodel.doctor.check import Case, Evidence, reference
+from kubectl_fluidmodel.doctor.check import CheckContext, Evidence, object_reference
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.objects import node_selector, taints
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
-from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle, SchedulerView, by_reason
-from kubectl_fluidmodel.objects.taints import for_accelerator, leaving, taints_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    labels_of,
+    name_of,
+    namespace_of,
+)
+from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle, SchedulerView, group_by_reason
+from kubectl_fluidmodel.objects.taints import departure_of, marks_accelerator, taints_of
 
-ROOM, OTHERS, AFFINITY, TAINT, PORTS, ELSE = "room", "others", "affinity", "taint", "ports", "else"
+RESOURCES, ANTI_AFFINITY, AFFINITY, TAINT, PORTS, OTHER = (
+    "room",
+    "others",
+    "affinity",
+    "taint",
+    "ports",
+    "else",
+)
 _REASON_OF = {
-    Filter.ROOM: ROOM,
-    Filter.PODS: ROOM,
-    Filter.OTHERS: OTHERS,
+    Filter.ROOM: RESOURCES,
+    Filter.PODS: RESOURCES,
+    Filter.OTHERS: ANTI_AFFINITY,
     Filter.AFFINITY: AFFINITY,
     Filter.NAME: AFFINITY,
     Filter.TAINT: TAINT,
     Filter.PORTS: PORTS,
-    Filter.CORDON: ELSE,
-    Filter.VOLUME: ELSE,
+    Filter.CORDON: OTHER,
+    Filter.VOLUME: OTHER,
 }
-_ELSEWHERE = (Filter.AFFINITY, Filter.NAME)
+_EXCLUDING_FILTERS = (Filter.AFFINITY, Filter.NAME)
 """A node that fails these is not one that anybody meant."""
-_WORDS: tuple[tuple[str, str], ...] = (
-    (OTHERS, r"anti-affinity"),
-    (ROOM, r"Insufficient \S+|Too many pods"),
+_MESSAGE_PATTERNS: tuple[tuple[str, str], ...] = (
+    (ANTI_AFFINITY, r"anti-affinity"),
+    (RESOURCES, r"Insufficient \S+|Too many pods"),
     (PORTS, r"didn't have free ports"),
 )
 """The scheduler's words, from its last filter to the first."""
 
 
 @dataclass(frozen=True)
-class Nodeless:
+class UnschedulablePod:
     """A pod that the scheduler finds no node for."""
 
-    part: str
+    component: str
     pod: Object
-    words: str
+    message: str
     """The scheduler's own."""
-    against: Mapping[str, list[Obstacle]]
+    obstacles: Mapping[str, list[Obstacle]]
     """What is against it on each node that anybody meant."""
     nodes: Mapping[str, Object]
     reason: str
-    siblings: frozenset[str]
+    sibling_nodes: frozenset[str]
     """Nodes that would do, were another pod of the same part not there already."""
-    unread: bool
+    pods_unread: bool
     """Whether pods of other namespaces could not be read, so that more may be in the way."""
 
     @property
-    def judged(self) -> bool:
+    def is_explained(self) -> bool:
         """Whether it is known of each node what is against the pod there."""
-        return bool(self.against) and all(self.against.values())
+        return bool(self.obstacles) and all(self.obstacles.values())
 
-    def only(self, *filters: Filter) -> list[str]:
+    def nodes_failing_only(self, *filters: Filter) -> list[str]:
         """The nodes on which nothing but these is against the pod, and that stay."""
         return [
             name
-            for name, found in self.against.items()
+            for name, found in self.obstacles.items()
             if found
             and all(each.filter in filters for each in found)
-            and not leaving(self.nodes[name])
+            and not departure_of(self.nodes[name])
         ]
 
-    def tolerable(self) -> list[str]:
+    def gpu_tainted_nodes(self) -> list[str]:
         """The nodes that would do, were their taints tolerated, which only keep GPUs free."""
         return [
             name
-            for name in self.only(Filter.TAINT)
+            for name in self.nodes_failing_only(Filter.TAINT)
             if all(
-                for_accelerator(taint, self.nodes[name])
+                marks_accelerator(taint, self.nodes[name])
                 for taint in taints_of(self.nodes[name])
-                if taint.hard
+                if taint.blocks_pods
             )
         ]
 
@@ -92,102 +106,115 @@ class Nodeless:
 
         Of those that only keep GPUs free, where there are any; never what says that a node goes.
         """
-        nodes = [self.nodes[name] for name in self.tolerable() or self.only(Filter.TAINT)]
-        own = dicts(self.pod, "spec", "tolerations")
+        nodes = [
+            self.nodes[name]
+            for name in self.gpu_tainted_nodes() or self.nodes_failing_only(Filter.TAINT)
+        ]
+        own = get_list(self.pod, "spec", "tolerations")
         wanted = [
             taint
             for node in nodes
             for taint in taints_of(node)
-            if taint.hard and not taint.leaving and not taints.tolerated(own, taint)
+            if taint.blocks_pods
+            and not taint.departure_reason
+            and not taints.is_tolerated(own, taint)
         ]
         return [taint.toleration() for taint in dict.fromkeys(wanted)]
 
-    def why_not(self, *, but: frozenset[str] | set[str] = frozenset()) -> str:
+    def describe_nodes(self, *, exclude: frozenset[str] | set[str] = frozenset()) -> str:
         """Node by node why not, those with the same against them together; `but` some nodes."""
         found = [
             (name, "; ".join(each.text for each in obstacles))
-            for name, obstacles in self.against.items()
-            if obstacles and name not in but
+            for name, obstacles in self.obstacles.items()
+            if obstacles and name not in exclude
         ]
-        return by_reason(found)
+        return group_by_reason(found)
 
     def evidence(self) -> tuple[Evidence, ...]:
         """The scheduler's words, and the fields of nodes and pods that its filters went by."""
-        found = [Evidence(reference(self.pod), "status.conditions PodScheduled", self.words)]
-        for name, obstacles in self.against.items():
+        found = [
+            Evidence(object_reference(self.pod), "status.conditions PodScheduled", self.message)
+        ]
+        for name, obstacles in self.obstacles.items():
             for each in obstacles:
-                found += _fields(self.nodes[name], each)
-        return tuple(dict.fromkeys(found))[:_SHOWN]
+                found += _obstacle_evidence(self.nodes[name], each)
+        return tuple(dict.fromkeys(found))[:_MAX_EVIDENCE]
 
 
-_SHOWN = 9
+_MAX_EVIDENCE = 9
 """Lines of evidence; the rest of the nodes is in the cause."""
 
 
-def _fields(node: Object, obstacle: Obstacle) -> Iterator[Evidence]:
+def _obstacle_evidence(node: Object, obstacle: Obstacle) -> Iterator[Evidence]:
     if obstacle.filter is Filter.TAINT:
-        yield Evidence(reference(node), "spec.taints", obstacle.subject)
+        yield Evidence(object_reference(node), "spec.taints", obstacle.subject)
     elif obstacle.filter is Filter.CORDON:
-        yield observations.field(node, "spec", "unschedulable")
+        yield observations.field_evidence(node, "spec", "unschedulable")
     elif obstacle.filter in (Filter.ROOM, Filter.PODS):
-        yield observations.field(node, "status", "allocatable", obstacle.subject)
+        yield observations.field_evidence(node, "status", "allocatable", obstacle.subject)
     elif obstacle.filter is Filter.PORTS:
         for pod in obstacle.holders[:1]:
-            yield Evidence(reference(pod), "spec.nodeName", name_of(node))
+            yield Evidence(object_reference(pod), "spec.nodeName", name_of(node))
 
 
-def nodeless(case: Case, reason: str) -> list[Nodeless]:
+def unschedulable_pods(context: CheckContext, reason: str) -> list[UnschedulablePod]:
     """The cache's masters and workers that wait for a node, for one reason."""
 
-    def every() -> list[Nodeless]:
+    def every() -> list[UnschedulablePod]:
         return [
-            judge(case, part, pod, words)
-            for part, pod in observations.pods_of(case.own, MASTER, WORKER)
-            if (words := observations.unscheduled(pod))
+            explain_pod(context, part, pod, words)
+            for part, pod in observations.cache_pods(context.cache, MASTER, WORKER)
+            if (words := observations.scheduling_failure(pod))
         ]
 
-    key = f"nodeless: {case.own.namespace}/{case.own.name}"
-    return [each for each in case.once(key, every) if each.reason == reason]
+    key = f"nodeless: {context.cache.namespace}/{context.cache.name}"
+    return [each for each in context.cached(key, every) if each.reason == reason]
 
 
-def _view(case: Case) -> SchedulerView:
-    snapshot = case.snapshot
-    placed = snapshot.placed if snapshot.placed is not None else snapshot.all(k.PODS)
-    return SchedulerView(snapshot.all(k.NODES), placed, snapshot.all(k.PVCS), snapshot.all(k.PVS))
+def _scheduler_view(context: CheckContext) -> SchedulerView:
+    snapshot = context.snapshot
+    placed = (
+        snapshot.pods_on_nodes if snapshot.pods_on_nodes is not None else snapshot.of_kind(k.PODS)
+    )
+    return SchedulerView(
+        snapshot.of_kind(k.NODES), placed, snapshot.of_kind(k.PVCS), snapshot.of_kind(k.PVS)
+    )
 
 
-def judge(case: Case, part: str, pod: Object, words: str) -> Nodeless:
+def explain_pod(
+    context: CheckContext, component: str, pod: Object, message: str
+) -> UnschedulablePod:
     """Why a pod finds no node, of which the scheduler said so in its words."""
-    view = case.once("nodeless: view", lambda: _view(case))
-    verdicts = view.verdicts(pod)
-    meant = {
+    view = context.cached("nodeless: view", lambda: _scheduler_view(context))
+    verdicts = view.obstacles_by_node(pod)
+    eligible = {
         name: found
         for name, found in verdicts.items()
-        if not any(each.filter in _ELSEWHERE for each in found)
+        if not any(each.filter in _EXCLUDING_FILTERS for each in found)
     }
     nodes = {name_of(node): node for node in view.nodes}
-    siblings = frozenset(
+    sibling_nodes = frozenset(
         name
-        for name, found in meant.items()
+        for name, found in eligible.items()
         if found
         and all(each.filter in (Filter.PORTS, Filter.OTHERS) for each in found)
-        and all(_sibling(pod, holder) for each in found for holder in each.holders)
+        and all(_is_sibling(pod, holder) for each in found for holder in each.holders)
     )
-    found = Nodeless(
-        part,
+    found = UnschedulablePod(
+        component,
         pod,
-        words,
-        meant or verdicts,
+        message,
+        eligible or verdicts,
         nodes,
         "",
-        siblings,
-        case.snapshot.placed is None,
+        sibling_nodes,
+        context.snapshot.pods_on_nodes is None,
     )
-    reason = _most(found) if found.judged else ""
-    return replace(found, reason=reason or _by_words(case, pod, words))
+    reason = _dominant_reason(found) if found.is_explained else ""
+    return replace(found, reason=reason or _reason_from_message(context, pod, message))
 
 
-def _sibling(pod: Object, other: Object) -> bool:
+def _is_sibling(pod: Object, other: Object) -> bool:
     """Whether two pods are of the same part of the same cache."""
     keys = ("release", "role")
     mine, theirs = labels_of(pod), labels_of(other)
@@ -195,13 +222,19 @@ def _sibling(pod: Object, other: Object) -> bool:
     return same and namespace_of(pod) == namespace_of(other)
 
 
-def _most(found: Nodeless) -> str:
+def _dominant_reason(unscheduled: UnschedulablePod) -> str:
     """The reason that most nodes share which lack least, of those that stay."""
-    if found.siblings:
+    if unscheduled.sibling_nodes:
         return PORTS
-    lacks = {name: {each.filter for each in against} for name, against in found.against.items()}
-    stay = {name: kinds for name, kinds in lacks.items() if not leaving(found.nodes[name])} or lacks
-    strange = set(found.only(Filter.TAINT)) - set(found.tolerable())
+    lacks = {
+        name: {each.filter for each in against} for name, against in unscheduled.obstacles.items()
+    }
+    stay = {
+        name: kinds for name, kinds in lacks.items() if not departure_of(unscheduled.nodes[name])
+    } or lacks
+    strange = set(unscheduled.nodes_failing_only(Filter.TAINT)) - set(
+        unscheduled.gpu_tainted_nodes()
+    )
     stay = {name: kinds for name, kinds in stay.items() if name not in strange} or stay
     fewest = min(len(kinds) for kinds in stay.values())
     votes = Counter(
@@ -212,26 +245,26 @@ def _most(found: Nodeless) -> str:
     return votes.most_common(1)[0][0]
 
 
-def _by_words(case: Case, pod: Object, words: str) -> str:
-    for reason, pattern in _WORDS:
-        if re.search(pattern, words):
+def _reason_from_message(context: CheckContext, pod: Object, message: str) -> str:
+    for reason, pattern in _MESSAGE_PATTERNS:
+        if re.search(pattern, message):
             return reason
-    meant = [node for node in case.snapshot.all(k.NODES) if selects(pod, node)]
-    if not meant and re.search(r"node affinity|node selector|affinity/selector", words):
+    eligible = [node for node in context.snapshot.of_kind(k.NODES) if selects_node(pod, node)]
+    if not eligible and re.search(r"node affinity|node selector|affinity/selector", message):
         return AFFINITY
-    if any(untolerated(pod, node) for node in meant) or (
-        not meant and "untolerated taint" in words
+    if any(untolerated_taints(pod, node) for node in eligible) or (
+        not eligible and "untolerated taint" in message
     ):
         return TAINT
-    return ELSE
+    return OTHER
 
 
-def selects(pod: Object, node: Object) -> bool:
+def selects_node(pod: Object, node: Object) -> bool:
     """Whether a pod's node selector and required affinity let it run on a node."""
-    return not node_selector.mismatches(at(pod, "spec", default={}), node)
+    return not node_selector.mismatches(get_path(pod, "spec", default={}), node)
 
 
-def untolerated(pod: Object, node: Object) -> list[str]:
+def untolerated_taints(pod: Object, node: Object) -> list[str]:
     """Taints that somebody set and the pod does not tolerate; not those that come and go."""
     found = taints.untolerated(pod.get("spec") or {}, node)
-    return [str(taint) for taint in found if not taint.leaving]
+    return [str(taint) for taint in found if not taint.departure_reason]

@@ -14,73 +14,73 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.object_paths import copied
+from kubectl_fluidmodel.dynamo.object_paths import deep_copy
 from kubectl_fluidmodel.objects.node_selector import Term, Terms, is_empty, terms_of
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-WEIGHT = 100
+MAX_WEIGHT = 100
 """Weight of a preference for the cache nodes: the highest there is."""
 
 
 @dataclass(frozen=True)
-class Requirement:
+class LabelRequirement:
     """A node label that must have one of some values; the cache label's value is `true`."""
 
     key: str
     values: tuple[str, ...] = ("true",)
 
-    def expression(self) -> dict[str, Any]:
+    def to_expression(self) -> dict[str, Any]:
         return {"key": self.key, "operator": "In", "values": list(self.values)}
 
-    def term(self) -> Term:
-        return {"matchExpressions": [self.expression()]}
+    def to_term(self) -> Term:
+        return {"matchExpressions": [self.to_expression()]}
 
-    def preference(self) -> dict[str, Any]:
-        return {"weight": WEIGHT, "preference": self.term()}
+    def to_preference(self) -> dict[str, Any]:
+        return {"weight": MAX_WEIGHT, "preference": self.to_term()}
 
 
-def demands(term: Any, requirement: Requirement) -> bool:
+def has_requirement(term: Any, requirement: LabelRequirement) -> bool:
     """Whether a term already has exactly this requirement among its expressions."""
-    return _index(term, requirement) is not None
+    return _expression_index(term, requirement) is not None
 
 
-def require(terms: Terms | None, requirements: Iterable[Requirement]) -> Terms | None:
+def add_requirements(terms: Terms | None, requirements: Iterable[LabelRequirement]) -> Terms | None:
     """The terms with each requirement ANDed in; None stands for "no node is excluded".
 
     An empty list stays empty: it matches no node, and no fewer are left to match.
     """
-    result = copied(terms)
+    result = deep_copy(terms)
     for requirement in requirements:
         if result is None:
-            result = [requirement.term()]
+            result = [requirement.to_term()]
             continue
         for term in result:
-            if is_empty(term) or demands(term, requirement):
+            if is_empty(term) or has_requirement(term, requirement):
                 continue
             term["matchExpressions"] = [
                 *(term.get("matchExpressions") or []),
-                requirement.expression(),
+                requirement.to_expression(),
             ]
     return result
 
 
-def replace_dead(
-    terms: Terms | None, dead: Iterable[str], requirements: list[Requirement]
+def replace_dead_keys(
+    terms: Terms | None, dead_keys: Iterable[str], requirements: list[LabelRequirement]
 ) -> Terms | None:
     """As `require`, with the expressions on dead keys, which no node has, taken out before.
 
     Without requirements there is nothing in their place, and the terms stay as they are.
     """
-    gone = set(dead)
-    result = copied(terms)
+    removed_keys = set(dead_keys)
+    result = deep_copy(terms)
     if not requirements or result is None:
-        return require(result, requirements)
+        return add_requirements(result, requirements)
     for term in result:
         listed = term.get("matchExpressions") or []
-        kept = [each for each in listed if each.get("key") not in gone]
+        kept = [each for each in listed if each.get("key") not in removed_keys]
         if len(kept) != len(listed):
-            term["matchExpressions"] = kept or [requirements[0].expression()]
-    return require(result, requirements)
+            term["matchExpressions"] = kept or [requirements[0].to_expression()]
+    return add_requirements(result, requirements)
 
 
 def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
@@ -94,11 +94,11 @@ def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
         if isinstance(selector, Mapping) and selector.get(key) == "true":
             return key
     terms = [term for term in terms_of(pod_spec.get("affinity")) or [] if not is_empty(term)]
-    found = [next((key for key in listed if _requires(term, key)), "") for term in terms]
+    found = [next((key for key in listed if _term_requires_key(term, key)), "") for term in terms]
     return found[0] if found and all(found) else ""
 
 
-def named_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+def mentioned_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
     """Those of these node labels that a pod's required affinity mentions at all."""
     found = {
         expression.get("key")
@@ -109,7 +109,7 @@ def named_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key in found]
 
 
-def _requires(term: Any, key: str) -> bool:
+def _term_requires_key(term: Any, key: str) -> bool:
     """Whether a term only matches nodes with the label; Fluid gives it no value but `true`."""
     return any(
         isinstance(expression, Mapping)
@@ -122,8 +122,8 @@ def _requires(term: Any, key: str) -> bool:
     )
 
 
-def release(
-    terms: Terms | None, requirement: Requirement, before: Terms | None = None
+def remove_requirement(
+    terms: Terms | None, requirement: LabelRequirement, before: Terms | None = None
 ) -> Terms | None:
     """The terms without a requirement, for terms that somebody edited after it went in.
 
@@ -132,18 +132,22 @@ def release(
     """
     if terms is None:
         return None
-    own = [_without(term, requirement) for term in before or [] if demands(term, requirement)]
+    own = [
+        _without_requirement(term, requirement)
+        for term in before or []
+        if has_requirement(term, requirement)
+    ]
     result: Terms = []
     for term in terms:
-        rest = _without(term, requirement)
-        if not demands(term, requirement) or rest in own:
-            result.append(copied(term))
+        rest = _without_requirement(term, requirement)
+        if not has_requirement(term, requirement) or rest in own:
+            result.append(deep_copy(term))
         elif not is_empty(rest):
             result.append(rest)
     return result or None
 
 
-def _index(term: Any, requirement: Requirement) -> int | None:
+def _expression_index(term: Any, requirement: LabelRequirement) -> int | None:
     """Where the requirement stands among a term's expressions; the last place if several."""
     found = None
     if isinstance(term, Mapping):
@@ -158,10 +162,10 @@ def _index(term: Any, requirement: Requirement) -> int | None:
     return found
 
 
-def _without(term: Any, requirement: Requirement) -> Term:
+def _without_requirement(term: Any, requirement: LabelRequirement) -> Term:
     """A copy of a term without the requirement (its last occurrence)."""
-    rest: Term = copied(term)
-    index = _index(rest, requirement)
+    rest: Term = deep_copy(term)
+    index = _expression_index(rest, requirement)
     if index is not None:
         del rest["matchExpressions"][index]
         if not rest["matchExpressions"]:
@@ -169,7 +173,7 @@ def _without(term: Any, requirement: Requirement) -> Term:
     return rest
 
 
-def preferences_of(affinity: Any) -> list[dict[str, Any]]:
+def node_preferences(affinity: Any) -> list[dict[str, Any]]:
     """The node preferences of a pod's affinity."""
     node = affinity.get("nodeAffinity") if isinstance(affinity, Mapping) else None
     found = node.get(PREFERRED) if isinstance(node, Mapping) else None

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kubectl_fluidmodel.dynamo.object_paths import MISSING, Journal, Path, find
+from kubectl_fluidmodel.dynamo.object_paths import MISSING, EditLog, Path, value_at
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.gpus import gpus_of
 from kubectl_fluidmodel.objects.node_selector import terms_of
 
-BY_GPUS = "it asks for GPUs"
+GPU_REASON = "it asks for GPUs"
 """The reason for a role that needs no words: whoever reads the graph sees it, too."""
-ENGINE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
+ENGINE_MODULE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
 """An engine as a command starts it."""
 
 
@@ -38,7 +38,7 @@ class Role(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Mounted:
+class ClaimMount:
     """A claim as a container mounts it."""
 
     container: str
@@ -49,11 +49,11 @@ class Mounted:
 class Component(ABC):
     """A component in one of the shapes; `spec` is its own part of the object being edited."""
 
-    pod: ClassVar[Path]
+    pod_path: ClassVar[Path]
     """Where the pod spec is, from `spec`."""
-    main: ClassVar[Path]
+    main_path: ClassVar[Path]
     """Where the main container is."""
-    annotations: ClassVar[Path]
+    annotations_path: ClassVar[Path]
     """Where annotations for the component's Deployment and pods are."""
 
     def __init__(self, name: str, spec: dict[str, Any], graph_spec: dict[str, Any]) -> None:
@@ -85,13 +85,13 @@ class Component(ABC):
             return Role.FRONTEND, ""
         if kind not in ("", "main"):
             return Role.OTHER, ""
-        if self.gpus() or self._configured_gpus():
-            return Role.WORKER, BY_GPUS
-        words = " ".join(str(w) for f in ("command", "args") for w in self._words(f))
-        engine = ENGINE.search(words)
+        if self.gpus() or self._has_gpus_in_deployment_config():
+            return Role.WORKER, GPU_REASON
+        words = " ".join(str(w) for f in ("command", "args") for w in self._command_words(f))
+        engine = ENGINE_MODULE.search(words)
         if engine:
             return Role.WORKER, f"it starts {engine[0]}"
-        if _requires_cache(self.pod_spec()):
+        if _requires_cache_nodes(self.pod_spec()):
             return Role.WORKER, "it requires the nodes of a cache"
         if re.search(r"(?<![\w.])dynamo\.frontend(?![\w.])", words):
             return Role.FRONTEND, "it starts dynamo.frontend"
@@ -101,11 +101,11 @@ class Component(ABC):
             return Role.FRONTEND, "by its name"
         return Role.OTHER, ""
 
-    def _words(self, field: str) -> list[Any]:
+    def _command_words(self, field: str) -> list[Any]:
         found = self.main_container().get(field)
         return found if isinstance(found, list) else []
 
-    def _configured_gpus(self) -> bool:
+    def _has_gpus_in_deployment_config(self) -> bool:
         """Whether DYN_DEPLOYMENT_CONFIG, as graphs up to 0.5 have it, gives it GPUs."""
         for entry in self.graph_spec.get("envs") or []:
             if not isinstance(entry, dict) or entry.get("name") != "DYN_DEPLOYMENT_CONFIG":
@@ -114,7 +114,7 @@ class Component(ABC):
                 config = json.loads(str(entry.get("value") or "{}"))
             except ValueError:
                 return False
-            resources = at(config, self.name, "ServiceArgs", "resources", default={})
+            resources = get_path(config, self.name, "ServiceArgs", "resources", default={})
             return bool(resources.get("gpu")) if isinstance(resources, dict) else False
         return False
 
@@ -126,7 +126,7 @@ class Component(ABC):
     @property
     def nodes_per_replica(self) -> int:
         """Pods, each on a node of its own, that make up one replica."""
-        found = at(self.spec, "multinode", "nodeCount")
+        found = get_path(self.spec, "multinode", "nodeCount")
         return found if isinstance(found, int) and found > 1 else 1
 
     def gpus(self) -> dict[str, int]:
@@ -138,7 +138,7 @@ class Component(ABC):
         return total
 
     @property
-    def own_pod_template(self) -> str:
+    def second_pod_template(self) -> str:
         """Where the component has a second pod template that pinning does not reach, or empty."""
         return ""
 
@@ -146,62 +146,62 @@ class Component(ABC):
 
     def pod_spec(self) -> dict[str, Any]:
         """The pod spec as written; empty where there is none."""
-        found = find(self.spec, self.pod)
+        found = value_at(self.spec, self.pod_path)
         return found if isinstance(found, dict) else {}
 
     def pod_annotations(self) -> dict[str, str]:
-        found = find(self.spec, self.annotations)
+        found = value_at(self.spec, self.annotations_path)
         return found if isinstance(found, dict) else {}
 
     def main_container(self) -> dict[str, Any]:
-        found = find(self.spec, self.main)
+        found = value_at(self.spec, self.main_path)
         return found if isinstance(found, dict) else {}
 
     def containers(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The containers that are written down, the main one first, with their paths."""
         main = self.main_container()
         if main:
-            yield self.main, main
+            yield self.main_path, main
         for container in self.pod_spec().get("containers") or []:
             if isinstance(container, dict) and container is not main and container.get("name"):
-                yield (*self.pod, "containers", f"[{container['name']}]"), container
+                yield (*self.pod_path, "containers", f"[{container['name']}]"), container
 
-    def readers(self) -> list[Path]:
+    def reader_paths(self) -> list[Path]:
         """The containers that read the model: main, those with GPUs, the frontend sidecar.
 
         An engine may run beside `main`, and operators before 1.2 give a frontend sidecar none
         of main's mounts.
         """
-        paths = [self.main]
+        paths = [self.main_path]
         for path, container in self.containers():
             sidecar = container.get("name") == self.spec.get("frontendSidecar")
-            if path != self.main and (gpus_of(container.get("resources")) or sidecar):
+            if path != self.main_path and (gpus_of(container.get("resources")) or sidecar):
                 paths.append(path)
         return paths
 
-    def env(self) -> dict[str, tuple[Path, Any]]:
+    def env_by_name(self) -> dict[str, tuple[Path, Any]]:
         """Environment of the main container by name: where each is set, and the entry."""
-        return env_at(self.spec, (*self.main, "env"))
+        return env_entries(self.spec, (*self.main_path, "env"))
 
     @property
-    def new_env(self) -> Path:
+    def new_env_path(self) -> Path:
         """The list that a new variable of the main container goes into."""
-        return (*self.main, "env")
+        return (*self.main_path, "env")
 
     # -- volumes -----------------------------------------------------------------------------
 
-    def volumes(self) -> dict[str, str]:
+    def claims_by_volume(self) -> dict[str, str]:
         """Volume name to claim name (empty where it is no claim), as the pod will have them."""
         found: dict[str, str] = {}
         for volume in self.pod_spec().get("volumes") or []:
             if isinstance(volume, dict):
-                claim = at(volume, "persistentVolumeClaim", "claimName", default="")
+                claim = get_path(volume, "persistentVolumeClaim", "claimName", default="")
                 found[str(volume.get("name"))] = str(claim)
         return found
 
-    def mounts(self, path: Path) -> list[tuple[str, str]]:
+    def container_mounts(self, path: Path) -> list[tuple[str, str]]:
         """Volume and mount path of one container's mounts."""
-        container = find(self.spec, path)
+        container = value_at(self.spec, path)
         listed = container.get("volumeMounts") if isinstance(container, dict) else None
         return [
             (str(mount.get("name")), str(mount.get("mountPath")))
@@ -209,9 +209,9 @@ class Component(ABC):
             if isinstance(mount, dict)
         ]
 
-    def partial_mounts(self, path: Path) -> set[str]:
+    def subpath_mounts(self, path: Path) -> set[str]:
         """Mount paths of one container that show a directory of their volume, not all of it."""
-        container = find(self.spec, path)
+        container = value_at(self.spec, path)
         listed = container.get("volumeMounts") if isinstance(container, dict) else None
         return {
             str(mount.get("mountPath"))
@@ -219,32 +219,32 @@ class Component(ABC):
             if isinstance(mount, dict) and (mount.get("subPath") or mount.get("subPathExpr"))
         }
 
-    def mounted(self, claim: str, path: Path) -> Mounted | None:
+    def find_claim_mount(self, claim: str, path: Path) -> ClaimMount | None:
         """How a container mounts the whole of a claim, None where it does not."""
-        volumes, partial = self.volumes(), self.partial_mounts(path)
-        for volume, where in self.mounts(path):
+        volumes, partial = self.claims_by_volume(), self.subpath_mounts(path)
+        for volume, where in self.container_mounts(path):
             if where in partial:
                 continue
             # A mount in main without its volume gets the claim of its name from the operator.
-            implied = path == self.main and volume not in volumes and volume == claim
+            implied = path == self.main_path and volume not in volumes and volume == claim
             if volumes.get(volume) == claim or implied:
-                return Mounted(_container_name(path), volume, where)
+                return ClaimMount(_container_name(path), volume, where)
         return None
 
-    def mount(self, journal: Journal, claim: str, where: str) -> list[str]:
+    def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
         """Give every reader the claim at a path; returns remarks for the user.
 
         Raises:
             FluidModelError: something else is mounted there.
         """
-        for path in self.readers():
-            if not self.mounted(claim, path):
-                self.check_free(path, where)
-        return self._mount_volume(journal, claim, where, self.readers())
+        for path in self.reader_paths():
+            if not self.find_claim_mount(claim, path):
+                self.require_free_path(path, where)
+        return self._add_volume_mount(log, claim, where, self.reader_paths())
 
-    def check_free(self, path: Path, where: str) -> None:
+    def require_free_path(self, path: Path, where: str) -> None:
         """Refuse a mount path that a container already uses."""
-        for volume, used in self.mounts(path):
+        for volume, used in self.container_mounts(path):
             if used.rstrip("/") == where.rstrip("/"):
                 raise FluidModelError(
                     f"cannot mount the cache at {where} in component {self.name}",
@@ -252,19 +252,21 @@ class Component(ABC):
                     "--mount-path with another path",
                 )
 
-    def _mount_volume(
-        self, journal: Journal, claim: str, where: str, readers: list[Path]
+    def _add_volume_mount(
+        self, log: EditLog, claim: str, where: str, readers: list[Path]
     ) -> list[str]:
         """The mount as a volume of the pod, read-only."""
-        wanting = [path for path in readers if not self.mounted(claim, path)]
+        wanting = [path for path in readers if not self.find_claim_mount(claim, path)]
         if not wanting:
             return []
-        volume = next((name for name, found in self.volumes().items() if found == claim), "")
+        volume = next(
+            (name for name, found in self.claims_by_volume().items() if found == claim), ""
+        )
         if not volume:
-            volume = _volume_name(claim, self.volumes())
+            volume = _free_volume_name(claim, self.claims_by_volume())
             source = {"claimName": claim, "readOnly": True}
-            journal.append(
-                (*self.pod, "volumes"), {"name": volume, "persistentVolumeClaim": source}
+            log.append(
+                (*self.pod_path, "volumes"), {"name": volume, "persistentVolumeClaim": source}
             )
         for path in wanting:
             mount = {
@@ -274,12 +276,12 @@ class Component(ABC):
                 # What Fluid mounts anew after its FUSE ended reaches the running pod.
                 "mountPropagation": "HostToContainer",
             }
-            journal.append((*path, "volumeMounts"), mount)
+            log.append((*path, "volumeMounts"), mount)
         return []
 
 
-def env_at(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:
-    listed = find(spec, path)
+def env_entries(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:
+    listed = value_at(spec, path)
     if listed is MISSING or not isinstance(listed, list):
         return {}
     return {
@@ -289,7 +291,7 @@ def env_at(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:
     }
 
 
-def _requires_cache(pod_spec: Mapping[str, Any]) -> bool:
+def _requires_cache_nodes(pod_spec: Mapping[str, Any]) -> bool:
     """Whether a pod's affinity or node selector has a label of Fluid's caches."""
     keys = [str(key) for key in pod_spec.get("nodeSelector") or {}]
     for term in terms_of(pod_spec.get("affinity")) or []:
@@ -301,7 +303,7 @@ def _container_name(path: Path) -> str:
     return path[-1][1:-1] if path[-1].startswith("[") else "main"
 
 
-def _volume_name(claim: str, taken: Mapping[str, str]) -> str:
+def _free_volume_name(claim: str, taken: Mapping[str, str]) -> str:
     """A DNS label of at most 63 characters for a claim's volume, not yet in use."""
     base = re.sub(r"[^a-z0-9-]", "-", claim.lower())[:63].strip("-")
     name, count = base, 1

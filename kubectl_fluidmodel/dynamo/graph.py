@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
-from kubectl_fluidmodel.dynamo.object_paths import copied
-from kubectl_fluidmodel.dynamo.resources import ALPHA, COMPONENT, GRAPH, GROUP, LPX, REQUEST
+from kubectl_fluidmodel.dynamo.object_paths import deep_copy
+from kubectl_fluidmodel.dynamo.resources import COMPONENT, GRAPH, GROUP, LPX, REQUEST, V1ALPHA1
 from kubectl_fluidmodel.dynamo.shapes import v1alpha1, v1alpha1_pvc, v1beta1
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import (
     Object,
     annotations_of,
-    at,
-    meta,
+    get_path,
+    metadata_of,
     name_of,
     namespace_of,
 )
@@ -23,7 +23,7 @@ SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc
 """Shape to its module; each has `components(spec)` and `single(name, spec)`."""
 
 
-class Unpinnable(FluidModelError):
+class NotPinnableError(FluidModelError):
     """An object that has pods but is not the place to pin them."""
 
 
@@ -69,9 +69,9 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
     Raises:
         Unpinnable: its pods are made from elsewhere.
     """
-    refuse(obj)
-    work = copied(obj)
-    shape = schema or shape_of(work)
+    require_pinnable(obj)
+    work = deep_copy(obj)
+    shape = schema or detect_shape(work)
     spec = work.get("spec")
     if not isinstance(spec, dict):
         spec = work["spec"] = {}
@@ -81,8 +81,8 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
     else:
         components = module.components(spec)
     for component in components:
-        if any(at(role, "podTemplate") for role in _roles(component.spec)):
-            raise Unpinnable(
+        if any(get_path(role, "podTemplate") for role in _roles(component.spec)):
+            raise NotPinnableError(
                 f"cannot pin {name_of(obj)}",
                 f"the pods of component {component.name} are made from roles[].podTemplate",
                 "add the volume and the affinity to each role by hand",
@@ -90,9 +90,9 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
     return Graph(work, shape, components)
 
 
-def shape_of(obj: Object) -> str:
+def detect_shape(obj: Object) -> str:
     """The shape by the object's own version and fields."""
-    if not str(obj.get("apiVersion", "")).endswith(f"/{ALPHA}"):
+    if not str(obj.get("apiVersion", "")).endswith(f"/{V1ALPHA1}"):
         return "v1beta1"
     spec = obj.get("spec") or {}
     services = (
@@ -111,27 +111,27 @@ def is_graph(obj: Any) -> bool:
     )
 
 
-def refuse(obj: Object) -> None:
+def require_pinnable(obj: Object) -> None:
     """Raise the reason why an object cannot be pinned, if there is one."""
     kind, name = str(obj.get("kind")), name_of(obj)
     if kind == REQUEST:
-        raise Unpinnable(
+        raise NotPinnableError(
             f"cannot pin {kind} {name}",
             "its spec is frozen once profiling starts, and the graph is generated from it",
             "add the patch printed with this to the request, and pin the graph that it makes",
         )
     if kind == LPX or (kind not in (GRAPH, COMPONENT)):
-        raise Unpinnable(
+        raise NotPinnableError(
             f"cannot pin {kind} {name}",
             "its pods are made from roles[].podTemplate"
             if kind == LPX
             else "it is no Dynamo graph",
             "kubectl get dynamographdeployments",
         )
-    owners = meta(obj).get("ownerReferences") or []
+    owners = metadata_of(obj).get("ownerReferences") or []
     if kind == COMPONENT and owners:
         owner = owners[0]
-        raise Unpinnable(
+        raise NotPinnableError(
             f"cannot pin {kind} {name}",
             f"{owner.get('kind')} {owner.get('name')} owns it and writes over it",
             f"kubectl fluidmodel pin MODEL {owner.get('name')}",

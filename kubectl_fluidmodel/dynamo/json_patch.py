@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.object_paths import copied
-from kubectl_fluidmodel.objects.access import Object, meta, name_of, namespace_of
+from kubectl_fluidmodel.dynamo.object_paths import deep_copy
+from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
 
 Operation = dict[str, Any]
 
 
-def diff(before: Any, after: Any, at: str = "") -> list[Operation]:
+def make_patch(before: Any, after: Any, at: str = "") -> list[Operation]:
     """A JSON patch (RFC 6902) from one value to another; equal parts are never mentioned."""
     if type(before) is type(after) and before == after:
         return []
@@ -18,20 +18,20 @@ def diff(before: Any, after: Any, at: str = "") -> list[Operation]:
         operations = []
         for key in before:
             if key not in after:
-                operations.append({"op": "remove", "path": f"{at}/{escape(key)}"})
+                operations.append({"op": "remove", "path": f"{at}/{escape_key(key)}"})
         for key, value in after.items():
-            path = f"{at}/{escape(key)}"
+            path = f"{at}/{escape_key(key)}"
             if key not in before:
                 operations.append({"op": "add", "path": path, "value": value})
             else:
-                operations += diff(before[key], value, path)
+                operations += make_patch(before[key], value, path)
         return operations
     if isinstance(before, list) and isinstance(after, list):
-        return _diff_lists(before, after, at)
+        return _patch_lists(before, after, at)
     return [{"op": "replace", "path": at, "value": after}]
 
 
-def common(before: list[Any], after: list[Any]) -> tuple[int, int]:
+def common_ends(before: list[Any], after: list[Any]) -> tuple[int, int]:
     """How many items two lists share at their beginning and, beyond that, at their end."""
     limit = min(len(before), len(after))
     head = 0
@@ -43,15 +43,15 @@ def common(before: list[Any], after: list[Any]) -> tuple[int, int]:
     return head, tail
 
 
-def _diff_lists(before: list[Any], after: list[Any], at: str) -> list[Operation]:
+def _patch_lists(before: list[Any], after: list[Any], at: str) -> list[Operation]:
     if not before or not after:
         return [{"op": "replace", "path": at, "value": after}]
-    head, tail = common(before, after)
+    head, tail = common_ends(before, after)
     old, new = before[head : len(before) - tail], after[head : len(after) - tail]
     operations: list[Operation] = []
     both = min(len(old), len(new))
     for index in range(both):
-        operations += diff(old[index], new[index], f"{at}/{head + index}")
+        operations += make_patch(old[index], new[index], f"{at}/{head + index}")
     for index in range(len(old) - 1, both - 1, -1):
         operations.append({"op": "remove", "path": f"{at}/{head + index}"})
     for index in range(both, len(new)):
@@ -61,27 +61,27 @@ def _diff_lists(before: list[Any], after: list[Any], at: str) -> list[Operation]
     return operations
 
 
-def escape(key: str) -> str:
+def escape_key(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def unescape(key: str) -> str:
+def unescape_key(key: str) -> str:
     return key.replace("~1", "/").replace("~0", "~")
 
 
-def apply(value: Any, operations: list[Operation]) -> Any:
+def apply_patch(value: Any, operations: list[Operation]) -> Any:
     """The value with a JSON patch applied.
 
     Raises:
         ValueError: a `test` does not hold.
     """
-    root = [copied(value)]
+    root = [deep_copy(value)]
     for operation in operations:
         parent: Any = root
         key: Any = 0
         for step in operation["path"].split("/")[1:]:
             parent = parent[key]
-            key = unescape(step)
+            key = unescape_key(step)
             if isinstance(parent, list):
                 key = len(parent) if key == "-" else int(key)
         if operation["op"] == "test":
@@ -90,20 +90,20 @@ def apply(value: Any, operations: list[Operation]) -> Any:
         elif operation["op"] == "remove":
             del parent[key]
         elif operation["op"] == "add" and isinstance(parent, list):
-            parent.insert(key, copied(operation["value"]))
+            parent.insert(key, deep_copy(operation["value"]))
         else:
-            parent[key] = copied(operation["value"])
+            parent[key] = deep_copy(operation["value"])
     return root[0]
 
 
-def guarded(before: Object, operations: list[Operation]) -> list[Operation]:
+def with_version_test(before: Object, operations: list[Operation]) -> list[Operation]:
     """The patch for a live object: it applies only to the very version it was made from."""
-    version = meta(before).get("resourceVersion")
+    version = metadata_of(before).get("resourceVersion")
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
     return [test, *operations] if version else operations
 
 
-def named(before: Object, operations: list[Operation]) -> list[Operation]:
+def with_name_tests(before: Object, operations: list[Operation]) -> list[Operation]:
     """The patch for a git repository: each component that it reaches by number is tested by name,
     so that it fails, and does not hit another one, when the list is reordered."""
     tests: dict[str, Operation] = {}
@@ -111,7 +111,7 @@ def named(before: Object, operations: list[Operation]) -> list[Operation]:
         here: Any = before
         path = ""
         for step in operation["path"].split("/")[1:-1]:
-            key: Any = unescape(step)
+            key: Any = unescape_key(step)
             here = here[int(key)] if isinstance(here, list) else here.get(key)
             path += f"/{step}"
             if here is None:
@@ -122,7 +122,7 @@ def named(before: Object, operations: list[Operation]) -> list[Operation]:
     return [*tests.values(), *operations]
 
 
-def kustomize(before: Object, operations: list[Operation], to_yaml: Any) -> dict[str, Any]:
+def kustomize_patch(before: Object, operations: list[Operation], to_yaml: Any) -> dict[str, Any]:
     """One entry for the `patches` of a kustomization.yaml."""
     group, _, version = str(before.get("apiVersion", "")).rpartition("/")
     target = {
@@ -133,4 +133,4 @@ def kustomize(before: Object, operations: list[Operation], to_yaml: Any) -> dict
     }
     if namespace_of(before):
         target["namespace"] = namespace_of(before)
-    return {"target": target, "patch": to_yaml(named(before, operations))}
+    return {"target": target, "patch": to_yaml(with_name_tests(before, operations))}

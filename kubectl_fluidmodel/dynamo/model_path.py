@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.component import ENGINE, Component, env_at
-from kubectl_fluidmodel.dynamo.object_paths import Journal, Path, find
+from kubectl_fluidmodel.dynamo.component import ENGINE_MODULE, Component, env_entries
+from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
 
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-SERVED = "--served-model-name"
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+SERVED_NAME_FLAG = "--served-model-name"
 
 _FLAGS = {"vllm": ("--model",), "sglang": ("--model-path",), "trtllm": ("--model-path", "--model")}
 _VARIABLE = re.compile(r"""["']?\$(?:\{(\w+)\}|\((\w+)\)|(\w+))["']?""")
@@ -29,97 +29,97 @@ _WORD = re.compile(r"""(?:\$\(\w+\)|"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ModelArgument:
     """A model named in a command: where, as what, and how to change it."""
 
     value: str
     """The word as written: a path, a hub id or a `$VARIABLE`."""
     replace: Any
     """The container's args (or command) with another word in its place: f(word) -> list."""
-    served: bool
+    has_served_name: bool
     """Whether the command names the served model itself."""
 
 
 @dataclass(frozen=True)
-class Named:
+class EngineModel:
     """A model as an engine's command names it."""
 
-    container: Path
+    container_path: Path
     value: str
     """A path or a hub id; what a variable holds, where it is one."""
-    served: bool
+    has_served_name: bool
     """Whether the command gives the served model a name of its own."""
 
 
-def named(component: Component) -> list[Named]:
+def engine_models(component: Component) -> list[EngineModel]:
     """The models that a component's engines are told to read, one for each engine.
 
     What is written in a way that is not recognised, or comes from elsewhere (a ConfigMap), is
     not among them.
     """
     return [
-        Named(path, value, found.served)
-        for path, _, found in _engines(component)
-        if (value := _resolved(component, found.value))
+        EngineModel(path, value, found.has_served_name)
+        for path, _, found in _engine_arguments(component)
+        if (value := _resolve_word(component, found.value))
     ]
 
 
-def _engines(component: Component) -> Iterator[tuple[Path, str, _Found]]:
+def _engine_arguments(component: Component) -> Iterator[tuple[Path, str, _ModelArgument]]:
     """The containers that start an engine: path, field of the command, and the model in it."""
-    for path in component.readers():
-        container = find(component.spec, path)
+    for path in component.reader_paths():
+        container = value_at(component.spec, path)
         if not isinstance(container, dict):
             continue
         for field in ("args", "command"):
             words = container.get(field)
             if not isinstance(words, list):
                 continue
-            found = _in_list(_flat(container), words) or _in_shell(words)
+            found = _find_in_list(_command_line(container), words) or _find_in_shell(words)
             if found is not None:
                 yield path, field, found
                 break
 
 
-def _resolved(component: Component, word: str) -> str:
+def _resolve_word(component: Component, word: str) -> str:
     """The word itself, or the value of the variable that it is; empty where nobody knows it."""
     variable = _VARIABLE.fullmatch(word)
     if variable is None:
         return word.strip("\"'")
     name = next(group for group in variable.groups() if group)
-    return setting(component, name)
+    return env_value(component, name)
 
 
-def setting(component: Component, name: str, path: Path | None = None) -> str:
+def env_value(component: Component, name: str, path: Path | None = None) -> str:
     """A variable as a container (the main one) will have it; empty where it is not set outright."""
-    if path is None or path == component.main:
-        _, entry = component.env().get(name, ((), None))
+    if path is None or path == component.main_path:
+        _, entry = component.env_by_name().get(name, ((), None))
     else:
-        _, entry = env_at(component.spec, (*path, "env")).get(name, ((), None))
+        _, entry = env_entries(component.spec, (*path, "env")).get(name, ((), None))
     if entry is not None:
         return str(entry.get("value") or "")
     return _graph_env(component, name)
 
 
-def rewrite(component: Component, journal: Journal, target: str) -> list[str]:
+def set_model_path(component: Component, log: EditLog, target: str) -> list[str]:
     """Point each engine of a component at a directory; returns what is left to do by hand."""
     done = False
     remarks: list[str] = []
-    for path, field, found in list(_engines(component)):
-        if _apply(component, journal, path, field, found, target):
-            _offline(component, journal, path)
+    for path, field, found in list(_engine_arguments(component)):
+        if _replace_model(component, log, path, field, found, target):
+            _set_offline(component, log, path)
             done = True
     if not done:
         remarks.append(
             f"component {component.name}: its command is not one that can be rewritten; by hand, "
-            f"let the engine read {target}, keep {SERVED}, and set "
-            + " ".join(f"{name}=1" for name in OFFLINE)
+            f"let the engine read {target}, keep {SERVED_NAME_FLAG}, and set "
+            + " ".join(f"{name}=1" for name in OFFLINE_VARIABLES)
         )
     return remarks
 
 
-def warnings(component: Component, mount_path: str) -> list[str]:
+def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
     """What would break with a read-only mount: a Hugging Face cache that lies inside it."""
-    value = setting(component, "HF_HOME")
+    value = env_value(component, "HF_HOME")
     inside = value.rstrip("/") == mount_path.rstrip("/") or value.startswith(
         mount_path.rstrip("/") + "/"
     )
@@ -131,34 +131,39 @@ def warnings(component: Component, mount_path: str) -> list[str]:
     ]
 
 
-def _flat(container: dict[str, Any]) -> list[str]:
+def _command_line(container: dict[str, Any]) -> list[str]:
     return [str(word) for part in ("command", "args") for word in container.get(part) or []]
 
 
-def _in_list(everything: list[str], words: list[Any]) -> _Found | None:
+def _find_in_list(command_line: list[str], words: list[Any]) -> _ModelArgument | None:
     """A model in a list of arguments."""
-    engine = _engine_of_list(everything)
+    engine = _find_engine(command_line)
     if engine is None:
         return None
-    served = any(str(w) == SERVED or str(w).startswith(f"{SERVED}=") for w in everything)
+    served = any(
+        str(w) == SERVED_NAME_FLAG or str(w).startswith(f"{SERVED_NAME_FLAG}=")
+        for w in command_line
+    )
     if engine == "serve":
         index = next((i for i, w in enumerate(words) if str(w) == "serve"), None)
         if index is None or index + 1 >= len(words) or str(words[index + 1]).startswith("-"):
             return None
-        return _Found(str(words[index + 1]), _replacer(words, index + 1, ""), served)
+        return _ModelArgument(str(words[index + 1]), _replacer(words, index + 1, ""), served)
     for flag in _FLAGS[engine]:
         for index, word in enumerate(words):
             if str(word) == flag and index + 1 < len(words):
-                return _Found(str(words[index + 1]), _replacer(words, index + 1, ""), served)
+                return _ModelArgument(
+                    str(words[index + 1]), _replacer(words, index + 1, ""), served
+                )
             if str(word).startswith(f"{flag}="):
                 value = str(word)[len(flag) + 1 :]
-                return _Found(value, _replacer(words, index, f"{flag}="), served)
+                return _ModelArgument(value, _replacer(words, index, f"{flag}="), served)
     return None
 
 
-def _engine_of_list(words: list[str]) -> str | None:
+def _find_engine(words: list[str]) -> str | None:
     for index, word in enumerate(words):
-        match = ENGINE.fullmatch(word)
+        match = ENGINE_MODULE.fullmatch(word)
         if match:
             return match.group(1)
         if word == "serve" and index and words[index - 1].rpartition("/")[2] in ("vllm", "vllm-rs"):
@@ -173,19 +178,19 @@ def _replacer(words: list[Any], index: int, prefix: str) -> Any:
     return replace
 
 
-def _in_shell(words: list[Any]) -> _Found | None:
+def _find_in_shell(words: list[Any]) -> _ModelArgument | None:
     """A model in the one string that a shell runs, if exactly one engine is started in it."""
-    scripts = [index for index, word in enumerate(words) if ENGINE.search(str(word))]
+    scripts = [index for index, word in enumerate(words) if ENGINE_MODULE.search(str(word))]
     if len(scripts) != 1:
         return None
     index = scripts[0]
     script = str(words[index])
-    engines = list(ENGINE.finditer(script))
+    engines = list(ENGINE_MODULE.finditer(script))
     if len(engines) != 1:
         return None
     flags = _FLAGS[engines[0].group(1)]
     tokens = [match for match in _WORD.finditer(script) if match.start() > engines[0].start()]
-    served = any(token.group().startswith(SERVED) for token in tokens)
+    served = any(token.group().startswith(SERVED_NAME_FLAG) for token in tokens)
     spans: list[tuple[int, int]] = []
     for place, token in enumerate(tokens):
         text = token.group()
@@ -204,42 +209,42 @@ def _in_shell(words: list[Any]) -> _Found | None:
         changed = script[:start] + value + tail + script[end:]
         return [*words[:index], changed, *words[index + 1 :]]
 
-    return _Found(script[start:end], replace, served)
+    return _ModelArgument(script[start:end], replace, served)
 
 
-def _apply(
-    component: Component, journal: Journal, path: Path, field: str, found: _Found, target: str
+def _replace_model(
+    component: Component, log: EditLog, path: Path, field: str, found: _ModelArgument, target: str
 ) -> bool:
     """Change the word, or the variable that it is; False where the variable cannot be changed."""
     variable = _VARIABLE.fullmatch(found.value)
     place = (*path, field)
     if variable is None:
         name = found.value.strip("\"'")
-        extra = () if found.served or name == target else (SERVED, name)
+        extra = () if found.has_served_name or name == target else (SERVED_NAME_FLAG, name)
         if name != target:
-            journal.put(place, found.replace(target, extra))
+            log.set_value(place, found.replace(target, extra))
         return True
     name = next(group for group in variable.groups() if group)
-    where, entry = component.env().get(name, ((*component.new_env, f"[{name}]"), None))
+    where, entry = component.env_by_name().get(name, ((*component.new_env_path, f"[{name}]"), None))
     if entry is not None and "value" not in entry:
         return False
     value = str(entry["value"]) if entry is not None else _graph_env(component, name)
     if not value:
         return False
-    if not found.served and value != target:
-        journal.put(place, found.replace(found.value, (SERVED, value)))
-    journal.put((*where, "value"), target)
+    if not found.has_served_name and value != target:
+        log.set_value(place, found.replace(found.value, (SERVED_NAME_FLAG, value)))
+    log.set_value((*where, "value"), target)
     return True
 
 
-def _offline(component: Component, journal: Journal, path: Path) -> None:
+def _set_offline(component: Component, log: EditLog, path: Path) -> None:
     """Keep the engine from asking the hub for what it has on disk."""
-    for name in OFFLINE:
-        if path != component.main:
-            journal.put((*path, "env", f"[{name}]", "value"), "1")
+    for name in OFFLINE_VARIABLES:
+        if path != component.main_path:
+            log.set_value((*path, "env", f"[{name}]", "value"), "1")
             continue
-        where, _ = component.env().get(name, ((*component.new_env, f"[{name}]"), None))
-        journal.put((*where, "value"), "1")
+        where, _ = component.env_by_name().get(name, ((*component.new_env_path, f"[{name}]"), None))
+        log.set_value((*where, "value"), "1")
 
 
 def _graph_env(component: Component, name: str) -> str:

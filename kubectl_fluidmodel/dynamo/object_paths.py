@@ -22,25 +22,25 @@ class _Missing:
 MISSING: Final = _Missing()
 """What a path leads to where there is nothing, which is not the same as null."""
 
-_INLINE = 256
+_MAX_INLINE_BYTES = 256
 """Bytes of JSON up to which a written value is kept as it is, and not as a digest."""
 
 
 Value = TypeVar("Value")
 
 
-def copied(value: Value) -> Value:
+def deep_copy(value: Value) -> Value:
     """A copy that shares nothing, also where the value shares with itself as YAML aliases do."""
     result: Any = value
     if isinstance(value, dict):
-        result = {key: copied(item) for key, item in value.items()}
+        result = {key: deep_copy(item) for key, item in value.items()}
     elif isinstance(value, list):
-        result = [copied(item) for item in value]
+        result = [deep_copy(item) for item in value]
     copy: Value = result
     return copy
 
 
-def find(obj: Any, path: Path) -> Any:
+def value_at(obj: Any, path: Path) -> Any:
     """What is at a path, or MISSING."""
     here = obj
     for step in path:
@@ -54,12 +54,12 @@ def _step(here: Any, step: str) -> Any:
     if isinstance(here, dict):
         return here.get(step, MISSING)
     if isinstance(here, list):
-        index = position(here, step)
+        index = list_index(here, step)
         return MISSING if index is None else here[index]
     return MISSING
 
 
-def position(items: list[Any], step: str) -> int | None:
+def list_index(items: list[Any], step: str) -> int | None:
     """The index that `[name]` or a number selects in a list."""
     if step.startswith("[") and step.endswith("]"):
         for index, item in enumerate(items):
@@ -69,7 +69,9 @@ def position(items: list[Any], step: str) -> int | None:
     return int(step) if step.isdigit() and int(step) < len(items) else None
 
 
-def make(obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> list[str]:
+def make_containers(
+    obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]
+) -> list[str]:
     """Make sure that a container is at a path; returns the containers it had to make.
 
     Each is a path in text form, with `=null` behind it where a null stood there before.
@@ -81,7 +83,7 @@ def make(obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> 
         want = leaf if after is None else (list if after.startswith("[") else dict)
         child = _step(here, step)
         if child is MISSING or child is None:
-            made.append(join(path[: depth + 1]) + ("=null" if child is None else ""))
+            made.append(join_path(path[: depth + 1]) + ("=null" if child is None else ""))
             if isinstance(here, list):
                 child = {"name": step[1:-1]}
                 here.append(child)
@@ -92,13 +94,13 @@ def make(obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> 
     return made
 
 
-def prune(obj: Any, made: list[str]) -> list[str]:
+def prune_containers(obj: Any, made: list[str]) -> list[str]:
     """Remove the containers that `make` made and that are empty again; returns those that stay."""
     left = list(made)
     for entry in sorted(made, key=lambda text: -text.count("/")):
         text, _, null = entry.partition("=")
-        path = split(text)
-        value = find(obj, path)
+        path = split_path(text)
+        value = value_at(obj, path)
         bare = {"name": path[-1][1:-1]} if path[-1].startswith("[") else None
         if value is MISSING:
             left.remove(entry)
@@ -109,9 +111,9 @@ def prune(obj: Any, made: list[str]) -> list[str]:
 
 
 def _drop(obj: Any, path: Path, null: bool) -> None:
-    parent = find(obj, path[:-1])
+    parent = value_at(obj, path[:-1])
     if isinstance(parent, list):
-        index = position(parent, path[-1])
+        index = list_index(parent, path[-1])
         if index is not None:
             del parent[index]
     elif null:
@@ -120,89 +122,89 @@ def _drop(obj: Any, path: Path, null: bool) -> None:
         del parent[path[-1]]
 
 
-def join(path: Path) -> str:
+def join_path(path: Path) -> str:
     return "/".join(step.replace("~", "~0").replace("/", "~1") for step in path)
 
 
-def split(text: str) -> Path:
+def split_path(text: str) -> Path:
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in text.split("/"))
 
 
-def digest(value: Any) -> str:
+def value_digest(value: Any) -> str:
     """A short name for a value, to see later whether it is still the same."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class Journal:
+class EditLog:
     """Edits below one root of an object, each recorded as it is made."""
 
     def __init__(self, root: Any, made: list[str] | None = None) -> None:
         self.root = root
-        self.made: list[str] = list(made or [])
-        self.entries: list[dict[str, Any]] = []
+        self.created: list[str] = list(made or [])
+        self.edits: list[dict[str, Any]] = []
 
-    def container(self, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> Any:
+    def ensure_container(self, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> Any:
         """The container at a path, made where it is missing."""
-        for entry in make(self.root, path, leaf):
-            if entry not in self.made:
-                self.made.append(entry)
-        return find(self.root, path)
+        for entry in make_containers(self.root, path, leaf):
+            if entry not in self.created:
+                self.created.append(entry)
+        return value_at(self.root, path)
 
     def append(self, path: Path, item: dict[str, Any]) -> None:
         """Add an item to the end of a list."""
-        self.container(path, list).append(copied(item))
-        self.entries.append({"add": join(path), "item": copied(item)})
+        self.ensure_container(path, list).append(deep_copy(item))
+        self.edits.append({"add": join_path(path), "item": deep_copy(item)})
 
-    def put(self, path: Path, value: Any) -> None:
+    def set_value(self, path: Path, value: Any) -> None:
         """Set a value; what was there is kept in the record."""
-        parent = self.container(path[:-1], dict)
+        parent = self.ensure_container(path[:-1], dict)
         before = parent.get(path[-1], MISSING)
         if before == value and before is not MISSING:
             return
-        entry: dict[str, Any] = {"set": join(path)}
+        entry: dict[str, Any] = {"set": join_path(path)}
         if before is not MISSING:
-            entry["was"] = copied(before)
-        small = len(json.dumps(value)) <= _INLINE
-        entry["is"] = copied(value) if small else digest(value)
-        parent[path[-1]] = copied(value)
-        self.entries.append(entry)
+            entry["was"] = deep_copy(before)
+        small = len(json.dumps(value)) <= _MAX_INLINE_BYTES
+        entry["is"] = deep_copy(value) if small else value_digest(value)
+        parent[path[-1]] = deep_copy(value)
+        self.edits.append(entry)
 
 
-def in_place(root: Any, entry: dict[str, Any]) -> bool:
+def is_unchanged(root: Any, entry: dict[str, Any]) -> bool:
     """Whether an edit is still as it was made."""
     if "add" in entry:
-        items = find(root, split(entry["add"]))
-        return isinstance(items, list) and _same_item(items, entry["item"]) is not None
-    value = find(root, split(entry["set"]))
-    return value is not MISSING and entry["is"] in (value, digest(value))
+        items = value_at(root, split_path(entry["add"]))
+        return isinstance(items, list) and _find_item(items, entry["item"]) is not None
+    value = value_at(root, split_path(entry["set"]))
+    return value is not MISSING and entry["is"] in (value, value_digest(value))
 
 
-def undo(root: Any, entries: list[dict[str, Any]]) -> list[str]:
+def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
     """Take edits back, last first; returns the paths that somebody changed since and that stay."""
     kept: list[str] = []
     for entry in reversed(entries):
-        if not in_place(root, entry):
-            path = split(entry.get("set") or entry["add"])
-            if "set" in entry and find(root, path) is not MISSING:
-                kept.append(join(path))
+        if not is_unchanged(root, entry):
+            path = split_path(entry.get("set") or entry["add"])
+            if "set" in entry and value_at(root, path) is not MISSING:
+                kept.append(join_path(path))
             continue
         if "add" in entry:
-            items = find(root, split(entry["add"]))
-            index = _same_item(items, entry["item"])
+            items = value_at(root, split_path(entry["add"]))
+            index = _find_item(items, entry["item"])
             if index is not None:
                 del items[index]
             continue
-        path = split(entry["set"])
-        parent = find(root, path[:-1])
+        path = split_path(entry["set"])
+        parent = value_at(root, path[:-1])
         if "was" in entry:
-            parent[path[-1]] = copied(entry["was"])
+            parent[path[-1]] = deep_copy(entry["was"])
         else:
             del parent[path[-1]]
     return kept
 
 
-def _same_item(items: list[Any], item: dict[str, Any]) -> int | None:
+def _find_item(items: list[Any], item: dict[str, Any]) -> int | None:
     """The last element that is the item, or that has its identity after the server's defaults."""
     for index in range(len(items) - 1, -1, -1):
         if items[index] == item:

@@ -6,9 +6,9 @@ from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objects.kinds import Kind
 
 GROUP = "nvidia.com"
-BETA = "v1beta1"
-ALPHA = "v1alpha1"
-BETA2 = "v1beta2"
+V1BETA1 = "v1beta1"
+V1ALPHA1 = "v1alpha1"
+V1BETA2 = "v1beta2"
 """Of requests only."""
 
 GRAPH = "DynamoGraphDeployment"
@@ -37,20 +37,20 @@ SELECTOR_LABEL = "nvidia.com/selector"
 """Operators up to 0.5 set this one only: `<graph>-<component in lower case>`."""
 HASH_LABEL = "nvidia.com/dynamo-worker-hash"
 
-STRATEGY = "nvidia.com/deployment-strategy"
-MAX_UNAVAILABLE = "nvidia.com/deployment-rolling-update-max-unavailable"
-ENABLE_GROVE = "nvidia.com/enable-grove"
-GROVE_STRATEGY = "nvidia.com/grove-update-strategy"
+STRATEGY_ANNOTATION = "nvidia.com/deployment-strategy"
+MAX_UNAVAILABLE_ANNOTATION = "nvidia.com/deployment-rolling-update-max-unavailable"
+ENABLE_GROVE_ANNOTATION = "nvidia.com/enable-grove"
+GROVE_STRATEGY_ANNOTATION = "nvidia.com/grove-update-strategy"
 
-PINS = "fluidmodel.io/pins"
+PINS_ANNOTATION = "fluidmodel.io/pins"
 """Annotation on a graph: what `pin` added, so that `unpin` can take exactly that away."""
 
 
-def kind(name: str, version: str) -> Kind:
+def kind_for(name: str, version: str) -> Kind:
     return Kind(GROUP, version, name, PLURALS[name])
 
 
-def reference(text: str) -> tuple[str, str]:
+def parse_reference(text: str) -> tuple[str, str]:
     """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty where not said.
 
     Raises:

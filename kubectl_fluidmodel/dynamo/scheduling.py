@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.objects.gpus import Gpus, fits
+from kubectl_fluidmodel.objects.gpus import Gpus, has_enough
 from kubectl_fluidmodel.objects.scheduler import Obstacle, node_obstacles
 
 
-def obstacles(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstacle]:
+def unschedulable_reasons(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstacle]:
     """Why a pod spec can never run on a node as the node is now; empty if it can.
 
     Taints named like the GPUs that the pod asks for are taken for tolerated: many clusters do that
@@ -21,11 +21,11 @@ def obstacles(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstac
     return list(node_obstacles({**spec, "tolerations": own + added}, node))
 
 
-Want = tuple[str, Gpus, tuple[str, ...]]
+GpuRequest = tuple[str, Gpus, tuple[str, ...]]
 """A pod to place: its label, its GPUs and the nodes it may run on."""
 
 
-def place(pods: Iterable[Want], room: Mapping[str, Gpus]) -> list[str]:
+def pack_pods(pods: Iterable[GpuRequest], capacity: Mapping[str, Gpus]) -> list[str]:
     """The labels of the pods that cannot be placed together with the others; empty if all can.
 
     Biggest first onto the fullest node nearly always does it. Where it does not, a search tries
@@ -33,26 +33,28 @@ def place(pods: Iterable[Want], room: Mapping[str, Gpus]) -> list[str]:
     certain.
     """
     listed = sorted(pods, key=lambda pod: (-sum(pod[1].values()), len(pod[2]), pod[0]))
-    left = {name: dict(gpus) for name, gpus in room.items()}
+    left = {name: dict(gpus) for name, gpus in capacity.items()}
     unplaced = []
     for label, needs, nodes in listed:
-        open_ = [name for name in nodes if fits(needs, left.get(name, {}))]
+        open_ = [name for name in nodes if has_enough(needs, left.get(name, {}))]
         if not open_:
             unplaced.append(label)
             continue
         best = min(open_, key=lambda name: (sum(left[name].get(g, 0) for g in needs), name))
-        _take(left[best], needs, 1)
-    return unplaced if unplaced and not _search(listed, room) else []
+        _allocate(left[best], needs, 1)
+    return unplaced if unplaced and not _can_place_all(listed, capacity) else []
 
 
-def _take(room: Gpus, needs: Gpus, sign: int) -> None:
+def _allocate(room: Gpus, needs: Gpus, sign: int) -> None:
     for gpu, count in needs.items():
         room[gpu] -= sign * count
 
 
-def _search(pods: list[Want], room: Mapping[str, Gpus], limit: int = 20_000) -> bool:
+def _can_place_all(
+    pods: list[GpuRequest], capacity: Mapping[str, Gpus], limit: int = 20_000
+) -> bool:
     """Whether all pods can be placed, or `limit` attempts were not enough to tell."""
-    left = {name: dict(gpus) for name, gpus in room.items()}
+    left = {name: dict(gpus) for name, gpus in capacity.items()}
     attempts = 0
 
     def from_(index: int, first: int) -> bool:
@@ -65,12 +67,12 @@ def _search(pods: list[Want], room: Mapping[str, Gpus], limit: int = 20_000) -> 
             attempts += 1
             if attempts > limit:
                 return True
-            if fits(needs, left.get(name, {})):
-                _take(left[name], needs, 1)
+            if has_enough(needs, left.get(name, {})):
+                _allocate(left[name], needs, 1)
                 # Pods that are alike go onto nodes in order: any other order is the same.
                 if from_(index + 1, at_ if alike else 0):
                     return True
-                _take(left[name], needs, -1)
+                _allocate(left[name], needs, -1)
         return False
 
     return from_(0, 0)

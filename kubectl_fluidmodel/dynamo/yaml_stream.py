@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from kubectl_fluidmodel.dynamo.object_paths import copied
+from kubectl_fluidmodel.dynamo.object_paths import deep_copy
 from kubectl_fluidmodel.dynamo.resources import GROUP
-from kubectl_fluidmodel.dynamo.yaml.editor import edit
+from kubectl_fluidmodel.dynamo.yaml.editor import edit_document
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.output.goyaml import TooMuch, load
+from kubectl_fluidmodel.output.goyaml import YamlLimitError, load_yaml
 
 _BOUNDARY = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_OURS = re.compile(r"Dynamo\w+|LPXGraph")
+_DYNAMO_KIND = re.compile(r"Dynamo\w+|LPXGraph")
 
 
 @dataclass
@@ -37,19 +37,19 @@ class Document:
             if isinstance(item, dict) and str(item.get("apiVersion")).startswith(f"{GROUP}/"):
                 yield item
 
-    def changed(self, change: Callable[[Object], Object]) -> Document:
+    def with_changes(self, change: Callable[[Object], Object]) -> Document:
         """The document with each of its objects replaced by what `change` makes of it."""
         before = self.value
-        after = copied(before)
+        after = deep_copy(before)
         holder = Document("", after)
         for item, new in zip(holder.objects(), map(change, self.objects()), strict=True):
             if new != item:
                 item.clear()
                 item.update(new)
-        return self if after == before else Document(edit(self.text, before, after), after)
+        return self if after == before else Document(edit_document(self.text, before, after), after)
 
 
-def documents(text: str, name: str) -> list[Document]:
+def split_documents(text: str, name: str) -> list[Document]:
     """A file cut at its document marks; joined together, the texts are the file.
 
     Raises:
@@ -59,16 +59,20 @@ def documents(text: str, name: str) -> list[Document]:
     found = []
     for start, end in itertools.pairwise(cuts):
         part = text[start:end]
-        value = _value(part, name, text.count("\n", 0, start)) if _OURS.search(part) else None
+        value = (
+            _load_document(part, name, text.count("\n", 0, start))
+            if _DYNAMO_KIND.search(part)
+            else None
+        )
         found.append(Document(part, value))
     return found
 
 
-def _value(text: str, name: str, line: int) -> Any:
+def _load_document(text: str, name: str, line: int) -> Any:
     try:
-        return load(text)
-    except TooMuch as err:
-        raise FluidModelError(f"cannot read {name}", err.why) from err
+        return load_yaml(text)
+    except YamlLimitError as err:
+        raise FluidModelError(f"cannot read {name}", err.reason) from err
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
         where = f" line {line + mark.line + 1}" if mark else ""

@@ -8,12 +8,12 @@ from typing import Any
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import Mount
-from kubectl_fluidmodel.model.sizing import BLOCK, MIB, Heaps, Medium
-from kubectl_fluidmodel.objects.access import Object, at
-from kubectl_fluidmodel.objects.quantity import from_bytes, to_int
+from kubectl_fluidmodel.model.sizing import BLOCK_BYTES, MIB, HeapSizes, Medium
+from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, quantity_to_int
 
 
-def build(
+def build_runtime(
     name: str,
     namespace: str,
     mount: Mount,
@@ -21,7 +21,7 @@ def build(
     replicas: int,
     medium: Medium,
     quota: int,
-    jvm: Heaps,
+    heaps: HeapSizes,
     web: bool = False,
 ) -> Object:
     """The AlluxioRuntime of the Dataset `namespace/name`; `quota` is bytes per worker.
@@ -34,7 +34,7 @@ def build(
     tier = quota if medium.type == "MEM" else 0
     properties = dict(mount.properties)
     if not web:  # for WebUFS Fluid sets 256 MB blocks and buffers itself
-        properties["alluxio.user.block.size.bytes.default"] = f"{BLOCK // MIB}MB"
+        properties["alluxio.user.block.size.bytes.default"] = f"{BLOCK_BYTES // MIB}MB"
     spec: dict[str, Any] = {
         "replicas": replicas,
         # Every node holds the whole model; Alluxio's default of 1 would spread its blocks.
@@ -46,27 +46,27 @@ def build(
                     "volumeType": "hostPath",
                     "volumeSource": {},
                     "path": medium.path,
-                    "quota": from_bytes(quota),
+                    "quota": bytes_to_quantity(quota),
                 }
             ]
         },
         "properties": properties,
         "master": {
-            "jvmOptions": [f"-Xmx{_jvm(jvm.master)}"],
-            "resources": _requests(jvm.master),
+            "jvmOptions": [f"-Xmx{_format_jvm_size(heaps.master)}"],
+            "resources": _memory_request(heaps.master),
         },
         "worker": {
             "jvmOptions": [
-                f"-Xmx{_jvm(jvm.worker)}",
-                f"-XX:MaxDirectMemorySize={_jvm(jvm.worker_direct)}",
+                f"-Xmx{_format_jvm_size(heaps.worker)}",
+                f"-XX:MaxDirectMemorySize={_format_jvm_size(heaps.worker_direct)}",
             ],
-            "resources": _requests(tier + jvm.worker + jvm.worker_direct),
+            "resources": _memory_request(tier + heaps.worker + heaps.worker_direct),
         },
         "fuse": {
             "jvmOptions": [
-                f"-Xmx{_jvm(jvm.fuse)}",
+                f"-Xmx{_format_jvm_size(heaps.fuse)}",
                 "-XX:+UseG1GC",
-                f"-XX:MaxDirectMemorySize={_jvm(jvm.fuse_direct)}",
+                f"-XX:MaxDirectMemorySize={_format_jvm_size(heaps.fuse_direct)}",
             ],
             # Kept after its last reader is gone, so that the page cache survives a roll-out.
             "cleanPolicy": "OnRuntimeDeleted",
@@ -74,63 +74,63 @@ def build(
     }
     if mount.volumes:
         spec["volumes"] = list(mount.volumes)
-        for part in ("master", "worker"):
-            spec[part]["volumeMounts"] = list(mount.volume_mounts)
+        for component in ("master", "worker"):
+            spec[component]["volumeMounts"] = list(mount.volume_mounts)
     return {
         "apiVersion": names.ALLUXIO_RUNTIMES.api_version,
         "kind": names.ALLUXIO_RUNTIMES.name,
-        "metadata": {"name": name, "namespace": namespace, "labels": names.our_labels(name)},
+        "metadata": {"name": name, "namespace": namespace, "labels": names.managed_labels(name)},
         "spec": spec,
     }
 
 
-def tier(runtime: Object) -> tuple[str, str, int | None]:
+def parse_tier(runtime: Object) -> tuple[str, str, int | None]:
     """Medium, path and quota (bytes per worker) of a runtime's first tier."""
-    level = at(runtime, "spec", "tieredstore", "levels", 0, default={})
+    level = get_path(runtime, "spec", "tieredstore", "levels", 0, default={})
     return (
         str(level.get("mediumtype", "")),
         str(level.get("path", "")),
-        to_int(level.get("quota")),
+        quantity_to_int(level.get("quota")),
     )
 
 
-DEFAULT_JVM = {
+DEFAULT_JVM_OPTIONS = {
     "master": ("-Xmx16G",),
     "worker": ("-Xmx12G", "-XX:MaxDirectMemorySize=32g"),
     "fuse": ("-Xmx16G", "-XX:MaxDirectMemorySize=32g"),
 }
 """What Fluid gives a part without jvmOptions (pkg/ddc/alluxio/transform_optimization.go); the heap
 of the FUSE client is taken at once, -Xms16G."""
-_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
+_UNIT_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
 
 
-def jvm_size(runtime: Mapping[str, Any], part: str, option: str) -> int:
+def jvm_option_bytes(runtime: Mapping[str, Any], component: str, option: str) -> int:
     """Bytes of `-Xmx` or `-XX:MaxDirectMemorySize=` of a part; 0 where the JVM decides itself."""
-    given = at(runtime, "spec", part, "jvmOptions", default=[])
-    options = given if isinstance(given, list) and given else DEFAULT_JVM.get(part, ())
+    given = get_path(runtime, "spec", component, "jvmOptions", default=[])
+    options = given if isinstance(given, list) and given else DEFAULT_JVM_OPTIONS.get(component, ())
     for each in options:
         match = re.fullmatch(re.escape(option) + r"(\d+)([kmg]?)", str(each).strip(), re.I)
         if match:
-            return int(match[1]) << _SHIFTS[match[2].lower()]
+            return int(match[1]) << _UNIT_SHIFTS[match[2].lower()]
     return 0
 
 
-def memory_of(runtime: Mapping[str, Any], part: str) -> int:
+def max_memory(runtime: Mapping[str, Any], component: str) -> int:
     """Bytes that a part may use: heap, direct memory, and the worker's tier where it is memory.
 
     The kernel charges a tier in memory to the pod that writes it. A tenth more is for what a JVM
     takes besides.
     """
-    medium, _, quota = tier(dict(runtime))
-    tier_bytes = quota or 0 if part == "worker" and medium == "MEM" else 0
-    heap = jvm_size(runtime, part, "-Xmx")
-    direct = jvm_size(runtime, part, "-XX:MaxDirectMemorySize=") or heap
+    medium, _, quota = parse_tier(dict(runtime))
+    tier_bytes = quota or 0 if component == "worker" and medium == "MEM" else 0
+    heap = jvm_option_bytes(runtime, component, "-Xmx")
+    direct = jvm_option_bytes(runtime, component, "-XX:MaxDirectMemorySize=") or heap
     return tier_bytes + (heap + direct) * 11 // 10
 
 
-def _requests(memory: int) -> dict[str, Any]:
-    return {"requests": {"memory": from_bytes(memory)}}
+def _memory_request(memory: int) -> dict[str, Any]:
+    return {"requests": {"memory": bytes_to_quantity(memory)}}
 
 
-def _jvm(count: int) -> str:
+def _format_jvm_size(count: int) -> str:
     return f"{count >> 30}g" if count % (1 << 30) == 0 else f"{count >> 20}m"

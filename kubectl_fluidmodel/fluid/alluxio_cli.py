@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.fluid.status import rounding, size
+from kubectl_fluidmodel.fluid.status import parse_size, size_precision
 
 LIST_COMMAND = ["alluxio", "fs", "ls", "-R", "/"]
 CAPACITY_COMMAND = ["alluxio", "fsadmin", "report", "capacity"]
@@ -16,54 +16,60 @@ _ENTRY = re.compile(
 _WORKER = re.compile(
     r"(?P<name>\S+)\s+(?:(?P<state>[A-Z]+)\s+)?(?P<beat>\d+)\s+capacity\s", re.IGNORECASE
 )
-SILENT = 30
+HEARTBEAT_TIMEOUT = 30
 """Seconds without a heartbeat after which a worker does not count. It sends one a second
 (alluxio.worker.block.heartbeat.interval); the master itself waits five minutes
 (alluxio.master.worker.timeout), and until then lists the files as if all of it were there."""
-_LIVE = ("", "ACTIVE", "LIVE")
+_LIVE_STATES = ("", "ACTIVE", "LIVE")
 """States of a worker that serves; releases before 2.9.4 have no such column."""
 
 _USED = re.compile(r"\s+used\s+(?P<used>\d\S*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Cached:
+class AlluxioFile:
     """One file as Alluxio lists it."""
 
     path: str
     size: int
-    percent: int
+    cached_percent: int
 
 
-def parse_listing(text: str) -> list[Cached]:
+def parse_listing(text: str) -> list[AlluxioFile]:
     """The files of `alluxio fs ls -R /` (Alluxio 2.9: size, state, time, percentage, path)."""
     found = []
     for line in text.splitlines():
         match = _ENTRY.search(line)
         if match:
             found.append(
-                Cached(match["path"].strip().lstrip("/"), int(match["size"]), int(match["cached"]))
+                AlluxioFile(
+                    match["path"].strip().lstrip("/"), int(match["size"]), int(match["cached"])
+                )
             )
     return found
 
 
 @dataclass(frozen=True)
-class Worker:
+class AlluxioWorker:
     """One worker as the master knows it."""
 
     name: str
-    used: int
-    rounding: int
-    live: bool
+    used_bytes: int
+    precision: int
+    is_live: bool
     """Whether it serves: the master heard from it, and does not call it lost or disabled."""
 
 
-def parse_workers(text: str) -> list[tuple[str, int, int]]:
+def parse_live_workers(text: str) -> list[tuple[str, int, int]]:
     """Worker, bytes used and their rounding of the live ones in `fsadmin report capacity`."""
-    return [(each.name, each.used, each.rounding) for each in parse_report(text) if each.live]
+    return [
+        (each.name, each.used_bytes, each.precision)
+        for each in parse_capacity_report(text)
+        if each.is_live
+    ]
 
 
-def parse_report(text: str) -> list[Worker]:
+def parse_capacity_report(text: str) -> list[AlluxioWorker]:
     """All workers of `alluxio fsadmin report capacity`, the lost ones too, with their old bytes.
 
     A worker's line says what it has, the next one what of that is used. Columns and capitals
@@ -76,8 +82,10 @@ def parse_report(text: str) -> list[Worker]:
         if named:
             worker = named
         elif used and worker:
-            live = (worker["state"] or "").upper() in _LIVE and int(worker["beat"][:9]) <= SILENT
-            bytes_ = size(used["used"]) or 0
-            found.append(Worker(worker["name"], bytes_, rounding(used["used"]), live))
+            live = (worker["state"] or "").upper() in _LIVE_STATES and int(
+                worker["beat"][:9]
+            ) <= HEARTBEAT_TIMEOUT
+            bytes_ = parse_size(used["used"]) or 0
+            found.append(AlluxioWorker(worker["name"], bytes_, size_precision(used["used"]), live))
             worker = None
     return found

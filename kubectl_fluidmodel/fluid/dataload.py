@@ -8,11 +8,11 @@ from typing import Any
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object
 
-ATTEMPT = "fluidmodel.io/attempt"
+ATTEMPT_ANNOTATION = "fluidmodel.io/attempt"
 """On a DataLoad: which load of a run it is."""
 
 
-def build(
+def build_dataload(
     name: str,
     namespace: str,
     *,
@@ -41,8 +41,8 @@ def build(
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": names.our_labels(name),
-            "annotations": {ATTEMPT: str(attempt)},
+            "labels": names.managed_labels(name),
+            "annotations": {ATTEMPT_ANNOTATION: str(attempt)},
         },
         "spec": spec,
     }

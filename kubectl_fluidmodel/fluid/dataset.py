@@ -10,7 +10,7 @@ from kubectl_fluidmodel.fluid.mount import Mount
 from kubectl_fluidmodel.objects.access import Object
 
 
-def build(
+def build_dataset(
     name: str,
     namespace: str,
     mount: Mount,
@@ -38,7 +38,7 @@ def build(
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": names.our_labels(name),
+            "labels": names.managed_labels(name),
             "annotations": dict(annotations),
         },
         "spec": spec,

@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.objects.access import Object, dicts
+from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.shell import Command, Operand, chain, command, pipe
 
-OLDEST = (1, 0, 0)
+MIN_VERSION = (1, 0, 0)
 """encryptOptions of a root mount work since the mount moved into a ConfigMap (Fluid 1.0)."""
 
-_CHART = ("fluid", "fluid/fluid", "-n", names.SYSTEM_NAMESPACE)
-_CHARTS = "https://fluid-cloudnative.github.io/charts"
-INSTALL = chain(
-    command("helm", "repo", "add", "fluid", _CHARTS),
-    command("helm", "install", *_CHART, "--create-namespace"),
+_CHART_ARGUMENTS = ("fluid", "fluid/fluid", "-n", names.SYSTEM_NAMESPACE)
+_CHART_REPOSITORY = "https://fluid-cloudnative.github.io/charts"
+INSTALL_COMMAND = chain(
+    command("helm", "repo", "add", "fluid", _CHART_REPOSITORY),
+    command("helm", "install", *_CHART_ARGUMENTS, "--create-namespace"),
 )
-UPGRADE = command("helm", "upgrade", *_CHART)
+UPGRADE_COMMAND = command("helm", "upgrade", *_CHART_ARGUMENTS)
 """To the newest version, with the chart's own values."""
-APPLY_CRDS = pipe(
+APPLY_CRDS_COMMAND = pipe(
     command("helm", "show", "crds", "fluid/fluid"),
     command("kubectl", "apply", "--server-side", "-f", "-"),
 )
@@ -32,38 +32,38 @@ NODE_PLUGIN = "csi-nodeplugin-fluid"
 """Names of Deployments, and of the CSI plugin's DaemonSet, by Fluid's chart."""
 
 
-def controller_of(runtime: Kind) -> str:
+def controller_name(runtime: Kind) -> str:
     """The Deployment that serves a kind of runtime: `alluxioruntime-controller`."""
     return f"{runtime.name.lower()}-controller"
 
 
-def version_of(workload: Object) -> tuple[int, ...] | None:
+def parse_image_version(workload: Object) -> tuple[int, ...] | None:
     """Fluid's version from the tag of its image: `…:v1.0.8-abc` is (1, 0, 8).
 
     Of several containers the last with such a tag counts: the CSI plugin's has a foreign sidecar
     before it.
     """
     found = None
-    for container in dicts(workload, "spec", "template", "spec", "containers"):
+    for container in get_list(workload, "spec", "template", "spec", "containers"):
         image = str(container.get("image", "")).partition("@")[0]
         match = re.search(r":v?(\d+)\.(\d+)\.(\d+)[^:/]*$", image)
         found = tuple(int(part) for part in match.groups()) if match else found
     return found
 
 
-def dotted(version: tuple[int, ...]) -> str:
+def format_version(version: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in version)
 
 
-def upgrade(*flags: str) -> Command:
+def upgrade_command(*flags: str) -> Command:
     """Change values of Fluid's release, and keep the others."""
-    return command("helm", "upgrade", *_CHART, "--reuse-values", *flags)
+    return command("helm", "upgrade", *_CHART_ARGUMENTS, "--reuse-values", *flags)
 
 
-def scale_up(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
+def scale_up_command(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
     named = ("scale", "deployment", Operand(deployment), "-n", namespace)
     return command("kubectl", *named, "--replicas=1")
 
 
-def restart(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
+def restart_command(deployment: str, namespace: str = names.SYSTEM_NAMESPACE) -> Command:
     return command("kubectl", "rollout", "restart", "deployment", deployment, "-n", namespace)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.fluid.names import our_labels
+from kubectl_fluidmodel.fluid.names import managed_labels
 from kubectl_fluidmodel.model.source import Source
 from kubectl_fluidmodel.objects.access import Object
 
@@ -36,9 +36,9 @@ class SecretKeys:
     """The Secret with a store's keys, and the names of the keys in it."""
 
     secret: str
-    access: str
-    hidden: str
-    token: str = ""
+    access_key: str
+    secret_key: str
+    token_key: str = ""
     """Of temporary keys: the session token; empty where there is none."""
 
 
@@ -56,7 +56,7 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Access:
+class MountCredentials:
     """How to get at the source: what flags and environment said."""
 
     endpoint: str = ""
@@ -65,19 +65,19 @@ class Access:
     gcs_secret: str = ""
 
 
-def mount(source: Source, name: str, namespace: str, access: Access) -> Mount:
+def build_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
     """The mount of a source for the Dataset `namespace/name`.
 
     Raises:
         UsageError: Fluid has no way to mount this kind.
     """
-    build = _MOUNTS.get(source.scheme)
+    build = _MOUNT_BUILDERS.get(source.scheme)
     if build is None:
         raise UsageError(
             f"Fluid cannot read {source.scheme}://",
             "a model of the Hugging Face Hub has to be staged in a bucket first",
         )
-    return build(source, name, namespace, access)
+    return build(source, name, namespace, credentials)
 
 
 def alluxio_path(spec: Mapping[str, Any]) -> str:
@@ -90,12 +90,12 @@ def alluxio_path(spec: Mapping[str, Any]) -> str:
     return path if path.startswith("/") else "/" + str(spec.get("name") or "").lstrip("/")
 
 
-def directory(spec: Mapping[str, Any]) -> str:
+def claim_directory(spec: Mapping[str, Any]) -> str:
     """Where in the claim the files of a mount lie, empty for its root."""
     return alluxio_path(spec).strip("/")
 
 
-def is_native(spec: Mapping[str, Any]) -> bool:
+def is_native_volume(spec: Mapping[str, Any]) -> bool:
     """Whether Fluid gives the files to the pods as a volume (IsFluidNativeScheme)."""
     return str(spec.get("mountPoint") or "").startswith(("local://", "pvc://"))
 
@@ -106,94 +106,100 @@ def root_mount(mounts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     It has to be the only one (GenAlluxioUFSRootPath). Its options become properties of the master;
     those of the others go to `alluxio fs mount`.
     """
-    alone = len(mounts) == 1 and not is_native(mounts[0]) and alluxio_path(mounts[0]) == "/"
+    alone = len(mounts) == 1 and not is_native_volume(mounts[0]) and alluxio_path(mounts[0]) == "/"
     return mounts[0] if alone else None
 
 
-def never_mounted(mounts: Sequence[Mapping[str, Any]]) -> list[int]:
+def skipped_mounts(mounts: Sequence[Mapping[str, Any]]) -> list[int]:
     """The numbers of mounts that Fluid leaves out: mount.sh skips `/`, which is not theirs."""
     if len(mounts) < 2:
         return []
-    return [n for n, m in enumerate(mounts) if not is_native(m) and alluxio_path(m) == "/"]
+    return [n for n, m in enumerate(mounts) if not is_native_volume(m) and alluxio_path(m) == "/"]
 
 
-_CREDENTIALS = re.compile(
+_CREDENTIAL_OPTIONS = re.compile(
     r"aws\.(accessKeyId|secretKey|sessionToken)|fs\.(oss|cos|obs|kodo)\.\S*(access|secret)\S*",
     re.IGNORECASE,
 )
 """Options that workers need to read, not only the master."""
 
 
-def key_option(option: str, *, root: bool) -> str:
+def credential_option(option: str, *, root: bool) -> str:
     """The name under which an encryptOption reaches master and workers of such a mount."""
     bare = option.removeprefix(ROOT_OPTION)
-    if not _CREDENTIALS.fullmatch(bare):
+    if not _CREDENTIAL_OPTIONS.fullmatch(bare):
         return option
     return ROOT_OPTION + bare if root else bare
 
 
-def _base(name: str, point: str, options: Mapping[str, str] | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = {"mountPoint": point, "name": name, "path": "/", "readOnly": True}
+def _mount_spec(
+    name: str, mount_point: str, options: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"mountPoint": mount_point, "name": name, "path": "/", "readOnly": True}
     if options:
         found["options"] = dict(options)
     return found
 
 
-def _s3(source: Source, name: str, namespace: str, access: Access) -> Mount:
+def _s3_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
     options = {"alluxio.underfs.s3.inherit.acl": "false"}
-    if access.endpoint:
-        options["alluxio.underfs.s3.endpoint"] = access.endpoint
+    if credentials.endpoint:
+        options["alluxio.underfs.s3.endpoint"] = credentials.endpoint
         options["alluxio.underfs.s3.disable.dns.buckets"] = "true"
-        if access.region:
-            options["alluxio.underfs.s3.endpoint.region"] = access.region
-    elif access.region:
-        options["alluxio.underfs.s3.region"] = access.region
-    spec = _base(name, source.uri, options)
-    if access.keys:
+        if credentials.region:
+            options["alluxio.underfs.s3.endpoint.region"] = credentials.region
+    elif credentials.region:
+        options["alluxio.underfs.s3.region"] = credentials.region
+    spec = _mount_spec(name, source.uri, options)
+    if credentials.keys:
         spec["encryptOptions"] = [
-            encrypted("aws.accessKeyId", access.keys.secret, access.keys.access, root=True),
-            encrypted("aws.secretKey", access.keys.secret, access.keys.hidden, root=True),
+            encrypt_option(
+                "aws.accessKeyId", credentials.keys.secret, credentials.keys.access_key, root=True
+            ),
+            encrypt_option(
+                "aws.secretKey", credentials.keys.secret, credentials.keys.secret_key, root=True
+            ),
         ]
     return Mount(spec)
 
 
-def encrypted(option: str, secret: str, key: str, *, root: bool) -> dict[str, Any]:
+def encrypt_option(option: str, secret: str, key: str, *, root: bool) -> dict[str, Any]:
     """An encryptOption: a key of a Secret as the value of an option."""
-    name = key_option(option, root=root)
+    name = credential_option(option, root=root)
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
-def _gs(source: Source, name: str, namespace: str, access: Access) -> Mount:
+def _gcs_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
     options = {"alluxio.underfs.gcs.version": "2"}
-    if not access.gcs_secret:
-        return Mount(_base(name, source.uri, options))
+    if not credentials.gcs_secret:
+        return Mount(_mount_spec(name, source.uri, options))
     # Alluxio reads a service account's key from a file, so the Secret is a volume of the pods.
     options["fs.gcs.credential.path"] = f"{_GCS_DIR}/{GCS_KEY}"
-    volume = {"name": "gcs-credentials", "secret": {"secretName": access.gcs_secret}}
+    volume = {"name": "gcs-credentials", "secret": {"secretName": credentials.gcs_secret}}
     at = {"name": "gcs-credentials", "mountPath": _GCS_DIR, "readOnly": True}
-    return Mount(_base(name, source.uri, options), volumes=(volume,), volume_mounts=(at,))
+    return Mount(_mount_spec(name, source.uri, options), volumes=(volume,), volume_mounts=(at,))
 
 
-def _web(source: Source, name: str, namespace: str, access: Access) -> Mount:
-    return Mount(_base(name, source.uri))
+def _web_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
+    return Mount(_mount_spec(name, source.uri))
 
 
-def _hdfs(source: Source, name: str, namespace: str, access: Access) -> Mount:
-    return Mount(_base(name, source.uri))
+def _hdfs_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
+    return Mount(_mount_spec(name, source.uri))
 
 
-def _pvc(source: Source, name: str, namespace: str, access: Access) -> Mount:
-    return Mount(_base(name, source.uri))
+def _claim_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
+    return Mount(_mount_spec(name, source.uri))
 
 
-def _local(source: Source, name: str, namespace: str, access: Access) -> Mount:
-    return Mount(_base(name, source.uri))
+def _local_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
+    return Mount(_mount_spec(name, source.uri))
 
 
-def _nfs(source: Source, name: str, namespace: str, access: Access) -> Mount:
+def _nfs_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
     """NFS by way of a volume of its own: Fluid knows pvc:// and not nfs://."""
     claim = f"{name}-nfs"
-    labels = our_labels(name)
+    labels = managed_labels(name)
     modes = ["ReadOnlyMany"]
     size = {"storage": "1Pi"}  # NFS has no capacity; the two must only agree
     volume: Object = {
@@ -225,16 +231,16 @@ def _nfs(source: Source, name: str, namespace: str, access: Access) -> Mount:
             "resources": {"requests": size},
         },
     }
-    return Mount(_base(name, f"pvc://{claim}"), objects=(volume, request))
+    return Mount(_mount_spec(name, f"pvc://{claim}"), objects=(volume, request))
 
 
-_MOUNTS: dict[str, Callable[[Source, str, str, Access], Mount]] = {
-    "s3": _s3,
-    "gs": _gs,
-    "http": _web,
-    "https": _web,
-    "hdfs": _hdfs,
-    "nfs": _nfs,
-    "pvc": _pvc,
-    "local": _local,
+_MOUNT_BUILDERS: dict[str, Callable[[Source, str, str, MountCredentials], Mount]] = {
+    "s3": _s3_mount,
+    "gs": _gcs_mount,
+    "http": _web_mount,
+    "https": _web_mount,
+    "hdfs": _hdfs_mount,
+    "nfs": _nfs_mount,
+    "pvc": _claim_mount,
+    "local": _local_mount,
 }

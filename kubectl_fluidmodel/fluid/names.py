@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.objects.access import annotations_of, at, labels_of, meta
+from kubectl_fluidmodel.objects.access import annotations_of, get_path, labels_of, metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
 GROUP = "data.fluid.io"
@@ -21,7 +21,7 @@ DATASETS = Kind(GROUP, VERSION, "Dataset", "datasets")
 ALLUXIO_RUNTIMES = Kind(GROUP, VERSION, "AlluxioRuntime", "alluxioruntimes")
 DATA_LOADS = Kind(GROUP, VERSION, "DataLoad", "dataloads")
 
-RUNTIMES: tuple[Kind, ...] = (
+RUNTIME_KINDS: tuple[Kind, ...] = (
     ALLUXIO_RUNTIMES,
     Kind(GROUP, VERSION, "JuiceFSRuntime", "juicefsruntimes"),
     Kind(GROUP, VERSION, "JindoRuntime", "jindoruntimes"),
@@ -33,7 +33,7 @@ RUNTIMES: tuple[Kind, ...] = (
 )
 """Every kind of runtime of Fluid 1.0 (GooseFS) and 1.1 (CacheRuntime); a cluster serves some."""
 
-CACHES_LABEL = "fluid.io/dataset-num"
+CACHE_COUNT_LABEL = "fluid.io/dataset-num"
 """Node label with the number of Datasets cached on it (pkg/common/label.go)."""
 
 ADVANCED_SETS = Kind("workload.fluid.io", VERSION, "AdvancedStatefulSet", "advancedstatefulsets")
@@ -45,7 +45,7 @@ The component is called `<name>-master`, `<name>-worker` or `<name>-client`."""
 
 CSI_DRIVER = "fuse.csi.fluid.io"
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "kubectl-fluidmodel"
 MODEL_LABEL = "fluidmodel.io/model"
 """On every object of ours: the name of the cache."""
@@ -57,20 +57,20 @@ BYTES_ANNOTATION = "fluidmodel.io/bytes"
 """On a Dataset: bytes of the source when it was measured."""
 FILES_ANNOTATION = "fluidmodel.io/files"
 """On a Dataset: files of the source when it was measured."""
-LEFT_OUT_ANNOTATION = "fluidmodel.io/left-out-bytes"
+EXCLUDED_BYTES_ANNOTATION = "fluidmodel.io/left-out-bytes"
 """On a Dataset: bytes that lay in the source beside the model, and are not counted as its own."""
 
-MAX_NAME = 45
+MAX_NAME_LENGTH = 45
 """Longest Dataset name that works: its StatefulSet's pods carry a `<name>-master-<hash>` label
 of at most 63 characters, and its helm release `<name>-loader` is at most 53."""
 
 SYSTEM_NAMESPACE = "fluid-system"
 
 _LABEL_LIMIT = 63
-_LEGAL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
-def dataset_name(model: str) -> str:
+def derive_dataset_name(model: str) -> str:
     """A legal Dataset name for a model: `meta-llama/Llama-3.3-70B` → `llama-3-3-70b`.
 
     Only the last part of the path counts. The result is a DNS-1035 label of at most
@@ -83,56 +83,58 @@ def dataset_name(model: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", last).strip("-")
     if name and not name[0].isalpha():
         name = f"m-{name}"
-    if len(name) > MAX_NAME:
-        cut = name[:MAX_NAME]
+    if len(name) > MAX_NAME_LENGTH:
+        cut = name[:MAX_NAME_LENGTH]
         word = cut.rfind("-")
-        name = (cut[:word] if word > MAX_NAME - 10 and name[MAX_NAME] != "-" else cut).strip("-")
+        name = (
+            cut[:word] if word > MAX_NAME_LENGTH - 10 and name[MAX_NAME_LENGTH] != "-" else cut
+        ).strip("-")
     if not name:
         raise UsageError(f"cannot derive a name from '{model}'", "it has no letters", "--name NAME")
     return name
 
 
-def check_name(name: str) -> str:
+def validate_name(name: str) -> str:
     """The name itself, if Fluid takes it.
 
     Raises:
         UsageError: it is no DNS-1035 label or too long for what Fluid derives from it.
     """
-    if len(name) > MAX_NAME:
+    if len(name) > MAX_NAME_LENGTH:
         raise UsageError(
             f"the name '{name}' has {len(name)} characters",
-            f"Fluid derives labels and helm releases from it that fit at most {MAX_NAME}",
-            f"--name {dataset_name(name)}",
+            f"Fluid derives labels and helm releases from it that fit at most {MAX_NAME_LENGTH}",
+            f"--name {derive_dataset_name(name)}",
         )
-    if not _LEGAL.fullmatch(name):
+    if not _DNS_1035_LABEL.fullmatch(name):
         raise UsageError(
             f"the name '{name}' is not legal",
             "Fluid wants lower-case letters, digits and '-', beginning with a letter",
-            f"--name {dataset_name(name)}",
+            f"--name {derive_dataset_name(name)}",
         )
     return name
 
 
-def is_legal(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether Fluid takes the name of a Dataset or runtime at all: a DNS-1035 label."""
-    return bool(_LEGAL.fullmatch(name)) and len(name) <= _LABEL_LIMIT
+    return bool(_DNS_1035_LABEL.fullmatch(name)) and len(name) <= _LABEL_LIMIT
 
 
-class UidNeeded(FluidModelError):
+class UidRequiredError(FluidModelError):
     """The label key is made of the Dataset's UID, which only the cluster knows."""
 
 
-def _fits(key: str) -> bool:
+def _fits_label_key(key: str) -> bool:
     """Whether Fluid labels nodes with this key, and not with one made of the Dataset's UID."""
     return len(key) < _LABEL_LIMIT
 
 
-def _key(prefix: str, namespace: str, name: str, uid: str) -> str:
+def _label_key(prefix: str, namespace: str, name: str, uid: str) -> str:
     full = f"{prefix}{namespace}-{name}"
-    if _fits(full):
+    if _fits_label_key(full):
         return full
     if not uid:
-        raise UidNeeded(
+        raise UidRequiredError(
             f"the cache label of {namespace}/{name} cannot be computed",
             f"'{full}' is too long for a label, so Fluid uses the Dataset's UID instead",
             f"kubectl get dataset {name} -n {namespace} -o jsonpath='{{.metadata.uid}}'",
@@ -149,7 +151,7 @@ def cache_label(namespace: str, name: str, uid: str = "") -> str:
     Raises:
         UidNeeded: the name is that long and no UID is given.
     """
-    return _key("fluid.io/s-", namespace, name, uid)
+    return _label_key("fluid.io/s-", namespace, name, uid)
 
 
 def runtime_label(namespace: str, name: str, runtime: str = "alluxio", uid: str = "") -> str:
@@ -157,10 +159,10 @@ def runtime_label(namespace: str, name: str, runtime: str = "alluxio", uid: str 
 
     It is longer, so it turns into the UID form earlier than the common one does.
     """
-    return _key(f"fluid.io/s-{runtime}-", namespace, name, uid)
+    return _label_key(f"fluid.io/s-{runtime}-", namespace, name, uid)
 
 
-def node_labels(
+def node_label_keys(
     namespace: str, name: str, runtime: str = "alluxio", uid: str = ""
 ) -> tuple[list[str], list[str]]:
     """The label keys that all select the nodes of a Dataset, and those that select none.
@@ -171,7 +173,7 @@ def node_labels(
     live, dead = [], []
     for prefix in ("fluid.io/s-", f"fluid.io/s-{runtime}-"):
         full = f"{prefix}{namespace}-{name}"
-        if _fits(full):
+        if _fits_label_key(full):
             live.append(full)
             continue
         dead.append(full)
@@ -182,7 +184,7 @@ def node_labels(
 
 def fuse_label(namespace: str, name: str, uid: str = "") -> str:
     """Label key that the CSI plugin sets on a node whose pods mount the Dataset."""
-    return _key("fluid.io/f-", namespace, name, uid)
+    return _label_key("fluid.io/f-", namespace, name, uid)
 
 
 def cache_label_of_pvc(pvc: Mapping[str, Any]) -> str | None:
@@ -198,20 +200,20 @@ def volume_name(namespace: str, name: str) -> str:
     return f"{namespace}-{name}"
 
 
-def our_labels(name: str) -> dict[str, str]:
+def managed_labels(name: str) -> dict[str, str]:
     """The labels that every object we make carries."""
-    return {MANAGED_BY: MANAGER, MODEL_LABEL: name}
+    return {MANAGED_BY_LABEL: MANAGER, MODEL_LABEL: name}
 
 
-def is_ours(obj: Mapping[str, Any]) -> bool:
-    return labels_of(obj).get(MANAGED_BY) == MANAGER
+def is_managed(obj: Mapping[str, Any]) -> bool:
+    return labels_of(obj).get(MANAGED_BY_LABEL) == MANAGER
 
 
-def source_of(dataset: Mapping[str, Any]) -> str:
+def source_uri(dataset: Mapping[str, Any]) -> str:
     """The SOURCE a Dataset was made from: our annotation, else its first mount point."""
     found = annotations_of(dataset).get(SOURCE_ANNOTATION)
-    return found or str(at(dataset, "spec", "mounts", 0, "mountPoint", default=""))
+    return found or str(get_path(dataset, "spec", "mounts", 0, "mountPoint", default=""))
 
 
 def uid_of(obj: Mapping[str, Any]) -> str:
-    return str(meta(obj).get("uid", ""))
+    return str(metadata_of(obj).get("uid", ""))

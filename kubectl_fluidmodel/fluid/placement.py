@@ -12,30 +12,34 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.model.sizing import Room
+from kubectl_fluidmodel.model.sizing import NodeCapacity
 from kubectl_fluidmodel.objects import gpus, quantity
-from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, at, labels_of, name_of
-from kubectl_fluidmodel.objects.resource_requests import is_over, lack, requested
-from kubectl_fluidmodel.objects.scheduler import by_reason
+from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
+from kubectl_fluidmodel.objects.resource_requests import (
+    describe_shortage,
+    is_terminated,
+    requested_amount,
+)
+from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.objects.taints import (
     CONTROL_PLANE,
-    Leaving,
+    Departure,
     Taint,
-    for_accelerator,
-    leaving,
+    departure_of,
+    is_tolerated,
+    marks_accelerator,
     taints_of,
-    tolerated,
 )
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 SYSTEM_DISK = "/var/lib"
 """Kubelet keeps what it counts as ephemeral storage below, and so does our default path."""
-PODS = 2
+PODS_PER_NODE = 2
 """Pods of a cache on its node: a worker and a FUSE client."""
 
 
 @dataclass(frozen=True)
-class Need:
+class NodeRequirement:
     """What a cache takes of one node, in bytes."""
 
     memory: int
@@ -49,12 +53,12 @@ class Candidate:
     name: str
     gpus: int
     caches: int
-    room: Room
-    leaving: Leaving | None = None
+    capacity: NodeCapacity
+    leaving: Departure | None = None
     """Why it is about to go or not there yet."""
     taints: tuple[Taint, ...] = ()
     """Those that keep pods away, of a node that stays."""
-    unknown: tuple[Taint, ...] = ()
+    untolerated: tuple[Taint, ...] = ()
     """Of these, the ones that nothing says to tolerate."""
     hostname: str = ""
     pods_left: int | None = None
@@ -62,49 +66,55 @@ class Candidate:
     disks: tuple[tuple[str, int], ...] = ()
     """(path, bytes) of the tiers of other caches on disks of its own."""
 
-    def beside(self, path: str) -> int:
+    def disk_used_by_caches(self, path: str) -> int:
         """Bytes that other caches may take on the disk of a path: `/mnt/nvme` of `/mnt/nvme/x`."""
-        return sum(size for other, size in self.disks if _disk_of(other) == _disk_of(path))
+        return sum(size for other, size in self.disks if _disk_root(other) == _disk_root(path))
 
     @property
-    def ready(self) -> bool:
+    def is_eligible(self) -> bool:
         """Whether a cache may be put there at all."""
-        return self.leaving is None and not self.unknown
+        return self.leaving is None and not self.untolerated
 
-    def against(self, need: Need, *, standing: bool = False) -> str:
+    def rejection_reason(self, requirement: NodeRequirement, *, existing: bool = False) -> str:
         """Why a cache that takes `need` does not belong there; empty where it does.
 
         One that stands there already stays, unless the node is certain to go.
         """
-        if self.leaving is not None and (self.leaving.certain or not standing):
-            return self.leaving.why
-        if standing:
+        if self.leaving is not None and (self.leaving.certain or not existing):
+            return self.leaving.reason
+        if existing:
             return ""
-        if self.unknown:
-            listed = ", ".join(str(taint) for taint in self.unknown)
+        if self.untolerated:
+            listed = ", ".join(str(taint) for taint in self.untolerated)
             return f"untolerated taint {listed} (--node {self.name} tolerates it)"
-        return self.short_of(need)
+        return self.shortage(requirement)
 
-    def short_of(self, need: Need) -> str:
+    def shortage(self, requirement: NodeRequirement) -> str:
         """What is missing for `need`; empty where it fits or nothing is known."""
-        found = []
-        if self.room.memory is not None and self.room.memory < need.memory:
-            found.append(_short("memory", self.room.memory, need.memory))
-        if need.disk and self.room.disk is not None and self.room.disk < need.disk:
-            found.append(_short("ephemeral-storage", self.room.disk, need.disk))
-        if self.pods_left is not None and self.pods_left < PODS:
-            found.append(f"{max(0, self.pods_left)} more pods allowed, {PODS} needed")
-        return " and ".join(found)
+        shortages = []
+        if self.capacity.memory is not None and self.capacity.memory < requirement.memory:
+            shortages.append(_format_shortage("memory", self.capacity.memory, requirement.memory))
+        if (
+            requirement.disk
+            and self.capacity.disk is not None
+            and self.capacity.disk < requirement.disk
+        ):
+            shortages.append(
+                _format_shortage("ephemeral-storage", self.capacity.disk, requirement.disk)
+            )
+        if self.pods_left is not None and self.pods_left < PODS_PER_NODE:
+            shortages.append(f"{max(0, self.pods_left)} more pods allowed, {PODS_PER_NODE} needed")
+        return " and ".join(shortages)
 
 
 @dataclass(frozen=True)
-class Choice:
+class Placement:
     """The nodes that were chosen, and what came of the others."""
 
     nodes: tuple[Candidate, ...]
     runners_up: tuple[Candidate, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
-    why: str = ""
+    reason: str = ""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -112,7 +122,7 @@ class Choice:
         return tuple(node.name for node in self.nodes)
 
 
-def candidate(
+def build_candidate(
     node: Object,
     pods: Iterable[Object] | None = None,
     *,
@@ -125,49 +135,51 @@ def candidate(
     lies below /var/lib, or in an emptyDir (an empty path), takes of the node's own disk.
     `tolerations` are those of the workers that will read the cache.
     """
-    allocatable = at(node, "status", "allocatable", default={})
-    memory = quantity.to_int(allocatable.get("memory"))
-    disk = quantity.to_int(allocatable.get("ephemeral-storage"))
-    slots = quantity.to_int(allocatable.get("pods"))
-    running = [pod for pod in pods or () if not is_over(pod)]
-    taken_memory = sum(requested(pod, "memory") for pod in running)
-    taken_disk = sum(requested(pod, "ephemeral-storage") for pod in running)
-    taken_disk += sum(size for path, size in disks if _disk_of(path) in ("", SYSTEM_DISK))
+    allocatable = get_path(node, "status", "allocatable", default={})
+    memory = quantity.quantity_to_int(allocatable.get("memory"))
+    disk = quantity.quantity_to_int(allocatable.get("ephemeral-storage"))
+    pod_limit = quantity.quantity_to_int(allocatable.get("pods"))
+    running = [pod for pod in pods or () if not is_terminated(pod)]
+    taken_memory = sum(requested_amount(pod, "memory") for pod in running)
+    taken_disk = sum(requested_amount(pod, "ephemeral-storage") for pod in running)
+    taken_disk += sum(size for path, size in disks if _disk_root(path) in ("", SYSTEM_DISK))
     labels = labels_of(node)
-    count = labels.get(names.CACHES_LABEL, "0")
-    hard = tuple(taint for taint in taints_of(node) if taint.hard and not taint.leaving)
+    count = labels.get(names.CACHE_COUNT_LABEL, "0")
+    blocking_taints = tuple(
+        taint for taint in taints_of(node) if taint.blocks_pods and not taint.departure_reason
+    )
     return Candidate(
         name=name_of(node),
-        gpus=sum(gpus.allocatable(node).values()),
+        gpus=sum(gpus.allocatable_gpus(node).values()),
         caches=int(count) if count.isdigit() else 0,
-        room=Room(
+        capacity=NodeCapacity(
             None if memory is None else memory - taken_memory,
             None if disk is None else disk - taken_disk,
             memory,
         ),
-        leaving=leaving(node),
-        taints=hard,
-        unknown=tuple(
+        leaving=departure_of(node),
+        taints=blocking_taints,
+        untolerated=tuple(
             taint
-            for taint in hard
-            if not for_accelerator(taint, node) and not tolerated(tolerations, taint)
+            for taint in blocking_taints
+            if not marks_accelerator(taint, node) and not is_tolerated(tolerations, taint)
         ),
         hostname=labels.get(HOSTNAME_LABEL, name_of(node)),
         disks=tuple(disks),
-        pods_left=None if slots is None or pods is None else slots - len(running),
+        pods_left=None if pod_limit is None or pods is None else pod_limit - len(running),
     )
 
 
-def _disk_of(path: str) -> str:
+def _disk_root(path: str) -> str:
     """The directory that a disk of its own is mounted at, as far as a path tells."""
     return "/".join(path.split("/")[:3])
 
 
-def eligible(
+def eligible_nodes(
     nodes: Sequence[Candidate],
     objects: Sequence[Object],
     *,
-    named: Sequence[str] = (),
+    node_names: Sequence[str] = (),
     selector: Mapping[str, str] | None = None,
 ) -> tuple[list[Candidate], list[str]]:
     """The nodes that may hold the cache at all, and what to say about that.
@@ -180,23 +192,24 @@ def eligible(
         UsageError: a named node does not exist, or no node has the labels.
     """
     by_name = {node.name: node for node in nodes}
-    if named:
-        unknown = [name for name in named if name not in by_name]
+    if node_names:
+        unknown = [name for name in node_names if name not in by_name]
         if unknown:
             raise UsageError(f"node '{unknown[0]}' does not exist", "", "kubectl get nodes")
-        return [replace(by_name[name], unknown=()) for name in named], [
-            f"node {name}: its taint {', '.join(map(str, by_name[name].unknown))} is tolerated, "
+        return [replace(by_name[name], untolerated=()) for name in node_names], [
+            f"node {name}: its taint {', '.join(map(str, by_name[name].untolerated))} is "
+            "tolerated, "
             "because --node names it"
-            for name in named
-            if by_name[name].unknown
+            for name in node_names
+            if by_name[name].untolerated
         ]
     if selector:
         labelled = [
             replace(
                 by_name[name_of(obj)],
-                unknown=tuple(
+                untolerated=tuple(
                     taint
-                    for taint in by_name[name_of(obj)].unknown
+                    for taint in by_name[name_of(obj)].untolerated
                     if selector.get(taint.key) != taint.value
                 ),
             )
@@ -215,15 +228,19 @@ def eligible(
     plain = [node for node in nodes if node not in control]
     # A cluster of one machine: its control plane is where everything runs.
     alone = [
-        replace(node, unknown=tuple(t for t in node.unknown if t.key not in CONTROL_PLANE))
+        replace(node, untolerated=tuple(t for t in node.untolerated if t.key not in CONTROL_PLANE))
         for node in control
     ]
     return plain or alone, ["no node has GPUs, so any ready node may hold the cache"]
 
 
-def choose(
-    candidates: Sequence[Candidate], need: Need, replicas: int, *, keep: Sequence[str] = ()
-) -> Choice:
+def select_nodes(
+    candidates: Sequence[Candidate],
+    requirement: NodeRequirement,
+    replicas: int,
+    *,
+    current: Sequence[str] = (),
+) -> Placement:
     """The `replicas` nodes to hold a whole copy each.
 
     Nodes in `keep` (where the cache is today) come first; then those with the fewest other
@@ -232,26 +249,34 @@ def choose(
     Raises:
         FluidModelError: too few fit; says why not of each node, and what would help.
     """
-    against = {node.name: node.against(need, standing=node.name in keep) for node in candidates}
-    rejected = [(name, why) for name, why in against.items() if why]
-    fitting = [node for node in candidates if not against[node.name]]
-    order = sorted(
-        fitting,
-        key=lambda node: (node.name not in keep, node.caches, -(node.room.memory or 0), node.name),
+    reasons = {
+        node.name: node.rejection_reason(requirement, existing=node.name in current)
+        for node in candidates
+    }
+    rejected = [(name, why) for name, why in reasons.items() if why]
+    eligible = [node for node in candidates if not reasons[node.name]]
+    ranked = sorted(
+        eligible,
+        key=lambda node: (
+            node.name not in current,
+            node.caches,
+            -(node.capacity.memory or 0),
+            node.name,
+        ),
     )
-    if len(order) < replicas:
-        raise _none_fits(len(candidates), len(order), replicas, rejected)
-    chosen = tuple(order[:replicas])
-    return Choice(
+    if len(ranked) < replicas:
+        raise _no_fit_error(len(candidates), len(ranked), replicas, rejected)
+    chosen = tuple(ranked[:replicas])
+    return Placement(
         nodes=chosen,
-        runners_up=tuple(order[replicas : replicas + 3]),
+        runners_up=tuple(ranked[replicas : replicas + 3]),
         rejected=tuple(rejected),
-        why=_why(chosen, keep),
+        reason=_placement_reason(chosen, current),
     )
 
 
-def _why(chosen: Sequence[Candidate], keep: Sequence[str]) -> str:
-    if all(node.name in keep for node in chosen):
+def _placement_reason(chosen: Sequence[Candidate], current: Sequence[str]) -> str:
+    if all(node.name in current for node in chosen):
         return "the cache is there already"
     first = chosen[0]
     gpus = f"{first.gpus} GPUs, " if first.gpus else ""
@@ -259,17 +284,17 @@ def _why(chosen: Sequence[Candidate], keep: Sequence[str]) -> str:
     return f"{gpus}{others}, the most room"
 
 
-def _none_fits(
+def _no_fit_error(
     total: int, fitting: int, replicas: int, rejected: Sequence[tuple[str, str]]
 ) -> FluidModelError:
     what = "no node fits the cache" if fitting == 0 else f"only {fitting} of {replicas} nodes fit"
     if total == 0:
         return FluidModelError(what, "the cluster has no nodes", "kubectl get nodes")
-    why = by_reason(rejected) or f"there {'is' if total == 1 else 'are'} {total}"
-    return FluidModelError(what, why, _way(rejected))
+    why = group_by_reason(rejected) or f"there {'is' if total == 1 else 'are'} {total}"
+    return FluidModelError(what, why, _placement_hint(rejected))
 
 
-def _way(rejected: Sequence[tuple[str, str]]) -> str:
+def _placement_hint(rejected: Sequence[tuple[str, str]]) -> str:
     """What helps most of the nodes that do not fit."""
     tainted = [name for name, why in rejected if "untolerated taint" in why]
     short = [name for name, why in rejected if "of memory needed" in why]
@@ -283,7 +308,7 @@ def _way(rejected: Sequence[tuple[str, str]]) -> str:
     return "--node-selector for larger nodes" if rejected else "fewer --replicas"
 
 
-def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
+def required_tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
     """The tolerations that cache pods need on these nodes, one per distinct taint.
 
     Those of a node that is going or not there yet, and those that nothing says to tolerate, are
@@ -293,7 +318,7 @@ def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
         taint: taint.toleration()
         for node in nodes
         for taint in node.taints
-        if taint not in node.unknown
+        if taint not in node.untolerated
     }
     return [found[taint] for taint in sorted(found, key=lambda t: (t.key, t.value, t.effect))]
 
@@ -301,16 +326,16 @@ def tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
 def node_affinity(nodes: Sequence[Candidate]) -> dict[str, Any]:
     """Dataset.spec.nodeAffinity for exactly these nodes, by host name."""
     hosts = sorted(node.hostname for node in nodes)
-    return required([{"key": HOSTNAME_LABEL, "operator": "In", "values": hosts}])
+    return required_affinity([{"key": HOSTNAME_LABEL, "operator": "In", "values": hosts}])
 
 
-def required(expressions: list[dict[str, Any]]) -> dict[str, Any]:
+def required_affinity(expressions: list[dict[str, Any]]) -> dict[str, Any]:
     return {"required": {"nodeSelectorTerms": [{"matchExpressions": expressions}]}}
 
 
-def hosts_of(dataset: Mapping[str, Any]) -> list[str]:
+def bound_hostnames(dataset: Mapping[str, Any]) -> list[str]:
     """The host names that a Dataset of ours is bound to; empty where it is bound otherwise."""
-    terms = at(dataset, "spec", "nodeAffinity", "required", "nodeSelectorTerms", default=[])
+    terms = get_path(dataset, "spec", "nodeAffinity", "required", "nodeSelectorTerms", default=[])
     if len(terms) != 1:
         return []
     for expression in terms[0].get("matchExpressions") or []:
@@ -319,6 +344,6 @@ def hosts_of(dataset: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _short(resource: str, have: int, need: int) -> str:
+def _format_shortage(resource: str, have: int, need: int) -> str:
     by = (need - have) / (1 << 30)
-    return f"{lack(resource, Decimal(need), Decimal(have))} ({by:.1f} GiB short)"
+    return f"{describe_shortage(resource, Decimal(need), Decimal(have))} ({by:.1f} GiB short)"

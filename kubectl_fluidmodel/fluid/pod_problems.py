@@ -7,22 +7,28 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from kubectl_fluidmodel.objects.access import at, dicts, name_of
+from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 
 # Alluxio 2.9 prints `CODE:message` on a shell's stdout, `AlluxioS3Exception: CODE:message` in its
 # logs; the SDK's own exceptions have `Error Code: CODE`.
-_SAID = r"(?:Error Code: |AlluxioS3Exception: |^)"
+_ERROR_PREFIX = r"(?:Error Code: |AlluxioS3Exception: |^)"
 # Words of Alluxio's and the S3 client's logs, and what they mean. First match wins.
-_LOG_CAUSES: tuple[tuple[str, str], ...] = (
-    (rf"{_SAID}(InvalidAccessKeyId|XAdminUserNotFound)", "the store does not know the access key"),
-    (rf"{_SAID}SignatureDoesNotMatch", "the secret key is wrong"),
-    (rf"{_SAID}(ExpiredToken|InvalidToken)", "the temporary credentials have expired"),
-    (rf"{_SAID}(AuthorizationHeaderMalformed|PermanentRedirect)", "the region is wrong"),
-    (rf"{_SAID}NoSuchBucket|bucket does not exist", "the bucket does not exist"),
-    (rf"{_SAID}NoSuchKey", "a file of the source is gone"),
-    (rf"{_SAID}(AccessDenied|AccessForbidden|403)|403 Forbidden", "the store denies access"),
-    (rf"{_SAID}RequestTimeTooSkewed", "the node's clock is off"),
+_LOG_ERRORS: tuple[tuple[str, str], ...] = (
+    (
+        rf"{_ERROR_PREFIX}(InvalidAccessKeyId|XAdminUserNotFound)",
+        "the store does not know the access key",
+    ),
+    (rf"{_ERROR_PREFIX}SignatureDoesNotMatch", "the secret key is wrong"),
+    (rf"{_ERROR_PREFIX}(ExpiredToken|InvalidToken)", "the temporary credentials have expired"),
+    (rf"{_ERROR_PREFIX}(AuthorizationHeaderMalformed|PermanentRedirect)", "the region is wrong"),
+    (rf"{_ERROR_PREFIX}NoSuchBucket|bucket does not exist", "the bucket does not exist"),
+    (rf"{_ERROR_PREFIX}NoSuchKey", "a file of the source is gone"),
+    (
+        rf"{_ERROR_PREFIX}(AccessDenied|AccessForbidden|403)|403 Forbidden",
+        "the store denies access",
+    ),
+    (rf"{_ERROR_PREFIX}RequestTimeTooSkewed", "the node's clock is off"),
     (r"UnknownHostException:? ?(?P<detail>[\w.-]*)", "the host name does not resolve in the pod"),
     (r"(Connection refused|ConnectException)", "the store's endpoint refuses connections"),
     (r"(connect timed out|ConnectTimeoutException)", "the store's endpoint does not answer"),
@@ -31,15 +37,15 @@ _LOG_CAUSES: tuple[tuple[str, str], ...] = (
     (r"WorkerOutOfSpaceException", "the quota is full"),
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
 )
-_OF_THE_NODE = ("the cache's disk", "the quota", "the JVM")
+_NODE_ERRORS = ("the cache's disk", "the quota", "the JVM")
 """Causes that have nothing to do with a store."""
 _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE
 )
-_QUIET = {"ContainerCreating", "PodInitializing"}
+_EXPECTED_WAITING = {"ContainerCreating", "PodInitializing"}
 # Fluid's runtime controller says so when its cache has not seen a new Dataset yet; it tries again.
-_PASSING = ("No dataset can be bound to the runtime, waiting",)
-_TOLD_BY = {
+_TRANSIENT_MESSAGES = ("No dataset can be bound to the runtime, waiting",)
+_EVENT_KINDS = {
     "Dataset",
     "AlluxioRuntime",
     "DataLoad",
@@ -52,75 +58,77 @@ _TOLD_BY = {
 """Kinds whose events tell about a cache; those of Endpoints and the like only add noise."""
 
 
-def is_of_store(cause: str) -> bool:
+def is_store_error(cause: str) -> bool:
     """Whether a cause that `log_cause` gave, without the log's own words, is the store's."""
-    return bool(cause) and not cause.startswith(_OF_THE_NODE)
+    return bool(cause) and not cause.startswith(_NODE_ERRORS)
 
 
-def log_cause(log: str) -> str:
+def find_log_error(log: str) -> str:
     """The cause that a log names, with the line's own words; empty where it names none."""
     for line in reversed(log.splitlines()):
-        for pattern, meaning in _LOG_CAUSES:
+        for pattern, meaning in _LOG_ERRORS:
             match = re.search(pattern, line)
             if match:
                 detail = match.groupdict().get("detail") or ""
-                return f"{meaning}{f' ({detail})' if detail else ''}: {_trimmed(line)}"
+                return f"{meaning}{f' ({detail})' if detail else ''}: {_redact_log_line(line)}"
     return ""
 
 
-def _trimmed(line: str) -> str:
+def _redact_log_line(line: str) -> str:
     """A log line without what could be a key: anything assigned to a credential option."""
     hidden = _KEY_IN_LOG.sub(r"\1…", line)
     return " ".join(hidden.split())[:240]
 
 
-def pod(obj: Mapping[str, Any]) -> list[str]:
+def find_pod_problems(obj: Mapping[str, Any]) -> list[str]:
     """What keeps a pod from being ready, if it says."""
     name = name_of(obj)
     found = []
-    for condition in dicts(obj, "status", "conditions"):
+    for condition in get_list(obj, "status", "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             found.append(f"pod {name} is not scheduled: {condition.get('message') or ''}")
-    if at(obj, "status", "phase") == "Failed":
-        why = at(obj, "status", "reason", default="") or at(obj, "status", "message", default="")
+    if get_path(obj, "status", "phase") == "Failed":
+        why = get_path(obj, "status", "reason", default="") or get_path(
+            obj, "status", "message", default=""
+        )
         found.append(f"pod {name} failed{f': {why}' if why else ''}")
     if is_terminating(obj):
         found.append(f"pod {name} is being deleted")
-    statuses = dicts(obj, "status", "initContainerStatuses")
-    statuses += dicts(obj, "status", "containerStatuses")
+    statuses = get_list(obj, "status", "initContainerStatuses")
+    statuses += get_list(obj, "status", "containerStatuses")
     for status in statuses:
-        reason = str(at(status, "state", "waiting", "reason", default=""))
-        if reason and reason not in _QUIET:
-            message = at(status, "state", "waiting", "message", default="")
+        reason = str(get_path(status, "state", "waiting", "reason", default=""))
+        if reason and reason not in _EXPECTED_WAITING:
+            message = get_path(status, "state", "waiting", "message", default="")
             found.append(f"{name}/{status.get('name')}: {reason}: {message}")
-        if at(status, "lastState", "terminated", "reason") == "OOMKilled":
+        if get_path(status, "lastState", "terminated", "reason") == "OOMKilled":
             found.append(f"{name}/{status.get('name')} was killed for using too much memory")
     return [" ".join(text.split()).rstrip(": ") for text in found]
 
 
-def restarts(obj: Mapping[str, Any], container: str) -> int:
+def restart_count(obj: Mapping[str, Any], container: str) -> int:
     """How often a container of a pod was started again."""
-    for status in dicts(obj, "status", "containerStatuses"):
+    for status in get_list(obj, "status", "containerStatuses"):
         if status.get("name") == container:
             count = status.get("restartCount")
             return count if isinstance(count, int) else 0
     return 0
 
 
-def gone(obj: Mapping[str, Any]) -> bool:
+def is_terminated(obj: Mapping[str, Any]) -> bool:
     """Whether a pod holds nothing any more: it has ended, or is being deleted."""
-    return is_terminating(obj) or at(obj, "status", "phase") in ("Succeeded", "Failed")
+    return is_terminating(obj) or get_path(obj, "status", "phase") in ("Succeeded", "Failed")
 
 
-def ready(obj: Mapping[str, Any]) -> bool:
+def is_ready(obj: Mapping[str, Any]) -> bool:
     """Whether a pod or node is Ready, and stays: one that is being deleted still says Ready."""
     if is_terminating(obj):
         return False
-    conditions = dicts(obj, "status", "conditions")
+    conditions = get_list(obj, "status", "conditions")
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def warnings(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> list[str]:
+def warning_events(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> list[str]:
     """The newest warning event per object and reason, of a cache's own objects.
 
     Those bear its name or `<name>-master…`, `-worker…`, `-fuse…`, `-loader…`; another cache may be
@@ -129,13 +137,13 @@ def warnings(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> l
     own = re.compile(rf"{re.escape(cache)}(-(master|worker|fuse|loader)(-.*)?)?")
     newest: dict[tuple[str, str], tuple[float, str]] = {}
     for event in events:
-        name = str(at(event, "involvedObject", "name", default=""))
-        kind = str(at(event, "involvedObject", "kind", default=""))
-        if event.get("type") != "Warning" or kind not in _TOLD_BY:
+        name = str(get_path(event, "involvedObject", "name", default=""))
+        kind = str(get_path(event, "involvedObject", "kind", default=""))
+        if event.get("type") != "Warning" or kind not in _EVENT_KINDS:
             continue
         if not own.fullmatch(name):
             continue
-        if any(harmless in str(event.get("message")) for harmless in _PASSING):
+        if any(harmless in str(event.get("message")) for harmless in _TRANSIENT_MESSAGES):
             continue
         when = event_time(event)
         if when < since:
@@ -151,10 +159,10 @@ def warnings(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> l
 def event_time(event: Mapping[str, Any]) -> float:
     """When an event was last seen, as Unix time in seconds; 0.0 where it does not say."""
     stamp = (
-        at(event, "series", "lastObservedTime")
+        get_path(event, "series", "lastObservedTime")
         or event.get("lastTimestamp")
         or event.get("eventTime")
-        or at(event, "metadata", "creationTimestamp")
+        or get_path(event, "metadata", "creationTimestamp")
     )
     return parse_time(stamp)
 

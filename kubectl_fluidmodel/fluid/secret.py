@@ -6,48 +6,50 @@ import base64
 import hashlib
 import re
 
-from kubectl_fluidmodel.fluid.names import our_labels
+from kubectl_fluidmodel.fluid.names import managed_labels
 from kubectl_fluidmodel.objects.access import Object
 
-SUFFIX = "-store"
+STORE_SUFFIX = "-store"
 HUB_SUFFIX = "-hub"
 """Of the Secret with the Hub's token."""
-VOLUME = "alluxio-mount-secret-"
+VOLUME_PREFIX = "alluxio-mount-secret-"
 """How Fluid names the volume of a Secret in the master's pod: this, then the Secret's name."""
-_LONGEST = 63 - len(VOLUME)
+_MAX_NAME = 63 - len(VOLUME_PREFIX)
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
-def fits(name: str) -> bool:
+def is_mountable_name(name: str) -> bool:
     """Whether the name of a Secret also makes the name of a volume: no dots, 42 characters."""
-    return len(name) <= _LONGEST and bool(_LABEL.fullmatch(name))
+    return len(name) <= _MAX_NAME and bool(_LABEL.fullmatch(name))
 
 
-def fitting(name: str) -> str:
+def to_mountable_name(name: str) -> str:
     """The name itself, or a like one that `fits`, made longer names apart by a hash."""
-    if fits(name):
+    if is_mountable_name(name):
         return name
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if len(plain) <= _LONGEST:
-        return plain
-    mark = hashlib.sha256(name.encode()).hexdigest()[:6]
-    return f"{plain[: _LONGEST - 7].rstrip('-')}-{mark}"
+    sanitized = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if len(sanitized) <= _MAX_NAME:
+        return sanitized
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{sanitized[: _MAX_NAME - 7].rstrip('-')}-{digest}"
 
 
-def store_name(cache: str) -> str:
+def store_secret_name(cache: str) -> str:
     """The Secret that `cache` makes: `<name>-store`, shortened where that is too long."""
-    return fitting(cache + SUFFIX)
+    return to_mountable_name(cache + STORE_SUFFIX)
 
 
-def build(name: str, namespace: str, data: dict[str, str], suffix: str = SUFFIX) -> Object:
+def build_secret(
+    name: str, namespace: str, data: dict[str, str], suffix: str = STORE_SUFFIX
+) -> Object:
     """A Secret of the cache `name`; `data` is plain text by key."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": store_name(name) if suffix == SUFFIX else name + suffix,
+            "name": store_secret_name(name) if suffix == STORE_SUFFIX else name + suffix,
             "namespace": namespace,
-            "labels": our_labels(name),
+            "labels": managed_labels(name),
         },
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},

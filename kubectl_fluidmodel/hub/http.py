@@ -14,22 +14,28 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel import __version__
-from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable
+from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
 from kubectl_fluidmodel.net import connection_errors, proxies, tls
-from kubectl_fluidmodel.net.retry_budget import LONGEST_WAIT, Cancelled, Passing, asked_wait, passes
+from kubectl_fluidmodel.net.retry_budget import (
+    MAX_REQUESTED_DELAY,
+    CancelledError,
+    TransientError,
+    is_transient_status,
+    requested_delay,
+)
 
 if TYPE_CHECKING:
     import ssl
 
-HUB = "https://huggingface.co"
+DEFAULT_ENDPOINT = "https://huggingface.co"
 """The public one, which is asked where nothing names another."""
-CONNECT = 10.0
+CONNECT_TIMEOUT = 10.0
 """Seconds to connect."""
-_CANNOT = "cannot read from the hub"
+_CANNOT_READ = "cannot read from the hub"
 
 
 @dataclass(frozen=True)
-class Login:
+class HubCredentials:
     """Where the Hub is, and who asks. The token never appears in a repr."""
 
     endpoint: str
@@ -39,7 +45,7 @@ class Login:
         return f"Login({self.endpoint!r}, {'with' if self.token else 'without'} token)"
 
 
-def login(endpoint: str | None = None) -> Login:
+def load_credentials(endpoint: str | None = None) -> HubCredentials:
     """The endpoint of a flag or HF_ENDPOINT, with the token of HF_TOKEN or `hf auth login`.
 
     Raises:
@@ -53,25 +59,25 @@ def login(endpoint: str | None = None) -> Login:
         raise FluidModelError(f"the hub's endpoint '{url}' is no URL", "", "--endpoint-hub URL")
     if constants.HF_HUB_OFFLINE:
         raise FluidModelError("the hub may not be asked", "HF_HUB_OFFLINE is set", "unset it")
-    return Login(url, get_token() or "")
+    return HubCredentials(url, get_token() or "")
 
 
-class Http:
+class HubHttpClient:
     """GET and HEAD without redirects. Safe to share between threads."""
 
     def __init__(
         self,
-        who: Login,
-        stall: float,
+        credentials: HubCredentials,
+        stall_timeout: float,
         connections: int = 16,
         stop: threading.Event | None = None,
     ) -> None:
-        self.who = who
+        self.credentials = credentials
         self._stop = stop or threading.Event()
-        self._origin = _origin(who.endpoint)
+        self._origin = _origin(credentials.endpoint)
         self._pools: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self.stall = stall
+        self.stall_timeout = stall_timeout
         self._connections = connections
         self._not_before: dict[str, float] = {}
 
@@ -81,7 +87,7 @@ class Http:
         url: str,
         *,
         headers: dict[str, str] | None = None,
-        whole: bool = True,
+        preload: bool = True,
         stop: threading.Event | None = None,
     ) -> Any:
         """One request; with `whole` the body is read, without it is a stream to be closed.
@@ -95,14 +101,14 @@ class Http:
 
         wait = self._not_before.get(urlsplit(url).netloc, 0.0) - time.monotonic()
         if wait > 0 and (stop or self._stop).wait(wait):
-            raise Cancelled
+            raise CancelledError
         sent = {
             "User-Agent": f"kubectl-fluidmodel/{__version__}",
             "Accept-Encoding": "identity",
             **(headers or {}),
         }
-        if self.who.token and _origin(url) == self._origin:
-            sent["Authorization"] = f"Bearer {self.who.token}"
+        if self.credentials.token and _origin(url) == self._origin:
+            sent["Authorization"] = f"Bearer {self.credentials.token}"
         try:
             response = self._pool(url).request(
                 method,
@@ -110,65 +116,77 @@ class Http:
                 headers=sent,
                 redirect=False,
                 retries=False,
-                preload_content=whole,
-                timeout=urllib3.Timeout(connect=CONNECT, read=self.stall),
+                preload_content=preload,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=self.stall_timeout),
             )
         except (urllib3.exceptions.HTTPError, OSError) as err:
-            raise self.no_answer(url, err) from err
-        if passes(response.status):
+            raise self.connection_error(url, err) from err
+        if is_transient_status(response.status):
             response.close()
-            raise self._passing(url, response)
-        refused = connection_errors.by_proxy(response.status, url)
+            raise self._transient_error(url, response)
+        refused = connection_errors.proxy_status_failure(response.status, url)
         if refused is not None:
             response.close()
-            raise Barred(_CANNOT, refused.why, refused.try_)
+            raise PermanentlyUnreachableError(_CANNOT_READ, refused.reason, refused.hint)
         return response
 
-    def no_answer(self, url: str, err: BaseException) -> Passing | Barred:
+    def connection_error(
+        self, url: str, err: BaseException
+    ) -> TransientError | PermanentlyUnreachableError:
         """What is to be raised for a connection that failed."""
         setting = "HF_ENDPOINT" if _origin(url) == self._origin else "this machine's network"
-        told = connection_errors.explain(err, url, setting, self.stall)
-        if told.lasting:
-            return Barred(_CANNOT, told.why, told.try_)
-        return Passing(told.why, Unreachable(_CANNOT, told.why, told.try_))
+        explanation = connection_errors.explain_connection_error(
+            err, url, setting, self.stall_timeout
+        )
+        if explanation.permanent:
+            return PermanentlyUnreachableError(_CANNOT_READ, explanation.reason, explanation.hint)
+        return TransientError(
+            explanation.reason, UnreachableError(_CANNOT_READ, explanation.reason, explanation.hint)
+        )
 
-    def _passing(self, url: str, response: Any) -> Passing:
+    def _transient_error(self, url: str, response: Any) -> TransientError:
         host = urlsplit(url).netloc
-        wait = asked_wait(response.headers)
-        why, hint = f"{host} answers {response.status}", "the same command again, later"
+        wait = requested_delay(response.headers)
+        reason, hint = f"{host} answers {response.status}", "the same command again, later"
         if response.status == 429:
-            why = f"{host} limits the rate of requests (429)"
+            reason = f"{host} limits the rate of requests (429)"
             hint = "wait, or log in: a token has higher limits (HF_TOKEN)"
         if wait:
             # For all who ask this host: each would only be told the same.
-            until = time.monotonic() + min(wait, LONGEST_WAIT)
+            until = time.monotonic() + min(wait, MAX_REQUESTED_DELAY)
             self._not_before[host] = max(self._not_before.get(host, 0.0), until)
-            why += f", asks to wait {wait:.0f} s"
-        return Passing(why, Unreachable(_CANNOT, why, hint), wait, answered=True)
+            reason += f", asks to wait {wait:.0f} s"
+        return TransientError(
+            reason, UnreachableError(_CANNOT_READ, reason, hint), wait, answered=True
+        )
 
     def _pool(self, url: str) -> Any:
         """A pool for the URL's host, through the proxy that the environment names for it."""
         proxy = proxies.proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
-                self._pools[proxy] = proxies.pool(
-                    proxy, maxsize=self._connections, ssl_context=_trusted()
+                self._pools[proxy] = proxies.create_pool(
+                    proxy, maxsize=self._connections, ssl_context=_ssl_context()
                 )
             return self._pools[proxy]
 
 
-def _trusted() -> ssl.SSLContext:
+def _ssl_context() -> ssl.SSLContext:
     """TLS by REQUESTS_CA_BUNDLE, as the Hub's own library has it, or what the machine trusts."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE", "")
     try:
-        return tls.context(bundle)
+        return tls.create_ssl_context(bundle)
     except OSError as err:  # ssl.SSLError too
-        raise Barred(
-            _CANNOT, f"REQUESTS_CA_BUNDLE is {bundle}, which has no certificates: {err}", "unset it"
+        raise PermanentlyUnreachableError(
+            _CANNOT_READ,
+            f"REQUESTS_CA_BUNDLE is {bundle}, which has no certificates: {err}",
+            "unset it",
         ) from err
 
 
-def refusal(who: Login, repo: str, revision: str, url: str, response: Any) -> FluidModelError:
+def error_from_response(
+    credentials: HubCredentials, repo: str, revision: str, url: str, response: Any
+) -> FluidModelError:
     """What a 4xx of the Hub means.
 
     By its X-Error-Code and X-Error-Message, read as huggingface_hub 2.4 reads them
@@ -176,16 +194,18 @@ def refusal(who: Login, repo: str, revision: str, url: str, response: Any) -> Fl
     HTTP library in each major version, and an image brings whichever it has.
     """
     code = response.headers.get("X-Error-Code") or ""
-    said = response.headers.get("X-Error-Message") or ""
-    page = f"{who.endpoint}/{repo}"
-    log_in = "export HF_TOKEN=… (a token with read access), or hf auth login"
+    message = response.headers.get("X-Error-Message") or ""
+    page = f"{credentials.endpoint}/{repo}"
+    login_hint = "export HF_TOKEN=… (a token with read access), or hf auth login"
     if code == "GatedRepo":
-        whose = "the token's owner has not been let in" if who.token else "no token was given"
+        reason = (
+            "the token's owner has not been let in" if credentials.token else "no token was given"
+        )
         return FluidModelError(
             f"the model {repo} is gated",
-            f"{whose}; its terms are accepted at {page}",
-            "open that page and accept, then " + log_in
-            if not who.token
+            f"{reason}; its terms are accepted at {page}",
+            "open that page and accept, then " + login_hint
+            if not credentials.token
             else f"open {page} with the token's account and accept, or use another token",
         )
     if code == "RevisionNotFound":
@@ -193,21 +213,23 @@ def refusal(who: Login, repo: str, revision: str, url: str, response: Any) -> Fl
             f"{repo} has no revision '{revision}'", "", f"look at {page}/tree/main"
         )
     if code == "EntryNotFound":
-        return FluidModelError(f"a file of {repo} is gone at {revision}", said or url)
-    if said == "Access to this resource is disabled.":
-        return FluidModelError(f"the hub has disabled the model {repo}", said)
-    if code == "RepoNotFound" and not (response.status == 401 and who.token):
-        return _missing(who, repo, page, log_in)
-    if response.status == 401 and who.token:
-        return FluidModelError("the hub does not take the token", said, "hf auth login")
+        return FluidModelError(f"a file of {repo} is gone at {revision}", message or url)
+    if message == "Access to this resource is disabled.":
+        return FluidModelError(f"the hub has disabled the model {repo}", message)
+    if code == "RepoNotFound" and not (response.status == 401 and credentials.token):
+        return _not_found_error(credentials, repo, page, login_hint)
+    if response.status == 401 and credentials.token:
+        return FluidModelError("the hub does not take the token", message, "hf auth login")
     if response.status in (401, 404):  # anonymous, missing and private look alike
-        return _missing(who, repo, page, log_in)
-    why = f"{urlsplit(url).netloc} answers {response.status}" + (f": {said}" if said else "")
+        return _not_found_error(credentials, repo, page, login_hint)
+    why = f"{urlsplit(url).netloc} answers {response.status}" + (f": {message}" if message else "")
     return FluidModelError(f"the hub refuses {repo}", why, f"look at {page}")
 
 
-def _missing(who: Login, repo: str, page: str, log_in: str) -> FluidModelError:
-    if who.token:
+def _not_found_error(
+    credentials: HubCredentials, repo: str, page: str, login_hint: str
+) -> FluidModelError:
+    if credentials.token:
         return FluidModelError(
             f"there is no model {repo}",
             "or it is private and the token may not see it",
@@ -216,7 +238,7 @@ def _missing(who: Login, repo: str, page: str, log_in: str) -> FluidModelError:
     return FluidModelError(
         f"there is no public model {repo}",
         "it does not exist, or is private and no token was given",
-        log_in,
+        login_hint,
     )
 
 

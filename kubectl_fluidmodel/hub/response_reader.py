@@ -11,12 +11,12 @@ from __future__ import annotations
 import http.client
 from typing import Any
 
-_FIRST = 16 << 10
-_MOST = 512 << 10
+_MIN_BLOCK = 16 << 10
+_MAX_BLOCK = 512 << 10
 """Bytes of a block: within the processor's cache, for whoever looks at it next."""
 
 
-class Body:
+class ResponseReader:
     """One response that is not read yet."""
 
     def __init__(self, response: Any) -> None:
@@ -24,10 +24,10 @@ class Body:
         raw = getattr(response, "_fp", None)  # urllib3 keeps http.client's response there
         plain = isinstance(raw, http.client.HTTPResponse) and not raw.chunked
         self._raw = raw if plain and not response.headers.get("Content-Encoding") else None
-        self._block = _FIRST
+        self._block = _MIN_BLOCK
         self._broken = False
 
-    def into(self, view: memoryview) -> int:
+    def readinto(self, view: memoryview) -> int:
         """Fill `view` from its start, a block at the most; returns the bytes, 0 at the end.
 
         What comes after an exception is lost: how much of the block had come is not known.
@@ -35,7 +35,7 @@ class Body:
         if self._broken:
             return 0
         block = view[: self._block]
-        self._block = min(_MOST, self._block * 2)
+        self._block = min(_MAX_BLOCK, self._block * 2)
         try:
             return self._read(block)
         except BaseException:
@@ -51,8 +51,8 @@ class Body:
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else drop it."""
-        left = self._raw.length if self._raw is not None else self._response.length_remaining
-        if left == 0:
+        remaining = self._raw.length if self._raw is not None else self._response.length_remaining
+        if remaining == 0:
             self._response.release_conn()
         else:
             self._response.close()

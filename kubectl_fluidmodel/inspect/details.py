@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.fluid.mount import alluxio_path
-from kubectl_fluidmodel.inspect.startup_estimate import Verdict, verdict
+from kubectl_fluidmodel.inspect.startup_estimate import StartupEstimate, estimate_startup
 from kubectl_fluidmodel.inventory import master_report, readers, runtimes
-from kubectl_fluidmodel.inventory.cache import Cached, link
+from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.inventory.master_report import CachedFile
-from kubectl_fluidmodel.inventory.nodes import NodeCache, nodes
-from kubectl_fluidmodel.inventory.readers import ReaderRow
-from kubectl_fluidmodel.inventory.runtimes import Part, Tier
-from kubectl_fluidmodel.inventory.staging_status import Staging, staging
-from kubectl_fluidmodel.inventory.usage import Amount, amount
+from kubectl_fluidmodel.inventory.nodes import NodeCache, describe_nodes
+from kubectl_fluidmodel.inventory.readers import ReaderStatus
+from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent, StorageTier
+from kubectl_fluidmodel.inventory.staging_status import StagedModel, staged_model
+from kubectl_fluidmodel.inventory.usage import CacheUsage, cache_usage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import annotations_of, at, dicts, labels_of, meta, name_of
+from kubectl_fluidmodel.objects.access import (
+    annotations_of,
+    get_list,
+    get_path,
+    labels_of,
+    metadata_of,
+    name_of,
+)
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -37,7 +44,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Load:
+class DataLoadSummary:
     """A DataLoad."""
 
     name: str
@@ -48,7 +55,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Warned:
+class DoctorWarning:
     """What `doctor` would say about it."""
 
     code: str
@@ -57,21 +64,21 @@ class Warned:
     about: str
     cause: str
     fix: str
-    fix_how: str
+    fix_kind: str
     """`command`, `yaml` or `advice`."""
 
 
 @dataclass(frozen=True)
-class Hub:
+class HubStatus:
     """Where the Hub stands; asked only where a cache came from there."""
 
     commit: str = ""
-    why: str = ""
+    reason: str = ""
     """Why it is not known."""
 
 
 @dataclass(frozen=True)
-class Inspection:
+class CacheDetails:
     """One cache; None where nobody says."""
 
     namespace: str
@@ -79,11 +86,11 @@ class Inspection:
     uri: str
     """SOURCE, empty where no Dataset says."""
     commit: str
-    hub: Hub | None
+    hub: HubStatus | None
     mounts: tuple[tuple[str, str], ...]
     """(mount point, path in the cache)."""
     labels: Mapping[str, str]
-    ours: bool
+    is_managed: bool
     phase: str
     """The Dataset's; `No Dataset` without one, `New` before Fluid saw it, `Terminating` where it
     or its runtime is being deleted."""
@@ -92,32 +99,32 @@ class Inspection:
     conditions: tuple[Condition, ...]
     age: float | None
     """Seconds."""
-    amount: Amount
+    usage: CacheUsage
     runtime: str
     """`Alluxio`, empty without one."""
     runtime_kinds: tuple[str, ...]
-    remark: str
+    runtime_note: str
     replicas: int | None
-    tiers: tuple[Tier, ...]
-    parts: tuple[Part, ...]
-    hit: str
-    hit_local: str
-    hit_remote: str
-    loads: tuple[Load, ...]
+    tiers: tuple[StorageTier, ...]
+    components: tuple[RuntimeComponent, ...]
+    hit_ratio: str
+    local_hit_ratio: str
+    remote_hit_ratio: str
+    loads: tuple[DataLoadSummary, ...]
     """Newest first."""
-    staging: Staging | None
+    staging: StagedModel | None
     claim: str | None
     """The claim's phase, `Terminating` where it or its volume is being deleted; empty where it is
     not there."""
-    label: str
+    node_label: str
     """The key on the cache's nodes."""
     nodes: tuple[NodeCache, ...] | None
     files: tuple[CachedFile, ...] | None
-    files_why: str
-    readers: tuple[ReaderRow, ...] | None
+    files_reason: str
+    readers: tuple[ReaderStatus, ...] | None
     graphs: tuple[str, ...]
-    verdict: Verdict
-    warnings: tuple[Warned, ...] | None
+    startup: StartupEstimate
+    warnings: tuple[DoctorWarning, ...] | None
     """None where `doctor` was not asked."""
 
     @property
@@ -137,123 +144,125 @@ class Inspection:
         return sum(found) if found else None
 
     @property
-    def near(self) -> int:
+    def local_readers(self) -> int:
         """Readers on a node of the cache."""
-        return readers.near(self.readers or ())
+        return readers.count_local(self.readers or ())
 
 
-def inspect(
+def describe_caches(
     snapshot: Snapshot,
     *,
-    warned: Mapping[tuple[str, str], Sequence[Warned]] | None = None,
-    hub: Mapping[tuple[str, str], Hub] | None = None,
-    staged: Mapping[tuple[str, str], Staging] | None = None,
-    files_why: str = "",
-    caches: Sequence[Cached] | None = None,
-) -> list[Inspection]:
+    warnings: Mapping[tuple[str, str], Sequence[DoctorWarning]] | None = None,
+    hub: Mapping[tuple[str, str], HubStatus] | None = None,
+    staged: Mapping[tuple[str, str], StagedModel] | None = None,
+    files_reason: str = "",
+    caches: Sequence[Cache] | None = None,
+) -> list[CacheDetails]:
     """Every cache of a snapshot, by namespace and name.
 
     `warned`, `hub` and `staged` are what others found out, by (namespace, name); `files_why` says
     why no master was asked for its files.
     """
     return [
-        _one(
+        _describe_cache(
             snapshot,
             cache,
-            None if warned is None else tuple(warned.get((cache.namespace, cache.name), ())),
+            None if warnings is None else tuple(warnings.get((cache.namespace, cache.name), ())),
             (hub or {}).get((cache.namespace, cache.name)),
             (staged or {}).get((cache.namespace, cache.name)),
-            files_why,
+            files_reason,
         )
-        for cache in (link(snapshot) if caches is None else caches)
+        for cache in (build_caches(snapshot) if caches is None else caches)
     ]
 
 
-def _one(
+def _describe_cache(
     snapshot: Snapshot,
-    cache: Cached,
-    warned: tuple[Warned, ...] | None,
-    hub: Hub | None,
-    staged: Staging | None,
-    files_why: str,
-) -> Inspection:
+    cache: Cache,
+    warnings: tuple[DoctorWarning, ...] | None,
+    hub: HubStatus | None,
+    staged: StagedModel | None,
+    files_reason: str,
+) -> CacheDetails:
     dataset, runtime = cache.dataset, cache.runtime
-    listed = master_report.files(snapshot, cache.namespace, cache.name)
-    bytes_ = amount(cache)
+    listed = master_report.listed_files(snapshot, cache.namespace, cache.name)
+    usage = cache_usage(cache)
     if listed:
-        bytes_ = master_report.counted(bytes_, listed)
-    bytes_ = master_report.without_lost(snapshot, cache, bytes_)
-    traits = runtimes.traits(runtime)
-    held = nodes(snapshot, cache, bytes_)
-    read_by = readers.readers(snapshot, cache)
+        usage = master_report.refine_usage(usage, listed)
+    usage = master_report.exclude_lost_workers(snapshot, cache, usage)
+    traits = runtimes.runtime_traits(runtime)
+    node_caches = describe_nodes(snapshot, cache, usage)
+    readers_ = readers.describe_readers(snapshot, cache)
     graphs = tuple(readers.graph_names(cache))
-    claim = str(at(cache.claim, "status", "phase", default="")) if cache.claim else ""
+    claim = str(get_path(cache.claim, "status", "phase", default="")) if cache.claim else ""
     if any(is_terminating(obj) for obj in (cache.claim, cache.volume)):
         claim = TERMINATING
-    born = pod_problems.parse_time(meta(dataset or runtime or {}).get("creationTimestamp"))
-    return Inspection(
+    created = pod_problems.parse_time(
+        metadata_of(dataset or runtime or {}).get("creationTimestamp")
+    )
+    return CacheDetails(
         namespace=cache.namespace,
         name=cache.name,
-        uri=names.source_of(dataset) if dataset else "",
+        uri=names.source_uri(dataset) if dataset else "",
         commit=annotations_of(dataset or {}).get(names.COMMIT_ANNOTATION, ""),
         hub=hub,
         mounts=tuple(
             (str(mount.get("mountPoint", "")), alluxio_path(mount))
-            for mount in dicts(dataset, "spec", "mounts")
+            for mount in get_list(dataset, "spec", "mounts")
         ),
         labels=labels_of(dataset or runtime or {}),
-        ours=names.is_ours(dataset or runtime or {}),
+        is_managed=names.is_managed(dataset or runtime or {}),
         phase=_phase(cache),
         message=fluid_status.setup_error(dataset) if dataset else "",
         conditions=tuple(
             Condition(
                 *(str(each.get(key) or "") for key in ("type", "status", "reason", "message"))
             )
-            for each in dicts(dataset, "status", "conditions")
+            for each in get_list(dataset, "status", "conditions")
         ),
-        age=max(0.0, snapshot.taken - born) if born else None,
-        amount=bytes_,
-        runtime=runtimes.short(runtime),
+        age=max(0.0, snapshot.taken_at - created) if created else None,
+        usage=usage,
+        runtime=runtimes.display_name(runtime),
         runtime_kinds=tuple(str(each.get("kind", "")) for each in cache.runtimes),
-        remark=traits.remark if runtime is not None and cache.origin is None else "",
-        replicas=runtimes.replicas(runtime),
-        tiers=tuple(runtimes.tiers(runtime)),
-        parts=tuple(runtimes.parts(cache)),
-        hit=runtimes.ratio(cache),
-        hit_local=runtimes.ratio(cache, "localHitRatio"),
-        hit_remote=runtimes.ratio(cache, "remoteHitRatio"),
-        loads=tuple(_load(load) for load in reversed(cache.loads)),
-        staging=staged or staging(cache),
-        claim=claim if snapshot.knows(kinds.PVCS, cache.namespace) else None,
-        label=cache.label,
-        nodes=held,
+        runtime_note=traits.note if runtime is not None and cache.origin is None else "",
+        replicas=runtimes.wanted_replicas(runtime),
+        tiers=tuple(runtimes.storage_tiers(runtime)),
+        components=tuple(runtimes.runtime_components(cache)),
+        hit_ratio=runtimes.hit_ratio(cache),
+        local_hit_ratio=runtimes.hit_ratio(cache, "localHitRatio"),
+        remote_hit_ratio=runtimes.hit_ratio(cache, "remoteHitRatio"),
+        loads=tuple(_describe_load(load) for load in reversed(cache.loads)),
+        staging=staged or staged_model(cache),
+        claim=claim if snapshot.was_read(kinds.PVCS, cache.namespace) else None,
+        node_label=cache.node_label,
+        nodes=node_caches,
         files=listed,
-        files_why=files_why if listed is None else "",
-        readers=read_by,
+        files_reason=files_reason if listed is None else "",
+        readers=readers_,
         graphs=graphs,
-        verdict=verdict(
+        startup=estimate_startup(
             cache.name,
             "" if cache.namespace == "default" else f" -n {cache.namespace}",
-            bytes_.whole,
-            held,
-            read_by,
+            usage.is_complete,
+            node_caches,
+            readers_,
             graphs,
         ),
-        warnings=warned,
+        warnings=warnings,
     )
 
 
-def _phase(cache: Cached) -> str:
+def _phase(cache: Cache) -> str:
     if any(is_terminating(obj) for obj in (cache.dataset, *cache.runtimes)):
         return TERMINATING  # without its runtime a Dataset is nothing
     if cache.dataset is None:
         return "No Dataset"
-    return fluid_status.dataset(cache.dataset).phase
+    return fluid_status.parse_dataset(cache.dataset).phase
 
 
-def _load(load: Mapping[str, object]) -> Load:
-    said = fluid_status.dataload(load)
-    paths = tuple(str(target.get("path", "")) for target in dicts(load, "spec", "target"))
-    duration = str(at(load, "status", "duration", default=""))
-    phase = TERMINATING if is_terminating(load) else said.phase
-    return Load(name_of(load), phase, said.message, duration, paths)
+def _describe_load(load: Mapping[str, object]) -> DataLoadSummary:
+    status = fluid_status.parse_dataload(load)
+    paths = tuple(str(target.get("path", "")) for target in get_list(load, "spec", "target"))
+    duration = str(get_path(load, "status", "duration", default=""))
+    phase = TERMINATING if is_terminating(load) else status.phase
+    return DataLoadSummary(name_of(load), phase, status.message, duration, paths)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kubectl_fluidmodel.inspect.details import Inspection
+from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inspect.table_view import (
     NONE,
     UNKNOWN,
-    cached,
-    percent,
+    cached_cell,
+    format_percent,
+    format_source_size,
+    nodes_cell,
     phase_style,
-    reading,
-    total,
-    where,
+    readers_cell,
 )
-from kubectl_fluidmodel.inventory.readers import paths
-from kubectl_fluidmodel.output.table import Cell, Column, cut, paint, table
-from kubectl_fluidmodel.output.text import duration, plural, printable, size
+from kubectl_fluidmodel.inventory.readers import mount_paths
+from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table, truncate
+from kubectl_fluidmodel.output.text import escape_control, format_bytes, format_duration, pluralize
 
-_FILES = 12
+_MAX_FILES = 12
 """Files that are shown; the rest is counted."""
 _MARKS = {"good": "✓", "warn": "!", "bad": "✗", "info": "·"}
 _INDENT = 2
@@ -28,16 +28,16 @@ Line = tuple[str, str]
 """A text and its style."""
 
 
-def draw(one: Inspection, *, width: int | None = None, color: bool = False) -> str:
+def render_details(details: CacheDetails, *, width: int | None = None, color: bool = False) -> str:
     """All sections; fitted to `width` where one is given."""
-    page = Page(width, color)
-    page.title(one)
+    page = DetailsPage(width, color)
+    page.add_title(details)
     for heading, section in _SECTIONS:
-        page.section(heading, section(page, one))
+        page.add_section(heading, section(page, details))
     return page.text
 
 
-class Page:
+class DetailsPage:
     """What is drawn, and on what."""
 
     def __init__(self, width: int | None, color: bool) -> None:
@@ -45,24 +45,27 @@ class Page:
         self.color = color
         self.text = ""
 
-    def title(self, one: Inspection) -> None:
+    def add_title(self, details: CacheDetails) -> None:
         """The whole story on one line, below the name."""
-        share = cached(one)
-        words = [one.phase, f"{share.short or share.text} of {total(one)} cached"]
-        if one.medium and one.nodes:
-            words.append(f"{one.medium} on {where(one).text}")
-        words.append(f"readers {reading(one).text} local")
-        rest = printable(" · ".join(words))
-        rest = rest if self.width is None else cut(rest, self.width)
-        style = one.verdict.level if one.phase == "Bound" else phase_style(one.phase)
-        self.text += paint(printable(one.name), "bold", self.color) + "\n"
-        self.text += paint(rest, style, self.color) + "\n"
+        share = cached_cell(details)
+        words = [
+            details.phase,
+            f"{share.short or share.text} of {format_source_size(details)} cached",
+        ]
+        if details.medium and details.nodes:
+            words.append(f"{details.medium} on {nodes_cell(details).text}")
+        words.append(f"readers {readers_cell(details).text} local")
+        rest = escape_control(" · ".join(words))
+        rest = rest if self.width is None else truncate(rest, self.width)
+        style = details.startup.level if details.phase == "Bound" else phase_style(details.phase)
+        self.text += apply_style(escape_control(details.name), "bold", self.color) + "\n"
+        self.text += apply_style(rest, style, self.color) + "\n"
 
-    def section(self, heading: str, body: str) -> None:
+    def add_section(self, heading: str, body: str) -> None:
         if body:
-            self.text += "\n" + paint(heading, "bold", self.color) + "\n" + body
+            self.text += "\n" + apply_style(heading, "bold", self.color) + "\n" + body
 
-    def facts(self, rows: Sequence[tuple[str, str, str]]) -> str:
+    def format_facts(self, rows: Sequence[tuple[str, str, str]]) -> str:
         """Pairs of a word and a text, with the text's style; long texts go on below."""
         shown = [row for row in rows if row[1]]
         if not shown:
@@ -70,21 +73,21 @@ class Page:
         left = max(len(word) for word, _, _ in shown)
         found = ""
         for word, text, style in shown:
-            lines = self.wrapped(printable(" ".join(text.split())), left + 2 + _INDENT)
+            lines = self.wrap(escape_control(" ".join(text.split())), left + 2 + _INDENT)
             for index, line in enumerate(lines):
                 label = word.ljust(left) if index == 0 else " " * left
-                painted = paint(line, style, self.color)
-                found += " " * _INDENT + paint(label, "dim", self.color) + f"  {painted}\n"
+                painted = apply_style(line, style, self.color)
+                found += " " * _INDENT + apply_style(label, "dim", self.color) + f"  {painted}\n"
         return found
 
-    def lines(self, lines: Sequence[Line]) -> str:
+    def format_lines(self, lines: Sequence[Line]) -> str:
         found = ""
         for text, style in lines:
-            for line in self.wrapped(printable(" ".join(text.split())), _INDENT):
-                found += " " * _INDENT + paint(line, style, self.color) + "\n"
+            for line in self.wrap(escape_control(" ".join(text.split())), _INDENT):
+                found += " " * _INDENT + apply_style(line, style, self.color) + "\n"
         return found
 
-    def wrapped(self, text: str, indent: int) -> list[str]:
+    def wrap(self, text: str, indent: int) -> list[str]:
         if self.width is None:
             return [text]
         import textwrap
@@ -93,92 +96,105 @@ class Page:
         # A command or an address is of use in one piece only.
         return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
-        return table(columns, rows, width=self.width, color=self.color, indent=_INDENT)
+    def format_table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
+        return format_table(columns, rows, width=self.width, color=self.color, indent=_INDENT)
 
 
-def _source(page: Page, one: Inspection) -> str:
-    rows = [("model", one.uri or UNKNOWN, "")]
-    if one.commit:
-        rows.append(("commit", one.commit, ""))
-    if one.hub is not None:
-        if not one.hub.commit:
-            rows.append(("hub", f"not asked: {one.hub.why}", "dim"))
-        elif one.hub.commit == one.commit:
+def _source_section(page: DetailsPage, details: CacheDetails) -> str:
+    rows = [("model", details.uri or UNKNOWN, "")]
+    if details.commit:
+        rows.append(("commit", details.commit, ""))
+    if details.hub is not None:
+        if not details.hub.commit:
+            rows.append(("hub", f"not asked: {details.hub.reason}", "dim"))
+        elif details.hub.commit == details.commit:
             rows.append(("hub", "this is the newest commit", "good"))
         else:
-            rows.append(("hub", f"has moved on to {one.hub.commit[:12]}", "warn"))
-    for point, path in one.mounts:
-        if point != one.uri or path != "/":
+            rows.append(("hub", f"has moved on to {details.hub.commit[:12]}", "warn"))
+    for point, path in details.mounts:
+        if point != details.uri or path != "/":
             rows.append(("mounted", f"{point} at {path}", ""))
-    amount = one.amount
-    many = f"{plural(amount.files, 'file')}, " if amount.files is not None else ""
-    rows.append(("size", f"{many}{total(one)}", ""))
-    if amount.changed:
-        rows.append(("", f"Fluid counts {size(amount.counted)} there now", "warn"))
-    return page.facts(rows)
+    usage = details.usage
+    many = f"{pluralize(usage.files, 'file')}, " if usage.files is not None else ""
+    rows.append(("size", f"{many}{format_source_size(details)}", ""))
+    if usage.source_changed:
+        rows.append(("", f"Fluid counts {format_bytes(usage.fluid_bytes)} there now", "warn"))
+    return page.format_facts(rows)
 
 
-def _staging(page: Page, one: Inspection) -> str:
-    staged = one.staging
+def _staging_section(page: DetailsPage, details: CacheDetails) -> str:
+    staged = details.staging
     if staged is None:
         return ""
     rows = [("bucket", staged.to, ""), ("manifest", staged.manifest, "")]
-    files = plural(staged.files, "file") if staged.files is not None else ""
-    amount = ", ".join(filter(None, (files, size(staged.bytes) if staged.bytes else "")))
+    files = pluralize(staged.files, "file") if staged.files is not None else ""
+    amount = ", ".join(filter(None, (files, format_bytes(staged.bytes) if staged.bytes else "")))
     if staged.verified:
         when = f", staged {staged.staged_at}" if staged.staged_at else ""
         rows.append(("proven", f"{amount}, every byte{when}", "good"))
     elif staged.verified is False:
-        rows.append(("proven", f"no: {staged.why}", "bad"))
+        rows.append(("proven", f"no: {staged.reason}", "bad"))
     else:
         rows.append(("recorded", amount, ""))
-        rows.append(("proven", f"not looked up: {staged.why}" if staged.why else "", "dim"))
+        rows.append(("proven", f"not looked up: {staged.reason}" if staged.reason else "", "dim"))
     if staged.job:
         style = {"Complete": "good", "Failed": "bad"}.get(staged.job_state, "warn")
         rows.append(("job", f"{staged.job} {staged.job_state}", style))
-    return page.facts(rows)
+    return page.format_facts(rows)
 
 
-def _dataset(page: Page, one: Inspection) -> str:
-    age = f", {duration(one.age)} old" if one.age is not None else ""
-    by = ", made by this plugin" if one.ours else ""
-    rows = [("phase", f"{one.phase}{age}{by}", phase_style(one.phase))]
-    for each in one.conditions:
+def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
+    age = f", {format_duration(details.age)} old" if details.age is not None else ""
+    by = ", made by this plugin" if details.is_managed else ""
+    rows = [("phase", f"{details.phase}{age}{by}", phase_style(details.phase))]
+    for each in details.conditions:
         said = f"{each.type} {each.status}"
         said += f" ({each.reason})" if each.reason else ""
-        said += f": {each.message}" if each.message and each.message != one.message else ""
+        said += f": {each.message}" if each.message and each.message != details.message else ""
         rows.append(("condition", said, ""))
-    rows.append(("trouble", one.message, "bad"))
-    share = cached(one)
-    rows.append(("cached", f"{share.text} of {total(one)}", share.style))
-    if one.amount.left_out:
-        beside = f"{size(one.amount.left_out)} in the source are none of the model's"
+    rows.append(("trouble", details.message, "bad"))
+    share = cached_cell(details)
+    rows.append(("cached", f"{share.text} of {format_source_size(details)}", share.style))
+    if details.usage.skipped_bytes:
+        beside = (
+            f"{format_bytes(details.usage.skipped_bytes)} in the source are none of the model's"
+        )
         rows.append(("beside it", beside, "dim"))
-    if one.amount.capacity is not None:
-        rows.append(("capacity", size(one.amount.capacity), ""))
-    hits = [f"local {one.hit_local}" if one.hit_local else "", one.hit_remote]
+    if details.usage.capacity_bytes is not None:
+        rows.append(("capacity", format_bytes(details.usage.capacity_bytes), ""))
+    hits = [
+        f"local {details.local_hit_ratio}" if details.local_hit_ratio else "",
+        details.remote_hit_ratio,
+    ]
     hits[1] = f"remote {hits[1]}" if hits[1] else ""
     detail = ", ".join(filter(None, hits))
-    rows.append(("hit ratio", one.hit + (f" ({detail})" if one.hit and detail else ""), ""))
-    for load in one.loads[:3]:
+    rows.append(
+        (
+            "hit ratio",
+            details.hit_ratio + (f" ({detail})" if details.hit_ratio and detail else ""),
+            "",
+        )
+    )
+    for load in details.loads[:3]:
         took = f" in {load.duration}" if load.duration else ""
         style = {"Complete": "good", "Failed": "bad"}.get(load.phase, "warn")
         said = f": {load.message}" if load.message and load.phase == "Failed" else ""
         rows.append(("load", f"{load.name} {load.phase}{took}{said}", style))
-    if one.claim is not None:
-        rows.append(("claim", one.claim or "is not there", "" if one.claim == "Bound" else "warn"))
-    return page.facts(rows)
+    if details.claim is not None:
+        rows.append(
+            ("claim", details.claim or "is not there", "" if details.claim == "Bound" else "warn")
+        )
+    return page.format_facts(rows)
 
 
-def _runtime(page: Page, one: Inspection) -> str:
-    if not one.runtime:
-        return page.lines([("no runtime of this name: nothing holds the cache", "bad")])
+def _runtime_section(page: DetailsPage, details: CacheDetails) -> str:
+    if not details.runtime:
+        return page.format_lines([("no runtime of this name: nothing holds the cache", "bad")])
     rows = []
-    for part in one.parts:
+    for part in details.components:
         known = part.ready is not None and part.desired is not None
         ready = f"{part.ready}/{part.desired}" if known else UNKNOWN
-        mark, style = _health(part.well)
+        mark, style = _health_mark(part.is_healthy)
         said = f"Fluid says {part.phase}" if part.phase else ""
         if part.name == "fuse" and part.phase:
             said += ", as it always does"
@@ -187,100 +203,109 @@ def _runtime(page: Page, one: Inspection) -> str:
                 Cell(f"{mark} {part.name}", style),
                 Cell(ready, style),
                 Cell(part.object or NONE),
-                Cell(said + (f": {part.reason}" if part.reason and not part.well else ""), "dim"),
+                Cell(
+                    said + (f": {part.reason}" if part.reason and not part.is_healthy else ""),
+                    "dim",
+                ),
             ]
         )
-    found = page.facts([("kind", ", ".join(one.runtime_kinds), ""), ("note", one.remark, "dim")])
-    if len(one.runtime_kinds) > 1:
-        found += page.lines([("two runtimes of one name: Fluid takes neither", "bad")])
-    heads = (Column("PART"), Column("READY"), Column("OF", least=10), Column("", least=12))
-    return found + (page.table(heads, rows) if rows else "")
+    found = page.format_facts(
+        [("kind", ", ".join(details.runtime_kinds), ""), ("note", details.runtime_note, "dim")]
+    )
+    if len(details.runtime_kinds) > 1:
+        found += page.format_lines([("two runtimes of one name: Fluid takes neither", "bad")])
+    heads = (Column("PART"), Column("READY"), Column("OF", min_width=10), Column("", min_width=12))
+    return found + (page.format_table(heads, rows) if rows else "")
 
 
-def _health(well: bool | None) -> tuple[str, str]:
-    return ("·", "dim") if well is None else ("✓", "good") if well else ("✗", "bad")
+def _health_mark(is_healthy: bool | None) -> tuple[str, str]:
+    return ("·", "dim") if is_healthy is None else ("✓", "good") if is_healthy else ("✗", "bad")
 
 
-def _nodes(page: Page, one: Inspection) -> str:
-    if one.nodes is None:
-        return page.lines([(f"{UNKNOWN}: neither pods nor nodes could be read", "dim")])
-    if not one.nodes:
-        return page.lines([("no node holds it", "warn")])
+def _nodes_section(page: DetailsPage, details: CacheDetails) -> str:
+    if details.nodes is None:
+        return page.format_lines([(f"{UNKNOWN}: neither pods nor nodes could be read", "dim")])
+    if not details.nodes:
+        return page.format_lines([("no node holds it", "warn")])
     heads = (
-        Column("NODE", least=10),
+        Column("NODE", min_width=10),
         Column("USED"),
         Column("OF"),
-        Column("MEDIUM", least=6, keep="tail"),
+        Column("MEDIUM", min_width=6, kept_part="tail"),
         Column("HOLDS"),
         Column("READERS"),
-        Column("", least=12),
+        Column("", min_width=12),
     )
     words = {True: ("the whole model", "good"), False: ("a part", "warn"), None: (UNKNOWN, "dim")}
     rows = []
-    for node in one.nodes:
-        holds, style = words[node.whole]
-        mark, shade = _health(None if node.ready is None else node.ready and not node.trouble)
+    for node in details.nodes:
+        holds, style = words[node.is_complete]
+        mark, shade = _health_mark(None if node.ready is None else node.ready and not node.problem)
         rows.append(
             [
                 Cell(f"{mark} {node.name}", shade),
-                Cell(UNKNOWN if node.used is None else size(node.used)),
-                Cell(UNKNOWN if node.capacity is None else size(node.capacity)),
+                Cell(UNKNOWN if node.used_bytes is None else format_bytes(node.used_bytes)),
+                Cell(UNKNOWN if node.capacity_bytes is None else format_bytes(node.capacity_bytes)),
                 Cell(" ".join(filter(None, (node.medium, node.path))) or NONE, "", node.medium),
                 Cell(holds, style),
-                Cell(str(node.readers) if one.readers is not None else UNKNOWN),
-                Cell(node.trouble, "warn"),
+                Cell(str(node.readers) if details.readers is not None else UNKNOWN),
+                Cell(node.problem, "warn"),
             ]
         )
-    return page.table(heads, rows)
+    return page.format_table(heads, rows)
 
 
-def _files(page: Page, one: Inspection) -> str:
-    if one.files is None:
-        return page.lines([(one.files_why, "dim")]) if one.files_why else ""
-    if not one.files:
-        return page.lines([("the master lists no file", "warn")])
-    short = [file for file in one.files if file.percent < 100 and file.bytes]
-    shown = [*short, *(file for file in one.files if file not in short)][:_FILES]
+def _files_section(page: DetailsPage, details: CacheDetails) -> str:
+    if details.files is None:
+        return page.format_lines([(details.files_reason, "dim")]) if details.files_reason else ""
+    if not details.files:
+        return page.format_lines([("the master lists no file", "warn")])
+    short = [file for file in details.files if file.percent < 100 and file.bytes]
+    shown = [*short, *(file for file in details.files if file not in short)][:_MAX_FILES]
     shown.sort(key=lambda file: (-file.bytes, file.path))
     rows = []
     for file in shown:
-        mark, style = _health(file.percent >= 100 or not file.bytes)
+        mark, style = _health_mark(file.percent >= 100 or not file.bytes)
         rows.append(
             [
                 Cell(f"{mark} {file.path}", style),
-                Cell(size(file.bytes)),
-                Cell(percent(float(file.percent)), style),
+                Cell(format_bytes(file.bytes)),
+                Cell(format_percent(float(file.percent)), style),
             ]
         )
-    heads = (Column("FILE", least=16, keep="ends"), Column("SIZE", right=True), Column("CACHED"))
-    found = page.table(heads, rows)
-    rest = len(one.files) - len(shown)
+    heads = (
+        Column("FILE", min_width=16, kept_part="ends"),
+        Column("SIZE", align_right=True),
+        Column("CACHED"),
+    )
+    found = page.format_table(heads, rows)
+    rest = len(details.files) - len(shown)
     lacking = len(short) - sum(file in short for file in shown)
     if rest:
         state = f", {lacking} of them not whole" if lacking else ", all whole"
-        found += page.lines([(f"and {plural(rest, 'more file')}{state}", "dim")])
+        found += page.format_lines([(f"and {pluralize(rest, 'more file')}{state}", "dim")])
     return found
 
 
-def _readers(page: Page, one: Inspection) -> str:
-    if one.readers is None:
-        return page.lines([(f"{UNKNOWN}: pods could not be read", "dim")])
-    if not one.readers:
-        named = ", ".join(one.graphs)
+def _readers_section(page: DetailsPage, details: CacheDetails) -> str:
+    if details.readers is None:
+        return page.format_lines([(f"{UNKNOWN}: pods could not be read", "dim")])
+    if not details.readers:
+        named = ", ".join(details.graphs)
         text = f"none yet; {named} would mount it" if named else "none"
-        return page.lines([(text, "dim")])
+        return page.format_lines([(text, "dim")])
     heads = (
-        Column("POD", least=14, keep="ends"),
-        Column("GRAPH", least=8, expendable=1),
-        Column("COMPONENT", least=9, expendable=2),
-        Column("NODE", least=8),
+        Column("POD", min_width=14, kept_part="ends"),
+        Column("GRAPH", min_width=8, drop_priority=1),
+        Column("COMPONENT", min_width=9, drop_priority=2),
+        Column("NODE", min_width=8),
         Column("STATE"),
         Column("LOCAL"),
-        Column("PATH", least=8, keep="tail"),
+        Column("PATH", min_width=8, kept_part="tail"),
     )
     rows = []
-    for row in one.readers:
-        local = {True: ("yes", "good"), False: ("no", "warn"), None: (UNKNOWN, "dim")}[row.local]
+    for row in details.readers:
+        local = {True: ("yes", "good"), False: ("no", "warn"), None: (UNKNOWN, "dim")}[row.is_local]
         rows.append(
             [
                 Cell(row.pod),
@@ -289,48 +314,50 @@ def _readers(page: Page, one: Inspection) -> str:
                 Cell(row.node or NONE),
                 Cell(row.state, "good" if row.state == "Ready" else "warn"),
                 Cell(*local),
-                Cell(",".join(paths(row)) or NONE),
+                Cell(",".join(mount_paths(row)) or NONE),
             ]
         )
-    found = page.table(heads, rows)
-    found += page.lines([(f"! {row.trouble}", "warn") for row in one.readers if row.trouble][:5])
+    found = page.format_table(heads, rows)
+    found += page.format_lines(
+        [(f"! {row.problem}", "warn") for row in details.readers if row.problem][:5]
+    )
     return found
 
 
-def _placement(page: Page, one: Inspection) -> str:
-    found = one.verdict
-    start = f": {found.startup} to start" if found.startup else ""
+def _placement_section(page: DetailsPage, details: CacheDetails) -> str:
+    found = details.startup
+    start = f": {found.duration} to start" if found.duration else ""
     lines = [(f"{_MARKS[found.level]} {found.text}{start}", found.level)]
-    if found.better:
-        lines.append((found.better, ""))
+    if found.improvement:
+        lines.append((found.improvement, ""))
     if found.command:
         lines.append((found.command, "bold"))
-    if found.startup or "~" in found.better:
+    if found.duration or "~" in found.improvement:
         lines.append(("(figures of Dynamo's write-up, Llama-3.3-70B)", "dim"))
-    return page.lines(lines)
+    return page.format_lines(lines)
 
 
-def _warnings(page: Page, one: Inspection) -> str:
-    if not one.warnings:
+def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:
+    if not details.warnings:
         return ""
     lines: list[Line] = []
-    for each in one.warnings:
+    for each in details.warnings:
         style = "bad" if each.severity == "error" else "warn"
         lines.append((f"{each.code}  {each.cause}", style))
         if each.fix:
-            lines.append((each.fix if each.fix_how == "command" else f"{each.fix}", "bold"))
-    lines.append((f"kubectl fluidmodel doctor {one.name} tells more", "dim"))
-    return page.lines(lines)
+            lines.append((each.fix if each.fix_kind == "command" else f"{each.fix}", "bold"))
+    lines.append((f"kubectl fluidmodel doctor {details.name} tells more", "dim"))
+    return page.format_lines(lines)
 
 
-_SECTIONS: tuple[tuple[str, Callable[[Page, Inspection], str]], ...] = (
-    ("Source", _source),
-    ("Staging", _staging),
-    ("Dataset", _dataset),
-    ("Runtime", _runtime),
-    ("Cache by node", _nodes),
-    ("Files", _files),
-    ("Readers", _readers),
-    ("Placement", _placement),
-    ("Warnings", _warnings),
+_SECTIONS: tuple[tuple[str, Callable[[DetailsPage, CacheDetails], str]], ...] = (
+    ("Source", _source_section),
+    ("Staging", _staging_section),
+    ("Dataset", _dataset_section),
+    ("Runtime", _runtime_section),
+    ("Cache by node", _nodes_section),
+    ("Files", _files_section),
+    ("Readers", _readers_section),
+    ("Placement", _placement_section),
+    ("Warnings", _warnings_section),
 )

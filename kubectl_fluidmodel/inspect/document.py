@@ -5,37 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kubectl_fluidmodel.inspect.details import Inspection
+from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inventory.nodes import NodeCache
-from kubectl_fluidmodel.inventory.readers import ReaderRow
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from kubectl_fluidmodel.inventory.readers import ReaderStatus
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 API_VERSION = "fluidmodel.io/v1"
 Document = dict[str, Any]
 
 
-def listed(caches: Sequence[Inspection], snapshot: Snapshot) -> Document:
+def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Document:
     """Many caches."""
     return {
         "apiVersion": API_VERSION,
         "kind": "InspectionList",
         "namespace": snapshot.namespace,
-        "items": [_body(one) for one in caches],
-        "missing": [_missing(each) for each in snapshot.missing],
+        "items": [_cache_document(one) for one in caches],
+        "missing": [_missing_document(each) for each in snapshot.read_failures],
     }
 
 
-def single(one: Inspection, snapshot: Snapshot) -> Document:
+def detail_document(details: CacheDetails, snapshot: Snapshot) -> Document:
     """One cache, with what could not be read."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Inspection",
-        **_body(one),
-        "missing": [_missing(each) for each in snapshot.missing],
+        **_cache_document(details),
+        "missing": [_missing_document(each) for each in snapshot.read_failures],
     }
 
 
-def _missing(each: Missing) -> Document:
+def _missing_document(each: ReadFailure) -> Document:
     return {
         "resource": each.resource,
         "namespace": each.namespace or None,
@@ -44,37 +44,37 @@ def _missing(each: Missing) -> Document:
     }
 
 
-def _body(one: Inspection) -> Document:
-    amount = one.amount
+def _cache_document(details: CacheDetails) -> Document:
+    usage = details.usage
     return {
-        "metadata": {"name": one.name, "namespace": one.namespace},
+        "metadata": {"name": details.name, "namespace": details.namespace},
         "source": {
-            "uri": one.uri or None,
-            "commit": one.commit or None,
-            "mounts": [{"mountPoint": point, "path": path} for point, path in one.mounts],
-            "hub": _hub(one),
+            "uri": details.uri or None,
+            "commit": details.commit or None,
+            "mounts": [{"mountPoint": point, "path": path} for point, path in details.mounts],
+            "hub": _hub_document(details),
         },
-        "staging": _staging(one),
-        "phase": one.phase,
-        "ours": one.ours,
-        "ageSeconds": None if one.age is None else int(one.age),
-        "message": one.message or None,
-        "conditions": [vars(each) for each in one.conditions],
+        "staging": _staging_document(details),
+        "phase": details.phase,
+        "ours": details.is_managed,
+        "ageSeconds": None if details.age is None else int(details.age),
+        "message": details.message or None,
+        "conditions": [vars(each) for each in details.conditions],
         "size": {
-            "bytes": amount.total,
-            "exact": amount.exact,
-            "countedBytes": amount.counted,
-            "counting": amount.calculating,
-            "files": amount.files,
+            "bytes": usage.source_bytes,
+            "exact": usage.is_exact,
+            "countedBytes": usage.fluid_bytes,
+            "counting": usage.is_calculating,
+            "files": usage.files,
         },
         "cached": {
-            "bytes": amount.cached,
-            "percent": amount.percent,
-            "copies": amount.copies,
-            "whole": amount.whole,
-            "capacityBytes": amount.capacity,
+            "bytes": usage.cached_bytes,
+            "percent": usage.percent,
+            "copies": usage.copies,
+            "whole": usage.is_complete,
+            "capacityBytes": usage.capacity_bytes,
         },
-        "runtime": _runtime(one),
+        "runtime": _runtime_document(details),
         "dataLoads": [
             {
                 "name": load.name,
@@ -83,28 +83,32 @@ def _body(one: Inspection) -> Document:
                 "duration": load.duration or None,
                 "paths": list(load.paths),
             }
-            for load in one.loads
+            for load in details.loads
         ],
-        "persistentVolumeClaim": None if one.claim is None else (one.claim or "Absent"),
-        "nodeLabel": one.label or None,
-        "nodes": None if one.nodes is None else [_node(node) for node in one.nodes],
+        "persistentVolumeClaim": None if details.claim is None else (details.claim or "Absent"),
+        "nodeLabel": details.node_label or None,
+        "nodes": None
+        if details.nodes is None
+        else [_node_document(node) for node in details.nodes],
         "files": None
-        if one.files is None
+        if details.files is None
         else [
             {"path": file.path, "bytes": file.bytes, "cachedPercent": file.percent}
-            for file in one.files
+            for file in details.files
         ],
-        "readers": None if one.readers is None else [_reader(row) for row in one.readers],
-        "graphs": list(one.graphs),
+        "readers": None
+        if details.readers is None
+        else [_reader_document(row) for row in details.readers],
+        "graphs": list(details.graphs),
         "placement": {
-            "verdict": one.verdict.code,
-            "text": one.verdict.text,
-            "startup": one.verdict.startup or None,
-            "better": one.verdict.better or None,
-            "command": one.verdict.command or None,
+            "verdict": details.startup.code,
+            "text": details.startup.text,
+            "startup": details.startup.duration or None,
+            "better": details.startup.improvement or None,
+            "command": details.startup.command or None,
         },
         "warnings": None
-        if one.warnings is None
+        if details.warnings is None
         else [
             {
                 "code": each.code,
@@ -114,24 +118,24 @@ def _body(one: Inspection) -> Document:
                 "cause": each.cause,
                 "fix": each.fix or None,
             }
-            for each in one.warnings
+            for each in details.warnings
         ],
     }
 
 
-def _hub(one: Inspection) -> Document | None:
-    if one.hub is None:
+def _hub_document(details: CacheDetails) -> Document | None:
+    if details.hub is None:
         return None
-    newest = one.hub.commit or None
+    newest = details.hub.commit or None
     return {
         "commit": newest,
-        "current": None if newest is None else newest == one.commit,
-        "why": one.hub.why or None,
+        "current": None if newest is None else newest == details.commit,
+        "why": details.hub.reason or None,
     }
 
 
-def _staging(one: Inspection) -> Document | None:
-    staged = one.staging
+def _staging_document(details: CacheDetails) -> Document | None:
+    staged = details.staging
     if staged is None:
         return None
     return {
@@ -139,23 +143,23 @@ def _staging(one: Inspection) -> Document | None:
         "manifest": staged.manifest or None,
         "verified": staged.verified,
         "stagedAt": staged.staged_at or None,
-        "why": staged.why or None,
+        "why": staged.reason or None,
         "files": staged.files,
         "bytes": staged.bytes,
         "job": {"name": staged.job, "state": staged.job_state} if staged.job else None,
     }
 
 
-def _runtime(one: Inspection) -> Document | None:
-    if not one.runtime:
+def _runtime_document(details: CacheDetails) -> Document | None:
+    if not details.runtime:
         return None
     return {
-        "type": one.runtime,
-        "kinds": list(one.runtime_kinds),
-        "replicas": one.replicas,
+        "type": details.runtime,
+        "kinds": list(details.runtime_kinds),
+        "replicas": details.replicas,
         "tiers": [
             {"medium": tier.medium or None, "path": tier.path or None, "quotaBytes": tier.quota}
-            for tier in one.tiers
+            for tier in details.tiers
         ],
         "parts": [
             {
@@ -165,41 +169,41 @@ def _runtime(one: Inspection) -> Document | None:
                 "phase": part.phase or None,
                 "object": part.object or None,
             }
-            for part in one.parts
+            for part in details.components
         ],
         "hitRatio": {
-            "total": one.hit or None,
-            "local": one.hit_local or None,
-            "remote": one.hit_remote or None,
+            "total": details.hit_ratio or None,
+            "local": details.local_hit_ratio or None,
+            "remote": details.remote_hit_ratio or None,
         },
-        "remark": one.remark or None,
+        "remark": details.runtime_note or None,
     }
 
 
-def _node(node: NodeCache) -> Document:
+def _node_document(node: NodeCache) -> Document:
     return {
         "name": node.name,
         "pod": node.pod or None,
         "ready": node.ready,
-        "usedBytes": node.used,
-        "capacityBytes": node.capacity,
+        "usedBytes": node.used_bytes,
+        "capacityBytes": node.capacity_bytes,
         "medium": node.medium or None,
         "path": node.path or None,
-        "whole": node.whole,
+        "whole": node.is_complete,
         "readers": node.readers,
-        "trouble": node.trouble or None,
+        "trouble": node.problem or None,
     }
 
 
-def _reader(row: ReaderRow) -> Document:
+def _reader_document(row: ReaderStatus) -> Document:
     return {
         "pod": row.pod,
         "graph": row.graph or None,
         "component": row.component or None,
         "node": row.node or None,
         "state": row.state,
-        "local": row.local,
+        "local": row.is_local,
         "gpus": row.gpus,
         "mounts": [{"container": name, "path": path} for name, path in row.mounts],
-        "trouble": row.trouble or None,
+        "trouble": row.problem or None,
     }

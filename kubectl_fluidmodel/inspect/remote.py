@@ -4,73 +4,80 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kubectl_fluidmodel.cache.source_info import reachable
+from kubectl_fluidmodel.cache.source_info import reachable_store
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inspect.details import Hub
+from kubectl_fluidmodel.inspect.details import HubStatus
 from kubectl_fluidmodel.inventory import staging_status
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.inventory.staging_status import Staging
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.staging_status import StagedModel
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
-from kubectl_fluidmodel.objects.access import annotations_of, at, dicts
+from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
+from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
 
-_STALL = 3.0
-_PATIENCE = 2.0
+_STALL_TIMEOUT = 3.0
+_RETRY_TIMEOUT = 2.0
 """Seconds: a look at a cache must not hang on a Hub that is out of reach."""
 
 
-def newest(cache: Cached) -> Hub | None:
+def latest_hub_commit(cache: Cache) -> HubStatus | None:
     """The commit of the model's main branch now; None where the cache is of no Hub's commit."""
     dataset = cache.dataset or {}
-    source = names.source_of(dataset)
+    source = names.source_uri(dataset)
     if not source.startswith("hf://") or not annotations_of(dataset).get(names.COMMIT_ANNOTATION):
         return None
-    from kubectl_fluidmodel.hub.client import Hub as Api
-    from kubectl_fluidmodel.hub.http import login
+    from kubectl_fluidmodel.hub.client import HubClient as Api
+    from kubectl_fluidmodel.hub.http import load_credentials
 
     repo, _, revision = source.removeprefix("hf://").partition("@")
     try:
-        api = Api(login(), stall=_STALL, patience=_PATIENCE, connections=1)
-        return Hub(commit=api.commit(repo, revision, patience=_PATIENCE))
+        client = Api(
+            load_credentials(),
+            stall_timeout=_STALL_TIMEOUT,
+            retry_timeout=_RETRY_TIMEOUT,
+            connections=1,
+        )
+        return HubStatus(commit=client.resolve_commit(repo, revision, retry_timeout=_RETRY_TIMEOUT))
     except FluidModelError as err:
-        return Hub(why=err.why or err.what)
+        return HubStatus(reason=err.reason or err.message)
 
 
-def proven(cache: Cached, client: Client) -> Staging | None:
+def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
     """What the manifest in the bucket says; None where the cache is of no staged commit.
 
     The store is logged in to as the cache does, with the keys of its Secret, or with those of the
     environment where the Secret may not be read.
     """
-    known, where = staging_status.staging(cache), staging_status.place(cache)
-    if known is None or where is None:
+    known, layout = staging_status.staged_model(cache), staging_status.staging_layout(cache)
+    if known is None or layout is None:
         return known
     from kubectl_fluidmodel.stage import credentials, manifest
 
-    options = at(cache.dataset, "spec", "mounts", 0, "options", default={})
-    endpoint = str(at(options, "alluxio.underfs.s3.endpoint", default="")) or None
+    options = get_path(cache.dataset, "spec", "mounts", 0, "options", default={})
+    endpoint = str(get_path(options, "alluxio.underfs.s3.endpoint", default="")) or None
     region = next(
         (
-            str(at(options, f"alluxio.underfs.s3.{key}"))
+            str(get_path(options, f"alluxio.underfs.s3.{key}"))
             for key in ("endpoint.region", "region")
-            if at(options, f"alluxio.underfs.s3.{key}")
+            if get_path(options, f"alluxio.underfs.s3.{key}")
         ),
         None,
     )
     try:
         try:
-            store = credentials.store_of(endpoint, region, _secret(cache), client, cache.namespace)
-        except (Forbidden, NotFound):
-            store = credentials.store_of(endpoint, region)
-        with reachable(store, client, cache.namespace) as near:
-            found = manifest.read(near, where)
+            store = credentials.resolve_store(
+                endpoint, region, _mount_secret(cache), client, cache.namespace
+            )
+        except (ForbiddenError, NotFoundError):
+            store = credentials.resolve_store(endpoint, region)
+        with reachable_store(store, client, cache.namespace) as near:
+            found = manifest.read_manifest(near, layout)
     except FluidModelError as err:
         # A manifest that was read and is wrong is an answer; a store that refuses us is none.
-        damaged = err.what.startswith("the manifest ")
-        return replace(known, verified=False if damaged else None, why=err.why or err.what)
+        damaged = err.message.startswith("the manifest ")
+        return replace(known, verified=False if damaged else None, reason=err.reason or err.message)
     if found is None:
-        return replace(known, verified=False, why="there is no manifest beside it")
+        return replace(known, verified=False, reason="there is no manifest beside it")
     return replace(
         known,
         verified=True,
@@ -80,10 +87,10 @@ def proven(cache: Cached, client: Client) -> Staging | None:
     )
 
 
-def _secret(cache: Cached) -> str | None:
+def _mount_secret(cache: Cache) -> str | None:
     """The Secret that the Dataset's mount takes its keys from."""
-    for option in dicts(cache.dataset, "spec", "mounts", 0, "encryptOptions"):
-        name = at(option, "valueFrom", "secretKeyRef", "name")
+    for option in get_list(cache.dataset, "spec", "mounts", 0, "encryptOptions"):
+        name = get_path(option, "valueFrom", "secretKeyRef", "name")
         if name:
             return str(name)
     return None

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kubectl_fluidmodel.inspect.details import Inspection
-from kubectl_fluidmodel.inventory.runtimes import Part
-from kubectl_fluidmodel.output.table import Cell, Column, table
-from kubectl_fluidmodel.output.text import duration, size
+from kubectl_fluidmodel.inspect.details import CacheDetails
+from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
+from kubectl_fluidmodel.output.table import Cell, Column, format_table
+from kubectl_fluidmodel.output.text import format_bytes, format_duration
 
 UNKNOWN, NONE = "<unknown>", "<none>"
 
-_NAMESPACE = Column("NAMESPACE", least=9, vital=True)
+_NAMESPACE = Column("NAMESPACE", min_width=9, essential=True)
 _COLUMNS = (
-    Column("NAME", least=16, vital=True),
-    Column("MODEL", least=14, keep="ends", expendable=2),
-    Column("SIZE", expendable=6),
+    Column("NAME", min_width=16, essential=True),
+    Column("MODEL", min_width=14, kept_part="ends", drop_priority=2),
+    Column("SIZE", drop_priority=6),
     Column("CACHED"),
-    Column("MEDIUM", expendable=4),
-    Column("NODES", least=8, expendable=7),
+    Column("MEDIUM", drop_priority=4),
+    Column("NODES", min_width=8, drop_priority=7),
     Column("PHASE"),
-    Column("READERS", expendable=5),
-    Column("AGE", expendable=3),
+    Column("READERS", drop_priority=5),
+    Column("AGE", drop_priority=3),
 )
-_WIDE = (
+_WIDE_COLUMNS = (
     Column("RUNTIME"),
     Column("WORKERS"),
     Column("HIT RATIO"),
@@ -34,11 +34,11 @@ _WIDE = (
     Column("WARNINGS"),
 )
 
-SORTS: dict[str, Callable[[Inspection], Any]] = {
+SORT_KEYS: dict[str, Callable[[CacheDetails], Any]] = {
     "name": lambda one: (one.name, one.namespace),
     "namespace": lambda one: (one.namespace, one.name),
-    "size": lambda one: one.amount.total or -1,
-    "cached": lambda one: -1.0 if one.amount.percent is None else one.amount.percent,
+    "size": lambda one: one.usage.source_bytes or -1,
+    "cached": lambda one: -1.0 if one.usage.percent is None else one.usage.percent,
     "nodes": lambda one: len(one.nodes or ()),
     "phase": lambda one: one.phase,
     "readers": lambda one: len(one.readers or ()),
@@ -47,8 +47,8 @@ SORTS: dict[str, Callable[[Inspection], Any]] = {
 """What `--sort-by` takes; smallest first."""
 
 
-def draw(
-    caches: Sequence[Inspection],
+def render_table(
+    caches: Sequence[CacheDetails],
     *,
     namespaces: bool = False,
     wide: bool = False,
@@ -58,66 +58,68 @@ def draw(
     left_out: list[str] | None = None,
 ) -> str:
     """The table; fitted to `width` where one is given, unless all columns were asked for."""
-    return table(
-        columns(namespaces, wide),
-        [row(one, namespaces, wide) for one in caches],
+    return format_table(
+        table_columns(namespaces, wide),
+        [table_row(one, namespaces, wide) for one in caches],
         width=None if wide else width,
         color=color,
         header=header,
-        left_out=left_out,
+        dropped_columns=left_out,
     )
 
 
-def columns(namespaces: bool, wide: bool) -> list[Column]:
+def table_columns(namespaces: bool, wide: bool) -> list[Column]:
     """The columns; the wide ones are for a wide terminal or a pipe, and nothing of them is cut."""
     found = [*([_NAMESPACE] if namespaces else []), *_COLUMNS]
-    return [*found, *_WIDE] if wide else found
+    return [*found, *_WIDE_COLUMNS] if wide else found
 
 
-def row(one: Inspection, namespaces: bool = False, wide: bool = False) -> list[Cell]:
+def table_row(details: CacheDetails, namespaces: bool = False, wide: bool = False) -> list[Cell]:
     """The cells of one cache."""
     cells = [
-        Cell(one.name),
-        Cell(one.model or NONE),
-        Cell(total(one)),
-        cached(one),
-        Cell(one.medium or NONE),
-        where(one),
-        Cell(one.phase, phase_style(one.phase)),
-        reading(one),
-        Cell(UNKNOWN if one.age is None else duration(one.age)),
+        Cell(details.name),
+        Cell(details.model or NONE),
+        Cell(format_source_size(details)),
+        cached_cell(details),
+        Cell(details.medium or NONE),
+        nodes_cell(details),
+        Cell(details.phase, phase_style(details.phase)),
+        readers_cell(details),
+        Cell(UNKNOWN if details.age is None else format_duration(details.age)),
     ]
     if wide:
-        cells += _wide(one)
-    return [Cell(one.namespace), *cells] if namespaces else cells
+        cells += _wide_cells(details)
+    return [Cell(details.namespace), *cells] if namespaces else cells
 
 
-def total(one: Inspection) -> str:
-    if one.amount.total is None:
-        return "counting" if one.amount.calculating else UNKNOWN
-    return size(one.amount.total)
+def format_source_size(details: CacheDetails) -> str:
+    if details.usage.source_bytes is None:
+        return "counting" if details.usage.is_calculating else UNKNOWN
+    return format_bytes(details.usage.source_bytes)
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     """`100%`, `99.9%`, `0%`: what is no whole number keeps its decimal."""
     return f"{value:.0f}%" if value == int(value) else f"{value:.1f}%"
 
 
-def cached(one: Inspection) -> Cell:
+def cached_cell(details: CacheDetails) -> Cell:
     """Share and bytes; copies where there shall be several; never a share that nobody knows."""
-    held, share = one.amount.cached, one.amount.percent
+    held, share = details.usage.cached_bytes, details.usage.percent
     if held is None:
-        return Cell(UNKNOWN if one.phase not in ("New", "NotBound", "No Dataset") else NONE)
+        return Cell(UNKNOWN if details.phase not in ("New", "NotBound", "No Dataset") else NONE)
     if share is None:
-        return Cell(f"{size(held)} of ?")
-    text = percent(share) + (f" x{one.amount.copies}" if one.amount.copies > 1 else "")
-    return Cell(f"{text} {size(held)}", "good" if one.amount.whole else "warn", text)
+        return Cell(f"{format_bytes(held)} of ?")
+    text = format_percent(share) + (f" x{details.usage.copies}" if details.usage.copies > 1 else "")
+    return Cell(
+        f"{text} {format_bytes(held)}", "good" if details.usage.is_complete else "warn", text
+    )
 
 
-def where(one: Inspection) -> Cell:
-    if one.nodes is None:
+def nodes_cell(details: CacheDetails) -> Cell:
+    if details.nodes is None:
         return Cell(UNKNOWN)
-    names = [node.name for node in one.nodes]
+    names = [node.name for node in details.nodes]
     if not names:
         return Cell(NONE)
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
@@ -131,33 +133,43 @@ def phase_style(phase: str) -> str:
     return "bad" if phase in ("Failed", "No Dataset") else "warn"
 
 
-def reading(one: Inspection) -> Cell:
+def readers_cell(details: CacheDetails) -> Cell:
     """Readers on the cache's nodes of all readers."""
-    if one.readers is None:
+    if details.readers is None:
         return Cell(UNKNOWN)
-    style = "" if not one.readers else "good" if one.near == len(one.readers) else "warn"
-    return Cell(f"{one.near}/{len(one.readers)}", style)
+    style = (
+        ""
+        if not details.readers
+        else "good"
+        if details.local_readers == len(details.readers)
+        else "warn"
+    )
+    return Cell(f"{details.local_readers}/{len(details.readers)}", style)
 
 
-def _wide(one: Inspection) -> list[Cell]:
-    worker = next((part for part in one.parts if part.name == "worker"), None)
-    load = one.loads[0].phase if one.loads else ""
-    staged = one.staging
+def _wide_cells(details: CacheDetails) -> list[Cell]:
+    worker = next((part for part in details.components if part.name == "worker"), None)
+    load = details.loads[0].phase if details.loads else ""
+    staged = details.staging
     by = f"job/{staged.job}" if staged and staged.job else "the Hub" if staged else ""
-    codes = sorted({warned.code for warned in one.warnings or ()})
+    codes = sorted({warned.code for warned in details.warnings or ()})
     return [
-        Cell(one.runtime or NONE),
-        count(worker),
-        Cell(one.hit or UNKNOWN),
+        Cell(details.runtime or NONE),
+        ready_cell(worker),
+        Cell(details.hit_ratio or UNKNOWN),
         Cell(load or NONE, {"Complete": "good", "Failed": "bad"}.get(load, "")),
         Cell(by or NONE),
-        Cell(size(one.quota) if one.quota is not None else UNKNOWN),
-        Cell(",".join(codes) or (UNKNOWN if one.warnings is None else NONE), "warn" * bool(codes)),
+        Cell(format_bytes(details.quota) if details.quota is not None else UNKNOWN),
+        Cell(
+            ",".join(codes) or (UNKNOWN if details.warnings is None else NONE), "warn" * bool(codes)
+        ),
     ]
 
 
-def count(part: Part | None) -> Cell:
+def ready_cell(component: RuntimeComponent | None) -> Cell:
     """Ready of desired."""
-    if part is None or part.ready is None or part.desired is None:
+    if component is None or component.ready is None or component.desired is None:
         return Cell(UNKNOWN)
-    return Cell(f"{part.ready}/{part.desired}", "good" if part.well else "warn")
+    return Cell(
+        f"{component.ready}/{component.desired}", "good" if component.is_healthy else "warn"
+    )

@@ -14,155 +14,159 @@ from collections.abc import Callable, Sequence
 import click
 
 from kubectl_fluidmodel.inspect import document, table_view
-from kubectl_fluidmodel.inspect.details import Inspection
-from kubectl_fluidmodel.inspect.run import View
+from kubectl_fluidmodel.inspect.details import CacheDetails
+from kubectl_fluidmodel.inspect.run import InspectCommand
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.output.screen import Screen
 from kubectl_fluidmodel.output.serialize import to_yaml
-from kubectl_fluidmodel.output.text import note, wants_color
+from kubectl_fluidmodel.output.text import print_note, wants_color
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.snapshot.watcher import Stream
+from kubectl_fluidmodel.snapshot.watcher import SnapshotWatcher
 
-_GATHER = 0.3
+_SETTLE_TIME = 0.3
 """Seconds to wait for the changes that come with one."""
-_SHARE = 20.0
-_AGES = 10.0
+_IDLE_FACTOR = 20.0
+_REDRAW_INTERVAL = 10.0
 """Seconds between two drawings where nothing changes but ages."""
-_PATIENCE = 30.0
+_SYNC_TIMEOUT = 30.0
 """Seconds in which the first lists must be there."""
 
 
-def follow(client: Client, view: View) -> int:
+def watch_caches(client: Client, command: InspectCommand) -> int:
     """Show a view until it is interrupted."""
-    stream = Stream(client, view.namespace, queries.INSPECT)
+    stream = SnapshotWatcher(client, command.namespace, queries.INSPECT_QUERIES)
     try:
-        _first(stream)
-        if sys.stdout.isatty() and view.output not in ("json", "yaml"):
-            _on_screen(stream, view)
+        _wait_for_sync(stream)
+        if sys.stdout.isatty() and command.output not in ("json", "yaml"):
+            _watch_on_terminal(stream, command)
         else:
-            _as_lines(stream, view)
+            _watch_as_lines(stream, command)
     finally:
         stream.close()
     return 0
 
 
-def _first(stream: Stream) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not stream.feed.ready():
-        stream.feed.next(0.5)
+def _wait_for_sync(stream: SnapshotWatcher) -> None:
+    deadline = time.monotonic() + _SYNC_TIMEOUT
+    while not stream.informer.has_synced():
+        stream.informer.next_event(0.5)
         if time.monotonic() > deadline:
-            why = stream.feed.trouble or "it does not answer"
-            raise ClusterUnreachable("cannot follow the cluster", why)
+            why = stream.informer.last_error or "it does not answer"
+            raise ClusterUnreachableError("cannot follow the cluster", why)
 
 
-def _turns(stream: Stream, draw: Callable[[bool], None]) -> None:
+def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:
     """Draw now, after changes, and from time to time for the ages."""
     changed = True
     while True:
         began = time.thread_time()
         draw(changed)
         spent = time.thread_time() - began
-        quiet = time.monotonic() + max(_GATHER, spent * _SHARE)
-        changed = stream.feed.next(_AGES) is not None
+        quiet = time.monotonic() + max(_SETTLE_TIME, spent * _IDLE_FACTOR)
+        changed = stream.informer.next_event(_REDRAW_INTERVAL) is not None
         while changed and time.monotonic() < quiet:
             left = quiet - time.monotonic()
             time.sleep(max(0.0, min(left, 0.1 if left < 0.2 else left)))
-        while stream.feed.next(0.0) is not None:
+        while stream.informer.next_event(0.0) is not None:
             changed = True
 
 
-def _on_screen(stream: Stream, view: View) -> None:
-    color = wants_color(sys.stdout, view.color)
+def _watch_on_terminal(stream: SnapshotWatcher, command: InspectCommand) -> None:
+    color = wants_color(sys.stdout, command.color)
     with Screen(sys.stdout) as screen:
 
         def draw(_: bool) -> None:
             snapshot = stream.snapshot()
-            caches = _look(view, snapshot)
-            text = view.empty() + "\n"
+            caches = _current_details(command, snapshot)
+            text = command.empty_message() + "\n"
             if caches:
-                text, _left_out = view.text(caches, snapshot, screen.width, color)
-            elif view.name:
-                text = f"there is no cache {view.name} in namespace {view.namespace}\n"
+                text, _left_out = command.render(caches, snapshot, screen.width, color)
+            elif command.name:
+                text = f"there is no cache {command.name} in namespace {command.namespace}\n"
             screen.draw(text, _footer(stream))
 
-        _turns(stream, draw)
+        _redraw_loop(stream, draw)
 
 
-def _footer(stream: Stream) -> str:
-    if stream.feed.trouble:
-        return f"the API server is out of reach ({stream.feed.trouble}), trying again"
-    hidden = ", ".join(sorted(kind.plural for kind in stream.feed.denied))
+def _footer(stream: SnapshotWatcher) -> str:
+    if stream.informer.last_error:
+        return f"the API server is out of reach ({stream.informer.last_error}), trying again"
+    hidden = ", ".join(sorted(kind.plural for kind in stream.informer.denied))
     return f"following changes, Ctrl-C ends{f'; may not see {hidden}' if hidden else ''}"
 
 
-def _look(view: View, snapshot: Snapshot) -> list[Inspection]:
+def _current_details(command: InspectCommand, snapshot: Snapshot) -> list[CacheDetails]:
     """The caches now; one that is gone is no failure while we watch."""
-    caches = view.caches(snapshot)
+    caches = command.select_caches(snapshot)
     if not caches:
         return []
-    return view.inspections(snapshot, caches=caches, files_why="not asked while watching")
+    return command.describe(snapshot, caches=caches, files_why="not asked while watching")
 
 
-def _as_lines(stream: Stream, view: View) -> None:
-    said = Said(view)
+def _watch_as_lines(stream: SnapshotWatcher, command: InspectCommand) -> None:
+    printer = ChangePrinter(command)
 
     def draw(changed: bool) -> None:
-        if stream.feed.trouble:
-            said.trouble(stream.feed.trouble)
+        if stream.informer.last_error:
+            printer.print_outage(stream.informer.last_error)
             return
-        said.trouble("")
+        printer.print_outage("")
         if changed:
             snapshot = stream.snapshot()
-            said.show(_look(view, snapshot), snapshot)
+            printer.print_changes(_current_details(command, snapshot), snapshot)
 
-    _turns(stream, draw)
+    _redraw_loop(stream, draw)
 
 
-class Said:
+class ChangePrinter:
     """What was printed, so that only what is new is printed again."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
+    def __init__(self, view: InspectCommand) -> None:
+        self._command = view
         self._rows: dict[tuple[str, str], list[str]] = {}
         self._lines: list[str] = []
         self._document = ""
         self._widths: list[int] | None = None
-        self._trouble = ""
+        self._outage = ""
 
-    def trouble(self, why: str) -> None:
-        if why != self._trouble:
-            self._trouble = why
-            note(f"note: the API server is out of reach: {why}" if why else "note: it is back")
+    def print_outage(self, why: str) -> None:
+        if why != self._outage:
+            self._outage = why
+            print_note(
+                f"note: the API server is out of reach: {why}" if why else "note: it is back"
+            )
 
-    def show(self, caches: Sequence[Inspection], snapshot: Snapshot) -> None:
-        view = self._view
-        if view.output in ("json", "yaml"):
-            self._documents(caches, snapshot)
-        elif view.name or view.output == "tree":
-            self._changed_lines(view.text(caches, snapshot, None, False)[0] if caches else "")
+    def print_changes(self, caches: Sequence[CacheDetails], snapshot: Snapshot) -> None:
+        command = self._command
+        if command.output in ("json", "yaml"):
+            self._print_document(caches, snapshot)
+        elif command.name or command.output == "tree":
+            self._print_changed_lines(
+                command.render(caches, snapshot, None, False)[0] if caches else ""
+            )
         else:
-            self._changed_rows(caches)
+            self._print_changed_rows(caches)
 
-    def _documents(self, caches: Sequence[Inspection], snapshot: Snapshot) -> None:
-        if self._view.name and not caches:
+    def _print_document(self, caches: Sequence[CacheDetails], snapshot: Snapshot) -> None:
+        if self._command.name and not caches:
             return
         shown = (
-            document.single(caches[0], snapshot)
-            if self._view.name
-            else document.listed(caches, snapshot)
+            document.detail_document(caches[0], snapshot)
+            if self._command.name
+            else document.list_document(caches, snapshot)
         )
-        bare = json.dumps(_ageless(shown), sort_keys=True)
-        if bare == self._document:
+        ageless = json.dumps(_without_age(shown), sort_keys=True)
+        if ageless == self._document:
             return
-        self._document = bare
-        if self._view.output == "json":
+        self._document = ageless
+        if self._command.output == "json":
             click.echo(json.dumps(shown, ensure_ascii=True))
         else:
             click.echo("---\n" + to_yaml(shown), nl=False)
 
-    def _changed_lines(self, text: str) -> None:
+    def _print_changed_lines(self, text: str) -> None:
         """A tree or one cache: whole at first, then each line that was not there before."""
         lines = text.splitlines()
         before = set(self._lines)
@@ -171,14 +175,14 @@ class Said:
             if first or line not in before:
                 click.echo(line)
 
-    def _changed_rows(self, caches: Sequence[Inspection]) -> None:
-        view = self._view
-        wide = view.output == "wide"
-        columns = table_view.columns(view.everywhere, wide)
+    def _print_changed_rows(self, caches: Sequence[CacheDetails]) -> None:
+        command = self._command
+        wide = command.output == "wide"
+        columns = table_view.table_columns(command.all_namespaces, wide)
         age = next(i for i, column in enumerate(columns) if column.title == "AGE")
         now = {
             (one.namespace, one.name): [
-                cell.text for cell in table_view.row(one, view.everywhere, wide)
+                cell.text for cell in table_view.table_row(one, command.all_namespaces, wide)
             ]
             for one in caches
         }
@@ -188,32 +192,32 @@ class Said:
                 max(len(column.title), *(len(row[i]) for row in now.values()), 0)
                 for i, column in enumerate(columns)
             ]
-            if view.header and now:
-                self._line([column.title for column in columns])
+            if command.header and now:
+                self._print_row([column.title for column in columns])
             if not now:
-                note(view.empty())
+                print_note(command.empty_message())
                 self._widths = None
         for key, cells in now.items():
             before = self._rows.get(key)
-            if before is None or _without(before, age) != _without(cells, age):
-                self._line(cells)
+            if before is None or _without_cell(before, age) != _without_cell(cells, age):
+                self._print_row(cells)
         for key in gone:
             cells = self._rows[key]
             phase = next(i for i, column in enumerate(columns) if column.title == "PHASE")
-            self._line([*cells[:phase], "Gone", *cells[phase + 1 :]])
+            self._print_row([*cells[:phase], "Gone", *cells[phase + 1 :]])
         self._rows = now
 
-    def _line(self, cells: Sequence[str]) -> None:
+    def _print_row(self, cells: Sequence[str]) -> None:
         widths = self._widths or [0] * len(cells)
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
         click.echo("   ".join(padded).rstrip())
 
 
-def _without(cells: Sequence[str], index: int) -> list[str]:
+def _without_cell(cells: Sequence[str], index: int) -> list[str]:
     return [cell for i, cell in enumerate(cells) if i != index]
 
 
-def _ageless(shown: dict[str, object]) -> dict[str, object]:
+def _without_age(shown: dict[str, object]) -> dict[str, object]:
     items = shown.get("items")
     if isinstance(items, list):
         return {**shown, "items": [{**item, "ageSeconds": None} for item in items]}

@@ -14,26 +14,33 @@ from typing import Any
 from kubectl_fluidmodel.dynamo import resources as dynamo
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 MASTER, WORKER, FUSE = "master", "worker", "fuse"
 """How the roles of a runtime's pods end: `alluxio-master`, `jindofs-worker`, `juicefs-fuse`."""
-_CLIENT = "client"
+_CLIENT_COMPONENT = "client"
 """What a CacheRuntime calls its fuse."""
-OVER = ("Succeeded", "Failed")
+ENDED_PHASES = ("Succeeded", "Failed")
 """Phases of a pod that runs no more."""
 
 
 @dataclass(frozen=True)
-class Reader:
+class ReaderPod:
     """A pod that mounts the cache's claim."""
 
     pod: Object
     mounts: tuple[tuple[str, str], ...]
     """(container, mount path) of each container that mounts it."""
-    local: bool | None
+    is_local: bool | None
     """Whether its node holds a cache worker; None while it has no node."""
 
     @property
@@ -42,7 +49,7 @@ class Reader:
 
     @property
     def node(self) -> str:
-        return str(at(self.pod, "spec", "nodeName", default=""))
+        return str(get_path(self.pod, "spec", "nodeName", default=""))
 
     @property
     def graph(self) -> str:
@@ -56,7 +63,7 @@ class Reader:
 
 
 @dataclass
-class Cached:
+class Cache:
     """A cache; what is None or empty was not there, or not seen (ask the Snapshot which)."""
 
     namespace: str
@@ -69,19 +76,19 @@ class Cached:
     claim: Object | None = None
     volume: Object | None = None
     """The PersistentVolume that the claim names, else the one that Fluid would make."""
-    sets: dict[str, Object] = field(default_factory=dict)
+    workloads: dict[str, Object] = field(default_factory=dict)
     """MASTER and WORKER to StatefulSet, FUSE to DaemonSet."""
     pods: dict[str, list[Object]] = field(default_factory=dict)
     """MASTER, WORKER, FUSE to pods."""
     load_pods: list[Object] = field(default_factory=list)
-    staging: list[Object] = field(default_factory=list)
+    staging_jobs: list[Object] = field(default_factory=list)
     """Our Jobs that staged or stage the model."""
     nodes: list[Object] = field(default_factory=list)
     """Nodes that carry the cache's label."""
-    readers: list[Reader] = field(default_factory=list)
+    readers: list[ReaderPod] = field(default_factory=list)
     graphs: list[Object] = field(default_factory=list)
     """Graphs (and components without one) whose text names the claim."""
-    origin: Cached | None = field(default=None, repr=False)
+    origin: Cache | None = field(default=None, repr=False)
     """Of a Dataset that only refers to another (`dataset://namespace/name`): that one."""
 
     @property
@@ -93,20 +100,20 @@ class Cached:
         return names.uid_of(self.dataset) if self.dataset else ""
 
     @property
-    def label(self) -> str:
+    def node_label(self) -> str:
         """The key that Fluid gives the cache's nodes, empty where only the cluster would know."""
         found = names.cache_label_of_pvc(self.claim) if self.claim else None
         if found:
             return found
         try:
             return names.cache_label(self.namespace, self.name, self.uid)
-        except names.UidNeeded:
+        except names.UidRequiredError:
             return ""
 
     @property
     def refers_to(self) -> tuple[str, str] | None:
         """Namespace and name of the Dataset that this one only refers to."""
-        point = str(at(self.dataset, "spec", "mounts", 0, "mountPoint", default=""))
+        point = str(get_path(self.dataset, "spec", "mounts", 0, "mountPoint", default=""))
         scheme, _, rest = point.partition("://")
         namespace, _, name = rest.strip("/").partition("/")
         return (namespace, name.split("/")[0]) if scheme == "dataset" and name else None
@@ -118,126 +125,130 @@ class Cached:
         A pod that was evicted or has ended holds nothing any more.
         """
         by_pod = {
-            str(at(pod, "spec", "nodeName", default=""))
+            str(get_path(pod, "spec", "nodeName", default=""))
             for pod in self.pods.get(WORKER, [])
-            if at(pod, "status", "phase") not in OVER
+            if get_path(pod, "status", "phase") not in ENDED_PHASES
         }
         found = sorted(by_pod - {""} or {name_of(node) for node in self.nodes})
         return self.origin.node_names if not found and self.origin is not None else found
 
 
-def link(snapshot: Snapshot) -> list[Cached]:
+def build_caches(snapshot: Snapshot) -> list[Cache]:
     """Every cache of a snapshot, by namespace and name."""
-    found: dict[tuple[str, str], Cached] = {}
+    found: dict[tuple[str, str], Cache] = {}
 
-    def cache(obj: Mapping[str, Any]) -> Cached:
+    def cache(obj: Mapping[str, Any]) -> Cache:
         key = (namespace_of(obj), name_of(obj))
-        return found.setdefault(key, Cached(*key))
+        return found.setdefault(key, Cache(*key))
 
-    for dataset in snapshot.all(names.DATASETS):
+    for dataset in snapshot.of_kind(names.DATASETS):
         cache(dataset).dataset = dataset
-    for kind in names.RUNTIMES:
-        for runtime in snapshot.all(kind):
+    for kind in names.RUNTIME_KINDS:
+        for runtime in snapshot.of_kind(kind):
             cache(runtime).runtimes.append(runtime)
-    _loads(snapshot, found)
-    _parts(snapshot, found)
+    _attach_loads(snapshot, found)
+    _attach_workloads(snapshot, found)
     for each in found.values():
-        each.claim = snapshot.find(kinds.PVCS, each.name, each.namespace)
-        bound = str(at(each.claim, "spec", "volumeName", default=""))
+        each.claim = snapshot.get(kinds.PVCS, each.name, each.namespace)
+        bound = str(get_path(each.claim, "spec", "volumeName", default=""))
         volume = bound or names.volume_name(each.namespace, each.name)
-        each.volume = snapshot.find(kinds.PVS, volume)
+        each.volume = snapshot.get(kinds.PVS, volume)
         target = found.get(each.refers_to) if each.refers_to else None
         if target is not None and target.refers_to is None:  # Fluid follows one step only
             each.origin = target
-    _nodes(snapshot, found.values())
-    _readers(snapshot, found)
-    _graphs(snapshot, found)
+    _attach_nodes(snapshot, found.values())
+    _attach_readers(snapshot, found)
+    _attach_graphs(snapshot, found)
     return [found[key] for key in sorted(found)]
 
 
-def _loads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
-    for load in snapshot.all(names.DATA_LOADS):
-        namespace = str(at(load, "spec", "dataset", "namespace") or namespace_of(load))
-        cache = found.get((namespace, str(at(load, "spec", "dataset", "name", default=""))))
+def _attach_loads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
+    for load in snapshot.of_kind(names.DATA_LOADS):
+        namespace = str(get_path(load, "spec", "dataset", "namespace") or namespace_of(load))
+        cache = found.get((namespace, str(get_path(load, "spec", "dataset", "name", default=""))))
         if cache is not None:
             cache.loads.append(load)
     for each in found.values():
-        each.loads.sort(key=lambda load: str(at(load, "metadata", "creationTimestamp", default="")))
+        each.loads.sort(
+            key=lambda load: str(get_path(load, "metadata", "creationTimestamp", default=""))
+        )
 
 
-def _parts(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+def _attach_workloads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
     """StatefulSets, DaemonSets, Jobs and pods, by the labels that Fluid's charts give them."""
     for kind in (kinds.STATEFUL_SETS, names.ADVANCED_SETS, kinds.DAEMON_SETS):
-        for obj in snapshot.all(kind):
-            cache, part = _place(obj, found)
-            if cache is not None and part:
-                cache.sets[part] = obj
-    for pod in snapshot.all(kinds.PODS):
-        cache, part = _place(pod, found)
-        if cache is not None and part:
-            cache.pods.setdefault(part, []).append(pod)
+        for obj in snapshot.of_kind(kind):
+            cache, role = _owner_and_role(obj, found)
+            if cache is not None and role:
+                cache.workloads[role] = obj
+    for pod in snapshot.of_kind(kinds.PODS):
+        cache, role = _owner_and_role(pod, found)
+        if cache is not None and role:
+            cache.pods.setdefault(role, []).append(pod)
         target = labels_of(pod).get("targetDataset", "")
         loaded = found.get((namespace_of(pod), target))
         if target and loaded is not None:
             loaded.load_pods.append(pod)
-    for job in snapshot.all(kinds.JOBS):
+    for job in snapshot.of_kind(kinds.JOBS):
         cache = found.get((namespace_of(job), labels_of(job).get(names.MODEL_LABEL, "")))
         if cache is not None:
-            cache.staging.append(job)
+            cache.staging_jobs.append(job)
 
 
-def _place(obj: Object, found: Mapping[tuple[str, str], Cached]) -> tuple[Cached | None, str]:
+def _owner_and_role(
+    obj: Object, found: Mapping[tuple[str, str], Cache]
+) -> tuple[Cache | None, str]:
     labels = labels_of(obj)
     name, role = labels.get("release", ""), labels.get("role", "")
     if names.CACHE_RUNTIME_LABEL in labels:
         name = labels[names.CACHE_RUNTIME_LABEL]
         role = labels.get(names.CACHE_COMPONENT_LABEL, "").removeprefix(name)
-        role = FUSE if role.endswith(_CLIENT) else role
+        role = FUSE if role.endswith(_CLIENT_COMPONENT) else role
     part = next((part for part in (MASTER, WORKER, FUSE) if role.endswith(part)), "")
     return found.get((namespace_of(obj), name)), part
 
 
-def _nodes(snapshot: Snapshot, caches: Iterable[Cached]) -> None:
+def _attach_nodes(snapshot: Snapshot, caches: Iterable[Cache]) -> None:
     by_key: dict[str, list[Object]] = defaultdict(list)
-    for node in snapshot.all(kinds.NODES):
+    for node in snapshot.of_kind(kinds.NODES):
         for key, value in labels_of(node).items():
             if key.startswith("fluid.io/s-") and value == "true":
                 by_key[key].append(node)
     for each in caches:
-        each.nodes = by_key.get(each.label, [])
+        each.nodes = by_key.get(each.node_label, [])
 
 
-def _readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+def _attach_readers(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
     held = {key: set(cache.node_names) for key, cache in found.items()}
-    for pod in snapshot.all(kinds.PODS):
-        if at(pod, "status", "phase") in OVER:
+    for pod in snapshot.of_kind(kinds.PODS):
+        if get_path(pod, "status", "phase") in ENDED_PHASES:
             continue
-        for claim in dict.fromkeys(queries.claims_of(pod)):
+        for claim in dict.fromkeys(queries.claim_names(pod)):
             key = (namespace_of(pod), claim)
             if key in found:
-                node = str(at(pod, "spec", "nodeName", default=""))
+                node = str(get_path(pod, "spec", "nodeName", default=""))
                 local = node in held[key] if node else None
-                found[key].readers.append(Reader(pod, _mounts(pod, claim), local))
+                found[key].readers.append(ReaderPod(pod, _claim_mounts(pod, claim), local))
 
 
-def _mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
+def _claim_mounts(pod: Object, claim: str) -> tuple[tuple[str, str], ...]:
     volumes = {
         str(volume.get("name"))
-        for volume in dicts(pod, "spec", "volumes")
-        if at(volume, "persistentVolumeClaim", "claimName") == claim
+        for volume in get_list(pod, "spec", "volumes")
+        if get_path(volume, "persistentVolumeClaim", "claimName") == claim
     }
     return tuple(
         (str(container.get("name", "")), str(mount.get("mountPath", "")))
-        for container in dicts(pod, "spec", "containers")
-        for mount in dicts(container, "volumeMounts")
+        for container in get_list(pod, "spec", "containers")
+        for mount in get_list(container, "volumeMounts")
         if str(mount.get("name")) in volumes
     )
 
 
-def _graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cached]) -> None:
+def _attach_graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
     for kind in (queries.GRAPHS, queries.COMPONENTS):
-        for graph in snapshot.all(kind):
-            if kind.name == dynamo.COMPONENT and at(graph, "metadata", "ownerReferences"):
+        for graph in snapshot.of_kind(kind):
+            if kind.name == dynamo.COMPONENT and get_path(graph, "metadata", "ownerReferences"):
                 continue
             for name in sorted(claims_in(graph.get("spec"))):
                 cache = found.get((namespace_of(graph), name))
@@ -252,10 +263,12 @@ def claims_in(value: Any) -> set[str]:
         for item in value:
             found |= claims_in(item)
     elif isinstance(value, dict):
-        claim = at(value, "persistentVolumeClaim", "claimName") or at(value, "pvc", "name")
+        claim = get_path(value, "persistentVolumeClaim", "claimName") or get_path(
+            value, "pvc", "name"
+        )
         if isinstance(claim, str):
             found.add(claim)
-        for entry in [*dicts(value, "pvcs"), *dicts(value, "volumeMounts")]:
+        for entry in [*get_list(value, "pvcs"), *get_list(value, "volumeMounts")]:
             if isinstance(entry.get("name"), str):
                 found.add(entry["name"])
         for item in value.values():

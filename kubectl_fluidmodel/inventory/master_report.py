@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from kubectl_fluidmodel.fluid import alluxio_cli as alluxio
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.inventory import runtimes
-from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cached
-from kubectl_fluidmodel.inventory.usage import Amount
-from kubectl_fluidmodel.model.rubbish import owner
+from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
+from kubectl_fluidmodel.inventory.usage import CacheUsage
+from kubectl_fluidmodel.model.rubbish import junk_owner
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-LISTING, CAPACITY = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND
-_CONTAINER = "alluxio-master"
+LIST_COMMAND, CAPACITY_COMMAND = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND
+_MASTER_CONTAINER = "alluxio-master"
 
 
-def key(namespace: str, name: str, command: list[str]) -> str:
+def text_key(namespace: str, name: str, command: list[str]) -> str:
     """Where the answer of a cache's master to a command is kept."""
     return f"{namespace}/{name}: {' '.join(command)}"
 
@@ -34,63 +34,67 @@ class CachedFile:
     """Of it that is cached, in whichever workers."""
 
 
-def files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
+def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
     """The model's files, largest first; None where the master was not asked or did not tell."""
-    text = snapshot.texts.get(key(namespace, name, LISTING))
+    text = snapshot.texts.get(text_key(namespace, name, LIST_COMMAND))
     if text is None:
         return None
     found = [
-        CachedFile(each.path, each.size, each.percent)
+        CachedFile(each.path, each.size, each.cached_percent)
         for each in alluxio.parse_listing(text)
-        if not owner(each.path)
+        if not junk_owner(each.path)
     ]
     return tuple(sorted(found, key=lambda file: (-file.bytes, file.path)))
 
 
-def counted(amount: Amount, listed: Sequence[CachedFile]) -> Amount:
+def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
     """The amount by the master's list, which is newer than what Fluid wrote into the Dataset.
 
     The list does not tell copies apart, so that with several of them Fluid's count stands.
     """
     lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
-    if amount.copies > 1:
-        return replace(amount, lacking=lacking)
+    if usage.copies > 1:
+        return replace(usage, incomplete_files=lacking)
     held = sum(file.bytes * file.percent // 100 for file in listed)
-    return replace(amount, lacking=lacking, cached=held, rounding=0)
+    return replace(usage, incomplete_files=lacking, cached_bytes=held, cached_precision=0)
 
 
-def lost(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
+def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
     """The workers that the master lists and does not hear from."""
-    text = snapshot.texts.get(key(namespace, name, CAPACITY), "")
-    return [each.name for each in alluxio.parse_report(text) if not each.live]
+    text = snapshot.texts.get(text_key(namespace, name, CAPACITY_COMMAND), "")
+    return [each.name for each in alluxio.parse_capacity_report(text) if not each.is_live]
 
 
-def workers(snapshot: Snapshot, namespace: str, name: str) -> list[tuple[str, int, int]] | None:
+def worker_usage(
+    snapshot: Snapshot, namespace: str, name: str
+) -> list[tuple[str, int, int]] | None:
     """Each live worker, the bytes it uses and how far off they may be; None as for `files`."""
-    text = snapshot.texts.get(key(namespace, name, CAPACITY))
-    return None if text is None else alluxio.parse_workers(text)
+    text = snapshot.texts.get(text_key(namespace, name, CAPACITY_COMMAND))
+    return None if text is None else alluxio.parse_live_workers(text)
 
 
-def without_lost(snapshot: Snapshot, cache: Cached, amount: Amount) -> Amount:
+def exclude_lost_workers(snapshot: Snapshot, cache: Cache, usage: CacheUsage) -> CacheUsage:
     """The amount without what lies in workers that are gone: it is still listed, and not there.
 
     Only where all of them are gone is that a number: of several, each may hold the same.
     """
     pods = cache.pods.get(WORKER, [])
-    seen = snapshot.knows(PODS, cache.namespace) and WORKER in cache.sets
-    dead = bool(lost(snapshot, cache.namespace, cache.name))
-    dead = dead and not workers(snapshot, cache.namespace, cache.name)
-    if amount.cached and (dead or (seen and all(pod_problems.gone(pod) for pod in pods))):
-        return replace(amount, cached=0, rounding=0, lacking=amount.files or 1)
-    return amount
+    seen = snapshot.was_read(PODS, cache.namespace) and WORKER in cache.workloads
+    dead = bool(lost_workers(snapshot, cache.namespace, cache.name))
+    dead = dead and not worker_usage(snapshot, cache.namespace, cache.name)
+    if usage.cached_bytes and (
+        dead or (seen and all(pod_problems.is_terminated(pod) for pod in pods))
+    ):
+        return replace(usage, cached_bytes=0, cached_precision=0, incomplete_files=usage.files or 1)
+    return usage
 
 
-def master(cache: Cached) -> tuple[tuple[str, str] | None, str]:
+def find_master_pod(cache: Cache) -> tuple[tuple[str, str] | None, str]:
     """Pod and container of the master to ask, or None and why there is none."""
-    if not runtimes.traits(cache.runtime).lists_files:
-        kind = runtimes.short(cache.runtime)
+    if not runtimes.runtime_traits(cache.runtime).lists_files:
+        kind = runtimes.display_name(cache.runtime)
         return None, f"{kind} cannot be asked for its files" if kind else "there is no runtime"
-    ready = [pod for pod in cache.pods.get(MASTER, []) if pod_problems.ready(pod)]
+    ready = [pod for pod in cache.pods.get(MASTER, []) if pod_problems.is_ready(pod)]
     if not ready:
         return None, "no master is ready that could list its files"
-    return (name_of(ready[0]), _CONTAINER), ""
+    return (name_of(ready[0]), _MASTER_CONTAINER), ""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import pod_problems, status
 from kubectl_fluidmodel.inventory import master_report, runtimes
-from kubectl_fluidmodel.inventory.cache import OVER, WORKER, Cached
-from kubectl_fluidmodel.inventory.usage import Amount
+from kubectl_fluidmodel.inventory.cache import ENDED_PHASES, WORKER, Cache
+from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, at, labels_of, name_of
+from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path, labels_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-_CAPACITY = "fluid.io/s-h-"
+_CAPACITY_LABEL = "fluid.io/s-h-"
 """Node labels `fluid.io/s-h-<type>-t-<namespace>-<name>` hold what a worker may hold in all."""
 
 
@@ -25,127 +25,132 @@ class NodeCache:
     pod: str
     """Its worker's pod, empty where none is seen."""
     ready: bool | None
-    used: int | None
-    rounding: int
-    capacity: int | None
+    used_bytes: int | None
+    used_precision: int
+    capacity_bytes: int | None
     medium: str
     path: str
-    whole: bool | None
+    is_complete: bool | None
     """Whether it holds the whole model."""
-    trouble: str
+    problem: str
     readers: int
 
 
-def nodes(snapshot: Snapshot, cache: Cached, amount: Amount) -> tuple[NodeCache, ...] | None:
+def describe_nodes(
+    snapshot: Snapshot, cache: Cache, usage: CacheUsage
+) -> tuple[NodeCache, ...] | None:
     """The nodes by name; None where neither pods nor nodes could be read."""
-    pods_seen = snapshot.knows(kinds.PODS, cache.namespace)
-    if not pods_seen and not snapshot.all(kinds.NODES):
+    pods_seen = snapshot.was_read(kinds.PODS, cache.namespace)
+    if not pods_seen and not snapshot.of_kind(kinds.NODES):
         return None
     by_node = {
-        str(at(pod, "spec", "nodeName")): pod
+        str(get_path(pod, "spec", "nodeName")): pod
         for pod in cache.pods.get(WORKER, [])
-        if at(pod, "spec", "nodeName") and at(pod, "status", "phase") not in OVER
+        if get_path(pod, "spec", "nodeName")
+        and get_path(pod, "status", "phase") not in ENDED_PHASES
     }
     labelled = {name_of(node): node for node in cache.nodes}
     names = sorted({*cache.node_names, *labelled})
-    told_of = master_report.workers(snapshot, cache.namespace, cache.name)
-    lost = master_report.lost(snapshot, cache.namespace, cache.name)
+    reported = master_report.worker_usage(snapshot, cache.namespace, cache.name)
+    lost = master_report.lost_workers(snapshot, cache.namespace, cache.name)
     count = len(by_node) or len(names)
     found = []
     for name in names:
         pod, node = by_node.get(name), labelled.get(name)
-        used, rounding = _used(name, pod, node, told_of, amount, count)
-        if _called(name, pod, node) & {*lost} or (pod is not None and pod_problems.gone(pod)):
-            used, rounding = 0, 0
-        tiers = runtimes.tiers(cache.runtime)
+        used, precision = _used_bytes(name, pod, node, reported, usage, count)
+        if _worker_aliases(name, pod, node) & {*lost} or (
+            pod is not None and pod_problems.is_terminated(pod)
+        ):
+            used, precision = 0, 0
+        tiers = runtimes.storage_tiers(cache.runtime)
         quotas = [tier.quota for tier in tiers if tier.quota is not None]
         found.append(
             NodeCache(
                 name=name,
                 pod=name_of(pod) if pod else "",
-                ready=pod_problems.ready(pod) if pod else None,
-                used=used,
-                rounding=rounding,
-                capacity=_capacity(node, cache) or sum(quotas) or None,
+                ready=pod_problems.is_ready(pod) if pod else None,
+                used_bytes=used,
+                used_precision=precision,
+                capacity_bytes=_labelled_capacity(node, cache) or sum(quotas) or None,
                 medium="+".join(dict.fromkeys(tier.medium for tier in tiers if tier.medium)),
                 path=",".join(tier.path for tier in tiers if tier.path),
-                whole=_whole(used, rounding, amount, count),
-                trouble=_trouble(snapshot, cache, name, pod, pods_seen),
+                is_complete=_holds_all(used, precision, usage, count),
+                problem=_node_problem(snapshot, cache, name, pod, pods_seen),
                 readers=sum(reader.node == name for reader in cache.readers),
             )
         )
     return tuple(found)
 
 
-def _called(name: str, pod: Object | None, node: Object | None) -> set[str]:
+def _worker_aliases(name: str, pod: Object | None, node: Object | None) -> set[str]:
     """What the master may call the worker of a node."""
     host = labels_of(node or {}).get(HOSTNAME_LABEL, "")
-    addresses = {str(at(pod, "status", key, default="")) for key in ("podIP", "hostIP")}
+    addresses = {str(get_path(pod, "status", key, default="")) for key in ("podIP", "hostIP")}
     return {name, name_of(pod) if pod else "", host, *addresses} - {""}
 
 
-def _used(
+def _used_bytes(
     name: str,
     pod: Object | None,
     node: Object | None,
-    told_of: list[tuple[str, int, int]] | None,
-    amount: Amount,
+    reported: list[tuple[str, int, int]] | None,
+    usage: CacheUsage,
     count: int,
 ) -> tuple[int | None, int]:
     """By the master's report, which calls a worker by host name or address."""
-    if told_of is not None:
-        called = _called(name, pod, node)
-        matches = [(used, slack) for worker, used, slack in told_of if worker in called]
+    if reported is not None:
+        aliases = _worker_aliases(name, pod, node)
+        matches = [(used, slack) for worker, used, slack in reported if worker in aliases]
         if len(matches) == 1:
             return matches[0]
-        if count == len(told_of) == 1:
-            return told_of[0][1:]
-    return (amount.cached, amount.rounding) if count == 1 else (None, 0)
+        if count == len(reported) == 1:
+            return reported[0][1:]
+    return (usage.cached_bytes, usage.cached_precision) if count == 1 else (None, 0)
 
 
-def _whole(used: int | None, rounding: int, amount: Amount, count: int) -> bool | None:
-    slack = rounding + (0 if amount.exact else amount.counted_rounding)
-    if used is not None and amount.total is not None:
-        return used + slack >= amount.total and not amount.lacking
-    if amount.whole and amount.copies >= count:
+def _holds_all(used: int | None, precision: int, usage: CacheUsage, count: int) -> bool | None:
+    slack = precision + (0 if usage.is_exact else usage.fluid_precision)
+    if used is not None and usage.source_bytes is not None:
+        return used + slack >= usage.source_bytes and not usage.incomplete_files
+    if usage.is_complete and usage.copies >= count:
         return True
     # One copy over several nodes: none of them can have all of it, once it is shared out.
-    return False if amount.copies == 1 and count > 1 and amount.cached else None
+    return False if usage.copies == 1 and count > 1 and usage.cached_bytes else None
 
 
-def _capacity(node: Object | None, cache: Cached) -> int | None:
+def _labelled_capacity(node: Object | None, cache: Cache) -> int | None:
     """What Fluid wrote on the node; the key ends like the cache's own label."""
-    ending = cache.label.removeprefix("fluid.io/s-")
+    ending = cache.node_label.removeprefix("fluid.io/s-")
     for key, value in labels_of(node or {}).items():
-        if ending and key.startswith(_CAPACITY) and key.endswith(f"-t-{ending}"):
-            return status.size(value)
+        if ending and key.startswith(_CAPACITY_LABEL) and key.endswith(f"-t-{ending}"):
+            return status.parse_size(value)
     return None
 
 
-def _trouble(
-    snapshot: Snapshot, cache: Cached, name: str, pod: Object | None, pods_seen: bool
+def _node_problem(
+    snapshot: Snapshot, cache: Cache, name: str, pod: Object | None, pods_seen: bool
 ) -> str:
-    node = snapshot.find(kinds.NODES, name)
-    if node is None and snapshot.knows(kinds.NODES):
+    node = snapshot.get(kinds.NODES, name)
+    if node is None and snapshot.was_read(kinds.NODES):
         return "the node is gone"
     found = []
     if node is not None:
         if is_terminating(node):
             found.append("the node is being deleted")
-        elif not pod_problems.ready(node):
+        elif not pod_problems.is_ready(node):
             found.append("the node is not ready")
-        elif at(node, "spec", "unschedulable") is True:
+        elif get_path(node, "spec", "unschedulable") is True:
             found.append("the node is cordoned")
-    if pod is not None and not pod_problems.ready(pod):
-        said = pod_problems.pod(pod)
+    if pod is not None and not pod_problems.is_ready(pod):
+        said = pod_problems.find_pod_problems(pod)
         found.append(said[0] if said else "its worker is not ready")
     if pod is None and pods_seen and cache.origin is None:
         found.append("labelled, but no worker runs there")
     labelled = any(name_of(each) == name for each in cache.nodes)
     readable = (
-        snapshot.why_missing(kinds.NODES) is None and kinds.NODES.resource in snapshot.objects
+        snapshot.read_failure(kinds.NODES) is None and kinds.NODES.resource in snapshot.objects
     )
-    wanted = runtimes.traits(cache.runtime).labels_nodes and cache.origin is None
-    if pod is not None and readable and wanted and not labelled and cache.label:
+    wanted = runtimes.runtime_traits(cache.runtime).labels_nodes and cache.origin is None
+    if pod is not None and readable and wanted and not labelled and cache.node_label:
         found.append("Fluid has not labelled it")
     return "; ".join(found)

@@ -10,60 +10,60 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubectl_fluidmodel.fluid import status as fluid_status
-from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cached
-from kubectl_fluidmodel.objects.access import Object, at, dicts
-from kubectl_fluidmodel.objects.quantity import to_int
+from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
+from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
-SOURCE, CAPACITY, NOTHING = "source", "capacity", "nothing"
+OF_SOURCE, OF_CAPACITY, NOT_REPORTED = "source", "capacity", "nothing"
 """What a runtime's `cachedPercentage` is a share of."""
 
 
 @dataclass(frozen=True)
-class Traits:
+class RuntimeTraits:
     """One kind of runtime."""
 
-    share_of: str = SOURCE
+    percentage_of: str = OF_SOURCE
     lists_files: bool = False
     """Whether its master can be asked which files are cached."""
     labels_nodes: bool = True
-    remark: str = ""
+    note: str = ""
     """What a reader of its numbers has to know."""
 
 
-_TRAITS: dict[str, Traits] = {
-    "AlluxioRuntime": Traits(lists_files=True),
-    "GooseFSRuntime": Traits(),
-    "JindoRuntime": Traits(),
-    "JuiceFSRuntime": Traits(
-        remark="the community edition caches in the fuse pods, and tells their mean"
+_TRAITS: dict[str, RuntimeTraits] = {
+    "AlluxioRuntime": RuntimeTraits(lists_files=True),
+    "GooseFSRuntime": RuntimeTraits(),
+    "JindoRuntime": RuntimeTraits(),
+    "JuiceFSRuntime": RuntimeTraits(
+        note="the community edition caches in the fuse pods, and tells their mean"
     ),
-    "EFCRuntime": Traits(NOTHING, remark="Fluid does not ask EFC what is cached"),
-    "VineyardRuntime": Traits(
-        CAPACITY, remark="Vineyard keeps objects, not files: the share is one of its capacity"
+    "EFCRuntime": RuntimeTraits(NOT_REPORTED, note="Fluid does not ask EFC what is cached"),
+    "VineyardRuntime": RuntimeTraits(
+        OF_CAPACITY, note="Vineyard keeps objects, not files: the share is one of its capacity"
     ),
-    "ThinRuntime": Traits(
-        NOTHING,
+    "ThinRuntime": RuntimeTraits(
+        NOT_REPORTED,
         labels_nodes=False,
-        remark="a ThinRuntime tells nothing about its cache, and labels no node",
+        note="a ThinRuntime tells nothing about its cache, and labels no node",
     ),
-    "CacheRuntime": Traits(remark="the numbers are those of its class's own report"),
+    "CacheRuntime": RuntimeTraits(note="the numbers are those of its class's own report"),
 }
 
 
-def traits(runtime: Object | None) -> Traits:
+def runtime_traits(runtime: Object | None) -> RuntimeTraits:
     """Of a runtime object; of one that Fluid got after this was written, the common ones."""
-    return _TRAITS.get(str(at(runtime, "kind", default="")), Traits())
+    return _TRAITS.get(str(get_path(runtime, "kind", default="")), RuntimeTraits())
 
 
-def short(runtime: Object | None) -> str:
+def display_name(runtime: Object | None) -> str:
     """`Alluxio` of an AlluxioRuntime, empty without one; a CacheRuntime says of which class."""
-    kind = str(at(runtime, "kind", default="")).removesuffix("Runtime")
-    of = str(at(runtime, "spec", "runtimeClassName", default=""))
+    kind = str(get_path(runtime, "kind", default="")).removesuffix("Runtime")
+    of = str(get_path(runtime, "spec", "runtimeClassName", default=""))
     return f"{kind} ({of})" if kind and of else kind
 
 
 @dataclass(frozen=True)
-class Tier:
+class StorageTier:
     """Where a worker keeps its part; None where it is not said."""
 
     medium: str
@@ -75,59 +75,61 @@ class Tier:
     """Whether it lies in an emptyDir of the worker's pod."""
 
 
-def tiers(runtime: Object | None) -> list[Tier]:
+def storage_tiers(runtime: Object | None) -> list[StorageTier]:
     """The tiers of a worker, fastest first, as the runtime's spec has them."""
     found = []
-    for level in dicts(runtime, "spec", "tieredstore", "levels"):
-        quota = to_int(level.get("quota"))
-        listed = [to_int(part) or 0 for part in str(level.get("quotaList") or "").split(",")]
+    for level in get_list(runtime, "spec", "tieredstore", "levels"):
+        quota = quantity_to_int(level.get("quota"))
+        listed = [
+            quantity_to_int(part) or 0 for part in str(level.get("quotaList") or "").split(",")
+        ]
         path, medium = str(level.get("path") or ""), str(level.get("mediumtype") or "")
         empty = level.get("volumeType") == "emptyDir"
-        found.append(Tier(medium, path, sum(listed) or quota, empty))
-    for level in dicts(runtime, "spec", "worker", "tieredStore", "levels"):
-        found += _new_tiers(level)
+        found.append(StorageTier(medium, path, sum(listed) or quota, empty))
+    for level in get_list(runtime, "spec", "worker", "tieredStore", "levels"):
+        found += _cache_runtime_tiers(level)
     return found
 
 
-def _new_tiers(level: Object) -> list[Tier]:
+def _cache_runtime_tiers(level: Object) -> list[StorageTier]:
     """A level of a CacheRuntime."""
     found = []
     for key, medium in (("processMemory", "MEM"), ("emptyDir", "emptyDir")):
-        if at(level, key):
-            in_memory = at(level, key, "medium") == "Memory"
-            quota = to_int(at(level, key, "quota"))
+        if get_path(level, key):
+            in_memory = get_path(level, key, "medium") == "Memory"
+            quota = quantity_to_int(get_path(level, key, "quota"))
             empty = key == "emptyDir"
-            found.append(Tier("MEM" if in_memory else medium, "", quota, empty))
-    if at(level, "hostPath"):
-        paths = at(level, "hostPath", "paths", default=[])
-        quotas = at(level, "hostPath", "quotas", default=[])
-        total = sum(to_int(each) or 0 for each in quotas if isinstance(quotas, list))
+            found.append(StorageTier("MEM" if in_memory else medium, "", quota, empty))
+    if get_path(level, "hostPath"):
+        paths = get_path(level, "hostPath", "paths", default=[])
+        quotas = get_path(level, "hostPath", "quotas", default=[])
+        total = sum(quantity_to_int(each) or 0 for each in quotas if isinstance(quotas, list))
         joined = ",".join(str(path) for path in paths) if isinstance(paths, list) else ""
-        found.append(Tier("hostPath", joined, total or None))
+        found.append(StorageTier("hostPath", joined, total or None))
     return found
 
 
-def replicas(runtime: Object | None) -> int | None:
+def wanted_replicas(runtime: Object | None) -> int | None:
     """Workers that the spec asks for; None without a runtime."""
     if runtime is None:
         return None
     if runtime.get("kind") == "CacheRuntime":
-        return _count(at(runtime, "spec", "worker", "replicas", default=1))
-    return _count(at(runtime, "spec", "replicas", default=0))
+        return _non_negative(get_path(runtime, "spec", "worker", "replicas", default=1))
+    return _non_negative(get_path(runtime, "spec", "replicas", default=0))
 
 
-def copies(runtime: Object | None) -> int:
+def wanted_copies(runtime: Object | None) -> int:
     """How many workers shall hold each block: only Alluxio can be told, all others keep one."""
-    wanted = _count(at(runtime, "spec", "data", "replicas", default=1)) or 1
-    return max(1, min(wanted, replicas(runtime) or 1))
+    wanted = _non_negative(get_path(runtime, "spec", "data", "replicas", default=1)) or 1
+    return max(1, min(wanted, wanted_replicas(runtime) or 1))
 
 
-def _count(value: Any) -> int | None:
+def _non_negative(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
 @dataclass(frozen=True)
-class Part:
+class RuntimeComponent:
     """The master, the workers or the fuse pods of a runtime; None where nobody says."""
 
     name: str
@@ -140,14 +142,14 @@ class Part:
     reason: str = ""
 
     @property
-    def well(self) -> bool | None:
+    def is_healthy(self) -> bool | None:
         """Whether all of it is ready; None where that is not known."""
         if self.ready is None or self.desired is None:
             return None
         return self.ready >= self.desired
 
 
-def parts(cache: Cached) -> list[Part]:
+def runtime_components(cache: Cache) -> list[RuntimeComponent]:
     """What a runtime consists of, by its StatefulSets and DaemonSet.
 
     Fluid's own status comes second: it calls every fuse Ready (pkg/ctrl/fuse.go), and keeps its
@@ -155,42 +157,45 @@ def parts(cache: Cached) -> list[Part]:
     """
     found = []
     for name in (MASTER, WORKER, FUSE):
-        part = _part(cache, name)
+        part = _component(cache, name)
         if part is not None:
             found.append(part)
     return found
 
 
-def _part(cache: Cached, name: str) -> Part | None:
-    runtime, workload = cache.runtime, cache.sets.get(name)
-    own = at(runtime, "status", "client" if name == FUSE else name)
+def _component(cache: Cache, name: str) -> RuntimeComponent | None:
+    runtime, workload = cache.runtime, cache.workloads.get(name)
+    own = get_path(runtime, "status", "client" if name == FUSE else name)
     if isinstance(own, dict):  # a CacheRuntime
         phase, reason = own.get("phase"), own.get("reason")
-        ready, desired = _count(own.get("readyReplicas")), _count(own.get("desiredReplicas"))
+        ready, desired = (
+            _non_negative(own.get("readyReplicas")),
+            _non_negative(own.get("desiredReplicas")),
+        )
     else:
         title = name.capitalize()
-        status = at(runtime, "status", default={})
-        phase, reason = at(status, f"{name}Phase"), at(status, f"{name}Reason")
-        ready = _count(at(status, f"{name}NumberReady"))
-        desired = _count(at(status, f"desired{title}NumberScheduled"))
+        status = get_path(runtime, "status", default={})
+        phase, reason = get_path(status, f"{name}Phase"), get_path(status, f"{name}Reason")
+        ready = _non_negative(get_path(status, f"{name}NumberReady"))
+        desired = _non_negative(get_path(status, f"desired{title}NumberScheduled"))
     if workload is None:
         if not phase:
             return None
         # Without the DaemonSet nobody knows: what Fluid says of a fuse is no count.
         known = (None, None) if name == FUSE and not isinstance(own, dict) else (ready, desired)
-        return Part(name, *known, str(phase), "", str(reason or ""))
+        return RuntimeComponent(name, *known, str(phase), "", str(reason or ""))
     status, spec = workload.get("status"), workload.get("spec")
     if workload.get("kind") == "DaemonSet":
-        ready = _count(at(status, "numberReady", default=0))
-        desired = _count(at(status, "desiredNumberScheduled", default=0))
+        ready = _non_negative(get_path(status, "numberReady", default=0))
+        desired = _non_negative(get_path(status, "desiredNumberScheduled", default=0))
     else:
-        ready = _count(at(status, "readyReplicas", default=0))
-        desired = _count(at(spec, "replicas", default=1))
-    named = f"{workload.get('kind')} {at(workload, 'metadata', 'name', default='')}"
-    return Part(name, ready, desired, str(phase or ""), named, str(reason or ""))
+        ready = _non_negative(get_path(status, "readyReplicas", default=0))
+        desired = _non_negative(get_path(spec, "replicas", default=1))
+    named = f"{workload.get('kind')} {get_path(workload, 'metadata', 'name', default='')}"
+    return RuntimeComponent(name, ready, desired, str(phase or ""), named, str(reason or ""))
 
 
-def ratio(cache: Cached, key: str = "cacheHitRatio") -> str:
+def hit_ratio(cache: Cache, key: str = "cacheHitRatio") -> str:
     """A ratio of the Dataset's cacheStates as Fluid writes it, empty where it says nothing."""
-    text = str(at(cache.dataset, "status", "cacheStates", key, default=""))
-    return text if fluid_status.percent(text) is not None else ""
+    text = str(get_path(cache.dataset, "status", "cacheStates", key, default=""))
+    return text if fluid_status.parse_percent(text) is not None else ""

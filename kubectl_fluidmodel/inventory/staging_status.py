@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.inventory.usage import whole_number
-from kubectl_fluidmodel.objects.access import annotations_of, at, dicts, meta, name_of
-from kubectl_fluidmodel.objectstore.layout import STATE, Destination, Place
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.usage import parse_count
+from kubectl_fluidmodel.objects.access import (
+    annotations_of,
+    get_list,
+    get_path,
+    metadata_of,
+    name_of,
+)
+from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, StagingLayout
 
 
 @dataclass(frozen=True)
-class Staging:
+class StagedModel:
     """A model of the Hub in its bucket; None where nobody says."""
 
     to: str
@@ -28,45 +34,47 @@ class Staging:
     verified: bool | None = None
     """Whether the manifest is there, is valid and is of this commit; None where it was not read."""
     staged_at: str = ""
-    why: str = ""
+    reason: str = ""
     """Why it was not read, or what is wrong with it."""
 
 
-def place(cache: Cached) -> Place | None:
+def staging_layout(cache: Cache) -> StagingLayout | None:
     """Where the staging of a cache's commit lies; None where its source is no such thing."""
     dataset = cache.dataset or {}
-    source, commit = names.source_of(dataset), annotations_of(dataset).get(names.COMMIT_ANNOTATION)
-    point = str(at(dataset, "spec", "mounts", 0, "mountPoint", default="")).rstrip("/")
+    source, commit = names.source_uri(dataset), annotations_of(dataset).get(names.COMMIT_ANNOTATION)
+    point = str(get_path(dataset, "spec", "mounts", 0, "mountPoint", default="")).rstrip("/")
     repo = source.removeprefix("hf://").split("@")[0]
     if not source.startswith("hf://") or not commit or not point.startswith("s3://"):
         return None
     bucket, _, path = point.removeprefix("s3://").partition("/")
     ending = f"{repo}/{commit}"
-    if not (path == ending or path.endswith(f"/{ending}")) or STATE in path.split("/"):
+    if not (path == ending or path.endswith(f"/{ending}")) or STATE_DIR in path.split("/"):
         return None
-    return Place(Destination(bucket, path.removesuffix(ending).rstrip("/")), repo, commit)
+    return StagingLayout(BucketPrefix(bucket, path.removesuffix(ending).rstrip("/")), repo, commit)
 
 
-def staging(cache: Cached) -> Staging | None:
+def staged_model(cache: Cache) -> StagedModel | None:
     """What the objects alone tell; None for what was never staged."""
-    where = place(cache)
-    jobs = sorted(cache.staging, key=lambda job: str(meta(job).get("creationTimestamp", "")))
-    if where is None and not jobs:
+    layout = staging_layout(cache)
+    jobs = sorted(
+        cache.staging_jobs, key=lambda job: str(metadata_of(job).get("creationTimestamp", ""))
+    )
+    if layout is None and not jobs:
         return None
     job = jobs[-1] if jobs else None
-    notes = annotations_of(cache.dataset or job or {})
-    return Staging(
-        to=where.uri if where else "",
+    annotations = annotations_of(cache.dataset or job or {})
+    return StagedModel(
+        to=layout.uri if layout else "",
         job=name_of(job) if job else "",
-        job_state=_state(job) if job else "",
-        files=whole_number(notes.get(names.FILES_ANNOTATION)),
-        bytes=whole_number(notes.get(names.BYTES_ANNOTATION)),
-        manifest=f"s3://{where.to.bucket}/{where.manifest}" if where else "",
+        job_state=_job_state(job) if job else "",
+        files=parse_count(annotations.get(names.FILES_ANNOTATION)),
+        bytes=parse_count(annotations.get(names.BYTES_ANNOTATION)),
+        manifest=f"s3://{layout.destination.bucket}/{layout.manifest_key}" if layout else "",
     )
 
 
-def _state(job: dict[str, object]) -> str:
-    for condition in dicts(job, "status", "conditions"):
+def _job_state(job: dict[str, object]) -> str:
+    for condition in get_list(job, "status", "conditions"):
         if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
             return str(condition["type"])
     return "Running"

@@ -11,50 +11,50 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.inventory import runtimes
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.objects.access import annotations_of, at
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.objects.access import annotations_of, get_path
 
 
 @dataclass(frozen=True)
-class Amount:
+class CacheUsage:
     """Bytes of one cache; None where nobody says."""
 
-    total: int | None = None
+    source_bytes: int | None = None
     """Of the source."""
-    exact: bool = False
+    is_exact: bool = False
     """Whether `total` was measured at the source, and not rounded by Fluid."""
-    counted: int | None = None
+    fluid_bytes: int | None = None
     """Of the source by Fluid's count, rounded."""
-    counted_rounding: int = 0
-    cached: int | None = None
+    fluid_precision: int = 0
+    cached_bytes: int | None = None
     """In all workers together, rounded."""
-    rounding: int = 0
+    cached_precision: int = 0
     """How far off `cached` may be."""
-    capacity: int | None = None
+    capacity_bytes: int | None = None
     """Of all workers together."""
     copies: int = 1
     """Workers that shall each hold all of it."""
-    calculating: bool = False
+    is_calculating: bool = False
     """Whether Fluid still counts the source."""
     files: int | None = None
-    lacking: int | None = None
+    incomplete_files: int | None = None
     """Files that are not whole in the cache, where its master listed them."""
-    left_out: int = 0
+    skipped_bytes: int = 0
     """Bytes beside the model that Fluid counts and we do not."""
 
     @property
-    def whole(self) -> bool | None:
+    def is_complete(self) -> bool | None:
         """Whether every copy is there, as far as Fluid's digits go; None where it cannot be told.
 
         Fluid's own two numbers are rounded alike, so the slack of both counts. A file that is
         known to lack something settles it.
         """
-        if self.lacking:
+        if self.incomplete_files:
             return False
-        if self.total is None or self.cached is None:
+        if self.source_bytes is None or self.cached_bytes is None:
             return None
-        slack = self.rounding + (0 if self.exact else self.counted_rounding)
-        return self.cached + slack >= self.total * self.copies
+        slack = self.cached_precision + (0 if self.is_exact else self.fluid_precision)
+        return self.cached_bytes + slack >= self.source_bytes * self.copies
 
     @property
     def percent(self) -> float | None:
@@ -62,50 +62,54 @@ class Amount:
 
         More than 100 where blocks are held that nobody asked for.
         """
-        if self.whole is None or not self.total:
-            return 100.0 if self.whole else None
-        share = 100.0 * (self.cached or 0) / (self.total * self.copies)
-        if self.whole and share < 100.05:
+        if self.is_complete is None or not self.source_bytes:
+            return 100.0 if self.is_complete else None
+        share = 100.0 * (self.cached_bytes or 0) / (self.source_bytes * self.copies)
+        if self.is_complete and share < 100.05:
             return 100.0
         floor = math.floor(share * 10) / 10
-        return floor if self.whole else min(floor, 99.9)
+        return floor if self.is_complete else min(floor, 99.9)
 
     @property
-    def changed(self) -> bool:
+    def source_changed(self) -> bool:
         """Whether the source is another size now than when it was measured."""
-        if not self.exact or self.total is None or self.counted is None:
+        if not self.is_exact or self.source_bytes is None or self.fluid_bytes is None:
             return False
-        return abs(self.counted - self.total - self.left_out) > self.counted_rounding
+        return abs(self.fluid_bytes - self.source_bytes - self.skipped_bytes) > self.fluid_precision
 
 
-def amount(cache: Cached) -> Amount:
+def cache_usage(cache: Cache) -> CacheUsage:
     """What is known of a cache's bytes."""
     dataset, runtime = cache.dataset, cache.runtime
     if dataset is None:
-        return Amount(copies=runtimes.copies(runtime))
-    said = status.dataset(dataset)
-    text = at(dataset, "status", "ufsTotal")
-    measured = whole_number(annotations_of(dataset).get(names.BYTES_ANNOTATION))
-    files = whole_number(annotations_of(dataset).get(names.FILES_ANNOTATION))
+        return CacheUsage(copies=runtimes.wanted_copies(runtime))
+    state = status.parse_dataset(dataset)
+    text = get_path(dataset, "status", "ufsTotal")
+    measured = parse_count(annotations_of(dataset).get(names.BYTES_ANNOTATION))
+    files = parse_count(annotations_of(dataset).get(names.FILES_ANNOTATION))
     if files is None:
-        files = whole_number(at(dataset, "status", "fileNum"))
-    nothing = runtimes.traits(runtime).share_of == runtimes.NOTHING and cache.origin is None
-    return Amount(
-        total=said.total if measured is None else measured,
-        exact=measured is not None,
-        counted=said.total,
-        counted_rounding=status.rounding(text),
-        cached=None if nothing else said.cached,
-        rounding=said.cached_rounding,
-        left_out=whole_number(annotations_of(dataset).get(names.LEFT_OUT_ANNOTATION)) or 0,
-        capacity=said.capacity,
-        copies=runtimes.copies(runtime),
-        calculating=str(text) == "[Calculating]",
+        files = parse_count(get_path(dataset, "status", "fileNum"))
+    nothing = (
+        runtimes.runtime_traits(runtime).percentage_of == runtimes.NOT_REPORTED
+        and cache.origin is None
+    )
+    return CacheUsage(
+        source_bytes=state.total if measured is None else measured,
+        is_exact=measured is not None,
+        fluid_bytes=state.total,
+        fluid_precision=status.size_precision(text),
+        cached_bytes=None if nothing else state.cached,
+        cached_precision=state.cached_precision,
+        skipped_bytes=parse_count(annotations_of(dataset).get(names.EXCLUDED_BYTES_ANNOTATION))
+        or 0,
+        capacity_bytes=state.capacity,
+        copies=runtimes.wanted_copies(runtime),
+        is_calculating=str(text) == "[Calculating]",
         files=files,
     )
 
 
-def whole_number(text: object) -> int | None:
+def parse_count(text: object) -> int | None:
     """The count that an annotation or a status field holds as text; None for anything else."""
     digits = str(text)
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from kubectl_fluidmodel.kube.credentials import Credentials, Login
+from kubectl_fluidmodel.kube.credentials import AuthHeaders, Credentials
 
 T = TypeVar("T")
 
-_MOST = 10
+_MAX_ATTEMPTS = 10
 """Times that a server may say "later" to one request; client-go's (rest/request.go)."""
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
+class Response(Generic[T]):
     """What came back."""
 
     status: int
@@ -25,7 +25,7 @@ class Answer(Generic[T]):
     content: T
 
     @property
-    def wait(self) -> int | None:
+    def retry_delay(self) -> int | None:
         """Seconds after which the server wants to be asked again; None where it says nothing.
 
         As client-go reads it (rest/with_retry.go): with 429 and 5xx, as a number.
@@ -38,12 +38,12 @@ class Answer(Generic[T]):
             return None
 
 
-def persist(
+def send_with_retries(
     credentials: Credentials,
-    once: Callable[[Login], Answer[T]],
+    once: Callable[[AuthHeaders], Response[T]],
     seconds: float,
     discard: Callable[[T], None] = lambda _: None,
-) -> Answer[T]:
+) -> Response[T]:
     """The answer to a request that `once` makes: the first that is final, within `seconds`.
 
     A server that answers 429 has not carried the request out, so a POST may be repeated, too.
@@ -51,13 +51,13 @@ def persist(
     """
     end = time.monotonic() + seconds
     renewed = False
-    for attempt in range(_MOST + 1):
-        login = credentials.login()
+    for attempt in range(_MAX_ATTEMPTS + 1):
+        login = credentials.auth_headers()
         answer = once(login)
-        wait = answer.wait
+        wait = answer.retry_delay
         if answer.status == 401 and not renewed and credentials.renew(login):
             renewed, wait = True, 0
-        if wait is None or attempt == _MOST or time.monotonic() + wait > end:
+        if wait is None or attempt == _MAX_ATTEMPTS or time.monotonic() + wait > end:
             break
         discard(answer.content)
         time.sleep(wait)

@@ -39,34 +39,34 @@ from urllib.parse import urlencode, urlsplit
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import attempts, credentials, list_decoder
-from kubectl_fluidmodel.kube.attempts import Answer
-from kubectl_fluidmodel.kube.config import Access, Connection, load
-from kubectl_fluidmodel.kube.credentials import Login
+from kubectl_fluidmodel.kube.attempts import Response
+from kubectl_fluidmodel.kube.config import ConfigFlags, RestConfig, load_rest_config
+from kubectl_fluidmodel.kube.credentials import AuthHeaders
 from kubectl_fluidmodel.kube.errors import (
-    ClusterUnreachable,
-    Gone,
-    NotFound,
-    Unauthorized,
-    WebhookDown,
-    from_response,
+    ClusterUnreachableError,
+    GoneError,
+    NotFoundError,
+    UnauthorizedError,
+    WebhookUnavailableError,
+    error_from_response,
 )
 from kubectl_fluidmodel.kube.transport import Transport
 from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
 T = TypeVar("T")
 
 FIELD_MANAGER = "kubectl-fluidmodel"
-AGENT = f"kubectl-fluidmodel/{__version__}"
-PAGE = 500
+USER_AGENT = f"kubectl-fluidmodel/{__version__}"
+PAGE_SIZE = 500
 """Objects a list request asks for, kubectl's --chunk-size default."""
-_PASSING = (429, 500, 502, 503, 504)
+_RETRYABLE = (429, 500, 502, 503, 504)
 """Answers of a server that starts, stops or is overloaded."""
 _JSON = "application/json"
 _PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAUSE = 0.3
+_RETRY_DELAY = 0.3
 """Seconds between attempts."""
 _RESETS = 2
 """Times that a GET is made again when its connection breaks; client-go does so ten times."""
@@ -78,8 +78,8 @@ DEFAULT_TIMEOUT = 60.0
 class Client:
     """One API server, one identity. Safe to share between threads."""
 
-    def __init__(self, connection: Connection | None = None, *, access: Access | None = None):
-        self.access = access or load(connection or Connection())
+    def __init__(self, connection: ConfigFlags | None = None, *, access: RestConfig | None = None):
+        self.access = access or load_rest_config(connection or ConfigFlags())
         self.namespace = self.access.namespace
         self.transport = Transport(self.access.server)
         self.patience = 0.0
@@ -98,16 +98,16 @@ class Client:
         """
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         what = f"cannot get {kind.plural} {name}{where}"
-        return self._json("GET", kind.path(namespace, name), what=what)
+        return self._json("GET", kind.path(namespace, name), action=what)
 
-    def find(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+    def get_or_none(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None where it is not there."""
         try:
             return self.get(kind, name, namespace)
-        except NotFound:
+        except NotFoundError:
             return None
 
-    def list_all(
+    def list_objects(
         self,
         kind: Kind,
         namespace: str | None = None,
@@ -115,8 +115,8 @@ class Client:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
-        keep: Callable[[Object], Object | None] | None = None,
-        marks: tuple[bytes, ...] = (),
+        transform: Callable[[Object], Object | None] | None = None,
+        prefilter: tuple[bytes, ...] = (),
     ) -> list[Object]:
         """All objects of a kind, read in pages; `labels` and `fields` are selectors.
 
@@ -125,17 +125,17 @@ class Client:
         the metadata (PartialObjectMetadata). With `marks` an object whose text has none of them
         is passed over before it is parsed, which costs a tenth.
         """
-        return self.list_with_version(
+        return self.list_with_resource_version(
             kind,
             namespace,
             labels=labels,
             fields=fields,
             metadata_only=metadata_only,
-            keep=keep,
-            marks=marks,
+            transform=transform,
+            prefilter=prefilter,
         )[0]
 
-    def list_with_version(
+    def list_with_resource_version(
         self,
         kind: Kind,
         namespace: str | None = None,
@@ -143,11 +143,11 @@ class Client:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
-        keep: Callable[[Object], Object | None] | None = None,
-        marks: tuple[bytes, ...] = (),
+        transform: Callable[[Object], Object | None] | None = None,
+        prefilter: tuple[bytes, ...] = (),
     ) -> tuple[list[Object], str]:
         """All objects, and the resourceVersion that a watch goes on from."""
-        query: dict[str, str] = {"limit": str(PAGE)}
+        query: dict[str, str] = {"limit": str(PAGE_SIZE)}
         if labels:
             query["labelSelector"] = labels
         if fields:
@@ -161,15 +161,15 @@ class Client:
                     "GET",
                     kind.path(namespace),
                     query=query,
-                    what=what,
+                    action=what,
                     accept=_PARTIAL_LIST if metadata_only else _JSON,
                 )
                 page = (
-                    list_decoder.marked(data, marks, what)
-                    if marks
-                    else list_decoder.parsed(data, what)
+                    list_decoder.decode_matching(data, prefilter, what)
+                    if prefilter
+                    else list_decoder.decode(data, what)
                 )
-            except Gone:
+            except GoneError:
                 if "continue" not in query:
                     raise
                 # The snapshot was compacted between two pages: read all at once, as kubectl does.
@@ -178,35 +178,35 @@ class Client:
                 continue
             for item in page.get("items") or []:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.name
-                kept = keep(item) if keep else item
+                kept = transform(item) if transform else item
                 if kept is not None:
                     items.append(kept)
-            token = at(page, "metadata", "continue", default="")
+            token = get_path(page, "metadata", "continue", default="")
             if not token:
-                return items, str(at(page, "metadata", "resourceVersion", default=""))
+                return items, str(get_path(page, "metadata", "resourceVersion", default=""))
             query["continue"] = token
 
     def served_versions(self, group: str) -> list[str]:
         """The versions of a group that the server serves, preferred first; empty if none."""
         try:
-            found = self._json("GET", f"/apis/{group}", what=f"cannot discover {group}")
-        except NotFound:
+            found = self._json("GET", f"/apis/{group}", action=f"cannot discover {group}")
+        except NotFoundError:
             return []
-        preferred = at(found, "preferredVersion", "version", default="")
+        preferred = get_path(found, "preferredVersion", "version", default="")
         versions = [str(v.get("version")) for v in found.get("versions") or []]
         return sorted(versions, key=lambda version: version != preferred)
 
     def resources(self, group: str, version: str) -> list[Object]:
         """What a version of a group serves: `name` (plural), `kind`, `namespaced`, `verbs`."""
         path = f"/apis/{group}/{version}"
-        return dicts(self._json("GET", path, what=f"cannot discover {group}"), "resources")
+        return get_list(self._json("GET", path, action=f"cannot discover {group}"), "resources")
 
     def server_version(self) -> str:
         """The API server's version, as `v1.36.3`."""
-        found = self._json("GET", "/version", what="cannot ask the API server for its version")
+        found = self._json("GET", "/version", action="cannot ask the API server for its version")
         return str(found.get("gitVersion", ""))
 
-    def log(
+    def pod_logs(
         self,
         namespace: str,
         pod: str,
@@ -222,7 +222,7 @@ class Client:
             query["previous"] = "true"
         path = kinds.PODS.path(namespace, pod, "log")
         what = f"cannot read the log of pod {pod}"
-        body = self.request("GET", path, query=query, what=what, timeout=timeout)
+        body = self.request("GET", path, query=query, action=what, timeout=timeout)
         return body.decode("utf-8", "replace")
 
     # -- writing -----------------------------------------------------------------------------
@@ -246,7 +246,7 @@ class Client:
         what = f"cannot apply {kind.name} {name_of(obj)}"
         path = kind.path(namespace_of(obj) or None, name_of(obj))
         return self._json(
-            "PATCH", path, query=query, body=obj, media="application/apply-patch+yaml", what=what
+            "PATCH", path, query=query, body=obj, media="application/apply-patch+yaml", action=what
         )
 
     def patch(
@@ -270,7 +270,7 @@ class Client:
             query=query,
             body=body,
             media=media,
-            what=f"cannot patch {kind.name} {name}",
+            action=f"cannot patch {kind.name} {name}",
         )
 
     def create(
@@ -282,7 +282,7 @@ class Client:
             query["dryRun"] = "All"
         path = kind.path(namespace_of(obj) or None)
         what = what or f"cannot create {kind.name} {name_of(obj)}"
-        return self._json("POST", path, query=query, body=obj, what=what)
+        return self._json("POST", path, query=query, body=obj, action=what)
 
     def delete(
         self,
@@ -304,9 +304,9 @@ class Client:
                 "DELETE",
                 kind.path(namespace, name),
                 body=body,
-                what=f"cannot delete {kind.name} {name}",
+                action=f"cannot delete {kind.name} {name}",
             )
-        except NotFound:
+        except NotFoundError:
             return False
         return True
 
@@ -320,7 +320,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         media: str = "application/json",
-        what: str,
+        action: str,
         timeout: float | None = None,
         accept: str = _JSON,
     ) -> bytes:
@@ -343,38 +343,40 @@ class Client:
                     query=query,
                     body=body,
                     media=media,
-                    what=what,
+                    action=action,
                     timeout=timeout,
                     accept=accept,
                 )
                 data: bytes = answer.content.data
                 if answer.status < 400:
                     return data
-                error = self.refusal(answer.status, data, what, answer.wait)
-                if answer.status not in _PASSING or isinstance(error, WebhookDown):
+                error = self.error_from_response(answer.status, data, action, answer.retry_delay)
+                if answer.status not in _RETRYABLE or isinstance(error, WebhookUnavailableError):
                     raise error
-            except ClusterUnreachable as err:
-                if isinstance(err, Unauthorized):
+            except ClusterUnreachableError as err:
+                if isinstance(err, UnauthorizedError):
                     raise
                 error = err
             if not repeatable or time.monotonic() >= deadline:
                 raise error
-            time.sleep(_PAUSE)
+            time.sleep(_RETRY_DELAY)
 
     def stream(
-        self, path: str, *, query: Mapping[str, str], what: str, idle: float
+        self, path: str, *, query: Mapping[str, str], action: str, idle: float
     ) -> Iterator[bytes]:
         """The lines of a streaming GET (watch, log -f); ends when the server ends it.
 
         `idle` is how many seconds may pass without a byte.
         """
-        answer = self._send("GET", path, query=query, what=what, stream=True, timeout=idle)
+        answer = self._send("GET", path, query=query, action=action, stream=True, timeout=idle)
         response = answer.content
         import urllib3
 
         try:
             if answer.status >= 400:
-                raise self.refusal(answer.status, response.read(), what, answer.wait)
+                raise self.error_from_response(
+                    answer.status, response.read(), action, answer.retry_delay
+                )
             pending = b""
             for chunk in response.stream(65536, decode_content=True):
                 pending += chunk
@@ -383,11 +385,11 @@ class Client:
             if pending:
                 yield pending
         except urllib3.exceptions.HTTPError as err:
-            raise ClusterUnreachable(what, _reason(err)) from err
+            raise ClusterUnreachableError(action, _reason(err)) from err
         finally:
             response.close()
 
-    def headers(self, login: Login) -> list[tuple[str, str]]:
+    def headers(self, login: AuthHeaders) -> list[tuple[str, str]]:
         """The identity headers of a request: who we are, and as whom we act.
 
         Raises:
@@ -401,39 +403,43 @@ class Client:
         found += self.access.impersonation
         for name, value in found:
             if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
-                raise ClusterUnreachable(
+                raise ClusterUnreachableError(
                     "cannot use the kubeconfig",
                     f"{name} has a character that no header may have, such as a line break",
                     "kubectl config view",
                 )
         return found
 
-    def persist(self, once: Callable[[Login], Answer[T]], seconds: float) -> Answer[T]:
+    def send_with_retries(
+        self, once: Callable[[AuthHeaders], Response[T]], seconds: float
+    ) -> Response[T]:
         """Make a request of the caller's own until its answer is final; see `attempts`."""
-        return attempts.persist(self.access.credentials, once, seconds)
+        return attempts.send_with_retries(self.access.credentials, once, seconds)
 
-    def refusal(
-        self, status: int, body: bytes, what: str, wait: int | None = None
+    def error_from_response(
+        self, status: int, body: bytes, action: str, wait: int | None = None
     ) -> FluidModelError:
         """The error for an answer of 400 or more; `wait`: seconds that the server asks for."""
         if status == 407 and self.transport.proxy:
-            name = proxies.shown(self.transport.proxy)
-            return ClusterUnreachable(what, f"the proxy {name} wants a login (407)", _PROXY_HINT)
-        error = from_response(status, body, what)
-        if isinstance(error, Unauthorized):
-            over = credentials.ended(self.access.credentials.login())
+            name = proxies.without_credentials(self.transport.proxy)
+            return ClusterUnreachableError(
+                action, f"the proxy {name} wants a login (407)", _PROXY_HINT
+            )
+        error = error_from_response(status, body, action)
+        if isinstance(error, UnauthorizedError):
+            over = credentials.expiry_note(self.access.credentials.auth_headers())
             if over:
-                return Unauthorized(
-                    what,
+                return UnauthorizedError(
+                    action,
                     f"the API server does not accept these credentials: they ended on {over}",
                     "kubectl auth whoami",
                 )
         elif wait:
-            error.why += f" (it asks to come again after {wait} s)"
+            error.reason += f" (it asks to come again after {wait} s)"
         return error
 
-    def _json(self, method: str, path: str, *, what: str, **options: Any) -> Object:
-        return list_decoder.parsed(self.request(method, path, what=what, **options), what)
+    def _json(self, method: str, path: str, *, action: str, **options: Any) -> Object:
+        return list_decoder.decode(self.request(method, path, action=action, **options), action)
 
     def _send(
         self,
@@ -443,11 +449,11 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         media: str = "application/json",
-        what: str,
+        action: str,
         stream: bool = False,
         timeout: float | None = None,
         accept: str = _JSON,
-    ) -> Answer[Any]:
+    ) -> Response[Any]:
         """The final answer; its content is urllib3's response."""
         import urllib3
 
@@ -464,11 +470,11 @@ class Client:
         )
         resets = 0
 
-        def once(login: Login) -> Answer[Any]:
+        def once(login: AuthHeaders) -> Response[Any]:
             nonlocal resets
             headers = urllib3.HTTPHeaderDict()
             headers["Accept"] = accept
-            headers["User-Agent"] = AGENT
+            headers["User-Agent"] = USER_AGENT
             headers["Host"] = host  # http.client leaves out :443, and doubles the brackets of IPv6
             if self.access.server.compressed and not stream:
                 headers["Accept-Encoding"] = "gzip"
@@ -489,39 +495,39 @@ class Client:
                     preload_content=not stream,
                 )
             except urllib3.exceptions.HTTPError as err:
-                blamed = self.transport.blames_proxy(err)
+                blamed = self.transport.proxy_failure(err)
                 if blamed:
-                    raise ClusterUnreachable(what, blamed, _PROXY_HINT) from err
-                error = ClusterUnreachable(
-                    what,
+                    raise ClusterUnreachableError(action, blamed, _PROXY_HINT) from err
+                error = ClusterUnreachableError(
+                    action,
                     f"no answer from {self.access.server.url} ({_reason(err)})",
                     "kubectl cluster-info",
                 )
                 again = _is_garbled(err) or (method == "GET" and _is_reset(err))
                 if again and resets < _RESETS:
                     resets += 1
-                    return Answer(503, "1", error)
+                    return Response(503, "1", error)
                 raise error from err
             if 300 <= response.status < 400:
-                raise self._sent_elsewhere(response, what)
-            return Answer(response.status, response.headers.get("Retry-After", ""), response)
+                raise self._redirect_error(response, action)
+            return Response(response.status, response.headers.get("Retry-After", ""), response)
 
-        answer = attempts.persist(
+        answer = attempts.send_with_retries(
             self.access.credentials,
             once,
             min(seconds, DEFAULT_TIMEOUT),
             lambda content: content.close() if stream and hasattr(content, "close") else None,
         )
-        if isinstance(answer.content, ClusterUnreachable):
+        if isinstance(answer.content, ClusterUnreachableError):
             raise answer.content
         return answer
 
-    def _sent_elsewhere(self, response: Any, what: str) -> ClusterUnreachable:
+    def _redirect_error(self, response: Any, action: str) -> ClusterUnreachableError:
         """A redirect is not followed: it would take the credentials along."""
         place = str(response.headers.get("Location", "")).partition("?")[0][:200]
         response.close()
-        return ClusterUnreachable(
-            what,
+        return ClusterUnreachableError(
+            action,
             f"{self.access.server.url} is no API server: it sends to {place or 'another place'}",
             "kubectl config view",
         )

@@ -19,89 +19,91 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import kubeconfig
-from kubectl_fluidmodel.kube.client import AGENT, Client
-from kubectl_fluidmodel.kube.config import Connection, load
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.kube.client import USER_AGENT, Client
+from kubectl_fluidmodel.kube.config import ConfigFlags, load_rest_config
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
 T = TypeVar("T")
 Row = tuple[str, str]
 """A name, and what it is in a few words, or nothing."""
 
-PATIENCE = 0.15
+DEFAULT_TIMEOUT = 0.15
 """Seconds for kubeconfig, log-in and request together; FLUIDMODEL_COMPLETION_TIMEOUT is another."""
-_MOST = 500
-_MOST_BYTES = 8 << 20
+_MAX_ITEMS = 500
+_MAX_BYTES = 8 << 20
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 _EXPECTED = (OSError, ValueError, HTTPException, FluidModelError)
 
 
-def rows(connection: Connection, kind: Kind, *columns: str) -> list[Row]:
+def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
     """Names of a kind in the connection's namespace, with these columns of kubectl's table."""
 
     def ask() -> list[Row]:
         table = _get(connection, kind, _TABLE, "includeObject=None&")
-        heads = [str(at(each, "name", default="")) for each in dicts(table, "columnDefinitions")]
+        heads = [
+            str(get_path(each, "name", default="")) for each in get_list(table, "columnDefinitions")
+        ]
         wanted = [heads.index(column) for column in columns if column in heads]
         found = []
-        for cells in (at(row, "cells", default=[]) for row in dicts(table, "rows")):
-            about = ", ".join(str(at(cells, index, default="")) for index in wanted)
-            found.append((str(at(cells, 0, default="")), about.strip(", ")))
-        return found or [(name_of(item), "") for item in dicts(table, "items")]
+        for cells in (get_path(row, "cells", default=[]) for row in get_list(table, "rows")):
+            about = ", ".join(str(get_path(cells, index, default="")) for index in wanted)
+            found.append((str(get_path(cells, 0, default="")), about.strip(", ")))
+        return found or [(name_of(item), "") for item in get_list(table, "items")]
 
-    return _in_time(ask) or []
+    return _run_with_timeout(ask) or []
 
 
-def objects(connection: Connection, kind: Kind) -> list[Object]:
+def list_objects(connection: ConfigFlags, kind: Kind) -> list[Object]:
     """The objects of a kind in the connection's namespace."""
 
     def ask() -> list[Object]:
-        found = dicts(_get(connection, kind, "application/json", ""), "items")
+        found = get_list(_get(connection, kind, "application/json", ""), "items")
         return [{"apiVersion": kind.api_version, "kind": kind.name, **each} for each in found]
 
-    return _in_time(ask) or []
+    return _run_with_timeout(ask) or []
 
 
-def entries(connection: Connection, part: str) -> list[Row]:
+def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
     """Names of the kubeconfig's `contexts`, `clusters` or `users`; needs no cluster."""
 
     def ask() -> list[Row]:
-        found = kubeconfig.merged(kubeconfig.paths(connection.kubeconfig))
+        found = kubeconfig.merge(kubeconfig.kubeconfig_paths(connection.kubeconfig))
         named, about = {
             "contexts": (found.contexts, "cluster"),
             "clusters": (found.clusters, "server"),
             "users": (found.users, ""),
         }[part]
-        return [(name, str(at(each, about, default=""))) for name, each in named.items()]
+        return [(name, str(get_path(each, about, default=""))) for name, each in named.items()]
 
-    return _in_time(ask) or []
+    return _run_with_timeout(ask) or []
 
 
-def _get(connection: Connection, kind: Kind, accept: str, query: str) -> Any:
-    client = Client(access=load(connection, ask=False))
+def _get(connection: ConfigFlags, kind: Kind, accept: str, query: str) -> Any:
+    client = Client(access=load_rest_config(connection, interactive=False))
     url = urlsplit(client.access.server.url)
-    path = f"{url.path}{kind.path(client.namespace)}?{query}limit={_MOST}"
+    path = f"{url.path}{kind.path(client.namespace)}?{query}limit={_MAX_ITEMS}"
     channel = HTTPConnection(str(url.hostname), url.port)
-    login = client.access.credentials.login()
-    with client.transport.connect(login.certificate, _patience()) as channel.sock:
+    login = client.access.credentials.auth_headers()
+    with client.transport.connect(login.certificate, _timeout()) as channel.sock:
         channel.putrequest("GET", path)
-        for name, value in (*client.headers(login), ("Accept", accept), ("User-Agent", AGENT)):
+        for name, value in (*client.headers(login), ("Accept", accept), ("User-Agent", USER_AGENT)):
             channel.putheader(name, value.encode())
         channel.endheaders()
         answer = channel.getresponse()
         if answer.status != 200:
             raise ValueError(f"the server answered {answer.status}")
-        return json.loads(answer.read(_MOST_BYTES))
+        return json.loads(answer.read(_MAX_BYTES))
 
 
-def _patience() -> float:
+def _timeout() -> float:
     try:
         return max(0.0, float(os.environ.get("FLUIDMODEL_COMPLETION_TIMEOUT", "")))
     except ValueError:
-        return PATIENCE
+        return DEFAULT_TIMEOUT
 
 
-def _in_time(ask: Callable[[], T]) -> T | None:
+def _run_with_timeout(ask: Callable[[], T]) -> T | None:
     """The answer, if it comes in time.
 
     In a thread of its own: neither a name server nor a slow trickle of bytes heeds a timeout.
@@ -116,5 +118,5 @@ def _in_time(ask: Callable[[], T]) -> T | None:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(_patience())
+    thread.join(_timeout())
     return answer[0] if answer else None

@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.objects.access import get_path
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.credentials import Credentials
-    from kubectl_fluidmodel.kube.kubeconfig import Kubeconfig, Server
+    from kubectl_fluidmodel.kube.kubeconfig import Kubeconfig, ServerInfo
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True)
-class Connection:
+class ConfigFlags:
     """kubectl's connection flags, as given; None where not given."""
 
     kubeconfig: str | None = None
@@ -54,10 +54,10 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class Access:
+class RestConfig:
     """A resolved connection: the server, who we are there, the namespace and who we act as."""
 
-    server: Server
+    server: ServerInfo
     credentials: Credentials
     namespace: str
     impersonation: tuple[tuple[str, str], ...]
@@ -84,7 +84,7 @@ def parse_timeout(text: str | None) -> float | None:
     )
 
 
-def load(connection: Connection, *, ask: bool = True) -> Access:
+def load_rest_config(connection: ConfigFlags, *, interactive: bool = True) -> RestConfig:
     """Resolve flags, KUBECONFIG and the in-cluster account, in kubectl's order.
 
     Without `ask` a credential plugin may not put questions, even on a terminal.
@@ -94,39 +94,39 @@ def load(connection: Connection, *, ask: bool = True) -> Access:
     """
     from kubectl_fluidmodel.kube import credentials, kubeconfig, overrides
 
-    paths = kubeconfig.paths(connection.kubeconfig)
+    paths = kubeconfig.kubeconfig_paths(connection.kubeconfig)
     if connection.kubeconfig and not paths:
-        raise _no_cluster(f"there is no kubeconfig at {connection.kubeconfig}")
-    files = kubeconfig.merged(paths)
+        raise _no_cluster_error(f"there is no kubeconfig at {connection.kubeconfig}")
+    files = kubeconfig.merge(paths)
     context_name, context = _context(files, connection)
     cluster_name, cluster = _cluster(files, connection, context)
     user_name, user = _user(files, connection, context)
-    cluster = overrides.cluster(cluster, connection)
+    cluster = overrides.apply_cluster_flags(cluster, connection)
     if not cluster.get("server"):
-        if not _in_pod():
-            raise _no_server(paths, context_name, cluster_name)
-        cluster = overrides.cluster(_cluster_of_pod(), connection)
+        if not _is_in_cluster():
+            raise _no_server_error(paths, context_name, cluster_name)
+        cluster = overrides.apply_cluster_flags(_in_cluster_entry(), connection)
         user = {} if connection.token else {"tokenFile": str(SERVICE_ACCOUNT / "token")}
-    user = overrides.user(user, connection)
-    overrides.require_user(user_name, user, connection)
-    overrides.require_cluster(cluster_name, cluster, connection)
-    server = kubeconfig.server(cluster)
+    user = overrides.apply_user_flags(user, connection)
+    overrides.validate_user(user_name, user, connection)
+    overrides.validate_cluster(cluster_name, cluster, connection)
+    server = kubeconfig.server_from_entry(cluster)
     if server.secure:
-        overrides.require_trust(cluster)
-        login = credentials.of_user(user, server, ask=ask)
+        overrides.validate_trust(cluster)
+        login = credentials.from_kubeconfig_user(user, server, interactive=interactive)
     else:
-        login = credentials.nobody()  # whoever listens on the way would have the credentials
-    login.login()  # what fails fails now
-    return Access(
+        login = credentials.anonymous()  # whoever listens on the way would have the credentials
+    login.auth_headers()  # what fails fails now
+    return RestConfig(
         server=server,
         credentials=login,
         namespace=connection.namespace or _namespace(context),
-        impersonation=overrides.impersonation(user),
+        impersonation=overrides.impersonation_headers(user),
         request_timeout=parse_timeout(connection.request_timeout),
     )
 
 
-def context_namespace(connection: Connection) -> str:
+def context_namespace(connection: ConfigFlags) -> str:
     """The namespace of flag, context or pod; else `default`.
 
     For client-side dry runs, which need no cluster and must stay light.
@@ -137,31 +137,31 @@ def context_namespace(connection: Connection) -> str:
 
     contexts: dict[str, Any] = {}
     current = connection.context or ""
-    for file in kubeconfig.paths(connection.kubeconfig):
+    for file in kubeconfig.kubeconfig_paths(connection.kubeconfig):
         try:
-            found = kubeconfig.read(file)
+            found = kubeconfig.read_file(file)
         except (OSError, ValueError):
             continue  # a dry run does not fail for a kubeconfig that it does not need
         current = current or str(found.get("current-context") or "")
         for entry in found.get("contexts") or []:
-            contexts.setdefault(entry["name"], at(entry, "context", default={}))
+            contexts.setdefault(entry["name"], get_path(entry, "context", default={}))
     return _namespace(contexts.get(current) or {})
 
 
 _Entry = Mapping[str, Any]
 
 
-def _context(files: Kubeconfig, connection: Connection) -> tuple[str, _Entry]:
+def _context(files: Kubeconfig, connection: ConfigFlags) -> tuple[str, _Entry]:
     name = connection.context or files.current
     return name, files.context(name) if name else {}
 
 
-def _cluster(files: Kubeconfig, connection: Connection, context: _Entry) -> tuple[str, _Entry]:
+def _cluster(files: Kubeconfig, connection: ConfigFlags, context: _Entry) -> tuple[str, _Entry]:
     name = connection.cluster or str(context.get("cluster") or "")
     return name, files.cluster(name) if name else {}
 
 
-def _user(files: Kubeconfig, connection: Connection, context: _Entry) -> tuple[str, _Entry]:
+def _user(files: Kubeconfig, connection: ConfigFlags, context: _Entry) -> tuple[str, _Entry]:
     name = connection.user or str(context.get("user") or "")
     return name, files.user(name) if name else {}
 
@@ -169,7 +169,7 @@ def _user(files: Kubeconfig, connection: Connection, context: _Entry) -> tuple[s
 def _namespace(context: _Entry) -> str:
     """A context's namespace, else that of the pod that this runs in, as kubectl takes it."""
     named = context.get("namespace")
-    if named or not _in_pod():
+    if named or not _is_in_cluster():
         return str(named or "default")
     try:
         own = (SERVICE_ACCOUNT / "namespace").read_text().strip()
@@ -178,13 +178,13 @@ def _namespace(context: _Entry) -> str:
     return os.environ.get("POD_NAMESPACE") or own or "default"
 
 
-def _in_pod() -> bool:
+def _is_in_cluster() -> bool:
     """Whether this runs in a pod that has a service account."""
     named = all(os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     return named and (SERVICE_ACCOUNT / "token").is_file()
 
 
-def _cluster_of_pod() -> _Entry:
+def _in_cluster_entry() -> _Entry:
     """The entry of the cluster that this runs in."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     host = f"[{host}]" if ":" in host else host
@@ -196,33 +196,33 @@ def _cluster_of_pod() -> _Entry:
     }
 
 
-def _no_server(paths: list[str], context: str, cluster: str) -> ClusterUnreachable:
+def _no_server_error(paths: list[str], context: str, cluster: str) -> ClusterUnreachableError:
     """Why there is no address of an API server."""
     if cluster:
-        return ClusterUnreachable(
+        return ClusterUnreachableError(
             "cannot use the kubeconfig",
             f"the cluster '{cluster}' has no server",
             "kubectl config view",
         )
     if context:
-        return ClusterUnreachable(
+        return ClusterUnreachableError(
             "cannot use the kubeconfig",
             f"the context '{context}' names no cluster",
             "kubectl config get-contexts",
         )
     if paths:
-        return ClusterUnreachable(
+        return ClusterUnreachableError(
             "no context is chosen",
             "the kubeconfig has no current-context",
             "kubectl config use-context NAME",
         )
     listed = os.environ.get("KUBECONFIG")
-    return _no_cluster(
+    return _no_cluster_error(
         f"there is no kubeconfig at {listed}, which KUBECONFIG names"
         if listed
         else "there is no kubeconfig"
     )
 
 
-def _no_cluster(why: str) -> ClusterUnreachable:
-    return ClusterUnreachable("no cluster to talk to", why, "kubectl config get-contexts")
+def _no_cluster_error(why: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError("no cluster to talk to", why, "kubectl config get-contexts")

@@ -19,46 +19,46 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kubeconfig import Server, content
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.kubeconfig import ServerInfo, read_inline_or_file
+from kubectl_fluidmodel.objects.access import get_path
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.kube import exec_plugin
 
-_EARLY = 10.0
+_REFRESH_MARGIN = 10.0
 """Seconds before its end that a credential is got anew."""
-_FRESH = 5.0
+_MIN_RENEWAL_AGE = 5.0
 """Seconds that a credential is used which was over when it came: not each request asks anew."""
-_TOKEN_FILE = 60.0
+_TOKEN_FILE_LIFETIME = 60.0
 """Seconds that a token read from a file is used; kubelets renew them in place."""
 
 
 @dataclass(frozen=True)
-class Login:
+class AuthHeaders:
     """What requests log in with. It never appears in a repr."""
 
     authorization: str = field(default="", repr=False)
     """The header's value."""
     certificate: bytes = field(default=b"", repr=False)
     """Client certificate and its key, as PEM."""
-    until: float = math.inf
+    refresh_at: float = math.inf
     """When to get it anew, in seconds since the epoch."""
-    ends: float = math.inf
+    expires_at: float = math.inf
     """When it ends, where that is known from other than the token itself."""
 
 
 class Credentials:
     """A login that is renewed when it ends. Safe to share between threads."""
 
-    def __init__(self, source: Callable[[], Login], *, renewable: bool = False) -> None:
+    def __init__(self, source: Callable[[], AuthHeaders], *, renewable: bool = False) -> None:
         self._source = source
         self._renewable = renewable
         self._lock = threading.Lock()
-        self._login: Login | None = None
+        self._login: AuthHeaders | None = None
         self._got = 0.0
 
-    def login(self) -> Login:
+    def auth_headers(self) -> AuthHeaders:
         """The login of now.
 
         Raises:
@@ -68,11 +68,13 @@ class Credentials:
             now = time.time()
             # One that was over when it came is as good as it gets: clocks differ.
             login = self._login
-            if login is None or now > max(login.until - _EARLY, self._got + _FRESH):
+            if login is None or now > max(
+                login.refresh_at - _REFRESH_MARGIN, self._got + _MIN_RENEWAL_AGE
+            ):
                 login = self._get(now)
             return login
 
-    def renew(self, refused: Login) -> bool:
+    def renew(self, refused: AuthHeaders) -> bool:
         """After a 401: whether there is another login now than the one that was refused.
 
         Raises:
@@ -83,26 +85,28 @@ class Credentials:
                 self._get(time.time())
             return self._login is not refused
 
-    def _get(self, now: float) -> Login:
+    def _get(self, now: float) -> AuthHeaders:
         self._login = found = self._source()
         self._got = now
         return found
 
 
-def ended(login: Login) -> str:
+def expiry_note(login: AuthHeaders) -> str:
     """When a login ended, as `2026-01-02 15:04 UTC`; empty where it did not, or nobody knows."""
     token = login.authorization.removeprefix("Bearer ")
-    until = min(login.ends, _end_of(token), _end_of_certificate(login.certificate))
+    until = min(login.expires_at, _token_expiry(token), _certificate_expiry(login.certificate))
     if until > time.time():
         return ""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
 
 
-def nobody() -> Credentials:
-    return Credentials(Login)
+def anonymous() -> Credentials:
+    return Credentials(AuthHeaders)
 
 
-def of_user(user: Mapping[str, Any], server: Server, *, ask: bool = True) -> Credentials:
+def from_kubeconfig_user(
+    user: Mapping[str, Any], server: ServerInfo, *, interactive: bool = True
+) -> Credentials:
     """The credentials of a user's entry, for a server; `ask`: a plugin may put questions."""
     certificate = _certificate(user)
     if user.get("auth-provider"):
@@ -111,8 +115,8 @@ def of_user(user: Mapping[str, Any], server: Server, *, ask: bool = True) -> Cre
     if plugin and not certificate and not any(user.get(key) for key in _BEFORE_PLUGINS):
         from kubectl_fluidmodel.kube import exec_plugin
 
-        known = exec_plugin.parse(plugin, server)
-        return Credentials(lambda: _from_plugin(known, ask), renewable=True)
+        known = exec_plugin.parse_exec_plugin(plugin, server)
+        return Credentials(lambda: _from_plugin(known, interactive), renewable=True)
     source = _source(user)
     return Credentials(lambda: replace(source(), certificate=certificate))
 
@@ -120,67 +124,67 @@ def of_user(user: Mapping[str, Any], server: Server, *, ask: bool = True) -> Cre
 _BEFORE_PLUGINS = ("token", "tokenFile", "username", "auth-provider")
 
 
-def _source(user: Mapping[str, Any]) -> Callable[[], Login]:
+def _source(user: Mapping[str, Any]) -> Callable[[], AuthHeaders]:
     token, file, name = user.get("token"), user.get("tokenFile"), user.get("username")
     if file and name:
-        raise ClusterUnreachable(
+        raise ClusterUnreachableError(
             "cannot use the kubeconfig",
             "the user has both a token's file and a name with a password",
             "kubectl config view",
         )
     if file:
-        return _Reader(Path(str(file)), Login(f"Bearer {token}") if token else None)
+        return _TokenFileReader(Path(str(file)), AuthHeaders(f"Bearer {token}") if token else None)
     if token:
-        login = Login(f"Bearer {token}")
+        login = AuthHeaders(f"Bearer {token}")
         return lambda: login
     if name:
         pair = f"{name}:{user.get('password') or ''}"
-        login = Login("Basic " + base64.b64encode(pair.encode()).decode())
+        login = AuthHeaders("Basic " + base64.b64encode(pair.encode()).decode())
         return lambda: login
     if user.get("auth-provider"):
         return lambda: _from_provider(user["auth-provider"])
-    return Login
+    return AuthHeaders
 
 
-class _Reader:
+class _TokenFileReader:
     """The token in a file; where it cannot be read, the one that was there before."""
 
-    def __init__(self, path: Path, before: Login | None) -> None:
+    def __init__(self, path: Path, before: AuthHeaders | None) -> None:
         self._path = path
         self._last = before
 
-    def __call__(self) -> Login:
+    def __call__(self) -> AuthHeaders:
         try:
             self._last = _from_file(self._path)
-        except ClusterUnreachable:
+        except ClusterUnreachableError:
             if self._last is None:
                 raise
-        return replace(self._last, until=time.time() + _TOKEN_FILE)
+        return replace(self._last, refresh_at=time.time() + _TOKEN_FILE_LIFETIME)
 
 
 def _certificate(user: Mapping[str, Any]) -> bytes:
     """A client certificate and its key; a key alone is passed over, as kubectl does."""
-    certificate = content(user, "client-certificate")
-    return certificate + b"\n" + content(user, "client-key") if certificate else b""
+    certificate = read_inline_or_file(user, "client-certificate")
+    return certificate + b"\n" + read_inline_or_file(user, "client-key") if certificate else b""
 
 
-def _from_file(path: Path) -> Login:
+def _from_file(path: Path) -> AuthHeaders:
     try:
         token = path.read_text().strip()
     except (OSError, ValueError) as err:
-        raise ClusterUnreachable(
+        raise ClusterUnreachableError(
             "cannot read the token", f"{path}: {getattr(err, 'strerror', None) or 'it is no text'}"
         ) from err
     if not token:
-        raise ClusterUnreachable("cannot read the token", f"{path} is empty")
-    return Login(f"Bearer {token}")
+        raise ClusterUnreachableError("cannot read the token", f"{path} is empty")
+    return AuthHeaders(f"Bearer {token}")
 
 
-def _from_plugin(plugin: exec_plugin.Plugin, ask: bool) -> Login:
+def _from_plugin(plugin: exec_plugin.ExecPlugin, ask: bool) -> AuthHeaders:
     found = plugin.run(ask)
     pair = f"{found.certificate}\n{found.key}".encode() if found.certificate else b""
     authorization = f"Bearer {found.token}" if found.token else ""
-    return Login(authorization, pair, found.until, found.until)
+    return AuthHeaders(authorization, pair, found.expires_at, found.expires_at)
 
 
 def _require_provider(provider: Any) -> None:
@@ -189,29 +193,31 @@ def _require_provider(provider: Any) -> None:
     Raises:
         ClusterUnreachable: it has not.
     """
-    name = str(at(provider, "name", default=""))
+    name = str(get_path(provider, "name", default=""))
     if name != "oidc":
-        raise ClusterUnreachable(
+        raise ClusterUnreachableError(
             "cannot use the kubeconfig",
             f"kubectl no longer has the auth provider '{name}', nor has this plugin",
             "an exec credential plugin",
         )
     for key in ("idp-issuer-url", "client-id"):
-        if not at(provider, "config", key):
-            raise ClusterUnreachable(
+        if not get_path(provider, "config", key):
+            raise ClusterUnreachableError(
                 "cannot use the kubeconfig",
                 f"the user's auth provider has no {key}",
                 "kubectl config view",
             )
 
 
-def _from_provider(provider: Any) -> Login:
+def _from_provider(provider: Any) -> AuthHeaders:
     """The ID token that kubectl keeps; kubectl renews it, as that replaces it in the file."""
-    token = str(at(provider, "config", "id-token", default="") or "")
-    until = _end_of(token)
-    if not token or time.time() > until - _EARLY:
-        raise ClusterUnreachable("the login has ended", "the ID token is over", "kubectl get ns")
-    return Login(f"Bearer {token}", until=until)
+    token = str(get_path(provider, "config", "id-token", default="") or "")
+    until = _token_expiry(token)
+    if not token or time.time() > until - _REFRESH_MARGIN:
+        raise ClusterUnreachableError(
+            "the login has ended", "the ID token is over", "kubectl get ns"
+        )
+    return AuthHeaders(f"Bearer {token}", refresh_at=until)
 
 
 _VALIDITY = re.compile(
@@ -220,7 +226,7 @@ _VALIDITY = re.compile(
 """A certificate's `Validity` in DER (RFC 5280, 4.1.2.5): two times, each in one of two forms."""
 
 
-def _end_of_certificate(pem: bytes) -> float:
+def _certificate_expiry(pem: bytes) -> float:
     """The time after which a client certificate is worth nothing; for ever where there is none."""
     block = re.search(rb"-BEGIN CERTIFICATE-----(.+?)-----END", pem, re.DOTALL)
     try:
@@ -235,7 +241,7 @@ def _end_of_certificate(pem: bytes) -> float:
     return calendar.timegm(time.strptime(text.decode(), "%Y%m%d%H%M%S"))
 
 
-def _end_of(token: str) -> float:
+def _token_expiry(token: str) -> float:
     """The time in a JWT's `exp`; for ever where there is none."""
     try:
         claims = token.split(".")[1]

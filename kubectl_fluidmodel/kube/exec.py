@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable, KubeError
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, KubeError
 from kubectl_fluidmodel.kube.websocket import connect
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PODS
 
 _STDOUT, _STDERR, _STATUS = 1, 2, 3
@@ -17,15 +17,15 @@ _STDOUT, _STDERR, _STATUS = 1, 2, 3
 
 
 @dataclass(frozen=True)
-class Result:
+class ExecResult:
     """What a command printed, and how it ended."""
 
-    code: int
+    exit_code: int
     stdout: str
     stderr: str
 
 
-def run(
+def exec_command(
     client: Client,
     namespace: str,
     pod: str,
@@ -33,7 +33,7 @@ def run(
     command: list[str],
     *,
     timeout: float = 60.0,
-) -> Result:
+) -> ExecResult:
     """Run `command` and wait at most `timeout` seconds for its end.
 
     Raises:
@@ -66,15 +66,15 @@ def run(
                 if frame[0] == _STATUS:
                     break
         else:
-            raise ClusterUnreachable(what, f"no answer within {timeout:.0f} seconds")
+            raise ClusterUnreachableError(what, f"no answer within {timeout:.0f} seconds")
     except websocket.WebSocketTimeoutException as err:
-        raise ClusterUnreachable(what, f"no answer within {timeout:.0f} seconds") from err
+        raise ClusterUnreachableError(what, f"no answer within {timeout:.0f} seconds") from err
     except (websocket.WebSocketException, OSError) as err:
-        raise ClusterUnreachable(what, " ".join(str(err).split())[:200]) from err
+        raise ClusterUnreachableError(what, " ".join(str(err).split())[:200]) from err
     finally:
         socket.close(timeout=0.2)  # the answer is here: no need to wait for a farewell
-    return Result(
-        code=_exit_code(bytes(channels.get(_STATUS, b"")), what),
+    return ExecResult(
+        exit_code=_exit_code(bytes(channels.get(_STATUS, b"")), what),
         stdout=channels.get(_STDOUT, bytearray()).decode("utf-8", "replace"),
         stderr=channels.get(_STDERR, bytearray()).decode("utf-8", "replace"),
     )
@@ -88,7 +88,7 @@ def _exit_code(status: bytes, what: str) -> int:
         parsed = {}
     if parsed.get("status") == "Success":
         return 0
-    for cause in at(parsed, "details", "causes", default=[]):
+    for cause in get_path(parsed, "details", "causes", default=[]):
         if cause.get("reason") == "ExitCode":
             return int(cause.get("message") or 1)
     raise KubeError(what, str(parsed.get("message") or "the stream ended early"), status=500)

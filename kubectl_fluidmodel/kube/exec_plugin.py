@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.kube import kuberc
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kubeconfig import Server
-from kubectl_fluidmodel.kube.plugin_messages import Words, first_words
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.kubeconfig import ServerInfo
+from kubectl_fluidmodel.kube.plugin_messages import PluginOutput, first_line
+from kubectl_fluidmodel.objects.access import get_path
 
 _VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 _MODES = ("Never", "IfAvailable", "Always")
@@ -29,30 +29,30 @@ _CONFIG = "client.authentication.k8s.io/exec"
 
 
 @dataclass(frozen=True)
-class Credential:
+class ExecCredential:
     """What a plugin gave. It never appears in a repr."""
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
-    until: float = math.inf
+    expires_at: float = math.inf
     """Seconds since the epoch."""
 
 
 @dataclass(frozen=True)
-class Plugin:
+class ExecPlugin:
     """A command that prints an ExecCredential."""
 
     command: str
     arguments: tuple[str, ...]
-    variables: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
     version: str
     interactive_mode: str
     hint: str
     cluster: Mapping[str, Any] | None
     """What it is told of the cluster, where it asks for that."""
 
-    def run(self, ask: bool = True) -> Credential:
+    def run(self, interactive: bool = True) -> ExecCredential:
         """Run it; on a terminal it may ask its user, if `ask` allows.
 
         Raises:
@@ -60,11 +60,11 @@ class Plugin:
         """
         program = shutil.which(self.command)
         if program is None:
-            raise _failed(f"{self.command} is not on PATH", self.hint)
-        refused = kuberc.refusal(self.command, program)
+            raise _plugin_error(f"{self.command} is not on PATH", self.hint)
+        refused = kuberc.plugin_policy_violation(self.command, program)
         if refused:
-            raise _failed(refused, "kubectl kuberc view")
-        interactive = self._interactive(ask)
+            raise _plugin_error(refused, "kubectl kuberc view")
+        interactive = self._interactive(interactive)
         spec: dict[str, Any] = {"interactive": interactive}
         if self.cluster is not None:
             spec["cluster"] = self.cluster
@@ -73,15 +73,15 @@ class Plugin:
         try:
             done = subprocess.Popen(
                 [program, *self.arguments],
-                env={**os.environ, **self.variables, **told},
+                env={**os.environ, **self.env, **told},
                 stdin=None if interactive else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=None if interactive else subprocess.PIPE,
             )
         except OSError as err:
-            raise _failed(f"{self.command}: {err.strerror}", self.hint) from err
+            raise _plugin_error(f"{self.command}: {err.strerror}", self.hint) from err
         with done:
-            words = Words(done.stderr, shown=ask)
+            words = PluginOutput(done.stderr, shown=interactive)
             try:
                 printed = done.stdout.read() if done.stdout else b""
                 code = done.wait()
@@ -91,7 +91,7 @@ class Plugin:
                 raise
             said = words.finish(failed=code != 0)
         if code:
-            raise _failed(f"{self.command} ended with {code}: {said}".rstrip(": \n"))
+            raise _plugin_error(f"{self.command} ended with {code}: {said}".rstrip(": \n"))
         return self._credential(printed)
 
     def _interactive(self, ask: bool) -> bool:
@@ -99,28 +99,28 @@ class Plugin:
             return False
         terminal = ask and sys.stdin is not None and sys.stdin.isatty()
         if self.interactive_mode == "Always" and not terminal:
-            raise _failed(f"{self.command} wants to ask, and standard input is no terminal")
+            raise _plugin_error(f"{self.command} wants to ask, and standard input is no terminal")
         return terminal
 
-    def _credential(self, printed: bytes) -> Credential:
+    def _credential(self, printed: bytes) -> ExecCredential:
         answer = self._answer(printed)
-        version = at(answer, "apiVersion")
-        if at(answer, "kind") != "ExecCredential" or version != self.version:
-            raise _failed(f"{self.command} did not print an ExecCredential of {self.version}")
-        status = at(answer, "status", default={})
-        token = str(at(status, "token", default="") or "")
-        certificate = str(at(status, "clientCertificateData", default="") or "")
-        key = str(at(status, "clientKeyData", default="") or "")
+        version = get_path(answer, "apiVersion")
+        if get_path(answer, "kind") != "ExecCredential" or version != self.version:
+            raise _plugin_error(f"{self.command} did not print an ExecCredential of {self.version}")
+        status = get_path(answer, "status", default={})
+        token = str(get_path(status, "token", default="") or "")
+        certificate = str(get_path(status, "clientCertificateData", default="") or "")
+        key = str(get_path(status, "clientKeyData", default="") or "")
         if bool(certificate) != bool(key):
-            raise _failed(f"{self.command} gave half of a client certificate")
+            raise _plugin_error(f"{self.command} gave half of a client certificate")
         if not token and not certificate:
-            raise _failed(f"{self.command} gave neither a token nor a client certificate")
-        end = at(status, "expirationTimestamp")
+            raise _plugin_error(f"{self.command} gave neither a token nor a client certificate")
+        end = get_path(status, "expirationTimestamp")
         try:
             until = _seconds(str(end)) if end else math.inf
         except ValueError as err:
-            raise _failed(f"{self.command} gave an end that is no time") from err
-        return Credential(token, certificate, key, until)
+            raise _plugin_error(f"{self.command} gave an end that is no time") from err
+        return ExecCredential(token, certificate, key, until)
 
     def _answer(self, printed: bytes) -> Any:
         """What it printed: JSON, or YAML, which kubectl takes as well."""
@@ -135,57 +135,57 @@ class Plugin:
                 found = None
             if isinstance(found, dict) and "kind" in found:
                 return found
-            raise _failed(f"{self.command} printed {first_words(printed)}") from err
+            raise _plugin_error(f"{self.command} printed {first_line(printed)}") from err
 
 
-def require(what: str, entry: Any) -> None:
+def validate_entry(what: str, entry: Any) -> None:
     """Whether a user's `exec` can be used, as kubectl judges it; `what` is the user.
 
     Raises:
         ClusterUnreachable: it lacks something.
     """
-    version = str(at(entry, "apiVersion", default="") or "")
-    mode = str(at(entry, "interactiveMode", default="") or "")
-    if not at(entry, "command"):
-        raise _failed(f"the kubeconfig names no command for {what}")
+    version = str(get_path(entry, "apiVersion", default="") or "")
+    mode = str(get_path(entry, "interactiveMode", default="") or "")
+    if not get_path(entry, "command"):
+        raise _plugin_error(f"the kubeconfig names no command for {what}")
     if not version:
-        raise _failed(f"{what} names no apiVersion for it")
-    if not all(at(each, "name") for each in at(entry, "env", default=None) or ()):
-        raise _failed(f"{what} gives it a variable without a name")
+        raise _plugin_error(f"{what} names no apiVersion for it")
+    if not all(get_path(each, "name") for each in get_path(entry, "env", default=None) or ()):
+        raise _plugin_error(f"{what} gives it a variable without a name")
     if not mode and version == _VERSIONS[0]:
-        raise _failed(
+        raise _plugin_error(
             f"{what} names no interactiveMode for it, which {version} asks for: Never, "
             "IfAvailable or Always"
         )
     if mode and mode not in _MODES:
-        raise _failed(f"{what} names an interactiveMode that is none of {', '.join(_MODES)}")
+        raise _plugin_error(f"{what} names an interactiveMode that is none of {', '.join(_MODES)}")
 
 
-def parse(entry: Any, server: Server) -> Plugin:
+def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
     """The plugin of a user's `exec`.
 
     Raises:
         ClusterUnreachable: the entry lacks something.
     """
-    version = str(at(entry, "apiVersion", default="") or "")
-    command = str(at(entry, "command", default="") or "")
+    version = str(get_path(entry, "apiVersion", default="") or "")
+    command = str(get_path(entry, "command", default="") or "")
     if version not in _VERSIONS:
-        raise _failed(f"{command} speaks '{version}', kubectl only {' and '.join(_VERSIONS)}")
-    return Plugin(
+        raise _plugin_error(f"{command} speaks '{version}', kubectl only {' and '.join(_VERSIONS)}")
+    return ExecPlugin(
         command=command,
-        arguments=tuple(str(each or "") for each in at(entry, "args", default=None) or ()),
-        variables={
-            str(at(each, "name", default="")): str(at(each, "value", default="") or "")
-            for each in at(entry, "env", default=None) or ()
+        arguments=tuple(str(each or "") for each in get_path(entry, "args", default=None) or ()),
+        env={
+            str(get_path(each, "name", default="")): str(get_path(each, "value", default="") or "")
+            for each in get_path(entry, "env", default=None) or ()
         },
         version=version,
-        interactive_mode=str(at(entry, "interactiveMode", default="") or "IfAvailable"),
-        hint=" ".join(str(at(entry, "installHint", default="") or "").split()),
-        cluster=_cluster(server) if at(entry, "provideClusterInfo") else None,
+        interactive_mode=str(get_path(entry, "interactiveMode", default="") or "IfAvailable"),
+        hint=" ".join(str(get_path(entry, "installHint", default="") or "").split()),
+        cluster=_cluster(server) if get_path(entry, "provideClusterInfo") else None,
     )
 
 
-def _cluster(server: Server) -> dict[str, Any]:
+def _cluster(server: ServerInfo) -> dict[str, Any]:
     found: dict[str, Any] = {"server": server.address or server.url}
     if server.name:
         found["tls-server-name"] = server.name
@@ -213,8 +213,8 @@ def _seconds(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _failed(why: str, hint: str = "") -> ClusterUnreachable:
-    return ClusterUnreachable(
+def _plugin_error(why: str, hint: str = "") -> ClusterUnreachableError:
+    return ClusterUnreachableError(
         "the kubeconfig's credential plugin failed",
         " ".join(why.split())[:300],
         hint or "kubectl auth whoami",

@@ -17,14 +17,14 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from kubectl_fluidmodel.kube import kubeconfig_fields
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 
 _CLUSTER_PATHS = ("certificate-authority",)
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerInfo:
     """An API server, and how to be sure that it is the one."""
 
     url: str
@@ -72,7 +72,7 @@ class Kubeconfig:
         self, what: str, entries: Mapping[str, Mapping[str, Any]], name: str
     ) -> Mapping[str, Any]:
         if name not in entries:
-            raise ClusterUnreachable(
+            raise ClusterUnreachableError(
                 "cannot use the kubeconfig",
                 f"it has no {what} '{name}'",
                 f"kubectl config get-{what}s",
@@ -80,7 +80,7 @@ class Kubeconfig:
         return entries[name]
 
 
-def paths(flag: str | None) -> list[str]:
+def kubeconfig_paths(flag: str | None) -> list[str]:
     """The files that are there, of --kubeconfig, else KUBECONFIG, else the home directory."""
     listed = os.environ.get("KUBECONFIG")
     if flag:
@@ -103,7 +103,7 @@ def _missing(path: str) -> bool:
     return False
 
 
-def read(file: str) -> dict[str, Any]:
+def read_file(file: str) -> dict[str, Any]:
     """What one file says.
 
     Raises:
@@ -115,16 +115,16 @@ def read(file: str) -> dict[str, Any]:
     from kubectl_fluidmodel.output import goyaml
 
     try:
-        found = yaml.load(Path(file).read_bytes(), Loader=goyaml.Loader) or {}  # noqa: S506 - a safe one
+        found = yaml.load(Path(file).read_bytes(), Loader=goyaml.GoLoader) or {}  # noqa: S506 - a safe one
     except yaml.YAMLError as err:
         raise ValueError(f"it is not YAML: {err}") from err
     if not isinstance(found, dict):
         raise ValueError("it is not a kubeconfig")
-    kubeconfig_fields.check(found)
+    kubeconfig_fields.validate_fields(found)
     return found
 
 
-def merged(files: Iterable[str]) -> Kubeconfig:
+def merge(files: Iterable[str]) -> Kubeconfig:
     """All files as one.
 
     Raises:
@@ -136,9 +136,9 @@ def merged(files: Iterable[str]) -> Kubeconfig:
     current = ""
     for file in files:
         try:
-            found = read(file)
+            found = read_file(file)
         except (OSError, ValueError) as err:
-            raise ClusterUnreachable(
+            raise ClusterUnreachableError(
                 "cannot read the kubeconfig", _plain(f"{file}: {err}"), "kubectl config view"
             ) from err
         base = Path(file).absolute().parent
@@ -153,7 +153,7 @@ def merged(files: Iterable[str]) -> Kubeconfig:
     return Kubeconfig(clusters, users, contexts, current)
 
 
-def server(entry: Mapping[str, Any]) -> Server:
+def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
     """The API server of a cluster's entry.
 
     Raises:
@@ -163,10 +163,10 @@ def server(entry: Mapping[str, Any]) -> Server:
     url, userinfo = _url(address)
     secure = url.startswith("https://")
     extensions = entry.get("extensions")
-    return Server(
+    return ServerInfo(
         url=url,
         # Without TLS there is nobody to trust; kubectl does not look at these then, either.
-        authority=content(entry, "certificate-authority") if secure else b"",
+        authority=read_inline_or_file(entry, "certificate-authority") if secure else b"",
         insecure=secure and bool(entry.get("insecure-skip-tls-verify")),
         name=str(entry.get("tls-server-name") or "") if secure else "",
         proxy=str(entry.get("proxy-url") or ""),
@@ -196,7 +196,7 @@ def _url(address: str) -> tuple[str, str]:
     path = posixpath.normpath("/" + unquote(split.path)).lstrip("/")
     legal = host and re.fullmatch(r"[^\s<>\"\\^`{|}]+", host)
     if not legal or split.scheme not in ("http", "https") or (path and not whole):
-        raise ClusterUnreachable(
+        raise ClusterUnreachableError(
             "cannot use the kubeconfig",
             f"the server's address '{_shown(address)}' is no URL",
             "kubectl config view",
@@ -213,7 +213,7 @@ def _shown(address: str) -> str:
     return "".join(c if c.isprintable() else " " for c in bare)[:200]
 
 
-def content(entry: Mapping[str, Any], key: str) -> bytes:
+def read_inline_or_file(entry: Mapping[str, Any], key: str) -> bytes:
     """`KEY-data`, else the file that `KEY` names; empty where the entry has neither.
 
     Raises:
@@ -232,7 +232,9 @@ def content(entry: Mapping[str, Any], key: str) -> bytes:
         if found.strip() or not file:
             return found
         reason = f"{file} is empty"
-    raise ClusterUnreachable("cannot use the kubeconfig", f"{key}: {reason}", "kubectl config view")
+    raise ClusterUnreachableError(
+        "cannot use the kubeconfig", f"{key}: {reason}", "kubectl config view"
+    )
 
 
 def _resolved(entry: Any, keys: Iterable[str], base: Path) -> Mapping[str, Any]:

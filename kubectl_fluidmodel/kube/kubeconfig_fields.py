@@ -96,7 +96,7 @@ FIELDS: dict[str, tuple[str, _Fields]] = {
 """By list: the key of its entries' content, and what that may have."""
 
 
-def check(found: Mapping[str, Any]) -> None:
+def validate_fields(found: Mapping[str, Any]) -> None:
     """Whether a file has what kubectl can read.
 
     Raises:

@@ -12,13 +12,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kubectl_fluidmodel.objects.access import at, dicts
+from kubectl_fluidmodel.objects.access import get_list, get_path
 
 _VERSIONS = ("kubectl.config.k8s.io/v1beta1",)
 """Those that have a policy."""
 
 
-def refusal(command: str, program: str) -> str:
+def plugin_policy_violation(command: str, program: str) -> str:
     """Why the user does not let a plugin run; empty where that is fine.
 
     `command` is what the kubeconfig names, `program` the file that it means.
@@ -27,8 +27,8 @@ def refusal(command: str, program: str) -> str:
         preferences = _read()
     except (OSError, ValueError) as err:
         return f"{_file()} cannot be read, which says what may run: {err}"
-    policy = at(preferences, "credentialPluginPolicy", default="") or ""
-    known = at(preferences, "credentialPluginAllowlist", default=None)
+    policy = get_path(preferences, "credentialPluginPolicy", default="") or ""
+    known = get_path(preferences, "credentialPluginAllowlist", default=None)
     if policy in ("", "AllowAll", "DenyAll"):
         if known is not None:
             return f"{_file()} has a credentialPluginAllowlist, but not the policy Allowlist"
@@ -37,7 +37,7 @@ def refusal(command: str, program: str) -> str:
     if policy != "Allowlist":
         return f"{_file()} has a credentialPluginPolicy that is unknown: '{policy}'"
     names = [
-        str(each.get("command") or each.get("name") or "") for each in dicts(preferences, _LIST)
+        str(each.get("command") or each.get("name") or "") for each in get_list(preferences, _LIST)
     ]
     if not names or not all(names):
         return f"{_file()} has the policy Allowlist, but nothing in its credentialPluginAllowlist"
@@ -77,7 +77,10 @@ def _read() -> Any:
 
     try:
         for found in yaml.safe_load_all(content):
-            if at(found, "kind") == "Preference" and at(found, "apiVersion") in _VERSIONS:
+            if (
+                get_path(found, "kind") == "Preference"
+                and get_path(found, "apiVersion") in _VERSIONS
+            ):
                 return found
     except yaml.YAMLError as err:
         raise ValueError("it is not YAML") from err

@@ -11,14 +11,14 @@ import functools
 import json
 from typing import Any
 
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects.access import Object
 
 _SMALL = 64 << 10
 """Bytes of a page that is parsed as it is: that takes less long than to import msgspec."""
 
 
-def parsed(data: bytes, what: str) -> Object:
+def decode(data: bytes, action: str) -> Object:
     """The object in an answer.
 
     Raises:
@@ -27,13 +27,15 @@ def parsed(data: bytes, what: str) -> Object:
     try:
         found = json.loads(data)
     except ValueError as err:
-        raise _no_api_server(what) from err
+        raise _not_an_api_server(action) from err
     if not isinstance(found, dict):
-        raise ClusterUnreachable(what, "the server answered with something that is no object")
+        raise ClusterUnreachableError(
+            action, "the server answered with something that is no object"
+        )
     return found
 
 
-def marked(data: bytes, marks: tuple[bytes, ...], what: str) -> Object:
+def decode_matching(data: bytes, prefilter: tuple[bytes, ...], action: str) -> Object:
     """A page of a list with only those items whose text has one of the marks.
 
     The API server writes JSON without blanks and escapes no letter, digit or slash, so that a
@@ -44,9 +46,9 @@ def marked(data: bytes, marks: tuple[bytes, ...], what: str) -> Object:
         ClusterUnreachable: it is no page of a list.
     """
     if len(data) <= _SMALL:
-        found = parsed(data, what)
+        found = decode(data, action)
         if not isinstance(found.get("items"), (list, type(None))):
-            raise _no_api_server(what)
+            raise _not_an_api_server(action)
         return found
     import msgspec
 
@@ -55,10 +57,10 @@ def marked(data: bytes, marks: tuple[bytes, ...], what: str) -> Object:
         items = [bytes(raw) for raw in page.items or ()]
         return {
             "metadata": page.metadata or {},
-            "items": [json.loads(raw) for raw in items if any(mark in raw for mark in marks)],
+            "items": [json.loads(raw) for raw in items if any(mark in raw for mark in prefilter)],
         }
     except (msgspec.DecodeError, ValueError) as err:
-        raise _no_api_server(what) from err
+        raise _not_an_api_server(action) from err
 
 
 @functools.cache
@@ -72,8 +74,8 @@ def _decoder() -> Any:
     return msgspec.json.Decoder(page).decode
 
 
-def _no_api_server(what: str) -> ClusterUnreachable:
-    return ClusterUnreachable(
+def _not_an_api_server(what: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError(
         what,
         "the server answered, but not as a Kubernetes API server",
         "kubectl cluster-info",

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.net import proxies
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.kube.config import Connection
+    from kubectl_fluidmodel.kube.config import ConfigFlags
 
 Entry = Mapping[str, Any]
 
 
-def cluster(entry: Entry, flags: Connection) -> dict[str, Any]:
+def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
     """A cluster's entry with the flags over it."""
     found = dict(entry)
     given = {"server": flags.server, "proxy-url": flags.proxy_url}
@@ -36,7 +36,7 @@ def cluster(entry: Entry, flags: Connection) -> dict[str, Any]:
     return found
 
 
-def user(entry: Entry, flags: Connection) -> dict[str, Any]:
+def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
     """A user's entry with the flags over it."""
     found = dict(entry)
     given = {
@@ -64,7 +64,7 @@ def user(entry: Entry, flags: Connection) -> dict[str, Any]:
     return found
 
 
-def require_cluster(name: str, entry: Entry, flags: Connection) -> None:
+def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
     """Whether a cluster's entry can be used.
 
     Raises:
@@ -72,7 +72,7 @@ def require_cluster(name: str, entry: Entry, flags: Connection) -> None:
         ClusterUnreachable: the entry contradicts itself.
     """
     if flags.certificate_authority:
-        _readable("--certificate-authority", flags.certificate_authority)
+        _require_readable("--certificate-authority", flags.certificate_authority)
         if flags.insecure_skip_tls_verify:
             raise UsageError(
                 "--certificate-authority and --insecure-skip-tls-verify",
@@ -80,16 +80,20 @@ def require_cluster(name: str, entry: Entry, flags: Connection) -> None:
             )
     what = f"the cluster '{name}'" if name else "the cluster"
     if entry.get("certificate-authority") and entry.get("certificate-authority-data"):
-        raise _unusable(f"{what} has both certificate-authority and certificate-authority-data")
+        raise _unusable_entry_error(
+            f"{what} has both certificate-authority and certificate-authority-data"
+        )
     _open(entry, "certificate-authority")
     proxy = str(entry.get("proxy-url") or "")
     scheme = proxy.partition("://")[0].lower()
     spoken = "://" in proxy and scheme in ("http", "https", "socks5")
-    if proxy and not (spoken and proxies.well_formed(proxy)):
-        raise _unusable(f"{what} has a proxy-url that is none of http://, https:// and socks5://")
+    if proxy and not (spoken and proxies.is_valid_proxy_url(proxy)):
+        raise _unusable_entry_error(
+            f"{what} has a proxy-url that is none of http://, https:// and socks5://"
+        )
 
 
-def require_trust(entry: Entry) -> None:
+def validate_trust(entry: Entry) -> None:
     """Whether it is clear if the server's certificate is to be checked; of https servers only.
 
     Raises:
@@ -97,13 +101,13 @@ def require_trust(entry: Entry) -> None:
     """
     authority = entry.get("certificate-authority") or entry.get("certificate-authority-data")
     if authority and entry.get("insecure-skip-tls-verify"):
-        raise _unusable(
+        raise _unusable_entry_error(
             "the cluster has a certificate-authority and insecure-skip-tls-verify, which "
             "contradict each other"
         )
 
 
-def require_user(name: str, entry: Entry, flags: Connection) -> None:
+def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
     """Whether a user's entry can be used.
 
     Raises:
@@ -115,23 +119,23 @@ def require_user(name: str, entry: Entry, flags: Connection) -> None:
         ("--client-key", flags.client_key),
     ):
         if file:
-            _readable(flag, file)
+            _require_readable(flag, file)
     what = f"the user '{name}'" if name else "the user"
     if entry.get("token") and (entry.get("username") or entry.get("password")):
-        raise _unusable(f"{what} has both a token and a name with a password")
+        raise _unusable_entry_error(f"{what} has both a token and a name with a password")
     if _has(entry, "client-certificate"):
         for key in ("client-certificate", "client-key"):
             if entry.get(key) and entry.get(f"{key}-data"):
-                raise _unusable(f"{what} has both {key} and {key}-data")
+                raise _unusable_entry_error(f"{what} has both {key} and {key}-data")
             _open(entry, key)
         if not _has(entry, "client-key"):
-            raise _unusable(f"{what} has a client-certificate, but no client-key")
+            raise _unusable_entry_error(f"{what} has a client-certificate, but no client-key")
     if entry.get("exec") is not None:
         if entry.get("auth-provider") is not None:
-            raise _unusable(f"{what} has both an auth-provider and a credential plugin")
+            raise _unusable_entry_error(f"{what} has both an auth-provider and a credential plugin")
         from kubectl_fluidmodel.kube import exec_plugin
 
-        exec_plugin.require(what, entry["exec"])
+        exec_plugin.validate_entry(what, entry["exec"])
     if not entry.get("as") and any(
         entry.get(key) for key in ("as-uid", "as-groups", "as-user-extra")
     ):
@@ -141,13 +145,13 @@ def require_user(name: str, entry: Entry, flags: Connection) -> None:
                 f"{given or '--as-user-extra'} needs --as",
                 "nobody acts as a group, a UID or more without a user",
             )
-        raise _unusable(
+        raise _unusable_entry_error(
             f"{what} acts as a UID, groups or more (as-uid, as-groups, as-user-extra) "
             "without a user (as)"
         )
 
 
-def impersonation(entry: Entry) -> tuple[tuple[str, str], ...]:
+def impersonation_headers(entry: Entry) -> tuple[tuple[str, str], ...]:
     """The headers of as whom a user acts."""
     if not entry.get("as"):
         return ()
@@ -173,7 +177,7 @@ def _has(entry: Entry, key: str) -> bool:
     return bool(entry.get(key) or entry.get(f"{key}-data"))
 
 
-def _readable(flag: str, file: str) -> None:
+def _require_readable(flag: str, file: str) -> None:
     try:
         Path(file).open("rb").close()
     except OSError as err:
@@ -186,8 +190,8 @@ def _open(entry: Entry, key: str) -> None:
     try:
         Path(str(entry[key])).open("rb").close()
     except OSError as err:
-        raise _unusable(f"{key}: {entry[key]}: {err.strerror}") from err
+        raise _unusable_entry_error(f"{key}: {entry[key]}: {err.strerror}") from err
 
 
-def _unusable(why: str) -> ClusterUnreachable:
-    return ClusterUnreachable("cannot use the kubeconfig", why, "kubectl config view")
+def _unusable_entry_error(why: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError("cannot use the kubeconfig", why, "kubectl config view")

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden
-from kubectl_fluidmodel.objects.access import at
-from kubectl_fluidmodel.objects.kinds import ACCESS_REVIEWS, Kind
+from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.objects.kinds import SELF_SUBJECT_ACCESS_REVIEWS, Kind
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Permission:
         return f"{self.verb} {self.resource} {where}"
 
 
-def missing(client: Client, permissions: Iterable[Permission]) -> list[Permission]:
+def denied(client: Client, permissions: Iterable[Permission]) -> list[Permission]:
     """Those of the permissions that the API server would refuse, in the order given."""
     wanted = list(dict.fromkeys(permissions))
     if not wanted:
         return []
     with ThreadPoolExecutor(max_workers=min(16, len(wanted))) as pool:
-        allowed = list(pool.map(lambda permission: allows(client, permission), wanted))
+        allowed = list(pool.map(lambda permission: is_allowed(client, permission), wanted))
     return [permission for permission, ok in zip(wanted, allowed, strict=True) if not ok]
 
 
-def allows(client: Client, permission: Permission) -> bool:
+def is_allowed(client: Client, permission: Permission) -> bool:
     """Whether the API server says yes to one permission."""
     attributes: dict[str, str] = {
         "verb": permission.verb,
@@ -54,32 +54,34 @@ def allows(client: Client, permission: Permission) -> bool:
     if permission.subresource:
         attributes["subresource"] = permission.subresource
     review = client.create(
-        ACCESS_REVIEWS,
+        SELF_SUBJECT_ACCESS_REVIEWS,
         {
-            "apiVersion": ACCESS_REVIEWS.api_version,
-            "kind": ACCESS_REVIEWS.name,
+            "apiVersion": SELF_SUBJECT_ACCESS_REVIEWS.api_version,
+            "kind": SELF_SUBJECT_ACCESS_REVIEWS.name,
             "spec": {"resourceAttributes": attributes},
         },
         what="cannot ask the API server what you may do",
     )
-    return bool(at(review, "status", "allowed", default=False))
+    return bool(get_path(review, "status", "allowed", default=False))
 
 
-def require(client: Client, permissions: Iterable[Permission], *, task: str, docs: str) -> None:
+def require_permissions(
+    client: Client, permissions: Iterable[Permission], *, task: str, docs: str
+) -> None:
     """Refuse to start where a needed permission is missing, and name each.
 
     Raises:
         Forbidden: with every missing verb, resource and namespace.
     """
-    lacking = missing(client, permissions)
+    lacking = denied(client, permissions)
     if lacking:
         listed = "; ".join(str(permission) for permission in lacking)
         first = lacking[0]
         where = f" -n {first.namespace}" if first.namespace else ""
-        raise Forbidden(
+        raise ForbiddenError(
             f"you may not {task}",
             f"missing permission to {listed} ({docs})",
             f"kubectl auth can-i {first.verb} {first.resource}{where}",
             status=403,
-            reason="Forbidden",
+            api_reason="Forbidden",
         )

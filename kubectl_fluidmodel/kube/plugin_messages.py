@@ -10,10 +10,10 @@ from typing import IO
 
 _LIVE = 1.0
 """Seconds after which a plugin's words are passed on at once: it may wait for its user."""
-_MOST_WORDS = 1 << 16
+_MAX_BYTES = 1 << 16
 
 
-class Words:
+class PluginOutput:
     """What a plugin says on stderr.
 
     A short run's words are passed on at its end, or are part of the error; of a long one, which may
@@ -48,7 +48,7 @@ class Words:
         with contextlib.suppress(OSError, ValueError):  # it ended, or was closed
             while data := os.read(source.fileno(), 4096):
                 with self._lock:
-                    self._held += data[: _MOST_WORDS - len(self._held)]
+                    self._held += data[: _MAX_BYTES - len(self._held)]
                     if self._live:
                         self._pass_on()
 
@@ -64,7 +64,7 @@ class Words:
         self._held.clear()
 
 
-def first_words(printed: bytes) -> str:
+def first_line(printed: bytes) -> str:
     """The beginning of what should have been JSON, without what may be a secret."""
     text = printed.decode("utf-8", "replace").strip()
     if not text:

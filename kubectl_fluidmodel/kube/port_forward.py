@@ -11,9 +11,9 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable, KubeError, NotFound
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError, KubeError, NotFoundError
 from kubectl_fluidmodel.kube.websocket import connect
-from kubectl_fluidmodel.objects.access import at, name_of
+from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.kinds import PODS, SERVICES
 
 _DATA, _ERROR = 0, 1
@@ -21,7 +21,7 @@ _DATA, _ERROR = 0, 1
 _CHUNK = 65536
 
 
-def service_of(host: str, namespace: str) -> tuple[str, str] | None:
+def parse_service_host(host: str, namespace: str) -> tuple[str, str] | None:
     """The (namespace, Service) that a host name means inside the cluster, or None.
 
     `minio`, `minio.store`, `minio.store.svc` and `minio.store.svc.cluster.local` are such
@@ -39,7 +39,7 @@ def service_of(host: str, namespace: str) -> tuple[str, str] | None:
     return None
 
 
-def pod_port(client: Client, namespace: str, service: str, port: int) -> tuple[str, int]:
+def resolve_pod_port(client: Client, namespace: str, service: str, port: int) -> tuple[str, int]:
     """A ready pod behind a Service and the container port that the Service's port goes to.
 
     Raises:
@@ -47,17 +47,17 @@ def pod_port(client: Client, namespace: str, service: str, port: int) -> tuple[s
         FluidModelError: it has no such port, no selector or no ready pod.
     """
     found = client.get(SERVICES, service, namespace)
-    ports = at(found, "spec", "ports", default=[])
+    ports = get_path(found, "spec", "ports", default=[])
     match = next((entry for entry in ports if entry.get("port") == port), None)
     if match is None:
         have = ", ".join(str(entry.get("port")) for entry in ports)
         raise FluidModelError(f"Service {namespace}/{service} has no port {port}", f"it has {have}")
-    selector = at(found, "spec", "selector", default={})
+    selector = get_path(found, "spec", "selector", default={})
     if not selector:
         raise FluidModelError(f"Service {namespace}/{service} has no selector")
     labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    for pod in client.list_all(PODS, namespace, labels=labels):
-        conditions = at(pod, "status", "conditions", default=[])
+    for pod in client.list_objects(PODS, namespace, labels=labels):
+        conditions = get_path(pod, "status", "conditions", default=[])
         if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
             target = match.get("targetPort", port)
             return name_of(pod), target if isinstance(target, int) else _named(pod, target, port)
@@ -65,7 +65,7 @@ def pod_port(client: Client, namespace: str, service: str, port: int) -> tuple[s
 
 
 def _named(pod: dict[str, Any], name: str, default: int) -> int:
-    for container in at(pod, "spec", "containers", default=[]):
+    for container in get_path(pod, "spec", "containers", default=[]):
         for entry in container.get("ports") or []:
             if entry.get("name") == name:
                 return int(entry["containerPort"])
@@ -73,7 +73,7 @@ def _named(pod: dict[str, Any], name: str, default: int) -> int:
 
 
 @contextlib.contextmanager
-def forward(client: Client, namespace: str, service: str, port: int) -> Iterator[int]:
+def forwarded_port(client: Client, namespace: str, service: str, port: int) -> Iterator[int]:
     """A loopback port that reaches a Service's port while the context is open.
 
     Raises:
@@ -81,7 +81,7 @@ def forward(client: Client, namespace: str, service: str, port: int) -> Iterator
         FluidModelError: nothing ready is behind it.
         Forbidden: pods/portforward is not allowed.
     """
-    pod, container_port = pod_port(client, namespace, service, port)
+    pod, container_port = resolve_pod_port(client, namespace, service, port)
     # One upgrade now, so that a refusal is an error here and not a broken pipe later.
     _open(client, namespace, pod, container_port).close()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -121,7 +121,7 @@ def _pump(client: Client, namespace: str, pod: str, port: int, local: socket.soc
 
     try:
         remote = _open(client, namespace, pod, port)
-    except (KubeError, ClusterUnreachable, NotFound):
+    except (KubeError, ClusterUnreachableError, NotFoundError):
         local.close()  # the caller sees a reset connection, and asks again
         return
     remote.settimeout(None)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kubeconfig import Server
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.kubeconfig import ServerInfo
 from kubectl_fluidmodel.net import proxies, tls, tunnel
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import urllib3
 
-CONNECTIONS = 32
+MAX_CONNECTIONS = 32
 """Kept open at most; more at once are made and closed."""
 
 
@@ -28,11 +28,11 @@ class Transport:
         Unreachable: the proxy to it is of a kind that nobody here speaks.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerInfo) -> None:
         self.server = server
         self.proxy = server.proxy or proxies.proxy_for(server.url)
         if self.proxy:
-            proxies.require(self.proxy)
+            proxies.require_supported(self.proxy)
         self._lock = threading.Lock()
         self._tls: tuple[bytes, ssl.SSLContext] | None = None
         self._pool: tuple[bytes, urllib3.PoolManager] | None = None
@@ -58,7 +58,7 @@ class Transport:
         if self.proxy:
             with self._lock:
                 context = self._context(certificate) if self._secure_proxy else None
-            made = tunnel.through(self.proxy, host, port, timeout, context)
+            made = tunnel.open_tunnel(self.proxy, host, port, timeout, context)
         else:
             made = socket.create_connection((host, port), timeout)
         if not self.server.secure:
@@ -71,9 +71,9 @@ class Transport:
             made.close()
             raise
 
-    def blames_proxy(self, err: BaseException) -> str:
+    def proxy_failure(self, err: BaseException) -> str:
         """What a failed request says of the proxy; empty where it is not the proxy's fault."""
-        return proxies.fault(err, self.proxy, urlsplit(self.server.url).netloc)
+        return proxies.explain_proxy_error(err, self.proxy, urlsplit(self.server.url).netloc)
 
     @property
     def _secure_proxy(self) -> bool:
@@ -82,9 +82,9 @@ class Transport:
     def _context(self, certificate: bytes) -> ssl.SSLContext:
         if self._tls is None or self._tls[0] != certificate:
             try:
-                self._tls = (certificate, context(self.server, certificate))
+                self._tls = (certificate, create_ssl_context(self.server, certificate))
             except (OSError, ValueError) as err:
-                raise ClusterUnreachable(
+                raise ClusterUnreachableError(
                     "cannot set up TLS for the API server",
                     " ".join(str(err).split()),
                     "kubectl config view",
@@ -92,7 +92,7 @@ class Transport:
         return self._tls[1]
 
     def _make_pool(self, certificate: bytes) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"maxsize": CONNECTIONS}
+        options: dict[str, Any] = {"maxsize": MAX_CONNECTIONS}
         if self.server.secure:
             options["ssl_context"] = self._context(certificate)
             if self.server.insecure:  # the user said so; no warning per request
@@ -104,10 +104,10 @@ class Transport:
                 options["server_hostname"] = self.server.name
         # A proxy that speaks TLS is trusted as the cluster is: so Go's transport does it.
         trusted = self._context(certificate) if self._secure_proxy else None
-        return proxies.pool(self.proxy, trusted, **options)
+        return proxies.create_pool(self.proxy, trusted, **options)
 
 
-def context(server: Server, certificate: bytes) -> ssl.SSLContext:
+def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext:
     """TLS for a server, with a client certificate and its key where there is one.
 
     Raises:
@@ -120,9 +120,9 @@ def context(server: Server, certificate: bytes) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     elif server.authority:
-        made = tls.anchored(server.authority)
+        made = tls.create_ssl_context_from_pem(server.authority)
     else:
-        made = tls.context()
+        made = tls.create_ssl_context()
     if certificate:
         import tempfile
 

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import (
-    ClusterUnreachable,
-    Forbidden,
-    Gone,
+    ClusterUnreachableError,
+    ForbiddenError,
+    GoneError,
     KubeError,
-    NotFound,
-    from_response,
+    NotFoundError,
+    error_from_response,
 )
-from kubectl_fluidmodel.objects.access import Object, at, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_path, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
 _SERVER_TIMEOUT = 240
@@ -32,7 +32,7 @@ _SERVER_TIMEOUT = 240
 _BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
 """Seconds between attempts to reconnect; short, so that a restart is noticed within a second."""
 
-_STEADY = 10.0
+_BACKOFF_RESET_AFTER = 10.0
 """Seconds that a watch has to last for its end to be a new failure and not the same again."""
 
 
@@ -40,7 +40,7 @@ Keep = Callable[[Object], Object | None]
 
 
 @dataclass(frozen=True)
-class Change:
+class WatchEvent:
     """One change: `type` is SYNCED (first list done), ADDED, MODIFIED, DELETED or ERROR."""
 
     kind: Kind
@@ -51,22 +51,22 @@ class Change:
 
 
 @dataclass
-class Feed:
+class Informer:
     """Several watches, one queue."""
 
     client: Client
     objects: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
     denied: dict[Kind, str] = field(default_factory=dict)
-    trouble: str = ""
+    last_error: str = ""
     """Why the cluster is out of reach at the moment; empty while it answers."""
 
     def __post_init__(self) -> None:
-        self._queue: queue.Queue[Change] = queue.Queue()
+        self._queue: queue.Queue[WatchEvent] = queue.Queue()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._synced: set[Kind] = set()
 
-    def follow(
+    def start(
         self,
         kind: Kind,
         namespace: str | None = None,
@@ -95,28 +95,28 @@ class Feed:
         )
         thread.start()
 
-    def next(self, timeout: float) -> Change | None:
+    def next_event(self, timeout: float) -> WatchEvent | None:
         """The next change, or None after `timeout` seconds without one."""
         try:
             return self._queue.get(timeout=max(0.0, timeout))
         except queue.Empty:
             return None
 
-    def all(self, kind: Kind) -> list[Object]:
+    def list_objects(self, kind: Kind) -> list[Object]:
         """The objects of a kind as last seen."""
         with self._lock:
             return list(self.objects.get(kind, {}).values())
 
-    def one(self, kind: Kind, name: str) -> Object | None:
+    def get(self, kind: Kind, name: str) -> Object | None:
         """The object of a kind with a name, as last seen."""
-        return next((obj for obj in self.all(kind) if name_of(obj) == name), None)
+        return next((obj for obj in self.list_objects(kind) if name_of(obj) == name), None)
 
-    def ready(self) -> bool:
+    def has_synced(self) -> bool:
         """Whether every kind that is followed was listed once, or is denied."""
         with self._lock:
             return all(kind in self._synced or kind in self.denied for kind in self.objects)
 
-    def knows(self, kind: Kind) -> bool:
+    def is_watching(self, kind: Kind) -> bool:
         """Whether a kind is followed and was listed: what is not in it is not there."""
         with self._lock:
             return kind in self._synced
@@ -146,17 +146,17 @@ class Feed:
                 failures = 0
                 if time.monotonic() - began < _BACKOFF[0]:  # a server that ends every watch
                     self._stop.wait(_BACKOFF[0])
-            except Gone:
+            except GoneError:
                 version = ""
-            except (Forbidden, NotFound) as err:
-                self.denied[kind] = err.why
+            except (ForbiddenError, NotFoundError) as err:
+                self.denied[kind] = err.reason
                 self._emit(kind, "ERROR", {})
                 return
-            except (ClusterUnreachable, KubeError) as err:
+            except (ClusterUnreachableError, KubeError) as err:
                 # A server that restarts refuses, resets or answers 5xx for a while.
-                failures = failures + 1 if time.monotonic() - began < _STEADY else 1
+                failures = failures + 1 if time.monotonic() - began < _BACKOFF_RESET_AFTER else 1
                 if failures > 1:
-                    self.trouble = err.why or err.what
+                    self.last_error = err.reason or err.message
                     self._emit(kind, "ERROR", {})
                     version = ""  # the list, once there is an answer, ends the trouble
                 self._stop.wait(_BACKOFF[min(failures, len(_BACKOFF)) - 1])
@@ -173,15 +173,15 @@ class Feed:
         keep: Keep | None,
         marks: tuple[bytes, ...],
     ) -> str:
-        items, version = self.client.list_with_version(
+        items, version = self.client.list_with_resource_version(
             kind,
             namespace,
             labels=query.get("labelSelector", ""),
             fields=query.get("fieldSelector", ""),
-            keep=keep,
-            marks=marks,
+            transform=keep,
+            prefilter=marks,
         )
-        self.trouble = ""
+        self.last_error = ""
         with self._lock:
             self.objects[kind] = {(namespace_of(item), name_of(item)): item for item in items}
             self._synced.add(kind)
@@ -205,7 +205,7 @@ class Feed:
         lines = self.client.stream(
             kind.path(namespace),
             query=options,
-            what=f"cannot watch {kind.plural}",
+            action=f"cannot watch {kind.plural}",
             idle=_SERVER_TIMEOUT + 30.0,
         )
         for line in lines:
@@ -214,9 +214,11 @@ class Feed:
             event, obj = _event(line, f"cannot watch {kind.plural}")
             if event.get("type") == "ERROR":
                 status = int(obj.get("code") or 500)
-                raise from_response(status, json.dumps(obj).encode(), f"cannot watch {kind.plural}")
-            self.trouble = ""
-            version = str(meta(obj).get("resourceVersion") or version)
+                raise error_from_response(
+                    status, json.dumps(obj).encode(), f"cannot watch {kind.plural}"
+                )
+            self.last_error = ""
+            version = str(metadata_of(obj).get("resourceVersion") or version)
             if event.get("type") == "BOOKMARK":
                 continue
             key = (namespace_of(obj), name_of(obj))
@@ -234,7 +236,7 @@ class Feed:
         return version
 
     def _emit(self, kind: Kind, type_: str, obj: Object) -> None:
-        self._queue.put(Change(kind, type_, obj, time.monotonic()))
+        self._queue.put(WatchEvent(kind, type_, obj, time.monotonic()))
 
 
 def _event(line: bytes, what: str) -> tuple[Object, Object]:
@@ -247,7 +249,7 @@ def _event(line: bytes, what: str) -> tuple[Object, Object]:
         event = json.loads(line)
     except ValueError:
         event = None
-    obj = at(event, "object", default={})
+    obj = get_path(event, "object", default={})
     if not isinstance(event, dict) or not isinstance(obj, dict):
-        raise ClusterUnreachable(what, "the stream of events was cut")
+        raise ClusterUnreachableError(what, "the stream of events was cut")
     return event, obj

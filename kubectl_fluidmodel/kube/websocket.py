@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from kubectl_fluidmodel.kube.attempts import Answer
+from kubectl_fluidmodel.kube.attempts import Response
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.credentials import Login
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.credentials import AuthHeaders
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 
 
 def connect(
@@ -37,7 +37,7 @@ def connect(
     scheme = "wss" if client.access.server.secure else "ws"
     url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}?{urlencode(query)}"
 
-    def once(login: Login) -> Answer[Any]:
+    def once(login: AuthHeaders) -> Response[Any]:
         try:
             made = websocket.create_connection(
                 url,
@@ -50,13 +50,13 @@ def connect(
             )
         except websocket.WebSocketBadStatusException as err:
             headers = {key.lower(): value for key, value in (err.resp_headers or {}).items()}
-            return Answer(err.status_code, headers.get("retry-after", ""), err)
+            return Response(err.status_code, headers.get("retry-after", ""), err)
         except (websocket.WebSocketException, OSError) as err:
-            raise ClusterUnreachable(what, " ".join(str(err).split())[:300]) from err
-        return Answer(101, "", made)
+            raise ClusterUnreachableError(what, " ".join(str(err).split())[:300]) from err
+        return Response(101, "", made)
 
-    answer = client.persist(once, timeout)
+    answer = client.send_with_retries(once, timeout)
     if isinstance(answer.content, websocket.WebSocketBadStatusException):
         refused = answer.content
-        raise client.refusal(refused.status_code, refused.resp_body or b"", what)
+        raise client.error_from_response(refused.status_code, refused.resp_body or b"", what)
     return answer.content

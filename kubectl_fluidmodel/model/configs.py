@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kubectl_fluidmodel.model import impostor
-from kubectl_fluidmodel.model.files import File
-from kubectl_fluidmodel.model.remark import CONFIG, DOUBT, Remark
+from kubectl_fluidmodel.model.files import SourceFile
+from kubectl_fluidmodel.model.remark import CONFIG, WARNING, ModelIssue
 
 CONFIG_FILE = "config.json"
-MARKS = (
+MODEL_CONFIG_FILES = (
     CONFIG_FILE,
     "params.json",
     "model_index.json",
@@ -27,9 +27,9 @@ MARKS = (
     "genai_config.json",
 )
 """Transformers and TensorRT-LLM, Mistral, Diffusers, LoRA, NeMo, ONNX Runtime."""
-MARKED = (".gguf", ".nemo", ".onnx", ".llamafile")
+SINGLE_FILE_SUFFIXES = (".gguf", ".nemo", ".onnx", ".llamafile")
 """Endings of files that are a whole model each."""
-TOKENIZERS = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
@@ -40,142 +40,159 @@ TOKENIZERS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-GENERATION, TOKENIZER_CONFIG, SPECIAL = (
+GENERATION_CONFIG, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP = (
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
 )
-READ = (CONFIG_FILE, "adapter_config.json", GENERATION, TOKENIZER_CONFIG, SPECIAL)
+SAMPLED_FILES = (
+    CONFIG_FILE,
+    "adapter_config.json",
+    GENERATION_CONFIG,
+    TOKENIZER_CONFIG,
+    SPECIAL_TOKENS_MAP,
+)
 """What is read of a model's directory."""
 
 
-def is_mark(name: str) -> bool:
+def identifies_model(name: str) -> bool:
     """Whether a file name says that its directory is a model."""
-    return name in MARKS or name.endswith(MARKED)
+    return name in MODEL_CONFIG_FILES or name.endswith(SINGLE_FILE_SUFFIXES)
 
 
-def model_directories(paths: Iterable[str]) -> list[str]:
+def find_model_directories(paths: Iterable[str]) -> list[str]:
     """The directories that hold a model, the root (empty text) first, then by depth."""
     found = {
         path.rpartition("/")[0]
         for path in paths
-        if is_mark(path.rpartition("/")[2]) and not path.startswith(".")
+        if identifies_model(path.rpartition("/")[2]) and not path.startswith(".")
     }
     # A part of a model (tokenizer/config.json of Diffusers) is no model of its own.
-    tops = [one for one in found if found.isdisjoint(_above(one))]
-    return sorted(tops, key=lambda each: (each.count("/") if each else -1, each))
+    outermost = [one for one in found if found.isdisjoint(_parents(one))]
+    return sorted(outermost, key=lambda each: (each.count("/") if each else -1, each))
 
 
-def _above(folder: str) -> Iterator[str]:
+def _parents(folder: str) -> Iterator[str]:
     """The folders that a folder lies in, the root (empty text) last."""
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder
 
 
-def check_configs(files: Sequence[File], texts: Mapping[str, bytes]) -> Iterator[Remark]:
+def check_configs(files: Sequence[SourceFile], texts: Mapping[str, bytes]) -> Iterator[ModelIssue]:
     """What the small files lack; `texts` has those that were read."""
     names = {file.path for file in files}
-    models = model_directories(names)
+    models = find_model_directories(names)
     if not models:
-        yield Remark(DOUBT, "no config.json at its root")
+        yield ModelIssue(WARNING, "no config.json at its root")
         return
     if models != [""]:
-        yield _nested(models, names)
+        yield _nested_models_issue(models, names)
     for model in models[:4]:
-        yield from _check_one(f"{model}/" if model else "", files, texts)
+        yield from _check_model(f"{model}/" if model else "", files, texts)
 
 
-def _nested(models: Sequence[str], names: set[str]) -> Remark:
+def _nested_models_issue(models: Sequence[str], names: set[str]) -> ModelIssue:
     if len(models) > 1:
         shown = ", ".join(models[:5]) + (f" and {len(models) - 5} more" if len(models) > 5 else "")
-        return Remark(DOUBT, f"it holds {len(models)} models ({shown}): an engine is given one")
+        return ModelIssue(
+            WARNING, f"it holds {len(models)} models ({shown}): an engine is given one"
+        )
     inside = f"{models[0]}/"
     first = next((each for each in sorted(names) if each == inside + CONFIG_FILE), inside)
-    return Remark(
-        DOUBT, f"no config.json at its root (there is one at {first}: is that the directory you "
+    return ModelIssue(
+        WARNING, f"no config.json at its root (there is one at {first}: is that the directory you "
         "mean?)" if first != inside else f"the model lies in {inside}, not at its root"
     )  # fmt: skip
 
 
-def _check_one(root: str, files: Sequence[File], texts: Mapping[str, bytes]) -> Iterator[Remark]:
+def _check_model(
+    root: str, files: Sequence[SourceFile], texts: Mapping[str, bytes]
+) -> Iterator[ModelIssue]:
     own = {file.path[len(root) :]: file for file in files if file.path.startswith(root)}
     if CONFIG_FILE not in own:
         if "adapter_config.json" in own:
-            yield _adapter(root, texts)
+            yield _adapter_issue(root, texts)
         return
     path = root + CONFIG_FILE
     if own[CONFIG_FILE].size == 0:
-        yield Remark(CONFIG, f"{path} is empty", True, (path,))
+        yield ModelIssue(CONFIG, f"{path} is empty", True, (path,))
         return
     if path not in texts:
         return
-    config = read_object(texts[path])
+    config = parse_json_object(texts[path])
     if isinstance(config, str):
-        yield Remark(CONFIG, f"{path} is {config}", True, (path,))
+        yield ModelIssue(CONFIG, f"{path} is {config}", True, (path,))
         return
     if "error" in config and not {"model_type", "architectures", "architecture"} & set(config):
         words = str(config["error"])[:120]
-        yield Remark(CONFIG, f"{path} is an error that a server gave: {words}", True, (path,))
+        yield ModelIssue(CONFIG, f"{path} is an error that a server gave: {words}", True, (path,))
         return
     if "pretrained_config" in config or "_class_name" in config:
         return  # an engine of TensorRT-LLM, a part of Diffusers: their tokenizers lie elsewhere
-    if not any(name.rpartition("/")[2] in TOKENIZERS or name.endswith(".tiktoken") for name in own):
-        yield Remark(DOUBT, f"{root}it has no tokenizer (tokenizer.json …)".removeprefix("/"))
-    yield from _eos(root, own, texts, config)
+    if not any(
+        name.rpartition("/")[2] in TOKENIZER_FILES or name.endswith(".tiktoken") for name in own
+    ):
+        yield ModelIssue(WARNING, f"{root}it has no tokenizer (tokenizer.json …)".removeprefix("/"))
+    yield from _check_eos_token(root, own, texts, config)
 
 
-def _adapter(root: str, texts: Mapping[str, bytes]) -> Remark:
-    found = read_object(texts.get(f"{root}adapter_config.json", b"{}"))
+def _adapter_issue(root: str, texts: Mapping[str, bytes]) -> ModelIssue:
+    found = parse_json_object(texts.get(f"{root}adapter_config.json", b"{}"))
     base = "" if isinstance(found, str) else str(found.get("base_model_name_or_path") or "")
     of = f" of {base[:120]}" if base else ""
-    return Remark(DOUBT, f"it is an adapter (LoRA){of}: an engine needs its base model besides")
+    return ModelIssue(
+        WARNING, f"it is an adapter (LoRA){of}: an engine needs its base model besides"
+    )
 
 
-def _eos(
-    root: str, own: Mapping[str, File], texts: Mapping[str, bytes], config: Mapping[str, Any]
-) -> Iterator[Remark]:
+def _check_eos_token(
+    root: str, own: Mapping[str, SourceFile], texts: Mapping[str, bytes], config: Mapping[str, Any]
+) -> Iterator[ModelIssue]:
     """Whether Dynamo's frontend finds the token that ends a text."""
     inner = config.get("text_config")
-    if _has(config, "eos_token_id") or (isinstance(inner, dict) and _has(inner, "eos_token_id")):
+    if _has_value(config, "eos_token_id") or (
+        isinstance(inner, dict) and _has_value(inner, "eos_token_id")
+    ):
         return
-    if GENERATION in own:
-        if f"{root}{GENERATION}" not in texts:
+    if GENERATION_CONFIG in own:
+        if f"{root}{GENERATION_CONFIG}" not in texts:
             return
-        found = read_object(texts[f"{root}{GENERATION}"])
-        if not isinstance(found, str) and _has(found, "eos_token_id"):
+        found = parse_json_object(texts[f"{root}{GENERATION_CONFIG}"])
+        if not isinstance(found, str) and _has_value(found, "eos_token_id"):
             return
-        lack = f"neither {GENERATION} nor {CONFIG_FILE} has an eos_token_id"
+        missing = f"neither {GENERATION_CONFIG} nor {CONFIG_FILE} has an eos_token_id"
     else:
-        lack = f"no {GENERATION}, and {CONFIG_FILE} has no eos_token_id"
-    named = [each for each in (TOKENIZER_CONFIG, SPECIAL) if each in own]
-    unread = [each for each in named if f"{root}{each}" not in texts]
-    told = [each for each in named if _names_eos(texts.get(f"{root}{each}", b""))]
-    if told or unread:
-        where = (told or unread)[0]
-        yield Remark(
-            DOUBT,
-            f"{lack}: Dynamo's frontend before June 2026 finds no eos_token_id and does not list "
+        missing = f"no {GENERATION_CONFIG}, and {CONFIG_FILE} has no eos_token_id"
+    candidates = [each for each in (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP) if each in own]
+    unread = [each for each in candidates if f"{root}{each}" not in texts]
+    naming = [each for each in candidates if _has_eos_token(texts.get(f"{root}{each}", b""))]
+    if naming or unread:
+        where = (naming or unread)[0]
+        yield ModelIssue(
+            WARNING,
+            f"{missing}: Dynamo's frontend before June 2026 finds no eos_token_id and does not "
+            "list "
             f"the model (dynamo#10805); later ones look into {where}",
         )
         return
-    yield Remark(
-        DOUBT,
-        f"{lack}: Dynamo's frontend finds no eos_token_id and does not list the model "
+    yield ModelIssue(
+        WARNING,
+        f"{missing}: Dynamo's frontend finds no eos_token_id and does not list the model "
         "(dynamo#10805)",
     )
 
 
-def _has(document: Mapping[str, Any], name: str) -> bool:
+def _has_value(document: Mapping[str, Any], name: str) -> bool:
     return document.get(name) not in (None, [])
 
 
-def _names_eos(content: bytes) -> bool:
-    found = read_object(content)
+def _has_eos_token(content: bytes) -> bool:
+    found = parse_json_object(content)
     return not isinstance(found, str) and bool(found.get("eos_token"))
 
 
-def read_object(content: bytes) -> dict[str, Any] | str:
+def parse_json_object(content: bytes) -> dict[str, Any] | str:
     """A JSON object, or what it is instead, as in "it is …".
 
     As engines read it: Python's reader, which knows Infinity and NaN.
@@ -183,5 +200,8 @@ def read_object(content: bytes) -> dict[str, Any] | str:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as err:
-        return impostor.unmask(content) or f"no JSON ({' '.join(str(err).split())[:80]})"
+        return (
+            impostor.identify_wrong_content(content)
+            or f"no JSON ({' '.join(str(err).split())[:80]})"
+        )
     return found if isinstance(found, dict) else "no JSON object"

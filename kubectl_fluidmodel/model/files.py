@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WEIGHTS = (
+WEIGHT_SUFFIXES = (
     *(".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".engine", ".msgpack"),
     *(".nemo", ".llamafile", ".h5", ".plan", ".distcp", ".tensors", ".onnx_data", ".npz"),
 )
 """Endings of files that hold weights, whatever engine reads them."""
-_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states")
+_TRAINING_PREFIXES = (
+    "training_args",
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "rng_state",
+    "random_states",
+)
 """Beginnings of what training leaves beside a model, in the same formats."""
 
 
 def is_weights(path: str) -> bool:
     """Whether a file holds weights of a model, by its name."""
     name = path.rpartition("/")[2]
-    return name.endswith(WEIGHTS) and not name.startswith(_TRAINING)
+    return name.endswith(WEIGHT_SUFFIXES) and not name.startswith(_TRAINING_PREFIXES)
 
 
 @dataclass(frozen=True, order=True)
-class File:
+class SourceFile:
     """One file: its path below the source and its bytes."""
 
     path: str
@@ -28,12 +35,12 @@ class File:
 
 
 @dataclass(frozen=True)
-class Listing:
+class FileListing:
     """Every file of a source at one moment, ordered by path."""
 
-    files: tuple[File, ...]
+    files: tuple[SourceFile, ...]
     """The model's own."""
-    rubbish: tuple[File, ...] = ()
+    junk: tuple[SourceFile, ...] = ()
     """What lies beside it and is none of it, see `model/rubbish.py`."""
 
     @property

@@ -11,14 +11,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.model.files import WEIGHTS, File
+from kubectl_fluidmodel.model.files import WEIGHT_SUFFIXES, SourceFile
 
 _FOLDER = re.compile(r"models--(?P<org>[^/]+?)--(?P<name>[^/]+)")
 _SNAPSHOT = re.compile(r"(?:.*/)?snapshots/(?P<commit>[0-9a-f]{7,64})(?:/(?P<file>.+))?")
 _BLOB = re.compile(r"(?:.*/)?blobs/[^/]+")
 _LINK = re.compile(rb"(?:\.\./)+blobs/")
-LINK_ENDING = ".rclonelink"
-_LINK_SIZE = 256
+LINK_SUFFIX = ".rclonelink"
+_MAX_LINK_BYTES = 256
 """Bytes that a link takes which was stored as a text."""
 
 
@@ -30,28 +30,28 @@ class HubCache:
     """The snapshot's; empty where no snapshot is there."""
     repo: str
     """`org/name` by the folder's own name; empty where the source begins below it."""
-    lost: bool
+    links_lost: bool
     """Whether the snapshot's links lead nowhere."""
     blob_bytes: int
     snapshot: str = ""
     """The snapshot's directory, relative to the source; empty for the source itself."""
 
 
-def find(files: Sequence[File], path: str = "") -> HubCache | None:
+def find_hub_cache(files: Sequence[SourceFile], path: str = "") -> HubCache | None:
     """The cache directory that the files belong to, None where they do not.
 
     `path` is the source's own path, which tells where `files` lie: a snapshot may itself be the
     source, and its parent what tells the repository.
     """
-    repo = _repo("/".join([path, *(file.path for file in files[:1])]))
+    repo = _repo_from_path("/".join([path, *(file.path for file in files[:1])]))
     above = _SNAPSHOT.fullmatch(path.strip("/"))
     if above is not None and not above["file"]:
-        return HubCache(above["commit"], repo, _lost(files), 0) if files else None
+        return HubCache(above["commit"], repo, _has_lost_links(files), 0) if files else None
     blobs = [file for file in files if _BLOB.fullmatch(file.path)]
     if not blobs:
         return None
-    repo = _repo(f"{path}/{blobs[0].path}")
-    snapshots: dict[str, list[File]] = {}
+    repo = _repo_from_path(f"{path}/{blobs[0].path}")
+    snapshots: dict[str, list[SourceFile]] = {}
     for file in files:
         match = _SNAPSHOT.fullmatch(file.path)
         if match and match["file"]:
@@ -59,39 +59,42 @@ def find(files: Sequence[File], path: str = "") -> HubCache | None:
     if not snapshots and not repo:
         return None  # a folder of that name, and nothing more that is the Hub client's
     total = sum(file.size for file in blobs)
-    whole = [each for each, inside in snapshots.items() if any(map(_is_weights, inside))]
-    chosen = next(iter(whole or snapshots), "")
-    return HubCache(chosen.rpartition("/")[2], repo, not whole, total, chosen)
+    with_weights = [each for each, inside in snapshots.items() if any(map(_is_weights, inside))]
+    chosen = next(iter(with_weights or snapshots), "")
+    return HubCache(chosen.rpartition("/")[2], repo, not with_weights, total, chosen)
 
 
-def snapshot_of(path: str) -> tuple[str, str, str] | None:
+def parse_snapshot_path(path: str) -> tuple[str, str, str] | None:
     """The cache directory's path, its model and the commit, where a path is a snapshot's."""
     match = _SNAPSHOT.fullmatch(path.strip("/"))
     if match is None or match["file"]:
         return None
     top = path.strip("/")[: match.start("commit")].removesuffix("snapshots/").strip("/")
-    return top, _repo(top), match["commit"]
+    return top, _repo_from_path(top), match["commit"]
 
 
-def is_link(content: bytes) -> bool:
+def is_stored_link(content: bytes) -> bool:
     """Whether a file's content is the target of a link into `blobs/`, as some tools store it."""
     return _LINK.match(content) is not None
 
 
-def _is_weights(file: File) -> bool:
+def _is_weights(file: SourceFile) -> bool:
     """Whether it is a file of weights that can be more than a link."""
-    return file.path.endswith(WEIGHTS) and file.size > _LINK_SIZE
+    return file.path.endswith(WEIGHT_SUFFIXES) and file.size > _MAX_LINK_BYTES
 
 
-def _lost(files: Sequence[File]) -> bool:
+def _has_lost_links(files: Sequence[SourceFile]) -> bool:
     """Whether the files of a snapshot are links no longer: empty, or texts as short as a path."""
-    counted = [file for file in files if file.path.endswith((*WEIGHTS, LINK_ENDING))] or files
+    counted = [
+        file for file in files if file.path.endswith((*WEIGHT_SUFFIXES, LINK_SUFFIX))
+    ] or files
     return not any(
-        file.size and (file.size > _LINK_SIZE or not file.path.endswith((*WEIGHTS, LINK_ENDING)))
+        file.size
+        and (file.size > _MAX_LINK_BYTES or not file.path.endswith((*WEIGHT_SUFFIXES, LINK_SUFFIX)))
         for file in counted
     )
 
 
-def _repo(path: str) -> str:
+def _repo_from_path(path: str) -> str:
     match = _FOLDER.search(path)
     return f"{match['org']}/{match['name']}" if match else ""

@@ -13,71 +13,71 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubectl_fluidmodel.model import hub_cache, impostor
-from kubectl_fluidmodel.model.configs import check_configs, model_directories
-from kubectl_fluidmodel.model.files import File, is_weights
+from kubectl_fluidmodel.model.configs import check_configs, find_model_directories
+from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.hub_cache import HubCache
 from kubectl_fluidmodel.model.remark import (
     CONTENT,
-    DOUBT,
     LINKS,
+    WARNING,
     WEIGHTS,
-    Remark,
-    are,
-    some,
+    ModelIssue,
+    is_or_are,
+    summarize_paths,
 )
 from kubectl_fluidmodel.model.sharding import check_shards
-from kubectl_fluidmodel.output.text import plural, size
+from kubectl_fluidmodel.output.text import format_bytes, pluralize
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
 
 _SHOWN = 20
-_UNKNOWN = 1 << 20
+_MIN_UNKNOWN_WEIGHTS = 1 << 20
 """Bytes from which on a file of an ending that we do not know may be weights."""
-_PLAIN = (
+_OTHER_SUFFIXES = (
     *(".json", ".jsonl", ".md", ".txt", ".py", ".jinja", ".yaml", ".yml", ".toml", ".cfg", ".ini"),
     *(".model", ".tiktoken", ".vocab", ".csv", ".tsv", ".html", ".pdf", ".sh", ".ipynb", ".xml"),
     *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".wav", ".mp3", ".parquet"),
 )
 """Endings of what lies beside weights."""
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ModelAssessment:
     """What there is to say of a source."""
 
-    remarks: tuple[Remark, ...] = ()
+    issues: tuple[ModelIssue, ...] = ()
 
     @property
-    def wrong(self) -> tuple[Remark, ...]:
+    def errors(self) -> tuple[ModelIssue, ...]:
         """Why no engine can load it; nothing where one may."""
-        return tuple(each for each in self.remarks if each.wrong)
+        return tuple(each for each in self.issues if each.fatal)
 
     @property
-    def doubts(self) -> tuple[Remark, ...]:
-        return tuple(each for each in self.remarks if not each.wrong)
+    def warnings(self) -> tuple[ModelIssue, ...]:
+        return tuple(each for each in self.issues if not each.fatal)
 
 
-def judge(files: Sequence[File], sample: Sample, path: str = "") -> Verdict:
+def assess_model(files: Sequence[SourceFile], sample: Sample, path: str = "") -> ModelAssessment:
     """Judge a model's files, without rubbish; `path` is where the source lies in its store."""
-    cache = hub_cache.find(files, path)
-    if cache is not None and cache.lost:
-        return Verdict((_lost(cache),))
-    essential = essential_of(files)
-    known: list[Remark] = []
+    cache = hub_cache.find_hub_cache(files, path)
+    if cache is not None and cache.links_lost:
+        return ModelAssessment((_lost_links_issue(cache),))
+    essential = essential_filter(files)
+    issues: list[ModelIssue] = []
     if cache is not None and cache.snapshot:
-        known.append(_copied(cache))
-    known += _contents(sample, essential)
-    known += _weights(files, known, essential)
-    known += check_shards(files, sample, essential)
-    known += check_configs(files, sample.texts)
-    known += _formats(files)
-    order = sorted(dict.fromkeys(known), key=lambda each: not each.wrong)
-    return Verdict(tuple(order))
+        issues.append(_hub_cache_issue(cache))
+    issues += _check_contents(sample, essential)
+    issues += _check_weights(files, issues, essential)
+    issues += check_shards(files, sample, essential)
+    issues += check_configs(files, sample.texts)
+    issues += _check_formats(files)
+    order = sorted(dict.fromkeys(issues), key=lambda each: not each.fatal)
+    return ModelAssessment(tuple(order))
 
 
-def essential_of(files: Sequence[File]) -> Callable[[str], bool]:
+def essential_filter(files: Sequence[SourceFile]) -> Callable[[str], bool]:
     """Which of the files an engine reads that is given the source.
 
     Where the root is a model with weights of its own, directories below it hold other formats
@@ -86,108 +86,119 @@ def essential_of(files: Sequence[File]) -> Callable[[str], bool]:
     names = {file.path for file in files if "/" not in file.path}
     all_of_it = (
         "model_index.json" in names
-        or model_directories(names) != [""]
+        or find_model_directories(names) != [""]
         or not any(is_weights(name) for name in names)
     )
     return lambda path: all_of_it or "/" not in path
 
 
-def _lost(cache: HubCache) -> Remark:
+def _lost_links_issue(cache: HubCache) -> ModelIssue:
     where = f"snapshots/{cache.commit[:12]}" if cache.commit else "snapshots/"
-    blobs = size(cache.blob_bytes)
+    blobs = format_bytes(cache.blob_bytes)
     rest = f", and the {blobs} of blobs/ have no names" if cache.blob_bytes else ""
-    return Remark(
+    return ModelIssue(
         LINKS,
         f"this is a cache of the Hub's client whose links were lost: the files of {where} are "
         f"empty or not there{rest}",
         True,
-        model=(cache.repo + (f"@{cache.commit}" if cache.commit else "")) if cache.repo else "",
+        hub_model=(cache.repo + (f"@{cache.commit}" if cache.commit else "")) if cache.repo else "",
     )
 
 
-def _copied(cache: HubCache) -> Remark:
-    return Remark(
-        DOUBT,
+def _hub_cache_issue(cache: HubCache) -> ModelIssue:
+    return ModelIssue(
+        WARNING,
         f"this is a cache of the Hub's client: the model is in {cache.snapshot}, and the "
-        f"{size(cache.blob_bytes)} of blobs/ are the same bytes once more",
+        f"{format_bytes(cache.blob_bytes)} of blobs/ are the same bytes once more",
     )
 
 
-def _contents(sample: Sample, essential: Callable[[str], bool]) -> Iterator[Remark]:
+def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterator[ModelIssue]:
     """Files that are something else than their name says."""
-    masks: dict[str, list[str]] = {}
-    for path, start in sorted(sample.starts.items()):
-        mask = impostor.unmask(start)
-        if not mask and path.endswith(".gguf") and not start.startswith(b"GGUF"):
-            mask = "no GGUF file: it does not begin as one"
-        if mask:
-            masks.setdefault(mask, []).append(path)
-    for mask, paths in masks.items():
+    paths_by_content: dict[str, list[str]] = {}
+    for path, start in sorted(sample.first_bytes.items()):
+        content = impostor.identify_wrong_content(start)
+        if not content and path.endswith(".gguf") and not start.startswith(b"GGUF"):
+            content = "no GGUF file: it does not begin as one"
+        if content:
+            paths_by_content.setdefault(content, []).append(path)
+    for content, paths in paths_by_content.items():
         first, wrong = paths[0], any(map(essential, paths))
-        what = first if len(paths) == 1 else f"each of {some(paths)}"
-        yield Remark(CONTENT, f"{what} is {mask}", wrong, tuple(paths[:_SHOWN]))
+        what = first if len(paths) == 1 else f"each of {summarize_paths(paths)}"
+        yield ModelIssue(CONTENT, f"{what} is {content}", wrong, tuple(paths[:_SHOWN]))
 
 
-def _weights(
-    files: Sequence[File], known: Sequence[Remark], essential: Callable[[str], bool]
-) -> Iterator[Remark]:
+def _check_weights(
+    files: Sequence[SourceFile], issues: Sequence[ModelIssue], essential: Callable[[str], bool]
+) -> Iterator[ModelIssue]:
     """Whether there are weights at all, and bytes in them."""
-    masked = {path for each in known if each.kind == CONTENT for path in each.paths}
+    masked = {path for each in issues if each.kind == CONTENT for path in each.paths}
     weights = [file for file in files if is_weights(file.path)]
-    hollow = [file.path for file in weights if not file.size]
+    empty = [file.path for file in weights if not file.size]
     if not any(file.size for file in files):
-        yield Remark(WEIGHTS, f"all of its {plural(len(files), 'file')} are empty", True)
+        yield ModelIssue(WEIGHTS, f"all of its {pluralize(len(files), 'file')} are empty", True)
         return
     if not weights:
-        odd = [file for file in files if file.size >= _UNKNOWN and not file.path.endswith(_PLAIN)]
+        unknown = [
+            file
+            for file in files
+            if file.size >= _MIN_UNKNOWN_WEIGHTS and not file.path.endswith(_OTHER_SUFFIXES)
+        ]
         text = "no weights (*.safetensors, *.gguf, *.bin …)"
-        if odd:
-            text += f"; {some([file.path for file in odd])} may be some of another format"
-        yield Remark(WEIGHTS, text, not odd)
-    if hollow and masked.isdisjoint(hollow):
+        if unknown:
+            text += (
+                f"; {summarize_paths([file.path for file in unknown])} may be some of another "
+                "format"
+            )
+        yield ModelIssue(WEIGHTS, text, not unknown)
+    if empty and masked.isdisjoint(empty):
         # A pickle beside safetensors is not read.
         safe = any(file.path.endswith(".safetensors") and file.size for file in files)
         loaded = [
-            path for path in hollow if essential(path) and not (safe and path.endswith(_PICKLES))
+            path
+            for path in empty
+            if essential(path) and not (safe and path.endswith(_PICKLE_SUFFIXES))
         ]
-        shown = loaded or hollow
-        yield Remark(
+        shown = loaded or empty
+        yield ModelIssue(
             WEIGHTS,
-            f"{some(shown)} {are(shown)} empty",
+            f"{summarize_paths(shown)} {is_or_are(shown)} empty",
             bool(loaded),
             tuple(shown[:_SHOWN]),
         )
 
 
-def _formats(files: Sequence[File]) -> Iterator[Remark]:
+def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
     """What only some engines and loaders take."""
     filled = [file for file in files if file.size and is_weights(file.path)]
     names = [file.path.rpartition("/")[2] for file in filled]
     if not names:
         return
     if all(name.endswith(".gguf") for name in names):
-        yield Remark(
-            DOUBT,
-            f"it has GGUF alone: an engine is given the file ({some(names, 1)}), not the directory",
+        yield ModelIssue(
+            WARNING,
+            f"it has GGUF alone: an engine is given the file ({summarize_paths(names, 1)}), not "
+            "the directory",
         )
-    if all(name.endswith(_PICKLES) and not name.startswith("openvino") for name in names):
-        yield Remark(
-            DOUBT,
-            f"the weights are pickles ({some(names, 1)}): they can run code as they are loaded, "
+    if all(name.endswith(_PICKLE_SUFFIXES) and not name.startswith("openvino") for name in names):
+        yield ModelIssue(
+            WARNING,
+            f"the weights are pickles ({summarize_paths(names, 1)}): they can run code as they "
+            "are loaded, "
             "and loaders that stream take safetensors alone",
         )
-    vendor = [f for f in filled if f.path.rpartition("/")[2].startswith("consolidated")]
-    folders = {file.path.rpartition("/")[0] for file in vendor}
-    again = [
+    consolidated = [f for f in filled if f.path.rpartition("/")[2].startswith("consolidated")]
+    folders = {file.path.rpartition("/")[0] for file in consolidated}
+    duplicates = [
         file
         for file in filled
         if file.path.rpartition("/")[0] in folders
         and file.path.rpartition("/")[2].startswith("model")
         and file.path.endswith(".safetensors")
     ]
-    if again and any(file.path.endswith(".safetensors") for file in vendor):
-        yield Remark(
-            DOUBT,
+    if duplicates and any(file.path.endswith(".safetensors") for file in consolidated):
+        yield ModelIssue(
+            WARNING,
             f"the weights are there twice: consolidated*.safetensors "
-            f"({size(sum(file.size for file in vendor))}) beside model*.safetensors",
+            f"({format_bytes(sum(file.size for file in consolidated))}) beside model*.safetensors",
         )

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.model.files import File, Listing
-from kubectl_fluidmodel.model.rubbish import owner
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
+from kubectl_fluidmodel.model.rubbish import junk_owner
 from kubectl_fluidmodel.output.shell import quote
 
 SHA256 = "sha256"
 GIT = "git"
 """How a digest is taken: of the bytes (LFS), or as git names a blob: sha1("blob N\\0" + bytes)."""
 
-_DUPLICATES = (
+_REDUNDANT_FORMATS = (
     ("original/*", "the vendor's own format"),
     ("metal/*", "for Apple's GPUs"),
     ("coreml/*", "for Core ML"),
@@ -61,7 +61,7 @@ class PlanFile:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedFile:
     """A file that is left out, and why."""
 
     path: str
@@ -70,14 +70,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagingPlan:
     """The files to stage, ordered by path."""
 
     repo: str
     revision: str
     commit: str
     files: tuple[PlanFile, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
     endpoint: str = field(default="", compare=False)
 
     @property
@@ -92,11 +92,11 @@ class Plan:
     def uri(self) -> str:
         return f"hf://{self.repo}@{self.commit}"
 
-    def listing(self) -> Listing:
+    def listing(self) -> FileListing:
         """The same as sizing and proof know it."""
-        return Listing(tuple(File(file.path, file.size) for file in self.files))
+        return FileListing(tuple(SourceFile(file.path, file.size) for file in self.files))
 
-    def document(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Any]:
         """As JSON; `from_document` is its inverse."""
         return {
             "repo": self.repo,
@@ -113,19 +113,19 @@ class Plan:
         }
 
 
-def from_document(document: Mapping[str, Any]) -> Plan:
+def plan_from_document(document: Mapping[str, Any]) -> StagingPlan:
     """The plan that `Plan.document` wrote."""
-    return Plan(
+    return StagingPlan(
         repo=str(document["repo"]),
         revision=str(document["revision"]),
         commit=str(document["commit"]),
         endpoint=str(document.get("endpoint", "")),
         files=tuple(PlanFile(**each) for each in document["files"]),
-        skipped=tuple(Skipped(**each) for each in document.get("skipped", ())),
+        skipped=tuple(SkippedFile(**each) for each in document.get("skipped", ())),
     )
 
 
-def make(
+def build_plan(
     repo: str,
     revision: str,
     commit: str,
@@ -134,7 +134,7 @@ def make(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     endpoint: str = "",
-) -> Plan:
+) -> StagingPlan:
     """Choose among the files of a tree.
 
     Without `include`, formats that engines never read are left out where the weights are there
@@ -146,14 +146,14 @@ def make(
     """
     files = sorted(tree)
     kept: list[PlanFile] = []
-    skipped: list[Skipped] = []
-    by_default = () if include else _defaults(files)
+    skipped: list[SkippedFile] = []
+    default_exclusions = () if include else _default_exclusions(files)
     for file in files:
-        why = _why_not(file.path, include, exclude, by_default)
+        why = _skip_reason(file.path, include, exclude, default_exclusions)
         if why:
-            skipped.append(Skipped(file.path, file.size, why))
+            skipped.append(SkippedFile(file.path, file.size, why))
         else:
-            _check_path(file.path)
+            _require_safe_path(file.path)
             kept.append(file)
     if not kept:
         have = ", ".join(file.path for file in files[:5]) or "nothing at all"
@@ -162,10 +162,10 @@ def make(
             f"the globs match no file of it (it has {have})" if files else "it has no files",
             "--include and --exclude",
         )
-    return Plan(repo, revision, commit, tuple(kept), tuple(skipped), endpoint)
+    return StagingPlan(repo, revision, commit, tuple(kept), tuple(skipped), endpoint)
 
 
-def _defaults(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...]:
+def _default_exclusions(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...]:
     weights = [
         file.path
         for file in files
@@ -173,17 +173,20 @@ def _defaults(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...]:
     ]
     if not weights:
         return ()
-    own = [path for path in weights if not fnmatch.fnmatchcase(_name(path), _CONSOLIDATED)]
+    own = [path for path in weights if not fnmatch.fnmatchcase(_basename(path), _CONSOLIDATED)]
     if len(own) in (0, len(weights)):
-        return _DUPLICATES
-    return (*_DUPLICATES, (_CONSOLIDATED, "the same weights are there as model*.safetensors"))
+        return _REDUNDANT_FORMATS
+    return (
+        *_REDUNDANT_FORMATS,
+        (_CONSOLIDATED, "the same weights are there as model*.safetensors"),
+    )
 
 
-def _why_not(
+def _skip_reason(
     path: str,
     include: Sequence[str],
     exclude: Sequence[str],
-    by_default: Sequence[tuple[str, str]],
+    default_exclusions: Sequence[tuple[str, str]],
 ) -> str:
     """Why a file is left out; empty where it is not."""
     if include and not any(_matches(path, glob) for glob in include):
@@ -191,10 +194,10 @@ def _why_not(
     for glob in exclude:
         if _matches(path, glob):
             return f"--exclude {glob}"
-    for glob, why in by_default:
+    for glob, why in default_exclusions:
         if _matches(path, glob):
             return why
-    whose = "" if include else owner(path)
+    whose = "" if include else junk_owner(path)
     return f"{whose}, not the model's" if whose else ""
 
 
@@ -202,11 +205,11 @@ def _matches(path: str, glob: str) -> bool:
     return fnmatch.fnmatchcase(path, f"{glob}*" if glob.endswith("/") else glob)
 
 
-def _name(path: str) -> str:
+def _basename(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _check_path(path: str) -> None:
+def _require_safe_path(path: str) -> None:
     parts = path.split("/")
     legal = all(part not in ("", ".", "..") for part in parts) and path.isprintable()
     if not legal or len(path.encode()) > 800:  # a key holds 1,024 bytes with the prefix
@@ -214,11 +217,11 @@ def _check_path(path: str) -> None:
             f"the repository has a file that cannot be staged: {path[:80]!r}",
             "its path has an empty part, '.', '..' or characters that cannot be printed, or is "
             "too long",
-            f"--exclude {quote(glob_of(path))}, if the engine does without it",
+            f"--exclude {quote(exclude_glob(path))}, if the engine does without it",
         )
 
 
-def glob_of(path: str) -> str:
+def exclude_glob(path: str) -> str:
     """A glob for `--exclude` that matches a path, of characters that can be typed."""
     literal = re.sub(r"([*?[])", r"[\1]", path[:100])
     typed = "".join(char if char.isprintable() else "?" for char in literal)

@@ -17,32 +17,32 @@ WEIGHTS = "weights"
 """There are no weights, or empty ones."""
 CONFIG = "config"
 """The configuration that an engine reads first is missing or none."""
-DOUBT = "doubt"
+WARNING = "doubt"
 """Engines differ in what they make of it."""
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Remark:
+class ModelIssue:
     """One thing that is wrong, or doubtful."""
 
     kind: str
     text: str
     """A clause that stands alone."""
-    wrong: bool = False
+    fatal: bool = False
     """Whether no engine can load it; otherwise it is only said."""
     paths: tuple[str, ...] = ()
     """The files that it is about, at most 20."""
-    model: str = ""
+    hub_model: str = ""
     """`org/name@commit` of the Hub's model that this was, where that is told."""
 
 
-def some(paths: Sequence[str], limit: int = _SHOWN) -> str:
+def summarize_paths(paths: Sequence[str], limit: int = _SHOWN) -> str:
     """The first few, and how many there are besides."""
     more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
     return ", ".join(paths[:limit]) + more
 
 
-def are(paths: Sequence[str]) -> str:
+def is_or_are(paths: Sequence[str]) -> str:
     return "is" if len(paths) == 1 else "are"

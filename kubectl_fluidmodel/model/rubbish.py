@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 HUB_CLIENT = "the Hub client's own"
-_FOLDERS = {
+_OWNER_BY_FOLDER = {
     ".cache": HUB_CLIENT,  # hf download --local-dir: .cache/huggingface/download/*.metadata
     ".locks": HUB_CLIENT,
     ".no_exist": HUB_CLIENT,
@@ -16,12 +16,12 @@ _FOLDERS = {
     ".ipynb_checkpoints": "a notebook's own",
     "__MACOSX": "a desktop's own",
 }
-_NAMES = {
+_OWNER_BY_NAME = {
     ".DS_Store": "a desktop's own",
     "Thumbs.db": "a desktop's own",
     "desktop.ini": "a desktop's own",
 }
-_ENDINGS = {
+_OWNER_BY_SUFFIX = {
     ".incomplete": "downloads that were cut off",
     ".part": "downloads that were cut off",
     ".crdownload": "downloads that were cut off",
@@ -32,48 +32,48 @@ _ENDINGS = {
 
 
 @dataclass(frozen=True)
-class Rubbish:
+class JunkFiles:
     """Files of one owner."""
 
     owner: str
     files: int
     bytes: int
     example: str
-    places: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     """The folders (with a slash behind) and files that would have to go, at most 5."""
 
 
-def owner(path: str) -> str:
+def junk_owner(path: str) -> str:
     """Whose file it is, empty for the model's."""
-    return _found(path)[0]
+    return _match_junk(path)[0]
 
 
-def _found(path: str) -> tuple[str, str]:
+def _match_junk(path: str) -> tuple[str, str]:
     """Whose file it is, and the folder or file of theirs; empty texts for the model's."""
     *folders, name = path.split("/")
     for depth, folder in enumerate(folders, 1):
-        if folder in _FOLDERS:
-            return _FOLDERS[folder], "/".join(folders[:depth]) + "/"
-    if name in _NAMES or name.startswith("._"):
-        return _NAMES.get(name, "a desktop's own"), path
-    whose = next((whose for ending, whose in _ENDINGS.items() if name.endswith(ending)), "")
+        if folder in _OWNER_BY_FOLDER:
+            return _OWNER_BY_FOLDER[folder], "/".join(folders[:depth]) + "/"
+    if name in _OWNER_BY_NAME or name.startswith("._"):
+        return _OWNER_BY_NAME.get(name, "a desktop's own"), path
+    whose = next((whose for ending, whose in _OWNER_BY_SUFFIX.items() if name.endswith(ending)), "")
     return whose, path if whose else ""
 
 
-def sort_out(files: Iterable[tuple[str, int]]) -> list[Rubbish]:
+def group_junk(files: Iterable[tuple[str, int]]) -> list[JunkFiles]:
     """What of the files (path, bytes) is rubbish, by owner, the most bytes first."""
     found: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
-        whose = owner(path)
+        whose = junk_owner(path)
         if whose:
             found.setdefault(whose, []).append((path, size))
     made = [
-        Rubbish(
+        JunkFiles(
             whose,
             len(each),
             sum(size for _, size in each),
             min(path for path, _ in each),
-            tuple(sorted({_found(path)[1] for path, _ in each}))[:5],
+            tuple(sorted({_match_junk(path)[1] for path, _ in each}))[:5],
         )
         for whose, each in found.items()
     ]

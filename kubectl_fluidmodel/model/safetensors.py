@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-PREFIX = 8
+LENGTH_PREFIX_BYTES = 8
 """Bytes in front of the JSON, which tell its length."""
-FORMAT_LIMIT = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 """The longest header that the format's own reader takes (MAX_HEADER_SIZE)."""
-READ_LIMIT = 16 << 20
+MAX_READ_BYTES = 16 << 20
 """The longest header that we read; one of 50,000 tensors has 6 MB."""
 
 
-class BadHeader(ValueError):
+class BadHeaderError(ValueError):
     """It is no header of a safetensors file; the words say why."""
 
 
@@ -27,35 +27,37 @@ class BadHeader(ValueError):
 class Header:
     """What a header says."""
 
-    length: int
+    json_bytes: int
     """Bytes of the JSON."""
     tensors: frozenset[str] = field(repr=False)
-    data: int
+    data_bytes: int
     """Bytes of all tensors."""
 
     @property
     def file_size(self) -> int:
         """The size of a whole file with this header."""
-        return PREFIX + self.length + self.data
+        return LENGTH_PREFIX_BYTES + self.json_bytes + self.data_bytes
 
 
-def header_length(head: bytes, size: int) -> int:
+def parse_header_length(head: bytes, size: int) -> int:
     """The length of the JSON by the first bytes of a file of `size` bytes.
 
     Raises:
         BadHeader: no file of that size can begin so.
     """
-    if size < PREFIX or len(head) < PREFIX:
-        raise BadHeader(f"it has {size} bytes, fewer than a header")
-    length = int.from_bytes(head[:PREFIX], "little")
-    if length > FORMAT_LIMIT:
-        raise BadHeader("its first bytes are no length of a header: it is no safetensors file")
-    if PREFIX + length > size:
-        raise BadHeader(f"its header has {length} bytes, and the file only {size}: it was cut off")
+    if size < LENGTH_PREFIX_BYTES or len(head) < LENGTH_PREFIX_BYTES:
+        raise BadHeaderError(f"it has {size} bytes, fewer than a header")
+    length = int.from_bytes(head[:LENGTH_PREFIX_BYTES], "little")
+    if length > MAX_HEADER_BYTES:
+        raise BadHeaderError("its first bytes are no length of a header: it is no safetensors file")
+    if LENGTH_PREFIX_BYTES + length > size:
+        raise BadHeaderError(
+            f"its header has {length} bytes, and the file only {size}: it was cut off"
+        )
     return length
 
 
-def parse(content: bytes) -> Header:
+def parse_header(content: bytes) -> Header:
     """Read the JSON of a header.
 
     Raises:
@@ -70,11 +72,11 @@ def parse(content: bytes) -> Header:
         offsets = {name: entries.decode(each).data_offsets for name, each in raw.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         words = " ".join(str(err).split())[:120]
-        raise BadHeader(f"its header is no JSON object of tensors ({words})") from err
+        raise BadHeaderError(f"its header is no JSON object of tensors ({words})") from err
     end = 0
     for name, (start, stop) in sorted(offsets.items(), key=lambda each: (each[1], each[0])):
         if start != end or stop < start:
-            raise BadHeader(f"its header leaves a gap or an overlap at tensor {name[:80]!r}")
+            raise BadHeaderError(f"its header leaves a gap or an overlap at tensor {name[:80]!r}")
         end = stop
     return Header(len(content), frozenset(offsets), end)
 

@@ -13,29 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.model import impostor, safetensors
-from kubectl_fluidmodel.model.configs import READ, TOKENIZERS, model_directories
-from kubectl_fluidmodel.model.files import File, is_weights
-from kubectl_fluidmodel.model.safetensors import BadHeader, Header
-from kubectl_fluidmodel.model.shards import INDEX
+from kubectl_fluidmodel.model.configs import SAMPLED_FILES, TOKENIZER_FILES, find_model_directories
+from kubectl_fluidmodel.model.files import SourceFile, is_weights
+from kubectl_fluidmodel.model.safetensors import BadHeaderError, Header
+from kubectl_fluidmodel.model.shards import INDEX_SUFFIXES
 
-SECONDS = 15.0
-REQUESTS = 600
+TIME_LIMIT = 15.0
+MAX_REQUESTS = 600
 BYTES = 128 << 20
-INDEX_LIMIT = 32 << 20
+MAX_INDEX_BYTES = 32 << 20
 """The largest index that is read; DeepSeek-R1's has 9 MB."""
-TEXT_LIMIT = 4 << 20
+MAX_TEXT_BYTES = 4 << 20
 """The largest other file that is read whole."""
-_FIRST = 64 << 10
+_FIRST_READ_BYTES = 64 << 10
 """Bytes of a safetensors file that are asked for first: most headers fit."""
 _WORKERS = 8
-_FAILURES = 3
+_MAX_FAILURES = 3
 """Reads that fail one after the other until it is given up."""
 
-Fetch = Callable[[str, int, int], bytes]
+RangeReader = Callable[[str, int, int], bytes]
 """Path, first byte and count to the bytes, at most so many. Raises ReadError."""
 
 
-class ReadError(Exception):
+class RangeReadError(Exception):
     """A file cannot be read; the words say why."""
 
 
@@ -45,11 +45,11 @@ class Sample:
 
     texts: dict[str, bytes] = field(default_factory=dict, repr=False)
     """Small files, whole."""
-    starts: dict[str, bytes] = field(default_factory=dict, repr=False)
+    first_bytes: dict[str, bytes] = field(default_factory=dict, repr=False)
     """The first bytes of files that may be something else than their name says."""
-    heads: dict[str, Header | str] = field(default_factory=dict, repr=False)
+    headers: dict[str, Header | str] = field(default_factory=dict, repr=False)
     """Headers of safetensors, or why one is none."""
-    unread: str = ""
+    incomplete_reason: str = ""
     """Why not everything was read that is worth it; empty where it was."""
 
 
@@ -57,13 +57,15 @@ class Sample:
 class _Task:
     path: str
     size: int
-    how: str
+    kind: str
 
 
-def take(files: Sequence[File], fetch: Fetch, seconds: float = SECONDS) -> Sample:
+def read_sample(
+    files: Sequence[SourceFile], read_range: RangeReader, time_limit: float = TIME_LIMIT
+) -> Sample:
     """Read what the judge wants to see of the files."""
-    tasks = list(_tasks(files))
-    reader = _Reader(deque(tasks[:REQUESTS]), fetch, time.monotonic() + seconds)
+    tasks = list(_plan_tasks(files))
+    reader = _SampleReader(deque(tasks[:MAX_REQUESTS]), read_range, time.monotonic() + time_limit)
     threads = [
         threading.Thread(target=reader.run, name="sample", daemon=True)
         for _ in range(min(_WORKERS, len(tasks)))
@@ -72,22 +74,22 @@ def take(files: Sequence[File], fetch: Fetch, seconds: float = SECONDS) -> Sampl
         thread.start()
     for thread in threads:  # daemons: a server that drips must not hold us up
         thread.join(max(0.0, reader.deadline + 1 - time.monotonic()))
-    return reader.sample(len(tasks))
+    return reader.result(len(tasks))
 
 
-def _tasks(files: Sequence[File]) -> Iterator[_Task]:
+def _plan_tasks(files: Sequence[SourceFile]) -> Iterator[_Task]:
     """In the order of what they tell."""
     by_path = {file.path: file for file in files}
-    for model in model_directories(by_path)[:4]:
-        for name in READ:
+    for model in find_model_directories(by_path)[:4]:
+        for name in SAMPLED_FILES:
             file = by_path.get(f"{model}/{name}" if model else name)
-            if file is not None and 0 < file.size <= TEXT_LIMIT:
+            if file is not None and 0 < file.size <= MAX_TEXT_BYTES:
                 yield _Task(file.path, file.size, "text")
-    indexes = [file for file in sorted(files) if file.path.endswith(INDEX)]
+    indexes = [file for file in sorted(files) if file.path.endswith(INDEX_SUFFIXES)]
     for file in indexes[:8]:
-        if 0 < file.size <= INDEX_LIMIT:
+        if 0 < file.size <= MAX_INDEX_BYTES:
             yield _Task(file.path, file.size, "text")
-    odd = [file for file in files if _may_be_other(file)]
+    odd = [file for file in files if _may_be_wrong_content(file)]
     for file in sorted(odd, key=lambda each: (each.path.count("/"), each.path))[:64]:
         yield _Task(file.path, file.size, "start")
     heads = [file for file in files if file.path.endswith(".safetensors") and file.size]
@@ -95,89 +97,89 @@ def _tasks(files: Sequence[File]) -> Iterator[_Task]:
         yield _Task(file.path, file.size, "head")
 
 
-def _may_be_other(file: File) -> bool:
+def _may_be_wrong_content(file: SourceFile) -> bool:
     name = file.path.rpartition("/")[2]
     if not file.size or name.endswith(".safetensors"):
         return False  # nothing to see, or seen by its head
     if file.path.endswith(".gguf"):
         return True
-    small = file.size < impostor.POINTER_SIZE
+    small = file.size < impostor.LFS_POINTER_BYTES
     page = file.size < (1 << 20) and is_weights(file.path)
-    return page or (small and (is_weights(file.path) or name in TOKENIZERS))
+    return page or (small and (is_weights(file.path) or name in TOKENIZER_FILES))
 
 
-class _Reader:
+class _SampleReader:
     """The tasks, and what came of them. Shared between threads."""
 
-    def __init__(self, tasks: deque[_Task], fetch: Fetch, deadline: float) -> None:
-        self.tasks, self.fetch, self.deadline = tasks, fetch, deadline
+    def __init__(self, tasks: deque[_Task], read_range: RangeReader, deadline: float) -> None:
+        self.tasks, self.read_range, self.deadline = tasks, read_range, deadline
         self._lock = threading.Lock()
-        self._found = Sample()
-        self._left, self._done, self._failures, self._why = BYTES, 0, 0, ""
+        self._sample = Sample()
+        self._bytes_left, self._done, self._failures, self._failure = BYTES, 0, 0, ""
 
     def run(self) -> None:
         while True:
             with self._lock:
-                if not self.tasks or self._failures >= _FAILURES or self._left <= 0:
+                if not self.tasks or self._failures >= _MAX_FAILURES or self._bytes_left <= 0:
                     return
                 task = self.tasks.popleft()
             if time.monotonic() > self.deadline:
                 return
             try:
-                self._one(task)
-            except ReadError as err:
+                self._run_task(task)
+            except RangeReadError as err:
                 with self._lock:
                     self._failures += 1
-                    self._why = self._why or f"{task.path}: {err}"
+                    self._failure = self._failure or f"{task.path}: {err}"
 
-    def _one(self, task: _Task) -> None:
-        if task.how == "head":
+    def _run_task(self, task: _Task) -> None:
+        if task.kind == "head":
             head: Header | str | None
             try:
-                head = self._head(task)
-            except BadHeader as err:
+                head = self._read_header(task)
+            except BadHeaderError as err:
                 head = str(err)
             with self._lock:
                 if head is not None:
-                    self._found.heads[task.path] = head
+                    self._sample.headers[task.path] = head
                 self._done += head is not None
             return
-        whole = task.how == "text"
-        content = self._get(task.path, 0, task.size if whole else min(task.size, 1024))
+        whole = task.kind == "text"
+        content = self._read_exactly(task.path, 0, task.size if whole else min(task.size, 1024))
         with self._lock:
-            (self._found.texts if whole else self._found.starts)[task.path] = content
+            (self._sample.texts if whole else self._sample.first_bytes)[task.path] = content
             self._done += 1
 
-    def _head(self, task: _Task) -> Header | None:
+    def _read_header(self, task: _Task) -> Header | None:
         """The header; None where it is longer than we read."""
-        content = self._get(task.path, 0, min(_FIRST, task.size))
-        mask = impostor.unmask(content)
+        content = self._read_exactly(task.path, 0, min(_FIRST_READ_BYTES, task.size))
+        mask = impostor.identify_wrong_content(content)
         if mask:
-            raise BadHeader(f"it is {mask}")
-        length = safetensors.header_length(content, task.size)
-        if length > safetensors.READ_LIMIT:
+            raise BadHeaderError(f"it is {mask}")
+        length = safetensors.parse_header_length(content, task.size)
+        if length > safetensors.MAX_READ_BYTES:
             return None
-        end = safetensors.PREFIX + length
+        end = safetensors.LENGTH_PREFIX_BYTES + length
         if end > len(content):
-            content += self._get(task.path, len(content), end - len(content))
-        return safetensors.parse(content[safetensors.PREFIX : end])
+            content += self._read_exactly(task.path, len(content), end - len(content))
+        return safetensors.parse_header(content[safetensors.LENGTH_PREFIX_BYTES : end])
 
-    def _get(self, path: str, start: int, count: int) -> bytes:
-        content = self.fetch(path, start, count)
+    def _read_exactly(self, path: str, start: int, count: int) -> bytes:
+        content = self.read_range(path, start, count)
         with self._lock:
-            self._left -= len(content)
+            self._bytes_left -= len(content)
             self._failures = 0
         if len(content) != count:
-            raise ReadError(f"{len(content)} bytes came of {count}")
+            raise RangeReadError(f"{len(content)} bytes came of {count}")
         return content
 
-    def sample(self, wanted: int) -> Sample:
+    def result(self, wanted: int) -> Sample:
         """What there is by now; threads that are late change nothing of it any more."""
         with self._lock:
             self.tasks.clear()
             unread = ""
             if self._done < wanted:
-                why = self._why or "there was no more time"
+                why = self._failure or "there was no more time"
                 unread = f"{self._done} of {wanted} files that tell were looked at ({why})"
-            found = self._found
-            return Sample(dict(found.texts), dict(found.starts), dict(found.heads), unread)
+            found = self._sample
+            return Sample(dict(found.texts), dict(found.first_bytes), dict(found.headers), unread)

@@ -5,62 +5,76 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kubectl_fluidmodel.model.files import File, is_weights
-from kubectl_fluidmodel.model.remark import DAMAGED, DOUBT, SHARDS, Remark, are, some
+from kubectl_fluidmodel.model.files import SourceFile, is_weights
+from kubectl_fluidmodel.model.remark import (
+    DAMAGED,
+    SHARDS,
+    WARNING,
+    ModelIssue,
+    is_or_are,
+    summarize_paths,
+)
 from kubectl_fluidmodel.model.safetensors import Header
 from kubectl_fluidmodel.model.shards import (
-    INDEX,
-    SAFETENSORS_INDEX,
-    Index,
+    INDEX_SUFFIXES,
+    SAFETENSORS_INDEX_SUFFIX,
     Series,
+    ShardIndex,
+    missing_shards,
     parse_index,
     series_of,
-    unnumbered,
 )
-from kubectl_fluidmodel.output.text import plural, size
+from kubectl_fluidmodel.output.text import format_bytes, pluralize
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
 
-_MAIN = f"model{SAFETENSORS_INDEX}"
+_MAIN = f"model{SAFETENSORS_INDEX_SUFFIX}"
 """The index that engines look for; others are of variants and of formats beside it."""
 _SHOWN = 20
-_OFF = 20
+_INDEX_TOLERANCE = 20
 """One part in so many by which an index may miscount: it counts shared tensors twice, or once."""
 
 
 def check_shards(
-    files: Sequence[File], sample: Sample, essential: Callable[[str], bool]
-) -> Iterator[Remark]:
+    files: Sequence[SourceFile], sample: Sample, essential: Callable[[str], bool]
+) -> Iterator[ModelIssue]:
     """What is missing or damaged; `essential` tells which files an engine reads."""
-    safe = {_folder(file.path) for file in files if file.path.endswith(".safetensors")}
-    indexes: list[Index] = []
+    safetensors_folders = {
+        _parent(file.path) for file in files if file.path.endswith(".safetensors")
+    }
+    indexes: list[ShardIndex] = []
     for file in sorted(files):
-        if not file.path.endswith(INDEX) or file.path not in sample.texts:
+        if not file.path.endswith(INDEX_SUFFIXES) or file.path not in sample.texts:
             continue
-        if not file.path.endswith(SAFETENSORS_INDEX) and _folder(file.path) in safe:
+        if (
+            not file.path.endswith(SAFETENSORS_INDEX_SUFFIX)
+            and _parent(file.path) in safetensors_folders
+        ):
             continue  # of pickles, which engines do not read beside safetensors
         try:
             indexes.append(parse_index(file.path, sample.texts[file.path]))
         except ValueError as err:
             wrong = essential(file.path)
-            yield Remark(SHARDS, f"{file.path} cannot be read: {err}", wrong, (file.path,))
+            yield ModelIssue(SHARDS, f"{file.path} cannot be read: {err}", wrong, (file.path,))
     paths = {file.path for file in files}
     for index in indexes:
-        yield from _missing(index, files, essential(index.path))
-    yield from _gaps(files, safe, indexes, essential)
-    whole = [index for index in indexes if index.files <= paths]
-    yield from _damaged(files, sample, whole, essential)
-    for index in whole:
-        yield from _compared(index, sample)
-        yield from _unnamed(index, files)
+        yield from _check_missing(index, files, essential(index.path))
+    yield from _check_gaps(files, safetensors_folders, indexes, essential)
+    complete = [index for index in indexes if index.files <= paths]
+    yield from _check_damaged(files, sample, complete, essential)
+    for index in complete:
+        yield from _check_index_against_headers(index, sample)
+        yield from _check_other_shardings(index, files)
 
 
-def _folder(path: str) -> str:
+def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _missing(index: Index, files: Sequence[File], wrong: bool) -> Iterator[Remark]:
+def _check_missing(
+    index: ShardIndex, files: Sequence[SourceFile], wrong: bool
+) -> Iterator[ModelIssue]:
     """The files that an index names and that are not there."""
     paths = {file.path for file in files}
     missing = sorted(index.files - paths)
@@ -68,9 +82,9 @@ def _missing(index: Index, files: Sequence[File], wrong: bool) -> Iterator[Remar
         return
     found = tuple(missing[:_SHOWN])
     if len(missing) < len(index.files):
-        yield Remark(
+        yield ModelIssue(
             SHARDS,
-            f"{some(missing)} {are(missing)} missing: {index.path} names "
+            f"{summarize_paths(missing)} {is_or_are(missing)} missing: {index.path} names "
             f"{'it' if len(missing) == 1 else f'these {len(missing)} files'}",
             wrong,
             found,
@@ -79,91 +93,93 @@ def _missing(index: Index, files: Sequence[File], wrong: bool) -> Iterator[Remar
     others = sorted(
         file.path
         for file in files
-        if is_weights(file.path) and _folder(file.path) == _folder(index.path) and file.size
+        if is_weights(file.path) and _parent(file.path) == _parent(index.path) and file.size
     )
     if not others:
-        yield Remark(
+        yield ModelIssue(
             SHARDS,
-            f"none of the {plural(len(missing), 'file')} that {index.path} names is there "
-            f"({some(missing, 2)})",
+            f"none of the {pluralize(len(missing), 'file')} that {index.path} names is there "
+            f"({summarize_paths(missing, 2)})",
             wrong,
             found,
         )
     elif index.path.rpartition("/")[2] == _MAIN:
         single = any(each.rpartition("/")[2] == "model.safetensors" for each in others)
-        yield Remark(
+        yield ModelIssue(
             SHARDS,
-            f"{index.path} is of another set of files ({some(missing, 1)}) than those that are "
-            f"there ({some(others, 1)}): engines that go by it find no weights",
+            f"{index.path} is of another set of files ({summarize_paths(missing, 1)}) than those "
+            "that are "
+            f"there ({summarize_paths(others, 1)}): engines that go by it find no weights",
             wrong and not single,
             found,
         )
 
 
-def _gaps(
-    files: Sequence[File],
-    safe: set[str],
-    indexes: Sequence[Index],
+def _check_gaps(
+    files: Sequence[SourceFile],
+    safetensors_folders: set[str],
+    indexes: Sequence[ShardIndex],
     essential: Callable[[str], bool],
-) -> Iterator[Remark]:
+) -> Iterator[ModelIssue]:
     """Numbered files that lack, where no index tells better; `safe` are folders of safetensors."""
-    told = {series_of(path) for index in indexes for path in index.files}
+    indexed = {series_of(path) for index in indexes for path in index.files}
     numbered = [
         file.path
         for file in files
         if is_weights(file.path)
-        and series_of(file.path) not in {None, *told}
-        and (file.path.endswith(".safetensors") or _folder(file.path) not in safe)
+        and series_of(file.path) not in {None, *indexed}
+        and (file.path.endswith(".safetensors") or _parent(file.path) not in safetensors_folders)
     ]
-    lacking: dict[Series, list[str]] = {}
-    for path in unnumbered(numbered):
+    missing_by_series: dict[Series, list[str]] = {}
+    for path in missing_shards(numbered):
         series = series_of(path)
         if series is not None:
-            lacking.setdefault(series, []).append(path)
+            missing_by_series.setdefault(series, []).append(path)
     whole = {
-        (_folder(file.path), file.path.rpartition(".")[2])
+        (_parent(file.path), file.path.rpartition(".")[2])
         for file in files
-        if file.size and is_weights(file.path) and _is_whole(file.path, lacking)
+        if file.size and is_weights(file.path) and _is_complete(file.path, missing_by_series)
     }
-    for (head, _, tail), missing in lacking.items():
-        beside = (_folder(head), tail.removeprefix(".")) in whole
-        yield Remark(
+    for (head, _, tail), missing in missing_by_series.items():
+        beside = (_parent(head), tail.removeprefix(".")) in whole
+        yield ModelIssue(
             SHARDS,
-            f"{some(missing)} {are(missing)} missing: the others of that series are there",
+            f"{summarize_paths(missing)} {is_or_are(missing)} missing: the others of that series "
+            "are there",
             essential(missing[0]) and not beside,
             tuple(missing[:_SHOWN]),
         )
 
 
-def _is_whole(path: str, lacking: Container[Series]) -> bool:
+def _is_complete(path: str, incomplete: Container[Series]) -> bool:
     """Whether a file is, or belongs to, a model beside a series that lacks some."""
     series = series_of(path)
     if series is not None:
-        return series not in lacking
+        return series not in incomplete
     return path.endswith(".gguf") or path.rpartition("/")[2] == "model.safetensors"
 
 
-def _damaged(
-    files: Sequence[File],
+def _check_damaged(
+    files: Sequence[SourceFile],
     sample: Sample,
-    indexes: Sequence[Index],
+    indexes: Sequence[ShardIndex],
     essential: Callable[[str], bool],
-) -> Iterator[Remark]:
+) -> Iterator[ModelIssue]:
     """Weights whose own header says that they are not whole."""
-    folders = {_folder(index.path) for index in indexes if index.path.endswith(_MAIN)}
+    folders = {_parent(index.path) for index in indexes if index.path.endswith(_MAIN)}
     named = {path for index in indexes for path in index.files}
     for file in files:
-        head = sample.heads.get(file.path)
+        head = sample.headers.get(file.path)
         if head is None:
             continue
-        fault = head if isinstance(head, str) else _fault(head, file.size)
+        fault = head if isinstance(head, str) else _size_mismatch(head, file.size)
         if fault:
-            read = _folder(file.path) not in folders or file.path in named
+            read = _parent(file.path) not in folders or file.path in named
             wrong = essential(file.path) and read
-            yield Remark(DAMAGED, f"{file.path} is damaged: {fault}", wrong, (file.path,))
+            yield ModelIssue(DAMAGED, f"{file.path} is damaged: {fault}", wrong, (file.path,))
 
 
-def _fault(head: Header, size_: int) -> str:
+def _size_mismatch(head: Header, size_: int) -> str:
     if head.file_size == size_:
         return ""
     apart = abs(head.file_size - size_)
@@ -172,28 +188,30 @@ def _fault(head: Header, size_: int) -> str:
     return f"its header tells of {head.file_size} bytes, {apart} fewer than it has"
 
 
-def _compared(index: Index, sample: Sample) -> Iterator[Remark]:
+def _check_index_against_headers(index: ShardIndex, sample: Sample) -> Iterator[ModelIssue]:
     """An index against the headers of its files, where all of them were read."""
-    heads = {path: sample.heads.get(path) for path in index.files}
+    heads = {path: sample.headers.get(path) for path in index.files}
     known = {path: head for path, head in heads.items() if isinstance(head, Header)}
     if len(known) < len(heads) or not known:
         return
     lost = sorted(name for name, path in index.tensors.items() if name not in known[path].tensors)
     if lost:
-        yield Remark(
-            DOUBT,
-            f"{index.path} names {plural(len(lost), 'tensor')} that the files do not have where it "
+        yield ModelIssue(
+            WARNING,
+            f"{index.path} names {pluralize(len(lost), 'tensor')} that the files do not have "
+            "where it "
             f"says ({lost[0][:80]!r} in {index.tensors[lost[0]]})",
         )
-    held = sum(head.data for head in known.values())
-    if index.total is not None and abs(index.total - held) * _OFF > held:
-        yield Remark(
-            DOUBT,
-            f"{index.path} counts {size(index.total)} of tensors, and its files hold {size(held)}",
+    held = sum(head.data_bytes for head in known.values())
+    if index.total_bytes is not None and abs(index.total_bytes - held) * _INDEX_TOLERANCE > held:
+        yield ModelIssue(
+            WARNING,
+            f"{index.path} counts {format_bytes(index.total_bytes)} of tensors, and its files "
+            f"hold {format_bytes(held)}",
         )
 
 
-def _unnamed(index: Index, files: Sequence[File]) -> Iterator[Remark]:
+def _check_other_shardings(index: ShardIndex, files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
     """Files of another sharding beside those that the index names."""
     series = {series_of(path) for path in index.files} - {None}
     kinds = {(each[0], each[2]) for each in series if each}
@@ -204,9 +222,11 @@ def _unnamed(index: Index, files: Sequence[File]) -> Iterator[Remark]:
     ]
     if others:
         paths = [file.path for file in others]
-        yield Remark(
-            DOUBT,
-            f"{some(paths)} {are(paths)} of another sharding, and {index.path} does not name "
-            f"{'it' if len(paths) == 1 else 'them'}: {size(sum(f.size for f in others))} for "
+        yield ModelIssue(
+            WARNING,
+            f"{summarize_paths(paths)} {is_or_are(paths)} of another sharding, and {index.path} "
+            "does not name "
+            f"{'it' if len(paths) == 1 else 'them'}: {format_bytes(sum(f.size for f in others))} "
+            "for "
             "nothing",
         )

@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-SAFETENSORS_INDEX = ".safetensors.index.json"
-INDEX = (SAFETENSORS_INDEX, ".bin.index.json")
+SAFETENSORS_INDEX_SUFFIX = ".safetensors.index.json"
+INDEX_SUFFIXES = (SAFETENSORS_INDEX_SUFFIX, ".bin.index.json")
 _NUMBERED = re.compile(r"(?P<head>.*?)(?P<n>\d{5,6})-of-(?P<of>\d{5,6})(?P<tail>\.[^/]+)")
 """`model-00003-of-00030.safetensors`; DeepSeek writes `-of-000163`."""
 Series = tuple[str, str, str]
 """What comes before the number, how many there are as it is written, and the ending."""
-_MOST = 10_000
+_MAX_SHARDS = 10_000
 """Files of a series that are counted through."""
 
 
 @dataclass(frozen=True)
-class Index:
+class ShardIndex:
     """A `*.index.json`: which tensor is in which file."""
 
     path: str
     tensors: dict[str, str] = field(repr=False)
     """Name of the tensor to path of the file, as the listing has it."""
-    total: int | None
+    total_bytes: int | None
     """`metadata.total_size`, None where it is not told."""
 
     @property
@@ -33,7 +33,7 @@ class Index:
         return set(self.tensors.values())
 
 
-def parse_index(path: str, content: bytes) -> Index:
+def parse_index(path: str, content: bytes) -> ShardIndex:
     """Read an index; `path` is its own, to which the names in it are relative.
 
     Raises:
@@ -54,7 +54,7 @@ def parse_index(path: str, content: bytes) -> Index:
     folder = path.rpartition("/")[0]
     tensors = {name: f"{folder}/{file}".lstrip("/") for name, file in named.items()}
     whole = isinstance(total, int | float) and not isinstance(total, bool) and total >= 0
-    return Index(path, tensors, int(total) if whole and total < 1 << 63 else None)
+    return ShardIndex(path, tensors, int(total) if whole and total < 1 << 63 else None)
 
 
 @cache
@@ -66,14 +66,14 @@ def _decoders() -> tuple[Any, Any]:
     return msgspec.json.Decoder(anything), msgspec.json.Decoder(dict[str, str])
 
 
-def unnumbered(paths: Iterable[str]) -> list[str]:
+def missing_shards(paths: Iterable[str]) -> list[str]:
     """The paths that are missing from numbered series, `…-00002-of-00003.safetensors`."""
     missing = []
-    for (head, of, tail), have in sorted(_series(paths).items()):
+    for (head, of, tail), have in sorted(_group_by_series(paths).items()):
         width = max(len(number) for number in have)
         numbers = {int(number) for number in have}
         first = 0 if 0 in numbers else 1
-        wanted = range(first, min(int(of), _MOST) + first)
+        wanted = range(first, min(int(of), _MAX_SHARDS) + first)
         missing += [f"{head}{n:0{width}d}-of-{of}{tail}" for n in wanted if n not in numbers]
     return missing
 
@@ -84,7 +84,7 @@ def series_of(path: str) -> Series | None:
     return (match["head"], match["of"], match["tail"]) if match else None
 
 
-def _series(paths: Iterable[str]) -> dict[Series, set[str]]:
+def _group_by_series(paths: Iterable[str]) -> dict[Series, set[str]]:
     found: dict[Series, set[str]] = {}
     for path in paths:
         match = _NUMBERED.fullmatch(path)

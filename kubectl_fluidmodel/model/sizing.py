@@ -21,8 +21,8 @@ from math import ceil, floor
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 HIGH_WATERMARK = Fraction(95, 100)
-RESERVE = 2 * GIB
-BLOCK = 128 * MIB
+RESERVED_BYTES = 2 * GIB
+BLOCK_BYTES = 128 * MIB
 """Alluxio's block size for models: Fluid's default of 16 MiB makes ~10,000 blocks of a 70B
 model, each with its own bookkeeping on the way of a read."""
 
@@ -31,7 +31,7 @@ DISK_PATH = "/var/lib/fluidmodel/cache"
 
 
 @dataclass(frozen=True)
-class Heaps:
+class HeapSizes:
     """JVM sizes of one cache: -Xmx and -XX:MaxDirectMemorySize of its processes."""
 
     master: int
@@ -47,7 +47,7 @@ class Heaps:
 
 
 @dataclass(frozen=True)
-class Room:
+class NodeCapacity:
     """What one node can offer, in bytes; None where it is not known.
 
     `memory` and `disk` are allocatable less what its pods already request.
@@ -64,63 +64,71 @@ class Medium:
 
     type: str
     path: str
-    why: str
+    reason: str
 
 
 def quota_for(model: int) -> int:
     """The quota per worker that holds a model of so many bytes; a whole number of MiB or GiB."""
-    needed = ceil(model / HIGH_WATERMARK) + RESERVE + BLOCK
+    needed = ceil(model / HIGH_WATERMARK) + RESERVED_BYTES + BLOCK_BYTES
     unit = GIB if needed > 16 * GIB else 64 * MIB
     return -(-needed // unit) * unit
 
 
-def holds(quota: int) -> int:
+def max_model_bytes(quota: int) -> int:
     """The bytes of model that a quota holds without evicting any; the inverse of `quota_for`."""
-    return max(0, floor((quota - RESERVE - BLOCK) * HIGH_WATERMARK))
+    return max(0, floor((quota - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK))
 
 
-def heaps(model: int, files: int, *, web: bool = False) -> Heaps:
+def heap_sizes(model: int, files: int, *, web: bool = False) -> HeapSizes:
     """JVM sizes that suit a model instead of Fluid's 16 GiB master, 12 GiB worker and FUSE.
 
     A model is hundreds of large files, not millions of small ones: metadata needs little, and
     read buffers are what counts. `web` is for WebUFS, where Fluid makes blocks and buffers of
     256 MB instead of 32 MB.
     """
-    blocks = model // BLOCK + files
+    blocks = model // BLOCK_BYTES + files
     master = max(GIB, -(-blocks * 8 * KIB // GIB) * GIB)
     direct = 8 * GIB if web else 4 * GIB
     if model > 256 * MIB:
-        return Heaps(master, 4 * GIB, direct, 4 * GIB, direct)
-    return Heaps(GIB, GIB, GIB, GIB, GIB)
+        return HeapSizes(master, 4 * GIB, direct, 4 * GIB, direct)
+    return HeapSizes(GIB, GIB, GIB, GIB, GIB)
 
 
-def fits_memory(quota: int, jvm: Heaps, model: int, room: Room) -> tuple[bool, str]:
+def fits_memory(
+    quota: int, heaps: HeapSizes, model: int, capacity: NodeCapacity
+) -> tuple[bool, str]:
     """Whether a memory tier fits beside the engine that will load the model, and why (not).
 
     The engine's share is the model once more (it reads the weights through host memory) or a
     quarter of the node, whichever is more.
     """
-    if room.memory is None:
+    if capacity.memory is None:
         return False, "the node's memory is not known"
-    engine = max(model, (room.memory_total or room.memory) // 4)
-    needed = quota + jvm.on_cache_node + engine
+    engine = max(model, (capacity.memory_total or capacity.memory) // 4)
+    needed = quota + heaps.on_cache_node + engine
     detail = (
-        f"{_gib(quota)} cache + {_gib(jvm.on_cache_node)} JVMs + {_gib(engine)} for the engine "
-        f"of {_gib(room.memory)} free"
+        f"{_format_gib(quota)} cache + {_format_gib(heaps.on_cache_node)} JVMs + "
+        f"{_format_gib(engine)} for the engine "
+        f"of {_format_gib(capacity.memory)} free"
     )
-    return needed <= room.memory, detail
+    return needed <= capacity.memory, detail
 
 
 def choose_medium(
-    wanted: str, path: str | None, quota: int, jvm: Heaps, model: int, room: Room | None
+    requested: str,
+    path: str | None,
+    quota: int,
+    heaps: HeapSizes,
+    model: int,
+    capacity: NodeCapacity | None,
 ) -> Medium:
     """The tier's medium: as wanted, or for `auto` memory where it fits and SSD where not."""
-    if wanted != "auto":
-        default = MEMORY_PATH if wanted == "MEM" else DISK_PATH
-        return Medium(wanted, path or default, f"--medium {wanted}")
-    if room is None:
+    if requested != "auto":
+        default = MEMORY_PATH if requested == "MEM" else DISK_PATH
+        return Medium(requested, path or default, f"--medium {requested}")
+    if capacity is None:
         return Medium("SSD", path or DISK_PATH, "no node was looked at, and a disk always holds it")
-    fits, detail = fits_memory(quota, jvm, model, room)
+    fits, detail = fits_memory(quota, heaps, model, capacity)
     if fits and (path is None or path.startswith(MEMORY_PATH)):
         return Medium("MEM", path or MEMORY_PATH, f"memory fits: {detail}")
     if path is not None:
@@ -128,5 +136,5 @@ def choose_medium(
     return Medium("SSD", DISK_PATH, f"memory does not fit beside the engine: {detail}")
 
 
-def _gib(count: int) -> str:
+def _format_gib(count: int) -> str:
     return f"{count / GIB:.1f} GiB"

@@ -9,7 +9,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.model.suggestions import Meant, meant
+from kubectl_fluidmodel.model.suggestions import Suggestion, suggest_source
 from kubectl_fluidmodel.output.shell import quote
 
 SCHEMES = ("hf", "s3", "gs", "https", "http", "hdfs", "nfs", "pvc", "local")
@@ -22,7 +22,7 @@ _FORMS = (
 )
 
 
-_ALL = "kubectl fluidmodel cache --help"
+_HELP_COMMAND = "kubectl fluidmodel cache --help"
 
 
 @dataclass(frozen=True)
@@ -60,132 +60,140 @@ class Source:
         return parts[-1] if parts else self.host.split(":", 1)[0]
 
 
-def parse(text: str, verb: str = "cache") -> Source:
+def parse_source(text: str, verb: str = "cache") -> Source:
     """Read a SOURCE, as `verb` was given it.
 
     Raises:
         UsageError: it has no form that we know, with what would make it right.
     """
-    guess = meant(text)
+    suggestion = suggest_source(text)
     try:
-        if guess.what and text.partition("://")[0] in ("http", "https"):
-            raise _bad(text, guess.what)  # it has the form of a source, and is none
-        return _read(text)
+        if suggestion.description and text.partition("://")[0] in ("http", "https"):
+            raise _usage_error(
+                text, suggestion.description
+            )  # it has the form of a source, and is none
+        return _parse(text)
     except UsageError as err:
-        if not _readable(guess, verb) or "…@" in err.what:
+        if not _is_usable_suggestion(suggestion, verb) or "…@" in err.message:
             raise
         # Who is told what was meant needs no list of all forms.
-        brief = err.why.partition("; ")[0] if _FORMS in err.why else err.why
-        why = f"{guess.what or brief}; did you mean {guess.source}?"
-        raise UsageError(err.what, why, f"{command(guess.source, verb)}, or {_ALL}") from None
+        brief = err.reason.partition("; ")[0] if _FORMS in err.reason else err.reason
+        reason = f"{suggestion.description or brief}; did you mean {suggestion.source}?"
+        raise UsageError(
+            err.message,
+            reason,
+            f"{command_for_source(suggestion.source, verb)}, or {_HELP_COMMAND}",
+        ) from None
 
 
-def _read(text: str) -> Source:
+def _parse(text: str) -> Source:
     if text != text.strip() or not text:
-        raise _bad(text, "it is empty or has spaces around it")
+        raise _usage_error(text, "it is empty or has spaces around it")
     if any(char.isspace() or not char.isprintable() for char in text):
-        raise _bad(text, "Fluid's load script cannot take spaces in a path")
+        raise _usage_error(text, "Fluid's load script cannot take spaces in a path")
     scheme, mark, rest = text.partition("://")
     if not mark:
-        return _hub(text, text)
+        return _parse_hub(text, text)
     if scheme not in SCHEMES:
-        raise _bad(text, f"the scheme '{scheme}' is not supported; {_FORMS}")
+        raise _usage_error(text, f"the scheme '{scheme}' is not supported; {_FORMS}")
     if scheme == "hf":
-        return _hub(rest, text)
+        return _parse_hub(rest, text)
     if scheme == "local":
-        return _local(rest, text)
+        return _parse_local(rest, text)
     host, _, path = rest.partition("/")
     if not host:
-        raise _bad(text, f"nothing stands after {scheme}://")
+        raise _usage_error(text, f"nothing stands after {scheme}://")
     if "?" in rest or "#" in rest:
-        raise _bad(text, "a query or fragment has no place in it")
+        raise _usage_error(text, "a query or fragment has no place in it")
     if "@" in host:
-        raise _bad(text, "credentials do not belong into it; use AWS_* variables or --s3-secret")
+        raise _usage_error(
+            text, "credentials do not belong into it; use AWS_* variables or --s3-secret"
+        )
     path = path.strip("/")
     if "//" in path or any(part in (".", "..") for part in path.split("/")):
-        raise _bad(text, "the path has an empty part, '.' or '..'")
+        raise _usage_error(text, "the path has an empty part, '.' or '..'")
     if ":" in path:
-        raise _bad(text, "Fluid's load script cannot take ':' in a path")
-    return _BY_SCHEME[scheme](host, path, text)
+        raise _usage_error(text, "Fluid's load script cannot take ':' in a path")
+    return _PARSER_BY_SCHEME[scheme](host, path, text)
 
 
-def _hub(repo: str, text: str) -> Source:
+def _parse_hub(repo: str, text: str) -> Source:
     name, mark, revision = repo.partition("@")
     if not _REPO.fullmatch(name) or ".." in name or (mark and not revision):
-        raise _bad(text, f"expected {_FORMS}")
+        raise _usage_error(text, f"expected {_FORMS}")
     return Source("hf", name, revision=revision)
 
 
-def _local(rest: str, text: str) -> Source:
+def _parse_local(rest: str, text: str) -> Source:
     if not rest.startswith("/") or rest.strip("/") == "":
-        raise _bad(text, "local:// takes an absolute directory: local:///data/model")
+        raise _usage_error(text, "local:// takes an absolute directory: local:///data/model")
     path = "/" + rest.strip("/")
     if any(part in ("", ".", "..") for part in path[1:].split("/")):
-        raise _bad(text, "the path has an empty part, '.' or '..'")
+        raise _usage_error(text, "the path has an empty part, '.' or '..'")
     return Source("local", "", path)
 
 
-def _bucket(scheme: str, host: str, path: str, text: str) -> Source:
+def _parse_bucket(scheme: str, host: str, path: str, text: str) -> Source:
     if not _BUCKET.fullmatch(host):
-        raise _bad(text, f"'{host}' is not a legal bucket name")
+        raise _usage_error(text, f"'{host}' is not a legal bucket name")
     return Source(scheme, host, path)
 
 
-def _claim(host: str, path: str, text: str) -> Source:
+def _parse_claim(host: str, path: str, text: str) -> Source:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", host):
-        raise _bad(text, f"'{host}' is not a legal claim name")
+        raise _usage_error(text, f"'{host}' is not a legal claim name")
     return Source("pvc", host, path)
 
 
-def _server(scheme: str, host: str, path: str, text: str) -> Source:
+def _parse_server(scheme: str, host: str, path: str, text: str) -> Source:
     try:
         parsed = urlsplit(f"//{host}")
         legal = bool(parsed.hostname) and (parsed.port is None or 0 < parsed.port < 65536)
     except ValueError:
         legal = False
     if not legal:
-        raise _bad(text, f"'{host}' is not a host or host:port")
+        raise _usage_error(text, f"'{host}' is not a host or host:port")
     if scheme == "nfs":
         if not path:
-            raise _bad(text, "an NFS source names the export: nfs://server/export")
+            raise _usage_error(text, "an NFS source names the export: nfs://server/export")
         if parsed.port is not None:
-            raise _bad(text, "a volume of Kubernetes cannot name an NFS server's port")
+            raise _usage_error(text, "a volume of Kubernetes cannot name an NFS server's port")
         return Source("nfs", host, f"/{path}")
     return Source(scheme, host, path)
 
 
-_BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
-    "s3": partial(_bucket, "s3"),
-    "gs": partial(_bucket, "gs"),
-    "pvc": _claim,
-    "https": partial(_server, "https"),
-    "http": partial(_server, "http"),
-    "hdfs": partial(_server, "hdfs"),
-    "nfs": partial(_server, "nfs"),
+_PARSER_BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
+    "s3": partial(_parse_bucket, "s3"),
+    "gs": partial(_parse_bucket, "gs"),
+    "pvc": _parse_claim,
+    "https": partial(_parse_server, "https"),
+    "http": partial(_parse_server, "http"),
+    "hdfs": partial(_parse_server, "hdfs"),
+    "nfs": partial(_parse_server, "nfs"),
 }
 
 
-def _bad(text: str, why: str) -> UsageError:
+def _usage_error(text: str, reason: str) -> UsageError:
     shown = re.sub(r"(:/{0,3})[^/@]*@", r"\1…@", text)  # a key or password that somebody put there
-    return UsageError(f"cannot read SOURCE '{shown}'", why, _ALL)
+    return UsageError(f"cannot read SOURCE '{shown}'", reason, _HELP_COMMAND)
 
 
-def _readable(guess: Meant, verb: str) -> bool:
+def _is_usable_suggestion(suggestion: Suggestion, verb: str) -> bool:
     """Whether a guess is a SOURCE itself, of a kind that the verb takes."""
     try:
-        scheme = _read(guess.source).scheme if guess.source else ""
+        scheme = _parse(suggestion.source).scheme if suggestion.source else ""
     except UsageError:
         return False
     return scheme == "hf" if verb == "stage" else bool(scheme)
 
 
-def command(source: str, verb: str = "cache") -> str:
+def command_for_source(source: str, verb: str = "cache") -> str:
     """How to cache a SOURCE: a model of the Hub needs a bucket, a directory its node."""
-    needs = {"hf": " --to s3://BUCKET", "local": " --node NODE"}.get(_read(source).scheme, "")
+    needs = {"hf": " --to s3://BUCKET", "local": " --node NODE"}.get(_parse(source).scheme, "")
     return f"kubectl fluidmodel {verb} {quote(source)}{needs}"
 
 
-def same(one: str, other: str) -> bool:
+def is_same_source(one: str, other: str) -> bool:
     """Whether two canonical SOURCEs are one: of a model of the Hub the revision does not count."""
 
     def origin(uri: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from kubectl_fluidmodel.errors import Unreachable
+from kubectl_fluidmodel.errors import UnreachableError
 from kubectl_fluidmodel.net import tls
 
 if TYPE_CHECKING:
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
     import urllib3
 
-_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str, environ: Mapping[str, str] | None = None) -> str:
     """The URL of the proxy that the environment names for `url`; empty for none."""
     environ = os.environ if environ is None else environ
     split = urlsplit(url)
-    if split.scheme not in _PORTS or not split.hostname:
+    if split.scheme not in _DEFAULT_PORTS or not split.hostname:
         return ""
     name = f"{split.scheme}_proxy"
     proxy = environ.get(name.upper()) or environ.get(name) or ""
     if not proxy:
         return ""
-    exempt = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    if direct(split.hostname, split.port or _PORTS[split.scheme], exempt):
+    no_proxy = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
+    if bypasses_proxy(split.hostname, split.port or _DEFAULT_PORTS[split.scheme], no_proxy):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def direct(host: str, port: int, exempt: str) -> bool:
+def bypasses_proxy(host: str, port: int, no_proxy: str) -> bool:
     """Whether `host:port` is reached without a proxy; `exempt` is NO_PROXY's text."""
     host = host.lower().rstrip(".")
-    address = _address(host)
+    address = _parse_address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
         return True
-    entries = [entry.strip().lower() for entry in exempt.split(",")]
-    return any(_matches(entry, host, address, port) for entry in entries if entry)
+    entries = [entry.strip().lower() for entry in no_proxy.split(",")]
+    return any(_matches_entry(entry, host, address, port) for entry in entries if entry)
 
 
-def authorization(proxy: str) -> dict[str, str]:
+def proxy_auth_header(proxy: str) -> dict[str, str]:
     """The header that logs in at a proxy with the user and password of its URL."""
     split = urlsplit(proxy)
     if not split.username:
@@ -61,13 +61,13 @@ def authorization(proxy: str) -> dict[str, str]:
     return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
-def shown(proxy: str) -> str:
+def without_credentials(proxy: str) -> str:
     """A proxy's URL without name and password."""
     scheme, separator, rest = proxy.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0]}"
 
 
-def well_formed(proxy: str) -> bool:
+def is_valid_proxy_url(proxy: str) -> bool:
     """Whether a proxy's URL has a host, and a port that is a number if it has one."""
     try:
         split = urlsplit(proxy)
@@ -76,7 +76,9 @@ def well_formed(proxy: str) -> bool:
         return False
 
 
-def pool(proxy: str, trusted: ssl.SSLContext | None = None, **options: Any) -> urllib3.PoolManager:
+def create_pool(
+    proxy: str, proxy_ssl_context: ssl.SSLContext | None = None, **options: Any
+) -> urllib3.PoolManager:
     """urllib3's connections, through a proxy if one is given; `options` are those of its pools.
 
     `trusted` checks the certificate of a proxy that has one; without it the machine's trust does.
@@ -88,81 +90,86 @@ def pool(proxy: str, trusted: ssl.SSLContext | None = None, **options: Any) -> u
 
     if not proxy:
         return urllib3.PoolManager(**options)
-    require(proxy)
+    require_supported(proxy)
     scheme = urlsplit(proxy).scheme
-    if scheme in SOCKS:
+    if scheme in SOCKS_SCHEMES:
         from urllib3.contrib.socks import SOCKSProxyManager
 
         # As with kubectl, it is the proxy that looks names up.
         return SOCKSProxyManager(proxy.replace("socks5://", "socks5h://", 1), **options)
     if scheme == "https":
-        options["proxy_ssl_context"] = trusted or tls.context()
-    return urllib3.ProxyManager(proxy, proxy_headers=authorization(proxy), **options)
+        options["proxy_ssl_context"] = proxy_ssl_context or tls.create_ssl_context()
+    return urllib3.ProxyManager(proxy, proxy_headers=proxy_auth_header(proxy), **options)
 
 
-SOCKS = ("socks5", "socks5h")
+SOCKS_SCHEMES = ("socks5", "socks5h")
 
 
-def require(proxy: str) -> None:
+def require_supported(proxy: str) -> None:
     """Whether a proxy is of a kind that is spoken here; SOCKS takes PySocks.
 
     Raises:
         Unreachable: it is not.
     """
     scheme = proxy.partition("://")[0].lower()
-    if scheme not in (*SOCKS, "http", "https"):
-        raise Unreachable(
-            f"cannot use the proxy {shown(proxy)}", f"'{scheme}' is none of http, https and socks5"
+    if scheme not in (*SOCKS_SCHEMES, "http", "https"):
+        raise UnreachableError(
+            f"cannot use the proxy {without_credentials(proxy)}",
+            f"'{scheme}' is none of http, https and socks5",
         )
-    if not well_formed(proxy):
-        raise Unreachable(f"cannot use the proxy {shown(proxy)}", "it is no URL")
-    if scheme not in SOCKS:
+    if not is_valid_proxy_url(proxy):
+        raise UnreachableError(f"cannot use the proxy {without_credentials(proxy)}", "it is no URL")
+    if scheme not in SOCKS_SCHEMES:
         return
     try:
         import socks  # noqa: F401
     except ImportError as err:
-        raise Unreachable(
-            f"cannot use the proxy {shown(proxy)}",
+        raise UnreachableError(
+            f"cannot use the proxy {without_credentials(proxy)}",
             "PySocks is not installed",
             "pip install PySocks",
         ) from err
 
 
-def fault(err: BaseException, proxy: str, target: str) -> str:
+def explain_proxy_error(err: BaseException, proxy: str, target: str) -> str:
     """What a failed request to `target` says of its proxy; empty where it is not at fault."""
     import urllib3
 
     if not proxy:
         return ""
-    chain = list(_causes(err))
-    words = " ".join(str(chain[-1]).split())
+    chain = list(_iter_causes(err))
+    text = " ".join(str(chain[-1]).split())
     errors = urllib3.exceptions
     # urllib3's SOCKS says so only by failing to connect: it connects to nothing but the proxy.
-    its_own: tuple[type[BaseException], ...] = (errors.ProxyError,)
-    if urlsplit(proxy).scheme in SOCKS:
-        its_own += (errors.NewConnectionError, errors.ConnectTimeoutError)
-    return reason(proxy, target, words) if any(isinstance(e, its_own) for e in chain) else ""
+    proxy_errors: tuple[type[BaseException], ...] = (errors.ProxyError,)
+    if urlsplit(proxy).scheme in SOCKS_SCHEMES:
+        proxy_errors += (errors.NewConnectionError, errors.ConnectTimeoutError)
+    return (
+        proxy_failure_reason(proxy, target, text)
+        if any(isinstance(e, proxy_errors) for e in chain)
+        else ""
+    )
 
 
-def reason(proxy: str, target: str, words: str) -> str:
+def proxy_failure_reason(proxy: str, target: str, text: str) -> str:
     """Why a proxy did not lead to `target`, from what its client's library says of it."""
-    name = f"the proxy {shown(proxy)}"
-    answered = re.search(r"Tunnel connection failed: (\d+ ?.*)", words)
-    if answered:
-        if answered[1].startswith("407"):
-            return f"{name} wants a login ({answered[1].strip()})"
-        return f"{name} does not let through to {target} ({answered[1].strip()})"
-    socks = re.search(r"(0x0[1-8]: .*)", words)
-    if socks:
-        return f"{name} does not lead to {target} ({socks[1].strip()})"
-    if "authentication" in words.lower():
+    name = f"the proxy {without_credentials(proxy)}"
+    tunnel_failure = re.search(r"Tunnel connection failed: (\d+ ?.*)", text)
+    if tunnel_failure:
+        if tunnel_failure[1].startswith("407"):
+            return f"{name} wants a login ({tunnel_failure[1].strip()})"
+        return f"{name} does not let through to {target} ({tunnel_failure[1].strip()})"
+    socks_failure = re.search(r"(0x0[1-8]: .*)", text)
+    if socks_failure:
+        return f"{name} does not lead to {target} ({socks_failure[1].strip()})"
+    if "authentication" in text.lower():
         return f"{name} does not accept the name and password of its URL"
-    if "refused" in words.lower():
+    if "refused" in text.lower():
         return f"{name} refuses the connection"
-    return f"{name} cannot be used: {words[:200]}"
+    return f"{name} cannot be used: {text[:200]}"
 
 
-def _causes(err: BaseException) -> Iterator[BaseException]:
+def _iter_causes(err: BaseException) -> Iterator[BaseException]:
     """An error of urllib3's and those that it stands for, the first cause last."""
     current: BaseException | None = err
     while current is not None:
@@ -174,14 +181,14 @@ def _causes(err: BaseException) -> Iterator[BaseException]:
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def _address(text: str) -> _Address | None:
+def _parse_address(text: str) -> _Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
 
 
-def _matches(entry: str, host: str, address: _Address | None, port: int) -> bool:
+def _matches_entry(entry: str, host: str, address: _Address | None, port: int) -> bool:
     if entry == "*":
         return True
     if "/" in entry:
@@ -189,12 +196,12 @@ def _matches(entry: str, host: str, address: _Address | None, port: int) -> bool
             return address is not None and address in ipaddress.ip_network(entry, strict=False)
         except ValueError:
             return False
-    name, wanted = _split(entry)
-    if wanted and wanted != str(port):
+    name, entry_port = _split_host_port(entry)
+    if entry_port and entry_port != str(port):
         return False
-    exact = _address(name)
-    if exact is not None:
-        return exact == address
+    entry_address = _parse_address(name)
+    if entry_address is not None:
+        return entry_address == address
     if name.startswith("*."):
         name = name[1:]
     if name.startswith("."):
@@ -202,7 +209,7 @@ def _matches(entry: str, host: str, address: _Address | None, port: int) -> bool
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
-def _split(entry: str) -> tuple[str, str]:
+def _split_host_port(entry: str) -> tuple[str, str]:
     """Host and port of an entry; a bare IPv6 address has no port."""
     if entry.startswith("["):
         host, _, rest = entry[1:].partition("]")

@@ -13,46 +13,46 @@ from collections.abc import Mapping
 
 from kubectl_fluidmodel.errors import FluidModelError
 
-LONGEST_WAIT = 900.0
+MAX_REQUESTED_DELAY = 900.0
 """Seconds of a pause that a server asks for that we are ready to wait; the Hub counts in windows
 of five minutes."""
-_WINDOWS = 3
+_MAX_REQUESTED_DELAYS = 3
 """Times in a row that such a pause is waited for, where that is longer than the patience."""
-_SILENT = 20.0
+_MAX_BACKOFF = 20.0
 """Seconds of the longest pause of our own."""
-_LASTING = (501, 505, 506, 507, 508, 510, 511)
+_PERMANENT_STATUSES = (501, 505, 506, 507, 508, 510, 511)
 """Of the 5xx, those that say what the server cannot do, or that it is full."""
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The work was stopped from outside; never shown."""
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """Something that may go away: tried again by Patience, and `final` when it does not."""
 
     def __init__(
         self,
-        why: str,
-        final: FluidModelError,
+        reason: str,
+        final_error: FluidModelError,
         retry_after: float | None = None,
         *,
         answered: bool = False,
     ) -> None:
         """`answered`: somebody is there and said so, whom it makes sense to wait for."""
-        super().__init__(why)
-        self.why = why
-        self.final = final
+        super().__init__(reason)
+        self.reason = reason
+        self.final_error = final_error
         self.retry_after = retry_after
         self.answered = answered
 
 
-def passes(status: int) -> bool:
+def is_transient_status(status: int) -> bool:
     """Whether an HTTP status may be another one the next time."""
-    return status in (408, 425, 429) or (500 <= status < 600 and status not in _LASTING)
+    return status in (408, 425, 429) or (500 <= status < 600 and status not in _PERMANENT_STATUSES)
 
 
-def asked_wait(headers: Mapping[str, str], now: float | None = None) -> float | None:
+def requested_delay(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds that a server asks to wait, or None.
 
     By `Retry-After` (RFC 9110, a number or a date), else by the `t` of a `RateLimit` header
@@ -61,45 +61,50 @@ def asked_wait(headers: Mapping[str, str], now: float | None = None) -> float | 
     """
     from email.utils import parsedate_to_datetime
 
-    told = {key.lower(): value for key, value in headers.items()}
-    text = told.get("retry-after", "").strip()
+    lowercase_headers = {key.lower(): value for key, value in headers.items()}
+    text = lowercase_headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d*)?", text):
         return float(text)
     if text:
         try:
             at = parsedate_to_datetime(text).timestamp()
             # Against the server's own clock: ours may be off.
-            here = told.get("date")
+            here = lowercase_headers.get("date")
             base = parsedate_to_datetime(here).timestamp() if here else (now or time.time())
             return max(0.0, at - base)
         except (TypeError, ValueError, OverflowError):
             pass  # neither a number nor a date: as if it were not there
     waits = []
-    for each in told.get("ratelimit", "").split(","):
+    for each in lowercase_headers.get("ratelimit", "").split(","):
         fields = dict(re.findall(r"(?:^|;)\s*([a-z]+)\s*=\s*(\d{1,9})", each))
         if "t" in fields and int(fields.get("r", 0)) == 0:
             waits.append(float(fields["t"]))
     return max(waits, default=None)
 
 
-class Patience:
+class RetryBudget:
     """Attempts with growing pauses, bounded by the seconds without progress."""
 
     def __init__(
-        self, limit: float, stop: threading.Event | None = None, silent: float | None = None
+        self,
+        timeout: float,
+        stop: threading.Event | None = None,
+        no_answer_timeout: float | None = None,
     ) -> None:
         """`limit`: seconds without progress; `silent`: those without as much as an answer."""
-        self.limit = limit
-        self.silent = limit if silent is None else min(limit, silent)
+        self.timeout = timeout
+        self.no_answer_timeout = (
+            timeout if no_answer_timeout is None else min(timeout, no_answer_timeout)
+        )
         self._stop = stop or threading.Event()
-        self.progress()
+        self.reset()
 
-    def progress(self) -> None:
+    def reset(self) -> None:
         """Something moved: start to count anew."""
         self._failures = 0
         self._since = time.monotonic()
 
-    def pause(self, err: Passing) -> float:
+    def wait(self, err: TransientError) -> float:
         """Wait before the next attempt; returns the seconds waited.
 
         A pause that the server asks for is waited for, and again where it asks again, for as
@@ -112,14 +117,14 @@ class Patience:
         self._failures += 1
         asked = err.retry_after
         waited = time.monotonic() - self._since
-        limit = self.limit if err.answered else self.silent
+        limit = self.timeout if err.answered else self.no_answer_timeout
         if asked is not None:
-            limit = max(limit, _WINDOWS * asked)
-        if waited >= limit or (asked or 0.0) > LONGEST_WAIT:
-            raise err.final from err
-        wait = min(_SILENT, 0.2 * float(1 << min(self._failures - 1, 10)), limit - waited)
+            limit = max(limit, _MAX_REQUESTED_DELAYS * asked)
+        if waited >= limit or (asked or 0.0) > MAX_REQUESTED_DELAY:
+            raise err.final_error from err
+        delay = min(_MAX_BACKOFF, 0.2 * float(1 << min(self._failures - 1, 10)), limit - waited)
         if asked is not None:
-            wait = max(wait, asked)
-        if self._stop.wait(wait):
-            raise Cancelled
-        return wait
+            delay = max(delay, asked)
+        if self._stop.wait(delay):
+            raise CancelledError
+        return delay

@@ -23,44 +23,44 @@ if TYPE_CHECKING:
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def context(bundle: str = "") -> ssl.SSLContext:
+def create_ssl_context(ca_file: str = "") -> ssl.SSLContext:
     """TLS that checks a server against a PEM file, or against what this machine trusts.
 
     Raises:
         OSError: the file is none, or has no certificate.
     """
-    if not bundle and sys.platform != "linux":
+    if not ca_file and sys.platform != "linux":
         # There SSL_CERT_FILE is nobody's default, so where it is set, it was meant.
-        bundle = os.environ.get("SSL_CERT_FILE", "")
-    if bundle:
-        return anchored(Path(bundle).read_bytes())
+        ca_file = os.environ.get("SSL_CERT_FILE", "")
+    if ca_file:
+        return create_ssl_context_from_pem(Path(ca_file).read_bytes())
     import ssl
 
     import truststore
 
-    found = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.platform == "linux":
-        _as_go(found)
-    return found
+        _apply_go_rules(context)
+    return context
 
 
-def bundle() -> str:
+def ca_bundle_path() -> str:
     """The PEM file of the same authorities, for those that take a file; empty for their own.
 
     Where the machine has them is where `truststore` looks on Linux.
     """
     import ssl
 
-    named = os.environ.get("SSL_CERT_FILE", "")
-    if Path(named).is_file() or sys.platform != "linux":
-        return named
-    usual = ssl.get_default_verify_paths()
-    if usual.cafile:
-        return usual.cafile
-    return next((path for path in _BUNDLES if Path(path).is_file()), "")
+    from_environment = os.environ.get("SSL_CERT_FILE", "")
+    if Path(from_environment).is_file() or sys.platform != "linux":
+        return from_environment
+    defaults = ssl.get_default_verify_paths()
+    if defaults.cafile:
+        return defaults.cafile
+    return next((path for path in _CA_BUNDLE_PATHS if Path(path).is_file()), "")
 
 
-_BUNDLES = (
+_CA_BUNDLE_PATHS = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
     "/etc/pki/tls/cert.pem",  # RHEL up to 9
@@ -70,7 +70,7 @@ _BUNDLES = (
 """Where distributions keep all authorities in one file."""
 
 
-def anchored(pem: bytes) -> ssl.SSLContext:
+def create_ssl_context_from_pem(pem: bytes) -> ssl.SSLContext:
     """TLS that trusts these certificates and no others; what else is in the PEM is passed over.
 
     Raises:
@@ -78,21 +78,21 @@ def anchored(pem: bytes) -> ssl.SSLContext:
     """
     import ssl
 
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _as_go(found)
-    known = 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _apply_go_rules(context)
+    loaded = 0
     for block in _CERTIFICATE.findall(pem):
         try:
-            found.load_verify_locations(cadata=block.decode("ascii"))
+            context.load_verify_locations(cadata=block.decode("ascii"))
         except (ValueError, OSError):  # ssl.SSLError is an OSError
             continue  # one of several may be cut, or of a kind that OpenSSL does not know
-        known += 1
-    if not known:
+        loaded += 1
+    if not loaded:
         raise OSError("there is no certificate in the certificate authority's PEM")
-    return found
+    return context
 
 
-def _as_go(context: ssl.SSLContext) -> None:
+def _apply_go_rules(context: ssl.SSLContext) -> None:
     import ssl
 
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -12,11 +12,15 @@ from urllib.parse import unquote, urlsplit
 
 from kubectl_fluidmodel.net import proxies, tls
 
-_CHUNK = 65536
+_CHUNK_BYTES = 65536
 
 
-def through(
-    proxy: str, host: str, port: int, timeout: float, trusted: ssl.SSLContext | None = None
+def open_tunnel(
+    proxy: str,
+    host: str,
+    port: int,
+    timeout: float,
+    proxy_ssl_context: ssl.SSLContext | None = None,
 ) -> socket.socket:
     """A connection to `host:port` that the proxy carries; `trusted` checks an https proxy.
 
@@ -26,35 +30,39 @@ def through(
     """
     split = urlsplit(proxy)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    proxies.require(proxy)
-    if split.scheme in proxies.SOCKS:
-        return _socks(proxy, host, port, timeout, target)
+    proxies.require_supported(proxy)
+    if split.scheme in proxies.SOCKS_SCHEMES:
+        return _open_socks_tunnel(proxy, host, port, timeout, target)
     address = (str(split.hostname), split.port or (443 if split.scheme == "https" else 80))
     try:
-        made = socket.create_connection(address, timeout)
+        connection = socket.create_connection(address, timeout)
     except OSError as err:
-        raise OSError(proxies.reason(proxy, target, str(err.strerror or err))) from err
+        raise OSError(
+            proxies.proxy_failure_reason(proxy, target, str(err.strerror or err))
+        ) from err
     try:
         if split.scheme == "http":
-            _ask(made, proxy, target)
-            return made
-        checked = trusted or tls.context()
-        inside = checked.wrap_socket(made, server_hostname=address[0])
-        _ask(inside, proxy, target)
+            _send_connect(connection, proxy, target)
+            return connection
+        context = proxy_ssl_context or tls.create_ssl_context()
+        tls_connection = context.wrap_socket(connection, server_hostname=address[0])
+        _send_connect(tls_connection, proxy, target)
     except OSError as err:
-        made.close()
-        raise OSError(proxies.reason(proxy, target, " ".join(str(err).split()))) from err
-    return _relay(inside, timeout)
+        connection.close()
+        raise OSError(
+            proxies.proxy_failure_reason(proxy, target, " ".join(str(err).split()))
+        ) from err
+    return _start_tls_relay(tls_connection, timeout)
 
 
-def _ask(proxied: socket.socket, proxy: str, target: str) -> None:
+def _send_connect(proxied: socket.socket, proxy: str, target: str) -> None:
     """CONNECT.
 
     Raises:
         OSError: the proxy refuses.
     """
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    lines += [f"{name}: {value}" for name, value in proxies.authorization(proxy).items()]
+    lines += [f"{name}: {value}" for name, value in proxies.proxy_auth_header(proxy).items()]
     proxied.sendall("\r\n".join([*lines, "", ""]).encode())
     response = http.client.HTTPResponse(proxied, method="CONNECT")
     try:
@@ -66,12 +74,14 @@ def _ask(proxied: socket.socket, proxy: str, target: str) -> None:
         raise OSError(f"it does not speak HTTP ({type(err).__name__})") from err
 
 
-def _socks(proxy: str, host: str, port: int, timeout: float, target: str) -> socket.socket:
+def _open_socks_tunnel(
+    proxy: str, host: str, port: int, timeout: float, target: str
+) -> socket.socket:
     import socks
 
     split = urlsplit(proxy)
     try:
-        made: socket.socket = socks.create_connection(
+        connection: socket.socket = socks.create_connection(
             (host, port),
             timeout=timeout,
             proxy_type=socks.SOCKS5,
@@ -82,37 +92,41 @@ def _socks(proxy: str, host: str, port: int, timeout: float, target: str) -> soc
             proxy_password=unquote(split.password or "") if split.username else None,
         )
     except OSError as err:  # socks.ProxyError is one
-        raise OSError(proxies.reason(proxy, target, " ".join(str(err).split()))) from err
-    return made
+        raise OSError(
+            proxies.proxy_failure_reason(proxy, target, " ".join(str(err).split()))
+        ) from err
+    return connection
 
 
-def _relay(proxied: ssl.SSLSocket, timeout: float) -> socket.socket:
+def _start_tls_relay(proxied: ssl.SSLSocket, timeout: float) -> socket.socket:
     """A plain socket whose bytes go through one of TLS, so that TLS can be spoken within it.
 
     Python's `ssl` wraps real sockets only, and one thread has to do all of a TLS socket's work.
     """
-    ours, theirs = socket.socketpair()
-    ours.settimeout(timeout)
+    local_end, relay_end = socket.socketpair()
+    local_end.settimeout(timeout)
     proxied.settimeout(None)
-    threading.Thread(target=_carry, args=(theirs, proxied), name="proxy-relay", daemon=True).start()
-    return ours
+    threading.Thread(
+        target=_relay_bytes, args=(relay_end, proxied), name="proxy-relay", daemon=True
+    ).start()
+    return local_end
 
 
-def _carry(plain: socket.socket, proxied: ssl.SSLSocket) -> None:
+def _relay_bytes(plain: socket.socket, proxied: ssl.SSLSocket) -> None:
     with contextlib.suppress(OSError), plain, proxied, selectors.DefaultSelector() as selector:
         selector.register(plain, selectors.EVENT_READ)
         selector.register(proxied, selectors.EVENT_READ)
         while True:
             ready = {key.fileobj for key, _ in selector.select()}
             if plain in ready:
-                data = plain.recv(_CHUNK)
+                data = plain.recv(_CHUNK_BYTES)
                 if not data:
                     return
                 proxied.sendall(data)
             if proxied in ready:
-                data = proxied.recv(_CHUNK)
+                data = proxied.recv(_CHUNK_BYTES)
                 if not data:
                     return
                 plain.sendall(data)
                 while proxied.pending():  # decrypted already: no selector would wake for it
-                    plain.sendall(proxied.recv(_CHUNK))
+                    plain.sendall(proxied.recv(_CHUNK_BYTES))

@@ -13,18 +13,18 @@ HOSTNAME_LABEL = "kubernetes.io/hostname"
 """Label of a node with its host name, which need not be the node's own."""
 
 
-def meta(obj: Mapping[str, Any]) -> dict[str, Any]:
+def metadata_of(obj: Mapping[str, Any]) -> dict[str, Any]:
     """The object's metadata, or an empty dict."""
     found = obj.get("metadata")
     return found if isinstance(found, dict) else {}
 
 
 def name_of(obj: Mapping[str, Any]) -> str:
-    return str(meta(obj).get("name", ""))
+    return str(metadata_of(obj).get("name", ""))
 
 
 def namespace_of(obj: Mapping[str, Any]) -> str:
-    return str(meta(obj).get("namespace", ""))
+    return str(metadata_of(obj).get("namespace", ""))
 
 
 def full_name(obj: Mapping[str, Any]) -> str:
@@ -32,23 +32,23 @@ def full_name(obj: Mapping[str, Any]) -> str:
     return f"{namespace_of(obj)}/{name_of(obj)}".lstrip("/")
 
 
-def names_of(objects: Sequence[Mapping[str, Any]], most: int = 3) -> str:
+def summarize_names(objects: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
     """Objects by name, a few of many: `a/x, a/y, b/z and 4 more`."""
-    return listed([full_name(obj) for obj in objects], most)
+    return summarize([full_name(obj) for obj in objects], limit)
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
+def summarize(names: Sequence[str], limit: int = 3) -> str:
     """A few of many names: `a, b, c and 4 more`."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    return _texts(meta(obj).get("labels"))
+    return _texts(metadata_of(obj).get("labels"))
 
 
 def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    return _texts(meta(obj).get("annotations"))
+    return _texts(metadata_of(obj).get("annotations"))
 
 
 def _texts(found: Any) -> dict[str, str]:
@@ -60,7 +60,7 @@ def _texts(found: Any) -> dict[str, str]:
     return {str(key): value for key, value in found.items() if isinstance(value, str)}
 
 
-def at(obj: Any, *path: str | int, default: Any = None) -> Any:
+def get_path(obj: Any, *path: str | int, default: Any = None) -> Any:
     """The value at a path of keys and indexes; `default` where any step is missing or null."""
     here = obj
     for step in path:
@@ -73,21 +73,21 @@ def at(obj: Any, *path: str | int, default: Any = None) -> Any:
     return default if here is None else here
 
 
-def number(obj: Any, *path: str | int) -> int:
+def get_int(obj: Any, *path: str | int) -> int:
     """The whole number at a path; 0 where there is none."""
-    found = at(obj, *path)
+    found = get_path(obj, *path)
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
-def mapping(obj: Any, *path: str | int) -> Object:
+def get_map(obj: Any, *path: str | int) -> Object:
     """The map at a path; empty where there is none."""
-    found = at(obj, *path)
+    found = get_path(obj, *path)
     return found if isinstance(found, dict) else {}
 
 
-def dicts(obj: Any, *path: str | int) -> list[Object]:
+def get_list(obj: Any, *path: str | int) -> list[Object]:
     """The objects in the list at a path; empty where there is no list."""
-    found = at(obj, *path)
+    found = get_path(obj, *path)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.objects.access import meta
+from kubectl_fluidmodel.objects.access import metadata_of
 
 _NAMED = 3
 """Holders that are named."""
@@ -17,7 +17,7 @@ _NAMED = 3
 
 def is_terminating(obj: Mapping[str, Any] | None) -> bool:
     """Whether an object is there and is being deleted."""
-    return bool(obj and meta(obj).get("deletionTimestamp"))
+    return bool(obj and metadata_of(obj).get("deletionTimestamp"))
 
 
 def describe_deletion(obj: Mapping[str, Any], pods: Iterable[str] = ()) -> str:
@@ -26,11 +26,11 @@ def describe_deletion(obj: Mapping[str, Any], pods: Iterable[str] = ()) -> str:
     `pods` are the names of those that use it; where there are none, its finalizers are named. The
     time is when it is to be gone, which lies ahead of the request by the grace period of a pod.
     """
-    since = f"since {meta(obj).get('deletionTimestamp')}"
+    since = f"since {metadata_of(obj).get('deletionTimestamp')}"
     holders = list(pods)
     if holders:
         shown = ", ".join(holders[:_NAMED])
         more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
         return f"{since}, held by pod{'s' * (len(holders) > 1)} {shown}{more}"
-    finalizers = [str(each) for each in meta(obj).get("finalizers") or []]
+    finalizers = [str(each) for each in metadata_of(obj).get("finalizers") or []]
     return f"{since}, held by {', '.join(finalizers)}" if finalizers else since

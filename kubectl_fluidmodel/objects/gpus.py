@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.objects.access import Object, at
-from kubectl_fluidmodel.objects.quantity import to_int
-from kubectl_fluidmodel.objects.resource_requests import is_over, requests_of
+from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.objects.quantity import quantity_to_int
+from kubectl_fluidmodel.objects.resource_requests import is_terminated, requests_of
 
 Gpus = dict[str, int]
 """GPUs by resource name."""
@@ -17,10 +17,10 @@ def gpus_of(resources: Any) -> Gpus:
     """GPUs in a container's resources: `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-…`."""
     found: dict[str, int] = {}
     for side in ("requests", "limits"):
-        amounts = at(resources, side)
+        amounts = get_path(resources, side)
         for name, amount in amounts.items() if isinstance(amounts, Mapping) else ():
             if is_gpu(str(name)):
-                count = to_int(amount) or 0
+                count = quantity_to_int(amount) or 0
                 found[name] = max(found.get(name, 0), count)
     return {name: count for name, count in found.items() if count > 0}
 
@@ -30,27 +30,27 @@ def is_gpu(resource: str) -> bool:
     return bool(slash) and (kind == "gpu" or kind.startswith(("gpu-", "gpu.", "mig-")))
 
 
-def allocatable(node: Object) -> Gpus:
+def allocatable_gpus(node: Object) -> Gpus:
     """GPUs that a node offers."""
-    listed = at(node, "status", "allocatable", default={})
-    return {name: to_int(amount) or 0 for name, amount in listed.items() if is_gpu(name)}
+    listed = get_path(node, "status", "allocatable", default={})
+    return {name: quantity_to_int(amount) or 0 for name, amount in listed.items() if is_gpu(name)}
 
 
-def used(pods: Iterable[Object]) -> Gpus:
+def used_gpus(pods: Iterable[Object]) -> Gpus:
     """GPUs that pods hold, those that are over left out."""
     total: Gpus = {}
     for pod in pods:
-        for name, count in requests_of(pod).items() if not is_over(pod) else ():
+        for name, count in requests_of(pod).items() if not is_terminated(pod) else ():
             if is_gpu(name) and count > 0:
                 total[name] = total.get(name, 0) + int(count)
     return total
 
 
-def free(node: Object, pods: Iterable[Object]) -> Gpus:
+def free_gpus(node: Object, pods: Iterable[Object]) -> Gpus:
     """GPUs that a node has left beside some pods."""
-    taken = used(pods)
-    return {name: count - taken.get(name, 0) for name, count in allocatable(node).items()}
+    taken = used_gpus(pods)
+    return {name: count - taken.get(name, 0) for name, count in allocatable_gpus(node).items()}
 
 
-def fits(needs: Gpus, room: Gpus) -> bool:
+def has_enough(needs: Gpus, room: Gpus) -> bool:
     return all(room.get(name, 0) >= count for name, count in needs.items())

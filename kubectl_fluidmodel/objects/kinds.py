@@ -68,7 +68,7 @@ CRDS = Kind(
     "customresourcedefinitions",
     namespaced=False,
 )
-ACCESS_REVIEWS = Kind(
+SELF_SUBJECT_ACCESS_REVIEWS = Kind(
     "authorization.k8s.io",
     "v1",
     "SelfSubjectAccessReview",

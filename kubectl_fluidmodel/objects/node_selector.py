@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubectl_fluidmodel.objects.access import Object, at, labels_of, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 Term = dict[str, Any]
@@ -38,7 +38,7 @@ def terms_of(affinity: Any) -> Terms | None:
 def mismatches(spec: Mapping[str, Any], node: Object) -> list[str]:
     """What a pod's spec asks of a node's labels and name and this node lacks, in words."""
     found = []
-    for key, value in (at(spec, "nodeSelector") or {}).items():
+    for key, value in (get_path(spec, "nodeSelector") or {}).items():
         if labels_of(node).get(key) != value:
             found.append(f"nodeSelector {key}={value}")
     terms = terms_of(spec.get("affinity"))
@@ -53,12 +53,12 @@ def matches(term: Any, node: Object) -> bool:
         return False
     labels = labels_of(node)
     fields = {"metadata.name": name_of(node)}
-    return all(holds(e, labels) for e in term.get("matchExpressions") or []) and all(
-        holds(e, fields) for e in term.get("matchFields") or []
+    return all(expression_matches(e, labels) for e in term.get("matchExpressions") or []) and all(
+        expression_matches(e, fields) for e in term.get("matchFields") or []
     )
 
 
-def holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def expression_matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether labels fulfil one expression of a selector, of nodes or of pods."""
     key, values = str(expression.get("key")), list(expression.get("values") or [])
     value, operator = labels.get(key), expression.get("operator")

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.objects.access import Object, at, dicts
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 
 USER = 65532
 """The uid that distroless images call nonroot."""
-IMAGE_VARIABLE = "FLUIDMODEL_IMAGE"
+IMAGE_ENV = "FLUIDMODEL_IMAGE"
 HOME = "/fluidmodel"
 _CA = "/etc/fluidmodel/ca"
 _CA_KEY = "ca.crt"
@@ -38,14 +38,14 @@ class SecretKey:
     secret: str
     key: str
 
-    def variable(self, name: str) -> Object:
+    def env_var(self, name: str) -> Object:
         """An environment variable with its value."""
         reference = {"name": self.secret, "key": self.key}
         return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 @dataclass(frozen=True)
-class Bundle:
+class CaBundle:
     """Certificates to trust: a key of a ConfigMap or a Secret of the pod's namespace."""
 
     kind: str
@@ -67,16 +67,16 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Network:
+class PodNetwork:
     """How pods get their image and reach what lies outside of the cluster."""
 
     proxy: str = ""
     no_proxy: str = ""
-    ca: Bundle | None = None
+    ca: CaBundle | None = None
     pull_secrets: tuple[str, ...] = ()
 
     @property
-    def variables(self) -> list[Object]:
+    def env_vars(self) -> list[Object]:
         """The environment variables that say so."""
         found: dict[str, str] = {}
         if self.proxy:
@@ -88,9 +88,9 @@ class Network:
         return [{"name": name, "value": value} for name, value in found.items()]
 
 
-def network(
+def parse_network(
     proxy: str | None, no_proxy: str | None, ca: str | None, pull_secrets: Sequence[str]
-) -> Network:
+) -> PodNetwork:
     """Read the flags `--stage-proxy`, `--stage-no-proxy`, `--stage-ca` and `--image-pull-secret`.
 
     Raises:
@@ -101,7 +101,7 @@ def network(
             raise UsageError(f"--image-pull-secret '{name}'", "it is the name of a Secret")
     if no_proxy and not proxy:
         raise UsageError("--stage-no-proxy", "it goes with --stage-proxy")
-    return Network(
+    return PodNetwork(
         _proxy(proxy or ""), no_proxy or "", _bundle(ca) if ca else None, tuple(pull_secrets)
     )
 
@@ -127,7 +127,7 @@ def _proxy(url: str) -> str:
     return url
 
 
-def _bundle(text: str) -> Bundle:
+def _bundle(text: str) -> CaBundle:
     kind, _, rest = text.partition("/")
     name, mark, key = rest.partition(":")
     kind = {"cm": "configmap", "configmaps": "configmap", "secrets": "secret"}.get(kind, kind)
@@ -138,24 +138,26 @@ def _bundle(text: str) -> Bundle:
             f"it is a ConfigMap or a Secret, with the key in it where that is not {_CA_KEY}",
             "--stage-ca configmap/NAME:KEY",
         )
-    return Bundle(kind, name, key or _CA_KEY)
+    return CaBundle(kind, name, key or _CA_KEY)
 
 
-def bundle_of(spec: Mapping[str, Any]) -> str:
+def ca_bundle_reference(spec: Mapping[str, Any]) -> str:
     """The `--stage-ca` that a pod spec was made with; empty for none."""
-    for volume in dicts(spec, "volumes"):
+    for volume in get_list(spec, "volumes"):
         if volume.get("name") != _VOLUME:
             continue
         for kind, source, name in (
-            ("configmap", "configMap", at(volume, "configMap", "name")),
-            ("secret", "secret", at(volume, "secret", "secretName")),
+            ("configmap", "configMap", get_path(volume, "configMap", "name")),
+            ("secret", "secret", get_path(volume, "secret", "secretName")),
         ):
             if name:
-                return f"{kind}/{name}:{at(volume, source, 'items', 0, 'key', default=_CA_KEY)}"
+                return (
+                    f"{kind}/{name}:{get_path(volume, source, 'items', 0, 'key', default=_CA_KEY)}"
+                )
     return ""
 
 
-def image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
+def require_image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
     """The image of `--image`, else of FLUIDMODEL_IMAGE; empty where neither is given.
 
     Raises:
@@ -164,7 +166,7 @@ def image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
     environ = os.environ if environ is None else environ
     found = given if given is not None else environ.get("FLUIDMODEL_IMAGE", "")
     if found and not _IMAGE.fullmatch(found):
-        where = "--image " if given is not None else f"{IMAGE_VARIABLE}="
+        where = "--image " if given is not None else f"{IMAGE_ENV}="
         raise UsageError(
             f"{where}{found} is not the name of an image",
             "a name has no spaces and begins with a lower-case letter or a digit",
@@ -173,18 +175,18 @@ def image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
     return found
 
 
-def no_image() -> UsageError:
+def no_image_error() -> UsageError:
     """What is said where a Job is to be made and no image is known."""
     name = f"REGISTRY/kubectl-fluidmodel:{__version__}"
     return UsageError(
         "staging in the cluster needs an image that has this plugin",
         "none is the default, as nothing may be installed into a pod that holds your keys",
         f"docker build -t {name} . && docker push {name} in a clone of this project, then "
-        f"--image {name} or {IMAGE_VARIABLE}={name}; or --stage-on client",
+        f"--image {name} or {IMAGE_ENV}={name}; or --stage-on client",
     )
 
 
-def pod(container: Object, network: Network | None = None) -> Object:
+def build_pod(container: Object, network: PodNetwork | None = None) -> Object:
     """A pod spec around a container of `container`, which has to know the same `network`."""
     found: Object = {
         "restartPolicy": "Never",
@@ -208,16 +210,16 @@ def pod(container: Object, network: Network | None = None) -> Object:
     return found
 
 
-def container(
+def build_container(
     name: str,
     image: str,
     module: str,
     args: Sequence[str] = (),
     env: Sequence[Object] = (),
-    network: Network | None = None,
+    network: PodNetwork | None = None,
 ) -> Object:
     """A container that runs `python -m MODULE`, with nothing writable but its home."""
-    network = network or Network()
+    network = network or PodNetwork()
     mounts: list[Object] = [{"name": "work", "mountPath": HOME}]
     if network.ca:
         mounts.append({"name": _VOLUME, "mountPath": _CA, "readOnly": True})
@@ -226,7 +228,7 @@ def container(
         "image": image,
         "command": ["python", "-m", *shlex.split(module)],
         "args": list(args),
-        "env": [*_plain(), *network.variables, *env],
+        "env": [*_plain(), *network.env_vars, *env],
         "workingDir": HOME,
         "securityContext": {
             "allowPrivilegeEscalation": False,

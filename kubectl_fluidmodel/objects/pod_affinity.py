@@ -14,14 +14,14 @@ from typing import Any
 
 from kubectl_fluidmodel.objects.access import (
     Object,
-    at,
-    dicts,
     full_name,
+    get_list,
+    get_path,
     labels_of,
-    names_of,
     namespace_of,
+    summarize_names,
 )
-from kubectl_fluidmodel.objects.node_selector import REQUIRED, holds
+from kubectl_fluidmodel.objects.node_selector import REQUIRED, expression_matches
 
 AFFINITY, ANTI = "podAffinity", "podAntiAffinity"
 
@@ -31,25 +31,25 @@ Domain = tuple[str, str]
 
 
 @dataclass
-class Neighbours:
+class PlacedPods:
     """Pods with the nodes that they are on."""
 
     placed: Sequence[tuple[Object, Object]]
     """(node, pod) of each."""
-    _last: tuple[Object, _Wishes] | None = None
+    _last: tuple[Object, _AffinityDomains] | None = None
     """The pod that was judged last: its terms are the same on every node."""
 
     @cached_property
     def _repelling(self) -> list[tuple[Object, Object]]:
         return [pair for pair in self.placed if _terms(pair[1], ANTI)]
 
-    def against(self, pod: Object, node: Object) -> tuple[list[Object], str]:
+    def conflicts(self, pod: Object, node: Object) -> tuple[list[Object], str]:
         """The pods that keep one off a node, and why; no text where none does."""
         if self._last is None or self._last[0] is not pod:
-            self._last = (pod, self._wishes(pod))
+            self._last = (pod, self._terms_for(pod))
         wishes = self._last[1]
         labels = labels_of(node)
-        if not wishes.near_enough(labels):
+        if not wishes.satisfies_affinity(labels):
             return [], "required pod affinity: what it wants to be near is not there"
         for repelling, why in (
             (wishes.repelled, "anti-affinity of the pod to"),
@@ -58,13 +58,13 @@ class Neighbours:
             found = [each for domain in labels.items() for each in repelling.get(domain, ())]
             if found:
                 once = list({full_name(each): each for each in found}.values())
-                return once, f"{why} {names_of(once)}"
+                return once, f"{why} {summarize_names(once)}"
         return [], ""
 
-    def _wishes(self, pod: Object) -> _Wishes:
+    def _terms_for(self, pod: Object) -> _AffinityDomains:
         """What a pod's terms and those of others come to, once for all nodes."""
         near = _terms(pod, AFFINITY)
-        found = _Wishes([str(term.get("topologyKey", "")) for term in near])
+        found = _AffinityDomains([str(term.get("topologyKey", "")) for term in near])
         if near:
             found.first = all(_selects(term, pod, pod) for term in near)
             for there, other in self.placed:
@@ -73,16 +73,16 @@ class Neighbours:
         for term in _terms(pod, ANTI):
             for there, other in self.placed:
                 if other is not pod and _selects(term, pod, other):
-                    _note(found.repelled, term, there, other)
+                    _add_domain(found.repelled, term, there, other)
         for there, other in self._repelling:
             for term in _terms(other, ANTI) if other is not pod else ():
                 if _selects(term, other, pod):
-                    _note(found.repelling, term, there, other)
+                    _add_domain(found.repelling, term, there, other)
         return found
 
 
 @dataclass
-class _Wishes:
+class _AffinityDomains:
     """Where one pod wants to be and where it may not be."""
 
     keys: list[str]
@@ -96,7 +96,7 @@ class _Wishes:
     repelling: dict[Domain, list[Object]] = field(default_factory=dict)
     """Where pods are that keep it away."""
 
-    def near_enough(self, labels: Mapping[str, str]) -> bool:
+    def satisfies_affinity(self, labels: Mapping[str, str]) -> bool:
         if any(key not in labels for key in self.keys):
             return False
         if all((key, labels[key]) in self.wanted for key in self.keys):
@@ -104,7 +104,7 @@ class _Wishes:
         return not self.wanted and self.first
 
 
-def _note(
+def _add_domain(
     domains: dict[Domain, list[Object]], term: Mapping[str, Any], there: Object, pod: Object
 ) -> None:
     key = str(term.get("topologyKey", ""))
@@ -114,8 +114,8 @@ def _note(
 
 
 def _terms(pod: Mapping[str, Any], kind: str) -> list[Object]:
-    found = dicts(pod, "spec", "affinity", kind, REQUIRED)
-    return [term for term in found if not at(term, "namespaceSelector")]
+    found = get_list(pod, "spec", "affinity", kind, REQUIRED)
+    return [term for term in found if not get_path(term, "namespaceSelector")]
 
 
 def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:
@@ -129,7 +129,8 @@ def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:
 
 
 def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    wanted = at(selector, "matchLabels", default={})
+    wanted = get_path(selector, "matchLabels", default={})
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        holds(expression, labels) for expression in dicts(selector, "matchExpressions")
+        expression_matches(expression, labels)
+        for expression in get_list(selector, "matchExpressions")
     )

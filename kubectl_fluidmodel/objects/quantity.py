@@ -21,7 +21,7 @@ _DIGITS = 60
 """More digits than this before or after the point: a typing error, that takes minutes to count."""
 
 
-def parse(text: str | int | float) -> Decimal:
+def parse_quantity(text: str | int | float) -> Decimal:
     """The value of a quantity.
 
     Raises:
@@ -42,17 +42,17 @@ def parse(text: str | int | float) -> Decimal:
     return value * _FACTORS[suffix or ""]
 
 
-def to_int(text: str | int | float | None) -> int | None:
+def quantity_to_int(text: str | int | float | None) -> int | None:
     """A quantity as a whole number, rounded up; None for None or what is no quantity."""
     if text is None:
         return None
     try:
-        return int(parse(text).to_integral_value(rounding=ROUND_CEILING))
+        return int(parse_quantity(text).to_integral_value(rounding=ROUND_CEILING))
     except ValueError:
         return None
 
 
-def from_bytes(count: int) -> str:
+def bytes_to_quantity(count: int) -> str:
     """Bytes as the shortest exact binary quantity: `300Gi`, `512Mi`, `1000`."""
     for suffix, factor in (("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
         if count and count % factor == 0:

@@ -11,101 +11,101 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from kubectl_fluidmodel.objects import quantity
-from kubectl_fluidmodel.objects.access import Object, at, dicts
-from kubectl_fluidmodel.output.text import size
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
+from kubectl_fluidmodel.output.text import format_bytes
 
-Amounts = dict[str, Decimal]
+ResourceList = dict[str, Decimal]
 """Amounts by resource name: bytes, cores, devices."""
 
 _POD_LEVEL = ("cpu", "memory")
 _POD_LEVEL_PREFIX = "hugepages-"
 
 
-def requests_of(pod: Mapping[str, Any]) -> Amounts:
+def requests_of(pod: Mapping[str, Any]) -> ResourceList:
     """What a pod takes: `spec.resources` where it says so, else what its containers add up to.
 
     Containers and sidecars run side by side; the other init containers one after the other, each
     beside the sidecars before it. A pod that is being resized takes the most of what it has and
     what it wants.
     """
-    total: Amounts = {}
-    for container in dicts(pod, "spec", "containers"):
-        _add(total, _of(container, pod, "containerStatuses"))
-    sidecars: Amounts = {}
-    starting: Amounts = {}
-    for container in dicts(pod, "spec", "initContainers"):
+    total: ResourceList = {}
+    for container in get_list(pod, "spec", "containers"):
+        _add(total, _container_requests(container, pod, "containerStatuses"))
+    sidecars: ResourceList = {}
+    starting: ResourceList = {}
+    for container in get_list(pod, "spec", "initContainers"):
         if container.get("restartPolicy") == "Always":
-            own = _of(container, pod, "initContainerStatuses")
+            own = _container_requests(container, pod, "initContainerStatuses")
             _add(total, own)
             _add(sidecars, own)
             beside = dict(sidecars)
         else:
             beside = _spec(container)
             _add(beside, sidecars)
-        _most(starting, beside)
-    _most(total, starting)
-    level = _amounts(at(pod, "spec", "resources", "requests"))
+        _add_max(starting, beside)
+    _add_max(total, starting)
+    level = _parse_resources(get_path(pod, "spec", "resources", "requests"))
     for name, amount in level.items():
         if name in _POD_LEVEL or name.startswith(_POD_LEVEL_PREFIX):
             total[name] = amount
-    _add(total, _amounts(at(pod, "spec", "overhead")))
+    _add(total, _parse_resources(get_path(pod, "spec", "overhead")))
     return total
 
 
-def requested(pod: Mapping[str, Any], resource: str) -> int:
+def requested_amount(pod: Mapping[str, Any], resource: str) -> int:
     """What a pod takes of one resource, as a whole number that is rounded up."""
     return int(requests_of(pod).get(resource, Decimal(0)).to_integral_value(ROUND_CEILING))
 
 
-def allocatable(node: Object) -> Amounts:
+def allocatable(node: Object) -> ResourceList:
     """What a node has for pods."""
-    return _amounts(at(node, "status", "allocatable"))
+    return _parse_resources(get_path(node, "status", "allocatable"))
 
 
-def is_over(pod: Mapping[str, Any]) -> bool:
+def is_terminated(pod: Mapping[str, Any]) -> bool:
     """Whether a pod has ended, and holds nothing any more."""
-    return at(pod, "status", "phase") in ("Succeeded", "Failed")
+    return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
-def _of(container: Object, pod: Mapping[str, Any], statuses: str) -> Amounts:
+def _container_requests(container: Object, pod: Mapping[str, Any], statuses: str) -> ResourceList:
     """What a container takes: of a resize under way the most of its sides."""
     found = _spec(container)
-    for status in dicts(pod, "status", statuses):
-        if status.get("name") != container.get("name") or at(status, "resources") is None:
+    for status in get_list(pod, "status", statuses):
+        if status.get("name") != container.get("name") or get_path(status, "resources") is None:
             continue
         if any(
             c.get("type") == "PodResizePending" and c.get("reason") == "Infeasible"
-            for c in dicts(pod, "status", "conditions")
+            for c in get_list(pod, "status", "conditions")
         ):
             found = {}
-        _most(found, _amounts(at(status, "resources", "requests")))
-        _most(found, _amounts(status.get("allocatedResources")))
+        _add_max(found, _parse_resources(get_path(status, "resources", "requests")))
+        _add_max(found, _parse_resources(status.get("allocatedResources")))
     return found
 
 
-def _spec(container: Object) -> Amounts:
+def _spec(container: Object) -> ResourceList:
     """A container's requests; the API server fills in the limit of what has only a limit."""
-    requests = _amounts(at(container, "resources", "requests"))
-    return {**_amounts(at(container, "resources", "limits")), **requests}
+    requests = _parse_resources(get_path(container, "resources", "requests"))
+    return {**_parse_resources(get_path(container, "resources", "limits")), **requests}
 
 
-def _amounts(listed: Any) -> Amounts:
+def _parse_resources(listed: Any) -> ResourceList:
     """A resource list; what is no quantity is left out."""
-    found: Amounts = {}
+    found: ResourceList = {}
     for name, value in listed.items() if isinstance(listed, Mapping) else ():
         try:
-            found[str(name)] = quantity.parse(value)
+            found[str(name)] = quantity.parse_quantity(value)
         except ValueError:
             continue
     return found
 
 
-def _add(total: Amounts, more: Amounts) -> None:
+def _add(total: ResourceList, more: ResourceList) -> None:
     for name, amount in more.items():
         total[name] = total.get(name, Decimal(0)) + amount
 
 
-def _most(total: Amounts, other: Amounts) -> None:
+def _add_max(total: ResourceList, other: ResourceList) -> None:
     for name, amount in other.items():
         total[name] = max(total.get(name, amount), amount)
 
@@ -113,16 +113,16 @@ def _most(total: Amounts, other: Amounts) -> None:
 _BYTES = re.compile(r"memory|ephemeral-storage|storage|hugepages-.*")
 
 
-def amount(resource: str, value: Decimal) -> str:
+def format_amount(resource: str, value: Decimal) -> str:
     """An amount of a resource for people, without its name: `256.0 GiB`, `1.5`, `8`."""
     if _BYTES.fullmatch(resource):
-        return size(int(value))
+        return format_bytes(int(value))
     return f"{value.quantize(Decimal('0.001')).normalize():f}"
 
 
-def lack(resource: str, needed: Decimal, free: Decimal) -> str:
+def describe_shortage(resource: str, needed: Decimal, free: Decimal) -> str:
     """How much of a resource lacks: `300.0 GiB of memory needed, 256.0 GiB free`."""
     of = "of " if _BYTES.fullmatch(resource) else ""
     named = "ephemeral storage" if resource == "ephemeral-storage" else resource
-    left = amount(resource, max(Decimal(0), free))
-    return f"{amount(resource, needed)} {of}{named} needed, {left} free"
+    left = format_amount(resource, max(Decimal(0), free))
+    return f"{format_amount(resource, needed)} {of}{named} needed, {left} free"

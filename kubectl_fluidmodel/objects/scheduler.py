@@ -18,15 +18,15 @@ from typing import Any
 from kubectl_fluidmodel.objects import node_selector, pod_affinity, resource_requests, taints
 from kubectl_fluidmodel.objects.access import (
     Object,
-    at,
-    dicts,
     full_name,
-    listed,
+    get_list,
+    get_path,
     name_of,
-    names_of,
     namespace_of,
+    summarize,
+    summarize_names,
 )
-from kubectl_fluidmodel.objects.resource_requests import Amounts, requests_of
+from kubectl_fluidmodel.objects.resource_requests import ResourceList, requests_of
 
 
 class Filter(Enum):
@@ -57,7 +57,7 @@ class Obstacle:
     """Of ROOM: what the pod requests of the resource, and what other pods leave of it."""
     holders: tuple[Object, ...] = ()
     """The pods that hold the port, most of the resource, or keep this one away."""
-    lasting: bool = True
+    permanent: bool = True
     """Whether it stays when other pods end: the pod, the node or the claim has to change."""
 
 
@@ -75,22 +75,22 @@ class SchedulerView:
     volumes: Sequence[Object] = ()
 
     @cached_property
-    def _on(self) -> dict[str, list[tuple[Object, Amounts]]]:
+    def _pods_by_node(self) -> dict[str, list[tuple[Object, ResourceList]]]:
         """Node to its pods with what each requests."""
-        found: dict[str, list[tuple[Object, Amounts]]] = {}
+        found: dict[str, list[tuple[Object, ResourceList]]] = {}
         for pod in self.pods or ():
-            node = at(pod, "spec", "nodeName")
-            if node and not resource_requests.is_over(pod):
+            node = get_path(pod, "spec", "nodeName")
+            if node and not resource_requests.is_terminated(pod):
                 found.setdefault(str(node), []).append((pod, requests_of(pod)))
         return found
 
     @cached_property
-    def _neighbours(self) -> pod_affinity.Neighbours:
+    def _placed_pods(self) -> pod_affinity.PlacedPods:
         nodes = {name_of(node): node for node in self.nodes}
-        return pod_affinity.Neighbours(
+        return pod_affinity.PlacedPods(
             [
                 (nodes[name], pod)
-                for name, pods in self._on.items()
+                for name, pods in self._pods_by_node.items()
                 if name in nodes
                 for pod, _ in pods
             ]
@@ -101,37 +101,43 @@ class SchedulerView:
         """(namespace, claim) to the volume that it is bound to."""
         by_name = {name_of(volume): volume for volume in self.volumes}
         bound = {
-            (namespace_of(claim), name_of(claim)): str(at(claim, "spec", "volumeName", default=""))
+            (namespace_of(claim), name_of(claim)): str(
+                get_path(claim, "spec", "volumeName", default="")
+            )
             for claim in self.claims
         }
         return {key: by_name[name] for key, name in bound.items() if name in by_name}
 
-    def _beside(self, pod: Object, node: Object) -> list[tuple[Object, Amounts]]:
+    def _other_pods(self, pod: Object, node: Object) -> list[tuple[Object, ResourceList]]:
         """The pods that hold something of a node, without the judged one."""
         own = full_name(pod)
-        return [each for each in self._on.get(name_of(node), ()) if full_name(each[0]) != own]
+        return [
+            each for each in self._pods_by_node.get(name_of(node), ()) if full_name(each[0]) != own
+        ]
 
-    def verdicts(self, pod: Object) -> dict[str, list[Obstacle]]:
+    def obstacles_by_node(self, pod: Object) -> dict[str, list[Obstacle]]:
         """Each node's name, with what is against the pod there; empty where it fits."""
-        return {name_of(node): self.against(pod, node) for node in self.nodes}
+        return {name_of(node): self.obstacles(pod, node) for node in self.nodes}
 
-    def against(self, pod: Object, node: Object) -> list[Obstacle]:
+    def obstacles(self, pod: Object, node: Object) -> list[Obstacle]:
         """Everything that keeps a pod off a node, in the order of the filters; empty if it fits."""
-        beside = self._beside(pod, node)
-        found = list(node_obstacles(at(pod, "spec", default={}), node))
-        found += _ports(pod, [other for other, _ in beside])
-        found += _room(pod, node, beside)
-        found += self._volume(pod, node)
+        beside = self._other_pods(pod, node)
+        found = list(node_obstacles(get_path(pod, "spec", default={}), node))
+        found += _port_obstacles(pod, [other for other, _ in beside])
+        found += _resource_obstacles(pod, node, beside)
+        found += self._volume_obstacles(pod, node)
         if self.pods is not None:
-            repelling, text = self._neighbours.against(pod, node)
+            repelling, text = self._placed_pods.conflicts(pod, node)
             if text:
-                found.append(Obstacle(Filter.OTHERS, text, holders=tuple(repelling), lasting=False))
+                found.append(
+                    Obstacle(Filter.OTHERS, text, holders=tuple(repelling), permanent=False)
+                )
         return found
 
-    def _volume(self, pod: Object, node: Object) -> Iterator[Obstacle]:
+    def _volume_obstacles(self, pod: Object, node: Object) -> Iterator[Obstacle]:
         for claim in claims_of(pod):
             volume = self._volumes.get((namespace_of(pod), claim))
-            terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+            terms = get_path(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
             if volume is None or not isinstance(terms, list):
                 continue
             if not any(node_selector.matches(term, node) for term in terms):
@@ -146,8 +152,8 @@ class SchedulerView:
 def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
     """What is against a pod's spec on a node whatever else runs there: cordon, taints, labels."""
     cordon = taints.Taint(taints.UNSCHEDULABLE, "", taints.NO_SCHEDULE)
-    cordoned = bool(at(node, "spec", "unschedulable"))
-    if cordoned and not taints.tolerated(dicts(spec, "tolerations"), cordon):
+    cordoned = bool(get_path(node, "spec", "unschedulable"))
+    if cordoned and not taints.is_tolerated(get_list(spec, "tolerations"), cordon):
         yield Obstacle(Filter.CORDON, "the node is cordoned", "spec.unschedulable")
     wanted = spec.get("nodeName")
     if wanted and wanted != name_of(node):
@@ -163,16 +169,16 @@ def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
 def claims_of(pod: Mapping[str, Any]) -> list[str]:
     """The names of the claims that a pod mounts or would mount."""
     return [
-        str(at(volume, "persistentVolumeClaim", "claimName", default=""))
-        for volume in dicts(pod, "spec", "volumes")
-        if at(volume, "persistentVolumeClaim", "claimName")
+        str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
+        for volume in get_list(pod, "spec", "volumes")
+        if get_path(volume, "persistentVolumeClaim", "claimName")
     ]
 
 
 def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
     """(port, protocol, address) of each port of the node that a pod takes for its whole life."""
     sidecars = [
-        c for c in dicts(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"
+        c for c in get_list(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"
     ]
     return [
         (
@@ -180,13 +186,13 @@ def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
             str(port.get("protocol") or "TCP"),
             str(port.get("hostIP") or "0.0.0.0"),  # noqa: S104 - the scheduler's own word for all
         )
-        for container in [*sidecars, *dicts(pod, "spec", "containers")]
-        for port in dicts(container, "ports")
+        for container in [*sidecars, *get_list(pod, "spec", "containers")]
+        for port in get_list(container, "ports")
         if isinstance(port.get("hostPort"), int) and port["hostPort"] > 0
     ]
 
 
-def _ports(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]:
+def _port_obstacles(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]:
     wanted = host_ports(pod)
     if not wanted:
         return
@@ -199,15 +205,15 @@ def _ports(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]:
             taken |= clash
             holders.append(other)
     if taken:
-        ports = listed([str(port) for port in sorted(taken)])
+        ports = summarize([str(port) for port in sorted(taken)])
         held = "is held" if len(taken) == 1 else "are held"
         noun = "port" if len(taken) == 1 else "ports"
         yield Obstacle(
             Filter.PORTS,
-            f"{noun} {ports} {held} by {names_of(holders)}",
+            f"{noun} {ports} {held} by {summarize_names(holders)}",
             ports,
             holders=tuple(holders),
-            lasting=False,
+            permanent=False,
         )
 
 
@@ -216,8 +222,8 @@ def _same_port(mine: tuple[int, str, str], theirs: tuple[int, str, str]) -> bool
     return mine[:2] == theirs[:2] and (mine[2] == theirs[2] or everywhere in (mine[2], theirs[2]))
 
 
-def _room(
-    pod: Object, node: Object, beside: Sequence[tuple[Object, Amounts]]
+def _resource_obstacles(
+    pod: Object, node: Object, beside: Sequence[tuple[Object, ResourceList]]
 ) -> Iterator[Obstacle]:
     has = resource_requests.allocatable(node)
     most = has.get("pods")
@@ -228,7 +234,7 @@ def _room(
             "pods",
             Decimal(1),
             most - len(beside),
-            lasting=most < 1,
+            permanent=most < 1,
         )
     if not has:
         return  # a node that has not said yet what it has
@@ -241,26 +247,29 @@ def _room(
         if needed > free:
             holders = _largest(resource, beside)
             lasting = needed > has.get(resource, Decimal(0))
-            text = resource_requests.lack(resource, needed, free)
+            text = resource_requests.describe_shortage(resource, needed, free)
             if holders and not lasting:
-                text += f" ({names_of(holders)} {'hold' if len(holders) > 1 else 'holds'} the rest)"
+                text += (
+                    f" ({summarize_names(holders)} {'hold' if len(holders) > 1 else 'holds'} the "
+                    "rest)"
+                )
             yield Obstacle(
                 Filter.ROOM, text, resource, needed, max(Decimal(0), free), tuple(holders), lasting
             )
 
 
-def _largest(resource: str, used: Iterable[tuple[Object, Amounts]]) -> list[Object]:
+def _largest(resource: str, used: Iterable[tuple[Object, ResourceList]]) -> list[Object]:
     """The pods that request a resource, those that request most of it first."""
     some = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
     return [pod for pod, _ in sorted(some, key=lambda pair: (-pair[1], full_name(pair[0])))]
 
 
-def by_reason(reasons: Iterable[tuple[str, str]], most: int = 5) -> str:
+def group_by_reason(reasons: Iterable[tuple[str, str]], limit: int = 5) -> str:
     """Nodes with why not, those of one reason together: `a, b: it is cordoned; c: …`."""
     grouped: dict[str, list[str]] = {}
     for name, why in reasons:
         grouped.setdefault(why, []).append(name)
     largest = sorted(grouped.items(), key=lambda item: -len(item[1]))
-    shown = [f"{listed(names)}: {why}" for why, names in largest[:most]]
-    rest = sum(len(names) for _, names in largest[most:])
+    shown = [f"{summarize(names)}: {why}" for why, names in largest[:limit]]
+    rest = sum(len(names) for _, names in largest[limit:])
     return "; ".join([*shown, *([f"and {rest} more"] if rest else [])])

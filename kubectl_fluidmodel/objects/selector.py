@@ -20,7 +20,7 @@ _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 Matches = Callable[[Mapping[str, str]], bool]
 
 
-def parse(text: str) -> Matches:
+def parse_selector(text: str) -> Matches:
     """A judge of an object's labels.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubectl_fluidmodel.objects.access import Object, at, dicts
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.gpus import is_gpu
 
@@ -79,12 +79,12 @@ class Taint:
         return f"{self.key}{f'={self.value}' if self.value else ''}:{self.effect}"
 
     @property
-    def hard(self) -> bool:
+    def blocks_pods(self) -> bool:
         """Whether it keeps pods away, and not only asks them to stay away."""
         return self.effect in (NO_SCHEDULE, NO_EXECUTE)
 
     @property
-    def leaving(self) -> str:
+    def departure_reason(self) -> str:
         """Why a node with this taint is going or not there yet; empty where it says neither."""
         if self.key.startswith(_STARTING_PREFIXES) or self.key.endswith("/agent-not-ready"):
             return "it is still starting"
@@ -104,19 +104,21 @@ def taints_of(node: Mapping[str, Any]) -> list[Taint]:
     """The taints of a node, as its spec lists them."""
     return [
         Taint(str(t.get("key") or ""), str(t.get("value") or ""), str(t.get("effect") or ""))
-        for t in dicts(node, "spec", "taints")
+        for t in get_list(node, "spec", "taints")
     ]
 
 
-def tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Taint) -> bool:
+def is_tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Taint) -> bool:
     """Whether one of some tolerations tolerates a taint."""
     return any(_tolerates(one, taint) for one in tolerations)
 
 
 def untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> list[Taint]:
     """The NoSchedule and NoExecute taints of a node that a pod's spec does not tolerate."""
-    mine = dicts(spec, "tolerations")
-    return [taint for taint in taints_of(node) if taint.hard and not tolerated(mine, taint)]
+    mine = get_list(spec, "tolerations")
+    return [
+        taint for taint in taints_of(node) if taint.blocks_pods and not is_tolerated(mine, taint)
+    ]
 
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
@@ -141,7 +143,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
     return int(taint.value) > int(value) if operator == "Gt" else int(taint.value) < int(value)
 
 
-def for_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
+def marks_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
     """Whether a taint only keeps a node with GPUs free for what uses them.
 
     Such a taint bears the name of a resource of the node (kubernetes.io, "Taints and
@@ -154,29 +156,31 @@ def for_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
         "gpu",
     ):  # AKS: "Use GPUs for compute-intensive workloads"
         return True
-    return "/" in taint.key and taint.key in (at(node, "status", "allocatable") or {})
+    return "/" in taint.key and taint.key in (get_path(node, "status", "allocatable") or {})
 
 
 @dataclass(frozen=True)
-class Leaving:
+class Departure:
     """Why a node is going, or is not there yet."""
 
-    why: str
+    reason: str
     certain: bool
     """Whether it takes no pods any more; False of a mere candidate for removal."""
 
 
-def leaving(node: Object) -> Leaving | None:
+def departure_of(node: Object) -> Departure | None:
     """Whether a node is about to go or not there yet, and nothing new belongs on it."""
     if is_terminating(node):
-        return Leaving("it is being deleted", True)
-    if at(node, "spec", "unschedulable"):
-        return Leaving("it is cordoned", True)
-    found = [taint for taint in taints_of(node) if taint.leaving]
+        return Departure("it is being deleted", True)
+    if get_path(node, "spec", "unschedulable"):
+        return Departure("it is cordoned", True)
+    found = [taint for taint in taints_of(node) if taint.departure_reason]
     if found:
-        taint = next((taint for taint in found if taint.hard), found[0])
-        return Leaving(f"{taint.leaving} (taint {taint})", taint.hard)
-    ready = next((c for c in dicts(node, "status", "conditions") if c.get("type") == "Ready"), {})
+        taint = next((taint for taint in found if taint.blocks_pods), found[0])
+        return Departure(f"{taint.departure_reason} (taint {taint})", taint.blocks_pods)
+    ready = next(
+        (c for c in get_list(node, "status", "conditions") if c.get("type") == "Ready"), {}
+    )
     if ready.get("status") != "True":
-        return Leaving("it is not ready", True)
+        return Departure("it is not ready", True)
     return None

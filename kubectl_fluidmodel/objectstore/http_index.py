@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
-from kubectl_fluidmodel.model.files import File, Listing
-from kubectl_fluidmodel.model.sample import Fetch, ReadError
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
+from kubectl_fluidmodel.model.sample import RangeReader, RangeReadError
 from kubectl_fluidmodel.net import proxies, tls
 
 if TYPE_CHECKING:
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 _MAX_PAGES = 200
 _MAX_FILES = 20_000
 _MAX_PAGE_BYTES = 4 << 20
-_CHUNK = 64 << 10
+_CHUNK_BYTES = 64 << 10
 _SECONDS = 120.0
 """For the whole listing; a model's is a few pages."""
-_PLAIN = {"Accept-Encoding": "identity"}
+_IDENTITY_ENCODING = {"Accept-Encoding": "identity"}
 """Sizes and ranges are of the file, and a page cannot grow as it is unpacked."""
 
 
-class _Links(HTMLParser):
+class _LinkParser(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.hrefs: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
-            self.found += [value for name, value in attrs if name == "href" and value]
+            self.hrefs += [value for name, value in attrs if name == "href" and value]
 
 
 def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
@@ -42,11 +42,11 @@ def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
 
     Sorting links, parents and other hosts are left out; both lists are absolute URLs.
     """
-    parser = _Links()
+    parser = _LinkParser()
     parser.feed(page)
     directories: dict[str, None] = {}
     files: dict[str, None] = {}
-    for href in parser.found:
+    for href in parser.hrefs:
         try:
             target = urljoin(url, href)
             parts = urlsplit(target)
@@ -58,7 +58,7 @@ def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
     return list(directories), list(files)
 
 
-def list_directory(url: str) -> Listing:
+def list_directory(url: str) -> FileListing:
     """Every file below an HTTP directory, sized by Content-Length; bounded.
 
     Raises:
@@ -66,7 +66,7 @@ def list_directory(url: str) -> Listing:
         Unreachable: the server does not answer, or not in time.
     """
     root = url if url.endswith("/") else url + "/"
-    pool = _pool(url, maxsize=16)
+    pool = _create_pool(url, maxsize=16)
     deadline = time.monotonic() + _SECONDS
     targets: dict[str, None] = {}
     pages = deque([root])
@@ -77,7 +77,7 @@ def list_directory(url: str) -> Listing:
         if seen > _MAX_PAGES or len(targets) > _MAX_FILES:
             raise FluidModelError(f"{url} is too large a tree", "name the model's own directory")
         here = pages.popleft()
-        directories, files = links_below(_get(pool, here, deadline), here)
+        directories, files = links_below(_read_page(pool, here, deadline), here)
         pages += [each for each in directories if each not in known]
         known.update(directories)
         targets.update(dict.fromkeys(files))
@@ -86,64 +86,64 @@ def list_directory(url: str) -> Listing:
             f"{url} lists no files", "WebUFS needs a server that shows an index of the directory"
         )
     with ThreadPoolExecutor(max_workers=16) as workers:
-        sizes = list(workers.map(lambda target: _size(pool, target, deadline), targets))
-    return Listing(
+        sizes = list(workers.map(lambda target: _read_size(pool, target, deadline), targets))
+    return FileListing(
         tuple(
             sorted(
-                File(unquote(target[len(root) :]), size)
+                SourceFile(unquote(target[len(root) :]), size)
                 for target, size in zip(targets, sizes, strict=True)
             )
         )
     )
 
 
-def reader(url: str) -> Fetch:
+def range_reader(url: str) -> RangeReader:
     """How files below an HTTP directory are read in part, for `model/sample.py`."""
     import urllib3
 
     root = url if url.endswith("/") else url + "/"
-    pool = _pool(url, maxsize=8, seconds=5.0)
+    pool = _create_pool(url, maxsize=8, seconds=5.0)
 
     def fetch(path: str, first: int, count: int) -> bytes:
-        span = {"Range": f"bytes={first}-{first + count - 1}", **_PLAIN}
+        span = {"Range": f"bytes={first}-{first + count - 1}", **_IDENTITY_ENCODING}
         try:
             response = pool.request("GET", root + quote(path), headers=span, preload_content=False)
             try:
                 if response.status not in (200, 206):
-                    raise ReadError(f"HTTP {response.status}")
+                    raise RangeReadError(f"HTTP {response.status}")
                 if first and response.status == 200:
-                    raise ReadError("the server knows no ranges")
+                    raise RangeReadError("the server knows no ranges")
                 return bytes(response.read(count, decode_content=False))
             finally:
                 response.close()  # what a server sends beyond that is not read
         except (urllib3.exceptions.HTTPError, OSError) as err:
-            raise ReadError(_words(err)) from err
+            raise RangeReadError(_error_text(err)) from err
 
     return fetch
 
 
-def _pool(url: str, maxsize: int, seconds: float = 20.0) -> urllib3.PoolManager:
+def _create_pool(url: str, maxsize: int, seconds: float = 20.0) -> urllib3.PoolManager:
     import urllib3
 
-    return proxies.pool(
+    return proxies.create_pool(
         proxies.proxy_for(url),
         maxsize=maxsize,
         retries=urllib3.Retry(2, backoff_factor=0.3, redirect=3),
         timeout=seconds,
-        ssl_context=tls.context(),
+        ssl_context=tls.create_ssl_context(),
     )
 
 
-def _get(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
+def _read_page(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
     """An index page. One that is longer than a page may be is none, and is not read to its end."""
     import urllib3
 
-    response = _request(pool, "GET", url, deadline)
+    response = _send_request(pool, "GET", url, deadline)
     try:
         if "html" not in response.headers.get("Content-Type", ""):
             raise FluidModelError(f"{url} is not a directory listing", "the answer is no HTML page")
         content = bytearray()
-        while chunk := response.read1(_CHUNK, decode_content=False):
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             content += chunk
             if len(content) > _MAX_PAGE_BYTES:
                 raise FluidModelError(
@@ -152,16 +152,18 @@ def _get(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
                     "name the model's own directory",
                 )
             if time.monotonic() > deadline:
-                raise Unreachable(f"cannot read {url}", f"its page did not end in {_SECONDS:.0f} s")
+                raise UnreachableError(
+                    f"cannot read {url}", f"its page did not end in {_SECONDS:.0f} s"
+                )
     except (urllib3.exceptions.HTTPError, OSError) as err:
-        raise Unreachable(f"cannot read {url}", _words(err)) from err
+        raise UnreachableError(f"cannot read {url}", _error_text(err)) from err
     finally:
         response.close()
     return content.decode("utf-8", "replace")
 
 
-def _size(pool: urllib3.PoolManager, url: str, deadline: float) -> int:
-    response = _request(pool, "HEAD", url, deadline)
+def _read_size(pool: urllib3.PoolManager, url: str, deadline: float) -> int:
+    response = _send_request(pool, "HEAD", url, deadline)
     response.close()
     length = response.headers.get("Content-Length", "")
     if not length.isascii() or not length.isdigit() or len(length) > 18:
@@ -171,23 +173,23 @@ def _size(pool: urllib3.PoolManager, url: str, deadline: float) -> int:
     return int(length)
 
 
-def _request(
+def _send_request(
     pool: urllib3.PoolManager, method: str, url: str, deadline: float
 ) -> urllib3.BaseHTTPResponse:
     """An answer whose body is still to be read."""
     import urllib3
 
     if time.monotonic() > deadline:
-        raise Unreachable(f"cannot read {url}", f"the listing took more than {_SECONDS:.0f} s")
+        raise UnreachableError(f"cannot read {url}", f"the listing took more than {_SECONDS:.0f} s")
     try:
-        response = pool.request(method, url, preload_content=False, headers=_PLAIN)
+        response = pool.request(method, url, preload_content=False, headers=_IDENTITY_ENCODING)
     except urllib3.exceptions.HTTPError as err:
-        raise Unreachable(f"cannot read {url}", _words(err)) from err
+        raise UnreachableError(f"cannot read {url}", _error_text(err)) from err
     if response.status >= 400:
         response.close()
         raise FluidModelError(f"cannot read {url}", f"HTTP {response.status}", "check SOURCE")
     return response
 
 
-def _words(err: BaseException) -> str:
+def _error_text(err: BaseException) -> str:
     return " ".join(str(getattr(err, "reason", None) or err).split())[:200]

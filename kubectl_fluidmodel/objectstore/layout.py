@@ -11,15 +11,15 @@ import hashlib
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.model.source import Source, parse
-from kubectl_fluidmodel.model.suggestions import meant
+from kubectl_fluidmodel.model.source import Source, parse_source
+from kubectl_fluidmodel.model.suggestions import suggest_source
 from kubectl_fluidmodel.output.shell import quote
 
-STATE = ".fluidmodel"
+STATE_DIR = ".fluidmodel"
 
 
 @dataclass(frozen=True)
-class Destination:
+class BucketPrefix:
     """A bucket and a prefix of it, without slashes around."""
 
     bucket: str
@@ -31,73 +31,79 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class Place:
+class StagingLayout:
     """Where one commit of one model goes."""
 
-    to: Destination
+    destination: BucketPrefix
     repo: str
     commit: str
 
     @property
-    def model(self) -> str:
+    def model_prefix(self) -> str:
         """Prefix of the model with all its commits."""
-        return f"{self.to.prefix}/{self.repo}".lstrip("/")
+        return f"{self.destination.prefix}/{self.repo}".lstrip("/")
 
     @property
-    def files(self) -> str:
+    def files_prefix(self) -> str:
         """Prefix of the files."""
-        return f"{self.model}/{self.commit}"
+        return f"{self.model_prefix}/{self.commit}"
 
     @property
     def uri(self) -> str:
         """SOURCE of a cache of it."""
-        return f"s3://{self.to.bucket}/{self.files}"
+        return f"s3://{self.destination.bucket}/{self.files_prefix}"
 
     @property
     def source(self) -> Source:
-        return Source("s3", self.to.bucket, self.files)
+        return Source("s3", self.destination.bucket, self.files_prefix)
 
     @property
-    def manifest(self) -> str:
+    def manifest_key(self) -> str:
         """Key of the manifest."""
-        return f"{self.model}/{STATE}/{self.commit}/manifest.json"
+        return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/manifest.json"
 
     @property
-    def uploads(self) -> str:
+    def checkpoints_prefix(self) -> str:
         """Prefix of the records of unfinished uploads, with its slash."""
-        return f"{self.model}/{STATE}/{self.commit}/uploads/"
+        return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/uploads/"
 
-    def key(self, path: str) -> str:
+    def object_key(self, path: str) -> str:
         """Key of a file."""
-        return f"{self.files}/{path}"
+        return f"{self.files_prefix}/{path}"
 
-    def record(self, path: str) -> str:
+    def checkpoint_key(self, path: str) -> str:
         """Key of a file's record; the path is hashed, for it may be longer than what is left."""
-        return f"{self.uploads}{hashlib.sha256(path.encode()).hexdigest()[:40]}.json"
+        return f"{self.checkpoints_prefix}{hashlib.sha256(path.encode()).hexdigest()[:40]}.json"
 
 
-def destination(text: str) -> Destination:
+def parse_bucket_prefix(text: str) -> BucketPrefix:
     """Read `--to s3://bucket[/prefix]`.
 
     Raises:
         UsageError: it is not that.
     """
     if not text.startswith("s3://"):
-        raise UsageError(f"cannot stage to '{text}'", "it takes a bucket", f"--to {_meant(text)}")
+        raise UsageError(
+            f"cannot stage to '{text}'", "it takes a bucket", f"--to {_suggest_destination(text)}"
+        )
     try:
-        source = parse(text)
+        source = parse_source(text)
     except UsageError as err:
-        raise UsageError(f"cannot stage to '{text}'", err.why, "--to s3://BUCKET/PREFIX") from err
-    if STATE in source.path.split("/"):
-        raise UsageError(f"cannot stage to '{text}'", f"'{STATE}' is our own place", "another one")
-    return Destination(source.host, source.path)
+        raise UsageError(
+            f"cannot stage to '{text}'", err.reason, "--to s3://BUCKET/PREFIX"
+        ) from err
+    if STATE_DIR in source.path.split("/"):
+        raise UsageError(
+            f"cannot stage to '{text}'", f"'{STATE_DIR}' is our own place", "another one"
+        )
+    return BucketPrefix(source.host, source.path)
 
 
-def _meant(text: str) -> str:
+def _suggest_destination(text: str) -> str:
     """The bucket that a `--to` was probably meant to name."""
-    for guess in (meant(text).source, f"s3://{text.strip('/')}"):
+    for guess in (suggest_source(text).source, f"s3://{text.strip('/')}"):
         try:
-            if guess.startswith("s3://") and parse(guess).uri:
+            if guess.startswith("s3://") and parse_source(guess).uri:
                 return quote(guess)
         except UsageError:
             continue

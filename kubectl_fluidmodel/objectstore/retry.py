@@ -6,12 +6,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable
-from kubectl_fluidmodel.net.retry_budget import Passing, Patience, asked_wait, passes
+from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
+from kubectl_fluidmodel.net.retry_budget import (
+    RetryBudget,
+    TransientError,
+    is_transient_status,
+    requested_delay,
+)
 from kubectl_fluidmodel.objectstore import s3 as stores
-from kubectl_fluidmodel.objectstore.s3 import Store
+from kubectl_fluidmodel.objectstore.s3 import S3Store
 
-_PASSING = {
+_TRANSIENT_CODES = {
     "InternalError",
     "SlowDown",
     "ServiceUnavailable",
@@ -34,8 +39,8 @@ _PASSING = {
 }
 """Codes that pass whatever their status is: those of botocore's retries, and what a body that
 was damaged on its way is answered with."""
-_FULL = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
-_EXPIRED = {
+_FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
+_EXPIRED_CODES = {
     "ExpiredToken",
     "ExpiredTokenException",
     "TokenRefreshRequired",
@@ -45,13 +50,13 @@ _EXPIRED = {
 }
 """What keys that are over are answered with, be it that they expired or that others replaced
 them."""
-_DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
-_JOINS = 120.0
+_DENIED_CODES = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
+_MIN_ASSEMBLY_TIMEOUT = 120.0
 """Seconds of silence that a store is allowed that joins parts: some do it before they answer."""
-_UNKNOWN = {"NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented"}
+_UNSUPPORTED_CODES = {"NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented"}
 
 
-class Refused(Exception):
+class S3RequestError(Exception):
     """The store said no: its code, and the error that tells it."""
 
     def __init__(self, code: str, error: FluidModelError) -> None:
@@ -59,40 +64,40 @@ class Refused(Exception):
         self.code, self.error = code, error
 
     @property
-    def optional(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether the credentials may not do it, or the store cannot: what can be done without."""
-        return self.code in _DENIED or self.code in _UNKNOWN
+        return self.code in _DENIED_CODES or self.code in _UNSUPPORTED_CODES
 
 
-class Door:
+class RetryingS3Client:
     """The way to one bucket. Safe to share between threads."""
 
     def __init__(
         self,
-        store: Store,
+        store: S3Store,
         name: str,
-        patience: float,
+        retry_timeout: float,
         stop: threading.Event | None,
         on_retry: Callable[[str], None] | None,
-        silent: float | None = None,
+        no_answer_timeout: float | None = None,
         **settings: Any,
     ) -> None:
         """`patience` and `silent` are those of Patience; `settings` go to botocore's Config."""
         self.store, self.name = store, name
-        self.patience, self.silent = patience, silent
+        self.retry_timeout, self.no_answer_timeout = retry_timeout, no_answer_timeout
         self._stop = stop or threading.Event()
         self._on_retry = on_retry or (lambda _: None)
         self._settings = settings
-        self._client = self._made(store)
-        self._renewing = threading.Lock()
+        self._client = self._create_client(store)
+        self._renewal_lock = threading.Lock()
 
-    def do(self, verb: str, operation: str, **settings: Any) -> Any:
+    def call(self, verb: str, operation: str, **settings: Any) -> Any:
         try:
-            return self.call(verb, operation, **settings)
-        except Refused as err:
+            return self.call_raw(verb, operation, **settings)
+        except S3RequestError as err:
             raise err.error from err
 
-    def call(
+    def call_raw(
         self,
         verb: str,
         operation: str,
@@ -114,24 +119,26 @@ class Door:
             Unreachable: the store does not answer.
         """
         key = settings.get("Key") or settings.get("Prefix")
-        what = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
-        waits = Patience(max(self.patience, joins), self._stop, self.silent)
+        action = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
+        budget = RetryBudget(max(self.retry_timeout, joins), self._stop, self.no_answer_timeout)
         failures = 0
         while True:
             try:
-                answer = self._once(what, operation, settings, then)
-                self.silent = None  # somebody is there: from now on it is waited for in full
+                answer = self._attempt(action, operation, settings, then)
+                self.no_answer_timeout = (
+                    None  # somebody is there: from now on it is waited for in full
+                )
                 return answer
-            except Passing as err:
-                self._on_retry(err.why)
-                waits.pause(err)
+            except TransientError as err:
+                self._on_retry(err.reason)
+                budget.wait(err)
                 failures += 1
                 if probe is not None and failures >= 2:
                     probe()
 
-    def _once(
+    def _attempt(
         self,
-        what: str,
+        action: str,
         operation: str,
         settings: dict[str, Any],
         then: Callable[[Any], Any] | None,
@@ -140,52 +147,54 @@ class Door:
 
         client = self._client
         try:
-            with stores.explained(self.store, what, self.name):
+            with stores.translate_errors(self.store, action, self.name):
                 answer = getattr(client, operation)(Bucket=self.name, **settings)
                 return then(answer) if then is not None else answer
-        except Unreachable as err:
+        except UnreachableError as err:
             no_keys = boto.NoCredentialsError | boto.PartialCredentialsError
-            if isinstance(err, Barred) or isinstance(err.__cause__, no_keys):
+            if isinstance(err, PermanentlyUnreachableError) or isinstance(err.__cause__, no_keys):
                 raise
-            raise Passing(err.why, err) from err
+            raise TransientError(err.reason, err) from err
         except FluidModelError as err:
             cause = err.__cause__
             if not isinstance(cause, boto.ClientError):
                 raise
-            raise self._said_no(client, err, cause.response) from err
+            raise self._classify_error(client, err, cause.response) from err
 
-    def _said_no(self, client: Any, err: FluidModelError, answer: Any) -> Exception:
+    def _classify_error(self, client: Any, err: FluidModelError, answer: Any) -> Exception:
         """What an error document of the store means for the attempt."""
         code = str(answer.get("Error", {}).get("Code", ""))
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in _FULL or status == 507:
-            full = FluidModelError("the store is full", err.why, "make room, and run it again")
-            return Refused("Full", full)
-        if code in _EXPIRED and self._renewed(client):
-            return Passing("the credentials have expired: renewing them", err, answered=True)
-        if code in _PASSING or passes(status):
-            final = Unreachable(err.what, err.why or code, "the same command again goes on")
-            wait = asked_wait(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
-            return Passing(f"the store answers {code or status}", final, wait, answered=True)
-        return Refused(code, err)
+        if code in _FULL_CODES or status == 507:
+            full = FluidModelError("the store is full", err.reason, "make room, and run it again")
+            return S3RequestError("Full", full)
+        if code in _EXPIRED_CODES and self._renew_credentials(client):
+            return TransientError("the credentials have expired: renewing them", err, answered=True)
+        if code in _TRANSIENT_CODES or is_transient_status(status):
+            final = UnreachableError(
+                err.message, err.reason or code, "the same command again goes on"
+            )
+            wait = requested_delay(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
+            return TransientError(f"the store answers {code or status}", final, wait, answered=True)
+        return S3RequestError(code, err)
 
-    def _made(self, store: Store) -> Any:
+    def _create_client(self, store: S3Store) -> Any:
         client = store.client(**self._settings)
-        client.meta.events.register("before-send.s3.CompleteMultipartUpload", _take_your_time)
+        client.meta.events.register("before-send.s3.CompleteMultipartUpload", _extend_read_timeout)
         return client
 
-    def _renewed(self, client: Any) -> bool:
+    def _renew_credentials(self, client: Any) -> bool:
         """Whether there are newer credentials than those that a client was refused with."""
-        with self._renewing:
+        with self._renewal_lock:
             if self._client is client:
-                fresh = self.store.renewed()
+                fresh = self.store.with_renewed_credentials()
                 if fresh is None:
                     return False
-                self.store, self._client = fresh, self._made(fresh)
+                self.store, self._client = fresh, self._create_client(fresh)
             return True
 
 
-def _take_your_time(request: Any, **_: Any) -> None:
+def _extend_read_timeout(request: Any, **_: Any) -> None:
     """botocore's event before a request: some stores join parts before they answer.
 
     Where botocore has no timeout of a request (before 1.44), the usual one is kept, and a store
@@ -193,4 +202,4 @@ def _take_your_time(request: Any, **_: Any) -> None:
     """
     context = getattr(request, "context", None)
     if isinstance(context, dict):
-        context["read_timeout"] = max(_JOINS, context["client_config"].read_timeout)
+        context["read_timeout"] = max(_MIN_ASSEMBLY_TIMEOUT, context["client_config"].read_timeout)

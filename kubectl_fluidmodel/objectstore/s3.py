@@ -9,13 +9,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable, UsageError
+from kubectl_fluidmodel.errors import (
+    FluidModelError,
+    PermanentlyUnreachableError,
+    UnreachableError,
+    UsageError,
+)
 from kubectl_fluidmodel.model import hub_cache
-from kubectl_fluidmodel.model.files import File, Listing
-from kubectl_fluidmodel.model.sample import Fetch, ReadError
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
+from kubectl_fluidmodel.model.sample import RangeReader, RangeReadError
 from kubectl_fluidmodel.net import connection_errors, proxies, tls
 from kubectl_fluidmodel.objectstore import error_codes
-from kubectl_fluidmodel.objectstore.error_codes import NotAStore
+from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError
 from kubectl_fluidmodel.output.shell import Operand, command
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
@@ -26,7 +31,7 @@ GCS_ENDPOINT = "https://storage.googleapis.com"
 """Google's S3-compatible XML API; takes HMAC keys, or nothing for public buckets."""
 
 # Spellings under which Secrets in the wild keep the two keys: ours, Alluxio's, MinIO's.
-KEY_NAMES = (
+KEY_NAME_PAIRS = (
     (ACCESS_KEY, SECRET_KEY),
     ("aws.accessKeyId", "aws.secretKey"),
     ("accesskey", "secretkey"),
@@ -36,7 +41,7 @@ KEY_NAMES = (
     ("rootUser", "rootPassword"),
 )
 
-_AWS = "https://s3.amazonaws.com"
+_AWS_ENDPOINT = "https://s3.amazonaws.com"
 TOKEN_NAMES = (SESSION_TOKEN, "aws.sessionToken", "sessionToken", "session-token", "session_token")
 """Spellings under which Secrets keep the session token of temporary keys."""
 
@@ -45,7 +50,7 @@ _MAX_OBJECTS = 200_000
 
 
 @dataclass(frozen=True)
-class Credentials:
+class S3Credentials:
     """S3 keys. They never appear in a repr."""
 
     access_key: str = field(repr=False)
@@ -54,15 +59,15 @@ class Credentials:
     session: Any = field(default=None, repr=False, compare=False)
     """boto3's session whose they are, which finds newer ones; None where nothing does: keys of
     a Secret, or of environment variables."""
-    renews: bool = field(default=False, compare=False)
+    auto_renews: bool = field(default=False, compare=False)
     """Whether that session renews them by itself before they end."""
-    expires: datetime | None = field(default=None, compare=False)
+    expires_at: datetime | None = field(default=None, compare=False)
     """When they end, where that is known and they do not renew themselves."""
 
     @property
-    def temporary(self) -> bool:
+    def will_expire(self) -> bool:
         """Whether they end while somebody may still work with them."""
-        return bool(self.session_token or self.expires) and not self.renews
+        return bool(self.session_token or self.expires_at) and not self.auto_renews
 
     @property
     def short_lived(self) -> bool:
@@ -70,11 +75,13 @@ class Credentials:
 
         AWS gives IDs of temporary keys a prefix (IAM User Guide, "Unique identifiers").
         """
-        return bool(self.session_token) or self.access_key.startswith(error_codes.TEMPORARY)
+        return bool(self.session_token) or self.access_key.startswith(
+            error_codes.TEMPORARY_KEY_PREFIX
+        )
 
 
 @dataclass(frozen=True)
-class Store:
+class S3Store:
     """An S3 endpoint with the way to log in.
 
     `endpoint` is the URL that the cluster's pods use, empty for AWS itself; `reach` is the URL
@@ -83,8 +90,8 @@ class Store:
 
     endpoint: str = ""
     region: str = ""
-    credentials: Credentials | None = None
-    reach: str = ""
+    credentials: S3Credentials | None = None
+    reach_url: str = ""
 
     def client(self, **settings: Any) -> Any:
         """A boto3 S3 client; without credentials it sends unsigned requests.
@@ -117,23 +124,23 @@ class Store:
                 "aws_secret_access_key": self.credentials.secret_key,
                 "aws_session_token": self.credentials.session_token or None,
             }
-        with explained(self, "cannot set up the S3 client"):
+        with translate_errors(self, "cannot set up the S3 client"):
             session = session or boto3.session.Session()
-            url = self.reach or self.endpoint
-            base["proxies"] = _proxies(url)
+            url = self.reach_url or self.endpoint
+            base["proxies"] = _proxy_config(url)
             made = session.client(
                 "s3",
                 endpoint_url=url or None,
                 region_name=self.region or "us-east-1",
                 config=Config(**{**base, **settings}),
-                verify=_trusted(session),
+                verify=_ca_bundle(session),
                 **keys,
             )
-        made.meta.events.register("before-parse.s3", _check_answer)
+        made.meta.events.register("before-parse.s3", _check_response)
         made.meta.events.register_first("needs-retry.s3", _check_parsed)
         return made
 
-    def renewed(self) -> Store | None:
+    def with_renewed_credentials(self) -> S3Store | None:
         """The same with newer credentials of boto3's chain; None where there are none.
 
         Whoever writes them to a file meanwhile (`aws sso login`, a sidecar) is seen, too.
@@ -141,17 +148,17 @@ class Store:
         old = self.credentials
         if old is None or old.session is None:
             return None
-        now = from_environment(self.endpoint, self.region).credentials
+        now = store_from_environment(self.endpoint, self.region).credentials
         if now is None or now == old:
             return None
         return replace(self, credentials=now)
 
-    def reached_at(self, url: str) -> Store:
+    def with_reach_url(self, url: str) -> S3Store:
         """The same store by way of another URL from this machine."""
-        return replace(self, reach=url)
+        return replace(self, reach_url=url)
 
 
-def from_environment(endpoint: str | None, region: str | None) -> Store:
+def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
     """The store that AWS_* variables, the shared config files or the instance's role give.
 
     Flags go first. Credentials are None where boto3's chain finds none.
@@ -163,8 +170,8 @@ def from_environment(endpoint: str | None, region: str | None) -> Store:
     import botocore.session
     from botocore.credentials import RefreshableCredentials
 
-    expires = _expiration()
-    with explained(Store(endpoint or ""), "cannot read the AWS configuration"):
+    expires = _expiration_from_environment()
+    with translate_errors(S3Store(endpoint or ""), "cannot read the AWS configuration"):
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
         url = endpoint or _configured_endpoint(core.full_config, core.get_scoped_config())
@@ -178,15 +185,15 @@ def from_environment(endpoint: str | None, region: str | None) -> Store:
     credentials = None
     if frozen and frozen.access_key and frozen.secret_key:
         fixed = found.method == "env"
-        credentials = Credentials(
+        credentials = S3Credentials(
             frozen.access_key,
             frozen.secret_key,
             frozen.token or "",
             session=None if fixed else session,
-            renews=not fixed and isinstance(found, RefreshableCredentials),
-            expires=expires if fixed else None,
+            auto_renews=not fixed and isinstance(found, RefreshableCredentials),
+            expires_at=expires if fixed else None,
         )
-    return Store(check_endpoint(url), region or configured, credentials)
+    return S3Store(validate_endpoint(url), region or configured, credentials)
 
 
 def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
@@ -223,23 +230,23 @@ def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) 
     return str(found or "")
 
 
-def ends(store: Store, now: datetime | None = None) -> str:
+def expiry_warning(store: S3Store, now: datetime | None = None) -> str:
     """What to say of credentials that end while somebody still works with them; else nothing."""
     keys = store.credentials
-    if keys is None or not keys.temporary:
+    if keys is None or not keys.will_expire:
         return ""
     after = "after that, log in and run the same command again: it goes on"
-    if keys.expires is None:
+    if keys.expires_at is None:
         return f"the S3 credentials are temporary, and nothing renews them; {after}"
-    left = (keys.expires - (now or datetime.now(timezone.utc))).total_seconds()
-    at = keys.expires.astimezone(timezone.utc)
+    left = (keys.expires_at - (now or datetime.now(timezone.utc))).total_seconds()
+    at = keys.expires_at.astimezone(timezone.utc)
     return (
         f"the S3 credentials end in {max(0, int(left // 60))} min ({at:%H:%M} UTC), and nothing "
         f"renews them; {after}"
     )
 
 
-def _expiration() -> datetime | None:
+def _expiration_from_environment() -> datetime | None:
     """When the keys of environment variables end, by what `aws configure export-credentials`
     and others set with them.
 
@@ -257,7 +264,7 @@ def _expiration() -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
-def _check_answer(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
+def _check_response(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
     """botocore's event between an answer and its reading.
 
     Raises:
@@ -265,7 +272,7 @@ def _check_answer(operation_model: Any, response_dict: Mapping[str, Any], **_: A
     """
     headers = {str(key).lower(): str(value) for key, value in response_dict["headers"].items()}
     status, body = int(response_dict["status_code"]), response_dict.get("body")
-    error_codes.check_answer(
+    error_codes.require_s3_response(
         operation_model.name, status, headers, body if isinstance(body, bytes) else b""
     )
 
@@ -284,26 +291,26 @@ def _check_parsed(response: Any = None, **_: Any) -> None:
         return
     if not http.content[:64].lstrip().startswith(b"<?xml"):  # a store's that broke off
         headers = {str(key).lower(): str(value) for key, value in http.headers.items()}
-        raise NotAStore(error_codes.FOREIGN, error_codes.page(status, headers))
+        raise NotS3StoreError(error_codes.NOT_S3, error_codes.describe_response(status, headers))
 
 
-def _proxies(url: str) -> dict[str, str]:
+def _proxy_config(url: str) -> dict[str, str]:
     """The proxy on the way to an endpoint, as the Hub and the API server have it."""
-    found = proxies.proxy_for(url or _AWS)
+    found = proxies.proxy_for(url or _AWS_ENDPOINT)
     return dict.fromkeys(("http", "https"), found) if found else {}
 
 
-def _trusted(session: Any) -> str | None:
+def _ca_bundle(session: Any) -> str | None:
     """The PEM file that a store's certificate is checked against; None for botocore's own.
 
     What boto3 itself is told goes first (AWS_CA_BUNDLE, a profile's `ca_bundle`).
     """
     if session._session.get_config_variable("ca_bundle"):
         return None
-    return os.environ.get("REQUESTS_CA_BUNDLE") or tls.bundle() or None
+    return os.environ.get("REQUESTS_CA_BUNDLE") or tls.ca_bundle_path() or None
 
 
-def check_endpoint(url: str) -> str:
+def validate_endpoint(url: str) -> str:
     """The URL without a trailing slash; empty stays empty.
 
     Raises:
@@ -318,13 +325,13 @@ def check_endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
-def check_bucket(store: Store, bucket: str) -> None:
+def require_endpoint_without_bucket(store: S3Store, bucket: str) -> None:
     """See, before any request, that the endpoint is the store's and not the bucket's.
 
     Raises:
         UsageError: it has the bucket's name in it.
     """
-    right = error_codes.names_bucket(store.endpoint, bucket)
+    right = error_codes.find_bucket_in_endpoint(store.endpoint, bucket)
     if right:
         raise UsageError(
             f"the endpoint {store.endpoint} has the bucket's name in it",
@@ -333,13 +340,13 @@ def check_bucket(store: Store, bucket: str) -> None:
         )
 
 
-def key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
+def find_key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
     """The names under which a Secret's data keeps the access key and the secret key.
 
     Raises:
         FluidModelError: none of the known pairs is there.
     """
-    for access, hidden in KEY_NAMES:
+    for access, hidden in KEY_NAME_PAIRS:
         if access in keys and hidden in keys:
             return access, hidden
     have = ", ".join(sorted(keys)) or "nothing"
@@ -351,7 +358,7 @@ def key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
     )
 
 
-def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
+def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
     """Every object below a prefix of a bucket, with paths relative to it.
 
     Raises:
@@ -359,17 +366,17 @@ def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
         Unreachable: the endpoint does not answer.
     """
     where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
-    check_bucket(store, bucket)
+    require_endpoint_without_bucket(store, bucket)
     client = store.client()
     start = f"{prefix}/" if prefix else ""
-    files: list[File] = []
-    with explained(store, f"cannot list {where}", bucket):
+    files: list[SourceFile] = []
+    with translate_errors(store, f"cannot list {where}", bucket):
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
         for page in pages:
             for entry in page.get("Contents") or []:
                 key = str(entry["Key"])
                 if not key.endswith("/"):  # consoles make empty objects for folders
-                    files.append(File(key[len(start) :], int(entry["Size"])))
+                    files.append(SourceFile(key[len(start) :], int(entry["Size"])))
             if len(files) > _MAX_OBJECTS:
                 raise FluidModelError(
                     f"{where} holds more than {_MAX_OBJECTS} objects",
@@ -377,18 +384,18 @@ def list_prefix(store: Store, bucket: str, prefix: str) -> Listing:
                     "name the model's own prefix",
                 )
     if not files:
-        with explained(store, f"cannot list {where}", bucket):
-            lost, model = lost_snapshot(client, bucket, prefix)
+        with translate_errors(store, f"cannot list {where}", bucket):
+            lost, model = find_lost_snapshot(client, bucket, prefix)
         if lost:
             to = ["--to", f"s3://{bucket}"]
             to += ["--endpoint", store.endpoint] if store.endpoint else []
             again = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
             raise FluidModelError(f"{where} is empty", lost, again if model else "")
-        raise FluidModelError(f"{where} is empty", _nearest(store, client, bucket, prefix))
-    return Listing(tuple(sorted(files)))
+        raise FluidModelError(f"{where} is empty", _nearest_content(store, client, bucket, prefix))
+    return FileListing(tuple(sorted(files)))
 
 
-def reader(store: Store, bucket: str, prefix: str) -> Fetch:
+def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
     """How files below a prefix are read in part, for `model/sample.py`."""
     from botocore import exceptions as boto
     from urllib3.exceptions import HTTPError
@@ -405,21 +412,21 @@ def reader(store: Store, bucket: str, prefix: str) -> Fetch:
             )
             with answer["Body"] as body:
                 if first and not answer.get("ContentRange"):
-                    raise ReadError("the store knows no ranges")
+                    raise RangeReadError("the store knows no ranges")
                 return bytes(body.read(count))
         except boto.ClientError as err:
             error = err.response.get("Error", {})
-            raise ReadError(str(error.get("Code") or "refused")) from err
-        except (boto.BotoCoreError, NotAStore, OSError, HTTPError) as err:
-            raise ReadError(" ".join(str(err).split())[:120]) from err
+            raise RangeReadError(str(error.get("Code") or "refused")) from err
+        except (boto.BotoCoreError, NotS3StoreError, OSError, HTTPError) as err:
+            raise RangeReadError(" ".join(str(err).split())[:120]) from err
 
     return fetch
 
 
-def lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
+def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
     """Of an empty prefix: that it is a snapshot of a Hub cache whose links were lost, and the model
     that it was; empty texts where it is none."""
-    snapshot = hub_cache.snapshot_of(prefix)
+    snapshot = hub_cache.parse_snapshot_path(prefix)
     if snapshot is None:
         return "", ""
     top, repo, commit = snapshot
@@ -430,9 +437,9 @@ def lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
     return why, f"{repo}@{commit}" if repo else ""
 
 
-def _nearest(store: Store, client: Any, bucket: str, prefix: str) -> str:
+def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:
     """What to say of an empty prefix: the nearest parent that has something, and what."""
-    with explained(store, f"cannot list s3://{bucket}", bucket):
+    with translate_errors(store, f"cannot list s3://{bucket}", bucket):
         if prefix:
             same = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
             if any(entry["Key"] == prefix for entry in same.get("Contents") or []):
@@ -451,56 +458,65 @@ def _nearest(store: Store, client: Any, bucket: str, prefix: str) -> str:
 
 
 @contextmanager
-def explained(store: Store, what: str, bucket: str = "") -> Iterator[None]:
+def translate_errors(store: S3Store, message: str, bucket: str = "") -> Iterator[None]:
     """Turn what botocore raises into our errors, each with its cause and a way out."""
     from botocore import exceptions as boto
 
-    at, url = store.endpoint or "AWS", store.reach or store.endpoint or _AWS
+    at, url = store.endpoint or "AWS", store.reach_url or store.endpoint or _AWS_ENDPOINT
     try:
         yield
     except boto.ClientError as err:
-        said = error_codes.read(err.response, err.operation_name)
-        with_keys = store.credentials is not None
+        details = error_codes.parse_error(err.response, err.operation_name)
+        has_credentials = store.credentials is not None
         raise FluidModelError(
-            what, *error_codes.words(said, at, bucket, with_keys=with_keys)
+            message,
+            *error_codes.explain_error(details, at, bucket, has_credentials=has_credentials),
         ) from err
-    except NotAStore as err:
-        right = error_codes.endpoint_without(at, bucket)
-        why, how = error_codes.foreign(at, err.message)
-        raise FluidModelError(what, why, f"--endpoint {right}" if right else how) from err
+    except NotS3StoreError as err:
+        right = error_codes.endpoint_without_bucket(at, bucket)
+        reason, hint = error_codes.explain_not_s3(at, err.message)
+        raise FluidModelError(message, reason, f"--endpoint {right}" if right else hint) from err
     except (boto.SSLError, boto.ProxyConnectionError) as err:
-        told = connection_errors.explain(err, url, "--endpoint")
-        kind = Barred if told.lasting else Unreachable
-        raise kind(what, told.why, told.try_) from err
+        failure = connection_errors.explain_connection_error(err, url, "--endpoint")
+        kind = PermanentlyUnreachableError if failure.permanent else UnreachableError
+        raise kind(message, failure.reason, failure.hint) from err
     except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
-        told = connection_errors.explain(err, url, "--endpoint")
-        reason = told.why.partition(" (")[2].rpartition(")")[0]
-        why = (
-            f"the endpoint {at} does not answer ({reason})" if "no answer" in told.why else told.why
+        failure = connection_errors.explain_connection_error(err, url, "--endpoint")
+        reason = failure.reason.partition(" (")[2].rpartition(")")[0]
+        reason = (
+            f"the endpoint {at} does not answer ({reason})"
+            if "no answer" in failure.reason
+            else failure.reason
         )
-        right = error_codes.endpoint_without(at, bucket)
-        raise Unreachable(what, why, f"--endpoint {right}" if right else told.try_) from err
+        right = error_codes.endpoint_without_bucket(at, bucket)
+        raise UnreachableError(
+            message, reason, f"--endpoint {right}" if right else failure.hint
+        ) from err
     except boto.ProfileNotFound as err:
-        raise UsageError(what, str(err), "check AWS_PROFILE") from err
+        raise UsageError(message, str(err), "check AWS_PROFILE") from err
     except (boto.HTTPClientError, boto.BotoCoreError) as err:
         if url.startswith("http://") and any(mark in str(err) for mark in _TLS_ALERT):
-            raise FluidModelError(what, *error_codes.foreign(at, error_codes.SPEAKS_TLS)) from err
-        raise Unreachable(what, f"{at}: {' '.join(str(err).split())[:300]}", "") from err
+            raise FluidModelError(
+                message, *error_codes.explain_not_s3(at, error_codes.SPEAKS_TLS)
+            ) from err
+        raise UnreachableError(message, f"{at}: {' '.join(str(err).split())[:300]}", "") from err
     except RecursionError as err:  # botocore follows a redirect to where it came from
-        said = error_codes.Refusal(
+        details = error_codes.S3ErrorDetails(
             error_codes.REGION, "PermanentRedirect", "it redirects in a circle", ""
         )
-        raise FluidModelError(what, *error_codes.words(said, at, bucket, with_keys=True)) from err
+        raise FluidModelError(
+            message, *error_codes.explain_error(details, at, bucket, has_credentials=True)
+        ) from err
     except ValueError as err:  # botocore's word for an endpoint that it cannot parse
-        raise UsageError(what, str(err), "check --endpoint and --region") from err
+        raise UsageError(message, str(err), "check --endpoint and --region") from err
 
 
 _TLS_ALERT = ("\\x15\\x03", "\x15\x03")
 """How an alert of TLS begins, in the words of whoever takes it for HTTP."""
 
 
-def check_credentials(
-    keys: Credentials | None, whose: str = "", *, with_token: bool = False
+def require_session_token(
+    keys: S3Credentials | None, owner: str = "", *, with_token: bool = False
 ) -> None:
     """See, before any request, that temporary keys have their token; `with_token` where one may
     be used, and not only a permanent key.
@@ -511,8 +527,9 @@ def check_credentials(
     if keys is None or not error_codes.lacks_token(keys.access_key, keys.session_token):
         return
     raise FluidModelError(
-        f"the S3 access key{whose} is temporary",
-        f"it begins with {error_codes.TEMPORARY}, and its session token is missing: no store takes "
+        f"the S3 access key{owner} is temporary",
+        f"it begins with {error_codes.TEMPORARY_KEY_PREFIX}, and its session token is missing: no "
+        "store takes "
         "it without",
         f"export {SESSION_TOKEN}=… too, or a permanent key"
         if with_token

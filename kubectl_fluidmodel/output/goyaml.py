@@ -20,15 +20,15 @@ import yaml
 
 from kubectl_fluidmodel.errors import FluidModelError
 
-LARGEST = 32 << 20
+MAX_BYTES = 32 << 20
 """Bytes of a file. The API server takes objects of 3 MiB."""
-_DEEPEST = 100
+_MAX_DEPTH = 100
 """Collections inside each other. Kubernetes' own types stay below 40."""
-_MOST_NODES = 1_000_000
+_MAX_NODES = 1_000_000
 """Nodes of a document, those behind its aliases counted each time."""
 
 _TAG = "tag:yaml.org,2002:"
-_WORDS: dict[str, Any] = {
+_LITERALS: dict[str, Any] = {
     **dict.fromkeys(
         ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True
     ),
@@ -47,39 +47,41 @@ _DATE = re.compile(
 )
 
 
-def value_of(plain: str) -> Any:
+def resolve_plain_scalar(plain: str) -> Any:
     """What a scalar without quotes is to Go: None, a bool, an int, a float, or the text itself."""
-    if plain in _WORDS:
-        return _WORDS[plain]
+    if plain in _LITERALS:
+        return _LITERALS[plain]
     if plain[0] not in "+-.0123456789" or _DATE.fullmatch(plain):
         return plain
     digits = plain.replace("_", "") if plain[0] != "." else plain
-    whole = _INT.fullmatch(digits)
-    if whole:
-        found = _int(*whole.groups())
-        if -(1 << 63) <= found < 1 << 64 and not (digits[0] == "+" and found >= 1 << 63):
-            return found
+    integer = _INT.fullmatch(digits)
+    if integer:
+        value = _parse_int(*integer.groups())
+        if -(1 << 63) <= value < 1 << 64 and not (digits[0] == "+" and value >= 1 << 63):
+            return value
     return float(digits) if _FLOAT.fullmatch(digits) else plain
 
 
-def _int(sign: str, hexa: str | None, binary: str | None, octal: str | None, ten: str) -> int:
-    if hexa:
-        size = int(hexa, 16)
+def _parse_int(
+    sign: str, hexadecimal: str | None, binary: str | None, octal: str | None, decimal: str
+) -> int:
+    if hexadecimal:
+        value = int(hexadecimal, 16)
     elif binary:
-        size = int(binary, 2)
+        value = int(binary, 2)
     elif octal:
-        size = int(octal.lower().removeprefix("0o"), 8)
+        value = int(octal.lower().removeprefix("0o"), 8)
     else:
-        size = int(ten)
-    return -size if sign == "-" else size
+        value = int(decimal)
+    return -value if sign == "-" else value
 
 
 _PYYAML: Any = yaml.SafeLoader("")
 
 
-def is_text(plain: str) -> bool:
+def is_plain_string(plain: str) -> bool:
     """Whether this text, written without quotes, is the same text to Go and to YAML 1.1."""
-    if plain == "<<" or not isinstance(value_of(plain), str):
+    if plain == "<<" or not isinstance(resolve_plain_scalar(plain), str):
         return False
     tag = _PYYAML.resolve(yaml.ScalarNode, plain, (True, False))
     return bool(tag == f"{_TAG}str")
@@ -87,12 +89,12 @@ def is_text(plain: str) -> bool:
 
 # -- reading ---------------------------------------------------------------------------------
 
-Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FastSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's loader where PyYAML was built with it, as all its wheels are."""
-_KINDS = ((bool, "bool"), (int, "int"), (float, "float"), (type(None), "null"))
+_TAG_NAMES = ((bool, "bool"), (int, "int"), (float, "float"), (type(None), "null"))
 
 
-class Loader(Parser):  # type: ignore[misc]
+class GoLoader(FastSafeLoader):  # type: ignore[misc]
     """A safe loader with Go's rules for scalars; keys are text, as in JSON."""
 
     def resolve(self, kind: Any, value: str, implicit: Any) -> str:
@@ -102,8 +104,8 @@ class Loader(Parser):  # type: ignore[misc]
             return f"{_TAG}str"
         if value == "<<":
             return f"{_TAG}merge"
-        found = value_of(value)
-        return _TAG + next((name for kind, name in _KINDS if isinstance(found, kind)), "str")
+        found = resolve_plain_scalar(value)
+        return _TAG + next((name for kind, name in _TAG_NAMES if isinstance(found, kind)), "str")
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
@@ -120,107 +122,116 @@ class Loader(Parser):  # type: ignore[misc]
             found[key.value] = self.construct_object(value, deep=True)
         return found
 
-    def plain(self, node: Any) -> Any:
-        return value_of(self.construct_scalar(node))
+    def construct_plain(self, node: Any) -> Any:
+        return resolve_plain_scalar(self.construct_scalar(node))
 
-    def number(self, node: Any) -> Any:
+    def construct_number(self, node: Any) -> Any:
         """`!!int` and `!!float`, which Go takes in quotes, too."""
-        found = self.plain(node)
+        found = self.construct_plain(node)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise yaml.constructor.ConstructorError(None, None, "not a number", node.start_mark)
         return found
 
-    def text(self, node: Any) -> str:
+    def construct_text(self, node: Any) -> str:
         return str(self.construct_scalar(node))
 
-    def binary(self, node: Any) -> str:
+    def construct_binary(self, node: Any) -> str:
         try:
-            return base64.b64decode("".join(self.text(node).split()), validate=True).decode()
+            return base64.b64decode(
+                "".join(self.construct_text(node).split()), validate=True
+            ).decode()
         except ValueError as err:
             raise yaml.constructor.ConstructorError(
                 None, None, "!!binary that is no base64 of text", node.start_mark
             ) from err
 
 
-Loader.yaml_constructors = {
-    f"{_TAG}map": Loader.construct_mapping,
+GoLoader.yaml_constructors = {
+    f"{_TAG}map": GoLoader.construct_mapping,
     f"{_TAG}seq": lambda loader, node: loader.construct_sequence(node, deep=True),
-    **{f"{_TAG}{name}": Loader.text for name in ("str", "timestamp", "merge")},
-    **{f"{_TAG}{name}": Loader.plain for name in ("null", "bool")},
-    **{f"{_TAG}{name}": Loader.number for name in ("int", "float")},
-    f"{_TAG}binary": Loader.binary,
+    **{f"{_TAG}{name}": GoLoader.construct_text for name in ("str", "timestamp", "merge")},
+    **{f"{_TAG}{name}": GoLoader.construct_plain for name in ("null", "bool")},
+    **{f"{_TAG}{name}": GoLoader.construct_number for name in ("int", "float")},
+    f"{_TAG}binary": GoLoader.construct_binary,
     None: yaml.SafeLoader.construct_undefined,
 }
 
 
-def load(text: str | bytes) -> Any:
+def load_yaml(text: str | bytes) -> Any:
     """The value of the one document in a text, as Go reads it.
 
     Raises:
         yaml.YAMLError: the text is not YAML, or it is no tree that can be written as JSON.
         TooMuch: it is larger, deeper or more aliased than any manifest.
     """
-    check(text)
-    return yaml.load(text, Loader=Loader)  # noqa: S506 - Loader is a SafeLoader
+    check_limits(text)
+    return yaml.load(text, Loader=GoLoader)  # noqa: S506 - Loader is a SafeLoader
 
 
-class TooMuch(FluidModelError):
+class YamlLimitError(FluidModelError):
     """A document beyond the bounds of this module."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__("cannot read the YAML", why)
+    def __init__(self, reason: str) -> None:
+        super().__init__("cannot read the YAML", reason)
 
 
-def check(text: str | bytes) -> None:
+def check_limits(text: str | bytes) -> None:
     """Refuse what would take more than its size in memory, from its events alone.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
         TooMuch: it is larger, deeper or more aliased than any manifest.
     """
-    if len(text) > LARGEST:
-        raise TooMuch(f"it is larger than {LARGEST >> 20} MiB")
+    if len(text) > MAX_BYTES:
+        raise YamlLimitError(f"it is larger than {MAX_BYTES >> 20} MiB")
     sizes: dict[str, int] = {}
-    open_: list[tuple[str | None, int]] = []
+    open_collections: list[tuple[str | None, int]] = []
     total = 0
-    for event in _events(text):
+    for event in _parse_events(text):
         if isinstance(event, yaml.AliasEvent):
-            if any(anchor == event.anchor for anchor, _ in open_):
-                raise TooMuch(f"*{event.anchor} contains itself")
+            if any(anchor == event.anchor for anchor, _ in open_collections):
+                raise YamlLimitError(f"*{event.anchor} contains itself")
             total += sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.CollectionStartEvent):
-            open_.append((event.anchor, total))
+            open_collections.append((event.anchor, total))
             total += 1
-            if len(open_) > _DEEPEST:
-                raise TooMuch(f"it is nested deeper than {_DEEPEST} levels")
+            if len(open_collections) > _MAX_DEPTH:
+                raise YamlLimitError(f"it is nested deeper than {_MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_.pop()
+            anchor, before = open_collections.pop()
             if anchor:
                 sizes[anchor] = total - before
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
             if event.anchor:
                 sizes[event.anchor] = 1
-        if total > _MOST_NODES:
-            raise TooMuch(f"it has more than {_MOST_NODES} values, with what its aliases stand for")
+        if total > _MAX_NODES:
+            raise YamlLimitError(
+                f"it has more than {_MAX_NODES} values, with what its aliases stand for"
+            )
 
 
-def _events(text: str | bytes) -> Iterator[Any]:
+def _parse_events(text: str | bytes) -> Iterator[Any]:
     try:
-        yield from yaml.parse(text, Loader=Parser)
+        yield from yaml.parse(text, Loader=FastSafeLoader)
     except RecursionError as err:
-        raise TooMuch("it is nested too deep") from err
+        raise YamlLimitError("it is nested too deep") from err
 
 
 # -- writing ---------------------------------------------------------------------------------
 
 
-class Dumper(yaml.SafeDumper):
+class GoDumper(yaml.SafeDumper):
     """A safe dumper whose strings are strings to Go, too; without aliases, lists indented."""
 
     def resolve(self, kind: Any, value: str, implicit: Any) -> Any:
         found: Any = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
-        if kind is yaml.ScalarNode and implicit[0] and found == f"{_TAG}str" and not is_text(value):
+        if (
+            kind is yaml.ScalarNode
+            and implicit[0]
+            and found == f"{_TAG}str"
+            and not is_plain_string(value)
+        ):
             return None  # matches no tag, so that the string gets quotes
         return found
 
@@ -231,20 +242,20 @@ class Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     style = "|" if "\n" in value else None
     if not value.replace("\n", "").isprintable():
         style = '"'  # escapes what a terminal would obey
     return dumper.represent_scalar(f"{_TAG}str", value, style=style)
 
 
-Dumper.add_representer(str, _text)
-Dumper.add_multi_representer(str, _text)  # a `shell.Command` is text, too
+GoDumper.add_representer(str, _represent_text)
+GoDumper.add_multi_representer(str, _represent_text)  # a `shell.Command` is text, too
 
 
-def dump(document: Any) -> str:
+def dump_yaml(document: Any) -> str:
     """One YAML document; multi-line strings as blocks, keys in the order given."""
     dumped: str = yaml.dump(
-        document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000
+        document, Dumper=GoDumper, sort_keys=False, allow_unicode=True, width=1000
     )
     return dumped

@@ -7,21 +7,27 @@ import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kubectl_fluidmodel.output.text import duration, one_line, printable, size, wants_color
+from kubectl_fluidmodel.output.text import (
+    escape_control,
+    format_bytes,
+    format_duration,
+    one_line,
+    wants_color,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_BAR = (8, 24)
+_BAR_WIDTHS = (8, 24)
 """Columns of the bar: the least, and what it has where the words beside it leave room."""
-EVERY = 5.0
+LINE_INTERVAL = 5.0
 """Seconds between lines where the output is no terminal."""
 
-HINT = "Ctrl-C leaves it running"
+KEEPS_RUNNING_HINT = "Ctrl-C leaves it running"
 """What is said of an interruption where the work is the cluster's."""
 
 _MARKS = {"waiting": ("·", "dim"), "running": ("●", "cyan"), "done": ("✓", "green")}
-_FAILED = ("✗", "red")
+_FAILED_MARK = ("✗", "red")
 
 
 class StepLike(Protocol):
@@ -39,13 +45,13 @@ class ProgressLike(Protocol):
     @property
     def steps(self) -> Sequence[StepLike]: ...
     @property
-    def cached(self) -> int | None: ...
+    def done_bytes(self) -> int | None: ...
     @property
-    def total(self) -> int | None: ...
+    def total_bytes(self) -> int | None: ...
     @property
-    def moving(self) -> bool: ...
+    def is_transferring(self) -> bool: ...
     @property
-    def later(self) -> int:
+    def remaining_after(self) -> int:
         """Bytes that a later step is to move, reckoned at the rate of this one."""
         ...
 
@@ -53,10 +59,10 @@ class ProgressLike(Protocol):
     def problems(self) -> Sequence[str]: ...
 
 
-class Rate:
+class TransferRate:
     """Bytes per second from samples of a growing count, over the last half minute."""
 
-    WINDOW = 30.0
+    WINDOW_SECONDS = 30.0
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, int]] = []
@@ -70,38 +76,38 @@ class Rate:
             self._samples[0] = (now, count)  # nothing moves yet: the rate begins here
         elif not self._samples or self._samples[-1][1] != count:
             self._samples.append((now, count))
-        while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW:
+        while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW_SECONDS:
             self._samples.pop(0)
 
-    def value(self) -> float | None:
+    def bytes_per_second(self) -> float | None:
         if len(self._samples) < 2:
             return None
         (start, first), (end, last) = self._samples[0], self._samples[-1]
         return (last - first) / (end - start) if end > start else None
 
 
-class Live:
+class ProgressView:
     """Draws Progress values; `with Live() as live: live.show(progress)`."""
 
     def __init__(
         self,
         stream: IO[str] | None = None,
         color: str = "auto",
-        hint: str = HINT,
+        hint: str = KEEPS_RUNNING_HINT,
     ) -> None:
         self._hint = hint
         self._stream = stream or sys.stderr
         self._tty = self._stream.isatty()
         self._color = wants_color(self._stream, color)
-        self._began = time.monotonic()
-        self._rate = Rate()
-        self._live: Any = None
-        self._said: tuple[Any, ...] = ()
-        self._said_at = 0.0
-        self._problems: set[str] = set()
+        self._started_at = time.monotonic()
+        self._rate = TransferRate()
+        self._rich_live: Any = None
+        self._last_line: tuple[Any, ...] = ()
+        self._last_line_at = 0.0
+        self._reported_problems: set[str] = set()
         self._latest: ProgressLike | None = None
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> ProgressView:
         if self._tty:
             from rich.console import Console
             from rich.live import Live as RichLive
@@ -109,71 +115,76 @@ class Live:
             console = Console(
                 file=self._stream, no_color=not self._color, highlight=False, soft_wrap=False
             )
-            self._live = RichLive(
-                console=console, refresh_per_second=8, transient=True, get_renderable=self._draw
+            self._rich_live = RichLive(
+                console=console, refresh_per_second=8, transient=True, get_renderable=self._render
             )
-            self._live.start()
+            self._rich_live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        if self._rich_live is not None:
+            self._rich_live.stop()
+            self._rich_live = None
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """One line that stays."""
-        line = printable(text)
-        if self._live is not None:
+        line = escape_control(text)
+        if self._rich_live is not None:
             from rich.text import Text
 
-            self._live.console.print(Text(line))
+            self._rich_live.console.print(Text(line))
         else:
             self._stream.write(line + "\n")
             self._stream.flush()
 
-    def show(self, progress: ProgressLike) -> None:
+    def update(self, progress: ProgressLike) -> None:
         """Draw where it stands."""
         self._latest = progress
-        self._rate.add(progress.cached, time.monotonic())
-        if self._live is None:
-            self._lines(progress)
+        self._rate.add(progress.done_bytes, time.monotonic())
+        if self._rich_live is None:
+            self._print_line(progress)
 
     # -- not a terminal ----------------------------------------------------------------------
 
-    def _lines(self, progress: ProgressLike) -> None:
+    def _print_line(self, progress: ProgressLike) -> None:
         """A line when the current step or a problem is new, else one every five seconds."""
         for problem in progress.problems:
-            if problem not in self._problems:
-                self._problems.add(problem)
-                self.say(f"problem: {one_line(problem, 400)}")
+            if problem not in self._reported_problems:
+                self._reported_problems.add(problem)
+                self.log(f"problem: {one_line(problem, 400)}")
         step = next(
             (entry for entry in progress.steps if entry.state != "done"), progress.steps[-1]
         )
         current = (step.name, step.state)
         now = time.monotonic()
-        if current == self._said and now - self._said_at < EVERY:
+        if current == self._last_line and now - self._last_line_at < LINE_INTERVAL:
             return
-        self._said, self._said_at = current, now
+        self._last_line, self._last_line_at = current, now
         text = f"{step.name}: {one_line(step.detail or step.state)}"
-        amount = self._amount(progress)
-        self.say(f"[{duration(now - self._began)}] {text}{f', {amount}' if amount else ''}")
+        amount = self._format_amount(progress)
+        self.log(
+            f"[{format_duration(now - self._started_at)}] {text}{f', {amount}' if amount else ''}"
+        )
 
-    def _amount(self, progress: ProgressLike) -> str:
-        if not progress.moving or progress.cached is None or not progress.total:
+    def _format_amount(self, progress: ProgressLike) -> str:
+        if not progress.is_transferring or progress.done_bytes is None or not progress.total_bytes:
             return ""
-        share = min(100.0, 100.0 * progress.cached / progress.total)
-        text = f"{size(progress.cached)} of {size(progress.total)} ({share:.0f}%)"
-        rate = self._rate.value()
-        if rate and progress.cached < progress.total:
-            left = (progress.total - progress.cached) / rate
-            text += f", {size(rate)}/s, {duration(left)} left"
-            if progress.later:
-                text += f" ({duration(left + progress.later / rate)} in all)"
+        share = min(100.0, 100.0 * progress.done_bytes / progress.total_bytes)
+        text = (
+            f"{format_bytes(progress.done_bytes)} of {format_bytes(progress.total_bytes)} "
+            f"({share:.0f}%)"
+        )
+        rate = self._rate.bytes_per_second()
+        if rate and progress.done_bytes < progress.total_bytes:
+            left = (progress.total_bytes - progress.done_bytes) / rate
+            text += f", {format_bytes(rate)}/s, {format_duration(left)} left"
+            if progress.remaining_after:
+                text += f" ({format_duration(left + progress.remaining_after / rate)} in all)"
         return text
 
     # -- a terminal --------------------------------------------------------------------------
 
-    def _draw(self) -> RenderableType:
+    def _render(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -185,18 +196,22 @@ class Live:
         width = max(len(step.name) for step in progress.steps)
         rows: list[RenderableType] = []
         for step in progress.steps:
-            mark, style = _MARKS.get(step.state, _FAILED)
+            mark, style = _MARKS.get(step.state, _FAILED_MARK)
             line = Text(no_wrap=True, overflow="ellipsis")
             line.append(f"{mark} ", style=style)
             line.append(step.name.ljust(width + 2), style="bold" if step.state == "running" else "")
             line.append(one_line(step.detail, 400), style="dim" if step.state == "waiting" else "")
             rows.append(line)
-        amount = self._amount(progress)
-        if amount and progress.total:
-            room = max(_BAR[0], min(_BAR[1], self._live.console.width - len(amount) - 2))
+        amount = self._format_amount(progress)
+        if amount and progress.total_bytes:
+            room = max(
+                _BAR_WIDTHS[0], min(_BAR_WIDTHS[1], self._rich_live.console.width - len(amount) - 2)
+            )
             bar = Table.grid(padding=(0, 1))
             bar.add_row(
-                ProgressBar(total=progress.total, completed=progress.cached or 0, width=room),
+                ProgressBar(
+                    total=progress.total_bytes, completed=progress.done_bytes or 0, width=room
+                ),
                 Text(amount, no_wrap=True, overflow="ellipsis"),
             )
             rows.append(bar)
@@ -204,6 +219,6 @@ class Live:
             text = Text("! ", style="yellow")
             text.append(one_line(problem, 400))
             rows.append(text)
-        elapsed = duration(time.monotonic() - self._began)
+        elapsed = format_duration(time.monotonic() - self._started_at)
         rows.append(Text(f"{elapsed} elapsed; {self._hint}", style="dim"))
         return Group(*rows)

@@ -11,32 +11,32 @@ API_VERSION = "fluidmodel.io/v1"
 """apiVersion of the documents that are ours and not an API server's."""
 
 
-_RAW = re.compile("[\x7f-\x9f\ud800-\udfff]")
+_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")
 """What JSON lets through as it is, and a terminal obeys or an encoder refuses."""
 
 
 def to_json(document: Any) -> str:
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def to_yaml(document: Any) -> str:
     """One YAML document; multi-line strings as blocks, keys in the order given."""
-    from kubectl_fluidmodel.output.goyaml import dump
+    from kubectl_fluidmodel.output.goyaml import dump_yaml
 
-    return dump(document)
+    return dump_yaml(document)
 
 
-def objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
+def format_objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
     """Kubernetes objects as `yaml` (a stream), `json` (a v1 List) or `name` (kind.group/name)."""
     if output == "name":
-        return "".join(f"{reference(item)}\n" for item in items)
+        return "".join(f"{kubectl_name(item)}\n" for item in items)
     if output == "json":
         return to_json({"apiVersion": "v1", "kind": "List", "items": list(items)})
     return "---\n".join(to_yaml(dict(item)) for item in items)
 
 
-def reference(item: Mapping[str, Any]) -> str:
+def kubectl_name(item: Mapping[str, Any]) -> str:
     """`dataset.data.fluid.io/demo`, as kubectl -o name writes it."""
     group, _, version = str(item.get("apiVersion", "")).rpartition("/")
     kind = str(item.get("kind", "")).lower()

@@ -17,33 +17,33 @@ class Command(str):
     """A command line every word of which is quoted; only this module makes them."""
 
     __slots__ = ("_pieces",)
-    _pieces: tuple[_Text | str, ...]
+    _pieces: tuple[_Quoted | str, ...]
 
-    def mapped(self, change: Callable[[str], str]) -> Command:
+    def map_values(self, transform: Callable[[str], str]) -> Command:
         """The command with other values, quoted anew: a change of the line would break quotes."""
-        pieces = (_Text(change(p.text)) if isinstance(p, _Text) else p for p in self._pieces)
-        return _made(pieces)
+        pieces = (_Quoted(transform(p.text)) if isinstance(p, _Quoted) else p for p in self._pieces)
+        return _build_command(pieces)
 
 
 @dataclass(frozen=True)
-class _Text:
+class _Quoted:
     """A part of a word that is to be quoted; what is no _Text is the shell's own syntax."""
 
     text: str
 
 
-def _made(pieces: Iterable[_Text | str]) -> Command:
-    kept = tuple(pieces)
-    found = Command("".join(quote(p.text) if isinstance(p, _Text) else p for p in kept))
-    found._pieces = kept
-    return found
+def _build_command(pieces: Iterable[_Quoted | str]) -> Command:
+    stored = tuple(pieces)
+    command = Command("".join(quote(p.text) if isinstance(p, _Quoted) else p for p in stored))
+    command._pieces = stored
+    return command
 
 
-def _joined(commands: Iterable[Command], syntax: str) -> Command:
-    pieces: list[_Text | str] = []
+def _join(commands: Iterable[Command], syntax: str) -> Command:
+    pieces: list[_Quoted | str] = []
     for each in commands:
         pieces += [syntax, *each._pieces] if pieces else each._pieces
-    return _made(pieces)
+    return _build_command(pieces)
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Variable:
+class EnvVariable:
     """A value of the environment, which the shell fills in: it is never on the screen."""
 
     name: str
 
 
-Word: TypeAlias = "str | Operand | tuple[str | Variable, ...]"
+Word: TypeAlias = "str | Operand | tuple[str | EnvVariable, ...]"
 """A flag or its value, an operand, or a word of parts some of which the shell fills in."""
 
 
@@ -91,26 +91,28 @@ def _ansi_c(char: str) -> str:
 
 def command(*words: Word) -> Command:
     """One command of its words; operands come last, after `--`, where one could be a flag."""
-    apart = any(isinstance(word, Operand) and word.text.startswith("-") for word in words)
-    first = [word for word in words if not (apart and isinstance(word, Operand))]
-    last = [word for word in words if apart and isinstance(word, Operand)]
-    pieces: list[_Text | str] = []
-    for word in [*first, *(["--"] if apart else []), *last]:
-        pieces += [" ", *_parts(word)] if pieces else _parts(word)
-    return _made(pieces)
+    needs_separator = any(isinstance(word, Operand) and word.text.startswith("-") for word in words)
+    before_separator = [
+        word for word in words if not (needs_separator and isinstance(word, Operand))
+    ]
+    after_separator = [word for word in words if needs_separator and isinstance(word, Operand)]
+    pieces: list[_Quoted | str] = []
+    for word in [*before_separator, *(["--"] if needs_separator else []), *after_separator]:
+        pieces += [" ", *_word_pieces(word)] if pieces else _word_pieces(word)
+    return _build_command(pieces)
 
 
-def _parts(word: Word) -> list[_Text | str]:
+def _word_pieces(word: Word) -> list[_Quoted | str]:
     if isinstance(word, tuple):
-        return [f'"${p.name}"' if isinstance(p, Variable) else _Text(p) for p in word]
-    return [_Text(word.text if isinstance(word, Operand) else word)]
+        return [f'"${p.name}"' if isinstance(p, EnvVariable) else _Quoted(p) for p in word]
+    return [_Quoted(word.text if isinstance(word, Operand) else word)]
 
 
 def chain(*commands: Command) -> Command:
     """One after the other, each if those before it went well."""
-    return _joined(commands, " && ")
+    return _join(commands, " && ")
 
 
 def pipe(*commands: Command) -> Command:
     """The output of each into the next."""
-    return _joined(commands, " | ")
+    return _join(commands, " | ")

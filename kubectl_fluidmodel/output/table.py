@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.output.text import printable
+from kubectl_fluidmodel.output.text import escape_control
 
-GAP = 3
+COLUMN_GAP = 3
 """Blanks between columns; two where the terminal is narrow."""
 
-_CODES = {
+_SGR_CODES = {
     "good": "32",
     "warn": "33",
     "bad": "31",
@@ -19,9 +19,9 @@ _CODES = {
 }
 
 
-def paint(text: str, style: str, color: bool) -> str:
+def apply_style(text: str, style: str, color: bool) -> str:
     """Text in one of the styles good, warn, bad, bold and dim: colours of the terminal's theme."""
-    code = _CODES.get(style)
+    code = _SGR_CODES.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if color and code and text else text
 
 
@@ -39,23 +39,25 @@ class Column:
     """A column, and what may happen to it where the terminal is narrow."""
 
     title: str
-    least: int = 0
+    min_width: int = 0
     """Characters it may be cut down to; 0: it is never cut."""
-    keep: str = "head"
+    kept_part: str = "head"
     """What stays of a text that is cut: its head, its tail, or both ends."""
-    expendable: int = 0
+    drop_priority: int = 0
     """Columns with the lowest number go first when cutting is not enough; 0: it always stays."""
-    right: bool = False
-    vital: bool = False
+    align_right: bool = False
+    essential: bool = False
     """Whether the next command needs it: it is cut only when all that may go has gone."""
 
 
-def plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of plain texts."""
-    return table([Column(title) for title in head], [[Cell(text) for text in row] for row in rows])
+    return format_table(
+        [Column(title) for title in titles], [[Cell(text) for text in row] for row in rows]
+    )
 
 
-def table(
+def format_table(
     columns: Sequence[Column],
     rows: Sequence[Sequence[Cell]],
     *,
@@ -63,7 +65,7 @@ def table(
     color: bool = False,
     header: bool = True,
     indent: int = 0,
-    left_out: list[str] | None = None,
+    dropped_columns: list[str] | None = None,
 ) -> str:
     """The lines of a table; the last column is never padded.
 
@@ -71,43 +73,45 @@ def table(
     their titles are added to `left_out`. Without one everything is shown.
     """
     kept = list(range(len(columns)))
-    texts = [[printable(cell.text).replace("\n", " ") for cell in row] for row in rows]
-    gap = GAP
+    texts = [[escape_control(cell.text).replace("\n", " ") for cell in row] for row in rows]
+    gap = COLUMN_GAP
     if width is not None:
         room = width - indent
-        gap, texts, kept, lost = _fit(columns, rows, texts, room, header)
-        if left_out is not None:
-            left_out += [columns[i].title for i in lost]
-    sizes = _sizes(columns, texts, header)
+        gap, texts, kept, dropped = _fit_columns(columns, rows, texts, room, header)
+        if dropped_columns is not None:
+            dropped_columns += [columns[i].title for i in dropped]
+    widths = _column_widths(columns, texts, header)
     blanks = " " * gap
     lines = []
     if header:
-        titles = [_pad(columns[i], columns[i].title, sizes[i]) for i in kept]
-        lines.append(paint(blanks.join(titles).rstrip(), "bold", color))
+        titles = [_pad(columns[i], columns[i].title, widths[i]) for i in kept]
+        lines.append(apply_style(blanks.join(titles).rstrip(), "bold", color))
     for row, shown in zip(rows, texts, strict=True):
         parts = []
         for i in kept:
-            padded = _pad(columns[i], shown[i], sizes[i])
+            padded = _pad(columns[i], shown[i], widths[i])
             if i == kept[-1]:
                 padded = padded.rstrip()
             bare = padded.strip()
-            parts.append(padded.replace(bare, paint(bare, row[i].style, color), 1))
+            parts.append(padded.replace(bare, apply_style(bare, row[i].style, color), 1))
         lines.append(blanks.join(parts).rstrip())
     return "".join(f"{' ' * indent}{line}\n" for line in lines)
 
 
-def _pad(column: Column, text: str, size: int) -> str:
-    return text.rjust(size) if column.right else text.ljust(size)
+def _pad(column: Column, text: str, width: int) -> str:
+    return text.rjust(width) if column.align_right else text.ljust(width)
 
 
-def _sizes(columns: Sequence[Column], texts: Sequence[Sequence[str]], header: bool) -> list[int]:
+def _column_widths(
+    columns: Sequence[Column], texts: Sequence[Sequence[str]], header: bool
+) -> list[int]:
     return [
         max([len(column.title) if header else 0, *(len(row[i]) for row in texts)])
         for i, column in enumerate(columns)
     ]
 
 
-def _fit(
+def _fit_columns(
     columns: Sequence[Column],
     rows: Sequence[Sequence[Cell]],
     texts: list[list[str]],
@@ -115,63 +119,64 @@ def _fit(
     header: bool,
 ) -> tuple[int, list[list[str]], list[int], list[int]]:
     """The gap, the texts, the columns that stay and those that do not."""
-    kept, gap = list(range(len(columns))), GAP
-    lost: list[int] = []
+    kept, gap = list(range(len(columns))), COLUMN_GAP
+    dropped: list[int] = []
 
     def excess() -> int:
-        sizes = _sizes(columns, texts, header)
+        sizes = _column_widths(columns, texts, header)
         return sum(sizes[i] for i in kept) + gap * (len(kept) - 1) - room
 
     if excess() > 0:
         gap = 2
     if excess() > 0:
         texts = [
-            [printable(cell.short or cell.text).replace("\n", " ") for cell in row] for row in rows
+            [escape_control(cell.short or cell.text).replace("\n", " ") for cell in row]
+            for row in rows
         ]
     while True:
         over = excess()
         if over <= 0:
             # What went before a wider column may have room again.
-            for i in sorted(lost, key=lambda i: -columns[i].expendable):
+            for i in sorted(dropped, key=lambda i: -columns[i].drop_priority):
                 kept = sorted([*kept, i])
                 if excess() > 0:
                     kept.remove(i)
                 else:
-                    lost.remove(i)
-            return gap, texts, kept, lost
-        sizes = _sizes(columns, texts, header)
-        going = [i for i in kept if columns[i].expendable]
+                    dropped.remove(i)
+            return gap, texts, kept, dropped
+        sizes = _column_widths(columns, texts, header)
+        going = [i for i in kept if columns[i].drop_priority]
         spare = {
-            i: max(0, sizes[i] - max(columns[i].least, len(columns[i].title)))
+            i: max(0, sizes[i] - max(columns[i].min_width, len(columns[i].title)))
             for i in kept
-            if columns[i].least and not (going and columns[i].vital)
+            if columns[i].min_width and not (going and columns[i].essential)
         }
         if sum(spare.values()) >= over:
             for i in sorted(spare, key=lambda i: -spare[i]):
                 take = min(spare[i], over)
                 over -= take
                 for row in texts:
-                    row[i] = cut(row[i], sizes[i] - take, columns[i].keep)
+                    row[i] = truncate(row[i], sizes[i] - take, columns[i].kept_part)
             continue
         if not going:
             for i in spare:  # as narrow as can be; the terminal wraps the rest
                 for row in texts:
-                    row[i] = cut(row[i], sizes[i] - spare[i], columns[i].keep)
-            return gap, texts, kept, lost
-        first = min(going, key=lambda i: columns[i].expendable)
+                    row[i] = truncate(row[i], sizes[i] - spare[i], columns[i].kept_part)
+            return gap, texts, kept, dropped
+        first = min(going, key=lambda i: columns[i].drop_priority)
         kept.remove(first)
-        lost.append(first)
+        dropped.append(first)
 
 
-def cut(text: str, size: int, keep: str = "head") -> str:
+def truncate(text: str, width: int, kept_part: str = "head") -> str:
     """Text of at most `size` characters, with `…` where something is missing."""
-    if len(text) <= size:
+    if len(text) <= width:
         return text
-    if size <= 1:
-        return "…"[:size]
-    if keep == "tail":
-        return "…" + text[len(text) - size + 1 :]
-    if keep == "ends":
-        head = (size - 1) // 2
-        return text[:head] + "…" + text[len(text) - (size - 1 - head) :]
-    return text[: size - 1] + "…"
+    if width <= 1:
+        return "…"[:width]
+    if kept_part == "tail":
+        return "…" + text[len(text) - width + 1 :]
+    if kept_part == "ends":
+        head = (width - 1) // 2
+        return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+    return text[: width - 1] + "…"

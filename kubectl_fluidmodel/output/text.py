@@ -9,7 +9,7 @@ from typing import IO
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def printable(text: str) -> str:
+def escape_control(text: str) -> str:
     """Text from a server with its control characters escaped, so that it cannot drive a terminal.
 
     Line feeds and tabs stay.
@@ -21,11 +21,11 @@ def printable(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """Text from a server on one line of at most `limit` characters."""
-    flat = printable(" ".join(text.split()))
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+    escaped = escape_control(" ".join(text.split()))
+    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
-def size(count: int | float | None) -> str:
+def format_bytes(count: int | float | None) -> str:
     """Bytes for people: `0 B`, `131.4 GiB`; `unknown` for None."""
     if count is None:
         return "unknown"
@@ -37,25 +37,27 @@ def size(count: int | float | None) -> str:
     raise AssertionError("unreachable")
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds for people, at most two units: `4s`, `3m20s`, `2h5m`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60}s" if whole % 60 else f"{whole // 60}m"
-    if whole < 86400:
+    rounded = max(0, round(seconds))
+    if rounded < 60:
+        return f"{rounded}s"
+    if rounded < 3600:
+        return f"{rounded // 60}m{rounded % 60}s" if rounded % 60 else f"{rounded // 60}m"
+    if rounded < 86400:
         return (
-            f"{whole // 3600}h{whole % 3600 // 60}m" if whole % 3600 >= 60 else f"{whole // 3600}h"
+            f"{rounded // 3600}h{rounded % 3600 // 60}m"
+            if rounded % 3600 >= 60
+            else f"{rounded // 3600}h"
         )
     return (
-        f"{whole // 86400}d{whole % 86400 // 3600}h"
-        if whole % 86400 >= 3600
-        else f"{whole // 86400}d"
+        f"{rounded // 86400}d{rounded % 86400 // 3600}h"
+        if rounded % 86400 >= 3600
+        else f"{rounded // 86400}d"
     )
 
 
-def plural(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """`1 file`, `3 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
@@ -69,12 +71,12 @@ def wants_color(stream: IO[str], choice: str = "auto") -> bool:
     return stream.isatty()
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """One line of progress or advice, on stderr."""
-    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.write(escape_control(text) + "\n")
     sys.stderr.flush()
 
 
-def warn(text: str) -> None:
+def print_warning(text: str) -> None:
     """One warning line, on stderr."""
-    note(f"warning: {text}")
+    print_note(f"warning: {text}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from kubectl_fluidmodel.output.table import cut, paint
-from kubectl_fluidmodel.output.text import printable
+from kubectl_fluidmodel.output.table import apply_style, truncate
+from kubectl_fluidmodel.output.text import escape_control
 
 _MARKS = {"good": "✓", "warn": "!", "bad": "✗"}
 
 
-class BranchLike(Protocol):
+class TreeNodeLike(Protocol):
     """One line of a tree, its mark, and the lines below it."""
 
     @property
@@ -23,49 +23,51 @@ class BranchLike(Protocol):
     @property
     def level(self) -> str: ...
     @property
-    def below(self) -> Sequence[BranchLike]: ...
+    def children(self) -> Sequence[TreeNodeLike]: ...
 
 
-def draw(roots: Sequence[BranchLike], *, width: int | None = None, color: bool = False) -> str:
+def format_tree(
+    roots: Sequence[TreeNodeLike], *, width: int | None = None, color: bool = False
+) -> str:
     """Every tree, one below the other."""
     lines: list[str] = []
     for root in roots:
-        _line(lines, root, "", "", width, color)
+        _append_node(lines, root, "", "", width, color)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _line(
+def _append_node(
     lines: list[str],
-    branch: BranchLike,
-    first: str,
-    rest: str,
+    node: TreeNodeLike,
+    prefix: str,
+    child_prefix: str,
     width: int | None,
     color: bool,
 ) -> None:
-    mark = _MARKS.get(branch.level, "·")
+    mark = _MARKS.get(node.level, "·")
     kind, name, state = (
-        printable(" ".join(text.split())) for text in (branch.kind, branch.name, branch.state)
+        escape_control(" ".join(text.split())) for text in (node.kind, node.name, node.state)
     )
-    taken = len(first) + 2
+    used = len(prefix) + 2
     if width is not None:
-        kind = cut(kind, max(width - taken, 8))
-        name = cut(name, max(width - taken - len(kind) - 1, 8), "ends")
-        state = cut(state, max(width - taken - len(kind) - len(name) - 3, 0))
+        kind = truncate(kind, max(width - used, 8))
+        name = truncate(name, max(width - used - len(kind) - 1, 8), "ends")
+        state = truncate(state, max(width - used - len(kind) - len(name) - 3, 0))
     words = [
-        paint(kind, "dim", color),
-        paint(name, "bold", color),
-        (" " if state else "") + paint(state, branch.level, color),
+        apply_style(kind, "dim", color),
+        apply_style(name, "bold", color),
+        (" " if state else "") + apply_style(state, node.level, color),
     ]
-    painted = paint(mark, branch.level, color)
+    painted = apply_style(mark, node.level, color)
     text = " ".join(word for word in words if word)
-    lines.append(f"{paint(first, 'dim', color)}{painted} {text}")
-    for index, below in enumerate(branch.below):
-        last = index == len(branch.below) - 1
-        _line(
+    lines.append(f"{apply_style(prefix, 'dim', color)}{painted} {text}")
+    for index, below in enumerate(node.children):
+        last = index == len(node.children) - 1
+        _append_node(
             lines,
             below,
-            rest + ("└─ " if last else "├─ "),
-            rest + ("   " if last else "│  "),
+            child_prefix + ("└─ " if last else "├─ "),
+            child_prefix + ("   " if last else "│  "),
             width,
             color,
         )

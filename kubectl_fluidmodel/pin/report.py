@@ -4,42 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.dynamo.object_paths import copied
-from kubectl_fluidmodel.dynamo.resources import PINS
-from kubectl_fluidmodel.dynamo.rollout import Progress, Row
+from kubectl_fluidmodel.dynamo.object_paths import deep_copy
+from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
+from kubectl_fluidmodel.dynamo.rollout import PodStatus, RolloutStatus
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output.serialize import to_yaml
-from kubectl_fluidmodel.output.table import plain
-from kubectl_fluidmodel.output.text import one_line, printable
-from kubectl_fluidmodel.pin.pinning import Outcome
+from kubectl_fluidmodel.output.table import format_plain_table
+from kubectl_fluidmodel.output.text import escape_control, one_line
+from kubectl_fluidmodel.pin.pinning import PinResult
 
 _SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")
 _GETS = {"required": "mount, required node", "preferred": "mount, preferred node", "mount": "mount"}
 
 
-def parts(outcome: Outcome, what: str) -> str:
+def component_table(outcome: PinResult, what: str) -> str:
     """The components that are pinned (or were), and how."""
     rows = [
         (part.component, part.role.value, part.path or "-", _GETS[part.mode])
-        for part in outcome.parts
+        for part in outcome.changes
     ]
-    return plain(("COMPONENT", "ROLE", "PATH", what), rows)
+    return format_plain_table(("COMPONENT", "ROLE", "PATH", what), rows)
 
 
-def diff(before: Object, after: Object, name: str) -> str:
+def object_diff(before: Object, after: Object, name: str) -> str:
     """A unified diff of two objects as YAML, without what the server keeps for itself.
 
     The record annotation is shown by name only: it repeats what the rest shows.
     """
     import difflib
 
-    old, new = (to_yaml(_shown(obj)).splitlines(True) for obj in (before, after))
+    old, new = (to_yaml(_comparable(obj)).splitlines(True) for obj in (before, after))
     return "".join(
-        printable(line) for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")
+        escape_control(line)
+        for line in difflib.unified_diff(old, new, f"live/{name}", f"after/{name}")
     )
 
 
-def colored(text: str) -> str:
+def color_diff(text: str) -> str:
     """A diff in the colours of git."""
     codes = {"+": "32", "-": "31", "@": "36"}
     return "".join(
@@ -48,16 +49,16 @@ def colored(text: str) -> str:
     )
 
 
-def _shown(obj: Object) -> Object:
-    shown = copied(obj)
+def _comparable(obj: Object) -> Object:
+    shown = deep_copy(obj)
     shown.pop("status", None)
     metadata = shown.get("metadata", {})
     for key in _SERVER_SIDE:
         metadata.pop(key, None)
     annotations = metadata.get("annotations") or {}
     annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
-    if PINS in annotations:
-        annotations[PINS] = "(record of what pin added)"
+    if PINS_ANNOTATION in annotations:
+        annotations[PINS_ANNOTATION] = "(record of what pin added)"
     return shown
 
 
@@ -66,20 +67,26 @@ def kustomization(patches: list[dict[str, Any]]) -> str:
     return to_yaml({"patches": patches})
 
 
-def rollout(progress: Progress) -> str:
+def rollout_table(status: RolloutStatus) -> str:
     """The pods of a roll-out; a pod without a place shows the scheduler's words below."""
     rows = [
-        (row.pod, row.component, row.node or "-", _state(row), "yes" if row.local else "no")
-        for row in progress.rows
+        (
+            row.name,
+            row.component,
+            row.node or "-",
+            _pod_state(row),
+            "yes" if row.on_cache_node else "no",
+        )
+        for row in status.pods
     ]
-    text = plain(("POD", "COMPONENT", "NODE", "STATE", "LOCAL"), rows)
-    for row in progress.rows:
-        if row.trouble:
-            text += f"{row.pod}: {one_line(row.trouble, 400)}\n"
+    text = format_plain_table(("POD", "COMPONENT", "NODE", "STATE", "LOCAL"), rows)
+    for row in status.pods:
+        if row.problem:
+            text += f"{row.name}: {one_line(row.problem, 400)}\n"
     return text
 
 
-def _state(row: Row) -> str:
+def _pod_state(row: PodStatus) -> str:
     if row.ready:
         return "Ready"
     return "Pending" if not row.node else "Starting"

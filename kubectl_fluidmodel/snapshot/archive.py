@@ -15,26 +15,26 @@ from pathlib import Path
 from typing import IO, cast
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
 
-MEMBER = "snapshot.json"
-LARGEST = 1 << 28
+SNAPSHOT_MEMBER = "snapshot.json"
+MAX_SNAPSHOT_BYTES = 1 << 28
 """Bytes of a snapshot, unpacked: 20,000 pods are about 200 MB."""
-_MEMORY = 3 << 29
+_MAX_MEMORY_BYTES = 3 << 29
 """Bytes that its lists and objects may take in memory, besides their texts: 20,000 pods take half
 of it, and `[[],[],…` takes 25 times its own size."""
-_COSTS = ((b"{", 200), (b"[", 64), (b",", 60))
+_MEMORY_COSTS = ((b"{", 200), (b"[", 64), (b",", 60))
 """Bytes that CPython 3.11 takes for what begins with this character, at the most."""
-_FURTHEST = 2 * LARGEST
+_MAX_UNPACKED_BYTES = 2 * MAX_SNAPSHOT_BYTES
 """Bytes of an archive, unpacked, within which the snapshot must be found."""
-_GZIP = b"\x1f\x8b"
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
-class _Bounded(io.RawIOBase):
+class _BoundedReader(io.RawIOBase):
     """A stream that ends with an error after so many bytes."""
 
-    def __init__(self, inner: gzip.GzipFile, most: int) -> None:
-        self._inner, self._left = inner, most
+    def __init__(self, inner: gzip.GzipFile, limit: int) -> None:
+        self._inner, self._left = inner, limit
 
     def readable(self) -> bool:
         return True
@@ -47,7 +47,7 @@ class _Bounded(io.RawIOBase):
         return data
 
 
-def load(path: str | Path) -> Snapshot:
+def load_snapshot(path: str | Path) -> Snapshot:
     """The Snapshot of a bundle, or of a bare `snapshot.json`.
 
     Raises:
@@ -56,10 +56,10 @@ def load(path: str | Path) -> Snapshot:
     what = f"cannot read {path}"
     try:
         with Path(path).open("rb") as file:
-            packed = file.read(2) == _GZIP
+            compressed = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            data = _member(file) if packed else _read(file)
-        if sum(data.count(mark) * cost for mark, cost in _COSTS) > _MEMORY:
+            data = _read_member(file) if compressed else _read_bounded(file)
+        if sum(data.count(mark) * cost for mark, cost in _MEMORY_COSTS) > _MAX_MEMORY_BYTES:
             raise OverflowError
         document = json.loads(data)
     except (OverflowError, MemoryError) as err:
@@ -71,27 +71,27 @@ def load(path: str | Path) -> Snapshot:
     except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as err:
         raise FluidModelError(what, " ".join(str(err).split())[:200] or "it is damaged") from err
     try:
-        return from_document(document)
+        return snapshot_from_document(document)
     except FluidModelError as err:
-        raise FluidModelError(what, f"{err.what}: {err.why}") from err
+        raise FluidModelError(what, f"{err.message}: {err.reason}") from err
     except (TypeError, ValueError, AttributeError) as err:
         raise FluidModelError(what, f"its snapshot is damaged: {err}") from err
 
 
-def _member(file: IO[bytes]) -> bytes:
+def _read_member(file: IO[bytes]) -> bytes:
     with gzip.GzipFile(fileobj=file) as unpacked:
-        stream = _Bounded(unpacked, _FURTHEST)
+        stream = _BoundedReader(unpacked, _MAX_UNPACKED_BYTES)
         with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
             for member in archive:
-                if member.isfile() and Path(member.name).name == MEMBER:
+                if member.isfile() and Path(member.name).name == SNAPSHOT_MEMBER:
                     found = archive.extractfile(member)
                     if found is not None:
-                        return _read(found)
-    raise ValueError(f"it has no {MEMBER}")
+                        return _read_bounded(found)
+    raise ValueError(f"it has no {SNAPSHOT_MEMBER}")
 
 
-def _read(file: IO[bytes]) -> bytes:
-    data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
+def _read_bounded(file: IO[bytes]) -> bytes:
+    data = file.read(MAX_SNAPSHOT_BYTES + 1)
+    if len(data) > MAX_SNAPSHOT_BYTES:
         raise OverflowError
     return data

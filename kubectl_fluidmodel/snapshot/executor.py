@@ -11,24 +11,24 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MOST = 8
+_MAX_REQUESTS = 8
 """Requests under way at the same time."""
-_FEW = 2
+_MIN_REQUESTS = 2
 """As many as that while each is answered at once."""
-_TURN = 0.03
+_GROW_AFTER = 0.03
 """Seconds that a request waits for one of the few to end. A connection more costs its TLS handshake
 (4 ms of work for us, and two round trips), a list of a small cluster 1 ms: with eight at once the
 handshakes would be most of the work. Where answers take longer than this, all eight go."""
 
 
-class Crew:
+class AdaptiveExecutor:
     """Runs requests side by side; a context manager that waits for all of them."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_MOST)
-        self._turns = threading.Semaphore(_FEW)
+        self._threads = ThreadPoolExecutor(_MAX_REQUESTS)
+        self._slots = threading.Semaphore(_MIN_REQUESTS)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> AdaptiveExecutor:
         return self
 
     def __exit__(
@@ -40,11 +40,11 @@ class Crew:
         """Begin it, now or when its turn comes."""
 
         def in_turn() -> T:
-            turn = self._turns.acquire(timeout=_TURN)
+            turn = self._slots.acquire(timeout=_GROW_AFTER)
             try:
                 return work(*args, **kwargs)
             finally:
                 if turn:
-                    self._turns.release()
+                    self._slots.release()
 
         return self._threads.submit(in_turn)

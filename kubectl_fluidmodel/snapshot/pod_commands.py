@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-TIMEOUT = 15.0
+COMMAND_TIMEOUT = 15.0
 """Seconds for one command: a JVM takes two to start on a busy node."""
 
 
 @dataclass(frozen=True)
-class Question:
+class PodCommand:
     """A command in a container, and the key under which its output is kept."""
 
     key: str
@@ -27,33 +27,35 @@ class Question:
     command: tuple[str, ...]
 
 
-def ask(client: Client, snapshot: Snapshot, questions: Sequence[Question]) -> str:
+def run_commands(client: Client, snapshot: Snapshot, commands: Sequence[PodCommand]) -> str:
     """Run all of them side by side; why one had no answer, empty where all had."""
-    if not questions:
+    if not commands:
         return ""
-    with ThreadPoolExecutor(len(questions)) as pool:
-        answers = list(pool.map(lambda question: _answer(client, question), questions))
-    for question, (text, _) in zip(questions, answers, strict=True):
+    with ThreadPoolExecutor(len(commands)) as pool:
+        outputs = list(pool.map(lambda question: _run_command(client, question), commands))
+    for question, (text, _) in zip(commands, outputs, strict=True):
         if text is not None:
             snapshot.texts[question.key] = text
-    return next((why for text, why in answers if text is None), "")
+    return next((why for text, why in outputs if text is None), "")
 
 
-def _answer(client: Client, question: Question) -> tuple[str | None, str]:
+def _run_command(client: Client, command: PodCommand) -> tuple[str | None, str]:
     try:
-        result = execs.run(
+        result = execs.exec_command(
             client,
-            question.namespace,
-            question.pod,
-            question.container,
-            list(question.command),
-            timeout=TIMEOUT,
+            command.namespace,
+            command.pod,
+            command.container,
+            list(command.command),
+            timeout=COMMAND_TIMEOUT,
         )
-    except Forbidden:
+    except ForbiddenError:
         return None, "no permission to get and create pods/exec"
     except FluidModelError as err:
-        return None, err.why or err.what
-    if result.code:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        return None, f"{' '.join(question.command)}: {said[-1] if said else 'failed'}"[:200]
+        return None, err.reason or err.message
+    if result.exit_code:
+        last_lines = (result.stderr or result.stdout).strip().splitlines()
+        return None, f"{' '.join(command.command)}: {last_lines[-1] if last_lines else 'failed'}"[
+            :200
+        ]
     return result.stdout, ""

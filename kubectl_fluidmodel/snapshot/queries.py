@@ -16,64 +16,64 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.objects.access import (
     Object,
-    at,
-    dicts,
+    get_list,
+    get_path,
     labels_of,
-    meta,
+    metadata_of,
     name_of,
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
 
-GRAPHS = dynamo.kind(dynamo.GRAPH, dynamo.BETA)
-COMPONENTS = dynamo.kind(dynamo.COMPONENT, dynamo.BETA)
+GRAPHS = dynamo.kind_for(dynamo.GRAPH, dynamo.V1BETA1)
+COMPONENTS = dynamo.kind_for(dynamo.COMPONENT, dynamo.V1BETA1)
 """Their version is the one that discovery finds; resources are looked up without it."""
 
 
-class Where(Enum):
+class ListScope(Enum):
     """The reach of a list request."""
 
-    SCOPE = "scope"
+    NAMESPACE = "scope"
     """The namespace that was asked for, or all."""
     CLUSTER = "cluster"
     """Always all: kinds without a namespace, and what may lie in any."""
-    SYSTEM = "system"
+    FLUID_NAMESPACE = "system"
     """Fluid's own namespace."""
-    OWN = "own"
+    NAMESPACE_OBJECT = "own"
     """Namespaces: the one that was asked for, or all."""
 
 
 @dataclass
-class Known:
+class KnownCaches:
     """What the first wave found: what the second is about."""
 
     caches: set[tuple[str, str]] = field(default_factory=set)
     """(namespace, name) of every Dataset and runtime; a cache's claim bears the same name."""
 
 
-Keep = Callable[[Object, Known], Object | None]
+Transform = Callable[[Object, KnownCaches], Object | None]
 
 
-def _lean(obj: Object, _: Known) -> Object:
-    meta(obj).pop("managedFields", None)
+def _strip_managed_fields(obj: Object, _: KnownCaches) -> Object:
+    metadata_of(obj).pop("managedFields", None)
     return obj
 
 
 @dataclass(frozen=True)
-class Read:
+class ListQuery:
     """One list request, and what is held of its objects."""
 
     kind: Kind
-    where: Where = Where.SCOPE
+    scope: ListScope = ListScope.NAMESPACE
     labels: str = ""
     fields: str = ""
     metadata_only: bool = False
-    second: bool = False
+    needs_caches: bool = False
     """Whether it needs what the first wave found."""
-    keep: Keep = _lean
-    every: bool = False
+    transform: Transform = _strip_managed_fields
+    keeps_all: bool = False
     """Whether `keep` leaves no object out, though it may say little of some."""
-    marks: tuple[bytes, ...] = ()
+    prefilter: tuple[bytes, ...] = ()
     """Words of which each object that `keep` keeps has one in its JSON; empty: it says nothing."""
 
 
@@ -81,37 +81,39 @@ _CACHE_LABELS = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNT
 _GRAPH_LABELS = (dynamo.GRAPH_LABEL, dynamo.SELECTOR_LABEL)
 
 
-def _marks(*words: str) -> tuple[bytes, ...]:
+def _prefilter(*words: str) -> tuple[bytes, ...]:
     return tuple(f'"{word}"'.encode() for word in words)
 
 
-POD_MARKS = _marks(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
+POD_PREFILTER = _prefilter(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
 """Of the pods that `_pod` keeps: labels, a claim, or Fluid's own namespace."""
 
 
-def _labelled(obj: Object, known: Known) -> Object | None:
+def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
     """What belongs to a cache or to a staging by its labels."""
     labels = labels_of(obj)
-    return _lean(obj, known) if any(mark in labels for mark in _CACHE_LABELS) else None
+    return (
+        _strip_managed_fields(obj, known) if any(mark in labels for mark in _CACHE_LABELS) else None
+    )
 
 
-def _of_a_cache(obj: Object, known: Known) -> Object | None:
+def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
     """StatefulSets and DaemonSets of a cache, and those in a cache's way."""
     of = name_of(obj).rpartition("-")[0]  # a foreign `<name>-master`, where Fluid would make one
     taken = (namespace_of(obj), of) in known.caches
-    return _lean(obj, known) if taken else _labelled(obj, known)
+    return _strip_managed_fields(obj, known) if taken else _keep_labelled(obj, known)
 
 
-def claims_of(pod: Object) -> list[str]:
+def claim_names(pod: Object) -> list[str]:
     """The names of the claims that a pod mounts or would mount."""
     return [
-        str(at(volume, "persistentVolumeClaim", "claimName", default=""))
-        for volume in dicts(pod, "spec", "volumes")
-        if at(volume, "persistentVolumeClaim", "claimName")
+        str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
+        for volume in get_list(pod, "spec", "volumes")
+        if get_path(volume, "persistentVolumeClaim", "claimName")
     ]
 
 
-def _pod(obj: Object, known: Known) -> Object | None:
+def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
     """Pods of a cache, of a staging, of a graph, of Fluid itself, and those that read a cache."""
     labels, namespace = labels_of(obj), namespace_of(obj)
     own = (
@@ -123,82 +125,93 @@ def _pod(obj: Object, known: Known) -> Object | None:
         or dynamo.SELECTOR_LABEL in labels
         or namespace == names.SYSTEM_NAMESPACE
     )
-    if own or any((namespace, claim) in known.caches for claim in claims_of(obj)):
-        return _lean(obj, known)
+    if own or any((namespace, claim) in known.caches for claim in claim_names(obj)):
+        return _strip_managed_fields(obj, known)
     return None
 
 
-def _claim(obj: Object, known: Known) -> Object | None:
-    return _lean(obj, known) if (namespace_of(obj), name_of(obj)) in known.caches else None
+def _keep_claim(obj: Object, known: KnownCaches) -> Object | None:
+    return (
+        _strip_managed_fields(obj, known)
+        if (namespace_of(obj), name_of(obj)) in known.caches
+        else None
+    )
 
 
-def _any_claim(obj: Object, known: Known) -> Object:
+def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
     """Of claims that are no cache's only that they are there: graphs may mount any."""
-    found = _claim(obj, known)
+    found = _keep_claim(obj, known)
     if found is not None:
         return found
     metadata = {
         key: value
-        for key, value in meta(obj).items()
+        for key, value in metadata_of(obj).items()
         if key in ("name", "namespace", "uid", "deletionTimestamp", "creationTimestamp")
     }
     return {
         "kind": k.PVCS.name,
         "metadata": metadata,
-        "status": {"phase": at(obj, "status", "phase")},
+        "status": {"phase": get_path(obj, "status", "phase")},
     }
 
 
-def _volume(obj: Object, known: Known) -> Object | None:
+def _keep_volume(obj: Object, known: KnownCaches) -> Object | None:
     """Volumes of Fluid, and those that stand where it would make one."""
-    fluid = at(obj, "spec", "csi", "driver") == names.CSI_DRIVER
+    fluid = get_path(obj, "spec", "csi", "driver") == names.CSI_DRIVER
     taken = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
-    return _lean(obj, known) if fluid or taken else None
+    return _strip_managed_fields(obj, known) if fluid or taken else None
 
 
-def _node(obj: Object, known: Known) -> Object:
+def _strip_node(obj: Object, known: KnownCaches) -> Object:
     status = obj.get("status")
     if isinstance(status, dict):
         status.pop("images", None)
-    return _lean(obj, known)
+    return _strip_managed_fields(obj, known)
 
 
-FIRST: tuple[Read, ...] = (
-    Read(names.DATASETS, every=True),
-    *(Read(runtime) for runtime in names.RUNTIMES),
-    Read(names.DATA_LOADS),
+CACHE_QUERIES: tuple[ListQuery, ...] = (
+    ListQuery(names.DATASETS, keeps_all=True),
+    *(ListQuery(runtime) for runtime in names.RUNTIME_KINDS),
+    ListQuery(names.DATA_LOADS),
 )
 
-INSPECT: tuple[Read, ...] = (
-    *FIRST,
-    Read(GRAPHS),
-    Read(COMPONENTS),
-    Read(k.PODS, second=True, keep=_pod, marks=POD_MARKS),
-    Read(k.PVCS, second=True, keep=_claim),
-    Read(k.PVS, Where.CLUSTER, second=True, keep=_volume),
+INSPECT_QUERIES: tuple[ListQuery, ...] = (
+    *CACHE_QUERIES,
+    ListQuery(GRAPHS),
+    ListQuery(COMPONENTS),
+    ListQuery(k.PODS, needs_caches=True, transform=_keep_pod, prefilter=POD_PREFILTER),
+    ListQuery(k.PVCS, needs_caches=True, transform=_keep_claim),
+    ListQuery(k.PVS, ListScope.CLUSTER, needs_caches=True, transform=_keep_volume),
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
-    Read(k.NODES, Where.CLUSTER, labels=names.CACHES_LABEL),
+    ListQuery(k.NODES, ListScope.CLUSTER, labels=names.CACHE_COUNT_LABEL),
     # Without marks: what stands in a cache's way has none of its labels.
-    Read(k.STATEFUL_SETS, second=True, keep=_of_a_cache),
-    Read(k.DAEMON_SETS, second=True, keep=_of_a_cache),
-    Read(names.ADVANCED_SETS, second=True, keep=_labelled, marks=_marks(*_CACHE_LABELS)),
-    Read(k.JOBS, second=True, keep=_labelled, marks=_marks(*_CACHE_LABELS)),
-    Read(k.EVENTS, fields="type=Warning"),
+    ListQuery(k.STATEFUL_SETS, needs_caches=True, transform=_keep_workload),
+    ListQuery(k.DAEMON_SETS, needs_caches=True, transform=_keep_workload),
+    ListQuery(
+        names.ADVANCED_SETS,
+        needs_caches=True,
+        transform=_keep_labelled,
+        prefilter=_prefilter(*_CACHE_LABELS),
+    ),
+    ListQuery(
+        k.JOBS, needs_caches=True, transform=_keep_labelled, prefilter=_prefilter(*_CACHE_LABELS)
+    ),
+    ListQuery(k.EVENTS, fields="type=Warning"),
 )
 """What `inspect` shows."""
 
-DOCTOR: tuple[Read, ...] = (
-    *(read for read in INSPECT if read.kind not in (k.NODES, k.EVENTS, k.PVCS)),
-    Read(k.PVCS, second=True, keep=_any_claim, every=True),
-    Read(k.NODES, Where.CLUSTER, keep=_node),
-    Read(k.EVENTS, fields="type=Warning"),
-    Read(k.PODS, Where.SYSTEM),
-    Read(k.DEPLOYMENTS, Where.SYSTEM),
-    Read(k.DAEMON_SETS, Where.SYSTEM),
-    Read(k.EVENTS, Where.SYSTEM, fields="type=Warning"),
-    Read(k.CSI_DRIVERS, Where.CLUSTER),
-    Read(k.CSI_NODES, Where.CLUSTER),
-    Read(k.WEBHOOKS, Where.CLUSTER),
-    Read(k.NAMESPACES, Where.OWN),
+DOCTOR_QUERIES: tuple[ListQuery, ...] = (
+    *(read for read in INSPECT_QUERIES if read.kind not in (k.NODES, k.EVENTS, k.PVCS)),
+    ListQuery(k.PVCS, needs_caches=True, transform=_strip_other_claims, keeps_all=True),
+    ListQuery(k.NODES, ListScope.CLUSTER, transform=_strip_node),
+    ListQuery(k.EVENTS, fields="type=Warning"),
+    ListQuery(k.PODS, ListScope.FLUID_NAMESPACE),
+    ListQuery(k.DEPLOYMENTS, ListScope.FLUID_NAMESPACE),
+    ListQuery(k.DAEMON_SETS, ListScope.FLUID_NAMESPACE),
+    ListQuery(k.EVENTS, ListScope.FLUID_NAMESPACE, fields="type=Warning"),
+    ListQuery(k.CSI_DRIVERS, ListScope.CLUSTER),
+    ListQuery(k.CSI_NODES, ListScope.CLUSTER),
+    ListQuery(k.WEBHOOKS, ListScope.CLUSTER),
+    ListQuery(k.NAMESPACES, ListScope.NAMESPACE_OBJECT),
 )
 """What `doctor` judges."""

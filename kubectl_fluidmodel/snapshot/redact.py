@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.snapshot.secret_names import Holds, judge, looks_random
+from kubectl_fluidmodel.snapshot.secret_names import Sensitivity, classify_name, looks_random
 
-HIDDEN = "REDACTED"
+REDACTED = "REDACTED"
 
-_DROPPED = ("managedFields", "kubectl.kubernetes.io/last-applied-configuration")
+_DROPPED_KEYS = ("managedFields", "kubectl.kubernetes.io/last-applied-configuration")
 """Keys that go altogether: copies of what is there already, in a form that names do not guard."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
@@ -32,7 +32,7 @@ _PEM_END = re.compile(r"-----END [A-Z ]{0,60}-----")
 
 # -- by looks --------------------------------------------------------------------------------
 
-_LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
+_SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"([?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|AWSAccessKeyId"
@@ -40,14 +40,14 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"[^&\s\"'<>]+",
             re.IGNORECASE,
         ),
-        rf"\1{HIDDEN}",
+        rf"\1{REDACTED}",
     ),
     (
         re.compile(
             r"(\b(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks"
             r"|webhook\.office\.com/\w+)/)[^\s\"'<>]+"
         ),
-        rf"\1{HIDDEN}",
+        rf"\1{REDACTED}",
     ),
     (
         # A header's value goes to the end of its line or its quote, after a bracket of JSON, too.
@@ -56,20 +56,20 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"[\[{]?[^\S\n]{0,8}\\*[\"']?)[^\r\n\"'\\]+",
             re.IGNORECASE,
         ),
-        rf"\1{HIDDEN}",
+        rf"\1{REDACTED}",
     ),
     (
         re.compile(r"\b(bearer|basic)[^\S\n]{1,8}[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE),
-        rf"\1 {HIDDEN}",
+        rf"\1 {REDACTED}",
     ),
-    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), REDACTED),
     (
         # An access key, with the secret key where it is written right behind.
         re.compile(
             r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}"
             r"(?:[:;,|/][^\S\n]?[^\s\"',;|&]{8,}|[^\S\n]{1,8}[A-Za-z0-9+/=]{40}(?![\w+/=]))?"
         ),
-        HIDDEN,
+        REDACTED,
     ),
     (
         re.compile(
@@ -77,7 +77,7 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"|sk-[\w-]{16,}|xox[abeprs]-[\w-]{8,}|nvapi-[\w-]{16,}|AIza[\w-]{30,}"
             r"|ya29\.[\w-]{16,}|LTAI[A-Za-z0-9]{12,})"
         ),
-        HIDDEN,
+        REDACTED,
     ),
     (
         # What is piped into a login.
@@ -85,37 +85,38 @@ _LOOKS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"(\b(?:echo|printf)[^\S\n]{1,8}(?:-\w[^\S\n]{1,8})?)[^\s|]{1,4096}"
             r"(?=[^\S\n]{0,8}\|[^|\n]{1,80}(?:password|passwd|token|secret)-stdin)",
         ),
-        rf"\1{HIDDEN}",
+        rf"\1{REDACTED}",
     ),
-    (re.compile(r"(\b(?:mysql|mysqldump|mariadb)[^\S\n]+-p)[^\s-][^\s]*"), rf"\1{HIDDEN}"),
-    (re.compile(r"(\b(?:redis-cli[^\S\n]+-a|sshpass[^\S\n]+-p)[^\S\n]*)\S+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(\b(?:mysql|mysqldump|mariadb)[^\S\n]+-p)[^\s-][^\s]*"), rf"\1{REDACTED}"),
+    (re.compile(r"(\b(?:redis-cli[^\S\n]+-a|sshpass[^\S\n]+-p)[^\S\n]*)\S+"), rf"\1{REDACTED}"),
     (
         re.compile(
             r"(\b(?:curl|wget|http)\b[^\n]{0,200}?[^\S\n](?:-u|--user)[^\S\n=]{1,8}[\"']?"
             r"[^\s:\"']{1,200}:)[^\s\"']+"
         ),
-        rf"\1{HIDDEN}",
+        rf"\1{REDACTED}",
     ),
     (
         re.compile(
             r"(\bmc(?:li)?[^\S\n]+(?:alias|config[^\S\n]+host)[^\S\n]+(?:set|add)[^\S\n]+\S{1,200}"
             r"[^\S\n]+\S{1,400}[^\S\n]+)\S+[^\S\n]+\S+"
         ),
-        rf"\1{HIDDEN} {HIDDEN}",
+        rf"\1{REDACTED} {REDACTED}",
     ),
 )
 
 # -- by names --------------------------------------------------------------------------------
 
 _WORD = re.compile(r"-{0,2}[A-Za-z0-9_][\w.\-/]*")
-_SECRETISH = re.compile(
+_SECRET_WORD = re.compile(
     r"secret|token|pass|pwd|pw\b|cred|key|auth|cookie|bearer|signature|sas\b|jwt|salt|\b[as]k\b"
     r"|_[as]k\b|licen[sc]e|seed|dsn|hook|login|otp|sid|session|connection|database|user|openai"
     r"|anthropic|wandb|ngc|huggingface|cohere|mistral|github|gitlab|slack|datadog|sentry",
     re.IGNORECASE,
 )
-_WORTH_A_LOOK = re.compile(
-    _SECRETISH.pattern + r"|PRIVATE|x-amz|x-goog|sig|se=|policy|access|://|basic|eyJ|AKIA|ASIA|AROA"
+_PREFILTER = re.compile(
+    _SECRET_WORD.pattern
+    + r"|PRIVATE|x-amz|x-goog|sig|se=|policy|access|://|basic|eyJ|AKIA|ASIA|AROA"
     r"|AIDA|hf_|gh[pousr]_|glpat-|sk-|xox|nvapi-|AIza|ya29|LTAI|-u |-p|-a|mc |webhook",
     re.IGNORECASE,
 )
@@ -158,49 +159,49 @@ _LONE = re.compile(r"\n[^\S\n]{1,80}(?:- )?([^\s:]+)[^\S\n]*(?=\n|$)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?%?|true|false|null|none", re.IGNORECASE)
 _OUR_FLAGS = ("s3-secret", "hf-secret", "gcs-secret")
 """They take the name of a Secret."""
-_SPOKEN = re.compile(
+_BEFORE_SPACED_VALUE = re.compile(
     r"(?:\b(?:machine[^\S\n]+\S{1,200}|default)[^\S\n]+login[^\S\n]+\S{1,200}|\bconfigure[^\S\n]+set)"
     r"[^\S\n]+$"
 )
 """Before a name that has its value behind a space: netrc, `aws configure set`."""
-_WHOLE_LINE = ("password", "passphrase", "passwd")
+_WHOLE_LINE_NAMES = ("password", "passphrase", "passwd")
 """Names whose value may have spaces in it, where it is the only thing in its line."""
 
 
-def text(given: str) -> str:
+def redact_text(given: str) -> str:
     """A text without what looks like a secret in it, as it is or in base64; without colours."""
-    return _plain(_ENCODED.sub(_decoded, _COLOUR.sub("", given)))
+    return _redact_plain(_ENCODED.sub(_redact_encoded, _COLOUR.sub("", given)))
 
 
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}")
 
 
-def _decoded(match: re.Match[str]) -> str:
+def _redact_encoded(match: re.Match[str]) -> str:
     """The match itself, unless it is base64 of a text with a secret in it."""
     try:
         inner = base64.b64decode(match[0] + "=" * (-len(match[0]) % 4), validate=True).decode()
     except ValueError:
         return match[0]
-    return HIDDEN if _plain(inner) != inner else match[0]
+    return REDACTED if _redact_plain(inner) != inner else match[0]
 
 
-def _plain(given: str) -> str:
-    if not _WORTH_A_LOOK.search(given):
+def _redact_plain(given: str) -> str:
+    if not _PREFILTER.search(given):
         return given
-    given = _without_user_info(_without_pem(given))
-    for pattern, instead in _LOOKS:
+    given = _redact_user_info(_redact_pem(given))
+    for pattern, instead in _SECRET_PATTERNS:
         given = pattern.sub(instead, given)
-    return _by_name(given) if _SECRETISH.search(given) else given
+    return _redact_by_name(given) if _SECRET_WORD.search(given) else given
 
 
-def _without_pem(given: str) -> str:
+def _redact_pem(given: str) -> str:
     """Without private keys; one without an end goes to the end of the text."""
     begin = _PEM.search(given)
     kept: list[str] = []
     position = 0
     while begin:
         end = _PEM_END.search(given, begin.end())
-        kept += [given[position : begin.start()], HIDDEN]
+        kept += [given[position : begin.start()], REDACTED]
         position = end.end() if end else len(given)
         begin = _PEM.search(given, position)
     return "".join([*kept, given[position:]])
@@ -211,12 +212,12 @@ _LOGIN_SCHEMES = ("http://", "https://")
 """With these, a user without a password is a token: `https://TOKEN@git.example.com`."""
 
 
-def _without_user_info(given: str) -> str:
+def _redact_user_info(given: str) -> str:
     """Without `user:password@` in URLs. Keys of stores have slashes, and people leave them."""
-    return _URL.sub(_bare_url, given) if "://" in given and "@" in given else given
+    return _URL.sub(_redact_url, given) if "://" in given and "@" in given else given
 
 
-def _bare_url(match: re.Match[str]) -> str:
+def _redact_url(match: re.Match[str]) -> str:
     pieces = match[0].split("://")
     for index in range(1, len(pieces)):
         before, piece = pieces[index - 1], pieces[index]
@@ -232,11 +233,11 @@ def _bare_url(match: re.Match[str]) -> str:
             cut = piece.find("@")
         else:
             continue
-        pieces[index] = f"{HIDDEN}@{piece[cut + 1 :]}"
+        pieces[index] = f"{REDACTED}@{piece[cut + 1 :]}"
     return "://".join(pieces)
 
 
-def _by_name(given: str) -> str:
+def _redact_by_name(given: str) -> str:
     """Hide what follows the name of a secret. One pass: each step starts behind the one before."""
     kept: list[str] = []
     position = 0
@@ -246,47 +247,47 @@ def _by_name(given: str) -> str:
         if word is None:
             return "".join([*kept, given[done:]])
         position = word.end()
-        span = _value_of(given, word)
+        span = _secret_span(given, word)
         if span is None:
             continue
         start, end = span
         position = max(position, end)
-        if given[start:end] in ("", HIDDEN):
+        if given[start:end] in ("", REDACTED):
             continue
-        kept += [given[done:start], HIDDEN]
+        kept += [given[done:start], REDACTED]
         done = end
 
 
-def _value_of(given: str, word: re.Match[str]) -> tuple[int, int] | None:
+def _secret_span(given: str, word: re.Match[str]) -> tuple[int, int] | None:
     """Where the secret that this word is the name of stands; None if it is no such name."""
     name = word[0]
     if name.lower() == "value":
-        return _named_behind(given, word.end())
-    if len(name) > 4096 or not _SECRETISH.search(name):
+        return _value_before_name(given, word.end())
+    if len(name) > 4096 or not _SECRET_WORD.search(name):
         return None
     flag = name.startswith("-")
     bare = name.strip("-")
     if flag and bare in _OUR_FLAGS:
         return None
-    holds = judge(bare.rstrip("/").rsplit("/", 1)[-1])
-    if holds is Holds.NOTHING:
+    sensitivity = classify_name(bare.rstrip("/").rsplit("/", 1)[-1])
+    if sensitivity is Sensitivity.NONE:
         return None
-    keep = _keeps(given, word, holds)
+    keep = _span_filter(given, word, sensitivity)
     for pattern, bare_value in ((_ENTRY, _BARE), (_TAG_ENTRY, _BARE_TAG)):
         entry = pattern.match(given, word.end())
         if entry:
-            return keep(_value(given, entry.end(), bare_value), False)
+            return keep(_value_span(given, entry.end(), bare_value), False)
     if given[word.end() : word.end() + 1] == ">" and given[word.start() - 1 : word.start()] == "<":
-        value = _value(given, word.end() + 1, _BARE_TAG)
+        value = _value_span(given, word.end() + 1, _BARE_TAG)
         return keep(value, False) if value and given.startswith("</", value[1]) else None
     assigned = _ASSIGNED.match(given, word.end())
     if assigned:
-        return _assigned(given, word, assigned, keep)
+        return _assigned_span(given, word, assigned, keep)
     follows = _FOLLOWS.match(given, word.end())
     if follows is None:
         return None
     if flag:
-        value = _value(given, follows.end(), _BARE)
+        value = _value_span(given, follows.end(), _BARE)
         shown = given[slice(*value)] if value else ""
         option = shown.startswith("-") and not looks_random(shown)
         placeholder = shown.isupper() and shown.lower() in bare.lower()
@@ -295,17 +296,17 @@ def _value_of(given: str, word: re.Match[str]) -> tuple[int, int] | None:
         return None
     if given[follows.end() : follows.end() + 3] in ("is ", "was"):
         start = given.find(" ", follows.end()) + 1
-        value = _value(given, start, _BARE)
-        return value if value and _mixed(given[slice(*value)]) else None
-    if _SPOKEN.search(given[max(0, word.start() - 500) : word.start()]):
-        return keep(_value(given, follows.end(), _BARE), False)
+        value = _value_span(given, start, _BARE)
+        return value if value and _looks_generated(given[slice(*value)]) else None
+    if _BEFORE_SPACED_VALUE.search(given[max(0, word.start() - 500) : word.start()]):
+        return keep(_value_span(given, follows.end(), _BARE), False)
     return None
 
 
-Keep = Callable[[tuple[int, int] | None, bool], tuple[int, int] | None]
+SpanFilter = Callable[[tuple[int, int] | None, bool], tuple[int, int] | None]
 
 
-def _keeps(given: str, word: re.Match[str], holds: Holds) -> Keep:
+def _span_filter(given: str, word: re.Match[str], sensitivity: Sensitivity) -> SpanFilter:
     """A function that lets a value's place through if the value is to be hidden."""
     tokens = "token" in word[0].lower()
 
@@ -316,7 +317,7 @@ def _keeps(given: str, word: re.Match[str], holds: Holds) -> Keep:
         bare = value.strip("\"'`\\")
         if bare.lower() in ("true", "false"):
             return None  # a switch, as `csi.useNodeAuthorization=false`
-        if holds is Holds.MAYBE:
+        if sensitivity is Sensitivity.MAYBE:
             return span if looks_random(bare) else None
         if _NUMBER.fullmatch(bare) and (tokens or word[0].lower() in ("pass", "auth")):
             return None
@@ -326,8 +327,8 @@ def _keeps(given: str, word: re.Match[str], holds: Holds) -> Keep:
     return keep
 
 
-def _assigned(
-    given: str, word: re.Match[str], assigned: re.Match[str], keep: Keep
+def _assigned_span(
+    given: str, word: re.Match[str], assigned: re.Match[str], keep: SpanFilter
 ) -> tuple[int, int] | None:
     """The value behind `name:` or `name=`."""
     start = assigned.end()
@@ -339,7 +340,7 @@ def _assigned(
         return None
     block = _BLOCK.match(given, start)
     if block:
-        return _indented(given, word.start(), block.end())
+        return _block_span(given, word.start(), block.end())
     if start < len(given) and given[start] == "\n":
         lone = _LONE.match(given, start)
         return lone.span(1) if lone and looks_random(lone[1].strip("\"'")) else None
@@ -347,7 +348,7 @@ def _assigned(
     alone = not given[opening : word.start()].strip(" -\t")
     if (
         alone
-        and name.endswith(_WHOLE_LINE)
+        and name.endswith(_WHOLE_LINE_NAMES)
         and ":" in assigned[0]
         and not _QUOTE.match(given, start)
     ):
@@ -355,10 +356,10 @@ def _assigned(
         line = given[start : end if end >= 0 else len(given)]
         if line.strip() and line[0] not in "{[":
             return start, start + len(line.rstrip())
-    return keep(_value(given, start, _BARE), ":" in assigned[0])
+    return keep(_value_span(given, start, _BARE), ":" in assigned[0])
 
 
-def _value(given: str, start: int, bare: re.Pattern[str]) -> tuple[int, int] | None:
+def _value_span(given: str, start: int, bare: re.Pattern[str]) -> tuple[int, int] | None:
     """Where a value ends: a quote with as many backslashes as its first, or a delimiter."""
     quote = _QUOTE.match(given, start)
     if quote is None:
@@ -379,7 +380,7 @@ def _value(given: str, start: int, bare: re.Pattern[str]) -> tuple[int, int] | N
         position = found.end()
 
 
-def _indented(given: str, name: int, start: int) -> tuple[int, int] | None:
+def _block_span(given: str, name: int, start: int) -> tuple[int, int] | None:
     """The lines of a YAML block scalar: those that are indented more than the line of its name."""
     head = given[given.rfind("\n", max(0, name - 400), name) + 1 : name]
     indent = len(head) - len(head.lstrip(" "))
@@ -398,21 +399,23 @@ def _indented(given: str, name: int, start: int) -> tuple[int, int] | None:
     return first + lead, first + len(body.rstrip())
 
 
-def _named_behind(given: str, start: int) -> tuple[int, int] | None:
+def _value_before_name(given: str, start: int) -> tuple[int, int] | None:
     """The value of `value: X, name: NAME` where NAME holds a secret."""
     assigned = _ASSIGNED.match(given, start)
-    span = _value(given, assigned.end(), _BARE) if assigned else None
+    span = _value_span(given, assigned.end(), _BARE) if assigned else None
     if span is None:
         return None
     named = _NAMED.match(given, span[1])
     if named is None:
         return None
-    holds = judge(named[1], variable=True)
-    hidden = holds is Holds.SECRET or (holds is Holds.MAYBE and looks_random(given[slice(*span)]))
+    sensitivity = classify_name(named[1], variable=True)
+    hidden = sensitivity is Sensitivity.SECRET or (
+        sensitivity is Sensitivity.MAYBE and looks_random(given[slice(*span)])
+    )
     return span if hidden else None
 
 
-def _mixed(value: str) -> bool:
+def _looks_generated(value: str) -> bool:
     """Whether a word of a sentence is no word: digits or capitals inside of letters."""
     return (
         len(value) >= 6
@@ -424,39 +427,42 @@ def _mixed(value: str) -> bool:
 # -- objects ---------------------------------------------------------------------------------
 
 
-def document(given: Any) -> Any:
+def redact_object(given: Any) -> Any:
     """A copy of an object (or any JSON-like data) without its secrets."""
     if isinstance(given, str):
-        return text(_json(given))
+        return redact_text(_redact_json(given))
     if isinstance(given, list):
-        return _list(given)
+        return _redact_list(given)
     if isinstance(given, dict):
-        return _mapping(given)
+        return _redact_mapping(given)
     return given
 
 
-def _json(given: str) -> str:
+def _redact_json(given: str) -> str:
     """An object as JSON in a text, such as in an annotation, without its secrets."""
     if not given.lstrip().startswith(("{", "[")):
         return given
     try:
         held = json.loads(given)
-        shown = document(held)
+        shown = redact_object(held)
     except (ValueError, RecursionError):
         return given
     return given if shown == held else json.dumps(shown, ensure_ascii=False)
 
 
-def _hidden(name: str, value: str, *, variable: bool) -> bool:
-    holds = judge(name, variable=variable)
-    return bool(value) and (holds is Holds.SECRET or (holds is Holds.MAYBE and looks_random(value)))
+def _is_secret(name: str, value: str, *, variable: bool) -> bool:
+    sensitivity = classify_name(name, variable=variable)
+    return bool(value) and (
+        sensitivity is Sensitivity.SECRET
+        or (sensitivity is Sensitivity.MAYBE and looks_random(value))
+    )
 
 
-def _mapping(given: Object) -> Object:
+def _redact_mapping(given: Object) -> Object:
     if given.get("kind") == "Secret":
         given = {
             # That a key has no value is no secret, and a check tells of it.
-            key: {name: HIDDEN if held else held for name, held in value.items()}
+            key: {name: REDACTED if held else held for name, held in value.items()}
             if key in ("data", "stringData") and isinstance(value, dict)
             else value
             for key, value in given.items()
@@ -464,17 +470,17 @@ def _mapping(given: Object) -> Object:
     named = given.get("name", given.get("key"))
     value = given.get("value")
     if isinstance(named, str) and isinstance(value, str):
-        hidden = _hidden(named, value, variable=True)
+        hidden = _is_secret(named, value, variable=True)
         return {
-            key: HIDDEN if key == "value" and hidden else document(held)
+            key: REDACTED if key == "value" and hidden else redact_object(held)
             for key, held in given.items()
         }
     return {
-        key: HIDDEN
-        if isinstance(held, str) and isinstance(key, str) and _hidden(key, held, variable=False)
-        else document(held)
+        key: REDACTED
+        if isinstance(held, str) and isinstance(key, str) and _is_secret(key, held, variable=False)
+        else redact_object(held)
         for key, held in given.items()
-        if key not in _DROPPED
+        if key not in _DROPPED_KEYS
     }
 
 
@@ -482,29 +488,29 @@ _LOGIN_FLAGS = ("-u", "--user")
 _SHORT_FLAGS = ("-p", "-a", "-k", "-s")
 
 
-def _list(given: list[Any]) -> list[Any]:
+def _redact_list(given: list[Any]) -> list[Any]:
     """A list; of arguments, the one after `--token` is hidden."""
     found: list[Any] = []
     flag = ""
     for item in given:
-        found.append(_argument(flag, item) if isinstance(item, str) else document(item))
+        found.append(_redact_argument(flag, item) if isinstance(item, str) else redact_object(item))
         flag = item if isinstance(item, str) and item.startswith("-") and "=" not in item else ""
     return found
 
 
-def _argument(flag: str, item: str) -> str:
+def _redact_argument(flag: str, item: str) -> str:
     """An argument behind a flag ("" for none) as it may be shown."""
     if flag in _LOGIN_FLAGS and ":" in item:
-        return f"{item.partition(':')[0]}:{HIDDEN}"
+        return f"{item.partition(':')[0]}:{REDACTED}"
     name = flag.lstrip("-")
     if name and name not in _OUR_FLAGS and not item.startswith("--"):
-        holds = judge(name, variable=True)
+        sensitivity = classify_name(name, variable=True)
         if flag in _SHORT_FLAGS or name == "key":
-            holds = Holds.MAYBE
+            sensitivity = Sensitivity.MAYBE
         dashed = item.startswith("-") and not looks_random(item)
-        certain = holds is Holds.SECRET and not _NUMBER.fullmatch(item)
-        likely = holds is Holds.MAYBE and looks_random(item)
+        certain = sensitivity is Sensitivity.SECRET and not _NUMBER.fullmatch(item)
+        likely = sensitivity is Sensitivity.MAYBE and looks_random(item)
         if not dashed and (certain or likely):
-            return HIDDEN
-    shown: str = document(item)
+            return REDACTED
+    shown: str = redact_object(item)
     return shown

@@ -11,33 +11,33 @@ import re
 from enum import Enum
 
 
-class Holds(Enum):
+class Sensitivity(Enum):
     """What the name of a value tells about it."""
 
     SECRET = 2
     MAYBE = 1
     """A secret only if the value looks random."""
-    NOTHING = 0
+    NONE = 0
 
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 """Characters of a name that are looked at, from its end. Names are shorter."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_STRONG = {
+_SECRET_WORDS = {
     *("secret", "secrets", "token", "tokens", "password", "passwords", "passwd", "passphrase"),
     *("passcode", "pwd", "credential", "credentials", "creds", "apikey", "secretkey", "accesskey"),
     *("privatekey", "authorization", "cookie", "bearer", "signature", "sas", "jwt", "salt"),
 }
-_STRONG_LAST = {"pass", "pw", "auth", "sk", "ak"}
+_SECRET_LAST_WORDS = {"pass", "pw", "auth", "sk", "ak"}
 """Words that mean a secret at the end of a name, and something else before other words."""
 _COMPOUND = re.compile(r"(?:password|passwd|passphrase|secret|token|apikey|(?<!by)(?<!com)pass)$")
 """Words written together: `hftoken`, `pgpassword`, `requirepass`."""
-_KEYS = {
+_KEY_PREFIXES = {
     *("access", "api", "private", "account", "encryption", "shared", "signing", "auth", "master"),
     *("secret", "store", "storage"),
 }
 """What makes a secret of the word `key` after it."""
-_HARMLESS = {
+_HARMLESS_LAST_WORDS = {
     *("path", "file", "dir", "name", "namespace", "ref", "kind", "type", "url", "uri", "endpoint"),
     *("seconds", "version", "enabled", "mode", "class", "policy", "count", "size", "provider"),
     *("content", "expiry", "expiration", "duration", "lifetime", "ttl", "header", "format"),
@@ -45,17 +45,17 @@ _HARMLESS = {
     *("match", "error", "exception", "required", "missing", "expired", "hash", "stdin", "store"),
 }
 """Last words of names that tell about a secret and do not hold it."""
-_DOUBTFUL = {
+_POSSIBLE_WORDS = {
     *("license", "licence", "seed", "dsn", "oauth", "webhook", "login", "otp", "sid", "session"),
     *("hook", "connection", "database", "user", "userpass"),
 }
 """Words of names that may hold a secret, and mostly do not."""
-_REFUSALS = {
+_ERROR_FIRST_WORDS = {
     *("invalid", "expired", "missing", "unknown", "bad", "wrong", "no", "malformed", "unsupported"),
     *("unrecognized", "illegal"),
 }
 """First words of error codes: `InvalidToken: The provided token is malformed`."""
-_VOCABULARY = {
+_TEXT_TOKEN_WORDS = {
     *("eos", "bos", "pad", "unk", "cls", "sep", "mask", "image", "audio", "video", "special"),
     *("added", "additional", "stop", "next", "first", "last", "per", "max", "min", "num", "total"),
     *("output", "input", "prompt", "generated", "generation", "batched", "cached", "new", "draft"),
@@ -64,7 +64,7 @@ _VOCABULARY = {
     *("return", "use", "skip", "ignore", "id", "ids", "limit", "budget", "block", "chunk"),
 }
 """Words beside `token` where it is a token of text: engines' settings, logs, tokenizers."""
-_NAMED_SECRET = {"from", "pull", "existing", "tls", "image", "ref", "docker"}
+_REFERENCE_PREFIXES = {"from", "pull", "existing", "tls", "image", "ref", "docker"}
 """Words before `secret` where the value is the name of a Secret: `envFromSecret`."""
 _TEXT_TOKENS = {"token", "tokens"}
 _VENDORS = {
@@ -82,7 +82,7 @@ _VENDORS = {
     *("slack", "datadog", "sentry"),
 }
 """Services after which people name the variable of their key, without another word."""
-_PARTS = re.compile(
+_SECRET_WORD = re.compile(
     r"secret|token|pass|phrase|pwd|pw|cred|key|auth|cookie|bearer|signature|sas|jwt|salt|[as]k$"
     r"|licen[sc]e|seed|dsn|hook|login|otp|sid|session|connection|database|user"
     + "".join(rf"|{vendor}" for vendor in sorted(_VENDORS)),
@@ -91,56 +91,58 @@ _PARTS = re.compile(
 """A quick look whether a name is worth a closer one."""
 
 
-def judge(name: str, *, variable: bool = False) -> Holds:
+def classify_name(name: str, *, variable: bool = False) -> Sensitivity:
     """What the value under this name is.
 
     Args:
         name: an option, key, flag, header or environment variable, without its dashes.
         variable: it is an environment variable or an option, where any `…KEY` holds a secret.
     """
-    name = name[-_LONGEST:]
-    if not _PARTS.search(name):
-        return Holds.NOTHING
+    name = name[-_MAX_LENGTH:]
+    if not _SECRET_WORD.search(name):
+        return Sensitivity.NONE
     words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[0] in _REFUSALS:
-        return Holds.NOTHING
+    if not words or words[0] in _ERROR_FIRST_WORDS:
+        return Sensitivity.NONE
     if len(words) == 1 and words[0] in _VENDORS:
-        return Holds.MAYBE
-    if not _strong(words, variable):
-        doubtful = any(word in _DOUBTFUL for word in words)
+        return Sensitivity.MAYBE
+    if not _names_secret(words, variable):
+        doubtful = any(word in _POSSIBLE_WORDS for word in words)
         named_key = len(words) > 1 and words[-1] == "key"
-        return Holds.MAYBE if doubtful or named_key else Holds.NOTHING
-    named = len(words) > 1 and words[-1] in ("secret", "secrets") and words[-2] in _NAMED_SECRET
-    return Holds.MAYBE if named or words[-1] in _HARMLESS else Holds.SECRET
+        return Sensitivity.MAYBE if doubtful or named_key else Sensitivity.NONE
+    named = (
+        len(words) > 1 and words[-1] in ("secret", "secrets") and words[-2] in _REFERENCE_PREFIXES
+    )
+    return Sensitivity.MAYBE if named or words[-1] in _HARMLESS_LAST_WORDS else Sensitivity.SECRET
 
 
-def _strong(words: list[str], variable: bool) -> bool:
-    if words[-1] in _STRONG_LAST:
+def _names_secret(words: list[str], variable: bool) -> bool:
+    if words[-1] in _SECRET_LAST_WORDS:
         return True
     for before, word in zip(["", *words], words, strict=False):
-        if word == "key" and (before in _KEYS or (variable and len(words) > 1)):
+        if word == "key" and (before in _KEY_PREFIXES or (variable and len(words) > 1)):
             return True
-        if word in _TEXT_TOKENS and _of_text(words):
+        if word in _TEXT_TOKENS and _is_text_token(words):
             continue
-        if word in _STRONG or _COMPOUND.search(word):
+        if word in _SECRET_WORDS or _COMPOUND.search(word):
             return True
     return False
 
 
-def _of_text(words: list[str]) -> bool:
+def _is_text_token(words: list[str]) -> bool:
     """Whether `token` in a name is one of text, not one to log in with."""
-    if any(word in _KEYS or word in {"hf", "hub", "session"} for word in words):
+    if any(word in _KEY_PREFIXES or word in {"hf", "hub", "session"} for word in words):
         return False
-    return any(word in _VOCABULARY for word in words)
+    return any(word in _TEXT_TOKEN_WORDS for word in words)
 
 
 def is_secret_name(name: str, *, variable: bool = False) -> bool:
     """Whether what bears this name is a secret itself, whatever the value looks like."""
-    return judge(name, variable=variable) is Holds.SECRET
+    return classify_name(name, variable=variable) is Sensitivity.SECRET
 
 
 _RANDOM = re.compile(r"[\w+/=~!@#$%^&*-]+")
-_LONG = re.compile(r"[\w+/=]{20,}")
+_LONG_WORD = re.compile(r"[\w+/=]{20,}")
 
 
 def looks_random(value: str) -> bool:
@@ -153,4 +155,4 @@ def looks_random(value: str) -> bool:
     upper, lower = any(map(str.isupper, value)), any(map(str.islower, value))
     if upper and lower:
         return len(value) >= 10
-    return (upper or lower) and bool(_LONG.fullmatch(value))
+    return (upper or lower) and bool(_LONG_WORD.fullmatch(value))

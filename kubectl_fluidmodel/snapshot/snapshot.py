@@ -12,7 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import Object, at, dicts, meta, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    metadata_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.objects.kinds import Kind
 
 API_VERSION = "fluidmodel.io/v1"
@@ -20,7 +27,7 @@ KIND = "Snapshot"
 
 
 @dataclass(frozen=True)
-class Missing:
+class ReadFailure:
     """A read that did not succeed."""
 
     resource: str
@@ -36,20 +43,20 @@ class Missing:
         return f"{self.resource}{where}: {self.why}"
 
 
-_NAMED = 4
+_MAX_NAMED = 4
 """Resources that a line about missing rights names, at 80 columns."""
 
 
-def summed_up(missing: Iterable[Missing]) -> list[str]:
+def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
     """What could not be read, in few lines: one for all rights that lack, one for each failure."""
-    every = list(missing)
+    every = list(failures)
     hidden = list(
         dict.fromkeys(each.resource.partition(".")[0] for each in every if each.forbidden)
     )
     lines = []
     if hidden:
-        more = len(hidden) - _NAMED
-        named = ", ".join(hidden if more < 2 else hidden[:_NAMED])
+        more = len(hidden) - _MAX_NAMED
+        named = ", ".join(hidden if more < 2 else hidden[:_MAX_NAMED])
         rest = f" and {more} more" if more >= 2 else ""
         lines.append(f"no permission to list {named}{rest} (docs/rbac.md)")
     return lines + [str(each) for each in every if not each.forbidden]
@@ -61,23 +68,23 @@ class Snapshot:
 
     namespace: str | None
     """The namespace that was asked for; None for all."""
-    taken: float
+    taken_at: float
     """Unix time in seconds."""
-    server: str = ""
+    server_version: str = ""
     """The API server's version, `v1.36.3`."""
     objects: dict[str, list[Object]] = field(default_factory=dict)
-    missing: list[Missing] = field(default_factory=list)
+    read_failures: list[ReadFailure] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     """Resource to the version it was read in; what is not in it is not served."""
     selectors: dict[str, str] = field(default_factory=dict)
     """Resource to the label selector it was read with, where not all of it was asked for."""
-    every: list[str] = field(default_factory=list)
+    complete_kinds: list[str] = field(default_factory=list)
     """Resources of which all objects were kept, and not only what belongs to a cache."""
-    absent: list[str] = field(default_factory=list)
+    absent_objects: list[str] = field(default_factory=list)
     """Objects that were asked for by name and are not there: `datasets.data.fluid.io/ns/name`."""
     texts: dict[str, str] = field(default_factory=dict)
     """What pods said: logs and the output of commands, by a key of the reader's."""
-    placed: list[Object] | None = None
+    pods_on_nodes: list[Object] | None = None
     """Pods of all namespaces that hold something of a node, as far as the scheduler counts it.
 
     None where no pod waits for a node, so that nobody asked, or where they could not be read.
@@ -85,53 +92,53 @@ class Snapshot:
 
     # -- look-ups ----------------------------------------------------------------------------
 
-    def all(self, kind: Kind) -> list[Object]:
+    def of_kind(self, kind: Kind) -> list[Object]:
         """The objects of a kind that were kept; empty where there are none or it was not read."""
         return self.objects.get(kind.resource, [])
 
-    def find(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
+    def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
         """One object by name, None where it is not there."""
         return self._by_name.get((kind.resource, namespace if kind.namespaced else "", name))
 
-    def served(self, kind: Kind) -> bool:
+    def is_served(self, kind: Kind) -> bool:
         """Whether the API server has the kind at all."""
         return kind.resource in self.versions
 
-    def knows(self, kind: Kind, namespace: str = "") -> bool:
+    def was_read(self, kind: Kind, namespace: str = "") -> bool:
         """Whether what is not in the snapshot is not in the cluster either.
 
         False where the read failed, or asked for some only: an absent object may only be out of
         sight.
         """
         read = kind.resource in self.objects and kind.resource not in self.selectors
-        return read and self.why_missing(kind, namespace) is None
+        return read and self.read_failure(kind, namespace) is None
 
     def is_absent(self, kind: Kind, name: str, namespace: str = "") -> bool:
         """Whether one object is surely not there, though its kind may not have been listed."""
         where = namespace if kind.namespaced else ""
-        if self.find(kind, name, where) is not None:
+        if self.get(kind, name, where) is not None:
             return False
         everywhere = self.namespace in (None, namespace) or not kind.namespaced
-        listed = everywhere and kind.resource in self.every and self.knows(kind, where)
-        return listed or f"{kind.resource}/{where}/{name}" in self.absent
+        listed = everywhere and kind.resource in self.complete_kinds and self.was_read(kind, where)
+        return listed or f"{kind.resource}/{where}/{name}" in self.absent_objects
 
-    def why_missing(self, kind: Kind, namespace: str = "") -> Missing | None:
+    def read_failure(self, kind: Kind, namespace: str = "") -> ReadFailure | None:
         """Why a kind (in a namespace, where one is given) was not read; None if it was."""
-        for each in self.missing:
+        for each in self.read_failures:
             if each.resource != kind.resource:
                 continue
             if not namespace or not each.namespace or each.namespace == namespace:
                 return each
         return None
 
-    def events(self, obj: Mapping[str, Any]) -> list[Object]:
+    def events_about(self, obj: Mapping[str, Any]) -> list[Object]:
         """The events of one object, oldest first as the server lists them."""
         key = (str(obj.get("kind", "")), namespace_of(obj), name_of(obj))
-        return [each for each in self._events.get(key, []) if _is_of(each, obj)]
+        return [each for each in self._events_by_object.get(key, []) if _is_about(each, obj)]
 
-    def events_of(self, kind: str, namespace: str, name: str) -> list[Object]:
+    def events_by_name(self, kind: str, namespace: str, name: str) -> list[Object]:
         """As `events`, for an object that may be gone or never came to be."""
-        return self._events.get((kind, namespace, name), [])
+        return self._events_by_object.get((kind, namespace, name), [])
 
     @cached_property
     def _by_name(self) -> dict[tuple[str, str, str], Object]:
@@ -142,13 +149,13 @@ class Snapshot:
         }
 
     @cached_property
-    def _events(self) -> dict[tuple[str, str, str], list[Object]]:
+    def _events_by_object(self) -> dict[tuple[str, str, str], list[Object]]:
         found: dict[tuple[str, str, str], list[Object]] = {}
         for event in self.objects.get("events", []):
             key = (
-                str(at(event, "involvedObject", "kind", default="")),
-                str(at(event, "involvedObject", "namespace") or namespace_of(event)),
-                str(at(event, "involvedObject", "name", default="")),
+                str(get_path(event, "involvedObject", "kind", default="")),
+                str(get_path(event, "involvedObject", "namespace") or namespace_of(event)),
+                str(get_path(event, "involvedObject", "name", default="")),
             )
             found.setdefault(key, []).append(event)
         return found
@@ -168,71 +175,76 @@ class Snapshot:
             "apiVersion": API_VERSION,
             "kind": KIND,
             "namespace": self.namespace,
-            "taken": self.taken,
-            "server": self.server,
+            "taken": self.taken_at,
+            "server": self.server_version,
             "versions": dict(self.versions),
             "selectors": dict(self.selectors),
-            "every": list(self.every),
-            "absent": list(self.absent),
-            "missing": [vars(each) for each in self.missing],
+            "every": list(self.complete_kinds),
+            "absent": list(self.absent_objects),
+            "missing": [vars(each) for each in self.read_failures],
             "objects": {resource: list(items) for resource, items in self.objects.items()},
             "texts": dict(self.texts),
-            "placed": self.placed,
+            "placed": self.pods_on_nodes,
         }
 
 
-def from_document(document: Any) -> Snapshot:
+def snapshot_from_document(document: Any) -> Snapshot:
     """Read what `to_document` gave.
 
     Raises:
         FluidModelError: it is none, or one of a version that this plugin does not know.
     """
-    if at(document, "kind") != KIND or at(document, "apiVersion") != API_VERSION:
-        found = f"{at(document, 'apiVersion')} {at(document, 'kind')}"
+    if get_path(document, "kind") != KIND or get_path(document, "apiVersion") != API_VERSION:
+        found = f"{get_path(document, 'apiVersion')} {get_path(document, 'kind')}"
         raise FluidModelError("this is no snapshot", f"it says {found}, not {API_VERSION} {KIND}")
-    objects, taken = at(document, "objects", default={}), at(document, "taken", default=0.0)
-    if not isinstance(objects, dict) or not isinstance(taken, int | float):
+    objects, taken_at = (
+        get_path(document, "objects", default={}),
+        get_path(document, "taken", default=0.0),
+    )
+    if not isinstance(objects, dict) or not isinstance(taken_at, int | float):
         raise FluidModelError("the snapshot is damaged", "its objects or its time are no such")
-    namespace = at(document, "namespace")
+    namespace = get_path(document, "namespace")
     return Snapshot(
         namespace=None if namespace is None else str(namespace),
-        taken=float(taken),
-        server=str(at(document, "server", default="")),
-        objects={str(resource): dicts(objects, resource) for resource in objects},
-        missing=[
-            Missing(
-                str(at(each, "resource", default="")),
-                str(at(each, "namespace", default="")),
-                str(at(each, "why", default="")),
-                bool(at(each, "forbidden", default=False)),
+        taken_at=float(taken_at),
+        server_version=str(get_path(document, "server", default="")),
+        objects={str(resource): get_list(objects, resource) for resource in objects},
+        read_failures=[
+            ReadFailure(
+                str(get_path(each, "resource", default="")),
+                str(get_path(each, "namespace", default="")),
+                str(get_path(each, "why", default="")),
+                bool(get_path(each, "forbidden", default=False)),
             )
-            for each in dicts(document, "missing")
+            for each in get_list(document, "missing")
         ],
-        every=[str(each) for each in _list(document, "every")],
-        absent=[str(each) for each in _list(document, "absent")],
-        versions=_texts(document, "versions"),
-        selectors=_texts(document, "selectors"),
-        texts=_texts(document, "texts"),
-        placed=dicts(document, "placed") if isinstance(at(document, "placed"), list) else None,
+        complete_kinds=[str(each) for each in _get_list(document, "every")],
+        absent_objects=[str(each) for each in _get_list(document, "absent")],
+        versions=_get_texts(document, "versions"),
+        selectors=_get_texts(document, "selectors"),
+        texts=_get_texts(document, "texts"),
+        pods_on_nodes=get_list(document, "placed")
+        if isinstance(get_path(document, "placed"), list)
+        else None,
     )
 
 
-def _list(document: Any, key: str) -> list[Any]:
-    found = at(document, key)
+def _get_list(document: Any, key: str) -> list[Any]:
+    found = get_path(document, key)
     return found if isinstance(found, list) else []
 
 
-def _texts(document: Any, key: str) -> dict[str, str]:
-    found = at(document, key)
+def _get_texts(document: Any, key: str) -> dict[str, str]:
+    found = get_path(document, key)
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
-def _is_of(event: Object, obj: Mapping[str, Any]) -> bool:
+def _is_about(event: Object, obj: Mapping[str, Any]) -> bool:
     """Whether an event is about this very object, not about one of its name before it."""
-    theirs, ours = at(event, "involvedObject", "uid"), meta(obj).get("uid")
+    theirs, ours = get_path(event, "involvedObject", "uid"), metadata_of(obj).get("uid")
     return not theirs or not ours or theirs == ours
 
 
-def names(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+def sorted_names(objects: Iterable[Mapping[str, Any]]) -> list[str]:
     """The names of objects, sorted."""
     return sorted(name_of(obj) for obj in objects)

@@ -17,7 +17,7 @@ from typing import Any
 
 from kubectl_fluidmodel.model.plan import PlanFile
 
-VERSION = 1
+CHECKPOINT_VERSION = 1
 BEAT = 20.0
 """Seconds after which the record of an upload that is alive is written again, if it was not."""
 ALIVE = 3 * BEAT
@@ -27,7 +27,7 @@ CRC32, MD5 = "crc32", "md5"
 
 
 @dataclass(frozen=True)
-class Part:
+class UploadedPart:
     """A part as the store holds it."""
 
     etag: str
@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Record:
+class UploadCheckpoint:
     """Where a file stands."""
 
     path: str
@@ -55,56 +55,58 @@ class Record:
     proven: bool = False
     """All parts are stored, and their hash is the file's: the store has only to be told."""
 
-    def at(self, done: int, parts: Mapping[int, Part], state: bytes) -> Record:
+    def advanced_to(
+        self, done: int, parts: Mapping[int, UploadedPart], state: bytes
+    ) -> UploadCheckpoint:
         """The same upload, further on."""
-        return replace(self, done=done, proof=prove(parts, done), state=state)
+        return replace(self, done=done, proof=parts_digest(parts, done), state=state)
 
-    def whole(self, parts: Mapping[int, Part]) -> Record:
+    def completed(self, parts: Mapping[int, UploadedPart]) -> UploadCheckpoint:
         """The same upload at its end, after the hash of all parts was compared."""
-        return replace(self.at(len(parts), parts, b""), proven=True)
+        return replace(self.advanced_to(len(parts), parts, b""), proven=True)
 
-    def fits(self, file: PlanFile) -> bool:
+    def is_for(self, file: PlanFile) -> bool:
         """Whether it is about this very file."""
         mine = (self.path, self.identity, self.size)
         return mine == (file.path, file.identity, file.size)
 
-    def trusts(self, parts: Mapping[int, Part]) -> bool:
+    def matches_parts(self, parts: Mapping[int, UploadedPart]) -> bool:
         """Whether what the store holds is what was uploaded and hashed."""
-        return self.done == 0 or prove(parts, self.done) == self.proof
+        return self.done == 0 or parts_digest(parts, self.done) == self.proof
 
-    def dump(self) -> bytes:
-        fields = {**self.__dict__, "state": self.state.hex(), "version": VERSION}
+    def to_json(self) -> bytes:
+        fields = {**self.__dict__, "state": self.state.hex(), "version": CHECKPOINT_VERSION}
         return json.dumps(fields, sort_keys=True).encode()
 
 
-def load(text: bytes) -> Record | None:
+def parse_checkpoint(text: bytes) -> UploadCheckpoint | None:
     """The record, or None where it is damaged or another version's: the file starts anew."""
     try:
         fields: dict[str, Any] = json.loads(text)
-        if fields.pop("version") != VERSION:
+        if fields.pop("version") != CHECKPOINT_VERSION:
             return None
         fields["state"] = bytes.fromhex(fields["state"])
-        made = Record(**fields)
-        sane = (
-            isinstance(made.path, str)
-            and isinstance(made.upload_id, str)
-            and bool(made.upload_id)
-            and made.part_size > 0
-            and made.done >= 0
-            and made.done * made.part_size - made.size < made.part_size
-            and (not made.proven or made.done * made.part_size >= made.size)
+        checkpoint = UploadCheckpoint(**fields)
+        is_valid = (
+            isinstance(checkpoint.path, str)
+            and isinstance(checkpoint.upload_id, str)
+            and bool(checkpoint.upload_id)
+            and checkpoint.part_size > 0
+            and checkpoint.done >= 0
+            and checkpoint.done * checkpoint.part_size - checkpoint.size < checkpoint.part_size
+            and (not checkpoint.proven or checkpoint.done * checkpoint.part_size >= checkpoint.size)
         )
-        return made if sane else None
+        return checkpoint if is_valid else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def prove(parts: Mapping[int, Part], done: int) -> str:
+def parts_digest(parts: Mapping[int, UploadedPart], done: int) -> str:
     """A hash over the first `done` parts; empty where one is missing. Parts count from 0."""
-    seal = hashlib.sha256()
+    hasher = hashlib.sha256()
     for number in range(done):
         part = parts.get(number)
         if part is None:
             return ""
-        seal.update(f"{number} {part.size} {part.etag} {part.checksum}\n".encode())
-    return seal.hexdigest()
+        hasher.update(f"{number} {part.size} {part.etag} {part.checksum}\n".encode())
+    return hasher.hexdigest()

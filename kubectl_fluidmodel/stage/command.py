@@ -6,51 +6,51 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubectl_fluidmodel.cli.flags import HubFlags
+from kubectl_fluidmodel.cli.flags import HubOptions
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.hub.client import Hub
-    from kubectl_fluidmodel.model.plan import Plan
+    from kubectl_fluidmodel.hub.client import HubClient
+    from kubectl_fluidmodel.model.plan import StagingPlan
     from kubectl_fluidmodel.model.source import Source
-    from kubectl_fluidmodel.objectstore.layout import Destination, Place
-    from kubectl_fluidmodel.objectstore.s3 import Store
-    from kubectl_fluidmodel.stage.options import Options
+    from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
+    from kubectl_fluidmodel.objectstore.s3 import S3Store
+    from kubectl_fluidmodel.stage.options import TransferOptions
 
 
-class Work:
+class StageCommand:
     """One command line, with what it needs."""
 
     def __init__(
         self,
         source: Source,
-        to: Destination,
-        options: Options,
+        to: BucketPrefix,
+        options: TransferOptions,
         output: str | None,
         color: str,
         log: str,
     ) -> None:
-        self.source, self.to, self.options = source, to, options
+        self.source, self.destination, self.options = source, to, options
         self.output, self.color, self.log = output, color, log
-        self._said: set[str] = set()
-        self.store: Store
-        self.named: list[str] = []
+        self._logged_retries: set[str] = set()
+        self.store: S3Store
+        self.store_flags: list[str] = []
         """The flags that named the store, for the command to run next."""
-        self.hub: Hub
+        self.hub: HubClient
 
-    def login(
+    def resolve_credentials(
         self,
-        connection: Connection,
+        connection: ConfigFlags,
         endpoint: str | None,
         region: str | None,
         s3_secret: str | None,
-        flags: HubFlags,
+        flags: HubOptions,
         *,
         keys: bool,
     ) -> None:
         """Credentials of the environment, or of the Secrets that are named; `keys`: the store's."""
-        from kubectl_fluidmodel.hub.client import Hub
+        from kubectl_fluidmodel.hub.client import HubClient
         from kubectl_fluidmodel.stage import credentials
 
         for flag, value in (
@@ -58,7 +58,7 @@ class Work:
             ("--region", region),
             ("--s3-secret", s3_secret),
         ):
-            self.named += [flag, value] if value else []
+            self.store_flags += [flag, value] if value else []
         client, namespace = None, ""
         if s3_secret or flags.secret:
             from kubectl_fluidmodel.kube.client import Client
@@ -66,96 +66,101 @@ class Work:
             client = Client(connection)
             namespace = client.namespace
         if keys:
-            self.store = credentials.store_of(endpoint, region, s3_secret, client, namespace)
-        who = credentials.login_of(flags.endpoint, flags.secret, client, namespace)
-        self.hub = Hub(
+            self.store = credentials.resolve_store(endpoint, region, s3_secret, client, namespace)
+        who = credentials.resolve_hub_credentials(flags.endpoint, flags.secret, client, namespace)
+        self.hub = HubClient(
             who,
-            stall=self.options.stall,
-            patience=self.options.patience,
+            stall_timeout=self.options.stall,
+            retry_timeout=self.options.patience,
             connections=self.options.workers + 2,
-            on_retry=self._asked_again,
+            on_retry=self._log_retry,
         )
 
-    def _asked_again(self, why: str) -> None:
+    def _log_retry(self, reason: str) -> None:
         """Say once why the plan takes its time."""
-        if why not in self._said:
-            self._said.add(why)
-            click.echo(f"{why}: trying again", err=True)
+        if reason not in self._logged_retries:
+            self._logged_retries.add(reason)
+            click.echo(f"{reason}: trying again", err=True)
 
-    def show_plan(self, flags: HubFlags, *, compared: bool) -> int:
+    def show_plan(self, flags: HubOptions, *, compared: bool) -> int:
         """The plan; `compared` with what the store holds of it."""
         from kubectl_fluidmodel.stage import report
-        from kubectl_fluidmodel.stage.status import survey
+        from kubectl_fluidmodel.stage.status import read_status
 
         plan, place = self._plan(flags)
-        standing = survey(self.store, plan, self.to) if compared else None
+        standing = read_status(self.store, plan, self.destination) if compared else None
         self._print(
             place.uri,
             report.plan_document(plan, place, standing),
-            report.plan_text(plan, place, standing),
+            report.format_plan(plan, place, standing),
         )
         return 0
 
     def abort_stale(self, older: float, dry_run: bool) -> int:
         from kubectl_fluidmodel.stage import report, stale_uploads
 
-        found = stale_uploads.abort_stale(
-            self.store, self.to, self.source.host, older, dry_run=dry_run
+        found = stale_uploads.abort_stale_uploads(
+            self.store, self.destination, self.source.host, older, dry_run=dry_run
         )
-        click.echo(report.stale_text(found, self.source.host, self.to, dry_run), nl=False)
+        click.echo(
+            report.format_stale_uploads(found, self.source.host, self.destination, dry_run),
+            nl=False,
+        )
         return 0
 
     def verify(self, read: bool) -> int:
-        from kubectl_fluidmodel.objectstore.layout import Place
+        from kubectl_fluidmodel.objectstore.layout import StagingLayout
         from kubectl_fluidmodel.stage import report
-        from kubectl_fluidmodel.stage.verify import verify
+        from kubectl_fluidmodel.stage.verify import verify_staged_model
 
-        commit = self.hub.commit(self.source.host, self.source.revision)
-        place = Place(self.to, self.source.host, commit)
-        tree = list(self.hub.tree(self.source.host, commit))
-        found = verify(self.store, place, tree, read=read)
+        commit = self.hub.resolve_commit(self.source.host, self.source.revision)
+        place = StagingLayout(self.destination, self.source.host, commit)
+        tree = list(self.hub.list_tree(self.source.host, commit))
+        found = verify_staged_model(self.store, place, tree, read_content=read)
         self._print(
-            place.uri, report.verify_document(found), report.verify_text(found, read, self.named)
+            place.uri,
+            report.verification_document(found),
+            report.format_verification(found, read, self.store_flags),
         )
         return 1 if found.problems else 0
 
-    def stage(self, flags: HubFlags) -> int:
+    def stage(self, flags: HubOptions) -> int:
         from kubectl_fluidmodel.stage import report
-        from kubectl_fluidmodel.stage.engine import stage
+        from kubectl_fluidmodel.stage.engine import stage_plan
         from kubectl_fluidmodel.stage.events import Ended
-        from kubectl_fluidmodel.stage.progress_view import JsonLog, StagingView
+        from kubectl_fluidmodel.stage.progress_view import JsonEventLog, StagingProgressView
 
         plan, place = self._plan(flags)
-        view = JsonLog() if self.log == "json" else StagingView(self.color)
+        view = JsonEventLog() if self.log == "json" else StagingProgressView(self.color)
         ended: Ended | None = None
         with view:
-            view.plan(plan)
-            for event in stage(plan, self.store, self.to, self.options, self.hub):
-                view.show(event)
+            view.show_plan(plan)
+            for event in stage_plan(plan, self.store, self.destination, self.options, self.hub):
+                view.handle(event)
                 if isinstance(event, Ended):
                     ended = event
         if self.log != "json" and ended is not None:
             self._print(
                 place.uri,
-                report.staged_document(plan, ended),
-                report.staged_text(plan, ended, self.named),
+                report.result_document(plan, ended),
+                report.format_result(plan, ended, self.store_flags),
             )
         return 0
 
-    def told(self, err: FluidModelError) -> None:
+    def log_error(self, err: FluidModelError) -> None:
         """The error as the last line of a JSON log, for who follows it."""
         if self.log == "json":
-            from kubectl_fluidmodel.stage.progress_view import error_line
+            from kubectl_fluidmodel.stage.progress_view import error_log_line
 
-            click.echo(error_line(err))
+            click.echo(error_log_line(err))
 
-    def _plan(self, flags: HubFlags) -> tuple[Plan, Place]:
-        from kubectl_fluidmodel.objectstore.layout import Place
+    def _plan(self, flags: HubOptions) -> tuple[StagingPlan, StagingLayout]:
+        from kubectl_fluidmodel.objectstore.layout import StagingLayout
 
         plan = self.hub.plan(
             self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
         )
-        return plan, Place(self.to, plan.repo, plan.commit)
+        return plan, StagingLayout(self.destination, plan.repo, plan.commit)
 
     def _print(self, name: str, document: dict[str, Any], text: str) -> None:
         """The same as `-o` wants it: a name, a document, or text for people."""

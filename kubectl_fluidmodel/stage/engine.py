@@ -15,38 +15,44 @@ import time
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.hub.client import Hub
-from kubectl_fluidmodel.hub.file_reader import Origin
-from kubectl_fluidmodel.model.plan import Plan, PlanFile
-from kubectl_fluidmodel.net.retry_budget import Cancelled
+from kubectl_fluidmodel.hub.client import HubClient
+from kubectl_fluidmodel.hub.file_reader import HubFileReader
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
+from kubectl_fluidmodel.net.retry_budget import CancelledError
 from kubectl_fluidmodel.objectstore import s3 as stores
-from kubectl_fluidmodel.objectstore.layout import Destination, Place
-from kubectl_fluidmodel.objectstore.s3 import Store
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
+from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.stage import buffer_pool, checkpoint, parts
 from kubectl_fluidmodel.stage.bucket import Bucket
-from kubectl_fluidmodel.stage.counters import Tally
-from kubectl_fluidmodel.stage.errors import FileError, SomeFailed, mismatch
+from kubectl_fluidmodel.stage.counters import TransferCounters
+from kubectl_fluidmodel.stage.errors import FileStagingError, PartialFailureError, checksum_mismatch
 from kubectl_fluidmodel.stage.events import Began, Ended, Event, FileDone, FileFailed, Note
-from kubectl_fluidmodel.stage.file_hasher import Digest
-from kubectl_fluidmodel.stage.options import Options
-from kubectl_fluidmodel.stage.scheduler import Carry, Open, Scheduler, Small, Task
-from kubectl_fluidmodel.stage.staged_files import Ledger
-from kubectl_fluidmodel.stage.transfer import StartOver, Transfer
+from kubectl_fluidmodel.stage.file_hasher import FileHasher
+from kubectl_fluidmodel.stage.options import TransferOptions
+from kubectl_fluidmodel.stage.scheduler import (
+    OpenFileTask,
+    PartTask,
+    Scheduler,
+    SmallFileTask,
+    Task,
+)
+from kubectl_fluidmodel.stage.staged_files import StagedFiles
+from kubectl_fluidmodel.stage.transfer import MultipartTransfer, RestartRequiredError
 
 _FIRST_CONTACT = 15.0
 """Seconds to try to reach the store at all: a wrong address should not take minutes to tell."""
-_LAST_QUESTION = 5.0
+_BRANCH_CHECK_TIMEOUT = 5.0
 """Seconds to ask whether the branch has moved: it is worth a line, and no wait."""
-_STARTS = 3
+_MAX_STARTS = 3
 """Times that one file is begun anew in one run."""
 
 
-def stage(
-    plan: Plan,
-    store: Store,
-    to: Destination,
-    options: Options | None = None,
-    hub: Hub | None = None,
+def stage_plan(
+    plan: StagingPlan,
+    store: S3Store,
+    destination: BucketPrefix,
+    options: TransferOptions | None = None,
+    hub: HubClient | None = None,
 ) -> Iterator[Event]:
     """Bring the files of a plan into a bucket.
 
@@ -54,39 +60,46 @@ def stage(
         FluidModelError: what is in the way; SomeFailed where only some files are.
         Unreachable: the hub or the store.
     """
-    return Engine(plan, store, to, (options or Options()).check(), hub).run()
+    return TransferEngine(
+        plan, store, destination, (options or TransferOptions()).validated(), hub
+    ).run()
 
 
-class Engine:
+class TransferEngine:
     """One run."""
 
     def __init__(
-        self, plan: Plan, store: Store, to: Destination, options: Options, hub: Hub | None
+        self,
+        plan: StagingPlan,
+        store: S3Store,
+        destination: BucketPrefix,
+        options: TransferOptions,
+        hub: HubClient | None,
     ) -> None:
         self.plan, self.options = plan, options
-        self.place = Place(to, plan.repo, plan.commit)
+        self.layout = StagingLayout(destination, plan.repo, plan.commit)
         self._stop = threading.Event()
         self._events: queue.Queue[Event] = queue.Queue()
-        self._hub = hub or Hub(stall=options.stall, connections=options.workers + 2)
-        self.share = parts.share(plan.files, options.shards)[options.shard]
-        self.tally = Tally(self.share.files)
+        self._hub = hub or HubClient(stall_timeout=options.stall, connections=options.workers + 2)
+        self.assignment = parts.assign_shards(plan.files, options.shards)[options.shard]
+        self.counters = TransferCounters(self.assignment.files)
         self.bucket = Bucket(
             store,
-            to.bucket,
+            destination.bucket,
             connections=options.workers + 4,
-            patience=options.patience,
-            silent=_FIRST_CONTACT,
-            stall=options.stall,
+            retry_timeout=options.patience,
+            no_answer_timeout=_FIRST_CONTACT,
+            stall_timeout=options.stall,
             stop=self._stop,
-            on_retry=self.tally.stumble,
+            on_retry=self.counters.retried,
         )
-        self._room = buffer_pool.room(options.memory)
-        self._part = parts.part_size(0, self._room, options.part_size)
-        self._buffers = buffer_pool.Buffers(self._room)
-        self.ledger = Ledger(self.bucket, self.place)
+        self._buffer_budget = buffer_pool.room(options.memory)
+        self._default_part_size = parts.choose_part_size(0, self._buffer_budget, options.part_size)
+        self._buffers = buffer_pool.BufferPool(self._buffer_budget)
+        self.staged_files = StagedFiles(self.bucket, self.layout)
         self._starts: dict[str, int] = {}
-        self._moving: dict[str, Transfer] = {}
-        self._failures: list[FileError] = []
+        self._in_flight: dict[str, MultipartTransfer] = {}
+        self._failures: list[FileStagingError] = []
         self._fatal: FluidModelError | None = None
         self._lock = threading.Lock()
 
@@ -94,241 +107,245 @@ class Engine:
 
     def run(self) -> Iterator[Event]:
         began = time.monotonic()
-        buffer_pool.check(self.share.files, self._room, self.options)
-        ends = stores.ends(self.bucket.store)
+        buffer_pool.require_part_fits(self.assignment.files, self._buffer_budget, self.options)
+        ends = stores.expiry_warning(self.bucket.store)
         if ends:
             yield Note(ends)
-        if self.bucket.ensure():
+        if self.bucket.create_if_missing():
             yield Note(f"bucket {self.bucket.name} did not exist: made it")
-        self.ledger.look()
+        self.staged_files.refresh()
         yield Began(
             self.plan.uri,
-            self.place.uri,
-            self.share.bytes,
-            len(self.share.files),
+            self.layout.uri,
+            self.assignment.bytes,
+            len(self.assignment.files),
             self.options.shard,
             self.options.shards,
         )
         self._scheduler = Scheduler(
-            list(self.share.files),
+            list(self.assignment.files),
             self._is_small,
             self._buffers,
             self._stop,
             self.options.workers,
         )
         threads = [
-            threading.Thread(target=self._work, args=(number,), name=f"stage-{number}", daemon=True)
+            threading.Thread(
+                target=self._run_worker, args=(number,), name=f"stage-{number}", daemon=True
+            )
             for number in range(self.options.workers)
         ]
         for thread in threads:
             thread.start()
-        threading.Thread(target=self._pulse, name="stage-pulse", daemon=True).start()
+        threading.Thread(target=self._refresh_checkpoints, name="stage-pulse", daemon=True).start()
         try:
             while any(thread.is_alive() for thread in threads):
-                yield from self._told(self.options.tick)
-                yield self.tally.progress()
-            yield from self._told(0)
-            yield self.tally.progress()
+                yield from self._drain_events(self.options.tick)
+                yield self.counters.progress()
+            yield from self._drain_events(0)
+            yield self.counters.progress()
         finally:
             self._stop.set()
             self._scheduler.wake()
         if self._fatal is not None:
             raise self._fatal
         if self._failures:
-            raise SomeFailed(self.plan.repo, self._failures)
-        if not self.ledger.has(self.share.files):
+            raise PartialFailureError(self.plan.repo, self._failures)
+        if not self.staged_files.has_verified(self.assignment.files):
             raise FluidModelError("staging ended early", "", "the same command again goes on")
         self._stop.clear()
-        written = self.ledger.seal(self.plan)
-        yield from self._moved()
+        written = self.staged_files.write_manifest(self.plan)
+        yield from self._check_branch()
         yield Ended(
-            self.place.uri,
-            f"s3://{self.bucket.name}/{self.place.manifest}" if written else "",
-            self.share.bytes,
-            len(self.share.files),
-            self.tally.read,
-            self.tally.sent,
+            self.layout.uri,
+            f"s3://{self.bucket.name}/{self.layout.manifest_key}" if written else "",
+            self.assignment.bytes,
+            len(self.assignment.files),
+            self.counters.read,
+            self.counters.sent,
             time.monotonic() - began,
         )
 
-    def _told(self, seconds: float) -> Iterator[Event]:
+    def _drain_events(self, timeout: float) -> Iterator[Event]:
         """Events as they come, for so many seconds or until all is done."""
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + timeout
         while True:
             try:
-                yield self._events.get(timeout=max(0.0, min(0.05, until - time.monotonic())))
+                yield self._events.get(timeout=max(0.0, min(0.05, deadline - time.monotonic())))
             except queue.Empty:
-                if time.monotonic() >= until or self._scheduler.idle():
+                if time.monotonic() >= deadline or self._scheduler.is_idle():
                     return
 
     # -- the workers -------------------------------------------------------------------------
 
     def _is_small(self, file: PlanFile) -> bool:
-        return file.size <= self._part
+        return file.size <= self._default_part_size
 
-    def _work(self, number: int) -> None:
+    def _run_worker(self, number: int) -> None:
         # Every fourth worker looks for small files first.
         prefers_small = number % 4 == 3 or self.options.workers == 1
         while True:
             try:
-                task = self._scheduler.next(prefers_small)
+                task = self._scheduler.next_task(prefers_small)
             except MemoryError as err:
                 why = "there is not as much as --memory says"
-                return self._give_up(FluidModelError("out of memory", why, "less of it"), err)
+                return self._abort_run(FluidModelError("out of memory", why, "less of it"), err)
             if task is None:
                 return None
             try:
-                self._carry_out(task)
-            except Cancelled:
+                self._run_task(task)
+            except CancelledError:
                 return None
-            except FileError as err:
-                self._failed(task, err)
+            except FileStagingError as err:
+                self._record_failure(task, err)
             except FluidModelError as err:
-                self._give_up(err)
+                self._abort_run(err)
             except Exception as err:  # noqa: BLE001 - a bug must end the run, not hang it
-                self._give_up(
+                self._abort_run(
                     FluidModelError("staging failed", f"{type(err).__name__}: {err}"), err
                 )
             finally:
-                self._scheduler.done(task)
+                self._scheduler.task_done(task)
 
-    def _carry_out(self, task: Task) -> None:
-        if isinstance(task, Small):
+    def _run_task(self, task: Task) -> None:
+        if isinstance(task, SmallFileTask):
             try:
-                self._small(task.file, task.buffer)
+                self._stage_small_file(task.file, task.buffer)
             finally:
-                self._scheduler.release(task.buffer)
-        elif isinstance(task, Open):
-            made = None
+                self._scheduler.release_buffer(task.buffer)
+        elif isinstance(task, OpenFileTask):
+            transfer = None
             try:
-                made = self._open(task.file)
+                transfer = self._open_file(task.file)
             finally:
-                self._scheduler.opened(made)
+                self._scheduler.file_opened(transfer)
         else:
-            self._part_of(task)
+            self._transfer_part(task)
 
-    def _small(self, file: PlanFile, buffer: bytearray) -> None:
+    def _stage_small_file(self, file: PlanFile, buffer: bytearray) -> None:
         """A file that goes up whole, when its hash is proven."""
-        if self._found(file):
+        if self._already_staged(file):
             return
-        self.tally.begin(file.path)
+        self.counters.file_started(file.path)
         view = memoryview(buffer)
-        self._origin(file).read(0, view)
-        digest = Digest(file)
-        digest.update(view)
-        if not digest.matches():
-            raise mismatch(file)
-        etag = self.bucket.put(self.place.key(file.path), buffer, file, self.plan.commit)
-        self.tally.add_sent(file.size)
-        self.tally.add_done(file.path, file.size)
-        self._stands(file, etag, "staged")
+        self._open_reader(file).read(0, view)
+        hasher = FileHasher(file)
+        hasher.update(view)
+        if not hasher.matches():
+            raise checksum_mismatch(file)
+        etag = self.bucket.put_file(
+            self.layout.object_key(file.path), buffer, file, self.plan.commit
+        )
+        self.counters.add_sent(file.size)
+        self.counters.add_done(file.path, file.size)
+        self._mark_done(file, etag, "staged")
 
-    def _open(self, file: PlanFile) -> Transfer | None:
-        if self._found(file):
+    def _open_file(self, file: PlanFile) -> MultipartTransfer | None:
+        if self._already_staged(file):
             return None
-        self.tally.begin(file.path)
-        made = Transfer(
+        self.counters.file_started(file.path)
+        transfer = MultipartTransfer(
             file,
-            self.place,
+            self.layout,
             self.bucket,
-            self._origin(file),
-            parts.part_size(file.size, self._room, self.options.part_size),
-            self._scheduler.release,
-            lambda count: self._sent(file, count),
+            self._open_reader(file),
+            parts.choose_part_size(file.size, self._buffer_budget, self.options.part_size),
+            self._scheduler.release_buffer,
+            lambda count: self._count_sent(file, count),
             lambda text: self._events.put(Note(text)),
-            most_part=self._room,
+            max_part_size=self._buffer_budget,
         )
         with self._lock:
-            self._moving[file.path] = made
-        made.prepare(self.ledger.left_of(file))
-        self.tally.add_found(file.path, made.found)
-        if made.nothing_left():
-            self._finish(made)
+            self._in_flight[file.path] = transfer
+        transfer.prepare(self.staged_files.checkpoint_for(file))
+        self.counters.add_existing(file.path, transfer.existing_bytes)
+        if transfer.try_finish():
+            self._complete_file(transfer)
             return None
-        return made
+        return transfer
 
-    def _part_of(self, task: Carry) -> None:
-        moving = task.transfer
+    def _transfer_part(self, task: PartTask) -> None:
+        transfer = task.transfer
         try:
-            if moving.carry(task.number, task.buffer):
-                self._finish(moving)
-        except StartOver:
-            self._over_again(moving)
-        except Cancelled:
+            if transfer.transfer_part(task.number, task.buffer):
+                self._complete_file(transfer)
+        except RestartRequiredError:
+            self._restart_file(transfer)
+        except CancelledError:
             if self._stop.is_set():
                 raise
 
-    def _finish(self, moving: Transfer) -> None:
+    def _complete_file(self, transfer: MultipartTransfer) -> None:
         try:
-            moving.finish()
-        except StartOver:
-            self._over_again(moving)
+            transfer.complete()
+        except RestartRequiredError:
+            self._restart_file(transfer)
             return
-        self._scheduler.closed(moving)
-        self._stands(moving.file, moving.etag, "resumed" if moving.resumed else "staged")
+        self._scheduler.file_closed(transfer)
+        self._mark_done(transfer.file, transfer.etag, "resumed" if transfer.resumed else "staged")
 
-    def _over_again(self, moving: Transfer) -> None:
+    def _restart_file(self, transfer: MultipartTransfer) -> None:
         """The file from its beginning: its upload is gone, or an earlier run's part is bad."""
-        if not moving.die():
+        if not transfer.cancel():
             return  # another worker saw it first
-        file = moving.file
-        self._scheduler.closed(moving)
-        moving.discard()
+        file = transfer.file
+        self._scheduler.file_closed(transfer)
+        transfer.discard()
         self._starts[file.path] = self._starts.get(file.path, 0) + 1
-        if self._starts[file.path] >= _STARTS:
-            raise FileError(
+        if self._starts[file.path] >= _MAX_STARTS:
+            raise FileStagingError(
                 f"the upload of {file.path} disappears again and again",
                 "somebody or a lifecycle rule of the bucket aborts it",
                 f"look at the lifecycle rules of bucket {self.bucket.name}",
             )
         self._events.put(Note(f"{file.path} starts over: what an earlier run left does not do"))
-        self.tally.restart(file.path)
-        self.ledger.forget(file)
-        self._scheduler.again(file)
+        self.counters.file_restarted(file.path)
+        self.staged_files.refresh_file(file)
+        self._scheduler.requeue(file)
 
-    def _pulse(self) -> None:
+    def _refresh_checkpoints(self) -> None:
         """Show those who clean up that what is on its way is alive, however slowly it goes."""
         while not self._stop.wait(checkpoint.BEAT):
             with self._lock:
-                moving = list(self._moving.values())
-            for each in moving:
+                transfers = list(self._in_flight.values())
+            for each in transfers:
                 try:
-                    each.touch()
-                except Cancelled:
+                    each.refresh_checkpoint()
+                except CancelledError:
                     return
                 except FluidModelError as err:
-                    self.tally.stumble(err.why)  # the parts meet it too, and tell it
+                    self.counters.retried(err.reason)  # the parts meet it too, and tell it
 
     # -- outcomes ----------------------------------------------------------------------------
 
-    def _found(self, file: PlanFile) -> bool:
+    def _already_staged(self, file: PlanFile) -> bool:
         """Whether the object is there already; then it is noted down."""
-        etag = self.ledger.find(file)
+        etag = self.staged_files.find_and_clean(file)
         if not etag:
             return False
-        self.tally.add_found(file.path, file.size)
-        self._stands(file, etag, "found")
+        self.counters.add_existing(file.path, file.size)
+        self._mark_done(file, etag, "found")
         return True
 
-    def _stands(self, file: PlanFile, etag: str, how: str) -> None:
-        self.ledger.stands(file, etag)
-        self.tally.end(file.path)
+    def _mark_done(self, file: PlanFile, etag: str, how: str) -> None:
+        self.staged_files.mark_verified(file, etag)
+        self.counters.file_done(file.path)
         with self._lock:
-            self._moving.pop(file.path, None)
+            self._in_flight.pop(file.path, None)
         self._events.put(FileDone(file.path, file.size, how))
 
-    def _failed(self, task: Task, err: FileError) -> None:
-        if isinstance(task, Carry):
-            if not task.transfer.die():
+    def _record_failure(self, task: Task, err: FileStagingError) -> None:
+        if isinstance(task, PartTask):
+            if not task.transfer.cancel():
                 return  # another of its parts has told it
-            self._scheduler.closed(task.transfer)
-        path = task.transfer.file.path if isinstance(task, Carry) else task.file.path
+            self._scheduler.file_closed(task.transfer)
+        path = task.transfer.file.path if isinstance(task, PartTask) else task.file.path
         with self._lock:
             self._failures.append(err)
-        self.tally.fail(path)
+        self.counters.file_failed(path)
         self._events.put(FileFailed(path, str(err)))
 
-    def _give_up(self, err: FluidModelError, cause: BaseException | None = None) -> None:
+    def _abort_run(self, err: FluidModelError, cause: BaseException | None = None) -> None:
         with self._lock:
             if self._fatal is None:
                 self._fatal = err
@@ -336,30 +353,32 @@ class Engine:
         self._stop.set()
         self._scheduler.wake()
 
-    def _origin(self, file: PlanFile) -> Origin:
-        return Origin(
+    def _open_reader(self, file: PlanFile) -> HubFileReader:
+        return HubFileReader(
             self._hub,
             self.plan.repo,
             self.plan.commit,
             file,
-            patience=self.options.patience,
+            retry_timeout=self.options.patience,
             stop=self._stop,
-            on_bytes=lambda count: self.tally.add_read(file.path, count),
-            on_retry=self.tally.stumble,
+            on_bytes=lambda count: self.counters.add_read(file.path, count),
+            on_retry=self.counters.retried,
         )
 
-    def _sent(self, file: PlanFile, count: int) -> None:
-        self.tally.add_sent(count)
-        self.tally.add_done(file.path, count)
+    def _count_sent(self, file: PlanFile, count: int) -> None:
+        self.counters.add_sent(count)
+        self.counters.add_done(file.path, count)
 
     # -- the end -----------------------------------------------------------------------------
 
-    def _moved(self) -> Iterator[Event]:
+    def _check_branch(self) -> Iterator[Event]:
         """Whether the branch has moved on since the plan was made."""
         if self.plan.revision == self.plan.commit:
             return
         try:
-            now = self._hub.commit(self.plan.repo, self.plan.revision, patience=_LAST_QUESTION)
+            now = self._hub.resolve_commit(
+                self.plan.repo, self.plan.revision, retry_timeout=_BRANCH_CHECK_TIMEOUT
+            )
         except FluidModelError:
             return  # it is staged; that the hub is away now does not matter
         if now != self.plan.commit:

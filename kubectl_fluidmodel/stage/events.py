@@ -83,12 +83,12 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def to_document(event: Event) -> dict[str, Any]:
+def event_to_document(event: Event) -> dict[str, Any]:
     """As one JSON object; `from_document` is its inverse."""
     return {"event": type(event).__name__, **asdict(event)}
 
 
-def from_document(document: dict[str, Any]) -> Event | None:
+def event_from_document(document: dict[str, Any]) -> Event | None:
     """The event of a log line; None for one that is not ours or of another version."""
     fields = dict(document)
     kind = _KINDS.get(str(fields.pop("event", "")))

@@ -12,10 +12,10 @@ from zlib_ng import zlib_ng
 from kubectl_fluidmodel.model.plan import SHA256, PlanFile
 from kubectl_fluidmodel.stage import resumable_sha256
 
-Bytes = bytes | bytearray | memoryview
+BytesLike = bytes | bytearray | memoryview
 
 
-class Digest:
+class FileHasher:
     """Hashes a file in order; where it can, its state may be taken out after each part.
 
     A sha256 goes through libcrypto where that is available, so that another run can go on from
@@ -29,7 +29,7 @@ class Digest:
         self._sha: resumable_sha256.Sha256 | None = None
         self._hash: Any = None
         if file.kind == SHA256:
-            if resumable_sha256.available():
+            if resumable_sha256.is_available():
                 self._sha = resumable_sha256.Sha256(state, count)
             else:
                 self._hash = hashlib.sha256()
@@ -43,16 +43,16 @@ class Digest:
         else:
             self._hash.update(data)
 
-    def state(self) -> bytes:
+    def export_state(self) -> bytes:
         """The state after what was hashed so far; empty where it cannot be had."""
         if self._sha is None or self._sha.count % resumable_sha256.BLOCK:
             return b""
-        return self._sha.take()
+        return self._sha.export_state()
 
     def matches(self) -> bool:
         """Whether what was hashed is the file that the plan means."""
-        found = self._sha.hexdigest() if self._sha is not None else self._hash.hexdigest()
-        return bool(found == self._expected)
+        digest = self._sha.hexdigest() if self._sha is not None else self._hash.hexdigest()
+        return bool(digest == self._expected)
 
 
 class Crc32:
@@ -65,14 +65,14 @@ class Crc32:
     def __init__(self) -> None:
         self._sum = 0
 
-    def add(self, block: memoryview) -> None:
+    def update(self, block: memoryview) -> None:
         self._sum = zlib_ng.crc32(block, self._sum)
 
-    def text(self) -> str:
+    def base64(self) -> str:
         """As `x-amz-checksum-crc32` has it."""
         return base64.b64encode(struct.pack(">I", self._sum)).decode()
 
 
-def md5(data: Bytes) -> str:
+def content_md5(data: BytesLike) -> str:
     """MD5 as `Content-MD5` has it."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -15,37 +15,43 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
-from kubectl_fluidmodel.model.plan import Plan
-from kubectl_fluidmodel.objects.access import Object, annotations_of, at, dicts, labels_of
-from kubectl_fluidmodel.objects.plugin_pod import Network, SecretKey, bundle_of, container, pod
-from kubectl_fluidmodel.objects.quantity import from_bytes
-from kubectl_fluidmodel.objectstore.layout import Destination
-from kubectl_fluidmodel.stage.options import MEMORY, MIB, WORKERS
+from kubectl_fluidmodel.model.plan import StagingPlan
+from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path, labels_of
+from kubectl_fluidmodel.objects.plugin_pod import (
+    PodNetwork,
+    SecretKey,
+    build_container,
+    build_pod,
+    ca_bundle_reference,
+)
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix
+from kubectl_fluidmodel.stage.options import DEFAULT_MEMORY, DEFAULT_WORKERS, MIB
 
-CONTAINER = "stage"
+STAGE_CONTAINER = "stage"
 STAGE_LABEL = "fluidmodel.io/stage"
 """On a staging Job and its pods: `true`."""
-INDEX = "batch.kubernetes.io/job-completion-index"
-_BESIDE = 128 * MIB
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+_MEMORY_OVERHEAD = 128 * MIB
 """Memory limit beyond the budget: the page cache of the package's files."""
-_START = 3600
-_SLOWEST = 2 * MIB
+_BASE_DEADLINE = 3600
+_MIN_RATE = 2 * MIB
 """A Job ends after this many seconds, and one more for this many bytes of the plan. It is the stop
 of one that nobody follows: a transfer without progress gives up long before by itself."""
-_GIVEN = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
+_SHARED_FLAGS = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
 """Arguments of the container that are flags of `cache`, too."""
-_IN_CLUSTER = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
+_CLUSTER_HOSTS = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
 """What is never behind a proxy, where `--stage-no-proxy` does not say."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class JobSettings:
     """How the Job shall be."""
 
     name: str
     """The model's: of its cache, its labels and the Job's own name."""
     namespace: str
-    to: Destination
+    to: BucketPrefix
     endpoint: str = ""
     """Of the store, as pods see it."""
     region: str = ""
@@ -54,29 +60,29 @@ class Settings:
     secret_key: SecretKey | None = None
     session_token: SecretKey | None = None
     """Of temporary keys, which are worth nothing without."""
-    token: SecretKey | None = None
+    hub_token: SecretKey | None = None
     """Of the Hub."""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     image: str = ""
     """It has this package; there is none by default."""
-    network: Network = field(default_factory=Network)
+    network: PodNetwork = field(default_factory=PodNetwork)
     shards: int = 1
-    workers: int = WORKERS
-    memory: int = MEMORY
+    workers: int = DEFAULT_WORKERS
+    memory: int = DEFAULT_MEMORY
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Object] = ()
     retries: int = 6
     """Pods that may fail per shard, e.g. because their node went away."""
-    keep: int = 86_400
+    ttl_seconds: int = 86_400
     """Seconds that a finished Job and its logs stay."""
 
 
-def build(plan: Plan, settings: Settings) -> Object:
+def build_job(plan: StagingPlan, settings: JobSettings) -> Object:
     """The Job that stages a plan; the same settings make the same Job, name included."""
-    spec = _spec(plan, settings)
-    mark = json.dumps([spec, settings.namespace, settings.to.uri], sort_keys=True)
-    name = f"{settings.name[:36]}-stage-{hashlib.sha256(mark.encode()).hexdigest()[:8]}"
+    spec = _job_spec(plan, settings)
+    fingerprint = json.dumps([spec, settings.namespace, settings.to.uri], sort_keys=True)
+    name = f"{settings.name[:36]}-stage-{hashlib.sha256(fingerprint.encode()).hexdigest()[:8]}"
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -95,68 +101,68 @@ def build(plan: Plan, settings: Settings) -> Object:
     }
 
 
-def selector(name: str) -> str:
+def job_selector(name: str) -> str:
     """The label selector of the staging Jobs of a cache."""
-    return f"{names.MANAGED_BY}={names.MANAGER},{names.MODEL_LABEL}={name},{STAGE_LABEL}=true"
+    return f"{names.MANAGED_BY_LABEL}={names.MANAGER},{names.MODEL_LABEL}={name},{STAGE_LABEL}=true"
 
 
-def work_of(job: Object) -> str:
+def staged_source(job: Object) -> str:
     """What a staging Job stages, as `hf://org/model@COMMIT`: two of the same do the same work."""
     return annotations_of(job).get(names.SOURCE_ANNOTATION, "")
 
 
-def arguments_of(job: Object) -> list[str]:
+def container_args(job: Object) -> list[str]:
     """The arguments of a staging Job's container."""
-    found = at(job, "spec", "template", "spec", "containers", 0, "args", default=[])
+    found = get_path(job, "spec", "template", "spec", "containers", 0, "args", default=[])
     return [str(each) for each in found]
 
 
-def flags_of(job: Object) -> list[str]:
+def cache_flags(job: Object) -> list[str]:
     """The flags of `cache` that make a staging Job again, as words: the inverse of `build`."""
-    spec = at(job, "spec", "template", "spec", default={})
-    made = at(spec, "containers", 0, default={})
-    found: list[str] = []
-    for arg in arguments_of(job):
-        flag, mark, value = arg.partition("=")
-        if mark and flag in _GIVEN:
-            found += [flag, value]
-    shards = at(job, "spec", "completions", default=1)
+    spec = get_path(job, "spec", "template", "spec", default={})
+    container_spec = get_path(spec, "containers", 0, default={})
+    flags: list[str] = []
+    for arg in container_args(job):
+        flag, separator, value = arg.partition("=")
+        if separator and flag in _SHARED_FLAGS:
+            flags += [flag, value]
+    shards = get_path(job, "spec", "completions", default=1)
     if shards > 1:
-        found += ["--shards", str(shards)]
+        flags += ["--shards", str(shards)]
     name = labels_of(job).get(names.MODEL_LABEL, "")
-    env = {str(each.get("name")): each for each in dicts(made, "env")}
+    env = {str(each.get("name")): each for each in get_list(container_spec, "env")}
     for variable, flag, own in (
-        ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_name(name)),
+        ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_secret_name(name)),
         ("HF_TOKEN", "--hf-secret", name + secrets.HUB_SUFFIX),
     ):
-        secret = at(env.get(variable), "valueFrom", "secretKeyRef", "name")
+        secret = get_path(env.get(variable), "valueFrom", "secretKeyRef", "name")
         if secret and secret != own:
-            found += [flag, str(secret)]
+            flags += [flag, str(secret)]
     for flag, value in (
-        ("--image", made.get("image")),
-        ("--stage-proxy", at(env.get("HTTPS_PROXY"), "value")),
-        ("--stage-no-proxy", at(env.get("NO_PROXY"), "value")),
-        ("--stage-ca", bundle_of(spec)),
+        ("--image", container_spec.get("image")),
+        ("--stage-proxy", get_path(env.get("HTTPS_PROXY"), "value")),
+        ("--stage-no-proxy", get_path(env.get("NO_PROXY"), "value")),
+        ("--stage-ca", ca_bundle_reference(spec)),
     ):
         if value:
-            found += [flag, str(value)]
-    for each in dicts(spec, "imagePullSecrets"):
-        found += ["--image-pull-secret", str(each.get("name"))]
-    return found
+            flags += [flag, str(value)]
+    for each in get_list(spec, "imagePullSecrets"):
+        flags += ["--image-pull-secret", str(each.get("name"))]
+    return flags
 
 
-def _labels(settings: Settings) -> dict[str, str]:
-    return {**names.our_labels(settings.name), STAGE_LABEL: "true"}
+def _labels(settings: JobSettings) -> dict[str, str]:
+    return {**names.managed_labels(settings.name), STAGE_LABEL: "true"}
 
 
-def _spec(plan: Plan, settings: Settings) -> Object:
+def _job_spec(plan: StagingPlan, settings: JobSettings) -> Object:
     return {
         "completionMode": "Indexed",
         "completions": settings.shards,
         "parallelism": settings.shards,
         "backoffLimit": settings.retries * settings.shards,
-        "activeDeadlineSeconds": _START + plan.bytes // _SLOWEST,
-        "ttlSecondsAfterFinished": settings.keep,
+        "activeDeadlineSeconds": _BASE_DEADLINE + plan.bytes // _MIN_RATE,
+        "ttlSecondsAfterFinished": settings.ttl_seconds,
         # What another attempt cannot mend ends the Job: 1 is a refusal, 2 a wrong setting.
         # A pod that its node or the scheduler took away does not count.
         "podFailurePolicy": {
@@ -168,26 +174,26 @@ def _spec(plan: Plan, settings: Settings) -> Object:
                 {
                     "action": "FailJob",
                     "onExitCodes": {
-                        "containerName": CONTAINER,
+                        "containerName": STAGE_CONTAINER,
                         "operator": "In",
                         "values": [1, 2],
                     },
                 },
             ]
         },
-        "template": {"metadata": {"labels": _labels(settings)}, "spec": _pod(plan, settings)},
+        "template": {"metadata": {"labels": _labels(settings)}, "spec": _pod_spec(plan, settings)},
     }
 
 
-def _pod(plan: Plan, settings: Settings) -> Object:
-    network = _network(settings)
-    made = pod(_container(plan, settings, network), network)
+def _pod_spec(plan: StagingPlan, settings: JobSettings) -> Object:
+    network = _with_default_no_proxy(settings)
+    spec = build_pod(_container_spec(plan, settings, network), network)
     if settings.node_selector:
-        made["nodeSelector"] = dict(settings.node_selector)
+        spec["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:
-        made["tolerations"] = [dict(each) for each in settings.tolerations]
+        spec["tolerations"] = [dict(each) for each in settings.tolerations]
     if settings.shards > 1:
-        made["topologySpreadConstraints"] = [
+        spec["topologySpreadConstraints"] = [
             {
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
@@ -195,50 +201,50 @@ def _pod(plan: Plan, settings: Settings) -> Object:
                 "labelSelector": {"matchLabels": _labels(settings)},
             }
         ]
-    return made
+    return spec
 
 
-def _container(plan: Plan, settings: Settings, network: Network) -> Object:
-    made = container(
-        CONTAINER,
+def _container_spec(plan: StagingPlan, settings: JobSettings, network: PodNetwork) -> Object:
+    spec = build_container(
+        STAGE_CONTAINER,
         settings.image,
         "kubectl_fluidmodel stage",
         _arguments(plan, settings),
         _environment(settings),
         network,
     )
-    made["resources"] = {
+    spec["resources"] = {
         "requests": {
             "cpu": "1",
-            "memory": from_bytes(settings.memory),
+            "memory": bytes_to_quantity(settings.memory),
             "ephemeral-storage": "512Mi",
         },
         "limits": {
-            "memory": from_bytes(settings.memory + _BESIDE),
+            "memory": bytes_to_quantity(settings.memory + _MEMORY_OVERHEAD),
             "ephemeral-storage": "1Gi",
         },
     }
-    return made
+    return spec
 
 
-def _network(settings: Settings) -> Network:
+def _with_default_no_proxy(settings: JobSettings) -> PodNetwork:
     """With what is never behind a proxy: a store within the cluster is not."""
     given = settings.network
     if not given.proxy or given.no_proxy:
         return given
     host = urlsplit(settings.endpoint).hostname or ""
     service = [host] if host and "." not in host else []
-    return replace(given, no_proxy=",".join([*_IN_CLUSTER, *service]))
+    return replace(given, no_proxy=",".join([*_CLUSTER_HOSTS, *service]))
 
 
-def _arguments(plan: Plan, settings: Settings) -> list[str]:
-    found = [
+def _arguments(plan: StagingPlan, settings: JobSettings) -> list[str]:
+    args = [
         f"{plan.repo}@{plan.commit}",
         f"--to={settings.to.uri}",
         "--log=json",
         f"--shard=$(FLUIDMODEL_SHARD)/{settings.shards}",
         f"--stage-workers={settings.workers}",
-        f"--memory={from_bytes(settings.memory)}",
+        f"--memory={bytes_to_quantity(settings.memory)}",
     ]
     for flag, value in (
         ("--endpoint", settings.endpoint),
@@ -246,22 +252,22 @@ def _arguments(plan: Plan, settings: Settings) -> list[str]:
         ("--endpoint-hub", settings.endpoint_hub),
     ):
         if value:
-            found.append(f"{flag}={value}")
-    found += [f"--include={glob}" for glob in settings.include]
-    found += [f"--exclude={glob}" for glob in settings.exclude]
-    return found
+            args.append(f"{flag}={value}")
+    args += [f"--include={glob}" for glob in settings.include]
+    args += [f"--exclude={glob}" for glob in settings.exclude]
+    return args
 
 
-def _environment(settings: Settings) -> list[Object]:
-    found: list[Object] = []
-    index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
-    found.append({"name": "FLUIDMODEL_SHARD", "valueFrom": index})
+def _environment(settings: JobSettings) -> list[Object]:
+    env: list[Object] = []
+    index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX_ANNOTATION}']"}}
+    env.append({"name": "FLUIDMODEL_SHARD", "valueFrom": index})
     for name, key in (
         ("AWS_ACCESS_KEY_ID", settings.access_key),
         ("AWS_SECRET_ACCESS_KEY", settings.secret_key),
         ("AWS_SESSION_TOKEN", settings.session_token),
-        ("HF_TOKEN", settings.token),
+        ("HF_TOKEN", settings.hub_token),
     ):
         if key is not None:
-            found.append(key.variable(name))
-    return found
+            env.append(key.env_var(name))
+    return env

@@ -9,17 +9,17 @@ from typing import Any
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model.files import File, Listing
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.plan import PlanFile
-from kubectl_fluidmodel.objectstore.layout import Place
-from kubectl_fluidmodel.objectstore.s3 import Store
+from kubectl_fluidmodel.objectstore.layout import StagingLayout
+from kubectl_fluidmodel.objectstore.s3 import S3Store
 
 API_VERSION = "fluidmodel.io/v1"
 KIND = "StagedModel"
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
+class ManifestEntry:
     """One staged file; `etag` is the object's as the store told it when it was proven."""
 
     file: PlanFile
@@ -32,7 +32,7 @@ class Manifest:
 
     repo: str
     commit: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ManifestEntry, ...]
     tool: str = __version__
     staged_at: str = ""
 
@@ -44,15 +44,17 @@ class Manifest:
     def bytes(self) -> int:
         return sum(entry.file.size for entry in self.entries)
 
-    def listing(self) -> Listing:
+    def listing(self) -> FileListing:
         """The same as sizing and proof know it."""
-        return Listing(tuple(File(entry.file.path, entry.file.size) for entry in self.entries))
+        return FileListing(
+            tuple(SourceFile(entry.file.path, entry.file.size) for entry in self.entries)
+        )
 
     def covers(self, files: tuple[PlanFile, ...]) -> bool:
         """Whether all of these files are in it, with the same content."""
         return set(files) <= set(self.files)
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         document = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -74,7 +76,7 @@ class Manifest:
         return json.dumps(document, indent=1) + "\n"
 
 
-def load(text: str | bytes) -> Manifest:
+def parse_manifest(text: str | bytes) -> Manifest:
     """The manifest in a JSON text.
 
     Raises:
@@ -84,27 +86,29 @@ def load(text: str | bytes) -> Manifest:
         document: dict[str, Any] = json.loads(text)
         if document["apiVersion"] != API_VERSION or document["kind"] != KIND:
             raise ValueError(f"{document['kind']} of {document['apiVersion']}")
-        made = Manifest(
+        manifest = Manifest(
             str(document["repo"]),
             str(document["commit"]),
-            tuple(sorted(_entry(each) for each in document["files"])),
+            tuple(sorted(_parse_entry(each) for each in document["files"])),
             str(document.get("tool", "")).rpartition(" v")[2],
             str(document.get("stagedAt", "")),
         )
     except (TypeError, KeyError, AttributeError) as err:
         raise ValueError(f"no {err}") from err
-    if made.bytes != document.get("bytes") or not made.entries:
+    if manifest.bytes != document.get("bytes") or not manifest.entries:
         raise ValueError("its bytes are not those of its files")
-    return made
+    return manifest
 
 
-def _entry(each: Mapping[str, Any]) -> Entry:
+def _parse_entry(each: Mapping[str, Any]) -> ManifestEntry:
     kind = "sha256" if "sha256" in each else "git"
     file = PlanFile(str(each["path"]), int(each["size"]), kind, str(each[kind]))
-    return Entry(file, str(each["etag"]))
+    return ManifestEntry(file, str(each["etag"]))
 
 
-def read(store: Store, place: Place, *, hidden: bool = False) -> Manifest | None:
+def read_manifest(
+    store: S3Store, layout: StagingLayout, *, missing_if_denied: bool = False
+) -> Manifest | None:
     """The valid manifest of a place, or None where there is none; `hidden`: or none to be seen.
 
     Who may not list a bucket is told that what is not there may not be read.
@@ -115,16 +119,18 @@ def read(store: Store, place: Place, *, hidden: bool = False) -> Manifest | None
     """
     from kubectl_fluidmodel.stage.bucket import Bucket
 
-    text = Bucket(store, place.to.bucket, patience=10.0).read(place.manifest, hidden=hidden)
+    text = Bucket(store, layout.destination.bucket, retry_timeout=10.0).read_object(
+        layout.manifest_key, missing_if_denied=missing_if_denied
+    )
     if text is None:
         return None
-    where = f"s3://{place.to.bucket}/{place.manifest}"
+    uri = f"s3://{layout.destination.bucket}/{layout.manifest_key}"
     try:
-        found = load(text)
+        manifest = parse_manifest(text)
     except ValueError as err:
         raise FluidModelError(
-            f"the manifest {where} is damaged", str(err), "kubectl fluidmodel stage again"
+            f"the manifest {uri} is damaged", str(err), "kubectl fluidmodel stage again"
         ) from err
-    if (found.repo, found.commit) != (place.repo, place.commit):
-        raise FluidModelError(f"the manifest {where} is of {found.repo}@{found.commit}")
-    return found
+    if (manifest.repo, manifest.commit) != (layout.repo, layout.commit):
+        raise FluidModelError(f"the manifest {uri} is of {manifest.repo}@{manifest.commit}")
+    return manifest

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.errors import UsageError
 
 MIB = 1 << 20
-MEMORY = 256 * MIB
+DEFAULT_MEMORY = 256 * MIB
 """Bytes that the process may take in all, where the user does not say."""
-LEAST_MEMORY = 128 * MIB
+MIN_MEMORY = 128 * MIB
 """Bytes below which not even one part fits beside Python and boto3."""
-WORKERS = 8
+DEFAULT_WORKERS = 8
 
 
 @dataclass(frozen=True)
-class Options:
+class TransferOptions:
     """Settings of one run; sizes are bytes, times seconds."""
 
-    memory: int = MEMORY
+    memory: int = DEFAULT_MEMORY
     """For the whole process, its code included."""
-    workers: int = WORKERS
+    workers: int = DEFAULT_WORKERS
     stall: float = 30.0
     """A connection that brings nothing for so long is dead; a slow one is not."""
     patience: float = 300.0
@@ -32,17 +32,17 @@ class Options:
     part_size: int = 0
     """Bytes of a part; 0 to choose by file size and memory."""
 
-    def check(self) -> Options:
+    def validated(self) -> TransferOptions:
         """The options themselves.
 
         Raises:
             UsageError: they make no sense.
         """
-        if self.memory < LEAST_MEMORY:
+        if self.memory < MIN_MEMORY:
             raise UsageError(
                 f"--memory {self.memory // MIB} MiB is too little",
                 "Python, boto3 and one part of a file need more",
-                f"--memory {LEAST_MEMORY // MIB}Mi",
+                f"--memory {MIN_MEMORY // MIB}Mi",
             )
         if not 1 <= self.workers <= 64:
             raise UsageError(f"{self.workers} workers cannot be", "1 to 64 can", "--stage-workers")

@@ -8,26 +8,26 @@ import time
 from types import TracebackType
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model.plan import Plan
-from kubectl_fluidmodel.output.live import Live
-from kubectl_fluidmodel.output.text import plural, size
-from kubectl_fluidmodel.stage.events import Began, Event, Note, Progress, to_document
-from kubectl_fluidmodel.stage.progress import Board
-from kubectl_fluidmodel.stage.report import lacking_text, skipped_text
+from kubectl_fluidmodel.model.plan import StagingPlan
+from kubectl_fluidmodel.output.live import ProgressView
+from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.stage.events import Began, Event, Note, Progress, event_to_document
+from kubectl_fluidmodel.stage.progress import ProgressAggregator
+from kubectl_fluidmodel.stage.report import format_skipped, unloadable_note
 
-_EVERY = 1.0
+_PROGRESS_INTERVAL = 1.0
 """Seconds between Progress lines of a JSON log."""
 
 
-class StagingView:
+class StagingProgressView:
     """For people, on stderr."""
 
     def __init__(self, color: str = "auto") -> None:
-        self._live = Live(color=color, hint="Ctrl-C stops it, and the same command goes on")
-        self._board: Board | None = None
-        self._found = False
+        self._live = ProgressView(color=color, hint="Ctrl-C stops it, and the same command goes on")
+        self._aggregator: ProgressAggregator | None = None
+        self._existing_reported = False
 
-    def __enter__(self) -> StagingView:
+    def __enter__(self) -> StagingProgressView:
         self._live.__enter__()
         return self
 
@@ -39,41 +39,41 @@ class StagingView:
     ) -> None:
         self._live.__exit__(kind, err, trace)
 
-    def plan(self, plan: Plan) -> None:
+    def show_plan(self, plan: StagingPlan) -> None:
         text = f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: "
-        self._live.say(text + f"{plural(len(plan.files), 'file')}, {size(plan.bytes)}")
+        self._live.log(text + f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}")
         if plan.skipped:
-            self._live.say(skipped_text(plan))
-        if lacking := lacking_text(plan):
-            self._live.say(lacking)
+            self._live.log(format_skipped(plan))
+        if lacking := unloadable_note(plan):
+            self._live.log(lacking)
 
-    def show(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         if isinstance(event, Began):
-            self._board = Board(event.bytes, event.files)
-            of = f" (shard {event.shard} of {event.shards})" if event.shards > 1 else ""
-            self._live.say(f"to {event.to}{of}")
-        if self._board is None:
+            self._aggregator = ProgressAggregator(event.bytes, event.files)
+            shard_note = f" (shard {event.shard} of {event.shards})" if event.shards > 1 else ""
+            self._live.log(f"to {event.to}{shard_note}")
+        if self._aggregator is None:
             if isinstance(event, Note):
-                self._live.say(f"note: {event.text}")
+                self._live.log(f"note: {event.text}")
             return
-        self._board.take(event)
+        self._aggregator.handle(event)
         if isinstance(event, Note):
-            self._live.say(f"note: {event.text}")
+            self._live.log(f"note: {event.text}")
         if isinstance(event, Progress):
-            if event.found and not self._found:
-                self._found = True
-                self._live.say(f"{size(event.found)} of it are there already")
-            self._live.show(self._board.view())
+            if event.found and not self._existing_reported:
+                self._existing_reported = True
+                self._live.log(f"{format_bytes(event.found)} of it are there already")
+            self._live.update(self._aggregator.snapshot())
 
 
-class JsonLog:
+class JsonEventLog:
     """For programs, on stdout: one object per line, Progress at most every second."""
 
     def __init__(self) -> None:
-        self._last = 0.0
-        self._held: Progress | None = None
+        self._last_written_at = 0.0
+        self._pending: Progress | None = None
 
-    def __enter__(self) -> JsonLog:
+    def __enter__(self) -> JsonEventLog:
         return self
 
     def __exit__(
@@ -82,36 +82,36 @@ class JsonLog:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._held is not None:
-            self._line(self._held)
+        if self._pending is not None:
+            self._write_line(self._pending)
 
-    def plan(self, plan: Plan) -> None:
+    def show_plan(self, plan: StagingPlan) -> None:
         """The plan itself is not logged: who started the Job made it."""
 
-    def show(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         if isinstance(event, Progress):
-            if time.monotonic() - self._last < _EVERY:
-                self._held = event
+            if time.monotonic() - self._last_written_at < _PROGRESS_INTERVAL:
+                self._pending = event
                 return
-            self._last = time.monotonic()
-        elif self._held is not None and not isinstance(event, Note):
-            self._line(self._held)
-        self._held = None
-        self._line(event)
+            self._last_written_at = time.monotonic()
+        elif self._pending is not None and not isinstance(event, Note):
+            self._write_line(self._pending)
+        self._pending = None
+        self._write_line(event)
 
-    def _line(self, event: Event) -> None:
-        sys.stdout.write(json.dumps(to_document(event)) + "\n")
+    def _write_line(self, event: Event) -> None:
+        sys.stdout.write(json.dumps(event_to_document(event)) + "\n")
         sys.stdout.flush()
 
 
-def error_line(err: FluidModelError) -> str:
+def error_log_line(err: FluidModelError) -> str:
     """An error as the last line of a JSON log."""
     return json.dumps(
         {
             "event": "Error",
-            "what": err.what,
-            "why": err.why,
-            "try": err.try_,
+            "what": err.message,
+            "why": err.reason,
+            "try": err.hint,
             "exitCode": err.exit_code,
         }
     )

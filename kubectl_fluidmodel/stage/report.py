@@ -6,23 +6,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from kubectl_fluidmodel.model.judge import judge
-from kubectl_fluidmodel.model.plan import Plan
+from kubectl_fluidmodel.model.judge import assess_model
+from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.model.sample import Sample
-from kubectl_fluidmodel.objectstore.layout import Destination, Place
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.text import duration, plural, printable, size
+from kubectl_fluidmodel.output.text import escape_control, format_bytes, format_duration, pluralize
 from kubectl_fluidmodel.stage.events import Ended
-from kubectl_fluidmodel.stage.stale_uploads import Leftover
-from kubectl_fluidmodel.stage.status import Standing
-from kubectl_fluidmodel.stage.verify import Report
+from kubectl_fluidmodel.stage.stale_uploads import StaleUpload
+from kubectl_fluidmodel.stage.status import StagingStatus
+from kubectl_fluidmodel.stage.verify import VerificationReport
 
-_SHOWN = 40
+_MAX_LISTED_FILES = 40
 """Files that a plan shows before it sums up the rest."""
 
 
-def skipped_text(plan: Plan) -> str:
+def format_skipped(plan: StagingPlan) -> str:
     """What is left out and what that saves, on one line; empty where nothing is."""
     if not plan.skipped:
         return ""
@@ -33,95 +33,106 @@ def skipped_text(plan: Plan) -> str:
         f"{', '.join(paths[:2])}{f' and {len(paths) - 2} more' if len(paths) > 2 else ''} ({why})"
         for why, paths in by_why.items()
     )
-    return printable(
-        f"left out {plural(len(plan.skipped), 'file')}, which saves {size(plan.bytes_skipped)}: "
+    return escape_control(
+        f"left out {pluralize(len(plan.skipped), 'file')}, which saves "
+        f"{format_bytes(plan.bytes_skipped)}: "
         f"{reasons}"
     )
 
 
-def lacking_text(plan: Plan) -> str:
+def unloadable_note(plan: StagingPlan) -> str:
     """Why no engine can load what the plan brings, by the names and sizes of its files; else
     nothing. It is said and not refused: a part of a model may be what somebody wants."""
-    wrong = judge(plan.listing().files, Sample()).wrong
+    wrong = assess_model(plan.listing().files, Sample()).errors
     if not wrong:
         return ""
     told = "; ".join(each.text for each in wrong[:3])
-    return printable(f"note: no engine can load this alone: {told}")
+    return escape_control(f"note: no engine can load this alone: {told}")
 
 
-def plan_text(plan: Plan, place: Place, standing: Standing | None = None) -> str:
+def format_plan(
+    plan: StagingPlan, layout: StagingLayout, status: StagingStatus | None = None
+) -> str:
     """The plan as a dry run shows it; with what the store holds of it where that was asked."""
     lines = [
         f"{plan.repo}@{plan.revision} is commit {plan.commit}",
-        f"to {place.uri}",
-        f"{plural(len(plan.files), 'file')}, {size(plan.bytes)}",
+        f"to {layout.uri}",
+        f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}",
         "",
     ]
     largest = sorted(plan.files, key=lambda file: (-file.size, file.path))
-    width = max(len(size(file.size)) for file in largest)
-    lines += [f"  {size(file.size):>{width}}  {file.path}" for file in largest[:_SHOWN]]
-    if len(largest) > _SHOWN:
-        rest = largest[_SHOWN:]
-        total = size(sum(file.size for file in rest))
-        lines.append(f"  {total:>{width}}  in {plural(len(rest), 'more file')}")
+    width = max(len(format_bytes(file.size)) for file in largest)
+    lines += [
+        f"  {format_bytes(file.size):>{width}}  {file.path}" for file in largest[:_MAX_LISTED_FILES]
+    ]
+    if len(largest) > _MAX_LISTED_FILES:
+        rest = largest[_MAX_LISTED_FILES:]
+        total = format_bytes(sum(file.size for file in rest))
+        lines.append(f"  {total:>{width}}  in {pluralize(len(rest), 'more file')}")
     if plan.skipped:
-        lines += ["", skipped_text(plan)]
-    if lacking := lacking_text(plan):
+        lines += ["", format_skipped(plan)]
+    if lacking := unloadable_note(plan):
         lines += ["", lacking]
-    if standing is not None:
-        lines += ["", _standing_text(standing, place)]
-    return printable("\n".join(lines) + "\n")
+    if status is not None:
+        lines += ["", _format_status(status, layout)]
+    return escape_control("\n".join(lines) + "\n")
 
 
-def _standing_text(standing: Standing, place: Place) -> str:
-    if not standing.bucket:
-        return f"bucket {place.to.bucket} does not exist: it would be made"
-    if standing.manifest and not standing.left:
+def _format_status(status: StagingStatus, layout: StagingLayout) -> str:
+    if not status.bucket_exists:
+        return f"bucket {layout.destination.bucket} does not exist: it would be made"
+    if status.has_manifest and not status.remaining_bytes:
         return "staged already: the manifest is valid, and every file is as it says"
-    text = f"there already: {plural(standing.files, 'file')}, {size(standing.bytes)}"
-    if standing.begun:
-        text += f", and {size(standing.begun)} of uploads that were begun"
-    return f"{text}; {size(standing.left)} to go"
+    text = f"there already: {pluralize(status.files, 'file')}, {format_bytes(status.bytes)}"
+    if status.resumable_bytes:
+        text += f", and {format_bytes(status.resumable_bytes)} of uploads that were begun"
+    return f"{text}; {format_bytes(status.remaining_bytes)} to go"
 
 
-def plan_document(plan: Plan, place: Place, standing: Standing | None = None) -> dict[str, Any]:
+def plan_document(
+    plan: StagingPlan, layout: StagingLayout, status: StagingStatus | None = None
+) -> dict[str, Any]:
     found = {
         "apiVersion": API_VERSION,
         "kind": "StagingPlan",
-        "to": place.uri,
-        **plan.document(),
+        "to": layout.uri,
+        **plan.to_document(),
     }
-    if standing is not None:
+    if status is not None:
         found["store"] = {
-            "bucketExists": standing.bucket,
-            "files": standing.files,
-            "bytes": standing.bytes,
-            "bytesBegun": standing.begun,
-            "bytesLeft": standing.left,
-            "manifest": standing.manifest,
+            "bucketExists": status.bucket_exists,
+            "files": status.files,
+            "bytes": status.bytes,
+            "bytesBegun": status.resumable_bytes,
+            "bytesLeft": status.remaining_bytes,
+            "manifest": status.has_manifest,
         }
     return found
 
 
-def staged_text(plan: Plan, ended: Ended, store: Sequence[str] = ()) -> str:
+def format_result(plan: StagingPlan, ended: Ended, store_flags: Sequence[str] = ()) -> str:
     """How it ended, and the one line to run next; `store` are the flags that named the store."""
     lines = []
     seconds = max(ended.seconds, 0.001)
-    moved = f", {size(ended.sent)} sent at {size(ended.sent / seconds)}/s" if ended.sent else ""
+    moved = (
+        f", {format_bytes(ended.sent)} sent at {format_bytes(ended.sent / seconds)}/s"
+        if ended.sent
+        else ""
+    )
     lines.append(
-        f"{plan.repo}@{plan.commit[:12]} is staged: {plural(ended.files, 'file')}, "
-        f"{size(ended.bytes)}, every hash proven ({duration(ended.seconds)}{moved})"
+        f"{plan.repo}@{plan.commit[:12]} is staged: {pluralize(ended.files, 'file')}, "
+        f"{format_bytes(ended.bytes)}, every hash proven ({format_duration(ended.seconds)}{moved})"
     )
     if ended.manifest:
         lines.append(
-            f"next: {command('kubectl', 'fluidmodel', 'cache', Operand(ended.to), *store)}"
+            f"next: {command('kubectl', 'fluidmodel', 'cache', Operand(ended.to), *store_flags)}"
         )
     else:
         lines.append("other shards are still at work; the last one writes the manifest")
-    return printable("\n".join(lines) + "\n")
+    return escape_control("\n".join(lines) + "\n")
 
 
-def staged_document(plan: Plan, ended: Ended) -> dict[str, Any]:
+def result_document(plan: StagingPlan, ended: Ended) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "Staging",
@@ -138,46 +149,62 @@ def staged_document(plan: Plan, ended: Ended) -> dict[str, Any]:
     }
 
 
-def verify_text(found: Report, read: bool, store: Sequence[str] = ()) -> str:
-    if found.problems:
-        lines = [f"{found.place.uri} is not what it should be:"]
-        lines += [f"  {problem}" for problem in found.problems]
-        model = f"{found.place.repo}@{found.place.commit}"
-        words = ("kubectl", "fluidmodel", "stage", Operand(model), "--to", found.place.to.uri)
-        lines.append(f"next: {command(*words, *store)}")
+def format_verification(
+    report: VerificationReport, read: bool, store_flags: Sequence[str] = ()
+) -> str:
+    if report.problems:
+        lines = [f"{report.layout.uri} is not what it should be:"]
+        lines += [f"  {problem}" for problem in report.problems]
+        model = f"{report.layout.repo}@{report.layout.commit}"
+        words = (
+            "kubectl",
+            "fluidmodel",
+            "stage",
+            Operand(model),
+            "--to",
+            report.layout.destination.uri,
+        )
+        lines.append(f"next: {command(*words, *store_flags)}")
     else:
         how = "every byte read back" if read else "sizes, ETags and hashes"
         lines = [
-            f"{found.place.uri} is sound: {plural(found.files, 'file')}, {size(found.bytes)}, "
+            f"{report.layout.uri} is sound: {pluralize(report.files, 'file')}, "
+            f"{format_bytes(report.bytes)}, "
             f"as its manifest and the hub say ({how})"
         ]
-    lines += [f"note: {each}" for each in found.notes]
-    return printable("\n".join(lines) + "\n")
+    lines += [f"note: {each}" for each in report.notes]
+    return escape_control("\n".join(lines) + "\n")
 
 
-def verify_document(found: Report) -> dict[str, Any]:
+def verification_document(report: VerificationReport) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "StagingCheck",
-        "repo": found.place.repo,
-        "commit": found.place.commit,
-        "uri": found.place.uri,
-        "sound": not found.problems,
-        "files": found.files,
-        "bytes": found.bytes,
-        "problems": found.problems,
-        "notes": found.notes,
+        "repo": report.layout.repo,
+        "commit": report.layout.commit,
+        "uri": report.layout.uri,
+        "sound": not report.problems,
+        "files": report.files,
+        "bytes": report.bytes,
+        "problems": report.problems,
+        "notes": report.notes,
     }
 
 
-def stale_text(found: Sequence[Leftover], repo: str, to: Destination, dry_run: bool) -> str:
-    if not found:
+def format_stale_uploads(
+    uploads: Sequence[StaleUpload], repo: str, to: BucketPrefix, dry_run: bool
+) -> str:
+    if not uploads:
         return f"no leftover uploads of {repo} in {to.uri}\n"
     lines = []
-    for each in found:
-        what = f"{each.path}@{each.commit[:12]} ({size(each.bytes)}, {duration(each.age)} old)"
+    for each in uploads:
+        what = (
+            f"{each.path}@{each.commit[:12]} ({format_bytes(each.bytes)}, "
+            f"{format_duration(each.age)} "
+            "old)"
+        )
         if not each.aborted:
             lines.append(f"kept {what}: it went on lately; --stale-after 0s takes it too")
         else:
             lines.append(f"{'would abort' if dry_run else 'aborted'} {what}")
-    return printable("\n".join(lines) + "\n")
+    return escape_control("\n".join(lines) + "\n")

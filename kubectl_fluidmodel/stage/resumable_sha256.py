@@ -22,10 +22,10 @@ from typing import Any
 
 BLOCK = 64
 STATE_BYTES = 32
-_CONTEXT = 112
-_ROOM = 512
+_CONTEXT_SIZE = 112
+_ALLOCATED_SIZE = 512
 """Bytes to allocate for a context: more than it has, should a build have a larger one."""
-_COUNT, _PENDING = 32, 104
+_BIT_COUNT_OFFSET, _PENDING_OFFSET = 32, 104
 """Offsets of the bit count and of the number of pending bytes."""
 
 _lock = threading.Lock()
@@ -38,8 +38,8 @@ class Sha256:
 
     def __init__(self, state: bytes = b"", count: int = 0) -> None:
         """Begin anew, or after `count` bytes from a `state` that `take` gave."""
-        self._lib = _load()
-        self._context = ctypes.create_string_buffer(_ROOM)
+        self._lib = _load_library()
+        self._context = ctypes.create_string_buffer(_ALLOCATED_SIZE)
         self._lib.SHA256_Init(self._context)
         self.count = count
         if state:
@@ -48,7 +48,7 @@ class Sha256:
             words = struct.unpack(">8I", state)
             bits = count * 8
             struct.pack_into("=8I", self._context, 0, *words)
-            struct.pack_into("=2I", self._context, _COUNT, bits & 0xFFFFFFFF, bits >> 32)
+            struct.pack_into("=2I", self._context, _BIT_COUNT_OFFSET, bits & 0xFFFFFFFF, bits >> 32)
 
     def update(self, data: memoryview | bytearray | bytes) -> None:
         size = len(data)
@@ -59,31 +59,31 @@ class Sha256:
             self._lib.SHA256_Update(self._context, view, ctypes.c_size_t(size))
         self.count += size
 
-    def take(self) -> bytes:
+    def export_state(self) -> bytes:
         """The state, to go on from later; only after a whole number of blocks."""
-        if self.count % BLOCK or struct.unpack_from("=I", self._context, _PENDING)[0]:
+        if self.count % BLOCK or struct.unpack_from("=I", self._context, _PENDING_OFFSET)[0]:
             raise ValueError("bytes are pending")
         return struct.pack(">8I", *struct.unpack_from("=8I", self._context, 0))
 
     def hexdigest(self) -> str:
         """The digest of all so far; the hash can go on."""
-        copy = ctypes.create_string_buffer(self._context.raw, _ROOM)
+        copy = ctypes.create_string_buffer(self._context.raw, _ALLOCATED_SIZE)
         out = ctypes.create_string_buffer(32)
         self._lib.SHA256_Final(out, copy)
         return out.raw.hex()
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether states can be taken out here; proven on the first call."""
-    return _load() is not None
+    return _load_library() is not None
 
 
-def _load() -> Any:
+def _load_library() -> Any:
     global _library, _tried
     with _lock:
         if not _tried:
             _tried = True
-            for name in _candidates():
+            for name in _library_candidates():
                 try:
                     found = ctypes.CDLL(name)
                     for function in ("SHA256_Init", "SHA256_Update", "SHA256_Final"):
@@ -92,12 +92,12 @@ def _load() -> Any:
                     continue
                 _library = found
                 break
-            if _library is not None and not _proven(_library):
+            if _library is not None and not _is_compatible(_library):
                 _library = None
         return _library
 
 
-def _candidates() -> list[str]:
+def _library_candidates() -> list[str]:
     """Where libcrypto may be; first the very one that Python's own hashlib has loaded.
 
     On macOS none is tried: loading the system's unversioned library ends the process.
@@ -118,21 +118,21 @@ def _candidates() -> list[str]:
     return [*found, "libcrypto.so.3", "libcrypto.so.1.1"]
 
 
-def _proven(library: Any) -> bool:
+def _is_compatible(library: Any) -> bool:
     """Hash a known text across a state that is taken out and put back, as two contexts."""
     text = bytes(range(256)) * 5 + b"tail"
     cut = 11 * BLOCK
-    first = ctypes.create_string_buffer(_ROOM)
+    first = ctypes.create_string_buffer(_ALLOCATED_SIZE)
     library.SHA256_Init(first)
     library.SHA256_Update(first, text[:cut], ctypes.c_size_t(cut))
-    pending = struct.unpack_from("=I", first, _PENDING)[0]
-    low, high = struct.unpack_from("=2I", first, _COUNT)
-    if pending or low != cut * 8 or high or any(first.raw[_CONTEXT:]):
+    pending = struct.unpack_from("=I", first, _PENDING_OFFSET)[0]
+    low, high = struct.unpack_from("=2I", first, _BIT_COUNT_OFFSET)
+    if pending or low != cut * 8 or high or any(first.raw[_CONTEXT_SIZE:]):
         return False
-    second = ctypes.create_string_buffer(_ROOM)
+    second = ctypes.create_string_buffer(_ALLOCATED_SIZE)
     library.SHA256_Init(second)
     struct.pack_into("=8I", second, 0, *struct.unpack_from("=8I", first, 0))
-    struct.pack_into("=2I", second, _COUNT, low, high)
+    struct.pack_into("=2I", second, _BIT_COUNT_OFFSET, low, high)
     library.SHA256_Update(second, text[cut:], ctypes.c_size_t(len(text) - cut))
     out = ctypes.create_string_buffer(32)
     library.SHA256_Final(out, second)

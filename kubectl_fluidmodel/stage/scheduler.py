@@ -18,14 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.plan import PlanFile
-from kubectl_fluidmodel.stage.buffer_pool import Buffers
-from kubectl_fluidmodel.stage.transfer import Transfer
+from kubectl_fluidmodel.stage.buffer_pool import BufferPool
+from kubectl_fluidmodel.stage.transfer import MultipartTransfer
 
-_FILES_AT_ONCE = 4
+_MAX_OPEN_FILES = 4
 
 
 @dataclass(frozen=True)
-class Small:
+class SmallFileTask:
     """Stage a file that goes up whole; `buffer` has its size."""
 
     file: PlanFile
@@ -33,22 +33,22 @@ class Small:
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenFileTask:
     """Look what there is of a large file, and begin."""
 
     file: PlanFile
 
 
 @dataclass(frozen=True)
-class Carry:
+class PartTask:
     """Carry one part of an open file."""
 
-    transfer: Transfer
+    transfer: MultipartTransfer
     number: int
     buffer: bytearray
 
 
-Task = Small | Open | Carry
+Task = SmallFileTask | OpenFileTask | PartTask
 
 
 class Scheduler:
@@ -58,77 +58,77 @@ class Scheduler:
         self,
         files: list[PlanFile],
         is_small: Callable[[PlanFile], bool],
-        buffers: Buffers,
+        buffers: BufferPool,
         stop: threading.Event,
         workers: int,
     ) -> None:
         by_size = sorted(files, key=lambda file: (-file.size, file.path))
         self._small = deque(file for file in by_size if is_small(file))
         self._large = deque(file for file in by_size if not is_small(file))
-        self._open: deque[Transfer] = deque()
+        self._open: deque[MultipartTransfer] = deque()
         self._opening = 0
-        self._busy = 0
-        self._fair = max(1, workers * 3 // 4)
-        self._carried: dict[int, int] = {}
+        self._running_tasks = 0
+        self._max_workers_per_file = max(1, workers * 3 // 4)
+        self._workers_of: dict[int, int] = {}
         self._buffers = buffers
         self._stop = stop
-        self._change = threading.Condition()
+        self._changed = threading.Condition()
 
-    def next(self, prefers_small: bool) -> Task | None:
+    def next_task(self, prefers_small: bool) -> Task | None:
         """The next task, waited for; None when all is done or stopped. `done` ends it."""
-        with self._change:
+        with self._changed:
             while not self._stop.is_set():
                 task = self._pick(prefers_small)
                 if task is not None:
-                    self._busy += 1
+                    self._running_tasks += 1
                     return task
-                if not (self._busy or self._small or self._large or self._open):
+                if not (self._running_tasks or self._small or self._large or self._open):
                     return None
-                self._change.wait(0.2)
+                self._changed.wait(0.2)
             return None
 
-    def done(self, task: Task) -> None:
+    def task_done(self, task: Task) -> None:
         """A task has ended, one way or the other."""
-        with self._change:
-            self._busy -= 1
-            if isinstance(task, Carry):
-                self._carried[id(task.transfer)] -= 1
-            self._change.notify_all()
+        with self._changed:
+            self._running_tasks -= 1
+            if isinstance(task, PartTask):
+                self._workers_of[id(task.transfer)] -= 1
+            self._changed.notify_all()
 
-    def opened(self, transfer: Transfer | None) -> None:
+    def file_opened(self, transfer: MultipartTransfer | None) -> None:
         """A large file is open (or need not be)."""
-        with self._change:
+        with self._changed:
             self._opening -= 1
             if transfer is not None:
                 self._open.append(transfer)
-            self._change.notify_all()
+            self._changed.notify_all()
 
-    def closed(self, transfer: Transfer) -> None:
+    def file_closed(self, transfer: MultipartTransfer) -> None:
         """An open file is at its end."""
-        with self._change:
+        with self._changed:
             if transfer in self._open:
                 self._open.remove(transfer)
-            self._change.notify_all()
+            self._changed.notify_all()
 
-    def again(self, file: PlanFile) -> None:
+    def requeue(self, file: PlanFile) -> None:
         """Open a file once more; the transfer that was there is dead."""
-        with self._change:
+        with self._changed:
             self._large.appendleft(file)
-            self._change.notify_all()
+            self._changed.notify_all()
 
-    def release(self, buffer: bytearray) -> None:
-        with self._change:
-            self._buffers.give(buffer)
-            self._change.notify_all()
+    def release_buffer(self, buffer: bytearray) -> None:
+        with self._changed:
+            self._buffers.release(buffer)
+            self._changed.notify_all()
 
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing is left to do."""
-        with self._change:
-            return not (self._busy or self._small or self._large or self._open)
+        with self._changed:
+            return not (self._running_tasks or self._small or self._large or self._open)
 
     def wake(self) -> None:
-        with self._change:
-            self._change.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     def _pick(self, prefers_small: bool) -> Task | None:
         if prefers_small:
@@ -137,22 +137,26 @@ class Scheduler:
 
     def _pick_small(self) -> Task | None:
         if self._small:
-            buffer = self._buffers.take(self._small[0].size)
+            buffer = self._buffers.acquire(self._small[0].size)
             if buffer is not None:
-                return Small(self._small.popleft(), buffer)
+                return SmallFileTask(self._small.popleft(), buffer)
         return None
 
     def _pick_large(self) -> Task | None:
-        if self._large and len(self._open) + self._opening < _FILES_AT_ONCE:
+        if self._large and len(self._open) + self._opening < _MAX_OPEN_FILES:
             self._opening += 1
-            return Open(self._large.popleft())
+            return OpenFileTask(self._large.popleft())
         waiting = [transfer for transfer in self._open if transfer.pending]
-        modest = [each for each in waiting if self._carried.get(id(each), 0) < self._fair]
+        modest = [
+            each
+            for each in waiting
+            if self._workers_of.get(id(each), 0) < self._max_workers_per_file
+        ]
         transfer = next(iter(modest or waiting), None)
         if transfer is None:
             return None
-        buffer = self._buffers.take(transfer.bytes_of(transfer.pending[0]))
+        buffer = self._buffers.acquire(transfer.part_bytes(transfer.pending[0]))
         if buffer is None:
             return None  # what is freed next goes to this one
-        self._carried[id(transfer)] = self._carried.get(id(transfer), 0) + 1
-        return Carry(transfer, transfer.pending.popleft(), buffer)
+        self._workers_of[id(transfer)] = self._workers_of.get(id(transfer), 0) + 1
+        return PartTask(transfer, transfer.pending.popleft(), buffer)

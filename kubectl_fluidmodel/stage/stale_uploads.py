@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objectstore.layout import STATE, Destination, Place
-from kubectl_fluidmodel.objectstore.s3 import Store
-from kubectl_fluidmodel.stage import checkpoint
-from kubectl_fluidmodel.stage.bucket import Bucket, Gone, Hidden
+from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, StagingLayout
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
+from kubectl_fluidmodel.stage.checkpoint import ALIVE, parse_checkpoint
 
 
 @dataclass(frozen=True)
-class Leftover:
+class StaleUpload:
     """One unfinished upload of ours."""
 
     commit: str
@@ -24,9 +24,9 @@ class Leftover:
     aborted: bool
 
 
-def abort_stale(
-    store: Store, to: Destination, repo: str, older: float, *, dry_run: bool = False
-) -> list[Leftover]:
+def abort_stale_uploads(
+    store: S3Store, destination: BucketPrefix, repo: str, min_age: float, *, dry_run: bool = False
+) -> list[StaleUpload]:
     """Abort the uploads of a model, of any commit, that have not gone on for `older` seconds.
 
     An upload is ours if a record beside the model names it; parts are only ever uploaded after
@@ -37,41 +37,43 @@ def abort_stale(
     Raises:
         FluidModelError: the uploads may not be seen or not be aborted.
     """
-    older = max(older, checkpoint.ALIVE)
-    bucket = Bucket(store, to.bucket, patience=15.0)
-    prefix = f"{Place(to, repo, '').model}/{STATE}/"
+    min_age = max(min_age, ALIVE)
+    bucket = Bucket(store, destination.bucket, retry_timeout=15.0)
+    prefix = f"{StagingLayout(destination, repo, '').model_prefix}/{STATE_DIR}/"
     found = []
-    for key, age in _ages(bucket, prefix):
+    for key, age in _list_with_age(bucket, prefix):
         commit, _, rest = key[len(prefix) :].partition("/")
         if not rest.startswith("uploads/"):
             continue
-        left = checkpoint.load(bucket.read(key) or b"")
-        if left is None:
+        checkpoint = parse_checkpoint(bucket.read_object(key) or b"")
+        if checkpoint is None:
             continue
-        place = Place(to, repo, commit)
+        layout = StagingLayout(destination, repo, commit)
         try:
-            held = bucket.parts(place.key(left.path), left.upload_id)
-        except (Gone, Hidden):
+            held = bucket.list_parts(layout.object_key(checkpoint.path), checkpoint.upload_id)
+        except (NoSuchUploadError, OperationUnavailableError):
             held = {}
         # Looked at once more: meanwhile somebody may have gone on with it.
-        doomed = age >= older and all(now >= older for _, now in _ages(bucket, key))
-        if doomed and not dry_run:
-            if not bucket.abort(place.key(left.path), left.upload_id):
+        is_stale = age >= min_age and all(now >= min_age for _, now in _list_with_age(bucket, key))
+        if is_stale and not dry_run:
+            if not bucket.abort_multipart_upload(
+                layout.object_key(checkpoint.path), checkpoint.upload_id
+            ):
                 raise FluidModelError(
-                    f"cannot abort the upload of {left.path}",
+                    f"cannot abort the upload of {checkpoint.path}",
                     "the credentials may not do that",
-                    f"give them s3:AbortMultipartUpload on {to.uri}",
+                    f"give them s3:AbortMultipartUpload on {destination.uri}",
                 )
-            bucket.delete(key)
+            bucket.delete_object(key)
         size = sum(part.size for part in held.values())
-        found.append(Leftover(commit, left.path, size, age, doomed))
+        found.append(StaleUpload(commit, checkpoint.path, size, age, is_stale))
     return found
 
 
-def _ages(bucket: Bucket, prefix: str) -> list[tuple[str, float]]:
+def _list_with_age(bucket: Bucket, prefix: str) -> list[tuple[str, float]]:
     try:
-        return sorted(bucket.ages(prefix))
-    except Hidden as err:
+        return sorted(bucket.list_with_age(prefix))
+    except OperationUnavailableError as err:
         raise FluidModelError(
             f"cannot look for leftover uploads in s3://{bucket.name}/{prefix}",
             str(err),

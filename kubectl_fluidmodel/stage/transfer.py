@@ -14,165 +14,172 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.hub.file_reader import Origin
+from kubectl_fluidmodel.hub.file_reader import HubFileReader
 from kubectl_fluidmodel.model.plan import PlanFile
-from kubectl_fluidmodel.objectstore.layout import Place
+from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.stage import checkpoint, parts, resumable_sha256
-from kubectl_fluidmodel.stage.bucket import Bucket, Found, Gone, Hidden
-from kubectl_fluidmodel.stage.checkpoint import Part, Record
-from kubectl_fluidmodel.stage.errors import mismatch
-from kubectl_fluidmodel.stage.file_hasher import Crc32, Digest
+from kubectl_fluidmodel.stage.bucket import (
+    Bucket,
+    NoSuchUploadError,
+    ObjectInfo,
+    OperationUnavailableError,
+)
+from kubectl_fluidmodel.stage.checkpoint import CRC32, UploadCheckpoint, UploadedPart
+from kubectl_fluidmodel.stage.errors import checksum_mismatch
+from kubectl_fluidmodel.stage.file_hasher import Crc32, FileHasher
 
-_RECORDS = 200
+_MAX_CHECKPOINTS = 200
 """Records written per file at the most: what a crash costs is half a percent of the file, and
 the parts in flight."""
-_JOINED = 50e6
+_MIN_ASSEMBLY_RATE = 50e6
 """Bytes per second at which a store puts parts together, at the least: some copy them."""
 
 
-class StartOver(Exception):
+class RestartRequiredError(Exception):
     """What an earlier run left does not do, or the upload is gone: the file begins anew."""
 
 
 @dataclass
-class Transfer:
+class MultipartTransfer:
     """A file that goes up in parts."""
 
     file: PlanFile
-    place: Place
+    layout: StagingLayout
     bucket: Bucket
-    origin: Origin
+    reader: HubFileReader
     part_size: int
-    release: Callable[[bytearray], None]
+    release_buffer: Callable[[bytearray], None]
     on_sent: Callable[[int], None]
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     """Takes what is worth a line."""
-    most_part: int = parts.MOST_PART
+    max_part_size: int = parts.MAX_PART
     """Bytes of the largest part that there is memory for."""
     resumed: bool = False
-    found: int = 0
+    existing_bytes: int = 0
     """Bytes that the store held already."""
     pending: deque[int] = field(default_factory=deque)
     etag: str = ""
 
     def __post_init__(self) -> None:
-        self.key = self.place.key(self.file.path)
+        self.key = self.layout.object_key(self.file.path)
         self._lock = threading.Lock()
-        self._recording = threading.Lock()
-        self._record: Record | None = None
-        self._stands: Found | None = None
-        self._dead = self._ended = self._forgotten = False
-        self._noted = 0.0
-        self._digest = Digest(self.file)
+        self._checkpoint_lock = threading.Lock()
+        self._saved_checkpoint: UploadCheckpoint | None = None
+        self._existing_object: ObjectInfo | None = None
+        self._cancelled = self._completing = self._checkpoint_deleted = False
+        self._saved_at = 0.0
+        self._hasher = FileHasher(self.file)
         self._hashed = 0
         self._hashing = False
-        self._arrived: dict[int, bytearray] = {}
-        self._states: dict[int, bytes] = {}
-        self._up: dict[int, Part] = {}
-        self._frontier = 0
+        self._unhashed: dict[int, bytearray] = {}
+        self._hash_states: dict[int, bytes] = {}
+        self._uploaded: dict[int, UploadedPart] = {}
+        self._contiguous = 0
 
     # -- before ------------------------------------------------------------------------------
 
-    def prepare(self, left: Record | None) -> None:
+    def prepare(self, checkpoint: UploadCheckpoint | None) -> None:
         """Go on from what an earlier run left, or begin an upload."""
-        if left is not None and not self._take_up(left):
-            self._drop(left)
-            left = None
-        if left is None:
-            self._begin()
+        if checkpoint is not None and not self._resume(checkpoint):
+            self._abort_upload(checkpoint)
+            checkpoint = None
+        if checkpoint is None:
+            self._start_upload()
 
-    def _begin(self) -> None:
-        upload, checksum = self.bucket.begin(self.key, self.file, self.place.commit)
-        made = Record(
+    def _start_upload(self) -> None:
+        upload, checksum = self.bucket.create_multipart_upload(
+            self.key, self.file, self.layout.commit
+        )
+        checkpoint = UploadCheckpoint(
             self.file.path, self.file.identity, self.file.size, upload, self.part_size, checksum
         )
         # Before the first part: an upload of ours that nobody knows of holds nothing.
-        self._write(made)
-        self._await(0)
+        self._write_checkpoint(checkpoint)
+        self._queue_parts(0)
 
-    def _take_up(self, left: Record) -> bool:
+    def _resume(self, checkpoint: UploadCheckpoint) -> bool:
         """Go on from a record; False where the store does not hold what it says."""
-        if not left.fits(self.file):
+        if not checkpoint.is_for(self.file):
             return False
-        if left.part_size > self.most_part and not left.proven:
-            self._over("it was begun with parts that --memory has no room for")
+        if checkpoint.part_size > self.max_part_size and not checkpoint.proven:
+            self._log_restart("it was begun with parts that --memory has no room for")
             return False
         try:
-            held = self.bucket.parts(self.key, left.upload_id)
-        except Gone:
-            return left.proven and self._joined_meanwhile(left)
-        except Hidden as err:
-            self._over(f"the store does not tell which parts it has of it ({err})")
+            held = self.bucket.list_parts(self.key, checkpoint.upload_id)
+        except NoSuchUploadError:
+            return checkpoint.proven and self._completed_elsewhere(checkpoint)
+        except OperationUnavailableError as err:
+            self._log_restart(f"the store does not tell which parts it has of it ({err})")
             return False
-        if not left.trusts(held):
+        if not checkpoint.matches_parts(held):
             return False
-        self.part_size = left.part_size
-        self._write(left)  # from now on somebody is at it again
-        done = left.done
-        self._up = {number: held[number] for number in range(done)}
-        self._frontier = done
-        self.found = sum(part.size for part in self._up.values())
+        self.part_size = checkpoint.part_size
+        self._write_checkpoint(checkpoint)  # from now on somebody is at it again
+        done = checkpoint.done
+        self._uploaded = {number: held[number] for number in range(done)}
+        self._contiguous = done
+        self.existing_bytes = sum(part.size for part in self._uploaded.values())
         self.resumed = done > 0
-        if left.proven:
+        if checkpoint.proven:
             self._hashed = done
         elif (
             done
-            and len(left.state) == resumable_sha256.STATE_BYTES
-            and resumable_sha256.available()
+            and len(checkpoint.state) == resumable_sha256.STATE_BYTES
+            and resumable_sha256.is_available()
         ):
-            self._digest = Digest(self.file, left.state, done * self.part_size)
+            self._hasher = FileHasher(self.file, checkpoint.state, done * self.part_size)
             self._hashed = done
-            self._states[done] = left.state
+            self._hash_states[done] = checkpoint.state
         # Where the hash cannot go on from its state, the file is read again from its beginning,
         # and only what the store does not have goes up.
-        self._await(self._hashed)
+        self._queue_parts(self._hashed)
         return True
 
-    def _await(self, first: int) -> None:
+    def _queue_parts(self, first: int) -> None:
         """All parts from this one on are to be read."""
-        self.pending.extend(range(first, self.count))
-        self.origin.expect(number * self.part_size for number in self.pending)
+        self.pending.extend(range(first, self.part_count))
+        self.reader.set_read_order(number * self.part_size for number in self.pending)
 
-    def _over(self, why: str) -> None:
-        self.say(f"{self.file.path} starts over: {why}")
+    def _log_restart(self, reason: str) -> None:
+        self.log(f"{self.file.path} starts over: {reason}")
 
-    def _drop(self, left: Record) -> None:
+    def _abort_upload(self, checkpoint: UploadCheckpoint) -> None:
         """Abort an upload."""
-        if not self.bucket.abort(self.key, left.upload_id):
-            self.say(
+        if not self.bucket.abort_multipart_upload(self.key, checkpoint.upload_id):
+            self.log(
                 f"what was uploaded of {self.file.path} stays in the store: the credentials may "
                 "not abort an upload; a lifecycle rule of the bucket drops it"
             )
 
-    def _joined_meanwhile(self, left: Record) -> bool:
+    def _completed_elsewhere(self, checkpoint: UploadCheckpoint) -> bool:
         """Wait for the object: a run may be killed while the store puts the file together."""
-        found = self._appeared()
-        if found is None or not found.holds(self.file):
+        found = self._wait_for_object()
+        if found is None or not found.matches(self.file):
             return False
-        self._record, self._stands, self.resumed = left, found, True
-        self.found = self.file.size
+        self._saved_checkpoint, self._existing_object, self.resumed = checkpoint, found, True
+        self.existing_bytes = self.file.size
         return True
 
-    def nothing_left(self) -> bool:
+    def try_finish(self) -> bool:
         """Whether all parts are stored and hashed already; True once."""
         with self._lock:
-            all_there = self._hashed == self.count == len(self._up)
-            self._ended = self._stands is not None or all_there
-            return self._ended
+            all_there = self._hashed == self.part_count == len(self._uploaded)
+            self._completing = self._existing_object is not None or all_there
+            return self._completing
 
     # -- a part ------------------------------------------------------------------------------
 
     @property
-    def count(self) -> int:
+    def part_count(self) -> int:
         """Parts of the file."""
-        return parts.count(self.file.size, self.part_size)
+        return parts.part_count(self.file.size, self.part_size)
 
-    def bytes_of(self, number: int) -> int:
+    def part_bytes(self, number: int) -> int:
         """Bytes of a part."""
-        start, end = parts.span(number, self.file.size, self.part_size)
+        start, end = parts.byte_range(number, self.file.size, self.part_size)
         return end - start
 
-    def carry(self, number: int, buffer: bytearray) -> bool:
+    def transfer_part(self, number: int, buffer: bytearray) -> bool:
         """Bring a part in, send it up and hash it in its turn; True when it was the last.
 
         It is sent first: who hashes goes on with what others have brought, and its own part,
@@ -182,177 +189,187 @@ class Transfer:
             StartOver: the upload is gone.
             FluidModelError: it cannot be done.
         """
-        here = self._standing()
+        checkpoint = self._require_checkpoint()
         with self._lock:
-            known = number in self._up
-        crc = Crc32() if here.checksum == checkpoint.CRC32 and not known else None
+            is_stored = number in self._uploaded
+        crc = Crc32() if checkpoint.checksum == CRC32 and not is_stored else None
         try:
-            self.origin.read(number * self.part_size, memoryview(buffer), crc.add if crc else None)
-            if not known:
-                self._send(here, number, buffer, crc.text() if crc else "")
+            self.reader.read(
+                number * self.part_size, memoryview(buffer), crc.update if crc else None
+            )
+            if not is_stored:
+                self._upload_part(checkpoint, number, buffer, crc.base64() if crc else "")
         except BaseException:
-            self.release(buffer)
+            self.release_buffer(buffer)
             raise
-        self._hash(number, buffer)
-        self._note_down()
+        self._hash_in_order(number, buffer)
+        self._save_checkpoint()
         with self._lock:
-            if self._ended or not self._hashed == self.count == len(self._up):
+            if self._completing or not self._hashed == self.part_count == len(self._uploaded):
                 return False
-            self._ended = True
+            self._completing = True
             return True
 
-    def _send(self, here: Record, number: int, buffer: bytearray, crc: str) -> None:
+    def _upload_part(
+        self, checkpoint: UploadCheckpoint, number: int, buffer: bytearray, crc: str
+    ) -> None:
         try:
-            part = self.bucket.part(self.key, here.upload_id, number, buffer, crc)
-        except Gone as err:
-            raise StartOver from err
+            part = self.bucket.upload_part(self.key, checkpoint.upload_id, number, buffer, crc)
+        except NoSuchUploadError as err:
+            raise RestartRequiredError from err
         with self._lock:
-            self._up[number] = part
-            while self._frontier in self._up:
-                self._frontier += 1
+            self._uploaded[number] = part
+            while self._contiguous in self._uploaded:
+                self._contiguous += 1
         self.on_sent(part.size)
 
-    def _hash(self, number: int, buffer: bytearray) -> None:
+    def _hash_in_order(self, number: int, buffer: bytearray) -> None:
         """Hash this part, and those behind it that wait; or leave it for who hashes now."""
         with self._lock:
-            dead = self._dead
-            if not dead:
-                self._arrived[number] = buffer
+            cancelled = self._cancelled
+            if not cancelled:
+                self._unhashed[number] = buffer
                 if self._hashing:
                     return
                 self._hashing = True
-        if dead:
-            self.release(buffer)
+        if cancelled:
+            self.release_buffer(buffer)
             return
         while True:
             with self._lock:
-                buffer_now = self._arrived.pop(self._hashed, None)
-                if buffer_now is None:
+                next_buffer = self._unhashed.pop(self._hashed, None)
+                if next_buffer is None:
                     self._hashing = False
                     return
-            self._digest.update(memoryview(buffer_now))
+            self._hasher.update(memoryview(next_buffer))
             with self._lock:
                 self._hashed += 1
-                self._states[self._hashed] = self._digest.state()
-            self.release(buffer_now)
+                self._hash_states[self._hashed] = self._hasher.export_state()
+            self.release_buffer(next_buffer)
 
-    def die(self) -> bool:
+    def cancel(self) -> bool:
         """Give up: no part is begun any more, and what waits is let go. False if it was dead."""
-        self.origin.kill()
+        self.reader.cancel()
         with self._lock:
-            if self._dead:
+            if self._cancelled:
                 return False
-            self._dead = True
+            self._cancelled = True
             self.pending.clear()
-            left = list(self._arrived.values())
-            self._arrived.clear()
-        for buffer in left:
-            self.release(buffer)
+            buffers = list(self._unhashed.values())
+            self._unhashed.clear()
+        for buffer in buffers:
+            self.release_buffer(buffer)
         return True
 
-    def _note_down(self) -> None:
+    def _save_checkpoint(self) -> None:
         """Write the record when it is far enough ahead of the last one."""
-        if self._record is None or not self._recording.acquire(blocking=False):
+        if self._saved_checkpoint is None or not self._checkpoint_lock.acquire(blocking=False):
             return
         try:
-            if self._forgotten:
+            if self._checkpoint_deleted:
                 return
             with self._lock:
-                done = min(self._frontier, self._hashed)
-                if (done - self._record.done) * _RECORDS < self.count or done == self.count:
+                done = min(self._contiguous, self._hashed)
+                if (
+                    done - self._saved_checkpoint.done
+                ) * _MAX_CHECKPOINTS < self.part_count or done == self.part_count:
                     return
-                now = self._record.at(done, self._up, self._states.get(done, b""))
-                for old in [each for each in self._states if each < done]:
-                    del self._states[old]
-            self._write(now)
+                now = self._saved_checkpoint.advanced_to(
+                    done, self._uploaded, self._hash_states.get(done, b"")
+                )
+                for old in [each for each in self._hash_states if each < done]:
+                    del self._hash_states[old]
+            self._write_checkpoint(now)
         finally:
-            self._recording.release()
+            self._checkpoint_lock.release()
 
-    def touch(self) -> None:
+    def refresh_checkpoint(self) -> None:
         """Write the record again, so that others see that the upload is alive."""
-        if not self._recording.acquire(blocking=False):
+        if not self._checkpoint_lock.acquire(blocking=False):
             return  # somebody writes it now
         try:
-            over = self._dead or self._forgotten or self._record is None
-            if not over and time.monotonic() - self._noted >= checkpoint.BEAT / 2:
-                self._write(self._standing())
+            over = self._cancelled or self._checkpoint_deleted or self._saved_checkpoint is None
+            if not over and time.monotonic() - self._saved_at >= checkpoint.BEAT / 2:
+                self._write_checkpoint(self._require_checkpoint())
         finally:
-            self._recording.release()
+            self._checkpoint_lock.release()
 
-    def _write(self, now: Record) -> None:
+    def _write_checkpoint(self, checkpoint: UploadCheckpoint) -> None:
         """Note down where the file stands."""
-        self.bucket.write(self.place.record(self.file.path), now.dump())
-        self._record, self._noted = now, time.monotonic()
+        self.bucket.write_object(self.layout.checkpoint_key(self.file.path), checkpoint.to_json())
+        self._saved_checkpoint, self._saved_at = checkpoint, time.monotonic()
 
-    def _forget(self) -> None:
+    def _delete_checkpoint(self) -> None:
         """Drop the record, and let nobody write it again."""
-        with self._recording:
-            self._forgotten = True
-            self.bucket.delete(self.place.record(self.file.path))
+        with self._checkpoint_lock:
+            self._checkpoint_deleted = True
+            self.bucket.delete_object(self.layout.checkpoint_key(self.file.path))
 
     # -- after -------------------------------------------------------------------------------
 
-    def finish(self) -> None:
+    def complete(self) -> None:
         """Prove the file and make the object.
 
         Raises:
             StartOver: it went on from an earlier run and does not match: that run may be why.
             Mismatch: what came from the Hub is not the file that its tree names.
         """
-        self.origin.close()
-        stands = self._stands or self._join()
-        if stands is None or stands.size != self.file.size:
-            raise StartOver
-        if stands.identity != self.file.identity:
+        self.reader.close()
+        object_info = self._existing_object or self._complete_upload()
+        if object_info is None or object_info.size != self.file.size:
+            raise RestartRequiredError
+        if object_info.identity != self.file.identity:
             raise FluidModelError(
                 f"the store does not keep what is said of s3://{self.bucket.name}/{self.key}",
                 "its metadata is not what the upload was begun with",
                 "a store that keeps x-amz-meta-* headers",
             )
-        self.etag = stands.etag
-        self._forget()
+        self.etag = object_info.etag
+        self._delete_checkpoint()
 
-    def _join(self) -> Found | None:
+    def _complete_upload(self) -> ObjectInfo | None:
         """Have the store make the object of its parts, once their hash was compared."""
-        here = self._standing()
-        if not here.proven:
-            if not self._digest.matches():
+        checkpoint = self._require_checkpoint()
+        if not checkpoint.proven:
+            if not self._hasher.matches():
                 if self.resumed:
-                    raise StartOver
+                    raise RestartRequiredError
                 self.discard()
-                raise mismatch(self.file)
-            with self._recording:  # behind a worker that still writes how far it was
-                self._write(here.whole(self._up))
+                raise checksum_mismatch(self.file)
+            with self._checkpoint_lock:  # behind a worker that still writes how far it was
+                self._write_checkpoint(checkpoint.completed(self._uploaded))
         try:
-            self.bucket.complete(self.key, here.upload_id, dict(self._up), self._joins)
-        except Gone:  # an answer was lost, or another run was first
-            return self._appeared()
-        found = self._appeared()
-        if found is None and self.bucket.unseen is not None:
-            raise self.bucket.unseen
+            self.bucket.complete_multipart_upload(
+                self.key, checkpoint.upload_id, dict(self._uploaded), self._assembly_timeout
+            )
+        except NoSuchUploadError:  # an answer was lost, or another run was first
+            return self._wait_for_object()
+        found = self._wait_for_object()
+        if found is None and self.bucket.denied_error is not None:
+            raise self.bucket.denied_error
         return found
 
-    def _appeared(self) -> Found | None:
-        return self.bucket.appears(self.key, self.file, self._joins)
+    def _wait_for_object(self) -> ObjectInfo | None:
+        return self.bucket.wait_for_object(self.key, self.file, self._assembly_timeout)
 
     @property
-    def _joins(self) -> float:
+    def _assembly_timeout(self) -> float:
         """Seconds that the store may take to put the file together."""
-        return 2.0 + self.file.size / _JOINED
+        return 2.0 + self.file.size / _MIN_ASSEMBLY_RATE
 
-    def _standing(self) -> Record:
-        if self._record is None:
+    def _require_checkpoint(self) -> UploadCheckpoint:
+        if self._saved_checkpoint is None:
             raise RuntimeError("the file was not prepared")
-        return self._record
+        return self._saved_checkpoint
 
     def discard(self) -> None:
         """Abort the upload, and forget it."""
-        if self._record is not None:
-            self._drop(self._record)
-            self._forget()
+        if self._saved_checkpoint is not None:
+            self._abort_upload(self._saved_checkpoint)
+            self._delete_checkpoint()
 
 
-def load(bucket: Bucket, place: Place, path: str) -> Record | None:
+def load_checkpoint(bucket: Bucket, layout: StagingLayout, path: str) -> UploadCheckpoint | None:
     """The record that an earlier run left of a file."""
-    text = bucket.read(place.record(path), hidden=True)
-    return checkpoint.load(text) if text is not None else None
+    text = bucket.read_object(layout.checkpoint_key(path), missing_if_denied=True)
+    return checkpoint.parse_checkpoint(text) if text is not None else None

@@ -7,33 +7,33 @@ from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
-from kubectl_fluidmodel.objectstore.layout import STATE, Place
-from kubectl_fluidmodel.objectstore.s3 import Store
+from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
+from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output import shell
 from kubectl_fluidmodel.stage import manifest
-from kubectl_fluidmodel.stage.bucket import Bucket, Hidden
-from kubectl_fluidmodel.stage.file_hasher import Digest
+from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
+from kubectl_fluidmodel.stage.file_hasher import FileHasher
 
 
 @dataclass
-class Report:
+class VerificationReport:
     """What was found; no problems means that it is sound."""
 
-    place: Place
+    layout: StagingLayout
     files: int = 0
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def verify(
-    store: Store,
-    place: Place,
+def verify_staged_model(
+    store: S3Store,
+    layout: StagingLayout,
     tree: list[PlanFile] | None,
     *,
-    read: bool = False,
+    read_content: bool = False,
     on_bytes: Callable[[int], None] = lambda _: None,
-) -> Report:
+) -> VerificationReport:
     """Compare the objects of a place with its manifest, and the manifest with the Hub's tree.
 
     An object stands for its content by its size, its ETag as it was when the content was
@@ -43,66 +43,71 @@ def verify(
     Raises:
         FluidModelError: there is no manifest.
     """
-    bucket = Bucket(store, place.to.bucket, patience=15.0)
-    marked = manifest.read(store, place)
-    if marked is None:
+    bucket = Bucket(store, layout.destination.bucket, retry_timeout=15.0)
+    staged_manifest = manifest.read_manifest(store, layout)
+    if staged_manifest is None:
         raise FluidModelError(
-            f"{place.repo} is not staged at {place.uri}",
-            _others(bucket, place) or "it has no manifest",
+            f"{layout.repo} is not staged at {layout.uri}",
+            _staged_commits(bucket, layout) or "it has no manifest",
             shell.command(
-                *("kubectl", "fluidmodel", "stage", shell.Operand(f"{place.repo}@{place.commit}")),
-                *("--to", place.to.uri),
+                *(
+                    "kubectl",
+                    "fluidmodel",
+                    "stage",
+                    shell.Operand(f"{layout.repo}@{layout.commit}"),
+                ),
+                *("--to", layout.destination.uri),
             ),
         )
-    report = Report(place, len(marked.entries), marked.bytes)
+    report = VerificationReport(layout, len(staged_manifest.entries), staged_manifest.bytes)
     try:
-        listed = {key: size for key, size, _ in bucket.list(f"{place.files}/")}
-    except Hidden as err:
+        listed = {key: size for key, size, _ in bucket.list_objects(f"{layout.files_prefix}/")}
+    except OperationUnavailableError as err:
         report.notes.append(f"whether there are other objects was not looked at: {err}")
         listed = None
     by_path = {file.path: file for file in tree or ()}
-    for entry in marked.entries:
+    for entry in staged_manifest.entries:
         file = entry.file
         if tree is not None and by_path.get(file.path) != file:
             report.problems.append(f"{file.path}: the hub has another file at this commit")
         if listed is not None:
-            listed.pop(place.key(file.path), None)
-        stands = bucket.head(place.key(file.path))
-        if stands is None:
-            hidden = bucket.unseen is not None
+            listed.pop(layout.object_key(file.path), None)
+        object_info = bucket.head_object(layout.object_key(file.path))
+        if object_info is None:
+            hidden = bucket.denied_error is not None
             lacks = "missing, or it may not be looked at" if hidden else "missing"
             report.problems.append(f"{file.path}: {lacks}")
             continue
-        if stands.size != file.size:
-            report.problems.append(f"{file.path}: {stands.size} bytes instead of {file.size}")
+        if object_info.size != file.size:
+            report.problems.append(f"{file.path}: {object_info.size} bytes instead of {file.size}")
             continue
-        if stands.etag != entry.etag:
+        if object_info.etag != entry.etag:
             report.problems.append(f"{file.path}: written anew since it was proven")
-        if stands.identity != file.identity:
+        if object_info.identity != file.identity:
             report.problems.append(f"{file.path}: its metadata does not name the hub's hash")
-        if read and not _reads_right(bucket, place, file, on_bytes):
+        if read_content and not _content_matches(bucket, layout, file, on_bytes):
             report.problems.append(f"{file.path}: its bytes do not match their hash")
     for key in sorted(listed or ()):
-        report.problems.append(f"{key[len(place.files) + 1 :]}: not in the manifest")
+        report.problems.append(f"{key[len(layout.files_prefix) + 1 :]}: not in the manifest")
     return report
 
 
-def _reads_right(
-    bucket: Bucket, place: Place, file: PlanFile, on_bytes: Callable[[int], None]
+def _content_matches(
+    bucket: Bucket, layout: StagingLayout, file: PlanFile, on_bytes: Callable[[int], None]
 ) -> bool:
-    digest = Digest(file)
-    for chunk in bucket.stream(place.key(file.path), file.size):
-        digest.update(memoryview(bytearray(chunk)))
+    hasher = FileHasher(file)
+    for chunk in bucket.read_chunks(layout.object_key(file.path), file.size):
+        hasher.update(memoryview(bytearray(chunk)))
         on_bytes(len(chunk))
-    return digest.matches()
+    return hasher.matches()
 
 
-def _others(bucket: Bucket, place: Place) -> str:
+def _staged_commits(bucket: Bucket, layout: StagingLayout) -> str:
     """The commits of the model that are staged, in words."""
-    prefix = f"{place.model}/{STATE}/"
+    prefix = f"{layout.model_prefix}/{STATE_DIR}/"
     try:
-        keys = [key for key, _, _ in bucket.list(prefix)]
-    except Hidden:
+        keys = [key for key, _, _ in bucket.list_objects(prefix)]
+    except OperationUnavailableError:
         return ""
     commits = [
         key[len(prefix) :].partition("/")[0] for key in keys if key.endswith("/manifest.json")

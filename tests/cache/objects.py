@@ -10,9 +10,9 @@ import pytest
 
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
-from kubectl_fluidmodel.objects.kinds import ACCESS_REVIEWS, Kind
+from kubectl_fluidmodel.objects.kinds import SELF_SUBJECT_ACCESS_REVIEWS, Kind
 from tests.kube.server import client, listed, status
-from tests.loopback import Answer, Asked, document, serve
+from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 
 
 @dataclass
@@ -24,26 +24,26 @@ class Objects:
     forbidden: set[str] = field(default_factory=set)
     denied: set[tuple[str, str]] = field(default_factory=set)
     """Verbs on resources that an access review says no to."""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[HttpRequest] = field(default_factory=list)
     client: Client = field(init=False)
 
     def add(self, kind: Kind, obj: Object) -> None:
         self.served[kind.path(namespace_of(obj) or None, name_of(obj))] = obj
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: HttpRequest) -> HttpResponse:
         self.asked.append(asked)
-        if asked.path == ACCESS_REVIEWS.path():
+        if asked.path == SELF_SUBJECT_ACCESS_REVIEWS.path():
             wanted = json.loads(asked.body)["spec"]["resourceAttributes"]
             allowed = (wanted["verb"], wanted["resource"]) not in self.denied
-            return document({"status": {"allowed": allowed}})
+            return json_response({"status": {"allowed": allowed}})
         if asked.path in self.forbidden:
             return status(403, f"{asked.path} is forbidden", "Forbidden")
         if asked.method == "DELETE" and asked.path in self.served:
             if "dryRun" in json.loads(asked.body or b"{}"):
-                return document(self.served[asked.path])
-            return document(self.served.pop(asked.path))
+                return json_response(self.served[asked.path])
+            return json_response(self.served.pop(asked.path))
         if asked.path in self.served:
-            return document(self.served[asked.path])
+            return json_response(self.served[asked.path])
         if asked.path in self.lists:
             return listed(*self.lists[asked.path])
         if asked.path in ("/api/v1/pods", "/api/v1/nodes"):

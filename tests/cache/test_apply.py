@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.apply import apply, differences, kind_of
+from kubectl_fluidmodel.cache.apply import apply_object, changed_fields, kind_for
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import dataload, names
-from kubectl_fluidmodel.kube.errors import Invalid
+from kubectl_fluidmodel.kube.errors import InvalidError
 from kubectl_fluidmodel.objects.access import Object
 from tests.kube.server import client, status
-from tests.loopback import Answer, Asked, Respond, document, serve
+from tests.loopback import HttpRequest, HttpResponse, RequestHandler, json_response, serve
 
-LOAD = dataload.build("demo", "ns", replicas=1, tolerations=[])
+LOAD = dataload.build_dataload("demo", "ns", replicas=1, tolerations=[])
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ LOAD = dataload.build("demo", "ns", replicas=1, tolerations=[])
     ],
 )
 def test_the_fields_that_differ(before: Object, after: Object, fields: list[str]) -> None:
-    assert differences(before, after) == fields
+    assert changed_fields(before, after) == fields
 
 
 def test_the_kind_of_what_we_make() -> None:
-    assert kind_of(LOAD) == names.DATA_LOADS
+    assert kind_for(LOAD) == names.DATA_LOADS
 
 
-def server_with(standing: Object | None, answer: Answer | None = None) -> Respond:
-    def respond(asked: Asked) -> Answer:
+def server_with(standing: Object | None, answer: HttpResponse | None = None) -> RequestHandler:
+    def respond(asked: HttpRequest) -> HttpResponse:
         if asked.method == "PATCH":
-            return answer or document(asked.json)
-        return document(standing) if standing else status(404, "not found", "NotFound")
+            return answer or json_response(asked.json)
+        return json_response(standing) if standing else status(404, "not found", "NotFound")
 
     return respond
 
@@ -64,7 +64,7 @@ def server_with(standing: Object | None, answer: Answer | None = None) -> Respon
 )
 def test_what_is_said_of_an_apply(standing: Object | None, said: str) -> None:
     with serve(server_with(standing)) as server:
-        assert apply(client(server), LOAD)[0] == said
+        assert apply_object(client(server), LOAD)[0] == said
 
 
 def test_a_rotated_key_is_told_by_its_name_only() -> None:
@@ -75,7 +75,7 @@ def test_a_rotated_key_is_told_by_its_name_only() -> None:
         "data": {"AWS_SECRET_ACCESS_KEY": "bmV3"},
     }
     with serve(server_with({**secret, "data": {"AWS_SECRET_ACCESS_KEY": "b2xk"}})) as server:
-        said, _ = apply(client(server), secret)
+        said, _ = apply_object(client(server), secret)
     assert said == "configured (data.AWS_SECRET_ACCESS_KEY)"
 
 
@@ -84,10 +84,10 @@ def test_another_manager_holds_a_field() -> None:
         409, 'Apply failed with 1 conflict: conflict with "helm": .spec.x', "Conflict"
     )
     with serve(server_with(None, conflict)) as server, pytest.raises(FluidModelError) as caught:
-        apply(client(server), LOAD)
-    assert caught.value.what == "cannot change dataload.data.fluid.io/demo"
-    assert 'conflict with "helm"' in caught.value.why
-    assert "--show-managed-fields" in caught.value.try_
+        apply_object(client(server), LOAD)
+    assert caught.value.message == "cannot change dataload.data.fluid.io/demo"
+    assert 'conflict with "helm"' in caught.value.reason
+    assert "--show-managed-fields" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,14 @@ def test_another_manager_holds_a_field() -> None:
 def test_an_old_schema_is_an_old_fluid(message: str) -> None:
     answer = status(400, message, "BadRequest")
     with serve(server_with(None, answer)) as server, pytest.raises(FluidModelError) as caught:
-        apply(client(server), LOAD)
-    assert "Fluid is too old" in caught.value.why
+        apply_object(client(server), LOAD)
+    assert "Fluid is too old" in caught.value.reason
 
 
 def test_another_refusal_is_as_the_server_says() -> None:
     answer = status(422, "spec.target: Required value", "Invalid")
-    with serve(server_with(None, answer)) as server, pytest.raises(Invalid, match="Required value"):
-        apply(client(server), LOAD)
+    with (
+        serve(server_with(None, answer)) as server,
+        pytest.raises(InvalidError, match="Required value"),
+    ):
+        apply_object(client(server), LOAD)

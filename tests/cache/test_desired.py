@@ -7,55 +7,60 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.desired import Cluster, Design, Existing, design
+from kubectl_fluidmodel.cache.desired import (
+    CandidateNodes,
+    DesiredCache,
+    ExistingObjects,
+    build_desired,
+)
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names, placement, secret
-from kubectl_fluidmodel.fluid.mount import Access, SecretKeys
-from kubectl_fluidmodel.fluid.placement import candidate
+from kubectl_fluidmodel.fluid.mount import MountCredentials, SecretKeys
+from kubectl_fluidmodel.fluid.placement import build_candidate
 from kubectl_fluidmodel.model import sizing
-from kubectl_fluidmodel.model.files import File, Listing
-from kubectl_fluidmodel.objects.access import Object, at
-from tests.cache.test_options import request
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
+from kubectl_fluidmodel.objects.access import Object, get_path
+from tests.cache.test_options import make_options
 from tests.fluid import golden
-from tests.fluid.cluster import GIB, node
+from tests.fluid.cluster import GIB, make_node
 
-MODEL = Listing((File("config.json", 826), File("w.safetensors", 20 * GIB)))
+MODEL = FileListing((SourceFile("config.json", 826), SourceFile("w.safetensors", 20 * GIB)))
 GPU_TAINT = [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]
-ROOMY = candidate(node("gpu-1", memory="400Gi", taints=GPU_TAINT))
-NARROW = candidate(node("gpu-2", memory="30Gi"))
+ROOMY = build_candidate(make_node("gpu-1", memory="400Gi", taints=GPU_TAINT))
+NARROW = build_candidate(make_node("gpu-2", memory="30Gi"))
 
 
 def plan(
     flags: dict[str, Any] | None = None,
     *,
-    listing: Listing | None = MODEL,
+    listing: FileListing | None = MODEL,
     nodes: tuple[placement.Candidate, ...] | None = (ROOMY, NARROW),
-    existing: Existing | None = None,
+    existing: ExistingObjects | None = None,
     source: str = "s3://models/llama",
     **more: Any,
-) -> Design:
-    return design(
-        request(source, **(flags or {})),
+) -> DesiredCache:
+    return build_desired(
+        make_options(source, **(flags or {})),
         "ns",
-        access=more.pop("access", Access()),
+        credentials=more.pop("access", MountCredentials()),
         listing=listing,
-        cluster=None if nodes is None else Cluster(nodes),
-        existing=existing or Existing(),
+        candidates=None if nodes is None else CandidateNodes(nodes),
+        existing=existing or ExistingObjects(),
         **more,
     )
 
 
-def standing(made: Design) -> Existing:
+def standing(made: DesiredCache) -> ExistingObjects:
     """The cache that a design made."""
-    return Existing(made.dataset, made.runtime, made.load)
+    return ExistingObjects(made.dataset, made.runtime, made.load)
 
 
-def kinds(made: Design) -> list[str]:
+def kinds(made: DesiredCache) -> list[str]:
     return [obj["kind"] for obj in made.objects]
 
 
-def hosts(made: Design) -> list[str]:
-    return placement.hosts_of(made.dataset)
+def hosts(made: DesiredCache) -> list[str]:
+    return placement.bound_hostnames(made.dataset)
 
 
 class TestFirstRun:
@@ -64,12 +69,12 @@ class TestFirstRun:
         assert (made.medium.type, hosts(made)) == ("MEM", ["gpu-1"])
         assert made.quota == sizing.quota_for(MODEL.bytes)
         assert made.dataset["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"
-        assert made.changes == ()
+        assert made.immutable_changes == ()
 
     def test_disk_where_memory_does_not_fit_beside_the_engine(self) -> None:
         made = plan(nodes=(NARROW,))
         assert (made.medium.type, made.medium.path) == ("SSD", sizing.DISK_PATH)
-        assert "does not fit beside the engine" in made.medium.why
+        assert "does not fit beside the engine" in made.medium.reason
 
     def test_disk_where_only_one_of_two_nodes_has_the_memory(self) -> None:
         made = plan({"replicas": 2})
@@ -78,22 +83,22 @@ class TestFirstRun:
 
     def test_memory_only_on_nodes_where_it_fits(self) -> None:
         """The narrow node has fewer caches, but is not why memory was chosen."""
-        busy = candidate(node("gpu-1", memory="400Gi", caches=5))
+        busy = build_candidate(make_node("gpu-1", memory="400Gi", caches=5))
         assert hosts(plan(nodes=(busy, NARROW))) == ["gpu-1"]
 
     def test_no_node_fits(self) -> None:
-        tiny = candidate(node("gpu-3", memory="4Gi"))
+        tiny = build_candidate(make_node("gpu-3", memory="4Gi"))
         with pytest.raises(FluidModelError, match="no node fits") as caught:
             plan(nodes=(tiny,))
-        assert "short" in caught.value.why
+        assert "short" in caught.value.reason
 
     def test_a_full_disk_does_not_fit_either(self) -> None:
-        full = candidate(node("gpu-3", memory="30Gi", disk="10Gi"))
+        full = build_candidate(make_node("gpu-3", memory="30Gi", disk="10Gi"))
         with pytest.raises(FluidModelError, match="ephemeral storage"):
             plan(nodes=(full,))
 
     def test_a_path_of_ones_own_is_not_weighed_against_the_root_disk(self) -> None:
-        full = candidate(node("gpu-3", memory="30Gi", disk="10Gi"))
+        full = build_candidate(make_node("gpu-3", memory="30Gi", disk="10Gi"))
         made = plan({"path": "/mnt/nvme"}, nodes=(full,))
         assert made.medium.path == "/mnt/nvme"
         assert any("/mnt/nvme" in note and "cannot be seen" in note for note in made.notes)
@@ -105,10 +110,10 @@ class TestFirstRun:
     def test_given_memory_that_no_node_has(self) -> None:
         with pytest.raises(FluidModelError, match="memory needed") as caught:
             plan({"medium": "MEM"}, nodes=(NARROW,))
-        assert "--medium SSD" in caught.value.try_
+        assert "--medium SSD" in caught.value.hint
 
     def test_order_and_annotations(self) -> None:
-        made = plan(secret=secret.build("llama", "ns", {"k": "v"}))
+        made = plan(secret=secret.build_secret("llama", "ns", {"k": "v"}))
         assert kinds(made) == ["Secret", "Dataset", "AlluxioRuntime"]
         assert made.load is not None
         assert made.load["kind"] == "DataLoad"
@@ -144,7 +149,7 @@ class TestQuota:
     def test_too_small_says_what_would_do_and_that_does(self) -> None:
         with pytest.raises(UsageError, match="too small") as caught:
             plan({"quota": "20Gi"})
-        flag, size = caught.value.try_.split()
+        flag, size = caught.value.hint.split()
         assert flag == "--quota"
         assert plan({"quota": size}).quota == sizing.quota_for(MODEL.bytes)
 
@@ -154,7 +159,7 @@ class TestQuota:
     def test_an_unknown_size_wants_one(self) -> None:
         with pytest.raises(UsageError, match="is not known") as caught:
             plan(source="pvc://claim/m", listing=None)
-        assert caught.value.try_.startswith("--quota SIZE")
+        assert caught.value.hint.startswith("--quota SIZE")
         made = plan({"quota": "50Gi"}, source="pvc://claim/m", listing=None)
         assert made.quota == 50 * GIB
         assert names.BYTES_ANNOTATION not in made.dataset["metadata"]["annotations"]
@@ -164,23 +169,23 @@ class TestSecondRun:
     def test_the_same_again_changes_nothing(self) -> None:
         first = plan({"replicas": 1})
         second = plan(existing=standing(first))
-        assert second.changes == ()
+        assert second.immutable_changes == ()
         assert second.objects == first.objects
         assert second.load == first.load
 
     def test_it_stays_though_the_cluster_has_changed(self) -> None:
         first = plan()
-        fuller = candidate(node("gpu-1", memory="12Gi", caches=1, taints=GPU_TAINT))
-        roomier = candidate(node("gpu-9", memory="900Gi"))
+        fuller = build_candidate(make_node("gpu-1", memory="12Gi", caches=1, taints=GPU_TAINT))
+        roomier = build_candidate(make_node("gpu-9", memory="900Gi"))
         second = plan(nodes=(fuller, roomier), existing=standing(first))
         assert (hosts(second), second.medium.type, second.quota) == (["gpu-1"], "MEM", first.quota)
-        assert second.changes == ()
+        assert second.immutable_changes == ()
 
     def test_it_stays_where_it_is_when_nodes_cannot_be_listed(self) -> None:
         first = plan()
         second = plan(nodes=None, existing=standing(first))
         assert second.dataset == first.dataset
-        assert second.changes == ()
+        assert second.immutable_changes == ()
 
     def test_its_replicas_stay_unless_others_are_given(self) -> None:
         first = plan({"replicas": 2})
@@ -192,10 +197,10 @@ class TestSecondRun:
     def test_its_quota_stays_while_it_is_enough(self) -> None:
         first = plan({"quota": "50Gi"})
         assert plan(existing=standing(first)).quota == 50 * GIB
-        grown = Listing((File("w.safetensors", 90 * GIB),))
+        grown = FileListing((SourceFile("w.safetensors", 90 * GIB),))
         second = plan(listing=grown, existing=standing(first))
         assert second.quota == sizing.quota_for(90 * GIB)
-        assert second.changes == (f"quota: 50Gi → {second.quota >> 30}Gi",)
+        assert second.immutable_changes == (f"quota: 50Gi → {second.quota >> 30}Gi",)
 
     @pytest.mark.parametrize(
         ("flags", "change"),
@@ -209,20 +214,20 @@ class TestSecondRun:
         self, flags: dict[str, Any], change: str
     ) -> None:
         second = plan(flags, existing=standing(plan()))
-        assert change in second.changes
+        assert change in second.immutable_changes
 
     def test_another_node_is_named(self) -> None:
         first = plan({"medium": "SSD"}, nodes=(ROOMY,))
         second = plan({"nodes": ("gpu-2",)}, nodes=(NARROW,), existing=standing(first))
-        assert second.changes == ("nodes: gpu-1 → gpu-2",)
+        assert second.immutable_changes == ("nodes: gpu-1 → gpu-2",)
 
     def test_changed_access_is_named_by_what_is_no_secret(self) -> None:
         keys = SecretKeys("a-secret", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        first = plan(access=Access(endpoint="http://old:9000"))
+        first = plan(access=MountCredentials(endpoint="http://old:9000"))
         second = plan(
-            access=Access(endpoint="http://new:9000", keys=keys), existing=standing(first)
+            access=MountCredentials(endpoint="http://new:9000", keys=keys), existing=standing(first)
         )
-        shown = "; ".join(second.changes)
+        shown = "; ".join(second.immutable_changes)
         assert "http://old:9000" in shown
         assert "http://new:9000" in shown
         assert "a-secret" in shown
@@ -236,14 +241,14 @@ class TestSecondRun:
         kept["spec"]["mounts"][0]["shared"] = False
         runtime: Object = json.loads(json.dumps(first.runtime))
         runtime["spec"]["worker"]["env"] = {}
-        assert plan(existing=Existing(kept, runtime)).changes == ()
+        assert plan(existing=ExistingObjects(kept, runtime)).immutable_changes == ()
 
     def test_a_cache_that_is_bound_otherwise_is_placed_anew_without_a_change_of_nodes(self) -> None:
         first = plan()
-        first.dataset["spec"]["nodeAffinity"] = placement.required(
+        first.dataset["spec"]["nodeAffinity"] = placement.required_affinity(
             [{"key": "pool", "operator": "In", "values": ["x"]}]
         )
-        assert plan(existing=standing(first)).changes == ()
+        assert plan(existing=standing(first)).immutable_changes == ()
 
 
 class TestWithoutNodes:
@@ -262,9 +267,9 @@ class TestWithoutNodes:
     )
     def test_the_affinity(self, flags: dict[str, Any], expression: dict[str, Any]) -> None:
         made = plan(flags, nodes=None)
-        terms = at(made.dataset, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+        terms = get_path(made.dataset, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
         assert terms == [{"matchExpressions": [expression]}]
-        assert made.choice is None
+        assert made.placement is None
         assert made.medium.type == "SSD"
 
     def test_gpu_nodes_are_tolerated(self) -> None:
@@ -280,41 +285,41 @@ def test_no_value_of_a_secret_leaves_it() -> None:
     keys = SecretKeys("llama-store", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     values = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "h1dden"}
     made = plan(
-        access=Access(endpoint="http://minio:9000", keys=keys),
-        secret=secret.build("llama", "ns", values),
+        access=MountCredentials(endpoint="http://minio:9000", keys=keys),
+        secret=secret.build_secret("llama", "ns", values),
     )
     others = [obj for obj in (*made.objects, made.load) if obj and obj["kind"] != "Secret"]
     assert len(others) == 3
     assert not any(value in json.dumps(others) for value in values.values())
-    assert not any(value in repr(made.changes + made.notes) for value in values.values())
+    assert not any(value in repr(made.immutable_changes + made.notes) for value in values.values())
 
 
 def test_golden_of_a_70b_model_in_memory() -> None:
-    big = candidate(node("gpu-1", memory="2000Gi", taints=GPU_TAINT))
-    listing = Listing(
+    big = build_candidate(make_node("gpu-1", memory="2000Gi", taints=GPU_TAINT))
+    listing = FileListing(
         (
-            File("config.json", 879),
-            *(File(f"model-{i:05}.safetensors", 4_703_580_000) for i in range(30)),
+            SourceFile("config.json", 879),
+            *(SourceFile(f"model-{i:05}.safetensors", 4_703_580_000) for i in range(30)),
         )
     )
     made = plan(
         source="s3://models/meta-llama/Llama-3.3-70B-Instruct",
         listing=listing,
         nodes=(big,),
-        access=Access(
+        access=MountCredentials(
             endpoint="http://minio:9000",
             keys=SecretKeys("keys", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         ),
     )
     assert made.load is not None
-    golden.check("llama-3-3-70b-instruct", [*made.objects, made.load])
+    golden.require_golden("llama-3-3-70b-instruct", [*made.objects, made.load])
 
 
 class TestRubbish:
     """What lies beside the model is neither counted nor loaded, where that saves something."""
 
     def test_much_is_left_out_of_the_load(self) -> None:
-        made = plan(listing=Listing(MODEL.files, (File(".git/lfs/x", 20 * GIB),)))
+        made = plan(listing=FileListing(MODEL.files, (SourceFile(".git/lfs/x", 20 * GIB),)))
         assert made.load is not None
         assert [each["path"] for each in made.load["spec"]["target"]] == [
             "/config.json",
@@ -323,7 +328,7 @@ class TestRubbish:
         assert made.quota == plan().quota
         notes = made.dataset["metadata"]["annotations"]
         assert notes[names.BYTES_ANNOTATION] == str(MODEL.bytes)
-        assert notes[names.LEFT_OUT_ANNOTATION] == str(20 * GIB)
+        assert notes[names.EXCLUDED_BYTES_ANNOTATION] == str(20 * GIB)
         assert (
             "1 file of 20.0 GiB is Git's own (.git/lfs/x): neither loaded nor counted" in made.notes
         )
@@ -331,22 +336,25 @@ class TestRubbish:
     @pytest.mark.parametrize(
         "listing",
         [
-            Listing(MODEL.files, (File(".DS_Store", 6148),)),
-            Listing((*MODEL.files, File("odd name", 1)), (File(".git/x", 20 * GIB),)),
-            Listing(
-                tuple(File(f"{n}.safetensors", GIB) for n in range(90)), (File(".git/x", 90 * GIB),)
+            FileListing(MODEL.files, (SourceFile(".DS_Store", 6148),)),
+            FileListing(
+                (*MODEL.files, SourceFile("odd name", 1)), (SourceFile(".git/x", 20 * GIB),)
+            ),
+            FileListing(
+                tuple(SourceFile(f"{n}.safetensors", GIB) for n in range(90)),
+                (SourceFile(".git/x", 90 * GIB),),
             ),
         ],
         ids=["little", "a path that Fluid's script would split", "too many paths"],
     )
-    def test_what_would_not_pay_is_loaded_and_has_room(self, listing: Listing) -> None:
+    def test_what_would_not_pay_is_loaded_and_has_room(self, listing: FileListing) -> None:
         made = plan(listing=listing)
         assert made.load is not None
         assert [each["path"] for each in made.load["spec"]["target"]] == ["/"]
-        beside = sum(file.size for file in listing.rubbish)
-        assert sizing.holds(made.quota) >= listing.bytes + beside
+        beside = sum(file.size for file in listing.junk)
+        assert sizing.max_model_bytes(made.quota) >= listing.bytes + beside
         assert any("loaded with the model" in note for note in made.notes)
 
     def test_a_model_alone_has_no_such_annotation(self) -> None:
         made = plan()
-        assert names.LEFT_OUT_ANNOTATION not in made.dataset["metadata"]["annotations"]
+        assert names.EXCLUDED_BYTES_ANNOTATION not in made.dataset["metadata"]["annotations"]

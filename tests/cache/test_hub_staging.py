@@ -17,23 +17,23 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache import preflight
-from kubectl_fluidmodel.cache.desired import Existing
-from kubectl_fluidmodel.cache.hub_staging import Stager, Staging
-from kubectl_fluidmodel.cache.options import Request
-from kubectl_fluidmodel.cache.workflow import Run, plan_offline
+from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.hub_staging import HubStaging, StagingOptions
+from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.workflow import CacheWorkflow, plan_offline
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.model.source import parse
+from kubectl_fluidmodel.model.source import parse_source
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS, SECRETS
-from kubectl_fluidmodel.objects.plugin_pod import network
-from kubectl_fluidmodel.objectstore.layout import destination
+from kubectl_fluidmodel.objects.plugin_pod import parse_network
+from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
 from kubectl_fluidmodel.output.live import ProgressLike
 from tests.cache.objects import Objects, objects
-from tests.cache.test_options import request
-from tests.cache.test_removal import reader
-from tests.fluid.cluster import node
-from tests.hub import Hub, Repo
+from tests.cache.test_options import make_options
+from tests.cache.test_removal import reader_pod
+from tests.fluid.cluster import make_node
+from tests.hub import FakeHub, Repo
 from tests.stage.s3server import S3Server
 
 __all__ = ["objects"]
@@ -44,17 +44,17 @@ STEPS = ["stage", "master", "worker", "Dataset", "PVC", "load"]
 
 
 @dataclass
-class Told:
+class RecordingReporter:
     """A teller that keeps what it is told."""
 
-    said: list[str] = field(default_factory=list)
-    shown: list[ProgressLike] = field(default_factory=list)
+    logged: list[str] = field(default_factory=list)
+    updates: list[ProgressLike] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def log(self, text: str) -> None:
+        self.logged.append(text)
 
-    def show(self, progress: ProgressLike) -> None:
-        self.shown.append(progress)
+    def update(self, progress: ProgressLike) -> None:
+        self.updates.append(progress)
 
 
 @pytest.fixture(scope="module")
@@ -67,58 +67,62 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def hub(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     for key, value in s3.env().items():
         monkeypatch.setenv(key, value)
-    with Hub(Repo(MODEL, FILES)) as running:
+    with FakeHub(Repo(MODEL, FILES)) as running:
         yield running
 
 
 @pytest.fixture
-def stager(s3: S3Server, hub: Hub) -> Stager:
-    return made(s3, hub, Request(parse(MODEL), "model"), bucket="staged-models")
+def stager(s3: S3Server, hub: FakeHub) -> HubStaging:
+    return make_staging(s3, hub, CacheOptions(parse_source(MODEL), "model"), bucket="staged-models")
 
 
-def made(
+def make_staging(
     s3: S3Server,
-    hub: Hub,
-    request: Request,
+    hub: FakeHub,
+    request: CacheOptions,
     client: Client | None = None,
     bucket: str = "models",
     **settings: Any,
-) -> Stager:
+) -> HubStaging:
     settings = {"on": "client", **settings}
-    to = destination(f"s3://{bucket}")
-    staging = Staging(to, endpoint_hub=hub.endpoint, endpoint=s3.endpoint, **settings)
-    return Stager(staging, request, "ns", client)
+    to = parse_bucket_prefix(f"s3://{bucket}")
+    staging = StagingOptions(to, endpoint_hub=hub.endpoint, endpoint=s3.endpoint, **settings)
+    return HubStaging(staging, request, "ns", client)
 
 
-def test_one_view_for_the_whole_way(stager: Stager) -> None:
-    told = Told()
-    assert stager.carry_out(told, time.monotonic() + 60, wait=True)
+def test_one_view_for_the_whole_way(stager: HubStaging) -> None:
+    told = RecordingReporter()
+    assert stager.run(told, time.monotonic() + 60, wait=True)
     size = sum(map(len, FILES.values()))
-    for view in told.shown:
+    for view in told.updates:
         assert [step.name for step in view.steps] == STEPS
         assert {step.state for step in view.steps[1:]} == {"waiting"}
-        assert (view.total, view.later) == (size, size), "the load moves as much again"
-    last = told.shown[-1]
-    assert last.steps[0].state == "done" and last.cached == size
-    assert (stager.step.name, stager.step.detail) == ("stage", "2 files, 6.0 MiB")
+        assert (view.total_bytes, view.remaining_after) == (size, size), (
+            "the load moves as much again"
+        )
+    last = told.updates[-1]
+    assert last.steps[0].state == "done" and last.done_bytes == size
+    assert (stager.done_step.name, stager.done_step.detail) == ("stage", "2 files, 6.0 MiB")
 
-    again = Told()
-    assert stager.carry_out(again, time.monotonic() + 60, wait=True)
-    assert "staged already" in again.said[0] and not again.shown
+    again = RecordingReporter()
+    assert stager.run(again, time.monotonic() + 60, wait=True)
+    assert "staged already" in again.logged[0] and not again.updates
 
 
-SMALL = node("gpu-0", memory="64Gi", disk="1Gi")
+SMALL = make_node("gpu-0", memory="64Gi", disk="1Gi")
 
 
-def run_of(objects: Objects, stager: Stager) -> Run:
+def make_workflow(objects: Objects, stager: HubStaging) -> CacheWorkflow:
     objects.lists["/api/v1/nodes"] = [SMALL]
     for kind in (JOBS, PODS):
         objects.lists.setdefault(kind.path("ns"), [])
-    run = Run(objects.client, stager.on_prefix(), "ns", Told(), 60.0, stager)
-    run.findings = preflight.Findings(Existing())
+    run = CacheWorkflow(
+        objects.client, stager.staged_options(), "ns", RecordingReporter(), 60.0, stager
+    )
+    run.preflight_result = preflight.PreflightResult(ExistingObjects())
     return run
 
 
@@ -138,7 +142,7 @@ LATE = [
 @pytest.mark.parametrize(("flags", "env", "words"), LATE, ids=[row[2] for row in LATE])
 def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     s3: S3Server,
-    hub: Hub,
+    hub: FakeHub,
     objects: Objects,
     monkeypatch: pytest.MonkeyPatch,
     on: str,
@@ -151,8 +155,10 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_SESSION_TOKEN": "C"}
     data = {name: base64.b64encode(value.encode()).decode() for name, value in keys.items()}
     objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
-    asked = request(MODEL, **flags)
-    run = run_of(objects, made(s3, hub, asked, objects.client, "never-made", on=on, image="i:1"))
+    asked = make_options(MODEL, **flags)
+    run = make_workflow(
+        objects, make_staging(s3, hub, asked, objects.client, "never-made", on=on, image="i:1")
+    )
     with pytest.raises(FluidModelError, match=re.escape(words)):
         run.stage(wait=True)
     assert hub.body_bytes == 0
@@ -162,30 +168,34 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
 
 
 def test_pods_that_read_from_the_cache_of_another_commit_are_seen_first(
-    s3: S3Server, hub: Hub, objects: Objects
+    s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
-    stager = made(s3, hub, request(MODEL), objects.client, "never-made")
-    run = run_of(objects, stager)
-    _, old = plan_offline(replace(stager.on_prefix(), commit="0" * 40), "ns", s3.endpoint, None)
+    stager = make_staging(s3, hub, make_options(MODEL), objects.client, "never-made")
+    run = make_workflow(objects, stager)
+    _, old = plan_offline(
+        replace(stager.staged_options(), commit="0" * 40), "ns", s3.endpoint, None
+    )
     standing = json.loads(json.dumps(old.dataset).replace(stager.plan.commit, "0" * 40))
-    run.findings = preflight.Findings(Existing(standing, old.runtime))
-    objects.lists["/api/v1/nodes"] = [node("gpu-0")]
-    objects.lists[PODS.path("ns")] = [reader("engine-0", "model")]
+    run.preflight_result = preflight.PreflightResult(ExistingObjects(standing, old.runtime))
+    objects.lists["/api/v1/nodes"] = [make_node("gpu-0")]
+    objects.lists[PODS.path("ns")] = [reader_pod("engine-0", "model")]
     with pytest.raises(FluidModelError, match="pods read from it: engine-0"):
         run.stage(wait=True)
     assert hub.body_bytes == 0
 
 
 def test_a_name_that_was_taken_meanwhile_is_left_alone(
-    s3: S3Server, hub: Hub, objects: Objects
+    s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
-    run = run_of(objects, made(s3, hub, request(MODEL), objects.client, "meanwhile"))
+    run = make_workflow(
+        objects, make_staging(s3, hub, make_options(MODEL), objects.client, "meanwhile")
+    )
     taken = {
         "kind": "Dataset",
         "metadata": {
             "name": "model",
             "namespace": "ns",
-            "labels": names.our_labels("model"),
+            "labels": names.managed_labels("model"),
             "annotations": {names.SOURCE_ANNOTATION: "hf://other/model"},
         },
     }
@@ -195,29 +205,29 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(
 
 
 def test_a_job_needs_an_image_unless_all_is_staged(
-    s3: S3Server, hub: Hub, objects: Objects
+    s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
-    there = made(s3, hub, request(MODEL), objects.client, "imageless", on="cluster")
+    there = make_staging(s3, hub, make_options(MODEL), objects.client, "imageless", on="cluster")
     with pytest.raises(UsageError, match="needs an image") as told:
-        run_of(objects, there).stage(wait=True)
-    assert "docker build" in told.value.try_ and "--stage-on client" in told.value.try_
-    assert not there.objects() and hub.body_bytes == 0
-    assert made(s3, hub, request(MODEL), bucket="imageless").carry_out(
-        Told(), time.monotonic() + 60, wait=True
+        make_workflow(objects, there).stage(wait=True)
+    assert "docker build" in told.value.hint and "--stage-on client" in told.value.hint
+    assert not there.job_objects() and hub.body_bytes == 0
+    assert make_staging(s3, hub, make_options(MODEL), bucket="imageless").run(
+        RecordingReporter(), time.monotonic() + 60, wait=True
     )
-    assert run_of(objects, there).stage(wait=True), "nothing is left for a Job to do"
+    assert make_workflow(objects, there).stage(wait=True), "nothing is left for a Job to do"
 
 
 def test_temporary_keys_travel_whole(
-    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T9")
-    stager = made(s3, hub, request(MODEL), on="cluster", image="i:1")
-    (secret,) = stager._secrets()
+    stager = make_staging(s3, hub, make_options(MODEL), on="cluster", image="i:1")
+    (secret,) = stager._secrets_to_create()
     assert set(secret["data"]) == {
         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     }  # fmt: skip
-    (job,) = stager.objects()
+    (job,) = stager.job_objects()
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     refs = {each["name"]: each["valueFrom"] for each in env if "valueFrom" in each}
     for name in secret["data"]:
@@ -226,17 +236,17 @@ def test_temporary_keys_travel_whole(
 
 @pytest.mark.parametrize("by", ["flag", "HF_ENDPOINT"])
 def test_the_job_asks_the_hub_that_the_plan_is_of(
-    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch, by: str
+    s3: S3Server, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     if by == "HF_ENDPOINT":
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
-    to = Staging(
-        destination("s3://models"),
+    to = StagingOptions(
+        parse_bucket_prefix("s3://models"),
         endpoint=s3.endpoint,
         endpoint_hub=hub.endpoint if by == "flag" else None,
         image="i:1",
     )
-    (job,) = Stager(to, request(MODEL), "ns").objects()
+    (job,) = HubStaging(to, make_options(MODEL), "ns").job_objects()
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
     assert f"--endpoint-hub={hub.endpoint}" in arguments
     assert f"--endpoint={s3.endpoint}" in arguments
@@ -256,7 +266,7 @@ FOREIGN = {"metadata": {"name": "model-hub", "namespace": "ns"}, "data": {"HF_TO
 )
 def test_what_the_job_refers_to_has_to_be_there(
     s3: S3Server,
-    hub: Hub,
+    hub: FakeHub,
     objects: Objects,
     monkeypatch: pytest.MonkeyPatch,
     flags: dict[str, Any],
@@ -266,22 +276,33 @@ def test_what_the_job_refers_to_has_to_be_there(
     if not flags:
         monkeypatch.setenv("HF_TOKEN", "hf_x")
     objects.add(SECRETS, FOREIGN)
-    given = network(**{"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": (), **flags})
-    stager = made(
-        s3, hub, request(MODEL), objects.client, "models", on="cluster", image="i:1", network=given
+    given = parse_network(
+        **{"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": (), **flags}
+    )
+    stager = make_staging(
+        s3,
+        hub,
+        make_options(MODEL),
+        objects.client,
+        "models",
+        on="cluster",
+        image="i:1",
+        network=given,
     )
     with pytest.raises(FluidModelError, match=words) as caught:
-        run_of(objects, stager).stage(wait=False)
-    assert way in caught.value.try_
+        make_workflow(objects, stager).stage(wait=False)
+    assert way in caught.value.hint
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
 
 
 def test_of_two_who_begin_at_once_the_later_one_yields(
-    s3: S3Server, hub: Hub, objects: Objects
+    s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
     """Both looked when there was no Job yet, with two models of one last name."""
-    stager = made(s3, hub, request(MODEL), objects.client, "raced", on="cluster", image="i:1")
-    (ours,) = stager.objects()
+    stager = make_staging(
+        s3, hub, make_options(MODEL), objects.client, "raced", on="cluster", image="i:1"
+    )
+    (ours,) = stager.job_objects()
     ours["metadata"] |= {"uid": "1", "creationTimestamp": "2026-01-01T00:00:05Z"}
     theirs = json.loads(json.dumps(ours).replace(MODEL, "other/model"))
     theirs["metadata"] |= {"name": "model-stage-1", "creationTimestamp": "2026-01-01T00:00:04Z"}
@@ -289,29 +310,33 @@ def test_of_two_who_begin_at_once_the_later_one_yields(
     objects.lists[JOBS.path("ns")] = [theirs, ours]
     objects.add(SECRETS, {"metadata": {"name": "model-store", "namespace": "ns"}})
     with pytest.raises(FluidModelError, match="name model is taken") as caught:
-        stager.carry_out(Told(), time.monotonic() + 30, wait=True)
-    assert "model-stage-1" in caught.value.why
+        stager.run(RecordingReporter(), time.monotonic() + 30, wait=True)
+    assert "model-stage-1" in caught.value.reason
     gone = [asked.path for asked in objects.asked if asked.method == "DELETE"]
     assert gone == [JOBS.path("ns", ours["metadata"]["name"])]
     # The earlier one goes on.
     objects.add(JOBS, ours)
     theirs["metadata"]["creationTimestamp"] = "2026-01-01T00:00:06Z"
-    assert stager.carry_out(Told(), time.monotonic() + 30, wait=False) is False
+    assert stager.run(RecordingReporter(), time.monotonic() + 30, wait=False) is False
 
 
-def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: Hub, objects: Objects) -> None:
+def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: FakeHub, objects: Objects) -> None:
     """As the same command does where FLUIDMODEL_IMAGE is not set, or of an older plugin's Job."""
-    there = made(s3, hub, request(MODEL), objects.client, "followed", on="cluster", image="old:1")
-    (running,) = there.objects()
+    there = make_staging(
+        s3, hub, make_options(MODEL), objects.client, "followed", on="cluster", image="old:1"
+    )
+    (running,) = there.job_objects()
     objects.lists[JOBS.path("ns")] = [running]
-    told = Told()
-    again = made(s3, hub, request(MODEL), objects.client, "followed", on="cluster")
-    assert again.carry_out(told, time.monotonic() + 30, wait=False) is False
-    assert told.said == [f"job.batch/{running['metadata']['name']} found running"]
+    told = RecordingReporter()
+    again = make_staging(s3, hub, make_options(MODEL), objects.client, "followed", on="cluster")
+    assert again.run(told, time.monotonic() + 30, wait=False) is False
+    assert told.logged == [f"job.batch/{running['metadata']['name']} found running"]
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
-    elsewhere = made(s3, hub, request(MODEL), objects.client, "elsewhere", on="cluster")
+    elsewhere = make_staging(
+        s3, hub, make_options(MODEL), objects.client, "elsewhere", on="cluster"
+    )
     with pytest.raises(UsageError, match="needs an image"):
-        elsewhere.carry_out(Told(), time.monotonic() + 30, wait=False)
+        elsewhere.run(RecordingReporter(), time.monotonic() + 30, wait=False)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +354,7 @@ def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: Hub, objects: Objects
 )
 def test_what_staging_takes_is_asked_for_first(
     s3: S3Server,
-    hub: Hub,
+    hub: FakeHub,
     objects: Objects,
     monkeypatch: pytest.MonkeyPatch,
     on: str,
@@ -341,28 +366,33 @@ def test_what_staging_takes_is_asked_for_first(
         monkeypatch.setenv(name, value)
     keys = {"AWS_ACCESS_KEY_ID": "QQ==", "AWS_SECRET_ACCESS_KEY": "Qg=="}
     objects.add(SECRETS, {"metadata": {"name": "keys", "namespace": "ns"}, "data": keys})
-    given = request(MODEL, s3_secret="keys")
-    found = {str(each) for each in made(s3, hub, given, objects.client, on=on).permissions()}
+    given = make_options(MODEL, s3_secret="keys")
+    found = {
+        str(each)
+        for each in make_staging(s3, hub, given, objects.client, on=on).required_permissions()
+    }
     assert asked <= found and not (not_asked & found)
 
 
 def test_what_only_this_machine_has_is_said(
-    s3: S3Server, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy or certificates that got the plan here, and that the Job knows nothing of."""
     flags: dict[str, Any] = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
     given = {**flags, "proxy": "http://p:1", "ca": "configmap/c"}
-    here = made(s3, hub, request(MODEL), on="cluster", image="i:1")
-    there = made(s3, hub, request(MODEL), on="cluster", image="i:1", network=network(**given))
-    mine = made(s3, hub, request(MODEL), on="client")
+    here = make_staging(s3, hub, make_options(MODEL), on="cluster", image="i:1")
+    there = make_staging(
+        s3, hub, make_options(MODEL), on="cluster", image="i:1", network=parse_network(**given)
+    )
+    mine = make_staging(s3, hub, make_options(MODEL), on="client")
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert not [line for line in here.words() if "--stage-" in line]
+    assert not [line for line in here.summary_lines() if "--stage-" in line]
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/corporate.pem")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     for each in (here, there, mine):
-        each._login = replace(each._login, endpoint="https://huggingface.co")
-    told = "\n".join(here.words())
+        each._credentials = replace(each._credentials, endpoint="https://huggingface.co")
+    told = "\n".join(here.summary_lines())
     assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
     for each in (there, mine):
-        assert "--stage-" not in "\n".join(each.words())
+        assert "--stage-" not in "\n".join(each.summary_lines())

@@ -7,24 +7,28 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache import nodes
-from kubectl_fluidmodel.cache.desired import Cluster, Existing
+from kubectl_fluidmodel.cache.desired import CandidateNodes, ExistingObjects
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import PODS
 from tests.cache.objects import Objects, objects
-from tests.cache.test_options import request
-from tests.fluid.cluster import GIB, node, pod
+from tests.cache.test_options import make_options
+from tests.fluid.cluster import GIB, make_node, make_pod
 
 __all__ = ["objects"]
 
 
-def survey(objects: Objects, existing: Existing | None = None, **flags: Any) -> Cluster | None:
-    return nodes.survey(objects.client, request(**flags), "ns", existing or Existing())
+def survey(
+    objects: Objects, existing: ExistingObjects | None = None, **flags: Any
+) -> CandidateNodes | None:
+    return nodes.candidate_nodes(
+        objects.client, make_options(**flags), "ns", existing or ExistingObjects()
+    )
 
 
 def cache_worker(name: str, namespace: str = "ns") -> Object:
-    found = pod("8Gi")
+    found = make_pod("8Gi")
     found["metadata"] = {
         "name": f"{name}-worker-0",
         "namespace": namespace,
@@ -46,23 +50,23 @@ class TestNodes:
         objects.lists["/api/v1/nodes"] = list(nodes)
 
     def test_free_room_is_what_pods_leave(self, objects: Objects) -> None:
-        self.cluster(objects, node("a"), node("cpu", gpus=0))
-        objects.lists["/api/v1/pods"] = [pod("30Gi")]
+        self.cluster(objects, make_node("a"), make_node("cpu", gpus=0))
+        objects.lists["/api/v1/pods"] = [make_pod("30Gi")]
         found = survey(objects)
         assert found is not None
-        (one,) = found.candidates
-        assert (one.name, one.room.memory) == ("a", 70 * GIB)
+        (one,) = found.nodes
+        assert (one.name, one.capacity.memory) == ("a", 70 * GIB)
         assert [asked.query.get("fieldSelector") for asked in objects.asked] == [
             None,
             "spec.nodeName=a",
         ]
 
     def test_pods_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
-        self.cluster(objects, node("a"))
+        self.cluster(objects, make_node("a"))
         objects.forbidden.add(PODS.path())
         found = survey(objects)
         assert found is not None
-        assert found.candidates[0].room.memory == 100 * GIB
+        assert found.nodes[0].capacity.memory == 100 * GIB
         assert "pods of other namespaces cannot be read" in found.notes[0]
 
     def test_nodes_that_cannot_be_listed(self, objects: Objects) -> None:
@@ -70,24 +74,24 @@ class TestNodes:
         assert survey(objects) is None
 
     def test_the_cost_does_not_grow_with_the_cluster(self, objects: Objects) -> None:
-        self.cluster(objects, *(node(f"n{i:04}") for i in range(300)))
+        self.cluster(objects, *(make_node(f"n{i:04}") for i in range(300)))
         found = survey(objects)
         assert found is not None
-        assert len(found.candidates) == 300
+        assert len(found.nodes) == 300
         assert len(objects.asked) == 1 + 8
 
     def test_named_nodes(self, objects: Objects) -> None:
-        self.cluster(objects, node("a"), node("b"))
+        self.cluster(objects, make_node("a"), make_node("b"))
         found = survey(objects, nodes=("b",))
         assert found is not None
-        assert [one.name for one in found.candidates] == ["b"]
+        assert [one.name for one in found.nodes] == ["b"]
         with pytest.raises(UsageError, match="node 'c' does not exist"):
             survey(objects, nodes=("c",))
 
 
 class TestCachesOnDisk:
     def free(self, objects: Objects, *runtimes: Object, **flags: Any) -> int | None:
-        objects.lists["/api/v1/nodes"] = [node("a", disk="200Gi")]
+        objects.lists["/api/v1/nodes"] = [make_node("a", disk="200Gi")]
         objects.lists["/api/v1/pods"] = [
             cache_worker(each["metadata"]["name"], each["metadata"]["namespace"])
             for each in runtimes
@@ -95,7 +99,7 @@ class TestCachesOnDisk:
         objects.lists.setdefault(names.ALLUXIO_RUNTIMES.path(), list(runtimes))
         found = survey(objects, **flags)
         assert found is not None
-        room = found.candidates[0].room.disk
+        room = found.nodes[0].capacity.disk
         taken = len(runtimes) * GIB  # what their pods request
         return None if room is None else (room + taken) // GIB
 
@@ -122,7 +126,7 @@ class TestCachesOnDisk:
 
     def test_runtimes_that_cannot_be_read_are_noted(self, objects: Objects) -> None:
         objects.forbidden.add(names.ALLUXIO_RUNTIMES.path())
-        objects.lists["/api/v1/nodes"] = [node("a")]
+        objects.lists["/api/v1/nodes"] = [make_node("a")]
         objects.lists["/api/v1/pods"] = [cache_worker("other")]
         found = survey(objects)
         assert found is not None and "is not counted" in found.notes[0]
@@ -136,11 +140,11 @@ class TestTaintsOfGraphs:
     TAINT = {"key": "pool", "value": "llm", "effect": "NoSchedule"}  # noqa: RUF012
     GRAPHS = "/apis/nvidia.com/v1beta1/namespaces/ns/dynamographdeployments"
 
-    def against(self, objects: Objects, existing: Existing | None = None) -> str:
-        objects.lists["/api/v1/nodes"] = [node("a", taints=[self.TAINT])]
+    def against(self, objects: Objects, existing: ExistingObjects | None = None) -> str:
+        objects.lists["/api/v1/nodes"] = [make_node("a", taints=[self.TAINT])]
         found = survey(objects, existing)
         assert found is not None
-        return ", ".join(str(taint) for taint in found.candidates[0].unknown)
+        return ", ".join(str(taint) for taint in found.nodes[0].untolerated)
 
     def graph(self, kind: str, *tolerations: Object) -> Object:
         component = {
@@ -165,11 +169,11 @@ class TestTaintsOfGraphs:
 
     def test_what_the_standing_cache_tolerates_stays(self, objects: Objects) -> None:
         dataset = {"spec": {"tolerations": [{"key": "pool", "operator": "Exists"}]}}
-        assert self.against(objects, Existing(dataset=dataset)) == ""
+        assert self.against(objects, ExistingObjects(dataset=dataset)) == ""
 
     def test_graphs_are_asked_only_for_a_taint_that_nobody_knows(self, objects: Objects) -> None:
         objects.lists["/api/v1/nodes"] = [
-            node("a", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
+            make_node("a", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
         ]
         survey(objects)
         assert not any("nvidia.com" in asked.path for asked in objects.asked)

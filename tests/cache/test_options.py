@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.cache.options import Request, build, parse_size
+from kubectl_fluidmodel.cache.options import CacheOptions, parse_options, parse_size_flag
 from kubectl_fluidmodel.errors import UsageError
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -27,12 +27,12 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def request(source: str = "s3://models/org/Llama-3.3-70B", **flags: Any) -> Request:
-    return build(source, **{**DEFAULTS, **flags})
+def make_options(source: str = "s3://models/org/Llama-3.3-70B", **flags: Any) -> CacheOptions:
+    return parse_options(source, **{**DEFAULTS, **flags})
 
 
 def test_the_defaults() -> None:
-    found = request()
+    found = make_options()
     assert (found.name, found.replicas, found.quota, found.medium) == (
         "llama-3-3-70b",
         1,
@@ -41,7 +41,7 @@ def test_the_defaults() -> None:
     )
     assert not found.replicas_given
     assert not found.placement_given
-    assert not found.web
+    assert not found.is_web_source
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_defaults() -> None:
     ],
 )
 def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
-    found = request(**flags)
+    found = make_options(**flags)
     assert (found.replicas, found.replicas_given) == (replicas, given_)
     assert len(found.nodes) == len(set(found.nodes))
 
@@ -89,15 +89,15 @@ def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
 )
 def test_what_does_not_fit_together(source: str, flags: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        request(source, **flags)
+        make_options(source, **flags)
     assert words in str(caught.value)
 
 
 def test_a_name_that_cannot_be_derived_wants_the_flag() -> None:
     with pytest.raises(UsageError) as caught:
-        request("s3://models/___")
-    assert caught.value.try_ == "--name NAME"
-    assert request("s3://models/___", name="mine").name == "mine"
+        make_options("s3://models/___")
+    assert caught.value.hint == "--name NAME"
+    assert make_options("s3://models/___", name="mine").name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_name_that_cannot_be_derived_wants_the_flag() -> None:
     ],
 )
 def test_selectors(text: str | None, pairs: tuple[tuple[str, str], ...]) -> None:
-    assert request(node_selector=text).node_selector == pairs
+    assert make_options(node_selector=text).node_selector == pairs
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_selectors(text: str | None, pairs: tuple[tuple[str, str], ...]) -> None
     ],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text, "--quota") == size
+    assert parse_size_flag(text, "--quota") == size
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_sizes(text: str, size: int) -> None:
 )
 def test_no_sizes(text: str) -> None:
     with pytest.raises(UsageError, match="--quota") as caught:
-        parse_size(text, "--quota")
-    assert caught.value.why == "write 300Gi"
+        parse_size_flag(text, "--quota")
+    assert caught.value.reason == "write 300Gi"
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
     try:
-        found = parse_size(text, "--quota")
+        found = parse_size_flag(text, "--quota")
     except UsageError:
         return
     assert found >= MIB

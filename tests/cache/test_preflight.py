@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache import preflight
-from kubectl_fluidmodel.cache.desired import Existing
+from kubectl_fluidmodel.cache.desired import ExistingObjects
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import JOBS, NAMESPACES, PODS, PVCS, PVS, SECRETS
 from tests.cache.objects import Objects, objects
-from tests.cache.test_options import request
+from tests.cache.test_options import make_options
 
 __all__ = ["objects"]
 
 
 def permissions(source: str = "s3://models/llama", **flags: Any) -> set[str]:
-    return {str(each) for each in preflight.needed(request(source, **flags), "ns")}
+    return {
+        str(each) for each in preflight.required_permissions(make_options(source, **flags), "ns")
+    }
 
 
 FLUID = {
@@ -76,11 +78,11 @@ class TestNeeded:
 )
 def test_the_version_of_fluid(image: str, version: tuple[int, ...] | None) -> None:
     spec = {"template": {"spec": {"containers": [{"image": image}]}}}
-    assert installation.version_of({"spec": spec}) == version
+    assert installation.parse_image_version({"spec": spec}) == version
 
 
 def test_a_deployment_without_containers_has_no_version() -> None:
-    assert installation.version_of({}) is None
+    assert installation.parse_image_version({}) is None
 
 
 def deployment(image: str = "x:v1.0.8", replicas: int = 1, available: int = 1) -> Object:
@@ -108,23 +110,23 @@ class TestControllers:
     def test_what_stops_us(self, objects: Objects, found: Object, words: str) -> None:
         objects.served[DEPLOYMENT] = found
         with pytest.raises(FluidModelError, match=words):
-            preflight.controllers(objects.client)
+            preflight.check_controllers(objects.client)
 
     @pytest.mark.parametrize(
         "found", [deployment(), deployment("x:latest"), deployment("x:v1.0.0")]
     )
     def test_what_does_not(self, objects: Objects, found: Object) -> None:
         objects.served[DEPLOYMENT] = found
-        assert preflight.controllers(objects.client) == []
+        assert preflight.check_controllers(objects.client) == []
 
     def test_no_ready_pod_is_noted(self, objects: Objects) -> None:
         objects.served[DEPLOYMENT] = deployment(available=0)
-        assert "no ready pod" in preflight.controllers(objects.client)[0]
+        assert "no ready pod" in preflight.check_controllers(objects.client)[0]
 
     def test_what_cannot_be_seen_is_passed_over(self, objects: Objects) -> None:
-        assert preflight.controllers(objects.client) == []
+        assert preflight.check_controllers(objects.client) == []
         objects.forbidden.add(DEPLOYMENT)
-        assert preflight.controllers(objects.client) == []
+        assert preflight.check_controllers(objects.client) == []
 
 
 class TestFluid:
@@ -138,42 +140,42 @@ class TestFluid:
                 "versions": [{"version": version} for version in versions]
             }
         with pytest.raises(FluidModelError, match=words) as caught:
-            preflight.fluid_serves(objects.client)
-        assert "helm" in caught.value.try_
+            preflight.require_fluid_api(objects.client)
+        assert "helm" in caught.value.hint
 
     def test_there(self, objects: Objects) -> None:
         objects.served["/apis/data.fluid.io"] = {"versions": [{"version": "v1alpha1"}]}
-        preflight.fluid_serves(objects.client)
+        preflight.require_fluid_api(objects.client)
         assert len(objects.asked) == 1
 
 
 class TestNamespace:
     def test_missing(self, objects: Objects) -> None:
         with pytest.raises(FluidModelError, match="namespace ns does not exist") as caught:
-            preflight.namespace_exists(objects.client, "ns")
-        assert caught.value.try_ == "kubectl create namespace ns"
+            preflight.check_namespace(objects.client, "ns")
+        assert caught.value.hint == "kubectl create namespace ns"
 
     def test_not_to_be_seen_is_no_error(self, objects: Objects) -> None:
         objects.forbidden.add(NAMESPACES.path(None, "ns"))
-        assert preflight.namespace_exists(objects.client, "ns") == []
+        assert preflight.check_namespace(objects.client, "ns") == []
         assert len(objects.asked) == 1
 
     def test_pod_security_that_cannot_be_tried_is_noted(self, objects: Objects) -> None:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         objects.add(NAMESPACES, {"metadata": {"name": "ns", "labels": labels}})
         objects.forbidden.add(PODS.path("ns"))
-        (note,) = preflight.namespace_exists(objects.client, "ns")
+        (note,) = preflight.check_namespace(objects.client, "ns")
         assert "'restricted'" in note and "kubectl label namespace ns" in note
 
 
 def test_the_claim_of_a_pvc_source_has_to_be_there(objects: Objects) -> None:
     with pytest.raises(FluidModelError, match="pvc://claim/m does not exist"):
-        preflight.source_exists(objects.client, request("pvc://claim/m"), "ns")
+        preflight.require_source_claim(objects.client, make_options("pvc://claim/m"), "ns")
     objects.add(PVCS, {"metadata": {"name": "claim", "namespace": "ns"}})
-    preflight.source_exists(objects.client, request("pvc://claim/m"), "ns")
+    preflight.require_source_claim(objects.client, make_options("pvc://claim/m"), "ns")
 
 
-OURS = {"metadata": {"name": "llama", "labels": names.our_labels("llama")}}
+OURS = {"metadata": {"name": "llama", "labels": names.managed_labels("llama")}}
 
 
 def dataset(source: str, **labels: str) -> Object:
@@ -181,15 +183,15 @@ def dataset(source: str, **labels: str) -> Object:
         "kind": "Dataset",
         "metadata": {
             "name": "llama",
-            "labels": labels or names.our_labels("llama"),
+            "labels": labels or names.managed_labels("llama"),
             "annotations": {names.SOURCE_ANNOTATION: source},
         },
     }
 
 
-def check(client: Client, standing: Existing | None = None, **flags: Any) -> None:
-    preflight.name_is_free(
-        client, request("s3://models/llama", **flags), "ns", standing or Existing()
+def check(client: Client, standing: ExistingObjects | None = None, **flags: Any) -> None:
+    preflight.require_name_available(
+        client, make_options("s3://models/llama", **flags), "ns", standing or ExistingObjects()
     )
 
 
@@ -198,7 +200,7 @@ def staging(repo: str, commit: str, *, leaving: bool = False, **more: Any) -> Ob
         "name": f"llama-stage-{commit[:8]}",
         "namespace": "ns",
         "creationTimestamp": "2026-01-01T00:00:00Z",
-        "labels": {**names.our_labels("llama"), "fluidmodel.io/stage": "true"},
+        "labels": {**names.managed_labels("llama"), "fluidmodel.io/stage": "true"},
         "annotations": {
             names.SOURCE_ANNOTATION: f"{repo}@{commit}",
             names.COMMIT_ANNOTATION: commit,
@@ -215,34 +217,36 @@ class TestNameIsFree:
         assert len(objects.asked) == 3
 
     def test_our_own_cache_of_the_same_source(self, objects: Objects) -> None:
-        check(objects.client, Existing(dataset("s3://models/llama")))
+        check(objects.client, ExistingObjects(dataset("s3://models/llama")))
         assert objects.asked == []
 
     @pytest.mark.parametrize(
         ("standing", "words"),
         [
-            (Existing(dataset("s3://models/llama", app="x")), "was not made by this plugin"),
-            (Existing(runtime={"kind": "AlluxioRuntime"}), "was not made by this plugin"),
-            (Existing(load={"kind": "DataLoad"}), "was not made by this plugin"),
-            (Existing(dataset("s3://models/other")), "it caches s3://models/other"),
-            (Existing(dataset("s3://models/llama@v2")), "it caches s3://models/llama@v2"),
+            (ExistingObjects(dataset("s3://models/llama", app="x")), "was not made by this plugin"),
+            (ExistingObjects(runtime={"kind": "AlluxioRuntime"}), "was not made by this plugin"),
+            (ExistingObjects(load={"kind": "DataLoad"}), "was not made by this plugin"),
+            (ExistingObjects(dataset("s3://models/other")), "it caches s3://models/other"),
+            (ExistingObjects(dataset("s3://models/llama@v2")), "it caches s3://models/llama@v2"),
         ],
     )
-    def test_something_has_it(self, objects: Objects, standing: Existing, words: str) -> None:
+    def test_something_has_it(
+        self, objects: Objects, standing: ExistingObjects, words: str
+    ) -> None:
         with pytest.raises(FluidModelError, match=words) as caught:
             check(objects.client, standing)
-        assert "--name llama-2" in caught.value.try_
+        assert "--name llama-2" in caught.value.hint
 
     def test_another_model_of_the_name_is_being_staged(self, objects: Objects) -> None:
         """Two models whose last part is the same, before either has a Dataset."""
         objects.lists[JOBS.path("ns")] = [staging("hf://other/llama", "a" * 40)]
-        ours = request("org/llama")
+        ours = make_options("org/llama")
         with pytest.raises(FluidModelError, match="name llama is taken") as caught:
-            preflight.no_rival(objects.client, ours, "ns")
-        assert "hf://other/llama" in caught.value.why
-        assert "--name llama-2" in caught.value.try_
+            preflight.check_staging_jobs(objects.client, ours, "ns")
+        assert "hf://other/llama" in caught.value.reason
+        assert "--name llama-2" in caught.value.hint
         with pytest.raises(FluidModelError, match="name llama is taken"):
-            preflight.no_rival(objects.client, request("s3://models/llama"), "ns")
+            preflight.check_staging_jobs(objects.client, make_options("s3://models/llama"), "ns")
 
     @pytest.mark.parametrize(
         "more",
@@ -257,19 +261,19 @@ class TestNameIsFree:
     ) -> None:
         job = staging("hf://other/llama", "a" * 40, **more)
         objects.lists[JOBS.path("ns")] = [job]
-        assert preflight.no_rival(objects.client, request("org/llama"), "ns") == []
+        assert preflight.check_staging_jobs(objects.client, make_options("org/llama"), "ns") == []
 
     def test_a_job_at_another_commit_is_left_alone_and_named(self, objects: Objects) -> None:
         objects.lists[JOBS.path("ns")] = [staging("hf://org/llama", "a" * 40)]
-        ours = replace(request("org/llama"), origin="hf://org/llama", commit="b" * 40)
-        (note,) = preflight.no_rival(objects.client, ours, "ns")
+        ours = replace(make_options("org/llama"), origin="hf://org/llama", commit="b" * 40)
+        (note,) = preflight.check_staging_jobs(objects.client, ours, "ns")
         assert "aaaaaaaaaaaa" in note and "left alone" in note
         same = replace(ours, commit="a" * 40)
-        assert preflight.no_rival(objects.client, same, "ns") == []
+        assert preflight.check_staging_jobs(objects.client, same, "ns") == []
 
     def test_who_may_not_see_jobs_makes_none(self, objects: Objects) -> None:
         objects.forbidden.add(JOBS.path("ns"))
-        assert preflight.no_rival(objects.client, request(), "ns") == []
+        assert preflight.check_staging_jobs(objects.client, make_options(), "ns") == []
 
     def test_a_foreign_claim(self, objects: Objects) -> None:
         objects.add(PVCS, {"metadata": {"name": "llama", "namespace": "ns"}})
@@ -305,6 +309,6 @@ class TestNameIsFree:
     def test_the_way_out_of_a_long_name_is_a_legal_name(self, objects: Objects) -> None:
         name = "a" * 45
         with pytest.raises(FluidModelError) as caught:
-            check(objects.client, Existing(dataset("s3://models/other")), name=name)
-        offered = caught.value.try_.split()[1].rstrip(",")
-        assert names.check_name(offered) != name
+            check(objects.client, ExistingObjects(dataset("s3://models/other")), name=name)
+        offered = caught.value.hint.split()[1].rstrip(",")
+        assert names.validate_name(offered) != name

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.cache.progress import WAITING, Progress, ahead, assess
+from kubectl_fluidmodel.cache.progress import (
+    WAITING,
+    CacheProgress,
+    compute_progress,
+    pending_steps,
+)
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
@@ -20,16 +25,16 @@ GIB = 1 << 30
 
 
 @dataclass
-class Seen:
+class FakeObjects:
     """Objects by kind."""
 
     objects: dict[Kind, list[Object]] = field(default_factory=dict)
 
-    def all(self, kind: Kind) -> list[Object]:
+    def list_objects(self, kind: Kind) -> list[Object]:
         return self.objects.get(kind, [])
 
-    def one(self, kind: Kind, name: str) -> Object | None:
-        return next((obj for obj in self.all(kind) if name_of(obj) == name), None)
+    def get(self, kind: Kind, name: str) -> Object | None:
+        return next((obj for obj in self.list_objects(kind) if name_of(obj) == name), None)
 
 
 def dataset(phase: str, cached: str = "", **status: Any) -> Object:
@@ -57,12 +62,12 @@ def claim(phase: str) -> Object:
     return {"metadata": {"name": "demo"}, "status": {"phase": phase}}
 
 
-def look(objects: dict[Kind, list[Object]], **options: Any) -> Progress:
+def compute(objects: dict[Kind, list[Object]], **options: Any) -> CacheProgress:
     settings: dict[str, Any] = {"total": 10 * GIB, "replicas": 1, "load": True, **options}
-    return assess(Seen(objects), "ns", "demo", **settings)
+    return compute_progress(FakeObjects(objects), "ns", "demo", **settings)
 
 
-def states(progress: Progress) -> dict[str, str]:
+def states(progress: CacheProgress) -> dict[str, str]:
     return {step.name: step.state for step in progress.steps}
 
 
@@ -74,14 +79,14 @@ BOUND = {
 
 
 def test_nothing_yet() -> None:
-    found = look({})
+    found = compute({})
     assert set(states(found).values()) == {"waiting"}
     assert found.current.name == "master"
-    assert (found.cached, found.total, found.problems) == (None, 10 * GIB, ())
+    assert (found.done_bytes, found.total_bytes, found.problems) == (None, 10 * GIB, ())
 
 
 def test_on_the_way() -> None:
-    found = look(
+    found = compute(
         {
             names.DATASETS: [dataset("NotBound")],
             kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0", ready=False, node="gpu-2")],
@@ -98,21 +103,21 @@ def test_on_the_way() -> None:
 
 
 def test_loading() -> None:
-    found = look({**BOUND, names.DATA_LOADS: [load("Executing")]})
+    found = compute({**BOUND, names.DATA_LOADS: [load("Executing")]})
     assert found.current.name == "load"
-    assert found.moving
-    assert (found.cached, found.total) == (5 * GIB, 10 * GIB)
+    assert found.is_transferring
+    assert (found.done_bytes, found.total_bytes) == (5 * GIB, 10 * GIB)
 
 
 def test_complete() -> None:
-    found = look({**BOUND, names.DATA_LOADS: [load("Complete")]})
+    found = compute({**BOUND, names.DATA_LOADS: [load("Complete")]})
     assert set(states(found).values()) == {"done"}
     assert found.current.name == "load"
-    assert not found.moving
+    assert not found.is_transferring
 
 
 def test_without_a_load() -> None:
-    assert "load" not in states(look(BOUND, load=False))
+    assert "load" not in states(compute(BOUND, load=False))
 
 
 def test_several_workers() -> None:
@@ -120,17 +125,17 @@ def test_several_workers() -> None:
         **BOUND,
         kinds.PODS: [pod("demo-master-0"), pod("demo-worker-0"), pod("demo-worker-1", False)],
     }
-    found = next(step for step in look(objects, replicas=2).steps if step.name == "workers")
+    found = next(step for step in compute(objects, replicas=2).steps if step.name == "workers")
     assert (found.state, found.detail) == ("running", "1 of 2 ready, on gpu-1")
 
 
 def test_pods_that_rbac_hides_are_ready_when_the_dataset_is_bound() -> None:
-    found = look({names.DATASETS: [dataset("Bound")]})
+    found = compute({names.DATASETS: [dataset("Bound")]})
     assert (states(found)["master"], states(found)["worker"]) == ("done", "done")
 
 
 def test_pods_of_others_do_not_count() -> None:
-    found = look(
+    found = compute(
         {kinds.PODS: [pod("demo-2-master-0"), pod("demo-2-worker-0"), pod("x-demo-worker-0")]}
     )
     assert (states(found)["master"], states(found)["worker"]) == ("waiting", "waiting")
@@ -144,13 +149,14 @@ def test_pods_of_others_do_not_count() -> None:
     ],
 )
 def test_a_failure_is_the_current_step(objects: dict[Kind, list[Object]], step: str) -> None:
-    found = {each.name: each.state for each in look(objects).steps}
+    found = {each.name: each.state for each in compute(objects).steps}
     assert found[step] == "failed"
 
 
 def test_the_total_is_fluids_where_the_source_was_not_measured() -> None:
     assert (
-        look({names.DATASETS: [dataset("Bound", ufsTotal="2.00GiB")]}, total=None).total == 2 * GIB
+        compute({names.DATASETS: [dataset("Bound", ufsTotal="2.00GiB")]}, total=None).total_bytes
+        == 2 * GIB
     )
 
 
@@ -165,7 +171,7 @@ class TestProblems:
             "lastTimestamp": "2026-03-02T10:00:00Z",
         }
         failed = [{"type": "NotReady", "status": "True", "message": "mount failed"}]
-        found = look(
+        found = compute(
             {
                 names.DATASETS: [dataset("NotBound", conditions=failed)],
                 kinds.PODS: [pod("demo-master-0", ready=False, containerStatuses=[waiting])],
@@ -190,19 +196,19 @@ class TestProblems:
             "message": "Failed to sync: mount  failed",
             "involvedObject": {"kind": "AlluxioRuntime", "name": "demo"},
         }
-        found = look(
+        found = compute(
             {names.DATASETS: [dataset("NotBound", conditions=said)], kinds.EVENTS: [event]},
             outside=["same", "same"],
         )
         assert list(found.problems) == ["same", "Fluid: mount failed"]
 
     def test_a_ready_cache_has_none_whatever_its_log_once_said(self) -> None:
-        assert look(BOUND, log="Error Code: NoSuchBucket").problems == ()
+        assert compute(BOUND, log="Error Code: NoSuchBucket").problems == ()
 
     def test_a_finished_pod_is_no_problem(self) -> None:
         over = pod("demo-loader-job-x", ready=False)
         over["status"]["phase"] = "Succeeded"
-        assert look({**BOUND, kinds.PODS: [*BOUND[kinds.PODS], over]}).problems == ()
+        assert compute({**BOUND, kinds.PODS: [*BOUND[kinds.PODS], over]}).problems == ()
 
     def test_old_events_are_left_out(self) -> None:
         event = {
@@ -210,19 +216,19 @@ class TestProblems:
             "involvedObject": {"kind": "Dataset", "name": "demo"},
             "lastTimestamp": "2026-03-02T10:00:00Z",
         }
-        assert look({kinds.EVENTS: [event]}, since=4e9).problems == ()
+        assert compute({kinds.EVENTS: [event]}, since=4e9).problems == ()
 
 
-NAMED = junk.objects.map(lambda obj: {**obj, "metadata": {"name": "demo"}})
-PODS = junk.objects.map(lambda obj: {**obj, "metadata": {"name": "demo-master-0"}})
+NAMED = junk.any_object.map(lambda obj: {**obj, "metadata": {"name": "demo"}})
+PODS = junk.any_object.map(lambda obj: {**obj, "metadata": {"name": "demo-master-0"}})
 
 
 @settings(max_examples=50)
-@given(NAMED, NAMED, NAMED, st.lists(PODS, max_size=2), st.lists(junk.objects, max_size=2))
+@given(NAMED, NAMED, NAMED, st.lists(PODS, max_size=2), st.lists(junk.any_object, max_size=2))
 def test_no_objects_make_it_fail(
     one: Object, other: Object, third: Object, pods: list[Object], events: list[Object]
 ) -> None:
-    found = look(
+    found = compute(
         {
             names.DATASETS: [one],
             names.DATA_LOADS: [other],
@@ -235,7 +241,7 @@ def test_no_objects_make_it_fail(
 
 
 def test_ahead_are_the_same_steps_as_later() -> None:
-    steps = ahead(2, load=True)
+    steps = pending_steps(2, load=True)
     assert [step.name for step in steps] == ["master", "workers", "Dataset", "PVC", "load"]
     assert {step.state for step in steps} == {WAITING}
-    assert [step.name for step in ahead(1, load=False)][-1] == "PVC"
+    assert [step.name for step in pending_steps(1, load=False)][-1] == "PVC"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.cache import removal
-from kubectl_fluidmodel.errors import FluidModelError, TimedOut
+from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS, PVS, SECRETS, Kind
@@ -16,19 +16,19 @@ from tests.cache.objects import Objects, objects
 __all__ = ["objects"]
 
 
-def ours(kind: Kind, name: str = "demo", **more: Any) -> Object:
-    metadata = {"name": name, "labels": names.our_labels("demo")}
+def owned_object(kind: Kind, name: str = "demo", **more: Any) -> Object:
+    metadata = {"name": name, "labels": names.managed_labels("demo")}
     if kind.namespaced:
         metadata["namespace"] = "ns"
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **more}
 
 
 def volume(name: str, namespace: str) -> Object:
-    return ours(PVS, name, spec={"claimRef": {"namespace": namespace}})
+    return owned_object(PVS, name, spec={"claimRef": {"namespace": namespace}})
 
 
-def build(objects: Objects, *made: tuple[Kind, Object]) -> None:
-    for kind in removal.ALL:
+def add_objects(objects: Objects, *made: tuple[Kind, Object]) -> None:
+    for kind in removal.OWNED_KINDS:
         objects.lists[kind.path("ns")] = []
     objects.lists[PODS.path("ns")] = []
     for kind, obj in made:
@@ -36,20 +36,20 @@ def build(objects: Objects, *made: tuple[Kind, Object]) -> None:
         objects.add(kind, obj)
 
 
-def reader(name: str, claim: str, phase: str = "Running") -> Object:
+def reader_pod(name: str, claim: str, phase: str = "Running") -> Object:
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}, {"name": "w"}]
     return {"metadata": {"name": name}, "spec": {"volumes": volumes}, "status": {"phase": phase}}
 
 
 def test_readers_go_before_what_they_read(objects: Objects) -> None:
-    build(
+    add_objects(
         objects,
-        (SECRETS, ours(SECRETS, "demo-store")),
-        (names.DATASETS, ours(names.DATASETS)),
-        (names.DATA_LOADS, ours(names.DATA_LOADS)),
-        (names.ALLUXIO_RUNTIMES, ours(names.ALLUXIO_RUNTIMES)),
+        (SECRETS, owned_object(SECRETS, "demo-store")),
+        (names.DATASETS, owned_object(names.DATASETS)),
+        (names.DATA_LOADS, owned_object(names.DATA_LOADS)),
+        (names.ALLUXIO_RUNTIMES, owned_object(names.ALLUXIO_RUNTIMES)),
     )
-    lines = list(removal.remove(objects.client, "ns", "demo", wait=5))
+    lines = list(removal.delete_owned(objects.client, "ns", "demo", timeout=5))
     assert lines == [
         "dataload.data.fluid.io/demo deleted",
         "alluxioruntime.data.fluid.io/demo deleted",
@@ -63,67 +63,73 @@ def test_readers_go_before_what_they_read(objects: Objects) -> None:
 
 def test_a_job_that_still_stages_goes_first(objects: Objects) -> None:
     """Its Secret goes, too: left alone it would fail in the middle, or stage for nobody."""
-    build(objects, (JOBS, ours(JOBS, "demo-stage-1")), (SECRETS, ours(SECRETS, "demo-store")))
-    lines = list(removal.remove(objects.client, "ns", "demo", wait=5))
+    add_objects(
+        objects,
+        (JOBS, owned_object(JOBS, "demo-stage-1")),
+        (SECRETS, owned_object(SECRETS, "demo-store")),
+    )
+    lines = list(removal.delete_owned(objects.client, "ns", "demo", timeout=5))
     assert lines == ["job.batch/demo-stage-1 deleted", "secret/demo-store deleted"]
 
 
 def test_a_volume_of_the_same_name_in_another_namespace_stays(objects: Objects) -> None:
-    build(objects, (PVS, volume("mine", "ns")), (PVS, volume("theirs", "other")))
-    found = removal.removable(objects.client, "ns", "demo")
+    add_objects(objects, (PVS, volume("mine", "ns")), (PVS, volume("theirs", "other")))
+    found = removal.owned_objects(objects.client, "ns", "demo")
     assert [name_of(obj) for obj in found] == ["mine"]
 
 
 def test_kinds_that_may_not_be_listed_are_passed_over(objects: Objects) -> None:
-    build(objects, (names.DATASETS, ours(names.DATASETS)))
+    add_objects(objects, (names.DATASETS, owned_object(names.DATASETS)))
     objects.forbidden.add(PVS.path("ns"))
-    assert [obj["kind"] for obj in removal.removable(objects.client, "ns", "demo")] == ["Dataset"]
+    assert [obj["kind"] for obj in removal.owned_objects(objects.client, "ns", "demo")] == [
+        "Dataset"
+    ]
 
 
 @pytest.mark.parametrize(
     ("pods", "names_"),
     [
         ([], []),
-        ([reader("a", "demo"), reader("b", "other"), {"metadata": {"name": "c"}}], ["a"]),
-        ([reader("a", "demo", "Succeeded"), reader("b", "demo", "Failed")], []),
-        ([reader("a", "demo", "Pending")], ["a"]),
+        ([reader_pod("a", "demo"), reader_pod("b", "other"), {"metadata": {"name": "c"}}], ["a"]),
+        ([reader_pod("a", "demo", "Succeeded"), reader_pod("b", "demo", "Failed")], []),
+        ([reader_pod("a", "demo", "Pending")], ["a"]),
     ],
 )
 def test_the_pods_that_read(objects: Objects, pods: list[Object], names_: list[str]) -> None:
     objects.lists[PODS.path("ns")] = pods
-    assert removal.readers(objects.client, "ns", "demo") == names_
+    assert removal.pods_mounting(objects.client, "ns", "demo") == names_
 
 
 def run(objects: Objects, *, force: bool = False) -> tuple[list[str], list[str]]:
     warned: list[str] = []
     lines = removal.uncache(
-        objects.client, "ns", "demo", force=force, wait=5, warn=warned.append
+        objects.client, "ns", "demo", force=force, timeout=5, warn=warned.append
     )  # fmt: skip
     return list(lines), warned
 
 
 class TestUncache:
     def test_refused_while_pods_read(self, objects: Objects) -> None:
-        build(objects, (names.DATASETS, ours(names.DATASETS)))
-        objects.lists[PODS.path("ns")] = [reader("engine-0", "demo")]
+        add_objects(objects, (names.DATASETS, owned_object(names.DATASETS)))
+        objects.lists[PODS.path("ns")] = [reader_pod("engine-0", "demo")]
         with pytest.raises(FluidModelError, match="pods read from cache demo: engine-0") as caught:
             run(objects)
-        assert "--force" in caught.value.try_
+        assert "--force" in caught.value.hint
         assert not any(asked.method == "DELETE" for asked in objects.asked)
         assert run(objects, force=True)[0] == ["dataset.data.fluid.io/demo deleted"]
 
     def test_what_an_nfs_source_has_besides_is_asked_for(self, objects: Objects) -> None:
-        dataset = ours(names.DATASETS)
+        dataset = owned_object(names.DATASETS)
         dataset["metadata"]["annotations"] = {names.SOURCE_ANNOTATION: "nfs://filer/models"}
-        build(objects, (names.DATASETS, dataset))
+        add_objects(objects, (names.DATASETS, dataset))
         objects.forbidden.add(PVS.path("ns"))
         objects.denied.add(("list", "persistentvolumes"))
         with pytest.raises(FluidModelError, match="uncache a model") as caught:
             run(objects)
-        assert "list persistentvolumes cluster-wide" in caught.value.why
+        assert "list persistentvolumes cluster-wide" in caught.value.reason
 
     def test_jobs_that_cannot_be_seen_are_warned_of(self, objects: Objects) -> None:
-        build(objects, (names.DATASETS, ours(names.DATASETS)))
+        add_objects(objects, (names.DATASETS, owned_object(names.DATASETS)))
         objects.forbidden.add(JOBS.path("ns"))
         objects.denied.add(("list", "jobs"))
         lines, warned = run(objects)
@@ -131,7 +137,7 @@ class TestUncache:
         assert "staging Jobs cannot be seen" in warned[0]
 
     def test_pods_that_cannot_be_seen_are_warned_of(self, objects: Objects) -> None:
-        build(objects, (names.DATASETS, ours(names.DATASETS)))
+        add_objects(objects, (names.DATASETS, owned_object(names.DATASETS)))
         objects.forbidden.add(PODS.path("ns"))
         lines, warned = run(objects)
         assert lines == ["dataset.data.fluid.io/demo deleted"]
@@ -140,8 +146,8 @@ class TestUncache:
 
 def test_what_does_not_go_away_is_said_with_fluids_reason(objects: Objects) -> None:
     """As with a finalizer: DELETE answers, and the object stays."""
-    dataset = ours(names.DATASETS)
-    build(objects, (names.DATASETS, dataset))
+    dataset = owned_object(names.DATASETS)
+    add_objects(objects, (names.DATASETS, dataset))
     objects.lists["/api/v1/namespaces/ns/events"] = [
         {
             "type": "Warning",
@@ -150,9 +156,9 @@ def test_what_does_not_go_away_is_said_with_fluids_reason(objects: Objects) -> N
             "involvedObject": {"kind": "Dataset", "name": "demo"},
         }
     ]
-    lines = removal.remove(objects.client, "ns", "demo", wait=0.2)
+    lines = removal.delete_owned(objects.client, "ns", "demo", timeout=0.2)
     assert next(lines) == "dataset.data.fluid.io/demo deleted"
     objects.add(names.DATASETS, dataset)
-    with pytest.raises(TimedOut, match="Pod x is using it") as caught:
+    with pytest.raises(WaitTimeoutError, match="Pod x is using it") as caught:
         list(lines)
     assert caught.value.exit_code == 124

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.source_info import Measured, measure, reachable
-from kubectl_fluidmodel.cache.workflow import secret_command
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.cache.source_info import SourceInfo, reachable_store, read_source
+from kubectl_fluidmodel.cache.workflow import create_secret_command
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import PODS, SECRETS, SERVICES
-from kubectl_fluidmodel.objectstore.s3 import Store
+from kubectl_fluidmodel.objectstore.s3 import S3Store
 from tests.cache.objects import Objects, objects
-from tests.cache.test_options import request
-from tests.loopback import Answer, Asked, Respond, free_port, serve
+from tests.cache.test_options import make_options
+from tests.loopback import HttpRequest, HttpResponse, RequestHandler, free_port, serve
 from tests.weights import MODEL
 
 __all__ = ["objects"]
@@ -29,20 +29,22 @@ BYTES = sum(map(len, MODEL.values()))
 XML = {"Content-Type": "application/xml"}
 
 
-def bucket(asked: Asked) -> Answer:
+def bucket(asked: HttpRequest) -> HttpResponse:
     """A store that holds a small model below `llama/`."""
     name = asked.path.rpartition("/")[2]
     if name in MODEL:
         first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
         part = MODEL[name][int(first) : int(last) + 1]
-        return Answer(206, part, {"Content-Range": f"bytes {first}-{last}/{len(MODEL[name])}"})
-    return Answer(200, b"<ListBucketResult>" + LISTED + b"</ListBucketResult>", XML)
+        return HttpResponse(
+            206, part, {"Content-Range": f"bytes {first}-{last}/{len(MODEL[name])}"}
+        )
+    return HttpResponse(200, b"<ListBucketResult>" + LISTED + b"</ListBucketResult>", XML)
 
 
 def look(
     source: str = "s3://models/llama", endpoint: str | None = None, client: Any = None, **flags: Any
-) -> Measured:
-    return measure(request(source, **flags), client, "ns", endpoint=endpoint, region=None)
+) -> SourceInfo:
+    return read_source(make_options(source, **flags), client, "ns", endpoint=endpoint, region=None)
 
 
 @pytest.fixture
@@ -57,21 +59,21 @@ class TestKeys:
         with serve(bucket) as server:
             found = look(endpoint=server.url)
         assert found.secret is not None
-        assert found.access.keys is not None
-        assert found.access.keys.secret == found.secret["metadata"]["name"] == "llama-store"
+        assert found.credentials.keys is not None
+        assert found.credentials.keys.secret == found.secret["metadata"]["name"] == "llama-store"
         decoded = {k: base64.b64decode(v).decode() for k, v in found.secret["data"].items()}
         assert decoded == {
-            found.access.keys.access: "AKIATEST",
-            found.access.keys.hidden: "h1dden",
+            found.credentials.keys.access_key: "AKIATEST",
+            found.credentials.keys.secret_key: "h1dden",
         }
         assert found.listing is not None
         assert found.listing.bytes == BYTES
-        assert "h1dden" not in repr(found.access) + repr(found.notes)
+        assert "h1dden" not in repr(found.credentials) + repr(found.notes)
 
     def test_how_to_make_it_by_hand_tells_no_value(self) -> None:
         found = look(quota="50Gi")
         assert found.secret is not None
-        assert secret_command(found.secret) == (
+        assert create_secret_command(found.secret) == (
             "kubectl create secret generic llama-store -n ns "
             '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
             '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
@@ -84,7 +86,7 @@ class TestKeys:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIA" + "A" * 16)
         with pytest.raises(FluidModelError, match="temporary") as caught:
             look(quota="50Gi")
-        assert "ASIA" in caught.value.why and "session token is missing" in caught.value.why
+        assert "ASIA" in caught.value.reason and "session token is missing" in caught.value.reason
 
     def test_temporary_ones_of_a_secret_are_refused(self, objects: Objects) -> None:
         data = {name: base64.b64encode(name.encode()).decode() for name in (
@@ -98,13 +100,13 @@ class TestKeys:
         monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
         with pytest.raises(FluidModelError, match="temporary") as caught:
             look(quota="50Gi")
-        assert "--s3-secret" in caught.value.try_
+        assert "--s3-secret" in caught.value.hint
         assert look(quota="50Gi", s3_secret="mine").secret is None
 
 
 def test_no_keys_at_all_are_noted() -> None:
     found = look(quota="50Gi")
-    assert (found.secret, found.access.keys) == (None, None)
+    assert (found.secret, found.credentials.keys) == (None, None)
     assert "no S3 credentials found" in found.notes[0]
 
 
@@ -118,16 +120,16 @@ class TestExistingSecret:
         objects.add(SECRETS, secret(accesskey="AKIATEST", secretkey="h1dden"))
         with serve(bucket) as server:
             found = look(endpoint=server.url, client=objects.client, s3_secret="mine")
-            assert "AKIATEST" in server.asked[0].headers["Authorization"]
+            assert "AKIATEST" in server.requests[0].headers["Authorization"]
         assert found.secret is None
-        assert found.access.keys is not None
-        keys = found.access.keys
-        assert (keys.secret, keys.access, keys.hidden) == ("mine", "accesskey", "secretkey")
+        assert found.credentials.keys is not None
+        keys = found.credentials.keys
+        assert (keys.secret, keys.access_key, keys.secret_key) == ("mine", "accesskey", "secretkey")
 
     def test_missing(self, objects: Objects) -> None:
         with pytest.raises(FluidModelError, match="Secret mine does not exist") as caught:
             look(client=objects.client, s3_secret="mine")
-        assert "kubectl create secret generic mine -n ns" in caught.value.try_
+        assert "kubectl create secret generic mine -n ns" in caught.value.hint
 
     @pytest.mark.parametrize("value", ["h1dden\n", " h1dden", ""])
     def test_a_key_with_a_newline_is_said_before_the_store_refuses_it(
@@ -140,13 +142,13 @@ class TestExistingSecret:
 
     def test_without_a_cluster_the_usual_names_are_taken(self) -> None:
         found = look(quota="50Gi", s3_secret="mine")
-        assert found.access.keys is not None
-        assert found.access.keys.access == "AWS_ACCESS_KEY_ID"
+        assert found.credentials.keys is not None
+        assert found.credentials.keys.access_key == "AWS_ACCESS_KEY_ID"
 
 
 class TestQuotaInsteadOfMeasuring:
     def test_an_endpoint_that_is_down_wants_a_quota(self) -> None:
-        with pytest.raises(Unreachable) as caught:
+        with pytest.raises(UnreachableError) as caught:
             look(endpoint=f"http://127.0.0.1:{free_port()}")
         assert caught.value.exit_code == 3
 
@@ -158,7 +160,7 @@ class TestQuotaInsteadOfMeasuring:
 
     def test_a_refusal_is_an_error_all_the_same(self, objects: Objects) -> None:
         body = b"<Error><Code>NoSuchBucket</Code></Error>"
-        answer = Answer(404, body, {"Content-Type": "application/xml"})
+        answer = HttpResponse(404, body, {"Content-Type": "application/xml"})
         with serve(lambda _: answer) as server, pytest.raises(FluidModelError, match="cannot list"):
             look(endpoint=server.url, client=objects.client, quota="50Gi")
 
@@ -166,7 +168,7 @@ class TestQuotaInsteadOfMeasuring:
         with serve(bucket) as server:
             assert look(endpoint=server.url, quota="50Gi").listing is None
             assert look(f"{server.url}/m/", quota="50Gi").listing is None
-            assert server.asked == []
+            assert server.requests == []
 
     @pytest.mark.parametrize(
         "source", ["hdfs://nn:8020/m", "nfs://h/e", "pvc://c/m", "gs://b123/m"]
@@ -176,14 +178,14 @@ class TestQuotaInsteadOfMeasuring:
         assert (found.listing, found.secret) == (None, None)
 
 
-def web(files: Mapping[str, bytes]) -> Respond:
+def web(files: Mapping[str, bytes]) -> RequestHandler:
     """A server with an index of the files below `/m/`."""
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         if asked.path == "/m/":
             links = "".join(f"<a href='{name}'>x</a>" for name in files)
-            return Answer(200, links.encode(), {"Content-Type": "text/html"})
-        return Answer(200, files[asked.path.removeprefix("/m/")])
+            return HttpResponse(200, links.encode(), {"Content-Type": "text/html"})
+        return HttpResponse(200, files[asked.path.removeprefix("/m/")])
 
     return respond
 
@@ -202,8 +204,8 @@ class TestJudging:
         with serve(web({**MODEL, "model.safetensors": b"<html>no</html>"})) as server:
             with pytest.raises(FluidModelError, match="no model that an engine can load") as caught:
                 look(f"{server.url}/m/", quota="50Gi", client=object())
-        assert "model.safetensors is damaged: it is a page of HTML" in caught.value.why
-        assert caught.value.try_ and caught.value.exit_code == 1
+        assert "model.safetensors is damaged: it is a page of HTML" in caught.value.reason
+        assert caught.value.hint and caught.value.exit_code == 1
 
     def test_a_hub_cache_without_links_is_refused_with_the_command(self) -> None:
         sha = "ab" * 20
@@ -212,11 +214,11 @@ class TestJudging:
             b"<Contents><Key>hub/%s</Key><Size>%d</Size></Contents>" % (key.encode(), size)
             for key, size in zip(keys, (0, 900), strict=True)
         )
-        answer = Answer(200, b"<ListBucketResult>" + listing + b"</ListBucketResult>", XML)
+        answer = HttpResponse(200, b"<ListBucketResult>" + listing + b"</ListBucketResult>", XML)
         with serve(lambda _: answer) as server, pytest.raises(FluidModelError) as caught:
             look("s3://models/hub", endpoint=server.url, s3_secret="mine")
-        assert "links were lost" in caught.value.why
-        assert caught.value.try_ == (
+        assert "links were lost" in caught.value.reason
+        assert caught.value.hint == (
             f"kubectl fluidmodel cache acme/tiny@{sha} --to s3://models --name hub "
             f"--endpoint {server.url} -n ns"
         )
@@ -226,7 +228,7 @@ class TestJudging:
         with serve(web(files)) as server:
             found = look(f"{server.url}/m/")
         assert found.listing is not None
-        assert (found.listing.bytes, len(found.listing.rubbish)) == (BYTES, 1)
+        assert (found.listing.bytes, len(found.listing.junk)) == (BYTES, 1)
 
     def test_nothing_but_rubbish_is_no_model(self) -> None:
         with serve(web({".DS_Store": b"x"})) as server:
@@ -234,9 +236,9 @@ class TestJudging:
                 look(f"{server.url}/m/")
 
     def test_what_may_be_listed_and_not_read_is_said(self) -> None:
-        denied = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", XML)
+        denied = HttpResponse(403, b"<Error><Code>AccessDenied</Code></Error>", XML)
 
-        def respond(asked: Asked) -> Answer:
+        def respond(asked: HttpRequest) -> HttpResponse:
             return denied if asked.path.count("/") > 1 else bucket(asked)
 
         with serve(respond) as server:
@@ -258,20 +260,22 @@ class TestReachable:
         ],
     )
     def test_what_can_be_reached_is_left_as_it_is(self, objects: Objects, endpoint: str) -> None:
-        store = Store(endpoint)
-        with reachable(store, objects.client, "ns") as near:
+        store = S3Store(endpoint)
+        with reachable_store(store, objects.client, "ns") as near:
             assert near == store
         assert objects.asked == []
 
     def test_without_a_cluster_there_is_no_other_way(self) -> None:
-        store = Store("http://minio-of-nowhere:9000")
-        with reachable(store, None, "ns") as near:
+        store = S3Store("http://minio-of-nowhere:9000")
+        with reachable_store(store, None, "ns") as near:
             assert near == store
 
     def test_no_such_service(self, objects: Objects) -> None:
-        store = Store("http://minio-of-nowhere.store:9000")
-        with pytest.raises(Unreachable, match="no Service minio-of-nowhere in namespace store"):
-            with reachable(store, objects.client, "ns"):
+        store = S3Store("http://minio-of-nowhere.store:9000")
+        with pytest.raises(
+            UnreachableError, match="no Service minio-of-nowhere in namespace store"
+        ):
+            with reachable_store(store, objects.client, "ns"):
                 pass
 
     def test_forwarding_ports_is_forbidden(self, objects: Objects) -> None:
@@ -284,12 +288,12 @@ class TestReachable:
         ready = {"metadata": {"name": "minio-0"}, "status": {"conditions": conditions}}
         objects.lists[PODS.path("ns")] = [ready]
         objects.forbidden.add(PODS.path("ns", "minio-0", "portforward"))
-        store = Store("http://minio-of-nowhere:9000")
-        with pytest.raises(Unreachable, match="cannot reach") as caught:
-            with reachable(store, objects.client, "ns"):
+        store = S3Store("http://minio-of-nowhere:9000")
+        with pytest.raises(UnreachableError, match="cannot reach") as caught:
+            with reachable_store(store, objects.client, "ns"):
                 pass
-        assert "pods/portforward in namespace ns" in caught.value.why
-        assert caught.value.try_.startswith("--quota SIZE")
+        assert "pods/portforward in namespace ns" in caught.value.reason
+        assert caught.value.hint.startswith("--quota SIZE")
 
 
 class TestLoopback:

@@ -6,58 +6,62 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.source_info import Measured
-from kubectl_fluidmodel.cache.summary import document, text
-from kubectl_fluidmodel.cache.verification import Proof
-from kubectl_fluidmodel.cache.workflow import Outcome
-from kubectl_fluidmodel.fluid.mount import Access
+from kubectl_fluidmodel.cache.source_info import SourceInfo
+from kubectl_fluidmodel.cache.summary import summary_document, summary_text
+from kubectl_fluidmodel.cache.verification import Verification
+from kubectl_fluidmodel.cache.workflow import CacheResult
+from kubectl_fluidmodel.fluid.mount import MountCredentials
 from tests.cache.test_desired import MODEL, plan
-from tests.cache.test_options import request
+from tests.cache.test_options import make_options
 
 GIB = 1 << 30
-BY_FILE = Proof(True, 2, 20 * GIB, 20 * GIB)
-BY_TOTAL = Proof(True, None, 20 * GIB, 20 * GIB)
+BY_FILE = Verification(True, 2, 20 * GIB, 20 * GIB)
+BY_TOTAL = Verification(True, None, 20 * GIB, 20 * GIB)
 
 
-def outcome(proof: Proof | None, flags: dict[str, Any] | None = None, **more: Any) -> Outcome:
-    return Outcome(plan(flags, **more), Measured(Access(), MODEL, None), proof)
+def make_result(
+    proof: Verification | None, flags: dict[str, Any] | None = None, **more: Any
+) -> CacheResult:
+    return CacheResult(plan(flags, **more), SourceInfo(MountCredentials(), MODEL, None), proof)
 
 
 @pytest.mark.parametrize(
     ("made", "flags", "head"),
     [
         (
-            outcome(BY_FILE),
+            make_result(BY_FILE),
             {},
             "llama is cached: 2 files, 20.0 GiB, every byte proven, on gpu-1, in memory",
         ),
         (
-            outcome(BY_TOTAL, nodes=None),
+            make_result(BY_TOTAL, nodes=None),
             {},
             "llama is cached: 20.0 GiB, complete by Fluid's totals, in SSD",
         ),
-        (outcome(None), {}, "llama is being built on gpu-1, in memory; the same command again"),
+        (make_result(None), {}, "llama is being built on gpu-1, in memory; the same command again"),
         (
-            outcome(None),
+            make_result(None),
             {"load": False},
             "llama is ready and empty on gpu-1, in memory; reads fill",
         ),
     ],
 )
-def test_two_lines(made: Outcome, flags: dict[str, Any], head: str) -> None:
-    first, second, rest = text(request("s3://models/llama", **flags), "default", made).split("\n")
+def test_two_lines(made: CacheResult, flags: dict[str, Any], head: str) -> None:
+    first, second, rest = summary_text(
+        make_options("s3://models/llama", **flags), "default", made
+    ).split("\n")
     assert first.startswith(head)
     assert second == "next: kubectl fluidmodel pin llama GRAPH"
     assert rest == ""
 
 
 def test_the_next_command_names_the_namespace() -> None:
-    said = text(request("s3://models/llama"), "team", outcome(BY_FILE))
+    said = summary_text(make_options("s3://models/llama"), "team", make_result(BY_FILE))
     assert said.endswith("pin llama GRAPH -n team\n")
 
 
 def test_the_document() -> None:
-    found = document(request("s3://models/llama"), "ns", outcome(BY_FILE))
+    found = summary_document(make_options("s3://models/llama"), "ns", make_result(BY_FILE))
     assert found == {
         "apiVersion": "fluidmodel.io/v1",
         "kind": "Cache",
@@ -70,7 +74,7 @@ def test_the_document() -> None:
         "replicas": 1,
         "medium": "MEM",
         "path": "/dev/shm",
-        "quotaBytes": outcome(None).design.quota,
+        "quotaBytes": make_result(None).desired.quota,
         "persistentVolumeClaim": "llama",
         "proof": {
             "complete": True,
@@ -80,7 +84,10 @@ def test_the_document() -> None:
             "files": 2,
         },
     }
-    assert document(request("s3://models/llama"), "ns", outcome(None))["proof"] is None
+    assert (
+        summary_document(make_options("s3://models/llama"), "ns", make_result(None))["proof"]
+        is None
+    )
 
 
 def test_the_replicas_of_a_standing_cache() -> None:
@@ -88,5 +95,5 @@ def test_the_replicas_of_a_standing_cache() -> None:
     from tests.cache.test_desired import standing
 
     first = plan({"replicas": 2})
-    again = outcome(BY_FILE, existing=standing(first))
-    assert document(request("s3://models/llama"), "ns", again)["replicas"] == 2
+    again = make_result(BY_FILE, existing=standing(first))
+    assert summary_document(make_options("s3://models/llama"), "ns", again)["replicas"] == 2

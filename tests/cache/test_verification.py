@@ -6,22 +6,27 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache.verification import by_file, by_total, lost_workers, without
-from kubectl_fluidmodel.fluid.alluxio_cli import Cached, Worker
-from kubectl_fluidmodel.fluid.status import DatasetState, dataset
-from kubectl_fluidmodel.model.files import File, Listing
+from kubectl_fluidmodel.cache.verification import (
+    exclude_lost_workers,
+    lost_workers,
+    verify_by_file,
+    verify_by_total,
+)
+from kubectl_fluidmodel.fluid.alluxio_cli import AlluxioFile, AlluxioWorker
+from kubectl_fluidmodel.fluid.status import DatasetStatus, parse_dataset
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
 
 GIB = 1 << 30
 
-MODEL = Listing((File("config.json", 826), File("dir/w.safetensors", 10 * GIB)))
-WHOLE = [Cached("config.json", 826, 100), Cached("dir/w.safetensors", 10 * GIB, 100)]
+MODEL = FileListing((SourceFile("config.json", 826), SourceFile("dir/w.safetensors", 10 * GIB)))
+WHOLE = [AlluxioFile("config.json", 826, 100), AlluxioFile("dir/w.safetensors", 10 * GIB, 100)]
 
 
 class TestByFile:
     def test_complete(self) -> None:
-        found = by_file(MODEL, WHOLE, [], 1)
+        found = verify_by_file(MODEL, WHOLE, [], 1)
         assert found.complete
-        assert (found.files, found.bytes, found.cached) == (2, 10 * GIB + 826, 10 * GIB + 826)
+        assert (found.files, found.bytes, found.cached_bytes) == (2, 10 * GIB + 826, 10 * GIB + 826)
         assert found.missing == ()
 
     @pytest.mark.parametrize(
@@ -29,53 +34,55 @@ class TestByFile:
         [
             ([WHOLE[0]], "dir/w.safetensors: not in the cache's file system"),
             (
-                [WHOLE[0], Cached("dir/w.safetensors", 10 * GIB, 57)],
+                [WHOLE[0], AlluxioFile("dir/w.safetensors", 10 * GIB, 57)],
                 "dir/w.safetensors: 57% cached",
             ),
             (
-                [WHOLE[0], Cached("dir/w.safetensors", 5, 100)],
+                [WHOLE[0], AlluxioFile("dir/w.safetensors", 5, 100)],
                 f"dir/w.safetensors: 5 bytes in the cache, {10 * GIB} in the source",
             ),
         ],
     )
-    def test_each_way_to_be_incomplete(self, cached: list[Cached], missing: str) -> None:
-        found = by_file(MODEL, cached, [], 1)
+    def test_each_way_to_be_incomplete(self, cached: list[AlluxioFile], missing: str) -> None:
+        found = verify_by_file(MODEL, cached, [], 1)
         assert not found.complete
         assert found.missing == (missing,)
 
     def test_files_beyond_the_source_do_no_harm(self) -> None:
-        assert by_file(MODEL, [*WHOLE, Cached("new.txt", 5, 0)], [], 1).complete
+        assert verify_by_file(MODEL, [*WHOLE, AlluxioFile("new.txt", 5, 0)], [], 1).complete
 
     def test_an_empty_file_has_nothing_to_cache(self) -> None:
-        assert by_file(Listing((File("e", 0), File("f", 1))), [Cached("e", 0, 0), Cached("f", 1, 100)], [], 1).complete  # noqa: E501  # fmt: skip
+        assert verify_by_file(FileListing((SourceFile("e", 0), SourceFile("f", 1))), [AlluxioFile("e", 0, 0), AlluxioFile("f", 1, 100)], [], 1).complete  # noqa: E501  # fmt: skip
 
     def test_without_a_listing_every_file_that_alluxio_sees_counts(self) -> None:
-        assert by_file(None, WHOLE, [], 1).complete
-        found = by_file(None, [WHOLE[0], Cached("w", 9, 99)], [], 1)
+        assert verify_by_file(None, WHOLE, [], 1).complete
+        found = verify_by_file(None, [WHOLE[0], AlluxioFile("w", 9, 99)], [], 1)
         assert found.missing == ("w: 99% cached",)
 
-    @pytest.mark.parametrize("listing", [None, Listing(())])
-    def test_nothing_at_all_proves_nothing(self, listing: Listing | None) -> None:
-        found = by_file(listing, [], [], 1)
+    @pytest.mark.parametrize("listing", [None, FileListing(())])
+    def test_nothing_at_all_proves_nothing(self, listing: FileListing | None) -> None:
+        found = verify_by_file(listing, [], [], 1)
         assert not found.complete
         assert "no file at all" in found.reason
 
     def test_every_worker_holds_the_whole(self) -> None:
         slack = GIB // 100
         held = ("a", 10 * GIB, slack)
-        assert by_file(MODEL, WHOLE, [held, ("b", 10 * GIB, slack)], 2).complete
-        assert by_file(MODEL, WHOLE, [held, ("b", 10 * GIB + 826 - slack, slack)], 2).complete
-        found = by_file(MODEL, WHOLE, [held, ("b", 5 * GIB, slack)], 2)
+        assert verify_by_file(MODEL, WHOLE, [held, ("b", 10 * GIB, slack)], 2).complete
+        assert verify_by_file(
+            MODEL, WHOLE, [held, ("b", 10 * GIB + 826 - slack, slack)], 2
+        ).complete
+        found = verify_by_file(MODEL, WHOLE, [held, ("b", 5 * GIB, slack)], 2)
         assert not found.complete
         assert found.missing == (f"worker b holds {5 * GIB} of {10 * GIB + 826} bytes",)
 
     def test_every_worker_reports(self) -> None:
-        found = by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
+        found = verify_by_file(MODEL, WHOLE, [("a", 10 * GIB + 826, 0)], 2)
         assert found.missing == ("1 of 2 workers report",)
 
 
-def told(cached: str | None, total: str | None = None) -> DatasetState:
-    return dataset({"status": {"ufsTotal": total, "cacheStates": {"cached": cached}}})
+def dataset_status(cached: str | None, total: str | None = None) -> DatasetStatus:
+    return parse_dataset({"status": {"ufsTotal": total, "cacheStates": {"cached": cached}}})
 
 
 class TestByTotal:
@@ -91,7 +98,7 @@ class TestByTotal:
         ],
     )
     def test_within_the_rounding(self, cached: str, replicas: int, complete: bool) -> None:
-        found = by_total(MODEL, told(cached), replicas)
+        found = verify_by_total(MODEL, dataset_status(cached), replicas)
         assert found.complete is complete
         assert found.files is None
         assert bool(found.reason) is not complete
@@ -99,21 +106,21 @@ class TestByTotal:
     @pytest.mark.parametrize(
         ("listing", "state"),
         [
-            (MODEL, told(None)),
-            (None, told("1.00GiB", "[Calculating]")),
-            (None, told("[Calculating]", "1.00GiB")),
+            (MODEL, dataset_status(None)),
+            (None, dataset_status("1.00GiB", "[Calculating]")),
+            (None, dataset_status("[Calculating]", "1.00GiB")),
         ],
     )
     def test_totals_that_are_not_told_prove_nothing(
-        self, listing: Listing | None, state: DatasetState
+        self, listing: FileListing | None, state: DatasetStatus
     ) -> None:
-        found = by_total(listing, state, 1)
+        found = verify_by_total(listing, state, 1)
         assert not found.complete
         assert found.reason == "Fluid does not tell its totals yet"
 
     def test_fluids_own_total_where_the_source_was_not_listed(self) -> None:
-        assert by_total(None, told("2.00GiB", "2.00GiB"), 1).complete
-        assert not by_total(None, told("1.50GiB", "2.00GiB"), 1).complete
+        assert verify_by_total(None, dataset_status("2.00GiB", "2.00GiB"), 1).complete
+        assert not verify_by_total(None, dataset_status("1.50GiB", "2.00GiB"), 1).complete
 
 
 def worker_pod(name: str, *, ready: bool = True, node: str = "gpu-0") -> dict[str, Any]:
@@ -124,7 +131,7 @@ def worker_pod(name: str, *, ready: bool = True, node: str = "gpu-0") -> dict[st
     }
 
 
-LIVE, SILENT = Worker("10.0.0.1", 5, 0, True), Worker("10.0.0.2", 5, 0, False)
+LIVE, SILENT = AlluxioWorker("10.0.0.1", 5, 0, True), AlluxioWorker("10.0.0.2", 5, 0, False)
 
 
 class TestLostWorkers:
@@ -159,14 +166,14 @@ class TestLostWorkers:
         self,
         pods: list[dict[str, Any]] | None,
         nodes: set[str] | None,
-        reported: list[Worker],
+        reported: list[AlluxioWorker],
         replicas: int,
         lost: list[str],
     ) -> None:
         assert lost_workers(pods, nodes, reported, replicas) == lost
 
     def test_no_proof_stands_without_its_workers(self) -> None:
-        whole = by_file(MODEL, WHOLE, [], 1)
-        assert without(whole, []) is whole
-        found = without(whole, ["worker w-0 is not ready"])
+        whole = verify_by_file(MODEL, WHOLE, [], 1)
+        assert exclude_lost_workers(whole, []) is whole
+        found = exclude_lost_workers(whole, ["worker w-0 is not ready"])
         assert not found.complete and found.missing == ("worker w-0 is not ready",)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Ended:
+class Completed:
     """How a command line ended."""
 
     code: int
@@ -44,15 +44,15 @@ class _Text(io.TextIOWrapper):
         return self.raw_bytes.getvalue().decode()
 
 
-def run(*arguments: str) -> Ended:
+def run(*arguments: str) -> Completed:
     """One command line in this process."""
     out, err = _Text(), _Text()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(list(arguments))
-    return Ended(code, out.text, err.text)
+    return Completed(code, out.text, err.text)
 
 
-def start(*arguments: str, python: tuple[str, ...] = ("-m", "kubectl_fluidmodel")) -> Ended:
+def start(*arguments: str, python: tuple[str, ...] = ("-m", "kubectl_fluidmodel")) -> Completed:
     """One command line in a process of its own."""
     done = subprocess.run(
         [sys.executable, *python, *arguments],
@@ -63,4 +63,4 @@ def start(*arguments: str, python: tuple[str, ...] = ("-m", "kubectl_fluidmodel"
         timeout=60,
         check=False,
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Completed(done.returncode, done.stdout, done.stderr)

@@ -18,7 +18,7 @@ PVC = ("cache", "pvc://claim/dir", "--quota", "10Gi", "--dry-run")
 def test_as_a_module_it_prints_exactly_the_objects() -> None:
     ended = start(*PVC)
     assert (ended.code, ended.err) == (0, "")
-    golden.check("dry-run-pvc", list(yaml.safe_load_all(ended.out)))
+    golden.require_golden("dry-run-pvc", list(yaml.safe_load_all(ended.out)))
     assert ended.out == (golden.DIRECTORY / "dry-run-pvc.yaml").read_text()
 
 

@@ -19,7 +19,15 @@ from tests.cli.program import run
 from tests.kube import kubeconfig
 from tests.kube.certificates import self_signed
 from tests.kube.server import status
-from tests.loopback import Answer, Asked, Respond, Server, document, free_port, serve
+from tests.loopback import (
+    HttpRequest,
+    HttpResponse,
+    RequestHandler,
+    Server,
+    free_port,
+    json_response,
+    serve,
+)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -108,9 +116,9 @@ def test_odd_words_are_no_error(words: tuple[str, ...]) -> None:
     assert complete(*words)[1] == ":4"
 
 
-def table(columns: list[str], *rows: list[str]) -> Answer:
+def table(columns: list[str], *rows: list[str]) -> HttpResponse:
     """A list as the API server answers kubectl."""
-    return document(
+    return json_response(
         {
             "kind": "Table",
             "columnDefinitions": [{"name": column, "type": "string"} for column in columns],
@@ -131,7 +139,7 @@ GRAPH = {
 OTHER = {"metadata": {"name": "other"}, "spec": {"components": [{"name": "x", "type": "worker"}]}}
 
 
-def answer(asked: Asked) -> Answer:
+def answer(asked: HttpRequest) -> HttpResponse:
     space = "/namespaces/team"
     if asked.path == f"/apis/data.fluid.io/v1alpha1{space}/datasets":
         columns = ["Name", "Ufs Total Size", "Cached Percentage", "Phase", "Age"]
@@ -139,7 +147,7 @@ def answer(asked: Asked) -> Answer:
     if asked.path == f"/apis/nvidia.com/v1beta1{space}/dynamographdeployments":
         if "as=Table" in asked.headers["Accept"]:
             return table(["Name", "Ready", "Backend"], ["chat", "True", "vllm"])
-        return document({"kind": "List", "items": [GRAPH, OTHER]})
+        return json_response({"kind": "List", "items": [GRAPH, OTHER]})
     if asked.path == "/api/v1/nodes":
         return table(["Name", "Status"], ["gpu-0", "Ready"], ["gpu-1", "NotReady"])
     if asked.path == "/api/v1/namespaces":
@@ -212,7 +220,7 @@ def test_files_are_left_to_the_shell() -> None:
 
 def test_the_data_of_secrets_are_not_asked_for(server: Server) -> None:
     complete("cache", "s3://b/m", "--s3-secret", "")
-    (asked,) = server.asked
+    (asked,) = server.requests
     assert asked.headers["Accept"].startswith("application/json;as=Table;v=v1;g=meta.k8s.io")
     assert asked.query["includeObject"] == "None"
 
@@ -230,7 +238,7 @@ class TestLogin:
     @staticmethod
     def headers(server: Server, *flags: str) -> dict[str, str]:
         assert complete("pin", *flags, "")[0] == ["llama", "qwen"]
-        return {name.lower(): value for name, value in server.asked[-1].headers.items()}
+        return {name.lower(): value for name, value in server.requests[-1].headers.items()}
 
     def test_a_token(self, server: Server) -> None:
         assert self.headers(server)["authorization"] == "Bearer token-1"
@@ -257,11 +265,11 @@ class TestLogin:
 
     def test_no_token_goes_where_the_server_sends_us(self, tmp_path: Path) -> None:
         with serve(answer) as other:
-            away = Answer(302, b"", {"Location": f"{other.url}/x"})
+            away = HttpResponse(302, b"", {"Location": f"{other.url}/x"})
             with serve(lambda _: away) as server:
                 lead_to(tmp_path, server.url)
                 assert complete("pin", "") == ([], ":4")
-            assert other.asked == []
+            assert other.requests == []
 
     @pytest.mark.parametrize("how", ["data", "file", "flag", "none", "insecure", "name"])
     def test_the_certificate_of_the_server(self, tmp_path: Path, how: str) -> None:
@@ -296,29 +304,29 @@ def ca(pem: Path) -> bytes:
     return text[text.index(b"-----BEGIN CERTIFICATE") :]
 
 
-def hang(_: Asked) -> Answer:
+def hang(_: HttpRequest) -> HttpResponse:
     threading.Event().wait(2)
-    return Answer(500)
+    return HttpResponse(500)
 
 
-def trickle(_: Asked) -> Answer:
+def trickle(_: HttpRequest) -> HttpResponse:
     def body() -> Iterator[bytes]:
         for _ in range(20):
             yield b" "
             time.sleep(0.1)
 
-    return Answer(200, body())
+    return HttpResponse(200, body())
 
 
-SILENT: dict[str, Respond] = {
+SILENT: dict[str, RequestHandler] = {
     "forbidden": lambda _: status(403, "no", "Forbidden"),
     "unauthorized": lambda _: status(401, "no", "Unauthorized"),
     "absent": lambda _: status(404, "no", "NotFound"),
     "ill": lambda _: status(500, "etcd is down"),
-    "a web page": lambda _: Answer(200, b"<html>sign in</html>"),
-    "a number": lambda _: document(3),
-    "another shape": lambda _: document({"rows": [{"cells": 1}, 2], "columnDefinitions": {}}),
-    "binary": lambda _: Answer(200, b"\xff\xfe\x00"),
+    "a web page": lambda _: HttpResponse(200, b"<html>sign in</html>"),
+    "a number": lambda _: json_response(3),
+    "another shape": lambda _: json_response({"rows": [{"cells": 1}, 2], "columnDefinitions": {}}),
+    "binary": lambda _: HttpResponse(200, b"\xff\xfe\x00"),
     "hanging": hang,
     "trickling": trickle,
 }

@@ -11,7 +11,7 @@ import pytest
 from kubectl_fluidmodel.cli import flags
 from kubectl_fluidmodel.cli.main import VERBS, root
 from tests.cli.program import run
-from tests.commands import in_script, parse
+from tests.commands import commands_in_script, parse_command
 
 
 def verb(name: str) -> flags.VerbCommand:
@@ -37,13 +37,13 @@ class TestVerb:
         parts = examples.split("\n\n")
         assert 2 <= len(parts) <= 6
         assert all(part.startswith("# ") for part in parts)
-        found = list(in_script(examples))
+        found = list(commands_in_script(examples))
         assert 3 <= len(found) <= 6
         assert {words[0] for words in found} == {name}
 
     def test_every_example_parses(self, name: str) -> None:
-        for words in in_script(verb(name).examples):
-            parse(words)
+        for words in commands_in_script(verb(name).examples):
+            parse_command(words)
 
     def test_every_flag_has_help_and_a_heading(self, name: str) -> None:
         options = [each for each in verb(name).params if isinstance(each, click.Option)]
@@ -54,8 +54,8 @@ class TestVerb:
 
     def test_headings_come_in_order(self, name: str) -> None:
         headings = re.findall(r"^(\w+):$", run(name, "--help").out, re.MULTILINE)[1:]
-        known = [heading for heading in headings if heading in flags.GROUPS]
-        assert known == sorted(known, key=flags.GROUPS.index)
+        known = [heading for heading in headings if heading in flags.HEADINGS]
+        assert known == sorted(known, key=flags.HEADINGS.index)
         assert "Output" in headings
 
     def test_a_typo_in_a_flag_is_understood(self, name: str) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
-from tests.cli.program import Ended, run
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
+from tests.cli.program import Completed, run
 from tests.inventory import fleet, samples
 from tests.loopback import serve
 from tests.snapshot.served import Cluster
@@ -35,7 +35,7 @@ def server(cluster: Cluster) -> Iterator[str]:
         yield found.url
 
 
-def bundle(tmp_path: Path, snapshot: Snapshot) -> str:
+def write_bundle(tmp_path: Path, snapshot: Snapshot) -> str:
     """A file as `doctor --bundle` writes it."""
     data = json.dumps(snapshot.to_document()).encode()
     path = tmp_path / "bundle.tar.gz"
@@ -46,8 +46,8 @@ def bundle(tmp_path: Path, snapshot: Snapshot) -> str:
     return str(path)
 
 
-def offline(tmp_path: Path, snapshot: Snapshot, *arguments: str) -> Ended:
-    return run("inspect", *arguments, "--from-bundle", bundle(tmp_path, snapshot))
+def run_on_bundle(tmp_path: Path, snapshot: Snapshot, *arguments: str) -> Completed:
+    return run("inspect", *arguments, "--from-bundle", write_bundle(tmp_path, snapshot))
 
 
 class TestTable:
@@ -101,7 +101,7 @@ class TestTable:
             samples.reader(claim="near"),
         ]
         flags = ["--sort-by", by] if by else []
-        ended = offline(tmp_path, samples.snapshot(*objects), "--no-headers", *flags)
+        ended = run_on_bundle(tmp_path, samples.snapshot(*objects), "--no-headers", *flags)
         assert [line.split()[0] for line in ended.out.splitlines()] == names
 
     def test_a_selector(self, tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ class TestTable:
             samples.dataset("a", labels={"team": "x"}),
             samples.dataset("b"),
         ]
-        ended = offline(tmp_path, samples.snapshot(*objects), "-l", "team=x", "-o", "name")
+        ended = run_on_bundle(tmp_path, samples.snapshot(*objects), "-l", "team=x", "-o", "name")
         assert ended.out == "dataset.data.fluid.io/a\n"
-        ended = offline(tmp_path, samples.snapshot(*objects), "-l", "team=y")
+        ended = run_on_bundle(tmp_path, samples.snapshot(*objects), "-l", "team=y")
         assert (ended.code, ended.out, ended.err) == (0, "", "No models match -l 'team=y'\n")
 
 
@@ -140,7 +140,7 @@ class TestGaps:
     def test_without_fluid(self, tmp_path: Path) -> None:
         snapshot = samples.snapshot()
         del snapshot.versions["datasets.data.fluid.io"]
-        ended = offline(tmp_path, snapshot)
+        ended = run_on_bundle(tmp_path, snapshot)
         assert ended.code == 1
         assert "Fluid is not installed" in ended.error
 
@@ -180,21 +180,23 @@ class TestOne:
         assert "the master was not heard: " in ended.out
 
     def test_as_a_tree(self, tmp_path: Path) -> None:
-        ended = offline(tmp_path, samples.snapshot(*fleet.llama()), fleet.LLAMA, "-o", "tree")
+        ended = run_on_bundle(tmp_path, samples.snapshot(*fleet.llama()), fleet.LLAMA, "-o", "tree")
         assert ended.code == 0
         kinds = ["model", "Dataset", "AlluxioRuntime", "worker", "node", "reader"]
         places = [ended.out.index(f" {kind} ") for kind in kinds]
         assert places == sorted(places)
 
     def test_documents(self, tmp_path: Path) -> None:
-        snapshot = samples.snapshot(*fleet.llama(), missing=[Missing("nodes", "", "no", True)])
-        shown = json.loads(offline(tmp_path, snapshot, fleet.LLAMA, "-o", "json").out)
+        snapshot = samples.snapshot(
+            *fleet.llama(), read_failures=[ReadFailure("nodes", "", "no", True)]
+        )
+        shown = json.loads(run_on_bundle(tmp_path, snapshot, fleet.LLAMA, "-o", "json").out)
         assert shown["kind"] == "Inspection"
         assert shown["missing"][0]["resource"] == "nodes"
-        listed = yaml.safe_load(offline(tmp_path, snapshot, "-o", "yaml").out)
+        listed = yaml.safe_load(run_on_bundle(tmp_path, snapshot, "-o", "yaml").out)
         assert listed["kind"] == "InspectionList"
         assert [each["metadata"]["name"] for each in listed["items"]] == [fleet.LLAMA]
-        assert offline(tmp_path, snapshot, "-o", "yaml").err == "", "it is in the document"
+        assert run_on_bundle(tmp_path, snapshot, "-o", "yaml").err == "", "it is in the document"
 
 
 class TestBundle:
@@ -204,9 +206,9 @@ class TestBundle:
             *samples.cache("x", "ml", nodes=["n"]),
             namespace=None,
         )
-        ended = offline(tmp_path, snapshot, "-n", "ml", "-o", "name")
+        ended = run_on_bundle(tmp_path, snapshot, "-n", "ml", "-o", "name")
         assert ended.out == "dataset.data.fluid.io/x\n"
-        assert len(offline(tmp_path, snapshot, "-o", "name").out.splitlines()) == 2
+        assert len(run_on_bundle(tmp_path, snapshot, "-o", "name").out.splitlines()) == 2
 
     def test_what_is_no_bundle(self, tmp_path: Path) -> None:
         path = tmp_path / "x"

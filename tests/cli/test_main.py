@@ -19,7 +19,7 @@ from kubectl_fluidmodel.cli.main import VERBS
 from tests import interrupts
 from tests.cli.program import ROOT, run, start
 from tests.kube.server import status
-from tests.loopback import Answer, Asked, document, serve
+from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 
 
 class TestHelp:
@@ -177,7 +177,7 @@ def test_no_command_line_ends_in_a_traceback(arguments: list[str]) -> None:
 
 
 class TestExitCodes:
-    def cache(self, answer: Answer, *more: str) -> tuple[int, str]:
+    def cache(self, answer: HttpResponse, *more: str) -> tuple[int, str]:
         with serve(lambda _: answer) as server:
             ended = run("cache", "pvc://c/m", "--quota", "9Gi", "--server", server.url, *more)
         assert ended.out == ""
@@ -194,7 +194,7 @@ class TestExitCodes:
         assert "does not accept these credentials" in error
 
     def test_a_proxy_refuses(self) -> None:
-        code, error = self.cache(Answer(403, b"<html>\nno entry\n</html>"))
+        code, error = self.cache(HttpResponse(403, b"<html>\nno entry\n</html>"))
         assert code == 1
         assert "no entry" in error
 
@@ -202,13 +202,13 @@ class TestExitCodes:
         assert self.cache(status(500, "etcd is down"))[0] == 1
 
     def test_it_is_no_api_server(self) -> None:
-        assert self.cache(Answer(200, b"<html>router</html>"))[0] == 3
+        assert self.cache(HttpResponse(200, b"<html>router</html>"))[0] == 3
 
     def test_permissions_are_missing(self) -> None:
-        def respond(asked: Asked) -> Answer:
+        def respond(asked: HttpRequest) -> HttpResponse:
             if asked.method == "POST":
-                return document({"status": {"allowed": False}}, 201)
-            return document({"versions": [{"version": "v1alpha1"}]})
+                return json_response({"status": {"allowed": False}}, 201)
+            return json_response({"versions": [{"version": "v1alpha1"}]})
 
         with serve(respond) as server:
             ended = run(
@@ -228,7 +228,7 @@ class TestExitCodes:
         assert (ended.code, ended.error.split(":")[0]) == (3, "no cluster to talk to")
 
     def test_there_is_no_such_cache(self) -> None:
-        empty = document({"kind": "List", "metadata": {}, "items": []})
+        empty = json_response({"kind": "List", "metadata": {}, "items": []})
         with serve(lambda _: empty) as server:
             ended = run("uncache", "x", "--server", server.url)
         assert ended.code == 1
@@ -236,7 +236,7 @@ class TestExitCodes:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_interrupted(self, number: signal.Signals) -> None:
-        with interrupts.heard():
+        with interrupts.interrupts_enabled():
             ended = interrupted(number)
         assert ended.code == 130
         assert ended.err.startswith("error: interrupted: what was made stays")
@@ -244,14 +244,14 @@ class TestExitCodes:
 
     def test_behind_an_ampersand_ctrl_c_is_for_others(self) -> None:
         """A shell's background job ignores SIGINT, and goes on; SIGTERM still ends it."""
-        with interrupts.heard(), interrupts.ignored():
+        with interrupts.interrupts_enabled(), interrupts.interrupts_ignored():
             ended = interrupted(signal.SIGINT, signal.SIGTERM)
         assert ended.survived == [signal.SIGINT]
         assert (ended.code, len(ended.err.splitlines())) == (130, 1)
 
     def test_who_ignores_sigterm_is_left_to(self) -> None:
         """What the caller ignores stays ignored: also `trap '' TERM`."""
-        with interrupts.heard():
+        with interrupts.interrupts_enabled():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             ended = interrupted(signal.SIGTERM, signal.SIGINT)
         assert ended.survived == [signal.SIGTERM]
@@ -272,10 +272,10 @@ def interrupted(*numbers: signal.Signals) -> Interrupted:
     """`cache` while the API server does not answer, sent each of these in turn."""
     asked, release = threading.Event(), threading.Event()
 
-    def hang(_: Asked) -> Answer:
+    def hang(_: HttpRequest) -> HttpResponse:
         asked.set()
         release.wait(20)
-        return document({})
+        return json_response({})
 
     survived = []
     with serve(hang) as server:

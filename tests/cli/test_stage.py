@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kubectl_fluidmodel.cli.main import main
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 from tests.stage.s3server import S3Server
 
 MODEL = "acme/model"
@@ -31,19 +31,19 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, s3: S3Server) -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch, s3: S3Server) -> Iterator[FakeHub]:
     for key, value in s3.env().items():
         monkeypatch.setenv(key, value)
-    with Hub(Repo(MODEL, FILES)) as running:
+    with FakeHub(Repo(MODEL, FILES)) as running:
         yield running
 
 
-def arguments(hub: Hub, s3: S3Server, *more: str, to: str = "s3://cli-models/x") -> list[str]:
+def arguments(hub: FakeHub, s3: S3Server, *more: str, to: str = "s3://cli-models/x") -> list[str]:
     hub_flag, store = f"--endpoint-hub={hub.endpoint}", f"--endpoint={s3.endpoint}"
     return ["stage", MODEL, f"--to={to}", hub_flag, store, *more]
 
 
-def test_the_whole_way(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_way(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(hub, s3)) == 0
     out, err = capsys.readouterr()
     head = hub.repos[MODEL].head
@@ -74,7 +74,7 @@ def test_the_whole_way(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str
 
 
 def test_a_dry_run_needs_no_bucket_and_no_keys(
-    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     assert main(arguments(hub, s3, "--dry-run", to="s3://nowhere-yet")) == 0
@@ -86,11 +86,11 @@ def test_a_dry_run_needs_no_bucket_and_no_keys(
     assert document["kind"] == "StagingPlan" and document["bytesSkipped"] == 100_000
     assert main(arguments(hub, s3, "--dry-run", "--include=*", "-o", "yaml")) == 0
     assert "pytorch_model.bin" in capsys.readouterr().out
-    assert not hub.seen("resolve", on="cdn")
+    assert not hub.requests_matching("resolve", on="cdn")
 
 
 def test_a_dry_run_on_the_server_says_what_the_store_holds(
-    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]
+    hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def look(*more: str) -> str:
         assert main(arguments(hub, s3, "--dry-run=server", *more, to="s3://cli-dry/x")) == 0
@@ -109,7 +109,7 @@ def test_a_dry_run_on_the_server_says_what_the_store_holds(
     assert there["files"] == 2 and there["bytesLeft"] == 0 and there["manifest"] is True
 
 
-def test_a_log_for_programs(hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_for_programs(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(hub, s3, "--log=json", to="s3://cli-models/log")) == 0
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
@@ -148,7 +148,7 @@ def test_what_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_without_keys(
-    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -157,7 +157,7 @@ def test_without_keys(
 
 
 def test_nobody_at_the_endpoint(
-    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubectl_fluidmodel.stage.engine._FIRST_CONTACT", 0.5)
     command = ["stage", MODEL, "--to=s3://ok-bucket", f"--endpoint-hub={hub.endpoint}"]
@@ -166,7 +166,7 @@ def test_nobody_at_the_endpoint(
 
 
 def test_nothing_secret_is_shown(
-    hub: Hub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]

@@ -9,7 +9,7 @@ import pytest
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.kinds import PODS
 from tests.cache.objects import Objects, objects
-from tests.cache.test_removal import build, ours, reader
+from tests.cache.test_removal import add_objects, owned_object, reader_pod
 from tests.cli.program import run
 
 __all__ = ["objects"]
@@ -17,8 +17,10 @@ __all__ = ["objects"]
 
 @pytest.fixture
 def server(objects: Objects) -> str:
-    build(
-        objects, (names.DATASETS, ours(names.DATASETS)), (names.DATA_LOADS, ours(names.DATA_LOADS))
+    add_objects(
+        objects,
+        (names.DATASETS, owned_object(names.DATASETS)),
+        (names.DATA_LOADS, owned_object(names.DATA_LOADS)),
     )
     url: str = objects.client.access.server.url
     return url
@@ -59,7 +61,7 @@ class TestTheSameRefusal:
     """What the run refuses, a dry run does not promise."""
 
     def test_while_pods_read(self, server: str, objects: Objects, flags: list[str]) -> None:
-        objects.lists[PODS.path("ns")] = [reader("engine-0", "demo")]
+        objects.lists[PODS.path("ns")] = [reader_pod("engine-0", "demo")]
         ended = run("uncache", "demo", "-n", "ns", "--server", server, *flags)
         assert (ended.code, ended.out) == (1, "")
         assert "pods read from cache demo: engine-0" in ended.error

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from tests.loopback import Answer, Asked, document, serve
+from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 
 from .cluster import Cluster
 
-Interfere = Callable[[Asked], "Answer | None"]
+Interfere = Callable[[HttpRequest], "HttpResponse | None"]
 
 
-def failure(code: int = 500) -> Answer:
+def failure(code: int = 500) -> HttpResponse:
     """What an API server says that cannot reach its etcd."""
     status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code}
-    return document({**status, "message": "etcdserver: request timed out"}, code)
+    return json_response({**status, "message": "etcdserver: request timed out"}, code)
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def interfering(cluster: Cluster, interfere: Interfere, folder: Path) -> Iterato
     """A kubeconfig for the proxy; where `interfere` gives an answer, the server is not asked."""
     api = cluster.api
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         answer = interfere(asked)
         if answer is not None:
             return answer
@@ -36,7 +36,7 @@ def interfering(cluster: Cluster, interfere: Interfere, folder: Path) -> Iterato
         }
         found = api.pool.request(asked.method, url, body=asked.body or None, headers=headers)
         kind = {"Content-Type": found.headers.get("Content-Type", "application/json")}
-        return Answer(found.status, found.data, kind)
+        return HttpResponse(found.status, found.data, kind)
 
     with serve(respond) as server:
         config = {

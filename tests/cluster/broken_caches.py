@@ -22,11 +22,11 @@ from .objects import FLUID, until
 from .s3 import secret
 
 READER = "reader"
-SHOWN = "3,4,6,8"
+AREAS = "3,4,6,8"
 """The areas of doctor that these tests are about."""
 
 
-class Ward:
+class BrokenCaches:
     """One namespace for the tests of a module; each has caches of its own name there."""
 
     def __init__(self, cluster: Cluster, folder: Path, stem: str = "ward") -> None:
@@ -37,7 +37,7 @@ class Ward:
         )
         self.bucket = Bucket(cluster.s3, f"models-{secrets.token_hex(4)}")
         self.bytes = sum(self.bucket.put_model("m").values())
-        self.doctor = Doctor(cluster, self.namespace, SHOWN, folder / "bin")
+        self.doctor = Doctor(cluster, self.namespace, AREAS, folder / "bin")
         self.nodes: list[str] = []
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class Ward:
 
     # -- caches ------------------------------------------------------------------------------
 
-    def cache(
+    def create_cache(
         self,
         name: str,
         *,
@@ -73,7 +73,7 @@ class Ward:
         mount = f"s3://{self.bucket.name}/m/"
         made = objects.dataset(self.namespace, name, mount, options, f"{name}-s3")
         if node:
-            made["spec"]["nodeAffinity"] = on(node)
+            made["spec"]["nodeAffinity"] = node_affinity_for(node)
         made["spec"] |= dataset or {}
         made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
         self.api.apply(made)
@@ -84,7 +84,7 @@ class Ward:
         self.api.apply(runs)
         return name
 
-    def bound(self, name: str) -> str:
+    def wait_until_bound(self, name: str) -> str:
         """Wait for a cache to be Bound, its claim to be there and its nodes to be labelled."""
         objects.bound(self.cluster, self.namespace, name)
 
@@ -98,30 +98,30 @@ class Ward:
         until(f"claim and labels of {name}", there, 180)
         return name
 
-    def loaded(self, name: str, replicas: int = 1) -> str:
+    def load_completely(self, name: str, replicas: int = 1) -> str:
         """As `bound`, with all of the model loaded and counted."""
-        self.bound(name)
+        self.wait_until_bound(name)
         self.api.apply(objects.dataload(self.namespace, name, replicas=replicas))
         assert objects.loaded(self.cluster, self.namespace, f"{name}-load") == "Complete"
         wanted = f"{100.0 * replicas:.1f}%"
 
         def counted() -> bool:
-            states = self.status("Dataset", name).get("cacheStates") or {}
+            states = self.status_of("Dataset", name).get("cacheStates") or {}
             return bool(states.get("cachedPercentage") == wanted)
 
         until(f"{name} to be whole", counted)
         return name
 
-    def still(self, name: str, **status: Any) -> str:
+    def create_dataset_without_runtime(self, name: str, **status: Any) -> str:
         """A Dataset without a runtime, with the status that Fluid would give it."""
         mount = f"s3://{self.bucket.name}/m/"
         self.api.apply(objects.dataset(self.namespace, name, mount))
-        until(f"a phase of {name}", lambda: self.status("Dataset", name).get("phase"))
+        until(f"a phase of {name}", lambda: self.status_of("Dataset", name).get("phase"))
         given = {"phase": "Bound", "conditions": [], **status}
         self.api.patch(FLUID, "Dataset", name, {"status": given}, self.namespace, "status")
         return name
 
-    def gone(self, name: str) -> None:
+    def delete_cache(self, name: str) -> None:
         """Take a cache away, so that the next look does not see it."""
         for kind in ("DataLoad", "Dataset", "AlluxioRuntime"):
             for each in self.api.list(FLUID, kind, self.namespace):
@@ -132,7 +132,7 @@ class Ward:
 
     # -- objects -----------------------------------------------------------------------------
 
-    def node(self, stem: str, **options: Any) -> str:
+    def add_node(self, stem: str, **options: Any) -> str:
         """A node of the test's own, without GPUs, so that no other test's cache chooses it."""
         name = f"{stem}-{self.namespace[2:8]}"
         options.setdefault("memory", "1Ti")
@@ -151,14 +151,14 @@ class Ward:
         version |= {"StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
         return self.api.find(version.get(kind, "v1"), kind, name, self.namespace)
 
-    def status(self, kind: str, name: str) -> Object:
+    def status_of(self, kind: str, name: str) -> Object:
         return (self.find(kind, name) or {}).get("status") or {}
 
-    def pod(self, name: str) -> Object:
+    def wait_for_pod(self, name: str) -> Object:
         """A pod, as soon as it is there."""
         return until(f"pod {name}", lambda: self.find("Pod", name)) or {}
 
-    def running(self, name: str) -> Object:
+    def wait_until_ready(self, name: str) -> Object:
         """A pod, as soon as it is ready."""
 
         def ready() -> Object | None:
@@ -169,7 +169,9 @@ class Ward:
 
         return until(f"{name} to be ready", ready) or {}
 
-    def ill(self, name: str, container: str, namespace: str = "", **status: Any) -> None:
+    def set_container_status(
+        self, name: str, container: str, namespace: str = "", **status: Any
+    ) -> None:
         """Give a pod the status that a kubelet would: one container of it is not well.
 
         `ready` is whether it is, for all that.
@@ -186,7 +188,7 @@ class Ward:
         body = {key: pod["status"][key] for key in ("containerStatuses", "conditions")}
         self.api.patch("v1", "Pod", name, {"status": body}, where, "status")
 
-    def reader(self, name: str, claim: str, node: str = "", **meta: Any) -> str:
+    def create_reader(self, name: str, claim: str, node: str = "", **meta: Any) -> str:
         """A pod that mounts a claim; with `hold` it stays in ContainerCreating, `gates` keep the
         scheduler off, and `scheduler` is the name of another.
         """
@@ -225,12 +227,14 @@ class Ward:
         )
         return name
 
-    def placed(self, pod: str) -> str:
+    def wait_for_node(self, pod: str) -> str:
         """The node of a pod, as soon as it has one."""
-        found = until(f"a node for {pod}", lambda: self.pod(pod)["spec"].get("nodeName"), 180)
+        found = until(
+            f"a node for {pod}", lambda: self.wait_for_pod(pod)["spec"].get("nodeName"), 180
+        )
         return str(found)
 
-    def event(self, kind: str, name: str, reason: str, message: str) -> None:
+    def create_warning_event(self, kind: str, name: str, reason: str, message: str) -> None:
         """A Warning event, as the kubelet or a controller would write it."""
         obj = self.find(kind, name) or {"apiVersion": "v1", "metadata": {"name": name, "uid": ""}}
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -256,7 +260,7 @@ class Ward:
 
     # -- doctor ------------------------------------------------------------------------------
 
-    def sees(
+    def wait_for_root(
         self, root: str, name: str, about: str, *, beside: tuple[str, ...] = (), **how: Any
     ) -> Finding:
         """Look until a code is the root of all that is wrong with a cache; its finding.
@@ -277,32 +281,34 @@ class Ward:
         assert found, f"{root} is about {[each.about for each in self.doctor.found(name)[root]]}"
         return found[0]
 
-    def well(self, name: str, *, seconds: float = 240, **how: Any) -> None:
+    def wait_until_healthy(self, name: str, *, seconds: float = 240, **how: Any) -> None:
         """Look until nothing is wrong with a cache."""
         self.doctor.see(f"{name} to be well", name=name, seconds=seconds, **how)
 
-    def ref(self, kind: str, name: str) -> str:
+    def reference(self, kind: str, name: str) -> str:
         return f"{kind} {self.namespace}/{name}"
 
 
-def on(node: str) -> Object:
+def node_affinity_for(node: str) -> Object:
     """A Dataset's node affinity for one node."""
     expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     return {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
 
 
-def ward_of(cluster: Cluster, folder: Path, stem: str = "ward") -> Iterator[Ward]:
+def manage_broken_caches(
+    cluster: Cluster, folder: Path, stem: str = "ward"
+) -> Iterator[BrokenCaches]:
     """The life of a ward, for a module's fixture; `stem` is what its namespace is called."""
-    made = Ward(cluster, folder, stem)
+    made = BrokenCaches(cluster, folder, stem)
     try:
         yield made
     finally:
         made.close()
 
 
-def whole_of(ward: Ward) -> str:
+def create_healthy_cache(caches: BrokenCaches) -> str:
     """A cache with nothing wrong, on a node of its own; each test puts it right again."""
-    ward.cache("whole", node=ward.node("whole"))
-    ward.loaded("whole")
-    ward.well("whole")
+    caches.create_cache("whole", node=caches.add_node("whole"))
+    caches.load_completely("whole")
+    caches.wait_until_healthy("whole")
     return "whole"

@@ -36,7 +36,7 @@ class Bucket:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as out:
             if key.endswith(".safetensors"):
-                out.write(weights.head(size))
+                out.write(weights.safetensors_header(size))
             out.truncate(size)
 
     def put_model(
@@ -57,11 +57,13 @@ class Bucket:
         if files is None:
             names = [f"model-{n:05d}-of-{shards:05d}.safetensors" for n in range(1, shards + 1)]
             index = {
-                "metadata": {"total_size": shards * (shard_size - weights.HEAD)},
+                "metadata": {"total_size": shards * (shard_size - weights.HEADER_BYTES)},
                 "weight_map": {_tensor(name): name for name in names},
             }
             contents = {
-                "config.json": weights.config(num_hidden_layers=shards, torch_dtype="bfloat16"),
+                "config.json": weights.model_config(
+                    num_hidden_layers=shards, torch_dtype="bfloat16"
+                ),
                 "generation_config.json": b'{"do_sample": true, "temperature": 0.6}',
                 "tokenizer.json": _bytes("tokenizer", 20_000),
                 "tokenizer_config.json": b'{"model_max_length": 131072}',
@@ -108,8 +110,8 @@ def _tensor(path: str) -> str:
 
 def _bytes(seed: str, size: int) -> bytes:
     """Bytes that are the same in every run and not all alike, and what the name says."""
-    if seed.endswith(".safetensors") and size >= weights.HEAD:
-        return weights.safetensors(size, _tensor(seed), f"{seed}\n".encode())
+    if seed.endswith(".safetensors") and size >= weights.HEADER_BYTES:
+        return weights.safetensors_file(size, _tensor(seed), f"{seed}\n".encode())
     if seed.endswith(".json") and size >= 2:
         return b"{" + b" " * (size - 2) + b"}"
     line = (seed + "\n").encode() * 64

@@ -179,7 +179,7 @@ class Cli:
             "stdin": subprocess.DEVNULL,
             **options,
         }
-        with interrupts.heard():
+        with interrupts.interrupts_enabled():
             return subprocess.Popen(
                 self._argv(arguments), env=self._env(env), cwd=self.cwd, text=True, **options
             )

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from kubectl_fluidmodel.doctor import checks
-from kubectl_fluidmodel.doctor.check import Finding, Fix, Severity, select
+from kubectl_fluidmodel.doctor.check import Finding, Fix, Severity, select_checks
 from kubectl_fluidmodel.doctor.collect import logs, occupants
-from kubectl_fluidmodel.doctor.diagnosis import BROKEN, Diagnosis, diagnose
+from kubectl_fluidmodel.doctor.diagnosis import CHECK_CRASHED, Diagnosis, diagnose
 from kubectl_fluidmodel.doctor.mount_probe import runner
-from kubectl_fluidmodel.inventory.cache import link
+from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -34,8 +34,8 @@ class Doctor:
 
     def __init__(self, cluster: Cluster, namespace: str, area: str, bin_: Path) -> None:
         self.cluster, self.namespace = cluster, namespace
-        self.checks = select(area.split(","), [])
-        self.client = Client(Connection(kubeconfig=str(cluster.kubeconfig)))
+        self.checks = select_checks(area.split(","), [])
+        self.client = Client(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
         self.bin = bin_
         self.bin.mkdir(exist_ok=True)
         (self.bin / "kubectl").unlink(missing_ok=True)
@@ -61,24 +61,26 @@ class Doctor:
         `later` is how many seconds hence it is judged, for what is only wrong when it lasts.
         """
         client = client or self.client
-        self.snapshot = collector.take(
-            client, None if everywhere else self.namespace, queries.DOCTOR
+        self.snapshot = collector.collect(
+            client, None if everywhere else self.namespace, queries.DOCTOR_QUERIES
         )
-        self.snapshot.taken += later
-        occupants.ask(client, link(self.snapshot), self.snapshot)
+        self.snapshot.taken_at += later
+        occupants.collect_occupants(client, build_caches(self.snapshot), self.snapshot)
         if hear:
-            logs.ask(client, link(self.snapshot), self.snapshot)
+            logs.collect_logs(client, build_caches(self.snapshot), self.snapshot)
         if ask:
-            runner.ask(client, link(self.snapshot), self.snapshot, **how)
+            runner.probe_mounts(client, build_caches(self.snapshot), self.snapshot, **how)
         self.diagnosis = diagnose(self.snapshot, self.checks)
-        broken = [each.skipped for each in self.diagnosis.outcomes if BROKEN in each.skipped]
+        broken = [
+            each.skip_reason for each in self.diagnosis.results if CHECK_CRASHED in each.skip_reason
+        ]
         assert not broken, broken
         return self.diagnosis
 
     def found(self, name: str = "") -> dict[str, list[Finding]]:
         """Findings by code, of one cache (and the cluster) where it is named."""
         found: dict[str, list[Finding]] = {}
-        for outcome in self.diagnosis.outcomes:
+        for outcome in self.diagnosis.results:
             if not name or outcome.cache in (None, (self.namespace, name)):
                 for problem in outcome.problems:
                     found.setdefault(outcome.check.code, []).append(problem.finding)
@@ -102,7 +104,7 @@ class Doctor:
         return sorted(
             {
                 problem.check.code
-                for outcome in self.diagnosis.outcomes
+                for outcome in self.diagnosis.results
                 for problem in outcome.problems
                 if problem.severity is Severity.ERROR
                 and (not name or outcome.cache in (None, (self.namespace, name)))
@@ -111,8 +113,8 @@ class Doctor:
 
     def skipped(self, code: str, name: str = "") -> str:
         return next(
-            each.skipped
-            for each in self.diagnosis.outcomes
+            each.skip_reason
+            for each in self.diagnosis.results
             if each.check.code == code
             and (not name or each.cache in (None, (self.namespace, name)))
         )

@@ -14,7 +14,7 @@ import yaml
 from tests import weights
 from tests.cluster.image import STAGE
 from tests.cluster.plugin import Plugin, error_line
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 
 pytestmark = pytest.mark.cluster
 
@@ -24,18 +24,20 @@ TOKEN = "hf_secret_of_the_test"
 
 
 def files() -> dict[str, bytes]:
-    shards = {f"model-0000{n}-of-00002.safetensors": weights.noise(3 << 20) for n in (1, 2)}
+    shards = {
+        f"model-0000{n}-of-00002.safetensors": weights.random_safetensors(3 << 20) for n in (1, 2)
+    }
     return {**shards, "config.json": b"{}", "original/params.pth": b"left out by default"}
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub(Repo(MODEL, files())) as running:
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(Repo(MODEL, files())) as running:
         yield running
 
 
 @pytest.fixture
-def stage(cluster: Any, hub: Hub, bucket: Any, plugin: Plugin) -> Any:
+def stage(cluster: Any, hub: FakeHub, bucket: Any, plugin: Plugin) -> Any:
     """Run `cache` on the hub's model, staged below models/ of the test's bucket."""
     cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
 
@@ -51,7 +53,7 @@ def stage(cluster: Any, hub: Hub, bucket: Any, plugin: Plugin) -> Any:
 
 
 def test_one_command_from_the_hub_to_a_proven_cache(
-    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any
+    cluster: Any, namespace: str, bucket: Any, hub: FakeHub, stage: Any
 ) -> None:
     head = hub.repos[MODEL].head
     done = stage("-o", "json", env={"HF_TOKEN": TOKEN}).ok()
@@ -77,7 +79,7 @@ def test_one_command_from_the_hub_to_a_proven_cache(
 
 
 def test_from_this_machine_in_one_view(
-    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any
+    cluster: Any, namespace: str, bucket: Any, hub: FakeHub, stage: Any
 ) -> None:
     hub.total.rate = 0.5e6
     done = stage("--stage-on", "client", "-o", "json").ok()
@@ -87,7 +89,7 @@ def test_from_this_machine_in_one_view(
     assert not cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
 
 
-def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: Hub, stage: Any) -> None:
+def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: FakeHub, stage: Any) -> None:
     started = stage("--no-wait").ok()
     assert "the same command again goes on" in started.err
     assert cluster.api.find(FLUID, "Dataset", "tiny-llama", namespace) is None
@@ -96,7 +98,7 @@ def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: Hub, stage: Any) 
 
 
 def test_a_dry_run_prints_the_job_too_and_writes_nothing(
-    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any, plugin: Plugin
+    cluster: Any, namespace: str, bucket: Any, hub: FakeHub, stage: Any, plugin: Plugin
 ) -> None:
     offline = stage("--dry-run", env={"KUBECONFIG": None}).ok()
     kinds = [obj["kind"] for obj in yaml.safe_load_all(offline.out)]
@@ -121,15 +123,15 @@ def jobs_of(cluster: Any, namespace: str) -> dict[str, str]:
 
 
 def test_a_run_touches_only_the_job_of_its_own_model_and_commit(
-    cluster: Any, namespace: str, bucket: Any, hub: Hub, stage: Any, plugin: Plugin
+    cluster: Any, namespace: str, bucket: Any, hub: FakeHub, stage: Any, plugin: Plugin
 ) -> None:
     head = hub.repos[MODEL].head
-    hub.hold_at = 1 << 20
+    hub.pause_after = 1 << 20
     stage("--no-wait").ok()
     first = jobs_of(cluster, namespace)
     assert list(first.values()) == [f"hf://{MODEL}@{head}"]
     # Another model whose last part is the same, as a second beginner would.
-    with Hub(Repo("other/tiny-llama", files())) as theirs:
+    with FakeHub(Repo("other/tiny-llama", files())) as theirs:
         refused = plugin(
             "cache", "other/tiny-llama", "--to", bucket.uri("models"),
             "--endpoint-hub", theirs.endpoint, "--image", STAGE,
@@ -151,7 +153,7 @@ def test_a_run_touches_only_the_job_of_its_own_model_and_commit(
 
 
 def test_without_an_image_both_ways_out_are_named(
-    cluster: Any, namespace: str, bucket: Any, hub: Hub, plugin: Plugin
+    cluster: Any, namespace: str, bucket: Any, hub: FakeHub, plugin: Plugin
 ) -> None:
     words = ("cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint)
     for flags in ([], ["--dry-run=server"]):
@@ -181,7 +183,7 @@ def test_what_the_job_needs_to_get_out_fits_the_real_schema(
 
 
 def test_a_gated_model_says_where_to_ask(
-    cluster: Any, namespace: str, hub: Hub, stage: Any
+    cluster: Any, namespace: str, hub: FakeHub, stage: Any
 ) -> None:
     hub.gated[MODEL] = set()
     done = stage(env={"HF_TOKEN": TOKEN})

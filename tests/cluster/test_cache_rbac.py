@@ -14,7 +14,7 @@ import yaml
 from tests import weights
 from tests.cluster.image import STAGE
 from tests.cluster.plugin import Plugin
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 
 pytestmark = pytest.mark.cluster
 
@@ -91,7 +91,7 @@ def test_a_model_of_the_hub_takes_what_is_written_there(
     few = {"KUBECONFIG": str(bind(cluster, namespace, f"hub-few-{namespace}", "cache"))}
     hub_ = f"hub-{namespace}"
     more = {"KUBECONFIG": str(bind(cluster, namespace, hub_, "cache", "cache-hub"))}
-    with Hub(Repo("acme/tiny", weights.MODEL)) as hub:
+    with FakeHub(Repo("acme/tiny", weights.MODEL)) as hub:
         words = (
             "cache", "acme/tiny", "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint,
             "--image", STAGE, "--timeout", "150s",

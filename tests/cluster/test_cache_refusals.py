@@ -63,7 +63,7 @@ def test_weights_that_are_not_whole(
 ) -> None:
     bucket.put_model("demo")
     shard = "demo/model-00002-of-00003.safetensors"
-    for content in (weights.safetensors(4096)[:3000], b"<html>Sign in</html>", b""):
+    for content in (weights.safetensors_file(4096)[:3000], b"<html>Sign in</html>", b""):
         bucket.put(shard, content)
         done = plugin("cache", bucket.uri("demo"))
         assert done.code == 1

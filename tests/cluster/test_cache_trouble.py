@@ -220,7 +220,7 @@ def test_a_web_directory(
     url, root = web
     (root / "tiny" / "sub").mkdir(parents=True)
     (root / "tiny" / "config.json").write_text("{}")
-    (root / "tiny" / "model.safetensors").write_bytes(weights.safetensors(300_000))
+    (root / "tiny" / "model.safetensors").write_bytes(weights.safetensors_file(300_000))
     (root / "tiny" / "sub" / "notes.txt").write_text("hello")
     done = plugin("cache", f"{url}/tiny/", "-o", "json", timeout=180).ok()
     report = json.loads(done.out)

@@ -23,7 +23,7 @@ from tests.cluster.fixtures import Cli
 from tests.cluster.plugin import error_line
 from tests.cluster.s3 import secret
 from tests.cluster.test_cache_rbac import bind
-from tests.loopback import Answer, Asked, document
+from tests.loopback import HttpRequest, HttpResponse, json_response
 
 pytestmark = pytest.mark.cluster
 
@@ -257,7 +257,7 @@ class EveryOther:
     def __init__(self, odd: int) -> None:
         self.odd, self.count, self.lock = odd, 0, threading.Lock()
 
-    def __call__(self, asked: Asked) -> Answer | None:
+    def __call__(self, asked: HttpRequest) -> HttpResponse | None:
         with self.lock:
             self.count += 1
             return failure() if self.count % 2 == self.odd else None
@@ -275,8 +275,12 @@ def broken(report: Report) -> list[str]:
 def test_a_kubernetes_that_is_too_old(
     cluster: Cluster, namespace: str, doctor: Doctor, tmp_path: Path
 ) -> None:
-    def interfere(asked: Asked) -> Answer | None:
-        return document({"gitVersion": "v1.20.4-eks-6b7464"}) if asked.path == "/version" else None
+    def interfere(asked: HttpRequest) -> HttpResponse | None:
+        return (
+            json_response({"gitVersion": "v1.20.4-eks-6b7464"})
+            if asked.path == "/version"
+            else None
+        )
 
     with interfering(cluster, interfere, tmp_path) as kubeconfig:
         report = doctor(env={"KUBECONFIG": str(kubeconfig)})

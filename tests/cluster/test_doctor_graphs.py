@@ -28,7 +28,7 @@ TAINT = {"key": KEEP_OUT, "effect": "NoSchedule"}
 GRAPH = "DynamoGraphDeployment"
 
 
-class Ward:
+class GraphFaults:
     """A namespace with a cache on one of two nodes of its own, each with 8 GPUs."""
 
     def __init__(self, cluster: Cluster, operator: Operator, folder: Path) -> None:
@@ -49,17 +49,19 @@ class Ward:
 
     # -- graphs ------------------------------------------------------------------------------
 
-    def worker(self, name: str = "A", *, bound: bool = False, at: str = "", **more: Any) -> Object:
+    def worker_component(
+        self, name: str = "A", *, bound: bool = False, at: str = "", **more: Any
+    ) -> Object:
         """A worker that stays in the ward; bound ones mount the cache and require its nodes."""
         settings = {key: more.pop(key) for key in ("gpus", "replicas", "kind") if key in more}
         pod: Object = {"nodeSelector": {"ward": self.stem, **({HOST: at} if at else {})}, **more}
         made = component(name, **settings, **pod)
         if bound:
-            self.mount(made)
-            self.require(made, self.key)
+            self.add_mount(made)
+            self.add_node_affinity(made, self.key)
         return made
 
-    def mount(self, made: Object, path: str = "/model", **mount: Any) -> Object:
+    def add_mount(self, made: Object, path: str = "/model", **mount: Any) -> Object:
         pod = made["podTemplate"]["spec"]
         claim = {"claimName": "llama", "readOnly": True}
         pod["volumes"] = [{"name": "llama", "persistentVolumeClaim": claim}]
@@ -67,7 +69,7 @@ class Ward:
         pod["containers"][0]["volumeMounts"] = [entry]
         return made
 
-    def require(self, made: Object, *keys: str) -> Object:
+    def add_node_affinity(self, made: Object, *keys: str) -> Object:
         terms = [
             {"matchExpressions": [{"key": key, "operator": "In", "values": ["true"]}]}
             for key in keys
@@ -76,7 +78,7 @@ class Ward:
         made["podTemplate"]["spec"]["affinity"] = affinity
         return made
 
-    def engine(self, made: Object, *args: str, **env: str) -> Object:
+    def set_engine(self, made: Object, *args: str, **env: str) -> Object:
         main = made["podTemplate"]["spec"]["containers"][0]
         main["command"] = ["python3", "-m", "dynamo.vllm"]
         main["args"] = list(args)
@@ -94,7 +96,7 @@ class Ward:
         body = {"spec": found["spec"], "metadata": {"labels": found["metadata"].get("labels")}}
         self.cluster.api.patch(GRAPHS, GRAPH, name, body, self.namespace)
 
-    def running(self, name: str, count: int = 1) -> list[Object]:
+    def wait_until_running(self, name: str, count: int = 1) -> list[Object]:
         return running(self.cluster, self.namespace, name, count)
 
     def pin(self, name: str, *flags: str) -> None:
@@ -103,20 +105,20 @@ class Ward:
 
     # -- doctor ------------------------------------------------------------------------------
 
-    def see(self, what: str, *codes: str) -> None:
+    def wait_for_roots(self, what: str, *codes: str) -> None:
         self.doctor.see(what, *codes)
 
-    def one(self, code: str) -> Any:
+    def only_finding(self, code: str) -> Any:
         (found,) = self.doctor.found()[code]
         return found
 
     def heal(self, code: str) -> None:
-        self.doctor.run(self.one(code).fix)
+        self.doctor.run(self.only_finding(code).fix)
 
-    def roots(self) -> list[str]:
+    def root_codes(self) -> list[str]:
         return sorted({each.check.code for each in self.doctor.diagnosis.roots})
 
-    def empty(self) -> None:
+    def delete_graphs(self) -> None:
         """Take all graphs and pods away."""
         api = self.cluster.api
         for kind in (GRAPH, "DynamoComponentDeployment"):
@@ -134,32 +136,36 @@ class Ward:
 
 
 @pytest.fixture(scope="module")
-def rooms(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+def graph_faults(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GraphFaults]:
     with Operator(cluster.api) as operator:
-        made = Ward(cluster, operator, tmp_path_factory.mktemp("doctor"))
+        made = GraphFaults(cluster, operator, tmp_path_factory.mktemp("doctor"))
         yield made
         made.close()
 
 
 @pytest.fixture
-def ward(rooms: Ward) -> Iterator[Ward]:
-    rooms.see("nothing wrong before")
-    yield rooms
-    rooms.empty()
+def faults(graph_faults: GraphFaults) -> Iterator[GraphFaults]:
+    graph_faults.wait_for_roots("nothing wrong before")
+    yield graph_faults
+    graph_faults.delete_graphs()
 
 
-def test_a_pinned_graph_is_well(ward: Ward) -> None:
-    ward.create("well", ward.worker(), ward.worker("Front", kind="frontend", gpus=0))
-    ward.running("well", 2)
-    ward.pin("well")
-    ward.see("a pinned graph is well")
+def test_a_pinned_graph_is_well(faults: GraphFaults) -> None:
+    faults.create(
+        "well", faults.worker_component(), faults.worker_component("Front", kind="frontend", gpus=0)
+    )
+    faults.wait_until_running("well", 2)
+    faults.pin("well")
+    faults.wait_for_roots("a pinned graph is well")
     (reader,) = [
         reader
-        for outcome in ward.doctor.diagnosis.outcomes
-        if outcome.check.code == "FM720" and not outcome.skipped
+        for outcome in faults.doctor.diagnosis.results
+        if outcome.check.code == "FM720" and not outcome.skip_reason
         for reader in [outcome]
     ]
-    assert reader.cache == (ward.namespace, "llama")
+    assert reader.cache == (faults.namespace, "llama")
 
 
 # -- what pin did ------------------------------------------------------------------------------
@@ -171,97 +177,97 @@ def without_affinity(found: Object) -> None:
 
 
 @pytest.mark.breaks("FM701")
-def test_an_affinity_that_somebody_took_away(ward: Ward) -> None:
-    ward.create("edited", ward.worker(at=ward.here))
-    ward.running("edited")
-    ward.pin("edited", "--recreate")
-    ward.see("pinned")
-    ward.edit("edited", without_affinity)
-    ward.see("what is gone", "FM701")
-    assert ward.one("FM701").about == f"dynamographdeployment {ward.namespace}/edited"
-    ward.heal("FM701")
-    ward.see("pinned again")
+def test_an_affinity_that_somebody_took_away(faults: GraphFaults) -> None:
+    faults.create("edited", faults.worker_component(at=faults.here))
+    faults.wait_until_running("edited")
+    faults.pin("edited", "--recreate")
+    faults.wait_for_roots("pinned")
+    faults.edit("edited", without_affinity)
+    faults.wait_for_roots("what is gone", "FM701")
+    assert faults.only_finding("FM701").about == f"dynamographdeployment {faults.namespace}/edited"
+    faults.heal("FM701")
+    faults.wait_for_roots("pinned again")
 
 
 @pytest.mark.breaks("FM702")
-def test_a_tool_that_took_the_pin_away(ward: Ward) -> None:
+def test_a_tool_that_took_the_pin_away(faults: GraphFaults) -> None:
     labels = {"argocd.argoproj.io/instance": "apps"}
-    ward.create("synced", ward.worker(at=ward.here), labels=labels)
-    ward.running("synced")
-    ward.pin("synced", "--recreate")
-    ward.see("pinned")
-    ward.edit("synced", without_affinity)
-    ward.see("what Argo CD did", "FM702")
-    assert ward.one("FM702").cause.startswith("Argo CD manages the graph")
+    faults.create("synced", faults.worker_component(at=faults.here), labels=labels)
+    faults.wait_until_running("synced")
+    faults.pin("synced", "--recreate")
+    faults.wait_for_roots("pinned")
+    faults.edit("synced", without_affinity)
+    faults.wait_for_roots("what Argo CD did", "FM702")
+    assert faults.only_finding("FM702").cause.startswith("Argo CD manages the graph")
 
 
 @pytest.mark.breaks("FM703")
-def test_a_worker_that_was_left_out(ward: Ward) -> None:
-    ward.create("half", ward.worker(), ward.worker("B", kind="decode"))
-    ward.running("half", 2)
-    ward.pin("half", "--component A")
-    ward.see("the one that lacks it", "FM703")
-    ward.heal("FM703")
-    ward.see("both pinned")
+def test_a_worker_that_was_left_out(faults: GraphFaults) -> None:
+    faults.create("half", faults.worker_component(), faults.worker_component("B", kind="decode"))
+    faults.wait_until_running("half", 2)
+    faults.pin("half", "--component A")
+    faults.wait_for_roots("the one that lacks it", "FM703")
+    faults.heal("FM703")
+    faults.wait_for_roots("both pinned")
 
 
 @pytest.mark.breaks("FM704")
-def test_a_claim_with_a_typing_error(ward: Ward) -> None:
-    made = ward.worker(bound=True)
+def test_a_claim_with_a_typing_error(faults: GraphFaults) -> None:
+    made = faults.worker_component(bound=True)
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "lama"
-    ward.create("typo", made)
-    ward.see("the claim that is not there", "FM704")
-    assert "there is a cache llama" in ward.one("FM704").cause
-    ward.heal("FM704")
-    ward.see("the pod's start")
-    ward.running("typo")
+    faults.create("typo", made)
+    faults.wait_for_roots("the claim that is not there", "FM704")
+    assert "there is a cache llama" in faults.only_finding("FM704").cause
+    faults.heal("FM704")
+    faults.wait_for_roots("the pod's start")
+    faults.wait_until_running("typo")
 
 
-def test_a_claim_that_is_not_there_is_seen_before_there_is_a_pod(ward: Ward) -> None:
-    made = ward.worker(bound=True)
+def test_a_claim_that_is_not_there_is_seen_before_there_is_a_pod(faults: GraphFaults) -> None:
+    made = faults.worker_component(bound=True)
     made["replicas"] = 0
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "lama"
-    ward.create("early", made)
-    ward.see("the claim in the spec", "FM704")
-    assert ward.one("FM704").evidence[0].text == "claim lama"
-    ward.heal("FM704")
-    ward.see("the right claim")
+    faults.create("early", made)
+    faults.wait_for_roots("the claim in the spec", "FM704")
+    assert faults.only_finding("FM704").evidence[0].text == "claim lama"
+    faults.heal("FM704")
+    faults.wait_for_roots("the right claim")
 
 
 @pytest.mark.breaks("FM711")
-def test_a_graph_that_is_being_deleted(ward: Ward) -> None:
-    ward.create("leaving", ward.worker(bound=True), finalizers=["example.com/hold"])
-    ward.running("leaving")
-    ward.see("nothing yet")
-    ward.cluster.api.delete(GRAPHS, GRAPH, "leaving", ward.namespace)
+def test_a_graph_that_is_being_deleted(faults: GraphFaults) -> None:
+    faults.create("leaving", faults.worker_component(bound=True), finalizers=["example.com/hold"])
+    faults.wait_until_running("leaving")
+    faults.wait_for_roots("nothing yet")
+    faults.cluster.api.delete(GRAPHS, GRAPH, "leaving", faults.namespace)
     try:
-        ward.see("its end", "FM711")
-        assert "held by example.com/hold" in ward.one("FM711").cause
+        faults.wait_for_roots("its end", "FM711")
+        assert "held by example.com/hold" in faults.only_finding("FM711").cause
     finally:
         body = {"metadata": {"finalizers": None}}
-        ward.cluster.api.patch(GRAPHS, GRAPH, "leaving", body, ward.namespace)
+        faults.cluster.api.patch(GRAPHS, GRAPH, "leaving", body, faults.namespace)
 
 
 @pytest.mark.breaks("FM705")
-def test_a_claim_of_another_namespace(ward: Ward, namespace: str) -> None:
-    pinning.cache(ward.cluster, namespace, "far-model", [])
-    made = ward.worker(bound=True)
+def test_a_claim_of_another_namespace(faults: GraphFaults, namespace: str) -> None:
+    pinning.cache(faults.cluster, namespace, "far-model", [])
+    made = faults.worker_component(bound=True)
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "far-model"
-    ward.create("abroad", made)
-    everywhere = Doctor(ward.cluster, "", "705", ward.doctor.bin)
+    faults.create("abroad", made)
+    everywhere = Doctor(faults.cluster, "", "705", faults.doctor.bin)
     everywhere.look(everywhere=True)
-    (found,) = [f for f in everywhere.found()["FM705"] if ward.namespace in f.about]
+    (found,) = [f for f in everywhere.found()["FM705"] if faults.namespace in f.about]
     assert namespace in found.cause
-    assert found.fix.text.endswith(f" -n {ward.namespace}")
+    assert found.fix.text.endswith(f" -n {faults.namespace}")
 
 
 @pytest.mark.breaks("FM707")
-def test_a_mount_in_what_the_graph_owns(ward: Ward) -> None:
-    ward.create("owner", ward.worker(at=ward.here))
-    ward.running("owner")
-    api = ward.cluster.api
-    owner = api.get(GRAPHS, GRAPH, "owner", ward.namespace)
-    ward.operator.held.add(ward.namespace)
+def test_a_mount_in_what_the_graph_owns(faults: GraphFaults) -> None:
+    faults.create("owner", faults.worker_component(at=faults.here))
+    faults.wait_until_running("owner")
+    api = faults.cluster.api
+    owner = api.get(GRAPHS, GRAPH, "owner", faults.namespace)
+    faults.operator.held.add(faults.namespace)
     try:
         api.create(
             {
@@ -269,7 +275,7 @@ def test_a_mount_in_what_the_graph_owns(ward: Ward) -> None:
                 "kind": "DynamoComponentDeployment",
                 "metadata": {
                     "name": "owner-a",
-                    "namespace": ward.namespace,
+                    "namespace": faults.namespace,
                     "ownerReferences": [
                         {
                             "apiVersion": GRAPHS,
@@ -279,232 +285,236 @@ def test_a_mount_in_what_the_graph_owns(ward: Ward) -> None:
                         }
                     ],
                 },
-                "spec": ward.worker(bound=True),
+                "spec": faults.worker_component(bound=True),
             }
         )
-        ward.see("the mount in the wrong object", "FM707")
-        ward.doctor.run(Fix(f"{ward.one('FM707').fix.text} --force"))
-        ward.see("pods of before", "FM733")
+        faults.wait_for_roots("the mount in the wrong object", "FM707")
+        faults.doctor.run(Fix(f"{faults.only_finding('FM707').fix.text} --force"))
+        faults.wait_for_roots("pods of before", "FM733")
     finally:
-        ward.operator.held.discard(ward.namespace)
+        faults.operator.held.discard(faults.namespace)
 
 
 @pytest.mark.breaks("FM708")
-def test_a_writable_mount(ward: Ward) -> None:
-    made = ward.worker(bound=True)
+def test_a_writable_mount(faults: GraphFaults) -> None:
+    made = faults.worker_component(bound=True)
     pod = made["podTemplate"]["spec"]
     pod["volumes"][0]["persistentVolumeClaim"].pop("readOnly")
     pod["containers"][0]["volumeMounts"][0].pop("readOnly")
-    ward.create("writable", made)
-    ward.see("the mount", "FM708")
+    faults.create("writable", made)
+    faults.wait_for_roots("the mount", "FM708")
 
     def mend(found: Object) -> None:
         mounts = found["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
         mounts["volumeMounts"][0]["readOnly"] = True
 
-    ward.edit("writable", mend)
-    ward.see("read-only")
+    faults.edit("writable", mend)
+    faults.wait_for_roots("read-only")
 
 
 @pytest.mark.breaks("FM710")
-def test_a_second_pod_template(ward: Ward) -> None:
-    made = ward.worker(bound=True)
+def test_a_second_pod_template(faults: GraphFaults) -> None:
+    made = faults.worker_component(bound=True)
     job = {"podTemplate": {"spec": {"containers": [{"name": "main", "image": "x"}]}}}
     made["experimental"] = {"checkpoint": {"enabled": True, "job": job}}
-    ward.create("frozen", made)
-    ward.see("the template that is not pinned", "FM710")
+    faults.create("frozen", made)
+    faults.wait_for_roots("the template that is not pinned", "FM710")
 
 
 # -- where they run ----------------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM720", "FM721")
-def test_a_worker_that_runs_elsewhere(ward: Ward) -> None:
-    ward.create("astray", ward.mount(ward.worker(at=ward.there)))
-    ward.running("astray")
-    ward.see("where it runs", "FM720", "FM721")
-    assert ward.roots() == ["FM721"]
-    assert "~18 min" in ward.one("FM720").cause
+def test_a_worker_that_runs_elsewhere(faults: GraphFaults) -> None:
+    faults.create("astray", faults.add_mount(faults.worker_component(at=faults.there)))
+    faults.wait_until_running("astray")
+    faults.wait_for_roots("where it runs", "FM720", "FM721")
+    assert faults.root_codes() == ["FM721"]
+    assert "~18 min" in faults.only_finding("FM720").cause
 
     def let_it_go(found: Object) -> None:
         selector = found["spec"]["components"][0]["podTemplate"]["spec"]["nodeSelector"]
         selector[HOST] = None
 
-    ward.edit("astray", let_it_go)
-    ward.see("still loose", "FM720", "FM721")
-    ward.heal("FM721")
-    ward.see("the node with the cache")
+    faults.edit("astray", let_it_go)
+    faults.wait_for_roots("still loose", "FM720", "FM721")
+    faults.heal("FM721")
+    faults.wait_for_roots("the node with the cache")
 
 
 @pytest.mark.breaks("FM722")
-def test_a_preference(ward: Ward) -> None:
-    ward.create("rather", ward.worker())
-    ward.running("rather")
-    ward.pin("rather", "--preferred")
-    ward.see("a preference", "FM722")
-    assert ward.doctor.errors() == []
-    ward.heal("FM722")
-    ward.see("a requirement")
+def test_a_preference(faults: GraphFaults) -> None:
+    faults.create("rather", faults.worker_component())
+    faults.wait_until_running("rather")
+    faults.pin("rather", "--preferred")
+    faults.wait_for_roots("a preference", "FM722")
+    assert faults.doctor.errors() == []
+    faults.heal("FM722")
+    faults.wait_for_roots("a requirement")
 
 
 @pytest.mark.breaks("FM723")
-def test_a_label_of_a_cache_that_was(ward: Ward) -> None:
-    api, old = ward.cluster.api, ward.key
-    ward.create("stale", ward.worker())
-    ward.running("stale")
-    ward.pin("stale")
-    ward.see("pinned")
+def test_a_label_of_a_cache_that_was(faults: GraphFaults) -> None:
+    api, old = faults.cluster.api, faults.key
+    faults.create("stale", faults.worker_component())
+    faults.wait_until_running("stale")
+    faults.pin("stale")
+    faults.wait_for_roots("pinned")
     # As after `uncache` and `cache` with a name so long that the key has the Dataset's UID.
     new = f"fluid.io/s-{secrets.token_hex(8)}"
     labels = {"metadata": {"labels": {old: None, new: "true"}}}
-    api.patch("v1", "PersistentVolumeClaim", "llama", labels, ward.namespace)
-    api.patch("v1", "Node", ward.here, labels)
+    api.patch("v1", "PersistentVolumeClaim", "llama", labels, faults.namespace)
+    api.patch("v1", "Node", faults.here, labels)
     try:
-        ward.see("the key that no node has", "FM723")
-        assert old in ward.one("FM723").cause and new in ward.one("FM723").cause
-        ward.heal("FM723")
-        ward.see("the new key")
+        faults.wait_for_roots("the key that no node has", "FM723")
+        assert (
+            old in faults.only_finding("FM723").cause and new in faults.only_finding("FM723").cause
+        )
+        faults.heal("FM723")
+        faults.wait_for_roots("the new key")
     finally:
         labels = {"metadata": {"labels": {old: "true", new: None}}}
-        api.patch("v1", "PersistentVolumeClaim", "llama", labels, ward.namespace)
-        api.patch("v1", "Node", ward.here, labels)
+        api.patch("v1", "PersistentVolumeClaim", "llama", labels, faults.namespace)
+        api.patch("v1", "Node", faults.here, labels)
 
 
 @pytest.mark.breaks("FM724")
-def test_a_label_in_one_alternative_only(ward: Ward) -> None:
-    made = ward.mount(ward.worker())
-    expression = {"key": "ward", "operator": "In", "values": [ward.stem]}
-    ward.require(made, ward.key)
+def test_a_label_in_one_alternative_only(faults: GraphFaults) -> None:
+    made = faults.add_mount(faults.worker_component())
+    expression = {"key": "ward", "operator": "In", "values": [faults.stem]}
+    faults.add_node_affinity(made, faults.key)
     affinity = made["podTemplate"]["spec"]["affinity"]["nodeAffinity"][REQUIRED]
     affinity["nodeSelectorTerms"].append({"matchExpressions": [expression]})
-    ward.create("either", made)
-    ward.running("either")
-    ward.doctor.look()
-    assert "FM724" in ward.doctor.codes()
-    assert set(ward.doctor.codes()) <= {"FM720", "FM724"}
-    ward.heal("FM724")
-    ward.see("both alternatives")
+    faults.create("either", made)
+    faults.wait_until_running("either")
+    faults.doctor.look()
+    assert "FM724" in faults.doctor.codes()
+    assert set(faults.doctor.codes()) <= {"FM720", "FM724"}
+    faults.heal("FM724")
+    faults.wait_for_roots("both alternatives")
 
 
 @pytest.mark.breaks("FM725")
-def test_a_cordoned_node(ward: Ward) -> None:
-    api = ward.cluster.api
-    api.patch("v1", "Node", ward.here, {"spec": {"unschedulable": True}})
+def test_a_cordoned_node(faults: GraphFaults) -> None:
+    api = faults.cluster.api
+    api.patch("v1", "Node", faults.here, {"spec": {"unschedulable": True}})
     try:
-        ward.create("cordoned", ward.worker(bound=True))
-        ward.see("the cordon", "FM725", "FM730")
-        assert ward.roots() == ["FM725"]
-        ward.heal("FM725")
-        ward.see("the pod's start")
+        faults.create("cordoned", faults.worker_component(bound=True))
+        faults.wait_for_roots("the cordon", "FM725", "FM730")
+        assert faults.root_codes() == ["FM725"]
+        faults.heal("FM725")
+        faults.wait_for_roots("the pod's start")
     finally:
-        api.patch("v1", "Node", ward.here, {"spec": {"unschedulable": None}})
+        api.patch("v1", "Node", faults.here, {"spec": {"unschedulable": None}})
 
 
 @pytest.mark.breaks("FM726")
-def test_a_taint(ward: Ward) -> None:
-    api = ward.cluster.api
-    before = api.get("v1", "Node", ward.here)["spec"]["taints"]
+def test_a_taint(faults: GraphFaults) -> None:
+    api = faults.cluster.api
+    before = api.get("v1", "Node", faults.here)["spec"]["taints"]
     taint = {"key": "example.com/service", "value": "due", "effect": "NoSchedule"}
-    api.patch("v1", "Node", ward.here, {"spec": {"taints": [*before, taint]}})
+    api.patch("v1", "Node", faults.here, {"spec": {"taints": [*before, taint]}})
     try:
-        ward.create("tainted", ward.worker(bound=True))
-        ward.see("the taint", "FM726", "FM730")
-        assert ward.roots() == ["FM726"]
-        assert "example.com/service=due:NoSchedule" in ward.one("FM726").cause
+        faults.create("tainted", faults.worker_component(bound=True))
+        faults.wait_for_roots("the taint", "FM726", "FM730")
+        assert faults.root_codes() == ["FM726"]
+        assert "example.com/service=due:NoSchedule" in faults.only_finding("FM726").cause
     finally:
-        api.patch("v1", "Node", ward.here, {"spec": {"taints": before}})
-    ward.see("the pod's start")
+        api.patch("v1", "Node", faults.here, {"spec": {"taints": before}})
+    faults.wait_for_roots("the pod's start")
 
 
 @pytest.mark.breaks("FM727")
-def test_a_replica_over_more_nodes_than_hold_it(ward: Ward) -> None:
-    made = ward.worker(bound=True, gpus=8)
+def test_a_replica_over_more_nodes_than_hold_it(faults: GraphFaults) -> None:
+    made = faults.worker_component(bound=True, gpus=8)
     made["multinode"] = {"nodeCount": 2}
-    ward.create("wide", made)
-    ward.see("too few nodes", "FM727", "FM730")
-    assert ward.roots() == ["FM727"]
+    faults.create("wide", made)
+    faults.wait_for_roots("too few nodes", "FM727", "FM730")
+    assert faults.root_codes() == ["FM727"]
 
 
 @pytest.mark.breaks("FM728")
-def test_a_planner_on_the_node(ward: Ward) -> None:
-    made = ward.require(ward.worker("Planner", kind="planner", gpus=0), ward.key)
-    ward.create("planned", ward.worker(bound=True), made)
-    ward.see("the planner", "FM728")
+def test_a_planner_on_the_node(faults: GraphFaults) -> None:
+    made = faults.add_node_affinity(
+        faults.worker_component("Planner", kind="planner", gpus=0), faults.key
+    )
+    faults.create("planned", faults.worker_component(bound=True), made)
+    faults.wait_for_roots("the planner", "FM728")
 
 
 # -- how they come up --------------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM730")
-def test_gpus_that_others_hold(ward: Ward) -> None:
-    ward.create("holder", ward.worker(gpus=8, at=ward.here))
-    ward.running("holder")
-    ward.create("waiting", ward.worker(bound=True))
-    ward.see("the pod that waits", "FM730")
-    found = ward.one("FM730")
+def test_gpus_that_others_hold(faults: GraphFaults) -> None:
+    faults.create("holder", faults.worker_component(gpus=8, at=faults.here))
+    faults.wait_until_running("holder")
+    faults.create("waiting", faults.worker_component(bound=True))
+    faults.wait_for_roots("the pod that waits", "FM730")
+    found = faults.only_finding("FM730")
     assert "Insufficient nvidia.com/gpu" in found.evidence[0].text
-    assert "holder" in ward.doctor.run(found.fix)
-    ward.cluster.api.delete(GRAPHS, GRAPH, "holder", ward.namespace)
-    for each in ward.cluster.api.list("apps/v1", "Deployment", ward.namespace):
+    assert "holder" in faults.doctor.run(found.fix)
+    faults.cluster.api.delete(GRAPHS, GRAPH, "holder", faults.namespace)
+    for each in faults.cluster.api.list("apps/v1", "Deployment", faults.namespace):
         if each["metadata"]["name"].startswith("holder"):
             name = each["metadata"]["name"]
-            ward.cluster.api.delete("apps/v1", "Deployment", name, ward.namespace)
-    ward.see("the pod's start")
+            faults.cluster.api.delete("apps/v1", "Deployment", name, faults.namespace)
+    faults.wait_for_roots("the pod's start")
 
 
 @pytest.mark.breaks("FM735")
-def test_a_quota_that_allows_no_pod_of_a_graph(ward: Ward) -> None:
+def test_a_quota_that_allows_no_pod_of_a_graph(faults: GraphFaults) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "no-pods", "namespace": ward.namespace},
+        "metadata": {"name": "no-pods", "namespace": faults.namespace},
         "spec": {"hard": {"pods": "0"}},
     }
-    ward.cluster.api.apply(quota)
+    faults.cluster.api.apply(quota)
     try:
         until(
             "the quota to count",
             lambda: (
-                ward.cluster.api.get("v1", "ResourceQuota", "no-pods", ward.namespace)
+                faults.cluster.api.get("v1", "ResourceQuota", "no-pods", faults.namespace)
                 .get("status", {})
                 .get("hard")
             ),
         )
-        ward.create("refused", ward.worker(bound=True))
-        ward.see("the refusal", "FM735")
-        assert "ResourceQuota no-pods does not allow more" in ward.one("FM735").cause
+        faults.create("refused", faults.worker_component(bound=True))
+        faults.wait_for_roots("the refusal", "FM735")
+        assert "ResourceQuota no-pods does not allow more" in faults.only_finding("FM735").cause
     finally:
-        ward.cluster.api.delete("v1", "ResourceQuota", "no-pods", ward.namespace)
+        faults.cluster.api.delete("v1", "ResourceQuota", "no-pods", faults.namespace)
 
 
 @pytest.mark.breaks("FM731")
-def test_a_roll_out_that_waits_for_itself(ward: Ward) -> None:
-    ward.create("stuck", ward.worker(gpus=8, at=ward.here))
-    ward.running("stuck")
-    ward.pin("stuck", "--force")
-    ward.see("the deadlock", "FM730", "FM731", "FM733")
-    assert ward.roots() == ["FM731"]
-    assert ward.one("FM731").fix.text.endswith("--recreate")
-    ward.heal("FM731")
-    ward.see("the new pod")
+def test_a_roll_out_that_waits_for_itself(faults: GraphFaults) -> None:
+    faults.create("stuck", faults.worker_component(gpus=8, at=faults.here))
+    faults.wait_until_running("stuck")
+    faults.pin("stuck", "--force")
+    faults.wait_for_roots("the deadlock", "FM730", "FM731", "FM733")
+    assert faults.root_codes() == ["FM731"]
+    assert faults.only_finding("FM731").fix.text.endswith("--recreate")
+    faults.heal("FM731")
+    faults.wait_for_roots("the new pod")
 
 
 @pytest.mark.breaks("FM732", "FM733")
-def test_pods_of_before(ward: Ward) -> None:
-    ward.create("left", ward.worker(at=ward.here))
-    ward.running("left")
-    ward.operator.held.add(ward.namespace)
+def test_pods_of_before(faults: GraphFaults) -> None:
+    faults.create("left", faults.worker_component(at=faults.here))
+    faults.wait_until_running("left")
+    faults.operator.held.add(faults.namespace)
     try:
-        ward.pin("left", "--recreate")
-        ward.see("the old pod", "FM733")
+        faults.pin("left", "--recreate")
+        faults.wait_for_roots("the old pod", "FM733")
         note = {"metadata": {"annotations": {"nvidia.com/grove-update-strategy": "OnDelete"}}}
-        ward.cluster.api.patch(GRAPHS, GRAPH, "left", note, ward.namespace)
-        ward.see("why it stays", "FM732", "FM733")
-        assert ward.roots() == ["FM732"]
+        faults.cluster.api.patch(GRAPHS, GRAPH, "left", note, faults.namespace)
+        faults.wait_for_roots("why it stays", "FM732", "FM733")
+        assert faults.root_codes() == ["FM732"]
     finally:
-        ward.operator.held.discard(ward.namespace)
-    ward.heal("FM732")
-    ward.see("the new pod")
+        faults.operator.held.discard(faults.namespace)
+    faults.heal("FM732")
+    faults.wait_for_roots("the new pod")
 
 
 # -- what they read ----------------------------------------------------------------------------
@@ -549,15 +559,15 @@ SERVED = ("--served-model-name", "org/llama")
     ],
 )
 def test_what_an_engine_reads(
-    ward: Ward, args: tuple[str, ...], env: dict[str, str], code: str, heals: bool
+    faults: GraphFaults, args: tuple[str, ...], env: dict[str, str], code: str, heals: bool
 ) -> None:
-    ward.create("engine", ward.engine(ward.worker(bound=True), *args, **env))
-    ward.running("engine")
-    ward.see("what it reads", code)
+    faults.create("engine", faults.set_engine(faults.worker_component(bound=True), *args, **env))
+    faults.wait_until_running("engine")
+    faults.wait_for_roots("what it reads", code)
     if heals:
-        ward.heal(code)
+        faults.heal(code)
     else:
-        fix = ward.one(code).fix
+        fix = faults.only_finding(code).fix
         assert fix.how in ("command", "advice") and fix.text
 
         def mend(found: Object) -> None:
@@ -565,18 +575,20 @@ def test_what_an_engine_reads(
             main["args"] = ["--model", "/model", *SERVED]
             main["env"] = [{"name": name, "value": value} for name, value in OFFLINE.items()]
 
-        ward.edit("engine", mend)
-    ward.see("the mount being read")
+        faults.edit("engine", mend)
+    faults.wait_for_roots("the mount being read")
 
 
 @pytest.mark.breaks("FM746")
-def test_a_frontend_without_the_files(ward: Ward) -> None:
-    worker = ward.engine(ward.worker(bound=True), "--model", "/model", *SERVED, **OFFLINE)
-    ward.create("front", worker, ward.worker("Front", kind="frontend", gpus=0))
-    ward.running("front", 2)
-    ward.see("the frontend", "FM746")
-    ward.heal("FM746")
-    ward.see("the frontend with the mount")
+def test_a_frontend_without_the_files(faults: GraphFaults) -> None:
+    worker = faults.set_engine(
+        faults.worker_component(bound=True), "--model", "/model", *SERVED, **OFFLINE
+    )
+    faults.create("front", worker, faults.worker_component("Front", kind="frontend", gpus=0))
+    faults.wait_until_running("front", 2)
+    faults.wait_for_roots("the frontend", "FM746")
+    faults.heal("FM746")
+    faults.wait_for_roots("the frontend with the mount")
 
 
 # -- v1alpha1, on a cluster that serves nothing else --------------------------------------------

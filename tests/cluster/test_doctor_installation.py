@@ -67,7 +67,7 @@ def test_the_dataset_controller_is_scaled_to_zero(fragile: Cluster, doctor: Doct
     found = report.problem("FM105", f"deployment {SYSTEM}/dataset-controller")
     waiting = report.problem("FM203", "dataset default/new")
     assert waiting["causedBy"] == found["id"]
-    assert found["fix"]["text"] == installation.scale_up("dataset-controller")
+    assert found["fix"]["text"] == installation.scale_up_command("dataset-controller")
     fragile.api.delete(objects.FLUID, "Dataset", "new", "default")
     doctor.heal(found)
     fragile.scale("dataset-controller", 1)  # the process follows its Deployment
@@ -204,6 +204,6 @@ def test_crds_that_are_taken_away(fragile: Cluster, doctor: Doctor) -> None:
             fragile.api.delete(*crds, crd["metadata"]["name"])
     report = doctor.until("FM101", "--only", "1xx", seconds=60)
     problem = report.problem("FM101", "cluster")
-    assert problem["fix"]["text"] == installation.INSTALL
+    assert problem["fix"]["text"] == installation.INSTALL_COMMAND
     whole = doctor()
     assert whole.roots == {"FM101"}, whole.document["problems"]

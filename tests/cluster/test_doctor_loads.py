@@ -13,22 +13,22 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.hub.client import Hub as HubClient
-from kubectl_fluidmodel.hub.http import Login
+from kubectl_fluidmodel.hub.client import HubClient as HubClient
+from kubectl_fluidmodel.hub.http import HubCredentials
 from kubectl_fluidmodel.kube.client import FIELD_MANAGER
 from kubectl_fluidmodel.objects.plugin_pod import SecretKey
-from kubectl_fluidmodel.objectstore.layout import Destination
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY
-from kubectl_fluidmodel.stage.job import Settings, build
+from kubectl_fluidmodel.stage.job import JobSettings, build_job
 from tests import weights
 from tests.cluster import objects
 from tests.cluster.api import Object
-from tests.cluster.broken_caches import Ward, ward_of
+from tests.cluster.broken_caches import BrokenCaches, manage_broken_caches
 from tests.cluster.cluster import Cluster
 from tests.cluster.image import STAGE
 from tests.cluster.objects import FLUID, until
 from tests.cluster.s3 import secret
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 
 pytestmark = pytest.mark.cluster
 
@@ -36,198 +36,202 @@ MODEL = "acme/tiny-llama"
 
 
 @pytest.fixture(scope="module")
-def ward(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    yield from ward_of(cluster, tmp_path_factory.mktemp("loads"))
+def caches(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokenCaches]:
+    yield from manage_broken_caches(cluster, tmp_path_factory.mktemp("loads"))
 
 
 @pytest.fixture(scope="module")
-def bound(ward: Ward) -> str:
+def bound(caches: BrokenCaches) -> str:
     """A cache that is Bound and empty; a test that loads it empties it again."""
-    return ward.bound(ward.cache("bound"))
+    return caches.wait_until_bound(caches.create_cache("bound"))
 
 
 @pytest.fixture
-def empty(ward: Ward, cluster: Cluster, bound: str) -> Iterator[str]:
+def empty(caches: BrokenCaches, cluster: Cluster, bound: str) -> Iterator[str]:
     yield bound
-    cluster.alluxio(ward.namespace, bound).set_knobs(
+    cluster.alluxio(caches.namespace, bound).set_knobs(
         fail=None, skip_files=None, load_bytes_per_second=None
     )
-    for each in ward.api.list(FLUID, "DataLoad", ward.namespace):
+    for each in caches.api.list(FLUID, "DataLoad", caches.namespace):
         if each["spec"]["dataset"]["name"] == bound:
-            ward.api.delete(FLUID, "DataLoad", each["metadata"]["name"], ward.namespace)
+            caches.api.delete(FLUID, "DataLoad", each["metadata"]["name"], caches.namespace)
 
     def idle() -> bool:
         """No load is left, nor a pod of one that would go on."""
-        loads = ward.api.list(FLUID, "DataLoad", ward.namespace)
-        pods = ward.api.list("v1", "Pod", ward.namespace, labelSelector=f"targetDataset={bound}")
+        loads = caches.api.list(FLUID, "DataLoad", caches.namespace)
+        pods = caches.api.list(
+            "v1", "Pod", caches.namespace, labelSelector=f"targetDataset={bound}"
+        )
         return not pods and not [each for each in loads if each["spec"]["dataset"]["name"] == bound]
 
     until("the loads to go", idle)
     words = ["-c", "alluxio-master", "--", "alluxio", "fs", "free", "/"]
-    cluster.kubectl("exec", "-n", ward.namespace, f"{bound}-master-0", *words)
-    until(f"{bound} to be empty", lambda: share(ward, bound) == "0.0%")
+    cluster.kubectl("exec", "-n", caches.namespace, f"{bound}-master-0", *words)
+    until(f"{bound} to be empty", lambda: share(caches, bound) == "0.0%")
 
 
-def share(ward: Ward, name: str) -> str:
+def share(caches: BrokenCaches, name: str) -> str:
     """Of the model that is cached, as Fluid counts it."""
-    states = ward.status("Dataset", name).get("cacheStates") or {}
+    states = caches.status_of("Dataset", name).get("cacheStates") or {}
     return str(states.get("cachedPercentage", ""))
 
 
-def full(ward: Ward, name: str, percent: str = "100.0%", **how: Any) -> None:
+def full(caches: BrokenCaches, name: str, percent: str = "100.0%", **how: Any) -> None:
     """Wait until the model is loaded, and nothing is wrong any more."""
-    until(f"{name} to be whole", lambda: share(ward, name) == percent)
-    ward.well(name, **how)
+    until(f"{name} to be whole", lambda: share(caches, name) == percent)
+    caches.wait_until_healthy(name, **how)
 
 
-def load(ward: Ward, name: str, called: str = "", **spec: Any) -> str:
-    made = objects.dataload(ward.namespace, name, called)
+def load(caches: BrokenCaches, name: str, called: str = "", **spec: Any) -> str:
+    made = objects.dataload(caches.namespace, name, called)
     made["spec"] |= spec
-    ward.api.apply(made)
+    caches.api.apply(made)
     return str(made["metadata"]["name"])
 
 
-def ended(ward: Ward, name: str, phase: str = "Complete") -> None:
-    assert objects.loaded(ward.cluster, ward.namespace, name) == phase
+def ended(caches: BrokenCaches, name: str, phase: str = "Complete") -> None:
+    assert objects.loaded(caches.cluster, caches.namespace, name) == phase
 
 
 # -- loads ------------------------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM601")
-def test_nothing_was_loaded(ward: Ward, empty: str) -> None:
-    found = ward.sees("FM601", empty, ward.ref("dataset", empty))
+def test_nothing_was_loaded(caches: BrokenCaches, empty: str) -> None:
+    found = caches.wait_for_root("FM601", empty, caches.reference("dataset", empty))
     assert found.cause == "nothing has loaded the model: 0 B of 3.0 MiB are cached"
-    ward.doctor.run(found.fix)
-    full(ward, empty)
+    caches.doctor.run(found.fix)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM602")
-def test_a_load_without_a_namespace(ward: Ward, empty: str) -> None:
-    name = load(ward, empty, dataset={"name": empty})
-    found = ward.sees("FM602", empty, ward.ref("dataload", name), later=300)
-    ward.doctor.run(found.fix)
-    ended(ward, name)
-    full(ward, empty)
+def test_a_load_without_a_namespace(caches: BrokenCaches, empty: str) -> None:
+    name = load(caches, empty, dataset={"name": empty})
+    found = caches.wait_for_root("FM602", empty, caches.reference("dataload", name), later=300)
+    caches.doctor.run(found.fix)
+    ended(caches, name)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM603")
-def test_a_load_in_another_namespace(ward: Ward, empty: str, namespace: str) -> None:
-    made = objects.dataload(ward.namespace, empty)
+def test_a_load_in_another_namespace(caches: BrokenCaches, empty: str, namespace: str) -> None:
+    made = objects.dataload(caches.namespace, empty)
     made["metadata"]["namespace"] = namespace
-    ward.api.apply(made)
+    caches.api.apply(made)
 
     def seen() -> bool:
-        ward.doctor.look(everywhere=True, later=300)
-        return "FM603" in ward.doctor.codes(empty)
+        caches.doctor.look(everywhere=True, later=300)
+        return "FM603" in caches.doctor.codes(empty)
 
     until("the load that is elsewhere", seen)
-    [found] = ward.doctor.found(empty)["FM603"]
+    [found] = caches.doctor.found(empty)["FM603"]
     assert found.about == f"dataload {namespace}/{empty}-load"
-    ward.doctor.run(found.fix)
-    full(ward, empty)
+    caches.doctor.run(found.fix)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM604", "FM610")
-def test_a_load_that_fails(ward: Ward, cluster: Cluster, empty: str) -> None:
+def test_a_load_that_fails(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
     """The loader's pod says why; once it is gone, the load is all that is known."""
     fail = {"fs distributedLoad": {"times": 1, "message": "Connection refused", "exit": 1}}
-    cluster.alluxio(ward.namespace, empty).set_knobs(fail=fail)
-    name = load(ward, empty)
+    cluster.alluxio(caches.namespace, empty).set_knobs(fail=fail)
+    name = load(caches, empty)
     job = f"{name}-loader-job"
-    until("the loader's Job", lambda: ward.find("Job", job))
+    until("the loader's Job", lambda: caches.find("Job", job))
     # As somebody who does not want to wait: by default it is tried four times.
-    ward.api.patch("batch/v1", "Job", job, {"spec": {"backoffLimit": 0}}, ward.namespace)
-    ended(ward, name, "Failed")
-    pods = ward.api.list("v1", "Pod", ward.namespace, labelSelector=f"job-name={job}")
+    caches.api.patch("batch/v1", "Job", job, {"spec": {"backoffLimit": 0}}, caches.namespace)
+    ended(caches, name, "Failed")
+    pods = caches.api.list("v1", "Pod", caches.namespace, labelSelector=f"job-name={job}")
     [pod] = [each["metadata"]["name"] for each in pods]
-    found = ward.sees("FM610", empty, ward.ref("pod", pod), hear=True)
+    found = caches.wait_for_root("FM610", empty, caches.reference("pod", pod), hear=True)
     assert found.cause.startswith("the loader failed")
-    assert "FM604" in ward.doctor.codes(empty)
-    ward.api.delete("v1", "Pod", pod, ward.namespace)
-    found = ward.sees("FM604", empty, ward.ref("dataload", name))
+    assert "FM604" in caches.doctor.codes(empty)
+    caches.api.delete("v1", "Pod", pod, caches.namespace)
+    found = caches.wait_for_root("FM604", empty, caches.reference("dataload", name))
     assert "BackoffLimitExceeded" in found.evidence[1].text
-    ward.doctor.run(found.fix)
-    full(ward, empty)
+    caches.doctor.run(found.fix)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM605")
-def test_a_load_that_leaves_a_file_out(ward: Ward, cluster: Cluster, empty: str) -> None:
-    cluster.alluxio(ward.namespace, empty).set_knobs(skip_files={"*00002*": 1})
-    ended(ward, load(ward, empty))
+def test_a_load_that_leaves_a_file_out(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
+    cluster.alluxio(caches.namespace, empty).set_knobs(skip_files={"*00002*": 1})
+    ended(caches, load(caches, empty))
     # Fluid's count may be one sync behind.
-    until("its count", lambda: '"2.0' in json.dumps(ward.status("Dataset", empty)))
-    found = ward.sees("FM605", empty, ward.ref("dataset", empty), later=300)
+    until("its count", lambda: '"2.0' in json.dumps(caches.status_of("Dataset", empty)))
+    found = caches.wait_for_root("FM605", empty, caches.reference("dataset", empty), later=300)
     assert "the load is Complete, and 2.0 MiB of 3.0 MiB" in found.cause
-    ward.doctor.run(found.fix)
-    full(ward, empty)
+    caches.doctor.run(found.fix)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM606")
-def test_a_load_behind_another(ward: Ward, cluster: Cluster, empty: str) -> None:
-    cluster.alluxio(ward.namespace, empty).set_knobs(load_bytes_per_second=1000)
-    first = load(ward, empty)
-    until("its start", lambda: ward.status("DataLoad", first).get("phase") == "Executing")
-    second = load(ward, empty, f"{empty}-second")
-    found = ward.sees("FM606", empty, ward.ref("dataload", second), later=300)
+def test_a_load_behind_another(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
+    cluster.alluxio(caches.namespace, empty).set_knobs(load_bytes_per_second=1000)
+    first = load(caches, empty)
+    until("its start", lambda: caches.status_of("DataLoad", first).get("phase") == "Executing")
+    second = load(caches, empty, f"{empty}-second")
+    found = caches.wait_for_root("FM606", empty, caches.reference("dataload", second), later=300)
     assert found.cause == f"it waits for the load {first}"
-    cluster.alluxio(ward.namespace, empty).set_knobs(load_bytes_per_second=None)
-    ward.api.delete(FLUID, "DataLoad", first, ward.namespace)
-    ended(ward, second)
-    full(ward, empty)
+    cluster.alluxio(caches.namespace, empty).set_knobs(load_bytes_per_second=None)
+    caches.api.delete(FLUID, "DataLoad", first, caches.namespace)
+    ended(caches, second)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM607")
-def test_a_loader_that_no_node_takes(ward: Ward, empty: str) -> None:
+def test_a_loader_that_no_node_takes(caches: BrokenCaches, empty: str) -> None:
     taint = {"key": "team", "value": "llm", "effect": "NoSchedule"}
-    node = ward.node("loader", taints=[taint])
-    name = load(ward, empty, nodeSelector={"kubernetes.io/hostname": node})
+    node = caches.add_node("loader", taints=[taint])
+    name = load(caches, empty, nodeSelector={"kubernetes.io/hostname": node})
 
     def waits() -> Object | None:
         labels = f"job-name={name}-loader-job"
-        return next(iter(ward.api.list("v1", "Pod", ward.namespace, labelSelector=labels)), None)
+        return next(
+            iter(caches.api.list("v1", "Pod", caches.namespace, labelSelector=labels)), None
+        )
 
     pod = (until("the loader", waits) or {})["metadata"]["name"]
-    found = ward.sees("FM607", empty, ward.ref("pod", pod))
+    found = caches.wait_for_root("FM607", empty, caches.reference("pod", pod))
     assert "untolerated taint" in found.evidence[0].text
     assert f"{node}: untolerated taint team=llm:NoSchedule" in found.cause
-    ward.doctor.run(found.fix)
-    full(ward, empty)
+    caches.doctor.run(found.fix)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM607")
-def test_a_quota_that_allows_no_loader(ward: Ward, empty: str) -> None:
+def test_a_quota_that_allows_no_loader(caches: BrokenCaches, empty: str) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "no-pods", "namespace": ward.namespace},
+        "metadata": {"name": "no-pods", "namespace": caches.namespace},
         "spec": {"hard": {"pods": "0"}},
     }
-    ward.api.apply(quota)
+    caches.api.apply(quota)
     try:
-        name = load(ward, empty)
-        about = ward.ref("dataload", name)
+        name = load(caches, empty)
+        about = caches.reference("dataload", name)
 
         def refused() -> bool:
-            found = ward.sees("FM607", empty, about, later=300)
+            found = caches.wait_for_root("FM607", empty, about, later=300)
             assert found.cause == "it is Executing, and there is no pod of its loader"
             return any("exceeded quota: no-pods" in each.text for each in found.evidence)
 
         until("why there is none", refused)
     finally:
-        ward.api.delete("v1", "ResourceQuota", "no-pods", ward.namespace)
+        caches.api.delete("v1", "ResourceQuota", "no-pods", caches.namespace)
 
 
 @pytest.mark.breaks("FM608")
-def test_a_load_of_nothing(ward: Ward) -> None:
-    ward.api.apply(objects.dataload(ward.namespace, "gone"))
-    ward.doctor.look()
-    [found] = ward.doctor.found()["FM608"]
-    assert found.about == ward.ref("dataload", "gone-load")
-    assert found.cause == f"its Dataset {ward.namespace}/gone does not exist"
-    ward.doctor.run(found.fix)
-    ward.doctor.look()
-    assert "FM608" not in ward.doctor.codes()
+def test_a_load_of_nothing(caches: BrokenCaches) -> None:
+    caches.api.apply(objects.dataload(caches.namespace, "gone"))
+    caches.doctor.look()
+    [found] = caches.doctor.found()["FM608"]
+    assert found.about == caches.reference("dataload", "gone-load")
+    assert found.cause == f"its Dataset {caches.namespace}/gone does not exist"
+    caches.doctor.run(found.fix)
+    caches.doctor.look()
+    assert "FM608" not in caches.doctor.codes()
 
 
 @pytest.mark.breaks("FM609")
@@ -238,140 +242,146 @@ def test_a_load_of_nothing(ward: Ward) -> None:
         ([{"path": "/config.json", "replicas": 1}], "it loads only /config.json of the model"),
     ],
 )
-def test_a_load_of_a_part(ward: Ward, empty: str, target: list[dict[str, Any]], cause: str) -> None:
-    name = load(ward, empty, target=target)
-    ended(ward, name)
-    found = ward.sees("FM609", empty, ward.ref("dataload", name), later=300)
+def test_a_load_of_a_part(
+    caches: BrokenCaches, empty: str, target: list[dict[str, Any]], cause: str
+) -> None:
+    name = load(caches, empty, target=target)
+    ended(caches, name)
+    found = caches.wait_for_root("FM609", empty, caches.reference("dataload", name), later=300)
     assert found.cause == cause
-    ward.doctor.run(found.fix)
-    full(ward, empty)
+    caches.doctor.run(found.fix)
+    full(caches, empty)
 
 
 @pytest.mark.breaks("FM611")
-def test_a_path_that_is_not_there(ward: Ward, empty: str) -> None:
-    name = load(ward, empty, target=[{"path": "/model", "replicas": 1}])
-    found = ward.sees("FM611", empty, ward.ref("dataload", name), hear=True,
+def test_a_path_that_is_not_there(caches: BrokenCaches, empty: str) -> None:
+    name = load(caches, empty, target=[{"path": "/model", "replicas": 1}])
+    found = caches.wait_for_root("FM611", empty, caches.reference("dataload", name), hear=True,
                       beside=("FM609",))  # fmt: skip
     assert found.cause == "the cache has no path /model"
-    ward.doctor.run(found.fix)
-    full(ward, empty, hear=True)
+    caches.doctor.run(found.fix)
+    full(caches, empty, hear=True)
 
 
 @pytest.mark.breaks("FM612")
-def test_a_load_of_fewer_copies_than_wanted(ward: Ward) -> None:
-    ward.cache("copies", runtime={"replicas": 2, "data": {"replicas": 2}})
-    ward.bound("copies")
-    name = load(ward, "copies")
-    ended(ward, name)
-    found = ward.sees("FM612", "copies", ward.ref("dataload", name), later=300)
+def test_a_load_of_fewer_copies_than_wanted(caches: BrokenCaches) -> None:
+    caches.create_cache("copies", runtime={"replicas": 2, "data": {"replicas": 2}})
+    caches.wait_until_bound("copies")
+    name = load(caches, "copies")
+    ended(caches, name)
+    found = caches.wait_for_root("FM612", "copies", caches.reference("dataload", name), later=300)
     assert found.cause == "it makes 1 of the 2 copies of /"
-    ward.doctor.run(found.fix)
-    full(ward, "copies", "200.0%")
+    caches.doctor.run(found.fix)
+    full(caches, "copies", "200.0%")
 
 
 @pytest.mark.breaks("FM614")
-def test_a_store_that_lost_files(ward: Ward, cluster: Cluster, empty: str) -> None:
+def test_a_store_that_lost_files(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
     """As a Dataset that was restored from a backup: its notes are of the model of then."""
-    ended(ward, load(ward, empty))
-    full(ward, empty)
-    note = {"metadata": {"annotations": {names.BYTES_ANNOTATION: str(2 * ward.bytes)}}}
-    ward.api.patch(FLUID, "Dataset", empty, note, ward.namespace)
-    found = ward.sees("FM614", empty, ward.ref("dataset", empty), later=300)
+    ended(caches, load(caches, empty))
+    full(caches, empty)
+    note = {"metadata": {"annotations": {names.BYTES_ANNOTATION: str(2 * caches.bytes)}}}
+    caches.api.patch(FLUID, "Dataset", empty, note, caches.namespace)
+    found = caches.wait_for_root("FM614", empty, caches.reference("dataset", empty), later=300)
     assert found.cause.startswith("the store has 3.0 MiB, less than the 6.0 MiB")
-    note = {"metadata": {"annotations": {names.BYTES_ANNOTATION: str(ward.bytes)}}}
-    ward.api.patch(FLUID, "Dataset", empty, note, ward.namespace)
-    full(ward, empty)
+    note = {"metadata": {"annotations": {names.BYTES_ANNOTATION: str(caches.bytes)}}}
+    caches.api.patch(FLUID, "Dataset", empty, note, caches.namespace)
+    full(caches, empty)
     note["metadata"]["annotations"] = {names.BYTES_ANNOTATION: None}  # type: ignore[dict-item]
-    ward.api.patch(FLUID, "Dataset", empty, note, ward.namespace)
+    caches.api.patch(FLUID, "Dataset", empty, note, caches.namespace)
 
 
 # -- staging ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def hub(cluster: Cluster) -> Iterator[Hub]:
+def hub(cluster: Cluster) -> Iterator[FakeHub]:
     cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
-    with Hub(Repo(MODEL, files())) as running:
+    with FakeHub(Repo(MODEL, files())) as running:
         yield running
 
 
 def files() -> dict[str, bytes]:
-    return {"model.safetensors": weights.noise(1 << 20), "config.json": b"{}"}
+    return {"model.safetensors": weights.random_safetensors(1 << 20), "config.json": b"{}"}
 
 
-def job(ward: Ward, hub: Hub, name: str, **settings: Any) -> Object:
+def job(caches: BrokenCaches, hub: FakeHub, name: str, **settings: Any) -> Object:
     """The Job that `cache` would make to stage the newest commit, with ways to spoil it."""
-    keys = {ACCESS_KEY: ward.cluster.s3.access_key, SECRET_KEY: ward.cluster.s3.secret_key}
-    ward.api.apply(secret(ward.namespace, "stage-keys", keys))
-    given = Settings(
+    keys = {ACCESS_KEY: caches.cluster.s3.access_key, SECRET_KEY: caches.cluster.s3.secret_key}
+    caches.api.apply(secret(caches.namespace, "stage-keys", keys))
+    given = JobSettings(
         name=name,
-        namespace=ward.namespace,
-        to=Destination(ward.bucket.name, "staged"),
-        endpoint=ward.cluster.s3.endpoint,
-        region=ward.cluster.s3.region,
+        namespace=caches.namespace,
+        to=BucketPrefix(caches.bucket.name, "staged"),
+        endpoint=caches.cluster.s3.endpoint,
+        region=caches.cluster.s3.region,
         endpoint_hub=hub.endpoint,
         access_key=SecretKey("stage-keys", ACCESS_KEY),
         secret_key=SecretKey("stage-keys", SECRET_KEY),
         image=STAGE,
     )
-    plan = HubClient(Login(hub.endpoint, "")).plan(MODEL)
-    made = build(plan, dataclasses.replace(given, **settings))
-    return ward.api.apply(made, manager=FIELD_MANAGER)
+    plan = HubClient(HubCredentials(hub.endpoint, "")).plan(MODEL)
+    made = build_job(plan, dataclasses.replace(given, **settings))
+    return caches.api.apply(made, manager=FIELD_MANAGER)
 
 
-def over(ward: Ward, made: Object, how: str) -> None:
+def over(caches: BrokenCaches, made: Object, how: str) -> None:
     def check() -> bool:
-        listed = ward.status("Job", made["metadata"]["name"]).get("conditions") or []
+        listed = caches.status_of("Job", made["metadata"]["name"]).get("conditions") or []
         return any(each["type"] == how and each["status"] == "True" for each in listed)
 
     until(f"{how} of {made['metadata']['name']}", check)
 
 
-def cached(ward: Ward, hub: Hub, name: str) -> None:
-    words = f"kubectl fluidmodel cache {MODEL} --to {ward.bucket.uri('staged')} --name {name}"
-    words += f" -n {ward.namespace} --endpoint {ward.cluster.s3.endpoint} --image {STAGE}"
-    ward.doctor.run(Fix(f"{words} --endpoint-hub {hub.endpoint}"), timeout=240)
-    ward.well(name)
+def cached(caches: BrokenCaches, hub: FakeHub, name: str) -> None:
+    words = f"kubectl fluidmodel cache {MODEL} --to {caches.bucket.uri('staged')} --name {name}"
+    words += f" -n {caches.namespace} --endpoint {caches.cluster.s3.endpoint} --image {STAGE}"
+    caches.doctor.run(Fix(f"{words} --endpoint-hub {hub.endpoint}"), timeout=240)
+    caches.wait_until_healthy(name)
 
 
 @pytest.mark.breaks("FM623")
-def test_staging_that_failed_before_there_was_a_cache(ward: Ward, hub: Hub) -> None:
+def test_staging_that_failed_before_there_was_a_cache(caches: BrokenCaches, hub: FakeHub) -> None:
     """The Job's key is one that the store does not know; `cache` has the right one."""
     wrong = SecretKey("wrong-keys", "hidden")
-    ward.api.apply(secret(ward.namespace, "wrong-keys", {"hidden": "not-the-key"}))
-    made = job(ward, hub, "abandoned", secret_key=wrong)
-    over(ward, made, "Failed")
-    ward.doctor.look(hear=True)
-    [found] = ward.doctor.found()["FM623"]
-    assert found.about == ward.ref("job", made["metadata"]["name"])
+    caches.api.apply(secret(caches.namespace, "wrong-keys", {"hidden": "not-the-key"}))
+    made = job(caches, hub, "abandoned", secret_key=wrong)
+    over(caches, made, "Failed")
+    caches.doctor.look(hear=True)
+    [found] = caches.doctor.found()["FM623"]
+    assert found.about == caches.reference("job", made["metadata"]["name"])
     assert found.cause.startswith(f"staging {MODEL} failed, and there is no cache of it: ")
-    ward.doctor.run(found.fix, timeout=240)
-    ward.well("abandoned")
+    caches.doctor.run(found.fix, timeout=240)
+    caches.wait_until_healthy("abandoned")
 
 
 @pytest.mark.breaks("FM620", "FM621", "FM622")
-def test_staging_of_a_later_commit(ward: Ward, hub: Hub) -> None:
+def test_staging_of_a_later_commit(caches: BrokenCaches, hub: FakeHub) -> None:
     """It runs on, fails, and is there at last; the cache has the earlier commit all the while."""
-    cached(ward, hub, "moving")
+    cached(caches, hub, "moving")
     held = {"node_selector": {"no": "such"}}
-    again = job(ward, hub, "moving", **held)
-    found = ward.sees("FM621", "moving", ward.ref("job", again["metadata"]["name"]))
+    again = job(caches, hub, "moving", **held)
+    found = caches.wait_for_root(
+        "FM621", "moving", caches.reference("job", again["metadata"]["name"])
+    )
     assert found.cause.startswith("it is still staging the 1.0 MiB of the commit")
-    ward.api.delete("batch/v1", "Job", again["metadata"]["name"], ward.namespace)
-    until("its end", lambda: not ward.find("Job", again["metadata"]["name"]))
-    ward.well("moving")
+    caches.api.delete("batch/v1", "Job", again["metadata"]["name"], caches.namespace)
+    until("its end", lambda: not caches.find("Job", again["metadata"]["name"]))
+    caches.wait_until_healthy("moving")
 
     moved = hub.repos[MODEL].commit(files())
-    ward.api.apply(secret(ward.namespace, "wrong-keys", {"hidden": "not-the-key"}))
-    made = job(ward, hub, "moving", secret_key=SecretKey("wrong-keys", "hidden"))
-    over(ward, made, "Failed")
-    found = ward.sees("FM620", "moving", ward.ref("job", made["metadata"]["name"]), hear=True)
+    caches.api.apply(secret(caches.namespace, "wrong-keys", {"hidden": "not-the-key"}))
+    made = job(caches, hub, "moving", secret_key=SecretKey("wrong-keys", "hidden"))
+    over(caches, made, "Failed")
+    found = caches.wait_for_root(
+        "FM620", "moving", caches.reference("job", made["metadata"]["name"]), hear=True
+    )
     assert found.cause.startswith(f"staging {MODEL} failed: ")
-    ward.api.delete("batch/v1", "Job", made["metadata"]["name"], ward.namespace)
+    caches.api.delete("batch/v1", "Job", made["metadata"]["name"], caches.namespace)
 
-    made = job(ward, hub, "moving")
-    over(ward, made, "Complete")
-    found = ward.sees("FM622", "moving", ward.ref("dataset", "moving"))
+    made = job(caches, hub, "moving")
+    over(caches, made, "Complete")
+    found = caches.wait_for_root("FM622", "moving", caches.reference("dataset", "moving"))
     assert found.cause.startswith(f"commit {moved[:12]} is staged, and the cache holds ")
-    ward.doctor.run(Fix(f"{found.fix.text}" if found.fix else ""), timeout=240)
-    ward.well("moving")
+    caches.doctor.run(Fix(f"{found.fix.text}" if found.fix else ""), timeout=240)
+    caches.wait_until_healthy("moving")

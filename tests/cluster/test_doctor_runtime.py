@@ -9,9 +9,9 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.model.sizing import quota_for
-from kubectl_fluidmodel.objects.quantity import from_bytes
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from tests.cluster import objects
-from tests.cluster.broken_caches import Ward, ward_of
+from tests.cluster.broken_caches import BrokenCaches, manage_broken_caches
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import FLUID, until
 
@@ -22,76 +22,89 @@ NOW = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 @pytest.fixture(scope="module")
-def ward(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    yield from ward_of(cluster, tmp_path_factory.mktemp("runtime"))
+def caches(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokenCaches]:
+    yield from manage_broken_caches(cluster, tmp_path_factory.mktemp("runtime"))
 
 
 # -- pods without a node ----------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM301")
-def test_more_memory_than_any_node_has(ward: Ward) -> None:
+def test_more_memory_than_any_node_has(caches: BrokenCaches) -> None:
     level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "3Ti"}
-    ward.cache("large", level=level)
+    caches.create_cache("large", level=level)
     # Fluid counts the source before there is a worker: then the quota is known to be a mistake.
-    until("its size", lambda: "iB" in str(ward.status("Dataset", "large").get("ufsTotal")), 180)
-    found = ward.sees("FM301", "large", ward.ref("pod", "large-worker-0"), hear=True, later=300)
+    until(
+        "its size", lambda: "iB" in str(caches.status_of("Dataset", "large").get("ufsTotal")), 180
+    )
+    found = caches.wait_for_root(
+        "FM301", "large", caches.reference("pod", "large-worker-0"), hear=True, later=300
+    )
     assert "no node has enough free memory for the worker" in found.cause
     assert "Insufficient memory" in found.evidence[0].text
     assert "times the model's" in found.cause
-    assert {"FM330"} <= set(ward.doctor.codes("large"))
-    ward.doctor.run(found.fix)
-    ward.well("large")
-    tier = ward.find("AlluxioRuntime", "large")["spec"]["tieredstore"]["levels"][0]  # type: ignore[index]
-    assert (tier["mediumtype"], tier["quota"]) == ("MEM", from_bytes(quota_for(ward.bytes)))
+    assert {"FM330"} <= set(caches.doctor.codes("large"))
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("large")
+    tier = caches.find("AlluxioRuntime", "large")["spec"]["tieredstore"]["levels"][0]  # type: ignore[index]
+    assert (tier["mediumtype"], tier["quota"]) == (
+        "MEM",
+        bytes_to_quantity(quota_for(caches.bytes)),
+    )
 
 
 @pytest.mark.breaks("FM302")
-def test_two_caches_of_which_one_wants_its_node_alone(ward: Ward) -> None:
-    node = ward.node("alone")
-    ward.cache("first", node=node)
-    ward.bound("first")
-    ward.cache("second", node=node, dataset={"placement": None})
-    found = ward.sees("FM302", "second", ward.ref("pod", "second-worker-0"), later=300)
-    assert f"the placement of {ward.namespace}/second is Exclusive" in found.cause
-    ward.doctor.run(found.fix)
-    ward.doctor.look()
-    assert ward.doctor.codes("second") == ["FM601"] or ward.doctor.codes("second") == []
+def test_two_caches_of_which_one_wants_its_node_alone(caches: BrokenCaches) -> None:
+    node = caches.add_node("alone")
+    caches.create_cache("first", node=node)
+    caches.wait_until_bound("first")
+    caches.create_cache("second", node=node, dataset={"placement": None})
+    found = caches.wait_for_root(
+        "FM302", "second", caches.reference("pod", "second-worker-0"), later=300
+    )
+    assert f"the placement of {caches.namespace}/second is Exclusive" in found.cause
+    caches.doctor.run(found.fix)
+    caches.doctor.look()
+    assert caches.doctor.codes("second") == ["FM601"] or caches.doctor.codes("second") == []
 
 
 @pytest.mark.breaks("FM303")
-def test_a_node_that_is_not_there(ward: Ward) -> None:
-    ward.cache("nowhere", node="no-such-node")
-    found = ward.sees("FM303", "nowhere", ward.ref("pod", "nowhere-worker-0"), later=300)
+def test_a_node_that_is_not_there(caches: BrokenCaches) -> None:
+    caches.create_cache("nowhere", node="no-such-node")
+    found = caches.wait_for_root(
+        "FM303", "nowhere", caches.reference("pod", "nowhere-worker-0"), later=300
+    )
     assert "node no-such-node that the Dataset names is not in the cluster" in found.cause
-    ward.doctor.run(found.fix)
-    ward.well("nowhere")
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("nowhere")
 
 
 @pytest.mark.breaks("FM304")
-def test_a_taint_that_nobody_tolerates(ward: Ward) -> None:
-    node = ward.node("tainted", taints=[TEAM])
-    ward.cache("intolerant", node=node, dataset={"tolerations": None})
-    found = ward.sees("FM304", "intolerant", ward.ref("pod", "intolerant-worker-0"), later=300)
+def test_a_taint_that_nobody_tolerates(caches: BrokenCaches) -> None:
+    node = caches.add_node("tainted", taints=[TEAM])
+    caches.create_cache("intolerant", node=node, dataset={"tolerations": None})
+    found = caches.wait_for_root(
+        "FM304", "intolerant", caches.reference("pod", "intolerant-worker-0"), later=300
+    )
     assert f"team=llm:NoSchedule of node {node}" in found.cause
-    ward.doctor.run(found.fix)
-    ward.well("intolerant")
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("intolerant")
 
 
 @pytest.mark.breaks("FM305")
-def test_ports_that_something_else_has(ward: Ward) -> None:
+def test_ports_that_something_else_has(caches: BrokenCaches) -> None:
     """The ports are known with the pod, so it waits for a label until they are taken."""
-    node = ward.node("ports")
+    node = caches.add_node("ports")
     term = {"key": "ports", "operator": "Exists"}
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}}
-    ward.cache("ported", dataset={"nodeAffinity": affinity})
-    worker = ward.pod("ported-worker-0")
+    caches.create_cache("ported", dataset={"nodeAffinity": affinity})
+    worker = caches.wait_for_pod("ported-worker-0")
     taken = next(p["hostPort"] for c in worker["spec"]["containers"] for p in c["ports"])
-    ward.api.create(
+    caches.api.create(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": "taker", "namespace": ward.namespace},
+            "metadata": {"name": "taker", "namespace": caches.namespace},
             "spec": {
                 "terminationGracePeriodSeconds": 0,
                 "nodeSelector": {"kubernetes.io/hostname": node},
@@ -105,34 +118,36 @@ def test_ports_that_something_else_has(ward: Ward) -> None:
             },
         }
     )
-    ward.placed("taker")
-    ward.api.patch("v1", "Node", node, {"metadata": {"labels": {"ports": "true"}}})
-    found = ward.sees("FM305", "ported", ward.ref("pod", "ported-worker-0"), later=300)
+    caches.wait_for_node("taker")
+    caches.api.patch("v1", "Node", node, {"metadata": {"labels": {"ports": "true"}}})
+    found = caches.wait_for_root(
+        "FM305", "ported", caches.reference("pod", "ported-worker-0"), later=300
+    )
     assert str(taken) in found.cause and "didn't have free ports" in found.evidence[0].text
-    ward.doctor.run(found.fix)
-    ward.well("ported")
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("ported")
 
 
 @pytest.mark.breaks("FM305")
-def test_more_workers_than_nodes_for_them(ward: Ward) -> None:
+def test_more_workers_than_nodes_for_them(caches: BrokenCaches) -> None:
     """All workers of a cache have the same ports: the third goes beside none of the others."""
-    nodes = [ward.node("wide-a"), ward.node("wide-b")]
+    nodes = [caches.add_node("wide-a"), caches.add_node("wide-b")]
     hosts = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [hosts]}]}}
-    ward.cache("wide", dataset={"nodeAffinity": affinity}, runtime={"replicas": 3})
-    until("a worker that waits", lambda: _waiting(ward, "wide"), 180)
-    [waits] = _waiting(ward, "wide")
-    found = ward.sees("FM305", "wide", ward.ref("pod", waits), later=300)
+    caches.create_cache("wide", dataset={"nodeAffinity": affinity}, runtime={"replicas": 3})
+    until("a worker that waits", lambda: _waiting(caches, "wide"), 180)
+    [waits] = _waiting(caches, "wide")
+    found = caches.wait_for_root("FM305", "wide", caches.reference("pod", waits), later=300)
     shown = ", ".join(sorted(nodes))
     assert found.cause == f"3 workers, and only 2 nodes take one each ({shown})"
-    ward.doctor.run(found.fix)
-    until("no worker that waits", lambda: not _waiting(ward, "wide"), 180)
-    ward.doctor.see("no pod without a node", "FM601", "FM820", name="wide")
+    caches.doctor.run(found.fix)
+    until("no worker that waits", lambda: not _waiting(caches, "wide"), 180)
+    caches.doctor.see("no pod without a node", "FM601", "FM820", name="wide")
 
 
-def _waiting(ward: Ward, name: str) -> list[str]:
+def _waiting(caches: BrokenCaches, name: str) -> list[str]:
     """The workers of a cache that the scheduler has turned away, once the others have nodes."""
-    pods = ward.api.list("v1", "Pod", ward.namespace, labelSelector=f"release={name}")
+    pods = caches.api.list("v1", "Pod", caches.namespace, labelSelector=f"release={name}")
     workers = [pod for pod in pods if pod["metadata"]["name"].startswith(f"{name}-worker-")]
     if any(not p["spec"].get("nodeName") and not p["status"].get("conditions") for p in workers):
         return []
@@ -140,154 +155,178 @@ def _waiting(ward: Ward, name: str) -> list[str]:
 
 
 @pytest.mark.breaks("FM301", "FM304")
-def test_most_nodes_are_large_enough_and_tainted(ward: Ward) -> None:
+def test_most_nodes_are_large_enough_and_tainted(caches: BrokenCaches) -> None:
     """The scheduler counts one node that is too small and two taints; the taints are the cause."""
     taint = {"key": "amd.com/gpu", "value": "present", "effect": "NoSchedule"}
-    small = ward.node("small", memory="8Gi")
-    large = [ward.node(stem, taints=[taint]) for stem in ("gpu-a", "gpu-b")]
+    small = caches.add_node("small", memory="8Gi")
+    large = [caches.add_node(stem, taints=[taint]) for stem in ("gpu-a", "gpu-b")]
     hosts = {"key": "kubernetes.io/hostname", "operator": "In", "values": [small, *large]}
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [hosts]}]}}
     level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "16Gi"}
-    ward.cache("most", level=level, dataset={"nodeAffinity": affinity, "tolerations": None})
-    found = ward.sees("FM304", "most", ward.ref("pod", "most-worker-0"), later=300)
+    caches.create_cache(
+        "most", level=level, dataset={"nodeAffinity": affinity, "tolerations": None}
+    )
+    found = caches.wait_for_root(
+        "FM304", "most", caches.reference("pod", "most-worker-0"), later=300
+    )
     shown = ", ".join(sorted(large))
     assert f"amd.com/gpu=present:NoSchedule of nodes {shown}, which fit otherwise" in found.cause
     assert f"{small}: 16.0 GiB of memory needed, " in found.cause
-    ward.doctor.run(found.fix)
-    ward.well("most")
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("most")
 
 
 @pytest.mark.breaks("FM306")
-def test_a_node_that_is_cordoned(ward: Ward) -> None:
-    node = ward.node("cordon")
-    ward.cluster.kubectl("cordon", node)
-    ward.cache("shut", node=node, dataset={"tolerations": None})
-    found = ward.sees("FM306", "shut", ward.ref("pod", "shut-worker-0"), later=300)
+def test_a_node_that_is_cordoned(caches: BrokenCaches) -> None:
+    node = caches.add_node("cordon")
+    caches.cluster.kubectl("cordon", node)
+    caches.create_cache("shut", node=node, dataset={"tolerations": None})
+    found = caches.wait_for_root(
+        "FM306", "shut", caches.reference("pod", "shut-worker-0"), later=300
+    )
     assert f"node {node} is cordoned" in found.cause
-    ward.doctor.run(found.fix)
-    ward.bound("shut")
-    ward.doctor.see("no pod without a node", "FM601", name="shut")
+    caches.doctor.run(found.fix)
+    caches.wait_until_bound("shut")
+    caches.doctor.see("no pod without a node", "FM601", name="shut")
 
 
 # -- the master -------------------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM310", "FM441")
-def test_a_secret_that_is_missing_and_all_that_follows(ward: Ward) -> None:
+def test_a_secret_that_is_missing_and_all_that_follows(caches: BrokenCaches) -> None:
     """The master cannot be made, so the Dataset is not Bound, and the reader has no claim."""
-    ward.cache("keyless", keys={})
-    ward.reader("keyless-reader", "keyless")
-    ward.api.apply(objects.dataload(ward.namespace, "keyless"))
-    found = ward.sees("FM310", "keyless", ward.ref("pod", "keyless-master-0"), later=300)
+    caches.create_cache("keyless", keys={})
+    caches.create_reader("keyless-reader", "keyless")
+    caches.api.apply(objects.dataload(caches.namespace, "keyless"))
+    found = caches.wait_for_root(
+        "FM310", "keyless", caches.reference("pod", "keyless-master-0"), later=300
+    )
     assert found.cause == (
-        f"Secret {ward.namespace}/keyless-s3 does not exist, and the pod mounts it"
+        f"Secret {caches.namespace}/keyless-s3 does not exist, and the pod mounts it"
     )
     assert 'secret "keyless-s3" not found' in found.evidence[0].text
-    assert ward.doctor.codes("keyless") == ["FM310", "FM311", "FM330", "FM441", "FM606"]
-    [waits] = ward.doctor.found("keyless")["FM441"]
-    assert waits.about == ward.ref("pod", "keyless-reader")
+    assert caches.doctor.codes("keyless") == ["FM310", "FM311", "FM330", "FM441", "FM606"]
+    [waits] = caches.doctor.found("keyless")["FM441"]
+    assert waits.about == caches.reference("pod", "keyless-reader")
     assert 'persistentvolumeclaim "keyless" not found' in waits.evidence[0].text
-    ward.doctor.run(found.fix)
-    ward.well("keyless", seconds=90)
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("keyless", seconds=90)
 
 
 @pytest.mark.breaks("FM313")
-def test_a_master_that_starts_with_a_wrong_key(ward: Ward, cluster: Cluster) -> None:
+def test_a_master_that_starts_with_a_wrong_key(caches: BrokenCaches, cluster: Cluster) -> None:
     """As Alluxio 2.9.3 does: it is Ready, and only its log says what is wrong."""
-    cluster.alluxio(ward.namespace, "lenient").set_knobs(check_root=False)
+    cluster.alluxio(caches.namespace, "lenient").set_knobs(check_root=False)
     keys = {"aws.accessKeyId": cluster.s3.access_key, "aws.secretKey": "not-the-secret-1"}
-    ward.cache("lenient", keys=keys)
-    ward.running("lenient-master-0")
+    caches.create_cache("lenient", keys=keys)
+    caches.wait_until_ready("lenient-master-0")
 
     def said() -> bool:
-        ward.doctor.look(hear=True)
-        return "FM313" in ward.doctor.codes("lenient")
+        caches.doctor.look(hear=True)
+        return "FM313" in caches.doctor.codes("lenient")
 
     until("the master's log", said, 120)
-    found = ward.doctor.found("lenient")["FM313"][0]
-    assert found.about == ward.ref("pod", "lenient-master-0")
+    found = caches.doctor.found("lenient")["FM313"][0]
+    assert found.about == caches.reference("pod", "lenient-master-0")
     assert "is ready and cannot read the store: the secret key is wrong" in found.cause
     assert "AlluxioS3Exception: SignatureDoesNotMatch" in found.evidence[0].text
-    ward.gone("lenient")
+    caches.delete_cache("lenient")
 
 
 @pytest.mark.breaks("FM307")
-def test_a_quota_that_allows_no_more_pods(ward: Ward) -> None:
+def test_a_quota_that_allows_no_more_pods(caches: BrokenCaches) -> None:
     """And a `cache` that waits says so and ends, long before its time is up."""
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "few-pods", "namespace": ward.namespace},
+        "metadata": {"name": "few-pods", "namespace": caches.namespace},
         "spec": {"hard": {"pods": "0"}},
     }
-    ward.api.apply(quota)
+    caches.api.apply(quota)
     try:
-        until("the quota to count", lambda: ward.status("ResourceQuota", "few-pods").get("hard"))
-        words = f"kubectl fluidmodel cache {ward.bucket.uri('m')} --name refused"
-        command = f"{words} -n {ward.namespace} --endpoint {ward.cluster.s3.endpoint} --timeout 4m"
+        until(
+            "the quota to count", lambda: caches.status_of("ResourceQuota", "few-pods").get("hard")
+        )
+        words = f"kubectl fluidmodel cache {caches.bucket.uri('m')} --name refused"
+        command = (
+            f"{words} -n {caches.namespace} --endpoint {caches.cluster.s3.endpoint} --timeout 4m"
+        )
         began = time.monotonic()
-        said = ward.doctor.run(Fix(f"{command} 2>&1 || echo exit $?"), timeout=200)
+        said = caches.doctor.run(Fix(f"{command} 2>&1 || echo exit $?"), timeout=200)
         assert time.monotonic() - began < 120
         assert "error: cache refused cannot become ready" in said and "(FM307)" in said, said
         assert said.rstrip().endswith("exit 1")
-        found = ward.sees("FM307", "refused", ward.ref("statefulset", "refused-master"))
+        found = caches.wait_for_root(
+            "FM307", "refused", caches.reference("statefulset", "refused-master")
+        )
         assert "ResourceQuota few-pods does not allow more" in found.cause
     finally:
-        ward.api.delete("v1", "ResourceQuota", "few-pods", ward.namespace)
-    ward.gone("refused")
+        caches.api.delete("v1", "ResourceQuota", "few-pods", caches.namespace)
+    caches.delete_cache("refused")
 
 
 @pytest.mark.breaks("FM311", "FM323")
-def test_a_key_that_was_rotated(ward: Ward, cluster: Cluster) -> None:
+def test_a_key_that_was_rotated(caches: BrokenCaches, cluster: Cluster) -> None:
     """The master starts anew with the old key, and fails; `cache` brings the new one."""
-    access, first, second = f"ROT{ward.namespace[2:8].upper()}", "first-secret-1", "second-secret-2"
-    ward.bucket.user(access, first)
+    access, first, second = (
+        f"ROT{caches.namespace[2:8].upper()}",
+        "first-secret-1",
+        "second-secret-2",
+    )
+    caches.bucket.user(access, first)
     env = {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": first}
-    words = f"kubectl fluidmodel cache {ward.bucket.uri('m')} --name rotated -n {ward.namespace}"
+    words = (
+        f"kubectl fluidmodel cache {caches.bucket.uri('m')} --name rotated -n {caches.namespace}"
+    )
 
-    ward.doctor.run(Fix(f"{words} --endpoint {cluster.s3.endpoint}"), env)
-    ward.well("rotated")
+    caches.doctor.run(Fix(f"{words} --endpoint {cluster.s3.endpoint}"), env)
+    caches.wait_until_healthy("rotated")
     cluster.s3.rotate(access, second)
-    ward.api.delete("v1", "Pod", "rotated-master-0", ward.namespace)
+    caches.api.delete("v1", "Pod", "rotated-master-0", caches.namespace)
 
     def restless() -> bool:
-        ward.doctor.look(hear=True)
-        return "FM323" in ward.doctor.codes("rotated")
+        caches.doctor.look(hear=True)
+        return "FM323" in caches.doctor.codes("rotated")
 
     until("restarts", restless, 180)
-    found = ward.sees("FM311", "rotated", ward.ref("pod", "rotated-master-0"), hear=True)
+    found = caches.wait_for_root(
+        "FM311", "rotated", caches.reference("pod", "rotated-master-0"), hear=True
+    )
     assert "the secret key is wrong" in found.cause
     assert "Status Code: 403" in found.evidence[0].text
     assert first not in str(found) and second not in str(found)
-    ward.doctor.run(found.fix, {**env, "AWS_SECRET_ACCESS_KEY": second}, timeout=180)
-    ward.running("rotated-master-0")
-    ward.doctor.look(later=7200)
-    assert "FM311" not in ward.doctor.codes("rotated")
+    caches.doctor.run(found.fix, {**env, "AWS_SECRET_ACCESS_KEY": second}, timeout=180)
+    caches.wait_until_ready("rotated-master-0")
+    caches.doctor.look(later=7200)
+    assert "FM311" not in caches.doctor.codes("rotated")
 
 
 @pytest.mark.breaks("FM312")
-def test_a_host_that_does_not_know_its_own_name(ward: Ward, cluster: Cluster) -> None:
+def test_a_host_that_does_not_know_its_own_name(caches: BrokenCaches, cluster: Cluster) -> None:
     names = [each["metadata"]["name"] for each in cluster.api.list("v1", "Node")]
     lines = "\n".join(f"java.net.UnknownHostException: {name}: {name}: x" for name in names)
     fail = {"serve job-master": {"times": 99, "message": lines, "exit": 1}}
-    cluster.alluxio(ward.namespace, "nameless").set_knobs(fail=fail)
-    ward.cache("nameless")
-    found = ward.sees("FM312", "nameless", ward.ref("pod", "nameless-master-0"), hear=True)
-    node = ward.placed("nameless-master-0")
+    cluster.alluxio(caches.namespace, "nameless").set_knobs(fail=fail)
+    caches.create_cache("nameless")
+    found = caches.wait_for_root(
+        "FM312", "nameless", caches.reference("pod", "nameless-master-0"), hear=True
+    )
+    node = caches.wait_for_node("nameless-master-0")
     assert found.cause == f"the master cannot look up the name of its own host, {node}"
     assert found.fix is not None and found.fix.how == "command"
-    ward.gone("nameless")
+    caches.delete_cache("nameless")
 
 
 # -- what befalls pods ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def whole(ward: Ward) -> str:
+def healthy(caches: BrokenCaches) -> str:
     """A cache with nothing wrong, for what can be put right again."""
-    ward.cache("whole")
-    ward.loaded("whole")
-    ward.well("whole")
+    caches.create_cache("whole")
+    caches.load_completely("whole")
+    caches.wait_until_healthy("whole")
     return "whole"
 
 
@@ -320,111 +359,124 @@ RUNNING = {"state": {"running": {"startedAt": NOW}}, "lastState": {}, "restartCo
     ],
 )
 def test_a_worker_as_its_kubelet_tells_it(
-    ward: Ward, whole: str, code: str, status: dict[str, object], cause: str
+    caches: BrokenCaches, healthy: str, code: str, status: dict[str, object], cause: str
 ) -> None:
-    pod = f"{whole}-worker-0"
-    ward.running(pod)
-    ward.ill(pod, "alluxio-worker", **status)
-    found = ward.sees(code, whole, ward.ref("pod", pod), later=300)
+    pod = f"{healthy}-worker-0"
+    caches.wait_until_ready(pod)
+    caches.set_container_status(pod, "alluxio-worker", **status)
+    found = caches.wait_for_root(code, healthy, caches.reference("pod", pod), later=300)
     assert cause in found.cause
-    assert "FM330" in ward.doctor.codes(whole)
-    ward.ill(pod, "alluxio-worker", ready=True, **RUNNING)
-    ward.well(whole)
+    assert "FM330" in caches.doctor.codes(healthy)
+    caches.set_container_status(pod, "alluxio-worker", ready=True, **RUNNING)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM322")
-def test_a_quota_that_is_full(ward: Ward, cluster: Cluster) -> None:
+def test_a_quota_that_is_full(caches: BrokenCaches, cluster: Cluster) -> None:
     message = "alluxio.exception.status.WorkerOutOfSpaceException: Failed to find space"
     fail = {"fs distributedLoad": {"times": 1, "message": message, "exit": 1}}
-    cluster.alluxio(ward.namespace, "tight").set_knobs(fail=fail)
-    ward.cache("tight")
-    ward.bound("tight")
-    ward.api.apply(objects.dataload(ward.namespace, "tight"))
+    cluster.alluxio(caches.namespace, "tight").set_knobs(fail=fail)
+    caches.create_cache("tight")
+    caches.wait_until_bound("tight")
+    caches.api.apply(objects.dataload(caches.namespace, "tight"))
     found = None
     while found is None:  # until the loader's log is read
-        ward.doctor.look(hear=True)
-        found = next(iter(ward.doctor.found("tight").get("FM322", [])), None)
+        caches.doctor.look(hear=True)
+        found = next(iter(caches.doctor.found("tight").get("FM322", [])), None)
     assert found.cause == "the quota of 1Gi is full"
     assert "WorkerOutOfSpaceException" in found.evidence[0].text
-    ward.doctor.run(found.fix, timeout=180)
-    ward.well("tight", hear=True)
+    caches.doctor.run(found.fix, timeout=180)
+    caches.wait_until_healthy("tight", hear=True)
 
 
 @pytest.mark.breaks("FM330")
-def test_fewer_workers_than_wanted(ward: Ward, whole: str) -> None:
+def test_fewer_workers_than_wanted(caches: BrokenCaches, healthy: str) -> None:
     """A ResourceQuota lets no second worker be made; the Dataset stays Bound."""
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "none", "namespace": ward.namespace},
+        "metadata": {"name": "none", "namespace": caches.namespace},
         "spec": {"hard": {"pods": "0"}},
     }
-    ward.api.apply(quota)
+    caches.api.apply(quota)
     replicas = {"spec": {"replicas": 2}}
-    ward.api.patch(FLUID, "AlluxioRuntime", whole, replicas, ward.namespace)
-    found = ward.sees("FM330", whole, ward.ref("statefulset", f"{whole}-worker"),
+    caches.api.patch(FLUID, "AlluxioRuntime", healthy, replicas, caches.namespace)
+    found = caches.wait_for_root(
+        "FM330",
+        healthy,
+        caches.reference("statefulset", f"{healthy}-worker"),
                       beside=("FM820",), later=300)  # fmt: skip
     assert found.cause == "1 of 2 workers are ready, and the Dataset still says Bound"
-    ward.api.delete("v1", "ResourceQuota", "none", ward.namespace)
-    ward.api.patch(FLUID, "AlluxioRuntime", whole, {"spec": {"replicas": 1}}, ward.namespace)
-    ward.well(whole)
+    caches.api.delete("v1", "ResourceQuota", "none", caches.namespace)
+    caches.api.patch(FLUID, "AlluxioRuntime", healthy, {"spec": {"replicas": 1}}, caches.namespace)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM332")
-def test_a_worker_that_alluxio_has_lost(ward: Ward, cluster: Cluster, whole: str) -> None:
-    stand_in = cluster.alluxio(ward.namespace, whole)
-    stand_in.set_knobs(lost_workers=[f"{whole}-worker-0"])
-    found = ward.sees("FM332", whole, ward.ref("statefulset", f"{whole}-worker"), later=300)
+def test_a_worker_that_alluxio_has_lost(
+    caches: BrokenCaches, cluster: Cluster, healthy: str
+) -> None:
+    stand_in = cluster.alluxio(caches.namespace, healthy)
+    stand_in.set_knobs(lost_workers=[f"{healthy}-worker-0"])
+    found = caches.wait_for_root(
+        "FM332", healthy, caches.reference("statefulset", f"{healthy}-worker"), later=300
+    )
     assert found.cause == "the master has lost 1 of 1 worker, though all of them run"
-    assert "FM605" in ward.doctor.codes(whole)
-    ward.doctor.run(found.fix)
+    assert "FM605" in caches.doctor.codes(healthy)
+    caches.doctor.run(found.fix)
     stand_in.set_knobs(lost_workers=None)  # the knob goes by the pod's name, a master does not
-    ward.doctor.see("what is left to load", "FM605", name=whole, later=300)
-    [left] = ward.doctor.found(whole)["FM605"]
-    ward.doctor.run(left.fix)
-    ward.well(whole)
+    caches.doctor.see("what is left to load", "FM605", name=healthy, later=300)
+    [left] = caches.doctor.found(healthy)["FM605"]
+    caches.doctor.run(left.fix)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM333")
-def test_a_runtime_without_workers(ward: Ward) -> None:
-    ward.cache("idle", runtime={"replicas": None})
-    found = ward.sees("FM333", "idle", ward.ref("alluxioruntime", "idle"), later=300)
+def test_a_runtime_without_workers(caches: BrokenCaches) -> None:
+    caches.create_cache("idle", runtime={"replicas": None})
+    found = caches.wait_for_root(
+        "FM333", "idle", caches.reference("alluxioruntime", "idle"), later=300
+    )
     assert found.cause == "it has no workers, so nothing can be cached"
-    ward.doctor.run(found.fix)
-    ward.bound("idle")
-    ward.doctor.look()
-    assert "FM333" not in ward.doctor.codes("idle")
+    caches.doctor.run(found.fix)
+    caches.wait_until_bound("idle")
+    caches.doctor.look()
+    assert "FM333" not in caches.doctor.codes("idle")
 
 
 @pytest.mark.breaks("FM334", "FM810")
-def test_a_node_that_is_down(ward: Ward) -> None:
+def test_a_node_that_is_down(caches: BrokenCaches) -> None:
     """Its worker was deleted, and its kubelet does not say that it has ended."""
-    node = ward.node("down")
-    ward.cache("stranded", node=node)
-    ward.bound("stranded")
+    node = caches.add_node("down")
+    caches.create_cache("stranded", node=node)
+    caches.wait_until_bound("stranded")
     down = {"metadata": {"annotations": {"fluidmodel.io/down": "true"}}}
-    ward.api.patch("v1", "Node", node, down)
-    found = ward.sees("FM810", "stranded", f"node {node}", later=120)
+    caches.api.patch("v1", "Node", node, down)
+    found = caches.wait_for_root("FM810", "stranded", f"node {node}", later=120)
     assert found.cause == "it holds the cache and is not ready"
     hold = {"metadata": {"finalizers": ["example.com/kubelet"]}}
-    ward.api.patch("v1", "Pod", "stranded-worker-0", hold, ward.namespace)
-    ward.api.delete("v1", "Pod", "stranded-worker-0", ward.namespace)
-    ward.doctor.look(later=3600)
-    [stuck] = ward.doctor.found("stranded")["FM334"]
-    assert stuck.about == ward.ref("pod", "stranded-worker-0")
-    assert "FM334" not in ward.doctor.roots("stranded")
+    caches.api.patch("v1", "Pod", "stranded-worker-0", hold, caches.namespace)
+    caches.api.delete("v1", "Pod", "stranded-worker-0", caches.namespace)
+    caches.doctor.look(later=3600)
+    [stuck] = caches.doctor.found("stranded")["FM334"]
+    assert stuck.about == caches.reference("pod", "stranded-worker-0")
+    assert "FM334" not in caches.doctor.roots("stranded")
     assert stuck.fix is not None and "--force" in stuck.fix.text
-    ward.api.patch("v1", "Pod", "stranded-worker-0", {"metadata": {"finalizers": None}},
-                   ward.namespace)  # fmt: skip
+    caches.api.patch("v1", "Pod", "stranded-worker-0", {"metadata": {"finalizers": None}},
+                   caches.namespace)  # fmt: skip
     up = {"metadata": {"annotations": {"fluidmodel.io/down": None}}}
-    ward.api.patch("v1", "Node", node, up)
-    ward.running("stranded-worker-0")
-    ward.doctor.see("the node to be back", "FM601", name="stranded")
+    caches.api.patch("v1", "Node", node, up)
+    caches.wait_until_ready("stranded-worker-0")
+    caches.doctor.see("the node to be back", "FM601", name="stranded")
 
 
-def test_pods_are_judged_by_what_is_there_now(ward: Ward, whole: str) -> None:
+def test_pods_are_judged_by_what_is_there_now(caches: BrokenCaches, healthy: str) -> None:
     """Events of a fault that is over are no news."""
-    ward.event("Pod", f"{whole}-master-0", "FailedMount", 'secret "gone" not found')
-    ward.event("Pod", f"{whole}-worker-0", "FailedScheduling", "0/5: Insufficient memory")
-    ward.doctor.look(hear=True)
-    assert ward.doctor.codes(whole) == [], ward.doctor.told(whole)
+    caches.create_warning_event(
+        "Pod", f"{healthy}-master-0", "FailedMount", 'secret "gone" not found'
+    )
+    caches.create_warning_event(
+        "Pod", f"{healthy}-worker-0", "FailedScheduling", "0/5: Insufficient memory"
+    )
+    caches.doctor.look(hear=True)
+    assert caches.doctor.codes(healthy) == [], caches.doctor.told(healthy)

@@ -17,7 +17,7 @@ import botocore.auth
 import pytest
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from tests import weights
 from tests.cluster import objects
 from tests.cluster.bucket import Bucket
@@ -26,14 +26,14 @@ from tests.cluster.fixtures import Cli, clear
 from tests.cluster.image import STAGE
 from tests.cluster.in_process_doctor import Doctor, secret_free
 from tests.cluster.s3 import secret
-from tests.loopback import Answer, Server
+from tests.loopback import HttpResponse, Server
 
 pytestmark = pytest.mark.cluster
 
 ACCESS, HIDDEN = "aws.accessKeyId", "aws.secretKey"
 
 
-class Place:
+class StoreFaults:
     """A namespace with a bucket in it, and a key of its own that may read the bucket."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
@@ -76,17 +76,17 @@ class Place:
         )
         return name
 
-    def look(self, name: str, **how: Any) -> list[str]:
+    def found_codes(self, name: str, **how: Any) -> list[str]:
         self.doctor.look(ask=True, **how)
         secret_free(self.doctor.snapshot, self.access, self.hidden)
         return self.doctor.codes(name)
 
-    def one(self, code: str, name: str) -> Any:
+    def only_finding(self, code: str, name: str) -> Any:
         """The only finding of a code."""
         (found,) = self.doctor.found(name)[code]
         return found
 
-    def gone(self, name: str) -> None:
+    def delete_cache(self, name: str) -> None:
         """End a Dataset, and wait: one of the same name made before would go with it."""
         api = self.cluster.api
         api.delete(objects.FLUID, "Dataset", name, self.namespace)
@@ -103,185 +103,185 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    made = Place(cluster, tmp_path_factory.mktemp("doctor"))
+def faults(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreFaults]:
+    made = StoreFaults(cluster, tmp_path_factory.mktemp("doctor"))
     yield made
     made.close()
 
 
 @pytest.fixture
-def llama(place: Place, request: pytest.FixtureRequest) -> Iterator[str]:
+def llama(faults: StoreFaults, request: pytest.FixtureRequest) -> Iterator[str]:
     """A Dataset of a whole model whose keys are good: nothing is wrong with its store."""
-    name = place.dataset(f"m{secrets.token_hex(3)}")
-    assert place.look(name) == []
+    name = faults.dataset(f"m{secrets.token_hex(3)}")
+    assert faults.found_codes(name) == []
     yield name
-    place.gone(name)
+    faults.delete_cache(name)
 
 
 # -- the Secret ------------------------------------------------------------------------------
 
 
-def env(place: Place) -> dict[str, str]:
-    return {"AWS_ACCESS_KEY_ID": place.access, "AWS_SECRET_ACCESS_KEY": place.hidden}
+def env(faults: StoreFaults) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": faults.access, "AWS_SECRET_ACCESS_KEY": faults.hidden}
 
 
 @pytest.mark.breaks("FM501")
-def test_no_secret(place: Place, llama: str) -> None:
-    place.cluster.api.delete("v1", "Secret", f"{llama}-s3", place.namespace)
-    assert place.look(llama) == ["FM501"]
-    finding = place.one("FM501", llama)
-    assert finding.about == f"secret {place.namespace}/{llama}-s3"
-    assert "could" not in finding.cause and place.doctor.skipped("FM521", llama)
-    place.doctor.run(finding.fix, env(place))
-    assert place.look(llama) == []
+def test_no_secret(faults: StoreFaults, llama: str) -> None:
+    faults.cluster.api.delete("v1", "Secret", f"{llama}-s3", faults.namespace)
+    assert faults.found_codes(llama) == ["FM501"]
+    finding = faults.only_finding("FM501", llama)
+    assert finding.about == f"secret {faults.namespace}/{llama}-s3"
+    assert "could" not in finding.cause and faults.doctor.skipped("FM521", llama)
+    faults.doctor.run(finding.fix, env(faults))
+    assert faults.found_codes(llama) == []
 
 
 @pytest.mark.breaks("FM502")
-def test_a_key_of_another_name(place: Place, llama: str) -> None:
-    place.cluster.api.delete("v1", "Secret", f"{llama}-s3", place.namespace)
-    keys = {"accesskey": place.access, "secretkey": place.hidden}
-    place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
-    assert place.look(llama) == ["FM502"]
-    finding = place.one("FM502", llama)
+def test_a_key_of_another_name(faults: StoreFaults, llama: str) -> None:
+    faults.cluster.api.delete("v1", "Secret", f"{llama}-s3", faults.namespace)
+    keys = {"accesskey": faults.access, "secretkey": faults.hidden}
+    faults.cluster.api.apply(secret(faults.namespace, f"{llama}-s3", keys))
+    assert faults.found_codes(llama) == ["FM502"]
+    finding = faults.only_finding("FM502", llama)
     assert [each.text for each in finding.evidence] == [ACCESS, "accesskey, secretkey"]
-    place.doctor.run(finding.fix, env(place))
-    assert place.look(llama) == []
+    faults.doctor.run(finding.fix, env(faults))
+    assert faults.found_codes(llama) == []
 
 
 @pytest.mark.breaks("FM503")
 @pytest.mark.parametrize("tail", ["\n", " "])
-def test_a_key_with_a_newline(place: Place, llama: str, tail: str) -> None:
-    keys = {ACCESS: place.access, HIDDEN: place.hidden + tail}
-    place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
-    assert place.look(llama) == ["FM503"]
-    place.doctor.run(place.one("FM503", llama).fix, env(place))
-    assert place.look(llama) == []
+def test_a_key_with_a_newline(faults: StoreFaults, llama: str, tail: str) -> None:
+    keys = {ACCESS: faults.access, HIDDEN: faults.hidden + tail}
+    faults.cluster.api.apply(secret(faults.namespace, f"{llama}-s3", keys))
+    assert faults.found_codes(llama) == ["FM503"]
+    faults.doctor.run(faults.only_finding("FM503", llama).fix, env(faults))
+    assert faults.found_codes(llama) == []
 
 
-def test_an_empty_key(place: Place, llama: str) -> None:
-    keys = {ACCESS: place.access, HIDDEN: ""}
-    place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
-    assert place.look(llama) == ["FM503"]
-    assert "is empty" in place.one("FM503", llama).cause
+def test_an_empty_key(faults: StoreFaults, llama: str) -> None:
+    keys = {ACCESS: faults.access, HIDDEN: ""}
+    faults.cluster.api.apply(secret(faults.namespace, f"{llama}-s3", keys))
+    assert faults.found_codes(llama) == ["FM503"]
+    assert "is empty" in faults.only_finding("FM503", llama).cause
 
 
 # -- the way to the store ---------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM506")
-def test_a_service_addressed_by_host_name(place: Place) -> None:
-    endpoint = place.cluster.s3.expose(place.namespace, "minio")
+def test_a_service_addressed_by_host_name(faults: StoreFaults) -> None:
+    endpoint = faults.cluster.s3.expose(faults.namespace, "minio")
     options: dict[str, str | None] = {
         "alluxio.underfs.s3.endpoint": endpoint,
         "alluxio.underfs.s3.disable.dns.buckets": None,
     }
-    name = place.dataset("by-host", options=options)
+    name = faults.dataset("by-host", options=options)
     objects.until(
         "the Service's pod",
         lambda: any(
             each.get("status", {}).get("phase") == "Running"
-            for each in place.cluster.api.list("v1", "Pod", place.namespace)
+            for each in faults.cluster.api.list("v1", "Pod", faults.namespace)
         ),
     )
-    assert place.look(name) == ["FM506"]
-    place.gone(name)
+    assert faults.found_codes(name) == ["FM506"]
+    faults.delete_cache(name)
 
 
-def test_by_way_of_a_service(place: Place) -> None:
-    endpoint = place.cluster.s3.expose(place.namespace, "minio")
-    name = place.dataset("by-service", options={"alluxio.underfs.s3.endpoint": endpoint})
-    place.doctor.see("the store through the Service", name=name, ask=True)
-    (answer,) = json.loads(place.doctor.snapshot.texts[f"store {place.namespace}/{name}"])
+def test_by_way_of_a_service(faults: StoreFaults) -> None:
+    endpoint = faults.cluster.s3.expose(faults.namespace, "minio")
+    name = faults.dataset("by-service", options={"alluxio.underfs.s3.endpoint": endpoint})
+    faults.doctor.see("the store through the Service", name=name, ask=True)
+    (answer,) = json.loads(faults.doctor.snapshot.texts[f"store {faults.namespace}/{name}"])
     assert (answer["state"], answer["origin"]) == ("ok", "port-forward")
     assert answer["found"]["models"] == [""]
-    place.gone(name)
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM507")
-def test_an_endpoint_without_a_scheme(place: Place) -> None:
-    written = place.cluster.s3.endpoint.removeprefix("http://")
-    name = place.dataset("no-scheme", options={"alluxio.underfs.s3.endpoint": written})
-    assert place.look(name) == ["FM507"]
-    finding = place.one("FM507", name)
+def test_an_endpoint_without_a_scheme(faults: StoreFaults) -> None:
+    written = faults.cluster.s3.endpoint.removeprefix("http://")
+    name = faults.dataset("no-scheme", options={"alluxio.underfs.s3.endpoint": written})
+    assert faults.found_codes(name) == ["FM507"]
+    finding = faults.only_finding("FM507", name)
     assert finding.evidence[0].text == written
-    assert finding.fix.text == f"alluxio.underfs.s3.endpoint: {place.cluster.s3.endpoint}"
-    place.dataset(name)
-    assert place.look(name) == []
-    place.gone(name)
+    assert finding.fix.text == f"alluxio.underfs.s3.endpoint: {faults.cluster.s3.endpoint}"
+    faults.dataset(name)
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM508")
-def test_an_endpoint_with_the_bucket_in_it(place: Place) -> None:
-    wrong = f"{place.cluster.s3.endpoint}/{place.bucket.name}"
-    name = place.dataset("in-bucket", options={"alluxio.underfs.s3.endpoint": wrong})
-    found = place.look(name)
+def test_an_endpoint_with_the_bucket_in_it(faults: StoreFaults) -> None:
+    wrong = f"{faults.cluster.s3.endpoint}/{faults.bucket.name}"
+    name = faults.dataset("in-bucket", options={"alluxio.underfs.s3.endpoint": wrong})
+    found = faults.found_codes(name)
     assert "FM508" in found
-    fix = place.one("FM508", name).fix
-    assert fix.text == f"alluxio.underfs.s3.endpoint: {place.cluster.s3.endpoint}"
-    place.dataset(name)
-    assert place.look(name) == []
-    place.gone(name)
+    fix = faults.only_finding("FM508", name).fix
+    assert fix.text == f"alluxio.underfs.s3.endpoint: {faults.cluster.s3.endpoint}"
+    faults.dataset(name)
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
-def test_a_temporary_key_without_its_token(place: Place, llama: str) -> None:
+def test_a_temporary_key_without_its_token(faults: StoreFaults, llama: str) -> None:
     keys = {ACCESS: "ASIA" + "A" * 16, HIDDEN: "x" * 40}
-    place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
-    assert place.look(llama) == ["FM522"]
-    assert "its session token is missing" in place.one("FM522", llama).cause
-    place.doctor.run(place.one("FM522", llama).fix, env(place))
-    assert place.look(llama) == []
+    faults.cluster.api.apply(secret(faults.namespace, f"{llama}-s3", keys))
+    assert faults.found_codes(llama) == ["FM522"]
+    assert "its session token is missing" in faults.only_finding("FM522", llama).cause
+    faults.doctor.run(faults.only_finding("FM522", llama).fix, env(faults))
+    assert faults.found_codes(llama) == []
 
 
 @pytest.mark.breaks("FM510")
-def test_a_service_that_is_not_there(place: Place) -> None:
+def test_a_service_that_is_not_there(faults: StoreFaults) -> None:
     endpoint = "http://nowhere:9000"
-    name = place.dataset("nowhere", options={"alluxio.underfs.s3.endpoint": endpoint})
-    assert place.look(name) == ["FM510"]
-    finding = place.one("FM510", name)
+    name = faults.dataset("nowhere", options={"alluxio.underfs.s3.endpoint": endpoint})
+    assert faults.found_codes(name) == ["FM510"]
+    finding = faults.only_finding("FM510", name)
     assert "there is no Service nowhere" in finding.cause
-    assert place.doctor.run(finding.fix)
-    place.gone(name)
+    assert faults.doctor.run(finding.fix)
+    faults.delete_cache(name)
 
 
-def test_a_host_that_dns_does_not_have(place: Place) -> None:
+def test_a_host_that_dns_does_not_have(faults: StoreFaults) -> None:
     endpoint = "http://store.no-such-domain.invalid"
-    name = place.dataset("no-dns", options={"alluxio.underfs.s3.endpoint": endpoint})
-    assert place.look(name) == ["FM510"]
-    place.gone(name)
+    name = faults.dataset("no-dns", options={"alluxio.underfs.s3.endpoint": endpoint})
+    assert faults.found_codes(name) == ["FM510"]
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM511")
-def test_a_port_that_nobody_listens_on(place: Place) -> None:
+def test_a_port_that_nobody_listens_on(faults: StoreFaults) -> None:
     endpoint = "http://127.0.0.1:1"
-    name = place.dataset("closed", options={"alluxio.underfs.s3.endpoint": endpoint})
-    assert place.look(name) == ["FM511"]
-    assert "refuses the connection" in place.one("FM511", name).cause
-    assert "did not let us see" in place.doctor.skipped("FM521", name)
-    place.gone(name)
+    name = faults.dataset("closed", options={"alluxio.underfs.s3.endpoint": endpoint})
+    assert faults.found_codes(name) == ["FM511"]
+    assert "refuses the connection" in faults.only_finding("FM511", name).cause
+    assert "did not let us see" in faults.doctor.skipped("FM521", name)
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM512")
-def test_https_on_a_port_of_plain_http(place: Place) -> None:
-    endpoint = place.cluster.s3.endpoint.replace("http:", "https:")
-    name = place.dataset("tls", options={"alluxio.underfs.s3.endpoint": endpoint})
-    assert place.look(name) == ["FM512"]
-    fix = place.one("FM512", name).fix
-    assert fix.text == f"alluxio.underfs.s3.endpoint: {place.cluster.s3.endpoint}"
-    place.dataset(name)
-    assert place.look(name) == []
-    place.gone(name)
+def test_https_on_a_port_of_plain_http(faults: StoreFaults) -> None:
+    endpoint = faults.cluster.s3.endpoint.replace("http:", "https:")
+    name = faults.dataset("tls", options={"alluxio.underfs.s3.endpoint": endpoint})
+    assert faults.found_codes(name) == ["FM512"]
+    fix = faults.only_finding("FM512", name).fix
+    assert fix.text == f"alluxio.underfs.s3.endpoint: {faults.cluster.s3.endpoint}"
+    faults.dataset(name)
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
-def test_http_on_a_port_of_tls(place: Place) -> None:
-    endpoint = place.cluster.api.server.replace("https:", "http:")
-    name = place.dataset("no-tls", options={"alluxio.underfs.s3.endpoint": endpoint})
-    assert place.look(name) == ["FM512"]
-    assert "speaks TLS" in place.one("FM512", name).cause
-    place.gone(name)
+def test_http_on_a_port_of_tls(faults: StoreFaults) -> None:
+    endpoint = faults.cluster.api.server.replace("https:", "http:")
+    name = faults.dataset("no-tls", options={"alluxio.underfs.s3.endpoint": endpoint})
+    assert faults.found_codes(name) == ["FM512"]
+    assert "speaks TLS" in faults.only_finding("FM512", name).cause
+    faults.delete_cache(name)
 
 
 def serving(status: int, body: bytes, kind: str) -> Server:
-    return Server(lambda _: Answer(status, body, {"Content-Type": kind}))
+    return Server(lambda _: HttpResponse(status, body, {"Content-Type": kind}))
 
 
 @pytest.mark.breaks("FM513", "FM522", "FM528")
@@ -305,12 +305,12 @@ def serving(status: int, body: bytes, kind: str) -> Server:
     ],
 )
 def test_what_else_a_server_may_say(
-    place: Place, status: int, body: bytes, kind: str, code: str
+    faults: StoreFaults, status: int, body: bytes, kind: str, code: str
 ) -> None:
     with contextlib.closing(Running(serving(status, body, kind))) as server:
-        name = place.dataset("other", options={"alluxio.underfs.s3.endpoint": server.url})
-        assert place.look(name) == [code], place.doctor.told(name)
-    place.gone(name)
+        name = faults.dataset("other", options={"alluxio.underfs.s3.endpoint": server.url})
+        assert faults.found_codes(name) == [code], faults.doctor.told(name)
+    faults.delete_cache(name)
 
 
 class Running:
@@ -329,127 +329,131 @@ class Running:
 
 
 @pytest.mark.breaks("FM514")
-def test_a_clock_that_is_off(place: Place, llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_off(
+    faults: StoreFaults, llama: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = botocore.auth.get_current_datetime
     ahead = datetime.timedelta(hours=2)
     monkeypatch.setattr(
         botocore.auth, "get_current_datetime", lambda *a, **k: real(*a, **k) + ahead
     )
-    assert place.look(llama) == ["FM514"]
+    assert faults.found_codes(llama) == ["FM514"]
     monkeypatch.undo()
-    assert place.look(llama) == []
+    assert faults.found_codes(llama) == []
 
 
 # -- what the store says ----------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM520")
-def test_a_key_that_was_deleted(place: Place, llama: str) -> None:
-    place.cluster.s3.delete_user(place.access)
+def test_a_key_that_was_deleted(faults: StoreFaults, llama: str) -> None:
+    faults.cluster.s3.delete_user(faults.access)
     try:
-        assert place.look(llama) == ["FM520"]
-        finding = place.one("FM520", llama)
+        assert faults.found_codes(llama) == ["FM520"]
+        finding = faults.only_finding("FM520", llama)
         assert "InvalidAccessKeyId" in finding.evidence[1].text
         # Another key that the store knows.
         own = {
-            "AWS_ACCESS_KEY_ID": place.cluster.s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": place.cluster.s3.secret_key,
+            "AWS_ACCESS_KEY_ID": faults.cluster.s3.access_key,
+            "AWS_SECRET_ACCESS_KEY": faults.cluster.s3.secret_key,
         }
-        place.doctor.run(finding.fix, own)
-        assert place.look(llama) == []
-        secret_free(place.doctor.snapshot, *own.values())
+        faults.doctor.run(finding.fix, own)
+        assert faults.found_codes(llama) == []
+        secret_free(faults.doctor.snapshot, *own.values())
     finally:
-        place.cluster.s3.create_user(place.access, place.hidden)
+        faults.cluster.s3.create_user(faults.access, faults.hidden)
 
 
 @pytest.mark.breaks("FM521")
-def test_a_rotated_secret(place: Place, llama: str) -> None:
-    place.hidden = secrets.token_urlsafe(24)
-    place.cluster.s3.rotate(place.access, place.hidden)
-    assert place.look(llama) == ["FM521"]
-    finding = place.one("FM521", llama)
-    assert finding.about == f"secret {place.namespace}/{llama}-s3"
+def test_a_rotated_secret(faults: StoreFaults, llama: str) -> None:
+    faults.hidden = secrets.token_urlsafe(24)
+    faults.cluster.s3.rotate(faults.access, faults.hidden)
+    assert faults.found_codes(llama) == ["FM521"]
+    finding = faults.only_finding("FM521", llama)
+    assert finding.about == f"secret {faults.namespace}/{llama}-s3"
     assert "SignatureDoesNotMatch" in finding.evidence[1].text
-    place.doctor.run(finding.fix, env(place))
-    assert place.look(llama) == []
+    faults.doctor.run(finding.fix, env(faults))
+    assert faults.found_codes(llama) == []
 
 
 @pytest.mark.breaks("FM523", "FM524")
 @pytest.mark.parametrize(("left", "code"), [("s3:GetObject", "FM523"), ("s3:ListBucket", "FM524")])
-def test_denied_by_policy(place: Place, llama: str, left: str, code: str) -> None:
-    place.cluster.s3.allow(place.bucket.name, place.access, [left])
-    assert place.look(llama) == [code]
-    fix = place.one(code, llama).fix
-    statement = {**json.loads(fix.text), "Principal": {"AWS": [place.access]}}
-    other = {"Effect": "Allow", "Principal": {"AWS": [place.access]}, "Action": left}
+def test_denied_by_policy(faults: StoreFaults, llama: str, left: str, code: str) -> None:
+    faults.cluster.s3.allow(faults.bucket.name, faults.access, [left])
+    assert faults.found_codes(llama) == [code]
+    fix = faults.only_finding(code, llama).fix
+    statement = {**json.loads(fix.text), "Principal": {"AWS": [faults.access]}}
+    other = {"Effect": "Allow", "Principal": {"AWS": [faults.access]}, "Action": left}
     suffix = "/*" if left == "s3:GetObject" else ""
-    other["Resource"] = f"arn:aws:s3:::{place.bucket.name}{suffix}"
-    place.cluster.s3.policy(place.bucket.name, [statement, other])
-    assert place.look(llama) == []
-    place.cluster.s3.allow(place.bucket.name, place.access)
+    other["Resource"] = f"arn:aws:s3:::{faults.bucket.name}{suffix}"
+    faults.cluster.s3.policy(faults.bucket.name, [statement, other])
+    assert faults.found_codes(llama) == []
+    faults.cluster.s3.allow(faults.bucket.name, faults.access)
 
 
 @pytest.mark.breaks("FM525")
-def test_a_wrong_region(place: Place) -> None:
-    name = place.dataset("region", options={"alluxio.underfs.s3.endpoint.region": "eu-west-1"})
-    assert place.look(name) == ["FM525"]
-    assert place.one("FM525", name).fix.text.endswith(f"region: {place.cluster.s3.region}")
-    place.gone(name)
+def test_a_wrong_region(faults: StoreFaults) -> None:
+    name = faults.dataset("region", options={"alluxio.underfs.s3.endpoint.region": "eu-west-1"})
+    assert faults.found_codes(name) == ["FM525"]
+    assert faults.only_finding("FM525", name).fix.text.endswith(
+        f"region: {faults.cluster.s3.region}"
+    )
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM526")
-def test_a_bucket_that_was_renamed(place: Place, llama: str) -> None:
-    root = Path(place.cluster.s3.state) / "s3"
-    old, new = place.bucket.name, f"{place.bucket.name}-old"
+def test_a_bucket_that_was_renamed(faults: StoreFaults, llama: str) -> None:
+    root = Path(faults.cluster.s3.state) / "s3"
+    old, new = faults.bucket.name, f"{faults.bucket.name}-old"
     for folder in ("data", "meta"):
         (root / folder / old).rename(root / folder / new)
     try:
-        assert place.look(llama) == ["FM526"]
-        finding = place.one("FM526", llama)
+        assert faults.found_codes(llama) == ["FM526"]
+        finding = faults.only_finding("FM526", llama)
         assert f"bucket {old} does not exist" in finding.cause
     finally:
         for folder in ("data", "meta"):
             (root / folder / new).rename(root / folder / old)
-    assert place.look(llama) == []
+    assert faults.found_codes(llama) == []
 
 
-def test_a_likely_bucket_is_named(place: Place) -> None:
-    keys = {ACCESS: place.cluster.s3.access_key, HIDDEN: place.cluster.s3.secret_key}
-    wrong = place.bucket.name.replace("models", "model")
-    name = place.dataset("likely", mount=f"s3://{wrong}/org/llama", keys=keys)
-    assert place.look(name) == ["FM526"]
-    fix = place.one("FM526", name).fix
-    assert fix.text == f"mountPoint: s3://{place.bucket.name}/org/llama"
-    place.gone(name)
+def test_a_likely_bucket_is_named(faults: StoreFaults) -> None:
+    keys = {ACCESS: faults.cluster.s3.access_key, HIDDEN: faults.cluster.s3.secret_key}
+    wrong = faults.bucket.name.replace("models", "model")
+    name = faults.dataset("likely", mount=f"s3://{wrong}/org/llama", keys=keys)
+    assert faults.found_codes(name) == ["FM526"]
+    fix = faults.only_finding("FM526", name).fix
+    assert fix.text == f"mountPoint: s3://{faults.bucket.name}/org/llama"
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM527")
-def test_web_directories(place: Place) -> None:
+def test_web_directories(faults: StoreFaults) -> None:
     closed = Running(serving(401, b"", "text/html"))
     missing = Running(serving(404, b"", "text/html"))
     bare = Running(serving(200, b"<html>no links</html>", "text/html"))
     for server, code in ((closed, "FM527"), (missing, "FM526"), (bare, "FM531")):
         with contextlib.closing(server):
-            name = place.dataset("web", mount=f"{server.url}/models/")
-            assert place.look(name) == [code]
-    assert place.look(name) == ["FM511"]
-    place.gone(name)
+            name = faults.dataset("web", mount=f"{server.url}/models/")
+            assert faults.found_codes(name) == [code]
+    assert faults.found_codes(name) == ["FM511"]
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM529")
-def test_a_claim_that_is_not_there(place: Place) -> None:
-    name = place.dataset("from-claim", mount="pvc://weights/llama")
-    assert place.look(name) == ["FM529"]
-    finding = place.one("FM529", name)
-    assert finding.about == f"persistentvolumeclaim {place.namespace}/weights"
-    place.gone(name)
+def test_a_claim_that_is_not_there(faults: StoreFaults) -> None:
+    name = faults.dataset("from-claim", mount="pvc://weights/llama")
+    assert faults.found_codes(name) == ["FM529"]
+    finding = faults.only_finding("FM529", name)
+    assert finding.about == f"persistentvolumeclaim {faults.namespace}/weights"
+    faults.delete_cache(name)
 
 
-def test_what_cannot_be_tried_says_so(place: Place) -> None:
-    name = place.dataset("on-nodes", mount="local:///mnt/models")
-    assert place.look(name) == []
-    assert "pods on them alone" in place.doctor.skipped("FM511", name)
-    place.gone(name)
+def test_what_cannot_be_tried_says_so(faults: StoreFaults) -> None:
+    name = faults.dataset("on-nodes", mount="local:///mnt/models")
+    assert faults.found_codes(name) == []
+    assert "pods on them alone" in faults.doctor.skipped("FM511", name)
+    faults.delete_cache(name)
 
 
 # -- what lies in it --------------------------------------------------------------------------
@@ -457,146 +461,151 @@ def test_what_cannot_be_tried_says_so(place: Place) -> None:
 
 @pytest.mark.breaks("FM530")
 @pytest.mark.parametrize("wrong", ["org/lama", "org/Llama", "llama", "org/llama/main"])
-def test_a_wrong_prefix(place: Place, wrong: str) -> None:
-    name = place.dataset("wrong", wrong)
-    assert place.look(name) == ["FM530"]
-    assert place.one("FM530", name).fix.text == f"mountPoint: s3://{place.bucket.name}/org/llama"
-    place.gone(name)
+def test_a_wrong_prefix(faults: StoreFaults, wrong: str) -> None:
+    name = faults.dataset("wrong", wrong)
+    assert faults.found_codes(name) == ["FM530"]
+    assert (
+        faults.only_finding("FM530", name).fix.text
+        == f"mountPoint: s3://{faults.bucket.name}/org/llama"
+    )
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM531")
-def test_an_empty_bucket(place: Place) -> None:
-    empty = Bucket(place.cluster.s3, f"empty-{secrets.token_hex(4)}")
-    place.cluster.s3.allow(empty.name, place.access)
-    name = place.dataset("empty", mount=f"s3://{empty.name}/any/where")
-    assert place.look(name) == ["FM531"]
-    place.gone(name)
+def test_an_empty_bucket(faults: StoreFaults) -> None:
+    empty = Bucket(faults.cluster.s3, f"empty-{secrets.token_hex(4)}")
+    faults.cluster.s3.allow(empty.name, faults.access)
+    name = faults.dataset("empty", mount=f"s3://{empty.name}/any/where")
+    assert faults.found_codes(name) == ["FM531"]
+    faults.delete_cache(name)
     empty.delete()
 
 
 @pytest.mark.breaks("FM532")
-def test_a_shard_that_is_missing(place: Place, llama: str) -> None:
+def test_a_shard_that_is_missing(faults: StoreFaults, llama: str) -> None:
     key = "org/llama/model-00002-of-00003.safetensors"
-    place.bucket.client.delete_object(Bucket=place.bucket.name, Key=key)
-    assert place.look(llama) == ["FM532"]
-    assert "model-00002-of-00003.safetensors" in place.one("FM532", llama).cause
+    faults.bucket.client.delete_object(Bucket=faults.bucket.name, Key=key)
+    assert faults.found_codes(llama) == ["FM532"]
+    assert "model-00002-of-00003.safetensors" in faults.only_finding("FM532", llama).cause
     # Without the index it is the numbering that tells.
-    index = place.bucket.client.get_object(
-        Bucket=place.bucket.name, Key="org/llama/model.safetensors.index.json"
+    index = faults.bucket.client.get_object(
+        Bucket=faults.bucket.name, Key="org/llama/model.safetensors.index.json"
     )["Body"].read()
-    place.bucket.put("org/llama/model.safetensors.index.json", b"{not an index")
-    assert place.look(llama) == ["FM532"]
-    assert len(place.doctor.found(llama)["FM532"]) == 2
-    place.bucket.put("org/llama/model.safetensors.index.json", index)
-    place.bucket.put(key, 1 << 20)
-    assert place.look(llama) == []
+    faults.bucket.put("org/llama/model.safetensors.index.json", b"{not an index")
+    assert faults.found_codes(llama) == ["FM532"]
+    assert len(faults.doctor.found(llama)["FM532"]) == 2
+    faults.bucket.put("org/llama/model.safetensors.index.json", index)
+    faults.bucket.put(key, 1 << 20)
+    assert faults.found_codes(llama) == []
 
 
 @pytest.mark.breaks("FM533")
-def test_no_config(place: Place, llama: str) -> None:
-    client, bucket = place.bucket.client, place.bucket.name
+def test_no_config(faults: StoreFaults, llama: str) -> None:
+    client, bucket = faults.bucket.client, faults.bucket.name
     config = client.get_object(Bucket=bucket, Key="org/llama/config.json")["Body"].read()
     client.delete_object(Bucket=bucket, Key="org/llama/config.json")
-    assert place.look(llama) == ["FM533"]
-    place.bucket.put("org/llama/config.json", config)
-    assert place.look(llama) == []
+    assert faults.found_codes(llama) == ["FM533"]
+    faults.bucket.put("org/llama/config.json", config)
+    assert faults.found_codes(llama) == []
 
 
 @pytest.mark.breaks("FM534")
-def test_weights_that_are_hollow_or_gone(place: Place) -> None:
+def test_weights_that_are_hollow_or_gone(faults: StoreFaults) -> None:
     for key, content in weights.MODEL.items():
-        place.bucket.put(f"org/hollow/{key}", content)
-    place.bucket.put("org/hollow/model.safetensors", b"")
-    name = place.dataset("hollow", "org/hollow")
-    assert place.look(name) == ["FM534"]
-    place.bucket.client.delete_object(Bucket=place.bucket.name, Key="org/hollow/model.safetensors")
-    assert place.look(name) == ["FM534"]
-    place.bucket.put("org/hollow/model.safetensors", 4096)
-    assert place.look(name) == []
-    place.gone(name)
+        faults.bucket.put(f"org/hollow/{key}", content)
+    faults.bucket.put("org/hollow/model.safetensors", b"")
+    name = faults.dataset("hollow", "org/hollow")
+    assert faults.found_codes(name) == ["FM534"]
+    faults.bucket.client.delete_object(
+        Bucket=faults.bucket.name, Key="org/hollow/model.safetensors"
+    )
+    assert faults.found_codes(name) == ["FM534"]
+    faults.bucket.put("org/hollow/model.safetensors", 4096)
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
-def test_a_model_of_another_kind_is_well(place: Place) -> None:
-    place.bucket.put("org/gguf/model-q4.gguf", b"GGUF and more")
-    place.bucket.put("org/mistral/params.json", b"{}")
-    place.bucket.put("org/mistral/x.safetensors", 4096)
+def test_a_model_of_another_kind_is_well(faults: StoreFaults) -> None:
+    faults.bucket.put("org/gguf/model-q4.gguf", b"GGUF and more")
+    faults.bucket.put("org/mistral/params.json", b"{}")
+    faults.bucket.put("org/mistral/x.safetensors", 4096)
     for prefix, codes in (("org/gguf", ["FM541"]), ("org/mistral", []), ("org", ["FM541"])):
-        name = place.dataset("kinds", prefix)
-        assert place.look(name) == codes, prefix
-    place.gone(name)
+        name = faults.dataset("kinds", prefix)
+        assert faults.found_codes(name) == codes, prefix
+    faults.delete_cache(name)
 
 
 SHA = "0f" * 20
 
 
 @pytest.mark.breaks("FM538")
-def test_weights_that_were_cut_off(place: Place) -> None:
-    whole = weights.safetensors(9000)
+def test_weights_that_were_cut_off(faults: StoreFaults) -> None:
+    whole = weights.safetensors_file(9000)
     for key, content in weights.MODEL.items():
-        place.bucket.put(f"org/cut/{key}", content)
-    name = place.dataset("cut", "org/cut")
+        faults.bucket.put(f"org/cut/{key}", content)
+    name = faults.dataset("cut", "org/cut")
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9000\n"
     for content, words in (
         (whole[:5000], "4000 more than it has"),
         (pointer, "a pointer of Git LFS"),
         (b"<!doctype html><title>Sign in</title>" + b" " * 5000, "a page of HTML"),
     ):
-        place.bucket.put("org/cut/model.safetensors", content)
-        assert place.look(name) == ["FM538"]
-        assert words in place.one("FM538", name).cause
-    place.bucket.put("org/cut/model.safetensors", whole)
-    assert place.look(name) == []
-    place.gone(name)
+        faults.bucket.put("org/cut/model.safetensors", content)
+        assert faults.found_codes(name) == ["FM538"]
+        assert words in faults.only_finding("FM538", name).cause
+    faults.bucket.put("org/cut/model.safetensors", whole)
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM539")
-def test_a_hub_cache_that_lost_its_links(place: Place) -> None:
+def test_a_hub_cache_that_lost_its_links(faults: StoreFaults) -> None:
     top = "hub/models--acme--tiny"
     for number, (key, content) in enumerate(weights.MODEL.items()):
-        place.bucket.put(f"{top}/blobs/{number:040x}", content)
-        place.bucket.put(f"{top}/snapshots/{SHA}/{key}", b"")
+        faults.bucket.put(f"{top}/blobs/{number:040x}", content)
+        faults.bucket.put(f"{top}/snapshots/{SHA}/{key}", b"")
     for prefix in (top, f"{top}/snapshots/{SHA}", "hub"):
-        name = place.dataset("links", prefix)
-        assert place.look(name) == ["FM539"], prefix
-        assert "links were lost" in place.one("FM539", name).cause
+        name = faults.dataset("links", prefix)
+        assert faults.found_codes(name) == ["FM539"], prefix
+        assert "links were lost" in faults.only_finding("FM539", name).cause
     for key, content in weights.MODEL.items():  # as a copy that follows links has it
-        place.bucket.put(f"{top}/snapshots/{SHA}/{key}", content)
-    name = place.dataset("links", f"{top}/snapshots/{SHA}")
-    assert place.look(name) == []
-    place.gone(name)
+        faults.bucket.put(f"{top}/snapshots/{SHA}/{key}", content)
+    name = faults.dataset("links", f"{top}/snapshots/{SHA}")
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM541")
-def test_a_model_that_frontends_do_not_list(place: Place) -> None:
-    files = {**weights.MODEL, "config.json": weights.config(eos_token_id=None)}
+def test_a_model_that_frontends_do_not_list(faults: StoreFaults) -> None:
+    files = {**weights.MODEL, "config.json": weights.model_config(eos_token_id=None)}
     del files["generation_config.json"]
     for key, content in files.items():
-        place.bucket.put(f"org/endless/{key}", content)
-    name = place.dataset("endless", "org/endless")
-    assert place.look(name) == ["FM541"]
-    assert "no generation_config.json" in place.one("FM541", name).cause
-    place.bucket.put("org/endless/generation_config.json", b'{"eos_token_id": [1, 2]}')
-    assert place.look(name) == []
-    place.gone(name)
+        faults.bucket.put(f"org/endless/{key}", content)
+    name = faults.dataset("endless", "org/endless")
+    assert faults.found_codes(name) == ["FM541"]
+    assert "no generation_config.json" in faults.only_finding("FM541", name).cause
+    faults.bucket.put("org/endless/generation_config.json", b'{"eos_token_id": [1, 2]}')
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
 @pytest.mark.breaks("FM542")
-def test_rubbish_beside_the_model(place: Place) -> None:
+def test_rubbish_beside_the_model(faults: StoreFaults) -> None:
     for key, content in weights.MODEL.items():
-        place.bucket.put(f"org/littered/{key}", content)
-    name = place.dataset("littered", "org/littered")
-    place.bucket.put("org/littered/.cache/huggingface/download/x.metadata", b"x")
-    assert place.look(name) == []  # a few bytes are no finding
-    place.bucket.put("org/littered/.cache/huggingface/download/y.incomplete", 2 << 20)
-    assert place.look(name) == ["FM542"]
-    fix = shlex.split(place.one("FM542", name).fix.text)
-    endpoint = place.cluster.s3.endpoint
-    folder = f"s3://{place.bucket.name}/org/littered/.cache/"
+        faults.bucket.put(f"org/littered/{key}", content)
+    name = faults.dataset("littered", "org/littered")
+    faults.bucket.put("org/littered/.cache/huggingface/download/x.metadata", b"x")
+    assert faults.found_codes(name) == []  # a few bytes are no finding
+    faults.bucket.put("org/littered/.cache/huggingface/download/y.incomplete", 2 << 20)
+    assert faults.found_codes(name) == ["FM542"]
+    fix = shlex.split(faults.only_finding("FM542", name).fix.text)
+    endpoint = faults.cluster.s3.endpoint
+    folder = f"s3://{faults.bucket.name}/org/littered/.cache/"
     assert fix == ["aws", "s3", "rm", folder, "--recursive", "--endpoint-url", endpoint]
-    for key in place.bucket.sizes("org/littered/.cache/"):  # what that command does
-        place.bucket.client.delete_object(Bucket=place.bucket.name, Key=key)
-    assert place.look(name) == []
-    place.gone(name)
+    for key in faults.bucket.sizes("org/littered/.cache/"):  # what that command does
+        faults.bucket.client.delete_object(Bucket=faults.bucket.name, Key=key)
+    assert faults.found_codes(name) == []
+    faults.delete_cache(name)
 
 
 # -- what was staged and cached ---------------------------------------------------------------
@@ -606,115 +615,121 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.mark.breaks("FM535")
-def test_staged_and_not_verified(place: Place) -> None:
-    place.bucket.put_model(f"acme/tiny/{COMMIT}")
-    name = place.dataset("staged", f"acme/tiny/{COMMIT}")
+def test_staged_and_not_verified(faults: StoreFaults) -> None:
+    faults.bucket.put_model(f"acme/tiny/{COMMIT}")
+    name = faults.dataset("staged", f"acme/tiny/{COMMIT}")
     notes = {"fluidmodel.io/source": "hf://acme/tiny", "fluidmodel.io/commit": COMMIT}
     body = {"metadata": {"annotations": notes}}
-    place.cluster.api.patch(objects.FLUID, "Dataset", name, body, place.namespace)
-    assert place.look(name) == ["FM535"]
-    fix = place.one("FM535", name).fix
+    faults.cluster.api.patch(objects.FLUID, "Dataset", name, body, faults.namespace)
+    assert faults.found_codes(name) == ["FM535"]
+    fix = faults.only_finding("FM535", name).fix
     assert fix.text.startswith(
-        f"kubectl fluidmodel stage acme/tiny@{COMMIT} --to s3://{place.bucket.name}"
+        f"kubectl fluidmodel stage acme/tiny@{COMMIT} --to s3://{faults.bucket.name}"
     )
     key = f"acme/tiny/.fluidmodel/{COMMIT}/manifest.json"
-    place.bucket.put(key, b"{}")
-    assert place.look(name) == ["FM535"]
-    assert "damaged" in place.one("FM535", name).cause
+    faults.bucket.put(key, b"{}")
+    assert faults.found_codes(name) == ["FM535"]
+    assert "damaged" in faults.only_finding("FM535", name).cause
     sizes = {
         path.rpartition("/")[2]: size
-        for path, size in place.bucket.sizes(f"acme/tiny/{COMMIT}/").items()
+        for path, size in faults.bucket.sizes(f"acme/tiny/{COMMIT}/").items()
     }
-    place.bucket.put(key, manifest(sizes))
-    assert place.look(name) == []
-    place.bucket.put(f"acme/tiny/{COMMIT}/tokenizer.json", b"another")
-    assert place.look(name) == ["FM535"]
-    assert "tokenizer.json" in place.one("FM535", name).cause
-    place.gone(name)
+    faults.bucket.put(key, manifest(sizes))
+    assert faults.found_codes(name) == []
+    faults.bucket.put(f"acme/tiny/{COMMIT}/tokenizer.json", b"another")
+    assert faults.found_codes(name) == ["FM535"]
+    assert "tokenizer.json" in faults.only_finding("FM535", name).cause
+    faults.delete_cache(name)
 
 
 def manifest(sizes: dict[str, int]) -> bytes:
     from kubectl_fluidmodel.model.plan import PlanFile
-    from kubectl_fluidmodel.stage.manifest import Entry, Manifest
+    from kubectl_fluidmodel.stage.manifest import Manifest, ManifestEntry
 
-    entries = [Entry(PlanFile(path, size, "git", "0" * 40), "e") for path, size in sizes.items()]
-    return Manifest("acme/tiny", COMMIT, tuple(sorted(entries))).text().encode()
+    entries = [
+        ManifestEntry(PlanFile(path, size, "git", "0" * 40), "e") for path, size in sizes.items()
+    ]
+    return Manifest("acme/tiny", COMMIT, tuple(sorted(entries))).to_json().encode()
 
 
 @pytest.fixture(scope="module")
 def cached(
-    place: Place, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+    faults: StoreFaults, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A cache made by the plugin, Bound and loaded."""
-    place.bucket.put_model("org/cached")
+    faults.bucket.put_model("org/cached")
     cli = Cli(cluster, tmp_path_factory.mktemp("cli"))
-    cli("cache", place.bucket.uri("org/cached"), "-n", place.namespace, timeout=240).ok()
+    cli("cache", faults.bucket.uri("org/cached"), "-n", faults.namespace, timeout=240).ok()
     yield "cached"
 
 
-def test_a_healthy_cache_has_no_finding(place: Place, cached: str) -> None:
-    assert place.look(cached) == []
+def test_a_healthy_cache_has_no_finding(faults: StoreFaults, cached: str) -> None:
+    assert faults.found_codes(cached) == []
     seen = {
         outcome.check.code
-        for outcome in place.doctor.diagnosis.outcomes
-        if outcome.cache == (place.namespace, cached) and not outcome.skipped
+        for outcome in faults.doctor.diagnosis.results
+        if outcome.cache == (faults.namespace, cached) and not outcome.skip_reason
     }
     assert {"FM501", "FM521", "FM530", "FM532", "FM533", "FM536", "FM537"} <= seen
 
 
 @pytest.mark.breaks("FM536")
-def test_a_source_that_changed(place: Place, cached: str) -> None:
-    place.bucket.put("org/cached/extra.json", b"{}")
-    assert place.look(cached) == ["FM536", "FM537"]
-    assert "FM536" in [root.check.code for root in place.doctor.diagnosis.roots]
-    place.bucket.client.delete_object(Bucket=place.bucket.name, Key="org/cached/extra.json")
-    assert place.look(cached) == []
+def test_a_source_that_changed(faults: StoreFaults, cached: str) -> None:
+    faults.bucket.put("org/cached/extra.json", b"{}")
+    assert faults.found_codes(cached) == ["FM536", "FM537"]
+    assert "FM536" in [root.check.code for root in faults.doctor.diagnosis.roots]
+    faults.bucket.client.delete_object(Bucket=faults.bucket.name, Key="org/cached/extra.json")
+    assert faults.found_codes(cached) == []
 
 
 @pytest.mark.breaks("FM537")
-def test_a_file_that_was_replaced_is_loaded_anew_by_the_fix(place: Place, cached: str) -> None:
-    sizes = place.bucket.sizes("org/cached/")
+def test_a_file_that_was_replaced_is_loaded_anew_by_the_fix(
+    faults: StoreFaults, cached: str
+) -> None:
+    sizes = faults.bucket.sizes("org/cached/")
     time.sleep(1.1)  # times of the store have seconds
     key = "org/cached/tokenizer.json"
-    place.bucket.put(key, b"y" * sizes[key])
-    assert place.look(cached) == ["FM537"]
-    place.doctor.run(place.one("FM537", cached).fix, timeout=240)
-    assert place.look(cached) == []
+    faults.bucket.put(key, b"y" * sizes[key])
+    assert faults.found_codes(cached) == ["FM537"]
+    faults.doctor.run(faults.only_finding("FM537", cached).fix, timeout=240)
+    assert faults.found_codes(cached) == []
 
 
-def test_under_little_rbac_it_is_skipped(place: Place, cached: str) -> None:
+def test_under_little_rbac_it_is_skipped(faults: StoreFaults, cached: str) -> None:
     rules = [
         {"apiGroups": ["data.fluid.io"], "resources": ["*"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["get", "list"]},
     ]
-    path = place.cluster.user_kubeconfig("doctor-few", rules=rules, namespace=place.namespace)
-    few = Client(Connection(kubeconfig=str(path)))
-    assert place.look(cached, client=few) == []
-    assert "no permission to read Secret" in place.doctor.skipped("FM521", cached)
+    path = faults.cluster.user_kubeconfig("doctor-few", rules=rules, namespace=faults.namespace)
+    few = Client(ConfigFlags(kubeconfig=str(path)))
+    assert faults.found_codes(cached, client=few) == []
+    assert "no permission to read Secret" in faults.doctor.skipped("FM521", cached)
 
 
 # -- from inside ------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def image(place: Place) -> None:
+def image(faults: StoreFaults) -> None:
     # What is in the image is where the tests' own Python has it.
-    place.cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
+    faults.cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
 
 
-def answer_of(place: Place, name: str) -> dict[str, Any]:
-    (found,) = json.loads(place.doctor.snapshot.texts[f"store {place.namespace}/{name}"])
+def answer_of(faults: StoreFaults, name: str) -> dict[str, Any]:
+    (found,) = json.loads(faults.doctor.snapshot.texts[f"store {faults.namespace}/{name}"])
     return dict(found)
 
 
-def test_a_probe_tries_it_in_the_cluster(place: Place, cached: str, image: None) -> None:
-    from kubectl_fluidmodel.inventory.cache import link
+def test_a_probe_tries_it_in_the_cluster(faults: StoreFaults, cached: str, image: None) -> None:
+    from kubectl_fluidmodel.inventory.cache import build_caches
 
-    caches = [each for each in link(place.doctor.snapshot) if each.name == cached]
+    caches = [each for each in build_caches(faults.doctor.snapshot) if each.name == cached]
     from kubectl_fluidmodel.doctor.mount_probe import runner
 
-    runner.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
-    found = answer_of(place, cached)
+    runner.probe_mounts(
+        faults.doctor.client, caches, faults.doctor.snapshot, in_cluster=True, image=STAGE
+    )
+    found = answer_of(faults, cached)
     assert (found["state"], found["origin"]) == ("ok", "pod"), found
     assert found["found"]["models"] == [""]
     objects.until(
@@ -722,7 +737,7 @@ def test_a_probe_tries_it_in_the_cluster(place: Place, cached: str, image: None)
         lambda: (
             not [
                 each
-                for each in place.cluster.api.list("batch/v1", "Job", place.namespace)
+                for each in faults.cluster.api.list("batch/v1", "Job", faults.namespace)
                 if "-probe-" in each["metadata"]["name"]
             ]
         ),
@@ -731,18 +746,20 @@ def test_a_probe_tries_it_in_the_cluster(place: Place, cached: str, image: None)
 
 @pytest.mark.parametrize(("fault", "state"), [("secret", "no-secret"), ("rotated", "wrong-secret")])
 def test_a_probe_sees_what_is_wrong(
-    place: Place, llama: str, image: None, fault: str, state: str
+    faults: StoreFaults, llama: str, image: None, fault: str, state: str
 ) -> None:
     from kubectl_fluidmodel.doctor.mount_probe import runner
-    from kubectl_fluidmodel.inventory.cache import link
+    from kubectl_fluidmodel.inventory.cache import build_caches
 
     if fault == "secret":
-        place.cluster.api.delete("v1", "Secret", f"{llama}-s3", place.namespace)
+        faults.cluster.api.delete("v1", "Secret", f"{llama}-s3", faults.namespace)
     else:
-        keys = {ACCESS: place.access, HIDDEN: "not-the-one-at-all"}
-        place.cluster.api.apply(secret(place.namespace, f"{llama}-s3", keys))
-    caches = [each for each in link(place.doctor.snapshot) if each.name == llama]
-    runner.ask(place.doctor.client, caches, place.doctor.snapshot, probe=True, image=STAGE)
-    found = answer_of(place, llama)
+        keys = {ACCESS: faults.access, HIDDEN: "not-the-one-at-all"}
+        faults.cluster.api.apply(secret(faults.namespace, f"{llama}-s3", keys))
+    caches = [each for each in build_caches(faults.doctor.snapshot) if each.name == llama]
+    runner.probe_mounts(
+        faults.doctor.client, caches, faults.doctor.snapshot, in_cluster=True, image=STAGE
+    )
+    found = answer_of(faults, llama)
     assert (found["state"], found["origin"]) == (state, "pod"), found
-    secret_free(place.doctor.snapshot, place.access, place.hidden, "not-the-one-at-all")
+    secret_free(faults.doctor.snapshot, faults.access, faults.hidden, "not-the-one-at-all")

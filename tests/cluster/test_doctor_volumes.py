@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster import objects
 from tests.cluster.api import Object
-from tests.cluster.broken_caches import Ward, ward_of, whole_of
+from tests.cluster.broken_caches import BrokenCaches, create_healthy_cache, manage_broken_caches
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import until
 
@@ -23,76 +23,78 @@ PLUGIN = "csi-nodeplugin-fluid"
 
 
 @pytest.fixture(scope="module")
-def ward(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    yield from ward_of(cluster, tmp_path_factory.mktemp("volumes"))
+def caches(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokenCaches]:
+    yield from manage_broken_caches(cluster, tmp_path_factory.mktemp("volumes"))
 
 
 @pytest.fixture(scope="module")
-def whole(ward: Ward) -> str:
-    return whole_of(ward)
+def healthy(caches: BrokenCaches) -> str:
+    return create_healthy_cache(caches)
 
 
-def node_of(ward: Ward, name: str) -> str:
-    return ward.placed(f"{name}-worker-0")
+def node_of(caches: BrokenCaches, name: str) -> str:
+    return caches.wait_for_node(f"{name}-worker-0")
 
 
-def volume(ward: Ward, name: str) -> str:
-    return f"{ward.namespace}-{name}"
+def volume(caches: BrokenCaches, name: str) -> str:
+    return f"{caches.namespace}-{name}"
 
 
-def remove(ward: Ward, *pods: str) -> None:
+def remove(caches: BrokenCaches, *pods: str) -> None:
     for pod in pods:
-        if ward.find("Pod", pod):
-            ward.api.delete("v1", "Pod", pod, ward.namespace)
-    until("the readers to go", lambda: not any(ward.find("Pod", pod) for pod in pods))
+        if caches.find("Pod", pod):
+            caches.api.delete("v1", "Pod", pod, caches.namespace)
+    until("the readers to go", lambda: not any(caches.find("Pod", pod) for pod in pods))
 
 
 # -- claims -----------------------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM401")
-def test_a_quota_that_allows_no_claim(ward: Ward, whole: str) -> None:
+def test_a_quota_that_allows_no_claim(caches: BrokenCaches, healthy: str) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "no-claims", "namespace": ward.namespace},
+        "metadata": {"name": "no-claims", "namespace": caches.namespace},
         "spec": {"hard": {"persistentvolumeclaims": "0"}},
     }
-    ward.api.apply(quota)
-    ward.api.delete("v1", "PersistentVolumeClaim", whole, ward.namespace)
+    caches.api.apply(quota)
+    caches.api.delete("v1", "PersistentVolumeClaim", healthy, caches.namespace)
     try:
-        about = ward.ref("persistentvolumeclaim", whole)
+        about = caches.reference("persistentvolumeclaim", healthy)
 
         def told() -> bool:
-            found = ward.sees("FM401", whole, about)
+            found = caches.wait_for_root("FM401", healthy, about)
             return "exceeded quota: no-claims" in found.cause
 
         until("Fluid's reason", told)
     finally:
-        ward.api.delete("v1", "ResourceQuota", "no-claims", ward.namespace)
+        caches.api.delete("v1", "ResourceQuota", "no-claims", caches.namespace)
     # What is left of it is FM402: the volume still belongs to the claim that was deleted.
-    found = ward.sees("FM402", whole, about, later=120)
-    ward.doctor.run(found.fix)
-    ward.well(whole)
+    found = caches.wait_for_root("FM402", healthy, about, later=120)
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM402")
-def test_a_claim_that_was_deleted_without_its_volume(ward: Ward, whole: str) -> None:
-    ward.api.delete("v1", "PersistentVolumeClaim", whole, ward.namespace)
-    found = ward.sees("FM402", whole, ward.ref("persistentvolumeclaim", whole), later=120)
+def test_a_claim_that_was_deleted_without_its_volume(caches: BrokenCaches, healthy: str) -> None:
+    caches.api.delete("v1", "PersistentVolumeClaim", healthy, caches.namespace)
+    found = caches.wait_for_root(
+        "FM402", healthy, caches.reference("persistentvolumeclaim", healthy), later=120
+    )
     assert found.cause.endswith("still belongs to an earlier claim of this name")
-    assert found.fix is not None and found.fix.text.endswith(volume(ward, whole))
-    ward.doctor.run(found.fix)
-    ward.well(whole)
+    assert found.fix is not None and found.fix.text.endswith(volume(caches, healthy))
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM403")
-def test_a_claim_that_was_there_before(ward: Ward) -> None:
-    ward.api.create(
+def test_a_claim_that_was_there_before(caches: BrokenCaches) -> None:
+    caches.api.create(
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "taken", "namespace": ward.namespace},
+            "metadata": {"name": "taken", "namespace": caches.namespace},
             "spec": {
                 "storageClassName": "standard",
                 "accessModes": ["ReadWriteOnce"],
@@ -100,48 +102,54 @@ def test_a_claim_that_was_there_before(ward: Ward) -> None:
             },
         }
     )
-    ward.cache("taken")
-    found = ward.sees("FM403", "taken", ward.ref("persistentvolumeclaim", "taken"))
+    caches.create_cache("taken")
+    found = caches.wait_for_root(
+        "FM403", "taken", caches.reference("persistentvolumeclaim", "taken")
+    )
     assert found.cause.endswith("its storage class is standard")
-    ward.doctor.run(found.fix, timeout=240)
-    ward.well("taken-2")
-    assert ward.find("PersistentVolumeClaim", "taken"), "it may hold somebody's data"
+    caches.doctor.run(found.fix, timeout=240)
+    caches.wait_until_healthy("taken-2")
+    assert caches.find("PersistentVolumeClaim", "taken"), "it may hold somebody's data"
 
 
 @pytest.mark.breaks("FM406")
-def test_a_claim_that_is_deleted_while_it_is_read(ward: Ward, whole: str) -> None:
-    ward.reader("last-reader", whole, node_of(ward, whole))
-    ward.running("last-reader")
-    ward.api.delete("v1", "PersistentVolumeClaim", whole, ward.namespace)
-    found = ward.sees("FM406", whole, ward.ref("persistentvolumeclaim", whole), later=120)
+def test_a_claim_that_is_deleted_while_it_is_read(caches: BrokenCaches, healthy: str) -> None:
+    caches.create_reader("last-reader", healthy, node_of(caches, healthy))
+    caches.wait_until_ready("last-reader")
+    caches.api.delete("v1", "PersistentVolumeClaim", healthy, caches.namespace)
+    found = caches.wait_for_root(
+        "FM406", healthy, caches.reference("persistentvolumeclaim", healthy), later=120
+    )
     assert found.cause == "the claim waits for its last readers to go: last-reader"
-    ward.doctor.run(found.fix)
-    ward.well(whole, later=120)
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy(healthy, later=120)
 
 
 # -- labels -----------------------------------------------------------------------------------
 
 
 @pytest.mark.breaks("FM405")
-def test_a_sync_that_fails_before_the_labels(ward: Ward, cluster: Cluster, whole: str) -> None:
-    stand_in = cluster.alluxio(ward.namespace, whole)
+def test_a_sync_that_fails_before_the_labels(
+    caches: BrokenCaches, cluster: Cluster, healthy: str
+) -> None:
+    stand_in = cluster.alluxio(caches.namespace, healthy)
     stand_in.set_knobs(fail={"fsadmin report": {"times": 999, "message": "no report"}})
-    node, key = node_of(ward, whole), f"fluid.io/s-{ward.namespace}-{whole}"
+    node, key = node_of(caches, healthy), f"fluid.io/s-{caches.namespace}-{healthy}"
 
     def away() -> bool:
         """Fluid's last sync may put it back once more."""
-        ward.api.patch("v1", "Node", node, {"metadata": {"labels": {key: None}}})
-        ward.doctor.look(later=120)
-        return "FM405" in ward.doctor.codes(whole)
+        caches.api.patch("v1", "Node", node, {"metadata": {"labels": {key: None}}})
+        caches.doctor.look(later=120)
+        return "FM405" in caches.doctor.codes(healthy)
 
     until("the label to stay away", away)
-    found = ward.sees("FM405", whole, f"node {node}", later=120)
+    found = caches.wait_for_root("FM405", healthy, f"node {node}", later=120)
     assert found.cause.startswith("worker whole-worker-0 runs on it, and it lacks the")
-    ward.doctor.run(found.fix)
-    ward.doctor.look(later=120)
-    assert "FM405" not in ward.doctor.codes(whole)
+    caches.doctor.run(found.fix)
+    caches.doctor.look(later=120)
+    assert "FM405" not in caches.doctor.codes(healthy)
     stand_in.set_knobs(fail=None)
-    ward.well(whole)
+    caches.wait_until_healthy(healthy)
 
 
 OLDER = "0b2d6a1e-5c1d-4f0e-9a57-3f1c2f7f4a11"
@@ -149,97 +157,103 @@ OLDER = "0b2d6a1e-5c1d-4f0e-9a57-3f1c2f7f4a11"
 
 
 @pytest.mark.breaks("FM407")
-def test_a_claim_of_an_earlier_dataset(ward: Ward, whole: str) -> None:
+def test_a_claim_of_an_earlier_dataset(caches: BrokenCaches, healthy: str) -> None:
     """As it comes out of a backup: Fluid leaves a claim as it is, labels included."""
-    labels = {f"fluid.io/s-{ward.namespace}-{whole}": None, f"fluid.io/s-{OLDER}": "true"}
+    labels = {f"fluid.io/s-{caches.namespace}-{healthy}": None, f"fluid.io/s-{OLDER}": "true"}
     body = {"metadata": {"labels": labels}}
-    ward.api.patch("v1", "PersistentVolumeClaim", whole, body, ward.namespace)
-    found = ward.sees("FM407", whole, ward.ref("persistentvolumeclaim", whole), later=120)
-    ward.doctor.run(found.fix)
-    ward.well(whole, later=120)
+    caches.api.patch("v1", "PersistentVolumeClaim", healthy, body, caches.namespace)
+    found = caches.wait_for_root(
+        "FM407", healthy, caches.reference("persistentvolumeclaim", healthy), later=120
+    )
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy(healthy, later=120)
 
 
 @pytest.mark.breaks("FM408")
-def test_fuse_clients_of_an_earlier_dataset(ward: Ward) -> None:
-    ward.bound(ward.cache("keyed"))
-    selector = {f"fluid.io/f-{ward.namespace}-keyed": None, f"fluid.io/f-{OLDER}": "true"}
+def test_fuse_clients_of_an_earlier_dataset(caches: BrokenCaches) -> None:
+    caches.wait_until_bound(caches.create_cache("keyed"))
+    selector = {f"fluid.io/f-{caches.namespace}-keyed": None, f"fluid.io/f-{OLDER}": "true"}
     body = {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
-    ward.api.patch("apps/v1", "DaemonSet", "keyed-fuse", body, ward.namespace)
-    found = ward.sees("FM408", "keyed", ward.ref("daemonset", "keyed-fuse"), beside=("FM601",))
-    ward.doctor.run(found.fix, timeout=240)
-    ward.well("keyed")
+    caches.api.patch("apps/v1", "DaemonSet", "keyed-fuse", body, caches.namespace)
+    found = caches.wait_for_root(
+        "FM408", "keyed", caches.reference("daemonset", "keyed-fuse"), beside=("FM601",)
+    )
+    caches.doctor.run(found.fix, timeout=240)
+    caches.wait_until_healthy("keyed")
 
 
 @pytest.mark.breaks("FM409")
-def test_a_fuse_selector_that_leaves_the_node_out(ward: Ward) -> None:
-    node = ward.node("pool")
-    ward.cache("pooled", node=node, runtime={"fuse": {"nodeSelector": {"pool": "a"}}})
-    ward.loaded("pooled")
-    found = ward.sees("FM409", "pooled", f"persistentvolume {volume(ward, 'pooled')}")
+def test_a_fuse_selector_that_leaves_the_node_out(caches: BrokenCaches) -> None:
+    node = caches.add_node("pool")
+    caches.create_cache("pooled", node=node, runtime={"fuse": {"nodeSelector": {"pool": "a"}}})
+    caches.load_completely("pooled")
+    found = caches.wait_for_root("FM409", "pooled", f"persistentvolume {volume(caches, 'pooled')}")
     assert f"must not be mounted on node {node}" in found.cause
     assert found.fix is not None and found.fix.text == f"kubectl label node {node} pool=a"
-    ward.doctor.run(found.fix)
-    ward.well("pooled")
+    caches.doctor.run(found.fix)
+    caches.wait_until_healthy("pooled")
 
 
 # -- Fluid's CSI plugin -----------------------------------------------------------------------
 
 
-def held(ward: Ward, name: str, claim: str) -> str:
+def held(caches: BrokenCaches, name: str, claim: str) -> str:
     """A reader in ContainerCreating, on the node of the cache."""
-    ward.reader(name, claim, node_of(ward, claim), hold=True)
-    ward.placed(name)
+    caches.create_reader(name, claim, node_of(caches, claim), hold=True)
+    caches.wait_for_node(name)
     return name
 
 
 @pytest.mark.breaks("FM420")
-def test_a_node_whose_kubelet_does_not_know_the_driver(ward: Ward, whole: str) -> None:
-    node, about = node_of(ward, whole), ("storage.k8s.io/v1", "CSINode")
-    drivers = ward.api.get(*about, node)["spec"]["drivers"]
-    ward.api.patch(*about, node, {"spec": {"drivers": []}})
-    pod = held(ward, "unknown-driver", whole)
+def test_a_node_whose_kubelet_does_not_know_the_driver(caches: BrokenCaches, healthy: str) -> None:
+    node, about = node_of(caches, healthy), ("storage.k8s.io/v1", "CSINode")
+    drivers = caches.api.get(*about, node)["spec"]["drivers"]
+    caches.api.patch(*about, node, {"spec": {"drivers": []}})
+    pod = held(caches, "unknown-driver", healthy)
     words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
-    ward.event("Pod", pod, "FailedMount", f"MountVolume.MountDevice failed: {words}")
+    caches.create_warning_event(
+        "Pod", pod, "FailedMount", f"MountVolume.MountDevice failed: {words}"
+    )
     try:
-        found = ward.sees("FM420", whole, f"node {node}", later=120)
+        found = caches.wait_for_root("FM420", healthy, f"node {node}", later=120)
         assert words in found.evidence[1].text
-        before = plugin(ward, node)["metadata"]["uid"]
-        ward.doctor.run(found.fix)
-        until("a new plugin", lambda: plugin(ward, node).get("metadata", {}).get("uid") != before)
+        before = plugin(caches, node)["metadata"]["uid"]
+        caches.doctor.run(found.fix)
+        until("a new plugin", lambda: plugin(caches, node).get("metadata", {}).get("uid") != before)
     finally:  # the plugin of now registers with the kubelet
-        ward.api.patch(*about, node, {"spec": {"drivers": drivers}})
-        remove(ward, pod)
-    ward.well(whole)
+        caches.api.patch(*about, node, {"spec": {"drivers": drivers}})
+        remove(caches, pod)
+    caches.wait_until_healthy(healthy)
 
 
-def plugin(ward: Ward, node: str) -> Object:
-    found = ward.api.list("v1", "Pod", SYSTEM, labelSelector=f"app={PLUGIN}")
+def plugin(caches: BrokenCaches, node: str) -> Object:
+    found = caches.api.list("v1", "Pod", SYSTEM, labelSelector=f"app={PLUGIN}")
     return next((each for each in found if each["spec"].get("nodeName") == node), {})
 
 
 @pytest.mark.breaks("FM421")
-def test_a_plugin_that_crashes(ward: Ward, whole: str) -> None:
-    node = node_of(ward, whole)
-    pod = plugin(ward, node)["metadata"]["name"]
+def test_a_plugin_that_crashes(caches: BrokenCaches, healthy: str) -> None:
+    node = node_of(caches, healthy)
+    pod = plugin(caches, node)["metadata"]["name"]
     crash = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}}
-    ward.ill(pod, "plugins", SYSTEM, **crash)
-    found = ward.sees("FM421", whole, f"pod {SYSTEM}/{pod}")
+    caches.set_container_status(pod, "plugins", SYSTEM, **crash)
+    found = caches.wait_for_root("FM421", healthy, f"pod {SYSTEM}/{pod}")
     assert "CrashLoopBackOff" in found.evidence[0].text
-    ward.api.delete("v1", "Pod", pod, SYSTEM)
-    ward.well(whole)
+    caches.api.delete("v1", "Pod", pod, SYSTEM)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM421")
-def test_a_node_that_the_plugin_leaves_out(ward: Ward) -> None:
+def test_a_node_that_the_plugin_leaves_out(caches: BrokenCaches) -> None:
     """Fluid's chart keeps its plugin off nodes with this label."""
-    node = ward.node("virtual", labels={"type": "virtual-kubelet"})
-    ward.cache("virtual", node=node)
-    ward.loaded("virtual")
-    found = ward.sees("FM421", "virtual", f"node {node}")
+    node = caches.add_node("virtual", labels={"type": "virtual-kubelet"})
+    caches.create_cache("virtual", node=node)
+    caches.load_completely("virtual")
+    found = caches.wait_for_root("FM421", "virtual", f"node {node}")
     assert f"no pod of {PLUGIN} runs on the node" in found.cause
     assert found.fix is not None and "--set" not in found.fix.text, "no toleration mends that"
-    ward.api.patch("v1", "Node", node, {"metadata": {"labels": {"type": "kwok"}}})
-    ward.well("virtual")
+    caches.api.patch("v1", "Node", node, {"metadata": {"labels": {"type": "kwok"}}})
+    caches.wait_until_healthy("virtual")
 
 
 # -- what kubelets say ------------------------------------------------------------------------
@@ -289,119 +303,127 @@ CODE = "rpc error: code = Internal desc ="
         ("FM442", f"{DEVICE} {{}} : {CODE} exit status 32", "cannot mount the cache into it"),
     ],
 )
-def test_a_mount_that_fails(ward: Ward, whole: str, code: str, words: str, cause: str) -> None:
-    pod = held(ward, f"reader-{code.lower()}", whole)
-    ward.event("Pod", pod, "FailedMount", words.format(f'"{volume(ward, whole)}"'))
+def test_a_mount_that_fails(
+    caches: BrokenCaches, healthy: str, code: str, words: str, cause: str
+) -> None:
+    pod = held(caches, f"reader-{code.lower()}", healthy)
+    caches.create_warning_event(
+        "Pod", pod, "FailedMount", words.format(f'"{volume(caches, healthy)}"')
+    )
     try:
-        found = ward.sees(code, whole, ward.ref("pod", pod), later=120)
+        found = caches.wait_for_root(code, healthy, caches.reference("pod", pod), later=120)
         assert cause in found.cause
         assert found.fix is not None
         if found.fix.text.startswith("kubectl delete"):
-            ward.doctor.run(found.fix)
-            until("the reader's end", lambda: not ward.find("Pod", pod))
+            caches.doctor.run(found.fix)
+            until("the reader's end", lambda: not caches.find("Pod", pod))
     finally:
-        remove(ward, pod)
-    ward.well(whole)
+        remove(caches, pod)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM420")
-def test_the_kubelets_word_goes_before_the_csi_node(ward: Ward, whole: str) -> None:
+def test_the_kubelets_word_goes_before_the_csi_node(caches: BrokenCaches, healthy: str) -> None:
     """The driver stands in the CSINode, and the kubelet does not know it."""
-    pod = held(ward, "unregistered", whole)
+    pod = held(caches, "unregistered", healthy)
     words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
-    ward.event("Pod", pod, "FailedMount", f"MountVolume.MountDevice failed: {words}")
-    found = ward.sees("FM420", whole, f"node {node_of(ward, whole)}")
+    caches.create_warning_event(
+        "Pod", pod, "FailedMount", f"MountVolume.MountDevice failed: {words}"
+    )
+    found = caches.wait_for_root("FM420", healthy, f"node {node_of(caches, healthy)}")
     assert found.cause.startswith("its kubelet does not know the driver")
-    remove(ward, pod)
-    ward.well(whole)
+    remove(caches, pod)
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM444")
-def test_a_reader_behind_a_gate(ward: Ward, whole: str) -> None:
+def test_a_reader_behind_a_gate(caches: BrokenCaches, healthy: str) -> None:
     gate = "grove.io/podgang-pending-creation"
-    ward.reader("gated", whole, gates=[gate])
-    found = ward.sees("FM444", whole, ward.ref("pod", "gated"), later=120)
+    caches.create_reader("gated", healthy, gates=[gate])
+    found = caches.wait_for_root("FM444", healthy, caches.reference("pod", "gated"), later=120)
     assert f"SchedulingGated by {gate} since" in found.cause
-    assert "FM444" in ward.doctor.errors(whole)
-    remove(ward, "gated")
-    ward.well(whole)
+    assert "FM444" in caches.doctor.errors(healthy)
+    remove(caches, "gated")
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM444")
-def test_a_reader_that_no_scheduler_looks_at(ward: Ward, whole: str) -> None:
-    ward.reader("unseen", whole, scheduler="nobody")
-    found = ward.sees("FM444", whole, ward.ref("pod", "unseen"), later=120)
+def test_a_reader_that_no_scheduler_looks_at(caches: BrokenCaches, healthy: str) -> None:
+    caches.create_reader("unseen", healthy, scheduler="nobody")
+    found = caches.wait_for_root("FM444", healthy, caches.reference("pod", "unseen"), later=120)
     assert found.cause.endswith("is nobody running?")
-    remove(ward, "unseen")
-    ward.well(whole)
+    remove(caches, "unseen")
+    caches.wait_until_healthy(healthy)
 
 
 @pytest.mark.breaks("FM445")
-def test_a_reader_whose_image_does_not_come(ward: Ward, whole: str) -> None:
-    ward.reader("engine", whole, node_of(ward, whole))
-    ward.running("engine")
+def test_a_reader_whose_image_does_not_come(caches: BrokenCaches, healthy: str) -> None:
+    caches.create_reader("engine", healthy, node_of(caches, healthy))
+    caches.wait_until_ready("engine")
     pull = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling"}}}
-    ward.ill("engine", "main", **pull)
-    found = ward.sees("FM445", whole, ward.ref("pod", "engine"))
+    caches.set_container_status("engine", "main", **pull)
+    found = caches.wait_for_root("FM445", healthy, caches.reference("pod", "engine"))
     assert "ImagePullBackOff" in found.cause
-    remove(ward, "engine")
-    ward.well(whole)
+    remove(caches, "engine")
+    caches.wait_until_healthy(healthy)
 
 
 # -- FUSE clients -----------------------------------------------------------------------------
 
 
-def staged(ward: Ward, name: str) -> str:
+def staged(caches: BrokenCaches, name: str) -> str:
     """As the CSI plugin does it for a node's first reader: the label that brings the client."""
-    node = node_of(ward, name)
-    key = f"fluid.io/f-{ward.namespace}-{name}"
-    ward.api.patch("v1", "Node", node, {"metadata": {"labels": {key: "true"}}})
+    node = node_of(caches, name)
+    key = f"fluid.io/f-{caches.namespace}-{name}"
+    caches.api.patch("v1", "Node", node, {"metadata": {"labels": {key: "true"}}})
     return node
 
 
-def client(ward: Ward, name: str) -> Object:
+def client(caches: BrokenCaches, name: str) -> Object:
     labels = f"release={name},role=alluxio-fuse"
 
     def first() -> Object:
-        return next(iter(ward.api.list("v1", "Pod", ward.namespace, labelSelector=labels)), {})
+        return next(iter(caches.api.list("v1", "Pod", caches.namespace, labelSelector=labels)), {})
 
     return until(f"the FUSE client of {name}", first)
 
 
 @pytest.mark.breaks("FM430")
-def test_a_fuse_client_that_finds_no_room(ward: Ward) -> None:
+def test_a_fuse_client_that_finds_no_room(caches: BrokenCaches) -> None:
     memory = {"memory": "3Ti"}
     large = {"fuse": {"resources": {"requests": memory, "limits": memory}}}
-    ward.cache("crowded", node=ward.node("crowded"), runtime=large)
-    ward.bound("crowded")  # and empty: Fluid takes 20 s longer to end a cache that is not
-    node = staged(ward, "crowded")
-    pod = client(ward, "crowded")["metadata"]["name"]
-    about = ward.ref("pod", pod)
-    found = ward.sees("FM430", "crowded", about, beside=("FM601",), later=300)
+    caches.create_cache("crowded", node=caches.add_node("crowded"), runtime=large)
+    caches.wait_until_bound(
+        "crowded"
+    )  # and empty: Fluid takes 20 s longer to end a cache that is not
+    node = staged(caches, "crowded")
+    pod = client(caches, "crowded")["metadata"]["name"]
+    about = caches.reference("pod", pod)
+    found = caches.wait_for_root("FM430", "crowded", about, beside=("FM601",), later=300)
     assert f"on node {node} has no room: Insufficient memory" in found.cause
-    ward.doctor.run(found.fix, timeout=240)
-    ward.well("crowded", later=300)
+    caches.doctor.run(found.fix, timeout=240)
+    caches.wait_until_healthy("crowded", later=300)
 
 
 @pytest.mark.breaks("FM430")
-def test_a_fuse_client_that_crashes(ward: Ward, whole: str) -> None:
-    node = staged(ward, whole)
-    pod = client(ward, whole)["metadata"]["name"]
-    ward.running(pod)
+def test_a_fuse_client_that_crashes(caches: BrokenCaches, healthy: str) -> None:
+    node = staged(caches, healthy)
+    pod = client(caches, healthy)["metadata"]["name"]
+    caches.wait_until_ready(pod)
     crash = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}}
-    ward.ill(pod, "alluxio-fuse", **crash)
+    caches.set_container_status(pod, "alluxio-fuse", **crash)
     try:
-        found = ward.sees("FM430", whole, ward.ref("pod", pod), later=300)
+        found = caches.wait_for_root("FM430", healthy, caches.reference("pod", pod), later=300)
         assert f"the FUSE client on node {node} crashes" in found.cause
     finally:
-        ward.api.delete("v1", "Pod", pod, ward.namespace)
-    ward.well(whole)
+        caches.api.delete("v1", "Pod", pod, caches.namespace)
+    caches.wait_until_healthy(healthy)
 
 
 # -- admission --------------------------------------------------------------------------------
 
 
-def readers(ward: Ward, name: str, claim: str) -> None:
+def readers(caches: BrokenCaches, name: str, claim: str) -> None:
     """A Deployment whose pods mount a claim and ask for Fluid's injection."""
     labels = {"app": name, **objects.INJECT}
     main = {
@@ -414,11 +436,11 @@ def readers(ward: Ward, name: str, claim: str) -> None:
         "containers": [main],
         "volumes": [{"name": "model", "persistentVolumeClaim": {"claimName": claim}}],
     }
-    ward.api.create(
+    caches.api.create(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name, "namespace": ward.namespace},
+            "metadata": {"name": name, "namespace": caches.namespace},
             "spec": {
                 "replicas": 1,
                 "selector": {"matchLabels": {"app": name}},
@@ -433,9 +455,9 @@ def test_a_webhook_that_does_not_answer(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """First Fluid's webhook refuses by silence; then it is gone, and pods come without it."""
-    for ward in ward_of(cluster, tmp_path_factory.mktemp("webhook")):
-        ward.cache("model")
-        ward.loaded("model")
+    for ward in manage_broken_caches(cluster, tmp_path_factory.mktemp("webhook")):
+        ward.create_cache("model")
+        ward.load_completely("model")
         name = f"fluid-{ward.namespace}"
         ward.api.apply(objects.webhook(name, ward.namespace))
         try:
@@ -448,13 +470,13 @@ def test_a_webhook_that_does_not_answer(
             ward.api.delete("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
         listed: dict[str, Any] = {"labelSelector": "app=engine"}
 
-        def pods(ward: Ward = ward, listed: dict[str, Any] = listed) -> list[Object]:
+        def pods(ward: BrokenCaches = ward, listed: dict[str, Any] = listed) -> list[Object]:
             return list(ward.api.list("v1", "Pod", ward.namespace, **listed))
 
         [pod] = until("the pod", pods)
-        ward.running(pod["metadata"]["name"])
+        ward.wait_until_ready(pod["metadata"]["name"])
         ward.doctor.look()
         [found] = ward.doctor.found("model")["FM443"]
-        assert found.about == ward.ref("pod", pod["metadata"]["name"])
+        assert found.about == ward.reference("pod", pod["metadata"]["name"])
         ward.doctor.run(found.fix)
         assert [each for each in pods() if each["metadata"]["uid"] != pod["metadata"]["uid"]]

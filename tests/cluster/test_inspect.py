@@ -11,13 +11,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kubectl_fluidmodel.fluid.status import size
-from kubectl_fluidmodel.output.text import size as shown_size
+from kubectl_fluidmodel.fluid.status import parse_size
+from kubectl_fluidmodel.output.text import format_bytes as shown_size
 from tests import weights
 from tests.cluster.objects import FLUID, until
 from tests.cluster.plugin import Plugin, error_line
 from tests.cluster.test_cache_rbac import bind
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 
 pytestmark = pytest.mark.cluster
 
@@ -84,11 +84,11 @@ def test_before_and_after_there_is_a_cache(
 
     assert found["size"]["bytes"] == made["bytes"] == sum(bucket.sizes("demo/").values())
     assert found["size"]["files"] == made["files"] == len(bucket.sizes("demo/"))
-    assert found["size"]["countedBytes"] == size(status["ufsTotal"])
+    assert found["size"]["countedBytes"] == parse_size(status["ufsTotal"])
     # Byte by byte from the master's list; Fluid's own count is rounded.
     assert found["cached"]["bytes"] == made["bytes"]
-    assert abs(size(states["cached"]) - made["bytes"]) < 0.005 * (1 << 20) + 1
-    assert found["cached"]["capacityBytes"] == size(states["cacheCapacity"])
+    assert abs(parse_size(states["cached"]) - made["bytes"]) < 0.005 * (1 << 20) + 1
+    assert found["cached"]["capacityBytes"] == parse_size(states["cacheCapacity"])
     assert found["cached"]["whole"] is True and found["cached"]["percent"] == 100
     assert found["phase"] == status["phase"] == "Bound"
     assert found["nodeLabel"] == f"fluid.io/s-{namespace}-demo"
@@ -129,7 +129,7 @@ def test_before_and_after_there_is_a_cache(
     table = plugin("inspect", "--no-headers").ok().out.split()
     total = shown_size(made["bytes"]).split()
     assert table[:4] == ["demo", bucket.uri("demo"), *total]
-    assert table[4:7] == ["100%", *shown_size(size(states["cached"])).split()]
+    assert table[4:7] == ["100%", *shown_size(parse_size(states["cached"])).split()]
     assert table[7:11] == [level["mediumtype"], node["name"], "Bound", "0/0"]
 
 
@@ -210,8 +210,8 @@ def test_a_dataset_that_is_not_bound_shows_its_runtime(
 def test_a_model_of_the_hub_that_moves_on(
     cluster: Any, namespace: str, bucket: Any, plugin: Plugin
 ) -> None:
-    files = {"model.safetensors": weights.noise(1 << 20), "config.json": b"{}"}
-    with Hub(Repo("acme/tiny", files)) as hub:
+    files = {"model.safetensors": weights.random_safetensors(1 << 20), "config.json": b"{}"}
+    with FakeHub(Repo("acme/tiny", files)) as hub:
         hf = {"HF_ENDPOINT": hub.endpoint}
         plugin(
             "cache", "acme/tiny", "--to", bucket.uri("models"), "--name", "demo",

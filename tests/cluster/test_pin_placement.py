@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.pin import cluster_reader, graph_patch, pinning, preflight
-from kubectl_fluidmodel.pin.cluster_reader import Counted
+from kubectl_fluidmodel.pin.cluster_reader import CountingClient
 from tests.cluster import fleet
 from tests.cluster.api import ApiError, Object
 from tests.cluster.cluster import Cluster
@@ -185,20 +185,22 @@ def test_workers_are_placed_on_the_cache_wherever_they_can_be(
 
 def pin_one(cluster: Cluster, namespace: str, case: Case) -> None:
     """What `pin --force` does, without its words, so that many can be done at once."""
-    client = Counted(Connection(kubeconfig=str(cluster.kubeconfig), namespace=namespace))
-    facts = cluster_reader.cache(client, case.name, namespace)
-    kind, obj, schema = cluster_reader.graph(client, case.name, namespace)
-    wish = pinning.Wish(case.name, facts.key, preferred=case.preferred)
+    client = CountingClient(ConfigFlags(kubeconfig=str(cluster.kubeconfig), namespace=namespace))
+    facts = cluster_reader.read_cache(client, case.name, namespace)
+    kind, obj, schema = cluster_reader.read_graph(client, case.name, namespace)
+    wish = pinning.PinRequest(case.name, facts.key, preferred=case.preferred)
 
-    def change(found: Object, shape: str | None) -> pinning.Outcome:
-        return pinning.pin(found, wish, shape)
+    def change(found: Object, shape: str | None) -> pinning.PinResult:
+        return pinning.pin_graph(found, wish, shape)
 
-    planned = graph_patch.Plan(kind, obj, schema, change(obj, schema))
-    verdicts = preflight.judge(preflight.Case(facts, obj, planned.outcome, wish, schema))
+    planned = graph_patch.GraphChange(kind, obj, schema, change(obj, schema))
+    verdicts = preflight.run_preflight(
+        preflight.PreflightContext(facts, obj, planned.result, wish, schema)
+    )
     case.refused = any(verdict.level == preflight.REFUSE for verdict in verdicts)
-    planned, _ = graph_patch.attempt(client, planned, case.name, change)
-    graph_patch.carry_out(client, planned, change)
-    assert client.requests <= cluster_reader.REQUESTS
+    planned, _ = graph_patch.dry_run_on_server(client, planned, case.name, change)
+    graph_patch.apply_change(client, planned, change)
+    assert client.requests <= cluster_reader.MAX_REQUESTS
 
 
 def check(case: Case) -> None:

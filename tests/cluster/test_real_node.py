@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.errors import FluidModelError, TimedOut
+from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects.plugin_pod import USER, SecretKey
-from kubectl_fluidmodel.objects.quantity import to_int
-from kubectl_fluidmodel.stage.job import CONTAINER, STAGE_LABEL, Settings, build
-from kubectl_fluidmodel.stage.job_run import ensure, follow, remove
+from kubectl_fluidmodel.objects.quantity import quantity_to_int
+from kubectl_fluidmodel.stage.job import STAGE_CONTAINER, STAGE_LABEL, JobSettings, build_job
+from kubectl_fluidmodel.stage.job_run import delete_job, ensure_job, wait_for_job
 from tests.cluster import cgroups, image, realnode, staged
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
@@ -43,7 +43,7 @@ from tests.cluster.staged import (
     plan_of,
     pods_of,
 )
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 
 pytestmark = [pytest.mark.real_node]
 
@@ -62,17 +62,17 @@ def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
+def hub() -> Iterator[FakeHub]:
     yield from staged.hub()
 
 
 @pytest.fixture
 def client(real: Cluster) -> Client:
-    return Client(Connection(kubeconfig=str(real.kubeconfig)))
+    return Client(ConfigFlags(kubeconfig=str(real.kubeconfig)))
 
 
 @pytest.fixture
-def settings(real: Cluster, namespace: str, bucket: Any, hub: Hub) -> Settings:
+def settings(real: Cluster, namespace: str, bucket: Any, hub: FakeHub) -> JobSettings:
     return staged.settings(
         real,
         namespace,
@@ -125,12 +125,12 @@ def staging_process(cluster: Cluster, pod: JobObject) -> int:
 
 
 def test_two_shards_stage_a_model_as_nobody(
-    real: Cluster, client: Client, settings: Settings, hub: Hub
+    real: Cluster, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     plan = plan_of(hub)
-    hub.hold_at = plan.bytes // 2
-    job = on_loopback(build(plan, settings))
-    assert ensure(client, job) == "started"
+    hub.pause_after = plan.bytes // 2
+    job = on_loopback(build_job(plan, settings))
+    assert ensure_job(client, job) == "started"
     pods = until("two pods", lambda: len(pods_of(real, settings)) == 2 and pods_of(real, settings))
     for pod in pods:
         assert pod["spec"]["nodeName"] == REAL
@@ -148,12 +148,12 @@ def test_two_shards_stage_a_model_as_nobody(
         assert "ro" in mounts["/"] and "rw" in mounts["/fluidmodel"]
         assert not [path for path in mounts if "serviceaccount" in path]
         assert not Path("/proc", str(pid), "root", "var/run/secrets").exists()
-        assert memory_limit(real, pod) == to_int(
+        assert memory_limit(real, pod) == quantity_to_int(
             job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
         )
         before = (Path(f"/proc/{pid}/cmdline").read_bytes()).decode()
         assert real.s3.secret_key not in before and "hf_of_the_pod" not in before
-    hub.hold_at = None
+    hub.pause_after = None
     views = follow_it(client, job)
     assert views[-1].steps[0].state == "done" and views[-1].cached == plan.bytes
     assert_staged(real, settings, plan, hub)
@@ -179,17 +179,17 @@ def memory_limit(cluster: Cluster, pod: JobObject) -> int:
 
 
 def test_a_killed_container_is_replaced_and_its_shard_goes_on(
-    real: Cluster, client: Client, settings: Settings, hub: Hub
+    real: Cluster, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     # Two parts of 16 MiB in flight: of three quarters, a file is surely on its way into the store.
     settings = replace(settings, shards=1, workers=2)
     plan = plan_of(hub)
-    hub.hold_at = plan.bytes * 3 // 4
-    job = on_loopback(build(plan, settings))
-    ensure(client, job)
+    hub.pause_after = plan.bytes * 3 // 4
+    job = on_loopback(build_job(plan, settings))
+    ensure_job(client, job)
     views: list[Any] = []
     thread = threading.Thread(
-        target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 240)
+        target=lambda: wait_for_job(client, job, views.append, deadline=time.monotonic() + 240)
     )
     thread.start()
     until("a file in the store", lambda: a_file_is_stored(real, settings, plan), 120)
@@ -201,7 +201,7 @@ def test_a_killed_container_is_replaced_and_its_shard_goes_on(
         lambda: real.api.get("v1", "Pod", name, settings.namespace)["status"]["phase"] == "Failed",
         60,
     )
-    hub.hold_at = None
+    hub.pause_after = None
     before = hub.body_bytes
     thread.join(180)
     assert views and views[-1].steps[0].state == "done"
@@ -215,60 +215,60 @@ def test_a_killed_container_is_replaced_and_its_shard_goes_on(
 
 
 def test_a_missing_secret_is_named(
-    real: Cluster, client: Client, settings: Settings, hub: Hub
+    real: Cluster, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
-    settings = replace(settings, token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
-    job = on_loopback(build(plan_of(hub), settings))
-    ensure(client, job)
+    settings = replace(settings, hub_token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
+    job = on_loopback(build_job(plan_of(hub), settings))
+    ensure_job(client, job)
     until("it", lambda: waiting(real, settings) == "CreateContainerConfigError", 90)
-    with pytest.raises(TimedOut) as told:
+    with pytest.raises(WaitTimeoutError) as told:
         follow_it(client, job, seconds=4)
-    assert "nowhere" in told.value.why
+    assert "nowhere" in told.value.reason
     # Mended, the very same Job goes on by itself.
     real.api.create(secret(settings.namespace, "nowhere", {"HF_TOKEN": "hf_of_the_pod"}))
-    assert ensure(client, job) == "found running"
+    assert ensure_job(client, job) == "found running"
     assert follow_it(client, job)[-1].steps[0].state == "done"
 
 
 def test_a_missing_image_is_named(
-    real: Cluster, client: Client, settings: Settings, hub: Hub
+    real: Cluster, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     # Nothing listens at port 1: no name is asked for, no registry reached.
     absent = "127.0.0.1:1/kubectl-fluidmodel:absent"
-    job = on_loopback(build(plan_of(hub), replace(settings, image=absent, shards=1)))
-    ensure(client, job)
+    job = on_loopback(build_job(plan_of(hub), replace(settings, image=absent, shards=1)))
+    ensure_job(client, job)
     until("it", lambda: waiting(real, settings) in ("ErrImagePull", "ImagePullBackOff"), 90)
-    with pytest.raises(TimedOut) as told:
+    with pytest.raises(WaitTimeoutError) as told:
         follow_it(client, job, seconds=4)
-    assert absent in told.value.why
-    remove(client, job["metadata"]["name"], settings.namespace)
+    assert absent in told.value.reason
+    delete_job(client, job["metadata"]["name"], settings.namespace)
 
 
-def waiting(cluster: Cluster, settings: Settings) -> str:
+def waiting(cluster: Cluster, settings: JobSettings) -> str:
     """Why the container of the only pod waits."""
     for pod in pods_of(cluster, settings):
         for status in pod["status"].get("containerStatuses") or []:
-            assert status["name"] == CONTAINER
+            assert status["name"] == STAGE_CONTAINER
             return str((status["state"].get("waiting") or {}).get("reason") or "")
     return ""
 
 
 def test_a_model_larger_than_its_memory_limit_goes_through(
-    real: Cluster, client: Client, settings: Settings
+    real: Cluster, client: Client, settings: JobSettings
 ) -> None:
     settings = replace(settings, shards=1)
     one = os.urandom(160 * MIB)
     files = {f"model-{n}.safetensors": bytes([n]) + one for n in range(4)}
-    with Hub(Repo(MODEL, files)) as hub:
+    with FakeHub(Repo(MODEL, files)) as hub:
         settings = replace(settings, endpoint_hub=hub.endpoint)
         plan = plan_of(hub)
-        hub.hold_at = plan.bytes - 32 * MIB
-        job = on_loopback(build(plan, settings))
-        ensure(client, job)
+        hub.pause_after = plan.bytes - 32 * MIB
+        job = on_loopback(build_job(plan, settings))
+        ensure_job(client, job)
         until("nearly all of it", lambda: hub.body_bytes >= plan.bytes - 64 * MIB, 200)
         [pod] = pods_of(real, settings)
         assert plan.bytes > memory_limit(real, pod)
-        hub.hold_at = None
+        hub.pause_after = None
         follow_it(client, job)
         assert_staged(real, settings, plan, hub)
     [pod] = pods_of(real, settings)
@@ -276,15 +276,15 @@ def test_a_model_larger_than_its_memory_limit_goes_through(
 
 
 def test_an_image_without_the_package_is_told(
-    real: Cluster, client: Client, settings: Settings, hub: Hub
+    real: Cluster, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     """Nothing is installed; the Job ends at once, with what to do."""
     settings = replace(settings, image=image.PYTHON, shards=1)
-    job = on_loopback(build(plan_of(hub), settings))
-    ensure(client, job)
+    job = on_loopback(build_job(plan_of(hub), settings))
+    ensure_job(client, job)
     with pytest.raises(FluidModelError, match="does not have this plugin") as told:
         follow_it(client, job)
-    assert "No module named" in told.value.why and "--image" in told.value.try_
+    assert "No module named" in told.value.reason and "--image" in told.value.hint
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def _moved(cluster: Cluster, namespace: str) -> bool:
 
 @pytest.mark.usefixtures("staged_here")
 def test_cache_stages_in_containers(
-    real: Cluster, namespace: str, bucket: Any, hub: Hub, plugin: Plugin
+    real: Cluster, namespace: str, bucket: Any, hub: FakeHub, plugin: Plugin
 ) -> None:
     """The command as its user types it, from the Hub to a proven cache."""
     words = (

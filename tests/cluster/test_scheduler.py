@@ -286,7 +286,7 @@ def test_the_judge_says_what_the_scheduler_says(
     for case in cases:
         one = pods[case.pod["metadata"]["name"]]
         placed = one["spec"].pop("nodeName", "")
-        verdicts = view.verdicts(one)
+        verdicts = view.obstacles_by_node(one)
         against = verdicts.pop(case.name)
         assert all(verdicts.values()), f"{case.name}: its selector lets it go elsewhere"
         said = words(one)

@@ -13,24 +13,24 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.errors import FluidModelError, TimedOut
+from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.plugin_pod import SecretKey, network
-from kubectl_fluidmodel.stage.job import Settings, build
-from kubectl_fluidmodel.stage.job_run import ensure, follow, remove
+from kubectl_fluidmodel.objects.plugin_pod import SecretKey, parse_network
+from kubectl_fluidmodel.stage.job import JobSettings, build_job
+from kubectl_fluidmodel.stage.job_run import delete_job, ensure_job, wait_for_job
 from tests.cluster import staged
 from tests.cluster.image import STAGE
 from tests.cluster.objects import until
 from tests.cluster.staged import MODEL, a_file_is_stored, assert_staged, follow_it, plan_of, pods_of
-from tests.hub import Hub
+from tests.hub import FakeHub
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
+def hub() -> Iterator[FakeHub]:
     yield from staged.hub()
 
 
@@ -38,21 +38,21 @@ def hub() -> Iterator[Hub]:
 def client(cluster: Any) -> Client:
     # What is in the image is where the tests' own Python has it.
     cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
-    return Client(Connection(kubeconfig=str(cluster.kubeconfig)))
+    return Client(ConfigFlags(kubeconfig=str(cluster.kubeconfig)))
 
 
 @pytest.fixture
-def settings(cluster: Any, namespace: str, bucket: Any, hub: Hub) -> Settings:
+def settings(cluster: Any, namespace: str, bucket: Any, hub: FakeHub) -> JobSettings:
     return staged.settings(cluster, namespace, bucket, hub)
 
 
 def test_two_shards_stage_one_model(
-    cluster: Any, client: Client, settings: Settings, hub: Hub
+    cluster: Any, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     hub.private[MODEL] = {"hf_of_the_pod"}
     plan = plan_of(hub, "hf_of_the_pod")
-    job = build(plan, settings)
-    assert ensure(client, job) == "started"
+    job = build_job(plan, settings)
+    assert ensure_job(client, job) == "started"
     views = follow_it(client, job)
     assert views[-1].steps[0].state == "done" and views[-1].cached == plan.bytes
     assert_staged(cluster, settings, plan, hub)
@@ -63,17 +63,17 @@ def test_two_shards_stage_one_model(
     )
     assert cluster.s3.secret_key not in shown and "hf_of_the_pod" not in shown
     # Called although it is over, as when the bucket was emptied: the Job is made anew.
-    assert ensure(client, job) == "started"
+    assert ensure_job(client, job) == "started"
     assert follow_it(client, job)[-1].steps[0].state == "done"
 
 
 def test_its_pods_are_admitted_where_pod_security_is_restricted(
-    cluster: Any, settings: Settings, hub: Hub
+    cluster: Any, settings: JobSettings, hub: FakeHub
 ) -> None:
     level = "pod-security.kubernetes.io/enforce=restricted"
     cluster.kubectl("label", "namespace", settings.namespace, level)
-    network_ = network("http://proxy:3128", None, "secret/corporate", ["registry"])
-    job = build(plan_of(hub), replace(settings, network=network_))
+    network_ = parse_network("http://proxy:3128", None, "secret/corporate", ["registry"])
+    job = build_job(plan_of(hub), replace(settings, network=network_))
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -88,36 +88,36 @@ def test_its_pods_are_admitted_where_pod_security_is_restricted(
 
 
 def test_detached_and_attached_again(
-    cluster: Any, client: Client, settings: Settings, hub: Hub
+    cluster: Any, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     plan = plan_of(hub)
-    hub.hold_at = plan.bytes // 2
-    job = build(plan, settings)
-    ensure(client, job)
-    with pytest.raises(TimedOut, match="in time"):
+    hub.pause_after = plan.bytes // 2
+    job = build_job(plan, settings)
+    ensure_job(client, job)
+    with pytest.raises(WaitTimeoutError, match="in time"):
         follow_it(client, job, seconds=6)
-    assert ensure(client, job) == "found running"
-    hub.hold_at = None
+    assert ensure_job(client, job) == "found running"
+    hub.pause_after = None
     follow_it(client, job)
     assert_staged(cluster, settings, plan, hub)
 
 
 def test_a_job_of_other_settings_makes_way(
-    cluster: Any, client: Client, settings: Settings, hub: Hub
+    cluster: Any, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     """As when `cache` is called again with more shards, or with the image's name put right."""
     plan = plan_of(hub)
-    hub.hold_at = plan.bytes // 2
-    old = build(plan, replace(settings, shards=1))
-    theirs = build(plan, replace(settings, name="other", shards=1))
+    hub.pause_after = plan.bytes // 2
+    old = build_job(plan, replace(settings, shards=1))
+    theirs = build_job(plan, replace(settings, name="other", shards=1))
     for each in (old, theirs):
-        assert ensure(client, each) == "started"
+        assert ensure_job(client, each) == "started"
     until("their pods", lambda: len(pods_of(cluster, settings)) == 2, 60)
-    job = build(plan, settings)
-    assert ensure(client, job) == f"started in place of {old['metadata']['name']}"
+    job = build_job(plan, settings)
+    assert ensure_job(client, job) == f"started in place of {old['metadata']['name']}"
     left = {each["metadata"]["name"] for each in pods_of(cluster, settings)}
     assert not [name for name in left if name.startswith(old["metadata"]["name"])]
-    hub.hold_at = None
+    hub.pause_after = None
     follow_it(client, job)
     assert_staged(cluster, settings, plan, hub)
     jobs = cluster.api.list("batch/v1", "Job", settings.namespace)
@@ -126,17 +126,17 @@ def test_a_job_of_other_settings_makes_way(
 
 
 def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
-    cluster: Any, client: Client, settings: Settings, hub: Hub
+    cluster: Any, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
     # Two parts of 16 MiB in flight: of three quarters, a file is surely on its way into the store.
     settings = replace(settings, shards=1, workers=2)
     plan = plan_of(hub)
-    hub.hold_at = plan.bytes * 3 // 4
-    job = build(plan, settings)
-    ensure(client, job)
+    hub.pause_after = plan.bytes * 3 // 4
+    job = build_job(plan, settings)
+    ensure_job(client, job)
     views: list[Any] = []
     thread = threading.Thread(
-        target=lambda: follow(client, job, views.append, deadline=time.monotonic() + 240)
+        target=lambda: wait_for_job(client, job, views.append, deadline=time.monotonic() + 240)
     )
     thread.start()
     until("a file in the store", lambda: a_file_is_stored(cluster, settings, plan), 90)
@@ -150,7 +150,7 @@ def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
         lambda: not first & {pod["metadata"]["uid"] for pod in pods_of(cluster, settings)},
         60,
     )
-    hub.hold_at = None
+    hub.pause_after = None
     before = hub.body_bytes
     thread.join(180)
     assert views and views[-1].steps[0].state == "done"
@@ -158,26 +158,26 @@ def test_a_pod_that_dies_is_replaced_and_its_shard_goes_on(
     assert_staged(cluster, settings, plan, hub)
 
 
-def test_the_pods_own_error_is_ours(client: Client, settings: Settings, hub: Hub) -> None:
+def test_the_pods_own_error_is_ours(client: Client, settings: JobSettings, hub: FakeHub) -> None:
     plan = plan_of(hub)
     hub.gated[MODEL] = set()
-    job = build(plan, settings)
-    ensure(client, job)
+    job = build_job(plan, settings)
+    ensure_job(client, job)
     with pytest.raises(FluidModelError, match="acme/model is gated") as told:
         follow_it(client, job)
-    assert "accept" in told.value.try_
+    assert "accept" in told.value.hint
     # Mended, the same command makes the Job anew.
     hub.gated.clear()
-    assert ensure(client, job) == "started"
+    assert ensure_job(client, job) == "started"
     follow_it(client, job)
 
 
-def test_a_missing_secret_is_told(client: Client, settings: Settings, hub: Hub) -> None:
+def test_a_missing_secret_is_told(client: Client, settings: JobSettings, hub: FakeHub) -> None:
     plan = plan_of(hub)
-    settings = replace(settings, token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
-    job = build(plan, settings)
-    ensure(client, job)
-    with pytest.raises(TimedOut) as told:
+    settings = replace(settings, hub_token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
+    job = build_job(plan, settings)
+    ensure_job(client, job)
+    with pytest.raises(WaitTimeoutError) as told:
         follow_it(client, job, seconds=8)
-    assert "nowhere" in told.value.why
-    remove(client, job["metadata"]["name"], settings.namespace)
+    assert "nowhere" in told.value.reason
+    delete_job(client, job["metadata"]["name"], settings.namespace)

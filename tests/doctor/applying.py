@@ -16,41 +16,41 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from tests.pasting import parsed
+from tests.pasting import run_commands_in_bash
 
-_CORDON = "node.kubernetes.io/unschedulable"
-_SHORT = {"pvc": "persistentvolumeclaim", "pv": "persistentvolume"}
-_VALUES = {"-n", "-p", "--type", "-o", "-f", "-l", "--patch-file", "--field-selector"}
+_CORDON_TAINT = "node.kubernetes.io/unschedulable"
+_SHORT_KINDS = {"pvc": "persistentvolumeclaim", "pv": "persistentvolume"}
+_FLAGS_WITH_VALUE = {"-n", "-p", "--type", "-o", "-f", "-l", "--patch-file", "--field-selector"}
 
 
-class NotHere(Exception):
+class NeedsControlPlaneError(Exception):
     """A command that takes a control plane."""
 
 
-def applied(snapshot: Snapshot, text: str) -> None:
+def apply_fix(snapshot: Snapshot, text: str) -> None:
     """Change a Snapshot as a printed command line would.
 
     Raises:
         NotHere: it does more than to change fields.
     """
-    (found,) = parsed([text], AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
-    assert found.strays == [], text
+    (found,) = run_commands_in_bash([text], AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
+    assert found.unexpected == [], text
     calls = found.calls
     if any(call[0] != "kubectl" and call[0] != "printf" for call in calls):
-        raise NotHere(text)
+        raise NeedsControlPlaneError(text)
     documents = [json.loads(call[2]) for call in calls if call[0] == "printf"]
     for call in calls:
         if call[0] == "kubectl":
-            _Call(snapshot, call[1:], documents).run()
+            _KubectlCall(snapshot, call[1:], documents).run()
 
 
-class _Call:
+class _KubectlCall:
     def __init__(self, snapshot: Snapshot, words: list[str], documents: list[Object]) -> None:
         self.snapshot, self.documents = snapshot, documents
         self.verb, self.flags, self.names = words[0], {}, []
         rest = iter(words[1:])
         for word in rest:
-            if word in _VALUES:
+            if word in _FLAGS_WITH_VALUE:
                 self.flags[word] = next(rest)
             elif word.startswith("-"):
                 name, _, value = word.partition("=")
@@ -74,12 +74,12 @@ class _Call:
         if self.verb not in known or self.flags.keys() & {"-l", "--field-selector", "--force"} - (
             {"--force"} if self.verb == "replace" else set()
         ):
-            raise NotHere(f"{self.verb} {self.names}")
+            raise NeedsControlPlaneError(f"{self.verb} {self.names}")
         known[self.verb]()
 
-    def _found(self, kind: str, name: str) -> tuple[list[Object], Object]:
+    def _find(self, kind: str, name: str) -> tuple[list[Object], Object]:
         namespace = self.flags.get("-n", "")
-        wanted = _SHORT.get(kind, kind)
+        wanted = _SHORT_KINDS.get(kind, kind)
         for objects in self.snapshot.objects.values():
             for obj in objects:
                 named = (str(obj.get("kind", "")).lower(), name_of(obj)) == (wanted, name)
@@ -89,22 +89,22 @@ class _Call:
 
     def _patch(self) -> None:
         if "--local" in self.flags:
-            raise NotHere("a copy of an object")
-        _, obj = self._found(self.names[0], self.names[1])
+            raise NeedsControlPlaneError("a copy of an object")
+        _, obj = self._find(self.names[0], self.names[1])
         if "--patch-file" in self.flags:
             return  # of the Secret that `create` in front of it describes
         change = json.loads(self.flags["-p"])
         if self.flags["--type"] == "merge":
-            _merge(obj, change)
+            _apply_merge_patch(obj, change)
         else:
             for operation in change:
-                _operate(obj, operation)
+                _apply_json_patch_operation(obj, operation)
 
     def _delete(self) -> None:
         for name in self.names[1:]:
-            objects, obj = self._found(self.names[0], name)
+            objects, obj = self._find(self.names[0], name)
             if obj["kind"] not in ("DataLoad", "MutatingWebhookConfiguration"):
-                raise NotHere(f"what makes {obj['kind']} anew")
+                raise NeedsControlPlaneError(f"what makes {obj['kind']} anew")
             objects.remove(obj)
 
     def _apply(self) -> None:
@@ -118,14 +118,14 @@ class _Call:
 
     def _create(self) -> None:
         if self.names[:2] != ["secret", "generic"]:
-            raise NotHere(f"create {self.names}")
+            raise NeedsControlPlaneError(f"create {self.names}")
         name, namespace = self.names[2], self.flags["-n"]
         data = {
             key.removeprefix("literal "): base64.b64encode(value.encode()).decode()
             for key, value in self.flags.items()
             if key.startswith("literal ")
         }
-        there = [o for o in self.snapshot.all(kinds.SECRETS) if name_of(o) == name]
+        there = [o for o in self.snapshot.of_kind(kinds.SECRETS) if name_of(o) == name]
         if there:
             there[0].setdefault("data", {}).update(data)
             return
@@ -137,22 +137,22 @@ class _Call:
         pairs = [word for word in self.names[1:] if "=" in word]
         for name in self.names[1:]:
             if "=" not in name:
-                _, obj = self._found(self.names[0], name)
+                _, obj = self._find(self.names[0], name)
                 obj["metadata"].setdefault("labels", {}).update(p.split("=", 1) for p in pairs)
 
     def _uncordon(self) -> None:
         for name in self.names:
-            _, obj = self._found("node", name)
+            _, obj = self._find("node", name)
             obj["spec"].pop("unschedulable", None)
             taints = obj["spec"].get("taints", [])
-            obj["spec"]["taints"] = [t for t in taints if t.get("key") != _CORDON]
+            obj["spec"]["taints"] = [t for t in taints if t.get("key") != _CORDON_TAINT]
 
 
 def _kinds() -> list[kinds.Kind]:
     return [e for m in (kinds, names) for e in vars(m).values() if isinstance(e, kinds.Kind)]
 
 
-def _merge(obj: Object, change: Object) -> None:
+def _apply_merge_patch(obj: Object, change: Object) -> None:
     """RFC 7386."""
     for key, value in change.items():
         if value is None:
@@ -160,12 +160,12 @@ def _merge(obj: Object, change: Object) -> None:
         elif isinstance(value, dict):
             if not isinstance(obj.get(key), dict):
                 obj[key] = {}
-            _merge(obj[key], value)
+            _apply_merge_patch(obj[key], value)
         else:
             obj[key] = copy.deepcopy(value)
 
 
-def _operate(obj: Any, operation: Object) -> None:
+def _apply_json_patch_operation(obj: Any, operation: Object) -> None:
     """RFC 6902: add, replace and remove."""
     path = [p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:]]
     for step in path[:-1]:

@@ -7,28 +7,28 @@ no check reads. `healthy()` gives zero findings; a test breaks one thing and ask
 from __future__ import annotations
 
 from kubectl_fluidmodel.doctor import checks
-from kubectl_fluidmodel.doctor.check import Finding, select
+from kubectl_fluidmodel.doctor.check import Finding, select_checks
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, diagnose
-from kubectl_fluidmodel.doctor.mount_probe import result
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot, snapshot_from_document
 from tests.doctor import fluid, platform, pods, stores
-from tests.doctor.fluid import NAME, NS, RECENT, TAKEN, meta
+from tests.doctor.fluid import NAME, NS, RECENT, SNAPSHOT_TIME, meta
 
 assert checks.__all__, "importing the package registers the checks"
 
 
-def healthy() -> Snapshot:
+def healthy_snapshot() -> Snapshot:
     """A cluster with one cache on gpu-0, whole, pinned and read; nothing is wrong with it."""
     versions = {
         read.kind.resource: read.kind.version
-        for read in (*queries.DOCTOR, queries.Read(kinds.SECRETS))
+        for read in (*queries.DOCTOR_QUERIES, queries.ListQuery(kinds.SECRETS))
     }
-    snapshot = Snapshot(None, TAKEN, "v1.36.3", versions=versions)
+    snapshot = Snapshot(None, SNAPSHOT_TIME, "v1.36.3", versions=versions)
     for resource in versions:
         snapshot.objects[resource] = []
     everything = {
@@ -75,11 +75,11 @@ def healthy() -> Snapshot:
     }
     for kind, objects in everything.items():
         snapshot.objects[kind.resource] = objects
-    result.put(snapshot, NS, NAME, result.Answers((stores.well(),)))
+    probe_result.store_results(snapshot, NS, NAME, probe_result.MountResults((stores.ok_result(),)))
     return snapshot
 
 
-def get(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Object:
+def get_object(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Object:
     """One object of a snapshot, to change in place."""
     for obj in snapshot.objects[kind.resource]:
         if name_of(obj) == name and namespace_of(obj) == (namespace if kind.namespaced else ""):
@@ -87,29 +87,29 @@ def get(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Objec
     raise AssertionError(f"no {kind.name} {namespace}/{name}")
 
 
-def put(snapshot: Snapshot, kind: Kind, *objects: Object) -> None:
+def add_objects(snapshot: Snapshot, kind: Kind, *objects: Object) -> None:
     snapshot.objects.setdefault(kind.resource, []).extend(objects)
 
 
-def drop(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Object:
+def remove_object(snapshot: Snapshot, kind: Kind, name: str, namespace: str = NS) -> Object:
     """Take an object out; returns it."""
-    gone = get(snapshot, kind, name, namespace)
-    snapshot.objects[kind.resource].remove(gone)
-    return gone
+    removed = get_object(snapshot, kind, name, namespace)
+    snapshot.objects[kind.resource].remove(removed)
+    return removed
 
 
-def hide(snapshot: Snapshot, kind: Kind) -> None:
+def forbid_listing(snapshot: Snapshot, kind: Kind) -> None:
     """As if RBAC forbade to list a kind."""
     snapshot.objects.pop(kind.resource, None)
     why = f'{kind.resource} is forbidden: User "u" cannot list resource "{kind.plural}"'
-    snapshot.missing.append(Missing(kind.resource, "", why, forbidden=True))
+    snapshot.read_failures.append(ReadFailure(kind.resource, "", why, forbidden=True))
 
 
-def event(
+def add_warning_event(
     snapshot: Snapshot, obj: Object, reason: str, message: str, *, when: str = RECENT
 ) -> None:
     """A Warning event about an object."""
-    put(
+    add_objects(
         snapshot,
         kinds.EVENTS,
         {
@@ -131,7 +131,7 @@ def event(
     )
 
 
-def log(
+def set_log(
     snapshot: Snapshot, obj: Object, container: str, text: str, *, previous: bool = False
 ) -> None:
     """What a container of a pod has logged."""
@@ -139,24 +139,24 @@ def log(
     snapshot.texts[f"previous {key}" if previous else key] = text
 
 
-def _condition(obj: Object, kind: str, status: str, **more: str) -> None:
+def _set_condition(obj: Object, kind: str, status: str, **more: str) -> None:
     kept = [each for each in obj["status"]["conditions"] if each["type"] != kind]
     obj["status"]["conditions"] = [*kept, {"type": kind, "status": status, **more}]
 
 
-def unready(obj: Object) -> Object:
+def make_unready(obj: Object) -> Object:
     """A pod, or a node, that is not Ready."""
-    _condition(obj, "Ready", "False")
+    _set_condition(obj, "Ready", "False")
     for each in obj["status"].get("containerStatuses", []):
         each["ready"] = False
     return obj
 
 
-def waiting(
+def make_container_wait(
     obj: Object, container: str, reason: str, message: str = "", restarts: int = 0
 ) -> Object:
     """A pod one container of which waits: `CrashLoopBackOff`, `ImagePullBackOff`, …"""
-    unready(obj)
+    make_unready(obj)
     for each in obj["status"]["containerStatuses"]:
         if each["name"] == container:
             state = {"waiting": {"reason": reason, "message": message}}
@@ -166,7 +166,7 @@ def waiting(
     return obj
 
 
-def ended(
+def make_container_restart(
     obj: Object, container: str, reason: str = "Error", code: int = 1, restarts: int = 1
 ) -> Object:
     """A pod one container of which has ended before and runs again."""
@@ -177,7 +177,7 @@ def ended(
     return obj
 
 
-def unscheduled(obj: Object, message: str) -> Object:
+def make_unschedulable(obj: Object, message: str) -> Object:
     """A pod that the scheduler finds no node for."""
     obj["spec"].pop("nodeName", None)
     obj["status"] = {
@@ -198,39 +198,39 @@ def unscheduled(obj: Object, message: str) -> Object:
 # -- answers -------------------------------------------------------------------------------------
 
 
-def diagnosis(snapshot: Snapshot, *only: str) -> Diagnosis:
+def run_checks(snapshot: Snapshot, *only: str) -> Diagnosis:
     """Run the checks (all, or codes and areas) on a copy, as they would run on a bundle."""
-    return diagnose(from_document(snapshot.to_document()), select(only, ()))
+    return diagnose(snapshot_from_document(snapshot.to_document()), select_checks(only, ()))
 
 
-def codes(snapshot: Snapshot, *only: str) -> list[str]:
+def found_codes(snapshot: Snapshot, *only: str) -> list[str]:
     """The codes of all findings, in order, each once."""
-    found = diagnosis(snapshot, *only)
-    return sorted({each.check.code for each in found.outcomes if each.problems})
+    found = run_checks(snapshot, *only)
+    return sorted({each.check.code for each in found.results if each.problems})
 
 
-def roots(snapshot: Snapshot, *only: str) -> list[str]:
+def root_codes(snapshot: Snapshot, *only: str) -> list[str]:
     """The codes of the findings that nothing else explains."""
-    return sorted({each.check.code for each in diagnosis(snapshot, *only).roots})
+    return sorted({each.check.code for each in run_checks(snapshot, *only).roots})
 
 
-def findings(snapshot: Snapshot, code: str) -> list[Finding]:
+def findings_of(snapshot: Snapshot, code: str) -> list[Finding]:
     """What one check finds."""
     return [
         problem.finding
-        for outcome in diagnosis(snapshot, code).outcomes
+        for outcome in run_checks(snapshot, code).results
         for problem in outcome.problems
     ]
 
 
-def skipped(snapshot: Snapshot, code: str) -> list[str]:
+def skip_reasons(snapshot: Snapshot, code: str) -> list[str]:
     """Why one check was skipped, once for each time."""
-    return [each.skipped for each in diagnosis(snapshot, code).outcomes if each.skipped]
+    return [each.skip_reason for each in run_checks(snapshot, code).results if each.skip_reason]
 
 
-def finds(snapshot: Snapshot, code: str, about: str, cause: str, fix: str) -> None:
+def assert_finds(snapshot: Snapshot, code: str, about: str, cause: str, fix: str) -> None:
     """The check finds one thing: about that object, in these words, with evidence and this fix."""
-    [found] = findings(snapshot, code)
+    [found] = findings_of(snapshot, code)
     assert found.about == about
     assert cause in found.cause, found.cause
     assert found.evidence and all(each.text for each in found.evidence)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
 from tests.doctor import (
     builders,
     stores,
@@ -21,7 +21,7 @@ from tests.doctor import (
     test_store,
 )
 
-Break = Callable[[Snapshot], object]
+Fault = Callable[[Snapshot], object]
 
 _TABLES: tuple[dict[str, Any], ...] = (
     test_runtime.PLACING,
@@ -32,39 +32,39 @@ _TABLES: tuple[dict[str, Any], ...] = (
     test_capacity.CASES,
 )
 """Rows that begin with what breaks a healthy Snapshot, by name."""
-_INLINE = (test_installation.test_what_is_found, test_names.test_what_is_found)
+_PARAMETRIZED_TESTS = (test_installation.test_what_is_found, test_names.test_what_is_found)
 """Tests with such rows in their own parametrization."""
 
 
-def _rows(test: Any) -> list[tuple[Any, ...]]:
+def _parametrized_rows(test: Any) -> list[tuple[Any, ...]]:
     (mark,) = [mark for mark in test.pytestmark if mark.name == "parametrize"]
     return list(mark.args[1])
 
 
-def _breaks() -> Iterator[tuple[str, Break]]:
+def _faults() -> Iterator[tuple[str, Fault]]:
     for table in _TABLES:
         for name, row in table.items():
             yield name, row[0]
-    for test in _INLINE:
-        for change, codes in _rows(test):
+    for test in _PARAMETRIZED_TESTS:
+        for change, codes in _parametrized_rows(test):
             yield " ".join(codes) or "nothing", change
-    for state, changes, code in _rows(test_store.test_what_a_store_says):
-        yield code, partial(stores.says, state=state, **changes)
-    for changes, code in _rows(test_store.test_what_lies_in_it):
-        yield code, partial(stores.holds, **changes)
+    for state, changes, code in _parametrized_rows(test_store.test_what_a_store_says):
+        yield code, partial(stores.set_store_result, state=state, **changes)
+    for changes, code in _parametrized_rows(test_store.test_what_lies_in_it):
+        yield code, partial(stores.set_store_listing, **changes)
 
 
 @cache
-def breaks() -> dict[str, Break]:
+def faults() -> dict[str, Fault]:
     """All of them, each under a name of its own; `healthy` breaks nothing."""
-    found: dict[str, Break] = {"healthy": lambda snapshot: None}
-    for name, change in _breaks():
+    found: dict[str, Fault] = {"healthy": lambda snapshot: None}
+    for name, change in _faults():
         found[f"{len(found)} {name}"] = change
     return found
 
 
-def broken(name: str) -> Snapshot:
+def snapshot_with_fault(name: str) -> Snapshot:
     """A row's Snapshot; it shares nothing with the tables, and may be changed at will."""
-    snapshot = builders.healthy()
-    breaks()[name](snapshot)
-    return from_document(copy.deepcopy(snapshot.to_document()))
+    snapshot = builders.healthy_snapshot()
+    faults()[name](snapshot)
+    return snapshot_from_document(copy.deepcopy(snapshot.to_document()))

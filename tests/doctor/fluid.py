@@ -10,7 +10,7 @@ from kubectl_fluidmodel.objects.access import Object
 NS, NAME = "models", "demo"
 LABEL = f"fluid.io/s-{NS}-{NAME}"
 FUSE_LABEL = f"fluid.io/f-{NS}-{NAME}"
-TAKEN = 1_790_000_000.0
+SNAPSHOT_TIME = 1_790_000_000.0
 """When the Snapshot was taken, Unix time in seconds: 2026-09-21T14:13:20Z."""
 CREATED = "2026-09-21T12:00:00Z"
 RECENT = "2026-09-21T14:12:00Z"
@@ -55,7 +55,7 @@ def dataset(name: str = NAME, namespace: str = NS) -> Object:
         "metadata": meta(
             name,
             namespace,
-            labels={**names.our_labels(name), "fluid.io/dataset-id": f"{namespace}-{name}"},
+            labels={**names.managed_labels(name), "fluid.io/dataset-id": f"{namespace}-{name}"},
             annotations={
                 names.SOURCE_ANNOTATION: f"s3://hf-models/{name}",
                 names.BYTES_ANNOTATION: str(MODEL_BYTES),
@@ -120,7 +120,7 @@ def runtime(name: str = NAME, namespace: str = NS, replicas: int = 1) -> Object:
         "metadata": meta(
             name,
             namespace,
-            labels=names.our_labels(name),
+            labels=names.managed_labels(name),
             ownerReferences=[{"kind": "Dataset", "name": name, "uid": f"uid-{namespace}-{name}"}],
         ),
         "spec": {
@@ -157,7 +157,7 @@ def load(name: str = NAME, namespace: str = NS) -> Object:
     return {
         "apiVersion": "data.fluid.io/v1alpha1",
         "kind": "DataLoad",
-        "metadata": meta(name, namespace, labels=names.our_labels(name)),
+        "metadata": meta(name, namespace, labels=names.managed_labels(name)),
         "spec": {
             "dataset": {"name": name, "namespace": namespace},
             "loadMetadata": True,
@@ -240,7 +240,7 @@ def volume(name: str = NAME, namespace: str = NS) -> Object:
 
 def staging_job(name: str = NAME, namespace: str = NS) -> Object:
     """A staging Job of ours that is over and well."""
-    labels = {**names.our_labels(name), "fluidmodel.io/stage": "true"}
+    labels = {**names.managed_labels(name), "fluidmodel.io/stage": "true"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -266,6 +266,6 @@ def secret(name: str = NAME, namespace: str = NS) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": meta(f"{name}-store", namespace, labels=names.our_labels(name)),
+        "metadata": meta(f"{name}-store", namespace, labels=names.managed_labels(name)),
         "data": data,
     }

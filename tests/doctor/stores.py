@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.doctor.mount_probe import result
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer, Answers, Found
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import (
+    MountContents,
+    MountResults,
+    ProbeResult,
+)
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor.fluid import MODEL_BYTES, NAME, NS
 
 MOUNT = f"s3://hf-models/{NAME}"
 
 
-def found(**changes: Any) -> Found:
+def listing(**changes: Any) -> MountContents:
     """The listing of the healthy cache's model."""
     whole: dict[str, Any] = {
         "files": 36,
@@ -22,31 +26,31 @@ def found(**changes: Any) -> Found:
         "paths": ("config.json", "model-00001-of-00030.safetensors", "tokenizer.json"),
         "newest": (("config.json", "2026-09-20T08:00:00Z"),),
     }
-    return Found(**{**whole, **changes})
+    return MountContents(**{**whole, **changes})
 
 
-def well(**changes: Any) -> Answer:
+def ok_result(**changes: Any) -> ProbeResult:
     """The answer of a store in which nothing is wrong."""
     usual: dict[str, Any] = {
         "mount": MOUNT,
-        "state": result.OK,
+        "state": probe_result.OK,
         "endpoint": "http://minio:9000",
-        "origin": result.FORWARD,
+        "origin": probe_result.FORWARD,
         "holder": f"{NAME}-store",
         "entry": "AWS_ACCESS_KEY_ID",
-        "found": found(),
+        "found": listing(),
     }
-    return Answer(**{**usual, **changes})
+    return ProbeResult(**{**usual, **changes})
 
 
-def says(snapshot: Snapshot, state: str, **changes: Any) -> None:
+def set_store_result(snapshot: Snapshot, state: str, **changes: Any) -> None:
     """Let the healthy cache's store answer something else."""
     changes = {"found": None, **changes}
-    given = well(state=state, **changes)
-    result.put(snapshot, NS, NAME, Answers((given,)))
+    given = ok_result(state=state, **changes)
+    probe_result.store_results(snapshot, NS, NAME, MountResults((given,)))
 
 
-def holds(snapshot: Snapshot, *, nearest: tuple[str, ...] = (), **changes: Any) -> None:
+def set_store_listing(snapshot: Snapshot, *, nearest: tuple[str, ...] = (), **changes: Any) -> None:
     """Let something else lie in the healthy cache's store."""
-    given = well(found=found(**changes), nearest=nearest)
-    result.put(snapshot, NS, NAME, Answers((given,)))
+    given = ok_result(found=listing(**changes), nearest=nearest)
+    probe_result.store_results(snapshot, NS, NAME, MountResults((given,)))

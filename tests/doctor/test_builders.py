@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from kubectl_fluidmodel.inventory.cache import link
+from kubectl_fluidmodel.inventory.cache import build_caches
 from tests.doctor import builders as b
 
 
 def test_nothing_is_wrong_with_a_healthy_cache() -> None:
-    found = b.diagnosis(b.healthy())
+    found = b.run_checks(b.healthy_snapshot())
     assert [each.finding for each in found.roots] == []
     assert not found.failed
-    assert [(each.check.code, each.skipped) for each in found.outcomes if each.skipped] == []
+    assert [(each.check.code, each.skip_reason) for each in found.results if each.skip_reason] == []
 
 
 def test_the_healthy_cache_has_all_its_parts() -> None:
-    [cache] = link(b.healthy())
+    [cache] = build_caches(b.healthy_snapshot())
     assert cache.dataset and cache.runtime and cache.claim and cache.volume
-    assert sorted(cache.sets) == sorted(cache.pods) == ["fuse", "master", "worker"]
+    assert sorted(cache.workloads) == sorted(cache.pods) == ["fuse", "master", "worker"]
     assert cache.loads and cache.load_pods and cache.graphs
     assert cache.node_names == ["gpu-0"]
-    assert [reader.local for reader in cache.readers] == [True]
+    assert [reader.is_local for reader in cache.readers] == [True]

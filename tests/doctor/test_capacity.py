@@ -16,11 +16,11 @@ from tests.doctor import fluid, pods
 from tests.doctor.test_loading import one_copy
 
 LONG_AGO = "2026-09-01T12:00:00Z"
-Break = Callable[[Snapshot], object]
+Fault = Callable[[Snapshot], object]
 
 
 def runtime(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    return b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
 
 
 def level(snapshot: Snapshot, **values: str) -> None:
@@ -28,11 +28,11 @@ def level(snapshot: Snapshot, **values: str) -> None:
 
 
 def states(snapshot: Snapshot, **values: str) -> None:
-    b.get(snapshot, names.DATASETS, "demo")["status"]["cacheStates"].update(values)
+    b.get_object(snapshot, names.DATASETS, "demo")["status"]["cacheStates"].update(values)
 
 
 def node(snapshot: Snapshot, name: str = "gpu-0") -> Object:
-    return b.get(snapshot, kinds.NODES, name, "")
+    return b.get_object(snapshot, kinds.NODES, name, "")
 
 
 def small(snapshot: Snapshot) -> None:
@@ -64,9 +64,9 @@ def beside(snapshot: Snapshot) -> None:
     node(snapshot)["status"]["allocatable"]["memory"] = "200Gi"
     other = fluid.runtime("other")
     other["spec"]["tieredstore"]["levels"][0].update(mediumtype="MEM")
-    b.put(snapshot, names.ALLUXIO_RUNTIMES, other)
-    b.put(snapshot, kinds.PODS, pods.worker_pod(name="other"))
-    b.put(snapshot, kinds.STATEFUL_SETS, pods.stateful_set("worker", "other"))
+    b.add_objects(snapshot, names.ALLUXIO_RUNTIMES, other)
+    b.add_objects(snapshot, kinds.PODS, pods.worker_pod(name="other"))
+    b.add_objects(snapshot, kinds.STATEFUL_SETS, pods.stateful_set("worker", "other"))
     node(snapshot)["metadata"]["labels"]["fluid.io/s-models-other"] = "true"
 
 
@@ -76,14 +76,14 @@ def default_heaps(snapshot: Snapshot) -> None:
     node(snapshot)["status"]["allocatable"]["memory"] = "96Gi"
 
 
-def tainted(key: str, effect: str) -> Break:
+def tainted(key: str, effect: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
         node(snapshot)["spec"]["taints"].append({"key": key, "effect": effect})
 
     return broken
 
 
-def condition(kind: str, status: str) -> Break:
+def condition(kind: str, status: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
         for each in node(snapshot)["status"]["conditions"]:
             if each["type"] == kind:
@@ -97,8 +97,8 @@ def cordoned(snapshot: Snapshot) -> None:
 
 
 def evicted(snapshot: Snapshot) -> None:
-    worker = b.get(snapshot, kinds.PODS, "demo-worker-0")
-    b.event(snapshot, worker, "Evicted", "The node was low on resource: memory.")
+    worker = b.get_object(snapshot, kinds.PODS, "demo-worker-0")
+    b.add_warning_event(snapshot, worker, "Evicted", "The node was low on resource: memory.")
 
 
 def spread(snapshot: Snapshot) -> None:
@@ -111,18 +111,18 @@ def spread(snapshot: Snapshot) -> None:
 def idle(snapshot: Snapshot) -> None:
     one_copy(snapshot)
     states(snapshot, cached="200.00GiB")
-    b.get(snapshot, names.DATA_LOADS, "demo")["spec"]["target"][0]["replicas"] = 2
-    b.drop(snapshot, kinds.PODS, "chat-decode-1")
+    b.get_object(snapshot, names.DATA_LOADS, "demo")["spec"]["target"][0]["replicas"] = 2
+    b.remove_object(snapshot, kinds.PODS, "chat-decode-1")
     runtime(snapshot)["metadata"]["creationTimestamp"] = LONG_AGO
 
 
 def unused(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PODS, "chat-decode-0")
-    b.drop(snapshot, queries.GRAPHS, "chat")
-    b.get(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = LONG_AGO
+    b.remove_object(snapshot, kinds.PODS, "chat-decode-0")
+    b.remove_object(snapshot, queries.GRAPHS, "chat")
+    b.get_object(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = LONG_AGO
 
 
-CASES: dict[str, tuple[Break, str, str, str, str]] = {
+CASES: dict[str, tuple[Fault, str, str, str, str]] = {
     "a quota below the model": (
         small,
         "FM801",
@@ -262,13 +262,13 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_costs_room_or_time(case: str) -> None:
     broken, code, about, cause, fix = CASES[case]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     broken(snapshot)
-    found = next(each for each in b.findings(snapshot, code) if each.about == about)
+    found = next(each for each in b.findings_of(snapshot, code) if each.about == about)
     assert cause in found.cause, found.cause
     assert found.evidence and all(each.text for each in found.evidence)
     assert found.fix is not None and fix in found.fix.text, found.fix
-    assert b.roots(snapshot, "3", "4", "6", "8") == [code]
+    assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
 
 
 @pytest.mark.parametrize(
@@ -276,41 +276,41 @@ def test_what_costs_room_or_time(case: str) -> None:
     [{"cacheHitRatio": "0.0%"}, {"cacheHitRatio": "96.0%", "remoteHitRatio": "10.0%"}, {}],
 )
 def test_ratios_that_say_nothing(states_: dict[str, str]) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     states(snapshot, **states_)
-    assert b.codes(snapshot, "8") == []
+    assert b.found_codes(snapshot, "8") == []
 
 
 def test_a_load_under_way_misses_by_design() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     states(snapshot, cacheHitRatio="10.0%")
-    b.get(snapshot, names.DATA_LOADS, "demo")["status"] = {"phase": "Executing"}
-    assert "FM823" not in b.codes(snapshot, "8")
+    b.get_object(snapshot, names.DATA_LOADS, "demo")["status"] = {"phase": "Executing"}
+    assert "FM823" not in b.found_codes(snapshot, "8")
 
 
 def test_a_young_cache_may_wait_for_its_readers() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     unused(snapshot)
-    b.get(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = b.RECENT
-    assert b.codes(snapshot, "8") == []
+    b.get_object(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = b.RECENT
+    assert b.found_codes(snapshot, "8") == []
 
 
 def test_nodes_without_the_cache_do_not_matter() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     node(snapshot, "gpu-1")["spec"]["unschedulable"] = True
     node(snapshot, "gpu-1")["status"]["conditions"][0]["status"] = "False"
-    assert b.codes(snapshot, "8") == []
+    assert b.found_codes(snapshot, "8") == []
 
 
 def test_a_quota_that_is_not_said_is_not_judged() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     small(snapshot)
     del runtime(snapshot)["spec"]["tieredstore"]["levels"][0]["quota"]
-    assert b.codes(snapshot, "8") == []
+    assert b.found_codes(snapshot, "8") == []
 
 
 def test_evictions_of_yesterday_are_no_news() -> None:
-    snapshot = b.healthy()
-    worker = b.get(snapshot, kinds.PODS, "demo-worker-0")
-    b.event(snapshot, worker, "Evicted", "The node was low on memory.", when=LONG_AGO)
-    assert b.codes(snapshot, "8") == []
+    snapshot = b.healthy_snapshot()
+    worker = b.get_object(snapshot, kinds.PODS, "demo-worker-0")
+    b.add_warning_event(snapshot, worker, "Evicted", "The node was low on memory.", when=LONG_AGO)
+    assert b.found_codes(snapshot, "8") == []

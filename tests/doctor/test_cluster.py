@@ -6,7 +6,7 @@ import re
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fluid import NAME, NS
 
@@ -14,56 +14,56 @@ PLANTED = "AKIAPLANTEDSECRET"
 
 
 def mount(snapshot: Snapshot) -> dict[str, object]:
-    found: dict[str, object] = b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
+    found: dict[str, object] = b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
     return found
 
 
 def test_a_kubernetes_without_a_stable_server_side_apply() -> None:
-    snapshot = b.healthy()
-    snapshot.server = "v1.21.14-eks-1"
-    [found] = b.findings(snapshot, "FM112")
+    snapshot = b.healthy_snapshot()
+    snapshot.server_version = "v1.21.14-eks-1"
+    [found] = b.findings_of(snapshot, "FM112")
     assert "1.21 is older" in found.cause
-    snapshot.server = "v1.22.0"
-    assert b.findings(snapshot, "FM112") == []
-    snapshot.server = ""
-    assert b.skipped(snapshot, "FM112") == ["the API server did not tell its version"]
+    snapshot.server_version = "v1.22.0"
+    assert b.findings_of(snapshot, "FM112") == []
+    snapshot.server_version = ""
+    assert b.skip_reasons(snapshot, "FM112") == ["the API server did not tell its version"]
 
 
 def test_a_read_that_failed_is_told_and_one_that_is_forbidden_is_not() -> None:
-    snapshot = b.healthy()
-    snapshot.missing.append(
-        Missing(kinds.JOBS.resource, NS, "etcdserver: request timed out", False)
+    snapshot = b.healthy_snapshot()
+    snapshot.read_failures.append(
+        ReadFailure(kinds.JOBS.resource, NS, "etcdserver: request timed out", False)
     )
-    snapshot.missing.append(Missing(kinds.NODES.resource, "", "not for you", True))
-    [found] = b.findings(snapshot, "FM113")
+    snapshot.read_failures.append(ReadFailure(kinds.NODES.resource, "", "not for you", True))
+    [found] = b.findings_of(snapshot, "FM113")
     assert "jobs.batch" in found.cause and "nodes" not in found.cause
     assert "etcdserver" in found.evidence[0].text
 
 
 def test_a_key_in_plain_text_is_named_and_never_shown() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     options = mount(snapshot)["options"]
     assert isinstance(options, dict)
     options["aws.secretKey"] = PLANTED
-    [found] = b.findings(snapshot, "FM211")
+    [found] = b.findings_of(snapshot, "FM211")
     assert found.about == f"dataset {NS}/{NAME}" and "aws.secretKey" in found.cause
     assert PLANTED not in repr(found)
 
 
 def test_keys_that_reach_only_the_master_of_a_root_mount() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     assert mount(snapshot)["path"] == "/"
     for option in mount(snapshot)["encryptOptions"]:  # type: ignore[attr-defined]
         option["name"] = option["name"].removeprefix("alluxio.master.mount.table.root.option.")
-    [found] = b.findings(snapshot, "FM213")
+    [found] = b.findings_of(snapshot, "FM213")
     assert "aws.secretKey" in found.cause and "master only" in found.cause
 
 
 def test_a_secret_that_is_not_there() -> None:
-    snapshot = b.healthy()
-    name = b.get(snapshot, kinds.SECRETS, f"{NAME}-store")["metadata"]["name"]
-    b.drop(snapshot, kinds.SECRETS, name)
-    [found] = b.findings(snapshot, "FM212")
+    snapshot = b.healthy_snapshot()
+    name = b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store")["metadata"]["name"]
+    b.remove_object(snapshot, kinds.SECRETS, name)
+    [found] = b.findings_of(snapshot, "FM212")
     assert found.about == f"secret {NS}/{name}"
     assert (
         found.fix is not None and f"kubectl create secret generic {name} -n {NS}" in found.fix.text
@@ -72,19 +72,19 @@ def test_a_secret_that_is_not_there() -> None:
 
 def test_a_volume_of_the_name_that_is_anothers() -> None:
     """`a-b/c` and `a/b-c` get the same volume from Fluid."""
-    snapshot = b.healthy()
-    ref = b.get(snapshot, kinds.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
+    snapshot = b.healthy_snapshot()
+    ref = b.get_object(snapshot, kinds.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
     ref["namespace"], ref["name"] = "mod", f"els-{NAME}"
-    [found] = b.findings(snapshot, "FM207")
+    [found] = b.findings_of(snapshot, "FM207")
     assert f"belongs to mod/els-{NAME}" in found.cause
     assert found.fix is not None and f"--name {NAME}-2" in found.fix.text
 
 
 def test_a_source_whose_files_are_counted_for_ever() -> None:
-    snapshot = b.healthy()
-    status = b.get(snapshot, names.DATASETS, NAME)["status"]
+    snapshot = b.healthy_snapshot()
+    status = b.get_object(snapshot, names.DATASETS, NAME)["status"]
     status["ufsTotal"] = "[Calculating]"
-    snapshot.taken += 3600
-    [found] = b.findings(snapshot, "FM216")
+    snapshot.taken_at += 3600
+    [found] = b.findings_of(snapshot, "FM216")
     assert re.search(r"for \d+ minutes", found.cause)
     assert found.fix is not None and "autoSync" in found.fix.text

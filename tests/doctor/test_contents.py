@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.mount_probe import job as mount_probe_job
-from kubectl_fluidmodel.doctor.mount_probe import result
-from kubectl_fluidmodel.doctor.mount_probe.model_files import Entry, by_likeness, examine
-from kubectl_fluidmodel.doctor.mount_probe.target import KeyRef, Question, load
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.model_files import (
+    ListedFile,
+    examine_files,
+    sort_by_similarity,
+)
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
 from tests import weights
 
 HOLDS = {
@@ -24,51 +28,53 @@ def fetch(path: str, start: int, count: int) -> bytes:
 
 
 def test_what_lies_there_is_judged_and_rubbish_is_apart() -> None:
-    entries = [Entry(path, len(content), "2026-01-01T00:00:00Z") for path, content in HOLDS.items()]
-    found = examine(entries, True, fetch)
+    entries = [
+        ListedFile(path, len(content), "2026-01-01T00:00:00Z") for path, content in HOLDS.items()
+    ]
+    found = examine_files(entries, True, fetch)
     assert (found.files, found.models, found.weights) == (4, ("",), 1)
     assert found.bytes == sum(map(len, weights.MODEL.values()))
     assert [(each.files, each.bytes) for each in found.rubbish] == [(1, 4)]
     assert (found.remarks, found.unread) == ((), "")
     assert ".cache" not in str(found.newest) + str(found.paths)
-    entries[-2] = Entry("model.safetensors", 3000)
-    (remark,) = examine(entries, True, fetch).remarks
-    assert (remark.kind, remark.wrong) == ("damaged", True)
+    entries[-2] = ListedFile("model.safetensors", 3000)
+    (remark,) = examine_files(entries, True, fetch).remarks
+    assert (remark.kind, remark.fatal) == ("damaged", True)
 
 
 def test_a_listing_that_was_cut_off_is_not_judged() -> None:
-    entries = [Entry("a-00001-of-00002.safetensors", 1)]
-    assert examine(entries, False, fetch).remarks == ()
+    entries = [ListedFile("a-00001-of-00002.safetensors", 1)]
+    assert examine_files(entries, False, fetch).remarks == ()
 
 
 def test_the_likeliest_name_comes_first() -> None:
     names = ["org/qwen", "org/Llama-3.3-70B", "org/llama-2"]
-    assert by_likeness("org/llama-3.3-70b", names)[0] == "org/Llama-3.3-70B"
+    assert sort_by_similarity("org/llama-3.3-70b", names)[0] == "org/Llama-3.3-70B"
 
 
 # -- probes ----------------------------------------------------------------------------------
 
-ASKED = Question(
+ASKED = MountTarget(
     "models",
     "s3://b/m",
     "s3",
     "b",
     "m",
     "http://minio:9000",
-    access=KeyRef("keys", "id", "aws.accessKeyId"),
-    hidden=KeyRef("keys", "hidden", "aws.secretKey"),
+    access=SecretKeyRef("keys", "id", "aws.accessKeyId"),
+    hidden=SecretKeyRef("keys", "hidden", "aws.secretKey"),
     plain=("planted-1", "planted-2"),
 )
 
 
 def test_a_question_goes_to_the_pod_and_back_without_plain_keys() -> None:
-    again = load(ASKED.text())
+    again = target_from_json(ASKED.to_json())
     assert again.plain is None
     assert (again.access, again.hidden, again.uri) == (ASKED.access, ASKED.hidden, "s3://b/m")
 
 
 def test_the_probe_is_a_job_that_ends_and_goes_by_itself() -> None:
-    job = mount_probe_job.build(ASKED, "demo", "example.com/own:1")
+    job = mount_probe_job.build_probe_job(ASKED, "demo", "example.com/own:1")
     assert job["spec"]["ttlSecondsAfterFinished"] and job["spec"]["activeDeadlineSeconds"]
     assert job["spec"]["backoffLimit"] == 0
     pod = job["spec"]["template"]["spec"]
@@ -92,24 +98,24 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("reason", "message", "state", "entry"),
     [
-        ("CreateContainerConfigError", 'secret "keys" not found', result.NO_SECRET, "id"),
+        ("CreateContainerConfigError", 'secret "keys" not found', probe_result.NO_SECRET, "id"),
         (
             "CreateContainerConfigError",
             "couldn't find key hidden in Secret models/keys",
-            result.NO_KEY,
+            probe_result.NO_KEY,
             "hidden",
         ),
-        ("ImagePullBackOff", "no such image", result.SKIPPED, ""),
+        ("ImagePullBackOff", "no such image", probe_result.SKIPPED, ""),
     ],
 )
 def test_what_keeps_a_probe_from_starting(
     reason: str, message: str, state: str, entry: str
 ) -> None:
-    found, _ = mount_probe_job.trouble(waiting(reason, message), ASKED)
+    found, _ = mount_probe_job.pod_start_failure(waiting(reason, message), ASKED)
     assert found is not None
-    assert (found.state, found.entry, found.origin) == (state, entry, result.POD)
+    assert (found.state, found.entry, found.origin) == (state, entry, probe_result.POD)
 
 
 def test_a_probe_that_only_waits() -> None:
-    found, seen = mount_probe_job.trouble(waiting("ContainerCreating", ""), ASKED)
+    found, seen = mount_probe_job.pod_start_failure(waiting("ContainerCreating", ""), ASKED)
     assert found is None and seen == "ContainerCreating"

@@ -8,9 +8,9 @@ import pytest
 
 from kubectl_fluidmodel.cli import doctor as verb
 from kubectl_fluidmodel.doctor import junit, report
-from kubectl_fluidmodel.doctor.check import select
-from kubectl_fluidmodel.doctor.coverage import MATTERS
-from kubectl_fluidmodel.doctor.report_view import Style, render
+from kubectl_fluidmodel.doctor.check import select_checks
+from kubectl_fluidmodel.doctor.coverage import ESSENTIAL_KINDS
+from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
@@ -20,55 +20,57 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fluid import NS
 
-ALL = {each.kind.resource: each.kind for each in queries.DOCTOR}
+ALL = {each.kind.resource: each.kind for each in queries.DOCTOR_QUERIES}
 
 
 def blind() -> Snapshot:
     """What a user without any right gets: no object, and why of every kind."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.namespace = NS
     for kind in ALL.values():
-        b.hide(snapshot, kind)
+        b.forbid_listing(snapshot, kind)
     return snapshot
 
 
 def verdict(snapshot: Snapshot, *only: str) -> str:
-    return render(b.diagnosis(snapshot, *only), Style("short"), 1.0).splitlines()[-1]
+    return render_diagnosis(b.run_checks(snapshot, *only), ReportStyle("short"), 1.0).splitlines()[
+        -1
+    ]
 
 
 def test_a_healthy_cache_that_was_read_whole_is_healthy() -> None:
-    found = b.diagnosis(b.healthy())
-    assert found.verdict == "healthy" and found.coverage.full and not found.failed
+    found = b.run_checks(b.healthy_snapshot())
+    assert found.verdict == "healthy" and found.coverage.is_complete and not found.failed
 
 
 def test_without_any_right_nothing_was_checked() -> None:
     snapshot = blind()
-    found = b.diagnosis(snapshot)
+    found = b.run_checks(snapshot)
     assert found.verdict == "unchecked" and found.failed
     assert "datasets cannot be listed in any namespace: nothing was checked" in verdict(snapshot)
-    document = report.document(found, snapshot)
+    document = report.diagnosis_document(found, snapshot)
     assert document["healthy"] is False and document["verdict"] == "unchecked"
-    suites = ElementTree.fromstring(junit.document(found, 1.0))
+    suites = ElementTree.fromstring(junit.to_junit(found, 1.0))
     assert suites.get("failures") == "1" and len(list(suites.iter("failure"))) == 1
     assert int(suites.get("tests", "")) == len(list(suites.iter("testcase")))
 
 
 def test_a_server_that_fails_is_no_better_than_one_that_forbids() -> None:
     snapshot = blind()
-    snapshot.missing = [
+    snapshot.read_failures = [
         type(each)(each.resource, each.namespace, "timeout", forbidden=False)
-        for each in snapshot.missing
+        for each in snapshot.read_failures
     ]
-    assert b.diagnosis(snapshot).failed
+    assert b.run_checks(snapshot).failed
     assert "nothing was checked" in verdict(snapshot)
 
 
-@pytest.mark.parametrize("kind", MATTERS, ids=lambda kind: kind.plural)
+@pytest.mark.parametrize("kind", ESSENTIAL_KINDS, ids=lambda kind: kind.plural)
 def test_what_matters_and_is_hidden_is_named_instead_of_healthy(kind: Kind) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kind)
-    found = b.diagnosis(snapshot)
-    assert kind.resource in found.coverage.unread
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kind)
+    found = b.run_checks(snapshot)
+    assert kind.resource in found.coverage.unread_kinds
     line = verdict(snapshot)
     assert "healthy" not in line, line
     if kind is names.DATASETS:
@@ -81,62 +83,62 @@ def test_what_matters_and_is_hidden_is_named_instead_of_healthy(kind: Kind) -> N
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in ALL.values() if kind not in MATTERS],
+    [kind for kind in ALL.values() if kind not in ESSENTIAL_KINDS],
     ids=lambda kind: kind.plural,
 )
 def test_what_only_explains_may_be_hidden(kind: Kind) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kind)
-    assert b.diagnosis(snapshot).verdict in ("healthy", "warnings")
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kind)
+    assert b.run_checks(snapshot).verdict in ("healthy", "warnings")
 
 
 def test_what_is_wrong_is_said_whatever_is_hidden() -> None:
-    snapshot = b.healthy()
-    b.get(snapshot, names.DATASETS, "demo")["status"]["phase"] = "Failed"
-    b.hide(snapshot, kinds.NODES)
-    found = b.diagnosis(snapshot)
+    snapshot = b.healthy_snapshot()
+    b.get_object(snapshot, names.DATASETS, "demo")["status"]["phase"] = "Failed"
+    b.forbid_listing(snapshot, kinds.NODES)
+    found = b.run_checks(snapshot)
     assert found.failed and found.verdict == "unhealthy"
 
 
 def test_a_warning_beside_what_is_hidden_is_not_healthy_either() -> None:
-    snapshot = b.healthy()
-    del b.get(snapshot, names.DATASETS, "demo")["spec"]["mounts"][0]["path"]
-    b.hide(snapshot, kinds.EVENTS)
+    snapshot = b.healthy_snapshot()
+    del b.get_object(snapshot, names.DATASETS, "demo")["spec"]["mounts"][0]["path"]
+    b.forbid_listing(snapshot, kinds.EVENTS)
     line = verdict(snapshot, "FM210")
     assert line.startswith("! 1 warning in what could be read; not checked: events")
 
 
 def test_checks_that_were_asked_for_and_see_nothing_fail() -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kinds.CSI_NODES)
-    assert b.diagnosis(snapshot, "FM420").failed
-    assert not b.diagnosis(snapshot, "FM420", "FM210").failed
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kinds.CSI_NODES)
+    assert b.run_checks(snapshot, "FM420").failed
+    assert not b.run_checks(snapshot, "FM420", "FM210").failed
 
 
 def test_no_cache_in_a_namespace_that_is_there_is_healthy() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS):
         snapshot.objects[kind.resource] = []
-    assert not b.diagnosis(snapshot).failed
+    assert not b.run_checks(snapshot).failed
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_namespace_that_does_not_exist_is_an_error(everywhere: bool) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.namespace = None if everywhere else "no-such"
     with pytest.raises(FluidModelError, match='namespaces "no-such" not found'):
-        verb._judge(snapshot, None, select((), ()), 0.0, "no-such")
+        verb._diagnose(snapshot, None, select_checks((), ()), 0.0, "no-such")
 
 
 def test_whether_a_namespace_exists_may_be_hidden() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.namespace = "no-such"
-    b.hide(snapshot, kinds.NAMESPACES)
-    assert verb._judge(snapshot, None, select((), ()), 0.0).found.caches == []
+    b.forbid_listing(snapshot, kinds.NAMESPACES)
+    assert verb._diagnose(snapshot, None, select_checks((), ()), 0.0).diagnosis.caches == []
 
 
 def test_a_bundle_of_an_older_version_does_not_say_which_namespaces_there_are() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.namespace = "elsewhere"
     del snapshot.objects[kinds.NAMESPACES.resource]
-    assert verb._judge(snapshot, None, select((), ()), 0.0).found.caches == []
+    assert verb._diagnose(snapshot, None, select_checks((), ()), 0.0).diagnosis.caches == []

@@ -13,8 +13,8 @@ from pathlib import Path
 from kubectl_fluidmodel.doctor.check import Fix
 from tests.doctor import builders as b
 from tests.doctor import cases
-from tests.doctor.applying import NotHere, applied
-from tests.pasting import parsed
+from tests.doctor.applying import NeedsControlPlaneError, apply_fix
+from tests.pasting import run_commands_in_bash
 
 TESTS = Path(__file__).parents[1]
 HEALS = ("heal", "run", "mend")
@@ -53,8 +53,8 @@ AFTER: dict[str, set[str]] = {
 def printed() -> dict[str, list[tuple[str, Fix]]]:
     """(row, fix) of every finding of the tables with a fix that is no advice, by code."""
     found: dict[str, list[tuple[str, Fix]]] = {}
-    for name in cases.breaks():
-        for outcome in b.diagnosis(cases.broken(name)).outcomes:
+    for name in cases.faults():
+        for outcome in b.run_checks(cases.snapshot_with_fault(name)).results:
             for problem in outcome.problems:
                 fix = problem.finding.fix
                 if fix is not None and fix.how != "advice":
@@ -68,13 +68,13 @@ def in_memory() -> tuple[set[str], dict[str, set[str]]]:
     mended, new = set(), {}
     for code, rows in printed().items():
         for name, fix in rows:
-            snapshot = cases.broken(name)
-            before = set(b.codes(snapshot))
+            snapshot = cases.snapshot_with_fault(name)
+            before = set(b.found_codes(snapshot))
             try:
-                applied(snapshot, fix.text)
-            except NotHere:
+                apply_fix(snapshot, fix.text)
+            except NeedsControlPlaneError:
                 continue
-            after = set(b.codes(snapshot))
+            after = set(b.found_codes(snapshot))
             if code not in after:
                 mended.add(code)
             if after - before:
@@ -131,6 +131,6 @@ def test_a_fix_is_a_command_or_advice() -> None:
 
 def test_what_only_shows_something_is_no_fix() -> None:
     texts = {fix.text: code for code, rows in printed().items() for _, fix in rows}
-    for (text, code), found in zip(texts.items(), parsed(list(texts)), strict=True):
+    for (text, code), found in zip(texts.items(), run_commands_in_bash(list(texts)), strict=True):
         does = [call for call in found.calls if call[1:2] and call[1] not in LOOKS]
         assert does, f"{code}: {text}"

@@ -16,7 +16,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.pin import pinning
-from kubectl_fluidmodel.pin.pinning import Wish
+from kubectl_fluidmodel.pin.pinning import PinRequest
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
@@ -30,12 +30,12 @@ Edit = Callable[[Snapshot], Any]
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = b.diagnosis(snapshot, "7")
-    return sorted({each.check.code for outcome in found.outcomes for each in outcome.problems})
+    found = b.run_checks(snapshot, "7")
+    return sorted({each.check.code for outcome in found.results for each in outcome.problems})
 
 
 def graph(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, queries.GRAPHS, "chat")
+    return b.get_object(snapshot, queries.GRAPHS, "chat")
 
 
 def decode(snapshot: Snapshot) -> Object:
@@ -59,7 +59,7 @@ def terms(snapshot: Snapshot) -> list[Object]:
 
 
 def reader(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, kinds.PODS, "chat-decode-0")
+    return b.get_object(snapshot, kinds.PODS, "chat-decode-0")
 
 
 def add(snapshot: Snapshot, name: str, kind: str = "worker", **more: Any) -> Object:
@@ -81,7 +81,7 @@ def bare(made: Object) -> Object:
 def pin(snapshot: Snapshot) -> None:
     """As `kubectl fluidmodel pin demo chat` leaves a graph that had nothing of it."""
     bare(decode(snapshot))
-    made = pinning.pin(graph(snapshot), Wish(NAME, LABEL)).object
+    made = pinning.pin_graph(graph(snapshot), PinRequest(NAME, LABEL)).object
     snapshot.objects[queries.GRAPHS.resource] = [made]
     pod = reader(snapshot)["spec"]
     pod["affinity"] = spec(snapshot)["affinity"]
@@ -133,7 +133,7 @@ def both(*edits: Edit) -> Edit:
 
 
 def pending(words: str) -> Edit:
-    return lambda snapshot: b.unscheduled(reader(snapshot), words)
+    return lambda snapshot: b.make_unschedulable(reader(snapshot), words)
 
 
 def surging(snapshot: Snapshot) -> None:
@@ -143,13 +143,15 @@ def surging(snapshot: Snapshot) -> None:
     old["metadata"]["labels"]["pod-template-hash"] = "old"
     new["metadata"]["labels"]["pod-template-hash"] = "new"
     new["metadata"].update(name="chat-decode-1", uid="uid-new")
-    b.unscheduled(new, "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't")
-    b.put(snapshot, kinds.PODS, new)
+    b.make_unschedulable(
+        new, "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't"
+    )
+    b.add_objects(snapshot, kinds.PODS, new)
 
 
 def recreate(snapshot: Snapshot) -> None:
     template = decode(snapshot)["podTemplate"]
-    template["metadata"] = {"annotations": {resources.STRATEGY: "Recreate"}}
+    template["metadata"] = {"annotations": {resources.STRATEGY_ANNOTATION: "Recreate"}}
 
 
 def old_pod(snapshot: Snapshot) -> None:
@@ -205,20 +207,20 @@ def typo(snapshot: Snapshot) -> None:
     spec(snapshot)["volumes"][0]["persistentVolumeClaim"]["claimName"] = "demmo"
     reader(snapshot)["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "demmo"
     words = '0/3 nodes are available: persistentvolumeclaim "demmo" not found.'
-    b.unscheduled(reader(snapshot), words)
+    b.make_unschedulable(reader(snapshot), words)
 
 
 def other_namespace(snapshot: Snapshot) -> None:
     moved = copy.deepcopy(graph(snapshot))
     moved["metadata"].update(name="far", namespace="apps", uid="uid-far")
-    b.put(snapshot, queries.GRAPHS, moved)
+    b.add_objects(snapshot, queries.GRAPHS, moved)
 
 
 def test_a_cache_for_another_namespace_is_made_as_the_one_that_is_there() -> None:
     """With its endpoint and region; a Secret of its own namespace it cannot have."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     other_namespace(snapshot)
-    [found] = b.findings(snapshot, "FM705")
+    [found] = b.findings_of(snapshot, "FM705")
     assert found.fix is not None and found.fix.text == (
         "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000 "
         "--region us-east-1 -n apps"
@@ -228,7 +230,7 @@ def test_a_cache_for_another_namespace_is_made_as_the_one_that_is_there() -> Non
 def owned(snapshot: Snapshot) -> None:
     component = copy.deepcopy(decode(snapshot))
     bare(decode(snapshot))
-    b.drop(snapshot, kinds.PODS, "chat-decode-0")
+    b.remove_object(snapshot, kinds.PODS, "chat-decode-0")
     made = {
         "apiVersion": "nvidia.com/v1beta1",
         "kind": resources.COMPONENT,
@@ -237,16 +239,16 @@ def owned(snapshot: Snapshot) -> None:
         ),
         "spec": component,
     }
-    b.put(snapshot, queries.COMPONENTS, made)
+    b.add_objects(snapshot, queries.COMPONENTS, made)
 
 
 def taint(snapshot: Snapshot) -> None:
-    taints = b.get(snapshot, kinds.NODES, "gpu-0", "")["spec"]["taints"]
+    taints = b.get_object(snapshot, kinds.NODES, "gpu-0", "")["spec"]["taints"]
     taints.append({"key": "maintenance", "value": "soon", "effect": "NoSchedule"})
 
 
 def cordon(snapshot: Snapshot) -> None:
-    node = b.get(snapshot, kinds.NODES, "gpu-0", "")["spec"]
+    node = b.get_object(snapshot, kinds.NODES, "gpu-0", "")["spec"]
     node["unschedulable"] = True
     node["taints"].append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
 
@@ -268,7 +270,7 @@ def gpus(count: int, replicas: int = 1) -> Edit:
 
 
 def below_name(snapshot: Snapshot) -> None:
-    b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0].pop("path")
+    b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0].pop("path")
 
 
 CASES: dict[str, tuple[Edit, list[str]]] = {
@@ -338,7 +340,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
         both(
             old_pod,
             lambda s: graph(s)["metadata"].update(
-                annotations={resources.GROVE_STRATEGY: "OnDelete"}
+                annotations={resources.GROVE_STRATEGY_ANNOTATION: "OnDelete"}
             ),
         ),
         ["FM732", "FM733"],
@@ -351,7 +353,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
         [],
     ),
     "a path that is missing the name": (
-        both(below_name, lambda s: stores.holds(s)),
+        both(below_name, lambda s: stores.set_store_listing(s)),
         ["FM742"],
     ),
     "a path with the name": (
@@ -367,7 +369,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
         both(
             env(HF_HOME="/model"),
             args("--model", "org/demo"),
-            lambda s: stores.holds(s, models=("hub/models--org--demo/snapshots/abc",)),
+            lambda s: stores.set_store_listing(s, models=("hub/models--org--demo/snapshots/abc",)),
         ),
         [],
     ),
@@ -386,10 +388,10 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_graph(name: str) -> None:
     edit, expected = CASES[name]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     edit(snapshot)
     assert codes(snapshot) == expected
-    for outcome in b.diagnosis(snapshot, "7").outcomes:
+    for outcome in b.run_checks(snapshot, "7").results:
         for problem in outcome.problems:
             finding = problem.finding
             assert finding.evidence and finding.fix and finding.cause
@@ -397,7 +399,7 @@ def test_a_graph(name: str) -> None:
 
 
 def test_by_a_variable_of_a_shell_string() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     main(snapshot)["command"] = ["/bin/sh", "-c"]
     main(snapshot)["args"] = ["exec python3 -m dynamo.vllm --model $MODEL --served-model-name x"]
     env(MODEL="org/demo")(snapshot)
@@ -410,11 +412,11 @@ def test_by_a_variable_of_a_shell_string() -> None:
 
 @pytest.mark.parametrize("edit", [loosen, prefer, alternative])
 def test_a_loose_worker_is_an_error_once_it_is_astray(edit: Edit) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     edit(snapshot)
-    assert not b.diagnosis(snapshot, "7").failed
+    assert not b.run_checks(snapshot, "7").failed
     elsewhere(snapshot)
-    found = b.diagnosis(snapshot, "7")
+    found = b.run_checks(snapshot, "7")
     (root,) = found.roots
     assert root.severity is Severity.ERROR
     assert [each.check.code for each in root.consequences] == ["FM720"]
@@ -422,9 +424,9 @@ def test_a_loose_worker_is_an_error_once_it_is_astray(edit: Edit) -> None:
 
 
 def test_a_wrong_claim_is_renamed_by_a_patch() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     typo(snapshot)
-    (finding,) = b.findings(snapshot, "FM704")
+    (finding,) = b.findings_of(snapshot, "FM704")
     assert finding.fix and finding.fix.how == "command"
     text = finding.fix.text
     patch = json.loads(text[text.index("'") + 1 : -1])
@@ -438,27 +440,27 @@ def test_a_wrong_claim_is_renamed_by_a_patch() -> None:
 
 
 def test_what_a_tool_took_away_is_told_once() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     both(pin, loosen)(snapshot)
     notes = graph(snapshot)["metadata"]["annotations"]
     notes["argocd.argoproj.io/tracking-id"] = "apps:nvidia.com/graph"
-    found = b.diagnosis(snapshot, "7")
+    found = b.run_checks(snapshot, "7")
     (root,) = found.roots
     assert root.check.code == "FM702"
     assert root.finding.fix and "-f FILE" in root.finding.fix.text
 
 
 def test_without_nodes_to_see_placement_is_skipped() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     loosen(snapshot)
-    b.hide(snapshot, kinds.NODES)
-    (outcome,) = b.diagnosis(snapshot, "FM721").outcomes
-    assert outcome.skipped == "no permission to list nodes"
+    b.forbid_listing(snapshot, kinds.NODES)
+    (outcome,) = b.run_checks(snapshot, "FM721").results
+    assert outcome.skip_reason == "no permission to list nodes"
 
 
 def test_a_graph_that_is_not_ours_to_read() -> None:
-    snapshot = b.healthy()
-    graph(snapshot)["metadata"]["annotations"] = {resources.PINS: '{"v": 99}'}
+    snapshot = b.healthy_snapshot()
+    graph(snapshot)["metadata"]["annotations"] = {resources.PINS_ANNOTATION: '{"v": 99}'}
     decode(snapshot)["roles"] = [{"podTemplate": {}}]
     assert codes(snapshot) == []
 
@@ -474,12 +476,14 @@ def test_a_graph_that_is_not_ours_to_read() -> None:
     ],
 )
 def test_odd_graphs_break_no_check(odd: Object) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     made = {**platform.graph("odd"), **odd}
-    made["metadata"]["annotations"] = {resources.PINS: json.dumps({"v": 1, "components": {}})}
-    b.put(snapshot, queries.GRAPHS, made)
-    found = b.diagnosis(snapshot, "7")
-    assert [each.skipped for each in found.outcomes if each.skipped] == []
+    made["metadata"]["annotations"] = {
+        resources.PINS_ANNOTATION: json.dumps({"v": 1, "components": {}})
+    }
+    b.add_objects(snapshot, queries.GRAPHS, made)
+    found = b.run_checks(snapshot, "7")
+    assert [each.skip_reason for each in found.results if each.skip_reason] == []
 
 
 # -- no false alarms: every graph that people wrote, pinned ------------------------------------
@@ -491,12 +495,12 @@ def fixtures() -> list[str]:
 
 def two_cache_nodes() -> Snapshot:
     """Two nodes with the cache, for replicas over two, in a rack, which one graph asks for."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.objects[queries.GRAPHS.resource] = []
-    b.drop(snapshot, kinds.PODS, "chat-decode-0")
-    b.drop(snapshot, kinds.NODES, "gpu-1", "")
-    b.put(snapshot, kinds.NODES, platform.node("gpu-1", caches=[f"{NS}-{NAME}"]))
-    b.put(snapshot, kinds.PODS, pods.worker_pod(1, node="gpu-1"))
+    b.remove_object(snapshot, kinds.PODS, "chat-decode-0")
+    b.remove_object(snapshot, kinds.NODES, "gpu-1", "")
+    b.add_objects(snapshot, kinds.NODES, platform.node("gpu-1", caches=[f"{NS}-{NAME}"]))
+    b.add_objects(snapshot, kinds.PODS, pods.worker_pod(1, node="gpu-1"))
     for node in snapshot.objects["nodes"]:
         node["metadata"]["labels"]["rack"] = "r1"
         node["spec"]["taints"] = []
@@ -523,11 +527,13 @@ def test_what_pin_makes_of_each_shape_is_well(
     for obj in yaml.safe_load_all((FIXTURES / file).read_text()):
         if obj and obj.get("kind") in (resources.GRAPH, resources.COMPONENT):
             obj["metadata"]["namespace"] = NS
-            made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=model_path, **flags)).object
+            made = pinning.pin_graph(
+                obj, PinRequest(NAME, LABEL, use_model_path=model_path, **flags)
+            ).object
             kind = queries.GRAPHS if obj["kind"] == resources.GRAPH else queries.COMPONENTS
-            b.put(snapshot, kind, made)
-    found = b.diagnosis(snapshot, "7")
-    told = {each.check.code: each.finding.cause for o in found.outcomes for each in o.problems}
+            b.add_objects(snapshot, kind, made)
+    found = b.run_checks(snapshot, "7")
+    told = {each.check.code: each.finding.cause for o in found.results for each in o.problems}
     expected = set() if model_path else SAID_BY_PIN
     expected = expected | ({"FM722"} if flags.get("preferred") else set())
     assert set(told) <= expected, told
@@ -548,8 +554,11 @@ def test_a_frontend_has_the_path_that_workers_have_already(flags: dict[str, Any]
         pod.setdefault("volumes", []).append(claim)
         mount = {"name": "model-cache", "mountPath": there, "readOnly": True}
         pod["containers"][0].setdefault("volumeMounts", []).append(mount)
-    made = pinning.pin(obj, Wish(NAME, LABEL, use_model_path=True, **flags)).object
-    b.put(snapshot, queries.GRAPHS, made)
-    found = {each.check.code for o in b.diagnosis(snapshot, "7").outcomes for each in o.problems}
+    made = pinning.pin_graph(obj, PinRequest(NAME, LABEL, use_model_path=True, **flags)).object
+    b.add_objects(snapshot, queries.GRAPHS, made)
+    found = {each.check.code for o in b.run_checks(snapshot, "7").results for each in o.problems}
     assert "FM746" not in found
-    assert pinning.pin(made, Wish(NAME, LABEL, use_model_path=True, **flags)).changed is False
+    assert (
+        pinning.pin_graph(made, PinRequest(NAME, LABEL, use_model_path=True, **flags)).changed
+        is False
+    )

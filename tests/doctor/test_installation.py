@@ -9,43 +9,43 @@ import pytest
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds as k
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.doctor import builders as b
 
 SYSTEM = names.SYSTEM_NAMESPACE
-Break = Callable[[Snapshot], object]
+Fault = Callable[[Snapshot], object]
 
 
 def deployment(snapshot: Snapshot, name: str) -> dict[str, object]:
-    return b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)
+    return b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)
 
 
-def scaled(name: str) -> Break:
+def scaled(name: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        found = b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)
+        found = b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)
         found["spec"]["replicas"] = 0
         found["status"] = {}
 
     return change
 
 
-def unready(name: str) -> Break:
+def unready(name: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)["status"] = {"replicas": 1}
+        b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)["status"] = {"replicas": 1}
 
     return change
 
 
-def image(name: str, tag: str) -> Break:
+def image(name: str, tag: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        found = b.get(snapshot, k.DEPLOYMENTS, name, SYSTEM)
+        found = b.get_object(snapshot, k.DEPLOYMENTS, name, SYSTEM)
         [container] = found["spec"]["template"]["spec"]["containers"]
         container["image"] = f"fluidcloudnative/controller:{tag}"
 
     return change
 
 
-def unserved(*kinds: k.Kind) -> Break:
+def unserved(*kinds: k.Kind) -> Fault:
     def change(snapshot: Snapshot) -> None:
         for kind in kinds:
             snapshot.versions.pop(kind.resource, None)
@@ -54,36 +54,38 @@ def unserved(*kinds: k.Kind) -> Break:
     return change
 
 
-def plugin(**status: int) -> Break:
+def plugin(**status: int) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        b.get(snapshot, k.DAEMON_SETS, "csi-nodeplugin-fluid", SYSTEM)["status"] = status
+        b.get_object(snapshot, k.DAEMON_SETS, "csi-nodeplugin-fluid", SYSTEM)["status"] = status
 
     return change
 
 
-def webhook(**fields: object) -> Break:
+def webhook(**fields: object) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        [found] = snapshot.all(k.WEBHOOKS)
+        [found] = snapshot.of_kind(k.WEBHOOKS)
         found["webhooks"][0].update(fields)
 
     return change
 
 
-def server(version: str) -> Break:
+def server(version: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        snapshot.server = version
+        snapshot.server_version = version
 
     return change
 
 
-def failed(resource: str) -> Break:
+def failed(resource: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
-        snapshot.missing.append(Missing(resource, "", "etcdserver: request timed out", False))
+        snapshot.read_failures.append(
+            ReadFailure(resource, "", "etcdserver: request timed out", False)
+        )
 
     return change
 
 
-def several(*changes: Break) -> Break:
+def several(*changes: Fault) -> Fault:
     def change(snapshot: Snapshot) -> None:
         for each in changes:
             each(snapshot)
@@ -92,14 +94,14 @@ def several(*changes: Break) -> Break:
 
 
 def pulling(snapshot: Snapshot) -> None:
-    pod = b.get(snapshot, k.PODS, "dataset-controller-5f55cff584-x", SYSTEM)
-    b.waiting(pod, "manager", "ImagePullBackOff", "Back-off pulling image")
+    pod = b.get_object(snapshot, k.PODS, "dataset-controller-5f55cff584-x", SYSTEM)
+    b.make_container_wait(pod, "manager", "ImagePullBackOff", "Back-off pulling image")
 
 
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
-        (unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIMES), ["FM101"]),
+        (unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIME_KINDS), ["FM101"]),
         (unserved(names.DATA_LOADS), ["FM102"]),
         (image("dataset-controller", "v0.9.2-abc"), ["FM103", "FM104"]),
         (image("alluxioruntime-controller", "v1.0.7-abc"), ["FM104"]),
@@ -110,11 +112,17 @@ def pulling(snapshot: Snapshot) -> None:
         (unready("alluxioruntime-controller"), ["FM106"]),
         (scaled("juicefsruntime-controller"), []),
         (pulling, ["FM107"]),
-        (lambda snapshot: b.drop(snapshot, k.CSI_DRIVERS, names.CSI_DRIVER, ""), ["FM108"]),
+        (
+            lambda snapshot: b.remove_object(snapshot, k.CSI_DRIVERS, names.CSI_DRIVER, ""),
+            ["FM108"],
+        ),
         (plugin(desiredNumberScheduled=3, numberReady=2), ["FM109"]),
         (plugin(desiredNumberScheduled=0), ["FM109"]),
         (scaled("fluid-webhook"), ["FM110"]),
-        (lambda snapshot: b.drop(snapshot, k.DEPLOYMENTS, "fluid-webhook", SYSTEM), ["FM110"]),
+        (
+            lambda snapshot: b.remove_object(snapshot, k.DEPLOYMENTS, "fluid-webhook", SYSTEM),
+            ["FM110"],
+        ),
         (several(scaled("fluid-webhook"), webhook(failurePolicy="Ignore")), []),
         (webhook(clientConfig={"service": {"namespace": SYSTEM}, "caBundle": "Cg=="}), ["FM111"]),
         (webhook(clientConfig={"service": {"namespace": "other"}}), []),
@@ -123,21 +131,23 @@ def pulling(snapshot: Snapshot) -> None:
         (failed("nodes"), ["FM113"]),
     ],
 )
-def test_what_is_found(change: Break, codes: list[str]) -> None:
-    snapshot = b.healthy()
+def test_what_is_found(change: Fault, codes: list[str]) -> None:
+    snapshot = b.healthy_snapshot()
     change(snapshot)
-    assert b.codes(snapshot, "1xx") == codes
+    assert b.found_codes(snapshot, "1xx") == codes
 
 
 def test_without_fluid_nothing_else_is_said() -> None:
-    snapshot = b.healthy()
-    unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIMES)(snapshot)
+    snapshot = b.healthy_snapshot()
+    unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIME_KINDS)(snapshot)
     snapshot.objects[k.DEPLOYMENTS.resource] = []
     snapshot.objects[k.CSI_DRIVERS.resource] = []
     snapshot.objects[k.WEBHOOKS.resource] = []
-    assert b.roots(snapshot, "1xx") == ["FM101"]
-    assert b.skipped(snapshot, "FM105") == [f"Fluid's controllers are not in namespace {SYSTEM}"]
-    assert b.skipped(snapshot, "FM108") == ["Fluid is not installed"]
+    assert b.root_codes(snapshot, "1xx") == ["FM101"]
+    assert b.skip_reasons(snapshot, "FM105") == [
+        f"Fluid's controllers are not in namespace {SYSTEM}"
+    ]
+    assert b.skip_reasons(snapshot, "FM108") == ["Fluid is not installed"]
 
 
 @pytest.mark.parametrize(
@@ -154,27 +164,27 @@ def test_without_fluid_nothing_else_is_said() -> None:
     ],
 )
 def test_what_may_not_be_seen_is_skipped_and_named(kind: k.Kind, code: str) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kind)
-    assert b.codes(snapshot, code) == []
-    [why] = b.skipped(snapshot, code)
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kind)
+    assert b.found_codes(snapshot, code) == []
+    [why] = b.skip_reasons(snapshot, code)
     assert why.startswith(f"no permission to list {kind.resource}")
 
 
 def test_a_runtime_that_stands_only_warns_and_one_that_waits_fails() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     scaled("alluxioruntime-controller")(snapshot)
-    assert [each.severity for each in b.findings(snapshot, "FM106")] == [Severity.WARNING]
-    b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["status"] = {}
-    assert [each.severity for each in b.findings(snapshot, "FM106")] == [Severity.ERROR]
+    assert [each.severity for each in b.findings_of(snapshot, "FM106")] == [Severity.WARNING]
+    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["status"] = {}
+    assert [each.severity for each in b.findings_of(snapshot, "FM106")] == [Severity.ERROR]
 
 
 def test_a_plugin_that_is_down_where_a_cache_is_read_is_a_failure() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     plugin(desiredNumberScheduled=3, numberReady=2)(snapshot)
-    assert [each.severity for each in b.findings(snapshot, "FM109")] == [Severity.WARNING]
-    b.unready(b.get(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
-    [found] = b.findings(snapshot, "FM109")
+    assert [each.severity for each in b.findings_of(snapshot, "FM109")] == [Severity.WARNING]
+    b.make_unready(b.get_object(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
+    [found] = b.findings_of(snapshot, "FM109")
     assert found.severity is Severity.ERROR
     assert found.cause.endswith("pods that read a cache are on gpu-0")
 
@@ -193,9 +203,9 @@ def test_a_plugin_that_is_down_where_a_cache_is_read_is_a_failure() -> None:
     ],
 )
 def test_why_a_pod_of_fluid_does_not_start(reason: str, message: str, cause: str, fix: str) -> None:
-    snapshot = b.healthy()
-    pod = b.unready(b.get(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
-    b.event(snapshot, pod, reason, message)
-    [found] = b.findings(snapshot, "FM107")
+    snapshot = b.healthy_snapshot()
+    pod = b.make_unready(b.get_object(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
+    b.add_warning_event(snapshot, pod, reason, message)
+    [found] = b.findings_of(snapshot, "FM107")
     assert cause in found.cause
     assert found.fix is not None and fix in found.fix.text

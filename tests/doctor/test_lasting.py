@@ -8,7 +8,7 @@ import pytest
 
 import kubectl_fluidmodel.doctor.checks
 from kubectl_fluidmodel.doctor import lasting
-from kubectl_fluidmodel.doctor.check import REGISTRY, Finding, Fix, Scope, select
+from kubectl_fluidmodel.doctor.check import REGISTRY, Finding, Fix, Scope, select_checks
 from kubectl_fluidmodel.doctor.diagnosis import Problem, diagnose
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects import kinds
@@ -23,36 +23,38 @@ CLIENT = object()
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = diagnose(snapshot, select(lasting.OF_A_CACHE, ()), namespace=NS, name=NAME)
-    return [each.check.code for each in lasting.hopeless(found, lasting.OF_A_CACHE)]
+    found = diagnose(snapshot, select_checks(lasting.CACHE_FAILURES, ()), namespace=NS, name=NAME)
+    return [each.check.code for each in lasting.persistent_failures(found, lasting.CACHE_FAILURES)]
 
 
 def worker(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, kinds.PODS, f"{NAME}-worker-0")
+    return b.get_object(snapshot, kinds.PODS, f"{NAME}-worker-0")
 
 
 def unscheduled(words: str) -> Callable[[Snapshot], object]:
-    return lambda snapshot: b.unscheduled(worker(snapshot), words)
+    return lambda snapshot: b.make_unschedulable(worker(snapshot), words)
 
 
 def quota(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PODS, f"{NAME}-worker-0")
-    owner = b.get(snapshot, kinds.STATEFUL_SETS, f"{NAME}-worker")
+    b.remove_object(snapshot, kinds.PODS, f"{NAME}-worker-0")
+    owner = b.get_object(snapshot, kinds.STATEFUL_SETS, f"{NAME}-worker")
     words = (
         f'create Pod {NAME}-worker-0 in StatefulSet {NAME}-worker failed error: pods "w" is '
         "forbidden: exceeded quota: team, requested: memory=9Gi, limited: memory=8Gi"
     )
-    b.event(snapshot, owner, "FailedCreate", words)
+    b.add_warning_event(snapshot, owner, "FailedCreate", words)
 
 
 def image(snapshot: Snapshot) -> None:
-    b.waiting(worker(snapshot), "alluxio-worker", "ImagePullBackOff", "Back-off pulling image")
+    b.make_container_wait(
+        worker(snapshot), "alluxio-worker", "ImagePullBackOff", "Back-off pulling image"
+    )
 
 
 def key(snapshot: Snapshot) -> None:
-    master = b.unready(b.get(snapshot, kinds.PODS, f"{NAME}-master-0"))
+    master = b.make_unready(b.get_object(snapshot, kinds.PODS, f"{NAME}-master-0"))
     line = "Caused by: …AmazonS3Exception: denied (Error Code: SignatureDoesNotMatch; Request)"
-    b.log(snapshot, master, "alluxio-master", line)
+    b.set_log(snapshot, master, "alluxio-master", line)
 
 
 @pytest.mark.parametrize(
@@ -66,28 +68,30 @@ def key(snapshot: Snapshot) -> None:
     ],
 )
 def test_what_no_waiting_mends(change: Callable[[Snapshot], object], code: str) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     change(snapshot)
     assert code in codes(snapshot)
 
 
 def starting(snapshot: Snapshot) -> None:
-    b.unready(b.get(snapshot, kinds.PODS, f"{NAME}-master-0"))
+    b.make_unready(b.get_object(snapshot, kinds.PODS, f"{NAME}-master-0"))
 
 
 def crashing(snapshot: Snapshot) -> None:
     """Nobody says why: it may come up at its next start."""
-    b.waiting(b.get(snapshot, kinds.PODS, f"{NAME}-master-0"), "alluxio-master", "CrashLoopBackOff")
+    b.make_container_wait(
+        b.get_object(snapshot, kinds.PODS, f"{NAME}-master-0"), "alluxio-master", "CrashLoopBackOff"
+    )
 
 
 @pytest.mark.parametrize("change", [lambda snapshot: None, starting, crashing])
 def test_what_may_pass_is_waited_for(change: Callable[[Snapshot], object]) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     change(snapshot)
     assert codes(snapshot) == []
 
 
-@pytest.mark.parametrize("table", [lasting.OF_A_CACHE, lasting.OF_A_GRAPH])
+@pytest.mark.parametrize("table", [lasting.CACHE_FAILURES, lasting.GRAPH_FAILURES])
 def test_every_code_is_a_check(table: dict[str, float]) -> None:
     for code, seconds in table.items():
         assert code in REGISTRY.checks and 0 <= seconds <= 60
@@ -107,18 +111,18 @@ def problem(code: str, about: str = "pod a/b", fix: Fix | None = None) -> Proble
     ],
 )
 def test_the_error_has_cause_code_and_a_command(fix: Fix | None, command: str) -> None:
-    found = lasting.error("it cannot be", problem("FM305", fix=fix), "doctor")
+    found = lasting.failure_error("it cannot be", problem("FM305", fix=fix), "doctor")
     assert str(found) == f"it cannot be: pod a/b: because (FM305); try: {command}"
     assert found.exit_code == 1
 
 
 class TestWatch:
     @pytest.fixture
-    def watch(self, monkeypatch: pytest.MonkeyPatch) -> lasting.Watch:
-        self.now, self.snapshot, self.looks = 0.0, b.healthy(), 0
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> lasting.FailureMonitor:
+        self.now, self.snapshot, self.looks = 0.0, b.healthy_snapshot(), 0
         monkeypatch.setattr(lasting.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(lasting.gather, "gather", self.gather)
-        return lasting.Watch(CLIENT, NS, NAME, {"FM305": 8.0}, every=4.0)  # type: ignore[arg-type]
+        monkeypatch.setattr(lasting.gather, "collect_snapshot", self.gather)
+        return lasting.FailureMonitor(CLIENT, NS, NAME, {"FM305": 8.0}, interval=4.0)  # type: ignore[arg-type]
 
     def gather(self, *_: object, **__: object) -> Snapshot:
         self.looks += 1
@@ -126,32 +130,34 @@ class TestWatch:
             raise FluidModelError("away")
         return self.snapshot
 
-    def tick(self, watch: lasting.Watch, now: float) -> str:
+    def tick(self, watch: lasting.FailureMonitor, now: float) -> str:
         self.now = now
-        found = watch.tick()
+        found = watch.poll()
         watch._thread.join() if watch._thread.ident else None
         return found.check.code if found else ""
 
-    def test_it_takes_two_looks_and_the_patience_of_the_code(self, watch: lasting.Watch) -> None:
-        b.unscheduled(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
+    def test_it_takes_two_looks_and_the_patience_of_the_code(
+        self, watch: lasting.FailureMonitor
+    ) -> None:
+        b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         assert [self.tick(watch, now) for now in (1, 4, 8, 11)] == ["", "", "", ""]
         assert self.looks == 2
         assert self.tick(watch, 12) == "", "the third look begins"
         assert self.tick(watch, 13) == "FM305"
 
-    def test_what_passed_counts_anew(self, watch: lasting.Watch) -> None:
-        b.unscheduled(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
+    def test_what_passed_counts_anew(self, watch: lasting.FailureMonitor) -> None:
+        b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         self.tick(watch, 4)
-        self.snapshot = b.healthy()
+        self.snapshot = b.healthy_snapshot()
         self.tick(watch, 8)
-        b.unscheduled(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
+        b.make_unschedulable(worker(self.snapshot), "0/1: 1 node(s) didn't have free ports.")
         assert [self.tick(watch, now) for now in (12, 16, 19)] == ["", "", ""]
 
-    def test_a_cluster_that_is_away_ends_nothing(self, watch: lasting.Watch) -> None:
+    def test_a_cluster_that_is_away_ends_nothing(self, watch: lasting.FailureMonitor) -> None:
         self.snapshot = None  # type: ignore[assignment]
         assert [self.tick(watch, now) for now in (4, 8, 12)] == ["", "", ""]
 
 
 def test_no_check_of_the_cluster_ends_the_wait_for_a_cache() -> None:
-    assert all(REGISTRY.checks[code].scope is Scope.CACHE for code in lasting.OF_A_CACHE)
+    assert all(REGISTRY.checks[code].scope is Scope.CACHE for code in lasting.CACHE_FAILURES)
     assert pods.worker_pod()["metadata"]["name"] == f"{NAME}-worker-0"

@@ -20,15 +20,15 @@ NOW = "2026-09-21T14:13:00Z"
 OLD, NEW = "c" * 40, "d" * 40
 CACHE = "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000"
 KEPT = "--s3-secret demo-store"
-Break = Callable[[Snapshot], object]
+Fault = Callable[[Snapshot], object]
 
 
 def load(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, names.DATA_LOADS, "demo")
+    return b.get_object(snapshot, names.DATA_LOADS, "demo")
 
 
 def dataset(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, names.DATASETS, "demo")
+    return b.get_object(snapshot, names.DATASETS, "demo")
 
 
 def half(snapshot: Snapshot) -> None:
@@ -37,7 +37,7 @@ def half(snapshot: Snapshot) -> None:
 
 def no_load(snapshot: Snapshot) -> None:
     half(snapshot)
-    b.drop(snapshot, names.DATA_LOADS, "demo")
+    b.remove_object(snapshot, names.DATA_LOADS, "demo")
 
 
 def no_namespace(snapshot: Snapshot) -> None:
@@ -45,7 +45,7 @@ def no_namespace(snapshot: Snapshot) -> None:
     del load(snapshot)["spec"]["dataset"]["namespace"]
     load(snapshot)["status"] = {}
     words = 'Target dataset not found: datasets.data.fluid.io "demo" not found'
-    b.event(snapshot, load(snapshot), "TargetDatasetNotFound", words)
+    b.add_warning_event(snapshot, load(snapshot), "TargetDatasetNotFound", words)
 
 
 def elsewhere(snapshot: Snapshot) -> None:
@@ -85,26 +85,26 @@ def after(snapshot: Snapshot) -> None:
 def executing(snapshot: Snapshot) -> Object:
     half(snapshot)
     load(snapshot)["status"] = {"phase": "Executing"}
-    return b.get(snapshot, kinds.PODS, "demo-loader-job-x")
+    return b.get_object(snapshot, kinds.PODS, "demo-loader-job-x")
 
 
 def no_pod(snapshot: Snapshot) -> None:
     executing(snapshot)
-    b.drop(snapshot, kinds.PODS, "demo-loader-job-x")
+    b.remove_object(snapshot, kinds.PODS, "demo-loader-job-x")
 
 
 def no_node(snapshot: Snapshot) -> None:
     words = "0/3 nodes are available: 3 node(s) had untolerated taint {nvidia.com/gpu: present}."
-    b.unscheduled(executing(snapshot), words)
+    b.make_unschedulable(executing(snapshot), words)
 
 
-def loader_says(text: str) -> Break:
+def loader_says(text: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
         pod = executing(snapshot)
         pod["status"]["phase"] = "Failed"
         ended = {"exitCode": 1, "reason": "Error", "finishedAt": NOW}
         pod["status"]["containerStatuses"][0]["state"] = {"terminated": ended}
-        b.log(snapshot, pod, "dataloader", text)
+        b.set_log(snapshot, pod, "dataloader", text)
 
     return broken
 
@@ -112,10 +112,10 @@ def loader_says(text: str) -> Break:
 def orphan(snapshot: Snapshot) -> None:
     made = fluid.load("lost")
     made["status"] = {}
-    b.put(snapshot, names.DATA_LOADS, made)
+    b.add_objects(snapshot, names.DATA_LOADS, made)
 
 
-def targets(*paths: str) -> Break:
+def targets(*paths: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
         half(snapshot)
         load(snapshot)["spec"]["target"] = [{"path": path, "replicas": 1} for path in paths]
@@ -124,14 +124,14 @@ def targets(*paths: str) -> Break:
 
 
 def one_copy(snapshot: Snapshot) -> None:
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     runtime["spec"].update(replicas=2, data={"replicas": 2})
-    workers = b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")
+    workers = b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")
     workers["spec"]["replicas"] = workers["status"]["readyReplicas"] = 2
-    b.put(snapshot, kinds.PODS, pods.worker_pod(1, node="gpu-1"), pods.fuse_pod("gpu-1"))
-    b.drop(snapshot, kinds.NODES, "gpu-1", "")
-    b.put(snapshot, kinds.NODES, node("gpu-1", caches=["models-demo"]))
-    b.put(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1", node="gpu-1"))
+    b.add_objects(snapshot, kinds.PODS, pods.worker_pod(1, node="gpu-1"), pods.fuse_pod("gpu-1"))
+    b.remove_object(snapshot, kinds.NODES, "gpu-1", "")
+    b.add_objects(snapshot, kinds.NODES, node("gpu-1", caches=["models-demo"]))
+    b.add_objects(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1", node="gpu-1"))
     dataset(snapshot)["status"]["cacheStates"]["cacheCapacity"] = "216.00GiB"
 
 
@@ -158,15 +158,15 @@ def staged(snapshot: Snapshot, commit: str = OLD, state: str = "Failed") -> Obje
         "message": "Job has reached the specified backoff limit",
     }
     job["status"] = {"conditions": [condition] if state != "Running" else []}
-    b.put(snapshot, kinds.JOBS, job)
+    b.add_objects(snapshot, kinds.JOBS, job)
     return job
 
 
 def staging_pod(snapshot: Snapshot, job: Object, text: str) -> None:
     labels = {**job["metadata"]["labels"], "batch.kubernetes.io/job-name": job["metadata"]["name"]}
     pod = pods.pod("demo-stage-x-0", ("stage",), labels=labels, phase="Failed")
-    b.put(snapshot, kinds.PODS, pod)
-    b.log(snapshot, pod, "stage", text)
+    b.add_objects(snapshot, kinds.PODS, pod)
+    b.set_log(snapshot, pod, "stage", text)
 
 
 def staging_failed(snapshot: Snapshot) -> None:
@@ -180,7 +180,7 @@ def abandoned(snapshot: Snapshot) -> None:
     args = ["org/demo@" + OLD, "--to=s3://hf-models"]
     job["spec"]["template"] = {"spec": {"containers": [{"name": "stage", "args": args}]}}
     job["status"] = {"conditions": [{"type": "Failed", "status": "True", "message": "no pods"}]}
-    b.put(snapshot, kinds.JOBS, job)
+    b.add_objects(snapshot, kinds.JOBS, job)
 
 
 def staging_goes_on(snapshot: Snapshot) -> None:
@@ -188,7 +188,7 @@ def staging_goes_on(snapshot: Snapshot) -> None:
     staged(snapshot, state="Running")
 
 
-CASES: dict[str, tuple[Break, str, str, str, str]] = {
+CASES: dict[str, tuple[Fault, str, str, str, str]] = {
     "no load": (
         no_load,
         "FM601",
@@ -352,70 +352,70 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_leaves_a_model_incomplete(case: str) -> None:
     broken, code, about, cause, fix = CASES[case]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     broken(snapshot)
-    b.finds(snapshot, code, about, cause, fix)
-    assert b.roots(snapshot, "3", "4", "6", "8") == [code]
+    b.assert_finds(snapshot, code, about, cause, fix)
+    assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
 
 
 def test_partial_loads_of_each_kind_are_whole_again_with_the_bytes() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     failed(snapshot)
     dataset(snapshot)["status"]["cacheStates"]["cached"] = "100.00GiB"
-    assert b.codes(snapshot, "6") == []
+    assert b.found_codes(snapshot, "6") == []
 
 
 def test_a_foreign_cache_is_loaded_by_a_dataload() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     no_load(snapshot)
     dataset(snapshot)["metadata"]["labels"] = {}
-    [found] = b.findings(snapshot, "FM601")
+    [found] = b.findings_of(snapshot, "FM601")
     assert found.fix is not None and found.fix.text.endswith("| kubectl apply -f -")
     document = json.loads(found.fix.text.split("'")[1])
     assert document["spec"]["dataset"] == {"name": "demo", "namespace": "models"}
 
 
 def test_fluid_may_not_have_counted_yet() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     half(snapshot)
     load(snapshot)["status"]["conditions"] = [
         {"type": "Complete", "status": "True", "lastTransitionTime": NOW}
     ]
-    [found] = b.findings(snapshot, "FM605")
+    [found] = b.findings_of(snapshot, "FM605")
     assert found.severity is Severity.WARNING and found.fix is None
 
 
 def test_a_new_load_may_wait_a_while() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     waiting(snapshot)
     load(snapshot)["metadata"]["creationTimestamp"] = NOW
-    assert b.codes(snapshot, "6") == []
+    assert b.found_codes(snapshot, "6") == []
 
 
 def test_a_failed_staging_leaves_a_whole_cache_alone() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     staged(snapshot, NEW)
-    [found] = b.findings(snapshot, "FM620")
+    [found] = b.findings_of(snapshot, "FM620")
     assert found.severity is Severity.WARNING
 
 
 def test_a_store_that_grew_is_a_warning() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     dataset(snapshot)["status"]["ufsTotal"] = "140.00GiB"
-    [found] = b.findings(snapshot, "FM614")
+    [found] = b.findings_of(snapshot, "FM614")
     assert found.severity is Severity.WARNING and "more than" in found.cause
 
 
 def test_what_fluid_has_not_measured_is_not_judged() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     half(snapshot)
     dataset(snapshot)["status"]["ufsTotal"] = "[Calculating]"
     del dataset(snapshot)["metadata"]["annotations"][names.BYTES_ANNOTATION]
-    assert b.codes(snapshot, "6", "8") == []
+    assert b.found_codes(snapshot, "6", "8") == []
 
 
 @pytest.mark.parametrize("code", ["FM601", "FM604", "FM605", "FM608"])
 def test_loads_out_of_sight(code: str) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, names.DATA_LOADS)
-    assert b.skipped(snapshot, code) == ["no permission to list dataloads.data.fluid.io"]
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, names.DATA_LOADS)
+    assert b.skip_reasons(snapshot, code) == ["no permission to list dataloads.data.fluid.io"]

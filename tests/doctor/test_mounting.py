@@ -17,114 +17,116 @@ from tests.doctor.fluid import FUSE_LABEL, LABEL
 
 READER = "chat-decode-0"
 NOW = "2026-09-21T14:13:10Z"
-Break = Callable[[Snapshot], object]
+Fault = Callable[[Snapshot], object]
 
 
 def reader(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, kinds.PODS, READER)
+    return b.get_object(snapshot, kinds.PODS, READER)
 
 
 def creating(snapshot: Snapshot) -> Object:
-    return b.waiting(reader(snapshot), "main", "ContainerCreating")
+    return b.make_container_wait(reader(snapshot), "main", "ContainerCreating")
 
 
-def says(message: str, reason: str = "FailedMount") -> Break:
-    return lambda snapshot: b.event(snapshot, creating(snapshot), reason, message)
+def says(message: str, reason: str = "FailedMount") -> Fault:
+    return lambda snapshot: b.add_warning_event(snapshot, creating(snapshot), reason, message)
 
 
 def no_claim(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PVCS, "demo")
-    b.drop(snapshot, kinds.PVS, "models-demo", "")
+    b.remove_object(snapshot, kinds.PVCS, "demo")
+    b.remove_object(snapshot, kinds.PVS, "models-demo", "")
     words = "Failed to setup volume due to error persistentvolumes is forbidden"
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
-    b.event(snapshot, runtime, "ErrorProcessRuntime", words)
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", words)
 
 
 def long_name(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PVCS, "demo")
+    b.remove_object(snapshot, kinds.PVCS, "demo")
     words = "Failed to setup volume due to error name part must be no more than 63 characters"
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
-    b.event(snapshot, runtime, "ErrorProcessRuntime", words)
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", words)
 
 
 def pending(snapshot: Snapshot) -> None:
-    b.get(snapshot, kinds.PVCS, "demo")["status"] = {"phase": "Pending"}
+    b.get_object(snapshot, kinds.PVCS, "demo")["status"] = {"phase": "Pending"}
 
 
 def released(snapshot: Snapshot) -> None:
     pending(snapshot)
-    b.get(snapshot, kinds.PVS, "models-demo", "")["status"] = {"phase": "Released"}
+    b.get_object(snapshot, kinds.PVS, "models-demo", "")["status"] = {"phase": "Released"}
 
 
 def lost(snapshot: Snapshot) -> None:
-    b.get(snapshot, kinds.PVCS, "demo")["status"] = {"phase": "Lost"}
-    b.drop(snapshot, kinds.PVS, "models-demo", "")
+    b.get_object(snapshot, kinds.PVCS, "demo")["status"] = {"phase": "Lost"}
+    b.remove_object(snapshot, kinds.PVS, "models-demo", "")
 
 
 def foreign(snapshot: Snapshot) -> None:
-    claim = b.get(snapshot, kinds.PVCS, "demo")
+    claim = b.get_object(snapshot, kinds.PVCS, "demo")
     claim["metadata"].update(annotations={}, labels={})
     claim["spec"].update(storageClassName="standard", volumeName="pvc-1")
 
 
 def leaving(snapshot: Snapshot) -> None:
-    claim = b.get(snapshot, kinds.PVCS, "demo")
+    claim = b.get_object(snapshot, kinds.PVCS, "demo")
     claim["metadata"].update(deletionTimestamp=NOW, finalizers=["kubernetes.io/pvc-protection"])
 
 
 def unlabelled(snapshot: Snapshot) -> None:
-    del b.get(snapshot, kinds.NODES, "gpu-0")["metadata"]["labels"][LABEL]
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    del b.get_object(snapshot, kinds.NODES, "gpu-0")["metadata"]["labels"][LABEL]
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     words = "Failed to sync the ddc due to the master is not healthy"
-    b.event(snapshot, runtime, "ErrorProcessRuntime", words)
+    b.add_warning_event(snapshot, runtime, "ErrorProcessRuntime", words)
 
 
 def other_key(snapshot: Snapshot) -> None:
-    claim = b.get(snapshot, kinds.PVCS, "demo")
+    claim = b.get_object(snapshot, kinds.PVCS, "demo")
     claim["metadata"]["labels"] = {"fluid.io/s-0b2d6a1e-uid": "true"}
 
 
 def other_fuse_key(snapshot: Snapshot) -> None:
-    daemons = b.get(snapshot, kinds.DAEMON_SETS, "demo-fuse")
+    daemons = b.get_object(snapshot, kinds.DAEMON_SETS, "demo-fuse")
     daemons["spec"]["template"]["spec"]["nodeSelector"] = {"fluid.io/f-older": "true"}
 
 
 def fluid_1_0(snapshot: Snapshot) -> None:
     """Without the key in the volume, and a selector that is not by the rule."""
-    volume = b.get(snapshot, kinds.PVS, "models-demo", "")
+    volume = b.get_object(snapshot, kinds.PVS, "models-demo", "")
     del volume["spec"]["csi"]["volumeAttributes"]["mount_pod_node_selector_key"]
     other_fuse_key(snapshot)
 
 
 def shut_out(snapshot: Snapshot) -> None:
     term = {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["a"]}]}
-    volume = b.get(snapshot, kinds.PVS, "models-demo", "")
+    volume = b.get_object(snapshot, kinds.PVS, "models-demo", "")
     volume["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [term]}}
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     runtime["spec"]["fuse"]["nodeSelector"] = {"pool": "a"}
 
 
 def no_driver(snapshot: Snapshot) -> None:
-    b.get(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
     words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
     says(f"MountVolume.MountDevice failed: kubernetes.io/csi: {words}")(snapshot)
 
 
 def no_plugin(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PODS, "csi-nodeplugin-fluid-gpu-0", names.SYSTEM_NAMESPACE)
-    daemons = b.get(snapshot, kinds.DAEMON_SETS, "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE)
+    b.remove_object(snapshot, kinds.PODS, "csi-nodeplugin-fluid-gpu-0", names.SYSTEM_NAMESPACE)
+    daemons = b.get_object(
+        snapshot, kinds.DAEMON_SETS, "csi-nodeplugin-fluid", names.SYSTEM_NAMESPACE
+    )
     daemons["spec"]["template"]["spec"]["tolerations"] = []
 
 
 def plugin_down(snapshot: Snapshot) -> None:
     name = "csi-nodeplugin-fluid-gpu-0"
-    pod = b.get(snapshot, kinds.PODS, name, names.SYSTEM_NAMESPACE)
-    b.waiting(pod, "plugins", "CrashLoopBackOff", "back-off")
+    pod = b.get_object(snapshot, kinds.PODS, name, names.SYSTEM_NAMESPACE)
+    b.make_container_wait(pod, "plugins", "CrashLoopBackOff", "back-off")
 
 
 def fuse_no_room(snapshot: Snapshot) -> None:
-    pod = b.get(snapshot, kinds.PODS, "demo-fuse-gpu-0")
-    b.unscheduled(pod, "0/3 nodes are available: 1 Insufficient memory.")
+    pod = b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    b.make_unschedulable(pod, "0/3 nodes are available: 1 Insufficient memory.")
     field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-0"]}]}
     required = {"nodeSelectorTerms": [field]}
     pod["spec"]["affinity"] = {
@@ -133,37 +135,39 @@ def fuse_no_room(snapshot: Snapshot) -> None:
 
 
 def fuse_crashes(snapshot: Snapshot) -> None:
-    pod = b.get(snapshot, kinds.PODS, "demo-fuse-gpu-0")
-    b.waiting(pod, "alluxio-fuse", "CrashLoopBackOff", "back-off", 3)
+    pod = b.get_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    b.make_container_wait(pod, "alluxio-fuse", "CrashLoopBackOff", "back-off", 3)
 
 
 def fuse_kept_off(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PODS, "demo-fuse-gpu-0")
-    daemons = b.get(snapshot, kinds.DAEMON_SETS, "demo-fuse")
+    b.remove_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    daemons = b.get_object(snapshot, kinds.DAEMON_SETS, "demo-fuse")
     daemons["spec"]["template"]["spec"]["nodeSelector"]["pool"] = "a"
 
 
 def dead_mount(snapshot: Snapshot) -> None:
-    pod = b.waiting(reader(snapshot), "main", "CrashLoopBackOff", "back-off", 2)
+    pod = b.make_container_wait(reader(snapshot), "main", "CrashLoopBackOff", "back-off", 2)
     line = "OSError: [Errno 107] Transport endpoint is not connected: '/model/config.json'"
-    b.log(snapshot, pod, "main", line)
+    b.set_log(snapshot, pod, "main", line)
 
 
 def not_mended(snapshot: Snapshot) -> None:
-    dataset = b.get(snapshot, names.DATASETS, "demo")
-    b.event(snapshot, dataset, "FuseRecoverFailed", "Fuse recover /var/lib/kubelet/x failed")
+    dataset = b.get_object(snapshot, names.DATASETS, "demo")
+    b.add_warning_event(
+        snapshot, dataset, "FuseRecoverFailed", "Fuse recover /var/lib/kubelet/x failed"
+    )
 
 
-def refused(message: str) -> Break:
+def refused(message: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
         owner = {"kind": "ReplicaSet", "metadata": b.meta("chat-decode-7c")}
-        b.event(snapshot, owner, "FailedCreate", message)
+        b.add_warning_event(snapshot, owner, "FailedCreate", message)
 
     return broken
 
 
 def waits_for_claim(snapshot: Snapshot) -> None:
-    b.unscheduled(
+    b.make_unschedulable(
         reader(snapshot), '0/3 nodes are available: persistentvolumeclaim "demo" not found.'
     )
 
@@ -184,7 +188,7 @@ HOOK = 'Internal error occurred: failed calling webhook "fuse.serverful.fluid.io
 SLOW = f"{MOUNT}timeout waiting for FUSE mount point to be ready"
 INFOS = "failed to collect runtime infos from PVCs [demo]: failed to get the following PVCs [demo]"
 
-CASES: dict[str, tuple[Break, str, str, str, str]] = {
+CASES: dict[str, tuple[Fault, str, str, str, str]] = {
     "no claim": (
         no_claim,
         "FM401",
@@ -408,76 +412,76 @@ CASES: dict[str, tuple[Break, str, str, str, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_keeps_a_cache_from_its_readers(case: str) -> None:
     broken, code, about, cause, fix = CASES[case]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     broken(snapshot)
-    b.finds(snapshot, code, about, cause, fix)
-    assert b.roots(snapshot, "3", "4", "6", "8") == [code]
+    b.assert_finds(snapshot, code, about, cause, fix)
+    assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
 
 
 def test_the_driver_is_the_root_of_the_mounts_that_fail() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     no_plugin(snapshot)
     no_driver(snapshot)
     says(SLOW)(snapshot)
-    b.drop(snapshot, kinds.PODS, "demo-fuse-gpu-0")
-    assert b.codes(snapshot, "4") == ["FM420", "FM421", "FM430", "FM431"]
-    assert b.roots(snapshot, "4") == ["FM421"]
+    b.remove_object(snapshot, kinds.PODS, "demo-fuse-gpu-0")
+    assert b.found_codes(snapshot, "4") == ["FM420", "FM421", "FM430", "FM431"]
+    assert b.root_codes(snapshot, "4") == ["FM421"]
 
 
 def test_an_event_about_another_volume_is_not_ours() -> None:
-    snapshot = b.healthy()
-    second = b.get(snapshot, names.DATASETS, "demo")
-    b.put(snapshot, names.DATASETS, {**second, "metadata": b.meta("other")})
+    snapshot = b.healthy_snapshot()
+    second = b.get_object(snapshot, names.DATASETS, "demo")
+    b.add_objects(snapshot, names.DATASETS, {**second, "metadata": b.meta("other")})
     says('MountVolume failed for volume "models-other" : timeout waiting for FUSE mount point')(
         snapshot
     )
-    assert b.codes(snapshot, "FM431") == []
+    assert b.found_codes(snapshot, "FM431") == []
 
 
 def test_old_events_of_a_pod_that_runs_are_no_news() -> None:
-    snapshot = b.healthy()
-    b.event(snapshot, reader(snapshot), "FailedMount", SLOW)
-    b.event(snapshot, reader(snapshot), "FailedMount", f"{MOUNT}exit status 32")
-    assert b.codes(snapshot, "4") == []
+    snapshot = b.healthy_snapshot()
+    b.add_warning_event(snapshot, reader(snapshot), "FailedMount", SLOW)
+    b.add_warning_event(snapshot, reader(snapshot), "FailedMount", f"{MOUNT}exit status 32")
+    assert b.found_codes(snapshot, "4") == []
 
 
 def test_a_node_where_nothing_reads_is_a_warning() -> None:
-    snapshot = b.healthy()
-    b.drop(snapshot, kinds.PODS, READER)
-    b.get(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
-    [found] = b.findings(snapshot, "FM420")
+    snapshot = b.healthy_snapshot()
+    b.remove_object(snapshot, kinds.PODS, READER)
+    b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    [found] = b.findings_of(snapshot, "FM420")
     assert found.severity is Severity.WARNING
 
 
 def test_a_refusal_in_another_namespace_or_of_another_claim_is_not_ours() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     refused("x: failed to get the following PVCs [other]")(snapshot)
     owner = {"kind": "Job", "metadata": {"name": "j", "namespace": "elsewhere"}}
-    b.event(snapshot, owner, "FailedCreate", HOOK)
-    assert b.codes(snapshot, "FM440") == []
+    b.add_warning_event(snapshot, owner, "FailedCreate", HOOK)
+    assert b.found_codes(snapshot, "FM440") == []
 
 
 def test_a_node_label_takes_a_sync() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     unlabelled(snapshot)
-    b.get(snapshot, kinds.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
-    [found] = b.findings(snapshot, "FM405")
+    b.get_object(snapshot, kinds.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
+    [found] = b.findings_of(snapshot, "FM405")
     assert found.severity is Severity.WARNING
 
 
 def test_a_thin_runtime_labels_no_node() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     unlabelled(snapshot)
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     runtime["kind"] = "ThinRuntime"
-    assert b.codes(snapshot, "FM405") == []
+    assert b.found_codes(snapshot, "FM405") == []
 
 
 def test_two_readers_of_one_node_are_one_finding() -> None:
-    snapshot = b.healthy()
-    b.put(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1"))
-    b.get(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
-    assert len(b.findings(snapshot, "FM420")) == 1
+    snapshot = b.healthy_snapshot()
+    b.add_objects(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1"))
+    b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
+    assert len(b.findings_of(snapshot, "FM420")) == 1
     assert platform.csi_node("gpu-0")["spec"]["drivers"]
 
 
@@ -485,6 +489,6 @@ def test_two_readers_of_one_node_are_one_finding() -> None:
     ("kind", "code"), [(kinds.PVCS, "FM401"), (kinds.CSI_NODES, "FM420"), (kinds.NODES, "FM405")]
 )
 def test_what_may_not_be_read_is_skipped(kind: kinds.Kind, code: str) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kind)
-    assert b.skipped(snapshot, code) == [f"no permission to list {kind.resource}"]
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kind)
+    assert b.skip_reasons(snapshot, code) == [f"no permission to list {kind.resource}"]

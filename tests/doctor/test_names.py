@@ -16,18 +16,18 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
-from tests.doctor.applying import applied
+from tests.doctor.applying import apply_fix
 from tests.doctor.fluid import NAME, NS
 
-Break = Callable[[Snapshot], object]
-THIN = next(kind for kind in names.RUNTIMES if kind.name == "ThinRuntime")
+Fault = Callable[[Snapshot], object]
+THIN = next(kind for kind in names.RUNTIME_KINDS if kind.name == "ThinRuntime")
 
 
 def dataset(snapshot: Snapshot) -> Object:
-    return b.get(snapshot, names.DATASETS, NAME)
+    return b.get_object(snapshot, names.DATASETS, NAME)
 
 
-def mount(**fields: Any) -> Break:
+def mount(**fields: Any) -> Fault:
     """Change the one mount of the Dataset; None takes a field away."""
 
     def change(snapshot: Snapshot) -> None:
@@ -39,7 +39,7 @@ def mount(**fields: Any) -> Break:
     return change
 
 
-def options(**given: str) -> Break:
+def options(**given: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
         named = {key.replace("__", "."): value for key, value in given.items()}
         dataset(snapshot)["spec"]["mounts"][0]["options"].update(named)
@@ -47,18 +47,18 @@ def options(**given: str) -> Break:
     return change
 
 
-def renamed(name: str) -> Break:
+def renamed(name: str) -> Fault:
     """The cache under another name, as far as this area looks."""
 
     def change(snapshot: Snapshot) -> None:
         for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
-            found = b.get(snapshot, kind, NAME)
+            found = b.get_object(snapshot, kind, NAME)
             found["metadata"]["name"] = name
 
     return change
 
 
-def not_bound(text: str, renewed: str = fluid.RECENT) -> Break:
+def not_bound(text: str, renewed: str = fluid.RECENT) -> Fault:
     def change(snapshot: Snapshot) -> None:
         condition = {
             "type": "NotReady",
@@ -76,19 +76,19 @@ def new(snapshot: Snapshot) -> None:
     dataset(snapshot)["status"] = {}
 
 
-def drop(kind: kinds.Kind, name: str = NAME) -> Break:
-    return lambda snapshot: b.drop(snapshot, kind, name)
+def drop(kind: kinds.Kind, name: str = NAME) -> Fault:
+    return lambda snapshot: b.remove_object(snapshot, kind, name)
 
 
 def second_runtime(snapshot: Snapshot) -> None:
-    kind = next(kind for kind in names.RUNTIMES if kind.name == "JuiceFSRuntime")
-    b.put(snapshot, kind, {**fluid.runtime(), "kind": kind.name})
+    kind = next(kind for kind in names.RUNTIME_KINDS if kind.name == "JuiceFSRuntime")
+    b.add_objects(snapshot, kind, {**fluid.runtime(), "kind": kind.name})
 
 
 def second_cache(snapshot: Snapshot) -> None:
-    b.put(snapshot, names.DATASETS, fluid.dataset("other"))
-    b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
-    b.put(snapshot, kinds.SECRETS, fluid.secret("other"))
+    b.add_objects(snapshot, names.DATASETS, fluid.dataset("other"))
+    b.add_objects(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
+    b.add_objects(snapshot, kinds.SECRETS, fluid.secret("other"))
 
 
 def exclusive(snapshot: Snapshot) -> None:
@@ -100,17 +100,17 @@ def leaving(snapshot: Snapshot) -> None:
 
 
 def foreign(snapshot: Snapshot) -> None:
-    found = b.get(snapshot, kinds.STATEFUL_SETS, f"{NAME}-master")
+    found = b.get_object(snapshot, kinds.STATEFUL_SETS, f"{NAME}-master")
     found["metadata"]["labels"] = {"app": "other"}
 
 
-def secret_of(name: str) -> Break:
+def secret_of(name: str) -> Fault:
     def change(snapshot: Snapshot) -> None:
         for option in dataset(snapshot)["spec"]["mounts"][0]["encryptOptions"]:
             option["valueFrom"]["secretKeyRef"]["name"] = name
-        found = copy.deepcopy(b.get(snapshot, kinds.SECRETS, f"{NAME}-store"))
+        found = copy.deepcopy(b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store"))
         found["metadata"]["name"] = name
-        b.put(snapshot, kinds.SECRETS, found)
+        b.add_objects(snapshot, kinds.SECRETS, found)
 
     return change
 
@@ -121,10 +121,10 @@ def plain_names(snapshot: Snapshot) -> None:
 
 
 def empty_key(snapshot: Snapshot) -> None:
-    b.get(snapshot, kinds.SECRETS, f"{NAME}-store")["data"]["AWS_SECRET_ACCESS_KEY"] = ""
+    b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store")["data"]["AWS_SECRET_ACCESS_KEY"] = ""
 
 
-def all_of(*changes: Break) -> Break:
+def all_of(*changes: Fault) -> Fault:
     def change(snapshot: Snapshot) -> None:
         for each in changes:
             each(snapshot)
@@ -178,13 +178,13 @@ MEMORY = (
         (secret_of("m" * 42), []),
     ],
 )
-def test_what_is_found(change: Break, codes: list[str]) -> None:
-    snapshot = b.healthy()
+def test_what_is_found(change: Fault, codes: list[str]) -> None:
+    snapshot = b.healthy_snapshot()
     change(snapshot)
-    assert b.codes(snapshot, "2xx") == codes
+    assert b.found_codes(snapshot, "2xx") == codes
 
 
-def neighbour(**change: Any) -> Break:
+def neighbour(**change: Any) -> Fault:
     """Another cache, without the part that is None, or with a field changed."""
 
     def put(snapshot: Snapshot) -> None:
@@ -196,9 +196,9 @@ def neighbour(**change: Any) -> Break:
         runtime["spec"]["replicas"] = change.get("replicas", 1)
         kind = THIN if "kind" in change else names.ALLUXIO_RUNTIMES
         if change.get("dataset", True):
-            b.put(snapshot, names.DATASETS, other)
+            b.add_objects(snapshot, names.DATASETS, other)
         if change.get("runtime", True):
-            b.put(snapshot, kind, runtime)
+            b.add_objects(snapshot, kind, runtime)
 
     return put
 
@@ -220,109 +220,109 @@ def neighbour(**change: Any) -> Break:
 )
 def test_what_has_no_workers_is_no_neighbour(change: dict[str, Any]) -> None:
     """An orphan, a reference, what Fluid refuses, or one of another namespace repels nobody."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour(**change))(snapshot)
-    assert b.codes(snapshot, "FM209") == []
+    assert b.found_codes(snapshot, "FM209") == []
 
 
 def test_what_has_workers_is_a_neighbour() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour())(snapshot)
-    [found] = b.findings(snapshot, "FM209")
+    [found] = b.findings_of(snapshot, "FM209")
     assert "there is one other" in found.cause
 
 
 @pytest.mark.parametrize("change", [drop(names.ALLUXIO_RUNTIMES), new])
-def test_a_cache_without_workers_keeps_nobody_off(change: Break) -> None:
-    snapshot = b.healthy()
+def test_a_cache_without_workers_keeps_nobody_off(change: Fault) -> None:
+    snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour(), change)(snapshot)
-    about = [each.about for each in b.findings(snapshot, "FM209")]
-    expected = [] if not snapshot.all(names.ALLUXIO_RUNTIMES)[1:] else [f"dataset {NS}/demo"]
+    about = [each.about for each in b.findings_of(snapshot, "FM209")]
+    expected = [] if not snapshot.of_kind(names.ALLUXIO_RUNTIMES)[1:] else [f"dataset {NS}/demo"]
     assert about == expected
 
 
 def fix(snapshot: Snapshot, code: str) -> str:
-    [found] = b.findings(snapshot, code)
+    [found] = b.findings_of(snapshot, code)
     assert found.fix is not None
     return found.fix.text
 
 
 def test_the_runtime_that_was_probably_meant() -> None:
-    snapshot = b.healthy()
-    b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"]["name"] = "demo-cache"
-    assert b.codes(snapshot, "2xx") == ["FM204", "FM205"]
+    snapshot = b.healthy_snapshot()
+    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"]["name"] = "demo-cache"
+    assert b.found_codes(snapshot, "2xx") == ["FM204", "FM205"]
     for code in ("FM204", "FM205"):
         assert '{"metadata": {"name": "demo", ' in fix(snapshot, code)
-    assert "FM205" not in b.roots(snapshot, "2xx"), "the two are one fault"
+    assert "FM205" not in b.root_codes(snapshot, "2xx"), "the two are one fault"
 
 
 def test_two_faults_of_names_are_two() -> None:
     """A runtime that is not what the Dataset lacks is a failure of its own."""
-    snapshot = b.healthy()
-    b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"] |= {
+    snapshot = b.healthy_snapshot()
+    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"] |= {
         "name": "demo-cache",
         "namespace": "far",
     }
-    assert b.roots(snapshot, "2xx") == ["FM204", "FM205"]
+    assert b.root_codes(snapshot, "2xx") == ["FM204", "FM205"]
 
 
 def test_a_runtime_out_of_sight_is_not_called_missing() -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, names.ALLUXIO_RUNTIMES)
-    assert b.codes(snapshot, "FM204") == []
-    assert b.skipped(snapshot, "FM204")[0].startswith("no permission to list alluxioruntimes")
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, names.ALLUXIO_RUNTIMES)
+    assert b.found_codes(snapshot, "FM204") == []
+    assert b.skip_reasons(snapshot, "FM204")[0].startswith("no permission to list alluxioruntimes")
 
 
 def test_a_reference_needs_no_runtime() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(mountPoint="dataset://models/other")(snapshot)
-    b.drop(snapshot, names.ALLUXIO_RUNTIMES, NAME)
-    assert b.codes(snapshot, "FM204") == []
+    b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    assert b.found_codes(snapshot, "FM204") == []
 
 
 def test_readers_that_mount_the_folder_need_no_root() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(path="/demo")(snapshot)
-    for pod in snapshot.all(kinds.PODS):
+    for pod in snapshot.of_kind(kinds.PODS):
         for container in pod["spec"].get("containers", []):
             for each in container.get("volumeMounts", []):
                 each["subPath"] = "demo"
-    assert b.codes(snapshot, "FM210") == []
+    assert b.found_codes(snapshot, "FM210") == []
 
 
 def test_a_deletion_names_the_pods_in_its_way() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     leaving(snapshot)
     assert fix(snapshot, "FM217") == f"kubectl delete pod chat-decode-0 -n {NS}"
 
 
 def test_no_value_of_an_option_is_ever_shown() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     options(aws__secretKey="planted secret$", fs__s3__token="planted;too")(snapshot)
-    told = str([b.findings(snapshot, code) for code in ("FM211", "FM214", "FM215")])
+    told = str([b.findings_of(snapshot, code) for code in ("FM211", "FM214", "FM215")])
     assert "aws.secretKey" in told and "planted" not in told
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-7b", "7b", "Demo"])
 def test_the_new_name_is_legal(name: str) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     renamed(name)(snapshot)
     command = fix(snapshot, "FM201")
     new_name = command.partition("--name ")[2].split()[0]
-    assert names.is_legal(new_name)
+    assert names.is_valid_name(new_name)
 
 
 def test_workers_that_wait_are_told_once() -> None:
     """FM302 is the failure; the warning would only repeat it."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     exclusive(snapshot)
     second_cache(snapshot)
     waiting = pods.worker_pod(name="other")
-    b.unscheduled(
+    b.make_unschedulable(
         waiting, "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules"
     )
-    b.put(snapshot, kinds.PODS, waiting)
-    assert b.codes(snapshot, "FM209", "FM302") == ["FM302"]
+    b.add_objects(snapshot, kinds.PODS, waiting)
+    assert b.found_codes(snapshot, "FM209", "FM302") == ["FM302"]
 
 
 # -- mounts: one rule of Fluid's, three checks ------------------------------------------------
@@ -330,9 +330,9 @@ def test_workers_that_wait_are_told_once() -> None:
 
 def by_hand(**given: object) -> Snapshot:
     """A Dataset that somebody wrote without the plugin, with mounts instead of its own."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES):
-        b.get(snapshot, kind, NAME)["metadata"].pop("labels")
+        b.get_object(snapshot, kind, NAME)["metadata"].pop("labels")
     dataset(snapshot)["metadata"].pop("annotations")
     found = dataset(snapshot)["spec"]["mounts"][0]
     found.update(given)
@@ -342,7 +342,7 @@ def by_hand(**given: object) -> Snapshot:
 
 
 def mount_codes(snapshot: Snapshot) -> list[str]:
-    return b.codes(snapshot, "FM210", "FM211", "FM213", "FM214")
+    return b.found_codes(snapshot, "FM210", "FM211", "FM213", "FM214")
 
 
 PLAIN = {"aws.accessKeyId": "planted-1", "aws.secretKey": "planted-2", "alluxio.x": "1"}
@@ -358,13 +358,13 @@ def test_plain_names_of_such_a_mount_reach_no_worker() -> None:
     snapshot = by_hand(path=None, name=None)
     plain_names(snapshot)
     assert mount_codes(snapshot) == ["FM213"]
-    [found] = b.findings(snapshot, "FM213")
+    [found] = b.findings_of(snapshot, "FM213")
     assert found.evidence[0].place == "spec.mounts.0.encryptOptions.0.name"
     assert found.evidence[0].text == "aws.accessKeyId"
 
 
 def test_names_of_a_root_mount_reach_nobody_elsewhere() -> None:
-    [found] = b.findings(by_hand(path="/elsewhere"), "FM213")
+    [found] = b.findings_of(by_hand(path="/elsewhere"), "FM213")
     assert "reach nobody" in found.cause
 
 
@@ -380,30 +380,30 @@ def test_checks_of_a_mount_that_meet_print_the_same(given: dict[str, object], ke
     assert "FM210" in found
     assert len({fix(snapshot, code) for code in found}) == 1
     assert "planted" not in fix(snapshot, "FM210")
-    applied(snapshot, fix(snapshot, "FM210"))
+    apply_fix(snapshot, fix(snapshot, "FM210"))
     assert mount_codes(snapshot) == []
 
 
 def test_keys_of_a_folder_that_pods_read_stay_where_they_are() -> None:
     snapshot = by_hand(path="/demo", encryptOptions=None, options=PLAIN)
-    for pod in snapshot.all(kinds.PODS):
+    for pod in snapshot.of_kind(kinds.PODS):
         for container in pod["spec"].get("containers", []):
             for each in container.get("volumeMounts", []):
                 each["subPath"] = "demo"
     assert mount_codes(snapshot) == ["FM211"]
-    applied(snapshot, fix(snapshot, "FM211"))
+    apply_fix(snapshot, fix(snapshot, "FM211"))
     assert mount_codes(snapshot) == []
     assert dataset(snapshot)["spec"]["mounts"][0]["path"] == "/demo"
 
 
 def test_a_runtime_that_lacks_is_made_of_the_size_that_the_source_has() -> None:
     snapshot = by_hand()
-    b.drop(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     assert "quota" not in fix(snapshot, "FM204")
     assert " && kubectl fluidmodel cache s3://hf-models/demo --name demo" in fix(snapshot, "FM204")
     mounts = dataset(snapshot)["spec"]["mounts"]
     mounts.append({**mounts[0], "name": "other", "path": "/other"})
-    [found] = b.findings(snapshot, "FM204")
+    [found] = b.findings_of(snapshot, "FM204")
     assert found.fix is not None and found.fix.how == "advice"
 
 
@@ -411,18 +411,18 @@ def test_several_mounts_are_folders_and_none_is_the_root() -> None:
     snapshot = by_hand(path=None, name="llama", encryptOptions=None)
     first = dataset(snapshot)["spec"]["mounts"][0]
     dataset(snapshot)["spec"]["mounts"] = [first, {**first, "name": "qwen"}]
-    [found] = b.findings(snapshot, "FM210")
+    [found] = b.findings_of(snapshot, "FM210")
     assert "/llama, /qwen" in found.cause and found.severity is None
     assert [each.text for each in found.evidence] == ["llama", "qwen"]
     dataset(snapshot)["spec"]["mounts"][1]["path"] = "/"
-    lost, _ = b.findings(snapshot, "FM210")
+    lost, _ = b.findings_of(snapshot, "FM210")
     assert "nowhere" in lost.cause and lost.severity is Severity.ERROR
 
 
 def test_a_tag_that_is_no_version_is_replaced() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     not_bound('could not parse "latest" as version')(snapshot)
-    assert "latest is none" in b.findings(snapshot, "FM208")[0].cause
-    applied(snapshot, fix(snapshot, "FM208"))
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    assert "latest is none" in b.findings_of(snapshot, "FM208")[0].cause
+    apply_fix(snapshot, fix(snapshot, "FM208"))
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     assert runtime["spec"]["fuse"]["imageTag"] == "2.9.5"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from kubectl_fluidmodel.doctor.check import Evidence, reference
+from kubectl_fluidmodel.doctor.check import Evidence, object_reference
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import cases
@@ -21,7 +21,7 @@ ABSENT = re.compile(r"not set|not there|none|no .*|empty|gone|absent|has .*|not 
 
 
 def seen(snapshot: Snapshot) -> Iterator[tuple[str, Evidence]]:
-    for outcome in b.diagnosis(snapshot).outcomes:
+    for outcome in b.run_checks(snapshot).results:
         for problem in outcome.problems:
             for each in problem.finding.evidence:
                 yield outcome.check.code, each
@@ -59,7 +59,7 @@ def quoted(text: str, value: Any) -> bool:
 
 
 def wrong(snapshot: Snapshot) -> list[str]:
-    there = {reference(obj): obj for objects in snapshot.objects.values() for obj in objects}
+    there = {object_reference(obj): obj for objects in snapshot.objects.values() for obj in objects}
     found = []
     for code, each in seen(snapshot):
         obj = there.get(each.object)
@@ -72,12 +72,14 @@ def wrong(snapshot: Snapshot) -> list[str]:
 
 
 def test_no_evidence_quotes_a_field_that_is_not_there() -> None:
-    found = sorted({line for name in cases.breaks() for line in wrong(cases.broken(name))})
+    found = sorted(
+        {line for name in cases.faults() for line in wrong(cases.snapshot_with_fault(name))}
+    )
     assert found == []
 
 
 def test_a_quote_of_what_is_not_there_is_seen() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     obj = snapshot.objects["datasets.data.fluid.io"][0]
     assert values(obj, "spec.mounts[0].path") == ["/"]
     assert values(obj, "spec.mounts.0.path") == ["/"]

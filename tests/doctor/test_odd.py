@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.doctor import junit, report
-from kubectl_fluidmodel.doctor.check import REGISTRY, Check, Need
-from kubectl_fluidmodel.doctor.diagnosis import BROKEN, Diagnosis
-from kubectl_fluidmodel.doctor.report_view import Style, render
+from kubectl_fluidmodel.doctor.check import REGISTRY, Check, RequiredKind
+from kubectl_fluidmodel.doctor.diagnosis import CHECK_CRASHED, Diagnosis
+from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import Kind
@@ -22,33 +22,37 @@ from tests.doctor import cases
 from tests.fluid import junk
 
 KINDS: dict[str, Kind] = {
-    kind.resource: kind for kind in (*(read.kind for read in queries.DOCTOR), kinds.SECRETS)
+    kind.resource: kind for kind in (*(read.kind for read in queries.DOCTOR_QUERIES), kinds.SECRETS)
 }
 
 
 def broken(found: Diagnosis) -> list[str]:
     """The checks whose judges raised, with what."""
-    return [f"{o.check.code} {o.skipped}" for o in found.outcomes if o.skipped.startswith(BROKEN)]
+    return [
+        f"{o.check.code} {o.skip_reason}"
+        for o in found.results
+        if o.skip_reason.startswith(CHECK_CRASHED)
+    ]
 
 
 def drawn(found: Diagnosis, snapshot: Snapshot) -> None:
     """Every way to show it goes through."""
-    json.dumps(report.document(found, snapshot), allow_nan=False)
-    junit.document(found, 1.0)
+    json.dumps(report.diagnosis_document(found, snapshot), allow_nan=False)
+    junit.to_junit(found, 1.0)
     for mode in ("default", "short", "wide"):
-        render(found, Style(mode, color=True, width=80), 1.0)
+        render_diagnosis(found, ReportStyle(mode, color=True, width=80), 1.0)
 
 
 def odd(draw: st.DrawFn) -> Snapshot:
     """A row of the tables in which up to four things are gone, or anything else."""
-    snapshot = cases.broken(draw(st.sampled_from(sorted(cases.breaks()))))
+    snapshot = cases.snapshot_with_fault(draw(st.sampled_from(sorted(cases.faults()))))
     filled = sorted(resource for resource, objects in snapshot.objects.items() if objects)
     for resource in draw(st.lists(st.sampled_from(filled), min_size=1, max_size=4)):
         obj = draw(st.sampled_from(snapshot.objects[resource]))
         if draw(st.booleans()):
-            obj.update(draw(junk.objects))
+            obj.update(draw(junk.any_object))
         else:
-            junk.spoil(draw, obj)
+            junk.corrupt(draw, obj)
     return snapshot
 
 
@@ -56,23 +60,23 @@ def odd(draw: st.DrawFn) -> Snapshot:
 @given(st.data())
 def test_nothing_odd_breaks_a_judge(data: st.DataObject) -> None:
     snapshot = odd(data.draw)
-    found = b.diagnosis(snapshot)
+    found = b.run_checks(snapshot)
     assert broken(found) == []
     drawn(found, snapshot)
 
 
 @settings(max_examples=100)
-@given(st.sampled_from(sorted(KINDS)), st.lists(junk.objects, min_size=1, max_size=3))
+@given(st.sampled_from(sorted(KINDS)), st.lists(junk.any_object, min_size=1, max_size=3))
 def test_junk_of_any_kind_breaks_no_judge(resource: str, objects: list[Object]) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.objects[resource] += objects
-    assert broken(b.diagnosis(snapshot)) == []
+    assert broken(b.run_checks(snapshot)) == []
 
 
 _TEXT = st.one_of(
     st.text(max_size=40),
-    junk.anything.map(lambda each: json.dumps(each)),
-    st.lists(junk.objects, max_size=2).map(json.dumps),
+    junk.any_value.map(lambda each: json.dumps(each)),
+    st.lists(junk.any_object, max_size=2).map(json.dumps),
 )
 
 
@@ -80,7 +84,7 @@ _TEXT = st.one_of(
 @given(st.data())
 def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
     """Annotations, logs and answers of stores, of which any may be cut off or another's."""
-    snapshot = cases.broken(data.draw(st.sampled_from(sorted(cases.breaks()))))
+    snapshot = cases.snapshot_with_fault(data.draw(st.sampled_from(sorted(cases.faults()))))
     for key in snapshot.texts:
         snapshot.texts[key] = data.draw(_TEXT)
     for objects in snapshot.objects.values():
@@ -88,7 +92,7 @@ def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
             notes = obj["metadata"].get("annotations") or {}
             for key in notes:
                 notes[key] = data.draw(_TEXT)
-    assert broken(b.diagnosis(snapshot)) == []
+    assert broken(b.run_checks(snapshot)) == []
 
 
 # -- what is hidden ------------------------------------------------------------------------------
@@ -96,31 +100,31 @@ def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("resource", sorted(KINDS))
 def test_a_kind_out_of_sight_is_not_taken_for_absent(resource: str) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, KINDS[resource])
-    found = b.diagnosis(snapshot)
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, KINDS[resource])
+    found = b.run_checks(snapshot)
     assert [problem.finding.cause for problem in found.problems] == []
     assert broken(found) == []
 
 
-@pytest.mark.parametrize("check", REGISTRY.in_order(), ids=lambda check: check.code)
+@pytest.mark.parametrize("check", REGISTRY.in_code_order(), ids=lambda check: check.code)
 def test_a_check_says_which_permission_it_lacks(check: Check) -> None:
     for need in check.needs:
-        kind = need.kind if isinstance(need, Need) else need
-        snapshot = b.healthy()
-        b.hide(snapshot, kind)
-        whys = b.skipped(snapshot, check.code)
+        kind = need.kind if isinstance(need, RequiredKind) else need
+        snapshot = b.healthy_snapshot()
+        b.forbid_listing(snapshot, kind)
+        whys = b.skip_reasons(snapshot, check.code)
         assert whys and all(kind.resource in why for why in whys), kind.resource
 
 
 @settings(max_examples=150)
-@given(st.sampled_from(sorted(cases.breaks())), st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
+@given(st.sampled_from(sorted(cases.faults())), st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
 def test_who_sees_less_finds_no_more(name: str, hidden: set[str]) -> None:
-    snapshot = cases.broken(name)
-    seen = set(b.codes(snapshot))
+    snapshot = cases.snapshot_with_fault(name)
+    seen = set(b.found_codes(snapshot))
     for resource in sorted(hidden):
-        b.hide(snapshot, KINDS[resource])
-    found = b.diagnosis(snapshot)
+        b.forbid_listing(snapshot, KINDS[resource])
+    found = b.run_checks(snapshot)
     assert broken(found) == []
     # A fallback counts where nothing else tells why, and what does may be what is hidden.
     plain = {each.check.code for each in found.problems if not each.check.fallback}
@@ -129,7 +133,7 @@ def test_who_sees_less_finds_no_more(name: str, hidden: set[str]) -> None:
 
 def test_a_cache_of_the_hubs_layout_is_well_where_datasets_are_hidden() -> None:
     """What the store listed is of the Dataset's mounts: without them nobody knows what is there."""
-    name = next(each for each in cases.breaks() if each.endswith("cache of the Hub's layout"))
-    snapshot = cases.broken(name)
-    b.hide(snapshot, KINDS["datasets.data.fluid.io"])
-    assert "FM743" not in {each.check.code for each in b.diagnosis(snapshot).problems}
+    name = next(each for each in cases.faults() if each.endswith("cache of the Hub's layout"))
+    snapshot = cases.snapshot_with_fault(name)
+    b.forbid_listing(snapshot, KINDS["datasets.data.fluid.io"])
+    assert "FM743" not in {each.check.code for each in b.run_checks(snapshot).problems}

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Fix
-from kubectl_fluidmodel.doctor.diagnosis import _fix_redacted
+from kubectl_fluidmodel.doctor.diagnosis import _redact_fix
 from kubectl_fluidmodel.output.shell import Command, Operand, command
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
 from tests.doctor import builders as b
 from tests.doctor import cases
-from tests.pasting import Parsed, parsed
+from tests.pasting import ShellResult, run_commands_in_bash
 
 HOSTILE = (
     "$(touch p)",
@@ -58,7 +58,7 @@ def spoiled(value: Any, old: str, new: str) -> Any:
 def commands(snapshot: Snapshot, *only: str) -> dict[Key, Fix]:
     """Every fix that can be pasted."""
     found: dict[Key, Fix] = {}
-    for outcome in b.diagnosis(snapshot, *only).outcomes:
+    for outcome in b.run_checks(snapshot, *only).results:
         for number, problem in enumerate(outcome.problems):
             fix = problem.finding.fix
             if fix is not None and (fix.how == "command" or isinstance(fix.text, Command)):
@@ -66,7 +66,7 @@ def commands(snapshot: Snapshot, *only: str) -> dict[Key, Fix]:
     return found
 
 
-def words(found: Parsed, old: str = "", new: str = "\0") -> list[list[str]]:
+def words(found: ShellResult, old: str = "", new: str = "\0") -> list[list[str]]:
     """The calls with the good value instead of the hostile one, wherever `--` puts operands."""
     escaped = json.dumps(new)[1:-1]
     return sorted(
@@ -78,15 +78,15 @@ def words(found: Parsed, old: str = "", new: str = "\0") -> list[list[str]]:
 @pytest.fixture(scope="module")
 def good() -> dict[str, dict[Key, Fix]]:
     """What each row of the tables prints."""
-    return {name: commands(cases.broken(name)) for name in cases.breaks()}
+    return {name: commands(cases.snapshot_with_fault(name)) for name in cases.faults()}
 
 
 @pytest.fixture(scope="module")
 def meant(good: dict[str, dict[Key, Fix]]) -> dict[tuple[str, Key], list[list[str]]]:
     """The words that each command of theirs is made of."""
     flat = {(row, key): fix.text for row, found in good.items() for key, fix in found.items()}
-    said = dict(zip(flat, parsed(list(flat.values())), strict=True))
-    assert [(flat[at], each.strays) for at, each in said.items() if each.strays] == []
+    said = dict(zip(flat, run_commands_in_bash(list(flat.values())), strict=True))
+    assert [(flat[at], each.unexpected) for at, each in said.items() if each.unexpected] == []
     return {at: words(each) for at, each in said.items()}
 
 
@@ -111,12 +111,14 @@ def test_no_value_is_run(
         value = HOSTILE[(number + PLACES.index(place)) % len(HOSTILE)]
         codes = sorted({code for code, _ in found})
         if codes:
-            document = spoiled(cases.broken(name).to_document(), place, value)
-            made = commands(from_document(document), *codes)
+            document = spoiled(cases.snapshot_with_fault(name).to_document(), place, value)
+            made = commands(snapshot_from_document(document), *codes)
             rows += [(name, key, value, fix.text) for key, fix in made.items()]
     same = 0
-    for (name, key, value, text), each in zip(rows, parsed([r[3] for r in rows]), strict=True):
-        assert each.strays == [], text
+    for (name, key, value, text), each in zip(
+        rows, run_commands_in_bash([r[3] for r in rows]), strict=True
+    ):
+        assert each.unexpected == [], text
         same += words(each, place, value) == meant.get((name, key))
     assert same > len(rows) / 2, f"{same} of {len(rows)} are the same commands"
 
@@ -124,6 +126,6 @@ def test_no_value_is_run(
 def test_a_command_with_a_secret_in_it_stays_one() -> None:
     """Redaction goes value by value: a change of the line would break its quotes."""
     line = command("kubectl", "get", Operand("password=x' ; touch p #"))
-    fix = _fix_redacted(Fix(line))
-    (found,) = parsed([fix.text])
-    assert found.strays == [] and "x'" not in fix.text
+    fix = _redact_fix(Fix(line))
+    (found,) = run_commands_in_bash([fix.text])
+    assert found.unexpected == [] and "x'" not in fix.text

@@ -17,9 +17,21 @@ import jsonschema
 import pytest
 
 from kubectl_fluidmodel.doctor import junit, report
-from kubectl_fluidmodel.doctor.check import AREAS, REGISTRY, Check, Finding, Severity, Skip
-from kubectl_fluidmodel.doctor.diagnosis import BROKEN, SILENCE, Diagnosis, diagnose
-from kubectl_fluidmodel.doctor.report_view import Style, groups, render
+from kubectl_fluidmodel.doctor.check import (
+    AREAS,
+    REGISTRY,
+    Check,
+    CheckSkippedError,
+    Finding,
+    Severity,
+)
+from kubectl_fluidmodel.doctor.diagnosis import (
+    CHECK_CRASHED,
+    SILENCE_ANNOTATION,
+    Diagnosis,
+    diagnose,
+)
+from kubectl_fluidmodel.doctor.report_view import ReportStyle, group_problems, render_diagnosis
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.output.serialize import to_yaml
@@ -32,44 +44,46 @@ DOCS = Path(__file__).parents[2] / "docs"
 DIRECTORY = Path(__file__).parents[1] / "fixtures" / "doctor"
 SCHEMA = json.loads((DOCS / "diagnosis.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-CHECKS = REGISTRY.in_order()
+CHECKS = REGISTRY.in_code_order()
 
 
 def wrong_keys() -> Snapshot:
     """The store refuses the keys, so that the master does not come up, nor what follows it."""
-    snapshot = b.healthy()
-    stores.says(snapshot, "wrong-secret", code="SignatureDoesNotMatch", message="check your key")
-    master = b.get(snapshot, kinds.PODS, "demo-master-0")
-    b.waiting(master, "alluxio-master", "CrashLoopBackOff", "back-off 40s", restarts=3)
-    b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
-    status = b.get(snapshot, names.DATASETS, NAME)["status"]
+    snapshot = b.healthy_snapshot()
+    stores.set_store_result(
+        snapshot, "wrong-secret", code="SignatureDoesNotMatch", message="check your key"
+    )
+    master = b.get_object(snapshot, kinds.PODS, "demo-master-0")
+    b.make_container_wait(master, "alluxio-master", "CrashLoopBackOff", "back-off 40s", restarts=3)
+    b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+    status = b.get_object(snapshot, names.DATASETS, NAME)["status"]
     status.update(phase="NotBound", cacheStates={}, ufsTotal="")
     return snapshot
 
 
 def twice() -> Snapshot:
     """Two caches with the same mistake."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     for name in (NAME, "other"):
         if name == "other":
-            b.put(snapshot, names.DATASETS, fluid.dataset(name))
-            b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime(name))
-            b.put(snapshot, kinds.PODS, pods.worker_pod(name=name))
-        mount = b.get(snapshot, names.DATASETS, name)["spec"]["mounts"][0]
+            b.add_objects(snapshot, names.DATASETS, fluid.dataset(name))
+            b.add_objects(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime(name))
+            b.add_objects(snapshot, kinds.PODS, pods.worker_pod(name=name))
+        mount = b.get_object(snapshot, names.DATASETS, name)["spec"]["mounts"][0]
         mount["path"] = f"/{name}"
     return snapshot
 
 
 # -- text ----------------------------------------------------------------------------------------
 
-SNAPSHOTS = {"healthy": b.healthy, "keys": wrong_keys}
+SNAPSHOTS = {"healthy": b.healthy_snapshot, "keys": wrong_keys}
 
 
 @pytest.mark.parametrize("width", [80, 200, None])
 @pytest.mark.parametrize("mode", ["default", "short", "wide"])
 @pytest.mark.parametrize("case", SNAPSHOTS)
 def test_the_text(case: str, mode: str, width: int | None) -> None:
-    text = render(b.diagnosis(SNAPSHOTS[case]()), Style(mode, width=width), 1.25)
+    text = render_diagnosis(b.run_checks(SNAPSHOTS[case]()), ReportStyle(mode, width=width), 1.25)
     file = DIRECTORY / f"{case}-{mode}-{width or 'piped'}.txt"
     if os.environ.get("GOLDEN") == "write":
         file.parent.mkdir(exist_ok=True)
@@ -83,23 +97,25 @@ def test_the_text(case: str, mode: str, width: int | None) -> None:
 
 
 def test_colour_adds_nothing_but_colour() -> None:
-    found = b.diagnosis(wrong_keys())
+    found = b.run_checks(wrong_keys())
     for mode in ("default", "short", "wide"):
-        coloured = render(found, Style(mode, color=True, width=80), 1.25)
+        coloured = render_diagnosis(found, ReportStyle(mode, color=True, width=80), 1.25)
         assert coloured.count("\x1b[") > 5
-        assert re.sub(r"\x1b\[\d*m", "", coloured) == render(found, Style(mode, width=80), 1.25)
+        assert re.sub(r"\x1b\[\d*m", "", coloured) == render_diagnosis(
+            found, ReportStyle(mode, width=80), 1.25
+        )
 
 
 def test_a_terminal_without_the_marks() -> None:
-    text = render(b.diagnosis(wrong_keys()), Style(ascii=True), 1.25)
+    text = render_diagnosis(b.run_checks(wrong_keys()), ReportStyle(ascii=True), 1.25)
     assert text.isascii() and "x FM521" in text and "+ FM101" in text
 
 
 def test_control_characters_of_the_cluster_do_not_reach_the_terminal() -> None:
     snapshot = wrong_keys()
-    stores.says(snapshot, "wrong-secret", code="X", message="a\x1b[31mb\x07\r\nc")
+    stores.set_store_result(snapshot, "wrong-secret", code="X", message="a\x1b[31mb\x07\r\nc")
     for mode in ("default", "short", "wide"):
-        text = render(b.diagnosis(snapshot), Style(mode), 1.0)
+        text = render_diagnosis(b.run_checks(snapshot), ReportStyle(mode), 1.0)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
 
 
@@ -107,10 +123,10 @@ def test_control_characters_of_the_cluster_do_not_reach_the_terminal() -> None:
 
 
 def test_consequences_are_folded_under_their_cause() -> None:
-    found = b.diagnosis(wrong_keys())
+    found = b.run_checks(wrong_keys())
     assert [each.check.code for each in found.roots] == ["FM521"]
     assert {"FM311", "FM330"} <= {each.check.code for each in found.problems}
-    text = render(found, Style("short"), 1.0)
+    text = render_diagnosis(found, ReportStyle("short"), 1.0)
     assert text.count("✗ FM") == 1
     assert re.search(r"^  so +FM\d+ ", text, re.MULTILINE)
     assert f"1 failure with {len(found.problems) - 1} consequences" in text
@@ -118,76 +134,83 @@ def test_consequences_are_folded_under_their_cause() -> None:
 
 def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
     """A cordoned node alone is a warning; with a worker that may run nowhere else, a failure."""
-    snapshot = b.healthy()
-    b.get(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
-    assert {each.severity for each in b.diagnosis(snapshot, "FM811").roots} == {Severity.WARNING}
+    snapshot = b.healthy_snapshot()
+    b.get_object(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
+    assert {each.severity for each in b.run_checks(snapshot, "FM811").roots} == {Severity.WARNING}
     test_runtime.PLACING["a cordon"][0](snapshot)
-    found = b.diagnosis(snapshot)
+    found = b.run_checks(snapshot)
     assert found.failed
     roots = {each.check.code: each for each in found.roots}
     assert [each.check.code for each in roots["FM811"].consequences] == ["FM306"]
     assert roots["FM811"].severity is Severity.ERROR
-    assert "✗ FM811 node gpu-0" in render(found, Style("short"), 1.0)
+    assert "✗ FM811 node gpu-0" in render_diagnosis(found, ReportStyle("short"), 1.0)
 
 
 def test_the_same_cause_of_several_caches_is_told_once() -> None:
-    found = b.diagnosis(twice(), "FM210")
+    found = b.run_checks(twice(), "FM210")
     assert len(found.roots) == 2
-    (group,) = groups(found)
+    (group,) = group_problems(found)
     assert len(group) == 2
-    text = render(found, Style("short"), 1.0)
+    text = render_diagnosis(found, ReportStyle("short"), 1.0)
     assert text.count("FM210 dataset") == 1
     assert re.search(rf"^  also +dataset {NS}/other$", text, re.MULTILINE)
     assert "healthy, with 2 warnings: 1 check, 2 caches" in text
-    assert "(2 of 2 caches)" in render(found, Style(), 1.0)
+    assert "(2 of 2 caches)" in render_diagnosis(found, ReportStyle(), 1.0)
 
 
 def test_another_cause_is_told_apart() -> None:
     snapshot = twice()
-    stores.says(snapshot, "no-bucket")
-    assert {group[0].check.code for group in groups(b.diagnosis(snapshot))} >= {"FM210", "FM526"}
+    stores.set_store_result(snapshot, "no-bucket")
+    assert {group[0].check.code for group in group_problems(b.run_checks(snapshot))} >= {
+        "FM210",
+        "FM526",
+    }
 
 
 def test_what_is_silenced_counts_for_nothing_and_is_shown() -> None:
     snapshot = twice()
     for name in (NAME, "other"):
-        notes = b.get(snapshot, names.DATASETS, name)["metadata"].setdefault("annotations", {})
-        notes[SILENCE] = "fm823, FM210 "
-    found = b.diagnosis(snapshot, "FM210")
-    assert not found.failed and groups(found) == []
-    text = render(found, Style(), 1.0)
+        notes = b.get_object(snapshot, names.DATASETS, name)["metadata"].setdefault(
+            "annotations", {}
+        )
+        notes[SILENCE_ANNOTATION] = "fm823, FM210 "
+    found = b.run_checks(snapshot, "FM210")
+    assert not found.failed and group_problems(found) == []
+    text = render_diagnosis(found, ReportStyle(), 1.0)
     assert "\u2013 FM210" in text and "silenced" in text
     assert text.rstrip().endswith("2 silenced")
-    shown = report.document(found, snapshot)
+    shown = report.diagnosis_document(found, snapshot)
     assert shown["healthy"] and shown["summary"]["silenced"] == 2
     assert all(problem["silenced"] for problem in shown["problems"])
 
 
 def test_a_silenced_cause_explains_nothing() -> None:
     snapshot = wrong_keys()
-    notes = b.get(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
-    notes[SILENCE] = "FM521"
-    roots = [each.check.code for each in b.diagnosis(snapshot).roots]
+    notes = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+    notes[SILENCE_ANNOTATION] = "FM521"
+    roots = [each.check.code for each in b.run_checks(snapshot).roots]
     assert "FM311" in roots
 
 
 def test_skipped_checks_say_why_in_every_format() -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kinds.NODES)
-    found = b.diagnosis(snapshot)
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kinds.NODES)
+    found = b.run_checks(snapshot)
     why = "no permission to list nodes"
-    skipped = [each.check.code for each in found.outcomes if each.skipped == why]
+    skipped = [each.check.code for each in found.results if each.skip_reason == why]
     assert len(skipped) > 5
-    text = render(found, Style("wide"), 1.0)
+    text = render_diagnosis(found, ReportStyle("wide"), 1.0)
     assert all(re.search(rf"\u2013 {code} .*\(skipped: {why}\)", text) for code in skipped)
-    text = render(found, Style(), 1.0)  # where it would be said again and again, it is said once
+    text = render_diagnosis(
+        found, ReportStyle(), 1.0
+    )  # where it would be said again and again, it is said once
     many = re.findall(rf"\u2013 (\d+) checks, FM\d+ to FM\d+  \(skipped: {why}\)", text)
     single = re.findall(rf"\u2013 (FM\d+) .*\(skipped: {why}\)", text)
     assert many
     assert sum(map(int, many)) + len(single) == len(skipped)
-    shown = {each["code"]: each for each in report.document(found, snapshot)["checks"]}
+    shown = {each["code"]: each for each in report.diagnosis_document(found, snapshot)["checks"]}
     assert all(shown[code]["skipped"] == why for code in skipped)
-    assert junit.document(found, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)
+    assert junit.to_junit(found, 1.0).count(f'<skipped message="{why}"/>') == len(skipped)
 
 
 def test_one_judge_that_breaks_hides_no_other() -> None:
@@ -195,20 +218,20 @@ def test_one_judge_that_breaks_hides_no_other() -> None:
         raise KeyError("oops")
 
     def skips(_: Any) -> list[Finding]:
-        raise Skip("no time")
+        raise CheckSkippedError("no time")
 
     checks = [Check("FM998", "t", breaks), Check("FM999", "t", skips), REGISTRY.checks["FM210"]]
     found = diagnose(twice(), checks)
     assert len(found.roots) == 2
-    whys = {each.check.code: each.skipped for each in found.outcomes if each.skipped}
-    assert whys == {"FM998": f"{BROKEN}: KeyError: 'oops'", "FM999": "no time"}
+    whys = {each.check.code: each.skip_reason for each in found.results if each.skip_reason}
+    assert whys == {"FM998": f"{CHECK_CRASHED}: KeyError: 'oops'", "FM999": "no time"}
 
 
 # -- documents -----------------------------------------------------------------------------------
 
 
 def shown(found: Diagnosis, snapshot: Snapshot) -> dict[str, Any]:
-    document = report.document(found, snapshot)
+    document = report.diagnosis_document(found, snapshot)
     VALIDATOR.validate(document)
     return document
 
@@ -217,10 +240,10 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("case", cases.breaks())
+@pytest.mark.parametrize("case", cases.faults())
 def test_every_report_keeps_to_its_schema(case: str) -> None:
-    snapshot = cases.broken(case)
-    found = b.diagnosis(snapshot)
+    snapshot = cases.snapshot_with_fault(case)
+    found = b.run_checks(snapshot)
     document = shown(found, snapshot)
     json.dumps(document, allow_nan=False)
     to_yaml(document)
@@ -242,13 +265,13 @@ def test_every_report_keeps_to_its_schema(case: str) -> None:
     ],
 )
 def test_the_schema_refuses_what_is_not_in_it(change: dict[str, Any]) -> None:
-    document = shown(b.diagnosis(wrong_keys()), wrong_keys())
+    document = shown(b.run_checks(wrong_keys()), wrong_keys())
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate({**document, **change})
 
 
 def test_the_schema_wants_a_reason_of_what_was_skipped() -> None:
-    document = copy.deepcopy(shown(b.diagnosis(b.healthy()), b.healthy()))
+    document = copy.deepcopy(shown(b.run_checks(b.healthy_snapshot()), b.healthy_snapshot()))
     document["checks"][0]["state"] = "skipped"
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate(document)
@@ -257,14 +280,14 @@ def test_the_schema_wants_a_reason_of_what_was_skipped() -> None:
 def test_junit_is_xml_whatever_a_cluster_says() -> None:
     snapshot = wrong_keys()
     hostile = "<b> & \"quotes\" 'too' ]]> \x00\x0b \ud800 \U0001f600 \n\t"
-    stores.says(snapshot, "wrong-secret", code="<X>", message=hostile)
-    notes = b.get(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
-    notes[SILENCE] = "FM330"
-    found = b.diagnosis(snapshot)
-    root = ElementTree.fromstring(junit.document(found, 1.25))
+    stores.set_store_result(snapshot, "wrong-secret", code="<X>", message=hostile)
+    notes = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+    notes[SILENCE_ANNOTATION] = "FM330"
+    found = b.run_checks(snapshot)
+    root = ElementTree.fromstring(junit.to_junit(found, 1.25))
     tests = list(root.iter("testcase"))
     assert root.get("time") == "1.25"
-    assert int(root.get("tests", "")) == len(tests) == len(found.outcomes)
+    assert int(root.get("tests", "")) == len(tests) == len(found.results)
     assert int(root.get("failures", "")) == len(list(root.iter("failure"))) > 1
     assert int(root.get("skipped", "")) == len(list(root.iter("skipped")))
     assert [suite.get("name") for suite in root] == list(AREAS.values())
@@ -305,4 +328,4 @@ def test_a_check_is_no_consequence_of_itself() -> None:
         return [Finding("a", "one"), Finding("b", "two")]
 
     check = Check("FM999", "t", finds, explains=("FM999",))
-    assert len(diagnose(b.healthy(), [check]).roots) == 2
+    assert len(diagnose(b.healthy_snapshot(), [check]).roots) == 2

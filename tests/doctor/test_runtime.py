@@ -10,43 +10,45 @@ from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.fluid import alluxio, names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.quantity import to_int
+from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods
-from tests.doctor.applying import applied
+from tests.doctor.applying import apply_fix
 
 WORKER, MASTER, FUSE = "demo-worker-0", "demo-master-0", "demo-fuse-gpu-0"
 NOW = "2026-09-21T14:13:00Z"
 FAR = "0/3 nodes are available: "
 AFFINITY = "2 node(s) didn't match Pod's node affinity/selector"
-Break = Callable[[Snapshot], object]
+Fault = Callable[[Snapshot], object]
 
 
 def pod(snapshot: Snapshot, name: str) -> dict[str, object]:
-    return b.get(snapshot, kinds.PODS, name)
+    return b.get_object(snapshot, kinds.PODS, name)
 
 
-def worker_waits(words: str, pin: bool = True) -> Break:
+def worker_waits(words: str, pin: bool = True) -> Fault:
     """The worker finds no node; `pin` binds it to gpu-0 as its Dataset does."""
 
     def broken(snapshot: Snapshot) -> None:
-        worker = b.unscheduled(pod(snapshot, WORKER), FAR + words)
+        worker = b.make_unschedulable(pod(snapshot, WORKER), FAR + words)
         if pin:
             worker["spec"]["affinity"] = platform.graph()["spec"]["components"][0]["podTemplate"][
                 "spec"
             ]["affinity"]
-        b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+        b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
 
     return broken
 
 
 def memory_tier(snapshot: Snapshot) -> None:
-    level = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["tieredstore"]["levels"][0]
+    level = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["tieredstore"]["levels"][
+        0
+    ]
     level.update(mediumtype="MEM", path="/dev/shm")
 
 
-def both(*breaks: Break) -> Break:
+def both(*breaks: Fault) -> Fault:
     def broken(snapshot: Snapshot) -> None:
         for each in breaks:
             each(snapshot)
@@ -58,14 +60,14 @@ def taken(snapshot: Snapshot) -> None:
     """Another Dataset, Exclusive by default, on the same node."""
     other = fluid.dataset("other")
     del other["spec"]["placement"]
-    b.put(snapshot, names.DATASETS, other)
-    b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
-    b.put(snapshot, kinds.PODS, pods.worker_pod(name="other"))
+    b.add_objects(snapshot, names.DATASETS, other)
+    b.add_objects(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
+    b.add_objects(snapshot, kinds.PODS, pods.worker_pod(name="other"))
 
 
 def gone_node(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.NODES, "gpu-0")
-    b.drop(snapshot, kinds.CSI_NODES, "gpu-0")
+    b.remove_object(snapshot, kinds.NODES, "gpu-0")
+    b.remove_object(snapshot, kinds.CSI_NODES, "gpu-0")
     hosts = fluid.dataset()["spec"]["nodeAffinity"]["required"]
     pod(snapshot, WORKER)["spec"]["affinity"] = {
         "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": hosts}
@@ -77,12 +79,12 @@ def intolerant(snapshot: Snapshot) -> None:
 
 
 def cordoned(snapshot: Snapshot) -> None:
-    b.get(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
+    b.get_object(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
 
 
 TIER = both(memory_tier, worker_waits(f"1 Insufficient memory, {AFFINITY}."))
 
-PLACING: dict[str, tuple[Break, str, str, str]] = {
+PLACING: dict[str, tuple[Fault, str, str, str]] = {
     "memory": (TIER, "FM301", "no node has enough free memory", "--medium SSD"),
     "disk and cpu": (
         worker_waits("1 Insufficient cpu, 2 Insufficient ephemeral-storage."),
@@ -143,15 +145,15 @@ PLACING: dict[str, tuple[Break, str, str, str]] = {
 @pytest.mark.parametrize("case", PLACING)
 def test_a_worker_without_a_node(case: str) -> None:
     broken, code, cause, fix = PLACING[case]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     broken(snapshot)
-    [found] = b.findings(snapshot, code)
+    [found] = b.findings_of(snapshot, code)
     assert found.about == "pod models/demo-worker-0"
     assert cause in found.cause, found.cause
     assert any(FAR in each.text for each in found.evidence)
     assert found.fix is not None and fix in found.fix.text, found.fix
-    assert [each for each in b.codes(snapshot, "3") if each < "FM310"] == [code]
-    assert "FM330" in b.codes(snapshot, "3") and "FM330" not in b.roots(snapshot)
+    assert [each for each in b.found_codes(snapshot, "3") if each < "FM310"] == [code]
+    assert "FM330" in b.found_codes(snapshot, "3") and "FM330" not in b.root_codes(snapshot)
 
 
 NO_SECRET = (
@@ -161,95 +163,109 @@ NO_SECRET = (
 
 
 def secret_missing(snapshot: Snapshot) -> None:
-    master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
-    b.event(snapshot, master, "FailedMount", NO_SECRET)
+    master = b.make_container_wait(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
+    b.add_warning_event(snapshot, master, "FailedMount", NO_SECRET)
 
 
 def key_missing(snapshot: Snapshot) -> None:
-    master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
-    b.event(
+    master = b.make_container_wait(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
+    b.add_warning_event(
         snapshot, master, "FailedMount", "references non-existent secret key: AWS_ACCESS_KEY_ID"
     )
 
 
-def master_says(line: str, *, previous: bool = True) -> Break:
+def master_says(line: str, *, previous: bool = True) -> Fault:
     def broken(snapshot: Snapshot) -> None:
-        master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "CrashLoopBackOff", "", 4)
-        b.log(snapshot, master, "alluxio-master", line, previous=previous)
-        b.event(snapshot, master, "Unhealthy", "Startup probe failed: + alluxio fs mount")
+        master = b.make_container_wait(
+            pod(snapshot, MASTER), "alluxio-master", "CrashLoopBackOff", "", 4
+        )
+        b.set_log(snapshot, master, "alluxio-master", line, previous=previous)
+        b.add_warning_event(
+            snapshot, master, "Unhealthy", "Startup probe failed: + alluxio fs mount"
+        )
 
     return broken
 
 
-def job_master_says(line: str) -> Break:
+def job_master_says(line: str) -> Fault:
     def broken(snapshot: Snapshot) -> None:
-        master = b.waiting(pod(snapshot, MASTER), "alluxio-job-master", "CrashLoopBackOff", "", 4)
-        b.log(snapshot, master, "alluxio-job-master", line)
+        master = b.make_container_wait(
+            pod(snapshot, MASTER), "alluxio-job-master", "CrashLoopBackOff", "", 4
+        )
+        b.set_log(snapshot, master, "alluxio-job-master", line)
 
     return broken
 
 
 def no_master(snapshot: Snapshot) -> None:
-    b.drop(snapshot, kinds.PODS, MASTER)
-    owner = b.get(snapshot, kinds.STATEFUL_SETS, "demo-master")
-    b.event(snapshot, owner, "FailedCreate", "create Pod demo-master-0 failed: exceeded quota")
+    b.remove_object(snapshot, kinds.PODS, MASTER)
+    owner = b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-master")
+    b.add_warning_event(
+        snapshot, owner, "FailedCreate", "create Pod demo-master-0 failed: exceeded quota"
+    )
 
 
 def no_image(snapshot: Snapshot) -> None:
-    b.waiting(pod(snapshot, WORKER), "alluxio-worker", "ImagePullBackOff", 'Back-off "x"')
+    b.make_container_wait(
+        pod(snapshot, WORKER), "alluxio-worker", "ImagePullBackOff", 'Back-off "x"'
+    )
 
 
 def killed(snapshot: Snapshot) -> None:
-    b.ended(pod(snapshot, WORKER), "alluxio-worker", "OOMKilled", 137)
+    b.make_container_restart(pod(snapshot, WORKER), "alluxio-worker", "OOMKilled", 137)
 
 
 def full_disk(snapshot: Snapshot) -> None:
-    worker = b.unready(pod(snapshot, WORKER))
+    worker = b.make_unready(pod(snapshot, WORKER))
     line = "java.io.IOException: No space left on device"
-    b.log(snapshot, worker, "alluxio-worker", line)
+    b.set_log(snapshot, worker, "alluxio-worker", line)
 
 
 def full_quota(snapshot: Snapshot) -> None:
-    worker = b.unready(pod(snapshot, WORKER))
-    b.log(snapshot, worker, "alluxio-worker", "alluxio.exception.WorkerOutOfSpaceException: 1 GB")
+    worker = b.make_unready(pod(snapshot, WORKER))
+    b.set_log(
+        snapshot, worker, "alluxio-worker", "alluxio.exception.WorkerOutOfSpaceException: 1 GB"
+    )
 
 
 def restless(snapshot: Snapshot) -> None:
-    b.ended(pod(snapshot, FUSE), "alluxio-fuse", "Error", 1, restarts=5)
+    b.make_container_restart(pod(snapshot, FUSE), "alluxio-fuse", "Error", 1, restarts=5)
 
 
 def stuck(snapshot: Snapshot) -> None:
-    worker = b.unready(pod(snapshot, WORKER))
+    worker = b.make_unready(pod(snapshot, WORKER))
     worker["metadata"]["deletionTimestamp"] = "2026-09-21T13:00:00Z"
-    b.get(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
+    b.get_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")["status"]["readyReplicas"] = 0
 
 
 def fewer(snapshot: Snapshot) -> None:
-    b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"] = 2
+    b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"] = 2
 
 
 def crashing(snapshot: Snapshot) -> None:
-    worker = b.waiting(pod(snapshot, WORKER), "alluxio-worker", "CrashLoopBackOff", "back-off", 2)
-    b.log(
+    worker = b.make_container_wait(
+        pod(snapshot, WORKER), "alluxio-worker", "CrashLoopBackOff", "back-off", 2
+    )
+    b.set_log(
         snapshot, worker, "alluxio-worker", "java.lang.OutOfMemoryError: Java heap", previous=True
     )
 
 
 def lost(snapshot: Snapshot) -> None:
-    status = b.get(snapshot, names.DATASETS, "demo")["status"]
+    status = b.get_object(snapshot, names.DATASETS, "demo")["status"]
     status["cacheStates"].update(cacheCapacity="0.00B", cached="0.00B")
 
 
 def no_replicas(snapshot: Snapshot) -> None:
-    del b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"]
-    b.drop(snapshot, kinds.STATEFUL_SETS, "demo-worker")
-    b.drop(snapshot, kinds.PODS, WORKER)
+    del b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"]["replicas"]
+    b.remove_object(snapshot, kinds.STATEFUL_SETS, "demo-worker")
+    b.remove_object(snapshot, kinds.PODS, WORKER)
 
 
 S3 = "AmazonS3Exception: Forbidden (Status Code: 403; Error Code: SignatureDoesNotMatch; x)"
 UNKNOWN = "java.net.UnknownHostException: cpu-0: cpu-0: Temporary failure in name resolution"
 
-PODS: dict[str, tuple[Break, str, str, str, str]] = {
+PODS: dict[str, tuple[Fault, str, str, str, str]] = {
     "no Secret": (
         secret_missing,
         "FM310",
@@ -370,16 +386,16 @@ PODS: dict[str, tuple[Break, str, str, str, str]] = {
 @pytest.mark.parametrize("case", PODS)
 def test_what_befalls_the_pods(case: str) -> None:
     broken, code, about, cause, fix = PODS[case]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     broken(snapshot)
-    b.finds(snapshot, code, about, cause, fix)
-    assert code in b.roots(snapshot, "3", "4", "6", "8")
+    b.assert_finds(snapshot, code, about, cause, fix)
+    assert code in b.root_codes(snapshot, "3", "4", "6", "8")
 
 
 def test_the_log_is_the_evidence() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     master_says(f"noise\n{S3}")(snapshot)
-    [found] = b.findings(snapshot, "FM311")
+    [found] = b.findings_of(snapshot, "FM311")
     first = found.evidence[0]
     assert (first.object, first.place) == (
         "pod models/demo-master-0",
@@ -390,92 +406,96 @@ def test_the_log_is_the_evidence() -> None:
 
 def test_a_wrong_key_is_the_root_of_all_that_follows() -> None:
     """The master restarts, so the Dataset is NotBound, there is no claim, and the reader waits."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     master_says(S3)(snapshot)
-    dataset = b.get(snapshot, names.DATASETS, "demo")
+    dataset = b.get_object(snapshot, names.DATASETS, "demo")
     dataset["status"] = {"phase": "NotBound"}
     for kind, name in (
         (kinds.PVCS, "demo"),
         (kinds.STATEFUL_SETS, "demo-worker"),
         (kinds.PODS, WORKER),
     ):
-        b.drop(snapshot, kind, name)
-    b.drop(snapshot, kinds.PVS, "models-demo", "")
-    load = b.get(snapshot, names.DATA_LOADS, "demo")
+        b.remove_object(snapshot, kind, name)
+    b.remove_object(snapshot, kinds.PVS, "models-demo", "")
+    load = b.get_object(snapshot, names.DATA_LOADS, "demo")
     load["status"] = {"phase": "Pending"}
-    reader = b.get(snapshot, kinds.PODS, "chat-decode-0")
-    b.unscheduled(reader, '0/3 nodes are available: persistentvolumeclaim "demo" not found.')
-    assert b.codes(snapshot, "3", "4", "6") == ["FM311", "FM441", "FM606"]
-    assert b.roots(snapshot, "3", "4", "6") == ["FM311"]
+    reader = b.get_object(snapshot, kinds.PODS, "chat-decode-0")
+    b.make_unschedulable(reader, '0/3 nodes are available: persistentvolumeclaim "demo" not found.')
+    assert b.found_codes(snapshot, "3", "4", "6") == ["FM311", "FM441", "FM606"]
+    assert b.root_codes(snapshot, "3", "4", "6") == ["FM311"]
 
 
 def test_a_bundle_tells_of_the_secret_as_the_cluster_does() -> None:
     """The name of its volume looks like a secret's, and what follows it is none."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     secret_missing(snapshot)
-    [live] = b.findings(snapshot, "FM310")
-    [offline] = b.findings(support_bundle.redacted(snapshot), "FM310")
+    [live] = b.findings_of(snapshot, "FM310")
+    [offline] = b.findings_of(support_bundle.redact_snapshot(snapshot), "FM310")
     assert offline == live and live.evidence[0].text == NO_SECRET
 
 
 def test_what_only_starts_is_a_warning() -> None:
-    snapshot = b.healthy()
-    master = b.waiting(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
+    snapshot = b.healthy_snapshot()
+    master = b.make_container_wait(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
     master["metadata"]["creationTimestamp"] = NOW
-    [found] = b.findings(snapshot, "FM311")
+    [found] = b.findings_of(snapshot, "FM311")
     assert found.severity is Severity.WARNING and found.fix is None
     assert "it still starts" in found.cause
 
 
 def test_a_worker_that_fluid_has_not_counted_yet_is_not_lost() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     lost(snapshot)
     pod(snapshot, WORKER)["metadata"]["creationTimestamp"] = NOW
-    assert b.findings(snapshot, "FM332") == []
+    assert b.findings_of(snapshot, "FM332") == []
 
 
 def test_a_secret_that_came_later_is_no_news() -> None:
     """The event is still there, and the pod runs."""
-    snapshot = b.healthy()
-    b.event(snapshot, pod(snapshot, MASTER), "FailedMount", 'secret "demo-store" not found')
-    assert b.codes(snapshot, "3") == []
+    snapshot = b.healthy_snapshot()
+    b.add_warning_event(
+        snapshot, pod(snapshot, MASTER), "FailedMount", 'secret "demo-store" not found'
+    )
+    assert b.found_codes(snapshot, "3") == []
 
 
 def test_the_store_is_not_the_pods_own_host() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     job_master_says("java.net.UnknownHostException: minio")(snapshot)
-    assert b.findings(snapshot, "FM312") == []
-    [found] = b.findings(snapshot, "FM311")
+    assert b.findings_of(snapshot, "FM312") == []
+    [found] = b.findings_of(snapshot, "FM311")
     assert "the host name does not resolve" in found.cause
 
 
 def test_an_old_restart_is_no_news() -> None:
-    snapshot = b.healthy()
-    fuse = b.ended(pod(snapshot, FUSE), "alluxio-fuse", restarts=9)
+    snapshot = b.healthy_snapshot()
+    fuse = b.make_container_restart(pod(snapshot, FUSE), "alluxio-fuse", restarts=9)
     last = fuse["status"]["containerStatuses"][0]["lastState"]["terminated"]  # type: ignore[index]
     last["finishedAt"] = "2026-09-20T14:12:00Z"
-    assert b.codes(snapshot, "3") == []
+    assert b.found_codes(snapshot, "3") == []
 
 
 @pytest.mark.parametrize("code", ["FM301", "FM311", "FM320", "FM331"])
 def test_pods_out_of_sight_are_said_to_be(code: str) -> None:
-    snapshot = b.healthy()
-    b.hide(snapshot, kinds.PODS)
-    assert b.skipped(snapshot, code) == ["no permission to list pods"]
+    snapshot = b.healthy_snapshot()
+    b.forbid_listing(snapshot, kinds.PODS)
+    assert b.skip_reasons(snapshot, code) == ["no permission to list pods"]
 
 
 def test_a_limit_holds_all_that_a_worker_may_use() -> None:
     """Tier, heap and direct memory: by the runtime's own options, else by Fluid's defaults."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     memory_tier(snapshot)
     killed(snapshot)
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)
     runtime["spec"]["worker"]["resources"]["limits"] = {"memory": "1Gi"}
-    [found] = b.findings(snapshot, "FM321")
+    [found] = b.findings_of(snapshot, "FM321")
     assert found.fix is not None
-    applied(snapshot, found.fix.text)
-    changed = b.get(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)["spec"]["worker"]["resources"]
-    limit = to_int(changed["limits"]["memory"])
+    apply_fix(snapshot, found.fix.text)
+    changed = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, fluid.NAME)["spec"]["worker"][
+        "resources"
+    ]
+    limit = quantity_to_int(changed["limits"]["memory"])
     assert limit is not None and (108 + 4 + 4) * fluid.GIB < limit < 120 * fluid.GIB
     del runtime["spec"]["worker"]["jvmOptions"]
-    assert alluxio.memory_of(runtime, "worker") > (108 + 12 + 32) * fluid.GIB
+    assert alluxio.max_memory(runtime, "worker") > (108 + 12 + 32) * fluid.GIB

@@ -8,75 +8,80 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.doctor.checks.mount_results import _RANK
-from kubectl_fluidmodel.doctor.mount_probe import result, runner
-from kubectl_fluidmodel.doctor.mount_probe.attempt import NO_TOKEN
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer, Answers, load, one
-from kubectl_fluidmodel.doctor.mount_probe.target import Question, questions
+from kubectl_fluidmodel.doctor.checks.mount_results import _STATE_RANK
+from kubectl_fluidmodel.doctor.mount_probe import probe_result, runner
+from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import (
+    MountResults,
+    ProbeResult,
+    result_from_json,
+    result_to_json,
+)
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inventory.cache import link
+from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.model.remark import (
     CONFIG,
     CONTENT,
     DAMAGED,
-    DOUBT,
     LINKS,
     SHARDS,
+    WARNING,
     WEIGHTS,
-    Remark,
+    ModelIssue,
 )
-from kubectl_fluidmodel.model.rubbish import Rubbish
+from kubectl_fluidmodel.model.rubbish import JunkFiles
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fluid import NAME, NS
-from tests.doctor.stores import MOUNT, holds, says, well
+from tests.doctor.stores import MOUNT, ok_result, set_store_listing, set_store_result
 
 
 def codes(snapshot: Snapshot) -> list[str]:
-    found = b.diagnosis(snapshot, "5")
-    return sorted({each.check.code for outcome in found.outcomes for each in outcome.problems})
+    found = b.run_checks(snapshot, "5")
+    return sorted({each.check.code for outcome in found.results for each in outcome.problems})
 
 
 def skipped(snapshot: Snapshot, code: str) -> str:
-    (outcome,) = b.diagnosis(snapshot, code).outcomes
-    return outcome.skipped
+    (outcome,) = b.run_checks(snapshot, code).results
+    return outcome.skip_reason
 
 
 def phase(snapshot: Snapshot, value: str) -> None:
-    b.get(snapshot, names.DATASETS, NAME)["status"]["phase"] = value
+    b.get_object(snapshot, names.DATASETS, NAME)["status"]["phase"] = value
 
 
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (result.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
-        (result.SERVICE, {"message": "there is no Service minio"}, "FM510"),
-        (result.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
-        (result.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
-        (result.FOREIGN, {"message": "it answers with text/html"}, "FM513"),
-        (result.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
-        (result.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
-        (result.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
-        (result.EXPIRED, {"message": NO_TOKEN}, "FM522"),
-        (result.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
-        (result.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
-        (result.DENIED, {"action": "GET", "code": "403"}, "FM527"),
-        (result.REGION, {"region": "eu-west-1"}, "FM525"),
-        (result.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
-        (result.ERROR, {"code": "SlowDown"}, "FM528"),
-        (result.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
-        (result.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
-        (result.EMPTY, {}, "FM531"),
+        (probe_result.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
+        (probe_result.SERVICE, {"message": "there is no Service minio"}, "FM510"),
+        (probe_result.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
+        (probe_result.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
+        (probe_result.FOREIGN, {"message": "it answers with text/html"}, "FM513"),
+        (probe_result.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
+        (probe_result.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
+        (probe_result.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
+        (probe_result.EXPIRED, {"message": MISSING_SESSION_TOKEN}, "FM522"),
+        (probe_result.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
+        (probe_result.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
+        (probe_result.DENIED, {"action": "GET", "code": "403"}, "FM527"),
+        (probe_result.REGION, {"region": "eu-west-1"}, "FM525"),
+        (probe_result.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
+        (probe_result.ERROR, {"code": "SlowDown"}, "FM528"),
+        (probe_result.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
+        (probe_result.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
+        (probe_result.EMPTY, {}, "FM531"),
     ],
 )
 def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> None:
-    snapshot = b.healthy()
-    says(snapshot, state, **changes)
-    found = b.findings(snapshot, code)
+    snapshot = b.healthy_snapshot()
+    set_store_result(snapshot, state, **changes)
+    found = b.findings_of(snapshot, code)
     assert codes(snapshot) == [code]
     assert found and found[0].evidence and found[0].cause
     assert f"{NS}" in found[0].about
@@ -88,42 +93,51 @@ def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> No
     ("changes", "code"),
     [
         (
-            {"remarks": (Remark(SHARDS, "a.safetensors is missing", True, ("a.safetensors",)),)},
+            {
+                "remarks": (
+                    ModelIssue(SHARDS, "a.safetensors is missing", True, ("a.safetensors",)),
+                )
+            },
             "FM532",
         ),
         ({"models": ()}, "FM533"),
-        ({"remarks": (Remark(CONFIG, "config.json is empty", True),)}, "FM533"),
-        ({"remarks": (Remark(WEIGHTS, "no weights", True),)}, "FM534"),
-        ({"remarks": (Remark(DAMAGED, "a.safetensors is damaged", True),)}, "FM538"),
-        ({"remarks": (Remark(CONTENT, "a.safetensors is a page of HTML", True),)}, "FM538"),
-        ({"remarks": (Remark(LINKS, "links were lost", True, model="org/m@abc"),)}, "FM539"),
-        ({"remarks": (Remark(DOUBT, "no generation_config.json"),)}, "FM541"),
-        ({"rubbish": (Rubbish("Git's own", 3, 1 << 30, ".git/x", (".git/",)),)}, "FM542"),
+        ({"remarks": (ModelIssue(CONFIG, "config.json is empty", True),)}, "FM533"),
+        ({"remarks": (ModelIssue(WEIGHTS, "no weights", True),)}, "FM534"),
+        ({"remarks": (ModelIssue(DAMAGED, "a.safetensors is damaged", True),)}, "FM538"),
+        ({"remarks": (ModelIssue(CONTENT, "a.safetensors is a page of HTML", True),)}, "FM538"),
+        (
+            {"remarks": (ModelIssue(LINKS, "links were lost", True, hub_model="org/m@abc"),)},
+            "FM539",
+        ),
+        ({"remarks": (ModelIssue(WARNING, "no generation_config.json"),)}, "FM541"),
+        ({"rubbish": (JunkFiles("Git's own", 3, 1 << 30, ".git/x", (".git/",)),)}, "FM542"),
         ({"files": 37}, "FM536"),
         ({"bytes": 1}, "FM536"),
         ({"newest": (("config.json", "2026-09-21T13:00:00Z"),)}, "FM537"),
     ],
 )
 def test_what_lies_in_it(changes: dict[str, Any], code: str) -> None:
-    snapshot = b.healthy()
-    holds(snapshot, **changes)
+    snapshot = b.healthy_snapshot()
+    set_store_listing(snapshot, **changes)
     assert codes(snapshot) == [code]
-    assert b.findings(snapshot, code)[0].evidence
+    assert b.findings_of(snapshot, code)[0].evidence
 
 
 def test_what_could_not_be_read_passes_nothing_unseen() -> None:
-    snapshot = b.healthy()
-    holds(snapshot, unread="3 of 40 files that tell were looked at (AccessDenied)")
+    snapshot = b.healthy_snapshot()
+    set_store_listing(snapshot, unread="3 of 40 files that tell were looked at (AccessDenied)")
     assert codes(snapshot) == []
     for code in ("FM532", "FM534", "FM538"):
         assert "AccessDenied" in skipped(snapshot, code)
 
 
 def test_rubbish_is_removed_and_nothing_beside_it() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     places = (".cache/", "sub/.cache/", "it's.part")
-    holds(snapshot, rubbish=(Rubbish("the Hub client's own", 3, 1 << 30, places[0], places),))
-    fix = b.findings(snapshot, "FM542")[0].fix
+    set_store_listing(
+        snapshot, rubbish=(JunkFiles("the Hub client's own", 3, 1 << 30, places[0], places),)
+    )
+    fix = b.findings_of(snapshot, "FM542")[0].fix
     assert fix
     commands = [shlex.split(each) for each in fix.text.split(" && ")]
     assert [each[3] for each in commands] == [f"{MOUNT}/{place}" for place in places]
@@ -132,9 +146,11 @@ def test_rubbish_is_removed_and_nothing_beside_it() -> None:
 
 
 def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
-    snapshot = b.healthy()
-    holds(snapshot, remarks=(Remark(LINKS, "links were lost", True, model="org/m@abc"),))
-    fix = b.findings(snapshot, "FM539")[0].fix
+    snapshot = b.healthy_snapshot()
+    set_store_listing(
+        snapshot, remarks=(ModelIssue(LINKS, "links were lost", True, hub_model="org/m@abc"),)
+    )
+    fix = b.findings_of(snapshot, "FM539")[0].fix
     assert fix and "kubectl fluidmodel cache org/m@abc --name demo" in fix.text
     assert "--to s3://hf-models" in fix.text and fix.text.startswith("kubectl fluidmodel uncache")
 
@@ -142,94 +158,108 @@ def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (result.NO_SECRET, {}, "FM501"),
-        (result.NO_KEY, {"entries": ("accesskey",)}, "FM502"),
-        (result.BAD_KEY, {"message": "is empty"}, "FM503"),
+        (probe_result.NO_SECRET, {}, "FM501"),
+        (probe_result.NO_KEY, {"entries": ("accesskey",)}, "FM502"),
+        (probe_result.BAD_KEY, {"message": "is empty"}, "FM503"),
     ],
 )
 def test_secrets_are_told_of_once(state: str, changes: dict[str, Any], code: str) -> None:
-    snapshot = b.healthy()
-    says(snapshot, state, **changes)
+    snapshot = b.healthy_snapshot()
+    set_store_result(snapshot, state, **changes)
     assert skipped(snapshot, code) == "FM212 tells of it"
-    b.hide(snapshot, kinds.SECRETS)
+    b.forbid_listing(snapshot, kinds.SECRETS)
     assert codes(snapshot) == [code]
 
 
 def test_no_model_at_all_where_one_is_near() -> None:
-    snapshot = b.healthy()
-    holds(snapshot, nearest=("s3://hf-models/org/demo",), models=(), weights=0)
-    found = b.diagnosis(snapshot, "5")
+    snapshot = b.healthy_snapshot()
+    set_store_listing(snapshot, nearest=("s3://hf-models/org/demo",), models=(), weights=0)
+    found = b.run_checks(snapshot, "5")
     assert [root.check.code for root in found.roots] == ["FM530"]
     fix = found.roots[0].finding.fix
     assert fix and "cache s3://hf-models/org/demo --name demo" in fix.text
 
 
 def test_what_is_only_out_of_reach_from_here_is_no_finding_while_the_cache_is_bound() -> None:
-    for state in (result.DNS, result.TIMEOUT):
-        snapshot = b.healthy()
-        says(snapshot, state, origin=result.HERE, message="no answer")
+    for state in (probe_result.DNS, probe_result.TIMEOUT):
+        snapshot = b.healthy_snapshot()
+        set_store_result(snapshot, state, origin=probe_result.HERE, message="no answer")
         assert codes(snapshot) == []
-        assert "--probe" in skipped(snapshot, "FM510" if state == result.DNS else "FM511")
+        assert "--probe" in skipped(snapshot, "FM510" if state == probe_result.DNS else "FM511")
         phase(snapshot, "NotBound")
-        assert codes(snapshot) == ["FM510" if state == result.DNS else "FM511"]
+        assert codes(snapshot) == ["FM510" if state == probe_result.DNS else "FM511"]
         phase(snapshot, "Bound")
-        says(snapshot, state, origin=result.POD, message="no answer")
-        assert codes(snapshot) == ["FM510" if state == result.DNS else "FM511"]
+        set_store_result(snapshot, state, origin=probe_result.POD, message="no answer")
+        assert codes(snapshot) == ["FM510" if state == probe_result.DNS else "FM511"]
 
 
 def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
-    snapshot = b.healthy()
-    says(snapshot, result.SKEW, origin=result.HERE, skew=7200.0, code="RequestTimeTooSkewed")
-    (root,) = b.diagnosis(snapshot, "5").roots
+    snapshot = b.healthy_snapshot()
+    set_store_result(
+        snapshot,
+        probe_result.SKEW,
+        origin=probe_result.HERE,
+        skew=7200.0,
+        code="RequestTimeTooSkewed",
+    )
+    (root,) = b.run_checks(snapshot, "5").roots
     assert (root.check.code, root.severity) == ("FM514", Severity.WARNING)
     phase(snapshot, "NotBound")
-    (root,) = b.diagnosis(snapshot, "5").roots
+    (root,) = b.run_checks(snapshot, "5").roots
     assert root.severity is Severity.ERROR
     assert "7200 s apart" in root.finding.cause
 
 
 def test_a_clock_that_is_a_little_off_is_named_before_it_breaks() -> None:
-    snapshot = b.healthy()
-    result.put(snapshot, NS, NAME, Answers((well(skew=-400.0),)))
+    snapshot = b.healthy_snapshot()
+    probe_result.store_results(snapshot, NS, NAME, MountResults((ok_result(skew=-400.0),)))
     assert codes(snapshot) == ["FM514"]
 
 
 def test_a_store_that_was_not_asked_passes_nothing() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.texts.clear()
     assert skipped(snapshot, "FM521") == "the store was not asked"
-    says(snapshot, result.SKIPPED, message="no permission to read Secret demo-store")
+    set_store_result(
+        snapshot, probe_result.SKIPPED, message="no permission to read Secret demo-store"
+    )
     assert skipped(snapshot, "FM521") == "no permission to read Secret demo-store"
     assert codes(snapshot) == []
 
 
 def test_too_many_files_to_list_are_not_judged_for_what_is_missing() -> None:
-    snapshot = b.healthy()
-    holds(snapshot, whole=False, models=(), files=20_000)
+    snapshot = b.healthy_snapshot()
+    set_store_listing(snapshot, whole=False, models=(), files=20_000)
     assert "too many to list" in skipped(snapshot, "FM533")
 
 
 def test_answers_survive_the_blackening_of_a_bundle() -> None:
-    given = well(
-        state=result.WRONG_SECRET,
+    given = ok_result(
+        state=probe_result.WRONG_SECRET,
         code="SignatureDoesNotMatch",
         entries=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     )
-    text = Answers((given,)).text()
-    assert redact.text(text) == text
-    assert load(one(given)) == given
+    text = MountResults((given,)).to_json()
+    assert redact.redact_text(text) == text
+    assert result_from_json(result_to_json(given)) == given
 
 
 @pytest.mark.parametrize(
     ("state", "changes"),
-    [(result.UNKNOWN_KEY, {}), (result.WRONG_SECRET, {}), (result.REGION, {"region": "eu"})],
+    [
+        (probe_result.UNKNOWN_KEY, {}),
+        (probe_result.WRONG_SECRET, {}),
+        (probe_result.REGION, {"region": "eu"}),
+    ],
 )
 def test_fixes_survive_it_too(state: str, changes: dict[str, Any]) -> None:
-    snapshot = b.healthy()
-    says(snapshot, state, holder="minio-keys", **changes)
-    for option in b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]["encryptOptions"]:
+    snapshot = b.healthy_snapshot()
+    set_store_result(snapshot, state, holder="minio-keys", **changes)
+    for option in b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0][
+        "encryptOptions"
+    ]:
         option["valueFrom"]["secretKeyRef"]["name"] = "minio-keys"
-    (root,) = b.diagnosis(snapshot, "5").roots
+    (root,) = b.run_checks(snapshot, "5").roots
     assert root.finding.fix and "REDACTED" not in root.finding.fix.text
     assert "minio-keys" in root.finding.fix.text
 
@@ -238,18 +268,18 @@ def test_fixes_survive_it_too(state: str, changes: dict[str, Any]) -> None:
 
 
 def question(snapshot: Snapshot) -> Any:
-    (cache,) = link(snapshot)
-    (found,) = questions(cache)
+    (cache,) = build_caches(snapshot)
+    (found,) = mount_targets(cache)
     return found
 
 
 def mount(snapshot: Snapshot) -> dict[str, Any]:
-    found: dict[str, Any] = b.get(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
+    found: dict[str, Any] = b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0]
     return found
 
 
 def test_the_question_of_a_cache_that_we_made() -> None:
-    asked = question(b.healthy())
+    asked = question(b.healthy_snapshot())
     assert (asked.scheme, asked.host, asked.path) == ("s3", "hf-models", "demo")
     assert (asked.endpoint, asked.region) == ("http://minio:9000", "us-east-1")
     assert (asked.access.secret, asked.access.key) == ("demo-store", "AWS_ACCESS_KEY_ID")
@@ -257,12 +287,12 @@ def test_the_question_of_a_cache_that_we_made() -> None:
 
 
 def test_keys_in_plain_text_are_used_and_never_told() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     options = {"aws.accessKeyId": "planted-access", "aws.secretKey": "planted-hidden"}
     mount(snapshot).update(options=options, encryptOptions=[])
     asked = question(snapshot)
     assert asked.plain == ("planted-access", "planted-hidden")
-    assert "planted" not in repr(asked) + asked.text()
+    assert "planted" not in repr(asked) + asked.to_json()
     assert codes(snapshot) == []
 
 
@@ -275,7 +305,7 @@ def test_keys_in_plain_text_are_used_and_never_told() -> None:
     ],
 )
 def test_endpoints_as_people_write_them(given: str, endpoint: str) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": given}
     assert question(snapshot).endpoint == endpoint
 
@@ -296,10 +326,10 @@ SECURE = "alluxio.underfs.s3.secure.http.enabled"
 def test_an_endpoint_without_a_scheme_is_read_as_alluxio_does(
     options: dict[str, str], scheme: str
 ) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": "minio:9000", **options}
     assert question(snapshot).endpoint == f"{scheme}://minio:9000"
-    (finding,) = b.findings(snapshot, "FM507")
+    (finding,) = b.findings_of(snapshot, "FM507")
     assert f"the endpoint minio:9000 has no scheme: Alluxio speaks {scheme}" in finding.cause
     assert finding.evidence[0].text == "minio:9000"
     assert finding.fix and f"--endpoint {scheme}://minio:9000" in finding.fix.text
@@ -317,22 +347,22 @@ def test_an_endpoint_without_a_scheme_is_read_as_alluxio_does(
     ],
 )
 def test_an_endpoint_with_the_bucket_in_it(endpoint: str, right: str) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": endpoint}
-    found = b.findings(snapshot, "FM508")
+    found = b.findings_of(snapshot, "FM508")
     assert bool(found) == bool(right)
     if right:
         assert found[0].fix and f"--endpoint {right} " in found[0].fix.text
 
 
 def test_what_the_runtime_and_the_shared_options_say_counts_too() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {}
     mount(snapshot)["encryptOptions"] = []
-    dataset = b.get(snapshot, names.DATASETS, NAME)
+    dataset = b.get_object(snapshot, names.DATASETS, NAME)
     ref = {"secretKeyRef": {"name": "shared", "key": "id"}}
     dataset["spec"]["sharedEncryptOptions"] = [{"name": "aws.accessKeyId", "valueFrom": ref}]
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     runtime["spec"]["properties"] = {"alluxio.underfs.s3.endpoint": "http://other"}
     asked = question(snapshot)
     assert asked.endpoint == "http://other"
@@ -348,22 +378,24 @@ def test_what_the_runtime_and_the_shared_options_say_counts_too() -> None:
     ],
 )
 def test_what_cannot_be_tried(point: str, why: str) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     mount(snapshot)["mountPoint"] = point
     assert why in question(snapshot).skip
 
 
 def test_the_place_of_a_staged_model() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     commit = "0" * 40
     mount(snapshot)["mountPoint"] = f"s3://models/pre/org/m/{commit}"
-    notes = b.get(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
+    notes = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
     notes.update({names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: commit})
-    place = question(snapshot).place
+    place = question(snapshot).staging_layout
     assert place.manifest == f"pre/org/m/.fluidmodel/{commit}/manifest.json"
-    says(snapshot, result.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent")
+    set_store_result(
+        snapshot, probe_result.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent"
+    )
     assert "FM535" in codes(snapshot)
-    assert MOUNT not in b.findings(snapshot, "FM535")[0].fix.text  # type: ignore[union-attr]
+    assert MOUNT not in b.findings_of(snapshot, "FM535")[0].fix.text  # type: ignore[union-attr]
 
 
 # -- how often a store is asked ------------------------------------------------------------------
@@ -371,39 +403,41 @@ def test_the_place_of_a_staged_model() -> None:
 
 def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str = "") -> list[str]:
     """The mounts that were tried, of a Dataset with these; each gets its own answer."""
-    snapshot = b.healthy()
-    spec = b.get(snapshot, names.DATASETS, NAME)["spec"]
+    snapshot = b.healthy_snapshot()
+    spec = b.get_object(snapshot, names.DATASETS, NAME)["spec"]
     spec["mounts"] = [{"mountPoint": point, "name": point[-1]} for point in points]
     tried: list[str] = []
 
-    def attempt(question: Question, *_: Any, **__: Any) -> Answer:
+    def attempt(question: MountTarget, *_: Any, **__: Any) -> ProbeResult:
         tried.append(question.mount)
-        return Answer(question.mount, state, question.endpoint, code=code)
+        return ProbeResult(question.mount, state, question.endpoint, code=code)
 
-    monkeypatch.setattr(runner, "attempt", attempt)
-    runner.ask(Client(Connection(server="http://127.0.0.1:1")), link(snapshot), snapshot)
-    told = result.read(snapshot, NS, NAME)
+    monkeypatch.setattr(runner, "probe_mount", attempt)
+    runner.probe_mounts(
+        Client(ConfigFlags(server="http://127.0.0.1:1")), build_caches(snapshot), snapshot
+    )
+    told = probe_result.read_results(snapshot, NS, NAME)
     assert told is not None
-    assert [each.mount for each in told.answers] == list(points)
-    assert {each.state for each in told.answers} == {state}
+    assert [each.mount for each in told.results] == list(points)
+    assert {each.state for each in told.results} == {state}
     return sorted(tried)
 
 
 def test_an_endpoint_that_is_dead_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y", "http://b.example/z")
-    for state in (result.DNS, result.REFUSED, result.TLS):
+    for state in (probe_result.DNS, probe_result.REFUSED, probe_result.TLS):
         once = tries(monkeypatch, *mounts, state=state)
         assert once == ["http://a.example/x", "http://b.example/z"]
-    silent = result.NO_CONNECTION
-    assert len(tries(monkeypatch, *mounts, state=result.TIMEOUT, code=silent)) == 2
+    silent = probe_result.CONNECT_TIMEOUT_CODE
+    assert len(tries(monkeypatch, *mounts, state=probe_result.TIMEOUT, code=silent)) == 2
 
 
 def test_what_is_said_of_one_mount_is_not_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y")
-    for state in (result.OK, result.DENIED, result.EMPTY, result.TIMEOUT):
+    for state in (probe_result.OK, probe_result.DENIED, probe_result.EMPTY, probe_result.TIMEOUT):
         assert tries(monkeypatch, *mounts, state=state) == list(mounts)
 
 
 def test_states_are_ranked() -> None:
     """Every state that an answer may have is in the order by which checks know what was seen."""
-    assert set(_RANK) == result.STATES - {result.SKIPPED}
+    assert set(_STATE_RANK) == probe_result.STATES - {probe_result.SKIPPED}

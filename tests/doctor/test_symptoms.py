@@ -26,12 +26,12 @@ NOT_BOUND = ("FM203", "FM208", "FM221")
 def subject(snapshot: Snapshot, about: str) -> Object:
     """The object that is spoken of."""
     if about in PODS:
-        return b.get(snapshot, k.PODS, PODS[about][0])
+        return b.get_object(snapshot, k.PODS, PODS[about][0])
     if about == symptoms.FUSE:
         name = pods.fuse_pod()["metadata"]["name"]
-        return b.get(snapshot, k.PODS, name)
+        return b.get_object(snapshot, k.PODS, name)
     if about == symptoms.LOADER:
-        return b.get(snapshot, k.PODS, pods.loader_pod()["metadata"]["name"])
+        return b.get_object(snapshot, k.PODS, pods.loader_pod()["metadata"]["name"])
     if about == symptoms.LOAD:
         return snapshot.objects[names.DATA_LOADS.resource][0]
     kinds = {
@@ -40,23 +40,23 @@ def subject(snapshot: Snapshot, about: str) -> Object:
         symptoms.CLAIM: k.PVCS,
     }
     if about in kinds:
-        return b.get(snapshot, kinds[about], NAME)
+        return b.get_object(snapshot, kinds[about], NAME)
     if about == symptoms.STATEFUL_SET:
-        return b.get(snapshot, k.STATEFUL_SETS, f"{NAME}-worker")
-    return b.get(snapshot, k.DAEMON_SETS, f"{NAME}-fuse")
+        return b.get_object(snapshot, k.STATEFUL_SETS, f"{NAME}-worker")
+    return b.get_object(snapshot, k.DAEMON_SETS, f"{NAME}-fuse")
 
 
 def suffer(snapshot: Snapshot, row: Symptom) -> None:
     """Bring a healthy cache into the state in which the row is said."""
     obj = subject(snapshot, row.about)
     if row.reason == "FailedScheduling":
-        b.unscheduled(obj, row.message)
+        b.make_unschedulable(obj, row.message)
     elif obj["kind"] == "Pod":
         container = obj["spec"]["containers"][0]["name"]
         if row.about == symptoms.LOADER:
             obj["status"]["phase"] = "Pending"
         reason = row.reason if row.waits else "ContainerCreating"
-        b.waiting(obj, container, reason, row.message if row.waits else "")
+        b.make_container_wait(obj, container, reason, row.message if row.waits else "")
     elif row.about == symptoms.CLAIM:
         obj["status"] = {"phase": "Pending"}
     elif row.reason == "FailedCreate":
@@ -66,10 +66,10 @@ def suffer(snapshot: Snapshot, row: Symptom) -> None:
     elif row.reason == "DataOperationFailed":
         obj["status"]["phase"] = "Failed"
     elif row.owner in NOT_BOUND:
-        status = b.get(snapshot, names.DATASETS, NAME)["status"]
+        status = b.get_object(snapshot, names.DATASETS, NAME)["status"]
         status.update(phase="" if row.owner == "FM203" else "NotBound", conditions=[])
     if not row.waits:
-        b.event(snapshot, obj, row.reason, row.message)
+        b.add_warning_event(snapshot, obj, row.reason, row.message)
 
 
 def name_of(row: Symptom) -> str:
@@ -78,10 +78,10 @@ def name_of(row: Symptom) -> str:
 
 @pytest.mark.parametrize("row", symptoms.TABLE, ids=name_of)
 def test_every_row_has_its_owner(row: Symptom) -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     suffer(snapshot, row)
-    found = b.diagnosis(snapshot)
-    assert row.owner in {each.check.code for each in found.problems}, b.codes(snapshot)
+    found = b.run_checks(snapshot)
+    assert row.owner in {each.check.code for each in found.problems}, b.found_codes(snapshot)
     if row.about == symptoms.READER and row.owner != "FM445":
         assert found.failed, "a reader that cannot start is an error"
     assert found.verdict != "healthy"
@@ -104,24 +104,24 @@ def test_every_owner_is_a_check() -> None:
 @pytest.mark.parametrize("phase", symptoms.PHASES)
 @pytest.mark.parametrize("reference", [True, False])
 def test_no_phase_but_bound_is_healthy_for_long(phase: str, reference: bool) -> None:
-    snapshot = b.healthy()
-    dataset = b.get(snapshot, names.DATASETS, NAME)
+    snapshot = b.healthy_snapshot()
+    dataset = b.get_object(snapshot, names.DATASETS, NAME)
     dataset["status"].update(phase=phase, conditions=[])
     if reference:
         dataset["spec"]["mounts"] = [{"mountPoint": "dataset://elsewhere/other", "name": "phys"}]
-    found = b.diagnosis(snapshot)
+    found = b.run_checks(snapshot)
     own = [each for each in found.problems if each.check.code in (*NOT_BOUND, "FM223")]
-    assert own and own[0].severity is Severity.ERROR, b.codes(snapshot)
+    assert own and own[0].severity is Severity.ERROR, b.found_codes(snapshot)
     assert found.failed
 
 
 def test_a_kubelets_word_needs_no_right_to_see_csi_nodes() -> None:
     """The check that owns a word of a mount must not need more than the general one."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     row = symptoms.TABLE[0]
     suffer(snapshot, row)
-    b.hide(snapshot, k.CSI_NODES)
-    assert "FM420" in b.codes(snapshot)
+    b.forbid_listing(snapshot, k.CSI_NODES)
+    assert "FM420" in b.found_codes(snapshot)
 
 
 def test_what_owns_a_mount_needs_no_more_than_the_general_check() -> None:

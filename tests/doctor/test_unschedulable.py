@@ -33,23 +33,25 @@ def cluster(
     **spec: Any,
 ) -> Snapshot:
     """A Dataset by hand whose worker waits for one of some nodes."""
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.objects["nodes"] = list(nodes)
-    dataset = b.get(snapshot, names.DATASETS, "demo")
+    dataset = b.get_object(snapshot, names.DATASETS, "demo")
     dataset["spec"].pop("nodeAffinity", None)
     dataset["spec"].pop("tolerations", None)
     dataset["status"]["ufsTotal"] = total
     if not ours:
         dataset["metadata"].update(labels={}, annotations={})
-    runtime = b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
     runtime["spec"]["tieredstore"]["levels"][0].update(mediumtype=medium, quota=quota)
     runtime["spec"]["worker"]["resources"]["requests"] = dict(requests or {"memory": "300Gi"})
-    worker = b.unscheduled(b.get(snapshot, kinds.PODS, "demo-worker-0"), WORDS)
+    worker = b.make_unschedulable(b.get_object(snapshot, kinds.PODS, "demo-worker-0"), WORDS)
     worker["spec"].update(tolerations=[], **spec)
     worker["spec"]["containers"][0]["resources"] = {"requests": requests or {"memory": "300Gi"}}
     if read:
-        snapshot.placed = [
-            occupants.brief(pod) for pod in snapshot.all(kinds.PODS) if pod["spec"].get("nodeName")
+        snapshot.pods_on_nodes = [
+            occupants.strip_pod(pod)
+            for pod in snapshot.of_kind(kinds.PODS)
+            if pod["spec"].get("nodeName")
         ]
     return snapshot
 
@@ -66,9 +68,9 @@ def cpu(number: int, memory: str = "256Gi") -> Object:
 
 def only(snapshot: Snapshot, code: str) -> Finding:
     """The one finding about a pod without a node."""
-    found = [each for each in b.codes(snapshot, "3") if "FM301" <= each < "FM310"]
+    found = [each for each in b.found_codes(snapshot, "3") if "FM301" <= each < "FM310"]
     assert found == [code]
-    [finding] = b.findings(snapshot, code)
+    [finding] = b.findings_of(snapshot, code)
     return finding
 
 
@@ -106,7 +108,7 @@ class TestWhatMostNodesLack:
     def test_the_tolerations_that_are_there_stay(self) -> None:
         snapshot = cluster(*FLEET)
         mine = {"key": "team", "operator": "Exists"}
-        b.get(snapshot, names.DATASETS, "demo")["spec"]["tolerations"] = [mine]
+        b.get_object(snapshot, names.DATASETS, "demo")["spec"]["tolerations"] = [mine]
         [change, _] = patches(fix(only(snapshot, "FM304")))
         assert change == {"spec": {"tolerations": [mine, fluid.GPU_TOLERATION]}}
 
@@ -149,7 +151,7 @@ class TestWhatMostNodesLack:
         snapshot = cluster(cpu(0), total="250.00GiB", requests={"memory": "200Gi"})
         other = pods.pod("big", namespace="far", node="cpu-0")
         other["spec"]["containers"][0]["resources"] = {"requests": {"memory": "100Gi"}}
-        snapshot.placed = [occupants.brief(other)]
+        snapshot.pods_on_nodes = [occupants.strip_pod(other)]
         assert "156.0 GiB free (far/big holds the rest)" in only(snapshot, "FM301").cause
 
     def test_pods_that_could_not_be_read_are_said(self) -> None:
@@ -191,18 +193,20 @@ class TestPorts:
 
     def cluster(self, *nodes: Object, replicas: int = 3) -> Snapshot:
         snapshot = cluster(*nodes, requests={"memory": "1Gi"}, quota="4Gi")
-        b.get(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"].update(
+        b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")["spec"].update(
             replicas=replicas, data={"replicas": 1}
         )
-        b.get(snapshot, kinds.PODS, "demo-worker-0")["spec"]["containers"][0]["ports"] = self.PORT
+        b.get_object(snapshot, kinds.PODS, "demo-worker-0")["spec"]["containers"][0]["ports"] = (
+            self.PORT
+        )
         return snapshot
 
     def sibling(self, snapshot: Snapshot, number: int, node: str) -> None:
         other = pods.worker_pod(number, node=node)
         other["spec"]["containers"][0]["ports"] = self.PORT
-        b.put(snapshot, kinds.PODS, other)
-        assert snapshot.placed is not None
-        snapshot.placed.append(occupants.brief(other))
+        b.add_objects(snapshot, kinds.PODS, other)
+        assert snapshot.pods_on_nodes is not None
+        snapshot.pods_on_nodes.append(occupants.strip_pod(other))
 
     def test_more_workers_than_nodes(self) -> None:
         snapshot = self.cluster(cpu(0), cpu(1), gpu(0), gpu(1), gpu(2))
@@ -217,7 +221,7 @@ class TestPorts:
 
     def test_with_the_default_placement_they_repel_each_other_too(self) -> None:
         snapshot = self.cluster(cpu(0), replicas=2)
-        worker = b.get(snapshot, kinds.PODS, "demo-worker-0")
+        worker = b.get_object(snapshot, kinds.PODS, "demo-worker-0")
         worker["spec"]["affinity"] = {
             "podAntiAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [
@@ -237,13 +241,13 @@ class TestPorts:
         snapshot = self.cluster(cpu(0), cpu(1))
         self.sibling(snapshot, 1, "cpu-0")
         self.sibling(snapshot, 2, "cpu-1")
-        assert "FM820" in b.codes(snapshot) and "FM820" not in b.roots(snapshot)
+        assert "FM820" in b.found_codes(snapshot) and "FM820" not in b.root_codes(snapshot)
 
     def test_somebody_else_holds_them(self) -> None:
         snapshot = self.cluster(cpu(0))
         hog = pods.pod("hog", namespace="far", node="cpu-0")
         hog["spec"]["containers"][0]["ports"] = self.PORT
-        snapshot.placed = [occupants.brief(hog)]
+        snapshot.pods_on_nodes = [occupants.strip_pod(hog)]
         found = only(snapshot, "FM305")
         assert found.cause == "cpu-0: port 21497 is held by far/hog"
         assert "--replicas 3" in fix(found), "made again with as many workers"
@@ -253,8 +257,8 @@ def test_the_cache_that_keeps_it_off_is_named() -> None:
     snapshot = cluster(cpu(0), requests={"memory": "1Gi"})
     other = fluid.dataset("other")
     del other["spec"]["placement"]
-    b.put(snapshot, names.DATASETS, other)
-    b.put(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
+    b.add_objects(snapshot, names.DATASETS, other)
+    b.add_objects(snapshot, names.ALLUXIO_RUNTIMES, fluid.runtime("other"))
     theirs = pods.worker_pod(name="other", node="cpu-0")
     theirs["spec"]["affinity"] = {
         "podAntiAffinity": {
@@ -268,9 +272,9 @@ def test_the_cache_that_keeps_it_off_is_named() -> None:
             ]
         }
     }
-    b.put(snapshot, kinds.PODS, theirs)
-    assert snapshot.placed is not None
-    snapshot.placed.append(occupants.brief(theirs))
+    b.add_objects(snapshot, kinds.PODS, theirs)
+    assert snapshot.pods_on_nodes is not None
+    snapshot.pods_on_nodes.append(occupants.strip_pod(theirs))
     found = only(snapshot, "FM302")
     assert "the placement of models/other is Exclusive" in found.cause
     assert "cpu-0: anti-affinity of models/other-worker-0" in found.cause
@@ -286,8 +290,8 @@ def test_a_volume_of_another_zone() -> None:
     }
     zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["zone-b"]}
     terms = {"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}}
-    b.put(snapshot, kinds.PVCS, claim)
-    b.put(
+    b.add_objects(snapshot, kinds.PVCS, claim)
+    b.add_objects(
         snapshot,
         kinds.PVS,
         {
@@ -304,28 +308,29 @@ def test_a_volume_of_another_zone() -> None:
 
 
 def test_an_engine_that_waits_is_told_node_by_node_too() -> None:
-    snapshot = b.healthy()
-    reader = b.unscheduled(
-        b.get(snapshot, kinds.PODS, "chat-decode-0"), "0/3 nodes: 1 Insufficient nvidia.com/gpu."
+    snapshot = b.healthy_snapshot()
+    reader = b.make_unschedulable(
+        b.get_object(snapshot, kinds.PODS, "chat-decode-0"),
+        "0/3 nodes: 1 Insufficient nvidia.com/gpu.",
     )
     reader["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "8"}}
     reader["spec"]["nodeSelector"] = {HOST: "gpu-0"}
     holder = pods.pod("trainer", namespace="far", node="gpu-0")
     holder["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "6"}}
-    snapshot.placed = [occupants.brief(holder)]
-    [found] = b.findings(snapshot, "FM730")
+    snapshot.pods_on_nodes = [occupants.strip_pod(holder)]
+    [found] = b.findings_of(snapshot, "FM730")
     assert found.cause.endswith(
         "gpu-0: 8 nvidia.com/gpu needed, 2 free (far/trainer holds the rest)"
     )
 
 
 def test_a_loader_never_tolerates_a_node_that_goes() -> None:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     snapshot.objects["nodes"] = [gpu(0), gpu(1, KARPENTER)]
-    b.get(snapshot, names.DATA_LOADS, "demo")["status"]["phase"] = "Executing"
-    loader = b.unscheduled(b.get(snapshot, kinds.PODS, "demo-loader-job-x"), WORDS)
+    b.get_object(snapshot, names.DATA_LOADS, "demo")["status"]["phase"] = "Executing"
+    loader = b.make_unschedulable(b.get_object(snapshot, kinds.PODS, "demo-loader-job-x"), WORDS)
     loader["spec"]["tolerations"] = []
-    [found] = b.findings(snapshot, "FM607")
+    [found] = b.findings_of(snapshot, "FM607")
     assert found.fix is not None
     assert "nvidia.com/gpu" in found.fix.text and "karpenter" not in found.fix.text
     assert "karpenter.sh/disrupted" in found.cause
@@ -335,4 +340,4 @@ def test_a_loader_never_tolerates_a_node_that_goes() -> None:
 def test_of_other_pods_only_what_the_scheduler_counts_is_held(field: str) -> None:
     pod = pods.worker_pod()
     pod["spec"]["containers"][0][field] = ["planted"]
-    assert "planted" not in json.dumps(occupants.brief(pod))
+    assert "planted" not in json.dumps(occupants.strip_pod(pod))

@@ -7,14 +7,18 @@ import copy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.dynamo.affinity import Requirement, release, require
+from kubectl_fluidmodel.dynamo.affinity import (
+    LabelRequirement,
+    add_requirements,
+    remove_requirement,
+)
 from kubectl_fluidmodel.objects.node_selector import terms_of
 from tests.dynamo import strategies as gen
 from tests.dynamo.nodes import all_nodes, allowed
 
 NODES = all_nodes()
-A = Requirement("fluid.io/s-ns-a")
-B = Requirement("fluid.io/s-ns-b")
+A = LabelRequirement("fluid.io/s-ns-a")
+B = LabelRequirement("fluid.io/s-ns-b")
 
 
 def with_terms(terms):
@@ -32,7 +36,7 @@ def has(node, *requirements):
 @settings(max_examples=300, deadline=None)
 def test_what_is_allowed_afterwards_is_what_was_allowed_on_cache_nodes(affinity):
     before = copy.deepcopy(affinity)
-    after = with_terms(require(terms_of(affinity), [A]))
+    after = with_terms(add_requirements(terms_of(affinity), [A]))
     assert affinity == before
     for node in NODES:
         assert allowed(after, node) == (allowed(affinity, node) and has(node, A))
@@ -41,26 +45,29 @@ def test_what_is_allowed_afterwards_is_what_was_allowed_on_cache_nodes(affinity)
 @given(gen.affinity)
 @settings(max_examples=200, deadline=None)
 def test_two_models_are_both_required(affinity):
-    after = with_terms(require(terms_of(affinity), [A, B]))
+    after = with_terms(add_requirements(terms_of(affinity), [A, B]))
     for node in NODES:
         assert allowed(after, node) == (allowed(affinity, node) and has(node, A, B))
 
 
 @given(gen.affinity)
 def test_requiring_twice_is_requiring_once(affinity):
-    once = require(terms_of(affinity), [A])
-    assert require(once, [A]) == once
+    once = add_requirements(terms_of(affinity), [A])
+    assert add_requirements(once, [A]) == once
 
 
 def test_an_empty_term_matches_nothing_and_stays_empty():
-    assert require([{}, {"matchExpressions": []}], [A]) == [{}, {"matchExpressions": []}]
-    assert require([], [A]) == []
+    assert add_requirements([{}, {"matchExpressions": []}], [A]) == [{}, {"matchExpressions": []}]
+    assert add_requirements([], [A]) == []
 
 
 def test_release_keeps_a_term_that_was_the_users_own():
-    own = [A.term(), {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]
-    edited = [*require(own, [A]), {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}]
-    assert release(edited, A, own) == [
+    own = [A.to_term(), {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]
+    edited = [
+        *add_requirements(own, [A]),
+        {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]},
+    ]
+    assert remove_requirement(edited, A, own) == [
         own[0],
         own[1],
         {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]},
@@ -68,13 +75,15 @@ def test_release_keeps_a_term_that_was_the_users_own():
 
 
 def test_release_drops_the_term_that_held_nothing_else():
-    assert release([A.term()], A) is None
-    assert release([{"matchExpressions": [B.expression(), A.expression()]}], A) == [B.term()]
+    assert remove_requirement([A.to_term()], A) is None
+    assert remove_requirement(
+        [{"matchExpressions": [B.to_expression(), A.to_expression()]}], A
+    ) == [B.to_term()]
 
 
 @given(st.lists(gen.terms, max_size=3))
 def test_release_never_leaves_a_term_that_matches_nothing_behind(terms):
-    after = release(require(terms, [A]), A, terms)
+    after = remove_requirement(add_requirements(terms, [A]), A, terms)
     kept = [term for term in terms if term.get("matchExpressions") or term.get("matchFields")]
     assert len(after or []) <= len(terms)
-    assert len(after or []) >= len([t for t in kept if t != A.term()]) - 1
+    assert len(after or []) >= len([t for t in kept if t != A.to_term()]) - 1

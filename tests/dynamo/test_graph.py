@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from kubectl_fluidmodel.dynamo.graph import Unpinnable, open_graph, request_patch
+from kubectl_fluidmodel.dynamo.graph import NotPinnableError, open_graph, request_patch
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.pin.pinning import Wish, pin
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
 from tests.dynamo.conftest import FIXTURES
 
-WISH = Wish("llama", "fluid.io/s-ns-llama")
+WISH = PinRequest("llama", "fluid.io/s-ns-llama")
 
 
 def fixture(name):
@@ -50,7 +50,9 @@ def test_shape_and_roles(name, shape, roles):
 
 
 def spec_after(name, **wish):
-    return pin(fixture(name), Wish("llama", "fluid.io/s-ns-llama", **wish)).object["spec"]
+    return pin_graph(fixture(name), PinRequest("llama", "fluid.io/s-ns-llama", **wish)).object[
+        "spec"
+    ]
 
 
 def test_legacy_takes_the_services_one_place_or_leaves_it():
@@ -77,7 +79,7 @@ def test_alpha_follows_what_a_service_uses_and_never_mixes():
     assert "volumeMounts" not in prefill
     assert prefill["extraPodSpec"]["mainContainer"]["volumeMounts"][-1]["readOnly"] is True
 
-    outcome = pin(fixture("alpha-mixed-multinode"), WISH)
+    outcome = pin_graph(fixture("alpha-mixed-multinode"), WISH)
     decode = outcome.object["spec"]["services"]["decode"]
     assert [mount["name"] for mount in decode["volumeMounts"]] == ["hub-cache"]
     assert decode["extraPodSpec"]["mainContainer"]["volumeMounts"][-1]["name"] == "llama"
@@ -109,7 +111,7 @@ def test_a_graph_without_workers_asks_for_a_name():
     graph = fixture("beta-agg")
     graph["spec"]["components"].pop()
     with pytest.raises(FluidModelError, match="no component that is known to be a worker"):
-        pin(graph, WISH)
+        pin_graph(graph, WISH)
 
 
 def test_a_mount_path_in_use_is_refused():
@@ -121,21 +123,23 @@ def test_a_volume_of_the_claims_name_that_is_something_else():
     graph = fixture("beta-agg")
     pod = graph["spec"]["components"][1]["podTemplate"]["spec"]
     pod["volumes"] = [{"name": "llama", "emptyDir": {}}]
-    pod = pin(graph, WISH).object["spec"]["components"][1]["podTemplate"]["spec"]
+    pod = pin_graph(graph, WISH).object["spec"]["components"][1]["podTemplate"]["spec"]
     assert pod["volumes"][1]["name"] == "llama-cache"
     assert pod["containers"][0]["volumeMounts"][0]["name"] == "llama-cache"
 
 
 def test_a_claim_that_is_mounted_already_is_left_where_it_is():
     graph = fixture("beta-configmap-model")
-    wish = Wish("shared-cache", "fluid.io/s-ns-x", mount_path="/model", components=("Decode",))
-    outcome = pin(graph, wish)
+    wish = PinRequest(
+        "shared-cache", "fluid.io/s-ns-x", mount_path="/model", components=("Decode",)
+    )
+    outcome = pin_graph(graph, wish)
     before = graph["spec"]["components"][1]["podTemplate"]["spec"]
     after = outcome.object["spec"]["components"][1]["podTemplate"]["spec"]
     assert after["volumes"] == before["volumes"]
     assert after["containers"] == before["containers"]
     assert "already mounts the claim at /shared; left so" in outcome.remarks()[0]
-    unsaid = pin(graph, replace(wish, mount_path=None))
+    unsaid = pin_graph(graph, replace(wish, mount_path=None))
     assert not [remark for remark in unsaid.remarks() if "left so" in remark]
 
 
@@ -165,7 +169,7 @@ REFUSED = [
 @pytest.mark.parametrize(("obj", "why"), REFUSED)
 def test_objects_that_are_not_the_place_to_pin(obj, why):
     full = {"apiVersion": "nvidia.com/v1beta1", "metadata": {"name": "x"}, **obj}
-    with pytest.raises(Unpinnable, match=why):
+    with pytest.raises(NotPinnableError, match=why):
         open_graph(full)
 
 

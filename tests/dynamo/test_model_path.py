@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.pin.pinning import Wish, pin, unpin
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 
-WISH = Wish("llama", "fluid.io/s-ns-llama", use_model_path=True)
+WISH = PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True)
 SHELL = ["/bin/sh", "-c"]
 VLLM = ["python3", "-m", "dynamo.vllm"]
 
@@ -36,9 +36,9 @@ def graph(command=None, args=None, env=None, graph_env=None, beside=None):
 
 
 def after(obj, wish=WISH):
-    outcome = pin(obj, wish)
+    outcome = pin_graph(obj, wish)
     containers = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]["containers"]
-    assert unpin(outcome.object, "llama").object == obj
+    assert unpin_graph(outcome.object, "llama").object == obj
     return containers, outcome.remarks()
 
 
@@ -166,7 +166,7 @@ def test_what_is_not_recognised_is_left_and_told(command, args, env):
 
 
 def test_the_model_may_be_below_the_mount():
-    wish = Wish("llama", "k", use_model_path=True, subpath="weights", mount_path="/cache/")
+    wish = PinRequest("llama", "k", use_model_path=True, subpath="weights", mount_path="/cache/")
     (main,), _ = after(graph(VLLM, ["--model", "a/b"]), wish)
     assert main["args"][1] == "/cache/weights"
 
@@ -179,5 +179,5 @@ def test_a_hub_cache_in_the_read_only_mount_is_warned_about_and_never_made():
 
 
 def test_pinning_again_without_the_flag_keeps_the_path():
-    once = pin(graph(VLLM, ["--model", "a/b"]), WISH).object
-    assert not pin(once, Wish("llama", "fluid.io/s-ns-llama")).changed
+    once = pin_graph(graph(VLLM, ["--model", "a/b"]), WISH).object
+    assert not pin_graph(once, PinRequest("llama", "fluid.io/s-ns-llama")).changed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.dynamo import rollout
-from kubectl_fluidmodel.dynamo.rollout import Expected, Progress, Row
+from kubectl_fluidmodel.dynamo.rollout import ExpectedPods, PodStatus, RolloutStatus
 from kubectl_fluidmodel.pin import wait
 
 GATE = "grove.io/podgang-pending-creation"
@@ -37,15 +37,15 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     ],
 )
 def test_the_trouble_of_a_pod(obj: dict[str, Any], words: str, unschedulable: bool) -> None:
-    assert rollout.trouble_of(obj) == (words, unschedulable)
+    assert rollout.startup_problem(obj) == (words, unschedulable)
 
 
-def row(trouble: str = "", *, gated: bool = False, pod: str = "w-0") -> Row:
-    return Row("worker", pod, "", False, False, trouble, False, gated)
+def row(trouble: str = "", *, gated: bool = False, pod: str = "w-0") -> PodStatus:
+    return PodStatus("worker", pod, "", False, False, trouble, False, gated)
 
 
-def progress(*rows: Row) -> Progress:
-    return Progress(True, [Expected("worker", 3, "mount")], list(rows))
+def progress(*rows: PodStatus) -> RolloutStatus:
+    return RolloutStatus(True, [ExpectedPods("worker", 3, "mount")], list(rows))
 
 
 def test_the_summary_names_a_gate() -> None:
@@ -69,10 +69,12 @@ def test_the_summary_names_a_gate() -> None:
 )
 def test_what_does_not_come_by_itself(trouble: str, broken: bool) -> None:
     found = progress(row(trouble))
-    assert found.rows[0].broken is broken
+    assert found.pods[0].cannot_start is broken
     if broken:
-        with pytest.raises(wait.RolloutFailed, match="pod w-0 of dgd/g does not start") as caught:
-            wait.check(found, "dgd/g", "ns")
+        with pytest.raises(
+            wait.RolloutFailedError, match="pod w-0 of dgd/g does not start"
+        ) as caught:
+            wait.raise_if_failed(found, "dgd/g", "ns")
         assert caught.value.exit_code == 1 and trouble in str(caught.value)
     else:
-        wait.check(found, "dgd/g", "ns")
+        wait.raise_if_failed(found, "dgd/g", "ns")

@@ -10,11 +10,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.dynamo.yaml.editor import edit
-from kubectl_fluidmodel.dynamo.yaml_stream import documents
+from kubectl_fluidmodel.dynamo.yaml.editor import edit_document
+from kubectl_fluidmodel.dynamo.yaml_stream import split_documents
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.output.goyaml import Loader, load
-from kubectl_fluidmodel.pin.pinning import Wish, pin, unpin
+from kubectl_fluidmodel.output.goyaml import GoLoader, load_yaml
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 from tests.dynamo import strategies as gen
 from tests.dynamo.conftest import FIXTURES
 
@@ -22,20 +22,20 @@ ODD = FIXTURES.parent / "yaml" / "odd-spelled-out.yaml"
 """A graph for readers of YAML alone: the API server would refuse numbers as environment."""
 FILES = [*sorted(FIXTURES.glob("*.yaml")), ODD]
 WISHES = [
-    Wish("llama", "fluid.io/s-ns-llama"),
-    Wish("llama", "fluid.io/s-ns-llama", preferred=True, mount_path="/cache"),
-    Wish("llama", "fluid.io/s-ns-llama", use_model_path=True, recreate=True),
+    PinRequest("llama", "fluid.io/s-ns-llama"),
+    PinRequest("llama", "fluid.io/s-ns-llama", preferred=True, mount_path="/cache"),
+    PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True, recreate=True),
 ]
 
 
 def pinned(text, wish, name="file"):
-    found = documents(text, name)
-    return "".join(d.changed(lambda obj: pin(obj, wish).object).text for d in found)
+    found = split_documents(text, name)
+    return "".join(d.with_changes(lambda obj: pin_graph(obj, wish).object).text for d in found)
 
 
 def unpinned(text, name="file"):
-    found = documents(text, name)
-    return "".join(d.changed(lambda obj: unpin(obj, "llama").object).text for d in found)
+    found = split_documents(text, name)
+    return "".join(d.with_changes(lambda obj: unpin_graph(obj, "llama").object).text for d in found)
 
 
 def test_there_is_a_fixture_of_every_shape():
@@ -43,7 +43,7 @@ def test_there_is_a_fixture_of_every_shape():
 
 
 def all_of(text):
-    return yaml.load_all(text, Loader=Loader)
+    return yaml.load_all(text, Loader=GoLoader)
 
 
 ENDS = {
@@ -72,7 +72,7 @@ def test_the_file_says_what_pin_says_and_pinning_twice_changes_nothing(path, wis
     text = path.read_text()
     after = pinned(text, wish)
     expected = [
-        pin(obj, wish).object if str(obj.get("kind")).startswith("Dynamo") else obj
+        pin_graph(obj, wish).object if str(obj.get("kind")).startswith("Dynamo") else obj
         for obj in all_of(text)
         if obj
     ]
@@ -111,20 +111,20 @@ def test_documents_that_are_not_ours_are_not_even_read():
 
 
 def test_a_list_of_objects_is_looked_into():
-    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    graph = load_yaml((FIXTURES / "beta-agg.yaml").read_text())
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
     text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [config, graph]})
-    after = load(pinned(text, WISHES[0]))
+    after = load_yaml(pinned(text, WISHES[0]))
     assert after["items"][0] == config
-    assert after["items"][1] == pin(graph, WISHES[0]).object
+    assert after["items"][1] == pin_graph(graph, WISHES[0]).object
 
 
 def test_an_edited_anchor_does_not_change_its_aliases():
     text = (FIXTURES / "odd-anchors.yaml").read_text()
-    after = load(pinned(text, WISHES[0]))
+    after = load_yaml(pinned(text, WISHES[0]))
     one, two, three = after["spec"]["components"]
     assert one["podTemplate"] == two["podTemplate"]
-    before = load(text)["spec"]["components"][2]
+    before = load_yaml(text)["spec"]["components"][2]
     assert three == before
 
 
@@ -140,21 +140,21 @@ LAYOUTS = {
 @pytest.mark.parametrize("end", ["", "\n"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_json_stays_json_in_its_layout(layout, end):
-    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    graph = load_yaml((FIXTURES / "beta-agg.yaml").read_text())
     graph["metadata"]["labels"] = {"where": "größer"}
     style = {"ensure_ascii": False, **LAYOUTS[layout]}
     text = json.dumps(graph, **style) + end
     after = pinned(text, WISHES[0])
-    assert json.loads(after) == pin(graph, WISHES[0]).object
+    assert json.loads(after) == pin_graph(graph, WISHES[0]).object
     assert after == json.dumps(json.loads(after), **style) + end
     assert unpinned(after) == text
 
 
 def test_json_in_a_layout_of_its_own_is_edited_where_it_changes():
-    graph = load((FIXTURES / "beta-agg.yaml").read_text())
+    graph = load_yaml((FIXTURES / "beta-agg.yaml").read_text())
     text = json.dumps(graph, indent=2).replace('"kind"', '   "kind"')
     after = pinned(text, WISHES[0])
-    assert json.loads(after) == pin(graph, WISHES[0]).object
+    assert json.loads(after) == pin_graph(graph, WISHES[0]).object
     assert '   "kind"' in after
     assert json.loads(unpinned(after)) == graph
 
@@ -175,7 +175,9 @@ def test_what_was_pinned_apart_and_changed_since_stays_as_it_is():
     text = ODD.read_text()
     before, note, after = pinned(text, WISHES[0]).partition("# pinned apart from *pt")
     edited = before + note + after.replace("image: x", "image: other", 1)
-    second = load(unpinned(edited))["spec"]["components"][1]["podTemplate"]["spec"]["containers"][0]
+    second = load_yaml(unpinned(edited))["spec"]["components"][1]["podTemplate"]["spec"][
+        "containers"
+    ][0]
     assert second["image"] == "other"
     assert second["env"] == [{"name": "WINDOW", "value": "22:30:00"}, {"name": "TZ", "value": 1000}]
 
@@ -207,11 +209,11 @@ def _styled(value, indented, flow):
 def test_any_graph_in_any_style_comes_out_right(graph, wish, indented, flow):
     text = _styled(graph, indented, flow)
     try:
-        after = pin(graph, wish).object
+        after = pin_graph(graph, wish).object
     except FluidModelError:
         return
-    changed = edit(text, graph, after)
-    assert load(changed) == after
+    changed = edit_document(text, graph, after)
+    assert load_yaml(changed) == after
     if flow is False:
-        back = edit(changed, after, graph)
-        assert load(back) == graph
+        back = edit_document(changed, after, graph)
+        assert load_yaml(back) == graph

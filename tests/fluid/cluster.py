@@ -9,7 +9,7 @@ from kubectl_fluidmodel.objects.access import Object
 GIB = 1 << 30
 
 
-def node(
+def make_node(
     name: str,
     *,
     memory: str = "100Gi",
@@ -45,7 +45,9 @@ def node(
     }
 
 
-def pod(*memory: str, inits: tuple[str, ...] = (), phase: str = "Running", **spec: Any) -> Object:
+def make_pod(
+    *memory: str, inits: tuple[str, ...] = (), phase: str = "Running", **spec: Any
+) -> Object:
     """A pod whose containers request so much memory each."""
 
     def container(amount: str) -> Object:

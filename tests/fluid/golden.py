@@ -9,14 +9,14 @@ import os
 from pathlib import Path
 
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.output.serialize import objects
+from kubectl_fluidmodel.output.serialize import format_objects
 
 DIRECTORY = Path(__file__).parent.parent / "fixtures" / "cache"
 
 
-def check(name: str, made: list[Object]) -> None:
+def require_golden(name: str, made: list[Object]) -> None:
     """The objects are what the golden file says."""
-    text = objects(made, "yaml")
+    text = format_objects(made, "yaml")
     file = DIRECTORY / f"{name}.yaml"
     if os.environ.get("GOLDEN") == "write":
         file.parent.mkdir(parents=True, exist_ok=True)

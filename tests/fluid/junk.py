@@ -46,15 +46,15 @@ _LEAVES = st.one_of(
     st.text(max_size=8),
     st.sampled_from(("Bound", "Warning", "Pod", "Ready", "True", "alluxio-master", "9.99GiB")),
 )
-anything: st.SearchStrategy[Any] = st.recursive(
+any_value: st.SearchStrategy[Any] = st.recursive(
     _LEAVES,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=5)),
     max_leaves=25,
 )
-objects: st.SearchStrategy[dict[str, Any]] = st.dictionaries(_KEYS, anything, max_size=6)
+any_object: st.SearchStrategy[dict[str, Any]] = st.dictionaries(_KEYS, any_value, max_size=6)
 
 
-def spoil(draw: st.DrawFn, obj: dict[str, Any]) -> None:
+def corrupt(draw: st.DrawFn, obj: dict[str, Any]) -> None:
     """Replace or drop one thing at any depth; its kind stays, for it is filed by that."""
     here: Any = obj
     while True:
@@ -71,7 +71,7 @@ def spoil(draw: st.DrawFn, obj: dict[str, Any]) -> None:
             here = inner
             continue
         if draw(st.booleans()):
-            here[key] = draw(anything)
+            here[key] = draw(any_value)
         else:
             del here[key]
         return

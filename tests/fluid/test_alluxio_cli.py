@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.fluid.alluxio_cli import (
-    SILENT,
-    Cached,
+    HEARTBEAT_TIMEOUT,
+    AlluxioFile,
+    parse_capacity_report,
     parse_listing,
-    parse_report,
-    parse_workers,
+    parse_live_workers,
 )
 
 GIB = 1 << 30
@@ -28,10 +28,10 @@ drwxr-xr-x  root           root                         2       PERSISTED 03-02-
 
 def test_the_files_of_a_listing() -> None:
     assert parse_listing(LISTED) == [
-        Cached("original/params.json", 200, 100),
-        Cached("model-00001-of-00002.safetensors", 4976698672, 57),
-        Cached("config.json", 826, 100),
-        Cached("with space.txt", 0, 100),
+        AlluxioFile("original/params.json", 200, 100),
+        AlluxioFile("model-00001-of-00002.safetensors", 4976698672, 57),
+        AlluxioFile("config.json", 826, 100),
+        AlluxioFile("with space.txt", 0, 100),
     ]
 
 
@@ -66,7 +66,7 @@ gpu-2.example    12               capacity      141.00GB         141.00GB
 
 
 def test_the_workers_of_a_report() -> None:
-    assert parse_workers(REPORT) == [
+    assert parse_live_workers(REPORT) == [
         ("10.0.0.7", round(131.42 * GIB), GIB // 100),
         ("gpu-2.example", round(65.71 * GIB), GIB // 100),
     ]
@@ -74,7 +74,7 @@ def test_the_workers_of_a_report() -> None:
 
 def test_a_worker_that_holds_nothing() -> None:
     text = "10.0.0.7  0  capacity  141.00GB  141.00GB\n          used      0B (0%)   0B\n"
-    assert parse_workers(text) == [("10.0.0.7", 0, 1)]
+    assert parse_live_workers(text) == [("10.0.0.7", 0, 1)]
 
 
 def row(name: str, *state: str, beat: int) -> str:
@@ -87,8 +87,8 @@ def row(name: str, *state: str, beat: int) -> str:
     ("text", "live"),
     [
         (row("10.0.0.7", beat=0), True),
-        (row("10.0.0.7", beat=SILENT), True),
-        (row("10.0.0.7", beat=SILENT + 1), False),
+        (row("10.0.0.7", beat=HEARTBEAT_TIMEOUT), True),
+        (row("10.0.0.7", beat=HEARTBEAT_TIMEOUT + 1), False),
         (row("10.0.0.7", beat=35), False),
         (row("10.0.0.7", "ACTIVE", beat=0), True),
         (row("10.0.0.7", "LOST", beat=0), False),
@@ -98,19 +98,19 @@ def row(name: str, *state: str, beat: int) -> str:
     ],
 )
 def test_a_worker_that_is_lost_is_listed_and_does_not_count(text: str, live: bool) -> None:
-    (worker,) = parse_report(text)
-    assert (worker.name, worker.live) == ("10.0.0.7", live)
-    assert worker.used == round(384.26 * (1 << 20))
-    assert bool(parse_workers(text)) is live
+    (worker,) = parse_capacity_report(text)
+    assert (worker.name, worker.is_live) == ("10.0.0.7", live)
+    assert worker.used_bytes == round(384.26 * (1 << 20))
+    assert bool(parse_live_workers(text)) is live
 
 
 def test_one_of_two_workers_is_lost() -> None:
     text = row("10.0.0.7", beat=0) + row("10.0.0.8", beat=35)
-    assert [name for name, _, _ in parse_workers(text)] == ["10.0.0.7"]
-    assert [each.name for each in parse_report(text)] == ["10.0.0.7", "10.0.0.8"]
+    assert [name for name, _, _ in parse_live_workers(text)] == ["10.0.0.7"]
+    assert [each.name for each in parse_capacity_report(text)] == ["10.0.0.7", "10.0.0.8"]
 
 
 @given(st.text(alphabet="0123456789 \n%()/.GBMicapacityusedPERSISTED-:"))
 def test_no_output_makes_the_parsers_fail(text: str) -> None:
     assert all(entry.size >= 0 for entry in parse_listing(text))
-    assert all(used >= 0 for _, used, _ in parse_workers(text))
+    assert all(used >= 0 for _, used, _ in parse_live_workers(text))

@@ -8,35 +8,37 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, secret
-from kubectl_fluidmodel.fluid.mount import Access, Mount, SecretKeys, mount
-from kubectl_fluidmodel.fluid.placement import candidate, node_affinity, tolerations
-from kubectl_fluidmodel.model.sizing import GIB, MIB, Heaps, Medium, heaps
-from kubectl_fluidmodel.model.source import parse
-from kubectl_fluidmodel.objects.access import Object, at
+from kubectl_fluidmodel.fluid.mount import Mount, MountCredentials, SecretKeys, build_mount
+from kubectl_fluidmodel.fluid.placement import build_candidate, node_affinity, required_tolerations
+from kubectl_fluidmodel.model.sizing import GIB, MIB, HeapSizes, Medium, heap_sizes
+from kubectl_fluidmodel.model.source import parse_source
+from kubectl_fluidmodel.objects.access import Object, get_path
 from tests.fluid import golden
-from tests.fluid.cluster import node
+from tests.fluid.cluster import make_node
 
-NODES = [candidate(node("gpu-1", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]))]
+NODES = [
+    build_candidate(make_node("gpu-1", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]))
+]
 MEMORY = Medium("MEM", "/dev/shm", "")
 DISK = Medium("SSD", "/var/lib/fluidmodel/cache", "")
-JVM = heaps(100 * GIB, 30)
+JVM = heap_sizes(100 * GIB, 30)
 
 
 def everything(text: str, medium: Medium = DISK, **access: Any) -> list[Object]:
-    source = parse(text)
-    mounted = mount(source, "demo", "ns", Access(**access))
+    source = parse_source(text)
+    mounted = build_mount(source, "demo", "ns", MountCredentials(**access))
     return [
         *mounted.objects,
-        dataset.build(
+        dataset.build_dataset(
             "demo",
             "ns",
             mounted,
             annotations={names.SOURCE_ANNOTATION: source.uri},
             node_affinity=node_affinity(NODES),
-            tolerations=tolerations(NODES),
+            tolerations=required_tolerations(NODES),
         ),
         runtime(mounted, medium, web=source.scheme.startswith("http")),
-        dataload.build("demo", "ns", replicas=1, tolerations=tolerations(NODES)),
+        dataload.build_dataload("demo", "ns", replicas=1, tolerations=required_tolerations(NODES)),
     ]
 
 
@@ -45,17 +47,17 @@ def runtime(
     medium: Medium = DISK,
     *,
     replicas: int = 1,
-    jvm: Heaps = JVM,
+    jvm: HeapSizes = JVM,
     web: bool = False,
 ) -> Object:
-    return alluxio.build(
+    return alluxio.build_runtime(
         "demo",
         "ns",
         mounted or Mount({}),
         replicas=replicas,
         medium=medium,
         quota=110 * GIB,
-        jvm=jvm,
+        heaps=jvm,
         web=web,
     )
 
@@ -76,13 +78,13 @@ KEYS = SecretKeys("demo-store", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_golden(name: str, made: list[Object]) -> None:
-    golden.check(name, made)
+    golden.require_golden(name, made)
 
 
 @pytest.mark.parametrize("text", ["s3://models/llama", "nfs://h/e", "gs://b123/m", "pvc://c/d"])
 def test_every_object_is_labelled_ours_and_in_its_namespace(text: str) -> None:
     for obj in everything(text):
-        assert names.is_ours(obj)
+        assert names.is_managed(obj)
         assert obj["metadata"]["labels"][names.MODEL_LABEL] == "demo"
         assert obj["kind"] == "PersistentVolume" or obj["metadata"]["namespace"] == "ns"
 
@@ -95,7 +97,7 @@ def test_datasets_share_their_nodes_and_are_read_by_many() -> None:
 
 
 def test_a_dataset_without_taints_tolerates_nothing() -> None:
-    made = dataset.build(
+    made = dataset.build_dataset(
         "demo", "ns", Mount({}), annotations={}, node_affinity={}, tolerations=[]
     )  # fmt: skip
     assert "tolerations" not in made["spec"]
@@ -115,10 +117,10 @@ class TestRuntime:
         assert requested(runtime(medium=DISK)) == JVM.worker + JVM.worker_direct
 
     def test_the_quota_is_exact(self) -> None:
-        assert alluxio.tier(runtime()) == ("SSD", DISK.path, 110 * GIB)
+        assert alluxio.parse_tier(runtime()) == ("SSD", DISK.path, 110 * GIB)
 
     def test_heaps_in_gibibytes_and_in_mebibytes(self) -> None:
-        spec = runtime(jvm=Heaps(GIB, 1536 * MIB, GIB, GIB, GIB))["spec"]
+        spec = runtime(jvm=HeapSizes(GIB, 1536 * MIB, GIB, GIB, GIB))["spec"]
         assert spec["master"]["jvmOptions"] == ["-Xmx1g"]
         assert "-Xmx1536m" in spec["worker"]["jvmOptions"]
 
@@ -132,7 +134,9 @@ class TestRuntime:
         assert key not in runtime(web=True)["spec"]["properties"]
 
     def test_volumes_are_mounted_into_master_and_workers(self) -> None:
-        mounted = mount(parse("gs://b123/m"), "demo", "ns", Access(gcs_secret="sa"))
+        mounted = build_mount(
+            parse_source("gs://b123/m"), "demo", "ns", MountCredentials(gcs_secret="sa")
+        )
         spec = runtime(mounted)["spec"]
         assert spec["volumes"] == list(mounted.volumes)
         for part in ("master", "worker"):
@@ -151,33 +155,33 @@ class TestRuntime:
     def test_the_tier_of_any_runtime(
         self, levels: list[Object], expected: tuple[str, str, int | None]
     ) -> None:
-        assert alluxio.tier({"spec": {"tieredstore": {"levels": levels}}}) == expected
+        assert alluxio.parse_tier({"spec": {"tieredstore": {"levels": levels}}}) == expected
 
 
 def requested(made: Object) -> int | None:
-    from kubectl_fluidmodel.objects.quantity import to_int
+    from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
-    return to_int(at(made, "spec", "worker", "resources", "requests", "memory"))
+    return quantity_to_int(get_path(made, "spec", "worker", "resources", "requests", "memory"))
 
 
 class TestDataLoad:
     def test_it_names_the_namespace_which_fluid_does_not_default(self) -> None:
-        made = dataload.build("demo", "ns", replicas=2, tolerations=[])
+        made = dataload.build_dataload("demo", "ns", replicas=2, tolerations=[])
         assert made["spec"]["dataset"] == {"name": "demo", "namespace": "ns"}
         assert made["spec"]["target"] == [{"path": "/", "replicas": 2}]
         assert made["spec"]["loadMetadata"] is True
         assert "tolerations" not in made["spec"]
 
     def test_the_attempt_is_an_annotation(self) -> None:
-        made = dataload.build("demo", "ns", replicas=1, tolerations=[], attempt=3)
-        assert made["metadata"]["annotations"] == {dataload.ATTEMPT: "3"}
+        made = dataload.build_dataload("demo", "ns", replicas=1, tolerations=[], attempt=3)
+        assert made["metadata"]["annotations"] == {dataload.ATTEMPT_ANNOTATION: "3"}
 
 
 class TestSecret:
     VALUES = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "h1dden/va+lue="}  # noqa: RUF012
 
     def test_it_decodes_to_what_was_given(self) -> None:
-        made = secret.build("demo", "ns", self.VALUES)
+        made = secret.build_secret("demo", "ns", self.VALUES)
         assert made["metadata"]["name"] == "demo-store"
         decoded = {key: base64.b64decode(value).decode() for key, value in made["data"].items()}
         assert decoded == self.VALUES

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.fluid.mount import Access, Mount, SecretKeys, mount
-from kubectl_fluidmodel.model.source import SCHEMES, parse
+from kubectl_fluidmodel.fluid.mount import Mount, MountCredentials, SecretKeys, build_mount
+from kubectl_fluidmodel.model.source import SCHEMES, parse_source
 
 KEYS = SecretKeys("store-keys", "access", "hidden")
 ROOT = "alluxio.master.mount.table.root.option."
@@ -17,7 +17,7 @@ ACL = "alluxio.underfs.s3.inherit.acl"
 
 
 def of(text: str, **access: Any) -> Mount:
-    return mount(parse(text), "demo", "ns", Access(**access))
+    return build_mount(parse_source(text), "demo", "ns", MountCredentials(**access))
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_one_read_only_mount_at_the_root(text: str, point: str) -> None:
 def test_every_scheme_but_the_hub_has_a_mount() -> None:
     texts = {"hf": "org/model", "local": "local:///data/m", "nfs": "nfs://h/e"}
     for scheme in SCHEMES:
-        source = parse(texts.get(scheme, f"{scheme}://host/m"))
+        source = parse_source(texts.get(scheme, f"{scheme}://host/m"))
         if scheme == "hf":
             with pytest.raises(UsageError, match="hf://"):
-                mount(source, "demo", "ns", Access())
+                build_mount(source, "demo", "ns", MountCredentials())
         else:
-            assert mount(source, "demo", "ns", Access()).spec["mountPoint"]
+            assert build_mount(source, "demo", "ns", MountCredentials()).spec["mountPoint"]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from kubectl_fluidmodel.fluid.mount import (
     ROOT_OPTION,
     alluxio_path,
-    directory,
-    key_option,
-    never_mounted,
+    claim_directory,
+    credential_option,
     root_mount,
+    skipped_mounts,
 )
 
 WEB = "http://host/spark"
@@ -40,7 +40,7 @@ def mount(path: str | None = None, name: str | None = "spark", point: str = WEB)
 )
 def test_a_path_is_absolute_or_made_of_the_name(spec: dict[str, Any], path: str) -> None:
     assert alluxio_path(spec) == path
-    assert directory(spec) == path.strip("/")
+    assert claim_directory(spec) == path.strip("/")
 
 
 OTHERS = [mount(name="a", point="https://host/a/"), mount(name="b", point="https://host/b/")]
@@ -67,14 +67,18 @@ def test_a_mount_is_the_root_only_if_it_is_the_only_one(
 
 
 def test_the_root_beside_others_is_never_mounted() -> None:
-    assert never_mounted([mount(path="/"), *OTHERS]) == [0]
-    assert never_mounted([*OTHERS, mount(name=None)]) == [2]
-    assert never_mounted([mount(path="/", point="pvc://claim"), *OTHERS]) == []
-    assert never_mounted([mount(path="/")]) == []
+    assert skipped_mounts([mount(path="/"), *OTHERS]) == [0]
+    assert skipped_mounts([*OTHERS, mount(name=None)]) == [2]
+    assert skipped_mounts([mount(path="/", point="pvc://claim"), *OTHERS]) == []
+    assert skipped_mounts([mount(path="/")]) == []
 
 
 def test_a_key_has_the_name_that_its_mount_reads() -> None:
-    assert key_option("aws.secretKey", root=True) == f"{ROOT_OPTION}aws.secretKey"
-    assert key_option(f"{ROOT_OPTION}aws.secretKey", root=True) == f"{ROOT_OPTION}aws.secretKey"
-    assert key_option(f"{ROOT_OPTION}aws.secretKey", root=False) == "aws.secretKey"
-    assert key_option("alluxio.underfs.s3.endpoint", root=True) == "alluxio.underfs.s3.endpoint"
+    assert credential_option("aws.secretKey", root=True) == f"{ROOT_OPTION}aws.secretKey"
+    assert (
+        credential_option(f"{ROOT_OPTION}aws.secretKey", root=True) == f"{ROOT_OPTION}aws.secretKey"
+    )
+    assert credential_option(f"{ROOT_OPTION}aws.secretKey", root=False) == "aws.secretKey"
+    assert (
+        credential_option("alluxio.underfs.s3.endpoint", root=True) == "alluxio.underfs.s3.endpoint"
+    )

@@ -33,25 +33,25 @@ UID = "2f6d4a1e-6f0b-4c3a-9d1c-0a7c5a5f9e11"
     ],
 )
 def test_the_name_of_a_model(model: str, name: str) -> None:
-    assert names.dataset_name(model) == name
+    assert names.derive_dataset_name(model) == name
 
 
 @given(st.one_of(st.text(), st.text(alphabet="aZ0.-_/@", min_size=1, max_size=120)))
 def test_every_derived_name_is_legal_or_refused(model: str) -> None:
     try:
-        name = names.dataset_name(model)
+        name = names.derive_dataset_name(model)
     except UsageError as err:
-        assert err.try_ == "--name NAME"
+        assert err.hint == "--name NAME"
         return
     assert DNS_1035.match(name)
-    assert len(name) <= names.MAX_NAME
-    assert names.check_name(name) == name
-    assert names.dataset_name(name) == name
+    assert len(name) <= names.MAX_NAME_LENGTH
+    assert names.validate_name(name) == name
+    assert names.derive_dataset_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["a", "a1", "llama-3-3-70b-instruct", "x" * 45])
 def test_legal_names(name: str) -> None:
-    assert names.check_name(name) == name
+    assert names.validate_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_legal_names(name: str) -> None:
 )
 def test_illegal_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        names.check_name(name)
-    assert caught.value.try_.startswith("--name ")
+        names.validate_name(name)
+    assert caught.value.hint.startswith("--name ")
 
 
 def test_an_illegal_name_comes_with_a_legal_one() -> None:
     with pytest.raises(UsageError) as caught:
-        names.check_name("Qwen2.5-7B")
-    assert caught.value.try_ == "--name qwen2-5-7b"
+        names.validate_name("Qwen2.5-7B")
+    assert caught.value.hint == "--name qwen2-5-7b"
 
 
 # A key may have 62 characters with its prefix; one of 63 is replaced by the UID.
@@ -88,9 +88,9 @@ def test_label_keys_turn_into_the_uid_at_63_characters(prefix, longest, key):  #
     assert key(namespace, fits, UID) == f"{prefix}{namespace}-{fits}"
     assert len(key(namespace, fits, UID)) == 62
     assert key(namespace, too_long, UID) == prefix + UID
-    with pytest.raises(names.UidNeeded) as caught:
+    with pytest.raises(names.UidRequiredError) as caught:
         key(namespace, too_long, "")
-    assert too_long in caught.value.try_
+    assert too_long in caught.value.hint
 
 
 def test_each_key_falls_back_by_itself() -> None:
@@ -134,10 +134,10 @@ def test_the_label_on_a_pvc(labels: dict[str, str] | None, key: str | None) -> N
 
 
 def test_ours() -> None:
-    ours = {"metadata": {"labels": names.our_labels("demo")}}
-    assert names.is_ours(ours)
-    assert not names.is_ours({"metadata": {"labels": {names.MANAGED_BY: "Helm"}}})
-    assert not names.is_ours({})
+    ours = {"metadata": {"labels": names.managed_labels("demo")}}
+    assert names.is_managed(ours)
+    assert not names.is_managed({"metadata": {"labels": {names.MANAGED_BY_LABEL: "Helm"}}})
+    assert not names.is_managed({})
 
 
 def test_the_source_of_a_dataset() -> None:
@@ -146,6 +146,6 @@ def test_the_source_of_a_dataset() -> None:
         "metadata": {"annotations": {names.SOURCE_ANNOTATION: "nfs://s/e"}},
         "spec": mounts,
     }
-    assert names.source_of(annotated) == "nfs://s/e"
-    assert names.source_of({"spec": mounts}) == "s3://b/p"
-    assert names.source_of({}) == ""
+    assert names.source_uri(annotated) == "nfs://s/e"
+    assert names.source_uri({"spec": mounts}) == "s3://b/p"
+    assert names.source_uri({}) == ""

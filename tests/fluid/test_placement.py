@@ -9,22 +9,22 @@ import pytest
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid.placement import (
     Candidate,
-    Need,
-    candidate,
-    choose,
-    eligible,
-    hosts_of,
+    NodeRequirement,
+    bound_hostnames,
+    build_candidate,
+    eligible_nodes,
     node_affinity,
-    required,
-    tolerations,
+    required_affinity,
+    required_tolerations,
+    select_nodes,
 )
-from kubectl_fluidmodel.model.sizing import DISK_PATH, Room
-from kubectl_fluidmodel.objects.taints import Leaving, Taint
-from tests.fluid.cluster import GIB, node, pod
+from kubectl_fluidmodel.model.sizing import DISK_PATH, NodeCapacity
+from kubectl_fluidmodel.objects.taints import Departure, Taint
+from tests.fluid.cluster import GIB, make_node, make_pod
 
-NEED = Need(memory=10 * GIB, disk=0)
+NEED = NodeRequirement(memory=10 * GIB, disk=0)
 CONTROL = (Taint("node-role.kubernetes.io/control-plane", "", "NoSchedule"),)
-CORDONED = Leaving("it is cordoned", True)
+CORDONED = Departure("it is cordoned", True)
 
 
 def named(name: str, memory: int | None = 100, disk: int | None = 1000, **more: Any) -> Candidate:
@@ -32,34 +32,39 @@ def named(name: str, memory: int | None = 100, disk: int | None = 1000, **more: 
         return None if count is None else count * GIB
 
     settings: dict[str, Any] = {"gpus": 8, "caches": 0, "hostname": name, **more}
-    return Candidate(name=name, room=Room(gib(memory), gib(disk), gib(memory)), **settings)
+    return Candidate(
+        name=name, capacity=NodeCapacity(gib(memory), gib(disk), gib(memory)), **settings
+    )
 
 
 class TestCandidate:
     def test_allocatable_less_what_pods_request(self) -> None:
-        found = candidate(node("a"), [pod("10Gi", "512Mi"), pod("1G")])
-        assert found.room.memory == 100 * GIB - 10 * GIB - 512 * (1 << 20) - 10**9
-        assert found.room.disk == 1000 * GIB - 3 * GIB
-        assert found.room.memory_total == 100 * GIB
-        assert (found.name, found.gpus, found.caches, found.ready) == ("a", 8, 0, True)
+        found = build_candidate(make_node("a"), [make_pod("10Gi", "512Mi"), make_pod("1G")])
+        assert found.capacity.memory == 100 * GIB - 10 * GIB - 512 * (1 << 20) - 10**9
+        assert found.capacity.disk == 1000 * GIB - 3 * GIB
+        assert found.capacity.memory_total == 100 * GIB
+        assert (found.name, found.gpus, found.caches, found.is_eligible) == ("a", 8, 0, True)
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_pods_that_are_over_take_nothing(self, phase: str) -> None:
-        assert candidate(node("a"), [pod("10Gi", phase=phase)]).room.memory == 100 * GIB
+        assert (
+            build_candidate(make_node("a"), [make_pod("10Gi", phase=phase)]).capacity.memory
+            == 100 * GIB
+        )
 
     @pytest.mark.parametrize(
         ("which", "taken"),
         [
-            (pod("2Gi", inits=("1Gi", "8Gi")), 8),
-            (pod("5Gi", "5Gi", inits=("8Gi",)), 10),
-            (pod("2Gi", overhead={"memory": "3Gi"}), 5),
-            (pod(), 0),
+            (make_pod("2Gi", inits=("1Gi", "8Gi")), 8),
+            (make_pod("5Gi", "5Gi", inits=("8Gi",)), 10),
+            (make_pod("2Gi", overhead={"memory": "3Gi"}), 5),
+            (make_pod(), 0),
             ({"spec": {"containers": [{"name": "x"}]}}, 0),
             ({}, 0),
         ],
     )
     def test_what_a_pod_takes(self, which: dict[str, Any], taken: int) -> None:
-        assert candidate(node("a"), [which]).room.memory == (100 - taken) * GIB
+        assert build_candidate(make_node("a"), [which]).capacity.memory == (100 - taken) * GIB
 
     @pytest.mark.parametrize(
         ("inits", "taken"),
@@ -72,7 +77,7 @@ class TestCandidate:
     def test_a_sidecar_counts_for_the_pods_whole_life(
         self, inits: list[tuple[str, bool]], taken: int
     ) -> None:
-        one = pod("2Gi")
+        one = make_pod("2Gi")
         one["spec"]["initContainers"] = [
             {
                 "resources": {"requests": {"memory": memory}},
@@ -80,69 +85,74 @@ class TestCandidate:
             }
             for memory, sidecar in inits
         ]
-        assert candidate(node("a"), [one]).room.memory == (100 - taken) * GIB
+        assert build_candidate(make_node("a"), [one]).capacity.memory == (100 - taken) * GIB
 
     def test_unknown_pods_leave_what_the_node_allocates(self) -> None:
-        assert candidate(node("a"), None).room.memory == 100 * GIB
+        assert build_candidate(make_node("a"), None).capacity.memory == 100 * GIB
 
     def test_a_node_that_says_nothing(self) -> None:
-        found = candidate({"metadata": {"name": "a"}})
-        assert found.room == Room(None, None, None)
-        assert (found.gpus, found.ready, found.hostname) == (0, False, "a")
+        found = build_candidate({"metadata": {"name": "a"}})
+        assert found.capacity == NodeCapacity(None, None, None)
+        assert (found.gpus, found.is_eligible, found.hostname) == (0, False, "a")
 
     @pytest.mark.parametrize(
         ("obj", "ready"),
         [
-            (node("a"), True),
-            (node("a", ready=False), False),
-            (node("a", cordoned=True), False),
+            (make_node("a"), True),
+            (make_node("a", ready=False), False),
+            (make_node("a", cordoned=True), False),
         ],
     )
     def test_ready(self, obj: dict[str, Any], ready: bool) -> None:
-        assert candidate(obj).ready is ready
+        assert build_candidate(obj).is_eligible is ready
 
     def test_host_name_and_caches_come_from_labels(self) -> None:
-        found = candidate(node("a", labels={"kubernetes.io/hostname": "host-a"}, caches=3))
+        found = build_candidate(
+            make_node("a", labels={"kubernetes.io/hostname": "host-a"}, caches=3)
+        )
         assert (found.hostname, found.caches) == ("host-a", 3)
 
     def test_gpus_of_all_makers_count(self) -> None:
-        obj = node("a", gpus=0)
+        obj = make_node("a", gpus=0)
         obj["status"]["allocatable"] |= {"amd.com/gpu": "4", "nvidia.com/mig-1g.10gb": "7"}
-        assert candidate(obj).gpus == 11
+        assert build_candidate(obj).gpus == 11
 
 
 class TestEligible:
     def test_gpu_nodes_by_default(self) -> None:
-        found, notes = eligible([named("a", gpus=0), named("b")], [])
+        found, notes = eligible_nodes([named("a", gpus=0), named("b")], [])
         assert ([one.name for one in found], notes) == (["b"], [])
 
     def test_without_gpus_every_node_but_the_control_plane(self) -> None:
-        master = named("m", gpus=0, taints=CONTROL, unknown=CONTROL)
-        found, notes = eligible([master, named("a", gpus=0)], [])
+        master = named("m", gpus=0, taints=CONTROL, untolerated=CONTROL)
+        found, notes = eligible_nodes([master, named("a", gpus=0)], [])
         assert [one.name for one in found] == ["a"]
         assert "no node has GPUs" in notes[0]
 
     def test_a_cluster_of_one_control_plane_node(self) -> None:
-        master = named("m", gpus=0, taints=CONTROL, unknown=CONTROL)
-        [found] = eligible([master], [])[0]
-        assert (found.name, found.unknown) == ("m", ())
+        master = named("m", gpus=0, taints=CONTROL, untolerated=CONTROL)
+        [found] = eligible_nodes([master], [])[0]
+        assert (found.name, found.untolerated) == ("m", ())
 
     def test_named_nodes_even_without_gpus(self) -> None:
-        found, _ = eligible([named("a", gpus=0), named("b")], [], named=["a"])
+        found, _ = eligible_nodes([named("a", gpus=0), named("b")], [], node_names=["a"])
         assert [one.name for one in found] == ["a"]
 
     def test_a_named_node_that_does_not_exist(self) -> None:
         with pytest.raises(UsageError, match="node 'c' does not exist"):
-            eligible([named("a")], [], named=["a", "c"])
+            eligible_nodes([named("a")], [], node_names=["a", "c"])
 
     def test_a_selector(self) -> None:
-        objects = [node("a", labels={"pool": "x", "zone": "1"}), node("b", labels={"pool": "x"})]
-        nodes = [candidate(obj) for obj in objects]
-        found, _ = eligible(nodes, objects, selector={"pool": "x", "zone": "1"})
+        objects = [
+            make_node("a", labels={"pool": "x", "zone": "1"}),
+            make_node("b", labels={"pool": "x"}),
+        ]
+        nodes = [build_candidate(obj) for obj in objects]
+        found, _ = eligible_nodes(nodes, objects, selector={"pool": "x", "zone": "1"})
         assert [one.name for one in found] == ["a"]
         with pytest.raises(UsageError, match="no node has pool=y") as caught:
-            eligible(nodes, objects, selector={"pool": "y"})
-        assert caught.value.try_ == "kubectl get nodes -l pool=y"
+            eligible_nodes(nodes, objects, selector={"pool": "y"})
+        assert caught.value.hint == "kubectl get nodes -l pool=y"
 
 
 class TestChoose:
@@ -153,70 +163,70 @@ class TestChoose:
             named("b", memory=200),
             named("a", memory=100),
         ]
-        found = choose(nodes, NEED, 1)
+        found = select_nodes(nodes, NEED, 1)
         assert found.names == ("b",)
         assert [one.name for one in found.runners_up] == ["c", "a", "d"]
-        assert found.why == "8 GPUs, no other cache, the most room"
+        assert found.reason == "8 GPUs, no other cache, the most room"
 
     def test_several_copies_on_several_nodes(self) -> None:
-        assert choose([named("a"), named("b"), named("c")], NEED, 2).names == ("a", "b")
+        assert select_nodes([named("a"), named("b"), named("c")], NEED, 2).names == ("a", "b")
 
     def test_a_standing_cache_stays_though_its_node_is_fuller_now(self) -> None:
         nodes = [named("a", memory=500), named("b", memory=1, caches=4)]
-        found = choose(nodes, NEED, 1, keep=["b"])
+        found = select_nodes(nodes, NEED, 1, current=["b"])
         assert found.names == ("b",)
-        assert found.why == "the cache is there already"
+        assert found.reason == "the cache is there already"
 
     def test_a_standing_cache_leaves_a_node_that_is_not_ready(self) -> None:
-        found = choose([named("a"), named("b", leaving=CORDONED)], NEED, 1, keep=["b"])
+        found = select_nodes([named("a"), named("b", leaving=CORDONED)], NEED, 1, current=["b"])
         assert found.names == ("a",)
         assert found.rejected == (("b", "it is cordoned"),)
 
     def test_unknown_room_is_given_the_benefit_of_the_doubt(self) -> None:
-        assert choose([named("a", memory=None, disk=None)], NEED, 1).names == ("a",)
+        assert select_nodes([named("a", memory=None, disk=None)], NEED, 1).names == ("a",)
 
     def test_none_fits_says_by_how_much_and_what_would(self) -> None:
         with pytest.raises(FluidModelError) as caught:
-            choose([named("a", memory=4), named("b", leaving=CORDONED)], NEED, 1)
+            select_nodes([named("a", memory=4), named("b", leaving=CORDONED)], NEED, 1)
         err = caught.value
-        assert err.what == "no node fits the cache"
-        assert "a: 10.0 GiB of memory needed, 4.0 GiB free (6.0 GiB short)" in err.why
-        assert "b: it is cordoned" in err.why
-        assert "--medium SSD" in err.try_
+        assert err.message == "no node fits the cache"
+        assert "a: 10.0 GiB of memory needed, 4.0 GiB free (6.0 GiB short)" in err.reason
+        assert "b: it is cordoned" in err.reason
+        assert "--medium SSD" in err.hint
 
     def test_memory_and_disk_can_both_lack(self) -> None:
         with pytest.raises(FluidModelError) as caught:
-            choose([named("a", memory=4, disk=1)], Need(10 * GIB, 50 * GIB), 1)
-        assert "6.0 GiB short" in caught.value.why
-        assert "50.0 GiB of ephemeral storage needed, 1.0 GiB free" in caught.value.why
+            select_nodes([named("a", memory=4, disk=1)], NodeRequirement(10 * GIB, 50 * GIB), 1)
+        assert "6.0 GiB short" in caught.value.reason
+        assert "50.0 GiB of ephemeral storage needed, 1.0 GiB free" in caught.value.reason
 
     def test_an_overcommitted_node_has_nothing_free_and_not_less(self) -> None:
         with pytest.raises(FluidModelError, match="0 B free"):
-            choose([named("a", memory=-5)], NEED, 1)
+            select_nodes([named("a", memory=-5)], NEED, 1)
 
     def test_too_few_fit(self) -> None:
         with pytest.raises(FluidModelError, match="only 1 of 2 nodes fit"):
-            choose([named("a"), named("b", memory=4)], NEED, 2)
+            select_nodes([named("a"), named("b", memory=4)], NEED, 2)
 
     def test_many_that_do_not_fit_are_not_all_listed(self) -> None:
         with pytest.raises(FluidModelError) as caught:
-            choose([named(f"n{i}", memory=i) for i in range(9)], NEED, 1)
-        assert "n4:" in caught.value.why
-        assert "n5:" not in caught.value.why
-        assert "and 4 more" in caught.value.why
+            select_nodes([named(f"n{i}", memory=i) for i in range(9)], NEED, 1)
+        assert "n4:" in caught.value.reason
+        assert "n5:" not in caught.value.reason
+        assert "and 4 more" in caught.value.reason
 
     def test_nodes_with_the_same_against_them_are_said_together(self) -> None:
         nodes = [*(named(f"n{i}", memory=4) for i in range(5)), named("c", leaving=CORDONED)]
         with pytest.raises(FluidModelError) as caught:
-            choose(nodes, NEED, 1)
-        assert caught.value.why == (
+            select_nodes(nodes, NEED, 1)
+        assert caught.value.reason == (
             "n0, n1, n2 and 2 more: 10.0 GiB of memory needed, 4.0 GiB free (6.0 GiB short); "
             "c: it is cordoned"
         )
 
     def test_a_cluster_without_nodes(self) -> None:
         with pytest.raises(FluidModelError, match="the cluster has no nodes"):
-            choose([], NEED, 1)
+            select_nodes([], NEED, 1)
 
 
 def taint(key: str, effect: str = "NoSchedule", value: str | None = None) -> dict[str, str]:
@@ -272,25 +282,29 @@ TAINTS: dict[str, tuple[list[dict[str, str]], list[dict[str, str]], str]] = {
 def test_which_taints_are_tolerated_and_which_nodes_are_never_chosen(case: str) -> None:
     taints, expected, against = TAINTS[case]
     workers = [{"key": "pool", "operator": "Equal", "value": "llm"}]
-    found = candidate(node("a", taints=taints), tolerations=workers)
-    assert tolerations([found]) == expected
-    assert found.against(NEED).startswith(against) and bool(found.against(NEED)) == bool(against)
-    other = choose([found, named("b", memory=11)], NEED, 1)
+    found = build_candidate(make_node("a", taints=taints), tolerations=workers)
+    assert required_tolerations([found]) == expected
+    assert found.rejection_reason(NEED).startswith(against) and bool(
+        found.rejection_reason(NEED)
+    ) == bool(against)
+    other = select_nodes([found, named("b", memory=11)], NEED, 1)
     assert other.names == (("b",) if against else ("a",))
 
 
 class TestATaintThatNobodyKnows:
-    STRANGE = candidate(node("a", taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}]))
+    STRANGE = build_candidate(
+        make_node("a", taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}])
+    )
 
     def test_the_flag_that_allows_it_is_said(self) -> None:
         with pytest.raises(FluidModelError) as caught:
-            choose([self.STRANGE], NEED, 1)
-        assert "a: untolerated taint team=ml:NoSchedule" in caught.value.why
-        assert caught.value.try_ == "--node a"
+            select_nodes([self.STRANGE], NEED, 1)
+        assert "a: untolerated taint team=ml:NoSchedule" in caught.value.reason
+        assert caught.value.hint == "--node a"
 
     def test_who_names_the_node_wants_it_tolerated_and_is_told(self) -> None:
-        found, notes = eligible([self.STRANGE], [], named=["a"])
-        assert tolerations(found) == [
+        found, notes = eligible_nodes([self.STRANGE], [], node_names=["a"])
+        assert required_tolerations(found) == [
             {"key": "team", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
         ]
         assert notes == [
@@ -298,63 +312,67 @@ class TestATaintThatNobodyKnows:
         ]
 
     def test_a_node_that_goes_is_not_chosen_by_name_either(self) -> None:
-        gone = candidate(node("a", taints=[taint("karpenter.sh/disrupted")]))
-        found, _ = eligible([gone], [], named=["a"])
+        gone = build_candidate(make_node("a", taints=[taint("karpenter.sh/disrupted")]))
+        found, _ = eligible_nodes([gone], [], node_names=["a"])
         with pytest.raises(FluidModelError, match="Karpenter is about to remove it"):
-            choose(found, NEED, 1)
+            select_nodes(found, NEED, 1)
 
     @pytest.mark.parametrize(("pool", "chosen"), [("ml", True), ("other", False)])
     def test_a_pool_is_selected_with_its_own_taint(self, pool: str, chosen: bool) -> None:
-        where = node("a", labels={"team": pool}, taints=[taint("team", value="ml")])
-        found, _ = eligible([candidate(where)], [where], selector={"team": pool})
-        assert (found[0].against(NEED) == "") is chosen
+        where = make_node("a", labels={"team": pool}, taints=[taint("team", value="ml")])
+        found, _ = eligible_nodes([build_candidate(where)], [where], selector={"team": pool})
+        assert (found[0].rejection_reason(NEED) == "") is chosen
 
 
 def test_a_standing_cache_stays_on_a_mere_candidate_for_removal() -> None:
-    soft = candidate(
-        node("a", taints=[taint("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule")])
+    soft = build_candidate(
+        make_node("a", taints=[taint("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule")])
     )
-    assert choose([soft, named("b")], NEED, 1, keep=["a"]).names == ("a",)
+    assert select_nodes([soft, named("b")], NEED, 1, current=["a"]).names == ("a",)
 
 
 def test_a_standing_cache_leaves_a_node_that_is_certain_to_go() -> None:
-    gone = candidate(node("a", taints=[taint("ToBeDeletedByClusterAutoscaler")]))
-    assert choose([gone, named("b")], NEED, 1, keep=["a"]).names == ("b",)
+    gone = build_candidate(make_node("a", taints=[taint("ToBeDeletedByClusterAutoscaler")]))
+    assert select_nodes([gone, named("b")], NEED, 1, current=["a"]).names == ("b",)
 
 
 def test_caches_on_a_nodes_disk_take_room_there() -> None:
-    found = candidate(node("a", disk="200Gi"), [], disks=[(DISK_PATH, 150 * GIB)])
-    assert found.room.disk == 50 * GIB
-    assert "150.0 GiB of ephemeral storage needed, 50.0 GiB free" in found.short_of(
-        Need(0, 150 * GIB)
+    found = build_candidate(make_node("a", disk="200Gi"), [], disks=[(DISK_PATH, 150 * GIB)])
+    assert found.capacity.disk == 50 * GIB
+    assert "150.0 GiB of ephemeral storage needed, 50.0 GiB free" in found.shortage(
+        NodeRequirement(0, 150 * GIB)
     )
 
 
 def test_caches_on_a_disk_of_its_own_are_known_by_its_path() -> None:
     disks = [("/mnt/nvme/a", 150 * GIB), ("/mnt/nvme/b", 50 * GIB), ("/data", GIB)]
-    found = candidate(node("a", disk="200Gi"), [], disks=disks)
-    assert found.room.disk == 200 * GIB
-    assert found.beside("/mnt/nvme/cache") == 200 * GIB
-    assert found.beside("/mnt/other") == 0
+    found = build_candidate(make_node("a", disk="200Gi"), [], disks=disks)
+    assert found.capacity.disk == 200 * GIB
+    assert found.disk_used_by_caches("/mnt/nvme/cache") == 200 * GIB
+    assert found.disk_used_by_caches("/mnt/other") == 0
 
 
 def test_a_pods_own_resources_count() -> None:
-    one = pod("1Gi", resources={"requests": {"memory": "40Gi"}})
-    assert candidate(node("a"), [one]).room.memory == 60 * GIB
+    one = make_pod("1Gi", resources={"requests": {"memory": "40Gi"}})
+    assert build_candidate(make_node("a"), [one]).capacity.memory == 60 * GIB
 
 
 def test_a_node_that_takes_no_more_pods() -> None:
-    found = candidate(node("a"), [pod() for _ in range(109)])
-    assert found.short_of(NEED) == "1 more pods allowed, 2 needed"
+    found = build_candidate(make_node("a"), [make_pod() for _ in range(109)])
+    assert found.shortage(NEED) == "1 more pods allowed, 2 needed"
 
 
 def test_the_taints_of_several_nodes_are_tolerated_once_each() -> None:
     own = [{"operator": "Exists"}]
     nodes = [
-        candidate(node("a", taints=[taint("x"), taint("team", value="a")]), tolerations=own),
-        candidate(node("b", taints=[taint("team", value="b"), taint("x")]), tolerations=own),
+        build_candidate(
+            make_node("a", taints=[taint("x"), taint("team", value="a")]), tolerations=own
+        ),
+        build_candidate(
+            make_node("b", taints=[taint("team", value="b"), taint("x")]), tolerations=own
+        ),
     ]
-    found = tolerations(nodes)
+    found = required_tolerations(nodes)
     assert [(one["key"], one.get("value")) for one in found] == [
         ("team", "a"),
         ("team", "b"),
@@ -365,18 +383,20 @@ def test_the_taints_of_several_nodes_are_tolerated_once_each() -> None:
 def test_the_affinity_is_for_host_names_and_reads_back() -> None:
     nodes = [named("b", hostname="host-b"), named("a", hostname="host-a")]
     affinity = node_affinity(nodes)
-    assert hosts_of({"spec": {"nodeAffinity": affinity}}) == ["host-a", "host-b"]
+    assert bound_hostnames({"spec": {"nodeAffinity": affinity}}) == ["host-a", "host-b"]
 
 
 @pytest.mark.parametrize(
     "affinity",
     [
         {},
-        required([{"key": "pool", "operator": "In", "values": ["x"]}]),
-        required([{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["x"]}]),
+        required_affinity([{"key": "pool", "operator": "In", "values": ["x"]}]),
+        required_affinity(
+            [{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["x"]}]
+        ),
         {"required": {"nodeSelectorTerms": [{}, {}]}},
         {"required": {"nodeSelectorTerms": [{"matchFields": []}]}},
     ],
 )
 def test_other_affinities_name_no_hosts(affinity: dict[str, Any]) -> None:
-    assert hosts_of({"spec": {"nodeAffinity": affinity}}) == []
+    assert bound_hostnames({"spec": {"nodeAffinity": affinity}}) == []

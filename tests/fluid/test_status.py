@@ -41,7 +41,7 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
     ],
 )
 def test_sizes(text: Any, count: int | None) -> None:
-    assert status.size(text) == count
+    assert status.parse_size(text) == count
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_sizes(text: Any, count: int | None) -> None:
     ],
 )
 def test_how_far_off_a_rounded_size_may_be(text: Any, slack: int) -> None:
-    assert status.rounding(text) == slack
+    assert status.size_precision(text) == slack
 
 
 @given(st.integers(min_value=0, max_value=8 << 50))
@@ -68,9 +68,9 @@ def test_what_fluid_writes_reads_back_within_its_rounding(count: int) -> None:
             break
         value /= 1024
     text = f"{value:.2f}{unit}"
-    found = status.size(text)
+    found = status.parse_size(text)
     assert found is not None
-    assert abs(found - count) <= status.rounding(text) + 1
+    assert abs(found - count) <= status.size_precision(text) + 1
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_what_fluid_writes_reads_back_within_its_rounding(count: int) -> None:
      ("99.8", None), ("[Calculating]", None)],
 )  # fmt: skip
 def test_percentages(text: Any, value: float | None) -> None:
-    assert status.percent(text) == value
+    assert status.parse_percent(text) == value
 
 
 class TestDataset:
     def test_absent(self) -> None:
-        found = status.dataset(None)
-        assert (found.phase, found.bound, found.total) == ("Absent", False, None)
+        found = status.parse_dataset(None)
+        assert (found.phase, found.is_bound, found.total) == ("Absent", False, None)
 
     @pytest.mark.parametrize("obj", [{}, {"status": None}, {"status": {"phase": ""}}])
     def test_before_fluid_saw_it(self, obj: dict[str, Any]) -> None:
-        assert status.dataset(obj).phase == "New"
+        assert status.parse_dataset(obj).phase == "New"
 
     def test_bound_and_counted(self) -> None:
-        found = status.dataset(
+        found = status.parse_dataset(
             {
                 "status": {
                     "phase": "Bound",
@@ -105,15 +105,15 @@ class TestDataset:
                 }
             }
         )
-        assert found.bound
+        assert found.is_bound
         assert found.total == round(131.42 * GIB)
         assert found.cached == round(65.71 * GIB)
-        assert found.cached_rounding == GIB // 100
+        assert found.cached_precision == GIB // 100
         assert found.capacity == 141 * GIB
 
     def test_bound_and_not_yet_counted(self) -> None:
-        found = status.dataset({"status": {"phase": "Bound", "ufsTotal": "[Calculating]"}})
-        assert (found.bound, found.total, found.cached) == (True, None, None)
+        found = status.parse_dataset({"status": {"phase": "Bound", "ufsTotal": "[Calculating]"}})
+        assert (found.is_bound, found.total, found.cached) == (True, None, None)
 
     @pytest.mark.parametrize(
         ("phase", "conditions", "expected"),
@@ -130,7 +130,7 @@ class TestDataset:
     )  # fmt: skip
     def test_the_setup_error(self, phase: str, conditions: Any, expected: str) -> None:
         obj = {"status": {"phase": phase, "conditions": conditions}}
-        assert status.setup_error(obj) == status.dataset(obj).setup_error == expected
+        assert status.setup_error(obj) == status.parse_dataset(obj).setup_error == expected
 
 
 @pytest.mark.parametrize(
@@ -149,20 +149,20 @@ class TestDataset:
     ],
 )  # fmt: skip
 def test_dataload(obj: Any, phase: str, message: str, over: bool) -> None:
-    found = status.dataload(obj)
-    assert (found.phase, found.message, found.over) == (phase, message, over)
+    found = status.parse_dataload(obj)
+    assert (found.phase, found.message, found.finished) == (phase, message, over)
 
 
-@given(junk.objects)
+@given(junk.any_object)
 def test_no_object_makes_the_readers_fail(obj: dict[str, Any]) -> None:
-    found = status.dataset(obj)
+    found = status.parse_dataset(obj)
     assert isinstance(found.phase, str)
-    assert isinstance(status.dataload(obj).message, str)
+    assert isinstance(status.parse_dataload(obj).message, str)
 
 
-@given(junk.anything)
+@given(junk.any_value)
 def test_no_value_makes_the_parsers_fail(value: Any) -> None:
-    found = status.size(value)
+    found = status.parse_size(value)
     assert found is None or found >= 0
-    assert status.rounding(value) >= 0
-    assert status.percent(value) is None or isinstance(value, str)
+    assert status.size_precision(value) >= 0
+    assert status.parse_percent(value) is None or isinstance(value, str)

@@ -5,6 +5,6 @@
 
 from tests.hub.faults import Fault
 from tests.hub.repo import Blob, Repo
-from tests.hub.server import Hub, Request
+from tests.hub.server import FakeHub, Request
 
-__all__ = ["Blob", "Fault", "Hub", "Repo", "Request"]
+__all__ = ["Blob", "FakeHub", "Fault", "Repo", "Request"]

@@ -12,9 +12,9 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.hub.faults import Bucket
+from tests.hub.faults import TokenBucket
 from tests.hub.repo import Repo
-from tests.hub.server import Hub
+from tests.hub.server import FakeHub
 
 
 def main() -> int:
@@ -25,9 +25,9 @@ def main() -> int:
     parser.add_argument("--total-rate", type=float, default=0, help="MB/s in all")
     parser.add_argument("--latency", type=float, default=0, help="seconds before each answer")
     args = parser.parse_args()
-    hub = Hub(*(_repo(folder.resolve()) for folder in args.folders))
+    hub = FakeHub(*(_repo(folder.resolve()) for folder in args.folders))
     hub.connection_rate = args.connection_rate * 1e6
-    hub.total = Bucket(args.total_rate * 1e6)
+    hub.total = TokenBucket(args.total_rate * 1e6)
     hub.latency = args.latency
     hub.start(args.port)
     print(json.dumps({"endpoint": hub.endpoint}), flush=True)

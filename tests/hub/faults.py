@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.fault_rule import Aim
+from tests.fault_rule import FaultRule
 
 
 @dataclass
-class Fault(Aim):
+class Fault(FaultRule):
     """One fault.
 
     kinds:
@@ -35,12 +35,12 @@ class Fault(Aim):
     seconds: float = 0.0
     action: object = None
 
-    def strikes_on(self, server: str, method: str, path: str) -> bool:
+    def applies_on(self, server: str, method: str, path: str) -> bool:
         """Whether it happens to this request of one of the two servers; counts it."""
-        return self.on in ("any", server) and self.strikes(method, path)
+        return self.on in ("any", server) and self.applies_to(method, path)
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket: `take` waits until so many bytes may go. A rate of 0 is no limit."""
 
     def __init__(self, rate: float) -> None:

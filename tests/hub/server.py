@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from tests.hub.faults import Bucket, Fault
+from tests.hub.faults import Fault, TokenBucket
 from tests.hub.repo import Blob, Repo
 
 _CHUNK = 256 << 10
@@ -35,7 +35,7 @@ class Request:
         return self.headers.get("authorization", "").removeprefix("Bearer ")
 
 
-class Hub:
+class FakeHub:
     """The servers with their repositories, faults and a record of every request."""
 
     def __init__(self, *repos: Repo, page_size: int = 1000) -> None:
@@ -49,13 +49,13 @@ class Hub:
         self.bad_tokens: set[str] = set()
         self.connection_rate = 0.0
         """Bytes per second of one connection; 0 is no limit."""
-        self.total = Bucket(0.0)
+        self.total = TokenBucket(0.0)
         self.latency = 0.0
         self.link_uses: int | None = None
         """Requests that a redirect's target answers before it has expired; None for no end."""
         self.requests: list[Request] = []
         self.body_bytes = 0
-        self.hold_at: int | None = None
+        self.pause_after: int | None = None
         """Bytes of bodies in all after which every body stops, until this is None."""
         self._links: dict[str, int] = {}
         self.lock = threading.Lock()
@@ -64,7 +64,7 @@ class Hub:
 
     # -- life --------------------------------------------------------------------------------
 
-    def start(self, port: int = 0) -> Hub:
+    def start(self, port: int = 0) -> FakeHub:
         for on, wanted in (("hub", port), ("cdn", 0)):
             server = _Server(("127.0.0.1", wanted), _Handler)
             server.hub, server.on = self, on
@@ -76,13 +76,13 @@ class Hub:
         return self
 
     def stop(self) -> None:
-        self.hold_at = None
+        self.pause_after = None
         for server in self._servers:
             server.shutdown()
             server.server_close()
         self._servers.clear()
 
-    def __enter__(self) -> Hub:
+    def __enter__(self) -> FakeHub:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -90,18 +90,18 @@ class Hub:
 
     # -- what tests ask ----------------------------------------------------------------------
 
-    def fault(self, kind: str, match: str = "", **settings: Any) -> Fault:
+    def add_fault(self, kind: str, match: str = "", **settings: Any) -> Fault:
         """Switch a fault on."""
         made = Fault(kind, match, **settings)
         self.faults.append(made)
         return made
 
-    def seen(self, match: str = "", on: str = "any") -> list[Request]:
+    def requests_matching(self, match: str = "", on: str = "any") -> list[Request]:
         return [
             each for each in self.requests if on in ("any", each.on) and re.search(match, each.path)
         ]
 
-    def forget(self) -> None:
+    def clear_requests(self) -> None:
         """Start the record anew."""
         with self.lock:
             self.requests.clear()
@@ -122,7 +122,7 @@ class Hub:
             self._links[name] += 1
             return self.link_uses is None or self._links[name] <= self.link_uses
 
-    def note(self, request: Request) -> None:
+    def record_request(self, request: Request) -> None:
         with self.lock:
             self.requests.append(request)
 
@@ -130,7 +130,7 @@ class Hub:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
-    hub: Hub
+    hub: FakeHub
     on: str
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.rate = Bucket(self.server.hub.connection_rate)
+        self.rate = TokenBucket(self.server.hub.connection_rate)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -159,12 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
         hub, on = self.server.hub, self.server.on
         headers = {key.lower(): value for key, value in self.headers.items()}
         request = Request(on, self.command, self.path, headers)
-        hub.note(request)
+        hub.record_request(request)
         if hub.before is not None:
             hub.before(request)
         if hub.latency:
             time.sleep(hub.latency)
-        self.active = [f for f in hub.faults if f.strikes_on(on, self.command, self.path)]
+        self.active = [f for f in hub.faults if f.applies_on(on, self.command, self.path)]
         for fault in self.active:
             if fault.kind == "move" and callable(fault.action):
                 fault.action()
@@ -353,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 if "stall" in faults and sent >= faults["stall"].after:
                     time.sleep(faults.pop("stall").seconds)
-                while hub.hold_at is not None and hub.body_bytes >= hub.hold_at:
+                while hub.pause_after is not None and hub.body_bytes >= hub.pause_after:
                     time.sleep(0.01)
                 self.rate.take(count)
                 hub.total.take(count)

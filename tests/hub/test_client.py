@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
-from kubectl_fluidmodel.hub.client import Hub, _next
-from kubectl_fluidmodel.hub.http import Login, login, refusal
-from tests.hub import Hub as Server
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.hub.client import HubClient, _next_page_url
+from kubectl_fluidmodel.hub.http import HubCredentials, error_from_response, load_credentials
+from tests.hub import FakeHub as Server
 from tests.hub import Repo
 
 NAME = "acme/model"
@@ -25,17 +25,19 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def hub(server: Server, token: str = "", patience: float = 3.0) -> Hub:
-    return Hub(Login(server.endpoint, token), stall=2.0, patience=patience)
+def hub(server: Server, token: str = "", patience: float = 3.0) -> HubClient:
+    return HubClient(
+        HubCredentials(server.endpoint, token), stall_timeout=2.0, retry_timeout=patience
+    )
 
 
 def test_a_revision_is_resolved_once_and_all_pages_are_read_at_it(server: Server) -> None:
     plan = hub(server).plan(NAME)
     repo = server.repos[NAME]
     assert plan.commit == repo.head and len(plan.files) == 46
-    assert len(server.seen("/revision/")) == 1
-    assert len(server.seen("/tree/")) == 7
-    assert all(repo.head in each.path for each in server.seen("/tree/"))
+    assert len(server.requests_matching("/revision/")) == 1
+    assert len(server.requests_matching("/tree/")) == 7
+    assert all(repo.head in each.path for each in server.requests_matching("/tree/"))
     big = next(file for file in plan.files if file.path == "m.safetensors")
     assert (big.kind, big.digest) == ("sha256", repo.files["m.safetensors"].sha256)
 
@@ -43,7 +45,7 @@ def test_a_revision_is_resolved_once_and_all_pages_are_read_at_it(server: Server
 def test_a_branch_that_moves_between_two_pages(server: Server) -> None:
     repo = server.repos[NAME]
     first = repo.head
-    server.fault("move", "cursor=7", action=lambda: repo.commit({"other": b""}))
+    server.add_fault("move", "cursor=7", action=lambda: repo.commit({"other": b""}))
     assert len(hub(server).plan(NAME).files) == 46
     assert repo.head != first
 
@@ -52,8 +54,8 @@ def test_other_revisions(server: Server) -> None:
     repo = server.repos[NAME]
     old = repo.head
     repo.commit({"new": b"1"}, branch="refs/pr/1")
-    assert hub(server).commit(NAME, "refs/pr/1") == repo.branches["refs/pr/1"]
-    assert hub(server).commit(NAME, old) == old
+    assert hub(server).resolve_commit(NAME, "refs/pr/1") == repo.branches["refs/pr/1"]
+    assert hub(server).resolve_commit(NAME, old) == old
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_refusals_tell_apart(
     server.bad_tokens.add("bad")
     with pytest.raises(FluidModelError, match=words) as told:
         hub(server, token).plan(name, revision)
-    assert told.value.exit_code == 1 and told.value.try_
+    assert told.value.exit_code == 1 and told.value.hint
     assert hub(server, "owner").plan("acme/private").files
     assert hub(server, "owner").plan("acme/gated").files
 
@@ -103,52 +105,56 @@ def test_a_refusal_is_read_whichever_http_library_an_image_has(
     for name in ("requests", "httpx", "httpx2"):
         monkeypatch.setitem(sys.modules, name, None)
     answer = urllib3.HTTPResponse(status=code, headers=headers)
-    who = Login("https://hub.example.com", "")
-    told = refusal(who, "o/m", "main", "https://hub.example.com/o/m", answer)
-    assert words in told.what
+    who = HubCredentials("https://hub.example.com", "")
+    told = error_from_response(who, "o/m", "main", "https://hub.example.com/o/m", answer)
+    assert words in told.message
 
 
 def test_what_passes_is_tried_again_and_waits_as_it_is_told(server: Server) -> None:
-    limit = server.fault("status", "tree", status=429, times=1, headers={"Retry-After": "1"})
-    error = server.fault("status", "revision", status=503, times=2)
+    limit = server.add_fault("status", "tree", status=429, times=1, headers={"Retry-After": "1"})
+    error = server.add_fault("status", "revision", status=503, times=2)
     began = time.monotonic()
     assert hub(server).plan(NAME).files
     assert limit.hits == 1 and error.hits == 2 and time.monotonic() - began > 1
 
 
 def test_what_does_not_pass_is_unreachable(server: Server) -> None:
-    server.fault("status", "", status=502)
+    server.add_fault("status", "", status=502)
     began = time.monotonic()
-    with pytest.raises(Unreachable, match="cannot read from the hub") as told:
-        hub(server, patience=0.5).commit(NAME)
+    with pytest.raises(UnreachableError, match="cannot read from the hub") as told:
+        hub(server, patience=0.5).resolve_commit(NAME)
     assert told.value.exit_code == 3 and time.monotonic() - began < 5
 
 
 def test_nobody_there() -> None:
-    with pytest.raises(Unreachable):
-        Hub(Login("http://127.0.0.1:9"), patience=0.3).commit(NAME)
+    with pytest.raises(UnreachableError):
+        HubClient(HubCredentials("http://127.0.0.1:9"), retry_timeout=0.3).resolve_commit(NAME)
 
 
 def test_a_next_page_on_another_host_is_not_followed(server: Server) -> None:
     there = {"Link": f'<{server.cdn}/api/models/x>; rel="next"'}
     with Server(Repo(NAME, {"a": b""})) as other:
         other.page_size = 0
-        other.fault("status", "tree", status=200, headers=there)
+        other.add_fault("status", "tree", status=200, headers=there)
         with pytest.raises(FluidModelError):
-            list(Hub(Login(other.endpoint, "secret"), patience=0.5).tree(NAME, "c" * 40))
-    assert not server.seen(on="cdn")
+            list(
+                HubClient(HubCredentials(other.endpoint, "secret"), retry_timeout=0.5).list_tree(
+                    NAME, "c" * 40
+                )
+            )
+    assert not server.requests_matching(on="cdn")
 
 
 def test_links() -> None:
-    assert _next('<https://h/a?b=1>; rel="next"') == "https://h/a?b=1"
-    assert _next('<https://h/1>; rel="prev", <https://h/2>; rel="next"') == "https://h/2"
-    assert _next("<https://h/2>; rel=next") == "https://h/2"
-    assert _next("") == "" and _next('<x>; rel="last"') == ""
+    assert _next_page_url('<https://h/a?b=1>; rel="next"') == "https://h/a?b=1"
+    assert _next_page_url('<https://h/1>; rel="prev", <https://h/2>; rel="next"') == "https://h/2"
+    assert _next_page_url("<https://h/2>; rel=next") == "https://h/2"
+    assert _next_page_url("") == "" and _next_page_url('<x>; rel="last"') == ""
 
 
 def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
-    found = login("http://hub.example/")
+    found = load_credentials("http://hub.example/")
     assert found.token == "hf_very_secret" and "very_secret" not in repr(found)
     assert found.endpoint == "http://hub.example"
 
@@ -156,4 +162,4 @@ def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("url", ["hub.example", "ftp://h", "http://", "http://u:p@h"])
 def test_endpoints_that_are_none(url: str) -> None:
     with pytest.raises(FluidModelError, match="is no URL"):
-        login(url)
+        load_credentials(url)

@@ -10,21 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
+def hub() -> Iterator[FakeHub]:
     files = {
         "config.json": b'{"a": 1}',
         "sub/tokenizer.json": b"{}" * 900,
         "model.safetensors": os.urandom(300_000),
     }
-    with Hub(Repo("acme/tiny", files), page_size=2) as running:
+    with FakeHub(Repo("acme/tiny", files), page_size=2) as running:
         yield running
 
 
-def hf(hub: Hub, home: Path, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+def hf(
+    hub: FakeHub, home: Path, *arguments: str, token: str = ""
+) -> subprocess.CompletedProcess[str]:
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -39,7 +41,7 @@ def hf(hub: Hub, home: Path, *arguments: str, token: str = "") -> subprocess.Com
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_hf_download_and_verify(hub: Hub, tmp_path: Path) -> None:
+def test_hf_download_and_verify(hub: FakeHub, tmp_path: Path) -> None:
     target = tmp_path / "out"
     done = hf(hub, tmp_path, "download", "acme/tiny", "--local-dir", str(target))
     assert done.returncode == 0, done.stderr
@@ -50,7 +52,7 @@ def test_hf_download_and_verify(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_hf_sees_the_gate_and_never_tells_the_other_host_its_token(
-    hub: Hub, tmp_path: Path
+    hub: FakeHub, tmp_path: Path
 ) -> None:
     hub.gated["acme/tiny"] = {"accepted"}
     refused = hf(hub, tmp_path, "download", "acme/tiny", token="other")
@@ -58,10 +60,12 @@ def test_hf_sees_the_gate_and_never_tells_the_other_host_its_token(
     assert "approval" in refused.stderr + refused.stdout
     done = hf(hub, tmp_path, "download", "acme/tiny", token="accepted")
     assert done.returncode == 0, done.stderr
-    assert hub.seen(on="cdn") and not any(each.token for each in hub.seen(on="cdn"))
+    assert hub.requests_matching(on="cdn") and not any(
+        each.token for each in hub.requests_matching(on="cdn")
+    )
 
 
-def test_hf_sees_a_missing_repo_and_revision(hub: Hub, tmp_path: Path) -> None:
+def test_hf_sees_a_missing_repo_and_revision(hub: FakeHub, tmp_path: Path) -> None:
     missing = hf(hub, tmp_path, "download", "acme/none", token="t")
     assert missing.returncode != 0 and "not found" in (missing.stderr + missing.stdout).lower()
     revision = hf(hub, tmp_path, "download", "acme/tiny", "--revision", "nope")

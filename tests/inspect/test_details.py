@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inspect.details import Inspection, inspect
+from kubectl_fluidmodel.inspect.details import CacheDetails, describe_caches
 from kubectl_fluidmodel.inventory import master_report
-from kubectl_fluidmodel.inventory.usage import Amount
+from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.snapshot.snapshot import Missing
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure
 from tests.inventory import samples
 
 GIB = 1 << 30
 
 
-def one(*objects: Object, **parts: Any) -> Inspection:
+def describe(*objects: Object, **parts: Any) -> CacheDetails:
     """The first inspection of a snapshot with these objects."""
-    return inspect(samples.snapshot(*objects, **parts))[0]
+    return describe_caches(samples.snapshot(*objects, **parts))[0]
 
 
 class TestAmounts:
@@ -52,61 +52,61 @@ class TestAmounts:
         percent: float | None,
         whole: bool | None,
     ) -> None:
-        found = one(*samples.cache(total=total, cached=cached)).amount
-        assert (found.total, found.cached) == (bytes_, held)
-        assert (found.percent, found.whole) == (percent, whole)
-        assert found.calculating is (total == "[Calculating]")
+        found = describe(*samples.cache(total=total, cached=cached)).usage
+        assert (found.source_bytes, found.cached_bytes) == (bytes_, held)
+        assert (found.percent, found.is_complete) == (percent, whole)
+        assert found.is_calculating is (total == "[Calculating]")
 
     def test_what_was_measured_at_the_source_is_exact(self) -> None:
         notes = {names.BYTES_ANNOTATION: str(10 * GIB - 7), names.FILES_ANNOTATION: "12"}
-        found = one(*samples.cache(annotations=notes)).amount
-        assert (found.total, found.exact, found.files) == (10 * GIB - 7, True, 12)
-        assert found.whole and not found.changed
+        found = describe(*samples.cache(annotations=notes)).usage
+        assert (found.source_bytes, found.is_exact, found.files) == (10 * GIB - 7, True, 12)
+        assert found.is_complete and not found.source_changed
 
     def test_one_percent_less_is_never_rounded_up(self) -> None:
         notes = {names.BYTES_ANNOTATION: str(10 * GIB)}
-        found = one(*samples.cache(cached="9.98GiB", annotations=notes)).amount
-        assert (found.percent, found.whole) == (99.8, False)
-        close = one(*samples.cache(total="1000.00GiB", cached="999.97GiB")).amount
-        assert (close.percent, close.whole) == (99.9, False)
+        found = describe(*samples.cache(cached="9.98GiB", annotations=notes)).usage
+        assert (found.percent, found.is_complete) == (99.8, False)
+        close = describe(*samples.cache(total="1000.00GiB", cached="999.97GiB")).usage
+        assert (close.percent, close.is_complete) == (99.9, False)
 
     def test_a_source_that_grew_since(self) -> None:
         notes = {names.BYTES_ANNOTATION: str(8 * GIB)}
-        assert one(*samples.cache(annotations=notes)).amount.changed
+        assert describe(*samples.cache(annotations=notes)).usage.source_changed
 
     def test_what_lies_beside_the_model_is_no_change(self) -> None:
         notes = {
             names.BYTES_ANNOTATION: str(8 * GIB),
-            names.LEFT_OUT_ANNOTATION: str(2 * GIB),
+            names.EXCLUDED_BYTES_ANNOTATION: str(2 * GIB),
         }
-        found = one(*samples.cache(annotations=notes, cached="8.00GiB")).amount
-        assert (found.changed, found.whole, found.percent) == (False, True, 100.0)
+        found = describe(*samples.cache(annotations=notes, cached="8.00GiB")).usage
+        assert (found.source_changed, found.is_complete, found.percent) == (False, True, 100.0)
 
     def test_rubbish_that_is_not_cached_lacks_nothing(self) -> None:
         line = "{} PERSISTED 01-01-2026 00:00:00:000 {}% /{}"
         lines = [line.format(100, 100, "w.safetensors"), line.format(50, 0, ".cache/x.incomplete")]
         snapshot = samples.snapshot()
-        snapshot.texts[master_report.key("ns", "demo", master_report.LISTING)] = " " + "\n ".join(
-            lines
+        snapshot.texts[master_report.text_key("ns", "demo", master_report.LIST_COMMAND)] = (
+            " " + "\n ".join(lines)
         )
-        listed = master_report.files(snapshot, "ns", "demo")
+        listed = master_report.listed_files(snapshot, "ns", "demo")
         assert listed is not None and [file.path for file in listed] == ["w.safetensors"]
-        assert master_report.counted(Amount(total=100), listed).whole
+        assert master_report.refine_usage(CacheUsage(source_bytes=100), listed).is_complete
 
     def test_copies_count(self) -> None:
-        half = one(*samples.cache(nodes=["a", "b"], cached="10.00GiB")).amount
-        assert (half.copies, half.percent, half.whole) == (2, 50.0, False)
-        both = one(*samples.cache(nodes=["a", "b"], cached="20.00GiB")).amount
-        assert (both.percent, both.whole) == (100.0, True)
+        half = describe(*samples.cache(nodes=["a", "b"], cached="10.00GiB")).usage
+        assert (half.copies, half.percent, half.is_complete) == (2, 50.0, False)
+        both = describe(*samples.cache(nodes=["a", "b"], cached="20.00GiB")).usage
+        assert (both.percent, both.is_complete) == (100.0, True)
 
     def test_more_copies_than_workers_are_not_expected(self) -> None:
-        found = one(samples.dataset(), samples.runtime(replicas=1, copies=5))
-        assert found.amount.copies == 1
+        found = describe(samples.dataset(), samples.runtime(replicas=1, copies=5))
+        assert found.usage.copies == 1
 
     @pytest.mark.parametrize("junk", ["1e9", "-5", "", "٣", "9" * 30, "1.5"])
     def test_annotations_that_are_no_count(self, junk: str) -> None:
-        found = one(*samples.cache(annotations={names.BYTES_ANNOTATION: junk})).amount
-        assert (found.total, found.exact) == (10 * GIB, False)
+        found = describe(*samples.cache(annotations={names.BYTES_ANNOTATION: junk})).usage
+        assert (found.source_bytes, found.is_exact) == (10 * GIB, False)
 
 
 class TestRuntimes:
@@ -124,12 +124,15 @@ class TestRuntimes:
         ],
     )
     def test_what_each_can_tell(self, kind: str, short: str, cached: int | None) -> None:
-        found = one(*samples.cache(kind=kind))
-        assert (found.runtime, found.amount.cached) == (short, cached)
+        found = describe(*samples.cache(kind=kind))
+        assert (found.runtime, found.usage.cached_bytes) == (short, cached)
         assert found.quota == 20 * GIB
         assert [node.name for node in found.nodes or ()] == ["gpu-0"]
-        assert {part.name: (part.ready, part.desired) for part in found.parts}["worker"] == (1, 1)
-        assert bool(found.remark) is (
+        assert {part.name: (part.ready, part.desired) for part in found.components}["worker"] == (
+            1,
+            1,
+        )
+        assert bool(found.runtime_note) is (
             kind not in ("AlluxioRuntime", "GooseFSRuntime", "JindoRuntime")
         )
 
@@ -139,13 +142,13 @@ class TestRuntimes:
             samples.runtime(),
             *samples.workloads(fuse=["gpu-0"], fuse_desired=3),
         ]
-        fuse = one(*objects).parts[-1]
-        assert (fuse.name, fuse.ready, fuse.desired, fuse.well) == ("fuse", 1, 3, False)
+        fuse = describe(*objects).components[-1]
+        assert (fuse.name, fuse.ready, fuse.desired, fuse.is_healthy) == ("fuse", 1, 3, False)
         assert fuse.phase == "Ready", "which is what Fluid says whatever happens"
 
     def test_without_the_daemon_set_nobody_knows(self) -> None:
-        fuse = one(samples.dataset(), samples.runtime()).parts[-1]
-        assert (fuse.name, fuse.ready, fuse.desired, fuse.well) == ("fuse", None, None, None)
+        fuse = describe(samples.dataset(), samples.runtime()).components[-1]
+        assert (fuse.name, fuse.ready, fuse.desired, fuse.is_healthy) == ("fuse", None, None, None)
 
     def test_a_dataset_that_is_not_bound_shows_its_runtime(self) -> None:
         broken = {"type": "NotReady", "status": "True", "message": "no room"}
@@ -154,13 +157,13 @@ class TestRuntimes:
             samples.runtime(),
             *samples.workloads(nodes=[]),
         ]
-        found = one(*objects)
+        found = describe(*objects)
         assert (found.phase, found.message, found.runtime) == ("NotBound", "no room", "Alluxio")
-        assert [part.name for part in found.parts] == ["master", "worker", "fuse"]
+        assert [part.name for part in found.components] == ["master", "worker", "fuse"]
 
     def test_a_runtime_alone(self) -> None:
-        found = one(samples.runtime())
-        assert (found.phase, found.uri, found.amount.total) == ("No Dataset", "", None)
+        found = describe(samples.runtime())
+        assert (found.phase, found.uri, found.usage.source_bytes) == ("No Dataset", "", None)
 
     def test_several_tiers_and_a_list_of_quotas(self) -> None:
         runtime = samples.runtime()
@@ -168,19 +171,23 @@ class TestRuntimes:
             {"mediumtype": "MEM", "path": "/dev/shm", "quota": "1Gi"},
             {"mediumtype": "SSD", "path": "/a,/b", "quotaList": "2Gi,3Gi"},
         ]
-        found = one(samples.dataset(), runtime)
+        found = describe(samples.dataset(), runtime)
         assert (found.medium, found.quota) == ("MEM+SSD", 6 * GIB)
 
     def test_ratios(self) -> None:
         states = {"cacheHitRatio": "87.5%", "localHitRatio": "80.0%", "remoteHitRatio": "N/A"}
-        found = one(*samples.cache(states=states))
-        assert (found.hit, found.hit_local, found.hit_remote) == ("87.5%", "80.0%", "")
+        found = describe(*samples.cache(states=states))
+        assert (found.hit_ratio, found.local_hit_ratio, found.remote_hit_ratio) == (
+            "87.5%",
+            "80.0%",
+            "",
+        )
 
 
 class TestNodes:
     def test_one_node_has_all_that_is_cached(self) -> None:
-        (node,) = one(*samples.cache()).nodes or ()
-        assert (node.used, node.capacity, node.whole, node.trouble) == (
+        (node,) = describe(*samples.cache()).nodes or ()
+        assert (node.used_bytes, node.capacity_bytes, node.is_complete, node.problem) == (
             10 * GIB,
             20 * GIB,
             True,
@@ -193,8 +200,8 @@ class TestNodes:
             samples.runtime(replicas=2, copies=1),
             *samples.workloads(nodes=["a", "b"]),
         ]
-        found = one(*objects).nodes or ()
-        assert [(node.name, node.used, node.whole) for node in found] == [
+        found = describe(*objects).nodes or ()
+        assert [(node.name, node.used_bytes, node.is_complete) for node in found] == [
             ("a", None, False),
             ("b", None, False),
         ]
@@ -208,9 +215,9 @@ class TestNodes:
             "b             0                capacity 20.00GB\n"
             "                               used     5.00GB (25%)\n"
         )
-        texts = {master_report.key("default", "demo", master_report.CAPACITY): report}
-        found = one(*objects, texts=texts).nodes or ()
-        assert [(node.used, node.whole) for node in found] == [
+        texts = {master_report.text_key("default", "demo", master_report.CAPACITY_COMMAND): report}
+        found = describe(*objects, texts=texts).nodes or ()
+        assert [(node.used_bytes, node.is_complete) for node in found] == [
             (10 * GIB, True),
             (5 * GIB, False),
         ]
@@ -218,36 +225,36 @@ class TestNodes:
     def test_what_fluid_wrote_on_the_node_is_its_capacity(self) -> None:
         objects = samples.cache()
         objects[-1]["metadata"]["labels"]["fluid.io/s-h-alluxio-t-default-demo"] = "3GiB"
-        (node,) = one(*objects).nodes or ()
-        assert node.capacity == 3 * GIB
+        (node,) = describe(*objects).nodes or ()
+        assert node.capacity_bytes == 3 * GIB
 
     def test_a_node_that_is_gone(self) -> None:
         objects = [each for each in samples.cache() if each["kind"] != "Node"]
-        (node,) = one(*objects).nodes or ()
-        assert node.trouble == "the node is gone"
-        (seen,) = one(*objects, selectors={"nodes": "fluid.io/dataset-num"}).nodes or ()
-        assert seen.trouble == "Fluid has not labelled it"
+        (node,) = describe(*objects).nodes or ()
+        assert node.problem == "the node is gone"
+        (seen,) = describe(*objects, selectors={"nodes": "fluid.io/dataset-num"}).nodes or ()
+        assert seen.problem == "Fluid has not labelled it"
 
     def test_a_label_that_outlived_its_worker(self) -> None:
         objects = [
             *samples.cache(),
             samples.node("old", "fluid.io/s-default-demo"),
         ]
-        found = {node.name: node for node in one(*objects).nodes or ()}
-        assert found["old"].trouble == "labelled, but no worker runs there"
+        found = {node.name: node for node in describe(*objects).nodes or ()}
+        assert found["old"].problem == "labelled, but no worker runs there"
 
     def test_nodes_that_are_not_well(self) -> None:
         objects = samples.cache(nodes=["a", "b"])
         objects[-1]["status"]["conditions"] = []
         objects[-2]["spec"] = {"unschedulable": True}
-        found = {node.name: node.trouble for node in one(*objects).nodes or ()}
+        found = {node.name: node.problem for node in describe(*objects).nodes or ()}
         assert found == {"a": "the node is cordoned", "b": "the node is not ready"}
 
     def test_where_neither_pods_nor_nodes_are_seen_nothing_is_claimed(self) -> None:
-        hidden = [Missing(kind, "", "no", True) for kind in ("pods", "nodes")]
-        found = one(samples.dataset(), samples.runtime(), missing=hidden)
+        hidden = [ReadFailure(kind, "", "no", True) for kind in ("pods", "nodes")]
+        found = describe(samples.dataset(), samples.runtime(), read_failures=hidden)
         assert found.nodes is None and found.readers is None
-        assert found.verdict.code == "unknown"
+        assert found.startup.code == "unknown"
 
 
 class TestFiles:
@@ -258,31 +265,35 @@ class TestFiles:
     )
 
     def test_largest_first(self) -> None:
-        texts = {master_report.key("default", "demo", master_report.LISTING): self.LISTING}
-        found = one(*samples.cache(), texts=texts).files or ()
+        texts = {
+            master_report.text_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
+        }
+        found = describe(*samples.cache(), texts=texts).files or ()
         assert [(file.path, file.bytes, file.percent) for file in found] == [
             ("big name.bin", 9, 60),
             ("sub/small.json", 5, 100),
         ]
 
     def test_a_file_that_lacks_something_settles_it(self) -> None:
-        texts = {master_report.key("default", "demo", master_report.LISTING): self.LISTING}
-        found = one(*samples.cache(), texts=texts)
-        assert (found.amount.whole, found.amount.cached) == (False, 5 + 9 * 60 // 100)
-        assert [node.whole for node in found.nodes or ()] == [False]
-        assert found.verdict.code == "not-whole"
+        texts = {
+            master_report.text_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
+        }
+        found = describe(*samples.cache(), texts=texts)
+        assert (found.usage.is_complete, found.usage.cached_bytes) == (False, 5 + 9 * 60 // 100)
+        assert [node.is_complete for node in found.nodes or ()] == [False]
+        assert found.startup.code == "not-whole"
 
     def test_the_list_is_newer_than_what_fluid_wrote(self) -> None:
         listing = "-rw-r--r--  a  b  5  PERSISTED 03-02-2026 10:00:00:000  100% /all.json\n"
-        texts = {master_report.key("default", "demo", master_report.LISTING): listing}
+        texts = {master_report.text_key("default", "demo", master_report.LIST_COMMAND): listing}
         behind = samples.cache(cached="0.00B", total="5.00B", annotations={})
-        assert one(*behind).amount.whole is False
-        found = one(*behind, texts=texts)
-        assert (found.amount.whole, found.amount.percent) == (True, 100.0)
+        assert describe(*behind).usage.is_complete is False
+        found = describe(*behind, texts=texts)
+        assert (found.usage.is_complete, found.usage.percent) == (True, 100.0)
 
     def test_not_asked_is_not_empty(self) -> None:
-        found = inspect(samples.snapshot(*samples.cache()), files_why="because")[0]
-        assert (found.files, found.files_why) == (None, "because")
+        found = describe_caches(samples.snapshot(*samples.cache()), files_reason="because")[0]
+        assert (found.files, found.files_reason) == (None, "because")
 
 
 class TestVerdict:
@@ -313,36 +324,36 @@ class TestVerdict:
     def test_in_the_terms_of_the_write_up(
         self, objects: list[Object], code: str, startup: str
     ) -> None:
-        found = one(*objects).verdict
-        assert (found.code, found.startup) == (code, startup)
+        found = describe(*objects).startup
+        assert (found.code, found.duration) == (code, startup)
 
     def test_pin_is_named_for_the_graph_that_is_far(self) -> None:
         far = samples.reader(node="x")
         far["metadata"]["namespace"] = "ml"
-        found = one(*samples.cache(namespace="ml"), far, namespace="ml")
-        assert found.verdict.command == "kubectl fluidmodel pin demo chat -n ml"
+        found = describe(*samples.cache(namespace="ml"), far, namespace="ml")
+        assert found.startup.command == "kubectl fluidmodel pin demo chat -n ml"
 
     def test_readers_with_gpus_are_what_counts(self) -> None:
         near, far = samples.reader(), samples.reader("front", "cpu-0")
         near["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
-        assert one(*samples.cache(), near, far).verdict.code == "whole-on-node"
+        assert describe(*samples.cache(), near, far).startup.code == "whole-on-node"
 
 
 def test_the_table_s_words_for_a_model_of_the_hub() -> None:
     notes = {names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: "abcdef0123" * 4}
-    assert one(*samples.cache(annotations=notes)).model == "org/m@abcdef0"
+    assert describe(*samples.cache(annotations=notes)).model == "org/m@abcdef0"
 
 
 def test_an_age_needs_a_birth() -> None:
     objects = samples.cache()
-    assert one(*objects).age == 300.0
+    assert describe(*objects).age == 300.0
     objects[0]["metadata"]["creationTimestamp"] = None
-    assert one(*objects).age is None
+    assert describe(*objects).age is None
 
 
 def test_a_dataset_on_its_way_out() -> None:
     dataset = samples.dataset(deletionTimestamp=samples.BORN)
-    assert one(dataset).phase == "Terminating"
+    assert describe(dataset).phase == "Terminating"
 
 
 def test_staging_by_our_annotations_and_its_job() -> None:
@@ -350,11 +361,11 @@ def test_staging_by_our_annotations_and_its_job() -> None:
     notes = {names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: commit}
     labels = {names.MODEL_LABEL: "demo"}
     over = {"conditions": [{"type": "Complete", "status": "True"}]}
-    job = samples.made("Job", "demo-stage-1", labels=labels, status=over)
+    job = samples.make_object("Job", "demo-stage-1", labels=labels, status=over)
     source = f"s3://b/pre/org/m/{commit}"
-    found = one(*samples.cache(annotations=notes, source=source), job).staging
+    found = describe(*samples.cache(annotations=notes, source=source), job).staging
     assert found is not None
     assert (found.to, found.job, found.job_state) == (source, "demo-stage-1", "Complete")
     assert found.manifest == f"s3://b/pre/org/m/.fluidmodel/{commit}/manifest.json"
     assert found.verified is None, "nobody looked"
-    assert one(*samples.cache()).staging is None
+    assert describe(*samples.cache()).staging is None

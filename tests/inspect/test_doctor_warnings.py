@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid.names import CACHES_LABEL
-from kubectl_fluidmodel.inspect.doctor_warnings import warned
+from kubectl_fluidmodel.fluid.names import CACHE_COUNT_LABEL
+from kubectl_fluidmodel.inspect.doctor_warnings import warnings_by_cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import labels_of, namespace_of
 from kubectl_fluidmodel.snapshot import queries
@@ -15,7 +15,7 @@ from tests.doctor.fluid import NAME, NS
 
 def as_inspected(snapshot: Snapshot) -> Snapshot:
     """What would be left of a snapshot if `inspect` had taken it."""
-    wanted = {read.kind.resource for read in queries.INSPECT}
+    wanted = {read.kind.resource for read in queries.INSPECT_QUERIES}
     snapshot.objects = {
         resource: [obj for obj in objects if namespace_of(obj) != names.SYSTEM_NAMESPACE]
         for resource, objects in snapshot.objects.items()
@@ -23,37 +23,39 @@ def as_inspected(snapshot: Snapshot) -> Snapshot:
     }
     nodes = snapshot.objects[kinds.NODES.resource]
     snapshot.objects[kinds.NODES.resource] = [
-        node for node in nodes if CACHES_LABEL in labels_of(node)
+        node for node in nodes if CACHE_COUNT_LABEL in labels_of(node)
     ]
-    snapshot.selectors[kinds.NODES.resource] = CACHES_LABEL
+    snapshot.selectors[kinds.NODES.resource] = CACHE_COUNT_LABEL
     snapshot.texts = {}
     return snapshot
 
 
 def test_nothing_is_wrong_with_a_healthy_cache() -> None:
-    assert warned(as_inspected(builders.healthy())) == {}
-    assert warned(builders.healthy()) == {}, "nor with all that doctor reads"
+    assert warnings_by_cache(as_inspected(builders.healthy_snapshot())) == {}
+    assert warnings_by_cache(builders.healthy_snapshot()) == {}, "nor with all that doctor reads"
 
 
 def test_what_inspect_can_see_is_told_with_its_code_and_fix() -> None:
-    snapshot = as_inspected(builders.healthy())
+    snapshot = as_inspected(builders.healthy_snapshot())
     snapshot.objects[names.ALLUXIO_RUNTIMES.resource].clear()
-    found = warned(snapshot)
+    found = warnings_by_cache(snapshot)
     assert list(found) == [(NS, NAME)]
     assert all(each.code.startswith("FM") and each.cause for each in found[(NS, NAME)])
 
 
 def test_one_cache_of_many() -> None:
-    snapshot = as_inspected(builders.healthy())
+    snapshot = as_inspected(builders.healthy_snapshot())
     snapshot.objects[names.ALLUXIO_RUNTIMES.resource].clear()
-    assert warned(snapshot, namespace=NS, name="other") == {}
-    assert warned(snapshot, namespace=NS, name=NAME)
+    assert warnings_by_cache(snapshot, namespace=NS, name="other") == {}
+    assert warnings_by_cache(snapshot, namespace=NS, name=NAME)
 
 
 def test_what_was_silenced_stays_silent() -> None:
-    snapshot = as_inspected(builders.healthy())
+    snapshot = as_inspected(builders.healthy_snapshot())
     snapshot.objects[names.ALLUXIO_RUNTIMES.resource].clear()
-    codes = ",".join(each.code for each in warned(snapshot)[(NS, NAME)])
+    codes = ",".join(each.code for each in warnings_by_cache(snapshot)[(NS, NAME)])
     metadata = snapshot.objects[names.DATASETS.resource][0]["metadata"]
     metadata.setdefault("annotations", {})["fluidmodel.io/silence"] = codes
-    assert not set(codes.split(",")) & {each.code for each in warned(snapshot).get((NS, NAME), ())}
+    assert not set(codes.split(",")) & {
+        each.code for each in warnings_by_cache(snapshot).get((NS, NAME), ())
+    }

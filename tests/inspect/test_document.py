@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 
 from kubectl_fluidmodel.inspect import document
-from kubectl_fluidmodel.inspect.details import Hub, Warned, inspect
+from kubectl_fluidmodel.inspect.details import DoctorWarning, HubStatus, describe_caches
 from kubectl_fluidmodel.output.serialize import to_yaml
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.inventory import fleet, samples
-from tests.inventory.test_cache import odd
+from tests.inventory.test_cache import odd_snapshots
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "inspection.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -26,21 +26,21 @@ def test_the_schema_is_one() -> None:
 
 
 def test_a_cluster_with_everything() -> None:
-    hidden = [Missing("nodes", "", "forbidden", True)]
-    snapshot = samples.snapshot(*fleet.mixed(), missing=hidden)
+    hidden = [ReadFailure("nodes", "", "forbidden", True)]
+    snapshot = samples.snapshot(*fleet.mixed_states(), read_failures=hidden)
     key = ("default", fleet.LLAMA)
-    warned = {key: [Warned("FM701", "warning", "t", "a", "c", "", "")]}
-    caches = inspect(snapshot, warned=warned, hub={key: Hub("f" * 40)})
-    shown = document.listed(caches, snapshot)
+    warned = {key: [DoctorWarning("FM701", "warning", "t", "a", "c", "", "")]}
+    caches = describe_caches(snapshot, warnings=warned, hub={key: HubStatus("f" * 40)})
+    shown = document.list_document(caches, snapshot)
     VALIDATOR.validate(shown)
     assert [item["metadata"]["name"] for item in shown["items"]] == [one.name for one in caches]
     for one in caches:
-        VALIDATOR.validate(document.single(one, snapshot))
+        VALIDATOR.validate(document.detail_document(one, snapshot))
 
 
 def test_every_number_is_in_it() -> None:
     snapshot = fleet.with_files(*fleet.llama())
-    shown = document.single(inspect(snapshot)[0], snapshot)
+    shown = document.detail_document(describe_caches(snapshot)[0], snapshot)
     assert shown["size"] == {
         "bytes": 147_000_000_000,
         "exact": True,
@@ -60,15 +60,15 @@ def test_every_number_is_in_it() -> None:
 @pytest.mark.parametrize("extra", [{"surprise": 1}, {"phase": 3}, {"kind": "Other"}])
 def test_the_schema_refuses_what_is_not_in_it(extra: dict[str, Any]) -> None:
     snapshot = samples.snapshot(*samples.cache())
-    shown = {**document.single(inspect(snapshot)[0], snapshot), **extra}
+    shown = {**document.detail_document(describe_caches(snapshot)[0], snapshot), **extra}
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate(shown)
 
 
 @settings(max_examples=80, deadline=None)
-@given(odd())
+@given(odd_snapshots())
 def test_odd_objects_make_no_odd_documents(snapshot: Snapshot) -> None:
-    shown = document.listed(inspect(snapshot), snapshot)
+    shown = document.list_document(describe_caches(snapshot), snapshot)
     VALIDATOR.validate(shown)
     json.dumps(shown, allow_nan=False)
     to_yaml(shown)

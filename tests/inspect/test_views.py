@@ -13,12 +13,17 @@ import pytest
 from hypothesis import given, settings
 
 from kubectl_fluidmodel.inspect import details_view, table_view, tree
-from kubectl_fluidmodel.inspect.details import Hub, Inspection, Warned, inspect
+from kubectl_fluidmodel.inspect.details import (
+    CacheDetails,
+    DoctorWarning,
+    HubStatus,
+    describe_caches,
+)
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output import tree as trees
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.inventory import fleet, samples
-from tests.inventory.test_cache import odd
+from tests.inventory.test_cache import odd_snapshots
 
 DIRECTORY = Path(__file__).parents[1] / "fixtures" / "inspect"
 WIDTHS = (80, 120, 200)
@@ -38,32 +43,34 @@ def fits(text: str, width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_table(width: int) -> None:
-    text = table_view.draw(inspect(samples.snapshot(*fleet.mixed())), width=width)
+    text = table_view.render_table(
+        describe_caches(samples.snapshot(*fleet.mixed_states())), width=width
+    )
     fits(text, width)
     golden(f"table-{width}", text)
 
 
 def test_the_table_in_a_pipe_leaves_nothing_out() -> None:
-    caches = inspect(samples.snapshot(*fleet.mixed()))
-    golden("table-piped", table_view.draw(caches, namespaces=True, wide=True))
+    caches = describe_caches(samples.snapshot(*fleet.mixed_states()))
+    golden("table-piped", table_view.render_table(caches, namespaces=True, wide=True))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("count", [1, 200])
 def test_one_and_many(width: int, count: int) -> None:
-    text = table_view.draw(inspect(fleet.many(count)), width=width)
+    text = table_view.render_table(describe_caches(fleet.many_caches(count)), width=width)
     fits(text, width)
     lines = text.splitlines()
     assert len(lines) == count + 1
     assert all("1/2" in line for line in lines[1:])
 
 
-def long_named(name: str, namespace: str) -> list[Inspection]:
+def long_named(name: str, namespace: str) -> list[CacheDetails]:
     made = (
         samples.dataset(name, namespace),
         samples.runtime("AlluxioRuntime", name, namespace),
     )
-    return inspect(samples.snapshot(*made))
+    return describe_caches(samples.snapshot(*made))
 
 
 NAMES = ("llama-3-3-70b-instruct-fp8-dynamic", "m" * 45)
@@ -77,42 +84,42 @@ def test_the_name_that_the_next_command_needs_is_cut_last(
     name: str, namespace: str, namespaces: bool
 ) -> None:
     caches = long_named(name, namespace)
-    text = table_view.draw(caches, namespaces=namespaces, width=80)
+    text = table_view.render_table(caches, namespaces=namespaces, width=80)
     fits(text, 80)
     assert name in text and (namespace in text or not namespaces), text
 
 
 def test_names_are_cut_where_nothing_else_is_left() -> None:
     caches = long_named("m" * 45, "n" * 63)
-    text = table_view.draw(caches, namespaces=True, width=80)
+    text = table_view.render_table(caches, namespaces=True, width=80)
     fits(text, 80)
     assert "nnn…" in text and "NODES" not in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_who_asks_for_all_columns_gets_them_whole(width: int) -> None:
-    caches = inspect(samples.snapshot(*fleet.mixed()))
-    whole = table_view.draw(caches, namespaces=True, wide=True)
-    assert table_view.draw(caches, namespaces=True, wide=True, width=width) == whole
+    caches = describe_caches(samples.snapshot(*fleet.mixed_states()))
+    whole = table_view.render_table(caches, namespaces=True, wide=True)
+    assert table_view.render_table(caches, namespaces=True, wide=True, width=width) == whole
     assert "…" not in whole
 
 
 def test_none_is_no_table() -> None:
-    assert table_view.draw([], header=False) == ""
+    assert table_view.render_table([], header=False) == ""
 
 
-def llama(objects: list[Object] | None = None) -> Inspection:
+def llama(objects: list[Object] | None = None) -> CacheDetails:
     snapshot = fleet.with_files(*(fleet.llama() if objects is None else objects))
     key = ("default", fleet.LLAMA)
     cause = "2 of 3 pods of graph chat run on nodes that do not hold the cache"
     fix = f"kubectl fluidmodel pin {fleet.LLAMA} chat"
-    warning = Warned("FM701", "warning", "title", "graph chat", cause, fix, "command")
-    return inspect(snapshot, warned={key: [warning]}, hub={key: Hub("f" * 40)})[0]
+    warning = DoctorWarning("FM701", "warning", "title", "graph chat", cause, fix, "command")
+    return describe_caches(snapshot, warnings={key: [warning]}, hub={key: HubStatus("f" * 40)})[0]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_one_cache_in_depth(width: int) -> None:
-    text = details_view.draw(llama(), width=width)
+    text = details_view.render_details(llama(), width=width)
     long = [line for line in text.splitlines() if len(line) > width]
     assert all(" " not in line.strip().partition("  ")[2].strip() for line in long), (
         "only addresses"
@@ -122,18 +129,23 @@ def test_one_cache_in_depth(width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_tree(width: int) -> None:
-    text = trees.draw(tree.forest(inspect(samples.snapshot(*fleet.mixed()))), width=width)
+    text = trees.format_tree(
+        tree.cache_trees(describe_caches(samples.snapshot(*fleet.mixed_states()))), width=width
+    )
     fits(text, width)
     golden(f"tree-{width}", text)
 
 
 def test_colour_adds_nothing_but_colour() -> None:
-    caches = inspect(samples.snapshot(*fleet.mixed()))
+    caches = describe_caches(samples.snapshot(*fleet.mixed_states()))
     for width in (None, *WIDTHS):
         for colored, plain in (
-            [table_view.draw(caches, width=width, color=on) for on in (True, False)],
-            [details_view.draw(llama(), width=width, color=on) for on in (True, False)],
-            [trees.draw(tree.forest(caches), width=width, color=on) for on in (True, False)],
+            [table_view.render_table(caches, width=width, color=on) for on in (True, False)],
+            [details_view.render_details(llama(), width=width, color=on) for on in (True, False)],
+            [
+                trees.format_tree(tree.cache_trees(caches), width=width, color=on)
+                for on in (True, False)
+            ],
         ):
             assert STYLE.sub("", colored) == plain
             assert STYLE.search(colored)
@@ -144,22 +156,22 @@ def test_no_text_of_a_server_drives_the_terminal() -> None:
     objects = samples.cache(source=f"s3://{evil}", states={"cacheHitRatio": evil})
     objects += [samples.reader(evil, evil)]
     objects[0]["status"]["conditions"][0]["message"] = evil
-    caches = inspect(samples.snapshot(*objects), files_why=evil)
+    caches = describe_caches(samples.snapshot(*objects), files_reason=evil)
     for text in (
-        table_view.draw(caches, wide=True),
-        details_view.draw(caches[0]),
-        trees.draw(tree.forest(caches)),
+        table_view.render_table(caches, wide=True),
+        details_view.render_details(caches[0]),
+        trees.format_tree(tree.cache_trees(caches)),
     ):
         assert "\x1b" not in text and "\r" not in text and "\x07" not in text
-    assert len(table_view.draw(caches).splitlines()) == 2
+    assert len(table_view.render_table(caches).splitlines()) == 2
 
 
 @settings(max_examples=60, deadline=None)
-@given(odd())
+@given(odd_snapshots())
 def test_nothing_odd_breaks_a_view(snapshot: Snapshot) -> None:
-    caches = inspect(snapshot)
+    caches = describe_caches(snapshot)
     for width in (None, 80):
-        table_view.draw(caches, namespaces=True, wide=True, width=width)
-        trees.draw(tree.forest(caches), width=width)
+        table_view.render_table(caches, namespaces=True, wide=True, width=width)
+        trees.format_tree(tree.cache_trees(caches), width=width)
         for one in caches:
-            details_view.draw(one, width=width)
+            details_view.render_details(one, width=width)

@@ -28,10 +28,10 @@ def llama() -> list[Object]:
         total="136.90GiB",
         cached="136.90GiB",
         annotations=notes,
-        labels={names.MANAGED_BY: names.MANAGER, names.MODEL_LABEL: LLAMA},
+        labels={names.MANAGED_BY_LABEL: names.MANAGER, names.MODEL_LABEL: LLAMA},
         states={"cacheHitRatio": "98.7%", "localHitRatio": "98.7%", "remoteHitRatio": "0.0%"},
     )
-    load = samples.made(
+    load = samples.make_object(
         "DataLoad",
         LLAMA,
         spec={"dataset": {"name": LLAMA, "namespace": "default"}, "target": [{"path": "/"}]},
@@ -53,7 +53,7 @@ def llama() -> list[Object]:
     return [*cache, load, *readers]
 
 
-def mixed() -> list[Object]:
+def mixed_states() -> list[Object]:
     """One cache in each state that a table shows."""
     broken = {"type": "NotReady", "status": "True", "message": "no pod fits on any node"}
     return [
@@ -88,11 +88,11 @@ def with_files(*objects: Object) -> Snapshot:
         "-rw-r--r--  r  r  855  PERSISTED 03-02-2026 10:00:00:000  100% /config.json",
         "-rw-r--r--  r  r  0  PERSISTED 03-02-2026 10:00:00:000  0% /.gitkeep",
     ]
-    texts = {master_report.key("default", LLAMA, master_report.LISTING): "\n".join(lines)}
+    texts = {master_report.text_key("default", LLAMA, master_report.LIST_COMMAND): "\n".join(lines)}
     return samples.snapshot(*objects, texts=texts)
 
 
-def many(count: int) -> Snapshot:
+def many_caches(count: int) -> Snapshot:
     """That many caches on as many nodes, each with two readers."""
     objects = []
     for i in range(count):

@@ -32,7 +32,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         names.DATASETS,
-        *names.RUNTIMES,
+        *names.RUNTIME_KINDS,
         names.DATA_LOADS,
         names.ADVANCED_SETS,
         queries.GRAPHS,
@@ -49,7 +49,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def made(kind: str, name: str, namespace: str = "default", **parts: Any) -> Object:
+def make_object(kind: str, name: str, namespace: str = "default", **parts: Any) -> Object:
     """An object; labels and annotations go into its metadata, the rest beside it."""
     metadata: Object = {"name": name, "creationTimestamp": BORN}
     if KINDS[kind].namespaced:
@@ -97,7 +97,7 @@ def dataset(
         status["conditions"] = [ready]
     status.update(parts.pop("status", {}))
     spec = {"mounts": [{"mountPoint": source, "name": name, "path": "/"}]}
-    return made("Dataset", name, namespace, spec=spec, status=status, **parts)
+    return make_object("Dataset", name, namespace, spec=spec, status=status, **parts)
 
 
 def runtime(
@@ -117,7 +117,7 @@ def runtime(
             part: {"phase": "Ready", "readyReplicas": count, "desiredReplicas": count}
             for part, count in (("master", 1), ("worker", replicas), ("client", 1))
         }
-        return made(kind, name, namespace, spec=spec, status=status, **parts)
+        return make_object(kind, name, namespace, spec=spec, status=status, **parts)
     level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "20Gi"}
     spec = {"replicas": replicas, "tieredstore": {"levels": [level]}}
     if copies is not None:
@@ -135,10 +135,10 @@ def runtime(
         status[f"desired{part}NumberScheduled"] = count
         status[f"current{part}NumberScheduled"] = count
         status[f"{part.lower()}NumberReady"] = count
-    return made(kind, name, namespace, spec=spec, status=status, **parts)
+    return make_object(kind, name, namespace, spec=spec, status=status, **parts)
 
 
-def marks(kind: str, name: str, part: str) -> dict[str, str]:
+def component_labels(kind: str, name: str, part: str) -> dict[str, str]:
     """The labels of a part's set and pods, by the chart of the runtime's kind."""
     if kind == "CacheRuntime":
         component = "client" if part == "fuse" else part
@@ -164,17 +164,19 @@ def workloads(
         del placed["master"]
     found = []
     for part, where in placed.items():
-        labels, count = marks(kind, name, part), len(where)
+        labels, count = component_labels(kind, name, part), len(where)
         middle = "jindofs-" if kind == "JindoRuntime" else ""
         called = f"{name}-{middle}{part}"
         if part == "fuse":
             wanted = count if fuse_desired is None else fuse_desired
             status: Object = {"desiredNumberScheduled": wanted, "numberReady": count}
-            found.append(made("DaemonSet", called, namespace, labels=labels, status=status))
+            found.append(make_object("DaemonSet", called, namespace, labels=labels, status=status))
         else:
             sets = "AdvancedStatefulSet" if kind == "CacheRuntime" else "StatefulSet"
             spec, status = {"replicas": count}, {"replicas": count, "readyReplicas": count}
-            found.append(made(sets, called, namespace, labels=labels, spec=spec, status=status))
+            found.append(
+                make_object(sets, called, namespace, labels=labels, spec=spec, status=status)
+            )
         found += [
             pod(f"{called}-{index}", namespace, node=node, labels=labels)
             for index, node in enumerate(where)
@@ -204,7 +206,9 @@ def pod(
     conditions = [{"type": "Ready", "status": "True" if ready and node else "False"}]
     status = {"phase": phase if node else "Pending", "conditions": conditions}
     status.update(parts.pop("status", {}))
-    return made("Pod", name, namespace, labels=labels or {}, spec=spec, status=status, **parts)
+    return make_object(
+        "Pod", name, namespace, labels=labels or {}, spec=spec, status=status, **parts
+    )
 
 
 def reader(name: str = "chat-0", node: str = "gpu-0", claim: str = "demo", **parts: Any) -> Object:
@@ -221,13 +225,13 @@ def node(name: str, *keys: str, **parts: Any) -> Object:
     labels = {"fluid.io/dataset-num": str(len(keys)), **dict.fromkeys(keys, "true")}
     labels.update(parts.pop("labels", {}))
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
-    return made("Node", name, labels=labels, status=status, **parts)
+    return make_object("Node", name, labels=labels, status=status, **parts)
 
 
 def claim(name: str = "demo", namespace: str = "default") -> Object:
     labels = {names.cache_label(namespace, name): "true"}
     spec = {"volumeName": f"{namespace}-{name}"}
-    return made(
+    return make_object(
         "PersistentVolumeClaim",
         name,
         namespace,

@@ -9,28 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, link
+from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, build_caches
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.fluid import junk
 from tests.inventory import samples
 
-RUNTIMES = [kind.name for kind in names.RUNTIMES]
+RUNTIMES = [kind.name for kind in names.RUNTIME_KINDS]
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_every_runtime_finds_its_own(kind: str) -> None:
     parts = samples.workloads(kind, nodes=["gpu-0", "gpu-1"], fuse=["gpu-0"])
     reader = samples.reader()
-    (found,) = link(samples.snapshot(samples.dataset(), samples.runtime(kind), *parts, reader))
+    (found,) = build_caches(
+        samples.snapshot(samples.dataset(), samples.runtime(kind), *parts, reader)
+    )
     masters = 0 if kind in ("JuiceFSRuntime", "ThinRuntime") else 1
     assert {part: len(pods) for part, pods in found.pods.items()} == {
         **({MASTER: 1} if masters else {}),
         WORKER: 2,
         FUSE: 1,
     }
-    assert set(found.sets) == set(found.pods)
+    assert set(found.workloads) == set(found.pods)
     assert found.node_names == ["gpu-0", "gpu-1"]
-    assert [(each.name, each.local) for each in found.readers] == [("chat-0", True)]
+    assert [(each.name, each.is_local) for each in found.readers] == [("chat-0", True)]
 
 
 def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
@@ -39,7 +41,7 @@ def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
         *samples.cache("demo-2", nodes=["gpu-1"]),
         *samples.cache(namespace="other", nodes=["gpu-2"]),
     ]
-    found = link(samples.snapshot(*objects, namespace=None))
+    found = build_caches(samples.snapshot(*objects, namespace=None))
     assert [(each.namespace, each.name, each.node_names) for each in found] == [
         ("default", "demo", ["gpu-0"]),
         ("default", "demo-2", ["gpu-1"]),
@@ -48,14 +50,14 @@ def test_pods_of_another_cache_or_namespace_are_not_its_own() -> None:
 
 
 def test_a_runtime_without_a_dataset_is_a_cache_too() -> None:
-    (found,) = link(samples.snapshot(samples.runtime()))
+    (found,) = build_caches(samples.snapshot(samples.runtime()))
     assert found.dataset is None and found.runtime is not None
 
 
 def test_an_evicted_worker_holds_nothing() -> None:
-    labels = samples.marks("AlluxioRuntime", "demo", "worker")
+    labels = samples.component_labels("AlluxioRuntime", "demo", "worker")
     evicted = samples.pod("demo-worker-0", node="gpu-7", labels=labels, phase="Failed")
-    (found,) = link(samples.snapshot(samples.dataset(), samples.runtime(), evicted))
+    (found,) = build_caches(samples.snapshot(samples.dataset(), samples.runtime(), evicted))
     assert found.node_names == []
 
 
@@ -65,18 +67,18 @@ def test_where_pods_are_not_seen_the_labels_tell_the_nodes() -> None:
         samples.claim(),
         samples.node("gpu-3", "fluid.io/s-default-demo"),
     ]
-    (found,) = link(samples.snapshot(*objects))
+    (found,) = build_caches(samples.snapshot(*objects))
     assert found.node_names == ["gpu-3"]
 
 
 def test_a_reader_without_a_node_is_neither_near_nor_far() -> None:
-    (found,) = link(samples.snapshot(*samples.cache(), samples.reader(node="")))
-    assert [each.local for each in found.readers] == [None]
+    (found,) = build_caches(samples.snapshot(*samples.cache(), samples.reader(node="")))
+    assert [each.is_local for each in found.readers] == [None]
 
 
 def test_a_reader_that_has_ended_reads_no_more() -> None:
     over = samples.reader(phase="Succeeded")
-    (found,) = link(samples.snapshot(*samples.cache(), over))
+    (found,) = build_caches(samples.snapshot(*samples.cache(), over))
     assert found.readers == []
 
 
@@ -84,7 +86,7 @@ def test_a_reader_with_two_mounts_counts_once() -> None:
     reader = samples.reader()
     mount = {"name": "model", "mountPath": "/again"}
     reader["spec"]["containers"][0]["volumeMounts"].append(mount)
-    (found,) = link(samples.snapshot(*samples.cache(), reader))
+    (found,) = build_caches(samples.snapshot(*samples.cache(), reader))
     (one,) = found.readers
     assert one.mounts == (("main", "/model"), ("main", "/again"))
 
@@ -96,10 +98,10 @@ def test_a_reference_is_where_its_origin_is() -> None:
         samples.runtime("ThinRuntime", "demo"),
         samples.reader(node="gpu-1"),
     ]
-    found = {each.name: each for each in link(samples.snapshot(*objects, namespace=None))}
+    found = {each.name: each for each in build_caches(samples.snapshot(*objects, namespace=None))}
     assert found["demo"].origin is found["real"]
     assert found["demo"].node_names == ["gpu-1"]
-    assert found["demo"].readers[0].local is True
+    assert found["demo"].readers[0].is_local is True
 
 
 def test_references_in_a_ring_end() -> None:
@@ -107,7 +109,7 @@ def test_references_in_a_ring_end() -> None:
         samples.dataset("a", source="dataset://default/b"),
         samples.dataset("b", source="dataset://default/a"),
     ]
-    assert [each.node_names for each in link(samples.snapshot(*objects))] == [[], []]
+    assert [each.node_names for each in build_caches(samples.snapshot(*objects))] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -128,53 +130,53 @@ def test_references_in_a_ring_end() -> None:
     ],
 )
 def test_a_graph_of_any_shape_that_names_the_claim(spec: dict[str, Any]) -> None:
-    graph = samples.made("DynamoGraphDeployment", "chat", spec=spec)
-    (found,) = link(samples.snapshot(*samples.cache(), graph))
+    graph = samples.make_object("DynamoGraphDeployment", "chat", spec=spec)
+    (found,) = build_caches(samples.snapshot(*samples.cache(), graph))
     assert found.graphs == [graph]
 
 
 def test_a_component_of_a_graph_is_no_graph() -> None:
     spec = {"pvcs": [{"name": "demo"}]}
     owner = [{"kind": "DynamoGraphDeployment", "name": "chat"}]
-    owned = samples.made("DynamoComponentDeployment", "a", spec=spec, ownerReferences=owner)
-    free = samples.made("DynamoComponentDeployment", "b", spec=spec)
-    (found,) = link(samples.snapshot(*samples.cache(), owned, free))
+    owned = samples.make_object("DynamoComponentDeployment", "a", spec=spec, ownerReferences=owner)
+    free = samples.make_object("DynamoComponentDeployment", "b", spec=spec)
+    (found,) = build_caches(samples.snapshot(*samples.cache(), owned, free))
     assert found.graphs == [free]
 
 
 @st.composite
-def odd(draw: st.DrawFn) -> Snapshot:
+def odd_snapshots(draw: st.DrawFn) -> Snapshot:
     """A healthy cluster in which anything may be anything."""
     kind = draw(st.sampled_from(RUNTIMES))
-    graph = samples.made("DynamoGraphDeployment", "g", spec={"pvcs": [{"name": "demo"}]})
-    load = samples.made("DataLoad", "demo", spec={"dataset": {"name": "demo"}})
+    graph = samples.make_object("DynamoGraphDeployment", "g", spec={"pvcs": [{"name": "demo"}]})
+    load = samples.make_object("DataLoad", "demo", spec={"dataset": {"name": "demo"}})
     objects = [
         *samples.cache(kind=kind),
         samples.reader(),
         samples.reader("chat-1", node=""),
         graph,
         load,
-        samples.made("Event", "e", involvedObject={"kind": "Pod", "name": "chat-0"}),
+        samples.make_object("Event", "e", involvedObject={"kind": "Pod", "name": "chat-0"}),
     ]
     for obj in objects:
         if draw(st.booleans()):
-            junk.spoil(draw, obj)
+            junk.corrupt(draw, obj)
     return samples.snapshot(*[obj for obj in objects if isinstance(obj.get("kind"), str)])
 
 
 @settings(max_examples=120, deadline=None)
-@given(odd())
+@given(odd_snapshots())
 def test_nothing_odd_raises(snapshot: Snapshot) -> None:
-    for found in link(snapshot):
+    for found in build_caches(snapshot):
         assert isinstance(found.node_names, list)
-        assert isinstance(found.label, str)
+        assert isinstance(found.node_label, str)
         for reader in found.readers:
             assert all(isinstance(text, str) for text in (reader.graph, reader.component))
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(junk.objects, max_size=4), st.sampled_from(sorted(samples.KINDS)))
+@given(st.lists(junk.any_object, max_size=4), st.sampled_from(sorted(samples.KINDS)))
 def test_junk_of_any_kind_raises_nothing(objects: list[dict[str, Any]], kind: str) -> None:
     snapshot = samples.snapshot(*samples.cache())
     snapshot.objects[samples.KINDS[kind].resource] += objects
-    assert link(snapshot)
+    assert build_caches(snapshot)

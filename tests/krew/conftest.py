@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.fixtures import Cli, bucket, cluster, namespace
 from tests.krew.krew import ARCHIVE, DESCRIBED, Krew
-from tests.loopback import Answer, Asked, Server, serve
+from tests.loopback import HttpRequest, HttpResponse, Server, serve
 
 __all__ = ["bucket", "cluster", "namespace"]
 
@@ -75,9 +75,9 @@ def program(installed: Krew) -> Path:
 def downloads(tmp_path: Path) -> Iterator[Server]:
     """Archives served as a release serves them: /vVERSION/NAME, from the test's directory."""
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         file = tmp_path / "downloads" / Path(asked.path).name
-        return Answer(200, file.read_bytes()) if file.is_file() else Answer(404)
+        return HttpResponse(200, file.read_bytes()) if file.is_file() else HttpResponse(404)
 
     (tmp_path / "downloads").mkdir()
     with serve(respond) as server:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.kube import certificates, kubeconfig
-from tests.loopback import Server, document, serve
+from tests.loopback import Server, json_response, serve
 
 pytestmark = pytest.mark.krew
 
@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     folder = tmp_path / "tls"
     folder.mkdir()
     certificate = certificates.self_signed(folder, "kubernetes.example")
-    with serve(lambda _: document({}, 404), certificate=certificate) as found:
+    with serve(lambda _: json_response({}, 404), certificate=certificate) as found:
         yield found
 
 
@@ -60,7 +60,7 @@ class Setting:
         done = subprocess.run(
             command, env={**clean, **env}, capture_output=True, text=True, check=False
         )
-        sent = {asked.headers["Authorization"] for asked in self.server.asked}
+        sent = {asked.headers["Authorization"] for asked in self.server.requests}
         assert sent == {"Bearer from-the-plugin"}, done.stderr
         noted: dict[str, object] = json.loads(self.note.read_text())
         return noted
@@ -99,7 +99,7 @@ def test_the_machines_trust_is_asked(tmp_path: Path, server: Server, program: Pa
     refused = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert refused.returncode == 3
     assert "certificate verify failed" in refused.stderr
-    assert server.asked == []
+    assert server.requests == []
     env["SSL_CERT_FILE"] = str(tmp_path / "tls" / "server.pem")
     subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert [asked.headers["Authorization"] for asked in server.asked][:1] == ["Bearer t"]
+    assert [asked.headers["Authorization"] for asked in server.requests][:1] == ["Bearer t"]

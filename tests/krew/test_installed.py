@@ -11,12 +11,12 @@ import pytest
 
 from kubectl_fluidmodel.cli.main import VERBS
 from kubectl_fluidmodel.doctor.check import AREAS
-from kubectl_fluidmodel.doctor.diagnosis import BROKEN
+from kubectl_fluidmodel.doctor.diagnosis import CHECK_CRASHED
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
 from tests.cluster.pinning import GRAPHS, component, graph, running
-from tests.hub import Hub, Repo
+from tests.hub import FakeHub, Repo
 from tests.krew.conftest import Installed
 from tests.krew.krew import Krew
 
@@ -77,7 +77,7 @@ def look(plugin: Installed, namespace: str) -> None:
     assert found.code in (0, 1), found.err
     checks = json.loads(found.out)["checks"]
     assert {each["code"][2] for each in checks} == set(AREAS)
-    assert BROKEN not in found.out
+    assert CHECK_CRASHED not in found.out
 
 
 def test_pin_of_a_file_needs_no_cluster(plugin: Installed, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_pin_of_a_file_needs_no_cluster(plugin: Installed, tmp_path: Path) -> No
 def test_stage(plugin: Installed, bucket: Bucket) -> None:
     """The Hub's client and boto3 in the bundle: a model comes into the bucket."""
     files = {"model.safetensors": os.urandom(9 * MIB), "config.json": b"{}"}
-    with Hub(Repo("acme/model", files)) as hub:
+    with FakeHub(Repo("acme/model", files)) as hub:
         env = {"HF_ENDPOINT": hub.endpoint}
         plugin("stage", "acme/model", "--to", bucket.uri("staged"), env=env).ok()
     staged = {Path(key).name: size for key, size in bucket.sizes("staged").items()}

@@ -45,7 +45,7 @@ def test_a_release_installs_on_all_platforms(
     file.write_text(manifest.render(SOURCE, __version__, known, downloads.url))
     done = krew.run([str(krew.validator), f"--manifest={file}"])
     assert f"all {len(TARGETS)} spec.platforms installed fine" in done.stderr
-    assert len(downloads.asked) == len(TARGETS)
+    assert len(downloads.requests) == len(TARGETS)
 
 
 def test_an_archive_that_was_changed_is_refused(

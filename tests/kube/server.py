@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
-from tests.loopback import Answer, Asked, Server, document
+from kubectl_fluidmodel.kube.config import ConfigFlags
+from tests.loopback import HttpRequest, HttpResponse, Server, json_response
 
 
 def client(server: Server, **flags: Any) -> Client:
     """A client of the server, by flags alone."""
-    return Client(Connection(server=server.url, **flags))
+    return Client(ConfigFlags(server=server.url, **flags))
 
 
-def status(code: int, message: str, reason: str = "") -> Answer:
+def status(code: int, message: str, reason: str = "") -> HttpResponse:
     """A metav1.Status."""
-    return document(
+    return json_response(
         {
             "kind": "Status",
             "apiVersion": "v1",
@@ -42,11 +42,13 @@ def pod(name: str, version: int = 1, **status: Any) -> dict[str, Any]:
     }
 
 
-def listed(*items: dict[str, Any], version: int = 1, token: str = "") -> Answer:
+def listed(*items: dict[str, Any], version: int = 1, token: str = "") -> HttpResponse:
     """A list as the server sends it: without kind and apiVersion on its items."""
     bare = [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items]
     metadata = {"resourceVersion": str(version), **({"continue": token} if token else {})}
-    return document({"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": bare})
+    return json_response(
+        {"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": bare}
+    )
 
 
 class Stream:
@@ -66,10 +68,10 @@ class Stream:
     def end(self) -> None:
         self._lines.put(None)
 
-    def answer(self, asked: Asked, *, clean: bool = True) -> Answer:
+    def answer(self, asked: HttpRequest, *, clean: bool = True) -> HttpResponse:
         self.query = asked.query
         self.opened.set()
-        return Answer(200, self._chunks(), {"Content-Type": "application/json"}, clean)
+        return HttpResponse(200, self._chunks(), {"Content-Type": "application/json"}, clean)
 
     def _chunks(self) -> Iterator[bytes]:
         while (line := self._lines.get()) is not None:

@@ -15,30 +15,30 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import (
-    ClusterUnreachable,
-    Conflict,
-    Forbidden,
-    Gone,
-    Invalid,
+    ClusterUnreachableError,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
     KubeError,
-    NotFound,
-    Unauthorized,
+    NotFoundError,
+    UnauthorizedError,
 )
 from kubectl_fluidmodel.objects.kinds import NODES, PODS
 from tests.kube import certificates
 from tests.kube.server import client, listed, pod, status
-from tests.loopback import Answer, Asked, Server, document, free_port, serve
+from tests.loopback import HttpRequest, HttpResponse, Server, free_port, json_response, serve
 
 PODS_PATH = "/api/v1/namespaces/ns/pods"
 
 
 class TestReading:
     def test_get(self) -> None:
-        with serve(lambda _: document(pod("a"))) as server:
+        with serve(lambda _: json_response(pod("a"))) as server:
             assert client(server).get(PODS, "a", "ns") == pod("a")
-            (asked,) = server.asked
+            (asked,) = server.requests
         assert (asked.method, asked.path, asked.query) == ("GET", f"{PODS_PATH}/a", {})
         assert asked.headers["Accept"] == "application/json"
         assert asked.headers["User-Agent"].startswith("kubectl-fluidmodel/")
@@ -46,9 +46,12 @@ class TestReading:
 
     def test_find_is_none_only_for_404(self) -> None:
         with serve(lambda _: status(404, "not found", "NotFound")) as server:
-            assert client(server).find(PODS, "a", "ns") is None
-        with serve(lambda _: status(403, "no", "Forbidden")) as server, pytest.raises(Forbidden):
-            client(server).find(PODS, "a", "ns")
+            assert client(server).get_or_none(PODS, "a", "ns") is None
+        with (
+            serve(lambda _: status(403, "no", "Forbidden")) as server,
+            pytest.raises(ForbiddenError),
+        ):
+            client(server).get_or_none(PODS, "a", "ns")
 
     def test_lists_are_read_in_pages(self) -> None:
         pages = {
@@ -56,10 +59,10 @@ class TestReading:
             "more": listed(pod("c"), version=7),
         }
         with serve(lambda asked: pages[asked.query.get("continue", "")]) as server:
-            items, version = client(server).list_with_version(
+            items, version = client(server).list_with_resource_version(
                 PODS, "ns", labels="a=b", fields="c=d"
             )
-            queries = [asked.query for asked in server.asked]
+            queries = [asked.query for asked in server.requests]
         assert [item["metadata"]["name"] for item in items] == ["a", "b", "c"]
         assert version == "7"
         selectors = {"limit": "500", "labelSelector": "a=b", "fieldSelector": "c=d"}
@@ -67,20 +70,20 @@ class TestReading:
 
     def test_listed_objects_say_what_they_are(self) -> None:
         with serve(lambda _: listed(pod("a"))) as server:
-            (item,) = client(server).list_all(PODS, "ns")
+            (item,) = client(server).list_objects(PODS, "ns")
         assert (item["kind"], item["apiVersion"]) == ("Pod", "v1")
 
     @pytest.mark.parametrize("items", [None, []])
     def test_an_empty_list(self, items: Any) -> None:
         with serve(
-            lambda _: document({"kind": "PodList", "metadata": {}, "items": items})
+            lambda _: json_response({"kind": "PodList", "metadata": {}, "items": items})
         ) as server:
-            assert client(server).list_with_version(PODS, "ns") == ([], "")
+            assert client(server).list_with_resource_version(PODS, "ns") == ([], "")
 
     def test_a_list_that_expires_between_pages_is_read_whole(self) -> None:
         """etcd compacts while a slow reader turns pages: 410 on the continue token."""
 
-        def respond(asked: Asked) -> Answer:
+        def respond(asked: HttpRequest) -> HttpResponse:
             if "continue" in asked.query:
                 return status(410, "The provided continue parameter is too old", "Expired")
             if "limit" in asked.query:
@@ -88,7 +91,7 @@ class TestReading:
             return listed(pod("a"), pod("b"), version=9)
 
         with serve(respond) as server:
-            items, version = client(server).list_with_version(PODS, "ns")
+            items, version = client(server).list_with_resource_version(PODS, "ns")
         assert [item["metadata"]["name"] for item in items] == ["a", "b"]
         assert version == "9"
 
@@ -96,7 +99,7 @@ class TestReading:
         ("answer", "versions"),
         [
             (
-                document(
+                json_response(
                     {
                         "kind": "APIGroup",
                         "versions": [{"version": "v1alpha1"}, {"version": "v1"}],
@@ -106,17 +109,17 @@ class TestReading:
                 ["v1", "v1alpha1"],
             ),
             (status(404, "the server could not find the requested resource"), []),
-            (Answer(404, b"404 page not found\n", {"Content-Type": "text/plain"}), []),
+            (HttpResponse(404, b"404 page not found\n", {"Content-Type": "text/plain"}), []),
         ],
     )
-    def test_served_versions(self, answer: Answer, versions: list[str]) -> None:
+    def test_served_versions(self, answer: HttpResponse, versions: list[str]) -> None:
         with serve(lambda _: answer) as server:
             assert client(server).served_versions("data.fluid.io") == versions
 
     def test_a_log(self) -> None:
-        with serve(lambda _: Answer(200, b"one\n\xfftwo\n")) as server:
-            text = client(server).log("ns", "p", "c", tail=3, previous=True)
-            (asked,) = server.asked
+        with serve(lambda _: HttpResponse(200, b"one\n\xfftwo\n")) as server:
+            text = client(server).pod_logs("ns", "p", "c", tail=3, previous=True)
+            (asked,) = server.requests
         assert text == "one\n\ufffdtwo\n"
         assert asked.path == f"{PODS_PATH}/p/log"
         assert asked.query == {"container": "c", "tailLines": "3", "previous": "true"}
@@ -124,9 +127,9 @@ class TestReading:
 
 class TestWriting:
     def test_server_side_apply(self) -> None:
-        with serve(lambda asked: document(asked.json)) as server:
+        with serve(lambda asked: json_response(asked.json)) as server:
             assert client(server).apply(PODS, pod("a")) == pod("a")
-            (asked,) = server.asked
+            (asked,) = server.requests
         assert (asked.method, asked.path) == ("PATCH", f"{PODS_PATH}/a")
         assert asked.headers["Content-Type"] == "application/apply-patch+yaml"
         assert asked.query == {
@@ -137,13 +140,13 @@ class TestWriting:
         assert asked.json == pod("a")
 
     def test_a_dry_run_says_so_everywhere(self) -> None:
-        with serve(lambda _: document({})) as server:
+        with serve(lambda _: json_response({})) as server:
             kube = client(server)
             kube.apply(PODS, pod("a"), dry_run=True, force=True)
             kube.patch(PODS, "a", "ns", {}, dry_run=True)
             kube.create(PODS, pod("a"), dry_run=True)
             kube.delete(PODS, "a", "ns", dry_run=True)
-            *others, deleted = server.asked
+            *others, deleted = server.requests
         assert [asked.query["dryRun"] for asked in others] == ["All"] * 3
         assert others[0].query["force"] == "true"
         assert deleted.json["dryRun"] == ["All"]
@@ -156,21 +159,21 @@ class TestWriting:
         ],
     )
     def test_patch(self, media: str, body: Any) -> None:
-        with serve(lambda _: document({})) as server:
+        with serve(lambda _: json_response({})) as server:
             client(server).patch(PODS, "a", "ns", body, media=media)
-            (asked,) = server.asked
+            (asked,) = server.requests
         assert (asked.headers["Content-Type"], asked.json) == (media, body)
 
     def test_create_posts_to_the_list(self) -> None:
-        with serve(lambda asked: document(asked.json, 201)) as server:
+        with serve(lambda asked: json_response(asked.json, 201)) as server:
             client(server).create(PODS, pod("a"))
-            (asked,) = server.asked
+            (asked,) = server.requests
         assert (asked.method, asked.path) == ("POST", PODS_PATH)
 
     def test_delete_in_the_background_of_one_object_only(self) -> None:
-        with serve(lambda _: document({})) as server:
+        with serve(lambda _: json_response({})) as server:
             assert client(server).delete(PODS, "a", "ns", uid="u-1")
-            (asked,) = server.asked
+            (asked,) = server.requests
         assert asked.json == {"propagationPolicy": "Background", "preconditions": {"uid": "u-1"}}
 
     def test_what_is_gone_needs_no_delete(self) -> None:
@@ -179,16 +182,16 @@ class TestWriting:
 
 
 class TestIdentity:
-    def asked(self, **flags: Any) -> Asked:
-        with serve(lambda _: document({})) as server:
+    def asked(self, **flags: Any) -> HttpRequest:
+        with serve(lambda _: json_response({})) as server:
             client(server, **flags).get(NODES, "n")
-            return server.asked[0]
+            return server.requests[0]
 
     def test_a_token(self, tmp_path: Path) -> None:
         certificate = certificates.self_signed(tmp_path, "localhost")
-        with serve(lambda _: document({}), certificate=certificate) as server:
+        with serve(lambda _: json_response({}), certificate=certificate) as server:
             client(server, token="t-1", insecure_skip_tls_verify=True).get(NODES, "n")
-            assert server.asked[0].headers["Authorization"] == "Bearer t-1"
+            assert server.requests[0].headers["Authorization"] == "Bearer t-1"
 
     def test_impersonation(self) -> None:
         headers = self.asked(as_user="jane", as_groups=("dev", "ops")).headers
@@ -196,78 +199,86 @@ class TestIdentity:
         assert headers.get_all("Impersonate-Group") == ["dev", "ops"]
 
     def test_a_server_below_a_path(self) -> None:
-        with serve(lambda _: document({})) as server:
-            Client(Connection(server=f"{server.url}/k8s/clusters/c-1/")).get(NODES, "n")
-            assert server.asked[0].path == "/k8s/clusters/c-1/api/v1/nodes/n"
+        with serve(lambda _: json_response({})) as server:
+            Client(ConfigFlags(server=f"{server.url}/k8s/clusters/c-1/")).get(NODES, "n")
+            assert server.requests[0].path == "/k8s/clusters/c-1/api/v1/nodes/n"
 
 
 class TestRefusals:
     @pytest.mark.parametrize(
         ("answer", "kind", "words"),
         [
-            (status(401, "Unauthorized"), Unauthorized, "does not accept these credentials"),
-            (status(403, 'pods "a" is forbidden: User "x" cannot get'), Forbidden, "is forbidden"),
-            (Answer(403, b"Access denied by corporate proxy\n"), Forbidden, "corporate proxy"),
-            (status(404, 'pods "a" not found'), NotFound, "not found"),
-            (status(409, "Apply failed with 1 conflict"), Conflict, "1 conflict"),
-            (status(410, "too old"), Gone, "too old"),
-            (status(422, "spec.x: Invalid value"), Invalid, "Invalid value"),
+            (status(401, "Unauthorized"), UnauthorizedError, "does not accept these credentials"),
+            (
+                status(403, 'pods "a" is forbidden: User "x" cannot get'),
+                ForbiddenError,
+                "is forbidden",
+            ),
+            (
+                HttpResponse(403, b"Access denied by corporate proxy\n"),
+                ForbiddenError,
+                "corporate proxy",
+            ),
+            (status(404, 'pods "a" not found'), NotFoundError, "not found"),
+            (status(409, "Apply failed with 1 conflict"), ConflictError, "1 conflict"),
+            (status(410, "too old"), GoneError, "too old"),
+            (status(422, "spec.x: Invalid value"), InvalidError, "Invalid value"),
             (status(429, "Too many requests, please try again later."), KubeError, "Too many"),
             (status(500, "etcdserver: leader changed"), KubeError, "leader changed"),
-            (Answer(503, b"apiserver is shutting down"), KubeError, "shutting down"),
-            (Answer(502, b"<html>Bad Gateway</html>"), KubeError, "Bad Gateway"),
+            (HttpResponse(503, b"apiserver is shutting down"), KubeError, "shutting down"),
+            (HttpResponse(502, b"<html>Bad Gateway</html>"), KubeError, "Bad Gateway"),
         ],
     )
     def test_each_is_said_and_not_tried_again(
-        self, answer: Answer, kind: type[FluidModelError], words: str
+        self, answer: HttpResponse, kind: type[FluidModelError], words: str
     ) -> None:
         with serve(lambda _: answer) as server:
             with pytest.raises(kind) as caught:
                 client(server).get(PODS, "a", "ns")
-            assert len(server.asked) == 1
-        assert caught.value.what == "cannot get pods a in namespace ns"
-        assert words in caught.value.why
+            assert len(server.requests) == 1
+        assert caught.value.message == "cannot get pods a in namespace ns"
+        assert words in caught.value.reason
 
     @pytest.mark.parametrize("body", [b"<html>a login page</html>", b"[]", b"", b"7"])
     def test_an_answer_that_is_no_object(self, body: bytes) -> None:
         with (
-            serve(lambda _: Answer(200, body)) as server,
-            pytest.raises(ClusterUnreachable) as caught,
+            serve(lambda _: HttpResponse(200, body)) as server,
+            pytest.raises(ClusterUnreachableError) as caught,
         ):
             client(server).get(PODS, "a", "ns")
-        assert "the server answered" in caught.value.why
+        assert "the server answered" in caught.value.reason
 
     def test_a_redirect_is_not_followed(self) -> None:
         """The bearer token must not travel to where a redirect points."""
-        with serve(lambda _: document({})) as elsewhere:
-            answer = Answer(302, b"", {"Location": elsewhere.url + "/"})
+        with serve(lambda _: json_response({})) as elsewhere:
+            answer = HttpResponse(302, b"", {"Location": elsewhere.url + "/"})
             with serve(lambda _: answer) as server, pytest.raises(FluidModelError):
                 client(server, token="t-1").get(PODS, "a", "ns")
-            assert elsewhere.asked == []
+            assert elsewhere.requests == []
 
 
 class TestPatience:
     """Off: an error at once. On: a server that restarts is waited for, but never a POST again."""
 
-    def flaky(self, *answers: Answer) -> Any:
+    def flaky(self, *answers: HttpResponse) -> Any:
         left = list(answers)
         return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
     def test_reads_and_applies_are_tried_again(self) -> None:
-        respond = self.flaky(status(503, "starting"), status(429, "busy"), document({"ok": 1}))
+        respond = self.flaky(status(503, "starting"), status(429, "busy"), json_response({"ok": 1}))
         with serve(respond) as server:
             kube = client(server)
             kube.patience = 5.0
             assert kube.apply(PODS, pod("a")) == {"ok": 1}
-            assert len(server.asked) == 3
+            assert len(server.requests) == 3
 
     def test_a_post_is_not(self) -> None:
-        with serve(self.flaky(status(503, "starting"), document({}))) as server:
+        with serve(self.flaky(status(503, "starting"), json_response({}))) as server:
             kube = client(server)
             kube.patience = 5.0
             with pytest.raises(KubeError, match="starting"):
                 kube.create(PODS, pod("a"))
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
     @pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 410, 422])
     def test_a_no_is_a_no(self, code: int) -> None:
@@ -276,7 +287,7 @@ class TestPatience:
             kube.patience = 5.0
             with pytest.raises(FluidModelError):
                 kube.get(PODS, "a", "ns")
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
     def test_it_ends(self) -> None:
         with serve(lambda _: status(503, "starting")) as server:
@@ -289,13 +300,13 @@ class TestPatience:
 
     def test_a_server_that_comes_up_late(self) -> None:
         port = free_port()
-        kube = Client(Connection(server=f"http://127.0.0.1:{port}"))
+        kube = Client(ConfigFlags(server=f"http://127.0.0.1:{port}"))
         kube.patience = 10.0
         found: list[Any] = []
         reader = threading.Thread(target=lambda: found.append(kube.get(PODS, "a", "ns")))
         reader.start()
         time.sleep(0.5)
-        with serve(lambda _: document(pod("a")), port):
+        with serve(lambda _: json_response(pod("a")), port):
             reader.join(8)
         assert found == [pod("a")]
 
@@ -303,38 +314,38 @@ class TestPatience:
 class TestUnreachable:
     def test_nobody_listens(self) -> None:
         url = f"http://127.0.0.1:{free_port()}"
-        with pytest.raises(ClusterUnreachable) as caught:
-            Client(Connection(server=url)).get(PODS, "a", "ns")
-        assert caught.value.why == f"no answer from {url} (Connection refused)"
-        assert (caught.value.exit_code, caught.value.try_) == (3, "kubectl cluster-info")
+        with pytest.raises(ClusterUnreachableError) as caught:
+            Client(ConfigFlags(server=url)).get(PODS, "a", "ns")
+        assert caught.value.reason == f"no answer from {url} (Connection refused)"
+        assert (caught.value.exit_code, caught.value.hint) == (3, "kubectl cluster-info")
 
     def test_an_unknown_host(self) -> None:
-        with pytest.raises(ClusterUnreachable) as caught:
-            Client(Connection(server="http://nowhere.invalid:1")).get(PODS, "a", "ns")
-        assert "nowhere.invalid" in caught.value.why
-        assert "object at 0x" not in caught.value.why
+        with pytest.raises(ClusterUnreachableError) as caught:
+            Client(ConfigFlags(server="http://nowhere.invalid:1")).get(PODS, "a", "ns")
+        assert "nowhere.invalid" in caught.value.reason
+        assert "object at 0x" not in caught.value.reason
 
     def test_a_server_that_does_not_answer_in_time(self) -> None:
-        def slow(_: Asked) -> Answer:
+        def slow(_: HttpRequest) -> HttpResponse:
             time.sleep(1.5)
-            return document({})
+            return json_response({})
 
         with serve(slow) as server:
             began = time.monotonic()
-            with pytest.raises(ClusterUnreachable, match="no answer") as caught:
+            with pytest.raises(ClusterUnreachableError, match="no answer") as caught:
                 client(server, request_timeout="200ms").get(PODS, "a", "ns")
             assert time.monotonic() - began < 1.2
-            assert len(server.asked) == 1  # it may have been carried out: not sent again
-        assert "imed out" in caught.value.why
+            assert len(server.requests) == 1  # it may have been carried out: not sent again
+        assert "imed out" in caught.value.reason
 
     def test_a_connection_that_breaks_in_the_answer(self) -> None:
         def broken() -> Iterator[bytes]:
             yield b'{"kind": '
 
-        with serve(lambda _: Answer(200, broken(), {}, chunked=False)) as server:
-            with pytest.raises(ClusterUnreachable):
+        with serve(lambda _: HttpResponse(200, broken(), {}, chunked=False)) as server:
+            with pytest.raises(ClusterUnreachableError):
                 client(server).get(PODS, "a", "ns")
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
     def test_tls_to_a_server_without(self) -> None:
         """As an API server's plain port answers what it cannot read."""
@@ -349,18 +360,18 @@ class TestUnreachable:
                         peer.close()
 
             threading.Thread(target=answer, daemon=True).start()
-            with pytest.raises(ClusterUnreachable) as caught:
+            with pytest.raises(ClusterUnreachableError) as caught:
                 port = listener.getsockname()[1]
-                Client(Connection(server=f"https://127.0.0.1:{port}")).get(PODS, "a", "ns")
-        assert "SSL" in caught.value.why
+                Client(ConfigFlags(server=f"https://127.0.0.1:{port}")).get(PODS, "a", "ns")
+        assert "SSL" in caught.value.reason
         assert "\n" not in str(caught.value)
 
     def test_a_certificate_authority_that_is_none(self, tmp_path: Path) -> None:
         authority = tmp_path / "ca.pem"
         authority.write_text("no certificate")
-        with pytest.raises(ClusterUnreachable):
+        with pytest.raises(ClusterUnreachableError):
             Client(
-                Connection(server="https://127.0.0.1:1", certificate_authority=str(authority))
+                ConfigFlags(server="https://127.0.0.1:1", certificate_authority=str(authority))
             ).get(PODS, "a", "ns")
 
 
@@ -369,7 +380,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
     """A server with a certificate of its own, for 127.0.0.1 and kubernetes.example."""
     directory = tmp_path_factory.mktemp("tls")
     certificate = certificates.self_signed(directory, "kubernetes.example")
-    with serve(lambda _: document({}), certificate=certificate) as server:
+    with serve(lambda _: json_response({}), certificate=certificate) as server:
         yield server, certificate
 
 
@@ -386,9 +397,9 @@ class TestTls:
     ) -> None:
         server, authority = secure
         given = {key: str(authority) if value == "ca" else value for key, value in flags.items()}
-        with pytest.raises(ClusterUnreachable) as caught:
-            Client(Connection(server=server.url, **given)).get(PODS, "a", "ns")  # type: ignore[arg-type]
-        assert words in caught.value.why
+        with pytest.raises(ClusterUnreachableError) as caught:
+            Client(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns")  # type: ignore[arg-type]
+        assert words in caught.value.reason
 
     @pytest.mark.parametrize(
         "flags",
@@ -405,26 +416,26 @@ class TestTls:
         }
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # nothing of urllib3's on the user's terminal
-            assert Client(Connection(server=server.url, **given)).get(PODS, "a", "ns") == {}
+            assert Client(ConfigFlags(server=server.url, **given)).get(PODS, "a", "ns") == {}
 
 
 class TestStream:
     def test_lines_as_they_come_whatever_the_chunks(self) -> None:
         chunks = iter([b"one\ntw", b"o\n\n", b"three"])
-        with serve(lambda _: Answer(200, chunks)) as server:
-            lines = client(server).stream("/x", query={"watch": "1"}, what="cannot watch", idle=5)
+        with serve(lambda _: HttpResponse(200, chunks)) as server:
+            lines = client(server).stream("/x", query={"watch": "1"}, action="cannot watch", idle=5)
             assert list(lines) == [b"one", b"two", b"three"]
 
     def test_a_refusal(self) -> None:
-        with serve(lambda _: status(410, "too old", "Expired")) as server, pytest.raises(Gone):
-            list(client(server).stream("/x", query={}, what="cannot watch", idle=5))
+        with serve(lambda _: status(410, "too old", "Expired")) as server, pytest.raises(GoneError):
+            list(client(server).stream("/x", query={}, action="cannot watch", idle=5))
 
     def test_a_broken_connection(self) -> None:
-        answer = Answer(200, iter([b"one\n"]), {}, chunked=False)
+        answer = HttpResponse(200, iter([b"one\n"]), {}, chunked=False)
         with serve(lambda _: answer) as server:
-            lines = client(server).stream("/x", query={}, what="cannot watch", idle=5)
+            lines = client(server).stream("/x", query={}, action="cannot watch", idle=5)
             assert next(lines) == b"one"
-            with pytest.raises(ClusterUnreachable, match="cannot watch"):
+            with pytest.raises(ClusterUnreachableError, match="cannot watch"):
                 next(lines)
 
     def test_silence(self) -> None:
@@ -432,8 +443,8 @@ class TestStream:
             yield b"one\n"
             time.sleep(1.0)
 
-        with serve(lambda _: Answer(200, silent())) as server:
-            lines = client(server).stream("/x", query={}, what="cannot watch", idle=0.3)
+        with serve(lambda _: HttpResponse(200, silent())) as server:
+            lines = client(server).stream("/x", query={}, action="cannot watch", idle=0.3)
             assert next(lines) == b"one"
-            with pytest.raises(ClusterUnreachable):
+            with pytest.raises(ClusterUnreachableError):
                 next(lines)

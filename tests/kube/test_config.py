@@ -9,8 +9,13 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.kube import config
-from kubectl_fluidmodel.kube.config import Connection, context_namespace, load, parse_timeout
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.config import (
+    ConfigFlags,
+    context_namespace,
+    load_rest_config,
+    parse_timeout,
+)
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from tests.kube import kubeconfig
 
 CREDENTIAL = json.dumps(
@@ -22,8 +27,8 @@ CREDENTIAL = json.dumps(
 )
 
 
-def token(access: config.Access) -> str:
-    return access.credentials.login().authorization
+def token(access: config.RestConfig) -> str:
+    return access.credentials.auth_headers().authorization
 
 
 @pytest.fixture
@@ -53,34 +58,34 @@ def two(tmp_path: Path) -> Path:
 def test_flags_go_before_the_file(
     two: Path, flags: dict[str, str], host: str, bearer: str, namespace: str
 ) -> None:
-    found = load(Connection(kubeconfig=str(two), **flags))  # type: ignore[arg-type]
+    found = load_rest_config(ConfigFlags(kubeconfig=str(two), **flags))  # type: ignore[arg-type]
     assert (found.server.url, token(found), found.namespace) == (host, bearer, namespace)
 
 
 def test_the_token_is_not_in_the_repr_of_the_flags() -> None:
-    assert "given" not in repr(Connection(token="given"))
+    assert "given" not in repr(ConfigFlags(token="given"))
 
 
 def test_tls_flags(two: Path, tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.write_text("certificate")
-    found = load(
-        Connection(str(two), certificate_authority=str(authority), tls_server_name="k8s.example")
+    found = load_rest_config(
+        ConfigFlags(str(two), certificate_authority=str(authority), tls_server_name="k8s.example")
     ).server
     assert (found.authority, found.name) == (b"certificate", "k8s.example")
     assert not found.insecure
-    assert load(Connection(str(two), insecure_skip_tls_verify=True)).server.insecure
+    assert load_rest_config(ConfigFlags(str(two), insecure_skip_tls_verify=True)).server.insecure
 
 
 def test_a_certificate_authority_that_is_no_file(two: Path) -> None:
     with pytest.raises(UsageError, match="--certificate-authority"):
-        load(Connection(str(two), certificate_authority="/nope/ca.pem"))
+        load_rest_config(ConfigFlags(str(two), certificate_authority="/nope/ca.pem"))
 
 
 class TestFiles:
     def test_the_default_file(self, tmp_path: Path) -> None:
         kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "https://home:1"})
-        assert load(Connection()).server.url == "https://home:1"
+        assert load_rest_config(ConfigFlags()).server.url == "https://home:1"
 
     def test_a_list_is_merged_and_the_first_of_each_name_counts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -96,16 +101,16 @@ class TestFiles:
             current="other",
         )
         monkeypatch.setenv("KUBECONFIG", f"{first}::{tmp_path / 'missing'}:{second}")
-        found = load(Connection())
+        found = load_rest_config(ConfigFlags())
         assert (found.server.url, token(found)) == ("https://first:1", "Bearer from-second")
-        other = load(Connection(context="other"))
+        other = load_rest_config(ConfigFlags(context="other"))
         assert (other.server.url, other.namespace) == ("https://second:2", "ns2")
 
     def test_the_flag_goes_before_the_variable(
         self, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "env")))
-        assert load(Connection(str(two))).server.url == "https://one:1"
+        assert load_rest_config(ConfigFlags(str(two))).server.url == "https://one:1"
 
     def test_relative_certificates_are_relative_to_their_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,7 +120,10 @@ class TestFiles:
             (tmp_path / name).write_text(name)
         monkeypatch.chdir("/")
         file = kubeconfig.write(tmp_path / "c", clusters={"c1": "https://127.0.0.1:1"}, users=users)
-        assert load(Connection(str(file))).credentials.login().certificate == b"me.crt\nme.key"
+        assert (
+            load_rest_config(ConfigFlags(str(file))).credentials.auth_headers().certificate
+            == b"me.crt\nme.key"
+        )
 
 
 @pytest.mark.parametrize(
@@ -132,11 +140,11 @@ def test_what_the_file_does_not_have(
     tmp_path: Path, flags: dict[str, str], current: str | None, words: str
 ) -> None:
     file = kubeconfig.write(tmp_path / "config", current=current)
-    with pytest.raises(ClusterUnreachable) as caught:
-        load(Connection(kubeconfig=str(file), **flags))  # type: ignore[arg-type]
+    with pytest.raises(ClusterUnreachableError) as caught:
+        load_rest_config(ConfigFlags(kubeconfig=str(file), **flags))  # type: ignore[arg-type]
     assert words in str(caught.value)
     assert caught.value.exit_code == 3
-    assert "kubectl config" in caught.value.try_
+    assert "kubectl config" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -145,31 +153,31 @@ def test_what_the_file_does_not_have(
 def test_files_that_are_no_kubeconfig(tmp_path: Path, content: str) -> None:
     file = tmp_path / "config"
     file.write_text(content)
-    with pytest.raises(ClusterUnreachable) as caught:
-        load(Connection(kubeconfig=str(file)))
+    with pytest.raises(ClusterUnreachableError) as caught:
+        load_rest_config(ConfigFlags(kubeconfig=str(file)))
     assert "\n" not in str(caught.value)
-    assert context_namespace(Connection(kubeconfig=str(file))) == "default"
+    assert context_namespace(ConfigFlags(kubeconfig=str(file))) == "default"
 
 
 def test_a_binary_file_is_no_kubeconfig(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_bytes(b"\xff\xfe\x00\x80binary")
-    with pytest.raises(ClusterUnreachable):
-        load(Connection(kubeconfig=str(file)))
-    assert context_namespace(Connection(kubeconfig=str(file))) == "default"
+    with pytest.raises(ClusterUnreachableError):
+        load_rest_config(ConfigFlags(kubeconfig=str(file)))
+    assert context_namespace(ConfigFlags(kubeconfig=str(file))) == "default"
 
 
 class TestNoFile:
     def test_nothing_at_all(self) -> None:
-        with pytest.raises(ClusterUnreachable, match="no cluster to talk to"):
-            load(Connection())
+        with pytest.raises(ClusterUnreachableError, match="no cluster to talk to"):
+            load_rest_config(ConfigFlags())
 
     def test_a_missing_file_is_named(self) -> None:
-        with pytest.raises(ClusterUnreachable, match="/nope/config"):
-            load(Connection(kubeconfig="/nope/config"))
+        with pytest.raises(ClusterUnreachableError, match="/nope/config"):
+            load_rest_config(ConfigFlags(kubeconfig="/nope/config"))
 
     def test_a_server_and_a_token_are_enough(self) -> None:
-        found = load(Connection(server="https://flag:1", token="t"))
+        found = load_rest_config(ConfigFlags(server="https://flag:1", token="t"))
         assert (found.server.url, token(found)) == ("https://flag:1", "Bearer t")
 
     def test_a_missing_file_is_an_error_even_beside_other_ways_in(
@@ -177,11 +185,11 @@ class TestNoFile:
     ) -> None:
         """As with kubectl: a mistyped --kubeconfig must not end in another cluster."""
         for connection in (
-            Connection(kubeconfig="/nope/config"),
-            Connection(kubeconfig="/nope/config", server="https://flag:1"),
+            ConfigFlags(kubeconfig="/nope/config"),
+            ConfigFlags(kubeconfig="/nope/config", server="https://flag:1"),
         ):
-            with pytest.raises(ClusterUnreachable, match="/nope/config"):
-                load(connection)
+            with pytest.raises(ClusterUnreachableError, match="/nope/config"):
+                load_rest_config(connection)
 
     @pytest.fixture
     def pod(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -197,7 +205,7 @@ class TestNoFile:
         return account
 
     def test_in_a_pod(self, pod: Path) -> None:
-        found = load(Connection())
+        found = load_rest_config(ConfigFlags())
         assert found.server.url == "https://10.96.0.1:443"
         assert found.namespace == "pod-ns"
         assert token(found) == "Bearer pod-token"
@@ -206,25 +214,25 @@ class TestNoFile:
     def test_in_a_pod_whose_account_has_no_certificate(self, pod: Path) -> None:
         """Then it is this machine that says whom to trust, as with kubectl."""
         (pod / "ca.crt").unlink()
-        assert load(Connection()).server.authority == b""
+        assert load_rest_config(ConfigFlags()).server.authority == b""
 
     @pytest.mark.parametrize("part", ["HOST", "PORT"])
     def test_half_of_a_pod_is_none(
         self, pod: Path, monkeypatch: pytest.MonkeyPatch, part: str
     ) -> None:
         monkeypatch.delenv(f"KUBERNETES_SERVICE_{part}")
-        with pytest.raises(ClusterUnreachable, match="no cluster to talk to"):
-            load(Connection())
+        with pytest.raises(ClusterUnreachableError, match="no cluster to talk to"):
+            load_rest_config(ConfigFlags())
 
     def test_in_a_pod_of_ipv6(self, pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
-        assert load(Connection()).server.url == "https://[fd00::1]:443"
+        assert load_rest_config(ConfigFlags()).server.url == "https://[fd00::1]:443"
 
     def test_flags_in_a_pod(self, pod: Path, tmp_path: Path) -> None:
         authority = tmp_path / "ca.pem"
         authority.write_text("another certificate")
-        found = load(
-            Connection(token="given", certificate_authority=str(authority), as_user="jane")
+        found = load_rest_config(
+            ConfigFlags(token="given", certificate_authority=str(authority), as_user="jane")
         )
         assert token(found) == "Bearer given"
         assert found.server.authority == b"another certificate"
@@ -232,8 +240,10 @@ class TestNoFile:
 
     def test_another_namespace_in_a_pod(self, pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("POD_NAMESPACE", "told")
-        assert load(Connection()).namespace == context_namespace(Connection()) == "told"
-        assert load(Connection(namespace="mine")).namespace == "mine"
+        assert (
+            load_rest_config(ConfigFlags()).namespace == context_namespace(ConfigFlags()) == "told"
+        )
+        assert load_rest_config(ConfigFlags(namespace="mine")).namespace == "mine"
 
     @pytest.mark.parametrize("content", ["", "contexts: []", "clusters: []\nusers: []"])
     def test_a_kubeconfig_that_chooses_nothing_leaves_it_to_the_pod(
@@ -242,22 +252,28 @@ class TestNoFile:
         file = tmp_path / ".kube" / "config"
         file.parent.mkdir()
         file.write_text(content)
-        assert load(Connection()).server.url == "https://10.96.0.1:443"
+        assert load_rest_config(ConfigFlags()).server.url == "https://10.96.0.1:443"
 
     def test_a_context_without_a_namespace_has_the_pods(self, pod: Path, tmp_path: Path) -> None:
         kubeconfig.write(tmp_path / ".kube" / "config")
-        assert load(Connection()).namespace == context_namespace(Connection()) == "pod-ns"
+        assert (
+            load_rest_config(ConfigFlags()).namespace
+            == context_namespace(ConfigFlags())
+            == "pod-ns"
+        )
 
     def test_a_kubeconfig_goes_before_the_pod(self, pod: Path, tmp_path: Path) -> None:
         kubeconfig.write(tmp_path / ".kube" / "config", clusters={"c1": "https://home:1"})
-        assert load(Connection()).server.url == "https://home:1"
+        assert load_rest_config(ConfigFlags()).server.url == "https://home:1"
 
 
 class TestCredentialPlugin:
     def test_its_token_is_used_and_it_gets_arguments_and_variables(self, tmp_path: Path) -> None:
         body = f"echo \"$1 $WHO\" > {tmp_path}/asked; echo '{CREDENTIAL}'"
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body), WHO="me")}
-        found = load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
+        found = load_rest_config(
+            ConfigFlags(str(kubeconfig.write(tmp_path / "config", users=users)))
+        )
         assert token(found) == "Bearer from-plugin"
         assert (tmp_path / "asked").read_text() == "get-token me\n"
 
@@ -274,27 +290,27 @@ class TestCredentialPlugin:
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str], body: str, words: str
     ) -> None:
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
-        with pytest.raises(ClusterUnreachable) as caught:
-            load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
-        assert "credential plugin failed" in caught.value.what
+        with pytest.raises(ClusterUnreachableError) as caught:
+            load_rest_config(ConfigFlags(str(kubeconfig.write(tmp_path / "config", users=users))))
+        assert "credential plugin failed" in caught.value.message
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
         assert "Traceback" not in capfd.readouterr().err
 
     def test_a_missing_one(self, tmp_path: Path) -> None:
         users = {"u1": kubeconfig.plugin(tmp_path / "nope")}
-        with pytest.raises(ClusterUnreachable, match="credential plugin failed"):
-            load(Connection(str(kubeconfig.write(tmp_path / "config", users=users))))
+        with pytest.raises(ClusterUnreachableError, match="credential plugin failed"):
+            load_rest_config(ConfigFlags(str(kubeconfig.write(tmp_path / "config", users=users))))
 
     def test_a_given_token_spares_it(self, tmp_path: Path) -> None:
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", "exit 1"))}
         file = kubeconfig.write(tmp_path / "config", users=users)
-        assert token(load(Connection(str(file), token="given"))) == "Bearer given"
+        assert token(load_rest_config(ConfigFlags(str(file), token="given"))) == "Bearer given"
 
 
 class TestImpersonation:
     def test_user_and_groups(self, two: Path) -> None:
-        found = load(Connection(str(two), as_user="jane", as_groups=("dev", "ops")))
+        found = load_rest_config(ConfigFlags(str(two), as_user="jane", as_groups=("dev", "ops")))
         assert found.impersonation == (
             ("Impersonate-User", "jane"),
             ("Impersonate-Group", "dev"),
@@ -303,7 +319,7 @@ class TestImpersonation:
 
     def test_a_group_without_a_user_is_wrong_usage(self, two: Path) -> None:
         with pytest.raises(UsageError, match="--as-group needs --as"):
-            load(Connection(str(two), as_groups=("dev",)))
+            load_rest_config(ConfigFlags(str(two), as_groups=("dev",)))
 
 
 @pytest.mark.parametrize(
@@ -336,8 +352,8 @@ class TestContextNamespace:
 
     @pytest.mark.parametrize("flags", [{}, {"context": "other"}, {"namespace": "mine"}])
     def test_it_agrees(self, two: Path, flags: dict[str, str]) -> None:
-        connection = Connection(kubeconfig=str(two), **flags)  # type: ignore[arg-type]
-        assert context_namespace(connection) == load(connection).namespace
+        connection = ConfigFlags(kubeconfig=str(two), **flags)  # type: ignore[arg-type]
+        assert context_namespace(connection) == load_rest_config(connection).namespace
 
     def test_over_a_list_of_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         first = kubeconfig.write(tmp_path / "1", contexts={}, current="there")
@@ -345,12 +361,14 @@ class TestContextNamespace:
             tmp_path / "2", contexts={"there": ("c1", "u1", "ns2")}, current="main"
         )
         monkeypatch.setenv("KUBECONFIG", f"{first}:{second}")
-        assert context_namespace(Connection()) == load(Connection()).namespace == "ns2"
+        assert (
+            context_namespace(ConfigFlags()) == load_rest_config(ConfigFlags()).namespace == "ns2"
+        )
 
     @pytest.mark.parametrize(
-        "connection", [Connection(), Connection(kubeconfig="/nope"), Connection(context="x")]
+        "connection", [ConfigFlags(), ConfigFlags(kubeconfig="/nope"), ConfigFlags(context="x")]
     )
-    def test_without_a_file(self, connection: Connection) -> None:
+    def test_without_a_file(self, connection: ConfigFlags) -> None:
         assert context_namespace(connection) == "default"
 
     @pytest.mark.parametrize(
@@ -360,8 +378,8 @@ class TestContextNamespace:
     def test_odd_files_do_not_stop_a_dry_run(self, tmp_path: Path, content: str) -> None:
         file = tmp_path / "config"
         file.write_text(f"current-context: main\n{content}\n")
-        assert context_namespace(Connection(kubeconfig=str(file))) == "default"
+        assert context_namespace(ConfigFlags(kubeconfig=str(file))) == "default"
 
 
 def test_every_failure_is_one_of_ours() -> None:
-    assert issubclass(ClusterUnreachable, FluidModelError)
+    assert issubclass(ClusterUnreachableError, FluidModelError)

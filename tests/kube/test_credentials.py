@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.kube import credentials, exec_plugin, plugin_messages
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
-from kubectl_fluidmodel.kube.kubeconfig import Server
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.kubeconfig import ServerInfo
 from tests.kube import kubeconfig
 from tests.kube.conformance import pki
 
-SERVER = Server("https://k8s:6443", b"PEM", name="k8s.example")
+SERVER = ServerInfo("https://k8s:6443", b"PEM", name="k8s.example")
 
 
 def login(user: dict[str, Any]) -> str:
-    return credentials.of_user(user, SERVER).login().authorization
+    return credentials.from_kubeconfig_user(user, SERVER).auth_headers().authorization
 
 
 def jwt(**claims: Any) -> str:
@@ -56,20 +56,20 @@ class TestTokenFile:
     def test_it_is_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file = tmp_path / "token"
         file.write_text("one\n")
-        found = credentials.of_user({"tokenFile": str(file)}, SERVER)
-        assert found.login().authorization == "Bearer one"
+        found = credentials.from_kubeconfig_user({"tokenFile": str(file)}, SERVER)
+        assert found.auth_headers().authorization == "Bearer one"
         file.write_text("two\n")
-        assert found.login().authorization == "Bearer one"
+        assert found.auth_headers().authorization == "Bearer one"
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 61)
-        assert found.login().authorization == "Bearer two"
+        assert found.auth_headers().authorization == "Bearer two"
 
     @pytest.mark.parametrize("content", [None, b"", b"\xff"])
     def test_no_token_in_it(self, tmp_path: Path, content: bytes | None) -> None:
         file = tmp_path / "token"
         if content is not None:
             file.write_bytes(content)
-        with pytest.raises(ClusterUnreachable, match="cannot read the token"):
+        with pytest.raises(ClusterUnreachableError, match="cannot read the token"):
             login({"tokenFile": str(file)})
 
 
@@ -82,11 +82,11 @@ class TestOidc:
         assert login(oidc(jwt())) == f"Bearer {jwt()}"
 
     def test_one_that_is_over_is_kubectls_to_renew(self) -> None:
-        with pytest.raises(ClusterUnreachable, match="kubectl get ns"):
+        with pytest.raises(ClusterUnreachableError, match="kubectl get ns"):
             login(oidc(jwt(exp=1)))
 
     def test_a_provider_that_is_gone(self) -> None:
-        with pytest.raises(ClusterUnreachable, match="gcp"):
+        with pytest.raises(ClusterUnreachableError, match="gcp"):
             login({"auth-provider": {"name": "gcp"}})
 
 
@@ -105,30 +105,32 @@ class TestPlugin:
         runs = tmp_path / "runs"
         body = f"echo run >> {runs}\n"
         body += self.answer(token="t", expirationTimestamp="2001-01-01T00:00:00.123456789Z")
-        found = credentials.of_user(self.entry(tmp_path, body), SERVER)
-        found.login()
-        found.login()
+        found = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
+        found.auth_headers()
+        found.auth_headers()
         assert runs.read_text() == "run\n"  # it came like that: a clock may be wrong
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 6)
-        found.login()
+        found.auth_headers()
         assert runs.read_text() == "run\nrun\n"
 
     def test_it_runs_once_for_a_token_that_holds(self, tmp_path: Path) -> None:
         runs = tmp_path / "runs"
         end = "2101-01-01T00:00:00+02:00"
         body = f"echo run >> {runs}\n" + self.answer(token="t", expirationTimestamp=end)
-        found = credentials.of_user(self.entry(tmp_path, body), SERVER)
-        assert [found.login().authorization for _ in range(3)] == ["Bearer t"] * 3
+        found = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
+        assert [found.auth_headers().authorization for _ in range(3)] == ["Bearer t"] * 3
         assert runs.read_text() == "run\n"
 
     def test_what_it_is_told(self, tmp_path: Path) -> None:
         told = tmp_path / "told"
         body = f'echo "$KUBERNETES_EXEC_INFO" > {told}\n' + self.answer(token="t")
         extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}
-        server = Server("https://k8s:6443", b"PEM", name="n", proxy="p", extensions=(extension,))
+        server = ServerInfo(
+            "https://k8s:6443", b"PEM", name="n", proxy="p", extensions=(extension,)
+        )
         entry = self.entry(tmp_path, body, provideClusterInfo=True)
-        credentials.of_user(entry, server).login()
+        credentials.from_kubeconfig_user(entry, server).auth_headers()
         assert json.loads(told.read_text()) == {
             "kind": "ExecCredential",
             "apiVersion": "client.authentication.k8s.io/v1",
@@ -149,10 +151,10 @@ class TestPlugin:
     def test_a_hint_for_one_that_is_missing(self, tmp_path: Path) -> None:
         entry = self.entry(tmp_path, "")
         entry["exec"] |= {"command": "no-such-plugin", "installHint": "install it\nfrom there"}
-        with pytest.raises(ClusterUnreachable) as caught:
+        with pytest.raises(ClusterUnreachableError) as caught:
             login(entry)
-        assert "no-such-plugin is not on PATH" in caught.value.why
-        assert caught.value.try_ == "install it from there"
+        assert "no-such-plugin is not on PATH" in caught.value.reason
+        assert caught.value.hint == "install it from there"
 
     @pytest.mark.parametrize(
         ("fields", "words"),
@@ -170,12 +172,12 @@ class TestPlugin:
         words: str,
     ) -> None:
         monkeypatch.setattr(sys, "stdin", None)
-        with pytest.raises(ClusterUnreachable) as caught:
+        with pytest.raises(ClusterUnreachableError) as caught:
             login(self.entry(tmp_path, self.answer(token="t"), **fields))
-        assert words in caught.value.why
+        assert words in caught.value.reason
 
     def test_half_a_certificate(self, tmp_path: Path) -> None:
-        with pytest.raises(ClusterUnreachable, match="half"):
+        with pytest.raises(ClusterUnreachableError, match="half"):
             login(self.entry(tmp_path, self.answer(clientCertificateData="x")))
 
     def test_on_a_terminal_it_may_ask(self, tmp_path: Path) -> None:
@@ -207,8 +209,10 @@ class TestPlugin:
 def test_nothing_secret_is_in_a_repr() -> None:
     entry = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "env": [
         {"name": "PASSWORD", "value": "secret"}]}  # fmt: skip
-    shown = repr(exec_plugin.parse(entry, SERVER)) + repr(credentials.Login("secret", b"secret"))
-    shown += repr(exec_plugin.Credential("secret", "secret", "secret")) + repr(SERVER)
+    shown = repr(exec_plugin.parse_exec_plugin(entry, SERVER)) + repr(
+        credentials.AuthHeaders("secret", b"secret")
+    )
+    shown += repr(exec_plugin.ExecCredential("secret", "secret", "secret")) + repr(SERVER)
     assert "secret" not in shown
     assert "PEM" not in shown
 
@@ -219,48 +223,52 @@ class TestRenewal:
     def test_it_is_got_once(self) -> None:
         got: list[int] = []
 
-        def source() -> credentials.Login:
+        def source() -> credentials.AuthHeaders:
             got.append(1)
-            return credentials.Login(f"Bearer {len(got)}")
+            return credentials.AuthHeaders(f"Bearer {len(got)}")
 
         found = credentials.Credentials(source, renewable=True)
-        first = found.login()
+        first = found.auth_headers()
         assert found.renew(first)
         assert found.renew(first)  # another thread, with the same refusal
-        assert found.login().authorization == "Bearer 2"
+        assert found.auth_headers().authorization == "Bearer 2"
         assert len(got) == 2
 
     def test_what_stands_in_the_kubeconfig_is_not(self) -> None:
-        found = credentials.of_user({"token": "t"}, SERVER)
-        assert not found.renew(found.login())
+        found = credentials.from_kubeconfig_user({"token": "t"}, SERVER)
+        assert not found.renew(found.auth_headers())
 
 
 class TestEnd:
     """When a login ended, for the error that it caused."""
 
     def test_a_token_says_it_itself(self) -> None:
-        assert credentials.ended(credentials.Login(f"Bearer {jwt(exp=0)}")) == (
+        assert credentials.expiry_note(credentials.AuthHeaders(f"Bearer {jwt(exp=0)}")) == (
             "1970-01-01 00:00 UTC"
         )
 
     @pytest.mark.parametrize("token", ["", "Bearer x", "Bearer a.b.c", f"Bearer {jwt()}"])
     def test_others_do_not(self, token: str) -> None:
-        assert credentials.ended(credentials.Login(token)) == ""
+        assert credentials.expiry_note(credentials.AuthHeaders(token)) == ""
 
     @pytest.mark.parametrize("year", [1999, 2020, 2049, 2050, 2101])
     def test_of_a_certificate(self, year: int) -> None:
         """What kubeadm makes ends after a year; the server says no more than 401."""
         pair = pki.issue("me", None, until=datetime(year, 6, 1, 12, 30, tzinfo=timezone.utc))
-        shown = credentials.ended(credentials.Login(certificate=pair.pem + pair.key_pem))
+        shown = credentials.expiry_note(
+            credentials.AuthHeaders(certificate=pair.pem + pair.key_pem)
+        )
         assert shown == (f"{year}-06-01 12:30 UTC" if year < 2040 else "")
 
     @pytest.mark.parametrize("pem", [b"", b"junk", b"-----BEGIN CERTIFICATE-----A-----END"])
     def test_of_what_is_none(self, pem: bytes) -> None:
-        assert credentials.ended(credentials.Login(certificate=pem)) == ""
+        assert credentials.expiry_note(credentials.AuthHeaders(certificate=pem)) == ""
 
     def test_one_that_holds(self) -> None:
-        login = credentials.Login(f"Bearer {jwt(exp=time.time() + 99)}", ends=time.time() + 99)
-        assert credentials.ended(login) == ""
+        login = credentials.AuthHeaders(
+            f"Bearer {jwt(exp=time.time() + 99)}", expires_at=time.time() + 99
+        )
+        assert credentials.expiry_note(login) == ""
 
 
 class TestWords:
@@ -281,8 +289,8 @@ class TestWords:
         monkeypatch.setattr(plugin_messages, "_LIVE", 0.1)
         go = tmp_path / "go"
         body = f"echo 'enter CODE' >&2\nwhile [ ! -e {go} ]; do sleep 0.05; done\n{self.TOKEN}"
-        found = credentials.of_user(self.entry(tmp_path, body), SERVER)
-        thread = threading.Thread(target=found.login)
+        found = credentials.from_kubeconfig_user(self.entry(tmp_path, body), SERVER)
+        thread = threading.Thread(target=found.auth_headers)
         thread.start()
         said = ""
         deadline = time.monotonic() + 10
@@ -293,19 +301,19 @@ class TestWords:
         go.touch()
         thread.join(10)
         assert said == "enter CODE\n"
-        assert found.login().authorization == "Bearer t"
+        assert found.auth_headers().authorization == "Bearer t"
 
     def test_completion_does_not_pass_them_on(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         entry = self.entry(tmp_path, f"echo words >&2\n{self.TOKEN}")
-        credentials.of_user(entry, SERVER, ask=False).login()
+        credentials.from_kubeconfig_user(entry, SERVER, interactive=False).auth_headers()
         assert capsys.readouterr().err == ""
 
     def test_a_child_that_keeps_stderr_does_not_keep_us(self, tmp_path: Path) -> None:
         entry = self.entry(tmp_path, f"sleep 30 >/dev/null &\n{self.TOKEN}")
         began = time.monotonic()
-        credentials.of_user(entry, SERVER).login()
+        credentials.from_kubeconfig_user(entry, SERVER).auth_headers()
         assert time.monotonic() - began < 10
 
     def test_one_that_waits_ends_with_us(self, tmp_path: Path) -> None:

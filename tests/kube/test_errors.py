@@ -8,14 +8,14 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.errors import (
-    Conflict,
-    Forbidden,
-    Gone,
-    Invalid,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
     KubeError,
-    NotFound,
-    Unauthorized,
-    from_response,
+    NotFoundError,
+    UnauthorizedError,
+    error_from_response,
 )
 
 
@@ -26,24 +26,28 @@ def status(message: str, reason: str = "") -> bytes:
 @pytest.mark.parametrize(
     ("code", "kind", "exit_code"),
     [
-        (400, Invalid, 1),
-        (401, Unauthorized, 3),
-        (403, Forbidden, 1),
-        (404, NotFound, 1),
-        (409, Conflict, 1),
-        (410, Gone, 1),
-        (422, Invalid, 1),
+        (400, InvalidError, 1),
+        (401, UnauthorizedError, 3),
+        (403, ForbiddenError, 1),
+        (404, NotFoundError, 1),
+        (409, ConflictError, 1),
+        (410, GoneError, 1),
+        (422, InvalidError, 1),
         (418, KubeError, 1),
         (500, KubeError, 1),
     ],
 )
 def test_a_status_has_its_error(code: int, kind: type[FluidModelError], exit_code: int) -> None:
-    found = from_response(code, status("words of the server", "Reason"), "cannot do it")
+    found = error_from_response(code, status("words of the server", "Reason"), "cannot do it")
     assert type(found) is kind
     assert found.exit_code == exit_code
-    assert found.what == "cannot do it"
+    assert found.message == "cannot do it"
     if isinstance(found, KubeError):
-        assert (found.status, found.reason, found.why) == (code, "Reason", "words of the server")
+        assert (found.status, found.api_reason, found.reason) == (
+            code,
+            "Reason",
+            "words of the server",
+        )
 
 
 @pytest.mark.parametrize(
@@ -60,9 +64,9 @@ def test_a_status_has_its_error(code: int, kind: type[FluidModelError], exit_cod
     ],
 )
 def test_bodies_that_are_no_status(body: bytes, why: str) -> None:
-    found = from_response(403, body, "cannot do it")
-    assert isinstance(found, Forbidden)
-    assert found.why == why
+    found = error_from_response(403, body, "cannot do it")
+    assert isinstance(found, ForbiddenError)
+    assert found.reason == why
 
 
 @pytest.mark.parametrize(
@@ -75,12 +79,12 @@ def test_bodies_that_are_no_status(body: bytes, why: str) -> None:
     ],
 )
 def test_a_webhook_that_is_down(message: str) -> None:
-    found = from_response(500, status(message, "InternalError"), "cannot apply Dataset demo")
-    assert "the admission webhook validate.fluid.io does not answer" in found.why
-    assert "webhookconfigurations" in found.try_
+    found = error_from_response(500, status(message, "InternalError"), "cannot apply Dataset demo")
+    assert "the admission webhook validate.fluid.io does not answer" in found.reason
+    assert "webhookconfigurations" in found.hint
 
 
 def test_a_webhook_that_refuses_speaks_for_itself() -> None:
     message = 'admission webhook "policy.example" denied the request: no models on Fridays'
-    found = from_response(403, status(message, "Forbidden"), "cannot apply Dataset demo")
-    assert found.why == message
+    found = error_from_response(403, status(message, "Forbidden"), "cannot apply Dataset demo")
+    assert found.reason == message

@@ -21,18 +21,18 @@ import pytest
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import (
-    ClusterUnreachable,
-    Forbidden,
+    ClusterUnreachableError,
+    ForbiddenError,
     KubeError,
-    NotFound,
-    Unauthorized,
+    NotFoundError,
+    UnauthorizedError,
 )
 from tests.kube import kubeconfig
 from tests.kube.certificates import self_signed
 from tests.kube.server import client, status
-from tests.loopback import Answer, free_port, serve
+from tests.loopback import HttpResponse, free_port, serve
 from tests.proxyserver import Proxy, connect_proxy, socks_proxy
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -103,9 +103,11 @@ def upgraded(*frames: bytes, certificate: Path | None = None) -> Iterator[Upgrad
         thread.join(5)
 
 
-def run(server: Upgraded, timeout: float = 5.0, **flags: Any) -> execs.Result:
-    kube = Client(Connection(server=f"http://127.0.0.1:{server.port}", **flags))
-    return execs.run(kube, "ns", "p", "c", ["alluxio", "fs", "ls", "/a b"], timeout=timeout)
+def run(server: Upgraded, timeout: float = 5.0, **flags: Any) -> execs.ExecResult:
+    kube = Client(ConfigFlags(server=f"http://127.0.0.1:{server.port}", **flags))
+    return execs.exec_command(
+        kube, "ns", "p", "c", ["alluxio", "fs", "ls", "/a b"], timeout=timeout
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def run(server: Upgraded, timeout: float = 5.0, **flags: Any) -> execs.Result:
 )  # fmt: skip
 def test_output_and_exit_code(frames: list[bytes], result: tuple[int, str, str]) -> None:
     with upgraded(*frames) as server:
-        assert run(server) == execs.Result(*result)
+        assert run(server) == execs.ExecResult(*result)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_the_command_goes_word_by_word_and_as_the_same_person(certificate: Path)
     """The client of the `kubernetes` package would drop the impersonation."""
     with upgraded(ended(status="Success"), certificate=certificate) as server:
         kube = Client(
-            Connection(
+            ConfigFlags(
                 server=f"https://127.0.0.1:{server.port}",
                 certificate_authority=str(certificate),
                 token="t-1",
@@ -141,7 +143,7 @@ def test_the_command_goes_word_by_word_and_as_the_same_person(certificate: Path)
                 as_groups=("dev", "ops"),
             )
         )
-        execs.run(kube, "ns", "p", "c", ["alluxio", "fs", "ls", "/a b"])
+        execs.exec_command(kube, "ns", "p", "c", ["alluxio", "fs", "ls", "/a b"])
         assert server.request.startswith(
             "GET /api/v1/namespaces/ns/pods/p/exec?command=alluxio&command=fs&command=ls"
             "&command=%2Fa+b&container=c&stdout=true&stderr=true HTTP/1.1"
@@ -172,7 +174,7 @@ class TestProxies:
         else:
             scheme += "://"
         return Client(
-            Connection(
+            ConfigFlags(
                 server="https://kubernetes.example:6443",
                 proxy_url=f"{scheme}127.0.0.1:{proxy.port}",
                 **known,
@@ -184,34 +186,36 @@ class TestProxies:
         large = [frame(OUT, b"x" * 60000)] * 20
         with upgraded(*large, ended(status="Success"), certificate=certificate) as server:
             proxy.target = server.port
-            found = execs.run(self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"])
+            found = execs.exec_command(
+                self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"]
+            )
         assert found.stdout == "x" * 60000 * 20
-        assert proxy.asked == ["kubernetes.example:6443"]
+        assert proxy.requests == ["kubernetes.example:6443"]
 
     def test_with_a_login(self, way: tuple[str, Proxy], certificate: Path) -> None:
         scheme, proxy = way
         proxy.password = "me:word"
         with upgraded(ended(status="Success"), certificate=certificate) as server:
             proxy.target = server.port
-            execs.run(self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"])
+            execs.exec_command(self.client(scheme, proxy, certificate), "ns", "p", "c", ["true"])
         assert proxy.logins == [base64.b64encode(b"me:word").decode()]
 
     def test_one_that_refuses_is_named(self, way: tuple[str, Proxy], certificate: Path) -> None:
         scheme, proxy = way
         proxy.refusal = "2" if scheme == "socks5" else "403 Forbidden"
         kube = self.client(scheme, proxy, certificate)
-        with pytest.raises(ClusterUnreachable) as caught:
-            execs.run(kube, "ns", "p", "c", ["true"])
+        with pytest.raises(ClusterUnreachableError) as caught:
+            execs.exec_command(kube, "ns", "p", "c", ["true"])
         name = f"the proxy {scheme}://127.0.0.1:{proxy.port} does not l"
-        assert caught.value.why.startswith(name)
-        assert "kubernetes.example:6443" in caught.value.why
+        assert caught.value.reason.startswith(name)
+        assert "kubernetes.example:6443" in caught.value.reason
 
     def test_nobody_listens(self, way: tuple[str, Proxy], certificate: Path) -> None:
         scheme, proxy = way
         proxy.port = free_port()
         kube = self.client(scheme, proxy, certificate)
-        with pytest.raises(ClusterUnreachable, match=f"the proxy {scheme}.* refuses the conn"):
-            execs.run(kube, "ns", "p", "c", ["true"])
+        with pytest.raises(ClusterUnreachableError, match=f"the proxy {scheme}.* refuses the conn"):
+            execs.exec_command(kube, "ns", "p", "c", ["true"])
 
     def test_the_name_in_the_certificate_is_checked(
         self, way: tuple[str, Proxy], certificate: Path
@@ -222,16 +226,16 @@ class TestProxies:
         kube = self.client(scheme, proxy, certificate, **flags)
         with serve(lambda _: status(404, "none"), certificate=certificate) as server:
             proxy.target = server.server_port
-            with pytest.raises(ClusterUnreachable, match=r"other\.example"):
+            with pytest.raises(ClusterUnreachableError, match=r"other\.example"):
                 kube.server_version()
-            with pytest.raises(ClusterUnreachable, match=r"other\.example"):
-                execs.run(kube, "ns", "p", "c", ["true"])
+            with pytest.raises(ClusterUnreachableError, match=r"other\.example"):
+                execs.exec_command(kube, "ns", "p", "c", ["true"])
 
 
 def test_without_pysocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package may have left it out: one line, and no traceback."""
     monkeypatch.setitem(sys.modules, "socks", None)
-    connection = Connection(server="https://h", proxy_url="socks5://me:secret@127.0.0.1:1")
+    connection = ConfigFlags(server="https://h", proxy_url="socks5://me:secret@127.0.0.1:1")
     with pytest.raises(FluidModelError) as caught:
         Client(connection)
     assert str(caught.value) == (
@@ -251,20 +255,20 @@ class TestComingAgain:
         users = {"u1": kubeconfig.plugin(kubeconfig.script(tmp_path / "p", body))}
         with serve(lambda _: status(401, "Unauthorized"), certificate=certificate) as server:
             file = kubeconfig.write(tmp_path / "c", clusters={"c1": server.url}, users=users)
-            kube = Client(Connection(str(file), certificate_authority=str(certificate)))
-            with pytest.raises(Unauthorized):
-                execs.run(kube, "ns", "p", "c", ["true"])
-            sent = [asked.headers["Authorization"] for asked in server.asked]
+            kube = Client(ConfigFlags(str(file), certificate_authority=str(certificate)))
+            with pytest.raises(UnauthorizedError):
+                execs.exec_command(kube, "ns", "p", "c", ["true"])
+            sent = [asked.headers["Authorization"] for asked in server.requests]
         assert sent == ["Bearer tok1", "Bearer tok2"]
 
     def test_a_server_that_asks_to_come_later_is_asked_later(self) -> None:
         answers = [
-            Answer(429, b"{}", {"Retry-After": "0"}),
+            HttpResponse(429, b"{}", {"Retry-After": "0"}),
             status(403, "words of the server"),
         ]
         with serve(lambda _: answers.pop(0)) as server:
-            with pytest.raises(Forbidden, match="words of the server"):
-                execs.run(client(server), "ns", "p", "c", ["true"])
+            with pytest.raises(ForbiddenError, match="words of the server"):
+                execs.exec_command(client(server), "ns", "p", "c", ["true"])
 
 
 @pytest.mark.parametrize(
@@ -278,24 +282,25 @@ class TestComingAgain:
 def test_an_end_without_an_exit_code_is_no_success(frames: list[bytes], words: str) -> None:
     with upgraded(*frames) as server, pytest.raises(FluidModelError, match=words) as caught:
         run(server)
-    assert caught.value.what == "cannot run alluxio in pod p"
+    assert caught.value.message == "cannot run alluxio in pod p"
 
 
 def test_silence_ends() -> None:
-    with upgraded() as server, pytest.raises(ClusterUnreachable, match="no answer within"):
+    with upgraded() as server, pytest.raises(ClusterUnreachableError, match="no answer within"):
         run(server, timeout=0.3)
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(403, Forbidden), (404, NotFound), (500, KubeError), (503, KubeError)]
+    ("code", "kind"),
+    [(403, ForbiddenError), (404, NotFoundError), (500, KubeError), (503, KubeError)],
 )
 def test_a_refused_upgrade(code: int, kind: type[KubeError]) -> None:
     with serve(lambda _: status(code, "words of the server")) as server:
         with pytest.raises(kind, match="words of the server"):
-            execs.run(client(server), "ns", "p", "c", ["true"])
+            execs.exec_command(client(server), "ns", "p", "c", ["true"])
 
 
 def test_nobody_listens() -> None:
-    kube = Client(Connection(server=f"http://127.0.0.1:{free_port()}"))
-    with pytest.raises(ClusterUnreachable, match="refused"):
-        execs.run(kube, "ns", "p", "c", ["true"])
+    kube = Client(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
+    with pytest.raises(ClusterUnreachableError, match="refused"):
+        execs.exec_command(kube, "ns", "p", "c", ["true"])

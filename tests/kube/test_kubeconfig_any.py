@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import kubeconfig
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.kubeconfig_fields import FIELDS
 
 SECRET = "s3cr3t-of-mine"
@@ -55,7 +55,7 @@ def test_any_content(tmp_path_factory: Any, clusters: Any, users: Any, contexts:
     for flags in ({}, {"server": "http://127.0.0.1:1"}, {"as_user": "a"}):
         try:
             # Without TLS nothing that a kubeconfig names is run or read.
-            Client(Connection(str(file), context="x", **flags))
+            Client(ConfigFlags(str(file), context="x", **flags))
         except FluidModelError as err:
             refused(err)
 
@@ -72,7 +72,7 @@ _BUILT = st.builds(
 @given(address=st.text(max_size=30) | _BUILT)
 def test_any_address(address: str) -> None:
     try:
-        found = kubeconfig.server({"server": address})
+        found = kubeconfig.server_from_entry({"server": address})
     except FluidModelError as err:
         refused(err)
         return
@@ -88,6 +88,6 @@ def test_any_proxy(tmp_path_factory: Any, proxy: str) -> None:
     file: Path = tmp_path_factory.getbasetemp() / "proxy-kubeconfig"
     file.write_text("")
     try:
-        Client(Connection(str(file), server="http://127.0.0.1:1", proxy_url=proxy))
+        Client(ConfigFlags(str(file), server="http://127.0.0.1:1", proxy_url=proxy))
     except FluidModelError as err:
         refused(err)

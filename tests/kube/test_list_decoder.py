@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.kube import list_decoder
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from tests.kube.server import client, listed, pod
-from tests.loopback import Asked, serve
+from tests.loopback import HttpRequest, serve
 
 MARKS = (b'"claimName"', b'"release"')
 
@@ -31,13 +31,13 @@ class TestSmall:
         monkeypatch.setattr(list_decoder, "_SMALL", 1000)
 
     def test_it_comes_as_a_whole(self) -> None:
-        assert list_decoder.marked(page({"a": 1}), MARKS, "x")["items"] == [{"a": 1}]
-        assert list_decoder.marked(page({"a": "x" * 1000}), MARKS, "x")["items"] == []
+        assert list_decoder.decode_matching(page({"a": 1}), MARKS, "x")["items"] == [{"a": 1}]
+        assert list_decoder.decode_matching(page({"a": "x" * 1000}), MARKS, "x")["items"] == []
 
     @pytest.mark.parametrize("data", [b"<html>", b"[]", b'{"items":3}', b'{"items":[}'])
     def test_what_is_no_page(self, data: bytes) -> None:
-        with pytest.raises(ClusterUnreachable, match=r"not as a Kubernetes API|no object"):
-            list_decoder.marked(data, MARKS, "cannot list")
+        with pytest.raises(ClusterUnreachableError, match=r"not as a Kubernetes API|no object"):
+            list_decoder.decode_matching(data, MARKS, "cannot list")
 
 
 def page(*items: Any) -> bytes:
@@ -47,7 +47,9 @@ def page(*items: Any) -> bytes:
 
 def test_only_what_is_marked() -> None:
     claims = {"spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "a"}}]}}
-    found = list_decoder.marked(page({"a": 1}, claims, {"labels": {"release": "b"}}), MARKS, "x")
+    found = list_decoder.decode_matching(
+        page({"a": 1}, claims, {"labels": {"release": "b"}}), MARKS, "x"
+    )
     assert found == {
         "metadata": {"continue": "x"},
         "items": [claims, {"labels": {"release": "b"}}],
@@ -56,7 +58,7 @@ def test_only_what_is_marked() -> None:
 
 @pytest.mark.parametrize("items", [b"null", b"[]"])
 def test_an_empty_page(items: bytes) -> None:
-    assert list_decoder.marked(b'{"items":' + items + b"}", MARKS, "x") == {
+    assert list_decoder.decode_matching(b'{"items":' + items + b"}", MARKS, "x") == {
         "metadata": {},
         "items": [],
     }
@@ -76,8 +78,8 @@ def test_an_empty_page(items: bytes) -> None:
     ],
 )
 def test_what_is_no_page(data: bytes) -> None:
-    with pytest.raises(ClusterUnreachable, match="not as a Kubernetes API server"):
-        list_decoder.marked(data, MARKS, "cannot list")
+    with pytest.raises(ClusterUnreachableError, match="not as a Kubernetes API server"):
+        list_decoder.decode_matching(data, MARKS, "cannot list")
 
 
 _JSON = st.recursive(
@@ -94,13 +96,13 @@ def test_the_same_as_parsing_all_and_looking_at_each(items: list[Any]) -> None:
         for item in items
         if any(mark in json.dumps(item, separators=(",", ":")).encode() for mark in MARKS)
     ]
-    assert list_decoder.marked(page(*items), MARKS, "x")["items"] == wanted
+    assert list_decoder.decode_matching(page(*items), MARKS, "x")["items"] == wanted
 
 
 def test_a_list_passes_over_what_has_no_mark_and_follows_its_pages() -> None:
     seen: list[str] = []
 
-    def respond(asked: Asked) -> Any:
+    def respond(asked: HttpRequest) -> Any:
         if asked.query.get("continue"):
             return listed(pod("c", message="marked"))
         return listed(pod("a", message="marked"), pod("b"), token="next")
@@ -110,6 +112,6 @@ def test_a_list_passes_over_what_has_no_mark_and_follows_its_pages() -> None:
         return obj
 
     with serve(respond) as server:
-        found = client(server).list_all(kinds.PODS, keep=keep, marks=(b'"marked"',))
+        found = client(server).list_objects(kinds.PODS, transform=keep, prefilter=(b'"marked"',))
     assert seen == ["a", "c"]
     assert [(obj["kind"], obj["metadata"]["name"]) for obj in found] == [("Pod", "a"), ("Pod", "c")]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.kube.errors import NotFound
-from kubectl_fluidmodel.kube.port_forward import pod_port, service_of
+from kubectl_fluidmodel.kube.errors import NotFoundError
+from kubectl_fluidmodel.kube.port_forward import parse_service_host, resolve_pod_port
 from tests.kube.server import client, listed, pod, status
-from tests.loopback import Answer, Asked, document, serve
+from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from tests.loopback import Answer, Asked, document, serve
     ],
 )
 def test_the_service_of_a_host_name(host: str, service: tuple[str, str] | None) -> None:
-    assert service_of(host, "here") == service
+    assert parse_service_host(host, "here") == service
 
 
 READY = [{"type": "Ready", "status": "True"}]
@@ -44,9 +44,9 @@ def store(*pods: dict[str, Any], port: dict[str, Any] | None = None, selector: A
         "selector": {"b": "2", "a": "1"} if selector is None else selector,
     }
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         if asked.path.endswith("/services/minio"):
-            return document({"kind": "Service", "spec": spec})
+            return json_response({"kind": "Service", "spec": spec})
         if asked.path.endswith("/pods"):
             assert asked.query["labelSelector"] == "a=1,b=2"
             return listed(*pods)
@@ -72,7 +72,7 @@ def with_port(name: str) -> dict[str, Any]:
 )
 def test_the_first_ready_pod_and_its_port(port: dict[str, Any], expected: int) -> None:
     with serve(store(pod("starting"), with_port("s3"), port=port)) as server:
-        assert pod_port(client(server), "ns", "minio", 9000) == ("ready", expected)
+        assert resolve_pod_port(client(server), "ns", "minio", 9000) == ("ready", expected)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_the_first_ready_pod_and_its_port(port: dict[str, Any], expected: int) -
 )
 def test_a_service_that_leads_nowhere(respond: Any, words: str) -> None:
     with serve(respond) as server, pytest.raises(FluidModelError, match=words):
-        pod_port(client(server), "ns", "minio", 9000)
+        resolve_pod_port(client(server), "ns", "minio", 9000)
 
 
 def test_no_such_service() -> None:
-    with serve(store()) as server, pytest.raises(NotFound):
-        pod_port(client(server), "ns", "other", 9000)
+    with serve(store()) as server, pytest.raises(NotFoundError):
+        resolve_pod_port(client(server), "ns", "other", 9000)

@@ -21,11 +21,11 @@ import yaml
 
 from kubectl_fluidmodel.kube import transport
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects.kinds import PODS
 from tests.kube import certificates, kubeconfig
-from tests.loopback import Server, document, serve
+from tests.loopback import Server, json_response, serve
 from tests.proxyserver import Proxy, connect_proxy, socks_proxy
 
 HOST = "kubernetes.example"
@@ -38,7 +38,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(authority: Path) -> Iterator[Server]:
-    with serve(lambda _: document({}), certificate=authority) as found:
+    with serve(lambda _: json_response({}), certificate=authority) as found:
         yield found
 
 
@@ -53,7 +53,7 @@ def config(tmp_path: Path, url: str, authority: Path, **cluster: Any) -> Path:
 
 
 def ask(file: Path) -> None:
-    assert Client(Connection(str(file))).get(PODS, "a", "ns") == {}
+    assert Client(ConfigFlags(str(file))).get(PODS, "a", "ns") == {}
 
 
 DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
@@ -100,8 +100,8 @@ class TestTrust:
     def test_without_one_the_machine_is_asked(
         self, server: Server, authority: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        connection = Connection(server=server.url)
-        with pytest.raises(ClusterUnreachable, match="certificate verify failed"):
+        connection = ConfigFlags(server=server.url)
+        with pytest.raises(ClusterUnreachableError, match="certificate verify failed"):
             Client(connection).get(PODS, "a", "ns")
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
         assert Client(connection).get(PODS, "a", "ns") == {}
@@ -113,7 +113,7 @@ class TestTrust:
         other = tmp_path / "other"
         other.mkdir()
         file = config(tmp_path, server.url, certificates.self_signed(other, HOST))
-        with pytest.raises(ClusterUnreachable, match="certificate verify failed"):
+        with pytest.raises(ClusterUnreachableError, match="certificate verify failed"):
             ask(file)
 
     @pytest.mark.parametrize(("times", "works"), [(1, True), (5, False)])
@@ -123,18 +123,18 @@ class TestTrust:
         """A TLS alert of decode_error, and then the server behind it."""
         with garbling(urlsplit(server.url).port or 0, times) as port:
             client = Client(
-                Connection(str(config(tmp_path, f"https://127.0.0.1:{port}", authority)))
+                ConfigFlags(str(config(tmp_path, f"https://127.0.0.1:{port}", authority)))
             )
             if works:
                 client.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
             else:
-                with pytest.raises(ClusterUnreachable, match="alert decode error"):
+                with pytest.raises(ClusterUnreachableError, match="alert decode error"):
                     client.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
 
     def test_data_that_is_no_certificate(self, server: Server, tmp_path: Path) -> None:
         junk = tmp_path / "junk"
         junk.write_text("no certificate")
-        with pytest.raises(ClusterUnreachable, match="cannot set up TLS"):
+        with pytest.raises(ClusterUnreachableError, match="cannot set up TLS"):
             ask(config(tmp_path, server.url, junk))
 
 
@@ -142,7 +142,7 @@ class TestClientCertificate:
     @pytest.fixture
     def strict(self, authority: Path) -> Iterator[Server]:
         """A server that wants a certificate of its own authority."""
-        with serve(lambda _: document({}), certificate=authority, clients=authority) as found:
+        with serve(lambda _: json_response({}), certificate=authority, clients=authority) as found:
             yield found
 
     def user(self, authority: Path) -> dict[str, Any]:
@@ -162,13 +162,13 @@ class TestClientCertificate:
         ask(self.write(tmp_path, strict.url, authority, self.user(authority)))
 
     def test_without(self, strict: Server, authority: Path, tmp_path: Path) -> None:
-        with pytest.raises(ClusterUnreachable):
+        with pytest.raises(ClusterUnreachableError):
             ask(self.write(tmp_path, strict.url, authority, {}))
 
     def test_half_of_one(self, strict: Server, authority: Path, tmp_path: Path) -> None:
         user = self.user(authority)
         del user["client-key-data"]
-        with pytest.raises(ClusterUnreachable, match="no client-key"):
+        with pytest.raises(ClusterUnreachableError, match="no client-key"):
             ask(self.write(tmp_path, strict.url, authority, user))
 
     def test_a_plugin_gives_it_and_a_new_one_when_it_ends(
@@ -190,7 +190,7 @@ class TestClientCertificate:
         answer.write_text(json.dumps({**kind, "status": status}))
         plugin = kubeconfig.script(tmp_path / "p", f"echo run >> {tmp_path}/runs; cat {answer}")
         file = self.write(tmp_path, strict.url, authority, kubeconfig.plugin(plugin))
-        client = Client(Connection(str(file)))
+        client = Client(ConfigFlags(str(file)))
         assert client.get(PODS, "a", "ns") == {}
         before = len((tmp_path / "runs").read_text().splitlines())
         now = time.time()
@@ -212,8 +212,8 @@ class TestClientCertificate:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
-        known = transport.Server("https://k8s", authority.read_bytes())
-        transport.context(known, authority.read_bytes())
+        known = transport.ServerInfo("https://k8s", authority.read_bytes())
+        transport.create_ssl_context(known, authority.read_bytes())
         assert seen == [(0o600, 0o700)]
         assert list(tmp_path.iterdir()) == []
 
@@ -229,7 +229,7 @@ class TestProxy:
     ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{proxy.port}")
         ask(config(tmp_path, f"https://{HOST}:6443", authority))
-        assert proxy.asked == [f"{HOST}:6443"]
+        assert proxy.requests == [f"{HOST}:6443"]
         assert proxy.logins == [base64.b64encode(b"me:secret").decode()]
 
     def test_loopback_is_reached_without(
@@ -243,7 +243,7 @@ class TestProxy:
         """kind and minikube behind a company's proxy."""
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         ask(config(tmp_path, server.url, authority))
-        assert proxy.asked == []
+        assert proxy.requests == []
 
     def test_of_the_kubeconfig_whatever_the_environment_says(
         self, proxy: Proxy, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -252,7 +252,7 @@ class TestProxy:
         monkeypatch.setenv("NO_PROXY", "*")
         url = f"http://127.0.0.1:{proxy.port}"
         ask(config(tmp_path, f"https://{HOST}", authority, **{"proxy-url": url}))
-        assert proxy.asked == [f"{HOST}:443"]
+        assert proxy.requests == [f"{HOST}:443"]
 
     def test_socks_looks_names_up_itself(
         self, server: Server, authority: Path, tmp_path: Path
@@ -260,7 +260,7 @@ class TestProxy:
         with socks_proxy(server.server_port) as proxy:
             url = f"socks5://127.0.0.1:{proxy.port}"
             ask(config(tmp_path, f"https://{HOST}", authority, **{"proxy-url": url}))
-            assert proxy.asked == [f"{HOST}:443"]
+            assert proxy.requests == [f"{HOST}:443"]
 
     def test_connections_of_our_own_go_through_it_too(
         self, proxy: Proxy, authority: Path, tmp_path: Path
@@ -268,8 +268,8 @@ class TestProxy:
         """Those of exec and port-forward."""
         url = f"http://127.0.0.1:{proxy.port}"
         file = config(tmp_path, f"https://{HOST}", authority, **{"proxy-url": url})
-        with Client(Connection(str(file))).transport.connect(b"", 5.0) as socket:
+        with Client(ConfigFlags(str(file))).transport.connect(b"", 5.0) as socket:
             assert socket.version().startswith("TLS")  # type: ignore[attr-defined]
             socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert socket.recv(99).startswith(b"HTTP/1.1 200")
-        assert proxy.asked == [f"{HOST}:443"]
+        assert proxy.requests == [f"{HOST}:443"]

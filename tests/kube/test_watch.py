@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.watch import Feed
-from kubectl_fluidmodel.objects.access import at, name_of
+from kubectl_fluidmodel.kube.watch import Informer
+from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.kinds import EVENTS, PODS
 from tests.kube.server import Stream, client, listed, pod, status
-from tests.loopback import Answer, Asked, free_port, serve
+from tests.loopback import HttpRequest, HttpResponse, free_port, serve
 
 SOON = 5.0
 """Seconds in which anything here must happen; most takes milliseconds."""
@@ -25,14 +25,14 @@ SOON = 5.0
 class Api:
     """Pods of one namespace: lists and watches in the order they are asked for."""
 
-    lists: list[Answer]
-    watches: list[Stream | Answer] = field(default_factory=list)
+    lists: list[HttpResponse]
+    watches: list[Stream | HttpResponse] = field(default_factory=list)
     listed: int = 0
     watched: int = 0
     broken: bool = False
     """Whether a watch's connection breaks at its end instead of ending."""
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: HttpRequest) -> HttpResponse:
         if "watch" not in asked.query:
             self.listed += 1
             return self.lists[min(self.listed, len(self.lists)) - 1]
@@ -49,31 +49,31 @@ def eventually(condition: Callable[[], Any]) -> None:
 
 
 @pytest.fixture
-def closing() -> Iterator[list[Feed | Stream]]:
+def closing() -> Iterator[list[Informer | Stream]]:
     """Feeds and streams to end with the test."""
-    made: list[Feed | Stream] = []
+    made: list[Informer | Stream] = []
     yield made
     for each in made:
-        each.close() if isinstance(each, Feed) else each.end()
+        each.close() if isinstance(each, Informer) else each.end()
 
 
-def follow(kube: Client, closing: list[Feed | Stream], **selectors: str) -> Feed:
-    feed = Feed(kube)
+def follow(kube: Client, closing: list[Informer | Stream], **selectors: str) -> Informer:
+    feed = Informer(kube)
     closing.append(feed)
-    feed.follow(PODS, "ns", **selectors)
+    feed.start(PODS, "ns", **selectors)
     return feed
 
 
-def names(feed: Feed) -> list[str]:
-    return sorted(name_of(obj) for obj in feed.all(PODS))
+def names(feed: Informer) -> list[str]:
+    return sorted(name_of(obj) for obj in feed.list_objects(PODS))
 
 
-def changes(feed: Feed, count: int) -> list[str]:
-    found = [feed.next(SOON) for _ in range(count)]
+def changes(feed: Informer, count: int) -> list[str]:
+    found = [feed.next_event(SOON) for _ in range(count)]
     return [change.type if change else "none" for change in found]
 
 
-def test_the_list_then_its_changes(closing: list[Feed | Stream]) -> None:
+def test_the_list_then_its_changes(closing: list[Informer | Stream]) -> None:
     stream = Stream()
     closing.append(stream)
     api = Api([listed(pod("a"), pod("b"), version=5)], [stream])
@@ -86,15 +86,15 @@ def test_the_list_then_its_changes(closing: list[Feed | Stream]) -> None:
         stream.event("DELETED", pod("b", 8))
         assert changes(feed, 3) == ["ADDED", "MODIFIED", "DELETED"]
         assert names(feed) == ["a", "c"]
-        assert at(feed.one(PODS, "a"), "status", "phase") == "Running"
-        assert feed.one(PODS, "b") is None
+        assert get_path(feed.get(PODS, "a"), "status", "phase") == "Running"
+        assert feed.get(PODS, "b") is None
         assert stream.query["resourceVersion"] == "5"
         assert stream.query["labelSelector"] == "x=y"
         assert stream.query["fieldSelector"] == "f=g"
         assert stream.query["allowWatchBookmarks"] == "true"
 
 
-def test_a_change_wakes_the_reader_at_once(closing: list[Feed | Stream]) -> None:
+def test_a_change_wakes_the_reader_at_once(closing: list[Informer | Stream]) -> None:
     stream = Stream()
     closing.append(stream)
     with serve(Api([listed()], [stream])) as server:
@@ -103,23 +103,23 @@ def test_a_change_wakes_the_reader_at_once(closing: list[Feed | Stream]) -> None
         assert stream.opened.wait(SOON)
         threading.Timer(0.2, lambda: stream.event("ADDED", pod("a", 2))).start()
         began = time.monotonic()
-        change = feed.next(SOON)
+        change = feed.next_event(SOON)
         assert change is not None
         assert change.type == "ADDED"
         assert time.monotonic() - began < 1.0
 
 
-def test_next_returns_none_when_nothing_happens(closing: list[Feed | Stream]) -> None:
+def test_next_returns_none_when_nothing_happens(closing: list[Informer | Stream]) -> None:
     stream = Stream()
     closing.append(stream)
     with serve(Api([listed()], [stream])) as server:
         feed = follow(client(server), closing)
         assert changes(feed, 1) == ["SYNCED"]
-        assert feed.next(0.05) is None
-        assert feed.next(-1) is None
+        assert feed.next_event(0.05) is None
+        assert feed.next_event(-1) is None
 
 
-def test_a_watch_that_ends_goes_on_from_the_last_bookmark(closing: list[Feed | Stream]) -> None:
+def test_a_watch_that_ends_goes_on_from_the_last_bookmark(closing: list[Informer | Stream]) -> None:
     first, second = Stream(), Stream()
     closing += [first, second]
     api = Api([listed(pod("a"), version=5)], [first, second])
@@ -136,10 +136,10 @@ def test_a_watch_that_ends_goes_on_from_the_last_bookmark(closing: list[Feed | S
 
 
 @pytest.mark.parametrize("how", ["event", "answer"])
-def test_an_expired_version_lists_anew(closing: list[Feed | Stream], how: str) -> None:
+def test_an_expired_version_lists_anew(closing: list[Informer | Stream], how: str) -> None:
     first, second = Stream(), Stream()
     closing += [first, second]
-    expired: Stream | Answer = first if how == "event" else status(410, "too old", "Expired")
+    expired: Stream | HttpResponse = first if how == "event" else status(410, "too old", "Expired")
     api = Api([listed(pod("a"), version=5), listed(pod("b"), version=50)], [expired, second])
     if how == "event":
         gone = {"kind": "Status", "code": 410, "message": "too old resource version: 5 (50)"}
@@ -163,7 +163,7 @@ def test_an_expired_version_lists_anew(closing: list[Feed | Stream], how: str) -
     ],
 )
 def test_a_line_that_is_no_event_ends_the_watch_and_nothing_else(
-    closing: list[Feed | Stream], cut: bytes
+    closing: list[Informer | Stream], cut: bytes
 ) -> None:
     """A proxy that gives up in the middle of an event ends the stream as if it were complete."""
     first, second = Stream(), Stream()
@@ -178,7 +178,7 @@ def test_a_line_that_is_no_event_ends_the_watch_and_nothing_else(
 
 
 def test_a_connection_that_breaks_is_made_anew_within_a_second(
-    closing: list[Feed | Stream],
+    closing: list[Informer | Stream],
 ) -> None:
     first, second = Stream(), Stream()
     closing += [first, second]
@@ -192,12 +192,12 @@ def test_a_connection_that_breaks_is_made_anew_within_a_second(
         assert time.monotonic() - began < 1.0
         second.event("ADDED", pod("b", 9))
         eventually(lambda: names(feed) == ["a", "b"])
-        assert feed.trouble == ""
+        assert feed.last_error == ""
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_a_server_that_is_overloaded_is_asked_again(
-    closing: list[Feed | Stream], code: int
+    closing: list[Informer | Stream], code: int
 ) -> None:
     stream = Stream()
     closing.append(stream)
@@ -205,12 +205,12 @@ def test_a_server_that_is_overloaded_is_asked_again(
     with serve(api) as server:
         feed = follow(client(server), closing)
         eventually(lambda: names(feed) == ["a"])
-        assert feed.trouble == ""
+        assert feed.last_error == ""
         assert feed.denied == {}
 
 
 def test_a_server_that_restarts_is_out_of_reach_and_then_no_more(
-    closing: list[Feed | Stream],
+    closing: list[Informer | Stream],
 ) -> None:
     """Back again and nothing new to tell: the trouble is over all the same."""
     first, second = Stream(), Stream()
@@ -221,11 +221,11 @@ def test_a_server_that_restarts_is_out_of_reach_and_then_no_more(
         feed = follow(client(server), closing)
         assert first.opened.wait(SOON)
     first.end()
-    eventually(lambda: feed.trouble)
-    assert "refused" in feed.trouble
+    eventually(lambda: feed.last_error)
+    assert "refused" in feed.last_error
     with serve(api, port):
         began = time.monotonic()
-        eventually(lambda: second.opened.is_set() and not feed.trouble)
+        eventually(lambda: second.opened.is_set() and not feed.last_error)
         assert time.monotonic() - began < 2.5
         assert names(feed) == ["a"]
     second.end()
@@ -233,33 +233,33 @@ def test_a_server_that_restarts_is_out_of_reach_and_then_no_more(
 
 @pytest.mark.parametrize("code", [403, 404])
 def test_what_may_not_be_read_is_told_and_left_alone(
-    closing: list[Feed | Stream], code: int
+    closing: list[Informer | Stream], code: int
 ) -> None:
     api = Api([status(code, "pods is forbidden")])
     with serve(api) as server:
         feed = follow(client(server), closing)
         assert changes(feed, 1) == ["ERROR"]
         assert feed.denied == {PODS: "pods is forbidden"}
-        assert feed.next(0.3) is None
+        assert feed.next_event(0.3) is None
         assert api.listed == 1
 
 
-def test_one_kind_that_is_denied_leaves_the_others(closing: list[Feed | Stream]) -> None:
+def test_one_kind_that_is_denied_leaves_the_others(closing: list[Informer | Stream]) -> None:
     stream = Stream()
     closing.append(stream)
     pods = Api([listed(pod("a"))], [stream])
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         return status(403, "events is forbidden") if "events" in asked.path else pods(asked)
 
     with serve(respond) as server:
         feed = follow(client(server), closing)
-        feed.follow(EVENTS, "ns")
+        feed.start(EVENTS, "ns")
         eventually(lambda: names(feed) == ["a"] and EVENTS in feed.denied)
         assert PODS not in feed.denied
 
 
-def test_a_closed_feed_asks_no_more(closing: list[Feed | Stream]) -> None:
+def test_a_closed_feed_asks_no_more(closing: list[Informer | Stream]) -> None:
     stream = Stream()
     closing.append(stream)
     api = Api([listed()], [stream])

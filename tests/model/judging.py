@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kubectl_fluidmodel.model.files import File
-from kubectl_fluidmodel.model.judge import Verdict, judge
-from kubectl_fluidmodel.model.rubbish import owner
-from kubectl_fluidmodel.model.sample import take
+from kubectl_fluidmodel.model.files import SourceFile
+from kubectl_fluidmodel.model.judge import ModelAssessment, assess_model
+from kubectl_fluidmodel.model.rubbish import junk_owner
+from kubectl_fluidmodel.model.sample import read_sample
 
 Files = Mapping[str, bytes]
 
 
-def verdict(files: Files, path: str = "models/m") -> Verdict:
-    listed = [File(name, len(content)) for name, content in sorted(files.items())]
-    own = [file for file in listed if not owner(file.path)]
-    return judge(own, take(own, lambda name, at, count: files[name][at : at + count]), path)
+def assess(files: Files, path: str = "models/m") -> ModelAssessment:
+    listed = [SourceFile(name, len(content)) for name, content in sorted(files.items())]
+    own = [file for file in listed if not junk_owner(file.path)]
+    return assess_model(
+        own, read_sample(own, lambda name, at, count: files[name][at : at + count]), path
+    )
 
 
-def wrong(files: Files, path: str = "models/m") -> list[str]:
-    return [each.text for each in verdict(files, path).wrong]
+def error_texts(files: Files, path: str = "models/m") -> list[str]:
+    return [each.text for each in assess(files, path).errors]
 
 
-def doubts(files: Files) -> list[str]:
-    found = verdict(files)
-    assert found.wrong == ()
-    return [each.text for each in found.doubts]
+def warning_texts(files: Files) -> list[str]:
+    found = assess(files)
+    assert found.errors == ()
+    return [each.text for each in found.warnings]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.model.files import File, Listing, is_weights
+from kubectl_fluidmodel.model.files import FileListing, SourceFile, is_weights
 
 
 def test_bytes_and_the_largest_file() -> None:
-    found = Listing((File("a", 3), File("b", 7)))
+    found = FileListing((SourceFile("a", 3), SourceFile("b", 7)))
     assert (found.bytes, found.largest) == (10, 7)
-    assert (Listing(()).bytes, Listing(()).largest) == (0, 0)
+    assert (FileListing(()).bytes, FileListing(()).largest) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from kubectl_fluidmodel.model.files import File
-from kubectl_fluidmodel.model.judge import judge
+from kubectl_fluidmodel.model.files import SourceFile
+from kubectl_fluidmodel.model.judge import assess_model
 from kubectl_fluidmodel.model.remark import LINKS
 from kubectl_fluidmodel.model.sample import Sample
 from tests import weights
-from tests.model.judging import Files, doubts, verdict, wrong
-from tests.weights import MODEL, config, safetensors
+from tests.model.judging import Files, assess, error_texts, warning_texts
+from tests.weights import MODEL, model_config, safetensors_file
 
 SHA = "a" * 40
 POINTER = (
@@ -27,13 +27,13 @@ PICKLE = b"PK\x03\x04" + b"x" * 5000
 def shards(count: int, of: int | None = None, head: str = "model") -> dict[str, bytes]:
     of = count if of is None else of
     names = [f"{head}-{n:05d}-of-{of:05d}.safetensors" for n in range(1, count + 1)]
-    return {name: safetensors(2048, f"t{n}") for n, name in enumerate(names)}
+    return {name: safetensors_file(2048, f"t{n}") for n, name in enumerate(names)}
 
 
 def index(files: Files, total: int | None = None, **more: str) -> bytes:
     """The index of files made by `shards`."""
     named = {f"t{n}": name for n, name in enumerate(sorted(files))}
-    size = (2048 - weights.HEAD) * len(files) if total is None else total
+    size = (2048 - weights.HEADER_BYTES) * len(files) if total is None else total
     return json.dumps({"metadata": {"total_size": size}, "weight_map": {**named, **more}}).encode()
 
 
@@ -53,7 +53,7 @@ NEAT = {
     "shards without an index": without(SHARDED, "model.safetensors.index.json"),
     "six digits, as DeepSeek numbers": {
         **SMALL,
-        **{f"model-{n:05d}-of-000002.safetensors": safetensors(2048, f"t{n}") for n in (1, 2)},
+        **{f"model-{n:05d}-of-000002.safetensors": safetensors_file(2048, f"t{n}") for n in (1, 2)},
     },
     "pickles and their index left beside safetensors": {
         **SHARDED,
@@ -100,7 +100,7 @@ NEAT = {
     },
     "a config that only Python's JSON takes": {
         **MODEL,
-        "config.json": config()[:-1] + b', "time_step_limit": [0.0, Infinity]}',
+        "config.json": model_config()[:-1] + b', "time_step_limit": [0.0, Infinity]}',
     },
     "a file without tensors": {**SHARDED, "empty.safetensors": b"\x02\0\0\0\0\0\0\0{}"},
     "TensorRT-LLM": {
@@ -110,12 +110,12 @@ NEAT = {
     "Mistral's own": {
         "params.json": b"{}",
         "tekken.json": b"{}",
-        "consolidated.safetensors": safetensors(2048),
+        "consolidated.safetensors": safetensors_file(2048),
     },
     "Diffusers": {
         "model_index.json": b'{"_class_name": "FluxPipeline"}',
         "unet/config.json": b'{"_class_name": "UNet"}',
-        "unet/diffusion_pytorch_model.safetensors": safetensors(2048),
+        "unet/diffusion_pytorch_model.safetensors": safetensors_file(2048),
         "unet/diffusion_pytorch_model.fp16.safetensors.index.json": index(
             {"gone.safetensors": b""}
         ),
@@ -131,7 +131,7 @@ NEAT = {
 
 @pytest.mark.parametrize("files", NEAT.values(), ids=NEAT)
 def test_what_engines_serve_is_not_refused(files: Files) -> None:
-    assert wrong(files) == []
+    assert error_texts(files) == []
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_what_engines_serve_is_not_refused(files: Files) -> None:
     ],
 )
 def test_of_a_model_in_order_nothing_is_said(kind: str) -> None:
-    assert doubts(NEAT[kind]) == []
+    assert warning_texts(NEAT[kind]) == []
 
 
 # -- what no engine can load -------------------------------------------------------------------
@@ -158,9 +158,9 @@ WRONG = [
      "of another set of files"),
     ({**SHARDED, "model.safetensors.index.json": b"{cut"}, "cannot be read: it is no index"),
     ({**SHARDED, "model.safetensors.index.json": b"{}"}, "cannot be read: it has no weight_map"),
-    ({**MODEL, "model.safetensors": safetensors(4096)[:3000]}, "1096 more than it has"),
-    ({**MODEL, "model.safetensors": safetensors(4096)[:60]}, "it was cut off"),
-    ({**MODEL, "model.safetensors": safetensors(4096) + b"tail"}, "4 fewer than it has"),
+    ({**MODEL, "model.safetensors": safetensors_file(4096)[:3000]}, "1096 more than it has"),
+    ({**MODEL, "model.safetensors": safetensors_file(4096)[:60]}, "it was cut off"),
+    ({**MODEL, "model.safetensors": safetensors_file(4096) + b"tail"}, "4 fewer than it has"),
     ({**MODEL, "model.safetensors": b"\0" * 4096}, "damaged: it is zeros"),
     ({**MODEL, "model.safetensors": b"weights?" * 99}, "it is no safetensors file"),
     ({**MODEL, "model.safetensors": b""}, "model.safetensors is empty"),
@@ -189,7 +189,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("files", "text"), WRONG, ids=[text for _, text in WRONG])
 def test_what_no_engine_can_load(files: Files, text: str) -> None:
-    assert any(text in each for each in wrong(files)), wrong(files)
+    assert any(text in each for each in error_texts(files)), error_texts(files)
 
 
 # -- what is only said ---------------------------------------------------------------------------
@@ -200,19 +200,19 @@ DOUBTFUL = [
      "no config.json at its root (there is one at v1/config.json: is that the directory"),
     ({f"{place}/{name}": content for name, content in MODEL.items() for place in "ab"},
      "it holds 2 models (a, b): an engine is given one"),
-    ({**without(MODEL, "generation_config.json"), "config.json": config(eos_token_id=None)},
+    ({**without(MODEL, "generation_config.json"), "config.json": model_config(eos_token_id=None)},
      "no generation_config.json, and config.json has no eos_token_id: Dynamo's frontend finds no "
      "eos_token_id and does not list the model (dynamo#10805)"),
-    ({**MODEL, "config.json": config(eos_token_id=None), "generation_config.json": b"{}"},
+    ({**MODEL, "config.json": model_config(eos_token_id=None), "generation_config.json": b"{}"},
      "neither generation_config.json nor config.json has an eos_token_id"),
-    ({**without(MODEL, "generation_config.json"), "config.json": config(eos_token_id=None),
+    ({**without(MODEL, "generation_config.json"), "config.json": model_config(eos_token_id=None),
       "tokenizer_config.json": b'{"eos_token": "</s>"}'}, "before June 2026"),
     (without(MODEL, "tokenizer.json"), "it has no tokenizer"),
     ({"adapter_config.json": b'{"base_model_name_or_path": "org/base"}',
-      "adapter_model.safetensors": safetensors(2048)}, "it is an adapter (LoRA) of org/base"),
+      "adapter_model.safetensors": safetensors_file(2048)}, "it is an adapter (LoRA) of org/base"),
     ({"m.Q4_K_M.gguf": GGUF}, "it has GGUF alone"),
     ({**SMALL, "pytorch_model.bin": PICKLE}, "the weights are pickles (pytorch_model.bin)"),
-    ({**MODEL, "params.json": b"{}", "consolidated.safetensors": safetensors(9000)},
+    ({**MODEL, "params.json": b"{}", "consolidated.safetensors": safetensors_file(9000)},
      "the weights are there twice: consolidated*.safetensors (8.8 KiB)"),
     ({**SHARDED, **shards(2)}, "model-00001-of-00002.safetensors, model-00002-of-00002.safetensors "
      "are of another sharding"),
@@ -231,7 +231,7 @@ DOUBTFUL = [
 
 @pytest.mark.parametrize(("files", "text"), DOUBTFUL, ids=[text for _, text in DOUBTFUL])
 def test_what_is_doubtful_is_said(files: Files, text: str) -> None:
-    assert any(text in each for each in doubts(files)), doubts(files)
+    assert any(text in each for each in warning_texts(files)), warning_texts(files)
 
 
 @pytest.mark.parametrize(
@@ -240,8 +240,8 @@ def test_what_is_doubtful_is_said(files: Files, text: str) -> None:
 )
 def test_many_odd_files_are_judged_in_time(name: str) -> None:
     began = time.monotonic()
-    files = [File(name.format(n=n), n % 2) for n in range(20_000)]
-    judge(files, Sample(), "models/m")
+    files = [SourceFile(name.format(n=n), n % 2) for n in range(20_000)]
+    assess_model(files, Sample(), "models/m")
     assert time.monotonic() - began < 10
 
 
@@ -269,26 +269,26 @@ def below(folder: str, files: Files) -> dict[str, bytes]:
          f"{TOP}/snapshots/{SHA}", f"acme/tiny@{SHA}"),
         ({f"{name}.rclonelink": b"../../blobs/x" for name in MODEL},
          f"{TOP}/snapshots/{SHA}", f"acme/tiny@{SHA}"),
-        ({**BLOBS, f"snapshots/{SHA}/config.json": config()}, TOP, f"acme/tiny@{SHA}"),
+        ({**BLOBS, f"snapshots/{SHA}/config.json": model_config()}, TOP, f"acme/tiny@{SHA}"),
     ],
 )  # fmt: skip
 def test_a_hub_cache_whose_links_were_lost(files: Files, path: str, model: str) -> None:
-    (remark,) = verdict(files, path).remarks
-    assert (remark.kind, remark.wrong, remark.model) == (LINKS, True, model)
+    (remark,) = assess(files, path).issues
+    assert (remark.kind, remark.fatal, remark.hub_model) == (LINKS, True, model)
     assert "links were lost" in remark.text
 
 
 @pytest.mark.parametrize("path", [f"{TOP}/snapshots/{SHA}", "models/m", "snapshots/v2"])
 def test_a_snapshot_whose_links_were_followed_is_a_model(path: str) -> None:
-    assert verdict(MODEL, path).remarks == ()
+    assert assess(MODEL, path).issues == ()
 
 
 def test_a_hub_cache_with_its_files_is_said_to_hold_them_twice() -> None:
     files = {**BLOBS, **REFS, **below(f"snapshots/{SHA}", MODEL)}
-    found = verdict(files, TOP)
-    assert found.wrong == ()
-    assert f"the model is in snapshots/{SHA}" in found.doubts[0].text
+    found = assess(files, TOP)
+    assert found.errors == ()
+    assert f"the model is in snapshots/{SHA}" in found.warnings[0].text
 
 
 def test_a_folder_called_blobs_is_no_hub_cache() -> None:
-    assert verdict({**MODEL, "blobs/x.bin": PICKLE}).wrong == ()
+    assert assess({**MODEL, "blobs/x.bin": PICKLE}).errors == ()

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.model.plan import Plan, PlanFile, from_document, make
-from kubectl_fluidmodel.stage.report import lacking_text
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan, build_plan, plan_from_document
+from kubectl_fluidmodel.stage.report import unloadable_note
 
 
-def plan(*paths: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Plan:
+def plan(*paths: str, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> StagingPlan:
     files = [PlanFile(path, 10, "git", "0" * 40) for path in paths]
-    return make("o/m", "main", "c" * 40, files, include=include, exclude=exclude)
+    return build_plan("o/m", "main", "c" * 40, files, include=include, exclude=exclude)
 
 
-def kept(found: Plan) -> list[str]:
+def kept(found: StagingPlan) -> list[str]:
     return [file.path for file in found.files]
 
 
@@ -100,7 +100,7 @@ def test_rubbish_stays_out_unless_it_is_asked_for() -> None:
 def test_what_no_engine_could_load_is_said_before_it_is_staged(
     tree: tuple[str, ...], text: str
 ) -> None:
-    said = lacking_text(plan(*tree))
+    said = unloadable_note(plan(*tree))
     assert (text in said) if text else said == ""
 
 
@@ -132,7 +132,7 @@ def test_paths_that_cannot_be_keys(path: str) -> None:
 def test_a_name_that_cannot_be_used_is_left_out_as_the_error_says(path: str) -> None:
     with pytest.raises(FluidModelError, match="cannot be staged") as told:
         plan("ok", path, "okay")
-    flag, glob, *_ = shlex.split(told.value.try_.partition(", if ")[0])
+    flag, glob, *_ = shlex.split(told.value.hint.partition(", if ")[0])
     assert flag == "--exclude" and glob.isprintable()
     assert kept(plan("ok", path, "okay", exclude=(glob,))) == ["ok", "okay"]
     assert kept(plan("ok", path, include=("o*",))) == ["ok"], "what is not staged needs no name"
@@ -151,6 +151,6 @@ def test_a_name_that_cannot_be_used_is_left_out_as_the_error_says(path: str) -> 
     )
 )
 def test_plans_survive_json(files: list[PlanFile]) -> None:
-    made = Plan("o/m", "main", "c" * 40, tuple(files), endpoint="https://hub")
-    again = from_document(json.loads(json.dumps(made.document())))
+    made = StagingPlan("o/m", "main", "c" * 40, tuple(files), endpoint="https://hub")
+    again = plan_from_document(json.loads(json.dumps(made.to_document())))
     assert again == made and again.endpoint == made.endpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.model.rubbish import owner, sort_out
+from kubectl_fluidmodel.model.rubbish import group_junk, junk_owner
 
 HUB = "the Hub client's own"
 
@@ -33,11 +33,11 @@ HUB = "the Hub client's own"
     ],
 )
 def test_whose_file_it_is(path: str, whose: str) -> None:
-    assert owner(path) == whose
+    assert junk_owner(path) == whose
 
 
 def test_by_owner_with_what_would_have_to_go() -> None:
-    found = sort_out(
+    found = group_junk(
         [
             ("config.json", 9),
             (".cache/huggingface/download/a.metadata", 1),
@@ -50,5 +50,5 @@ def test_by_owner_with_what_would_have_to_go() -> None:
         ("a desktop's own", 1, 100),
         (HUB, 3, 6),
     ]
-    assert found[1].places == (".cache/", "sub/.cache/")
+    assert found[1].paths == (".cache/", "sub/.cache/")
     assert found[1].example == ".cache/huggingface/download/a.metadata"

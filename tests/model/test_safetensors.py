@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.model.safetensors import (
-    FORMAT_LIMIT,
-    BadHeader,
+    MAX_HEADER_BYTES,
+    BadHeaderError,
     Header,
-    header_length,
-    parse,
+    parse_header,
+    parse_header_length,
 )
 
 
@@ -28,9 +28,9 @@ def text(*entries: tuple[str, int, int], **more: object) -> bytes:
 
 def test_tensors_in_any_order_and_metadata() -> None:
     content = text(("b", 6, 9), ("a", 0, 6), ("none", 6, 6), __metadata__={"format": "pt"})
-    assert parse(content) == Header(len(content), frozenset({"a", "b", "none"}), 9)
-    assert parse(content + b"   ").file_size == 8 + len(content) + 3 + 9
-    assert parse(b"{}").data == 0
+    assert parse_header(content) == Header(len(content), frozenset({"a", "b", "none"}), 9)
+    assert parse_header(content + b"   ").file_size == 8 + len(content) + 3 + 9
+    assert parse_header(b"{}").data_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_tensors_in_any_order_and_metadata() -> None:
     ],
 )
 def test_what_is_no_header(content: bytes) -> None:
-    with pytest.raises(BadHeader):
-        parse(content)
+    with pytest.raises(BadHeaderError):
+        parse_header(content)
 
 
 def test_a_name_that_stands_twice_counts_once_as_readers_have_it() -> None:
-    with pytest.raises(BadHeader, match="gap"):
-        parse(b'{"a": {"data_offsets": [0, 4]}, "a": {"data_offsets": [4, 8]}}')
+    with pytest.raises(BadHeaderError, match="gap"):
+        parse_header(b'{"a": {"data_offsets": [0, 4]}, "a": {"data_offsets": [4, 8]}}')
 
 
 @pytest.mark.parametrize(
@@ -69,23 +69,23 @@ def test_a_name_that_stands_twice_counts_once_as_readers_have_it() -> None:
         (b"", 0),
         (b"1234567", 7),
         (struct.pack("<Q", 100), 50),
-        (struct.pack("<Q", FORMAT_LIMIT + 1), 1 << 60),
+        (struct.pack("<Q", MAX_HEADER_BYTES + 1), 1 << 60),
         (b"\xff" * 8, 1 << 60),
         (b"<!DOCTYP", 9000),
     ],
 )
 def test_lengths_that_no_file_has(head: bytes, size: int) -> None:
-    with pytest.raises(BadHeader):
-        header_length(head, size)
+    with pytest.raises(BadHeaderError):
+        parse_header_length(head, size)
 
 
 @given(st.binary(max_size=300), st.integers(0, 1 << 64))
 def test_any_bytes_are_a_length_or_refused(head: bytes, size: int) -> None:
     try:
-        length = header_length(head, size)
-    except BadHeader:
+        length = parse_header_length(head, size)
+    except BadHeaderError:
         return
-    assert 0 <= length <= min(FORMAT_LIMIT, size - 8)
+    assert 0 <= length <= min(MAX_HEADER_BYTES, size - 8)
 
 
 _JSON = st.recursive(
@@ -100,18 +100,18 @@ _ENTRY = st.builds(entry, st.integers(-9, 1 << 65), st.integers(-9, 1 << 65))
 def test_any_json_is_a_header_or_refused(document: object) -> None:
     content = json.dumps(document).encode("utf-8", "surrogatepass")
     try:
-        found = parse(content)
-    except BadHeader as err:
+        found = parse_header(content)
+    except BadHeaderError as err:
         assert "\n" not in str(err) and len(str(err)) < 300
         return
-    assert found.length == len(content) and found.data >= 0
+    assert found.json_bytes == len(content) and found.data_bytes >= 0
 
 
 @given(st.binary())
 def test_any_bytes_are_a_header_or_refused(content: bytes) -> None:
     try:
-        parse(content)
-    except BadHeader as err:
+        parse_header(content)
+    except BadHeaderError as err:
         assert "\n" not in str(err)
 
 
@@ -122,4 +122,4 @@ def test_tensors_without_a_gap_are_a_header(sizes: list[int], random: object) ->
         entries.append((f"t{number}", at, at + size))
         at += size
     random.shuffle(entries)  # type: ignore[attr-defined]
-    assert parse(text(*entries)).data == sum(sizes)
+    assert parse_header(text(*entries)).data_bytes == sum(sizes)

@@ -9,12 +9,12 @@ import time
 import pytest
 
 from kubectl_fluidmodel.model import sample
-from kubectl_fluidmodel.model.files import File
-from kubectl_fluidmodel.model.safetensors import READ_LIMIT
-from kubectl_fluidmodel.model.sample import ReadError, take
+from kubectl_fluidmodel.model.files import SourceFile
+from kubectl_fluidmodel.model.safetensors import MAX_READ_BYTES
+from kubectl_fluidmodel.model.sample import RangeReadError, read_sample
 from tests.weights import MODEL
 
-FILES = [File(path, len(content)) for path, content in MODEL.items()]
+FILES = [SourceFile(path, len(content)) for path, content in MODEL.items()]
 
 
 def fetch(path: str, start: int, count: int) -> bytes:
@@ -22,11 +22,11 @@ def fetch(path: str, start: int, count: int) -> bytes:
 
 
 def test_small_files_and_heads_are_read() -> None:
-    found = take(FILES, fetch)
+    found = read_sample(FILES, fetch)
     assert set(found.texts) == {"config.json", "generation_config.json"}
-    assert set(found.heads) == {"model.safetensors"}
-    assert found.starts == {"tokenizer.json": MODEL["tokenizer.json"]}
-    assert found.unread == ""
+    assert set(found.headers) == {"model.safetensors"}
+    assert found.first_bytes == {"tokenizer.json": MODEL["tokenizer.json"]}
+    assert found.incomplete_reason == ""
 
 
 def test_a_long_header_is_read_to_its_end_and_no_further() -> None:
@@ -41,16 +41,18 @@ def test_a_long_header_is_read_to_its_end_and_no_further() -> None:
         return content_[start : start + count]
 
     size = 8 + len(text) + 2000
-    found = take([File("a.safetensors", size)], counted)
-    head = found.heads["a.safetensors"]
+    found = read_sample([SourceFile("a.safetensors", size)], counted)
+    head = found.headers["a.safetensors"]
     assert not isinstance(head, str) and head.file_size == size
     assert len(asked) == 2 and sum(asked) == 8 + len(text)
 
 
 def test_a_header_that_is_longer_than_we_read_is_not_judged() -> None:
-    content = struct.pack("<Q", READ_LIMIT + 1) + b"{" * 100_000
-    found = take([File("a.safetensors", 1 << 40)], lambda _, at, count: content[at : at + count])
-    assert found.heads == {} and "0 of 1" in found.unread
+    content = struct.pack("<Q", MAX_READ_BYTES + 1) + b"{" * 100_000
+    found = read_sample(
+        [SourceFile("a.safetensors", 1 << 40)], lambda _, at, count: content[at : at + count]
+    )
+    assert found.headers == {} and "0 of 1" in found.incomplete_reason
 
 
 def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None:
@@ -58,17 +60,17 @@ def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None
 
     def denied(path: str, start: int, count: int) -> bytes:
         asked.append(path)
-        raise ReadError("AccessDenied")
+        raise RangeReadError("AccessDenied")
 
-    found = take([File(f"{n}.safetensors", 1000) for n in range(500)], denied)
-    assert "0 of 500" in found.unread and "AccessDenied" in found.unread
+    found = read_sample([SourceFile(f"{n}.safetensors", 1000) for n in range(500)], denied)
+    assert "0 of 500" in found.incomplete_reason and "AccessDenied" in found.incomplete_reason
     assert len(asked) < 20
 
 
 def test_a_file_that_comes_short_is_not_judged() -> None:
-    found = take(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
-    assert (found.texts, found.heads) == ({}, {})
-    assert "bytes came of" in found.unread
+    found = read_sample(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
+    assert (found.texts, found.headers) == ({}, {})
+    assert "bytes came of" in found.incomplete_reason
 
 
 def test_a_server_that_never_ends_an_answer_holds_nobody_up() -> None:
@@ -76,32 +78,35 @@ def test_a_server_that_never_ends_an_answer_holds_nobody_up() -> None:
 
     def drips(path: str, start: int, count: int) -> bytes:
         stop.wait(30)
-        raise ReadError("stopped")
+        raise RangeReadError("stopped")
 
     began = time.monotonic()
     try:
-        found = take(FILES, drips, seconds=0.3)
+        found = read_sample(FILES, drips, time_limit=0.3)
     finally:
         stop.set()
     assert time.monotonic() - began < 5
-    assert "there was no more time" in found.unread
+    assert "there was no more time" in found.incomplete_reason
 
 
 def test_requests_and_bytes_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = [File(f"{n}.safetensors", 100_000) for n in range(1000)]
+    many = [SourceFile(f"{n}.safetensors", 100_000) for n in range(1000)]
     asked = []
 
     def zeros(path: str, start: int, count: int) -> bytes:
         asked.append(count)
         return bytes(count)
 
-    assert f"{sample.REQUESTS} of 1000" in take(many, zeros).unread
-    assert len(asked) == sample.REQUESTS
+    assert f"{sample.MAX_REQUESTS} of 1000" in read_sample(many, zeros).incomplete_reason
+    assert len(asked) == sample.MAX_REQUESTS
     monkeypatch.setattr(sample, "BYTES", 1 << 20)
     asked.clear()
-    assert "of 1000" in take(many, zeros).unread
+    assert "of 1000" in read_sample(many, zeros).incomplete_reason
     assert sum(asked) < 3 << 20
 
 
 def test_nothing_to_read_is_no_reason_to_ask() -> None:
-    assert take([File("README.md", 5), File("a.bin", 0)], fetch).unread == ""
+    assert (
+        read_sample([SourceFile("README.md", 5), SourceFile("a.bin", 0)], fetch).incomplete_reason
+        == ""
+    )

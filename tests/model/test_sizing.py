@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.model.sizing import (
-    BLOCK,
+    BLOCK_BYTES,
     DISK_PATH,
     GIB,
     HIGH_WATERMARK,
     MEMORY_PATH,
     MIB,
-    RESERVE,
-    Heaps,
-    Room,
+    RESERVED_BYTES,
+    HeapSizes,
+    NodeCapacity,
     choose_medium,
     fits_memory,
-    heaps,
-    holds,
+    heap_sizes,
+    max_model_bytes,
     quota_for,
 )
 
@@ -29,13 +29,13 @@ LLAMA_70B = 141_107_412_992
 
 @given(SIZES)
 def test_a_quota_holds_the_model_that_it_is_for(model: int) -> None:
-    assert holds(quota_for(model)) >= model
+    assert max_model_bytes(quota_for(model)) >= model
 
 
 @given(st.integers(min_value=40, max_value=1 << 20), st.integers(min_value=-2, max_value=2))
 def test_it_does_so_to_the_byte_at_the_edge_of_a_unit(units: int, off: int) -> None:
-    model = holds(units * 64 * MIB) + off
-    assert holds(quota_for(model)) >= model
+    model = max_model_bytes(units * 64 * MIB) + off
+    assert max_model_bytes(quota_for(model)) >= model
 
 
 @given(SIZES)
@@ -43,26 +43,26 @@ def test_a_quota_wastes_less_than_a_unit(model: int) -> None:
     quota = quota_for(model)
     unit = GIB if quota > 16 * GIB else 64 * MIB
     assert quota % unit == 0
-    assert holds(quota - unit) < model
+    assert max_model_bytes(quota - unit) < model
 
 
 @given(SIZES, SIZES)
 def test_more_bytes_never_need_less(one: int, other: int) -> None:
     small, large = sorted((one, other))
     assert quota_for(small) <= quota_for(large)
-    assert holds(small) <= holds(large)
+    assert max_model_bytes(small) <= max_model_bytes(large)
 
 
 @given(SIZES)
 def test_watermark_reserve_and_one_block_stay_free(model: int) -> None:
-    assert (quota_for(model) - RESERVE - BLOCK) * HIGH_WATERMARK >= model - 1
+    assert (quota_for(model) - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK >= model - 1
 
 
 @pytest.mark.parametrize(
     ("model", "quota"),
     [
-        (0, RESERVE + BLOCK),
-        (1, RESERVE + BLOCK + 64 * MIB),
+        (0, RESERVED_BYTES + BLOCK_BYTES),
+        (1, RESERVED_BYTES + BLOCK_BYTES + 64 * MIB),
         (LLAMA_70B, 141 * GIB),
         (16 * GIB, 19 * GIB),
     ],
@@ -72,23 +72,23 @@ def test_quotas_of_known_models(model: int, quota: int) -> None:
 
 
 def test_a_quota_below_the_reserve_holds_nothing() -> None:
-    assert holds(RESERVE) == 0
+    assert max_model_bytes(RESERVED_BYTES) == 0
 
 
 @pytest.mark.parametrize(
     ("model", "files", "web", "expected"),
     [
-        (100 * MIB, 3, False, Heaps(GIB, GIB, GIB, GIB, GIB)),
-        (LLAMA_70B, 40, False, Heaps(GIB, 4 * GIB, 4 * GIB, 4 * GIB, 4 * GIB)),
-        (LLAMA_70B, 40, True, Heaps(GIB, 4 * GIB, 8 * GIB, 4 * GIB, 8 * GIB)),
-        (LLAMA_70B, 300_000, False, Heaps(3 * GIB, 4 * GIB, 4 * GIB, 4 * GIB, 4 * GIB)),
+        (100 * MIB, 3, False, HeapSizes(GIB, GIB, GIB, GIB, GIB)),
+        (LLAMA_70B, 40, False, HeapSizes(GIB, 4 * GIB, 4 * GIB, 4 * GIB, 4 * GIB)),
+        (LLAMA_70B, 40, True, HeapSizes(GIB, 4 * GIB, 8 * GIB, 4 * GIB, 8 * GIB)),
+        (LLAMA_70B, 300_000, False, HeapSizes(3 * GIB, 4 * GIB, 4 * GIB, 4 * GIB, 4 * GIB)),
     ],
 )
-def test_heaps(model: int, files: int, web: bool, expected: Heaps) -> None:
-    assert heaps(model, files, web=web) == expected
+def test_heaps(model: int, files: int, web: bool, expected: HeapSizes) -> None:
+    assert heap_sizes(model, files, web=web) == expected
 
 
-JVM = Heaps(GIB, GIB, GIB, GIB, GIB)
+JVM = HeapSizes(GIB, GIB, GIB, GIB, GIB)
 
 
 @pytest.mark.parametrize(
@@ -104,19 +104,19 @@ JVM = Heaps(GIB, GIB, GIB, GIB, GIB)
     ],
 )
 def test_memory_fits_beside_the_engine(free: int | None, total: int | None, fits: bool) -> None:
-    assert fits_memory(10 * GIB, JVM, 8 * GIB, Room(free, None, total))[0] is fits
+    assert fits_memory(10 * GIB, JVM, 8 * GIB, NodeCapacity(free, None, total))[0] is fits
 
 
 @given(SIZES, SIZES)
 def test_what_fits_in_less_memory_fits_in_more(free: int, more: int) -> None:
     small, large = sorted((free, more))
     total = large
-    if fits_memory(10 * GIB, JVM, 8 * GIB, Room(small, None, total))[0]:
-        assert fits_memory(10 * GIB, JVM, 8 * GIB, Room(large, None, total))[0]
+    if fits_memory(10 * GIB, JVM, 8 * GIB, NodeCapacity(small, None, total))[0]:
+        assert fits_memory(10 * GIB, JVM, 8 * GIB, NodeCapacity(large, None, total))[0]
 
 
-ROOMY = Room(100 * GIB, 0, 100 * GIB)
-NARROW = Room(20 * GIB, 0, 20 * GIB)
+ROOMY = NodeCapacity(100 * GIB, 0, 100 * GIB)
+NARROW = NodeCapacity(20 * GIB, 0, 20 * GIB)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ NARROW = Room(20 * GIB, 0, 20 * GIB)
     ],
 )
 def test_the_medium_and_its_reason(
-    wanted: str, path: str | None, room: Room | None, medium: str, where: str, why: str
+    wanted: str, path: str | None, room: NodeCapacity | None, medium: str, where: str, why: str
 ) -> None:
     found = choose_medium(wanted, path, 10 * GIB, JVM, 8 * GIB, room)
     assert (found.type, found.path) == (medium, where)
     if why == "22.0 GiB":
-        assert "memory does not fit beside the engine" in found.why
-        assert "of 20.0 GiB free" in found.why
+        assert "memory does not fit beside the engine" in found.reason
+        assert "of 20.0 GiB free" in found.reason
     else:
-        assert why in found.why
+        assert why in found.reason

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.model.source import SCHEMES, Source, parse, same
+from kubectl_fluidmodel.model.source import SCHEMES, Source, is_same_source, parse_source
 
 GOOD = [
     # text, parsed, canonical text, the model's name
@@ -96,7 +96,7 @@ BAD = [
 
 @pytest.mark.parametrize(("text", "source", "uri", "model"), GOOD, ids=[row[0] for row in GOOD])
 def test_a_good_source(text: str, source: Source, uri: str | None, model: str | None) -> None:
-    found = parse(text)
+    found = parse_source(text)
     assert found == source
     assert found.uri == (uri or text)
     assert found.model == (model or source.host)
@@ -105,9 +105,9 @@ def test_a_good_source(text: str, source: Source, uri: str | None, model: str | 
 @pytest.mark.parametrize(("text", "why"), BAD, ids=[repr(row[0]) for row in BAD])
 def test_a_bad_source_says_what_is_wrong(text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(text)
-    assert why in caught.value.why
-    assert "kubectl fluidmodel cache --help" in caught.value.try_
+        parse_source(text)
+    assert why in caught.value.reason
+    assert "kubectl fluidmodel cache --help" in caught.value.hint
 
 
 MEANT = [
@@ -152,13 +152,13 @@ MEANT = [
 @pytest.mark.parametrize(("text", "source"), MEANT, ids=[row[0] for row in MEANT])
 def test_what_was_meant_is_offered_with_the_command(text: str, source: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(text)
-    assert f"did you mean {source}?" in caught.value.why
-    assert "s3://bucket/prefix, gs://" not in caught.value.why, "no list of all forms"
-    words = shlex.split(caught.value.try_.partition(", or ")[0])
+        parse_source(text)
+    assert f"did you mean {source}?" in caught.value.reason
+    assert "s3://bucket/prefix, gs://" not in caught.value.reason, "no list of all forms"
+    words = shlex.split(caught.value.hint.partition(", or ")[0])
     assert words[:3] == ["kubectl", "fluidmodel", "cache"]
-    assert parse(words[3]) == parse(source)
-    assert ("--to" in words) == (parse(source).scheme == "hf")
+    assert parse_source(words[3]) == parse_source(source)
+    assert ("--to" in words) == (parse_source(source).scheme == "hf")
 
 
 @pytest.mark.parametrize(
@@ -170,17 +170,17 @@ def test_what_was_meant_is_offered_with_the_command(text: str, source: str) -> N
 )
 def test_pages_that_are_no_model(text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(text)
-    assert why in caught.value.why and "did you mean" not in caught.value.why
+        parse_source(text)
+    assert why in caught.value.reason and "did you mean" not in caught.value.reason
 
 
 def test_staging_is_only_offered_what_it_takes() -> None:
     with pytest.raises(UsageError) as caught:
-        parse("https://huggingface.co/org/model", "stage")
-    assert caught.value.try_.startswith("kubectl fluidmodel stage org/model --to")
+        parse_source("https://huggingface.co/org/model", "stage")
+    assert caught.value.hint.startswith("kubectl fluidmodel stage org/model --to")
     with pytest.raises(UsageError) as caught:
-        parse("s3a://bucket/prefix", "stage")
-    assert "did you mean" not in caught.value.why
+        parse_source("s3a://bucket/prefix", "stage")
+    assert "did you mean" not in caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ def test_staging_is_only_offered_what_it_takes() -> None:
     ],
 )
 def test_only_a_revision_of_the_hub_does_not_count(one: str, other: str, are: bool) -> None:
-    assert same(one, other) is same(other, one) is are
+    assert is_same_source(one, other) is is_same_source(other, one) is are
 
 
 @pytest.mark.parametrize("scheme", ["s3://", "s3a://", "S3:/", "s3:", "https://huggingface.co:"])
 def test_credentials_in_a_source_are_not_repeated(scheme: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(f"{scheme}AKIAIOSFODNN7:hunter2@bucket/p")
+        parse_source(f"{scheme}AKIAIOSFODNN7:hunter2@bucket/p")
     assert "hunter2" not in str(caught.value)
 
 
@@ -218,12 +218,12 @@ _ADDRESSES = st.builds(
 @given(st.one_of(st.text(), _ADDRESSES))
 def test_any_text_is_a_source_or_a_usage_error_and_what_is_recorded_reads_back(text: str) -> None:
     try:
-        found = parse(text)
+        found = parse_source(text)
     except UsageError as err:
-        if "did you mean" in err.why:  # what is offered is one, and the shell takes it as it is
-            assert parse(shlex.split(err.try_.rpartition(", or ")[0])[3])
+        if "did you mean" in err.reason:  # what is offered is one, and the shell takes it as it is
+            assert parse_source(shlex.split(err.hint.rpartition(", or ")[0])[3])
         return
-    assert parse(found.uri) == found
+    assert parse_source(found.uri) == found
     assert found.model
 
 
@@ -233,5 +233,5 @@ def test_any_text_is_a_source_or_a_usage_error_and_what_is_recorded_reads_back(t
     st.lists(st.from_regex(r"[A-Za-z0-9][\w.-]{0,12}", fullmatch=True), max_size=4),
 )
 def test_what_is_made_of_legal_parts_is_read(scheme: str, host: str, parts: list[str]) -> None:
-    found = parse(f"{scheme}://{host}/{'/'.join(parts)}")
+    found = parse_source(f"{scheme}://{host}/{'/'.join(parts)}")
     assert (found.scheme, found.host, found.path) == (scheme, host, "/".join(parts))

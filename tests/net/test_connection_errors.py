@@ -23,14 +23,14 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.errors import Barred, FluidModelError, Unreachable
-from kubectl_fluidmodel.hub.client import Hub
-from kubectl_fluidmodel.hub.http import Login
+from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
+from kubectl_fluidmodel.hub.client import HubClient
+from kubectl_fluidmodel.hub.http import HubCredentials
 from kubectl_fluidmodel.net import certificate
-from kubectl_fluidmodel.objectstore.s3 import Credentials, Store
+from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
 from kubectl_fluidmodel.stage.bucket import Bucket
 from tests.isolation import isolate
-from tests.loopback import Answer, Asked, Server, free_port, serve
+from tests.loopback import HttpRequest, HttpResponse, Server, free_port, serve
 from tests.proxyserver import connect_proxy
 
 COMMIT = "a" * 40
@@ -46,19 +46,21 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def ask_hub(url: str) -> object:
-    return Hub(Login(url, "hf_secret"), stall=1.0, patience=300.0).commit("acme/model")
+    return HubClient(
+        HubCredentials(url, "hf_secret"), stall_timeout=1.0, retry_timeout=300.0
+    ).resolve_commit("acme/model")
 
 
 def ask_store(url: str) -> object:
-    store = Store(url, "us-east-1", Credentials("AKIATEST", "hidden"))
-    return Bucket(store, "models", patience=300.0, stall=1.0).read("key")
+    store = S3Store(url, "us-east-1", S3Credentials("AKIATEST", "hidden"))
+    return Bucket(store, "models", retry_timeout=300.0, stall_timeout=1.0).read_object("key")
 
 
 BOTH = pytest.mark.parametrize("ask", [ask_hub, ask_store], ids=["hub", "store"])
 
 
-def answer(_: Asked) -> Answer:
-    return Answer(200, json.dumps({"sha": COMMIT}).encode())
+def answer(_: HttpRequest) -> HttpResponse:
+    return HttpResponse(200, json.dumps({"sha": COMMIT}).encode())
 
 
 class Authority:
@@ -123,12 +125,12 @@ def server(authority: Authority) -> Iterator[Server]:
         yield running
 
 
-def told(ask: Ask, url: str, kind: type[FluidModelError] = Barred) -> str:
+def told(ask: Ask, url: str, kind: type[FluidModelError] = PermanentlyUnreachableError) -> str:
     """The line that is said, which has to come at once where it stays so."""
     began = time.monotonic()
     with pytest.raises(kind) as caught:
         ask(url)
-    if kind is Barred:
+    if kind is PermanentlyUnreachableError:
         assert time.monotonic() - began < 20
     assert caught.value.exit_code == 3
     return str(caught.value)
@@ -141,7 +143,7 @@ def test_an_authority_that_is_not_trusted_is_named_at_once(ask: Ask, server: Ser
     assert f"issuer CN={CA}, O=Example Corp is not trusted" in line
     assert "try: export SSL_CERT_FILE=ca.pem" in line
     # Who is not trusted is shown nothing.
-    assert not any(each.headers.get("Authorization") for each in server.asked)
+    assert not any(each.headers.get("Authorization") for each in server.requests)
 
 
 @BOTH
@@ -215,14 +217,14 @@ def test_https_where_http_is_spoken(ask: Ask) -> None:
 def test_a_first_byte_that_is_late_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
 
-    def late(_: Asked) -> Answer:
+    def late(_: HttpRequest) -> HttpResponse:
         over.wait(30)
-        return Answer(200)
+        return HttpResponse(200)
 
     with serve(late) as running:
         try:
-            hub = Hub(Login(running.url), stall=0.3, patience=0.5)
-            line = told(lambda _: hub.commit("acme/model"), running.url, Unreachable)
+            hub = HubClient(HubCredentials(running.url), stall_timeout=0.3, retry_timeout=0.5)
+            line = told(lambda _: hub.resolve_commit("acme/model"), running.url, UnreachableError)
         finally:
             over.set()
     assert "nothing came for 0.3 s" in line and "--stall 60s" in line
@@ -230,10 +232,12 @@ def test_a_first_byte_that_is_late_names_the_setting(monkeypatch: pytest.MonkeyP
 
 def test_nobody_there_and_no_such_name() -> None:
     quick = {"stall": 1.0, "patience": 0.3}
-    nobody = Hub(Login(f"http://127.0.0.1:{free_port()}"), **quick)
-    assert "connection refused" in told(lambda _: nobody.commit("a/b"), "", Unreachable)
-    unknown = Hub(Login("http://no-such-host.invalid"), **quick)
-    line = told(lambda _: unknown.commit("a/b"), "", Unreachable)
+    nobody = HubClient(HubCredentials(f"http://127.0.0.1:{free_port()}"), **quick)
+    assert "connection refused" in told(
+        lambda _: nobody.resolve_commit("a/b"), "", UnreachableError
+    )
+    unknown = HubClient(HubCredentials("http://no-such-host.invalid"), **quick)
+    line = told(lambda _: unknown.resolve_commit("a/b"), "", UnreachableError)
     assert "no-such-host.invalid is not known here" in line and "HF_ENDPOINT" in line
 
 
@@ -288,9 +292,9 @@ def test_a_proxy_where_nobody_listens_is_named(ask: Ask, monkeypatch: pytest.Mon
     monkeypatch.setattr("kubectl_fluidmodel.hub.client.SILENT", 0.3)
     short = ask
     if ask is ask_store:
-        store = Store("https://far.example", "us-east-1", Credentials("AKIATEST", "hidden"))
-        short = lambda _: Bucket(store, "models", patience=0.3).read("key")  # noqa: E731
-    line = told(short, "https://far.example", Unreachable)
+        store = S3Store("https://far.example", "us-east-1", S3Credentials("AKIATEST", "hidden"))
+        short = lambda _: Bucket(store, "models", retry_timeout=0.3).read_object("key")  # noqa: E731
+    line = told(short, "https://far.example", UnreachableError)
     assert f"no answer from the proxy http://127.0.0.1:{port} (Connection refused)" in line
 
 
@@ -303,8 +307,12 @@ def test_a_connection_that_is_just_closed_is_told_without_pythons_own_words() ->
                     listener.accept()[0].close()
 
         threading.Thread(target=close, daemon=True).start()
-        hub = Hub(Login(f"http://127.0.0.1:{listener.getsockname()[1]}"), stall=1.0, patience=0.3)
-        line = told(lambda _: hub.commit("a/b"), "", Unreachable)
+        hub = HubClient(
+            HubCredentials(f"http://127.0.0.1:{listener.getsockname()[1]}"),
+            stall_timeout=1.0,
+            retry_timeout=0.3,
+        )
+        line = told(lambda _: hub.resolve_commit("a/b"), "", UnreachableError)
     assert re.search(r"no answer from 127\.0\.0\.1:\d+ \([\w ]+\); try", line), line
 
 
@@ -326,12 +334,12 @@ def der(made: Authority) -> bytes:
 
 
 def test_the_issuer_of_a_certificate(authority: Authority) -> None:
-    assert certificate.issuer(der(authority)) == f"CN={CA}, O=Example Corp"
+    assert certificate.parse_issuer(der(authority)) == f"CN={CA}, O=Example Corp"
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd_for_an_issuer(data: bytes) -> None:
-    assert isinstance(certificate.issuer(data), str)
+    assert isinstance(certificate.parse_issuer(data), str)
 
 
 @functools.cache
@@ -344,8 +352,8 @@ def real() -> bytes:
 def test_no_damage_is_too_odd_for_an_issuer(at: int, value: int, length: int) -> None:
     data = bytearray(real())
     data[at % len(data)] = value
-    assert certificate.issuer(bytes(data)).isprintable()
-    assert certificate.issuer(bytes(data[:length])).isprintable()
+    assert certificate.parse_issuer(bytes(data)).isprintable()
+    assert certificate.parse_issuer(bytes(data[:length])).isprintable()
 
 
 def test_an_issuer_seen_through_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

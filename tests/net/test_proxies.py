@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.errors import Unreachable
+from kubectl_fluidmodel.errors import UnreachableError
 from kubectl_fluidmodel.net import proxies
 
 P = "http://proxy:3128"
@@ -66,15 +66,15 @@ def test_the_proxy_of_a_url(url: str, environ: dict[str, str], proxy: str) -> No
     ],
 )
 def test_no_proxy(host: str, exempt: str, direct: bool) -> None:
-    assert proxies.direct(host, 443, exempt) is direct
+    assert proxies.bypasses_proxy(host, 443, exempt) is direct
 
 
 def test_a_proxy_wants_a_login() -> None:
-    headers = proxies.authorization("http://me:p%40ss@proxy:3128")
+    headers = proxies.proxy_auth_header("http://me:p%40ss@proxy:3128")
     assert headers == {"Proxy-Authorization": "Basic bWU6cEBzcw=="}
-    assert proxies.authorization(P) == {}
+    assert proxies.proxy_auth_header(P) == {}
 
 
 def test_a_proxy_of_another_kind() -> None:
-    with pytest.raises(Unreachable, match="gopher"):
-        proxies.pool("gopher://proxy:70")
+    with pytest.raises(UnreachableError, match="gopher"):
+        proxies.create_pool("gopher://proxy:70")

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.net import retry_budget
 from kubectl_fluidmodel.net.retry_budget import (
-    LONGEST_WAIT,
-    Cancelled,
-    Passing,
-    Patience,
-    asked_wait,
-    passes,
+    MAX_REQUESTED_DELAY,
+    CancelledError,
+    RetryBudget,
+    TransientError,
+    is_transient_status,
+    requested_delay,
 )
 
 
@@ -42,15 +42,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def passing(retry_after: float | None = None, answered: bool = True) -> Passing:
-    return Passing("busy", Unreachable("cannot", "busy"), retry_after, answered=answered)
+def passing(retry_after: float | None = None, answered: bool = True) -> TransientError:
+    return TransientError(
+        "busy", UnreachableError("cannot", "busy"), retry_after, answered=answered
+    )
 
 
-def until_the_end(waits: Patience, err: Passing, most: int = 10_000) -> int:
+def until_the_end(waits: RetryBudget, err: TransientError, most: int = 10_000) -> int:
     """Fail again and again; returns the attempts until it is given up."""
     for attempt in range(1, most):
         try:
-            waits.pause(err)
+            waits.wait(err)
         except FluidModelError:
             return attempt
     raise AssertionError("it never ends")
@@ -60,14 +62,14 @@ def until_the_end(waits: Patience, err: Passing, most: int = 10_000) -> int:
     "status", [408, 425, 429, 500, 502, 503, 504, 509, *range(520, 531), 598, 599]
 )
 def test_what_passes(status: int) -> None:
-    assert passes(status)
+    assert is_transient_status(status)
 
 
 @pytest.mark.parametrize(
     "status", [200, 206, 301, 400, 401, 403, 404, 405, 407, 409, 410, 416, 451, 501, 505, 507, 511]
 )
 def test_what_does_not(status: int) -> None:
-    assert not passes(status)
+    assert not is_transient_status(status)
 
 
 @pytest.mark.parametrize(
@@ -92,18 +94,18 @@ def test_what_does_not(status: int) -> None:
     ],
 )
 def test_the_pause_that_is_asked_for(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(headers, now=1010.0) == seconds
+    assert requested_delay(headers, now=1010.0) == seconds
 
 
 @given(st.text(), st.text())
 def test_no_header_is_too_odd(retry_after: str, limit: str) -> None:
-    found = asked_wait({"Retry-After": retry_after, "RateLimit": limit})
+    found = requested_delay({"Retry-After": retry_after, "RateLimit": limit})
     assert found is None or found >= 0
 
 
 @pytest.mark.parametrize("limit", [1.0, 15.0, 300.0, 3600.0])
 def test_patience_is_a_time_and_no_number(clock: Clock, limit: float) -> None:
-    waits = Patience(limit, clock)
+    waits = RetryBudget(limit, clock)
     attempts = until_the_end(waits, passing())
     assert clock.now == pytest.approx(limit)  # the last attempt is at its very end
     assert max(clock.waits) <= 20.0
@@ -111,51 +113,51 @@ def test_patience_is_a_time_and_no_number(clock: Clock, limit: float) -> None:
 
 
 def test_pauses_grow(clock: Clock) -> None:
-    waits = Patience(300.0, clock)
+    waits = RetryBudget(300.0, clock)
     for _ in range(5):
-        waits.pause(passing())
+        waits.wait(passing())
     assert clock.waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2])
 
 
 def test_who_does_not_answer_at_all_is_waited_for_less(clock: Clock) -> None:
-    until_the_end(Patience(300.0, clock, silent=15.0), passing(answered=False))
+    until_the_end(RetryBudget(300.0, clock, no_answer_timeout=15.0), passing(answered=False))
     assert clock.now == pytest.approx(15.0)
-    until_the_end(Patience(300.0, clock, silent=15.0), passing(answered=True))
+    until_the_end(RetryBudget(300.0, clock, no_answer_timeout=15.0), passing(answered=True))
     assert clock.now == pytest.approx(315.0)
 
 
 def test_a_pause_that_is_asked_for_is_waited_for_though_patience_is_shorter(clock: Clock) -> None:
-    assert Patience(15.0, clock).pause(passing(55.0)) == 55.0
-    attempts = until_the_end(Patience(15.0, clock), passing(55.0))
+    assert RetryBudget(15.0, clock).wait(passing(55.0)) == 55.0
+    attempts = until_the_end(RetryBudget(15.0, clock), passing(55.0))
     assert attempts <= 4
 
 
 def test_a_limit_that_stays_ends_with_the_patience(clock: Clock) -> None:
-    until_the_end(Patience(15.0, clock), passing(1.0))
+    until_the_end(RetryBudget(15.0, clock), passing(1.0))
     assert 15.0 <= clock.now <= 36.0  # pauses are at least our own
 
 
 def test_who_asks_for_no_pause_at_all_is_not_asked_in_a_hot_loop(clock: Clock) -> None:
-    assert until_the_end(Patience(60.0, clock), passing(0.0)) < 15
+    assert until_the_end(RetryBudget(60.0, clock), passing(0.0)) < 15
 
 
 def test_a_pause_that_is_too_long_is_the_end(clock: Clock) -> None:
-    assert until_the_end(Patience(300.0, clock), passing(LONGEST_WAIT + 1)) == 1
+    assert until_the_end(RetryBudget(300.0, clock), passing(MAX_REQUESTED_DELAY + 1)) == 1
     assert clock.waits == []
 
 
 def test_progress_starts_it_anew(clock: Clock) -> None:
-    waits = Patience(2.0, clock)
+    waits = RetryBudget(2.0, clock)
     for _ in range(50):
-        waits.pause(passing())
-        waits.progress()
+        waits.wait(passing())
+        waits.reset()
     assert clock.now == pytest.approx(10.0)
 
 
 def test_stopped_is_stopped(clock: Clock) -> None:
     clock.set()
-    with pytest.raises(Cancelled):
-        Patience(300.0, clock).pause(passing())
+    with pytest.raises(CancelledError):
+        RetryBudget(300.0, clock).wait(passing())
 
 
 @given(
@@ -167,14 +169,14 @@ def test_it_always_ends_in_time(limit: float, failures: list[tuple[float | None,
     real = retry_budget.time.monotonic
     retry_budget.time.monotonic = lambda: clock.now
     try:
-        waits = Patience(limit, clock, silent=20.0)
+        waits = RetryBudget(limit, clock, no_answer_timeout=20.0)
         for asked, answered in failures * 400:
             try:
-                waits.pause(passing(asked, answered))
+                waits.wait(passing(asked, answered))
             except FluidModelError:
                 break
         else:
             raise AssertionError("it never ends")
     finally:
         retry_budget.time.monotonic = real
-    assert clock.now <= max(limit, 3 * LONGEST_WAIT) + LONGEST_WAIT
+    assert clock.now <= max(limit, 3 * MAX_REQUESTED_DELAY) + MAX_REQUESTED_DELAY

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kubectl_fluidmodel.cache import preflight, verification
-from kubectl_fluidmodel.cache.desired import Existing
+from kubectl_fluidmodel.cache.desired import ExistingObjects
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, placement, pod_problems
-from kubectl_fluidmodel.inspect.details import inspect
-from kubectl_fluidmodel.inventory.cache import link
+from kubectl_fluidmodel.inspect.details import describe_caches
+from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.pin.preflight.cache import judge_cache, judge_graph
-from kubectl_fluidmodel.pin.preflight.context import REFUSE, CacheFacts
+from kubectl_fluidmodel.pin.preflight.cache import check_cache, check_graph
+from kubectl_fluidmodel.pin.preflight.context import REFUSE, CacheInfo
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, from_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
 from tests.cache.objects import Objects, objects
-from tests.cache.test_options import request as request_of
+from tests.cache.test_options import make_options as request_of
 from tests.doctor import builders as b
 from tests.doctor import pods
 from tests.doctor.fluid import NAME, NS
@@ -50,41 +50,41 @@ def terminating(obj: Object) -> Object:
 @pytest.mark.parametrize("kind", DOCTOR, ids=lambda kind: kind.plural)
 def test_doctor_tells_of_each_kind(kind: Kind) -> None:
     name, code = DOCTOR[kind]
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     namespaced = kind.namespaced
     items = snapshot.objects[kind.resource]
     found = [obj for obj in items if name in obj["metadata"]["name"]] if namespaced else []
-    terminating(found[0] if found else b.get(snapshot, kind, name, ""))
-    assert code in b.codes(snapshot)
-    assert b.diagnosis(snapshot).verdict != "healthy"
+    terminating(found[0] if found else b.get_object(snapshot, kind, name, ""))
+    assert code in b.found_codes(snapshot)
+    assert b.run_checks(snapshot).verdict != "healthy"
 
 
 def test_a_secret_that_went_with_its_dataset_is_a_consequence() -> None:
-    snapshot = b.healthy()
-    terminating(b.get(snapshot, names.DATASETS, NAME))
-    b.drop(snapshot, kinds.SECRETS, f"{NAME}-store")
-    assert "FM212" in b.codes(snapshot)
-    assert "FM217" in b.roots(snapshot) and "FM212" not in b.roots(snapshot)
+    snapshot = b.healthy_snapshot()
+    terminating(b.get_object(snapshot, names.DATASETS, NAME))
+    b.remove_object(snapshot, kinds.SECRETS, f"{NAME}-store")
+    assert "FM212" in b.found_codes(snapshot)
+    assert "FM217" in b.root_codes(snapshot) and "FM212" not in b.root_codes(snapshot)
 
 
 def test_what_was_deleted_just_now_is_no_longer_healthy() -> None:
-    snapshot = b.healthy()
-    dataset = terminating(b.get(snapshot, names.DATASETS, NAME))
+    snapshot = b.healthy_snapshot()
+    dataset = terminating(b.get_object(snapshot, names.DATASETS, NAME))
     dataset["metadata"]["deletionTimestamp"] = "2026-09-21T14:13:10Z"
-    (found,) = b.findings(snapshot, "FM217")
+    (found,) = b.findings_of(snapshot, "FM217")
     assert found.cause == "it is being deleted"
-    assert b.diagnosis(snapshot).verdict == "warnings"
+    assert b.run_checks(snapshot).verdict == "warnings"
 
 
 def looked(change: Callable[[Snapshot], object]) -> Iterator[object]:
-    snapshot = b.healthy()
+    snapshot = b.healthy_snapshot()
     change(snapshot)
-    snapshot = from_document(snapshot.to_document())
-    (cache,) = inspect(snapshot, caches=link(snapshot))
+    snapshot = snapshot_from_document(snapshot.to_document())
+    (cache,) = describe_caches(snapshot, caches=build_caches(snapshot))
     yield cache.phase
     yield cache.claim
     yield cache.loads[0].phase
-    yield next(iter(cache.nodes or ())).trouble
+    yield next(iter(cache.nodes or ())).problem
     yield next(iter(cache.readers or ())).state
 
 
@@ -131,12 +131,12 @@ def test_cache_refuses_each_kind_and_names_the_pod_that_holds_it(
         "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "llama"}}]},
     }
     objects.lists["/api/v1/namespaces/ns/pods"] = [reading]
-    standing = Existing(
+    standing = ExistingObjects(
         dataset=obj if kind is names.DATASETS else None,
         runtime=obj if kind is names.ALLUXIO_RUNTIMES else None,
     )
     with pytest.raises(FluidModelError) as caught:
-        preflight.stays(objects.client, request, "ns", standing)
+        preflight.require_not_deleting(objects.client, request, "ns", standing)
     assert str(caught.value).startswith(
         f"{kind.name} {named} is being deleted: since {GONE}, held by pod reader; try: "
     )
@@ -146,22 +146,22 @@ def test_cache_refuses_each_kind_and_names_the_pod_that_holds_it(
 def test_cache_refuses_a_namespace_and_a_source_that_go(objects: Objects) -> None:
     objects.add(kinds.NAMESPACES, terminating({"metadata": {"name": "ns"}}))
     with pytest.raises(FluidModelError, match="Namespace ns is being deleted"):
-        preflight.namespace_exists(objects.client, "ns")
+        preflight.check_namespace(objects.client, "ns")
     objects.add(kinds.PVCS, terminating({"metadata": {"name": "raw", "namespace": "ns"}}))
     request = request_of("pvc://raw", name="llama")
     with pytest.raises(FluidModelError, match="PersistentVolumeClaim raw is being deleted"):
-        preflight.source_exists(objects.client, request, "ns")
+        preflight.require_source_claim(objects.client, request, "ns")
 
 
 def test_cache_chooses_no_node_that_goes() -> None:
-    node = b.get(b.healthy(), kinds.NODES, "gpu-0", "")
-    assert placement.candidate(node).ready
-    assert not placement.candidate(terminating(node)).ready
+    node = b.get_object(b.healthy_snapshot(), kinds.NODES, "gpu-0", "")
+    assert placement.build_candidate(node).is_eligible
+    assert not placement.build_candidate(terminating(node)).is_eligible
 
 
 def test_a_worker_that_goes_is_no_proof() -> None:
     worker = pods.worker_pod()
-    assert pod_problems.ready(worker)
+    assert pod_problems.is_ready(worker)
     assert verification.lost_workers([worker], None, [], 1) == []
     assert verification.lost_workers([terminating(worker)], None, [], 1) == [
         f"worker {NAME}-worker-0 is being deleted"
@@ -174,16 +174,16 @@ def test_a_worker_that_goes_is_no_proof() -> None:
 class Pin:
     """As much of a pin as the judges of deletion look at."""
 
-    def __init__(self, facts: CacheFacts, before: Object) -> None:
+    def __init__(self, facts: CacheInfo, before: Object) -> None:
         self.cache, self.before, self.graph = facts, before, self
         self.reference = "dgd/chat"
 
 
-def facts() -> CacheFacts:
-    snapshot = b.healthy()
-    found = CacheFacts(NAME, NS)
-    found.dataset = b.get(snapshot, names.DATASETS, NAME)
-    found.claim = b.get(snapshot, kinds.PVCS, NAME)
+def facts() -> CacheInfo:
+    snapshot = b.healthy_snapshot()
+    found = CacheInfo(NAME, NS)
+    found.dataset = b.get_object(snapshot, names.DATASETS, NAME)
+    found.claim = b.get_object(snapshot, kinds.PVCS, NAME)
     found.pods = {"gpu-0": snapshot.objects["pods"]}
     return found
 
@@ -192,16 +192,18 @@ def facts() -> CacheFacts:
 def test_pin_refuses_a_cache_that_goes(what: str) -> None:
     found = facts()
     terminating((found.dataset if what == "Dataset" else found.claim) or {})
-    (verdict,) = judge_cache(Pin(found, {}))  # type: ignore[arg-type]
-    assert verdict.level == REFUSE and verdict.always
+    (verdict,) = check_cache(Pin(found, {}))  # type: ignore[arg-type]
+    assert verdict.level == REFUSE and verdict.even_if_pinned
     assert str(verdict).startswith(
         f"the {what} {NAME} is being deleted: since {GONE}, held by pod chat-decode-0; try: "
     )
 
 
 def test_pin_refuses_a_graph_that_goes() -> None:
-    graph = terminating(b.healthy().objects[queries.GRAPHS.resource][0])
-    (verdict,) = judge_graph(Pin(facts(), graph))  # type: ignore[arg-type]
-    assert verdict.level == REFUSE and verdict.always
-    assert "dgd/chat is being deleted" in verdict.what
-    assert not list(judge_graph(Pin(facts(), b.healthy().objects[queries.GRAPHS.resource][0])))  # type: ignore[arg-type]
+    graph = terminating(b.healthy_snapshot().objects[queries.GRAPHS.resource][0])
+    (verdict,) = check_graph(Pin(facts(), graph))  # type: ignore[arg-type]
+    assert verdict.level == REFUSE and verdict.even_if_pinned
+    assert "dgd/chat is being deleted" in verdict.message
+    assert not list(
+        check_graph(Pin(facts(), b.healthy_snapshot().objects[queries.GRAPHS.resource][0]))
+    )  # type: ignore[arg-type]

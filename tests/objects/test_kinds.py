@@ -8,10 +8,10 @@ import pytest
 
 from kubectl_fluidmodel.objects.access import (
     annotations_of,
-    at,
-    dicts,
+    get_list,
+    get_path,
     labels_of,
-    meta,
+    metadata_of,
     name_of,
     namespace_of,
 )
@@ -75,7 +75,7 @@ OBJ = {"a": {"b": [{"c": 1}, None]}, "n": None, "zero": 0, "s": "text"}
     ],
 )
 def test_the_value_at_a_path(path: tuple[str | int, ...], value: Any) -> None:
-    assert at(OBJ, *path, default="default") == value
+    assert get_path(OBJ, *path, default="default") == value
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_the_value_at_a_path(path: tuple[str | int, ...], value: Any) -> None:
     ],
 )
 def test_the_objects_in_a_list(obj: Any, found: list[Any]) -> None:
-    assert dicts(obj, "x") == found
+    assert get_list(obj, "x") == found
 
 
 @pytest.mark.parametrize("obj", [{}, {"metadata": None}, {"metadata": []}])
 def test_an_object_without_metadata(obj: dict[str, Any]) -> None:
-    assert (meta(obj), name_of(obj), namespace_of(obj)) == ({}, "", "")
+    assert (metadata_of(obj), name_of(obj), namespace_of(obj)) == ({}, "", "")
     assert (labels_of(obj), annotations_of(obj)) == ({}, {})

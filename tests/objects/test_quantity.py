@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubernetes.utils.quantity import parse_quantity
+from kubernetes.utils.quantity import parse_quantity as kubernetes_parse_quantity
 
-from kubectl_fluidmodel.objects.quantity import from_bytes, parse, to_int
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, parse_quantity, quantity_to_int
 
 SUFFIXES = ("", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 NUMBERS = st.from_regex(r"[+-]?([0-9]{1,9}(\.[0-9]{0,6})?|\.[0-9]{1,6})", fullmatch=True)
@@ -17,22 +17,22 @@ NUMBERS = st.from_regex(r"[+-]?([0-9]{1,9}(\.[0-9]{0,6})?|\.[0-9]{1,6})", fullma
 
 @given(NUMBERS, st.sampled_from(SUFFIXES))
 def test_the_same_number_as_the_kubernetes_package(number: str, suffix: str) -> None:
-    assert parse(number + suffix) == parse_quantity(number + suffix)
+    assert parse_quantity(number + suffix) == kubernetes_parse_quantity(number + suffix)
 
 
 @given(NUMBERS, st.sampled_from("eE"), st.integers(-9, 9))
 def test_exponents(number: str, mark: str, exponent: int) -> None:
     text = f"{number}{mark}{exponent}"
-    assert parse(text) == Decimal(text)
+    assert parse_quantity(text) == Decimal(text)
 
 
 @given(st.text(alphabet="0123456789.eEKMGTPkmnui+- x", max_size=10))
 def test_what_the_kubernetes_package_refuses_we_refuse(text: str) -> None:
     try:
-        ours = parse(text)
+        ours = parse_quantity(text)
     except ValueError:
         return
-    assert ours == parse_quantity(text.strip())
+    assert ours == kubernetes_parse_quantity(text.strip())
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_what_the_kubernetes_package_refuses_we_refuse(text: str) -> None:
 )
 def test_no_quantity(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity such as 300Gi"):
-        parse(text)
-    assert to_int(text) is None
+        parse_quantity(text)
+    assert quantity_to_int(text) is None
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_no_quantity(text: str) -> None:
 )
 def test_numbers_beyond_all_measure_are_refused_at_once(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):
-        parse(text)
-    assert to_int(text) is None
+        parse_quantity(text)
+    assert quantity_to_int(text) is None
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_numbers_beyond_all_measure_are_refused_at_once(text: str) -> None:
     [("1Ki", 1024), ("1k", 1000), ("100m", 1), ("1500m", 2), ("0", 0), (7, 7), (None, None)],
 )
 def test_whole_numbers_are_rounded_up(text: str | int | None, count: int | None) -> None:
-    assert to_int(text) == count
+    assert quantity_to_int(text) == count
 
 
 @given(st.integers(min_value=0, max_value=1 << 62))
 def test_bytes_are_written_exactly(count: int) -> None:
-    assert to_int(from_bytes(count)) == count
+    assert quantity_to_int(bytes_to_quantity(count)) == count
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_bytes_are_written_exactly(count: int) -> None:
     [(0, "0"), (1000, "1000"), (1024, "1Ki"), (300 << 30, "300Gi"), (1536 << 20, "1536Mi")],
 )
 def test_the_shortest_form(count: int, text: str) -> None:
-    assert from_bytes(count) == text
+    assert bytes_to_quantity(count) == text

@@ -87,7 +87,7 @@ def expression(key: str, operator: str, *values: str) -> Object:
 
 
 def words(one: Object, where: Object, *others: Object) -> list[str]:
-    return [each.text for each in SchedulerView([where], list(others)).against(one, where)]
+    return [each.text for each in SchedulerView([where], list(others)).obstacles(one, where)]
 
 
 TAINTS: dict[str, tuple[list[Object], list[Object], list[str]]] = {
@@ -297,18 +297,18 @@ class TestRoomBesideOthers:
             pod("small", container(memory="1Gi"), on="a"),
             pod("large", container(memory="60Gi"), on="a"),
         ]
-        [found] = SchedulerView([node()], others).against(
+        [found] = SchedulerView([node()], others).obstacles(
             pod("p", container(memory="50Gi")), node()
         )
         assert found.text == (
             "50.0 GiB of memory needed, 39.0 GiB free (ns/large, ns/small hold the rest)"
         )
-        assert (found.filter, found.subject, found.lasting) == (Filter.ROOM, "memory", False)
+        assert (found.filter, found.subject, found.permanent) == (Filter.ROOM, "memory", False)
         assert (found.needed, found.free) == (Decimal(50 << 30), Decimal(39 << 30))
 
     def test_what_the_node_never_had_is_lasting(self) -> None:
-        [found] = SchedulerView([node()], []).against(pod("p", container(memory="101Gi")), node())
-        assert found.lasting
+        [found] = SchedulerView([node()], []).obstacles(pod("p", container(memory="101Gi")), node())
+        assert found.permanent
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_pods_that_are_over_take_nothing(self, phase: str) -> None:
@@ -338,7 +338,7 @@ class TestRoomBesideOthers:
 
     def test_without_pods_a_node_counts_as_empty(self) -> None:
         view = SchedulerView([node()], None)
-        assert view.against(pod("p", container(memory="100Gi")), node()) == []
+        assert view.obstacles(pod("p", container(memory="100Gi")), node()) == []
 
 
 def port(number: int, **more: str) -> Object:
@@ -372,7 +372,7 @@ def test_ports_of_a_sidecar_count_and_of_an_init_container_do_not() -> None:
 def test_many_ports_are_one_obstacle_with_its_holders() -> None:
     wanted = [port(n) for n in range(20000, 20005)]
     others = [pod("x", container(wanted[:3]), on="a"), pod("y", container(wanted[3:]), on="a")]
-    [found] = SchedulerView([node()], others).against(pod("p", container(wanted)), node())
+    [found] = SchedulerView([node()], others).obstacles(pod("p", container(wanted)), node())
     assert found.text == "ports 20000, 20001, 20002 and 2 more are held by ns/x, ns/y"
     assert [each["metadata"]["name"] for each in found.holders] == ["x", "y"]
 
@@ -396,7 +396,7 @@ class TestVolumes:
 
     def against(self, where: Object, claim: Object, volume: Object) -> list[str]:
         view = SchedulerView([where], [], [claim], [volume])
-        return [each.text for each in view.against(self.POD, where)]
+        return [each.text for each in view.obstacles(self.POD, where)]
 
     def test_a_volume_of_other_nodes(self) -> None:
         assert self.against(node(zone="y"), self.CLAIM, self.VOLUME) == [
@@ -487,7 +487,7 @@ OTHERS: dict[str, tuple[Object, Object, str]] = {
 def test_affinity_between_pods(case: str) -> None:
     one, other, against = OTHERS[case]
     nodes = [node("a", zone="z"), node("b", zone="z")]
-    found = SchedulerView(nodes, [other]).verdicts(one)["a"]
+    found = SchedulerView(nodes, [other]).obstacles_by_node(one)["a"]
     assert [each.text for each in found] == ([against] if against else [])
 
 
@@ -496,7 +496,7 @@ def test_all_that_is_against_a_pod_is_said() -> None:
     where = node("a", GPU_TAINT, cordoned=True)
     one = pod("p", container([port(7)], memory="1Ti"), nodeSelector={"disk": "ssd"}, nodeName="b")
     other = pod("x", container([port(7)]), on="a")
-    found = SchedulerView([where], [other]).against(one, where)
+    found = SchedulerView([where], [other]).obstacles(one, where)
     assert [each.filter for each in found] == [
         Filter.CORDON,
         Filter.NAME,
@@ -508,4 +508,4 @@ def test_all_that_is_against_a_pod_is_said() -> None:
 
 
 def test_objects_that_say_nothing() -> None:
-    assert SchedulerView([{}], [{}]).verdicts({}) == {"": []}
+    assert SchedulerView([{}], [{}]).obstacles_by_node({}) == {"": []}

@@ -36,7 +36,7 @@ LABELS = {"app": "demo", "tier": "a", "empty": "", "example.com/x": "1"}
     ],
 )
 def test_what_matches(text: str, matches: bool) -> None:
-    assert selector.parse(text)(LABELS) is matches
+    assert selector.parse_selector(text)(LABELS) is matches
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_what_matches(text: str, matches: bool) -> None:
 )
 def test_what_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="is no label selector"):
-        selector.parse(text)
+        selector.parse_selector(text)

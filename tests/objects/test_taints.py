@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.objects.taints import LEAVING, Taint, for_accelerator, leaving, taints_of
+from kubectl_fluidmodel.objects.taints import (
+    LEAVING,
+    Taint,
+    departure_of,
+    marks_accelerator,
+    taints_of,
+)
 
 
 def node(*taints: Object, **more: Object) -> Object:
@@ -22,14 +28,14 @@ def node(*taints: Object, **more: Object) -> Object:
 @pytest.mark.parametrize("key", sorted(LEAVING))
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
 def test_a_node_that_a_controller_takes_away(key: str, effect: str) -> None:
-    found = leaving(node({"key": key, "value": "1700000000", "effect": effect}))
+    found = departure_of(node({"key": key, "value": "1700000000", "effect": effect}))
     assert found is not None and found.certain
-    assert found.why == f"{LEAVING[key]} (taint {key}=1700000000:{effect})"
+    assert found.reason == f"{LEAVING[key]} (taint {key}=1700000000:{effect})"
 
 
 def test_a_candidate_for_removal_is_not_certain() -> None:
     taint = {"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}
-    found = leaving(node(taint))
+    found = departure_of(node(taint))
     assert found is not None and not found.certain
 
 
@@ -42,8 +48,8 @@ def test_a_candidate_for_removal_is_not_certain() -> None:
     ],
 )
 def test_a_node_that_is_still_starting(key: str) -> None:
-    found = leaving(node({"key": key, "effect": "NoSchedule"}))
-    assert found is not None and found.why.startswith("it is still starting")
+    found = departure_of(node({"key": key, "effect": "NoSchedule"}))
+    assert found is not None and found.reason.startswith("it is still starting")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +63,8 @@ def test_a_node_that_is_still_starting(key: str) -> None:
     ],
 )
 def test_what_the_node_itself_says(where: Object, why: str) -> None:
-    found = leaving(where)
-    assert found is not None and found.certain and why in found.why
+    found = departure_of(where)
+    assert found is not None and found.certain and why in found.reason
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_what_the_node_itself_says(where: Object, why: str) -> None:
     ],
 )
 def test_a_node_that_stays(taint: Object) -> None:
-    assert leaving(node(taint)) is None
+    assert departure_of(node(taint)) is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_a_node_that_stays(taint: Object) -> None:
     ],
 )
 def test_taints_that_keep_accelerators_free(taint: Taint, good: bool) -> None:
-    assert for_accelerator(taint, node()) is good
+    assert marks_accelerator(taint, node()) is good
 
 
 def test_a_taint_in_kubectls_form_and_its_toleration() -> None:

@@ -8,57 +8,62 @@ from collections.abc import Callable
 
 import pytest
 
-from kubectl_fluidmodel.doctor.mount_probe.s3 import Trial
-from kubectl_fluidmodel.doctor.mount_probe.target import Question
+from kubectl_fluidmodel.doctor.mount_probe.s3 import S3Probe
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objectstore import error_codes
-from kubectl_fluidmodel.objectstore.retry import Refused
-from kubectl_fluidmodel.objectstore.s3 import Credentials, Store, check_credentials, list_prefix
+from kubectl_fluidmodel.objectstore.retry import S3RequestError
+from kubectl_fluidmodel.objectstore.s3 import (
+    S3Credentials,
+    S3Store,
+    list_prefix,
+    require_session_token,
+)
 from kubectl_fluidmodel.stage.bucket import Bucket
-from tests.loopback import Answer, serve
+from tests.loopback import HttpResponse, serve
 
-KEYS = Credentials("AKIA" + "A" * 16, "hidden-value")
+KEYS = S3Credentials("AKIA" + "A" * 16, "hidden-value")
 XML = {"Content-Type": "application/xml"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
-def error(code: str, message: str = "words", more: str = "", **headers: str) -> Answer:
+def error(code: str, message: str = "words", more: str = "", **headers: str) -> HttpResponse:
     body = f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
-    return Answer(400 if code != "AccessDenied" else 403, body.encode(), {**XML, **headers})
+    return HttpResponse(400 if code != "AccessDenied" else 403, body.encode(), {**XML, **headers})
 
 
 CONSOLE = "does not answer as an S3 store: it answers with HTTP {} and {}"
-ANSWERS: dict[str, tuple[Answer, str, str, str]] = {
+ANSWERS: dict[str, tuple[HttpResponse, str, str, str]] = {
     "a console": (
-        Answer(200, b"<html><title>MinIO Console</title></html>", HTML),
-        error_codes.FOREIGN, CONSOLE.format(200, "text/html"), "not of the console (9001)"),
+        HttpResponse(200, b"<html><title>MinIO Console</title></html>", HTML),
+        error_codes.NOT_S3, CONSOLE.format(200, "text/html"), "not of the console (9001)"),
     "a console's page that is no XML": (
-        Answer(200, b"<!doctype html><title>Console", HTML),
-        error_codes.FOREIGN, CONSOLE.format(200, "text/html"), "not of the console (9001)"),
+        HttpResponse(200, b"<!doctype html><title>Console", HTML),
+        error_codes.NOT_S3, CONSOLE.format(200, "text/html"), "not of the console (9001)"),
     "a page without a type": (
-        Answer(200, b"<!DOCTYPE html><p>hi"),
-        error_codes.FOREIGN, CONSOLE.format(200, "no type"), ""),
-    "nothing": (Answer(200), error_codes.FOREIGN, CONSOLE.format(200, "no type"), ""),
+        HttpResponse(200, b"<!DOCTYPE html><p>hi"),
+        error_codes.NOT_S3, CONSOLE.format(200, "no type"), ""),
+    "nothing": (HttpResponse(200), error_codes.NOT_S3, CONSOLE.format(200, "no type"), ""),
     "JSON": (
-        Answer(200, b'{"ok": true}', {"Content-Type": "application/json"}),
-        error_codes.FOREIGN, CONSOLE.format(200, "application/json"), ""),
+        HttpResponse(200, b'{"ok": true}', {"Content-Type": "application/json"}),
+        error_codes.NOT_S3, CONSOLE.format(200, "application/json"), ""),
     "another kind of XML": (
-        Answer(200, b"<?xml version='1.0'?><feed/>", XML),
-        error_codes.FOREIGN, CONSOLE.format(200, "application/xml"), ""),
+        HttpResponse(200, b"<?xml version='1.0'?><feed/>", XML),
+        error_codes.NOT_S3, CONSOLE.format(200, "application/xml"), ""),
     "an ingress that does not know the host": (
-        Answer(404, b"default backend - 404", {"Content-Type": "text/plain"}),
-        error_codes.FOREIGN, CONSOLE.format(404, "text/plain"), ""),
+        HttpResponse(404, b"default backend - 404", {"Content-Type": "text/plain"}),
+        error_codes.NOT_S3, CONSOLE.format(404, "text/plain"), ""),
     "a proxy that filters": (
-        Answer(403, b"<html>blocked by policy</html>", HTML),
-        error_codes.FOREIGN, CONSOLE.format(403, "text/html"), ""),
+        HttpResponse(403, b"<html>blocked by policy</html>", HTML),
+        error_codes.NOT_S3, CONSOLE.format(403, "text/html"), ""),
     "a login page": (
-        Answer(302, b"<html>", {**HTML, "Location": "https://me:pw@login.example/in?token=s3cret"}),
-        error_codes.FOREIGN, "which leads to https://login.example/in, not as S3 does", ""),
+        HttpResponse(302, b"<html>", {**HTML, "Location": "https://me:pw@login.example/in?token=s3cret"}),
+        error_codes.NOT_S3, "which leads to https://login.example/in, not as S3 does", ""),
     "TLS behind http, by Go": (
-        Answer(400, b"Client sent an HTTP request to an HTTPS server.\n"),
+        HttpResponse(400, b"Client sent an HTTP request to an HTTPS server.\n"),
         error_codes.TLS, "it speaks TLS on this port", "--endpoint https://127.0.0.1"),
     "TLS behind http, by nginx": (
-        Answer(400, b"<html>The plain HTTP request was sent to HTTPS port</html>", HTML),
+        HttpResponse(400, b"<html>The plain HTTP request was sent to HTTPS port</html>", HTML),
         error_codes.TLS, "it speaks TLS on this port", "--endpoint https://127.0.0.1"),
     "a region by its field": (
         error("AuthorizationHeaderMalformed", more="<Region>eu-central-1</Region>"),
@@ -92,47 +97,47 @@ ANSWERS: dict[str, tuple[Answer, str, str, str]] = {
 
 
 @pytest.fixture(params=ANSWERS.values(), ids=ANSWERS)
-def recorded(request: pytest.FixtureRequest) -> tuple[Answer, str, str, str]:
-    found: tuple[Answer, str, str, str] = request.param
+def recorded(request: pytest.FixtureRequest) -> tuple[HttpResponse, str, str, str]:
+    found: tuple[HttpResponse, str, str, str] = request.param
     return found
 
 
-def staging(store: Store, operation: str, **settings: str) -> None:
+def staging(store: S3Store, operation: str, **settings: str) -> None:
     """One operation as staging does it."""
     try:
-        Bucket(store, "b123", patience=1.0).call("try", operation, **settings)
-    except Refused as err:
+        Bucket(store, "b123", retry_timeout=1.0).call_raw("try", operation, **settings)
+    except S3RequestError as err:
         raise err.error from err
 
 
-def said(answer: Answer, ask: Callable[[Store], object]) -> FluidModelError:
+def said(answer: HttpResponse, ask: Callable[[S3Store], object]) -> FluidModelError:
     """What comes of an answer."""
     with serve(lambda _: answer) as server, pytest.raises(FluidModelError) as caught:
-        ask(Store(server.url, "us-east-1", KEYS))
+        ask(S3Store(server.url, "us-east-1", KEYS))
     text = str(caught.value)
     assert "\n" not in text and "hidden-value" not in text and "s3cret" not in text
     return caught.value
 
 
-def test_cache_says_it_in_its_words(recorded: tuple[Answer, str, str, str]) -> None:
+def test_cache_says_it_in_its_words(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, _, why, way = recorded
     err = said(answer, lambda store: list_prefix(store, "b123", "p"))
-    assert err.what == "cannot list s3://b123/p"
-    assert why in err.why and way in err.try_
+    assert err.message == "cannot list s3://b123/p"
+    assert why in err.reason and way in err.hint
     assert err.exit_code == 1
 
 
-def test_stage_says_the_same(recorded: tuple[Answer, str, str, str]) -> None:
+def test_stage_says_the_same(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, _, why, way = recorded
     err = said(answer, lambda store: staging(store, "list_objects_v2", Prefix="p"))
-    assert why in err.why and way in err.try_
+    assert why in err.reason and way in err.hint
 
 
-def test_doctor_knows_it_by_the_same_table(recorded: tuple[Answer, str, str, str]) -> None:
+def test_doctor_knows_it_by_the_same_table(recorded: tuple[HttpResponse, str, str, str]) -> None:
     answer, state, _, _ = recorded
     with serve(lambda _: answer) as server:
-        question = Question("ns", "s3://b123/p", "s3", "b123", "p", server.url, "us-east-1")
-        found = Trial(question, KEYS).run()
+        question = MountTarget("ns", "s3://b123/p", "s3", "b123", "p", server.url, "us-east-1")
+        found = S3Probe(question, KEYS).run()
     assert found.state == state
     assert "s3cret" not in str(found)
 
@@ -140,41 +145,45 @@ def test_doctor_knows_it_by_the_same_table(recorded: tuple[Answer, str, str, str
 def test_by_how_much_a_clock_is_off() -> None:
     theirs = email.utils.formatdate(time.time() + 7200, usegmt=True)
     meta = {"HTTPHeaders": {"Date": theirs}, "HTTPStatusCode": 403}
-    told = error_codes.read(
+    told = error_codes.parse_error(
         {"Error": {"Code": "RequestTimeTooSkewed"}, "ResponseMetadata": meta}, "x"
     )
     assert 7190 < told.skew < 7210
-    assert "clock is off by 7" in error_codes.words(told, "AWS", "b", with_keys=True)[0]
-    assert error_codes.skew_of({"date": "yesterday"}) == error_codes.skew_of({}) == 0
+    assert (
+        "clock is off by 7" in error_codes.explain_error(told, "AWS", "b", has_credentials=True)[0]
+    )
+    assert (
+        error_codes.parse_clock_skew({"date": "yesterday"}) == error_codes.parse_clock_skew({}) == 0
+    )
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_page_of_a_gateway_that_may_pass_is_no_foreign_server(status: int) -> None:
-    page = Answer(status, b"<html>Bad Gateway</html>", HTML)
+    page = HttpResponse(status, b"<html>Bad Gateway</html>", HTML)
     err = said(page, lambda store: list_prefix(store, "b123", "p"))
-    assert "does not answer as an S3 store" not in err.why
+    assert "does not answer as an S3 store" not in err.reason
 
 
 def test_without_keys_a_refusal_says_so() -> None:
     with serve(lambda _: error("AccessDenied")) as server, pytest.raises(FluidModelError) as caught:
-        list_prefix(Store(server.url), "b123", "p")
-    assert "no S3 credentials were found, and bucket b123 is not public" in caught.value.why
-    assert "AWS_ACCESS_KEY_ID" in caught.value.try_
+        list_prefix(S3Store(server.url), "b123", "p")
+    assert "no S3 credentials were found, and bucket b123 is not public" in caught.value.reason
+    assert "AWS_ACCESS_KEY_ID" in caught.value.hint
 
 
 def test_a_head_has_no_reason_in_its_answer() -> None:
-    err = said(Answer(403), lambda store: staging(store, "head_object", Key="k"))
-    assert "may not HeadObject (the answer to a HEAD gives no reason)" in err.why
+    err = said(HttpResponse(403), lambda store: staging(store, "head_object", Key="k"))
+    assert "may not HeadObject (the answer to a HEAD gives no reason)" in err.reason
 
 
 def test_redirects_in_a_circle_end() -> None:
     body = b"<Error><Code>PermanentRedirect</Code><Message>go there</Message></Error>"
-    answer = Answer(301, body, XML)
+    answer = HttpResponse(301, body, XML)
     err = said(answer, lambda store: list_prefix(store, "b123", "p"))
-    assert "the bucket is in another region" in err.why
+    assert "the bucket is in another region" in err.reason
     with serve(lambda _: answer) as server:
-        question = Question("ns", "s3://b123/p", "s3", "b123", "p", server.url, "us-east-1")
-        assert Trial(question, KEYS).run().state == error_codes.REGION
+        question = MountTarget("ns", "s3://b123/p", "s3", "b123", "p", server.url, "us-east-1")
+        assert S3Probe(question, KEYS).run().state == error_codes.REGION
 
 
 @pytest.mark.parametrize(
@@ -191,25 +200,25 @@ def test_redirects_in_a_circle_end() -> None:
     ],
 )  # fmt: skip
 def test_the_buckets_name_in_the_endpoint(endpoint: str, bucket: str, right: str) -> None:
-    assert error_codes.names_bucket(endpoint, bucket) == right
+    assert error_codes.find_bucket_in_endpoint(endpoint, bucket) == right
     if right:  # and nobody is asked
         with pytest.raises(UsageError, match="has the bucket's name in it") as caught:
-            list_prefix(Store(endpoint, "", KEYS), bucket, "p")
-        assert caught.value.try_ == f"--endpoint {right}"
+            list_prefix(S3Store(endpoint, "", KEYS), bucket, "p")
+        assert caught.value.hint == f"--endpoint {right}"
 
 
 def test_a_host_that_may_be_a_buckets_is_said_when_it_fails() -> None:
     with pytest.raises(FluidModelError) as caught:
-        list_prefix(Store("http://models.nowhere.invalid:9000", "", KEYS), "models", "p")
-    assert caught.value.try_ == "--endpoint http://nowhere.invalid:9000"
-    assert "not known here" in caught.value.why and caught.value.exit_code == 3
+        list_prefix(S3Store("http://models.nowhere.invalid:9000", "", KEYS), "models", "p")
+    assert caught.value.hint == "--endpoint http://nowhere.invalid:9000"
+    assert "not known here" in caught.value.reason and caught.value.exit_code == 3
 
 
 def test_https_on_a_port_of_plain_http() -> None:
-    with serve(lambda _: Answer(200)) as server, pytest.raises(FluidModelError) as caught:
-        list_prefix(Store(server.url.replace("http:", "https:"), "", KEYS), "b123", "p")
-    assert "does not speak TLS" in caught.value.why
-    assert "http://" in caught.value.try_
+    with serve(lambda _: HttpResponse(200)) as server, pytest.raises(FluidModelError) as caught:
+        list_prefix(S3Store(server.url.replace("http:", "https:"), "", KEYS), "b123", "p")
+    assert "does not speak TLS" in caught.value.reason
+    assert "http://" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -217,15 +226,15 @@ def test_https_on_a_port_of_plain_http() -> None:
     [
         (None, False),
         (KEYS, False),
-        (Credentials("ASIA" + "A" * 16, "x"), True),
-        (Credentials("ASIA" + "A" * 16, "x", "token"), False),
-        (Credentials("ASIA", "x"), False),  # of another store: AWS's have 20 characters
+        (S3Credentials("ASIA" + "A" * 16, "x"), True),
+        (S3Credentials("ASIA" + "A" * 16, "x", "token"), False),
+        (S3Credentials("ASIA", "x"), False),  # of another store: AWS's have 20 characters
     ],
 )
-def test_a_temporary_key_without_its_token(keys: Credentials | None, refused: bool) -> None:
+def test_a_temporary_key_without_its_token(keys: S3Credentials | None, refused: bool) -> None:
     if not refused:
-        check_credentials(keys)
+        require_session_token(keys)
         return
     with pytest.raises(FluidModelError, match="is temporary") as caught:
-        check_credentials(keys, " in Secret mine")
-    assert "in Secret mine" in caught.value.what and "token is missing" in caught.value.why
+        require_session_token(keys, " in Secret mine")
+    assert "in Secret mine" in caught.value.message and "token is missing" in caught.value.reason

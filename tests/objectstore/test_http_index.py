@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
-from kubectl_fluidmodel.model.files import File
-from kubectl_fluidmodel.model.sample import ReadError
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.model.files import SourceFile
+from kubectl_fluidmodel.model.sample import RangeReadError
 from kubectl_fluidmodel.objectstore import http_index
-from kubectl_fluidmodel.objectstore.http_index import links_below, list_directory, reader
-from tests.loopback import Answer, Asked, Respond, free_port, serve
+from kubectl_fluidmodel.objectstore.http_index import links_below, list_directory, range_reader
+from tests.loopback import HttpRequest, HttpResponse, RequestHandler, free_port, serve
 
 NGINX = """<html><head><title>Index of /m/</title></head><body><h1>Index of /m/</h1><hr><pre>
 <a href="../">../</a>
@@ -48,24 +48,24 @@ def test_links_below(page: str, directories: list[str], files: list[str]) -> Non
     assert found == ([base + name for name in directories], [base + name for name in files])
 
 
-def tree(files: dict[str, bytes], *, lengths: bool = True) -> Respond:
+def tree(files: dict[str, bytes], *, lengths: bool = True) -> RequestHandler:
     """A server that shows an index of every directory."""
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         path = asked.path
         if path.endswith("/"):
             rests = [name[len(path) :] for name in files if name.startswith(path)]
             below = {rest[: rest.find("/") + 1] or rest for rest in rests}
             if not below:
-                return Answer(404, b"no")
+                return HttpResponse(404, b"no")
             links = "".join(f'<a href="{name.replace(" ", "%20")}">x</a>' for name in sorted(below))
-            return Answer(200, links.encode(), {"Content-Type": "text/html; charset=utf-8"})
+            return HttpResponse(200, links.encode(), {"Content-Type": "text/html; charset=utf-8"})
         if path not in files:
-            return Answer(404, b"no")
+            return HttpResponse(404, b"no")
         if not lengths:
-            return Answer(200, iter(()), {"Content-Type": "application/octet-stream"})
+            return HttpResponse(200, iter(()), {"Content-Type": "application/octet-stream"})
         size = str(len(files[path]))
-        return Answer(200, files[path], {"Content-Length": size})
+        return HttpResponse(200, files[path], {"Content-Length": size})
 
     return respond
 
@@ -82,11 +82,11 @@ MODEL = {
 def test_a_tree_is_listed_with_sizes(tail: str) -> None:
     with serve(tree(MODEL)) as server:
         found = list_directory(f"{server.url}/m{tail}")
-        methods = {(asked.method, asked.path) for asked in server.asked}
+        methods = {(asked.method, asked.path) for asked in server.requests}
     assert found.files == (
-        File("config.json", 2),
-        File("original/params.json", 3),
-        File("part 1.safetensors", 9),
+        SourceFile("config.json", 2),
+        SourceFile("original/params.json", 3),
+        SourceFile("part 1.safetensors", 9),
     )
     assert ("GET", "/m/config.json") not in methods  # sizes without reading a byte
 
@@ -94,17 +94,17 @@ def test_a_tree_is_listed_with_sizes(tail: str) -> None:
 def test_a_missing_directory() -> None:
     with serve(tree(MODEL)) as server, pytest.raises(FluidModelError) as caught:
         list_directory(f"{server.url}/nothing/")
-    assert (caught.value.why, caught.value.exit_code) == ("HTTP 404", 1)
+    assert (caught.value.reason, caught.value.exit_code) == ("HTTP 404", 1)
 
 
 def test_an_index_without_files() -> None:
-    page = Answer(200, b"<a href='../'>up</a>", {"Content-Type": "text/html"})
+    page = HttpResponse(200, b"<a href='../'>up</a>", {"Content-Type": "text/html"})
     with serve(lambda _: page) as server, pytest.raises(FluidModelError, match="lists no files"):
         list_directory(f"{server.url}/m/")
 
 
 def test_what_is_no_html_is_no_directory() -> None:
-    page = Answer(200, b"[]", {"Content-Type": "application/json"})
+    page = HttpResponse(200, b"[]", {"Content-Type": "application/json"})
     with serve(lambda _: page) as server, pytest.raises(FluidModelError, match="not a directory"):
         list_directory(f"{server.url}/m/")
 
@@ -112,13 +112,13 @@ def test_what_is_no_html_is_no_directory() -> None:
 def test_a_file_without_a_size() -> None:
     with serve(tree(MODEL, lengths=False)) as server, pytest.raises(FluidModelError) as caught:
         list_directory(f"{server.url}/m/")
-    assert "does not tell its size" in caught.value.what
-    assert caught.value.try_ == "--quota SIZE"
+    assert "does not tell its size" in caught.value.message
+    assert caught.value.hint == "--quota SIZE"
 
 
 def test_directories_that_link_in_a_circle_end() -> None:
-    def respond(asked: Asked) -> Answer:
-        return Answer(200, b"<a href='again/'>x</a>", {"Content-Type": "text/html"})
+    def respond(asked: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, b"<a href='again/'>x</a>", {"Content-Type": "text/html"})
 
     with serve(respond) as server, pytest.raises(FluidModelError, match="too large a tree"):
         list_directory(f"{server.url}/m/")
@@ -133,10 +133,10 @@ def test_an_index_that_never_ends_is_not_read_to_its_end() -> None:
             yield b"<a href='x'>" * 8000
 
     page = {"Content-Type": "text/html"}
-    with serve(lambda _: Answer(200, endless(), page)) as server:
+    with serve(lambda _: HttpResponse(200, endless(), page)) as server:
         with pytest.raises(FluidModelError, match="not a directory listing") as caught:
             list_directory(f"{server.url}/m/")
-    assert "more than 4 MiB" in caught.value.why
+    assert "more than 4 MiB" in caught.value.reason
     assert len(sent) < 400
 
 
@@ -149,18 +149,18 @@ def test_a_page_that_drips_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None
             yield b"<a href='x'>"
 
     began = time.monotonic()
-    with serve(lambda _: Answer(200, drips(), {"Content-Type": "text/html"})) as server:
-        with pytest.raises(Unreachable, match="cannot read"):
+    with serve(lambda _: HttpResponse(200, drips(), {"Content-Type": "text/html"})) as server:
+        with pytest.raises(UnreachableError, match="cannot read"):
             list_directory(f"{server.url}/m/")
     assert time.monotonic() - began < 5
 
 
 def test_a_page_that_is_packed_is_not_unpacked() -> None:
     packed = gzip.compress(b"<a href='x'>y</a>" * 1_000_000)
-    answer = Answer(200, packed, {"Content-Type": "text/html", "Content-Encoding": "gzip"})
+    answer = HttpResponse(200, packed, {"Content-Type": "text/html", "Content-Encoding": "gzip"})
     with serve(lambda _: answer) as server, pytest.raises(FluidModelError, match="lists no files"):
         list_directory(f"{server.url}/m/")
-    assert server.asked[0].headers["Accept-Encoding"] == "identity"
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize("worst", ["<a ", "<a href=", "<", "<!--", "&#", "<a href='", "</a", "<?"])
@@ -174,32 +174,35 @@ def test_a_page_is_parsed_in_time(worst: str) -> None:
 def test_parts_of_files_are_read(ranges: bool) -> None:
     content = bytes(range(256)) * 100
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         if not ranges:
-            return Answer(200, content)
+            return HttpResponse(200, content)
         first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
-        return Answer(206, content[int(first) : int(last) + 1])
+        return HttpResponse(206, content[int(first) : int(last) + 1])
 
     with serve(respond) as server:
-        fetch = reader(f"{server.url}/m")
+        fetch = range_reader(f"{server.url}/m")
         assert fetch("part 1.bin", 0, 10) == content[:10]
-        assert server.asked[0].path == "/m/part 1.bin"
+        assert server.requests[0].path == "/m/part 1.bin"
         if ranges:
             assert fetch("a", 300, 5) == content[300:305]
         else:
-            with pytest.raises(ReadError, match="no ranges"):
+            with pytest.raises(RangeReadError, match="no ranges"):
                 fetch("a", 300, 5)
 
 
 def test_files_that_cannot_be_read() -> None:
-    with serve(lambda _: Answer(403)) as server, pytest.raises(ReadError, match="HTTP 403"):
-        reader(server.url)("a", 0, 1)
-    with pytest.raises(ReadError):
-        reader(f"http://127.0.0.1:{free_port()}")("a", 0, 1)
+    with (
+        serve(lambda _: HttpResponse(403)) as server,
+        pytest.raises(RangeReadError, match="HTTP 403"),
+    ):
+        range_reader(server.url)("a", 0, 1)
+    with pytest.raises(RangeReadError):
+        range_reader(f"http://127.0.0.1:{free_port()}")("a", 0, 1)
 
 
 def test_nobody_listens() -> None:
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(UnreachableError) as caught:
         list_directory(f"http://127.0.0.1:{free_port()}/m/")
     assert caught.value.exit_code == 3
     assert "refused" in str(caught.value)

@@ -11,24 +11,24 @@ from pathlib import Path
 import boto3
 import pytest
 
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable, UsageError
-from kubectl_fluidmodel.model.sample import ReadError
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, UsageError
+from kubectl_fluidmodel.model.sample import RangeReadError
 from kubectl_fluidmodel.objectstore.s3 import (
-    Credentials,
-    Store,
-    check_endpoint,
-    from_environment,
-    key_names,
+    S3Credentials,
+    S3Store,
+    find_key_names,
     list_prefix,
-    reader,
+    range_reader,
+    store_from_environment,
+    validate_endpoint,
 )
-from tests.loopback import Answer, Asked, free_port, serve
+from tests.loopback import HttpRequest, HttpResponse, free_port, serve
 
-KEYS = Credentials("AKIATEST", "hidden-value")
+KEYS = S3Credentials("AKIATEST", "hidden-value")
 
 
 def test_keys_are_not_in_a_repr() -> None:
-    shown = repr(Store("http://s3", "", Credentials("AKIATEST", "hidden-value", "token-value")))
+    shown = repr(S3Store("http://s3", "", S3Credentials("AKIATEST", "hidden-value", "token-value")))
     for secret in ("AKIATEST", "hidden-value", "token-value"):
         assert secret not in shown
 
@@ -38,7 +38,7 @@ def test_keys_are_not_in_a_repr() -> None:
     [("", ""), ("http://minio:9000/", "http://minio:9000"), ("https://s3.example", "https://s3.example")],
 )  # fmt: skip
 def test_an_endpoint(url: str, expected: str) -> None:
-    assert check_endpoint(url) == expected
+    assert validate_endpoint(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_endpoint(url: str, expected: str) -> None:
 )
 def test_a_bad_endpoint_is_wrong_usage(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_endpoint(url)
+        validate_endpoint(url)
     assert "secret@" not in str(caught.value)
 
 
@@ -69,21 +69,21 @@ def test_a_bad_endpoint_is_wrong_usage(url: str) -> None:
     ],
 )  # fmt: skip
 def test_the_names_of_the_keys_in_a_secret(keys: list[str], expected: tuple[str, str]) -> None:
-    assert key_names(dict.fromkeys(keys, ""), "s") == expected
+    assert find_key_names(dict.fromkeys(keys, ""), "s") == expected
 
 
 @pytest.mark.parametrize("keys", [[], ["user"], ["AWS_ACCESS_KEY_ID", "secretkey"]])
 def test_a_secret_without_keys_says_what_it_has(keys: list[str]) -> None:
     with pytest.raises(FluidModelError) as caught:
-        key_names(dict.fromkeys(keys, "value"), "minio")
-    assert all(key in caught.value.why for key in keys or ["nothing"])
+        find_key_names(dict.fromkeys(keys, "value"), "minio")
+    assert all(key in caught.value.reason for key in keys or ["nothing"])
     assert "value" not in str(caught.value)
-    assert "kubectl create secret generic minio" in caught.value.try_
+    assert "kubectl create secret generic minio" in caught.value.hint
 
 
 class TestFromEnvironment:
     def test_nothing_is_set(self) -> None:
-        assert from_environment(None, None) == Store()
+        assert store_from_environment(None, None) == S3Store()
 
     def test_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "A")
@@ -91,12 +91,12 @@ class TestFromEnvironment:
         monkeypatch.setenv("AWS_SESSION_TOKEN", "C")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-1")
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all/")
-        assert from_environment(None, None) == Store(
-            "http://all", "eu-1", Credentials("A", "B", "C")
+        assert store_from_environment(None, None) == S3Store(
+            "http://all", "eu-1", S3Credentials("A", "B", "C")
         )
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3")
-        assert from_environment(None, None).endpoint == "http://s3"
-        flags = from_environment("https://flag", "us-9")
+        assert store_from_environment(None, None).endpoint == "http://s3"
+        flags = store_from_environment("https://flag", "us-9")
         assert (flags.endpoint, flags.region) == ("https://flag", "us-9")
 
     @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ class TestFromEnvironment:
         monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        found = from_environment(None, None)
+        found = store_from_environment(None, None)
         assert found.endpoint == endpoint
         theirs = boto3.session.Session().client("s3", region_name="us-east-1").meta.endpoint_url
         assert (theirs == endpoint) or (not endpoint and "amazonaws.com" in theirs)
@@ -142,31 +142,31 @@ class TestFromEnvironment:
         file.write_text("[default]\nservices = lab\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
         with pytest.raises(UsageError, match="cannot read the AWS configuration") as caught:
-            from_environment(None, None)
-        assert "'lab'" in caught.value.why
+            store_from_environment(None, None)
+        assert "'lab'" in caught.value.reason
 
     def test_a_store_without_endpoint_is_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere")
-        assert "amazonaws.com" in Store(region="us-east-1").client().meta.endpoint_url
+        assert "amazonaws.com" in S3Store(region="us-east-1").client().meta.endpoint_url
 
     def test_a_profile(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         file = tmp_path / ".aws" / "credentials"
         file.parent.mkdir()
         file.write_text("[work]\naws_access_key_id = A\naws_secret_access_key = B\n")
         monkeypatch.setenv("AWS_PROFILE", "work")
-        assert from_environment(None, None).credentials == Credentials("A", "B")
+        assert store_from_environment(None, None).credentials == S3Credentials("A", "B")
 
     def test_a_missing_profile_is_wrong_usage(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "nope")
         with pytest.raises(UsageError, match="cannot read the AWS configuration") as caught:
-            from_environment(None, None)
-        assert "nope" in caught.value.why
-        assert "AWS_PROFILE" in caught.value.try_
+            store_from_environment(None, None)
+        assert "nope" in caught.value.reason
+        assert "AWS_PROFILE" in caught.value.hint
 
 
-def refusal(code: str, status: int = 403) -> Answer:
+def refusal(code: str, status: int = 403) -> HttpResponse:
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>words</Message></Error>"
-    return Answer(status, body.encode(), {"Content-Type": "application/xml"})
+    return HttpResponse(status, body.encode(), {"Content-Type": "application/xml"})
 
 
 @pytest.mark.parametrize(
@@ -184,35 +184,35 @@ def refusal(code: str, status: int = 403) -> Answer:
 )
 def test_what_a_refusal_means(code: str, status: int, why: str) -> None:
     with serve(lambda _: refusal(code, status)) as server, pytest.raises(FluidModelError) as caught:
-        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", "p")
-    assert caught.value.what == "cannot list s3://b123/p"
-    assert why in caught.value.why
+        list_prefix(S3Store(server.url, "us-east-1", KEYS), "b123", "p")
+    assert caught.value.message == "cannot list s3://b123/p"
+    assert why in caught.value.reason
     assert caught.value.exit_code == 1
     assert "hidden-value" not in str(caught.value)
 
 
 def test_no_endpoint_answers() -> None:
-    store = Store(f"http://127.0.0.1:{free_port()}", "us-east-1", KEYS)
-    with pytest.raises(Unreachable) as caught:
+    store = S3Store(f"http://127.0.0.1:{free_port()}", "us-east-1", KEYS)
+    with pytest.raises(UnreachableError) as caught:
         list_prefix(store, "b123", "")
-    assert (caught.value.what, caught.value.exit_code) == ("cannot list s3://b123", 3)
-    assert store.endpoint in caught.value.why
+    assert (caught.value.message, caught.value.exit_code) == ("cannot list s3://b123", 3)
+    assert store.endpoint in caught.value.reason
 
 
 def test_what_is_no_s3_server() -> None:
-    page = Answer(200, b"<html>hello</html>", {"Content-Type": "text/html"})
+    page = HttpResponse(200, b"<html>hello</html>", {"Content-Type": "text/html"})
     with serve(lambda _: page) as server, pytest.raises(FluidModelError) as caught:
-        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", "p")
+        list_prefix(S3Store(server.url, "us-east-1", KEYS), "b123", "p")
     assert "\n" not in str(caught.value)
 
 
 def test_the_reach_is_where_requests_go_and_credentials_stay() -> None:
     listing = b"""<ListBucketResult><Contents><Key>p/a.bin</Key><Size>3</Size></Contents>
 <Contents><Key>p/</Key><Size>0</Size></Contents></ListBucketResult>"""
-    with serve(lambda _: Answer(200, listing, {"Content-Type": "application/xml"})) as server:
-        store = Store("http://minio.nowhere.invalid:9000", "", KEYS).reached_at(server.url)
+    with serve(lambda _: HttpResponse(200, listing, {"Content-Type": "application/xml"})) as server:
+        store = S3Store("http://minio.nowhere.invalid:9000", "", KEYS).with_reach_url(server.url)
         found = list_prefix(store, "b123", "p")
-        asked = server.asked[0]
+        asked = server.requests[0]
     assert [(file.path, file.size) for file in found.files] == [("a.bin", 3)]
     assert asked.path == "/b123"  # path style: no DNS name per bucket
     assert asked.query["prefix"] == "p/"
@@ -221,44 +221,47 @@ def test_the_reach_is_where_requests_go_and_credentials_stay() -> None:
 
 def test_without_keys_requests_are_unsigned() -> None:
     with serve(lambda _: refusal("AccessDenied")) as server, pytest.raises(FluidModelError):
-        list_prefix(Store(server.url), "b123", "p")
-    assert "Authorization" not in server.asked[0].headers
+        list_prefix(S3Store(server.url), "b123", "p")
+    assert "Authorization" not in server.requests[0].headers
 
 
 def test_an_empty_snapshot_of_a_hub_cache_is_told_by_its_blobs() -> None:
     sha, top = "ab" * 20, "hub/models--acme--tiny"
 
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         inside = asked.query["prefix"] == f"{top}/blobs/"
         entry = f"<Contents><Key>{top}/blobs/x</Key><Size>9</Size></Contents>" if inside else ""
         body = f"<ListBucketResult>{entry}</ListBucketResult>"
-        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+        return HttpResponse(200, body.encode(), {"Content-Type": "application/xml"})
 
     with serve(respond) as server, pytest.raises(FluidModelError, match="is empty") as caught:
-        list_prefix(Store(server.url, "us-east-1", KEYS), "b123", f"{top}/snapshots/{sha}")
-    assert "links into hub/models--acme--tiny/blobs/ were lost" in caught.value.why
-    assert caught.value.try_ == (
+        list_prefix(S3Store(server.url, "us-east-1", KEYS), "b123", f"{top}/snapshots/{sha}")
+    assert "links into hub/models--acme--tiny/blobs/ were lost" in caught.value.reason
+    assert caught.value.hint == (
         f"kubectl fluidmodel cache acme/tiny@{sha} --to s3://b123 --endpoint {server.url}"
     )
 
 
 def test_files_are_read_in_part() -> None:
-    def respond(asked: Asked) -> Answer:
+    def respond(asked: HttpRequest) -> HttpResponse:
         assert asked.path == "/b123/p/a b.bin" and asked.headers["Range"] == "bytes=2-4"
-        return Answer(206, b"234", {"Content-Range": "bytes 2-4/9"})
+        return HttpResponse(206, b"234", {"Content-Range": "bytes 2-4/9"})
 
     with serve(respond) as server:
-        assert reader(Store(server.url, "us-east-1", KEYS), "b123", "p")("a b.bin", 2, 3) == b"234"
+        assert (
+            range_reader(S3Store(server.url, "us-east-1", KEYS), "b123", "p")("a b.bin", 2, 3)
+            == b"234"
+        )
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (refusal("AccessDenied"), "AccessDenied"),
-        (Answer(200, b"0123456789"), "no ranges"),
-        (Answer(403, b"<html>no</html>", {"Content-Type": "text/html"}), "not as S3 does"),
+        (HttpResponse(200, b"0123456789"), "no ranges"),
+        (HttpResponse(403, b"<html>no</html>", {"Content-Type": "text/html"}), "not as S3 does"),
     ],
 )
-def test_files_that_cannot_be_read(answer: Answer, words: str) -> None:
-    with serve(lambda _: answer) as server, pytest.raises(ReadError, match=words):
-        reader(Store(server.url, "us-east-1", KEYS), "b123", "p")("a", 2, 3)
+def test_files_that_cannot_be_read(answer: HttpResponse, words: str) -> None:
+    with serve(lambda _: answer) as server, pytest.raises(RangeReadError, match=words):
+        range_reader(S3Store(server.url, "us-east-1", KEYS), "b123", "p")("a", 2, 3)

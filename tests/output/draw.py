@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from kubectl_fluidmodel.cache.progress import Progress, Step
-from kubectl_fluidmodel.output.live import Live
+from kubectl_fluidmodel.cache.progress import CacheProgress, Step
+from kubectl_fluidmodel.output.live import ProgressView
 
 GIB = 1 << 30
 
@@ -17,10 +17,10 @@ def main() -> None:
         Step("load", "running", "Executing"),
     )
     trouble = "trouble " + "x" * 30 + " " + "y" * 150
-    with Live() as view:
-        view.show(Progress(steps, 5 * GIB, 10 * GIB, (trouble,)))
+    with ProgressView() as view:
+        view.update(CacheProgress(steps, 5 * GIB, 10 * GIB, (trouble,)))
         time.sleep(0.3)
-        view.say("a line that stays")
+        view.log("a line that stays")
         time.sleep(0.2)
 
 

@@ -21,11 +21,11 @@ from typing import IO
 
 import pytest
 
-from kubectl_fluidmodel.cache.progress import Progress, Step
-from kubectl_fluidmodel.output.live import Live, Rate
+from kubectl_fluidmodel.cache.progress import CacheProgress, Step
+from kubectl_fluidmodel.output.live import ProgressView, TransferRate
 
 GIB = 1 << 30
-START = Progress(
+START = CacheProgress(
     (
         Step("master", "running", "0 of 1 ready"),
         Step("Dataset", "waiting"),
@@ -35,7 +35,7 @@ START = Progress(
     10 * GIB,
     (),
 )
-LOADING = Progress(
+LOADING = CacheProgress(
     (
         Step("master", "done"),
         Step("Dataset", "done", "Bound"),
@@ -45,7 +45,9 @@ LOADING = Progress(
     10 * GIB,
     (),
 )
-DONE = Progress((Step("master", "done"), Step("load", "done", "Complete")), 10 * GIB, 10 * GIB, ())
+DONE = CacheProgress(
+    (Step("master", "done"), Step("load", "done", "Complete")), 10 * GIB, 10 * GIB, ()
+)
 
 
 @dataclass
@@ -76,44 +78,44 @@ class TestLines:
 
     def test_every_change_of_the_current_step_at_once(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
-            view.show(START)
+        with ProgressView(stream) as view:
+            view.update(START)
             assert self.lines(stream) == ["[0s] master: 0 of 1 ready"]
             clock.now += 1
-            view.show(LOADING)
+            view.update(LOADING)
             assert self.lines(stream) == ["[1s] load: Executing, 5.0 GiB of 10.0 GiB (50%)"]
             clock.now += 1
-            view.show(DONE)
+            view.update(DONE)
             assert self.lines(stream) == ["[2s] load: Complete"]
 
     def test_otherwise_every_five_seconds(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
+        with ProgressView(stream) as view:
             for _ in range(12):
-                view.show(START)
+                view.update(START)
                 clock.now += 1
         assert [line.split()[0] for line in self.lines(stream)] == ["[0s]", "[5s]", "[10s]"]
 
     def test_the_rate_and_what_is_left(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
+        with ProgressView(stream) as view:
             for step in range(3):
-                view.show(replace(LOADING, cached=step * GIB))
+                view.update(replace(LOADING, done_bytes=step * GIB))
                 clock.now += 5
         assert self.lines(stream)[-1].endswith("2.0 GiB of 10.0 GiB (20%), 204.8 MiB/s, 40s left")
 
     def test_what_a_later_step_moves_is_reckoned_in(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
+        with ProgressView(stream) as view:
             for step in range(3):
-                view.show(replace(LOADING, cached=step * GIB, later=10 * GIB))
+                view.update(replace(LOADING, done_bytes=step * GIB, remaining_after=10 * GIB))
                 clock.now += 5
         assert self.lines(stream)[-1].endswith("40s left (1m30s in all)")
 
     def test_more_than_all_is_all(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
-            view.show(replace(LOADING, cached=11 * GIB))
+        with ProgressView(stream) as view:
+            view.update(replace(LOADING, done_bytes=11 * GIB))
         assert "(100%)" in self.lines(stream)[0]
 
     @pytest.mark.parametrize(("cached", "total"), [(None, GIB), (GIB, None), (0, 0)])
@@ -121,24 +123,24 @@ class TestLines:
         self, clock: Clock, cached: int | None, total: int | None
     ) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
-            view.show(replace(LOADING, cached=cached, total=total))
+        with ProgressView(stream) as view:
+            view.update(replace(LOADING, done_bytes=cached, total_bytes=total))
         assert self.lines(stream) == ["[0s] load: Executing"]
 
     def test_each_problem_once(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
+        with ProgressView(stream) as view:
             for problems in (("one",), ("one",), ("two", "one"), (), ("one",)):
-                view.show(replace(START, problems=problems))
+                view.update(replace(START, problems=problems))
                 clock.now += 1
         found = [line for line in self.lines(stream) if line.startswith("problem")]
         assert found == ["problem: one", "problem: two"]
 
     def test_words_of_servers_are_one_harmless_line(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream) as view:
-            view.show(replace(START, problems=("a\x1b[2Jb\nc " + "x" * 999,)))
-            view.say("said\x07")
+        with ProgressView(stream) as view:
+            view.update(replace(START, problems=("a\x1b[2Jb\nc " + "x" * 999,)))
+            view.log("said\x07")
         first, *_, last = self.lines(stream)
         assert first.startswith("problem: a\\x1b[2Jb c xxx")
         assert len(first) < 420
@@ -146,40 +148,40 @@ class TestLines:
 
     def test_no_colour_and_no_cursor_movement(self, clock: Clock) -> None:
         stream = io.StringIO()
-        with Live(stream, color="always") as view:
-            view.show(LOADING)
+        with ProgressView(stream, color="always") as view:
+            view.update(LOADING)
         assert "\x1b" not in stream.getvalue()
 
 
 class TestRate:
     def test_over_the_last_half_minute(self) -> None:
-        rate = Rate()
-        assert rate.value() is None
+        rate = TransferRate()
+        assert rate.bytes_per_second() is None
         for second in range(60):
             rate.add(second * 10 if second < 20 else 200 + (second - 20) * 100, float(second))
-        assert rate.value() == pytest.approx(100.0)
+        assert rate.bytes_per_second() == pytest.approx(100.0)
 
     def test_a_count_that_stands_still(self) -> None:
-        rate = Rate()
+        rate = TransferRate()
         for second in range(5):
             rate.add(7, float(second))
-        assert rate.value() is None
+        assert rate.bytes_per_second() is None
 
     def test_a_count_that_falls_begins_anew(self) -> None:
-        rate = Rate()
+        rate = TransferRate()
         rate.add(100, 0.0)
         rate.add(200, 1.0)
         rate.add(5, 2.0)
-        assert rate.value() is None
+        assert rate.bytes_per_second() is None
         rate.add(15, 3.0)
-        assert rate.value() == 10.0
+        assert rate.bytes_per_second() == 10.0
 
     def test_unknown_counts_are_skipped(self) -> None:
-        rate = Rate()
+        rate = TransferRate()
         rate.add(None, 0.0)
         rate.add(0, 1.0)
         rate.add(10, 2.0)
-        assert rate.value() == 10.0
+        assert rate.bytes_per_second() == 10.0
 
 
 @dataclass
@@ -261,8 +263,8 @@ class TestTerminal:
 
     def test_it_leaves_a_clean_terminal(self) -> None:
         with terminal(80) as screen:
-            with Live(screen.stream) as view:
-                view.show(LOADING)
+            with ProgressView(screen.stream) as view:
+                view.update(LOADING)
                 screen.wait_for("Executing")
         assert screen.text.rindex("\x1b[?25h") > screen.text.rindex("\x1b[?25l")  # the cursor
         last = screen.text[screen.text.rindex("\x1b[?25h") :]
@@ -271,8 +273,8 @@ class TestTerminal:
     def test_it_leaves_a_clean_terminal_after_ctrl_c(self) -> None:
         with terminal(80) as screen:
             with pytest.raises(KeyboardInterrupt):
-                with Live(screen.stream) as view:
-                    view.show(LOADING)
+                with ProgressView(screen.stream) as view:
+                    view.update(LOADING)
                     screen.wait_for("Executing")
                     raise KeyboardInterrupt
         assert screen.text.rindex("\x1b[?25h") > screen.text.rindex("\x1b[?25l")
@@ -292,22 +294,22 @@ class TestTerminal:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         with terminal(80) as screen:
-            with Live(screen.stream, color=choice) as view:
-                view.show(LOADING)
+            with ProgressView(screen.stream, color=choice) as view:
+                view.update(LOADING)
                 screen.wait_for("Executing")
         assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", screen.text)) is color
 
     def test_markup_and_escapes_of_servers_are_words(self) -> None:
         words = "[bold]x[/bold] \x1b]0;title\x07"
         with terminal(120) as screen:
-            with Live(screen.stream) as view:
-                view.show(replace(START, problems=(words,)))
-                view.say(words)
+            with ProgressView(screen.stream) as view:
+                view.update(replace(START, problems=(words,)))
+                view.log(words)
                 screen.wait_for("[bold]x[/bold] \\x1b]0;title\\x07")
         assert "\x1b]0" not in screen.text
 
     def test_nothing_to_show_yet(self) -> None:
         with terminal(80) as screen:
-            with Live(screen.stream) as view:
-                view.say("first")
+            with ProgressView(screen.stream) as view:
+                view.log("first")
                 screen.wait_for("first")

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.output.serialize import objects, reference, to_json, to_yaml
+from kubectl_fluidmodel.output.serialize import format_objects, kubectl_name, to_json, to_yaml
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
@@ -86,12 +86,12 @@ DATASET: dict[str, Any] = {
     ],
 )
 def test_references_as_kubectl_writes_them(item: dict[str, Any], name: str) -> None:
-    assert reference(item) == name
+    assert kubectl_name(item) == name
 
 
 def test_several_objects() -> None:
-    assert objects([POD, DATASET], "name") == "pod/p\ndataset.data.fluid.io/d\n"
-    assert list(yaml.safe_load_all(objects([POD, DATASET], "yaml"))) == [POD, DATASET]
-    listed = json.loads(objects([POD, DATASET], "json"))
+    assert format_objects([POD, DATASET], "name") == "pod/p\ndataset.data.fluid.io/d\n"
+    assert list(yaml.safe_load_all(format_objects([POD, DATASET], "yaml"))) == [POD, DATASET]
+    listed = json.loads(format_objects([POD, DATASET], "json"))
     assert (listed["apiVersion"], listed["kind"], listed["items"]) == ("v1", "List", [POD, DATASET])
-    assert objects([], "yaml") == objects([], "name") == ""
+    assert format_objects([], "yaml") == format_objects([], "name") == ""

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.output import shell
-from kubectl_fluidmodel.output.shell import Operand, Variable
-from tests.pasting import parsed
+from kubectl_fluidmodel.output.shell import EnvVariable, Operand
+from tests.pasting import run_commands_in_bash
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
 NASTY = st.one_of(WORDS, st.sampled_from(["$(touch p)", "`x`", "a'b", 'a"b', "~", "=ls", "a\nb"]))
@@ -16,8 +16,8 @@ NASTY = st.one_of(WORDS, st.sampled_from(["$(touch p)", "`x`", "a'b", 'a"b', "~"
 @settings(max_examples=40)
 @given(st.lists(st.lists(NASTY, min_size=1, max_size=5), min_size=1, max_size=20))
 def test_a_shell_sees_the_words_that_were_given(lines: list[list[str]]) -> None:
-    found = parsed([shell.command("kubectl", *words) for words in lines])
-    assert [each.strays for each in found] == [[] for _ in lines]
+    found = run_commands_in_bash([shell.command("kubectl", *words) for words in lines])
+    assert [each.unexpected for each in found] == [[] for _ in lines]
     assert [each.calls for each in found] == [[["kubectl", *words]] for words in lines]
 
 
@@ -40,8 +40,8 @@ def test_an_operand_is_never_a_flag() -> None:
 
 
 def test_a_value_of_the_environment_is_one_word_whatever_it_holds() -> None:
-    line = shell.command("kubectl", ("--from-literal=a;b=", Variable("HIDDEN")))
-    [found] = parsed([line], HIDDEN="x y; $(touch p)")
+    line = shell.command("kubectl", ("--from-literal=a;b=", EnvVariable("HIDDEN")))
+    [found] = run_commands_in_bash([line], HIDDEN="x y; $(touch p)")
     assert found.calls == [["kubectl", "--from-literal=a;b=x y; $(touch p)"]]
     assert "x y" not in line
 
@@ -55,9 +55,9 @@ def test_commands_are_joined() -> None:
 @given(st.lists(NASTY, min_size=1, max_size=5))
 def test_a_change_of_values_leaves_the_quoting_whole(words: list[str]) -> None:
     line = shell.chain(shell.command("kubectl", *words), shell.command("helm"))
-    changed = line.mapped(lambda text: text.replace("x", "'"))
-    [found] = parsed([changed])
-    assert found.strays == []
+    changed = line.map_values(lambda text: text.replace("x", "'"))
+    [found] = run_commands_in_bash([changed])
+    assert found.unexpected == []
     assert found.calls == [["kubectl", *(w.replace("x", "'") for w in words)], ["helm"]]
 
 

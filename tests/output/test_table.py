@@ -6,18 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.output.table import Cell, Column, cut, plain, table
+from kubectl_fluidmodel.output.table import Cell, Column, format_plain_table, format_table, truncate
 
 COLUMNS = [
-    Column("NAME", least=6),
-    Column("MODEL", least=7, keep="ends", expendable=1),
-    Column("SIZE", right=True),
+    Column("NAME", min_width=6),
+    Column("MODEL", min_width=7, kept_part="ends", drop_priority=1),
+    Column("SIZE", align_right=True),
 ]
 ROWS = [[Cell("a-long-name"), Cell("s3://bucket/org/model"), Cell("1.0 GiB", "", "1G")]]
 
 
 def test_as_kubectl_prints_them() -> None:
-    assert plain(("A", "LONGER"), [("1", "x"), ("22", "y")]) == "A    LONGER\n1    x\n22   y\n"
+    assert (
+        format_plain_table(("A", "LONGER"), [("1", "x"), ("22", "y")])
+        == "A    LONGER\n1    x\n22   y\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,7 +36,7 @@ def test_as_kubectl_prints_them() -> None:
     ],
 )
 def test_narrower_and_narrower(width: int | None, line: str) -> None:
-    shown = table(COLUMNS, ROWS, width=width).splitlines()[1]
+    shown = format_table(COLUMNS, ROWS, width=width).splitlines()[1]
     if width is not None:
         assert len(shown) <= width
     assert shown == line
@@ -41,10 +44,10 @@ def test_narrower_and_narrower(width: int | None, line: str) -> None:
 
 def test_what_was_left_out_is_told() -> None:
     lost: list[str] = []
-    table(COLUMNS, ROWS, width=20, left_out=lost)
+    format_table(COLUMNS, ROWS, width=20, dropped_columns=lost)
     assert lost == ["MODEL"]
     lost.clear()
-    table(COLUMNS, ROWS, width=80, left_out=lost)
+    format_table(COLUMNS, ROWS, width=80, dropped_columns=lost)
     assert lost == []
 
 
@@ -52,15 +55,15 @@ def test_what_was_left_out_is_told() -> None:
     ("keep", "text"), [("head", "abcd…"), ("tail", "…efgh"), ("ends", "ab…gh")]
 )
 def test_cut(keep: str, text: str) -> None:
-    assert cut("abcdefgh", 5, keep) == text
-    assert cut("abcde", 5, keep) == "abcde"
-    assert cut("abcdefgh", 1, keep) == "…"
-    assert cut("abcdefgh", 0, keep) == ""
+    assert truncate("abcdefgh", 5, keep) == text
+    assert truncate("abcde", 5, keep) == "abcde"
+    assert truncate("abcdefgh", 1, keep) == "…"
+    assert truncate("abcdefgh", 0, keep) == ""
 
 
 def test_colour_is_beside_the_padding() -> None:
     columns = [Column("A"), Column("B")]
-    text = table(columns, [[Cell("x", "good"), Cell("y", "bad")]], color=True, header=False)
+    text = format_table(columns, [[Cell("x", "good"), Cell("y", "bad")]], color=True, header=False)
     assert text == "\x1b[32mx\x1b[0m   \x1b[31my\x1b[0m\n"
 
 
@@ -72,7 +75,7 @@ def test_colour_is_beside_the_padding() -> None:
 )
 def test_any_text_at_any_width(rows: list[tuple[str, str, str]], width: int) -> None:
     cells = [[Cell(text) for text in row] for row in rows]
-    lines = table(COLUMNS, cells, width=width).splitlines()
+    lines = format_table(COLUMNS, cells, width=width).splitlines()
     assert len(lines) == len(rows) + 1
     least = 6 + 2 + max(4, *(len(row[2]) * 4 for row in rows), 4)
     if width >= max(least, 60):

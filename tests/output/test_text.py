@@ -25,12 +25,12 @@ from kubectl_fluidmodel.output import text
     ],
 )
 def test_control_characters_are_shown_and_not_obeyed(raw: str, shown: str) -> None:
-    assert text.printable(raw) == shown
+    assert text.escape_control(raw) == shown
 
 
 @given(st.text())
 def test_what_is_printable_is_printable(raw: str) -> None:
-    shown = text.printable(raw)
+    shown = text.escape_control(raw)
     assert all(char in "\n\t" or char.isprintable() for char in shown)
     shown.encode()
 
@@ -56,7 +56,7 @@ def test_one_line_of_a_limit(raw: str, limit: int) -> None:
     ],
 )
 def test_bytes(count: float | None, shown: str) -> None:
-    assert text.size(count) == shown
+    assert text.format_bytes(count) == shown
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,15 @@ def test_bytes(count: float | None, shown: str) -> None:
     ],
 )
 def test_durations(seconds: float, shown: str) -> None:
-    assert text.duration(seconds) == shown
+    assert text.format_duration(seconds) == shown
 
 
 def test_plurals() -> None:
-    assert [text.plural(count, "file") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert [text.pluralize(count, "file") for count in (0, 1, 2)] == [
+        "0 files",
+        "1 file",
+        "2 files",
+    ]
 
 
 class Terminal(io.StringIO):
@@ -117,6 +121,6 @@ def test_an_empty_no_color_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_notes_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    text.note("a\x1bb")
-    text.warn("careful")
+    text.print_note("a\x1bb")
+    text.print_warning("careful")
     assert capsys.readouterr() == ("", "a\\x1bb\nwarning: careful\n")

@@ -10,11 +10,11 @@ import pytest
 
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.operator_bugs import of_request
-from kubectl_fluidmodel.fluid.names import cache_label, node_labels
+from kubectl_fluidmodel.dynamo.operator_bugs import request_conflicts
+from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin import graph_patch
-from kubectl_fluidmodel.pin.pinning import Wish, pin, unpin
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 
 KEY = "fluid.io/s-prod-llama"
 RUNTIME_KEY = "fluid.io/s-alluxio-prod-llama"
@@ -22,9 +22,11 @@ LONG = "a-namespace-of-a-team/a-model-with-a-long-name"
 """Its common label fits; the one with the runtime in it does not."""
 
 
-def wish(namespace: str = "prod", name: str = "llama", **more: Any) -> Wish:
-    live, dead = node_labels(namespace, name)
-    return Wish(name, cache_label(namespace, name), equal=tuple(live), dead=tuple(dead), **more)
+def wish(namespace: str = "prod", name: str = "llama", **more: Any) -> PinRequest:
+    live, dead = node_label_keys(namespace, name)
+    return PinRequest(
+        name, cache_label(namespace, name), equal=tuple(live), dead=tuple(dead), **more
+    )
 
 
 def term(key: str, operator: str = "In", *values: str) -> dict[str, Any]:
@@ -70,11 +72,11 @@ BY_HAND = {
 @pytest.mark.parametrize("name", BY_HAND)
 def test_a_graph_that_is_placed_and_mounted_by_hand_is_not_touched(name: str) -> None:
     before = graph(**copy.deepcopy(BY_HAND[name]))
-    outcome = pin(before, wish())
+    outcome = pin_graph(before, wish())
     assert outcome.object == before
     assert not outcome.changed
     assert outcome.why_unchanged().startswith("pinned already, by hand: fluid.io/s-")
-    assert outcome.parts[0].mode == "required"
+    assert outcome.changes[0].mode == "required"
 
 
 NOT_BY_HAND = {
@@ -91,20 +93,20 @@ NOT_BY_HAND = {
 @pytest.mark.parametrize("name", NOT_BY_HAND)
 def test_what_does_not_send_it_there_does_not_count(name: str) -> None:
     before = graph(**copy.deepcopy(NOT_BY_HAND[name]))
-    outcome = pin(before, wish())
+    outcome = pin_graph(before, wish())
     assert outcome.changed
     assert not outcome.why_unchanged()
-    assert unpin(outcome.object, "llama").object == before
+    assert unpin_graph(outcome.object, "llama").object == before
 
 
 def test_what_lacks_beside_is_added_without_a_second_label() -> None:
     before = graph(mounted=False, affinity=required(term(RUNTIME_KEY)))
-    outcome = pin(before, wish())
+    outcome = pin_graph(before, wish())
     spec = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]
     assert spec["affinity"] == required(term(RUNTIME_KEY))
     assert spec["containers"][0]["volumeMounts"]
-    assert pin(outcome.object, wish()).object == outcome.object
-    assert unpin(outcome.object, "llama").object == before
+    assert pin_graph(outcome.object, wish()).object == outcome.object
+    assert unpin_graph(outcome.object, "llama").object == before
 
 
 def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
@@ -122,7 +124,7 @@ def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
             },
         ),
     )
-    outcome = pin(before, wish(namespace, name))
+    outcome = pin_graph(before, wish(namespace, name))
     live = cache_label(namespace, name)
     spec = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]
     assert spec["affinity"] == required(
@@ -135,16 +137,16 @@ def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
         },
     )
     assert any(dead in remark and "on no node" in remark for remark in outcome.remarks())
-    assert pin(outcome.object, wish(namespace, name)).object == outcome.object
-    assert unpin(outcome.object, name).object == before
+    assert pin_graph(outcome.object, wish(namespace, name)).object == outcome.object
+    assert unpin_graph(outcome.object, name).object == before
 
 
 def test_labels_of_a_long_name_are_made_of_the_uid() -> None:
     namespace, name = LONG.split("/")
-    live, dead = node_labels(namespace, name, uid="u-1")
+    live, dead = node_label_keys(namespace, name, uid="u-1")
     assert live == [f"fluid.io/s-{namespace}-{name}", "fluid.io/s-alluxio-u-1"]
     assert dead == [f"fluid.io/s-alluxio-{namespace}-{name}"]
-    assert node_labels("prod", "llama") == ([KEY, RUNTIME_KEY], [])
+    assert node_label_keys("prod", "llama") == ([KEY, RUNTIME_KEY], [])
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,9 @@ def test_what_declares_no_type_is_told_by_what_is_there(guess: Guess) -> None:
 
 
 def test_mounts_take_in_what_fluid_mounts_anew() -> None:
-    spec = pin(graph(mounted=False), wish()).object["spec"]["components"][0]["podTemplate"]["spec"]
+    spec = pin_graph(graph(mounted=False), wish()).object["spec"]["components"][0]["podTemplate"][
+        "spec"
+    ]
     assert spec["containers"][0]["volumeMounts"][0]["mountPropagation"] == "HostToContainer"
 
 
@@ -216,7 +220,7 @@ def remarks_of(change: dict[str, Any], **component: Any) -> str:
     worker = made["spec"]["components"][0]
     worker.update(component)
     worker["podTemplate"]["spec"]["containers"][0].update(change)
-    return "\n".join(pin(made, wish()).remarks())
+    return "\n".join(pin_graph(made, wish()).remarks())
 
 
 def test_known_traps_of_operators_are_told() -> None:
@@ -241,7 +245,7 @@ def test_an_old_graph_without_an_image_and_a_sidecar_without_mounts_are_told() -
         "metadata": {"name": "old"},
         "spec": {"services": {"W": worker}},
     }
-    said = "\n".join(pin(obj, wish()).remarks())
+    said = "\n".join(pin_graph(obj, wish()).remarks())
     assert "component W names no image, without which operators from 1.5 refuse it" in said
     assert "the frontend sidecar of v1alpha1 gets no mounts" in said
 
@@ -255,11 +259,11 @@ def test_a_request_tells_of_other_claims_that_it_names() -> None:
             "overrides": {"dgd": {"spec": {"services": {"F": service}}}},
         }
     }
-    assert of_request(request, "llama") == [
+    assert request_conflicts(request, "llama") == [
         "it names claim other in spec.modelCache.pvcName: the patch replaces that",
         "spec.overrides.dgd mounts claim mine: take it out, or it stays",
     ]
-    assert of_request({"spec": {"modelCache": {"pvcName": "llama"}}}, "llama") == []
+    assert request_conflicts({"spec": {"modelCache": {"pvcName": "llama"}}}, "llama") == []
 
 
 def test_what_is_by_hand_beside_what_is_pinned_is_no_loss() -> None:
@@ -267,9 +271,13 @@ def test_what_is_by_hand_beside_what_is_pinned_is_no_loss() -> None:
     before = graph(affinity=required(term(KEY)))
     other = copy.deepcopy(graph(mounted=False)["spec"]["components"][0])
     before["spec"]["components"].append({**other, "name": "V"})
-    outcome = pin(before, wish())
-    planned = graph_patch.Plan(Kind("nvidia.com", "v1beta1", "D", "ds"), before, None, outcome)
-    assert graph_patch.losses(planned, outcome.object, "llama") == []
+    outcome = pin_graph(before, wish())
+    planned = graph_patch.GraphChange(
+        Kind("nvidia.com", "v1beta1", "D", "ds"), before, None, outcome
+    )
+    assert graph_patch.dropped_fields(planned, outcome.object, "llama") == []
     dropped = copy.deepcopy(outcome.object)
     del dropped["spec"]["components"][1]["podTemplate"]["spec"]["affinity"]
-    assert graph_patch.losses(planned, dropped, "llama") == ["the node affinity of component V"]
+    assert graph_patch.dropped_fields(planned, dropped, "llama") == [
+        "the node affinity of component V"
+    ]

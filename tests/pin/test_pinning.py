@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.json_patch import apply, diff
+from kubectl_fluidmodel.dynamo.json_patch import apply_patch, make_patch
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.pin.pinning import Wish, pin, unpin
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 from tests.dynamo import strategies as gen
 from tests.dynamo.nodes import all_nodes, allowed
 
@@ -24,7 +24,7 @@ SLOW = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 wishes = st.builds(
-    Wish,
+    PinRequest,
     model=st.just("llama"),
     key=st.just("fluid.io/s-ns-a"),
     preferred=st.booleans(),
@@ -32,8 +32,8 @@ wishes = st.builds(
     recreate=st.booleans(),
     mount_path=st.sampled_from([None, "/cache"]),
 )
-REQUIRED = Wish("llama", "fluid.io/s-ns-a")
-OTHER = Wish("other", "fluid.io/s-ns-b", mount_path="/other")
+REQUIRED = PinRequest("llama", "fluid.io/s-ns-a")
+OTHER = PinRequest("other", "fluid.io/s-ns-b", mount_path="/other")
 
 
 def has_worker(graph):
@@ -42,7 +42,7 @@ def has_worker(graph):
 
 def pinned(graph, wish):
     try:
-        return pin(graph, wish).object
+        return pin_graph(graph, wish).object
     except FluidModelError as err:
         assume("cannot mount" not in str(err) and "no component" not in str(err))
         raise
@@ -59,7 +59,7 @@ def test_unpin_gives_back_what_was_there(graph, wish):
     before = copy.deepcopy(graph)
     after = pinned(graph, wish)
     assert graph == before
-    assert unpin(after, "llama").object == graph
+    assert unpin_graph(after, "llama").object == graph
 
 
 @given(gen.graphs, wishes)
@@ -67,7 +67,7 @@ def test_unpin_gives_back_what_was_there(graph, wish):
 def test_pinning_twice_is_pinning_once(graph, wish):
     assume(has_worker(graph))
     once = pinned(graph, wish)
-    again = pin(once, wish)
+    again = pin_graph(once, wish)
     assert again.object == once
     assert not again.changed
 
@@ -91,7 +91,7 @@ def test_workers_may_run_where_they_could_before_and_the_cache_is(graph):
 @SLOW
 def test_a_preference_excludes_no_node(graph):
     assume(has_worker(graph))
-    after = pods(pinned(graph, Wish("llama", "fluid.io/s-ns-a", preferred=True)))
+    after = pods(pinned(graph, PinRequest("llama", "fluid.io/s-ns-a", preferred=True)))
     for name, component in pods(graph).items():
         before = component.pod_spec().get("affinity")
         now = after[name].pod_spec().get("affinity")
@@ -111,15 +111,15 @@ def test_two_models_come_and_go_in_any_order(graph, first):
     one, two = pinned(graph, REQUIRED), pinned(graph, OTHER)
     both = pinned(one, OTHER)
     if first:
-        assert unpin(both, "other").object == one
+        assert unpin_graph(both, "other").object == one
     elif "dynamoGraph" not in graph["spec"] and not names_a_model(graph):
         # In the legacy shape the first model takes the one `pvc` place, and where a volume of the
         # user's bears a model's name, the style of the second mount follows what it finds.
-        left = unpin(both, "llama").object
+        left = unpin_graph(both, "llama").object
         strip = {"metadata": None}
         assert {**left, **strip} == {**two, **strip}
-    assert unpin(unpin(both, "llama").object, "other").object == graph
-    assert unpin(unpin(both, "other").object, "llama").object == graph
+    assert unpin_graph(unpin_graph(both, "llama").object, "other").object == graph
+    assert unpin_graph(unpin_graph(both, "other").object, "llama").object == graph
 
 
 @given(gen.graphs, wishes)
@@ -129,9 +129,9 @@ def test_every_reader_has_the_claim_and_nothing_else_is_lost(graph, wish):
     after = pinned(graph, wish)
     for component in open_graph(after).components:
         if component.role is not Role.OTHER:
-            for path in component.readers():
-                assert component.mounted("llama", path), (component.name, path)
-    for operation in diff(graph, after):
+            for path in component.reader_paths():
+                assert component.find_claim_mount("llama", path), (component.name, path)
+    for operation in make_patch(graph, after):
         if operation["op"] == "remove":
             raise AssertionError(operation)
 
@@ -141,8 +141,8 @@ def test_every_reader_has_the_claim_and_nothing_else_is_lost(graph, wish):
 def test_the_patch_is_the_change(graph, wish):
     assume(has_worker(graph))
     after = pinned(graph, wish)
-    assert apply(graph, diff(graph, after)) == after
-    assert apply(after, diff(after, graph)) == graph
+    assert apply_patch(graph, make_patch(graph, after)) == after
+    assert apply_patch(after, make_patch(after, graph)) == graph
 
 
 @given(gen.beta_graph)
@@ -162,7 +162,7 @@ def test_edits_made_after_the_pin_survive_unpin(graph):
         terms = _terms(edited)
         if edited["type"] in ("worker", "prefill", "decode") and terms is not None:
             terms.append(user)
-    undone = unpin(after, "llama").object
+    undone = unpin_graph(after, "llama").object
     for component in undone["spec"]["components"]:
         assert component["replicas"] == 7
         assert component["podTemplate"]["spec"]["tolerations"] == [{"operator": "Exists"}]
@@ -186,7 +186,7 @@ def test_unpinning_what_is_not_pinned_changes_nothing():
         "metadata": {"name": "x"},
         "spec": {"components": [{"name": "w", "type": "worker"}]},
     }
-    assert not unpin(graph, "llama").changed
+    assert not unpin_graph(graph, "llama").changed
 
 
 def test_a_record_that_is_not_ours_is_refused():
@@ -197,4 +197,4 @@ def test_a_record_that_is_not_ours_is_refused():
         "spec": {"components": [{"name": "w", "type": "worker"}]},
     }
     with pytest.raises(FluidModelError, match="cannot read annotation"):
-        pin(graph, REQUIRED)
+        pin_graph(graph, REQUIRED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kubectl_fluidmodel.dynamo import scheduling
-from kubectl_fluidmodel.pin.pinning import Wish, pin
-from kubectl_fluidmodel.pin.preflight import NOTE, REFUSE, WARN, Case, judge
-from kubectl_fluidmodel.pin.preflight.context import CacheFacts
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.preflight import NOTE, REFUSE, WARN, PreflightContext, run_preflight
+from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
 KEY = "fluid.io/s-ns-llama"
 HOME = {"kubernetes.io/hostname": "n0", KEY: "true"}
@@ -64,7 +64,7 @@ def pod(owner="chat", gpus=4, node_name="n0"):
 def facts(nodes=None, pods=None, phase="Bound", cached="10.00GiB", **more):
     status = {"phase": phase, "ufsTotal": "10.00GiB", "cacheStates": {"cached": cached}}
     listed = [node()] if nodes is None else nodes
-    return CacheFacts(
+    return CacheInfo(
         **{
             "model": "llama",
             "namespace": "ns",
@@ -79,8 +79,8 @@ def facts(nodes=None, pods=None, phase="Bound", cached="10.00GiB", **more):
 
 
 def verdicts(obj, cache=None, **wish):
-    asked = Wish("llama", KEY, **wish)
-    return judge(Case(cache or facts(), obj, pin(obj, asked), asked))
+    asked = PinRequest("llama", KEY, **wish)
+    return run_preflight(PreflightContext(cache or facts(), obj, pin_graph(obj, asked), asked))
 
 
 def words(found, level):
@@ -305,14 +305,19 @@ def test_nodes_that_were_not_looked_at_make_it_a_warning():
 def test_placing_is_exact_where_biggest_first_fails():
     room = {"a": {"g": 2}, "b": {"g": 2}}
     pods = [("big", {"g": 2}, ("a", "b")), ("small", {"g": 1}, ("a",))]
-    assert scheduling.place(pods, room) == []
-    assert scheduling.place([*pods, ("more", {"g": 2}, ("a", "b"))], room) == ["small"]
+    assert scheduling.pack_pods(pods, room) == []
+    assert scheduling.pack_pods([*pods, ("more", {"g": 2}, ("a", "b"))], room) == ["small"]
 
 
 def test_an_unchanged_graph_has_no_roll_out():
     obj = graph(worker(gpus=8), kinds={"W": "Deployment"})
-    done = pin(obj, Wish("llama", KEY)).object
-    found = judge(
-        Case(facts(pods=[pod(gpus=8)]), done, pin(done, Wish("llama", KEY)), Wish("llama", KEY))
+    done = pin_graph(obj, PinRequest("llama", KEY)).object
+    found = run_preflight(
+        PreflightContext(
+            facts(pods=[pod(gpus=8)]),
+            done,
+            pin_graph(done, PinRequest("llama", KEY)),
+            PinRequest("llama", KEY),
+        )
     )
     assert "wait for ever" not in words(found, REFUSE)

@@ -11,7 +11,7 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot import queries
 from tests.inventory import samples
 from tests.kube.server import listed, status
-from tests.loopback import Answer, Asked, document
+from tests.loopback import HttpRequest, HttpResponse, json_response
 
 _SERVED = {
     "data.fluid.io": (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS),
@@ -31,12 +31,12 @@ class Cluster:
     versions: dict[str, list[str]] = field(default_factory=dict)
     """Group to its versions; a kind is served in all of them."""
     page: int = 500
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[HttpRequest] = field(default_factory=list)
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: HttpRequest) -> HttpResponse:
         self.asked.append(asked)
         if asked.path == "/version":
-            return document({"gitVersion": "v1.36.3"})
+            return json_response({"gitVersion": "v1.36.3"})
         if asked.path in self.forbidden:
             return status(403, f"{asked.path} is forbidden", "Forbidden")
         if self.failing[asked.path] > 0:
@@ -45,13 +45,13 @@ class Cluster:
         for group, kinds in _SERVED.items():
             versions = self.versions.get(group, ["v1alpha1"])
             if asked.path == f"/apis/{group}":
-                return document({"versions": [{"version": each} for each in versions]})
+                return json_response({"versions": [{"version": each} for each in versions]})
             for version in versions:
                 if asked.path == f"/apis/{group}/{version}":
-                    return document({"resources": [_entry(kind) for kind in kinds]})
+                    return json_response({"resources": [_entry(kind) for kind in kinds]})
         return self._list(asked)
 
-    def _list(self, asked: Asked) -> Answer:
+    def _list(self, asked: HttpRequest) -> HttpResponse:
         parts = asked.path.strip("/").split("/")
         group = parts[1] if parts[0] == "apis" else ""
         namespace = parts[-2] if "namespaces" in parts else ""

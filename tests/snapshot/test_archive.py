@@ -22,7 +22,7 @@ NAME = "fluidmodel-bundle/snapshot.json"
 
 
 def snapshot() -> bytes:
-    return json.dumps(support_bundle.redacted(b.healthy()).to_document()).encode()
+    return json.dumps(support_bundle.redact_snapshot(b.healthy_snapshot()).to_document()).encode()
 
 
 def archive(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -113,8 +113,8 @@ def test_a_bomb_is_given_up_at_its_limit(
     member: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the snapshot itself, or before it; 1000 times smaller than the real limits."""
-    monkeypatch.setattr(snapshot_archive, "LARGEST", 1 << 20)
-    monkeypatch.setattr(snapshot_archive, "_FURTHEST", 2 << 20)
+    monkeypatch.setattr(snapshot_archive, "MAX_SNAPSHOT_BYTES", 1 << 20)
+    monkeypatch.setattr(snapshot_archive, "_MAX_UNPACKED_BYTES", 2 << 20)
     name = NAME if member else "fluidmodel-bundle/texts/a.txt"
     path = tmp_path / "bomb.tar.gz"
     path.write_bytes(archive((entry(name), b" " * (4 << 20)), (entry(), snapshot())))

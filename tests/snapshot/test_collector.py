@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.snapshot import collector, queries
@@ -30,22 +30,24 @@ def kube(cluster: Cluster) -> Iterator[Client]:
 
 
 def test_the_number_of_requests_depends_on_the_kinds_alone(cluster: Cluster, kube: Client) -> None:
-    collector.take(kube, None, queries.INSPECT)
+    collector.collect(kube, None, queries.INSPECT_QUERIES)
     few, cluster.asked = len(cluster.asked), []
     cluster.objects += [
         each for i in range(40) for each in samples.cache(f"m{i}", nodes=[f"n{i}", "x"])
     ]
-    found = collector.take(kube, None, queries.INSPECT)
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
     assert len(cluster.asked) == few
-    assert len(found.all(names.DATASETS)) == 41
+    assert len(found.of_kind(names.DATASETS)) == 41
 
 
 def test_pages_are_followed(cluster: Cluster, kube: Client) -> None:
     cluster.objects = [each for i in range(7) for each in samples.cache(f"m{i}")]
     cluster.page = 3
-    found = collector.take(kube, None, queries.INSPECT)
-    assert sorted(name_of(obj) for obj in found.all(names.DATASETS)) == [f"m{i}" for i in range(7)]
-    assert len(found.all(kinds.PODS)) == 14
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
+    assert sorted(name_of(obj) for obj in found.of_kind(names.DATASETS)) == [
+        f"m{i}" for i in range(7)
+    ]
+    assert len(found.of_kind(kinds.PODS)) == 14
 
 
 def test_what_is_of_no_cache_is_let_go(cluster: Cluster, kube: Client) -> None:
@@ -58,58 +60,58 @@ def test_what_is_of_no_cache_is_let_go(cluster: Cluster, kube: Client) -> None:
         samples.claim("data"),
         samples.pod("x", labels={"release": "wordpress"}),
     ]
-    found = collector.take(kube, None, queries.INSPECT)
-    pods = {name_of(pod) for pod in found.all(kinds.PODS)}
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
+    pods = {name_of(pod) for pod in found.of_kind(kinds.PODS)}
     assert pods == {"demo-master-0", "demo-worker-0", "chat-0"}
-    assert [name_of(each) for each in found.all(kinds.PVCS)] == ["demo"]
+    assert [name_of(each) for each in found.of_kind(kinds.PVCS)] == ["demo"]
 
 
 def test_what_rbac_hides_is_recorded_and_the_rest_is_there(cluster: Cluster, kube: Client) -> None:
     cluster.forbidden = {"/api/v1/nodes", "/api/v1/namespaces/default/pods"}
-    found = collector.take(kube, "default", queries.INSPECT)
-    assert {(each.resource, each.namespace, each.forbidden) for each in found.missing} == {
+    found = collector.collect(kube, "default", queries.INSPECT_QUERIES)
+    assert {(each.resource, each.namespace, each.forbidden) for each in found.read_failures} == {
         ("nodes", "", True),
         ("pods", "default", True),
     }
-    assert not found.knows(kinds.PODS, "default")
-    assert found.knows(kinds.PVCS, "default")
-    assert len(found.all(names.DATASETS)) == 1
+    assert not found.was_read(kinds.PODS, "default")
+    assert found.was_read(kinds.PVCS, "default")
+    assert len(found.of_kind(names.DATASETS)) == 1
 
 
 def test_a_server_that_is_overloaded_for_a_while_is_asked_again(
     cluster: Cluster, kube: Client
 ) -> None:
     cluster.failing["/api/v1/pods"] = 2
-    found = collector.take(kube, None, queries.INSPECT)
-    assert found.missing == []
-    assert len(found.all(kinds.PODS)) == 2
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
+    assert found.read_failures == []
+    assert len(found.of_kind(kinds.PODS)) == 2
     assert kube.patience == 0.0, "as it was before"
 
 
 def test_a_server_that_stays_overloaded_is_recorded(
     cluster: Cluster, kube: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collector, "_PATIENCE", 0.4)
+    monkeypatch.setattr(collector, "_RETRY_TIMEOUT", 0.4)
     cluster.failing["/api/v1/pods"] = 1000
-    found = collector.take(kube, None, queries.INSPECT)
-    (missing,) = found.missing
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
+    (missing,) = found.read_failures
     assert (missing.resource, missing.forbidden) == ("pods", False)
     assert "shutting down" in missing.why
 
 
 def test_a_kind_that_is_not_served_is_no_failure(cluster: Cluster, kube: Client) -> None:
-    found = collector.take(kube, None, queries.INSPECT)
-    assert found.served(names.DATASETS)
-    assert not found.served(names.RUNTIMES[1])
-    assert not found.served(names.ADVANCED_SETS)
-    assert found.missing == []
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
+    assert found.is_served(names.DATASETS)
+    assert not found.is_served(names.RUNTIME_KINDS[1])
+    assert not found.is_served(names.ADVANCED_SETS)
+    assert found.read_failures == []
     asked = {each.path for each in cluster.asked}
     assert "/apis/data.fluid.io/v1alpha1/juicefsruntimes" not in asked
 
 
 def test_the_newest_version_is_read(cluster: Cluster, kube: Client) -> None:
     cluster.versions["nvidia.com"] = ["v1alpha1", "v1beta1"]
-    found = collector.take(kube, None, queries.INSPECT)
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
     assert found.versions["dynamographdeployments.nvidia.com"] == "v1beta1"
 
 
@@ -117,20 +119,20 @@ def test_discovery_that_is_forbidden_falls_back_to_the_lists(
     cluster: Cluster, kube: Client
 ) -> None:
     cluster.forbidden = {"/apis/data.fluid.io"}
-    found = collector.take(kube, None, queries.INSPECT)
-    assert len(found.all(names.DATASETS)) == 1
-    assert not found.served(names.RUNTIMES[1])
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
+    assert len(found.of_kind(names.DATASETS)) == 1
+    assert not found.is_served(names.RUNTIME_KINDS[1])
 
 
 def test_nodes_are_known_in_part(kube: Client) -> None:
-    found = collector.take(kube, None, queries.INSPECT)
+    found = collector.collect(kube, None, queries.INSPECT_QUERIES)
     assert found.selectors == {"nodes": "fluid.io/dataset-num"}
-    assert not found.knows(kinds.NODES)
+    assert not found.was_read(kinds.NODES)
 
 
 def test_a_wrong_address_is_an_error_at_once() -> None:
-    from kubectl_fluidmodel.kube.config import Connection
+    from kubectl_fluidmodel.kube.config import ConfigFlags
 
-    nobody = Client(Connection(server=f"http://127.0.0.1:{free_port()}"))
-    with pytest.raises(ClusterUnreachable):
-        collector.take(nobody, None, queries.INSPECT)
+    nobody = Client(ConfigFlags(server=f"http://127.0.0.1:{free_port()}"))
+    with pytest.raises(ClusterUnreachableError):
+        collector.collect(nobody, None, queries.INSPECT_QUERIES)

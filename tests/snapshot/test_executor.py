@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kubectl_fluidmodel.snapshot.executor import Crew
+from kubectl_fluidmodel.snapshot.executor import AdaptiveExecutor
 
 
 class Work:
@@ -28,13 +28,13 @@ class Work:
 
 
 def run(work: Work, count: int) -> list[int]:
-    with Crew() as crew:
+    with AdaptiveExecutor() as crew:
         running = [crew.submit(work, value) for value in range(count)]
         return [each.result() for each in running]
 
 
 def test_few_at_once_while_each_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubectl_fluidmodel.snapshot.executor._TURN", 60.0)
+    monkeypatch.setattr("kubectl_fluidmodel.snapshot.executor._GROW_AFTER", 60.0)
     work = Work(0.002)
     assert run(work, 12) == list(range(12))
     assert work.most == 2
@@ -49,12 +49,12 @@ def test_slow_ones_do_not_wait_for_each_other() -> None:
 
 
 def test_what_is_raised_comes_out_and_gives_the_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubectl_fluidmodel.snapshot.executor._TURN", 60.0)
+    monkeypatch.setattr("kubectl_fluidmodel.snapshot.executor._GROW_AFTER", 60.0)
 
     def fail() -> None:
         raise ValueError("no")
 
-    with Crew() as crew:
+    with AdaptiveExecutor() as crew:
         failing = [crew.submit(fail) for _ in range(5)]
         for each in failing:
             with pytest.raises(ValueError, match="no"):

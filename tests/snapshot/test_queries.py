@@ -11,47 +11,47 @@ from hypothesis import given, settings
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import name_of, namespace_of
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.queries import Known, Read
+from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.inventory import fleet, samples
-from tests.inventory.test_cache import odd
+from tests.inventory.test_cache import odd_snapshots
 
-MARKED = [read for read in (*queries.INSPECT, *queries.DOCTOR) if read.marks]
+MARKED = [read for read in (*queries.INSPECT_QUERIES, *queries.DOCTOR_QUERIES) if read.prefilter]
 
 
-def hold(read: Read, snapshot: Snapshot) -> int:
+def hold(read: ListQuery, snapshot: Snapshot) -> int:
     """Check each object of the read's kind; how many were kept."""
-    known = Known(
+    known = KnownCaches(
         {
             (namespace_of(obj), name_of(obj))
-            for kind in (names.DATASETS, *names.RUNTIMES)
-            for obj in snapshot.all(kind)
+            for kind in (names.DATASETS, *names.RUNTIME_KINDS)
+            for obj in snapshot.of_kind(kind)
         }
     )
     count = 0
-    for obj in snapshot.all(read.kind):
+    for obj in snapshot.of_kind(read.kind):
         text = json.dumps(obj, separators=(",", ":")).encode()
-        if read.keep(copy.deepcopy(obj), known) is not None:
+        if read.transform(copy.deepcopy(obj), known) is not None:
             count += 1
-            assert any(mark in text for mark in read.marks), text
+            assert any(mark in text for mark in read.prefilter), text
     return count
 
 
 @pytest.mark.parametrize("read", MARKED, ids=lambda read: read.kind.plural)
-def test_of_every_runtime(read: Read) -> None:
+def test_of_every_runtime(read: ListQuery) -> None:
     objects = [
         obj
-        for number, kind in enumerate(names.RUNTIMES)
+        for number, kind in enumerate(names.RUNTIME_KINDS)
         for obj in samples.cache(f"m{number}", kind=kind.name)
     ]
-    job = samples.made("Job", "m0-stage-1", labels={names.MODEL_LABEL: "m0"})
+    job = samples.make_object("Job", "m0-stage-1", labels={names.MODEL_LABEL: "m0"})
     system = samples.pod("dataset-controller-0", names.SYSTEM_NAMESPACE)
-    snapshot = samples.snapshot(*objects, *fleet.mixed(), job, system)
+    snapshot = samples.snapshot(*objects, *fleet.mixed_states(), job, system)
     assert hold(read, snapshot) > 0
 
 
 @settings(max_examples=60, deadline=None)
-@given(odd())
+@given(odd_snapshots())
 def test_of_odd_objects(snapshot: Snapshot) -> None:
     for read in MARKED:
         hold(read, snapshot)

@@ -12,50 +12,57 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot, from_document, summed_up
+from kubectl_fluidmodel.snapshot.snapshot import (
+    ReadFailure,
+    Snapshot,
+    snapshot_from_document,
+    summarize_failures,
+)
 from tests.fluid import junk
 from tests.inventory import samples
 
 
 def test_look_ups() -> None:
     found = samples.snapshot(*samples.cache(), namespace=None)
-    assert found.find(names.DATASETS, "demo", "default") is not None
-    assert found.find(names.DATASETS, "demo", "other") is None
-    assert found.find(kinds.NODES, "gpu-0", "anything") is not None
-    assert found.served(kinds.PODS) and not found.served(kinds.CRDS)
+    assert found.get(names.DATASETS, "demo", "default") is not None
+    assert found.get(names.DATASETS, "demo", "other") is None
+    assert found.get(kinds.NODES, "gpu-0", "anything") is not None
+    assert found.is_served(kinds.PODS) and not found.is_served(kinds.CRDS)
 
 
 def test_what_was_not_read_is_not_known_to_be_absent() -> None:
-    denied = Missing("pods", "default", "forbidden", True)
-    found = samples.snapshot(missing=[denied], selectors={"nodes": "a=b"})
-    assert not found.knows(kinds.PODS)
-    assert not found.knows(kinds.PODS, "default")
-    assert found.knows(kinds.PODS, "other")
-    assert not found.knows(kinds.NODES), "only some were asked for"
-    assert found.knows(kinds.PVCS)
-    assert not found.knows(kinds.CRDS), "not asked for at all"
+    denied = ReadFailure("pods", "default", "forbidden", True)
+    found = samples.snapshot(read_failures=[denied], selectors={"nodes": "a=b"})
+    assert not found.was_read(kinds.PODS)
+    assert not found.was_read(kinds.PODS, "default")
+    assert found.was_read(kinds.PODS, "other")
+    assert not found.was_read(kinds.NODES), "only some were asked for"
+    assert found.was_read(kinds.PVCS)
+    assert not found.was_read(kinds.CRDS), "not asked for at all"
     assert str(denied) == "pods in namespace default: forbidden"
 
 
 def test_events_of_an_object_and_not_of_its_namesake_before() -> None:
     pod = samples.pod("p", uid="2")
     events = [
-        samples.made("Event", f"e{uid}", involvedObject={"kind": "Pod", "name": "p", "uid": uid})
+        samples.make_object(
+            "Event", f"e{uid}", involvedObject={"kind": "Pod", "name": "p", "uid": uid}
+        )
         for uid in ("1", "2", "")
     ]
     found = samples.snapshot(pod, *events)
-    assert [each["metadata"]["name"] for each in found.events(pod)] == ["e2", "e"]
-    assert len(found.events_of("Pod", "default", "p")) == 3
+    assert [each["metadata"]["name"] for each in found.events_about(pod)] == ["e2", "e"]
+    assert len(found.events_by_name("Pod", "default", "p")) == 3
 
 
 def test_through_a_file_and_back() -> None:
     found = samples.snapshot(
         *samples.cache(),
-        missing=[Missing("nodes", "", "no", True)],
+        read_failures=[ReadFailure("nodes", "", "no", True)],
         selectors={"nodes": "a"},
         texts={"x": "y\n"},
     )
-    assert from_document(json.loads(json.dumps(found.to_document()))) == found
+    assert snapshot_from_document(json.loads(json.dumps(found.to_document()))) == found
 
 
 @pytest.mark.parametrize(
@@ -76,29 +83,29 @@ def test_through_a_file_and_back() -> None:
 )
 def test_what_is_no_snapshot(document: Any, words: str) -> None:
     with pytest.raises(FluidModelError, match=words):
-        from_document(document)
+        snapshot_from_document(document)
 
 
-@given(st.dictionaries(st.sampled_from(list(vars(Snapshot(None, 0.0)))), junk.anything))
+@given(st.dictionaries(st.sampled_from(list(vars(Snapshot(None, 0.0)))), junk.any_value))
 def test_a_damaged_file_is_an_error_in_our_words(parts: dict[str, Any]) -> None:
     document = {**parts, "kind": "Snapshot", "apiVersion": "fluidmodel.io/v1"}
     try:
-        found = from_document(document)
+        found = snapshot_from_document(document)
     except FluidModelError:
         return
     assert all(isinstance(obj, dict) for objects in found.objects.values() for obj in objects)
 
 
 def test_all_rights_that_lack_are_one_line_and_each_failure_its_own() -> None:
-    rights = [Missing(f"kind{i}.group", "ns", "forbidden " * 20, True) for i in range(15)]
-    failed = Missing("pods", "ns", "the server timed out", False)
-    lines = summed_up([*rights, failed, rights[0]])
+    rights = [ReadFailure(f"kind{i}.group", "ns", "forbidden " * 20, True) for i in range(15)]
+    failed = ReadFailure("pods", "ns", "the server timed out", False)
+    lines = summarize_failures([*rights, failed, rights[0]])
     assert lines == [
         "no permission to list kind0, kind1, kind2, kind3 and 11 more (docs/rbac.md)",
         "pods in namespace ns: the server timed out",
     ]
     assert len(lines[0]) <= 80
-    assert summed_up(rights[:5])[0].startswith(
+    assert summarize_failures(rights[:5])[0].startswith(
         "no permission to list kind0, kind1, kind2, kind3, kind4 ("
     )
-    assert summed_up([]) == []
+    assert summarize_failures([]) == []

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import Hub
+from tests.hub import FakeHub
 from tests.isolation import isolate
 from tests.stage.faultproxy import FaultProxy
-from tests.stage.harness import Bench
+from tests.stage.harness import StagingHarness
 from tests.stage.s3server import S3Server
 
 _numbers = itertools.count()
@@ -45,8 +45,8 @@ def s3_server() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as running:
+def hub() -> Iterator[FakeHub]:
+    with FakeHub() as running:
         yield running
 
 
@@ -58,15 +58,15 @@ def proxy(s3_server: S3Server) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def bench(s3_server: S3Server, hub: Hub, tmp_path: Path) -> Bench:
-    return Bench(s3_server, hub, f"staging-{os.getpid()}-{next(_numbers)}", tmp_path)
+def bench(s3_server: S3Server, hub: FakeHub, tmp_path: Path) -> StagingHarness:
+    return StagingHarness(s3_server, hub, f"staging-{os.getpid()}-{next(_numbers)}", tmp_path)
 
 
 @pytest.fixture
-def faulty(bench: Bench, proxy: FaultProxy) -> Callable[[], Bench]:
+def faulty(bench: StagingHarness, proxy: FaultProxy) -> Callable[[], StagingHarness]:
     """The same, through the proxy."""
 
-    def through() -> Bench:
+    def through() -> StagingHarness:
         bench.endpoint = proxy.endpoint
         return bench
 

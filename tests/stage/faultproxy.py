@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.fault_rule import Aim
+from tests.fault_rule import FaultRule
 
 _SKIP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 
 
 @dataclass
-class Trouble(Aim):
+class StoreFault(FaultRule):
     """One fault.
 
     kinds:
@@ -50,16 +50,18 @@ class FaultProxy:
 
     def __init__(self, port: int) -> None:
         self.upstream = port
-        self.troubles: list[Trouble] = []
+        self.faults: list[StoreFault] = []
         self.requests: list[tuple[str, str]] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def trouble(self, kind: str, method: str = "", match: str = "", **settings: Any) -> Trouble:
-        made = Trouble(kind, match, method, **settings)
-        self.troubles.append(made)
+    def add_fault(
+        self, kind: str, method: str = "", match: str = "", **settings: Any
+    ) -> StoreFault:
+        made = StoreFault(kind, match, method, **settings)
+        self.faults.append(made)
         return made
 
     def count(self, method: str, match: str = "") -> int:
@@ -99,8 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         login = self.headers.get("Authorization", "")
         active = [
             each
-            for each in proxy.troubles
-            if each.login in login and each.strikes(self.command, self.path)
+            for each in proxy.faults
+            if each.login in login and each.applies_to(self.command, self.path)
         ]
         for each in active:
             if each.kind == "delay":
@@ -132,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             if each.kind == "stall":
                 self.server.over.wait(each.seconds)
             elif each.kind == "hide" and answer.status == 404:
-                return self._refuse(Trouble("refuse", status=403, code="AccessDenied"))
+                return self._refuse(StoreFault("refuse", status=403, code="AccessDenied"))
             elif each.kind == "etags":
                 data = re.sub(rb"(</ETag>)", rb"-listed\1", data)
         self.send_response(answer.status)
@@ -154,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
 
-    def _refuse(self, trouble: Trouble) -> None:
+    def _refuse(self, trouble: StoreFault) -> None:
         if trouble.html:  # as a gateway in front of the store speaks
             text = f"<html><body>error code: {trouble.status}</body></html>".encode()
         else:
@@ -168,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def _document(self, trouble: Trouble) -> bytes:
+    def _document(self, trouble: StoreFault) -> bytes:
         return (
             f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{trouble.code}</Code>'
             f"<Message>{trouble.code} by the fault proxy</Message></Error>"

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubectl_fluidmodel.hub.client import Hub as Client
-from kubectl_fluidmodel.hub.http import Login
-from kubectl_fluidmodel.model.plan import Plan
-from kubectl_fluidmodel.objectstore.layout import Destination, Place
+from kubectl_fluidmodel.hub.client import HubClient as Client
+from kubectl_fluidmodel.hub.http import HubCredentials
+from kubectl_fluidmodel.model.plan import StagingPlan
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.stage import manifest
-from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Ended, Event, FileDone, Note, Progress
-from kubectl_fluidmodel.stage.options import Options
-from tests.hub import Hub, Repo
+from kubectl_fluidmodel.stage.options import TransferOptions
+from tests.hub import FakeHub, Repo
 from tests.stage.s3server import S3Server
 
 MIB = 1 << 20
@@ -28,11 +28,11 @@ PART = 5 * MIB
 MODEL = "acme/model"
 
 
-def noise(size: int, seed: int = 0) -> bytes:
+def random_bytes(size: int, seed: int = 0) -> bytes:
     return random.Random(f"{size} {seed}").randbytes(size)
 
 
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something to hold, however slow the machine is."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -40,48 +40,59 @@ def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-class Bench:
+class StagingHarness:
     """What a test of staging needs."""
 
-    def __init__(self, s3: S3Server, hub: Hub, bucket: str, home: Path) -> None:
+    def __init__(self, s3: S3Server, hub: FakeHub, bucket: str, home: Path) -> None:
         self.s3, self.hub, self.bucket, self.home = s3, hub, bucket, home
         self.endpoint = s3.endpoint
-        self.to = Destination(bucket, "models")
+        self.destination = BucketPrefix(bucket, "models")
         # This process holds the files too, so the budget is not what it would be by itself.
-        self.options = Options(
+        self.options = TransferOptions(
             part_size=PART, stall=2.0, patience=8.0, tick=0.05, workers=6, memory=1 << 30
         )
 
     # -- the hub -----------------------------------------------------------------------------
 
-    def model(self, files: Mapping[str, bytes] | None = None, name: str = MODEL) -> Repo:
+    def add_model(self, files: Mapping[str, bytes] | None = None, name: str = MODEL) -> Repo:
         """A repository; by default one file of four parts, one of one, and small ones."""
         content = files or {
             "config.json": b'{"model_type": "tiny"}',
             "empty.txt": b"",
-            "model-00001.safetensors": noise(3 * PART + 12345),
-            "model-00002.safetensors": noise(MIB, 2),
-            "sub/dir/tokenizer.json": noise(3000, 3),
+            "model-00001.safetensors": random_bytes(3 * PART + 12345),
+            "model-00002.safetensors": random_bytes(MIB, 2),
+            "sub/dir/tokenizer.json": random_bytes(3000, 3),
         }
         repo = Repo(name, content)
         self.hub.repos[name] = repo
         return repo
 
     def client(self, token: str = "") -> Client:
-        return Client(Login(self.hub.endpoint, token), stall=self.options.stall, patience=5.0)
+        return Client(
+            HubCredentials(self.hub.endpoint, token),
+            stall_timeout=self.options.stall,
+            retry_timeout=5.0,
+        )
 
-    def plan(self, token: str = "", revision: str = "", **filters: Any) -> Plan:
+    def plan(self, token: str = "", revision: str = "", **filters: Any) -> StagingPlan:
         return self.client(token).plan(MODEL, revision, **filters)
 
     # -- staging -----------------------------------------------------------------------------
 
     def stage(
-        self, plan: Plan | None = None, options: Options | None = None, token: str = ""
-    ) -> Run:
-        run = Run()
+        self,
+        plan: StagingPlan | None = None,
+        options: TransferOptions | None = None,
+        token: str = "",
+    ) -> StagingRun:
+        run = StagingRun()
         store = self.s3.store(self.endpoint)
-        events = stage(
-            plan or self.plan(token), store, self.to, options or self.options, self.client(token)
+        events = stage_plan(
+            plan or self.plan(token),
+            store,
+            self.destination,
+            options or self.options,
+            self.client(token),
         )
         for event in events:
             run.events.append(event)
@@ -94,7 +105,7 @@ class Bench:
             "kubectl_fluidmodel",
             "stage",
             MODEL,
-            f"--to={self.to.uri}",
+            f"--to={self.destination.uri}",
             f"--endpoint={self.endpoint}",
             f"--endpoint-hub={self.hub.endpoint}",
             "--part-size=5Mi",
@@ -124,14 +135,14 @@ class Bench:
             check=False,
         )
 
-    def killed_at(self, share: float, *arguments: str, stored: int = 0) -> None:
+    def kill_at(self, share: float, *arguments: str, stored: int = 0) -> None:
         """Run it, and kill -9 it when the hub has sent that share of the bytes.
 
         What was sent is in flight on up to `--stage-workers` parts; `stored` is how many bytes of
         whole parts to wait for besides.
         """
         total = sum(blob.size for blob in self.hub.repos[MODEL].files.values())
-        self.hub.hold_at = self.hub.body_bytes + int(total * share)
+        self.hub.pause_after = self.hub.body_bytes + int(total * share)
         process = subprocess.Popen(
             self.command(*arguments),
             env=self.env("victim"),
@@ -141,25 +152,27 @@ class Bench:
         )
         with process:
             deadline = time.monotonic() + 60
-            while self.hub.body_bytes < self.hub.hold_at and time.monotonic() < deadline:
+            while self.hub.body_bytes < self.hub.pause_after and time.monotonic() < deadline:
                 assert process.poll() is None, "it was done before it could be killed"
                 time.sleep(0.01)
-            while stored and self.parts() < stored:
+            while stored and self.stored_part_bytes() < stored:
                 assert time.monotonic() < deadline, "the parts were not stored in time"
                 time.sleep(0.05)
-            self._settled()
+            self._wait_until_idle()
             process.kill()
-        self.hub.hold_at = None
+        self.hub.pause_after = None
 
     def _held(self) -> bool:
         """Whether the hub has sent all that it sends for now."""
-        return self.hub.hold_at is not None and self.hub.body_bytes >= self.hub.hold_at
+        return self.hub.pause_after is not None and self.hub.body_bytes >= self.hub.pause_after
 
-    def _settled(self) -> None:
+    def _wait_until_idle(self) -> None:
         """Wait until what has come is stored: the records do not change for a moment."""
         last, since = "", time.monotonic()
         while time.monotonic() - since < 0.7:
-            now = "".join(self.get(key).decode() for key in self.objects(self.place.uploads))
+            now = "".join(
+                self.get(key).decode() for key in self.objects(self.layout.checkpoints_prefix)
+            )
             if now != last:
                 last, since = now, time.monotonic()
             time.sleep(0.1)
@@ -167,8 +180,8 @@ class Bench:
     # -- the bucket --------------------------------------------------------------------------
 
     @property
-    def place(self) -> Place:
-        return Place(self.to, MODEL, self.hub.repos[MODEL].head)
+    def layout(self) -> StagingLayout:
+        return StagingLayout(self.destination, MODEL, self.hub.repos[MODEL].head)
 
     def objects(self, prefix: str = "") -> dict[str, int]:
         pages = self.s3.client().get_paginator("list_objects_v2")
@@ -183,7 +196,7 @@ class Bench:
         found: list[dict[str, Any]] = answer.get("Uploads") or []
         return found
 
-    def parts(self) -> int:
+    def stored_part_bytes(self) -> int:
         """Bytes of whole parts that unfinished uploads hold."""
         client = self.s3.client()
         held = [
@@ -196,40 +209,40 @@ class Bench:
         return bytes(self.s3.client().get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
     def manifest(self) -> manifest.Manifest | None:
-        return manifest.read(self.s3.store(), self.place)
+        return manifest.read_manifest(self.s3.store(), self.layout)
 
     def assert_staged(self) -> None:
         """Every byte of the head commit is there, with its marks, and nothing is left over."""
         repo = self.hub.repos[MODEL]
-        inside = self.objects(f"{self.place.files}/")
+        inside = self.objects(f"{self.layout.files_prefix}/")
         for path, blob in repo.files.items():
-            assert self.get(self.place.key(path)) == blob.data, path
+            assert self.get(self.layout.object_key(path)) == blob.data, path
         assert len(inside) == len(repo.files)
         marked = self.manifest()
         assert marked is not None and len(marked.entries) == len(repo.files)
         assert not self.uploads()
-        assert not self.objects(self.place.uploads)
+        assert not self.objects(self.layout.checkpoints_prefix)
 
 
-class Run:
+class StagingRun:
     """The events of one run."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     @property
-    def ended(self) -> Ended:
+    def completed(self) -> Ended:
         return next(each for each in self.events if isinstance(each, Ended))
 
     @property
-    def how(self) -> dict[str, str]:
+    def outcomes(self) -> dict[str, str]:
         return {each.path: each.how for each in self.events if isinstance(each, FileDone)}
 
     @property
-    def notes(self) -> str:
+    def messages(self) -> str:
         return "\n".join(each.text for each in self.events if isinstance(each, Note))
 
     @property
-    def troubles(self) -> set[str]:
+    def retries(self) -> set[str]:
         found = {each.trouble for each in self.events if isinstance(each, Progress)}
         return found - {""}

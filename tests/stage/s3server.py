@@ -13,7 +13,7 @@ from typing import Any
 
 import urllib3
 
-from kubectl_fluidmodel.objectstore.s3 import Credentials, Store
+from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
 from tests.cluster import binaries
 from tests.cluster.process import end_process, free_ports, start_time
 
@@ -98,17 +98,17 @@ class S3Server:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def store(self, endpoint: str = "") -> Store:
-        return Store(endpoint or self.endpoint, "us-east-1", Credentials(ACCESS, SECRET))
+    def store(self, endpoint: str = "") -> S3Store:
+        return S3Store(endpoint or self.endpoint, "us-east-1", S3Credentials(ACCESS, SECRET))
 
-    def user(self, name: str) -> Store:
+    def user(self, name: str) -> S3Store:
         """A new user, who may do what bucket policies say and nothing else."""
         self.users.add(name)
         secret = f"{SECRET}-{name}"
         login = [f"--access={ACCESS}", f"--secret={SECRET}", f"--endpoint-url={self.endpoint}"]
         made = [f"--access={name}", f"--secret={secret}", "--role=user"]
         subprocess.run([str(program()), "admin", *login, "create-user", *made], check=True)
-        return Store(self.endpoint, "us-east-1", Credentials(name, secret))
+        return S3Store(self.endpoint, "us-east-1", S3Credentials(name, secret))
 
     def client(self) -> Any:
         if self._client is None:  # making one takes longer than most of what it is used for

@@ -11,25 +11,30 @@ from pathlib import Path
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.objectstore.s3 import Credentials, Store, ends, from_environment
-from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.objectstore.s3 import (
+    S3Credentials,
+    S3Store,
+    expiry_warning,
+    store_from_environment,
+)
+from kubectl_fluidmodel.stage.engine import stage_plan
 from tests.stage.faultproxy import FaultProxy
-from tests.stage.harness import PART, Bench, Run, noise
+from tests.stage.harness import PART, StagingHarness, StagingRun, random_bytes
 from tests.stage.s3server import ACCESS, SECRET
 
-Faulty = Callable[[], Bench]
+Faulty = Callable[[], StagingHarness]
 BIG = "model.safetensors"
 FIRST, SECOND = "KEYTHATENDS", "KEYTHATFOLLOWS"
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def expiring(faulty: Faulty, proxy: FaultProxy) -> Bench:
+def expiring(faulty: Faulty, proxy: FaultProxy) -> StagingHarness:
     """A store for which the first of two keys ends after a few parts."""
     bench = faulty()
-    bench.model({BIG: noise(6 * PART), "config.json": b"{}"})
+    bench.add_model({BIG: random_bytes(6 * PART), "config.json": b"{}"})
     expired = {"status": 400, "code": "ExpiredToken"}
-    proxy.trouble("refuse", match="partNumber|config", login=FIRST, skip=3, **expired)
+    proxy.add_fault("refuse", match="partNumber|config", login=FIRST, skip=3, **expired)
     return bench
 
 
@@ -54,7 +59,7 @@ def keys(name: str, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def users(bench: Bench) -> None:
+def users(bench: StagingHarness) -> None:
     """Both keys may write to the bucket."""
     client = bench.s3.client()
     client.create_bucket(Bucket=bench.bucket)
@@ -73,9 +78,9 @@ def users(bench: Bench) -> None:
     )
 
 
-def staged(bench: Bench, store: Store) -> Run:
-    run = Run()
-    for event in stage(bench.plan(), store, bench.to, bench.options, bench.client()):
+def staged(bench: StagingHarness, store: S3Store) -> StagingRun:
+    run = StagingRun()
+    for event in stage_plan(bench.plan(), store, bench.destination, bench.options, bench.client()):
         run.events.append(event)
     return run
 
@@ -88,36 +93,36 @@ def profile(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
 
 @pytest.mark.usefixtures("users")
 def test_keys_of_a_credential_process_are_renewed_as_they_end(
-    expiring: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of SSO and of roles: their provider is boto3's, which asks anew in time."""
     soon = (datetime.now(timezone.utc) + timedelta(minutes=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     late = (datetime.now(timezone.utc) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     script = program(tmp_path, keys(FIRST, Expiration=soon), keys(SECOND, Expiration=late))
     profile(monkeypatch, tmp_path, f"credential_process = {script}")
-    store = from_environment(expiring.endpoint, None)
-    assert store.credentials is not None and store.credentials.renews
+    store = store_from_environment(expiring.endpoint, None)
+    assert store.credentials is not None and store.credentials.auto_renews
     run = staged(expiring, store)
-    assert not run.notes
+    assert not run.messages
     expiring.assert_staged()
     assert (tmp_path / "runs").read_text().count("run") == 2
 
 
 @pytest.mark.usefixtures("users")
 def test_keys_that_the_store_ends_before_their_time_are_renewed(
-    expiring: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = (datetime.now(timezone.utc) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     outputs = [keys(FIRST, Expiration=late), keys(SECOND, Expiration=late)]
     profile(monkeypatch, tmp_path, f"credential_process = {program(tmp_path, *outputs)}")
-    run = staged(expiring, from_environment(expiring.endpoint, None))
-    assert "the credentials have expired: renewing them" in run.troubles
+    run = staged(expiring, store_from_environment(expiring.endpoint, None))
+    assert "the credentials have expired: renewing them" in run.retries
     expiring.assert_staged()
 
 
 @pytest.mark.usefixtures("users")
 def test_keys_that_somebody_writes_to_the_file_meanwhile_are_taken(
-    expiring: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(name: str) -> None:
         (tmp_path / "credentials").write_text(
@@ -127,7 +132,7 @@ def test_keys_that_somebody_writes_to_the_file_meanwhile_are_taken(
     write(FIRST)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     profile(monkeypatch, tmp_path, "")
-    store = from_environment(expiring.endpoint, None)
+    store = store_from_environment(expiring.endpoint, None)
     write(SECOND)
     staged(expiring, store)
     expiring.assert_staged()
@@ -135,15 +140,15 @@ def test_keys_that_somebody_writes_to_the_file_meanwhile_are_taken(
 
 @pytest.mark.usefixtures("users")
 def test_keys_that_nobody_renews_end_it_at_once_and_another_run_goes_on(
-    expiring: Bench, monkeypatch: pytest.MonkeyPatch
+    expiring: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", FIRST)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET}-{FIRST}")
     with pytest.raises(FluidModelError) as told:
-        staged(expiring, from_environment(expiring.endpoint, None))
-    assert "expired" in told.value.why and told.value.exit_code == 1
-    again = Store(expiring.endpoint, "us-east-1", Credentials(ACCESS, SECRET))
-    assert staged(expiring, again).how[BIG] in ("resumed", "staged")
+        staged(expiring, store_from_environment(expiring.endpoint, None))
+    assert "expired" in told.value.reason and told.value.exit_code == 1
+    again = S3Store(expiring.endpoint, "us-east-1", S3Credentials(ACCESS, SECRET))
+    assert staged(expiring, again).outcomes[BIG] in ("resumed", "staged")
     expiring.assert_staged()
 
 
@@ -151,18 +156,20 @@ def test_keys_that_nobody_renews_end_it_at_once_and_another_run_goes_on(
     ("credentials", "words"),
     [
         (None, ""),
-        (Credentials("AKIA1", "x"), ""),
-        (Credentials("ASIA1", "x", "token", renews=True), ""),
-        (Credentials("ASIA1", "x", "token"), "are temporary, and nothing renews them"),
+        (S3Credentials("AKIA1", "x"), ""),
+        (S3Credentials("ASIA1", "x", "token", auto_renews=True), ""),
+        (S3Credentials("ASIA1", "x", "token"), "are temporary, and nothing renews them"),
         (
-            Credentials("ASIA1", "x", "token", expires=NOW + timedelta(minutes=42, seconds=30)),
+            S3Credentials(
+                "ASIA1", "x", "token", expires_at=NOW + timedelta(minutes=42, seconds=30)
+            ),
             "end in 42 min (12:42 UTC)",
         ),
-        (Credentials("ASIA1", "x", "token", expires=NOW - timedelta(hours=1)), "end in 0 min"),
+        (S3Credentials("ASIA1", "x", "token", expires_at=NOW - timedelta(hours=1)), "end in 0 min"),
     ],
 )
-def test_what_ends_is_said(credentials: Credentials | None, words: str) -> None:
-    said = ends(Store("http://s3", "", credentials), NOW)
+def test_what_ends_is_said(credentials: S3Credentials | None, words: str) -> None:
+    said = expiry_warning(S3Store("http://s3", "", credentials), NOW)
     assert words in said if words else not said
 
 
@@ -179,20 +186,20 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_the_end_that_the_environment_tells(temporary: pytest.MonkeyPatch, told: str) -> None:
     """Read by us: botocore would call such keys renewable, and fail as they end."""
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", told)
-    found = from_environment("http://s3", None).credentials
-    assert found is not None and found.temporary and not found.renews
-    assert found.expires == (datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if told else None)
+    found = store_from_environment("http://s3", None).credentials
+    assert found is not None and found.will_expire and not found.auto_renews
+    assert found.expires_at == (datetime(2126, 6, 1, 12, tzinfo=timezone.utc) if told else None)
     assert "hidden" not in repr(found)
 
 
 def test_an_end_that_is_no_time(temporary: pytest.MonkeyPatch) -> None:
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "soon")
     with pytest.raises(UsageError, match="AWS_CREDENTIAL_EXPIRATION is no time: 'soon'"):
-        from_environment("http://s3", None)
+        store_from_environment("http://s3", None)
 
 
 def test_keys_of_the_environment_that_have_expired(temporary: pytest.MonkeyPatch) -> None:
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
     with pytest.raises(FluidModelError, match="cannot use the S3 credentials") as told:
-        from_environment("http://s3", None)
-    assert "expired" in told.value.why
+        store_from_environment("http://s3", None)
+    assert "expired" in told.value.reason

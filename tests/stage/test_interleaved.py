@@ -20,18 +20,18 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Ended
-from kubectl_fluidmodel.stage.options import Options
-from tests.hub import Hub
+from kubectl_fluidmodel.stage.options import TransferOptions
+from tests.hub import FakeHub
 from tests.stage.faultproxy import FaultProxy
-from tests.stage.harness import MIB, PART, Bench, noise
+from tests.stage.harness import MIB, PART, StagingHarness, random_bytes
 from tests.stage.s3server import S3Server
 
 FILES = {
     "config.json": b'{"model_type": "tiny"}',
-    "model-00001.safetensors": noise(3 * PART + 4711),
-    "model-00002.safetensors": noise(MIB, 2),
+    "model-00001.safetensors": random_bytes(3 * PART + 4711),
+    "model-00002.safetensors": random_bytes(MIB, 2),
 }
 IN_TIME = 150.0
 """Seconds for a run on however busy a machine; its own waits add up to a tenth of that."""
@@ -105,10 +105,10 @@ store_faults = st.one_of(
 )
 
 
-def switch_on(bench: Bench, proxy: FaultProxy, hub: Any, store: Any) -> None:
+def switch_on(bench: StagingHarness, proxy: FaultProxy, hub: Any, store: Any) -> None:
     for each in hub:
         note(f"hub: {each}")
-        bench.hub.fault(**each)
+        bench.hub.add_fault(**each)
     for each in store:
         note(f"store: {each}")
         how = dict(each)
@@ -116,10 +116,12 @@ def switch_on(bench: Bench, proxy: FaultProxy, hub: Any, store: Any) -> None:
         status, code = how.pop("refusal", (None, ""))
         if status:
             how |= {"status": status, "code": code}
-        proxy.trouble(how.pop("kind"), method, match, **how)
+        proxy.add_fault(how.pop("kind"), method, match, **how)
 
 
-def in_time(bench: Bench, options: Options, stop_after: int | None = None) -> Ended | None:
+def in_time(
+    bench: StagingHarness, options: TransferOptions, stop_after: int | None = None
+) -> Ended | None:
     """One run to its end, or until it is left in the middle; None where it failed."""
     ended: list[Ended] = []
     crashed: list[BaseException] = []
@@ -130,7 +132,7 @@ def in_time(bench: Bench, options: Options, stop_after: int | None = None) -> En
             # A plan of a Hub that fails says so; that it ends in time is seen here, too.
             plan = bench.plan()
             store = bench.s3.store(bench.endpoint)
-            events = stage(plan, store, bench.to, options, bench.client())
+            events = stage_plan(plan, store, bench.destination, options, bench.client())
             for number, event in enumerate(events):
                 if isinstance(event, Ended):
                     ended.append(event)
@@ -154,11 +156,11 @@ def in_time(bench: Bench, options: Options, stop_after: int | None = None) -> En
     return ended[0] if ended else None
 
 
-def assert_nothing_is_wrong(bench: Bench) -> None:
+def assert_nothing_is_wrong(bench: StagingHarness) -> None:
     client = bench.s3.client()
     with suppress(client.exceptions.NoSuchBucket):
-        for key in bench.objects(f"{bench.place.files}/"):
-            name = key.removeprefix(f"{bench.place.files}/")
+        for key in bench.objects(f"{bench.layout.files_prefix}/"):
+            name = key.removeprefix(f"{bench.layout.files_prefix}/")
             assert bench.get(key) == FILES[name], name
 
 
@@ -180,14 +182,14 @@ def test_whatever_goes_wrong(
     workers: int,
     stop_after: int | None,
 ) -> None:
-    options = Options(
+    options = TransferOptions(
         part_size=PART, stall=0.5, patience=2.0, tick=0.05, workers=workers, memory=1 << 30
     )
-    with tempfile.TemporaryDirectory() as home, Hub() as running:
+    with tempfile.TemporaryDirectory() as home, FakeHub() as running:
         name = f"mixed-{os.getpid()}-{next(_numbers)}"
-        bench = Bench(s3_server, running, name, Path(home))
+        bench = StagingHarness(s3_server, running, name, Path(home))
         bench.options = options
-        bench.model(FILES)
+        bench.add_model(FILES)
         proxy = FaultProxy(s3_server.port)
         try:
             bench.endpoint = proxy.endpoint
@@ -195,13 +197,13 @@ def test_whatever_goes_wrong(
             ended = in_time(bench, options, stop_after)
             assert_nothing_is_wrong(bench)
             if ended is not None and ended.manifest:
-                assert len(bench.objects(f"{bench.place.files}/")) == len(FILES)
+                assert len(bench.objects(f"{bench.layout.files_prefix}/")) == len(FILES)
             running.faults.clear()
-            proxy.troubles.clear()
+            proxy.faults.clear()
             assert in_time(bench, options) is not None, "the next run does not complete"
             assert_nothing_is_wrong(bench)
             marked = bench.manifest()
             assert marked is not None and len(marked.entries) == len(FILES)
-            assert len(bench.objects(f"{bench.place.files}/")) == len(FILES)
+            assert len(bench.objects(f"{bench.layout.files_prefix}/")) == len(FILES)
         finally:
             proxy.stop()

@@ -12,24 +12,29 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.hub.client import Hub as HubClient
-from kubectl_fluidmodel.hub.http import Login
-from kubectl_fluidmodel.model.plan import Plan, PlanFile
-from kubectl_fluidmodel.net.proxies import direct
-from kubectl_fluidmodel.objects.plugin_pod import SecretKey, image, network, no_image
-from kubectl_fluidmodel.objectstore.layout import Destination
-from kubectl_fluidmodel.stage.job import Settings, build, flags_of
-from tests.hub import Hub, Repo
+from kubectl_fluidmodel.hub.client import HubClient as HubClient
+from kubectl_fluidmodel.hub.http import HubCredentials
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
+from kubectl_fluidmodel.net.proxies import bypasses_proxy
+from kubectl_fluidmodel.objects.plugin_pod import (
+    SecretKey,
+    no_image_error,
+    parse_network,
+    require_image,
+)
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix
+from kubectl_fluidmodel.stage.job import JobSettings, build_job, cache_flags
+from tests.hub import FakeHub, Repo
 
-PLAN = Plan("org/model", "main", "c" * 40, (PlanFile("a", 5, "git", "0" * 40),))
-SETTINGS = Settings(
+PLAN = StagingPlan("org/model", "main", "c" * 40, (PlanFile("a", 5, "git", "0" * 40),))
+SETTINGS = JobSettings(
     name="model",
     namespace="ns",
-    to=Destination("models", "p"),
+    to=BucketPrefix("models", "p"),
     endpoint="http://minio:9000",
     access_key=SecretKey("keys", "AWS_ACCESS_KEY_ID"),
     secret_key=SecretKey("keys", "AWS_SECRET_ACCESS_KEY"),
-    token=SecretKey("hub", "HF_TOKEN"),
+    hub_token=SecretKey("hub", "HF_TOKEN"),
     shards=4,
 )
 
@@ -39,7 +44,7 @@ def container(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_it_is_an_indexed_job_with_a_share_per_pod() -> None:
-    job = build(PLAN, SETTINGS)
+    job = build_job(PLAN, SETTINGS)
     assert job["spec"]["completionMode"] == "Indexed"
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == 4
     arguments = container(job)["args"]
@@ -48,7 +53,7 @@ def test_it_is_an_indexed_job_with_a_share_per_pod() -> None:
 
 
 def test_it_may_nothing_that_it_need_not() -> None:
-    pod = build(PLAN, SETTINGS)["spec"]["template"]["spec"]
+    pod = build_job(PLAN, SETTINGS)["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     security = pod["containers"][0]["securityContext"]
@@ -59,7 +64,7 @@ def test_it_may_nothing_that_it_need_not() -> None:
 
 
 def test_secrets_are_references() -> None:
-    env = {each["name"]: each for each in container(build(PLAN, SETTINGS))["env"]}
+    env = {each["name"]: each for each in container(build_job(PLAN, SETTINGS))["env"]}
     for name, secret in (
         ("AWS_ACCESS_KEY_ID", "keys"),
         ("AWS_SECRET_ACCESS_KEY", "keys"),
@@ -70,38 +75,38 @@ def test_secrets_are_references() -> None:
 
 
 def test_its_name_stands_for_what_it_does() -> None:
-    one = build(PLAN, SETTINGS)
-    assert build(PLAN, SETTINGS) == one
-    assert build(replace(PLAN, commit="d" * 40), SETTINGS)["metadata"] != one["metadata"]
-    other = build(PLAN, replace(SETTINGS, to=Destination("elsewhere")))
+    one = build_job(PLAN, SETTINGS)
+    assert build_job(PLAN, SETTINGS) == one
+    assert build_job(replace(PLAN, commit="d" * 40), SETTINGS)["metadata"] != one["metadata"]
+    other = build_job(PLAN, replace(SETTINGS, to=BucketPrefix("elsewhere")))
     assert other["metadata"]["name"] != one["metadata"]["name"]
-    long = build(PLAN, replace(SETTINGS, name="n" * 45))["metadata"]["name"]
+    long = build_job(PLAN, replace(SETTINGS, name="n" * 45))["metadata"]["name"]
     assert len(long) <= 52  # a pod of it adds its index and a random suffix
 
 
 def test_it_is_plain_json() -> None:
-    json.dumps(build(PLAN, SETTINGS))
+    json.dumps(build_job(PLAN, SETTINGS))
 
 
 def test_it_ends_by_itself() -> None:
     """An hour, and what the plan takes at the slowest rate that is worth waiting for."""
-    assert build(PLAN, SETTINGS)["spec"]["activeDeadlineSeconds"] == 3600
+    assert build_job(PLAN, SETTINGS)["spec"]["activeDeadlineSeconds"] == 3600
     large = replace(PLAN, files=(PlanFile("a", 700 << 30, "sha256", "0" * 64),))
-    seconds = build(large, SETTINGS)["spec"]["activeDeadlineSeconds"]
+    seconds = build_job(large, SETTINGS)["spec"]["activeDeadlineSeconds"]
     assert 3 * 86_400 < seconds < 5 * 86_400
 
 
 def test_temporary_keys_have_their_token() -> None:
-    names = {each["name"] for each in container(build(PLAN, SETTINGS))["env"]}
+    names = {each["name"] for each in container(build_job(PLAN, SETTINGS))["env"]}
     assert "AWS_SESSION_TOKEN" not in names
-    made = build(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
+    made = build_job(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
     env = {each["name"]: each for each in container(made)["env"]}
     reference = env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]
     assert reference == {"name": "keys", "key": "token"}
 
 
 def test_nothing_is_installed_into_a_pod_with_keys() -> None:
-    made = container(build(PLAN, replace(SETTINGS, image="registry/own:1")))
+    made = container(build_job(PLAN, replace(SETTINGS, image="registry/own:1")))
     assert made["image"] == "registry/own:1"
     assert made["command"] == ["python", "-m", "kubectl_fluidmodel", "stage"]
     assert "pip" not in json.dumps(made) and "PYTHONPATH" not in json.dumps(made)
@@ -109,9 +114,9 @@ def test_nothing_is_installed_into_a_pod_with_keys() -> None:
 
 def test_the_command_is_one_that_this_package_has(tmp_path: Path) -> None:
     """The container's own words, run by the Python of the tests: the plan is that of the Job."""
-    with Hub(Repo("org/model", {"config.json": b"{}", "model.safetensors": b"x" * 99})) as hub:
-        plan = HubClient(Login(hub.endpoint, "")).plan("org/model")
-        made = container(build(plan, replace(SETTINGS, endpoint_hub=hub.endpoint)))
+    with FakeHub(Repo("org/model", {"config.json": b"{}", "model.safetensors": b"x" * 99})) as hub:
+        plan = HubClient(HubCredentials(hub.endpoint, "")).plan("org/model")
+        made = container(build_job(plan, replace(SETTINGS, endpoint_hub=hub.endpoint)))
         words = [sys.executable, *made["command"][1:], *made["args"]]
         env = {each["name"]: each["value"] for each in made["env"] if "value" in each}
         done = subprocess.run(
@@ -133,9 +138,9 @@ def test_its_flags_make_it_again() -> None:
         image="r/i:1",
         region="eu",
         include=("*.json", "a b"),
-        network=network("http://p:1", "x", "secret/c:k", ("pull",)),
+        network=parse_network("http://p:1", "x", "secret/c:k", ("pull",)),
     )
-    words = flags_of(build(PLAN, given))
+    words = cache_flags(build_job(PLAN, given))
     pairs = list(zip(words[::2], words[1::2], strict=True))
     assert pairs == [
         ("--to", "s3://models/p"), ("--endpoint", "http://minio:9000"), ("--region", "eu"),
@@ -144,17 +149,17 @@ def test_its_flags_make_it_again() -> None:
         ("--stage-proxy", "http://p:1"), ("--stage-no-proxy", "x"), ("--stage-ca", "secret/c:k"),
         ("--image-pull-secret", "pull"),
     ]  # fmt: skip
-    own = replace(SETTINGS, access_key=SecretKey("model-store", "k"), token=None, image="i")
-    assert not {"--s3-secret", "--hf-secret", "--stage-ca"} & set(flags_of(build(PLAN, own)))
+    own = replace(SETTINGS, access_key=SecretKey("model-store", "k"), hub_token=None, image="i")
+    assert not {"--s3-secret", "--hf-secret", "--stage-ca"} & set(cache_flags(build_job(PLAN, own)))
 
 
 class TestNetwork:
-    def settings(self, **flags: Any) -> Settings:
+    def settings(self, **flags: Any) -> JobSettings:
         given = {"proxy": None, "no_proxy": None, "ca": None, "pull_secrets": ()}
-        return replace(SETTINGS, network=network(**{**given, **flags}))
+        return replace(SETTINGS, network=parse_network(**{**given, **flags}))
 
     def pod(self, **flags: Any) -> dict[str, Any]:
-        return dict(build(PLAN, self.settings(**flags))["spec"]["template"]["spec"])
+        return dict(build_job(PLAN, self.settings(**flags))["spec"]["template"]["spec"])
 
     def env(self, **flags: Any) -> dict[str, str]:
         made = self.pod(**flags)["containers"][0]["env"]
@@ -168,7 +173,7 @@ class TestNetwork:
         env = self.env(proxy="http://proxy:3128")
         assert env["HTTPS_PROXY"] == env["HTTP_PROXY"] == "http://proxy:3128"
         for host, exempt in (("minio", True), ("minio.ns.svc", True), ("huggingface.co", False)):
-            assert direct(host, 443, env["NO_PROXY"]) is exempt, host
+            assert bypasses_proxy(host, 443, env["NO_PROXY"]) is exempt, host
         assert self.env(proxy="http://p:1", no_proxy="x.y")["NO_PROXY"] == "x.y"
 
     @pytest.mark.parametrize("kind", ["configmap", "secret"])
@@ -207,23 +212,23 @@ class TestNetwork:
     def test_what_cannot_be_is_refused(self, flags: dict[str, Any], words: str) -> None:
         with pytest.raises(UsageError) as caught:
             self.settings(**flags)
-        assert words in caught.value.what and "hunter2" not in str(caught.value)
+        assert words in caught.value.message and "hunter2" not in str(caught.value)
 
 
 class TestImage:
     def test_the_flag_goes_before_the_environment(self) -> None:
-        assert image("r/a:1", {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/a:1"
-        assert image(None, {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/b:2"
-        assert image(None, {}) == ""
+        assert require_image("r/a:1", {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/a:1"
+        assert require_image(None, {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/b:2"
+        assert require_image(None, {}) == ""
 
     @pytest.mark.parametrize("name", ["REGISTRY/x:1", "a b", "--privileged", "x;reboot"])
     def test_what_is_no_image_is_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match="--image"):
-            image(name, {})
+            require_image(name, {})
         with pytest.raises(UsageError, match="FLUIDMODEL_IMAGE"):
-            image(None, {"FLUIDMODEL_IMAGE": name})
+            require_image(None, {"FLUIDMODEL_IMAGE": name})
 
     def test_without_one_both_ways_out_are_named(self) -> None:
-        told = no_image()
+        told = no_image_error()
         for words in ("docker build -t ", "docker push ", "--image ", "--stage-on client"):
-            assert words in told.try_
+            assert words in told.hint

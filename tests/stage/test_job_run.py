@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model.plan import Plan, PlanFile
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
-from kubectl_fluidmodel.objectstore.layout import Destination
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.stage import job_run
-from kubectl_fluidmodel.stage.job import Settings, build, work_of
+from kubectl_fluidmodel.stage.job import JobSettings, build_job, staged_source
 from tests.cache.objects import Objects, objects
 
 __all__ = ["objects"]
 
-OURS = Plan("meta/llama", "main", "a" * 40, (PlanFile("m", 10, "sha256", "b" * 64),))
+OURS = StagingPlan("meta/llama", "main", "a" * 40, (PlanFile("m", 10, "sha256", "b" * 64),))
 THEIRS = replace(OURS, repo="unsloth/llama")
 MOVED = replace(OURS, commit="c" * 40)
-SETTINGS = Settings("llama", "ns", Destination("models"), image="r/i:1")
+SETTINGS = JobSettings("llama", "ns", BucketPrefix("models"), image="r/i:1")
 
 
 class Cluster:
@@ -44,25 +44,25 @@ class Cluster:
         ]
 
     def delete(self, kind: Any, name: str, namespace: str, **_: Any) -> bool:
-        self.done.append(f"delete {work_of(self.jobs.pop(name))}")
+        self.done.append(f"delete {staged_source(self.jobs.pop(name))}")
         return True
 
     def apply(self, kind: Any, job: Object) -> Object:
-        self.done.append(f"apply {work_of(job)}")
+        self.done.append(f"apply {staged_source(job)}")
         self.jobs[name_of(job)] = job
         return job
 
 
-def at_work(plan: Plan, **settings: Any) -> Object:
-    return {**build(plan, replace(SETTINGS, **settings)), "status": {"active": 1}}
+def at_work(plan: StagingPlan, **settings: Any) -> Object:
+    return {**build_job(plan, replace(SETTINGS, **settings)), "status": {"active": 1}}
 
 
-def ensure(cluster: Cluster, plan: Plan) -> str:
-    return job_run.ensure(cluster, build(plan, SETTINGS))  # type: ignore[arg-type]
+def ensure(cluster: Cluster, plan: StagingPlan) -> str:
+    return job_run.ensure_job(cluster, build_job(plan, SETTINGS))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("other", [THEIRS, MOVED], ids=["another model", "another commit"])
-def test_the_work_of_others_is_left_alone(other: Plan) -> None:
+def test_the_work_of_others_is_left_alone(other: StagingPlan) -> None:
     """Two models of one last name; a branch that moved while a detached Job is at work."""
     cluster = Cluster(at_work(other))
     assert ensure(cluster, OURS) == "started"
@@ -70,7 +70,7 @@ def test_the_work_of_others_is_left_alone(other: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"shards": 4}, {"image": "r/i:2"}, {"to": Destination("elsewhere")}]
+    "settings", [{"shards": 4}, {"image": "r/i:2"}, {"to": BucketPrefix("elsewhere")}]
 )
 def test_the_same_work_with_other_settings_makes_way(settings: dict[str, Any]) -> None:
     old = at_work(OURS, **settings)
@@ -115,7 +115,7 @@ def test_one_that_somebody_made_anew_meanwhile_is_left_alone(objects: Objects) -
 
     cluster = Other(job)
     began = time.monotonic()
-    job_run.remove(cluster, name_of(job), "ns")  # type: ignore[arg-type]
+    job_run.delete_job(cluster, name_of(job), "ns")  # type: ignore[arg-type]
     assert seen == [{"uid": "old"}] and time.monotonic() - began < 5
     assert cluster.jobs[name_of(job)]["metadata"]["uid"] == "new"
 
@@ -148,10 +148,10 @@ def test_a_job_whose_pods_cannot_start_is_not_waited_for(
     objects.lists[kinds.PODS.path("ns")] = [pod]
     objects.lists[kinds.EVENTS.path("ns")] = []
     with pytest.raises(FluidModelError, match="cannot start") as told:
-        job_run.follow(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
+        job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
     assert told.value.exit_code == 1
-    assert pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] in told.value.why
-    assert way in told.value.try_
+    assert pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] in told.value.reason
+    assert way in told.value.hint
 
 
 def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
@@ -162,8 +162,8 @@ def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
     for kind in (kinds.PODS, kinds.EVENTS):
         objects.lists[kind.path("ns")] = []
     with pytest.raises(FluidModelError, match="was ended") as told:
-        job_run.follow(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
-    assert "1.0 h" in told.value.why and "goes on" in told.value.try_
+        job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
+    assert "1.0 h" in told.value.reason and "goes on" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,6 @@ def test_a_container_that_could_not_say_anything(
     objects.lists[kinds.PODS.path("ns")] = [pod]
     objects.lists[kinds.EVENTS.path("ns")] = []
     with pytest.raises(FluidModelError, match=what) as told:
-        job_run.follow(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
-    assert message in told.value.why
-    assert ("docker build" in told.value.try_) is ("plugin" in what)
+        job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
+    assert message in told.value.reason
+    assert ("docker build" in told.value.hint) is ("plugin" in what)

@@ -9,16 +9,20 @@ import pytest
 from botocore.exceptions import ClientError
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.stage.verify import verify
-from tests.stage.harness import MIB, MODEL, PART, Bench, noise
+from kubectl_fluidmodel.stage.verify import verify_staged_model
+from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes
 from tests.stage.s3server import S3Server
 
 BIG = "model.safetensors"
-FILES = {BIG: noise(3 * PART), "other.safetensors": noise(MIB, 2), "config.json": b"{}"}
+FILES = {
+    BIG: random_bytes(3 * PART),
+    "other.safetensors": random_bytes(MIB, 2),
+    "config.json": b"{}",
+}
 
 
 @pytest.fixture
-def locked(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
+def locked(bench: StagingHarness, tmp_path: Path) -> Iterator[StagingHarness]:
     versions = tmp_path / "versions"
     versions.mkdir()
     server = S3Server(backend=(f"--versioning-dir={versions}",))
@@ -34,23 +38,29 @@ def locked(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
             },
         )
         bench.s3, bench.endpoint = server, server.endpoint
-        bench.model(FILES)
+        bench.add_model(FILES)
         yield bench
     finally:
         server.stop()
 
 
-def test_a_model_is_staged_and_gone_on_with_in_a_locked_bucket(locked: Bench) -> None:
-    locked.hub.fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
+def test_a_model_is_staged_and_gone_on_with_in_a_locked_bucket(locked: StagingHarness) -> None:
+    locked.hub.add_fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
     with pytest.raises(FluidModelError):
         locked.stage()
     locked.hub.faults.clear()
     locked.stage()
     locked.assert_staged()
-    client, where = locked.s3.client(), {"Bucket": locked.bucket, "Key": locked.place.key(BIG)}
+    client, where = (
+        locked.s3.client(),
+        {"Bucket": locked.bucket, "Key": locked.layout.object_key(BIG)},
+    )
     version = client.head_object(**where)["VersionId"]
     with pytest.raises(ClientError, match="AccessDenied"):
         client.delete_object(**where, VersionId=version)
-    assert set(locked.stage().how.values()) == {"found"}
-    tree = list(locked.client().tree(MODEL, locked.place.commit))
-    assert verify(locked.s3.store(), locked.place, tree, read=True).problems == []
+    assert set(locked.stage().outcomes.values()) == {"found"}
+    tree = list(locked.client().list_tree(MODEL, locked.layout.commit))
+    assert (
+        verify_staged_model(locked.s3.store(), locked.layout, tree, read_content=True).problems
+        == []
+    )

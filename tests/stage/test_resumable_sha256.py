@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.stage import resumable_sha256
-from kubectl_fluidmodel.stage.file_hasher import Digest
+from kubectl_fluidmodel.stage.file_hasher import FileHasher
 
 
 def test_it_is_available_where_tests_run() -> None:
-    assert resumable_sha256.available()
+    assert resumable_sha256.is_available()
 
 
 @given(st.binary(max_size=3000), st.integers(0, 40))
@@ -26,7 +26,7 @@ def test_a_state_goes_on_as_if_nothing_had_been(data: bytes, blocks: int) -> Non
     )
     first = resumable_sha256.Sha256()
     first.update(bytearray(data[:cut]))
-    again = resumable_sha256.Sha256(first.take(), cut)
+    again = resumable_sha256.Sha256(first.export_state(), cut)
     again.update(data[cut:])
     assert again.hexdigest() == hashlib.sha256(data).hexdigest()
 
@@ -37,18 +37,18 @@ def test_counts_beyond_four_gibibytes_of_bits() -> None:
     state.update(bytes(64))
     far = 1 << 33
     one, other = (
-        resumable_sha256.Sha256(state.take(), far),
-        resumable_sha256.Sha256(state.take(), 64),
+        resumable_sha256.Sha256(state.export_state(), far),
+        resumable_sha256.Sha256(state.export_state(), 64),
     )
     assert one.hexdigest() != other.hexdigest()
-    assert resumable_sha256.Sha256(one.take(), far).hexdigest() == one.hexdigest()
+    assert resumable_sha256.Sha256(one.export_state(), far).hexdigest() == one.hexdigest()
 
 
 def test_pending_bytes_are_no_state() -> None:
     running = resumable_sha256.Sha256()
     running.update(b"abc")
     with pytest.raises(ValueError, match="pending"):
-        running.take()
+        running.export_state()
     with pytest.raises(ValueError, match="blocks"):
         resumable_sha256.Sha256(bytes(32), 3)
 
@@ -66,7 +66,7 @@ def test_a_library_with_another_layout_is_not_used() -> None:
         def SHA256_Final(self, out: ctypes.Array[ctypes.c_char], *_: object) -> None:
             ctypes.memset(out, 7, 32)
 
-    assert not resumable_sha256._proven(Odd())
+    assert not resumable_sha256._is_compatible(Odd())
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -78,7 +78,7 @@ def test_digests_of_both_kinds(bare: bool, monkeypatch: pytest.MonkeyPatch) -> N
     sha = PlanFile("a", len(data), "sha256", hashlib.sha256(data).hexdigest())
     git = PlanFile("a", len(data), "git", hashlib.sha1(b"blob 200\0" + data).hexdigest())
     for file in (sha, git):
-        right, wrong = Digest(file), Digest(file)
+        right, wrong = FileHasher(file), FileHasher(file)
         right.update(memoryview(bytearray(data)))
         wrong.update(memoryview(bytearray(data[:-1] + b"!")))
         assert right.matches() and not wrong.matches()

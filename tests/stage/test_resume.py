@@ -10,12 +10,12 @@ import threading
 import pytest
 
 from kubectl_fluidmodel.stage import buffer_pool, resumable_sha256
-from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Progress
-from kubectl_fluidmodel.stage.file_hasher import Digest
-from kubectl_fluidmodel.stage.status import survey
+from kubectl_fluidmodel.stage.file_hasher import FileHasher
+from kubectl_fluidmodel.stage.status import read_status
 from tests import interrupts
-from tests.stage.harness import PART, Bench, noise, until
+from tests.stage.harness import PART, StagingHarness, random_bytes, wait_until
 
 BIG = "model.safetensors"
 SIZE = 12 * PART
@@ -24,22 +24,22 @@ FEW = (f"--stage-workers={WORKERS}",)
 
 
 @pytest.fixture
-def half(bench: Bench) -> Bench:
+def half(bench: StagingHarness) -> StagingHarness:
     """A staging that was killed with -9 at about half of its way."""
-    bench.model({BIG: noise(SIZE), "config.json": b"{}"})
+    bench.add_model({BIG: random_bytes(SIZE), "config.json": b"{}"})
     # Half is six parts, of which three workers hold less than three.
-    bench.killed_at(0.5, *FEW, stored=4 * PART)
-    bench.hub.forget()
-    assert bench.place.key(BIG) not in bench.objects()
+    bench.kill_at(0.5, *FEW, stored=4 * PART)
+    bench.hub.clear_requests()
+    assert bench.layout.object_key(BIG) not in bench.objects()
     assert bench.manifest() is None
     return bench
 
 
-def record_of(bench: Bench) -> dict[str, object]:
-    return dict(json.loads(bench.get(bench.place.record(BIG))))
+def record_of(bench: StagingHarness) -> dict[str, object]:
+    return dict(json.loads(bench.get(bench.layout.checkpoint_key(BIG))))
 
 
-def test_killed_at_half_it_goes_on_elsewhere(half: Bench) -> None:
+def test_killed_at_half_it_goes_on_elsewhere(half: StagingHarness) -> None:
     done = half.run("--output=json", *FEW, machine="elsewhere")
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)["bytesRead"]
@@ -50,33 +50,35 @@ def test_killed_at_half_it_goes_on_elsewhere(half: Bench) -> None:
 
 
 def test_a_part_is_in_the_store_before_it_is_hashed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who hashes goes on with the parts of others: its own must not wait for that."""
-    bench.model({BIG: noise(SIZE)})
+    bench.add_model({BIG: random_bytes(SIZE)})
     stored: list[int] = []
-    hash_one = Digest.update
+    hash_one = FileHasher.update
 
-    def update(self: Digest, data: memoryview) -> None:
-        stored.append(bench.parts() // PART)
+    def update(self: FileHasher, data: memoryview) -> None:
+        stored.append(bench.stored_part_bytes() // PART)
         hash_one(self, data)
 
-    monkeypatch.setattr(Digest, "update", update)
+    monkeypatch.setattr(FileHasher, "update", update)
     bench.stage()
     assert len(stored) == SIZE // PART
     assert all(count > number for number, count in enumerate(stored))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.75])
-def test_killed_again_and_again(bench: Bench, share: float) -> None:
-    bench.model({BIG: noise(SIZE), "other.safetensors": noise(2 * PART), "config.json": b"{}"})
-    bench.killed_at(share)
-    bench.killed_at(0.2)
+def test_killed_again_and_again(bench: StagingHarness, share: float) -> None:
+    bench.add_model(
+        {BIG: random_bytes(SIZE), "other.safetensors": random_bytes(2 * PART), "config.json": b"{}"}
+    )
+    bench.kill_at(share)
+    bench.kill_at(0.2)
     assert bench.run().returncode == 0
     bench.assert_staged()
 
 
-def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half: Bench) -> None:
+def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half: StagingHarness) -> None:
     upload = half.uploads()[0]
     client = half.s3.client()
     import base64
@@ -93,21 +95,23 @@ def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half: Bench) -> Non
         ChecksumCRC32=base64.b64encode(struct.pack(">I", zlib.crc32(body))).decode(),
     )
     run = half.stage()
-    assert run.how[BIG] == "staged"
+    assert run.outcomes[BIG] == "staged"
     half.assert_staged()
 
 
-def test_an_upload_that_is_gone_starts_over(half: Bench) -> None:
+def test_an_upload_that_is_gone_starts_over(half: StagingHarness) -> None:
     upload = half.uploads()[0]
     half.s3.client().abort_multipart_upload(
         Bucket=half.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
     )
-    assert half.stage().how[BIG] == "staged"
+    assert half.stage().outcomes[BIG] == "staged"
     half.assert_staged()
 
 
 @pytest.mark.parametrize("damage", ["cut", "state", "done", "identity", "version"])
-def test_a_record_that_is_damaged_costs_time_and_nothing_else(half: Bench, damage: str) -> None:
+def test_a_record_that_is_damaged_costs_time_and_nothing_else(
+    half: StagingHarness, damage: str
+) -> None:
     record = record_of(half)
     if damage == "state":
         record["state"] = "00" * 32
@@ -120,67 +124,73 @@ def test_a_record_that_is_damaged_costs_time_and_nothing_else(half: Bench, damag
     body = json.dumps(record).encode()
     half.s3.client().put_object(
         Bucket=half.bucket,
-        Key=half.place.record(BIG),
+        Key=half.layout.checkpoint_key(BIG),
         Body=body[:40] if damage == "cut" else body,
     )
     run = half.stage()
-    assert run.how[BIG] == "staged"
+    assert run.outcomes[BIG] == "staged"
     keys = half.objects()
-    assert half.place.key(BIG) in keys and half.place.manifest in keys
-    assert half.get(half.place.key(BIG)) == half.hub.repos["acme/model"].files[BIG].data
+    assert half.layout.object_key(BIG) in keys and half.layout.manifest_key in keys
+    assert half.get(half.layout.object_key(BIG)) == half.hub.repos["acme/model"].files[BIG].data
 
 
 def test_an_upload_of_parts_that_this_run_has_no_memory_for_starts_over(
-    half: Bench, monkeypatch: pytest.MonkeyPatch
+    half: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = record_of(half)
     half.s3.client().put_object(
         Bucket=half.bucket,
-        Key=half.place.record(BIG),
+        Key=half.layout.checkpoint_key(BIG),
         Body=json.dumps({**record, "part_size": 1 << 30, "done": 0, "proof": ""}).encode(),
     )
     monkeypatch.setattr(buffer_pool, "room", lambda _: 8 * PART)
     run = half.stage()
-    assert run.how[BIG] == "staged"
-    assert f"{BIG} starts over: it was begun with parts that --memory has no room for" in run.notes
+    assert run.outcomes[BIG] == "staged"
+    assert (
+        f"{BIG} starts over: it was begun with parts that --memory has no room for" in run.messages
+    )
     half.assert_staged()
 
 
 def test_without_libcrypto_only_the_hub_is_read_again(
-    half: Bench, monkeypatch: pytest.MonkeyPatch
+    half: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable_sha256, "_library", None)
     monkeypatch.setattr(resumable_sha256, "_tried", True)
     run = half.stage()
-    assert run.how[BIG] == "resumed"
-    assert run.ended.read == SIZE
-    assert run.ended.sent < run.ended.bytes * 0.6 + WORKERS * PART
+    assert run.outcomes[BIG] == "resumed"
+    assert run.completed.read == SIZE
+    assert run.completed.sent < run.completed.bytes * 0.6 + WORKERS * PART
     half.assert_staged()
 
 
 def test_begun_without_libcrypto_and_ended_with_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.model({BIG: noise(SIZE)})
-    bench.hub.hold_at = SIZE * 3 // 4
+    bench.add_model({BIG: random_bytes(SIZE)})
+    bench.hub.pause_after = SIZE * 3 // 4
     with monkeypatch.context() as bare:
         bare.setattr(resumable_sha256, "_library", None)
         bare.setattr(resumable_sha256, "_tried", True)
-        run = stage(bench.plan(), bench.s3.store(), bench.to, bench.options, bench.client())
+        run = stage_plan(
+            bench.plan(), bench.s3.store(), bench.destination, bench.options, bench.client()
+        )
         for event in run:
             if isinstance(event, Progress) and event.done >= 2 * PART:
                 break
         run.close()  # type: ignore[attr-defined]
-        bench.hub.hold_at = None
-        until(lambda: not any(each.name.startswith("stage-") for each in threading.enumerate()))
-    assert bench.stage().how[BIG] == "resumed"
+        bench.hub.pause_after = None
+        wait_until(
+            lambda: not any(each.name.startswith("stage-") for each in threading.enumerate())
+        )
+    assert bench.stage().outcomes[BIG] == "resumed"
     bench.assert_staged()
 
 
-def test_interrupted_it_says_how_to_go_on(bench: Bench) -> None:
-    bench.model({BIG: noise(SIZE)})
-    bench.hub.hold_at = SIZE * 3 // 4
-    with interrupts.heard():
+def test_interrupted_it_says_how_to_go_on(bench: StagingHarness) -> None:
+    bench.add_model({BIG: random_bytes(SIZE)})
+    bench.hub.pause_after = SIZE * 3 // 4
+    with interrupts.interrupts_enabled():
         process = subprocess.Popen(
             bench.command("--log=json"),
             env=bench.env(),
@@ -199,13 +209,13 @@ def test_interrupted_it_says_how_to_go_on(bench: Bench) -> None:
     assert process.returncode == 130
     assert "interrupted" in said and "goes on" in said
     assert json.loads(rest.splitlines()[-1])["exitCode"] == 130
-    bench.hub.hold_at = None
-    assert bench.stage().how[BIG] == "resumed"
+    bench.hub.pause_after = None
+    assert bench.stage().outcomes[BIG] == "resumed"
     bench.assert_staged()
 
 
-def test_two_at_once_do_no_harm(bench: Bench) -> None:
-    bench.model()
+def test_two_at_once_do_no_harm(bench: StagingHarness) -> None:
+    bench.add_model()
     bench.hub.total.rate = 30e6
     plan = bench.plan()
     errors: list[BaseException] = []
@@ -226,14 +236,14 @@ def test_two_at_once_do_no_harm(bench: Bench) -> None:
     marked = bench.manifest()
     assert marked is not None
     for path, blob in bench.hub.repos["acme/model"].files.items():
-        assert bench.get(bench.place.key(path)) == blob.data
+        assert bench.get(bench.layout.object_key(path)) == blob.data
 
 
-def test_a_look_tells_what_a_run_would_go_on_from_and_changes_nothing(half: Bench) -> None:
+def test_a_look_tells_what_a_run_would_go_on_from_and_changes_nothing(half: StagingHarness) -> None:
     before = half.objects()
-    found = survey(half.s3.store(), half.plan(), half.to)
-    assert found.bucket and not found.manifest and found.begun >= 3 * PART
-    assert found.bytes + found.begun + found.left == half.plan().bytes
+    found = read_status(half.s3.store(), half.plan(), half.destination)
+    assert found.bucket_exists and not found.has_manifest and found.resumable_bytes >= 3 * PART
+    assert found.bytes + found.resumable_bytes + found.remaining_bytes == half.plan().bytes
     assert half.objects() == before and len(half.uploads()) == 1
     run = half.stage()
-    assert run.ended.read == found.left
+    assert run.completed.read == found.remaining_bytes

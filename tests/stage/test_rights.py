@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objectstore.s3 import Store, list_prefix
+from kubectl_fluidmodel.objectstore.s3 import S3Store, list_prefix
 from kubectl_fluidmodel.stage import checkpoint
-from kubectl_fluidmodel.stage.engine import stage
+from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Event
-from kubectl_fluidmodel.stage.report import verify_text
-from kubectl_fluidmodel.stage.stale_uploads import abort_stale
-from kubectl_fluidmodel.stage.status import survey
-from kubectl_fluidmodel.stage.verify import verify
+from kubectl_fluidmodel.stage.report import format_verification
+from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
+from kubectl_fluidmodel.stage.status import read_status
+from kubectl_fluidmodel.stage.verify import verify_staged_model
 from tests.stage.faultproxy import FaultProxy
-from tests.stage.harness import MIB, MODEL, PART, Bench, Run, noise
+from tests.stage.harness import MIB, MODEL, PART, StagingHarness, StagingRun, random_bytes
 from tests.stage.s3server import S3Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "s3-policies.md"
@@ -34,7 +34,11 @@ OPTIONAL = [
     "s3:AbortMultipartUpload",
     "s3:DeleteObject",
 ]
-FILES = {BIG: noise(3 * PART), "other.safetensors": noise(MIB, 2), "config.json": b"{}"}
+FILES = {
+    BIG: random_bytes(3 * PART),
+    "other.safetensors": random_bytes(MIB, 2),
+    "config.json": b"{}",
+}
 _numbers = itertools.count()
 
 Statement = dict[str, Any]
@@ -58,20 +62,20 @@ def without(right: str) -> list[Statement]:
     return [each for each in made if each["Action"]]
 
 
-Allowed = Callable[[list[Statement]], Store]
+Allowed = Callable[[list[Statement]], S3Store]
 
 
 @pytest.fixture
-def allowed(bench: Bench, s3_server: S3Server) -> Iterator[Allowed]:
+def allowed(bench: StagingHarness, s3_server: S3Server) -> Iterator[Allowed]:
     """A user of the server with the rights of some statements, in the test's own bucket."""
-    bench.to = replace(bench.to, prefix="llm")
-    bench.model(FILES)
+    bench.destination = replace(bench.destination, prefix="llm")
+    bench.add_model(FILES)
     client = bench.s3.client()
     client.create_bucket(Bucket=bench.bucket)
     name = f"user{os.getpid()}n{next(_numbers)}"
     user = s3_server.user(name)
 
-    def made(statements: list[Statement]) -> Store:
+    def made(statements: list[Statement]) -> S3Store:
         policy = json.dumps(
             {
                 "Version": "2012-10-17",
@@ -87,83 +91,89 @@ def allowed(bench: Bench, s3_server: S3Server) -> Iterator[Allowed]:
     yield made
 
 
-def staged(bench: Bench, store: Store, workers: int = 6) -> Run:
-    run = Run()
+def staged(bench: StagingHarness, store: S3Store, workers: int = 6) -> StagingRun:
+    run = StagingRun()
     options = replace(bench.options, workers=workers)
-    events: Iterator[Event] = stage(bench.plan(), store, bench.to, options, bench.client())
+    events: Iterator[Event] = stage_plan(
+        bench.plan(), store, bench.destination, options, bench.client()
+    )
     for event in events:
         run.events.append(event)
     return run
 
 
-def interrupted(bench: Bench, store: Store) -> None:
+def interrupted(bench: StagingHarness, store: S3Store) -> None:
     """A run that ends with half of the large file stored, and its record written."""
-    bench.hub.fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
+    bench.hub.add_fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
     with pytest.raises(FluidModelError):
         staged(bench, store, workers=1)
     bench.hub.faults.clear()
-    bench.hub.forget()
+    bench.hub.clear_requests()
 
 
-def assert_there(bench: Bench) -> None:
+def assert_there(bench: StagingHarness) -> None:
     for path, content in FILES.items():
-        assert bench.get(bench.place.key(path)) == content
+        assert bench.get(bench.layout.object_key(path)) == content
     assert bench.manifest() is not None
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["told 404", "told 403"])
 def test_the_least_rights_stage_a_model_and_go_on_after_a_break(
-    bench: Bench, allowed: Allowed, proxy: FaultProxy, hidden: bool
+    bench: StagingHarness, allowed: Allowed, proxy: FaultProxy, hidden: bool
 ) -> None:
     """Amazon's S3 says 403 of what is not there to who may not list; other stores say 404."""
     least = allowed(documented("StageLeast"))
     if hidden:
-        proxy.trouble("hide", "GET")
-        proxy.trouble("hide", "HEAD")
+        proxy.add_fault("hide", "GET")
+        proxy.add_fault("hide", "HEAD")
         least = replace(least, endpoint=proxy.endpoint)
     interrupted(bench, least)
     run = staged(bench, least)
-    assert f"{BIG} starts over" in run.notes and "tell which parts" in run.notes
+    assert f"{BIG} starts over" in run.messages and "tell which parts" in run.messages
     assert_there(bench)
     again = staged(bench, least)
-    assert set(again.how.values()) == {"found"}
-    assert again.ended.read == 0
+    assert set(again.outcomes.values()) == {"found"}
+    assert again.completed.read == 0
 
 
-def test_all_advised_rights_leave_nothing_behind(bench: Bench, allowed: Allowed) -> None:
+def test_all_advised_rights_leave_nothing_behind(bench: StagingHarness, allowed: Allowed) -> None:
     user = allowed(documented("StageAll", "StageList"))
     interrupted(bench, user)
     run = staged(bench, user)
-    assert run.how[BIG] == "resumed"
+    assert run.outcomes[BIG] == "resumed"
     bench.assert_staged()
 
 
 @pytest.mark.parametrize("right", OPTIONAL)
-def test_each_optional_right_may_lack(bench: Bench, allowed: Allowed, right: str) -> None:
+def test_each_optional_right_may_lack(bench: StagingHarness, allowed: Allowed, right: str) -> None:
     user = allowed(without(right))
     interrupted(bench, user)
     run = staged(bench, user)
     goes_on = right != "s3:ListMultipartUploadParts"
-    assert run.how[BIG] == ("resumed" if goes_on else "staged")
+    assert run.outcomes[BIG] == ("resumed" if goes_on else "staged")
     assert_there(bench)
-    assert set(staged(bench, user).how.values()) == {"found"}
-    place = bench.place
-    found = verify(user, place, list(bench.client().tree(MODEL, place.commit)), read=True)
+    assert set(staged(bench, user).outcomes.values()) == {"found"}
+    place = bench.layout
+    found = verify_staged_model(
+        user, place, list(bench.client().list_tree(MODEL, place.commit)), read_content=True
+    )
     assert found.problems == []
     assert bool(found.notes) == (right == "s3:ListBucket")
 
 
-def test_a_check_by_who_may_not_list_finds_what_lacks(bench: Bench, allowed: Allowed) -> None:
+def test_a_check_by_who_may_not_list_finds_what_lacks(
+    bench: StagingHarness, allowed: Allowed
+) -> None:
     user = allowed(documented("StageLeast"))
-    place = bench.place
+    place = bench.layout
     with pytest.raises(FluidModelError, match="is not staged"):
-        verify(user, place, None)
+        verify_staged_model(user, place, None)
     staged(bench, user)
-    bench.s3.client().delete_object(Bucket=bench.bucket, Key=place.key("config.json"))
-    found = verify(user, place, None)
+    bench.s3.client().delete_object(Bucket=bench.bucket, Key=place.object_key("config.json"))
+    found = verify_staged_model(user, place, None)
     assert found.problems == ["config.json: missing"]
     assert "s3:ListBucket" in found.notes[0] or "denied" in found.notes[0]
-    text = verify_text(found, read=False)
+    text = format_verification(found, read=False)
     assert "config.json: missing" in text and "note: whether there are other objects" in text
 
 
@@ -174,7 +184,7 @@ def test_a_check_by_who_may_not_list_finds_what_lacks(bench: Bench, allowed: All
     ids=["list parts", "abort", "delete"],
 )
 def test_stores_that_do_not_have_an_operation(
-    faulty: Callable[[], Bench],
+    faulty: Callable[[], StagingHarness],
     proxy: FaultProxy,
     method: str,
     match: str,
@@ -182,70 +192,74 @@ def test_stores_that_do_not_have_an_operation(
     code: str,
 ) -> None:
     bench = faulty()
-    bench.model(FILES)
+    bench.add_model(FILES)
     store = bench.s3.store(bench.endpoint)
-    proxy.trouble("refuse", method, match, status=status, code=code)
+    proxy.add_fault("refuse", method, match, status=status, code=code)
     interrupted(bench, store)
     staged(bench, store)
     assert_there(bench)
 
 
 def test_a_part_that_fails_is_sent_again_where_parts_may_not_be_listed(
-    faulty: Callable[[], Bench], proxy: FaultProxy
+    faulty: Callable[[], StagingHarness], proxy: FaultProxy
 ) -> None:
     bench = faulty()
-    bench.model(FILES)
-    proxy.trouble("refuse", "GET", "uploadId=", status=403, code="AccessDenied")
-    failing = proxy.trouble("refuse", "PUT", "partNumber=2", status=500, times=4)
+    bench.add_model(FILES)
+    proxy.add_fault("refuse", "GET", "uploadId=", status=403, code="AccessDenied")
+    failing = proxy.add_fault("refuse", "PUT", "partNumber=2", status=500, times=4)
     bench.stage()
     assert failing.hits == 4
     assert_there(bench)
 
 
-def test_who_may_write_and_not_read_is_told_so(bench: Bench, allowed: Allowed) -> None:
+def test_who_may_write_and_not_read_is_told_so(bench: StagingHarness, allowed: Allowed) -> None:
     [least] = documented("StageLeast")
     user = allowed([{**least, "Action": ["s3:PutObject"]}])
     with pytest.raises(FluidModelError, match="cannot look at") as told:
         staged(bench, user)
-    assert "denied" in told.value.why and "HeadObject" in told.value.why
+    assert "denied" in told.value.reason and "HeadObject" in told.value.reason
 
 
 def test_leftovers_that_may_not_be_aborted_are_named(
-    bench: Bench, allowed: Allowed, monkeypatch: pytest.MonkeyPatch
+    bench: StagingHarness, allowed: Allowed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "ALIVE", 0.0)
     user = allowed(without("s3:AbortMultipartUpload"))
     interrupted(bench, user)
     with pytest.raises(FluidModelError, match="cannot abort") as told:
-        abort_stale(user, bench.to, MODEL, 0.0)
-    assert "s3:AbortMultipartUpload" in told.value.try_
+        abort_stale_uploads(user, bench.destination, MODEL, 0.0)
+    assert "s3:AbortMultipartUpload" in told.value.hint
     user = allowed(without("s3:ListBucket"))
     with pytest.raises(FluidModelError, match="cannot look for leftover") as told:
-        abort_stale(user, bench.to, MODEL, 0.0)
-    assert "s3:ListBucket" in told.value.try_
+        abort_stale_uploads(user, bench.destination, MODEL, 0.0)
+    assert "s3:ListBucket" in told.value.hint
     user = allowed(without("s3:ListMultipartUploadParts"))
-    assert [each.aborted for each in abort_stale(user, bench.to, MODEL, 0.0)] == [True]
+    assert [each.aborted for each in abort_stale_uploads(user, bench.destination, MODEL, 0.0)] == [
+        True
+    ]
     assert not bench.uploads()
 
 
-def test_a_look_needs_no_more_than_a_run(bench: Bench, allowed: Allowed) -> None:
+def test_a_look_needs_no_more_than_a_run(bench: StagingHarness, allowed: Allowed) -> None:
     user = allowed(documented("StageLeast"))
     plan = bench.plan()
-    assert survey(user, plan, bench.to).left == plan.bytes
+    assert read_status(user, plan, bench.destination).remaining_bytes == plan.bytes
     staged(bench, user)
-    found = survey(user, plan, bench.to)
-    assert found.left == 0 and found.manifest
+    found = read_status(user, plan, bench.destination)
+    assert found.remaining_bytes == 0 and found.has_manifest
 
 
-def test_the_rights_to_read_suffice_to_measure_a_model(bench: Bench, allowed: Allowed) -> None:
+def test_the_rights_to_read_suffice_to_measure_a_model(
+    bench: StagingHarness, allowed: Allowed
+) -> None:
     bench.stage()
     reader = allowed(documented("Read"))
-    listed = list_prefix(reader, bench.bucket, bench.place.files)
+    listed = list_prefix(reader, bench.bucket, bench.layout.files_prefix)
     assert {file.path: file.size for file in listed.files} == {
         path: len(content) for path, content in FILES.items()
     }
-    assert set(staged(bench, reader).how.values()) == {"found"}
-    bench.model({"new.json": b"1"})
+    assert set(staged(bench, reader).outcomes.values()) == {"found"}
+    bench.add_model({"new.json": b"1"})
     with pytest.raises(FluidModelError, match="cannot write") as told:
         staged(bench, reader)
-    assert "denied" in told.value.why and "PutObject" in told.value.why
+    assert "denied" in told.value.reason and "PutObject" in told.value.reason

@@ -9,73 +9,73 @@ import threading
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.stage.bucket import IDENTITY
-from kubectl_fluidmodel.stage.options import Options
-from tests.stage.harness import MIB, MODEL, PART, Bench, noise, until
+from kubectl_fluidmodel.stage.bucket import CONTENT_METADATA
+from kubectl_fluidmodel.stage.options import TransferOptions
+from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes, wait_until
 
 
-def test_every_byte_arrives_with_its_marks(bench: Bench) -> None:
-    repo = bench.model()
+def test_every_byte_arrives_with_its_marks(bench: StagingHarness) -> None:
+    repo = bench.add_model()
     run = bench.stage()
     bench.assert_staged()
-    assert set(run.how.values()) == {"staged"}
-    assert "made it" in run.notes
+    assert set(run.outcomes.values()) == {"staged"}
+    assert "made it" in run.messages
     total = sum(blob.size for blob in repo.files.values())
-    assert run.ended.read == run.ended.sent == run.ended.bytes == total
+    assert run.completed.read == run.completed.sent == run.completed.bytes == total
     marked = bench.manifest()
     assert marked is not None and marked.commit == repo.head and marked.bytes == total
-    key = bench.place.key("model-00001.safetensors")
+    key = bench.layout.object_key("model-00001.safetensors")
     head = bench.s3.client().head_object(Bucket=bench.bucket, Key=key)
     sha = repo.files["model-00001.safetensors"].sha256
-    assert head["Metadata"][IDENTITY] == f"sha256:{sha}"
+    assert head["Metadata"][CONTENT_METADATA] == f"sha256:{sha}"
 
 
-def test_nothing_but_the_files_is_in_the_mounted_directory(bench: Bench) -> None:
-    repo = bench.model()
+def test_nothing_but_the_files_is_in_the_mounted_directory(bench: StagingHarness) -> None:
+    repo = bench.add_model()
     bench.stage()
-    inside = bench.objects(f"{bench.place.files}/")
-    assert {key.removeprefix(f"{bench.place.files}/") for key in inside} == set(repo.files)
+    inside = bench.objects(f"{bench.layout.files_prefix}/")
+    assert {key.removeprefix(f"{bench.layout.files_prefix}/") for key in inside} == set(repo.files)
     beside = set(bench.objects()) - set(inside)
-    assert beside == {bench.place.manifest}
+    assert beside == {bench.layout.manifest_key}
 
 
-def test_a_second_run_asks_for_no_file(bench: Bench) -> None:
-    bench.model()
+def test_a_second_run_asks_for_no_file(bench: StagingHarness) -> None:
+    bench.add_model()
     bench.stage()
     plan = bench.plan()
-    bench.hub.forget()
+    bench.hub.clear_requests()
     run = bench.stage(plan)
-    assert set(run.how.values()) == {"found"}
-    assert run.ended.read == run.ended.sent == 0
-    assert not bench.hub.seen("resolve|blobs")
+    assert set(run.outcomes.values()) == {"found"}
+    assert run.completed.read == run.completed.sent == 0
+    assert not bench.hub.requests_matching("resolve|blobs")
 
 
-def test_an_object_that_another_tool_wrote_is_not_trusted(bench: Bench) -> None:
-    bench.model()
+def test_an_object_that_another_tool_wrote_is_not_trusted(bench: StagingHarness) -> None:
+    bench.add_model()
     bench.stage()
-    key = bench.place.key("model-00002.safetensors")
+    key = bench.layout.object_key("model-00002.safetensors")
     bench.s3.client().put_object(Bucket=bench.bucket, Key=key, Body=b"x" * MIB)
     run = bench.stage()
-    assert run.how["model-00002.safetensors"] == "staged"
-    assert run.how["model-00001.safetensors"] == "found"
+    assert run.outcomes["model-00002.safetensors"] == "staged"
+    assert run.outcomes["model-00001.safetensors"] == "found"
     bench.assert_staged()
 
 
-def test_a_new_commit_goes_beside_the_old_one(bench: Bench) -> None:
-    repo = bench.model()
+def test_a_new_commit_goes_beside_the_old_one(bench: StagingHarness) -> None:
+    repo = bench.add_model()
     bench.stage()
-    old = bench.place
-    before = {key: bench.get(key) for key in bench.objects(f"{old.files}/")}
+    old = bench.layout
+    before = {key: bench.get(key) for key in bench.objects(f"{old.files_prefix}/")}
     files = {name: blob.data for name, blob in repo.files.items()}
     repo.commit({**files, "config.json": b"{}"})
     bench.stage()
     bench.assert_staged()
-    assert bench.place.files != old.files
-    assert {key: bench.get(key) for key in bench.objects(f"{old.files}/")} == before
+    assert bench.layout.files_prefix != old.files_prefix
+    assert {key: bench.get(key) for key in bench.objects(f"{old.files_prefix}/")} == before
 
 
-def test_a_branch_that_moves_meanwhile_changes_nothing(bench: Bench) -> None:
-    repo = bench.model()
+def test_a_branch_that_moves_meanwhile_changes_nothing(bench: StagingHarness) -> None:
+    repo = bench.add_model()
     first = repo.head
     files = {name: blob.data for name, blob in repo.files.items()}
 
@@ -83,29 +83,29 @@ def test_a_branch_that_moves_meanwhile_changes_nothing(bench: Bench) -> None:
         if repo.head == first:
             repo.commit({**files, "config.json": b"other"})
 
-    bench.hub.fault("move", "/tree/", action=move)
+    bench.hub.add_fault("move", "/tree/", action=move)
     plan = bench.plan()
     assert plan.commit == first
     run = bench.stage(plan)
-    assert "has moved" in run.notes
+    assert "has moved" in run.messages
     key = f"models/{MODEL}/{first}/config.json"
     assert bench.get(key) == files["config.json"]
 
 
-def test_duplicate_formats_stay_out_and_are_told(bench: Bench) -> None:
-    bench.model(
+def test_duplicate_formats_stay_out_and_are_told(bench: StagingHarness) -> None:
+    bench.add_model(
         {
             "config.json": b"{}",
-            "model.safetensors": noise(70_000),
-            "pytorch_model.bin": noise(80_000),
-            "original/consolidated.00.pth": noise(90_000),
+            "model.safetensors": random_bytes(70_000),
+            "pytorch_model.bin": random_bytes(80_000),
+            "original/consolidated.00.pth": random_bytes(90_000),
         }
     )
     plan = bench.plan()
     assert [file.path for file in plan.files] == ["config.json", "model.safetensors"]
     assert plan.bytes_skipped == 170_000
     bench.stage(plan)
-    assert len(bench.objects(f"{bench.place.files}/")) == 2
+    assert len(bench.objects(f"{bench.layout.files_prefix}/")) == 2
     # Another choice of files at the same commit adds to what is there.
     bench.stage(bench.plan(include=["*.bin"]))
     marked = bench.manifest()
@@ -117,10 +117,10 @@ def test_duplicate_formats_stay_out_and_are_told(bench: Bench) -> None:
     ]
 
 
-def test_memory_stays_within_its_budget(bench: Bench) -> None:
+def test_memory_stays_within_its_budget(bench: StagingHarness) -> None:
     """The peak of a process of its own, with far more to move than the budget."""
     size = 150 * MIB
-    bench.model({"model.safetensors": noise(size), "config.json": b"{}"})
+    bench.add_model({"model.safetensors": random_bytes(size), "config.json": b"{}"})
     code = (
         "import re, sys\n"
         "from kubectl_fluidmodel.cli.main import main\n"
@@ -137,31 +137,37 @@ def test_memory_stays_within_its_budget(bench: Bench) -> None:
     bench.assert_staged()
 
 
-def asked(bench: Bench) -> set[str]:
+def asked(bench: StagingHarness) -> set[str]:
     """The ranges that were asked for."""
-    return {each.headers.get("range", "") for each in bench.hub.seen("blobs", on="cdn")}
+    return {
+        each.headers.get("range", "") for each in bench.hub.requests_matching("blobs", on="cdn")
+    }
 
 
-def test_several_parts_are_in_flight_at_once(bench: Bench) -> None:
+def test_several_parts_are_in_flight_at_once(bench: StagingHarness) -> None:
     """Nothing comes before as many parts are asked for as there are workers."""
-    bench.model({"model.safetensors": noise(12 * PART)})
-    bench.hub.hold_at = 0
+    bench.add_model({"model.safetensors": random_bytes(12 * PART)})
+    bench.hub.pause_after = 0
     staging = threading.Thread(target=bench.stage)
     staging.start()
-    until(lambda: len(asked(bench)) == bench.options.workers)
-    bench.hub.hold_at = None
+    wait_until(lambda: len(asked(bench)) == bench.options.workers)
+    bench.hub.pause_after = None
     staging.join()
     bench.assert_staged()
 
 
-def test_options_that_make_no_sense_are_refused(bench: Bench) -> None:
-    bench.model()
-    for bad in (Options(memory=MIB), Options(workers=0), Options(shard=2, shards=2)):
+def test_options_that_make_no_sense_are_refused(bench: StagingHarness) -> None:
+    bench.add_model()
+    for bad in (
+        TransferOptions(memory=MIB),
+        TransferOptions(workers=0),
+        TransferOptions(shard=2, shards=2),
+    ):
         with pytest.raises(UsageError):
             bench.stage(options=bad)
 
 
-def test_names_that_cannot_become_keys_are_refused(bench: Bench) -> None:
-    bench.model({"ok.json": b"{}", "a/../b": b"x"})
+def test_names_that_cannot_become_keys_are_refused(bench: StagingHarness) -> None:
+    bench.add_model({"ok.json": b"{}", "a/../b": b"x"})
     with pytest.raises(FluidModelError, match="cannot be staged"):
         bench.plan()

@@ -12,43 +12,43 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.model.plan import PlanFile
-from kubectl_fluidmodel.objectstore.layout import Destination, Place, destination
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout, parse_bucket_prefix
 from kubectl_fluidmodel.stage import checkpoint, manifest
-from kubectl_fluidmodel.stage.buffer_pool import MIB, Buffers, check
-from kubectl_fluidmodel.stage.checkpoint import Part, Record
+from kubectl_fluidmodel.stage.buffer_pool import MIB, BufferPool, require_part_fits
+from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint, UploadedPart
 from kubectl_fluidmodel.stage.events import (
     Began,
     Ended,
     FileFailed,
     Progress,
-    from_document,
-    to_document,
+    event_from_document,
+    event_to_document,
 )
 from kubectl_fluidmodel.stage.file_hasher import Crc32
-from kubectl_fluidmodel.stage.manifest import Entry, Manifest
-from kubectl_fluidmodel.stage.options import Options
-from kubectl_fluidmodel.stage.progress import Board
+from kubectl_fluidmodel.stage.manifest import Manifest, ManifestEntry
+from kubectl_fluidmodel.stage.options import TransferOptions
+from kubectl_fluidmodel.stage.progress import ProgressAggregator
 
 FILE = PlanFile("a/b.safetensors", 100, "sha256", "ab" * 32)
-RECORD = Record(FILE.path, FILE.identity, FILE.size, "upload", 30, "crc32")
+RECORD = UploadCheckpoint(FILE.path, FILE.identity, FILE.size, "upload", 30, "crc32")
 
 
 @given(st.binary(max_size=300))
 def test_no_text_makes_a_record_that_crashes(text: bytes) -> None:
-    assert checkpoint.load(text) is None
+    assert checkpoint.parse_checkpoint(text) is None
 
 
 def test_records_survive_and_trust_only_what_they_saw() -> None:
-    held = {number: Part(f"etag{number}", 30, "c") for number in range(3)}
-    here = RECORD.at(2, held, b"s" * 32)
-    assert checkpoint.load(here.dump()) == here
-    assert here.fits(FILE) and here.trusts(held)
-    assert not here.trusts({**held, 1: Part("other", 30, "c")})
-    assert not here.trusts({**held, 1: Part("etag1", 29, "c")})
-    assert not here.trusts({0: held[0]})
-    assert here.trusts({**held, 2: Part("other", 1)})  # beyond what it speaks of
-    assert RECORD.trusts({})
-    assert not here.fits(PlanFile(FILE.path, 100, "sha256", "cd" * 32))
+    held = {number: UploadedPart(f"etag{number}", 30, "c") for number in range(3)}
+    here = RECORD.advanced_to(2, held, b"s" * 32)
+    assert checkpoint.parse_checkpoint(here.to_json()) == here
+    assert here.is_for(FILE) and here.matches_parts(held)
+    assert not here.matches_parts({**held, 1: UploadedPart("other", 30, "c")})
+    assert not here.matches_parts({**held, 1: UploadedPart("etag1", 29, "c")})
+    assert not here.matches_parts({0: held[0]})
+    assert here.matches_parts({**held, 2: UploadedPart("other", 1)})  # beyond what it speaks of
+    assert RECORD.matches_parts({})
+    assert not here.is_for(PlanFile(FILE.path, 100, "sha256", "cd" * 32))
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,17 @@ def test_records_survive_and_trust_only_what_they_saw() -> None:
     ],
 )
 def test_records_that_make_no_sense_are_none(change: dict[str, object]) -> None:
-    assert checkpoint.load(json.dumps({**json.loads(RECORD.dump()), **change}).encode()) is None
+    assert (
+        checkpoint.parse_checkpoint(json.dumps({**json.loads(RECORD.to_json()), **change}).encode())
+        is None
+    )
 
 
 def test_manifests_survive() -> None:
-    made = Manifest("a/b", "c" * 40, (Entry(FILE, "etag"),), staged_at="2026-01-01T00:00:00Z")
-    assert manifest.load(made.text()) == made
+    made = Manifest(
+        "a/b", "c" * 40, (ManifestEntry(FILE, "etag"),), staged_at="2026-01-01T00:00:00Z"
+    )
+    assert manifest.parse_manifest(made.to_json()) == made
     assert made.covers((FILE,)) and made.listing().bytes == 100
 
 
@@ -87,37 +92,37 @@ def test_parts_that_memory_has_no_room_for(
     size: int, memory: int, room: int, wanted: int, words: str
 ) -> None:
     files = [FILE, PlanFile("big", size, "sha256", "ab" * 32)]
-    options = Options(memory=memory * MIB, part_size=wanted)
+    options = TransferOptions(memory=memory * MIB, part_size=wanted)
     if not words:
-        return check(files, room * MIB, options)
+        return require_part_fits(files, room * MIB, options)
     with pytest.raises(UsageError, match="is too little: a part of big takes") as told:
-        check(files, room * MIB, options)
-    assert told.value.try_ == words
+        require_part_fits(files, room * MIB, options)
+    assert told.value.hint == words
     # What is advised suffices.
-    check(files, room * MIB + (int(words[9:-2]) - memory) * MIB, options)
+    require_part_fits(files, room * MIB + (int(words[9:-2]) - memory) * MIB, options)
     return None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"apiVersion": "v1", "kind": "Pod"}'])
 def test_what_is_no_manifest(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        manifest.load(text)
+        manifest.parse_manifest(text)
 
 
 def test_a_manifest_whose_counts_are_wrong_is_none() -> None:
-    made = json.loads(Manifest("a/b", "c" * 40, (Entry(FILE, "e"),)).text())
+    made = json.loads(Manifest("a/b", "c" * 40, (ManifestEntry(FILE, "e"),)).to_json())
     with pytest.raises(ValueError, match="bytes"):
-        manifest.load(json.dumps({**made, "bytes": 99}))
+        manifest.parse_manifest(json.dumps({**made, "bytes": 99}))
 
 
 def test_places() -> None:
-    place = Place(destination("s3://models/some/prefix/"), "org/model", "c" * 40)
+    place = StagingLayout(parse_bucket_prefix("s3://models/some/prefix/"), "org/model", "c" * 40)
     assert place.uri == f"s3://models/some/prefix/org/model/{'c' * 40}"
     assert place.source.uri == place.uri and place.source.model == "model"
-    assert not place.manifest.startswith(place.files + "/")
-    assert not place.record("x").startswith(place.files + "/")
-    assert Place(destination("s3://models"), "o/m", "c").files == "o/m/c"
-    assert place.record("x") != place.record("y")
+    assert not place.manifest_key.startswith(place.files_prefix + "/")
+    assert not place.checkpoint_key("x").startswith(place.files_prefix + "/")
+    assert StagingLayout(parse_bucket_prefix("s3://models"), "o/m", "c").files_prefix == "o/m/c"
+    assert place.checkpoint_key("x") != place.checkpoint_key("y")
 
 
 @pytest.mark.parametrize(
@@ -125,26 +130,26 @@ def test_places() -> None:
 )
 def test_what_is_no_destination(text: str) -> None:
     with pytest.raises(UsageError):
-        destination(text)
+        parse_bucket_prefix(text)
 
 
 def test_buffers_stay_within_their_limit_and_are_used_again() -> None:
-    buffers = Buffers(100)
-    first, second = buffers.take(50), buffers.take(50)
-    assert first is not None and second is not None and buffers.take(50) is None
-    buffers.give(first)
-    assert buffers.take(50) is first
-    buffers.give(second)
-    assert buffers.take(40) is not None  # the free one of another size went
-    assert buffers.used == 90 and buffers.most == 100
+    buffers = BufferPool(100)
+    first, second = buffers.acquire(50), buffers.acquire(50)
+    assert first is not None and second is not None and buffers.acquire(50) is None
+    buffers.release(first)
+    assert buffers.acquire(50) is first
+    buffers.release(second)
+    assert buffers.acquire(40) is not None  # the free one of another size went
+    assert buffers.used == 90 and buffers.peak == 100
 
 
 def test_one_buffer_larger_than_the_limit_is_given() -> None:
-    buffers = Buffers(10)
-    large = buffers.take(50)
-    assert large is not None and buffers.take(1) is None
-    buffers.give(large)
-    assert buffers.take(1) is not None
+    buffers = BufferPool(10)
+    large = buffers.acquire(50)
+    assert large is not None and buffers.acquire(1) is None
+    buffers.release(large)
+    assert buffers.acquire(1) is not None
 
 
 EVENTS = [
@@ -157,48 +162,48 @@ EVENTS = [
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_events_survive_a_log(event: object) -> None:
-    line = json.dumps(to_document(event))  # type: ignore[arg-type]
-    assert from_document(json.loads(line)) == event
+    line = json.dumps(event_to_document(event))  # type: ignore[arg-type]
+    assert event_from_document(json.loads(line)) == event
 
 
 def test_lines_of_other_versions_are_ignored() -> None:
-    assert from_document({"event": "Later"}) is None
-    assert from_document({"event": "Progress", "other": 1}) is None
+    assert event_from_document({"event": "Later"}) is None
+    assert event_from_document({"event": "Progress", "other": 1}) is None
 
 
 def test_a_board_adds_up_shards() -> None:
-    board = Board(100, 4, shards=2)
-    assert board.view().steps[0].state == "waiting" and board.view().cached is None
+    board = ProgressAggregator(100, 4, shards=2)
+    assert board.snapshot().steps[0].state == "waiting" and board.snapshot().done_bytes is None
     for shard, done in ((0, 30), (1, 20)):
-        board.take(Began("", "", 50, 2, shard, 2), shard)
-        board.take(Progress(done - 5, 50, 1, 2, 5, done, done, 5, ("f",)), shard)
-    view = board.view()
-    assert (view.cached, view.total) == (50, 100) and board.found == 10
+        board.handle(Began("", "", 50, 2, shard, 2), shard)
+        board.handle(Progress(done - 5, 50, 1, 2, 5, done, done, 5, ("f",)), shard)
+    view = board.snapshot()
+    assert (view.done_bytes, view.total_bytes) == (50, 100) and board.existing_bytes == 10
     assert view.steps[0].detail.startswith("2 of 4 files, 0 of 2 shards done")
-    board.take(FileFailed("f", "bad"), 1)
-    assert board.view().problems == ("shard 1: bad",)
-    board.take(Ended("", "", 50, 2, 0, 0, 1.0), 0)
-    board.take(Began("", "", 50, 2, 1, 2), 1)  # its pod was made anew
-    assert board.view().problems == ()
-    board.take(Ended("", "", 50, 2, 0, 0, 1.0), 1)
-    assert board.view().steps[0].state == "done"
+    board.handle(FileFailed("f", "bad"), 1)
+    assert board.snapshot().problems == ("shard 1: bad",)
+    board.handle(Ended("", "", 50, 2, 0, 0, 1.0), 0)
+    board.handle(Began("", "", 50, 2, 1, 2), 1)  # its pod was made anew
+    assert board.snapshot().problems == ()
+    board.handle(Ended("", "", 50, 2, 0, 0, 1.0), 1)
+    assert board.snapshot().steps[0].state == "done"
 
 
 def test_a_destination_has_a_uri() -> None:
-    assert Destination("b").uri == "s3://b" and Destination("b", "p").uri == "s3://b/p"
+    assert BucketPrefix("b").uri == "s3://b" and BucketPrefix("b", "p").uri == "s3://b/p"
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6))
 def test_a_crc_is_what_s3_means_by_it(blocks: list[bytes]) -> None:
     crc = Crc32()
     for block in blocks:
-        crc.add(memoryview(block))
-    said = int.from_bytes(base64.b64decode(crc.text()), "big")
+        crc.update(memoryview(block))
+    said = int.from_bytes(base64.b64decode(crc.base64()), "big")
     assert said == zlib.crc32(b"".join(blocks))
 
 
 def test_the_crc_of_the_check_value() -> None:
     """CRC-32/ISO-HDLC of "123456789" is CBF43926."""
     crc = Crc32()
-    crc.add(memoryview(b"123456789"))
-    assert base64.b64decode(crc.text()).hex() == "cbf43926"
+    crc.update(memoryview(b"123456789"))
+    assert base64.b64decode(crc.base64()).hex() == "cbf43926"

@@ -6,65 +6,77 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
-from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, check, reference
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Finding,
+    Fix,
+    object_reference,
+    register_check,
+)
 from kubectl_fluidmodel.doctor.consequences import NO_FUSE, NO_MASTER
-from kubectl_fluidmodel.doctor.graph_usage import readers
+from kubectl_fluidmodel.doctor.graph_usage import reading_workers
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, mapping, name_of, namespace_of, number
+from kubectl_fluidmodel.objects.access import Object, get_int, get_map, name_of, namespace_of
 
-_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+)")
-_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[a-z]+)')
+_EXCEEDED_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+)")
+_POD_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[a-z]+)')
 
 
-@check(
+@register_check(
     "FM307",
     "the API server lets the cache's pods be made",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM311", *NO_FUSE, *NO_MASTER),
 )
-def allowed(case: Case) -> Iterator[Finding]:
+def cache_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
     """A StatefulSet or DaemonSet of the cache cannot make its pods: a ResourceQuota is used up, Pod
     Security forbids what they need (the node's network, directories of the node), or a webhook
     refuses them. There is no pod to look at then; the refusal is an event of what wanted to make
     it.
     """
-    cache = case.own
-    for part, workload in cache.sets.items():
-        have = [pod for _, pod in observations.pods_of(cache, part)]
-        wanted = number(workload, "spec", "replicas")
+    cache = context.cache
+    for part, workload in cache.workloads.items():
+        have = [pod for _, pod in observations.cache_pods(cache, part)]
+        wanted = get_int(workload, "spec", "replicas")
         if part == FUSE:
-            wanted = number(workload, "status", "desiredNumberScheduled")
-        said = observations.told(case, workload, "", "FailedCreate")
-        if said is None or len(have) >= wanted:
+            wanted = get_int(workload, "status", "desiredNumberScheduled")
+        warning = observations.warning_event(context, workload, "", "FailedCreate")
+        if warning is None or len(have) >= wanted:
             continue
-        if part == MASTER and not (_QUOTA.search(said.text) or _SECURITY.search(said.text)):
+        if part == MASTER and not (
+            _EXCEEDED_QUOTA.search(warning.text) or _POD_SECURITY.search(warning.text)
+        ):
             continue  # FM311 tells of a master without a pod
-        cause, fix = _refused(workload, said.text)
+        cause, fix = _explain_refusal(workload, warning.text)
         yield Finding(
-            reference(workload),
+            object_reference(workload),
             f"the {part} has {len(have)} of {wanted} pods: {cause}",
-            (said,),
+            (warning,),
             fix,
         )
 
 
-@check(
+@register_check(
     "FM735",
     "the API server lets the graph's pods be made",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM733",),
 )
-def graph_allowed(case: Case) -> Iterator[Finding]:
+def graph_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
     """What makes the pods of a worker that reads the cache is refused: a ResourceQuota is used up,
     Pod Security or a webhook says no. The worker has fewer pods than its replicas, and none of them
     says why. What Fluid's own webhook refuses is FM440's.
     """
-    told: set[str] = set()
-    for use in readers(case):
+    reported: set[str] = set()
+    for use in reading_workers(context):
         short = len(use.pods) < use.component.replicas * use.component.nodes_per_replica
-        for event in observations.refusals(case)[::-1] if short and use.about not in told else ():
-            owner = {**mapping(event, "involvedObject")}
+        for event in (
+            observations.creation_failures(context)[::-1]
+            if short and use.about not in reported
+            else ()
+        ):
+            owner = {**get_map(event, "involvedObject")}
             about = {"kind": owner.get("kind"), "metadata": owner}
             message = str(event.get("message") or "")
             same = namespace_of(about) == use.graph.namespace
@@ -72,27 +84,27 @@ def graph_allowed(case: Case) -> Iterator[Finding]:
                 continue
             if ".fluid.io" in message:
                 continue
-            told.add(use.about)
-            cause, fix = _refused(about, " ".join(message.split()))
+            reported.add(use.about)
+            cause, fix = _explain_refusal(about, " ".join(message.split()))
             yield Finding(
                 use.about,
                 f"component {use.component.name} has {len(use.pods)} of "
                 f"{use.component.replicas * use.component.nodes_per_replica} pods: {cause}",
-                observations.some(observations.newest([event], "")),
+                observations.as_tuple(observations.latest_event([event], "")),
                 fix,
             )
             break
 
 
-def _refused(workload: Object, words: str) -> tuple[str, Fix]:
-    quota, security = _QUOTA.search(words), _SECURITY.search(words)
+def _explain_refusal(workload: Object, message: str) -> tuple[str, Fix]:
+    quota, security = _EXCEEDED_QUOTA.search(message), _POD_SECURITY.search(message)
     namespace = namespace_of(workload)
     if quota:
         name = quota["name"].strip()
-        asked = words[quota.start() :]
+        asked = message[quota.start() :]
         return (
             f"ResourceQuota {name} does not allow more: {asked}",
-            observations.look(workload, "describe", "resourcequota", name),
+            observations.advice(workload, "describe", "resourcequota", name),
         )
     if security:
         level = "pod-security.kubernetes.io/enforce"
@@ -101,8 +113,8 @@ def _refused(workload: Object, words: str) -> tuple[str, Fix]:
             Fix(f"kubectl label namespace {namespace} {level}=privileged --overwrite"),
         )
     return (
-        f"the API server refuses them: {words[:200]}",
-        observations.look(
+        f"the API server refuses them: {message[:200]}",
+        observations.advice(
             workload, "describe", str(workload.get("kind", "")).lower(), name_of(workload)
         ),
     )

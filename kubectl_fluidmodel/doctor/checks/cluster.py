@@ -6,96 +6,96 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
+    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
     Scope,
     Severity,
-    Skip,
-    check,
+    register_check,
 )
-from kubectl_fluidmodel.doctor.consequences import NOT_BUILT
+from kubectl_fluidmodel.doctor.consequences import NOT_CREATED
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import dicts, meta
+from kubectl_fluidmodel.objects.access import get_list, metadata_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.output.shell import Operand, command
 
-_OLDEST_KUBERNETES = (1, 22)
+_MIN_KUBERNETES = (1, 22)
 
 
-@check("FM101", "Fluid's kinds are served", scope=Scope.CLUSTER)
-def kinds_served(case: Case) -> Iterator[Finding]:
+@register_check("FM101", "Fluid's kinds are served", scope=Scope.CLUSTER)
+def fluid_kinds_are_served(context: CheckContext) -> Iterator[Finding]:
     """Fluid is a set of custom resources and controllers. Without the kind Dataset no cache can
     be made, and none can be seen.
     """
-    if not case.snapshot.served(names.DATASETS):
+    if not context.snapshot.is_served(names.DATASETS):
         yield Finding(
             "cluster",
             "Fluid is not installed: the API server has no kind Dataset",
             (Evidence("apis", names.GROUP, "not served"),),
-            Fix(installation.INSTALL, "advice"),
+            Fix(installation.INSTALL_COMMAND, "advice"),
         )
 
 
-@check("FM102", "the CRDs of Fluid are complete", scope=Scope.CLUSTER)
-def kinds_complete(case: Case) -> Iterator[Finding]:
+@register_check("FM102", "the CRDs of Fluid are complete", scope=Scope.CLUSTER)
+def fluid_crds_are_complete(context: CheckContext) -> Iterator[Finding]:
     """A cache takes a Dataset, a runtime and a DataLoad. `helm upgrade` never touches CRDs, so
     an old or half-removed installation may lack some.
     """
-    snapshot = case.snapshot
-    if not snapshot.served(names.DATASETS):
-        raise Skip("Fluid is not installed")
-    lacking = [kind for kind in (names.DATA_LOADS,) if not snapshot.served(kind)]
-    if not any(snapshot.served(kind) for kind in names.RUNTIMES):
+    snapshot = context.snapshot
+    if not snapshot.is_served(names.DATASETS):
+        raise CheckSkippedError("Fluid is not installed")
+    lacking = [kind for kind in (names.DATA_LOADS,) if not snapshot.is_served(kind)]
+    if not any(snapshot.is_served(kind) for kind in names.RUNTIME_KINDS):
         lacking.append(names.ALLUXIO_RUNTIMES)
     for kind in lacking:
         yield Finding(
             f"crd {kind.resource}",
             f"the API server has Datasets but no {kind.name}",
             (Evidence(f"crd {kind.resource}", names.GROUP, "not served"),),
-            Fix(installation.APPLY_CRDS, "advice"),
+            Fix(installation.APPLY_CRDS_COMMAND, "advice"),
         )
 
 
-@check("FM112", "Kubernetes is new enough", scope=Scope.CLUSTER, severity=Severity.WARNING)
-def kubernetes_version(case: Case) -> Iterator[Finding]:
+@register_check("FM112", "Kubernetes is new enough", scope=Scope.CLUSTER, severity=Severity.WARNING)
+def kubernetes_version_is_supported(context: CheckContext) -> Iterator[Finding]:
     """`cache` and `pin` write with server-side apply, which is stable from Kubernetes 1.22 on."""
-    match = re.match(r"v?(\d+)\.(\d+)", case.snapshot.server)
+    match = re.match(r"v?(\d+)\.(\d+)", context.snapshot.server_version)
     if match is None:
-        raise Skip("the API server did not tell its version")
+        raise CheckSkippedError("the API server did not tell its version")
     version = (int(match[1]), int(match[2]))
-    if version < _OLDEST_KUBERNETES:
+    if version < _MIN_KUBERNETES:
         yield Finding(
             "cluster",
             f"Kubernetes {version[0]}.{version[1]} is older than 1.22, "
             "the first with a stable server-side apply",
-            (Evidence("apis", "/version", case.snapshot.server),),
+            (Evidence("apis", "/version", context.snapshot.server_version),),
             Fix("upgrade Kubernetes to 1.22 or newer", "advice"),
         )
 
 
-@check(
+@register_check(
     "FM114",
     "no namespace of a cache is being deleted",
     scope=Scope.CLUSTER,
     needs=(kinds.NAMESPACES,),
-    explains=("FM217", "FM203", "FM204", "FM205", "FM212", "FM406", "FM711", *NOT_BUILT),
+    explains=("FM217", "FM203", "FM204", "FM205", "FM212", "FM406", "FM711", *NOT_CREATED),
 )
-def namespaces_stay(case: Case) -> Iterator[Finding]:
+def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
     """The namespace was deleted: everything in it goes, and nothing new can be made. It stays for
     as long as something in it has a finalizer, and its conditions say what.
     """
     for name in sorted(
-        {cache.namespace for cache in case.caches} | {case.snapshot.namespace or ""}
+        {cache.namespace for cache in context.caches} | {context.snapshot.namespace or ""}
     ):
-        found = case.snapshot.find(kinds.NAMESPACES, name)
+        found = context.snapshot.get(kinds.NAMESPACES, name)
         if found is None or not is_terminating(found):
             continue
         left = [
             str(each.get("message"))
-            for each in dicts(found, "status", "conditions")
+            for each in get_list(found, "status", "conditions")
             if each.get("status") == "True" and "Remain" in str(each.get("type"))
         ]
         about = f"namespace {name}"
@@ -106,7 +106,7 @@ def namespaces_stay(case: Case) -> Iterator[Finding]:
                 Evidence(
                     about,
                     "metadata.deletionTimestamp",
-                    str(meta(found).get("deletionTimestamp")),
+                    str(metadata_of(found).get("deletionTimestamp")),
                 ),
                 *(Evidence(about, "status.conditions", text) for text in left),
             ),
@@ -114,15 +114,15 @@ def namespaces_stay(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(
+@register_check(
     "FM113", "the API server answered every read", scope=Scope.CLUSTER, severity=Severity.WARNING
 )
-def reads_answered(case: Case) -> Iterator[Finding]:
+def api_server_answered_all_reads(context: CheckContext) -> Iterator[Finding]:
     """What could not be read for another reason than permissions: the API server failed or was
     too slow. What is then not seen is not judged either, so look again. Missing permissions are
     no finding: the checks that need them say so, and docs/rbac.md has the Role.
     """
-    failed = [missing for missing in case.snapshot.missing if not missing.forbidden]
+    failed = [missing for missing in context.snapshot.read_failures if not missing.forbidden]
     if failed:
         resources = ", ".join(dict.fromkeys(missing.resource for missing in failed))
         yield Finding(

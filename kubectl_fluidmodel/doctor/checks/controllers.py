@@ -7,226 +7,265 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
+    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
-    Need,
+    RequiredKind,
     Scope,
     Severity,
-    Skip,
-    check,
     event_evidence,
-    reference,
+    object_reference,
+    register_check,
 )
 from kubectl_fluidmodel.doctor.consequences import NO_DRIVER, NOT_BOUND
 from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.output.shell import Operand
 
 SYSTEM = names.SYSTEM_NAMESPACE
-_CONTROLLERS = Need(kinds.DEPLOYMENTS)
+_CONTROLLERS = RequiredKind(kinds.DEPLOYMENTS)
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 
 
-def fluids(case: Case) -> list[Object]:
+def fluid_deployments(context: CheckContext) -> list[Object]:
     """Fluid's Deployments.
 
     Raises:
         Skip: there are none where its chart puts them.
     """
-    found = [each for each in case.snapshot.all(kinds.DEPLOYMENTS) if namespace_of(each) == SYSTEM]
+    found = [
+        each for each in context.snapshot.of_kind(kinds.DEPLOYMENTS) if namespace_of(each) == SYSTEM
+    ]
     if not any(name_of(each) == installation.DATASET_CONTROLLER for each in found):
-        raise Skip(f"Fluid's controllers are not in namespace {SYSTEM}")
+        raise CheckSkippedError(f"Fluid's controllers are not in namespace {SYSTEM}")
     return [each for each in found if "control-plane" in labels_of(each)] or found
 
 
-@check("FM103", "Fluid is new enough", scope=Scope.CLUSTER, needs=(_CONTROLLERS,))
-def new_enough(case: Case) -> Iterator[Finding]:
+@register_check("FM103", "Fluid is new enough", scope=Scope.CLUSTER, needs=(_CONTROLLERS,))
+def fluid_version_is_supported(context: CheckContext) -> Iterator[Finding]:
     """Before Fluid 1.0 the keys of a root mount never reach Alluxio. The version is read from
     the tag of the dataset-controller's image.
     """
-    fluids(case)
-    controller = case.snapshot.find(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
-    version = installation.version_of(controller or {})
+    fluid_deployments(context)
+    controller = context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
+    version = installation.parse_image_version(controller or {})
     if version is None:
-        raise Skip("the image of the dataset-controller does not tell its version")
-    if version < installation.OLDEST:
+        raise CheckSkippedError("the image of the dataset-controller does not tell its version")
+    if version < installation.MIN_VERSION:
         yield Finding(
-            reference(controller or {}),
-            f"Fluid {installation.dotted(version)} is older than "
-            f"{installation.dotted(installation.OLDEST)}, the first that works with keys in a "
+            object_reference(controller or {}),
+            f"Fluid {installation.format_version(version)} is older than "
+            f"{installation.format_version(installation.MIN_VERSION)}, the first that works with "
+            "keys in a "
             "Secret",
-            (Evidence(reference(controller or {}), "image", installation.dotted(version)),),
-            Fix(installation.UPGRADE, "advice"),
+            (
+                Evidence(
+                    object_reference(controller or {}),
+                    "image",
+                    installation.format_version(version),
+                ),
+            ),
+            Fix(installation.UPGRADE_COMMAND, "advice"),
         )
 
 
-@check(
+@register_check(
     "FM104",
     "all parts of Fluid have one version",
     scope=Scope.CLUSTER,
     severity=Severity.WARNING,
     needs=(_CONTROLLERS,),
 )
-def one_version(case: Case) -> Iterator[Finding]:
+def fluid_components_have_one_version(context: CheckContext) -> Iterator[Finding]:
     """An upgrade that stopped half-way leaves controllers and the CSI plugin of different
     versions, which disagree on labels and on what a volume's attributes mean.
     """
-    parts = fluids(case)
-    plugin = case.snapshot.find(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
+    parts = fluid_deployments(context)
+    plugin = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
     versions = {
-        reference(part): version
+        object_reference(part): version
         for part in [*parts, *([plugin] if plugin else [])]
-        if (version := installation.version_of(part)) is not None
+        if (version := installation.parse_image_version(part)) is not None
     }
     if len(set(versions.values())) > 1:
         usual = Counter(versions.values()).most_common(1)[0][0]
         odd = {name: found for name, found in versions.items() if found != usual}
-        told = ", ".join(f"{name} is {installation.dotted(found)}" for name, found in odd.items())
+        reported = ", ".join(
+            f"{name} is {installation.format_version(found)}" for name, found in odd.items()
+        )
         yield Finding(
             next(iter(odd)),
-            f"most of Fluid is {installation.dotted(usual)}, but {told}",
+            f"most of Fluid is {installation.format_version(usual)}, but {reported}",
             tuple(
-                Evidence(name, "image", installation.dotted(found))
+                Evidence(name, "image", installation.format_version(found))
                 for name, found in versions.items()
             ),
-            Fix(installation.upgrade("--version", installation.dotted(usual)), "advice"),
+            Fix(
+                installation.upgrade_command("--version", installation.format_version(usual)),
+                "advice",
+            ),
         )
 
 
-@check(
+@register_check(
     "FM105",
     "Fluid's dataset controller runs",
     scope=Scope.CLUSTER,
     needs=(_CONTROLLERS,),
     explains=("FM106", "FM203", "FM204", "FM217", *NOT_BOUND),
 )
-def dataset_controller(case: Case) -> Iterator[Finding]:
+def dataset_controller_is_running(context: CheckContext) -> Iterator[Finding]:
     """Without it no Dataset is taken up: its phase stays empty, and no runtime controller is
     started when one is needed.
     """
-    fluids(case)
-    controller = case.snapshot.find(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
-    yield from _down(case, controller or {}, "no Dataset is taken up, changed or removed")
+    fluid_deployments(context)
+    controller = context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
+    yield from _unavailable_findings(
+        context, controller or {}, "no Dataset is taken up, changed or removed"
+    )
 
 
-@check(
+@register_check(
     "FM106",
     "the runtimes' controllers run",
     scope=Scope.CLUSTER,
     needs=(_CONTROLLERS,),
     explains=("FM217", *NOT_BOUND),
 )
-def runtime_controllers(case: Case) -> Iterator[Finding]:
+def runtime_controllers_are_running(context: CheckContext) -> Iterator[Finding]:
     """Each kind of runtime has a controller of its own. Fluid's chart starts them with 0
     replicas, and the dataset controller starts one when a Dataset first needs it; a `helm
     upgrade` puts them back to 0 (fluid#6136). A cache that stands already goes on then, but
     nothing looks after it.
     """
-    fluids(case)
-    for kind in names.RUNTIMES:
-        used = case.snapshot.all(kind)
+    fluid_deployments(context)
+    for kind in names.RUNTIME_KINDS:
+        used = context.snapshot.of_kind(kind)
         if not used:
             continue
-        name = installation.controller_of(kind)
-        controller = case.snapshot.find(kinds.DEPLOYMENTS, name, SYSTEM)
-        waiting = [each for each in used if not _served(each)]
+        name = installation.controller_name(kind)
+        controller = context.snapshot.get(kinds.DEPLOYMENTS, name, SYSTEM)
+        waiting = [each for each in used if not _was_ever_ready(each)]
         severity = Severity.ERROR if waiting else Severity.WARNING
-        told = f"nothing serves {len(used)} {kind.name}{'s' * (len(used) > 1)}"
+        reported = f"nothing serves {len(used)} {kind.name}{'s' * (len(used) > 1)}"
         if controller is None:
             yield Finding(
                 f"deployment {SYSTEM}/{name}",
-                f"this Fluid was installed without {name}: {told}",
-                tuple(Evidence(reference(each), "kind", kind.name) for each in used[:3]),
+                f"this Fluid was installed without {name}: {reported}",
+                tuple(Evidence(object_reference(each), "kind", kind.name) for each in used[:3]),
                 Fix(
-                    installation.upgrade("--set", f"runtime.{_chart(kind)}.enabled=true"), "advice"
+                    installation.upgrade_command(
+                        "--set", f"runtime.{_chart_value_name(kind)}.enabled=true"
+                    ),
+                    "advice",
                 ),
                 severity,
             )
         else:
-            yield from _down(case, controller, told, severity)
+            yield from _unavailable_findings(context, controller, reported, severity)
 
 
-def _served(runtime: Object) -> bool:
+def _was_ever_ready(runtime: Object) -> bool:
     """Whether its controller has ever brought it up."""
-    return any(at(runtime, "status", f"{part}Phase") == "Ready" for part in ("master", "worker"))
+    return any(
+        get_path(runtime, "status", f"{part}Phase") == "Ready" for part in ("master", "worker")
+    )
 
 
-def _chart(kind: kinds.Kind) -> str:
+def _chart_value_name(kind: kinds.Kind) -> str:
     """How the chart's values call a runtime: `alluxio`."""
     return kind.name.removesuffix("Runtime").lower()
 
 
-def _down(
-    case: Case, controller: Object, told: str, severity: Severity | None = None
+def _unavailable_findings(
+    context: CheckContext, controller: Object, reported: str, severity: Severity | None = None
 ) -> Iterator[Finding]:
     """What is wrong with a Deployment that should have a ready pod."""
     name = name_of(controller)
-    where = reference(controller)
-    if at(controller, "spec", "replicas", default=1) == 0:
+    where = object_reference(controller)
+    if get_path(controller, "spec", "replicas", default=1) == 0:
         yield Finding(
             where,
-            f"Fluid's {name} is scaled to 0: {told}",
+            f"Fluid's {name} is scaled to 0: {reported}",
             (Evidence(where, "spec.replicas", "0"),),
-            Fix(installation.scale_up(name)),
+            Fix(installation.scale_up_command(name)),
             severity,
         )
-    elif not at(controller, "status", "availableReplicas", default=0):
-        seen = [observations.field(controller, "status", "availableReplicas")]
-        for pod in case.snapshot.all(kinds.PODS):
+    elif not get_path(controller, "status", "availableReplicas", default=0):
+        seen = [observations.field_evidence(controller, "status", "availableReplicas")]
+        for pod in context.snapshot.of_kind(kinds.PODS):
             if namespace_of(pod) == SYSTEM and labels_of(pod).get("control-plane") == name:
-                seen += [Evidence(reference(pod), "status", text) for text in pod_problems.pod(pod)]
+                seen += [
+                    Evidence(object_reference(pod), "status", text)
+                    for text in pod_problems.find_pod_problems(pod)
+                ]
         yield Finding(
             where,
-            f"Fluid's {name} has no ready pod: {told}",
+            f"Fluid's {name} has no ready pod: {reported}",
             tuple(seen),
-            observations.look_at_fluid("describe", "pods", "-l", f"control-plane={name}"),
+            observations.fluid_advice("describe", "pods", "-l", f"control-plane={name}"),
             severity,
         )
 
 
-@check(
+@register_check(
     "FM107",
     "Fluid's own pods run",
     scope=Scope.CLUSTER,
-    needs=(Need(kinds.PODS),),
+    needs=(RequiredKind(kinds.PODS),),
     explains=("FM105", "FM106", "FM109", "FM110", "FM421", *NO_DRIVER),
 )
-def pods_run(case: Case) -> Iterator[Finding]:
+def fluid_pods_are_running(context: CheckContext) -> Iterator[Finding]:
     """Pods of Fluid that cannot start: the image cannot be pulled, no node has room, the
     container crashes. The CSI plugin mounts the kubelet's configuration, which k3s, EKS and
     others keep elsewhere than `/etc/kubernetes/kubelet.conf`.
     """
-    for pod in case.snapshot.all(kinds.PODS):
+    for pod in context.snapshot.of_kind(kinds.PODS):
         ours = namespace_of(pod) == SYSTEM and "release" not in labels_of(pod)
-        over = at(pod, "status", "phase") in ("Succeeded", "Failed")
-        if not ours or over or pod_problems.ready(pod):
+        over = get_path(pod, "status", "phase") in ("Succeeded", "Failed")
+        if not ours or over or pod_problems.is_ready(pod):
             continue
-        seen = [Evidence(reference(pod), "status", text) for text in pod_problems.pod(pod)]
+        seen = [
+            Evidence(object_reference(pod), "status", text)
+            for text in pod_problems.find_pod_problems(pod)
+        ]
         seen += [
             event_evidence(event)
-            for event in case.snapshot.events(pod)
+            for event in context.snapshot.events_about(pod)
             if event.get("reason") in ("FailedMount", "FailedScheduling", "Failed", "BackOff")
         ]
-        log = pod_problems.log_cause(_log(case, pod))
+        log = pod_problems.find_log_error(_pod_logs(context, pod))
         if log:
-            seen.append(Evidence(reference(pod), "log", log))
+            seen.append(Evidence(object_reference(pod), "log", log))
         if seen:
             yield Finding(
-                reference(pod), _why(pod, seen), tuple(dict.fromkeys(seen)), _mend(pod, seen)
+                object_reference(pod),
+                _pod_cause(pod, seen),
+                tuple(dict.fromkeys(seen)),
+                _pod_fix(pod, seen),
             )
 
 
-def _log(case: Case, pod: Object) -> str:
-    names_of = [str(each.get("name", "")) for each in dicts(pod, "spec", "containers")]
+def _pod_logs(context: CheckContext, pod: Object) -> str:
+    names_of = [str(each.get("name", "")) for each in get_list(pod, "spec", "containers")]
     return "\n".join(
-        case.log(pod, name, previous=previous) for name in names_of for previous in (True, False)
+        context.container_log(pod, name, previous=previous)
+        for name in names_of
+        for previous in (True, False)
     )
 
 
-def _why(pod: Object, seen: list[Evidence]) -> str:
+def _pod_cause(pod: Object, seen: list[Evidence]) -> str:
     text = " ".join(each.text for each in seen)
     if _KUBELET_CONF in text:
         return f"{name_of(pod)} cannot start: this kubelet has no {_KUBELET_CONF}"
@@ -237,14 +276,16 @@ def _why(pod: Object, seen: list[Evidence]) -> str:
     return f"{name_of(pod)} is not ready: {seen[0].text}"
 
 
-def _mend(pod: Object, seen: list[Evidence]) -> Fix:
+def _pod_fix(pod: Object, seen: list[Evidence]) -> Fix:
     text = " ".join(each.text for each in seen)
     if _KUBELET_CONF in text:
-        return Fix(installation.upgrade("--set", "csi.useNodeAuthorization=false"), "advice")
+        return Fix(
+            installation.upgrade_command("--set", "csi.useNodeAuthorization=false"), "advice"
+        )
     if "ImagePull" in text or "ErrImage" in text:
         return Fix(
             "let the nodes reach the registry, or mirror the image and set image.imagePrefix "
             "of Fluid's chart",
             "advice",
         )
-    return observations.look_at_fluid("describe", "pod", Operand(name_of(pod)))
+    return observations.fluid_advice("describe", "pod", Operand(name_of(pod)))

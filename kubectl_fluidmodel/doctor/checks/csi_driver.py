@@ -6,41 +6,43 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
+    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
-    Need,
+    RequiredKind,
     Scope,
     Severity,
-    Skip,
-    check,
-    reference,
+    object_reference,
+    register_check,
 )
 from kubectl_fluidmodel.doctor.consequences import NO_DRIVER
 from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 
 SYSTEM = names.SYSTEM_NAMESPACE
 
 
-@check("FM108", "Fluid's CSI driver is known", scope=Scope.CLUSTER, needs=(kinds.CSI_DRIVERS,))
-def driver_known(case: Case) -> Iterator[Finding]:
+@register_check(
+    "FM108", "Fluid's CSI driver is known", scope=Scope.CLUSTER, needs=(kinds.CSI_DRIVERS,)
+)
+def csi_driver_object_exists(context: CheckContext) -> Iterator[Finding]:
     """The CSIDriver object tells kubelets that volumes of Fluid are mounted without being
     attached first. Without it every pod with such a volume waits for an attachment that never
     comes.
     """
-    if not case.snapshot.served(names.DATASETS):
-        raise Skip("Fluid is not installed")
-    if case.snapshot.find(kinds.CSI_DRIVERS, names.CSI_DRIVER) is None:
+    if not context.snapshot.is_served(names.DATASETS):
+        raise CheckSkippedError("Fluid is not installed")
+    if context.snapshot.get(kinds.CSI_DRIVERS, names.CSI_DRIVER) is None:
         yield Finding(
             f"csidriver {names.CSI_DRIVER}",
             "the cluster has no CSIDriver of Fluid, so kubelets wait to attach its volumes and "
             "never mount them",
             (Evidence("csidrivers", "metadata.name", "not there"),),
             Fix(
-                fix_commands.apply(
+                fix_commands.apply_manifest(
                     {
                         "apiVersion": kinds.CSI_DRIVERS.api_version,
                         "kind": kinds.CSI_DRIVERS.name,
@@ -52,45 +54,45 @@ def driver_known(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(
+@register_check(
     "FM109",
     "Fluid's CSI plugin is ready on its nodes",
     scope=Scope.CLUSTER,
-    needs=(Need(kinds.DAEMON_SETS),),
+    needs=(RequiredKind(kinds.DAEMON_SETS),),
     explains=("FM421", *NO_DRIVER),
 )
-def plugin_ready(case: Case) -> Iterator[Finding]:
+def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
     """The plugin mounts caches into pods; where it is not ready, no pod that reads one starts.
     It is a failure where such a pod is on the node, and a warning elsewhere.
     """
-    if not case.snapshot.served(names.DATASETS):
-        raise Skip("Fluid is not installed")
-    found = case.snapshot.find(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
+    if not context.snapshot.is_served(names.DATASETS):
+        raise CheckSkippedError("Fluid is not installed")
+    found = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
     about = f"daemonset {SYSTEM}/{installation.NODE_PLUGIN}"
     if found is None:
-        if not case.snapshot.find(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM):
-            raise Skip(f"Fluid's controllers are not in namespace {SYSTEM}")
+        if not context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM):
+            raise CheckSkippedError(f"Fluid's controllers are not in namespace {SYSTEM}")
         yield Finding(
             about,
             "Fluid was installed without its CSI plugin: nothing mounts a cache into a pod",
             (Evidence(about, "metadata.name", "not there"),),
-            Fix(installation.upgrade("--set", "csi.enabled=true"), "advice"),
+            Fix(installation.upgrade_command("--set", "csi.enabled=true"), "advice"),
         )
         return
-    wanted = _number(found, "desiredNumberScheduled")
+    wanted = _status_number(found, "desiredNumberScheduled")
     if wanted == 0:
         yield Finding(
             about,
             "Fluid's CSI plugin runs on no node: nothing mounts a cache into a pod",
             (Evidence(about, "status.desiredNumberScheduled", "0"),),
-            observations.look_at_fluid("get", "daemonset", name_of(found), "-o", "yaml"),
+            observations.fluid_advice("get", "daemonset", name_of(found), "-o", "yaml"),
         )
         return
-    ready = _number(found, "numberReady")
+    ready = _status_number(found, "numberReady")
     if ready >= wanted:
         return
-    down = _not_ready(case)
-    readers = {reader.node for cache in case.caches for reader in cache.readers}
+    down = _unready_plugin_pods(context)
+    readers = {reader.node for cache in context.caches for reader in cache.readers}
     hit = sorted(readers & set(down))
     where = f" ({', '.join(sorted(down)[:5])})" if down else ""
     yield Finding(
@@ -98,40 +100,40 @@ def plugin_ready(case: Case) -> Iterator[Finding]:
         f"Fluid's CSI plugin is ready on {ready} of {wanted} nodes{where}"
         + (f"; pods that read a cache are on {', '.join(hit)}" if hit else ""),
         (
-            observations.field(found, "status", "numberReady"),
-            observations.field(found, "status", "desiredNumberScheduled"),
-            *(Evidence(reference(pod), "spec.nodeName", node) for node, pod in down.items()),
+            observations.field_evidence(found, "status", "numberReady"),
+            observations.field_evidence(found, "status", "desiredNumberScheduled"),
+            *(Evidence(object_reference(pod), "spec.nodeName", node) for node, pod in down.items()),
         ),
-        observations.look_at_fluid(
+        observations.fluid_advice(
             "get", "pods", "-l", f"app={installation.NODE_PLUGIN}", "-o", "wide"
         ),
         Severity.ERROR if hit or ready == 0 else Severity.WARNING,
     )
 
 
-def _number(obj: Object, key: str) -> int:
-    found = at(obj, "status", key)
+def _status_number(obj: Object, key: str) -> int:
+    found = get_path(obj, "status", key)
     return found if isinstance(found, int) else 0
 
 
-def _not_ready(case: Case) -> dict[str, Object]:
+def _unready_plugin_pods(context: CheckContext) -> dict[str, Object]:
     """Node to the plugin's pod there that is not ready."""
     found = {}
-    for pod in case.snapshot.all(kinds.PODS):
+    for pod in context.snapshot.of_kind(kinds.PODS):
         own = namespace_of(pod) == SYSTEM and name_of(pod).startswith(installation.NODE_PLUGIN)
-        if own and not pod_problems.ready(pod):
-            found[_node_of(pod)] = pod
+        if own and not pod_problems.is_ready(pod):
+            found[_assigned_node(pod)] = pod
     return found
 
 
-def _node_of(pod: Object) -> str:
+def _assigned_node(pod: Object) -> str:
     """A pod's node; of one that waits for it, the node that its DaemonSet has chosen."""
-    bound = at(pod, "spec", "nodeName")
+    bound = get_path(pod, "spec", "nodeName")
     if bound:
         return str(bound)
     required = "requiredDuringSchedulingIgnoredDuringExecution"
-    terms = dicts(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms")
-    for field in (field for term in terms for field in dicts(term, "matchFields")):
+    terms = get_list(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms")
+    for field in (field for term in terms for field in get_list(term, "matchFields")):
         if field.get("key") == "metadata.name":
-            return str(at(field, "values", 0, default=""))
+            return str(get_path(field, "values", 0, default=""))
     return ""

@@ -7,50 +7,50 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
+    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
-    Need,
+    RequiredKind,
     Severity,
-    Skip,
-    check,
-    reference,
-    unread,
+    object_reference,
+    read_failure_reason,
+    register_check,
 )
-from kubectl_fluidmodel.doctor.checks.volume_mounts import failing, reader_nodes
+from kubectl_fluidmodel.doctor.checks.volume_mounts import reader_nodes, readers_with_failure
 from kubectl_fluidmodel.doctor.consequences import NO_DRIVER, NO_FUSE, NO_PLUGIN
 from kubectl_fluidmodel.fluid import installation, names, pod_problems
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, labels_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.taints import untolerated
 from kubectl_fluidmodel.output.shell import Operand, command
 
-PLUGIN = installation.NODE_PLUGIN
+CSI_PLUGIN = installation.NODE_PLUGIN
 
 
-@check(
+@register_check(
     "FM420",
     "the readers' nodes have Fluid's CSI driver",
     needs=(kinds.PODS,),
     explains=("FM430", *NO_FUSE),
 )
-def registered(case: Case) -> Iterator[Finding]:
+def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
     """A pod mounts the cache through the driver fuse.csi.fluid.io of its node. A node is without
     it when the plugin's pod does not run there (taints, a crash), or when it registers in another
     directory than the kubelet's own (`csi.kubelet.rootDir` of Fluid's chart: k0s, microk8s and some
     managed clusters have another). What the kubelet says of a mount goes before the CSINode, which
     may still list what was registered once.
     """
-    missing, told = case.snapshot.why_missing(kinds.CSI_NODES), False
-    for node, reads in reader_nodes(case).items():
-        listed = case.snapshot.find(kinds.CSI_NODES, node)
-        said = next(iter(failing(case, "driver", node)), None)
-        drivers = [str(each.get("name")) for each in dicts(listed, "spec", "drivers")]
-        if said is None and (listed is None or names.CSI_DRIVER in drivers):
+    missing, reported = context.snapshot.read_failure(kinds.CSI_NODES), False
+    for node, reads in reader_nodes(context).items():
+        listed = context.snapshot.get(kinds.CSI_NODES, node)
+        warning = next(iter(readers_with_failure(context, "driver", node)), None)
+        drivers = [str(each.get("name")) for each in get_list(listed, "spec", "drivers")]
+        if warning is None and (listed is None or names.CSI_DRIVER in drivers):
             continue
-        registered_ = observations.field(
+        registered_ = observations.field_evidence(
             listed or {}, "spec", "drivers", text=", ".join(drivers) or "none"
         )
         yield Finding(
@@ -61,171 +61,179 @@ def registered(case: Case) -> Iterator[Finding]:
                 else "the node does not have"
             )
             + f" the driver {names.CSI_DRIVER}, so nothing there can mount it",
-            (*([registered_] if listed else []), *([said[1]] if said else [])),
+            (*([registered_] if listed else []), *([warning[1]] if warning else [])),
             Fix(
                 command(
                     *("kubectl", "delete", "pod", "-n", names.SYSTEM_NAMESPACE),
-                    *("-l", f"app={PLUGIN}", "--field-selector", f"spec.nodeName={node}"),
+                    *("-l", f"app={CSI_PLUGIN}", "--field-selector", f"spec.nodeName={node}"),
                 )
             ),
             None if reads else Severity.WARNING,
         )
-        told = True
-    if missing is not None and not told:  # what a kubelet says can be judged all the same
-        raise Skip(unread(missing), unread=True)
+        reported = True
+    if missing is not None and not reported:  # what a kubelet says can be judged all the same
+        raise CheckSkippedError(read_failure_reason(missing), read_failed=True)
 
 
-@check(
+@register_check(
     "FM421",
     "the CSI plugin runs on the readers' nodes",
-    needs=(kinds.PODS, Need(kinds.PODS)),
+    needs=(kinds.PODS, RequiredKind(kinds.PODS)),
     explains=NO_DRIVER,
 )
-def plugin(case: Case) -> Iterator[Finding]:
+def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
     """The DaemonSet csi-nodeplugin-fluid has to have a ready pod on every node where something
     reads a cache. It has none where it does not tolerate the node's taints, or its node selector
     leaves the node out (`csi.tolerations` and `csi.nodeSelector` of Fluid's chart).
     """
-    if not _plugins(case) and not case.snapshot.find(
-        kinds.DAEMON_SETS, PLUGIN, names.SYSTEM_NAMESPACE
+    if not _csi_pods_by_node(context) and not context.snapshot.get(
+        kinds.DAEMON_SETS, CSI_PLUGIN, names.SYSTEM_NAMESPACE
     ):
         return  # Fluid is installed otherwise, or not: that is another check's
-    for node, reads in reader_nodes(case).items():
-        pod = _plugins(case).get(node)
-        if pod is not None and pod_problems.ready(pod):
+    for node, reads in reader_nodes(context).items():
+        pod = _csi_pods_by_node(context).get(node)
+        if pod is not None and pod_problems.is_ready(pod):
             continue
         less = None if reads else Severity.WARNING
         if pod is not None:
             stuck = next(
-                iter(observations.waits(pod, {"CrashLoopBackOff", "ImagePullBackOff"})), None
+                iter(
+                    observations.waiting_containers(pod, {"CrashLoopBackOff", "ImagePullBackOff"})
+                ),
+                None,
             )
-            said = observations.told(case, pod, "")
+            warning = observations.warning_event(context, pod, "")
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 f"the CSI plugin on node {node} is not ready",
-                ((stuck[1],) if stuck else observations.some(said))
-                or (observations.field(pod, "status", "phase"),),
-                observations.look(pod, "describe", "pod", Operand(name_of(pod))),
+                ((stuck[1],) if stuck else observations.as_tuple(warning))
+                or (observations.field_evidence(pod, "status", "phase"),),
+                observations.advice(pod, "describe", "pod", Operand(name_of(pod))),
                 less,
             )
             continue
-        taint = _kept_off(case, node)
+        taint = _taint_hint(context, node)
         yield Finding(
             f"node {node}",
-            f"no pod of {PLUGIN} runs on the node{taint}",
-            (observations.field(_node(case, node), "spec", "taints"),),
-            Fix(installation.upgrade("--set", "csi.tolerations[0].operator=Exists"), "advice")
+            f"no pod of {CSI_PLUGIN} runs on the node{taint}",
+            (observations.field_evidence(_node_or_stub(context, node), "spec", "taints"),),
+            Fix(
+                installation.upgrade_command("--set", "csi.tolerations[0].operator=Exists"),
+                "advice",
+            )
             if taint
-            else observations.look_at_fluid("get", "daemonset", PLUGIN, "-o", "yaml"),
+            else observations.fluid_advice("get", "daemonset", CSI_PLUGIN, "-o", "yaml"),
             less,
         )
 
 
-def _plugins(case: Case) -> dict[str, Object]:
+def _csi_pods_by_node(context: CheckContext) -> dict[str, Object]:
     """Node to the pod of the CSI plugin there."""
 
     def index() -> dict[str, Object]:
         return {
-            str(at(pod, "spec", "nodeName", default="")): pod
-            for pod in case.snapshot.all(kinds.PODS)
-            if labels_of(pod).get("app") == PLUGIN and not is_terminating(pod)
+            str(get_path(pod, "spec", "nodeName", default="")): pod
+            for pod in context.snapshot.of_kind(kinds.PODS)
+            if labels_of(pod).get("app") == CSI_PLUGIN and not is_terminating(pod)
         }
 
-    return case.once("csi-plugins", index)
+    return context.cached("csi-plugins", index)
 
 
-def _node(case: Case, name: str) -> Object:
-    return case.snapshot.find(kinds.NODES, name) or {"kind": "Node", "metadata": {"name": name}}
+def _node_or_stub(context: CheckContext, name: str) -> Object:
+    return context.snapshot.get(kinds.NODES, name) or {"kind": "Node", "metadata": {"name": name}}
 
 
-def _kept_off(case: Case, node: str) -> str:
-    daemons = case.snapshot.find(kinds.DAEMON_SETS, PLUGIN, names.SYSTEM_NAMESPACE)
-    template = at(daemons, "spec", "template", "spec", default={})
-    found = untolerated(template, _node(case, node))
+def _taint_hint(context: CheckContext, node: str) -> str:
+    daemons = context.snapshot.get(kinds.DAEMON_SETS, CSI_PLUGIN, names.SYSTEM_NAMESPACE)
+    template = get_path(daemons, "spec", "template", "spec", default={})
+    found = untolerated(template, _node_or_stub(context, node))
     return f", whose taint {found[0]} it does not tolerate" if found else ""
 
 
-@check(
+@register_check(
     "FM423",
     "the CSI plugin reaches the API server",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=NO_PLUGIN,
 )
-def reaches(case: Case) -> Iterator[Finding]:
+def csi_plugin_reaches_api_server(context: CheckContext) -> Iterator[Finding]:
     """To mount a cache, the plugin labels its node, by the address that the kubelet's configuration
     has. Where only the node's own DNS knows that name, the plugin in its pod network does not find
     it: it has to run in the node's network.
     """
-    for reader, said in failing(case, "node"):
+    for reader, warning in readers_with_failure(context, "node"):
         yield Finding(
-            reference(reader.pod),
+            object_reference(reader.pod),
             f"the CSI plugin on node {reader.node} does not reach the API server",
-            (said,),
-            Fix(installation.upgrade("--set", "csi.config.hostNetwork=true"), "advice"),
+            (warning,),
+            Fix(installation.upgrade_command("--set", "csi.config.hostNetwork=true"), "advice"),
         )
 
 
-@check(
+@register_check(
     "FM424",
     "the CSI plugin answers the kubelet",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM442", "FM445"),
 )
-def answers(case: Case) -> Iterator[Finding]:
+def csi_plugin_responds(context: CheckContext) -> Iterator[Finding]:
     """The kubelet calls the plugin by a socket on its node, and nobody answers: the plugin's pod
     crashed, is starting, or has its socket in another directory than the kubelet's own.
     """
-    for reader, said in failing(case, "plugin"):
+    for reader, warning in readers_with_failure(context, "plugin"):
         yield Finding(
-            reference(reader.pod),
+            object_reference(reader.pod),
             f"the CSI plugin on node {reader.node} does not answer",
-            (said,),
-            _log_of(case, reader.node, "--previous"),
+            (warning,),
+            _csi_log_fix(context, reader.node, "--previous"),
         )
 
 
-@check(
+@register_check(
     "FM434",
     "Fluid's mount command works",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM442", "FM445"),
 )
-def mounts(case: Case) -> Iterator[Finding]:
+def mount_command_succeeds(context: CheckContext) -> Iterator[Finding]:
     """To mount a cache the CSI plugin runs a command on the node, of which the kubelet is told the
     exit status only. What went wrong stands in the log of the plugin on that node.
     """
-    for reader, said in failing(case, "command"):
-        status = _EXIT.search(said.text)
+    for reader, warning in readers_with_failure(context, "command"):
+        status = _EXIT_STATUS.search(warning.text)
         yield Finding(
-            reference(reader.pod),
+            object_reference(reader.pod),
             f"the mount on node {reader.node} ended with {status[0] if status else 'a failure'}: "
             "the log of the CSI plugin there says why",
-            (said, *_logged(case, reader.node)),
-            _log_of(case, reader.node),
+            (warning, *_csi_log_evidence(context, reader.node)),
+            _csi_log_fix(context, reader.node),
         )
 
 
-_EXIT = re.compile(r"exit status \d+")
-_CONTAINER = "plugins"
+_EXIT_STATUS = re.compile(r"exit status \d+")
+_CSI_CONTAINER = "plugins"
 """The plugin's container in csi-nodeplugin-fluid; the other one registers it."""
 
 
-def _log_of(case: Case, node: str, *flags: str) -> Fix:
+def _csi_log_fix(context: CheckContext, node: str, *flags: str) -> Fix:
     """How to read the log of the plugin on a node."""
-    pod = _plugins(case).get(node)
+    pod = _csi_pods_by_node(context).get(node)
     if pod is not None:
-        named = ("logs", Operand(name_of(pod)), "-c", _CONTAINER, "--tail=50")
-        return observations.look_at_fluid(*named, *flags)
-    words = ("get", "pods", "-l", f"app={PLUGIN}", "-o", "wide")
-    return observations.look_at_fluid(*words, "--field-selector", f"spec.nodeName={node}")
+        named = ("logs", Operand(name_of(pod)), "-c", _CSI_CONTAINER, "--tail=50")
+        return observations.fluid_advice(*named, *flags)
+    message = ("get", "pods", "-l", f"app={CSI_PLUGIN}", "-o", "wide")
+    return observations.fluid_advice(*message, "--field-selector", f"spec.nodeName={node}")
 
 
-def _logged(case: Case, node: str) -> tuple[Evidence, ...]:
+def _csi_log_evidence(context: CheckContext, node: str) -> tuple[Evidence, ...]:
     """The last line of the plugin's log on a node that tells of a failure, where it was read."""
-    pod = _plugins(case).get(node)
+    pod = _csi_pods_by_node(context).get(node)
     if pod is None:
         return ()
-    for line in reversed(case.log(pod, _CONTAINER).splitlines()):
+    for line in reversed(context.container_log(pod, _CSI_CONTAINER).splitlines()):
         if re.search(r"(?i)error|fail|exit status", line):
-            return (Evidence(reference(pod), f"log of {_CONTAINER}", " ".join(line.split())),)
+            return (
+                Evidence(object_reference(pod), f"log of {_CSI_CONTAINER}", " ".join(line.split())),
+            )
     return ()

@@ -8,53 +8,61 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    object_reference,
+    register_check,
+)
 from kubectl_fluidmodel.doctor.consequences import NO_FUSE
 from kubectl_fluidmodel.fluid import pod_problems
-from kubectl_fluidmodel.inventory.cache import FUSE, Cached
+from kubectl_fluidmodel.inventory.cache import FUSE, Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, labels_of, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of
 from kubectl_fluidmodel.output.shell import Operand
 
-STARTING = 120.0
+FUSE_START_TIMEOUT = 120.0
 """Seconds that a FUSE client may take from its pod's creation to ready."""
 
 
-@check(
+@register_check(
     "FM430",
     "a FUSE client runs wherever the cache is read",
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM323", *NO_FUSE),
 )
-def runs(case: Case) -> Iterator[Finding]:
+def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
     """The node has the FUSE label and no client that works: its pod finds no room, is killed, or
     crashes. Unless the runtime says otherwise, Fluid starts it with a heap of 16 GiB that is taken
     at once (-Xms16G), which is what does not fit on most nodes that are already in use.
     """
-    cache = case.own
-    daemons = cache.sets.get(FUSE)
+    cache = context.cache
+    daemons = cache.workloads.get(FUSE)
     if daemons is None:
         return
     reading = {reader.node for reader in cache.readers}
     there: set[str] = set()
-    for _, pod in observations.pods_of(cache, FUSE):
-        node = _node_of(pod)
+    for _, pod in observations.cache_pods(cache, FUSE):
+        node = _assigned_node(pod)
         there.add(node)
-        if pod_problems.ready(pod):
+        if pod_problems.is_ready(pod):
             continue
-        young = case.age(pod) < STARTING and not _why(case, pod)[0]
-        cause, seen = _why(case, pod)
+        is_recent = context.age(pod) < FUSE_START_TIMEOUT and not _not_ready_cause(context, pod)[0]
+        cause, seen = _not_ready_cause(context, pod)
         yield Finding(
-            reference(pod),
+            object_reference(pod),
             f"the FUSE client on node {node} {cause or 'is not ready'}",
-            seen or (observations.field(pod, "status", "phase"),),
-            _fix(cache, pod, cause),
-            Severity.WARNING if young or node not in reading else None,
+            seen or (observations.field_evidence(pod, "status", "phase"),),
+            _not_ready_fix(cache, pod, cause),
+            Severity.WARNING if is_recent or node not in reading else None,
         )
-    selector = at(daemons, "spec", "template", "spec", "nodeSelector", default={})
+    selector = get_path(daemons, "spec", "template", "spec", "nodeSelector", default={})
     key = next((key for key in selector if key.startswith("fluid.io/f-")), "")
     for node in sorted(reading - there - {""}):
-        found = case.snapshot.find(kinds.NODES, node)
+        found = context.snapshot.get(kinds.NODES, node)
         if not key or found is None or labels_of(found).get(key) != "true":
             continue
         unmet = [f"{a}={b}" for a, b in selector.items() if labels_of(found).get(a) != b]
@@ -63,41 +71,44 @@ def runs(case: Case) -> Iterator[Finding]:
             "no FUSE pod comes to the node"
             + (f", which lacks {unmet[0]} of the runtime's fuse.nodeSelector" if unmet else ""),
             (
-                observations.label(found, key),
-                observations.field(daemons, "status", "desiredNumberScheduled"),
+                observations.label_evidence(found, key),
+                observations.field_evidence(daemons, "status", "desiredNumberScheduled"),
             ),
             Fix(fix_commands.label_nodes([node], unmet[:1]))
             if unmet
-            else observations.look(daemons, "describe", "daemonset", Operand(name_of(daemons))),
+            else observations.advice(daemons, "describe", "daemonset", Operand(name_of(daemons))),
         )
 
 
-def _why(case: Case, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
+def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
     """What keeps a client from being ready, if anything says; with the evidence."""
-    words = observations.unscheduled(pod)
-    if words:
-        short = "has no room: Insufficient memory" if "Insufficient memory" in words else ""
-        place = Evidence(reference(pod), "status.conditions PodScheduled", words)
+    message = observations.scheduling_failure(pod)
+    if message:
+        short = "has no room: Insufficient memory" if "Insufficient memory" in message else ""
+        place = Evidence(object_reference(pod), "status.conditions PodScheduled", message)
         return short or "is not scheduled", (place,)
-    cause, line = observations.log_cause(case, pod)
-    stuck = next(iter(observations.waits(pod, {"CrashLoopBackOff", "CreateContainerError"})), None)
-    seen = (*observations.some(line), *((stuck[1],) if stuck else ()))
+    cause, line = observations.find_log_cause(context, pod)
+    stuck = next(
+        iter(observations.waiting_containers(pod, {"CrashLoopBackOff", "CreateContainerError"})),
+        None,
+    )
+    seen = (*observations.as_tuple(line), *((stuck[1],) if stuck else ()))
     if cause:
         return f"is not ready: {cause}", seen
     return ("crashes" if stuck else ""), seen
 
 
-def _fix(cache: Cached, pod: Object, cause: str) -> Fix:
+def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
     if "memory" in cause:
-        return Fix(fix_commands.anew(cache))
-    return observations.look(pod, "logs", Operand(name_of(pod)), "--tail=50")
+        return Fix(fix_commands.recreate_cache(cache))
+    return observations.advice(pod, "logs", Operand(name_of(pod)), "--tail=50")
 
 
-def _node_of(pod: Object) -> str:
+def _assigned_node(pod: Object) -> str:
     """Its node, or the one that the DaemonSet means it for."""
-    terms = at(
+    terms = get_path(
         pod, "spec", "affinity", "nodeAffinity",
         "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms", default=[],
     )  # fmt: skip
-    meant = at(terms, 0, "matchFields", 0, "values", 0, default="")
-    return str(at(pod, "spec", "nodeName") or meant)
+    meant = get_path(terms, 0, "matchFields", 0, "values", 0, default="")
+    return str(get_path(pod, "spec", "nodeName") or meant)

@@ -5,35 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
-from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Finding,
+    Fix,
+    Severity,
+    object_reference,
+    register_check,
+)
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.inventory import runtimes
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.inventory.usage import amount
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.usage import cache_usage
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.output.shell import Operand, chain
-from kubectl_fluidmodel.output.text import size
+from kubectl_fluidmodel.output.text import format_bytes
 
-SETTLE = 60.0
+COUNTING_DELAY = 60.0
 """Seconds after a load in which Fluid may not have counted yet: it syncs every 15 s by default."""
-PATIENCE = 120.0
+LOAD_START_TIMEOUT = 120.0
 """Seconds that a load may take to begin: Fluid looks at it every 20 s."""
 
 
-def latest(cache: Cached) -> Object | None:
+def latest_load(cache: Cache) -> Object | None:
     """The newest DataLoad of a cache."""
     return cache.loads[-1] if cache.loads else None
 
 
-def again(cache: Cached, load: Object | None = None, *, remove: bool = False) -> Fix:
+def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool = False) -> Fix:
     """Load the model (once more): by `cache`, which proves it, or by making a DataLoad anew.
 
     With `remove` the load goes first whoever made it: one that is running, or of other paths.
     """
-    if names.is_ours(cache.dataset or {}):
-        made = fix_commands.cache(cache, standing=True)
-        return Fix(chain(fix_commands.delete(load), made) if load and remove else made)
+    if names.is_managed(cache.dataset or {}):
+        made = fix_commands.cache_command(cache, in_place=True)
+        return Fix(
+            chain(fix_commands.delete_objects(load), made) if load and delete_first else made
+        )
     name = name_of(load) if load else f"{cache.name}-load"
     document = {
         "apiVersion": names.DATA_LOADS.api_version,
@@ -42,117 +51,129 @@ def again(cache: Cached, load: Object | None = None, *, remove: bool = False) ->
         "spec": {
             "loadMetadata": True,
             "dataset": {"name": cache.name, "namespace": cache.namespace},
-            "target": [{"path": "/", "replicas": runtimes.copies(cache.runtime)}],
+            "target": [{"path": "/", "replicas": runtimes.wanted_copies(cache.runtime)}],
         },
     }
-    made = fix_commands.apply(document)
-    return Fix(chain(fix_commands.delete(load), made) if load else made)
+    made = fix_commands.apply_manifest(document)
+    return Fix(chain(fix_commands.delete_objects(load), made) if load else made)
 
 
-def covers_all(cache: Cached, load: Object) -> bool:
+def covers_all_mounts(cache: Cache, load: Object) -> bool:
     """Whether a load asks for everything that the Dataset mounts."""
-    paths = [str(each.get("path", "")).rstrip("/") for each in dicts(load, "spec", "target")]
-    mounts = dicts(cache.dataset, "spec", "mounts")
+    paths = [str(each.get("path", "")).rstrip("/") for each in get_list(load, "spec", "target")]
+    mounts = get_list(cache.dataset, "spec", "mounts")
     wanted = [alluxio_path(each).rstrip("/") for each in mounts]
     return "" in paths or bool(wanted and all(path in paths for path in wanted))
 
 
-@check(
+@register_check(
     "FM601",
     "the model was loaded into the cache",
     severity=Severity.WARNING,
     needs=(names.DATA_LOADS,),
 )
-def loaded(case: Case) -> Iterator[Finding]:
+def model_was_loaded(context: CheckContext) -> Iterator[Finding]:
     """A cache without a load fills as it is read: the first worker waits for every byte to come
     from the store, one file after the other. A DataLoad brings the whole model beforehand.
     """
-    cache = case.own
-    found = amount(cache)
-    if cache.loads or cache.dataset is None or found.whole is not False:
+    cache = context.cache
+    found = cache_usage(cache)
+    if cache.loads or cache.dataset is None or found.is_complete is not False:
         return
     yield Finding(
-        reference(cache.dataset),
-        f"nothing has loaded the model: {size(found.cached)} of {size(found.total)} are cached",
-        (observations.field(cache.dataset, "status", "cacheStates", "cachedPercentage"),),
-        again(cache),
+        object_reference(cache.dataset),
+        f"nothing has loaded the model: {format_bytes(found.cached_bytes)} of "
+        f"{format_bytes(found.source_bytes)} are cached",
+        (observations.field_evidence(cache.dataset, "status", "cacheStates", "cachedPercentage"),),
+        reload_fix(cache),
     )
 
 
-@check("FM604", "the load did not fail", needs=(names.DATA_LOADS,))
-def failed(case: Case) -> Iterator[Finding]:
+@register_check("FM604", "the load did not fail", needs=(names.DATA_LOADS,))
+def load_did_not_fail(context: CheckContext) -> Iterator[Finding]:
     """Fluid tried the load and its Job failed four times, or Fluid refused it. The reason is in the
     condition, and the loader's log says more. An earlier load that failed does not count once a
     later one is Complete.
     """
-    cache = case.own
-    load = latest(cache)
-    if load is None or at(load, "status", "phase") != "Failed" or amount(cache).whole:
+    cache = context.cache
+    load = latest_load(cache)
+    if (
+        load is None
+        or get_path(load, "status", "phase") != "Failed"
+        or cache_usage(cache).is_complete
+    ):
         return
-    condition = next(iter(dicts(load, "status", "conditions")), {})
+    condition = next(iter(get_list(load, "status", "conditions")), {})
     reason = condition.get("reason") or "no reason given"
     message = condition.get("message") or ""
-    said = observations.told(
-        case, load, "", "DataOperationExecutionFailed", "DataOperationNotSupport"
+    warning = observations.warning_event(
+        context, load, "", "DataOperationExecutionFailed", "DataOperationNotSupport"
     )
     yield Finding(
-        reference(load),
+        object_reference(load),
         f"the load failed: {reason}",
         (
-            observations.field(load, "status", "phase"),
-            observations.field(
+            observations.field_evidence(load, "status", "phase"),
+            observations.field_evidence(
                 load, "status", "conditions", text=f"{reason}: {message}".rstrip(": ")
             ),
-            *observations.some(said),
+            *observations.as_tuple(warning),
         ),
-        again(cache, load),
+        reload_fix(cache, load),
     )
 
 
-@check("FM605", "the load brought everything", needs=(names.DATA_LOADS,))
-def everything(case: Case) -> Iterator[Finding]:
+@register_check("FM605", "the load brought everything", needs=(names.DATA_LOADS,))
+def load_is_complete(context: CheckContext) -> Iterator[Finding]:
     """A DataLoad says Complete when its command has ended, and Alluxio's `distributedLoad` ends
     well even when single files could not be loaded (fluid#633, fluid#4380). What is missing is read
     from the store when it is first asked for. Load again; what is there is not loaded twice.
     """
-    cache = case.own
-    load, found = latest(cache), amount(cache)
-    if load is None or found.whole is not False or cache.dataset is None:
+    cache = context.cache
+    load, found = latest_load(cache), cache_usage(cache)
+    if load is None or found.is_complete is not False or cache.dataset is None:
         return
-    if at(load, "status", "phase") != "Complete":
+    if get_path(load, "status", "phase") != "Complete":
         return
-    ended = observations.since(case, at(load, "status", "conditions", 0, "lastTransitionTime"))
-    young = ended is not None and ended < SETTLE
-    partly = not covers_all(cache, load)
+    ended = observations.seconds_since(
+        context, get_path(load, "status", "conditions", 0, "lastTransitionTime")
+    )
+    is_recent = ended is not None and ended < COUNTING_DELAY
+    partly = not covers_all_mounts(cache, load)
     copies = f" of {found.copies} copies" if found.copies > 1 else ""
-    wanted = (found.total or 0) * found.copies
+    wanted = (found.source_bytes or 0) * found.copies
     yield Finding(
-        reference(cache.dataset),
-        f"the load is Complete, and {size(found.cached)} of {size(wanted)}{copies} are cached"
-        + ("; Fluid may not have counted yet" if young else ""),
+        object_reference(cache.dataset),
+        f"the load is Complete, and {format_bytes(found.cached_bytes)} of "
+        f"{format_bytes(wanted)}{copies} are cached"
+        + ("; Fluid may not have counted yet" if is_recent else ""),
         (
-            observations.field(cache.dataset, "status", "cacheStates", "cached"),
-            observations.field(cache.dataset, "status", "ufsTotal"),
-            observations.field(load, "status", "phase"),
+            observations.field_evidence(cache.dataset, "status", "cacheStates", "cached"),
+            observations.field_evidence(cache.dataset, "status", "ufsTotal"),
+            observations.field_evidence(load, "status", "phase"),
         ),
-        None if young else again(cache, load),
-        Severity.WARNING if young or partly else None,
+        None if is_recent else reload_fix(cache, load),
+        Severity.WARNING if is_recent or partly else None,
     )
 
 
-@check("FM606", "the load has begun", severity=Severity.WARNING, needs=(names.DATA_LOADS,))
-def begun(case: Case) -> Iterator[Finding]:
+@register_check("FM606", "the load has begun", severity=Severity.WARNING, needs=(names.DATA_LOADS,))
+def load_has_started(context: CheckContext) -> Iterator[Finding]:
     """A DataLoad waits until its Dataset is Bound, until another load of it is over, or for the
     operation that its `runAfter` names.
     """
-    cache = case.own
-    load = latest(cache)
-    if load is None or status.dataload(load).phase != "Pending" or case.age(load) < PATIENCE:
+    cache = context.cache
+    load = latest_load(cache)
+    if (
+        load is None
+        or status.parse_dataload(load).phase != "Pending"
+        or context.age(load) < LOAD_START_TIMEOUT
+    ):
         return
-    running = str(at(cache.dataset, "status", "operationRef", "DataLoad", default=""))
-    after = at(load, "spec", "runAfter", "name", default="")
-    bound = at(cache.dataset, "status", "phase") == "Bound"
-    if after and at(load, "status", "waitingFor", "operationComplete"):
+    running = str(get_path(cache.dataset, "status", "operationRef", "DataLoad", default=""))
+    after = get_path(load, "spec", "runAfter", "name", default="")
+    bound = get_path(cache.dataset, "status", "phase") == "Bound"
+    if after and get_path(load, "status", "waitingFor", "operationComplete"):
         cause = f"it waits for {after} to be complete"
     elif running and name_of(load) not in running.split(","):
         cause = f"it waits for the load {running}"
@@ -160,13 +181,17 @@ def begun(case: Case) -> Iterator[Finding]:
         cause = "it waits for its Dataset to be Bound"
     else:
         cause = "Fluid does not take it up"
-    refs = observations.field(cache.dataset or {}, "status", "operationRef", "DataLoad")
+    refs = observations.field_evidence(cache.dataset or {}, "status", "operationRef", "DataLoad")
     yield Finding(
-        reference(load),
+        object_reference(load),
         cause,
         (
-            observations.field(load, "status", "phase"),
-            *([refs] if running else [observations.field(cache.dataset or {}, "status", "phase")]),
+            observations.field_evidence(load, "status", "phase"),
+            *(
+                [refs]
+                if running
+                else [observations.field_evidence(cache.dataset or {}, "status", "phase")]
+            ),
         ),
-        observations.look(load, "describe", "dataload", Operand(name_of(load))),
+        observations.advice(load, "describe", "dataload", Operand(name_of(load))),
     )

@@ -6,164 +6,194 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.doctor.checks.load import again, latest
-from kubectl_fluidmodel.doctor.unschedulable import TAINT, judge
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    object_reference,
+    register_check,
+)
+from kubectl_fluidmodel.doctor.checks.load import latest_load, reload_fix
+from kubectl_fluidmodel.doctor.unschedulable import TAINT, explain_pod
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.output.shell import Command, Operand, chain
 
-STARTING = 60.0
+LOADER_START_TIMEOUT = 60.0
 """Seconds from a load's beginning to its pod's."""
-CONTAINER = "dataloader"
-_ABSENT = re.compile(r"dataLoad failed because some paths not exist")
+LOADER_CONTAINER = "dataloader"
+_PATHS_NOT_EXIST = re.compile(r"dataLoad failed because some paths not exist")
 
 
-def pods(cache: Cached) -> list[Object]:
+def loader_pods(cache: Cache) -> list[Object]:
     """The pods of the newest load, while it is not Complete."""
-    load = latest(cache)
-    if load is None or at(load, "status", "phase") == "Complete":
+    load = latest_load(cache)
+    if load is None or get_path(load, "status", "phase") == "Complete":
         return []
     release = f"{name_of(load)}-loader"
     return [pod for pod in cache.load_pods if labels_of(pod).get("release") == release]
 
 
-def _logs(cache: Cached, load: Object) -> Fix:
+def _loader_logs_fix(cache: Cache, load: Object) -> Fix:
     selector = f"-lrole=dataload-pod,release={name_of(load)}-loader"
-    return observations.look(cache, "logs", selector, "--tail=50")
+    return observations.advice(cache, "logs", selector, "--tail=50")
 
 
-@check("FM607", "the loader has a pod that runs", needs=(kinds.PODS, names.DATA_LOADS))
-def runs(case: Case) -> Iterator[Finding]:
+@register_check("FM607", "the loader has a pod that runs", needs=(kinds.PODS, names.DATA_LOADS))
+def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
     """The load has begun, and its pod finds no node, cannot start, or is not there. A loader
     tolerates only the taints that the DataLoad lists, and it needs its image on its node.
     """
-    cache = case.own
-    load = latest(cache)
-    if load is None or at(load, "status", "phase") != "Executing":
+    cache = context.cache
+    load = latest_load(cache)
+    if load is None or get_path(load, "status", "phase") != "Executing":
         return
-    found = pods(cache)
-    if not found and case.age(load) > STARTING:
-        job = case.snapshot.find(kinds.JOBS, f"{name_of(load)}-loader-job", cache.namespace)
-        said = observations.told(case, job, "", "FailedCreate") if job else None
-        refused = observations.told(case, load, "", "DataOperationExecutionFailed")
+    found = loader_pods(cache)
+    if not found and context.age(load) > LOADER_START_TIMEOUT:
+        job = context.snapshot.get(kinds.JOBS, f"{name_of(load)}-loader-job", cache.namespace)
+        warning = observations.warning_event(context, job, "", "FailedCreate") if job else None
+        refused = observations.warning_event(context, load, "", "DataOperationExecutionFailed")
         yield Finding(
-            reference(load),
+            object_reference(load),
             "it is Executing, and there is no pod of its loader",
-            (observations.field(load, "status", "phase"), *observations.some(said or refused)),
-            observations.look(cache, "describe", "job", Operand(f"{name_of(load)}-loader-job")),
+            (
+                observations.field_evidence(load, "status", "phase"),
+                *observations.as_tuple(warning or refused),
+            ),
+            observations.advice(cache, "describe", "job", Operand(f"{name_of(load)}-loader-job")),
         )
     for pod in found:
-        words = observations.unscheduled(pod)
-        if words:
-            without = judge(case, "loader", pod, words)
+        message = observations.scheduling_failure(pod)
+        if message:
+            without = explain_pod(context, "loader", pod, message)
             wanted = without.tolerations() if without.reason == TAINT else []
             yield Finding(
-                reference(pod),
-                f"no node takes the loader{f': {without.why_not()}' if without.judged else ''}",
+                object_reference(pod),
+                "no node takes the "
+                f"loader{f': {without.describe_nodes()}' if without.is_explained else ''}",
                 without.evidence(),
-                Fix(_tolerating(load, wanted))
+                Fix(_load_with_tolerations(load, wanted))
                 if wanted
-                else observations.look(pod, "describe", "pod", Operand(name_of(pod))),
+                else observations.advice(pod, "describe", "pod", Operand(name_of(pod))),
             )
 
 
-def _tolerating(load: Object, wanted: list[Object]) -> Command:
+def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
     """The load with more tolerations; Fluid reads them once, so it is made again."""
-    kept = dicts(load, "spec", "tolerations")
-    spec = {**load["spec"], "tolerations": kept + [each for each in wanted if each not in kept]}
+    kept = get_list(load, "spec", "tolerations")
+    spec = {
+        **load["spec"],
+        "tolerations": kept + [each for each in tolerations if each not in kept],
+    }
     made = {
         "apiVersion": names.DATA_LOADS.api_version,
         "kind": names.DATA_LOADS.name,
         "metadata": {"name": name_of(load), "namespace": namespace_of(load)},
         "spec": spec,
     }
-    return chain(fix_commands.delete(load), fix_commands.apply(made))
+    return chain(fix_commands.delete_objects(load), fix_commands.apply_manifest(made))
 
 
-@check(
+@register_check(
     "FM610",
     "the loader's commands succeed",
     needs=(kinds.PODS, names.DATA_LOADS),
     explains=("FM604", "FM607"),
 )
-def succeeds(case: Case) -> Iterator[Finding]:
+def loader_commands_succeed(context: CheckContext) -> Iterator[Finding]:
     """The loader's script failed in a pod. Its log has the command (`+ alluxio fs …`) and Alluxio's
     answer. The Job tries it four times before the load counts as failed.
     """
-    cache = case.own
-    load = latest(cache)
-    broken = [(pod, ended) for pod in pods(cache) for ended in [_ended(pod)] if ended]
+    cache = context.cache
+    load = latest_load(cache)
+    broken = [
+        (pod, ended) for pod in loader_pods(cache) for ended in [_failed_container(pod)] if ended
+    ]
     for pod, ended in broken[-1:]:
-        if load is None or _absent(case, pod):
+        if load is None or _missing_paths_evidence(context, pod):
             continue
-        cause, line = observations.log_cause(case, pod)
-        running = at(load, "status", "phase") == "Executing"
+        cause, line = observations.find_log_cause(context, pod)
+        running = get_path(load, "status", "phase") == "Executing"
         yield Finding(
-            reference(pod),
+            object_reference(pod),
             f"the loader failed{f': {cause}' if cause else ''}"
             + ("; its Job tries again" if running else ""),
             (
-                *observations.some(line),
-                *observations.some(_last(case, pod) if not line else None),
+                *observations.as_tuple(line),
+                *observations.as_tuple(_last_log_line(context, pod) if not line else None),
                 ended,
             ),
-            _logs(cache, load),
+            _loader_logs_fix(cache, load),
             Severity.WARNING if running else None,
         )
 
 
-def _ended(pod: Object) -> Evidence | None:
-    for status in dicts(pod, "status", "containerStatuses"):
+def _failed_container(pod: Object) -> Evidence | None:
+    for status in get_list(pod, "status", "containerStatuses"):
         for when in ("state", "lastState"):
-            ended = at(status, when, "terminated", default={})
+            ended = get_path(status, when, "terminated", default={})
             if ended.get("exitCode"):
-                words = f"{ended.get('reason')}, exit code {ended['exitCode']}"
+                message = f"{ended.get('reason')}, exit code {ended['exitCode']}"
                 place = f"status of container {status.get('name')}"
-                return Evidence(reference(pod), place, words)
+                return Evidence(object_reference(pod), place, message)
     return None
 
 
-def _last(case: Case, pod: Object) -> Evidence | None:
+def _last_log_line(context: CheckContext, pod: Object) -> Evidence | None:
     """The last line of the loader's log."""
-    lines = [line for line in case.log(pod, CONTAINER).splitlines() if line.strip()]
+    lines = [
+        line for line in context.container_log(pod, LOADER_CONTAINER).splitlines() if line.strip()
+    ]
     if not lines:
         return None
-    return Evidence(reference(pod), f"log of {CONTAINER}", " ".join(lines[-1].split()))
+    return Evidence(
+        object_reference(pod), f"log of {LOADER_CONTAINER}", " ".join(lines[-1].split())
+    )
 
 
-@check(
+@register_check(
     "FM611",
     "the paths to load exist",
     needs=(kinds.PODS, names.DATA_LOADS),
     explains=("FM604", "FM607"),
 )
-def exist(case: Case) -> Iterator[Finding]:
+def load_paths_exist(context: CheckContext) -> Iterator[Finding]:
     """A `target` of the DataLoad names a path that the cache does not have. Paths count from the
     root of the cache's file system: with `path: /` in the Dataset's mount the model is at `/`, by
     default it is at `/<mount name>`.
     """
-    cache = case.own
-    load = latest(cache)
-    for pod in pods(cache):
-        seen = _absent(case, pod)
+    cache = context.cache
+    load = latest_load(cache)
+    for pod in loader_pods(cache):
+        seen = _missing_paths_evidence(context, pod)
         if load is None or seen is None:
             continue
-        targets = ", ".join(str(each.get("path")) for each in dicts(load, "spec", "target"))
+        targets = ", ".join(str(each.get("path")) for each in get_list(load, "spec", "target"))
         yield Finding(
-            reference(load),
+            object_reference(load),
             f"the cache has no path {targets}",
-            (seen, observations.field(load, "spec", "target")),
-            again(cache, load, remove=True),
+            (seen, observations.field_evidence(load, "spec", "target")),
+            reload_fix(cache, load, delete_first=True),
         )
         return
 
 
-def _absent(case: Case, pod: Object) -> Evidence | None:
+def _missing_paths_evidence(context: CheckContext, pod: Object) -> Evidence | None:
     for previous in (False, True):
-        for line in case.log(pod, CONTAINER, previous=previous).splitlines():
-            if _ABSENT.search(line):
-                return Evidence(reference(pod), f"log of {CONTAINER}", " ".join(line.split()))
+        for line in context.container_log(pod, LOADER_CONTAINER, previous=previous).splitlines():
+            if _PATHS_NOT_EXIST.search(line):
+                return Evidence(
+                    object_reference(pod), f"log of {LOADER_CONTAINER}", " ".join(line.split())
+                )
     return None

@@ -8,67 +8,72 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import fix_commands, mount_fix, observations
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
+    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
     Severity,
-    Skip,
-    check,
-    reference,
+    object_reference,
+    register_check,
 )
-from kubectl_fluidmodel.doctor.checks.names import about
+from kubectl_fluidmodel.doctor.checks.names import cache_reference
 from kubectl_fluidmodel.doctor.collect import secrets
-from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_BUILT
+from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_CREATED
 from kubectl_fluidmodel.fluid import mount, names, secret
-from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, mapping
+from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path
 from kubectl_fluidmodel.output.shell import chain
 from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
-_UNSAFE = re.compile(r"""[\s;&|<>$`()"'\\]""")
+_SHELL_CHARACTERS = re.compile(r"""[\s;&|<>$`()"'\\]""")
 
 
 @dataclass(frozen=True)
-class Option:
+class PlainOption:
     """An option in plain text, and where it stands."""
 
-    place: str
+    location: str
     name: str
     value: str
 
 
-def plain(cache: Cached) -> Iterator[Option]:
+def plain_options(cache: Cache) -> Iterator[PlainOption]:
     """Every option of a Dataset and property of its runtime that is written in plain text."""
-    groups = {"spec.sharedOptions": at(cache.dataset, "spec", "sharedOptions")}
-    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+    groups = {"spec.sharedOptions": get_path(cache.dataset, "spec", "sharedOptions")}
+    for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         groups[f"spec.mounts[{number}].options"] = entry.get("options")
     for place, options in groups.items():
         if isinstance(options, dict):
             for name, value in options.items():
-                yield Option(place, str(name), str(value or ""))
+                yield PlainOption(place, str(name), str(value or ""))
 
 
-@check("FM211", "no keys are written in plain text", severity=Severity.WARNING)
-def no_plain_keys(case: Case) -> Iterator[Finding]:
+@register_check("FM211", "no keys are written in plain text", severity=Severity.WARNING)
+def keys_are_not_in_plain_text(context: CheckContext) -> Iterator[Finding]:
     """Whatever stands in `options` can be read in the Dataset, in Fluid's ConfigMaps and in its
     helm release, by everyone who may read those. `encryptOptions` name a Secret and a key in
     it.
     """
-    cache = case.own
+    cache = context.cache
     found = [
-        each for each in plain(cache) if each.value and is_secret_name(each.name, variable=True)
+        each
+        for each in plain_options(cache)
+        if each.value and is_secret_name(each.name, variable=True)
     ]
     if found:
         listed = ", ".join(dict.fromkeys(each.name for each in found))
         yield Finding(
-            about(cache),
+            cache_reference(cache),
             f"{listed} can be read by everyone who may read the Dataset",
-            tuple(Evidence(about(cache), each.place, f"has {each.name}") for each in found),
-            mount_fix.mend(case),
+            tuple(
+                Evidence(cache_reference(cache), each.location, f"has {each.name}")
+                for each in found
+            ),
+            mount_fix.mount_fix(context),
         )
-    properties = at(cache.runtime, "spec", "properties")
+    properties = get_path(cache.runtime, "spec", "properties")
     open_ones = [
         str(name)
         for name, value in (properties.items() if isinstance(properties, dict) else ())
@@ -76,44 +81,46 @@ def no_plain_keys(case: Case) -> Iterator[Finding]:
     ]
     if open_ones and cache.runtime is not None:
         yield Finding(
-            reference(cache.runtime),
+            object_reference(cache.runtime),
             f"{', '.join(open_ones)} can be read by everyone who may read the runtime",
             tuple(
-                Evidence(reference(cache.runtime), "spec.properties", f"has {name}")
+                Evidence(object_reference(cache.runtime), "spec.properties", f"has {name}")
                 for name in open_ones
             ),
             Fix("move them into encryptOptions of the Dataset", "advice"),
         )
 
 
-@check("FM212", "the Secrets of the Dataset are there", explains=("FM310", "FM311", *NO_MASTER))
-def secrets_there(case: Case) -> Iterator[Finding]:
+@register_check(
+    "FM212", "the Secrets of the Dataset are there", explains=("FM310", "FM311", *NO_MASTER)
+)
+def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
     """The Secret that an `encryptOption` names must be in the Dataset's namespace and have the
     key. Otherwise the master's pod waits for its volume, or its script finds no file. Only the
     names of the keys are looked at.
     """
-    cache = case.own
+    cache = context.cache
     wanted: dict[str, list[str]] = {}
-    for option in secrets.options(cache):
-        ref = at(option, "valueFrom", "secretKeyRef", default={})
+    for option in secrets.encrypt_options(cache):
+        ref = get_path(option, "valueFrom", "secretKeyRef", default={})
         if isinstance(ref, dict) and ref.get("name"):
             wanted.setdefault(str(ref["name"]), []).append(str(ref.get("key") or ""))
     if not wanted:
         return
-    if not case.snapshot.knows(kinds.SECRETS, cache.namespace):
-        raise Skip(f"no permission to get secrets in namespace {cache.namespace}")
+    if not context.snapshot.was_read(kinds.SECRETS, cache.namespace):
+        raise CheckSkippedError(f"no permission to get secrets in namespace {cache.namespace}")
     for name, keys in wanted.items():
-        secret = case.snapshot.find(kinds.SECRETS, name, cache.namespace)
+        secret = context.snapshot.get(kinds.SECRETS, name, cache.namespace)
         where = f"secret {cache.namespace}/{name}"
         if secret is None:
             yield Finding(
                 where,
                 f"Secret {name}, which the Dataset names, does not exist",
-                (Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}"),),
-                Fix(fix_commands.secret(cache.namespace, name, keys, there=False)),
+                (Evidence(cache_reference(cache), "encryptOptions", f"secretKeyRef {name}"),),
+                Fix(fix_commands.set_secret_keys(cache.namespace, name, keys, exists=False)),
             )
             continue
-        data = mapping(secret, "data")
+        data = get_map(secret, "data")
         for key in dict.fromkeys(keys):
             if key and not data.get(key):
                 how = "is empty" if key in data else "does not exist"
@@ -122,26 +129,32 @@ def secrets_there(case: Case) -> Iterator[Finding]:
                     where,
                     f"key {key} of Secret {name}, which the Dataset names, {how}",
                     (
-                        Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}, {key}"),
+                        Evidence(
+                            cache_reference(cache), "encryptOptions", f"secretKeyRef {name}, {key}"
+                        ),
                         Evidence(where, "data", there),
                     ),
-                    Fix(fix_commands.secret(cache.namespace, name, [key], there=True)),
+                    Fix(fix_commands.set_secret_keys(cache.namespace, name, [key], exists=True)),
                 )
             elif not key:
                 yield Finding(
-                    about(cache),
+                    cache_reference(cache),
                     f"an encryptOption names Secret {name}, and no key in it",
-                    (Evidence(about(cache), "encryptOptions", f"secretKeyRef {name}, no key"),),
+                    (
+                        Evidence(
+                            cache_reference(cache), "encryptOptions", f"secretKeyRef {name}, no key"
+                        ),
+                    ),
                     Fix(
                         f"key: {next(iter(sorted(data)), 'KEY')}",
                         "yaml",
-                        f"{about(cache)}, encryptOptions, valueFrom.secretKeyRef",
+                        f"{cache_reference(cache)}, encryptOptions, valueFrom.secretKeyRef",
                     ),
                 )
 
 
-@check("FM213", "the keys reach the workers", explains=("FM208",))
-def keys_reach_workers(case: Case) -> Iterator[Finding]:
+@register_check("FM213", "the keys reach the workers", explains=("FM208",))
+def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
     """Fluid turns the `encryptOptions` of a root mount into properties whose value is the path of a
     file that only the master has. The workers take the path for the key, and every read fails
     with InvalidAccessKeyId, while the load is called Complete. Below
@@ -149,130 +162,140 @@ def keys_reach_workers(case: Case) -> Iterator[Finding]:
     (docs/why-these-settings.md). Of a mount elsewhere it is the other way round: keys below that
     prefix are options of no mount, and nobody reads them.
     """
-    cache = case.own
+    cache = context.cache
     alluxio = cache.runtime is None or cache.runtime.get("kind") == names.ALLUXIO_RUNTIMES.name
     if not alluxio:
         return
-    mounts = dicts(cache.dataset, "spec", "mounts")
+    mounts = get_list(cache.dataset, "spec", "mounts")
     root = mount.root_mount(mounts) is not None
     groups: list[tuple[tuple[str | int, ...], list[Object]]] = [
-        (("spec", "mounts", number, "encryptOptions"), dicts(each, "encryptOptions"))
+        (("spec", "mounts", number, "encryptOptions"), get_list(each, "encryptOptions"))
         for number, each in enumerate(mounts)
     ]
     shared = ("spec", "sharedEncryptOptions")
-    groups.append((shared, dicts(cache.dataset, *shared)))
+    groups.append((shared, get_list(cache.dataset, *shared)))
     wrong = [
-        (observations.field(cache.dataset or {}, *place, index, "name"), str(option.get("name")))
+        (
+            observations.field_evidence(cache.dataset or {}, *place, index, "name"),
+            str(option.get("name")),
+        )
         for place, options in groups
         for index, option in enumerate(options)
-        if mount.key_option(str(option.get("name", "")), root=root) != option.get("name", "")
+        if mount.credential_option(str(option.get("name", "")), root=root) != option.get("name", "")
     ]
     if not wrong:
         return
-    told = ", ".join(dict.fromkeys(name for _, name in wrong))
+    reported = ", ".join(dict.fromkeys(name for _, name in wrong))
     yield Finding(
-        about(cache),
-        f"{told} reach the master only: the workers of a root mount read with a file's path for a "
+        cache_reference(cache),
+        f"{reported} reach the master only: the workers of a root mount read with a file's path "
+        "for a "
         "key"
         if root
-        else f"{told} reach nobody: they are options of a root mount, and this Dataset has none",
+        else f"{reported} reach nobody: they are options of a root mount, and this Dataset has "
+        "none",
         tuple(seen for seen, _ in wrong),
-        mount_fix.mend(case),
+        mount_fix.mount_fix(context),
     )
 
 
-@check("FM214", "no option is given twice", severity=Severity.WARNING)
-def given_once(case: Case) -> Iterator[Finding]:
+@register_check("FM214", "no option is given twice", severity=Severity.WARNING)
+def options_are_given_once(context: CheckContext) -> Iterator[Finding]:
     """An option that stands in `options` and in `encryptOptions` has two values. Fluid takes
     the one of the Secret, older versions refuse the mount; the plain one can be read and does
     nothing.
     """
-    cache = case.own
-    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+    cache = context.cache
+    for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         options = entry.get("options")
-        hidden = {str(each.get("name", "")) for each in dicts(entry, "encryptOptions")}
+        hidden = {str(each.get("name", "")) for each in get_list(entry, "encryptOptions")}
         both = sorted(hidden & set(options)) if isinstance(options, dict) else []
         if both and cache.dataset is not None:
             removals = [
-                {"op": "remove", "path": f"/spec/mounts/{number}/options/{_pointer(name)}"}
+                {"op": "remove", "path": f"/spec/mounts/{number}/options/{_escape_pointer(name)}"}
                 for name in both
             ]
             yield Finding(
-                about(cache),
+                cache_reference(cache),
                 f"{', '.join(both)} stand in options and in encryptOptions",
-                (Evidence(about(cache), f"spec.mounts[{number}]", ", ".join(both)),),
-                Fix(fix_commands.patch(cache.dataset, removals, how="json")),
+                (Evidence(cache_reference(cache), f"spec.mounts[{number}]", ", ".join(both)),),
+                Fix(fix_commands.patch_object(cache.dataset, removals, how="json")),
             )
 
 
-def _pointer(name: str) -> str:
+def _escape_pointer(name: str) -> str:
     """A key in a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
-@check("FM215", "the options survive Fluid's shell", explains=("FM208",))
-def shell_safe(case: Case) -> Iterator[Finding]:
+@register_check("FM215", "the options survive Fluid's shell", explains=("FM208",))
+def options_are_shell_safe(context: CheckContext) -> Iterator[Finding]:
     """Fluid writes mount points and options into a script without quotes. A blank or a
     character of the shell in one of them breaks the mount.
     """
-    cache = case.own
-    found = [each for each in plain(cache) if _UNSAFE.search(each.value)]
+    cache = context.cache
+    found = [each for each in plain_options(cache) if _SHELL_CHARACTERS.search(each.value)]
     seen = [
         Evidence(
-            about(cache), each.place, each.name if is_secret_name(each.name) else _quoted(each)
+            cache_reference(cache),
+            each.location,
+            each.name if is_secret_name(each.name) else _quote_option(each),
         )
         for each in found
     ]
-    told = [each.name for each in found]
-    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
+    reported = [each.name for each in found]
+    for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         point = str(entry.get("mountPoint", ""))
-        if _UNSAFE.search(point):
-            seen.append(Evidence(about(cache), f"spec.mounts[{number}].mountPoint", point))
-            told.append("mountPoint")
+        if _SHELL_CHARACTERS.search(point):
+            seen.append(
+                Evidence(cache_reference(cache), f"spec.mounts[{number}].mountPoint", point)
+            )
+            reported.append("mountPoint")
     if seen:
         yield Finding(
-            about(cache),
-            f"{', '.join(dict.fromkeys(told))} has a blank or a character of the shell in it, and "
+            cache_reference(cache),
+            f"{', '.join(dict.fromkeys(reported))} has a blank or a character of the shell in it, "
+            "and "
             "Fluid hands it to a shell without quotes",
             tuple(seen),
             Fix("write it without blanks and without ; & | < > $ ` ( ) \" ' \\", "advice"),
         )
 
 
-@check("FM220", "the names of the Secrets fit", explains=NOT_BUILT)
-def secret_names(case: Case) -> Iterator[Finding]:
+@register_check("FM220", "the names of the Secrets fit", explains=NOT_CREATED)
+def secret_names_are_mountable(context: CheckContext) -> Iterator[Finding]:
     """Fluid mounts each Secret of an `encryptOption` into the master's pod, as a volume with the
     name `alluxio-mount-secret-<secret>`. Names of volumes have at most 63 characters and no dots,
     so a Secret called otherwise keeps the master's pod from being made.
     """
-    cache = case.own
+    cache = context.cache
     if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
     used: dict[str, list[str]] = {}
-    for number, entry in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        for index, option in enumerate(dicts(entry, "encryptOptions")):
-            name = str(at(option, "valueFrom", "secretKeyRef", "name", default=""))
-            if name and not secret.fits(name):
+    for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
+        for index, option in enumerate(get_list(entry, "encryptOptions")):
+            name = str(get_path(option, "valueFrom", "secretKeyRef", "name", default=""))
+            if name and not secret.is_mountable_name(name):
                 place = f"/spec/mounts/{number}/encryptOptions/{index}"
                 used.setdefault(name, []).append(f"{place}/valueFrom/secretKeyRef/name")
     for name, places in used.items():
-        new = secret.fitting(name)
+        new = secret.to_mountable_name(name)
         operations = [{"op": "replace", "path": place, "value": new} for place in places]
         if cache.dataset is None:
             continue
         yield Finding(
             f"secret {cache.namespace}/{name}",
-            f"no volume can be called {secret.VOLUME}{name}, as Fluid would have it: "
+            f"no volume can be called {secret.VOLUME_PREFIX}{name}, as Fluid would have it: "
             + ("a dot is not allowed" if "." in name else "it is longer than 63 characters"),
-            tuple(Evidence(about(cache), place, name) for place in places),
+            tuple(Evidence(cache_reference(cache), place, name) for place in places),
             Fix(
                 chain(
                     fix_commands.copy_secret(cache.namespace, name, new),
-                    fix_commands.patch(cache.dataset, operations, how="json"),
+                    fix_commands.patch_object(cache.dataset, operations, how="json"),
                 )
             ),
         )
 
 
-def _quoted(option: Option) -> str:
+def _quote_option(option: PlainOption) -> str:
     return f"{option.name}: {option.value!r}"

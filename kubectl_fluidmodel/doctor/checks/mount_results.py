@@ -9,198 +9,224 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import consequences, fix_commands
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Fix, Skip, reference
-from kubectl_fluidmodel.doctor.mount_probe import result
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer
-from kubectl_fluidmodel.doctor.mount_probe.target import ACCESS, HIDDEN, TOKEN, encrypted
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    CheckSkippedError,
+    Evidence,
+    Fix,
+    object_reference,
+)
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe.target import (
+    ACCESS_KEY_OPTIONS,
+    SECRET_KEY_OPTIONS,
+    SESSION_TOKEN_OPTIONS,
+    secret_key_refs,
+)
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.objects.access import annotations_of, at, dicts
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
 from kubectl_fluidmodel.output.shell import Operand, command
 
-_ORDER = (
-    (result.CLAIM,),
-    (result.NO_SECRET,),
-    (result.NO_KEY,),
-    (result.BAD_KEY,),
-    (result.DNS, result.SERVICE),
-    (result.REFUSED, result.TIMEOUT),
-    (result.TLS,),
-    (result.FOREIGN,),
-    (result.SKEW,),
-    (result.UNKNOWN_KEY,),
-    (result.EXPIRED,),
-    (result.WRONG_SECRET,),
-    (result.REGION,),
-    (result.NO_BUCKET,),
-    (result.DENIED,),
-    (result.ERROR,),
-    (result.EMPTY,),
-    (result.OK,),
+_STATE_ORDER = (
+    (probe_result.CLAIM,),
+    (probe_result.NO_SECRET,),
+    (probe_result.NO_KEY,),
+    (probe_result.BAD_KEY,),
+    (probe_result.DNS, probe_result.SERVICE),
+    (probe_result.REFUSED, probe_result.TIMEOUT),
+    (probe_result.TLS,),
+    (probe_result.FOREIGN,),
+    (probe_result.SKEW,),
+    (probe_result.UNKNOWN_KEY,),
+    (probe_result.EXPIRED,),
+    (probe_result.WRONG_SECRET,),
+    (probe_result.REGION,),
+    (probe_result.NO_BUCKET,),
+    (probe_result.DENIED,),
+    (probe_result.ERROR,),
+    (probe_result.EMPTY,),
+    (probe_result.OK,),
 )
 """In this order a store comes to its word: a later state shows that earlier ones do not hold."""
-CUT_OFF = ("FM208", "FM216", "FM311", "FM323", *consequences.NO_MASTER)
+STORE_UNREADABLE = ("FM208", "FM216", "FM311", "FM323", *consequences.NO_MASTER)
 """What a store that the master cannot list leads to."""
-UNREAD = ("FM216", *consequences.NOT_LOADED)
+FILES_UNREADABLE = ("FM216", *consequences.NOT_LOADED)
 """What files that can be listed and not read lead to."""
-_RANK = {each: rank for rank, group in enumerate(_ORDER) for each in group}
+_STATE_RANK = {each: rank for rank, group in enumerate(_STATE_ORDER) for each in group}
 
 
 @dataclass(frozen=True)
-class Tried:
+class MountResult:
     """One answer, and which of the Dataset's mounts it is about."""
 
-    answer: Answer
+    result: ProbeResult
     index: int
 
     @property
-    def place(self) -> str:
+    def field_path(self) -> str:
         return f"spec.mounts[{self.index}]"
 
 
-def tried(case: Case) -> list[Tried]:
+def mount_results(context: CheckContext) -> list[MountResult]:
     """The answers for a cache's mounts.
 
     Raises:
         Skip: there is nothing to try, or the store was not asked.
     """
-    cache = case.own
-    if cache.dataset is None or not dicts(cache.dataset, "spec", "mounts"):
-        raise Skip("there is no Dataset with a mount")
+    cache = context.cache
+    if cache.dataset is None or not get_list(cache.dataset, "spec", "mounts"):
+        raise CheckSkippedError("there is no Dataset with a mount")
     try:
-        found = result.read(case.snapshot, cache.namespace, cache.name)
+        found = probe_result.read_results(context.snapshot, cache.namespace, cache.name)
     except FluidModelError as err:
-        raise Skip(f"{err.what}: {err.why}") from err
-    if found is None or not found.answers:
-        raise Skip("the store was not asked")
-    return [Tried(each, index) for index, each in enumerate(found.answers)]
+        raise CheckSkippedError(f"{err.message}: {err.reason}") from err
+    if found is None or not found.results:
+        raise CheckSkippedError("the store was not asked")
+    return [MountResult(each, index) for index, each in enumerate(found.results)]
 
 
-def met(case: Case, *states: str) -> list[Tried]:
+def results_in_state(context: CheckContext, *states: str) -> list[MountResult]:
     """The answers in one of the states.
 
     Raises:
         Skip: none is, and of at least one mount it cannot be known.
     """
-    rank = _RANK[states[0]]
-    every = tried(case)
-    found = [each for each in every if each.answer.state in states]
+    rank = _STATE_RANK[states[0]]
+    every = mount_results(context)
+    found = [each for each in every if each.result.state in states]
     if not found:
         for each in every:
-            unseen = each.answer.state == result.SKIPPED or _RANK[each.answer.state] < rank
+            unseen = (
+                each.result.state == probe_result.SKIPPED or _STATE_RANK[each.result.state] < rank
+            )
             if unseen:
-                raise Skip(_hidden(each.answer))
+                raise CheckSkippedError(_hidden_reason(each.result))
     return found
 
 
-def contents(case: Case) -> list[Tried]:
+def listed_results(context: CheckContext) -> list[MountResult]:
     """The answers of mounts that were listed and read.
 
     Raises:
         Skip: none was.
     """
-    return met(case, result.OK)
+    return results_in_state(context, probe_result.OK)
 
 
-def _hidden(given: Answer) -> str:
-    if given.state == result.SKIPPED:
-        return given.message
-    return f"the store did not let us see: {given.code or given.message or given.state}"
+def _hidden_reason(result: ProbeResult) -> str:
+    if result.state == probe_result.SKIPPED:
+        return result.message
+    return f"the store did not let us see: {result.code or result.message or result.state}"
 
 
-def working(case: Case) -> bool:
+def is_mounted(context: CheckContext) -> bool:
     """Whether the cluster itself got at the store: Fluid binds a Dataset once it is mounted."""
-    return status.dataset(case.own.dataset).bound
+    return status.parse_dataset(context.cache.dataset).is_bound
 
 
-def certain(case: Case, given: Answer) -> bool:
+def is_certain(context: CheckContext, result: ProbeResult) -> bool:
     """Whether what an attempt could not reach is out of the cluster's reach, too.
 
     A laptop does not see everything that a cluster sees; what was tried from a pod, or is not
     mounted in the cluster either, counts.
     """
-    return given.origin == result.POD or not working(case)
+    return result.origin == probe_result.POD or not is_mounted(context)
 
 
-def unless_certain(case: Case, found: list[Tried]) -> list[Tried]:
+def certain_results(context: CheckContext, found: list[MountResult]) -> list[MountResult]:
     """Those that are certain.
 
     Raises:
         Skip: there are some, and none is.
     """
-    sure = [each for each in found if certain(case, each.answer)]
+    sure = [each for each in found if is_certain(context, each.result)]
     if found and not sure:
-        given = found[0].answer
-        raise Skip(f"from here {given.message or given.state}, while the cache is Bound: --probe")
+        given = found[0].result
+        raise CheckSkippedError(
+            f"from here {given.message or given.state}, while the cache is Bound: --probe"
+        )
     return sure
 
 
 # -- words -----------------------------------------------------------------------------------
 
 
-def dataset_of(case: Case) -> str:
-    return reference(case.own.dataset or {})
+def dataset_reference(context: CheckContext) -> str:
+    return object_reference(context.cache.dataset or {})
 
 
-def evidence(case: Case, one: Tried) -> tuple[Evidence, ...]:
+def result_evidence(context: CheckContext, mount: MountResult) -> tuple[Evidence, ...]:
     """The mount, and the store's very words."""
-    given = one.answer
-    said = ": ".join(part for part in (given.code, given.message) if part) or given.state
-    action = f" to {given.action}" if given.action else ""
-    where = given.endpoint or given.mount.partition("/")[0] + "//"
-    origin = "" if given.origin == result.HERE else f" by {given.origin}"
+    result = mount.result
+    reply = ": ".join(part for part in (result.code, result.message) if part) or result.state
+    action = f" to {result.action}" if result.action else ""
+    where = result.endpoint or result.mount.partition("/")[0] + "//"
+    origin = "" if result.origin == probe_result.HERE else f" by {result.origin}"
     return (
-        Evidence(dataset_of(case), f"{one.place}.mountPoint", _point(case, one)),
-        Evidence(f"store {where}", f"answer{action}{origin}", said),
+        Evidence(
+            dataset_reference(context),
+            f"{mount.field_path}.mountPoint",
+            _mount_point(context, mount),
+        ),
+        Evidence(f"store {where}", f"answer{action}{origin}", reply),
     )
 
 
-def _point(case: Case, one: Tried) -> str:
+def _mount_point(context: CheckContext, mount: MountResult) -> str:
     """The mount point as it stands in the Dataset; the store's answer may be of an earlier one."""
-    return str(at(case.own.dataset, "spec", "mounts", one.index, "mountPoint", default="not set"))
+    return str(
+        get_path(
+            context.cache.dataset, "spec", "mounts", mount.index, "mountPoint", default="not set"
+        )
+    )
 
 
-def keys_command(case: Case, given: Answer) -> Fix:
+def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
     """Put a Secret's keys into it, from the shell's environment: no value is on the screen.
 
     All that the mounts take from it, so that a temporary key comes with its token.
     """
-    namespace, wanted = case.own.namespace, {*ACCESS, *HIDDEN, *TOKEN}
-    there = given.state != result.NO_SECRET
+    namespace, wanted = (
+        context.cache.namespace,
+        {*ACCESS_KEY_OPTIONS, *SECRET_KEY_OPTIONS, *SESSION_TOKEN_OPTIONS},
+    )
+    exists = result.state != probe_result.NO_SECRET
     keys = [
         ref.key
-        for mount in dicts(case.own.dataset, "spec", "mounts")
-        for ref in encrypted(case.own, mount)
-        if ref.secret == given.holder and ref.option.removeprefix(ROOT_OPTION) in wanted
+        for mount in get_list(context.cache.dataset, "spec", "mounts")
+        for ref in secret_key_refs(context.cache, mount)
+        if ref.secret == result.holder and ref.option.removeprefix(ROOT_OPTION) in wanted
     ]
     if keys:
-        return Fix(fix_commands.secret(namespace, given.holder, keys, there=there))
+        return Fix(fix_commands.set_secret_keys(namespace, result.holder, keys, exists=exists))
     # A file, such as a service account's.
-    return Fix(fix_commands.file_secret(namespace, given.holder, given.entry, there=there))
+    return Fix(fix_commands.set_secret_file(namespace, result.holder, result.entry, exists=exists))
 
 
-def rebuild(case: Case, **other: str) -> Fix | None:
+def recreate_fix(context: CheckContext, **changes: str) -> Fix | None:
     """Make the cache anew, with another source, endpoint or region; None where it is not ours.
 
     Fluid takes a mount's options over into the runtime once, so they cannot be changed in place.
     """
-    cache = case.own
-    if cache.dataset is None or not names.is_ours(cache.dataset):
+    cache = context.cache
+    if cache.dataset is None or not names.is_managed(cache.dataset):
         return None
-    return Fix(fix_commands.anew(cache, **other))
+    return Fix(fix_commands.recreate_cache(cache, **changes))
 
 
-def rebuild_from(case: Case, model: str, flags: tuple[str, ...]) -> Fix | None:
+def recreate_from_hub_fix(context: CheckContext, model: str, flags: tuple[str, ...]) -> Fix | None:
     """Make the cache anew of a model of the Hub; None where it is not ours."""
-    cache = case.own
-    if cache.dataset is None or not names.is_ours(cache.dataset):
+    cache = context.cache
+    if cache.dataset is None or not names.is_managed(cache.dataset):
         return None
-    return Fix(fix_commands.anew(cache, source=model, flags=flags))
+    return Fix(fix_commands.recreate_cache(cache, source=model, flags=flags))
 
 
-def origin_of(cache: Cached) -> tuple[str, str]:
+def hub_origin(cache: Cache) -> tuple[str, str]:
     """The Hub's model and the commit that a cache was staged from; empty texts if it was not."""
     if cache.dataset is None:
         return "", ""
@@ -212,13 +238,13 @@ def origin_of(cache: Cached) -> tuple[str, str]:
     return repo, str(notes.get(names.COMMIT_ANNOTATION, ""))
 
 
-def restage(case: Case, given: Answer) -> Fix | None:
+def restage_fix(context: CheckContext, result: ProbeResult) -> Fix | None:
     """Stage the commit again, None where the model was not staged by this plugin."""
-    repo, commit = origin_of(case.own)
+    repo, commit = hub_origin(context.cache)
     tail = f"/{repo}/{commit}"
-    if not repo or not commit or not given.mount.rstrip("/").endswith(tail):
+    if not repo or not commit or not result.mount.rstrip("/").endswith(tail):
         return None
-    to = given.mount.rstrip("/").removesuffix(tail)
+    to = result.mount.rstrip("/").removesuffix(tail)
     named = ("stage", Operand(f"{repo}@{commit}"), "--to", to)
-    endpoint = ("--endpoint", given.endpoint) if given.endpoint else ()
+    endpoint = ("--endpoint", result.endpoint) if result.endpoint else ()
     return Fix(command("kubectl", "fluidmodel", *named, *endpoint))

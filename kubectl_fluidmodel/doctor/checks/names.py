@@ -7,116 +7,130 @@ from difflib import get_close_matches
 
 from kubectl_fluidmodel.doctor import fix_commands
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
+    CheckSkippedError,
     Evidence,
     Finding,
     Fix,
-    Skip,
-    check,
     event_evidence,
-    reference,
+    object_reference,
+    register_check,
 )
-from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_BUILT
+from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_CREATED
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds as k
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.shell import chain
 
 
-def about(cache: Cached) -> str:
+def cache_reference(cache: Cache) -> str:
     """The Dataset, or the runtime where there is none, as findings name it."""
     obj = cache.dataset or cache.runtime
-    return reference(obj) if obj else f"cache {cache.namespace}/{cache.name}"
+    return object_reference(obj) if obj else f"cache {cache.namespace}/{cache.name}"
 
 
-def events(case: Case, obj: Object | None, reason: str) -> list[Object]:
+def events_with_reason(context: CheckContext, obj: Object | None, reason: str) -> list[Object]:
     """The events of an object with a reason, oldest first."""
-    found = case.snapshot.events(obj) if obj else []
+    found = context.snapshot.events_about(obj) if obj else []
     return [each for each in found if each.get("reason") == reason]
 
 
-def _seen_runtimes(case: Case) -> None:
+def _require_runtimes_read(context: CheckContext) -> None:
     """Raises: Skip: a kind of runtime could not be read, so that none may only be out of sight."""
-    for kind in names.RUNTIMES:
-        if case.snapshot.served(kind) and not case.snapshot.knows(kind, case.own.namespace):
-            raise Skip(_unseen(case, kind))
+    for kind in names.RUNTIME_KINDS:
+        if context.snapshot.is_served(kind) and not context.snapshot.was_read(
+            kind, context.cache.namespace
+        ):
+            raise CheckSkippedError(_unread_reason(context, kind))
 
 
-def _unseen(case: Case, kind: Kind) -> str:
-    missing = case.snapshot.why_missing(kind, case.own.namespace)
+def _unread_reason(context: CheckContext, kind: Kind) -> str:
+    missing = context.snapshot.read_failure(kind, context.cache.namespace)
     return f"no permission to list {kind.resource}" if missing else f"{kind.resource} was not read"
 
 
-@check("FM201", "the name is one that Fluid takes", explains=("FM203", "FM204", "FM205", "FM208"))
-def legal(case: Case) -> Iterator[Finding]:
+@register_check(
+    "FM201", "the name is one that Fluid takes", explains=("FM203", "FM204", "FM205", "FM208")
+)
+def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
     """Dataset and runtime must be DNS-1035 labels: lower-case letters, digits and `-`,
     beginning with a letter. The API server lets more pass (`qwen2.5-7b`), but Fluid's
     controllers refuse it: the phase of the Dataset stays empty.
     """
-    cache = case.own
-    if names.is_legal(cache.name):
+    cache = context.cache
+    if names.is_valid_name(cache.name):
         return
-    seen = [Evidence(about(cache), "metadata.name", cache.name)]
-    seen += [event_evidence(each) for each in events(case, cache.dataset, "ErrorCreateDataset")]
+    seen = [Evidence(cache_reference(cache), "metadata.name", cache.name)]
+    seen += [
+        event_evidence(each)
+        for each in events_with_reason(context, cache.dataset, "ErrorCreateDataset")
+    ]
     yield Finding(
-        about(cache),
+        cache_reference(cache),
         f"Fluid refuses the name {cache.name}: it wants lower-case letters, digits and '-', "
         "beginning with a letter",
         tuple(seen),
-        Fix(fix_commands.anew(cache, _legal(cache.name))),
+        Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
 
 
-def _legal(name: str) -> str:
+def _to_legal_name(name: str) -> str:
     try:
-        return names.dataset_name(name)
+        return names.derive_dataset_name(name)
     except UsageError:  # nothing of it can be kept, which only a bundle can hold
         return "model"
 
 
-@check("FM202", "the name is short enough", explains=("FM203", "FM204", "FM208"))
-def short(case: Case) -> Iterator[Finding]:
+@register_check("FM202", "the name is short enough", explains=("FM203", "FM204", "FM208"))
+def dataset_name_is_short_enough(context: CheckContext) -> Iterator[Finding]:
     """Fluid derives names from that of the Dataset: pods of `<name>-master` carry a label of at
     most 63 characters, helm releases have at most 53. More than 45 do not fit, and the master's
     or the workers' pods are never made.
     """
-    cache = case.own
-    if len(cache.name) <= names.MAX_NAME or not names.is_legal(cache.name):
+    cache = context.cache
+    if len(cache.name) <= names.MAX_NAME_LENGTH or not names.is_valid_name(cache.name):
         return
     yield Finding(
-        about(cache),
+        cache_reference(cache),
         f"the name has {len(cache.name)} characters, and what Fluid derives from it fits at most "
-        f"{names.MAX_NAME}",
-        (Evidence(about(cache), "metadata.name", cache.name),),
-        Fix(fix_commands.anew(cache, _legal(cache.name))),
+        f"{names.MAX_NAME_LENGTH}",
+        (Evidence(cache_reference(cache), "metadata.name", cache.name),),
+        Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
 
 
-@check(
+@register_check(
     "FM204",
     "the Dataset has a runtime of its name",
     needs=(names.DATASETS,),
     explains=("FM205", *NOT_BOUND),
 )
-def has_runtime(case: Case) -> Iterator[Finding]:
+def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
     """A Dataset is served by the runtime of the same name in the same namespace. Without one it
     stays NotBound, and there is never a claim to mount.
     """
-    cache = case.own
-    if cache.dataset is None or cache.runtimes or _reference_mount(cache.dataset):
+    cache = context.cache
+    if cache.dataset is None or cache.runtimes or _is_reference(cache.dataset):
         return
-    _seen_runtimes(case)
-    near = _nearest(cache, _alone(case, cache.namespace)["runtimes"])
-    phase = str(at(cache.dataset, "status", "phase", default="") or "empty")
-    seen = [Evidence(about(cache), "status.phase", phase)]
+    _require_runtimes_read(context)
+    near = _likely_match(cache, _unpaired_caches(context, cache.namespace)["runtimes"])
+    phase = str(get_path(cache.dataset, "status", "phase", default="") or "empty")
+    seen = [Evidence(cache_reference(cache), "status.phase", phase)]
     if near is not None:
         runtime = near.runtimes[0]
-        seen.append(Evidence(reference(runtime), "metadata.name", near.name))
+        seen.append(Evidence(object_reference(runtime), "metadata.name", near.name))
         yield Finding(
-            about(cache),
+            cache_reference(cache),
             f"no runtime is called {cache.name}, so the Dataset stays unbound; "
             f"{runtime.get('kind')} {near.name} has no Dataset of its name",
             tuple(seen),
@@ -124,19 +138,19 @@ def has_runtime(case: Case) -> Iterator[Finding]:
         )
         return
     yield Finding(
-        about(cache),
+        cache_reference(cache),
         f"no runtime is called {cache.name}, so the Dataset stays unbound",
         tuple(seen),
-        _runtime_for(cache),
+        _create_runtime_fix(cache),
     )
 
 
-def _runtime_for(cache: Cached) -> Fix:
+def _create_runtime_fix(cache: Cache) -> Fix:
     """Have `cache` make it, which measures the source; it cannot make one of several mounts."""
-    if cache.dataset is not None and names.is_ours(cache.dataset):
-        return Fix(fix_commands.cache(cache))
-    if len(dicts(cache.dataset, "spec", "mounts")) == 1:
-        return Fix(fix_commands.anew(cache))
+    if cache.dataset is not None and names.is_managed(cache.dataset):
+        return Fix(fix_commands.cache_command(cache))
+    if len(get_list(cache.dataset, "spec", "mounts")) == 1:
+        return Fix(fix_commands.recreate_cache(cache))
     return Fix(
         f"make an AlluxioRuntime {cache.name} in namespace {cache.namespace} with a quota of the "
         "size of the models and a tenth more, or a cache of its own for each model",
@@ -144,40 +158,42 @@ def _runtime_for(cache: Cached) -> Fix:
     )
 
 
-@check("FM205", "the runtime has a Dataset of its name", needs=(names.DATASETS,))
-def has_dataset(case: Case) -> Iterator[Finding]:
+@register_check("FM205", "the runtime has a Dataset of its name", needs=(names.DATASETS,))
+def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
     """A runtime waits until there is a Dataset of its name in its namespace."""
-    cache = case.own
+    cache = context.cache
     if cache.dataset is not None or cache.runtime is None:
         return
-    near = _nearest(cache, _alone(case, cache.namespace)["datasets"])
+    near = _likely_match(cache, _unpaired_caches(context, cache.namespace)["datasets"])
     runtime = cache.runtime
-    seen = [Evidence(reference(runtime), "metadata.name", cache.name)]
-    seen += [event_evidence(each) for each in events(case, runtime, "ErrorProcessRuntime")][-1:]
+    seen = [Evidence(object_reference(runtime), "metadata.name", cache.name)]
+    seen += [
+        event_evidence(each) for each in events_with_reason(context, runtime, "ErrorProcessRuntime")
+    ][-1:]
     if near is not None:
         yield Finding(
-            reference(runtime),
+            object_reference(runtime),
             f"no Dataset is called {cache.name}, so the runtime waits; Dataset {near.name} has no "
             "runtime of its name",
             tuple(seen),
             Fix(fix_commands.rename_runtime(runtime, near.name)),
-            other=(near.namespace, near.name),
+            other_cache=(near.namespace, near.name),
         )
         return
     yield Finding(
-        reference(runtime),
+        object_reference(runtime),
         f"no Dataset is called {cache.name}, so the runtime waits and serves nobody",
         tuple(seen),
-        Fix(fix_commands.delete(runtime)),
+        Fix(fix_commands.delete_objects(runtime)),
     )
 
 
-def _alone(case: Case, namespace: str) -> dict[str, list[Cached]]:
+def _unpaired_caches(context: CheckContext, namespace: str) -> dict[str, list[Cache]]:
     """The Datasets without a runtime and the runtimes without a Dataset of a namespace."""
 
-    def build() -> dict[str, dict[str, list[Cached]]]:
-        found: dict[str, dict[str, list[Cached]]] = {}
-        for each in case.caches:
+    def build() -> dict[str, dict[str, list[Cache]]]:
+        found: dict[str, dict[str, list[Cache]]] = {}
+        for each in context.caches:
             here = found.setdefault(each.namespace, {"datasets": [], "runtimes": []})
             if each.dataset is None:
                 here["runtimes"].append(each)
@@ -185,10 +201,10 @@ def _alone(case: Case, namespace: str) -> dict[str, list[Cached]]:
                 here["datasets"].append(each)
         return found
 
-    return case.once("naming: alone", build).get(namespace, {"datasets": [], "runtimes": []})
+    return context.cached("naming: alone", build).get(namespace, {"datasets": [], "runtimes": []})
 
 
-def _nearest(cache: Cached, others: list[Cached]) -> Cached | None:
+def _likely_match(cache: Cache, others: list[Cache]) -> Cache | None:
     """The one that was probably meant: of a similar name, or the only one there is."""
     by_name = {each.name: each for each in others if each.name != cache.name}
     close = get_close_matches(cache.name, by_name, n=1, cutoff=0.5)
@@ -197,97 +213,110 @@ def _nearest(cache: Cached, others: list[Cached]) -> Cached | None:
     return next(iter(by_name.values())) if len(by_name) == 1 else None
 
 
-def _reference_mount(dataset: Object) -> bool:
+def _is_reference(dataset: Object) -> bool:
     """A Dataset of `dataset://` gets its runtime from Fluid itself."""
-    mounts = dicts(dataset, "spec", "mounts")
+    mounts = get_list(dataset, "spec", "mounts")
     return any(str(mount.get("mountPoint", "")).startswith("dataset://") for mount in mounts)
 
 
-@check("FM206", "only one runtime has the name", explains=("FM208",))
-def one_runtime(case: Case) -> Iterator[Finding]:
+@register_check("FM206", "only one runtime has the name", explains=("FM208",))
+def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
     """A Dataset is bound to one runtime. A second of the same name, of another kind, is refused
     and tries again for ever.
     """
-    cache = case.own
+    cache = context.cache
     if len(cache.runtimes) < 2:
         return
-    bound = str(at(cache.dataset, "status", "runtimes", 0, "type", default="")).lower()
+    bound = str(get_path(cache.dataset, "status", "runtimes", 0, "type", default="")).lower()
     kept = next(
-        (each for each in cache.runtimes if bound and fix_commands.kind_of(each).startswith(bound)),
+        (
+            each
+            for each in cache.runtimes
+            if bound and fix_commands.kubectl_kind(each).startswith(bound)
+        ),
         cache.runtimes[0],
     )
     others = [each for each in cache.runtimes if each is not kept]
-    seen = [Evidence(reference(each), "kind", str(each.get("kind"))) for each in cache.runtimes]
+    seen = [
+        Evidence(object_reference(each), "kind", str(each.get("kind"))) for each in cache.runtimes
+    ]
     for other in others:
-        seen += [event_evidence(each) for each in events(case, other, "ErrorProcessRuntime")][-1:]
+        seen += [
+            event_evidence(each)
+            for each in events_with_reason(context, other, "ErrorProcessRuntime")
+        ][-1:]
     kinds = " and ".join(str(each.get("kind")) for each in cache.runtimes)
     yield Finding(
-        about(cache),
+        cache_reference(cache),
         f"{kinds} are all called {cache.name}, and a Dataset has one runtime only",
         tuple(seen),
-        Fix(fix_commands.delete(*others)),
+        Fix(fix_commands.delete_objects(*others)),
     )
 
 
-@check(
+@register_check(
     "FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM402", "FM442", *NOT_BOUND)
 )
-def volume_free(case: Case) -> Iterator[Finding]:
+def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
     """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
     the same. The second Dataset takes the volume for its own, and its claim never binds. Do not
     remove it alone: Fluid then deletes the volume and the claim of the first (seen with 1.0.8).
     """
-    cache = case.own
+    cache = context.cache
     wanted = names.volume_name(cache.namespace, cache.name)
-    volume = case.snapshot.find(k.PVS, wanted)
+    volume = context.snapshot.get(k.PVS, wanted)
     if volume is None:
         return
-    claim = at(volume, "spec", "claimRef", default={})
+    claim = get_path(volume, "spec", "claimRef", default={})
     owner = (namespace_of({"metadata": claim}), name_of({"metadata": claim}))
     if owner == (cache.namespace, cache.name):
         return
     theirs = "/".join(owner).strip("/") or "nobody"
     yield Finding(
-        about(cache),
+        cache_reference(cache),
         f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
-        (Evidence(reference(volume), "spec.claimRef", theirs),),
+        (Evidence(object_reference(volume), "spec.claimRef", theirs),),
         Fix(
             f"stop the pods that read {theirs}, because Fluid removes its volume together with "
             f"this cache; remove both caches, make {theirs} again, and this one under another "
-            f"name: {fix_commands.cache(cache, fix_commands.other_name(cache))}",
+            f"name: {fix_commands.cache_command(cache, fix_commands.alternative_name(cache))}",
             "advice",
         ),
     )
 
 
-@check(
+@register_check(
     "FM219",
     "nothing else has the names of the cache's workloads",
     needs=(k.STATEFUL_SETS, k.DAEMON_SETS),
-    explains=("FM203", *NOT_BUILT),
+    explains=("FM203", *NOT_CREATED),
 )
-def workloads_free(case: Case) -> Iterator[Finding]:
+def workload_names_are_free(context: CheckContext) -> Iterator[Finding]:
     """Fluid installs `<name>-master`, `<name>-worker` and `<name>-fuse` as a helm release. Where a
     StatefulSet or DaemonSet of one of these names was made by somebody else, the release stays
     incomplete; it has to be made anew once that is out of the way.
     """
-    cache = case.own
+    cache = context.cache
     for kind, part in (
         (k.STATEFUL_SETS, "master"),
         (k.STATEFUL_SETS, "worker"),
         (k.DAEMON_SETS, "fuse"),
     ):
-        found = case.snapshot.find(kind, f"{cache.name}-{part}", cache.namespace)
+        found = context.snapshot.get(kind, f"{cache.name}-{part}", cache.namespace)
         if found is None or "release" in labels_of(found) or cache.runtime is None:
             continue
         managed = labels_of(found).get("app.kubernetes.io/managed-by") or "not set"
         yield Finding(
-            reference(found),
+            object_reference(found),
             f"{kind.name} {cache.name}-{part} is in the way: Fluid makes one of that name, and "
             "this is not it",
             (
-                Evidence(reference(found), "metadata.labels.release", "not set"),
-                Evidence(reference(found), "app.kubernetes.io/managed-by", managed),
+                Evidence(object_reference(found), "metadata.labels.release", "not set"),
+                Evidence(object_reference(found), "app.kubernetes.io/managed-by", managed),
             ),
-            Fix(chain(fix_commands.delete(found), fix_commands.again(cache.runtime))),
+            Fix(
+                chain(
+                    fix_commands.delete_objects(found), fix_commands.recreate_runtime(cache.runtime)
+                )
+            ),
         )

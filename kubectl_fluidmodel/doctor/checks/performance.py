@@ -9,33 +9,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
-from kubectl_fluidmodel.doctor.check import Case, Finding, Fix, Severity, check, reference
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Finding,
+    Fix,
+    Severity,
+    object_reference,
+    register_check,
+)
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.inventory import runtimes
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.inventory.usage import amount
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import at
-from kubectl_fluidmodel.output.text import duration, plural, size
+from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.output.text import format_bytes, format_duration, pluralize
 
-HITS = 90.0
+MIN_HIT_RATIO = 90.0
 """Percent of reads that a whole cache should answer; the rest are metadata and retries."""
-REMOTE = 20.0
+MAX_REMOTE_RATIO = 20.0
 """Percent of reads that may come from another node's worker."""
 DAY = 86_400.0
-UNUSED = 7 * DAY
+UNUSED_AFTER = 7 * DAY
 """Seconds after which a cache that nobody reads is worth a word."""
 
 
-@check("FM820", "every cache node holds the whole model", severity=Severity.WARNING)
-def spread(case: Case) -> Iterator[Finding]:
+@register_check("FM820", "every cache node holds the whole model", severity=Severity.WARNING)
+def cache_nodes_hold_the_whole_model(context: CheckContext) -> Iterator[Finding]:
     """Alluxio keeps each block on one worker unless the runtime's `data.replicas` says more, so
     with several workers each node holds a part, and an engine reads the rest over the network: 10
     to 18 minutes instead of 80 s for a model of 140 GB. Take one worker, or as many copies as
     there are workers.
     """
-    cache = case.own
-    workers, found = runtimes.replicas(cache.runtime) or 0, amount(cache)
+    cache = context.cache
+    workers, found = runtimes.wanted_replicas(cache.runtime) or 0, cache_usage(cache)
     runtime = cache.runtime
     if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
@@ -43,109 +50,124 @@ def spread(case: Case) -> Iterator[Finding]:
         return
     copies = "one copy" if found.copies == 1 else f"{found.copies} copies"
     yield Finding(
-        reference(runtime),
-        f"{plural(workers, 'worker')} share {copies} of the model, so each node holds a part of it",
+        object_reference(runtime),
+        f"{pluralize(workers, 'worker')} share {copies} of the model, so each node holds a part "
+        "of it",
         (
-            observations.field(runtime, "spec", "replicas"),
-            observations.field(runtime, "spec", "data", "replicas"),
+            observations.field_evidence(runtime, "spec", "replicas"),
+            observations.field_evidence(runtime, "spec", "data", "replicas"),
         ),
-        Fix(fix_commands.anew(cache, flags=("--replicas", str(workers)))),
+        Fix(fix_commands.recreate_cache(cache, flags=("--replicas", str(workers)))),
     )
 
 
-@check("FM821", "readers read the cache's files directly", severity=Severity.WARNING)
-def direct(case: Case) -> Iterator[Finding]:
+@register_check("FM821", "readers read the cache's files directly", severity=Severity.WARNING)
+def readers_use_short_circuit_reads(context: CheckContext) -> Iterator[Finding]:
     """With a tier in an emptyDir the FUSE client cannot see the worker's files, and Fluid turns
     short-circuit reads off: every byte goes through the worker's network port. The cache is gone
     with the pod, too. Use a hostPath, the default.
     """
-    cache = case.own
-    for number, level in enumerate(at(cache.runtime, "spec", "tieredstore", "levels", default=[])):
-        if at(level, "volumeType") == "emptyDir" and cache.runtime is not None:
+    cache = context.cache
+    for number, level in enumerate(
+        get_path(cache.runtime, "spec", "tieredstore", "levels", default=[])
+    ):
+        if get_path(level, "volumeType") == "emptyDir" and cache.runtime is not None:
             place = ("spec", "tieredstore", "levels", number, "volumeType")
             yield Finding(
-                reference(cache.runtime),
+                object_reference(cache.runtime),
                 "its tier is an emptyDir, so that readers on its node go through the network",
-                (observations.field(cache.runtime, *place),),
-                Fix(fix_commands.anew(cache)),
+                (observations.field_evidence(cache.runtime, *place),),
+                Fix(fix_commands.recreate_cache(cache)),
             )
 
 
-@check("FM822", "the cache lies on a fast disk", severity=Severity.WARNING)
-def medium(case: Case) -> Iterator[Finding]:
+@register_check("FM822", "the cache lies on a fast disk", severity=Severity.WARNING)
+def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
     """The tier is said to be a hard disk. At 200 MB/s a model of 140 GB takes 12 minutes to read,
     whatever else is done. Use a local NVMe (`--medium SSD --path DIR`), or memory.
     """
-    cache = case.own
-    for tier in runtimes.tiers(cache.runtime):
+    cache = context.cache
+    for tier in runtimes.storage_tiers(cache.runtime):
         if tier.medium == "HDD" and cache.runtime is not None:
             place = ("spec", "tieredstore", "levels", 0, "mediumtype")
             yield Finding(
-                reference(cache.runtime),
+                object_reference(cache.runtime),
                 f"its tier at {tier.path} is a hard disk",
-                (observations.field(cache.runtime, *place, text="HDD"),),
-                Fix(fix_commands.remade(cache, "--medium", "auto")),
+                (observations.field_evidence(cache.runtime, *place, text="HDD"),),
+                Fix(fix_commands.rebuild_cache(cache, "--medium", "auto")),
             )
             return
 
 
-def _reading(cache: Cached) -> bool:
+def _ratios_are_meaningful(cache: Cache) -> bool:
     """Whether what Fluid says of hits is about engines, and not about a load."""
-    loading = any(at(load, "status", "phase") == "Executing" for load in cache.loads)
-    return amount(cache).whole is True and not loading
+    loading = any(get_path(load, "status", "phase") == "Executing" for load in cache.loads)
+    return cache_usage(cache).is_complete is True and not loading
 
 
-@check("FM823", "reads are answered by the cache", severity=Severity.WARNING)
-def hits(case: Case) -> Iterator[Finding]:
+@register_check("FM823", "reads are answered by the cache", severity=Severity.WARNING)
+def reads_hit_the_cache(context: CheckContext) -> Iterator[Finding]:
     """Fluid counts the reads of the last minute. The model is whole, and still many go to the
     store: files are asked for that were not loaded, or blocks are evicted and fetched again, as in
     a cache that is too small for what is beside the model.
     """
-    cache = case.own
-    ratio = status.percent(at(cache.dataset, "status", "cacheStates", "cacheHitRatio"))
-    if cache.dataset is None or not ratio or ratio >= HITS or not _reading(cache):
+    cache = context.cache
+    ratio = status.parse_percent(get_path(cache.dataset, "status", "cacheStates", "cacheHitRatio"))
+    if (
+        cache.dataset is None
+        or not ratio
+        or ratio >= MIN_HIT_RATIO
+        or not _ratios_are_meaningful(cache)
+    ):
         return
     yield Finding(
-        reference(cache.dataset),
+        object_reference(cache.dataset),
         f"{100 - ratio:.0f}% of the reads of the last minute went to the store",
         (
-            observations.field(cache.dataset, "status", "cacheStates", "cacheHitRatio"),
-            observations.field(cache.dataset, "status", "cacheStates", "cachedPercentage"),
+            observations.field_evidence(cache.dataset, "status", "cacheStates", "cacheHitRatio"),
+            observations.field_evidence(cache.dataset, "status", "cacheStates", "cachedPercentage"),
         ),
-        Fix(fix_commands.cache(cache, standing=names.is_ours(cache.dataset)), "advice"),
+        Fix(fix_commands.cache_command(cache, in_place=names.is_managed(cache.dataset)), "advice"),
     )
 
 
-@check("FM824", "reads stay on their node", severity=Severity.WARNING)
-def local(case: Case) -> Iterator[Finding]:
+@register_check("FM824", "reads stay on their node", severity=Severity.WARNING)
+def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
     """Many reads of the last minute came from a worker of another node. Engines run beside the
     cache and not on it, or each node holds a part only. Pin the graph to the cache's nodes.
     """
-    cache = case.own
-    ratio = status.percent(at(cache.dataset, "status", "cacheStates", "remoteHitRatio"))
-    if cache.dataset is None or ratio is None or ratio <= REMOTE or not _reading(cache):
+    cache = context.cache
+    ratio = status.parse_percent(get_path(cache.dataset, "status", "cacheStates", "remoteHitRatio"))
+    if (
+        cache.dataset is None
+        or ratio is None
+        or ratio <= MAX_REMOTE_RATIO
+        or not _ratios_are_meaningful(cache)
+    ):
         return
-    off = [reader for reader in cache.readers if reader.local is False]
+    off = [reader for reader in cache.readers if reader.is_local is False]
     graph = next((reader.graph for reader in off if reader.graph), "GRAPH")
     yield Finding(
-        reference(cache.dataset),
+        object_reference(cache.dataset),
         f"{ratio:.0f}% of the reads of the last minute came from another node's worker",
         (
-            observations.field(cache.dataset, "status", "cacheStates", "remoteHitRatio"),
-            *(observations.field(reader.pod, "spec", "nodeName") for reader in off[:3]),
+            observations.field_evidence(cache.dataset, "status", "cacheStates", "remoteHitRatio"),
+            *(observations.field_evidence(reader.pod, "spec", "nodeName") for reader in off[:3]),
         ),
-        Fix(fix_commands.pin(cache, graph), "advice"),
+        Fix(fix_commands.pin_graphs(cache, graph), "advice"),
     )
 
 
-@check("FM825", "every copy of the model is read", severity=Severity.WARNING, needs=(kinds.PODS,))
-def idle_copies(case: Case) -> Iterator[Finding]:
+@register_check(
+    "FM825", "every copy of the model is read", severity=Severity.WARNING, needs=(kinds.PODS,)
+)
+def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
     """Several nodes hold the whole model for more than a day, and on one of them no pod mounts it.
     A copy that nobody reads takes memory or disk for nothing; one node is enough for engines that
     fit on it.
     """
-    cache, found = case.own, amount(case.own)
-    if found.copies < 2 or case.age(cache.runtime or {}) < DAY or not cache.readers:
+    cache, found = context.cache, cache_usage(context.cache)
+    if found.copies < 2 or context.age(cache.runtime or {}) < DAY or not cache.readers:
         return
     read = {reader.node for reader in cache.readers}
     idle = [name for name in cache.node_names if name not in read]
@@ -153,29 +175,32 @@ def idle_copies(case: Case) -> Iterator[Finding]:
         return
     needed = max(1, len(cache.node_names) - len(idle))
     yield Finding(
-        reference(cache.runtime or {}),
+        object_reference(cache.runtime or {}),
         f"nothing reads the copy on {', '.join(idle)}",
         (
-            observations.field(cache.runtime or {}, "spec", "replicas"),
-            *(observations.field(reader.pod, "spec", "nodeName") for reader in cache.readers[:3]),
+            observations.field_evidence(cache.runtime or {}, "spec", "replicas"),
+            *(
+                observations.field_evidence(reader.pod, "spec", "nodeName")
+                for reader in cache.readers[:3]
+            ),
         ),
-        Fix(fix_commands.anew(cache, flags=("--replicas", str(needed)))),
+        Fix(fix_commands.recreate_cache(cache, flags=("--replicas", str(needed)))),
     )
 
 
-@check("FM826", "the cache is in use", severity=Severity.WARNING, needs=(kinds.PODS,))
-def used(case: Case) -> Iterator[Finding]:
+@register_check("FM826", "the cache is in use", severity=Severity.WARNING, needs=(kinds.PODS,))
+def cache_is_in_use(context: CheckContext) -> Iterator[Finding]:
     """No pod mounts the cache and no graph names it, and it is more than a week old. It may be kept
     on purpose; otherwise it takes its quota of memory or disk from others.
     """
-    cache = case.own
-    age = case.age(cache.dataset or {})
-    if cache.dataset is None or cache.readers or cache.graphs or age < UNUSED:
+    cache = context.cache
+    age = context.age(cache.dataset or {})
+    if cache.dataset is None or cache.readers or cache.graphs or age < UNUSED_AFTER:
         return
-    held = amount(cache).cached
+    held = cache_usage(cache).cached_bytes
     yield Finding(
-        reference(cache.dataset),
-        f"nothing reads it, and it is {duration(age)} old and holds {size(held)}",
-        (observations.field(cache.dataset, "metadata", "creationTimestamp"),),
-        Fix(fix_commands.removed(cache)),
+        object_reference(cache.dataset),
+        f"nothing reads it, and it is {format_duration(age)} old and holds {format_bytes(held)}",
+        (observations.field_evidence(cache.dataset, "metadata", "creationTimestamp"),),
+        Fix(fix_commands.remove_cache(cache)),
     )

@@ -6,57 +6,72 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_WHOLE
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    object_reference,
+    register_check,
+)
+from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_COMPLETE
 from kubectl_fluidmodel.fluid import alluxio
-from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cached
-from kubectl_fluidmodel.inventory.usage import amount
+from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
+from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.model import sizing
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.objects.quantity import from_bytes
+from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.output.shell import Operand, chain
 
-_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-_FULL = re.compile(r"No space left on device|WorkerOutOfSpaceException")
-RECENT = 3600.0
+_PULL_ERRORS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_NO_SPACE = re.compile(r"No space left on device|WorkerOutOfSpaceException")
+RECENT_RESTART = 3600.0
 """Seconds for which an end of a container is news."""
-MANY = 3
+MIN_RESTARTS = 3
 """Restarts from which on a container is restless."""
 
 
-@check(
+@register_check(
     "FM320",
     "the cache's images can be pulled",
     needs=(kinds.PODS,),
     explains=("FM311", "FM430", "FM607", *NO_MASTER),
 )
-def images(case: Case) -> Iterator[Finding]:
+def cache_images_can_be_pulled(context: CheckContext) -> Iterator[Finding]:
     """A node cannot pull the image of the master, the workers, the FUSE client or the loader. By
     default they come from Docker Hub (`alluxio/alluxio-dev`), which a cluster without internet or
     beyond the pull limit does not reach. Name a mirror in the runtime, with its pull secret.
     """
-    cache = case.own
+    cache = context.cache
     loaders = [("loader", pod) for pod in cache.load_pods if not is_terminating(pod)]
-    for part, pod in [*observations.pods_of(cache), *loaders]:
-        for status, seen in observations.waits(pod, _PULL):
-            image = str(status.get("image") or _image(pod, str(status.get("name"))))
+    for part, pod in [*observations.cache_pods(cache), *loaders]:
+        for status, seen in observations.waiting_containers(pod, _PULL_ERRORS):
+            image = str(status.get("image") or _container_image(pod, str(status.get("name"))))
             yield Finding(
-                reference(pod),
-                f"node {at(pod, 'spec', 'nodeName')} cannot pull {image} for the {part}",
-                (seen, *observations.some(observations.told(case, pod, "pull", "Failed"))),
-                _mirror(cache, part, image),
+                object_reference(pod),
+                f"node {get_path(pod, 'spec', 'nodeName')} cannot pull {image} for the {part}",
+                (
+                    seen,
+                    *observations.as_tuple(
+                        observations.warning_event(context, pod, "pull", "Failed")
+                    ),
+                ),
+                _mirror_image_fix(cache, part, image),
             )
             break
 
 
-def _image(pod: Object, container: str) -> str:
-    found = [c.get("image") for c in dicts(pod, "spec", "containers") if c.get("name") == container]
+def _container_image(pod: Object, container: str) -> str:
+    found = [
+        c.get("image") for c in get_list(pod, "spec", "containers") if c.get("name") == container
+    ]
     return str(found[0]) if found else "its image"
 
 
-def _mirror(cache: Cached, part: str, image: str) -> Fix:
+def _mirror_image_fix(cache: Cache, part: str, image: str) -> Fix:
     path = "spec.fuse" if part == FUSE else "spec.alluxioVersion"
     tag = image.rpartition(":")[2] if ":" in image else "TAG"
     return Fix(
@@ -66,122 +81,140 @@ def _mirror(cache: Cached, part: str, image: str) -> Fix:
     )
 
 
-@check(
+@register_check(
     "FM321",
     "no process of the cache runs out of memory",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
-    explains=("FM311", "FM323", "FM330", "FM331", "FM430", "FM432", *NOT_WHOLE),
+    explains=("FM311", "FM323", "FM330", "FM331", "FM430", "FM432", *NOT_COMPLETE),
 )
-def memory(case: Case) -> Iterator[Finding]:
+def cache_containers_stay_within_memory(context: CheckContext) -> Iterator[Finding]:
     """The kernel killed a container because it used more memory than its limit, or the node had
     none left. A tier in memory is charged to the pods that write it, and JVMs take their heap and
     direct memory beside that: the limit has to hold quota, heap and direct memory together.
     """
-    cache = case.own
-    for part, pod in observations.pods_of(cache):
-        for status in observations.containers(pod):
-            ends = [at(status, when, "terminated") for when in ("state", "lastState")]
+    cache = context.cache
+    for part, pod in observations.cache_pods(cache):
+        for status in observations.container_statuses(pod):
+            ends = [get_path(status, when, "terminated") for when in ("state", "lastState")]
             ended = next((e for e in ends if e and e.get("reason") == "OOMKilled"), None)
             if ended is None:
                 continue
             name = str(status.get("name"))
-            words = f"OOMKilled, exit code {ended.get('exitCode')}, {ended.get('finishedAt') or ''}"
-            seen = Evidence(reference(pod), f"status of container {name}", words.rstrip(", "))
+            message = (
+                f"OOMKilled, exit code {ended.get('exitCode')}, {ended.get('finishedAt') or ''}"
+            )
+            seen = Evidence(
+                object_reference(pod), f"status of container {name}", message.rstrip(", ")
+            )
             yield Finding(
-                reference(pod),
-                f"{name} on node {at(pod, 'spec', 'nodeName')} was killed for its memory",
+                object_reference(pod),
+                f"{name} on node {get_path(pod, 'spec', 'nodeName')} was killed for its memory",
                 (seen,),
-                _more_memory(cache, part, pod),
+                _more_memory_fix(cache, part, pod),
             )
 
 
-def _more_memory(cache: Cached, part: str, pod: Object) -> Fix:
+def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
     """A limit that holds what the part may use; where the node itself ran out, another medium."""
     runtime = cache.runtime
-    limited = at(runtime, "spec", part, "resources", "limits", "memory") is not None
+    limited = get_path(runtime, "spec", part, "resources", "limits", "memory") is not None
     if runtime is not None and limited:
-        limits = {"memory": from_bytes(alluxio.memory_of(runtime, part))}
+        limits = {"memory": bytes_to_quantity(alluxio.max_memory(runtime, part))}
         change = {"spec": {part: {"resources": {"limits": limits}}}}
-        return Fix(chain(fix_commands.patch(runtime, change), fix_commands.again(runtime)))
-    medium, _, _ = alluxio.tier(runtime or {})
+        return Fix(
+            chain(
+                fix_commands.patch_object(runtime, change), fix_commands.recreate_runtime(runtime)
+            )
+        )
+    medium, _, _ = alluxio.parse_tier(runtime or {})
     if medium == "MEM" and part == WORKER:
-        return Fix(fix_commands.remade(cache, "--medium", "SSD"))
-    return observations.look(pod, "describe", "pod", Operand(name_of(pod)))
+        return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
+    return observations.advice(pod, "describe", "pod", Operand(name_of(pod)))
 
 
-@check(
+@register_check(
     "FM322",
     "the cache's disks have room",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
-    explains=("FM331", *NOT_WHOLE),
+    explains=("FM331", *NOT_COMPLETE),
 )
-def space(case: Case) -> Iterator[Finding]:
+def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
     """A worker wants to write a block and there is no room: the quota is full and nothing may be
     evicted, or the disk or tmpfs below it is smaller than the quota. The quota is a promise that
     Fluid does not check against the disk.
     """
-    cache = case.own
-    _, path, quota = alluxio.tier(cache.runtime or {})
-    for pod in [*(pod for _, pod in observations.pods_of(cache, WORKER)), *cache.load_pods]:
-        seen = _logged(case, pod, _FULL)
+    cache = context.cache
+    _, path, quota = alluxio.parse_tier(cache.runtime or {})
+    for pod in [*(pod for _, pod in observations.cache_pods(cache, WORKER)), *cache.load_pods]:
+        seen = _log_evidence(context, pod, _NO_SPACE)
         if seen is None:
             continue
         full = "WorkerOutOfSpace" in seen.text
         cause = (
-            f"the quota of {from_bytes(quota or 0)} is full"
+            f"the quota of {bytes_to_quantity(quota or 0)} is full"
             if full
-            else f"{path or 'the disk of the cache'} on node {at(pod, 'spec', 'nodeName')} is full"
+            else f"{path or 'the disk of the cache'} on node {get_path(pod, 'spec', 'nodeName')} "
+            "is full"
         )
-        total = amount(cache).total
-        where = f"{reference(cache.runtime or pod)} spec.tieredstore.levels[0]"
+        total = cache_usage(cache).source_bytes
+        where = f"{object_reference(cache.runtime or pod)} spec.tieredstore.levels[0]"
         yield Finding(
-            reference(pod),
+            object_reference(pod),
             cause,
             (seen,),
-            Fix(fix_commands.remade(cache, "--quota", from_bytes(sizing.quota_for(total))))
+            Fix(
+                fix_commands.rebuild_cache(
+                    cache, "--quota", bytes_to_quantity(sizing.quota_for(total))
+                )
+            )
             if full and total
             else Fix("path: a directory of a larger disk", "advice", f"{where}, made anew"),
         )
 
 
-def _logged(case: Case, pod: Object, pattern: re.Pattern[str]) -> Evidence | None:
-    for status in dicts(pod, "status", "containerStatuses"):
+def _log_evidence(context: CheckContext, pod: Object, pattern: re.Pattern[str]) -> Evidence | None:
+    for status in get_list(pod, "status", "containerStatuses"):
         name = str(status.get("name", ""))
         for previous in (False, True):
-            for line in reversed(case.log(pod, name, previous=previous).splitlines()):
+            for line in reversed(context.container_log(pod, name, previous=previous).splitlines()):
                 if pattern.search(line):
                     place = f"{'previous ' if previous else ''}log of {name}"
-                    return Evidence(reference(pod), place, " ".join(line.split()))
+                    return Evidence(object_reference(pod), place, " ".join(line.split()))
     return None
 
 
-@check(
+@register_check(
     "FM323",
     "the cache's pods run without restarts",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
 )
-def restless(case: Case) -> Iterator[Finding]:
+def cache_pods_do_not_keep_restarting(context: CheckContext) -> Iterator[Finding]:
     """A container of the cache was started again several times, and the last time within the hour.
     A worker that restarts serves nothing meanwhile; a FUSE client that restarts leaves the
     readers' mounts broken. Its log from before the restart tells why.
     """
-    for part, pod in observations.pods_of(case.own, MASTER, WORKER, FUSE):
-        for status in dicts(pod, "status", "containerStatuses"):
+    for part, pod in observations.cache_pods(context.cache, MASTER, WORKER, FUSE):
+        for status in get_list(pod, "status", "containerStatuses"):
             count = status.get("restartCount")
-            ended = at(status, "lastState", "terminated", default={})
-            since = observations.since(case, ended.get("finishedAt"))
-            if not isinstance(count, int) or count < MANY or since is None or since > RECENT:
+            ended = get_path(status, "lastState", "terminated", default={})
+            since = observations.seconds_since(context, ended.get("finishedAt"))
+            if (
+                not isinstance(count, int)
+                or count < MIN_RESTARTS
+                or since is None
+                or since > RECENT_RESTART
+            ):
                 continue
             name = str(status.get("name"))
-            words = f"restarted {count} times, last {ended.get('reason')}"
-            words += f" with exit code {ended.get('exitCode')}"
+            message = f"restarted {count} times, last {ended.get('reason')}"
+            message += f" with exit code {ended.get('exitCode')}"
             logs = ("logs", Operand(name_of(pod)), "-c", name, "--previous", "--tail=50")
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 f"{name} of the {part} keeps restarting",
-                (Evidence(reference(pod), f"status of container {name}", words),),
-                observations.look(pod, *logs),
+                (Evidence(object_reference(pod), f"status of container {name}", message),),
+                observations.advice(pod, *logs),
             )

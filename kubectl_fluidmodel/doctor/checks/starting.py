@@ -6,19 +6,27 @@ import re
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
-from kubectl_fluidmodel.doctor.check import Case, Evidence, Finding, Fix, Severity, check, reference
-from kubectl_fluidmodel.doctor.checks.volume_mounts import SAYS
-from kubectl_fluidmodel.doctor.graph_usage import uses
+from kubectl_fluidmodel.doctor.check import (
+    CheckContext,
+    Evidence,
+    Finding,
+    Fix,
+    Severity,
+    object_reference,
+    register_check,
+)
+from kubectl_fluidmodel.doctor.checks.volume_mounts import MOUNT_FAILURES
+from kubectl_fluidmodel.doctor.graph_usage import component_usages
 from kubectl_fluidmodel.dynamo import rollout
 from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 
-GATED = 60.0
+GATE_TIMEOUT = 60.0
 """Seconds that a gate, or a scheduler, may take: Grove lifts its gates when a gang is complete."""
-_CLAIM = re.compile(r'persistentvolumeclaim "[^"]*" not found|PersistentVolumeClaims')
-_FAILING = (
+_CLAIM_PROBLEM = re.compile(r'persistentvolumeclaim "[^"]*" not found|PersistentVolumeClaims')
+_START_ERRORS = (
     "CreateContainerConfigError",
     "CreateContainerError",
     "RunContainerError",
@@ -35,7 +43,7 @@ _FAILING = (
 )
 """Reasons of a container that waits and will not start by itself (pkg/kubelet/kuberuntime and
 pkg/kubelet/images of Kubernetes 1.36)."""
-_REFUSED = (
+_SANDBOX_EVENTS = (
     "FailedCreatePodSandBox",
     "FailedCreatePodContainer",
     "FailedPrepareDynamicResources",
@@ -45,111 +53,119 @@ _REFUSED = (
 """Events of a pod of which no container came to be."""
 
 
-@check("FM444", "every pod that reads the cache has a node", needs=(kinds.PODS,))
-def has_node(case: Case) -> Iterator[Finding]:
+@register_check("FM444", "every pod that reads the cache has a node", needs=(kinds.PODS,))
+def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
     """A pod that mounts the cache is Pending. A scheduling gate keeps the scheduler from looking at
     it, without any event, until what set it lifts it (Grove, when its gang is complete); or no
     scheduler looks at it at all; or the scheduler finds no node. Workers of a graph that the
     scheduler turned away are FM730's.
     """
-    told = {name_of(pod) for use in uses(case) if use.reads for pod in use.pods}
-    for pod in _pending(case):
-        gates, words = rollout.gates_of(pod), observations.unscheduled(pod)
-        young = case.age(pod) < GATED
-        age = at(pod, "metadata", "creationTimestamp", default="")
+    reported = {
+        name_of(pod) for use in component_usages(context) if use.reads_cache for pod in use.pods
+    }
+    for pod in _unscheduled_pods(context):
+        gates, message = rollout.scheduling_gates(pod), observations.scheduling_failure(pod)
+        is_recent = context.age(pod) < GATE_TIMEOUT
+        age = get_path(pod, "metadata", "creationTimestamp", default="")
         where = ["describe", "pod", name_of(pod)]
         if gates:
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 f"it is SchedulingGated by {', '.join(gates)} since {age}",
-                (observations.field(pod, "spec", "schedulingGates", text=", ".join(gates)),),
-                _lift(pod, gates),
-                Severity.WARNING if young else None,
+                (
+                    observations.field_evidence(
+                        pod, "spec", "schedulingGates", text=", ".join(gates)
+                    ),
+                ),
+                _gate_fix(pod, gates),
+                Severity.WARNING if is_recent else None,
             )
-        elif words and name_of(pod) not in told and not _CLAIM.search(words):
+        elif message and name_of(pod) not in reported and not _CLAIM_PROBLEM.search(message):
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 "the scheduler finds no node for it",
-                (Evidence(reference(pod), "condition PodScheduled", words),),
-                observations.look(pod, *where),
+                (Evidence(object_reference(pod), "condition PodScheduled", message),),
+                observations.advice(pod, *where),
             )
-        elif not words and not young:
-            name = at(pod, "spec", "schedulerName", default="default-scheduler")
+        elif not message and not is_recent:
+            name = get_path(pod, "spec", "schedulerName", default="default-scheduler")
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 f"no scheduler has looked at it since {age}: is {name} running?",
                 (
-                    observations.field(pod, "spec", "schedulerName"),
-                    observations.field(pod, "status", "phase"),
+                    observations.field_evidence(pod, "spec", "schedulerName"),
+                    observations.field_evidence(pod, "status", "phase"),
                 ),
-                observations.look(pod, *where),
+                observations.advice(pod, *where),
             )
 
 
-def _pending(case: Case) -> Iterator[Object]:
+def _unscheduled_pods(context: CheckContext) -> Iterator[Object]:
     """Readers and pods of graphs with the cache that have no node, each once."""
     seen: set[str] = set()
-    pods = [reader.pod for reader in case.own.readers]
-    pods += [pod for use in uses(case) if use.mounted for pod in use.pods]
+    pods = [reader.pod for reader in context.cache.readers]
+    pods += [pod for use in component_usages(context) if use.claim_mount for pod in use.pods]
     for pod in pods:
-        waits = not at(pod, "spec", "nodeName") and not observations.over(pod)
+        waits = not get_path(pod, "spec", "nodeName") and not observations.is_terminated(pod)
         if waits and not is_terminating(pod) and name_of(pod) not in seen:
             seen.add(name_of(pod))
             yield pod
 
 
-def _lift(pod: Object, gates: list[str]) -> Fix:
+def _gate_fix(pod: Object, gates: list[str]) -> Fix:
     if any(gate.startswith("grove.io/") for gate in gates):
-        return observations.look(pod, "get", "podgangs.scheduler.grove.io", "-o", "wide")
-    return observations.look(pod, "describe", "pod", name_of(pod))
+        return observations.advice(pod, "get", "podgangs.scheduler.grove.io", "-o", "wide")
+    return observations.advice(pod, "describe", "pod", name_of(pod))
 
 
-@check(
+@register_check(
     "FM445",
     "the readers' containers start",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
     fallback=True,
 )
-def start(case: Case) -> Iterator[Finding]:
+def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
     """A pod that mounts the cache has a node, and a container of it does not start: its image
     cannot be pulled, its configuration names what is not there, or it ends at once. That is not
     the cache's fault, and nothing reads the model meanwhile.
     """
-    known = "|".join(SAYS.values())
-    for reader in case.own.readers:
+    known = "|".join(MOUNT_FAILURES.values())
+    for reader in context.cache.readers:
         pod = reader.pod
         if (
-            pod_problems.ready(pod)
+            pod_problems.is_ready(pod)
             or not reader.node
             or is_terminating(pod)
-            or observations.over(pod)
+            or observations.is_terminated(pod)
         ):
             continue
         stuck = [
-            seen for _, seen in observations.waits(pod, _FAILING) if not re.search(known, seen.text)
+            seen
+            for _, seen in observations.waiting_containers(pod, _START_ERRORS)
+            if not re.search(known, seen.text)
         ]
-        said = observations.told(case, pod, "", *_REFUSED)
-        evidence = [*stuck, *observations.some(said)]
+        warning = observations.warning_event(context, pod, "", *_SANDBOX_EVENTS)
+        evidence = [*stuck, *observations.as_tuple(warning)]
         if evidence:
             first = evidence[0].text
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 f"it does not start on node {reader.node}: {first[:160]}",
                 tuple(evidence),
-                observations.look(pod, "describe", "pod", name_of(pod)),
+                observations.advice(pod, "describe", "pod", name_of(pod)),
             )
             continue
         lost = [
             each
-            for each in dicts(pod, "status", "conditions")
+            for each in get_list(pod, "status", "conditions")
             if each.get("type") == "DisruptionTarget" and each.get("status") == "True"
         ]
         for each in lost[:1]:
-            words = f"{each.get('reason')}: {each.get('message')}"
+            message = f"{each.get('reason')}: {each.get('message')}"
             yield Finding(
-                reference(pod),
+                object_reference(pod),
                 f"it is about to be taken from node {reader.node}",
-                (Evidence(reference(pod), "condition DisruptionTarget", words),),
-                observations.look(pod, "describe", "pod", name_of(pod)),
+                (Evidence(object_reference(pod), "condition DisruptionTarget", message),),
+                observations.advice(pod, "describe", "pod", name_of(pod)),
             )

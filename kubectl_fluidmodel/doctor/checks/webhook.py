@@ -6,31 +6,31 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import fix_commands, observations
 from kubectl_fluidmodel.doctor.check import (
-    Case,
+    CheckContext,
     Evidence,
     Finding,
     Fix,
-    Need,
+    RequiredKind,
     Scope,
-    check,
-    reference,
+    object_reference,
+    register_check,
 )
 from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, mapping
+from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path
 
 SYSTEM = names.SYSTEM_NAMESPACE
-_EMPTY = ("", "Cg==")
+_EMPTY_CA_BUNDLES = ("", "Cg==")
 """What the chart writes before the server has put its certificate there."""
 
 
-def _insisting(case: Case) -> Iterator[tuple[Object, list[Object]]]:
+def _blocking_webhooks(context: CheckContext) -> Iterator[tuple[Object, list[Object]]]:
     """Fluid's webhook configurations with those of their webhooks that refuse when in doubt."""
-    for configuration in case.snapshot.all(kinds.WEBHOOKS):
+    for configuration in context.snapshot.of_kind(kinds.WEBHOOKS):
         webhooks = [
             each
-            for each in dicts(configuration, "webhooks")
-            if at(each, "clientConfig", "service", "namespace") == SYSTEM
+            for each in get_list(configuration, "webhooks")
+            if get_path(each, "clientConfig", "service", "namespace") == SYSTEM
             and str(each.get("name", "")).endswith(".fluid.io")
             and each.get("failurePolicy", "Fail") == "Fail"
         ]
@@ -38,77 +38,77 @@ def _insisting(case: Case) -> Iterator[tuple[Object, list[Object]]]:
             yield configuration, webhooks
 
 
-def _seen(configuration: Object, webhooks: list[Object]) -> tuple[Evidence, ...]:
+def _webhook_evidence(configuration: Object, webhooks: list[Object]) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(
-            reference(configuration),
+            object_reference(configuration),
             f"webhook {each.get('name')}",
             "failurePolicy Fail, for pods with "
             + ", ".join(
                 f"{key}={value}"
-                for key, value in mapping(each, "objectSelector", "matchLabels").items()
+                for key, value in get_map(each, "objectSelector", "matchLabels").items()
             ),
         )
         for each in webhooks
     )
 
 
-@check(
+@register_check(
     "FM110",
     "Fluid's admission webhook has a server",
     scope=Scope.CLUSTER,
-    needs=(kinds.WEBHOOKS, Need(kinds.DEPLOYMENTS)),
+    needs=(kinds.WEBHOOKS, RequiredKind(kinds.DEPLOYMENTS)),
     explains=("FM440",),
 )
-def webhook_served(case: Case) -> Iterator[Finding]:
+def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
     """Pods with one of Fluid's injection labels are only admitted after the webhook has seen
     them. While its server is down, each of them is refused.
     """
-    server = case.snapshot.find(kinds.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
-    for configuration, webhooks in _insisting(case):
-        seen = _seen(configuration, webhooks)
+    server = context.snapshot.get(kinds.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
+    for configuration, webhooks in _blocking_webhooks(context):
+        seen = _webhook_evidence(configuration, webhooks)
         if server is None:
             yield Finding(
-                reference(configuration),
+                object_reference(configuration),
                 "the webhook's configuration is there, its server is not: pods with Fluid's "
                 "injection labels are refused",
                 (*seen, Evidence(f"deployment {SYSTEM}/{installation.WEBHOOK_SERVER}", "", "gone")),
-                Fix(fix_commands.delete(configuration)),
+                Fix(fix_commands.delete_objects(configuration)),
             )
-        elif not at(server, "status", "availableReplicas", default=0):
-            scaled = at(server, "spec", "replicas", default=1) == 0
+        elif not get_path(server, "status", "availableReplicas", default=0):
+            scaled = get_path(server, "spec", "replicas", default=1) == 0
             yield Finding(
-                reference(server),
+                object_reference(server),
                 f"the webhook's server {'is scaled to 0' if scaled else 'has no ready pod'}: pods "
                 "with Fluid's injection labels are refused",
-                (observations.field(server, "status", "availableReplicas"), *seen),
-                Fix(installation.scale_up(installation.WEBHOOK_SERVER))
+                (observations.field_evidence(server, "status", "availableReplicas"), *seen),
+                Fix(installation.scale_up_command(installation.WEBHOOK_SERVER))
                 if scaled
-                else observations.look_at_fluid(
+                else observations.fluid_advice(
                     "describe", "pods", "-l", f"control-plane={installation.WEBHOOK_SERVER}"
                 ),
             )
 
 
-@check(
+@register_check(
     "FM111", "the webhook's certificate is trusted", scope=Scope.CLUSTER, needs=(kinds.WEBHOOKS,)
 )
-def webhook_trusted(case: Case) -> Iterator[Finding]:
+def webhook_certificate_is_trusted(context: CheckContext) -> Iterator[Finding]:
     """The server makes its certificate when it starts and writes the CA into the configuration.
     While that is empty - after `kubectl apply` or a GitOps sync of the chart - the API server
     trusts nobody, and refuses the pods.
     """
-    for configuration, webhooks in _insisting(case):
+    for configuration, webhooks in _blocking_webhooks(context):
         blind = [
             each
             for each in webhooks
-            if str(at(each, "clientConfig", "caBundle", default="")) in _EMPTY
+            if str(get_path(each, "clientConfig", "caBundle", default="")) in _EMPTY_CA_BUNDLES
         ]
         if blind:
             yield Finding(
-                reference(configuration),
+                object_reference(configuration),
                 "the webhook's configuration has no CA, so the API server does not trust its "
                 "server and refuses pods with Fluid's injection labels",
-                _seen(configuration, blind),
-                Fix(installation.restart(installation.WEBHOOK_SERVER)),
+                _webhook_evidence(configuration, blind),
+                Fix(installation.restart_command(installation.WEBHOOK_SERVER)),
             )

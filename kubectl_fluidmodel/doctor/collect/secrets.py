@@ -6,63 +6,65 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
+from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, at, dicts, meta
-from kubectl_fluidmodel.snapshot.snapshot import Missing, Snapshot
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
-_AT_ONCE = 8
-_KEPT = ("name", "namespace", "uid", "labels", "creationTimestamp", "deletionTimestamp")
+_MAX_PARALLEL = 8
+_METADATA_KEYS = ("name", "namespace", "uid", "labels", "creationTimestamp", "deletionTimestamp")
 
 
-def ask(client: Client, caches: Sequence[Cached], snapshot: Snapshot) -> None:
+def collect_secrets(client: Client, caches: Sequence[Cache], snapshot: Snapshot) -> None:
     """Put the Secrets of the caches into the snapshot, with empty values.
 
     One that is not there is simply absent; one that may not be read is in `missing`.
     """
-    wanted = list(dict.fromkeys(name for cache in caches for name in named(cache)))
+    wanted = list(dict.fromkeys(name for cache in caches for name in referenced_secrets(cache)))
     found = []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for answer in pool.map(lambda each: _read(client, *each), wanted):
-            if isinstance(answer, Missing):
-                if answer not in snapshot.missing:
-                    snapshot.missing.append(answer)
+    with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
+        for answer in pool.map(lambda each: _read_secret(client, *each), wanted):
+            if isinstance(answer, ReadFailure):
+                if answer not in snapshot.read_failures:
+                    snapshot.read_failures.append(answer)
             elif answer is not None:
                 found.append(answer)
     snapshot.add(kinds.SECRETS, found)
 
 
-def named(cache: Cached) -> Iterator[tuple[str, str]]:
+def referenced_secrets(cache: Cache) -> Iterator[tuple[str, str]]:
     """(namespace, name) of each Secret that a cache's Dataset names."""
-    for option in options(cache):
-        name = at(option, "valueFrom", "secretKeyRef", "name")
+    for option in encrypt_options(cache):
+        name = get_path(option, "valueFrom", "secretKeyRef", "name")
         if name and isinstance(name, str):
             yield (cache.namespace, name)
 
 
-def options(cache: Cached) -> list[Object]:
+def encrypt_options(cache: Cache) -> list[Object]:
     """All encryptOptions of a cache's Dataset: of its mounts, and the shared ones."""
-    found = dicts(cache.dataset, "spec", "sharedEncryptOptions")
-    for mount in dicts(cache.dataset, "spec", "mounts"):
-        found += dicts(mount, "encryptOptions")
+    found = get_list(cache.dataset, "spec", "sharedEncryptOptions")
+    for mount in get_list(cache.dataset, "spec", "mounts"):
+        found += get_list(mount, "encryptOptions")
     return found
 
 
-def _read(client: Client, namespace: str, name: str) -> Object | Missing | None:
+def _read_secret(client: Client, namespace: str, name: str) -> Object | ReadFailure | None:
     try:
         secret = client.get(kinds.SECRETS, name, namespace)
-    except NotFound:
+    except NotFoundError:
         return None
     except FluidModelError as err:
-        denied = isinstance(err, Forbidden)
-        return Missing(kinds.SECRETS.resource, namespace, err.why or err.what, denied)
+        denied = isinstance(err, ForbiddenError)
+        return ReadFailure(kinds.SECRETS.resource, namespace, err.reason or err.message, denied)
     data = secret.get("data")
     return {
         "apiVersion": kinds.SECRETS.api_version,
         "kind": kinds.SECRETS.name,
-        "metadata": {key: value for key, value in meta(secret).items() if key in _KEPT},
+        "metadata": {
+            key: value for key, value in metadata_of(secret).items() if key in _METADATA_KEYS
+        },
         "data": {
             # Whether there is a value at all is no secret, and an empty one is a mistake.
             str(key): "…" if value else ""

@@ -6,56 +6,59 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from kubectl_fluidmodel.doctor.mount_probe import http, result
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer
-from kubectl_fluidmodel.doctor.mount_probe.s3 import Trial
-from kubectl_fluidmodel.doctor.mount_probe.target import KeyRef, Question
+from kubectl_fluidmodel.doctor.mount_probe import http, probe_result
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe.s3 import S3Probe
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef
 from kubectl_fluidmodel.objectstore import error_codes
-from kubectl_fluidmodel.objectstore.s3 import Credentials
+from kubectl_fluidmodel.objectstore.s3 import S3Credentials
 
-SECONDS = 10.0
-EMPTY_KEY = "is empty"
-NO_TOKEN = (
-    f"it is a temporary key ({error_codes.TEMPORARY}…) and its session token is missing; Alluxio "
+DEFAULT_TIMEOUT = 10.0
+EMPTY_VALUE = "is empty"
+MISSING_SESSION_TOKEN = (
+    f"it is a temporary key ({error_codes.TEMPORARY_KEY_PREFIX}…) and its session token is "
+    "missing; Alluxio "
     "could not send one"
 )
-_GRACE = 4.0
+_GRACE_PERIOD = 4.0
 """Beyond the time an attempt gives itself: for the request that is under way."""
 
 
-def attempt(
-    question: Question,
-    credentials: Credentials | None,
+def probe_mount(
+    target: MountTarget,
+    credentials: S3Credentials | None,
     *,
-    origin: str = result.HERE,
+    origin: str = probe_result.HERE,
     reach_url: str = "",
-    seconds: float = SECONDS,
-) -> Answer:
+    timeout: float = DEFAULT_TIMEOUT,
+) -> ProbeResult:
     """Try it; an attempt that is not over in time is a TIMEOUT, and is left behind."""
 
-    def work() -> Answer:
-        if question.scheme in ("http", "https"):
-            return http.attempt(question, origin)
-        trial = Trial(question, credentials, origin=origin, reach_url=reach_url, seconds=seconds)
+    def work() -> ProbeResult:
+        if target.scheme in ("http", "https"):
+            return http.probe_http(target, origin)
+        trial = S3Probe(target, credentials, origin=origin, reach_url=reach_url, timeout=timeout)
         return trial.run()
 
-    late = Answer(
-        question.mount,
-        result.TIMEOUT,
-        question.endpoint,
+    on_timeout = ProbeResult(
+        target.mount,
+        probe_result.TIMEOUT,
+        target.endpoint,
         origin,
-        message=f"it took more than {seconds:.0f} s",
-        seconds=seconds,
+        message=f"it took more than {timeout:.0f} s",
+        seconds=timeout,
     )
-    return bounded(work, late, seconds + _GRACE)
+    return run_with_timeout(work, on_timeout, timeout + _GRACE_PERIOD)
 
 
-def bounded(work: Callable[[], Answer], late: Answer, seconds: float) -> Answer:
+def run_with_timeout(
+    work: Callable[[], ProbeResult], on_timeout: ProbeResult, timeout: float
+) -> ProbeResult:
     """What the work gives, or `late` where it is not over in time.
 
     The thread is a daemon: a resolver that hangs must not keep the process from ending.
     """
-    results: list[Answer] = []
+    results: list[ProbeResult] = []
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -66,33 +69,39 @@ def bounded(work: Callable[[], Answer], late: Answer, seconds: float) -> Answer:
 
     thread = threading.Thread(target=run, name="store", daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(timeout)
     if errors:
         raise errors[0]
-    return results[0] if results else late
+    return results[0] if results else on_timeout
 
 
-def usable(question: Question, access: str, hidden: str, origin: str) -> Answer | None:
+def validate_keys(
+    target: MountTarget, access_key: str, secret_key: str, origin: str
+) -> ProbeResult | None:
     """What is wrong with the values of the keys themselves, None if nothing is."""
-    for ref, value in ((question.access, access), (question.hidden, hidden)):
-        wrong = EMPTY_KEY if not value.strip() else ""
+    for ref, value in ((target.access, access_key), (target.hidden, secret_key)):
+        problem = EMPTY_VALUE if not value.strip() else ""
         if value and value != value.strip():
-            wrong = "begins or ends with white space, such as a newline"
-        if wrong and ref is not None:
-            return flawed(question, ref, wrong, origin)
-    if error_codes.lacks_token(access, ""):
-        given = flawed(question, question.access or KeyRef("", ""), NO_TOKEN, origin)
-        return replace(given, state=result.EXPIRED)
+            problem = "begins or ends with white space, such as a newline"
+        if problem and ref is not None:
+            return bad_key_result(target, ref, problem, origin)
+    if error_codes.lacks_token(access_key, ""):
+        given = bad_key_result(
+            target, target.access or SecretKeyRef("", ""), MISSING_SESSION_TOKEN, origin
+        )
+        return replace(given, state=probe_result.EXPIRED)
     return None
 
 
-def flawed(question: Question, ref: KeyRef, wrong: str, origin: str) -> Answer:
-    return Answer(
-        question.mount,
-        result.BAD_KEY,
-        question.endpoint,
+def bad_key_result(
+    target: MountTarget, ref: SecretKeyRef, problem: str, origin: str
+) -> ProbeResult:
+    return ProbeResult(
+        target.mount,
+        probe_result.BAD_KEY,
+        target.endpoint,
         origin,
-        message=wrong,
+        message=problem,
         holder=ref.secret,
         entry=ref.key,
     )

@@ -6,14 +6,14 @@ import os
 import socket
 import ssl
 
-from kubectl_fluidmodel.doctor.mount_probe import result
-from kubectl_fluidmodel.doctor.mount_probe.target import host_of
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.target import split_host_port
 
-_CONNECT = 3.0
+_CONNECT_TIMEOUT = 3.0
 """Seconds for a connection, and again for the TLS handshake."""
 
 
-class Blocked(Exception):
+class EndpointError(Exception):
     """The endpoint cannot be used: a state of `doctor/answer.py`, and the words for it."""
 
     def __init__(self, state: str, message: str, code: str = "") -> None:
@@ -21,7 +21,7 @@ class Blocked(Exception):
         self.state, self.message, self.code = state, message, code
 
 
-def resolves(host: str) -> bool:
+def resolves_host(host: str) -> bool:
     """Whether this machine knows an address of a host."""
     try:
         socket.getaddrinfo(host, None)
@@ -30,31 +30,33 @@ def resolves(host: str) -> bool:
     return True
 
 
-def check(url: str, reach: str = "") -> None:
+def check_endpoint(url: str, via_url: str = "") -> None:
     """Connect once, with TLS for https; `reach` is another way to the same server.
 
     Raises:
         Blocked: what is in the way.
     """
-    host, port = host_of(reach or url)
+    host, port = split_host_port(via_url or url)
     if not host:
-        raise Blocked(result.DNS, f"'{url}' is no URL of a server")
-    if not resolves(host):
-        raise Blocked(result.DNS, f"the name {host} has no address")
+        raise EndpointError(probe_result.DNS, f"'{url}' is no URL of a server")
+    if not resolves_host(host):
+        raise EndpointError(probe_result.DNS, f"the name {host} has no address")
     try:
-        with socket.create_connection((host, port), timeout=_CONNECT) as plain:
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT) as plain:
             if url.startswith("https://"):
                 _handshake(plain, host)
     except ssl.SSLError as err:
-        raise Blocked(result.TLS, _tls_words(err), err.reason or "") from err
+        raise EndpointError(probe_result.TLS, _tls_message(err), err.reason or "") from err
     except TimeoutError as err:
-        words = f"{host}:{port} does not answer in {_CONNECT:.0f} s"
-        raise Blocked(result.TIMEOUT, words, result.NO_CONNECTION) from err
+        message = f"{host}:{port} does not answer in {_CONNECT_TIMEOUT:.0f} s"
+        raise EndpointError(
+            probe_result.TIMEOUT, message, probe_result.CONNECT_TIMEOUT_CODE
+        ) from err
     except ConnectionRefusedError as err:
-        raise Blocked(result.REFUSED, f"{host}:{port} refuses the connection") from err
+        raise EndpointError(probe_result.REFUSED, f"{host}:{port} refuses the connection") from err
     except OSError as err:
-        words = err.strerror or str(err)
-        raise Blocked(result.REFUSED, f"{host}:{port}: {words}") from err
+        message = err.strerror or str(err)
+        raise EndpointError(probe_result.REFUSED, f"{host}:{port}: {message}") from err
 
 
 def _handshake(plain: socket.socket, host: str) -> None:
@@ -64,7 +66,7 @@ def _handshake(plain: socket.socket, host: str) -> None:
         return
 
 
-def _tls_words(err: ssl.SSLError) -> str:
+def _tls_message(err: ssl.SSLError) -> str:
     if isinstance(err, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {err.verify_message}"
     if err.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):

@@ -5,24 +5,24 @@ from __future__ import annotations
 import time
 
 from kubectl_fluidmodel.doctor.mount_probe import endpoint as mount_probe_endpoint
-from kubectl_fluidmodel.doctor.mount_probe import model_files, result
-from kubectl_fluidmodel.doctor.mount_probe.model_files import Entry
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer
-from kubectl_fluidmodel.doctor.mount_probe.target import Question
-from kubectl_fluidmodel.errors import FluidModelError, Unreachable
+from kubectl_fluidmodel.doctor.mount_probe import model_files, probe_result
+from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 
 
-def attempt(question: Question, origin: str = result.HERE) -> Answer:
+def probe_http(target: MountTarget, origin: str = probe_result.HERE) -> ProbeResult:
     """How it went; the caller bounds the time."""
-    from kubectl_fluidmodel.objectstore.http_index import list_directory, reader
+    from kubectl_fluidmodel.objectstore.http_index import list_directory, range_reader
 
     started = time.monotonic()
 
-    def said(state: str, message: str = "", code: str = "") -> Answer:
-        return Answer(
-            mount=question.mount,
+    def said(state: str, message: str = "", code: str = "") -> ProbeResult:
+        return ProbeResult(
+            mount=target.mount,
             state=state,
-            endpoint=question.endpoint,
+            endpoint=target.endpoint,
             origin=origin,
             code=code,
             message=message,
@@ -31,26 +31,30 @@ def attempt(question: Question, origin: str = result.HERE) -> Answer:
         )
 
     try:
-        mount_probe_endpoint.check(question.endpoint)
-        listing = list_directory(question.mount)
-    except mount_probe_endpoint.Blocked as err:
+        mount_probe_endpoint.check_endpoint(target.endpoint)
+        listing = list_directory(target.mount)
+    except mount_probe_endpoint.EndpointError as err:
         return said(err.state, err.message, err.code)
-    except Unreachable as err:
-        return said(result.REFUSED, err.why or err.what)
+    except UnreachableError as err:
+        return said(probe_result.REFUSED, err.reason or err.message)
     except FluidModelError as err:
-        status = err.why.removeprefix("HTTP ")
+        status = err.reason.removeprefix("HTTP ")
         if status in ("401", "403"):
-            return said(result.DENIED, err.why, status)
+            return said(probe_result.DENIED, err.reason, status)
         if status in ("404", "410"):
-            return said(result.NO_BUCKET, err.why, status)
-        no_index = status == err.why  # anything but an HTTP status: it is no index of files
-        return said(result.EMPTY if no_index else result.ERROR, err.why or err.what, status)
-    entries = [Entry(file.path, file.size) for file in listing.files]
-    found = model_files.examine(entries, True, reader(question.mount), question.path)
-    return Answer(
-        mount=question.mount,
-        state=result.OK,
-        endpoint=question.endpoint,
+            return said(probe_result.NO_BUCKET, err.reason, status)
+        no_index = status == err.reason  # anything but an HTTP status: it is no index of files
+        return said(
+            probe_result.EMPTY if no_index else probe_result.ERROR,
+            err.reason or err.message,
+            status,
+        )
+    entries = [ListedFile(file.path, file.size) for file in listing.files]
+    found = model_files.examine_files(entries, True, range_reader(target.mount), target.path)
+    return ProbeResult(
+        mount=target.mount,
+        state=probe_result.OK,
+        endpoint=target.endpoint,
         origin=origin,
         found=found,
         seconds=round(time.monotonic() - started, 2),

@@ -11,38 +11,38 @@ import os
 import sys
 import time
 
-from kubectl_fluidmodel.doctor.mount_probe import result
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer
-from kubectl_fluidmodel.doctor.mount_probe.target import KeyRef, Question, load
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden
+from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects import plugin_pod as pods
-from kubectl_fluidmodel.objects.access import Object, at, dicts, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS
-from kubectl_fluidmodel.objects.plugin_pod import IMAGE_VARIABLE, SecretKey
-from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY, Credentials
+from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, SecretKey
+from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY, S3Credentials
 
-PATIENCE = 120.0
+PROBE_TIMEOUT = 120.0
 """Seconds for the image, the package and the attempt together."""
 CONTAINER = "probe"
 PROBE_LABEL = "fluidmodel.io/probe"
 """On the pod of `doctor --probe`: what it is."""
-_QUESTION = "FLUIDMODEL_QUESTION"
-_MARK = "answer: "
-_PAUSE = 0.3
+_TARGET_VARIABLE = "FLUIDMODEL_QUESTION"
+_RESULT_PREFIX = "answer: "
+_POLL_INTERVAL = 0.3
 
 
-def build(question: Question, name: str, image: str) -> Object:
+def build_probe_job(target: MountTarget, name: str, image: str) -> Object:
     """The Job that tries a mount of the cache `name`, and removes itself."""
-    mark = hashlib.sha256(f"{question.text()}{time.time_ns()}".encode()).hexdigest()[:8]
-    labels = {**names.our_labels(name), PROBE_LABEL: "true"}
-    env = [{"name": _QUESTION, "value": question.text()}]
-    for variable, ref in ((ACCESS_KEY, question.access), (SECRET_KEY, question.hidden)):
+    suffix = hashlib.sha256(f"{target.to_json()}{time.time_ns()}".encode()).hexdigest()[:8]
+    labels = {**names.managed_labels(name), PROBE_LABEL: "true"}
+    env = [{"name": _TARGET_VARIABLE, "value": target.to_json()}]
+    for variable, ref in ((ACCESS_KEY, target.access), (SECRET_KEY, target.hidden)):
         if ref is not None:
-            env.append(SecretKey(ref.secret, ref.key).variable(variable))
-    container = pods.container(
+            env.append(SecretKey(ref.secret, ref.key).env_var(variable))
+    container = pods.build_container(
         CONTAINER, image, "kubectl_fluidmodel.doctor.mount_probe.job", env=env
     )
     container["resources"] = {
@@ -53,94 +53,104 @@ def build(question: Question, name: str, image: str) -> Object:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"{name[:40]}-probe-{mark}",
-            "namespace": question.namespace,
+            "name": f"{name[:40]}-probe-{suffix}",
+            "namespace": target.namespace,
             "labels": labels,
         },
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": int(PATIENCE),
+            "activeDeadlineSeconds": int(PROBE_TIMEOUT),
             "ttlSecondsAfterFinished": 60,
-            "template": {"metadata": {"labels": labels}, "spec": pods.pod(container)},
+            "template": {"metadata": {"labels": labels}, "spec": pods.build_pod(container)},
         },
     }
 
 
-def run(client: Client, question: Question, name: str, image: str, patience: float) -> Answer:
+def run_probe_job(
+    client: Client, target: MountTarget, name: str, image: str, timeout: float
+) -> ProbeResult:
     """Make the Job, wait for its pod's answer, and take the Job away."""
     if not image:
-        return _skipped(question, f"the probe needs an image: set {IMAGE_VARIABLE} (docs/stage.md)")
-    made = build(question, name, image)
+        return _skipped_result(target, f"the probe needs an image: set {IMAGE_ENV} (docs/stage.md)")
+    job = build_probe_job(target, name, image)
     try:
-        client.create(JOBS, made)
+        client.create(JOBS, job)
     except FluidModelError as err:
-        why = "no permission to create jobs" if isinstance(err, Forbidden) else err.why or err.what
-        return _skipped(question, why)
+        why = (
+            "no permission to create jobs"
+            if isinstance(err, ForbiddenError)
+            else err.reason or err.message
+        )
+        return _skipped_result(target, why)
     try:
-        return _follow(client, question, name_of(made), time.monotonic() + patience)
+        return _wait_for_result(client, target, name_of(job), time.monotonic() + timeout)
     except FluidModelError as err:
-        return _skipped(question, f"the probe failed: {err.why or err.what}")
+        return _skipped_result(target, f"the probe failed: {err.reason or err.message}")
     finally:
-        client.delete(JOBS, name_of(made), question.namespace)
+        client.delete(JOBS, name_of(job), target.namespace)
 
 
-def _follow(client: Client, question: Question, name: str, deadline: float) -> Answer:
-    seen = "no pod was made"
+def _wait_for_result(
+    client: Client, target: MountTarget, name: str, deadline: float
+) -> ProbeResult:
+    status = "no pod was made"
     while time.monotonic() < deadline:
-        for pod in client.list_all(PODS, question.namespace, labels=f"job-name={name}"):
-            phase = at(pod, "status", "phase", default="Pending")
+        for pod in client.list_objects(PODS, target.namespace, labels=f"job-name={name}"):
+            phase = get_path(pod, "status", "phase", default="Pending")
             if phase in ("Succeeded", "Failed"):
-                return _of_log(client, question, pod)
-            blocked, seen = trouble(pod, question)
+                return _result_from_log(client, target, pod)
+            blocked, status = pod_start_failure(pod, target)
             if blocked is not None:
                 return blocked
-        time.sleep(_PAUSE)
-    return _skipped(question, f"the probe's pod did not finish: {seen}")
+        time.sleep(_POLL_INTERVAL)
+    return _skipped_result(target, f"the probe's pod did not finish: {status}")
 
 
-def trouble(pod: Object, question: Question) -> tuple[Answer | None, str]:
+def pod_start_failure(pod: Object, target: MountTarget) -> tuple[ProbeResult | None, str]:
     """What a pod that has not started says of the Secret, and in any case what it waits for."""
-    for status in dicts(pod, "status", "containerStatuses"):
-        reason = str(at(status, "state", "waiting", "reason", default=""))
-        message = str(at(status, "state", "waiting", "message", default=""))
+    for status in get_list(pod, "status", "containerStatuses"):
+        reason = str(get_path(status, "state", "waiting", "reason", default=""))
+        message = str(get_path(status, "state", "waiting", "message", default=""))
         if reason == "CreateContainerConfigError":
             lacks_key = "couldn't find key" in message
             words = message.replace('"', " ").split()
-            named = [each for each in (question.access, question.hidden) if each]
+            named = [each for each in (target.access, target.hidden) if each]
             held = [each for each in named if (each.key if lacks_key else each.secret) in words]
-            ref = (held or named or [KeyRef("", "")])[0]
-            state = result.NO_KEY if lacks_key else result.NO_SECRET
+            ref = (held or named or [SecretKeyRef("", "")])[0]
+            state = probe_result.NO_KEY if lacks_key else probe_result.NO_SECRET
             if lacks_key or "not found" in message:
-                return _said(question, state, message, ref), message
+                return _secret_result(target, state, message, ref), message
         if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
-            return _skipped(question, f"the probe's image: {message or reason}"), message
+            return _skipped_result(target, f"the probe's image: {message or reason}"), message
         if reason:
             return None, f"{reason} {message}".strip()
-    for condition in dicts(pod, "status", "conditions"):
+    for condition in get_list(pod, "status", "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return None, str(condition.get("message") or condition.get("reason"))
     return None, "it runs"
 
 
-def _of_log(client: Client, question: Question, pod: Object) -> Answer:
-    text = client.log(question.namespace, name_of(pod), CONTAINER, tail=50)
+def _result_from_log(client: Client, target: MountTarget, pod: Object) -> ProbeResult:
+    text = client.pod_logs(target.namespace, name_of(pod), CONTAINER, tail=50)
     for line in text.splitlines():
-        if line.startswith(_MARK):
-            return result.load(line.removeprefix(_MARK))
+        if line.startswith(_RESULT_PREFIX):
+            return probe_result.result_from_json(line.removeprefix(_RESULT_PREFIX))
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "its log is empty")
-    return _skipped(question, f"the probe said nothing: {last[:200]}")
+    return _skipped_result(target, f"the probe said nothing: {last[:200]}")
 
 
-def _skipped(question: Question, why: str) -> Answer:
-    return Answer(question.mount, result.SKIPPED, question.endpoint, result.POD, message=why)
+def _skipped_result(target: MountTarget, reason: str) -> ProbeResult:
+    return ProbeResult(
+        target.mount, probe_result.SKIPPED, target.endpoint, probe_result.POD, message=reason
+    )
 
 
-def _said(question: Question, state: str, message: str, ref: KeyRef) -> Answer:
-    return Answer(
-        question.mount,
+def _secret_result(target: MountTarget, state: str, message: str, ref: SecretKeyRef) -> ProbeResult:
+    return ProbeResult(
+        target.mount,
         state,
-        question.endpoint,
-        result.POD,
+        target.endpoint,
+        probe_result.POD,
         message=message,
         holder=ref.secret,
         entry=ref.key,
@@ -149,21 +159,21 @@ def _said(question: Question, state: str, message: str, ref: KeyRef) -> Answer:
 
 def main() -> int:
     """In the pod: read the question and the keys from the environment, print the answer."""
-    from kubectl_fluidmodel.doctor.mount_probe.attempt import attempt, usable
+    from kubectl_fluidmodel.doctor.mount_probe.attempt import probe_mount, validate_keys
 
-    question = load(os.environ[_QUESTION])
+    target = target_from_json(os.environ[_TARGET_VARIABLE])
     keys = None
-    if question.access and question.hidden:
+    if target.access and target.hidden:
         values = {SECRET_KEY: os.environ[SECRET_KEY], ACCESS_KEY: os.environ[ACCESS_KEY]}
-        bad = usable(question, values[ACCESS_KEY], values[SECRET_KEY], result.POD)
+        bad = validate_keys(target, values[ACCESS_KEY], values[SECRET_KEY], probe_result.POD)
         if bad is not None:
-            return _print(bad)
-        keys = Credentials(values[ACCESS_KEY], values[SECRET_KEY])
-    return _print(attempt(question, keys, origin=result.POD))
+            return _print_result(bad)
+        keys = S3Credentials(values[ACCESS_KEY], values[SECRET_KEY])
+    return _print_result(probe_mount(target, keys, origin=probe_result.POD))
 
 
-def _print(found: Answer) -> int:
-    sys.stdout.write(f"{_MARK}{result.one(found)}\n")
+def _print_result(result: ProbeResult) -> int:
+    sys.stdout.write(f"{_RESULT_PREFIX}{probe_result.result_to_json(result)}\n")
     return 0
 
 

@@ -9,58 +9,65 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor.mount_probe.result import SHOWN, Found
-from kubectl_fluidmodel.model.configs import model_directories
-from kubectl_fluidmodel.model.files import File, is_weights
-from kubectl_fluidmodel.model.judge import judge
-from kubectl_fluidmodel.model.remark import Remark
-from kubectl_fluidmodel.model.rubbish import owner, sort_out
-from kubectl_fluidmodel.model.sample import Fetch, take
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import MAX_LISTED, MountContents
+from kubectl_fluidmodel.model.configs import find_model_directories
+from kubectl_fluidmodel.model.files import SourceFile, is_weights
+from kubectl_fluidmodel.model.judge import assess_model
+from kubectl_fluidmodel.model.remark import ModelIssue
+from kubectl_fluidmodel.model.rubbish import group_junk, junk_owner
+from kubectl_fluidmodel.model.sample import RangeReader, read_sample
 
-_REMARKS = 20
+_MAX_REMARKS = 20
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedFile:
     """One file below the mount; `written` is its last write as RFC 3339, empty if not told."""
 
     path: str
     size: int
-    written: str = ""
+    modified: str = ""
 
 
-def examine(
-    entries: Sequence[Entry], whole: bool, fetch: Fetch, path: str = "", seconds: float = 6.0
-) -> Found:
+def examine_files(
+    listed: Sequence[ListedFile],
+    complete: bool,
+    fetch: RangeReader,
+    path: str = "",
+    timeout: float = 6.0,
+) -> MountContents:
     """What a listing shows; `path` is where it lies in its store, `seconds` are for reading.
 
     A listing that is not `whole` is not judged: what it lacks may only not have been listed.
     """
-    files = [File(each.path, each.size) for each in entries if not owner(each.path)]
-    own = [each for each in entries if not owner(each.path)]
+    files = [SourceFile(each.path, each.size) for each in listed if not junk_owner(each.path)]
+    own = [each for each in listed if not junk_owner(each.path)]
     paths = {file.path for file in files}
-    beside = sort_out((each.path, each.size) for each in entries)
-    newest = sorted(own, key=lambda each: (each.written, each.path), reverse=True)
-    remarks: tuple[Remark, ...] = ()
+    beside = group_junk((each.path, each.size) for each in listed)
+    newest = sorted(own, key=lambda each: (each.modified, each.path), reverse=True)
+    remarks: tuple[ModelIssue, ...] = ()
     unread = ""
-    if whole and files:
-        sample = take(files, fetch, seconds)
-        remarks, unread = judge(files, sample, path).remarks[:_REMARKS], sample.unread
-    return Found(
+    if complete and files:
+        sample = read_sample(files, fetch, timeout)
+        remarks, unread = (
+            assess_model(files, sample, path).issues[:_MAX_REMARKS],
+            sample.incomplete_reason,
+        )
+    return MountContents(
         files=len(files),
         bytes=sum(file.size for file in files),
-        whole=whole,
-        models=tuple(model_directories(paths))[:SHOWN],
+        whole=complete,
+        models=tuple(find_model_directories(paths))[:MAX_LISTED],
         weights=sum(is_weights(path) for path in paths),
         remarks=remarks,
         unread=unread,
         rubbish=tuple(beside),
-        paths=tuple(sorted(paths, key=lambda path: (path.count("/"), path)))[:SHOWN],
-        newest=tuple((each.path, each.written) for each in newest if each.written)[:SHOWN],
+        paths=tuple(sorted(paths, key=lambda path: (path.count("/"), path)))[:MAX_LISTED],
+        newest=tuple((each.path, each.modified) for each in newest if each.modified)[:MAX_LISTED],
     )
 
 
-def by_likeness(wanted: str, names: Iterable[str]) -> list[str]:
+def sort_by_similarity(wanted: str, names: Iterable[str]) -> list[str]:
     """Names by how alike they are to the one that was wanted, the likeliest first."""
     plain = wanted.lower()
 

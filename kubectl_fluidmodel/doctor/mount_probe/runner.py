@@ -12,35 +12,35 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel.doctor.mount_probe import endpoint, result
+from kubectl_fluidmodel.doctor.mount_probe import endpoint, probe_result
 from kubectl_fluidmodel.doctor.mount_probe import job as probes
-from kubectl_fluidmodel.doctor.mount_probe.attempt import attempt, flawed, usable
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer, Answers
-from kubectl_fluidmodel.doctor.mount_probe.target import KeyRef, Question, questions
+from kubectl_fluidmodel.doctor.mount_probe.attempt import bad_key_result, probe_mount, validate_keys
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import MountResults, ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, mount_targets
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.inventory.cache import Cached
+from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.kube import port_forward
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.errors import Forbidden, NotFound
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
+from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PVCS, SECRETS
-from kubectl_fluidmodel.objects.plugin_pod import image as image_of
-from kubectl_fluidmodel.objectstore.s3 import Credentials
+from kubectl_fluidmodel.objects.plugin_pod import require_image as image_of
+from kubectl_fluidmodel.objectstore.s3 import S3Credentials
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
-PATIENCE = 10.0
+STORE_TIMEOUT = 10.0
 """Seconds that one store may take, from here."""
-_AT_ONCE = 8
+_MAX_PARALLEL = 8
 
 
-def ask(
+def probe_mounts(
     client: Client,
-    caches: Sequence[Cached],
+    caches: Sequence[Cache],
     snapshot: Snapshot,
     *,
-    probe: bool = False,
+    in_cluster: bool = False,
     image: str | None = None,
-    patience: float = PATIENCE,
+    timeout: float = STORE_TIMEOUT,
 ) -> None:
     """Try the mounts of all caches side by side, each distinct one once.
 
@@ -48,180 +48,196 @@ def ask(
     as the cache has it, and `image` as `cache --image` takes it, else that of FLUIDMODEL_IMAGE.
     Nothing is raised for a store or a permission that fails: that is what the answers are for.
     """
-    of = image_of(image) if probe else ""
-    asked = {(cache.namespace, cache.name): questions(cache) for cache in caches}
-    named = {question: key[1] for key, each in asked.items() for question in each}
+    image_name = image_of(image) if in_cluster else ""
+    targets_by_cache = {(cache.namespace, cache.name): mount_targets(cache) for cache in caches}
+    cache_names = {question: key[1] for key, each in targets_by_cache.items() for question in each}
 
-    def one(question: Question) -> Answer:
-        if probe and _by_probe(question):
-            return probes.run(client, question, named[question], of, probes.PATIENCE)
+    def one(question: MountTarget) -> ProbeResult:
+        if in_cluster and _can_run_in_cluster(question):
+            return probes.run_probe_job(
+                client, question, cache_names[question], image_name, probes.PROBE_TIMEOUT
+            )
         try:
-            return _try(client, question, patience)
+            return _probe_from_client(client, question, timeout)
         except FluidModelError as err:
-            return _skipped(question, err.why or err.what)
+            return _skipped_result(question, err.reason or err.message)
 
-    told = _each(list(named), one)
-    for (namespace, name), each in asked.items():
-        found = Answers(tuple(told[question] for question in each))
-        result.put(snapshot, namespace, name, found)
+    results = _probe_all(list(cache_names), one)
+    for (namespace, name), each in targets_by_cache.items():
+        found = MountResults(tuple(results[question] for question in each))
+        probe_result.store_results(snapshot, namespace, name, found)
 
 
-def _each(asked: Sequence[Question], one: Callable[[Question], Answer]) -> dict[Question, Answer]:
+def _probe_all(
+    targets: Sequence[MountTarget], probe: Callable[[MountTarget], ProbeResult]
+) -> dict[MountTarget, ProbeResult]:
     """Ask them side by side; an endpoint that does not answer is tried once for all its mounts."""
-    first = {_door(question): question for question in reversed(asked)}
-    told: dict[Question, Answer] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        told.update(zip(first.values(), pool.map(one, first.values()), strict=True))
+    first = {_endpoint_key(question): question for question in reversed(targets)}
+    results: dict[MountTarget, ProbeResult] = {}
+    with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
+        results.update(zip(first.values(), pool.map(probe, first.values()), strict=True))
         rest = []
-        for question in asked:
-            given = told[first[_door(question)]]
-            if question in told:
+        for question in targets:
+            given = results[first[_endpoint_key(question)]]
+            if question in results:
                 continue
-            if given.of_endpoint and not question.skip:
-                told[question] = replace(given, mount=question.mount)
+            if given.is_endpoint_failure and not question.skip:
+                results[question] = replace(given, mount=question.mount)
             else:
                 rest.append(question)
-        told.update(zip(rest, pool.map(one, rest), strict=True))
-    return told
+        results.update(zip(rest, pool.map(probe, rest), strict=True))
+    return results
 
 
-def _door(question: Question) -> tuple[str, ...] | Question:
+def _endpoint_key(target: MountTarget) -> tuple[str, ...] | MountTarget:
     """What is reached by the same name; a Service's is that of the namespace."""
-    return (question.namespace, question.endpoint) if question.endpoint else question
+    return (target.namespace, target.endpoint) if target.endpoint else target
 
 
-def _by_probe(question: Question) -> bool:
+def _can_run_in_cluster(target: MountTarget) -> bool:
     """Whether a probe can try it: keys in plain text would end up in the Job, too."""
     return (
-        not question.skip
-        and question.scheme in ("s3", "gs", "http", "https")
-        and question.plain is None
-        and question.account is None
+        not target.skip
+        and target.scheme in ("s3", "gs", "http", "https")
+        and target.plain is None
+        and target.account is None
     )
 
 
-def _skipped(question: Question, why: str) -> Answer:
-    return Answer(question.mount, result.SKIPPED, question.endpoint, message=why)
+def _skipped_result(target: MountTarget, reason: str) -> ProbeResult:
+    return ProbeResult(target.mount, probe_result.SKIPPED, target.endpoint, message=reason)
 
 
-def _try(client: Client, question: Question, patience: float) -> Answer:
-    if question.skip:
-        return _skipped(question, question.skip)
-    if question.scheme == "pvc":
-        return _claim(client, question)
-    if question.scheme in ("http", "https"):
-        return attempt(question, None, seconds=patience)
-    if question.account is not None:
-        return _account(client, question, question.account)
-    credentials = _credentials(client, question)
-    if isinstance(credentials, Answer):
+def _probe_from_client(client: Client, target: MountTarget, timeout: float) -> ProbeResult:
+    if target.skip:
+        return _skipped_result(target, target.skip)
+    if target.scheme == "pvc":
+        return _check_claim(client, target)
+    if target.scheme in ("http", "https"):
+        return probe_mount(target, None, timeout=timeout)
+    if target.account is not None:
+        return _check_gcs_key(client, target, target.account)
+    credentials = _resolve_credentials(client, target)
+    if isinstance(credentials, ProbeResult):
         return credentials
-    if credentials is None and not question.endpoint:
-        return _skipped(question, "the Dataset names no keys, so the pods use their node's role")
-    return _reach(client, question, credentials, patience)
+    if credentials is None and not target.endpoint:
+        return _skipped_result(
+            target, "the Dataset names no keys, so the pods use their node's role"
+        )
+    return _probe_endpoint(client, target, credentials, timeout)
 
 
-def _reach(
-    client: Client, question: Question, credentials: Credentials | None, patience: float
-) -> Answer:
+def _probe_endpoint(
+    client: Client, target: MountTarget, credentials: S3Credentials | None, timeout: float
+) -> ProbeResult:
     """Straight, or by way of the API server where the endpoint is a Service's name."""
-    url = urlsplit(question.endpoint)
+    url = urlsplit(target.endpoint)
     host = url.hostname or ""
-    service = port_forward.service_of(host, question.namespace) if question.endpoint else None
-    if service is None or endpoint.resolves(host):
-        return attempt(question, credentials, seconds=patience)
+    service = port_forward.parse_service_host(host, target.namespace) if target.endpoint else None
+    if service is None or endpoint.resolves_host(host):
+        return probe_mount(target, credentials, timeout=timeout)
     namespace, name = service
     if url.scheme != "http":
         why = f"the certificate of Service {namespace}/{name} can only be judged in the cluster"
-        return _skipped(question, f"{why}: --probe")
+        return _skipped_result(target, f"{why}: --probe")
     try:
-        with port_forward.forward(client, namespace, name, url.port or 80) as port:
-            return attempt(
-                question,
+        with port_forward.forwarded_port(client, namespace, name, url.port or 80) as port:
+            return probe_mount(
+                target,
                 credentials,
-                origin=result.FORWARD,
+                origin=probe_result.FORWARD,
                 reach_url=f"http://127.0.0.1:{port}",
-                seconds=patience,
+                timeout=timeout,
             )
-    except Forbidden as err:
+    except ForbiddenError as err:
         what = "forward ports to" if "portforward" in str(err) else "look up"
-        return _skipped(question, f"no permission to {what} Service {namespace}/{name}: --probe")
-    except NotFound:
+        return _skipped_result(
+            target, f"no permission to {what} Service {namespace}/{name}: --probe"
+        )
+    except NotFoundError:
         why = f"there is no Service {name} in namespace {namespace}"
-        return _unserved(question, why)
+        return _service_failure(target, why)
     except FluidModelError as err:
-        return _unserved(question, ": ".join(part for part in (err.what, err.why) if part))
+        return _service_failure(
+            target, ": ".join(part for part in (err.message, err.reason) if part)
+        )
 
 
-def _unserved(question: Question, why: str) -> Answer:
-    return Answer(question.mount, result.SERVICE, question.endpoint, result.FORWARD, message=why)
+def _service_failure(target: MountTarget, reason: str) -> ProbeResult:
+    return ProbeResult(
+        target.mount, probe_result.SERVICE, target.endpoint, probe_result.FORWARD, message=reason
+    )
 
 
 # -- keys ------------------------------------------------------------------------------------
 
 
-def _credentials(client: Client, question: Question) -> Credentials | Answer | None:
+def _resolve_credentials(client: Client, target: MountTarget) -> S3Credentials | ProbeResult | None:
     """The keys of a mount; an Answer where they cannot be had, None where it names none."""
-    if question.plain is not None:
-        return usable(question, *question.plain, result.HERE) or Credentials(*question.plain)
-    if question.access is None or question.hidden is None:
+    if target.plain is not None:
+        return validate_keys(target, *target.plain, probe_result.HERE) or S3Credentials(
+            *target.plain
+        )
+    if target.access is None or target.hidden is None:
         return None
     values = []
-    for ref in (question.access, question.hidden):
-        value = _value(client, question, ref)
-        if isinstance(value, Answer):
+    for ref in (target.access, target.hidden):
+        value = _read_key(client, target, ref)
+        if isinstance(value, ProbeResult):
             return value
         values.append(value)
     access, hidden = values
-    return usable(question, access, hidden, result.HERE) or Credentials(access, hidden)
+    return validate_keys(target, access, hidden, probe_result.HERE) or S3Credentials(access, hidden)
 
 
-def _value(client: Client, question: Question, ref: KeyRef) -> str | Answer:
+def _read_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> str | ProbeResult:
     """One key's value, or what is wrong with it."""
     try:
         data: Mapping[str, str] = (
-            client.get(SECRETS, ref.secret, question.namespace).get("data") or {}
+            client.get(SECRETS, ref.secret, target.namespace).get("data") or {}
         )
-    except Forbidden:
-        return _skipped(question, f"no permission to read Secret {ref.secret}: --probe")
-    except NotFound:
-        return _of(question, result.NO_SECRET, ref)
+    except ForbiddenError:
+        return _skipped_result(target, f"no permission to read Secret {ref.secret}: --probe")
+    except NotFoundError:
+        return _secret_failure(target, probe_result.NO_SECRET, ref)
     if ref.key not in data:
-        return _of(question, result.NO_KEY, ref, tuple(sorted(data)))
+        return _secret_failure(target, probe_result.NO_KEY, ref, tuple(sorted(data)))
     try:
         return base64.b64decode(data[ref.key]).decode()
     except ValueError:
-        return flawed(question, ref, "is not text", result.HERE)
+        return bad_key_result(target, ref, "is not text", probe_result.HERE)
 
 
-def _of(question: Question, state: str, ref: KeyRef, keys: tuple[str, ...] = ()) -> Answer:
-    return Answer(
-        question.mount, state, question.endpoint, holder=ref.secret, entry=ref.key, entries=keys
+def _secret_failure(
+    target: MountTarget, state: str, ref: SecretKeyRef, keys: tuple[str, ...] = ()
+) -> ProbeResult:
+    return ProbeResult(
+        target.mount, state, target.endpoint, holder=ref.secret, entry=ref.key, entries=keys
     )
 
 
-def _account(client: Client, question: Question, ref: KeyRef) -> Answer:
+def _check_gcs_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> ProbeResult:
     """A service account's file: it can be read, and only Google's own clients log in with it."""
-    value = _value(client, question, ref)
-    if isinstance(value, Answer):
+    value = _read_key(client, target, ref)
+    if isinstance(value, ProbeResult):
         return value
     try:
-        at_all = json.loads(value).get("client_email")
+        email = json.loads(value).get("client_email")
     except (ValueError, AttributeError):
-        at_all = None
-    if not at_all:
-        return flawed(question, ref, "is no key file of a service account", result.HERE)
-    return _skipped(question, "Google's login by service account is not spoken here")
+        email = None
+    if not email:
+        return bad_key_result(target, ref, "is no key file of a service account", probe_result.HERE)
+    return _skipped_result(target, "Google's login by service account is not spoken here")
 
 
-def _claim(client: Client, question: Question) -> Answer:
+def _check_claim(client: Client, target: MountTarget) -> ProbeResult:
     """A claim as a source: whether it is there and Bound."""
     try:
-        claim = client.find(PVCS, question.host, question.namespace)
-    except Forbidden:
-        return _skipped(question, f"no permission to read claim {question.host}")
-    phase = str(at(claim, "status", "phase", default="absent")) if claim else "absent"
+        claim = client.get_or_none(PVCS, target.host, target.namespace)
+    except ForbiddenError:
+        return _skipped_result(target, f"no permission to read claim {target.host}")
+    phase = str(get_path(claim, "status", "phase", default="absent")) if claim else "absent"
     if phase != "Bound":
-        words = f"claim {question.host} is {phase}"
-        return Answer(question.mount, result.CLAIM, code=phase, message=words)
-    return _skipped(question, "the files of a claim can be seen by its pods alone")
+        words = f"claim {target.host} is {phase}"
+        return ProbeResult(target.mount, probe_result.CLAIM, code=phase, message=words)
+    return _skipped_result(target, "the files of a claim can be seen by its pods alone")

@@ -11,153 +11,160 @@ from datetime import datetime, timezone
 from typing import Any
 
 from kubectl_fluidmodel.doctor.mount_probe import endpoint as mount_probe_endpoint
-from kubectl_fluidmodel.doctor.mount_probe import model_files, result
-from kubectl_fluidmodel.doctor.mount_probe.model_files import Entry
-from kubectl_fluidmodel.doctor.mount_probe.result import Answer
-from kubectl_fluidmodel.doctor.mount_probe.suggestions import likely_buckets, models_near
-from kubectl_fluidmodel.doctor.mount_probe.target import Question
-from kubectl_fluidmodel.model.configs import is_mark
+from kubectl_fluidmodel.doctor.mount_probe import model_files, probe_result
+from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe.suggestions import find_models_nearby, similar_buckets
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
+from kubectl_fluidmodel.model.configs import identifies_model
 from kubectl_fluidmodel.objectstore import error_codes
-from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_TLS, NotAStore
-from kubectl_fluidmodel.objectstore.s3 import Credentials, Store, lost_snapshot, reader
+from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_TLS, NotS3StoreError
+from kubectl_fluidmodel.objectstore.s3 import (
+    S3Credentials,
+    S3Store,
+    find_lost_snapshot,
+    range_reader,
+)
 
-SECONDS = 6.0
+SAMPLE_TIMEOUT = 6.0
 """For reading what the judge of models wants to see."""
-OBJECTS = 20_000
+MAX_OBJECTS = 20_000
 """Objects that are listed at most; a larger tree is not judged for what it lacks."""
 
 _ACTIONS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject"}
 
 
-class Trial:
+class S3Probe:
     """One attempt; `reach_url` is another way to the endpoint from here (a port-forward)."""
 
     def __init__(
         self,
-        question: Question,
-        credentials: Credentials | None,
+        target: MountTarget,
+        credentials: S3Credentials | None,
         *,
-        origin: str = result.HERE,
+        origin: str = probe_result.HERE,
         reach_url: str = "",
-        seconds: float = 10.0,
+        timeout: float = 10.0,
     ) -> None:
-        self.question, self.origin, self.reach_url = question, origin, reach_url
-        self.deadline = time.monotonic() + seconds
-        self.store = Store(question.endpoint, question.region, credentials, reach_url)
-        self._region = ""
-        self._skew = 0.0
+        self.target, self.origin, self.reach_url = target, origin, reach_url
+        self.deadline = time.monotonic() + timeout
+        self.store = S3Store(target.endpoint, target.region, credentials, reach_url)
+        self._actual_region = ""
+        self._clock_skew = 0.0
         self._read_key = ""
 
-    def run(self) -> Answer:
+    def run(self) -> ProbeResult:
         """How it went; nothing is raised for what a store can do."""
         from botocore import exceptions as boto
 
         started = time.monotonic()
         try:
-            if self.question.endpoint:
-                mount_probe_endpoint.check(self.question.endpoint, self.reach_url)
-            found = self._try()
-        except mount_probe_endpoint.Blocked as err:
-            found = self._answer(err.state, code=err.code, message=err.message)
+            if self.target.endpoint:
+                mount_probe_endpoint.check_endpoint(self.target.endpoint, self.reach_url)
+            found = self._probe()
+        except mount_probe_endpoint.EndpointError as err:
+            found = self._result(err.state, code=err.code, message=err.message)
         except boto.ClientError as err:
-            found = self._refused(err)
+            found = self._result_from_refusal(err)
         except RecursionError:  # botocore follows a redirect to where it came from
-            found = self._answer(result.REGION, message="it redirects in a circle")
-        except NotAStore as err:
-            found = self._answer(err.state, message=err.message)
+            found = self._result(probe_result.REGION, message="it redirects in a circle")
+        except NotS3StoreError as err:
+            found = self._result(err.state, message=err.message)
         except boto.SSLError as err:
-            found = self._answer(result.TLS, message=_words(err))
+            found = self._result(probe_result.TLS, message=_one_line(err))
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
-            found = self._answer(result.TIMEOUT, message=_words(err))
+            found = self._result(probe_result.TIMEOUT, message=_one_line(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
-            _, words = self._plain()
-            state = result.TLS if words == SPEAKS_TLS else result.REFUSED
-            found = self._answer(state, message=words if state == result.TLS else _words(err))
+            _, words = self._plain_get()
+            state = probe_result.TLS if words == SPEAKS_TLS else probe_result.REFUSED
+            found = self._result(
+                state, message=words if state == probe_result.TLS else _one_line(err)
+            )
         except (boto.BotoCoreError, ValueError) as err:
-            state = result.FOREIGN if "parse response" in str(err) else result.ERROR
-            words = self._plain()[1] if state == result.FOREIGN else _words(err)
-            found = self._answer(state, message=words)
+            state = probe_result.FOREIGN if "parse response" in str(err) else probe_result.ERROR
+            words = self._plain_get()[1] if state == probe_result.FOREIGN else _one_line(err)
+            found = self._result(state, message=words)
         return replace(found, seconds=round(time.monotonic() - started, 2))
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _try(self) -> Answer:
-        question = self.question
+    def _probe(self) -> ProbeResult:
+        target = self.target
         client = self.store.client(
             connect_timeout=3,
             read_timeout=5,
             retries={"mode": "standard", "total_max_attempts": 2},
         )
         # boto3 follows a bucket to its region by itself, and Alluxio does not.
-        client.meta.events.register_first("needs-retry.s3", self._look)
-        start = f"{question.path}/" if question.path else ""
-        entries, whole = self._list(client, start)
-        if self._region:
-            return self._answer(result.REGION, message=f"the bucket is in {self._region}")
+        client.meta.events.register_first("needs-retry.s3", self._detect_redirect)
+        start = f"{target.path}/" if target.path else ""
+        entries, whole = self._list_objects(client, start)
+        if self._actual_region:
+            return self._result(
+                probe_result.REGION, message=f"the bucket is in {self._actual_region}"
+            )
         if not entries:
-            return self._empty(client)
-        self._read_one(client, start, entries)
-        manifest = self._manifest(client, entries) if question.place else ""
-        fetch = reader(self.store, question.host, question.path)
-        left = max(0.0, min(SECONDS, self.deadline - time.monotonic()))
-        found = model_files.examine(entries, whole, fetch, question.path, left)
-        nearest = () if found.models else tuple(self._near(client))
-        return self._answer(result.OK, found=found, manifest=manifest, nearest=nearest)
+            return self._explain_empty(client)
+        self._read_one_byte(client, start, entries)
+        manifest = self._check_manifest(client, entries) if target.staging_layout else ""
+        fetch = range_reader(self.store, target.host, target.path)
+        left = max(0.0, min(SAMPLE_TIMEOUT, self.deadline - time.monotonic()))
+        found = model_files.examine_files(entries, whole, fetch, target.path, left)
+        nearest = () if found.models else tuple(self._find_models_nearby(client))
+        return self._result(probe_result.OK, found=found, manifest=manifest, nearest=nearest)
 
-    def _list(self, client: Any, start: str) -> tuple[list[Entry], bool]:
-        entries: list[Entry] = []
+    def _list_objects(self, client: Any, start: str) -> tuple[list[ListedFile], bool]:
+        entries: list[ListedFile] = []
         pages = client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.question.host, Prefix=start
+            Bucket=self.target.host, Prefix=start
         )
         for page in pages:
-            self._clock(page)
+            self._measure_skew(page)
             for entry in page.get("Contents") or []:
                 key = str(entry["Key"])
                 if not key.endswith("/"):  # consoles make empty objects for folders
                     written = _rfc3339(entry.get("LastModified"))
-                    entries.append(Entry(key[len(start) :], int(entry["Size"]), written))
-            over = len(entries) >= OBJECTS or time.monotonic() > self.deadline
-            if over and page.get("IsTruncated"):
+                    entries.append(ListedFile(key[len(start) :], int(entry["Size"]), written))
+            done = len(entries) >= MAX_OBJECTS or time.monotonic() > self.deadline
+            if done and page.get("IsTruncated"):
                 return entries, False
         return entries, True
 
-    def _empty(self, client: Any) -> Answer:
-        question = self.question
-        if question.path:
-            same = client.list_objects_v2(Bucket=question.host, Prefix=question.path, MaxKeys=1)
-            if any(entry["Key"] == question.path for entry in same.get("Contents") or []):
-                return self._answer(result.EMPTY, message="it is one object, not a directory")
-        lost, _ = lost_snapshot(client, question.host, question.path)
+    def _explain_empty(self, client: Any) -> ProbeResult:
+        target = self.target
+        if target.path:
+            same = client.list_objects_v2(Bucket=target.host, Prefix=target.path, MaxKeys=1)
+            if any(entry["Key"] == target.path for entry in same.get("Contents") or []):
+                return self._result(probe_result.EMPTY, message="it is one object, not a directory")
+        lost, _ = find_lost_snapshot(client, target.host, target.path)
         if lost:
-            return self._answer(result.EMPTY, message=lost)
-        return self._answer(result.EMPTY, nearest=tuple(self._near(client)))
+            return self._result(probe_result.EMPTY, message=lost)
+        return self._result(probe_result.EMPTY, nearest=tuple(self._find_models_nearby(client)))
 
-    def _near(self, client: Any) -> list[str]:
-        return models_near(client, self.question.host, self.question.path, self.deadline)
+    def _find_models_nearby(self, client: Any) -> list[str]:
+        return find_models_nearby(client, self.target.host, self.target.path, self.deadline)
 
-    def _read_one(self, client: Any, start: str, entries: list[Entry]) -> None:
+    def _read_one_byte(self, client: Any, start: str, entries: list[ListedFile]) -> None:
         """Read one byte: listing may be allowed where reading is not."""
         filled = [entry for entry in entries if entry.size]
         if filled:
-            chosen = min(filled, key=lambda each: (not is_mark(each.path), each.size))
+            chosen = min(filled, key=lambda each: (not identifies_model(each.path), each.size))
             self._read_key = start + chosen.path
-            got = client.get_object(
-                Bucket=self.question.host, Key=self._read_key, Range="bytes=0-0"
-            )
+            got = client.get_object(Bucket=self.target.host, Key=self._read_key, Range="bytes=0-0")
             got["Body"].read()
 
-    def _manifest(self, client: Any, entries: list[Entry]) -> str:
+    def _check_manifest(self, client: Any, entries: list[ListedFile]) -> str:
         """Whether the mark of a staged model is there, whole, and of these files."""
         from botocore import exceptions as boto
 
         from kubectl_fluidmodel.stage import manifest
 
-        place = self.question.place
+        place = self.target.staging_layout
         if place is None:
             return ""
         try:
-            got = client.get_object(Bucket=self.question.host, Key=place.manifest)
-            made = manifest.load(got["Body"].read())
+            got = client.get_object(Bucket=self.target.host, Key=place.manifest_key)
+            made = manifest.parse_manifest(got["Body"].read())
         except boto.ClientError as err:
             code = str(err.response.get("Error", {}).get("Code", ""))
             return "absent" if code == "NoSuchKey" else f"it cannot be read: {code}"
@@ -174,63 +181,65 @@ class Trial:
 
     # -- what the store says -----------------------------------------------------------------
 
-    def _look(self, response: Any = None, **_: Any) -> None:
+    def _detect_redirect(self, response: Any = None, **_: Any) -> None:
         """See a redirect or a wrong region before boto3 makes up for it."""
         parsed = response[1] if isinstance(response, tuple) else None
         if isinstance(parsed, dict) and parsed.get("Error"):
-            said = error_codes.read(parsed, "")
-            if said.state == result.REGION:
-                self._region = said.region
+            refusal_read = error_codes.parse_error(parsed, "")
+            if refusal_read.state == probe_result.REGION:
+                self._actual_region = refusal_read.region
 
-    def _clock(self, response: Any) -> None:
+    def _measure_skew(self, response: Any) -> None:
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        self._skew = error_codes.skew_of(headers) or self._skew
+        self._clock_skew = error_codes.parse_clock_skew(headers) or self._clock_skew
 
-    def _refused(self, err: Any) -> Answer:
-        said = error_codes.read(err.response, err.operation_name)
-        self._clock(err.response)
-        self._region = self._region or said.region
+    def _result_from_refusal(self, err: Any) -> ProbeResult:
+        refusal_read = error_codes.parse_error(err.response, err.operation_name)
+        self._measure_skew(err.response)
+        self._actual_region = self._actual_region or refusal_read.region
         action = _ACTIONS.get(err.operation_name, err.operation_name)
-        found = self._answer(said.state, code=said.code, message=said.message, action=action)
-        if said.state == result.NO_BUCKET:
-            return replace(found, buckets=tuple(likely_buckets(self.store, self.question.host)))
+        found = self._result(
+            refusal_read.state, code=refusal_read.code, message=refusal_read.message, action=action
+        )
+        if refusal_read.state == probe_result.NO_BUCKET:
+            return replace(found, buckets=tuple(similar_buckets(self.store, self.target.host)))
         return found
 
-    def _plain(self) -> tuple[int, str]:
+    def _plain_get(self) -> tuple[int, str]:
         """What a server that is no S3 store says to a plain GET: HTTP status, and words for it."""
         import urllib3
 
         try:
             got = urllib3.PoolManager(retries=False, timeout=3.0, cert_reqs="CERT_NONE").request(
-                "GET", self.reach_url or self.question.endpoint, redirect=False
+                "GET", self.reach_url or self.target.endpoint, redirect=False
             )
         except urllib3.exceptions.HTTPError as err:
-            return 0, _words(err)
+            return 0, _one_line(err)
         try:
             headers = {name.lower(): value for name, value in got.headers.items()}
-            error_codes.check_answer("", got.status, headers, got.data[:2048])
-        except NotAStore as err:
-            if err.state == result.TLS:
+            error_codes.require_s3_response("", got.status, headers, got.data[:2048])
+        except NotS3StoreError as err:
+            if err.state == probe_result.TLS:
                 return got.status, err.message
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
         return got.status, f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
 
-    def _answer(self, state: str, **more: Any) -> Answer:
-        question = self.question
-        named = question.hidden if state == result.WRONG_SECRET else question.access
-        return Answer(
-            mount=question.mount,
+    def _result(self, state: str, **fields: Any) -> ProbeResult:
+        target = self.target
+        named = target.hidden if state == probe_result.WRONG_SECRET else target.access
+        return ProbeResult(
+            mount=target.mount,
             state=state,
-            endpoint=question.endpoint,
+            endpoint=target.endpoint,
             origin=self.origin,
             holder=named.secret if named else "",
             entry=named.key if named else "",
-            region=self._region,
-            skew=self._skew,
-            **{**more, "message": self._without_keys(str(more.get("message", "")))},
+            region=self._actual_region,
+            skew=self._clock_skew,
+            **{**fields, "message": self._strip_keys(str(fields.get("message", "")))},
         )
 
-    def _without_keys(self, text: str) -> str:
+    def _strip_keys(self, text: str) -> str:
         """A store's words never carry a key on, should it repeat one."""
         keys = self.store.credentials
         for value in (keys.access_key, keys.secret_key, keys.session_token) if keys else ():
@@ -238,7 +247,7 @@ class Trial:
         return text
 
 
-def _words(err: BaseException) -> str:
+def _one_line(err: BaseException) -> str:
     """An exception on one line; messages of HTTP libraries may quote URLs, but never signed ones:
     all our requests are signed in their headers."""
     return " ".join(str(err).split())[:300]

@@ -15,17 +15,31 @@ from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import GCS_KEY, ROOT_OPTION
-from kubectl_fluidmodel.inventory.cache import Cached
-from kubectl_fluidmodel.objects.access import Object, annotations_of, at, dicts
-from kubectl_fluidmodel.objectstore.layout import Destination, Place
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import GCS_ENDPOINT
 
-ACCESS = ("aws.accessKeyId", "fs.s3.accessKeyId", "s3a.accessKeyId", "fs.gcs.accessKeyId")
-HIDDEN = ("aws.secretKey", "fs.s3.accessKeySecret", "s3a.secretKey", "fs.gcs.secretAccessKey")
-TOKEN = ("aws.sessionToken", "s3a.sessionToken", "fs.s3.securityToken")
-_ENDPOINT = ("alluxio.underfs.s3.endpoint", "fs.s3.endpoint")
-_REGION = ("alluxio.underfs.s3.endpoint.region", "alluxio.underfs.s3.region", "fs.s3.region")
-_SECURE = (
+ACCESS_KEY_OPTIONS = (
+    "aws.accessKeyId",
+    "fs.s3.accessKeyId",
+    "s3a.accessKeyId",
+    "fs.gcs.accessKeyId",
+)
+SECRET_KEY_OPTIONS = (
+    "aws.secretKey",
+    "fs.s3.accessKeySecret",
+    "s3a.secretKey",
+    "fs.gcs.secretAccessKey",
+)
+SESSION_TOKEN_OPTIONS = ("aws.sessionToken", "s3a.sessionToken", "fs.s3.securityToken")
+_ENDPOINT_OPTIONS = ("alluxio.underfs.s3.endpoint", "fs.s3.endpoint")
+_REGION_OPTIONS = (
+    "alluxio.underfs.s3.endpoint.region",
+    "alluxio.underfs.s3.region",
+    "fs.s3.region",
+)
+_HTTPS_OPTIONS = (
     "alluxio.underfs.s3.secure.http.enabled",
     "alluxio.underfs.s3a.secure.http.enabled",
     "alluxio.underfs.s3.server.side.encryption.enabled",
@@ -33,13 +47,13 @@ _SECURE = (
 )
 """Options with which Alluxio takes an endpoint without a scheme for https, and else for http
 (S3AUnderFileSystem.createInstance: the protocol of the AWS SDK's client configuration)."""
-_PROXY = "alluxio.underfs.s3.proxy.host"
-_GCS_PATH = "fs.gcs.credential.path"
-BY_PATH = "alluxio.underfs.s3.disable.dns.buckets"
+_PROXY_OPTION = "alluxio.underfs.s3.proxy.host"
+_GCS_PATH_OPTION = "fs.gcs.credential.path"
+PATH_STYLE_OPTION = "alluxio.underfs.s3.disable.dns.buckets"
 
 
 @dataclass(frozen=True)
-class KeyRef:
+class SecretKeyRef:
     """A key of a Secret in the Dataset's namespace."""
 
     secret: str
@@ -49,7 +63,7 @@ class KeyRef:
 
 
 @dataclass(frozen=True)
-class Question:
+class MountTarget:
     """One mount to be tried. Equal questions have equal answers."""
 
     namespace: str
@@ -61,11 +75,11 @@ class Question:
     """Without slashes around."""
     endpoint: str = ""
     region: str = ""
-    access: KeyRef | None = None
-    hidden: KeyRef | None = None
+    access: SecretKeyRef | None = None
+    hidden: SecretKeyRef | None = None
     plain: tuple[str, str] | None = field(default=None, repr=False)
     """Keys that stand in the Dataset in plain text."""
-    account: KeyRef | None = None
+    account: SecretKeyRef | None = None
     """A Google service account's key file, which only Google's own clients can use."""
     repo: str = ""
     commit: str = ""
@@ -74,74 +88,74 @@ class Question:
     """Why it cannot be tried at all."""
 
     @property
-    def place(self) -> Place | None:
+    def staging_layout(self) -> StagingLayout | None:
         """Where the model was staged, None where this plugin did not."""
         tail = f"{self.repo}/{self.commit}"
         if not self.repo or not self.commit or not f"/{self.path}".endswith(f"/{tail}"):
             return None
         prefix = self.path.removesuffix(tail).strip("/")
-        return Place(Destination(self.host, prefix), self.repo, self.commit)
+        return StagingLayout(BucketPrefix(self.host, prefix), self.repo, self.commit)
 
     @property
     def uri(self) -> str:
         return f"{self.scheme}://{self.host}" + (f"/{self.path}" if self.path else "")
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """As JSON, for a probe; plain keys are left out."""
         return json.dumps(dataclasses.asdict(dataclasses.replace(self, plain=None)))
 
 
-def load(text: str) -> Question:
+def target_from_json(text: str) -> MountTarget:
     """Read what `Question.text` gave."""
     data: dict[str, Any] = json.loads(text)
     for name in ("access", "hidden", "account"):
-        data[name] = KeyRef(**data[name]) if data[name] else None
-    return Question(**data)
+        data[name] = SecretKeyRef(**data[name]) if data[name] else None
+    return MountTarget(**data)
 
 
-def questions(cache: Cached) -> list[Question]:
+def mount_targets(cache: Cache) -> list[MountTarget]:
     """One question for each mount of a cache's Dataset."""
     if cache.dataset is None:
         return []
     found = []
-    for index, mount in enumerate(dicts(cache.dataset, "spec", "mounts")):
-        found.append(_question(cache, cache.dataset, mount, first=index == 0))
+    for index, mount in enumerate(get_list(cache.dataset, "spec", "mounts")):
+        found.append(_mount_target(cache, cache.dataset, mount, first=index == 0))
     return found
 
 
-def options_of(cache: Cached, mount: Mapping[str, Any]) -> dict[str, str]:
+def effective_options(cache: Cache, mount: Mapping[str, Any]) -> dict[str, str]:
     """The options that a mount ends up with: the runtime's, the shared ones, its own."""
     merged: dict[str, str] = {}
     for source in (
-        at(cache.runtime, "spec", "properties", default={}),
-        at(cache.runtime, "spec", "master", "properties", default={}),
-        at(cache.dataset, "spec", "sharedOptions", default={}),
-        at(mount, "options", default={}),
+        get_path(cache.runtime, "spec", "properties", default={}),
+        get_path(cache.runtime, "spec", "master", "properties", default={}),
+        get_path(cache.dataset, "spec", "sharedOptions", default={}),
+        get_path(mount, "options", default={}),
     ):
         if isinstance(source, Mapping):
             merged.update({str(name): str(value) for name, value in source.items()})
     return merged
 
 
-def encrypted(cache: Cached, mount: Mapping[str, Any]) -> Iterator[KeyRef]:
+def secret_key_refs(cache: Cache, mount: Mapping[str, Any]) -> Iterator[SecretKeyRef]:
     """The keys of Secrets that a mount's options come from."""
-    shared = dicts(cache.dataset, "spec", "sharedEncryptOptions")
-    for entry in [*shared, *dicts(mount, "encryptOptions")]:
-        ref = at(entry, "valueFrom", "secretKeyRef", default={})
+    shared = get_list(cache.dataset, "spec", "sharedEncryptOptions")
+    for entry in [*shared, *get_list(mount, "encryptOptions")]:
+        ref = get_path(entry, "valueFrom", "secretKeyRef", default={})
         if ref.get("name"):
             key = str(ref.get("key") or "")
-            yield KeyRef(str(ref["name"]), key, str(entry.get("name", "")))
+            yield SecretKeyRef(str(ref["name"]), key, str(entry.get("name", "")))
 
 
-def _question(cache: Cached, dataset: Object, mount: Object, *, first: bool) -> Question:
+def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) -> MountTarget:
     point = str(mount.get("mountPoint", ""))
     scheme, _, rest = point.partition("://")
     host, _, path = rest.partition("/")
-    options = options_of(cache, mount)
-    refs = list(encrypted(cache, mount))
-    access, hidden = _pick(refs, ACCESS), _pick(refs, HIDDEN)
-    given = (_value(options, ACCESS), _value(options, HIDDEN))
-    base = Question(
+    options = effective_options(cache, mount)
+    refs = list(secret_key_refs(cache, mount))
+    access, hidden = _find_ref(refs, ACCESS_KEY_OPTIONS), _find_ref(refs, SECRET_KEY_OPTIONS)
+    given = (_first_value(options, ACCESS_KEY_OPTIONS), _first_value(options, SECRET_KEY_OPTIONS))
+    base = MountTarget(
         namespace=cache.namespace,
         mount=point,
         scheme={"s3a": "s3", "s3n": "s3"}.get(scheme, scheme),
@@ -156,59 +170,61 @@ def _question(cache: Cached, dataset: Object, mount: Object, *, first: bool) -> 
         repo = notes.get(names.SOURCE_ANNOTATION, "")
         return dataclasses.replace(
             base,
-            endpoint=_endpoint(options),
-            region=_value(options, _REGION),
+            endpoint=_endpoint_url(options),
+            region=_first_value(options, _REGION_OPTIONS),
             repo=repo.removeprefix("hf://").partition("@")[0] if repo.startswith("hf://") else "",
             commit=notes.get(names.COMMIT_ANNOTATION, ""),
-            skip=_why_not(cache, options),
+            skip=_skip_reason(cache, options),
         )
     if base.scheme == "gs":
-        account = _account(cache) if _value(options, (_GCS_PATH,)) else None
+        account = _gcs_key_ref(cache) if _first_value(options, (_GCS_PATH_OPTION,)) else None
         return dataclasses.replace(base, endpoint=GCS_ENDPOINT, region="auto", account=account)
     if base.scheme in ("http", "https"):
         return dataclasses.replace(base, endpoint=f"{scheme}://{host}")
     if base.scheme == "pvc":
         return base
-    return dataclasses.replace(base, skip=_UNTRIED.get(base.scheme, _UNKNOWN.format(base.scheme)))
+    return dataclasses.replace(
+        base, skip=_UNSUPPORTED.get(base.scheme, _UNKNOWN_SCHEME.format(base.scheme))
+    )
 
 
-_UNTRIED = {
+_UNSUPPORTED = {
     "local": "a directory of the nodes can be seen by pods on them alone",
     "hdfs": "HDFS is not spoken here; the master's log says how it went",
     "nfs": "NFS is not spoken here; the mount's events say how it went",
     "dataset": "it refers to another Dataset, which is tried on its own",
 }
-_UNKNOWN = "{}:// is not spoken here"
+_UNKNOWN_SCHEME = "{}:// is not spoken here"
 
 
-def _why_not(cache: Cached, options: Mapping[str, str]) -> str:
-    kind = str(at(cache.runtime, "kind", default=""))
+def _skip_reason(cache: Cache, options: Mapping[str, str]) -> str:
+    kind = str(get_path(cache.runtime, "kind", default=""))
     if kind == "JuiceFSRuntime":
         return "JuiceFS keeps blocks of its own in the bucket, not files"
-    proxy = _value(options, (_PROXY,))
+    proxy = _first_value(options, (_PROXY_OPTION,))
     return f"it is reached by way of the proxy {proxy}" if proxy else ""
 
 
-def _endpoint(options: Mapping[str, str]) -> str:
+def _endpoint_url(options: Mapping[str, str]) -> str:
     """The endpoint as a URL, as Alluxio reads one without a scheme."""
-    found = written_endpoint(options).rstrip("/")
+    found = raw_endpoint(options).rstrip("/")
     if not found or "://" in found:
         return found
-    return f"{scheme_of(options)}://{found}"
+    return f"{default_scheme(options)}://{found}"
 
 
-def written_endpoint(options: Mapping[str, str]) -> str:
+def raw_endpoint(options: Mapping[str, str]) -> str:
     """The endpoint as it is written."""
-    return _value(options, _ENDPOINT)
+    return _first_value(options, _ENDPOINT_OPTIONS)
 
 
-def scheme_of(options: Mapping[str, str]) -> str:
+def default_scheme(options: Mapping[str, str]) -> str:
     """What Alluxio speaks to an endpoint that is written without a scheme."""
-    secure = any(_value(options, (name,)).lower() == "true" for name in _SECURE)
+    secure = any(_first_value(options, (name,)).lower() == "true" for name in _HTTPS_OPTIONS)
     return "https" if secure else "http"
 
 
-def _value(options: Mapping[str, str], wanted: tuple[str, ...]) -> str:
+def _first_value(options: Mapping[str, str], wanted: tuple[str, ...]) -> str:
     for name in wanted:
         for spelled in (ROOT_OPTION + name, name):
             if options.get(spelled):
@@ -216,20 +232,20 @@ def _value(options: Mapping[str, str], wanted: tuple[str, ...]) -> str:
     return ""
 
 
-def _pick(refs: list[KeyRef], wanted: tuple[str, ...]) -> KeyRef | None:
+def _find_ref(refs: list[SecretKeyRef], wanted: tuple[str, ...]) -> SecretKeyRef | None:
     return next((ref for ref in refs if ref.option.removeprefix(ROOT_OPTION) in wanted), None)
 
 
-def _account(cache: Cached) -> KeyRef | None:
+def _gcs_key_ref(cache: Cache) -> SecretKeyRef | None:
     """The Secret that a Google credential path comes from: the runtime's first Secret volume."""
-    for volume in dicts(cache.runtime, "spec", "volumes"):
-        secret = at(volume, "secret", "secretName")
+    for volume in get_list(cache.runtime, "spec", "volumes"):
+        secret = get_path(volume, "secret", "secretName")
         if secret:
-            return KeyRef(str(secret), GCS_KEY)
+            return SecretKeyRef(str(secret), GCS_KEY)
     return None
 
 
-def host_of(endpoint: str) -> tuple[str, int]:
+def split_host_port(endpoint: str) -> tuple[str, int]:
     """Host and port of an endpoint's URL; an empty host for one that is none."""
     try:
         url = urlsplit(endpoint)

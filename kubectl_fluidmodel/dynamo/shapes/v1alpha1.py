@@ -10,23 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import (
+    ClaimMount,
     Component,
-    Mounted,
-    env_at,
+    env_entries,
 )
-from kubectl_fluidmodel.dynamo.object_paths import Journal, Path
+from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.gpus import is_gpu
-from kubectl_fluidmodel.objects.quantity import to_int
+from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
 
-class AlphaComponent(Component):
+class V1Alpha1Component(Component):
     """A service; its GPUs, environment and mounts may be in the service or in extraPodSpec."""
 
-    pod = ("extraPodSpec",)
-    main = ("extraPodSpec", "mainContainer")
-    annotations = ("annotations",)
+    pod_path = ("extraPodSpec",)
+    main_path = ("extraPodSpec", "mainContainer")
+    annotations_path = ("annotations",)
 
     @property
     def declared_type(self) -> str:
@@ -37,28 +37,28 @@ class AlphaComponent(Component):
     def gpus(self) -> dict[str, int]:
         total = super().gpus()
         for side in ("requests", "limits"):
-            listed = at(self.spec, "resources", side, default={}) or {}
+            listed = get_path(self.spec, "resources", side, default={}) or {}
             name = str(listed.get("gpuType") or "nvidia.com/gpu")
             counts = {name: listed.get("gpu"), **(listed.get("custom") or {})}
             for resource, amount in counts.items():
                 if resource == name or is_gpu(resource):
-                    count = to_int(amount) or 0
+                    count = quantity_to_int(amount) or 0
                     if count > total.get(resource, 0):
                         total[resource] = count
         return total
 
     @property
-    def own_pod_template(self) -> str:
-        return "checkpoint.job" if at(self.spec, "checkpoint", "job") else ""
+    def second_pod_template(self) -> str:
+        return "checkpoint.job" if get_path(self.spec, "checkpoint", "job") else ""
 
-    def env(self) -> dict[str, tuple[Path, Any]]:
+    def env_by_name(self) -> dict[str, tuple[Path, Any]]:
         # The service's own envs win over the container's.
-        return {**super().env(), **env_at(self.spec, ("envs",))}
+        return {**super().env_by_name(), **env_entries(self.spec, ("envs",))}
 
     @property
-    def new_env(self) -> Path:
+    def new_env_path(self) -> Path:
         in_container = bool(self.main_container().get("env"))
-        return (*self.main, "env") if in_container or not self.spec.get("envs") else ("envs",)
+        return (*self.main_path, "env") if in_container or not self.spec.get("envs") else ("envs",)
 
     def _service_mounts(self) -> list[tuple[str, str]]:
         return [
@@ -67,48 +67,52 @@ class AlphaComponent(Component):
             if isinstance(mount, dict)
         ]
 
-    def volumes(self) -> dict[str, str]:
+    def claims_by_volume(self) -> dict[str, str]:
         # A service's mount is a volume with the claim's own name.
-        return {**{name: name for name, _ in self._service_mounts()}, **super().volumes()}
+        return {**{name: name for name, _ in self._service_mounts()}, **super().claims_by_volume()}
 
-    def mounts(self, path: Path) -> list[tuple[str, str]]:
-        listed = super().mounts(path)
-        return [*listed, *self._service_mounts()] if path == self.main else listed
+    def container_mounts(self, path: Path) -> list[tuple[str, str]]:
+        listed = super().container_mounts(path)
+        return [*listed, *self._service_mounts()] if path == self.main_path else listed
 
-    def mounted(self, claim: str, path: Path) -> Mounted | None:
-        found = super().mounted(claim, path)
+    def find_claim_mount(self, claim: str, path: Path) -> ClaimMount | None:
+        found = super().find_claim_mount(claim, path)
         # Only v1beta1 operators make a volume for a mount that has none.
-        return found if found and found.volume in self.volumes() else None
+        return found if found and found.volume in self.claims_by_volume() else None
 
-    def mount(self, journal: Journal, claim: str, where: str) -> list[str]:
-        for path in self.readers():
-            if not self.mounted(claim, path):
-                self.check_free(path, where)
+    def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
+        for path in self.reader_paths():
+            if not self.find_claim_mount(claim, path):
+                self.require_free_path(path, where)
         in_service = bool(self.spec.get("volumeMounts"))
         # A service's mount is a volume of the claim's name, which the pod may have for another.
-        taken = claim in super().volumes()
+        taken = claim in super().claims_by_volume()
         in_container = taken or bool(self.main_container().get("volumeMounts"))
         if in_service and in_container:
             remark = (
                 f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "
                 "operators 1.2 lose the former; the cache goes with the latter"
             )
-            return [*self._mount_volume(journal, claim, where, self.readers()), remark]
-        if in_service and self.main in self.readers() and not self.mounted(claim, self.main):
-            return self._mount_in_service(journal, claim, where)
-        return self._mount_volume(journal, claim, where, self.readers())
+            return [*self._add_volume_mount(log, claim, where, self.reader_paths()), remark]
+        if (
+            in_service
+            and self.main_path in self.reader_paths()
+            and not self.find_claim_mount(claim, self.main_path)
+        ):
+            return self._add_service_mount(log, claim, where)
+        return self._add_volume_mount(log, claim, where, self.reader_paths())
 
-    def _mount_in_service(self, journal: Journal, claim: str, where: str) -> list[str]:
+    def _add_service_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
         if len(claim) > 63 or "." in claim:
             raise FluidModelError(
                 f"cannot mount claim {claim} in component {self.name}",
                 "v1alpha1 names the volume like the claim, and it is no legal volume name",
                 "move the component's volumeMounts to extraPodSpec.volumes",
             )
-        journal.append(("volumeMounts",), {"name": claim, "mountPoint": where})
-        others = [path for path in self.readers() if path != self.main]
+        log.append(("volumeMounts",), {"name": claim, "mountPoint": where})
+        others = [path for path in self.reader_paths() if path != self.main_path]
         return [
-            *self._mount_volume(journal, claim, where, others),
+            *self._add_volume_mount(log, claim, where, others),
             f"component {self.name} mounts the cache writable: v1alpha1 volumeMounts have no "
             "readOnly",
         ]
@@ -117,7 +121,7 @@ class AlphaComponent(Component):
 def components(spec: dict[str, Any]) -> list[Component]:
     """The services of a graph's spec."""
     return [
-        AlphaComponent(name, item, spec)
+        V1Alpha1Component(name, item, spec)
         for name, item in (spec.get("services") or {}).items()
         if isinstance(item, dict)
     ]
@@ -125,10 +129,10 @@ def components(spec: dict[str, Any]) -> list[Component]:
 
 def single(name: str, spec: dict[str, Any]) -> Component:
     """A DynamoComponentDeployment's spec, which is the service itself."""
-    return AlphaComponent(str(spec.get("serviceName") or name), spec, {})
+    return V1Alpha1Component(str(spec.get("serviceName") or name), spec, {})
 
 
-def listed_claims(spec: dict[str, Any]) -> list[Any] | None:
+def top_level_claims(spec: dict[str, Any]) -> list[Any] | None:
     """The graph's top-level `pvcs`, None where it does not use them."""
     found = spec.get("pvcs")
     return found if isinstance(found, list) else None

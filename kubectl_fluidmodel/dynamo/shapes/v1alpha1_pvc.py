@@ -9,40 +9,42 @@ from __future__ import annotations
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
-from kubectl_fluidmodel.dynamo.object_paths import Journal, Path
-from kubectl_fluidmodel.dynamo.shapes.v1alpha1 import AlphaComponent
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path
+from kubectl_fluidmodel.dynamo.shapes.v1alpha1 import V1Alpha1Component
+from kubectl_fluidmodel.objects.access import get_path
 
 
-class LegacyComponent(AlphaComponent):
+class V1Alpha1PvcComponent(V1Alpha1Component):
     """A service of the first operators."""
 
-    def _claim(self) -> tuple[str, str] | None:
-        name = at(self.spec, "pvc", "name", default="")
-        return (str(name), str(at(self.spec, "pvc", "mountPoint", default=""))) if name else None
+    def _service_claim(self) -> tuple[str, str] | None:
+        name = get_path(self.spec, "pvc", "name", default="")
+        return (
+            (str(name), str(get_path(self.spec, "pvc", "mountPoint", default=""))) if name else None
+        )
 
-    def volumes(self) -> dict[str, str]:
-        claim = self._claim()
-        return {**({claim[0]: claim[0]} if claim else {}), **super().volumes()}
+    def claims_by_volume(self) -> dict[str, str]:
+        claim = self._service_claim()
+        return {**({claim[0]: claim[0]} if claim else {}), **super().claims_by_volume()}
 
-    def mounts(self, path: Path) -> list[tuple[str, str]]:
-        claim = self._claim()
-        listed = super().mounts(path)
-        return [*listed, claim] if claim and path == self.main else listed
+    def container_mounts(self, path: Path) -> list[tuple[str, str]]:
+        claim = self._service_claim()
+        listed = super().container_mounts(path)
+        return [*listed, claim] if claim and path == self.main_path else listed
 
-    def mount(self, journal: Journal, claim: str, where: str) -> list[str]:
-        for path in self.readers():
-            if not self.mounted(claim, path):
-                self.check_free(path, where)
-        if self._claim() is None and not self.mounted(claim, self.main):
-            journal.put(("pvc",), {"name": claim, "mountPoint": where})
-        return self._mount_volume(journal, claim, where, self.readers())
+    def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
+        for path in self.reader_paths():
+            if not self.find_claim_mount(claim, path):
+                self.require_free_path(path, where)
+        if self._service_claim() is None and not self.find_claim_mount(claim, self.main_path):
+            log.set_value(("pvc",), {"name": claim, "mountPoint": where})
+        return self._add_volume_mount(log, claim, where, self.reader_paths())
 
 
 def components(spec: dict[str, Any]) -> list[Component]:
     """The services of a graph's spec."""
     return [
-        LegacyComponent(name, item, spec)
+        V1Alpha1PvcComponent(name, item, spec)
         for name, item in (spec.get("services") or {}).items()
         if isinstance(item, dict)
     ]
@@ -50,4 +52,4 @@ def components(spec: dict[str, Any]) -> list[Component]:
 
 def single(name: str, spec: dict[str, Any]) -> Component:
     """A DynamoComponentDeployment's spec, which is the service itself."""
-    return LegacyComponent(str(spec.get("serviceName") or name), spec, {})
+    return V1Alpha1PvcComponent(str(spec.get("serviceName") or name), spec, {})

@@ -5,30 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from kubectl_fluidmodel.dynamo.component import Component
-from kubectl_fluidmodel.objects.access import at
+from kubectl_fluidmodel.objects.access import get_path
 
 
-class BetaComponent(Component):
+class V1Beta1Component(Component):
     """A component whose `main` container the operator completes with its defaults."""
 
-    pod = ("podTemplate", "spec")
-    main = ("podTemplate", "spec", "containers", "[main]")
-    annotations = ("podTemplate", "metadata", "annotations")
+    pod_path = ("podTemplate", "spec")
+    main_path = ("podTemplate", "spec", "containers", "[main]")
+    annotations_path = ("podTemplate", "metadata", "annotations")
 
     @property
     def declared_type(self) -> str:
         return str(self.spec.get("type") or "").lower()
 
     @property
-    def own_pod_template(self) -> str:
+    def second_pod_template(self) -> str:
         path = "experimental.checkpoint.job.podTemplate"
-        return path if at(self.spec, *path.split(".")) else ""
+        return path if get_path(self.spec, *path.split(".")) else ""
 
 
 def components(spec: dict[str, Any]) -> list[Component]:
     """The components of a graph's spec."""
     return [
-        BetaComponent(str(item.get("name")), item, spec)
+        V1Beta1Component(str(item.get("name")), item, spec)
         for item in spec.get("components") or []
         if isinstance(item, dict)
     ]
@@ -36,4 +36,4 @@ def components(spec: dict[str, Any]) -> list[Component]:
 
 def single(name: str, spec: dict[str, Any]) -> Component:
     """A DynamoComponentDeployment's spec, which is the component itself."""
-    return BetaComponent(str(spec.get("name") or name), spec, {})
+    return V1Beta1Component(str(spec.get("name") or name), spec, {})

@@ -14,22 +14,22 @@ from typing import Any
 
 import yaml
 
-from kubectl_fluidmodel.dynamo.json_patch import common
+from kubectl_fluidmodel.dynamo.json_patch import common_ends
 from kubectl_fluidmodel.dynamo.yaml import emitter as emit
-from kubectl_fluidmodel.dynamo.yaml.nodes import Node, parse
+from kubectl_fluidmodel.dynamo.yaml.nodes import Node, parse_nodes
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.output.goyaml import load
+from kubectl_fluidmodel.output.goyaml import load_yaml
 
 
-class CannotEdit(FluidModelError):
+class CannotEditError(FluidModelError):
     """The document is written in a way that no small edit can change."""
 
 
-class _Unfit(Exception):
+class _CannotEditInPlaceError(Exception):
     """This node cannot be changed in part; an outer one is written anew."""
 
 
-def edit(text: str, before: Any, after: Any) -> str:
+def edit_document(text: str, before: Any, after: Any) -> str:
     """The text of a document with value `before`, changed to have the value `after`.
 
     What has to be spelled out (an alias, a `null`) keeps how it was written in a comment, by which
@@ -47,19 +47,19 @@ def edit(text: str, before: Any, after: Any) -> str:
             break
         for careful in (False, True):
             try:
-                root = parse(text + line_feed)
+                root = parse_nodes(text + line_feed)
                 if root is None:
                     break
                 editor = _Editor(text + line_feed, careful)
-                editor.change(root, before, after)
+                editor.change_node(root, before, after)
                 result = editor.result()
                 if line_feed:
                     result = result.removesuffix(line_feed)
-                if load(result) == after and (not editor.json or json.loads(result) == after):
+                if load_yaml(result) == after and (not editor.json or json.loads(result) == after):
                     return result
-            except (_Unfit, yaml.YAMLError, ValueError):
+            except (_CannotEditInPlaceError, yaml.YAMLError, ValueError):
                 continue
-    raise CannotEdit(
+    raise CannotEditError(
         "cannot edit the document in place",
         "its anchors, merge keys or layout do not allow a small change",
         "-o patch, and apply the patch with kustomize",
@@ -104,66 +104,66 @@ def _note(source: str) -> str:
 class _Editor:
     """Collects replacements (start, end, text) for one document."""
 
-    def __init__(self, text: str, careful: bool) -> None:
+    def __init__(self, text: str, rewrite_strings: bool) -> None:
         self.text = text
-        self.careful = careful
+        self.rewrite_strings = rewrite_strings
         """Write changed strings anew as a whole, and not just the words that differ."""
         self.json = _is_json(text)
         """JSON stays JSON: every scalar and key in double quotes."""
         self.newline = "\r\n" if "\r\n" in text else "\n"
-        self.offset = 0
+        self.list_indent = 0
         self.edits: list[tuple[int, int, str]] = []
-        self.planned: dict[int, Any] = {}
+        self.new_values: dict[int, Any] = {}
         """What each node with an anchor will be, by its id."""
-        self.named: dict[str, Node] = {}
+        self.anchored_nodes: dict[str, Node] = {}
         """The node that an alias of this name stands for from here on."""
-        self.notes = _NOTE.search(text) is not None
-        self.anchors = bool(re.search(r"[&*]\w", text))
-        self.offset = self._list_offset()
+        self.has_notes = _NOTE.search(text) is not None
+        self.has_anchors = bool(re.search(r"[&*]\w", text))
+        self.list_indent = self._detect_list_indent()
 
     def result(self) -> str:
         parts: list[str] = []
         done = 0
         for start, end, new in sorted(self.edits, key=lambda item: item[:2]):
             if start < done:
-                raise _Unfit
+                raise _CannotEditInPlaceError
             parts += [self.text[done:start], new]
             done = end
         return "".join([*parts, self.text[done:]])
 
     def _flow(self, value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False) if self.json else emit.flow(value)
+        return json.dumps(value, ensure_ascii=False) if self.json else emit.flow_text(value)
 
     # -- what to change ----------------------------------------------------------------------
 
-    def change(self, node: Node, before: Any, after: Any) -> None:
+    def change_node(self, node: Node, before: Any, after: Any) -> None:
         """Edit a node in place; raises _Unfit where only its parent can be rewritten."""
         if node.kind == "alias":
-            if self.planned.get(id(node.target), before) != after:
-                raise _Unfit
+            if self.new_values.get(id(node.target), before) != after:
+                raise _CannotEditInPlaceError
             return
-        if node.anchored:
-            self.planned[id(node)] = after
-            self.named[node.anchor] = node
-        if before == after and not self.anchors:
+        if node.is_anchored:
+            self.new_values[id(node)] = after
+            self.anchored_nodes[node.anchor] = node
+        if before == after and not self.has_anchors:
             return
         if isinstance(before, dict) and isinstance(after, dict) and before and after:
-            self._map(node, before, after)
+            self._change_map(node, before, after)
         elif isinstance(before, list) and isinstance(after, list) and before and after:
-            self._list(node, before, after)
+            self._change_list(node, before, after)
         elif before == after:
             return
         elif isinstance(before, str) and isinstance(after, str) and node.kind == "scalar":
-            self._string(node, before, after)
+            self._change_string(node, before, after)
         else:
-            raise _Unfit
+            raise _CannotEditInPlaceError
 
-    def _map(self, node: Node, before: dict[str, Any], after: dict[str, Any]) -> None:
+    def _change_map(self, node: Node, before: dict[str, Any], after: dict[str, Any]) -> None:
         removed = [key for key in before if key not in after]
         added = {}
-        merged = self._merged(node)
+        merged = self._merged_values(node)
         for key, value in after.items():
-            found = node.child(str(key))
+            found = node.find_pair(str(key))
             if found is None:
                 if key not in before or before[key] != value:
                     added[key] = value
@@ -171,13 +171,13 @@ class _Editor:
             name, child = found
             mark = len(self.edits)
             try:
-                if self._restored(node, name, child, value, merged):
+                if self._restore_value(node, name, child, value, merged):
                     continue
-                self.change(child, before.get(key), value)
-            except _Unfit:
+                self.change_node(child, before.get(key), value)
+            except _CannotEditInPlaceError:
                 del self.edits[mark:]
                 self._rewrite(node, name, child, value)
-        if node.flow:
+        if node.is_flow:
             spans = [(key.start, value.end) for key, value in node.pairs]
             gone = [i for i, (key, _) in enumerate(node.pairs) if key.value in removed]
             self._delete_flow(spans, gone)
@@ -185,59 +185,61 @@ class _Editor:
                 self._insert_flow(spans[-1][1], self._flow(added)[1:-1])
             return
         for key in removed:
-            found = node.child(str(key))
+            found = node.find_pair(str(key))
             if found is None or not self._starts_line(found[0]):
-                raise _Unfit
-            self._delete_lines(found[0].start, self._end(found[1], found[0]))
+                raise _CannotEditInPlaceError
+            self._delete_lines(found[0].start, self._end_of(found[1], found[0]))
         if added:
             for key, value in added.items():
-                lines = emit.pair(key, value, node.pairs[0][0].column, self.offset)
+                lines = emit.pair_lines(key, value, node.pairs[0][0].column, self.list_indent)
                 if key in before:  # by a merge key, which goes on to hold for the others
                     lines[0] += _note("<<")
-                self._insert_after(self._end(node), lines)
+                self._insert_after(self._end_of(node), lines)
 
-    def _list(self, node: Node, before: list[Any], after: list[Any]) -> None:
-        head, tail = common(before, after)
+    def _change_list(self, node: Node, before: list[Any], after: list[Any]) -> None:
+        head, tail = common_ends(before, after)
         old, new = len(before) - head - tail, len(after) - head - tail
         if len(node.items) != len(before):
-            raise _Unfit
+            raise _CannotEditInPlaceError
         for index in range(min(old, new)):
             at = head + index
             mark = len(self.edits)
             try:
-                if self._restored_item(node, at, after[at]):
+                if self._restore_item(node, at, after[at]):
                     continue
-                self.change(node.items[at], before[at], after[at])
-            except _Unfit:
+                self.change_node(node.items[at], before[at], after[at])
+            except _CannotEditInPlaceError:
                 del self.edits[mark:]
                 self._rewrite_item(node, at, after[at])
-        if self.anchors:
+        if self.has_anchors:
             untouched = [*range(head), *range(len(before) - tail, len(before))]
             for at in untouched:
-                if not self._restored_item(node, at, before[at]):
-                    self.change(node.items[at], before[at], before[at])
+                if not self._restore_item(node, at, before[at]):
+                    self.change_node(node.items[at], before[at], before[at])
         extra = after[head + old : head + new]
-        if node.flow:
+        if node.is_flow:
             spans = [(item.start, item.end) for item in node.items]
             self._delete_flow(spans, list(range(head + new, head + old)))
             if extra and not head + old:
-                raise _Unfit
+                raise _CannotEditInPlaceError
             if extra:
                 text = ", ".join(self._flow(item) for item in extra)
                 self._insert_flow(spans[head + old - 1][1], text)
             return
         for at in range(head + new, head + old):
-            self._delete_lines(self._dash(node.items[at]), self._end(node.items[at]))
+            self._delete_lines(self._dash_of(node.items[at]), self._end_of(node.items[at]))
         if extra:
             last = node.items[head + old - 1] if head + old else None
             if last is None:
-                raise _Unfit
-            column = self._column(self._dash(node.items[0]))
-            self._insert_after(self._end(last), emit.sequence(extra, column, self.offset))
+                raise _CannotEditInPlaceError
+            column = self._column(self._dash_of(node.items[0]))
+            self._insert_after(
+                self._end_of(last), emit.sequence_lines(extra, column, self.list_indent)
+            )
 
-    def _string(self, node: Node, before: str, after: str) -> None:
+    def _change_string(self, node: Node, before: str, after: str) -> None:
         source = self.text[node.start : node.end]
-        if not self.careful:
+        if not self.rewrite_strings:
             words = _changed_words(before, after)
             if words is not None:
                 old, new, nth = words
@@ -248,71 +250,76 @@ class _Editor:
                     self.edits.append((start, start + len(old), new))
                     return
         if node.style in ("|", ">") or "\n" in source or "\n" in after:
-            raise _Unfit
+            raise _CannotEditInPlaceError
         self.edits.append((node.start, node.end, emit.scalar(after, node.style)))
 
     # -- what stood here before --------------------------------------------------------------
 
-    def _merged(self, node: Node) -> dict[str, Any]:
+    def _merged_values(self, node: Node) -> dict[str, Any]:
         """What a mapping has by its merge keys, as that will be."""
         found: dict[str, Any] = {}
         for key, value in node.pairs:
             if key.value == "<<" and not key.style:
                 for each in value.items or [value]:
-                    planned = self.planned.get(id(each.target))
+                    planned = self.new_values.get(id(each.target))
                     found = {**planned, **found} if isinstance(planned, dict) else found
         return found
 
-    def _means(self, source: str, value: Any) -> bool:
+    def _note_has_value(self, source: str, value: Any) -> bool:
         """Whether what a comment keeps would have this value now."""
         if source.startswith("*"):
-            target = self.named.get(source[1:])
-            return target is not None and self.planned.get(id(target)) == value
-        return bool(load(source) == value)
+            target = self.anchored_nodes.get(source[1:])
+            return target is not None and self.new_values.get(id(target)) == value
+        return bool(load_yaml(source) == value)
 
-    def _restored(
+    def _restore_value(
         self, parent: Node, key: Node, child: Node, value: Any, merged: dict[str, Any]
     ) -> bool:
         """Put back what stood behind a key, if it has the wanted value again."""
-        if not self.notes:
+        if not self.has_notes:
             return False
         line_end = self._line_end(key.end)
         kept = _NOTE.search(self.text, key.end, line_end)
-        if kept is None or parent.flow or child.anchored or child.start <= kept.start() < child.end:
+        if (
+            kept is None
+            or parent.is_flow
+            or child.is_anchored
+            or child.start <= kept.start() < child.end
+        ):
             return False
-        end = self._end(child, key)
+        end = self._end_of(child, key)
         if kept[1] == "<<":
             if key.value not in merged or merged[key.value] != value:
                 return False
             self._delete_lines(key.start, end)
             return True
-        if not self._means(kept[1], value):
+        if not self._note_has_value(kept[1], value):
             return False
         colon = self.text.index(":", key.end) + 1
         rest = self.text[kept.end() : line_end]
         self.edits.append((colon, max(end, line_end), f" {kept[1]}{rest}"))
         return True
 
-    def _restored_item(self, parent: Node, at: int, value: Any) -> bool:
+    def _restore_item(self, parent: Node, at: int, value: Any) -> bool:
         """The same for an item of a list."""
         item = parent.items[at]
-        if not self.notes or parent.flow or item.anchored:
+        if not self.has_notes or parent.is_flow or item.is_anchored:
             return False
-        dash = self._dash(item)
+        dash = self._dash_of(item)
         line_end = self._line_end(dash)
         kept = _NOTE.search(self.text, dash, line_end)
         inside = kept is not None and item.start <= kept.start() < item.end
-        if kept is None or inside or not self._means(kept[1], value):
+        if kept is None or inside or not self._note_has_value(kept[1], value):
             return False
         rest = self.text[kept.end() : line_end]
-        self.edits.append((dash, max(self._end(item), line_end), f"- {kept[1]}{rest}"))
+        self.edits.append((dash, max(self._end_of(item), line_end), f"- {kept[1]}{rest}"))
         return True
 
-    def _kept(self, child: Node) -> str:
+    def _note_for(self, child: Node) -> str:
         """The comment that keeps how a node is written; empty where the value tells it."""
         source = self.text[child.start : child.end]
         plain = child.kind == "alias" or (child.kind == "scalar" and not child.style)
-        empty = child.flow and not child.pairs and not child.items
+        empty = child.is_flow and not child.pairs and not child.items
         usual = source in ("", "{}", "[]") or not (plain or empty)
         return "" if usual or not _NOTE.fullmatch(_note(source)) else _note(source)
 
@@ -320,18 +327,18 @@ class _Editor:
 
     def _rewrite(self, parent: Node, key: Node, child: Node, value: Any) -> None:
         """Write the value of one key anew, on the key's line and below it."""
-        if child.anchored:
-            raise _Unfit
-        if parent.flow:
+        if child.is_anchored:
+            raise _CannotEditInPlaceError
+        if parent.is_flow:
             self.edits.append((child.start, child.end, self._flow(value)))
             return
-        lines = emit.pair(key.value, value, key.column, self.offset)
-        collection = child.kind in ("map", "seq") and not child.flow
+        lines = emit.pair_lines(key.value, value, key.column, self.list_indent)
+        collection = child.kind in ("map", "seq") and not child.is_flow
         if value is None and collection:
             lines = [lines[0].removesuffix(" null")]
-        tail = lines[0][len(emit.pair(key.value, {"": 0}, key.column, 0)[0]) :]
+        tail = lines[0][len(emit.pair_lines(key.value, {"": 0}, key.column, 0)[0]) :]
         colon = self.text.index(":", key.end) + 1
-        end = self._end(child, key)
+        end = self._end_of(child, key)
         line_end = self._line_end(colon)
         if collection or child.start > line_end or child.style in ("|", ">"):
             if child.style in ("|", ">"):
@@ -343,7 +350,7 @@ class _Editor:
             start = child.start
             while self.text[start - 1] == " ":
                 start -= 1
-            self.edits.append((start, child.end, tail + self._kept(child)))
+            self.edits.append((start, child.end, tail + self._note_for(child)))
         elif tail:
             self.edits.append((colon, colon, tail))
         if len(lines) > 1:
@@ -351,21 +358,21 @@ class _Editor:
 
     def _rewrite_item(self, node: Node, at: int, value: Any) -> None:
         item = node.items[at]
-        if item.anchored:
-            raise _Unfit
-        if node.flow:
+        if item.is_anchored:
+            raise _CannotEditInPlaceError
+        if node.is_flow:
             self.edits.append((item.start, item.end, self._flow(value)))
             return
-        dash = self._dash(item)
-        lines = emit.sequence([value], self._column(dash), self.offset)
-        kept = self._kept(item)
+        dash = self._dash_of(item)
+        lines = emit.sequence_lines([value], self._column(dash), self.list_indent)
+        kept = self._note_for(item)
         if kept and len(lines) > 1:
             inner = " " * (self._column(dash) + 2)
             lines = [f"-{kept[1:]}", inner + lines[0][len(inner) :], *lines[1:]]
         elif kept:
             lines[0] += kept
         text = self.newline.join([lines[0].lstrip(" "), *lines[1:]])
-        self.edits.append((dash, self._end(item), text))
+        self.edits.append((dash, self._end_of(item), text))
 
     def _insert_flow(self, after: int, new: str) -> None:
         self.edits.append((after, after, f", {new}"))
@@ -373,7 +380,7 @@ class _Editor:
     def _delete_flow(self, spans: list[tuple[int, int]], gone: list[int]) -> None:
         """Remove members in brackets, each with the comma before it."""
         if 0 in gone:
-            raise _Unfit
+            raise _CannotEditInPlaceError
         for index in gone:
             self.edits.append((spans[index - 1][1], spans[index][1], ""))
 
@@ -385,7 +392,7 @@ class _Editor:
         """Remove whole lines, from the one of `start` to the one that ends at `end`."""
         begin = self.text.rfind("\n", 0, start) + 1
         if self.text[begin:start].strip():
-            raise _Unfit
+            raise _CannotEditInPlaceError
         if end < len(self.text):
             end += 2 if self.text[end] == "\r" else 1
         elif begin:
@@ -394,13 +401,13 @@ class _Editor:
 
     # -- where things are --------------------------------------------------------------------
 
-    def _end(self, node: Node, key: Node | None = None) -> int:
+    def _end_of(self, node: Node, key: Node | None = None) -> int:
         """The end of the last line of a node, without its line feed."""
-        if node.kind in ("map", "seq") and not node.flow:
+        if node.kind in ("map", "seq") and not node.is_flow:
             if node.pairs:
                 key, last = node.pairs[-1]
-                return self._end(last, key)
-            return self._end(node.items[-1])
+                return self._end_of(last, key)
+            return self._end_of(node.items[-1])
         if node.style in ("|", ">"):
             end = node.end
             keep = "+" in self.text[node.start : self._line_end(node.start)].split("#")[0]
@@ -423,16 +430,16 @@ class _Editor:
     def _starts_line(self, key: Node) -> bool:
         return not self.text[key.start - key.column : key.start].strip()
 
-    def _dash(self, item: Node) -> int:
+    def _dash_of(self, item: Node) -> int:
         """Offset of the dash before a list item."""
         at = item.start - 1
         while at >= 0 and self.text[at] in " \t\r\n":
             at -= 1
         if at < 0 or self.text[at] != "-":
-            raise _Unfit
+            raise _CannotEditInPlaceError
         return at
 
-    def _list_offset(self) -> int:
+    def _detect_list_indent(self) -> int:
         """How far this text indents lists under their keys: 2, or 0 as kubectl prints them."""
         pattern = r"^( *)(?:- )?[\w./\"'-]+:[ \t]*(?:#.*)?\r?\n(?:[ \t]*(?:#.*)?\r?\n)*( *)- "
         for match in re.finditer(pattern, self.text, re.MULTILINE):
@@ -443,7 +450,7 @@ class _Editor:
 
 def _changed_words(before: str, after: str) -> tuple[str, str, int] | None:
     """The words that differ: as they were, as they are, and which occurrence of them it is."""
-    head, tail = common(list(before), list(after))
+    head, tail = common_ends(list(before), list(after))
     while head and not before[head - 1].isspace():
         head -= 1
     while tail and not before[len(before) - tail].isspace():

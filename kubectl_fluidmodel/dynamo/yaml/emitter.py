@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from kubectl_fluidmodel.output.goyaml import is_text
+from kubectl_fluidmodel.output.goyaml import is_plain_string
 
 _PLAIN = re.compile(
     r"(?:-+(?=[A-Za-z]))?[A-Za-z0-9_./][A-Za-z0-9_./@%+=,:~*-]*(?: [A-Za-z0-9_./@%+=,~*-]+)*"
@@ -56,57 +56,59 @@ def _plain(value: str) -> bool:
     """Whether text can stand without quotes and is still text when read back."""
     if not _PLAIN.fullmatch(value) or value.endswith(":"):
         return False
-    return is_text(value)
+    return is_plain_string(value)
 
 
-def flow(value: Any) -> str:
+def flow_text(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{scalar(k)}: {flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{scalar(k)}: {flow_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow_text(item) for item in value) + "]"
     text = scalar(value)
     crowded = isinstance(value, str) and re.search(r"[,\[\]{}]", text)
     return double_quoted(value) if crowded else text
 
 
-def pair(key: str, value: Any, indent: int, offset: int) -> list[str]:
+def pair_lines(key: str, value: Any, indent: int, offset: int) -> list[str]:
     """`key: value` as lines; `offset` is how far a list is indented under its key."""
     head = " " * indent + scalar(key) + ":"
     if isinstance(value, dict) and value:
-        return [head, *mapping(value, indent + 2, offset)]
+        return [head, *mapping_lines(value, indent + 2, offset)]
     if isinstance(value, list) and value:
-        return [head, *sequence(value, indent + offset, offset)]
+        return [head, *sequence_lines(value, indent + offset, offset)]
     if isinstance(value, str) and "\n" in value:
-        block = literal(value, indent + 2)
+        block = literal_block(value, indent + 2)
         if block is not None:
             return [f"{head} {block[0]}", *block[1:]]
-    return [f"{head} {flow(value)}" if not isinstance(value, str) else f"{head} {scalar(value)}"]
+    return [
+        f"{head} {flow_text(value)}" if not isinstance(value, str) else f"{head} {scalar(value)}"
+    ]
 
 
-def mapping(value: dict[str, Any], indent: int, offset: int) -> list[str]:
-    return [line for key, item in value.items() for line in pair(key, item, indent, offset)]
+def mapping_lines(value: dict[str, Any], indent: int, offset: int) -> list[str]:
+    return [line for key, item in value.items() for line in pair_lines(key, item, indent, offset)]
 
 
-def sequence(items: list[Any], indent: int, offset: int) -> list[str]:
+def sequence_lines(items: list[Any], indent: int, offset: int) -> list[str]:
     """Items as lines; `indent` is the column of the dash."""
     lines: list[str] = []
     dash = " " * indent + "- "
     for item in items:
         if isinstance(item, dict) and item:
-            inner = mapping(item, indent + 2, offset)
+            inner = mapping_lines(item, indent + 2, offset)
         elif isinstance(item, list) and item:
-            inner = sequence(item, indent + 2, offset)
-        elif isinstance(item, str) and "\n" in item and (block := literal(item, indent + 2)):
+            inner = sequence_lines(item, indent + 2, offset)
+        elif isinstance(item, str) and "\n" in item and (block := literal_block(item, indent + 2)):
             inner = [" " * (indent + 2) + block[0], *block[1:]]
         else:
-            text = scalar(item) if isinstance(item, str) else flow(item)
+            text = scalar(item) if isinstance(item, str) else flow_text(item)
             inner = [" " * (indent + 2) + text]
         lines += [dash + inner[0][indent + 2 :], *inner[1:]]
     return lines
 
 
-def literal(value: str, indent: int) -> list[str] | None:
+def literal_block(value: str, indent: int) -> list[str] | None:
     """Text of several lines as a literal block: its header and its lines; None if it cannot be."""
     body = value.rstrip("\n")
     trailing = len(value) - len(body)

@@ -35,14 +35,14 @@ class Node:
     """The name by which aliases refer to it."""
 
     @property
-    def anchored(self) -> bool:
+    def is_anchored(self) -> bool:
         return bool(self.anchor)
 
     @property
-    def flow(self) -> bool:
+    def is_flow(self) -> bool:
         return self.style == "flow"
 
-    def child(self, key: str) -> tuple[Node, Node] | None:
+    def find_pair(self, key: str) -> tuple[Node, Node] | None:
         """The last pair with a key, which is the one that counts."""
         for pair in reversed(self.pairs):
             if pair[0].kind == "scalar" and pair[0].value == key:
@@ -50,24 +50,24 @@ class Node:
         return None
 
 
-def parse(text: str) -> Node | None:
+def parse_nodes(text: str) -> Node | None:
     """The root of the one document in a text; None where it is empty.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
         goyaml.TooMuch: it is larger, deeper or more aliased than any manifest.
     """
-    goyaml.check(text)
+    goyaml.check_limits(text)
     anchors: dict[str, Node] = {}
-    events: Iterator[Any] = iter(yaml.parse(text, Loader=goyaml.Parser))
+    events: Iterator[Any] = iter(yaml.parse(text, Loader=goyaml.FastSafeLoader))
     root: Node | None = None
     for event in events:
         if isinstance(event, yaml.NodeEvent) and root is None:
-            root = _build(event, events, anchors)
+            root = _build_node(event, events, anchors)
     return root
 
 
-def _build(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
+def _build_node(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
     start, what = event.start_mark, type(event)
     if what is yaml.AliasEvent:
         return Node(
@@ -87,16 +87,16 @@ def _build(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
         node.anchor = event.anchor
         anchors[event.anchor] = node
     if node.kind == "map":
-        for key in _until(events, yaml.MappingEndEvent, node):
-            pair = _build(key, events, anchors), _build(next(events), events, anchors)
+        for key in _children_until(events, yaml.MappingEndEvent, node):
+            pair = _build_node(key, events, anchors), _build_node(next(events), events, anchors)
             node.pairs.append(pair)
     elif node.kind == "seq":
-        for item in _until(events, yaml.SequenceEndEvent, node):
-            node.items.append(_build(item, events, anchors))
+        for item in _children_until(events, yaml.SequenceEndEvent, node):
+            node.items.append(_build_node(item, events, anchors))
     return node
 
 
-def _until(events: Iterator[Any], last: type[Any], node: Node) -> Iterator[Any]:
+def _children_until(events: Iterator[Any], last: type[Any], node: Node) -> Iterator[Any]:
     for event in events:
         if type(event) is last:
             node.end = event.end_mark.index

@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.pin.preflight.cache import judge_cache, judge_graph
-from kubectl_fluidmodel.pin.preflight.context import NOTE, REFUSE, WARN, Case, Verdict
-from kubectl_fluidmodel.pin.preflight.gitops import judge_managers
-from kubectl_fluidmodel.pin.preflight.placement import judge_placement
-from kubectl_fluidmodel.pin.preflight.rollout import judge_rollout
+from kubectl_fluidmodel.pin.preflight.cache import check_cache, check_graph
+from kubectl_fluidmodel.pin.preflight.context import (
+    NOTE,
+    REFUSE,
+    WARN,
+    PreflightContext,
+    PreflightFinding,
+)
+from kubectl_fluidmodel.pin.preflight.gitops import check_gitops
+from kubectl_fluidmodel.pin.preflight.placement import check_placement
+from kubectl_fluidmodel.pin.preflight.rollout import check_rollout
 
-__all__ = ["NOTE", "REFUSE", "WARN", "Case", "Verdict", "judge"]
+__all__ = ["NOTE", "REFUSE", "WARN", "PreflightContext", "PreflightFinding", "run_preflight"]
 
 
-def judge(case: Case) -> list[Verdict]:
+def run_preflight(context: PreflightContext) -> list[PreflightFinding]:
     """All verdicts, refusals first."""
-    found = [verdict for judge_ in _JUDGES for verdict in judge_(case)]
+    found = [verdict for judge_ in _CHECKS for verdict in judge_(context)]
     order = {REFUSE: 0, WARN: 1, NOTE: 2}
     return sorted(found, key=lambda verdict: order[verdict.level])
 
 
-def _remarks(case: Case) -> Iterator[Verdict]:
-    for remark in case.outcome.remarks():
-        yield Verdict(WARN, remark)
+def _check_remarks(context: PreflightContext) -> Iterator[PreflightFinding]:
+    for remark in context.result.remarks():
+        yield PreflightFinding(WARN, remark)
 
 
-_JUDGES = (judge_graph, judge_cache, judge_placement, judge_rollout, judge_managers, _remarks)
+_CHECKS = (check_graph, check_cache, check_placement, check_rollout, check_gitops, _check_remarks)

@@ -5,92 +5,101 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.fluid import status as fluid_status
-from kubectl_fluidmodel.objects.access import at, name_of
+from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
-from kubectl_fluidmodel.output.text import size
-from kubectl_fluidmodel.pin.preflight.context import REFUSE, WARN, CacheFacts, Case, Verdict
+from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.pin.preflight.context import (
+    REFUSE,
+    WARN,
+    CacheInfo,
+    PreflightContext,
+    PreflightFinding,
+)
 
 
-def judge_cache(case: Case) -> Iterator[Verdict]:
+def check_cache(context: PreflightContext) -> Iterator[PreflightFinding]:
     """A cache that is not Bound or has no claim refuses; one that is not full warns."""
-    facts = case.cache
-    where = f" -n {facts.namespace}"
-    if facts.dataset is None:
+    info = context.cache
+    where = f" -n {info.namespace}"
+    if info.dataset is None:
         # Reads run side by side, so what was refused is in no order.
-        refused = [text for text in facts.unread if text.startswith("datasets")]
+        refused = [text for text in info.unread if text.startswith("datasets")]
         if refused:
-            yield Verdict(WARN, f"the cache {facts.model} was not checked", refused[0])
+            yield PreflightFinding(WARN, f"the cache {info.model} was not checked", refused[0])
         else:
-            yield absent(facts)
+            yield no_cache_finding(info)
         return
-    readers = facts.readers()
-    for what, obj in (("Dataset", facts.dataset), ("claim", facts.claim)):
+    readers = info.reader_pods()
+    for what, obj in (("Dataset", info.dataset), ("claim", info.claim)):
         if obj is not None and is_terminating(obj):
-            yield Verdict(
+            yield PreflightFinding(
                 REFUSE,
-                f"the {what} {facts.model} is being deleted",
+                f"the {what} {info.model} is being deleted",
                 describe_deletion(obj, readers),
-                f"kubectl get {'dataset' if what == 'Dataset' else 'pvc'} {facts.model}{where}",
-                always=True,
+                f"kubectl get {'dataset' if what == 'Dataset' else 'pvc'} {info.model}{where}",
+                even_if_pinned=True,
             )
             return
-    status = fluid_status.dataset(facts.dataset)
-    if not status.bound:
-        yield Verdict(
+    status = fluid_status.parse_dataset(info.dataset)
+    if not status.is_bound:
+        yield PreflightFinding(
             REFUSE,
-            f"the cache {facts.model} is not Bound but {status.phase}",
+            f"the cache {info.model} is not Bound but {status.phase}",
             status.setup_error or "its pods could not mount it",
-            f"kubectl describe dataset {facts.model}{where}",
+            f"kubectl describe dataset {info.model}{where}",
         )
         return
-    if facts.claim is None or at(facts.claim, "status", "phase", default="Bound") != "Bound":
-        phase = at(facts.claim, "status", "phase", default="absent") if facts.claim else "absent"
-        yield Verdict(
+    if info.claim is None or get_path(info.claim, "status", "phase", default="Bound") != "Bound":
+        phase = (
+            get_path(info.claim, "status", "phase", default="absent") if info.claim else "absent"
+        )
+        yield PreflightFinding(
             REFUSE,
-            f"the claim {facts.model} in namespace {facts.namespace} is {phase}",
+            f"the claim {info.model} in namespace {info.namespace} is {phase}",
             "Fluid makes it when the cache is Bound",
-            f"kubectl describe dataset {facts.model}{where}",
+            f"kubectl describe dataset {info.model}{where}",
         )
         return
     if status.total and status.cached is not None:
         short = status.total - status.cached
-        if short > status.cached_rounding:
-            yield Verdict(
+        if short > status.cached_precision:
+            yield PreflightFinding(
                 WARN,
-                f"the cache {facts.model} holds {size(status.cached)} of {size(status.total)}",
+                f"the cache {info.model} holds {format_bytes(status.cached)} of "
+                f"{format_bytes(status.total)}",
                 "the first start reads the rest from the store",
                 f"kubectl get dataload{where}",
             )
 
 
-def judge_graph(case: Case) -> Iterator[Verdict]:
+def check_graph(context: PreflightContext) -> Iterator[PreflightFinding]:
     """A graph that is being deleted takes no pin."""
-    graph = case.before
+    graph = context.before
     if is_terminating(graph):
-        yield Verdict(
+        yield PreflightFinding(
             REFUSE,
-            f"{case.graph.reference} is being deleted",
+            f"{context.graph.reference} is being deleted",
             describe_deletion(graph),
-            f"kubectl get {case.graph.reference.partition('/')[0]} {name_of(graph)} "
-            f"-n {case.cache.namespace} -o yaml",
-            always=True,
+            f"kubectl get {context.graph.reference.partition('/')[0]} {name_of(graph)} "
+            f"-n {context.cache.namespace} -o yaml",
+            even_if_pinned=True,
         )
 
 
-def absent(facts: CacheFacts) -> Verdict:
+def no_cache_finding(info: CacheInfo) -> PreflightFinding:
     """The refusal for a cache that is not there."""
-    what = f"there is no cache {facts.model} in namespace {facts.namespace}"
-    if facts.elsewhere:
-        return Verdict(
+    what = f"there is no cache {info.model} in namespace {info.namespace}"
+    if info.elsewhere:
+        return PreflightFinding(
             REFUSE,
             what,
-            f"it is in {', '.join(facts.elsewhere)}, and a pod mounts claims of its own "
+            f"it is in {', '.join(info.elsewhere)}, and a pod mounts claims of its own "
             "namespace only",
-            f"kubectl fluidmodel cache SOURCE --name {facts.model} -n {facts.namespace}",
+            f"kubectl fluidmodel cache SOURCE --name {info.model} -n {info.namespace}",
         )
-    return Verdict(
+    return PreflightFinding(
         REFUSE,
         what,
         "",
-        f"kubectl fluidmodel cache SOURCE --name {facts.model} -n {facts.namespace}",
+        f"kubectl fluidmodel cache SOURCE --name {info.model} -n {info.namespace}",
     )

@@ -8,30 +8,37 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
 from kubectl_fluidmodel.dynamo.resources import COMPONENT, GRAPH_LABEL, SELECTOR_LABEL
-from kubectl_fluidmodel.objects.access import Object, at, dicts, labels_of, name_of, namespace_of
-from kubectl_fluidmodel.pin.pinning import Outcome, Wish, unpin
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    get_list,
+    get_path,
+    labels_of,
+    name_of,
+    namespace_of,
+)
+from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult, unpin_graph
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PreflightFinding:
     """One finding: what, why and what to do about it."""
 
     level: str
-    what: str
-    why: str = ""
-    try_: str = ""
-    always: bool = False
+    message: str
+    reason: str = ""
+    hint: str = ""
+    even_if_pinned: bool = False
     """Whether it refuses a graph that is pinned already, too."""
 
     def __str__(self) -> str:
-        text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}; try: {self.try_}" if self.try_ else text
+        text = f"{self.message}: {self.reason}" if self.reason else self.message
+        return f"{text}; try: {self.hint}" if self.hint else text
 
 
 @dataclass
-class CacheFacts:
+class CacheInfo:
     """A cache as the cluster shows it."""
 
     model: str
@@ -53,7 +60,7 @@ class CacheFacts:
     unread: list[str] = field(default_factory=list)
     """What could not be read, and why."""
 
-    def readers(self) -> list[str]:
+    def reader_pods(self) -> list[str]:
         """The pods on the nodes that were looked at that mount the claim."""
         return sorted(
             name_of(pod)
@@ -61,43 +68,43 @@ class CacheFacts:
             for pod in pods
             if namespace_of(pod) == self.namespace
             and any(
-                at(volume, "persistentVolumeClaim", "claimName") == self.model
-                for volume in dicts(pod, "spec", "volumes")
+                get_path(volume, "persistentVolumeClaim", "claimName") == self.model
+                for volume in get_list(pod, "spec", "volumes")
             )
         )
 
 
 @dataclass
-class Case:
+class PreflightContext:
     """A pin about to be made."""
 
-    cache: CacheFacts
+    cache: CacheInfo
     before: Object
-    outcome: Outcome
-    wish: Wish
+    result: PinResult
+    request: PinRequest
     schema: str | None = None
 
     @property
     def graph(self) -> Graph:
-        return self.outcome.graph
+        return self.result.graph
 
-    def workers(self) -> Iterator[tuple[Component, Component]]:
+    def pinned_workers(self) -> Iterator[tuple[Component, Component]]:
         """The components that are to run on cache nodes, as they were and as they will be.
 
         As they were without a pin to this cache: an earlier one may ask for a label that the
         cache no longer has, and is about to go.
         """
-        free = unpin(self.before, self.cache.model, schema=self.schema).object
+        free = unpin_graph(self.before, self.cache.model, schema=self.schema).object
         old = open_graph(free, self.schema)
-        pinned = {part.component for part in self.outcome.parts if part.mode != "mount"}
+        pinned = {part.component for part in self.result.changes if part.mode != "mount"}
         for component in self.graph.components:
             was = old.component(component.name)
             if component.name in pinned and was is not None:
                 yield was, component
 
-    def rolling(self) -> list[Component]:
+    def rolling_components(self) -> list[Component]:
         """The components whose pods are replaced: all workers when one changes, else those."""
-        changed = {part.component for part in self.outcome.parts if part.changed}
+        changed = {part.component for part in self.result.changes if part.changed}
         worker = any(
             component.role is Role.WORKER and component.name in changed
             for component in self.graph.components
@@ -108,7 +115,7 @@ class Case:
             if component.name in changed or (worker and component.role is Role.WORKER)
         ]
 
-    def owns(self, pod: Object) -> bool:
+    def owns_pod(self, pod: Object) -> bool:
         """Whether a pod is one of the graph's."""
         labels = labels_of(pod)
         name = name_of(self.before)

@@ -12,60 +12,69 @@ from kubectl_fluidmodel.objects import gpus
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.node_selector import REQUIRED
 from kubectl_fluidmodel.objects.taints import untolerated
-from kubectl_fluidmodel.output.text import plural
-from kubectl_fluidmodel.pin.preflight.context import REFUSE, WARN, Case, Verdict
+from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.pin.preflight.context import (
+    REFUSE,
+    WARN,
+    PreflightContext,
+    PreflightFinding,
+)
 
 
-def judge_placement(case: Case) -> Iterator[Verdict]:
+def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
     """Refuses where a worker would stay Pending; with a preference it is only a warning."""
-    facts = case.cache
-    workers = list(case.workers())
-    if not workers or facts.dataset is None:
+    info = context.cache
+    workers = list(context.pinned_workers())
+    if not workers or info.dataset is None:
         return
-    level = WARN if case.wish.preferred else REFUSE
-    if facts.nodes is None:
-        yield Verdict(WARN, "it was not checked whether the pods fit", "; ".join(facts.unread))
+    level = WARN if context.request.preferred else REFUSE
+    if info.nodes is None:
+        yield PreflightFinding(
+            WARN, "it was not checked whether the pods fit", "; ".join(info.unread)
+        )
         return
-    if not facts.nodes:
-        yield Verdict(
+    if not info.nodes:
+        yield PreflightFinding(
             level,
-            f"no node carries the label {facts.key}=true",
+            f"no node carries the label {info.key}=true",
             "Fluid sets it some 15 s after the cache is Bound, and never for a ThinRuntime",
-            f"kubectl get nodes -l {facts.key}=true",
+            f"kubectl get nodes -l {info.key}=true",
         )
         return
     open_nodes: dict[str, list[Object]] = {}
     for before, _ in workers:
-        found = yield from _open_nodes(case, before, level)
+        found = yield from _schedulable_nodes(context, before, level)
         open_nodes[before.name] = found
-        yield from _pod_affinity(before)
-    if all(open_nodes.values()) and not (yield from _spread(workers, open_nodes, level)):
-        yield from _room(case, [before for before, _ in workers], open_nodes, level)
+        yield from _check_pod_affinity(before)
+    if all(open_nodes.values()) and not (yield from _check_multinode(workers, open_nodes, level)):
+        yield from _check_gpus(context, [before for before, _ in workers], open_nodes, level)
 
 
-def _open_nodes(
-    case: Case, component: Component, level: str
-) -> Generator[Verdict, None, list[Object]]:
+def _schedulable_nodes(
+    context: PreflightContext, component: Component, level: str
+) -> Generator[PreflightFinding, None, list[Object]]:
     """The cache nodes that a component's own constraints and size allow."""
-    nodes = case.cache.nodes or []
+    nodes = context.cache.nodes or []
     needs = component.gpus()
     found = []
     reasons: Counter[str] = Counter()
     for node in nodes:
-        against = [o.text for o in scheduling.obstacles(component.pod_spec(), node, needs)]
-        if not against and not gpus.fits(needs, gpus.allocatable(node)):
-            offered = sum(gpus.allocatable(node).values())
-            against = [f"{_gpus(needs)} needed, the node has {offered}"]
+        against = [
+            o.text for o in scheduling.unschedulable_reasons(component.pod_spec(), node, needs)
+        ]
+        if not against and not gpus.has_enough(needs, gpus.allocatable_gpus(node)):
+            offered = sum(gpus.allocatable_gpus(node).values())
+            against = [f"{_gpu_text(needs)} needed, the node has {offered}"]
         reasons.update(against)
         if not against:
             found.append(node)
     if not found:
         named = ", ".join(name_of(node) for node in nodes[:3]) + (", …" if len(nodes) > 3 else "")
         listed = "; ".join(
-            text if count == len(nodes) else f"{text} ({plural(count, 'node')})"
+            text if count == len(nodes) else f"{text} ({pluralize(count, 'node')})"
             for text, count in reasons.most_common(4)
         )
-        yield Verdict(
+        yield PreflightFinding(
             level,
             f"component {component.name} can run on no cache node ({named})",
             listed,
@@ -73,7 +82,7 @@ def _open_nodes(
         )
     strict = [untolerated(component.pod_spec(), node) for node in found]
     if found and all(strict):
-        yield Verdict(
+        yield PreflightFinding(
             WARN,
             f"component {component.name} does not tolerate {strict[0][0]}, which every cache "
             "node that it fits has",
@@ -82,20 +91,20 @@ def _open_nodes(
     return found
 
 
-def _pod_affinity(component: Component) -> Iterator[Verdict]:
+def _check_pod_affinity(component: Component) -> Iterator[PreflightFinding]:
     affinity = component.pod_spec().get("affinity") or {}
     for kind in ("podAffinity", "podAntiAffinity"):
         if (affinity.get(kind) or {}).get(REQUIRED):
-            yield Verdict(
+            yield PreflightFinding(
                 WARN,
                 f"component {component.name} has a required {kind}",
                 "together with the cache's node it may leave pods Pending; it was not evaluated",
             )
 
 
-def _spread(
+def _check_multinode(
     workers: list[tuple[Component, Component]], open_nodes: dict[str, list[Object]], level: str
-) -> Generator[Verdict, None, bool]:
+) -> Generator[PreflightFinding, None, bool]:
     """A replica over more nodes than have the cache; whether there is one."""
     found = False
     for worker, _ in workers:
@@ -103,10 +112,10 @@ def _spread(
         if not worker.replicas or wanted <= there:
             continue
         found = True
-        yield Verdict(
+        yield PreflightFinding(
             level,
             f"component {worker.name} spreads each replica over {wanted} nodes, and only "
-            f"{plural(there, 'cache node')} {'suits' if there == 1 else 'suit'} it",
+            f"{pluralize(there, 'cache node')} {'suits' if there == 1 else 'suit'} it",
             "gang scheduling need not hold its pods back: operators before Dynamo's #7905 ask for "
             "one pod of each role only, and those that start wait for the rest",
             f"kubectl fluidmodel cache with --replicas {wanted}, or --preferred",
@@ -114,9 +123,12 @@ def _spread(
     return found
 
 
-def _room(
-    case: Case, workers: list[Component], open_nodes: dict[str, list[Object]], level: str
-) -> Iterator[Verdict]:
+def _check_gpus(
+    context: PreflightContext,
+    workers: list[Component],
+    open_nodes: dict[str, list[Object]],
+    level: str,
+) -> Iterator[PreflightFinding]:
     """Count GPUs: what the cache nodes have in all, and what others leave of it."""
     pods = [
         (worker.name, worker.gpus(), tuple(name_of(n) for n in open_nodes[worker.name]))
@@ -124,19 +136,19 @@ def _room(
         if worker.gpus()
         for _ in range(worker.replicas * worker.nodes_per_replica)
     ]
-    nodes = {name_of(node): node for node in case.cache.nodes or []}
-    whole = {name: gpus.allocatable(node) for name, node in nodes.items()}
-    unplaced = Counter(scheduling.place(pods, whole))
+    nodes = {name_of(node): node for node in context.cache.nodes or []}
+    whole = {name: gpus.allocatable_gpus(node) for name, node in nodes.items()}
+    unplaced = Counter(scheduling.pack_pods(pods, whole))
     if unplaced:
-        yield _too_small(workers, unplaced, whole, level)
+        yield _capacity_finding(workers, unplaced, whole, level)
         return
-    counted = {name: listed for name, listed in case.cache.pods.items() if name in nodes}
+    counted = {name: listed for name, listed in context.cache.pods.items() if name in nodes}
     left = {
-        name: gpus.free(nodes[name], [pod for pod in listed if not case.owns(pod)])
+        name: gpus.free_gpus(nodes[name], [pod for pod in listed if not context.owns_pod(pod)])
         for name, listed in counted.items()
     }
     seen = [(name, needs, tuple(n for n in where if n in left)) for name, needs, where in pods]
-    unplaced = Counter(scheduling.place(seen, left))
+    unplaced = Counter(scheduling.pack_pods(seen, left))
     if not unplaced:
         return
     if len(counted) < len(nodes):
@@ -146,46 +158,48 @@ def _room(
             f"{pod['metadata'].get('namespace')}/{name_of(pod)}"
             for listed in counted.values()
             for pod in listed
-            if not case.owns(pod) and gpus.used([pod])
+            if not context.owns_pod(pod) and gpus.used_gpus([pod])
         }
     )
     shown = ", ".join(holders[:3]) + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
     missing = ", ".join(f"{count} of {name}" for name, count in unplaced.items())
     looked = f" (looked at {len(counted)} of {len(nodes)})" if len(counted) < len(nodes) else ""
-    yield Verdict(
+    yield PreflightFinding(
         level,
-        f"the cache nodes have no free GPUs for {plural(sum(unplaced.values()), 'pod')}"
+        f"the cache nodes have no free GPUs for {pluralize(sum(unplaced.values()), 'pod')}"
         f" ({missing}){looked}",
         f"held by {shown}" if holders else "other pods of the graph need them",
         "--preferred, or free the GPUs first",
     )
 
 
-def _too_small(
+def _capacity_finding(
     workers: list[Component], unplaced: Counter[str], whole: dict[str, Any], level: str
-) -> Verdict:
+) -> PreflightFinding:
     parts = []
     for worker in workers:
         if worker.name in unplaced:
             nodes = (
-                f" of {plural(worker.nodes_per_replica, 'node')} each"
+                f" of {pluralize(worker.nodes_per_replica, 'node')} each"
                 if worker.nodes_per_replica > 1
                 else ""
             )
             count = worker.replicas * worker.nodes_per_replica
             parts.append(
-                f"{worker.name} needs {plural(count, 'pod')} with {_gpus(worker.gpus())}"
-                f" ({plural(worker.replicas, 'replica')}{nodes}), {unplaced[worker.name]} too many"
+                f"{worker.name} needs {pluralize(count, 'pod')} with {_gpu_text(worker.gpus())}"
+                f" ({pluralize(worker.replicas, 'replica')}{nodes}), {unplaced[worker.name]} too "
+                "many"
             )
     total = sum(sum(offered.values()) for offered in whole.values())
-    return Verdict(
+    return PreflightFinding(
         level,
-        f"{plural(len(whole), 'cache node')} with {plural(total, 'GPU')} cannot hold the graph",
+        f"{pluralize(len(whole), 'cache node')} with {pluralize(total, 'GPU')} cannot hold the "
+        "graph",
         "; ".join(parts),
         "kubectl fluidmodel cache with more --replicas, or --preferred",
     )
 
 
-def _gpus(needs: dict[str, int]) -> str:
+def _gpu_text(needs: dict[str, int]) -> str:
     total = sum(needs.values())
-    return plural(total, "GPU")
+    return pluralize(total, "GPU")

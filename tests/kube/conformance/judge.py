@@ -23,11 +23,11 @@ import yaml
 from kubectl_fluidmodel.cli.flags import connection_flags
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from tests.kube.conformance.pki import Authority
 from tests.kube.conformance.servers import Recorder, Refusal, Seen
 from tests.proxyserver import Proxy
-from tests.realkubectl import kubectl
+from tests.realkubectl import kubectl_path
 
 SECONDS = 30.0
 """kubectl takes a tenth of one; a machine that stalls may take longer."""
@@ -51,7 +51,7 @@ class Outcome:
 
 @click.command()
 @connection_flags
-def _ask(connection: Connection) -> None:
+def _ask(connection: ConfigFlags) -> None:
     Client(connection).server_version()
 
 
@@ -158,7 +158,7 @@ class Court:
     def kubectl(self, *flags: str, **environment: str) -> Outcome:
         self._forget()
         done = subprocess.run(
-            [kubectl(), "version", *flags],
+            [kubectl_path(), "version", *flags],
             cwd=self.folder,
             env=self.environment(environment),
             stdin=subprocess.DEVNULL,
@@ -194,7 +194,7 @@ class Court:
         self.http.forget()
         self.https.script, self.https.wants = script, wants
         for proxy in self.proxies:
-            proxy.asked.clear()
+            proxy.requests.clear()
             proxy.logins.clear()
         self._runs.unlink(missing_ok=True)
         shutil.rmtree(self.folder / ".kube" / "cache", ignore_errors=True)
@@ -206,7 +206,7 @@ class Court:
             worked=worked,
             words=words,
             seen=(*self.https.seen, *self.http.seen),
-            proxied=tuple(each for proxy in self.proxies for each in proxy.asked),
+            proxied=tuple(each for proxy in self.proxies for each in proxy.requests),
             logins=tuple(each for proxy in self.proxies for each in proxy.logins),
             runs=len(self._runs.read_text().splitlines()) if self._runs.exists() else 0,
         )
@@ -224,4 +224,4 @@ def inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
         os.chdir(before)
 
 
-__all__ = ["Court", "Outcome", "Refusal", "kubectl"]
+__all__ = ["Court", "Outcome", "Refusal", "kubectl_path"]

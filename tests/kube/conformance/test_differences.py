@@ -7,14 +7,14 @@ import subprocess
 
 import pytest
 
-from tests.kube.conformance.judge import Court, kubectl
+from tests.kube.conformance.judge import Court, kubectl_path
 from tests.kube.conformance.servers import Refusal
 
 
 def test_who_judges() -> None:
     """The rules are those of kubectl 1.36 and later: before, there was no --proxy-url, for one."""
     printed = subprocess.run(
-        [kubectl(), "version", "--client", "-o", "json"], capture_output=True, check=True
+        [kubectl_path(), "version", "--client", "-o", "json"], capture_output=True, check=True
     ).stdout
     found = json.loads(printed)["clientVersion"]
     assert (int(found["major"]), int(found["minor"])) >= (1, 36), found["gitVersion"]

@@ -44,12 +44,12 @@ class TestKubeconfig:
     def test_it_is_asked_for_the_name(self, court: Court, proxy: Proxy) -> None:
         court.config(server=f"https://{HOST}:6443", proxy_url=http(proxy))
         assert court.agree().sni == HOST
-        assert proxy.asked == [f"{HOST}:6443"]
+        assert proxy.requests == [f"{HOST}:6443"]
 
     def test_even_for_loopback(self, court: Court, proxy: Proxy) -> None:
         court.config(proxy_url=http(proxy))
         court.agree()
-        assert proxy.asked == [f"127.0.0.1:{court.https.server_port}"]
+        assert proxy.requests == [f"127.0.0.1:{court.https.server_port}"]
 
     def test_whatever_the_environment_says(self, court: Court, proxy: Proxy) -> None:
         court.config(server=f"https://{HOST}", proxy_url=http(proxy))
@@ -67,12 +67,12 @@ class TestKubeconfig:
     def test_without_tls(self, court: Court, plain: Proxy) -> None:
         court.plain(server=f"http://{HOST}:8080/prefix", proxy_url=http(plain, "me:word@"))
         assert court.agree().host == f"{HOST}:8080"
-        assert plain.asked == [f"{HOST}:8080"]
+        assert plain.requests == [f"{HOST}:8080"]
 
     def test_an_address_of_ipv6(self, court: Court, proxy: Proxy) -> None:
         court.config(server="https://[::1]:6443", proxy_url=http(proxy))
         court.agree()
-        assert proxy.asked == ["[::1]:6443"]
+        assert proxy.requests == ["[::1]:6443"]
 
     @pytest.mark.parametrize(
         "url", ["ftp://h:1", "socks4://h:1", "socks5h://h:1", "h:1", "://x", "http://h:x"]
@@ -86,7 +86,7 @@ class TestSocks:
     def test_it_looks_names_up(self, court: Court, socks: Proxy) -> None:
         court.config(server=f"https://{HOST}:6443", proxy_url=f"socks5://127.0.0.1:{socks.port}")
         court.agree()
-        assert socks.asked == [f"{HOST}:6443"]
+        assert socks.requests == [f"{HOST}:6443"]
 
     def test_name_and_password(self, court: Court, socks: Proxy) -> None:
         socks.password = "me:word"
@@ -105,7 +105,7 @@ class TestEnvironment:
     def test_by_either_name(self, court: Court, proxy: Proxy, name: str) -> None:
         court.config(server=f"https://{HOST}")
         court.agree(**{name: http(proxy)})
-        assert proxy.asked == [f"{HOST}:443"]
+        assert proxy.requests == [f"{HOST}:443"]
 
     def test_capitals_go_first(self, court: Court, proxy: Proxy) -> None:
         court.config(server=f"https://{HOST}")
@@ -122,13 +122,13 @@ class TestEnvironment:
     def test_all_proxy_is_not_read(self, court: Court, proxy: Proxy) -> None:
         court.config()
         court.agree(ALL_PROXY=http(proxy))
-        assert proxy.asked == []
+        assert proxy.requests == []
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
     def test_not_for_loopback(self, court: Court, proxy: Proxy, host: str) -> None:
         court.config(server=court.https.url.replace("127.0.0.1", host))
         court.agree(HTTPS_PROXY=http(proxy))
-        assert proxy.asked == []
+        assert proxy.requests == []
 
 
 class TestNoProxy:
@@ -169,7 +169,7 @@ class TestNoProxy:
             server=f"https://{host}", certificate_authority=None, insecure_skip_tls_verify=True
         )
         court.agree(HTTPS_PROXY=http(proxy), NO_PROXY=exempt)
-        assert proxy.asked == [host]
+        assert proxy.requests == [host]
 
     @pytest.mark.parametrize(("host", "exempt"), DIRECT)
     def test_direct(self, court: Court, proxy: Proxy, host: str, exempt: str) -> None:

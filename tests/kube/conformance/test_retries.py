@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.config import Connection
-from kubectl_fluidmodel.kube.errors import ClusterUnreachable
+from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects.kinds import PODS
 from tests.kube.conformance.judge import Court
 from tests.kube.conformance.servers import Refusal
@@ -53,7 +53,7 @@ class TestBrokenConnections:
                 court.plain(server=f"http://127.0.0.1:{relay.port}")
                 outcome = run()
                 assert outcome.worked, outcome.words
-                assert len(relay.asked) == 3
+                assert len(relay.requests) == 3
 
     @pytest.mark.parametrize("flag", ["--request-timeout=500ms", "--request-timeout=5s"])
     def test_not_for_ever(self, court: Court, flag: str) -> None:
@@ -61,12 +61,12 @@ class TestBrokenConnections:
             court.plain(server=f"http://127.0.0.1:{relay.port}")
             found = court.ours(flag)
             assert "no answer from" in found.words
-            assert len(relay.asked) <= 3
+            assert len(relay.requests) <= 3
 
     def test_a_post_is_not(self, court: Court) -> None:
         """It may have been carried out."""
         with breaking_relay(court.http.server_port, 1) as relay:
-            kube = Client(Connection(server=f"http://127.0.0.1:{relay.port}"))
-            with pytest.raises(ClusterUnreachable, match="no answer from"):
+            kube = Client(ConfigFlags(server=f"http://127.0.0.1:{relay.port}"))
+            with pytest.raises(ClusterUnreachableError, match="no answer from"):
                 kube.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
-            assert len(relay.asked) == 1
+            assert len(relay.requests) == 1

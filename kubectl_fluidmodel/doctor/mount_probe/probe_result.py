@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model.remark import Remark
-from kubectl_fluidmodel.model.rubbish import Rubbish
+from kubectl_fluidmodel.model.remark import ModelIssue
+from kubectl_fluidmodel.model.rubbish import JunkFiles
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
@@ -24,7 +24,7 @@ NO_SECRET, NO_KEY, BAD_KEY = "no-secret", "no-key", "bad-key"
 """The Secret, a key of it, or the key's value is missing or cannot be a key."""
 DNS, SERVICE, REFUSED, TIMEOUT = "dns", "service", "refused", "timeout"
 """The name, the Service behind it, the port or the answer is what fails."""
-TLS, FOREIGN, ERROR = error_codes.TLS, error_codes.FOREIGN, error_codes.ERROR
+TLS, FOREIGN, ERROR = error_codes.TLS, error_codes.NOT_S3, error_codes.ERROR
 SKEW, UNKNOWN_KEY, WRONG_SECRET = (
     error_codes.SKEW,
     error_codes.UNKNOWN_KEY,
@@ -33,7 +33,7 @@ SKEW, UNKNOWN_KEY, WRONG_SECRET = (
 EXPIRED, DENIED = error_codes.EXPIRED, error_codes.DENIED
 REGION, NO_BUCKET = error_codes.REGION, error_codes.NO_BUCKET
 """What the store itself says, see there."""
-NO_CONNECTION = "ConnectTimeout"
+CONNECT_TIMEOUT_CODE = "ConnectTimeout"
 """The code of a TIMEOUT in which not even a connection came about."""
 EMPTY = "empty"
 """The bucket holds nothing below the prefix."""
@@ -47,7 +47,7 @@ STATES = frozenset(
     }
 )
 
-SHOWN = 20
+MAX_LISTED = 20
 """Entries that a list of a Found holds at most."""
 
 HERE, FORWARD, POD = "here", "port-forward", "pod"
@@ -55,7 +55,7 @@ HERE, FORWARD, POD = "here", "port-forward", "pod"
 
 
 @dataclass(frozen=True)
-class Found:
+class MountContents:
     """What lies below a mount. Lists are cut to what a person reads."""
 
     files: int
@@ -66,11 +66,11 @@ class Found:
     """Directories with a model's own mark (config.json …), relative; empty text for the root."""
     weights: int = 0
     """Files that are weights, by their ending."""
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[ModelIssue, ...] = ()
     """What the judge of models says."""
     unread: str = ""
     """What of it could not be read, and so was not judged."""
-    rubbish: tuple[Rubbish, ...] = ()
+    rubbish: tuple[JunkFiles, ...] = ()
     """What lies beside the model, by owner; not counted in `files` and `bytes`."""
     paths: tuple[str, ...] = ()
     """The first paths of the listing."""
@@ -79,7 +79,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeResult:
     """How trying one mount went."""
 
     mount: str
@@ -110,73 +110,75 @@ class Answer:
     """Names of buckets that the credentials may see, where the mount's is not there."""
     manifest: str = ""
     """Of a model that we staged: `valid`, `absent`, or what is wrong with it; empty otherwise."""
-    found: Found | None = None
+    found: MountContents | None = None
     seconds: float = 0.0
 
     @property
-    def of_endpoint(self) -> bool:
+    def is_endpoint_failure(self) -> bool:
         """Whether it would be the same for every mount of the endpoint."""
-        return self.state in (DNS, SERVICE, REFUSED, TLS, FOREIGN) or self.code == NO_CONNECTION
+        return (
+            self.state in (DNS, SERVICE, REFUSED, TLS, FOREIGN) or self.code == CONNECT_TIMEOUT_CODE
+        )
 
 
 @dataclass(frozen=True)
-class Answers:
+class MountResults:
     """One cache's mounts, in the Dataset's order."""
 
-    answers: tuple[Answer, ...] = field(default=())
+    results: tuple[ProbeResult, ...] = field(default=())
 
-    def text(self) -> str:
-        return json.dumps([dataclasses.asdict(each) for each in self.answers], sort_keys=True)
+    def to_json(self) -> str:
+        return json.dumps([dataclasses.asdict(each) for each in self.results], sort_keys=True)
 
 
-def key(namespace: str, name: str) -> str:
+def results_key(namespace: str, name: str) -> str:
     """Where a cache's answers lie in `Snapshot.texts`."""
     return f"store {namespace}/{name}"
 
 
-def put(snapshot: Snapshot, namespace: str, name: str, answers: Answers) -> None:
-    snapshot.texts[key(namespace, name)] = answers.text()
+def store_results(snapshot: Snapshot, namespace: str, name: str, results: MountResults) -> None:
+    snapshot.texts[results_key(namespace, name)] = results.to_json()
 
 
-def read(snapshot: Snapshot, namespace: str, name: str) -> Answers | None:
+def read_results(snapshot: Snapshot, namespace: str, name: str) -> MountResults | None:
     """The answers of a cache, None where its store was not asked.
 
     Raises:
         FluidModelError: the text is not one of ours.
     """
-    text = snapshot.texts.get(key(namespace, name))
+    text = snapshot.texts.get(results_key(namespace, name))
     if text is None:
         return None
     try:
-        return Answers(tuple(_answer(each) for each in json.loads(text)))
+        return MountResults(tuple(_convert_result(each) for each in json.loads(text)))
     except (ValueError, TypeError) as err:
         what = f"cannot read the store's answer for {namespace}/{name}"
         raise FluidModelError(what, str(err)) from err
 
 
-def one(answer: Answer) -> str:
+def result_to_json(result: ProbeResult) -> str:
     """One answer as JSON on one line, as a probe prints it."""
-    return json.dumps(dataclasses.asdict(answer), sort_keys=True)
+    return json.dumps(dataclasses.asdict(result), sort_keys=True)
 
 
-def load(text: str) -> Answer:
+def result_from_json(text: str) -> ProbeResult:
     """Read what `one` gave.
 
     Raises:
         FluidModelError: the text is not one of ours.
     """
     try:
-        return _answer(json.loads(text))
+        return _convert_result(json.loads(text))
     except ValueError as err:
         raise FluidModelError("cannot read an answer of a store", str(err)) from err
 
 
-def _answer(data: Any) -> Answer:
+def _convert_result(data: Any) -> ProbeResult:
     """Raises: ValueError: it is none. Fields of another version are left out."""
     import msgspec
 
     try:
-        found = msgspec.convert(data, Answer)
+        found = msgspec.convert(data, ProbeResult)
     except msgspec.ValidationError as err:
         raise ValueError(str(err)) from err
     if found.state not in STATES:

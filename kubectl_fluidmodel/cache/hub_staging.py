@@ -82,7 +82,7 @@ class HubStaging:
 
         Raises:
             FluidModelError: the Hub says no, each reason in its own words.
-            Unreachable: the Hub does not answer.
+            UnreachableError: the Hub does not answer.
         """
         given = self.options
         self._credentials = credentials.resolve_hub_credentials(

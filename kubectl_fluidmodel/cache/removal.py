@@ -154,7 +154,7 @@ def delete_owned(
     `wait` is seconds; 0 does not wait.
 
     Raises:
-        TimedOut: something is still there, with Fluid's reason.
+        WaitTimeoutError: something is still there, with Fluid's reason.
     """
     by_name = {kind.name: kind for kind in kinds}
     pending = []

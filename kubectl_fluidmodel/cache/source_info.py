@@ -55,7 +55,7 @@ def read_source(
 
     Raises:
         FluidModelError: the source is missing, empty or refuses us.
-        Unreachable: it does not answer and no quota was given.
+        UnreachableError: it does not answer and no quota was given.
     """
     scheme = options.source.scheme
     list_files = client is not None or options.quota is None

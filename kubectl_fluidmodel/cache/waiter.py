@@ -103,7 +103,7 @@ class CacheWaiter:
         """Wait for the Dataset to be Bound and its PVC to be bound to the volume.
 
         Raises:
-            TimedOut: with the step that does not come, and the likeliest reason.
+            WaitTimeoutError: with the step that does not come, and the likeliest reason.
             FluidModelError: the Dataset failed or went away.
         """
         seen = False
@@ -130,7 +130,7 @@ class CacheWaiter:
         """Wait for the DataLoad with this UID to be Complete.
 
         Raises:
-            TimedOut: it does not finish in time.
+            WaitTimeoutError: it does not finish in time.
             FluidModelError: it failed; with the end of its pod's log.
         """
 

@@ -67,7 +67,7 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
     fields decide.
 
     Raises:
-        Unpinnable: its pods are made from elsewhere.
+        NotPinnableError: its pods are made from elsewhere.
     """
     require_pinnable(obj)
     work = deep_copy(obj)

@@ -149,7 +149,7 @@ def cache_label(namespace: str, name: str, uid: str = "") -> str:
     Thin runtimes never set it.
 
     Raises:
-        UidNeeded: the name is that long and no UID is given.
+        UidRequiredError: the name is that long and no UID is given.
     """
     return _label_key("fluid.io/s-", namespace, name, uid)
 

@@ -55,7 +55,7 @@ class HubClient:
 
         Raises:
             FluidModelError: no such repository or revision, or it may not be seen.
-            Unreachable: the Hub does not answer.
+            UnreachableError: the Hub does not answer.
         """
         wanted = revision or "main"
         revision = quote(wanted, safe="")

@@ -89,8 +89,8 @@ class HubFileReader:
 
         Raises:
             FluidModelError: the Hub refuses, or the file is not what its tree says.
-            Unreachable: no progress for too long.
-            Cancelled: stopped.
+            UnreachableError: no progress for too long.
+            CancelledError: stopped.
         """
         try:
             if not self._sequential:
@@ -162,7 +162,7 @@ class HubFileReader:
         """Read into the view until it is full or the body is over; returns how far it came.
 
         Raises:
-            Passing: the connection broke before anything came.
+            TransientError: the connection broke before anything came.
         """
         import urllib3
 
@@ -191,8 +191,8 @@ class HubFileReader:
         """The response to a request for bytes from `start` up to before `end`.
 
         Raises:
-            NoRanges: it would send the whole file.
-            Passing: another attempt may do.
+            RangeNotSupportedError: it would send the whole file.
+            TransientError: another attempt may do.
         """
         is_whole_file = start == 0 and end == self.file.size
         headers = {} if is_whole_file else {"Range": f"bytes={start}-{end - 1}"}
@@ -299,7 +299,7 @@ class HubFileReader:
         """Until no part before this one is still to come; as long as any of them moves.
 
         Raises:
-            Unreachable: none has moved for as long as one alone may take.
+            UnreachableError: none has moved for as long as one alone may take.
         """
         began = time.monotonic()
         while self._pending_starts and self._pending_starts[-1] < start:

@@ -93,9 +93,9 @@ class HubHttpClient:
         """One request; with `whole` the body is read, without it is a stream to be closed.
 
         Raises:
-            Passing: no answer, or one that may be another the next time.
-            Barred: another attempt would meet the same.
-            Cancelled: stopped while a host's limit on requests was waited for.
+            TransientError: no answer, or one that may be another the next time.
+            PermanentlyUnreachableError: another attempt would meet the same.
+            CancelledError: stopped while a host's limit on requests was waited for.
         """
         import urllib3
 

@@ -94,7 +94,7 @@ class Client:
         """One object.
 
         Raises:
-            NotFound: it is not there (or its kind is not served).
+            NotFoundError: it is not there (or its kind is not served).
         """
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         what = f"cannot get {kind.plural} {name}{where}"
@@ -233,8 +233,8 @@ class Client:
         """Server-side apply with our field manager; returns the object as stored.
 
         Raises:
-            Conflict: another manager owns a field with another value, and `force` is off.
-            Invalid: the schema does not have a field, or not with this value.
+            ConflictError: another manager owns a field with another value, and `force` is off.
+            InvalidError: the schema does not have a field, or not with this value.
         """
         query = {
             "fieldManager": FIELD_MANAGER,
@@ -330,7 +330,7 @@ class Client:
 
         Raises:
             KubeError: the server refused, with `what` as the sentence's beginning.
-            ClusterUnreachable: no answer.
+            ClusterUnreachableError: no answer.
         """
         deadline = time.monotonic() + (self.patience if timeout is None else 0.0)
         # A POST may have been carried out before the connection broke; the others may be repeated.
@@ -393,7 +393,7 @@ class Client:
         """The identity headers of a request: who we are, and as whom we act.
 
         Raises:
-            ClusterUnreachable: one of them cannot be sent.
+            ClusterUnreachableError: one of them cannot be sent.
         """
         authorization = login.authorization
         if self.access.server.userinfo:  # https://NAME:PASSWORD@host: kubectl takes these first

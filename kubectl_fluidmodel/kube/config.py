@@ -90,7 +90,7 @@ def load_rest_config(connection: ConfigFlags, *, interactive: bool = True) -> Re
     Without `ask` a credential plugin may not put questions, even on a terminal.
 
     Raises:
-        ClusterUnreachable: no kubeconfig, an unknown context, or a credential plugin failed.
+        ClusterUnreachableError: no kubeconfig, an unknown context, or a credential plugin failed.
     """
     from kubectl_fluidmodel.kube import credentials, kubeconfig, overrides
 

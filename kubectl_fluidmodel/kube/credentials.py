@@ -62,7 +62,7 @@ class Credentials:
         """The login of now.
 
         Raises:
-            ClusterUnreachable: it could not be got.
+            ClusterUnreachableError: it could not be got.
         """
         with self._lock:  # a credential plugin runs once, however many threads ask
             now = time.time()
@@ -78,7 +78,7 @@ class Credentials:
         """After a 401: whether there is another login now than the one that was refused.
 
         Raises:
-            ClusterUnreachable: it could not be got.
+            ClusterUnreachableError: it could not be got.
         """
         with self._lock:
             if self._login is refused and self._renewable:
@@ -191,7 +191,7 @@ def _require_provider(provider: Any) -> None:
     """Whether kubectl still has this auth provider, and it has what it needs.
 
     Raises:
-        ClusterUnreachable: it has not.
+        ClusterUnreachableError: it has not.
     """
     name = str(get_path(provider, "name", default=""))
     if name != "oidc":

@@ -38,7 +38,7 @@ def exec_command(
 
     Raises:
         KubeError: the API server or the kubelet refused.
-        ClusterUnreachable: the connection broke, or time ran out.
+        ClusterUnreachableError: the connection broke, or time ran out.
     """
     import websocket
 

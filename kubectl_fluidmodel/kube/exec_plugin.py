@@ -56,7 +56,7 @@ class ExecPlugin:
         """Run it; on a terminal it may ask its user, if `ask` allows.
 
         Raises:
-            ClusterUnreachable: it is not there, failed, or printed no credential.
+            ClusterUnreachableError: it is not there, failed, or printed no credential.
         """
         program = shutil.which(self.command)
         if program is None:
@@ -142,7 +142,7 @@ def validate_entry(what: str, entry: Any) -> None:
     """Whether a user's `exec` can be used, as kubectl judges it; `what` is the user.
 
     Raises:
-        ClusterUnreachable: it lacks something.
+        ClusterUnreachableError: it lacks something.
     """
     version = str(get_path(entry, "apiVersion", default="") or "")
     mode = str(get_path(entry, "interactiveMode", default="") or "")
@@ -165,7 +165,7 @@ def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
     """The plugin of a user's `exec`.
 
     Raises:
-        ClusterUnreachable: the entry lacks something.
+        ClusterUnreachableError: the entry lacks something.
     """
     version = str(get_path(entry, "apiVersion", default="") or "")
     command = str(get_path(entry, "command", default="") or "")

@@ -128,7 +128,7 @@ def merge(files: Iterable[str]) -> Kubeconfig:
     """All files as one.
 
     Raises:
-        ClusterUnreachable: one cannot be read.
+        ClusterUnreachableError: one cannot be read.
     """
     clusters: dict[str, Mapping[str, Any]] = {}
     users: dict[str, Mapping[str, Any]] = {}
@@ -157,7 +157,7 @@ def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
     """The API server of a cluster's entry.
 
     Raises:
-        ClusterUnreachable: the address is none, or the certificate authority cannot be read.
+        ClusterUnreachableError: the address is none, or the certificate authority cannot be read.
     """
     address = str(entry.get("server") or "")
     url, userinfo = _url(address)
@@ -184,7 +184,7 @@ def _url(address: str) -> tuple[str, str]:
     URLs (client-go, rest/url_utils.go).
 
     Raises:
-        ClusterUnreachable: it is no URL.
+        ClusterUnreachableError: it is no URL.
     """
     whole = "://" in address
     try:
@@ -217,7 +217,7 @@ def read_inline_or_file(entry: Mapping[str, Any], key: str) -> bytes:
     """`KEY-data`, else the file that `KEY` names; empty where the entry has neither.
 
     Raises:
-        ClusterUnreachable: the data is not base64, or the file is empty or cannot be read.
+        ClusterUnreachableError: the data is not base64, or the file is empty or cannot be read.
     """
     data, file = entry.get(f"{key}-data"), entry.get(key)
     try:

@@ -22,7 +22,7 @@ def decode(data: bytes, action: str) -> Object:
     """The object in an answer.
 
     Raises:
-        ClusterUnreachable: it is none; `what` says what we were doing.
+        ClusterUnreachableError: it is none; `what` says what we were doing.
     """
     try:
         found = json.loads(data)
@@ -43,7 +43,7 @@ def decode_matching(data: bytes, prefilter: tuple[bytes, ...], action: str) -> O
     judges every item anyhow.
 
     Raises:
-        ClusterUnreachable: it is no page of a list.
+        ClusterUnreachableError: it is no page of a list.
     """
     if len(data) <= _SMALL:
         found = decode(data, action)

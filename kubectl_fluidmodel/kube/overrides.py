@@ -69,7 +69,7 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
 
     Raises:
         UsageError: a flag names a file that cannot be read, or contradicts another.
-        ClusterUnreachable: the entry contradicts itself.
+        ClusterUnreachableError: the entry contradicts itself.
     """
     if flags.certificate_authority:
         _require_readable("--certificate-authority", flags.certificate_authority)
@@ -97,7 +97,7 @@ def validate_trust(entry: Entry) -> None:
     """Whether it is clear if the server's certificate is to be checked; of https servers only.
 
     Raises:
-        ClusterUnreachable: it is and it is not.
+        ClusterUnreachableError: it is and it is not.
     """
     authority = entry.get("certificate-authority") or entry.get("certificate-authority-data")
     if authority and entry.get("insecure-skip-tls-verify"):
@@ -112,7 +112,7 @@ def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
 
     Raises:
         UsageError: a flag names a file that cannot be read, or --as is missing.
-        ClusterUnreachable: the entry contradicts itself, or lacks something.
+        ClusterUnreachableError: the entry contradicts itself, or lacks something.
     """
     for flag, file in (
         ("--client-certificate", flags.client_certificate),

@@ -71,7 +71,7 @@ def require_permissions(
     """Refuse to start where a needed permission is missing, and name each.
 
     Raises:
-        Forbidden: with every missing verb, resource and namespace.
+        ForbiddenError: with every missing verb, resource and namespace.
     """
     lacking = denied(client, permissions)
     if lacking:

@@ -43,7 +43,7 @@ def resolve_pod_port(client: Client, namespace: str, service: str, port: int) ->
     """A ready pod behind a Service and the container port that the Service's port goes to.
 
     Raises:
-        NotFound: no such Service.
+        NotFoundError: no such Service.
         FluidModelError: it has no such port, no selector or no ready pod.
     """
     found = client.get(SERVICES, service, namespace)
@@ -77,9 +77,9 @@ def forwarded_port(client: Client, namespace: str, service: str, port: int) -> I
     """A loopback port that reaches a Service's port while the context is open.
 
     Raises:
-        NotFound: no such Service.
+        NotFoundError: no such Service.
         FluidModelError: nothing ready is behind it.
-        Forbidden: pods/portforward is not allowed.
+        ForbiddenError: pods/portforward is not allowed.
     """
     pod, container_port = resolve_pod_port(client, namespace, service, port)
     # One upgrade now, so that a refusal is an error here and not a broken pipe later.

@@ -25,7 +25,7 @@ class Transport:
     """One server. Safe to share between threads.
 
     Raises:
-        Unreachable: the proxy to it is of a kind that nobody here speaks.
+        UnreachableError: the proxy to it is of a kind that nobody here speaks.
     """
 
     def __init__(self, server: ServerInfo) -> None:

@@ -243,7 +243,7 @@ def _event(line: bytes, what: str) -> tuple[Object, Object]:
     """A watch event and its object.
 
     Raises:
-        ClusterUnreachable: the line is none; a proxy cut the stream, or put in its own words.
+        ClusterUnreachableError: the line is none; a proxy cut the stream, or put in its own words.
     """
     try:
         event = json.loads(line)

@@ -29,7 +29,7 @@ def connect(
 
     Raises:
         KubeError: the API server refused the upgrade.
-        ClusterUnreachable: it could not be reached.
+        ClusterUnreachableError: it could not be reached.
     """
     import websocket
 

@@ -43,7 +43,7 @@ def parse_header_length(head: bytes, size: int) -> int:
     """The length of the JSON by the first bytes of a file of `size` bytes.
 
     Raises:
-        BadHeader: no file of that size can begin so.
+        BadHeaderError: no file of that size can begin so.
     """
     if size < LENGTH_PREFIX_BYTES or len(head) < LENGTH_PREFIX_BYTES:
         raise BadHeaderError(f"it has {size} bytes, fewer than a header")
@@ -61,7 +61,7 @@ def parse_header(content: bytes) -> Header:
     """Read the JSON of a header.
 
     Raises:
-        BadHeader: it is no JSON object of tensors, or they overlap or leave gaps.
+        BadHeaderError: it is no JSON object of tensors, or they overlap or leave gaps.
     """
     import msgspec
 

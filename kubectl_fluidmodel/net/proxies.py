@@ -84,7 +84,7 @@ def create_pool(
     `trusted` checks the certificate of a proxy that has one; without it the machine's trust does.
 
     Raises:
-        Unreachable: the proxy is of a kind that nobody here speaks.
+        UnreachableError: the proxy is of a kind that nobody here speaks.
     """
     import urllib3
 
@@ -109,7 +109,7 @@ def require_supported(proxy: str) -> None:
     """Whether a proxy is of a kind that is spoken here; SOCKS takes PySocks.
 
     Raises:
-        Unreachable: it is not.
+        UnreachableError: it is not.
     """
     scheme = proxy.partition("://")[0].lower()
     if scheme not in (*SOCKS_SCHEMES, "http", "https"):

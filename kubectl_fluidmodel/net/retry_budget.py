@@ -112,7 +112,7 @@ class RetryBudget:
 
         Raises:
             FluidModelError: `err.final`, when there was no progress for too long.
-            Cancelled: stopped while waiting.
+            CancelledError: stopped while waiting.
         """
         self._failures += 1
         asked = err.retry_after

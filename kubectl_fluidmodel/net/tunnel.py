@@ -26,7 +26,7 @@ def open_tunnel(
 
     Raises:
         OSError: it could not be made; the proxy is named.
-        Unreachable: the proxy is of a kind that nobody here speaks.
+        UnreachableError: the proxy is of a kind that nobody here speaks.
     """
     split = urlsplit(proxy)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -154,7 +154,7 @@ def require_s3_response(
     """See that an answer is a store's, before it is read as one.
 
     Raises:
-        NotAStore: it is a page of HTML, a list of nothing that S3 knows, or a word of TLS.
+        NotS3StoreError: it is a page of HTML, a list of nothing that S3 knows, or a word of TLS.
     """
     start = body[:2048] if isinstance(body, bytes) else b""
     kind = headers.get("content-type", "no type").partition(";")[0]

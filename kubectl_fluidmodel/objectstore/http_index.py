@@ -63,7 +63,7 @@ def list_directory(url: str) -> FileListing:
 
     Raises:
         FluidModelError: it is no directory listing, or a size is not told.
-        Unreachable: the server does not answer, or not in time.
+        UnreachableError: the server does not answer, or not in time.
     """
     root = url if url.endswith("/") else url + "/"
     pool = _create_pool(url, maxsize=16)

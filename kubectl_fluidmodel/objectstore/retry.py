@@ -115,8 +115,8 @@ class RetryingS3Client:
         store may be at it, where it has something to put together.
 
         Raises:
-            Refused: with the store's code, and the error to raise for it.
-            Unreachable: the store does not answer.
+            S3RequestError: with the store's code, and the error to raise for it.
+            UnreachableError: the store does not answer.
         """
         key = settings.get("Key") or settings.get("Prefix")
         action = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")

@@ -268,7 +268,7 @@ def _check_response(operation_model: Any, response_dict: Mapping[str, Any], **_:
     """botocore's event between an answer and its reading.
 
     Raises:
-        NotAStore: whoever answers is no store.
+        NotS3StoreError: whoever answers is no store.
     """
     headers = {str(key).lower(): str(value) for key, value in response_dict["headers"].items()}
     status, body = int(response_dict["status_code"]), response_dict.get("body")
@@ -281,7 +281,7 @@ def _check_parsed(response: Any = None, **_: Any) -> None:
     """botocore's event before it tries again: it takes a 200 that is no XML for an error 500.
 
     Raises:
-        NotAStore: whoever answers is no store.
+        NotS3StoreError: whoever answers is no store.
     """
     if not isinstance(response, tuple):
         return
@@ -363,7 +363,7 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
 
     Raises:
         FluidModelError: the bucket is missing, forbidden or has nothing there.
-        Unreachable: the endpoint does not answer.
+        UnreachableError: the endpoint does not answer.
     """
     where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
     require_endpoint_without_bucket(store, bucket)

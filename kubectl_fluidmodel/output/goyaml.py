@@ -162,7 +162,7 @@ def load_yaml(text: str | bytes) -> Any:
 
     Raises:
         yaml.YAMLError: the text is not YAML, or it is no tree that can be written as JSON.
-        TooMuch: it is larger, deeper or more aliased than any manifest.
+        YamlLimitError: it is larger, deeper or more aliased than any manifest.
     """
     check_limits(text)
     return yaml.load(text, Loader=GoLoader)  # noqa: S506 - Loader is a SafeLoader
@@ -180,7 +180,7 @@ def check_limits(text: str | bytes) -> None:
 
     Raises:
         yaml.YAMLError: the text is not YAML.
-        TooMuch: it is larger, deeper or more aliased than any manifest.
+        YamlLimitError: it is larger, deeper or more aliased than any manifest.
     """
     if len(text) > MAX_BYTES:
         raise YamlLimitError(f"it is larger than {MAX_BYTES >> 20} MiB")

@@ -48,7 +48,7 @@ def read_graph(client: Client, reference: str, namespace: str) -> tuple[Kind, Ob
     The shape is None where the object's version says enough.
 
     Raises:
-        NotFound: there is none of that name, of any kind that could be meant.
+        NotFoundError: there is none of that name, of any kind that could be meant.
     """
     kind, name = resources.parse_reference(reference)
     wanted = [kind] if kind else [resources.GRAPH, resources.COMPONENT]

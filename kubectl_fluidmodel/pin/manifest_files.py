@@ -178,7 +178,7 @@ def _cache_label(namespace: str, model: str, graph: str) -> str:
     """The cache's label by Fluid's rule.
 
     Raises:
-        UidNeeded: it is made of the Dataset's UID, which no file tells.
+        UidRequiredError: it is made of the Dataset's UID, which no file tells.
     """
     try:
         return cache_label(namespace, model)

@@ -47,8 +47,8 @@ def wait_for_rollout(
     vain. A pod behind a scheduling gate is told at once.
 
     Raises:
-        TimedOut: it took longer than `timeout` seconds, and the scheduler turned no pod away.
-        RolloutFailed: the graph is being deleted.
+        WaitTimeoutError: it took longer than `timeout` seconds, and the scheduler turned no pod away.
+        RolloutFailedError: the graph is being deleted.
     """
     graph = open_graph(obj, schema)
     namespace, name = graph.namespace, name_of(obj)

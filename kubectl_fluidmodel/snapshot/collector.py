@@ -34,7 +34,7 @@ def collect(client: Client, namespace: str | None, queries: Sequence[ListQuery])
     """Read all of it; what cannot be read is in `missing`.
 
     Raises:
-        ClusterUnreachable: the API server does not answer at all.
+        ClusterUnreachableError: the API server does not answer at all.
     """
     snapshot = Snapshot(namespace, time.time())
     # A wrong address is an error at once; a server that answered is given time for the rest.
@@ -72,7 +72,7 @@ def discover(client: Client, queries: Sequence[ListQuery]) -> tuple[str, list[Li
     """The server's version, and the reads of kinds that it has, in the versions that it has.
 
     Raises:
-        ClusterUnreachable: the API server does not answer.
+        ClusterUnreachableError: the API server does not answer.
     """
     version = _server_version(client)
     with AdaptiveExecutor() as executor:

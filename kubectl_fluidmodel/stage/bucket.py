@@ -132,7 +132,7 @@ class Bucket(RetryingS3Client):
         """Key, size and ETag of every object below a prefix.
 
         Raises:
-            Hidden: one may not list (s3:ListBucket).
+            OperationUnavailableError: one may not list (s3:ListBucket).
         """
         for each, _ in self._iter_entries(prefix):
             yield str(each["Key"]), int(each["Size"]), _unquoted_etag(each.get("ETag", ""))
@@ -141,7 +141,7 @@ class Bucket(RetryingS3Client):
         """Key and age in seconds of every object below a prefix, by the store's own clock.
 
         Raises:
-            Hidden: one may not list (s3:ListBucket).
+            OperationUnavailableError: one may not list (s3:ListBucket).
         """
         for each, now in self._iter_entries(prefix):
             # The store's clock is told in whole seconds, and may seem to be behind.
@@ -199,7 +199,7 @@ class Bucket(RetryingS3Client):
         Returns what is there at the end, if anything; it may be another file's.
 
         Raises:
-            Cancelled: stopped.
+            CancelledError: stopped.
         """
         deadline, pause = time.monotonic() + timeout, 0.1
         while True:
@@ -345,7 +345,7 @@ class Bucket(RetryingS3Client):
 
         Raises:
             Gone: the upload is not there any more.
-            Hidden: one may not ask (s3:ListMultipartUploadParts), or the store cannot tell.
+            OperationUnavailableError: one may not ask (s3:ListMultipartUploadParts), or the store cannot tell.
         """
         held: dict[int, UploadedPart] = {}
         token: dict[str, Any] = {}

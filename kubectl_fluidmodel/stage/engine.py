@@ -58,7 +58,7 @@ def stage_plan(
 
     Raises:
         FluidModelError: what is in the way; SomeFailed where only some files are.
-        Unreachable: the hub or the store.
+        UnreachableError: the hub or the store.
     """
     return TransferEngine(
         plan, store, destination, (options or TransferOptions()).validated(), hub

@@ -117,7 +117,7 @@ def delete_job(client: Client, name: str, namespace: str) -> None:
     Somebody else may make it anew meanwhile: that one is left alone.
 
     Raises:
-        TimedOut: it does not go.
+        WaitTimeoutError: it does not go.
     """
     existing = client.get_or_none(kinds.JOBS, name, namespace)
     if existing is None:
@@ -152,7 +152,7 @@ def wait_for_job(
 
     Raises:
         FluidModelError: it failed; with the pod's own error where it told one.
-        TimedOut: it goes on, but nobody waits for it any longer.
+        WaitTimeoutError: it goes on, but nobody waits for it any longer.
     """
     with _JobWatcher(client, job, show, log) as watcher:
         return watcher.run(deadline)

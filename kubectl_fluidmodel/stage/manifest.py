@@ -115,7 +115,7 @@ def read_manifest(
 
     Raises:
         FluidModelError: there is one, but it is damaged or another's.
-        Unreachable: the store does not answer.
+        UnreachableError: the store does not answer.
     """
     from kubectl_fluidmodel.stage.bucket import Bucket
 

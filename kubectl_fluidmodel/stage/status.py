@@ -36,7 +36,7 @@ def read_status(store: S3Store, plan: StagingPlan, destination: BucketPrefix) ->
 
     Raises:
         FluidModelError: the store refuses to be looked at.
-        Unreachable: it does not answer.
+        UnreachableError: it does not answer.
     """
     bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
     if not bucket.exists():

@@ -186,7 +186,7 @@ class MultipartTransfer:
         were it still to be sent, would hold up how far the record can say that the file is.
 
         Raises:
-            StartOver: the upload is gone.
+            RestartRequiredError: the upload is gone.
             FluidModelError: it cannot be done.
         """
         checkpoint = self._require_checkpoint()
@@ -311,8 +311,8 @@ class MultipartTransfer:
         """Prove the file and make the object.
 
         Raises:
-            StartOver: it went on from an earlier run and does not match: that run may be why.
-            Mismatch: what came from the Hub is not the file that its tree names.
+            RestartRequiredError: it went on from an earlier run and does not match: that run may be why.
+            ChecksumMismatchError: what came from the Hub is not the file that its tree names.
         """
         self.reader.close()
         object_info = self._existing_object or self._complete_upload()

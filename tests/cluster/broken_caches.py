@@ -17,7 +17,7 @@ from .api import Object
 from .bucket import Bucket
 from .cluster import Cluster
 from .fixtures import clear
-from .looking import Doctor
+from .in_process_doctor import Doctor
 from .objects import FLUID, until
 from .s3 import secret
 

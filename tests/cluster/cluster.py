@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import assets, binaries, components, doors, fleet, install, paths, realnode, runtime
+from . import assets, binaries, components, exec_bridge, fleet, install, paths, realnode, runtime
 from .alluxio.state import State
 from .api import Api, Object
 from .components import ORDER, Layout
@@ -201,7 +201,7 @@ class Cluster:
         write_json(self.state / "cluster.json", {**self.facts, "up": True})
 
     def _write_files(self, layout: Layout) -> None:
-        doors.make(self.state)
+        exec_bridge.make(self.state)
         components.prepare_fluid_home(layout)
         for folder in ("bin", "pods", "s3/data", "s3/iam", "s3/meta"):
             (self.state / folder).mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Carries out on a Snapshot what a fix prints, as kubectl and the API server would.
 
 Only what changes fields of objects: what starts pods, asks a store or upgrades a chart is tried
-on a control plane. A fix that does more is refused with `NotHere`.
+on a control plane. A fix that does more is refused with `NeedsControlPlaneError`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def apply_fix(snapshot: Snapshot, text: str) -> None:
     """Change a Snapshot as a printed command line would.
 
     Raises:
-        NotHere: it does more than to change fields.
+        NeedsControlPlaneError: it does more than to change fields.
     """
     (found,) = run_commands_in_bash([text], AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
     assert found.unexpected == [], text

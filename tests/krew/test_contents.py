@@ -78,15 +78,16 @@ LOADED = """
 import sys
 for name in sys.argv[1:]:
     sys.modules[name] = None  # as if it were not there
-from kubectl_fluidmodel.model import hub, hubhttp, store
-from kubectl_fluidmodel.ui.live import Live
-who = hubhttp.login("http://127.0.0.1:9")
+from kubectl_fluidmodel.hub import http
+from kubectl_fluidmodel.objectstore import s3
+from kubectl_fluidmodel.output.live import ProgressView
+credentials = http.load_credentials("http://127.0.0.1:9")
 class Response:
     status, headers = 404, {"X-Error-Code": "RepoNotFound"}
-print(hubhttp.refusal(who, "a/b", "main", "http://127.0.0.1:9/api", Response()))
-store.Store("http://127.0.0.1:9").client().meta.endpoint_url
-with Live(color="always") as live:
-    live.say("drawn")
+print(http.error_from_response(credentials, "a/b", "main", "http://127.0.0.1:9/api", Response()))
+s3.S3Store("http://127.0.0.1:9").client().meta.endpoint_url
+with ProgressView(color="always") as view:
+    view.log("drawn")
 import rich.live, rich.table, rich.progress_bar, websocket, urllib3.contrib.socks
 """
 

@@ -188,9 +188,9 @@ class TestPlugin:
         entry = self.entry(tmp_path, body, interactiveMode="IfAvailable")["exec"]
         script = (
             "import json, sys\n"
-            "from kubectl_fluidmodel.kube import execplugin, kubeconfig\n"
-            f"plugin = execplugin.parse(json.loads({json.dumps(json.dumps(entry))}),\n"
-            "    kubeconfig.Server('https://k8s'))\n"
+            "from kubectl_fluidmodel.kube import exec_plugin, kubeconfig\n"
+            f"plugin = exec_plugin.parse_exec_plugin(json.loads({json.dumps(json.dumps(entry))}),\n"
+            "    kubeconfig.ServerInfo('https://k8s'))\n"
             "print('token', plugin.run().token)\n"
         )
         pid, terminal = pty.fork()
@@ -322,10 +322,11 @@ class TestWords:
                            f"mv {tmp_path}/pid.new {tmp_path}/pid\nexec sleep 60")  # fmt: skip
         script = (
             "import json, signal\n"
-            "from kubectl_fluidmodel.kube import execplugin, kubeconfig\n"
+            "from kubectl_fluidmodel.kube import exec_plugin, kubeconfig\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            f"plugin = execplugin.parse(json.loads({json.dumps(json.dumps(entry['exec']))}),\n"
-            "    kubeconfig.Server('https://k8s'))\n"
+            "plugin = exec_plugin.parse_exec_plugin(json.loads("
+            f"{json.dumps(json.dumps(entry['exec']))}),\n"
+            "    kubeconfig.ServerInfo('https://k8s'))\n"
             "plugin.run()\n"
         )
         with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as ours:

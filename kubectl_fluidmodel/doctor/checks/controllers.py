@@ -41,7 +41,7 @@ def fluid_deployments(context: CheckContext) -> list[Object]:
     """Fluid's Deployments.
 
     Raises:
-        Skip: there are none where its chart puts them.
+        CheckSkippedError: there are none where its chart puts them.
     """
     found = [
         each for each in context.snapshot.of_kind(kinds.DEPLOYMENTS) if namespace_of(each) == SYSTEM

@@ -47,7 +47,7 @@ def _completely_listed_mounts(context: CheckContext) -> list[tuple[MountResult, 
     """The mounts that were listed to the end.
 
     Raises:
-        Skip: one was not.
+        CheckSkippedError: one was not.
     """
     listed = list(_listed_mounts(context))
     for _, found in listed:
@@ -125,7 +125,7 @@ def _damage_findings(context: CheckContext, kind: str, what: str) -> Iterator[Fi
     """A finding for each remark of a kind that is wrong; `what` is to be uploaded again.
 
     Raises:
-        Skip: nothing of the kind is known, and not everything could be read.
+        CheckSkippedError: nothing of the kind is known, and not everything could be read.
     """
     known = False
     unread = ""

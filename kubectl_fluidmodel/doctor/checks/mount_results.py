@@ -75,7 +75,7 @@ def mount_results(context: CheckContext) -> list[MountResult]:
     """The answers for a cache's mounts.
 
     Raises:
-        Skip: there is nothing to try, or the store was not asked.
+        CheckSkippedError: there is nothing to try, or the store was not asked.
     """
     cache = context.cache
     if cache.dataset is None or not get_list(cache.dataset, "spec", "mounts"):
@@ -93,7 +93,7 @@ def results_in_state(context: CheckContext, *states: str) -> list[MountResult]:
     """The answers in one of the states.
 
     Raises:
-        Skip: none is, and of at least one mount it cannot be known.
+        CheckSkippedError: none is, and of at least one mount it cannot be known.
     """
     rank = _STATE_RANK[states[0]]
     every = mount_results(context)
@@ -112,7 +112,7 @@ def listed_results(context: CheckContext) -> list[MountResult]:
     """The answers of mounts that were listed and read.
 
     Raises:
-        Skip: none was.
+        CheckSkippedError: none was.
     """
     return results_in_state(context, probe_result.OK)
 
@@ -141,7 +141,7 @@ def certain_results(context: CheckContext, found: list[MountResult]) -> list[Mou
     """Those that are certain.
 
     Raises:
-        Skip: there are some, and none is.
+        CheckSkippedError: there are some, and none is.
     """
     sure = [each for each in found if is_certain(context, each.result)]
     if found and not sure:

@@ -27,7 +27,7 @@ def collect_snapshot(
     `everything` the logs of what is well are read too.
 
     Raises:
-        ClusterUnreachable: the API server does not answer at all.
+        ClusterUnreachableError: the API server does not answer at all.
     """
     snapshot = collector.collect(client, namespace, queries.DOCTOR_QUERIES)
     _read_referenced_datasets(client, snapshot)

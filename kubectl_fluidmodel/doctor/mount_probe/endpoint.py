@@ -34,7 +34,7 @@ def check_endpoint(url: str, via_url: str = "") -> None:
     """Connect once, with TLS for https; `reach` is another way to the same server.
 
     Raises:
-        Blocked: what is in the way.
+        EndpointError: what is in the way.
     """
     host, port = split_host_port(via_url or url)
     if not host:

@@ -36,7 +36,7 @@ def edit_document(text: str, before: Any, after: Any) -> str:
     the change back finds it: edited there and back, a text is the same bytes.
 
     Raises:
-        CannotEdit: anchors, merge keys or the like are in the way.
+        CannotEditError: anchors, merge keys or the like are in the way.
     """
     as_json = _json_edit(text, before, after)
     if as_json is not None:

@@ -47,7 +47,8 @@ def wait_for_rollout(
     vain. A pod behind a scheduling gate is told at once.
 
     Raises:
-        WaitTimeoutError: it took longer than `timeout` seconds, and the scheduler turned no pod away.
+        WaitTimeoutError: it took longer than `timeout` seconds, and the scheduler turned no
+            pod away.
         RolloutFailedError: the graph is being deleted.
     """
     graph = open_graph(obj, schema)

@@ -303,7 +303,7 @@ class Bucket(RetryingS3Client):
         """Upload a part (numbers count from 0), checked by the store: by its CRC-32, else by MD5.
 
         Raises:
-            Gone: the upload is not there any more.
+            NoSuchUploadError: the upload is not there any more.
         """
         checksum: dict[str, Any] = (
             {"ChecksumCRC32": crc} if crc else {"ContentMD5": content_md5(body)}
@@ -344,8 +344,9 @@ class Bucket(RetryingS3Client):
         """What the store holds of an upload.
 
         Raises:
-            Gone: the upload is not there any more.
-            OperationUnavailableError: one may not ask (s3:ListMultipartUploadParts), or the store cannot tell.
+            NoSuchUploadError: the upload is not there any more.
+            OperationUnavailableError: the parts may not be listed
+                (s3:ListMultipartUploadParts), or the store cannot do it.
         """
         held: dict[int, UploadedPart] = {}
         token: dict[str, Any] = {}
@@ -374,7 +375,7 @@ class Bucket(RetryingS3Client):
         """Make the object of its parts, for which the store may take `joins` seconds.
 
         Raises:
-            Gone: the upload is not there any more; it may be that an answer was lost.
+            NoSuchUploadError: the upload is not there any more; it may be that an answer was lost.
         """
         listed = []
         for number, part in sorted(parts.items()):

@@ -311,7 +311,8 @@ class MultipartTransfer:
         """Prove the file and make the object.
 
         Raises:
-            RestartRequiredError: it went on from an earlier run and does not match: that run may be why.
+            RestartRequiredError: it resumed an earlier run and does not match, perhaps
+                because of that run.
             ChecksumMismatchError: what came from the Hub is not the file that its tree names.
         """
         self.reader.close()

@@ -1,7 +1,8 @@
-"""What one command line of `cache` does: a dry run here, one on the server, or the real thing."""
+"""One command line of `cache`: a dry run on the client, one on the server, or the real run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,11 @@ import click
 
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, context_namespace
+from kubectl_fluidmodel.output.shell import Command, EnvVariable, command
 from kubectl_fluidmodel.output.text import print_note, print_warning
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.cache.hub_staging import HubStaging, StagingOptions
+    from kubectl_fluidmodel.cache.workflow import CacheResult
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.objects.access import Object
 
@@ -22,109 +24,129 @@ class CacheCommand:
     """One command line, with what it needs."""
 
     options: CacheOptions
-    staging: StagingOptions | None
     connection: ConfigFlags
-    endpoint: str | None
-    region: str | None
     output: str | None
     color: str
 
-    def hub_staging(self, client: Client | None, namespace: str) -> HubStaging | None:
-        if self.staging is None:
-            return None
-        from kubectl_fluidmodel.cache.hub_staging import HubStaging
-
-        return HubStaging(self.staging, self.options, namespace, client)
-
     def dry_run_client(self) -> int:
-        """--dry-run=client: no cluster; for a model of the Hub its file list is read."""
-        from kubectl_fluidmodel.cache.workflow import create_secret_command, plan_offline
+        """--dry-run=client: needs no cluster; of a model of the Hub the file list is read.
+
+        Returns:
+            The exit code.
+        """
+        from kubectl_fluidmodel.cache.hub_staging import HubStaging
+        from kubectl_fluidmodel.cache.workflow import plan_offline
         from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 
         namespace = context_namespace(self.connection)
-        stager = self.hub_staging(None, namespace)
-        request = stager.staged_options() if stager else self.options
-        for line in stager.summary_lines() if stager else []:
+        staging = HubStaging.plan(self.options, namespace, None) if self.options.staging else None
+        options = staging.staged_options() if staging else self.options
+        for line in staging.summary_lines() if staging else []:
             print_note(line)
-        measured, planned = plan_offline(request, namespace, self.endpoint, self.region)
-        for text in (*measured.notes, *planned.notes):
+        source, desired = plan_offline(options, namespace)
+        for text in (*source.notes, *desired.notes):
             print_note(f"note: {text}")
-        for text in measured.warnings:
+        for text in source.warnings:
             print_warning(text)
-        if stager and stager.lacks_image:
-            print_note(
-                f"note: the staging Job is not printed, as it has no image: {no_image_error().hint}"
-            )
-        shown = [obj for obj in planned.objects if obj is not measured.secret]
-        if measured.secret is not None:
-            print_note(
-                f"the Secret is not printed; make it with: {create_secret_command(measured.secret)}"
-            )
-        first = stager.job_objects() if stager else []
-        self._print_objects([*first, *shown, *([planned.load] if planned.load else [])])
+        if staging and staging.job.lacks_image:
+            hint = no_image_error().hint
+            print_note(f"note: the staging Job is not printed, as it has no image: {hint}")
+        if source.secret is not None:
+            create = create_secret_command(source.secret)
+            print_note(f"the Secret is not printed; create it with: {create}")
+        first = staging.job.objects() if staging else []
+        shown = [obj for obj in desired.objects if obj is not source.secret]
+        self._print_objects([*first, *shown, *([desired.load] if desired.load else [])])
         return 0
 
     def dry_run_server(self) -> int:
-        """--dry-run=server."""
+        """--dry-run=server: the API server checks every object and stores none.
+
+        Returns:
+            The exit code.
+        """
+        import time
+
+        from kubectl_fluidmodel.cache.hub_staging import HubStaging
         from kubectl_fluidmodel.cache.workflow import CacheWorkflow, dry_run_on_server
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.objects.plugin_pod import no_image_error
         from kubectl_fluidmodel.output.live import ProgressView
 
         client = Client(self.connection)
-        stager = self.hub_staging(client, client.namespace)
-        request = stager.staged_options() if stager else self.options
-        run = CacheWorkflow(
-            client, request, client.namespace, ProgressView(color=self.color), 0.0, stager
+        namespace = client.namespace
+        staging = HubStaging.plan(self.options, namespace, client) if self.options.staging else None
+        options = staging.staged_options() if staging else self.options
+        workflow = CacheWorkflow(
+            client, namespace, options, ProgressView(color=self.color), time.monotonic(), staging
         )
-        run.preflight()
-        if stager:
-            stager.require_references()
-            if stager.lacks_image and not stager.is_staged():
+        checked = workflow.preflight()
+        if staging:
+            staging.job.require_references()
+            if staging.job.lacks_image and not staging.is_staged():
                 raise no_image_error()
-        _, planned = run.plan(self.endpoint, self.region)
-        for change in planned.immutable_changes:
-            print_note(f"note: would be made anew: {change}")
-        if planned.immutable_changes:
-            run.require_no_readers(planned)
-        first = stager.job_objects() if stager else []
-        sent = dry_run_on_server(client, planned, print_note, first)
+        desired = workflow.plan(checked).desired
+        for change in desired.immutable_changes:
+            print_note(f"note: would be recreated: {change}")
+        if desired.immutable_changes:
+            workflow.require_no_readers(desired)
+        first = staging.job.objects() if staging else []
+        sent = dry_run_on_server(client, desired, print_note, first)
         self._print_objects([obj for obj in sent if obj["kind"] != "Secret"])
         return 0
 
-    def run(self, wait: bool, timeout: float) -> int:
-        """The real thing."""
-        from kubectl_fluidmodel.cache.summary import summary_document, summary_text
-        from kubectl_fluidmodel.cache.workflow import CacheWorkflow
+    def run(self, hopeless_check: Callable[[Client, str], Callable[[], None]]) -> int:
+        """Build the cache, and print the result.
+
+        Args:
+            hopeless_check: Makes, for the cluster and the cache's name, the check that ends a
+                wait which is in vain.
+
+        Returns:
+            The exit code.
+        """
+        from kubectl_fluidmodel.cache import workflow
         from kubectl_fluidmodel.kube.client import Client
         from kubectl_fluidmodel.output.live import KEEPS_RUNNING_HINT, ProgressView
-        from kubectl_fluidmodel.output.serialize import kubectl_name, to_json, to_yaml
 
         client = Client(self.connection)
-        namespace = client.namespace
-        here = self.staging is not None and self.staging.on == "client"
-        hint = "Ctrl-C at any time: the same command goes on" if here else KEEPS_RUNNING_HINT
-        with ProgressView(color=self.color, hint=hint) as live:
-            stager = self.hub_staging(client, namespace)
-            request = stager.staged_options() if stager else self.options
-            run = CacheWorkflow(client, request, namespace, live, timeout, stager)
-            run.preflight()
-            run.dry_run_staging()
-            if not run.stage(wait=wait):
-                live.log("the model is being staged; the same command again goes on from there")
-                return 0
-            measured, planned = run.plan(self.endpoint, self.region)
-            outcome = run.execute(measured, planned, wait=wait)
-        if self.output is None:
-            click.echo(summary_text(run.options, namespace, outcome), nl=False)
-        elif self.output == "name":
-            click.echo(kubectl_name(outcome.desired.dataset))
-        else:
-            found = summary_document(run.options, namespace, outcome)
-            click.echo(to_json(found) if self.output == "json" else to_yaml(found), nl=False)
+        staging = self.options.staging
+        on_client = staging is not None and staging.on == "client"
+        hint = "Ctrl-C at any time: the same command continues" if on_client else KEEPS_RUNNING_HINT
+        with ProgressView(color=self.color, hint=hint) as view:
+            check = hopeless_check(client, self.options.name)
+            result = workflow.run(client, self.options, view, check)
+            if result is None:
+                view.log("the model is being staged; the same command again continues from there")
+        if result is not None:
+            self._print_result(result)
         return 0
+
+    def _print_result(self, result: CacheResult) -> None:
+        from kubectl_fluidmodel.cache.summary import summary_document, summary_text
+        from kubectl_fluidmodel.output.serialize import kubectl_name, to_json, to_yaml
+
+        if self.output is None:
+            click.echo(summary_text(result), nl=False)
+        elif self.output == "name":
+            click.echo(kubectl_name(result.desired.dataset))
+        else:
+            document = summary_document(result)
+            text = to_json(document) if self.output == "json" else to_yaml(document)
+            click.echo(text, nl=False)
 
     def _print_objects(self, items: list[Object]) -> None:
         from kubectl_fluidmodel.output.serialize import format_objects
 
         click.echo(format_objects(items, self.output or "yaml"), nl=False)
+
+
+def create_secret_command(secret: Object) -> Command:
+    """The command that creates a Secret by hand; its values come from the environment."""
+    metadata = secret["metadata"]
+    literals = [(f"--from-literal={key}=", EnvVariable(key)) for key in secret["data"]]
+    return command(
+        *("kubectl", "create", "secret", "generic", metadata["name"]),
+        *("-n", metadata["namespace"]),
+        *literals,
+    )

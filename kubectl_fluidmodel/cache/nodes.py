@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from kubectl_fluidmodel.cache.desired import CandidateNodes, ExistingObjects
 from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.dynamo import resources
+from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.graph import open_graph
+from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, placement
 from kubectl_fluidmodel.fluid.placement import Candidate, build_candidate
 from kubectl_fluidmodel.inventory.runtimes import storage_tiers
@@ -14,7 +18,6 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundEr
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.objects.access import Object, get_list, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.pin.cluster_reader import worker_tolerations
 
 
 def candidate_nodes(
@@ -88,7 +91,7 @@ def _known_tolerations(
         build_candidate(node, tolerations=known).untolerated for node in objects
     ):
         return known
-    return known + worker_tolerations(client, namespace)
+    return known + _worker_tolerations(client, namespace)
 
 
 def _disk_caches(
@@ -134,3 +137,28 @@ def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
         for tier in storage_tiers(runtime)
         if tier.medium != "MEM"
     ]
+
+
+def _worker_tolerations(client: Client, namespace: str) -> list[Object]:
+    """What the workers of a namespace's graphs tolerate; nothing where graphs cannot be read."""
+    found: list[Object] = []
+    for name in (resources.GRAPH, resources.COMPONENT):
+        for graph in _list_newest(client, name, namespace):
+            try:
+                opened = open_graph(graph)
+            except FluidModelError:
+                continue  # its pods are made from elsewhere
+            for component in opened.components:
+                if component.role is Role.WORKER:
+                    found += get_list(component.pod_spec(), "tolerations")
+    return found
+
+
+def _list_newest(client: Client, kind: str, namespace: str) -> list[Object]:
+    """The objects of a kind in the newest version that is served."""
+    for version in (resources.V1BETA1, resources.V1ALPHA1):
+        try:
+            return client.list_objects(resources.kind_for(kind, version), namespace)
+        except KubeError:
+            continue  # it is not served, or we may not see it
+    return []

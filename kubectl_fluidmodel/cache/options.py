@@ -1,23 +1,77 @@
-"""What the user asked for: the flags of `cache`, checked."""
+"""The options of `cache`: the flags, checked once against each other."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import derive_dataset_name, validate_name
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.sizing import MIB
-from kubectl_fluidmodel.model.source import Source, parse_source
+from kubectl_fluidmodel.model.source import Source, command_for_source, parse_source
 from kubectl_fluidmodel.objects import quantity
+from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, parse_network, require_image
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, parse_bucket_prefix
+from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.stage.options import DEFAULT_WORKERS
+
+DEFAULT_TIMEOUT = 1800.0
+_LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class CacheFlags:
+    """The flags that shape the cache, as the command line has them."""
+
+    name: str | None = None
+    replicas: int | None = None
+    medium: str = "auto"
+    path: str | None = None
+    quota: str = "auto"
+    runtime: str = "alluxio"
+    load: bool = True
+    nodes: tuple[str, ...] = ()
+    node_selector: str | None = None
+    gcs_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class StagingFlags:
+    """The flags of staging a model of the Hub, as the command line has them."""
+
+    to: str | None = None
+    stage_on: str = "cluster"
+    image: str | None = None
+    pull_secrets: tuple[str, ...] = ()
+    stage_proxy: str | None = None
+    stage_no_proxy: str | None = None
+    stage_ca: str | None = None
+    stage_workers: int | None = None
+    shards: int = 1
+
+
+@dataclass(frozen=True)
+class StagingOptions:
+    """How a model of the Hub gets into its bucket."""
+
+    to: BucketPrefix
+    on: str = "cluster"
+    """`cluster`: a Job transfers; `client`: this process does."""
+    image: str = ""
+    """The Job's image; empty where none was given."""
+    network: PodNetwork = field(default_factory=PodNetwork)
+    workers: int = DEFAULT_WORKERS
+    shards: int = 1
+    hub: HubOptions = field(default_factory=HubOptions)
 
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """One `cache` command. Sizes are bytes; None means: decide for me."""
+    """One `cache` command. Sizes are bytes; None leaves the decision to `cache`."""
 
     source: Source
     name: str
@@ -28,15 +82,20 @@ class CacheOptions:
     nodes: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] = ()
     load: bool = True
-    s3_secret: str | None = None
+    store: StoreOptions = field(default_factory=StoreOptions)
     gcs_secret: str | None = None
     replicas_given: bool = False
+    wait: bool = True
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds for the whole wait, staging included."""
+    staging: StagingOptions | None = None
+    """How the source gets into a bucket first; None where it is not a model of the Hub."""
     origin: str = ""
-    """Where the source came from, if it was staged: `hf://org/model`."""
+    """For a staged model its URI on the Hub: `hf://org/model`. The source is its bucket then."""
     commit: str = ""
-    """The origin's commit."""
+    """For a staged model its commit on the Hub."""
     expected: FileListing | None = None
-    """What the source will hold once it is staged."""
+    """For a model that is still to be staged, the files that its bucket will hold."""
 
     @property
     def is_web_source(self) -> bool:
@@ -44,7 +103,7 @@ class CacheOptions:
 
     @property
     def recorded_uri(self) -> str:
-        """The URI that we record, and that another run under the same name must agree with."""
+        """The URI that the Dataset records, and that another run of the same name must have."""
         return self.origin or self.source.uri
 
     @property
@@ -53,71 +112,129 @@ class CacheOptions:
 
 
 def parse_options(
-    text: str,
-    *,
-    name: str | None,
-    replicas: int | None,
-    medium: str,
-    path: str | None,
-    quota: str,
-    nodes: Sequence[str],
-    node_selector: str | None,
-    runtime: str,
-    load: bool,
-    s3_secret: str | None,
-    gcs_secret: str | None,
+    source: str,
+    flags: CacheFlags,
+    store: StoreOptions | None = None,
+    staging: StagingFlags | None = None,
+    hub: HubOptions | None = None,
+    waiting: tuple[bool, float] = (True, DEFAULT_TIMEOUT),
 ) -> CacheOptions:
-    """Check the flags against each other.
+    """Check the flags against each other and against the source.
+
+    Args:
+        source: SOURCE, as the command line has it.
+        flags: The flags that shape the cache.
+        store: The flags of the store.
+        staging: The flags of staging, for a model of the Hub.
+        hub: The flags of the Hub, for a model of it.
+        waiting: Whether to wait, and for how many seconds at most.
 
     Raises:
         UsageError: with the flag at fault and what it takes.
     """
-    source = parse_source(text)
-    if runtime != "alluxio":
-        raise UsageError(f"--runtime {runtime}", "only Alluxio is supported", "--runtime alluxio")
-    if nodes and node_selector:
-        raise UsageError("--node and --node-selector", "give one of them")
-    nodes = tuple(dict.fromkeys(nodes))
-    if path is not None and not re.fullmatch(r"/[^\s,:\x00-\x1f]*", path):
-        raise UsageError(f"--path '{path}'", "it is one absolute directory")
-    if replicas is not None and nodes and len(nodes) != replicas:
+    parsed = parse_source(source)
+    store = store or StoreOptions()
+    _check_placement(parsed, flags)
+    _check_secrets(parsed, store, flags)
+    nodes = tuple(dict.fromkeys(flags.nodes))
+    if flags.replicas is not None and nodes and len(nodes) != flags.replicas:
         raise UsageError(
-            f"--replicas {replicas} with {len(nodes)} --node", "each node holds one whole copy"
-        )
-    if s3_secret and source.scheme not in ("s3", "hf"):
-        raise UsageError("--s3-secret", f"a {source.scheme}:// source has no use for it")
-    if gcs_secret and source.scheme != "gs":
-        raise UsageError("--gcs-secret", f"a {source.scheme}:// source has no use for it")
-    if source.scheme == "local" and not (nodes or node_selector):
-        raise UsageError(
-            f"{source.uri} lies on a node", "say on which", "--node NODE (kubectl get nodes)"
+            f"--replicas {flags.replicas} with {len(nodes)} --node",
+            "each node holds a complete copy, so both have to be the same number",
         )
     return CacheOptions(
-        source=source,
-        name=validate_name(name) if name else derive_dataset_name(source.model),
-        replicas=replicas or len(nodes) or 1,
-        medium=medium,
-        path=path,
-        quota=None if quota == "auto" else parse_size_flag(quota, "--quota"),
+        source=parsed,
+        name=validate_name(flags.name) if flags.name else derive_dataset_name(parsed.model),
+        replicas=flags.replicas or len(nodes) or 1,
+        medium=flags.medium,
+        path=flags.path,
+        quota=None if flags.quota == "auto" else parse_size_flag(flags.quota, "--quota"),
         nodes=nodes,
-        node_selector=_parse_node_selector(node_selector),
-        load=load,
-        s3_secret=s3_secret,
-        gcs_secret=gcs_secret,
-        replicas_given=bool(replicas or nodes),
+        node_selector=_parse_node_selector(flags.node_selector),
+        load=flags.load,
+        store=store,
+        gcs_secret=flags.gcs_secret,
+        replicas_given=bool(flags.replicas or nodes),
+        wait=waiting[0],
+        timeout=waiting[1],
+        staging=_parse_staging(parsed, staging or StagingFlags(), hub or HubOptions()),
     )
 
 
-_LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
+def _check_placement(source: Source, flags: CacheFlags) -> None:
+    """Raises: UsageError: the runtime, the directory or the nodes do not fit together."""
+    if flags.runtime != "alluxio":
+        raise UsageError(
+            f"--runtime {flags.runtime}", "only Alluxio is supported", "--runtime alluxio"
+        )
+    if flags.nodes and flags.node_selector:
+        raise UsageError("--node and --node-selector", "give one of them")
+    if flags.path is not None and not re.fullmatch(r"/[^\s,:\x00-\x1f]*", flags.path):
+        raise UsageError(f"--path '{flags.path}'", "it is one absolute directory")
+    if source.scheme == "local" and not (flags.nodes or flags.node_selector):
+        raise UsageError(
+            f"{source.uri} is a directory of a node",
+            "the node is not given",
+            "--node NODE (kubectl get nodes)",
+        )
+
+
+def _check_secrets(source: Source, store: StoreOptions, flags: CacheFlags) -> None:
+    """Raises: UsageError: a Secret is given that the source does not use."""
+    if store.s3_secret and source.scheme not in ("s3", "hf"):
+        raise UsageError("--s3-secret", f"a {source.scheme}:// source has no use for it")
+    if flags.gcs_secret and source.scheme != "gs":
+        raise UsageError("--gcs-secret", f"a {source.scheme}:// source has no use for it")
+
+
+def _parse_staging(source: Source, flags: StagingFlags, hub: HubOptions) -> StagingOptions | None:
+    """How the source is staged; None where it is not a model of the Hub.
+
+    Raises:
+        UsageError: the bucket is missing or not needed, or a flag of the Job is wrong.
+    """
+    if source.scheme != "hf":
+        if flags.to:
+            raise UsageError(f"--to with {source.uri}", "only a model of the Hub is staged")
+        return None
+    if not flags.to:
+        raise _missing_bucket_error(source)
+    return StagingOptions(
+        to=parse_bucket_prefix(flags.to),
+        on=flags.stage_on,
+        image=require_image(flags.image) if flags.stage_on == "cluster" else "",
+        network=parse_network(
+            flags.stage_proxy, flags.stage_no_proxy, flags.stage_ca, flags.pull_secrets
+        ),
+        workers=flags.stage_workers or DEFAULT_WORKERS,
+        shards=flags.shards,
+        hub=hub,
+    )
+
+
+def _missing_bucket_error(source: Source) -> UsageError:
+    """The error for a model of the Hub without --to, which may have been meant as a bucket."""
+    hint = command_for_source(source.uri.removeprefix("hf://"))
+    with suppress(UsageError):  # not every organization's name could be a bucket's
+        bucket = parse_source(f"s3://{source.host}") if not source.revision else None
+        if bucket is not None:
+            hint += f", or, if {bucket.host} is a bucket: {command_for_source(bucket.uri)}"
+    return UsageError(
+        f"{source.uri} has to be staged in a bucket", "Fluid cannot read the Hugging Face Hub", hint
+    )
 
 
 def parse_size_flag(text: str, flag: str) -> int:
-    """`300Gi`, and `300GiB` and `300GB` as people type them, in bytes, up to a whole MiB.
+    """Parse a size flag: `300Gi`, also `300GiB` and `300GB`.
 
-    Kubernetes rewrites other numbers (`5000000000` to `5G`), which would look like a change.
+    Kubernetes rewrites other numbers (`5000000000` to `5G`), which would look like a change, so
+    the size is rounded up to a multiple of 1 MiB.
+
+    Returns:
+        Bytes.
 
     Raises:
-        UsageError: it is no positive size.
+        UsageError: it is not a positive size.
     """
     try:
         found = quantity.parse_quantity(re.sub(r"(?<=[KMGTPk\di])B$", "", text))

@@ -50,7 +50,7 @@ def required_permissions(options: CacheOptions, namespace: str) -> list[Permissi
     found += [Permission(verb, kinds.PVCS, namespace) for verb in ("get", "list", "watch")]
     if options.source.scheme == "s3":
         found.append(Permission("get", kinds.SECRETS, namespace))
-        if not options.s3_secret:
+        if not options.store.s3_secret:
             found += [Permission(verb, kinds.SECRETS, namespace) for verb in ("create", "patch")]
     if options.source.scheme == "nfs":
         found += [Permission(verb, kinds.PVS) for verb in ("get", "create", "patch")]
@@ -138,7 +138,7 @@ def require_fluid_api(client: Client) -> None:
 
 def validate_secret_name(options: CacheOptions) -> None:
     """Raises: UsageError: Fluid cannot mount a Secret of that name."""
-    secret = options.s3_secret
+    secret = options.store.s3_secret
     if secret and options.source.scheme == "s3" and not secrets.is_mountable_name(secret):
         raise UsageError(
             f"Fluid cannot mount the Secret {secret}",
@@ -281,7 +281,7 @@ def require_not_deleting(
         (kinds.PVCS, client.get_or_none(kinds.PVCS, name, namespace)),
     ]
     if options.source.scheme == "s3":
-        secret = options.s3_secret or secrets.store_secret_name(name)
+        secret = options.store.s3_secret or secrets.store_secret_name(name)
         found.append((kinds.SECRETS, client.get_or_none(kinds.SECRETS, secret, namespace)))
     with suppress(ForbiddenError):  # the claim goes before its volume
         found.append((kinds.PVS, client.get_or_none(kinds.PVS, names.volume_name(namespace, name))))
@@ -322,7 +322,7 @@ def require_name_available(
             "Fluid makes one of that name, and this is not it",
             hint,
         )
-    if options.source.scheme == "s3" and not options.s3_secret:
+    if options.source.scheme == "s3" and not options.store.s3_secret:
         wanted = secrets.store_secret_name(name)
         keys = client.get_or_none(kinds.SECRETS, wanted, namespace)
         if keys is not None and not names.is_managed(keys):

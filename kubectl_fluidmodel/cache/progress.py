@@ -1,4 +1,4 @@
-"""How far a cache has come, read from the objects that make it up. Pure."""
+"""The progress of a cache, read from its objects. Pure."""
 
 from __future__ import annotations
 
@@ -6,43 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.fluid import names, pod_problems, status
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.progress_step import DONE, FAILED, RUNNING, WAITING, Step
 
-__all__ = [
-    "DONE",
-    "FAILED",
-    "RUNNING",
-    "WAITING",
-    "CacheProgress",
-    "ObjectReader",
-    "Step",
-    "compute_progress",
-    "master_pod_name",
-]
+_MAX_PROBLEMS = 6
 
 
 class ObjectReader(Protocol):
-    """The latest objects, as kube.watch.Feed keeps them."""
+    """The latest objects, as kube.watch.Informer keeps them."""
 
-    def list_objects(self, kind: Kind) -> list[Object]: ...
+    def list_objects(self, kind: Kind, /) -> list[Object]: ...
 
-    def get(self, kind: Kind, name: str) -> Object | None: ...
+    def get(self, kind: Kind, name: str, /) -> Object | None: ...
 
 
 @dataclass(frozen=True)
 class CacheProgress:
-    """Where the whole stands."""
+    """The steps of a cache, the bytes it holds, and what is wrong."""
 
     steps: tuple[Step, ...]
     done_bytes: int | None
     total_bytes: int | None
     problems: tuple[str, ...]
     remaining_after: int = 0
-    """Bytes to move after these steps: none, they are the last."""
+    """Bytes to move after these steps: none, as they are the last."""
 
     @property
     def is_transferring(self) -> bool:
@@ -61,57 +52,64 @@ def master_pod_name(name: str) -> str:
 
 def compute_progress(
     reader: ObjectReader,
-    namespace: str,
-    name: str,
+    target: CacheTarget,
     *,
-    total: int | None,
-    replicas: int,
-    load: bool,
     log: str = "",
     external_problems: Sequence[str] = (),
     since: float = 0.0,
 ) -> CacheProgress:
-    """Read the progress of the cache `namespace/name`.
+    """Read the progress of a cache from its objects.
 
-    `total` is the model's bytes; `log` the end of the master's log where it was read;
-    `outside` what is wrong beside the cache's own objects (the API server, Fluid's
-    controllers); `since` the Unix time this run began.
+    Args:
+        reader: The latest objects.
+        target: The cache.
+        log: The end of the master's log, where it was read.
+        external_problems: What is wrong beside the cache's own objects: the API server, Fluid's
+            controllers.
+        since: The Unix time at which this run began; older events do not count.
     """
+    name = target.name
     dataset = status.parse_dataset(reader.get(names.DATASETS, name))
-    load_status = status.parse_dataload(reader.get(names.DATA_LOADS, name))
     pods = reader.list_objects(kinds.PODS)
     masters = [pod for pod in pods if name_of(pod) == master_pod_name(name)]
     workers = [pod for pod in pods if name_of(pod).startswith(f"{name}-worker-")]
-    claim = reader.get(kinds.PVCS, name)
     steps = [
         _pods_step("master", masters, 1, dataset.is_bound),
-        _pods_step("worker", workers, replicas, dataset.is_bound),
+        _pods_step("worker", workers, target.replicas, dataset.is_bound),
         _dataset_step(dataset),
-        _claim_step(claim),
+        _claim_step(reader.get(kinds.PVCS, name)),
     ]
-    if load:
-        steps.append(_load_step(load_status, dataset.cached, total))
+    if target.load:
+        steps.append(_load_step(status.parse_dataload(reader.get(names.DATA_LOADS, name))))
+    problems = [
+        *external_problems,
+        *_log_problems(name, dataset, log),
+        *_pod_problems(pods),
+        *_event_problems(reader, name, dataset, since),
+    ]
+    unique = list(dict.fromkeys(" ".join(text.split()) for text in problems))
+    listing = target.listing
     return CacheProgress(
         steps=tuple(steps),
         done_bytes=dataset.cached,
-        total_bytes=total if total is not None else dataset.total,
-        problems=tuple(_problems(reader, name, dataset, pods, log, external_problems, since)),
+        total_bytes=listing.bytes if listing is not None else dataset.total,
+        problems=tuple(unique[:_MAX_PROBLEMS]),
     )
 
 
 class _NoObjects:
-    """The view of a cache of which nothing is made."""
+    """The objects of a cache of which nothing exists yet."""
 
-    def list_objects(self, kind: Kind) -> list[Object]:
+    def list_objects(self, _kind: Kind) -> list[Object]:
         return []
 
-    def get(self, kind: Kind, name: str) -> Object | None:
+    def get(self, _kind: Kind, _name: str) -> Object | None:
         return None
 
 
 def pending_steps(replicas: int, *, load: bool) -> tuple[Step, ...]:
-    """The steps of a cache before anything of it is made."""
-    return compute_progress(_NoObjects(), "", "", total=None, replicas=replicas, load=load).steps
+    """The steps of a cache of which nothing exists yet."""
+    return compute_progress(_NoObjects(), CacheTarget("", "", None, replicas, load)).steps
 
 
 def _pods_step(role: str, pods: list[Object], wanted: int, bound: bool) -> Step:
@@ -150,7 +148,7 @@ def _claim_step(claim: Object | None) -> Step:
     return Step("PVC", DONE if phase == "Bound" else RUNNING, phase)
 
 
-def _load_step(loading: status.DataLoadStatus, cached: int | None, total: int | None) -> Step:
+def _load_step(loading: status.DataLoadStatus) -> Step:
     if loading.phase == "Complete":
         return Step("load", DONE, "Complete")
     if loading.phase == "Failed":
@@ -160,29 +158,25 @@ def _load_step(loading: status.DataLoadStatus, cached: int | None, total: int | 
     return Step("load", RUNNING, loading.phase)
 
 
-def _problems(
-    reader: ObjectReader,
-    name: str,
-    dataset: status.DatasetStatus,
-    pods: list[Object],
-    log: str,
-    external_problems: Sequence[str],
-    since: float,
-) -> list[str]:
-    found = list(external_problems)
+def _log_problems(name: str, dataset: status.DatasetStatus, log: str) -> list[str]:
     cause = pod_problems.find_log_error(log) if log else ""
-    if cause and not dataset.is_bound:
-        found.append(f"{master_pod_name(name)}: {cause}")
-    for pod in pods:
-        if not pod_problems.is_ready(pod) and get_path(pod, "status", "phase") != "Succeeded":
-            found += pod_problems.find_pod_problems(pod)
-    if dataset.setup_error:
-        found.append(f"Fluid: {dataset.setup_error}")
-    setup_error = dataset.setup_error
-    found += [
-        text
-        for text in pod_problems.warning_events(reader.list_objects(kinds.EVENTS), name, since)
-        if not (setup_error and " ".join(setup_error.split()) in text)
+    return [f"{master_pod_name(name)}: {cause}"] if cause and not dataset.is_bound else []
+
+
+def _pod_problems(pods: Sequence[Object]) -> list[str]:
+    return [
+        problem
+        for pod in pods
+        if not pod_problems.is_ready(pod) and get_path(pod, "status", "phase") != "Succeeded"
+        for problem in pod_problems.find_pod_problems(pod)
     ]
-    unique = list(dict.fromkeys(" ".join(text.split()) for text in found))
-    return unique[:6]
+
+
+def _event_problems(
+    reader: ObjectReader, name: str, dataset: status.DatasetStatus, since: float
+) -> list[str]:
+    """Fluid's own error, and the warnings that do not repeat it."""
+    error = " ".join((dataset.setup_error or "").split())
+    warnings = pod_problems.warning_events(reader.list_objects(kinds.EVENTS), name, since)
+    found = [f"Fluid: {error}"] if error else []
+    return found + [text for text in warnings if not (error and error in text)]

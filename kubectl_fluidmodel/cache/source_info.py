@@ -40,98 +40,96 @@ class SourceInfo:
     """What is probably not meant."""
 
 
-def read_source(
-    options: CacheOptions,
-    client: Client | None,
-    namespace: str,
-    *,
-    endpoint: str | None,
-    region: str | None,
-) -> SourceInfo:
+def read_source(options: CacheOptions, client: Client | None, namespace: str) -> SourceInfo:
     """List the source, and gather what its mount needs.
 
-    `client` is None without a cluster; nothing is asked of the store then either if a quota
-    makes up for it, so that manifests for git come out the same everywhere.
+    Args:
+        options: With the source, its store and its keys.
+        client: None without a cluster. Then the store is not asked either if a quota is given,
+            so that manifests for git are the same everywhere.
+        namespace: Of the cache.
 
     Raises:
-        FluidModelError: the source is missing, empty or refuses us.
-        UnreachableError: it does not answer and no quota was given.
+        FluidModelError: the source is missing or empty, access to it is denied, or it is no model.
+        UnreachableError: it does not answer, and no quota was given.
     """
     scheme = options.source.scheme
     list_files = client is not None or options.quota is None
     if scheme == "s3":
-        return _read_s3(options, client, namespace, endpoint, region, list_files)
+        return _read_s3(options, client, namespace, list_files)
     if scheme == "gs":
         return _read_gcs(options, list_files)
     if scheme in ("http", "https") and list_files:
         from kubectl_fluidmodel.objectstore.http_index import list_directory, range_reader
 
-        def web() -> tuple[FileListing, RangeReader]:
+        def list_web() -> tuple[FileListing, RangeReader]:
             return list_directory(options.source.uri), range_reader(options.source.uri)
 
-        listing, notes = _list_unless_quota_given(options, web, CacheLocation(namespace))
+        listing, notes = _list_unless_quota_given(options, list_web, CacheLocation(namespace))
         return SourceInfo(MountCredentials(), listing, None, notes)
     return SourceInfo(MountCredentials(), None, None)
 
 
 def _read_s3(
-    options: CacheOptions,
-    client: Client | None,
-    namespace: str,
-    endpoint: str | None,
-    region: str | None,
-    list_files: bool,
+    options: CacheOptions, client: Client | None, namespace: str, list_files: bool
 ) -> SourceInfo:
-    store = stores.store_from_environment(endpoint, region)
-    keys: SecretKeys | None = None
-    secret: Object | None = None
+    store, keys, secret = _resolve_mount_keys(options, client, namespace)
     notes: list[str] = []
-    if options.s3_secret:
-        found, keys = stage_credentials.read_store_secret(options.s3_secret, client, namespace)
-        store = replace(store, credentials=found or store.credentials)
-        if found and found.short_lived:
-            stores.require_session_token(found, f" in Secret {options.s3_secret}")
-            raise _temporary_credentials_error(
-                f"the keys in Secret {options.s3_secret} are temporary"
-            )
-    elif store.credentials and store.credentials.short_lived:
-        stores.require_session_token(store.credentials)
-        raise _temporary_credentials_error("these S3 credentials are temporary")
-    elif store.credentials:
-        secret = secrets.build_secret(
-            options.name,
-            namespace,
-            {
-                stores.ACCESS_KEY: store.credentials.access_key,
-                stores.SECRET_KEY: store.credentials.secret_key,
-            },
-        )
-        keys = SecretKeys(
-            secrets.store_secret_name(options.name), stores.ACCESS_KEY, stores.SECRET_KEY
-        )
-    else:
+    if keys is None:
         notes.append(
             "no S3 credentials found: the cache's pods will use their node's own role, or none"
         )
-    mount_credentials = MountCredentials(endpoint=store.endpoint, region=store.region, keys=keys)
+    credentials = MountCredentials(endpoint=store.endpoint, region=store.region, keys=keys)
     source = options.source
     stores.require_endpoint_without_bucket(store, source.host)
     listing = options.expected
     if listing is None and list_files:
         with ExitStack() as stack:
 
-            def listed() -> tuple[FileListing, RangeReader]:
-                near = stack.enter_context(reachable_store(store, client, namespace))
-                found = stores.list_prefix(near, source.host, source.path)
-                return found, stores.range_reader(near, source.host, source.path)
+            def list_bucket() -> tuple[FileListing, RangeReader]:
+                reached = stack.enter_context(reachable_store(store, client, namespace))
+                found = stores.list_prefix(reached, source.host, source.path)
+                return found, stores.range_reader(reached, source.host, source.path)
 
-            listing, more = _list_unless_quota_given(
-                options, listed, CacheLocation(namespace, store.endpoint)
-            )
+            location = CacheLocation(namespace, store.endpoint)
+            listing, more = _list_unless_quota_given(options, list_bucket, location)
         notes += more
-    return SourceInfo(
-        mount_credentials, listing, secret, tuple(notes), _loopback_warnings(store.endpoint, client)
-    )
+    warnings = _loopback_warnings(store.endpoint, client)
+    return SourceInfo(credentials, listing, secret, tuple(notes), warnings)
+
+
+def _resolve_mount_keys(
+    options: CacheOptions, client: Client | None, namespace: str
+) -> tuple[S3Store, SecretKeys | None, Object | None]:
+    """Find the keys with which Alluxio mounts the bucket.
+
+    Returns:
+        The store with its credentials, the Secret's keys for the mount, and the Secret to create;
+        the latter two are None where there are no keys, or where the Secret exists.
+
+    Raises:
+        FluidModelError: the keys are temporary.
+    """
+    given = options.store
+    store = stores.store_from_environment(given.endpoint, given.region)
+    if given.s3_secret:
+        found, keys = stage_credentials.read_store_secret(given.s3_secret, client, namespace)
+        if found and found.short_lived:
+            stores.require_session_token(found, f" in Secret {given.s3_secret}")
+            raise _temporary_credentials_error(
+                f"the keys in Secret {given.s3_secret} are temporary"
+            )
+        return replace(store, credentials=found or store.credentials), keys, None
+    own = store.credentials
+    if own is None:
+        return store, None, None
+    if own.short_lived:
+        stores.require_session_token(own)
+        raise _temporary_credentials_error("these S3 credentials are temporary")
+    data = {stores.ACCESS_KEY: own.access_key, stores.SECRET_KEY: own.secret_key}
+    secret = secrets.build_secret(options.name, namespace, data)
+    secret_name = secrets.store_secret_name(options.name)
+    return store, SecretKeys(secret_name, stores.ACCESS_KEY, stores.SECRET_KEY), secret
 
 
 def _loopback_warnings(endpoint: str, client: Client | None) -> tuple[str, ...]:

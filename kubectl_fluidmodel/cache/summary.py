@@ -1,65 +1,64 @@
-"""What `cache` says at its end, in words and as a document. Pure."""
+"""The result of `cache`, in words and as a document. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.workflow import CacheResult
 from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.text import format_bytes, pluralize
 
 _MEDIA = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
 
 
-def summary_text(options: CacheOptions, namespace: str, result: CacheResult) -> str:
-    """Two lines: what is there now, and what to run next."""
-    medium = _MEDIA.get(result.desired.medium.type, result.desired.medium.type)
-    where = f"in {medium}"
-    if result.desired.placement:
-        where = f"on {', '.join(result.desired.placement.names)}, {where}"
-    flag = f" -n {namespace}" if namespace != "default" else ""
-    verification = result.verification
+def summary_text(result: CacheResult) -> str:
+    """Two lines: the cache that exists now, and the next command to run."""
+    options, desired, verification = result.options, result.desired, result.verification
+    where = f"in {_MEDIA.get(desired.medium.type, desired.medium.type)}"
+    if desired.placement:
+        where = f"on {', '.join(desired.placement.names)}, {where}"
     if verification is not None:
-        amount = (
-            f"{pluralize(verification.files, 'file')}, {format_bytes(verification.bytes)}, every "
-            "byte proven"
-            if verification.files is not None
-            else f"{format_bytes(verification.bytes)}, complete by Fluid's totals"
-        )
+        cached = format_bytes(verification.bytes)
+        amount = f"{cached}, complete by Fluid's totals"
+        if verification.files is not None:
+            amount = f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
         head = f"{options.name} is cached: {amount}, {where}"
     elif options.load:
         head = f"{options.name} is being built {where}; the same command again follows it"
     else:
         head = f"{options.name} is ready and empty {where}; reads fill it, or run without --no-load"
-    return f"{head}\nnext: kubectl fluidmodel pin {options.name} GRAPH{flag}\n"
+    flag = ("-n", result.namespace) if result.namespace != "default" else ()
+    pin = command(*("kubectl", "fluidmodel", "pin", Operand(options.name), "GRAPH"), *flag)
+    return f"{head}\nnext: {pin}\n"
 
 
-def summary_document(options: CacheOptions, namespace: str, result: CacheResult) -> dict[str, Any]:
+def summary_document(result: CacheResult) -> dict[str, Any]:
     """The document of `-o json|yaml`; `docs/output.md` describes it."""
-    design, listing, proof = result.desired, result.source.listing, result.verification
+    options, desired, verification = result.options, result.desired, result.verification
+    listing = result.source.listing
     found: dict[str, Any] = {
         "apiVersion": API_VERSION,
         "kind": "Cache",
-        "metadata": {"name": options.name, "namespace": namespace},
+        "metadata": {"name": options.name, "namespace": result.namespace},
         "source": options.recorded_uri,
         "commit": options.commit or None,
         "bytes": listing.bytes if listing else None,
         "files": len(listing.files) if listing else None,
-        "nodes": list(design.placement.names) if design.placement else [],
-        "replicas": design.replicas,
-        "medium": design.medium.type,
-        "path": design.medium.path,
-        "quotaBytes": design.quota,
+        "nodes": list(desired.placement.names) if desired.placement else [],
+        "replicas": desired.replicas,
+        "medium": desired.medium.type,
+        "path": desired.medium.path,
+        "quotaBytes": desired.quota,
         "persistentVolumeClaim": options.name,
         "proof": None,
     }
-    if proof is not None:
+    if verification is not None:
         found["proof"] = {
-            "complete": proof.complete,
-            "by": "file" if proof.files is not None else "total",
-            "bytes": proof.bytes,
-            "cachedBytes": proof.cached_bytes,
-            "files": proof.files,
+            "complete": verification.complete,
+            "by": "file" if verification.files is not None else "total",
+            "bytes": verification.bytes,
+            "cachedBytes": verification.cached_bytes,
+            "files": verification.files,
         }
     return found

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
 from kubectl_fluidmodel.cli import completers
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.objectstore.options import StoreOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,25 +88,6 @@ _CONNECTION_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
 )
 
-
-_HUB_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    (
-        "endpoint",
-        "--endpoint-hub",
-        {"metavar": "URL", "help": "Hub; HF_ENDPOINT, else Hugging Face."},
-    ),
-    ("secret", "--hf-secret", {"metavar": "NAME", "help": "Existing Secret with HF_TOKEN."}),
-    (
-        "include",
-        "--include",
-        {
-            "metavar": "GLOB",
-            "multiple": True,
-            "help": "Only these files; by default all but formats that engines do not read.",
-        },
-    ),
-    ("exclude", "--exclude", {"metavar": "GLOB", "multiple": True, "help": "Not these files."}),
-)
 
 HEADINGS = (
     "Model",
@@ -192,52 +175,98 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, cls=GroupedOption, group=group, **settings)
 
 
+def flag_group(
+    cls: type, argument: str, *flags: Callable[[Any], Any], prefix: str = ""
+) -> Callable[[F], F]:
+    """Flags whose values a verb gets together, as one dataclass.
+
+    Args:
+        cls: The dataclass; its fields are the parameter names of the flags.
+        argument: The name under which the verb gets it.
+        flags: The decorators of the flags, in the order of `--help`.
+        prefix: What the parameter names have before the fields' names.
+    """
+
+    def with_flags(function: F) -> F:
+        @functools.wraps(function)
+        def with_group(*args: Any, **kwargs: Any) -> Any:
+            given = {each.name: kwargs.pop(prefix + each.name) for each in fields(cls)}
+            return function(*args, **{argument: cls(**given)}, **kwargs)
+
+        decorated: Any = with_group
+        for flag in reversed(flags):
+            decorated = flag(decorated)
+        result: F = decorated
+        return result
+
+    return with_flags
+
+
 def connection_flags(function: F) -> F:
-    """kubectl's connection flags and -n; the verb gets one `connection` argument."""
-    keys = ["namespace", *(key for _, key, _ in _CONNECTION_FLAGS)]
-
-    @functools.wraps(function)
-    def with_connection(*args: Any, **kwargs: Any) -> Any:
-        given = {key: kwargs.pop(key) for key in keys}
-        return function(*args, connection=ConfigFlags(**given), **kwargs)
-
-    decorated: Any = with_connection
-    for names, key, settings in reversed(_CONNECTION_FLAGS):
-        decorated = option(*names.split(","), key, group="Connection", **settings)(decorated)
-    result: F = option(
+    """Add kubectl's connection flags and -n; the verb gets one `connection` argument."""
+    namespace = option(
         "-n",
         "--namespace",
         "namespace",
         group="Connection",
         metavar="NAME",
         help="Namespace; the context's where not given.",
-    )(decorated)
-    return result
-
-
-@dataclass(frozen=True)
-class HubOptions:
-    """Which hub, who asks, and which of a model's files."""
-
-    endpoint: str | None
-    secret: str | None
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
+    )
+    others = [
+        option(*names.split(","), key, group="Connection", **settings)
+        for names, key, settings in _CONNECTION_FLAGS
+    ]
+    return flag_group(ConfigFlags, "connection", namespace, *others)(function)
 
 
 def hub_flags(function: F) -> F:
-    """The flags of verbs that read a model from the Hub; the verb gets one `hub` argument."""
+    """Add the flags of verbs that read a model from the Hub; the verb gets one `hub` argument."""
+    return flag_group(
+        HubOptions,
+        "hub",
+        option(
+            "--endpoint-hub",
+            "hub_endpoint",
+            group="Hub",
+            metavar="URL",
+            help="Hub; HF_ENDPOINT, else Hugging Face.",
+        ),
+        option(
+            "--hf-secret",
+            "hub_secret",
+            group="Hub",
+            metavar="NAME",
+            help="Existing Secret with HF_TOKEN.",
+        ),
+        option(
+            "--include",
+            "hub_include",
+            group="Hub",
+            metavar="GLOB",
+            multiple=True,
+            help="Only these files; by default all but formats that engines do not read.",
+        ),
+        option(
+            "--exclude",
+            "hub_exclude",
+            group="Hub",
+            metavar="GLOB",
+            multiple=True,
+            help="Not these files.",
+        ),
+        prefix="hub_",
+    )(function)
 
-    @functools.wraps(function)
-    def with_hub(*args: Any, **kwargs: Any) -> Any:
-        given = {key: kwargs.pop(f"hub_{key}") for key, _, _ in _HUB_FLAGS}
-        return function(*args, hub=HubOptions(**given), **kwargs)
 
-    decorated: Any = with_hub
-    for key, name, settings in reversed(_HUB_FLAGS):
-        decorated = option(name, f"hub_{key}", group="Hub", **settings)(decorated)
-    result: F = decorated
-    return result
+def store_flags(endpoint_help: str, secret_help: str) -> Callable[[F], F]:
+    """Add the flags of verbs that use an S3 store; the verb gets one `store` argument."""
+    return flag_group(
+        StoreOptions,
+        "store",
+        option("--endpoint", group="Store", metavar="URL", help=endpoint_help),
+        option("--region", group="Store", metavar="REGION", help="Region of the bucket."),
+        option("--s3-secret", group="Store", metavar="NAME", help=secret_help),
+    )
 
 
 def dry_run(help: str) -> Callable[[F], F]:

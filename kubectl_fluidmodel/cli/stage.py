@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.cli.flags import (
-    HubOptions,
     VerbCommand,
     color_flag,
     connection_flags,
@@ -20,6 +19,7 @@ from kubectl_fluidmodel.cli.flags import (
     dry_run as dry_run_choice,
 )
 from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError, UsageError
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.stage.command import StageCommand
 

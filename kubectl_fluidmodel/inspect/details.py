@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.fluid import status as fluid_status
@@ -149,28 +149,41 @@ class CacheDetails:
         return readers.count_local(self.readers or ())
 
 
+@dataclass(frozen=True)
+class LiveDetails:
+    """What lies outside of a Snapshot, by (namespace, name) of the caches."""
+
+    hub: Mapping[tuple[str, str], HubStatus] = field(default_factory=dict)
+    staged: Mapping[tuple[str, str], StagedModel] = field(default_factory=dict)
+    """From the manifests in the buckets."""
+    files_reason: str = ""
+    """Why no master was asked for its files."""
+
+
 def describe_caches(
     snapshot: Snapshot,
     *,
     warnings: Mapping[tuple[str, str], Sequence[DoctorWarning]] | None = None,
-    hub: Mapping[tuple[str, str], HubStatus] | None = None,
-    staged: Mapping[tuple[str, str], StagedModel] | None = None,
-    files_reason: str = "",
+    live: LiveDetails | None = None,
     caches: Sequence[Cache] | None = None,
 ) -> list[CacheDetails]:
-    """Every cache of a snapshot, by namespace and name.
+    """Describe the caches of a snapshot.
 
-    `warned`, `hub` and `staged` are what others found out, by (namespace, name); `files_why` says
-    why no master was asked for its files.
+    Args:
+        snapshot: The cluster.
+        warnings: What `doctor` finds, by (namespace, name); None where it was not asked.
+        live: What the Hub and the buckets say, where they were asked.
+        caches: The caches to describe; None for all of the snapshot.
+
+    Returns:
+        The caches by namespace and name.
     """
     return [
         _describe_cache(
             snapshot,
             cache,
             None if warnings is None else tuple(warnings.get((cache.namespace, cache.name), ())),
-            (hub or {}).get((cache.namespace, cache.name)),
-            (staged or {}).get((cache.namespace, cache.name)),
-            files_reason,
+            live or LiveDetails(),
         )
         for cache in (build_caches(snapshot) if caches is None else caches)
     ]
@@ -180,10 +193,9 @@ def _describe_cache(
     snapshot: Snapshot,
     cache: Cache,
     warnings: tuple[DoctorWarning, ...] | None,
-    hub: HubStatus | None,
-    staged: StagedModel | None,
-    files_reason: str,
+    live: LiveDetails,
 ) -> CacheDetails:
+    key = (cache.namespace, cache.name)
     dataset, runtime = cache.dataset, cache.runtime
     listed = master_report.listed_files(snapshot, cache.namespace, cache.name)
     usage = cache_usage(cache)
@@ -205,7 +217,7 @@ def _describe_cache(
         name=cache.name,
         uri=names.source_uri(dataset) if dataset else "",
         commit=annotations_of(dataset or {}).get(names.COMMIT_ANNOTATION, ""),
-        hub=hub,
+        hub=live.hub.get(key),
         mounts=tuple(
             (str(mount.get("mountPoint", "")), alluxio_path(mount))
             for mount in get_list(dataset, "spec", "mounts")
@@ -232,17 +244,17 @@ def _describe_cache(
         local_hit_ratio=runtimes.hit_ratio(cache, "localHitRatio"),
         remote_hit_ratio=runtimes.hit_ratio(cache, "remoteHitRatio"),
         loads=tuple(_describe_load(load) for load in reversed(cache.loads)),
-        staging=staged or staged_model(cache),
+        staging=live.staged.get(key) or staged_model(cache),
         claim=claim if snapshot.was_read(kinds.PVCS, cache.namespace) else None,
         node_label=cache.node_label,
         nodes=node_caches,
         files=listed,
-        files_reason=files_reason if listed is None else "",
+        files_reason=live.files_reason if listed is None else "",
         readers=readers_,
         graphs=graphs,
         startup=estimate_startup(
             cache.name,
-            "" if cache.namespace == "default" else f" -n {cache.namespace}",
+            cache.namespace,
             usage.is_complete,
             node_caches,
             readers_,

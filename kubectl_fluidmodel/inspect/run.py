@@ -1,35 +1,35 @@
-"""What `inspect` prints of a Snapshot, and what it asks besides for one cache.
+"""The workflow of `inspect`: read the cluster, and print its caches.
 
-What judges and draws is imported where it is needed: that is a good part of the run on a small
-cluster, and `look` has it done while the API server is at work.
+Most modules are imported where they are needed: importing takes a good part of the time on a small
+cluster, and `run_once` does it while the API server works.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import selector as selectors
 from kubectl_fluidmodel.output.text import print_note, wants_color
 
 if TYPE_CHECKING:
-    from kubectl_fluidmodel.inspect.details import CacheDetails
+    from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails
     from kubectl_fluidmodel.inventory.cache import Cache
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 
-@dataclass
-class InspectCommand:
-    """What was asked for."""
+@dataclass(frozen=True)
+class InspectOptions:
+    """Which caches `inspect` shows, and how."""
 
     name: str | None = None
     output: str | None = None
@@ -38,17 +38,32 @@ class InspectCommand:
     header: bool = True
     color: str = "auto"
     all_namespaces: bool = False
-    namespace: str | None = None
-    """None for all."""
-    _matches: selectors.Matches | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        self._matches = selectors.parse_selector(self.selector) if self.selector else None
+    def validated(self) -> InspectOptions:
+        """Check the options against each other.
+
+        Raises:
+            UsageError: with the flags that do not go together.
+        """
+        if self.name and (self.all_namespaces or self.selector or self.sort_by):
+            raise UsageError("NAME is one cache", "it does not go with -A, -l and --sort-by")
+        if self.selector:
+            selectors.parse_selector(self.selector)
+        return self
+
+
+@dataclass(frozen=True)
+class InspectCommand:
+    """Shows the caches of a Snapshot."""
+
+    options: InspectOptions
+    namespace: str | None
+    """None for all."""
 
     @property
     def _shows_warnings(self) -> bool:
         """Whether what `doctor` would say is shown."""
-        return bool(self.name) or self.output in ("wide", "json", "yaml")
+        return bool(self.options.name) or self.options.output in ("wide", "json", "yaml")
 
     def preload_modules(self) -> None:
         """Import what `show` will need in any case."""
@@ -56,7 +71,7 @@ class InspectCommand:
 
         if self._shows_warnings:
             import kubectl_fluidmodel.inspect.doctor_warnings
-        if self.output is None or self.output == "wide":
+        if self.options.output is None or self.options.output == "wide":
             import kubectl_fluidmodel.inspect.details_view
             import kubectl_fluidmodel.inspect.table_view  # noqa: F401
 
@@ -75,7 +90,7 @@ class InspectCommand:
             each
             for each in build_caches(snapshot)
             if (self.namespace is None or each.namespace == self.namespace)
-            and (not self.name or each.name == self.name)
+            and (not self.options.name or each.name == self.options.name)
         ]
 
     def require_caches(self, snapshot: Snapshot) -> list[Cache]:
@@ -85,33 +100,47 @@ class InspectCommand:
             FluidModelError: there is none of that name.
         """
         found = self.select_caches(snapshot)
-        if self.name and not found:
+        if self.options.name and not found:
             raise FluidModelError(
-                f"there is no cache {self.name}"
+                f"there is no cache {self.options.name}"
                 + (f" in namespace {self.namespace}" if self.namespace else ""),
                 "neither a Dataset nor a runtime has that name",
                 f"kubectl fluidmodel inspect{_namespace_flag(self.namespace)}",
             )
         return found
 
-    def describe(self, snapshot: Snapshot, **found_out: Any) -> list[CacheDetails]:
-        """All that is known of them, in order."""
+    def describe(
+        self,
+        snapshot: Snapshot,
+        *,
+        live: LiveDetails | None = None,
+        caches: Sequence[Cache] | None = None,
+    ) -> list[CacheDetails]:
+        """Describe the caches, in the order in which they are shown.
+
+        Args:
+            snapshot: The cluster.
+            live: What lies outside of it, where it was asked.
+            caches: The caches; None for those of the options.
+        """
         from kubectl_fluidmodel.inspect.details import describe_caches
 
-        caches = found_out.pop("caches", None) or self.require_caches(snapshot)
-        if "warned" not in found_out and self._shows_warnings:
+        options, warnings = self.options, None
+        caches = self.require_caches(snapshot) if caches is None else caches
+        if self._shows_warnings:
             from kubectl_fluidmodel.inspect.doctor_warnings import warnings_by_cache
 
-            found_out["warned"] = warnings_by_cache(
-                snapshot, namespace=self.namespace, name=self.name or ""
+            warnings = warnings_by_cache(
+                snapshot, namespace=self.namespace, name=options.name or ""
             )
-        found = describe_caches(snapshot, caches=caches, **found_out)
-        if self._matches:
-            found = [one for one in found if self._matches(one.labels)]
-        if self.sort_by:
+        found = describe_caches(snapshot, warnings=warnings, live=live, caches=caches)
+        if options.selector:
+            matches = selectors.parse_selector(options.selector)
+            found = [each for each in found if matches(each.labels)]
+        if options.sort_by:
             from kubectl_fluidmodel.inspect import table_view
 
-            found.sort(key=table_view.SORT_KEYS[self.sort_by])
+            found.sort(key=table_view.SORT_KEYS[options.sort_by])
         return found
 
     def render(
@@ -119,27 +148,27 @@ class InspectCommand:
     ) -> tuple[str, list[str]]:
         """What goes to stdout, and the columns that a narrow terminal has no room for."""
         left_out: list[str] = []
-        if self.output in ("json", "yaml"):
+        if self.options.output in ("json", "yaml"):
             from kubectl_fluidmodel.inspect import document
             from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
             shown = (
                 document.detail_document(caches[0], snapshot)
-                if self.name
+                if self.options.name
                 else document.list_document(caches, snapshot)
             )
-            return (to_json if self.output == "json" else to_yaml)(shown), left_out
-        if self.output == "name":
+            return (to_json if self.options.output == "json" else to_yaml)(shown), left_out
+        if self.options.output == "name":
             kind = names.DATASETS.resource.replace("datasets", "dataset")
             return "".join(f"{kind}/{one.name}\n" for one in caches), left_out
-        if self.output == "tree":
+        if self.options.output == "tree":
             from kubectl_fluidmodel.inspect import tree
             from kubectl_fluidmodel.output import tree as tree_view
 
             return tree_view.format_tree(
                 tree.cache_trees(caches), width=width, color=color
             ), left_out
-        if self.name and self.output is None:
+        if self.options.name and self.options.output is None:
             from kubectl_fluidmodel.inspect import details_view as one_view
 
             return one_view.render_details(caches[0], width=width, color=color), left_out
@@ -149,37 +178,37 @@ class InspectCommand:
 
         text = table_view.render_table(
             caches,
-            namespaces=self.all_namespaces,
-            wide=self.output == "wide",
+            namespaces=self.options.all_namespaces,
+            wide=self.options.output == "wide",
             width=width,
             color=color,
-            header=self.header,
+            header=self.options.header,
             left_out=left_out,
         )
         return text, left_out
 
     def empty_message(self) -> str:
         """What to say where there is nothing to show."""
-        if self.selector:
-            return f"No models match -l '{self.selector}'"
+        if self.options.selector:
+            return f"No models match -l '{self.options.selector}'"
         where = f"in {self.namespace} namespace" if self.namespace else "in any namespace"
         return f"No models cached {where}; try: kubectl fluidmodel cache --help"
 
-    def print(self, snapshot: Snapshot, **found_out: Any) -> None:
-        """Print it, and on stderr what could not be read."""
+    def print(self, snapshot: Snapshot, live: LiveDetails | None = None) -> None:
+        """Print the caches to stdout, and what could not be read to stderr."""
         from kubectl_fluidmodel.snapshot.snapshot import summarize_failures
 
-        caches = self.describe(snapshot, **found_out)
+        caches = self.describe(snapshot, live=live)
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        color = wants_color(sys.stdout, self.color)
+        color = wants_color(sys.stdout, self.options.color)
         text, left_out = self.render(caches, snapshot, width, color)
         click.echo(text, nl=False, color=color)
-        if not caches and self.output not in ("json", "yaml"):
+        if not caches and self.options.output not in ("json", "yaml"):
             print_note(self.empty_message())
         elif left_out:
             listed = ", ".join(left_out)
             print_note(f"note: no room for {listed}; a wider terminal or a pipe shows all")
-        if self.output not in ("json", "yaml"):
+        if self.options.output not in ("json", "yaml"):
             for line in summarize_failures(snapshot.read_failures):
                 print_note(f"note: not all is shown: {line}")
 
@@ -209,7 +238,16 @@ def _require_datasets_readable(snapshot: Snapshot, namespace: str | None) -> Non
 
 
 def run_once(client: Client, command: InspectCommand, *, offline: bool) -> None:
-    """One look at a cluster, printed."""
+    """Read the cluster once and print its caches.
+
+    Args:
+        client: The cluster.
+        command: What to show.
+        offline: Whether only the API server is asked.
+
+    Raises:
+        FluidModelError: the cluster cannot be read, or has no such cache.
+    """
     from kubectl_fluidmodel.snapshot import collector, queries
 
     with ThreadPoolExecutor(1) as pool:
@@ -218,39 +256,42 @@ def run_once(client: Client, command: InspectCommand, *, offline: bool) -> None:
         )
         command.preload_modules()
         snapshot = snapshot_read.result()
-    if not command.name or offline or command.output == "name":
-        why = "not asked for (--offline)" if offline else "name the cache to see its files"
-        command.print(snapshot, files_why=why)
+    if not command.options.name or offline or command.options.output == "name":
+        from kubectl_fluidmodel.inspect.details import LiveDetails
+
+        reason = "not read (--offline)" if offline else "name the cache to see its files"
+        command.print(snapshot, LiveDetails(files_reason=reason))
         return
     (cache,) = command.require_caches(snapshot)
-    command.print(snapshot, **fetch_live_details(client, snapshot, cache))
+    command.print(snapshot, fetch_live_details(client, snapshot, cache))
 
 
-def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> Mapping[str, Any]:
-    """What the cache's master, its bucket and the Hub say, asked side by side."""
+def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> LiveDetails:
+    """Ask the cache's master, its bucket and the Hub, at the same time.
+
+    The master's answers go into the snapshot.
+    """
     from kubectl_fluidmodel.inspect import remote
+    from kubectl_fluidmodel.inspect.details import LiveDetails
     from kubectl_fluidmodel.inventory import master_report
     from kubectl_fluidmodel.snapshot.pod_commands import PodCommand, run_commands
 
     key = (cache.namespace, cache.name)
-    place, why = master_report.find_master_pod(cache)
-    questions = [
+    pod, reason = master_report.find_master_pod(cache)
+    commands = [
         PodCommand(
-            master_report.text_key(*key, list(command)), cache.namespace, *place, tuple(command)
+            master_report.text_key(*key, list(command)), cache.namespace, *pod, tuple(command)
         )
         for command in (master_report.LIST_COMMAND, master_report.CAPACITY_COMMAND)
-        if place is not None
+        if pod is not None
     ]
-    jobs: dict[str, Callable[[], Any]] = {
-        "files": lambda: run_commands(client, snapshot, questions),
-        "hub": lambda: remote.latest_hub_commit(cache),
-        "staged": lambda: remote.read_staging_manifest(cache, client),
-    }
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        running = {name: pool.submit(job) for name, job in jobs.items()}
-        results = {name: job.result() for name, job in running.items()}
-    return {
-        "files_why": why or f"the master was not heard: {results['files']}",
-        "hub": {key: results["hub"]} if results["hub"] else {},
-        "staged": {key: results["staged"]} if results["staged"] else {},
-    }
+    with ThreadPoolExecutor(3) as pool:
+        answered = pool.submit(run_commands, client, snapshot, commands)
+        hub = pool.submit(remote.latest_hub_commit, cache)
+        staged = pool.submit(remote.read_staging_manifest, cache, client)
+        error, commit, manifest = answered.result(), hub.result(), staged.result()
+    return LiveDetails(
+        hub={key: commit} if commit else {},
+        staged={key: manifest} if manifest else {},
+        files_reason=reason or f"could not query the Alluxio master: {error}",
+    )

@@ -1,4 +1,4 @@
-"""How fast the readers of a cache start where they are, and what would make it faster. Pure.
+"""Estimate how fast the readers of a cache start where they are. Pure.
 
 The figures are those of the Dynamo project's own write-up on Fluid, for Llama-3.3-70B; see the
 table in the README.
@@ -24,7 +24,7 @@ GOOD, WARN, INFO = "good", "warn", "info"
 
 @dataclass(frozen=True)
 class StartupEstimate:
-    """What holds for the readers of a cache."""
+    """How fast the readers of a cache start, and what would make them faster."""
 
     code: str
     """whole-on-node, spread-on-node, off-node, waiting, not-whole, unread or unknown."""
@@ -39,75 +39,92 @@ class StartupEstimate:
 
 def estimate_startup(
     name: str,
-    flags: str,
+    namespace: str,
     is_complete: bool | None,
     nodes: Sequence[NodeCache] | None,
     readers: Sequence[ReaderStatus] | None,
     graphs: Sequence[str],
 ) -> StartupEstimate:
-    """Judge a cache by its weakest reader; those with GPUs count, where any has.
+    """Estimate how fast the readers of a cache start, from the slowest of them.
 
-    `flags` are what a command needs besides (`-n NAMESPACE`); `graphs` those that name the claim.
+    Readers with GPUs count, where there are any; otherwise all do.
+
+    Args:
+        name: The cache's name.
+        namespace: The cache's namespace.
+        is_complete: Whether the cache holds the complete model; None where that is not known.
+        nodes: The nodes of the cache; None where they could not be read.
+        readers: The pods that mount the cache; None where they could not be read.
+        graphs: The graphs that mount the cache.
     """
     if readers is None or nodes is None:
         return StartupEstimate("unknown", INFO, "pods and nodes could not be read")
-    named = shell.operands([name, *(_graphs_to_pin(readers, graphs) or ["GRAPH"])])
-    pin = shell.command("kubectl", "fluidmodel", "pin", *named) + flags
     if not nodes:
         text = "no node holds the cache, so every reader waits for the source"
         return StartupEstimate("not-whole", WARN, text, NOT_CACHED)
     if is_complete is False:
-        text = "the cache is not whole, so its readers wait for the source for the rest"
+        text = "the cache is incomplete, so its readers wait for the source for the rest"
         return StartupEstimate("not-whole", WARN, text, f"up to {NOT_CACHED}")
+    pin = _pin_command(name, namespace, _graphs_to_pin(readers, graphs))
     if not readers:
-        first = nodes[0].name if len(nodes) == 1 else f"one of {pluralize(len(nodes), 'node')}"
-        better = f"pinned, its workers would run on {first} and start in {WHOLE_ON_NODE}"
-        return StartupEstimate("unread", INFO, "no pod reads from it yet", "", better, pin)
-    return _estimate_for_readers(pin, flags, nodes, readers)
-
-
-def _estimate_for_readers(
-    pin: str, flags: str, nodes: Sequence[NodeCache], readers: Sequence[ReaderStatus]
-) -> StartupEstimate:
-    with_gpus = [row for row in readers if row.gpus]
-    rows = with_gpus or list(readers)
-    what = "worker" if with_gpus else "reader"
-    far = [row for row in rows if row.is_local is False]
-    waiting = [row for row in rows if row.is_local is None]
-    whole = {node.name for node in nodes if node.is_complete}
-    if far:
-        where = ", ".join(sorted({row.node for row in far})[:3])
-        text = (
-            f"{len(far)} of {pluralize(len(rows), what)} on other nodes than the cache's ({where})"
+        where = nodes[0].name if len(nodes) == 1 else f"one of {pluralize(len(nodes), 'node')}"
+        improvement = f"pinned, its workers would run on {where} and start in {WHOLE_ON_NODE}"
+        text = "no pod reads from it yet"
+        return StartupEstimate("unread", INFO, text, improvement=improvement, command=pin)
+    counted = [each for each in readers if each.gpus] or list(readers)
+    noun = "worker" if counted[0].gpus else "reader"
+    complete = {node.name for node in nodes if node.is_complete}
+    remote = [each for each in counted if each.is_local is False]
+    partial = [each for each in counted if each.is_local and each.node not in complete]
+    waiting = [each for each in counted if each.is_local is None]
+    if remote:
+        others = ", ".join(sorted({each.node for each in remote})[:3])
+        pinned = WHOLE_ON_NODE if complete else SPREAD_ON_NODE
+        return StartupEstimate(
+            "off-node",
+            WARN,
+            f"{len(remote)} of {pluralize(len(counted), noun)} on other nodes than the cache's "
+            f"({others})",
+            OFF_NODE,
+            f"pinned to {', '.join(node.name for node in nodes[:3])} they would start in {pinned}",
+            pin,
         )
-        names = ", ".join(node.name for node in nodes[:3])
-        better = (
-            f"pinned to {names} they would start in {WHOLE_ON_NODE if whole else SPREAD_ON_NODE}"
-        )
-        return StartupEstimate("off-node", WARN, text, OFF_NODE, better, pin)
-    spread = [row for row in rows if row.is_local and row.node not in whole]
-    if spread:
-        holds = next(node for node in nodes if node.name == spread[0].node)
-        known = holds.is_complete is False
-        text = (
-            f"{pluralize(len(spread), what)} on a node with a part of the model only"
-            if known
-            else f"{pluralize(len(spread), what)} on a node that may hold a part of the model only"
-        )
-        count = len({row.node for row in rows if row.node}) or 1
-        better = (
-            f"whole on {'that node' if count == 1 else 'each of these nodes'} "
-            f"it would be {WHOLE_ON_NODE}"
-        )
-        return StartupEstimate("spread-on-node", WARN, text, SPREAD_ON_NODE, better)
+    if partial:
+        return _estimate_partial(nodes, counted, partial, noun)
     if waiting:
-        text = f"{len(waiting)} of {pluralize(len(rows), what)} without a node yet"
+        text = f"{len(waiting)} of {pluralize(len(counted), noun)} without a node yet"
         return StartupEstimate("waiting", INFO, text, WHOLE_ON_NODE)
-    text = f"the whole model on the node of {'the' if len(rows) == 1 else 'each'} {what}"
+    text = f"the whole model on the node of {'the' if len(counted) == 1 else 'each'} {noun}"
     return StartupEstimate("whole-on-node", GOOD, text, WHOLE_ON_NODE)
 
 
+def _estimate_partial(
+    nodes: Sequence[NodeCache],
+    counted: Sequence[ReaderStatus],
+    partial: Sequence[ReaderStatus],
+    noun: str,
+) -> StartupEstimate:
+    """Readers on nodes of the cache that do not hold all of it, as far as is known."""
+    node = next(node for node in nodes if node.name == partial[0].node)
+    holds = "with only a part" if node.is_complete is False else "that may hold only a part"
+    several = len({each.node for each in counted if each.node}) > 1
+    where = "each of these nodes" if several else "that node"
+    return StartupEstimate(
+        "spread-on-node",
+        WARN,
+        f"{pluralize(len(partial), noun)} on a node {holds} of the model",
+        SPREAD_ON_NODE,
+        f"complete on {where} it would be {WHOLE_ON_NODE}",
+    )
+
+
+def _pin_command(name: str, namespace: str, graphs: Sequence[str]) -> str:
+    operands = shell.operands([name, *(graphs or ["GRAPH"])])
+    flag = ("-n", namespace) if namespace != "default" else ()
+    return shell.command("kubectl", "fluidmodel", "pin", *operands, *flag)
+
+
 def _graphs_to_pin(readers: Sequence[ReaderStatus], graphs: Sequence[str]) -> list[str]:
-    """The graphs of the readers that are far, else all that name the claim."""
-    far = sorted({row.graph for row in readers if row.is_local is False and row.graph})
-    return far or list(graphs)
+    """The graphs of the readers on other nodes, else all that mount the cache."""
+    remote = sorted({each.graph for each in readers if each.is_local is False and each.graph})
+    return remote or list(graphs)

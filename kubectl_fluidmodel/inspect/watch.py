@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from kubectl_fluidmodel.inspect import document, table_view
-from kubectl_fluidmodel.inspect.details import CacheDetails
+from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails
 from kubectl_fluidmodel.inspect.run import InspectCommand
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
@@ -39,7 +39,7 @@ def watch_caches(client: Client, command: InspectCommand) -> int:
     stream = SnapshotWatcher(client, command.namespace, queries.INSPECT_QUERIES)
     try:
         _wait_for_sync(stream)
-        if sys.stdout.isatty() and command.output not in ("json", "yaml"):
+        if sys.stdout.isatty() and command.options.output not in ("json", "yaml"):
             _watch_on_terminal(stream, command)
         else:
             _watch_as_lines(stream, command)
@@ -74,7 +74,7 @@ def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:
 
 
 def _watch_on_terminal(stream: SnapshotWatcher, command: InspectCommand) -> None:
-    color = wants_color(sys.stdout, command.color)
+    color = wants_color(sys.stdout, command.options.color)
     with Screen(sys.stdout) as screen:
 
         def draw(_: bool) -> None:
@@ -83,8 +83,10 @@ def _watch_on_terminal(stream: SnapshotWatcher, command: InspectCommand) -> None
             text = command.empty_message() + "\n"
             if caches:
                 text, _left_out = command.render(caches, snapshot, screen.width, color)
-            elif command.name:
-                text = f"there is no cache {command.name} in namespace {command.namespace}\n"
+            elif command.options.name:
+                text = (
+                    f"there is no cache {command.options.name} in namespace {command.namespace}\n"
+                )
             screen.draw(text, _footer(stream))
 
         _redraw_loop(stream, draw)
@@ -102,7 +104,9 @@ def _current_details(command: InspectCommand, snapshot: Snapshot) -> list[CacheD
     caches = command.select_caches(snapshot)
     if not caches:
         return []
-    return command.describe(snapshot, caches=caches, files_why="not asked while watching")
+    return command.describe(
+        snapshot, caches=caches, live=LiveDetails(files_reason="not read while watching")
+    )
 
 
 def _watch_as_lines(stream: SnapshotWatcher, command: InspectCommand) -> None:
@@ -140,9 +144,9 @@ class ChangePrinter:
 
     def print_changes(self, caches: Sequence[CacheDetails], snapshot: Snapshot) -> None:
         command = self._command
-        if command.output in ("json", "yaml"):
+        if command.options.output in ("json", "yaml"):
             self._print_document(caches, snapshot)
-        elif command.name or command.output == "tree":
+        elif command.options.name or command.options.output == "tree":
             self._print_changed_lines(
                 command.render(caches, snapshot, None, False)[0] if caches else ""
             )
@@ -150,18 +154,18 @@ class ChangePrinter:
             self._print_changed_rows(caches)
 
     def _print_document(self, caches: Sequence[CacheDetails], snapshot: Snapshot) -> None:
-        if self._command.name and not caches:
+        if self._command.options.name and not caches:
             return
         shown = (
             document.detail_document(caches[0], snapshot)
-            if self._command.name
+            if self._command.options.name
             else document.list_document(caches, snapshot)
         )
         ageless = json.dumps(_without_age(shown), sort_keys=True)
         if ageless == self._document:
             return
         self._document = ageless
-        if self._command.output == "json":
+        if self._command.options.output == "json":
             click.echo(json.dumps(shown, ensure_ascii=True))
         else:
             click.echo("---\n" + to_yaml(shown), nl=False)
@@ -177,12 +181,13 @@ class ChangePrinter:
 
     def _print_changed_rows(self, caches: Sequence[CacheDetails]) -> None:
         command = self._command
-        wide = command.output == "wide"
-        columns = table_view.table_columns(command.all_namespaces, wide)
+        wide = command.options.output == "wide"
+        columns = table_view.table_columns(command.options.all_namespaces, wide)
         age = next(i for i, column in enumerate(columns) if column.title == "AGE")
         now = {
             (one.namespace, one.name): [
-                cell.text for cell in table_view.table_row(one, command.all_namespaces, wide)
+                cell.text
+                for cell in table_view.table_row(one, command.options.all_namespaces, wide)
             ]
             for one in caches
         }
@@ -192,7 +197,7 @@ class ChangePrinter:
                 max(len(column.title), *(len(row[i]) for row in now.values()), 0)
                 for i, column in enumerate(columns)
             ]
-            if command.header and now:
+            if command.options.header and now:
                 self._print_row([column.title for column in columns])
             if not now:
                 print_note(command.empty_message())

@@ -14,15 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kubectl_fluidmodel.dynamo import resources
-from kubectl_fluidmodel.dynamo.component import Role
-from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.mount import claim_directory
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundError
 from kubectl_fluidmodel.objects import gpus, kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
@@ -182,31 +179,6 @@ def _read_pods(client: CountingClient, info: CacheInfo, nodes: list[Object]) -> 
             info.pods = dict(zip(chosen, pool.map(read, chosen), strict=True))
     except ForbiddenError as err:
         info.unread.append(f"pods ({err.reason})")
-
-
-def worker_tolerations(client: Client, namespace: str) -> list[Object]:
-    """What the workers of a namespace's graphs tolerate; nothing where graphs cannot be read."""
-    found: list[Object] = []
-    for name in (resources.GRAPH, resources.COMPONENT):
-        for graph in _list_newest(client, name, namespace):
-            try:
-                opened = open_graph(graph)
-            except FluidModelError:
-                continue  # its pods are made from elsewhere
-            for component in opened.components:
-                if component.role is Role.WORKER:
-                    found += get_list(component.pod_spec(), "tolerations")
-    return found
-
-
-def _list_newest(client: Client, kind: str, namespace: str) -> list[Object]:
-    """The objects of a kind in the newest version that is served."""
-    for version in (resources.V1BETA1, resources.V1ALPHA1):
-        try:
-            return client.list_objects(resources.kind_for(kind, version), namespace)
-        except KubeError:
-            continue  # it is not served, or we may not see it
-    return []
 
 
 def model_directory(dataset: Object | None) -> str:

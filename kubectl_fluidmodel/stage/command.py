@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubectl_fluidmodel.cli.flags import HubOptions
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags
 
 if TYPE_CHECKING:

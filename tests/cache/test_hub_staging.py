@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.cache import preflight
 from kubectl_fluidmodel.cache.desired import ExistingObjects
-from kubectl_fluidmodel.cache.hub_staging import HubStaging, StagingOptions
-from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.cache.hub_staging import HubStaging
+from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
+from kubectl_fluidmodel.cache.preflight import PreflightResult
 from kubectl_fluidmodel.cache.workflow import CacheWorkflow, plan_offline
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.model.source import parse_source
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS, SECRETS
 from kubectl_fluidmodel.objects.plugin_pod import parse_network
 from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
@@ -76,21 +76,24 @@ def hub(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 @pytest.fixture
 def stager(s3: S3Server, hub: FakeHub) -> HubStaging:
-    return make_staging(s3, hub, CacheOptions(parse_source(MODEL), "model"), bucket="staged-models")
+    return make_staging(s3, hub, make_options(MODEL), bucket="staged-models")
 
 
 def make_staging(
     s3: S3Server,
     hub: FakeHub,
-    request: CacheOptions,
+    options: CacheOptions,
     client: Client | None = None,
     bucket: str = "models",
     **settings: Any,
 ) -> HubStaging:
-    settings = {"on": "client", **settings}
-    to = parse_bucket_prefix(f"s3://{bucket}")
-    staging = StagingOptions(to, endpoint_hub=hub.endpoint, endpoint=s3.endpoint, **settings)
-    return HubStaging(staging, request, "ns", client)
+    staging = StagingOptions(
+        parse_bucket_prefix(f"s3://{bucket}"),
+        hub=HubOptions(hub.endpoint),
+        **{"on": "client", **settings},
+    )
+    store = replace(options.store, endpoint=s3.endpoint)
+    return HubStaging.plan(replace(options, store=store, staging=staging), "ns", client)
 
 
 def test_one_view_for_the_whole_way(stager: HubStaging) -> None:
@@ -115,15 +118,21 @@ def test_one_view_for_the_whole_way(stager: HubStaging) -> None:
 SMALL = make_node("gpu-0", memory="64Gi", disk="1Gi")
 
 
-def make_workflow(objects: Objects, stager: HubStaging) -> CacheWorkflow:
+NOTHING_EXISTS = PreflightResult(ExistingObjects())
+
+
+def make_workflow(objects: Objects, staging: HubStaging) -> CacheWorkflow:
     objects.lists["/api/v1/nodes"] = [SMALL]
     for kind in (JOBS, PODS):
         objects.lists.setdefault(kind.path("ns"), [])
-    run = CacheWorkflow(
-        objects.client, stager.staged_options(), "ns", RecordingReporter(), 60.0, stager
+    return CacheWorkflow(
+        objects.client,
+        "ns",
+        staging.staged_options(),
+        RecordingReporter(),
+        time.monotonic() + 60.0,
+        staging,
     )
-    run.preflight_result = preflight.PreflightResult(ExistingObjects())
-    return run
 
 
 LATE = [
@@ -156,11 +165,9 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
     data = {name: base64.b64encode(value.encode()).decode() for name, value in keys.items()}
     objects.add(SECRETS, {"metadata": {"name": "loaned", "namespace": "ns"}, "data": data})
     asked = make_options(MODEL, **flags)
-    run = make_workflow(
-        objects, make_staging(s3, hub, asked, objects.client, "never-made", on=on, image="i:1")
-    )
+    staging = make_staging(s3, hub, asked, objects.client, "never-made", on=on, image="i:1")
     with pytest.raises(FluidModelError, match=re.escape(words)):
-        run.stage(wait=True)
+        make_workflow(objects, staging).plan_ahead(NOTHING_EXISTS, staging)
     assert hub.body_bytes == 0
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
     buckets = s3.client().list_buckets()["Buckets"]
@@ -170,26 +177,23 @@ def test_what_the_plan_shows_is_refused_before_a_byte_moves(
 def test_pods_that_read_from_the_cache_of_another_commit_are_seen_first(
     s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
-    stager = make_staging(s3, hub, make_options(MODEL), objects.client, "never-made")
-    run = make_workflow(objects, stager)
-    _, old = plan_offline(
-        replace(stager.staged_options(), commit="0" * 40), "ns", s3.endpoint, None
-    )
-    standing = json.loads(json.dumps(old.dataset).replace(stager.plan.commit, "0" * 40))
-    run.preflight_result = preflight.PreflightResult(ExistingObjects(standing, old.runtime))
+    staging = make_staging(s3, hub, make_options(MODEL), objects.client, "never-made")
+    workflow = make_workflow(objects, staging)
+    _, old = plan_offline(replace(staging.staged_options(), commit="0" * 40), "ns")
+    existing = json.loads(json.dumps(old.dataset).replace(staging.files.commit, "0" * 40))
+    checked = PreflightResult(ExistingObjects(existing, old.runtime))
     objects.lists["/api/v1/nodes"] = [make_node("gpu-0")]
     objects.lists[PODS.path("ns")] = [reader_pod("engine-0", "model")]
     with pytest.raises(FluidModelError, match="pods read from it: engine-0"):
-        run.stage(wait=True)
+        workflow.plan_ahead(checked, staging)
     assert hub.body_bytes == 0
 
 
 def test_a_name_that_was_taken_meanwhile_is_left_alone(
     s3: S3Server, hub: FakeHub, objects: Objects
 ) -> None:
-    run = make_workflow(
-        objects, make_staging(s3, hub, make_options(MODEL), objects.client, "meanwhile")
-    )
+    staging = make_staging(s3, hub, make_options(MODEL), objects.client, "meanwhile")
+    workflow = make_workflow(objects, staging)
     taken = {
         "kind": "Dataset",
         "metadata": {
@@ -200,8 +204,9 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(
         },
     }
     objects.add(names.DATASETS, taken)
+    assert workflow.stage(staging)
     with pytest.raises(FluidModelError, match="the name model is taken"):
-        run.stage(wait=True)
+        workflow.after_staging(NOTHING_EXISTS)
 
 
 def test_a_job_needs_an_image_unless_all_is_staged(
@@ -209,13 +214,13 @@ def test_a_job_needs_an_image_unless_all_is_staged(
 ) -> None:
     there = make_staging(s3, hub, make_options(MODEL), objects.client, "imageless", on="cluster")
     with pytest.raises(UsageError, match="needs an image") as told:
-        make_workflow(objects, there).stage(wait=True)
+        make_workflow(objects, there).stage(there)
     assert "docker build" in told.value.hint and "--stage-on client" in told.value.hint
-    assert not there.job_objects() and hub.body_bytes == 0
+    assert not there.job.objects() and hub.body_bytes == 0
     assert make_staging(s3, hub, make_options(MODEL), bucket="imageless").run(
         RecordingReporter(), time.monotonic() + 60, wait=True
     )
-    assert make_workflow(objects, there).stage(wait=True), "nothing is left for a Job to do"
+    assert make_workflow(objects, there).stage(there), "nothing is left for a Job to do"
 
 
 def test_temporary_keys_travel_whole(
@@ -223,11 +228,11 @@ def test_temporary_keys_travel_whole(
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T9")
     stager = make_staging(s3, hub, make_options(MODEL), on="cluster", image="i:1")
-    (secret,) = stager._secrets_to_create()
+    (secret,) = stager.job.secrets()
     assert set(secret["data"]) == {
         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     }  # fmt: skip
-    (job,) = stager.job_objects()
+    (job,) = stager.job.objects()
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     refs = {each["name"]: each["valueFrom"] for each in env if "valueFrom" in each}
     for name in secret["data"]:
@@ -240,13 +245,13 @@ def test_the_job_asks_the_hub_that_the_plan_is_of(
 ) -> None:
     if by == "HF_ENDPOINT":
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
-    to = StagingOptions(
+    staging = StagingOptions(
         parse_bucket_prefix("s3://models"),
-        endpoint=s3.endpoint,
-        endpoint_hub=hub.endpoint if by == "flag" else None,
+        hub=HubOptions(hub.endpoint if by == "flag" else None),
         image="i:1",
     )
-    (job,) = HubStaging(to, make_options(MODEL), "ns").job_objects()
+    options = replace(make_options(MODEL, endpoint=s3.endpoint), staging=staging)
+    (job,) = HubStaging.plan(options, "ns", None).job.objects()
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
     assert f"--endpoint-hub={hub.endpoint}" in arguments
     assert f"--endpoint={s3.endpoint}" in arguments
@@ -290,7 +295,7 @@ def test_what_the_job_refers_to_has_to_be_there(
         network=given,
     )
     with pytest.raises(FluidModelError, match=words) as caught:
-        make_workflow(objects, stager).stage(wait=False)
+        make_workflow(objects, stager).plan_ahead(NOTHING_EXISTS, stager)
     assert way in caught.value.hint
     assert not {asked.method for asked in objects.asked} & {"POST", "PATCH", "DELETE"}
 
@@ -302,7 +307,7 @@ def test_of_two_who_begin_at_once_the_later_one_yields(
     stager = make_staging(
         s3, hub, make_options(MODEL), objects.client, "raced", on="cluster", image="i:1"
     )
-    (ours,) = stager.job_objects()
+    (ours,) = stager.job.objects()
     ours["metadata"] |= {"uid": "1", "creationTimestamp": "2026-01-01T00:00:05Z"}
     theirs = json.loads(json.dumps(ours).replace(MODEL, "other/model"))
     theirs["metadata"] |= {"name": "model-stage-1", "creationTimestamp": "2026-01-01T00:00:04Z"}
@@ -325,7 +330,7 @@ def test_to_follow_a_job_takes_no_image(s3: S3Server, hub: FakeHub, objects: Obj
     there = make_staging(
         s3, hub, make_options(MODEL), objects.client, "followed", on="cluster", image="old:1"
     )
-    (running,) = there.job_objects()
+    (running,) = there.job.objects()
     objects.lists[JOBS.path("ns")] = [running]
     told = RecordingReporter()
     again = make_staging(s3, hub, make_options(MODEL), objects.client, "followed", on="cluster")
@@ -369,7 +374,7 @@ def test_what_staging_takes_is_asked_for_first(
     given = make_options(MODEL, s3_secret="keys")
     found = {
         str(each)
-        for each in make_staging(s3, hub, given, objects.client, on=on).required_permissions()
+        for each in make_staging(s3, hub, given, objects.client, on=on).job.required_permissions()
     }
     assert asked <= found and not (not_asked & found)
 
@@ -390,8 +395,10 @@ def test_what_only_this_machine_has_is_said(
     assert not [line for line in here.summary_lines() if "--stage-" in line]
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/corporate.pem")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    for each in (here, there, mine):
-        each._credentials = replace(each._credentials, endpoint="https://huggingface.co")
+    public = replace(here.job.hub, endpoint="https://huggingface.co")
+    here, there, mine = (
+        replace(each, job=replace(each.job, hub=public)) for each in (here, there, mine)
+    )
     told = "\n".join(here.summary_lines())
     assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
     for each in (there, mine):

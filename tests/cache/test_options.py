@@ -8,27 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.cache.options import CacheOptions, parse_options, parse_size_flag
+from kubectl_fluidmodel.cache.options import (
+    CacheFlags,
+    CacheOptions,
+    StagingFlags,
+    parse_options,
+    parse_size_flag,
+)
 from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.objectstore.options import StoreOptions
 
 MIB, GIB = 1 << 20, 1 << 30
-DEFAULTS: dict[str, Any] = {
-    "name": None,
-    "replicas": None,
-    "medium": "auto",
-    "path": None,
-    "quota": "auto",
-    "nodes": (),
-    "node_selector": None,
-    "runtime": "alluxio",
-    "load": True,
-    "s3_secret": None,
-    "gcs_secret": None,
-}
 
 
 def make_options(source: str = "s3://models/org/Llama-3.3-70B", **flags: Any) -> CacheOptions:
-    return parse_options(source, **{**DEFAULTS, **flags})
+    """The options of a command line; a model of the Hub is staged from here to s3://models."""
+    store = {key: flags.pop(key) for key in ("endpoint", "region", "s3_secret") if key in flags}
+    staging = StagingFlags(stage_on="client", to=None if "://" in source else "s3://models")
+    return parse_options(source, CacheFlags(**flags), StoreOptions(**store), staging)
 
 
 def test_the_defaults() -> None:
@@ -73,10 +70,10 @@ def test_replicas(flags: dict[str, Any], replicas: int, given_: bool) -> None:
         ("s3://models/x", {"path": "/a,/b"}, "absolute"),
         ("s3://models/x", {"path": "/a b"}, "absolute"),
         ("s3://models/x", {"path": "/a\nb"}, "absolute"),
-        ("s3://models/x", {"replicas": 2, "nodes": ("a",)}, "each node holds one whole copy"),
+        ("s3://models/x", {"replicas": 2, "nodes": ("a",)}, "each node holds a complete copy"),
         ("gs://models/x", {"s3_secret": "s"}, "has no use for it"),
         ("s3://models/x", {"gcs_secret": "s"}, "has no use for it"),
-        ("local:///data/m", {}, "say on which"),
+        ("local:///data/m", {}, "the node is not given"),
         ("s3://models/x", {"quota": "lots"}, "is not a size"),
         ("s3://models/x", {"node_selector": "pool"}, "KEY=VALUE"),
         ("s3://models/x", {"node_selector": "=x"}, "KEY=VALUE"),

@@ -1,4 +1,4 @@
-"""How far a cache has come, from the objects as a Feed keeps them."""
+"""How far a cache has come, from the objects as an Informer keeps them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubectl_fluidmodel.cache.progress import (
-    WAITING,
-    CacheProgress,
-    compute_progress,
-    pending_steps,
-)
+from kubectl_fluidmodel.cache.progress import CacheProgress, compute_progress, pending_steps
+from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.output.progress_step import WAITING
 from tests.fluid import junk
 
 GIB = 1 << 30
@@ -62,9 +60,17 @@ def claim(phase: str) -> Object:
     return {"metadata": {"name": "demo"}, "status": {"phase": phase}}
 
 
-def compute(objects: dict[Kind, list[Object]], **options: Any) -> CacheProgress:
-    settings: dict[str, Any] = {"total": 10 * GIB, "replicas": 1, "load": True, **options}
-    return compute_progress(FakeObjects(objects), "ns", "demo", **settings)
+def compute(
+    objects: dict[Kind, list[Object]],
+    *,
+    total: int | None = 10 * GIB,
+    replicas: int = 1,
+    load: bool = True,
+    **more: Any,
+) -> CacheProgress:
+    listing = None if total is None else FileListing((SourceFile("model", total),))
+    target = CacheTarget("ns", "demo", listing, replicas, load)
+    return compute_progress(FakeObjects(objects), target, **more)
 
 
 def states(progress: CacheProgress) -> dict[str, str]:
@@ -178,7 +184,7 @@ class TestProblems:
                 kinds.EVENTS: [event],
             },
             log="Error Code: NoSuchBucket",
-            outside=["the API server is out of reach"],
+            external_problems=["the API server is out of reach"],
         )
         assert list(found.problems) == [
             "the API server is out of reach",
@@ -198,7 +204,7 @@ class TestProblems:
         }
         found = compute(
             {names.DATASETS: [dataset("NotBound", conditions=said)], kinds.EVENTS: [event]},
-            outside=["same", "same"],
+            external_problems=["same", "same"],
         )
         assert list(found.problems) == ["same", "Fluid: mount failed"]
 

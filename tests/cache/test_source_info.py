@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.cache.command import create_secret_command
 from kubectl_fluidmodel.cache.source_info import SourceInfo, reachable_store, read_source
-from kubectl_fluidmodel.cache.workflow import create_secret_command
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import PODS, SECRETS, SERVICES
@@ -44,7 +44,7 @@ def bucket(asked: HttpRequest) -> HttpResponse:
 def look(
     source: str = "s3://models/llama", endpoint: str | None = None, client: Any = None, **flags: Any
 ) -> SourceInfo:
-    return read_source(make_options(source, **flags), client, "ns", endpoint=endpoint, region=None)
+    return read_source(make_options(source, endpoint=endpoint, **flags), client, "ns")
 
 
 @pytest.fixture

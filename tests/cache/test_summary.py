@@ -1,7 +1,8 @@
-"""What `cache` says at its end."""
+"""The summary that `cache` prints at its end."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,48 +21,66 @@ BY_TOTAL = Verification(True, None, 20 * GIB, 20 * GIB)
 
 
 def make_result(
-    proof: Verification | None, flags: dict[str, Any] | None = None, **more: Any
+    verification: Verification | None,
+    *,
+    load: bool = True,
+    namespace: str = "default",
+    flags: dict[str, Any] | None = None,
+    **more: Any,
 ) -> CacheResult:
-    return CacheResult(plan(flags, **more), SourceInfo(MountCredentials(), MODEL, None), proof)
+    options = make_options("s3://models/llama", load=load)
+    source = SourceInfo(MountCredentials(), MODEL, None)
+    return CacheResult(namespace, options, source, plan(flags, **more), verification)
 
 
-@pytest.mark.parametrize(
-    ("made", "flags", "head"),
-    [
-        (
-            make_result(BY_FILE),
-            {},
-            "llama is cached: 2 files, 20.0 GiB, every byte proven, on gpu-1, in memory",
-        ),
-        (
-            make_result(BY_TOTAL, nodes=None),
-            {},
-            "llama is cached: 20.0 GiB, complete by Fluid's totals, in SSD",
-        ),
-        (make_result(None), {}, "llama is being built on gpu-1, in memory; the same command again"),
-        (
-            make_result(None),
-            {"load": False},
-            "llama is ready and empty on gpu-1, in memory; reads fill",
-        ),
-    ],
-)
-def test_two_lines(made: CacheResult, flags: dict[str, Any], head: str) -> None:
-    first, second, rest = summary_text(
-        make_options("s3://models/llama", **flags), "default", made
-    ).split("\n")
-    assert first.startswith(head)
+@dataclass(frozen=True)
+class Summary:
+    """A result of `cache`, and how its first line begins."""
+
+    name: str
+    result: CacheResult
+    head: str
+
+
+SUMMARIES = [
+    Summary(
+        "verified by file",
+        make_result(BY_FILE),
+        "llama is cached: 2 files, 20.0 GiB, every byte proven, on gpu-1, in memory",
+    ),
+    Summary(
+        "verified by total",
+        make_result(BY_TOTAL, nodes=None),
+        "llama is cached: 20.0 GiB, complete by Fluid's totals, in SSD",
+    ),
+    Summary(
+        "not waited for",
+        make_result(None),
+        "llama is being built on gpu-1, in memory; the same command again",
+    ),
+    Summary(
+        "not loaded",
+        make_result(None, load=False),
+        "llama is ready and empty on gpu-1, in memory; reads fill",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", SUMMARIES, ids=lambda row: row.name)
+def test_the_summary_has_the_state_and_the_next_command(row: Summary) -> None:
+    first, second, rest = summary_text(row.result).split("\n")
+    assert first.startswith(row.head)
     assert second == "next: kubectl fluidmodel pin llama GRAPH"
     assert rest == ""
 
 
 def test_the_next_command_names_the_namespace() -> None:
-    said = summary_text(make_options("s3://models/llama"), "team", make_result(BY_FILE))
-    assert said.endswith("pin llama GRAPH -n team\n")
+    text = summary_text(make_result(BY_FILE, namespace="team"))
+    assert text.endswith("pin llama GRAPH -n team\n")
 
 
 def test_the_document() -> None:
-    found = summary_document(make_options("s3://models/llama"), "ns", make_result(BY_FILE))
+    found = summary_document(make_result(BY_FILE, namespace="ns"))
     assert found == {
         "apiVersion": "fluidmodel.io/v1",
         "kind": "Cache",
@@ -84,10 +103,7 @@ def test_the_document() -> None:
             "files": 2,
         },
     }
-    assert (
-        summary_document(make_options("s3://models/llama"), "ns", make_result(None))["proof"]
-        is None
-    )
+    assert summary_document(make_result(None))["proof"] is None
 
 
 def test_the_replicas_of_a_standing_cache() -> None:
@@ -96,4 +112,4 @@ def test_the_replicas_of_a_standing_cache() -> None:
 
     first = plan({"replicas": 2})
     again = make_result(BY_FILE, existing=standing(first))
-    assert summary_document(make_options("s3://models/llama"), "ns", again)["replicas"] == 2
+    assert summary_document(again)["replicas"] == 2

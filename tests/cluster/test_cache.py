@@ -73,7 +73,7 @@ def test_what_a_load_leaves_out_is_loaded_again(
     cluster.alluxio(namespace, "demo").set_knobs(skip_files={"*-00002-*": 1})
     done = cache(plugin, bucket, timeout=240)
     assert done.code == 0, done.err
-    assert "DataLoad says Complete, but 1 file is not" in done.err
+    assert "DataLoad is Complete, but 1 file is not" in done.err
     assert "every byte proven" in done.out
 
 
@@ -171,7 +171,7 @@ def test_a_changed_quota_makes_it_anew_and_a_reader_forbids_that(
         time.sleep(0.2)
     done = cache(plugin, bucket, "--quota", "5Gi", timeout=300)
     assert done.code == 0, done.err
-    assert "making it anew" in done.err
+    assert "recreating it" in done.err
     runtime = cluster.api.get(DATASETS, "AlluxioRuntime", "demo", namespace)
     assert runtime["spec"]["tieredstore"]["levels"][0]["quota"] == "5Gi"
 

@@ -73,7 +73,7 @@ def test_one_command_from_the_hub_to_a_proven_cache(
     moved = hub.repos[MODEL].commit(files())
     newer = stage("-o", "json", env={"HF_TOKEN": TOKEN}).ok()
     assert json.loads(newer.out)["commit"] == moved
-    assert "making it anew" in newer.err
+    assert "recreating it" in newer.err
     held = bucket.sizes(f"models/{MODEL}/{head}/")
     assert held, "a new revision goes beside the old one"
 
@@ -91,7 +91,7 @@ def test_from_this_machine_in_one_view(
 
 def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: FakeHub, stage: Any) -> None:
     started = stage("--no-wait").ok()
-    assert "the same command again goes on" in started.err
+    assert "the same command again continues" in started.err
     assert cluster.api.find(FLUID, "Dataset", "tiny-llama", namespace) is None
     done = stage().ok()
     assert "every byte proven" in done.out

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inspect.details import CacheDetails, describe_caches
+from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails, describe_caches
 from kubectl_fluidmodel.inventory import master_report
 from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.objects.access import Object
@@ -292,7 +292,9 @@ class TestFiles:
         assert (found.usage.is_complete, found.usage.percent) == (True, 100.0)
 
     def test_not_asked_is_not_empty(self) -> None:
-        found = describe_caches(samples.snapshot(*samples.cache()), files_reason="because")[0]
+        found = describe_caches(
+            samples.snapshot(*samples.cache()), live=LiveDetails(files_reason="because")
+        )[0]
         assert (found.files, found.files_reason) == (None, "because")
 
 

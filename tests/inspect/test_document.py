@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given, settings
 
 from kubectl_fluidmodel.inspect import document
-from kubectl_fluidmodel.inspect.details import DoctorWarning, HubStatus, describe_caches
+from kubectl_fluidmodel.inspect.details import (
+    DoctorWarning,
+    HubStatus,
+    LiveDetails,
+    describe_caches,
+)
 from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.inventory import fleet, samples
@@ -30,7 +35,9 @@ def test_a_cluster_with_everything() -> None:
     snapshot = samples.snapshot(*fleet.mixed_states(), read_failures=hidden)
     key = ("default", fleet.LLAMA)
     warned = {key: [DoctorWarning("FM701", "warning", "t", "a", "c", "", "")]}
-    caches = describe_caches(snapshot, warnings=warned, hub={key: HubStatus("f" * 40)})
+    caches = describe_caches(
+        snapshot, warnings=warned, live=LiveDetails(hub={key: HubStatus("f" * 40)})
+    )
     shown = document.list_document(caches, snapshot)
     VALIDATOR.validate(shown)
     assert [item["metadata"]["name"] for item in shown["items"]] == [one.name for one in caches]

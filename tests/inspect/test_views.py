@@ -17,6 +17,7 @@ from kubectl_fluidmodel.inspect.details import (
     CacheDetails,
     DoctorWarning,
     HubStatus,
+    LiveDetails,
     describe_caches,
 )
 from kubectl_fluidmodel.objects.access import Object
@@ -114,7 +115,9 @@ def llama(objects: list[Object] | None = None) -> CacheDetails:
     cause = "2 of 3 pods of graph chat run on nodes that do not hold the cache"
     fix = f"kubectl fluidmodel pin {fleet.LLAMA} chat"
     warning = DoctorWarning("FM701", "warning", "title", "graph chat", cause, fix, "command")
-    return describe_caches(snapshot, warnings={key: [warning]}, hub={key: HubStatus("f" * 40)})[0]
+    return describe_caches(
+        snapshot, warnings={key: [warning]}, live=LiveDetails(hub={key: HubStatus("f" * 40)})
+    )[0]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -156,7 +159,7 @@ def test_no_text_of_a_server_drives_the_terminal() -> None:
     objects = samples.cache(source=f"s3://{evil}", states={"cacheHitRatio": evil})
     objects += [samples.reader(evil, evil)]
     objects[0]["status"]["conditions"][0]["message"] = evil
-    caches = describe_caches(samples.snapshot(*objects), files_reason=evil)
+    caches = describe_caches(samples.snapshot(*objects), live=LiveDetails(files_reason=evil))
     for text in (
         table_view.render_table(caches, wide=True),
         details_view.render_details(caches[0]),

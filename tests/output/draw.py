@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from kubectl_fluidmodel.cache.progress import CacheProgress, Step
+from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.output.live import ProgressView
+from kubectl_fluidmodel.output.progress_step import Step
 
 GIB = 1 << 30
 

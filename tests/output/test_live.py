@@ -21,8 +21,9 @@ from typing import IO
 
 import pytest
 
-from kubectl_fluidmodel.cache.progress import CacheProgress, Step
+from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.output.live import ProgressView, TransferRate
+from kubectl_fluidmodel.output.progress_step import Step
 
 GIB = 1 << 30
 START = CacheProgress(

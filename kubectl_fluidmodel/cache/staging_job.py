@@ -1,0 +1,184 @@
+"""The Job that stages a model of the Hub for a cache, and the Secrets that it refers to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
+from kubectl_fluidmodel.cache.preflight import staging_job_permissions
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.hub.http import DEFAULT_ENDPOINT, HubCredentials
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.model.plan import StagingPlan
+from kubectl_fluidmodel.net import proxies
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.objects.plugin_pod import SecretKey
+from kubectl_fluidmodel.objectstore import s3 as stores
+from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.stage import credentials, job
+
+_CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class StagingJob:
+    """The staging Job of one cache."""
+
+    options: CacheOptions
+    staging: StagingOptions
+    namespace: str
+    client: Client | None
+    """None for a dry run without a cluster."""
+    hub: HubCredentials
+    plan: StagingPlan
+
+    @property
+    def lacks_image(self) -> bool:
+        """Whether the Job would have to be made and cannot be."""
+        return self.staging.on == "cluster" and not self.staging.image
+
+    def objects(self) -> list[Object]:
+        """The Job; none where this process stages, or where it has no image."""
+        return [self.build()] if self.staging.on == "cluster" and self.staging.image else []
+
+    def required_permissions(self) -> list[Permission]:
+        """The permissions to make and follow the Job; none where this process stages."""
+        if self.staging.on != "cluster":
+            return []
+        verbs = ("get", "create", "patch") if self.secrets() else ()
+        secret = [Permission(verb, kinds.SECRETS, self.namespace) for verb in verbs]
+        return [*staging_job_permissions(self.namespace), *secret]
+
+    def network_notes(self) -> list[str]:
+        """What this machine needs to reach the Hub and the Job was not given."""
+        network, found = self.staging.network, []
+        if self.staging.on != "cluster" or not self.staging.image:
+            return []
+        if proxies.proxy_for(self.hub.endpoint) and not network.proxy:
+            found.append(
+                "note: this machine reaches the Hub through a proxy; if the Job needs it, too: "
+                "--stage-proxy"
+            )
+        bundle = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), "")
+        if bundle and network.ca is None:
+            found.append(
+                f"note: {bundle} names the certificates to trust here; if the Job needs them, "
+                "too: --stage-ca"
+            )
+        return found
+
+    def secrets(self) -> list[Object]:
+        """The Secrets that the Job refers to and that `cache` creates."""
+        name, store, found = self.options.name, self.options.store, []
+        if not store.s3_secret:
+            keys = credentials.resolve_store(store.endpoint, store.region).credentials
+            if keys is not None:
+                data = {stores.ACCESS_KEY: keys.access_key, stores.SECRET_KEY: keys.secret_key}
+                if keys.session_token:
+                    data[stores.SESSION_TOKEN] = keys.session_token
+                found.append(secrets.build_secret(name, self.namespace, data))
+        if self.hub.token and not self.staging.hub.secret:
+            token = {credentials.DEFAULT_TOKEN_KEY: self.hub.token}
+            found.append(
+                secrets.build_secret(name, self.namespace, token, suffix=secrets.HUB_SUFFIX)
+            )
+        return found
+
+    def build(self) -> Object:
+        """The Job object."""
+        options, staging = self.options, self.staging
+        store = stores.store_from_environment(options.store.endpoint, options.store.region)
+        # A Secret that is created here has the usual keys, as one that is not read.
+        client = self.client if options.store.s3_secret else None
+        secret = options.store.s3_secret or secrets.store_secret_name(options.name)
+        _, keys = credentials.read_store_secret(secret, client, self.namespace)
+        token = keys.token_key
+        if not options.store.s3_secret and store.credentials and store.credentials.session_token:
+            token = stores.SESSION_TOKEN
+        # Also the endpoint of HF_ENDPOINT: the plan is of that Hub.
+        own_hub = self.hub.endpoint if self.hub.endpoint != DEFAULT_ENDPOINT else ""
+        return job.build_job(
+            self.plan,
+            job.JobSettings(
+                name=options.name,
+                namespace=self.namespace,
+                to=staging.to,
+                endpoint=store.endpoint,
+                region=store.region,
+                endpoint_hub=own_hub,
+                access_key=SecretKey(keys.secret, keys.access_key),
+                secret_key=SecretKey(keys.secret, keys.secret_key),
+                session_token=SecretKey(keys.secret, token) if token else None,
+                hub_token=self._hub_token(),
+                include=staging.hub.include,
+                exclude=staging.hub.exclude,
+                image=staging.image,
+                network=staging.network,
+                shards=staging.shards,
+                workers=staging.workers,
+            ),
+        )
+
+    def _hub_token(self) -> SecretKey | None:
+        """Where the Job finds the Hub's token; None where there is none."""
+        given = self.staging.hub.secret
+        if given:
+            _, key = credentials.read_hub_token(given, self.client, self.namespace)
+            return SecretKey(given, key)
+        if not self.hub.token:
+            return None
+        return SecretKey(self.options.name + secrets.HUB_SUFFIX, credentials.DEFAULT_TOKEN_KEY)
+
+    def require_references(self) -> None:
+        """Check that what the Job refers to exists, and that no Secret of others is overwritten.
+
+        Raises:
+            FluidModelError: with the object, and what to do.
+        """
+        if self.client is None or self.staging.on != "cluster":
+            return
+        for secret in self.secrets():
+            existing = self.client.get_or_none(kinds.SECRETS, name_of(secret), self.namespace)
+            if existing is not None and not names.is_managed(existing):
+                is_token = credentials.DEFAULT_TOKEN_KEY in secret["data"]
+                flag = "--hf-secret" if is_token else "--s3-secret"
+                raise FluidModelError(
+                    f"Secret {name_of(secret)} was not made by this plugin",
+                    "it would be overwritten",
+                    f"{command(flag, name_of(secret))}, or --name with another name",
+                )
+        network = self.staging.network
+        for name in network.pull_secrets:
+            self._require_object(self.client, kinds.SECRETS, name, "--image-pull-secret")
+        if network.ca is not None:
+            kind = kinds.SECRETS if network.ca.kind == "secret" else kinds.CONFIG_MAPS
+            self._require_object(self.client, kind, network.ca.name, "--stage-ca", network.ca.key)
+
+    def _require_object(
+        self, client: Client, kind: Kind, name: str, flag: str, key: str = ""
+    ) -> None:
+        """Raises: FluidModelError: there is no such object, or no such key in it."""
+        try:
+            found = client.get_or_none(kind, name, self.namespace)
+        except ForbiddenError:  # kubelet may read it all the same
+            return
+        if found is None:
+            raise FluidModelError(
+                f"{kind.name} {name} does not exist in namespace {self.namespace}",
+                f"{flag} names it",
+                command("kubectl", "get", kind.resource, "-n", self.namespace),
+            )
+        keys = sorted({**(found.get("data") or {}), **(found.get("binaryData") or {})})
+        if key and key not in keys:
+            raise FluidModelError(
+                f"{kind.name} {name} has no key {key}",
+                f"it has {', '.join(keys) or 'none'}",
+                f"{flag} {kind.name.lower()}/{name}:KEY",
+            )

@@ -1,0 +1,59 @@
+"""The watches of one cache, for as long as `cache` waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.watch import Informer
+from kubectl_fluidmodel.model.files import FileListing
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, labels_of
+
+
+@dataclass(frozen=True)
+class CacheTarget:
+    """The cache that is waited for."""
+
+    namespace: str
+    name: str
+    listing: FileListing | None
+    """The files of the source; None where it was not listed."""
+    replicas: int
+    load: bool
+    """Whether a DataLoad fills it."""
+    hostnames: tuple[str, ...] = ()
+    """Of the chosen nodes; empty where the scheduler chooses."""
+
+
+@contextmanager
+def watch_cache(client: Client, target: CacheTarget) -> Iterator[Informer]:
+    """Watch the cache's objects, pods, nodes and the namespace's warnings."""
+    informer = Informer(client)
+    named = f"metadata.name={target.name}"
+    namespace = target.namespace
+    watched = [names.DATASETS, names.ALLUXIO_RUNTIMES, kinds.PVCS]
+    try:
+        for kind in [*watched, *([names.DATA_LOADS] if target.load else [])]:
+            informer.start(kind, namespace, fields=named)
+        releases = f"release in ({target.name},{target.name}-loader)"
+        informer.start(kinds.PODS, namespace, labels=releases)
+        informer.start(kinds.EVENTS, namespace, fields="type=Warning")
+        if target.hostnames:
+            chosen = f"{HOSTNAME_LABEL} in ({','.join(target.hostnames)})"
+            informer.start(kinds.NODES, labels=chosen)
+        yield informer
+    finally:
+        informer.close()
+
+
+def missing_nodes(informer: Informer, target: CacheTarget) -> list[str]:
+    """The chosen nodes that the cluster no longer has; empty where nodes cannot be watched."""
+    if not informer.is_watching(kinds.NODES):
+        return []
+    nodes = informer.list_objects(kinds.NODES)
+    existing = {labels_of(node).get(HOSTNAME_LABEL) for node in nodes}
+    return [hostname for hostname in target.hostnames if hostname not in existing]

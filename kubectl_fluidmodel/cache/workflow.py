@@ -156,7 +156,7 @@ class CacheWorkflow:
         Raises:
             FluidModelError: staging fails.
         """
-        self.client.patience = _RETRY_TIMEOUT
+        self.client.retry_timeout = _RETRY_TIMEOUT
         return staging.run(self.reporter, self.deadline, wait=self.options.wait)
 
     def after_staging(self, checked: PreflightResult) -> PreflightResult:
@@ -193,7 +193,7 @@ class CacheWorkflow:
         Returns:
             The comparison with the source; None where nothing was loaded or waited for.
         """
-        self.client.patience = _RETRY_TIMEOUT
+        self.client.retry_timeout = _RETRY_TIMEOUT
         self._log_plan(plan)
         desired, existing = plan.desired, plan.preflight.existing
         if desired.immutable_changes:

@@ -1,4 +1,4 @@
-"""When a request is made again: once with a new login, or when the server asks to come later."""
+"""Retries of a request: once with new credentials, and when the server asks to come back later."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kubectl_fluidmodel.kube.credentials import AuthHeaders, Credentials
 T = TypeVar("T")
 
 _MAX_ATTEMPTS = 10
-"""Times that a server may say "later" to one request; client-go's (rest/request.go)."""
+"""Retry-After responses to accept for one request (client-go, rest/request.go)."""
 
 
 @dataclass(frozen=True)
 class Response(Generic[T]):
-    """What came back."""
+    """One response of a server."""
 
     status: int
     retry_after: str
-    """The header of that name; empty for none."""
+    """The Retry-After header; empty if absent."""
     content: T
 
     @property
     def retry_delay(self) -> int | None:
-        """Seconds after which the server wants to be asked again; None where it says nothing.
+        """Seconds to wait before a retry; None if the server does not ask for one.
 
-        As client-go reads it (rest/with_retry.go): with 429 and 5xx, as a number.
+        As in client-go (rest/with_retry.go): only with 429 and 5xx, and only a number.
         """
         if self.status != 429 and self.status < 500:
             return None
@@ -44,10 +44,10 @@ def send_with_retries(
     seconds: float,
     discard: Callable[[T], None] = lambda _: None,
 ) -> Response[T]:
-    """The answer to a request that `once` makes: the first that is final, within `seconds`.
+    """Call `once` until its response is final, for at most `seconds`.
 
-    A server that answers 429 has not carried the request out, so a POST may be repeated, too.
-    `discard` gets each answer that is not returned.
+    A server that responds 429 has not handled the request, so a POST may be repeated, too.
+    `discard` is called with each response that is not returned.
     """
     end = time.monotonic() + seconds
     renewed = False

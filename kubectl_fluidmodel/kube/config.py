@@ -1,8 +1,8 @@
-"""Which cluster, as whom: kubectl's connection flags over kubeconfig files or the pod's account.
+"""Resolves kubectl's connection flags, kubeconfig files and the pod's account to one connection.
 
-`kubeconfig.py` reads the files, `overrides.py` lays the flags over an entry and judges it,
-`credentials.py` logs in, `transport.py` connects. The order of things is client-go's
-(tools/clientcmd/client_config.go); `client.py` lists what differs on purpose.
+`kubeconfig.py` reads the files, `overrides.py` applies the flags to an entry and validates it,
+`credentials.py` authenticates, `transport.py` connects. Precedence is client-go's
+(tools/clientcmd/client_config.go); `client.py` lists the intended differences.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True)
 class ConfigFlags:
-    """kubectl's connection flags, as given; None where not given."""
+    """kubectl's connection flags; None if not given."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -55,7 +55,7 @@ class ConfigFlags:
 
 @dataclass(frozen=True)
 class RestConfig:
-    """A resolved connection: the server, who we are there, the namespace and who we act as."""
+    """A resolved connection: server, credentials, namespace and impersonation."""
 
     server: ServerInfo
     credentials: Credentials
@@ -87,7 +87,7 @@ def parse_timeout(text: str | None) -> float | None:
 def load_rest_config(connection: ConfigFlags, *, interactive: bool = True) -> RestConfig:
     """Resolve flags, KUBECONFIG and the in-cluster account, in kubectl's order.
 
-    Without `ask` a credential plugin may not put questions, even on a terminal.
+    Unless `interactive`, a credential plugin may not ask questions, even on a terminal.
 
     Raises:
         ClusterUnreachableError: no kubeconfig, an unknown context, or a credential plugin failed.
@@ -115,8 +115,8 @@ def load_rest_config(connection: ConfigFlags, *, interactive: bool = True) -> Re
         overrides.validate_trust(cluster)
         login = credentials.from_kubeconfig_user(user, server, interactive=interactive)
     else:
-        login = credentials.anonymous()  # whoever listens on the way would have the credentials
-    login.auth_headers()  # what fails fails now
+        login = credentials.anonymous()  # plain HTTP would expose credentials
+    login.auth_headers()  # fail now, not at the first request
     return RestConfig(
         server=server,
         credentials=login,
@@ -127,9 +127,9 @@ def load_rest_config(connection: ConfigFlags, *, interactive: bool = True) -> Re
 
 
 def context_namespace(connection: ConfigFlags) -> str:
-    """The namespace of flag, context or pod; else `default`.
+    """The namespace of the flag, the context or the pod; else `default`.
 
-    For client-side dry runs, which need no cluster and must stay light.
+    For client-side dry runs, which need no cluster and must start fast.
     """
     if connection.namespace:
         return connection.namespace
@@ -141,7 +141,7 @@ def context_namespace(connection: ConfigFlags) -> str:
         try:
             found = kubeconfig.read_file(file)
         except (OSError, ValueError):
-            continue  # a dry run does not fail for a kubeconfig that it does not need
+            continue  # a client-side dry run does not need it
         current = current or str(found.get("current-context") or "")
         for entry in found.get("contexts") or []:
             contexts.setdefault(entry["name"], get_path(entry, "context", default={}))
@@ -167,7 +167,7 @@ def _user(files: Kubeconfig, connection: ConfigFlags, context: _Entry) -> tuple[
 
 
 def _namespace(context: _Entry) -> str:
-    """A context's namespace, else that of the pod that this runs in, as kubectl takes it."""
+    """The context's namespace, else that of the pod we run in, as in kubectl."""
     named = context.get("namespace")
     if named or not _is_in_cluster():
         return str(named or "default")
@@ -179,25 +179,25 @@ def _namespace(context: _Entry) -> str:
 
 
 def _is_in_cluster() -> bool:
-    """Whether this runs in a pod that has a service account."""
+    """Whether we run in a pod with a service account."""
     named = all(os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     return named and (SERVICE_ACCOUNT / "token").is_file()
 
 
 def _in_cluster_entry() -> _Entry:
-    """The entry of the cluster that this runs in."""
+    """A kubeconfig entry for the cluster we run in."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     host = f"[{host}]" if ":" in host else host
     authority = SERVICE_ACCOUNT / "ca.crt"
     return {
         "server": f"https://{host}:{os.environ['KUBERNETES_SERVICE_PORT']}",
-        # Without one the machine's own are asked, as kubectl does.
+        # Without it the system's CAs are used, as in kubectl.
         "certificate-authority": str(authority) if authority.is_file() else None,
     }
 
 
 def _no_server_error(paths: list[str], context: str, cluster: str) -> ClusterUnreachableError:
-    """Why there is no address of an API server."""
+    """Why no API server address is known."""
     if cluster:
         return ClusterUnreachableError(
             "cannot use the kubeconfig",
@@ -212,7 +212,7 @@ def _no_server_error(paths: list[str], context: str, cluster: str) -> ClusterUnr
         )
     if paths:
         return ClusterUnreachableError(
-            "no context is chosen",
+            "no context is selected",
             "the kubeconfig has no current-context",
             "kubectl config use-context NAME",
         )

@@ -81,7 +81,7 @@ def error_from_response(status: int, body: bytes, action: str) -> FluidModelErro
         reason = ""
     if status == 401:
         return UnauthorizedError(
-            action, "the API server does not accept these credentials", "kubectl auth whoami"
+            action, "the API server rejects these credentials", "kubectl auth whoami"
         )
     webhook = re.search(r'failed calling webhook "([^"]+)"', message)
     if webhook:

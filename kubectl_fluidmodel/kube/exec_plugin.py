@@ -53,53 +53,63 @@ class ExecPlugin:
     """What it is told of the cluster, where it asks for that."""
 
     def run(self, interactive: bool = True) -> ExecCredential:
-        """Run it; on a terminal it may ask its user, if `ask` allows.
+        """Run the plugin; `interactive` allows it to ask its user, on a terminal.
 
         Raises:
-            ClusterUnreachableError: it is not there, failed, or printed no credential.
+            ClusterUnreachableError: it is not installed, failed, or printed no credential.
         """
         program = shutil.which(self.command)
         if program is None:
             raise _plugin_error(f"{self.command} is not on PATH", self.hint)
-        refused = kuberc.plugin_policy_violation(self.command, program)
-        if refused:
-            raise _plugin_error(refused, "kubectl kuberc view")
-        interactive = self._interactive(interactive)
-        spec: dict[str, Any] = {"interactive": interactive}
+        violation = kuberc.plugin_policy_violation(self.command, program)
+        if violation:
+            raise _plugin_error(violation, "kubectl kuberc view")
+        has_terminal = self._has_terminal(interactive)
+        spec: dict[str, Any] = {"interactive": has_terminal}
         if self.cluster is not None:
             spec["cluster"] = self.cluster
-        asked = {"kind": "ExecCredential", "apiVersion": self.version, "spec": spec}
-        told = {"KUBERNETES_EXEC_INFO": json.dumps(asked)}
+        request = {"kind": "ExecCredential", "apiVersion": self.version, "spec": spec}
         try:
-            done = subprocess.Popen(
+            process = subprocess.Popen(
                 [program, *self.arguments],
-                env={**os.environ, **self.env, **told},
-                stdin=None if interactive else subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    **self.env,
+                    "KUBERNETES_EXEC_INFO": json.dumps(request),
+                },
+                stdin=None if has_terminal else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=None if interactive else subprocess.PIPE,
+                stderr=None if has_terminal else subprocess.PIPE,
             )
         except OSError as err:
             raise _plugin_error(f"{self.command}: {err.strerror}", self.hint) from err
-        with done:
-            words = PluginOutput(done.stderr, shown=interactive)
+        with process:
+            output = PluginOutput(process.stderr, shown=interactive)
             try:
-                printed = done.stdout.read() if done.stdout else b""
-                code = done.wait()
-            except BaseException:  # interrupted: it would wait for its user by itself
-                done.kill()
-                done.wait()
+                printed = process.stdout.read() if process.stdout else b""
+                code = process.wait()
+            except BaseException:  # interrupted: the plugin may be waiting for its user
+                process.kill()
+                process.wait()
                 raise
-            said = words.finish(failed=code != 0)
+            message = output.finish(failed=code != 0)
         if code:
-            raise _plugin_error(f"{self.command} ended with {code}: {said}".rstrip(": \n"))
+            raise _plugin_error(f"{self.command} exited with {code}: {message}".rstrip(": \n"))
         return self._credential(printed)
 
-    def _interactive(self, ask: bool) -> bool:
+    def _has_terminal(self, interactive: bool) -> bool:
+        """Whether the plugin may read from the terminal.
+
+        Raises:
+            ClusterUnreachableError: it has to, and there is none.
+        """
         if self.interactive_mode == "Never":
             return False
-        terminal = ask and sys.stdin is not None and sys.stdin.isatty()
+        terminal = interactive and sys.stdin is not None and sys.stdin.isatty()
         if self.interactive_mode == "Always" and not terminal:
-            raise _plugin_error(f"{self.command} wants to ask, and standard input is no terminal")
+            raise _plugin_error(
+                f"{self.command} needs a terminal to ask you, and standard input is not one"
+            )
         return terminal
 
     def _credential(self, printed: bytes) -> ExecCredential:

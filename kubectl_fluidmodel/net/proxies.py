@@ -157,7 +157,7 @@ def proxy_failure_reason(proxy: str, target: str, text: str) -> str:
     tunnel_failure = re.search(r"Tunnel connection failed: (\d+ ?.*)", text)
     if tunnel_failure:
         if tunnel_failure[1].startswith("407"):
-            return f"{name} wants a login ({tunnel_failure[1].strip()})"
+            return f"{name} requires authentication ({tunnel_failure[1].strip()})"
         return f"{name} does not let through to {target} ({tunnel_failure[1].strip()})"
     socks_failure = re.search(r"(0x0[1-8]: .*)", text)
     if socks_failure:

@@ -39,11 +39,11 @@ def collect(client: Client, namespace: str | None, queries: Sequence[ListQuery])
     snapshot = Snapshot(namespace, time.time())
     # A wrong address is an error at once; a server that answered is given time for the rest.
     snapshot.server_version = _server_version(client)
-    patience, client.patience = client.patience, max(client.patience, _RETRY_TIMEOUT)
+    before, client.retry_timeout = client.retry_timeout, max(client.retry_timeout, _RETRY_TIMEOUT)
     try:
         _run_queries(client, snapshot, queries)
     finally:
-        client.patience = patience
+        client.retry_timeout = before
     return snapshot
 
 

@@ -191,7 +191,7 @@ class TestExitCodes:
     def test_credentials_are_refused(self) -> None:
         code, error = self.cache(status(401, "Unauthorized"))
         assert code == 3
-        assert "does not accept these credentials" in error
+        assert "rejects these credentials" in error
 
     def test_a_proxy_refuses(self) -> None:
         code, error = self.cache(HttpResponse(403, b"<html>\nno entry\n</html>"))

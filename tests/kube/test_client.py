@@ -208,7 +208,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("answer", "kind", "words"),
         [
-            (status(401, "Unauthorized"), UnauthorizedError, "does not accept these credentials"),
+            (status(401, "Unauthorized"), UnauthorizedError, "rejects these credentials"),
             (
                 status(403, 'pods "a" is forbidden: User "x" cannot get'),
                 ForbiddenError,
@@ -268,14 +268,14 @@ class TestPatience:
         respond = self.flaky(status(503, "starting"), status(429, "busy"), json_response({"ok": 1}))
         with serve(respond) as server:
             kube = client(server)
-            kube.patience = 5.0
+            kube.retry_timeout = 5.0
             assert kube.apply(PODS, pod("a")) == {"ok": 1}
             assert len(server.requests) == 3
 
     def test_a_post_is_not(self) -> None:
         with serve(self.flaky(status(503, "starting"), json_response({}))) as server:
             kube = client(server)
-            kube.patience = 5.0
+            kube.retry_timeout = 5.0
             with pytest.raises(KubeError, match="starting"):
                 kube.create(PODS, pod("a"))
             assert len(server.requests) == 1
@@ -284,7 +284,7 @@ class TestPatience:
     def test_a_no_is_a_no(self, code: int) -> None:
         with serve(lambda _: status(code, "no")) as server:
             kube = client(server)
-            kube.patience = 5.0
+            kube.retry_timeout = 5.0
             with pytest.raises(FluidModelError):
                 kube.get(PODS, "a", "ns")
             assert len(server.requests) == 1
@@ -292,7 +292,7 @@ class TestPatience:
     def test_it_ends(self) -> None:
         with serve(lambda _: status(503, "starting")) as server:
             kube = client(server)
-            kube.patience = 0.5
+            kube.retry_timeout = 0.5
             began = time.monotonic()
             with pytest.raises(KubeError, match="starting"):
                 kube.get(PODS, "a", "ns")
@@ -301,7 +301,7 @@ class TestPatience:
     def test_a_server_that_comes_up_late(self) -> None:
         port = free_port()
         kube = Client(ConfigFlags(server=f"http://127.0.0.1:{port}"))
-        kube.patience = 10.0
+        kube.retry_timeout = 10.0
         found: list[Any] = []
         reader = threading.Thread(target=lambda: found.append(kube.get(PODS, "a", "ns")))
         reader.start()

@@ -85,7 +85,7 @@ def test_a_server_that_is_overloaded_for_a_while_is_asked_again(
     found = collector.collect(kube, None, queries.INSPECT_QUERIES)
     assert found.read_failures == []
     assert len(found.of_kind(kinds.PODS)) == 2
-    assert kube.patience == 0.0, "as it was before"
+    assert kube.retry_timeout == 0.0, "as it was before"
 
 
 def test_a_server_that_stays_overloaded_is_recorded(

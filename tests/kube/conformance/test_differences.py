@@ -54,10 +54,10 @@ def test_a_redirect_is_not_followed(court: Court) -> None:
     assert [seen.path for seen in judge.seen] == ["/version", "/elsewhere"]
     assert judge.seen[1].header("authorization")  # to whoever that is
     assert [seen.path for seen in ours.seen] == ["/version"]
-    assert f"it sends to {court.https.url}/elsewhere;" in ours.words
+    assert f"it redirects to {court.https.url}/elsewhere;" in ours.words
 
 
 def test_a_long_retry_after_is_not_waited_for(court: Court) -> None:
     court.config()
     court.before = lambda: court.https.script.extend([Refusal(429, {"Retry-After": "9999"})])
-    assert "asks to come again after 9999 s" in court.ours().words
+    assert "asks to retry after 9999 s" in court.ours().words

@@ -60,7 +60,7 @@ class TestInteractiveMode:
 
     def test_without_a_terminal(self, court: Court) -> None:
         court.config(court.plugin(answer(token="t"), interactiveMode="Always"))
-        court.refuse("standard input is not a terminal", "standard input is no terminal")
+        court.refuse("standard input is not a terminal", "standard input is not one")
 
 
 class TestEntry:
@@ -166,7 +166,7 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("body", "kubectl", "ours"),
         [
-            ("echo 'please log in' >&2; exit 7", "exit code 7", "ended with 7: please log in"),
+            ("echo 'please log in' >&2; exit 7", "exit code 7", "exited with 7: please log in"),
             (
                 f"echo 'WARNING: your CLI is old'\n{answer(token='secret-of-it')}",
                 "decoding stdout",
@@ -229,14 +229,14 @@ class TestUnauthorized:
         court.https.wants = "Bearer nobody"
         court.config(court.plugin(self.counting(court)))
         found = court.refuse(
-            "(?i)unauthorized|logged in|provide credentials", "does not accept", arrives=True
+            "(?i)unauthorized|logged in|provide credentials", "rejects", arrives=True
         )
         assert found.runs == 2
 
     def test_a_token_of_the_kubeconfig(self, court: Court) -> None:
         court.https.wants = "Bearer other"
         court.config({"token": "t"})
-        found = court.refuse("", "does not accept these credentials", arrives=True)
+        found = court.refuse("", "rejects these credentials", arrives=True)
         assert len(found.seen) == 1
 
     def test_one_that_was_over_when_it_came_is_sent(self, court: Court) -> None:
@@ -251,7 +251,7 @@ class TestUnauthorized:
     def test_when_it_ended_is_said(self, court: Court) -> None:
         court.https.wants = "Bearer other"
         court.config(court.plugin(answer(token="t", expirationTimestamp="2020-01-01T00:00:00Z")))
-        court.refuse("", "ended on 2020-01-01 00:00 UTC", arrives=True)
+        court.refuse("", "expired on 2020-01-01 00:00 UTC", arrives=True)
 
 
 class TestProvider:

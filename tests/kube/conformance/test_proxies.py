@@ -204,12 +204,12 @@ class TestRefusals:
     def test_a_login_is_wanted(self, court: Court, proxy: Proxy) -> None:
         proxy.refusal = "407 Proxy Authentication Required"
         court.config(proxy_url=http(proxy))
-        court.refuse("Proxy Authentication Required", "the proxy http.* wants a login")
+        court.refuse("Proxy Authentication Required", "the proxy http.* requires authentication")
 
     def test_a_login_is_wanted_without_tls(self, court: Court, plain: Proxy) -> None:
         plain.refusal = "407 Proxy Authentication Required"
         court.plain(server=f"http://{HOST}", proxy_url=http(plain))
-        court.refuse("", "the proxy http.* wants a login")
+        court.refuse("", "the proxy http.* requires authentication")
 
     def test_the_way_is_closed(self, court: Court, proxy: Proxy) -> None:
         proxy.refusal = "403 Forbidden"

@@ -121,7 +121,7 @@ class TestWatch:
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> lasting.FailureMonitor:
         self.now, self.snapshot, self.looks = 0.0, b.healthy_snapshot(), 0
         monkeypatch.setattr(lasting.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(lasting.gather, "collect_snapshot", self.gather)
+        monkeypatch.setattr(lasting.collector, "collect_snapshot", self.gather)
         return lasting.FailureMonitor(CLIENT, NS, NAME, {"FM305": 8.0}, interval=4.0)  # type: ignore[arg-type]
 
     def gather(self, *_: object, **__: object) -> Snapshot:

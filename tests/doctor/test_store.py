@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.doctor.checks.mount_results import _STATE_RANK
 from kubectl_fluidmodel.doctor.mount_probe import probe_result, runner
 from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
 from kubectl_fluidmodel.doctor.mount_probe.probe_result import (
@@ -18,6 +17,7 @@ from kubectl_fluidmodel.doctor.mount_probe.probe_result import (
     result_to_json,
 )
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
+from kubectl_fluidmodel.doctor.mount_results import _STATE_RANK
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.kube.client import Client
@@ -390,7 +390,7 @@ def test_the_place_of_a_staged_model() -> None:
     notes = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]["annotations"]
     notes.update({names.SOURCE_ANNOTATION: "hf://org/m", names.COMMIT_ANNOTATION: commit})
     place = question(snapshot).staging_layout
-    assert place.manifest == f"pre/org/m/.fluidmodel/{commit}/manifest.json"
+    assert place.manifest_key == f"pre/org/m/.fluidmodel/{commit}/manifest.json"
     set_store_result(
         snapshot, probe_result.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent"
     )

@@ -14,7 +14,9 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.mount_results import (
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.probe_result import MountContents
+from kubectl_fluidmodel.doctor.mount_results import (
     MountResult,
     dataset_reference,
     hub_origin,
@@ -25,8 +27,6 @@ from kubectl_fluidmodel.doctor.checks.mount_results import (
     result_evidence,
     results_in_state,
 )
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import MountContents
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.inventory.cache import Cache

@@ -14,7 +14,15 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.checks.mount_results import (
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.attempt import EMPTY_VALUE
+from kubectl_fluidmodel.doctor.mount_probe.target import (
+    PATH_STYLE_OPTION,
+    default_scheme,
+    effective_options,
+    raw_endpoint,
+)
+from kubectl_fluidmodel.doctor.mount_results import (
     STORE_UNREADABLE,
     MountResult,
     certain_results,
@@ -25,14 +33,6 @@ from kubectl_fluidmodel.doctor.checks.mount_results import (
     result_evidence,
     results_in_state,
     secret_keys_fix,
-)
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.attempt import EMPTY_VALUE
-from kubectl_fluidmodel.doctor.mount_probe.target import (
-    PATH_STYLE_OPTION,
-    default_scheme,
-    effective_options,
-    raw_endpoint,
 )
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.kube import port_forward

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import CheckContext, Finding, Fix, register_check
-from kubectl_fluidmodel.doctor.checks.mount_results import (
+from kubectl_fluidmodel.doctor.mount_probe import probe_result
+from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
+from kubectl_fluidmodel.doctor.mount_results import (
     FILES_UNREADABLE,
     STORE_UNREADABLE,
     MountResult,
@@ -16,8 +18,6 @@ from kubectl_fluidmodel.doctor.checks.mount_results import (
     results_in_state,
     secret_keys_fix,
 )
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.output.shell import Operand, command
 

@@ -19,6 +19,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
+from kubectl_fluidmodel.snapshot.texts import LogKey
 
 Value = TypeVar("Value")
 
@@ -74,7 +75,7 @@ class Evidence:
 
     object: str
     """`pod default/demo-master-0`, as `reference` writes it."""
-    place: str
+    location: str
     """A field (`status.phase`), `event FailedScheduling` or `log of alluxio-master`."""
     text: str
 
@@ -151,7 +152,7 @@ class CheckContext:
 
         `previous` is the container that ran before it was started again.
         """
-        return self.snapshot.texts.get(container_log_key(pod, container, previous=previous), "")
+        return self.snapshot.logs.get(container_log_key(pod, container, previous=previous), "")
 
     def age(self, obj: Mapping[str, Any]) -> float:
         """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
@@ -242,13 +243,9 @@ def object_reference(obj: Mapping[str, Any]) -> str:
     return f"{str(obj.get('kind', 'object')).lower()} {name}"
 
 
-def container_log_key(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
-    """Where a container's log is in Snapshot.texts: `log default/demo-master-0/alluxio-master`.
-
-    That of the container before the last restart has `previous ` in front.
-    """
-    key = f"log {namespace_of(pod)}/{name_of(pod)}/{container}"
-    return f"previous {key}" if previous else key
+def container_log_key(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> LogKey:
+    """Where a Snapshot keeps a container's log; `previous` is that before its last restart."""
+    return LogKey(namespace_of(pod), name_of(pod), container, previous)
 
 
 def event_evidence(event: Object) -> Evidence:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor.check import CheckContext, Evidence
 from kubectl_fluidmodel.doctor.graph_usage import ComponentUsage, reading_workers
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.dynamo import model_path
 from kubectl_fluidmodel.dynamo.model_path import EngineModel
 from kubectl_fluidmodel.dynamo.object_paths import value_at
-from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.mount import claim_directory
 from kubectl_fluidmodel.objects.access import get_list, get_path
+from kubectl_fluidmodel.snapshot.probe_result import MAX_LISTED
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
@@ -66,17 +65,14 @@ def command_evidence(use: ComponentUsage, engine: EngineModel) -> Evidence:
 def model_directories(context: CheckContext) -> list[str] | None:
     """The directories below the claim that hold a model; None where nobody listed the source."""
     cache = context.cache
-    try:
-        told = probe_result.read_results(context.snapshot, cache.namespace, cache.name)
-    except FluidModelError:
-        return None
+    results = context.snapshot.probe_results.get((cache.namespace, cache.name))
     mounts = get_list(cache.dataset, "spec", "mounts")
-    if told is None or len(told.results) != len(mounts):
+    if results is None or len(results) != len(mounts):
         return None
     found = []
-    for given, mount in zip(told.results, mounts, strict=True):
-        listed = given.found
-        if listed is None or not listed.whole or len(listed.models) >= probe_result.MAX_LISTED:
+    for given, mount in zip(results, mounts, strict=True):
+        listed = given.contents
+        if listed is None or not listed.complete or len(listed.models) >= MAX_LISTED:
             return None
         found += [
             "/".join(p for p in (claim_directory(mount), each) if p) for each in listed.models

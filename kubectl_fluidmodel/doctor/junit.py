@@ -63,7 +63,7 @@ def _problem_text(problem: Problem) -> str:
     finding = problem.finding
     word = "silenced" if problem.silenced else problem.severity.value
     lines = [f"{word}: {finding.about}: {finding.cause}"]
-    lines += [f"seen: {each.object}, {each.place}: {each.text}" for each in finding.evidence]
+    lines += [f"seen: {each.object}, {each.location}: {each.text}" for each in finding.evidence]
     if problem.cause is not None:
         lines.append(f"because of: {problem.cause.check.code} {problem.cause.finding.about}")
     if finding.fix is not None:

@@ -16,40 +16,38 @@ from kubectl_fluidmodel.doctor.check import (
     Fix,
     object_reference,
 )
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
 from kubectl_fluidmodel.doctor.mount_probe.target import (
     ACCESS_KEY_OPTIONS,
     SECRET_KEY_OPTIONS,
     SESSION_TOKEN_OPTIONS,
     secret_key_refs,
 )
-from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
 from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 _STATE_ORDER = (
-    (probe_result.CLAIM,),
-    (probe_result.NO_SECRET,),
-    (probe_result.NO_KEY,),
-    (probe_result.BAD_KEY,),
-    (probe_result.DNS, probe_result.SERVICE),
-    (probe_result.REFUSED, probe_result.TIMEOUT),
-    (probe_result.TLS,),
-    (probe_result.FOREIGN,),
-    (probe_result.SKEW,),
-    (probe_result.UNKNOWN_KEY,),
-    (probe_result.EXPIRED,),
-    (probe_result.WRONG_SECRET,),
-    (probe_result.REGION,),
-    (probe_result.NO_BUCKET,),
-    (probe_result.DENIED,),
-    (probe_result.ERROR,),
-    (probe_result.EMPTY,),
-    (probe_result.OK,),
+    (ProbeState.CLAIM,),
+    (ProbeState.NO_SECRET,),
+    (ProbeState.NO_KEY,),
+    (ProbeState.BAD_KEY,),
+    (ProbeState.DNS, ProbeState.SERVICE),
+    (ProbeState.REFUSED, ProbeState.TIMEOUT),
+    (ProbeState.TLS,),
+    (ProbeState.NOT_S3,),
+    (ProbeState.SKEW,),
+    (ProbeState.UNKNOWN_KEY,),
+    (ProbeState.EXPIRED,),
+    (ProbeState.WRONG_SECRET,),
+    (ProbeState.REGION,),
+    (ProbeState.NO_BUCKET,),
+    (ProbeState.DENIED,),
+    (ProbeState.ERROR,),
+    (ProbeState.EMPTY,),
+    (ProbeState.OK,),
 )
 """In this order a store comes to its word: a later state shows that earlier ones do not hold."""
 STORE_UNREADABLE = ("FM208", "FM216", "FM311", "FM323", *consequences.NO_MASTER)
@@ -80,16 +78,15 @@ def mount_results(context: CheckContext) -> list[MountResult]:
     cache = context.cache
     if cache.dataset is None or not get_list(cache.dataset, "spec", "mounts"):
         raise CheckSkippedError("there is no Dataset with a mount")
-    try:
-        found = probe_result.read_results(context.snapshot, cache.namespace, cache.name)
-    except FluidModelError as err:
-        raise CheckSkippedError(f"{err.message}: {err.reason}") from err
-    if found is None or not found.results:
-        raise CheckSkippedError("the store was not asked")
-    return [MountResult(each, index) for index, each in enumerate(found.results)]
+    snapshot = context.snapshot
+    results = snapshot.probe_results.get((cache.namespace, cache.name))
+    if not results:
+        failure = snapshot.unreadable_probes.get((cache.namespace, cache.name))
+        raise CheckSkippedError(failure or "the store was not asked")
+    return [MountResult(each, index) for index, each in enumerate(results)]
 
 
-def results_in_state(context: CheckContext, *states: str) -> list[MountResult]:
+def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountResult]:
     """The answers in one of the states.
 
     Raises:
@@ -101,7 +98,7 @@ def results_in_state(context: CheckContext, *states: str) -> list[MountResult]:
     if not found:
         for each in every:
             unseen = (
-                each.result.state == probe_result.SKIPPED or _STATE_RANK[each.result.state] < rank
+                each.result.state == ProbeState.SKIPPED or _STATE_RANK[each.result.state] < rank
             )
             if unseen:
                 raise CheckSkippedError(_hidden_reason(each.result))
@@ -114,11 +111,11 @@ def listed_results(context: CheckContext) -> list[MountResult]:
     Raises:
         CheckSkippedError: none was.
     """
-    return results_in_state(context, probe_result.OK)
+    return results_in_state(context, ProbeState.OK)
 
 
 def _hidden_reason(result: ProbeResult) -> str:
-    if result.state == probe_result.SKIPPED:
+    if result.state == ProbeState.SKIPPED:
         return result.message
     return f"the store did not let us see: {result.code or result.message or result.state}"
 
@@ -134,7 +131,7 @@ def is_certain(context: CheckContext, result: ProbeResult) -> bool:
     A laptop does not see everything that a cluster sees; what was tried from a pod, or is not
     mounted in the cluster either, counts.
     """
-    return result.origin == probe_result.POD or not is_mounted(context)
+    return result.origin == ProbeOrigin.POD or not is_mounted(context)
 
 
 def certain_results(context: CheckContext, found: list[MountResult]) -> list[MountResult]:
@@ -165,7 +162,7 @@ def result_evidence(context: CheckContext, mount: MountResult) -> tuple[Evidence
     reply = ": ".join(part for part in (result.code, result.message) if part) or result.state
     action = f" to {result.action}" if result.action else ""
     where = result.endpoint or result.mount.partition("/")[0] + "//"
-    origin = "" if result.origin == probe_result.HERE else f" by {result.origin}"
+    origin = "" if result.origin == ProbeOrigin.CLIENT else f" by {result.origin}"
     return (
         Evidence(
             dataset_reference(context),
@@ -194,17 +191,21 @@ def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
         context.cache.namespace,
         {*ACCESS_KEY_OPTIONS, *SECRET_KEY_OPTIONS, *SESSION_TOKEN_OPTIONS},
     )
-    exists = result.state != probe_result.NO_SECRET
+    exists = result.state != ProbeState.NO_SECRET
     keys = [
         ref.key
         for mount in get_list(context.cache.dataset, "spec", "mounts")
         for ref in secret_key_refs(context.cache, mount)
-        if ref.secret == result.holder and ref.option.removeprefix(ROOT_OPTION) in wanted
+        if ref.secret == result.secret_name and ref.option.removeprefix(ROOT_OPTION) in wanted
     ]
     if keys:
-        return Fix(fix_commands.set_secret_keys(namespace, result.holder, keys, exists=exists))
+        return Fix(fix_commands.set_secret_keys(namespace, result.secret_name, keys, exists=exists))
     # A file, such as a service account's.
-    return Fix(fix_commands.set_secret_file(namespace, result.holder, result.entry, exists=exists))
+    return Fix(
+        fix_commands.set_secret_file(
+            namespace, result.secret_name, result.secret_key, exists=exists
+        )
+    )
 
 
 def recreate_fix(context: CheckContext, **changes: str) -> Fix | None:

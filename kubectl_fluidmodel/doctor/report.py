@@ -69,7 +69,10 @@ def _problem_document(problem: Problem, ids: dict[int, str]) -> dict[str, Any]:
         "cache": _cache_document(problem.cache),
         "about": finding.about,
         "cause": finding.cause,
-        "evidence": [vars(each) for each in finding.evidence],
+        "evidence": [
+            {"object": each.object, "place": each.location, "text": each.text}
+            for each in finding.evidence
+        ],
         "fix": _fix_document(finding.fix),
         "causedBy": ids[id(problem.cause)] if problem.cause else None,
         "silenced": problem.silenced,

@@ -169,7 +169,7 @@ def _render_group(group: Sequence[Problem], style: ReportStyle) -> list[str]:
     evidence = first.finding.evidence
     for each in evidence if wide else evidence[:_MAX_SHOWN]:
         text = escape_control(" ".join(each.text.split())) if wide else one_line(each.text)
-        lines += _render_labelled("seen", f"{each.object}, {each.place}: {text}", style)
+        lines += _render_labelled("seen", f"{each.object}, {each.location}: {text}", style)
     if not wide and len(evidence) > _MAX_SHOWN:
         lines += _render_labelled("", f"and {len(evidence) - _MAX_SHOWN} more (-o wide)", style)
     lines += _render_consequences(group, style)

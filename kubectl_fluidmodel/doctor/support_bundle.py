@@ -11,9 +11,10 @@ import os
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
@@ -21,19 +22,34 @@ from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.archive import SNAPSHOT_MEMBER
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.probe_result import from_document, to_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
+Key = TypeVar("Key")
 _OWNER_ONLY = 0o600
 
 
 def redact_snapshot(snapshot: Snapshot) -> Snapshot:
-    """The snapshot without what may be secret: what a bundle holds."""
-    document = snapshot.to_document()
-    document["objects"] = redact.redact_object(document["objects"])
-    document["texts"] = {key: redact.redact_text(value) for key, value in document["texts"].items()}
-    document["missing"] = redact.redact_object(document["missing"])
-    document["placed"] = redact.redact_object(document["placed"])
-    return snapshot_from_document(document)
+    """A copy of a snapshot without what may be a secret, as a bundle holds it."""
+    return replace(
+        snapshot,
+        objects=redact.redact_object(snapshot.objects),
+        read_failures=[
+            replace(each, why=redact.redact_text(each.why)) for each in snapshot.read_failures
+        ],
+        pods_on_nodes=redact.redact_object(snapshot.pods_on_nodes),
+        logs=_redact_values(snapshot.logs),
+        command_outputs=_redact_values(snapshot.command_outputs),
+        probe_results={
+            # By content alone: fields such as `secret_name` would be taken for secrets.
+            cache: tuple(from_document(redact.redact_strings(to_document(r))) for r in results)
+            for cache, results in snapshot.probe_results.items()
+        },
+    )
+
+
+def _redact_values(texts: Mapping[Key, str]) -> dict[Key, str]:
+    return {key: redact.redact_text(text) for key, text in texts.items()}
 
 
 def write_bundle(path: Path, snapshot: Snapshot, report: dict[str, Any], text: str) -> None:
@@ -74,7 +90,7 @@ def _archive_members(
     yield SNAPSHOT_MEMBER, _encode_json(snapshot.to_document())
     yield "versions.json", _encode_json(_versions(snapshot))
     yield "events.txt", _events_text(snapshot).encode()
-    for key, value in sorted(snapshot.texts.items()):
+    for key, value in sorted(snapshot.texts().items()):
         yield f"texts/{_safe_file_name(key)}.txt", value.encode()
 
 

@@ -280,7 +280,7 @@ def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> Live
     pod, reason = master_report.find_master_pod(cache)
     commands = [
         PodCommand(
-            master_report.text_key(*key, list(command)), cache.namespace, *pod, tuple(command)
+            master_report.command_key(*key, list(command)), cache.namespace, *pod, tuple(command)
         )
         for command in (master_report.LIST_COMMAND, master_report.CAPACITY_COMMAND)
         if pod is not None

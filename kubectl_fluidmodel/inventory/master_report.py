@@ -1,4 +1,4 @@
-"""What a cache's own master says of files and workers: kept in a Snapshot's texts. Pure."""
+"""What a cache's own master reports of files and workers. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from kubectl_fluidmodel.model.rubbish import junk_owner
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.snapshot.texts import CommandKey
 
 LIST_COMMAND, CAPACITY_COMMAND = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND
 _MASTER_CONTAINER = "alluxio-master"
 
 
-def text_key(namespace: str, name: str, command: list[str]) -> str:
-    """Where the answer of a cache's master to a command is kept."""
-    return f"{namespace}/{name}: {' '.join(command)}"
+def command_key(namespace: str, name: str, command: list[str]) -> CommandKey:
+    """Where a Snapshot keeps the output of a command in a cache's master."""
+    return CommandKey(namespace, name, " ".join(command))
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class CachedFile:
 
 def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
     """The model's files, largest first; None where the master was not asked or did not tell."""
-    text = snapshot.texts.get(text_key(namespace, name, LIST_COMMAND))
+    text = snapshot.command_outputs.get(command_key(namespace, name, LIST_COMMAND))
     if text is None:
         return None
     found = [
@@ -61,7 +62,7 @@ def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
 
 def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
     """The workers that the master lists and does not hear from."""
-    text = snapshot.texts.get(text_key(namespace, name, CAPACITY_COMMAND), "")
+    text = snapshot.command_outputs.get(command_key(namespace, name, CAPACITY_COMMAND), "")
     return [each.name for each in alluxio.parse_capacity_report(text) if not each.is_live]
 
 
@@ -69,7 +70,7 @@ def worker_usage(
     snapshot: Snapshot, namespace: str, name: str
 ) -> list[tuple[str, int, int]] | None:
     """Each live worker, the bytes it uses and how far off they may be; None as for `files`."""
-    text = snapshot.texts.get(text_key(namespace, name, CAPACITY_COMMAND))
+    text = snapshot.command_outputs.get(command_key(namespace, name, CAPACITY_COMMAND))
     return None if text is None else alluxio.parse_live_workers(text)
 
 

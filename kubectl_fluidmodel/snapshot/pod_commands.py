@@ -1,4 +1,4 @@
-"""Asking pods: the answers of commands, kept in a Snapshot's texts."""
+"""Run commands in pods and keep their output in a Snapshot."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.snapshot.texts import CommandKey
 
 COMMAND_TIMEOUT = 15.0
 """Seconds for one command: a JVM takes two to start on a busy node."""
@@ -18,9 +19,9 @@ COMMAND_TIMEOUT = 15.0
 
 @dataclass(frozen=True)
 class PodCommand:
-    """A command in a container, and the key under which its output is kept."""
+    """A command in a container, and the key of its output."""
 
-    key: str
+    key: CommandKey
     namespace: str
     pod: str
     container: str
@@ -28,14 +29,18 @@ class PodCommand:
 
 
 def run_commands(client: Client, snapshot: Snapshot, commands: Sequence[PodCommand]) -> str:
-    """Run all of them side by side; why one had no answer, empty where all had."""
+    """Run commands in parallel and store their output.
+
+    Returns:
+        The reason why the first failed command failed; empty if none did.
+    """
     if not commands:
         return ""
     with ThreadPoolExecutor(len(commands)) as pool:
-        outputs = list(pool.map(lambda question: _run_command(client, question), commands))
-    for question, (text, _) in zip(commands, outputs, strict=True):
+        outputs = list(pool.map(lambda command: _run_command(client, command), commands))
+    for command, (text, _) in zip(commands, outputs, strict=True):
         if text is not None:
-            snapshot.texts[question.key] = text
+            snapshot.command_outputs[command.key] = text
     return next((why for text, why in outputs if text is None), "")
 
 

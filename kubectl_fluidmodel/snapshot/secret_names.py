@@ -1,7 +1,7 @@
 """Which names hold a secret, and which values look like one. Pure.
 
-A name either holds a secret for certain (`HF_TOKEN`, `aws.secretKey`), or only if the value looks
-random (`SECRET_NAME` is a legal object name, unless somebody put the secret itself there), or never
+A name either always holds a secret (`HF_TOKEN`, `aws.secretKey`), or only if the value looks random
+(`SECRET_NAME` holds an object's name, unless somebody put the secret itself there), or never
 (`max_tokens`, `eos_token_id`, `InvalidToken`).
 """
 
@@ -10,9 +10,14 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+REDACTED = "REDACTED"
+"""Replaces every secret."""
+PLUGIN_FLAGS = ("s3-secret", "hf-secret", "gcs-secret")
+"""Flags of this plugin whose value is the name of a Secret."""
+
 
 class Sensitivity(Enum):
-    """What the name of a value tells about it."""
+    """What the name of a value says about the value."""
 
     SECRET = 2
     MAYBE = 1
@@ -21,7 +26,7 @@ class Sensitivity(Enum):
 
 
 _MAX_LENGTH = 200
-"""Characters of a name that are looked at, from its end. Names are shorter."""
+"""Characters of a name that are examined, from its end. Real names are shorter."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = {
     *("secret", "secrets", "token", "tokens", "password", "passwords", "passwd", "passphrase"),
@@ -29,14 +34,14 @@ _SECRET_WORDS = {
     *("privatekey", "authorization", "cookie", "bearer", "signature", "sas", "jwt", "salt"),
 }
 _SECRET_LAST_WORDS = {"pass", "pw", "auth", "sk", "ak"}
-"""Words that mean a secret at the end of a name, and something else before other words."""
+"""Words that mean a secret only at the end of a name."""
 _COMPOUND = re.compile(r"(?:password|passwd|passphrase|secret|token|apikey|(?<!by)(?<!com)pass)$")
-"""Words written together: `hftoken`, `pgpassword`, `requirepass`."""
+"""Compounds: `hftoken`, `pgpassword`, `requirepass`."""
 _KEY_PREFIXES = {
     *("access", "api", "private", "account", "encryption", "shared", "signing", "auth", "master"),
     *("secret", "store", "storage"),
 }
-"""What makes a secret of the word `key` after it."""
+"""Words that make the following word `key` a secret."""
 _HARMLESS_LAST_WORDS = {
     *("path", "file", "dir", "name", "namespace", "ref", "kind", "type", "url", "uri", "endpoint"),
     *("seconds", "version", "enabled", "mode", "class", "policy", "count", "size", "provider"),
@@ -44,12 +49,12 @@ _HARMLESS_LAST_WORDS = {
     *("json", "yaml", "yml", "txt", "pem", "crt", "conf", "properties"),
     *("match", "error", "exception", "required", "missing", "expired", "hash", "stdin", "store"),
 }
-"""Last words of names that tell about a secret and do not hold it."""
+"""Last words of names that describe a secret and do not hold it."""
 _POSSIBLE_WORDS = {
     *("license", "licence", "seed", "dsn", "oauth", "webhook", "login", "otp", "sid", "session"),
     *("hook", "connection", "database", "user", "userpass"),
 }
-"""Words of names that may hold a secret, and mostly do not."""
+"""Words of names that may hold a secret, and usually do not."""
 _ERROR_FIRST_WORDS = {
     *("invalid", "expired", "missing", "unknown", "bad", "wrong", "no", "malformed", "unsupported"),
     *("unrecognized", "illegal"),
@@ -63,43 +68,33 @@ _TEXT_TOKEN_WORDS = {
     *("decode", "prefill", "context", "accepted", "suffix", "prefix", "start", "of", "n", "kv"),
     *("return", "use", "skip", "ignore", "id", "ids", "limit", "budget", "block", "chunk"),
 }
-"""Words beside `token` where it is a token of text: engines' settings, logs, tokenizers."""
+"""Words beside `token` where it is a token of text, as in settings of engines and tokenizers."""
 _REFERENCE_PREFIXES = {"from", "pull", "existing", "tls", "image", "ref", "docker"}
 """Words before `secret` where the value is the name of a Secret: `envFromSecret`."""
 _TEXT_TOKENS = {"token", "tokens"}
 _VENDORS = {
-    *(
-        "openai",
-        "anthropic",
-        "wandb",
-        "ngc",
-        "huggingface",
-        "cohere",
-        "mistral",
-        "github",
-        "gitlab",
-    ),
-    *("slack", "datadog", "sentry"),
+    *("openai", "anthropic", "wandb", "ngc", "huggingface", "cohere", "mistral", "github"),
+    *("gitlab", "slack", "datadog", "sentry"),
 }
-"""Services after which people name the variable of their key, without another word."""
-_SECRET_WORD = re.compile(
-    r"secret|token|pass|phrase|pwd|pw|cred|key|auth|cookie|bearer|signature|sas|jwt|salt|[as]k$"
-    r"|licen[sc]e|seed|dsn|hook|login|otp|sid|session|connection|database|user"
-    + "".join(rf"|{vendor}" for vendor in sorted(_VENDORS)),
+"""Services whose bare name is used as the name of their key."""
+SECRET_WORD = re.compile(
+    r"secret|token|pass|phrase|pwd|pw|cred|key|auth|cookie|bearer|signature|sas|jwt|salt"
+    r"|[as]k(?![a-z])|licen[sc]e|seed|dsn|hook|login|otp|sid|session|connection|database|user|"
+    + "|".join(sorted(_VENDORS)),
     re.IGNORECASE,
 )
-"""A quick look whether a name is worth a closer one."""
+"""A quick test: names and texts without a match name no secret."""
 
 
 def classify_name(name: str, *, variable: bool = False) -> Sensitivity:
-    """What the value under this name is.
+    """How sensitive the value under this name is.
 
     Args:
         name: an option, key, flag, header or environment variable, without its dashes.
-        variable: it is an environment variable or an option, where any `…KEY` holds a secret.
+        variable: whether it is an environment variable or an option, where any `…KEY` is a secret.
     """
     name = name[-_MAX_LENGTH:]
-    if not _SECRET_WORD.search(name):
+    if not SECRET_WORD.search(name):
         return Sensitivity.NONE
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or words[0] in _ERROR_FIRST_WORDS:
@@ -130,14 +125,14 @@ def _names_secret(words: list[str], variable: bool) -> bool:
 
 
 def _is_text_token(words: list[str]) -> bool:
-    """Whether `token` in a name is one of text, not one to log in with."""
+    """Whether `token` in a name is a token of text, not one to authenticate with."""
     if any(word in _KEY_PREFIXES or word in {"hf", "hub", "session"} for word in words):
         return False
     return any(word in _TEXT_TOKEN_WORDS for word in words)
 
 
 def is_secret_name(name: str, *, variable: bool = False) -> bool:
-    """Whether what bears this name is a secret itself, whatever the value looks like."""
+    """Whether the value under this name is a secret, whatever it looks like."""
     return classify_name(name, variable=variable) is Sensitivity.SECRET
 
 
@@ -146,7 +141,7 @@ _LONG_WORD = re.compile(r"[\w+/=]{20,}")
 
 
 def looks_random(value: str) -> bool:
-    """Whether a value looks made by a machine: not a word, a name, a path, a number or a URL."""
+    """Whether a value looks generated: not a word, a name, a path, a number or a URL."""
     if value.startswith(("/", ".", "$")) or "://" in value or not _RANDOM.fullmatch(value):
         return False
     digits = any(char.isdigit() for char in value)

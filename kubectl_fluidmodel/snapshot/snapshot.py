@@ -21,6 +21,8 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.snapshot.probe_result import ProbeResult
+from kubectl_fluidmodel.snapshot.texts import CommandKey, LogKey, decode_texts, encode_texts
 
 API_VERSION = "fluidmodel.io/v1"
 KIND = "Snapshot"
@@ -82,8 +84,14 @@ class Snapshot:
     """Resources of which all objects were kept, and not only what belongs to a cache."""
     absent_objects: list[str] = field(default_factory=list)
     """Objects that were asked for by name and are not there: `datasets.data.fluid.io/ns/name`."""
-    texts: dict[str, str] = field(default_factory=dict)
-    """What pods said: logs and the output of commands, by a key of the reader's."""
+    logs: dict[LogKey, str] = field(default_factory=dict)
+    """Containers' logs, redacted."""
+    command_outputs: dict[CommandKey, str] = field(default_factory=dict)
+    """Output of commands in the masters of caches."""
+    probe_results: dict[tuple[str, str], tuple[ProbeResult, ...]] = field(default_factory=dict)
+    """(namespace, name) of a cache to the results of probing its mounts, in the Dataset's order."""
+    unreadable_probes: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(namespace, name) of caches whose results in a bundle cannot be read, with the reason."""
     pods_on_nodes: list[Object] | None = None
     """Pods of all namespaces that hold something of a node, as far as the scheduler counts it.
 
@@ -167,6 +175,10 @@ class Snapshot:
         for index in ("_by_name", "_events"):
             self.__dict__.pop(index, None)
 
+    def texts(self) -> dict[str, str]:
+        """Logs, command output and probe results as a bundle stores them."""
+        return encode_texts(self.logs, self.command_outputs, self.probe_results)
+
     # -- as a file ---------------------------------------------------------------------------
 
     def to_document(self) -> Object:
@@ -183,7 +195,7 @@ class Snapshot:
             "absent": list(self.absent_objects),
             "missing": [vars(each) for each in self.read_failures],
             "objects": {resource: list(items) for resource, items in self.objects.items()},
-            "texts": dict(self.texts),
+            "texts": self.texts(),
             "placed": self.pods_on_nodes,
         }
 
@@ -222,7 +234,7 @@ def snapshot_from_document(document: Any) -> Snapshot:
         absent_objects=[str(each) for each in _get_list(document, "absent")],
         versions=_get_texts(document, "versions"),
         selectors=_get_texts(document, "selectors"),
-        texts=_get_texts(document, "texts"),
+        **vars(decode_texts(_get_texts(document, "texts"))),
         pods_on_nodes=get_list(document, "placed")
         if isinstance(get_path(document, "placed"), list)
         else None,

@@ -191,7 +191,7 @@ def test_by_way_of_a_service(faults: StoreFaults) -> None:
     endpoint = faults.cluster.s3.expose(faults.namespace, "minio")
     name = faults.dataset("by-service", options={"alluxio.underfs.s3.endpoint": endpoint})
     faults.doctor.see("the store through the Service", name=name, ask=True)
-    (answer,) = json.loads(faults.doctor.snapshot.texts[f"store {faults.namespace}/{name}"])
+    (answer,) = json.loads(faults.doctor.snapshot.texts()[f"store {faults.namespace}/{name}"])
     assert (answer["state"], answer["origin"]) == ("ok", "port-forward")
     assert answer["found"]["models"] == [""]
     faults.delete_cache(name)
@@ -716,7 +716,7 @@ def image(faults: StoreFaults) -> None:
 
 
 def answer_of(faults: StoreFaults, name: str) -> dict[str, Any]:
-    (found,) = json.loads(faults.doctor.snapshot.texts[f"store {faults.namespace}/{name}"])
+    (found,) = json.loads(faults.doctor.snapshot.texts()[f"store {faults.namespace}/{name}"])
     return dict(found)
 
 

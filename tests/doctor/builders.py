@@ -7,9 +7,8 @@ no check reads. `healthy()` gives zero findings; a test breaks one thing and ask
 from __future__ import annotations
 
 from kubectl_fluidmodel.doctor import checks
-from kubectl_fluidmodel.doctor.check import Finding, select_checks
+from kubectl_fluidmodel.doctor.check import Finding, container_log_key, select_checks
 from kubectl_fluidmodel.doctor.diagnosis import Diagnosis, diagnose
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
@@ -75,7 +74,7 @@ def healthy_snapshot() -> Snapshot:
     }
     for kind, objects in everything.items():
         snapshot.objects[kind.resource] = objects
-    probe_result.store_results(snapshot, NS, NAME, probe_result.MountResults((stores.ok_result(),)))
+    snapshot.probe_results[(NS, NAME)] = (stores.ok_result(),)
     return snapshot
 
 
@@ -135,8 +134,7 @@ def set_log(
     snapshot: Snapshot, obj: Object, container: str, text: str, *, previous: bool = False
 ) -> None:
     """What a container of a pod has logged."""
-    key = f"log {namespace_of(obj)}/{name_of(obj)}/{container}"
-    snapshot.texts[f"previous {key}" if previous else key] = text
+    snapshot.logs[container_log_key(obj, container, previous=previous)] = text
 
 
 def _set_condition(obj: Object, kind: str, status: str, **more: str) -> None:

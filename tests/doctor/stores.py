@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import (
+from kubectl_fluidmodel.snapshot.probe_result import (
     MountContents,
-    MountResults,
+    ProbeOrigin,
     ProbeResult,
+    ProbeState,
 )
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor.fluid import MODEL_BYTES, NAME, NS
@@ -33,24 +33,24 @@ def ok_result(**changes: Any) -> ProbeResult:
     """The answer of a store in which nothing is wrong."""
     usual: dict[str, Any] = {
         "mount": MOUNT,
-        "state": probe_result.OK,
+        "state": ProbeState.OK,
         "endpoint": "http://minio:9000",
-        "origin": probe_result.FORWARD,
-        "holder": f"{NAME}-store",
-        "entry": "AWS_ACCESS_KEY_ID",
-        "found": listing(),
+        "origin": ProbeOrigin.PORT_FORWARD,
+        "secret_name": f"{NAME}-store",
+        "secret_key": "AWS_ACCESS_KEY_ID",
+        "contents": listing(),
     }
     return ProbeResult(**{**usual, **changes})
 
 
 def set_store_result(snapshot: Snapshot, state: str, **changes: Any) -> None:
     """Let the healthy cache's store answer something else."""
-    changes = {"found": None, **changes}
+    changes = {"contents": None, **changes}
     given = ok_result(state=state, **changes)
-    probe_result.store_results(snapshot, NS, NAME, MountResults((given,)))
+    snapshot.probe_results[(NS, NAME)] = (given,)
 
 
 def set_store_listing(snapshot: Snapshot, *, nearest: tuple[str, ...] = (), **changes: Any) -> None:
     """Let something else lie in the healthy cache's store."""
-    given = ok_result(found=listing(**changes), nearest=nearest)
-    probe_result.store_results(snapshot, NS, NAME, MountResults((given,)))
+    given = ok_result(contents=listing(**changes), nearest=nearest)
+    snapshot.probe_results[(NS, NAME)] = (given,)

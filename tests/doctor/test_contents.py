@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.mount_probe import job as mount_probe_job
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.doctor.mount_probe.model_files import (
     ListedFile,
     examine_files,
     sort_by_similarity,
 )
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
 from tests import weights
 
 HOLDS = {
@@ -98,14 +98,14 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("reason", "message", "state", "entry"),
     [
-        ("CreateContainerConfigError", 'secret "keys" not found', probe_result.NO_SECRET, "id"),
+        ("CreateContainerConfigError", 'secret "keys" not found', ProbeState.NO_SECRET, "id"),
         (
             "CreateContainerConfigError",
             "couldn't find key hidden in Secret models/keys",
-            probe_result.NO_KEY,
+            ProbeState.NO_KEY,
             "hidden",
         ),
-        ("ImagePullBackOff", "no such image", probe_result.SKIPPED, ""),
+        ("ImagePullBackOff", "no such image", ProbeState.SKIPPED, ""),
     ],
 )
 def test_what_keeps_a_probe_from_starting(
@@ -113,7 +113,7 @@ def test_what_keeps_a_probe_from_starting(
 ) -> None:
     found, _ = mount_probe_job.pod_start_failure(waiting(reason, message), ASKED)
     assert found is not None
-    assert (found.state, found.entry, found.origin) == (state, entry, probe_result.POD)
+    assert (found.state, found.secret_key, found.origin) == (state, entry, ProbeOrigin.POD)
 
 
 def test_a_probe_that_only_waits() -> None:

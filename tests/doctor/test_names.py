@@ -359,7 +359,7 @@ def test_plain_names_of_such_a_mount_reach_no_worker() -> None:
     plain_names(snapshot)
     assert mount_codes(snapshot) == ["FM213"]
     [found] = b.findings_of(snapshot, "FM213")
-    assert found.evidence[0].place == "spec.mounts.0.encryptOptions.0.name"
+    assert found.evidence[0].location == "spec.mounts.0.encryptOptions.0.name"
     assert found.evidence[0].text == "aws.accessKeyId"
 
 

@@ -63,11 +63,11 @@ def wrong(snapshot: Snapshot) -> list[str]:
     found = []
     for code, each in seen(snapshot):
         obj = there.get(each.object)
-        if obj is None or not _FIELD.match(each.place) or ABSENT.fullmatch(each.text):
+        if obj is None or not _FIELD.match(each.location) or ABSENT.fullmatch(each.text):
             continue
-        read = values(obj, each.place)
+        read = values(obj, each.location)
         if not any(quoted(each.text, value) for value in read):
-            found.append(f"{code} {each.object} {each.place}: {each.text!r} {read!r:.80}")
+            found.append(f"{code} {each.object} {each.location}: {each.text!r} {read!r:.80}")
     return found
 
 

@@ -16,7 +16,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.fluid import junk
@@ -85,8 +85,9 @@ _TEXT = st.one_of(
 def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
     """Annotations, logs and answers of stores, of which any may be cut off or another's."""
     snapshot = cases.snapshot_with_fault(data.draw(st.sampled_from(sorted(cases.faults()))))
-    for key in snapshot.texts:
-        snapshot.texts[key] = data.draw(_TEXT)
+    document = snapshot.to_document()
+    document["texts"] = {key: data.draw(_TEXT) for key in document["texts"]}
+    snapshot = snapshot_from_document(document)
     for objects in snapshot.objects.values():
         for obj in objects:
             notes = obj["metadata"].get("annotations") or {}

@@ -397,7 +397,7 @@ def test_the_log_is_the_evidence() -> None:
     master_says(f"noise\n{S3}")(snapshot)
     [found] = b.findings_of(snapshot, "FM311")
     first = found.evidence[0]
-    assert (first.object, first.place) == (
+    assert (first.object, first.location) == (
         "pod models/demo-master-0",
         "previous log of alluxio-master",
     )

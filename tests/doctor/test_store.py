@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.doctor.mount_probe import probe_result, runner
+from kubectl_fluidmodel.doctor.mount_probe import runner
 from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import (
-    MountResults,
-    ProbeResult,
-    result_from_json,
-    result_to_json,
-)
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
 from kubectl_fluidmodel.doctor.mount_results import _STATE_RANK
 from kubectl_fluidmodel.fluid import names
@@ -35,6 +29,15 @@ from kubectl_fluidmodel.model.remark import (
 from kubectl_fluidmodel.model.rubbish import JunkFiles
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot import redact
+from kubectl_fluidmodel.snapshot.probe_result import (
+    CONNECT_TIMEOUT_CODE,
+    MountResults,
+    ProbeOrigin,
+    ProbeResult,
+    ProbeState,
+    result_from_json,
+    result_to_json,
+)
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor.fluid import NAME, NS
@@ -58,24 +61,24 @@ def phase(snapshot: Snapshot, value: str) -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (probe_result.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
-        (probe_result.SERVICE, {"message": "there is no Service minio"}, "FM510"),
-        (probe_result.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
-        (probe_result.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
-        (probe_result.FOREIGN, {"message": "it answers with text/html"}, "FM513"),
-        (probe_result.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
-        (probe_result.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
-        (probe_result.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
-        (probe_result.EXPIRED, {"message": MISSING_SESSION_TOKEN}, "FM522"),
-        (probe_result.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
-        (probe_result.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
-        (probe_result.DENIED, {"action": "GET", "code": "403"}, "FM527"),
-        (probe_result.REGION, {"region": "eu-west-1"}, "FM525"),
-        (probe_result.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
-        (probe_result.ERROR, {"code": "SlowDown"}, "FM528"),
-        (probe_result.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
-        (probe_result.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
-        (probe_result.EMPTY, {}, "FM531"),
+        (ProbeState.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
+        (ProbeState.SERVICE, {"message": "there is no Service minio"}, "FM510"),
+        (ProbeState.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
+        (ProbeState.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
+        (ProbeState.NOT_S3, {"message": "it answers with text/html"}, "FM513"),
+        (ProbeState.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
+        (ProbeState.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
+        (ProbeState.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
+        (ProbeState.EXPIRED, {"message": MISSING_SESSION_TOKEN}, "FM522"),
+        (ProbeState.DENIED, {"action": "ListBucket", "code": "AccessDenied"}, "FM523"),
+        (ProbeState.DENIED, {"action": "GetObject", "code": "AccessDenied"}, "FM524"),
+        (ProbeState.DENIED, {"action": "GET", "code": "403"}, "FM527"),
+        (ProbeState.REGION, {"region": "eu-west-1"}, "FM525"),
+        (ProbeState.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
+        (ProbeState.ERROR, {"code": "SlowDown"}, "FM528"),
+        (ProbeState.CLAIM, {"mount": "pvc://weights", "code": "Pending"}, "FM529"),
+        (ProbeState.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
+        (ProbeState.EMPTY, {}, "FM531"),
     ],
 )
 def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> None:
@@ -158,9 +161,9 @@ def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (probe_result.NO_SECRET, {}, "FM501"),
-        (probe_result.NO_KEY, {"entries": ("accesskey",)}, "FM502"),
-        (probe_result.BAD_KEY, {"message": "is empty"}, "FM503"),
+        (ProbeState.NO_SECRET, {}, "FM501"),
+        (ProbeState.NO_KEY, {"secret_keys": ("accesskey",)}, "FM502"),
+        (ProbeState.BAD_KEY, {"message": "is empty"}, "FM503"),
     ],
 )
 def test_secrets_are_told_of_once(state: str, changes: dict[str, Any], code: str) -> None:
@@ -181,25 +184,25 @@ def test_no_model_at_all_where_one_is_near() -> None:
 
 
 def test_what_is_only_out_of_reach_from_here_is_no_finding_while_the_cache_is_bound() -> None:
-    for state in (probe_result.DNS, probe_result.TIMEOUT):
+    for state in (ProbeState.DNS, ProbeState.TIMEOUT):
         snapshot = b.healthy_snapshot()
-        set_store_result(snapshot, state, origin=probe_result.HERE, message="no answer")
+        set_store_result(snapshot, state, origin=ProbeOrigin.CLIENT, message="no answer")
         assert codes(snapshot) == []
-        assert "--probe" in skipped(snapshot, "FM510" if state == probe_result.DNS else "FM511")
+        assert "--probe" in skipped(snapshot, "FM510" if state == ProbeState.DNS else "FM511")
         phase(snapshot, "NotBound")
-        assert codes(snapshot) == ["FM510" if state == probe_result.DNS else "FM511"]
+        assert codes(snapshot) == ["FM510" if state == ProbeState.DNS else "FM511"]
         phase(snapshot, "Bound")
-        set_store_result(snapshot, state, origin=probe_result.POD, message="no answer")
-        assert codes(snapshot) == ["FM510" if state == probe_result.DNS else "FM511"]
+        set_store_result(snapshot, state, origin=ProbeOrigin.POD, message="no answer")
+        assert codes(snapshot) == ["FM510" if state == ProbeState.DNS else "FM511"]
 
 
 def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
     snapshot = b.healthy_snapshot()
     set_store_result(
         snapshot,
-        probe_result.SKEW,
-        origin=probe_result.HERE,
-        skew=7200.0,
+        ProbeState.SKEW,
+        origin=ProbeOrigin.CLIENT,
+        clock_skew=7200.0,
         code="RequestTimeTooSkewed",
     )
     (root,) = b.run_checks(snapshot, "5").roots
@@ -212,16 +215,16 @@ def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
 
 def test_a_clock_that_is_a_little_off_is_named_before_it_breaks() -> None:
     snapshot = b.healthy_snapshot()
-    probe_result.store_results(snapshot, NS, NAME, MountResults((ok_result(skew=-400.0),)))
+    snapshot.probe_results[(NS, NAME)] = (ok_result(clock_skew=-400.0),)
     assert codes(snapshot) == ["FM514"]
 
 
 def test_a_store_that_was_not_asked_passes_nothing() -> None:
     snapshot = b.healthy_snapshot()
-    snapshot.texts.clear()
+    snapshot.probe_results.clear()
     assert skipped(snapshot, "FM521") == "the store was not asked"
     set_store_result(
-        snapshot, probe_result.SKIPPED, message="no permission to read Secret demo-store"
+        snapshot, ProbeState.SKIPPED, message="no permission to read Secret demo-store"
     )
     assert skipped(snapshot, "FM521") == "no permission to read Secret demo-store"
     assert codes(snapshot) == []
@@ -229,15 +232,15 @@ def test_a_store_that_was_not_asked_passes_nothing() -> None:
 
 def test_too_many_files_to_list_are_not_judged_for_what_is_missing() -> None:
     snapshot = b.healthy_snapshot()
-    set_store_listing(snapshot, whole=False, models=(), files=20_000)
+    set_store_listing(snapshot, complete=False, models=(), files=20_000)
     assert "too many to list" in skipped(snapshot, "FM533")
 
 
 def test_answers_survive_the_blackening_of_a_bundle() -> None:
     given = ok_result(
-        state=probe_result.WRONG_SECRET,
+        state=ProbeState.WRONG_SECRET,
         code="SignatureDoesNotMatch",
-        entries=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        secret_keys=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     )
     text = MountResults((given,)).to_json()
     assert redact.redact_text(text) == text
@@ -247,14 +250,14 @@ def test_answers_survive_the_blackening_of_a_bundle() -> None:
 @pytest.mark.parametrize(
     ("state", "changes"),
     [
-        (probe_result.UNKNOWN_KEY, {}),
-        (probe_result.WRONG_SECRET, {}),
-        (probe_result.REGION, {"region": "eu"}),
+        (ProbeState.UNKNOWN_KEY, {}),
+        (ProbeState.WRONG_SECRET, {}),
+        (ProbeState.REGION, {"region": "eu"}),
     ],
 )
 def test_fixes_survive_it_too(state: str, changes: dict[str, Any]) -> None:
     snapshot = b.healthy_snapshot()
-    set_store_result(snapshot, state, holder="minio-keys", **changes)
+    set_store_result(snapshot, state, secret_name="minio-keys", **changes)
     for option in b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0][
         "encryptOptions"
     ]:
@@ -392,7 +395,7 @@ def test_the_place_of_a_staged_model() -> None:
     place = question(snapshot).staging_layout
     assert place.manifest_key == f"pre/org/m/.fluidmodel/{commit}/manifest.json"
     set_store_result(
-        snapshot, probe_result.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent"
+        snapshot, ProbeState.OK, mount=f"s3://models/pre/org/m/{commit}", manifest="absent"
     )
     assert "FM535" in codes(snapshot)
     assert MOUNT not in b.findings_of(snapshot, "FM535")[0].fix.text  # type: ignore[union-attr]
@@ -416,28 +419,27 @@ def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str =
     runner.probe_mounts(
         Client(ConfigFlags(server="http://127.0.0.1:1")), build_caches(snapshot), snapshot
     )
-    told = probe_result.read_results(snapshot, NS, NAME)
-    assert told is not None
-    assert [each.mount for each in told.results] == list(points)
-    assert {each.state for each in told.results} == {state}
+    results = snapshot.probe_results[(NS, NAME)]
+    assert [each.mount for each in results] == list(points)
+    assert {each.state for each in results} == {state}
     return sorted(tried)
 
 
 def test_an_endpoint_that_is_dead_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y", "http://b.example/z")
-    for state in (probe_result.DNS, probe_result.REFUSED, probe_result.TLS):
+    for state in (ProbeState.DNS, ProbeState.REFUSED, ProbeState.TLS):
         once = tries(monkeypatch, *mounts, state=state)
         assert once == ["http://a.example/x", "http://b.example/z"]
-    silent = probe_result.CONNECT_TIMEOUT_CODE
-    assert len(tries(monkeypatch, *mounts, state=probe_result.TIMEOUT, code=silent)) == 2
+    silent = CONNECT_TIMEOUT_CODE
+    assert len(tries(monkeypatch, *mounts, state=ProbeState.TIMEOUT, code=silent)) == 2
 
 
 def test_what_is_said_of_one_mount_is_not_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y")
-    for state in (probe_result.OK, probe_result.DENIED, probe_result.EMPTY, probe_result.TIMEOUT):
+    for state in (ProbeState.OK, ProbeState.DENIED, ProbeState.EMPTY, ProbeState.TIMEOUT):
         assert tries(monkeypatch, *mounts, state=state) == list(mounts)
 
 
 def test_states_are_ranked() -> None:
     """Every state that an answer may have is in the order by which checks know what was seen."""
-    assert set(_STATE_RANK) == probe_result.STATES - {probe_result.SKIPPED}
+    assert set(_STATE_RANK) == set(ProbeState) - {ProbeState.SKIPPED}

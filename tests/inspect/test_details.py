@@ -86,9 +86,9 @@ class TestAmounts:
         line = "{} PERSISTED 01-01-2026 00:00:00:000 {}% /{}"
         lines = [line.format(100, 100, "w.safetensors"), line.format(50, 0, ".cache/x.incomplete")]
         snapshot = samples.snapshot()
-        snapshot.texts[master_report.text_key("ns", "demo", master_report.LIST_COMMAND)] = (
-            " " + "\n ".join(lines)
-        )
+        snapshot.command_outputs[
+            master_report.command_key("ns", "demo", master_report.LIST_COMMAND)
+        ] = " " + "\n ".join(lines)
         listed = master_report.listed_files(snapshot, "ns", "demo")
         assert listed is not None and [file.path for file in listed] == ["w.safetensors"]
         assert master_report.refine_usage(CacheUsage(source_bytes=100), listed).is_complete
@@ -215,8 +215,10 @@ class TestNodes:
             "b             0                capacity 20.00GB\n"
             "                               used     5.00GB (25%)\n"
         )
-        texts = {master_report.text_key("default", "demo", master_report.CAPACITY_COMMAND): report}
-        found = describe(*objects, texts=texts).nodes or ()
+        texts = {
+            master_report.command_key("default", "demo", master_report.CAPACITY_COMMAND): report
+        }
+        found = describe(*objects, command_outputs=texts).nodes or ()
         assert [(node.used_bytes, node.is_complete) for node in found] == [
             (10 * GIB, True),
             (5 * GIB, False),
@@ -266,9 +268,9 @@ class TestFiles:
 
     def test_largest_first(self) -> None:
         texts = {
-            master_report.text_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
+            master_report.command_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
         }
-        found = describe(*samples.cache(), texts=texts).files or ()
+        found = describe(*samples.cache(), command_outputs=texts).files or ()
         assert [(file.path, file.bytes, file.percent) for file in found] == [
             ("big name.bin", 9, 60),
             ("sub/small.json", 5, 100),
@@ -276,19 +278,19 @@ class TestFiles:
 
     def test_a_file_that_lacks_something_settles_it(self) -> None:
         texts = {
-            master_report.text_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
+            master_report.command_key("default", "demo", master_report.LIST_COMMAND): self.LISTING
         }
-        found = describe(*samples.cache(), texts=texts)
+        found = describe(*samples.cache(), command_outputs=texts)
         assert (found.usage.is_complete, found.usage.cached_bytes) == (False, 5 + 9 * 60 // 100)
         assert [node.is_complete for node in found.nodes or ()] == [False]
         assert found.startup.code == "not-whole"
 
     def test_the_list_is_newer_than_what_fluid_wrote(self) -> None:
         listing = "-rw-r--r--  a  b  5  PERSISTED 03-02-2026 10:00:00:000  100% /all.json\n"
-        texts = {master_report.text_key("default", "demo", master_report.LIST_COMMAND): listing}
+        texts = {master_report.command_key("default", "demo", master_report.LIST_COMMAND): listing}
         behind = samples.cache(cached="0.00B", total="5.00B", annotations={})
         assert describe(*behind).usage.is_complete is False
-        found = describe(*behind, texts=texts)
+        found = describe(*behind, command_outputs=texts)
         assert (found.usage.is_complete, found.usage.percent) == (True, 100.0)
 
     def test_not_asked_is_not_empty(self) -> None:

@@ -26,7 +26,7 @@ def as_inspected(snapshot: Snapshot) -> Snapshot:
         node for node in nodes if CACHE_COUNT_LABEL in labels_of(node)
     ]
     snapshot.selectors[kinds.NODES.resource] = CACHE_COUNT_LABEL
-    snapshot.texts = {}
+    snapshot.logs, snapshot.probe_results = {}, {}
     return snapshot
 
 

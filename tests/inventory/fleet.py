@@ -88,8 +88,10 @@ def with_files(*objects: Object) -> Snapshot:
         "-rw-r--r--  r  r  855  PERSISTED 03-02-2026 10:00:00:000  100% /config.json",
         "-rw-r--r--  r  r  0  PERSISTED 03-02-2026 10:00:00:000  0% /.gitkeep",
     ]
-    texts = {master_report.text_key("default", LLAMA, master_report.LIST_COMMAND): "\n".join(lines)}
-    return samples.snapshot(*objects, texts=texts)
+    texts = {
+        master_report.command_key("default", LLAMA, master_report.LIST_COMMAND): "\n".join(lines)
+    }
+    return samples.snapshot(*objects, command_outputs=texts)
 
 
 def many_caches(count: int) -> Snapshot:

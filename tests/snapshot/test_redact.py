@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.redact import REDACTED
+from kubectl_fluidmodel.snapshot.texts import LogKey
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.fluid import junk
@@ -301,5 +302,5 @@ def test_a_bundle_has_nothing_of_what_was_planted_anywhere() -> None:
     snapshot = b.healthy_snapshot()
     for name, obj in OBJECTS.items():
         snapshot.objects["pods"][0].setdefault("x", {})[name] = obj
-    snapshot.texts.update({f"log models/x/{name}": text for name, text in TEXTS.items()})
+    snapshot.logs.update({LogKey("models", "x", name): text for name, text in TEXTS.items()})
     assert gone(json.dumps(support_bundle.redact_snapshot(snapshot).to_document()))

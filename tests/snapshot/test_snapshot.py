@@ -18,6 +18,7 @@ from kubectl_fluidmodel.snapshot.snapshot import (
     snapshot_from_document,
     summarize_failures,
 )
+from kubectl_fluidmodel.snapshot.texts import CommandKey, LogKey
 from tests.fluid import junk
 from tests.inventory import samples
 
@@ -60,7 +61,8 @@ def test_through_a_file_and_back() -> None:
         *samples.cache(),
         read_failures=[ReadFailure("nodes", "", "no", True)],
         selectors={"nodes": "a"},
-        texts={"x": "y\n"},
+        logs={LogKey("a", "b", "c"): "d\n", LogKey("a", "b", "c", previous=True): "e"},
+        command_outputs={CommandKey("a", "b", "alluxio fs ls -R /"): "y\n"},
     )
     assert snapshot_from_document(json.loads(json.dumps(found.to_document()))) == found
 

@@ -271,7 +271,7 @@ def _pod_cause(pod: Object, seen: list[Evidence]) -> str:
         return f"{name_of(pod)} cannot start: this kubelet has no {_KUBELET_CONF}"
     if "ImagePull" in text or "ErrImage" in text:
         return f"{name_of(pod)} cannot start: its image cannot be pulled"
-    if "not scheduled" in text or any("FailedScheduling" in each.place for each in seen):
+    if "not scheduled" in text or any("FailedScheduling" in each.location for each in seen):
         return f"{name_of(pod)} fits no node"
     return f"{name_of(pod)} is not ready: {seen[0].text}"
 

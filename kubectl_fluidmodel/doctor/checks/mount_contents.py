@@ -14,8 +14,6 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import MountContents
 from kubectl_fluidmodel.doctor.mount_results import (
     MountResult,
     dataset_reference,
@@ -35,12 +33,13 @@ from kubectl_fluidmodel.model.rubbish import JunkFiles
 from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
 from kubectl_fluidmodel.output.shell import Command, chain, command
 from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.snapshot.probe_result import MountContents, ProbeState
 
 
 def _listed_mounts(context: CheckContext) -> Iterator[tuple[MountResult, MountContents]]:
     for mount_result in listed_results(context):
-        if mount_result.result.found is not None:
-            yield mount_result, mount_result.result.found
+        if mount_result.result.contents is not None:
+            yield mount_result, mount_result.result.contents
 
 
 def _completely_listed_mounts(context: CheckContext) -> list[tuple[MountResult, MountContents]]:
@@ -51,7 +50,7 @@ def _completely_listed_mounts(context: CheckContext) -> list[tuple[MountResult, 
     """
     listed = list(_listed_mounts(context))
     for _, found in listed:
-        if not found.whole:
+        if not found.complete:
             raise CheckSkippedError(f"there are more than {found.files} files, too many to list")
     return listed
 
@@ -68,7 +67,7 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
     directory too many was named. Buckets have no directories that could be missing, so Fluid
     binds such a Dataset and says nothing.
     """
-    lost = [one for one in results_in_state(context, probe_result.EMPTY) if one.result.nearest]
+    lost = [one for one in results_in_state(context, ProbeState.EMPTY) if one.result.nearest]
     if not lost:
         lost = [
             one
@@ -107,7 +106,7 @@ def mount_is_not_empty(context: CheckContext) -> Iterator[Finding]:
     directory; or a web server shows no index of the directory. Fluid binds an empty Dataset and
     loads nothing, and engines find no file.
     """
-    for mount_result in results_in_state(context, probe_result.EMPTY):
+    for mount_result in results_in_state(context, ProbeState.EMPTY):
         result = mount_result.result
         if result.nearest:
             continue

@@ -14,7 +14,6 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.doctor.mount_probe.attempt import EMPTY_VALUE
 from kubectl_fluidmodel.doctor.mount_probe.target import (
     PATH_STYLE_OPTION,
@@ -40,12 +39,13 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_list
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.output.shell import command
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
 
 _MAX_SKEW = 300.0
 """Seconds; S3 refuses requests that are signed 15 minutes off."""
 
 
-def _results_unseen_by_fm212(context: CheckContext, state: str) -> list[MountResult]:
+def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[MountResult]:
     """The answers in a state of the Secret that FM212 has not seen: it lists them, where it may.
 
     Raises:
@@ -65,17 +65,17 @@ def store_secret_exists(context: CheckContext) -> Iterator[Finding]:
     own namespace. The command makes it from the variables `AWS_ACCESS_KEY_ID` and
     `AWS_SECRET_ACCESS_KEY` of your shell; the kubelet tries again by itself.
     """
-    for mount_result in _results_unseen_by_fm212(context, probe_result.NO_SECRET):
+    for mount_result in _results_unseen_by_fm212(context, ProbeState.NO_SECRET):
         result, namespace = mount_result.result, context.cache.namespace
         yield Finding(
-            f"secret {namespace}/{result.holder}",
-            f"Secret {result.holder}, which the mount takes its keys from, does not exist in "
+            f"secret {namespace}/{result.secret_name}",
+            f"Secret {result.secret_name}, which the mount takes its keys from, does not exist in "
             f"namespace {namespace}",
             (
                 Evidence(
                     dataset_reference(context),
                     f"{mount_result.field_path}.encryptOptions",
-                    result.holder,
+                    result.secret_name,
                 ),
             ),
             secret_keys_fix(context, result),
@@ -89,20 +89,22 @@ def store_secret_has_keys(context: CheckContext) -> Iterator[Finding]:
     `AWS_ACCESS_KEY_ID`) is as good as none: the master's pod does not start. Either the Secret
     gets the key, or the Dataset names the key that is there.
     """
-    for mount_result in _results_unseen_by_fm212(context, probe_result.NO_KEY):
+    for mount_result in _results_unseen_by_fm212(context, ProbeState.NO_KEY):
         result = mount_result.result
-        have = ", ".join(result.entries) or "none"
+        have = ", ".join(result.secret_keys) or "none"
         yield Finding(
-            f"secret {context.cache.namespace}/{result.holder}",
-            f"Secret {result.holder} has no key {result.entry}, which the mount takes a key of the "
-            "store from",
+            f"secret {context.cache.namespace}/{result.secret_name}",
+            f"Secret {result.secret_name} has no key {result.secret_key}, which the mount takes a "
+            "key of the store from",
             (
                 Evidence(
                     dataset_reference(context),
                     f"{mount_result.field_path}.encryptOptions",
-                    result.entry,
+                    result.secret_key,
                 ),
-                Evidence(f"secret {context.cache.namespace}/{result.holder}", "keys of data", have),
+                Evidence(
+                    f"secret {context.cache.namespace}/{result.secret_name}", "keys of data", have
+                ),
             ),
             secret_keys_fix(context, result),
         )
@@ -114,19 +116,19 @@ def store_keys_are_well_formed(context: CheckContext) -> Iterator[Finding]:
     the store gave out: it signs requests that the store refuses. Make the Secret with
     `--from-literal`, which adds nothing.
     """
-    for mount_result in results_in_state(context, probe_result.BAD_KEY):
+    for mount_result in results_in_state(context, ProbeState.BAD_KEY):
         if mount_result.result.message == EMPTY_VALUE and context.snapshot.was_read(
             kinds.SECRETS, context.cache.namespace
         ):
             raise CheckSkippedError("FM212 tells of it")
         result = mount_result.result
         yield Finding(
-            f"secret {context.cache.namespace}/{result.holder}",
-            f"key {result.entry} of Secret {result.holder} {result.message}",
+            f"secret {context.cache.namespace}/{result.secret_name}",
+            f"key {result.secret_key} of Secret {result.secret_name} {result.message}",
             (
                 Evidence(
-                    f"secret {context.cache.namespace}/{result.holder}",
-                    result.entry,
+                    f"secret {context.cache.namespace}/{result.secret_name}",
+                    result.secret_key,
                     result.message,
                 ),
             ),
@@ -239,9 +241,9 @@ def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
     namespace. From outside, a name that only the cluster's DNS knows says nothing, so this is
     only a finding where the cluster has not mounted the store either; `--probe` asks in it.
     """
-    services = results_in_state(context, probe_result.DNS, probe_result.SERVICE)
-    served = [each for each in services if each.result.state == probe_result.SERVICE]
-    named = [each for each in services if each.result.state == probe_result.DNS]
+    services = results_in_state(context, ProbeState.DNS, ProbeState.SERVICE)
+    served = [each for each in services if each.result.state == ProbeState.SERVICE]
+    named = [each for each in services if each.result.state == ProbeState.DNS]
     for mount_result in [*served, *(certain_results(context, named) if not served else ())]:
         result = mount_result.result
         host = urlsplit(result.endpoint).hostname or ""
@@ -264,8 +266,8 @@ def store_responds(context: CheckContext) -> Iterator[Finding]:
     no answer is only a finding where the cluster has not mounted the store either, or from
     `--probe`.
     """
-    found = results_in_state(context, probe_result.REFUSED, probe_result.TIMEOUT)
-    refused = [each for each in found if each.result.state == probe_result.REFUSED]
+    found = results_in_state(context, ProbeState.REFUSED, ProbeState.TIMEOUT)
+    refused = [each for each in found if each.result.state == ProbeState.REFUSED]
     for mount_result in refused or certain_results(context, found):
         result = mount_result.result
         yield Finding(
@@ -293,7 +295,7 @@ def store_tls_works(context: CheckContext) -> Iterator[Finding]:
     workers. A certificate that only your machine does not trust is not counted while the cache
     is Bound.
     """
-    found = results_in_state(context, probe_result.TLS)
+    found = results_in_state(context, ProbeState.TLS)
     plain = [each for each in found if "speaks" in each.result.message]
     for mount_result in plain or certain_results(context, found):
         result = mount_result.result
@@ -324,7 +326,7 @@ def endpoint_is_an_object_store(context: CheckContext) -> Iterator[Finding]:
     """Something answers at the endpoint, but not as S3 does: often it is the port of a console
     (MinIO's 9001 for 9000), an ingress that does not know the host, or a login page.
     """
-    for mount_result in results_in_state(context, probe_result.FOREIGN):
+    for mount_result in results_in_state(context, ProbeState.NOT_S3):
         result = mount_result.result
         yield Finding(
             dataset_reference(context),
@@ -344,15 +346,15 @@ def clocks_agree(context: CheckContext) -> Iterator[Finding]:
     or the store's, is further off, every request is refused whatever the keys are. An attempt
     from here shows your machine's clock; `--probe` shows a node's.
     """
-    found = results_in_state(context, probe_result.SKEW)
-    off = [one for one in mount_results(context) if abs(one.result.skew) >= _MAX_SKEW]
+    found = results_in_state(context, ProbeState.SKEW)
+    off = [one for one in mount_results(context) if abs(one.result.clock_skew) >= _MAX_SKEW]
     for mount_result in found or off:
         result = mount_result.result
-        whose = "a node of the cluster" if result.origin == probe_result.POD else "this machine"
-        refused = result.state == probe_result.SKEW
+        whose = "a node of the cluster" if result.origin == ProbeOrigin.POD else "this machine"
+        refused = result.state == ProbeState.SKEW
         yield Finding(
             dataset_reference(context),
-            f"the clocks of {whose} and of the store are {abs(result.skew):.0f} s apart"
+            f"the clocks of {whose} and of the store are {abs(result.clock_skew):.0f} s apart"
             + (", so it refuses every signature" if refused else ""),
             result_evidence(context, mount_result),
             Fix(command("timedatectl", "set-ntp", "true"), "advice"),

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import CheckContext, Finding, Fix, register_check
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
 from kubectl_fluidmodel.doctor.mount_results import (
     FILES_UNREADABLE,
@@ -20,6 +19,7 @@ from kubectl_fluidmodel.doctor.mount_results import (
 )
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.snapshot.probe_result import ProbeState
 
 
 def _source_of(mount_result: MountResult) -> Source:
@@ -33,15 +33,15 @@ def access_key_is_known(context: CheckContext) -> Iterator[Finding]:
     that is there into the Secret. A master that waits takes it up by itself; a running one keeps
     the old key until its container is started again.
     """
-    for mount_result in results_in_state(context, probe_result.UNKNOWN_KEY):
+    for mount_result in results_in_state(context, ProbeState.UNKNOWN_KEY):
         result = mount_result.result
         yield Finding(
-            f"secret {context.cache.namespace}/{result.holder}"
-            if result.holder
+            f"secret {context.cache.namespace}/{result.secret_name}"
+            if result.secret_name
             else dataset_reference(context),
             f"the store does not know the access key in {_keys_location(mount_result)}",
             result_evidence(context, mount_result),
-            secret_keys_fix(context, result) if result.holder else None,
+            secret_keys_fix(context, result) if result.secret_name else None,
         )
 
 
@@ -52,23 +52,25 @@ def secret_key_is_correct(context: CheckContext) -> Iterator[Finding]:
     that waits takes it up by itself; a running one keeps the old key until its container is
     started again.
     """
-    for mount_result in results_in_state(context, probe_result.WRONG_SECRET):
+    for mount_result in results_in_state(context, ProbeState.WRONG_SECRET):
         result = mount_result.result
         yield Finding(
-            f"secret {context.cache.namespace}/{result.holder}"
-            if result.holder
+            f"secret {context.cache.namespace}/{result.secret_name}"
+            if result.secret_name
             else dataset_reference(context),
             f"the secret key in {_keys_location(mount_result)} is not the one that belongs to its "
             "access key",
             result_evidence(context, mount_result),
-            secret_keys_fix(context, result) if result.holder else None,
+            secret_keys_fix(context, result) if result.secret_name else None,
         )
 
 
 def _keys_location(mount_result: MountResult) -> str:
     result = mount_result.result
     return (
-        f"Secret {result.holder}, key {result.entry}," if result.holder else "the Dataset's options"
+        f"Secret {result.secret_name}, key {result.secret_key},"
+        if result.secret_name
+        else "the Dataset's options"
     )
 
 
@@ -77,11 +79,11 @@ def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
     """The keys are temporary ones and have run out, or need a session token that Alluxio cannot
     send. A cache outlives any session: give it a long-lived key that may only read.
     """
-    for mount_result in results_in_state(context, probe_result.EXPIRED):
+    for mount_result in results_in_state(context, ProbeState.EXPIRED):
         result = mount_result.result
         yield Finding(
-            f"secret {context.cache.namespace}/{result.holder}"
-            if result.holder
+            f"secret {context.cache.namespace}/{result.secret_name}"
+            if result.secret_name
             else dataset_reference(context),
             f"the key in {_keys_location(mount_result)} is temporary, and its session token is "
             "missing"
@@ -89,7 +91,7 @@ def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
             else f"the credentials in {_keys_location(mount_result)} are temporary and not valid "
             "any more",
             result_evidence(context, mount_result),
-            secret_keys_fix(context, result) if result.holder else None,
+            secret_keys_fix(context, result) if result.secret_name else None,
         )
 
 
@@ -103,7 +105,7 @@ def bucket_can_be_listed(context: CheckContext) -> Iterator[Finding]:
         bucket = _source_of(mount_result).host
         who = (
             "the keys in " + _keys_location(mount_result)
-            if mount_result.result.holder
+            if mount_result.result.secret_name
             else "requests without keys"
         )
         yield Finding(
@@ -144,7 +146,7 @@ def files_can_be_read(context: CheckContext) -> Iterator[Finding]:
 
 
 def _denied_results(context: CheckContext, action: str) -> list[MountResult]:
-    found = results_in_state(context, probe_result.DENIED)
+    found = results_in_state(context, ProbeState.DENIED)
     reading = "GetObject"
     return [
         mount_result
@@ -160,7 +162,7 @@ def bucket_region_is_correct(context: CheckContext) -> Iterator[Finding]:
     follow the redirect by themselves, Alluxio does not: what works on your machine fails in the
     cluster. The region belongs into the mount's options.
     """
-    for mount_result in results_in_state(context, probe_result.REGION):
+    for mount_result in results_in_state(context, ProbeState.REGION):
         result = mount_result.result
         right = result.region
         option = (
@@ -190,7 +192,7 @@ def bucket_exists(context: CheckContext) -> Iterator[Finding]:
     deleted, or is at another endpoint. Where the keys may see the list of buckets, those of a
     like name are named.
     """
-    for mount_result in results_in_state(context, probe_result.NO_BUCKET):
+    for mount_result in results_in_state(context, ProbeState.NO_BUCKET):
         result = mount_result.result
         web = result.action == "GET"
         what = result.mount if web else f"bucket {_source_of(mount_result).host}"
@@ -221,7 +223,7 @@ def web_directory_is_public(context: CheckContext) -> Iterator[Finding]:
     """WebUFS has no credentials: a server that answers 401 or 403 cannot be a source. Let it give
     the directory out to the cluster's nodes, or put the files into a bucket.
     """
-    for mount_result in results_in_state(context, probe_result.DENIED):
+    for mount_result in results_in_state(context, ProbeState.DENIED):
         if mount_result.result.action == "GET":
             yield Finding(
                 dataset_reference(context),
@@ -236,7 +238,7 @@ def store_has_no_error(context: CheckContext) -> Iterator[Finding]:
     """The store was reached and failed in a way of its own (overloaded, a disk that is full, a
     request that it does not know). Its words say more than this check can.
     """
-    for mount_result in results_in_state(context, probe_result.ERROR):
+    for mount_result in results_in_state(context, ProbeState.ERROR):
         result = mount_result.result
         warning = ": ".join(part for part in (result.code, result.message) if part)
         yield Finding(
@@ -252,7 +254,7 @@ def source_claim_is_bound(context: CheckContext) -> Iterator[Finding]:
     """A `pvc://` source is a claim of the Dataset's own namespace that master and workers mount.
     While it is absent or Pending, their pods wait.
     """
-    for mount_result in results_in_state(context, probe_result.CLAIM):
+    for mount_result in results_in_state(context, ProbeState.CLAIM):
         claim = mount_result.result.mount.partition("://")[2].partition("/")[0]
         yield Finding(
             f"persistentvolumeclaim {context.cache.namespace}/{claim}",

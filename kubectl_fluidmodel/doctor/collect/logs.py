@@ -52,7 +52,7 @@ class LogRequest:
 def collect_logs(
     client: Client, caches: Sequence[Cache], snapshot: Snapshot, *, all_logs: bool = False
 ) -> None:
-    """Put into `snapshot.texts` what containers that are not well have logged.
+    """Read the logs of containers that are not well into the snapshot.
 
     With `everything` those that are well too, as a bundle wants them. A log that cannot be read
     is in `snapshot.missing`, once for each namespace.
@@ -67,7 +67,7 @@ def collect_logs(
                     snapshot.read_failures.append(answer)
             elif answer:
                 key = container_log_key(each.pod, each.container, previous=each.previous)
-                snapshot.texts[key] = answer
+                snapshot.logs[key] = answer
 
 
 def select_logs(

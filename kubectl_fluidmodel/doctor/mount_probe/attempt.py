@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from kubectl_fluidmodel.doctor.mount_probe import http, probe_result
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
+from kubectl_fluidmodel.doctor.mount_probe import http
 from kubectl_fluidmodel.doctor.mount_probe.s3 import S3Probe
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.s3 import S3Credentials
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 DEFAULT_TIMEOUT = 10.0
 EMPTY_VALUE = "is empty"
@@ -28,7 +28,7 @@ def probe_mount(
     target: MountTarget,
     credentials: S3Credentials | None,
     *,
-    origin: str = probe_result.HERE,
+    origin: ProbeOrigin = ProbeOrigin.CLIENT,
     reach_url: str = "",
     timeout: float = DEFAULT_TIMEOUT,
 ) -> ProbeResult:
@@ -42,7 +42,7 @@ def probe_mount(
 
     on_timeout = ProbeResult(
         target.mount,
-        probe_result.TIMEOUT,
+        ProbeState.TIMEOUT,
         target.endpoint,
         origin,
         message=f"it took more than {timeout:.0f} s",
@@ -76,7 +76,7 @@ def run_with_timeout(
 
 
 def validate_keys(
-    target: MountTarget, access_key: str, secret_key: str, origin: str
+    target: MountTarget, access_key: str, secret_key: str, origin: ProbeOrigin
 ) -> ProbeResult | None:
     """What is wrong with the values of the keys themselves, None if nothing is."""
     for ref, value in ((target.access, access_key), (target.hidden, secret_key)):
@@ -89,19 +89,19 @@ def validate_keys(
         given = bad_key_result(
             target, target.access or SecretKeyRef("", ""), MISSING_SESSION_TOKEN, origin
         )
-        return replace(given, state=probe_result.EXPIRED)
+        return replace(given, state=ProbeState.EXPIRED)
     return None
 
 
 def bad_key_result(
-    target: MountTarget, ref: SecretKeyRef, problem: str, origin: str
+    target: MountTarget, ref: SecretKeyRef, problem: str, origin: ProbeOrigin
 ) -> ProbeResult:
     return ProbeResult(
         target.mount,
-        probe_result.BAD_KEY,
+        ProbeState.BAD_KEY,
         target.endpoint,
         origin,
         message=problem,
-        holder=ref.secret,
-        entry=ref.key,
+        secret_name=ref.secret,
+        secret_key=ref.key,
     )

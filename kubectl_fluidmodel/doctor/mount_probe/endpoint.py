@@ -6,8 +6,8 @@ import os
 import socket
 import ssl
 
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
 from kubectl_fluidmodel.doctor.mount_probe.target import split_host_port
+from kubectl_fluidmodel.snapshot.probe_result import CONNECT_TIMEOUT_CODE, ProbeState
 
 _CONNECT_TIMEOUT = 3.0
 """Seconds for a connection, and again for the TLS handshake."""
@@ -16,7 +16,7 @@ _CONNECT_TIMEOUT = 3.0
 class EndpointError(Exception):
     """The endpoint cannot be used: a state of `doctor/answer.py`, and the words for it."""
 
-    def __init__(self, state: str, message: str, code: str = "") -> None:
+    def __init__(self, state: ProbeState, message: str, code: str = "") -> None:
         super().__init__(message)
         self.state, self.message, self.code = state, message, code
 
@@ -38,25 +38,23 @@ def check_endpoint(url: str, via_url: str = "") -> None:
     """
     host, port = split_host_port(via_url or url)
     if not host:
-        raise EndpointError(probe_result.DNS, f"'{url}' is no URL of a server")
+        raise EndpointError(ProbeState.DNS, f"'{url}' is no URL of a server")
     if not resolves_host(host):
-        raise EndpointError(probe_result.DNS, f"the name {host} has no address")
+        raise EndpointError(ProbeState.DNS, f"the name {host} has no address")
     try:
         with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT) as plain:
             if url.startswith("https://"):
                 _handshake(plain, host)
     except ssl.SSLError as err:
-        raise EndpointError(probe_result.TLS, _tls_message(err), err.reason or "") from err
+        raise EndpointError(ProbeState.TLS, _tls_message(err), err.reason or "") from err
     except TimeoutError as err:
         message = f"{host}:{port} does not answer in {_CONNECT_TIMEOUT:.0f} s"
-        raise EndpointError(
-            probe_result.TIMEOUT, message, probe_result.CONNECT_TIMEOUT_CODE
-        ) from err
+        raise EndpointError(ProbeState.TIMEOUT, message, CONNECT_TIMEOUT_CODE) from err
     except ConnectionRefusedError as err:
-        raise EndpointError(probe_result.REFUSED, f"{host}:{port} refuses the connection") from err
+        raise EndpointError(ProbeState.REFUSED, f"{host}:{port} refuses the connection") from err
     except OSError as err:
         message = err.strerror or str(err)
-        raise EndpointError(probe_result.REFUSED, f"{host}:{port}: {message}") from err
+        raise EndpointError(ProbeState.REFUSED, f"{host}:{port}: {message}") from err
 
 
 def _handshake(plain: socket.socket, host: str) -> None:

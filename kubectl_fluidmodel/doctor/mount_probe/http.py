@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 
 from kubectl_fluidmodel.doctor.mount_probe import endpoint as mount_probe_endpoint
-from kubectl_fluidmodel.doctor.mount_probe import model_files, probe_result
+from kubectl_fluidmodel.doctor.mount_probe import model_files
 from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 
-def probe_http(target: MountTarget, origin: str = probe_result.HERE) -> ProbeResult:
+def probe_http(target: MountTarget, origin: ProbeOrigin = ProbeOrigin.CLIENT) -> ProbeResult:
     """How it went; the caller bounds the time."""
     from kubectl_fluidmodel.objectstore.http_index import list_directory, range_reader
 
     started = time.monotonic()
 
-    def said(state: str, message: str = "", code: str = "") -> ProbeResult:
+    def said(state: ProbeState, message: str = "", code: str = "") -> ProbeResult:
         return ProbeResult(
             mount=target.mount,
             state=state,
@@ -36,16 +36,16 @@ def probe_http(target: MountTarget, origin: str = probe_result.HERE) -> ProbeRes
     except mount_probe_endpoint.EndpointError as err:
         return said(err.state, err.message, err.code)
     except UnreachableError as err:
-        return said(probe_result.REFUSED, err.reason or err.message)
+        return said(ProbeState.REFUSED, err.reason or err.message)
     except FluidModelError as err:
         status = err.reason.removeprefix("HTTP ")
         if status in ("401", "403"):
-            return said(probe_result.DENIED, err.reason, status)
+            return said(ProbeState.DENIED, err.reason, status)
         if status in ("404", "410"):
-            return said(probe_result.NO_BUCKET, err.reason, status)
+            return said(ProbeState.NO_BUCKET, err.reason, status)
         no_index = status == err.reason  # anything but an HTTP status: it is no index of files
         return said(
-            probe_result.EMPTY if no_index else probe_result.ERROR,
+            ProbeState.EMPTY if no_index else ProbeState.ERROR,
             err.reason or err.message,
             status,
         )
@@ -53,9 +53,9 @@ def probe_http(target: MountTarget, origin: str = probe_result.HERE) -> ProbeRes
     found = model_files.examine_files(entries, True, range_reader(target.mount), target.path)
     return ProbeResult(
         mount=target.mount,
-        state=probe_result.OK,
+        state=ProbeState.OK,
         endpoint=target.endpoint,
         origin=origin,
-        found=found,
+        contents=found,
         seconds=round(time.monotonic() - started, 2),
     )

@@ -11,8 +11,6 @@ import os
 import sys
 import time
 
-from kubectl_fluidmodel.doctor.mount_probe import probe_result
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
@@ -23,6 +21,13 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_o
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS
 from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, SecretKey
 from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY, S3Credentials
+from kubectl_fluidmodel.snapshot.probe_result import (
+    ProbeOrigin,
+    ProbeResult,
+    ProbeState,
+    from_json,
+    to_json,
+)
 
 PROBE_TIMEOUT = 120.0
 """Seconds for the image, the package and the attempt together."""
@@ -117,7 +122,7 @@ def pod_start_failure(pod: Object, target: MountTarget) -> tuple[ProbeResult | N
             named = [each for each in (target.access, target.hidden) if each]
             held = [each for each in named if (each.key if lacks_key else each.secret) in words]
             ref = (held or named or [SecretKeyRef("", "")])[0]
-            state = probe_result.NO_KEY if lacks_key else probe_result.NO_SECRET
+            state = ProbeState.NO_KEY if lacks_key else ProbeState.NO_SECRET
             if lacks_key or "not found" in message:
                 return _secret_result(target, state, message, ref), message
         if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
@@ -134,26 +139,28 @@ def _result_from_log(client: Client, target: MountTarget, pod: Object) -> ProbeR
     text = client.pod_logs(target.namespace, name_of(pod), CONTAINER, tail=50)
     for line in text.splitlines():
         if line.startswith(_RESULT_PREFIX):
-            return probe_result.result_from_json(line.removeprefix(_RESULT_PREFIX))
+            return from_json(line.removeprefix(_RESULT_PREFIX))
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "its log is empty")
     return _skipped_result(target, f"the probe said nothing: {last[:200]}")
 
 
 def _skipped_result(target: MountTarget, reason: str) -> ProbeResult:
     return ProbeResult(
-        target.mount, probe_result.SKIPPED, target.endpoint, probe_result.POD, message=reason
+        target.mount, ProbeState.SKIPPED, target.endpoint, ProbeOrigin.POD, message=reason
     )
 
 
-def _secret_result(target: MountTarget, state: str, message: str, ref: SecretKeyRef) -> ProbeResult:
+def _secret_result(
+    target: MountTarget, state: ProbeState, message: str, ref: SecretKeyRef
+) -> ProbeResult:
     return ProbeResult(
         target.mount,
         state,
         target.endpoint,
-        probe_result.POD,
+        ProbeOrigin.POD,
         message=message,
-        holder=ref.secret,
-        entry=ref.key,
+        secret_name=ref.secret,
+        secret_key=ref.key,
     )
 
 
@@ -165,15 +172,15 @@ def main() -> int:
     keys = None
     if target.access and target.hidden:
         values = {SECRET_KEY: os.environ[SECRET_KEY], ACCESS_KEY: os.environ[ACCESS_KEY]}
-        bad = validate_keys(target, values[ACCESS_KEY], values[SECRET_KEY], probe_result.POD)
+        bad = validate_keys(target, values[ACCESS_KEY], values[SECRET_KEY], ProbeOrigin.POD)
         if bad is not None:
             return _print_result(bad)
         keys = S3Credentials(values[ACCESS_KEY], values[SECRET_KEY])
-    return _print_result(probe_mount(target, keys, origin=probe_result.POD))
+    return _print_result(probe_mount(target, keys, origin=ProbeOrigin.POD))
 
 
 def _print_result(result: ProbeResult) -> int:
-    sys.stdout.write(f"{_RESULT_PREFIX}{probe_result.result_to_json(result)}\n")
+    sys.stdout.write(f"{_RESULT_PREFIX}{to_json(result)}\n")
     return 0
 
 

@@ -9,13 +9,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import MAX_LISTED, MountContents
 from kubectl_fluidmodel.model.configs import find_model_directories
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.judge import assess_model
 from kubectl_fluidmodel.model.remark import ModelIssue
 from kubectl_fluidmodel.model.rubbish import group_junk, junk_owner
 from kubectl_fluidmodel.model.sample import RangeReader, read_sample
+from kubectl_fluidmodel.snapshot.probe_result import MAX_LISTED, MountContents
 
 _MAX_REMARKS = 20
 
@@ -56,7 +56,7 @@ def examine_files(
     return MountContents(
         files=len(files),
         bytes=sum(file.size for file in files),
-        whole=complete,
+        complete=complete,
         models=tuple(find_model_directories(paths))[:MAX_LISTED],
         weights=sum(is_weights(path) for path in paths),
         remarks=remarks,

@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from kubectl_fluidmodel.doctor.mount_probe import endpoint, probe_result
+from kubectl_fluidmodel.doctor.mount_probe import endpoint
 from kubectl_fluidmodel.doctor.mount_probe import job as probes
 from kubectl_fluidmodel.doctor.mount_probe.attempt import bad_key_result, probe_mount, validate_keys
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import MountResults, ProbeResult
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, mount_targets
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -26,6 +25,11 @@ from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PVCS, SECRETS
 from kubectl_fluidmodel.objects.plugin_pod import require_image as image_of
 from kubectl_fluidmodel.objectstore.s3 import S3Credentials
+from kubectl_fluidmodel.snapshot.probe_result import (
+    ProbeOrigin,
+    ProbeResult,
+    ProbeState,
+)
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 STORE_TIMEOUT = 10.0
@@ -64,8 +68,7 @@ def probe_mounts(
 
     results = _probe_all(list(cache_names), one)
     for (namespace, name), each in targets_by_cache.items():
-        found = MountResults(tuple(results[question] for question in each))
-        probe_result.store_results(snapshot, namespace, name, found)
+        snapshot.probe_results[(namespace, name)] = tuple(results[target] for target in each)
 
 
 def _probe_all(
@@ -105,7 +108,7 @@ def _can_run_in_cluster(target: MountTarget) -> bool:
 
 
 def _skipped_result(target: MountTarget, reason: str) -> ProbeResult:
-    return ProbeResult(target.mount, probe_result.SKIPPED, target.endpoint, message=reason)
+    return ProbeResult(target.mount, ProbeState.SKIPPED, target.endpoint, message=reason)
 
 
 def _probe_from_client(client: Client, target: MountTarget, timeout: float) -> ProbeResult:
@@ -145,7 +148,7 @@ def _probe_endpoint(
             return probe_mount(
                 target,
                 credentials,
-                origin=probe_result.FORWARD,
+                origin=ProbeOrigin.PORT_FORWARD,
                 reach_url=f"http://127.0.0.1:{port}",
                 timeout=timeout,
             )
@@ -165,7 +168,7 @@ def _probe_endpoint(
 
 def _service_failure(target: MountTarget, reason: str) -> ProbeResult:
     return ProbeResult(
-        target.mount, probe_result.SERVICE, target.endpoint, probe_result.FORWARD, message=reason
+        target.mount, ProbeState.SERVICE, target.endpoint, ProbeOrigin.PORT_FORWARD, message=reason
     )
 
 
@@ -175,7 +178,7 @@ def _service_failure(target: MountTarget, reason: str) -> ProbeResult:
 def _resolve_credentials(client: Client, target: MountTarget) -> S3Credentials | ProbeResult | None:
     """The keys of a mount; an Answer where they cannot be had, None where it names none."""
     if target.plain is not None:
-        return validate_keys(target, *target.plain, probe_result.HERE) or S3Credentials(
+        return validate_keys(target, *target.plain, ProbeOrigin.CLIENT) or S3Credentials(
             *target.plain
         )
     if target.access is None or target.hidden is None:
@@ -187,7 +190,9 @@ def _resolve_credentials(client: Client, target: MountTarget) -> S3Credentials |
             return value
         values.append(value)
     access, hidden = values
-    return validate_keys(target, access, hidden, probe_result.HERE) or S3Credentials(access, hidden)
+    return validate_keys(target, access, hidden, ProbeOrigin.CLIENT) or S3Credentials(
+        access, hidden
+    )
 
 
 def _read_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> str | ProbeResult:
@@ -199,20 +204,25 @@ def _read_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> str | P
     except ForbiddenError:
         return _skipped_result(target, f"no permission to read Secret {ref.secret}: --probe")
     except NotFoundError:
-        return _secret_failure(target, probe_result.NO_SECRET, ref)
+        return _secret_failure(target, ProbeState.NO_SECRET, ref)
     if ref.key not in data:
-        return _secret_failure(target, probe_result.NO_KEY, ref, tuple(sorted(data)))
+        return _secret_failure(target, ProbeState.NO_KEY, ref, tuple(sorted(data)))
     try:
         return base64.b64decode(data[ref.key]).decode()
     except ValueError:
-        return bad_key_result(target, ref, "is not text", probe_result.HERE)
+        return bad_key_result(target, ref, "is not text", ProbeOrigin.CLIENT)
 
 
 def _secret_failure(
-    target: MountTarget, state: str, ref: SecretKeyRef, keys: tuple[str, ...] = ()
+    target: MountTarget, state: ProbeState, ref: SecretKeyRef, keys: tuple[str, ...] = ()
 ) -> ProbeResult:
     return ProbeResult(
-        target.mount, state, target.endpoint, holder=ref.secret, entry=ref.key, entries=keys
+        target.mount,
+        state,
+        target.endpoint,
+        secret_name=ref.secret,
+        secret_key=ref.key,
+        secret_keys=keys,
     )
 
 
@@ -226,7 +236,9 @@ def _check_gcs_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> Pr
     except (ValueError, AttributeError):
         email = None
     if not email:
-        return bad_key_result(target, ref, "is no key file of a service account", probe_result.HERE)
+        return bad_key_result(
+            target, ref, "is no key file of a service account", ProbeOrigin.CLIENT
+        )
     return _skipped_result(target, "Google's login by service account is not spoken here")
 
 
@@ -239,5 +251,5 @@ def _check_claim(client: Client, target: MountTarget) -> ProbeResult:
     phase = str(get_path(claim, "status", "phase", default="absent")) if claim else "absent"
     if phase != "Bound":
         words = f"claim {target.host} is {phase}"
-        return ProbeResult(target.mount, probe_result.CLAIM, code=phase, message=words)
+        return ProbeResult(target.mount, ProbeState.CLAIM, code=phase, message=words)
     return _skipped_result(target, "the files of a claim can be seen by its pods alone")

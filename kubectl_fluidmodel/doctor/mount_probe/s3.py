@@ -11,9 +11,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from kubectl_fluidmodel.doctor.mount_probe import endpoint as mount_probe_endpoint
-from kubectl_fluidmodel.doctor.mount_probe import model_files, probe_result
+from kubectl_fluidmodel.doctor.mount_probe import model_files
 from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
-from kubectl_fluidmodel.doctor.mount_probe.probe_result import ProbeResult
 from kubectl_fluidmodel.doctor.mount_probe.suggestions import find_models_nearby, similar_buckets
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.model.configs import identifies_model
@@ -25,6 +24,7 @@ from kubectl_fluidmodel.objectstore.s3 import (
     find_lost_snapshot,
     range_reader,
 )
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 SAMPLE_TIMEOUT = 6.0
 """For reading what the judge of models wants to see."""
@@ -42,7 +42,7 @@ class S3Probe:
         target: MountTarget,
         credentials: S3Credentials | None,
         *,
-        origin: str = probe_result.HERE,
+        origin: ProbeOrigin = ProbeOrigin.CLIENT,
         reach_url: str = "",
         timeout: float = 10.0,
     ) -> None:
@@ -67,22 +67,22 @@ class S3Probe:
         except boto.ClientError as err:
             found = self._result_from_refusal(err)
         except RecursionError:  # botocore follows a redirect to where it came from
-            found = self._result(probe_result.REGION, message="it redirects in a circle")
+            found = self._result(ProbeState.REGION, message="it redirects in a circle")
         except NotS3StoreError as err:
-            found = self._result(err.state, message=err.message)
+            found = self._result(ProbeState(err.state), message=err.message)
         except boto.SSLError as err:
-            found = self._result(probe_result.TLS, message=_one_line(err))
+            found = self._result(ProbeState.TLS, message=_one_line(err))
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
-            found = self._result(probe_result.TIMEOUT, message=_one_line(err))
+            found = self._result(ProbeState.TIMEOUT, message=_one_line(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
             _, words = self._plain_get()
-            state = probe_result.TLS if words == SPEAKS_TLS else probe_result.REFUSED
+            state = ProbeState.TLS if words == SPEAKS_TLS else ProbeState.REFUSED
             found = self._result(
-                state, message=words if state == probe_result.TLS else _one_line(err)
+                state, message=words if state == ProbeState.TLS else _one_line(err)
             )
         except (boto.BotoCoreError, ValueError) as err:
-            state = probe_result.FOREIGN if "parse response" in str(err) else probe_result.ERROR
-            words = self._plain_get()[1] if state == probe_result.FOREIGN else _one_line(err)
+            state = ProbeState.NOT_S3 if "parse response" in str(err) else ProbeState.ERROR
+            words = self._plain_get()[1] if state == ProbeState.NOT_S3 else _one_line(err)
             found = self._result(state, message=words)
         return replace(found, seconds=round(time.monotonic() - started, 2))
 
@@ -101,7 +101,7 @@ class S3Probe:
         entries, whole = self._list_objects(client, start)
         if self._actual_region:
             return self._result(
-                probe_result.REGION, message=f"the bucket is in {self._actual_region}"
+                ProbeState.REGION, message=f"the bucket is in {self._actual_region}"
             )
         if not entries:
             return self._explain_empty(client)
@@ -111,7 +111,7 @@ class S3Probe:
         left = max(0.0, min(SAMPLE_TIMEOUT, self.deadline - time.monotonic()))
         found = model_files.examine_files(entries, whole, fetch, target.path, left)
         nearest = () if found.models else tuple(self._find_models_nearby(client))
-        return self._result(probe_result.OK, found=found, manifest=manifest, nearest=nearest)
+        return self._result(ProbeState.OK, found=found, manifest=manifest, nearest=nearest)
 
     def _list_objects(self, client: Any, start: str) -> tuple[list[ListedFile], bool]:
         entries: list[ListedFile] = []
@@ -135,11 +135,11 @@ class S3Probe:
         if target.path:
             same = client.list_objects_v2(Bucket=target.host, Prefix=target.path, MaxKeys=1)
             if any(entry["Key"] == target.path for entry in same.get("Contents") or []):
-                return self._result(probe_result.EMPTY, message="it is one object, not a directory")
+                return self._result(ProbeState.EMPTY, message="it is one object, not a directory")
         lost, _ = find_lost_snapshot(client, target.host, target.path)
         if lost:
-            return self._result(probe_result.EMPTY, message=lost)
-        return self._result(probe_result.EMPTY, nearest=tuple(self._find_models_nearby(client)))
+            return self._result(ProbeState.EMPTY, message=lost)
+        return self._result(ProbeState.EMPTY, nearest=tuple(self._find_models_nearby(client)))
 
     def _find_models_nearby(self, client: Any) -> list[str]:
         return find_models_nearby(client, self.target.host, self.target.path, self.deadline)
@@ -185,23 +185,22 @@ class S3Probe:
         """See a redirect or a wrong region before boto3 makes up for it."""
         parsed = response[1] if isinstance(response, tuple) else None
         if isinstance(parsed, dict) and parsed.get("Error"):
-            refusal_read = error_codes.parse_error(parsed, "")
-            if refusal_read.state == probe_result.REGION:
-                self._actual_region = refusal_read.region
+            details = error_codes.parse_error(parsed, "")
+            if details.state == ProbeState.REGION:
+                self._actual_region = details.region
 
     def _measure_skew(self, response: Any) -> None:
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._clock_skew = error_codes.parse_clock_skew(headers) or self._clock_skew
 
     def _result_from_refusal(self, err: Any) -> ProbeResult:
-        refusal_read = error_codes.parse_error(err.response, err.operation_name)
+        details = error_codes.parse_error(err.response, err.operation_name)
         self._measure_skew(err.response)
-        self._actual_region = self._actual_region or refusal_read.region
+        self._actual_region = self._actual_region or details.region
         action = _ACTIONS.get(err.operation_name, err.operation_name)
-        found = self._result(
-            refusal_read.state, code=refusal_read.code, message=refusal_read.message, action=action
-        )
-        if refusal_read.state == probe_result.NO_BUCKET:
+        state = ProbeState(details.state)
+        found = self._result(state, code=details.code, message=details.message, action=action)
+        if state is ProbeState.NO_BUCKET:
             return replace(found, buckets=tuple(similar_buckets(self.store, self.target.host)))
         return found
 
@@ -219,23 +218,23 @@ class S3Probe:
             headers = {name.lower(): value for name, value in got.headers.items()}
             error_codes.require_s3_response("", got.status, headers, got.data[:2048])
         except NotS3StoreError as err:
-            if err.state == probe_result.TLS:
+            if err.state == ProbeState.TLS:
                 return got.status, err.message
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
         return got.status, f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
 
-    def _result(self, state: str, **fields: Any) -> ProbeResult:
+    def _result(self, state: ProbeState, **fields: Any) -> ProbeResult:
         target = self.target
-        named = target.hidden if state == probe_result.WRONG_SECRET else target.access
+        named = target.hidden if state == ProbeState.WRONG_SECRET else target.access
         return ProbeResult(
             mount=target.mount,
             state=state,
             endpoint=target.endpoint,
             origin=self.origin,
-            holder=named.secret if named else "",
-            entry=named.key if named else "",
+            secret_name=named.secret if named else "",
+            secret_key=named.key if named else "",
             region=self._actual_region,
-            skew=self._clock_skew,
+            clock_skew=self._clock_skew,
             **{**fields, "message": self._strip_keys(str(fields.get("message", "")))},
         )
 

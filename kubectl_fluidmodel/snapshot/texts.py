@@ -1,0 +1,88 @@
+"""How support bundles store logs, command output and probe results: one text per string key. Pure.
+
+A Snapshot holds them in typed fields. Bundles of every version have these keys:
+
+    log NAMESPACE/POD/CONTAINER              a container's log
+    previous log NAMESPACE/POD/CONTAINER     the log of the container before its last restart
+    NAMESPACE/CACHE: COMMAND                 output of a command in the cache's master
+    store NAMESPACE/CACHE                    JSON list of probe results, one per mount
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kubectl_fluidmodel.snapshot.probe_result import ProbeResult, from_document, to_document
+
+
+class LogKey(NamedTuple):
+    """A container's log."""
+
+    namespace: str
+    pod: str
+    container: str
+    previous: bool = False
+    """Whether it is the log of the container before the last restart."""
+
+
+class CommandKey(NamedTuple):
+    """A command that ran in a cache's master."""
+
+    namespace: str
+    cache: str
+    command: str
+    """Its words, joined by spaces."""
+
+
+@dataclass
+class Texts:
+    """Fields that a Snapshot has under the same names, and that a bundle stores as texts."""
+
+    logs: dict[LogKey, str] = field(default_factory=dict)
+    command_outputs: dict[CommandKey, str] = field(default_factory=dict)
+    probe_results: dict[tuple[str, str], tuple[ProbeResult, ...]] = field(default_factory=dict)
+    unreadable_probes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+_LOG = re.compile(r"(previous )?log ([^/]*)/([^/]*)/(.*)", re.DOTALL)
+_PROBE = re.compile(r"store ([^/]*)/(.*)", re.DOTALL)
+_COMMAND = re.compile(r"([^/]*)/([^:]*): (.*)", re.DOTALL)
+
+
+def encode_texts(
+    logs: Mapping[LogKey, str],
+    command_outputs: Mapping[CommandKey, str],
+    probe_results: Mapping[tuple[str, str], Sequence[ProbeResult]],
+) -> dict[str, str]:
+    """The texts of a bundle."""
+    encoded = {
+        f"{'previous ' if key.previous else ''}log {key.namespace}/{key.pod}/{key.container}": log
+        for key, log in logs.items()
+    }
+    for key, output in command_outputs.items():
+        encoded[f"{key.namespace}/{key.cache}: {key.command}"] = output
+    for (namespace, name), results in probe_results.items():
+        documents = [to_document(result) for result in results]
+        encoded[f"store {namespace}/{name}"] = json.dumps(documents, sort_keys=True)
+    return encoded
+
+
+def decode_texts(encoded: Mapping[str, str]) -> Texts:
+    """Read what `encode_texts` returned; keys that no version writes are dropped."""
+    texts = Texts()
+    for key, text in encoded.items():
+        if log := _LOG.fullmatch(key):
+            texts.logs[LogKey(log[2], log[3], log[4], bool(log[1]))] = text
+        elif probe := _PROBE.fullmatch(key):
+            try:
+                results = tuple(from_document(each) for each in json.loads(text))
+                texts.probe_results[(probe[1], probe[2])] = results
+            except (ValueError, TypeError, RecursionError) as err:
+                texts.unreadable_probes[(probe[1], probe[2])] = str(err)
+        elif command := _COMMAND.fullmatch(key):
+            texts.command_outputs[CommandKey(*command.groups())] = text
+    return texts

@@ -31,7 +31,6 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.probe_result import (
     CONNECT_TIMEOUT_CODE,
-    MountResults,
     ProbeOrigin,
     ProbeResult,
     ProbeState,

@@ -1,4 +1,4 @@
-"""Logs, command output and probe results go through a bundle's texts, of every version, and back."""
+"""Logs, output of commands and results of probes survive a bundle, of every version."""
 
 from __future__ import annotations
 

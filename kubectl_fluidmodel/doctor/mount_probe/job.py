@@ -139,7 +139,10 @@ def _result_from_log(client: Client, target: MountTarget, pod: Object) -> ProbeR
     text = client.pod_logs(target.namespace, name_of(pod), CONTAINER, tail=50)
     for line in text.splitlines():
         if line.startswith(_RESULT_PREFIX):
-            return from_json(line.removeprefix(_RESULT_PREFIX))
+            try:
+                return from_json(line.removeprefix(_RESULT_PREFIX))
+            except ValueError as err:
+                return _skipped_result(target, f"cannot read the probe's result: {err}")
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "its log is empty")
     return _skipped_result(target, f"the probe said nothing: {last[:200]}")
 

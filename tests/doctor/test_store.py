@@ -12,6 +12,7 @@ from kubectl_fluidmodel.doctor.mount_probe import runner
 from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
 from kubectl_fluidmodel.doctor.mount_results import _STATE_RANK
+from kubectl_fluidmodel.doctor.support_bundle import redact_snapshot
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.kube.client import Client
@@ -28,14 +29,11 @@ from kubectl_fluidmodel.model.remark import (
 )
 from kubectl_fluidmodel.model.rubbish import JunkFiles
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.probe_result import (
     CONNECT_TIMEOUT_CODE,
     ProbeOrigin,
     ProbeResult,
     ProbeState,
-    result_from_json,
-    result_to_json,
 )
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
@@ -235,15 +233,24 @@ def test_too_many_files_to_list_are_not_judged_for_what_is_missing() -> None:
     assert "too many to list" in skipped(snapshot, "FM533")
 
 
-def test_answers_survive_the_blackening_of_a_bundle() -> None:
+def test_redaction_keeps_the_names_of_the_secret_and_its_keys() -> None:
     given = ok_result(
         state=ProbeState.WRONG_SECRET,
         code="SignatureDoesNotMatch",
         secret_keys=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     )
-    text = MountResults((given,)).to_json()
-    assert redact.redact_text(text) == text
-    assert result_from_json(result_to_json(given)) == given
+    snapshot = b.healthy_snapshot()
+    snapshot.probe_results[(NS, NAME)] = (given,)
+    assert redact_snapshot(snapshot).probe_results == snapshot.probe_results
+
+
+def test_redaction_hides_a_key_that_a_store_repeats() -> None:
+    snapshot = b.healthy_snapshot()
+    planted = "planted1Secret2Key3"
+    message = f"denied for aws.secretKey={planted}"
+    snapshot.probe_results[(NS, NAME)] = (ok_result(message=message),)
+    ((redacted,),) = redact_snapshot(snapshot).probe_results.values()
+    assert redacted.message == "denied for aws.secretKey=REDACTED"
 
 
 @pytest.mark.parametrize(

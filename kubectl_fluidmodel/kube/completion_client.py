@@ -1,10 +1,10 @@
-"""A quick look at the cluster for completion: names and a word about each, or nothing.
+"""Reads names for shell completion: quick, bounded, and silent on failure.
 
-One request, on a connection of its own: to import urllib3 would take a good part of the time that
-TAB may take in all. It asks for the table that `kubectl get` shows, without the objects: so the
-data of Secrets stay where they are, and a thousand nodes are a few kilobytes.
+It makes one request with http.client, because importing urllib3 would take much of the time
+budget of a TAB. It asks for the table that `kubectl get` prints, without the objects: a thousand
+nodes are a few kilobytes, and the data of Secrets is never sent.
 
-Whatever goes wrong, the answer is empty: TAB has nowhere to say why, and every verb says it.
+Every failure yields no names. TAB has no place for a message, and every verb reports the cause.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from kubectl_fluidmodel.objects.kinds import Kind
 
 T = TypeVar("T")
 Row = tuple[str, str]
-"""A name, and what it is in a few words, or nothing."""
+"""A name and its short description, which may be empty."""
 
 DEFAULT_TIMEOUT = 0.15
-"""Seconds for kubeconfig, log-in and request together; FLUIDMODEL_COMPLETION_TIMEOUT is another."""
+"""Seconds for kubeconfig, credentials and request; FLUIDMODEL_COMPLETION_TIMEOUT overrides it."""
 _MAX_ITEMS = 500
 _MAX_BYTES = 8 << 20
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -37,7 +37,7 @@ _EXPECTED = (OSError, ValueError, HTTPException, FluidModelError)
 
 
 def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
-    """Names of a kind in the connection's namespace, with these columns of kubectl's table."""
+    """Names of a kind in the current namespace, described by these columns of kubectl's table."""
 
     def ask() -> list[Row]:
         table = _get(connection, kind, _TABLE, "includeObject=None&")
@@ -55,7 +55,7 @@ def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
 
 
 def list_objects(connection: ConfigFlags, kind: Kind) -> list[Object]:
-    """The objects of a kind in the connection's namespace."""
+    """The objects of a kind in the current namespace."""
 
     def ask() -> list[Object]:
         found = get_list(_get(connection, kind, "application/json", ""), "items")
@@ -65,7 +65,7 @@ def list_objects(connection: ConfigFlags, kind: Kind) -> list[Object]:
 
 
 def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
-    """Names of the kubeconfig's `contexts`, `clusters` or `users`; needs no cluster."""
+    """Names of `contexts`, `clusters` or `users` in the kubeconfig; needs no cluster."""
 
     def ask() -> list[Row]:
         found = kubeconfig.merge(kubeconfig.kubeconfig_paths(connection.kubeconfig))
@@ -92,7 +92,7 @@ def _get(connection: ConfigFlags, kind: Kind, accept: str, query: str) -> Any:
         channel.endheaders()
         answer = channel.getresponse()
         if answer.status != 200:
-            raise ValueError(f"the server answered {answer.status}")
+            raise ValueError(f"HTTP {answer.status}")
         return json.loads(answer.read(_MAX_BYTES))
 
 
@@ -104,9 +104,9 @@ def _timeout() -> float:
 
 
 def _run_with_timeout(ask: Callable[[], T]) -> T | None:
-    """The answer, if it comes in time.
+    """Run `ask` in a thread and return its result, or None if it takes too long.
 
-    In a thread of its own: neither a name server nor a slow trickle of bytes heeds a timeout.
+    A socket timeout bounds neither DNS nor a response that trickles in.
     """
     answer: list[T] = []
 
@@ -114,7 +114,7 @@ def _run_with_timeout(ask: Callable[[], T]) -> T | None:
         try:
             answer.append(ask())
         except _EXPECTED:
-            return  # as in the module's docstring: nothing to offer
+            return  # silent by design, see the module
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""What the API server says when it refuses, in our words and with our exit codes."""
+"""Errors of the API server, as exceptions with our messages and exit codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
 
 
 class KubeError(FluidModelError):
-    """The API server answered with a failure Status."""
+    """The API server responded with a failure Status."""
 
     def __init__(
         self, message: str, reason: str = "", hint: str = "", *, status: int, api_reason: str = ""
@@ -21,19 +21,19 @@ class KubeError(FluidModelError):
 
 
 class NotFoundError(KubeError):
-    """404: the object, or the kind itself, is not there."""
+    """404: the object or its kind does not exist."""
 
 
 class ForbiddenError(KubeError):
-    """403: RBAC, or an admission plugin, says no."""
+    """403: RBAC or an admission plugin forbids it."""
 
 
 class ConflictError(KubeError):
-    """409: somebody else owns the field, or wrote the object first."""
+    """409: another manager owns the field, or changed the object first."""
 
 
 class InvalidError(KubeError):
-    """400 or 422: the object does not fit its schema, or admission refused it."""
+    """400 or 422: the schema or an admission plugin rejects the object."""
 
 
 class GoneError(KubeError):
@@ -41,15 +41,15 @@ class GoneError(KubeError):
 
 
 class WebhookUnavailableError(KubeError):
-    """500: an admission webhook that the cluster insists on does not answer."""
+    """500: an admission webhook with failurePolicy Fail does not respond."""
 
 
 class ClusterUnreachableError(UnreachableError):
-    """No answer from the API server, or no usable kubeconfig."""
+    """The API server does not respond, or no kubeconfig is usable."""
 
 
 class UnauthorizedError(ClusterUnreachableError):
-    """401: the server answers, but not to these credentials."""
+    """401: the API server rejects the credentials."""
 
 
 _BY_STATUS: dict[int, type[KubeError]] = {
@@ -63,10 +63,12 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 
 
 def error_from_response(status: int, body: bytes, action: str) -> FluidModelError:
-    """The error for an HTTP answer of 400 or more; `what` says what we were doing.
+    """The error for an HTTP response of 400 or more.
 
-    The body is a metav1.Status where the API server wrote it, and plain text where a proxy
-    or an aggregated API did.
+    Args:
+        status: The HTTP status.
+        body: A metav1.Status from the API server, or the text of a proxy or an aggregated API.
+        action: What failed, as `cannot get pods`.
     """
     parsed: Any = None
     try:
@@ -87,7 +89,7 @@ def error_from_response(status: int, body: bytes, action: str) -> FluidModelErro
     if webhook:
         return WebhookUnavailableError(
             action,
-            f"the admission webhook {webhook[1]} does not answer, and the cluster insists on it",
+            f"the admission webhook {webhook[1]} does not respond, and its failurePolicy is Fail",
             "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
             status=status,
             api_reason=reason,

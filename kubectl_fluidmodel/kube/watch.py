@@ -1,8 +1,8 @@
-"""Watches that survive expiry, a restarted API server and lost connections, as one stream.
+"""An informer: lists and watches kinds, and survives expiry, restarts and lost connections.
 
-A Feed lists each kind and then watches it in a thread of its own. What changes goes into one
-queue and into `Feed.objects`, so that a reader sees the latest state and is woken at once.
-What RBAC forbids is recorded in `Feed.denied` and left alone.
+An Informer lists each kind and then watches it in a thread. Every change goes into
+`Informer.objects` and into one queue, so that a reader wakes at once and sees the latest state.
+Kinds that RBAC forbids are recorded in `Informer.denied` and not retried.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from kubectl_fluidmodel.objects.access import Object, get_path, metadata_of, nam
 from kubectl_fluidmodel.objects.kinds import Kind
 
 _SERVER_TIMEOUT = 240
-"""Seconds after which the server is asked to end a watch; a new one goes on from there."""
+"""Seconds after which the server ends a watch (timeoutSeconds); the next one resumes."""
 _BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
-"""Seconds between attempts to reconnect; short, so that a restart is noticed within a second."""
+"""Seconds between reconnects; short, so that a restart is noticed within a second."""
 
 _BACKOFF_RESET_AFTER = 10.0
-"""Seconds that a watch has to last for its end to be a new failure and not the same again."""
+"""Seconds: a watch that lived this long resets the backoff."""
 
 
-Keep = Callable[[Object], Object | None]
+Transform = Callable[[Object], Object | None]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class WatchEvent:
 
 @dataclass
 class Informer:
-    """Several watches, one queue."""
+    """Watches of several kinds that share one queue."""
 
     client: Client
     objects: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
     denied: dict[Kind, str] = field(default_factory=dict)
     last_error: str = ""
-    """Why the cluster is out of reach at the moment; empty while it answers."""
+    """Why the API server is unreachable now; empty while it responds."""
 
     def __post_init__(self) -> None:
         self._queue: queue.Queue[WatchEvent] = queue.Queue()
@@ -73,13 +73,13 @@ class Informer:
         *,
         labels: str = "",
         fields: str = "",
-        keep: Keep | None = None,
-        marks: tuple[bytes, ...] = (),
+        transform: Transform | None = None,
+        prefilter: tuple[bytes, ...] = (),
     ) -> None:
-        """Start to follow a kind; returns at once.
+        """Start to list and watch a kind in the background.
 
-        `keep` gives what to hold of each object, or None: then it is as if it were not there.
-        `marks` are those of `Client.list_all`, for the list that comes first.
+        `transform` and `prefilter` are those of `Client.list_objects`; an object that
+        `transform` drops is treated as absent.
         """
         self.objects.setdefault(kind, {})
         query = {"allowWatchBookmarks": "true"}
@@ -89,7 +89,7 @@ class Informer:
             query["fieldSelector"] = fields
         thread = threading.Thread(
             target=self._run,
-            args=(kind, namespace, query, keep, marks),
+            args=(kind, namespace, query, transform, prefilter),
             name=f"watch-{kind.plural}",
             daemon=True,
         )
@@ -103,26 +103,26 @@ class Informer:
             return None
 
     def list_objects(self, kind: Kind) -> list[Object]:
-        """The objects of a kind as last seen."""
+        """The latest objects of a kind."""
         with self._lock:
             return list(self.objects.get(kind, {}).values())
 
     def get(self, kind: Kind, name: str) -> Object | None:
-        """The object of a kind with a name, as last seen."""
+        """The latest object of a kind and name; None if there is none."""
         return next((obj for obj in self.list_objects(kind) if name_of(obj) == name), None)
 
     def has_synced(self) -> bool:
-        """Whether every kind that is followed was listed once, or is denied."""
+        """Whether every watched kind was listed once, or is denied."""
         with self._lock:
             return all(kind in self._synced or kind in self.denied for kind in self.objects)
 
     def is_watching(self, kind: Kind) -> bool:
-        """Whether a kind is followed and was listed: what is not in it is not there."""
+        """Whether a kind was listed, so that an object it lacks does not exist."""
         with self._lock:
             return kind in self._synced
 
     def close(self) -> None:
-        """Stop; the threads end at their next line or with the process."""
+        """Stop. Threads end at their next line of data, or with the process."""
         self._stop.set()
 
     # -- threads -----------------------------------------------------------------------------
@@ -132,8 +132,8 @@ class Informer:
         kind: Kind,
         namespace: str | None,
         query: dict[str, str],
-        keep: Keep | None,
-        marks: tuple[bytes, ...],
+        transform: Transform | None,
+        prefilter: tuple[bytes, ...],
     ) -> None:
         failures = 0
         version = ""
@@ -141,8 +141,8 @@ class Informer:
             began = time.monotonic()
             try:
                 if not version:
-                    version = self._list(kind, namespace, query, keep, marks)
-                version = self._watch(kind, namespace, query, version, keep)
+                    version = self._list(kind, namespace, query, transform, prefilter)
+                version = self._watch(kind, namespace, query, version, transform)
                 failures = 0
                 if time.monotonic() - began < _BACKOFF[0]:  # a server that ends every watch
                     self._stop.wait(_BACKOFF[0])
@@ -170,16 +170,16 @@ class Informer:
         kind: Kind,
         namespace: str | None,
         query: dict[str, str],
-        keep: Keep | None,
-        marks: tuple[bytes, ...],
+        transform: Transform | None,
+        prefilter: tuple[bytes, ...],
     ) -> str:
         items, version = self.client.list_with_resource_version(
             kind,
             namespace,
             labels=query.get("labelSelector", ""),
             fields=query.get("fieldSelector", ""),
-            transform=keep,
-            prefilter=marks,
+            transform=transform,
+            prefilter=prefilter,
         )
         self.last_error = ""
         with self._lock:
@@ -194,7 +194,7 @@ class Informer:
         namespace: str | None,
         query: dict[str, str],
         version: str,
-        keep: Keep | None,
+        transform: Transform | None,
     ) -> str:
         options = {
             **query,
@@ -223,7 +223,7 @@ class Informer:
                 continue
             key = (namespace_of(obj), name_of(obj))
             type_ = str(event.get("type"))
-            kept = keep(obj) if keep is not None else obj
+            kept = transform(obj) if transform is not None else obj
             with self._lock:
                 if kept is None or type_ == "DELETED":
                     gone = self.objects[kind].pop(key, None)

@@ -43,8 +43,8 @@ class SnapshotWatcher:
                 where,
                 labels=read.labels,
                 fields=read.fields,
-                keep=_watch_transform(read),
-                marks=read.prefilter,
+                transform=_watch_transform(read),
+                prefilter=read.prefilter,
             )
 
     def snapshot(self) -> Snapshot:

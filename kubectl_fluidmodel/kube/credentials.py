@@ -1,8 +1,8 @@
-"""Who we are, for the API server: a user's entry of a kubeconfig, or a pod's account.
+"""Authenticates to the API server as a user of a kubeconfig or as a pod's service account.
 
-What goes first is client-go's: a token's file, a token, name and password, an auth provider, an
-exec credential plugin. A client certificate goes with any of them but the plugin, which is not
-asked where there is one. What ends is got anew in time, and what the server refuses once more.
+Precedence is client-go's: token file, token, basic authentication, auth provider, exec credential
+plugin. A client certificate is sent in addition; it replaces the plugin. Credentials are renewed
+before they expire, and once after the server rejects them.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.kube import exec_plugin
 
 _REFRESH_MARGIN = 10.0
-"""Seconds before its end that a credential is got anew."""
+"""Seconds before expiry at which a credential is renewed."""
 _MIN_RENEWAL_AGE = 5.0
-"""Seconds that a credential is used which was over when it came: not each request asks anew."""
+"""Seconds to use a credential that arrived expired, so that not every request renews it."""
 _TOKEN_FILE_LIFETIME = 60.0
-"""Seconds that a token read from a file is used; kubelets renew them in place."""
+"""Seconds to use a token read from a file; kubelets renew the file in place."""
 
 
 @dataclass(frozen=True)
 class AuthHeaders:
-    """What requests log in with. It never appears in a repr."""
+    """What authenticates a request. It never appears in a repr."""
 
     authorization: str = field(default="", repr=False)
-    """The header's value."""
+    """The value of the Authorization header."""
     certificate: bytes = field(default=b"", repr=False)
     """Client certificate and its key, as PEM."""
     refresh_at: float = math.inf
-    """When to get it anew, in seconds since the epoch."""
+    """When to renew it, in seconds since the epoch."""
     expires_at: float = math.inf
-    """When it ends, where that is known from other than the token itself."""
+    """When it expires, in seconds since the epoch, if known from other than the token."""
 
 
 class Credentials:
-    """A login that is renewed when it ends. Safe to share between threads."""
+    """Credentials that are renewed before they expire. Safe to share between threads."""
 
     def __init__(self, source: Callable[[], AuthHeaders], *, renewable: bool = False) -> None:
         self._source = source
@@ -59,14 +59,14 @@ class Credentials:
         self._got = 0.0
 
     def auth_headers(self) -> AuthHeaders:
-        """The login of now.
+        """The current headers.
 
         Raises:
-            ClusterUnreachableError: it could not be got.
+            ClusterUnreachableError: they cannot be obtained.
         """
         with self._lock:  # a credential plugin runs once, however many threads ask
             now = time.time()
-            # One that was over when it came is as good as it gets: clocks differ.
+            # A credential that arrived expired may still work: clocks differ.
             login = self._login
             if login is None or now > max(
                 login.refresh_at - _REFRESH_MARGIN, self._got + _MIN_RENEWAL_AGE
@@ -75,10 +75,10 @@ class Credentials:
             return login
 
     def renew(self, refused: AuthHeaders) -> bool:
-        """After a 401: whether there is another login now than the one that was refused.
+        """Renew after a 401; whether there are other headers now than the refused ones.
 
         Raises:
-            ClusterUnreachableError: it could not be got.
+            ClusterUnreachableError: they cannot be obtained.
         """
         with self._lock:
             if self._login is refused and self._renewable:
@@ -92,7 +92,7 @@ class Credentials:
 
 
 def expiry_note(login: AuthHeaders) -> str:
-    """When a login ended, as `2026-01-02 15:04 UTC`; empty where it did not, or nobody knows."""
+    """When credentials expired, as `2026-01-02 15:04 UTC`; empty if they did not, or it is unknown."""
     token = login.authorization.removeprefix("Bearer ")
     until = min(login.expires_at, _token_expiry(token), _certificate_expiry(login.certificate))
     if until > time.time():
@@ -107,7 +107,7 @@ def anonymous() -> Credentials:
 def from_kubeconfig_user(
     user: Mapping[str, Any], server: ServerInfo, *, interactive: bool = True
 ) -> Credentials:
-    """The credentials of a user's entry, for a server; `ask`: a plugin may put questions."""
+    """Credentials of a kubeconfig user. `interactive` lets an exec plugin ask questions."""
     certificate = _certificate(user)
     if user.get("auth-provider"):
         _require_provider(user["auth-provider"])
@@ -129,7 +129,7 @@ def _source(user: Mapping[str, Any]) -> Callable[[], AuthHeaders]:
     if file and name:
         raise ClusterUnreachableError(
             "cannot use the kubeconfig",
-            "the user has both a token's file and a name with a password",
+            "the user has both a tokenFile and a username",
             "kubectl config view",
         )
     if file:
@@ -147,7 +147,7 @@ def _source(user: Mapping[str, Any]) -> Callable[[], AuthHeaders]:
 
 
 class _TokenFileReader:
-    """The token in a file; where it cannot be read, the one that was there before."""
+    """Reads a token from a file; if that fails, returns the previous one."""
 
     def __init__(self, path: Path, before: AuthHeaders | None) -> None:
         self._path = path
@@ -163,7 +163,7 @@ class _TokenFileReader:
 
 
 def _certificate(user: Mapping[str, Any]) -> bytes:
-    """A client certificate and its key; a key alone is passed over, as kubectl does."""
+    """A client certificate and its key; a key alone is ignored, as in kubectl."""
     certificate = read_inline_or_file(user, "client-certificate")
     return certificate + b"\n" + read_inline_or_file(user, "client-key") if certificate else b""
 
@@ -173,7 +173,7 @@ def _from_file(path: Path) -> AuthHeaders:
         token = path.read_text().strip()
     except (OSError, ValueError) as err:
         raise ClusterUnreachableError(
-            "cannot read the token", f"{path}: {getattr(err, 'strerror', None) or 'it is no text'}"
+            "cannot read the token", f"{path}: {getattr(err, 'strerror', None) or 'it is not text'}"
         ) from err
     if not token:
         raise ClusterUnreachableError("cannot read the token", f"{path} is empty")
@@ -188,17 +188,17 @@ def _from_plugin(plugin: exec_plugin.ExecPlugin, ask: bool) -> AuthHeaders:
 
 
 def _require_provider(provider: Any) -> None:
-    """Whether kubectl still has this auth provider, and it has what it needs.
+    """Require an auth provider that kubectl still supports, with a complete configuration.
 
     Raises:
-        ClusterUnreachableError: it has not.
+        ClusterUnreachableError: it is not supported or not complete.
     """
     name = str(get_path(provider, "name", default=""))
     if name != "oidc":
         raise ClusterUnreachableError(
             "cannot use the kubeconfig",
-            f"kubectl no longer has the auth provider '{name}', nor has this plugin",
-            "an exec credential plugin",
+            f"the auth provider '{name}' is supported neither by kubectl nor by this plugin",
+            "kubectl config view; use an exec credential plugin",
         )
     for key in ("idp-issuer-url", "client-id"):
         if not get_path(provider, "config", key):
@@ -210,12 +210,12 @@ def _require_provider(provider: Any) -> None:
 
 
 def _from_provider(provider: Any) -> AuthHeaders:
-    """The ID token that kubectl keeps; kubectl renews it, as that replaces it in the file."""
+    """The ID token in the kubeconfig. Only kubectl refreshes it, because that rewrites the file."""
     token = str(get_path(provider, "config", "id-token", default="") or "")
     until = _token_expiry(token)
     if not token or time.time() > until - _REFRESH_MARGIN:
         raise ClusterUnreachableError(
-            "the login has ended", "the ID token is over", "kubectl get ns"
+            "the login has expired", "the ID token has expired", "kubectl get ns"
         )
     return AuthHeaders(f"Bearer {token}", refresh_at=until)
 
@@ -227,7 +227,7 @@ _VALIDITY = re.compile(
 
 
 def _certificate_expiry(pem: bytes) -> float:
-    """The time after which a client certificate is worth nothing; for ever where there is none."""
+    """When a client certificate expires, in seconds since the epoch; infinite without one."""
     block = re.search(rb"-BEGIN CERTIFICATE-----(.+?)-----END", pem, re.DOTALL)
     try:
         found = _VALIDITY.search(base64.b64decode(block[1])) if block else None
@@ -236,13 +236,13 @@ def _certificate_expiry(pem: bytes) -> float:
     if found is None:
         return math.inf
     short, full = found[1], found[2]
-    # Two digits of a year are of 1950 to 2049.
+    # A two-digit year is between 1950 and 2049.
     text = full or (b"19" if short >= b"5" else b"20") + short
     return calendar.timegm(time.strptime(text.decode(), "%Y%m%d%H%M%S"))
 
 
 def _token_expiry(token: str) -> float:
-    """The time in a JWT's `exp`; for ever where there is none."""
+    """A JWT's `exp`, in seconds since the epoch; infinite if there is none."""
     try:
         claims = token.split(".")[1]
         payload = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))

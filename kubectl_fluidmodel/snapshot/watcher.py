@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kubectl_fluidmodel.dynamo import resources as dynamo
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
-from kubectl_fluidmodel.kube.watch import Informer, Keep
+from kubectl_fluidmodel.kube.watch import Informer, Transform
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, labels_of, metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
@@ -78,7 +78,7 @@ def _with_kind(kind: Kind, obj: Object) -> Object:
     return obj
 
 
-def _watch_transform(query: ListQuery) -> Keep:
+def _watch_transform(query: ListQuery) -> Transform:
     """What is held while we watch: the read's own choice where that needs no other kind."""
     if query.kind == kinds.PODS:
         return _strip_pod

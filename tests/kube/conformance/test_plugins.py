@@ -257,7 +257,9 @@ class TestUnauthorized:
 class TestProvider:
     def test_one_that_kubectl_has_no_longer(self, court: Court) -> None:
         court.config({"auth-provider": {"name": "gcp", "config": {}}})
-        court.refuse("gcp auth plugin has been removed", "no longer has the auth provider 'gcp'")
+        court.refuse(
+            "gcp auth plugin has been removed", "the auth provider 'gcp' is supported neither"
+        )
 
     @pytest.mark.parametrize("what", ["idp-issuer-url", "client-id"])
     def test_it_is_judged_beside_a_token(self, court: Court, what: str) -> None:
@@ -282,7 +284,7 @@ class TestProvider:
         token = "eyJhbGciOiJub25lIn0.eyJleHAiOjE1Nzc4MzY4MDB9."  # 2020-01-01
         config = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c", "id-token": token}
         court.config({"auth-provider": {"name": "oidc", "config": config}})
-        court.refuse("cannot refresh without refresh-token", "login has ended")
+        court.refuse("cannot refresh without refresh-token", "login has expired")
 
 
 def test_the_folder_of_a_plugin_is_that_of_the_command(court: Court, tmp_path: Path) -> None:

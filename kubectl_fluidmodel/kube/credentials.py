@@ -92,7 +92,7 @@ class Credentials:
 
 
 def expiry_note(login: AuthHeaders) -> str:
-    """When credentials expired, as `2026-01-02 15:04 UTC`; empty if they did not, or it is unknown."""
+    """When credentials expired, as `2026-01-02 15:04 UTC`; empty if they did not or if unknown."""
     token = login.authorization.removeprefix("Bearer ")
     until = min(login.expires_at, _token_expiry(token), _certificate_expiry(login.certificate))
     if until > time.time():
@@ -197,8 +197,9 @@ def _require_provider(provider: Any) -> None:
     if name != "oidc":
         raise ClusterUnreachableError(
             "cannot use the kubeconfig",
-            f"the auth provider '{name}' is supported neither by kubectl nor by this plugin",
-            "kubectl config view; use an exec credential plugin",
+            f"the auth provider '{name}' is supported neither by kubectl nor here; "
+            "use an exec credential plugin",
+            "kubectl config view",
         )
     for key in ("idp-issuer-url", "client-id"):
         if not get_path(provider, "config", key):

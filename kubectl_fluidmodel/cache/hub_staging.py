@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from kubectl_fluidmodel.cache import apply, preflight
+from kubectl_fluidmodel.cache import apply, name_conflicts
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
 from kubectl_fluidmodel.cache.progress import pending_steps
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
@@ -207,12 +207,12 @@ class HubStaging:
         """
         name = self.options.name
         ours = client.get_or_none(kinds.JOBS, name_of(made), self.namespace)
-        others = preflight.jobs_of_other_models(client, name, self.namespace, self.files.repo)
+        others = name_conflicts.jobs_of_other_models(client, name, self.namespace, self.files.repo)
         first = min(others, key=_creation_order, default=None)
         if ours is None or first is None or _creation_order(ours) < _creation_order(first):
             return
         job_run.delete_job(client, name_of(made), self.namespace)
-        raise preflight.name_taken_error(first, name, self.namespace)
+        raise name_conflicts.name_taken_error(first, name, self.namespace)
 
     def _with_cache_steps(self, snapshot: ProgressSnapshot) -> ProgressSnapshot:
         load = self.options.load

@@ -1,13 +1,15 @@
-"""Look before building: may we, is Fluid there and alive, and is the name free?"""
+"""Check before the first write: permissions, Fluid, the namespace and the name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kubectl_fluidmodel.cache import ending
+from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS, kubectl
+from kubectl_fluidmodel.cache.name_conflicts import check_staging_jobs, require_name_available
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import installation, names
@@ -16,25 +18,21 @@ from kubectl_fluidmodel.kube import permissions
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundError
 from kubectl_fluidmodel.kube.permissions import Permission
-from kubectl_fluidmodel.model.source import is_same_source
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, labels_of, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, labels_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.stage import job_run
-from kubectl_fluidmodel.stage.job import staged_source
-
-RBAC_DOCS = "docs/rbac.md has a Role that suffices"
+from kubectl_fluidmodel.output.shell import Operand, command
 
 
-@dataclass
+@dataclass(frozen=True)
 class PreflightResult:
-    """What the preflight learnt that later steps go by."""
+    """What the preflight found, for the steps that follow."""
 
     existing: ExistingObjects
     can_exec: bool = False
     can_read_logs: bool = False
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 def required_permissions(options: CacheOptions, namespace: str) -> list[Permission]:
@@ -59,12 +57,12 @@ def required_permissions(options: CacheOptions, namespace: str) -> list[Permissi
 
 
 def optional_permissions(namespace: str) -> list[Permission]:
-    """Permissions that make it better: where they lack, `cache` says what it cannot do."""
+    """The permissions without which `cache` works, but less well."""
     return [*_exec_permissions(namespace), _log_permission(namespace)]
 
 
 def _exec_permissions(namespace: str) -> list[Permission]:
-    """A WebSocket upgrade is a GET; newer API servers ask for `create` besides (1.35)."""
+    """A WebSocket upgrade is a GET; API servers since 1.35 ask for `create` besides."""
     return [Permission(verb, kinds.PODS, namespace, "exec") for verb in ("get", "create")]
 
 
@@ -73,7 +71,7 @@ def _log_permission(namespace: str) -> Permission:
 
 
 def staging_job_permissions(namespace: str) -> list[Permission]:
-    """What staging by a Job takes besides."""
+    """The permissions to stage by a Job."""
     verbs = ("get", "list", "watch", "create", "patch", "delete")
     found = [Permission(verb, kinds.JOBS, namespace) for verb in verbs]
     found += [Permission(verb, kinds.PODS, namespace) for verb in ("list", "watch")]
@@ -86,10 +84,16 @@ def run_preflight(
     namespace: str,
     staging_permissions: Sequence[Permission] = (),
 ) -> PreflightResult:
-    """Everything that must hold before the first write; `besides` is what staging takes.
+    """Check everything that has to hold before the first write.
+
+    Args:
+        client: The cluster.
+        options: What to build.
+        namespace: Of the cache.
+        staging_permissions: The permissions that staging needs besides.
 
     Raises:
-        FluidModelError: with what does not hold and the way out.
+        FluidModelError: with what does not hold, and what to do.
     """
     validate_secret_name(options)
     require_fluid_api(client)
@@ -99,26 +103,23 @@ def run_preflight(
         task=f"cache a model in {namespace}",
         docs=RBAC_DOCS,
     )
-    of_namespace = check_namespace(client, namespace)
+    notes = check_namespace(client, namespace)
     require_source_claim(client, options, namespace)
     denied = permissions.denied(client, optional_permissions(namespace))
-    result = PreflightResult(
-        ExistingObjects(),
-        can_exec=not any(permission in denied for permission in _exec_permissions(namespace)),
-        can_read_logs=_log_permission(namespace) not in denied,
-    )
-    if not result.can_exec:
-        result.notes.append(
-            "without permission to get and create pods/exec the proof rests on Fluid's rounded "
+    can_exec = not any(permission in denied for permission in _exec_permissions(namespace))
+    if not can_exec:
+        notes.append(
+            "without permission to get and create pods/exec, verification uses Fluid's rounded "
             "totals instead of every single file"
         )
-    result.notes += of_namespace
-    result.notes += check_controllers(client)
-    result.existing = existing_objects(client, options, namespace)
-    require_not_deleting(client, options, namespace, result.existing)
-    require_name_available(client, options, namespace, result.existing)
-    result.notes += check_staging_jobs(client, options, namespace)
-    return result
+    notes += check_controllers(client)
+    existing = existing_objects(client, options, namespace)
+    require_not_deleting(client, options, namespace, existing)
+    require_name_available(client, options, namespace, existing)
+    notes += check_staging_jobs(client, options, namespace)
+    return PreflightResult(
+        existing, can_exec, _log_permission(namespace) not in denied, tuple(notes)
+    )
 
 
 def require_fluid_api(client: Client) -> None:
@@ -132,7 +133,7 @@ def require_fluid_api(client: Client) -> None:
         raise FluidModelError(
             f"this Fluid does not serve {names.GROUP}/{names.VERSION}",
             f"it serves {', '.join(versions)}",
-            "helm upgrade fluid fluid/fluid -n fluid-system",
+            installation.UPGRADE_COMMAND,
         )
 
 
@@ -144,26 +145,31 @@ def validate_secret_name(options: CacheOptions) -> None:
             f"Fluid cannot mount the Secret {secret}",
             f"it names a volume {secrets.VOLUME_PREFIX}<secret>, which has no dots and at most 63 "
             "characters",
-            f"--s3-secret with a copy called {secrets.to_mountable_name(secret)}",
+            f"{command('--s3-secret', secrets.to_mountable_name(secret))}, a copy of it",
         )
 
 
 def check_namespace(client: Client, namespace: str) -> list[str]:
-    """Notes on the namespace. Not being allowed to look is fine.
+    """Check that the namespace exists and admits Fluid's pods, as far as may be read.
+
+    Returns:
+        Notes on it.
 
     Raises:
-        FluidModelError: there is none, or it does not admit Fluid's pods.
+        FluidModelError: it does not exist, is being deleted, or does not admit Fluid's pods.
     """
     try:
         found = client.get(kinds.NAMESPACES, namespace)
     except NotFoundError as err:
         raise FluidModelError(
-            f"namespace {namespace} does not exist", "", f"kubectl create namespace {namespace}"
+            f"namespace {namespace} does not exist",
+            "",
+            kubectl("create", "namespace", Operand(namespace)),
         ) from err
     except ForbiddenError:
         return []
     if is_terminating(found):
-        raise ending.being_deleted_error({"kind": kinds.NAMESPACES.name, **found})
+        raise deletion.being_deleted_error({"kind": kinds.NAMESPACES.name, **found})
     return _check_pod_security(
         client, namespace, labels_of(found).get(_ENFORCE_LABEL, "privileged")
     )
@@ -173,18 +179,25 @@ _ENFORCE_LABEL = "pod-security.kubernetes.io/enforce"
 
 
 def _check_pod_security(client: Client, namespace: str, level: str) -> list[str]:
-    """Whether Pod Security lets pods like those of Alluxio in; a note where it cannot be tried.
+    """Check by a dry run that Pod Security admits pods like those of Alluxio.
 
     They use their node's network and paths, which `baseline` forbids (Pod Security Standards).
+
+    Returns:
+        A note where no pod may be created, not even by a dry run.
+
+    Raises:
+        FluidModelError: it does not.
     """
     if level == "privileged":
         return []
-    label_command = f"kubectl label namespace {namespace} {_ENFORCE_LABEL}=privileged --overwrite"
-    container = {"name": "tried", "image": "tried", "volumeMounts": []}
+    label = ("label", "namespace", Operand(namespace), f"{_ENFORCE_LABEL}=privileged")
+    label_command = kubectl(*label, "--overwrite")
+    container = {"name": "probe", "image": "probe", "volumeMounts": []}
     probe_pod: Object = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "fluidmodel-tried", "namespace": namespace},
+        "metadata": {"name": "fluidmodel-probe", "namespace": namespace},
         "spec": {
             "hostNetwork": True,
             "containers": [container],
@@ -205,7 +218,7 @@ def _check_pod_security(client: Client, namespace: str, level: str) -> list[str]
             f"namespace {namespace} enforces the Pod Security Standard '{level}', which Fluid's "
             f"pods do not meet; if they are not exempt: {label_command}"
         ]
-    except KubeError:  # another admission plugin, which may say otherwise of the real pods
+    except KubeError:  # another admission plugin, which may admit the real pods
         return []
     return []
 
@@ -216,20 +229,23 @@ def require_source_claim(client: Client, options: CacheOptions, namespace: str) 
         return
     claim = client.get_or_none(kinds.PVCS, options.source.host, namespace)
     if claim is not None and is_terminating(claim):
-        raise ending.being_deleted_error({"kind": kinds.PVCS.name, **claim})
+        raise deletion.being_deleted_error({"kind": kinds.PVCS.name, **claim})
     if claim is None:
         raise FluidModelError(
             f"{options.source.uri} does not exist",
             f"namespace {namespace} has no such claim, and a Dataset reads from its own namespace",
-            f"kubectl get pvc -n {namespace}",
+            kubectl("get", "pvc", namespace=namespace),
         )
 
 
 def check_controllers(client: Client) -> list[str]:
-    """Notes on Fluid's controllers, read where RBAC lets us.
+    """Check Fluid's controllers, where they may be read.
+
+    Returns:
+        Notes on them.
 
     Raises:
-        FluidModelError: the dataset controller is down, or Fluid is too old.
+        FluidModelError: the dataset controller is scaled to 0, or Fluid is too old.
     """
     space = names.SYSTEM_NAMESPACE
     try:
@@ -243,21 +259,22 @@ def check_controllers(client: Client) -> list[str]:
         raise FluidModelError(
             f"Fluid {installation.format_version(version)} is too old",
             f"{installation.format_version(installation.MIN_VERSION)} or newer is needed",
-            "helm upgrade fluid fluid/fluid -n fluid-system",
+            installation.UPGRADE_COMMAND,
         )
     if get_path(found, "spec", "replicas", default=1) == 0:
         raise FluidModelError(
             "Fluid's dataset-controller is scaled to 0",
-            "no Dataset would ever be served",
+            "no Dataset would ever be bound",
             installation.scale_up_command(installation.DATASET_CONTROLLER),
         )
     if not get_path(found, "status", "availableReplicas", default=0):
-        return [f"Fluid's dataset-controller has no ready pod (kubectl get pods -n {space})"]
+        pods = kubectl("get", "pods", namespace=space)
+        return [f"Fluid's dataset-controller has no ready pod ({pods})"]
     return []
 
 
 def existing_objects(client: Client, options: CacheOptions, namespace: str) -> ExistingObjects:
-    """What stands under the cache's name."""
+    """The objects that exist under the cache's name."""
     return ExistingObjects(
         dataset=client.get_or_none(names.DATASETS, options.name, namespace),
         runtime=client.get_or_none(names.ALLUXIO_RUNTIMES, options.name, namespace),
@@ -270,9 +287,10 @@ def existing_objects(client: Client, options: CacheOptions, namespace: str) -> E
 def require_not_deleting(
     client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
 ) -> None:
-    """Raises: FluidModelError: what stands under the cache's name is being deleted.
+    """Check that nothing of the cache is being deleted, but a DataLoad, which is replaced.
 
-    A DataLoad is not looked at: one that goes makes room for the next.
+    Raises:
+        FluidModelError: with the object, and what holds it.
     """
     name = options.name
     found: list[tuple[Kind, Object | None]] = [
@@ -286,113 +304,4 @@ def require_not_deleting(
     with suppress(ForbiddenError):  # the claim goes before its volume
         found.append((kinds.PVS, client.get_or_none(kinds.PVS, names.volume_name(namespace, name))))
     objects = [obj and {"kind": kind.name, **obj} for kind, obj in found]
-    ending.require_not_deleting(client, namespace, name, objects)
-
-
-def require_name_available(
-    client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
-) -> None:
-    """Nothing foreign, and no cache of another source, has the name.
-
-    Raises:
-        FluidModelError: with the object in the way and the two ways out.
-    """
-    name = options.name
-    hint = _other_name_flag(name)
-    for obj in (existing.dataset, existing.runtime, existing.load):
-        if obj is not None and not names.is_managed(obj):
-            raise FluidModelError(
-                f"{obj.get('kind')} {name} in namespace {namespace} was not made by this plugin",
-                "it would be overwritten",
-                hint,
-            )
-    if existing.dataset is not None:
-        other = names.source_uri(existing.dataset)
-        if not is_same_source(other, options.recorded_uri):
-            raise FluidModelError(
-                f"the name {name} is taken in namespace {namespace}",
-                f"it caches {other}",
-                f"{hint}, or kubectl fluidmodel uncache {name} -n {namespace}",
-            )
-        return
-    claim = client.get_or_none(kinds.PVCS, name, namespace)
-    if claim is not None and annotations_of(claim).get("CreatedBy") != "fluid":
-        raise FluidModelError(
-            f"PersistentVolumeClaim {name} exists in namespace {namespace}",
-            "Fluid makes one of that name, and this is not it",
-            hint,
-        )
-    if options.source.scheme == "s3" and not options.store.s3_secret:
-        wanted = secrets.store_secret_name(name)
-        keys = client.get_or_none(kinds.SECRETS, wanted, namespace)
-        if keys is not None and not names.is_managed(keys):
-            raise FluidModelError(
-                f"Secret {wanted} was not made by this plugin",
-                "it would be overwritten",
-                f"--s3-secret {wanted}, or {hint}",
-            )
-    _require_volume_available(client, name, namespace, hint)
-
-
-def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) -> list[str]:
-    """Nobody stages another model for a cache of this name; notes on Jobs of other commits.
-
-    Raises:
-        FluidModelError: with the Job that is at work, and the two ways out.
-    """
-    name = options.name
-    try:
-        active = job_run.active_jobs(client, name, namespace)
-    except ForbiddenError:  # who may not see Jobs makes none
-        return []
-    others = [
-        each for each in active if not is_same_source(staged_source(each), options.recorded_uri)
-    ]
-    if others:
-        raise name_taken_error(others[0], name, namespace)
-    old = [each for each in active if options.commit and _job_commit(each) != options.commit]
-    return [
-        f"Job {name_of(each)} still stages commit {_job_commit(each)[:12]}, and is left alone "
-        f"(kubectl delete job {name_of(each)} -n {namespace} ends it)"
-        for each in old
-    ]
-
-
-def jobs_of_other_models(client: Client, name: str, namespace: str, repo: str) -> list[Object]:
-    """Jobs that stage another model than `repo` for a cache of the name."""
-    active = job_run.active_jobs(client, name, namespace)
-    return [each for each in active if not is_same_source(staged_source(each), f"hf://{repo}")]
-
-
-def name_taken_error(job: Object, name: str, namespace: str) -> FluidModelError:
-    """What is said where a Job stages another model for a cache of the name."""
-    return FluidModelError(
-        f"the name {name} is taken in namespace {namespace}",
-        f"Job {name_of(job)} is staging {staged_source(job)} for it",
-        f"{_other_name_flag(name)}, or kubectl delete job {name_of(job)} -n {namespace}",
-    )
-
-
-def _job_commit(job: Object) -> str:
-    return annotations_of(job).get(names.COMMIT_ANNOTATION, "")
-
-
-def _other_name_flag(name: str) -> str:
-    return f"--name {name[:41]}-alt" if len(name) > 41 else f"--name {name}-2"
-
-
-def _require_volume_available(client: Client, name: str, namespace: str, hint: str) -> None:
-    """Fluid names the PV `<namespace>-<name>`, on which two Datasets can collide."""
-    try:
-        volume = client.get_or_none(kinds.PVS, names.volume_name(namespace, name))
-    except ForbiddenError:
-        return
-    claim = get_path(volume, "spec", "claimRef", default={}) if volume else {}
-    owner = (str(claim.get("namespace", "")), str(claim.get("name", "")))
-    if volume is not None and owner != (namespace, name):
-        raise FluidModelError(
-            f"PersistentVolume {names.volume_name(namespace, name)} exists",
-            f"it belongs to {'/'.join(owner).strip('/') or 'nobody'}, and Fluid would take it for "
-            f"the volume of {namespace}/{name}",
-            hint,
-        )
+    deletion.require_not_deleting(client, namespace, name, objects)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.cache import ending
+from kubectl_fluidmodel.cache import deletion
 from kubectl_fluidmodel.cache.diagnostics import Diagnostics
 from kubectl_fluidmodel.cache.progress import CacheProgress, compute_progress
 from kubectl_fluidmodel.cache.verification import Verification
@@ -198,8 +198,8 @@ class CacheWaiter:
         for kind in (names.DATASETS, names.ALLUXIO_RUNTIMES, kinds.PVCS):
             obj = self.informer.get(kind, self.target.name)
             if obj is not None and is_terminating(obj):
-                pods = ending.pods_holding(self.client, self.target.namespace, self.target.name)
-                raise ending.being_deleted_error({"kind": kind.name, **obj}, pods)
+                pods = deletion.pods_holding(self.client, self.target.namespace, self.target.name)
+                raise deletion.being_deleted_error({"kind": kind.name, **obj}, pods)
 
     def _raise_if_node_missing(self) -> None:
         """Give a node that is gone a moment to come back; the pods can run nowhere else."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from kubectl_fluidmodel.cache import apply, nodes, preflight, removal
+from kubectl_fluidmodel.cache import apply, hints, name_conflicts, nodes, preflight, removal
 from kubectl_fluidmodel.cache.desired import (
     CandidateNodes,
     DesiredCache,
@@ -34,7 +34,6 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.text import format_bytes, pluralize
 
 _RETRY_TIMEOUT = 60.0
@@ -166,7 +165,7 @@ class CacheWorkflow:
             FluidModelError: somebody took the cache's name meanwhile.
         """
         existing = preflight.existing_objects(self.client, self.options, self.namespace)
-        preflight.require_name_available(self.client, self.options, self.namespace, existing)
+        name_conflicts.require_name_available(self.client, self.options, self.namespace, existing)
         self.options = replace(self.options, expected=None)  # the bucket is listed now
         return replace(checked, existing=existing)
 
@@ -226,14 +225,14 @@ class CacheWorkflow:
             raise FluidModelError(
                 f"cache {name} has to be recreated for this",
                 "whether pods read from it cannot be checked: " + err.reason,
-                command("kubectl", "fluidmodel", "uncache", Operand(name), "-n", self.namespace),
+                hints.uncache(name, self.namespace),
             ) from err
         if reading:
             raise FluidModelError(
                 f"cache {name} has to be recreated for this "
                 f"({'; '.join(desired.immutable_changes)})",
                 f"pods read from it: {', '.join(reading[:5])}",
-                f"stop them, or --name {name}-2",
+                f"stop them, or {hints.other_name(name)}",
             )
 
     # -- steps -------------------------------------------------------------------------------
@@ -312,7 +311,7 @@ class CacheWorkflow:
             self.client,
             self.namespace,
             self.options.name,
-            kinds=removal.RECREATED_KINDS,
+            only=removal.RECREATED_KINDS,
             timeout=_DELETE_TIMEOUT,
         ):
             self.reporter.log(line)

@@ -71,7 +71,7 @@ def command(
             click.echo(line)
     except KeyboardInterrupt as err:
         raise CommandInterruptedError(
-            "interrupted", "Fluid goes on cleaning up", "the same command"
+            "interrupted", "Fluid continues to clean up", "the same command"
         ) from err
     if not wait:
         print_note("Fluid cleans up in the background")

@@ -60,6 +60,14 @@ from kubectl_fluidmodel.objects.kinds import Kind
 
 T = TypeVar("T")
 
+
+class ObjectList(list[Object]):
+    """The objects of a list request."""
+
+    resource_version: str = ""
+    """The resourceVersion from which a watch continues."""
+
+
 FIELD_MANAGER = "kubectl-fluidmodel"
 USER_AGENT = f"kubectl-fluidmodel/{__version__}"
 PAGE_SIZE = 500
@@ -119,7 +127,7 @@ class Client:
         metadata_only: bool = False,
         transform: Callable[[Object], Object | None] | None = None,
         prefilter: tuple[bytes, ...] = (),
-    ) -> list[Object]:
+    ) -> ObjectList:
         """List all objects of a kind, page by page.
 
         Args:
@@ -133,35 +141,13 @@ class Client:
             prefilter: Skip objects whose JSON contains none of these bytes, before parsing them.
                 Skipping costs a tenth of parsing.
         """
-        return self.list_with_resource_version(
-            kind,
-            namespace,
-            labels=labels,
-            fields=fields,
-            metadata_only=metadata_only,
-            transform=transform,
-            prefilter=prefilter,
-        )[0]
-
-    def list_with_resource_version(
-        self,
-        kind: Kind,
-        namespace: str | None = None,
-        *,
-        labels: str = "",
-        fields: str = "",
-        metadata_only: bool = False,
-        transform: Callable[[Object], Object | None] | None = None,
-        prefilter: tuple[bytes, ...] = (),
-    ) -> tuple[list[Object], str]:
-        """List as `list_objects` does, and return the resourceVersion to watch from, too."""
         query: dict[str, str] = {"limit": str(PAGE_SIZE)}
         if labels:
             query["labelSelector"] = labels
         if fields:
             query["fieldSelector"] = fields
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
-        items: list[Object] = []
+        items = ObjectList()
         while True:
             what = f"cannot list {kind.plural}{where}"
             try:
@@ -182,7 +168,7 @@ class Client:
                     raise
                 # etcd compacted the snapshot between two pages: list again in one page, as kubectl.
                 query = {key: value for key, value in query.items() if key.endswith("Selector")}
-                items = []
+                items = ObjectList()
                 continue
             for item in page.get("items") or []:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.name
@@ -191,7 +177,10 @@ class Client:
                     items.append(kept)
             token = get_path(page, "metadata", "continue", default="")
             if not token:
-                return items, str(get_path(page, "metadata", "resourceVersion", default=""))
+                items.resource_version = str(
+                    get_path(page, "metadata", "resourceVersion", default="")
+                )
+                return items
             query["continue"] = token
 
     def served_versions(self, group: str) -> list[str]:

@@ -173,7 +173,7 @@ class Informer:
         transform: Transform | None,
         prefilter: tuple[bytes, ...],
     ) -> str:
-        items, version = self.client.list_with_resource_version(
+        items = self.client.list_objects(
             kind,
             namespace,
             labels=query.get("labelSelector", ""),
@@ -186,7 +186,7 @@ class Informer:
             self.objects[kind] = {(namespace_of(item), name_of(item)): item for item in items}
             self._synced.add(kind)
         self._emit(kind, "SYNCED", {})
-        return version
+        return items.resource_version
 
     def _watch(
         self,

@@ -134,14 +134,14 @@ class TestUncache:
         objects.denied.add(("list", "jobs"))
         lines, warned = run(objects)
         assert lines == ["dataset.data.fluid.io/demo deleted"]
-        assert "staging Jobs cannot be seen" in warned[0]
+        assert "staging Jobs cannot be listed" in warned[0]
 
     def test_pods_that_cannot_be_seen_are_warned_of(self, objects: Objects) -> None:
         add_objects(objects, (names.DATASETS, owned_object(names.DATASETS)))
         objects.forbidden.add(PODS.path("ns"))
         lines, warned = run(objects)
         assert lines == ["dataset.data.fluid.io/demo deleted"]
-        assert "cannot be seen" in warned[0]
+        assert "cannot be checked" in warned[0]
 
 
 def test_what_does_not_go_away_is_said_with_fluids_reason(objects: Objects) -> None:

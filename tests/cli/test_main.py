@@ -232,7 +232,7 @@ class TestExitCodes:
         with serve(lambda _: empty) as server:
             ended = run("uncache", "x", "--server", server.url)
         assert ended.code == 1
-        assert "there is no cache x of ours in namespace default" in ended.error
+        assert "namespace default has no cache x made by this plugin" in ended.error
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_interrupted(self, number: signal.Signals) -> None:

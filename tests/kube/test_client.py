@@ -59,12 +59,10 @@ class TestReading:
             "more": listed(pod("c"), version=7),
         }
         with serve(lambda asked: pages[asked.query.get("continue", "")]) as server:
-            items, version = client(server).list_with_resource_version(
-                PODS, "ns", labels="a=b", fields="c=d"
-            )
+            items = client(server).list_objects(PODS, "ns", labels="a=b", fields="c=d")
             queries = [asked.query for asked in server.requests]
         assert [item["metadata"]["name"] for item in items] == ["a", "b", "c"]
-        assert version == "7"
+        assert items.resource_version == "7"
         selectors = {"limit": "500", "labelSelector": "a=b", "fieldSelector": "c=d"}
         assert queries == [selectors, {**selectors, "continue": "more"}]
 
@@ -78,7 +76,8 @@ class TestReading:
         with serve(
             lambda _: json_response({"kind": "PodList", "metadata": {}, "items": items})
         ) as server:
-            assert client(server).list_with_resource_version(PODS, "ns") == ([], "")
+            found = client(server).list_objects(PODS, "ns")
+            assert (found, found.resource_version) == ([], "")
 
     def test_a_list_that_expires_between_pages_is_read_whole(self) -> None:
         """etcd compacts while a slow reader turns pages: 410 on the continue token."""
@@ -91,9 +90,9 @@ class TestReading:
             return listed(pod("a"), pod("b"), version=9)
 
         with serve(respond) as server:
-            items, version = client(server).list_with_resource_version(PODS, "ns")
+            items = client(server).list_objects(PODS, "ns")
         assert [item["metadata"]["name"] for item in items] == ["a", "b"]
-        assert version == "9"
+        assert items.resource_version == "9"
 
     @pytest.mark.parametrize(
         ("answer", "versions"),

@@ -1,0 +1,139 @@
+"""Check that a cache's name is not used by something else."""
+
+from __future__ import annotations
+
+from kubectl_fluidmodel.cache.desired import ExistingObjects
+from kubectl_fluidmodel.cache.hints import kubectl, other_name, uncache
+from kubectl_fluidmodel.cache.options import CacheOptions
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.model.source import is_same_source
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, name_of
+from kubectl_fluidmodel.output.shell import Command, Operand, command
+from kubectl_fluidmodel.stage import job_run
+from kubectl_fluidmodel.stage.job import staged_source
+
+
+def require_name_available(
+    client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
+) -> None:
+    """Check that no foreign object, and no cache of another source, has the name.
+
+    Raises:
+        FluidModelError: with the object that has it, and what to do.
+    """
+    name = options.name
+    hint = other_name(name)
+    for obj in (existing.dataset, existing.runtime, existing.load):
+        if obj is not None and not names.is_managed(obj):
+            raise FluidModelError(
+                f"{obj.get('kind')} {name} in namespace {namespace} was not made by this plugin",
+                "it would be overwritten",
+                hint,
+            )
+    if existing.dataset is not None:
+        other = names.source_uri(existing.dataset)
+        if not is_same_source(other, options.recorded_uri):
+            raise FluidModelError(
+                f"the name {name} is taken in namespace {namespace}",
+                f"it caches {other}",
+                f"{hint}, or {uncache(name, namespace)}",
+            )
+        return
+    claim = client.get_or_none(kinds.PVCS, name, namespace)
+    if claim is not None and annotations_of(claim).get("CreatedBy") != "fluid":
+        raise FluidModelError(
+            f"PersistentVolumeClaim {name} exists in namespace {namespace}",
+            "Fluid creates one of that name, and this is not it",
+            hint,
+        )
+    _require_secret_available(client, options, namespace)
+    _require_volume_available(client, name, namespace, hint)
+
+
+def _require_secret_available(client: Client, options: CacheOptions, namespace: str) -> None:
+    """Raises: FluidModelError: a foreign Secret has the name of the one for the keys."""
+    if options.source.scheme != "s3" or options.store.s3_secret:
+        return
+    wanted = secrets.store_secret_name(options.name)
+    keys = client.get_or_none(kinds.SECRETS, wanted, namespace)
+    if keys is not None and not names.is_managed(keys):
+        raise FluidModelError(
+            f"Secret {wanted} was not made by this plugin",
+            "it would be overwritten",
+            f"{command('--s3-secret', wanted)}, or {other_name(options.name)}",
+        )
+
+
+def _require_volume_available(client: Client, name: str, namespace: str, hint: Command) -> None:
+    """Fluid names the PV `<namespace>-<name>`, on which two Datasets can collide.
+
+    Raises:
+        FluidModelError: the volume of another Dataset has the name.
+    """
+    volume_name = names.volume_name(namespace, name)
+    try:
+        volume = client.get_or_none(kinds.PVS, volume_name)
+    except ForbiddenError:
+        return
+    claim = get_path(volume, "spec", "claimRef", default={}) if volume else {}
+    owner = (str(claim.get("namespace", "")), str(claim.get("name", "")))
+    if volume is not None and owner != (namespace, name):
+        raise FluidModelError(
+            f"PersistentVolume {volume_name} exists",
+            f"it belongs to {'/'.join(owner).strip('/') or 'nobody'}, and Fluid would take it for "
+            f"the volume of {namespace}/{name}",
+            hint,
+        )
+
+
+def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) -> list[str]:
+    """Check that no Job stages another model for a cache of this name.
+
+    Returns:
+        Notes on Jobs that stage other commits of this model.
+
+    Raises:
+        FluidModelError: with the Job, and what to do.
+    """
+    name = options.name
+    try:
+        active = job_run.active_jobs(client, name, namespace)
+    except ForbiddenError:  # who may not list Jobs creates none
+        return []
+    for each in active:
+        if not is_same_source(staged_source(each), options.recorded_uri):
+            raise name_taken_error(each, name, namespace)
+    others = [each for each in active if options.commit and _job_commit(each) != options.commit]
+    return [
+        f"Job {name_of(each)} still stages commit {_job_commit(each)[:12]}, and is left alone "
+        f"({_delete_job(each, namespace)} ends it)"
+        for each in others
+    ]
+
+
+def jobs_of_other_models(client: Client, name: str, namespace: str, repo: str) -> list[Object]:
+    """The active Jobs that stage another model than `repo` for a cache of the name."""
+    active = job_run.active_jobs(client, name, namespace)
+    return [each for each in active if not is_same_source(staged_source(each), f"hf://{repo}")]
+
+
+def name_taken_error(job: Object, name: str, namespace: str) -> FluidModelError:
+    """The error where a Job stages another model for a cache of the name."""
+    return FluidModelError(
+        f"the name {name} is taken in namespace {namespace}",
+        f"Job {name_of(job)} is staging {staged_source(job)} for it",
+        f"{other_name(name)}, or {_delete_job(job, namespace)}",
+    )
+
+
+def _delete_job(job: Object, namespace: str) -> Command:
+    return kubectl("delete", "job", Operand(name_of(job)), namespace=namespace)
+
+
+def _job_commit(job: Object) -> str:
+    return annotations_of(job).get(names.COMMIT_ANNOTATION, "")

@@ -10,8 +10,8 @@ import click
 
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, context_namespace
+from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.shell import Command, EnvVariable, command
-from kubectl_fluidmodel.output.text import print_note, print_warning
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.cache.workflow import CacheResult

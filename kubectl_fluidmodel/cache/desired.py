@@ -13,7 +13,7 @@ from typing import Any
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.source_check import skipped_file_notes
 from kubectl_fluidmodel.errors import UsageError
-from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, placement
+from kubectl_fluidmodel.fluid import alluxio_runtime, dataload, dataset, names, placement
 from kubectl_fluidmodel.fluid.mount import MountCredentials, build_mount
 from kubectl_fluidmodel.fluid.placement import Candidate, NodeRequirement, Placement
 from kubectl_fluidmodel.model import sizing
@@ -21,7 +21,7 @@ from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.sizing import HeapSizes, Medium
 from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, Object, get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 
 _MIN_SKIPPED_SHARE = 50
 """One part in so many of the model's bytes that is worth leaving out of a load."""
@@ -124,7 +124,7 @@ def build_desired(
         node_affinity=affinity,
         tolerations=tolerations,
     )
-    runtime = alluxio.build_runtime(
+    runtime = alluxio_runtime.build_runtime(
         options.name,
         namespace,
         source_mount,
@@ -209,7 +209,7 @@ def _choose_quota(options: CacheOptions, cached_bytes: int, existing: ExistingOb
             )
         return options.quota
     if existing.runtime is not None:
-        current = alluxio.parse_tier(existing.runtime)[2]
+        current = alluxio_runtime.parse_tier(existing.runtime)[2]
         if current is not None and current >= needed:
             return current
     return needed
@@ -298,7 +298,7 @@ def _node_requirement(medium: Medium, quota: int, jvm: HeapSizes) -> NodeRequire
 def _current_medium(options: CacheOptions, existing: ExistingObjects) -> Medium | None:
     if existing.runtime is None or options.medium != "auto" or options.path is not None:
         return None
-    kind, path, _ = alluxio.parse_tier(existing.runtime)
+    kind, path, _ = alluxio_runtime.parse_tier(existing.runtime)
     return Medium(kind, path, "as it stands") if kind else None
 
 
@@ -353,7 +353,10 @@ def immutable_changes(
         if all(hosts) and sorted(hosts[0]) != sorted(hosts[1]):
             found.append(f"nodes: {', '.join(hosts[0])} → {', '.join(hosts[1])}")
     if existing.runtime is not None:
-        old, new = alluxio.parse_tier(existing.runtime), alluxio.parse_tier(runtime_object)
+        old, new = (
+            alluxio_runtime.parse_tier(existing.runtime),
+            alluxio_runtime.parse_tier(runtime_object),
+        )
         for label, before, after in zip(("medium", "path", "quota"), old, new, strict=True):
             if before != after:
                 shown = [bytes_to_quantity(v) if isinstance(v, int) else v for v in (before, after)]

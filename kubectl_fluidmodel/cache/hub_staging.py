@@ -28,7 +28,7 @@ from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.progress_step import DONE, Step
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.stage import credentials, job, job_run, manifest
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Began, Note

@@ -17,7 +17,7 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.output.units import pluralize
 
 MAX_ATTEMPTS = 3
 """Loads in one run before an incomplete cache is a failure."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.model import judge, sample
+from kubectl_fluidmodel.model import assessment, sample
+from kubectl_fluidmodel.model.assessment import ModelAssessment
 from kubectl_fluidmodel.model.files import FileListing
-from kubectl_fluidmodel.model.judge import ModelAssessment
-from kubectl_fluidmodel.model.remark import LINKS
-from kubectl_fluidmodel.model.rubbish import group_junk
+from kubectl_fluidmodel.model.issue import LINKS
+from kubectl_fluidmodel.model.junk import group_junk
 from kubectl_fluidmodel.model.sample import RangeReader
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 _MAX_ERRORS = 3
 _MAX_WARNINGS = 8
@@ -45,7 +45,7 @@ def check_source(
             "kubectl fluidmodel cache --help",
         )
     sampled = sample.read_sample(listing.files, fetch)
-    verdict = judge.assess_model(listing.files, sampled, options.source.path)
+    verdict = assessment.assess_model(listing.files, sampled, options.source.path)
     if verdict.errors:
         texts = [each.text for each in verdict.errors]
         more = f"; and {len(texts) - _MAX_ERRORS} more" if len(texts) > _MAX_ERRORS else ""

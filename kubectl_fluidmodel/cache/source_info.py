@@ -18,7 +18,7 @@ from kubectl_fluidmodel.kube import port_forward
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundError
 from kubectl_fluidmodel.model.files import FileListing
-from kubectl_fluidmodel.model.rubbish import junk_owner
+from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.model.sample import RangeReader
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list

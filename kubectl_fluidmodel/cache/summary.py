@@ -7,7 +7,7 @@ from typing import Any
 from kubectl_fluidmodel.cache.workflow import CacheResult
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 _MEDIA = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
 

@@ -34,7 +34,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.scheduler import group_by_reason
 from kubectl_fluidmodel.output.serialize import kubectl_name
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 _RETRY_TIMEOUT = 60.0
 """Seconds that an API server may be away in the middle of the work."""

@@ -99,7 +99,7 @@ def complete_words(words: tuple[str, ...]) -> int:
     from click.shell_completion import ShellComplete
 
     from kubectl_fluidmodel.cli.main import root
-    from kubectl_fluidmodel.output.text import one_line
+    from kubectl_fluidmodel.output.escaping import one_line
 
     *before, last = words or ("",)
     try:

@@ -20,7 +20,8 @@ from kubectl_fluidmodel.errors import (
     WaitTimeoutError,
 )
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
-from kubectl_fluidmodel.output.text import pluralize, print_note, wants_color
+from kubectl_fluidmodel.output.console import print_note, wants_color
+from kubectl_fluidmodel.output.units import pluralize
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.doctor.check import Check

@@ -149,7 +149,7 @@ def _usage_message(err: click.UsageError) -> str:
 
 
 def _print_error(message: str) -> None:
-    from kubectl_fluidmodel.output.text import escape_control
+    from kubectl_fluidmodel.output.escaping import escape_control
 
     sys.stderr.write(f"error: {escape_control(' '.join(message.split()))}\n")
 

@@ -11,7 +11,7 @@ from kubectl_fluidmodel.cli.flags import VerbCommand, option
 from kubectl_fluidmodel.cli.pin_options import PinOptions, pin_options
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import parse_timeout
-from kubectl_fluidmodel.output.text import print_note, print_warning
+from kubectl_fluidmodel.output.console import print_note, print_warning
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.objects.access import Object

@@ -7,7 +7,7 @@ import click
 from kubectl_fluidmodel.cli.flags import VerbCommand, connection_flags, dry_run_flag, option
 from kubectl_fluidmodel.errors import CommandInterruptedError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
-from kubectl_fluidmodel.output.text import print_note, print_warning
+from kubectl_fluidmodel.output.console import print_note, print_warning
 
 EXAMPLES = """
 # What would go, without touching anything

@@ -6,7 +6,7 @@ import click
 
 from kubectl_fluidmodel.cli.flags import VerbCommand
 from kubectl_fluidmodel.cli.pin_options import PinOptions, pin_options
-from kubectl_fluidmodel.output.text import print_warning
+from kubectl_fluidmodel.output.console import print_warning
 
 EXAMPLES = """
 # Take back what pin added to graph chat for the cache llama

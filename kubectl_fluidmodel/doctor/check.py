@@ -14,10 +14,11 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import names, pod_problems
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from kubectl_fluidmodel.snapshot.texts import LogKey
 
@@ -156,7 +157,7 @@ class CheckContext:
 
     def age(self, obj: Mapping[str, Any]) -> float:
         """Seconds from an object's creation to the snapshot; 0.0 where it does not say."""
-        made = pod_problems.parse_time(metadata_of(obj).get("creationTimestamp"))
+        made = parse_time(metadata_of(obj).get("creationTimestamp"))
         return max(0.0, self.snapshot.taken_at - made) if made else 0.0
 
 

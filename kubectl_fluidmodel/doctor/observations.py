@@ -16,7 +16,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.fluid import names, pod_problems
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
-from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects import kinds, time
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Word, command
@@ -53,7 +53,7 @@ def latest_event(
             continue
         if not re.search(pattern, str(event.get("message") or "")):
             continue
-        if found is None or pod_problems.event_time(event) >= pod_problems.event_time(found):
+        if found is None or time.event_time(event) >= time.event_time(found):
             found = event
     return event_evidence(found) if found else None
 
@@ -126,7 +126,7 @@ def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, 
 
 def seconds_since(context: CheckContext, stamp: Any) -> float | None:
     """Seconds from an RFC 3339 time to the snapshot; None where it is none."""
-    when = pod_problems.parse_time(stamp)
+    when = time.parse_time(stamp)
     return context.snapshot.taken_at - when if when else None
 
 

@@ -22,7 +22,8 @@ from kubectl_fluidmodel.doctor.diagnosis import (
     Problem,
 )
 from kubectl_fluidmodel.doctor.report import docs_link
-from kubectl_fluidmodel.output.text import escape_control, format_duration, one_line, pluralize
+from kubectl_fluidmodel.output.escaping import escape_control, one_line
+from kubectl_fluidmodel.output.units import format_duration, pluralize
 
 _STATE_ORDER = (FAILED, WARNED, SILENCED, PASSED, SKIPPED)
 """Of one check over many caches the worst is shown."""

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.objects.time import event_time
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.archive import SNAPSHOT_MEMBER
 from kubectl_fluidmodel.snapshot.probe_result import from_document, to_document
@@ -112,7 +112,7 @@ def _versions(snapshot: Snapshot) -> Object:
 
 def _events_text(snapshot: Snapshot) -> str:
     lines = []
-    for event in sorted(snapshot.objects.get("events", []), key=pod_problems.event_time):
+    for event in sorted(snapshot.objects.get("events", []), key=event_time):
         about = get_path(event, "involvedObject", default={})
         about = about if isinstance(about, dict) else {}
         where = f"{about.get('namespace', '')}/{about.get('name', '')}".strip("/")

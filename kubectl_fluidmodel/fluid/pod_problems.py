@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.time import event_time
 
 # Alluxio 2.9 prints `CODE:message` on a shell's stdout, `AlluxioS3Exception: CODE:message` in its
 # logs; the SDK's own exceptions have `Error Code: CODE`.
@@ -154,22 +154,3 @@ def warning_events(events: Iterable[Mapping[str, Any]], cache: str, since: float
         if key not in newest or newest[key][0] <= when:
             newest[key] = (when, " ".join(text.split()))
     return [text for _, text in sorted(newest.values())]
-
-
-def event_time(event: Mapping[str, Any]) -> float:
-    """When an event was last seen, as Unix time in seconds; 0.0 where it does not say."""
-    stamp = (
-        get_path(event, "series", "lastObservedTime")
-        or event.get("lastTimestamp")
-        or event.get("eventTime")
-        or get_path(event, "metadata", "creationTimestamp")
-    )
-    return parse_time(stamp)
-
-
-def parse_time(stamp: Any) -> float:
-    """An RFC 3339 time as Unix time in seconds; 0.0 for anything else."""
-    try:
-        return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.fluid import names, pod_problems
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.fluid.mount import alluxio_path
 from kubectl_fluidmodel.inspect.startup_estimate import StartupEstimate, estimate_startup
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.inventory.readers import ReaderStatus
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent, StorageTier
 from kubectl_fluidmodel.inventory.staging_status import StagedModel, staged_model
 from kubectl_fluidmodel.inventory.usage import CacheUsage, cache_usage
-from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects import kinds, time
 from kubectl_fluidmodel.objects.access import (
     annotations_of,
     get_list,
@@ -209,9 +209,7 @@ def _describe_cache(
     claim = str(get_path(cache.claim, "status", "phase", default="")) if cache.claim else ""
     if any(is_terminating(obj) for obj in (cache.claim, cache.volume)):
         claim = TERMINATING
-    created = pod_problems.parse_time(
-        metadata_of(dataset or runtime or {}).get("creationTimestamp")
-    )
+    created = time.parse_time(metadata_of(dataset or runtime or {}).get("creationTimestamp"))
     return CacheDetails(
         namespace=cache.namespace,
         name=cache.name,

@@ -16,8 +16,9 @@ from kubectl_fluidmodel.inspect.table_view import (
     readers_cell,
 )
 from kubectl_fluidmodel.inventory.readers import mount_paths
+from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table, truncate
-from kubectl_fluidmodel.output.text import escape_control, format_bytes, format_duration, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 
 _MAX_FILES = 12
 """Files that are shown; the rest is counted."""

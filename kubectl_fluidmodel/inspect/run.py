@@ -18,7 +18,7 @@ import click
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import selector as selectors
-from kubectl_fluidmodel.output.text import print_note, wants_color
+from kubectl_fluidmodel.output.console import print_note, wants_color
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
 from kubectl_fluidmodel.output import shell
-from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.output.units import pluralize
 
 WHOLE_ON_NODE = "~80 s"
 SPREAD_ON_NODE = "~10 min"

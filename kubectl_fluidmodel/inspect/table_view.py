@@ -8,7 +8,7 @@ from typing import Any
 from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
 from kubectl_fluidmodel.output.table import Cell, Column, format_table
-from kubectl_fluidmodel.output.text import format_bytes, format_duration
+from kubectl_fluidmodel.output.units import format_bytes, format_duration
 
 UNKNOWN, NONE = "<unknown>", "<none>"
 

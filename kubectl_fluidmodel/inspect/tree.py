@@ -9,7 +9,7 @@ from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus, mount_paths
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 GOOD, WARN, BAD, UNKNOWN = "good", "warn", "bad", "dim"
 

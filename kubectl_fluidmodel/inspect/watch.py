@@ -18,9 +18,9 @@ from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails
 from kubectl_fluidmodel.inspect.run import InspectCommand
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
-from kubectl_fluidmodel.output.screen import Screen
+from kubectl_fluidmodel.output.console import can_redraw, print_note, wants_color
+from kubectl_fluidmodel.output.live import TextView
 from kubectl_fluidmodel.output.serialize import to_yaml
-from kubectl_fluidmodel.output.text import print_note, wants_color
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from kubectl_fluidmodel.snapshot.watcher import SnapshotWatcher
@@ -39,7 +39,7 @@ def watch_caches(client: Client, command: InspectCommand) -> int:
     stream = SnapshotWatcher(client, command.namespace, queries.INSPECT_QUERIES)
     try:
         _wait_for_sync(stream)
-        if sys.stdout.isatty() and command.options.output not in ("json", "yaml"):
+        if can_redraw(sys.stdout) and command.options.output not in ("json", "yaml"):
             _watch_on_terminal(stream, command)
         else:
             _watch_as_lines(stream, command)
@@ -75,7 +75,7 @@ def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:
 
 def _watch_on_terminal(stream: SnapshotWatcher, command: InspectCommand) -> None:
     color = wants_color(sys.stdout, command.options.color)
-    with Screen(sys.stdout) as screen:
+    with TextView(sys.stdout, color=color) as screen:
 
         def draw(_: bool) -> None:
             snapshot = stream.snapshot()

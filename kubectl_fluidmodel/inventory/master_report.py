@@ -10,7 +10,7 @@ from kubectl_fluidmodel.fluid import pod_problems
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import CacheUsage
-from kubectl_fluidmodel.model.rubbish import junk_owner
+from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot

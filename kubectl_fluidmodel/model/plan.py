@@ -14,7 +14,7 @@ from typing import Any
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.model.files import FileListing, SourceFile
-from kubectl_fluidmodel.model.rubbish import junk_owner
+from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.output.shell import quote
 
 SHA256 = "sha256"

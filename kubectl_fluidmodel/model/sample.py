@@ -12,8 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.model import impostor, safetensors
-from kubectl_fluidmodel.model.configs import SAMPLED_FILES, TOKENIZER_FILES, find_model_directories
+from kubectl_fluidmodel.model import safetensors, wrong_content
+from kubectl_fluidmodel.model.config_files import (
+    SAMPLED_FILES,
+    TOKENIZER_FILES,
+    find_model_directories,
+)
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.safetensors import BadHeaderError, Header
 from kubectl_fluidmodel.model.shards import INDEX_SUFFIXES
@@ -103,7 +107,7 @@ def _may_be_wrong_content(file: SourceFile) -> bool:
         return False  # nothing to see, or seen by its head
     if file.path.endswith(".gguf"):
         return True
-    small = file.size < impostor.LFS_POINTER_BYTES
+    small = file.size < wrong_content.LFS_POINTER_BYTES
     page = file.size < (1 << 20) and is_weights(file.path)
     return page or (small and (is_weights(file.path) or name in TOKENIZER_FILES))
 
@@ -153,7 +157,7 @@ class _SampleReader:
     def _read_header(self, task: _Task) -> Header | None:
         """The header; None where it is longer than we read."""
         content = self._read_exactly(task.path, 0, min(_FIRST_READ_BYTES, task.size))
-        mask = impostor.identify_wrong_content(content)
+        mask = wrong_content.identify_wrong_content(content)
         if mask:
             raise BadHeaderError(f"it is {mask}")
         length = safetensors.parse_header_length(content, task.size)

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubectl_fluidmodel.objects import quantity
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 
 ResourceList = dict[str, Decimal]
 """Amounts by resource name: bytes, cores, devices."""

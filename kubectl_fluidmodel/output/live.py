@@ -1,4 +1,8 @@
-"""A view that follows long work: redrawn in place on a terminal, lines elsewhere."""
+"""Views that are redrawn in place on a terminal, by rich.
+
+`ProgressView` follows long work, and prints lines where there is no terminal. `TextView` redraws
+a text that its caller has formatted.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,33 @@ import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kubectl_fluidmodel.output.text import (
-    escape_control,
-    format_bytes,
-    format_duration,
-    one_line,
-    wants_color,
-)
+from kubectl_fluidmodel.output.console import can_redraw, wants_color
+from kubectl_fluidmodel.output.escaping import escape_control, one_line
+from kubectl_fluidmodel.output.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
 _BAR_WIDTHS = (8, 24)
-"""Columns of the bar: the least, and what it has where the words beside it leave room."""
+"""Columns of the bar: the minimum, and what it takes where the text beside it leaves room."""
 LINE_INTERVAL = 5.0
-"""Seconds between lines where the output is no terminal."""
+"""Seconds between lines where the output is not a terminal."""
 
 KEEPS_RUNNING_HINT = "Ctrl-C leaves it running"
-"""What is said of an interruption where the work is the cluster's."""
+"""The hint where the work is the cluster's own."""
 
 _MARKS = {"waiting": ("·", "dim"), "running": ("●", "cyan"), "done": ("✓", "green")}
 _FAILED_MARK = ("✗", "red")
+
+
+def _create_rich_live(stream: IO[str], color: bool, **options: Any) -> Live:
+    """rich's redraw engine on a stream; `options` are those of `rich.live.Live`."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=stream, no_color=not color, highlight=False, soft_wrap=False)
+    return Live(console=console, **options)
 
 
 class StepLike(Protocol):
@@ -40,7 +50,7 @@ class StepLike(Protocol):
 
 
 class ProgressLike(Protocol):
-    """What is drawn: named steps, bytes done and to do (while they move), and what is wrong."""
+    """What is drawn: named steps, bytes done and in total, and problems."""
 
     @property
     def steps(self) -> Sequence[StepLike]: ...
@@ -52,7 +62,7 @@ class ProgressLike(Protocol):
     def is_transferring(self) -> bool: ...
     @property
     def remaining_after(self) -> int:
-        """Bytes that a later step is to move, reckoned at the rate of this one."""
+        """Bytes that a later step is to transfer, assumed to run at this one's rate."""
         ...
 
     @property
@@ -73,7 +83,7 @@ class TransferRate:
         if self._samples and count < self._samples[-1][1]:
             self._samples.clear()  # evicted, or another cache
         if len(self._samples) == 1 and self._samples[0][1] == count:
-            self._samples[0] = (now, count)  # nothing moves yet: the rate begins here
+            self._samples[0] = (now, count)  # nothing is transferred yet: the rate starts here
         elif not self._samples or self._samples[-1][1] != count:
             self._samples.append((now, count))
         while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW_SECONDS:
@@ -87,7 +97,7 @@ class TransferRate:
 
 
 class ProgressView:
-    """Draws Progress values; `with Live() as live: live.show(progress)`."""
+    """Shows the progress of long work: `with ProgressView() as view: view.update(progress)`."""
 
     def __init__(
         self,
@@ -97,7 +107,7 @@ class ProgressView:
     ) -> None:
         self._hint = hint
         self._stream = stream or sys.stderr
-        self._tty = self._stream.isatty()
+        self._redraws = can_redraw(self._stream)
         self._color = wants_color(self._stream, color)
         self._started_at = time.monotonic()
         self._rate = TransferRate()
@@ -108,15 +118,13 @@ class ProgressView:
         self._latest: ProgressLike | None = None
 
     def __enter__(self) -> ProgressView:
-        if self._tty:
-            from rich.console import Console
-            from rich.live import Live as RichLive
-
-            console = Console(
-                file=self._stream, no_color=not self._color, highlight=False, soft_wrap=False
-            )
-            self._rich_live = RichLive(
-                console=console, refresh_per_second=8, transient=True, get_renderable=self._render
+        if self._redraws:
+            self._rich_live = _create_rich_live(
+                self._stream,
+                self._color,
+                refresh_per_second=8,
+                transient=True,
+                get_renderable=self._render,
             )
             self._rich_live.start()
         return self
@@ -127,7 +135,7 @@ class ProgressView:
             self._rich_live = None
 
     def log(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         line = escape_control(text)
         if self._rich_live is not None:
             from rich.text import Text
@@ -138,7 +146,7 @@ class ProgressView:
             self._stream.flush()
 
     def update(self, progress: ProgressLike) -> None:
-        """Draw where it stands."""
+        """Show the latest progress."""
         self._latest = progress
         self._rate.add(progress.done_bytes, time.monotonic())
         if self._rich_live is None:
@@ -147,7 +155,7 @@ class ProgressView:
     # -- not a terminal ----------------------------------------------------------------------
 
     def _print_line(self, progress: ProgressLike) -> None:
-        """A line when the current step or a problem is new, else one every five seconds."""
+        """Print a line for a new step or problem, else one every LINE_INTERVAL seconds."""
         for problem in progress.problems:
             if problem not in self._reported_problems:
                 self._reported_problems.add(problem)
@@ -222,3 +230,43 @@ class ProgressView:
         elapsed = format_duration(time.monotonic() - self._started_at)
         rows.append(Text(f"{elapsed} elapsed; {self._hint}", style="dim"))
         return Group(*rows)
+
+
+class TextView:
+    """Redraws a text in place: `with TextView(sys.stdout) as view: view.draw(text)`.
+
+    The last text stays.
+    """
+
+    def __init__(self, stream: IO[str], *, color: bool = False) -> None:
+        self._rich_live = _create_rich_live(stream, color, auto_refresh=False)
+        self._drawn: tuple[str, str, int, int] | None = None
+
+    def __enter__(self) -> TextView:
+        self._rich_live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rich_live.stop()
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._rich_live.console.width
+
+    def draw(self, text: str, footer: str = "") -> None:
+        """Replace the text; lines that do not fit the terminal are counted at its end."""
+        from rich.text import Text
+
+        columns, rows = self._rich_live.console.size
+        if self._drawn == (text, footer, columns, rows):
+            return
+        self._drawn = text, footer, columns, rows
+        lines = text.splitlines()
+        room = max(rows - (2 if footer else 1), 1)
+        if len(lines) > room:
+            lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines"]
+        shown = Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop")
+        if footer:
+            shown.append(f"\n{footer}", style="dim")
+        self._rich_live.update(shown, refresh=True)

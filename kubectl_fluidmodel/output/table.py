@@ -1,14 +1,14 @@
-"""Tables as kubectl prints them, in colour and fitted to a terminal where there is one."""
+"""Tables as kubectl prints them, coloured and fitted to a terminal where there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.output.text import escape_control
+from kubectl_fluidmodel.output.escaping import escape_control
 
-COLUMN_GAP = 3
-"""Blanks between columns; two where the terminal is narrow."""
+COLUMN_GAP, NARROW_GAP = 3, 2
+"""Blanks between columns, and where the terminal is narrow."""
 
 _SGR_CODES = {
     "good": "32",
@@ -20,18 +20,19 @@ _SGR_CODES = {
 
 
 def apply_style(text: str, style: str, color: bool) -> str:
-    """Text in one of the styles good, warn, bad, bold and dim: colours of the terminal's theme."""
+    """Text in the style good, warn, bad, bold or dim, in the colours of the terminal's theme."""
     code = _SGR_CODES.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if color and code and text else text
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text and its style; `short` says the same in less."""
+    """A text and its style."""
 
     text: str
     style: str = ""
     short: str = ""
+    """A shorter form for narrow terminals; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,18 @@ class Column:
 
     title: str
     min_width: int = 0
-    """Characters it may be cut down to; 0: it is never cut."""
+    """Characters that it may be truncated to; 0 forbids truncation."""
     kept_part: str = "head"
-    """What stays of a text that is cut: its head, its tail, or both ends."""
+    """What truncation keeps of a text: `head`, `tail`, or both `ends`."""
     drop_priority: int = 0
-    """Columns with the lowest number go first when cutting is not enough; 0: it always stays."""
+    """The order in which columns are dropped, lowest first; 0 forbids it."""
     align_right: bool = False
     essential: bool = False
-    """Whether the next command needs it: it is cut only when all that may go has gone."""
+    """The next command needs its text, so it is truncated only when nothing is left to drop."""
 
 
 def format_plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain texts."""
+    """A table of unstyled texts at full width."""
     return format_table(
         [Column(title) for title in titles], [[Cell(text) for text in row] for row in rows]
     )
@@ -67,109 +68,122 @@ def format_table(
     indent: int = 0,
     dropped_columns: list[str] | None = None,
 ) -> str:
-    """The lines of a table; the last column is never padded.
+    """The lines of a table; the last column is not padded.
 
-    With a `width` it fits: texts take their short form, then columns are cut, then left out, and
-    their titles are added to `left_out`. Without one everything is shown.
+    Args:
+        columns: what each column is called, and how it may shrink.
+        rows: one cell for each column.
+        width: the characters that a line may take; without it everything is shown. To fit, texts
+            take their short form, then columns are truncated, then dropped.
+        color: whether to apply the styles.
+        header: whether to print the titles.
+        indent: blanks in front of each line.
+        dropped_columns: takes the titles of the columns that were dropped.
     """
-    kept = list(range(len(columns)))
-    texts = [[escape_control(cell.text).replace("\n", " ") for cell in row] for row in rows]
-    gap = COLUMN_GAP
+    layout = _Layout(columns, _texts(rows, short=False), header)
     if width is not None:
-        room = width - indent
-        gap, texts, kept, dropped = _fit_columns(columns, rows, texts, room, header)
-        if dropped_columns is not None:
-            dropped_columns += [columns[i].title for i in dropped]
-    widths = _column_widths(columns, texts, header)
-    blanks = " " * gap
+        layout.fit(width - indent, _texts(rows, short=True))
+    if dropped_columns is not None:
+        dropped_columns += [columns[i].title for i in layout.dropped]
+    widths = {i: layout.width_of(i) for i in layout.shown}
     lines = []
     if header:
-        titles = [_pad(columns[i], columns[i].title, widths[i]) for i in kept]
-        lines.append(apply_style(blanks.join(titles).rstrip(), "bold", color))
-    for row, shown in zip(rows, texts, strict=True):
-        parts = []
-        for i in kept:
-            padded = _pad(columns[i], shown[i], widths[i])
-            if i == kept[-1]:
-                padded = padded.rstrip()
-            bare = padded.strip()
-            parts.append(padded.replace(bare, apply_style(bare, row[i].style, color), 1))
-        lines.append(blanks.join(parts).rstrip())
+        titles = layout.align([column.title for column in columns], widths)
+        lines.append(apply_style("".join(titles).rstrip(), "bold", color))
+    for row, texts in zip(rows, layout.texts, strict=True):
+        parts = layout.align(texts, widths)
+        styled = [
+            part.replace(part.strip(), apply_style(part.strip(), row[i].style, color), 1)
+            for i, part in zip(widths, parts, strict=True)
+        ]
+        lines.append("".join(styled).rstrip())
     return "".join(f"{' ' * indent}{line}\n" for line in lines)
 
 
-def _pad(column: Column, text: str, width: int) -> str:
-    return text.rjust(width) if column.align_right else text.ljust(width)
-
-
-def _column_widths(
-    columns: Sequence[Column], texts: Sequence[Sequence[str]], header: bool
-) -> list[int]:
+def _texts(rows: Sequence[Sequence[Cell]], *, short: bool) -> list[list[str]]:
     return [
-        max([len(column.title) if header else 0, *(len(row[i]) for row in texts)])
-        for i, column in enumerate(columns)
+        [
+            escape_control((cell.short if short else "") or cell.text).replace("\n", " ")
+            for cell in row
+        ]
+        for row in rows
     ]
 
 
-def _fit_columns(
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[Cell]],
-    texts: list[list[str]],
-    room: int,
-    header: bool,
-) -> tuple[int, list[list[str]], list[int], list[int]]:
-    """The gap, the texts, the columns that stay and those that do not."""
-    kept, gap = list(range(len(columns))), COLUMN_GAP
-    dropped: list[int] = []
+@dataclass
+class _Layout:
+    """The texts of a table, and which columns are shown."""
 
-    def excess() -> int:
-        sizes = _column_widths(columns, texts, header)
-        return sum(sizes[i] for i in kept) + gap * (len(kept) - 1) - room
+    columns: Sequence[Column]
+    texts: list[list[str]]
+    header: bool
+    gap: int = COLUMN_GAP
+    dropped: list[int] = field(default_factory=list)
 
-    if excess() > 0:
-        gap = 2
-    if excess() > 0:
-        texts = [
-            [escape_control(cell.short or cell.text).replace("\n", " ") for cell in row]
-            for row in rows
-        ]
-    while True:
-        over = excess()
-        if over <= 0:
-            # What went before a wider column may have room again.
-            for i in sorted(dropped, key=lambda i: -columns[i].drop_priority):
-                kept = sorted([*kept, i])
-                if excess() > 0:
-                    kept.remove(i)
-                else:
-                    dropped.remove(i)
-            return gap, texts, kept, dropped
-        sizes = _column_widths(columns, texts, header)
-        going = [i for i in kept if columns[i].drop_priority]
+    @property
+    def shown(self) -> list[int]:
+        return [i for i in range(len(self.columns)) if i not in self.dropped]
+
+    def width_of(self, index: int) -> int:
+        title = len(self.columns[index].title) if self.header else 0
+        return max([title, *(len(row[index]) for row in self.texts)])
+
+    def align(self, texts: Sequence[str], widths: Mapping[int, int]) -> list[str]:
+        """The texts of the shown columns, padded; all but the first begin with the gap."""
+        parts: list[str] = []
+        for i, width in widths.items():
+            pad = str.rjust if self.columns[i].align_right else str.ljust
+            parts.append((" " * self.gap if parts else "") + pad(texts[i], width))
+        return parts
+
+    def fit(self, room: int, short_texts: list[list[str]]) -> None:
+        """Narrow the table until a line takes at most `room` characters, as far as it can be."""
+        if self._excess(room) > 0:
+            self.gap = NARROW_GAP
+        if self._excess(room) > 0:
+            self.texts = short_texts
+        while self._excess(room) > 0 and not self._truncate(self._excess(room)):
+            droppable = [i for i in self.shown if self.columns[i].drop_priority]
+            self.dropped.append(min(droppable, key=lambda i: self.columns[i].drop_priority))
+        self._restore(room)
+
+    def _excess(self, room: int) -> int:
+        widths = [self.width_of(i) for i in self.shown]
+        return sum(widths) + self.gap * (len(widths) - 1) - room
+
+    def _truncate(self, excess: int) -> bool:
+        """Truncate texts by `excess` characters, the widest columns first.
+
+        Returns:
+            False, with nothing done, if that is not enough and there are columns to drop.
+        """
+        droppable = any(self.columns[i].drop_priority for i in self.shown)
         spare = {
-            i: max(0, sizes[i] - max(columns[i].min_width, len(columns[i].title)))
-            for i in kept
-            if columns[i].min_width and not (going and columns[i].essential)
+            i: max(0, self.width_of(i) - max(self.columns[i].min_width, len(self.columns[i].title)))
+            for i in self.shown
+            if self.columns[i].min_width and not (droppable and self.columns[i].essential)
         }
-        if sum(spare.values()) >= over:
-            for i in sorted(spare, key=lambda i: -spare[i]):
-                take = min(spare[i], over)
-                over -= take
-                for row in texts:
-                    row[i] = truncate(row[i], sizes[i] - take, columns[i].kept_part)
-            continue
-        if not going:
-            for i in spare:  # as narrow as can be; the terminal wraps the rest
-                for row in texts:
-                    row[i] = truncate(row[i], sizes[i] - spare[i], columns[i].kept_part)
-            return gap, texts, kept, dropped
-        first = min(going, key=lambda i: columns[i].drop_priority)
-        kept.remove(first)
-        dropped.append(first)
+        if droppable and sum(spare.values()) < excess:
+            return False
+        for i in sorted(spare, key=lambda i: -spare[i]):
+            cut = min(spare[i], excess)
+            excess -= cut
+            width = self.width_of(i) - cut
+            for row in self.texts:
+                row[i] = truncate(row[i], width, self.columns[i].kept_part)
+        return True
+
+    def _restore(self, room: int) -> None:
+        """Show dropped columns for which a wider one, dropped later, has left room."""
+        for i in sorted(self.dropped, key=lambda i: -self.columns[i].drop_priority):
+            before = self.dropped
+            self.dropped = [each for each in before if each != i]
+            if self._excess(room) > 0:
+                self.dropped = before
 
 
 def truncate(text: str, width: int, kept_part: str = "head") -> str:
-    """Text of at most `size` characters, with `…` where something is missing."""
+    """Text of at most `width` characters, with `…` where something is missing."""
     if len(text) <= width:
         return text
     if width <= 1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.table import apply_style, truncate
-from kubectl_fluidmodel.output.text import escape_control
 
 _MARKS = {"good": "✓", "warn": "!", "bad": "✗"}
 

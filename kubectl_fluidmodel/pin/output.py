@@ -11,14 +11,10 @@ import click
 from kubectl_fluidmodel.dynamo.json_patch import kustomize_patch
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.console import print_note, print_warning, wants_color
+from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import format_objects, kubectl_name, to_yaml
-from kubectl_fluidmodel.output.text import (
-    escape_control,
-    pluralize,
-    print_note,
-    print_warning,
-    wants_color,
-)
+from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.pin import report
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from kubectl_fluidmodel.dynamo.object_paths import deep_copy
 from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
 from kubectl_fluidmodel.dynamo.rollout import PodStatus, RolloutStatus
 from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.escaping import escape_control, one_line
 from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.output.table import format_plain_table
-from kubectl_fluidmodel.output.text import escape_control, one_line
 from kubectl_fluidmodel.pin.pinning import PinResult
 
 _SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")

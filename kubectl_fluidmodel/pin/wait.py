@@ -15,7 +15,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.output.text import format_duration
+from kubectl_fluidmodel.output.units import format_duration
 
 PATIENCE = 20.0
 """Seconds that a roll-out with a pod without a place may stand still before it has failed: the

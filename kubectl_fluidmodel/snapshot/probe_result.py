@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from kubectl_fluidmodel.model.remark import ModelIssue
-from kubectl_fluidmodel.model.rubbish import JunkFiles
+from kubectl_fluidmodel.model.issue import ModelIssue
+from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objectstore import error_codes
 
 MAX_LISTED = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
-from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.stage.events import Began, Ended, Event, FileDone, FileFailed, Progress
 
 STAGE_STEP = "stage"

@@ -10,7 +10,7 @@ from types import TracebackType
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.output.live import ProgressView
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.stage.events import Began, Event, Note, Progress, event_to_document
 from kubectl_fluidmodel.stage.progress import ProgressAggregator
 from kubectl_fluidmodel.stage.report import format_skipped, unloadable_note

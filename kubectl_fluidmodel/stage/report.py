@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from kubectl_fluidmodel.model.judge import assess_model
+from kubectl_fluidmodel.model.assessment import assess_model
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.model.sample import Sample
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
+from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.text import escape_control, format_bytes, format_duration, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 from kubectl_fluidmodel.stage.events import Ended
 from kubectl_fluidmodel.stage.stale_uploads import StaleUpload
 from kubectl_fluidmodel.stage.status import StagingStatus

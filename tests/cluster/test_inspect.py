@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from kubectl_fluidmodel.fluid.status import parse_size
-from kubectl_fluidmodel.output.text import format_bytes as shown_size
+from kubectl_fluidmodel.output.units import format_bytes as shown_size
 from tests import weights
 from tests.cluster.objects import FLUID, until
 from tests.cluster.plugin import Plugin, error_line

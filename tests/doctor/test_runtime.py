@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.doctor.check import Severity
-from kubectl_fluidmodel.fluid import alluxio, names
+from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -498,4 +498,4 @@ def test_a_limit_holds_all_that_a_worker_may_use() -> None:
     limit = quantity_to_int(changed["limits"]["memory"])
     assert limit is not None and (108 + 4 + 4) * fluid.GIB < limit < 120 * fluid.GIB
     del runtime["spec"]["worker"]["jvmOptions"]
-    assert alluxio.max_memory(runtime, "worker") > (108 + 12 + 32) * fluid.GIB
+    assert alluxio_runtime.max_memory(runtime, "worker") > (108 + 12 + 32) * fluid.GIB

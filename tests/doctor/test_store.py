@@ -17,7 +17,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
-from kubectl_fluidmodel.model.remark import (
+from kubectl_fluidmodel.model.issue import (
     CONFIG,
     CONTENT,
     DAMAGED,
@@ -27,7 +27,7 @@ from kubectl_fluidmodel.model.remark import (
     WEIGHTS,
     ModelIssue,
 )
-from kubectl_fluidmodel.model.rubbish import JunkFiles
+from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot.probe_result import (
     CONNECT_TIMEOUT_CODE,

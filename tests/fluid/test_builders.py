@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.fluid import alluxio, dataload, dataset, names, secret
+from kubectl_fluidmodel.fluid import alluxio_runtime, dataload, dataset, names, secret
 from kubectl_fluidmodel.fluid.mount import Mount, MountCredentials, SecretKeys, build_mount
 from kubectl_fluidmodel.fluid.placement import build_candidate, node_affinity, required_tolerations
 from kubectl_fluidmodel.model.sizing import GIB, MIB, HeapSizes, Medium, heap_sizes
@@ -50,7 +50,7 @@ def runtime(
     jvm: HeapSizes = JVM,
     web: bool = False,
 ) -> Object:
-    return alluxio.build_runtime(
+    return alluxio_runtime.build_runtime(
         "demo",
         "ns",
         mounted or Mount({}),
@@ -117,7 +117,7 @@ class TestRuntime:
         assert requested(runtime(medium=DISK)) == JVM.worker + JVM.worker_direct
 
     def test_the_quota_is_exact(self) -> None:
-        assert alluxio.parse_tier(runtime()) == ("SSD", DISK.path, 110 * GIB)
+        assert alluxio_runtime.parse_tier(runtime()) == ("SSD", DISK.path, 110 * GIB)
 
     def test_heaps_in_gibibytes_and_in_mebibytes(self) -> None:
         spec = runtime(jvm=HeapSizes(GIB, 1536 * MIB, GIB, GIB, GIB))["spec"]
@@ -155,7 +155,7 @@ class TestRuntime:
     def test_the_tier_of_any_runtime(
         self, levels: list[Object], expected: tuple[str, str, int | None]
     ) -> None:
-        assert alluxio.parse_tier({"spec": {"tieredstore": {"levels": levels}}}) == expected
+        assert alluxio_runtime.parse_tier({"spec": {"tieredstore": {"levels": levels}}}) == expected
 
 
 def requested(made: Object) -> int | None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_fluidmodel.fluid import pod_problems
+from kubectl_fluidmodel.objects.time import event_time, parse_time
 from tests.fluid import junk
 
 # Lines as Alluxio 2.9's master writes them.
@@ -203,7 +204,7 @@ class TestWarnings:
         )
 
     def test_what_was_before_this_run_is_left_out(self) -> None:
-        since = pod_problems.parse_time("2026-03-02T10:00:05Z")
+        since = parse_time("2026-03-02T10:00:05Z")
         found = self.told(
             event("demo", at="10:00:04"), event("demo-worker-0", at="10:00:05"), since=since
         )
@@ -224,7 +225,7 @@ class TestWarnings:
     ],
 )  # fmt: skip
 def test_when_an_event_was_seen(fields: dict[str, Any], seconds: float) -> None:
-    assert pod_problems.event_time(fields) == pytest.approx(seconds)
+    assert event_time(fields) == pytest.approx(seconds)
 
 
 @given(junk.any_object)
@@ -233,7 +234,7 @@ def test_no_object_makes_the_readers_fail(obj: dict[str, Any]) -> None:
     assert pod_problems.restart_count(obj, "alluxio-master") >= 0
     assert pod_problems.is_ready(obj) in (True, False)
     assert isinstance(pod_problems.warning_events([{**obj, "type": "Warning"}], "", 0.0), list)
-    assert isinstance(pod_problems.event_time(obj), float)
+    assert isinstance(event_time(obj), float)
 
 
 @given(st.text())

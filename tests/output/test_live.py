@@ -21,8 +21,9 @@ from typing import IO
 
 import pytest
 
+from docs.tools.terminal import Screen as EmulatedScreen
 from kubectl_fluidmodel.cache.progress import CacheProgress
-from kubectl_fluidmodel.output.live import ProgressView, TransferRate
+from kubectl_fluidmodel.output.live import ProgressView, TextView, TransferRate
 from kubectl_fluidmodel.output.progress_step import Step
 
 GIB = 1 << 30
@@ -314,3 +315,56 @@ class TestTerminal:
             with ProgressView(screen.stream) as view:
                 view.log("first")
                 screen.wait_for("first")
+
+    def test_a_terminal_without_a_movable_cursor_gets_lines(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        with terminal(80) as screen:
+            with ProgressView(screen.stream) as view:
+                view.update(LOADING)
+                screen.wait_for("load: Executing")
+        assert "\x1b" not in screen.text
+
+
+def shown_by(screen: Screen) -> str:
+    """What stands on the terminal."""
+    emulator = EmulatedScreen()
+    emulator.feed(screen.text)
+    return re.sub(r"\x1b\[[0-9;]*m", "", emulator.text())
+
+
+class TestTextView:
+    def test_each_text_replaces_the_one_before(self) -> None:
+        with terminal(80) as screen:
+            with TextView(screen.stream) as view:
+                view.draw("NAME   PHASE\nllama  NotBound\nqwen   Bound\n", "Ctrl-C ends")
+                screen.wait_for("Ctrl-C ends")
+                view.draw("NAME   PHASE\nllama  Bound\n", "Ctrl-C ends")
+        assert shown_by(screen) == "NAME   PHASE\nllama  Bound\nCtrl-C ends"
+
+    def test_lines_below_the_terminal_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LINES", "24")
+        with terminal(80) as screen:
+            with TextView(screen.stream) as view:
+                view.draw("".join(f"line {i}\n" for i in range(100)), "Ctrl-C ends")
+        lines = shown_by(screen).splitlines()
+        assert lines[-2:] == ["… 79 more lines", "Ctrl-C ends"]
+        assert len(lines) == 23
+
+    def test_an_unchanged_text_is_not_drawn_again(self) -> None:
+        with terminal(80) as screen:
+            with TextView(screen.stream) as view:
+                view.draw("the text\n")
+                screen.wait_for("the text")
+                before = screen.text
+                view.draw("the text\n")
+                time.sleep(0.2)
+                assert screen.text == before
+
+    @pytest.mark.parametrize("color", [True, False])
+    def test_styles_of_the_text_are_kept_where_colour_is_wanted(self, color: bool) -> None:
+        with terminal(80) as screen:
+            with TextView(screen.stream, color=color) as view:
+                view.draw("\x1b[32mBound\x1b[0m\n")
+        assert ("\x1b[32m" in screen.text) is color

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubectl_fluidmodel.model.remark import ModelIssue
-from kubectl_fluidmodel.model.rubbish import JunkFiles
+from kubectl_fluidmodel.model.issue import ModelIssue
+from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.snapshot import probe_result
 from kubectl_fluidmodel.snapshot.probe_result import (
     MountContents,

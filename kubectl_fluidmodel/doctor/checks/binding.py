@@ -16,14 +16,14 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.checks.names import cache_reference
 from kubectl_fluidmodel.doctor.consequences import NOT_BOUND
-from kubectl_fluidmodel.fluid import installation, names, pod_problems
+from kubectl_fluidmodel.fluid import installation, names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.inventory.cache import Cache
-from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects import kinds, time
 from kubectl_fluidmodel.objects.access import Object, get_int, get_list, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.output.text import format_duration
+from kubectl_fluidmodel.output.units import format_duration
 
 _BINDING_TIMEOUT = 180.0
 """Seconds within which Fluid binds a cache whose pods have to start."""
@@ -128,7 +128,7 @@ def dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
 def _seconds_unbound(context: CheckContext, dataset: Object) -> float:
     """Seconds since the Dataset was made, or was Bound last."""
     changed = [
-        pod_problems.parse_time(each.get("lastTransitionTime"))
+        time.parse_time(each.get("lastTransitionTime"))
         for each in get_list(dataset, "status", "conditions")
         if each.get("type") == "Ready"
     ]
@@ -158,7 +158,7 @@ def _fluid_warnings(context: CheckContext, cache: Cache) -> Iterator[Object]:
         for event in context.snapshot.events_about(obj)
         if not any(each in str(event.get("message")) for each in _TRANSIENT_WARNINGS)
     ]
-    yield from sorted(found, key=pod_problems.event_time)
+    yield from sorted(found, key=time.event_time)
 
 
 @register_check(
@@ -181,7 +181,7 @@ def cache_is_in_sync(context: CheckContext) -> Iterator[Finding]:
     what Fluid shows of it may be old.
     """
     for event in [*_fluid_warnings(context, context.cache)][::-1]:
-        age = context.snapshot.taken_at - pod_problems.event_time(event)
+        age = context.snapshot.taken_at - time.event_time(event)
         count = max(get_int(event, "count"), get_int(event, "series", "count"))
         if age > _RECENT_WARNING or count < _MIN_REPEATS:
             continue

@@ -51,7 +51,7 @@ from kubectl_fluidmodel.objects.resource_requests import requested_amount
 from kubectl_fluidmodel.objects.scheduler import Filter, host_ports
 from kubectl_fluidmodel.output.shell import Command, Operand
 from kubectl_fluidmodel.output.shell import chain as then
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 OVERSIZED_QUOTA_FACTOR = 4
 """A quota so many times what the model needs is a mistake, and said where it finds no room."""

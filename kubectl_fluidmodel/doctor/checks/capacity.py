@@ -16,7 +16,7 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.consequences import NOT_COMPLETE
-from kubectl_fluidmodel.fluid import alluxio, names
+from kubectl_fluidmodel.fluid import alluxio_runtime, names
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
@@ -24,9 +24,11 @@ from kubectl_fluidmodel.model.sizing import HIGH_WATERMARK, quota_for
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, quantity_to_int
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 
-DEFAULT_HEAPS = {part: alluxio.jvm_option_bytes({}, part, "-Xmx") for part in ("worker", "fuse")}
+DEFAULT_HEAPS = {
+    part: alluxio_runtime.jvm_option_bytes({}, part, "-Xmx") for part in ("worker", "fuse")
+}
 """Bytes of the heaps of a cache's node where the runtime has no jvmOptions."""
 MAX_HEAP_FRACTION_DIVISOR = 4
 """The engine needs the node's memory: from a quarter of it on, heaps are too large."""
@@ -197,4 +199,4 @@ def _heap_sizes(cache: Cache) -> dict[str, int]:
     runtime: Mapping[str, Any] = cache.runtime or {}
     if runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return {}
-    return {part: alluxio.jvm_option_bytes(runtime, part, "-Xmx") for part in DEFAULT_HEAPS}
+    return {part: alluxio_runtime.jvm_option_bytes(runtime, part, "-Xmx") for part in DEFAULT_HEAPS}

@@ -18,12 +18,20 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.checks.names import cache_reference, events_with_reason
 from kubectl_fluidmodel.doctor.consequences import NOT_BOUND, NOT_CREATED
-from kubectl_fluidmodel.fluid import alluxio, installation, mount, names, pod_problems, status
+from kubectl_fluidmodel.fluid import (
+    alluxio_runtime,
+    installation,
+    mount,
+    names,
+    pod_problems,
+    status,
+)
 from kubectl_fluidmodel.inventory import runtimes
 from kubectl_fluidmodel.inventory.cache import MASTER, WORKER, Cache
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
+from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.output.shell import Command, Operand, chain
 
 _ACCEPT_TIMEOUT = 30.0
@@ -99,7 +107,7 @@ def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> 
     if _TIER_TOO_LARGE.search(text) and MASTER in cache.workloads:
         return True  # it looks at this before it installs anything
     renewed = [
-        pod_problems.parse_time(each.get("lastUpdateTime"))
+        parse_time(each.get("lastUpdateTime"))
         for each in get_list(cache.dataset, "status", "conditions")
         if each.get("type") == "NotReady"
     ]
@@ -116,7 +124,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
             Fix(fix_commands.recreate_runtime(runtime)),
         )
     if _TIER_TOO_LARGE.search(text):
-        quota = alluxio.parse_tier(runtime)[2] or 0
+        quota = alluxio_runtime.parse_tier(runtime)[2] or 0
         limit = bytes_to_quantity(quota + (8 << 30))
         change = {"spec": {"worker": {"resources": {"limits": {"memory": limit}}}}}
         return (
@@ -269,7 +277,7 @@ def source_size_is_known(context: CheckContext) -> Iterator[Finding]:
     if text != "[Calculating]" or cache.dataset is None:
         return
     ready = [
-        pod_problems.parse_time(each.get("lastTransitionTime"))
+        parse_time(each.get("lastTransitionTime"))
         for each in get_list(cache.dataset, "status", "conditions")
         if each.get("type") == "Ready"
     ]
@@ -304,7 +312,7 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     for obj in (cache.dataset, *cache.runtimes, *cache.loads, cache.volume):
-        since = pod_problems.parse_time(metadata_of(obj or {}).get("deletionTimestamp"))
+        since = parse_time(metadata_of(obj or {}).get("deletionTimestamp"))
         if obj is None or not is_terminating(obj):
             continue
         refused = events_with_reason(context, obj, "ErrorDeleteDataset")

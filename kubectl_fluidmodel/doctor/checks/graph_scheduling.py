@@ -26,7 +26,7 @@ from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.objects import gpus, kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, name_of
 from kubectl_fluidmodel.objects.scheduler import Filter, Obstacle
-from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.output.units import pluralize
 
 
 def cache_nodes(context: CheckContext) -> list[Object]:

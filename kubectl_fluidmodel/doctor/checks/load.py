@@ -20,7 +20,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.output.shell import Operand, chain
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 
 COUNTING_DELAY = 60.0
 """Seconds after a load in which Fluid may not have counted yet: it syncs every 15 s by default."""

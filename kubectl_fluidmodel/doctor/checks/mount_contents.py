@@ -28,11 +28,11 @@ from kubectl_fluidmodel.doctor.mount_results import (
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.inventory.cache import Cache
-from kubectl_fluidmodel.model.remark import CONFIG, CONTENT, DAMAGED, LINKS, SHARDS, WEIGHTS
-from kubectl_fluidmodel.model.rubbish import JunkFiles
+from kubectl_fluidmodel.model.issue import CONFIG, CONTENT, DAMAGED, LINKS, SHARDS, WEIGHTS
+from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
 from kubectl_fluidmodel.output.shell import Command, chain, command
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.snapshot.probe_result import MountContents, ProbeState
 
 

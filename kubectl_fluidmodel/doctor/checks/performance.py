@@ -23,7 +23,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_path
-from kubectl_fluidmodel.output.text import format_bytes, format_duration, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 
 MIN_HIT_RATIO = 90.0
 """Percent of reads that a whole cache should answer; the rest are metadata and retries."""

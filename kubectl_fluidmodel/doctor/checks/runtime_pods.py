@@ -16,7 +16,7 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_COMPLETE
-from kubectl_fluidmodel.fluid import alluxio
+from kubectl_fluidmodel.fluid import alluxio_runtime
 from kubectl_fluidmodel.inventory.cache import FUSE, MASTER, WORKER, Cache
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.model import sizing
@@ -120,14 +120,14 @@ def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
     runtime = cache.runtime
     limited = get_path(runtime, "spec", part, "resources", "limits", "memory") is not None
     if runtime is not None and limited:
-        limits = {"memory": bytes_to_quantity(alluxio.max_memory(runtime, part))}
+        limits = {"memory": bytes_to_quantity(alluxio_runtime.max_memory(runtime, part))}
         change = {"spec": {part: {"resources": {"limits": limits}}}}
         return Fix(
             chain(
                 fix_commands.patch_object(runtime, change), fix_commands.recreate_runtime(runtime)
             )
         )
-    medium, _, _ = alluxio.parse_tier(runtime or {})
+    medium, _, _ = alluxio_runtime.parse_tier(runtime or {})
     if medium == "MEM" and part == WORKER:
         return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
     return observations.advice(pod, "describe", "pod", Operand(name_of(pod)))
@@ -146,7 +146,7 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
     Fluid does not check against the disk.
     """
     cache = context.cache
-    _, path, quota = alluxio.parse_tier(cache.runtime or {})
+    _, path, quota = alluxio_runtime.parse_tier(cache.runtime or {})
     for pod in [*(pod for _, pod in observations.cache_pods(cache, WORKER)), *cache.load_pods]:
         seen = _log_evidence(context, pod, _NO_SPACE)
         if seen is None:

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.checks.load import reload_fix
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.usage import cache_usage
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 
 
 @register_check("FM614", "the store holds what was cached from it", explains=("FM605",))

@@ -31,7 +31,7 @@ from kubectl_fluidmodel.objects.access import (
     namespace_of,
 )
 from kubectl_fluidmodel.output.shell import Command, Operand
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.stage.job import STAGE_CONTAINER, STAGE_LABEL, cache_flags
 
 

@@ -14,12 +14,12 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.consequences import NO_WORKER, NOT_BOUND, NOT_COMPLETE
-from kubectl_fluidmodel.fluid import alluxio, names, pod_problems, status
+from kubectl_fluidmodel.fluid import alluxio_runtime, names, pod_problems, status
 from kubectl_fluidmodel.inventory.cache import WORKER
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_int, get_path, name_of
 from kubectl_fluidmodel.output.shell import Operand
-from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.output.units import pluralize
 
 WORKER_START_TIMEOUT = 120.0
 """Seconds that a worker may take from its pod's creation to ready."""
@@ -139,7 +139,7 @@ def _single_tier_quota(runtime: dict[str, object]) -> int | None:
     levels = get_path(runtime, "spec", "tieredstore", "levels", default=[])
     if len(levels) != 1 or get_path(levels, 0, "quotaList"):
         return None
-    return alluxio.parse_tier(runtime)[2]
+    return alluxio_runtime.parse_tier(runtime)[2]
 
 
 @register_check("FM333", "the runtime has workers", explains=(*NOT_BOUND, *NOT_COMPLETE))

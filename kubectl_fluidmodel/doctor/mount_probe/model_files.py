@@ -9,11 +9,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kubectl_fluidmodel.model.configs import find_model_directories
+from kubectl_fluidmodel.model.assessment import assess_model
+from kubectl_fluidmodel.model.config_files import find_model_directories
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
-from kubectl_fluidmodel.model.judge import assess_model
-from kubectl_fluidmodel.model.remark import ModelIssue
-from kubectl_fluidmodel.model.rubbish import group_junk, junk_owner
+from kubectl_fluidmodel.model.issue import ModelIssue
+from kubectl_fluidmodel.model.junk import group_junk, junk_owner
 from kubectl_fluidmodel.model.sample import RangeReader, read_sample
 from kubectl_fluidmodel.snapshot.probe_result import MAX_LISTED, MountContents
 

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.doctor.mount_probe import model_files
 from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
 from kubectl_fluidmodel.doctor.mount_probe.suggestions import find_models_nearby, similar_buckets
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
-from kubectl_fluidmodel.model.configs import identifies_model
+from kubectl_fluidmodel.model.config_files import identifies_model
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_TLS, NotS3StoreError
 from kubectl_fluidmodel.objectstore.s3 import (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kubectl_fluidmodel.fluid import status as fluid_status
 from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
-from kubectl_fluidmodel.output.text import format_bytes
+from kubectl_fluidmodel.output.units import format_bytes
 from kubectl_fluidmodel.pin.preflight.context import (
     REFUSE,
     WARN,

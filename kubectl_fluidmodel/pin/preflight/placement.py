@@ -12,7 +12,7 @@ from kubectl_fluidmodel.objects import gpus
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.node_selector import REQUIRED
 from kubectl_fluidmodel.objects.taints import untolerated
-from kubectl_fluidmodel.output.text import pluralize
+from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.pin.preflight.context import (
     REFUSE,
     WARN,

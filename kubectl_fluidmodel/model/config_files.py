@@ -13,9 +13,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kubectl_fluidmodel.model import impostor
+from kubectl_fluidmodel.model import wrong_content
 from kubectl_fluidmodel.model.files import SourceFile
-from kubectl_fluidmodel.model.remark import CONFIG, WARNING, ModelIssue
+from kubectl_fluidmodel.model.issue import CONFIG, WARNING, ModelIssue
 
 CONFIG_FILE = "config.json"
 MODEL_CONFIG_FILES = (
@@ -201,7 +201,7 @@ def parse_json_object(content: bytes) -> dict[str, Any] | str:
         found = json.loads(content)
     except (ValueError, RecursionError) as err:
         return (
-            impostor.identify_wrong_content(content)
+            wrong_content.identify_wrong_content(content)
             or f"no JSON ({' '.join(str(err).split())[:80]})"
         )
     return found if isinstance(found, dict) else "no JSON object"

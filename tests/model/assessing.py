@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kubectl_fluidmodel.model.assessment import ModelAssessment, assess_model
 from kubectl_fluidmodel.model.files import SourceFile
-from kubectl_fluidmodel.model.judge import ModelAssessment, assess_model
-from kubectl_fluidmodel.model.rubbish import junk_owner
+from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.model.sample import read_sample
 
 Files = Mapping[str, bytes]

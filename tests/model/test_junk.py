@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubectl_fluidmodel.model.rubbish import group_junk, junk_owner
+from kubectl_fluidmodel.model.junk import group_junk, junk_owner
 
 HUB = "the Hub client's own"
 

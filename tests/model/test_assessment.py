@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from kubectl_fluidmodel.model.assessment import assess_model
 from kubectl_fluidmodel.model.files import SourceFile
-from kubectl_fluidmodel.model.judge import assess_model
-from kubectl_fluidmodel.model.remark import LINKS
+from kubectl_fluidmodel.model.issue import LINKS
 from kubectl_fluidmodel.model.sample import Sample
 from tests import weights
-from tests.model.judging import Files, assess, error_texts, warning_texts
+from tests.model.assessing import Files, assess, error_texts, warning_texts
 from tests.weights import MODEL, model_config, safetensors_file
 
 SHA = "a" * 40

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubectl_fluidmodel.model import hub_cache, impostor
-from kubectl_fluidmodel.model.configs import check_configs, find_model_directories
+from kubectl_fluidmodel.model import hub_cache, wrong_content
+from kubectl_fluidmodel.model.config_files import check_configs, find_model_directories
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
 from kubectl_fluidmodel.model.hub_cache import HubCache
-from kubectl_fluidmodel.model.remark import (
+from kubectl_fluidmodel.model.issue import (
     CONTENT,
     LINKS,
     WARNING,
@@ -25,8 +25,8 @@ from kubectl_fluidmodel.model.remark import (
     is_or_are,
     summarize_paths,
 )
-from kubectl_fluidmodel.model.sharding import check_shards
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.model.shard_checks import check_shards
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
@@ -117,7 +117,7 @@ def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterato
     """Files that are something else than their name says."""
     paths_by_content: dict[str, list[str]] = {}
     for path, start in sorted(sample.first_bytes.items()):
-        content = impostor.identify_wrong_content(start)
+        content = wrong_content.identify_wrong_content(start)
         if not content and path.endswith(".gguf") and not start.startswith(b"GGUF"):
             content = "no GGUF file: it does not begin as one"
         if content:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kubectl_fluidmodel.model.files import SourceFile, is_weights
-from kubectl_fluidmodel.model.remark import (
+from kubectl_fluidmodel.model.issue import (
     DAMAGED,
     SHARDS,
     WARNING,
@@ -24,7 +24,7 @@ from kubectl_fluidmodel.model.shards import (
     parse_index,
     series_of,
 )
-from kubectl_fluidmodel.output.text import format_bytes, pluralize
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample

@@ -1,0 +1,28 @@
+"""Times in Kubernetes objects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from kubectl_fluidmodel.objects.access import get_path
+
+
+def event_time(event: Mapping[str, Any]) -> float:
+    """When an event was last seen, in seconds of Unix time; 0.0 if it has no time."""
+    stamp = (
+        get_path(event, "series", "lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or get_path(event, "metadata", "creationTimestamp")
+    )
+    return parse_time(stamp)
+
+
+def parse_time(stamp: Any) -> float:
+    """An RFC 3339 time in seconds of Unix time; 0.0 if the text is none."""
+    try:
+        return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,34 @@
+"""Notes and warnings on stderr, and what the terminal can show."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO
+
+from kubectl_fluidmodel.output.escaping import escape_control
+
+
+def wants_color(stream: IO[str], choice: str = "auto") -> bool:
+    """Whether to colour a stream's text: by the flag, then NO_COLOR, TERM and the terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def can_redraw(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal on which the cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def print_note(text: str) -> None:
+    """Print one line of progress or advice on stderr."""
+    sys.stderr.write(escape_control(text) + "\n")
+    sys.stderr.flush()
+
+
+def print_warning(text: str) -> None:
+    """Print one warning line on stderr."""
+    print_note(f"warning: {text}")

@@ -36,7 +36,7 @@ class TestSmall:
 
     @pytest.mark.parametrize("data", [b"<html>", b"[]", b'{"items":3}', b'{"items":[}'])
     def test_what_is_no_page(self, data: bytes) -> None:
-        with pytest.raises(ClusterUnreachableError, match=r"not as a Kubernetes API|no object"):
+        with pytest.raises(ClusterUnreachableError, match=r"not a Kubernetes API|not an object"):
             list_decoder.decode_matching(data, MARKS, "cannot list")
 
 
@@ -78,7 +78,7 @@ def test_an_empty_page(items: bytes) -> None:
     ],
 )
 def test_what_is_no_page(data: bytes) -> None:
-    with pytest.raises(ClusterUnreachableError, match="not as a Kubernetes API server"):
+    with pytest.raises(ClusterUnreachableError, match="not a Kubernetes API server"):
         list_decoder.decode_matching(data, MARKS, "cannot list")
 
 

@@ -1,11 +1,12 @@
-"""What checks of area 5 have in common: a cache's answers, and the commands that mend. Pure.
+"""What the checks of area 5 share: probe results of a cache's mounts, and fixes. Pure.
 
-A store refuses for one reason at a time. What stands behind that reason was not seen, so a check
-of it is skipped and says which word stood in the way; none of them passes unseen.
+A store reports one error at a time. Checks of what that error hides are skipped with that reason,
+so that none of them passes without having seen anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.doctor import consequences, fix_commands
@@ -22,11 +23,12 @@ from kubectl_fluidmodel.doctor.mount_probe.target import (
     SESSION_TOKEN_OPTIONS,
     secret_key_refs,
 )
+from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
 from kubectl_fluidmodel.inventory.cache import Cache
-from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
-from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
+from kubectl_fluidmodel.output.shell import Operand, chain, command
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 _STATE_ORDER = (
@@ -49,17 +51,17 @@ _STATE_ORDER = (
     (ProbeState.EMPTY,),
     (ProbeState.OK,),
 )
-"""In this order a store comes to its word: a later state shows that earlier ones do not hold."""
+"""States in order of failure; reaching one rules out those before it."""
 STORE_UNREADABLE = ("FM208", "FM216", "FM311", "FM323", *consequences.NO_MASTER)
-"""What a store that the master cannot list leads to."""
+"""Consequences of a store that the master cannot list."""
 FILES_UNREADABLE = ("FM216", *consequences.NOT_LOADED)
-"""What files that can be listed and not read lead to."""
+"""Consequences of files that can be listed but not read."""
 _STATE_RANK = {each: rank for rank, group in enumerate(_STATE_ORDER) for each in group}
 
 
 @dataclass(frozen=True)
 class MountResult:
-    """One answer, and which of the Dataset's mounts it is about."""
+    """A probe result, and the index of the Dataset's mount that it is about."""
 
     result: ProbeResult
     index: int
@@ -70,10 +72,10 @@ class MountResult:
 
 
 def mount_results(context: CheckContext) -> list[MountResult]:
-    """The answers for a cache's mounts.
+    """The probe results of a cache's mounts.
 
     Raises:
-        CheckSkippedError: there is nothing to try, or the store was not asked.
+        CheckSkippedError: there is no mount, or the store was not probed.
     """
     cache = context.cache
     if cache.dataset is None or not get_list(cache.dataset, "spec", "mounts"):
@@ -82,15 +84,15 @@ def mount_results(context: CheckContext) -> list[MountResult]:
     results = snapshot.probe_results.get((cache.namespace, cache.name))
     if not results:
         failure = snapshot.unreadable_probes.get((cache.namespace, cache.name))
-        raise CheckSkippedError(failure or "the store was not asked")
+        raise CheckSkippedError(failure or "the store was not probed")
     return [MountResult(each, index) for index, each in enumerate(results)]
 
 
 def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountResult]:
-    """The answers in one of the states.
+    """The probe results in one of the given states.
 
     Raises:
-        CheckSkippedError: none is, and of at least one mount it cannot be known.
+        CheckSkippedError: there are none, and for at least one mount this is unknown.
     """
     rank = _STATE_RANK[states[0]]
     every = mount_results(context)
@@ -106,10 +108,10 @@ def results_in_state(context: CheckContext, *states: ProbeState) -> list[MountRe
 
 
 def listed_results(context: CheckContext) -> list[MountResult]:
-    """The answers of mounts that were listed and read.
+    """The probe results of mounts that were listed and read.
 
     Raises:
-        CheckSkippedError: none was.
+        CheckSkippedError: there are none.
     """
     return results_in_state(context, ProbeState.OK)
 
@@ -117,28 +119,28 @@ def listed_results(context: CheckContext) -> list[MountResult]:
 def _hidden_reason(result: ProbeResult) -> str:
     if result.state == ProbeState.SKIPPED:
         return result.message
-    return f"the store did not let us see: {result.code or result.message or result.state}"
+    return f"an earlier store error hides this: {result.code or result.message or result.state}"
 
 
 def is_mounted(context: CheckContext) -> bool:
-    """Whether the cluster itself got at the store: Fluid binds a Dataset once it is mounted."""
+    """Whether the cluster has mounted the store: Fluid binds a Dataset once it has."""
     return status.parse_dataset(context.cache.dataset).is_bound
 
 
 def is_certain(context: CheckContext, result: ProbeResult) -> bool:
-    """Whether what an attempt could not reach is out of the cluster's reach, too.
+    """Whether a store that a probe could not reach is unreachable for the cluster, too.
 
-    A laptop does not see everything that a cluster sees; what was tried from a pod, or is not
-    mounted in the cluster either, counts.
+    Not every store is reachable from the user's machine. A failure counts if the probe ran in a
+    pod, or if the cluster has not mounted the store either.
     """
     return result.origin == ProbeOrigin.POD or not is_mounted(context)
 
 
 def certain_results(context: CheckContext, found: list[MountResult]) -> list[MountResult]:
-    """Those that are certain.
+    """The probe results that are certain.
 
     Raises:
-        CheckSkippedError: there are some, and none is.
+        CheckSkippedError: there are results, but none is certain.
     """
     sure = [each for each in found if is_certain(context, each.result)]
     if found and not sure:
@@ -157,7 +159,7 @@ def dataset_reference(context: CheckContext) -> str:
 
 
 def result_evidence(context: CheckContext, mount: MountResult) -> tuple[Evidence, ...]:
-    """The mount, and the store's very words."""
+    """The mount, and the store's own message."""
     result = mount.result
     reply = ": ".join(part for part in (result.code, result.message) if part) or result.state
     action = f" to {result.action}" if result.action else ""
@@ -174,7 +176,7 @@ def result_evidence(context: CheckContext, mount: MountResult) -> tuple[Evidence
 
 
 def _mount_point(context: CheckContext, mount: MountResult) -> str:
-    """The mount point as it stands in the Dataset; the store's answer may be of an earlier one."""
+    """The mount point in the Dataset; the probe may have seen an earlier one."""
     return str(
         get_path(
             context.cache.dataset, "spec", "mounts", mount.index, "mountPoint", default="not set"
@@ -183,9 +185,9 @@ def _mount_point(context: CheckContext, mount: MountResult) -> str:
 
 
 def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
-    """Put a Secret's keys into it, from the shell's environment: no value is on the screen.
+    """Set the keys of a Secret from the shell's environment, so that no value is shown.
 
-    All that the mounts take from it, so that a temporary key comes with its token.
+    It sets all keys that the mounts use, so that a temporary key comes with its token.
     """
     namespace, wanted = (
         context.cache.namespace,
@@ -209,9 +211,9 @@ def secret_keys_fix(context: CheckContext, result: ProbeResult) -> Fix:
 
 
 def recreate_fix(context: CheckContext, **changes: str) -> Fix | None:
-    """Make the cache anew, with another source, endpoint or region; None where it is not ours.
+    """Recreate the cache with another source, endpoint or region; None if it is not ours.
 
-    Fluid takes a mount's options over into the runtime once, so they cannot be changed in place.
+    Fluid passes a mount's options to the runtime once, so they cannot be changed in place.
     """
     cache = context.cache
     if cache.dataset is None or not names.is_managed(cache.dataset):
@@ -219,8 +221,38 @@ def recreate_fix(context: CheckContext, **changes: str) -> Fix | None:
     return Fix(fix_commands.recreate_cache(cache, **changes))
 
 
+def change_mount_fix(
+    context: CheckContext,
+    index: int,
+    options: Mapping[str, str] | None = None,
+    *,
+    mount_point: str = "",
+) -> Fix:
+    """Change a mount of a Dataset that somebody else created, and recreate its runtime.
+
+    Fluid passes a mount's options to the runtime once, when it sets that up.
+    """
+    cache = context.cache
+    path = f"/spec/mounts/{index}"
+    operations: list[Object] = []
+    if mount_point:
+        operations.append({"op": "replace", "path": f"{path}/mountPoint", "value": mount_point})
+    existing = get_path(cache.dataset, "spec", "mounts", index, "options")
+    if options and not isinstance(existing, Mapping):
+        operations.append({"op": "add", "path": f"{path}/options", "value": dict(options)})
+    elif options:
+        operations += [
+            {"op": "add", "path": f"{path}/options/{escape_key(name)}", "value": value}
+            for name, value in options.items()
+        ]
+    steps = [fix_commands.patch_object(cache.dataset or {}, operations, how="json")]
+    if cache.runtime is not None:
+        steps.append(fix_commands.recreate_runtime(cache.runtime))
+    return Fix(chain(*steps))
+
+
 def recreate_from_hub_fix(context: CheckContext, model: str, flags: tuple[str, ...]) -> Fix | None:
-    """Make the cache anew of a model of the Hub; None where it is not ours."""
+    """Recreate the cache from a model on the Hub; None if it is not ours."""
     cache = context.cache
     if cache.dataset is None or not names.is_managed(cache.dataset):
         return None
@@ -228,7 +260,7 @@ def recreate_from_hub_fix(context: CheckContext, model: str, flags: tuple[str, .
 
 
 def hub_origin(cache: Cache) -> tuple[str, str]:
-    """The Hub's model and the commit that a cache was staged from; empty texts if it was not."""
+    """The Hub model and commit that a cache was staged from; ("", "") if it was not."""
     if cache.dataset is None:
         return "", ""
     notes = annotations_of(cache.dataset)
@@ -240,7 +272,7 @@ def hub_origin(cache: Cache) -> tuple[str, str]:
 
 
 def restage_fix(context: CheckContext, result: ProbeResult) -> Fix | None:
-    """Stage the commit again, None where the model was not staged by this plugin."""
+    """Stage the commit again; None if this plugin did not stage the model."""
     repo, commit = hub_origin(context.cache)
     tail = f"/{repo}/{commit}"
     if not repo or not commit or not result.mount.rstrip("/").endswith(tail):

@@ -44,25 +44,25 @@ def bare(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "taken"}
 
 
-def test_nothing_to_look_at_is_no_failure(cli: Cli, namespace: str) -> None:
+def test_namespace_without_a_cache_is_healthy(cli: Cli, namespace: str) -> None:
     done = cli("doctor", "-n", namespace).ok()
     assert "no cache" in done.out.splitlines()[-1] and done.err == ""
 
 
-def test_a_name_that_is_not_there(cli: Cli, namespace: str) -> None:
+def test_unknown_cache_name_is_an_error(cli: Cli, namespace: str) -> None:
     done = cli("doctor", "nix", "-n", namespace)
     assert done.code == 1 and done.out == ""
     assert error_line(done).startswith(f"error: there is no cache nix in namespace {namespace}")
 
 
-def test_a_cluster_that_does_not_answer(cli: Cli) -> None:
+def test_unreachable_cluster_exits_with_3(cli: Cli) -> None:
     for output in ("json", "junit", "wide"):
         done = cli("doctor", "-s", "https://127.0.0.1:1", "-o", output)
         assert done.code == 3 and done.out == "", output
 
 
 @pytest.mark.parametrize("output", ["short", "wide", "json", "yaml", "junit"])
-def test_every_format_ends_the_same(
+def test_every_output_format_has_the_same_exit_code(
     cli: Cli, cluster: Cluster, namespace: str, output: str
 ) -> None:
     """One failure, and 1 for an exit code, whatever -o says."""
@@ -75,7 +75,9 @@ def test_every_format_ends_the_same(
         assert case.attrib["name"].startswith("FM205")
 
 
-def test_silence(cluster: Cluster, namespace: str, cache: str, doctor: Doctor) -> None:
+def test_annotation_silences_a_check(
+    cluster: Cluster, namespace: str, cache: str, doctor: Doctor
+) -> None:
     note = {"metadata": {"annotations": {"fluidmodel.io/silence": "FM601"}}}
     report = doctor.until("FM601")
     assert report.code == 1 or report.document["summary"]["warnings"]
@@ -85,7 +87,7 @@ def test_silence(cluster: Cluster, namespace: str, cache: str, doctor: Doctor) -
     assert report.document["checks"][0]["state"] == "silenced"
 
 
-def test_waiting_until_it_is_mended(
+def test_wait_ends_when_the_cache_is_healthy(
     cluster: Cluster, namespace: str, cli: Cli, tmp_path: Path
 ) -> None:
     cluster.api.apply(objects.runtime(namespace, "old"))
@@ -156,7 +158,7 @@ def plant(cluster: Cluster, namespace: str) -> dict[str, str]:
     return {**planted, "encoded": text}
 
 
-def test_a_bundle_says_the_same_and_holds_no_secret(
+def test_bundle_gives_the_same_findings_and_holds_no_secret(
     cluster: Cluster, namespace: str, cache: str, cli: Cli, doctor: Doctor, tmp_path: Path
 ) -> None:
     planted = plant(cluster, namespace)
@@ -187,7 +189,7 @@ def test_a_bundle_says_the_same_and_holds_no_secret(
             assert value not in text, f"{place} leaks into {where}"
 
 
-def test_files_that_are_no_bundles(cli: Cli, tmp_path: Path) -> None:
+def test_file_that_is_not_a_bundle_is_an_error(cli: Cli, tmp_path: Path) -> None:
     for name, data in (("empty", b""), ("text", b"hello"), ("gzip", gzip.compress(b"hello"))):
         path = tmp_path / name
         path.write_bytes(data)
@@ -200,7 +202,9 @@ def test_files_that_are_no_bundles(cli: Cli, tmp_path: Path) -> None:
 # -- what cannot be seen -------------------------------------------------------------------------
 
 
-def test_the_role_is_enough(cluster: Cluster, namespace: str, cache: str, doctor: Doctor) -> None:
+def test_documented_role_is_sufficient(
+    cluster: Cluster, namespace: str, cache: str, doctor: Doctor
+) -> None:
     """With the Roles of docs/rbac.md nothing is skipped for lack of a permission."""
     kubeconfig = bind(cluster, namespace, f"doctor-{namespace}", "doctor", "doctor-better")
     report = doctor(env={"KUBECONFIG": str(kubeconfig)})
@@ -208,7 +212,7 @@ def test_the_role_is_enough(cluster: Cluster, namespace: str, cache: str, doctor
     assert denied == [] and report.document["notSeen"] == []
 
 
-def test_the_least_role_says_what_it_cannot_see(
+def test_minimal_role_reports_what_it_cannot_read(
     cluster: Cluster, namespace: str, cache: str, doctor: Doctor
 ) -> None:
     kubeconfig = bind(cluster, namespace, f"least-doctor-{namespace}", "doctor")
@@ -220,13 +224,15 @@ def test_the_least_role_says_what_it_cannot_see(
     assert "nodes" in " ".join(least.document["notSeen"])
 
 
-def test_a_namespace_that_does_not_exist(cluster: Cluster, cli: Cli) -> None:
+def test_missing_namespace_is_an_error(cluster: Cluster, cli: Cli) -> None:
     done = cli("doctor", "-n", "no-such-namespace")
     assert done.code == 1
     assert error_line(done).startswith('error: namespaces "no-such-namespace" not found')
 
 
-def test_who_may_see_nothing(cluster: Cluster, namespace: str, cache: str, doctor: Doctor) -> None:
+def test_user_without_permissions_gets_no_healthy_verdict(
+    cluster: Cluster, namespace: str, cache: str, doctor: Doctor
+) -> None:
     kubeconfig = cluster.user_kubeconfig(f"nobody-{namespace}", rules=[], namespace=namespace)
     report = doctor(env={"KUBECONFIG": str(kubeconfig)})
     assert report.document["problems"] == []
@@ -236,7 +242,7 @@ def test_who_may_see_nothing(cluster: Cluster, namespace: str, cache: str, docto
 
 
 @pytest.mark.breaks("FM113")
-def test_a_server_that_fails_half_of_the_time(
+def test_failing_api_server_is_reported(
     cluster: Cluster, namespace: str, cache: str, doctor: Doctor, tmp_path: Path
 ) -> None:
     """Whichever half it is: doctor ends, tells what it did not see, and invents nothing."""
@@ -272,7 +278,7 @@ def broken(report: Report) -> list[str]:
 
 
 @pytest.mark.breaks("FM112")
-def test_a_kubernetes_that_is_too_old(
+def test_unsupported_kubernetes_is_reported(
     cluster: Cluster, namespace: str, doctor: Doctor, tmp_path: Path
 ) -> None:
     def interfere(asked: HttpRequest) -> HttpResponse | None:

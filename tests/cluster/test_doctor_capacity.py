@@ -36,20 +36,20 @@ def healthy(caches: BrokenCaches) -> str:
 
 
 @pytest.mark.breaks("FM801")
-def test_a_quota_below_the_model(caches: BrokenCaches) -> None:
+def test_quota_below_the_model_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("small", level={"quota": "1Mi"})
     caches.wait_until_bound("small")
     caches.api.apply(objects.dataload(caches.namespace, "small"))
     found = caches.wait_for_root(
         "FM801", "small", caches.reference("alluxioruntime", "small"), later=300
     )
-    assert found.cause == "its workers have room for 1.0 MiB, and the model takes 3.0 MiB"
+    assert found.cause == "its workers have a capacity of 1.0 MiB, and the model needs 3.0 MiB"
     caches.doctor.run(found.fix, timeout=240)
     caches.wait_until_healthy("small")
 
 
 @pytest.mark.breaks("FM802")
-def test_a_quota_that_the_model_fills(caches: BrokenCaches) -> None:
+def test_quota_filled_by_the_model_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("tight", level={"quota": str(int(caches.bytes / 0.97))})
     caches.wait_until_bound("tight")
     found = caches.wait_for_root(
@@ -61,7 +61,7 @@ def test_a_quota_that_the_model_fills(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM803")
-def test_memory_that_is_promised_twice(caches: BrokenCaches) -> None:
+def test_overcommitted_node_memory_is_reported(caches: BrokenCaches) -> None:
     """The quota fits, which is all that the scheduler sees; the heaps beside it do not."""
     node = caches.add_node("memory", memory="40Gi")
     memory = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "20Gi"}
@@ -74,7 +74,7 @@ def test_memory_that_is_promised_twice(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM804")
-def test_heaps_that_nobody_chose(caches: BrokenCaches) -> None:
+def test_default_heaps_on_a_small_node_are_reported(caches: BrokenCaches) -> None:
     node = caches.add_node("heaps", memory="64Gi")
     caches.create_cache("heaps", node=node)
     caches.wait_until_bound("heaps")
@@ -88,7 +88,7 @@ def test_heaps_that_nobody_chose(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM811")
-def test_a_cordon(caches: BrokenCaches, healthy: str) -> None:
+def test_cordoned_cache_node_is_reported(caches: BrokenCaches, healthy: str) -> None:
     node = caches.wait_for_node(f"{healthy}-worker-0")
     caches.cluster.kubectl("cordon", node)
     found = caches.wait_for_root("FM811", healthy, f"node {node}")
@@ -97,7 +97,7 @@ def test_a_cordon(caches: BrokenCaches, healthy: str) -> None:
 
 
 @pytest.mark.breaks("FM815")
-def test_a_node_that_an_autoscaler_takes_away(caches: BrokenCaches) -> None:
+def test_node_removed_by_an_autoscaler_is_reported(caches: BrokenCaches) -> None:
     """Deleted, and held by a finalizer as Karpenter's are: it still says Ready."""
     node = caches.add_node("taken")
     caches.create_cache("drained", node=node)
@@ -115,7 +115,7 @@ def test_a_node_that_an_autoscaler_takes_away(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM814")
-def test_a_node_that_is_gone_with_its_pods_in_the_list(caches: BrokenCaches) -> None:
+def test_removed_node_with_listed_pods_is_reported(caches: BrokenCaches) -> None:
     node = caches.add_node("gone")
     caches.create_cache("ground", node=node)
     caches.load_completely("ground")
@@ -129,7 +129,7 @@ def test_a_node_that_is_gone_with_its_pods_in_the_list(caches: BrokenCaches) -> 
 
 
 @pytest.mark.breaks("FM812")
-def test_a_node_whose_disk_is_full(caches: BrokenCaches, healthy: str) -> None:
+def test_disk_pressure_is_reported(caches: BrokenCaches, healthy: str) -> None:
     node = caches.wait_for_node(f"{healthy}-worker-0")
     before = caches.api.get("v1", "Node", node)["status"]["conditions"]
     words = {"reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure"}
@@ -146,7 +146,7 @@ def test_a_node_whose_disk_is_full(caches: BrokenCaches, healthy: str) -> None:
 
 
 @pytest.mark.breaks("FM813")
-def test_a_worker_that_was_evicted(caches: BrokenCaches, healthy: str) -> None:
+def test_evicted_worker_is_reported(caches: BrokenCaches, healthy: str) -> None:
     """The kubelet's event outlives the pod, of whose name there is another one soon."""
     pod = f"{healthy}-worker-0"
     caches.create_warning_event(
@@ -165,7 +165,7 @@ def test_a_worker_that_was_evicted(caches: BrokenCaches, healthy: str) -> None:
 
 
 @pytest.mark.breaks("FM820")
-def test_parts_on_two_nodes(caches: BrokenCaches) -> None:
+def test_model_spread_over_two_nodes_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("spread", runtime={"replicas": 2})
     caches.wait_until_bound("spread")
     found = caches.wait_for_root(
@@ -184,7 +184,9 @@ def test_parts_on_two_nodes(caches: BrokenCaches) -> None:
         ("FM822", {"mediumtype": "HDD"}, "its tier at /mnt/cache is a hard disk"),
     ],
 )
-def test_a_slow_tier(caches: BrokenCaches, code: str, level: dict[str, Any], cause: str) -> None:
+def test_slow_tier_is_reported(
+    caches: BrokenCaches, code: str, level: dict[str, Any], cause: str
+) -> None:
     name = f"slow-{code.lower()}"
     caches.create_cache(name, level=level)
     caches.wait_until_bound(name)
@@ -195,7 +197,7 @@ def test_a_slow_tier(caches: BrokenCaches, code: str, level: dict[str, Any], cau
 
 
 @pytest.mark.breaks("FM825")
-def test_a_copy_that_nobody_reads(caches: BrokenCaches) -> None:
+def test_unread_copy_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("twice", runtime={"replicas": 2, "data": {"replicas": 2}})
     caches.load_completely("twice", 2)
     read, idle = caches.wait_for_node("twice-worker-0"), caches.wait_for_node("twice-worker-1")
@@ -214,7 +216,7 @@ def test_a_copy_that_nobody_reads(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM826")
-def test_a_cache_that_nobody_reads(caches: BrokenCaches) -> None:
+def test_unused_cache_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("unused")
     caches.load_completely("unused")
     found = caches.wait_for_root(
@@ -231,7 +233,7 @@ def test_a_cache_that_nobody_reads(caches: BrokenCaches) -> None:
 
 @pytest.mark.slow
 @pytest.mark.breaks("FM823", "FM824")
-def test_reads_that_go_elsewhere(caches: BrokenCaches, cluster: Cluster) -> None:
+def test_low_hit_ratios_are_reported(caches: BrokenCaches, cluster: Cluster) -> None:
     """Fluid asks Alluxio once a minute what was read from where."""
     stand_in = cluster.alluxio(caches.namespace, "reads")
     caches.create_cache("reads")

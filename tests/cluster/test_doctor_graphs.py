@@ -152,7 +152,7 @@ def faults(graph_faults: GraphFaults) -> Iterator[GraphFaults]:
     graph_faults.delete_graphs()
 
 
-def test_a_pinned_graph_is_well(faults: GraphFaults) -> None:
+def test_pinned_graph_is_healthy(faults: GraphFaults) -> None:
     faults.create(
         "well", faults.worker_component(), faults.worker_component("Front", kind="frontend", gpus=0)
     )
@@ -177,7 +177,7 @@ def without_affinity(found: Object) -> None:
 
 
 @pytest.mark.breaks("FM701")
-def test_an_affinity_that_somebody_took_away(faults: GraphFaults) -> None:
+def test_removed_affinity_is_reported(faults: GraphFaults) -> None:
     faults.create("edited", faults.worker_component(at=faults.here))
     faults.wait_until_running("edited")
     faults.pin("edited", "--recreate")
@@ -190,7 +190,7 @@ def test_an_affinity_that_somebody_took_away(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM702")
-def test_a_tool_that_took_the_pin_away(faults: GraphFaults) -> None:
+def test_pin_reverted_by_a_tool_is_reported(faults: GraphFaults) -> None:
     labels = {"argocd.argoproj.io/instance": "apps"}
     faults.create("synced", faults.worker_component(at=faults.here), labels=labels)
     faults.wait_until_running("synced")
@@ -202,7 +202,7 @@ def test_a_tool_that_took_the_pin_away(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM703")
-def test_a_worker_that_was_left_out(faults: GraphFaults) -> None:
+def test_worker_without_the_mount_is_reported(faults: GraphFaults) -> None:
     faults.create("half", faults.worker_component(), faults.worker_component("B", kind="decode"))
     faults.wait_until_running("half", 2)
     faults.pin("half", "--component A")
@@ -212,7 +212,7 @@ def test_a_worker_that_was_left_out(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM704")
-def test_a_claim_with_a_typing_error(faults: GraphFaults) -> None:
+def test_misspelled_claim_is_reported(faults: GraphFaults) -> None:
     made = faults.worker_component(bound=True)
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "lama"
     faults.create("typo", made)
@@ -223,7 +223,7 @@ def test_a_claim_with_a_typing_error(faults: GraphFaults) -> None:
     faults.wait_until_running("typo")
 
 
-def test_a_claim_that_is_not_there_is_seen_before_there_is_a_pod(faults: GraphFaults) -> None:
+def test_missing_claim_is_reported_before_there_is_a_pod(faults: GraphFaults) -> None:
     made = faults.worker_component(bound=True)
     made["replicas"] = 0
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "lama"
@@ -235,7 +235,7 @@ def test_a_claim_that_is_not_there_is_seen_before_there_is_a_pod(faults: GraphFa
 
 
 @pytest.mark.breaks("FM711")
-def test_a_graph_that_is_being_deleted(faults: GraphFaults) -> None:
+def test_terminating_graph_is_reported(faults: GraphFaults) -> None:
     faults.create("leaving", faults.worker_component(bound=True), finalizers=["example.com/hold"])
     faults.wait_until_running("leaving")
     faults.wait_for_roots("nothing yet")
@@ -249,7 +249,7 @@ def test_a_graph_that_is_being_deleted(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM705")
-def test_a_claim_of_another_namespace(faults: GraphFaults, namespace: str) -> None:
+def test_claim_of_another_namespace_is_reported(faults: GraphFaults, namespace: str) -> None:
     pinning.cache(faults.cluster, namespace, "far-model", [])
     made = faults.worker_component(bound=True)
     made["podTemplate"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "far-model"
@@ -262,7 +262,7 @@ def test_a_claim_of_another_namespace(faults: GraphFaults, namespace: str) -> No
 
 
 @pytest.mark.breaks("FM707")
-def test_a_mount_in_what_the_graph_owns(faults: GraphFaults) -> None:
+def test_mount_in_an_owned_component_is_reported(faults: GraphFaults) -> None:
     faults.create("owner", faults.worker_component(at=faults.here))
     faults.wait_until_running("owner")
     api = faults.cluster.api
@@ -296,7 +296,7 @@ def test_a_mount_in_what_the_graph_owns(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM708")
-def test_a_writable_mount(faults: GraphFaults) -> None:
+def test_writable_mount_is_reported(faults: GraphFaults) -> None:
     made = faults.worker_component(bound=True)
     pod = made["podTemplate"]["spec"]
     pod["volumes"][0]["persistentVolumeClaim"].pop("readOnly")
@@ -313,7 +313,7 @@ def test_a_writable_mount(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM710")
-def test_a_second_pod_template(faults: GraphFaults) -> None:
+def test_second_pod_template_is_reported(faults: GraphFaults) -> None:
     made = faults.worker_component(bound=True)
     job = {"podTemplate": {"spec": {"containers": [{"name": "main", "image": "x"}]}}}
     made["experimental"] = {"checkpoint": {"enabled": True, "job": job}}
@@ -325,7 +325,7 @@ def test_a_second_pod_template(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM720", "FM721")
-def test_a_worker_that_runs_elsewhere(faults: GraphFaults) -> None:
+def test_worker_off_the_cache_nodes_is_reported(faults: GraphFaults) -> None:
     faults.create("astray", faults.add_mount(faults.worker_component(at=faults.there)))
     faults.wait_until_running("astray")
     faults.wait_for_roots("where it runs", "FM720", "FM721")
@@ -343,7 +343,7 @@ def test_a_worker_that_runs_elsewhere(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM722")
-def test_a_preference(faults: GraphFaults) -> None:
+def test_preferred_affinity_is_reported(faults: GraphFaults) -> None:
     faults.create("rather", faults.worker_component())
     faults.wait_until_running("rather")
     faults.pin("rather", "--preferred")
@@ -354,7 +354,7 @@ def test_a_preference(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM723")
-def test_a_label_of_a_cache_that_was(faults: GraphFaults) -> None:
+def test_outdated_label_is_reported(faults: GraphFaults) -> None:
     api, old = faults.cluster.api, faults.key
     faults.create("stale", faults.worker_component())
     faults.wait_until_running("stale")
@@ -379,7 +379,7 @@ def test_a_label_of_a_cache_that_was(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM724")
-def test_a_label_in_one_alternative_only(faults: GraphFaults) -> None:
+def test_label_in_one_term_only_is_reported(faults: GraphFaults) -> None:
     made = faults.add_mount(faults.worker_component())
     expression = {"key": "ward", "operator": "In", "values": [faults.stem]}
     faults.add_node_affinity(made, faults.key)
@@ -395,7 +395,7 @@ def test_a_label_in_one_alternative_only(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM725")
-def test_a_cordoned_node(faults: GraphFaults) -> None:
+def test_cordoned_node_is_reported(faults: GraphFaults) -> None:
     api = faults.cluster.api
     api.patch("v1", "Node", faults.here, {"spec": {"unschedulable": True}})
     try:
@@ -409,7 +409,7 @@ def test_a_cordoned_node(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM726")
-def test_a_taint(faults: GraphFaults) -> None:
+def test_untolerated_taint_is_reported(faults: GraphFaults) -> None:
     api = faults.cluster.api
     before = api.get("v1", "Node", faults.here)["spec"]["taints"]
     taint = {"key": "example.com/service", "value": "due", "effect": "NoSchedule"}
@@ -425,7 +425,7 @@ def test_a_taint(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM727")
-def test_a_replica_over_more_nodes_than_hold_it(faults: GraphFaults) -> None:
+def test_replica_over_too_many_nodes_is_reported(faults: GraphFaults) -> None:
     made = faults.worker_component(bound=True, gpus=8)
     made["multinode"] = {"nodeCount": 2}
     faults.create("wide", made)
@@ -434,7 +434,7 @@ def test_a_replica_over_more_nodes_than_hold_it(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM728")
-def test_a_planner_on_the_node(faults: GraphFaults) -> None:
+def test_bound_planner_is_reported(faults: GraphFaults) -> None:
     made = faults.add_node_affinity(
         faults.worker_component("Planner", kind="planner", gpus=0), faults.key
     )
@@ -446,7 +446,7 @@ def test_a_planner_on_the_node(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM730")
-def test_gpus_that_others_hold(faults: GraphFaults) -> None:
+def test_occupied_gpus_are_reported(faults: GraphFaults) -> None:
     faults.create("holder", faults.worker_component(gpus=8, at=faults.here))
     faults.wait_until_running("holder")
     faults.create("waiting", faults.worker_component(bound=True))
@@ -463,7 +463,7 @@ def test_gpus_that_others_hold(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM735")
-def test_a_quota_that_allows_no_pod_of_a_graph(faults: GraphFaults) -> None:
+def test_quota_that_forbids_graph_pods_is_reported(faults: GraphFaults) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -488,7 +488,7 @@ def test_a_quota_that_allows_no_pod_of_a_graph(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM731")
-def test_a_roll_out_that_waits_for_itself(faults: GraphFaults) -> None:
+def test_deadlocked_rollout_is_reported(faults: GraphFaults) -> None:
     faults.create("stuck", faults.worker_component(gpus=8, at=faults.here))
     faults.wait_until_running("stuck")
     faults.pin("stuck", "--force")
@@ -500,7 +500,7 @@ def test_a_roll_out_that_waits_for_itself(faults: GraphFaults) -> None:
 
 
 @pytest.mark.breaks("FM732", "FM733")
-def test_pods_of_before(faults: GraphFaults) -> None:
+def test_outdated_pods_are_reported(faults: GraphFaults) -> None:
     faults.create("left", faults.worker_component(at=faults.here))
     faults.wait_until_running("left")
     faults.operator.held.add(faults.namespace)
@@ -558,7 +558,7 @@ SERVED = ("--served-model-name", "org/llama")
         ),
     ],
 )
-def test_what_an_engine_reads(
+def test_engine_configuration_fault_is_reported(
     faults: GraphFaults, args: tuple[str, ...], env: dict[str, str], code: str, heals: bool
 ) -> None:
     faults.create("engine", faults.set_engine(faults.worker_component(bound=True), *args, **env))
@@ -580,7 +580,7 @@ def test_what_an_engine_reads(
 
 
 @pytest.mark.breaks("FM746")
-def test_a_frontend_without_the_files(faults: GraphFaults) -> None:
+def test_frontend_without_the_mount_is_reported(faults: GraphFaults) -> None:
     worker = faults.set_engine(
         faults.worker_component(bound=True), "--model", "/model", *SERVED, **OFFLINE
     )
@@ -605,7 +605,7 @@ def older() -> Iterator[Cluster]:
 
 @pytest.mark.alone
 @pytest.mark.breaks("FM706", "FM709")
-def test_services_of_v1alpha1(older: Cluster, tmp_path: Path) -> None:
+def test_v1alpha1_service_faults_are_reported(older: Cluster, tmp_path: Path) -> None:
     api = older.api
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ages"}})
     key = pinning.cache(older, "ages", "llama", ["gpu-0"])

@@ -55,12 +55,12 @@ def image(cluster: Cluster, name: str, tag: str) -> str:
     return before.rpartition(":")[2]
 
 
-def test_all_is_well_before(doctor: Doctor) -> None:
+def test_installation_is_healthy_before_the_faults(doctor: Doctor) -> None:
     assert only(doctor).document["problems"] == []
 
 
 @pytest.mark.breaks("FM105", "FM203")
-def test_the_dataset_controller_is_scaled_to_zero(fragile: Cluster, doctor: Doctor) -> None:
+def test_dataset_controller_scaled_to_zero_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     fragile.scale("dataset-controller", 0)
     fragile.api.apply(objects.dataset("default", "new", "s3://models/demo/"))
     report = doctor.until("FM203")
@@ -75,7 +75,7 @@ def test_the_dataset_controller_is_scaled_to_zero(fragile: Cluster, doctor: Doct
 
 
 @pytest.mark.breaks("FM106")
-def test_the_runtime_controller_is_put_back_to_zero(fragile: Cluster, doctor: Doctor) -> None:
+def test_runtime_controller_scaled_to_zero_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     """As `helm upgrade` does it: what stands goes on, and nothing looks after it."""
 
     def away() -> Report | None:
@@ -94,7 +94,9 @@ def test_the_runtime_controller_is_put_back_to_zero(fragile: Cluster, doctor: Do
 
 
 @pytest.mark.breaks("FM106")
-def test_a_runtime_of_a_kind_that_was_not_installed(fragile: Cluster, doctor: Doctor) -> None:
+def test_runtime_without_an_installed_controller_is_reported(
+    fragile: Cluster, doctor: Doctor
+) -> None:
     name = "juicefsruntime-controller"
     kept = fragile.api.get(*APPS, name, SYSTEM)
     fragile.api.delete(*APPS, name, SYSTEM)
@@ -114,7 +116,7 @@ def test_a_runtime_of_a_kind_that_was_not_installed(fragile: Cluster, doctor: Do
 
 
 @pytest.mark.breaks("FM107", "FM105")
-def test_a_controller_that_fits_no_node(fragile: Cluster, doctor: Doctor) -> None:
+def test_unschedulable_controller_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     name = "dataset-controller"
     spec: dict[str, Any] = {
         "strategy": {"rollingUpdate": None, "type": "Recreate"},
@@ -124,7 +126,7 @@ def test_a_controller_that_fits_no_node(fragile: Cluster, doctor: Doctor) -> Non
     report = doctor.until("FM107", seconds=60)
     [pod] = fragile.api.list("v1", "Pod", SYSTEM, labelSelector=f"control-plane={name}")
     found = report.problem("FM107", f"pod {SYSTEM}/{pod['metadata']['name']}")
-    assert "fits no node" in found["cause"]
+    assert "fits on no node" in found["cause"]
     assert report.problem("FM105")["causedBy"] == found["id"]
     spec["template"]["spec"]["nodeSelector"] = None
     fragile.api.patch(*APPS, name, {"spec": spec}, SYSTEM)
@@ -133,7 +135,7 @@ def test_a_controller_that_fits_no_node(fragile: Cluster, doctor: Doctor) -> Non
 
 
 @pytest.mark.breaks("FM103")
-def test_a_fluid_that_is_too_old(fragile: Cluster, doctor: Doctor) -> None:
+def test_unsupported_fluid_version_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     before = image(fragile, "dataset-controller", "v0.9.3-abc")
     found = only(doctor).problem("FM103", f"deployment {SYSTEM}/dataset-controller")
     assert "Fluid 0.9.3 is older than 1.0.0" in found["cause"]
@@ -142,7 +144,7 @@ def test_a_fluid_that_is_too_old(fragile: Cluster, doctor: Doctor) -> None:
 
 
 @pytest.mark.breaks("FM104")
-def test_an_upgrade_that_stopped_half_way(fragile: Cluster, doctor: Doctor) -> None:
+def test_mixed_fluid_versions_are_reported(fragile: Cluster, doctor: Doctor) -> None:
     before = image(fragile, "alluxioruntime-controller", "v1.0.5-abc")
     found = only(doctor).problem("FM104", f"deployment {SYSTEM}/alluxioruntime-controller")
     assert "alluxioruntime-controller is 1.0.5" in found["cause"]
@@ -152,7 +154,7 @@ def test_an_upgrade_that_stopped_half_way(fragile: Cluster, doctor: Doctor) -> N
 
 
 @pytest.mark.breaks("FM108")
-def test_no_csi_driver(fragile: Cluster, doctor: Doctor) -> None:
+def test_missing_csi_driver_object_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     fragile.api.delete("storage.k8s.io/v1", "CSIDriver", "fuse.csi.fluid.io")
     found = only(doctor).problem("FM108", "csidriver fuse.csi.fluid.io")
     doctor.heal(found)
@@ -162,7 +164,7 @@ def test_no_csi_driver(fragile: Cluster, doctor: Doctor) -> None:
 
 
 @pytest.mark.breaks("FM109")
-def test_the_csi_plugin_is_down(fragile: Cluster, doctor: Doctor) -> None:
+def test_unready_csi_plugin_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     """First on one node, where nobody reads; then nowhere to be found."""
     place = ("apps/v1", "DaemonSet", "csi-nodeplugin-fluid")
     kept = fragile.api.get(*place, SYSTEM)
@@ -182,7 +184,7 @@ def test_the_csi_plugin_is_down(fragile: Cluster, doctor: Doctor) -> None:
 
 
 @pytest.mark.breaks("FM110", "FM111")
-def test_a_webhook_without_a_server(fragile: Cluster, doctor: Doctor) -> None:
+def test_webhook_without_a_server_is_reported(fragile: Cluster, doctor: Doctor) -> None:
     fragile.api.apply(objects.webhook())
     report = only(doctor)
     found = report.problem("FM110", "mutatingwebhookconfiguration fluid-pod-admission-webhook")
@@ -193,7 +195,7 @@ def test_a_webhook_without_a_server(fragile: Cluster, doctor: Doctor) -> None:
 
 
 @pytest.mark.breaks("FM102", "FM101")
-def test_crds_that_are_taken_away(fragile: Cluster, doctor: Doctor) -> None:
+def test_missing_crds_are_reported(fragile: Cluster, doctor: Doctor) -> None:
     """The last test of this file: first one kind goes, then all."""
     crds = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
     fragile.api.delete(*crds, "dataloads.data.fluid.io")

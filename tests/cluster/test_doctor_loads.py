@@ -97,7 +97,7 @@ def ended(caches: BrokenCaches, name: str, phase: str = "Complete") -> None:
 
 
 @pytest.mark.breaks("FM601")
-def test_nothing_was_loaded(caches: BrokenCaches, empty: str) -> None:
+def test_cache_without_a_load_is_reported(caches: BrokenCaches, empty: str) -> None:
     found = caches.wait_for_root("FM601", empty, caches.reference("dataset", empty))
     assert found.cause == "nothing has loaded the model: 0 B of 3.0 MiB are cached"
     caches.doctor.run(found.fix)
@@ -105,7 +105,7 @@ def test_nothing_was_loaded(caches: BrokenCaches, empty: str) -> None:
 
 
 @pytest.mark.breaks("FM602")
-def test_a_load_without_a_namespace(caches: BrokenCaches, empty: str) -> None:
+def test_load_without_a_dataset_namespace_is_reported(caches: BrokenCaches, empty: str) -> None:
     name = load(caches, empty, dataset={"name": empty})
     found = caches.wait_for_root("FM602", empty, caches.reference("dataload", name), later=300)
     caches.doctor.run(found.fix)
@@ -114,7 +114,9 @@ def test_a_load_without_a_namespace(caches: BrokenCaches, empty: str) -> None:
 
 
 @pytest.mark.breaks("FM603")
-def test_a_load_in_another_namespace(caches: BrokenCaches, empty: str, namespace: str) -> None:
+def test_load_in_another_namespace_is_reported(
+    caches: BrokenCaches, empty: str, namespace: str
+) -> None:
     made = objects.dataload(caches.namespace, empty)
     made["metadata"]["namespace"] = namespace
     caches.api.apply(made)
@@ -131,7 +133,7 @@ def test_a_load_in_another_namespace(caches: BrokenCaches, empty: str, namespace
 
 
 @pytest.mark.breaks("FM604", "FM610")
-def test_a_load_that_fails(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
+def test_failed_load_is_reported(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
     """The loader's pod says why; once it is gone, the load is all that is known."""
     fail = {"fs distributedLoad": {"times": 1, "message": "Connection refused", "exit": 1}}
     cluster.alluxio(caches.namespace, empty).set_knobs(fail=fail)
@@ -154,7 +156,7 @@ def test_a_load_that_fails(caches: BrokenCaches, cluster: Cluster, empty: str) -
 
 
 @pytest.mark.breaks("FM605")
-def test_a_load_that_leaves_a_file_out(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
+def test_incomplete_load_is_reported(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
     cluster.alluxio(caches.namespace, empty).set_knobs(skip_files={"*00002*": 1})
     ended(caches, load(caches, empty))
     # Fluid's count may be one sync behind.
@@ -166,7 +168,9 @@ def test_a_load_that_leaves_a_file_out(caches: BrokenCaches, cluster: Cluster, e
 
 
 @pytest.mark.breaks("FM606")
-def test_a_load_behind_another(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
+def test_load_waiting_for_another_is_reported(
+    caches: BrokenCaches, cluster: Cluster, empty: str
+) -> None:
     cluster.alluxio(caches.namespace, empty).set_knobs(load_bytes_per_second=1000)
     first = load(caches, empty)
     until("its start", lambda: caches.status_of("DataLoad", first).get("phase") == "Executing")
@@ -180,7 +184,7 @@ def test_a_load_behind_another(caches: BrokenCaches, cluster: Cluster, empty: st
 
 
 @pytest.mark.breaks("FM607")
-def test_a_loader_that_no_node_takes(caches: BrokenCaches, empty: str) -> None:
+def test_unschedulable_loader_is_reported(caches: BrokenCaches, empty: str) -> None:
     taint = {"key": "team", "value": "llm", "effect": "NoSchedule"}
     node = caches.add_node("loader", taints=[taint])
     name = load(caches, empty, nodeSelector={"kubernetes.io/hostname": node})
@@ -200,7 +204,7 @@ def test_a_loader_that_no_node_takes(caches: BrokenCaches, empty: str) -> None:
 
 
 @pytest.mark.breaks("FM607")
-def test_a_quota_that_allows_no_loader(caches: BrokenCaches, empty: str) -> None:
+def test_quota_that_forbids_the_loader_is_reported(caches: BrokenCaches, empty: str) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -214,7 +218,7 @@ def test_a_quota_that_allows_no_loader(caches: BrokenCaches, empty: str) -> None
 
         def refused() -> bool:
             found = caches.wait_for_root("FM607", empty, about, later=300)
-            assert found.cause == "it is Executing, and there is no pod of its loader"
+            assert found.cause == "it is Executing, but its loader has no pod"
             return any("exceeded quota: no-pods" in each.text for each in found.evidence)
 
         until("why there is none", refused)
@@ -223,7 +227,7 @@ def test_a_quota_that_allows_no_loader(caches: BrokenCaches, empty: str) -> None
 
 
 @pytest.mark.breaks("FM608")
-def test_a_load_of_nothing(caches: BrokenCaches) -> None:
+def test_load_without_a_dataset_is_reported(caches: BrokenCaches) -> None:
     caches.api.apply(objects.dataload(caches.namespace, "gone"))
     caches.doctor.look()
     [found] = caches.doctor.found()["FM608"]
@@ -242,7 +246,7 @@ def test_a_load_of_nothing(caches: BrokenCaches) -> None:
         ([{"path": "/config.json", "replicas": 1}], "it loads only /config.json of the model"),
     ],
 )
-def test_a_load_of_a_part(
+def test_partial_load_target_is_reported(
     caches: BrokenCaches, empty: str, target: list[dict[str, Any]], cause: str
 ) -> None:
     name = load(caches, empty, target=target)
@@ -254,7 +258,7 @@ def test_a_load_of_a_part(
 
 
 @pytest.mark.breaks("FM611")
-def test_a_path_that_is_not_there(caches: BrokenCaches, empty: str) -> None:
+def test_missing_load_path_is_reported(caches: BrokenCaches, empty: str) -> None:
     name = load(caches, empty, target=[{"path": "/model", "replicas": 1}])
     found = caches.wait_for_root("FM611", empty, caches.reference("dataload", name), hear=True,
                       beside=("FM609",))  # fmt: skip
@@ -264,7 +268,7 @@ def test_a_path_that_is_not_there(caches: BrokenCaches, empty: str) -> None:
 
 
 @pytest.mark.breaks("FM612")
-def test_a_load_of_fewer_copies_than_wanted(caches: BrokenCaches) -> None:
+def test_load_with_too_few_copies_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("copies", runtime={"replicas": 2, "data": {"replicas": 2}})
     caches.wait_until_bound("copies")
     name = load(caches, "copies")
@@ -276,7 +280,9 @@ def test_a_load_of_fewer_copies_than_wanted(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM614")
-def test_a_store_that_lost_files(caches: BrokenCaches, cluster: Cluster, empty: str) -> None:
+def test_source_with_missing_files_is_reported(
+    caches: BrokenCaches, cluster: Cluster, empty: str
+) -> None:
     """As a Dataset that was restored from a backup: its notes are of the model of then."""
     ended(caches, load(caches, empty))
     full(caches, empty)
@@ -341,7 +347,7 @@ def cached(caches: BrokenCaches, hub: FakeHub, name: str) -> None:
 
 
 @pytest.mark.breaks("FM623")
-def test_staging_that_failed_before_there_was_a_cache(caches: BrokenCaches, hub: FakeHub) -> None:
+def test_failed_staging_without_a_cache_is_reported(caches: BrokenCaches, hub: FakeHub) -> None:
     """The Job's key is one that the store does not know; `cache` has the right one."""
     wrong = SecretKey("wrong-keys", "hidden")
     caches.api.apply(secret(caches.namespace, "wrong-keys", {"hidden": "not-the-key"}))
@@ -356,7 +362,7 @@ def test_staging_that_failed_before_there_was_a_cache(caches: BrokenCaches, hub:
 
 
 @pytest.mark.breaks("FM620", "FM621", "FM622")
-def test_staging_of_a_later_commit(caches: BrokenCaches, hub: FakeHub) -> None:
+def test_newer_staged_commit_is_reported(caches: BrokenCaches, hub: FakeHub) -> None:
     """It runs on, fails, and is there at last; the cache has the earlier commit all the while."""
     cached(caches, hub, "moving")
     held = {"node_selector": {"no": "such"}}

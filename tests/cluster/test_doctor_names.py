@@ -48,7 +48,9 @@ def model(cluster: Cluster, namespace: str, name: str, bucket: Any, keys_in: str
 
 
 @pytest.mark.breaks("FM201")
-def test_a_name_with_a_dot(cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor) -> None:
+def test_name_with_a_dot_is_reported(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
     bucket.put_model("demo")
     model(cluster, namespace, "qwen2.5-7b", bucket)
     report = doctor.until("FM201", "qwen2.5-7b")
@@ -61,7 +63,7 @@ def test_a_name_with_a_dot(cluster: Cluster, namespace: str, bucket: Any, doctor
 
 
 @pytest.mark.breaks("FM202")
-def test_a_name_that_is_too_long(
+def test_long_name_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -75,7 +77,7 @@ def test_a_name_that_is_too_long(
 
 
 @pytest.mark.breaks("FM204", "FM205")
-def test_a_runtime_of_another_name(
+def test_runtime_with_another_name_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -94,7 +96,7 @@ def test_a_runtime_of_another_name(
 
 
 @pytest.mark.breaks("FM205")
-def test_a_runtime_that_is_left_over(cluster: Cluster, namespace: str, doctor: Doctor) -> None:
+def test_leftover_runtime_is_reported(cluster: Cluster, namespace: str, doctor: Doctor) -> None:
     cluster.api.apply(objects.runtime(namespace, "old"))
     found = doctor.until("FM205").problem("FM205", f"alluxioruntime {namespace}/old")
     doctor.heal(found)
@@ -102,7 +104,9 @@ def test_a_runtime_that_is_left_over(cluster: Cluster, namespace: str, doctor: D
 
 
 @pytest.mark.breaks("FM206")
-def test_two_runtimes(cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor) -> None:
+def test_two_runtimes_with_one_name_are_reported(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
     bucket.put_model("demo")
     objects.s3_model(cluster, namespace, "demo", bucket, "demo")
     objects.bound(cluster, namespace, "demo")
@@ -140,7 +144,7 @@ def foreign(namespace: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.breaks("FM219", "FM208")
-def test_a_foreign_workload_is_in_the_way(
+def test_foreign_workload_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -157,7 +161,7 @@ def test_a_foreign_workload_is_in_the_way(
 
 
 @pytest.mark.breaks("FM208")
-def test_a_release_that_somebody_took_a_part_of(
+def test_incomplete_release_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     """The foreign workload is gone, and Fluid still believes that its release is whole."""
@@ -175,7 +179,7 @@ def test_a_release_that_somebody_took_a_part_of(
 
 
 @pytest.mark.breaks("FM208")
-def test_a_tier_above_the_memory_limit(
+def test_tier_above_the_memory_limit_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -191,7 +195,7 @@ def test_a_tier_above_the_memory_limit(
 
 
 @pytest.mark.breaks("FM208")
-def test_a_tag_that_is_no_version(
+def test_image_tag_without_a_version_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -200,7 +204,7 @@ def test_a_tag_that_is_no_version(
     runtime["spec"].setdefault("fuse", {})["imageTag"] = "latest"
     cluster.api.apply(runtime)
     found = doctor.until("FM208").problem("FM208", f"dataset {namespace}/demo")
-    assert "latest is none" in found["cause"], found
+    assert "latest is not one" in found["cause"], found
     doctor.heal(found)
     doctor.until_gone("FM208", seconds=90)
 
@@ -209,7 +213,7 @@ def test_a_tag_that_is_no_version(
 @pytest.mark.parametrize(
     "name", ["qwen2.5-keys", "the-keys-of-the-bucket-in-which-all-our-models-are"]
 )
-def test_a_secret_that_is_no_name_of_a_volume(
+def test_unmountable_secret_name_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor, name: str
 ) -> None:
     bucket.put_model("demo")
@@ -223,7 +227,7 @@ def test_a_secret_that_is_no_name_of_a_volume(
 
 
 @pytest.mark.breaks("FM209")
-def test_placement_that_lets_no_other_in(
+def test_exclusive_placement_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -238,7 +242,7 @@ def test_placement_that_lets_no_other_in(
 
 
 @pytest.mark.breaks("FM210")
-def test_files_that_are_not_at_the_root(
+def test_files_below_the_root_are_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -260,7 +264,7 @@ def test_files_that_are_not_at_the_root(
 
 
 @pytest.mark.breaks("FM214")
-def test_an_option_that_is_given_twice(
+def test_duplicate_option_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -279,7 +283,7 @@ def test_an_option_that_is_given_twice(
 
 
 @pytest.mark.breaks("FM215")
-def test_an_option_with_a_blank(
+def test_option_with_whitespace_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     """A nested mount: its options go into the script's command line as they are."""
@@ -299,7 +303,7 @@ def test_an_option_with_a_blank(
 
 
 @pytest.mark.breaks("FM221", "FM223")
-def test_references_that_never_bind(
+def test_unbound_references_are_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     """One refers to nothing; the other to what is there, and no ThinRuntime controller runs."""
@@ -319,7 +323,7 @@ def test_references_that_never_bind(
 
 
 @pytest.mark.breaks("FM222")
-def test_a_sync_that_fails_again_and_again(
+def test_repeated_sync_failure_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -352,7 +356,7 @@ def test_a_sync_that_fails_again_and_again(
 
 
 @pytest.mark.breaks("FM114")
-def test_a_namespace_that_is_being_deleted(cluster: Cluster, bucket: Any, doctor: Doctor) -> None:
+def test_terminating_namespace_is_reported(cluster: Cluster, bucket: Any, doctor: Doctor) -> None:
     """Held by a pod with a finalizer: all else in it is on its way."""
     name = f"t-{secrets.token_hex(3)}-ending"
     cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -374,7 +378,7 @@ def test_a_namespace_that_is_being_deleted(cluster: Cluster, bucket: Any, doctor
 
 
 @pytest.mark.breaks("FM217")
-def test_a_dataset_that_a_pod_keeps_from_going(
+def test_dataset_held_by_a_pod_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -403,7 +407,7 @@ def test_a_dataset_that_a_pod_keeps_from_going(
 
 
 @pytest.mark.breaks("FM218")
-def test_the_hub_is_no_source_of_fluids(cluster: Cluster, namespace: str, doctor: Doctor) -> None:
+def test_hub_mount_point_is_reported(cluster: Cluster, namespace: str, doctor: Doctor) -> None:
     mount = "hf://Qwen/Qwen2.5-0.5B"
     cluster.api.apply(objects.dataset(namespace, "qwen", mount))
     cluster.api.apply(objects.runtime(namespace, "qwen"))
@@ -412,7 +416,7 @@ def test_the_hub_is_no_source_of_fluids(cluster: Cluster, namespace: str, doctor
     assert told in found["fix"]["text"]
 
 
-def test_a_healthy_cache_has_no_problem(
+def test_healthy_cache_has_no_findings(
     cluster: Cluster, namespace: str, bucket: Any, plugin: Plugin, doctor: Doctor
 ) -> None:
     """No false alarms, from the very moment that `cache` returns."""
@@ -430,7 +434,9 @@ def test_a_healthy_cache_has_no_problem(
 
 
 @pytest.mark.breaks("FM211")
-def test_keys_in_plain_text(cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor) -> None:
+def test_plaintext_keys_are_reported(
+    cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
+) -> None:
     """The option is named, its value never."""
     bucket.put_model("demo")
     planted = secrets.token_hex(20)
@@ -448,7 +454,7 @@ def test_keys_in_plain_text(cluster: Cluster, namespace: str, bucket: Any, docto
 
 
 @pytest.mark.breaks("FM212")
-def test_secrets_that_are_not_there(
+def test_missing_secrets_are_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     """First the whole Secret, then one key of it; both commands take the keys from AWS_*."""
@@ -470,7 +476,7 @@ def test_secrets_that_are_not_there(
 
 
 @pytest.mark.breaks("FM213")
-def test_keys_under_names_that_workers_never_get(
+def test_key_options_that_workers_do_not_get_are_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -499,7 +505,7 @@ def pair(cluster: Cluster) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.breaks("FM207")
-def test_two_caches_that_want_the_same_volume(
+def test_volume_name_collision_is_reported(
     cluster: Cluster, pair: tuple[str, str], bucket: Any, doctor: Doctor
 ) -> None:
     bucket.put_model("demo")
@@ -532,7 +538,7 @@ def test_two_caches_that_want_the_same_volume(
 
 
 @pytest.mark.breaks("FM216")
-def test_a_count_that_never_ends(
+def test_endless_counting_is_reported(
     cluster: Cluster, namespace: str, bucket: Any, doctor: Doctor
 ) -> None:
     """The commands that count hang; that it does so for an hour is made believe."""

@@ -30,7 +30,7 @@ def caches(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.mark.breaks("FM301")
-def test_more_memory_than_any_node_has(caches: BrokenCaches) -> None:
+def test_too_large_memory_request_is_reported(caches: BrokenCaches) -> None:
     level = {"mediumtype": "MEM", "path": "/dev/shm", "quota": "3Ti"}
     caches.create_cache("large", level=level)
     # Fluid counts the source before there is a worker: then the quota is known to be a mistake.
@@ -54,7 +54,7 @@ def test_more_memory_than_any_node_has(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM302")
-def test_two_caches_of_which_one_wants_its_node_alone(caches: BrokenCaches) -> None:
+def test_exclusive_neighbour_is_reported(caches: BrokenCaches) -> None:
     node = caches.add_node("alone")
     caches.create_cache("first", node=node)
     caches.wait_until_bound("first")
@@ -69,18 +69,18 @@ def test_two_caches_of_which_one_wants_its_node_alone(caches: BrokenCaches) -> N
 
 
 @pytest.mark.breaks("FM303")
-def test_a_node_that_is_not_there(caches: BrokenCaches) -> None:
-    caches.create_cache("nowhere", node="no-such-node")
+def test_affinity_to_a_missing_node_is_reported(caches: BrokenCaches) -> None:
+    caches.create_cache("not visible", node="no-such-node")
     found = caches.wait_for_root(
-        "FM303", "nowhere", caches.reference("pod", "nowhere-worker-0"), later=300
+        "FM303", "not visible", caches.reference("pod", "nowhere-worker-0"), later=300
     )
     assert "node no-such-node that the Dataset names is not in the cluster" in found.cause
     caches.doctor.run(found.fix)
-    caches.wait_until_healthy("nowhere")
+    caches.wait_until_healthy("not visible")
 
 
 @pytest.mark.breaks("FM304")
-def test_a_taint_that_nobody_tolerates(caches: BrokenCaches) -> None:
+def test_untolerated_taint_is_reported(caches: BrokenCaches) -> None:
     node = caches.add_node("tainted", taints=[TEAM])
     caches.create_cache("intolerant", node=node, dataset={"tolerations": None})
     found = caches.wait_for_root(
@@ -92,7 +92,7 @@ def test_a_taint_that_nobody_tolerates(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM305")
-def test_ports_that_something_else_has(caches: BrokenCaches) -> None:
+def test_occupied_ports_are_reported(caches: BrokenCaches) -> None:
     """The ports are known with the pod, so it waits for a label until they are taken."""
     node = caches.add_node("ports")
     term = {"key": "ports", "operator": "Exists"}
@@ -129,7 +129,7 @@ def test_ports_that_something_else_has(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM305")
-def test_more_workers_than_nodes_for_them(caches: BrokenCaches) -> None:
+def test_more_workers_than_nodes_is_reported(caches: BrokenCaches) -> None:
     """All workers of a cache have the same ports: the third goes beside none of the others."""
     nodes = [caches.add_node("wide-a"), caches.add_node("wide-b")]
     hosts = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
@@ -155,7 +155,7 @@ def _waiting(caches: BrokenCaches, name: str) -> list[str]:
 
 
 @pytest.mark.breaks("FM301", "FM304")
-def test_most_nodes_are_large_enough_and_tainted(caches: BrokenCaches) -> None:
+def test_tainted_nodes_with_enough_memory_are_suggested(caches: BrokenCaches) -> None:
     """The scheduler counts one node that is too small and two taints; the taints are the cause."""
     taint = {"key": "amd.com/gpu", "value": "present", "effect": "NoSchedule"}
     small = caches.add_node("small", memory="8Gi")
@@ -177,7 +177,7 @@ def test_most_nodes_are_large_enough_and_tainted(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM306")
-def test_a_node_that_is_cordoned(caches: BrokenCaches) -> None:
+def test_cordoned_node_is_reported(caches: BrokenCaches) -> None:
     node = caches.add_node("cordon")
     caches.cluster.kubectl("cordon", node)
     caches.create_cache("shut", node=node, dataset={"tolerations": None})
@@ -194,7 +194,7 @@ def test_a_node_that_is_cordoned(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM310", "FM441")
-def test_a_secret_that_is_missing_and_all_that_follows(caches: BrokenCaches) -> None:
+def test_missing_secret_is_the_only_root(caches: BrokenCaches) -> None:
     """The master cannot be made, so the Dataset is not Bound, and the reader has no claim."""
     caches.create_cache("keyless", keys={})
     caches.create_reader("keyless-reader", "keyless")
@@ -215,7 +215,7 @@ def test_a_secret_that_is_missing_and_all_that_follows(caches: BrokenCaches) -> 
 
 
 @pytest.mark.breaks("FM313")
-def test_a_master_that_starts_with_a_wrong_key(caches: BrokenCaches, cluster: Cluster) -> None:
+def test_ready_master_with_a_wrong_key_is_reported(caches: BrokenCaches, cluster: Cluster) -> None:
     """As Alluxio 2.9.3 does: it is Ready, and only its log says what is wrong."""
     cluster.alluxio(caches.namespace, "lenient").set_knobs(check_root=False)
     keys = {"aws.accessKeyId": cluster.s3.access_key, "aws.secretKey": "not-the-secret-1"}
@@ -235,7 +235,7 @@ def test_a_master_that_starts_with_a_wrong_key(caches: BrokenCaches, cluster: Cl
 
 
 @pytest.mark.breaks("FM307")
-def test_a_quota_that_allows_no_more_pods(caches: BrokenCaches) -> None:
+def test_quota_that_forbids_pods_is_reported(caches: BrokenCaches) -> None:
     """And a `cache` that waits says so and ends, long before its time is up."""
     quota = {
         "apiVersion": "v1",
@@ -267,7 +267,7 @@ def test_a_quota_that_allows_no_more_pods(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM311", "FM323")
-def test_a_key_that_was_rotated(caches: BrokenCaches, cluster: Cluster) -> None:
+def test_rotated_key_is_reported(caches: BrokenCaches, cluster: Cluster) -> None:
     """The master starts anew with the old key, and fails; `cache` brings the new one."""
     access, first, second = (
         f"ROT{caches.namespace[2:8].upper()}",
@@ -303,7 +303,7 @@ def test_a_key_that_was_rotated(caches: BrokenCaches, cluster: Cluster) -> None:
 
 
 @pytest.mark.breaks("FM312")
-def test_a_host_that_does_not_know_its_own_name(caches: BrokenCaches, cluster: Cluster) -> None:
+def test_unresolvable_host_name_is_reported(caches: BrokenCaches, cluster: Cluster) -> None:
     names = [each["metadata"]["name"] for each in cluster.api.list("v1", "Node")]
     lines = "\n".join(f"java.net.UnknownHostException: {name}: {name}: x" for name in names)
     fail = {"serve job-master": {"times": 99, "message": lines, "exit": 1}}
@@ -358,7 +358,7 @@ RUNNING = {"state": {"running": {"startedAt": NOW}}, "lastState": {}, "restartCo
         ),
     ],
 )
-def test_a_worker_as_its_kubelet_tells_it(
+def test_worker_container_status_is_reported(
     caches: BrokenCaches, healthy: str, code: str, status: dict[str, object], cause: str
 ) -> None:
     pod = f"{healthy}-worker-0"
@@ -372,7 +372,7 @@ def test_a_worker_as_its_kubelet_tells_it(
 
 
 @pytest.mark.breaks("FM322")
-def test_a_quota_that_is_full(caches: BrokenCaches, cluster: Cluster) -> None:
+def test_full_quota_is_reported(caches: BrokenCaches, cluster: Cluster) -> None:
     message = "alluxio.exception.status.WorkerOutOfSpaceException: Failed to find space"
     fail = {"fs distributedLoad": {"times": 1, "message": message, "exit": 1}}
     cluster.alluxio(caches.namespace, "tight").set_knobs(fail=fail)
@@ -390,7 +390,7 @@ def test_a_quota_that_is_full(caches: BrokenCaches, cluster: Cluster) -> None:
 
 
 @pytest.mark.breaks("FM330")
-def test_fewer_workers_than_wanted(caches: BrokenCaches, healthy: str) -> None:
+def test_missing_worker_is_reported(caches: BrokenCaches, healthy: str) -> None:
     """A ResourceQuota lets no second worker be made; the Dataset stays Bound."""
     quota = {
         "apiVersion": "v1",
@@ -413,7 +413,7 @@ def test_fewer_workers_than_wanted(caches: BrokenCaches, healthy: str) -> None:
 
 
 @pytest.mark.breaks("FM332")
-def test_a_worker_that_alluxio_has_lost(
+def test_worker_lost_by_the_master_is_reported(
     caches: BrokenCaches, cluster: Cluster, healthy: str
 ) -> None:
     stand_in = cluster.alluxio(caches.namespace, healthy)
@@ -432,7 +432,7 @@ def test_a_worker_that_alluxio_has_lost(
 
 
 @pytest.mark.breaks("FM333")
-def test_a_runtime_without_workers(caches: BrokenCaches) -> None:
+def test_runtime_without_workers_is_reported(caches: BrokenCaches) -> None:
     caches.create_cache("idle", runtime={"replicas": None})
     found = caches.wait_for_root(
         "FM333", "idle", caches.reference("alluxioruntime", "idle"), later=300
@@ -445,7 +445,7 @@ def test_a_runtime_without_workers(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM334", "FM810")
-def test_a_node_that_is_down(caches: BrokenCaches) -> None:
+def test_pod_stuck_on_a_dead_node_is_reported(caches: BrokenCaches) -> None:
     """Its worker was deleted, and its kubelet does not say that it has ended."""
     node = caches.add_node("down")
     caches.create_cache("stranded", node=node)
@@ -470,7 +470,7 @@ def test_a_node_that_is_down(caches: BrokenCaches) -> None:
     caches.doctor.see("the node to be back", "FM601", name="stranded")
 
 
-def test_pods_are_judged_by_what_is_there_now(caches: BrokenCaches, healthy: str) -> None:
+def test_repaired_pods_are_healthy(caches: BrokenCaches, healthy: str) -> None:
     """Events of a fault that is over are no news."""
     caches.create_warning_event(
         "Pod", f"{healthy}-master-0", "FailedMount", 'secret "gone" not found'

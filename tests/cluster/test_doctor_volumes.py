@@ -51,7 +51,7 @@ def remove(caches: BrokenCaches, *pods: str) -> None:
 
 
 @pytest.mark.breaks("FM401")
-def test_a_quota_that_allows_no_claim(caches: BrokenCaches, healthy: str) -> None:
+def test_quota_that_forbids_the_claim_is_reported(caches: BrokenCaches, healthy: str) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -77,7 +77,9 @@ def test_a_quota_that_allows_no_claim(caches: BrokenCaches, healthy: str) -> Non
 
 
 @pytest.mark.breaks("FM402")
-def test_a_claim_that_was_deleted_without_its_volume(caches: BrokenCaches, healthy: str) -> None:
+def test_claim_recreated_for_a_released_volume_is_reported(
+    caches: BrokenCaches, healthy: str
+) -> None:
     caches.api.delete("v1", "PersistentVolumeClaim", healthy, caches.namespace)
     found = caches.wait_for_root(
         "FM402", healthy, caches.reference("persistentvolumeclaim", healthy), later=120
@@ -89,7 +91,7 @@ def test_a_claim_that_was_deleted_without_its_volume(caches: BrokenCaches, healt
 
 
 @pytest.mark.breaks("FM403")
-def test_a_claim_that_was_there_before(caches: BrokenCaches) -> None:
+def test_foreign_claim_with_the_name_of_the_cache_is_reported(caches: BrokenCaches) -> None:
     caches.api.create(
         {
             "apiVersion": "v1",
@@ -113,7 +115,7 @@ def test_a_claim_that_was_there_before(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM406")
-def test_a_claim_that_is_deleted_while_it_is_read(caches: BrokenCaches, healthy: str) -> None:
+def test_claim_deleted_while_in_use_is_reported(caches: BrokenCaches, healthy: str) -> None:
     caches.create_reader("last-reader", healthy, node_of(caches, healthy))
     caches.wait_until_ready("last-reader")
     caches.api.delete("v1", "PersistentVolumeClaim", healthy, caches.namespace)
@@ -129,7 +131,7 @@ def test_a_claim_that_is_deleted_while_it_is_read(caches: BrokenCaches, healthy:
 
 
 @pytest.mark.breaks("FM405")
-def test_a_sync_that_fails_before_the_labels(
+def test_missing_node_label_after_a_failed_sync_is_reported(
     caches: BrokenCaches, cluster: Cluster, healthy: str
 ) -> None:
     stand_in = cluster.alluxio(caches.namespace, healthy)
@@ -157,7 +159,7 @@ OLDER = "0b2d6a1e-5c1d-4f0e-9a57-3f1c2f7f4a11"
 
 
 @pytest.mark.breaks("FM407")
-def test_a_claim_of_an_earlier_dataset(caches: BrokenCaches, healthy: str) -> None:
+def test_claim_label_of_an_earlier_dataset_is_reported(caches: BrokenCaches, healthy: str) -> None:
     """As it comes out of a backup: Fluid leaves a claim as it is, labels included."""
     labels = {f"fluid.io/s-{caches.namespace}-{healthy}": None, f"fluid.io/s-{OLDER}": "true"}
     body = {"metadata": {"labels": labels}}
@@ -170,7 +172,7 @@ def test_a_claim_of_an_earlier_dataset(caches: BrokenCaches, healthy: str) -> No
 
 
 @pytest.mark.breaks("FM408")
-def test_fuse_clients_of_an_earlier_dataset(caches: BrokenCaches) -> None:
+def test_fuse_label_of_an_earlier_dataset_is_reported(caches: BrokenCaches) -> None:
     caches.wait_until_bound(caches.create_cache("keyed"))
     selector = {f"fluid.io/f-{caches.namespace}-keyed": None, f"fluid.io/f-{OLDER}": "true"}
     body = {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
@@ -183,7 +185,7 @@ def test_fuse_clients_of_an_earlier_dataset(caches: BrokenCaches) -> None:
 
 
 @pytest.mark.breaks("FM409")
-def test_a_fuse_selector_that_leaves_the_node_out(caches: BrokenCaches) -> None:
+def test_fuse_selector_that_excludes_the_node_is_reported(caches: BrokenCaches) -> None:
     node = caches.add_node("pool")
     caches.create_cache("pooled", node=node, runtime={"fuse": {"nodeSelector": {"pool": "a"}}})
     caches.load_completely("pooled")
@@ -205,7 +207,7 @@ def held(caches: BrokenCaches, name: str, claim: str) -> str:
 
 
 @pytest.mark.breaks("FM420")
-def test_a_node_whose_kubelet_does_not_know_the_driver(caches: BrokenCaches, healthy: str) -> None:
+def test_unregistered_csi_driver_is_reported(caches: BrokenCaches, healthy: str) -> None:
     node, about = node_of(caches, healthy), ("storage.k8s.io/v1", "CSINode")
     drivers = caches.api.get(*about, node)["spec"]["drivers"]
     caches.api.patch(*about, node, {"spec": {"drivers": []}})
@@ -232,7 +234,7 @@ def plugin(caches: BrokenCaches, node: str) -> Object:
 
 
 @pytest.mark.breaks("FM421")
-def test_a_plugin_that_crashes(caches: BrokenCaches, healthy: str) -> None:
+def test_crashing_csi_plugin_is_reported(caches: BrokenCaches, healthy: str) -> None:
     node = node_of(caches, healthy)
     pod = plugin(caches, node)["metadata"]["name"]
     crash = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}}
@@ -244,7 +246,7 @@ def test_a_plugin_that_crashes(caches: BrokenCaches, healthy: str) -> None:
 
 
 @pytest.mark.breaks("FM421")
-def test_a_node_that_the_plugin_leaves_out(caches: BrokenCaches) -> None:
+def test_node_without_csi_plugin_is_reported(caches: BrokenCaches) -> None:
     """Fluid's chart keeps its plugin off nodes with this label."""
     node = caches.add_node("virtual", labels={"type": "virtual-kubelet"})
     caches.create_cache("virtual", node=node)
@@ -280,7 +282,7 @@ CODE = "rpc error: code = Internal desc ="
             "FM432",
             "MountVolume.SetUp failed for volume {} : stat /pods: transport endpoint is not "
             "connected",
-            "ended behind the mount of this pod",
+            "exited, so the mount of this pod is dead",
         ),
         (
             "FM433",
@@ -303,7 +305,7 @@ CODE = "rpc error: code = Internal desc ="
         ("FM442", f"{DEVICE} {{}} : {CODE} exit status 32", "cannot mount the cache into it"),
     ],
 )
-def test_a_mount_that_fails(
+def test_failed_mount_is_reported(
     caches: BrokenCaches, healthy: str, code: str, words: str, cause: str
 ) -> None:
     pod = held(caches, f"reader-{code.lower()}", healthy)
@@ -323,7 +325,9 @@ def test_a_mount_that_fails(
 
 
 @pytest.mark.breaks("FM420")
-def test_the_kubelets_word_goes_before_the_csi_node(caches: BrokenCaches, healthy: str) -> None:
+def test_kubelet_error_takes_precedence_over_the_csi_node(
+    caches: BrokenCaches, healthy: str
+) -> None:
     """The driver stands in the CSINode, and the kubelet does not know it."""
     pod = held(caches, "unregistered", healthy)
     words = "driver name fuse.csi.fluid.io not found in the list of registered CSI drivers"
@@ -337,7 +341,7 @@ def test_the_kubelets_word_goes_before_the_csi_node(caches: BrokenCaches, health
 
 
 @pytest.mark.breaks("FM444")
-def test_a_reader_behind_a_gate(caches: BrokenCaches, healthy: str) -> None:
+def test_scheduling_gate_of_a_reader_is_reported(caches: BrokenCaches, healthy: str) -> None:
     gate = "grove.io/podgang-pending-creation"
     caches.create_reader("gated", healthy, gates=[gate])
     found = caches.wait_for_root("FM444", healthy, caches.reference("pod", "gated"), later=120)
@@ -348,7 +352,7 @@ def test_a_reader_behind_a_gate(caches: BrokenCaches, healthy: str) -> None:
 
 
 @pytest.mark.breaks("FM444")
-def test_a_reader_that_no_scheduler_looks_at(caches: BrokenCaches, healthy: str) -> None:
+def test_reader_without_a_scheduler_is_reported(caches: BrokenCaches, healthy: str) -> None:
     caches.create_reader("unseen", healthy, scheduler="nobody")
     found = caches.wait_for_root("FM444", healthy, caches.reference("pod", "unseen"), later=120)
     assert found.cause.endswith("is nobody running?")
@@ -357,7 +361,7 @@ def test_a_reader_that_no_scheduler_looks_at(caches: BrokenCaches, healthy: str)
 
 
 @pytest.mark.breaks("FM445")
-def test_a_reader_whose_image_does_not_come(caches: BrokenCaches, healthy: str) -> None:
+def test_image_pull_error_of_a_reader_is_reported(caches: BrokenCaches, healthy: str) -> None:
     caches.create_reader("engine", healthy, node_of(caches, healthy))
     caches.wait_until_ready("engine")
     pull = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling"}}}
@@ -389,7 +393,7 @@ def client(caches: BrokenCaches, name: str) -> Object:
 
 
 @pytest.mark.breaks("FM430")
-def test_a_fuse_client_that_finds_no_room(caches: BrokenCaches) -> None:
+def test_fuse_client_that_does_not_fit_is_reported(caches: BrokenCaches) -> None:
     memory = {"memory": "3Ti"}
     large = {"fuse": {"resources": {"requests": memory, "limits": memory}}}
     caches.create_cache("crowded", node=caches.add_node("crowded"), runtime=large)
@@ -400,13 +404,13 @@ def test_a_fuse_client_that_finds_no_room(caches: BrokenCaches) -> None:
     pod = client(caches, "crowded")["metadata"]["name"]
     about = caches.reference("pod", pod)
     found = caches.wait_for_root("FM430", "crowded", about, beside=("FM601",), later=300)
-    assert f"on node {node} has no room: Insufficient memory" in found.cause
+    assert f"on node {node} does not fit: Insufficient memory" in found.cause
     caches.doctor.run(found.fix, timeout=240)
     caches.wait_until_healthy("crowded", later=300)
 
 
 @pytest.mark.breaks("FM430")
-def test_a_fuse_client_that_crashes(caches: BrokenCaches, healthy: str) -> None:
+def test_crashing_fuse_client_is_reported(caches: BrokenCaches, healthy: str) -> None:
     node = staged(caches, healthy)
     pod = client(caches, healthy)["metadata"]["name"]
     caches.wait_until_ready(pod)
@@ -451,7 +455,7 @@ def readers(caches: BrokenCaches, name: str, claim: str) -> None:
 
 
 @pytest.mark.breaks("FM440", "FM443")
-def test_a_webhook_that_does_not_answer(
+def test_unavailable_webhook_is_reported(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """First Fluid's webhook refuses by silence; then it is gone, and pods come without it."""

@@ -32,7 +32,10 @@ _TABLES: tuple[dict[str, Any], ...] = (
     test_capacity.CASES,
 )
 """Rows that begin with what breaks a healthy Snapshot, by name."""
-_PARAMETRIZED_TESTS = (test_installation.test_what_is_found, test_names.test_what_is_found)
+_PARAMETRIZED_TESTS = (
+    test_installation.test_installation_fault_is_found,
+    test_names.test_dataset_or_name_fault_is_found,
+)
 """Tests with such rows in their own parametrization."""
 
 
@@ -48,9 +51,11 @@ def _faults() -> Iterator[tuple[str, Fault]]:
     for test in _PARAMETRIZED_TESTS:
         for change, codes in _parametrized_rows(test):
             yield " ".join(codes) or "nothing", change
-    for state, changes, code in _parametrized_rows(test_store.test_what_a_store_says):
+    for state, changes, code in _parametrized_rows(
+        test_store.test_probe_state_is_reported_by_its_check
+    ):
         yield code, partial(stores.set_store_result, state=state, **changes)
-    for changes, code in _parametrized_rows(test_store.test_what_lies_in_it):
+    for changes, code in _parametrized_rows(test_store.test_content_fault_is_found):
         yield code, partial(stores.set_store_listing, **changes)
 
 

@@ -27,15 +27,15 @@ def _codes(decorators: list[ast.expr]) -> Iterator[str]:
             yield from (str(ast.literal_eval(argument)) for argument in node.args)
 
 
-def test_every_check_is_broken_for_real() -> None:
+def test_every_check_has_a_cluster_test_that_breaks_it() -> None:
     assert sorted(set(REGISTRY.checks) - set(marked())) == []
 
 
-def test_no_test_breaks_a_check_that_is_not_there() -> None:
+def test_every_breaks_mark_names_a_check() -> None:
     assert sorted(set(marked()) - set(REGISTRY.checks)) == []
 
 
-def test_every_module_of_checks_is_named() -> None:
+def test_every_module_of_checks_is_imported() -> None:
     folder = Path(kubectl_fluidmodel.doctor.checks.__file__).parent
-    modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    modules = [path.stem for path in folder.glob("*.py") if "@register_check" in path.read_text()]
     assert kubectl_fluidmodel.doctor.checks.__all__ == sorted(modules)

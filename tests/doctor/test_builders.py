@@ -6,14 +6,14 @@ from kubectl_fluidmodel.inventory.cache import build_caches
 from tests.doctor import builders as b
 
 
-def test_nothing_is_wrong_with_a_healthy_cache() -> None:
+def test_healthy_snapshot_has_no_findings() -> None:
     found = b.run_checks(b.healthy_snapshot())
     assert [each.finding for each in found.roots] == []
     assert not found.failed
     assert [(each.check.code, each.skip_reason) for each in found.results if each.skip_reason] == []
 
 
-def test_the_healthy_cache_has_all_its_parts() -> None:
+def test_healthy_snapshot_has_every_kind_of_object() -> None:
     [cache] = build_caches(b.healthy_snapshot())
     assert cache.dataset and cache.runtime and cache.claim and cache.volume
     assert sorted(cache.workloads) == sorted(cache.pods) == ["fuse", "master", "worker"]

@@ -127,14 +127,14 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         small,
         "FM801",
         "alluxioruntime models/demo",
-        "its workers have room for 60.0 GiB, and the model takes 100.0 GiB",
+        "its workers have a capacity of 60.0 GiB, and the model needs 100.0 GiB",
         "--quota 108Gi",
     ),
     "two tiers below the model": (
         two_tiers,
         "FM801",
         "alluxioruntime models/demo",
-        "room for 90.0 GiB",
+        "a capacity of 90.0 GiB",
         "--quota 108Gi",
     ),
     "a quota just above the model": (
@@ -260,7 +260,7 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_costs_room_or_time(case: str) -> None:
+def test_capacity_fault_is_found(case: str) -> None:
     broken, code, about, cause, fix = CASES[case]
     snapshot = b.healthy_snapshot()
     broken(snapshot)
@@ -275,41 +275,41 @@ def test_what_costs_room_or_time(case: str) -> None:
     "states_",
     [{"cacheHitRatio": "0.0%"}, {"cacheHitRatio": "96.0%", "remoteHitRatio": "10.0%"}, {}],
 )
-def test_ratios_that_say_nothing(states_: dict[str, str]) -> None:
+def test_meaningless_hit_ratios_are_ignored(states_: dict[str, str]) -> None:
     snapshot = b.healthy_snapshot()
     states(snapshot, **states_)
     assert b.found_codes(snapshot, "8") == []
 
 
-def test_a_load_under_way_misses_by_design() -> None:
+def test_misses_during_a_load_are_ignored() -> None:
     snapshot = b.healthy_snapshot()
     states(snapshot, cacheHitRatio="10.0%")
     b.get_object(snapshot, names.DATA_LOADS, "demo")["status"] = {"phase": "Executing"}
     assert "FM823" not in b.found_codes(snapshot, "8")
 
 
-def test_a_young_cache_may_wait_for_its_readers() -> None:
+def test_new_cache_without_readers_is_healthy() -> None:
     snapshot = b.healthy_snapshot()
     unused(snapshot)
     b.get_object(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = b.RECENT
     assert b.found_codes(snapshot, "8") == []
 
 
-def test_nodes_without_the_cache_do_not_matter() -> None:
+def test_problems_of_nodes_without_the_cache_are_ignored() -> None:
     snapshot = b.healthy_snapshot()
     node(snapshot, "gpu-1")["spec"]["unschedulable"] = True
     node(snapshot, "gpu-1")["status"]["conditions"][0]["status"] = "False"
     assert b.found_codes(snapshot, "8") == []
 
 
-def test_a_quota_that_is_not_said_is_not_judged() -> None:
+def test_unset_quota_is_not_checked() -> None:
     snapshot = b.healthy_snapshot()
     small(snapshot)
     del runtime(snapshot)["spec"]["tieredstore"]["levels"][0]["quota"]
     assert b.found_codes(snapshot, "8") == []
 
 
-def test_evictions_of_yesterday_are_no_news() -> None:
+def test_old_eviction_is_ignored() -> None:
     snapshot = b.healthy_snapshot()
     worker = b.get_object(snapshot, kinds.PODS, "demo-worker-0")
     b.add_warning_event(snapshot, worker, "Evicted", "The node was low on memory.", when=LONG_AGO)

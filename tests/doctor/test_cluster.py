@@ -18,7 +18,7 @@ def mount(snapshot: Snapshot) -> dict[str, object]:
     return found
 
 
-def test_a_kubernetes_without_a_stable_server_side_apply() -> None:
+def test_kubernetes_before_1_22_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.server_version = "v1.21.14-eks-1"
     [found] = b.findings_of(snapshot, "FM112")
@@ -26,10 +26,10 @@ def test_a_kubernetes_without_a_stable_server_side_apply() -> None:
     snapshot.server_version = "v1.22.0"
     assert b.findings_of(snapshot, "FM112") == []
     snapshot.server_version = ""
-    assert b.skip_reasons(snapshot, "FM112") == ["the API server did not tell its version"]
+    assert b.skip_reasons(snapshot, "FM112") == ["the API server did not report its version"]
 
 
-def test_a_read_that_failed_is_told_and_one_that_is_forbidden_is_not() -> None:
+def test_failed_read_is_found_and_forbidden_read_is_not() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.read_failures.append(
         ReadFailure(kinds.JOBS.resource, NS, "etcdserver: request timed out", False)
@@ -40,7 +40,7 @@ def test_a_read_that_failed_is_told_and_one_that_is_forbidden_is_not() -> None:
     assert "etcdserver" in found.evidence[0].text
 
 
-def test_a_key_in_plain_text_is_named_and_never_shown() -> None:
+def test_plaintext_key_is_named_without_its_value() -> None:
     snapshot = b.healthy_snapshot()
     options = mount(snapshot)["options"]
     assert isinstance(options, dict)
@@ -50,16 +50,16 @@ def test_a_key_in_plain_text_is_named_and_never_shown() -> None:
     assert PLANTED not in repr(found)
 
 
-def test_keys_that_reach_only_the_master_of_a_root_mount() -> None:
+def test_keys_of_a_root_mount_that_reach_only_the_master_are_found() -> None:
     snapshot = b.healthy_snapshot()
     assert mount(snapshot)["path"] == "/"
     for option in mount(snapshot)["encryptOptions"]:  # type: ignore[attr-defined]
         option["name"] = option["name"].removeprefix("alluxio.master.mount.table.root.option.")
     [found] = b.findings_of(snapshot, "FM213")
-    assert "aws.secretKey" in found.cause and "master only" in found.cause
+    assert "aws.secretKey" in found.cause and "only the master" in found.cause
 
 
-def test_a_secret_that_is_not_there() -> None:
+def test_missing_secret_is_found() -> None:
     snapshot = b.healthy_snapshot()
     name = b.get_object(snapshot, kinds.SECRETS, f"{NAME}-store")["metadata"]["name"]
     b.remove_object(snapshot, kinds.SECRETS, name)
@@ -70,7 +70,7 @@ def test_a_secret_that_is_not_there() -> None:
     )
 
 
-def test_a_volume_of_the_name_that_is_anothers() -> None:
+def test_volume_of_another_cache_with_the_same_name_is_found() -> None:
     """`a-b/c` and `a/b-c` get the same volume from Fluid."""
     snapshot = b.healthy_snapshot()
     ref = b.get_object(snapshot, kinds.PVS, f"{NS}-{NAME}", "")["spec"]["claimRef"]
@@ -80,7 +80,7 @@ def test_a_volume_of_the_name_that_is_anothers() -> None:
     assert found.fix is not None and f"--name {NAME}-2" in found.fix.text
 
 
-def test_a_source_whose_files_are_counted_for_ever() -> None:
+def test_endless_counting_of_files_is_found() -> None:
     snapshot = b.healthy_snapshot()
     status = b.get_object(snapshot, names.DATASETS, NAME)["status"]
     status["ufsTotal"] = "[Calculating]"

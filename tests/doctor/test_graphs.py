@@ -216,7 +216,7 @@ def other_namespace(snapshot: Snapshot) -> None:
     b.add_objects(snapshot, queries.GRAPHS, moved)
 
 
-def test_a_cache_for_another_namespace_is_made_as_the_one_that_is_there() -> None:
+def test_fix_for_another_namespace_keeps_endpoint_and_region() -> None:
     """With its endpoint and region; a Secret of its own namespace it cannot have."""
     snapshot = b.healthy_snapshot()
     other_namespace(snapshot)
@@ -386,7 +386,7 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_graph(name: str) -> None:
+def test_graph_has_exactly_the_expected_findings(name: str) -> None:
     edit, expected = CASES[name]
     snapshot = b.healthy_snapshot()
     edit(snapshot)
@@ -398,7 +398,7 @@ def test_a_graph(name: str) -> None:
             assert finding.about.split()[0].islower()
 
 
-def test_by_a_variable_of_a_shell_string() -> None:
+def test_model_path_in_a_shell_variable_is_resolved() -> None:
     snapshot = b.healthy_snapshot()
     main(snapshot)["command"] = ["/bin/sh", "-c"]
     main(snapshot)["args"] = ["exec python3 -m dynamo.vllm --model $MODEL --served-model-name x"]
@@ -411,7 +411,7 @@ def test_by_a_variable_of_a_shell_string() -> None:
 
 
 @pytest.mark.parametrize("edit", [loosen, prefer, alternative])
-def test_a_loose_worker_is_an_error_once_it_is_astray(edit: Edit) -> None:
+def test_unbound_worker_is_an_error_once_it_runs_elsewhere(edit: Edit) -> None:
     snapshot = b.healthy_snapshot()
     edit(snapshot)
     assert not b.run_checks(snapshot, "7").failed
@@ -423,7 +423,7 @@ def test_a_loose_worker_is_an_error_once_it_is_astray(edit: Edit) -> None:
     assert "~18 min" in root.consequences[0].finding.cause
 
 
-def test_a_wrong_claim_is_renamed_by_a_patch() -> None:
+def test_fix_patches_every_use_of_a_wrong_claim() -> None:
     snapshot = b.healthy_snapshot()
     typo(snapshot)
     (finding,) = b.findings_of(snapshot, "FM704")
@@ -439,7 +439,7 @@ def test_a_wrong_claim_is_renamed_by_a_patch() -> None:
     ]
 
 
-def test_what_a_tool_took_away_is_told_once() -> None:
+def test_pin_reverted_by_a_tool_is_found_once() -> None:
     snapshot = b.healthy_snapshot()
     both(pin, loosen)(snapshot)
     notes = graph(snapshot)["metadata"]["annotations"]
@@ -450,7 +450,7 @@ def test_what_a_tool_took_away_is_told_once() -> None:
     assert root.finding.fix and "-f FILE" in root.finding.fix.text
 
 
-def test_without_nodes_to_see_placement_is_skipped() -> None:
+def test_placement_checks_are_skipped_without_access_to_nodes() -> None:
     snapshot = b.healthy_snapshot()
     loosen(snapshot)
     b.forbid_listing(snapshot, kinds.NODES)
@@ -458,7 +458,7 @@ def test_without_nodes_to_see_placement_is_skipped() -> None:
     assert outcome.skip_reason == "no permission to list nodes"
 
 
-def test_a_graph_that_is_not_ours_to_read() -> None:
+def test_graphs_without_access_are_skipped() -> None:
     snapshot = b.healthy_snapshot()
     graph(snapshot)["metadata"]["annotations"] = {resources.PINS_ANNOTATION: '{"v": 99}'}
     decode(snapshot)["roles"] = [{"podTemplate": {}}]
@@ -475,7 +475,7 @@ def test_a_graph_that_is_not_ours_to_read() -> None:
         {"spec": {"components": {}}, "status": {"conditions": [None]}},
     ],
 )
-def test_odd_graphs_break_no_check(odd: Object) -> None:
+def test_malformed_graph_does_not_crash_a_check(odd: Object) -> None:
     snapshot = b.healthy_snapshot()
     made = {**platform.graph("odd"), **odd}
     made["metadata"]["annotations"] = {
@@ -520,9 +520,7 @@ SAID_BY_PIN = {"FM740", "FM741"}
 @pytest.mark.parametrize("model_path", [True, False])
 @pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
 @pytest.mark.parametrize("file", fixtures())
-def test_what_pin_makes_of_each_shape_is_well(
-    file: str, flags: dict[str, Any], model_path: bool
-) -> None:
+def test_graph_pinned_by_pin_is_healthy(file: str, flags: dict[str, Any], model_path: bool) -> None:
     snapshot = two_cache_nodes()
     for obj in yaml.safe_load_all((FIXTURES / file).read_text()):
         if obj and obj.get("kind") in (resources.GRAPH, resources.COMPONENT):
@@ -540,7 +538,7 @@ def test_what_pin_makes_of_each_shape_is_well(
 
 
 @pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
-def test_a_frontend_has_the_path_that_workers_have_already(flags: dict[str, Any]) -> None:
+def test_pin_mounts_frontend_where_workers_have_the_cache(flags: dict[str, Any]) -> None:
     snapshot = two_cache_nodes()
     text = (FIXTURES / "beta-disagg.yaml").read_text()
     (obj,) = [each for each in yaml.safe_load_all(text) if each]

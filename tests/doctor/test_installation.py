@@ -131,13 +131,13 @@ def pulling(snapshot: Snapshot) -> None:
         (failed("nodes"), ["FM113"]),
     ],
 )
-def test_what_is_found(change: Fault, codes: list[str]) -> None:
+def test_installation_fault_is_found(change: Fault, codes: list[str]) -> None:
     snapshot = b.healthy_snapshot()
     change(snapshot)
     assert b.found_codes(snapshot, "1xx") == codes
 
 
-def test_without_fluid_nothing_else_is_said() -> None:
+def test_only_fm101_is_found_without_fluid() -> None:
     snapshot = b.healthy_snapshot()
     unserved(names.DATASETS, names.DATA_LOADS, *names.RUNTIME_KINDS)(snapshot)
     snapshot.objects[k.DEPLOYMENTS.resource] = []
@@ -163,7 +163,7 @@ def test_without_fluid_nothing_else_is_said() -> None:
         (k.WEBHOOKS, "FM111"),
     ],
 )
-def test_what_may_not_be_seen_is_skipped_and_named(kind: k.Kind, code: str) -> None:
+def test_check_without_permission_is_skipped_with_its_reason(kind: k.Kind, code: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kind)
     assert b.found_codes(snapshot, code) == []
@@ -171,7 +171,7 @@ def test_what_may_not_be_seen_is_skipped_and_named(kind: k.Kind, code: str) -> N
     assert why.startswith(f"no permission to list {kind.resource}")
 
 
-def test_a_runtime_that_stands_only_warns_and_one_that_waits_fails() -> None:
+def test_stopped_controller_is_a_warning_until_a_runtime_waits() -> None:
     snapshot = b.healthy_snapshot()
     scaled("alluxioruntime-controller")(snapshot)
     assert [each.severity for each in b.findings_of(snapshot, "FM106")] == [Severity.WARNING]
@@ -179,7 +179,7 @@ def test_a_runtime_that_stands_only_warns_and_one_that_waits_fails() -> None:
     assert [each.severity for each in b.findings_of(snapshot, "FM106")] == [Severity.ERROR]
 
 
-def test_a_plugin_that_is_down_where_a_cache_is_read_is_a_failure() -> None:
+def test_csi_plugin_down_on_a_readers_node_is_an_error() -> None:
     snapshot = b.healthy_snapshot()
     plugin(desiredNumberScheduled=3, numberReady=2)(snapshot)
     assert [each.severity for each in b.findings_of(snapshot, "FM109")] == [Severity.WARNING]
@@ -199,10 +199,12 @@ def test_a_plugin_that_is_down_where_a_cache_is_read_is_a_failure() -> None:
             "this kubelet has no /etc/kubernetes/kubelet.conf",
             "--set csi.useNodeAuthorization=false",
         ),
-        ("FailedScheduling", "0/3 nodes are available: 3 Insufficient cpu", "fits no node", ""),
+        ("FailedScheduling", "0/3 nodes are available: 3 Insufficient cpu", "fits on no node", ""),
     ],
 )
-def test_why_a_pod_of_fluid_does_not_start(reason: str, message: str, cause: str, fix: str) -> None:
+def test_reason_why_a_pod_of_fluid_does_not_start_is_found(
+    reason: str, message: str, cause: str, fix: str
+) -> None:
     snapshot = b.healthy_snapshot()
     pod = b.make_unready(b.get_object(snapshot, k.PODS, "csi-nodeplugin-fluid-gpu-0", SYSTEM))
     b.add_warning_event(snapshot, pod, reason, message)

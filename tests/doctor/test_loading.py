@@ -229,7 +229,7 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         waiting,
         "FM606",
         "dataload models/demo",
-        "Fluid does not take it up",
+        "Fluid does not start it",
         "kubectl describe dataload demo -n models",
     ),
     "a load behind another": (
@@ -250,14 +250,14 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         no_pod,
         "FM607",
         "dataload models/demo",
-        "there is no pod of its loader",
+        "its loader has no pod",
         "kubectl describe job demo-loader-job -n models",
     ),
     "no node": (
         no_node,
         "FM607",
         "pod models/demo-loader-job-x",
-        "no node takes the loader",
+        "no node fits the loader",
         '"tolerations": [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present"',
     ),
     "no Dataset": (
@@ -286,14 +286,14 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         loader_says("+ alluxio fs distributedLoad\njava.net.ConnectException: Connection refused"),
         "FM610",
         "pod models/demo-loader-job-x",
-        "the loader failed: the store's endpoint refuses connections; its Job tries again",
+        "the loader failed: the store's endpoint refuses connections; its Job retries",
         "kubectl logs -lrole=dataload-pod,release=demo-loader",
     ),
     "a script that fails without a known reason": (
         loader_says("+ alluxio fs setReplication\nusage"),
         "FM610",
         "pod models/demo-loader-job-x",
-        "the loader failed; its Job tries again",
+        "the loader failed; its Job retries",
         "kubectl logs",
     ),
     "a path that is not there": (
@@ -350,7 +350,7 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_leaves_a_model_incomplete(case: str) -> None:
+def test_load_or_staging_fault_is_found(case: str) -> None:
     broken, code, about, cause, fix = CASES[case]
     snapshot = b.healthy_snapshot()
     broken(snapshot)
@@ -358,14 +358,14 @@ def test_what_leaves_a_model_incomplete(case: str) -> None:
     assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
 
 
-def test_partial_loads_of_each_kind_are_whole_again_with_the_bytes() -> None:
+def test_partial_load_is_healthy_once_all_bytes_are_cached() -> None:
     snapshot = b.healthy_snapshot()
     failed(snapshot)
     dataset(snapshot)["status"]["cacheStates"]["cached"] = "100.00GiB"
     assert b.found_codes(snapshot, "6") == []
 
 
-def test_a_foreign_cache_is_loaded_by_a_dataload() -> None:
+def test_fix_for_a_cache_made_by_hand_is_a_dataload() -> None:
     snapshot = b.healthy_snapshot()
     no_load(snapshot)
     dataset(snapshot)["metadata"]["labels"] = {}
@@ -375,7 +375,7 @@ def test_a_foreign_cache_is_loaded_by_a_dataload() -> None:
     assert document["spec"]["dataset"] == {"name": "demo", "namespace": "models"}
 
 
-def test_fluid_may_not_have_counted_yet() -> None:
+def test_incomplete_counts_right_after_a_load_are_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     half(snapshot)
     load(snapshot)["status"]["conditions"] = [
@@ -385,28 +385,28 @@ def test_fluid_may_not_have_counted_yet() -> None:
     assert found.severity is Severity.WARNING and found.fix is None
 
 
-def test_a_new_load_may_wait_a_while() -> None:
+def test_new_load_may_be_pending() -> None:
     snapshot = b.healthy_snapshot()
     waiting(snapshot)
     load(snapshot)["metadata"]["creationTimestamp"] = NOW
     assert b.found_codes(snapshot, "6") == []
 
 
-def test_a_failed_staging_leaves_a_whole_cache_alone() -> None:
+def test_failed_staging_of_a_complete_cache_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     staged(snapshot, NEW)
     [found] = b.findings_of(snapshot, "FM620")
     assert found.severity is Severity.WARNING
 
 
-def test_a_store_that_grew_is_a_warning() -> None:
+def test_grown_source_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     dataset(snapshot)["status"]["ufsTotal"] = "140.00GiB"
     [found] = b.findings_of(snapshot, "FM614")
     assert found.severity is Severity.WARNING and "more than" in found.cause
 
 
-def test_what_fluid_has_not_measured_is_not_judged() -> None:
+def test_unknown_source_size_is_not_checked() -> None:
     snapshot = b.healthy_snapshot()
     half(snapshot)
     dataset(snapshot)["status"]["ufsTotal"] = "[Calculating]"
@@ -415,7 +415,7 @@ def test_what_fluid_has_not_measured_is_not_judged() -> None:
 
 
 @pytest.mark.parametrize("code", ["FM601", "FM604", "FM605", "FM608"])
-def test_loads_out_of_sight(code: str) -> None:
+def test_load_checks_are_skipped_without_access_to_loads(code: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, names.DATA_LOADS)
     assert b.skip_reasons(snapshot, code) == ["no permission to list dataloads.data.fluid.io"]

@@ -193,7 +193,7 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         no_claim,
         "FM401",
         "persistentvolumeclaim models/demo",
-        "Fluid cannot make the claim: persistentvolumes is forbidden",
+        "Fluid cannot create the claim: persistentvolumes is forbidden",
         "kubectl describe alluxioruntime demo -n models",
     ),
     "no claim for a long name": (
@@ -235,42 +235,42 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         unlabelled,
         "FM405",
         "node gpu-0",
-        "as Fluid's sync fails: the master is not healthy",
+        "because Fluid's sync fails: the master is not healthy",
         f"kubectl label node gpu-0 {LABEL}=true",
     ),
     "a claim in deletion": (
         leaving,
         "FM406",
         "persistentvolumeclaim models/demo",
-        "waits for its last readers to go: chat-decode-0",
+        "is deleted once its last readers are gone: chat-decode-0",
         "kubectl delete pod chat-decode-0 -n models",
     ),
     "keys of two Datasets": (
         other_key,
         "FM407",
         "persistentvolumeclaim models/demo",
-        f"and Fluid gives nodes {LABEL}",
+        f"but Fluid labels nodes with {LABEL}",
         "kubectl delete persistentvolumeclaim demo -n models && kubectl delete persistentvolume",
     ),
     "FUSE keys that differ": (
         other_fuse_key,
         "FM408",
         "daemonset models/demo-fuse",
-        f"the FUSE pods want nodes with fluid.io/f-older, and CSI labels them {FUSE_LABEL}",
+        f"need nodes with fluid.io/f-older, but the CSI plugin labels them {FUSE_LABEL}",
         "uncache demo",
     ),
     "FUSE keys that differ, Fluid 1.0": (
         fluid_1_0,
         "FM408",
         "daemonset models/demo-fuse",
-        f"CSI labels them {FUSE_LABEL}",
+        f"the CSI plugin labels them {FUSE_LABEL}",
         "uncache demo",
     ),
     "a volume that shuts its nodes out": (
         shut_out,
         "FM409",
         "persistentvolume models-demo",
-        "must not be mounted on node gpu-0",
+        "cannot be mounted on node gpu-0",
         "kubectl label node gpu-0 pool=a",
     ),
     "no driver": (
@@ -298,14 +298,14 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         says(f"{MOUNT}NodeStageVolume: can't get node gpu-0: dial tcp: lookup api: no such host"),
         "FM423",
         "pod models/chat-decode-0",
-        "the CSI plugin on node gpu-0 does not reach the API server",
+        "the CSI plugin on node gpu-0 cannot reach the API server",
         "--set csi.config.hostNetwork=true",
     ),
     "a FUSE pod without room": (
         fuse_no_room,
         "FM430",
         "pod models/demo-fuse-gpu-0",
-        "the FUSE client on node gpu-0 has no room: Insufficient memory",
+        "the FUSE client on node gpu-0 does not fit: Insufficient memory",
         "uncache demo",
     ),
     "a FUSE pod that crashes": (
@@ -340,21 +340,21 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         dead_mount,
         "FM432",
         "pod models/chat-decode-0",
-        "the FUSE client on node gpu-0 ended behind the mount of this pod",
+        "the FUSE client on node gpu-0 exited, so the mount of this pod is dead",
         "kubectl delete pod chat-decode-0 -n models",
     ),
     "a dead mount, by the kubelet": (
         says("failed to stat /var/lib/kubelet/x: transport endpoint is not connected", "Failed"),
         "FM432",
         "pod models/chat-decode-0",
-        "the FUSE client on node gpu-0 ended",
+        "the FUSE client on node gpu-0 exited",
         "kubectl delete pod chat-decode-0 -n models",
     ),
     "a mount that Fluid could not mend": (
         not_mended,
         "FM432",
         "dataset models/demo",
-        "Fluid could not mend a mount",
+        "Fluid could not repair a mount",
         "kubectl delete pod chat-decode-0 -n models",
     ),
     "no sub-path": (
@@ -396,21 +396,21 @@ CASES: dict[str, tuple[Fault, str, str, str, str]] = {
         not_injected,
         "FM443",
         "pod models/chat-decode-0",
-        "and was made without",
+        "but was created without it",
         "kubectl delete pod chat-decode-0 -n models",
     ),
     "injection forbidden": (
         forbidden,
         "FM443",
         "pod models/chat-decode-0",
-        "and its label forbids it",
+        "but another label forbids it",
         "remove the label fluid.io/enable-injection",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_keeps_a_cache_from_its_readers(case: str) -> None:
+def test_mount_fault_is_found(case: str) -> None:
     broken, code, about, cause, fix = CASES[case]
     snapshot = b.healthy_snapshot()
     broken(snapshot)
@@ -418,7 +418,7 @@ def test_what_keeps_a_cache_from_its_readers(case: str) -> None:
     assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
 
 
-def test_the_driver_is_the_root_of_the_mounts_that_fail() -> None:
+def test_missing_csi_plugin_is_the_root_of_failed_mounts() -> None:
     snapshot = b.healthy_snapshot()
     no_plugin(snapshot)
     no_driver(snapshot)
@@ -428,7 +428,7 @@ def test_the_driver_is_the_root_of_the_mounts_that_fail() -> None:
     assert b.root_codes(snapshot, "4") == ["FM421"]
 
 
-def test_an_event_about_another_volume_is_not_ours() -> None:
+def test_event_about_another_volume_is_ignored() -> None:
     snapshot = b.healthy_snapshot()
     second = b.get_object(snapshot, names.DATASETS, "demo")
     b.add_objects(snapshot, names.DATASETS, {**second, "metadata": b.meta("other")})
@@ -438,14 +438,14 @@ def test_an_event_about_another_volume_is_not_ours() -> None:
     assert b.found_codes(snapshot, "FM431") == []
 
 
-def test_old_events_of_a_pod_that_runs_are_no_news() -> None:
+def test_old_events_of_a_running_pod_are_ignored() -> None:
     snapshot = b.healthy_snapshot()
     b.add_warning_event(snapshot, reader(snapshot), "FailedMount", SLOW)
     b.add_warning_event(snapshot, reader(snapshot), "FailedMount", f"{MOUNT}exit status 32")
     assert b.found_codes(snapshot, "4") == []
 
 
-def test_a_node_where_nothing_reads_is_a_warning() -> None:
+def test_missing_driver_on_a_node_without_readers_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     b.remove_object(snapshot, kinds.PODS, READER)
     b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
@@ -453,7 +453,7 @@ def test_a_node_where_nothing_reads_is_a_warning() -> None:
     assert found.severity is Severity.WARNING
 
 
-def test_a_refusal_in_another_namespace_or_of_another_claim_is_not_ours() -> None:
+def test_rejection_of_pods_of_another_cache_is_ignored() -> None:
     snapshot = b.healthy_snapshot()
     refused("x: failed to get the following PVCs [other]")(snapshot)
     owner = {"kind": "Job", "metadata": {"name": "j", "namespace": "elsewhere"}}
@@ -461,7 +461,7 @@ def test_a_refusal_in_another_namespace_or_of_another_claim_is_not_ours() -> Non
     assert b.found_codes(snapshot, "FM440") == []
 
 
-def test_a_node_label_takes_a_sync() -> None:
+def test_missing_label_right_after_start_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     unlabelled(snapshot)
     b.get_object(snapshot, kinds.PODS, "demo-worker-0")["metadata"]["creationTimestamp"] = NOW
@@ -469,7 +469,7 @@ def test_a_node_label_takes_a_sync() -> None:
     assert found.severity is Severity.WARNING
 
 
-def test_a_thin_runtime_labels_no_node() -> None:
+def test_thin_runtime_needs_no_node_label() -> None:
     snapshot = b.healthy_snapshot()
     unlabelled(snapshot)
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, "demo")
@@ -477,7 +477,7 @@ def test_a_thin_runtime_labels_no_node() -> None:
     assert b.found_codes(snapshot, "FM405") == []
 
 
-def test_two_readers_of_one_node_are_one_finding() -> None:
+def test_two_readers_on_a_node_give_one_finding() -> None:
     snapshot = b.healthy_snapshot()
     b.add_objects(snapshot, kinds.PODS, pods.reader_pod("chat-decode-1"))
     b.get_object(snapshot, kinds.CSI_NODES, "gpu-0", "")["spec"]["drivers"] = []
@@ -488,7 +488,7 @@ def test_two_readers_of_one_node_are_one_finding() -> None:
 @pytest.mark.parametrize(
     ("kind", "code"), [(kinds.PVCS, "FM401"), (kinds.CSI_NODES, "FM420"), (kinds.NODES, "FM405")]
 )
-def test_what_may_not_be_read_is_skipped(kind: kinds.Kind, code: str) -> None:
+def test_mount_checks_are_skipped_without_access(kind: kinds.Kind, code: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kind)
     assert b.skip_reasons(snapshot, code) == [f"no permission to list {kind.resource}"]

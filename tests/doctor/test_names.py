@@ -178,7 +178,7 @@ MEMORY = (
         (secret_of("m" * 42), []),
     ],
 )
-def test_what_is_found(change: Fault, codes: list[str]) -> None:
+def test_dataset_or_name_fault_is_found(change: Fault, codes: list[str]) -> None:
     snapshot = b.healthy_snapshot()
     change(snapshot)
     assert b.found_codes(snapshot, "2xx") == codes
@@ -218,14 +218,14 @@ def neighbour(**change: Any) -> Fault:
         {"replicas": 0},
     ],
 )
-def test_what_has_no_workers_is_no_neighbour(change: dict[str, Any]) -> None:
+def test_cache_without_workers_does_not_count_for_placement(change: dict[str, Any]) -> None:
     """An orphan, a reference, what Fluid refuses, or one of another namespace repels nobody."""
     snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour(**change))(snapshot)
     assert b.found_codes(snapshot, "FM209") == []
 
 
-def test_what_has_workers_is_a_neighbour() -> None:
+def test_cache_with_workers_counts_for_placement() -> None:
     snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour())(snapshot)
     [found] = b.findings_of(snapshot, "FM209")
@@ -233,7 +233,7 @@ def test_what_has_workers_is_a_neighbour() -> None:
 
 
 @pytest.mark.parametrize("change", [drop(names.ALLUXIO_RUNTIMES), new])
-def test_a_cache_without_workers_keeps_nobody_off(change: Fault) -> None:
+def test_exclusive_cache_without_workers_is_healthy(change: Fault) -> None:
     snapshot = b.healthy_snapshot()
     all_of(exclusive, neighbour(), change)(snapshot)
     about = [each.about for each in b.findings_of(snapshot, "FM209")]
@@ -247,7 +247,7 @@ def fix(snapshot: Snapshot, code: str) -> str:
     return found.fix.text
 
 
-def test_the_runtime_that_was_probably_meant() -> None:
+def test_unpaired_runtime_with_a_similar_name_is_suggested() -> None:
     snapshot = b.healthy_snapshot()
     b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"]["name"] = "demo-cache"
     assert b.found_codes(snapshot, "2xx") == ["FM204", "FM205"]
@@ -256,7 +256,7 @@ def test_the_runtime_that_was_probably_meant() -> None:
     assert "FM205" not in b.root_codes(snapshot, "2xx"), "the two are one fault"
 
 
-def test_two_faults_of_names_are_two() -> None:
+def test_two_naming_faults_give_two_findings() -> None:
     """A runtime that is not what the Dataset lacks is a failure of its own."""
     snapshot = b.healthy_snapshot()
     b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)["metadata"] |= {
@@ -266,21 +266,21 @@ def test_two_faults_of_names_are_two() -> None:
     assert b.root_codes(snapshot, "2xx") == ["FM204", "FM205"]
 
 
-def test_a_runtime_out_of_sight_is_not_called_missing() -> None:
+def test_unreadable_runtime_is_not_called_missing() -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, names.ALLUXIO_RUNTIMES)
     assert b.found_codes(snapshot, "FM204") == []
     assert b.skip_reasons(snapshot, "FM204")[0].startswith("no permission to list alluxioruntimes")
 
 
-def test_a_reference_needs_no_runtime() -> None:
+def test_reference_dataset_needs_no_runtime() -> None:
     snapshot = b.healthy_snapshot()
     mount(mountPoint="dataset://models/other")(snapshot)
     b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     assert b.found_codes(snapshot, "FM204") == []
 
 
-def test_readers_that_mount_the_folder_need_no_root() -> None:
+def test_readers_that_mount_the_directory_need_no_root_mount() -> None:
     snapshot = b.healthy_snapshot()
     mount(path="/demo")(snapshot)
     for pod in snapshot.of_kind(kinds.PODS):
@@ -290,13 +290,13 @@ def test_readers_that_mount_the_folder_need_no_root() -> None:
     assert b.found_codes(snapshot, "FM210") == []
 
 
-def test_a_deletion_names_the_pods_in_its_way() -> None:
+def test_deletion_names_the_pods_that_block_it() -> None:
     snapshot = b.healthy_snapshot()
     leaving(snapshot)
     assert fix(snapshot, "FM217") == f"kubectl delete pod chat-decode-0 -n {NS}"
 
 
-def test_no_value_of_an_option_is_ever_shown() -> None:
+def test_option_values_are_never_shown() -> None:
     snapshot = b.healthy_snapshot()
     options(aws__secretKey="planted secret$", fs__s3__token="planted;too")(snapshot)
     told = str([b.findings_of(snapshot, code) for code in ("FM211", "FM214", "FM215")])
@@ -304,7 +304,7 @@ def test_no_value_of_an_option_is_ever_shown() -> None:
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-7b", "7b", "Demo"])
-def test_the_new_name_is_legal(name: str) -> None:
+def test_suggested_name_is_legal(name: str) -> None:
     snapshot = b.healthy_snapshot()
     renamed(name)(snapshot)
     command = fix(snapshot, "FM201")
@@ -312,7 +312,7 @@ def test_the_new_name_is_legal(name: str) -> None:
     assert names.is_valid_name(new_name)
 
 
-def test_workers_that_wait_are_told_once() -> None:
+def test_waiting_workers_are_found_once() -> None:
     """FM302 is the failure; the warning would only repeat it."""
     snapshot = b.healthy_snapshot()
     exclusive(snapshot)
@@ -348,13 +348,13 @@ def mount_codes(snapshot: Snapshot) -> list[str]:
 PLAIN = {"aws.accessKeyId": "planted-1", "aws.secretKey": "planted-2", "alluxio.x": "1"}
 
 
-def test_a_mount_without_path_and_name_is_the_root() -> None:
+def test_mount_without_path_and_name_is_the_root() -> None:
     snapshot = by_hand(path=None, name=None, encryptOptions=None, options=PLAIN)
     assert mount_codes(snapshot) == ["FM211"]
     assert "root.option.aws.secretKey" in fix(snapshot, "FM211")
 
 
-def test_plain_names_of_such_a_mount_reach_no_worker() -> None:
+def test_plain_key_options_of_a_root_mount_are_found() -> None:
     snapshot = by_hand(path=None, name=None)
     plain_names(snapshot)
     assert mount_codes(snapshot) == ["FM213"]
@@ -363,14 +363,14 @@ def test_plain_names_of_such_a_mount_reach_no_worker() -> None:
     assert found.evidence[0].text == "aws.accessKeyId"
 
 
-def test_names_of_a_root_mount_reach_nobody_elsewhere() -> None:
+def test_root_key_options_of_another_mount_are_found() -> None:
     [found] = b.findings_of(by_hand(path="/elsewhere"), "FM213")
-    assert "reach nobody" in found.cause
+    assert "are ignored" in found.cause
 
 
 @pytest.mark.parametrize("given", [{"path": None}, {"path": "/a"}, {"path": "a"}])
 @pytest.mark.parametrize("keys", ["plain", "named", "rooted"])
-def test_checks_of_a_mount_that_meet_print_the_same(given: dict[str, object], keys: str) -> None:
+def test_all_mount_checks_print_the_same_fix(given: dict[str, object], keys: str) -> None:
     """Whichever is followed, nothing is left, and nothing of it is secret."""
     hidden = {"encryptOptions": None, "options": PLAIN} if keys == "plain" else {}
     snapshot = by_hand(**given, **hidden)
@@ -384,7 +384,7 @@ def test_checks_of_a_mount_that_meet_print_the_same(given: dict[str, object], ke
     assert mount_codes(snapshot) == []
 
 
-def test_keys_of_a_folder_that_pods_read_stay_where_they_are() -> None:
+def test_fix_keeps_the_directory_that_pods_read() -> None:
     snapshot = by_hand(path="/demo", encryptOptions=None, options=PLAIN)
     for pod in snapshot.of_kind(kinds.PODS):
         for container in pod["spec"].get("containers", []):
@@ -396,7 +396,7 @@ def test_keys_of_a_folder_that_pods_read_stay_where_they_are() -> None:
     assert dataset(snapshot)["spec"]["mounts"][0]["path"] == "/demo"
 
 
-def test_a_runtime_that_lacks_is_made_of_the_size_that_the_source_has() -> None:
+def test_fix_for_a_missing_runtime_measures_the_source() -> None:
     snapshot = by_hand()
     b.remove_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     assert "quota" not in fix(snapshot, "FM204")
@@ -407,7 +407,7 @@ def test_a_runtime_that_lacks_is_made_of_the_size_that_the_source_has() -> None:
     assert found.fix is not None and found.fix.how == "advice"
 
 
-def test_several_mounts_are_folders_and_none_is_the_root() -> None:
+def test_several_mounts_are_directories_of_the_volume() -> None:
     snapshot = by_hand(path=None, name="llama", encryptOptions=None)
     first = dataset(snapshot)["spec"]["mounts"][0]
     dataset(snapshot)["spec"]["mounts"] = [first, {**first, "name": "qwen"}]
@@ -416,13 +416,13 @@ def test_several_mounts_are_folders_and_none_is_the_root() -> None:
     assert [each.text for each in found.evidence] == ["llama", "qwen"]
     dataset(snapshot)["spec"]["mounts"][1]["path"] = "/"
     lost, _ = b.findings_of(snapshot, "FM210")
-    assert "nowhere" in lost.cause and lost.severity is Severity.ERROR
+    assert "not visible" in lost.cause and lost.severity is Severity.ERROR
 
 
-def test_a_tag_that_is_no_version_is_replaced() -> None:
+def test_fix_replaces_an_image_tag_without_a_version() -> None:
     snapshot = b.healthy_snapshot()
     not_bound('could not parse "latest" as version')(snapshot)
-    assert "latest is none" in b.findings_of(snapshot, "FM208")[0].cause
+    assert "latest is not one" in b.findings_of(snapshot, "FM208")[0].cause
     apply_fix(snapshot, fix(snapshot, "FM208"))
     runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
     assert runtime["spec"]["fuse"]["imageTag"] == "2.9.5"

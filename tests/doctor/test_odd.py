@@ -58,7 +58,7 @@ def odd(draw: st.DrawFn) -> Snapshot:
 
 @settings(max_examples=200)
 @given(st.data())
-def test_nothing_odd_breaks_a_judge(data: st.DataObject) -> None:
+def test_malformed_objects_do_not_crash_a_check(data: st.DataObject) -> None:
     snapshot = odd(data.draw)
     found = b.run_checks(snapshot)
     assert broken(found) == []
@@ -67,7 +67,7 @@ def test_nothing_odd_breaks_a_judge(data: st.DataObject) -> None:
 
 @settings(max_examples=100)
 @given(st.sampled_from(sorted(KINDS)), st.lists(junk.any_object, min_size=1, max_size=3))
-def test_junk_of_any_kind_breaks_no_judge(resource: str, objects: list[Object]) -> None:
+def test_junk_in_any_kind_does_not_crash_a_check(resource: str, objects: list[Object]) -> None:
     snapshot = b.healthy_snapshot()
     snapshot.objects[resource] += objects
     assert broken(b.run_checks(snapshot)) == []
@@ -82,7 +82,7 @@ _TEXT = st.one_of(
 
 @settings(max_examples=100)
 @given(st.data())
-def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
+def test_arbitrary_text_does_not_crash_a_check(data: st.DataObject) -> None:
     """Annotations, logs and answers of stores, of which any may be cut off or another's."""
     snapshot = cases.snapshot_with_fault(data.draw(st.sampled_from(sorted(cases.faults()))))
     document = snapshot.to_document()
@@ -100,7 +100,7 @@ def test_no_text_breaks_a_judge(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("resource", sorted(KINDS))
-def test_a_kind_out_of_sight_is_not_taken_for_absent(resource: str) -> None:
+def test_unreadable_kind_is_not_taken_for_missing(resource: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, KINDS[resource])
     found = b.run_checks(snapshot)
@@ -109,7 +109,7 @@ def test_a_kind_out_of_sight_is_not_taken_for_absent(resource: str) -> None:
 
 
 @pytest.mark.parametrize("check", REGISTRY.in_code_order(), ids=lambda check: check.code)
-def test_a_check_says_which_permission_it_lacks(check: Check) -> None:
+def test_skipped_check_names_the_missing_permission(check: Check) -> None:
     for need in check.needs:
         kind = need.kind if isinstance(need, RequiredKind) else need
         snapshot = b.healthy_snapshot()
@@ -120,7 +120,7 @@ def test_a_check_says_which_permission_it_lacks(check: Check) -> None:
 
 @settings(max_examples=150)
 @given(st.sampled_from(sorted(cases.faults())), st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
-def test_who_sees_less_finds_no_more(name: str, hidden: set[str]) -> None:
+def test_fewer_permissions_give_no_additional_findings(name: str, hidden: set[str]) -> None:
     snapshot = cases.snapshot_with_fault(name)
     seen = set(b.found_codes(snapshot))
     for resource in sorted(hidden):
@@ -132,7 +132,7 @@ def test_who_sees_less_finds_no_more(name: str, hidden: set[str]) -> None:
     assert plain <= seen
 
 
-def test_a_cache_of_the_hubs_layout_is_well_where_datasets_are_hidden() -> None:
+def test_hub_layout_cache_is_healthy_without_access_to_datasets() -> None:
     """What the store listed is of the Dataset's mounts: without them nobody knows what is there."""
     name = next(each for each in cases.faults() if each.endswith("cache of the Hub's layout"))
     snapshot = cases.snapshot_with_fault(name)

@@ -90,7 +90,7 @@ def meant(good: dict[str, dict[Key, Fix]]) -> dict[tuple[str, Key], list[list[st
     return {at: words(each) for at, each in said.items()}
 
 
-def test_every_command_is_made_where_commands_are_quoted(good: dict[str, dict[Key, Fix]]) -> None:
+def test_every_fix_command_is_built_by_shell_command(good: dict[str, dict[Key, Fix]]) -> None:
     """`shell.py`, that is: an f-string is no Command."""
     bare = {
         key[0]
@@ -102,7 +102,7 @@ def test_every_command_is_made_where_commands_are_quoted(good: dict[str, dict[Ke
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_value_is_run(
+def test_hostile_value_is_not_executed(
     place: str, good: dict[str, dict[Key, Fix]], meant: dict[tuple[str, Key], list[list[str]]]
 ) -> None:
     """Each row with one hostile value after the other in turn: no row needs them all."""
@@ -123,7 +123,7 @@ def test_no_value_is_run(
     assert same > len(rows) / 2, f"{same} of {len(rows)} are the same commands"
 
 
-def test_a_command_with_a_secret_in_it_stays_one() -> None:
+def test_redacted_command_stays_one_command() -> None:
     """Redaction goes value by value: a change of the line would break its quotes."""
     line = command("kubectl", "get", Operand("password=x' ; touch p #"))
     fix = _redact_fix(Fix(line))

@@ -143,7 +143,7 @@ PLACING: dict[str, tuple[Fault, str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", PLACING)
-def test_a_worker_without_a_node(case: str) -> None:
+def test_unscheduled_worker_is_explained(case: str) -> None:
     broken, code, cause, fix = PLACING[case]
     snapshot = b.healthy_snapshot()
     broken(snapshot)
@@ -300,7 +300,7 @@ PODS: dict[str, tuple[Fault, str, str, str, str]] = {
         no_master,
         "FM311",
         "statefulset models/demo-master",
-        "there is no pod of the master",
+        "the master has no pod",
         "kubectl describe statefulset demo-master",
     ),
     "own host name": (
@@ -321,7 +321,7 @@ PODS: dict[str, tuple[Fault, str, str, str, str]] = {
         both(memory_tier, killed),
         "FM321",
         "pod models/demo-worker-0",
-        "alluxio-worker on node gpu-0 was killed for its memory",
+        "alluxio-worker on node gpu-0 was killed: out of memory",
         "kubectl fluidmodel cache s3://hf-models/demo --name demo",
     ),
     "disk": (
@@ -377,14 +377,14 @@ PODS: dict[str, tuple[Fault, str, str, str, str]] = {
         stuck,
         "FM334",
         "pod models/demo-worker-0",
-        "the worker on node gpu-0 does not go away",
+        "the worker on node gpu-0 does not terminate",
         "kubectl delete pod demo-worker-0 -n models --force",
     ),
 }
 
 
 @pytest.mark.parametrize("case", PODS)
-def test_what_befalls_the_pods(case: str) -> None:
+def test_pod_fault_is_found(case: str) -> None:
     broken, code, about, cause, fix = PODS[case]
     snapshot = b.healthy_snapshot()
     broken(snapshot)
@@ -392,7 +392,7 @@ def test_what_befalls_the_pods(case: str) -> None:
     assert code in b.root_codes(snapshot, "3", "4", "6", "8")
 
 
-def test_the_log_is_the_evidence() -> None:
+def test_log_line_is_the_evidence() -> None:
     snapshot = b.healthy_snapshot()
     master_says(f"noise\n{S3}")(snapshot)
     [found] = b.findings_of(snapshot, "FM311")
@@ -404,7 +404,7 @@ def test_the_log_is_the_evidence() -> None:
     assert "SignatureDoesNotMatch" in first.text
 
 
-def test_a_wrong_key_is_the_root_of_all_that_follows() -> None:
+def test_wrong_key_is_the_only_root() -> None:
     """The master restarts, so the Dataset is NotBound, there is no claim, and the reader waits."""
     snapshot = b.healthy_snapshot()
     master_says(S3)(snapshot)
@@ -425,7 +425,7 @@ def test_a_wrong_key_is_the_root_of_all_that_follows() -> None:
     assert b.root_codes(snapshot, "3", "4", "6") == ["FM311"]
 
 
-def test_a_bundle_tells_of_the_secret_as_the_cluster_does() -> None:
+def test_bundle_gives_the_same_secret_finding_as_the_cluster() -> None:
     """The name of its volume looks like a secret's, and what follows it is none."""
     snapshot = b.healthy_snapshot()
     secret_missing(snapshot)
@@ -434,23 +434,23 @@ def test_a_bundle_tells_of_the_secret_as_the_cluster_does() -> None:
     assert offline == live and live.evidence[0].text == NO_SECRET
 
 
-def test_what_only_starts_is_a_warning() -> None:
+def test_starting_pod_is_a_warning() -> None:
     snapshot = b.healthy_snapshot()
     master = b.make_container_wait(pod(snapshot, MASTER), "alluxio-master", "ContainerCreating")
     master["metadata"]["creationTimestamp"] = NOW
     [found] = b.findings_of(snapshot, "FM311")
     assert found.severity is Severity.WARNING and found.fix is None
-    assert "it still starts" in found.cause
+    assert "it is still starting" in found.cause
 
 
-def test_a_worker_that_fluid_has_not_counted_yet_is_not_lost() -> None:
+def test_uncounted_new_worker_is_not_lost() -> None:
     snapshot = b.healthy_snapshot()
     lost(snapshot)
     pod(snapshot, WORKER)["metadata"]["creationTimestamp"] = NOW
     assert b.findings_of(snapshot, "FM332") == []
 
 
-def test_a_secret_that_came_later_is_no_news() -> None:
+def test_secret_created_later_is_not_reported() -> None:
     """The event is still there, and the pod runs."""
     snapshot = b.healthy_snapshot()
     b.add_warning_event(
@@ -459,7 +459,7 @@ def test_a_secret_that_came_later_is_no_news() -> None:
     assert b.found_codes(snapshot, "3") == []
 
 
-def test_the_store_is_not_the_pods_own_host() -> None:
+def test_unknown_store_host_is_not_reported_as_own_host() -> None:
     snapshot = b.healthy_snapshot()
     job_master_says("java.net.UnknownHostException: minio")(snapshot)
     assert b.findings_of(snapshot, "FM312") == []
@@ -467,7 +467,7 @@ def test_the_store_is_not_the_pods_own_host() -> None:
     assert "the host name does not resolve" in found.cause
 
 
-def test_an_old_restart_is_no_news() -> None:
+def test_old_restart_is_ignored() -> None:
     snapshot = b.healthy_snapshot()
     fuse = b.make_container_restart(pod(snapshot, FUSE), "alluxio-fuse", restarts=9)
     last = fuse["status"]["containerStatuses"][0]["lastState"]["terminated"]  # type: ignore[index]
@@ -476,13 +476,13 @@ def test_an_old_restart_is_no_news() -> None:
 
 
 @pytest.mark.parametrize("code", ["FM301", "FM311", "FM320", "FM331"])
-def test_pods_out_of_sight_are_said_to_be(code: str) -> None:
+def test_pod_checks_are_skipped_without_access_to_pods(code: str) -> None:
     snapshot = b.healthy_snapshot()
     b.forbid_listing(snapshot, kinds.PODS)
     assert b.skip_reasons(snapshot, code) == ["no permission to list pods"]
 
 
-def test_a_limit_holds_all_that_a_worker_may_use() -> None:
+def test_memory_limit_fix_covers_quota_heap_and_direct_memory() -> None:
     """Tier, heap and direct memory: by the runtime's own options, else by Fluid's defaults."""
     snapshot = b.healthy_snapshot()
     memory_tier(snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 from typing import Any
 
@@ -37,6 +38,7 @@ from kubectl_fluidmodel.snapshot.probe_result import (
 )
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
+from tests.doctor.applying import apply_fix
 from tests.doctor.fluid import NAME, NS
 from tests.doctor.stores import MOUNT, ok_result, set_store_listing, set_store_result
 
@@ -78,7 +80,9 @@ def phase(snapshot: Snapshot, value: str) -> None:
         (ProbeState.EMPTY, {}, "FM531"),
     ],
 )
-def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> None:
+def test_probe_state_is_reported_by_its_check(
+    state: str, changes: dict[str, Any], code: str
+) -> None:
     snapshot = b.healthy_snapshot()
     set_store_result(snapshot, state, **changes)
     found = b.findings_of(snapshot, code)
@@ -116,14 +120,14 @@ def test_what_a_store_says(state: str, changes: dict[str, Any], code: str) -> No
         ({"newest": (("config.json", "2026-09-21T13:00:00Z"),)}, "FM537"),
     ],
 )
-def test_what_lies_in_it(changes: dict[str, Any], code: str) -> None:
+def test_content_fault_is_found(changes: dict[str, Any], code: str) -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(snapshot, **changes)
     assert codes(snapshot) == [code]
     assert b.findings_of(snapshot, code)[0].evidence
 
 
-def test_what_could_not_be_read_passes_nothing_unseen() -> None:
+def test_content_checks_are_skipped_if_files_could_not_be_read() -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(snapshot, unread="3 of 40 files that tell were looked at (AccessDenied)")
     assert codes(snapshot) == []
@@ -131,7 +135,7 @@ def test_what_could_not_be_read_passes_nothing_unseen() -> None:
         assert "AccessDenied" in skipped(snapshot, code)
 
 
-def test_rubbish_is_removed_and_nothing_beside_it() -> None:
+def test_fix_removes_only_unrelated_files() -> None:
     snapshot = b.healthy_snapshot()
     places = (".cache/", "sub/.cache/", "it's.part")
     set_store_listing(
@@ -145,7 +149,7 @@ def test_rubbish_is_removed_and_nothing_beside_it() -> None:
     assert all(each[-2:] == ["--endpoint-url", "http://minio:9000"] for each in commands)
 
 
-def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
+def test_fix_for_a_hub_cache_without_links_stages_from_the_hub() -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(
         snapshot, remarks=(ModelIssue(LINKS, "links were lost", True, hub_model="org/m@abc"),)
@@ -163,15 +167,15 @@ def test_a_hub_cache_without_links_comes_from_the_hub_again() -> None:
         (ProbeState.BAD_KEY, {"message": "is empty"}, "FM503"),
     ],
 )
-def test_secrets_are_told_of_once(state: str, changes: dict[str, Any], code: str) -> None:
+def test_secret_fault_is_reported_once(state: str, changes: dict[str, Any], code: str) -> None:
     snapshot = b.healthy_snapshot()
     set_store_result(snapshot, state, **changes)
-    assert skipped(snapshot, code) == "FM212 tells of it"
+    assert skipped(snapshot, code) == "FM212 reports it"
     b.forbid_listing(snapshot, kinds.SECRETS)
     assert codes(snapshot) == [code]
 
 
-def test_no_model_at_all_where_one_is_near() -> None:
+def test_model_in_a_similar_prefix_is_suggested() -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(snapshot, nearest=("s3://hf-models/org/demo",), models=(), weights=0)
     found = b.run_checks(snapshot, "5")
@@ -180,7 +184,45 @@ def test_no_model_at_all_where_one_is_near() -> None:
     assert fix and "cache s3://hf-models/org/demo --name demo" in fix.text
 
 
-def test_what_is_only_out_of_reach_from_here_is_no_finding_while_the_cache_is_bound() -> None:
+@pytest.mark.parametrize(
+    ("state", "changes", "code"),
+    [
+        (ProbeState.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
+        (ProbeState.REGION, {"region": "eu-west-1"}, "FM525"),
+        (ProbeState.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
+        (ProbeState.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
+    ],
+)
+def test_fix_for_a_cache_made_by_hand_patches_its_mount(
+    state: ProbeState, changes: dict[str, Any], code: str
+) -> None:
+    snapshot = b.healthy_snapshot()
+    metadata = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]
+    metadata["labels"].pop("app.kubernetes.io/managed-by")
+    before = copy.deepcopy(mount(snapshot))
+    set_store_result(snapshot, state, **changes)
+    fix = b.findings_of(snapshot, code)[0].fix
+    assert fix is not None and fix.how == "command"
+    apply_fix(snapshot, str(fix.text))
+    assert mount(snapshot) != before
+    assert f"kubectl get alluxioruntime {NAME} -n {NS} -o json" in str(fix.text)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code"), [("http://minio:9000", "FM506"), ("minio.example.com", "FM507")]
+)
+def test_endpoint_fix_for_a_cache_made_by_hand_works(endpoint: str, code: str) -> None:
+    snapshot = b.healthy_snapshot()
+    metadata = b.get_object(snapshot, names.DATASETS, NAME)["metadata"]
+    metadata["labels"].pop("app.kubernetes.io/managed-by")
+    mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": endpoint}
+    fix = b.findings_of(snapshot, code)[0].fix
+    assert fix is not None and fix.how == "command"
+    apply_fix(snapshot, str(fix.text))
+    assert b.findings_of(snapshot, code) == []
+
+
+def test_store_unreachable_from_here_is_skipped_while_the_cache_is_bound() -> None:
     for state in (ProbeState.DNS, ProbeState.TIMEOUT):
         snapshot = b.healthy_snapshot()
         set_store_result(snapshot, state, origin=ProbeOrigin.CLIENT, message="no answer")
@@ -193,7 +235,7 @@ def test_what_is_only_out_of_reach_from_here_is_no_finding_while_the_cache_is_bo
         assert codes(snapshot) == ["FM510" if state == ProbeState.DNS else "FM511"]
 
 
-def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
+def test_local_clock_skew_is_a_warning_while_the_cache_is_bound() -> None:
     snapshot = b.healthy_snapshot()
     set_store_result(
         snapshot,
@@ -210,16 +252,16 @@ def test_a_clock_here_is_a_warning_while_the_cache_is_bound() -> None:
     assert "7200 s apart" in root.finding.cause
 
 
-def test_a_clock_that_is_a_little_off_is_named_before_it_breaks() -> None:
+def test_small_clock_skew_is_reported() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.probe_results[(NS, NAME)] = (ok_result(clock_skew=-400.0),)
     assert codes(snapshot) == ["FM514"]
 
 
-def test_a_store_that_was_not_asked_passes_nothing() -> None:
+def test_store_checks_are_skipped_without_a_probe() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.probe_results.clear()
-    assert skipped(snapshot, "FM521") == "the store was not asked"
+    assert skipped(snapshot, "FM521") == "the store was not probed"
     set_store_result(
         snapshot, ProbeState.SKIPPED, message="no permission to read Secret demo-store"
     )
@@ -227,7 +269,7 @@ def test_a_store_that_was_not_asked_passes_nothing() -> None:
     assert codes(snapshot) == []
 
 
-def test_too_many_files_to_list_are_not_judged_for_what_is_missing() -> None:
+def test_missing_files_are_not_reported_for_an_incomplete_listing() -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(snapshot, complete=False, models=(), files=20_000)
     assert "too many to list" in skipped(snapshot, "FM533")
@@ -261,7 +303,7 @@ def test_redaction_hides_a_key_that_a_store_repeats() -> None:
         (ProbeState.REGION, {"region": "eu"}),
     ],
 )
-def test_fixes_survive_it_too(state: str, changes: dict[str, Any]) -> None:
+def test_fixes_survive_redaction(state: str, changes: dict[str, Any]) -> None:
     snapshot = b.healthy_snapshot()
     set_store_result(snapshot, state, secret_name="minio-keys", **changes)
     for option in b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0][
@@ -287,7 +329,7 @@ def mount(snapshot: Snapshot) -> dict[str, Any]:
     return found
 
 
-def test_the_question_of_a_cache_that_we_made() -> None:
+def test_mount_target_of_our_cache() -> None:
     asked = question(b.healthy_snapshot())
     assert (asked.scheme, asked.host, asked.path) == ("s3", "hf-models", "demo")
     assert (asked.endpoint, asked.region) == ("http://minio:9000", "us-east-1")
@@ -295,7 +337,7 @@ def test_the_question_of_a_cache_that_we_made() -> None:
     assert asked.hidden.key == "AWS_SECRET_ACCESS_KEY"
 
 
-def test_keys_in_plain_text_are_used_and_never_told() -> None:
+def test_plaintext_keys_are_used_and_never_shown() -> None:
     snapshot = b.healthy_snapshot()
     options = {"aws.accessKeyId": "planted-access", "aws.secretKey": "planted-hidden"}
     mount(snapshot).update(options=options, encryptOptions=[])
@@ -313,7 +355,7 @@ def test_keys_in_plain_text_are_used_and_never_told() -> None:
         ("", ""),
     ],
 )
-def test_endpoints_as_people_write_them(given: str, endpoint: str) -> None:
+def test_endpoint_is_normalised(given: str, endpoint: str) -> None:
     snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": given}
     assert question(snapshot).endpoint == endpoint
@@ -332,7 +374,7 @@ SECURE = "alluxio.underfs.s3.secure.http.enabled"
         ({"alluxio.underfs.s3.server.side.encryption.enabled": "true"}, "https"),
     ],
 )
-def test_an_endpoint_without_a_scheme_is_read_as_alluxio_does(
+def test_endpoint_without_a_scheme_gets_the_scheme_alluxio_uses(
     options: dict[str, str], scheme: str
 ) -> None:
     snapshot = b.healthy_snapshot()
@@ -355,7 +397,7 @@ def test_an_endpoint_without_a_scheme_is_read_as_alluxio_does(
         ("http://minio:9000", ""),
     ],
 )
-def test_an_endpoint_with_the_bucket_in_it(endpoint: str, right: str) -> None:
+def test_bucket_name_in_the_endpoint_is_found(endpoint: str, right: str) -> None:
     snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {"alluxio.underfs.s3.endpoint": endpoint}
     found = b.findings_of(snapshot, "FM508")
@@ -364,7 +406,7 @@ def test_an_endpoint_with_the_bucket_in_it(endpoint: str, right: str) -> None:
         assert found[0].fix and f"--endpoint {right} " in found[0].fix.text
 
 
-def test_what_the_runtime_and_the_shared_options_say_counts_too() -> None:
+def test_runtime_properties_and_shared_options_count() -> None:
     snapshot = b.healthy_snapshot()
     mount(snapshot)["options"] = {}
     mount(snapshot)["encryptOptions"] = []
@@ -386,13 +428,13 @@ def test_what_the_runtime_and_the_shared_options_say_counts_too() -> None:
         ("oss://bucket/x", "oss:// is not spoken"),
     ],
 )
-def test_what_cannot_be_tried(point: str, why: str) -> None:
+def test_unsupported_mount_point_is_skipped_with_a_reason(point: str, why: str) -> None:
     snapshot = b.healthy_snapshot()
     mount(snapshot)["mountPoint"] = point
     assert why in question(snapshot).skip
 
 
-def test_the_place_of_a_staged_model() -> None:
+def test_staging_layout_is_recognised() -> None:
     snapshot = b.healthy_snapshot()
     commit = "0" * 40
     mount(snapshot)["mountPoint"] = f"s3://models/pre/org/m/{commit}"
@@ -431,7 +473,7 @@ def tries(monkeypatch: pytest.MonkeyPatch, *points: str, state: str, code: str =
     return sorted(tried)
 
 
-def test_an_endpoint_that_is_dead_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint_is_probed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y", "http://b.example/z")
     for state in (ProbeState.DNS, ProbeState.REFUSED, ProbeState.TLS):
         once = tries(monkeypatch, *mounts, state=state)
@@ -440,12 +482,12 @@ def test_an_endpoint_that_is_dead_is_tried_once(monkeypatch: pytest.MonkeyPatch)
     assert len(tries(monkeypatch, *mounts, state=ProbeState.TIMEOUT, code=silent)) == 2
 
 
-def test_what_is_said_of_one_mount_is_not_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_denied_mount_does_not_affect_another(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = ("http://a.example/x", "http://a.example/y")
     for state in (ProbeState.OK, ProbeState.DENIED, ProbeState.EMPTY, ProbeState.TIMEOUT):
         assert tries(monkeypatch, *mounts, state=state) == list(mounts)
 
 
-def test_states_are_ranked() -> None:
+def test_every_probe_state_has_a_rank() -> None:
     """Every state that an answer may have is in the order by which checks know what was seen."""
     assert set(_STATE_RANK) == set(ProbeState) - {ProbeState.SKIPPED}

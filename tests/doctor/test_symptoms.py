@@ -77,7 +77,7 @@ def name_of(row: Symptom) -> str:
 
 
 @pytest.mark.parametrize("row", symptoms.TABLE, ids=name_of)
-def test_every_row_has_its_owner(row: Symptom) -> None:
+def test_symptom_is_reported_by_its_check(row: Symptom) -> None:
     snapshot = b.healthy_snapshot()
     suffer(snapshot, row)
     found = b.run_checks(snapshot)
@@ -87,23 +87,23 @@ def test_every_row_has_its_owner(row: Symptom) -> None:
     assert found.verdict != "healthy"
 
 
-def test_every_warning_of_the_kubelet_is_in_the_table() -> None:
+def test_table_has_every_kubelet_warning() -> None:
     there = {row.reason for row in symptoms.TABLE} | set(symptoms.ELSEWHERE)
     assert set(symptoms.KUBELET) - there == set()
     assert not set(symptoms.ELSEWHERE) & {row.reason for row in symptoms.TABLE}
 
 
-def test_every_warning_of_fluid_is_in_the_table() -> None:
+def test_table_has_every_fluid_warning() -> None:
     assert set(symptoms.FLUID) - {row.reason for row in symptoms.TABLE} == set()
 
 
-def test_every_owner_is_a_check() -> None:
+def test_every_owner_is_a_registered_check() -> None:
     assert {row.owner for row in symptoms.TABLE} <= set(REGISTRY.checks)
 
 
 @pytest.mark.parametrize("phase", symptoms.PHASES)
 @pytest.mark.parametrize("reference", [True, False])
-def test_no_phase_but_bound_is_healthy_for_long(phase: str, reference: bool) -> None:
+def test_dataset_in_any_other_phase_than_bound_is_reported(phase: str, reference: bool) -> None:
     snapshot = b.healthy_snapshot()
     dataset = b.get_object(snapshot, names.DATASETS, NAME)
     dataset["status"].update(phase=phase, conditions=[])
@@ -115,7 +115,7 @@ def test_no_phase_but_bound_is_healthy_for_long(phase: str, reference: bool) -> 
     assert found.failed
 
 
-def test_a_kubelets_word_needs_no_right_to_see_csi_nodes() -> None:
+def test_kubelet_driver_error_is_reported_without_access_to_csi_nodes() -> None:
     """The check that owns a word of a mount must not need more than the general one."""
     snapshot = b.healthy_snapshot()
     row = symptoms.TABLE[0]
@@ -124,7 +124,7 @@ def test_a_kubelets_word_needs_no_right_to_see_csi_nodes() -> None:
     assert "FM420" in b.found_codes(snapshot)
 
 
-def test_what_owns_a_mount_needs_no_more_than_the_general_check() -> None:
+def test_specific_mount_checks_need_no_more_than_fm442() -> None:
     general = set(REGISTRY.checks["FM442"].needs)
     owners = {row.owner for row in symptoms.TABLE if row.about == symptoms.READER}
     mounting = owners - {"FM442", "FM445", "FM730", "FM441"}

@@ -90,8 +90,8 @@ def patches(command: str) -> list[Any]:
 FLEET = (gpu(0), cpu(0), gpu(1), cpu(1), gpu(2))
 
 
-class TestWhatMostNodesLack:
-    def test_a_taint_though_the_scheduler_names_memory_first(self) -> None:
+class TestMostCommonObstacle:
+    def test_taint_wins_over_memory_in_the_scheduler_message(self) -> None:
         found = only(cluster(*FLEET), "FM304")
         assert found.cause == (
             "it does not tolerate the taint nvidia.com/gpu=present:NoSchedule of nodes gpu-0, "
@@ -105,23 +105,23 @@ class TestWhatMostNodesLack:
             {"op": "remove", "path": "/spec/worker/resources/requests/memory"},
         ]
 
-    def test_the_tolerations_that_are_there_stay(self) -> None:
+    def test_fix_keeps_existing_tolerations(self) -> None:
         snapshot = cluster(*FLEET)
         mine = {"key": "team", "operator": "Exists"}
         b.get_object(snapshot, names.DATASETS, "demo")["spec"]["tolerations"] = [mine]
         [change, _] = patches(fix(only(snapshot, "FM304")))
         assert change == {"spec": {"tolerations": [mine, fluid.GPU_TOLERATION]}}
 
-    def test_a_quota_that_the_model_needs_is_left_alone(self) -> None:
+    def test_fix_keeps_a_quota_that_the_model_needs(self) -> None:
         found = only(cluster(*FLEET, total="250.00GiB"), "FM304")
         assert "times the model" not in found.cause
         assert len(patches(fix(found))) == 1
 
-    def test_a_cache_of_ours_is_made_again_where_it_fits(self) -> None:
+    def test_fix_recreates_our_cache_where_it_fits(self) -> None:
         command = fix(only(cluster(*FLEET, ours=True), "FM304"))
         assert command.startswith("kubectl fluidmodel uncache demo -n models && ")
 
-    def test_memory(self) -> None:
+    def test_missing_memory_is_found(self) -> None:
         found = only(cluster(cpu(0), cpu(1), cpu(2), total="250.00GiB"), "FM301")
         assert found.cause == (
             "no node has enough free memory for the worker: "
@@ -129,17 +129,17 @@ class TestWhatMostNodesLack:
         )
         assert "--medium SSD" in fix(found)
 
-    def test_memory_for_a_quota_that_is_far_too_large(self) -> None:
+    def test_fix_reduces_an_oversized_quota(self) -> None:
         found = only(cluster(cpu(0), cpu(1), gpu(0)), "FM301")
         assert "is 153,600 times the model's 2.0 MiB" in found.cause
         [quota] = patches(fix(found))
         assert quota[0]["value"] == "2240Mi"
 
-    def test_memory_where_a_node_with_gpus_would_do(self) -> None:
+    def test_fix_tolerates_gpu_nodes_with_enough_memory(self) -> None:
         found = only(cluster(cpu(0), cpu(1), gpu(0), total="250.00GiB"), "FM301")
         assert patches(fix(found)) == [{"spec": {"tolerations": [fluid.GPU_TOLERATION]}}]
 
-    def test_less_of_the_very_resource_that_lacks(self) -> None:
+    def test_fix_reduces_the_request_of_the_missing_resource(self) -> None:
         snapshot = cluster(cpu(0), cpu(1), requests={"cpu": "200", "memory": "1Gi"})
         found = only(snapshot, "FM301")
         assert "cpu-0, cpu-1: 200 cpu needed, 128 free" in found.cause
@@ -147,20 +147,20 @@ class TestWhatMostNodesLack:
             {"spec": {"worker": {"resources": {"requests": {"cpu": "128000m"}}}}}
         ]
 
-    def test_who_holds_the_rest(self) -> None:
+    def test_pods_that_hold_the_resource_are_named(self) -> None:
         snapshot = cluster(cpu(0), total="250.00GiB", requests={"memory": "200Gi"})
         other = pods.pod("big", namespace="far", node="cpu-0")
         other["spec"]["containers"][0]["resources"] = {"requests": {"memory": "100Gi"}}
         snapshot.pods_on_nodes = [occupants.strip_pod(other)]
         assert "156.0 GiB free (far/big holds the rest)" in only(snapshot, "FM301").cause
 
-    def test_pods_that_could_not_be_read_are_said(self) -> None:
+    def test_unreadable_pods_are_mentioned(self) -> None:
         found = only(cluster(cpu(0), total="250.00GiB", read=False), "FM301")
         assert found.cause.endswith("what pods of other namespaces hold could not be read")
 
 
-class TestNodesThatNobodyMeant:
-    def test_the_node_that_the_dataset_names_counts_alone(self) -> None:
+class TestExcludedNodes:
+    def test_only_the_node_in_the_dataset_affinity_counts(self) -> None:
         affinity = {
             "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": {
@@ -173,13 +173,13 @@ class TestNodesThatNobodyMeant:
         found = only(cluster(*FLEET, affinity=affinity, total="250.00GiB"), "FM301")
         assert "cpu-0: 300.0 GiB of memory needed" in found.cause and "gpu" not in found.cause
 
-    def test_a_node_that_is_going_is_never_offered(self) -> None:
+    def test_node_about_to_be_removed_is_not_suggested(self) -> None:
         nodes = (gpu(0, KARPENTER), gpu(1, KARPENTER), gpu(2, KARPENTER), cpu(0))
         found = only(cluster(*nodes, total="250.00GiB"), "FM301")
         assert "--medium SSD" in fix(found)
         assert "karpenter.sh/disrupted" not in fix(found)
 
-    def test_a_taint_of_somebody_else_is_not_offered_where_others_lack_less(self) -> None:
+    def test_custom_taint_is_not_suggested_if_another_node_fits_better(self) -> None:
         mine = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
         strange = cpu(1, "1Ti")
         strange["spec"]["taints"] = [mine]
@@ -208,7 +208,7 @@ class TestPorts:
         assert snapshot.pods_on_nodes is not None
         snapshot.pods_on_nodes.append(occupants.strip_pod(other))
 
-    def test_more_workers_than_nodes(self) -> None:
+    def test_more_workers_than_nodes_is_found(self) -> None:
         snapshot = self.cluster(cpu(0), cpu(1), gpu(0), gpu(1), gpu(2))
         self.sibling(snapshot, 1, "cpu-0")
         self.sibling(snapshot, 2, "cpu-1")
@@ -219,7 +219,7 @@ class TestPorts:
         )
         assert patches(fix(found)) == [{"spec": {"replicas": 2}}]
 
-    def test_with_the_default_placement_they_repel_each_other_too(self) -> None:
+    def test_workers_of_an_exclusive_cache_count_as_siblings(self) -> None:
         snapshot = self.cluster(cpu(0), replicas=2)
         worker = b.get_object(snapshot, kinds.PODS, "demo-worker-0")
         worker["spec"]["affinity"] = {
@@ -237,13 +237,13 @@ class TestPorts:
         self.sibling(snapshot, 1, "cpu-0")
         assert only(snapshot, "FM305").cause == "2 workers, and only 1 node takes one (cpu-0)"
 
-    def test_no_second_fix_for_the_number_of_workers_beside_it(self) -> None:
+    def test_port_fix_does_not_contradict_fm820(self) -> None:
         snapshot = self.cluster(cpu(0), cpu(1))
         self.sibling(snapshot, 1, "cpu-0")
         self.sibling(snapshot, 2, "cpu-1")
         assert "FM820" in b.found_codes(snapshot) and "FM820" not in b.root_codes(snapshot)
 
-    def test_somebody_else_holds_them(self) -> None:
+    def test_ports_held_by_another_pod_are_found(self) -> None:
         snapshot = self.cluster(cpu(0))
         hog = pods.pod("hog", namespace="far", node="cpu-0")
         hog["spec"]["containers"][0]["ports"] = self.PORT
@@ -253,7 +253,7 @@ class TestPorts:
         assert "--replicas 3" in fix(found), "made again with as many workers"
 
 
-def test_the_cache_that_keeps_it_off_is_named() -> None:
+def test_repelling_cache_is_named() -> None:
     snapshot = cluster(cpu(0), requests={"memory": "1Gi"})
     other = fluid.dataset("other")
     del other["spec"]["placement"]
@@ -280,7 +280,7 @@ def test_the_cache_that_keeps_it_off_is_named() -> None:
     assert "cpu-0: anti-affinity of models/other-worker-0" in found.cause
 
 
-def test_a_volume_of_another_zone() -> None:
+def test_volume_in_another_zone_is_found() -> None:
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "weights"}}]
     snapshot = cluster(cpu(0), requests={"memory": "1Gi"}, volumes=volumes)
     claim = {
@@ -307,7 +307,7 @@ def test_a_volume_of_another_zone() -> None:
     )
 
 
-def test_an_engine_that_waits_is_told_node_by_node_too() -> None:
+def test_waiting_engine_lists_obstacles_per_node() -> None:
     snapshot = b.healthy_snapshot()
     reader = b.make_unschedulable(
         b.get_object(snapshot, kinds.PODS, "chat-decode-0"),
@@ -324,7 +324,7 @@ def test_an_engine_that_waits_is_told_node_by_node_too() -> None:
     )
 
 
-def test_a_loader_never_tolerates_a_node_that_goes() -> None:
+def test_loader_fix_does_not_tolerate_a_node_about_to_be_removed() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.objects["nodes"] = [gpu(0), gpu(1, KARPENTER)]
     b.get_object(snapshot, names.DATA_LOADS, "demo")["status"]["phase"] = "Executing"
@@ -337,7 +337,7 @@ def test_a_loader_never_tolerates_a_node_that_goes() -> None:
 
 
 @pytest.mark.parametrize("field", ["env", "args", "command", "image"])
-def test_of_other_pods_only_what_the_scheduler_counts_is_held(field: str) -> None:
+def test_only_scheduling_fields_of_other_pods_are_kept(field: str) -> None:
     pod = pods.worker_pod()
     pod["spec"]["containers"][0][field] = ["planted"]
     assert "planted" not in json.dumps(occupants.strip_pod(pod))

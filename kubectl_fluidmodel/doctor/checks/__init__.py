@@ -1,6 +1,6 @@
-"""Every check, one module per noun; importing this package registers them all.
+"""All checks, one module per subject. Importing this package registers them.
 
-The modules are named, not looked for: a frozen plugin has no directory to look in.
+The modules are listed explicitly: a frozen plugin has no directory to search.
 """
 
 from kubectl_fluidmodel.doctor.checks import (

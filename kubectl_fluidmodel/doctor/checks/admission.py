@@ -1,4 +1,4 @@
-"""Pods of a cache (3xx) or of a graph (7xx) that the API server does not let be made."""
+"""3xx and 7xx: pods of a cache or of a graph that the API server rejects."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _POD_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[a-z]+)')
 
 @register_check(
     "FM307",
-    "the API server lets the cache's pods be made",
+    "the API server admits the cache's pods",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM311", *NO_FUSE, *NO_MASTER),
 )
 def cache_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
-    """A StatefulSet or DaemonSet of the cache cannot make its pods: a ResourceQuota is used up, Pod
-    Security forbids what they need (the node's network, directories of the node), or a webhook
-    refuses them. There is no pod to look at then; the refusal is an event of what wanted to make
-    it.
+    """The API server rejects pods of the cache.
+
+    A StatefulSet or DaemonSet of the cache cannot create its pods: a ResourceQuota is exhausted,
+    Pod Security forbids what they need (the host network, directories of the node), or a webhook
+    rejects them. No pod exists in that case; the rejection is an event of the workload.
     """
     cache = context.cache
     for part, workload in cache.workloads.items():
@@ -47,7 +48,7 @@ def cache_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
         if part == MASTER and not (
             _EXCEEDED_QUOTA.search(warning.text) or _POD_SECURITY.search(warning.text)
         ):
-            continue  # FM311 tells of a master without a pod
+            continue  # FM311 reports a master without a pod
         cause, fix = _explain_refusal(workload, warning.text)
         yield Finding(
             object_reference(workload),
@@ -59,14 +60,16 @@ def cache_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM735",
-    "the API server lets the graph's pods be made",
+    "the API server admits the graph's pods",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM733",),
 )
 def graph_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
-    """What makes the pods of a worker that reads the cache is refused: a ResourceQuota is used up,
-    Pod Security or a webhook says no. The worker has fewer pods than its replicas, and none of them
-    says why. What Fluid's own webhook refuses is FM440's.
+    """The API server rejects pods of a worker that reads the cache.
+
+    A ResourceQuota is exhausted, or Pod Security or a webhook rejects them. The worker has fewer
+    pods than replicas, and the existing pods do not show the reason. Rejections by Fluid's own
+    webhook are reported by FM440.
     """
     reported: set[str] = set()
     for use in reading_workers(context):
@@ -113,7 +116,7 @@ def _explain_refusal(workload: Object, message: str) -> tuple[str, Fix]:
             Fix(f"kubectl label namespace {namespace} {level}=privileged --overwrite"),
         )
     return (
-        f"the API server refuses them: {message[:200]}",
+        f"the API server rejects them: {message[:200]}",
         observations.advice(
             workload, "describe", str(workload.get("kind", "")).lower(), name_of(workload)
         ),

@@ -1,4 +1,4 @@
-"""2xx: a Dataset that is not Bound, or no longer kept in step, and nothing else says why."""
+"""2xx: a Dataset that is not Bound or not in sync, where no other check explains it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import format_duration
 
 _BINDING_TIMEOUT = 180.0
-"""Seconds within which Fluid binds a cache whose pods have to start."""
+"""Seconds within which Fluid binds a cache, including the start of its pods."""
 _REFERENCE_BINDING_TIMEOUT = 60.0
-"""As that, of a Dataset that only refers to another: no pod has to start."""
+"""The same for a Dataset that only refers to another: no pod has to start."""
 _REFERENCE_WARNING_AFTER = 30.0
-"""Seconds from which on such a wait is worth a word."""
+"""Seconds after which an unbound reference is reported as a warning."""
 _RECENT_WARNING = 120.0
-"""Seconds for which a warning of Fluid is news; its controllers sync every 15 to 20 s."""
+"""Seconds for which a Fluid warning counts as recent; its controllers sync every 15 to 20 s."""
 _MIN_REPEATS = 3
-"""Times that Fluid has to say the same: an update that meets another's passes by itself."""
+"""Repetitions from which on a warning is reported; update conflicts are transient."""
 _TRANSIENT_WARNINGS = ("No dataset can be bound to the runtime, waiting",)
 _THIN_RUNTIMES = next(kind for kind in names.RUNTIME_KINDS if kind.name == "ThinRuntime")
 _UNBOUND_REFERENCE = (*NOT_BOUND, "FM204")
 
 
 def missing_referenced_dataset(context: CheckContext) -> str:
-    """`namespace/name` of the Dataset that this one refers to, where that is known to be absent."""
+    """`namespace/name` of the referenced Dataset if it is known to be missing, else ""."""
     target = context.cache.refers_to
     if target is None or context.cache.origin is not None:
         return ""
@@ -50,11 +50,15 @@ def missing_referenced_dataset(context: CheckContext) -> str:
     return f"{namespace}/{name}" if absent else ""
 
 
-@register_check("FM223", "what the Dataset refers to is there", explains=_UNBOUND_REFERENCE)
+@register_check(
+    "FM223", "the Dataset that this one refers to exists and is Bound", explains=_UNBOUND_REFERENCE
+)
 def referenced_dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
-    """A Dataset whose mount is `dataset://namespace/name` shows the files of that other one, and
-    has no pods of its own. The other has to exist, and to be Bound: a reference to nothing stays
-    NotBound for ever.
+    """The Dataset that this one refers to is missing or not Bound.
+
+    A Dataset with a mount `dataset://namespace/name` shows the files of that other Dataset and has
+    no pods of its own. The other one has to exist and to be Bound; otherwise this one stays
+    NotBound.
     """
     cache = context.cache
     where = Evidence(
@@ -92,9 +96,10 @@ def referenced_dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM221", "the Dataset is Bound", explains=NOT_BOUND, fallback=True)
 def dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
-    """The Dataset has not been Bound for longer than Fluid needs, whatever its kind, and no other
-    check knows why. Nothing can mount it. The newest warning of Fluid is the evidence; its
-    controllers' logs say more.
+    """The Dataset has not been Bound for longer than Fluid needs, and no other check explains it.
+
+    Nothing can mount it. The latest warning event from Fluid is shown as evidence; the logs of its
+    controllers say more.
     """
     cache = context.cache
     dataset = cache.dataset
@@ -126,7 +131,7 @@ def dataset_is_bound(context: CheckContext) -> Iterator[Finding]:
 
 
 def _seconds_unbound(context: CheckContext, dataset: Object) -> float:
-    """Seconds since the Dataset was made, or was Bound last."""
+    """Seconds since the Dataset was created, or was last Bound."""
     changed = [
         time.parse_time(each.get("lastTransitionTime"))
         for each in get_list(dataset, "status", "conditions")
@@ -138,7 +143,7 @@ def _seconds_unbound(context: CheckContext, dataset: Object) -> float:
 
 
 def _missing_thin_controller(context: CheckContext, cache: Cache) -> str:
-    """Why nobody serves a reference; what serves other runtimes is FM106's."""
+    """Why no controller handles a reference, else ""; FM106 covers the other runtimes."""
     system = names.SYSTEM_NAMESPACE
     if not cache.refers_to or not context.snapshot.was_read(kinds.DEPLOYMENTS, system):
         return ""
@@ -150,7 +155,7 @@ def _missing_thin_controller(context: CheckContext, cache: Cache) -> str:
 
 
 def _fluid_warnings(context: CheckContext, cache: Cache) -> Iterator[Object]:
-    """Fluid's warnings of the cache's own objects, oldest first."""
+    """Warning events of Fluid about the cache's own objects, oldest first."""
     found = [
         event
         for obj in (cache.dataset, *cache.runtimes, *cache.loads)
@@ -163,7 +168,7 @@ def _fluid_warnings(context: CheckContext, cache: Cache) -> Iterator[Object]:
 
 @register_check(
     "FM222",
-    "Fluid keeps the cache in step",
+    "Fluid keeps the cache in sync",
     severity=Severity.WARNING,
     needs=(
         kinds.PODS,
@@ -176,9 +181,10 @@ def _fluid_warnings(context: CheckContext, cache: Cache) -> Iterator[Object]:
     fallback=True,
 )
 def cache_is_in_sync(context: CheckContext) -> Iterator[Finding]:
-    """A controller of Fluid says again and again that it cannot do something for the cache: sync
-    its status, mount a source that was added, begin a data operation. What is there goes on, and
-    what Fluid shows of it may be old.
+    """A Fluid controller repeatedly fails to do something for the cache.
+
+    For example to sync its status, to mount a source that was added, or to start a data operation.
+    The existing cache keeps working, but the status that Fluid shows may be outdated.
     """
     for event in [*_fluid_warnings(context, context.cache)][::-1]:
         age = context.snapshot.taken_at - time.event_time(event)
@@ -189,7 +195,7 @@ def cache_is_in_sync(context: CheckContext) -> Iterator[Finding]:
         kind, _, name = seen.object.partition(" ")
         yield Finding(
             seen.object,
-            f"Fluid says {event.get('reason')}, {count} times: {seen.text[:160]}",
+            f"Fluid reports {event.get('reason')}, {count} times: {seen.text[:160]}",
             (seen,),
             observations.advice(context.cache, "describe", kind, name.rpartition("/")[2]),
         )

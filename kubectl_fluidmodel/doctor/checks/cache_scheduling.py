@@ -1,4 +1,4 @@
-"""3xx: cache pods that find no node, by the reason that keeps them off most of the nodes."""
+"""3xx: unschedulable cache pods, by the obstacle that most nodes have in common."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ from kubectl_fluidmodel.output.shell import chain as then
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 OVERSIZED_QUOTA_FACTOR = 4
-"""A quota so many times what the model needs is a mistake, and said where it finds no room."""
+"""A quota this many times larger than needed is a mistake; findings about room mention it."""
 
 
 def _unread_hint(found: UnschedulablePod) -> str:
     return "; what pods of other namespaces hold could not be read" if found.pods_unread else ""
 
 
-@register_check(
-    "FM301", "a node has room for every cache pod", needs=(kinds.PODS,), explains=NO_MASTER
-)
+@register_check("FM301", "every cache pod fits on a node", needs=(kinds.PODS,), explains=NO_MASTER)
 def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
-    """Most nodes that a cache pod may run on have too little of a resource free: memory, CPU, disk,
-    GPUs or places for pods. The finding says of each node what is asked for and what is left.
+    """No node has enough free resources for a cache pod.
 
-    Fluid adds a memory tier's quota to the worker's memory request, so that a large model in
-    memory needs a node with all of that unreserved. Take a quota that fits the model, cache on a
-    disk, take a larger node, or make room on the one that is meant.
+    Most nodes where the pod may run have too little memory, CPU, disk, GPUs or pod slots left. The
+    finding lists for each node what the pod requests and what is free.
+
+    Fluid adds the quota of a memory tier to the worker's memory request, so a large model in memory
+    needs a node with that much unreserved memory. Choose a quota that fits the model, cache on
+    disk, use a larger node, or free resources on the intended one.
     """
     for found in unschedulable_pods(context, RESOURCES):
         pod, part = found.pod, found.component
@@ -90,7 +90,7 @@ def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
 
 
 def _lacking_resources(found: UnschedulablePod) -> list[str]:
-    """The resources that lack, by the nodes where known, else by the scheduler's words."""
+    """The missing resources, by node obstacles if known, else by the scheduler's message."""
     if found.is_explained:
         obstacles = [each for against in found.obstacles.values() for each in against]
         short = [o.subject for o in obstacles if o.filter in (Filter.ROOM, Filter.PODS)]
@@ -100,7 +100,7 @@ def _lacking_resources(found: UnschedulablePod) -> list[str]:
 
 
 def _fitting_quota(cache: Cache) -> int | None:
-    """A quota that suits the model, where the one that is there is far too large; else None."""
+    """A quota that fits the model, if the current one is far too large; else None."""
     quota, total = quota_per_worker(cache), cache_usage(cache).source_bytes
     if quota is None or total is None:
         return None
@@ -137,15 +137,15 @@ def _more_room_fix(cache: Cache, found: UnschedulablePod, asked: int) -> Fix:
             then(fix_commands.patch_object(runtime, less), fix_commands.recreate_runtime(runtime))
         )
     if part == WORKER and cache.dataset is not None:
-        # Anew: a standing cache keeps to its node, and this one has none that fits.
+        # Recreated, because an existing cache keeps its node, and none fits.
         return Fix(fix_commands.recreate_cache(cache))
     kind = fix_commands.kubectl_kind(runtime) or "alluxioruntime"
     where = f"{kind} {cache.namespace}/{cache.name} spec.{part}.resources.requests"
-    return Fix(f"memory: less than {format_bytes(asked)}", "yaml", where)
+    return Fix(f"request less than {format_bytes(asked)} of memory", "advice", where)
 
 
 def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
-    """Requests of the runtime that ask for more than any node has free, cut down to that."""
+    """A patch that reduces requests to what the best node has free; empty if nothing helps."""
     asked = get_path(runtime, "spec", found.component, "resources", "requests", default={})
     free: dict[str, Decimal] = {}
     for against in found.obstacles.values():
@@ -161,7 +161,7 @@ def _reduced_requests(runtime: Object, found: UnschedulablePod) -> Object:
 
 
 def _format_quantity(resource: str, free: Decimal) -> str:
-    """An amount as Kubernetes writes it, rounded down."""
+    """A resource quantity, rounded down."""
     if resource == "cpu":
         return f"{int(free * 1000)}m"
     return bytes_to_quantity(int(free)) if "/" not in resource else str(int(free))
@@ -170,14 +170,14 @@ def _format_quantity(resource: str, free: Decimal) -> str:
 def _change_cache_fix(
     cache: Cache, quota: int | None = None, tolerations: list[dict[str, str]] | None = None
 ) -> Fix:
-    """The cache made again with another quota or more tolerations, and else as it is."""
+    """Recreate the cache with another quota or more tolerations."""
     if cache.dataset is None or cache.runtime is None:
         return Fix(fix_commands.recreate_cache(cache))
     if names.is_managed(cache.dataset):
         if tolerations:
             return Fix(
                 fix_commands.recreate_cache(cache)
-            )  # `cache` chooses a node, and tolerates what it has
+            )  # `cache` chooses a node and tolerates its taints
         return Fix(fix_commands.rebuild_cache(cache, "--quota", bytes_to_quantity(quota or 0)))
     steps: list[Command] = []
     if tolerations:
@@ -194,7 +194,7 @@ def _change_cache_fix(
 
 
 def _quota_patch(runtime: Object, quota: int) -> list[Object]:
-    """The quota of the first tier, and the memory request that Fluid wrote down for the old one."""
+    """A JSON patch of the first tier's quota; it drops the memory request for the old one."""
     level = "/spec/tieredstore/levels/0"
     had = get_path(runtime, "spec", "tieredstore", "levels", 0, "quotaList")
     change: list[Object] = [
@@ -208,7 +208,7 @@ def _quota_patch(runtime: Object, quota: int) -> list[Object]:
 
 
 def _add_tolerations_fix(cache: Cache, found: UnschedulablePod) -> Fix:
-    """Tolerations for the nodes that would do with them, and a quota that fits with it."""
+    """Add tolerations for the nodes that need nothing else, with a quota that fits."""
     wanted = found.tolerations()
     quota = _fitting_quota(cache) if _oversized_quota_hint(cache, found) else None
     if not wanted:
@@ -223,10 +223,12 @@ def _add_tolerations_fix(cache: Cache, found: UnschedulablePod) -> Fix:
     explains=NO_MASTER,
 )
 def no_other_cache_repels_workers(context: CheckContext) -> Iterator[Finding]:
-    """A Dataset with Fluid's default placement, Exclusive, wants its nodes for itself: its workers
-    repel those of every other Dataset, and theirs repel its own. Two models on one node need
-    `placement: Shared` on both. Fluid builds the workers' affinity once, when it first scales
-    them up, so a Dataset that is changed has to be made anew.
+    """Another cache keeps the workers off their nodes, or this one repels others.
+
+    A Dataset with Fluid's default placement, Exclusive, does not share its nodes: its workers repel
+    the workers of every other Dataset. Two models on one node need `placement: Shared` on both.
+    Fluid computes the workers' affinity when it first scales them up, so a changed Dataset has to
+    be recreated.
     """
     cache = context.cache
     for found in unschedulable_pods(context, ANTI_AFFINITY):
@@ -256,7 +258,7 @@ def _is_exclusive(cache: Cache) -> bool:
 
 
 def _caches_in_the_way(context: CheckContext, found: UnschedulablePod) -> list[Cache]:
-    """Other caches with a worker that keeps the pod off, or on a node that it might run on."""
+    """Other caches whose workers keep the pod off a node, or run on a node that suits it."""
     keeping = {
         full_name(holder)
         for against in found.obstacles.values()
@@ -283,20 +285,21 @@ def _caches_in_the_way(context: CheckContext, found: UnschedulablePod) -> list[C
 
 
 def _nodes_hint(found: UnschedulablePod) -> str:
-    """What is against the pod node by node, to go on with after a cause."""
+    """The obstacles per node, as the end of a sentence."""
     return f": {found.describe_nodes()}" if found.is_explained else ""
 
 
 @register_check(
     "FM303",
-    "the Dataset's node affinity fits a node",
+    "the Dataset's node affinity matches a node",
     needs=(kinds.PODS, kinds.NODES),
     explains=NO_MASTER,
 )
 def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
-    """The workers go where the Dataset's `nodeAffinity` says, and no node fits it: the node that
-    was named is gone or bears another name, or a label is spelt otherwise. Make the cache anew
-    on a node that is there.
+    """No node matches the node affinity of the Dataset.
+
+    The workers run where the Dataset's `nodeAffinity` says. The node it names does not exist or has
+    another name, or a label is misspelled. Recreate the cache on an existing node.
     """
     for found in unschedulable_pods(context, AFFINITY):
         part, pod = found.component, found.pod
@@ -328,15 +331,17 @@ def node_affinity_matches_a_node(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM304",
-    "the cache pods tolerate their nodes' taints",
+    "the cache pods tolerate the taints of their nodes",
     needs=(kinds.PODS, kinds.NODES),
     explains=NO_MASTER,
 )
 def cache_pods_tolerate_taints(context: CheckContext) -> Iterator[Finding]:
-    """Nodes with GPUs mostly bear a taint, and the workers tolerate only what the Dataset's
-    `tolerations` list. Most of the nodes that would do for this pod keep it off by a taint alone.
-    Tolerations are copied to the pods when the runtime is set up: after the Dataset is changed, the
-    runtime has to be made again.
+    """A cache pod does not tolerate the taints of the nodes that it would fit on.
+
+    GPU nodes usually have a taint, and the workers tolerate only what the Dataset's `tolerations`
+    list. A taint is the only obstacle on most of the nodes that suit this pod. Fluid copies
+    tolerations to the pods when it sets up the runtime: after changing the Dataset, recreate the
+    runtime.
     """
     for found in unschedulable_pods(context, TAINT):
         pod = found.pod
@@ -371,10 +376,12 @@ def cache_pods_tolerate_taints(context: CheckContext) -> Iterator[Finding]:
     explains=("FM820", *NO_MASTER),
 )
 def cache_ports_are_free(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio runs in the node's own network by default, with ports that Fluid draws from 20000 to
-    26000, the same in all workers of a cache: two of them never share a node. Take no more
-    workers than there are nodes for them, or let the Dataset tolerate more nodes. Where something
-    else listens on the ports, draw others by making the cache again.
+    """The ports of the cache are in use on every node where its pods may run.
+
+    By default, Alluxio uses the node's network, with ports that Fluid picks from 20000 to 26000.
+    All workers of a cache have the same ports, so two of them never share a node. Use no more
+    workers than there are nodes for them, or add tolerations to the Dataset to allow more nodes. If
+    another process uses the ports, recreate the cache to get new ones.
     """
     for found in unschedulable_pods(context, PORTS):
         if found.sibling_nodes:
@@ -429,10 +436,12 @@ def _only_cordoned(found: UnschedulablePod) -> bool:
     )
 
 
-@register_check("FM306", "every cache pod has a node", needs=(kinds.PODS,), explains=NO_MASTER)
+@register_check("FM306", "every cache pod is scheduled", needs=(kinds.PODS,), explains=NO_MASTER)
 def cache_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
-    """The scheduler finds no node for a reason of its own: nodes that are cordoned or not ready,
-    volumes that another zone holds, a scheduler that does not run.
+    """The scheduler finds no node for a cache pod, for another reason.
+
+    For example: nodes are cordoned or not ready, a volume is in another zone, or the scheduler does
+    not run.
     """
     for found in unschedulable_pods(context, OTHER):
         pod, part = found.pod, found.component

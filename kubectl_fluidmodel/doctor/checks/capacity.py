@@ -1,4 +1,4 @@
-"""8xx: whether the model fits where it is cached."""
+"""8xx: whether the model fits into the cache, and the cache onto its node."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from kubectl_fluidmodel.output.units import format_bytes
 DEFAULT_HEAPS = {
     part: alluxio_runtime.jvm_option_bytes({}, part, "-Xmx") for part in ("worker", "fuse")
 }
-"""Bytes of the heaps of a cache's node where the runtime has no jvmOptions."""
+"""Bytes of Fluid's default heaps, for runtimes without `jvmOptions`."""
 MAX_HEAP_FRACTION_DIVISOR = 4
-"""The engine needs the node's memory: from a quarter of it on, heaps are too large."""
+"""Heaps may take at most 1/4 of a node's memory; the engine needs the rest."""
 
 
 def quota_per_worker(cache: Cache) -> int | None:
-    """Bytes of cache per worker over all tiers; None where it is not said."""
+    """Bytes of cache per worker over all tiers; None if a quota is not set."""
     found = [tier.quota for tier in runtimes.storage_tiers(cache.runtime)]
     return sum(quota or 0 for quota in found) if found and all(found) else None
 
 
 def memory_tier_bytes(cache: Cache) -> int:
-    """Bytes of cache per worker that lie in memory."""
+    """Bytes of cache per worker that are in memory."""
     return sum(t.quota or 0 for t in runtimes.storage_tiers(cache.runtime) if t.medium == "MEM")
 
 
@@ -61,12 +61,13 @@ def _larger_quota_fix(cache: Cache, total: int) -> Fix:
 
 
 @register_check(
-    "FM801", "the quota is larger than the model", explains=("FM322", "FM604", *NOT_COMPLETE)
+    "FM801", "the quota is large enough for the model", explains=("FM322", "FM604", *NOT_COMPLETE)
 )
 def quota_holds_the_model(context: CheckContext) -> Iterator[Finding]:
-    """All workers together have less room than the copies of the model take, so the cache can never
-    be whole: while one file is loaded another is evicted, and readers wait for the store. The quota
-    is per worker, and each of `data.replicas` copies counts.
+    """The workers together have less capacity than the model's copies need.
+
+    The cache can never be complete: loading one file evicts another, and readers wait for the
+    store. The quota is per worker, and each of the `data.replicas` copies counts.
     """
     cache, found = context.cache, cache_usage(context.cache)
     quota, workers = quota_per_worker(cache), runtimes.wanted_replicas(cache.runtime)
@@ -78,7 +79,7 @@ def quota_holds_the_model(context: CheckContext) -> Iterator[Finding]:
     copies = f" in {found.copies} copies" if found.copies > 1 else ""
     yield Finding(
         object_reference(cache.runtime or {}),
-        f"its workers have room for {format_bytes(room)}, and the model takes "
+        f"its workers have a capacity of {format_bytes(room)}, and the model needs "
         f"{format_bytes(needed)}{copies}",
         (
             *_quota_evidence(cache),
@@ -90,14 +91,15 @@ def quota_holds_the_model(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM802",
-    "the quota leaves Alluxio the room that it keeps free",
+    "the quota leaves room for Alluxio's watermark",
     severity=Severity.WARNING,
     explains=("FM322", *NOT_COMPLETE),
 )
 def quota_leaves_headroom(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio begins to evict when a tier is 95% full, so a quota that is hardly larger than the
-    model never holds all of it. Fluid does not hand the tier's `high` and `low` on to Alluxio:
-    only a larger quota helps.
+    """The quota is only slightly larger than the model.
+
+    Alluxio starts to evict when a tier is 95% full, so it never holds the whole model. Fluid does
+    not pass the tier's `high` and `low` on to Alluxio: only a larger quota helps.
     """
     cache, found = context.cache, cache_usage(context.cache)
     quota, workers = quota_per_worker(cache), runtimes.wanted_replicas(cache.runtime)
@@ -119,15 +121,17 @@ def quota_leaves_headroom(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM803",
-    "a node's memory holds the caches that lie in it",
+    "the node's memory is large enough for its caches",
     severity=Severity.WARNING,
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM321", "FM812", "FM813"),
 )
 def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
-    """Tiers in memory (/dev/shm) and the heaps of workers and FUSE clients on one node add up to
-    more than the node has. It goes well until the caches fill; then the kernel kills what it likes,
-    engines included. The scheduler cannot prevent it: only quotas are requested, not heaps.
+    """The caches on a node may need more memory than it has.
+
+    This counts the memory tiers (/dev/shm) and the heaps of the workers and FUSE clients. It works
+    until the caches fill; then the kernel kills processes, engines included. The scheduler cannot
+    prevent it: it knows only the quotas, not the heaps.
     """
     cache = context.cache
     if not memory_tier_bytes(cache):
@@ -155,15 +159,17 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM804",
-    "the JVMs are sized for their node",
+    "the JVM heaps fit the node",
     severity=Severity.WARNING,
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM321", "FM430", "FM813"),
 )
 def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
-    """Where the runtime has no `jvmOptions`, Fluid gives the worker a heap of 12 GiB and the FUSE
-    client one of 16 GiB, taken at once, with 32 GiB of direct memory each on top. A model is a few
-    large files and needs a quarter of that; on a small node the engine lacks it.
+    """Fluid's default heaps take a large part of the node's memory.
+
+    If the runtime has no `jvmOptions`, Fluid gives the worker a heap of 12 GiB and the FUSE client
+    16 GiB, allocated at startup, each with 32 GiB of direct memory in addition. A model consists of
+    a few large files and needs a quarter of that. On a small node the engine lacks this memory.
     """
     cache = context.cache
     runtime = cache.runtime
@@ -195,7 +201,7 @@ def jvm_heaps_fit_the_node(context: CheckContext) -> Iterator[Finding]:
 
 
 def _heap_sizes(cache: Cache) -> dict[str, int]:
-    """The heaps of a cache on one of its nodes, by part."""
+    """Bytes of the cache's JVM heaps on one of its nodes, by component."""
     runtime: Mapping[str, Any] = cache.runtime or {}
     if runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return {}

@@ -1,4 +1,4 @@
-"""1xx: the cluster, as far as Fluid stands on it."""
+"""1xx: the cluster, as far as Fluid depends on it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ _MIN_KUBERNETES = (1, 22)
 
 @register_check("FM101", "Fluid's kinds are served", scope=Scope.CLUSTER)
 def fluid_kinds_are_served(context: CheckContext) -> Iterator[Finding]:
-    """Fluid is a set of custom resources and controllers. Without the kind Dataset no cache can
-    be made, and none can be seen.
+    """Fluid is not installed: the API server does not serve its resource types.
+
+    Fluid consists of custom resources and controllers. Without the kind Dataset no cache can be
+    created or found.
     """
     if not context.snapshot.is_served(names.DATASETS):
         yield Finding(
@@ -39,10 +41,12 @@ def fluid_kinds_are_served(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM102", "the CRDs of Fluid are complete", scope=Scope.CLUSTER)
+@register_check("FM102", "Fluid's CRDs are complete", scope=Scope.CLUSTER)
 def fluid_crds_are_complete(context: CheckContext) -> Iterator[Finding]:
-    """A cache takes a Dataset, a runtime and a DataLoad. `helm upgrade` never touches CRDs, so
-    an old or half-removed installation may lack some.
+    """Some of Fluid's CRDs are missing.
+
+    A cache needs a Dataset, a runtime and a DataLoad. `helm upgrade` never updates CRDs, so an old
+    or partly removed installation can lack some of them.
     """
     snapshot = context.snapshot
     if not snapshot.is_served(names.DATASETS):
@@ -61,10 +65,13 @@ def fluid_crds_are_complete(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM112", "Kubernetes is new enough", scope=Scope.CLUSTER, severity=Severity.WARNING)
 def kubernetes_version_is_supported(context: CheckContext) -> Iterator[Finding]:
-    """`cache` and `pin` write with server-side apply, which is stable from Kubernetes 1.22 on."""
+    """This Kubernetes version has no stable server-side apply.
+
+    `cache` and `pin` use server-side apply, which is stable since Kubernetes 1.22.
+    """
     match = re.match(r"v?(\d+)\.(\d+)", context.snapshot.server_version)
     if match is None:
-        raise CheckSkippedError("the API server did not tell its version")
+        raise CheckSkippedError("the API server did not report its version")
     version = (int(match[1]), int(match[2]))
     if version < _MIN_KUBERNETES:
         yield Finding(
@@ -84,8 +91,10 @@ def kubernetes_version_is_supported(context: CheckContext) -> Iterator[Finding]:
     explains=("FM217", "FM203", "FM204", "FM205", "FM212", "FM406", "FM711", *NOT_CREATED),
 )
 def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
-    """The namespace was deleted: everything in it goes, and nothing new can be made. It stays for
-    as long as something in it has a finalizer, and its conditions say what.
+    """The namespace of a cache is being deleted.
+
+    Everything in it will be deleted, and nothing new can be created there. A namespace stays until
+    the last finalizer in it is gone; its conditions say which objects still have one.
     """
     for name in sorted(
         {cache.namespace for cache in context.caches} | {context.snapshot.namespace or ""}
@@ -101,7 +110,7 @@ def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
         about = f"namespace {name}"
         yield Finding(
             about,
-            f"it is being deleted, {describe_deletion(found)}, and all caches in it go",
+            f"it is being deleted, {describe_deletion(found)}, with all caches in it",
             (
                 Evidence(
                     about,
@@ -118,9 +127,11 @@ def namespaces_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
     "FM113", "the API server answered every read", scope=Scope.CLUSTER, severity=Severity.WARNING
 )
 def api_server_answered_all_reads(context: CheckContext) -> Iterator[Finding]:
-    """What could not be read for another reason than permissions: the API server failed or was
-    too slow. What is then not seen is not judged either, so look again. Missing permissions are
-    no finding: the checks that need them say so, and docs/rbac.md has the Role.
+    """Some objects could not be read, for another reason than missing permissions.
+
+    The API server failed or was too slow. `doctor` does not judge what it could not read, so run it
+    again. Missing permissions are not reported here: the checks that need them say so, and
+    docs/rbac.md has the Role.
     """
     failed = [missing for missing in context.snapshot.read_failures if not missing.forbidden]
     if failed:

@@ -1,4 +1,4 @@
-"""1xx: Fluid's controllers: there, of one version, and running."""
+"""1xx: whether Fluid's controllers exist, have one version, and are running."""
 
 from __future__ import annotations
 
@@ -51,16 +51,18 @@ def fluid_deployments(context: CheckContext) -> list[Object]:
     return [each for each in found if "control-plane" in labels_of(each)] or found
 
 
-@register_check("FM103", "Fluid is new enough", scope=Scope.CLUSTER, needs=(_CONTROLLERS,))
+@register_check("FM103", "Fluid's version is supported", scope=Scope.CLUSTER, needs=(_CONTROLLERS,))
 def fluid_version_is_supported(context: CheckContext) -> Iterator[Finding]:
-    """Before Fluid 1.0 the keys of a root mount never reach Alluxio. The version is read from
-    the tag of the dataset-controller's image.
+    """This Fluid is older than 1.0.
+
+    In those versions the credentials of a root mount never reach Alluxio. The version is read from
+    the image tag of the dataset controller.
     """
     fluid_deployments(context)
     controller = context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
     version = installation.parse_image_version(controller or {})
     if version is None:
-        raise CheckSkippedError("the image of the dataset-controller does not tell its version")
+        raise CheckSkippedError("the image of the dataset controller does not show its version")
     if version < installation.MIN_VERSION:
         yield Finding(
             object_reference(controller or {}),
@@ -81,14 +83,16 @@ def fluid_version_is_supported(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM104",
-    "all parts of Fluid have one version",
+    "all components of Fluid have the same version",
     scope=Scope.CLUSTER,
     severity=Severity.WARNING,
     needs=(_CONTROLLERS,),
 )
 def fluid_components_have_one_version(context: CheckContext) -> Iterator[Finding]:
-    """An upgrade that stopped half-way leaves controllers and the CSI plugin of different
-    versions, which disagree on labels and on what a volume's attributes mean.
+    """Fluid's components have different versions.
+
+    An upgrade that stopped halfway leaves controllers and a CSI plugin that disagree about labels
+    and volume attributes.
     """
     parts = fluid_deployments(context)
     plugin = context.snapshot.get(kinds.DAEMON_SETS, installation.NODE_PLUGIN, SYSTEM)
@@ -119,34 +123,35 @@ def fluid_components_have_one_version(context: CheckContext) -> Iterator[Finding
 
 @register_check(
     "FM105",
-    "Fluid's dataset controller runs",
+    "Fluid's dataset controller is running",
     scope=Scope.CLUSTER,
     needs=(_CONTROLLERS,),
     explains=("FM106", "FM203", "FM204", "FM217", *NOT_BOUND),
 )
 def dataset_controller_is_running(context: CheckContext) -> Iterator[Finding]:
-    """Without it no Dataset is taken up: its phase stays empty, and no runtime controller is
-    started when one is needed.
+    """Fluid's dataset controller is not running.
+
+    Without it, nothing reconciles new Datasets: their phase stays empty, and no runtime controller
+    is started when one is needed.
     """
     fluid_deployments(context)
     controller = context.snapshot.get(kinds.DEPLOYMENTS, installation.DATASET_CONTROLLER, SYSTEM)
-    yield from _unavailable_findings(
-        context, controller or {}, "no Dataset is taken up, changed or removed"
-    )
+    yield from _unavailable_findings(context, controller or {}, "Datasets are not reconciled")
 
 
 @register_check(
     "FM106",
-    "the runtimes' controllers run",
+    "the runtimes' controllers are running",
     scope=Scope.CLUSTER,
     needs=(_CONTROLLERS,),
     explains=("FM217", *NOT_BOUND),
 )
 def runtime_controllers_are_running(context: CheckContext) -> Iterator[Finding]:
-    """Each kind of runtime has a controller of its own. Fluid's chart starts them with 0
-    replicas, and the dataset controller starts one when a Dataset first needs it; a `helm
-    upgrade` puts them back to 0 (fluid#6136). A cache that stands already goes on then, but
-    nothing looks after it.
+    """The controller of a runtime that is in use is not running.
+
+    Each kind of runtime has its own controller. Fluid's chart installs them with 0 replicas; the
+    dataset controller scales one up when the first Dataset needs it. `helm upgrade` scales them
+    back to 0 (fluid#6136). Existing caches keep working then, but nothing reconciles them.
     """
     fluid_deployments(context)
     for kind in names.RUNTIME_KINDS:
@@ -157,7 +162,7 @@ def runtime_controllers_are_running(context: CheckContext) -> Iterator[Finding]:
         controller = context.snapshot.get(kinds.DEPLOYMENTS, name, SYSTEM)
         waiting = [each for each in used if not _was_ever_ready(each)]
         severity = Severity.ERROR if waiting else Severity.WARNING
-        reported = f"nothing serves {len(used)} {kind.name}{'s' * (len(used) > 1)}"
+        reported = f"no controller reconciles {len(used)} {kind.name}{'s' * (len(used) > 1)}"
         if controller is None:
             yield Finding(
                 f"deployment {SYSTEM}/{name}",
@@ -176,21 +181,21 @@ def runtime_controllers_are_running(context: CheckContext) -> Iterator[Finding]:
 
 
 def _was_ever_ready(runtime: Object) -> bool:
-    """Whether its controller has ever brought it up."""
+    """Whether the runtime was ever ready."""
     return any(
         get_path(runtime, "status", f"{part}Phase") == "Ready" for part in ("master", "worker")
     )
 
 
 def _chart_value_name(kind: kinds.Kind) -> str:
-    """How the chart's values call a runtime: `alluxio`."""
+    """The name of a runtime in the values of Fluid's chart: `alluxio`."""
     return kind.name.removesuffix("Runtime").lower()
 
 
 def _unavailable_findings(
     context: CheckContext, controller: Object, reported: str, severity: Severity | None = None
 ) -> Iterator[Finding]:
-    """What is wrong with a Deployment that should have a ready pod."""
+    """A finding if a Deployment that should have a ready pod has none."""
     name = name_of(controller)
     where = object_reference(controller)
     if get_path(controller, "spec", "replicas", default=1) == 0:
@@ -220,15 +225,17 @@ def _unavailable_findings(
 
 @register_check(
     "FM107",
-    "Fluid's own pods run",
+    "Fluid's own pods are running",
     scope=Scope.CLUSTER,
     needs=(RequiredKind(kinds.PODS),),
     explains=("FM105", "FM106", "FM109", "FM110", "FM421", *NO_DRIVER),
 )
 def fluid_pods_are_running(context: CheckContext) -> Iterator[Finding]:
-    """Pods of Fluid that cannot start: the image cannot be pulled, no node has room, the
-    container crashes. The CSI plugin mounts the kubelet's configuration, which k3s, EKS and
-    others keep elsewhere than `/etc/kubernetes/kubelet.conf`.
+    """A pod of Fluid cannot start.
+
+    Its image cannot be pulled, it fits on no node, or its container crashes. The CSI plugin mounts
+    the kubelet's configuration from `/etc/kubernetes/kubelet.conf`; k3s, EKS and others keep it
+    elsewhere.
     """
     for pod in context.snapshot.of_kind(kinds.PODS):
         ours = namespace_of(pod) == SYSTEM and "release" not in labels_of(pod)
@@ -272,7 +279,7 @@ def _pod_cause(pod: Object, seen: list[Evidence]) -> str:
     if "ImagePull" in text or "ErrImage" in text:
         return f"{name_of(pod)} cannot start: its image cannot be pulled"
     if "not scheduled" in text or any("FailedScheduling" in each.location for each in seen):
-        return f"{name_of(pod)} fits no node"
+        return f"{name_of(pod)} fits on no node"
     return f"{name_of(pod)} is not ready: {seen[0].text}"
 
 

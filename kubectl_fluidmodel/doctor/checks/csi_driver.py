@@ -26,12 +26,16 @@ SYSTEM = names.SYSTEM_NAMESPACE
 
 
 @register_check(
-    "FM108", "Fluid's CSI driver is known", scope=Scope.CLUSTER, needs=(kinds.CSI_DRIVERS,)
+    "FM108",
+    "Fluid's CSI driver is registered with the cluster",
+    scope=Scope.CLUSTER,
+    needs=(kinds.CSI_DRIVERS,),
 )
 def csi_driver_object_exists(context: CheckContext) -> Iterator[Finding]:
-    """The CSIDriver object tells kubelets that volumes of Fluid are mounted without being
-    attached first. Without it every pod with such a volume waits for an attachment that never
-    comes.
+    """The CSIDriver object of Fluid is missing.
+
+    It tells kubelets to mount Fluid's volumes without attaching them first. Without it, every pod
+    with such a volume waits for an attachment that never happens.
     """
     if not context.snapshot.is_served(names.DATASETS):
         raise CheckSkippedError("Fluid is not installed")
@@ -62,8 +66,10 @@ def csi_driver_object_exists(context: CheckContext) -> Iterator[Finding]:
     explains=("FM421", *NO_DRIVER),
 )
 def csi_plugin_is_ready(context: CheckContext) -> Iterator[Finding]:
-    """The plugin mounts caches into pods; where it is not ready, no pod that reads one starts.
-    It is a failure where such a pod is on the node, and a warning elsewhere.
+    """Fluid's CSI plugin is not ready on some nodes.
+
+    The plugin mounts caches into pods. Where it is not ready, no pod that reads a cache can start.
+    This is an error if such a pod is on the node, otherwise a warning.
     """
     if not context.snapshot.is_served(names.DATASETS):
         raise CheckSkippedError("Fluid is not installed")
@@ -117,7 +123,7 @@ def _status_number(obj: Object, key: str) -> int:
 
 
 def _unready_plugin_pods(context: CheckContext) -> dict[str, Object]:
-    """Node to the plugin's pod there that is not ready."""
+    """The CSI plugin's pods that are not ready, by node name."""
     found = {}
     for pod in context.snapshot.of_kind(kinds.PODS):
         own = namespace_of(pod) == SYSTEM and name_of(pod).startswith(installation.NODE_PLUGIN)
@@ -127,7 +133,7 @@ def _unready_plugin_pods(context: CheckContext) -> dict[str, Object]:
 
 
 def _assigned_node(pod: Object) -> str:
-    """A pod's node; of one that waits for it, the node that its DaemonSet has chosen."""
+    """The pod's node, or the one that its DaemonSet created it for."""
     bound = get_path(pod, "spec", "nodeName")
     if bound:
         return str(bound)

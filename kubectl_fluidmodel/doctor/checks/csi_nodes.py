@@ -37,11 +37,13 @@ CSI_PLUGIN = installation.NODE_PLUGIN
     explains=("FM430", *NO_FUSE),
 )
 def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
-    """A pod mounts the cache through the driver fuse.csi.fluid.io of its node. A node is without
-    it when the plugin's pod does not run there (taints, a crash), or when it registers in another
-    directory than the kubelet's own (`csi.kubelet.rootDir` of Fluid's chart: k0s, microk8s and some
-    managed clusters have another). What the kubelet says of a mount goes before the CSINode, which
-    may still list what was registered once.
+    """A node where the cache is read has not registered Fluid's CSI driver.
+
+    Pods mount the cache through the driver fuse.csi.fluid.io of their node. It is missing if the
+    plugin's pod does not run there (taints, a crash), or if the plugin registers in another
+    directory than the kubelet's (`csi.kubelet.rootDir` of Fluid's chart; k0s, microk8s and some
+    managed clusters use another one). The kubelet's mount error takes precedence over the CSINode
+    object, which may list a driver that is no longer there.
     """
     missing, reported = context.snapshot.read_failure(kinds.CSI_NODES), False
     for node, reads in reader_nodes(context).items():
@@ -60,7 +62,7 @@ def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
                 if names.CSI_DRIVER in drivers
                 else "the node does not have"
             )
-            + f" the driver {names.CSI_DRIVER}, so nothing there can mount it",
+            + f" the driver {names.CSI_DRIVER}, so no pod there can mount the cache",
             (*([registered_] if listed else []), *([warning[1]] if warning else [])),
             Fix(
                 command(
@@ -71,25 +73,27 @@ def csi_driver_is_registered(context: CheckContext) -> Iterator[Finding]:
             None if reads else Severity.WARNING,
         )
         reported = True
-    if missing is not None and not reported:  # what a kubelet says can be judged all the same
+    if missing is not None and not reported:  # kubelet errors count even if CSINodes are unreadable
         raise CheckSkippedError(read_failure_reason(missing), read_failed=True)
 
 
 @register_check(
     "FM421",
-    "the CSI plugin runs on the readers' nodes",
+    "the CSI plugin is running on the readers' nodes",
     needs=(kinds.PODS, RequiredKind(kinds.PODS)),
     explains=NO_DRIVER,
 )
 def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
-    """The DaemonSet csi-nodeplugin-fluid has to have a ready pod on every node where something
-    reads a cache. It has none where it does not tolerate the node's taints, or its node selector
-    leaves the node out (`csi.tolerations` and `csi.nodeSelector` of Fluid's chart).
+    """The CSI plugin is not running on a node where the cache is read.
+
+    The DaemonSet csi-nodeplugin-fluid needs a ready pod on each of these nodes. It has none if it
+    does not tolerate the node's taints or if its node selector excludes the node (`csi.tolerations`
+    and `csi.nodeSelector` of Fluid's chart).
     """
     if not _csi_pods_by_node(context) and not context.snapshot.get(
         kinds.DAEMON_SETS, CSI_PLUGIN, names.SYSTEM_NAMESPACE
     ):
-        return  # Fluid is installed otherwise, or not: that is another check's
+        return  # not installed, or in another way; other checks report that
     for node, reads in reader_nodes(context).items():
         pod = _csi_pods_by_node(context).get(node)
         if pod is not None and pod_problems.is_ready(pod):
@@ -128,7 +132,7 @@ def csi_plugin_is_running(context: CheckContext) -> Iterator[Finding]:
 
 
 def _csi_pods_by_node(context: CheckContext) -> dict[str, Object]:
-    """Node to the pod of the CSI plugin there."""
+    """The CSI plugin's pod on each node, by node name."""
 
     def index() -> dict[str, Object]:
         return {
@@ -153,19 +157,21 @@ def _taint_hint(context: CheckContext, node: str) -> str:
 
 @register_check(
     "FM423",
-    "the CSI plugin reaches the API server",
+    "the CSI plugin can reach the API server",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=NO_PLUGIN,
 )
 def csi_plugin_reaches_api_server(context: CheckContext) -> Iterator[Finding]:
-    """To mount a cache, the plugin labels its node, by the address that the kubelet's configuration
-    has. Where only the node's own DNS knows that name, the plugin in its pod network does not find
-    it: it has to run in the node's network.
+    """The CSI plugin on a reader's node cannot reach the API server.
+
+    To mount a cache, the plugin labels its node. It uses the address from the kubelet's
+    configuration. If only the node's own DNS can resolve that name, a plugin in the pod network
+    cannot: it has to use the host network.
     """
     for reader, warning in readers_with_failure(context, "node"):
         yield Finding(
             object_reference(reader.pod),
-            f"the CSI plugin on node {reader.node} does not reach the API server",
+            f"the CSI plugin on node {reader.node} cannot reach the API server",
             (warning,),
             Fix(installation.upgrade_command("--set", "csi.config.hostNetwork=true"), "advice"),
         )
@@ -173,13 +179,15 @@ def csi_plugin_reaches_api_server(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM424",
-    "the CSI plugin answers the kubelet",
+    "the CSI plugin responds to the kubelet",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM442", "FM445"),
 )
 def csi_plugin_responds(context: CheckContext) -> Iterator[Finding]:
-    """The kubelet calls the plugin by a socket on its node, and nobody answers: the plugin's pod
-    crashed, is starting, or has its socket in another directory than the kubelet's own.
+    """The kubelet gets no response from the CSI plugin.
+
+    The kubelet calls the plugin through a socket on the node. The plugin's pod has crashed, is
+    still starting, or has its socket in another directory than the kubelet expects.
     """
     for reader, warning in readers_with_failure(context, "plugin"):
         yield Finding(
@@ -197,15 +205,17 @@ def csi_plugin_responds(context: CheckContext) -> Iterator[Finding]:
     explains=("FM442", "FM445"),
 )
 def mount_command_succeeds(context: CheckContext) -> Iterator[Finding]:
-    """To mount a cache the CSI plugin runs a command on the node, of which the kubelet is told the
-    exit status only. What went wrong stands in the log of the plugin on that node.
+    """The mount command of the CSI plugin fails.
+
+    The plugin runs a command on the node to mount a cache, and the kubelet learns only its exit
+    status. The reason is in the log of the plugin on that node.
     """
     for reader, warning in readers_with_failure(context, "command"):
         status = _EXIT_STATUS.search(warning.text)
         yield Finding(
             object_reference(reader.pod),
-            f"the mount on node {reader.node} ended with {status[0] if status else 'a failure'}: "
-            "the log of the CSI plugin there says why",
+            f"the mount command on node {reader.node} failed"
+            f"{f' with {status[0]}' if status else ''}: see the log of the CSI plugin there",
             (warning, *_csi_log_evidence(context, reader.node)),
             _csi_log_fix(context, reader.node),
         )
@@ -213,11 +223,11 @@ def mount_command_succeeds(context: CheckContext) -> Iterator[Finding]:
 
 _EXIT_STATUS = re.compile(r"exit status \d+")
 _CSI_CONTAINER = "plugins"
-"""The plugin's container in csi-nodeplugin-fluid; the other one registers it."""
+"""The plugin's container in csi-nodeplugin-fluid; the other container registers the driver."""
 
 
 def _csi_log_fix(context: CheckContext, node: str, *flags: str) -> Fix:
-    """How to read the log of the plugin on a node."""
+    """Advice on how to read the plugin's log on a node."""
     pod = _csi_pods_by_node(context).get(node)
     if pod is not None:
         named = ("logs", Operand(name_of(pod)), "-c", _CSI_CONTAINER, "--tail=50")
@@ -227,7 +237,7 @@ def _csi_log_fix(context: CheckContext, node: str, *flags: str) -> Fix:
 
 
 def _csi_log_evidence(context: CheckContext, node: str) -> tuple[Evidence, ...]:
-    """The last line of the plugin's log on a node that tells of a failure, where it was read."""
+    """The last error in the plugin's log on a node, if the log was read."""
     pod = _csi_pods_by_node(context).get(node)
     if pod is None:
         return ()

@@ -1,4 +1,4 @@
-"""2xx: the Dataset itself: taken up, set up, of a known size, and not stuck at its end."""
+"""2xx: whether the Dataset is accepted, set up, measured, and not stuck in deletion."""
 
 from __future__ import annotations
 
@@ -35,25 +35,27 @@ from kubectl_fluidmodel.objects.time import parse_time
 from kubectl_fluidmodel.output.shell import Command, Operand, chain
 
 _ACCEPT_TIMEOUT = 30.0
-"""Seconds within which a Dataset may still be waiting for its turn."""
+"""Seconds that Fluid may take to start reconciling a Dataset."""
 _SETUP_RETRY_INTERVAL = 180.0
-"""Seconds within which Fluid has tried again to set a cache up."""
+"""Seconds within which Fluid retries the setup of a cache."""
 _COUNT_TIMEOUT = 300.0
-"""Seconds within which Fluid has counted the files of any model."""
+"""Seconds within which Fluid counts the files of any model."""
 _DELETION_TIMEOUT = 60.0
-"""Seconds within which a deletion is through."""
+"""Seconds within which a deletion usually completes."""
 _TIER_TOO_LARGE = re.compile(r"tier\w+'s size .* is greater than .*limits memory")
 _INCOMPLETE_RELEASE = re.compile(r'(\w+)\S* "([\w.-]+)" not found')
 _ANTI_AFFINITY = "anti-affinity"
 _BAD_VERSION_TAG = re.compile(r'could not parse "([^"]*)" as version')
 _ALLUXIO_VERSION = "2.9.5"
-"""The newest Alluxio of the line that Fluid 1.0 and 1.1 come with."""
+"""The latest Alluxio release of the line that Fluid 1.0 and 1.1 use."""
 
 
-@register_check("FM203", "Fluid has taken up the Dataset", explains=NOT_BOUND)
+@register_check("FM203", "Fluid has accepted the Dataset", explains=NOT_BOUND)
 def dataset_is_accepted(context: CheckContext) -> Iterator[Finding]:
-    """A new Dataset has an empty phase. Within seconds Fluid's dataset controller makes it
-    NotBound; where that does not happen, it is down or refuses the Dataset.
+    """Fluid has not started to reconcile the Dataset.
+
+    The phase of a new Dataset is empty. Fluid's dataset controller sets it to NotBound within
+    seconds. If it does not, the controller is down or rejects the Dataset.
     """
     cache = context.cache
     if cache.dataset is None or status.parse_dataset(cache.dataset).phase != "New":
@@ -65,17 +67,20 @@ def dataset_is_accepted(context: CheckContext) -> Iterator[Finding]:
     seen += [event_evidence(each) for each in refused[-1:]]
     yield Finding(
         cache_reference(cache),
-        "Fluid refuses the Dataset" if refused else "Fluid has not looked at the Dataset yet",
+        "Fluid rejects the Dataset"
+        if refused
+        else "Fluid has not started to reconcile the Dataset",
         tuple(seen),
         observations.fluid_advice("logs", f"deployment/{installation.DATASET_CONTROLLER}"),
     )
 
 
-@register_check("FM208", "Fluid could set the cache up", explains=NOT_BOUND)
+@register_check("FM208", "Fluid has set up the cache", explains=NOT_BOUND)
 def cache_setup_succeeded(context: CheckContext) -> Iterator[Finding]:
-    """Fluid installs the pods of a cache as a helm release and then talks to its master. What
-    goes wrong there stands in the Dataset's condition `NotReady` and in events of the runtime,
-    in Fluid's own words.
+    """Fluid cannot set up the cache.
+
+    Fluid installs the pods of a cache as a Helm release and then connects to its master. The reason
+    for a failure is in the condition `NotReady` of the Dataset and in events of the runtime.
     """
     cache = context.cache
     found = status.parse_dataset(cache.dataset)
@@ -100,12 +105,12 @@ def cache_setup_succeeded(context: CheckContext) -> Iterator[Finding]:
 
 
 def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> bool:
-    """Whether it was so, and is no more: Fluid leaves the condition until the Dataset is Bound.
+    """Whether a setup error is outdated: Fluid keeps the condition until the Dataset is Bound.
 
-    It tries again every 20 s and renews the condition each time.
+    Fluid retries every 20 s and renews the condition each time.
     """
     if _TIER_TOO_LARGE.search(text) and MASTER in cache.workloads:
-        return True  # it looks at this before it installs anything
+        return True  # Fluid checks this before it installs anything
     renewed = [
         parse_time(each.get("lastUpdateTime"))
         for each in get_list(cache.dataset, "status", "conditions")
@@ -115,7 +120,7 @@ def _setup_error_is_resolved(context: CheckContext, cache: Cache, text: str) -> 
 
 
 def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
-    """What a setup error means, and what mends it."""
+    """Explain a setup error; returns the cause and the fix."""
     runtime = cache.runtime or {}
     lost = _INCOMPLETE_RELEASE.search(text)
     if lost and lost[1] in ("StatefulSet", "DaemonSet"):
@@ -134,7 +139,7 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
     tag = _BAD_VERSION_TAG.search(text)
     if tag:
         return (
-            f"Fluid reads Alluxio's version from the tag of the FUSE image, and {tag[1]} is none",
+            f"Fluid takes Alluxio's version from the FUSE image's tag, and {tag[1]} is not one",
             Fix(
                 fix_commands.patch_and_recreate_runtime(
                     runtime, {"fuse": {"imageTag": _ALLUXIO_VERSION}}
@@ -151,10 +156,11 @@ def _explain_setup_error(cache: Cache, text: str) -> tuple[str, Fix]:
 
 @register_check("FM209", "placement lets caches share a node", severity=Severity.WARNING)
 def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
-    """With `placement: Exclusive`, which is Fluid's default, a worker repels the workers of all
-    other Datasets of its namespace from its node. That matters as soon as there is another cache
-    with workers: the next one finds no place (FM302). Fluid builds the affinity once, so the cache
-    has to be made anew.
+    """The cache does not share its nodes with other caches.
+
+    With `placement: Exclusive`, Fluid's default, a worker repels the workers of all other Datasets
+    in its namespace. This matters as soon as there is another cache with workers: the next one is
+    not scheduled (FM302). Fluid computes the affinity once, so the cache has to be recreated.
     """
     cache = context.cache
     if not _has_workers(cache) or get_path(cache.dataset, "spec", "placement") == "Shared":
@@ -168,10 +174,10 @@ def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
         "dataset: repelled", lambda: _worker_waits_for_free_node(context.caches)
     ):
         return
-    chosen = get_path(cache.dataset, "spec", "placement") or "not given, which means Exclusive"
+    chosen = get_path(cache.dataset, "spec", "placement") or "not set, which means Exclusive"
     yield Finding(
         cache_reference(cache),
-        f"this cache lets no other share its node, and there {_count_others(others)}",
+        f"this cache does not share its node, and there {_count_others(others)}",
         (Evidence(cache_reference(cache), "spec.placement", str(chosen)),),
         Fix(_share_nodes_command(cache)),
     )
@@ -179,13 +185,13 @@ def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
 
 def _share_nodes_command(cache: Cache) -> Command:
     if cache.dataset is None or cache.runtime is None or names.is_managed(cache.dataset):
-        return fix_commands.recreate_cache(cache)  # `cache` makes it so
+        return fix_commands.recreate_cache(cache)  # `cache` creates it that way
     change = fix_commands.patch_object(cache.dataset, {"spec": {"placement": "Shared"}})
     return chain(change, fix_commands.recreate_runtime(cache.runtime))
 
 
 def _has_workers(cache: Cache) -> bool:
-    """Whether a cache has workers or will: not a reference, an orphan, or what Fluid refuses."""
+    """Whether a cache has or will have workers."""
     if cache.dataset is None or cache.runtime is None or cache.refers_to is not None:
         return False
     if cache.pods.get(WORKER) or cache.workloads.get(WORKER):
@@ -199,11 +205,11 @@ def _has_workers(cache: Cache) -> bool:
 
 
 def _count_others(count: int) -> str:
-    return "is one other" if count == 1 else f"are {count} others"
+    return "is one other cache" if count == 1 else f"are {count} other caches"
 
 
 def _worker_waits_for_free_node(caches: tuple[Cache, ...]) -> bool:
-    """Whether a worker waits for a node without another cache, which FM302 tells."""
+    """Whether a worker waits for a node without another cache, which FM302 reports."""
     return any(
         _ANTI_AFFINITY in text
         for cache in caches
@@ -214,9 +220,11 @@ def _worker_waits_for_free_node(caches: tuple[Cache, ...]) -> bool:
 
 @register_check("FM210", "the files are at the root of the volume", severity=Severity.WARNING)
 def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
-    """A mount without `path: /` shows its files below `/<name of the mount>`, and so does each of
-    several. An engine looks for `config.json` at the root of what it mounts, so each of its pods
-    then needs a `subPath`. One of several mounts cannot have `path: /`: Fluid leaves it out.
+    """The model's files are in a directory of the volume, not at its root.
+
+    A mount without `path: /` shows its files below `/<mount name>`, and so does each of several
+    mounts. Engines look for `config.json` at the root of their mount, so every pod then needs a
+    `subPath`. One of several mounts cannot have `path: /`: Fluid skips it.
     """
     cache = context.cache
     mounts = get_list(cache.dataset, "spec", "mounts")
@@ -224,17 +232,17 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
     for number in lost:
         yield Finding(
             cache_reference(cache),
-            f"mount {number} belongs at the root, and Fluid mounts nothing there beside others: "
-            "its files are nowhere",
+            f"mount {number} has path '/', and Fluid skips such a mount if there are others: "
+            "its files are not visible",
             _mount_path_evidence(cache, number),
-            Fix("make a Dataset of its own for each source, or give each mount a name", "advice"),
+            Fix("create a separate Dataset for each source, or give each mount a name", "advice"),
             Severity.ERROR,
         )
     if mount_fix.should_mount_at_root(cache):
         folder = mount.claim_directory(mounts[0])
         yield Finding(
             cache_reference(cache),
-            f"the files are in the folder /{folder} of the volume, not at its root",
+            f"the files are in the directory /{folder} of the volume, not at its root",
             _mount_path_evidence(cache, 0),
             mount_fix.mount_fix(context),
         )
@@ -244,21 +252,21 @@ def files_are_at_volume_root(context: CheckContext) -> Iterator[Finding]:
         return
     yield Finding(
         cache_reference(cache),
-        f"the files are in the folders {', '.join(f'/{each}' for each in below)} of the volume, "
-        "not at its root",
+        f"the files are in the directories {', '.join(f'/{each}' for each in below)}, not at the "
+        "root of the volume",
         tuple(
             e for n in range(len(mounts)) if n not in lost for e in _mount_path_evidence(cache, n)
         ),
         Fix(
-            f"mount the folder that an engine reads with its subPath ({', '.join(below)}), or make "
-            "a Dataset of its own for each model",
+            f"mount the directory of a model with its subPath ({', '.join(below)}), or create a "
+            "separate Dataset for each model",
             "advice",
         ),
     )
 
 
 def _mount_path_evidence(cache: Cache, number: int) -> tuple[Evidence, ...]:
-    """What Fluid makes a mount's path of, as it stands there."""
+    """The fields from which Fluid derives the path of a mount."""
     place = ("spec", "mounts", number)
     result = [key for key in ("path", "name") if get_path(cache.dataset, *place, key) is not None]
     return tuple(
@@ -268,9 +276,11 @@ def _mount_path_evidence(cache: Cache, number: int) -> tuple[Evidence, ...]:
 
 @register_check("FM216", "the size of the source is known", severity=Severity.WARNING)
 def source_size_is_known(context: CheckContext) -> Iterator[Finding]:
-    """After a Dataset is Bound, Fluid counts what is in the source, and says `[Calculating]`
-    until then. For a model that takes seconds; where it goes on, the count fails or hangs, the
-    share of what is cached is never known, and Fluid does not label the nodes.
+    """Fluid does not finish counting the files of the source.
+
+    Once a Dataset is Bound, Fluid counts what is in the source and reports `[Calculating]` until it
+    is done, which takes seconds for a model. If it goes on, the count fails or hangs, the cached
+    percentage stays unknown, and Fluid does not label the nodes.
     """
     cache = context.cache
     text = str(get_path(cache.dataset, "status", "ufsTotal", default=""))
@@ -306,9 +316,10 @@ def source_size_is_known(context: CheckContext) -> Iterator[Finding]:
     explains=("FM204", "FM205", "FM212", "FM406", *NOT_CREATED),
 )
 def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
-    """The Dataset, its runtime, its DataLoad or its volume was deleted. It looks as before, with
-    its phase and all, and goes as soon as nothing holds it: a pod that mounts the claim, or a
-    controller that should clean up and is down.
+    """The Dataset, its runtime, its DataLoad or its volume is being deleted.
+
+    A deleted object keeps its phase and fields until its last finalizer is removed. What holds it
+    is a pod that mounts the claim, or a controller that should clean up and is down.
     """
     cache = context.cache
     for obj in (cache.dataset, *cache.runtimes, *cache.loads, cache.volume):
@@ -339,7 +350,7 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
             fix = observations.advice(obj, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
         yield Finding(
             object_reference(obj),
-            "it is being deleted" if is_recent else f"it was deleted and cannot go: {why}",
+            "it is being deleted" if is_recent else f"it was deleted but still exists: {why}",
             tuple(seen),
             fix,
             Severity.WARNING if is_recent else None,
@@ -350,11 +361,12 @@ def _deletion_timestamp(obj: Object) -> str:
     return str(metadata_of(obj).get("deletionTimestamp"))
 
 
-@register_check("FM218", "Fluid can read this kind of source", explains=("FM208",))
+@register_check("FM218", "Fluid supports this kind of source", explains=("FM208",))
 def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio knows object stores, HDFS and web directories, Fluid besides them claims and
-    directories of nodes. The Hugging Face Hub is none of them: a model from there has to be
-    staged in a bucket first.
+    """Fluid cannot read from this kind of source.
+
+    Alluxio supports object stores, HDFS and web directories; Fluid adds claims and directories of
+    nodes. The Hugging Face Hub is not among them: stage a model from there into a bucket first.
     """
     cache = context.cache
     if cache.runtime is None or cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
@@ -381,7 +393,7 @@ def source_scheme_is_supported(context: CheckContext) -> Iterator[Finding]:
                 cache_reference(cache),
                 f"Fluid with Alluxio cannot read {found + '://' if found else point}",
                 where,
-                Fix("kubectl fluidmodel cache --help tells which sources there are", "advice"),
+                Fix("kubectl fluidmodel cache --help lists the supported sources", "advice"),
             )
 
 

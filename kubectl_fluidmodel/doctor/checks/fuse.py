@@ -1,6 +1,6 @@
 """4xx: the FUSE clients, one for each node with readers.
 
-Fluid calls them always ready (pkg/ctrl/fuse.go), so the runtime's status says nothing of them.
+Fluid always reports them as ready (pkg/ctrl/fuse.go), so the runtime's status is no help.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_
 from kubectl_fluidmodel.output.shell import Operand
 
 FUSE_START_TIMEOUT = 120.0
-"""Seconds that a FUSE client may take from its pod's creation to ready."""
+"""Seconds from a FUSE pod's creation within which it becomes ready."""
 
 
 @register_check(
     "FM430",
-    "a FUSE client runs wherever the cache is read",
+    "a FUSE client is running wherever the cache is read",
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM323", *NO_FUSE),
 )
 def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
-    """The node has the FUSE label and no client that works: its pod finds no room, is killed, or
-    crashes. Unless the runtime says otherwise, Fluid starts it with a heap of 16 GiB that is taken
-    at once (-Xms16G), which is what does not fit on most nodes that are already in use.
+    """A node where the cache is read has no working FUSE client.
+
+    The node has the FUSE label, but the client's pod does not fit, was killed, or crashes. By
+    default, Fluid gives it a JVM heap of 16 GiB that is allocated at startup (-Xms16G), too much
+    for most nodes that already run something.
     """
     cache = context.cache
     daemons = cache.workloads.get(FUSE)
@@ -68,7 +70,7 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
         unmet = [f"{a}={b}" for a, b in selector.items() if labels_of(found).get(a) != b]
         yield Finding(
             f"node {node}",
-            "no FUSE pod comes to the node"
+            "no FUSE pod is scheduled on the node"
             + (f", which lacks {unmet[0]} of the runtime's fuse.nodeSelector" if unmet else ""),
             (
                 observations.label_evidence(found, key),
@@ -81,10 +83,10 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
 
 
 def _not_ready_cause(context: CheckContext, pod: Object) -> tuple[str, tuple[Evidence, ...]]:
-    """What keeps a client from being ready, if anything says; with the evidence."""
+    """Why a client is not ready, "" if unknown, with the evidence."""
     message = observations.scheduling_failure(pod)
     if message:
-        short = "has no room: Insufficient memory" if "Insufficient memory" in message else ""
+        short = "does not fit: Insufficient memory" if "Insufficient memory" in message else ""
         place = Evidence(object_reference(pod), "status.conditions PodScheduled", message)
         return short or "is not scheduled", (place,)
     cause, line = observations.find_log_cause(context, pod)
@@ -105,7 +107,7 @@ def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
 
 
 def _assigned_node(pod: Object) -> str:
-    """Its node, or the one that the DaemonSet means it for."""
+    """The pod's node, or the one that the DaemonSet created it for."""
     terms = get_path(
         pod, "spec", "affinity", "nodeAffinity",
         "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms", default=[],

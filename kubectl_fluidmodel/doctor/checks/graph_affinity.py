@@ -1,4 +1,4 @@
-"""7xx: may a graph's workers run on the cache's nodes, and only there?"""
+"""7xx: whether a graph's workers are bound to the cache's nodes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kubectl_fluidmodel.objects.node_selector import describe, terms_of
 
 
 def _possible_nodes_without_cache(context: CheckContext, use: ComponentUsage) -> list[str]:
-    """Nodes that the component's pods may run on and that do not hold the cache."""
+    """Nodes without the cache that the component's pods may run on."""
     here = set(context.cache.node_names)
     spec, needs = use.component.pod_spec(), use.component.gpus()
     return [
@@ -45,7 +45,7 @@ def _possible_nodes_without_cache(context: CheckContext, use: ComponentUsage) ->
 
 
 def _pods_off_cache_nodes(context: CheckContext, use: ComponentUsage) -> list[Object]:
-    """The component's pods that run where the cache is not."""
+    """The component's pods that run on other nodes than the cache's."""
     here = set(context.cache.node_names)
     return [
         pod
@@ -54,12 +54,13 @@ def _pods_off_cache_nodes(context: CheckContext, use: ComponentUsage) -> list[Ob
     ]
 
 
-@register_check("FM720", "workers run where the cache is", needs=(kinds.PODS, kinds.NODES))
+@register_check("FM720", "workers run on the cache's nodes", needs=(kinds.PODS, kinds.NODES))
 def workers_run_on_cache_nodes(context: CheckContext) -> Iterator[Finding]:
-    """A worker reads the cache from another node: every byte crosses the network, and through FUSE.
-    By the write-up's figures that start takes about 18 minutes, longer than without any cache
-    (9), about 10 where the cache is spread over several nodes, and about 80 seconds on the node
-    that holds it whole. Pin the graph.
+    """A worker reads the cache from another node.
+
+    Every byte crosses the network and FUSE. According to the write-up, that start takes about 18
+    minutes, longer than without any cache (9); about 10 where the cache is spread over several
+    nodes; and about 80 seconds on a node that holds it completely. Pin the graph.
     """
     if not context.cache.node_names:
         return
@@ -85,7 +86,7 @@ def workers_run_on_cache_nodes(context: CheckContext) -> Iterator[Finding]:
 def _workers_with_binding(
     context: CheckContext, binding_kind: str
 ) -> Iterator[tuple[ComponentUsage, list[str], Severity]]:
-    """Workers that are bound in one way and may run elsewhere, with where; an ERROR if they do."""
+    """Workers with a kind of binding that allows other nodes: worker, nodes, severity."""
     if not context.cache.node_names:
         return
     for use in reading_workers(context):
@@ -109,8 +110,9 @@ def _join_names(names: list[str]) -> str:
     explains=("FM720",),
 )
 def workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]:
-    """The workers mount the cache, and nothing says that they belong on its nodes: where they run
-    is a matter of luck, today and at every restart. `pin` adds the node affinity.
+    """Workers mount the cache, but nothing binds them to its nodes.
+
+    Where they run is a matter of luck, now and after every restart. `pin` adds the node affinity.
     """
     for use, strays, severity in _workers_with_binding(context, NOT_BOUND):
         yield Finding(
@@ -132,9 +134,10 @@ def workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]
     explains=("FM720",),
 )
 def cache_nodes_are_required(context: CheckContext) -> Iterator[Finding]:
-    """A preference yields to anything: when the cache's node is full, the pod starts elsewhere and
-    takes longer than without a cache. That may be what was wanted (`pin --preferred`); silence
-    FM722 then.
+    """Workers only prefer the cache's nodes.
+
+    If the cache's node is full, the pod starts elsewhere, which takes longer than without a cache.
+    If that is intended (`pin --preferred`), silence FM722.
     """
     for use, strays, severity in _workers_with_binding(context, PREFERRED):
         yield Finding(
@@ -149,15 +152,16 @@ def cache_nodes_are_required(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM723",
-    "the labels that workers ask for are on a node",
+    "the labels that workers require exist on a node",
     needs=(kinds.NODES,),
     explains=("FM725", "FM730", "FM731", "FM720"),
 )
 def required_labels_are_on_a_node(context: CheckContext) -> Iterator[Finding]:
-    """A worker requires a node label of Fluid that no node has: the cache was renamed, moved to
-    another namespace or made anew, or the key was put together by hand (with a long name Fluid
-    takes the Dataset's UID instead). The pods stay Pending for ever. Pinning again puts the
-    right key in.
+    """A worker requires a node label of Fluid that no node has.
+
+    The cache was renamed, moved to another namespace or recreated, or somebody wrote the key by
+    hand (with a long name, Fluid uses the Dataset's UID instead). The pods stay Pending. Pinning
+    again sets the right key.
     """
     on_nodes = context.cached("labels of nodes", lambda: _labels_of_nodes(context))
     right = node_label_keys(context.cache)
@@ -188,7 +192,7 @@ def _labels_of_nodes(context: CheckContext) -> set[str]:
 
 
 def _remove_stale_label_fix(use: ComponentUsage, stale: list[str]) -> Fix | None:
-    """Pin takes back its own key; one that somebody wrote has to go first."""
+    """Advice to remove a stale label by hand; None for a label of `pin`, which it replaces."""
     if use.pin_note is not None and use.pin_note.key in stale:
         return None
     message = describe(terms_of(use.affinity) or [])
@@ -200,15 +204,16 @@ def _remove_stale_label_fix(use: ComponentUsage, stale: list[str]) -> Fix | None
 
 @register_check(
     "FM724",
-    "every alternative asks for the cache's nodes",
+    "every node selector term requires the cache's label",
     severity=Severity.WARNING,
     needs=(kinds.NODES,),
     explains=("FM720",),
 )
 def every_term_requires_cache_nodes(context: CheckContext) -> Iterator[Finding]:
-    """`nodeSelectorTerms` are alternatives: a node that fits one of them will do. The cache's label
-    stands in some and not in others, so pods may go where those others lead. It belongs into
-    every term, which is where `pin` puts it.
+    """Only some of a worker's `nodeSelectorTerms` require the cache's label.
+
+    The terms are alternatives: a node that matches one of them is enough, so pods may run on nodes
+    that match a term without the label. It belongs in every term, which is what `pin` does.
     """
     for use, strays, severity in _workers_with_binding(context, SOME_TERMS):
         message = describe(terms_of(use.affinity) or [])

@@ -1,4 +1,4 @@
-"""7xx: the claims that graphs name: are there such, and in the graph's own namespace?"""
+"""7xx: whether the claims that graphs mount exist in the graphs' namespaces."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.graph_usage import all_graphs, open_graph_once
 from kubectl_fluidmodel.dynamo import resources
+from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.inventory.cache import claims_in
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import (
@@ -32,16 +33,17 @@ from kubectl_fluidmodel.objects.access import (
 
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 _CLAIM_NAME_PATH = re.compile(r"/(pvcs/\d+|pvc|services/[^/]+/volumeMounts/\d+)$")
-"""Where a field `name` is a claim's."""
+"""Paths at which a field `name` is the name of a claim."""
 _LISTED_CLAIM_NOT_FOUND = re.compile(r'PVC "([^"]+)" does not exist and create is not enabled')
 
 
 @register_check("FM704", "the claims that graphs mount exist", scope=Scope.CLUSTER)
 def graph_claims_exist(context: CheckContext) -> Iterator[Finding]:
-    """A graph mounts a claim that is not there, so its pods wait, or will. A Dataset makes the
-    claim of its own name, so this is a typing error, or a cache that was removed or never made. It
-    is seen in the graph before there is a pod; the scheduler (or the operator, for a v1alpha1 graph
-    that lists its `pvcs`) says it later.
+    """A graph mounts a claim that does not exist, so its pods wait.
+
+    A Dataset creates a claim with its own name, so this is a typo, or the cache was removed or
+    never created. The check reads the graph and does not need a pod. The scheduler (or the
+    operator, for a v1alpha1 graph that lists its `pvcs`) reports the same later.
     """
     caches: dict[str, list[str]] = {}
     for cache in context.caches:
@@ -65,8 +67,10 @@ def graph_claims_exist(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM705", "graphs mount claims of their own namespace", scope=Scope.CLUSTER)
 def graph_claims_are_in_its_namespace(context: CheckContext) -> Iterator[Finding]:
-    """A pod can only mount a claim of its own namespace. The graph names a cache that is in another
-    one: make the cache there too (its data are read once more), or run the graph beside it.
+    """A graph mounts a cache of another namespace.
+
+    A pod can only mount a claim of its own namespace. Create the cache there too (its data is read
+    once more), or move the graph.
     """
     here = {(cache.namespace, cache.name) for cache in context.caches}
     for graph in all_graphs(context):
@@ -100,7 +104,7 @@ def _namespaces_with_cache(context: CheckContext, claim: str, namespace: str) ->
 
 
 def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Evidence]]:
-    """Graphs with claims that are not there: graph, claim, and who says so."""
+    """Graphs with missing claims: graph, claim, and evidence."""
     by_name = {(namespace_of(each), name_of(each)): each for each in all_graphs(context)}
     seen = set()
     for pod in context.snapshot.of_kind(kinds.PODS):
@@ -160,7 +164,7 @@ def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, 
 
 
 def replace_claim_fix(graph: Object, old_claim: str, new_claim: str) -> Fix | None:
-    """A patch that names another claim wherever a graph names the wrong one."""
+    """A patch that replaces a claim's name wherever a graph uses it."""
     paths = list(_claim_name_pointers(graph.get("spec"), old_claim, "/spec"))
     if not paths:
         return None
@@ -174,7 +178,7 @@ def _claim_name_pointers(value: Any, claim: str, path: str) -> Iterator[str]:
             yield from _claim_name_pointers(item, claim, f"{path}/{index}")
     elif isinstance(value, dict):
         for key, item in value.items():
-            here = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
+            here = f"{path}/{escape_key(key)}"
             listed = key == "name" and _CLAIM_NAME_PATH.search(path)
             if item == claim and (key == "claimName" or listed):
                 yield here

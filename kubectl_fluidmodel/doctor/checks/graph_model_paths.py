@@ -1,4 +1,4 @@
-"""7xx: do the engines read what the cache holds, and do frontends find it?"""
+"""7xx: whether engines read the cached model, and frontends find its files."""
 
 from __future__ import annotations
 
@@ -34,15 +34,17 @@ from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.output.shell import Command, chain
 
 SELF_HOST_METADATA_ENV = "DYN_SELF_HOST_METADATA"
-"""Lets a worker give its model card's files out to the frontend itself."""
+"""Makes a worker serve the files of its model card to the frontend."""
 _HUB_CACHE_DIR = re.compile(r"(^|/)models--[^/]+")
 
 
 @register_check("FM740", "the engines read the cache")
 def engines_read_the_cache(context: CheckContext) -> Iterator[Finding]:
-    """The worker mounts the cache, and its engine is given the name of a model of the Hub: it
-    downloads the model again, in about 9 minutes instead of 80 seconds, and the mount is never
-    read. Give it the mount's path; `pin --use-model-path` does, and keeps the served name.
+    """An engine downloads the model from the Hub although its worker mounts the cache.
+
+    The engine is given the name of a model on the Hub, so it downloads the model again, in about 9
+    minutes instead of 80 seconds, and nothing reads the mount. Give it the path of the mount; `pin
+    --use-model-path` does so and keeps the served name.
     """
     for use, engine, mount in engines_with_mount(context):
         hub = bool(HUB_ID.fullmatch(engine.value))
@@ -60,10 +62,11 @@ def engines_read_the_cache(context: CheckContext) -> Iterator[Finding]:
             )
 
 
-@register_check("FM741", "the engines' paths lead into the mount")
+@register_check("FM741", "the engines' paths are inside the mount")
 def engine_paths_are_in_the_mount(context: CheckContext) -> Iterator[Finding]:
-    """The engine is given a directory that is not below the cache's mount: it fails when it starts,
-    or reads another volume while the cache lies idle.
+    """An engine reads a directory outside the cache's mount.
+
+    It fails at startup, or it reads another volume while nothing uses the cache.
     """
     for use, engine, mount in engines_with_mount(context):
         path = engine.value
@@ -88,10 +91,11 @@ def engine_paths_are_in_the_mount(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM742", "the engines' paths hold the model")
 def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
-    """The path is below the mount, and the source has no model there: the directory is named twice
-    (`/model/model`), is missing (with no `path: /` Fluid puts the files below the mount's name),
-    or belongs to another source. The engine fails with "model not found", or takes the path for
-    a name on the Hub.
+    """An engine reads a path below the mount where there is no model.
+
+    The directory is repeated (`/model/model`) or missing (without `path: /` Fluid puts the files
+    below the mount's name), or the path belongs to another source. The engine fails with "model not
+    found", or takes the path for a name on the Hub.
     """
     models = model_directories(context)
     for use, engine, mount in engines_with_mount(context):
@@ -120,12 +124,15 @@ def engine_paths_hold_the_model(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM743", "the Hub's cache is not in the read-only mount", needs=(names.DATASETS,))
+@register_check(
+    "FM743", "the Hub's cache directory is outside the read-only mount", needs=(names.DATASETS,)
+)
 def hub_cache_is_outside_the_mount(context: CheckContext) -> Iterator[Finding]:
-    """`HF_HOME` lies in the cache, which holds a model's plain files and is read-only. The Hub's
-    library looks for a layout of its own there (`hub/models--…`), finds none, and cannot write
-    one. Where the engine is given a path this only breaks what it downloads besides; then it is a
-    warning. A cache that does have that layout is well.
+    """`HF_HOME` is inside the cache, which is read-only.
+
+    The cache holds the plain files of a model. The Hub's library expects its own layout there
+    (`hub/models--…`), does not find it, and cannot create it. If the engine is given a path, only
+    its other downloads fail, and this is a warning. A cache that has the Hub's layout is fine.
     """
     models = model_directories(context)
     for use, engine, mount in engines_with_mount(context):
@@ -151,9 +158,10 @@ def hub_cache_is_outside_the_mount(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM744", "the model keeps its name", severity=Severity.WARNING)
 def model_keeps_its_name(context: CheckContext) -> Iterator[Finding]:
-    """An engine that is given a path and no `--served-model-name` serves the model under the path:
-    clients that ask for `org/model` get a 404. `pin --use-model-path` keeps the name that was
-    there.
+    """An engine serves the model under its path instead of its name.
+
+    It is given a path and no `--served-model-name`, so clients that ask for `org/model` get a 404.
+    `pin --use-model-path` keeps the previous name.
     """
     for use, engine, mount in engines_with_mount(context):
         if is_within(engine.value, mount) and not engine.has_served_name:
@@ -170,12 +178,13 @@ def model_keeps_its_name(context: CheckContext) -> Iterator[Finding]:
 
 
 @register_check(
-    "FM745", "engines that have the files do not ask the Hub", severity=Severity.WARNING
+    "FM745", "engines with local files do not contact the Hub", severity=Severity.WARNING
 )
 def engines_do_not_ask_the_hub(context: CheckContext) -> Iterator[Finding]:
-    """The engine reads the mount, and neither `HF_HUB_OFFLINE` nor `TRANSFORMERS_OFFLINE` is set:
-    it still asks the Hub for files and updates, waits where there is no way out, and fails when
-    the Hub does.
+    """An engine that reads the mount may still contact the Hub.
+
+    Neither `HF_HUB_OFFLINE` nor `TRANSFORMERS_OFFLINE` is set. The engine asks the Hub for files
+    and updates, waits where there is no internet access, and fails when the Hub does.
     """
     for use, engine, mount in engines_with_mount(context):
         off = any(env_is_true(use, engine, name) for name in OFFLINE_VARIABLES)
@@ -193,9 +202,11 @@ def engines_do_not_ask_the_hub(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM746", "the frontends have the model's files")
 def frontends_have_the_model_files(context: CheckContext) -> Iterator[Finding]:
-    """The workers serve from the mount, so the model card names files by their local paths, and the
-    frontend reads tokenizer and configuration by them. It needs the same mount at the same path,
-    or workers that give the files out themselves (`DYN_SELF_HOST_METADATA=1`, newer operators).
+    """A frontend cannot read the model files that its workers announce.
+
+    The workers serve from the mount, so the model card names local paths, and the frontend reads
+    tokenizer and configuration from them. It needs the same mount at the same path, or workers that
+    serve the files themselves (`DYN_SELF_HOST_METADATA=1`, newer operators).
     """
     serving: dict[str, tuple[ComponentUsage, str]] = {}
     for use, engine, mount in engines_with_mount(context):
@@ -223,7 +234,7 @@ def frontends_have_the_model_files(context: CheckContext) -> Iterator[Finding]:
 
 
 def _set_env_fix(use: ComponentUsage, engine: EngineModel, name: str, value: str) -> Fix:
-    """Give the engine's container a variable, instead of the one that it has of that name."""
+    """Set an environment variable of the engine's container."""
     container: Object = value_at(use.component.spec, engine.container_path) or {}
     kept = [each for each in get_list(container, "env") if each.get("name") != name]
     return use.set_field_fix(container, "env", [*kept, {"name": name, "value": value}])
@@ -232,7 +243,7 @@ def _set_env_fix(use: ComponentUsage, engine: EngineModel, name: str, value: str
 def _move_hub_cache_fix(
     use: ComponentUsage, engine: EngineModel, name: str, *, by_name: bool
 ) -> Fix:
-    """The Hub's cache elsewhere; an engine that asks for a name has to be given the path, too."""
+    """Move the Hub's cache directory; an engine with a model name also needs the path."""
     moved = _set_env_fix(use, engine, name, "/tmp/hf")  # noqa: S108 - a path in the pod
     pinned = use.pin_fix("--use-model-path").text
     both = isinstance(moved.text, Command) and isinstance(pinned, Command) and by_name
@@ -242,7 +253,7 @@ def _move_hub_cache_fix(
 
 
 def _mount_path_fix(use: ComponentUsage, path: str) -> Fix:
-    """Mount the cache of a component elsewhere."""
+    """Change the path at which a component mounts the cache."""
     volume = use.claim_mount.volume if use.claim_mount else ""
     mounts = (m for _, c in use.component.containers() for m in get_list(c, "volumeMounts"))
     mine = next((each for each in mounts if each.get("name") == volume), {})

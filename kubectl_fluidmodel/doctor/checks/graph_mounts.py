@@ -17,9 +17,11 @@ from kubectl_fluidmodel.objects.access import get_list, get_path
 
 @register_check("FM708", "the cache is mounted read-only", severity=Severity.WARNING)
 def cache_is_mounted_read_only(context: CheckContext) -> Iterator[Finding]:
-    """A container that may write to the mount will at some time: the Hub's library puts locks and
-    partial files beside the weights. Alluxio refuses it late and with words that do not help. A
-    v1alpha1 `volumeMounts` of a service cannot say it, and is not counted.
+    """A component mounts the cache with write access.
+
+    Sooner or later something writes: the Hub's library puts locks and partial files next to the
+    weights. Alluxio rejects the write late, with an unhelpful message. A v1alpha1 service's
+    `volumeMounts` cannot be read-only, and are not reported.
     """
     for use in component_usages(context):
         mounted = use.claim_mount
@@ -37,17 +39,19 @@ def cache_is_mounted_read_only(context: CheckContext) -> Iterator[Finding]:
         if entry is not None and not source.get("readOnly") and not entry.get("readOnly"):
             yield Finding(
                 use.about,
-                f"component {use.component.name} mounts the cache writable",
+                f"component {use.component.name} mounts the cache with write access",
                 (use.field_evidence(f"mount {mounted.path}", "no readOnly"),),
                 use.set_field_fix(entry, "readOnly", True),
             )
 
 
-@register_check("FM709", "a service mounts in one way only", severity=Severity.WARNING)
+@register_check("FM709", "a service uses one way to mount volumes", severity=Severity.WARNING)
 def service_mounts_in_one_way(context: CheckContext) -> Iterator[Finding]:
-    """A v1alpha1 service has `volumeMounts` of its own and `mainContainer.volumeMounts` beside
-    them. Operators 1.2 lose the former when they convert the object, and the pod comes without the
-    cache. Keep both in `extraPodSpec`, as `pin` does.
+    """A service mounts volumes in two ways, and some operators lose one of them.
+
+    A v1alpha1 service has its own `volumeMounts` and `mainContainer.volumeMounts`. Operators 1.2
+    lose the former when they convert the object, and the pod starts without the cache. Put both
+    into `extraPodSpec`, as `pin` does.
     """
     for use in component_usages(context):
         listed = get_list(use.component.spec, "volumeMounts")
@@ -71,10 +75,12 @@ def service_mounts_in_one_way(context: CheckContext) -> Iterator[Finding]:
             )
 
 
-@register_check("FM710", "the graph has no second pod template", severity=Severity.WARNING)
+@register_check("FM710", "components have one pod template", severity=Severity.WARNING)
 def component_has_one_pod_template(context: CheckContext) -> Iterator[Finding]:
-    """A component has a pod template for checkpoints beside its own. `pin` does not reach it: pods
-    that are made from it have neither the mount nor the affinity.
+    """A component has a second pod template, which `pin` does not change.
+
+    It is used for checkpoints. Pods that are created from it have neither the mount nor the
+    affinity.
     """
     for use in reading_workers(context):
         place = use.component.second_pod_template

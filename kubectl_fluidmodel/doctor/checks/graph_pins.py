@@ -1,4 +1,4 @@
-"""7xx: graphs and the cache's mount: is it there, where it should be, and does it stay?"""
+"""7xx: whether graphs mount the cache, in the right place, and keep the mount."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ def _missing_pin_parts(use: ComponentUsage) -> list[str]:
     "FM701", "what pin added to a graph is still there", explains=("FM703", "FM721", "FM720")
 )
 def pin_is_still_in_place(context: CheckContext) -> Iterator[Finding]:
-    """The graph's annotation says that it is pinned to the cache, and the mount or the affinity is
-    gone: somebody edited the graph or applied an older file. Workers then pull the model, or run
-    where the cache is not. Pinning again puts back what is missing and nothing else.
+    """The mount or the affinity that `pin` added to a graph is gone.
+
+    The graph's annotation says that it is pinned to the cache, but somebody edited the graph or
+    applied an older manifest. Its workers now download the model, or run on nodes without the
+    cache. Pinning again restores what is missing and changes nothing else.
     """
     for use in component_usages(context):
         lost = _missing_pin_parts(use)
@@ -59,13 +61,15 @@ def pin_is_still_in_place(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM702",
-    "no tool undoes the pin",
+    "no other tool reverts the pin",
     explains=("FM703", "FM721", "FM720", "FM730"),
 )
 def pin_is_not_reverted_by_a_tool(context: CheckContext) -> Iterator[Finding]:
-    """Argo CD, Flux, Helm or a DynamoGraphDeploymentRequest keeps the graph as it is written
-    elsewhere, and has taken back what `pin` added to the live object. Put the pin where the tool
-    reads it: `pin NAME -f FILE` changes the manifest and keeps its comments and order.
+    """A tool that manages the graph has reverted the pin.
+
+    Argo CD, Flux, Helm or a DynamoGraphDeploymentRequest restores the graph from another source and
+    removed what `pin` added to the live object. Pin the manifest that the tool reads: `pin NAME -f
+    FILE` keeps its comments and order.
     """
     for use in component_usages(context):
         lost, tool = _missing_pin_parts(use), detect_gitops_tool(use.graph.object)
@@ -91,10 +95,12 @@ def _pin_evidence(use: ComponentUsage) -> Evidence:
 
 @register_check("FM703", "every worker of a graph mounts the cache", severity=Severity.WARNING)
 def all_workers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
-    """Some workers of the graph mount the cache and others do not: those pull the model from the
-    Hub, about 9 minutes against 80 seconds, and the graph is as slow as its slowest worker. A
-    worker that serves another model is right not to; `pin --component` names the others. Or a
-    component mounts what the cache itself reads from, a claim or a directory, and reads past it.
+    """A worker reads the model without the cache.
+
+    Some workers of the graph mount the cache and others do not. Those download the model from the
+    Hub, about 9 minutes instead of 80 seconds, and the graph starts as slowly as its slowest
+    worker. A worker with another model is fine; `pin --component` names the others. Or a component
+    mounts the source of the cache (a claim or a directory) directly and bypasses the cache.
     """
     yield from _components_bypassing_cache(context)
     by_graph: dict[str, list[ComponentUsage]] = {}
@@ -103,7 +109,7 @@ def all_workers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
     for listed in by_graph.values():
         workers = [use for use in listed if use.component.role is Role.WORKER]
         without = [use for use in workers if use.claim_mount is None]
-        # Where a worker mounts another claim, it has another model.
+        # A worker that mounts another claim has another model.
         bare = [use for use in without if not any(use.component.claims_by_volume().values())]
         if len(without) < len(workers):
             for use in bare:
@@ -123,7 +129,7 @@ def all_workers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
 
 
 def _components_bypassing_cache(context: CheckContext) -> Iterator[Finding]:
-    """Components that mount the source of the cache, and not the cache."""
+    """Findings for components that mount the source of the cache instead of the cache."""
     cache = context.cache
     sources = _mountable_sources(cache)
     for obj in all_graphs(context) if sources else ():
@@ -142,7 +148,7 @@ def _components_bypassing_cache(context: CheckContext) -> Iterator[Finding]:
             yield Finding(
                 object_reference(obj),
                 f"component {component.name} mounts {what}, which cache {cache.name} caches, and "
-                f"reads past it: mount claim {cache.name}",
+                f"bypasses it: mount claim {cache.name}",
                 (
                     Evidence(object_reference(obj), f"component {component.name}, volumes", what),
                     *(
@@ -159,7 +165,7 @@ def _mount_points(cache: Cache) -> list[str]:
 
 
 def _mountable_sources(cache: Cache) -> set[str]:
-    """What a pod can mount of a cache's sources: `pvc://claim`, `local:///directory`."""
+    """The cache's sources that a pod can mount itself: `pvc://claim`, `local:///directory`."""
     found = set()
     for point in _mount_points(cache):
         scheme, _, rest = point.partition("://")
@@ -181,8 +187,9 @@ def _mounted_sources(component: Component, claims: Mapping[str, str]) -> set[str
 
 @register_check("FM711", "no graph of the cache is being deleted", severity=Severity.WARNING)
 def graphs_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
-    """The graph was deleted and waits for its finalizers or its pods: it takes no pin, and its
-    pods go.
+    """A graph that uses the cache is being deleted.
+
+    It waits for its finalizers or its pods. It cannot be pinned, and its pods will go.
     """
     for obj in context.cache.graphs:
         if is_terminating(obj):
@@ -205,11 +212,13 @@ def graphs_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
             )
 
 
-@register_check("FM706", "the graph does not make the cache's claim itself")
+@register_check("FM706", "the graph does not create the cache's claim")
 def graph_does_not_create_the_claim(context: CheckContext) -> Iterator[Finding]:
-    """A v1alpha1 graph lists a claim of the cache's name with `create: true`: where Fluid was not
-    first, the operator makes an empty volume of that name, and Fluid cannot make its own. The
-    graph mounts a claim that exists; `create` has to be false.
+    """The graph creates a claim with the name of the cache.
+
+    A v1alpha1 graph lists that claim with `create: true`. If Fluid was not first, the operator
+    creates an empty volume with that name, and Fluid cannot create its own. Set `create` to false:
+    the graph then mounts the existing claim.
     """
     for obj in context.cache.graphs:
         spec = get_path(obj, "spec", default={})
@@ -221,8 +230,7 @@ def graph_does_not_create_the_claim(context: CheckContext) -> Iterator[Finding]:
             if entry.get("name") == context.cache.name and entry.get("create") is True:
                 yield Finding(
                     object_reference(obj),
-                    f"it makes a claim {context.cache.name} of its own, which is the name of the "
-                    "cache's",
+                    f"it creates claim {context.cache.name}, which has to be the cache's",
                     (
                         Evidence(
                             object_reference(obj),
@@ -237,10 +245,12 @@ def graph_does_not_create_the_claim(context: CheckContext) -> Iterator[Finding]:
                 )
 
 
-@register_check("FM707", "the mount is in the graph, not in what the operator makes of it")
+@register_check("FM707", "the mount is in the graph itself")
 def mount_is_in_the_graph(context: CheckContext) -> Iterator[Finding]:
-    """A DynamoComponentDeployment that a graph owns is written anew from the graph whenever that
-    changes. The mount was put into the former, and will be lost. Pin the graph.
+    """The mount is in an object that the operator overwrites.
+
+    A DynamoComponentDeployment that belongs to a graph is rewritten whenever the graph changes, so
+    a mount that was added to it will be lost. Pin the graph.
     """
     mounting = {(str(each.get("kind")), name_of(each)) for each in context.cache.graphs}
     for obj in context.snapshot.of_kind(queries.COMPONENTS):

@@ -1,4 +1,4 @@
-"""7xx: do the pods of a pinned graph come up, and are they of the pinned template?"""
+"""7xx: whether the pods of a pinned graph start, and from the pinned template."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TEMPLATE_HASH_LABEL = "pod-template-hash"
 
 
 def _unschedulable_pods(use: ComponentUsage) -> Iterator[tuple[Object, str]]:
-    """The component's pods that the scheduler found no node for, with its words."""
+    """The component's unschedulable pods, each with the scheduler's message."""
     for pod in use.pods:
         message, unschedulable = rollout.startup_problem(pod)
         if unschedulable and not get_path(pod, "spec", "nodeName"):
@@ -51,7 +51,7 @@ def _unschedulable_pods(use: ComponentUsage) -> Iterator[tuple[Object, str]]:
 
 
 def _outdated_pods(context: CheckContext, use: ComponentUsage) -> list[Object]:
-    """Pods made before the component got the mount, or its place on the cache's nodes."""
+    """Pods from before the component got the mount or the node affinity."""
     bound = node_binding(use.component.pod_spec(), node_label_keys(context.cache)) == ALL_TERMS
     key = use.pin_note.key if use.pin_note and use.pin_note.key else context.cache.node_label
     mode = (
@@ -62,11 +62,12 @@ def _outdated_pods(context: CheckContext, use: ComponentUsage) -> list[Object]:
     return [p for p in use.pods if not rollout.has_new_template(p, context.cache.name, key, mode)]
 
 
-@register_check("FM730", "every worker has a node", needs=(kinds.PODS,), explains=("FM733",))
+@register_check("FM730", "every worker is scheduled", needs=(kinds.PODS,), explains=("FM733",))
 def workers_are_scheduled(context: CheckContext) -> Iterator[Finding]:
-    """A worker that mounts the cache is Pending. The scheduler's own words say what each node
-    lacks; of the cache's nodes it is mostly GPUs that others hold. What waits for a claim is told
-    elsewhere.
+    """A worker that mounts the cache is Pending.
+
+    The scheduler's message says what each node lacks; on the cache's nodes that is usually GPUs
+    that other pods use. Other checks report pods that wait for a claim.
     """
     for use in reading_workers(context):
         for pod, message in _unschedulable_pods(use):
@@ -101,16 +102,18 @@ def workers_are_scheduled(context: CheckContext) -> Iterator[Finding]:
 
 
 @register_check(
-    "FM731", "the roll-out comes to its end", needs=(kinds.PODS,), explains=("FM730", "FM733")
+    "FM731", "the rollout can complete", needs=(kinds.PODS,), explains=("FM730", "FM733")
 )
 def rollout_can_complete(context: CheckContext) -> Iterator[Finding]:
-    """A new pod has to be Ready before an old one goes, and the old ones hold the GPUs of the
-    cache's nodes: both wait for ever. With one or two replicas that is what the default of 25%
-    surge comes to. `pin --recreate` lets the old pods go first, at the price of a gap in service.
+    """The rollout is deadlocked.
+
+    A new pod has to be Ready before an old one stops, and the old pods hold the GPUs of the cache's
+    nodes. With one or two replicas, this is what the default surge of 25% leads to. `pin
+    --recreate` stops the old pods first, at the price of an interruption.
     """
     for use in reading_workers(context):
         everywhere = get_path(use.graph.object, "spec", "annotations", default={})
-        # Grove and LeaderWorkerSets do not surge; where nothing tells, they have no template hash.
+        # Grove and LeaderWorkerSets do not surge. An unknown workload has no template hash.
         kind = workload_kind(use.graph, use.component)
         if kind not in ("", "Deployment") or not surges_first(use.component, everywhere):
             continue
@@ -129,7 +132,7 @@ def rollout_can_complete(context: CheckContext) -> Iterator[Finding]:
                 continue
             yield Finding(
                 use.about,
-                f"the roll-out of component {use.component.name} waits for itself: the new pod "
+                f"the rollout of component {use.component.name} is deadlocked: the new pod "
                 f"needs the GPUs that {name_of(holding[0])} holds until the new one is ready",
                 (
                     Evidence(object_reference(pod), "condition PodScheduled", message),
@@ -154,8 +157,10 @@ def _pod_generation(pod: Object) -> str:
 
 @register_check("FM732", "the pods are replaced when the graph changes", explains=("FM733",))
 def pods_are_replaced_when_graph_changes(context: CheckContext) -> Iterator[Finding]:
-    """Grove is told to replace pods only when somebody deletes them (`OnDelete`), and the graph has
-    pods from before it was pinned. Delete them, and the new ones come with the mount.
+    """Grove does not replace the graph's pods by itself.
+
+    It replaces pods only when somebody deletes them (`OnDelete`), and the graph has pods from
+    before it was pinned. Delete them; the new pods have the mount.
     """
     reported: set[str] = set()
     for use in reading_workers(context):
@@ -184,11 +189,13 @@ def _pod_selector(use: ComponentUsage) -> str:
     return f"{label}={use.graph.name}"
 
 
-@register_check("FM733", "the workers' pods are of the pinned template", severity=Severity.WARNING)
+@register_check("FM733", "the workers' pods are up to date", severity=Severity.WARNING)
 def worker_pods_are_up_to_date(context: CheckContext) -> Iterator[Finding]:
-    """The graph mounts the cache, and a pod of it does not (or is not bound to its nodes): it is
-    from before the change. During a roll-out that passes by itself; if it stays, the operator
-    does not follow, or waits for something.
+    """A pod of the graph is older than the pin.
+
+    The graph mounts the cache, but this pod does not, or is not bound to the cache's nodes. During
+    a rollout this resolves itself. If it stays, the operator does not update the pods, or waits for
+    something.
     """
     for use in reading_workers(context):
         for pod in _outdated_pods(context, use):
@@ -199,7 +206,7 @@ def worker_pods_are_up_to_date(context: CheckContext) -> Iterator[Finding]:
             lacks = "is not bound to the cache's nodes" if mounts else "does not mount the cache"
             yield Finding(
                 object_reference(pod),
-                f"it is from before component {use.component.name} was pinned and {lacks}",
+                f"it is older than the pin of component {use.component.name} and {lacks}",
                 (
                     Evidence(object_reference(pod), "spec", lacks),
                     use.field_evidence("mount", use.claim_mount.path if use.claim_mount else ""),

@@ -1,4 +1,4 @@
-"""7xx: can a graph's workers run on the cache's nodes at all?"""
+"""7xx: whether a graph's workers can run on the cache's nodes at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cache_nodes(context: CheckContext) -> list[Object]:
 
 
 def _bound_workers(context: CheckContext) -> Iterator[tuple[ComponentUsage, list[Object]]]:
-    """Workers that may only run on cache nodes, and those nodes."""
+    """Workers that are bound to the cache's nodes, with these nodes."""
     nodes = cache_nodes(context)
     for use in reading_workers(context) if nodes else ():
         if (
@@ -49,7 +49,7 @@ def _bound_workers(context: CheckContext) -> Iterator[tuple[ComponentUsage, list
 def _obstacles_by_node(
     use: ComponentUsage, nodes: list[Object], *filters: Filter
 ) -> dict[str, list[Obstacle]]:
-    """What keeps the component off each node by some filters, by node."""
+    """Obstacles to the component on each node, of some filters only, by node name."""
     spec, needs = use.component.pod_spec(), use.component.gpus()
     return {
         name_of(node): [
@@ -63,9 +63,11 @@ def _obstacles_by_node(
     "FM725", "workers fit a cache node", needs=(kinds.NODES,), explains=("FM730", "FM731")
 )
 def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
-    """The component's own `nodeSelector`, affinity or `nodeName` and the cache's label exclude each
-    other, or the cache's nodes are cordoned: no node is left, and the pods stay Pending. Either
-    the component's condition goes, or the cache moves to nodes that fulfil it.
+    """No node that holds the cache fits the component.
+
+    The component's own `nodeSelector`, affinity or `nodeName` excludes the cache's nodes, or these
+    nodes are cordoned. The pods stay Pending. Remove the condition, or move the cache to nodes that
+    match it.
     """
     for use, nodes in _bound_workers(context):
         against = _obstacles_by_node(use, nodes, Filter.CORDON, Filter.NAME, Filter.AFFINITY)
@@ -87,7 +89,7 @@ def workers_fit_a_cache_node(context: CheckContext) -> Iterator[Finding]:
             use.about,
             f"component {use.component.name} can run on no node that holds the cache",
             tuple(
-                Evidence(f"node {name}", "against it", "; ".join(each.text for each in found))
+                Evidence(f"node {name}", "obstacles", "; ".join(each.text for each in found))
                 for name, found in against.items()
             ),
             fix,
@@ -108,8 +110,10 @@ def _move_cache_hint(context: CheckContext) -> str:
     explains=("FM730", "FM731"),
 )
 def workers_tolerate_cache_node_taints(context: CheckContext) -> Iterator[Finding]:
-    """Every node that holds the cache has a taint that the component does not tolerate. A taint
-    named like the GPUs that it asks for is not counted: many clusters tolerate that one for it.
+    """A component does not tolerate the taints of the cache's nodes.
+
+    Every node that holds the cache has such a taint. Taints named after the requested GPU resource
+    do not count: many clusters add a toleration for them automatically.
     """
     for use, nodes in _bound_workers(context):
         taints = {
@@ -137,12 +141,13 @@ def workers_tolerate_cache_node_taints(context: CheckContext) -> Iterator[Findin
 
 
 @register_check(
-    "FM727", "the cache's nodes have GPUs enough", needs=(kinds.NODES,), explains=("FM730", "FM731")
+    "FM727", "the cache's nodes have enough GPUs", needs=(kinds.NODES,), explains=("FM730", "FM731")
 )
 def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
-    """The component's pods ask for more GPUs than the nodes that hold the cache have, empty or not.
-    A replica over several nodes needs as many cache nodes. Make the cache on more nodes
-    (`--replicas`) or on larger ones.
+    """The cache's nodes do not have enough GPUs for the component, even when they are empty.
+
+    A replica that spans several nodes needs as many nodes with the cache. Create the cache on more
+    nodes (`--replicas`) or on larger ones.
     """
     for use, nodes in _bound_workers(context):
         component, needs = use.component, use.component.gpus()
@@ -177,9 +182,11 @@ def cache_nodes_have_enough_gpus(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM728", "only workers are bound to the cache's nodes", severity=Severity.WARNING)
 def only_workers_are_bound_to_cache_nodes(context: CheckContext) -> Iterator[Finding]:
-    """A frontend, planner or endpoint picker reads no weights and needs no GPU. Bound to the
-    cache's node it takes CPU and memory there, and falls with it. `pin` gives frontends the mount
-    only, and others nothing.
+    """A component that reads no weights is bound to the cache's nodes.
+
+    A frontend, planner or endpoint picker needs no GPU. On the cache's node it takes CPU and
+    memory, and fails together with it. `pin` gives frontends only the mount, and other components
+    nothing.
     """
     for use in component_usages(context):
         if use.component.role is Role.WORKER:

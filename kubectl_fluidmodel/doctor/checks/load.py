@@ -1,4 +1,4 @@
-"""6xx: whether the model was loaded into the cache, all of it."""
+"""6xx: whether the model was loaded into the cache completely."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from kubectl_fluidmodel.output.shell import Operand, chain
 from kubectl_fluidmodel.output.units import format_bytes
 
 COUNTING_DELAY = 60.0
-"""Seconds after a load in which Fluid may not have counted yet: it syncs every 15 s by default."""
+"""Seconds after a load within which Fluid updates its counts: it syncs every 15 s by default."""
 LOAD_START_TIMEOUT = 120.0
-"""Seconds that a load may take to begin: Fluid looks at it every 20 s."""
+"""Seconds that a load may take to start: Fluid reconciles it every 20 s."""
 
 
 def latest_load(cache: Cache) -> Object | None:
-    """The newest DataLoad of a cache."""
+    """The latest DataLoad of a cache."""
     return cache.loads[-1] if cache.loads else None
 
 
 def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool = False) -> Fix:
-    """Load the model (once more): by `cache`, which proves it, or by making a DataLoad anew.
+    """Load the model (again): with `cache`, which verifies it, or with a new DataLoad.
 
     With `remove` the load goes first whoever made it: one that is running, or of other paths.
     """
@@ -59,7 +59,7 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
 
 
 def covers_all_mounts(cache: Cache, load: Object) -> bool:
-    """Whether a load asks for everything that the Dataset mounts."""
+    """Whether a load covers everything that the Dataset mounts."""
     paths = [str(each.get("path", "")).rstrip("/") for each in get_list(load, "spec", "target")]
     mounts = get_list(cache.dataset, "spec", "mounts")
     wanted = [alluxio_path(each).rstrip("/") for each in mounts]
@@ -73,8 +73,10 @@ def covers_all_mounts(cache: Cache, load: Object) -> bool:
     needs=(names.DATA_LOADS,),
 )
 def model_was_loaded(context: CheckContext) -> Iterator[Finding]:
-    """A cache without a load fills as it is read: the first worker waits for every byte to come
-    from the store, one file after the other. A DataLoad brings the whole model beforehand.
+    """Nothing has loaded the model into the cache.
+
+    Without a load, a cache fills as it is read: the first worker waits for every byte from the
+    store, one file after the other. A DataLoad loads the whole model in advance.
     """
     cache = context.cache
     found = cache_usage(cache)
@@ -91,9 +93,10 @@ def model_was_loaded(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM604", "the load did not fail", needs=(names.DATA_LOADS,))
 def load_did_not_fail(context: CheckContext) -> Iterator[Finding]:
-    """Fluid tried the load and its Job failed four times, or Fluid refused it. The reason is in the
-    condition, and the loader's log says more. An earlier load that failed does not count once a
-    later one is Complete.
+    """The load failed.
+
+    The load's Job failed four times, or Fluid rejected the load. The condition has the reason, and
+    the log of the loader says more. A failed load does not count once a later one is Complete.
     """
     cache = context.cache
     load = latest_load(cache)
@@ -123,11 +126,13 @@ def load_did_not_fail(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-@register_check("FM605", "the load brought everything", needs=(names.DATA_LOADS,))
+@register_check("FM605", "the load is complete", needs=(names.DATA_LOADS,))
 def load_is_complete(context: CheckContext) -> Iterator[Finding]:
-    """A DataLoad says Complete when its command has ended, and Alluxio's `distributedLoad` ends
-    well even when single files could not be loaded (fluid#633, fluid#4380). What is missing is read
-    from the store when it is first asked for. Load again; what is there is not loaded twice.
+    """The load is Complete, but parts of the model are not cached.
+
+    A DataLoad is Complete when its command has exited, and Alluxio's `distributedLoad` succeeds
+    even if single files could not be loaded (fluid#633, fluid#4380). Missing data is read from the
+    store on first access. Load again; data that is cached is not loaded twice.
     """
     cache = context.cache
     load, found = latest_load(cache), cache_usage(cache)
@@ -157,9 +162,13 @@ def load_is_complete(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-@register_check("FM606", "the load has begun", severity=Severity.WARNING, needs=(names.DATA_LOADS,))
+@register_check(
+    "FM606", "the load has started", severity=Severity.WARNING, needs=(names.DATA_LOADS,)
+)
 def load_has_started(context: CheckContext) -> Iterator[Finding]:
-    """A DataLoad waits until its Dataset is Bound, until another load of it is over, or for the
+    """The load has not started.
+
+    A DataLoad waits until its Dataset is Bound, until another load has finished, or for the
     operation that its `runAfter` names.
     """
     cache = context.cache
@@ -180,7 +189,7 @@ def load_has_started(context: CheckContext) -> Iterator[Finding]:
     elif not bound:
         cause = "it waits for its Dataset to be Bound"
     else:
-        cause = "Fluid does not take it up"
+        cause = "Fluid does not start it"
     refs = observations.field_evidence(cache.dataset or {}, "status", "operationRef", "DataLoad")
     yield Finding(
         object_reference(load),

@@ -1,4 +1,4 @@
-"""6xx: the pods of a load that is not over."""
+"""6xx: the pods of a load that has not finished."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from kubectl_fluidmodel.objects.access import (
 from kubectl_fluidmodel.output.shell import Command, Operand, chain
 
 LOADER_START_TIMEOUT = 60.0
-"""Seconds from a load's beginning to its pod's."""
+"""Seconds within which a started load has a pod."""
 LOADER_CONTAINER = "dataloader"
 _PATHS_NOT_EXIST = re.compile(r"dataLoad failed because some paths not exist")
 
 
 def loader_pods(cache: Cache) -> list[Object]:
-    """The pods of the newest load, while it is not Complete."""
+    """The pods of the latest load, until it is Complete."""
     load = latest_load(cache)
     if load is None or get_path(load, "status", "phase") == "Complete":
         return []
@@ -50,10 +50,12 @@ def _loader_logs_fix(cache: Cache, load: Object) -> Fix:
     return observations.advice(cache, "logs", selector, "--tail=50")
 
 
-@register_check("FM607", "the loader has a pod that runs", needs=(kinds.PODS, names.DATA_LOADS))
+@register_check("FM607", "the loader's pod is running", needs=(kinds.PODS, names.DATA_LOADS))
 def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
-    """The load has begun, and its pod finds no node, cannot start, or is not there. A loader
-    tolerates only the taints that the DataLoad lists, and it needs its image on its node.
+    """The load is executing, but its pod does not run.
+
+    The pod finds no node, cannot start, or does not exist. A loader tolerates only the taints that
+    the DataLoad lists, and its node needs the image.
     """
     cache = context.cache
     load = latest_load(cache)
@@ -66,7 +68,7 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
         refused = observations.warning_event(context, load, "", "DataOperationExecutionFailed")
         yield Finding(
             object_reference(load),
-            "it is Executing, and there is no pod of its loader",
+            "it is Executing, but its loader has no pod",
             (
                 observations.field_evidence(load, "status", "phase"),
                 *observations.as_tuple(warning or refused),
@@ -80,7 +82,7 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
             wanted = without.tolerations() if without.reason == TAINT else []
             yield Finding(
                 object_reference(pod),
-                "no node takes the "
+                "no node fits the "
                 f"loader{f': {without.describe_nodes()}' if without.is_explained else ''}",
                 without.evidence(),
                 Fix(_load_with_tolerations(load, wanted))
@@ -90,7 +92,7 @@ def loader_pod_is_running(context: CheckContext) -> Iterator[Finding]:
 
 
 def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
-    """The load with more tolerations; Fluid reads them once, so it is made again."""
+    """Recreate the load with more tolerations; Fluid reads them only at creation."""
     kept = get_list(load, "spec", "tolerations")
     spec = {
         **load["spec"],
@@ -112,8 +114,10 @@ def _load_with_tolerations(load: Object, tolerations: list[Object]) -> Command:
     explains=("FM604", "FM607"),
 )
 def loader_commands_succeed(context: CheckContext) -> Iterator[Finding]:
-    """The loader's script failed in a pod. Its log has the command (`+ alluxio fs …`) and Alluxio's
-    answer. The Job tries it four times before the load counts as failed.
+    """The loader's script failed.
+
+    Its log has the command (`+ alluxio fs …`) and Alluxio's answer. The Job retries four times
+    before the load fails.
     """
     cache = context.cache
     load = latest_load(cache)
@@ -128,7 +132,7 @@ def loader_commands_succeed(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             object_reference(pod),
             f"the loader failed{f': {cause}' if cause else ''}"
-            + ("; its Job tries again" if running else ""),
+            + ("; its Job retries" if running else ""),
             (
                 *observations.as_tuple(line),
                 *observations.as_tuple(_last_log_line(context, pod) if not line else None),
@@ -169,9 +173,10 @@ def _last_log_line(context: CheckContext, pod: Object) -> Evidence | None:
     explains=("FM604", "FM607"),
 )
 def load_paths_exist(context: CheckContext) -> Iterator[Finding]:
-    """A `target` of the DataLoad names a path that the cache does not have. Paths count from the
-    root of the cache's file system: with `path: /` in the Dataset's mount the model is at `/`, by
-    default it is at `/<mount name>`.
+    """A `target` of the DataLoad names a path that the cache does not have.
+
+    Paths are relative to the root of the cache's file system. With `path: /` in the Dataset's mount
+    the model is at `/`, otherwise at `/<mount name>`.
     """
     cache = context.cache
     load = latest_load(cache)

@@ -1,4 +1,4 @@
-"""6xx: what a DataLoad is meant to load: which Dataset, which paths, how many copies."""
+"""6xx: what a DataLoad should load: which Dataset, which paths, how many copies."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects.access import get_list, get_path, namespace_of
 
 
-@register_check("FM602", "a DataLoad names its Dataset's namespace", explains=("FM601", "FM606"))
+@register_check(
+    "FM602", "a DataLoad names the namespace of its Dataset", explains=("FM601", "FM606")
+)
 def load_names_dataset_namespace(context: CheckContext) -> Iterator[Finding]:
-    """`spec.dataset.namespace` of a DataLoad may be left out, by its schema; Fluid then looks for
-    the Dataset in no namespace at all and never finds it (TargetDatasetNotFound).
+    """A DataLoad does not name the namespace of its Dataset.
+
+    The schema allows omitting `spec.dataset.namespace`, but Fluid then looks for the Dataset in an
+    empty namespace and never finds it (TargetDatasetNotFound).
     """
     cache = context.cache
     for load in cache.loads:
@@ -50,8 +54,9 @@ def load_names_dataset_namespace(context: CheckContext) -> Iterator[Finding]:
     "FM603", "a DataLoad is in its Dataset's namespace", explains=("FM604", "FM606", "FM601")
 )
 def load_is_in_dataset_namespace(context: CheckContext) -> Iterator[Finding]:
-    """Fluid refuses a DataLoad for a Dataset of another namespace (TargetDatasetNamespaceNotSame).
-    Make it beside the Dataset.
+    """A DataLoad is in another namespace than its Dataset.
+
+    Fluid rejects it (TargetDatasetNamespaceNotSame). Create it in the namespace of the Dataset.
     """
     cache = context.cache
     for load in cache.loads:
@@ -77,8 +82,9 @@ def load_is_in_dataset_namespace(context: CheckContext) -> Iterator[Finding]:
     needs=(names.DATASETS, names.DATA_LOADS),
 )
 def load_has_dataset(context: CheckContext) -> Iterator[Finding]:
-    """A DataLoad names a Dataset that does not exist; Fluid looks for it every 20 s, for ever
-    (TargetDatasetNotFound).
+    """A DataLoad names a Dataset that does not exist.
+
+    Fluid looks for it every 20 s, forever (TargetDatasetNotFound).
     """
     for load in context.snapshot.of_kind(names.DATA_LOADS):
         name = str(get_path(load, "spec", "dataset", "name", default=""))
@@ -100,16 +106,19 @@ def load_has_dataset(context: CheckContext) -> Iterator[Finding]:
 
 
 def _is_known_cache(context: CheckContext, name: str, namespace: str) -> bool:
-    """Whether a cache of the name is known by its runtime: then the Dataset is what is missing."""
+    """Whether a runtime with the name exists, so that only the Dataset is missing."""
     return any((each.namespace, each.name) == (namespace, name) for each in context.caches)
 
 
 @register_check(
-    "FM609", "the load asks for the whole model", severity=Severity.WARNING, explains=("FM605",)
+    "FM609", "the load covers the whole model", severity=Severity.WARNING, explains=("FM605",)
 )
 def load_covers_the_whole_model(context: CheckContext) -> Iterator[Finding]:
-    """A load brings what its `target` names. Without one it brings nothing and is Complete; a path
-    with a colon or a space falls apart in Fluid's script, which joins and splits paths by them.
+    """The load does not cover the whole model.
+
+    A load reads the paths in its `target`. Without a target it loads nothing and is Complete. A
+    path with a colon or a space is split by Fluid's script, which joins paths with these
+    characters.
     """
     cache = context.cache
     load = latest_load(cache)
@@ -138,14 +147,16 @@ def load_covers_the_whole_model(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM612",
-    "the load makes as many copies as the cache shall hold",
+    "the load makes all copies that the cache should hold",
     severity=Severity.WARNING,
     explains=("FM605",),
 )
 def load_makes_all_copies(context: CheckContext) -> Iterator[Finding]:
-    """The load's `replicas` become the most copies that Alluxio keeps of a file (`setReplication
-    --max`), whatever the runtime's `data.replicas` says. With fewer, the other nodes hold only
-    parts of the model.
+    """The load makes fewer copies than the runtime should hold.
+
+    The load's `replicas` limits how many copies of a file Alluxio keeps (`setReplication --max`),
+    whatever the runtime's `data.replicas` says. With fewer copies, the other nodes hold only parts
+    of the model.
     """
     cache = context.cache
     load, wanted = latest_load(cache), runtimes.wanted_copies(cache.runtime)

@@ -1,4 +1,4 @@
-"""3xx: Alluxio's master, which all else waits for."""
+"""3xx: Alluxio's master, which everything else waits for."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ _UNKNOWN_HOST = re.compile(r"UnknownHostException:? ?(?P<host>[\w.-]+)")
 
 @register_check(
     "FM310",
-    "what the cache pods mount is there",
+    "the objects that the cache pods mount exist",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM311", "FM331", *NO_MASTER),
 )
 def mounted_secrets_and_config_maps_exist(context: CheckContext) -> Iterator[Finding]:
-    """Fluid mounts the Secret of the Dataset's `encryptOptions` into the master. When the Secret
-    or the key in it is missing, the kubelet cannot make the container, and the pod stays in
-    ContainerCreating for as long as that is so. It starts by itself when the Secret is there.
+    """A Secret, a key in it or a ConfigMap that a cache pod mounts does not exist.
+
+    Fluid mounts the Secret of the Dataset's `encryptOptions` into the master. If the Secret or the
+    key is missing, the kubelet cannot create the container, and the pod stays in ContainerCreating.
+    It starts as soon as the Secret exists.
     """
     for _, pod in observations.cache_pods(context.cache, MASTER, WORKER):
         if (
@@ -78,7 +80,7 @@ def _missing_object_cause(cache: Cache, match: re.Match[str] | None) -> str:
 
 
 def _referenced_secret_keys(cache: Cache) -> list[tuple[str, str]]:
-    """(Secret, key) of everything that the Dataset's mounts refer to."""
+    """(Secret, key) pairs that the Dataset's mounts refer to."""
     options = [
         *get_list(cache.dataset, "spec", "sharedEncryptOptions"),
         *(
@@ -97,16 +99,18 @@ def _provide_object_fix(cache: Cache, match: re.Match[str] | None) -> Fix:
     secret = match["name"] if match and match["name"] else ""
     secret = secret or next((name for name, _ in _referenced_secret_keys(cache)), "SECRET")
     keys = [key for name, key in _referenced_secret_keys(cache) if name == secret] or ["KEY"]
-    there = not (match and match["name"])  # only a key lacks
+    there = not (match and match["name"])  # only a key is missing
     return Fix(fix_commands.set_secret_keys(cache.namespace, secret, keys, exists=there))
 
 
 @register_check("FM311", "the master is ready", needs=(kinds.PODS,), explains=("FM323", *NO_MASTER))
 def master_is_ready(context: CheckContext) -> Iterator[Finding]:
-    """The master has to start before anything else of the cache. Where it mounts the model's store
-    as it starts and that fails, so does the startup probe, and the kubelet restarts it over and
-    over. Its log names the reason; mend that, and the master comes up at its next restart. A
-    master that starts without its store is FM313's.
+    """The master of the cache is not ready.
+
+    Everything else in the cache waits for the master. If it mounts the store at startup and that
+    fails, its startup probe fails too, and the kubelet restarts it again and again. Its log has the
+    reason; once that is fixed, the master comes up at its next restart. FM313 covers a master that
+    starts without its store.
     """
     cache = context.cache
     pods = [pod for _, pod in observations.cache_pods(cache, MASTER)]
@@ -138,7 +142,7 @@ def master_is_ready(context: CheckContext) -> Iterator[Finding]:
         ]
         evidence = evidence or [_container_state(pod)]
         again = f" and was restarted {restarts} times" if restarts else ""
-        text = f": {cause}" if cause else ("; it still starts" if is_recent else "")
+        text = f": {cause}" if cause else ("; it is still starting" if is_recent else "")
         yield Finding(
             object_reference(pod),
             f"the master is not ready{again}{text}",
@@ -152,7 +156,7 @@ def _no_master_pod(context: CheckContext, owner: Object) -> Finding:
     seen = observations.warning_event(context, owner, "", "FailedCreate")
     return Finding(
         object_reference(owner),
-        "there is no pod of the master",
+        "the master has no pod",
         (*observations.as_tuple(seen), observations.field_evidence(owner, "status", "replicas")),
         observations.advice(owner, "describe", "statefulset", Operand(name_of(owner))),
     )
@@ -182,14 +186,16 @@ def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
 
 @register_check(
     "FM313",
-    "the cache's pods can read their store",
+    "the cache's pods can read the store",
     needs=(kinds.PODS,),
     explains=("FM208", "FM221", *NOT_LOADED),
 )
 def cache_pods_can_read_store(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio's master starts with wrong keys, a wrong endpoint or no such bucket too, and is
-    Ready; only what needs the store then fails: listing, counting, loading. The logs of master and
-    workers name the reason, which is looked at while the cache is not complete.
+    """A pod of the cache is ready but cannot read its store.
+
+    Alluxio's master also starts, and becomes Ready, with wrong credentials, a wrong endpoint or a
+    missing bucket. Whatever needs the store then fails: listing, counting, loading. The reason is
+    in the logs of master and workers, which are checked while the cache is not complete.
     """
     cache = context.cache
     if cache_usage(cache).is_complete:
@@ -207,15 +213,16 @@ def cache_pods_can_read_store(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM312",
-    "the nodes' own names resolve",
+    "the host names of the nodes resolve",
     needs=(kinds.PODS,),
     explains=("FM311", "FM331", *NO_MASTER),
 )
 def host_names_resolve(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio's processes look up the name of their own host when they start. In the node's
-    network that is the node's name, and where neither DNS nor /etc/hosts knows it, they end at
-    once with UnknownHostException. Add the name to the node's /etc/hosts, or run the parts in a
-    network of their own.
+    """A process of the cache cannot resolve the name of its own host.
+
+    Alluxio looks up its own host name at startup. On the host network this is the node's name. If
+    neither DNS nor /etc/hosts has it, the process exits with UnknownHostException. Add the name to
+    the node's /etc/hosts, or run the component in the container network.
     """
     cache = context.cache
     for part, pod in observations.cache_pods(cache, MASTER, WORKER):

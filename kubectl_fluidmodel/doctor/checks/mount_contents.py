@@ -1,4 +1,4 @@
-"""5xx: what lies below a mount: is it a model, whole, and still the one that was cached?"""
+"""5xx: whether the files below a mount are a complete model, the one that was cached."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kubectl_fluidmodel.doctor.check import (
 )
 from kubectl_fluidmodel.doctor.mount_results import (
     MountResult,
+    change_mount_fix,
     dataset_reference,
     hub_origin,
     listed_results,
@@ -43,7 +44,7 @@ def _listed_mounts(context: CheckContext) -> Iterator[tuple[MountResult, MountCo
 
 
 def _completely_listed_mounts(context: CheckContext) -> list[tuple[MountResult, MountContents]]:
-    """The mounts that were listed to the end.
+    """The mounts whose files were all listed.
 
     Raises:
         CheckSkippedError: one was not.
@@ -62,10 +63,11 @@ def _join_paths(paths: tuple[str, ...], limit: int = 3) -> str:
 
 @register_check("FM530", "the mount leads to the model", explains=("FM532", "FM533", "FM534"))
 def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
-    """Nothing, or nothing that is a model, lies below the mount's prefix, and a prefix of a like
-    name does hold one: a letter or its case is wrong, a commit's directory was left out, or a
-    directory too many was named. Buckets have no directories that could be missing, so Fluid
-    binds such a Dataset and says nothing.
+    """The mount's prefix holds no model, but a similar prefix does.
+
+    There is a typo in the prefix, its case differs, the directory of the commit is missing from it,
+    or it has one directory too many. Buckets have no directories that could be missing, so Fluid
+    binds such a Dataset without an error.
     """
     lost = [one for one in results_in_state(context, ProbeState.EMPTY) if one.result.nearest]
     if not lost:
@@ -79,17 +81,13 @@ def mount_leads_to_the_model(context: CheckContext) -> Iterator[Finding]:
         right = result.nearest[0]
         yield Finding(
             dataset_reference(context),
-            f"{result.mount} holds no model; the likeliest place that does is {right}",
+            f"{result.mount} holds no model; the most likely place with one is {right}",
             (
                 *result_evidence(context, mount_result),
                 *(Evidence("store", "holds a model", each) for each in result.nearest),
             ),
             recreate_fix(context, source=right)
-            or Fix(
-                f"mountPoint: {right}",
-                "yaml",
-                f"Dataset {context.cache.namespace}/{context.cache.name} {mount_result.field_path}",
-            ),
+            or change_mount_fix(context, mount_result.index, mount_point=right),
         )
 
 
@@ -100,17 +98,19 @@ def _listed_mounts_or_none(context: CheckContext) -> list[tuple[MountResult, Mou
         return []
 
 
-@register_check("FM531", "files lie below the mount")
+@register_check("FM531", "there are files below the mount")
 def mount_is_not_empty(context: CheckContext) -> Iterator[Finding]:
-    """The prefix, and everything near it, is empty; or it is the name of one object and not of a
-    directory; or a web server shows no index of the directory. Fluid binds an empty Dataset and
-    loads nothing, and engines find no file.
+    """There are no files below the mount.
+
+    The prefix and everything similar is empty, or the prefix is the name of an object and not of a
+    directory, or a web server shows no index of the directory. Fluid binds an empty Dataset and
+    loads nothing, and engines find no files.
     """
     for mount_result in results_in_state(context, ProbeState.EMPTY):
         result = mount_result.result
         if result.nearest:
             continue
-        why = result.message or "there is no object below it, and no model near it"
+        why = result.message or "there is no object below it, and no model in similar places"
         yield Finding(
             dataset_reference(context),
             f"{result.mount} is empty: {why}",
@@ -121,7 +121,7 @@ def mount_is_not_empty(context: CheckContext) -> Iterator[Finding]:
 
 
 def _damage_findings(context: CheckContext, kind: str, what: str) -> Iterator[Finding]:
-    """A finding for each remark of a kind that is wrong; `what` is to be uploaded again.
+    """A finding for each fault of a kind.
 
     Raises:
         CheckSkippedError: nothing of the kind is known, and not everything could be read.
@@ -152,30 +152,33 @@ def _damage_findings(context: CheckContext, kind: str, what: str) -> Iterator[Fi
         raise CheckSkippedError(unread)
 
 
-@register_check("FM532", "every shard of the weights is there", explains=("FM536",))
+@register_check("FM532", "all shards of the weights exist", explains=("FM536",))
 def weight_shards_are_complete(context: CheckContext) -> Iterator[Finding]:
-    """The index of the weights (`model.safetensors.index.json`) names files that the store does not
-    have, or their own numbering has a gap: an upload was cut off, or the index belongs to another
-    set of files. The cache is complete as far as Fluid knows, and the engine fails when it opens
-    the missing file.
+    """Some shards of the weights are missing.
+
+    The index of the weights (`model.safetensors.index.json`) lists files that the store does not
+    have, or the numbering of the files has a gap. An upload was interrupted, or the index belongs
+    to other files. To Fluid the cache is complete; the engine fails when it opens the missing file.
     """
     yield from _damage_findings(context, SHARDS, "the missing files")
 
 
 def _cache_again_command(context: CheckContext, mount_result: MountResult) -> Command:
-    """The command that makes a cache go on from there."""
+    """The command that continues with the cache once the files are fixed."""
     result = mount_result.result
     return fix_commands.cache_command(
         context.cache, source=result.mount, endpoint=result.endpoint, in_place=True
     )
 
 
-@register_check("FM533", "the files are a model that an engine knows")
+@register_check("FM533", "the files are a model in a format that engines know")
 def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
-    """No directory below the mount has the file that an engine looks for first: `config.json` (or
-    `params.json`, `model_index.json`, `adapter_config.json`, a `.gguf`, `.nemo` or `.onnx`). An
-    engine that is given this directory fails, or takes its name for one of the Hub's. Or the file
-    is there and is no configuration: empty, a page of HTML, an error that a server gave.
+    """No directory below the mount has the configuration file that engines need.
+
+    That is `config.json` (or `params.json`, `model_index.json`, `adapter_config.json`, a `.gguf`,
+    `.nemo` or `.onnx` file). An engine that gets such a directory fails, or takes its name for a
+    model on the Hub. Or the file exists but is no configuration: empty, an HTML page, or an error
+    message that was saved in its place.
     """
     for mount_result, found in _completely_listed_mounts(context):
         if not found.models:
@@ -197,20 +200,22 @@ def model_has_configuration(context: CheckContext) -> Iterator[Finding]:
     yield from _damage_findings(context, CONFIG, "config.json")
 
 
-@register_check("FM534", "the weights are there and not empty", explains=("FM533", "FM536"))
+@register_check("FM534", "the weights exist and are not empty", explains=("FM533", "FM536"))
 def weights_exist_and_are_not_empty(context: CheckContext) -> Iterator[Finding]:
-    """The weights are not there, or a weight file has no bytes: a clone without Git LFS, or an
-    upload that was cut off.
+    """The weights are missing, or a weight file is empty.
+
+    Typical reasons are a clone without Git LFS and an interrupted upload.
     """
     yield from _damage_findings(context, WEIGHTS, "the weights")
 
 
 @register_check("FM538", "the files are what their names say", explains=("FM533", "FM534", "FM536"))
 def files_are_what_their_names_say(context: CheckContext) -> Iterator[Finding]:
-    """A file of weights is not whole: its own header (safetensors) tells of more bytes, or of
-    fewer. Or a file is something else than its name says: a pointer of Git LFS, a page of HTML or
-    an error that a download brought, a link that was stored as a text. All of these have bytes that
-    can be cached, and no engine can load them.
+    """A file is truncated or is not what its name says.
+
+    The header of a safetensors file describes more or fewer bytes than the file has. Or the file is
+    something else: a Git LFS pointer, an HTML page or error message that was saved as a download, a
+    symbolic link that was stored as text. All of these can be cached, and no engine can load them.
     """
     yield from _damage_findings(context, DAMAGED, "the whole files")
     yield from _damage_findings(context, CONTENT, "the files themselves")
@@ -218,14 +223,16 @@ def files_are_what_their_names_say(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM539",
-    "a cache directory of the Hub's client kept its links",
+    "a copied Hub cache has kept its links",
     explains=("FM530", "FM532", "FM533", "FM534", "FM536", "FM538"),
 )
 def hub_cache_kept_its_links(context: CheckContext) -> Iterator[Finding]:
-    """`models--ORG--NAME` of the Hub's client has the bytes in `blobs/`, under the names of their
-    hashes, and symbolic links in `snapshots/COMMIT/`. A bucket has no links: a copy that does not
-    follow them leaves empty files. Stage the model from the Hub, or copy the snapshot's directory
-    with a tool that follows links (`aws s3 sync` does).
+    """A cache directory of the Hub's client was copied without its symbolic links.
+
+    `models--ORG--NAME` keeps the data in `blobs/`, named by hash, with symbolic links to it in
+    `snapshots/COMMIT/`. Buckets have no links, so a copy that does not follow them leaves empty
+    files. Stage the model from the Hub, or copy the snapshot directory with a tool that follows
+    links (`aws s3 sync` does).
     """
     for mount_result, found in _completely_listed_mounts(context):
         for each in found.remarks:
@@ -239,7 +246,7 @@ def hub_cache_kept_its_links(context: CheckContext) -> Iterator[Finding]:
 
 
 def _stage_from_hub_fix(context: CheckContext, mount_result: MountResult, model: str) -> Fix:
-    """Have a model from the Hub instead of the bucket's directory."""
+    """Stage the model from the Hub, in place of the directory in the bucket."""
     bucket = mount_result.result.mount.partition("://")[2].partition("/")[0]
     if model and mount_result.result.mount.startswith("s3"):
         made = recreate_from_hub_fix(context, model, ("--to", f"s3://{bucket}"))
@@ -252,12 +259,13 @@ def _stage_from_hub_fix(context: CheckContext, mount_result: MountResult, model:
     )
 
 
-@register_check("FM541", "engines and Dynamo agree on the model", severity=Severity.WARNING)
+@register_check("FM541", "all engines and Dynamo can serve the model", severity=Severity.WARNING)
 def engines_agree_on_the_model(context: CheckContext) -> Iterator[Finding]:
-    """Something about the model is served by some engines and not by others, or is missed by
-    Dynamo's frontend: no `eos_token_id` in `generation_config.json` or `config.json`, no tokenizer,
-    an adapter without its base, several models in one directory, weights that are there twice, an
-    index that does not agree with the headers of its files.
+    """Some engines, or Dynamo's frontend, cannot serve this model as it is.
+
+    For example: there is no `eos_token_id` in `generation_config.json` or `config.json`, no
+    tokenizer, an adapter without its base model, several models in one directory, weights in two
+    formats, or an index that disagrees with the headers of its files.
     """
     for mount_result, found in _listed_mounts(context):
         if not found.models:
@@ -272,14 +280,16 @@ def engines_agree_on_the_model(context: CheckContext) -> Iterator[Finding]:
 
 
 _MIN_REPORTED_RUBBISH = 1 << 20
-"""Bytes of rubbish that are worth a word; a desktop's file of 6 KiB is not."""
+"""Bytes of unrelated files from which on they are reported; a `.DS_Store` has 6 KiB."""
 
 
-@register_check("FM542", "nothing but the model lies there", severity=Severity.WARNING)
+@register_check("FM542", "there are no unrelated files", severity=Severity.WARNING)
 def mount_holds_only_the_model(context: CheckContext) -> Iterator[Finding]:
-    """Beside the model lie files that are none of it: downloads that were cut off and records of
-    the Hub's client (`.cache/huggingface`), Git's own (`.git` with a second copy of all weights).
-    Alluxio lists them, a load of `/` caches them, and they take the place of the model.
+    """There are large files next to the model that do not belong to it.
+
+    For example: interrupted downloads and metadata of the Hub's client (`.cache/huggingface`), or a
+    Git directory (`.git`, with a second copy of all weights). Alluxio lists them, a load of `/`
+    caches them, and they take space from the model.
     """
     for mount_result, found in _listed_mounts(context):
         for each in found.rubbish:
@@ -296,7 +306,7 @@ def mount_holds_only_the_model(context: CheckContext) -> Iterator[Finding]:
 
 
 def _remove_rubbish_fix(mount_result: MountResult, rubbish: JunkFiles) -> Fix:
-    """Take rubbish away, and nothing else."""
+    """Remove the unrelated files, and nothing else."""
     mount, endpoint = mount_result.result.mount.rstrip("/"), mount_result.result.endpoint
     if not mount.startswith("s3://"):
         return Fix(f"remove {', '.join(rubbish.paths)} from {mount}", "advice")
@@ -312,11 +322,15 @@ def _remove_rubbish_fix(mount_result: MountResult, rubbish: JunkFiles) -> Fix:
     return Fix(chain(*removals))
 
 
-@register_check("FM535", "what was staged is proven", explains=("FM532", "FM533", "FM534", "FM536"))
+@register_check(
+    "FM535", "the staged files are verified", explains=("FM532", "FM533", "FM534", "FM536")
+)
 def staged_files_are_verified(context: CheckContext) -> Iterator[Finding]:
-    """A model that this plugin staged has a manifest beside it, written last and only after every
-    byte was hashed. Without it, or where it does not agree with the files, staging did not come to
-    its end or somebody wrote there since. `stage` goes on from what is there and writes it.
+    """The manifest of the staged model is missing or does not match the files.
+
+    When this plugin stages a model, it writes a manifest last, after it has hashed every byte. If
+    the manifest is missing or does not match, staging did not finish, or somebody changed the files
+    since. `stage` continues from what is there and writes the manifest.
     """
     repo, commit = hub_origin(context.cache)
     if not repo:
@@ -326,9 +340,9 @@ def staged_files_are_verified(context: CheckContext) -> Iterator[Finding]:
         if result.manifest not in ("", "valid"):
             yield Finding(
                 dataset_reference(context),
-                f"{repo}@{commit[:12]} in {result.mount} is not proven: its manifest is absent"
+                f"{repo}@{commit[:12]} in {result.mount} is not verified: its manifest is absent"
                 if result.manifest == "absent"
-                else f"{repo}@{commit[:12]} in {result.mount} is not proven: {result.manifest}",
+                else f"{repo}@{commit[:12]} in {result.mount} is not verified: {result.manifest}",
                 (Evidence(f"store {result.mount}", "manifest", result.manifest),),
                 restage_fix(context, result),
             )
@@ -336,9 +350,11 @@ def staged_files_are_verified(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM536", "the source is what was cached", explains=("FM537", "FM614"))
 def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
-    """The source has other files or bytes than when the cache was made (our annotations) or than
-    Fluid counted (`status.ufsTotal`): somebody added, replaced or removed files. Alluxio goes on
-    with what it knows, so readers may get a mix of both. Make the cache anew.
+    """The source has changed since it was cached.
+
+    It has other files or another size than when the cache was created (our annotations) or than
+    Fluid counted (`status.ufsTotal`): files were added, replaced or removed. Alluxio keeps what it
+    knows, so readers may get a mix of both. Recreate the cache.
     """
     listed = _completely_listed_mounts(context)
     mounts = get_list(context.cache.dataset, "spec", "mounts")
@@ -356,7 +372,7 @@ def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
         text = get_path(context.cache.dataset, "status", "ufsTotal")
         counted, slack = fluid_status.parse_size(text), fluid_status.size_precision(text)
         if counted is not None and abs(counted - total) > slack:
-            place, about, expected = "status.ufsTotal", str(text), "as Fluid counts"
+            place, about, expected = "status.ufsTotal", str(text), "as Fluid counted"
     if place:
         mount_result = listed[0][0]
         yield Finding(
@@ -375,7 +391,7 @@ def source_is_what_was_cached(context: CheckContext) -> Iterator[Finding]:
 
 
 def _recorded_size(cache: Cache) -> tuple[int, int] | None:
-    """Files and bytes of the source as they were when this plugin made the cache."""
+    """Files and bytes of the source when this plugin created the cache; None if unknown."""
     notes = annotations_of(cache.dataset or {})
     try:
         return int(notes[names.FILES_ANNOTATION]), int(notes[names.BYTES_ANNOTATION])
@@ -383,24 +399,27 @@ def _recorded_size(cache: Cache) -> tuple[int, int] | None:
         return None
 
 
-@register_check("FM537", "no file was written since the load", severity=Severity.WARNING)
+@register_check("FM537", "no file was modified since the load", severity=Severity.WARNING)
 def source_is_unchanged_since_load(context: CheckContext) -> Iterator[Finding]:
-    """A file of the source is younger than the load that filled the cache, though count and bytes
-    are the same: it was replaced. What is cached of it is the old one. An immutable prefix per
-    version, such as `stage` makes one per commit, keeps this from happening.
+    """A file of the source was modified after the load.
+
+    Count and size are the same, so the file was replaced, and the cache has the old version. An
+    immutable prefix per version, as `stage` uses one per commit, prevents this.
     """
     loaded = _last_load_time(context.cache)
     if not loaded:
-        raise CheckSkippedError("no DataLoad has come to its end")
+        raise CheckSkippedError("no DataLoad has completed")
     for mount_result, found in _listed_mounts(context):
         late = tuple(path for path, written in found.newest if written > loaded)
         if late:
             yield Finding(
                 dataset_reference(context),
-                f"{_join_paths(late)} of {mount_result.result.mount} was written after the load "
+                f"{_join_paths(late)} of {mount_result.result.mount} was modified after the load "
                 f"of {loaded}",
                 tuple(
-                    Evidence(f"store {mount_result.result.mount}", f"last write of {path}", written)
+                    Evidence(
+                        f"store {mount_result.result.mount}", f"last modified, {path}", written
+                    )
                     for path, written in found.newest
                     if path in late
                 ),
@@ -409,7 +428,7 @@ def source_is_unchanged_since_load(context: CheckContext) -> Iterator[Finding]:
 
 
 def _last_load_time(cache: Cache) -> str:
-    """When the last load that completed did so, RFC 3339; empty where none has."""
+    """RFC 3339 time at which the last successful load completed; "" if there is none."""
     done = ""
     for load in cache.loads:
         if get_path(load, "status", "phase") != "Complete":

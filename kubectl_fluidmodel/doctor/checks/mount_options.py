@@ -1,4 +1,4 @@
-"""2xx: what a Dataset tells Alluxio: options, and keys from Secrets."""
+"""2xx: the options of a Dataset, and its credentials from Secrets."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from kubectl_fluidmodel.doctor.check import (
 from kubectl_fluidmodel.doctor.checks.names import cache_reference
 from kubectl_fluidmodel.doctor.collect import secrets
 from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_CREATED
+from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.fluid import mount, names, secret
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
@@ -32,7 +33,7 @@ _SHELL_CHARACTERS = re.compile(r"""[\s;&|<>$`()"'\\]""")
 
 @dataclass(frozen=True)
 class PlainOption:
-    """An option in plain text, and where it stands."""
+    """An option in plain text, and where it is set."""
 
     location: str
     name: str
@@ -40,7 +41,7 @@ class PlainOption:
 
 
 def plain_options(cache: Cache) -> Iterator[PlainOption]:
-    """Every option of a Dataset and property of its runtime that is written in plain text."""
+    """Every option of a Dataset that is written in plain text."""
     groups = {"spec.sharedOptions": get_path(cache.dataset, "spec", "sharedOptions")}
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
         groups[f"spec.mounts[{number}].options"] = entry.get("options")
@@ -50,11 +51,12 @@ def plain_options(cache: Cache) -> Iterator[PlainOption]:
                 yield PlainOption(place, str(name), str(value or ""))
 
 
-@register_check("FM211", "no keys are written in plain text", severity=Severity.WARNING)
+@register_check("FM211", "no credentials are written in plain text", severity=Severity.WARNING)
 def keys_are_not_in_plain_text(context: CheckContext) -> Iterator[Finding]:
-    """Whatever stands in `options` can be read in the Dataset, in Fluid's ConfigMaps and in its
-    helm release, by everyone who may read those. `encryptOptions` name a Secret and a key in
-    it.
+    """Credentials are written in plain text.
+
+    Everyone who may read the Dataset, Fluid's ConfigMaps or its Helm release can read the values in
+    `options`. `encryptOptions` refer to a key of a Secret instead.
     """
     cache = context.cache
     found = [
@@ -92,12 +94,14 @@ def keys_are_not_in_plain_text(context: CheckContext) -> Iterator[Finding]:
 
 
 @register_check(
-    "FM212", "the Secrets of the Dataset are there", explains=("FM310", "FM311", *NO_MASTER)
+    "FM212", "the Secrets that the Dataset refers to exist", explains=("FM310", "FM311", *NO_MASTER)
 )
 def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
-    """The Secret that an `encryptOption` names must be in the Dataset's namespace and have the
-    key. Otherwise the master's pod waits for its volume, or its script finds no file. Only the
-    names of the keys are looked at.
+    """A Secret that the Dataset refers to, or a key in it, does not exist.
+
+    The Secret of an `encryptOption` must be in the Dataset's namespace and contain the key.
+    Otherwise the master's pod waits for its volume, or its script does not find the file. `doctor`
+    looks only at the names of the keys.
     """
     cache = context.cache
     wanted: dict[str, list[str]] = {}
@@ -146,21 +150,23 @@ def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
                         ),
                     ),
                     Fix(
-                        f"key: {next(iter(sorted(data)), 'KEY')}",
-                        "yaml",
-                        f"{cache_reference(cache)}, encryptOptions, valueFrom.secretKeyRef",
+                        f"set secretKeyRef.key to a key of Secret {name} "
+                        f"({', '.join(sorted(data)) or 'it has none'})",
+                        "advice",
                     ),
                 )
 
 
-@register_check("FM213", "the keys reach the workers", explains=("FM208",))
+@register_check("FM213", "the credentials reach the workers", explains=("FM208",))
 def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
-    """Fluid turns the `encryptOptions` of a root mount into properties whose value is the path of a
-    file that only the master has. The workers take the path for the key, and every read fails
-    with InvalidAccessKeyId, while the load is called Complete. Below
-    `alluxio.master.mount.table.root.option.` Alluxio hands the keys on to them
-    (docs/why-these-settings.md). Of a mount elsewhere it is the other way round: keys below that
-    prefix are options of no mount, and nobody reads them.
+    """Only the master gets the credentials, the workers do not.
+
+    For the `encryptOptions` of a root mount, Fluid writes a property whose value is the path of a
+    file that only the master has. The workers use that path as the key, and every read fails with
+    InvalidAccessKeyId although the load reports Complete. Below
+    `alluxio.master.mount.table.root.option.` Alluxio passes the credentials on to the workers
+    (docs/why-these-settings.md). For a mount that is not the root, the opposite holds: options
+    below that prefix belong to no mount and are ignored.
     """
     cache = context.cache
     alluxio = cache.runtime is None or cache.runtime.get("kind") == names.ALLUXIO_RUNTIMES.name
@@ -188,12 +194,10 @@ def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
     reported = ", ".join(dict.fromkeys(name for _, name in wrong))
     yield Finding(
         cache_reference(cache),
-        f"{reported} reach the master only: the workers of a root mount read with a file's path "
-        "for a "
+        f"{reported} reach only the master: the workers of a root mount use a file's path as the "
         "key"
         if root
-        else f"{reported} reach nobody: they are options of a root mount, and this Dataset has "
-        "none",
+        else f"{reported} are ignored: they are options of a root mount, and this Dataset has none",
         tuple(seen for seen, _ in wrong),
         mount_fix.mount_fix(context),
     )
@@ -201,9 +205,10 @@ def keys_reach_workers(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM214", "no option is given twice", severity=Severity.WARNING)
 def options_are_given_once(context: CheckContext) -> Iterator[Finding]:
-    """An option that stands in `options` and in `encryptOptions` has two values. Fluid takes
-    the one of the Secret, older versions refuse the mount; the plain one can be read and does
-    nothing.
+    """An option is set both in `options` and in `encryptOptions`.
+
+    Fluid uses the value from the Secret; older versions reject the mount. The plain value is
+    readable and has no effect.
     """
     cache = context.cache
     for number, entry in enumerate(get_list(cache.dataset, "spec", "mounts")):
@@ -212,26 +217,23 @@ def options_are_given_once(context: CheckContext) -> Iterator[Finding]:
         both = sorted(hidden & set(options)) if isinstance(options, dict) else []
         if both and cache.dataset is not None:
             removals = [
-                {"op": "remove", "path": f"/spec/mounts/{number}/options/{_escape_pointer(name)}"}
+                {"op": "remove", "path": f"/spec/mounts/{number}/options/{escape_key(name)}"}
                 for name in both
             ]
             yield Finding(
                 cache_reference(cache),
-                f"{', '.join(both)} stand in options and in encryptOptions",
+                f"{', '.join(both)} are set both in options and in encryptOptions",
                 (Evidence(cache_reference(cache), f"spec.mounts[{number}]", ", ".join(both)),),
                 Fix(fix_commands.patch_object(cache.dataset, removals, how="json")),
             )
 
 
-def _escape_pointer(name: str) -> str:
-    """A key in a JSON pointer."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
-@register_check("FM215", "the options survive Fluid's shell", explains=("FM208",))
+@register_check("FM215", "the options are safe in Fluid's shell script", explains=("FM208",))
 def options_are_shell_safe(context: CheckContext) -> Iterator[Finding]:
-    """Fluid writes mount points and options into a script without quotes. A blank or a
-    character of the shell in one of them breaks the mount.
+    """An option contains whitespace or shell metacharacters.
+
+    Fluid writes mount points and options into a shell script without quoting them, so such a value
+    breaks the mount.
     """
     cache = context.cache
     found = [each for each in plain_options(cache) if _SHELL_CHARACTERS.search(each.value)]
@@ -254,19 +256,20 @@ def options_are_shell_safe(context: CheckContext) -> Iterator[Finding]:
     if seen:
         yield Finding(
             cache_reference(cache),
-            f"{', '.join(dict.fromkeys(reported))} has a blank or a character of the shell in it, "
-            "and "
-            "Fluid hands it to a shell without quotes",
+            f"{', '.join(dict.fromkeys(reported))} contains whitespace or shell metacharacters, "
+            "and Fluid passes it to a shell unquoted",
             tuple(seen),
-            Fix("write it without blanks and without ; & | < > $ ` ( ) \" ' \\", "advice"),
+            Fix("write it without whitespace and without ; & | < > $ ` ( ) \" ' \\", "advice"),
         )
 
 
-@register_check("FM220", "the names of the Secrets fit", explains=NOT_CREATED)
+@register_check("FM220", "the Secrets' names can be used as volume names", explains=NOT_CREATED)
 def secret_names_are_mountable(context: CheckContext) -> Iterator[Finding]:
-    """Fluid mounts each Secret of an `encryptOption` into the master's pod, as a volume with the
-    name `alluxio-mount-secret-<secret>`. Names of volumes have at most 63 characters and no dots,
-    so a Secret called otherwise keeps the master's pod from being made.
+    """The name of a Secret cannot be used in a volume name.
+
+    Fluid mounts each Secret of an `encryptOption` into the master's pod, as volume
+    `alluxio-mount-secret-<secret>`. Volume names have at most 63 characters and contain no dots.
+    With any other Secret name the master's pod cannot be created.
     """
     cache = context.cache
     if cache.runtime is not None and cache.runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
@@ -285,8 +288,8 @@ def secret_names_are_mountable(context: CheckContext) -> Iterator[Finding]:
             continue
         yield Finding(
             f"secret {cache.namespace}/{name}",
-            f"no volume can be called {secret.VOLUME_PREFIX}{name}, as Fluid would have it: "
-            + ("a dot is not allowed" if "." in name else "it is longer than 63 characters"),
+            f"Fluid would name a volume {secret.VOLUME_PREFIX}{name}, which is not allowed: "
+            + ("it contains a dot" if "." in name else "it is longer than 63 characters"),
             tuple(Evidence(cache_reference(cache), place, name) for place in places),
             Fix(
                 chain(

@@ -1,4 +1,4 @@
-"""2xx: names, and what must bear the same one."""
+"""2xx: names, and objects that must have the same one."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from kubectl_fluidmodel.output.shell import chain
 
 
 def cache_reference(cache: Cache) -> str:
-    """The Dataset, or the runtime where there is none, as findings name it."""
+    """The Dataset, or the runtime if there is none, as findings name objects."""
     obj = cache.dataset or cache.runtime
     return object_reference(obj) if obj else f"cache {cache.namespace}/{cache.name}"
 
 
 def events_with_reason(context: CheckContext, obj: Object | None, reason: str) -> list[Object]:
-    """The events of an object with a reason, oldest first."""
+    """The events of an object with a given reason, oldest first."""
     found = context.snapshot.events_about(obj) if obj else []
     return [each for each in found if each.get("reason") == reason]
 
@@ -60,12 +60,14 @@ def _unread_reason(context: CheckContext, kind: Kind) -> str:
 
 
 @register_check(
-    "FM201", "the name is one that Fluid takes", explains=("FM203", "FM204", "FM205", "FM208")
+    "FM201", "Fluid accepts the Dataset's name", explains=("FM203", "FM204", "FM205", "FM208")
 )
 def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
-    """Dataset and runtime must be DNS-1035 labels: lower-case letters, digits and `-`,
-    beginning with a letter. The API server lets more pass (`qwen2.5-7b`), but Fluid's
-    controllers refuse it: the phase of the Dataset stays empty.
+    """Fluid does not accept the name of the Dataset.
+
+    Dataset and runtime names must be DNS-1035 labels: lower-case letters, digits and `-`, starting
+    with a letter. The API server accepts more (`qwen2.5-7b`), but Fluid's controllers reject it:
+    the phase of the Dataset stays empty.
     """
     cache = context.cache
     if names.is_valid_name(cache.name):
@@ -77,8 +79,8 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
     ]
     yield Finding(
         cache_reference(cache),
-        f"Fluid refuses the name {cache.name}: it wants lower-case letters, digits and '-', "
-        "beginning with a letter",
+        f"Fluid rejects the name {cache.name}: it must have lower-case letters, digits and '-', "
+        "starting with a letter",
         tuple(seen),
         Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
@@ -87,23 +89,25 @@ def dataset_name_is_legal(context: CheckContext) -> Iterator[Finding]:
 def _to_legal_name(name: str) -> str:
     try:
         return names.derive_dataset_name(name)
-    except UsageError:  # nothing of it can be kept, which only a bundle can hold
+    except UsageError:  # no legal character in it; only a bundle can contain such a name
         return "model"
 
 
-@register_check("FM202", "the name is short enough", explains=("FM203", "FM204", "FM208"))
+@register_check("FM202", "the Dataset's name is short enough", explains=("FM203", "FM204", "FM208"))
 def dataset_name_is_short_enough(context: CheckContext) -> Iterator[Finding]:
-    """Fluid derives names from that of the Dataset: pods of `<name>-master` carry a label of at
-    most 63 characters, helm releases have at most 53. More than 45 do not fit, and the master's
-    or the workers' pods are never made.
+    """The name of the Dataset is too long.
+
+    Fluid derives other names from it. A pod of `<name>-master` has a label of at most 63
+    characters, and a Helm release name has at most 53. With more than 45 characters the pods of the
+    master or the workers are never created.
     """
     cache = context.cache
     if len(cache.name) <= names.MAX_NAME_LENGTH or not names.is_valid_name(cache.name):
         return
     yield Finding(
         cache_reference(cache),
-        f"the name has {len(cache.name)} characters, and what Fluid derives from it fits at most "
-        f"{names.MAX_NAME_LENGTH}",
+        f"the name has {len(cache.name)} characters, and the names that Fluid derives from it "
+        f"allow at most {names.MAX_NAME_LENGTH}",
         (Evidence(cache_reference(cache), "metadata.name", cache.name),),
         Fix(fix_commands.recreate_cache(cache, _to_legal_name(cache.name))),
     )
@@ -111,12 +115,14 @@ def dataset_name_is_short_enough(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM204",
-    "the Dataset has a runtime of its name",
+    "the Dataset has a runtime with its name",
     needs=(names.DATASETS,),
     explains=("FM205", *NOT_BOUND),
 )
 def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
-    """A Dataset is served by the runtime of the same name in the same namespace. Without one it
+    """No runtime has the name of the Dataset.
+
+    A Dataset is served by the runtime with the same name in the same namespace. Without one it
     stays NotBound, and there is never a claim to mount.
     """
     cache = context.cache
@@ -131,22 +137,22 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
         seen.append(Evidence(object_reference(runtime), "metadata.name", near.name))
         yield Finding(
             cache_reference(cache),
-            f"no runtime is called {cache.name}, so the Dataset stays unbound; "
-            f"{runtime.get('kind')} {near.name} has no Dataset of its name",
+            f"no runtime has the name {cache.name}, so the Dataset stays unbound; "
+            f"{runtime.get('kind')} {near.name} has no Dataset with its name",
             tuple(seen),
             Fix(fix_commands.rename_runtime(runtime, cache.name)),
         )
         return
     yield Finding(
         cache_reference(cache),
-        f"no runtime is called {cache.name}, so the Dataset stays unbound",
+        f"no runtime has the name {cache.name}, so the Dataset stays unbound",
         tuple(seen),
         _create_runtime_fix(cache),
     )
 
 
 def _create_runtime_fix(cache: Cache) -> Fix:
-    """Have `cache` make it, which measures the source; it cannot make one of several mounts."""
+    """Create the runtime with `cache`, which measures the source; it supports one mount only."""
     if cache.dataset is not None and names.is_managed(cache.dataset):
         return Fix(fix_commands.cache_command(cache))
     if len(get_list(cache.dataset, "spec", "mounts")) == 1:
@@ -158,9 +164,12 @@ def _create_runtime_fix(cache: Cache) -> Fix:
     )
 
 
-@register_check("FM205", "the runtime has a Dataset of its name", needs=(names.DATASETS,))
+@register_check("FM205", "the runtime has a Dataset with its name", needs=(names.DATASETS,))
 def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
-    """A runtime waits until there is a Dataset of its name in its namespace."""
+    """No Dataset has the name of the runtime.
+
+    A runtime waits until its namespace has a Dataset with the same name.
+    """
     cache = context.cache
     if cache.dataset is not None or cache.runtime is None:
         return
@@ -173,8 +182,8 @@ def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
     if near is not None:
         yield Finding(
             object_reference(runtime),
-            f"no Dataset is called {cache.name}, so the runtime waits; Dataset {near.name} has no "
-            "runtime of its name",
+            f"no Dataset has the name {cache.name}, so the runtime waits; Dataset {near.name} has "
+            "no runtime with its name",
             tuple(seen),
             Fix(fix_commands.rename_runtime(runtime, near.name)),
             other_cache=(near.namespace, near.name),
@@ -182,14 +191,14 @@ def runtime_has_dataset(context: CheckContext) -> Iterator[Finding]:
         return
     yield Finding(
         object_reference(runtime),
-        f"no Dataset is called {cache.name}, so the runtime waits and serves nobody",
+        f"no Dataset has the name {cache.name}, so the runtime waits and serves nobody",
         tuple(seen),
         Fix(fix_commands.delete_objects(runtime)),
     )
 
 
 def _unpaired_caches(context: CheckContext, namespace: str) -> dict[str, list[Cache]]:
-    """The Datasets without a runtime and the runtimes without a Dataset of a namespace."""
+    """A namespace's Datasets without a runtime, and runtimes without a Dataset."""
 
     def build() -> dict[str, dict[str, list[Cache]]]:
         found: dict[str, dict[str, list[Cache]]] = {}
@@ -205,7 +214,7 @@ def _unpaired_caches(context: CheckContext, namespace: str) -> dict[str, list[Ca
 
 
 def _likely_match(cache: Cache, others: list[Cache]) -> Cache | None:
-    """The one that was probably meant: of a similar name, or the only one there is."""
+    """The cache that was probably meant: the one with a similar name, or the only one."""
     by_name = {each.name: each for each in others if each.name != cache.name}
     close = get_close_matches(cache.name, by_name, n=1, cutoff=0.5)
     if close:
@@ -214,15 +223,17 @@ def _likely_match(cache: Cache, others: list[Cache]) -> Cache | None:
 
 
 def _is_reference(dataset: Object) -> bool:
-    """A Dataset of `dataset://` gets its runtime from Fluid itself."""
+    """Whether a Dataset refers to another (`dataset://`); Fluid creates its runtime."""
     mounts = get_list(dataset, "spec", "mounts")
     return any(str(mount.get("mountPoint", "")).startswith("dataset://") for mount in mounts)
 
 
-@register_check("FM206", "only one runtime has the name", explains=("FM208",))
+@register_check("FM206", "only one runtime has the Dataset's name", explains=("FM208",))
 def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
-    """A Dataset is bound to one runtime. A second of the same name, of another kind, is refused
-    and tries again for ever.
+    """Several runtimes have the name of the Dataset.
+
+    A Dataset is bound to one runtime. Fluid rejects a second one with the same name and another
+    kind, which then retries forever.
     """
     cache = context.cache
     if len(cache.runtimes) < 2:
@@ -248,19 +259,25 @@ def runtime_is_unique(context: CheckContext) -> Iterator[Finding]:
     kinds = " and ".join(str(each.get("kind")) for each in cache.runtimes)
     yield Finding(
         cache_reference(cache),
-        f"{kinds} are all called {cache.name}, and a Dataset has one runtime only",
+        f"{kinds} all have the name {cache.name}, and a Dataset has only one runtime",
         tuple(seen),
         Fix(fix_commands.delete_objects(*others)),
     )
 
 
 @register_check(
-    "FM207", "the volume's name is free", needs=(k.PVS,), explains=("FM402", "FM442", *NOT_BOUND)
+    "FM207",
+    "the name of the volume is free",
+    needs=(k.PVS,),
+    explains=("FM402", "FM442", *NOT_BOUND),
 )
 def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
-    """Fluid calls the PersistentVolume `<namespace>-<name>`, so that `a-b/c` and `a/b-c` get
-    the same. The second Dataset takes the volume for its own, and its claim never binds. Do not
-    remove it alone: Fluid then deletes the volume and the claim of the first (seen with 1.0.8).
+    """The PersistentVolume that Fluid would create belongs to another cache.
+
+    Fluid names the volume `<namespace>-<name>`, so `a-b/c` and `a/b-c` get the same name. The
+    second Dataset takes over the existing volume, and its claim never binds. Do not delete the
+    second one alone: Fluid then deletes the volume and the claim of the first (observed with
+    1.0.8).
     """
     cache = context.cache
     wanted = names.volume_name(cache.namespace, cache.name)
@@ -274,7 +291,7 @@ def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
     theirs = "/".join(owner).strip("/") or "nobody"
     yield Finding(
         cache_reference(cache),
-        f"PersistentVolume {wanted}, which Fluid would make for this cache, belongs to {theirs}",
+        f"PersistentVolume {wanted}, which Fluid would create for this cache, belongs to {theirs}",
         (Evidence(object_reference(volume), "spec.claimRef", theirs),),
         Fix(
             f"stop the pods that read {theirs}, because Fluid removes its volume together with "
@@ -287,14 +304,16 @@ def volume_name_is_free(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM219",
-    "nothing else has the names of the cache's workloads",
+    "no other workload has the name of one of the cache's workloads",
     needs=(k.STATEFUL_SETS, k.DAEMON_SETS),
     explains=("FM203", *NOT_CREATED),
 )
 def workload_names_are_free(context: CheckContext) -> Iterator[Finding]:
-    """Fluid installs `<name>-master`, `<name>-worker` and `<name>-fuse` as a helm release. Where a
-    StatefulSet or DaemonSet of one of these names was made by somebody else, the release stays
-    incomplete; it has to be made anew once that is out of the way.
+    """Somebody else's workload has the name of one that Fluid would create.
+
+    Fluid installs `<name>-master`, `<name>-worker` and `<name>-fuse` as a Helm release. If a
+    StatefulSet or DaemonSet with one of these names already exists, the release stays incomplete.
+    Delete or rename that workload, then recreate the runtime.
     """
     cache = context.cache
     for kind, part in (
@@ -308,8 +327,8 @@ def workload_names_are_free(context: CheckContext) -> Iterator[Finding]:
         managed = labels_of(found).get("app.kubernetes.io/managed-by") or "not set"
         yield Finding(
             object_reference(found),
-            f"{kind.name} {cache.name}-{part} is in the way: Fluid makes one of that name, and "
-            "this is not it",
+            f"{kind.name} {cache.name}-{part} is in the way: Fluid needs this name, and "
+            "this one is not Fluid's",
             (
                 Evidence(object_reference(found), "metadata.labels.release", "not set"),
                 Evidence(object_reference(found), "app.kubernetes.io/managed-by", managed),

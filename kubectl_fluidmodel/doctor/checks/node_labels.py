@@ -1,4 +1,4 @@
-"""4xx: the labels by which cache, FUSE client and readers find the same nodes."""
+"""4xx: the node labels that bring cache, FUSE client and readers together."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from kubectl_fluidmodel.objects import kinds, node_selector
 from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of
 
 LABELLING_TIMEOUT = 60.0
-"""Seconds after a worker is ready in which Fluid labels its node: every sync, by default 15 s."""
+"""Seconds within which Fluid labels a ready worker's node: at every sync, 15 s by default."""
 _UNLABELLED_RUNTIME = "ThinRuntime"
-"""Its nodes are never labelled (pkg/ddc/thin/node.go)."""
+"""Fluid never labels the nodes of this runtime (pkg/ddc/thin/node.go)."""
 
 
 @register_check(
     "FM405",
-    "the nodes of the workers bear the cache's label",
+    "the workers' nodes have the cache's label",
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM222",),
 )
 def worker_nodes_are_labelled(context: CheckContext) -> Iterator[Finding]:
-    """Fluid labels a worker's node in the last step of every sync. An error in a step before it
-    (the report of the master, the measuring of the store) leaves the node without, and pods that
-    are pinned to the label wait for ever. The label can be set by hand; the sync has to be mended.
+    """The node of a worker does not have the cache's label.
+
+    Fluid labels the node in the last step of every sync. An error in an earlier step (the report of
+    the master, the size of the source) leaves the node without the label, and pods that are pinned
+    to it wait forever. You can set the label by hand; the sync still has to be fixed.
     """
     cache, key = context.cache, context.cache.node_label
     if not key or cache.runtime is None or cache.runtime.get("kind") == _UNLABELLED_RUNTIME:
@@ -51,7 +53,7 @@ def worker_nodes_are_labelled(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             object_reference(node),
             f"worker {name_of(pod)} runs on it, and it lacks the cache's label"
-            + (f", as Fluid's sync fails: {message}" if message else ""),
+            + (f", because Fluid's sync fails: {message}" if message else ""),
             (observations.label_evidence(node, key), *observations.as_tuple(warning)),
             Fix(fix_commands.label_nodes([name], [f"{key}=true"])),
             Severity.WARNING if is_recent else None,
@@ -65,9 +67,11 @@ def worker_nodes_are_labelled(context: CheckContext) -> Iterator[Finding]:
     explains=("FM405",),
 )
 def cache_labels_agree(context: CheckContext) -> Iterator[Finding]:
-    """The key of the label is made of namespace and name, or of the Dataset's UID where they are
-    long. Fluid writes it on the claim when it makes that. A Dataset that was made anew while its
-    claim stayed has another UID, so that the claim names a label that no node gets.
+    """The label on the claim is not the one that Fluid puts on nodes.
+
+    Its key is made from namespace and name, or from the Dataset's UID where they are too long.
+    Fluid writes it to the claim at creation. If the Dataset was recreated and the claim was kept,
+    the UIDs differ, and the claim names a label that no node gets.
     """
     cache = context.cache
     if cache.claim is None or cache.dataset is None:
@@ -78,7 +82,7 @@ def cache_labels_agree(context: CheckContext) -> Iterator[Finding]:
         return
     yield Finding(
         object_reference(cache.claim),
-        f"the claim bears the label {written}, and Fluid gives nodes {right}",
+        f"the claim has the label {written}, but Fluid labels nodes with {right}",
         (
             observations.label_evidence(cache.claim, written),
             observations.field_evidence(cache.dataset, "metadata", "uid"),
@@ -89,14 +93,17 @@ def cache_labels_agree(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM408",
-    "CSI and FUSE agree on the label of nodes with readers",
+    "CSI and FUSE agree on the label of the readers' nodes",
     needs=(kinds.DAEMON_SETS,),
     explains=NO_FUSE,
 )
 def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
-    """Fluid's CSI plugin labels the node of a reader, and the FUSE DaemonSet runs where that label
-    is. When the runtime was made before its Dataset, or the Dataset was made anew, the two keys
-    can differ, and no FUSE pod ever comes. Make runtime and Dataset anew, the Dataset first.
+    """The CSI plugin and the FUSE DaemonSet use different node labels.
+
+    The CSI plugin labels the node of a reader, and the FUSE DaemonSet runs on nodes with that
+    label. The two keys can differ if the runtime was created before its Dataset, or if the Dataset
+    was recreated. No FUSE pod is ever created then. Recreate Dataset and runtime, the Dataset
+    first.
     """
     cache = context.cache
     daemons = cache.workloads.get(FUSE)
@@ -109,7 +116,7 @@ def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
     place = ("spec", "csi", "volumeAttributes", "mount_pod_node_selector_key")
     yield Finding(
         object_reference(daemons),
-        f"the FUSE pods want nodes with {have[0]}, and CSI labels them {wanted}",
+        f"the FUSE pods need nodes with {have[0]}, but the CSI plugin labels them {wanted}",
         (
             Evidence(
                 object_reference(daemons), "spec.template.spec.nodeSelector", f"{have[0]}: true"
@@ -123,7 +130,7 @@ def fuse_labels_agree(context: CheckContext) -> Iterator[Finding]:
 
 
 def _csi_fuse_label(cache: Cache) -> str:
-    """The key that CSI sets: from the volume (Fluid 1.1), else by Fluid 1.0's own rule."""
+    """The label key that the CSI plugin sets: from the volume, else by the rule of Fluid 1.0."""
     attributes = get_path(cache.volume, "spec", "csi", "volumeAttributes", default={})
     if attributes.get("mount_pod_node_selector_key"):
         return str(attributes["mount_pod_node_selector_key"])
@@ -134,14 +141,16 @@ def _csi_fuse_label(cache: Cache) -> str:
 
 @register_check(
     "FM409",
-    "the volume may be mounted on the cache's nodes",
+    "the volume can be mounted on the cache's nodes",
     needs=(kinds.PVS, kinds.NODES),
     explains=("FM440",),
 )
 def volume_can_be_mounted_on_cache_nodes(context: CheckContext) -> Iterator[Finding]:
-    """The volume's node affinity comes from the runtime's `fuse.nodeSelector` and keeps readers off
-    every other node ("volume node affinity conflict"). Where it leaves out the nodes with the
-    cache, no reader can run beside its model. Remove the selector, or let it fit the nodes.
+    """The node affinity of the volume excludes nodes that hold the cache.
+
+    It comes from the runtime's `fuse.nodeSelector` and keeps readers off all other nodes ("volume
+    node affinity conflict"), so no reader can run next to its model. Remove the selector, or make
+    it match the nodes.
     """
     cache = context.cache
     terms = get_path(cache.volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
@@ -159,7 +168,7 @@ def volume_can_be_mounted_on_cache_nodes(context: CheckContext) -> Iterator[Find
     pairs = [f"{a}={b}" for a, b in get_path(cache.runtime, *selector, default={}).items()]
     yield Finding(
         object_reference(cache.volume),
-        f"it must not be mounted on node {', '.join(map(name_of, off))}, which holds the cache",
+        f"it cannot be mounted on node {', '.join(map(name_of, off))}, which holds the cache",
         (observations.field_evidence(cache.volume, "spec", "nodeAffinity"), *warning),
         Fix(fix_commands.label_nodes(map(name_of, off), pairs))
         if pairs

@@ -1,4 +1,4 @@
-"""8xx: the nodes that a cache stands on."""
+"""8xx: the nodes of a cache."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from kubectl_fluidmodel.output.shell import Operand
 
 _PRESSURE_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure")
 RECENT_EVICTION = 3600.0
-"""Seconds for which an eviction is news."""
+"""Seconds for which an eviction counts as recent."""
 
 
 def visible_cache_nodes(context: CheckContext) -> Iterator[Object]:
-    """The nodes with a worker, as far as they are seen."""
+    """The nodes with a worker, as far as they can be read."""
     for name in context.cache.node_names:
         node = context.snapshot.get(kinds.NODES, name)
         if node is not None:
@@ -52,9 +52,10 @@ def _condition_evidence(node: Object, condition: Object) -> Evidence:
     explains=("FM334", "FM331", "FM420", "FM421", "FM430", "FM811", *NO_WORKER, *NOT_COMPLETE),
 )
 def cache_nodes_are_ready(context: CheckContext) -> Iterator[Finding]:
-    """A node with a part of the cache is not ready: its kubelet does not answer, or says what is
-    wrong. What it holds cannot be read meanwhile, and after five minutes its pods are taken away; a
-    tier in memory is gone with a reboot.
+    """A node with a component of the cache is not ready.
+
+    Its kubelet does not answer, or reports a problem. Its part of the cache cannot be read, and
+    after five minutes its pods are evicted. A memory tier is lost when the node reboots.
     """
     for node in visible_cache_nodes(context):
         condition = _node_condition(node, "Ready")
@@ -78,9 +79,10 @@ _LOST_WITH_NODE = ("FM331", "FM334", "FM420", "FM421", "FM430", *NO_WORKER, *NOT
     explains=("FM303", "FM306", "FM311", "FM810", *_LOST_WITH_NODE),
 )
 def cache_nodes_exist(context: CheckContext) -> Iterator[Finding]:
-    """A node was removed with a part of the cache on it. Its pods stay in the list for a minute or
-    so, and say Ready; what they held is gone. The cache is bound to its nodes, and has to be made
-    anew on one that is there.
+    """A node with a component of the cache was removed from the cluster.
+
+    Its pods stay in the list, as Ready, for about a minute; the data they held is gone. The cache
+    is bound to its nodes and has to be recreated on an existing one.
     """
     reported: set[str] = set()
     for part in (WORKER, MASTER, FUSE):
@@ -110,8 +112,10 @@ def cache_nodes_exist(context: CheckContext) -> Iterator[Finding]:
     explains=("FM810", "FM811", *_LOST_WITH_NODE),
 )
 def cache_nodes_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
-    """A node with a part of the cache was deleted and waits for its finalizers, as an autoscaler
-    such as Karpenter does: it still says Ready, takes no more pods and goes with all that it holds.
+    """A node with a component of the cache is being deleted.
+
+    It waits for its finalizers, as nodes of autoscalers such as Karpenter do. It still reports
+    Ready, but takes no more pods and goes with all its data.
     """
     for node in visible_cache_nodes(context):
         if is_terminating(node):
@@ -125,16 +129,18 @@ def cache_nodes_are_not_terminating(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM811",
-    "the cache's nodes take pods",
+    "the cache's nodes accept pods",
     severity=Severity.WARNING,
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM306",),
 )
 def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
-    """A node with the cache is cordoned, or about to be taken away: Karpenter, the cluster
-    autoscaler, Cluster API and clouds say so by a taint. The worker goes on, and so do the pods
-    that are there; but no new engine can start beside its model, a worker that ends does not
-    come back, and with the node the cache goes. `cache` again puts it on a node that stays.
+    """A node with the cache is cordoned or about to be removed.
+
+    Karpenter, the cluster autoscaler, Cluster API and cloud providers announce removal with a
+    taint. The worker and the existing pods keep running. But no new engine can start next to its
+    model, a worker that exits does not come back, and the cache goes with the node. Running `cache`
+    again moves it to a node that stays.
     """
     for node in visible_cache_nodes(context):
         if get_path(node, "spec", "unschedulable"):
@@ -145,7 +151,7 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
                 Fix(fix_commands.uncordon_nodes([name_of(node)])),
             )
             continue
-        # Kubernetes' own taints come with conditions, which other checks are about.
+        # Other checks report the conditions that come with Kubernetes' own taints.
         going = [
             taint
             for taint in taints_of(node)
@@ -167,15 +173,16 @@ def cache_nodes_accept_pods(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM812",
-    "the cache's nodes have room to breathe",
+    "the cache's nodes are not under pressure",
     severity=Severity.WARNING,
     needs=(kinds.PODS, kinds.NODES),
     explains=("FM321", "FM322", "FM813"),
 )
 def cache_nodes_are_not_under_pressure(context: CheckContext) -> Iterator[Finding]:
-    """The kubelet of a node with the cache is short of memory, disk or process ids. It evicts pods
-    then, those that use more than they requested first. A cache in memory, or on the system's
-    disk, is often what fills it.
+    """A node with the cache is short of memory, disk or process ids.
+
+    The kubelet then evicts pods, first those that exceed their requests. A cache in memory, or on
+    the system disk, is often what fills the node.
     """
     for node in visible_cache_nodes(context):
         for kind in _PRESSURE_CONDITIONS:
@@ -201,9 +208,11 @@ def cache_nodes_are_not_under_pressure(context: CheckContext) -> Iterator[Findin
     explains=("FM311", "FM331", "FM430", *NO_WORKER, *NOT_COMPLETE),
 )
 def no_cache_pod_was_evicted(context: CheckContext) -> Iterator[Finding]:
-    """The kubelet took a pod of the cache away within the hour, because its node ran out of memory
-    or disk. Another one is made, with an empty cache if it lay in the pod or in memory. Give the
-    cache a place that does not fill the node, or requests that say what it uses.
+    """A pod of the cache was evicted within the last hour.
+
+    The node ran out of memory or disk. A new pod starts, with an empty cache if the data was in the
+    pod or in memory. Put the cache where it does not fill the node, or set requests that match its
+    usage.
     """
     for part, pod in observations.cache_pods(context.cache, MASTER, WORKER, FUSE):
         warning = observations.warning_event(context, pod, "", "Evicted")

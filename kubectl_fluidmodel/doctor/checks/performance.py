@@ -1,7 +1,7 @@
-"""8xx: what works, and is slower or dearer than it need be. All are warnings.
+"""8xx: what works, but slower or at higher cost than necessary. All are warnings.
 
-The times are those of the Dynamo project's write-up for Llama-3.3-70B: about 80 s from a cache that
-is whole on the worker's own node, 10 minutes where it is spread over nodes, 18 from another node.
+The times are from the Dynamo project's write-up for Llama-3.3-70B: about 80 s from a complete
+cache on the worker's own node, 10 minutes from one spread over nodes, 18 from another node.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 
 MIN_HIT_RATIO = 90.0
-"""Percent of reads that a whole cache should answer; the rest are metadata and retries."""
+"""Percent of reads that a complete cache should serve; the rest are metadata and retries."""
 MAX_REMOTE_RATIO = 20.0
-"""Percent of reads that may come from another node's worker."""
+"""Percent of reads that may come from a worker on another node."""
 DAY = 86_400.0
 UNUSED_AFTER = 7 * DAY
-"""Seconds after which a cache that nobody reads is worth a word."""
+"""Seconds after which an unused cache is reported."""
 
 
 @register_check("FM820", "every cache node holds the whole model", severity=Severity.WARNING)
 def cache_nodes_hold_the_whole_model(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio keeps each block on one worker unless the runtime's `data.replicas` says more, so
-    with several workers each node holds a part, and an engine reads the rest over the network: 10
-    to 18 minutes instead of 80 s for a model of 140 GB. Take one worker, or as many copies as
-    there are workers.
+    """Each node holds only a part of the model.
+
+    Alluxio keeps each block on one worker unless the runtime's `data.replicas` says more. With
+    several workers each node holds a part, and an engine reads the rest over the network: 10 to 18
+    minutes instead of 80 s for a model of 140 GB. Use one worker, or as many copies as workers.
     """
     cache = context.cache
     workers, found = runtimes.wanted_replicas(cache.runtime) or 0, cache_usage(cache)
@@ -63,9 +64,10 @@ def cache_nodes_hold_the_whole_model(context: CheckContext) -> Iterator[Finding]
 
 @register_check("FM821", "readers read the cache's files directly", severity=Severity.WARNING)
 def readers_use_short_circuit_reads(context: CheckContext) -> Iterator[Finding]:
-    """With a tier in an emptyDir the FUSE client cannot see the worker's files, and Fluid turns
-    short-circuit reads off: every byte goes through the worker's network port. The cache is gone
-    with the pod, too. Use a hostPath, the default.
+    """The cache is in an emptyDir, so every read goes through the network.
+
+    The FUSE client cannot see the worker's files there, and Fluid turns off short-circuit reads.
+    The cache is also lost with the pod. Use a hostPath, the default.
     """
     cache = context.cache
     for number, level in enumerate(
@@ -75,16 +77,18 @@ def readers_use_short_circuit_reads(context: CheckContext) -> Iterator[Finding]:
             place = ("spec", "tieredstore", "levels", number, "volumeType")
             yield Finding(
                 object_reference(cache.runtime),
-                "its tier is an emptyDir, so that readers on its node go through the network",
+                "its tier is an emptyDir, so readers on its node use the network",
                 (observations.field_evidence(cache.runtime, *place),),
                 Fix(fix_commands.recreate_cache(cache)),
             )
 
 
-@register_check("FM822", "the cache lies on a fast disk", severity=Severity.WARNING)
+@register_check("FM822", "the cache is on a fast disk", severity=Severity.WARNING)
 def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
-    """The tier is said to be a hard disk. At 200 MB/s a model of 140 GB takes 12 minutes to read,
-    whatever else is done. Use a local NVMe (`--medium SSD --path DIR`), or memory.
+    """The cache is on a hard disk.
+
+    At 200 MB/s it takes 12 minutes to read a model of 140 GB, whatever else you change. Use a local
+    NVMe disk (`--medium SSD --path DIR`), or memory.
     """
     cache = context.cache
     for tier in runtimes.storage_tiers(cache.runtime):
@@ -100,16 +104,18 @@ def cache_medium_is_fast(context: CheckContext) -> Iterator[Finding]:
 
 
 def _ratios_are_meaningful(cache: Cache) -> bool:
-    """Whether what Fluid says of hits is about engines, and not about a load."""
+    """Whether Fluid's hit ratios are about engines, not about a load."""
     loading = any(get_path(load, "status", "phase") == "Executing" for load in cache.loads)
     return cache_usage(cache).is_complete is True and not loading
 
 
 @register_check("FM823", "reads are answered by the cache", severity=Severity.WARNING)
 def reads_hit_the_cache(context: CheckContext) -> Iterator[Finding]:
-    """Fluid counts the reads of the last minute. The model is whole, and still many go to the
-    store: files are asked for that were not loaded, or blocks are evicted and fetched again, as in
-    a cache that is too small for what is beside the model.
+    """Many reads go to the store although the cache is complete.
+
+    Fluid reports the reads of the last minute. Either files are read that were not loaded, or
+    blocks are evicted and fetched again, as in a cache that is too small for what it holds besides
+    the model.
     """
     cache = context.cache
     ratio = status.parse_percent(get_path(cache.dataset, "status", "cacheStates", "cacheHitRatio"))
@@ -133,8 +139,10 @@ def reads_hit_the_cache(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM824", "reads stay on their node", severity=Severity.WARNING)
 def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
-    """Many reads of the last minute came from a worker of another node. Engines run beside the
-    cache and not on it, or each node holds a part only. Pin the graph to the cache's nodes.
+    """Many reads of the last minute came from a worker on another node.
+
+    Engines run next to the cache's nodes and not on them, or each node holds only a part of the
+    model. Pin the graph to the cache's nodes.
     """
     cache = context.cache
     ratio = status.parse_percent(get_path(cache.dataset, "status", "cacheStates", "remoteHitRatio"))
@@ -162,9 +170,10 @@ def reads_stay_on_their_node(context: CheckContext) -> Iterator[Finding]:
     "FM825", "every copy of the model is read", severity=Severity.WARNING, needs=(kinds.PODS,)
 )
 def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
-    """Several nodes hold the whole model for more than a day, and on one of them no pod mounts it.
-    A copy that nobody reads takes memory or disk for nothing; one node is enough for engines that
-    fit on it.
+    """Nobody reads one of the cache's copies.
+
+    Several nodes have held the whole model for more than a day, and on one of them no pod mounts
+    it. That copy takes memory or disk for nothing; one node is enough for engines that fit on it.
     """
     cache, found = context.cache, cache_usage(context.cache)
     if found.copies < 2 or context.age(cache.runtime or {}) < DAY or not cache.readers:
@@ -190,8 +199,10 @@ def every_copy_is_read(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM826", "the cache is in use", severity=Severity.WARNING, needs=(kinds.PODS,))
 def cache_is_in_use(context: CheckContext) -> Iterator[Finding]:
-    """No pod mounts the cache and no graph names it, and it is more than a week old. It may be kept
-    on purpose; otherwise it takes its quota of memory or disk from others.
+    """Nobody has used the cache for more than a week.
+
+    No pod mounts it and no graph refers to it. If it is not kept on purpose, it takes its quota of
+    memory or disk from others.
     """
     cache = context.cache
     age = context.age(cache.dataset or {})

@@ -1,4 +1,4 @@
-"""3xx: what befalls any of a cache's pods: images, memory, disks, restarts."""
+"""3xx: problems that any pod of a cache can have: images, memory, disks, restarts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from kubectl_fluidmodel.output.shell import Operand, chain
 _PULL_ERRORS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _NO_SPACE = re.compile(r"No space left on device|WorkerOutOfSpaceException")
 RECENT_RESTART = 3600.0
-"""Seconds for which an end of a container is news."""
+"""Seconds for which a container's exit counts as recent."""
 MIN_RESTARTS = 3
-"""Restarts from which on a container is restless."""
+"""Restarts from which on a container is reported."""
 
 
 @register_check(
@@ -41,9 +41,12 @@ MIN_RESTARTS = 3
     explains=("FM311", "FM430", "FM607", *NO_MASTER),
 )
 def cache_images_can_be_pulled(context: CheckContext) -> Iterator[Finding]:
-    """A node cannot pull the image of the master, the workers, the FUSE client or the loader. By
-    default they come from Docker Hub (`alluxio/alluxio-dev`), which a cluster without internet or
-    beyond the pull limit does not reach. Name a mirror in the runtime, with its pull secret.
+    """A node cannot pull an image of the cache.
+
+    The image of the master, the workers, the FUSE client or the loader. By default these come from
+    Docker Hub (`alluxio/alluxio-dev`), which a cluster without internet access, or one that has
+    exceeded the pull rate limit, cannot reach. Configure a mirror in the runtime, with its pull
+    secret.
     """
     cache = context.cache
     loaders = [("loader", pod) for pod in cache.load_pods if not is_terminating(pod)]
@@ -89,9 +92,11 @@ def _mirror_image_fix(cache: Cache, part: str, image: str) -> Fix:
     explains=("FM311", "FM323", "FM330", "FM331", "FM430", "FM432", *NOT_COMPLETE),
 )
 def cache_containers_stay_within_memory(context: CheckContext) -> Iterator[Finding]:
-    """The kernel killed a container because it used more memory than its limit, or the node had
-    none left. A tier in memory is charged to the pods that write it, and JVMs take their heap and
-    direct memory beside that: the limit has to hold quota, heap and direct memory together.
+    """A container of the cache was killed because it ran out of memory.
+
+    It exceeded its memory limit, or the node had no memory left. A memory tier counts towards the
+    pods that write it, and the JVM needs its heap and direct memory in addition: the limit has to
+    cover quota, heap and direct memory together.
     """
     cache = context.cache
     for part, pod in observations.cache_pods(cache):
@@ -109,14 +114,14 @@ def cache_containers_stay_within_memory(context: CheckContext) -> Iterator[Findi
             )
             yield Finding(
                 object_reference(pod),
-                f"{name} on node {get_path(pod, 'spec', 'nodeName')} was killed for its memory",
+                f"{name} on node {get_path(pod, 'spec', 'nodeName')} was killed: out of memory",
                 (seen,),
                 _more_memory_fix(cache, part, pod),
             )
 
 
 def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
-    """A limit that holds what the part may use; where the node itself ran out, another medium."""
+    """A sufficient memory limit; another medium if the node itself ran out of memory."""
     runtime = cache.runtime
     limited = get_path(runtime, "spec", part, "resources", "limits", "memory") is not None
     if runtime is not None and limited:
@@ -141,9 +146,10 @@ def _more_memory_fix(cache: Cache, part: str, pod: Object) -> Fix:
     explains=("FM331", *NOT_COMPLETE),
 )
 def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
-    """A worker wants to write a block and there is no room: the quota is full and nothing may be
-    evicted, or the disk or tmpfs below it is smaller than the quota. The quota is a promise that
-    Fluid does not check against the disk.
+    """A worker cannot write a block because there is no space left.
+
+    Either the quota is full and nothing may be evicted, or the disk or tmpfs is smaller than the
+    quota. Fluid does not check the quota against the disk.
     """
     cache = context.cache
     _, path, quota = alluxio_runtime.parse_tier(cache.runtime or {})
@@ -187,14 +193,15 @@ def _log_evidence(context: CheckContext, pod: Object, pattern: re.Pattern[str]) 
 
 @register_check(
     "FM323",
-    "the cache's pods run without restarts",
+    "the cache's pods do not keep restarting",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
 )
 def cache_pods_do_not_keep_restarting(context: CheckContext) -> Iterator[Finding]:
-    """A container of the cache was started again several times, and the last time within the hour.
-    A worker that restarts serves nothing meanwhile; a FUSE client that restarts leaves the
-    readers' mounts broken. Its log from before the restart tells why.
+    """A container of the cache has restarted several times, the last time within an hour.
+
+    A restarting worker serves nothing in the meantime. A restarting FUSE client breaks the mounts
+    of the readers. The log of the previous container has the reason.
     """
     for part, pod in observations.cache_pods(context.cache, MASTER, WORKER, FUSE):
         for status in get_list(pod, "status", "containerStatuses"):

@@ -1,4 +1,4 @@
-"""6xx: the model's size, as Fluid measures it and as it was when it was cached."""
+"""6xx: the model's size now and when it was cached."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.output.units import format_bytes
 
 
-@register_check("FM614", "the store holds what was cached from it", explains=("FM605",))
+@register_check("FM614", "the source has the size that was cached", explains=("FM605",))
 def source_has_the_cached_size(context: CheckContext) -> Iterator[Finding]:
-    """When `cache` made this cache it noted how many bytes the model has. Fluid finds fewer: files
-    are missing in the store, so the cache cannot be whole. Or it finds more: the model has grown
-    since, and the quota may be too small for it.
+    """The source has another size than when the cache was created.
+
+    `cache` recorded the size of the model. If Fluid finds less, files are missing in the store, and
+    the cache cannot be complete. If it finds more, the model has grown, and the quota may be too
+    small.
     """
     cache = context.cache
     found = cache_usage(cache)

@@ -1,4 +1,4 @@
-"""6xx: staging, by what its Jobs say; what the bucket holds is asked elsewhere."""
+"""6xx: staging Jobs. The probe of the store covers what is in the bucket."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class StagingJob:
 
     @property
     def rerun_command(self) -> Command:
-        """The `cache` command that this Job is part of."""
+        """The `cache` command that continues this staging."""
         name = labels_of(self.job).get(names.MODEL_LABEL, "")
         named = ("cache", Operand(f"{self.repo}@{self.commit}"), "--name", name)
         return fix_commands.plugin_command(self.job, *named, *cache_flags(self.job))
 
 
 def staging_jobs(jobs: list[Object]) -> list[StagingJob]:
-    """The staging Jobs among some, oldest first."""
+    """The staging Jobs among the given ones, oldest first."""
     found = []
     for job in jobs:
         if labels_of(job).get(STAGE_LABEL) != "true":
@@ -77,12 +77,12 @@ def staging_jobs(jobs: list[Object]) -> list[StagingJob]:
 
 
 def _cached_commit(cache: Cache) -> str:
-    """The commit that a cache holds, empty where it is not of the Hub."""
+    """The commit in a cache, "" if it is not from the Hub."""
     return str(annotations_of(cache.dataset or {}).get(names.COMMIT_ANNOTATION, ""))
 
 
 def _failure_cause(context: CheckContext, staging: StagingJob) -> tuple[str, tuple[Evidence, ...]]:
-    """Why a Job failed: in the words of its pods where they are known, else in its own."""
+    """Why a Job failed, from its pods' logs if possible, else from its condition."""
     job = staging.job
     condition = next(
         (c for c in get_list(job, "status", "conditions") if c.get("type") == "Failed"), {}
@@ -118,7 +118,7 @@ def _pods_of_job(context: CheckContext, job: Object) -> list[Object]:
 
 
 def _logged_error(line: str) -> str:
-    """What and why of an error as staging logs it, one JSON object per line."""
+    """The message of an error in a staging log, which has one JSON object per line."""
     try:
         document = json.loads(line)
     except ValueError:
@@ -129,12 +129,13 @@ def _logged_error(line: str) -> str:
 
 
 @register_check(
-    "FM620", "staging ended well", needs=(kinds.JOBS,), explains=("FM605", "FM614", "FM621")
+    "FM620", "staging succeeded", needs=(kinds.JOBS,), explains=("FM605", "FM614", "FM621")
 )
 def staging_succeeded(context: CheckContext) -> Iterator[Finding]:
-    """The last Job that staged this model failed: the Hub or the store refused it, or its pods died
-    too often. The same command goes on from what is staged. A cache that is whole is not touched
-    by it.
+    """The last Job that staged this model failed.
+
+    The Hub or the store rejected a request, or the Job's pods failed too often. The same command
+    continues from what is already staged. A complete cache is not affected.
     """
     cache = context.cache
     found = staging_jobs(cache.staging_jobs)
@@ -151,11 +152,15 @@ def staging_succeeded(context: CheckContext) -> Iterator[Finding]:
 
 
 @register_check(
-    "FM621", "what is cached is staged completely", needs=(kinds.JOBS,), explains=("FM614", "FM605")
+    "FM621",
+    "the cached commit is staged completely",
+    needs=(kinds.JOBS,),
+    explains=("FM614", "FM605"),
 )
 def cached_commit_is_staged(context: CheckContext) -> Iterator[Finding]:
-    """The cache is of a commit whose staging is not over, so that files are still missing in the
-    bucket. Wait for the Job; the same command then loads what is new.
+    """The cached commit is still being staged, so the bucket lacks files.
+
+    Wait for the Job; the same command then loads what is new.
     """
     cache = context.cache
     for staging in staging_jobs(cache.staging_jobs):
@@ -180,13 +185,14 @@ def cached_commit_is_staged(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM622",
-    "the cache has the revision that was staged last",
+    "the cache has the commit that was staged last",
     severity=Severity.WARNING,
     needs=(kinds.JOBS,),
 )
 def latest_staged_commit_is_cached(context: CheckContext) -> Iterator[Finding]:
-    """A newer commit of the model was staged, and the cache still has the older one. Each commit
-    has its own prefix, so nothing is mixed; the cache has to be made anew to serve the new one.
+    """A newer commit is staged than the one in the cache.
+
+    Each commit has its own prefix, so nothing is mixed. Recreate the cache to serve the new one.
     """
     cache = context.cache
     ready = [each for each in staging_jobs(cache.staging_jobs) if each.state == "Complete"]
@@ -217,8 +223,10 @@ def latest_staged_commit_is_cached(context: CheckContext) -> Iterator[Finding]:
     needs=(kinds.JOBS, names.DATASETS),
 )
 def staging_leads_to_a_cache(context: CheckContext) -> Iterator[Finding]:
-    """A model is being put into a bucket by a Job, and that failed before there was a cache of it.
-    The same command goes on from what is staged; delete the Job if nobody wants the model.
+    """A staging Job failed, and no cache uses its model.
+
+    The same command continues from what is already staged. Delete the Job if nobody needs the
+    model.
     """
     known = {(each.namespace, each.name) for each in context.caches}
     newest: dict[tuple[str, str], StagingJob] = {}

@@ -1,4 +1,4 @@
-"""4xx: pods that shall read a cache and wait, before any mount is tried or beside it."""
+"""4xx: pods that read a cache and wait for something other than a mount."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_o
 from kubectl_fluidmodel.objects.deletion import is_terminating
 
 GATE_TIMEOUT = 60.0
-"""Seconds that a gate, or a scheduler, may take: Grove lifts its gates when a gang is complete."""
+"""Seconds that a scheduling gate or a scheduler may take; Grove removes gates per gang."""
 _CLAIM_PROBLEM = re.compile(r'persistentvolumeclaim "[^"]*" not found|PersistentVolumeClaims')
 _START_ERRORS = (
     "CreateContainerConfigError",
@@ -41,7 +41,7 @@ _START_ERRORS = (
     "PreStartHookError",
     "PostStartHookError",
 )
-"""Reasons of a container that waits and will not start by itself (pkg/kubelet/kuberuntime and
+"""Reasons of waiting containers that will not start by themselves (pkg/kubelet/kuberuntime and
 pkg/kubelet/images of Kubernetes 1.36)."""
 _SANDBOX_EVENTS = (
     "FailedCreatePodSandBox",
@@ -50,15 +50,17 @@ _SANDBOX_EVENTS = (
     "NetworkNotReady",
     "FailedSync",
 )
-"""Events of a pod of which no container came to be."""
+"""Reasons of events about pods whose containers were never created."""
 
 
-@register_check("FM444", "every pod that reads the cache has a node", needs=(kinds.PODS,))
+@register_check("FM444", "every pod that reads the cache is scheduled", needs=(kinds.PODS,))
 def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
-    """A pod that mounts the cache is Pending. A scheduling gate keeps the scheduler from looking at
-    it, without any event, until what set it lifts it (Grove, when its gang is complete); or no
-    scheduler looks at it at all; or the scheduler finds no node. Workers of a graph that the
-    scheduler turned away are FM730's.
+    """A pod that mounts the cache is Pending.
+
+    There are three possible reasons. A scheduling gate keeps the scheduler from looking at it,
+    without any event, until its owner removes the gate (Grove does so when the gang is complete).
+    Or no scheduler handles the pod. Or the scheduler finds no node. FM730 reports workers of graphs
+    that the scheduler could not place.
     """
     reported = {
         name_of(pod) for use in component_usages(context) if use.reads_cache for pod in use.pods
@@ -71,7 +73,7 @@ def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
         if gates:
             yield Finding(
                 object_reference(pod),
-                f"it is SchedulingGated by {', '.join(gates)} since {age}",
+                f"it has been SchedulingGated by {', '.join(gates)} since {age}",
                 (
                     observations.field_evidence(
                         pod, "spec", "schedulingGates", text=", ".join(gates)
@@ -91,7 +93,7 @@ def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
             name = get_path(pod, "spec", "schedulerName", default="default-scheduler")
             yield Finding(
                 object_reference(pod),
-                f"no scheduler has looked at it since {age}: is {name} running?",
+                f"no scheduler has handled it since {age}: is {name} running?",
                 (
                     observations.field_evidence(pod, "spec", "schedulerName"),
                     observations.field_evidence(pod, "status", "phase"),
@@ -101,7 +103,7 @@ def reader_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
 
 
 def _unscheduled_pods(context: CheckContext) -> Iterator[Object]:
-    """Readers and pods of graphs with the cache that have no node, each once."""
+    """Readers, and pods of graphs with the cache, that have no node, each once."""
     seen: set[str] = set()
     pods = [reader.pod for reader in context.cache.readers]
     pods += [pod for use in component_usages(context) if use.claim_mount for pod in use.pods]
@@ -126,9 +128,11 @@ def _gate_fix(pod: Object, gates: list[str]) -> Fix:
     fallback=True,
 )
 def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
-    """A pod that mounts the cache has a node, and a container of it does not start: its image
-    cannot be pulled, its configuration names what is not there, or it ends at once. That is not
-    the cache's fault, and nothing reads the model meanwhile.
+    """A container of a pod that mounts the cache does not start.
+
+    The pod has a node, but an image cannot be pulled, the configuration refers to something that
+    does not exist, or the container exits at once. The cache is not the reason, but nothing reads
+    the model.
     """
     known = "|".join(MOUNT_FAILURES.values())
     for reader in context.cache.readers:
@@ -165,7 +169,7 @@ def reader_containers_start(context: CheckContext) -> Iterator[Finding]:
             message = f"{each.get('reason')}: {each.get('message')}"
             yield Finding(
                 object_reference(pod),
-                f"it is about to be taken from node {reader.node}",
+                f"it is about to be evicted from node {reader.node}",
                 (Evidence(object_reference(pod), "condition DisruptionTarget", message),),
                 observations.advice(pod, "describe", "pod", name_of(pod)),
             )

@@ -1,4 +1,4 @@
-"""5xx: the way to the store: the Secret, its keys, the endpoint, TLS, clocks."""
+"""5xx: the connection to the store: Secret, keys, endpoint, TLS, clocks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from kubectl_fluidmodel.doctor.mount_results import (
     STORE_UNREADABLE,
     MountResult,
     certain_results,
+    change_mount_fix,
     dataset_reference,
     is_certain,
     mount_results,
@@ -41,8 +42,9 @@ from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
 
+ENDPOINT_OPTION = "alluxio.underfs.s3.endpoint"
 _MAX_SKEW = 300.0
-"""Seconds; S3 refuses requests that are signed 15 minutes off."""
+"""Seconds of clock skew that are reported; S3 rejects requests from 15 minutes on."""
 
 
 def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[MountResult]:
@@ -53,17 +55,19 @@ def _results_unseen_by_fm212(context: CheckContext, state: ProbeState) -> list[M
     """
     found = results_in_state(context, state)
     if found and context.snapshot.was_read(kinds.SECRETS, context.cache.namespace):
-        raise CheckSkippedError("FM212 tells of it")
+        raise CheckSkippedError("FM212 reports it")
     return found
 
 
 @register_check("FM501", "the Secret with the store's keys exists", explains=STORE_UNREADABLE)
 def store_secret_exists(context: CheckContext) -> Iterator[Finding]:
-    """As FM212, seen by a probe where you may not read Secrets. A mount names the Secret that its
-    keys come from. Without it the master's pod stays in
-    ContainerCreating, and nothing that follows can work. The Secret has to be in the Dataset's
-    own namespace. The command makes it from the variables `AWS_ACCESS_KEY_ID` and
-    `AWS_SECRET_ACCESS_KEY` of your shell; the kubelet tries again by itself.
+    """The Secret with the credentials of the store does not exist.
+
+    The same as FM212, found by a probe where you may not read Secrets. A mount takes its
+    credentials from this Secret, which has to be in the Dataset's namespace. Without it the
+    master's pod stays in ContainerCreating. The command creates it from the environment variables
+    `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` of your shell; the kubelet then retries by
+    itself.
     """
     for mount_result in _results_unseen_by_fm212(context, ProbeState.NO_SECRET):
         result, namespace = mount_result.result, context.cache.namespace
@@ -84,10 +88,12 @@ def store_secret_exists(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM502", "the Secret has the keys that the mount names", explains=STORE_UNREADABLE)
 def store_secret_has_keys(context: CheckContext) -> Iterator[Finding]:
-    """As FM212, seen by a probe where you may not read Secrets. An `encryptOption` names a Secret
-    and a key in it. A key of another name (`accesskey` for
-    `AWS_ACCESS_KEY_ID`) is as good as none: the master's pod does not start. Either the Secret
-    gets the key, or the Dataset names the key that is there.
+    """The Secret does not have a key that the mount refers to.
+
+    The same as FM212, found by a probe where you may not read Secrets. An `encryptOption` refers to
+    a Secret and a key in it. With a key of another name (`accesskey` instead of
+    `AWS_ACCESS_KEY_ID`) the master's pod does not start. Add the key to the Secret, or refer to the
+    one that exists.
     """
     for mount_result in _results_unseen_by_fm212(context, ProbeState.NO_KEY):
         result = mount_result.result
@@ -110,17 +116,19 @@ def store_secret_has_keys(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM503", "the keys are whole", explains=STORE_UNREADABLE)
+@register_check("FM503", "the credentials are well-formed", explains=STORE_UNREADABLE)
 def store_keys_are_well_formed(context: CheckContext) -> Iterator[Finding]:
-    """A key that ends in the newline of `echo KEY | base64`, or is no text, is not the key that
-    the store gave out: it signs requests that the store refuses. Make the Secret with
+    """A value in the Secret is not a usable key.
+
+    A key with the trailing newline of `echo KEY | base64`, or with bytes that are not text, is not
+    the key that the store issued: the store rejects requests signed with it. Create the Secret with
     `--from-literal`, which adds nothing.
     """
     for mount_result in results_in_state(context, ProbeState.BAD_KEY):
         if mount_result.result.message == EMPTY_VALUE and context.snapshot.was_read(
             kinds.SECRETS, context.cache.namespace
         ):
-            raise CheckSkippedError("FM212 tells of it")
+            raise CheckSkippedError("FM212 reports it")
         result = mount_result.result
         yield Finding(
             f"secret {context.cache.namespace}/{result.secret_name}",
@@ -138,13 +146,15 @@ def store_keys_are_well_formed(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM506", "the store is addressed by path", explains=STORE_UNREADABLE)
 def store_is_addressed_by_path(context: CheckContext) -> Iterator[Finding]:
-    """Alluxio puts the bucket in front of the host's name (`models.minio.store.svc`) unless
-    `alluxio.underfs.s3.disable.dns.buckets` is `true`. A Service of the cluster has no such names,
-    so the master cannot resolve it and never becomes ready.
+    """The store is a Service of the cluster, and Alluxio addresses the bucket by host name.
+
+    Alluxio puts the bucket in front of the host name (`models.minio.store.svc`) unless
+    `alluxio.underfs.s3.disable.dns.buckets` is `true`. A Service has no such names, so the master
+    cannot resolve it and never becomes ready.
     """
     for index, mount in enumerate(get_list(context.cache.dataset, "spec", "mounts")):
         options = effective_options(context.cache, mount)
-        endpoint = options.get("alluxio.underfs.s3.endpoint", "")
+        endpoint = options.get(ENDPOINT_OPTION, "")
         host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
         rooted = options.get(ROOT_OPTION + PATH_STYLE_OPTION, "")
         reported = (options.get(PATH_STYLE_OPTION) or rooted).lower() == "true"
@@ -162,20 +172,18 @@ def store_is_addressed_by_path(context: CheckContext) -> Iterator[Finding]:
                         f"no {PATH_STYLE_OPTION}",
                     ),
                 ),
-                Fix(
-                    f'{PATH_STYLE_OPTION}: "true"',
-                    "yaml",
-                    f"Dataset {context.cache.namespace}/{context.cache.name} "
-                    f"spec.mounts[{index}].options",
-                ),
+                recreate_fix(context)
+                or change_mount_fix(context, index, {PATH_STYLE_OPTION: "true"}),
             )
 
 
-@register_check("FM507", "the endpoint says which protocol is spoken", severity=Severity.WARNING)
+@register_check("FM507", "the endpoint has a scheme", severity=Severity.WARNING)
 def endpoint_has_scheme(context: CheckContext) -> Iterator[Finding]:
-    """An endpoint such as `minio:9000` has no scheme. Alluxio then speaks plain http to it, or
-    https where `alluxio.underfs.s3.secure.http.enabled` or server-side encryption is on; other
-    tools and runtimes take it for https. Write what is meant.
+    """The endpoint does not say whether to use http or https.
+
+    For an endpoint such as `minio:9000`, Alluxio uses plain http, or https if
+    `alluxio.underfs.s3.secure.http.enabled` or server-side encryption is on. Other tools and
+    runtimes assume https. Write the scheme that you mean.
     """
     for index, mount in enumerate(get_list(context.cache.dataset, "spec", "mounts")):
         options = effective_options(context.cache, mount)
@@ -189,20 +197,18 @@ def endpoint_has_scheme(context: CheckContext) -> Iterator[Finding]:
             "speak https",
             (Evidence(dataset_reference(context), f"spec.mounts[{index}].options", written),),
             recreate_fix(context, endpoint=f"{scheme}://{written}")
-            or Fix(
-                f"alluxio.underfs.s3.endpoint: {scheme}://{written}",
-                "yaml",
-                f"Dataset {context.cache.namespace}/{context.cache.name} "
-                f"spec.mounts[{index}].options",
-            ),
+            or change_mount_fix(context, index, {ENDPOINT_OPTION: f"{scheme}://{written}"}),
         )
 
 
-@register_check("FM508", "the endpoint is the store's, without a bucket", explains=STORE_UNREADABLE)
+@register_check(
+    "FM508", "the endpoint does not contain the bucket's name", explains=STORE_UNREADABLE
+)
 def endpoint_has_no_bucket_name(context: CheckContext) -> Iterator[Finding]:
-    """The endpoint has the bucket's name in it, as `https://BUCKET.s3.amazonaws.com` or
-    `http://minio:9000/BUCKET`. Alluxio puts the bucket in front of it, or behind it, once more, and
-    finds nothing there.
+    """The endpoint contains the name of the bucket.
+
+    For example `https://BUCKET.s3.amazonaws.com` or `http://minio:9000/BUCKET`. Alluxio adds the
+    bucket once more, in front or at the end, and finds nothing there.
     """
     for index, mount in enumerate(get_list(context.cache.dataset, "spec", "mounts")):
         scheme, _, rest = str(mount.get("mountPoint", "")).partition("://")
@@ -225,21 +231,17 @@ def endpoint_has_no_bucket_name(context: CheckContext) -> Iterator[Finding]:
                     ),
                 ),
                 recreate_fix(context, endpoint=right)
-                or Fix(
-                    f"alluxio.underfs.s3.endpoint: {right}",
-                    "yaml",
-                    f"Dataset {context.cache.namespace}/{context.cache.name} "
-                    f"spec.mounts[{index}].options",
-                ),
+                or change_mount_fix(context, index, {ENDPOINT_OPTION: right}),
             )
 
 
-@register_check("FM510", "the endpoint's name is known", explains=STORE_UNREADABLE)
+@register_check("FM510", "the endpoint's host name resolves", explains=STORE_UNREADABLE)
 def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
-    """The endpoint is a host that DNS does not have, or a Service that is not in the cluster or has
-    no ready pod. A short name (`http://minio:9000`) means a Service of the Dataset's own
-    namespace. From outside, a name that only the cluster's DNS knows says nothing, so this is
-    only a finding where the cluster has not mounted the store either; `--probe` asks in it.
+    """The host name of the endpoint does not resolve, or its Service has no endpoints.
+
+    A short name (`http://minio:9000`) means a Service in the Dataset's namespace. Outside the
+    cluster, `doctor` cannot resolve names that only the cluster's DNS has, so this is reported only
+    if the cluster has not mounted the store either. `--probe` tests it from inside the cluster.
     """
     services = results_in_state(context, ProbeState.DNS, ProbeState.SERVICE)
     served = [each for each in services if each.result.state == ProbeState.SERVICE]
@@ -251,7 +253,7 @@ def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
         space = service[0] if service else context.cache.namespace
         yield Finding(
             dataset_reference(context),
-            f"the endpoint {result.endpoint} leads nowhere: {result.message}",
+            f"the endpoint {result.endpoint} is not reachable: {result.message}",
             result_evidence(context, mount_result),
             Fix(command("kubectl", "get", "services,endpoints", "-n", space), "advice")
             if service
@@ -259,12 +261,13 @@ def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM511", "the store answers", explains=STORE_UNREADABLE)
+@register_check("FM511", "the store responds", explains=STORE_UNREADABLE)
 def store_responds(context: CheckContext) -> Iterator[Finding]:
-    """The endpoint's host is there and nothing answers on the port: the store is down, the port is
-    another, or a firewall or NetworkPolicy stands between. An attempt from your machine that gets
-    no answer is only a finding where the cluster has not mounted the store either, or from
-    `--probe`.
+    """Nothing answers at the endpoint of the store.
+
+    The store is down, the port is wrong, or a firewall or NetworkPolicy blocks the connection. A
+    timeout seen from your machine is reported only if the cluster has not mounted the store either,
+    or if `--probe` confirms it.
     """
     found = results_in_state(context, ProbeState.REFUSED, ProbeState.TIMEOUT)
     refused = [each for each in found if each.result.state == ProbeState.REFUSED]
@@ -287,13 +290,14 @@ def _inspect_endpoint_fix(context: CheckContext, endpoint: str) -> Fix:
     return Fix(command("kubectl", "get", "pods,endpoints", "-n", service[0]), "advice")
 
 
-@register_check("FM512", "TLS to the store works", explains=STORE_UNREADABLE)
+@register_check("FM512", "the TLS connection to the store works", explains=STORE_UNREADABLE)
 def store_tls_works(context: CheckContext) -> Iterator[Finding]:
-    """The endpoint says https and the port speaks plain HTTP (or the other way round), or the
-    certificate is for another name or signed by a CA that nobody here knows. Java's trust store
-    in Alluxio's image knows the public CAs only; a private one has to be mounted into master and
-    workers. A certificate that only your machine does not trust is not counted while the cache
-    is Bound.
+    """TLS to the store fails.
+
+    The endpoint says https and the port speaks plain HTTP (or the reverse), or the certificate is
+    for another name or from a CA that is not trusted. The Java trust store in Alluxio's image has
+    public CAs only; mount a private CA into master and workers. A certificate that only your
+    machine does not trust is not reported while the cache is Bound.
     """
     found = results_in_state(context, ProbeState.TLS)
     plain = [each for each in found if "speaks" in each.result.message]
@@ -302,29 +306,29 @@ def store_tls_works(context: CheckContext) -> Iterator[Finding]:
         swap = {"https": "http", "http": "https"}
         scheme, _, rest = result.endpoint.partition("://")
         right = f"{swap.get(scheme, scheme)}://{rest}"
-        fix = recreate_fix(context, endpoint=right) if mount_result in plain else None
+        index = mount_result.index
+        fix = Fix(
+            "set AWS_CA_BUNDLE=ca.pem here, and add the CA to the trust store of Alluxio's JVMs",
+            "advice",
+        )
+        if mount_result in plain:
+            fix = recreate_fix(context, endpoint=right) or change_mount_fix(
+                context, index, {ENDPOINT_OPTION: right}
+            )
         yield Finding(
             dataset_reference(context),
             f"TLS to {result.endpoint} fails: {result.message}",
             result_evidence(context, mount_result),
-            fix
-            or Fix(
-                f"alluxio.underfs.s3.endpoint: {right}"
-                if mount_result in plain
-                else "AWS_CA_BUNDLE=ca.pem here, and the CA in the trust store of Alluxio's JVMs",
-                "yaml" if mount_result in plain else "advice",
-                f"Dataset {context.cache.namespace}/{context.cache.name} "
-                f"{mount_result.field_path}.options"
-                if mount_result in plain
-                else "",
-            ),
+            fix,
         )
 
 
-@register_check("FM513", "what answers is a store", explains=STORE_UNREADABLE)
+@register_check("FM513", "the endpoint is an object store", explains=STORE_UNREADABLE)
 def endpoint_is_an_object_store(context: CheckContext) -> Iterator[Finding]:
-    """Something answers at the endpoint, but not as S3 does: often it is the port of a console
-    (MinIO's 9001 for 9000), an ingress that does not know the host, or a login page.
+    """The endpoint answers, but not as an S3 API does.
+
+    Often it is the port of a console (MinIO's 9001 instead of 9000), an ingress that does not know
+    the host, or a login page.
     """
     for mount_result in results_in_state(context, ProbeState.NOT_S3):
         result = mount_result.result
@@ -342,9 +346,11 @@ def endpoint_is_an_object_store(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM514", "the clocks agree", explains=STORE_UNREADABLE)
 def clocks_agree(context: CheckContext) -> Iterator[Finding]:
-    """A signature is good for 15 minutes around the store's own time. Where the clock that signs,
-    or the store's, is further off, every request is refused whatever the keys are. An attempt
-    from here shows your machine's clock; `--probe` shows a node's.
+    """The clocks of the client and of the store differ too much.
+
+    A signature is valid within 15 minutes of the store's time. If either clock is further off, the
+    store rejects every request, whatever the credentials. A probe from your machine shows your
+    clock; `--probe` shows the clock of a node.
     """
     found = results_in_state(context, ProbeState.SKEW)
     off = [one for one in mount_results(context) if abs(one.result.clock_skew) >= _MAX_SKEW]

@@ -1,4 +1,4 @@
-"""5xx: what a store says to credentials and to a bucket's name."""
+"""5xx: credentials and bucket names that the store rejects."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kubectl_fluidmodel.doctor.mount_results import (
     FILES_UNREADABLE,
     STORE_UNREADABLE,
     MountResult,
+    change_mount_fix,
     dataset_reference,
     recreate_fix,
     result_evidence,
@@ -28,10 +29,11 @@ def _source_of(mount_result: MountResult) -> Source:
 
 @register_check("FM520", "the store knows the access key", explains=STORE_UNREADABLE)
 def access_key_is_known(context: CheckContext) -> Iterator[Finding]:
-    """The store has no such access key: it was deleted, belongs to another store, or was never
-    right. Read the store's own list of keys (`mc admin user list`, the IAM console) and put one
-    that is there into the Secret. A master that waits takes it up by itself; a running one keeps
-    the old key until its container is started again.
+    """The store does not know the access key.
+
+    The key was deleted, belongs to another store, or was never valid. Look up the store's keys (`mc
+    admin user list`, the IAM console) and put a valid one into the Secret. A waiting master picks
+    it up by itself; a running one keeps the old key until its container restarts.
     """
     for mount_result in results_in_state(context, ProbeState.UNKNOWN_KEY):
         result = mount_result.result
@@ -45,12 +47,13 @@ def access_key_is_known(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM521", "the secret key is right", explains=STORE_UNREADABLE)
+@register_check("FM521", "the secret key is correct", explains=STORE_UNREADABLE)
 def secret_key_is_correct(context: CheckContext) -> Iterator[Finding]:
-    """The store knows the access key, and the secret key that belongs to it is another one: it was
-    rotated, mistyped, or mixed up with another key's. Put the new one into the Secret. A master
-    that waits takes it up by itself; a running one keeps the old key until its container is
-    started again.
+    """The secret key does not belong to the access key.
+
+    It was rotated, mistyped, or mixed up with another key. Put the current one into the Secret. A
+    waiting master picks it up by itself; a running one keeps the old key until its container
+    restarts.
     """
     for mount_result in results_in_state(context, ProbeState.WRONG_SECRET):
         result = mount_result.result
@@ -76,8 +79,11 @@ def _keys_location(mount_result: MountResult) -> str:
 
 @register_check("FM522", "the credentials have not expired", explains=STORE_UNREADABLE)
 def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
-    """The keys are temporary ones and have run out, or need a session token that Alluxio cannot
-    send. A cache outlives any session: give it a long-lived key that may only read.
+    """The credentials have expired.
+
+    They are temporary credentials that are no longer valid, or that need a session token, which
+    Alluxio cannot send. A cache outlives any session: give it a long-lived key with read-only
+    access.
     """
     for mount_result in results_in_state(context, ProbeState.EXPIRED):
         result = mount_result.result
@@ -95,11 +101,12 @@ def credentials_have_not_expired(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM523", "the store lets the keys list the bucket", explains=STORE_UNREADABLE)
+@register_check("FM523", "the credentials allow listing the bucket", explains=STORE_UNREADABLE)
 def bucket_can_be_listed(context: CheckContext) -> Iterator[Finding]:
-    """The keys are good, and a policy denies `s3:ListBucket`. Alluxio finds files by listing, so
-    reading alone is not enough. The policy has to allow it on the bucket itself
-    (`arn:aws:s3:::BUCKET`), not on `BUCKET/*`.
+    """A policy denies `s3:ListBucket`.
+
+    Alluxio finds files by listing, so read access alone is not enough. The policy has to allow the
+    action on the bucket itself (`arn:aws:s3:::BUCKET`), not on `BUCKET/*`.
     """
     for mount_result in _denied_results(context, "ListBucket"):
         bucket = _source_of(mount_result).host
@@ -121,11 +128,12 @@ def bucket_can_be_listed(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM524", "the store lets the keys read the files", explains=FILES_UNREADABLE)
+@register_check("FM524", "the credentials allow reading the files", explains=FILES_UNREADABLE)
 def files_can_be_read(context: CheckContext) -> Iterator[Finding]:
-    """The files can be listed and not read: a policy denies `s3:GetObject`, or the objects are
-    encrypted with a key of KMS that these credentials may not use. Fluid binds such a Dataset all
-    the same, and the load fails file by file.
+    """The files can be listed but not read.
+
+    A policy denies `s3:GetObject`, or the objects are encrypted with a KMS key that these
+    credentials may not use. Fluid still binds such a Dataset, and the load fails for each file.
     """
     for mount_result in _denied_results(context, "GetObject"):
         source = _source_of(mount_result)
@@ -156,31 +164,29 @@ def _denied_results(context: CheckContext, action: str) -> list[MountResult]:
     ]
 
 
-@register_check("FM525", "the region is the bucket's", explains=STORE_UNREADABLE)
+@register_check("FM525", "the region is that of the bucket", explains=STORE_UNREADABLE)
 def bucket_region_is_correct(context: CheckContext) -> Iterator[Finding]:
-    """A request is signed for a region, and the bucket is in another one. boto3 and the AWS CLI
-    follow the redirect by themselves, Alluxio does not: what works on your machine fails in the
-    cluster. The region belongs into the mount's options.
+    """The mount's region is not the region of the bucket.
+
+    Requests are signed for a region. boto3 and the AWS CLI follow a redirect to the right one,
+    Alluxio does not: what works on your machine fails in the cluster. Set the region in the options
+    of the mount.
     """
     for mount_result in results_in_state(context, ProbeState.REGION):
         result = mount_result.result
         right = result.region
         option = (
-            "alluxio.underfs.s3.endpoint.region"
-            if result.endpoint
-            else ("alluxio.underfs.s3.region")
+            "alluxio.underfs.s3.endpoint.region" if result.endpoint else "alluxio.underfs.s3.region"
         )
         known = f"it is in {right}" if right else result.message
-        by_yaml = Fix(
-            f"{option}: {right}",
-            "yaml",
-            f"Dataset {context.cache.namespace}/{context.cache.name} "
-            f"{mount_result.field_path}.options",
-        )
-        fix = (recreate_fix(context, region=right) or by_yaml) if right else None
+        fix = None
+        if right:
+            fix = recreate_fix(context, region=right) or change_mount_fix(
+                context, mount_result.index, {option: right}
+            )
         yield Finding(
             dataset_reference(context),
-            f"the mount asks for the bucket in a region that it is not in: {known}",
+            f"the mount's region is not the bucket's: {known}",
             result_evidence(context, mount_result),
             fix,
         )
@@ -188,9 +194,10 @@ def bucket_region_is_correct(context: CheckContext) -> Iterator[Finding]:
 
 @register_check("FM526", "the bucket exists", explains=STORE_UNREADABLE)
 def bucket_exists(context: CheckContext) -> Iterator[Finding]:
-    """The store knows the keys and has no bucket (or web directory) of that name: it was renamed,
-    deleted, or is at another endpoint. Where the keys may see the list of buckets, those of a
-    like name are named.
+    """The store has no bucket (or web directory) with this name.
+
+    It was renamed or deleted, or it is at another endpoint. If the credentials allow listing the
+    buckets, `doctor` suggests buckets with similar names.
     """
     for mount_result in results_in_state(context, ProbeState.NO_BUCKET):
         result = mount_result.result
@@ -198,15 +205,13 @@ def bucket_exists(context: CheckContext) -> Iterator[Finding]:
         what = result.mount if web else f"bucket {_source_of(mount_result).host}"
         at = result.endpoint or "AWS"
         alike = [name for name in result.buckets if not web]
-        hint = f"; the likeliest that is there: {', '.join(alike)}" if alike else ""
+        hint = f"; similar buckets: {', '.join(alike)}" if alike else ""
         fix = None
         if alike:
             source = _source_of(mount_result)
             right = Source(source.scheme, alike[0], source.path).uri
-            fix = recreate_fix(context, source=right) or Fix(
-                f"mountPoint: {right}",
-                "yaml",
-                f"Dataset {context.cache.namespace}/{context.cache.name} {mount_result.field_path}",
+            fix = recreate_fix(context, source=right) or change_mount_fix(
+                context, mount_result.index, mount_point=right
             )
         look = ("curl", "-I", Operand(result.mount)) if web else ("aws", "s3", "ls")
         endpoint = ("--endpoint-url", result.endpoint) if result.endpoint and not web else ()
@@ -218,10 +223,12 @@ def bucket_exists(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM527", "the web server gives the directory out", explains=STORE_UNREADABLE)
+@register_check("FM527", "the web directory is public", explains=STORE_UNREADABLE)
 def web_directory_is_public(context: CheckContext) -> Iterator[Finding]:
-    """WebUFS has no credentials: a server that answers 401 or 403 cannot be a source. Let it give
-    the directory out to the cluster's nodes, or put the files into a bucket.
+    """The web server asks for a login.
+
+    WebUFS supports no credentials, so a server that answers 401 or 403 cannot be a source. Make the
+    directory readable for the nodes of the cluster, or put the files into a bucket.
     """
     for mount_result in results_in_state(context, ProbeState.DENIED):
         if mount_result.result.action == "GET":
@@ -233,10 +240,12 @@ def web_directory_is_public(context: CheckContext) -> Iterator[Finding]:
             )
 
 
-@register_check("FM528", "the store has no error of its own", explains=STORE_UNREADABLE)
+@register_check("FM528", "the store reports no internal error", explains=STORE_UNREADABLE)
 def store_has_no_error(context: CheckContext) -> Iterator[Finding]:
-    """The store was reached and failed in a way of its own (overloaded, a disk that is full, a
-    request that it does not know). Its words say more than this check can.
+    """The store was reached and reports an error of its own.
+
+    For example: it is overloaded, its disk is full, or it does not support the request. Its message
+    says more than this check can.
     """
     for mount_result in results_in_state(context, ProbeState.ERROR):
         result = mount_result.result
@@ -249,10 +258,12 @@ def store_has_no_error(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM529", "the claim that the files come from is Bound", explains=STORE_UNREADABLE)
+@register_check("FM529", "the claim of the source is Bound", explains=STORE_UNREADABLE)
 def source_claim_is_bound(context: CheckContext) -> Iterator[Finding]:
-    """A `pvc://` source is a claim of the Dataset's own namespace that master and workers mount.
-    While it is absent or Pending, their pods wait.
+    """The claim that is the source of the cache is not Bound.
+
+    A `pvc://` source is a claim in the Dataset's namespace that master and workers mount. Their
+    pods wait while it is missing or Pending.
     """
     for mount_result in results_in_state(context, ProbeState.CLAIM):
         claim = mount_result.result.mount.partition("://")[2].partition("/")[0]

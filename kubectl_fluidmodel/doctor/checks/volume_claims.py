@@ -22,21 +22,21 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.output.shell import Command, Operand, chain
 
 CLAIM_BINDING_TIMEOUT = 60.0
-"""Seconds that Fluid and the volume controller may take to make and bind a claim."""
+"""Seconds that Fluid and the volume controller may take to create and bind a claim."""
 
 
 def is_created_by_fluid(obj: Object) -> bool:
-    """Whether Fluid made a claim or volume: it looks for this annotation itself."""
+    """Whether Fluid created a claim or volume, by the annotation that Fluid itself checks."""
     return annotations_of(obj).get("CreatedBy") == "fluid"
 
 
-@register_check(
-    "FM401", "a Dataset that is Bound has its claim", needs=(kinds.PVCS,), explains=NO_CLAIM
-)
+@register_check("FM401", "a Bound Dataset has its claim", needs=(kinds.PVCS,), explains=NO_CLAIM)
 def claim_exists(context: CheckContext) -> Iterator[Finding]:
-    """Fluid makes the PersistentVolumeClaim of the Dataset's name when the runtime is ready, and
-    again whenever it is missing. Where it does not come, Fluid's runtime controller cannot make it
-    and says why in an event of the runtime, or it does not run.
+    """The Dataset is Bound, but its claim does not exist.
+
+    Fluid creates the PersistentVolumeClaim with the Dataset's name when the runtime is ready, and
+    again whenever it is missing. If it does not, Fluid's runtime controller failed, and an event of
+    the runtime has the reason, or the controller is not running.
     """
     cache = context.cache
     if get_path(cache.dataset, "status", "phase") != "Bound" or cache.claim is not None:
@@ -48,7 +48,7 @@ def claim_exists(context: CheckContext) -> Iterator[Finding]:
     bound = observations.field_evidence(dataset or {}, "status", "phase")
     yield Finding(
         f"persistentvolumeclaim {cache.namespace}/{cache.name}",
-        f"Fluid cannot make the claim: {why}" if why else "the claim does not exist",
+        f"Fluid cannot create the claim: {why}" if why else "the claim does not exist",
         (*observations.as_tuple(warning), bound),
         observations.advice(
             runtime or cache, "describe", Operand(_runtime_kind(runtime)), Operand(cache.name)
@@ -60,9 +60,12 @@ def claim_exists(context: CheckContext) -> Iterator[Finding]:
     "FM402", "the claim is bound", needs=(kinds.PVCS, kinds.PVS), explains=("FM440", "FM442")
 )
 def claim_is_bound(context: CheckContext) -> Iterator[Finding]:
-    """The claim and the volume that Fluid makes name each other, and Kubernetes binds them at
-    once. A claim stays Pending when its volume is missing or was bound to a claim that is gone;
-    it is Lost when its volume was deleted. Neither holds data: delete it, and Fluid makes it anew.
+    """The claim of the cache is not bound.
+
+    The claim and the volume that Fluid creates refer to each other, so Kubernetes binds them at
+    once. A claim stays Pending if its volume is missing or was bound to an earlier claim. It
+    becomes Lost if its volume was deleted. Neither holds data: delete it, and Fluid creates it
+    again.
     """
     cache = context.cache
     claim, volume = cache.claim, cache.volume
@@ -94,12 +97,16 @@ def claim_is_bound(context: CheckContext) -> Iterator[Finding]:
 
 
 @register_check(
-    "FM403", "the claim of the cache's name is Fluid's", needs=(kinds.PVCS,), explains=("FM402",)
+    "FM403",
+    "Fluid created the claim with the cache's name",
+    needs=(kinds.PVCS,),
+    explains=("FM402",),
 )
 def claim_is_created_by_fluid(context: CheckContext) -> Iterator[Finding]:
-    """A claim of the Dataset's name exists that Fluid did not make. Fluid then makes none, and pods
-    that mean the cache mount something else. Give the cache another name, or delete the claim if
-    nobody needs what it holds.
+    """A claim with the Dataset's name exists, and Fluid did not create it.
+
+    Fluid then creates none, and pods that should mount the cache mount something else. Rename the
+    cache, or delete the claim if nobody needs its data.
     """
     cache = context.cache
     claim = cache.claim
@@ -108,7 +115,7 @@ def claim_is_created_by_fluid(context: CheckContext) -> Iterator[Finding]:
     stores = get_path(claim, "spec", "storageClassName", default="none")
     yield Finding(
         object_reference(claim),
-        f"a claim of this name was there before the cache; its storage class is {stores}",
+        f"a claim with this name existed before the cache; its storage class is {stores}",
         (
             observations.field_evidence(claim, "metadata", "annotations", "CreatedBy"),
             observations.field_evidence(claim, "spec", "storageClassName"),
@@ -121,8 +128,10 @@ def claim_is_created_by_fluid(context: CheckContext) -> Iterator[Finding]:
     "FM406", "the claim is not being deleted", needs=(kinds.PVCS,), explains=("FM440", "FM442")
 )
 def claim_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
-    """Somebody deleted the claim while pods mount it. It stays until the last of them is gone, and
-    no new pod may use it meanwhile. Stop the readers; Fluid then makes the claim anew.
+    """Somebody deleted the claim while pods mount it.
+
+    It stays until the last of these pods is gone, and no new pod can use it until then. Stop the
+    readers; Fluid then creates the claim again.
     """
     cache = context.cache
     if cache.claim is None or not is_terminating(cache.claim):
@@ -133,7 +142,7 @@ def claim_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
     text = ", ".join(readers[:3]) + (" and others" if len(readers) > 3 else "")
     yield Finding(
         object_reference(cache.claim),
-        f"the claim waits for its last readers to go: {text or 'none is seen'}",
+        f"the claim is deleted once its last readers are gone: {text or 'none was found'}",
         (
             observations.field_evidence(cache.claim, "metadata", "deletionTimestamp"),
             Evidence(
@@ -153,7 +162,7 @@ def _runtime_kind(runtime: Object | None) -> str:
 
 
 def _recreate_claim(cache: Cache, volume: Object | None) -> Command:
-    """Let Fluid make claim and volume anew: a volume stays bound to the claim that it had."""
+    """Delete claim and volume, so that Fluid recreates them; a volume keeps its old claim."""
     claim = fix_commands.kubectl_command(cache, "delete", "pvc", Operand(cache.name))
     return chain(claim, *_delete_volume(volume))
 

@@ -1,4 +1,4 @@
-"""4xx: pods that shall read a cache, and what keeps them from mounting it."""
+"""4xx: pods that read a cache, and what keeps them from mounting it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kubectl_fluidmodel.output.shell import Operand
 INJECT_LABEL = "fuse.serverful.fluid.io/inject"
 DATASETS_IN_USE_ANNOTATION = "fluid.io/datasets-in-use"
 MOUNT_TIMEOUT = 60.0
-"""Seconds that a mount may take: the FUSE client is started by it."""
+"""Seconds that a mount may take, including the start of the FUSE client."""
 
 MOUNT_FAILURES: dict[str, str] = {
     "driver": r"driver name fuse\.csi\.fluid\.io not found in the list of registered CSI drivers",
@@ -35,8 +35,8 @@ MOUNT_FAILURES: dict[str, str] = {
     "subpath": r'subPath "?(?P<path>[^"\s]*)"? not exists under FUSE mount',
     "command": r"code = InvalidArgument desc = exit status \d+",
 }
-"""What the events of a mount that fails say, by Fluid's CSI plugin and the kubelet. The one on time
-read `fuse pod on node X is not ready` up to Fluid 0.8."""
+"""Patterns of mount errors from Fluid's CSI plugin and the kubelet. The second pattern of
+`timeout` is that of Fluid up to 0.8."""
 _EVENT_VOLUME = re.compile(r'for volume "([^"]+)"')
 _KNOWN_FAILURE_REASONS = (
     "FailedMount",
@@ -51,15 +51,15 @@ _MOUNT_EVENT_REASONS = (
     "FailedMountOnFilesystemMismatch",
     "AlreadyMountedVolume",
 )
-"""What the kubelet and the attach controller call a volume that does not come
+"""Event reasons of the kubelet and the attach controller for volumes that fail
 (pkg/kubelet/events/event.go of Kubernetes 1.36)."""
 _CREATE_ERRORS = ("CreateContainerError", "CreateContainerConfigError", "RunContainerError")
 
 
 def reader_nodes(context: CheckContext) -> dict[str, bool]:
-    """Nodes where the cache is or will be read, and whether a pod reads it there already.
+    """Nodes where the cache is or will be read, and whether a pod already reads it there.
 
-    Pods that are pinned go where the cache is.
+    Pinned pods run where the cache is.
     """
     cache = context.cache
     found = dict.fromkeys(cache.node_names, False)
@@ -76,7 +76,7 @@ def readers_with_failure(
 
 
 def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
-    """The newest event of each kind about the cache's mount, of readers that are not ready."""
+    """The latest event of each kind about the cache's mount, for readers that are not ready."""
     found = []
     volume = names.volume_name(context.cache.namespace, context.cache.name)
     for reader in context.cache.readers:
@@ -114,9 +114,11 @@ def _mount_failures(context: CheckContext) -> list[tuple[ReaderPod, Evidence]]:
     explains=("FM442", "FM445"),
 )
 def fuse_mounts_come_up_in_time(context: CheckContext) -> Iterator[Finding]:
-    """The CSI plugin waits half a minute for the FUSE client to mount Alluxio on the node, and the
-    kubelet tries again. It does not come when no FUSE pod runs on the node, when its JVM does not
-    start, or when it does not reach the master.
+    """A FUSE mount does not come up in time.
+
+    The CSI plugin waits half a minute for the FUSE client to mount Alluxio on the node, then the
+    kubelet retries. The mount does not come up if no FUSE pod runs on the node, if its JVM does not
+    start, or if it cannot reach the master.
     """
     cache = context.cache
     for reader, warning in readers_with_failure(context, "timeout"):
@@ -136,10 +138,11 @@ def fuse_mounts_come_up_in_time(context: CheckContext) -> Iterator[Finding]:
     explains=("FM442", "FM445"),
 )
 def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
-    """The FUSE client behind a mount has ended ("Transport endpoint is not connected"). It comes
-    back, and the pods that had mounted it still have the dead mount: every read fails. Restart
-    them, or let Fluid mend such mounts itself (FuseRecovery, off by default, and a mount with
-    HostToContainer propagation).
+    """The FUSE client behind a mount has exited ("Transport endpoint is not connected").
+
+    The client restarts, but pods that had mounted it keep the dead mount: every read fails. Restart
+    these pods, or let Fluid repair such mounts (FuseRecovery, off by default, together with a mount
+    with HostToContainer propagation).
     """
     cache = context.cache
     pattern = MOUNT_FAILURES["endpoint"]
@@ -158,7 +161,7 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
     for reader, warning in seen:
         yield Finding(
             object_reference(reader.pod),
-            f"the FUSE client on node {reader.node} ended behind the mount of this pod",
+            f"the FUSE client on node {reader.node} exited, so the mount of this pod is dead",
             (warning,),
             Fix(fix_commands.delete_objects(reader.pod)),
         )
@@ -169,7 +172,7 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
     if lost and dataset and not seen:
         yield Finding(
             object_reference(dataset),
-            "Fluid could not mend a mount whose FUSE client had ended",
+            "Fluid could not repair a mount whose FUSE client exited",
             (lost,),
             Fix(fix_commands.delete_pods(cache, (r.name for r in cache.readers))),
             Severity.WARNING,
@@ -178,14 +181,15 @@ def fuse_mounts_are_alive(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM433",
-    "the sub-path that is mounted exists",
+    "the mounted sub-path exists",
     needs=(kinds.PODS, kinds.EVENTS),
     explains=("FM442", "FM445"),
 )
 def mounted_sub_path_exists(context: CheckContext) -> Iterator[Finding]:
-    """The claim or volume asks for a directory of the cache (`fluid_sub_path`) that the store does
-    not have. With `path: /` in the Dataset's mount, the model's files lie at the root, and no
-    sub-path is needed.
+    """The claim or volume asks for a directory that the cache does not have.
+
+    `fluid_sub_path` names a directory that the store does not have. With `path: /` in the Dataset's
+    mount the model's files are at the root, and no sub-path is needed.
     """
     for reader, warning in readers_with_failure(context, "subpath"):
         match = re.search(MOUNT_FAILURES["subpath"], warning.text)
@@ -198,12 +202,13 @@ def mounted_sub_path_exists(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM440", "pods that read the cache are admitted", needs=(kinds.EVENTS,))
+@register_check("FM440", "the API server admits pods that read the cache", needs=(kinds.EVENTS,))
 def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
-    """Fluid's webhook looks at every new pod with the label fuse.serverful.fluid.io/inject, and the
-    API server refuses the pod when the webhook does not answer, when its claim is missing or when
-    the Dataset is not Bound. There is no pod to look at then: the refusal is an event of what
-    wanted to make it.
+    """The API server rejects pods that read the cache, because of Fluid's webhook.
+
+    The webhook checks every new pod with the label fuse.serverful.fluid.io/inject. The API server
+    rejects the pod if the webhook does not answer, if the pod's claim is missing, or if the Dataset
+    is not Bound. No pod exists in that case; the rejection is an event of the pod's owner.
     """
     cache = context.cache
     for event in observations.creation_failures(context):
@@ -221,7 +226,7 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
         who = f"{str(about.get('kind', '')).lower()} {namespace}/{about.get('name')}"
         seen = observations.latest_event([event], "")
         cause = (
-            f"Fluid's webhook refuses its pods: claim {cache.name} is missing or not Bound"
+            f"Fluid's webhook rejects its pods: claim {cache.name} is missing or not Bound"
             if missing
             else f"Fluid's webhook {webhook[1] if webhook else ''} does not answer"
         )
@@ -236,9 +241,9 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
 
 
 def _may_be_reader(context: CheckContext, event: dict[str, object]) -> bool:
-    """Whether what was refused may be a reader: such an event does not name the claim.
+    """Whether a rejected pod may be a reader; the event does not name the claim.
 
-    It counts for every cache of the namespace that a graph names, or for the only one.
+    It counts for each cache that a graph uses, or for the only one in the namespace.
     """
     near = [each for each in context.caches if each.namespace == context.cache.namespace]
     return bool(context.cache.graphs) or len(near) == 1
@@ -246,8 +251,9 @@ def _may_be_reader(context: CheckContext, event: dict[str, object]) -> bool:
 
 @register_check("FM441", "the readers find their claim", needs=(kinds.PODS,))
 def reader_claim_exists(context: CheckContext) -> Iterator[Finding]:
-    """A pod waits for a claim that does not exist yet. Fluid makes it when the Dataset is Bound;
-    the pod goes on by itself then.
+    """A pod waits for a claim that does not exist yet.
+
+    Fluid creates it when the Dataset is Bound; the pod then continues without help.
     """
     cache = context.cache
     for reader in cache.readers:
@@ -266,11 +272,15 @@ def reader_claim_exists(context: CheckContext) -> Iterator[Finding]:
 
 
 @register_check(
-    "FM442", "the readers mount the cache", needs=(kinds.PODS, kinds.EVENTS), explains=("FM445",)
+    "FM442",
+    "the readers can mount the cache",
+    needs=(kinds.PODS, kinds.EVENTS),
+    explains=("FM445",),
 )
 def readers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
-    """The kubelet cannot mount the claim into a pod, for a reason that has no check of its own; its
-    words are the evidence. The pod stays in ContainerCreating, and the kubelet tries again.
+    """The kubelet cannot mount the claim into a pod, for a reason without a check of its own.
+
+    Its message is shown as evidence. The pod stays in ContainerCreating, and the kubelet retries.
     """
     known = "|".join(MOUNT_FAILURES.values())
     for reader, warning in _mount_failures(context):
@@ -292,7 +302,7 @@ def readers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
 
 
 def _was_repeated(context: CheckContext, reader: ReaderPod, warning: Evidence) -> bool:
-    """Whether the kubelet has said so more than once: the first mount may come too early."""
+    """Whether the kubelet reported it more than once; a first attempt may come too early."""
     return any(
         get_int(event, "count") > 1 or get_int(event, "series", "count") > 1
         for event in context.snapshot.events_about(reader.pod)
@@ -302,14 +312,16 @@ def _was_repeated(context: CheckContext, reader: ReaderPod, warning: Evidence) -
 
 @register_check(
     "FM443",
-    "what Fluid shall inject is injected",
+    "Fluid has injected what was asked for",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
 )
 def requested_injection_took_place(context: CheckContext) -> Iterator[Finding]:
-    """A pod bears the label that asks Fluid's webhook for the cache's node affinity and for mounts
-    that heal, and the webhook did not see it: it was not there when the pod was made, or the label
-    fluid.io/enable-injection=false forbids it. Pods are only ever changed when they are made.
+    """Fluid's webhook did not change a pod that asks for it.
+
+    The label asks the webhook to add the cache's node affinity and mounts that recover. The webhook
+    was not available when the pod was created, or the label fluid.io/enable-injection=false forbids
+    it. Webhooks change pods only at creation.
     """
     cache = context.cache
     for reader in cache.readers:
@@ -326,11 +338,11 @@ def requested_injection_took_place(context: CheckContext) -> Iterator[Finding]:
         elif owned:
             fix = Fix(fix_commands.delete_objects(reader.pod))
         else:
-            fix = Fix("make the pod anew: nothing else does", "advice")
+            fix = Fix("recreate the pod: Fluid does not change existing ones", "advice")
         yield Finding(
             object_reference(reader.pod),
             "it asks for Fluid's injection, "
-            + ("and its label forbids it" if off else "and was made without"),
+            + ("but another label forbids it" if off else "but was created without it"),
             (
                 observations.label_evidence(
                     reader.pod, "fluid.io/enable-injection" if off else INJECT_LABEL

@@ -1,4 +1,4 @@
-"""1xx: Fluid's admission webhook: what refuses pods when nobody answers for it."""
+"""1xx: Fluid's admission webhook, without whose server pods are rejected."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_pat
 
 SYSTEM = names.SYSTEM_NAMESPACE
 _EMPTY_CA_BUNDLES = ("", "Cg==")
-"""What the chart writes before the server has put its certificate there."""
+"""What the chart writes before the server has stored its certificate."""
 
 
 def _blocking_webhooks(context: CheckContext) -> Iterator[tuple[Object, list[Object]]]:
-    """Fluid's webhook configurations with those of their webhooks that refuse when in doubt."""
+    """Fluid's webhook configurations with their webhooks whose failurePolicy is Fail."""
     for configuration in context.snapshot.of_kind(kinds.WEBHOOKS):
         webhooks = [
             each
@@ -61,8 +61,10 @@ def _webhook_evidence(configuration: Object, webhooks: list[Object]) -> tuple[Ev
     explains=("FM440",),
 )
 def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
-    """Pods with one of Fluid's injection labels are only admitted after the webhook has seen
-    them. While its server is down, each of them is refused.
+    """Fluid's admission webhook is configured, but no server answers it.
+
+    The API server admits pods with one of Fluid's injection labels only after the webhook has seen
+    them. While its server is down, it rejects every such pod.
     """
     server = context.snapshot.get(kinds.DEPLOYMENTS, installation.WEBHOOK_SERVER, SYSTEM)
     for configuration, webhooks in _blocking_webhooks(context):
@@ -70,8 +72,8 @@ def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
         if server is None:
             yield Finding(
                 object_reference(configuration),
-                "the webhook's configuration is there, its server is not: pods with Fluid's "
-                "injection labels are refused",
+                "the webhook is configured but has no server: pods with Fluid's "
+                "injection labels are rejected",
                 (*seen, Evidence(f"deployment {SYSTEM}/{installation.WEBHOOK_SERVER}", "", "gone")),
                 Fix(fix_commands.delete_objects(configuration)),
             )
@@ -80,7 +82,7 @@ def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
             yield Finding(
                 object_reference(server),
                 f"the webhook's server {'is scaled to 0' if scaled else 'has no ready pod'}: pods "
-                "with Fluid's injection labels are refused",
+                "with Fluid's injection labels are rejected",
                 (observations.field_evidence(server, "status", "availableReplicas"), *seen),
                 Fix(installation.scale_up_command(installation.WEBHOOK_SERVER))
                 if scaled
@@ -94,9 +96,11 @@ def webhook_has_server(context: CheckContext) -> Iterator[Finding]:
     "FM111", "the webhook's certificate is trusted", scope=Scope.CLUSTER, needs=(kinds.WEBHOOKS,)
 )
 def webhook_certificate_is_trusted(context: CheckContext) -> Iterator[Finding]:
-    """The server makes its certificate when it starts and writes the CA into the configuration.
-    While that is empty - after `kubectl apply` or a GitOps sync of the chart - the API server
-    trusts nobody, and refuses the pods.
+    """The API server does not trust the certificate of Fluid's webhook.
+
+    The webhook server creates its certificate at startup and writes the CA into the webhook
+    configuration. While that field is empty (after `kubectl apply` or a GitOps sync of the chart),
+    the API server rejects the pods.
     """
     for configuration, webhooks in _blocking_webhooks(context):
         blind = [
@@ -108,7 +112,7 @@ def webhook_certificate_is_trusted(context: CheckContext) -> Iterator[Finding]:
             yield Finding(
                 object_reference(configuration),
                 "the webhook's configuration has no CA, so the API server does not trust its "
-                "server and refuses pods with Fluid's injection labels",
+                "server and rejects pods with Fluid's injection labels",
                 _webhook_evidence(configuration, blind),
                 Fix(installation.restart_command(installation.WEBHOOK_SERVER)),
             )

@@ -22,20 +22,20 @@ from kubectl_fluidmodel.output.shell import Operand
 from kubectl_fluidmodel.output.units import pluralize
 
 WORKER_START_TIMEOUT = 120.0
-"""Seconds that a worker may take from its pod's creation to ready."""
+"""Seconds from a worker pod's creation within which it becomes ready."""
 STUCK_AFTER_GRACE = 300.0
-"""Seconds past its grace period that a pod in deletion may stay."""
+"""Seconds past its grace period that a deleted pod may take to terminate."""
 CAPACITY_TOLERANCE = 0.02
-"""Part of a capacity that rounding and Alluxio's own units may take."""
+"""Fraction of a capacity that rounding and Alluxio's own units account for."""
 
 
-@register_check(
-    "FM330", "as many workers are ready as are wanted", explains=("FM405", *NOT_COMPLETE)
-)
+@register_check("FM330", "all workers are ready", explains=("FM405", *NOT_COMPLETE))
 def all_workers_are_ready(context: CheckContext) -> Iterator[Finding]:
-    """Each worker holds a part of the model, or a copy of it. Fluid leaves the Dataset Bound when
-    workers die, so the phase does not tell. With fewer workers than wanted, blocks are missing:
-    they are read from the store again, at its speed.
+    """Fewer workers are ready than the runtime asks for.
+
+    Each worker holds a part of the model, or a copy of it. Fluid leaves the Dataset Bound when
+    workers fail, so the phase does not show it. The missing blocks are read from the store again,
+    at the speed of the store.
     """
     cache = context.cache
     runtime, workers = cache.runtime, cache.workloads.get(WORKER)
@@ -62,11 +62,14 @@ def all_workers_are_ready(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-@register_check("FM331", "the workers run", needs=(kinds.PODS,), explains=("FM323", *NO_WORKER))
+@register_check(
+    "FM331", "the workers are running", needs=(kinds.PODS,), explains=("FM323", *NO_WORKER)
+)
 def workers_are_running(context: CheckContext) -> Iterator[Finding]:
-    """A worker has a node and does not become ready: its container ends, or never answers. The
-    reasons that are known by themselves (image, memory, disk, host names) have checks of their
-    own; here is what the container or its log says.
+    """A worker is scheduled but does not become ready.
+
+    Its container exits or never answers. Known reasons (image, memory, disk, host names) have their
+    own checks; this one reports what the container or its log says.
     """
     for _, pod in observations.cache_pods(context.cache, WORKER):
         if (
@@ -98,11 +101,13 @@ def workers_are_running(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@register_check("FM332", "the master knows all its workers", explains=NOT_COMPLETE)
+@register_check("FM332", "the master sees all workers", explains=NOT_COMPLETE)
 def master_knows_all_workers(context: CheckContext) -> Iterator[Finding]:
-    """All workers run, and the master counts less room than they have: it has lost touch with one
-    (`Lost Workers` in `alluxio fsadmin report`), mostly because the network between them is cut
-    or the worker hangs. Its blocks count as gone. A restart of the worker brings it back.
+    """All workers run, but the master counts less capacity than they have.
+
+    It has lost a worker (`Lost Workers` in `alluxio fsadmin report`), usually because the network
+    between them is interrupted or the worker hangs. The blocks of that worker count as lost.
+    Restarting the worker brings it back.
     """
     cache = context.cache
     workers, runtime, dataset = cache.workloads.get(WORKER), cache.runtime, cache.dataset
@@ -120,7 +125,7 @@ def master_knows_all_workers(context: CheckContext) -> Iterator[Finding]:
         return
     running = [pod for _, pod in observations.cache_pods(cache, WORKER)]
     if any(context.age(pod) < WORKER_START_TIMEOUT for pod in running):
-        return  # Fluid counts now and then, and may not have counted this one yet
+        return  # Fluid may not have counted this one yet
     lost = max(1, count - round(capacity / quota))
     pods = [name_of(pod) for pod in running]
     yield Finding(
@@ -135,7 +140,7 @@ def master_knows_all_workers(context: CheckContext) -> Iterator[Finding]:
 
 
 def _single_tier_quota(runtime: dict[str, object]) -> int | None:
-    """The first tier's quota, None where there are several tiers or it is given otherwise."""
+    """The quota of the only tier; None for several tiers or a `quotaList`."""
     levels = get_path(runtime, "spec", "tieredstore", "levels", default=[])
     if len(levels) != 1 or get_path(levels, 0, "quotaList"):
         return None
@@ -144,8 +149,10 @@ def _single_tier_quota(runtime: dict[str, object]) -> int | None:
 
 @register_check("FM333", "the runtime has workers", explains=(*NOT_BOUND, *NOT_COMPLETE))
 def runtime_has_workers(context: CheckContext) -> Iterator[Finding]:
-    """A runtime without `replicas` has no workers, and Fluid counts that as ready: the Dataset is
-    Bound, and nothing is ever cached.
+    """The runtime has no workers.
+
+    Fluid treats a runtime without `replicas` as ready: the Dataset is Bound, and nothing is ever
+    cached.
     """
     cache = context.cache
     for runtime in cache.runtimes:
@@ -162,15 +169,17 @@ def runtime_has_workers(context: CheckContext) -> Iterator[Finding]:
 
 @register_check(
     "FM334",
-    "no cache pod is stuck in deletion",
+    "no cache pod is stuck in termination",
     severity=Severity.WARNING,
     needs=(kinds.PODS,),
     explains=("FM311", "FM330", "FM430"),
 )
 def no_cache_pod_is_stuck_terminating(context: CheckContext) -> Iterator[Finding]:
-    """A pod was deleted and does not go, mostly because its node is down: its kubelet cannot say
-    that the containers have ended. A StatefulSet makes no other pod of that name until then. Where
-    the node is gone for good, delete the Node object, or the pod by force.
+    """A deleted pod of the cache does not terminate.
+
+    Usually its node is down, so the kubelet cannot report that the containers have stopped. Until
+    then the StatefulSet creates no other pod with that name. If the node is gone for good, delete
+    the Node object, or force the deletion of the pod.
     """
     for part in observations.COMPONENTS:
         for pod in context.cache.pods.get(part, []):
@@ -182,7 +191,7 @@ def no_cache_pod_is_stuck_terminating(context: CheckContext) -> Iterator[Finding
             node = get_path(pod, "spec", "nodeName", default="")
             yield Finding(
                 object_reference(pod),
-                f"the {part} on node {node} does not go away",
+                f"the {part} on node {node} does not terminate",
                 (observations.field_evidence(pod, "metadata", "deletionTimestamp"),),
                 Fix(fix_commands.delete_pods(pod, [name_of(pod)], "--force")),
             )

@@ -18,6 +18,7 @@ from kubectl_fluidmodel.cli.flags import (
     hub_flags,
     option,
     output_flag,
+    pod_flags,
     store_flags,
 )
 from kubectl_fluidmodel.errors import CommandInterruptedError
@@ -77,35 +78,7 @@ _STAGING_FLAGS = flag_group(
         show_default=True,
         help="Where the transfer runs: in a Job, or here.",
     ),
-    option(
-        "--image",
-        group="Hub",
-        metavar="IMAGE",
-        help="Image of the Job, which has this plugin; FLUIDMODEL_IMAGE if not given.",
-    ),
-    option(
-        "--image-pull-secret",
-        "pull_secrets",
-        group="Hub",
-        metavar="NAME",
-        multiple=True,
-        help="Existing Secret to pull the Job's image with; may be repeated.",
-    ),
-    option(
-        "--stage-proxy", group="Hub", metavar="URL", help="Proxy by which the Job reaches the Hub."
-    ),
-    option(
-        "--stage-no-proxy",
-        group="Hub",
-        metavar="HOST,…",
-        help="Hosts that the Job reaches without it; the cluster's own if not given.",
-    ),
-    option(
-        "--stage-ca",
-        group="Hub",
-        metavar="KIND/NAME[:KEY]",
-        help="ConfigMap or Secret with the certificates that the Job trusts: configmap/ca:ca.crt.",
-    ),
+    *pod_flags("stage", group="Hub", pod="the Job", target="the Hub"),
     option(
         "--stage-workers",
         group="Hub",

@@ -97,6 +97,7 @@ HEADINGS = (
     "Cache",
     "Graph",
     "Placement",
+    "Probe",
     "Output",
     "Connection",
 )
@@ -200,6 +201,52 @@ def flag_group(
         return result
 
     return with_flags
+
+
+def pod_flags(prefix: str, *, group: str, pod: str, target: str) -> tuple[Callable[[F], F], ...]:
+    """The flags of a verb that runs this plugin in a pod, for `flag_group`.
+
+    Args:
+        prefix: Of the flags for the pod's network: `stage` gives --stage-proxy.
+        group: Their heading.
+        pod: What runs the pod, as the help names it.
+        target: What the pod reaches through the proxy.
+    """
+    return (
+        option(
+            "--image",
+            group=group,
+            metavar="IMAGE",
+            help=f"Image of {pod}, which has this plugin; FLUIDMODEL_IMAGE if not given.",
+        ),
+        option(
+            "--image-pull-secret",
+            "pull_secrets",
+            group=group,
+            metavar="NAME",
+            multiple=True,
+            help=f"Existing Secret to pull the image of {pod} with; may be repeated.",
+        ),
+        option(
+            f"--{prefix}-proxy",
+            group=group,
+            metavar="URL",
+            help=f"Proxy by which {pod} reaches {target}.",
+        ),
+        option(
+            f"--{prefix}-no-proxy",
+            group=group,
+            metavar="HOST,…",
+            help=f"Hosts that {pod} reaches without it; the cluster's own if not given.",
+        ),
+        option(
+            f"--{prefix}-ca",
+            group=group,
+            metavar="KIND/NAME[:KEY]",
+            help=f"ConfigMap or Secret with the certificates that {pod} trusts: "
+            "configmap/ca:ca.crt.",
+        ),
+    )
 
 
 def connection_flags(function: F) -> F:

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,8 @@ IMAGE_ENV = "FLUIDMODEL_IMAGE"
 HOME = "/fluidmodel"
 _CA = "/etc/fluidmodel/ca"
 _CA_KEY = "ca.crt"
+_CLUSTER_HOSTS = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
+"""Hosts that are reached without the proxy unless the user says otherwise."""
 _VOLUME = "ca"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -87,11 +89,23 @@ class PodNetwork:
             found |= dict.fromkeys(_CA_VARIABLES, self.ca.path)
         return [{"name": name, "value": value} for name, value in found.items()]
 
+    def with_default_no_proxy(self, endpoint: str) -> PodNetwork:
+        """The network with the cluster's hosts, and the store's Service, reached without proxy."""
+        if not self.proxy or self.no_proxy:
+            return self
+        host = urlsplit(endpoint).hostname or ""
+        service = [host] if host and "." not in host else []
+        return replace(self, no_proxy=",".join([*_CLUSTER_HOSTS, *service]))
+
 
 def parse_network(
-    proxy: str | None, no_proxy: str | None, ca: str | None, pull_secrets: Sequence[str]
+    proxy: str | None,
+    no_proxy: str | None,
+    ca: str | None,
+    pull_secrets: Sequence[str],
+    prefix: str = "--stage",
 ) -> PodNetwork:
-    """Read the flags `--stage-proxy`, `--stage-no-proxy`, `--stage-ca` and `--image-pull-secret`.
+    """Read the flags PREFIX-proxy, PREFIX-no-proxy, PREFIX-ca and `--image-pull-secret`.
 
     Raises:
         UsageError: with the flag at fault and what it takes.
@@ -100,13 +114,16 @@ def parse_network(
         if not _OBJECT.fullmatch(name):
             raise UsageError(f"--image-pull-secret '{name}'", "it is the name of a Secret")
     if no_proxy and not proxy:
-        raise UsageError("--stage-no-proxy", "it goes with --stage-proxy")
+        raise UsageError(f"{prefix}-no-proxy", f"it goes with {prefix}-proxy")
     return PodNetwork(
-        _proxy(proxy or ""), no_proxy or "", _bundle(ca) if ca else None, tuple(pull_secrets)
+        _parse_proxy(proxy or "", f"{prefix}-proxy"),
+        no_proxy or "",
+        _parse_ca_bundle(ca, f"{prefix}-ca") if ca else None,
+        tuple(pull_secrets),
     )
 
 
-def _proxy(url: str) -> str:
+def _parse_proxy(url: str, flag: str) -> str:
     if not url:
         return ""
     try:
@@ -116,27 +133,25 @@ def _proxy(url: str) -> str:
         legal, split = False, urlsplit("")
     if "@" in url:
         raise UsageError(
-            "--stage-proxy has a user or a password in it",
+            f"{flag} has a user or a password in it",
             "it would stand in the Job, where everybody who may see Jobs reads it",
-            "a proxy that lets the namespace's pods through, or --stage-on client",
+            "a proxy that lets the namespace's pods through without a login",
         )
     if not legal or any(char.isspace() for char in url):
-        raise UsageError(
-            f"--stage-proxy '{url}' is not a URL", "", "--stage-proxy http://HOST:PORT"
-        )
+        raise UsageError(f"{flag} '{url}' is not a URL", "", f"{flag} http://HOST:PORT")
     return url
 
 
-def _bundle(text: str) -> CaBundle:
+def _parse_ca_bundle(text: str, flag: str) -> CaBundle:
     kind, _, rest = text.partition("/")
     name, mark, key = rest.partition(":")
     kind = {"cm": "configmap", "configmaps": "configmap", "secrets": "secret"}.get(kind, kind)
     legal = kind in ("configmap", "secret") and _OBJECT.fullmatch(name)
     if not legal or (mark and not re.fullmatch(r"[-\w.]+", key, re.ASCII)):
         raise UsageError(
-            f"cannot read --stage-ca '{text}'",
+            f"cannot read {flag} '{text}'",
             f"it is a ConfigMap or a Secret, with the key in it where that is not {_CA_KEY}",
-            "--stage-ca configmap/NAME:KEY",
+            f"{flag} configmap/NAME:KEY",
         )
     return CaBundle(kind, name, key or _CA_KEY)
 

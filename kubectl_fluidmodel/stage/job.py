@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
@@ -40,8 +39,6 @@ _MIN_RATE = 2 * MIB
 of one that nobody follows: a transfer without progress gives up long before by itself."""
 _SHARED_FLAGS = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
 """Arguments of the container that are flags of `cache`, too."""
-_CLUSTER_HOSTS = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
-"""What is never behind a proxy, where `--stage-no-proxy` does not say."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def _job_spec(plan: StagingPlan, settings: JobSettings) -> Object:
 
 
 def _pod_spec(plan: StagingPlan, settings: JobSettings) -> Object:
-    network = _with_default_no_proxy(settings)
+    network = settings.network.with_default_no_proxy(settings.endpoint)
     spec = build_pod(_container_spec(plan, settings, network), network)
     if settings.node_selector:
         spec["nodeSelector"] = dict(settings.node_selector)
@@ -225,16 +222,6 @@ def _container_spec(plan: StagingPlan, settings: JobSettings, network: PodNetwor
         },
     }
     return spec
-
-
-def _with_default_no_proxy(settings: JobSettings) -> PodNetwork:
-    """With what is never behind a proxy: a store within the cluster is not."""
-    given = settings.network
-    if not given.proxy or given.no_proxy:
-        return given
-    host = urlsplit(settings.endpoint).hostname or ""
-    service = [host] if host and "." not in host else []
-    return replace(given, no_proxy=",".join([*_CLUSTER_HOSTS, *service]))
 
 
 def _arguments(plan: StagingPlan, settings: JobSettings) -> list[str]:

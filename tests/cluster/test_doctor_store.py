@@ -720,9 +720,10 @@ def test_probe_runs_in_the_cluster(faults: StoreFaults, cached: str, image: None
 
     caches = [each for each in build_caches(faults.doctor.snapshot) if each.name == cached]
     from kubectl_fluidmodel.doctor.mount_probe import runner
+    from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe
 
     runner.probe_mounts(
-        faults.doctor.client, caches, faults.doctor.snapshot, in_cluster=True, image=STAGE
+        faults.doctor.client, caches, faults.doctor.snapshot, pod_probe=PodProbe(STAGE)
     )
     found = answer_of(faults, cached)
     assert (found["state"], found["origin"]) == ("ok", "pod"), found
@@ -744,6 +745,7 @@ def test_probe_reports_the_fault(
     faults: StoreFaults, llama: str, image: None, fault: str, state: str
 ) -> None:
     from kubectl_fluidmodel.doctor.mount_probe import runner
+    from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe
     from kubectl_fluidmodel.inventory.cache import build_caches
 
     if fault == "secret":
@@ -753,7 +755,7 @@ def test_probe_reports_the_fault(
         faults.cluster.api.apply(secret(faults.namespace, f"{llama}-s3", keys))
     caches = [each for each in build_caches(faults.doctor.snapshot) if each.name == llama]
     runner.probe_mounts(
-        faults.doctor.client, caches, faults.doctor.snapshot, in_cluster=True, image=STAGE
+        faults.doctor.client, caches, faults.doctor.snapshot, pod_probe=PodProbe(STAGE)
     )
     found = answer_of(faults, llama)
     assert (found["state"], found["origin"]) == (state, "pod"), found

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.doctor.mount_probe.model_files import (
     sort_by_similarity,
 )
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
+from kubectl_fluidmodel.objects.plugin_pod import parse_network
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
 from tests import weights
 
@@ -74,7 +75,9 @@ def test_a_question_goes_to_the_pod_and_back_without_plain_keys() -> None:
 
 
 def test_the_probe_is_a_job_that_ends_and_goes_by_itself() -> None:
-    job = mount_probe_job.build_probe_job(ASKED, "demo", "example.com/own:1")
+    job = mount_probe_job.build_probe_job(
+        ASKED, "demo", mount_probe_job.PodProbe("example.com/own:1")
+    )
     assert job["spec"]["ttlSecondsAfterFinished"] and job["spec"]["activeDeadlineSeconds"]
     assert job["spec"]["backoffLimit"] == 0
     pod = job["spec"]["template"]["spec"]
@@ -88,6 +91,22 @@ def test_the_probe_is_a_job_that_ends_and_goes_by_itself() -> None:
     }
     assert "planted" not in json.dumps(job)
     assert "kubectl_fluidmodel.doctor.mount_probe.job" in container["command"][2]
+
+
+def test_the_probe_pulls_reaches_and_trusts_as_a_staging_job_does() -> None:
+    network = parse_network(
+        "http://proxy:3128", None, "configmap/corp:ca.pem", ["pull-1"], "--probe"
+    )
+    probe = mount_probe_job.PodProbe("example.com/own:1", network)
+    job = mount_probe_job.build_probe_job(ASKED, "demo", probe)
+    pod = job["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "pull-1"}]
+    assert {"key": "ca.pem", "path": "ca.pem"} in pod["volumes"][-1]["configMap"]["items"]
+    (container,) = pod["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env["HTTPS_PROXY"] == "http://proxy:3128"
+    assert ".svc" in env["NO_PROXY"].split(",")
+    assert env["AWS_CA_BUNDLE"] == f"{container['volumeMounts'][-1]['mountPath']}/ca.pem"
 
 
 def waiting(reason: str, message: str) -> dict[str, Any]:

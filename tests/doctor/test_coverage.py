@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kubectl_fluidmodel.cli import doctor as verb
 from kubectl_fluidmodel.doctor import junit, report
-from kubectl_fluidmodel.doctor.check import select_checks
 from kubectl_fluidmodel.doctor.coverage import ESSENTIAL_KINDS
 from kubectl_fluidmodel.doctor.report_view import ReportStyle, render_diagnosis
+from kubectl_fluidmodel.doctor.run import DoctorOptions, DoctorReport, DoctorRun
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot import queries
@@ -36,6 +36,10 @@ def verdict(snapshot: Snapshot, *only: str) -> str:
     return render_diagnosis(b.run_checks(snapshot, *only), ReportStyle("short"), 1.0).splitlines()[
         -1
     ]
+
+
+def diagnose(snapshot: Snapshot, namespace: str | None) -> DoctorReport:
+    return DoctorRun(DoctorOptions(), ConfigFlags())._diagnose(snapshot, namespace, 0.0)
 
 
 def test_a_healthy_cache_that_was_read_whole_is_healthy() -> None:
@@ -127,18 +131,18 @@ def test_a_namespace_that_does_not_exist_is_an_error(everywhere: bool) -> None:
     snapshot = b.healthy_snapshot()
     snapshot.namespace = None if everywhere else "no-such"
     with pytest.raises(FluidModelError, match='namespaces "no-such" not found'):
-        verb._diagnose(snapshot, None, select_checks((), ()), 0.0, "no-such")
+        diagnose(snapshot, "no-such")
 
 
 def test_whether_a_namespace_exists_may_be_hidden() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.namespace = "no-such"
     b.forbid_listing(snapshot, kinds.NAMESPACES)
-    assert verb._diagnose(snapshot, None, select_checks((), ()), 0.0).diagnosis.caches == []
+    assert diagnose(snapshot, snapshot.namespace).diagnosis.caches == []
 
 
 def test_a_bundle_of_an_older_version_does_not_say_which_namespaces_there_are() -> None:
     snapshot = b.healthy_snapshot()
     snapshot.namespace = "elsewhere"
     del snapshot.objects[kinds.NAMESPACES.resource]
-    assert verb._diagnose(snapshot, None, select_checks((), ()), 0.0).diagnosis.caches == []
+    assert diagnose(snapshot, snapshot.namespace).diagnosis.caches == []

@@ -1,9 +1,10 @@
-"""Everything that doctor looks at, read live: lists, then what pods and stores say."""
+"""Read everything that doctor judges: lists first, then logs, Secrets and stores."""
 
 from __future__ import annotations
 
 from kubectl_fluidmodel.doctor.collect import logs, occupants, secrets
 from kubectl_fluidmodel.doctor.mount_probe import runner
+from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
@@ -18,13 +19,18 @@ def collect_snapshot(
     name: str = "",
     *,
     probe_stores: bool = True,
-    probe_in_cluster: bool = False,
+    pod_probe: PodProbe | None = None,
     all_logs: bool = False,
 ) -> Snapshot:
-    """A Snapshot of a namespace (None: all); logs and stores of the cache `name` alone, if given.
+    """Read all that doctor judges: lists, logs, Secrets' key names, and the stores.
 
-    Without `stores` none is asked; with `probe` a short-lived pod asks them from within; with
-    `everything` the logs of what is well are read too.
+    Args:
+        client: Of the cluster.
+        namespace: The namespace to read; None for all.
+        name: The only cache whose logs are read and whose mounts are probed; empty for all.
+        probe_stores: Whether to probe the mounts.
+        pod_probe: How to probe them from inside the cluster; None to probe them from here.
+        all_logs: Whether to read the logs of healthy containers, too.
 
     Raises:
         ClusterUnreachableError: the API server does not answer at all.
@@ -36,16 +42,16 @@ def collect_snapshot(
     secrets.collect_secrets(client, caches, snapshot)
     logs.collect_logs(client, caches, snapshot, all_logs=all_logs)
     if probe_stores:
-        runner.probe_mounts(client, caches, snapshot, in_cluster=probe_in_cluster)
+        runner.probe_mounts(client, caches, snapshot, pod_probe=pod_probe)
     return snapshot
 
 
 _MAX_REFERENCED = 20
-"""Datasets of other namespaces that are looked up."""
+"""Datasets of other namespaces that are read, at most."""
 
 
 def _read_referenced_datasets(client: Client, snapshot: Snapshot) -> None:
-    """Read the Datasets of other namespaces that Datasets of this one refer to, one by one."""
+    """Read the Datasets of other namespaces that Datasets of this namespace refer to."""
     wanted = dict.fromkeys(
         each.refers_to
         for each in build_caches(snapshot)
@@ -57,7 +63,7 @@ def _read_referenced_datasets(client: Client, snapshot: Snapshot) -> None:
         try:
             found = client.get_or_none(names.DATASETS, name, namespace)
         except FluidModelError:
-            continue  # not to be seen from here: nothing is said of it
+            continue  # hidden by RBAC: no check judges it
         if found is None:
             snapshot.absent_objects.append(f"{names.DATASETS.resource}/{namespace}/{name}")
         else:
@@ -65,7 +71,7 @@ def _read_referenced_datasets(client: Client, snapshot: Snapshot) -> None:
 
 
 def select_caches(snapshot: Snapshot, name: str) -> list[Cache]:
-    """The caches of a snapshot: all, or the one of a name in the namespace that was asked for."""
+    """The caches in the requested namespace; only those of a name if one is given."""
     return [
         each
         for each in build_caches(snapshot)

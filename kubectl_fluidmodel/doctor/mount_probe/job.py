@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 import time
+from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.errors import FluidModelError
@@ -19,7 +20,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects import plugin_pod as pods
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS
-from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, SecretKey
+from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, PodNetwork, SecretKey
 from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY, S3Credentials
 from kubectl_fluidmodel.snapshot.probe_result import (
     ProbeOrigin,
@@ -39,16 +40,30 @@ _RESULT_PREFIX = "answer: "
 _POLL_INTERVAL = 0.3
 
 
-def build_probe_job(target: MountTarget, name: str, image: str) -> Object:
-    """The Job that tries a mount of the cache `name`, and removes itself."""
+@dataclass(frozen=True)
+class PodProbe:
+    """How the pod of `doctor --probe` runs."""
+
+    image: str = ""
+    """An image that has this plugin; without one nothing is probed."""
+    network: PodNetwork = field(default_factory=PodNetwork)
+
+
+def build_probe_job(target: MountTarget, name: str, probe: PodProbe) -> Object:
+    """The Job that probes a mount of the cache `name` and removes itself."""
     suffix = hashlib.sha256(f"{target.to_json()}{time.time_ns()}".encode()).hexdigest()[:8]
     labels = {**names.managed_labels(name), PROBE_LABEL: "true"}
     env = [{"name": _TARGET_VARIABLE, "value": target.to_json()}]
     for variable, ref in ((ACCESS_KEY, target.access), (SECRET_KEY, target.hidden)):
         if ref is not None:
             env.append(SecretKey(ref.secret, ref.key).env_var(variable))
+    network = probe.network.with_default_no_proxy(target.endpoint)
     container = pods.build_container(
-        CONTAINER, image, "kubectl_fluidmodel.doctor.mount_probe.job", env=env
+        CONTAINER,
+        probe.image,
+        "kubectl_fluidmodel.doctor.mount_probe.job",
+        env=env,
+        network=network,
     )
     container["resources"] = {
         "requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "256Mi"},
@@ -66,18 +81,23 @@ def build_probe_job(target: MountTarget, name: str, image: str) -> Object:
             "backoffLimit": 0,
             "activeDeadlineSeconds": int(PROBE_TIMEOUT),
             "ttlSecondsAfterFinished": 60,
-            "template": {"metadata": {"labels": labels}, "spec": pods.build_pod(container)},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": pods.build_pod(container, network),
+            },
         },
     }
 
 
 def run_probe_job(
-    client: Client, target: MountTarget, name: str, image: str, timeout: float
+    client: Client, target: MountTarget, name: str, probe: PodProbe, timeout: float = PROBE_TIMEOUT
 ) -> ProbeResult:
-    """Make the Job, wait for its pod's answer, and take the Job away."""
-    if not image:
-        return _skipped_result(target, f"the probe needs an image: set {IMAGE_ENV} (docs/stage.md)")
-    job = build_probe_job(target, name, image)
+    """Create the Job, wait for the result of its pod, and delete the Job."""
+    if not probe.image:
+        return _skipped_result(
+            target, f"the probe needs an image: --image or {IMAGE_ENV} (docs/stage.md)"
+        )
+    job = build_probe_job(target, name, probe)
     try:
         client.create(JOBS, job)
     except FluidModelError as err:

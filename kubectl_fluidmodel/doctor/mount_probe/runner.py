@@ -1,7 +1,4 @@
-"""Trying each cache's mount against its store for real. Reads only; a probe makes a Job on request.
-
-What came of it goes into `Snapshot.texts`, see `doctor/answer.py`.
-"""
+"""Probe the mounts of caches against their stores. Only reads, except for the Job of --probe."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.doctor.mount_probe import endpoint
-from kubectl_fluidmodel.doctor.mount_probe import job as probes
 from kubectl_fluidmodel.doctor.mount_probe.attempt import bad_key_result, probe_mount, validate_keys
+from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe, run_probe_job
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, mount_targets
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.inventory.cache import Cache
@@ -23,7 +20,6 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PVCS, SECRETS
-from kubectl_fluidmodel.objects.plugin_pod import require_image as image_of
 from kubectl_fluidmodel.objectstore.s3 import S3Credentials
 from kubectl_fluidmodel.snapshot.probe_result import (
     ProbeOrigin,
@@ -42,31 +38,26 @@ def probe_mounts(
     caches: Sequence[Cache],
     snapshot: Snapshot,
     *,
-    in_cluster: bool = False,
-    image: str | None = None,
+    pod_probe: PodProbe | None = None,
     timeout: float = STORE_TIMEOUT,
 ) -> None:
-    """Try the mounts of all caches side by side, each distinct one once.
+    """Probe the mounts of all caches in parallel, each distinct mount once.
 
-    With `probe` they are tried from a short-lived Job in the cache's namespace, with the Secret
-    as the cache has it, and `image` as `cache --image` takes it, else that of FLUIDMODEL_IMAGE.
-    Nothing is raised for a store or a permission that fails: that is what the answers are for.
+    With `pod_probe` a short-lived Job in the cache's namespace probes them, with the Secret that
+    the cache uses. A store or a permission that fails raises nothing: the results say so.
     """
-    image_name = image_of(image) if in_cluster else ""
     targets_by_cache = {(cache.namespace, cache.name): mount_targets(cache) for cache in caches}
-    cache_names = {question: key[1] for key, each in targets_by_cache.items() for question in each}
+    cache_names = {target: key[1] for key, each in targets_by_cache.items() for target in each}
 
-    def one(question: MountTarget) -> ProbeResult:
-        if in_cluster and _can_run_in_cluster(question):
-            return probes.run_probe_job(
-                client, question, cache_names[question], image_name, probes.PROBE_TIMEOUT
-            )
+    def probe(target: MountTarget) -> ProbeResult:
+        if pod_probe and _can_run_in_cluster(target):
+            return run_probe_job(client, target, cache_names[target], pod_probe)
         try:
-            return _probe_from_client(client, question, timeout)
+            return _probe_from_client(client, target, timeout)
         except FluidModelError as err:
-            return _skipped_result(question, err.reason or err.message)
+            return _skipped_result(target, err.reason or err.message)
 
-    results = _probe_all(list(cache_names), one)
+    results = _probe_all(list(cache_names), probe)
     for (namespace, name), each in targets_by_cache.items():
         snapshot.probe_results[(namespace, name)] = tuple(results[target] for target in each)
 
@@ -75,19 +66,19 @@ def _probe_all(
     targets: Sequence[MountTarget], probe: Callable[[MountTarget], ProbeResult]
 ) -> dict[MountTarget, ProbeResult]:
     """Ask them side by side; an endpoint that does not answer is tried once for all its mounts."""
-    first = {_endpoint_key(question): question for question in reversed(targets)}
+    first = {_endpoint_key(target): target for target in reversed(targets)}
     results: dict[MountTarget, ProbeResult] = {}
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
         results.update(zip(first.values(), pool.map(probe, first.values()), strict=True))
         rest = []
-        for question in targets:
-            given = results[first[_endpoint_key(question)]]
-            if question in results:
+        for target in targets:
+            given = results[first[_endpoint_key(target)]]
+            if target in results:
                 continue
-            if given.is_endpoint_failure and not question.skip:
-                results[question] = replace(given, mount=question.mount)
+            if given.is_endpoint_failure and not target.skip:
+                results[target] = replace(given, mount=target.mount)
             else:
-                rest.append(question)
+                rest.append(target)
         results.update(zip(rest, pool.map(probe, rest), strict=True))
     return results
 

@@ -31,7 +31,7 @@ from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 from kubectl_fluidmodel.stage import credentials, job, job_run, manifest
 from kubectl_fluidmodel.stage.engine import stage_plan
-from kubectl_fluidmodel.stage.events import Began, Note
+from kubectl_fluidmodel.stage.events import Message, Started
 from kubectl_fluidmodel.stage.options import TransferOptions
 from kubectl_fluidmodel.stage.progress import STAGE_STEP, ProgressAggregator, ProgressSnapshot
 
@@ -152,11 +152,11 @@ class HubStaging:
         options = TransferOptions(workers=self.staging.workers)
         progress: ProgressAggregator | None = None
         for event in stage_plan(self.files, store, self.staging.to, options, self.hub):
-            if isinstance(event, Note):
+            if isinstance(event, Message):
                 reporter.log(f"note: {event.text}")
-            if isinstance(event, Began):
+            if isinstance(event, Started):
                 progress = ProgressAggregator(event.bytes, event.files)
-                reporter.log(f"staging to {event.to}")
+                reporter.log(f"staging to {event.destination}")
             if progress is not None:
                 progress.handle(event)
                 reporter.update(self._with_cache_steps(progress.snapshot()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,17 +12,17 @@ from kubectl_fluidmodel.cli.flags import (
     VerbCommand,
     color_flag,
     connection_flags,
+    dry_run,
+    flag_group,
     hub_flags,
     option,
     output_flag,
+    store_flags,
 )
-from kubectl_fluidmodel.cli.flags import (
-    dry_run as dry_run_choice,
-)
-from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError, UsageError
+from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
-from kubectl_fluidmodel.stage.command import StageCommand
+from kubectl_fluidmodel.objectstore.options import StoreOptions
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.stage.options import TransferOptions
@@ -30,174 +31,183 @@ EXAMPLES = """
 # What would be staged: files, bytes, and what is left out
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --dry-run
 
-# Stage it; run it again after anything, and it goes on
+# Stage it; after an interruption the same command resumes
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --endpoint http://minio:9000
 
-# Check what is staged against its manifest and the hub
+# Compare what is staged with its manifest and the hub
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --verify
 
-# Drop what interrupted runs left in the bucket
+# Abort the uploads that interrupted runs left in the bucket
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
 """
+
+
+@dataclass(frozen=True)
+class WorkFlags:
+    """What the command does, and how, as on the command line."""
+
+    verify: bool
+    read: bool
+    abort_stale: bool
+    stale_after: str
+    stage_workers: int | None
+    memory: str | None
+    part_size: str | None
+    shard: str | None
+    retry_for: str
+    stall: str
+
+
+@dataclass(frozen=True)
+class OutputFlags:
+    """What the command prints, and whether it only shows its plan."""
+
+    log: str
+    dry_run: str
+    output: str | None
+    color: str
+
+
+_WORK_FLAGS = flag_group(
+    WorkFlags,
+    "work",
+    option("--verify", group="Work", is_flag=True, help="Check what is staged; stage nothing."),
+    option("--read", group="Work", is_flag=True, help="With --verify: read every byte back."),
+    option("--abort-stale", group="Work", is_flag=True, help="Abort our own unfinished uploads."),
+    option(
+        "--stale-after",
+        group="Work",
+        metavar="DURATION",
+        default="10m",
+        show_default=True,
+        help="How long an upload has made no progress before it is stale; at least 1m.",
+    ),
+    option(
+        "--stage-workers",
+        group="Work",
+        metavar="N",
+        type=click.IntRange(1, 64),
+        default=None,
+        help="Parallel connections.  [default: 8]",
+    ),
+    option(
+        "--memory", group="Work", metavar="SIZE", help="Of the whole process.  [default: 256Mi]"
+    ),
+    option("--part-size", group="Work", metavar="SIZE", help="Of a part; by default by file size."),
+    option("--shard", group="Work", metavar="I/N", help="Stage only shard I of N, from 0."),
+    option(
+        "--retry-for",
+        group="Work",
+        metavar="DURATION",
+        default="5m",
+        show_default=True,
+        help="How long a part is retried without progress.",
+    ),
+    option(
+        "--stall",
+        group="Work",
+        metavar="DURATION",
+        default="30s",
+        show_default=True,
+        help="A connection that delivers nothing for this long is retried.",
+    ),
+)
+
+_OUTPUT_FLAGS = flag_group(
+    OutputFlags,
+    "run",
+    option(
+        "--log",
+        group="Output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="json: one JSON object per line on stdout, for programs.",
+    ),
+    dry_run(
+        "client, or bare: print the plan; server: and what the store has of it. Nothing is written."
+    ),
+    output_flag("json", "yaml", "name"),
+    color_flag,
+)
 
 
 @click.command("stage", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("model")
 @option("--to", group="Store", metavar="s3://BUCKET[/PREFIX]", required=True, help="Where to.")
-@option("--endpoint", group="Store", metavar="URL", help="S3 endpoint, as seen from here.")
-@option("--region", group="Store", metavar="REGION", help="Region of the bucket.")
-@option("--s3-secret", group="Store", metavar="NAME", help="Secret of the cluster with the keys.")
+@store_flags("S3 endpoint, as this machine reaches it.", "Secret in the cluster with S3 keys.")
 @hub_flags
-@option("--verify", group="Work", is_flag=True, help="Check what is staged; stage nothing.")
-@option("--read", group="Work", is_flag=True, help="With --verify: read every byte back.")
-@option("--abort-stale", group="Work", is_flag=True, help="Drop our own leftover uploads.")
-@option(
-    "--stale-after",
-    group="Work",
-    metavar="DURATION",
-    default="10m",
-    show_default=True,
-    help="How long an upload must not have gone on to be left over: 1m at least.",
-)
-@option(
-    "--stage-workers",
-    group="Work",
-    metavar="N",
-    type=click.IntRange(1, 64),
-    default=None,
-    help="Connections at once.  [default: 8]",
-)
-@option("--memory", group="Work", metavar="SIZE", help="For the whole process.  [default: 256Mi]")
-@option("--part-size", group="Work", metavar="SIZE", help="Of a part; by file size if not given.")
-@option("--shard", group="Work", metavar="I/N", help="Only the I-th of N shares, from 0.")
-@option(
-    "--retry-for",
-    group="Work",
-    metavar="DURATION",
-    default="5m",
-    show_default=True,
-    help="How long one part is tried again without progress.",
-)
-@option(
-    "--stall",
-    group="Work",
-    metavar="DURATION",
-    default="30s",
-    show_default=True,
-    help="A connection that brings nothing for so long is dead.",
-)
-@option(
-    "--log",
-    group="Output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one JSON object per line on stdout, for programs.",
-)
-@dry_run_choice(
-    "client, or bare: print the plan; server: and what the store holds of it. Nothing is written."
-)
-@output_flag("json", "yaml", "name")
-@color_flag
+@_WORK_FLAGS
+@_OUTPUT_FLAGS
 @connection_flags
 def command(
     model: str,
     to: str,
-    endpoint: str | None,
-    region: str | None,
-    s3_secret: str | None,
+    store: StoreOptions,
     hub: HubOptions,
-    verify: bool,
-    read: bool,
-    abort_stale: bool,
-    stale_after: str,
-    stage_workers: int | None,
-    memory: str | None,
-    part_size: str | None,
-    shard: str | None,
-    retry_for: str,
-    stall: str,
-    dry_run: str,
-    log: str,
-    output: str | None,
-    color: str,
+    work: WorkFlags,
+    run: OutputFlags,
     connection: ConfigFlags,
 ) -> int:
-    """Bring a model from the Hugging Face Hub into a bucket, and prove every byte.
+    """Copy a model from the Hugging Face Hub into a bucket, and verify every byte.
 
-    Streams with no scratch disk, goes on where an earlier run stopped, and checks each file
-    against the hub's hash before its object exists. The files go to
-    BUCKET/PREFIX/org/model/COMMIT/, a manifest beside them; `cache` can then be given that
-    prefix.
+    Streams without a scratch disk, resumes where an earlier run stopped, and compares each file
+    with the hub's hash before its object exists. The files go to
+    BUCKET/PREFIX/org/model/COMMIT/, with a manifest beside them; pass that prefix to `cache`.
     """
     from kubectl_fluidmodel.model.source import parse_source
     from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
+    from kubectl_fluidmodel.stage.command import Action, StageCommand, StageOptions
 
-    if verify and abort_stale:
-        raise UsageError("--verify and --abort-stale do not go together", "", "one of them")
-    if read and not verify:
-        raise UsageError("--read goes with --verify", "", "--verify --read")
-    source = parse_source(model, "stage")
-    if source.scheme != "hf":
-        raise UsageError(f"cannot stage '{model}'", "staging takes a model of the hub", "org/model")
-    where = parse_bucket_prefix(to)
-    options = _parse_options(stage_workers, memory, part_size, shard, retry_for, stall)
-    checks = verify or abort_stale
-    work = StageCommand(source, where, options, output, color, log)
-    work.resolve_credentials(
-        connection, endpoint, region, s3_secret, hub, keys=dry_run != "client" or checks
+    if work.verify and work.abort_stale:
+        raise UsageError("--verify and --abort-stale exclude each other", "", "one of them")
+    action = Action.ABORT_STALE if work.abort_stale else Action.STAGE
+    options = StageOptions(
+        source=parse_source(model, "stage"),
+        destination=parse_bucket_prefix(to),
+        store=store,
+        hub=hub,
+        transfer=_parse_transfer_options(work),
+        action=Action.VERIFY if work.verify else action,
+        read_content=work.read,
+        stale_after=parse_timeout(work.stale_after) or 0.0,
+        dry_run=run.dry_run,
+        output=run.output,
+        color=run.color,
+        log=run.log,
     )
-    try:
-        if dry_run != "none" and not checks:
-            return work.show_plan(hub, compared=dry_run == "server")
-        if abort_stale:
-            return work.abort_stale(parse_timeout(stale_after) or 0.0, dry_run != "none")
-        if verify:
-            return work.verify(read)
-        return work.stage(hub)
-    except KeyboardInterrupt as err:
-        stopped = CommandInterruptedError(
-            "interrupted", "what the store holds stays", "the same command again goes on from it"
-        )
-        work.log_error(stopped)
-        raise stopped from err
-    except FluidModelError as err:
-        work.log_error(err)
-        raise
+    return StageCommand(options, connection).run()
 
 
-def _parse_options(
-    workers: int | None,
-    memory: str | None,
-    part_size: str | None,
-    shard: str | None,
-    retry_for: str,
-    stall: str,
-) -> TransferOptions:
+def _parse_transfer_options(work: WorkFlags) -> TransferOptions:
     from kubectl_fluidmodel.stage.options import DEFAULT_MEMORY, DEFAULT_WORKERS, TransferOptions
     from kubectl_fluidmodel.stage.parts import MIN_PART
 
-    found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", shard or "0/1")
-    if not found:
-        raise UsageError(f"cannot read --shard '{shard}'", "", "--shard 0/4 … --shard 3/4")
-    part = _parse_bytes(part_size, "--part-size") if part_size else 0
-    if part and (part < MIN_PART or part % 64):
-        raise UsageError(f"--part-size {part_size} is not usable", "S3 wants 5Mi or more", "16Mi")
+    shard = re.fullmatch(r"(\d{1,4})/(\d{1,4})", work.shard or "0/1")
+    if not shard:
+        raise UsageError(f"cannot read --shard '{work.shard}'", "", "--shard 0/4 … --shard 3/4")
+    part_size = _parse_bytes(work.part_size, "--part-size") if work.part_size else 0
+    if part_size and (part_size < MIN_PART or part_size % 64):
+        raise UsageError(
+            f"--part-size {work.part_size} is not usable",
+            "S3 requires 5Mi or more",
+            "--part-size 16Mi",
+        )
     return TransferOptions(
-        memory=_parse_bytes(memory, "--memory") if memory else DEFAULT_MEMORY,
-        workers=workers or DEFAULT_WORKERS,
-        stall=parse_timeout(stall) or 30.0,
-        patience=parse_timeout(retry_for) or 300.0,
-        shard=int(found[1]),
-        shards=int(found[2]),
-        part_size=part,
+        memory=_parse_bytes(work.memory, "--memory") if work.memory else DEFAULT_MEMORY,
+        workers=work.stage_workers or DEFAULT_WORKERS,
+        stall_timeout=parse_timeout(work.stall) or 30.0,
+        retry_timeout=parse_timeout(work.retry_for) or 300.0,
+        shard=int(shard[1]),
+        shards=int(shard[2]),
+        part_size=part_size,
     ).validated()
 
 
 def _parse_bytes(text: str, flag: str) -> int:
     from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
-    found = quantity_to_int(text)
-    if found is None or found <= 0:
-        raise UsageError(f"cannot read {flag} '{text}'", "write a size", f"{flag} 256Mi")
-    return found
+    size = quantity_to_int(text)
+    if size is None or size <= 0:
+        raise UsageError(f"cannot read {flag} '{text}'", "it is no size", f"{flag} 256Mi")
+    return size

@@ -1,4 +1,19 @@
-"""The Hugging Face Hub: a revision's commit, its tree, and whether its files may be read."""
+"""The Hugging Face Hub's metadata: the commit of a revision, its files, and access to them.
+
+Why this is not `huggingface_hub.HfApi` (measured with 2.4.0 against the stand-in of the tests):
+
+- The token leaves the Hub's host: `list_repo_tree` follows a page's `Link` header to any host, with
+  the Authorization header. Here a next page on another host is an error.
+- Its time is not bounded: the client has no timeout, so `model_info` waits forever for a server
+  that accepts the connection and does not answer. `model_info` is not retried at all, and pages of
+  a tree five times with delays of its own. 520 to 530 are not retried. Here all requests share one
+  retry budget, stall timeout and stop event.
+- It costs 100 ms and 8 MiB more, on each start and in each pod, beside the urllib3 that reading
+  ranges needs in any case, and has its own rules for proxies and certificates.
+
+Changing that from outside means to replace its HTTP client for the whole process. The endpoint and
+the token are still read by huggingface_hub.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +25,43 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
-from kubectl_fluidmodel.hub.http import (
-    HubCredentials,
-    HubHttpClient,
-    error_from_response,
-    load_credentials,
-)
+from kubectl_fluidmodel.hub.http import HubCredentials, HubHttpClient, error_from_response
 from kubectl_fluidmodel.model.plan import GIT, SHA256, PlanFile, StagingPlan, build_plan
 from kubectl_fluidmodel.net.retry_budget import RetryBudget, TransientError
 
 _MAX_PAGES = 1000
-"""Pages of a tree, 1,000 entries each: a bound, not a limit that a model reaches."""
+"""Pages of a tree, 1,000 entries each: a bound that no model reaches."""
+_MAX_REDIRECTS = 5
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-SILENT = 20.0
-"""Seconds to try to reach the Hub at all: a wrong address should not take minutes to tell."""
+NO_ANSWER_TIMEOUT = 20.0
+"""Seconds to try to reach the Hub at all, so that a wrong address is reported soon."""
 
 
 class HubClient:
-    """One Hub, as one user. Safe to share between threads."""
+    """One Hub with one user's credentials. Safe to share between threads."""
 
     def __init__(
         self,
-        credentials: HubCredentials | None = None,
+        credentials: HubCredentials,
         *,
         stall_timeout: float = 30.0,
-        retry_timeout: float = SILENT,
+        retry_timeout: float = NO_ANSWER_TIMEOUT,
         connections: int = 16,
         stop: threading.Event | None = None,
         on_retry: Callable[[str], None] | None = None,
     ) -> None:
-        """`stall` and `patience` as in Options; `on_retry` takes why a question is asked again."""
-        self.credentials = credentials or load_credentials()
-        self.http = HubHttpClient(self.credentials, stall_timeout, connections, stop)
+        """Create the client; nothing is sent.
+
+        Args:
+            credentials: the endpoint and the token.
+            stall_timeout: seconds without a byte after which a connection is closed.
+            retry_timeout: seconds to retry a request.
+            connections: connections that are kept open.
+            stop: ends waits when it is set.
+            on_retry: receives the reason of each retry.
+        """
+        self.credentials = credentials
+        self.http = HubHttpClient(credentials, stall_timeout, connections, stop)
         self._retry_timeout = retry_timeout
         self._stop = stop
         self._on_retry = on_retry or (lambda _: None)
@@ -49,36 +69,40 @@ class HubClient:
     def resolve_commit(
         self, repo: str, revision: str = "", retry_timeout: float | None = None
     ) -> str:
-        """The commit that a branch, a tag or a commit id stands for now.
+        """Resolve a branch, a tag or a commit ID to a commit.
 
-        `patience` is for this question, where it is less than usual.
+        Args:
+            repo: the repository, `org/model`.
+            revision: the branch, tag or commit ID; `main` if empty.
+            retry_timeout: seconds to retry this request, if not as usual.
+
+        Returns:
+            The commit's 40 hexadecimal digits.
 
         Raises:
-            FluidModelError: no such repository or revision, or it may not be seen.
+            FluidModelError: there is no such repository or revision, or the token may not read it.
             UnreachableError: the Hub does not answer.
         """
         wanted = revision or "main"
-        revision = quote(wanted, safe="")
-        url = f"{self.credentials.endpoint}/api/models/{quote(repo)}/revision/{revision}"
+        endpoint = self.credentials.endpoint
+        url = f"{endpoint}/api/models/{quote(repo)}/revision/{quote(wanted, safe='')}"
         document, _ = self._get_json(url, repo, wanted, retry_timeout)
         sha = str(document.get("sha", "")) if isinstance(document, dict) else ""
         if not _COMMIT.fullmatch(sha):
             raise UnreachableError(
-                f"cannot resolve {repo}",
-                f"{self.credentials.endpoint} does not answer as a Hub does",
+                f"cannot resolve {repo}", f"{endpoint} does not answer like the Hub"
             )
         return sha
 
     def list_tree(self, repo: str, commit: str) -> Iterator[PlanFile]:
-        """Every file at the commit, page by page.
+        """List every file at a commit, page by page.
 
         Raises:
-            FluidModelError: the commit is gone, or a page comes from another host.
+            FluidModelError: the commit is gone, or a next page is on another host.
+            UnreachableError: the Hub does not answer, or not like the Hub.
         """
-        url = (
-            f"{self.credentials.endpoint}/api/models/{quote(repo)}/tree/{commit}"
-            f"?recursive=true&expand=false"
-        )
+        endpoint = self.credentials.endpoint
+        url = f"{endpoint}/api/models/{quote(repo)}/tree/{commit}?recursive=true&expand=false"
         seen: set[str] = set()
         for _ in range(_MAX_PAGES):
             page, next_url = self._get_json(url, repo, commit)
@@ -89,13 +113,13 @@ class HubClient:
             for entry in page:
                 if isinstance(entry, dict) and entry.get("type") == "file":
                     file = _parse_tree_entry(repo, entry)
-                    if file.path not in seen:  # a cursor may overlap
+                    if file.path not in seen:  # pages may overlap
                         seen.add(file.path)
                         yield file
             if not next_url:
                 return
             url = urljoin(url, next_url)
-            if urlsplit(url).netloc != urlsplit(self.credentials.endpoint).netloc:
+            if urlsplit(url).netloc != urlsplit(endpoint).netloc:
                 raise FluidModelError(f"cannot list {repo}", f"its next page is at {url}")
         raise FluidModelError(f"{repo} has too many files", f"more than {_MAX_PAGES} pages")
 
@@ -107,13 +131,14 @@ class HubClient:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
     ) -> StagingPlan:
-        """Resolve, list and choose; then ask for one file, so that a gate is known now.
+        """Resolve the revision, list the files, select them, and check access to one of them.
 
         Raises:
-            FluidModelError: with what is in the way; gated, private and missing tell apart.
+            FluidModelError: the model is missing, private or gated, or no file is selected.
+            UnreachableError: the Hub does not answer.
         """
         commit = self.resolve_commit(repo, revision)
-        made = build_plan(
+        plan = build_plan(
             repo,
             revision or "main",
             commit,
@@ -122,14 +147,14 @@ class HubClient:
             exclude=exclude,
             endpoint=self.credentials.endpoint,
         )
-        self.check_access(repo, commit, max(made.files, key=lambda file: file.size).path)
-        return made
+        self.check_access(repo, commit, max(plan.files, key=lambda file: file.size).path)
+        return plan
 
     def check_access(self, repo: str, commit: str, path: str) -> None:
-        """Ask for the head of one file.
+        """Request the headers of a file: the tree of a gated model can be listed without access.
 
         Raises:
-            FluidModelError: it may not be read.
+            FluidModelError: the token may not read the file.
         """
         url = self.file_url(repo, commit, path)
         response = self._send_with_retries("HEAD", url)
@@ -137,17 +162,21 @@ class HubClient:
             raise error_from_response(self.credentials, repo, commit, url, response)
 
     def file_url(self, repo: str, commit: str, path: str) -> str:
-        """Where a file is asked for; large ones are redirected from there."""
+        """The URL of a file; the Hub redirects from there to a large file's storage."""
         return f"{self.credentials.endpoint}/{quote(repo)}/resolve/{commit}/{quote(path)}"
 
-    # -- the wire ----------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------
 
     def _get_json(
         self, url: str, repo: str, revision: str, retry_timeout: float | None = None
     ) -> tuple[Any, str]:
-        """The document, and the address of the next page or nothing."""
+        """Request a document.
+
+        Returns:
+            The document, and the URL of the next page or an empty string.
+        """
         response = self._send_with_retries("GET", url, retry_timeout)
-        for _ in range(5):  # a renamed repository redirects within the Hub
+        for _ in range(_MAX_REDIRECTS):  # a renamed repository redirects within the Hub
             if response.status not in (301, 302, 303, 307, 308):
                 break
             target = urljoin(url, response.headers.get("Location", ""))
@@ -162,13 +191,13 @@ class HubClient:
         except ValueError as err:
             raise UnreachableError(
                 f"cannot read {repo}",
-                f"{urlsplit(url).netloc} does not answer as a Hub does",
+                f"{urlsplit(url).netloc} does not answer like the Hub",
                 "check HF_ENDPOINT",
             ) from err
 
     def _send_with_retries(self, method: str, url: str, retry_timeout: float | None = None) -> Any:
-        limit = self._retry_timeout if retry_timeout is None else retry_timeout
-        budget = RetryBudget(limit, self._stop, min(limit, SILENT))
+        timeout = self._retry_timeout if retry_timeout is None else retry_timeout
+        budget = RetryBudget(timeout, self._stop, min(timeout, NO_ANSWER_TIMEOUT))
         while True:
             try:
                 return self.http.send(method, url)
@@ -180,7 +209,7 @@ class HubClient:
 
 
 def _next_page_url(link: str) -> str:
-    """The `rel="next"` target of a Link header (RFC 8288), or nothing."""
+    """The `rel="next"` target of a Link header (RFC 8288), or an empty string."""
     for target, parameters in re.findall(r"<([^>]*)>([^<]*)", link):
         if re.search(r'rel="?next"?', parameters):
             return str(target)
@@ -188,21 +217,19 @@ def _next_page_url(link: str) -> str:
 
 
 def _parse_tree_entry(repo: str, entry: dict[str, Any]) -> PlanFile:
-    """A tree entry: large files carry the sha256 of their bytes, small ones git's blob id."""
+    """Parse an entry: large files (LFS) have a SHA-256 of their bytes, small ones git's blob ID."""
     try:
         lfs = entry.get("lfs")
         if isinstance(lfs, dict):
-            made = PlanFile(
-                str(entry["path"]), int(lfs["size"]), SHA256, str(lfs["oid"]).rpartition(":")[2]
-            )
+            digest = str(lfs["oid"]).rpartition(":")[2]
+            file = PlanFile(str(entry["path"]), int(lfs["size"]), SHA256, digest)
         else:
-            made = PlanFile(str(entry["path"]), int(entry["size"]), GIT, str(entry["oid"]))
+            file = PlanFile(str(entry["path"]), int(entry["size"]), GIT, str(entry["oid"]))
     except (KeyError, TypeError, ValueError) as err:
+        reason = f"the hub lists a file with a missing or invalid field: {err}"
+        raise UnreachableError(f"cannot list {repo}", reason) from err
+    if not re.fullmatch(r"[0-9a-f]{64}" if file.kind == SHA256 else r"[0-9a-f]{40}", file.digest):
         raise UnreachableError(
-            f"cannot list {repo}", f"the hub tells of a file without {err}"
-        ) from err
-    if not re.fullmatch(r"[0-9a-f]{64}" if made.kind == SHA256 else r"[0-9a-f]{40}", made.digest):
-        raise UnreachableError(
-            f"cannot list {repo}", f"the hub tells no usable hash of {made.path}"
+            f"cannot list {repo}", f"the hub lists no usable hash of {file.path}"
         )
-    return made
+    return file

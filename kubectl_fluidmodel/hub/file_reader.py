@@ -1,60 +1,49 @@
-"""Reading a file from the Hub in ranges, whatever happens on the way.
+"""Reads a file from the Hub in parts, with retries.
 
-Large files are redirected to storage by links that expire: the link is kept until it is refused
-and then asked for anew. The token goes to the Hub's own host only (`Http` sees to that). A
-connection that breaks is taken up where it broke; one that brings nothing for `stall` seconds
-counts as broken, a slow one does not. A server that ignores Range is read once, in order; one
-that only does so now and then, as an edge of a CDN may, is asked again.
+A broken connection is resumed at the byte where it broke. One that delivers nothing for the stall
+timeout counts as broken; a slow one does not. From a server that ignores Range, the file is read
+once, in order. One that ignores it only occasionally, as an edge of a CDN may, is asked again.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from kubectl_fluidmodel.errors import UnreachableError
 from kubectl_fluidmodel.hub.client import HubClient
-from kubectl_fluidmodel.hub.http import error_from_response
+from kubectl_fluidmodel.hub.range_request import (
+    RangeNotSupportedError,
+    RangeRequester,
+    SizeMismatchError,
+)
 from kubectl_fluidmodel.hub.response_reader import ResponseReader
-from kubectl_fluidmodel.model.plan import PlanFile
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
 from kubectl_fluidmodel.net.retry_budget import (
     MAX_REQUESTED_DELAY,
     CancelledError,
     RetryBudget,
     TransientError,
 )
-from kubectl_fluidmodel.stage.errors import FileStagingError
 
 _SKIP_BUFFER = 256 << 10
-"""Bytes of a block that is read over."""
-_REDIRECTS = (301, 302, 303, 307, 308)
-_EXPIRED_STATUSES = (400, 401, 403, 404, 410)
-"""How storage hosts say that a signed link is over."""
+"""Bytes that are skipped at once."""
 _MAX_SIZE_MISMATCHES = 4
-"""Answers of another size than the tree's in a row, before they are the Hub's last word."""
+"""Responses of another size than the tree's in a row, before the file is given up."""
 _MAX_IGNORED_RANGES = 3
-"""Whole files in a row, of a server that has sent ranges before, until it is read in order."""
-
+"""Times in a row that a server which has sent ranges before may ignore Range, before the file is
+read in order."""
 
 OnBlock = Callable[[memoryview], None]
 
 
-class RangeNotSupportedError(Exception):
-    """The server sends the whole file whatever part is asked for."""
-
-
 class HubFileReader:
-    """One file at the Hub."""
+    """Reads parts of one file. Safe to share between threads."""
 
     def __init__(
         self,
         hub: HubClient,
-        repo: str,
-        commit: str,
+        plan: StagingPlan,
         file: PlanFile,
         *,
         retry_timeout: float,
@@ -62,62 +51,67 @@ class HubFileReader:
         on_bytes: Callable[[int], None],
         on_retry: Callable[[str], None],
     ) -> None:
-        self.hub, self.repo, self.commit, self.file = hub, repo, commit, file
-        self._resolve_url = hub.file_url(repo, commit, file.path)
-        self._link = self._resolve_url
-        self._lock = threading.Lock()
+        """Create the reader; nothing is sent.
+
+        Args:
+            hub: the Hub, with its credentials.
+            plan: the repository and the commit.
+            file: the file.
+            retry_timeout: seconds to retry without any progress.
+            stop: ends reads and waits when it is set.
+            on_bytes: receives the number of bytes of each block.
+            on_retry: receives the reason of each retry.
+        """
+        self._requests = RangeRequester(hub, plan, file)
+        self._size = file.size
         self._retry_timeout, self._stop = retry_timeout, stop
+        self._turn_timeout = MAX_REQUESTED_DELAY + retry_timeout + hub.http.stall_timeout
         self._on_bytes, self._on_retry = on_bytes, on_retry
-        self._sequential = self._ranges_worked = False
-        self._cancelled = False
+        self._is_sequential = self._is_cancelled = False
         self._turn_changed = threading.Condition()
+        self._pending_starts: list[int] = []
         self._stream: ResponseReader | None = None
         self._position = 0
-        self._pending_starts: list[int] = []
         self._last_read_at = time.monotonic()
 
     def set_read_order(self, starts: Iterable[int]) -> None:
-        """Say where the parts begin that will be read, in their order.
+        """Set where the parts start that will be read.
 
-        A server that ignores Range is read in that order, whatever else has come by ranges.
+        From a server that ignores Range they are read in this order, even if other parts have been
+        read by range.
         """
         with self._turn_changed:
             self._pending_starts = sorted(starts, reverse=True)
 
     def read(self, start: int, view: memoryview, on_block: OnBlock | None = None) -> None:
-        """Fill `view` with the bytes from `start` on; `each` sees every block as it comes.
+        """Fill `view` with the bytes from `start` on; `on_block` receives every block as it comes.
 
         Raises:
-            FluidModelError: the Hub refuses, or the file is not what its tree says.
-            UnreachableError: no progress for too long.
-            CancelledError: stopped.
+            HubFileError: the file is not what the Hub's tree lists.
+            FluidModelError: the Hub refuses the request.
+            UnreachableError: there was no progress for the retry timeout.
+            CancelledError: the run or this file is stopped.
         """
         try:
-            if not self._sequential:
+            if not self._is_sequential:
                 try:
-                    return self._read_range(start, view, on_block)
+                    self._read_range(start, view, on_block)
+                    return
                 except RangeNotSupportedError:
-                    self._sequential = True
-                    self._on_retry("the server ignores Range: reading in order")
+                    self._is_sequential = True
+                    self._on_retry("the server ignores Range: reading the file in order")
             self._read_sequentially(start, view, on_block)
         finally:
             self._end_turn(start)
-        return None
-
-    def _end_turn(self, start: int) -> None:
-        """A part is read, or has failed: the next one's turn does not wait for it."""
-        with self._turn_changed:
-            if start in self._pending_starts:
-                self._pending_starts.remove(start)
-            self._turn_changed.notify_all()
 
     def cancel(self) -> None:
-        """Let go of those who wait for their turn: the file has failed."""
+        """End the waits of all parts: the file has failed."""
         with self._turn_changed:
-            self._cancelled = True
+            self._is_cancelled = True
             self._turn_changed.notify_all()
 
     def close(self) -> None:
+        """Close the connection of a file that is read in order."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -126,43 +120,49 @@ class HubFileReader:
 
     def _read_range(self, start: int, view: memoryview, on_block: OnBlock | None) -> None:
         budget = RetryBudget(self._retry_timeout, self._stop)
-        got, size_mismatches, ignored_ranges = 0, 0, 0
+        got = size_mismatches = ignored_ranges = 0
         while got < len(view):
             try:
-                body = ResponseReader(self._request_range(start + got, start + len(view)))
-                start_of_body = got
-                try:
-                    got += self._fill(body, view[got:], budget, on_block)
-                finally:
-                    body.close()
+                got += self._read_body(start + got, view[got:], budget, on_block)
                 ignored_ranges = 0
-                if got == start_of_body:
-                    raise self._read_error("the body ended before it began")
             except RangeNotSupportedError:
                 ignored_ranges += 1
-                if not self._ranges_worked or ignored_ranges >= _MAX_IGNORED_RANGES:
+                if not self._requests.ranges_worked or ignored_ranges >= _MAX_IGNORED_RANGES:
                     raise
-                self._on_retry("the server ignores Range for once")
+                self._on_retry("the server ignored Range")
                 if self._stop.wait(0.2 * ignored_ranges):
                     raise CancelledError from None
             except TransientError as err:
-                size_mismatches = size_mismatches + 1 if isinstance(err, _SizeMismatchError) else 0
+                is_mismatch = isinstance(err, SizeMismatchError)
+                size_mismatches = size_mismatches + 1 if is_mismatch else 0
                 if size_mismatches >= _MAX_SIZE_MISMATCHES:
                     raise err.final_error from err
                 self._on_retry(err.reason)
                 budget.wait(err)
 
-    def _fill(
-        self,
-        body: ResponseReader,
-        view: memoryview,
-        budget: RetryBudget,
-        on_block: OnBlock | None = None,
+    def _read_body(
+        self, start: int, view: memoryview, budget: RetryBudget, on_block: OnBlock | None
     ) -> int:
-        """Read into the view until it is full or the body is over; returns how far it came.
+        """Request the bytes of `view`, and read what one response delivers of them."""
+        body = self._requests.open(start, start + len(view), self._stop)
+        try:
+            got = self._fill(body, view, budget, on_block)
+        finally:
+            body.close()
+        if not got:
+            raise self._requests.read_error("the body ended before its first byte")
+        return got
+
+    def _fill(
+        self, body: ResponseReader, view: memoryview, budget: RetryBudget, on_block: OnBlock | None
+    ) -> int:
+        """Read into `view` until it is full, the body ends or the connection breaks.
+
+        Returns:
+            The bytes read.
 
         Raises:
-            TransientError: the connection broke before anything came.
+            TransientError: the connection broke before the first byte.
         """
         import urllib3
 
@@ -181,106 +181,16 @@ class HubFileReader:
                 if self._stop.is_set():
                     raise CancelledError
         except (urllib3.exceptions.HTTPError, OSError) as err:
-            broken = self.hub.http.connection_error(self._link, err)
+            error = self._requests.connection_error(err)
             if not got:
-                raise broken from err
-            self._on_retry(broken.reason)
+                raise error from err
+            self._on_retry(error.reason)
         return got
-
-    def _request_range(self, start: int, end: int) -> Any:
-        """The response to a request for bytes from `start` up to before `end`.
-
-        Raises:
-            RangeNotSupportedError: it would send the whole file.
-            TransientError: another attempt may do.
-        """
-        is_whole_file = start == 0 and end == self.file.size
-        headers = {} if is_whole_file else {"Range": f"bytes={start}-{end - 1}"}
-        with self._lock:
-            url = self._link
-        for _ in range(6):
-            response = self.hub.http.send(
-                "GET", url, headers=headers, preload=False, stop=self._stop
-            )
-            if response.status not in _REDIRECTS:
-                break
-            target = urljoin(url, response.headers.get("Location", ""))
-            response.drain_conn()
-            response.release_conn()
-            self._check_linked_size(response)
-            with self._lock:
-                self._link = url = target
-        else:
-            raise self._read_error("it redirects in a circle")
-        if response.status >= 400 and response.status != 416:
-            self._raise_refusal(url, response)
-        return self._validate_response(response, start, end, is_whole_file)
-
-    def _raise_refusal(self, url: str, response: Any) -> None:
-        status = response.status
-        if url != self._resolve_url and status in _EXPIRED_STATUSES:
-            response.close()
-            with self._lock:
-                if self._link == url:
-                    self._link = self._resolve_url
-            raise TransientError(
-                f"{urlsplit(url).netloc} refuses the hub's link ({status})",
-                UnreachableError(
-                    f"cannot read {self.file.path}",
-                    f"the hub's links to its storage are refused ({status})",
-                    "check this machine's clock and proxy",
-                ),
-                answered=True,
-            )
-        response.close()
-        raise error_from_response(self.hub.credentials, self.repo, self.commit, url, response)
-
-    def _validate_response(self, response: Any, start: int, end: int, is_whole_file: bool) -> Any:
-        """The response, if its headers speak of the file that the tree has."""
-        size = self.file.size
-        if response.status == 206:
-            content_range = re.fullmatch(
-                r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip()
-            )
-            if content_range and content_range[3] not in ("*", str(size)):
-                response.close()
-                raise self._size_mismatch(content_range[3])
-            length = response.headers.get("Content-Length", "")
-            if int(content_range[1]) != start if content_range else length != str(end - start):
-                response.close()
-                where = (
-                    f"bytes from {content_range[1]}"
-                    if content_range
-                    else "a part that it does not name"
-                )
-                raise self._read_error(f"it sent {where} instead of those from {start}")
-            self._ranges_worked = True
-            return response
-        if response.status == 416:
-            response.close()
-            raise self._size_mismatch("fewer")
-        if response.status != 200:
-            response.close()
-            raise self._read_error(f"it answers {response.status}")
-        length = response.headers.get("Content-Length")
-        if length is not None and int(length) != size:
-            response.close()
-            raise self._size_mismatch(length)
-        if not is_whole_file:
-            response.close()
-            raise RangeNotSupportedError
-        return response
-
-    def _check_linked_size(self, response: Any) -> None:
-        """What the redirect itself says of the file."""
-        linked_size = response.headers.get("X-Linked-Size")
-        if linked_size and linked_size != str(self.file.size):
-            raise self._size_mismatch(linked_size)
 
     # -- in order ----------------------------------------------------------------------------
 
     def _read_sequentially(self, start: int, view: memoryview, on_block: OnBlock | None) -> None:
-        """As `read`, from the one stream that all parts of the file share."""
+        """As `read`, from the one response that all parts of the file share."""
         with self._turn_changed:
             self._wait_for_turn(start)
             budget = RetryBudget(self._retry_timeout, self._stop)
@@ -296,57 +206,49 @@ class HubFileReader:
                 self.close()
 
     def _wait_for_turn(self, start: int) -> None:
-        """Until no part before this one is still to come; as long as any of them moves.
+        """Wait until all earlier parts are read, as long as any part makes progress.
 
         Raises:
-            UnreachableError: none has moved for as long as one alone may take.
+            UnreachableError: no part made progress for longer than one may take.
+            CancelledError: the run or this file is stopped.
         """
         began = time.monotonic()
         while self._pending_starts and self._pending_starts[-1] < start:
-            if self._stop.is_set() or self._cancelled:
+            if self._stop.is_set() or self._is_cancelled:
                 raise CancelledError
-            idle_seconds = time.monotonic() - max(began, self._last_read_at)
-            if (
-                idle_seconds
-                > MAX_REQUESTED_DELAY + self._retry_timeout + self.hub.http.stall_timeout
-            ):
-                raise self._read_error("the parts before this one do not come").final_error
+            if time.monotonic() - max(began, self._last_read_at) > self._turn_timeout:
+                raise self._requests.read_error("the parts before this one are missing").final_error
             self._turn_changed.wait(0.2)
+
+    def _end_turn(self, start: int) -> None:
+        """The part is read or has failed: the next one need not wait for it."""
+        with self._turn_changed:
+            if start in self._pending_starts:
+                self._pending_starts.remove(start)
+            self._turn_changed.notify_all()
 
     def _advance(
         self, offset: int, view: memoryview, budget: RetryBudget, on_block: OnBlock | None
     ) -> int:
-        """Fill the view from `offset` on, reading over what the stream has before it."""
+        """Read into `view` from `offset` on, skipping what the response has before it."""
         if self._stream is None or self._position > offset:
             self.close()
-            self._stream = ResponseReader(self._request_range(0, self.file.size))
+            self._stream = self._requests.open(0, self._size, self._stop)
             self._position = 0
         skip_buffer = memoryview(bytearray(min(_SKIP_BUFFER, offset - self._position)))
         while self._position < offset:
-            self._read_stream(skip_buffer[: offset - self._position], budget, None)
-        return self._read_stream(view, budget, on_block)
+            self._read_stream(self._stream, skip_buffer[: offset - self._position], budget, None)
+        return self._read_stream(self._stream, view, budget, on_block)
 
-    def _read_stream(self, view: memoryview, budget: RetryBudget, on_block: OnBlock | None) -> int:
-        stream = self._stream
-        count = self._fill(stream, view, budget, on_block) if stream is not None else 0
+    def _read_stream(
+        self,
+        stream: ResponseReader,
+        view: memoryview,
+        budget: RetryBudget,
+        on_block: OnBlock | None,
+    ) -> int:
+        count = self._fill(stream, view, budget, on_block)
         if not count:
-            raise self._read_error("the body ended early")
+            raise self._requests.read_error("the body ended early")
         self._position += count
         return count
-
-    # -- words -------------------------------------------------------------------------------
-
-    def _read_error(self, reason: str) -> TransientError:
-        return TransientError(
-            reason, UnreachableError(f"cannot read {self.file.path} from the hub", reason)
-        )
-
-    def _size_mismatch(self, hub_size: str) -> TransientError:
-        reason = f"the hub has {hub_size} bytes of it, its tree says {self.file.size}"
-        return _SizeMismatchError(
-            reason, FileStagingError(f"cannot stage {self.file.path}", reason)
-        )
-
-
-class _SizeMismatchError(TransientError):
-    """An answer of another size than the tree's."""

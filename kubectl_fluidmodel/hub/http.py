@@ -1,7 +1,7 @@
-"""Requests to the Hub: the token stays with its host, and refusals become our errors.
+"""HTTP requests to the Hub: the token stays with its host, and refusals become our errors.
 
-Facts about the protocol are those of huggingface_hub 2.4: `X-Error-Code` and `X-Error-Message`
-tell what a 401, 403 or 404 means, and `Retry-After` how long to wait after a 429.
+The protocol is the one that huggingface_hub 2.4 speaks: `X-Error-Code` and `X-Error-Message` say
+what a 401, 403 or 404 means, and `Retry-After` says how long to wait after a 429.
 """
 
 from __future__ import annotations
@@ -28,42 +28,49 @@ if TYPE_CHECKING:
     import ssl
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
-"""The public one, which is asked where nothing names another."""
+"""The public Hub, used where nothing names another one."""
 CONNECT_TIMEOUT = 10.0
 """Seconds to connect."""
 _CANNOT_READ = "cannot read from the hub"
+_LOGIN_HINT = "export HF_TOKEN=… (a token with read access), or hf auth login"
 
 
 @dataclass(frozen=True)
 class HubCredentials:
-    """Where the Hub is, and who asks. The token never appears in a repr."""
+    """The Hub's endpoint and a user's token. The token is never part of the repr."""
 
     endpoint: str
     token: str = ""
 
     def __repr__(self) -> str:
-        return f"Login({self.endpoint!r}, {'with' if self.token else 'without'} token)"
+        token = "with" if self.token else "without"
+        return f"HubCredentials({self.endpoint!r}, {token} token)"
 
 
 def load_credentials(endpoint: str | None = None) -> HubCredentials:
-    """The endpoint of a flag or HF_ENDPOINT, with the token of HF_TOKEN or `hf auth login`.
+    """Read the token of HF_TOKEN or of `hf auth login`.
+
+    Args:
+        endpoint: the endpoint's URL; by default HF_ENDPOINT, else the public Hub.
 
     Raises:
-        FluidModelError: the endpoint is no URL, or HF_HUB_OFFLINE forbids to ask.
+        FluidModelError: the endpoint is no URL, or HF_HUB_OFFLINE forbids requests.
     """
     from huggingface_hub import constants, get_token
 
     url = (endpoint or constants.ENDPOINT).rstrip("/")
     split = urlsplit(url)
     if split.scheme not in ("http", "https") or not split.hostname or "@" in split.netloc:
-        raise FluidModelError(f"the hub's endpoint '{url}' is no URL", "", "--endpoint-hub URL")
+        raise FluidModelError(f"the hub's endpoint '{url}' is not a URL", "", "--endpoint-hub URL")
     if constants.HF_HUB_OFFLINE:
-        raise FluidModelError("the hub may not be asked", "HF_HUB_OFFLINE is set", "unset it")
+        raise FluidModelError(
+            "requests to the hub are forbidden", "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
+        )
     return HubCredentials(url, get_token() or "")
 
 
 class HubHttpClient:
-    """GET and HEAD without redirects. Safe to share between threads."""
+    """GET and HEAD requests without redirects. Safe to share between threads."""
 
     def __init__(
         self,
@@ -73,13 +80,14 @@ class HubHttpClient:
         stop: threading.Event | None = None,
     ) -> None:
         self.credentials = credentials
+        self.stall_timeout = stall_timeout
         self._stop = stop or threading.Event()
         self._origin = _origin(credentials.endpoint)
         self._pools: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self.stall_timeout = stall_timeout
         self._connections = connections
         self._not_before: dict[str, float] = {}
+        """Per host, when its rate limit allows the next request."""
 
     def send(
         self,
@@ -90,30 +98,40 @@ class HubHttpClient:
         preload: bool = True,
         stop: threading.Event | None = None,
     ) -> Any:
-        """One request; with `whole` the body is read, without it is a stream to be closed.
+        """Send one request.
+
+        Args:
+            method: GET or HEAD.
+            url: the URL; only the Hub's own origin receives the token.
+            headers: further headers.
+            preload: read the body; else the caller reads and closes it.
+            stop: ends a wait when it is set, instead of the client's own event.
+
+        Returns:
+            urllib3's response, whatever its status unless that is transient.
 
         Raises:
-            TransientError: no answer, or one that may be another the next time.
-            PermanentlyUnreachableError: another attempt would meet the same.
-            CancelledError: stopped while a host's limit on requests was waited for.
+            TransientError: there was no answer, or one that a retry may change.
+            PermanentlyUnreachableError: a retry would fail in the same way.
+            CancelledError: stopped while waiting for a host's rate limit.
         """
         import urllib3
 
         wait = self._not_before.get(urlsplit(url).netloc, 0.0) - time.monotonic()
         if wait > 0 and (stop or self._stop).wait(wait):
             raise CancelledError
-        sent = {
+        all_headers = {
             "User-Agent": f"kubectl-fluidmodel/{__version__}",
             "Accept-Encoding": "identity",
             **(headers or {}),
         }
         if self.credentials.token and _origin(url) == self._origin:
-            sent["Authorization"] = f"Bearer {self.credentials.token}"
+            all_headers["Authorization"] = f"Bearer {self.credentials.token}"
         try:
             response = self._pool(url).request(
                 method,
                 url,
-                headers=sent,
+                headers=all_headers,
                 redirect=False,
                 retries=False,
                 preload_content=preload,
@@ -124,44 +142,40 @@ class HubHttpClient:
         if is_transient_status(response.status):
             response.close()
             raise self._transient_error(url, response)
-        refused = connection_errors.proxy_status_failure(response.status, url)
-        if refused is not None:
+        failure = connection_errors.proxy_status_failure(response.status, url)
+        if failure is not None:
             response.close()
-            raise PermanentlyUnreachableError(_CANNOT_READ, refused.reason, refused.hint)
+            raise PermanentlyUnreachableError(_CANNOT_READ, failure.reason, failure.hint)
         return response
 
     def connection_error(
         self, url: str, err: BaseException
     ) -> TransientError | PermanentlyUnreachableError:
-        """What is to be raised for a connection that failed."""
+        """The error to raise for a failed connection."""
         setting = "HF_ENDPOINT" if _origin(url) == self._origin else "this machine's network"
-        explanation = connection_errors.explain_connection_error(
-            err, url, setting, self.stall_timeout
-        )
-        if explanation.permanent:
-            return PermanentlyUnreachableError(_CANNOT_READ, explanation.reason, explanation.hint)
-        return TransientError(
-            explanation.reason, UnreachableError(_CANNOT_READ, explanation.reason, explanation.hint)
-        )
+        failure = connection_errors.explain_connection_error(err, url, setting, self.stall_timeout)
+        if failure.permanent:
+            return PermanentlyUnreachableError(_CANNOT_READ, failure.reason, failure.hint)
+        final_error = UnreachableError(_CANNOT_READ, failure.reason, failure.hint)
+        return TransientError(failure.reason, final_error)
 
     def _transient_error(self, url: str, response: Any) -> TransientError:
         host = urlsplit(url).netloc
-        wait = requested_delay(response.headers)
+        delay = requested_delay(response.headers)
         reason, hint = f"{host} answers {response.status}", "the same command again, later"
         if response.status == 429:
             reason = f"{host} limits the rate of requests (429)"
-            hint = "wait, or log in: a token has higher limits (HF_TOKEN)"
-        if wait:
-            # For all who ask this host: each would only be told the same.
-            until = time.monotonic() + min(wait, MAX_REQUESTED_DELAY)
+            hint = "wait, or log in: requests with a token have a higher limit (HF_TOKEN)"
+        if delay:
+            # For all threads that send to this host, because each would only be refused, too.
+            until = time.monotonic() + min(delay, MAX_REQUESTED_DELAY)
             self._not_before[host] = max(self._not_before.get(host, 0.0), until)
-            reason += f", asks to wait {wait:.0f} s"
-        return TransientError(
-            reason, UnreachableError(_CANNOT_READ, reason, hint), wait, answered=True
-        )
+            reason += f", asks to wait {delay:.0f} s"
+        final_error = UnreachableError(_CANNOT_READ, reason, hint)
+        return TransientError(reason, final_error, delay, answered=True)
 
     def _pool(self, url: str) -> Any:
-        """A pool for the URL's host, through the proxy that the environment names for it."""
+        """The connection pool for a URL's host, through the proxy that the environment names."""
         proxy = proxies.proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
@@ -172,73 +186,76 @@ class HubHttpClient:
 
 
 def _ssl_context() -> ssl.SSLContext:
-    """TLS by REQUESTS_CA_BUNDLE, as the Hub's own library has it, or what the machine trusts."""
+    """TLS that trusts REQUESTS_CA_BUNDLE, as huggingface_hub does, or else the machine's CAs."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE", "")
     try:
         return tls.create_ssl_context(bundle)
     except OSError as err:  # ssl.SSLError too
-        raise PermanentlyUnreachableError(
-            _CANNOT_READ,
-            f"REQUESTS_CA_BUNDLE is {bundle}, which has no certificates: {err}",
-            "unset it",
-        ) from err
+        reason = f"REQUESTS_CA_BUNDLE is {bundle}, which has no certificates: {err}"
+        hint = "unset REQUESTS_CA_BUNDLE"
+        raise PermanentlyUnreachableError(_CANNOT_READ, reason, hint) from err
 
 
 def error_from_response(
     credentials: HubCredentials, repo: str, revision: str, url: str, response: Any
 ) -> FluidModelError:
-    """What a 4xx of the Hub means.
+    """Translate a 4xx of the Hub.
 
-    By its X-Error-Code and X-Error-Message, read as huggingface_hub 2.4 reads them
-    (utils/_http.py, hf_raise_for_status). Not by that function: it takes the responses of another
-    HTTP library in each major version, and an image brings whichever it has.
+    By its X-Error-Code and X-Error-Message, as huggingface_hub 2.4 reads them (utils/_http.py,
+    hf_raise_for_status). That function itself takes the responses of another HTTP library in each
+    major version.
     """
     code = response.headers.get("X-Error-Code") or ""
     message = response.headers.get("X-Error-Message") or ""
     page = f"{credentials.endpoint}/{repo}"
-    login_hint = "export HF_TOKEN=… (a token with read access), or hf auth login"
+    has_token = bool(credentials.token)
     if code == "GatedRepo":
-        reason = (
-            "the token's owner has not been let in" if credentials.token else "no token was given"
-        )
-        return FluidModelError(
-            f"the model {repo} is gated",
-            f"{reason}; its terms are accepted at {page}",
-            "open that page and accept, then " + login_hint
-            if not credentials.token
-            else f"open {page} with the token's account and accept, or use another token",
-        )
+        return _gated_error(repo, page, has_token)
     if code == "RevisionNotFound":
         return FluidModelError(
-            f"{repo} has no revision '{revision}'", "", f"look at {page}/tree/main"
+            f"{repo} has no revision '{revision}'", "", f"check the revisions at {page}/tree/main"
         )
     if code == "EntryNotFound":
         return FluidModelError(f"a file of {repo} is gone at {revision}", message or url)
     if message == "Access to this resource is disabled.":
         return FluidModelError(f"the hub has disabled the model {repo}", message)
-    if code == "RepoNotFound" and not (response.status == 401 and credentials.token):
-        return _not_found_error(credentials, repo, page, login_hint)
-    if response.status == 401 and credentials.token:
-        return FluidModelError("the hub does not take the token", message, "hf auth login")
-    if response.status in (401, 404):  # anonymous, missing and private look alike
-        return _not_found_error(credentials, repo, page, login_hint)
-    why = f"{urlsplit(url).netloc} answers {response.status}" + (f": {message}" if message else "")
-    return FluidModelError(f"the hub refuses {repo}", why, f"look at {page}")
+    if response.status == 401 and has_token:
+        return FluidModelError("the hub does not accept the token", message, "hf auth login")
+    # To anonymous requests, missing and private repositories look alike.
+    if code == "RepoNotFound" or response.status in (401, 404):
+        return _not_found_error(repo, page, has_token)
+    reason = f"{urlsplit(url).netloc} answers {response.status}"
+    if message:
+        reason += f": {message}"
+    return FluidModelError(f"the hub refuses {repo}", reason, f"open {page}")
 
 
-def _not_found_error(
-    credentials: HubCredentials, repo: str, page: str, login_hint: str
-) -> FluidModelError:
-    if credentials.token:
+def _gated_error(repo: str, page: str, has_token: bool) -> FluidModelError:
+    message = f"the model {repo} is gated"
+    if has_token:
+        return FluidModelError(
+            message,
+            f"the token's owner has no access; its terms are accepted at {page}",
+            f"open {page} with the token's account and accept, or use another token",
+        )
+    return FluidModelError(
+        message,
+        f"no token was given; its terms are accepted at {page}",
+        f"open that page and accept, then {_LOGIN_HINT}",
+    )
+
+
+def _not_found_error(repo: str, page: str, has_token: bool) -> FluidModelError:
+    if has_token:
         return FluidModelError(
             f"there is no model {repo}",
-            "or it is private and the token may not see it",
-            f"look at {page}, and check whose token HF_TOKEN is",
+            "or it is private and the token may not read it",
+            f"open {page}, and check whose token HF_TOKEN is",
         )
     return FluidModelError(
         f"there is no public model {repo}",
         "it does not exist, or is private and no token was given",
-        login_hint,
+        _LOGIN_HINT,
     )
 
 

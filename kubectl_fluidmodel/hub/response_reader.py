@@ -1,9 +1,9 @@
-"""The body of a response, read straight into memory of ours.
+"""Reads the body of a response straight into a buffer of the caller.
 
-urllib3 hands a body out as new bytes objects, which have to be copied to where they belong. Here
-the socket fills that place itself, unless the body is chunked or encoded and needs urllib3's
-reading. Blocks begin small, so that a connection that breaks soon has still moved something, and
-grow until a block's own cost does not show.
+urllib3 returns a body as new bytes objects, which the caller has to copy. Here the socket fills the
+caller's buffer itself, unless the body is chunked or encoded, which urllib3 has to decode. Blocks
+start small, so that a connection that breaks soon has delivered something, and grow until the
+overhead of a block is negligible.
 """
 
 from __future__ import annotations
@@ -13,24 +13,28 @@ from typing import Any
 
 _MIN_BLOCK = 16 << 10
 _MAX_BLOCK = 512 << 10
-"""Bytes of a block: within the processor's cache, for whoever looks at it next."""
+"""Bytes of a block: it fits into the processor's cache for whoever processes it next."""
 
 
 class ResponseReader:
-    """One response that is not read yet."""
+    """The body of one urllib3 response that was not preloaded."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
         raw = getattr(response, "_fp", None)  # urllib3 keeps http.client's response there
-        plain = isinstance(raw, http.client.HTTPResponse) and not raw.chunked
-        self._raw = raw if plain and not response.headers.get("Content-Encoding") else None
+        is_plain = isinstance(raw, http.client.HTTPResponse) and not raw.chunked
+        self._raw = raw if is_plain and not response.headers.get("Content-Encoding") else None
         self._block = _MIN_BLOCK
         self._broken = False
 
     def readinto(self, view: memoryview) -> int:
-        """Fill `view` from its start, a block at the most; returns the bytes, 0 at the end.
+        """Fill `view` from its start with at most one block.
 
-        What comes after an exception is lost: how much of the block had come is not known.
+        After an exception the rest of the body is lost, because it is unknown how much of the block
+        had arrived.
+
+        Returns:
+            The bytes read; 0 at the end of the body.
         """
         if self._broken:
             return 0
@@ -50,9 +54,10 @@ class ResponseReader:
         return len(chunk)
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end, else drop it."""
-        remaining = self._raw.length if self._raw is not None else self._response.length_remaining
+        """Return the connection to its pool if the body was read to its end, else close it."""
+        raw, response = self._raw, self._response
+        remaining = raw.length if raw is not None else response.length_remaining
         if remaining == 0:
-            self._response.release_conn()
+            response.release_conn()
         else:
-            self._response.close()
+            response.close()

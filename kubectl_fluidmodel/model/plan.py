@@ -1,7 +1,7 @@
-"""What to stage: the files of one commit, filtered for serving, with their sizes and hashes. Pure.
+"""What to stage: the files of one commit, filtered for serving, with sizes and hashes. Pure.
 
-Sizes are bytes. The plan is what a dry run prints, what sizes the cache and what the progress
-counts towards; every shard computes the same one from the same commit.
+Sizes are bytes. A dry run prints the plan, the cache is sized by it, and progress is measured
+against it. Every shard computes the same plan from the same commit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kubectl_fluidmodel.output.shell import quote
 
 SHA256 = "sha256"
 GIT = "git"
-"""How a digest is taken: of the bytes (LFS), or as git names a blob: sha1("blob N\\0" + bytes)."""
+"""Kinds of a digest: SHA-256 of the bytes (LFS), or git's blob ID, sha1("blob N\\0" + bytes)."""
 
 _REDUNDANT_FORMATS = (
     ("original/*", "the vendor's own format"),
@@ -39,15 +39,18 @@ _REDUNDANT_FORMATS = (
     ("*.onnx_data", "for ONNX runtimes"),
     ("*.gguf", "the weights are there as safetensors"),
 )
-"""What serving engines that load safetensors never read; applied where safetensors exist."""
+"""Files that engines which load safetensors never read; left out where safetensors exist."""
 
 _CONSOLIDATED = "consolidated*.safetensors"
 """Mistral's own format, beside the same weights as `model*.safetensors`."""
 
+_MAX_PATH_BYTES = 800
+"""S3 allows keys of 1,024 bytes, prefix included."""
+
 
 @dataclass(frozen=True, order=True)
 class PlanFile:
-    """One file of the commit: `digest` is 64 hex digits for sha256, 40 for git."""
+    """One file of the commit; `digest` has 64 hexadecimal digits for SHA-256, 40 for git."""
 
     path: str
     size: int
@@ -56,7 +59,7 @@ class PlanFile:
 
     @property
     def identity(self) -> str:
-        """The content in one word, as an object's metadata records it."""
+        """Kind and digest in one string, as an object's metadata has them."""
         return f"{self.kind}:{self.digest}"
 
 
@@ -66,7 +69,7 @@ class SkippedFile:
 
     path: str
     size: int
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,11 @@ class StagingPlan:
         return f"hf://{self.repo}@{self.commit}"
 
     def listing(self) -> FileListing:
-        """The same as sizing and proof know it."""
+        """The paths and sizes alone."""
         return FileListing(tuple(SourceFile(file.path, file.size) for file in self.files))
 
     def to_document(self) -> dict[str, Any]:
-        """As JSON; `from_document` is its inverse."""
+        """The plan as a JSON object; `plan_from_document` is the inverse."""
         return {
             "repo": self.repo,
             "revision": self.revision,
@@ -109,19 +112,20 @@ class StagingPlan:
                 for f in self.files
             ],
             "bytesSkipped": self.bytes_skipped,
-            "skipped": [{"path": f.path, "size": f.size, "why": f.why} for f in self.skipped],
+            "skipped": [{"path": f.path, "size": f.size, "why": f.reason} for f in self.skipped],
         }
 
 
 def plan_from_document(document: Mapping[str, Any]) -> StagingPlan:
-    """The plan that `Plan.document` wrote."""
+    """The plan that `StagingPlan.to_document` wrote."""
+    skipped = document.get("skipped", ())
     return StagingPlan(
         repo=str(document["repo"]),
         revision=str(document["revision"]),
         commit=str(document["commit"]),
         endpoint=str(document.get("endpoint", "")),
         files=tuple(PlanFile(**each) for each in document["files"]),
-        skipped=tuple(SkippedFile(**each) for each in document.get("skipped", ())),
+        skipped=tuple(SkippedFile(each["path"], each["size"], each["why"]) for each in skipped),
     )
 
 
@@ -135,34 +139,34 @@ def build_plan(
     exclude: Sequence[str] = (),
     endpoint: str = "",
 ) -> StagingPlan:
-    """Choose among the files of a tree.
+    """Select the files of a tree.
 
     Without `include`, formats that engines never read are left out where the weights are there
-    as safetensors. Globs match the whole path, and `*` matches `/` too, as in `hf download`.
+    as safetensors. Globs match the whole path, and `*` matches `/`, too, as in `hf download`.
 
     Raises:
-        UsageError: the globs leave nothing.
-        FluidModelError: a path in the tree is not fit to become part of an object's key.
+        UsageError: the globs select no file.
+        FluidModelError: a path in the tree cannot be part of an object's key.
     """
     files = sorted(tree)
-    kept: list[PlanFile] = []
+    selected: list[PlanFile] = []
     skipped: list[SkippedFile] = []
     default_exclusions = () if include else _default_exclusions(files)
     for file in files:
-        why = _skip_reason(file.path, include, exclude, default_exclusions)
-        if why:
-            skipped.append(SkippedFile(file.path, file.size, why))
+        reason = _skip_reason(file.path, include, exclude, default_exclusions)
+        if reason:
+            skipped.append(SkippedFile(file.path, file.size, reason))
         else:
             _require_safe_path(file.path)
-            kept.append(file)
-    if not kept:
-        have = ", ".join(file.path for file in files[:5]) or "nothing at all"
+            selected.append(file)
+    if not selected:
+        examples = ", ".join(file.path for file in files[:5])
         raise UsageError(
-            f"nothing of {repo} is left to stage",
-            f"the globs match no file of it (it has {have})" if files else "it has no files",
-            "--include and --exclude",
+            f"no file of {repo} is selected",
+            f"the globs match none of its files ({examples}, …)" if files else "it has no files",
+            "other --include and --exclude globs",
         )
-    return StagingPlan(repo, revision, commit, tuple(kept), tuple(skipped), endpoint)
+    return StagingPlan(repo, revision, commit, tuple(selected), tuple(skipped), endpoint)
 
 
 def _default_exclusions(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...]:
@@ -173,13 +177,11 @@ def _default_exclusions(files: Sequence[PlanFile]) -> tuple[tuple[str, str], ...
     ]
     if not weights:
         return ()
-    own = [path for path in weights if not fnmatch.fnmatchcase(_basename(path), _CONSOLIDATED)]
-    if len(own) in (0, len(weights)):
+    others = [path for path in weights if not fnmatch.fnmatchcase(_basename(path), _CONSOLIDATED)]
+    if len(others) in (0, len(weights)):
         return _REDUNDANT_FORMATS
-    return (
-        *_REDUNDANT_FORMATS,
-        (_CONSOLIDATED, "the same weights are there as model*.safetensors"),
-    )
+    reason = "the same weights are there as model*.safetensors"
+    return (*_REDUNDANT_FORMATS, (_CONSOLIDATED, reason))
 
 
 def _skip_reason(
@@ -188,17 +190,17 @@ def _skip_reason(
     exclude: Sequence[str],
     default_exclusions: Sequence[tuple[str, str]],
 ) -> str:
-    """Why a file is left out; empty where it is not."""
+    """Why a file is left out; empty if it is not."""
     if include and not any(_matches(path, glob) for glob in include):
         return "not in --include"
     for glob in exclude:
         if _matches(path, glob):
             return f"--exclude {glob}"
-    for glob, why in default_exclusions:
+    for glob, reason in default_exclusions:
         if _matches(path, glob):
-            return why
-    whose = "" if include else junk_owner(path)
-    return f"{whose}, not the model's" if whose else ""
+            return reason
+    owner = "" if include else junk_owner(path)
+    return f"{owner}, not the model's" if owner else ""
 
 
 def _matches(path: str, glob: str) -> bool:
@@ -211,18 +213,17 @@ def _basename(path: str) -> str:
 
 def _require_safe_path(path: str) -> None:
     parts = path.split("/")
-    legal = all(part not in ("", ".", "..") for part in parts) and path.isprintable()
-    if not legal or len(path.encode()) > 800:  # a key holds 1,024 bytes with the prefix
+    is_legal = all(part not in ("", ".", "..") for part in parts) and path.isprintable()
+    if not is_legal or len(path.encode()) > _MAX_PATH_BYTES:
         raise FluidModelError(
             f"the repository has a file that cannot be staged: {path[:80]!r}",
-            "its path has an empty part, '.', '..' or characters that cannot be printed, or is "
-            "too long",
-            f"--exclude {quote(exclude_glob(path))}, if the engine does without it",
+            "its path is too long, or has an empty part, '.', '..' or unprintable characters",
+            f"--exclude {quote(exclude_glob(path))}, if the engine does not need it",
         )
 
 
 def exclude_glob(path: str) -> str:
-    """A glob for `--exclude` that matches a path, of characters that can be typed."""
+    """A glob for `--exclude` that matches a path and has only characters that can be typed."""
     literal = re.sub(r"([*?[])", r"[\1]", path[:100])
-    typed = "".join(char if char.isprintable() else "?" for char in literal)
-    return typed if len(path) <= 100 else f"{typed}*"
+    printable = "".join(char if char.isprintable() else "?" for char in literal)
+    return printable if len(path) <= 100 else f"{printable}*"

@@ -1,7 +1,7 @@
-"""What may go away by itself, and how long it is waited for: the same at the Hub and at stores.
+"""Which failures are transient, and how long they are retried: the same for the Hub and for stores.
 
-Which answers pass is one list, whoever gives them: both stand behind the same kinds of gateways.
-Codes 520 to 530 are Cloudflare's, which both the Hub's mirrors and R2 sit behind.
+Which HTTP statuses are transient is one list for both, because both are behind the same kinds of
+gateways. 520 to 530 are Cloudflare's, which serves mirrors of the Hub and R2.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from collections.abc import Mapping
 from kubectl_fluidmodel.errors import FluidModelError
 
 MAX_REQUESTED_DELAY = 900.0
-"""Seconds of a pause that a server asks for that we are ready to wait; the Hub counts in windows
-of five minutes."""
+"""Seconds of the longest delay that a server may request; the Hub counts requests in windows of
+five minutes."""
 _MAX_REQUESTED_DELAYS = 3
-"""Times in a row that such a pause is waited for, where that is longer than the patience."""
+"""How often in a row a requested delay is waited for that is longer than the timeout."""
 _MAX_BACKOFF = 20.0
-"""Seconds of the longest pause of our own."""
+"""Seconds of the longest delay of our own."""
 _PERMANENT_STATUSES = (501, 505, 506, 507, 508, 510, 511)
-"""Of the 5xx, those that say what the server cannot do, or that it is full."""
+"""Statuses from 500 on that say what the server cannot do, or that it is full."""
 
 
 class CancelledError(Exception):
-    """The work was stopped from outside; never shown."""
+    """The work was stopped from outside; never shown to the user."""
 
 
 class TransientError(Exception):
-    """Something that may go away: tried again by Patience, and `final` when it does not."""
+    """A failure that may not recur; RetryBudget raises `final_error` when it gives up."""
 
     def __init__(
         self,
@@ -39,7 +39,14 @@ class TransientError(Exception):
         *,
         answered: bool = False,
     ) -> None:
-        """`answered`: somebody is there and said so, whom it makes sense to wait for."""
+        """Create the error.
+
+        Args:
+            reason: why the attempt failed.
+            final_error: what to raise when it is not retried any more.
+            retry_after: seconds that the server asks to wait.
+            answered: whether a server answered; one that does is worth a longer wait.
+        """
         super().__init__(reason)
         self.reason = reason
         self.final_error = final_error
@@ -48,16 +55,23 @@ class TransientError(Exception):
 
 
 def is_transient_status(status: int) -> bool:
-    """Whether an HTTP status may be another one the next time."""
+    """Whether a request that got this HTTP status may succeed when it is retried."""
     return status in (408, 425, 429) or (500 <= status < 600 and status not in _PERMANENT_STATUSES)
 
 
 def requested_delay(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that a server asks to wait, or None.
+    """Parse how long a server asks to wait before the next request.
 
-    By `Retry-After` (RFC 9110, a number or a date), else by the `t` of a `RateLimit` header
-    (draft-ietf-httpapi-ratelimit-headers: seconds until the quota is there again) whose `r`, the
-    requests that are left, is 0 or not told. `now` is what a date without `Date` is against.
+    `Retry-After` (RFC 9110) has a number or a date. Else the `t` of a `RateLimit` header counts
+    (draft-ietf-httpapi-ratelimit-headers: seconds until the quota is reset) if its `r`, the number
+    of requests left, is 0 or missing.
+
+    Args:
+        headers: the response's headers.
+        now: the time to compare a date with if the response has no `Date`; by default the clock's.
+
+    Returns:
+        Seconds, or None if the server does not ask for a delay.
     """
     from email.utils import parsedate_to_datetime
 
@@ -67,23 +81,23 @@ def requested_delay(headers: Mapping[str, str], now: float | None = None) -> flo
         return float(text)
     if text:
         try:
-            at = parsedate_to_datetime(text).timestamp()
-            # Against the server's own clock: ours may be off.
-            here = lowercase_headers.get("date")
-            base = parsedate_to_datetime(here).timestamp() if here else (now or time.time())
-            return max(0.0, at - base)
+            until = parsedate_to_datetime(text).timestamp()
+            # By the server's own clock, because ours may be wrong.
+            date = lowercase_headers.get("date")
+            base = parsedate_to_datetime(date).timestamp() if date else (now or time.time())
+            return max(0.0, until - base)
         except (TypeError, ValueError, OverflowError):
-            pass  # neither a number nor a date: as if it were not there
-    waits = []
+            pass  # neither a number nor a date: ignore it
+    delays = []
     for each in lowercase_headers.get("ratelimit", "").split(","):
         fields = dict(re.findall(r"(?:^|;)\s*([a-z]+)\s*=\s*(\d{1,9})", each))
         if "t" in fields and int(fields.get("r", 0)) == 0:
-            waits.append(float(fields["t"]))
-    return max(waits, default=None)
+            delays.append(float(fields["t"]))
+    return max(delays, default=None)
 
 
 class RetryBudget:
-    """Attempts with growing pauses, bounded by the seconds without progress."""
+    """Delays between attempts, with exponential backoff, bounded by the time without progress."""
 
     def __init__(
         self,
@@ -91,7 +105,14 @@ class RetryBudget:
         stop: threading.Event | None = None,
         no_answer_timeout: float | None = None,
     ) -> None:
-        """`limit`: seconds without progress; `silent`: those without as much as an answer."""
+        """Start the time.
+
+        Args:
+            timeout: seconds without progress after which retries end.
+            stop: ends a wait when it is set.
+            no_answer_timeout: the same for a server that does not answer at all; never more than
+                `timeout`.
+        """
         self.timeout = timeout
         self.no_answer_timeout = (
             timeout if no_answer_timeout is None else min(timeout, no_answer_timeout)
@@ -100,31 +121,35 @@ class RetryBudget:
         self.reset()
 
     def reset(self) -> None:
-        """Something moved: start to count anew."""
+        """Restart the time, because there was progress."""
         self._failures = 0
         self._since = time.monotonic()
 
     def wait(self, err: TransientError) -> float:
-        """Wait before the next attempt; returns the seconds waited.
+        """Wait before the next attempt.
 
-        A pause that the server asks for is waited for, and again where it asks again, for as
-        long as three of them take; without one they double, and the last attempt is at the end.
+        A delay that the server requests is waited for, up to three times in a row if it is longer
+        than the timeout. Otherwise delays double, and the last attempt is at the timeout.
+
+        Returns:
+            The seconds waited.
 
         Raises:
-            FluidModelError: `err.final`, when there was no progress for too long.
+            FluidModelError: `err.final_error`, when there was no progress for too long.
             CancelledError: stopped while waiting.
         """
         self._failures += 1
-        asked = err.retry_after
-        waited = time.monotonic() - self._since
+        requested = err.retry_after
+        elapsed = time.monotonic() - self._since
         limit = self.timeout if err.answered else self.no_answer_timeout
-        if asked is not None:
-            limit = max(limit, _MAX_REQUESTED_DELAYS * asked)
-        if waited >= limit or (asked or 0.0) > MAX_REQUESTED_DELAY:
+        if requested is not None:
+            limit = max(limit, _MAX_REQUESTED_DELAYS * requested)
+        if elapsed >= limit or (requested or 0.0) > MAX_REQUESTED_DELAY:
             raise err.final_error from err
-        delay = min(_MAX_BACKOFF, 0.2 * float(1 << min(self._failures - 1, 10)), limit - waited)
-        if asked is not None:
-            delay = max(delay, asked)
+        backoff = 0.2 * float(1 << min(self._failures - 1, 10))
+        delay = min(_MAX_BACKOFF, backoff, limit - elapsed)
+        if requested is not None:
+            delay = max(delay, requested)
         if self._stop.wait(delay):
             raise CancelledError
         return delay

@@ -1,8 +1,8 @@
-"""Where things go in the bucket. Pure.
+"""Keys of a staged model in its bucket. Pure.
 
-PREFIX/org/model/COMMIT/…                              the files: this is what is mounted
-PREFIX/org/model/.fluidmodel/COMMIT/manifest.json      the mark that all of them are there
-PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one record per unfinished upload
+PREFIX/org/model/COMMIT/…                              the files, which are mounted
+PREFIX/org/model/.fluidmodel/COMMIT/manifest.json      marks the commit as complete
+PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one checkpoint per unfinished upload
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STATE_DIR = ".fluidmodel"
 
 @dataclass(frozen=True)
 class BucketPrefix:
-    """A bucket and a prefix of it, without slashes around."""
+    """A bucket and a prefix in it, without leading and trailing slashes."""
 
     bucket: str
     prefix: str = ""
@@ -32,7 +32,7 @@ class BucketPrefix:
 
 @dataclass(frozen=True)
 class StagingLayout:
-    """Where one commit of one model goes."""
+    """The keys of one commit of one model."""
 
     destination: BucketPrefix
     repo: str
@@ -40,17 +40,17 @@ class StagingLayout:
 
     @property
     def model_prefix(self) -> str:
-        """Prefix of the model with all its commits."""
+        """Prefix of all commits of the model."""
         return f"{self.destination.prefix}/{self.repo}".lstrip("/")
 
     @property
     def files_prefix(self) -> str:
-        """Prefix of the files."""
+        """Prefix of the commit's files."""
         return f"{self.model_prefix}/{self.commit}"
 
     @property
     def uri(self) -> str:
-        """SOURCE of a cache of it."""
+        """SOURCE of a cache of the commit."""
         return f"s3://{self.destination.bucket}/{self.files_prefix}"
 
     @property
@@ -59,48 +59,42 @@ class StagingLayout:
 
     @property
     def manifest_key(self) -> str:
-        """Key of the manifest."""
         return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/manifest.json"
 
     @property
     def checkpoints_prefix(self) -> str:
-        """Prefix of the records of unfinished uploads, with its slash."""
+        """Prefix of the checkpoints of unfinished uploads, with a trailing slash."""
         return f"{self.model_prefix}/{STATE_DIR}/{self.commit}/uploads/"
 
     def object_key(self, path: str) -> str:
-        """Key of a file."""
+        """Key of a file's object."""
         return f"{self.files_prefix}/{path}"
 
     def checkpoint_key(self, path: str) -> str:
-        """Key of a file's record; the path is hashed, for it may be longer than what is left."""
+        """Key of a file's checkpoint, with a hash of the path, which may be too long for a key."""
         return f"{self.checkpoints_prefix}{hashlib.sha256(path.encode()).hexdigest()[:40]}.json"
 
 
 def parse_bucket_prefix(text: str) -> BucketPrefix:
-    """Read `--to s3://bucket[/prefix]`.
+    """Parse the value of `--to`, `s3://BUCKET[/PREFIX]`.
 
     Raises:
-        UsageError: it is not that.
+        UsageError: the text is something else.
     """
+    message = f"cannot stage to '{text}'"
     if not text.startswith("s3://"):
-        raise UsageError(
-            f"cannot stage to '{text}'", "it takes a bucket", f"--to {_suggest_destination(text)}"
-        )
+        raise UsageError(message, "it is not an S3 bucket", f"--to {_suggest_destination(text)}")
     try:
         source = parse_source(text)
     except UsageError as err:
-        raise UsageError(
-            f"cannot stage to '{text}'", err.reason, "--to s3://BUCKET/PREFIX"
-        ) from err
+        raise UsageError(message, err.reason, "--to s3://BUCKET/PREFIX") from err
     if STATE_DIR in source.path.split("/"):
-        raise UsageError(
-            f"cannot stage to '{text}'", f"'{STATE_DIR}' is our own place", "another one"
-        )
+        raise UsageError(message, f"'{STATE_DIR}' is reserved for checkpoints", "another prefix")
     return BucketPrefix(source.host, source.path)
 
 
 def _suggest_destination(text: str) -> str:
-    """The bucket that a `--to` was probably meant to name."""
+    """The bucket that the user probably meant."""
     for guess in (suggest_source(text).source, f"s3://{text.strip('/')}"):
         try:
             if guess.startswith("s3://") and parse_source(guess).uri:

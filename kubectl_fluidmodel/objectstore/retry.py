@@ -1,4 +1,4 @@
-"""One operation of the store at a time: told apart, tried again, and told in our words."""
+"""Classify, retry and translate the errors of single S3 requests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
+from kubectl_fluidmodel.errors import (
+    FluidModelError,
+    PermanentlyUnreachableError,
+    UnreachableError,
+)
 from kubectl_fluidmodel.net.retry_budget import (
     RetryBudget,
     TransientError,
     is_transient_status,
     requested_delay,
 )
-from kubectl_fluidmodel.objectstore import s3 as stores
-from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3 import S3Store, translate_errors
 
 _TRANSIENT_CODES = {
     "InternalError",
@@ -37,8 +40,8 @@ _TRANSIENT_CODES = {
     "IncompleteBody",
     "BadDigest",
 }
-"""Codes that pass whatever their status is: those of botocore's retries, and what a body that
-was damaged on its way is answered with."""
+"""Error codes that are retried whatever their status: those that botocore retries, and those for a
+body that was damaged in transit."""
 _FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
 _EXPIRED_CODES = {
     "ExpiredToken",
@@ -46,18 +49,18 @@ _EXPIRED_CODES = {
     "TokenRefreshRequired",
     "InvalidToken",
     "InvalidAccessKeyId",
-    "400",  # of HEAD, whose answers have no body to say it in
+    "400",  # of HEAD, whose responses have no body with a code
 }
-"""What keys that are over are answered with, be it that they expired or that others replaced
-them."""
+"""Error codes for keys that are no longer valid: they expired, or others replaced them."""
 _DENIED_CODES = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
-_MIN_ASSEMBLY_TIMEOUT = 120.0
-"""Seconds of silence that a store is allowed that joins parts: some do it before they answer."""
 _UNSUPPORTED_CODES = {"NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented"}
+_MIN_ASSEMBLY_TIMEOUT = 120.0
+"""Read timeout in seconds of CompleteMultipartUpload: some stores assemble the object before they
+answer."""
 
 
 class S3RequestError(Exception):
-    """The store said no: its code, and the error that tells it."""
+    """The store refused a request; `error` is the translated error to raise."""
 
     def __init__(self, code: str, error: FluidModelError) -> None:
         super().__init__(code)
@@ -65,12 +68,12 @@ class S3RequestError(Exception):
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether the credentials may not do it, or the store cannot: what can be done without."""
+        """Whether the credentials may not use the operation, or the store does not support it."""
         return self.code in _DENIED_CODES or self.code in _UNSUPPORTED_CODES
 
 
 class RetryingS3Client:
-    """The way to one bucket. Safe to share between threads."""
+    """Sends requests about one bucket. Safe to share between threads."""
 
     def __init__(
         self,
@@ -82,7 +85,18 @@ class RetryingS3Client:
         no_answer_timeout: float | None = None,
         **settings: Any,
     ) -> None:
-        """`patience` and `silent` are those of Patience; `settings` go to botocore's Config."""
+        """Create the boto3 client; nothing is sent.
+
+        Args:
+            store: the endpoint with its credentials.
+            name: the bucket.
+            retry_timeout: seconds to retry a request, as in RetryBudget.
+            stop: ends waits when it is set.
+            on_retry: receives the reason of each retry.
+            no_answer_timeout: the same for a store that does not answer at all; it applies until
+                the store has answered once.
+            settings: further settings of botocore's Config.
+        """
         self.store, self.name = store, name
         self.retry_timeout, self.no_answer_timeout = retry_timeout, no_answer_timeout
         self._stop = stop or threading.Event()
@@ -92,6 +106,12 @@ class RetryingS3Client:
         self._renewal_lock = threading.Lock()
 
     def call(self, verb: str, operation: str, **settings: Any) -> Any:
+        """As `call_raw`, but raise the translated error of a refusal.
+
+        Raises:
+            FluidModelError: the store refuses the request.
+            UnreachableError: the store does not answer.
+        """
         try:
             return self.call_raw(verb, operation, **settings)
         except S3RequestError as err:
@@ -103,32 +123,39 @@ class RetryingS3Client:
         operation: str,
         *,
         probe: Callable[[], object] | None = None,
-        then: Callable[[Any], Any] | None = None,
-        joins: float = 0.0,
+        transform: Callable[[Any], Any] | None = None,
+        assembly_timeout: float = 0.0,
         **settings: Any,
     ) -> Any:
-        """One operation of boto3's client, tried again while that may help.
+        """Call an operation of boto3's client, with retries.
 
-        `probe` is asked after a second failure whether trying makes sense at all: a server that
-        knows before the end of a body that it does not want it may just close the connection.
-        `then` reads the answer's body as part of the attempt. `joins` are the seconds that the
-        store may be at it, where it has something to put together.
+        Args:
+            verb: what the request does, for messages: "cannot VERB s3://…".
+            operation: the client's method.
+            probe: called after each failure from the second on, and may raise to end the retries.
+                A server that rejects a request before it has received the body may just close the
+                connection, which looks like a transient error.
+            transform: applied to the response as part of the attempt, to read its body.
+            assembly_timeout: seconds that the store may need to assemble an object.
+            settings: the operation's parameters except the bucket.
+
+        Returns:
+            boto3's response, transformed.
 
         Raises:
-            S3RequestError: with the store's code, and the error to raise for it.
+            S3RequestError: the store refuses the request.
             UnreachableError: the store does not answer.
         """
         key = settings.get("Key") or settings.get("Prefix")
         action = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
-        budget = RetryBudget(max(self.retry_timeout, joins), self._stop, self.no_answer_timeout)
+        timeout = max(self.retry_timeout, assembly_timeout)
+        budget = RetryBudget(timeout, self._stop, self.no_answer_timeout)
         failures = 0
         while True:
             try:
-                answer = self._attempt(action, operation, settings, then)
-                self.no_answer_timeout = (
-                    None  # somebody is there: from now on it is waited for in full
-                )
-                return answer
+                result = self._attempt(action, operation, settings, transform)
+                self.no_answer_timeout = None  # the store is there: use the whole retry timeout
+                return result
             except TransientError as err:
                 self._on_retry(err.reason)
                 budget.wait(err)
@@ -141,15 +168,15 @@ class RetryingS3Client:
         action: str,
         operation: str,
         settings: dict[str, Any],
-        then: Callable[[Any], Any] | None,
+        transform: Callable[[Any], Any] | None,
     ) -> Any:
         from botocore import exceptions as boto
 
         client = self._client
         try:
-            with stores.translate_errors(self.store, action, self.name):
-                answer = getattr(client, operation)(Bucket=self.name, **settings)
-                return then(answer) if then is not None else answer
+            with translate_errors(self.store, action, self.name):
+                response = getattr(client, operation)(Bucket=self.name, **settings)
+                return transform(response) if transform is not None else response
         except UnreachableError as err:
             no_keys = boto.NoCredentialsError | boto.PartialCredentialsError
             if isinstance(err, PermanentlyUnreachableError) or isinstance(err.__cause__, no_keys):
@@ -161,21 +188,23 @@ class RetryingS3Client:
                 raise
             raise self._classify_error(client, err, cause.response) from err
 
-    def _classify_error(self, client: Any, err: FluidModelError, answer: Any) -> Exception:
-        """What an error document of the store means for the attempt."""
-        code = str(answer.get("Error", {}).get("Code", ""))
-        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    def _classify_error(self, client: Any, err: FluidModelError, response: Any) -> Exception:
+        """Decide what an error response means for the attempt: a retry or a refusal."""
+        code = str(response.get("Error", {}).get("Code", ""))
+        metadata = response.get("ResponseMetadata", {})
+        status = int(metadata.get("HTTPStatusCode", 0))
         if code in _FULL_CODES or status == 507:
-            full = FluidModelError("the store is full", err.reason, "make room, and run it again")
-            return S3RequestError("Full", full)
+            hint = "free some space, then the same command again"
+            return S3RequestError("Full", FluidModelError("the store is full", err.reason, hint))
         if code in _EXPIRED_CODES and self._renew_credentials(client):
             return TransientError("the credentials have expired: renewing them", err, answered=True)
         if code in _TRANSIENT_CODES or is_transient_status(status):
-            final = UnreachableError(
-                err.message, err.reason or code, "the same command again goes on"
+            final_error = UnreachableError(
+                err.message, err.reason or code, "the same command again; it resumes"
             )
-            wait = requested_delay(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
-            return TransientError(f"the store answers {code or status}", final, wait, answered=True)
+            delay = requested_delay(metadata.get("HTTPHeaders", {}))
+            reason = f"the store answers {code or status}"
+            return TransientError(reason, final_error, delay, answered=True)
         return S3RequestError(code, err)
 
     def _create_client(self, store: S3Store) -> Any:
@@ -184,22 +213,27 @@ class RetryingS3Client:
         return client
 
     def _renew_credentials(self, client: Any) -> bool:
-        """Whether there are newer credentials than those that a client was refused with."""
+        """Replace the client whose credentials were refused.
+
+        Returns:
+            Whether there is a client with newer credentials now.
+        """
         with self._renewal_lock:
             if self._client is client:
-                fresh = self.store.with_renewed_credentials()
-                if fresh is None:
+                renewed = self.store.with_renewed_credentials()
+                if renewed is None:
                     return False
-                self.store, self._client = fresh, self._create_client(fresh)
+                self.store, self._client = renewed, self._create_client(renewed)
             return True
 
 
 def _extend_read_timeout(request: Any, **_: Any) -> None:
-    """botocore's event before a request: some stores join parts before they answer.
+    """Handle botocore's event before a request is sent.
 
-    Where botocore has no timeout of a request (before 1.44), the usual one is kept, and a store
-    that is still at it is asked again.
+    botocore before 1.44 has no timeout per request. There the usual timeout stays, and a store that
+    is still assembling the object is asked again.
     """
     context = getattr(request, "context", None)
     if isinstance(context, dict):
-        context["read_timeout"] = max(_MIN_ASSEMBLY_TIMEOUT, context["client_config"].read_timeout)
+        usual = context["client_config"].read_timeout
+        context["read_timeout"] = max(_MIN_ASSEMBLY_TIMEOUT, usual)

@@ -70,12 +70,12 @@ def operands(values: Iterable[object]) -> list[Operand]:
 
 
 def quote(text: str) -> str:
-    """One word.
+    """Quote one word.
 
-    Control characters become `\\n`, `\\x1b`, … in bash's and zsh's `$'…'`, so that the command is
-    one line and a terminal interprets nothing in it.
+    Unprintable characters become octal escapes in bash's and zsh's `$'…'`, so that the command is
+    one line, a terminal interprets nothing in it, and `escape_control` leaves it as it is.
     """
-    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
+    if not text.isprintable():
         return "$'" + "".join(_ansi_c(char) for char in text) + "'"
     # zsh replaces a leading `=ls` by the path of `ls`; shlex does not know.
     return f"'{text}'" if text.startswith("=") and shlex.quote(text) == text else shlex.quote(text)
@@ -84,9 +84,11 @@ def quote(text: str) -> str:
 def _ansi_c(char: str) -> str:
     if char in "\\'":
         return f"\\{char}"
-    if 32 <= ord(char) < 127 or ord(char) >= 160:
+    if char.isprintable():
         return char
-    return "".join(f"\\{byte:03o}" for byte in char.encode())
+    # Bytes of a command line that are no UTF-8 come as surrogates (PEP 383).
+    errors = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", errors))
 
 
 def command(*words: Word) -> Command:

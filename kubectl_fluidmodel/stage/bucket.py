@@ -1,10 +1,10 @@
-"""What staging does in a bucket: low-level boto3, with our own retries.
+"""The S3 operations of a transfer: boto3's low-level client with our own retries.
 
-Settings that make it fast and portable: path style where there is an endpoint, no checksums
-beyond what we send, and unsigned payloads. Each part carries a checksum that the store
-verifies, so signing it too would only hash it once more, which on plain HTTP costs more than
-all the rest. Which checksum: CRC-32 where the store says that it keeps it, else MD5, which all
-stores have known from the beginning.
+Settings for speed and portability: path-style addressing where there is an endpoint, no checksums
+beyond those sent here, and unsigned payloads. Each part carries a checksum that the store verifies;
+signing the payload, too, would hash it a second time, which over plain HTTP costs more CPU than all
+the rest. The checksum is CRC-32 where the store confirms that it keeps it, else MD5, which every
+store supports.
 """
 
 from __future__ import annotations
@@ -27,32 +27,35 @@ from kubectl_fluidmodel.stage.file_hasher import BytesLike, content_md5
 
 CONTENT_METADATA = "fluidmodel-content"
 COMMIT_METADATA = "fluidmodel-commit"
-"""Metadata of each object. An upload is completed only after its hash was proven, and only then
-has an object with this metadata, so what it says holds."""
-
+"""Metadata of each object. An upload is completed only after its hash is verified, and only then
+there is an object with this metadata. So the metadata can be trusted."""
 
 _READ_SIZE = 8 << 20
-"""Bytes of an object that are read back at once."""
+"""Bytes of one request when an object is read back."""
+_MISSING_CODES = ("404", "NoSuchKey", "NotFound")
+_MISSING_UPLOAD_CODES = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
+"""Missing parts at the end are a sign of an aborted upload, too: some stores keep parts that arrive
+while an upload is being aborted."""
 
 
 class NoSuchUploadError(Exception):
-    """The upload is not there any more: completed by somebody, or aborted."""
+    """The upload does not exist any more: another run completed it, or it was aborted."""
 
 
 class OperationUnavailableError(Exception):
-    """The store does not let it be seen."""
+    """The credentials may not use the operation, or the store does not support it."""
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object as HEAD tells it."""
+    """An object as HEAD reports it."""
 
     size: int
     etag: str
     identity: str
 
     def matches(self, file: PlanFile) -> bool:
-        """Whether it is this file, by what an object of ours says of itself."""
+        """Whether it is this file, by its size and by the hash in its metadata."""
         return (self.size, self.identity) == (file.size, file.identity)
 
 
@@ -71,7 +74,11 @@ class Bucket(RetryingS3Client):
         stop: threading.Event | None = None,
         on_retry: Callable[[str], None] | None = None,
     ) -> None:
-        """`patience` and `silent` are those of Patience; `stall` as in Options."""
+        """Create the client; nothing is sent. The timeouts are in seconds.
+
+        `retry_timeout` and `no_answer_timeout` are those of RetryBudget, `stall_timeout` is that of
+        TransferOptions.
+        """
         style = {"addressing_style": "path"} if store.endpoint else {}
         super().__init__(
             store,
@@ -88,27 +95,30 @@ class Bucket(RetryingS3Client):
             tcp_keepalive=True,
         )
         self.denied_error: FluidModelError | None = None
-        """What was said when an object was last not let be seen."""
+        """Error of the last HEAD that the store denied."""
 
     # -- the bucket --------------------------------------------------------------------------
 
     def exists(self) -> bool:
-        """Whether the bucket is there, as far as one may know."""
+        """Whether the bucket exists; True, too, if the credentials may not ask."""
         try:
-            self.call_raw("look at the bucket", "head_bucket")
+            self.call_raw("access bucket", "head_bucket")
         except S3RequestError as err:
             if err.code in ("404", "NoSuchBucket"):
                 return False
             if err.code not in ("403", "AccessDenied", "Forbidden"):
                 raise err.error from err
-            # One may be allowed to write and not to look; listing tells.
+            # The credentials may be limited to writing; the first write shows it.
         return True
 
     def create_if_missing(self) -> bool:
-        """Make the bucket unless it is there; returns whether it was made.
+        """Create the bucket unless it exists.
+
+        Returns:
+            Whether it was created.
 
         Raises:
-            FluidModelError: it is not there and may not be made.
+            FluidModelError: it does not exist and cannot be created.
         """
         if self.exists():
             return False
@@ -117,39 +127,45 @@ class Bucket(RetryingS3Client):
         if region and region != "us-east-1" and not self.store.endpoint:
             settings["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            self.call_raw("make the bucket", "create_bucket", **settings)
+            self.call_raw("create bucket", "create_bucket", **settings)
         except S3RequestError as err:
             if err.code == "BucketAlreadyOwnedByYou":
                 return False
             raise FluidModelError(
-                f"bucket '{self.name}' does not exist and cannot be made",
+                f"bucket '{self.name}' does not exist and cannot be created",
                 err.error.reason or err.error.message,
-                f"make it, or give the credentials s3:CreateBucket on {self.name}",
+                f"create it, or grant the credentials s3:CreateBucket on {self.name}",
             ) from err
         return True
 
     def list_objects(self, prefix: str) -> Iterator[tuple[str, int, str]]:
-        """Key, size and ETag of every object below a prefix.
+        """List the objects below a prefix.
+
+        Yields:
+            Key, size in bytes and ETag.
 
         Raises:
-            OperationUnavailableError: one may not list (s3:ListBucket).
+            OperationUnavailableError: the credentials lack s3:ListBucket.
         """
-        for each, _ in self._iter_entries(prefix):
-            yield str(each["Key"]), int(each["Size"]), _unquoted_etag(each.get("ETag", ""))
+        for entry, _ in self._iter_entries(prefix):
+            yield str(entry["Key"]), int(entry["Size"]), _unquoted_etag(entry.get("ETag", ""))
 
     def list_with_age(self, prefix: str) -> Iterator[tuple[str, float]]:
-        """Key and age in seconds of every object below a prefix, by the store's own clock.
+        """List the objects below a prefix with their age by the store's own clock.
+
+        Yields:
+            Key, and seconds since the last modification.
 
         Raises:
-            OperationUnavailableError: one may not list (s3:ListBucket).
+            OperationUnavailableError: the credentials lack s3:ListBucket.
         """
-        for each, now in self._iter_entries(prefix):
-            # The store's clock is told in whole seconds, and may seem to be behind.
-            age = now - each["LastModified"].timestamp() if now else 0.0
-            yield str(each["Key"]), max(0.0, age)
+        for entry, now in self._iter_entries(prefix):
+            # The Date header has whole seconds, so it may be earlier than the modification.
+            age = now - entry["LastModified"].timestamp() if now else 0.0
+            yield str(entry["Key"]), max(0.0, age)
 
     def _iter_entries(self, prefix: str) -> Iterator[tuple[dict[str, Any], float]]:
-        """Entries of a list, with the time at the store, or 0."""
+        """Yield the entries of a list with the store's time, which is 0 if it does not say."""
         from email.utils import parsedate_to_datetime
 
         token: dict[str, Any] = {}
@@ -160,10 +176,10 @@ class Bucket(RetryingS3Client):
                 if err.is_unavailable:
                     raise OperationUnavailableError(err.error.reason) from err
                 raise err.error from err
-            date_header = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-            now = parsedate_to_datetime(date_header).timestamp() if date_header else 0.0
-            for each in page.get("Contents") or []:
-                yield each, now
+            date = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+            now = parsedate_to_datetime(date).timestamp() if date else 0.0
+            for entry in page.get("Contents") or []:
+                yield entry, now
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -171,67 +187,82 @@ class Bucket(RetryingS3Client):
     # -- objects -----------------------------------------------------------------------------
 
     def head_object(self, key: str) -> ObjectInfo | None:
-        """An object, or None where there is none.
+        """Look an object up.
 
-        Who may not list a bucket is told 403, and not 404, where there is none; so is who may
-        not read. Both are None, and what was to be proven then is not.
+        Returns:
+            The object, or None if there is none or the credentials may not read it. Without
+            s3:ListBucket, S3 answers 403 and not 404 for an object that does not exist, so the two
+            cases look alike; `denied_error` then has the error.
         """
         try:
-            answer = self.call_raw("look at", "head_object", Key=key)
+            response = self.call_raw("look up", "head_object", Key=key)
         except S3RequestError as err:
             if err.is_unavailable:
                 self.denied_error = err.error
-            elif err.code not in ("404", "NoSuchKey", "NotFound"):
+            elif err.code not in _MISSING_CODES:
                 raise err.error from err
             return None
-        metadata = {
-            str(name).lower(): value for name, value in (answer.get("Metadata") or {}).items()
-        }
+        metadata = response.get("Metadata") or {}
+        lowercase = {str(name).lower(): value for name, value in metadata.items()}
         return ObjectInfo(
-            int(answer["ContentLength"]),
-            _unquoted_etag(answer["ETag"]),
-            metadata.get(CONTENT_METADATA, ""),
+            int(response["ContentLength"]),
+            _unquoted_etag(response["ETag"]),
+            lowercase.get(CONTENT_METADATA, ""),
         )
 
     def wait_for_object(self, key: str, file: PlanFile, timeout: float) -> ObjectInfo | None:
-        """A whole file that the store may still be putting together: waited for so long.
+        """Wait for an object that the store may still be assembling.
 
-        Returns what is there at the end, if anything; it may be another file's.
+        Args:
+            key: the object's key.
+            file: what the object has to match.
+            timeout: seconds to wait.
+
+        Returns:
+            The object that is there at the end, if any; after the timeout it may be another file's.
 
         Raises:
-            CancelledError: stopped.
+            CancelledError: the run is stopped.
         """
-        deadline, pause = time.monotonic() + timeout, 0.1
+        deadline, delay = time.monotonic() + timeout, 0.1
         while True:
-            found = self.head_object(key)
-            if found is not None and found.matches(file):
-                return found
+            info = self.head_object(key)
+            if info is not None and info.matches(file):
+                return info
             if time.monotonic() >= deadline:
-                return found
-            if pause > 0.5:
-                self._on_retry(f"the store still puts {file.path} together")
-            if self._stop.wait(pause):
+                return info
+            if delay > 0.5:
+                self._on_retry(f"the store is still assembling {file.path}")
+            if self._stop.wait(delay):
                 raise CancelledError
-            pause = min(2.0, pause * 2)
+            delay = min(2.0, delay * 2)
 
     def read_object(self, key: str, *, missing_if_denied: bool = False) -> bytes | None:
-        """A small object of ours, or None where there is none; `hidden`: or none to be seen."""
+        """Read one of our own small objects.
+
+        Args:
+            key: the object's key.
+            missing_if_denied: treat a denied read as a missing object.
+
+        Returns:
+            Its content, or None if there is no such object.
+        """
         try:
-            return bytes(self.call_raw("read", "get_object", then=_read_body, Key=key))
+            return bytes(self.call_raw("read", "get_object", transform=_read_body, Key=key))
         except S3RequestError as err:
-            missing = ("404", "NoSuchKey", "NotFound", "NoSuchBucket")
-            if err.code in missing or (missing_if_denied and err.is_unavailable):
+            is_missing = err.code in (*_MISSING_CODES, "NoSuchBucket")
+            if is_missing or (missing_if_denied and err.is_unavailable):
                 return None
             raise err.error from err
 
     def read_chunks(self, key: str, size: int) -> Iterator[bytes]:
-        """The bytes of an object, for `--verify --read`; each piece is read until it is there."""
+        """Read an object of `size` bytes in chunks, each with its own retries."""
         for start in range(0, size, _READ_SIZE):
             byte_range = f"bytes={start}-{min(size, start + _READ_SIZE) - 1}"
-            yield self.call("read", "get_object", then=_read_body, Key=key, Range=byte_range)
+            yield self.call("read", "get_object", transform=_read_body, Key=key, Range=byte_range)
 
     def write_object(self, key: str, body: bytes) -> None:
-        """A small object of ours."""
+        """Write one of our own small objects."""
         self.call(
             "write",
             "put_object",
@@ -242,9 +273,13 @@ class Bucket(RetryingS3Client):
         )
 
     def put_file(self, key: str, body: BytesLike, file: PlanFile, commit: str) -> str:
-        """A whole small file; returns its ETag as HEAD tells it."""
+        """Write a small file with one request.
+
+        Returns:
+            The object's ETag as HEAD reports it.
+        """
         checksum = content_md5(body)
-        answer = self.call(
+        response = self.call(
             "write",
             "put_object",
             Key=key,
@@ -252,18 +287,17 @@ class Bucket(RetryingS3Client):
             ContentMD5=checksum,
             Metadata=_metadata(file, commit),
         )
-        etag = _unquoted_etag(answer["ETag"])
+        etag = _unquoted_etag(response["ETag"])
         if etag == base64.b64decode(checksum).hex():
             return etag
-        # With SSE-KMS and in some stores it is no MD5, and need not be the same everywhere.
-        existing = self.head_object(key)
-        return existing.etag if existing is not None else etag
+        # With SSE-KMS and in some stores the ETag is no MD5, and HEAD may report another one.
+        info = self.head_object(key)
+        return info.etag if info is not None else etag
 
     def delete_object(self, key: str) -> None:
-        """Delete an object of ours that nobody needs any more, as far as one may.
+        """Delete one of our own objects; do nothing if the credentials may not.
 
-        A record of an upload that is gone stays without harm where one may not: it is looked at
-        only as long as its file does not stand.
+        A checkpoint that stays behind does no harm: it is read only while its file is missing.
         """
         try:
             self._try_cleanup("delete", "delete_object", Key=key)
@@ -271,7 +305,7 @@ class Bucket(RetryingS3Client):
             raise err.error from err
 
     def _try_cleanup(self, verb: str, operation: str, **settings: Any) -> bool:
-        """What only cleans up; False where the credentials or the store do not have it."""
+        """Call an operation that only cleans up; False if it is unavailable."""
         try:
             self.call_raw(verb, operation, **settings)
         except S3RequestError as err:
@@ -283,126 +317,137 @@ class Bucket(RetryingS3Client):
     # -- multipart uploads -------------------------------------------------------------------
 
     def create_multipart_upload(self, key: str, file: PlanFile, commit: str) -> tuple[str, str]:
-        """Begin an upload; returns its id and the checksum that its parts shall carry."""
+        """Start an upload.
+
+        Returns:
+            Its ID, and the checksum that its parts have to carry: CRC32 or MD5.
+        """
         settings: dict[str, Any] = {"Key": key, "Metadata": _metadata(file, commit)}
-        create = "create_multipart_upload"
+        verb, operation = "start an upload of", "create_multipart_upload"
         try:
-            answer = self.call_raw(
-                "begin an upload of", create, ChecksumAlgorithm="CRC32", **settings
-            )
+            response = self.call_raw(verb, operation, ChecksumAlgorithm="CRC32", **settings)
         except S3RequestError as err:
             if err.code not in ("NotImplemented", "InvalidArgument", "InvalidRequest", "400"):
                 raise err.error from err
-            answer = self.call("begin an upload of", create, **settings)
-        kept = answer.get("ChecksumAlgorithm") == "CRC32"
-        return str(answer["UploadId"]), CRC32 if kept else MD5
+            response = self.call(verb, operation, **settings)
+        keeps_crc32 = response.get("ChecksumAlgorithm") == "CRC32"
+        return str(response["UploadId"]), CRC32 if keeps_crc32 else MD5
 
     def upload_part(
-        self, key: str, upload: str, number: int, body: BytesLike, crc: str = ""
+        self, key: str, upload_id: str, number: int, body: BytesLike, crc32: str = ""
     ) -> UploadedPart:
-        """Upload a part (numbers count from 0), checked by the store: by its CRC-32, else by MD5.
+        """Upload a part; the store verifies it by its CRC-32, or else by an MD5.
+
+        Args:
+            key: the object's key.
+            upload_id: the upload.
+            number: the part's number, counting from 0.
+            body: its content.
+            crc32: its CRC-32 in base64; empty to send an MD5.
 
         Raises:
-            NoSuchUploadError: the upload is not there any more.
+            NoSuchUploadError: the upload does not exist any more.
         """
         checksum: dict[str, Any] = (
-            {"ChecksumCRC32": crc} if crc else {"ContentMD5": content_md5(body)}
+            {"ChecksumCRC32": crc32} if crc32 else {"ContentMD5": content_md5(body)}
         )
         try:
-            answer = self.call_raw(
+            response = self.call_raw(
                 "upload a part of",
                 "upload_part",
                 Key=key,
-                UploadId=upload,
+                UploadId=upload_id,
                 PartNumber=number + 1,
                 Body=body,
-                probe=lambda: self._require_upload(key, upload),
+                probe=lambda: self._require_upload(key, upload_id),
                 **checksum,
             )
         except S3RequestError as err:
             raise _upload_error(err) from err
-        return UploadedPart(_unquoted_etag(answer["ETag"]), len(body), crc)
+        return UploadedPart(_unquoted_etag(response["ETag"]), len(body), crc32)
 
     def _require_upload(
-        self, key: str, upload: str, parts: Mapping[int, UploadedPart] | None = None
+        self, key: str, upload_id: str, parts: Mapping[int, UploadedPart] | None = None
     ) -> None:
-        """Ask for an upload and these of its parts, as far as one may.
+        """Check that an upload exists and has these parts, if the credentials may list them.
 
-        Where two runs stage one file, or somebody aborts, a part that arrives at that moment may
-        leave an upload that has lost its other parts, or how parts are checked. A store then
-        answers InternalError to whoever completes it, as often as it is asked (versitygw 1.8).
+        Where two runs stage one file, or somebody aborts the upload, a part that arrives at that
+        moment may leave an upload that has lost its other parts or its checksum algorithm. A store
+        then answers every CompleteMultipartUpload with InternalError (versitygw 1.8).
 
         Raises:
-            Gone: it is not there any more, or not whole.
+            NoSuchUploadError: it does not exist any more, or lacks parts.
         """
         with suppress(OperationUnavailableError):
-            held = self.list_parts(key, upload)
-            if any(held.get(number) != part for number, part in (parts or {}).items()):
+            stored = self.list_parts(key, upload_id)
+            if any(stored.get(number) != part for number, part in (parts or {}).items()):
                 raise NoSuchUploadError("InvalidPart")
 
-    def list_parts(self, key: str, upload: str) -> dict[int, UploadedPart]:
-        """What the store holds of an upload.
+    def list_parts(self, key: str, upload_id: str) -> dict[int, UploadedPart]:
+        """List the parts that the store has of an upload, by their number from 0.
 
         Raises:
-            NoSuchUploadError: the upload is not there any more.
-            OperationUnavailableError: the parts may not be listed
-                (s3:ListMultipartUploadParts), or the store cannot do it.
+            NoSuchUploadError: the upload does not exist any more.
+            OperationUnavailableError: the credentials lack s3:ListMultipartUploadParts, or the
+                store does not support the operation.
         """
-        held: dict[int, UploadedPart] = {}
-        token: dict[str, Any] = {}
+        parts: dict[int, UploadedPart] = {}
+        verb, token = "list the parts of", dict[str, Any]()
         while True:
             try:
-                page = self.call_raw(
-                    "list the parts of", "list_parts", Key=key, UploadId=upload, **token
-                )
+                page = self.call_raw(verb, "list_parts", Key=key, UploadId=upload_id, **token)
             except S3RequestError as err:
                 if err.is_unavailable:
                     raise OperationUnavailableError(err.error.reason) from err
                 raise _upload_error(err) from err
-            for each in page.get("Parts") or []:
-                held[int(each["PartNumber"]) - 1] = UploadedPart(
-                    _unquoted_etag(each["ETag"]),
-                    int(each["Size"]),
-                    str(each.get("ChecksumCRC32", "")),
+            for entry in page.get("Parts") or []:
+                parts[int(entry["PartNumber"]) - 1] = UploadedPart(
+                    _unquoted_etag(entry["ETag"]),
+                    int(entry["Size"]),
+                    str(entry.get("ChecksumCRC32", "")),
                 )
             if not page.get("IsTruncated"):
-                return held
+                return parts
             token = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
     def complete_multipart_upload(
-        self, key: str, upload: str, parts: dict[int, UploadedPart], assembly_timeout: float
+        self, key: str, upload_id: str, parts: dict[int, UploadedPart], assembly_timeout: float
     ) -> None:
-        """Make the object of its parts, for which the store may take `joins` seconds.
+        """Have the store assemble the object, which may take `assembly_timeout` seconds.
 
         Raises:
-            NoSuchUploadError: the upload is not there any more; it may be that an answer was lost.
+            NoSuchUploadError: the upload does not exist any more. It may have been completed by an
+                attempt whose response was lost.
         """
         listed = []
         for number, part in sorted(parts.items()):
-            each: dict[str, Any] = {"PartNumber": number + 1, "ETag": f'"{part.etag}"'}
+            entry: dict[str, Any] = {"PartNumber": number + 1, "ETag": f'"{part.etag}"'}
             if part.checksum:
-                each["ChecksumCRC32"] = part.checksum
-            listed.append(each)
+                entry["ChecksumCRC32"] = part.checksum
+            listed.append(entry)
         try:
             self.call_raw(
                 "complete the upload of",
                 "complete_multipart_upload",
-                joins=assembly_timeout,
-                probe=lambda: self._require_upload(key, upload, parts),
+                assembly_timeout=assembly_timeout,
+                probe=lambda: self._require_upload(key, upload_id, parts),
                 Key=key,
-                UploadId=upload,
+                UploadId=upload_id,
                 MultipartUpload={"Parts": listed},
             )
         except S3RequestError as err:
             raise _upload_error(err) from err
 
-    def abort_multipart_upload(self, key: str, upload: str) -> bool:
-        """Drop an upload with its parts, as far as one may; False where one may not.
+    def abort_multipart_upload(self, key: str, upload_id: str) -> bool:
+        """Abort an upload and delete its parts.
 
-        Its parts then stay until the bucket's lifecycle rule for incomplete uploads drops them.
+        Returns:
+            False if the credentials may not abort it. Its parts then stay until the bucket's
+            lifecycle rule for incomplete uploads deletes them.
         """
         try:
-            return self._try_cleanup("abort", "abort_multipart_upload", Key=key, UploadId=upload)
+            operation = "abort_multipart_upload"
+            return self._try_cleanup("abort", operation, Key=key, UploadId=upload_id)
         except S3RequestError as err:
             if isinstance(_upload_error(err), NoSuchUploadError):
                 return True
@@ -410,17 +455,12 @@ class Bucket(RetryingS3Client):
 
 
 def _upload_error(err: S3RequestError) -> Exception:
-    """Gone, where that is what the refusal means; else the refusal.
-
-    Parts that are missing at the end are a sign of it, too: some stores keep what arrives while
-    an upload is being aborted.
-    """
-    codes = ("NoSuchUpload", "404", "NoSuchKey", "InvalidPart")
-    return NoSuchUploadError(err.code) if err.code in codes else err.error
+    """NoSuchUploadError if that is what the refusal means, else the refusal."""
+    return NoSuchUploadError(err.code) if err.code in _MISSING_UPLOAD_CODES else err.error
 
 
-def _read_body(answer: Any) -> bytes:
-    return bytes(answer["Body"].read())
+def _read_body(response: Any) -> bytes:
+    return bytes(response["Body"].read())
 
 
 def _metadata(file: PlanFile, commit: str) -> dict[str, str]:

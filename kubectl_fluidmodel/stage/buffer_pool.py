@@ -1,4 +1,4 @@
-"""The memory that parts are held in: bounded, and used again instead of given back."""
+"""The memory that holds parts: bounded, and reused instead of freed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from kubectl_fluidmodel.stage.parts import MAX_PARTS, MIN_PART, choose_part_size
 
 MIB = 1 << 20
 _RUNTIME_OVERHEAD = 24 * MIB
-"""What threads, sockets and TLS take while it runs."""
+"""What threads, sockets and TLS allocate during the transfer."""
 _ASSUMED_RESIDENT = 110 * MIB
-"""What Python with boto3 takes, where it cannot be measured."""
+"""Memory of Python with boto3, where it cannot be measured."""
 
 
-def room(memory: int) -> int:
-    """Bytes for parts, of a budget for the whole process; at least one part's worth."""
+def buffer_budget(memory: int) -> int:
+    """Bytes for parts out of `memory` bytes for the whole process; at least one part."""
     return max(MIN_PART, memory - resident_memory() - _RUNTIME_OVERHEAD)
 
 
 def require_part_fits(
     files: Sequence[PlanFile], buffer_bytes: int, options: TransferOptions
 ) -> None:
-    """See that a part of each file fits into the memory that there is for parts.
+    """Check that a part of each file fits into `buffer_bytes`.
 
     Raises:
-        UsageError: one is larger than all of it.
+        UsageError: a part is larger.
     """
     largest = max(files, key=lambda file: file.size, default=None)
     if largest is None:
@@ -38,19 +38,19 @@ def require_part_fits(
     if part <= buffer_bytes or largest.size <= buffer_bytes:
         return
     needed = -(-(options.memory - buffer_bytes + part) // (64 * MIB)) * 64
-    why = (
+    reason = (
         f"a part of {largest.path} takes {part // MIB} MiB, and {buffer_bytes // MIB} MiB are left "
         "for it"
     )
     if part > options.part_size:
-        why += f"; {largest.size >> 30} GiB make the {MAX_PARTS:,} parts that S3 allows so large"
+        reason += f"; S3 allows {MAX_PARTS:,} parts, so {largest.size >> 30} GiB need large ones"
     raise UsageError(
-        f"--memory {options.memory // MIB}Mi is too little", why, f"--memory {needed}Mi"
+        f"--memory {options.memory // MIB}Mi is too little", reason, f"--memory {needed}Mi"
     )
 
 
 def resident_memory() -> int:
-    """Bytes of this process in memory now."""
+    """Bytes of this process that are in memory now."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -59,7 +59,7 @@ def resident_memory() -> int:
 
 
 class BufferPool:
-    """Byte arrays within a limit. Not safe by itself: the scheduler's lock guards it."""
+    """Byte arrays within a limit. Not thread-safe: the scheduler's lock guards it."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -68,9 +68,11 @@ class BufferPool:
         self._free: dict[int, list[bytearray]] = {}
 
     def acquire(self, size: int) -> bytearray | None:
-        """An array of exactly `size` bytes with anything in it, or None where there is no room.
+        """Get a buffer of exactly `size` bytes with arbitrary content.
 
-        The first one is always given: a part that is larger than the limit must go through too.
+        Returns:
+            The buffer, or None while the limit is reached. The first buffer is always granted: a
+            part that is larger than the limit must be transferable, too.
         """
         free = self._free.get(size)
         if free:
@@ -84,11 +86,11 @@ class BufferPool:
         return bytearray(size)
 
     def release(self, buffer: bytearray) -> None:
-        """Take an array back, to be used again."""
+        """Return a buffer to the pool."""
         self._free.setdefault(len(buffer), []).append(buffer)
 
     def _evict(self, size: int) -> None:
-        """Let go of free arrays until `size` more bytes fit, or none is left."""
+        """Free unused buffers until `size` more bytes fit, or none is left."""
         for length in sorted(self._free):
             while self._free[length] and self.used + size > self.limit:
                 self._free[length].pop()

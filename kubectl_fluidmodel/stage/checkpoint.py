@@ -1,10 +1,13 @@
-"""The record of an unfinished upload: what another run, on any machine, goes on from.
+"""The checkpoint of an unfinished upload: what another run, on any machine, resumes from.
 
-One small object per file, beside the model. It names the upload, so that `--abort-stale` knows
-ours, and how far the file is both hashed and stored, with the state of the hash at that point.
-The parts before that point are not listed one by one: `proof` is a hash over their numbers,
-sizes and ETags as the store told them after it had checked what we sent. Another run asks the
-store what it holds, and goes on only if that gives the same.
+There is one small object per file, beside the model. It names the upload, so that `--abort-stale`
+recognizes our own, and records how many leading parts are both stored and hashed, with the hash
+state at that point. Those parts are not listed one by one: `parts_digest` is a hash of their
+numbers, sizes and ETags as the store reported them after it had verified what we sent. Another run
+lists the parts in the store and resumes only if it computes the same digest.
+
+Other versions of this package read and write the same objects, so the names in the JSON are fixed:
+`_STORED_NAMES` maps them to the names used here.
 """
 
 from __future__ import annotations
@@ -18,27 +21,27 @@ from typing import Any
 from kubectl_fluidmodel.model.plan import PlanFile
 
 CHECKPOINT_VERSION = 1
-BEAT = 20.0
-"""Seconds after which the record of an upload that is alive is written again, if it was not."""
-ALIVE = 3 * BEAT
-"""Seconds for which a record says that somebody is at it."""
+REFRESH_INTERVAL = 20.0
+"""Seconds after which the checkpoint of an active upload is rewritten to show that it is."""
+ACTIVE_FOR = 3 * REFRESH_INTERVAL
+"""Seconds for which a checkpoint shows that its upload is active."""
 CRC32, MD5 = "crc32", "md5"
-"""How parts are checked on their way."""
+"""Checksums that the store verifies a part by."""
 
 
 @dataclass(frozen=True)
 class UploadedPart:
-    """A part as the store holds it."""
+    """A part as the store lists it."""
 
     etag: str
     size: int
     checksum: str = ""
-    """Its CRC-32 where the store keeps it."""
+    """Its CRC-32 where the store keeps one."""
 
 
 @dataclass(frozen=True)
 class UploadCheckpoint:
-    """Where a file stands."""
+    """Progress of one file's upload."""
 
     path: str
     identity: str
@@ -47,64 +50,90 @@ class UploadCheckpoint:
     part_size: int
     checksum: str
     """CRC32 or MD5."""
-    done: int = 0
-    """Parts from the first on that are stored and hashed."""
-    proof: str = ""
-    state: bytes = b""
-    """The hash after `done` parts; empty where it could not be taken out."""
-    proven: bool = False
-    """All parts are stored, and their hash is the file's: the store has only to be told."""
+    parts_done: int = 0
+    """Number of leading parts that are stored and hashed."""
+    parts_digest: str = ""
+    hash_state: bytes = b""
+    """State of the hash after `parts_done` parts; empty where it could not be exported."""
+    verified: bool = False
+    """All parts are stored and have the file's hash: only CompleteMultipartUpload is missing."""
 
     def advanced_to(
-        self, done: int, parts: Mapping[int, UploadedPart], state: bytes
+        self, parts_done: int, parts: Mapping[int, UploadedPart], hash_state: bytes
     ) -> UploadCheckpoint:
-        """The same upload, further on."""
-        return replace(self, done=done, proof=parts_digest(parts, done), state=state)
+        """The checkpoint of the same upload after `parts_done` parts."""
+        return replace(
+            self,
+            parts_done=parts_done,
+            parts_digest=digest_of_parts(parts, parts_done),
+            hash_state=hash_state,
+        )
 
     def completed(self, parts: Mapping[int, UploadedPart]) -> UploadCheckpoint:
-        """The same upload at its end, after the hash of all parts was compared."""
-        return replace(self.advanced_to(len(parts), parts, b""), proven=True)
+        """The checkpoint of the same upload once the hash of all parts is verified."""
+        return replace(self.advanced_to(len(parts), parts, b""), verified=True)
 
     def is_for(self, file: PlanFile) -> bool:
-        """Whether it is about this very file."""
-        mine = (self.path, self.identity, self.size)
-        return mine == (file.path, file.identity, file.size)
+        """Whether the upload is of this file with this content."""
+        return (self.path, self.identity, self.size) == (file.path, file.identity, file.size)
 
     def matches_parts(self, parts: Mapping[int, UploadedPart]) -> bool:
-        """Whether what the store holds is what was uploaded and hashed."""
-        return self.done == 0 or parts_digest(parts, self.done) == self.proof
+        """Whether the parts in the store are those that were uploaded and hashed."""
+        if self.parts_done == 0:
+            return True
+        return digest_of_parts(parts, self.parts_done) == self.parts_digest
 
     def to_json(self) -> bytes:
-        fields = {**self.__dict__, "state": self.state.hex(), "version": CHECKPOINT_VERSION}
+        """The object's content; `parse_checkpoint` is the inverse."""
+        fields = {_STORED_NAMES.get(name, name): value for name, value in self.__dict__.items()}
+        fields |= {"state": self.hash_state.hex(), "version": CHECKPOINT_VERSION}
         return json.dumps(fields, sort_keys=True).encode()
 
 
+_STORED_NAMES = {
+    "parts_done": "done",
+    "parts_digest": "proof",
+    "hash_state": "state",
+    "verified": "proven",
+}
+_ATTRIBUTES = {stored: attribute for attribute, stored in _STORED_NAMES.items()}
+
+
 def parse_checkpoint(text: bytes) -> UploadCheckpoint | None:
-    """The record, or None where it is damaged or another version's: the file starts anew."""
+    """Parse a checkpoint.
+
+    Returns:
+        The checkpoint, or None if it is damaged or of another version: the upload then restarts.
+    """
     try:
-        fields: dict[str, Any] = json.loads(text)
-        if fields.pop("version") != CHECKPOINT_VERSION:
+        document: dict[str, Any] = json.loads(text)
+        if document.pop("version") != CHECKPOINT_VERSION:
             return None
-        fields["state"] = bytes.fromhex(fields["state"])
+        fields = {_ATTRIBUTES.get(name, name): value for name, value in document.items()}
+        fields["hash_state"] = bytes.fromhex(fields["hash_state"])
         checkpoint = UploadCheckpoint(**fields)
-        is_valid = (
-            isinstance(checkpoint.path, str)
-            and isinstance(checkpoint.upload_id, str)
-            and bool(checkpoint.upload_id)
-            and checkpoint.part_size > 0
-            and checkpoint.done >= 0
-            and checkpoint.done * checkpoint.part_size - checkpoint.size < checkpoint.part_size
-            and (not checkpoint.proven or checkpoint.done * checkpoint.part_size >= checkpoint.size)
-        )
-        return checkpoint if is_valid else None
+        return checkpoint if _is_valid(checkpoint) else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def parts_digest(parts: Mapping[int, UploadedPart], done: int) -> str:
-    """A hash over the first `done` parts; empty where one is missing. Parts count from 0."""
+def _is_valid(checkpoint: UploadCheckpoint) -> bool:
+    bytes_done = checkpoint.parts_done * checkpoint.part_size
+    return (
+        isinstance(checkpoint.path, str)
+        and isinstance(checkpoint.upload_id, str)
+        and bool(checkpoint.upload_id)
+        and checkpoint.part_size > 0
+        and checkpoint.parts_done >= 0
+        and bytes_done - checkpoint.size < checkpoint.part_size
+        and (not checkpoint.verified or bytes_done >= checkpoint.size)
+    )
+
+
+def digest_of_parts(parts: Mapping[int, UploadedPart], count: int) -> str:
+    """A SHA-256 over the first `count` parts, which count from 0; empty if one is missing."""
     hasher = hashlib.sha256()
-    for number in range(done):
+    for number in range(count):
         part = parts.get(number)
         if part is None:
             return ""

@@ -1,174 +1,251 @@
-"""What `kubectl fluidmodel stage` does once its command line is understood."""
+"""The verb `stage`: its options, and what it does in which order."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError, UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
-from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
+from kubectl_fluidmodel.objectstore.options import StoreOptions
+from kubectl_fluidmodel.stage.options import TransferOptions
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.hub.client import HubClient
+    from kubectl_fluidmodel.kube.config import ConfigFlags
     from kubectl_fluidmodel.model.plan import StagingPlan
     from kubectl_fluidmodel.model.source import Source
-    from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
     from kubectl_fluidmodel.objectstore.s3 import S3Store
-    from kubectl_fluidmodel.stage.options import TransferOptions
+
+
+class Action(Enum):
+    """What the verb does."""
+
+    STAGE = "stage"
+    VERIFY = "verify"
+    ABORT_STALE = "abort-stale"
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """The validated flags of `stage`."""
+
+    source: Source
+    destination: BucketPrefix
+    store: StoreOptions
+    hub: HubOptions
+    transfer: TransferOptions
+    action: Action = Action.STAGE
+    dry_run: str = "none"
+    """`none`, `client` or `server`."""
+    read_content: bool = False
+    """With Action.VERIFY: read every byte."""
+    stale_after: float = 600.0
+    """With Action.ABORT_STALE: seconds."""
+    output: str | None = None
+    """`json`, `yaml` or `name`; None for text."""
+    color: str = "auto"
+    log: str = "text"
+    """`text` or `json`."""
+
+    def __post_init__(self) -> None:
+        """Check the options against each other.
+
+        Raises:
+            UsageError: the source is no model of the Hub, or options exclude each other.
+        """
+        if self.source.scheme != "hf":
+            raise UsageError(
+                f"cannot stage '{self.source.uri}'", "it is no model of the hub", "org/model"
+            )
+        if self.read_content and self.action is not Action.VERIFY:
+            raise UsageError("--read requires --verify", "", "--verify --read")
+
+    @property
+    def store_flags(self) -> list[str]:
+        """The flags that name the store, for the command to run next."""
+        store, flags = self.store, list[str]()
+        for flag, value in (
+            ("--endpoint", store.endpoint),
+            ("--region", store.region),
+            ("--s3-secret", store.s3_secret),
+        ):
+            flags += [flag, value] if value else []
+        return flags
 
 
 class StageCommand:
-    """One command line, with what it needs."""
+    """One invocation of `stage`."""
 
-    def __init__(
-        self,
-        source: Source,
-        to: BucketPrefix,
-        options: TransferOptions,
-        output: str | None,
-        color: str,
-        log: str,
-    ) -> None:
-        self.source, self.destination, self.options = source, to, options
-        self.output, self.color, self.log = output, color, log
+    def __init__(self, options: StageOptions, connection: ConfigFlags) -> None:
+        self.options, self.connection = options, connection
         self._logged_retries: set[str] = set()
-        self.store: S3Store
-        self.store_flags: list[str] = []
-        """The flags that named the store, for the command to run next."""
-        self.hub: HubClient
 
-    def resolve_credentials(
-        self,
-        connection: ConfigFlags,
-        endpoint: str | None,
-        region: str | None,
-        s3_secret: str | None,
-        flags: HubOptions,
-        *,
-        keys: bool,
-    ) -> None:
-        """Credentials of the environment, or of the Secrets that are named; `keys`: the store's."""
-        from kubectl_fluidmodel.hub.client import HubClient
-        from kubectl_fluidmodel.stage import credentials
+    def run(self) -> int:
+        """Do what the options say.
 
-        for flag, value in (
-            ("--endpoint", endpoint),
-            ("--region", region),
-            ("--s3-secret", s3_secret),
-        ):
-            self.store_flags += [flag, value] if value else []
-        client, namespace = None, ""
-        if s3_secret or flags.secret:
-            from kubectl_fluidmodel.kube.client import Client
+        Returns:
+            The exit code.
 
-            client = Client(connection)
-            namespace = client.namespace
-        if keys:
-            self.store = credentials.resolve_store(endpoint, region, s3_secret, client, namespace)
-        who = credentials.resolve_hub_credentials(flags.endpoint, flags.secret, client, namespace)
-        self.hub = HubClient(
-            who,
-            stall_timeout=self.options.stall,
-            retry_timeout=self.options.patience,
-            connections=self.options.workers + 2,
-            on_retry=self._log_retry,
-        )
+        Raises:
+            FluidModelError: it failed; a JSON log then has the error as its last line.
+        """
+        try:
+            return self._run_action()
+        except KeyboardInterrupt as err:
+            interrupted = CommandInterruptedError(
+                "interrupted", "what is in the store stays", "the same command again; it resumes"
+            )
+            self._log_error(interrupted)
+            raise interrupted from err
+        except FluidModelError as err:
+            self._log_error(err)
+            raise
 
-    def _log_retry(self, reason: str) -> None:
-        """Say once why the plan takes its time."""
-        if reason not in self._logged_retries:
-            self._logged_retries.add(reason)
-            click.echo(f"{reason}: trying again", err=True)
+    def _run_action(self) -> int:
+        options = self.options
+        if options.action is Action.ABORT_STALE:
+            return self._abort_stale()
+        if options.action is Action.VERIFY:
+            return self._verify()
+        if options.dry_run != "none":
+            return self._show_plan()
+        return self._stage()
 
-    def show_plan(self, flags: HubOptions, *, compared: bool) -> int:
-        """The plan; `compared` with what the store holds of it."""
-        from kubectl_fluidmodel.stage import report
-        from kubectl_fluidmodel.stage.status import read_status
+    # -- actions -----------------------------------------------------------------------------
 
-        plan, place = self._plan(flags)
-        standing = read_status(self.store, plan, self.destination) if compared else None
-        self._print(
-            place.uri,
-            report.plan_document(plan, place, standing),
-            report.format_plan(plan, place, standing),
-        )
-        return 0
-
-    def abort_stale(self, older: float, dry_run: bool) -> int:
-        from kubectl_fluidmodel.stage import report, stale_uploads
-
-        found = stale_uploads.abort_stale_uploads(
-            self.store, self.destination, self.source.host, older, dry_run=dry_run
-        )
-        click.echo(
-            report.format_stale_uploads(found, self.source.host, self.destination, dry_run),
-            nl=False,
-        )
-        return 0
-
-    def verify(self, read: bool) -> int:
-        from kubectl_fluidmodel.objectstore.layout import StagingLayout
-        from kubectl_fluidmodel.stage import report
-        from kubectl_fluidmodel.stage.verify import verify_staged_model
-
-        commit = self.hub.resolve_commit(self.source.host, self.source.revision)
-        place = StagingLayout(self.destination, self.source.host, commit)
-        tree = list(self.hub.list_tree(self.source.host, commit))
-        found = verify_staged_model(self.store, place, tree, read_content=read)
-        self._print(
-            place.uri,
-            report.verification_document(found),
-            report.format_verification(found, read, self.store_flags),
-        )
-        return 1 if found.problems else 0
-
-    def stage(self, flags: HubOptions) -> int:
+    def _stage(self) -> int:
         from kubectl_fluidmodel.stage import report
         from kubectl_fluidmodel.stage.engine import stage_plan
-        from kubectl_fluidmodel.stage.events import Ended
+        from kubectl_fluidmodel.stage.events import Completed
         from kubectl_fluidmodel.stage.progress_view import JsonEventLog, StagingProgressView
 
-        plan, place = self._plan(flags)
-        view = JsonEventLog() if self.log == "json" else StagingProgressView(self.color)
-        ended: Ended | None = None
-        with view:
+        options = self.options
+        store, hub = self._resolve_store(), self._connect_hub()
+        plan = self._plan(hub)
+        is_json_log = options.log == "json"
+        result: Completed | None = None
+        with JsonEventLog() if is_json_log else StagingProgressView(options.color) as view:
             view.show_plan(plan)
-            for event in stage_plan(plan, self.store, self.destination, self.options, self.hub):
+            for event in stage_plan(plan, store, options.destination, options.transfer, hub):
                 view.handle(event)
-                if isinstance(event, Ended):
-                    ended = event
-        if self.log != "json" and ended is not None:
+                if isinstance(event, Completed):
+                    result = event
+        if result is not None and not is_json_log:
             self._print(
-                place.uri,
-                report.result_document(plan, ended),
-                report.format_result(plan, ended, self.store_flags),
+                result.destination,
+                report.result_document(plan, result),
+                report.format_result(plan, result, options.store_flags),
             )
         return 0
 
-    def log_error(self, err: FluidModelError) -> None:
-        """The error as the last line of a JSON log, for who follows it."""
-        if self.log == "json":
+    def _show_plan(self) -> int:
+        """Print the plan, with what the store has of it if the dry run may ask the store."""
+        from kubectl_fluidmodel.stage import report
+        from kubectl_fluidmodel.stage.status import read_status
+
+        options = self.options
+        store = self._resolve_store() if options.dry_run == "server" else None
+        plan = self._plan(self._connect_hub())
+        layout = StagingLayout(options.destination, plan.repo, plan.commit)
+        status = read_status(store, plan, options.destination) if store is not None else None
+        self._print(
+            layout.uri,
+            report.plan_document(plan, layout, status),
+            report.format_plan(plan, layout, status),
+        )
+        return 0
+
+    def _verify(self) -> int:
+        from kubectl_fluidmodel.stage import report
+        from kubectl_fluidmodel.stage.verify import verify_staged_model
+
+        options = self.options
+        store, hub, repo = self._resolve_store(), self._connect_hub(), options.source.host
+        commit = hub.resolve_commit(repo, options.source.revision)
+        layout = StagingLayout(options.destination, repo, commit)
+        tree = list(hub.list_tree(repo, commit))
+        result = verify_staged_model(store, layout, tree, read_content=options.read_content)
+        self._print(
+            layout.uri,
+            report.verification_document(result),
+            report.format_verification(result, options.read_content, options.store_flags),
+        )
+        return 1 if result.problems else 0
+
+    def _abort_stale(self) -> int:
+        from kubectl_fluidmodel.stage.report import format_stale_uploads
+        from kubectl_fluidmodel.stage.stale_uploads import abort_stale_uploads
+
+        options = self.options
+        repo, destination = options.source.host, options.destination
+        dry_run = options.dry_run != "none"
+        uploads = abort_stale_uploads(
+            self._resolve_store(), destination, repo, options.stale_after, dry_run=dry_run
+        )
+        sys.stdout.write(format_stale_uploads(uploads, repo, destination, dry_run))
+        return 0
+
+    # -- what they share ---------------------------------------------------------------------
+
+    def _resolve_store(self) -> S3Store:
+        """The store with the credentials of the environment, or of the Secret that is named."""
+        from kubectl_fluidmodel.stage.credentials import resolve_store
+
+        store = self.options.store
+        client, namespace = self._cluster(store.s3_secret)
+        return resolve_store(store.endpoint, store.region, store.s3_secret, client, namespace)
+
+    def _connect_hub(self) -> HubClient:
+        from kubectl_fluidmodel.hub.client import HubClient
+        from kubectl_fluidmodel.stage.credentials import resolve_hub_credentials
+
+        hub, transfer = self.options.hub, self.options.transfer
+        client, namespace = self._cluster(hub.secret)
+        return HubClient(
+            resolve_hub_credentials(hub.endpoint, hub.secret, client, namespace),
+            stall_timeout=transfer.stall_timeout,
+            retry_timeout=transfer.retry_timeout,
+            connections=transfer.workers + 2,
+            on_retry=self._log_retry,
+        )
+
+    def _cluster(self, secret: str | None) -> tuple[Any, str]:
+        """The cluster's client and namespace if a Secret has to be read; else None."""
+        if not secret:
+            return None, ""
+        from kubectl_fluidmodel.kube.client import Client
+
+        client = Client(self.connection)
+        return client, client.namespace
+
+    def _plan(self, hub: HubClient) -> StagingPlan:
+        source, flags = self.options.source, self.options.hub
+        return hub.plan(source.host, source.revision, include=flags.include, exclude=flags.exclude)
+
+    def _log_retry(self, reason: str) -> None:
+        """Say once why the plan takes longer."""
+        if reason not in self._logged_retries:
+            self._logged_retries.add(reason)
+            sys.stderr.write(f"{reason}: retrying\n")
+
+    def _log_error(self, err: FluidModelError) -> None:
+        """Write the error as the last line of a JSON log."""
+        if self.options.log == "json":
             from kubectl_fluidmodel.stage.progress_view import error_log_line
 
-            click.echo(error_log_line(err))
-
-    def _plan(self, flags: HubOptions) -> tuple[StagingPlan, StagingLayout]:
-        from kubectl_fluidmodel.objectstore.layout import StagingLayout
-
-        plan = self.hub.plan(
-            self.source.host, self.source.revision, include=flags.include, exclude=flags.exclude
-        )
-        return plan, StagingLayout(self.destination, plan.repo, plan.commit)
+            sys.stdout.write(error_log_line(err) + "\n")
 
     def _print(self, name: str, document: dict[str, Any], text: str) -> None:
-        """The same as `-o` wants it: a name, a document, or text for people."""
+        """Print the result as `-o` says: a name, a document, or text for people."""
         from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
-        if self.output == "name":
-            click.echo(name)
-        elif self.output is None:
-            click.echo(text, nl=False)
-        else:
-            click.echo(to_json(document) if self.output == "json" else to_yaml(document), nl=False)
+        output = self.options.output
+        if output == "name":
+            text = f"{name}\n"
+        elif output is not None:
+            text = to_json(document) if output == "json" else to_yaml(document)
+        sys.stdout.write(text)

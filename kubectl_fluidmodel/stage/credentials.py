@@ -1,4 +1,4 @@
-"""Who may read the Hub and the bucket: the environment, or Secrets of the cluster."""
+"""Credentials for the Hub and the bucket: of the environment, or of Secrets in the cluster."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from kubectl_fluidmodel.hub.http import HubCredentials, load_credentials
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.objects.kinds import SECRETS
-from kubectl_fluidmodel.objectstore import s3 as stores
+from kubectl_fluidmodel.objectstore import s3
 from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
+from kubectl_fluidmodel.output.shell import Command, Operand, command
 
 DEFAULT_TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key, not a key
-TOKEN_KEYS = (DEFAULT_TOKEN_KEY, "HUGGING_FACE_HUB_TOKEN", "hf_token", "hf-token", "token")
-"""Names under which Secrets in the wild keep a Hub token."""
+TOKEN_KEYS = (
+    DEFAULT_TOKEN_KEY,
+    "HUGGING_FACE_HUB_TOKEN",
+    "hf_token",
+    "hf-token",
+    "token",
+)
+"""Keys that Secrets in the wild have a Hub token under."""
 
 
 def resolve_store(
@@ -26,48 +33,50 @@ def resolve_store(
     client: Client | None = None,
     namespace: str = "",
 ) -> S3Store:
-    """The store of the environment, with the keys of a Secret where one is named.
+    """The store of the environment, with the keys of a Secret if one is named.
 
     Raises:
-        FluidModelError: no credentials are found, or the Secret has none.
+        FluidModelError: there are no credentials, or the Secret has none.
     """
-    store = stores.store_from_environment(endpoint, region)
+    store = s3.store_from_environment(endpoint, region)
     if secret:
         credentials, _ = read_store_secret(secret, client, namespace)
         store = replace(store, credentials=credentials or store.credentials)
     if store.credentials is None:
         raise FluidModelError(
             "there are no S3 credentials",
-            "a bucket cannot be written without",
+            "writing to a bucket requires them",
             "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…, AWS_PROFILE, or --s3-secret NAME",
         )
     where = f" in Secret {secret}" if secret else ""
-    stores.require_session_token(store.credentials, where, with_token=True)
+    s3.require_session_token(store.credentials, where, with_token=True)
     return store
 
 
 def read_store_secret(
     secret: str, client: Client | None, namespace: str
 ) -> tuple[S3Credentials | None, SecretKeys]:
-    """The keys in a store's Secret, and their names in it.
+    """Read a store's Secret.
 
-    Without a cluster the keys are not known, and the names are taken to be the usual ones.
+    Returns:
+        The credentials, and the keys that they are under. Without a cluster, None and the default
+        keys.
 
     Raises:
-        FluidModelError: there is no such Secret, or it has no usable keys.
+        FluidModelError: there is no such Secret, or it has no usable credentials.
     """
-    default_keys = (stores.ACCESS_KEY, stores.SECRET_KEY)
+    default_keys = (s3.ACCESS_KEY, s3.SECRET_KEY)
     if client is None:
         return None, SecretKeys(secret, *default_keys)
     data = _read_secret(client, secret, namespace, default_keys)
-    access_key, secret_key = stores.find_key_names(data, secret)
-    token = next((name for name in stores.TOKEN_NAMES if _decode(data, name, "")), "")
+    access_key, secret_key = s3.find_key_names(data, secret)
+    token_key = next((name for name in s3.TOKEN_NAMES if data.get(name)), "")
     credentials = S3Credentials(
         _decode_store_key(data, access_key, secret),
         _decode_store_key(data, secret_key, secret),
-        _decode_store_key(data, token, secret) if token else "",
+        _decode_store_key(data, token_key, secret) if token_key else "",
     )
-    return credentials, SecretKeys(secret, access_key, secret_key, token)
+    return credentials, SecretKeys(secret, access_key, secret_key, token_key)
 
 
 def resolve_hub_credentials(
@@ -76,7 +85,7 @@ def resolve_hub_credentials(
     client: Client | None = None,
     namespace: str = "",
 ) -> HubCredentials:
-    """The Hub with the token of the environment, or of a Secret.
+    """The Hub with the token of the environment, or of a Secret if one is named.
 
     Raises:
         FluidModelError: the Secret has no token.
@@ -88,7 +97,10 @@ def resolve_hub_credentials(
 
 
 def read_hub_token(secret: str, client: Client | None, namespace: str) -> tuple[str, str]:
-    """The Hub's token in a Secret, and its name there; without a cluster the usual name alone.
+    """Read the Hub token of a Secret.
+
+    Returns:
+        The token, and the key that it is under. Without a cluster, no token and the default key.
 
     Raises:
         FluidModelError: there is no such Secret, or it has no usable token.
@@ -96,54 +108,57 @@ def read_hub_token(secret: str, client: Client | None, namespace: str) -> tuple[
     if client is None:
         return "", DEFAULT_TOKEN_KEY
     data = _read_secret(client, secret, namespace, (DEFAULT_TOKEN_KEY,))
-    key = _find_token_key(data, secret)
-    # The Hub's own library takes a token with a newline behind it, too.
-    return _decode(data, key).strip(), key
+    key = _find_token_key(data, secret, namespace)
+    # huggingface_hub ignores a newline after the token, too.
+    return _decode(data[key]).strip(), key
 
 
-def _find_token_key(data: dict[str, str], secret: str) -> str:
+def _find_token_key(data: dict[str, str], secret: str, namespace: str) -> str:
     for key in TOKEN_KEYS:
-        if key in data and _decode(data, key).strip():
+        if key in data and _decode(data[key]).strip():
             return key
     raise FluidModelError(
         f"Secret {secret} has no token",
         f"expected {DEFAULT_TOKEN_KEY}, found {', '.join(sorted(data)) or 'nothing'}",
-        f"kubectl create secret generic {secret} --from-literal={DEFAULT_TOKEN_KEY}=…",
+        _create_secret(secret, namespace, (DEFAULT_TOKEN_KEY,)),
     )
 
 
 def _read_secret(
     client: Client, name: str, namespace: str, default_keys: tuple[str, ...]
 ) -> dict[str, str]:
-    """What a Secret holds, still encoded; `usual` are the keys to name where there is none."""
+    """The data of a Secret, still encoded; `default_keys` are for the hint if there is none."""
     try:
         return client.get(SECRETS, name, namespace).get("data") or {}
     except NotFoundError as err:
-        literals = " ".join(f"--from-literal={key}=…" for key in default_keys)
         raise FluidModelError(
             f"Secret {name} does not exist in namespace {namespace}",
             "",
-            f"kubectl create secret generic {name} -n {namespace} {literals}",
+            _create_secret(name, namespace, default_keys),
         ) from err
 
 
+def _create_secret(name: str, namespace: str, keys: tuple[str, ...]) -> Command:
+    literals = (f"--from-literal={key}=VALUE" for key in keys)
+    create = ("kubectl", "create", "secret", "generic", Operand(name))
+    return command(*create, "-n", namespace, *literals)
+
+
 def _decode_store_key(data: dict[str, str], key: str, secret: str) -> str:
-    """A key of a store in plain text.
+    """Decode a key of a store.
 
     Raises:
-        FluidModelError: it is nothing that a store would take.
+        FluidModelError: the value is empty or has whitespace around it.
     """
-    value = _decode(data, key)
+    value = _decode(data[key])
     if value and value == value.strip():
         return value
     raise FluidModelError(
         f"{key} in Secret {secret} is empty or ends in a newline",
-        "stores take it as part of the key",
+        "stores take a newline as part of the key",
         "printf %s VALUE | kubectl create secret generic … --from-file=…=/dev/stdin",
     )
 
 
-def _decode(data: dict[str, str], key: str, default: str | None = None) -> str:
-    if default is not None and key not in data:
-        return default
-    return base64.b64decode(data[key]).decode("utf-8", "replace")
+def _decode(value: str) -> str:
+    return base64.b64decode(value).decode("utf-8", "replace")

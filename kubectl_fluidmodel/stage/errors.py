@@ -1,4 +1,4 @@
-"""How staging fails: one file, or the whole."""
+"""Errors of a transfer: of one file, or of the whole run."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from kubectl_fluidmodel.model.plan import PlanFile
 
 
 class FileStagingError(FluidModelError):
-    """This one file cannot be staged; the others can."""
+    """One file cannot be staged; the transfer of the others continues."""
 
 
 class ChecksumMismatchError(FileStagingError):
-    """The bytes that came are not the file that the Hub's tree names."""
+    """The bytes received do not have the hash that the Hub lists for the file."""
 
 
 class PartialFailureError(FluidModelError):
-    """All others are staged; these are not."""
+    """Some files could not be staged; all others are in the store."""
 
-    def __init__(self, repo: str, failures: Sequence[FileStagingError]) -> None:
+    def __init__(self, repo: str, failures: Sequence[FluidModelError]) -> None:
         first = failures[0]
-        what = f"{len(failures)} of {repo}'s files could not be staged"
         if len(failures) == 1:
             super().__init__(first.message, first.reason, first.hint)
         else:
-            told = "; ".join(f"{each.message}: {each.reason}" for each in failures[:5])
-            super().__init__(what, told, first.hint)
+            reasons = "; ".join(f"{each.message}: {each.reason}" for each in failures[:5])
+            message = f"{len(failures)} files of {repo} could not be staged"
+            super().__init__(message, reasons, first.hint)
         self.failures = tuple(failures)
 
 
 def checksum_mismatch(file: PlanFile) -> ChecksumMismatchError:
-    """What to say of a file whose bytes are not those of the tree."""
+    """The error for a file whose content does not have the listed hash."""
     return ChecksumMismatchError(
         f"{file.path} does not match its hash",
-        f"the hub sent other bytes than those of {file.kind} {file.digest[:12]}…; nothing was "
-        "stored under its name",
-        "the same command again; if it stays, tell the model's owner",
+        f"the hub sent other bytes than {file.kind} {file.digest[:12]}…; nothing was stored under "
+        "its name",
+        "the same command again; if the error stays, report it to the model's owner",
     )

@@ -1,4 +1,8 @@
-"""What staging tells while it works."""
+"""Events of a transfer, and their form in a JSON log.
+
+A Job's pods log one JSON object per line, and another version of this package may read them. So
+the names on the wire are fixed: `_WIRE_NAMES` and `_WIRE_FIELDS` map them to the names used here.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,11 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Began:
-    """The work is known: bytes and files of this share, and where they go."""
+class Started:
+    """The work of this shard is known; `bytes` and `files` are the shard's."""
 
     uri: str
-    to: str
+    destination: str
     bytes: int
     files: int
     shard: int = 0
@@ -19,56 +23,60 @@ class Began:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far it is: `done` bytes are in the store, of which `found` were there before.
-
-    `moving` bytes have come from the Hub, and are on their way to the store.
-    `read` and `sent` count what went over the wire in this run, retries included.
-    """
+class TransferProgress:
+    """Byte counts of one shard so far."""
 
     done: int
+    """Bytes in the store, `already_present` included."""
     total: int
     files_done: int
     files: int
-    found: int
+    already_present: int
+    """Bytes that were in the store before this run."""
     read: int
+    """Bytes received from the Hub in this run, retries included."""
     sent: int
-    moving: int = 0
+    """Bytes sent to the store in this run, retries included."""
+    in_flight: int = 0
+    """Bytes received from the Hub that are not in the store yet."""
     active: tuple[str, ...] = ()
-    trouble: str = ""
-    """Why something is being tried again at the moment; empty while all goes well."""
+    """Paths of files in transfer."""
+    last_retry: str = ""
+    """Reason of a recent retry; empty when there was none."""
 
 
 @dataclass(frozen=True)
 class FileDone:
-    """One file is in the store, its hash proven; `how` is staged, resumed or found."""
+    """A file is in the store and its hash is verified."""
 
     path: str
     size: int
-    how: str
+    outcome: str
+    """`staged`, `resumed` or `found`."""
 
 
 @dataclass(frozen=True)
 class FileFailed:
-    """One file could not be staged; the others go on."""
+    """A file could not be staged; the transfer of the others continues."""
 
     path: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
-class Note:
-    """Something worth a line."""
+class Message:
+    """One line for the user."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Ended:
-    """All of this share is in the store; `manifest` is its URI once the whole model is."""
+class Completed:
+    """All files of this shard are in the store."""
 
-    to: str
+    destination: str
     manifest: str
+    """URI of the manifest; empty while other shards are still running."""
     bytes: int
     files: int
     read: int
@@ -76,24 +84,45 @@ class Ended:
     seconds: float
 
 
-Event = Began | Progress | FileDone | FileFailed | Note | Ended
+Event = Started | TransferProgress | FileDone | FileFailed | Message | Completed
 
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Began, Progress, FileDone, FileFailed, Note, Ended)
+_WIRE_NAMES: dict[type[Any], str] = {
+    Started: "Began",
+    TransferProgress: "Progress",
+    FileDone: "FileDone",
+    FileFailed: "FileFailed",
+    Message: "Note",
+    Completed: "Ended",
 }
+_WIRE_FIELDS = {
+    "destination": "to",
+    "already_present": "found",
+    "in_flight": "moving",
+    "last_retry": "trouble",
+    "outcome": "how",
+    "reason": "why",
+}
+_TYPES = {name: kind for kind, name in _WIRE_NAMES.items()}
+_ATTRIBUTES = {wire: attribute for attribute, wire in _WIRE_FIELDS.items()}
 
 
 def event_to_document(event: Event) -> dict[str, Any]:
-    """As one JSON object; `from_document` is its inverse."""
-    return {"event": type(event).__name__, **asdict(event)}
+    """The event as a JSON object; `event_from_document` is the inverse."""
+    fields = {_WIRE_FIELDS.get(name, name): value for name, value in asdict(event).items()}
+    return {"event": _WIRE_NAMES[type(event)], **fields}
 
 
 def event_from_document(document: dict[str, Any]) -> Event | None:
-    """The event of a log line; None for one that is not ours or of another version."""
-    fields = dict(document)
-    kind = _KINDS.get(str(fields.pop("event", "")))
+    """Parse the JSON object of a log line.
+
+    Returns:
+        The event, or None for an object that is no event or one of an unknown version.
+    """
+    kind = _TYPES.get(str(document.get("event", "")))
     if kind is None:
         return None
+    fields = {_ATTRIBUTES.get(name, name): value for name, value in document.items()}
+    del fields["event"]
     try:
         if "active" in fields:
             fields["active"] = tuple(fields["active"])

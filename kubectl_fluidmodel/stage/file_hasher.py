@@ -1,4 +1,7 @@
-"""The running hash of one file, as the plan names it: sha256 of the bytes, or git's blob id."""
+"""Hashes of a file: incremental over the whole, and checksums of single parts.
+
+A file's hash is the one that the plan lists: SHA-256 of the bytes, or git's blob ID.
+"""
 
 from __future__ import annotations
 
@@ -16,63 +19,63 @@ BytesLike = bytes | bytearray | memoryview
 
 
 class FileHasher:
-    """Hashes a file in order; where it can, its state may be taken out after each part.
+    """Hashes a file in order.
 
-    A sha256 goes through libcrypto where that is available, so that another run can go on from
-    the state. Where it is not, or for git's blob ids (files below 10 MB), `state` is empty: a
-    later run then reads the file from the Hub from its beginning to hash it, and only uploads
+    A SHA-256 goes through libcrypto where that is available, so that another run can resume from
+    the exported state. Where it is not, or for git's blob IDs (files below 10 MB), the exported
+    state is empty: a later run then reads the file from the Hub again to hash it, and uploads only
     what the store does not have.
     """
 
     def __init__(self, file: PlanFile, state: bytes = b"", count: int = 0) -> None:
+        """Start at the beginning, or after `count` bytes from an exported `state`."""
         self._expected = file.digest
-        self._sha: resumable_sha256.Sha256 | None = None
+        self._sha256: resumable_sha256.Sha256 | None = None
         self._hash: Any = None
         if file.kind == SHA256:
             if resumable_sha256.is_available():
-                self._sha = resumable_sha256.Sha256(state, count)
+                self._sha256 = resumable_sha256.Sha256(state, count)
             else:
                 self._hash = hashlib.sha256()
         else:
-            # git names blobs by SHA-1: what there is to compare with, not a choice of ours.
+            # git names blobs by SHA-1, and the Hub lists no other hash of small files.
             self._hash = hashlib.sha1(b"blob %d\0" % file.size)  # noqa: S324
 
     def update(self, data: memoryview) -> None:
-        if self._sha is not None:
-            self._sha.update(data)
-        else:
-            self._hash.update(data)
+        """Hash the next bytes."""
+        (self._sha256 or self._hash).update(data)
 
     def export_state(self) -> bytes:
-        """The state after what was hashed so far; empty where it cannot be had."""
-        if self._sha is None or self._sha.count % resumable_sha256.BLOCK:
+        """The state after the bytes hashed so far; empty where it cannot be exported."""
+        if self._sha256 is None or self._sha256.count % resumable_sha256.BLOCK:
             return b""
-        return self._sha.export_state()
+        return self._sha256.export_state()
 
     def matches(self) -> bool:
-        """Whether what was hashed is the file that the plan means."""
-        digest = self._sha.hexdigest() if self._sha is not None else self._hash.hexdigest()
+        """Whether the bytes hashed so far have the hash that the plan lists."""
+        digest = (self._sha256 or self._hash).hexdigest()
         return bool(digest == self._expected)
 
 
 class Crc32:
-    """A running CRC-32: cheapest block by block, while the processor's cache has the bytes.
+    """A CRC-32, best computed block by block while the processor's cache holds the bytes.
 
-    By zlib-ng, which uses the processor's own multiplication for it: 57 GB/s on one core where
-    Python's zlib has 4, so that it does not show beside the hash of the file.
+    zlib-ng uses the processor's carry-less multiplication: 57 GB/s on one core, where Python's
+    zlib has 4. So its time is negligible beside the hash of the file.
     """
 
     def __init__(self) -> None:
-        self._sum = 0
+        self._value = 0
 
     def update(self, block: memoryview) -> None:
-        self._sum = zlib_ng.crc32(block, self._sum)
+        """Add the next bytes."""
+        self._value = zlib_ng.crc32(block, self._value)
 
     def base64(self) -> str:
-        """As `x-amz-checksum-crc32` has it."""
-        return base64.b64encode(struct.pack(">I", self._sum)).decode()
+        """The value as the header `x-amz-checksum-crc32` has it."""
+        return base64.b64encode(struct.pack(">I", self._value)).decode()
 
 
 def content_md5(data: BytesLike) -> str:
-    """MD5 as `Content-MD5` has it."""
+    """The MD5 of a body as the header `Content-MD5` has it."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -1,8 +1,11 @@
-"""The Job that stages a model from inside the cluster. Pure: settings in, object out.
+"""The Job that stages a model from inside the cluster. Pure.
 
-It is an Indexed Job: each index stages its share of the plan and goes on by itself from what
-the store holds, so a pod that dies costs its parts in flight. The pods run the very code that
+It is an Indexed Job: each index stages one shard of the plan and resumes by itself from what the
+store has, so a pod that dies costs only its parts in flight. The pods run the code that
 `kubectl fluidmodel stage` runs. Keys and tokens are references to Secrets.
+
+A running Job may have been created by another version of this package, which also has to find it
+by its name. So the same settings have to build the same object in every version.
 """
 
 from __future__ import annotations
@@ -15,7 +18,13 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.model.plan import StagingPlan
-from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path, labels_of
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    annotations_of,
+    get_list,
+    get_path,
+    labels_of,
+)
 from kubectl_fluidmodel.objects.plugin_pod import (
     PodNetwork,
     SecretKey,
@@ -32,37 +41,36 @@ STAGE_LABEL = "fluidmodel.io/stage"
 """On a staging Job and its pods: `true`."""
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 _MEMORY_OVERHEAD = 128 * MIB
-"""Memory limit beyond the budget: the page cache of the package's files."""
+"""Bytes of the memory limit beyond the process: the page cache of the package's files."""
 _BASE_DEADLINE = 3600
 _MIN_RATE = 2 * MIB
-"""A Job ends after this many seconds, and one more for this many bytes of the plan. It is the stop
-of one that nobody follows: a transfer without progress gives up long before by itself."""
+"""A Job ends after `_BASE_DEADLINE` seconds, and one more per `_MIN_RATE` bytes of the plan. This
+ends a Job that nobody waits for; a transfer without progress fails much earlier by itself."""
 _SHARED_FLAGS = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
 """Arguments of the container that are flags of `cache`, too."""
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    """How the Job shall be."""
+    """Settings of the Job."""
 
     name: str
-    """The model's: of its cache, its labels and the Job's own name."""
+    """The model's name, for labels and for the Job's own name."""
     namespace: str
     to: BucketPrefix
     endpoint: str = ""
-    """Of the store, as pods see it."""
+    """Of the store, as pods reach it."""
     region: str = ""
     endpoint_hub: str = ""
     access_key: SecretKey | None = None
     secret_key: SecretKey | None = None
     session_token: SecretKey | None = None
-    """Of temporary keys, which are worth nothing without."""
+    """Of temporary keys, which are useless without it."""
     hub_token: SecretKey | None = None
-    """Of the Hub."""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     image: str = ""
-    """It has this package; there is none by default."""
+    """An image that has this package; there is no default."""
     network: PodNetwork = field(default_factory=PodNetwork)
     shards: int = 1
     workers: int = DEFAULT_WORKERS
@@ -70,21 +78,21 @@ class JobSettings:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Object] = ()
     retries: int = 6
-    """Pods that may fail per shard, e.g. because their node went away."""
+    """Pods that may fail per shard, for example because their node was lost."""
     ttl_seconds: int = 86_400
-    """Seconds that a finished Job and its logs stay."""
+    """How long a finished Job and its logs stay."""
 
 
 def build_job(plan: StagingPlan, settings: JobSettings) -> Object:
-    """The Job that stages a plan; the same settings make the same Job, name included."""
+    """The Job that stages a plan; the same settings build the same Job, including its name."""
     spec = _job_spec(plan, settings)
     fingerprint = json.dumps([spec, settings.namespace, settings.to.uri], sort_keys=True)
-    name = f"{settings.name[:36]}-stage-{hashlib.sha256(fingerprint.encode()).hexdigest()[:8]}"
+    suffix = hashlib.sha256(fingerprint.encode()).hexdigest()[:8]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": name,
+            "name": f"{settings.name[:36]}-stage-{suffix}",
             "namespace": settings.namespace,
             "labels": _labels(settings),
             "annotations": {
@@ -99,25 +107,26 @@ def build_job(plan: StagingPlan, settings: JobSettings) -> Object:
 
 
 def job_selector(name: str) -> str:
-    """The label selector of the staging Jobs of a cache."""
-    return f"{names.MANAGED_BY_LABEL}={names.MANAGER},{names.MODEL_LABEL}={name},{STAGE_LABEL}=true"
+    """The label selector of a cache's staging Jobs."""
+    labels = {**names.managed_labels(name), STAGE_LABEL: "true"}
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def staged_source(job: Object) -> str:
-    """What a staging Job stages, as `hf://org/model@COMMIT`: two of the same do the same work."""
+    """What a Job stages, as `hf://org/model@COMMIT`."""
     return annotations_of(job).get(names.SOURCE_ANNOTATION, "")
 
 
 def container_args(job: Object) -> list[str]:
-    """The arguments of a staging Job's container."""
-    found = get_path(job, "spec", "template", "spec", "containers", 0, "args", default=[])
-    return [str(each) for each in found]
+    """The arguments of a Job's container."""
+    args = get_path(job, "spec", "template", "spec", "containers", 0, "args", default=[])
+    return [str(each) for each in args]
 
 
 def cache_flags(job: Object) -> list[str]:
-    """The flags of `cache` that make a staging Job again, as words: the inverse of `build`."""
+    """The flags of `cache` that build this Job, as words: the inverse of `build_job`."""
     spec = get_path(job, "spec", "template", "spec", default={})
-    container_spec = get_path(spec, "containers", 0, default={})
+    container = get_path(spec, "containers", 0, default={})
     flags: list[str] = []
     for arg in container_args(job):
         flag, separator, value = arg.partition("=")
@@ -127,16 +136,16 @@ def cache_flags(job: Object) -> list[str]:
     if shards > 1:
         flags += ["--shards", str(shards)]
     name = labels_of(job).get(names.MODEL_LABEL, "")
-    env = {str(each.get("name")): each for each in get_list(container_spec, "env")}
-    for variable, flag, own in (
+    env = {str(each.get("name")): each for each in get_list(container, "env")}
+    for variable, flag, own_secret in (
         ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_secret_name(name)),
         ("HF_TOKEN", "--hf-secret", name + secrets.HUB_SUFFIX),
     ):
         secret = get_path(env.get(variable), "valueFrom", "secretKeyRef", "name")
-        if secret and secret != own:
+        if secret and secret != own_secret:
             flags += [flag, str(secret)]
     for flag, value in (
-        ("--image", container_spec.get("image")),
+        ("--image", container.get("image")),
         ("--stage-proxy", get_path(env.get("HTTPS_PROXY"), "value")),
         ("--stage-no-proxy", get_path(env.get("NO_PROXY"), "value")),
         ("--stage-ca", ca_bundle_reference(spec)),
@@ -160,8 +169,8 @@ def _job_spec(plan: StagingPlan, settings: JobSettings) -> Object:
         "backoffLimit": settings.retries * settings.shards,
         "activeDeadlineSeconds": _BASE_DEADLINE + plan.bytes // _MIN_RATE,
         "ttlSecondsAfterFinished": settings.ttl_seconds,
-        # What another attempt cannot mend ends the Job: 1 is a refusal, 2 a wrong setting.
-        # A pod that its node or the scheduler took away does not count.
+        # A retry cannot fix a refusal (exit code 1) or a wrong flag (2), so these fail the Job.
+        # A pod that was evicted or preempted does not count as a failure.
         "podFailurePolicy": {
             "rules": [
                 {

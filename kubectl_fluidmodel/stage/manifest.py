@@ -1,4 +1,4 @@
-"""The manifest: the mark that a commit is in the bucket whole, written last and beside it."""
+"""The manifest: it marks a commit in the bucket as complete, and is written last."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.output.shell import Operand, command
 
 API_VERSION = "fluidmodel.io/v1"
 KIND = "StagedModel"
+_RETRY_TIMEOUT = 10.0
+"""Seconds to retry reading a manifest."""
 
 
 @dataclass(frozen=True, order=True)
 class ManifestEntry:
-    """One staged file; `etag` is the object's as the store told it when it was proven."""
+    """One staged file; `etag` is what the store reported when the content was verified."""
 
     file: PlanFile
     etag: str
@@ -28,7 +31,7 @@ class ManifestEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What lies below the place of a commit."""
+    """The files of one staged commit."""
 
     repo: str
     commit: str
@@ -45,16 +48,16 @@ class Manifest:
         return sum(entry.file.size for entry in self.entries)
 
     def listing(self) -> FileListing:
-        """The same as sizing and proof know it."""
-        return FileListing(
-            tuple(SourceFile(entry.file.path, entry.file.size) for entry in self.entries)
-        )
+        """The paths and sizes alone."""
+        files = (SourceFile(entry.file.path, entry.file.size) for entry in self.entries)
+        return FileListing(tuple(files))
 
     def covers(self, files: tuple[PlanFile, ...]) -> bool:
-        """Whether all of these files are in it, with the same content."""
+        """Whether the manifest has all of these files, with the same content."""
         return set(files) <= set(self.files)
 
     def to_json(self) -> str:
+        """The object's content; `parse_manifest` is the inverse."""
         document = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -77,15 +80,15 @@ class Manifest:
 
 
 def parse_manifest(text: str | bytes) -> Manifest:
-    """The manifest in a JSON text.
+    """Parse a manifest.
 
     Raises:
-        ValueError: it is none, or its counts contradict its files.
+        ValueError: the text is no manifest, or its byte count contradicts its files.
     """
     try:
         document: dict[str, Any] = json.loads(text)
         if document["apiVersion"] != API_VERSION or document["kind"] != KIND:
-            raise ValueError(f"{document['kind']} of {document['apiVersion']}")
+            raise ValueError(f"it is a {document['kind']} of {document['apiVersion']}")
         manifest = Manifest(
             str(document["repo"]),
             str(document["commit"]),
@@ -94,9 +97,9 @@ def parse_manifest(text: str | bytes) -> Manifest:
             str(document.get("stagedAt", "")),
         )
     except (TypeError, KeyError, AttributeError) as err:
-        raise ValueError(f"no {err}") from err
+        raise ValueError(f"a field is missing or has the wrong type: {err}") from err
     if manifest.bytes != document.get("bytes") or not manifest.entries:
-        raise ValueError("its bytes are not those of its files")
+        raise ValueError("its bytes are not the sum of its files")
     return manifest
 
 
@@ -109,27 +112,37 @@ def _parse_entry(each: Mapping[str, Any]) -> ManifestEntry:
 def read_manifest(
     store: S3Store, layout: StagingLayout, *, missing_if_denied: bool = False
 ) -> Manifest | None:
-    """The valid manifest of a place, or None where there is none; `hidden`: or none to be seen.
+    """Read the manifest of a commit.
 
-    Who may not list a bucket is told that what is not there may not be read.
+    Args:
+        store: the store of the bucket.
+        layout: the commit.
+        missing_if_denied: treat a denied read as a missing object. Without the permission to list
+            the bucket, S3 answers 403 for an object that does not exist.
+
+    Returns:
+        The manifest, or None if there is none.
 
     Raises:
-        FluidModelError: there is one, but it is damaged or another's.
+        FluidModelError: the manifest is damaged or of another commit.
         UnreachableError: the store does not answer.
     """
     from kubectl_fluidmodel.stage.bucket import Bucket
 
-    text = Bucket(store, layout.destination.bucket, retry_timeout=10.0).read_object(
-        layout.manifest_key, missing_if_denied=missing_if_denied
-    )
+    bucket = Bucket(store, layout.destination.bucket, retry_timeout=_RETRY_TIMEOUT)
+    text = bucket.read_object(layout.manifest_key, missing_if_denied=missing_if_denied)
     if text is None:
         return None
     uri = f"s3://{layout.destination.bucket}/{layout.manifest_key}"
     try:
         manifest = parse_manifest(text)
     except ValueError as err:
+        model = Operand(f"{layout.repo}@{layout.commit}")
+        to = ("--to", layout.destination.uri)
         raise FluidModelError(
-            f"the manifest {uri} is damaged", str(err), "kubectl fluidmodel stage again"
+            f"the manifest {uri} is damaged",
+            str(err),
+            command("kubectl", "fluidmodel", "stage", model, *to),
         ) from err
     if (manifest.repo, manifest.commit) != (layout.repo, layout.commit):
         raise FluidModelError(f"the manifest {uri} is of {manifest.repo}@{manifest.commit}")

@@ -1,4 +1,4 @@
-"""How a file is cut into the parts of a multipart upload, and a plan into shards. Pure.
+"""Division of a file into the parts of a multipart upload, and of a plan into shards. Pure.
 
 S3's limits: at most 10,000 parts, each but the last 5 MiB to 5 GiB.
 """
@@ -15,16 +15,23 @@ MAX_PARTS = 10_000
 MIN_PART = 5 * MIB
 MAX_PART = 5 << 30
 DEFAULT_PART = 16 * MIB
-"""Large enough that a request's overhead does not show, small enough that many fit in memory."""
+"""Large enough to hide the overhead of a request, small enough that many fit in memory."""
 PARTS_IN_FLIGHT = 8
-"""Parts that should fit into memory at once, before parts are made smaller than usual."""
+"""Parts that have to fit into memory at once; else parts become smaller than the default."""
 
 
 def choose_part_size(size: int, buffer_bytes: int, requested: int = 0) -> int:
-    """Bytes of a part for a file of `size`, where `room` bytes may be in flight in all.
+    """Choose the part size for a file.
 
-    A whole number of MiB, so a multiple of a hash's block; only the 10,000 parts of a very
-    large file make parts larger than usual.
+    Only the limit of 10,000 parts makes the parts of a very large file larger than the default.
+
+    Args:
+        size: bytes of the file.
+        buffer_bytes: bytes of all parts in flight.
+        requested: the user's choice in bytes; 0 for none.
+
+    Returns:
+        Bytes of a part: a whole number of MiB, so a multiple of the hash's block size.
     """
     fitting = max(MIN_PART, min(DEFAULT_PART, buffer_bytes // PARTS_IN_FLIGHT // MIB * MIB))
     needed = -(-size // MAX_PARTS // MIB) * MIB if size else 0
@@ -33,19 +40,19 @@ def choose_part_size(size: int, buffer_bytes: int, requested: int = 0) -> int:
     return min(MAX_PART, max(requested or fitting, needed))
 
 
-def part_count(size: int, part: int) -> int:
-    """Parts of a file."""
-    return max(1, -(-size // part))
+def part_count(size: int, part_size: int) -> int:
+    """Number of parts of a file; at least 1."""
+    return max(1, -(-size // part_size))
 
 
-def byte_range(index: int, size: int, part: int) -> tuple[int, int]:
-    """The first byte of a part, and the first after it; parts count from 0."""
-    return index * part, min(size, (index + 1) * part)
+def byte_range(index: int, size: int, part_size: int) -> tuple[int, int]:
+    """Start and end (exclusive) of a part; parts count from 0."""
+    return index * part_size, min(size, (index + 1) * part_size)
 
 
 @dataclass(frozen=True)
 class ShardAssignment:
-    """What one shard stages."""
+    """The files that one shard stages."""
 
     files: tuple[PlanFile, ...]
 
@@ -55,9 +62,10 @@ class ShardAssignment:
 
 
 def assign_shards(files: Sequence[PlanFile], shards: int) -> list[ShardAssignment]:
-    """Divide files among shards by bytes: the largest first, each to who has least.
+    """Distribute files over shards: the largest first, each to the shard with the fewest bytes.
 
-    The same for everybody who has the same files: ties go by path and by the shard's number.
+    Deterministic, so that every shard computes the same assignment: ties are broken by path and
+    by shard number.
     """
     loads = [0] * shards
     assigned: list[list[PlanFile]] = [[] for _ in range(shards)]

@@ -1,4 +1,4 @@
-"""Where a staging stands, gathered from the events of one run or of all shards. Pure."""
+"""Progress of a staging, aggregated from the events of one run or of all shards. Pure."""
 
 from __future__ import annotations
 
@@ -6,61 +6,74 @@ from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
 from kubectl_fluidmodel.output.units import pluralize
-from kubectl_fluidmodel.stage.events import Began, Ended, Event, FileDone, FileFailed, Progress
+from kubectl_fluidmodel.stage.events import (
+    Completed,
+    Event,
+    FileDone,
+    FileFailed,
+    Started,
+    TransferProgress,
+)
 
 STAGE_STEP = "stage"
+_MAX_PROBLEMS = 6
+_NO_PROGRESS = TransferProgress(0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class ProgressSnapshot:
-    """What `ui.live` draws."""
+    """What `output.live` draws."""
 
     steps: tuple[Step, ...]
     done_bytes: int | None
     total_bytes: int | None
     problems: tuple[str, ...]
     is_transferring: bool = True
-    """Whether bytes are on their way, so that a rate and an end make sense."""
+    """Whether bytes are in transfer, so that a rate and a remaining time make sense."""
     remaining_after: int = 0
-    """Bytes that a step after the staging is to move."""
-
-
-_NO_PROGRESS = Progress(0, 0, 0, 0, 0, 0, 0)
+    """Bytes that a step after the staging transfers."""
 
 
 @dataclass(frozen=True)
 class ShardProgress:
-    """One share of the work."""
+    """Progress of one shard."""
 
-    progress: Progress = _NO_PROGRESS
-    ended: bool = False
-    failed: tuple[str, ...] = ()
+    progress: TransferProgress = _NO_PROGRESS
+    is_complete: bool = False
+    failures: tuple[str, ...] = ()
 
 
 class ProgressAggregator:
-    """All shards of one staging."""
+    """Aggregates the events of all shards of one staging."""
 
     def __init__(self, total: int, files: int, shards: int = 1, initial_bytes: int = 0) -> None:
-        """`done` bytes were there before."""
+        """Start with no events.
+
+        Args:
+            total: bytes of the whole plan.
+            files: files of the whole plan.
+            shards: number of shards.
+            initial_bytes: bytes that were in the store before.
+        """
         self.total, self.files, self.shard_count = total, files, shards
         self._initial_bytes = initial_bytes
         self.shards: dict[int, ShardProgress] = {}
         self.external_problems: tuple[str, ...] = ()
-        """What is wrong beside the shards: a pod that cannot start, a store out of reach."""
+        """Problems outside the shards: a pod that cannot start, a store that does not answer."""
         self.waiting_reason = ""
-        """What is going on while no shard has begun."""
+        """What happens while no shard has started."""
 
     def handle(self, event: Event, shard: int = 0) -> None:
-        """Note an event of a shard."""
+        """Update the progress of a shard by one event."""
         current = self.shards.get(shard, ShardProgress())
-        if isinstance(event, Began):
-            current = replace(current, ended=False, failed=())
-        elif isinstance(event, Progress):
+        if isinstance(event, Started):
+            current = replace(current, is_complete=False, failures=())
+        elif isinstance(event, TransferProgress):
             current = replace(current, progress=event)
         elif isinstance(event, FileFailed):
-            current = replace(current, failed=(*current.failed, event.why))
-        elif isinstance(event, Ended):
-            current = replace(current, ended=True)
+            current = replace(current, failures=(*current.failures, event.reason))
+        elif isinstance(event, Completed):
+            current = replace(current, is_complete=True)
         elif not isinstance(event, FileDone):
             return
         self.shards[shard] = current
@@ -68,8 +81,8 @@ class ProgressAggregator:
     @property
     def done_bytes(self) -> int:
         """Bytes that are in the store or on their way from the Hub to it."""
-        here = sum(each.progress.done + each.progress.moving for each in self.shards.values())
-        return max(self._initial_bytes, here)
+        counted = sum(each.progress.done + each.progress.in_flight for each in self.shards.values())
+        return max(self._initial_bytes, counted)
 
     @property
     def files_done(self) -> int:
@@ -77,37 +90,42 @@ class ProgressAggregator:
 
     @property
     def existing_bytes(self) -> int:
-        return sum(each.progress.found for each in self.shards.values())
+        """Bytes that were in the store before."""
+        return sum(each.progress.already_present for each in self.shards.values())
 
     def snapshot(self) -> ProgressSnapshot:
-        """As it stands now."""
-        completed = sum(1 for each in self.shards.values() if each.ended)
-        started = len(self.shards)
-        if started == 0:
-            step = Step(
-                STAGE_STEP, WAITING if not self.waiting_reason else RUNNING, self.waiting_reason
-            )
-        else:
-            step = Step(
-                STAGE_STEP,
-                DONE if completed >= self.shard_count else RUNNING,
-                self._detail(completed),
-            )
-        problems = list(self.external_problems)
-        for number, each in sorted(self.shards.items()):
-            prefix = f"shard {number}: " if self.shard_count > 1 else ""
-            problems += [f"{prefix}{why}" for why in each.failed]
-            if each.progress.trouble and not each.ended:
-                problems.append(f"{prefix}trying again: {each.progress.trouble}")
+        """The progress now."""
+        started = bool(self.shards)
         return ProgressSnapshot(
-            (step,), self.done_bytes if started else None, self.total, tuple(problems[:6])
+            (self._step(),),
+            self.done_bytes if started else None,
+            self.total,
+            (*self.external_problems, *self._shard_problems())[:_MAX_PROBLEMS],
         )
 
-    def _detail(self, completed: int) -> str:
+    def _step(self) -> Step:
+        if not self.shards:
+            return Step(
+                STAGE_STEP, RUNNING if self.waiting_reason else WAITING, self.waiting_reason
+            )
+        complete = sum(1 for each in self.shards.values() if each.is_complete)
+        state = DONE if complete >= self.shard_count else RUNNING
+        return Step(STAGE_STEP, state, self._detail(complete))
+
+    def _shard_problems(self) -> list[str]:
+        problems: list[str] = []
+        for number, each in sorted(self.shards.items()):
+            prefix = f"shard {number}: " if self.shard_count > 1 else ""
+            problems += [f"{prefix}{reason}" for reason in each.failures]
+            if each.progress.last_retry and not each.is_complete:
+                problems.append(f"{prefix}retrying: {each.progress.last_retry}")
+        return problems
+
+    def _detail(self, complete: int) -> str:
         text = f"{self.files_done} of {pluralize(self.files, 'file')}"
         if self.shard_count > 1:
-            text += f", {completed} of {self.shard_count} shards done"
+            text += f", {complete} of {self.shard_count} shards done"
         active = [path for each in self.shards.values() for path in each.progress.active]
-        if active and completed < self.shard_count:
+        if active and complete < self.shard_count:
             text += f"; {active[0]}" + (f" and {len(active) - 1} more" if len(active) > 1 else "")
         return text

@@ -1,4 +1,4 @@
-"""Draws a staging: a live view on a terminal, a line every five seconds elsewhere, or JSON."""
+"""Shows a transfer: a live view on a terminal, a line every five seconds elsewhere, or JSON."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from types import TracebackType
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.output.live import ProgressView
-from kubectl_fluidmodel.output.units import format_bytes, pluralize
-from kubectl_fluidmodel.stage.events import Began, Event, Note, Progress, event_to_document
+from kubectl_fluidmodel.output.units import format_bytes
+from kubectl_fluidmodel.stage.events import (
+    Event,
+    Message,
+    Started,
+    TransferProgress,
+    event_to_document,
+)
 from kubectl_fluidmodel.stage.progress import ProgressAggregator
-from kubectl_fluidmodel.stage.report import format_skipped, unloadable_note
+from kubectl_fluidmodel.stage.report import format_skipped, plan_summary, unloadable_note
 
 _PROGRESS_INTERVAL = 1.0
-"""Seconds between Progress lines of a JSON log."""
+"""Seconds between two progress lines of a JSON log."""
 
 
 class StagingProgressView:
-    """For people, on stderr."""
+    """Shows events to people, on stderr. A context manager."""
 
     def __init__(self, color: str = "auto") -> None:
-        self._live = ProgressView(color=color, hint="Ctrl-C stops it, and the same command goes on")
+        self._view = ProgressView(color=color, hint="Ctrl-C stops it, and the same command resumes")
         self._aggregator: ProgressAggregator | None = None
         self._existing_reported = False
 
     def __enter__(self) -> StagingProgressView:
-        self._live.__enter__()
+        self._view.__enter__()
         return self
 
     def __exit__(
@@ -37,41 +43,38 @@ class StagingProgressView:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.__exit__(kind, err, trace)
+        self._view.__exit__(kind, err, trace)
 
     def show_plan(self, plan: StagingPlan) -> None:
-        text = f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: "
-        self._live.log(text + f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}")
-        if plan.skipped:
-            self._live.log(format_skipped(plan))
-        if lacking := unloadable_note(plan):
-            self._live.log(lacking)
+        for text in (plan_summary(plan), format_skipped(plan), unloadable_note(plan)):
+            if text:
+                self._view.log(text)
 
     def handle(self, event: Event) -> None:
-        if isinstance(event, Began):
+        """Show one event."""
+        if isinstance(event, Started):
             self._aggregator = ProgressAggregator(event.bytes, event.files)
-            shard_note = f" (shard {event.shard} of {event.shards})" if event.shards > 1 else ""
-            self._live.log(f"to {event.to}{shard_note}")
+            shard = f" (shard {event.shard} of {event.shards})" if event.shards > 1 else ""
+            self._view.log(f"to {event.destination}{shard}")
+        elif isinstance(event, Message):
+            self._view.log(f"note: {event.text}")
         if self._aggregator is None:
-            if isinstance(event, Note):
-                self._live.log(f"note: {event.text}")
             return
         self._aggregator.handle(event)
-        if isinstance(event, Note):
-            self._live.log(f"note: {event.text}")
-        if isinstance(event, Progress):
-            if event.found and not self._existing_reported:
+        if isinstance(event, TransferProgress):
+            if event.already_present and not self._existing_reported:
                 self._existing_reported = True
-                self._live.log(f"{format_bytes(event.found)} of it are there already")
-            self._live.update(self._aggregator.snapshot())
+                existing = format_bytes(event.already_present)
+                self._view.log(f"{existing} are in the store already")
+            self._view.update(self._aggregator.snapshot())
 
 
 class JsonEventLog:
-    """For programs, on stdout: one object per line, Progress at most every second."""
+    """Writes events for programs, to stdout: one object per line. A context manager."""
 
     def __init__(self) -> None:
         self._last_written_at = 0.0
-        self._pending: Progress | None = None
+        self._pending: TransferProgress | None = None
 
     def __enter__(self) -> JsonEventLog:
         return self
@@ -86,15 +89,16 @@ class JsonEventLog:
             self._write_line(self._pending)
 
     def show_plan(self, plan: StagingPlan) -> None:
-        """The plan itself is not logged: who started the Job made it."""
+        """Write nothing: whoever created the Job has the plan."""
 
     def handle(self, event: Event) -> None:
-        if isinstance(event, Progress):
+        """Write one event; progress at most every second."""
+        if isinstance(event, TransferProgress):
             if time.monotonic() - self._last_written_at < _PROGRESS_INTERVAL:
                 self._pending = event
                 return
             self._last_written_at = time.monotonic()
-        elif self._pending is not None and not isinstance(event, Note):
+        elif self._pending is not None and not isinstance(event, Message):
             self._write_line(self._pending)
         self._pending = None
         self._write_line(event)

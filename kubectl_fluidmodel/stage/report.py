@@ -1,4 +1,4 @@
-"""What staging has to say at its end: text for people, documents for programs. Pure."""
+"""Results of the verb `stage`: text for people, documents for programs. Pure."""
 
 from __future__ import annotations
 
@@ -14,47 +14,55 @@ from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
-from kubectl_fluidmodel.stage.events import Ended
+from kubectl_fluidmodel.stage.events import Completed
 from kubectl_fluidmodel.stage.stale_uploads import StaleUpload
 from kubectl_fluidmodel.stage.status import StagingStatus
 from kubectl_fluidmodel.stage.verify import VerificationReport
 
 _MAX_LISTED_FILES = 40
-"""Files that a plan shows before it sums up the rest."""
+"""Files that a plan lists; the rest is summarized."""
+
+
+def plan_summary(plan: StagingPlan) -> str:
+    """The commit, its number of files and its size, in one line."""
+    files = f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}"
+    return escape_control(f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: {files}")
 
 
 def format_skipped(plan: StagingPlan) -> str:
-    """What is left out and what that saves, on one line; empty where nothing is."""
+    """What is left out, in one line; empty if nothing is."""
     if not plan.skipped:
         return ""
-    by_why: dict[str, list[str]] = defaultdict(list)
+    by_reason: dict[str, list[str]] = defaultdict(list)
     for each in plan.skipped:
-        by_why[each.why].append(each.path)
-    reasons = "; ".join(
-        f"{', '.join(paths[:2])}{f' and {len(paths) - 2} more' if len(paths) > 2 else ''} ({why})"
-        for why, paths in by_why.items()
-    )
-    return escape_control(
-        f"left out {pluralize(len(plan.skipped), 'file')}, which saves "
-        f"{format_bytes(plan.bytes_skipped)}: "
-        f"{reasons}"
-    )
+        by_reason[each.reason].append(each.path)
+    reasons = "; ".join(f"{_examples(paths)} ({reason})" for reason, paths in by_reason.items())
+    count = pluralize(len(plan.skipped), "file")
+    saved = format_bytes(plan.bytes_skipped)
+    return escape_control(f"left out {count}, which saves {saved}: {reasons}")
+
+
+def _examples(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
+    return ", ".join(paths[:2]) + more
 
 
 def unloadable_note(plan: StagingPlan) -> str:
-    """Why no engine can load what the plan brings, by the names and sizes of its files; else
-    nothing. It is said and not refused: a part of a model may be what somebody wants."""
-    wrong = assess_model(plan.listing().files, Sample()).errors
-    if not wrong:
+    """Why no engine can load the planned files, by their names and sizes; empty if one can.
+
+    This is a note and no error, because a part of a model may be what the user wants.
+    """
+    errors = assess_model(plan.listing().files, Sample()).errors
+    if not errors:
         return ""
-    told = "; ".join(each.text for each in wrong[:3])
-    return escape_control(f"note: no engine can load this alone: {told}")
+    reasons = "; ".join(each.text for each in errors[:3])
+    return escape_control(f"note: no engine can load these files alone: {reasons}")
 
 
 def format_plan(
     plan: StagingPlan, layout: StagingLayout, status: StagingStatus | None = None
 ) -> str:
-    """The plan as a dry run shows it; with what the store holds of it where that was asked."""
+    """The plan as a dry run prints it, with what the store has of it if that was read."""
     lines = [
         f"{plan.repo}@{plan.revision} is commit {plan.commit}",
         f"to {layout.uri}",
@@ -66,41 +74,40 @@ def format_plan(
     lines += [
         f"  {format_bytes(file.size):>{width}}  {file.path}" for file in largest[:_MAX_LISTED_FILES]
     ]
-    if len(largest) > _MAX_LISTED_FILES:
-        rest = largest[_MAX_LISTED_FILES:]
+    rest = largest[_MAX_LISTED_FILES:]
+    if rest:
         total = format_bytes(sum(file.size for file in rest))
         lines.append(f"  {total:>{width}}  in {pluralize(len(rest), 'more file')}")
-    if plan.skipped:
-        lines += ["", format_skipped(plan)]
-    if lacking := unloadable_note(plan):
-        lines += ["", lacking]
-    if status is not None:
-        lines += ["", _format_status(status, layout)]
+    status_text = _format_status(status, layout) if status is not None else ""
+    for paragraph in (format_skipped(plan), unloadable_note(plan), status_text):
+        lines += ["", paragraph] if paragraph else []
     return escape_control("\n".join(lines) + "\n")
 
 
 def _format_status(status: StagingStatus, layout: StagingLayout) -> str:
     if not status.bucket_exists:
-        return f"bucket {layout.destination.bucket} does not exist: it would be made"
+        return f"bucket {layout.destination.bucket} does not exist: it would be created"
     if status.has_manifest and not status.remaining_bytes:
-        return "staged already: the manifest is valid, and every file is as it says"
-    text = f"there already: {pluralize(status.files, 'file')}, {format_bytes(status.bytes)}"
+        return "staged already: the manifest is valid, and every file matches it"
+    files = f"{pluralize(status.files, 'file')}, {format_bytes(status.bytes)}"
+    text = f"in the store already: {files}"
     if status.resumable_bytes:
-        text += f", and {format_bytes(status.resumable_bytes)} of uploads that were begun"
-    return f"{text}; {format_bytes(status.remaining_bytes)} to go"
+        text += f", and {format_bytes(status.resumable_bytes)} of unfinished uploads"
+    return f"{text}; {format_bytes(status.remaining_bytes)} to stage"
 
 
 def plan_document(
     plan: StagingPlan, layout: StagingLayout, status: StagingStatus | None = None
 ) -> dict[str, Any]:
-    found = {
+    """The plan as a document of kind StagingPlan."""
+    document = {
         "apiVersion": API_VERSION,
         "kind": "StagingPlan",
         "to": layout.uri,
         **plan.to_document(),
     }
     if status is not None:
-        found["store"] = {
+        document["store"] = {
             "bucketExists": status.bucket_exists,
             "files": status.files,
             "bytes": status.bytes,
@@ -108,76 +115,69 @@ def plan_document(
             "bytesLeft": status.remaining_bytes,
             "manifest": status.has_manifest,
         }
-    return found
+    return document
 
 
-def format_result(plan: StagingPlan, ended: Ended, store_flags: Sequence[str] = ()) -> str:
-    """How it ended, and the one line to run next; `store` are the flags that named the store."""
-    lines = []
-    seconds = max(ended.seconds, 0.001)
-    moved = (
-        f", {format_bytes(ended.sent)} sent at {format_bytes(ended.sent / seconds)}/s"
-        if ended.sent
-        else ""
-    )
-    lines.append(
-        f"{plan.repo}@{plan.commit[:12]} is staged: {pluralize(ended.files, 'file')}, "
-        f"{format_bytes(ended.bytes)}, every hash proven ({format_duration(ended.seconds)}{moved})"
-    )
-    if ended.manifest:
-        lines.append(
-            f"next: {command('kubectl', 'fluidmodel', 'cache', Operand(ended.to), *store_flags)}"
-        )
+def format_result(plan: StagingPlan, result: Completed, store_flags: Sequence[str] = ()) -> str:
+    """The result, and the command to run next.
+
+    Args:
+        plan: what was staged.
+        result: the transfer's last event.
+        store_flags: the flags that named the store.
+    """
+    rate = format_bytes(result.sent / max(result.seconds, 0.001))
+    sent = f", {format_bytes(result.sent)} sent at {rate}/s" if result.sent else ""
+    files = f"{pluralize(result.files, 'file')}, {format_bytes(result.bytes)}"
+    time = f"{format_duration(result.seconds)}{sent}"
+    text = f"{plan.repo}@{plan.commit[:12]} is staged: {files}, every hash verified ({time})\n"
+    if result.manifest:
+        next_command = ("kubectl", "fluidmodel", "cache", Operand(result.destination))
+        text += f"next: {command(*next_command, *store_flags)}\n"
     else:
-        lines.append("other shards are still at work; the last one writes the manifest")
-    return escape_control("\n".join(lines) + "\n")
+        text += "other shards are still running; the last one writes the manifest\n"
+    return escape_control(text)
 
 
-def result_document(plan: StagingPlan, ended: Ended) -> dict[str, Any]:
+def result_document(plan: StagingPlan, result: Completed) -> dict[str, Any]:
+    """The result as a document of kind Staging."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Staging",
         "repo": plan.repo,
         "revision": plan.revision,
         "commit": plan.commit,
-        "to": ended.to,
-        "manifest": ended.manifest or None,
-        "files": ended.files,
-        "bytes": ended.bytes,
-        "bytesRead": ended.read,
-        "bytesSent": ended.sent,
-        "seconds": round(ended.seconds, 3),
+        "to": result.destination,
+        "manifest": result.manifest or None,
+        "files": result.files,
+        "bytes": result.bytes,
+        "bytesRead": result.read,
+        "bytesSent": result.sent,
+        "seconds": round(result.seconds, 3),
     }
 
 
 def format_verification(
-    report: VerificationReport, read: bool, store_flags: Sequence[str] = ()
+    report: VerificationReport, read_content: bool, store_flags: Sequence[str] = ()
 ) -> str:
+    """The result of `--verify`, and the command that fixes problems."""
+    layout = report.layout
     if report.problems:
-        lines = [f"{report.layout.uri} is not what it should be:"]
+        lines = [f"{layout.uri} does not match its manifest and the hub:"]
         lines += [f"  {problem}" for problem in report.problems]
-        model = f"{report.layout.repo}@{report.layout.commit}"
-        words = (
-            "kubectl",
-            "fluidmodel",
-            "stage",
-            Operand(model),
-            "--to",
-            report.layout.destination.uri,
-        )
+        model = Operand(f"{layout.repo}@{layout.commit}")
+        words = ("kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri)
         lines.append(f"next: {command(*words, *store_flags)}")
     else:
-        how = "every byte read back" if read else "sizes, ETags and hashes"
-        lines = [
-            f"{report.layout.uri} is sound: {pluralize(report.files, 'file')}, "
-            f"{format_bytes(report.bytes)}, "
-            f"as its manifest and the hub say ({how})"
-        ]
+        checked = "every byte read back" if read_content else "sizes, ETags and hashes"
+        files = f"{pluralize(report.files, 'file')}, {format_bytes(report.bytes)}"
+        lines = [f"{layout.uri} is intact: {files}, as its manifest and the hub list ({checked})"]
     lines += [f"note: {each}" for each in report.notes]
     return escape_control("\n".join(lines) + "\n")
 
 
 def verification_document(report: VerificationReport) -> dict[str, Any]:
+    """The result of `--verify` as a document of kind StagingCheck."""
     return {
         "apiVersion": API_VERSION,
         "kind": "StagingCheck",
@@ -193,19 +193,17 @@ def verification_document(report: VerificationReport) -> dict[str, Any]:
 
 
 def format_stale_uploads(
-    uploads: Sequence[StaleUpload], repo: str, to: BucketPrefix, dry_run: bool
+    uploads: Sequence[StaleUpload], repo: str, destination: BucketPrefix, dry_run: bool
 ) -> str:
+    """The result of `--abort-stale`."""
     if not uploads:
-        return f"no leftover uploads of {repo} in {to.uri}\n"
+        return escape_control(f"no stale uploads of {repo} in {destination.uri}\n")
     lines = []
     for each in uploads:
-        what = (
-            f"{each.path}@{each.commit[:12]} ({format_bytes(each.bytes)}, "
-            f"{format_duration(each.age)} "
-            "old)"
-        )
+        size, age = format_bytes(each.bytes), format_duration(each.age)
+        upload = f"{each.path}@{each.commit[:12]} ({size}, {age} old)"
         if not each.aborted:
-            lines.append(f"kept {what}: it went on lately; --stale-after 0s takes it too")
+            lines.append(f"kept {upload}: it is recent; --stale-after 0s aborts it, too")
         else:
-            lines.append(f"{'would abort' if dry_run else 'aborted'} {what}")
+            lines.append(f"{'would abort' if dry_run else 'aborted'} {upload}")
     return escape_control("\n".join(lines) + "\n")

@@ -1,14 +1,14 @@
-"""SHA-256 whose state can be taken out and put back: OpenSSL's, by ctypes.
+"""SHA-256 whose state can be exported and restored: OpenSSL's, by ctypes.
 
-Python's hashlib cannot save a half-done hash, and a file that is staged in two runs has to be
-hashed across both. OpenSSL's SHA256_CTX is plain memory: eight 32-bit words of state, the count
-of bits in two words, 64 bytes of pending input, and two counters. After a whole number of
-64-byte blocks nothing is pending, so the eight words and the count are all there is; they mean
-the same on every machine, as FIPS 180-4 defines them.
+Python's hashlib cannot save an unfinished hash, and a file that is staged in two runs has to be
+hashed across both. OpenSSL's SHA256_CTX is plain memory: eight 32-bit words of state, the bit count
+in two words, 64 bytes of pending input, and two counters. After a whole number of 64-byte blocks no
+input is pending, so the eight words and the count are the complete state. FIPS 180-4 defines them,
+so they are the same on every machine.
 
-The layout is no promise of OpenSSL's. `available()` therefore proves on first use that a state
-taken out and put back yields hashlib's digest, and says no where it does not (or where there is
-no libcrypto). Without it staging still works; see `digest.py` for what it costs.
+OpenSSL does not guarantee the layout. `is_available()` therefore checks on first use that a state
+exported and restored yields hashlib's digest, and returns False where it does not, or where there
+is no libcrypto. Staging works without it, too; `FileHasher` says at what cost.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ BLOCK = 64
 STATE_BYTES = 32
 _CONTEXT_SIZE = 112
 _ALLOCATED_SIZE = 512
-"""Bytes to allocate for a context: more than it has, should a build have a larger one."""
+"""Bytes allocated for a context: more than `_CONTEXT_SIZE`, in case a build has a larger one."""
 _BIT_COUNT_OFFSET, _PENDING_OFFSET = 32, 104
-"""Offsets of the bit count and of the number of pending bytes."""
 
 _lock = threading.Lock()
 _library: Any = None
@@ -34,10 +33,10 @@ _tried = False
 
 
 class Sha256:
-    """A running SHA-256 over OpenSSL's low-level functions; they release the GIL."""
+    """A SHA-256 computed by OpenSSL's low-level functions, which release the GIL."""
 
     def __init__(self, state: bytes = b"", count: int = 0) -> None:
-        """Begin anew, or after `count` bytes from a `state` that `take` gave."""
+        """Start at the beginning, or after `count` bytes from an exported `state`."""
         self._lib = _load_library()
         self._context = ctypes.create_string_buffer(_ALLOCATED_SIZE)
         self._lib.SHA256_Init(self._context)
@@ -51,6 +50,7 @@ class Sha256:
             struct.pack_into("=2I", self._context, _BIT_COUNT_OFFSET, bits & 0xFFFFFFFF, bits >> 32)
 
     def update(self, data: memoryview | bytearray | bytes) -> None:
+        """Hash the next bytes; a memoryview has to be writable."""
         size = len(data)
         if isinstance(data, bytes):
             self._lib.SHA256_Update(self._context, data, ctypes.c_size_t(size))
@@ -60,21 +60,26 @@ class Sha256:
         self.count += size
 
     def export_state(self) -> bytes:
-        """The state, to go on from later; only after a whole number of blocks."""
-        if self.count % BLOCK or struct.unpack_from("=I", self._context, _PENDING_OFFSET)[0]:
+        """The state to resume from.
+
+        Raises:
+            ValueError: the bytes hashed so far are not a whole number of blocks.
+        """
+        pending = struct.unpack_from("=I", self._context, _PENDING_OFFSET)[0]
+        if self.count % BLOCK or pending:
             raise ValueError("bytes are pending")
         return struct.pack(">8I", *struct.unpack_from("=8I", self._context, 0))
 
     def hexdigest(self) -> str:
-        """The digest of all so far; the hash can go on."""
+        """The digest of the bytes so far; hashing can continue."""
         copy = ctypes.create_string_buffer(self._context.raw, _ALLOCATED_SIZE)
-        out = ctypes.create_string_buffer(32)
-        self._lib.SHA256_Final(out, copy)
-        return out.raw.hex()
+        digest = ctypes.create_string_buffer(32)
+        self._lib.SHA256_Final(digest, copy)
+        return digest.raw.hex()
 
 
 def is_available() -> bool:
-    """Whether states can be taken out here; proven on the first call."""
+    """Whether states can be exported on this machine; checked on the first call."""
     return _load_library() is not None
 
 
@@ -85,12 +90,12 @@ def _load_library() -> Any:
             _tried = True
             for name in _library_candidates():
                 try:
-                    found = ctypes.CDLL(name)
+                    candidate = ctypes.CDLL(name)
                     for function in ("SHA256_Init", "SHA256_Update", "SHA256_Final"):
-                        getattr(found, function)
+                        getattr(candidate, function)
                 except (OSError, AttributeError):
                     continue
-                _library = found
+                _library = candidate
                 break
             if _library is not None and not _is_compatible(_library):
                 _library = None
@@ -98,28 +103,28 @@ def _load_library() -> Any:
 
 
 def _library_candidates() -> list[str]:
-    """Where libcrypto may be; first the very one that Python's own hashlib has loaded.
+    """Paths and names of libcrypto; first the one that Python's own hashlib has loaded.
 
-    On macOS none is tried: loading the system's unversioned library ends the process.
+    None on macOS: loading the system's unversioned library aborts the process.
     """
     if sys.platform != "linux":
         return []
-    found: list[str] = []
+    candidates: list[str] = []
     try:
-        import _hashlib  # noqa: F401 - to have its library mapped
+        import _hashlib  # noqa: F401 - maps its library into the process
         from pathlib import Path
 
         for line in Path("/proc/self/maps").read_text().splitlines():
             path = line.split(" ", 5)[-1].strip()
-            if "libcrypto" in path and path.startswith("/") and path not in found:
-                found.append(path)
+            if "libcrypto" in path and path.startswith("/") and path not in candidates:
+                candidates.append(path)
     except (ImportError, OSError):
         pass
-    return [*found, "libcrypto.so.3", "libcrypto.so.1.1"]
+    return [*candidates, "libcrypto.so.3", "libcrypto.so.1.1"]
 
 
 def _is_compatible(library: Any) -> bool:
-    """Hash a known text across a state that is taken out and put back, as two contexts."""
+    """Hash a known text in two contexts, with the state copied from the first to the second."""
     text = bytes(range(256)) * 5 + b"tail"
     cut = 11 * BLOCK
     first = ctypes.create_string_buffer(_ALLOCATED_SIZE)
@@ -134,6 +139,6 @@ def _is_compatible(library: Any) -> bool:
     struct.pack_into("=8I", second, 0, *struct.unpack_from("=8I", first, 0))
     struct.pack_into("=2I", second, _BIT_COUNT_OFFSET, low, high)
     library.SHA256_Update(second, text[cut:], ctypes.c_size_t(len(text) - cut))
-    out = ctypes.create_string_buffer(32)
-    library.SHA256_Final(out, second)
-    return out.raw == hashlib.sha256(text).digest()
+    digest = ctypes.create_string_buffer(32)
+    library.SHA256_Final(digest, second)
+    return digest.raw == hashlib.sha256(text).digest()

@@ -1,13 +1,13 @@
-"""Who does what next: workers, files and memory, under one lock.
+"""Assigns tasks and memory to workers, under one lock.
 
-Big files go first, a few at a time, their parts in order. The first open file gets three quarters
-of the workers and those behind it the rest: so hashing runs on several cores, and yet the files
-do not all end in one moment, when stores put their parts together and nothing else is left to do.
-Some workers take small files as long as there are any: their cost is waiting for answers, which
-fits between the parts.
+Large files go first, up to four at a time, their parts in order. The first open file gets three
+quarters of the workers and the files after it the rest. So hashing runs on several cores, but the
+files do not all end at the same time, when the store assembles them and nothing is left to send.
+Some workers prefer small files while there are any: those mostly wait for responses, which fits
+between parts.
 
-A part is handed out together with its memory, and in order. So the part that all others of its
-file wait for, to be hashed, always has memory and a worker already: nobody waits in a circle.
+A part is handed out together with its buffer, and in order. So the part that all later parts of its
+file wait for, to be hashed, always has a buffer and a worker already, and this cannot deadlock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_OPEN_FILES = 4
 
 @dataclass(frozen=True)
 class SmallFileTask:
-    """Stage a file that goes up whole; `buffer` has its size."""
+    """Stage a file with a single request; `buffer` has the file's size."""
 
     file: PlanFile
     buffer: bytearray
@@ -34,14 +34,14 @@ class SmallFileTask:
 
 @dataclass(frozen=True)
 class OpenFileTask:
-    """Look what there is of a large file, and begin."""
+    """Resume or start the upload of a large file."""
 
     file: PlanFile
 
 
 @dataclass(frozen=True)
 class PartTask:
-    """Carry one part of an open file."""
+    """Transfer one part of an open file."""
 
     transfer: MultipartTransfer
     number: int
@@ -52,7 +52,7 @@ Task = SmallFileTask | OpenFileTask | PartTask
 
 
 class Scheduler:
-    """The tasks of one run."""
+    """The tasks of one run. Safe to share between threads."""
 
     def __init__(
         self,
@@ -75,20 +75,24 @@ class Scheduler:
         self._changed = threading.Condition()
 
     def next_task(self, prefers_small: bool) -> Task | None:
-        """The next task, waited for; None when all is done or stopped. `done` ends it."""
+        """Wait for a task; its worker has to call `task_done` after it.
+
+        Returns:
+            The task, or None when all tasks are done or the run is stopped.
+        """
         with self._changed:
             while not self._stop.is_set():
                 task = self._pick(prefers_small)
                 if task is not None:
                     self._running_tasks += 1
                     return task
-                if not (self._running_tasks or self._small or self._large or self._open):
+                if not self._has_work():
                     return None
                 self._changed.wait(0.2)
             return None
 
     def task_done(self, task: Task) -> None:
-        """A task has ended, one way or the other."""
+        """Report the end of a task, whether it succeeded or not."""
         with self._changed:
             self._running_tasks -= 1
             if isinstance(task, PartTask):
@@ -96,7 +100,7 @@ class Scheduler:
             self._changed.notify_all()
 
     def file_opened(self, transfer: MultipartTransfer | None) -> None:
-        """A large file is open (or need not be)."""
+        """Report the end of an OpenFileTask; None if the file has no parts to transfer."""
         with self._changed:
             self._opening -= 1
             if transfer is not None:
@@ -104,31 +108,36 @@ class Scheduler:
             self._changed.notify_all()
 
     def file_closed(self, transfer: MultipartTransfer) -> None:
-        """An open file is at its end."""
+        """Report that an open file is complete, failed or restarts."""
         with self._changed:
             if transfer in self._open:
                 self._open.remove(transfer)
             self._changed.notify_all()
 
     def requeue(self, file: PlanFile) -> None:
-        """Open a file once more; the transfer that was there is dead."""
+        """Open a file again; its previous transfer has to be cancelled."""
         with self._changed:
             self._large.appendleft(file)
             self._changed.notify_all()
 
     def release_buffer(self, buffer: bytearray) -> None:
+        """Return a task's buffer."""
         with self._changed:
             self._buffers.release(buffer)
             self._changed.notify_all()
 
     def is_idle(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether no task is running or left."""
         with self._changed:
-            return not (self._running_tasks or self._small or self._large or self._open)
+            return not self._has_work()
 
     def wake(self) -> None:
+        """Let waiting workers see that the run is stopped."""
         with self._changed:
             self._changed.notify_all()
+
+    def _has_work(self) -> bool:
+        return bool(self._running_tasks or self._small or self._large or self._open)
 
     def _pick(self, prefers_small: bool) -> Task | None:
         if prefers_small:
@@ -147,16 +156,16 @@ class Scheduler:
             self._opening += 1
             return OpenFileTask(self._large.popleft())
         waiting = [transfer for transfer in self._open if transfer.pending]
-        modest = [
-            each
-            for each in waiting
-            if self._workers_of.get(id(each), 0) < self._max_workers_per_file
+        below_limit = [
+            transfer
+            for transfer in waiting
+            if self._workers_of.get(id(transfer), 0) < self._max_workers_per_file
         ]
-        transfer = next(iter(modest or waiting), None)
+        transfer = next(iter(below_limit or waiting), None)
         if transfer is None:
             return None
         buffer = self._buffers.acquire(transfer.part_bytes(transfer.pending[0]))
         if buffer is None:
-            return None  # what is freed next goes to this one
+            return None  # the next buffer that is released goes to this part
         self._workers_of[id(transfer)] = self._workers_of.get(id(transfer), 0) + 1
         return PartTask(transfer, transfer.pending.popleft(), buffer)

@@ -1,4 +1,4 @@
-"""Leftover uploads: those that a record of ours names, and no others."""
+"""Stale uploads: unfinished ones that a checkpoint of ours names, and no others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.stage import checkpoint as checkpoints
 from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError, OperationUnavailableError
-from kubectl_fluidmodel.stage.checkpoint import ALIVE, parse_checkpoint
+from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint
+
+_RETRY_TIMEOUT = 15.0
 
 
 @dataclass(frozen=True)
@@ -18,56 +21,70 @@ class StaleUpload:
     commit: str
     path: str
     bytes: int
-    """What its parts take in the store."""
+    """Of its parts in the store."""
     age: float
-    """Seconds since it last went on."""
+    """Seconds since its checkpoint was written."""
     aborted: bool
 
 
 def abort_stale_uploads(
-    store: S3Store, destination: BucketPrefix, repo: str, min_age: float, *, dry_run: bool = False
+    store: S3Store,
+    destination: BucketPrefix,
+    repo: str,
+    min_age: float,
+    *,
+    dry_run: bool = False,
 ) -> list[StaleUpload]:
-    """Abort the uploads of a model, of any commit, that have not gone on for `older` seconds.
+    """Abort the uploads of a model, of any commit, that made no progress for `min_age` seconds.
 
-    An upload is ours if a record beside the model names it; parts are only ever uploaded after
-    the record was written. Whoever is at one writes its record again and again, however slowly
-    its parts go; so one whose record is younger than that is alive, whatever `older` is. Ages
-    are those of the store's clock.
+    An upload is ours if a checkpoint beside the model names it; parts are uploaded only after the
+    checkpoint was written. A run rewrites the checkpoints of its uploads regularly, however slow
+    its parts are. So an upload with a checkpoint younger than that is active, whatever `min_age`
+    is. Ages are by the store's clock.
+
+    Returns:
+        All unfinished uploads; `aborted` says which are (or with `dry_run` would be) aborted.
 
     Raises:
-        FluidModelError: the uploads may not be seen or not be aborted.
+        FluidModelError: the credentials may not list or abort uploads.
     """
-    min_age = max(min_age, ALIVE)
-    bucket = Bucket(store, destination.bucket, retry_timeout=15.0)
+    min_age = max(min_age, checkpoints.ACTIVE_FOR)
+    bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
     prefix = f"{StagingLayout(destination, repo, '').model_prefix}/{STATE_DIR}/"
-    found = []
+    uploads = []
     for key, age in _list_with_age(bucket, prefix):
         commit, _, rest = key[len(prefix) :].partition("/")
         if not rest.startswith("uploads/"):
             continue
-        checkpoint = parse_checkpoint(bucket.read_object(key) or b"")
+        checkpoint = checkpoints.parse_checkpoint(bucket.read_object(key) or b"")
         if checkpoint is None:
             continue
-        layout = StagingLayout(destination, repo, commit)
-        try:
-            held = bucket.list_parts(layout.object_key(checkpoint.path), checkpoint.upload_id)
-        except (NoSuchUploadError, OperationUnavailableError):
-            held = {}
-        # Looked at once more: meanwhile somebody may have gone on with it.
+        object_key = StagingLayout(destination, repo, commit).object_key(checkpoint.path)
+        size = _stored_bytes(bucket, object_key, checkpoint)
+        # Look again: another run may have resumed the upload meanwhile.
         is_stale = age >= min_age and all(now >= min_age for _, now in _list_with_age(bucket, key))
         if is_stale and not dry_run:
-            if not bucket.abort_multipart_upload(
-                layout.object_key(checkpoint.path), checkpoint.upload_id
-            ):
-                raise FluidModelError(
-                    f"cannot abort the upload of {checkpoint.path}",
-                    "the credentials may not do that",
-                    f"give them s3:AbortMultipartUpload on {destination.uri}",
-                )
+            _abort(bucket, object_key, checkpoint)
             bucket.delete_object(key)
-        size = sum(part.size for part in held.values())
-        found.append(StaleUpload(commit, checkpoint.path, size, age, is_stale))
-    return found
+        uploads.append(StaleUpload(commit, checkpoint.path, size, age, is_stale))
+    return uploads
+
+
+def _stored_bytes(bucket: Bucket, key: str, checkpoint: UploadCheckpoint) -> int:
+    try:
+        parts = bucket.list_parts(key, checkpoint.upload_id)
+    except (NoSuchUploadError, OperationUnavailableError):
+        return 0
+    return sum(part.size for part in parts.values())
+
+
+def _abort(bucket: Bucket, key: str, checkpoint: UploadCheckpoint) -> None:
+    if not bucket.abort_multipart_upload(key, checkpoint.upload_id):
+        raise FluidModelError(
+            f"cannot abort the upload of {checkpoint.path}",
+            "the credentials do not allow it",
+            f"grant them s3:AbortMultipartUpload on s3://{bucket.name}",
+        )
 
 
 def _list_with_age(bucket: Bucket, prefix: str) -> list[tuple[str, float]]:
@@ -75,7 +92,7 @@ def _list_with_age(bucket: Bucket, prefix: str) -> list[tuple[str, float]]:
         return sorted(bucket.list_with_age(prefix))
     except OperationUnavailableError as err:
         raise FluidModelError(
-            f"cannot look for leftover uploads in s3://{bucket.name}/{prefix}",
+            f"cannot look for stale uploads in s3://{bucket.name}/{prefix}",
             str(err),
-            f"give the credentials s3:ListBucket on {bucket.name}",
+            f"grant the credentials s3:ListBucket on {bucket.name}",
         ) from err

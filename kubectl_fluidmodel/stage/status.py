@@ -1,4 +1,4 @@
-"""What a bucket holds of a plan already. It reads, and writes nothing."""
+"""How much of a plan is in the bucket already. Reads only."""
 
 from __future__ import annotations
 
@@ -19,56 +19,53 @@ class StagingStatus:
     """How far a plan is staged; bytes are of files at the Hub."""
 
     bucket_exists: bool
-    """Whether the bucket is there."""
     files: int = 0
     bytes: int = 0
-    """Whole files whose recorded hash is the plan's."""
+    """Of complete files whose recorded hash is the plan's."""
     resumable_bytes: int = 0
-    """Bytes of unfinished uploads that another run goes on from."""
+    """Of unfinished uploads that another run resumes."""
     remaining_bytes: int = 0
-    """Bytes to be read from the Hub."""
+    """To be read from the Hub."""
     has_manifest: bool = False
-    """Whether a manifest says that all of it is there."""
+    """Whether a manifest has all files of the plan."""
 
 
 def read_status(store: S3Store, plan: StagingPlan, destination: BucketPrefix) -> StagingStatus:
-    """Look at everything that a run would look at.
+    """Look up what a run would look up.
 
     Raises:
-        FluidModelError: the store refuses to be looked at.
-        UnreachableError: it does not answer.
+        FluidModelError: the store refuses a request.
+        UnreachableError: the store does not answer.
     """
     bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
     if not bucket.exists():
         return StagingStatus(False, remaining_bytes=plan.bytes)
     staged_files = StagedFiles(bucket, StagingLayout(destination, plan.repo, plan.commit))
     staged_files.refresh()
-    there = [file for file in plan.files if staged_files.existing_etag(file)]
-    held = sum(file.size for file in there)
-    begun = sum(_resumable_bytes(staged_files, file) for file in set(plan.files) - set(there))
+    existing = [file for file in plan.files if staged_files.existing_etag(file)]
+    existing_bytes = sum(file.size for file in existing)
+    missing = set(plan.files) - set(existing)
+    resumable_bytes = sum(_resumable_bytes(staged_files, file) for file in missing)
     return StagingStatus(
         True,
-        len(there),
-        held,
-        begun,
-        plan.bytes - held - begun,
+        len(existing),
+        existing_bytes,
+        resumable_bytes,
+        plan.bytes - existing_bytes - resumable_bytes,
         has_manifest=staged_files.has_complete_manifest(plan),
     )
 
 
 def _resumable_bytes(staged_files: StagedFiles, file: PlanFile) -> int:
-    """Bytes of a file that an earlier run stored, hashed and noted down."""
+    """Bytes of a file that an earlier run stored, hashed and recorded in its checkpoint."""
     checkpoint = staged_files.checkpoint_for(file)
-    if checkpoint is None or not checkpoint.done or not checkpoint.is_for(file):
+    if checkpoint is None or not checkpoint.parts_done or not checkpoint.is_for(file):
         return 0
+    key = staged_files.layout.object_key(file.path)
     try:
-        held = staged_files.bucket.list_parts(
-            staged_files.layout.object_key(file.path), checkpoint.upload_id
-        )
+        stored = staged_files.bucket.list_parts(key, checkpoint.upload_id)
     except (NoSuchUploadError, OperationUnavailableError):
         return 0
-    return (
-        min(file.size, checkpoint.done * checkpoint.part_size)
-        if checkpoint.matches_parts(held)
-        else 0
-    )
+    if not checkpoint.matches_parts(stored):
+        return 0
+    return min(file.size, checkpoint.parts_done * checkpoint.part_size)

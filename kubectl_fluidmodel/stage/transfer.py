@@ -1,23 +1,22 @@
-"""One file on its way: parts come in any order, go up at once, and are hashed in order.
+"""The multipart upload of one file: parts arrive in any order, are stored, and hashed in order.
 
-The upload is completed only when all parts are stored and the hash of the whole is the one that
-the Hub's tree names. Until then there is no object, and a record tells another run where to go
-on. Two runs at the same file do no harm: the bytes are the same, so the parts are.
+The upload is completed only when all parts are stored and the file's hash is the one that the
+Hub lists. Until then there is no object, and a checkpoint tells another run where to resume. Two
+runs may stage the same file at the same time: the bytes are the same, so the parts are, too.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.hub.file_reader import HubFileReader
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import StagingLayout
-from kubectl_fluidmodel.stage import checkpoint, parts, resumable_sha256
+from kubectl_fluidmodel.stage import parts, resumable_sha256
 from kubectl_fluidmodel.stage.bucket import (
     Bucket,
     NoSuchUploadError,
@@ -25,153 +24,186 @@ from kubectl_fluidmodel.stage.bucket import (
     OperationUnavailableError,
 )
 from kubectl_fluidmodel.stage.checkpoint import CRC32, UploadCheckpoint, UploadedPart
+from kubectl_fluidmodel.stage.checkpoint_writer import CheckpointWriter
 from kubectl_fluidmodel.stage.errors import checksum_mismatch
 from kubectl_fluidmodel.stage.file_hasher import Crc32, FileHasher
+from kubectl_fluidmodel.stage.ordered_hasher import OrderedHasher
 
 _MAX_CHECKPOINTS = 200
-"""Records written per file at the most: what a crash costs is half a percent of the file, and
-the parts in flight."""
+"""Checkpoints written per file. So a crash costs half a percent of the file, and the parts in
+flight."""
 _MIN_ASSEMBLY_RATE = 50e6
-"""Bytes per second at which a store puts parts together, at the least: some copy them."""
+"""Bytes per second at which a store assembles an object; some copy the parts."""
 
 
 class RestartRequiredError(Exception):
-    """What an earlier run left does not do, or the upload is gone: the file begins anew."""
+    """The upload is gone or cannot be resumed: the file restarts from its beginning."""
 
 
-@dataclass
-class MultipartTransfer:
-    """A file that goes up in parts."""
+@dataclass(frozen=True)
+class TransferContext:
+    """What the upload of one file needs."""
 
     file: PlanFile
     layout: StagingLayout
     bucket: Bucket
     reader: HubFileReader
     part_size: int
+    """Bytes of a part of a new upload."""
+    max_part_size: int
+    """Bytes of the largest part that fits into memory."""
     release_buffer: Callable[[bytearray], None]
     on_sent: Callable[[int], None]
+    """Receives the bytes of each part that is stored."""
     log: Callable[[str], None]
-    """Takes what is worth a line."""
-    max_part_size: int = parts.MAX_PART
-    """Bytes of the largest part that there is memory for."""
-    resumed: bool = False
-    existing_bytes: int = 0
-    """Bytes that the store held already."""
-    pending: deque[int] = field(default_factory=deque)
-    etag: str = ""
+    """Receives messages for the user."""
 
-    def __post_init__(self) -> None:
-        self.key = self.layout.object_key(self.file.path)
-        self._lock = threading.Lock()
-        self._checkpoint_lock = threading.Lock()
-        self._saved_checkpoint: UploadCheckpoint | None = None
-        self._existing_object: ObjectInfo | None = None
-        self._cancelled = self._completing = self._checkpoint_deleted = False
-        self._saved_at = 0.0
-        self._hasher = FileHasher(self.file)
-        self._hashed = 0
-        self._hashing = False
-        self._unhashed: dict[int, bytearray] = {}
-        self._hash_states: dict[int, bytes] = {}
-        self._uploaded: dict[int, UploadedPart] = {}
-        self._contiguous = 0
+    @property
+    def key(self) -> str:
+        """Key of the object."""
+        return self.layout.object_key(self.file.path)
 
-    # -- before ------------------------------------------------------------------------------
+    @property
+    def assembly_timeout(self) -> float:
+        """Seconds that the store may need to assemble the object."""
+        return 2.0 + self.file.size / _MIN_ASSEMBLY_RATE
 
-    def prepare(self, checkpoint: UploadCheckpoint | None) -> None:
-        """Go on from what an earlier run left, or begin an upload."""
-        if checkpoint is not None and not self._resume(checkpoint):
-            self._abort_upload(checkpoint)
-            checkpoint = None
-        if checkpoint is None:
-            self._start_upload()
+    def wait_for_object(self) -> ObjectInfo | None:
+        """Wait until the store has assembled the object."""
+        return self.bucket.wait_for_object(self.key, self.file, self.assembly_timeout)
 
-    def _start_upload(self) -> None:
-        upload, checksum = self.bucket.create_multipart_upload(
-            self.key, self.file, self.layout.commit
-        )
-        checkpoint = UploadCheckpoint(
-            self.file.path, self.file.identity, self.file.size, upload, self.part_size, checksum
-        )
-        # Before the first part: an upload of ours that nobody knows of holds nothing.
-        self._write_checkpoint(checkpoint)
-        self._queue_parts(0)
+    def log_restart(self, reason: str) -> None:
+        """Report that an earlier run's upload is not resumed."""
+        self.log(f"restarting {self.file.path}: {reason}")
 
-    def _resume(self, checkpoint: UploadCheckpoint) -> bool:
-        """Go on from a record; False where the store does not hold what it says."""
-        if not checkpoint.is_for(self.file):
-            return False
-        if checkpoint.part_size > self.max_part_size and not checkpoint.proven:
-            self._log_restart("it was begun with parts that --memory has no room for")
-            return False
-        try:
-            held = self.bucket.list_parts(self.key, checkpoint.upload_id)
-        except NoSuchUploadError:
-            return checkpoint.proven and self._completed_elsewhere(checkpoint)
-        except OperationUnavailableError as err:
-            self._log_restart(f"the store does not tell which parts it has of it ({err})")
-            return False
-        if not checkpoint.matches_parts(held):
-            return False
-        self.part_size = checkpoint.part_size
-        self._write_checkpoint(checkpoint)  # from now on somebody is at it again
-        done = checkpoint.done
-        self._uploaded = {number: held[number] for number in range(done)}
-        self._contiguous = done
-        self.existing_bytes = sum(part.size for part in self._uploaded.values())
-        self.resumed = done > 0
-        if checkpoint.proven:
-            self._hashed = done
-        elif (
-            done
-            and len(checkpoint.state) == resumable_sha256.STATE_BYTES
-            and resumable_sha256.is_available()
-        ):
-            self._hasher = FileHasher(self.file, checkpoint.state, done * self.part_size)
-            self._hashed = done
-            self._hash_states[done] = checkpoint.state
-        # Where the hash cannot go on from its state, the file is read again from its beginning,
-        # and only what the store does not have goes up.
-        self._queue_parts(self._hashed)
-        return True
-
-    def _queue_parts(self, first: int) -> None:
-        """All parts from this one on are to be read."""
-        self.pending.extend(range(first, self.part_count))
-        self.reader.set_read_order(number * self.part_size for number in self.pending)
-
-    def _log_restart(self, reason: str) -> None:
-        self.log(f"{self.file.path} starts over: {reason}")
-
-    def _abort_upload(self, checkpoint: UploadCheckpoint) -> None:
-        """Abort an upload."""
-        if not self.bucket.abort_multipart_upload(self.key, checkpoint.upload_id):
+    def abort_upload(self, upload_id: str) -> None:
+        """Abort an upload, or report that its parts stay."""
+        if not self.bucket.abort_multipart_upload(self.key, upload_id):
             self.log(
-                f"what was uploaded of {self.file.path} stays in the store: the credentials may "
-                "not abort an upload; a lifecycle rule of the bucket drops it"
+                f"the uploaded parts of {self.file.path} stay in the store: the credentials may "
+                "not abort an upload; a lifecycle rule for incomplete uploads deletes them"
             )
 
-    def _completed_elsewhere(self, checkpoint: UploadCheckpoint) -> bool:
-        """Wait for the object: a run may be killed while the store puts the file together."""
-        found = self._wait_for_object()
-        if found is None or not found.matches(self.file):
-            return False
-        self._saved_checkpoint, self._existing_object, self.resumed = checkpoint, found, True
-        self.existing_bytes = self.file.size
-        return True
 
-    def try_finish(self) -> bool:
-        """Whether all parts are stored and hashed already; True once."""
-        with self._lock:
-            all_there = self._hashed == self.part_count == len(self._uploaded)
-            self._completing = self._existing_object is not None or all_there
-            return self._completing
+def open_transfer(
+    context: TransferContext, checkpoint: UploadCheckpoint | None
+) -> MultipartTransfer:
+    """Resume an earlier run's upload from its checkpoint, or start a new one."""
+    if checkpoint is not None:
+        transfer = _resume(context, checkpoint)
+        if transfer is not None:
+            return transfer
+        context.abort_upload(checkpoint.upload_id)
+    return _start(context)
 
-    # -- a part ------------------------------------------------------------------------------
+
+def _start(context: TransferContext) -> MultipartTransfer:
+    file = context.file
+    upload_id, checksum = context.bucket.create_multipart_upload(
+        context.key, file, context.layout.commit
+    )
+    checkpoint = UploadCheckpoint(
+        file.path, file.identity, file.size, upload_id, context.part_size, checksum
+    )
+    transfer = MultipartTransfer(context, checkpoint, {}, 0)
+    # Before the first part, so that an upload without a checkpoint has no parts.
+    transfer.checkpoints.write(checkpoint)
+    return transfer
+
+
+def _resume(context: TransferContext, checkpoint: UploadCheckpoint) -> MultipartTransfer | None:
+    """Resume an upload; None if the store does not have what the checkpoint says."""
+    if not checkpoint.is_for(context.file):
+        return None
+    if checkpoint.part_size > context.max_part_size and not checkpoint.verified:
+        context.log_restart("the parts of its upload are larger than --memory allows")
+        return None
+    try:
+        stored = context.bucket.list_parts(context.key, checkpoint.upload_id)
+    except NoSuchUploadError:
+        return _completed_elsewhere(context, checkpoint) if checkpoint.verified else None
+    except OperationUnavailableError as err:
+        context.log_restart(f"the store does not list which parts it has ({err})")
+        return None
+    if not checkpoint.matches_parts(stored):
+        return None
+    uploaded = {number: stored[number] for number in range(checkpoint.parts_done)}
+    # Where the hash cannot be resumed, the file is read again from its beginning, but only the
+    # parts that the store does not have are uploaded.
+    is_hashed = checkpoint.verified or _has_usable_state(checkpoint)
+    parts_hashed = checkpoint.parts_done if is_hashed else 0
+    transfer = MultipartTransfer(context, checkpoint, uploaded, parts_hashed)
+    transfer.checkpoints.write(checkpoint)  # shows that the upload is active again
+    return transfer
+
+
+def _has_usable_state(checkpoint: UploadCheckpoint) -> bool:
+    is_state = len(checkpoint.hash_state) == resumable_sha256.STATE_BYTES
+    return is_state and resumable_sha256.is_available()
+
+
+def _completed_elsewhere(
+    context: TransferContext, checkpoint: UploadCheckpoint
+) -> MultipartTransfer | None:
+    """Wait for an object that the store may still assemble for a run that was killed."""
+    info = context.wait_for_object()
+    if info is None or not info.matches(context.file):
+        return None
+    return MultipartTransfer(context, checkpoint, {}, 0, existing_object=info)
+
+
+class MultipartTransfer:
+    """The upload of one file. Workers call `transfer_part` in parallel."""
+
+    def __init__(
+        self,
+        context: TransferContext,
+        checkpoint: UploadCheckpoint,
+        uploaded: Mapping[int, UploadedPart],
+        parts_hashed: int,
+        *,
+        existing_object: ObjectInfo | None = None,
+    ) -> None:
+        """Create it; nothing is sent.
+
+        Args:
+            context: the file, its source and its destination.
+            checkpoint: the upload, and how far it is.
+            uploaded: the leading parts that the store has.
+            parts_hashed: the leading parts that need not be read.
+            existing_object: the object, if the upload turned out to be completed.
+        """
+        self.file = context.file
+        self.part_size = checkpoint.part_size
+        self.resumed = checkpoint.parts_done > 0
+        self.existing_bytes = (
+            self.file.size if existing_object else sum(part.size for part in uploaded.values())
+        )
+        """Bytes that the store had before."""
+        self.checkpoints = CheckpointWriter(
+            context.bucket, context.layout.checkpoint_key(self.file.path), checkpoint
+        )
+        self._context = context
+        self._existing_object = existing_object
+        self._lock = threading.Lock()
+        self._cancelled = self._completing = False
+        self._uploaded = dict(uploaded)
+        self._contiguous = len(uploaded)
+        resumes_hash = parts_hashed and not checkpoint.verified
+        hasher = (
+            FileHasher(self.file, checkpoint.hash_state, parts_hashed * self.part_size)
+            if resumes_hash
+            else FileHasher(self.file)
+        )
+        self._hasher = OrderedHasher(hasher, parts_hashed, context.release_buffer)
+        first = self.part_count if existing_object else parts_hashed
+        self.pending = deque(range(first, self.part_count))
+        """Numbers of the parts that no worker has taken yet, in order."""
+        context.reader.set_read_order(number * self.part_size for number in self.pending)
 
     @property
     def part_count(self) -> int:
-        """Parts of the file."""
+        """Number of parts of the file."""
         return parts.part_count(self.file.size, self.part_size)
 
     def part_bytes(self, number: int) -> int:
@@ -179,198 +211,138 @@ class MultipartTransfer:
         start, end = parts.byte_range(number, self.file.size, self.part_size)
         return end - start
 
-    def transfer_part(self, number: int, buffer: bytearray) -> bool:
-        """Bring a part in, send it up and hash it in its turn; True when it was the last.
+    # -- parts -------------------------------------------------------------------------------
 
-        It is sent first: who hashes goes on with what others have brought, and its own part,
-        were it still to be sent, would hold up how far the record can say that the file is.
+    def transfer_part(self, number: int, buffer: bytearray) -> bool:
+        """Read a part from the Hub, upload it, and hash it in its turn.
+
+        Upload before hashing: the hashing worker also hashes other workers' parts, and an unsent
+        part of its own would delay the checkpoint.
+
+        Returns:
+            True to the one worker that has to call `complete`.
 
         Raises:
             RestartRequiredError: the upload is gone.
-            FluidModelError: it cannot be done.
+            FluidModelError: the part cannot be read or stored.
         """
-        checkpoint = self._require_checkpoint()
+        checkpoint = self.checkpoints.latest
         with self._lock:
             is_stored = number in self._uploaded
-        crc = Crc32() if checkpoint.checksum == CRC32 and not is_stored else None
+        crc32 = Crc32() if checkpoint.checksum == CRC32 and not is_stored else None
         try:
-            self.reader.read(
-                number * self.part_size, memoryview(buffer), crc.update if crc else None
-            )
+            on_block = crc32.update if crc32 else None
+            self._context.reader.read(number * self.part_size, memoryview(buffer), on_block)
             if not is_stored:
-                self._upload_part(checkpoint, number, buffer, crc.base64() if crc else "")
+                checksum = crc32.base64() if crc32 else ""
+                self._upload_part(checkpoint.upload_id, number, buffer, checksum)
         except BaseException:
-            self.release_buffer(buffer)
+            self._context.release_buffer(buffer)
             raise
-        self._hash_in_order(number, buffer)
-        self._save_checkpoint()
+        self._hasher.add(number, buffer)
+        self.checkpoints.advance(self._next_checkpoint)
+        return self.try_finish()
+
+    def try_finish(self) -> bool:
+        """Claim the completion of the upload.
+
+        Returns:
+            Whether all parts are stored and hashed; True only once, so that one worker completes.
+        """
         with self._lock:
-            if self._completing or not self._hashed == self.part_count == len(self._uploaded):
+            is_transferred = self._hasher.parts_hashed == self.part_count == len(self._uploaded)
+            if self._completing or not (self._existing_object or is_transferred):
                 return False
             self._completing = True
             return True
 
-    def _upload_part(
-        self, checkpoint: UploadCheckpoint, number: int, buffer: bytearray, crc: str
-    ) -> None:
+    def _upload_part(self, upload_id: str, number: int, buffer: bytearray, crc32: str) -> None:
+        context = self._context
         try:
-            part = self.bucket.upload_part(self.key, checkpoint.upload_id, number, buffer, crc)
+            part = context.bucket.upload_part(context.key, upload_id, number, buffer, crc32)
         except NoSuchUploadError as err:
             raise RestartRequiredError from err
         with self._lock:
             self._uploaded[number] = part
             while self._contiguous in self._uploaded:
                 self._contiguous += 1
-        self.on_sent(part.size)
+        context.on_sent(part.size)
 
-    def _hash_in_order(self, number: int, buffer: bytearray) -> None:
-        """Hash this part, and those behind it that wait; or leave it for who hashes now."""
+    def _next_checkpoint(self) -> UploadCheckpoint | None:
+        """The checkpoint of the parts done, if it is far enough ahead of the last one."""
+        latest = self.checkpoints.latest
         with self._lock:
-            cancelled = self._cancelled
-            if not cancelled:
-                self._unhashed[number] = buffer
-                if self._hashing:
-                    return
-                self._hashing = True
-        if cancelled:
-            self.release_buffer(buffer)
-            return
-        while True:
-            with self._lock:
-                next_buffer = self._unhashed.pop(self._hashed, None)
-                if next_buffer is None:
-                    self._hashing = False
-                    return
-            self._hasher.update(memoryview(next_buffer))
-            with self._lock:
-                self._hashed += 1
-                self._hash_states[self._hashed] = self._hasher.export_state()
-            self.release_buffer(next_buffer)
+            parts_done = min(self._contiguous, self._hasher.parts_hashed)
+            advance = parts_done - latest.parts_done
+            if advance * _MAX_CHECKPOINTS < self.part_count or parts_done == self.part_count:
+                return None
+            state = self._hasher.state_after(parts_done)
+            return latest.advanced_to(parts_done, self._uploaded, state)
+
+    # -- the end -----------------------------------------------------------------------------
 
     def cancel(self) -> bool:
-        """Give up: no part is begun any more, and what waits is let go. False if it was dead."""
-        self.reader.cancel()
+        """Give up: start no more parts, and release the waiting ones.
+
+        Returns:
+            False if it was cancelled before.
+        """
+        self._context.reader.cancel()
         with self._lock:
             if self._cancelled:
                 return False
             self._cancelled = True
             self.pending.clear()
-            buffers = list(self._unhashed.values())
-            self._unhashed.clear()
-        for buffer in buffers:
-            self.release_buffer(buffer)
+        self.checkpoints.close()
+        self._hasher.cancel()
         return True
 
-    def _save_checkpoint(self) -> None:
-        """Write the record when it is far enough ahead of the last one."""
-        if self._saved_checkpoint is None or not self._checkpoint_lock.acquire(blocking=False):
-            return
-        try:
-            if self._checkpoint_deleted:
-                return
-            with self._lock:
-                done = min(self._contiguous, self._hashed)
-                if (
-                    done - self._saved_checkpoint.done
-                ) * _MAX_CHECKPOINTS < self.part_count or done == self.part_count:
-                    return
-                now = self._saved_checkpoint.advanced_to(
-                    done, self._uploaded, self._hash_states.get(done, b"")
-                )
-                for old in [each for each in self._hash_states if each < done]:
-                    del self._hash_states[old]
-            self._write_checkpoint(now)
-        finally:
-            self._checkpoint_lock.release()
+    def complete(self) -> str:
+        """Verify the file's hash and have the store assemble the object.
 
-    def refresh_checkpoint(self) -> None:
-        """Write the record again, so that others see that the upload is alive."""
-        if not self._checkpoint_lock.acquire(blocking=False):
-            return  # somebody writes it now
-        try:
-            over = self._cancelled or self._checkpoint_deleted or self._saved_checkpoint is None
-            if not over and time.monotonic() - self._saved_at >= checkpoint.BEAT / 2:
-                self._write_checkpoint(self._require_checkpoint())
-        finally:
-            self._checkpoint_lock.release()
-
-    def _write_checkpoint(self, checkpoint: UploadCheckpoint) -> None:
-        """Note down where the file stands."""
-        self.bucket.write_object(self.layout.checkpoint_key(self.file.path), checkpoint.to_json())
-        self._saved_checkpoint, self._saved_at = checkpoint, time.monotonic()
-
-    def _delete_checkpoint(self) -> None:
-        """Drop the record, and let nobody write it again."""
-        with self._checkpoint_lock:
-            self._checkpoint_deleted = True
-            self.bucket.delete_object(self.layout.checkpoint_key(self.file.path))
-
-    # -- after -------------------------------------------------------------------------------
-
-    def complete(self) -> None:
-        """Prove the file and make the object.
+        Returns:
+            The object's ETag.
 
         Raises:
-            RestartRequiredError: it resumed an earlier run and does not match, perhaps
-                because of that run.
-            ChecksumMismatchError: what came from the Hub is not the file that its tree names.
+            RestartRequiredError: the upload is gone, or a resumed upload has the wrong hash, which
+                the earlier run may have caused.
+            ChecksumMismatchError: the Hub sent other bytes than those of the listed file.
         """
-        self.reader.close()
-        object_info = self._existing_object or self._complete_upload()
-        if object_info is None or object_info.size != self.file.size:
+        context = self._context
+        context.reader.close()
+        info = self._existing_object or self._complete_upload()
+        if info is None or info.size != self.file.size:
             raise RestartRequiredError
-        if object_info.identity != self.file.identity:
+        if info.identity != self.file.identity:
             raise FluidModelError(
-                f"the store does not keep what is said of s3://{self.bucket.name}/{self.key}",
-                "its metadata is not what the upload was begun with",
+                f"the store does not keep the metadata of s3://{context.bucket.name}/{context.key}",
+                "it differs from what the upload was started with",
                 "a store that keeps x-amz-meta-* headers",
             )
-        self.etag = object_info.etag
-        self._delete_checkpoint()
+        self.checkpoints.delete()
+        return info.etag
 
     def _complete_upload(self) -> ObjectInfo | None:
-        """Have the store make the object of its parts, once their hash was compared."""
-        checkpoint = self._require_checkpoint()
-        if not checkpoint.proven:
+        context, checkpoint = self._context, self.checkpoints.latest
+        if not checkpoint.verified:
             if not self._hasher.matches():
                 if self.resumed:
                     raise RestartRequiredError
                 self.discard()
                 raise checksum_mismatch(self.file)
-            with self._checkpoint_lock:  # behind a worker that still writes how far it was
-                self._write_checkpoint(checkpoint.completed(self._uploaded))
+            self.checkpoints.write(checkpoint.completed(self._uploaded))
         try:
-            self.bucket.complete_multipart_upload(
-                self.key, checkpoint.upload_id, dict(self._uploaded), self._assembly_timeout
+            context.bucket.complete_multipart_upload(
+                context.key, checkpoint.upload_id, dict(self._uploaded), context.assembly_timeout
             )
-        except NoSuchUploadError:  # an answer was lost, or another run was first
-            return self._wait_for_object()
-        found = self._wait_for_object()
-        if found is None and self.bucket.denied_error is not None:
-            raise self.bucket.denied_error
-        return found
-
-    def _wait_for_object(self) -> ObjectInfo | None:
-        return self.bucket.wait_for_object(self.key, self.file, self._assembly_timeout)
-
-    @property
-    def _assembly_timeout(self) -> float:
-        """Seconds that the store may take to put the file together."""
-        return 2.0 + self.file.size / _MIN_ASSEMBLY_RATE
-
-    def _require_checkpoint(self) -> UploadCheckpoint:
-        if self._saved_checkpoint is None:
-            raise RuntimeError("the file was not prepared")
-        return self._saved_checkpoint
+        except NoSuchUploadError:  # a response was lost, or another run was faster
+            return context.wait_for_object()
+        info = context.wait_for_object()
+        if info is None and context.bucket.denied_error is not None:
+            raise context.bucket.denied_error
+        return info
 
     def discard(self) -> None:
-        """Abort the upload, and forget it."""
-        if self._saved_checkpoint is not None:
-            self._abort_upload(self._saved_checkpoint)
-            self._delete_checkpoint()
-
-
-def load_checkpoint(bucket: Bucket, layout: StagingLayout, path: str) -> UploadCheckpoint | None:
-    """The record that an earlier run left of a file."""
-    text = bucket.read_object(layout.checkpoint_key(path), missing_if_denied=True)
-    return checkpoint.parse_checkpoint(text) if text is not None else None
+        """Abort the upload and delete its checkpoint."""
+        self._context.abort_upload(self.checkpoints.latest.upload_id)
+        self.checkpoints.delete()

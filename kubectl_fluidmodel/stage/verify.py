@@ -1,4 +1,4 @@
-"""Whether a staged model is what its manifest says, and what the Hub has."""
+"""Compares a staged model with its manifest and with the Hub."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.model.plan import PlanFile
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR, StagingLayout
 from kubectl_fluidmodel.objectstore.s3 import S3Store
-from kubectl_fluidmodel.output import shell
-from kubectl_fluidmodel.stage import manifest
+from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.stage.bucket import Bucket, OperationUnavailableError
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
+from kubectl_fluidmodel.stage.manifest import ManifestEntry, read_manifest
+
+_RETRY_TIMEOUT = 15.0
 
 
 @dataclass
 class VerificationReport:
-    """What was found; no problems means that it is sound."""
+    """The result of a verification; without problems the staged model is intact."""
 
     layout: StagingLayout
     files: int = 0
@@ -34,82 +36,106 @@ def verify_staged_model(
     read_content: bool = False,
     on_bytes: Callable[[int], None] = lambda _: None,
 ) -> VerificationReport:
-    """Compare the objects of a place with its manifest, and the manifest with the Hub's tree.
+    """Compare the objects of a commit with its manifest, and the manifest with the Hub's tree.
 
-    An object stands for its content by its size, its ETag as it was when the content was
-    proven, and the hash in its metadata. With `read` every byte is read back and hashed, too.
-    `tree` is None where the Hub was not asked.
+    An object is taken for its content if its size, the ETag that it had when the content was
+    verified, and the hash in its metadata agree.
+
+    Args:
+        store: the store of the bucket.
+        layout: the commit.
+        tree: the Hub's files at the commit; None if the Hub was not asked.
+        read_content: read and hash every byte, too.
+        on_bytes: receives the number of bytes read.
 
     Raises:
         FluidModelError: there is no manifest.
     """
-    bucket = Bucket(store, layout.destination.bucket, retry_timeout=15.0)
-    staged_manifest = manifest.read_manifest(store, layout)
-    if staged_manifest is None:
-        raise FluidModelError(
-            f"{layout.repo} is not staged at {layout.uri}",
-            _staged_commits(bucket, layout) or "it has no manifest",
-            shell.command(
-                *(
-                    "kubectl",
-                    "fluidmodel",
-                    "stage",
-                    shell.Operand(f"{layout.repo}@{layout.commit}"),
-                ),
-                *("--to", layout.destination.uri),
-            ),
-        )
-    report = VerificationReport(layout, len(staged_manifest.entries), staged_manifest.bytes)
-    try:
-        listed = {key: size for key, size, _ in bucket.list_objects(f"{layout.files_prefix}/")}
-    except OperationUnavailableError as err:
-        report.notes.append(f"whether there are other objects was not looked at: {err}")
-        listed = None
+    bucket = Bucket(store, layout.destination.bucket, retry_timeout=_RETRY_TIMEOUT)
+    manifest = read_manifest(store, layout)
+    if manifest is None:
+        raise _not_staged_error(bucket, layout)
+    report = VerificationReport(layout, len(manifest.entries), manifest.bytes)
     by_path = {file.path: file for file in tree or ()}
-    for entry in staged_manifest.entries:
+    for entry in manifest.entries:
         file = entry.file
         if tree is not None and by_path.get(file.path) != file:
             report.problems.append(f"{file.path}: the hub has another file at this commit")
-        if listed is not None:
-            listed.pop(layout.object_key(file.path), None)
-        object_info = bucket.head_object(layout.object_key(file.path))
-        if object_info is None:
-            hidden = bucket.denied_error is not None
-            lacks = "missing, or it may not be looked at" if hidden else "missing"
-            report.problems.append(f"{file.path}: {lacks}")
-            continue
-        if object_info.size != file.size:
-            report.problems.append(f"{file.path}: {object_info.size} bytes instead of {file.size}")
-            continue
-        if object_info.etag != entry.etag:
-            report.problems.append(f"{file.path}: written anew since it was proven")
-        if object_info.identity != file.identity:
-            report.problems.append(f"{file.path}: its metadata does not name the hub's hash")
-        if read_content and not _content_matches(bucket, layout, file, on_bytes):
-            report.problems.append(f"{file.path}: its bytes do not match their hash")
-    for key in sorted(listed or ()):
-        report.problems.append(f"{key[len(layout.files_prefix) + 1 :]}: not in the manifest")
+        problems = _object_problems(bucket, layout.object_key(file.path), entry)
+        if read_content and not any(each.is_final for each in problems):
+            key = layout.object_key(file.path)
+            if not _content_matches(bucket, key, file, on_bytes):
+                problems.append(_Problem("its bytes do not match their hash"))
+        report.problems += [f"{file.path}: {each.text}" for each in problems]
+    _report_unlisted(report, bucket, {layout.object_key(file.path) for file in manifest.files})
     return report
 
 
+@dataclass(frozen=True)
+class _Problem:
+    text: str
+    is_final: bool = False
+    """Whether it makes no sense to read the content."""
+
+
+def _object_problems(bucket: Bucket, key: str, entry: ManifestEntry) -> list[_Problem]:
+    """What is wrong with an object by its HEAD."""
+    file, info = entry.file, bucket.head_object(key)
+    if info is None:
+        is_hidden = bucket.denied_error is not None
+        text = "missing, or the credentials may not read it" if is_hidden else "missing"
+        return [_Problem(text, is_final=True)]
+    if info.size != file.size:
+        return [_Problem(f"{info.size} bytes instead of {file.size}", is_final=True)]
+    problems = []
+    if info.etag != entry.etag:
+        problems.append(_Problem("overwritten since it was verified"))
+    if info.identity != file.identity:
+        problems.append(_Problem("its metadata does not have the hub's hash"))
+    return problems
+
+
+def _report_unlisted(report: VerificationReport, bucket: Bucket, expected: set[str]) -> None:
+    """Report objects that are not in the manifest; the mount would show them."""
+    prefix = f"{report.layout.files_prefix}/"
+    try:
+        keys = {key for key, _, _ in bucket.list_objects(prefix)}
+    except OperationUnavailableError as err:
+        report.notes.append(f"could not check for other objects: {err}")
+        return
+    for key in sorted(keys - expected):
+        report.problems.append(f"{key[len(prefix) :]}: not in the manifest")
+
+
 def _content_matches(
-    bucket: Bucket, layout: StagingLayout, file: PlanFile, on_bytes: Callable[[int], None]
+    bucket: Bucket, key: str, file: PlanFile, on_bytes: Callable[[int], None]
 ) -> bool:
     hasher = FileHasher(file)
-    for chunk in bucket.read_chunks(layout.object_key(file.path), file.size):
+    for chunk in bucket.read_chunks(key, file.size):
         hasher.update(memoryview(bytearray(chunk)))
         on_bytes(len(chunk))
     return hasher.matches()
 
 
-def _staged_commits(bucket: Bucket, layout: StagingLayout) -> str:
-    """The commits of the model that are staged, in words."""
+def _not_staged_error(bucket: Bucket, layout: StagingLayout) -> FluidModelError:
+    commits = _staged_commits(bucket, layout)
+    return FluidModelError(
+        f"{layout.repo} is not staged at {layout.uri}",
+        f"these commits are: {', '.join(commits)}" if commits else "it has no manifest",
+        command(
+            *("kubectl", "fluidmodel", "stage", Operand(f"{layout.repo}@{layout.commit}")),
+            *("--to", layout.destination.uri),
+        ),
+    )
+
+
+def _staged_commits(bucket: Bucket, layout: StagingLayout) -> list[str]:
+    """The commits of the model that have a manifest; empty if the bucket cannot be listed."""
     prefix = f"{layout.model_prefix}/{STATE_DIR}/"
     try:
         keys = [key for key, _, _ in bucket.list_objects(prefix)]
     except OperationUnavailableError:
-        return ""
-    commits = [
+        return []
+    return sorted(
         key[len(prefix) :].partition("/")[0] for key in keys if key.endswith("/manifest.json")
-    ]
-    return f"what is staged is {', '.join(sorted(commits))}" if commits else ""
+    )

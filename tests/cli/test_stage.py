@@ -48,7 +48,7 @@ def test_the_whole_way(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture
     out, err = capsys.readouterr()
     head = hub.repos[MODEL].head
     uri = f"s3://cli-models/x/{MODEL}/{head}"
-    assert "every hash proven" in out
+    assert "every hash verified" in out
     assert f"next: kubectl fluidmodel cache {uri} --endpoint {s3.endpoint}\n" in out
     assert "left out 1 file, which saves 97.7 KiB" in err and "pytorch_model.bin" in err
 
@@ -61,7 +61,7 @@ def test_the_whole_way(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture
     assert document["manifest"].endswith("manifest.json")
 
     assert main(arguments(hub, s3, "--verify")) == 0
-    assert "is sound" in capsys.readouterr().out
+    assert "is intact" in capsys.readouterr().out
     assert main(arguments(hub, s3, "--verify", "--read", "-o", "json")) == 0
     assert json.loads(capsys.readouterr().out)["sound"] is True
 
@@ -70,7 +70,7 @@ def test_the_whole_way(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture
     assert "config.json: missing" in capsys.readouterr().out
 
     assert main(arguments(hub, s3, "--abort-stale")) == 0
-    assert "no leftover uploads" in capsys.readouterr().out
+    assert "no stale uploads" in capsys.readouterr().out
 
 
 def test_a_dry_run_needs_no_bucket_and_no_keys(
@@ -96,12 +96,12 @@ def test_a_dry_run_on_the_server_says_what_the_store_holds(
         assert main(arguments(hub, s3, "--dry-run=server", *more, to="s3://cli-dry/x")) == 0
         return capsys.readouterr().out
 
-    assert "bucket cli-dry does not exist: it would be made" in look()
+    assert "bucket cli-dry does not exist: it would be created" in look()
     client = s3.client()
     assert "cli-dry" not in [each["Name"] for each in client.list_buckets()["Buckets"]]
     assert main(arguments(hub, s3, "--include=config.json", to="s3://cli-dry/x")) == 0
     capsys.readouterr()
-    assert "there already: 1 file, 2 B; 6.0 MiB to go" in look()
+    assert "in the store already: 1 file, 2 B; 6.0 MiB to stage" in look()
     assert main(arguments(hub, s3, to="s3://cli-dry/x")) == 0
     capsys.readouterr()
     assert "staged already: the manifest is valid" in look()
@@ -132,8 +132,8 @@ def test_a_log_for_programs(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFi
         (["--to=s3://ok-bucket", "--memory=1Mi"], "too little"),
         (["--to=s3://ok-bucket", "--memory=lots"], "cannot read --memory"),
         (["--to=s3://ok-bucket", "--part-size=1Mi"], "not usable"),
-        (["--to=s3://ok-bucket", "--verify", "--abort-stale"], "do not go together"),
-        (["--to=s3://ok-bucket", "--read"], "--read goes with --verify"),
+        (["--to=s3://ok-bucket", "--verify", "--abort-stale"], "exclude each other"),
+        (["--to=s3://ok-bucket", "--read"], "--read requires --verify"),
         ([], "missing option '--to'"),
     ],
 )
@@ -144,7 +144,7 @@ def test_wrong_usage(more: list[str], words: str, capsys: pytest.CaptureFixture[
 
 def test_what_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stage", "s3://bucket/x", "--to=s3://ok-bucket"]) == 2
-    assert "takes a model of the hub" in capsys.readouterr().err
+    assert "it is no model of the hub" in capsys.readouterr().err
 
 
 def test_without_keys(
@@ -159,7 +159,7 @@ def test_without_keys(
 def test_nobody_at_the_endpoint(
     hub: FakeHub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubectl_fluidmodel.stage.engine._FIRST_CONTACT", 0.5)
+    monkeypatch.setattr("kubectl_fluidmodel.stage.engine._NO_ANSWER_TIMEOUT", 0.5)
     command = ["stage", MODEL, "--to=s3://ok-bucket", f"--endpoint-hub={hub.endpoint}"]
     assert main([*command, "--endpoint=http://127.0.0.1:9"]) == 3
     assert "does not answer" in capsys.readouterr().err

@@ -155,7 +155,7 @@ def test_two_shards_stage_a_model_as_nobody(
         assert real.s3.secret_key not in before and "hf_of_the_pod" not in before
     hub.pause_after = None
     views = follow_it(client, job)
-    assert views[-1].steps[0].state == "done" and views[-1].cached == plan.bytes
+    assert views[-1].steps[0].state == "done" and views[-1].done_bytes == plan.bytes
     assert_staged(real, settings, plan, hub)
     for pod in pods_of(real, settings):
         ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]

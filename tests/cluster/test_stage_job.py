@@ -54,7 +54,7 @@ def test_two_shards_stage_one_model(
     job = build_job(plan, settings)
     assert ensure_job(client, job) == "started"
     views = follow_it(client, job)
-    assert views[-1].steps[0].state == "done" and views[-1].cached == plan.bytes
+    assert views[-1].steps[0].state == "done" and views[-1].done_bytes == plan.bytes
     assert_staged(cluster, settings, plan, hub)
     pods = cluster.api.list("v1", "Pod", settings.namespace)
     assert len(pods) == 2

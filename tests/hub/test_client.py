@@ -66,7 +66,7 @@ def test_other_revisions(server: Server) -> None:
         ("", NAME, "nope", "no revision 'nope'"),
         ("", "acme/private", "", "no public model acme/private"),
         ("other", "acme/private", "", "no model acme/private"),
-        ("bad", NAME, "", "does not take the token"),
+        ("bad", NAME, "", "does not accept the token"),
         ("", "acme/gated", "", "acme/gated is gated"),
         ("other", "acme/gated", "", "acme/gated is gated"),
     ],
@@ -161,5 +161,5 @@ def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("url", ["hub.example", "ftp://h", "http://", "http://u:p@h"])
 def test_endpoints_that_are_none(url: str) -> None:
-    with pytest.raises(FluidModelError, match="is no URL"):
+    with pytest.raises(FluidModelError, match="is not a URL"):
         load_credentials(url)

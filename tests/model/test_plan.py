@@ -49,7 +49,7 @@ def test_duplicates_of_safetensors_stay_out() -> None:
         "tokenizer.json",
     ]
     assert found.bytes == 60 and found.bytes_skipped == 50
-    assert all(each.why for each in found.skipped)
+    assert all(each.reason for each in found.skipped)
 
 
 def test_without_safetensors_nothing_is_a_duplicate() -> None:
@@ -105,9 +105,9 @@ def test_what_no_engine_could_load_is_said_before_it_is_staged(
 
 
 def test_globs_that_leave_nothing_are_refused() -> None:
-    with pytest.raises(UsageError, match="nothing of o/m"):
+    with pytest.raises(UsageError, match="no file of o/m"):
         plan(*LLAMA, include=("*.nothing",))
-    with pytest.raises(UsageError, match="nothing of o/m"):
+    with pytest.raises(UsageError, match="no file of o/m"):
         plan()
 
 

@@ -289,7 +289,7 @@ def test_a_proxy_that_wants_a_password_for_plain_http(monkeypatch: pytest.Monkey
 def test_a_proxy_where_nobody_listens_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr("kubectl_fluidmodel.hub.client.SILENT", 0.3)
+    monkeypatch.setattr("kubectl_fluidmodel.hub.client.NO_ANSWER_TIMEOUT", 0.3)
     short = ask
     if ask is ask_store:
         store = S3Store("https://far.example", "us-east-1", S3Credentials("AKIATEST", "hidden"))

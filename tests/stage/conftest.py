@@ -58,16 +58,16 @@ def proxy(s3_server: S3Server) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def bench(s3_server: S3Server, hub: FakeHub, tmp_path: Path) -> StagingHarness:
+def harness(s3_server: S3Server, hub: FakeHub, tmp_path: Path) -> StagingHarness:
     return StagingHarness(s3_server, hub, f"staging-{os.getpid()}-{next(_numbers)}", tmp_path)
 
 
 @pytest.fixture
-def faulty(bench: StagingHarness, proxy: FaultProxy) -> Callable[[], StagingHarness]:
+def with_proxy(harness: StagingHarness, proxy: FaultProxy) -> Callable[[], StagingHarness]:
     """The same, through the proxy."""
 
     def through() -> StagingHarness:
-        bench.endpoint = proxy.endpoint
-        return bench
+        harness.endpoint = proxy.endpoint
+        return harness
 
     return through

@@ -17,7 +17,7 @@ from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
 from kubectl_fluidmodel.stage import manifest
 from kubectl_fluidmodel.stage.engine import stage_plan
-from kubectl_fluidmodel.stage.events import Ended, Event, FileDone, Note, Progress
+from kubectl_fluidmodel.stage.events import Completed, Event, FileDone, Message, TransferProgress
 from kubectl_fluidmodel.stage.options import TransferOptions
 from tests.hub import FakeHub, Repo
 from tests.stage.s3server import S3Server
@@ -49,7 +49,12 @@ class StagingHarness:
         self.destination = BucketPrefix(bucket, "models")
         # This process holds the files too, so the budget is not what it would be by itself.
         self.options = TransferOptions(
-            part_size=PART, stall=2.0, patience=8.0, tick=0.05, workers=6, memory=1 << 30
+            part_size=PART,
+            stall_timeout=2.0,
+            retry_timeout=8.0,
+            progress_interval=0.05,
+            workers=6,
+            memory=1 << 30,
         )
 
     # -- the hub -----------------------------------------------------------------------------
@@ -70,7 +75,7 @@ class StagingHarness:
     def client(self, token: str = "") -> Client:
         return Client(
             HubCredentials(self.hub.endpoint, token),
-            stall_timeout=self.options.stall,
+            stall_timeout=self.options.stall_timeout,
             retry_timeout=5.0,
         )
 
@@ -231,18 +236,18 @@ class StagingRun:
         self.events: list[Event] = []
 
     @property
-    def completed(self) -> Ended:
-        return next(each for each in self.events if isinstance(each, Ended))
+    def completed(self) -> Completed:
+        return next(each for each in self.events if isinstance(each, Completed))
 
     @property
     def outcomes(self) -> dict[str, str]:
-        return {each.path: each.how for each in self.events if isinstance(each, FileDone)}
+        return {each.path: each.outcome for each in self.events if isinstance(each, FileDone)}
 
     @property
     def messages(self) -> str:
-        return "\n".join(each.text for each in self.events if isinstance(each, Note))
+        return "\n".join(each.text for each in self.events if isinstance(each, Message))
 
     @property
     def retries(self) -> set[str]:
-        found = {each.trouble for each in self.events if isinstance(each, Progress)}
+        found = {each.last_retry for each in self.events if isinstance(each, TransferProgress)}
         return found - {""}

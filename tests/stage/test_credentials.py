@@ -22,20 +22,20 @@ from tests.stage.faultproxy import FaultProxy
 from tests.stage.harness import PART, StagingHarness, StagingRun, random_bytes
 from tests.stage.s3server import ACCESS, SECRET
 
-Faulty = Callable[[], StagingHarness]
+WithProxy = Callable[[], StagingHarness]
 BIG = "model.safetensors"
 FIRST, SECOND = "KEYTHATENDS", "KEYTHATFOLLOWS"
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def expiring(faulty: Faulty, proxy: FaultProxy) -> StagingHarness:
+def expiring(with_proxy: WithProxy, proxy: FaultProxy) -> StagingHarness:
     """A store for which the first of two keys ends after a few parts."""
-    bench = faulty()
-    bench.add_model({BIG: random_bytes(6 * PART), "config.json": b"{}"})
+    harness = with_proxy()
+    harness.add_model({BIG: random_bytes(6 * PART), "config.json": b"{}"})
     expired = {"status": 400, "code": "ExpiredToken"}
     proxy.add_fault("refuse", match="partNumber|config", login=FIRST, skip=3, **expired)
-    return bench
+    return harness
 
 
 def program(folder: Path, *outputs: dict[str, str]) -> Path:
@@ -59,14 +59,14 @@ def keys(name: str, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def users(bench: StagingHarness) -> None:
+def users(harness: StagingHarness) -> None:
     """Both keys may write to the bucket."""
-    client = bench.s3.client()
-    client.create_bucket(Bucket=bench.bucket)
+    client = harness.s3.client()
+    client.create_bucket(Bucket=harness.bucket)
     for name in (FIRST, SECOND):
-        if name not in bench.s3.users:
-            bench.s3.user(name)
-    where = [f"arn:aws:s3:::{bench.bucket}", f"arn:aws:s3:::{bench.bucket}/*"]
+        if name not in harness.s3.users:
+            harness.s3.user(name)
+    where = [f"arn:aws:s3:::{harness.bucket}", f"arn:aws:s3:::{harness.bucket}/*"]
     allow = {
         "Effect": "Allow",
         "Principal": {"AWS": [FIRST, SECOND]},
@@ -74,13 +74,15 @@ def users(bench: StagingHarness) -> None:
         "Resource": where,
     }
     client.put_bucket_policy(
-        Bucket=bench.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        Bucket=harness.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     )
 
 
-def staged(bench: StagingHarness, store: S3Store) -> StagingRun:
+def staged(harness: StagingHarness, store: S3Store) -> StagingRun:
     run = StagingRun()
-    for event in stage_plan(bench.plan(), store, bench.destination, bench.options, bench.client()):
+    for event in stage_plan(
+        harness.plan(), store, harness.destination, harness.options, harness.client()
+    ):
         run.events.append(event)
     return run
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.stage.engine import stage_plan
-from kubectl_fluidmodel.stage.events import Ended
+from kubectl_fluidmodel.stage.events import Completed
 from kubectl_fluidmodel.stage.options import TransferOptions
 from tests.hub import FakeHub
 from tests.stage.faultproxy import FaultProxy
@@ -105,10 +105,10 @@ store_faults = st.one_of(
 )
 
 
-def switch_on(bench: StagingHarness, proxy: FaultProxy, hub: Any, store: Any) -> None:
+def switch_on(harness: StagingHarness, proxy: FaultProxy, hub: Any, store: Any) -> None:
     for each in hub:
         note(f"hub: {each}")
-        bench.hub.add_fault(**each)
+        harness.hub.add_fault(**each)
     for each in store:
         note(f"store: {each}")
         how = dict(each)
@@ -120,21 +120,21 @@ def switch_on(bench: StagingHarness, proxy: FaultProxy, hub: Any, store: Any) ->
 
 
 def in_time(
-    bench: StagingHarness, options: TransferOptions, stop_after: int | None = None
-) -> Ended | None:
+    harness: StagingHarness, options: TransferOptions, stop_after: int | None = None
+) -> Completed | None:
     """One run to its end, or until it is left in the middle; None where it failed."""
-    ended: list[Ended] = []
+    ended: list[Completed] = []
     crashed: list[BaseException] = []
     said: list[str] = []
 
     def run() -> None:
         try:
             # A plan of a Hub that fails says so; that it ends in time is seen here, too.
-            plan = bench.plan()
-            store = bench.s3.store(bench.endpoint)
-            events = stage_plan(plan, store, bench.destination, options, bench.client())
+            plan = harness.plan()
+            store = harness.s3.store(harness.endpoint)
+            events = stage_plan(plan, store, harness.destination, options, harness.client())
             for number, event in enumerate(events):
-                if isinstance(event, Ended):
+                if isinstance(event, Completed):
                     ended.append(event)
                 if number == stop_after:
                     return
@@ -156,12 +156,12 @@ def in_time(
     return ended[0] if ended else None
 
 
-def assert_nothing_is_wrong(bench: StagingHarness) -> None:
-    client = bench.s3.client()
+def assert_nothing_is_wrong(harness: StagingHarness) -> None:
+    client = harness.s3.client()
     with suppress(client.exceptions.NoSuchBucket):
-        for key in bench.objects(f"{bench.layout.files_prefix}/"):
-            name = key.removeprefix(f"{bench.layout.files_prefix}/")
-            assert bench.get(key) == FILES[name], name
+        for key in harness.objects(f"{harness.layout.files_prefix}/"):
+            name = key.removeprefix(f"{harness.layout.files_prefix}/")
+            assert harness.get(key) == FILES[name], name
 
 
 @settings(
@@ -183,27 +183,32 @@ def test_whatever_goes_wrong(
     stop_after: int | None,
 ) -> None:
     options = TransferOptions(
-        part_size=PART, stall=0.5, patience=2.0, tick=0.05, workers=workers, memory=1 << 30
+        part_size=PART,
+        stall_timeout=0.5,
+        retry_timeout=2.0,
+        progress_interval=0.05,
+        workers=workers,
+        memory=1 << 30,
     )
     with tempfile.TemporaryDirectory() as home, FakeHub() as running:
         name = f"mixed-{os.getpid()}-{next(_numbers)}"
-        bench = StagingHarness(s3_server, running, name, Path(home))
-        bench.options = options
-        bench.add_model(FILES)
+        harness = StagingHarness(s3_server, running, name, Path(home))
+        harness.options = options
+        harness.add_model(FILES)
         proxy = FaultProxy(s3_server.port)
         try:
-            bench.endpoint = proxy.endpoint
-            switch_on(bench, proxy, hub, store)
-            ended = in_time(bench, options, stop_after)
-            assert_nothing_is_wrong(bench)
+            harness.endpoint = proxy.endpoint
+            switch_on(harness, proxy, hub, store)
+            ended = in_time(harness, options, stop_after)
+            assert_nothing_is_wrong(harness)
             if ended is not None and ended.manifest:
-                assert len(bench.objects(f"{bench.layout.files_prefix}/")) == len(FILES)
+                assert len(harness.objects(f"{harness.layout.files_prefix}/")) == len(FILES)
             running.faults.clear()
             proxy.faults.clear()
-            assert in_time(bench, options) is not None, "the next run does not complete"
-            assert_nothing_is_wrong(bench)
-            marked = bench.manifest()
+            assert in_time(harness, options) is not None, "the next run does not complete"
+            assert_nothing_is_wrong(harness)
+            marked = harness.manifest()
             assert marked is not None and len(marked.entries) == len(FILES)
-            assert len(bench.objects(f"{bench.layout.files_prefix}/")) == len(FILES)
+            assert len(harness.objects(f"{harness.layout.files_prefix}/")) == len(FILES)
         finally:
             proxy.stop()

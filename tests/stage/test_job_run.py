@@ -32,10 +32,10 @@ class Cluster:
         self.jobs = {name_of(each): each for each in jobs}
         self.done: list[str] = []
 
-    def find(self, kind: Any, name: str, namespace: str) -> Object | None:
+    def get_or_none(self, kind: Any, name: str, namespace: str) -> Object | None:
         return self.jobs.get(name)
 
-    def list_all(self, kind: Any, namespace: str, *, labels: str, **_: Any) -> list[Object]:
+    def list_objects(self, kind: Any, namespace: str, *, labels: str, **_: Any) -> list[Object]:
         if kind != kinds.JOBS:
             return []
         wanted = dict(pair.split("=") for pair in labels.split(","))
@@ -142,7 +142,7 @@ STUCK = [
 def test_a_job_whose_pods_cannot_start_is_not_waited_for(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, pod: Object, way: str
 ) -> None:
-    monkeypatch.setattr(job_run, "_STUCK", 0.5)
+    monkeypatch.setattr(job_run, "_START_TIMEOUT", 0.5)
     job = at_work(OURS)
     objects.lists[kinds.JOBS.path("ns")] = [job]
     objects.lists[kinds.PODS.path("ns")] = [pod]
@@ -161,9 +161,9 @@ def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
     objects.lists[kinds.JOBS.path("ns")] = [job]
     for kind in (kinds.PODS, kinds.EVENTS):
         objects.lists[kind.path("ns")] = []
-    with pytest.raises(FluidModelError, match="was ended") as told:
+    with pytest.raises(FluidModelError, match="was stopped") as told:
         job_run.wait_for_job(objects.client, job, lambda _: None, deadline=time.monotonic() + 30)
-    assert "1.0 h" in told.value.reason and "goes on" in told.value.hint
+    assert "1.0 h" in told.value.reason and "resumes" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
 def test_a_container_that_could_not_say_anything(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, message: str, what: str
 ) -> None:
-    monkeypatch.setattr(job_run, "_SETTLE", 0.5)
+    monkeypatch.setattr(job_run, "_LOG_TIMEOUT", 0.5)
     job = at_work(OURS)
     failed = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "m"}
     job["status"] = {"conditions": [failed]}

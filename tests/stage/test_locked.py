@@ -22,24 +22,24 @@ FILES = {
 
 
 @pytest.fixture
-def locked(bench: StagingHarness, tmp_path: Path) -> Iterator[StagingHarness]:
+def locked(harness: StagingHarness, tmp_path: Path) -> Iterator[StagingHarness]:
     versions = tmp_path / "versions"
     versions.mkdir()
     server = S3Server(backend=(f"--versioning-dir={versions}",))
     try:
         server.start()
         client = server.client()
-        client.create_bucket(Bucket=bench.bucket, ObjectLockEnabledForBucket=True)
+        client.create_bucket(Bucket=harness.bucket, ObjectLockEnabledForBucket=True)
         client.put_object_lock_configuration(
-            Bucket=bench.bucket,
+            Bucket=harness.bucket,
             ObjectLockConfiguration={
                 "ObjectLockEnabled": "Enabled",
                 "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}},
             },
         )
-        bench.s3, bench.endpoint = server, server.endpoint
-        bench.add_model(FILES)
-        yield bench
+        harness.s3, harness.endpoint = server, server.endpoint
+        harness.add_model(FILES)
+        yield harness
     finally:
         server.stop()
 

@@ -11,7 +11,7 @@ import pytest
 
 from kubectl_fluidmodel.stage import buffer_pool, resumable_sha256
 from kubectl_fluidmodel.stage.engine import stage_plan
-from kubectl_fluidmodel.stage.events import Progress
+from kubectl_fluidmodel.stage.events import TransferProgress
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 from kubectl_fluidmodel.stage.status import read_status
 from tests import interrupts
@@ -24,95 +24,95 @@ FEW = (f"--stage-workers={WORKERS}",)
 
 
 @pytest.fixture
-def half(bench: StagingHarness) -> StagingHarness:
+def half_staged(harness: StagingHarness) -> StagingHarness:
     """A staging that was killed with -9 at about half of its way."""
-    bench.add_model({BIG: random_bytes(SIZE), "config.json": b"{}"})
+    harness.add_model({BIG: random_bytes(SIZE), "config.json": b"{}"})
     # Half is six parts, of which three workers hold less than three.
-    bench.kill_at(0.5, *FEW, stored=4 * PART)
-    bench.hub.clear_requests()
-    assert bench.layout.object_key(BIG) not in bench.objects()
-    assert bench.manifest() is None
-    return bench
+    harness.kill_at(0.5, *FEW, stored=4 * PART)
+    harness.hub.clear_requests()
+    assert harness.layout.object_key(BIG) not in harness.objects()
+    assert harness.manifest() is None
+    return harness
 
 
-def record_of(bench: StagingHarness) -> dict[str, object]:
-    return dict(json.loads(bench.get(bench.layout.checkpoint_key(BIG))))
+def record_of(harness: StagingHarness) -> dict[str, object]:
+    return dict(json.loads(harness.get(harness.layout.checkpoint_key(BIG))))
 
 
-def test_killed_at_half_it_goes_on_elsewhere(half: StagingHarness) -> None:
-    done = half.run("--output=json", *FEW, machine="elsewhere")
+def test_killed_at_half_it_goes_on_elsewhere(half_staged: StagingHarness) -> None:
+    done = half_staged.run("--output=json", *FEW, machine="elsewhere")
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)["bytesRead"]
     # At most 2% again, and the parts in flight; about half of it was there.
     assert read <= 0.5 * SIZE + 0.02 * SIZE + WORKERS * PART
-    assert "are there already" in done.stderr
-    half.assert_staged()
+    assert "are in the store already" in done.stderr
+    half_staged.assert_staged()
 
 
 def test_a_part_is_in_the_store_before_it_is_hashed(
-    bench: StagingHarness, monkeypatch: pytest.MonkeyPatch
+    harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who hashes goes on with the parts of others: its own must not wait for that."""
-    bench.add_model({BIG: random_bytes(SIZE)})
+    harness.add_model({BIG: random_bytes(SIZE)})
     stored: list[int] = []
     hash_one = FileHasher.update
 
     def update(self: FileHasher, data: memoryview) -> None:
-        stored.append(bench.stored_part_bytes() // PART)
+        stored.append(harness.stored_part_bytes() // PART)
         hash_one(self, data)
 
     monkeypatch.setattr(FileHasher, "update", update)
-    bench.stage()
+    harness.stage()
     assert len(stored) == SIZE // PART
     assert all(count > number for number, count in enumerate(stored))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.75])
-def test_killed_again_and_again(bench: StagingHarness, share: float) -> None:
-    bench.add_model(
+def test_killed_again_and_again(harness: StagingHarness, share: float) -> None:
+    harness.add_model(
         {BIG: random_bytes(SIZE), "other.safetensors": random_bytes(2 * PART), "config.json": b"{}"}
     )
-    bench.kill_at(share)
-    bench.kill_at(0.2)
-    assert bench.run().returncode == 0
-    bench.assert_staged()
+    harness.kill_at(share)
+    harness.kill_at(0.2)
+    assert harness.run().returncode == 0
+    harness.assert_staged()
 
 
-def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half: StagingHarness) -> None:
-    upload = half.uploads()[0]
-    client = half.s3.client()
+def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half_staged: StagingHarness) -> None:
+    upload = half_staged.uploads()[0]
+    client = half_staged.s3.client()
     import base64
     import struct
     import zlib
 
     body = b"\0" * PART
     client.upload_part(
-        Bucket=half.bucket,
+        Bucket=half_staged.bucket,
         Key=upload["Key"],
         UploadId=upload["UploadId"],
         PartNumber=2,
         Body=body,
         ChecksumCRC32=base64.b64encode(struct.pack(">I", zlib.crc32(body))).decode(),
     )
-    run = half.stage()
+    run = half_staged.stage()
     assert run.outcomes[BIG] == "staged"
-    half.assert_staged()
+    half_staged.assert_staged()
 
 
-def test_an_upload_that_is_gone_starts_over(half: StagingHarness) -> None:
-    upload = half.uploads()[0]
-    half.s3.client().abort_multipart_upload(
-        Bucket=half.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+def test_an_upload_that_is_gone_starts_over(half_staged: StagingHarness) -> None:
+    upload = half_staged.uploads()[0]
+    half_staged.s3.client().abort_multipart_upload(
+        Bucket=half_staged.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
     )
-    assert half.stage().outcomes[BIG] == "staged"
-    half.assert_staged()
+    assert half_staged.stage().outcomes[BIG] == "staged"
+    half_staged.assert_staged()
 
 
 @pytest.mark.parametrize("damage", ["cut", "state", "done", "identity", "version"])
 def test_a_record_that_is_damaged_costs_time_and_nothing_else(
-    half: StagingHarness, damage: str
+    half_staged: StagingHarness, damage: str
 ) -> None:
-    record = record_of(half)
+    record = record_of(half_staged)
     if damage == "state":
         record["state"] = "00" * 32
     elif damage == "done":
@@ -122,78 +122,85 @@ def test_a_record_that_is_damaged_costs_time_and_nothing_else(
     elif damage == "version":
         record["version"] = 99
     body = json.dumps(record).encode()
-    half.s3.client().put_object(
-        Bucket=half.bucket,
-        Key=half.layout.checkpoint_key(BIG),
+    half_staged.s3.client().put_object(
+        Bucket=half_staged.bucket,
+        Key=half_staged.layout.checkpoint_key(BIG),
         Body=body[:40] if damage == "cut" else body,
     )
-    run = half.stage()
+    run = half_staged.stage()
     assert run.outcomes[BIG] == "staged"
-    keys = half.objects()
-    assert half.layout.object_key(BIG) in keys and half.layout.manifest_key in keys
-    assert half.get(half.layout.object_key(BIG)) == half.hub.repos["acme/model"].files[BIG].data
+    keys = half_staged.objects()
+    assert half_staged.layout.object_key(BIG) in keys and half_staged.layout.manifest_key in keys
+    assert (
+        half_staged.get(half_staged.layout.object_key(BIG))
+        == half_staged.hub.repos["acme/model"].files[BIG].data
+    )
 
 
 def test_an_upload_of_parts_that_this_run_has_no_memory_for_starts_over(
-    half: StagingHarness, monkeypatch: pytest.MonkeyPatch
+    half_staged: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = record_of(half)
-    half.s3.client().put_object(
-        Bucket=half.bucket,
-        Key=half.layout.checkpoint_key(BIG),
+    record = record_of(half_staged)
+    half_staged.s3.client().put_object(
+        Bucket=half_staged.bucket,
+        Key=half_staged.layout.checkpoint_key(BIG),
         Body=json.dumps({**record, "part_size": 1 << 30, "done": 0, "proof": ""}).encode(),
     )
-    monkeypatch.setattr(buffer_pool, "room", lambda _: 8 * PART)
-    run = half.stage()
+    monkeypatch.setattr(buffer_pool, "buffer_budget", lambda _: 8 * PART)
+    run = half_staged.stage()
     assert run.outcomes[BIG] == "staged"
     assert (
-        f"{BIG} starts over: it was begun with parts that --memory has no room for" in run.messages
+        f"restarting {BIG}: the parts of its upload are larger than --memory allows" in run.messages
     )
-    half.assert_staged()
+    half_staged.assert_staged()
 
 
 def test_without_libcrypto_only_the_hub_is_read_again(
-    half: StagingHarness, monkeypatch: pytest.MonkeyPatch
+    half_staged: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable_sha256, "_library", None)
     monkeypatch.setattr(resumable_sha256, "_tried", True)
-    run = half.stage()
+    run = half_staged.stage()
     assert run.outcomes[BIG] == "resumed"
     assert run.completed.read == SIZE
     assert run.completed.sent < run.completed.bytes * 0.6 + WORKERS * PART
-    half.assert_staged()
+    half_staged.assert_staged()
 
 
 def test_begun_without_libcrypto_and_ended_with_it(
-    bench: StagingHarness, monkeypatch: pytest.MonkeyPatch
+    harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.add_model({BIG: random_bytes(SIZE)})
-    bench.hub.pause_after = SIZE * 3 // 4
+    harness.add_model({BIG: random_bytes(SIZE)})
+    harness.hub.pause_after = SIZE * 3 // 4
     with monkeypatch.context() as bare:
         bare.setattr(resumable_sha256, "_library", None)
         bare.setattr(resumable_sha256, "_tried", True)
         run = stage_plan(
-            bench.plan(), bench.s3.store(), bench.destination, bench.options, bench.client()
+            harness.plan(),
+            harness.s3.store(),
+            harness.destination,
+            harness.options,
+            harness.client(),
         )
         for event in run:
-            if isinstance(event, Progress) and event.done >= 2 * PART:
+            if isinstance(event, TransferProgress) and event.done >= 2 * PART:
                 break
         run.close()  # type: ignore[attr-defined]
-        bench.hub.pause_after = None
+        harness.hub.pause_after = None
         wait_until(
             lambda: not any(each.name.startswith("stage-") for each in threading.enumerate())
         )
-    assert bench.stage().outcomes[BIG] == "resumed"
-    bench.assert_staged()
+    assert harness.stage().outcomes[BIG] == "resumed"
+    harness.assert_staged()
 
 
-def test_interrupted_it_says_how_to_go_on(bench: StagingHarness) -> None:
-    bench.add_model({BIG: random_bytes(SIZE)})
-    bench.hub.pause_after = SIZE * 3 // 4
+def test_interrupted_it_says_how_to_go_on(harness: StagingHarness) -> None:
+    harness.add_model({BIG: random_bytes(SIZE)})
+    harness.hub.pause_after = SIZE * 3 // 4
     with interrupts.interrupts_enabled():
         process = subprocess.Popen(
-            bench.command("--log=json"),
-            env=bench.env(),
+            harness.command("--log=json"),
+            env=harness.env(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -207,22 +214,22 @@ def test_interrupted_it_says_how_to_go_on(bench: StagingHarness) -> None:
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted" in said and "goes on" in said
+    assert "interrupted" in said and "resumes" in said
     assert json.loads(rest.splitlines()[-1])["exitCode"] == 130
-    bench.hub.pause_after = None
-    assert bench.stage().outcomes[BIG] == "resumed"
-    bench.assert_staged()
+    harness.hub.pause_after = None
+    assert harness.stage().outcomes[BIG] == "resumed"
+    harness.assert_staged()
 
 
-def test_two_at_once_do_no_harm(bench: StagingHarness) -> None:
-    bench.add_model()
-    bench.hub.total.rate = 30e6
-    plan = bench.plan()
+def test_two_at_once_do_no_harm(harness: StagingHarness) -> None:
+    harness.add_model()
+    harness.hub.total.rate = 30e6
+    plan = harness.plan()
     errors: list[BaseException] = []
 
     def one() -> None:
         try:
-            bench.stage(plan)
+            harness.stage(plan)
         except BaseException as err:
             errors.append(err)
 
@@ -232,18 +239,20 @@ def test_two_at_once_do_no_harm(bench: StagingHarness) -> None:
     for thread in threads:
         thread.join()
     assert not errors
-    bench.stage()
-    marked = bench.manifest()
+    harness.stage()
+    marked = harness.manifest()
     assert marked is not None
-    for path, blob in bench.hub.repos["acme/model"].files.items():
-        assert bench.get(bench.layout.object_key(path)) == blob.data
+    for path, blob in harness.hub.repos["acme/model"].files.items():
+        assert harness.get(harness.layout.object_key(path)) == blob.data
 
 
-def test_a_look_tells_what_a_run_would_go_on_from_and_changes_nothing(half: StagingHarness) -> None:
-    before = half.objects()
-    found = read_status(half.s3.store(), half.plan(), half.destination)
+def test_a_look_tells_what_a_run_would_go_on_from_and_changes_nothing(
+    half_staged: StagingHarness,
+) -> None:
+    before = half_staged.objects()
+    found = read_status(half_staged.s3.store(), half_staged.plan(), half_staged.destination)
     assert found.bucket_exists and not found.has_manifest and found.resumable_bytes >= 3 * PART
-    assert found.bytes + found.resumable_bytes + found.remaining_bytes == half.plan().bytes
-    assert half.objects() == before and len(half.uploads()) == 1
-    run = half.stage()
+    assert found.bytes + found.resumable_bytes + found.remaining_bytes == half_staged.plan().bytes
+    assert half_staged.objects() == before and len(half_staged.uploads()) == 1
+    run = half_staged.stage()
     assert run.completed.read == found.remaining_bytes

@@ -66,12 +66,12 @@ Allowed = Callable[[list[Statement]], S3Store]
 
 
 @pytest.fixture
-def allowed(bench: StagingHarness, s3_server: S3Server) -> Iterator[Allowed]:
+def allowed(harness: StagingHarness, s3_server: S3Server) -> Iterator[Allowed]:
     """A user of the server with the rights of some statements, in the test's own bucket."""
-    bench.destination = replace(bench.destination, prefix="llm")
-    bench.add_model(FILES)
-    client = bench.s3.client()
-    client.create_bucket(Bucket=bench.bucket)
+    harness.destination = replace(harness.destination, prefix="llm")
+    harness.add_model(FILES)
+    client = harness.s3.client()
+    client.create_bucket(Bucket=harness.bucket)
     name = f"user{os.getpid()}n{next(_numbers)}"
     user = s3_server.user(name)
 
@@ -84,42 +84,42 @@ def allowed(bench: StagingHarness, s3_server: S3Server) -> Iterator[Allowed]:
                     for number, each in enumerate(statements)
                 ],
             }
-        ).replace("arn:aws:s3:::models", f"arn:aws:s3:::{bench.bucket}")
-        client.put_bucket_policy(Bucket=bench.bucket, Policy=policy)
+        ).replace("arn:aws:s3:::models", f"arn:aws:s3:::{harness.bucket}")
+        client.put_bucket_policy(Bucket=harness.bucket, Policy=policy)
         return user
 
     yield made
 
 
-def staged(bench: StagingHarness, store: S3Store, workers: int = 6) -> StagingRun:
+def staged(harness: StagingHarness, store: S3Store, workers: int = 6) -> StagingRun:
     run = StagingRun()
-    options = replace(bench.options, workers=workers)
+    options = replace(harness.options, workers=workers)
     events: Iterator[Event] = stage_plan(
-        bench.plan(), store, bench.destination, options, bench.client()
+        harness.plan(), store, harness.destination, options, harness.client()
     )
     for event in events:
         run.events.append(event)
     return run
 
 
-def interrupted(bench: StagingHarness, store: S3Store) -> None:
+def interrupted(harness: StagingHarness, store: S3Store) -> None:
     """A run that ends with half of the large file stored, and its record written."""
-    bench.hub.add_fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
+    harness.hub.add_fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
     with pytest.raises(FluidModelError):
-        staged(bench, store, workers=1)
-    bench.hub.faults.clear()
-    bench.hub.clear_requests()
+        staged(harness, store, workers=1)
+    harness.hub.faults.clear()
+    harness.hub.clear_requests()
 
 
-def assert_there(bench: StagingHarness) -> None:
+def assert_there(harness: StagingHarness) -> None:
     for path, content in FILES.items():
-        assert bench.get(bench.layout.object_key(path)) == content
-    assert bench.manifest() is not None
+        assert harness.get(harness.layout.object_key(path)) == content
+    assert harness.manifest() is not None
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["told 404", "told 403"])
 def test_the_least_rights_stage_a_model_and_go_on_after_a_break(
-    bench: StagingHarness, allowed: Allowed, proxy: FaultProxy, hidden: bool
+    harness: StagingHarness, allowed: Allowed, proxy: FaultProxy, hidden: bool
 ) -> None:
     """Amazon's S3 says 403 of what is not there to who may not list; other stores say 404."""
     least = allowed(documented("StageLeast"))
@@ -127,54 +127,56 @@ def test_the_least_rights_stage_a_model_and_go_on_after_a_break(
         proxy.add_fault("hide", "GET")
         proxy.add_fault("hide", "HEAD")
         least = replace(least, endpoint=proxy.endpoint)
-    interrupted(bench, least)
-    run = staged(bench, least)
-    assert f"{BIG} starts over" in run.messages and "tell which parts" in run.messages
-    assert_there(bench)
-    again = staged(bench, least)
+    interrupted(harness, least)
+    run = staged(harness, least)
+    assert f"restarting {BIG}" in run.messages and "does not list which parts" in run.messages
+    assert_there(harness)
+    again = staged(harness, least)
     assert set(again.outcomes.values()) == {"found"}
     assert again.completed.read == 0
 
 
-def test_all_advised_rights_leave_nothing_behind(bench: StagingHarness, allowed: Allowed) -> None:
+def test_all_advised_rights_leave_nothing_behind(harness: StagingHarness, allowed: Allowed) -> None:
     user = allowed(documented("StageAll", "StageList"))
-    interrupted(bench, user)
-    run = staged(bench, user)
+    interrupted(harness, user)
+    run = staged(harness, user)
     assert run.outcomes[BIG] == "resumed"
-    bench.assert_staged()
+    harness.assert_staged()
 
 
 @pytest.mark.parametrize("right", OPTIONAL)
-def test_each_optional_right_may_lack(bench: StagingHarness, allowed: Allowed, right: str) -> None:
+def test_each_optional_right_may_lack(
+    harness: StagingHarness, allowed: Allowed, right: str
+) -> None:
     user = allowed(without(right))
-    interrupted(bench, user)
-    run = staged(bench, user)
+    interrupted(harness, user)
+    run = staged(harness, user)
     goes_on = right != "s3:ListMultipartUploadParts"
     assert run.outcomes[BIG] == ("resumed" if goes_on else "staged")
-    assert_there(bench)
-    assert set(staged(bench, user).outcomes.values()) == {"found"}
-    place = bench.layout
+    assert_there(harness)
+    assert set(staged(harness, user).outcomes.values()) == {"found"}
+    place = harness.layout
     found = verify_staged_model(
-        user, place, list(bench.client().list_tree(MODEL, place.commit)), read_content=True
+        user, place, list(harness.client().list_tree(MODEL, place.commit)), read_content=True
     )
     assert found.problems == []
     assert bool(found.notes) == (right == "s3:ListBucket")
 
 
 def test_a_check_by_who_may_not_list_finds_what_lacks(
-    bench: StagingHarness, allowed: Allowed
+    harness: StagingHarness, allowed: Allowed
 ) -> None:
     user = allowed(documented("StageLeast"))
-    place = bench.layout
+    place = harness.layout
     with pytest.raises(FluidModelError, match="is not staged"):
         verify_staged_model(user, place, None)
-    staged(bench, user)
-    bench.s3.client().delete_object(Bucket=bench.bucket, Key=place.object_key("config.json"))
+    staged(harness, user)
+    harness.s3.client().delete_object(Bucket=harness.bucket, Key=place.object_key("config.json"))
     found = verify_staged_model(user, place, None)
     assert found.problems == ["config.json: missing"]
     assert "s3:ListBucket" in found.notes[0] or "denied" in found.notes[0]
-    text = format_verification(found, read=False)
-    assert "config.json: missing" in text and "note: whether there are other objects" in text
+    text = format_verification(found, read_content=False)
+    assert "config.json: missing" in text and "note: could not check for other objects" in text
 
 
 @pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")])
@@ -184,82 +186,82 @@ def test_a_check_by_who_may_not_list_finds_what_lacks(
     ids=["list parts", "abort", "delete"],
 )
 def test_stores_that_do_not_have_an_operation(
-    faulty: Callable[[], StagingHarness],
+    with_proxy: Callable[[], StagingHarness],
     proxy: FaultProxy,
     method: str,
     match: str,
     status: int,
     code: str,
 ) -> None:
-    bench = faulty()
-    bench.add_model(FILES)
-    store = bench.s3.store(bench.endpoint)
+    harness = with_proxy()
+    harness.add_model(FILES)
+    store = harness.s3.store(harness.endpoint)
     proxy.add_fault("refuse", method, match, status=status, code=code)
-    interrupted(bench, store)
-    staged(bench, store)
-    assert_there(bench)
+    interrupted(harness, store)
+    staged(harness, store)
+    assert_there(harness)
 
 
 def test_a_part_that_fails_is_sent_again_where_parts_may_not_be_listed(
-    faulty: Callable[[], StagingHarness], proxy: FaultProxy
+    with_proxy: Callable[[], StagingHarness], proxy: FaultProxy
 ) -> None:
-    bench = faulty()
-    bench.add_model(FILES)
+    harness = with_proxy()
+    harness.add_model(FILES)
     proxy.add_fault("refuse", "GET", "uploadId=", status=403, code="AccessDenied")
     failing = proxy.add_fault("refuse", "PUT", "partNumber=2", status=500, times=4)
-    bench.stage()
+    harness.stage()
     assert failing.hits == 4
-    assert_there(bench)
+    assert_there(harness)
 
 
-def test_who_may_write_and_not_read_is_told_so(bench: StagingHarness, allowed: Allowed) -> None:
+def test_who_may_write_and_not_read_is_told_so(harness: StagingHarness, allowed: Allowed) -> None:
     [least] = documented("StageLeast")
     user = allowed([{**least, "Action": ["s3:PutObject"]}])
-    with pytest.raises(FluidModelError, match="cannot look at") as told:
-        staged(bench, user)
+    with pytest.raises(FluidModelError, match="cannot look up") as told:
+        staged(harness, user)
     assert "denied" in told.value.reason and "HeadObject" in told.value.reason
 
 
 def test_leftovers_that_may_not_be_aborted_are_named(
-    bench: StagingHarness, allowed: Allowed, monkeypatch: pytest.MonkeyPatch
+    harness: StagingHarness, allowed: Allowed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "ALIVE", 0.0)
+    monkeypatch.setattr(checkpoint, "ACTIVE_FOR", 0.0)
     user = allowed(without("s3:AbortMultipartUpload"))
-    interrupted(bench, user)
+    interrupted(harness, user)
     with pytest.raises(FluidModelError, match="cannot abort") as told:
-        abort_stale_uploads(user, bench.destination, MODEL, 0.0)
+        abort_stale_uploads(user, harness.destination, MODEL, 0.0)
     assert "s3:AbortMultipartUpload" in told.value.hint
     user = allowed(without("s3:ListBucket"))
-    with pytest.raises(FluidModelError, match="cannot look for leftover") as told:
-        abort_stale_uploads(user, bench.destination, MODEL, 0.0)
+    with pytest.raises(FluidModelError, match="cannot look for stale uploads") as told:
+        abort_stale_uploads(user, harness.destination, MODEL, 0.0)
     assert "s3:ListBucket" in told.value.hint
     user = allowed(without("s3:ListMultipartUploadParts"))
-    assert [each.aborted for each in abort_stale_uploads(user, bench.destination, MODEL, 0.0)] == [
-        True
-    ]
-    assert not bench.uploads()
+    assert [
+        each.aborted for each in abort_stale_uploads(user, harness.destination, MODEL, 0.0)
+    ] == [True]
+    assert not harness.uploads()
 
 
-def test_a_look_needs_no_more_than_a_run(bench: StagingHarness, allowed: Allowed) -> None:
+def test_a_look_needs_no_more_than_a_run(harness: StagingHarness, allowed: Allowed) -> None:
     user = allowed(documented("StageLeast"))
-    plan = bench.plan()
-    assert read_status(user, plan, bench.destination).remaining_bytes == plan.bytes
-    staged(bench, user)
-    found = read_status(user, plan, bench.destination)
+    plan = harness.plan()
+    assert read_status(user, plan, harness.destination).remaining_bytes == plan.bytes
+    staged(harness, user)
+    found = read_status(user, plan, harness.destination)
     assert found.remaining_bytes == 0 and found.has_manifest
 
 
 def test_the_rights_to_read_suffice_to_measure_a_model(
-    bench: StagingHarness, allowed: Allowed
+    harness: StagingHarness, allowed: Allowed
 ) -> None:
-    bench.stage()
+    harness.stage()
     reader = allowed(documented("Read"))
-    listed = list_prefix(reader, bench.bucket, bench.layout.files_prefix)
+    listed = list_prefix(reader, harness.bucket, harness.layout.files_prefix)
     assert {file.path: file.size for file in listed.files} == {
         path: len(content) for path, content in FILES.items()
     }
-    assert set(staged(bench, reader).outcomes.values()) == {"found"}
-    bench.add_model({"new.json": b"1"})
+    assert set(staged(harness, reader).outcomes.values()) == {"found"}
+    harness.add_model({"new.json": b"1"})
     with pytest.raises(FluidModelError, match="cannot write") as told:
-        staged(bench, reader)
+        staged(harness, reader)
     assert "denied" in told.value.reason and "PutObject" in told.value.reason

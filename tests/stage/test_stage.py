@@ -14,68 +14,70 @@ from kubectl_fluidmodel.stage.options import TransferOptions
 from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes, wait_until
 
 
-def test_every_byte_arrives_with_its_marks(bench: StagingHarness) -> None:
-    repo = bench.add_model()
-    run = bench.stage()
-    bench.assert_staged()
+def test_every_byte_arrives_with_its_marks(harness: StagingHarness) -> None:
+    repo = harness.add_model()
+    run = harness.stage()
+    harness.assert_staged()
     assert set(run.outcomes.values()) == {"staged"}
-    assert "made it" in run.messages
+    assert "created it" in run.messages
     total = sum(blob.size for blob in repo.files.values())
     assert run.completed.read == run.completed.sent == run.completed.bytes == total
-    marked = bench.manifest()
+    marked = harness.manifest()
     assert marked is not None and marked.commit == repo.head and marked.bytes == total
-    key = bench.layout.object_key("model-00001.safetensors")
-    head = bench.s3.client().head_object(Bucket=bench.bucket, Key=key)
+    key = harness.layout.object_key("model-00001.safetensors")
+    head = harness.s3.client().head_object(Bucket=harness.bucket, Key=key)
     sha = repo.files["model-00001.safetensors"].sha256
     assert head["Metadata"][CONTENT_METADATA] == f"sha256:{sha}"
 
 
-def test_nothing_but_the_files_is_in_the_mounted_directory(bench: StagingHarness) -> None:
-    repo = bench.add_model()
-    bench.stage()
-    inside = bench.objects(f"{bench.layout.files_prefix}/")
-    assert {key.removeprefix(f"{bench.layout.files_prefix}/") for key in inside} == set(repo.files)
-    beside = set(bench.objects()) - set(inside)
-    assert beside == {bench.layout.manifest_key}
+def test_nothing_but_the_files_is_in_the_mounted_directory(harness: StagingHarness) -> None:
+    repo = harness.add_model()
+    harness.stage()
+    inside = harness.objects(f"{harness.layout.files_prefix}/")
+    assert {key.removeprefix(f"{harness.layout.files_prefix}/") for key in inside} == set(
+        repo.files
+    )
+    beside = set(harness.objects()) - set(inside)
+    assert beside == {harness.layout.manifest_key}
 
 
-def test_a_second_run_asks_for_no_file(bench: StagingHarness) -> None:
-    bench.add_model()
-    bench.stage()
-    plan = bench.plan()
-    bench.hub.clear_requests()
-    run = bench.stage(plan)
+def test_a_second_run_asks_for_no_file(harness: StagingHarness) -> None:
+    harness.add_model()
+    harness.stage()
+    plan = harness.plan()
+    harness.hub.clear_requests()
+    run = harness.stage(plan)
     assert set(run.outcomes.values()) == {"found"}
     assert run.completed.read == run.completed.sent == 0
-    assert not bench.hub.requests_matching("resolve|blobs")
+    assert not harness.hub.requests_matching("resolve|blobs")
 
 
-def test_an_object_that_another_tool_wrote_is_not_trusted(bench: StagingHarness) -> None:
-    bench.add_model()
-    bench.stage()
-    key = bench.layout.object_key("model-00002.safetensors")
-    bench.s3.client().put_object(Bucket=bench.bucket, Key=key, Body=b"x" * MIB)
-    run = bench.stage()
+def test_an_object_that_another_tool_wrote_is_not_trusted(harness: StagingHarness) -> None:
+    harness.add_model()
+    harness.stage()
+    key = harness.layout.object_key("model-00002.safetensors")
+    harness.s3.client().put_object(Bucket=harness.bucket, Key=key, Body=b"x" * MIB)
+    run = harness.stage()
     assert run.outcomes["model-00002.safetensors"] == "staged"
     assert run.outcomes["model-00001.safetensors"] == "found"
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def test_a_new_commit_goes_beside_the_old_one(bench: StagingHarness) -> None:
-    repo = bench.add_model()
-    bench.stage()
-    old = bench.layout
-    before = {key: bench.get(key) for key in bench.objects(f"{old.files_prefix}/")}
+def test_a_new_commit_goes_beside_the_old_one(harness: StagingHarness) -> None:
+    repo = harness.add_model()
+    harness.stage()
+    old = harness.layout
+    before = {key: harness.get(key) for key in harness.objects(f"{old.files_prefix}/")}
     files = {name: blob.data for name, blob in repo.files.items()}
     repo.commit({**files, "config.json": b"{}"})
-    bench.stage()
-    bench.assert_staged()
-    assert bench.layout.files_prefix != old.files_prefix
-    assert {key: bench.get(key) for key in bench.objects(f"{old.files_prefix}/")} == before
+    harness.stage()
+    harness.assert_staged()
+    assert harness.layout.files_prefix != old.files_prefix
+    assert {key: harness.get(key) for key in harness.objects(f"{old.files_prefix}/")} == before
 
 
-def test_a_branch_that_moves_meanwhile_changes_nothing(bench: StagingHarness) -> None:
-    repo = bench.add_model()
+def test_a_branch_that_moves_meanwhile_changes_nothing(harness: StagingHarness) -> None:
+    repo = harness.add_model()
     first = repo.head
     files = {name: blob.data for name, blob in repo.files.items()}
 
@@ -83,17 +85,17 @@ def test_a_branch_that_moves_meanwhile_changes_nothing(bench: StagingHarness) ->
         if repo.head == first:
             repo.commit({**files, "config.json": b"other"})
 
-    bench.hub.add_fault("move", "/tree/", action=move)
-    plan = bench.plan()
+    harness.hub.add_fault("move", "/tree/", action=move)
+    plan = harness.plan()
     assert plan.commit == first
-    run = bench.stage(plan)
+    run = harness.stage(plan)
     assert "has moved" in run.messages
     key = f"models/{MODEL}/{first}/config.json"
-    assert bench.get(key) == files["config.json"]
+    assert harness.get(key) == files["config.json"]
 
 
-def test_duplicate_formats_stay_out_and_are_told(bench: StagingHarness) -> None:
-    bench.add_model(
+def test_duplicate_formats_stay_out_and_are_told(harness: StagingHarness) -> None:
+    harness.add_model(
         {
             "config.json": b"{}",
             "model.safetensors": random_bytes(70_000),
@@ -101,14 +103,14 @@ def test_duplicate_formats_stay_out_and_are_told(bench: StagingHarness) -> None:
             "original/consolidated.00.pth": random_bytes(90_000),
         }
     )
-    plan = bench.plan()
+    plan = harness.plan()
     assert [file.path for file in plan.files] == ["config.json", "model.safetensors"]
     assert plan.bytes_skipped == 170_000
-    bench.stage(plan)
-    assert len(bench.objects(f"{bench.layout.files_prefix}/")) == 2
+    harness.stage(plan)
+    assert len(harness.objects(f"{harness.layout.files_prefix}/")) == 2
     # Another choice of files at the same commit adds to what is there.
-    bench.stage(bench.plan(include=["*.bin"]))
-    marked = bench.manifest()
+    harness.stage(harness.plan(include=["*.bin"]))
+    marked = harness.manifest()
     assert marked is not None
     assert [f.path for f in marked.files] == [
         "config.json",
@@ -117,10 +119,10 @@ def test_duplicate_formats_stay_out_and_are_told(bench: StagingHarness) -> None:
     ]
 
 
-def test_memory_stays_within_its_budget(bench: StagingHarness) -> None:
+def test_memory_stays_within_its_budget(harness: StagingHarness) -> None:
     """The peak of a process of its own, with far more to move than the budget."""
     size = 150 * MIB
-    bench.add_model({"model.safetensors": random_bytes(size), "config.json": b"{}"})
+    harness.add_model({"model.safetensors": random_bytes(size), "config.json": b"{}"})
     code = (
         "import re, sys\n"
         "from kubectl_fluidmodel.cli.main import main\n"
@@ -128,46 +130,46 @@ def test_memory_stays_within_its_budget(bench: StagingHarness) -> None:
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
         "sys.exit(code)\n"
     )
-    command = [sys.executable, "-c", code, *bench.command("--memory=160Mi", "--output=name")[3:]]
+    command = [sys.executable, "-c", code, *harness.command("--memory=160Mi", "--output=name")[3:]]
     done = subprocess.run(
-        command, env=bench.env(), capture_output=True, text=True, timeout=90, check=False
+        command, env=harness.env(), capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) * 1024 < 160 * MIB
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def asked(bench: StagingHarness) -> set[str]:
+def asked(harness: StagingHarness) -> set[str]:
     """The ranges that were asked for."""
     return {
-        each.headers.get("range", "") for each in bench.hub.requests_matching("blobs", on="cdn")
+        each.headers.get("range", "") for each in harness.hub.requests_matching("blobs", on="cdn")
     }
 
 
-def test_several_parts_are_in_flight_at_once(bench: StagingHarness) -> None:
+def test_several_parts_are_in_flight_at_once(harness: StagingHarness) -> None:
     """Nothing comes before as many parts are asked for as there are workers."""
-    bench.add_model({"model.safetensors": random_bytes(12 * PART)})
-    bench.hub.pause_after = 0
-    staging = threading.Thread(target=bench.stage)
+    harness.add_model({"model.safetensors": random_bytes(12 * PART)})
+    harness.hub.pause_after = 0
+    staging = threading.Thread(target=harness.stage)
     staging.start()
-    wait_until(lambda: len(asked(bench)) == bench.options.workers)
-    bench.hub.pause_after = None
+    wait_until(lambda: len(asked(harness)) == harness.options.workers)
+    harness.hub.pause_after = None
     staging.join()
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def test_options_that_make_no_sense_are_refused(bench: StagingHarness) -> None:
-    bench.add_model()
+def test_options_that_make_no_sense_are_refused(harness: StagingHarness) -> None:
+    harness.add_model()
     for bad in (
         TransferOptions(memory=MIB),
         TransferOptions(workers=0),
         TransferOptions(shard=2, shards=2),
     ):
         with pytest.raises(UsageError):
-            bench.stage(options=bad)
+            harness.stage(options=bad)
 
 
-def test_names_that_cannot_become_keys_are_refused(bench: StagingHarness) -> None:
-    bench.add_model({"ok.json": b"{}", "a/../b": b"x"})
+def test_names_that_cannot_become_keys_are_refused(harness: StagingHarness) -> None:
+    harness.add_model({"ok.json": b"{}", "a/../b": b"x"})
     with pytest.raises(FluidModelError, match="cannot be staged"):
-        bench.plan()
+        harness.plan()

@@ -19,14 +19,16 @@ from kubectl_fluidmodel.stage.verify import verify_staged_model
 from tests.stage.faultproxy import FaultProxy
 from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes, wait_until
 
-Faulty = Callable[[], StagingHarness]
+WithProxy = Callable[[], StagingHarness]
 BIG = "model.safetensors"
-QUICK = TransferOptions(part_size=PART, stall=1.0, patience=1.5, tick=0.05, memory=1 << 30)
+QUICK = TransferOptions(
+    part_size=PART, stall_timeout=1.0, retry_timeout=1.5, progress_interval=0.05, memory=1 << 30
+)
 
 
-def test_parts_that_fail_are_sent_again(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_parts_that_fail_are_sent_again(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
     troubles = [
         proxy.add_fault("refuse", "PUT", "partNumber=1\\b", times=2),
         proxy.add_fault("refuse", "PUT", "partNumber=2\\b", times=1, status=503, code="SlowDown"),
@@ -34,19 +36,19 @@ def test_parts_that_fail_are_sent_again(faulty: Faulty, proxy: FaultProxy) -> No
         proxy.add_fault("lose", "PUT", "partNumber=4\\b", times=1),
         proxy.add_fault("refuse", "PUT", "config.json", times=1),
     ]
-    run = bench.stage()
+    run = harness.stage()
     assert [each.hits for each in troubles] == [2, 1, 1, 1, 1]
     assert run.completed.read == run.completed.bytes  # nothing was read from the hub for it again
-    bench.assert_staged()
+    harness.assert_staged()
 
 
 @pytest.mark.parametrize("status", [408, 429, 520, 530])
 def test_answers_that_pass_whoever_gives_them(
-    faulty: Faulty, proxy: FaultProxy, status: int
+    with_proxy: WithProxy, proxy: FaultProxy, status: int
 ) -> None:
     """A gateway in front of a store (Cloudflare's before R2) speaks HTML, not S3."""
-    bench = faulty()
-    bench.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
+    harness = with_proxy()
+    harness.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
     troubles = [
         proxy.add_fault("refuse", method, match, status=status, html=True, times=1)
         for method, match in (
@@ -59,123 +61,125 @@ def test_answers_that_pass_whoever_gives_them(
             ("DELETE", ""),
         )
     ]
-    bench.stage()
+    harness.stage()
     assert [each.hits for each in troubles] == [1] * len(troubles)
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def test_a_pause_that_the_store_asks_for(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model({"config.json": b"{}"})
+def test_a_pause_that_the_store_asks_for(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model({"config.json": b"{}"})
     slow = {"status": 503, "code": "SlowDown", "headers": {"Retry-After": "2"}}
     proxy.add_fault("refuse", "PUT", "config.json", times=1, **slow)
     began = time.monotonic()
-    bench.stage()
+    harness.stage()
     assert time.monotonic() - began >= 2.0
-    bench.assert_staged()
+    harness.assert_staged()
 
 
 def test_a_store_that_is_busy_for_longer_than_a_few_attempts(
-    faulty: Faulty, proxy: FaultProxy
+    with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
-    bench = faulty()
-    bench.add_model({"config.json": b"{}"})
+    harness = with_proxy()
+    harness.add_model({"config.json": b"{}"})
     proxy.add_fault("refuse", "", status=520, html=True)
     later = threading.Timer(4.0, proxy.faults.clear)
     later.start()
-    bench.stage()
+    harness.stage()
     later.join()
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def test_a_store_that_takes_a_request_and_never_answers(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
+def test_a_store_that_takes_a_request_and_never_answers(
+    with_proxy: WithProxy, proxy: FaultProxy
+) -> None:
+    harness = with_proxy()
+    harness.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
     silent = proxy.add_fault("stall", "PUT", "partNumber=1|config.json", seconds=60.0, times=2)
-    run = bench.stage(options=QUICK)
+    run = harness.stage(options=QUICK)
     assert silent.hits == 2
     assert run.completed.seconds < 60
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def test_a_list_that_tells_other_etags_than_head(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_a_list_that_tells_other_etags_than_head(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
     proxy.add_fault("etags", "GET", "list-type")
-    bench.stage()
-    again = bench.stage()
+    harness.stage()
+    again = harness.stage()
     assert set(again.outcomes.values()) == {"found"} and again.completed.sent == 0
-    store, place = bench.s3.store(bench.endpoint), bench.layout
+    store, place = harness.s3.store(harness.endpoint), harness.layout
     assert (
         verify_staged_model(
-            store, place, list(bench.client().list_tree(MODEL, place.commit))
+            store, place, list(harness.client().list_tree(MODEL, place.commit))
         ).problems
         == []
     )
     # What somebody else writes there is seen all the same.
-    bench.s3.client().put_object(
-        Bucket=bench.bucket,
+    harness.s3.client().put_object(
+        Bucket=harness.bucket,
         Key=place.object_key("model-00002.safetensors"),
         Body=random_bytes(MIB, 7),
     )
-    assert bench.stage().outcomes["model-00002.safetensors"] == "staged"
-    bench.assert_staged()
+    assert harness.stage().outcomes["model-00002.safetensors"] == "staged"
+    harness.assert_staged()
 
 
-def test_half_an_object_under_the_final_name(bench: StagingHarness) -> None:
+def test_half_an_object_under_the_final_name(harness: StagingHarness) -> None:
     """What a tool left that writes in place; with our own metadata even, as a copy has it."""
-    repo = bench.add_model()
-    client = bench.s3.client()
-    client.create_bucket(Bucket=bench.bucket)
+    repo = harness.add_model()
+    client = harness.s3.client()
+    client.create_bucket(Bucket=harness.bucket)
     name = "model-00001.safetensors"
     whole = repo.files[name]
     for metadata in ({}, {"fluidmodel-content": f"sha256:{whole.sha256}"}):
         half = {"Body": whole.data[: whole.size // 2], "Metadata": metadata}
-        client.put_object(Bucket=bench.bucket, Key=bench.layout.object_key(name), **half)
-        assert bench.stage().outcomes[name] == "staged"
-        bench.assert_staged()
+        client.put_object(Bucket=harness.bucket, Key=harness.layout.object_key(name), **half)
+        assert harness.stage().outcomes[name] == "staged"
+        harness.assert_staged()
 
 
 def test_bytes_that_change_on_their_way_are_refused_and_sent_again(
-    faulty: Faulty, proxy: FaultProxy
+    with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
-    bench = faulty()
-    bench.add_model()
+    harness = with_proxy()
+    harness.add_model()
     spoilt = [
         proxy.add_fault("spoil", "PUT", "partNumber=2\\b", times=1),
         proxy.add_fault("spoil", "PUT", "00002.safetensors", times=1),
     ]
-    bench.stage()
+    harness.stage()
     assert all(each.hits == 1 for each in spoilt)
-    bench.assert_staged()
+    harness.assert_staged()
 
 
-def test_an_answer_to_complete_that_is_lost(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_an_answer_to_complete_that_is_lost(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
     lost = proxy.add_fault("lose", "POST", "00001.*uploadId=", times=1)
-    run = bench.stage()
-    assert lost.hits == 1 and "starts over" not in run.messages
-    bench.assert_staged()
+    run = harness.stage()
+    assert lost.hits == 1 and "restarting" not in run.messages
+    harness.assert_staged()
 
 
 @pytest.fixture
-def before_the_end(faulty: Faulty, proxy: FaultProxy) -> StagingHarness:
+def before_the_end(with_proxy: WithProxy, proxy: FaultProxy) -> StagingHarness:
     """A run that ended between the last part of its large file and the word to join them."""
-    bench = faulty()
-    bench.add_model({BIG: random_bytes(4 * PART + 1), "config.json": b"{}"})
+    harness = with_proxy()
+    harness.add_model({BIG: random_bytes(4 * PART + 1), "config.json": b"{}"})
     refused = proxy.add_fault("refuse", "POST", "uploadId=", status=403, code="AccessDenied")
     with pytest.raises(FluidModelError, match="complete the upload"):
-        bench.stage()
+        harness.stage()
     proxy.faults.remove(refused)
-    bench.hub.clear_requests()
-    return bench
+    harness.hub.clear_requests()
+    return harness
 
 
-def join(bench: StagingHarness) -> None:
+def join(harness: StagingHarness) -> None:
     """What the store does when it was told to, whoever told it is there still or not."""
-    [upload] = bench.uploads()
-    client, where = bench.s3.client(), {"Bucket": bench.bucket, "Key": upload["Key"]}
+    [upload] = harness.uploads()
+    client, where = harness.s3.client(), {"Bucket": harness.bucket, "Key": upload["Key"]}
     held = client.list_parts(**where, UploadId=upload["UploadId"])["Parts"]
     kept = ("PartNumber", "ETag", "ChecksumCRC32")
     listed = [{name: part[name] for name in kept if name in part} for part in held]
@@ -208,8 +212,8 @@ def test_a_file_that_the_store_still_joins_is_waited_for(
     later.start()
     run = before_the_end.stage()
     later.join()
-    assert hidden.hits and run.outcomes[BIG] == "resumed" and "starts over" not in run.messages
-    assert f"the store still puts {BIG} together" in run.retries
+    assert hidden.hits and run.outcomes[BIG] == "resumed" and "restarting" not in run.messages
+    assert f"the store is still assembling {BIG}" in run.retries
     assert before_the_end.hub.body_bytes <= 2
     before_the_end.assert_staged()
 
@@ -226,32 +230,34 @@ def test_a_file_that_is_not_joined_in_time_starts_over(
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_an_upload_that_is_aborted_by_somebody_starts_over(
-    faulty: Faulty, proxy: FaultProxy, workers: int
+    with_proxy: WithProxy, proxy: FaultProxy, workers: int
 ) -> None:
     """Of several workers, a part arrives while it is aborted, and the store keeps that one."""
-    bench = faulty()
-    bench.add_model({"m.safetensors": random_bytes(6 * PART), "config.json": b"{}"})
-    client = bench.s3.client()
+    harness = with_proxy()
+    harness.add_model({"m.safetensors": random_bytes(6 * PART), "config.json": b"{}"})
+    client = harness.s3.client()
 
     def abort() -> None:
-        for each in bench.uploads():
+        for each in harness.uploads():
             client.abort_multipart_upload(
-                Bucket=bench.bucket, Key=each["Key"], UploadId=each["UploadId"]
+                Bucket=harness.bucket, Key=each["Key"], UploadId=each["UploadId"]
             )
 
     proxy.add_fault("call", "PUT", "partNumber=4\\b", times=1, action=abort)
-    run = bench.stage(options=replace(bench.options, workers=workers))
-    assert "starts over" in run.messages
-    bench.assert_staged()
+    run = harness.stage(options=replace(harness.options, workers=workers))
+    assert "restarting" in run.messages
+    harness.assert_staged()
 
 
-def test_an_upload_that_lost_parts_is_not_waited_for(faulty: Faulty, proxy: FaultProxy) -> None:
+def test_an_upload_that_lost_parts_is_not_waited_for(
+    with_proxy: WithProxy, proxy: FaultProxy
+) -> None:
     """A store that answers InternalError for good to the end of an upload that is not whole."""
-    bench = faulty()
-    bench.add_model({"m.safetensors": random_bytes(2 * PART)})
-    plan = bench.plan()
-    bench.s3.client().create_bucket(Bucket=bench.bucket)
-    bucket = Bucket(bench.s3.store(bench.endpoint), bench.bucket, retry_timeout=120.0)
+    harness = with_proxy()
+    harness.add_model({"m.safetensors": random_bytes(2 * PART)})
+    plan = harness.plan()
+    harness.s3.client().create_bucket(Bucket=harness.bucket)
+    bucket = Bucket(harness.s3.store(harness.endpoint), harness.bucket, retry_timeout=120.0)
     key = "models/m.safetensors"
     upload, _ = bucket.create_multipart_upload(key, plan.files[0], plan.commit)
     crc = Crc32()
@@ -265,110 +271,114 @@ def test_an_upload_that_lost_parts_is_not_waited_for(faulty: Faulty, proxy: Faul
     assert time.monotonic() - began < 60
 
 
-def test_a_store_without_checksums_gets_md5(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_a_store_without_checksums_gets_md5(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
     old = proxy.add_fault("refuse", "POST", "uploads", status=501, code="NotImplemented", times=1)
     spoilt = proxy.add_fault("spoil", "PUT", "partNumber=2\\b", times=1)
-    bench.stage()
+    harness.stage()
     assert old.hits == 1 and spoilt.hits == 1
-    bench.assert_staged()
+    harness.assert_staged()
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(507, "XMinioStorageFull"), (507, "InsufficientStorage")]
 )
 def test_a_full_store_ends_it_and_says_so(
-    faulty: Faulty, proxy: FaultProxy, status: int, code: str
+    with_proxy: WithProxy, proxy: FaultProxy, status: int, code: str
 ) -> None:
-    bench = faulty()
-    bench.add_model()
+    harness = with_proxy()
+    harness.add_model()
     proxy.add_fault("refuse", "PUT", "partNumber=3\\b", status=status, code=code)
     with pytest.raises(FluidModelError, match="store is full") as told:
-        bench.stage()
+        harness.stage()
     assert told.value.exit_code == 1
     proxy.faults.clear()
-    bench.stage()
-    bench.assert_staged()
+    harness.stage()
+    harness.assert_staged()
 
 
-def test_a_clock_that_is_off(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_a_clock_that_is_off(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
     proxy.add_fault("refuse", "PUT", "partNumber", status=403, code="RequestTimeTooSkewed")
     with pytest.raises(FluidModelError) as told:
-        bench.stage()
+        harness.stage()
     assert "clock" in told.value.reason
 
 
-def test_what_may_not_be_written(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_what_may_not_be_written(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
     proxy.add_fault("refuse", "POST", "uploads", status=403, code="AccessDenied")
     with pytest.raises(FluidModelError) as told:
-        bench.stage()
+        harness.stage()
     assert "access denied" in told.value.reason and "CreateMultipartUpload" in told.value.reason
 
 
-def test_a_bucket_that_may_not_be_made(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
-    proxy.add_fault("refuse", "PUT", f"^/{bench.bucket}$", status=403, code="AccessDenied")
-    with pytest.raises(FluidModelError, match="does not exist and cannot be made"):
-        bench.stage()
+def test_a_bucket_that_may_not_be_made(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+    harness = with_proxy()
+    harness.add_model()
+    proxy.add_fault("refuse", "PUT", f"^/{harness.bucket}$", status=403, code="AccessDenied")
+    with pytest.raises(FluidModelError, match="does not exist and cannot be created"):
+        harness.stage()
 
 
-def test_keys_that_are_wrong(bench: StagingHarness) -> None:
-    bench.add_model()
-    bad = replace(bench.s3.store(), credentials=S3Credentials("FMSTAGINGTESTS", "wrong"))
+def test_keys_that_are_wrong(harness: StagingHarness) -> None:
+    harness.add_model()
+    bad = replace(harness.s3.store(), credentials=S3Credentials("FMSTAGINGTESTS", "wrong"))
     with pytest.raises(FluidModelError) as told:
-        list(stage_plan(bench.plan(), bad, bench.destination, QUICK, bench.client()))
+        list(stage_plan(harness.plan(), bad, harness.destination, QUICK, harness.client()))
     assert "wrong" not in str(told.value).replace("is wrong", "")
 
 
-def test_a_store_that_stays_away_is_told_in_bounded_time(faulty: Faulty, proxy: FaultProxy) -> None:
-    bench = faulty()
-    bench.add_model()
+def test_a_store_that_stays_away_is_told_in_bounded_time(
+    with_proxy: WithProxy, proxy: FaultProxy
+) -> None:
+    harness = with_proxy()
+    harness.add_model()
     proxy.add_fault("reset", "PUT", "partNumber")
     with pytest.raises(UnreachableError):
-        bench.stage(options=QUICK)
+        harness.stage(options=QUICK)
     proxy.faults.clear()
-    bench.stage()
-    bench.assert_staged()
+    harness.stage()
+    harness.assert_staged()
 
 
-def test_a_store_that_restarts_is_waited_for(bench: StagingHarness, faulty: Faulty) -> None:
+def test_a_store_that_restarts_is_waited_for(
+    harness: StagingHarness, with_proxy: WithProxy
+) -> None:
     """The server itself, killed and started again in the middle."""
     from tests.stage.s3server import S3Server
 
     own = S3Server().start()
     try:
-        bench.s3, bench.endpoint = own, own.endpoint
-        bench.add_model({"m.safetensors": random_bytes(6 * PART), "config.json": b"{}"})
-        bench.hub.pause_after = 4 * PART
+        harness.s3, harness.endpoint = own, own.endpoint
+        harness.add_model({"m.safetensors": random_bytes(6 * PART), "config.json": b"{}"})
+        harness.hub.pause_after = 4 * PART
 
         def restart() -> None:
-            wait_until(lambda: bench.hub.body_bytes >= 4 * PART)
+            wait_until(lambda: harness.hub.body_bytes >= 4 * PART)
             own.kill()
-            bench.hub.pause_after = None
+            harness.hub.pause_after = None
             time.sleep(0.7)
             own.start()
 
         thread = threading.Thread(target=restart)
         thread.start()
-        bench.stage()
+        harness.stage()
         thread.join()
-        bench.assert_staged()
+        harness.assert_staged()
     finally:
         own.stop()
 
 
 def test_a_store_that_joins_for_longer_than_a_stall_is_not_asked_twice(
-    faulty: Faulty, proxy: FaultProxy
+    with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
-    bench = faulty()
-    bench.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
+    harness = with_proxy()
+    harness.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
     proxy.add_fault("delay", "POST", "uploadId=", seconds=3.0)
-    bench.stage(options=QUICK)
+    harness.stage(options=QUICK)
     assert proxy.count("POST", "uploadId=") == 1
-    bench.assert_staged()
+    harness.assert_staged()

@@ -17,10 +17,10 @@ from kubectl_fluidmodel.stage import checkpoint, manifest
 from kubectl_fluidmodel.stage.buffer_pool import MIB, BufferPool, require_part_fits
 from kubectl_fluidmodel.stage.checkpoint import UploadCheckpoint, UploadedPart
 from kubectl_fluidmodel.stage.events import (
-    Began,
-    Ended,
+    Completed,
     FileFailed,
-    Progress,
+    Started,
+    TransferProgress,
     event_from_document,
     event_to_document,
 )
@@ -153,10 +153,10 @@ def test_one_buffer_larger_than_the_limit_is_given() -> None:
 
 
 EVENTS = [
-    Began("hf://a/b@c", "s3://x", 10, 2, 1, 4),
-    Progress(5, 10, 1, 2, 0, 5, 5, 3, ("a",), "trouble"),
+    Started("hf://a/b@c", "s3://x", 10, 2, 1, 4),
+    TransferProgress(5, 10, 1, 2, 0, 5, 5, 3, ("a",), "trouble"),
     FileFailed("a", "why"),
-    Ended("s3://x", "", 10, 2, 3, 4, 1.5),
+    Completed("s3://x", "", 10, 2, 3, 4, 1.5),
 ]
 
 
@@ -175,17 +175,17 @@ def test_a_board_adds_up_shards() -> None:
     board = ProgressAggregator(100, 4, shards=2)
     assert board.snapshot().steps[0].state == "waiting" and board.snapshot().done_bytes is None
     for shard, done in ((0, 30), (1, 20)):
-        board.handle(Began("", "", 50, 2, shard, 2), shard)
-        board.handle(Progress(done - 5, 50, 1, 2, 5, done, done, 5, ("f",)), shard)
+        board.handle(Started("", "", 50, 2, shard, 2), shard)
+        board.handle(TransferProgress(done - 5, 50, 1, 2, 5, done, done, 5, ("f",)), shard)
     view = board.snapshot()
     assert (view.done_bytes, view.total_bytes) == (50, 100) and board.existing_bytes == 10
     assert view.steps[0].detail.startswith("2 of 4 files, 0 of 2 shards done")
     board.handle(FileFailed("f", "bad"), 1)
     assert board.snapshot().problems == ("shard 1: bad",)
-    board.handle(Ended("", "", 50, 2, 0, 0, 1.0), 0)
-    board.handle(Began("", "", 50, 2, 1, 2), 1)  # its pod was made anew
+    board.handle(Completed("", "", 50, 2, 0, 0, 1.0), 0)
+    board.handle(Started("", "", 50, 2, 1, 2), 1)  # its pod was made anew
     assert board.snapshot().problems == ()
-    board.handle(Ended("", "", 50, 2, 0, 0, 1.0), 1)
+    board.handle(Completed("", "", 50, 2, 0, 0, 1.0), 1)
     assert board.snapshot().steps[0].state == "done"
 
 

@@ -1,0 +1,87 @@
+"""Commands in hints and `next:` lines: bash parses them to the values that were meant."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.model.plan import PlanFile, StagingPlan
+from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
+from kubectl_fluidmodel.stage import credentials, job_run, verify
+from kubectl_fluidmodel.stage.events import Completed
+from kubectl_fluidmodel.stage.report import format_result, format_verification
+from kubectl_fluidmodel.stage.verify import VerificationReport
+from tests.pasting import run_commands_in_bash
+
+HOSTILE = st.one_of(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20),
+    st.sampled_from(["$(touch p)", "`x`", "a'b", 'a"b', "~", "=ls", "a\nb", "--all", "-x", ""]),
+)
+
+
+def assert_parsed_as(line: str, *words: str) -> None:
+    """Bash calls the one program with these words, and nothing else."""
+    [found] = run_commands_in_bash([line])
+    assert found.unexpected == []
+    assert [sorted(call) for call in found.calls] == [sorted(words)]
+
+
+def next_line(text: str) -> str:
+    return text[text.index("next: ") :].removeprefix("next: ").rstrip("\n")
+
+
+class NoCommits:
+    """A bucket in which nothing is staged."""
+
+    def list_objects(self, _prefix: str) -> list[tuple[str, int, str]]:
+        return []
+
+
+@settings(max_examples=25)
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_what_to_do_about_a_model_that_is_not_staged(repo: str, commit: str, prefix: str) -> None:
+    layout = StagingLayout(BucketPrefix("models", prefix), repo, commit)
+    err = verify._not_staged_error(NoCommits(), layout)  # type: ignore[arg-type]
+    assert_parsed_as(err.hint, *_stage(layout))
+
+
+@settings(max_examples=25)
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_what_to_do_about_problems(repo: str, prefix: str, endpoint: str) -> None:
+    layout = StagingLayout(BucketPrefix("models", prefix), repo, "c" * 40)
+    report = VerificationReport(layout, problems=["x: missing"])
+    text = format_verification(report, False, ["--endpoint", endpoint])
+    assert_parsed_as(next_line(text), *_stage(layout), "--endpoint", endpoint)
+
+
+@settings(max_examples=25)
+@given(HOSTILE, HOSTILE)
+def test_what_comes_after_staging(uri: str, endpoint: str) -> None:
+    plan = StagingPlan("o/m", "main", "c" * 40, (PlanFile("a", 1, "git", "0" * 40),))
+    result = Completed(uri, "s3://manifest", 1, 1, 1, 1, 1.0)
+    text = format_result(plan, result, ["--endpoint", endpoint])
+    words = ["kubectl", "fluidmodel", "cache", uri, "--endpoint", endpoint]
+    assert_parsed_as(next_line(text), *words, *(["--"] if uri.startswith("-") else []))
+
+
+@settings(max_examples=25)
+@given(HOSTILE, HOSTILE)
+def test_how_to_create_a_secret(name: str, namespace: str) -> None:
+    line = credentials._create_secret(name, namespace, ("HF_TOKEN",))
+    words = ["kubectl", "create", "secret", "generic", name, "-n", namespace]
+    end = ["--"] if name.startswith("-") else []
+    assert_parsed_as(line, *words, "--from-literal=HF_TOKEN=VALUE", *end)
+
+
+def _stage(layout: StagingLayout) -> list[str]:
+    model = f"{layout.repo}@{layout.commit}"
+    words = ["kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri]
+    return [*words, *(["--"] if model.startswith("-") else [])]
+
+
+@settings(max_examples=25)
+@given(HOSTILE, HOSTILE)
+def test_how_to_delete_a_job_that_stays(name: str, namespace: str) -> None:
+    err = job_run._still_deleting_error(name, namespace)
+    words = ["kubectl", "delete", "job", name, "-n", namespace]
+    assert_parsed_as(err.hint, *words, *(["--"] if name.startswith("-") else []))

@@ -556,6 +556,16 @@ SERVED = ("--served-model-name", "org/llama")
         pytest.param(
             ("--model", "/model", *SERVED), {}, "FM745", False, marks=pytest.mark.breaks("FM745")
         ),
+        pytest.param(
+            (
+                *("--model", "/model", *SERVED, "--model-loader-extra-config"),
+                '{"enable_multithread_load": true, "num_threads": 64}',
+            ),
+            OFFLINE,
+            "FM748",
+            True,
+            marks=pytest.mark.breaks("FM748"),
+        ),
     ],
 )
 def test_engine_configuration_fault_is_reported(

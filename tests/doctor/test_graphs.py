@@ -21,6 +21,7 @@ from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods, stores
+from tests.doctor.applying import apply_fix
 from tests.doctor.fluid import LABEL, NAME, NS
 from tests.dynamo.conftest import FIXTURES
 
@@ -269,6 +270,41 @@ def gpus(count: int, replicas: int = 1) -> Edit:
     return edit
 
 
+def reading(*flags: str) -> Edit:
+    """An engine that reads the mount, with loader flags."""
+    return args("--model", "/model", "--served-model-name", "d", *flags)
+
+
+def without_jni_fuse(snapshot: Snapshot) -> None:
+    runtime = b.get_object(snapshot, names.ALLUXIO_RUNTIMES, NAME)
+    runtime["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
+
+
+def bypassing(source: str) -> Edit:
+    """Another graph whose worker mounts the source of the cache directly."""
+
+    def edit(snapshot: Snapshot) -> None:
+        dataset = b.get_object(snapshot, names.DATASETS, NAME)
+        dataset["spec"]["mounts"][0]["mountPoint"] = source
+        made = copy.deepcopy(graph(snapshot))
+        made["metadata"].update(name="bypass", uid="bypass")
+        pod = made["spec"]["components"][0]["podTemplate"]["spec"]
+        pod.pop("affinity")
+        scheme, _, path = source.partition("://")
+        volume = (
+            {"persistentVolumeClaim": {"claimName": path}}
+            if scheme == "pvc"
+            else {"hostPath": {"path": path}}
+        )
+        pod["volumes"] = [{"name": pod["volumes"][0]["name"], **volume}]
+        claim = copy.deepcopy(b.get_object(snapshot, kinds.PVCS, NAME))
+        claim["metadata"].update(name="weights", uid="weights", labels={}, annotations={})
+        b.add_objects(snapshot, kinds.PVCS, claim)
+        b.add_objects(snapshot, queries.GRAPHS, made)
+
+    return edit
+
+
 def below_name(snapshot: Snapshot) -> None:
     b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0].pop("path")
 
@@ -375,6 +411,34 @@ CASES: dict[str, tuple[Edit, list[str]]] = {
     ),
     "no served name": (args("--model", "/model"), ["FM744"]),
     "online": (env(), ["FM745"]),
+    "a streamer with its default threads on one GPU": (
+        reading("--load-format", "runai_streamer"),
+        [],
+    ),
+    "a streamer with its default threads on 8 GPUs": (
+        both(gpus(8), reading("--load-format=runai_streamer", "-tp", "8")),
+        ["FM748"],
+    ),
+    "a streamer with few threads on 8 GPUs": (
+        both(
+            gpus(8),
+            reading("--load-format", "runai_streamer", "-tp", "8"),
+            env(RUNAI_STREAMER_CONCURRENCY="3", HF_HUB_OFFLINE="1"),
+        ),
+        [],
+    ),
+    "a loader with many threads": (
+        reading(
+            "--model-loader-extra-config", '{"enable_multithread_load": true, "num_threads": 64}'
+        ),
+        ["FM748"],
+    ),
+    "a streamer without JNI-FUSE": (
+        both(gpus(8), reading("--load-format", "runai_streamer", "-tp", "8"), without_jni_fuse),
+        [],
+    ),
+    "a worker that bypasses a cache of its claim": (bypassing("pvc://weights"), ["FM703"]),
+    "a worker that bypasses a cache of its directory": (bypassing("local:///mnt/llm"), ["FM703"]),
     "a frontend with the files": (frontend("/model"), []),
     "a frontend without": (frontend(), ["FM746"]),
     "a frontend with them elsewhere": (frontend("/files"), ["FM746"]),
@@ -396,6 +460,46 @@ def test_graph_has_exactly_the_expected_findings(name: str) -> None:
             finding = problem.finding
             assert finding.evidence and finding.fix and finding.cause
             assert finding.about.split()[0].islower()
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("pvc://weights", "component decode mounts weights, which cache demo caches"),
+        ("local:///mnt/llm", "component decode mounts /mnt/llm, which cache demo caches"),
+    ],
+)
+def test_worker_that_bypasses_the_cache_is_told_to_mount_it(source: str, cause: str) -> None:
+    snapshot = b.healthy_snapshot()
+    bypassing(source)(snapshot)
+    (found,) = b.findings_of(snapshot, "FM703")
+    assert found.about == "dynamographdeployment models/bypass"
+    assert cause in found.cause and "mount claim demo" in found.cause
+    assert [each.text for each in found.evidence][1] == source
+    assert found.fix is not None and found.fix.how == "command"
+    if source.startswith("pvc:"):
+        apply_fix(snapshot, str(found.fix.text))
+        assert b.findings_of(snapshot, "FM703") == []
+
+
+def test_parallel_reads_are_limited_for_each_process() -> None:
+    snapshot = b.healthy_snapshot()
+    both(gpus(8), reading("--load-format", "runai_streamer", "-tp", "8"))(snapshot)
+    (found,) = b.findings_of(snapshot, "FM748")
+    assert "128 threads (16 for each of 8 processes)" in found.cause
+    assert found.fix is not None
+    apply_fix(snapshot, str(found.fix.text))
+    assert main(snapshot)["args"][-2:] == ["--model-loader-extra-config", '{"concurrency": 3}']
+    assert b.findings_of(snapshot, "FM748") == []
+
+
+def test_parallel_reads_of_a_shell_string_are_seen() -> None:
+    snapshot = b.healthy_snapshot()
+    script = "exec python3 -m dynamo.vllm --model /model --load-format runai_streamer -tp 8"
+    main(snapshot).update(command=["sh", "-c"], args=[script])
+    gpus(8)(snapshot)
+    (found,) = b.findings_of(snapshot, "FM748")
+    assert found.fix is not None and found.fix.how == "advice"
 
 
 def test_model_path_in_a_shell_variable_is_resolved() -> None:

@@ -73,9 +73,10 @@ test-real-node: setup ## The staging Job in real containers (Linux, root); fails
 test-fast: setup ## The tests that need no control plane
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
 
-lint: setup ## ruff: lint and format
+lint: setup ## ruff (lint and format), and the layers of ARCHITECTURE.md
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: setup ## mypy --strict
 	$(BIN)/mypy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -53,6 +54,43 @@ def test_every_yaml_block_parses(page: Path) -> None:
 def test_every_command_parses(page: Path) -> None:
     for words in commands_in_page(page.read_text()):
         parse_command(words)
+
+
+MODULE = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py|(?:[a-z_0-9]+/)+)`")
+PACKAGE = REPO / "kubectl_fluidmodel"
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_module_that_a_page_names_exists(page: str) -> None:
+    named = MODULE.findall((REPO / page).read_text())
+    assert [
+        name for name in named if not any((root / name).exists() for root in (PACKAGE, REPO))
+    ] == []
+
+
+def test_every_package_says_where_to_start_reading() -> None:
+    packages = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    assert {path.name for path in packages} >= {"cache", "doctor", "inspect", "pin", "stage"}
+    for package in packages:
+        docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+        named = re.findall(r"`(\w+(?:\.py|/))`", docstring)
+        assert named, package.name
+        assert [name for name in named if not (package / name).exists()] == [], package.name
+
+
+def test_the_picture_of_the_layers_has_every_package() -> None:
+    picture = (REPO / "ARCHITECTURE.md").read_text()
+    packages = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    assert [name for name in packages if f"    {name}/ " not in picture] == []
+
+
+def test_the_example_of_a_check_is_real() -> None:
+    text = (REPO / "CONTRIBUTING.md").read_text()
+    example = re.search(r"```python\n(.*?)    for ", text, re.DOTALL)
+    assert example
+    source = (PACKAGE / "doctor" / "checks" / "store_errors.py").read_text()
+    for line in example[1].splitlines():
+        assert line.removesuffix(" …") in source, line
 
 
 def test_the_reference_is_what_the_code_says() -> None:

@@ -1,5 +1,5 @@
-"""The room between a source and a proven cache: what to make, making it, waiting, proving.
+"""The verbs cache and uncache: build a cache, wait for it, verify it, remove it.
 
-`design` and `progress` and `proof` decide and are pure; `preflight`, `measure`, `make` and
-`wait` talk to the cluster and the store and decide nothing.
+Start at `workflow.py`, which is the steps in order; `options.py` has what a command line asks for.
+`desired`, `progress` and `verification` decide and are pure; the others talk to cluster and store.
 """

@@ -1,1 +1,5 @@
-"""What is broken, why, and the command that fixes it: checks that judge a Snapshot."""
+"""The verb doctor: what is broken, why, and the command that fixes it.
+
+Start at `check.py` (what a check is) and `checks/` (one module per subject). `collect/` and
+`mount_probe/` read; checks judge a Snapshot; `diagnosis.py` finds the root causes.
+"""

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: metadata, access, and reading files by ranges with retries.
+"""The Hugging Face Hub: revisions, file lists, access, and reading files by range.
 
-Start at `client.HubClient`; `file_reader.HubFileReader` feeds uploads.
+Start at `client.py`; `file_reader.py` reads the ranges that multipart uploads are fed from.
 """

@@ -1,1 +1,4 @@
-"""Caches as a person sees them: the objects of a Snapshot put together, and what they tell."""
+"""Caches with everything that belongs to them, put together from a Snapshot. Pure.
+
+Start at `cache.py`: a Cache has its Dataset, runtime, loads, pods, claims and readers.
+"""

@@ -1,1 +1,5 @@
-"""What a model is, with no cluster: its source, files, bytes and the room it needs."""
+"""What a model is, without a cluster: SOURCE, files, weights, sizes. Pure but for `sample.py`.
+
+Start at `source.py` (SOURCE), `assessment.py` (whether an engine can load the files) and
+`sizing.py` (quota, heaps, medium).
+"""

@@ -1,1 +1,4 @@
-"""objects."""
+"""Kubernetes objects as dicts: kinds, paths, quantities, selectors, taints. Pure.
+
+Start at `kinds.py` and `access.py`.
+"""

@@ -1,7 +1,5 @@
-"""The verb `stage`: copy a model from the Hugging Face Hub into an S3 bucket and verify every byte.
+"""The verb stage: move a model from the Hub into a bucket, streamed, resumable, verified.
 
-Start at `command.StageCommand` for the verb and at `engine.stage_plan` for the transfer, which
-`cache` calls too. `job` builds the Kubernetes Job that runs the same code and `job_run` waits for
-it. A manifest marks a commit as complete (`manifest`), a checkpoint an unfinished upload
-(`checkpoint`).
+Start at `engine.py`: `stage()` transfers and yields events. `manifest.py` marks a complete copy;
+`job.py` builds the Kubernetes Job that runs the same code, and `job_run.py` waits for it.
 """

@@ -1,1 +1,0 @@
-"""What people see: tables, live views, colour, json and yaml. It fetches nothing."""

@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "AWS_CA_BUNDLE": "certificates to trust for the store; wins over the next",
     "REQUESTS_CA_BUNDLE": "certificates to trust for Hub and store; wins over the next",
     "SSL_CERT_FILE": "certificates to trust for Hub, store and API server, instead of the system's",
+    "SSL_CERT_DIR": "directories with certificates to trust as well, separated by colons",
     "NO_PROXY": "hosts that are reached without the proxy",
     "no_proxy": "the same, where that one is not set",
 }

@@ -35,7 +35,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from kubectl_fluidmodel import __version__
@@ -57,6 +57,9 @@ from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.net.connection_errors import ConnectionFailure
 
 T = TypeVar("T")
 
@@ -506,16 +509,11 @@ class Client:
                 blamed = self.transport.proxy_failure(err)
                 if blamed:
                     raise ClusterUnreachableError(action, blamed, _PROXY_HINT) from err
-                error = ClusterUnreachableError(
-                    action,
-                    f"no answer from {self.access.server.url} ({_reason(err)})",
-                    "kubectl cluster-info",
-                )
                 again = _is_garbled(err) or (method == "GET" and _is_reset(err))
                 if again and resets < _RESETS:
                     resets += 1
-                    return Response(503, "1", error)
-                raise error from err
+                    return Response(503, "1", self._unreachable(action, err))
+                raise self._unreachable(action, err, self.transport.tls_failure(err)) from err
             if 300 <= response.status < 400:
                 raise self._redirect_error(response, action)
             return Response(response.status, response.headers.get("Retry-After", ""), response)
@@ -529,6 +527,14 @@ class Client:
         if isinstance(answer.content, ClusterUnreachableError):
             raise answer.content
         return answer
+
+    def _unreachable(
+        self, action: str, err: BaseException, failure: ConnectionFailure | None = None
+    ) -> ClusterUnreachableError:
+        if failure is not None:
+            return ClusterUnreachableError(action, failure.reason, failure.hint)
+        reason = f"no answer from {self.access.server.url} ({_reason(err)})"
+        return ClusterUnreachableError(action, reason, "kubectl cluster-info")
 
     def _redirect_error(self, response: Any, action: str) -> ClusterUnreachableError:
         """A redirect is not followed: that would send the credentials elsewhere."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from kubectl_fluidmodel.net.connection_errors import ConnectionFailure
+
+_TRUST_HINT = "--certificate-authority ca.pem, or certificate-authority-data in the kubeconfig"
 MAX_CONNECTIONS = 32
 """Kept open at most; more at once are made and closed."""
 
@@ -70,6 +73,14 @@ class Transport:
         except BaseException:
             made.close()
             raise
+
+    def tls_failure(self, err: BaseException) -> ConnectionFailure | None:
+        """What a TLS error of a request means; None where the error is another one."""
+        from kubectl_fluidmodel.net.connection_errors import explain_tls_error
+
+        if self.proxy != proxies.proxy_for(self.server.url):
+            return None  # the explanation would look for the server on another way
+        return explain_tls_error(err, self.server.url, "--server", _TRUST_HINT)
 
     def proxy_failure(self, err: BaseException) -> str:
         """What a failed request says of the proxy; empty where it is not the proxy's fault."""

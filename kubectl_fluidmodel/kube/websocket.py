@@ -52,6 +52,9 @@ def connect(
             headers = {key.lower(): value for key, value in (err.resp_headers or {}).items()}
             return Response(err.status_code, headers.get("retry-after", ""), err)
         except (websocket.WebSocketException, OSError) as err:
+            failure = client.transport.tls_failure(err)
+            if failure is not None:
+                raise ClusterUnreachableError(what, failure.reason, failure.hint) from err
             raise ClusterUnreachableError(what, " ".join(str(err).split())[:300]) from err
         return Response(101, "", made)
 

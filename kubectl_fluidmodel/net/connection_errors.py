@@ -49,13 +49,27 @@ class ConnectionFailure:
     permanent: bool = False
 
 
-def explain_connection_error(
-    err: BaseException, url: str, setting: str, stall_timeout: float = 0.0
-) -> ConnectionFailure:
-    """What an exception of urllib3 or botocore about a request to `url` means.
+def explain_tls_error(
+    err: BaseException, url: str, setting: str, trust_hint: str
+) -> ConnectionFailure | None:
+    """As `explain_connection_error`, for TLS errors only; None for any other error."""
+    if not any(isinstance(each, ssl.SSLError) for each in _iter_error_chain(err)):
+        return None
+    return explain_connection_error(err, url, setting, trust_hint=trust_hint)
 
-    `setting` is what names the address, such as HF_ENDPOINT; `stall` the seconds of silence
-    after which a connection was given up, where the user can change them with --stall.
+
+def explain_connection_error(
+    err: BaseException, url: str, setting: str, stall_timeout: float = 0.0, *, trust_hint: str = ""
+) -> ConnectionFailure:
+    """What an exception of urllib3, botocore or ssl about a request to `url` means.
+
+    Args:
+        err: The exception.
+        url: The URL of the request.
+        setting: What names the address, such as HF_ENDPOINT.
+        stall_timeout: Seconds of silence after which a connection was given up, where the user
+            can change them with --stall; else 0.
+        trust_hint: How to trust another authority, where no environment variable does it.
     """
     import urllib3
 
@@ -65,7 +79,11 @@ def explain_connection_error(
     tls = next((each for each in chain if isinstance(each, ssl.SSLError)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return _explain_certificate_error(
-            tls, url, host, _CA_VARIABLES if setting == "--endpoint" else _CA_VARIABLES[1:]
+            tls,
+            url,
+            host,
+            _CA_VARIABLES if setting == "--endpoint" else _CA_VARIABLES[1:],
+            trust_hint,
         )
     mismatch = next((each for each in chain if _is_instance_of(each, "CertificateError")), None)
     if mismatch is not None:  # urllib3 compares names itself where botocore uses it
@@ -119,7 +137,11 @@ def proxy_status_failure(status: int, url: str) -> ConnectionFailure | None:
 
 
 def _explain_certificate_error(
-    err: ssl.SSLCertVerificationError, url: str, host: str, variables: Sequence[str]
+    err: ssl.SSLCertVerificationError,
+    url: str,
+    host: str,
+    variables: Sequence[str],
+    trust_hint: str,
 ) -> ConnectionFailure:
     message = (err.verify_message or str(err)).rstrip(".")
     code = err.verify_code
@@ -127,6 +149,8 @@ def _explain_certificate_error(
         issuer = certificate.fetch_issuer(url)
         description = f"of issuer {issuer} is not trusted" if issuer else "is not trusted"
         reason = f"TLS to {host} failed: its certificate {description} ({message})"
+        if trust_hint:
+            return ConnectionFailure(reason, trust_hint, True)
         variable = next((each for each in variables if os.environ.get(each)), variables[-1])
         file = os.environ.get(variable, "")
         if file and not Path(file).is_file():

@@ -11,9 +11,13 @@ with Go, a certificate without alternative names is for no host.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,19 +49,34 @@ def create_ssl_context(ca_file: str = "") -> ssl.SSLContext:
 
 
 def ca_bundle_path() -> str:
-    """The PEM file of the same authorities, for those that take a file; empty for their own.
+    """The PEM file of the same authorities, for libraries that take a file; empty for their own.
 
-    Where the machine has them is where `truststore` looks on Linux.
+    On Linux that is SSL_CERT_FILE, or the file in which `truststore` finds the machine's
+    authorities, together with the certificates in the directories of SSL_CERT_DIR.
     """
     import ssl
 
-    from_environment = os.environ.get("SSL_CERT_FILE", "")
-    if Path(from_environment).is_file() or sys.platform != "linux":
-        return from_environment
-    defaults = ssl.get_default_verify_paths()
-    if defaults.cafile:
-        return defaults.cafile
-    return next((path for path in _CA_BUNDLE_PATHS if Path(path).is_file()), "")
+    file = os.environ.get("SSL_CERT_FILE", "")
+    if sys.platform == "linux" and not Path(file).is_file():
+        found = (path for path in _CA_BUNDLE_PATHS if Path(path).is_file())
+        file = ssl.get_default_verify_paths().cafile or next(found, "")
+    directories = os.environ.get("SSL_CERT_DIR", "")
+    return _merged_bundle(file, directories) if directories else file
+
+
+@functools.cache
+def _merged_bundle(file: str, directories: str) -> str:
+    """A temporary file with the certificates of a file and of directories, separated by `:`."""
+    pem = Path(file).read_bytes() if Path(file).is_file() else b""
+    for directory in directories.split(os.pathsep):
+        for path in sorted(Path(directory).glob("*")) if directory else ():
+            with contextlib.suppress(OSError):  # as OpenSSL, which passes unreadable files over
+                pem += b"\n" + b"\n".join(_CERTIFICATE.findall(path.read_bytes()))
+    descriptor, merged = tempfile.mkstemp(prefix="kubectl-fluidmodel-", suffix=".pem")
+    with os.fdopen(descriptor, "wb") as target:
+        target.write(pem)
+    atexit.register(Path(merged).unlink, missing_ok=True)
+    return merged
 
 
 _CA_BUNDLE_PATHS = (

@@ -305,9 +305,16 @@ def _ca_bundle(session: Any) -> str | None:
 
     What boto3 itself is told goes first (AWS_CA_BUNDLE, a profile's `ca_bundle`).
     """
-    if session._session.get_config_variable("ca_bundle"):
-        return None
-    return os.environ.get("REQUESTS_CA_BUNDLE") or tls.ca_bundle_path() or None
+    return None if session._session.get_config_variable("ca_bundle") else _ca_file() or None
+
+
+def ca_file() -> str:
+    """The PEM file that a store's certificate is checked against; empty for the library's own."""
+    return os.environ.get("AWS_CA_BUNDLE") or _ca_file()
+
+
+def _ca_file() -> str:
+    return os.environ.get("REQUESTS_CA_BUNDLE") or tls.ca_bundle_path()
 
 
 def validate_endpoint(url: str) -> str:

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubectl_fluidmodel.doctor.mount_probe.endpoint import EndpointError, check_endpoint
 from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableError, UnreachableError
 from kubectl_fluidmodel.hub.client import HubClient
 from kubectl_fluidmodel.hub.http import HubCredentials
@@ -153,6 +154,36 @@ def test_one_setting_is_trusted_by_both(
 ) -> None:
     monkeypatch.setenv(name, str(authority.file))
     assert ask(server.url)
+
+
+def test_a_store_is_trusted_by_certificates_in_a_directory(
+    server: Server, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    (folder / "corp.crt").write_bytes(authority.file.read_bytes())
+    (folder / "notes.txt").write_text("nothing")
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{folder}")
+    assert ask_store(server.url)
+    check_endpoint(server.url)
+
+
+def test_an_endpoint_that_is_not_trusted_is_explained_as_by_other_verbs(server: Server) -> None:
+    with pytest.raises(EndpointError, match=f"issuer CN={CA}, O=Example Corp is not trusted"):
+        check_endpoint(server.url)
+
+
+def test_an_endpoint_behind_a_proxy_is_left_to_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    check_endpoint("https://store.invalid")
+
+
+def test_authorities_that_cannot_be_read_are_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(EndpointError, match=r"none\.pem"):
+        check_endpoint(server.url)
 
 
 def test_the_settings_of_aws_go_first(

@@ -1,12 +1,14 @@
-"""Does anything answer at an endpoint? Name, port and TLS, each told apart."""
+"""Check whether a server answers at an endpoint: its name, its port and its TLS, one by one."""
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 
 from kubectl_fluidmodel.doctor.mount_probe.target import split_host_port
+from kubectl_fluidmodel.net import proxies, tls
+from kubectl_fluidmodel.net.connection_errors import explain_tls_error
+from kubectl_fluidmodel.objectstore.s3 import ca_file
 from kubectl_fluidmodel.snapshot.probe_result import CONNECT_TIMEOUT_CODE, ProbeState
 
 _CONNECT_TIMEOUT = 3.0
@@ -14,7 +16,7 @@ _CONNECT_TIMEOUT = 3.0
 
 
 class EndpointError(Exception):
-    """The endpoint cannot be used: a state of `doctor/answer.py`, and the words for it."""
+    """The endpoint cannot be used; `state` says what fails."""
 
     def __init__(self, state: ProbeState, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -31,22 +33,30 @@ def resolves_host(host: str) -> bool:
 
 
 def check_endpoint(url: str, via_url: str = "") -> None:
-    """Connect once, with TLS for https; `reach` is another way to the same server.
+    """Connect once, with TLS for https.
+
+    An endpoint behind a proxy is not checked: only the proxy may be able to resolve its name.
+
+    Args:
+        url: The endpoint.
+        via_url: Another way to the same server, such as a port-forward.
 
     Raises:
-        EndpointError: what is in the way.
+        EndpointError: the server cannot be reached.
     """
+    if not via_url and proxies.proxy_for(url):
+        return
     host, port = split_host_port(via_url or url)
     if not host:
-        raise EndpointError(ProbeState.DNS, f"'{url}' is no URL of a server")
+        raise EndpointError(ProbeState.DNS, f"'{url}' is not the URL of a server")
     if not resolves_host(host):
-        raise EndpointError(ProbeState.DNS, f"the name {host} has no address")
+        raise EndpointError(ProbeState.DNS, f"the name {host} does not resolve")
     try:
         with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT) as plain:
             if url.startswith("https://"):
                 _handshake(plain, host)
     except ssl.SSLError as err:
-        raise EndpointError(ProbeState.TLS, _tls_message(err), err.reason or "") from err
+        raise EndpointError(ProbeState.TLS, _tls_message(err, url), err.reason or "") from err
     except TimeoutError as err:
         message = f"{host}:{port} does not answer in {_CONNECT_TIMEOUT:.0f} s"
         raise EndpointError(ProbeState.TIMEOUT, message, CONNECT_TIMEOUT_CODE) from err
@@ -58,15 +68,16 @@ def check_endpoint(url: str, via_url: str = "") -> None:
 
 
 def _handshake(plain: socket.socket, host: str) -> None:
-    bundle = os.environ.get("AWS_CA_BUNDLE") or None
-    context = ssl.create_default_context(cafile=bundle)
+    file = ca_file()
+    try:
+        context = tls.create_ssl_context(file)
+    except OSError as err:
+        message = f"cannot read the certificate authorities in {file}: {err.strerror or err}"
+        raise EndpointError(ProbeState.TLS, message) from err
     with context.wrap_socket(plain, server_hostname=host):
         return
 
 
-def _tls_message(err: ssl.SSLError) -> str:
-    if isinstance(err, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {err.verify_message}"
-    if err.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return "it speaks plain HTTP on this port, and the endpoint says https"
-    return f"the TLS handshake failed: {err.reason or err}"
+def _tls_message(err: ssl.SSLError, url: str) -> str:
+    failure = explain_tls_error(err, url, "--endpoint", "")
+    return failure.reason if failure else str(err)

@@ -1,6 +1,6 @@
-"""One mount tried against its store: listed, a file read, and every refusal told apart.
+"""Probe one mount of an S3 store: list it, read a file, and classify what the store refuses.
 
-It runs wherever the store can be reached: on the user's machine, or in a probe's pod.
+It runs on the user's machine or in a probe's pod.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from kubectl_fluidmodel.doctor.mount_probe import endpoint as mount_probe_endpoint
 from kubectl_fluidmodel.doctor.mount_probe import model_files
+from kubectl_fluidmodel.doctor.mount_probe.endpoint import EndpointError, check_endpoint
 from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
 from kubectl_fluidmodel.doctor.mount_probe.suggestions import find_models_nearby, similar_buckets
 from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
+from kubectl_fluidmodel.errors import UnreachableError
 from kubectl_fluidmodel.model.config_files import identifies_model
+from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_TLS, NotS3StoreError
 from kubectl_fluidmodel.objectstore.s3 import (
@@ -60,9 +62,9 @@ class S3Probe:
         started = time.monotonic()
         try:
             if self.target.endpoint:
-                mount_probe_endpoint.check_endpoint(self.target.endpoint, self.reach_url)
+                check_endpoint(self.target.endpoint, self.reach_url)
             found = self._probe()
-        except mount_probe_endpoint.EndpointError as err:
+        except EndpointError as err:
             found = self._result(err.state, code=err.code, message=err.message)
         except boto.ClientError as err:
             found = self._result_from_refusal(err)
@@ -208,11 +210,13 @@ class S3Probe:
         """What a server that is no S3 store says to a plain GET: HTTP status, and words for it."""
         import urllib3
 
+        url = self.reach_url or self.target.endpoint
         try:
-            got = urllib3.PoolManager(retries=False, timeout=3.0, cert_reqs="CERT_NONE").request(
-                "GET", self.reach_url or self.target.endpoint, redirect=False
+            pool = proxies.create_pool(
+                proxies.proxy_for(url), retries=False, timeout=3.0, cert_reqs="CERT_NONE"
             )
-        except urllib3.exceptions.HTTPError as err:
+            got = pool.request("GET", url, redirect=False)
+        except (UnreachableError, urllib3.exceptions.HTTPError) as err:
             return 0, _one_line(err)
         try:
             headers = {name.lower(): value for name, value in got.headers.items()}

@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from kubectl_fluidmodel.cache import apply, hints, name_conflicts, nodes, preflight, removal
+from kubectl_fluidmodel.cache import (
+    apply,
+    hints,
+    name_conflicts,
+    nodes,
+    preflight,
+    quota_check,
+    removal,
+)
 from kubectl_fluidmodel.cache.desired import (
     CandidateNodes,
     DesiredCache,
@@ -141,6 +149,8 @@ class CacheWorkflow:
         for line in staging.summary_lines():
             self.reporter.log(line)
         staging.job.require_references()
+        for job in staging.job.objects():
+            quota_check.require_job_admitted(self.client, self.namespace, job)
         plan = self.plan(checked)
         if plan.desired.immutable_changes:
             self.require_no_readers(plan.desired)
@@ -184,6 +194,7 @@ class CacheWorkflow:
             self._log_once(f"note: {note}")
         for warning in source.warnings:
             self._log_once(f"warning: {warning}")
+        quota_check.require_cache_admitted(self.client, self.namespace, desired, checked.existing)
         return CachePlan(self.options, checked, source, desired)
 
     def execute(self, plan: CachePlan) -> Verification | None:

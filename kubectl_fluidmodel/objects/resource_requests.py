@@ -44,11 +44,11 @@ def requests_of(pod: Mapping[str, Any]) -> ResourceList:
             _add(beside, sidecars)
         _add_max(starting, beside)
     _add_max(total, starting)
-    level = _parse_resources(get_path(pod, "spec", "resources", "requests"))
+    level = parse_resources(get_path(pod, "spec", "resources", "requests"))
     for name, amount in level.items():
         if name in _POD_LEVEL or name.startswith(_POD_LEVEL_PREFIX):
             total[name] = amount
-    _add(total, _parse_resources(get_path(pod, "spec", "overhead")))
+    _add(total, parse_resources(get_path(pod, "spec", "overhead")))
     return total
 
 
@@ -59,7 +59,7 @@ def requested_amount(pod: Mapping[str, Any], resource: str) -> int:
 
 def allocatable(node: Object) -> ResourceList:
     """What a node has for pods."""
-    return _parse_resources(get_path(node, "status", "allocatable"))
+    return parse_resources(get_path(node, "status", "allocatable"))
 
 
 def is_terminated(pod: Mapping[str, Any]) -> bool:
@@ -78,18 +78,18 @@ def _container_requests(container: Object, pod: Mapping[str, Any], statuses: str
             for c in get_list(pod, "status", "conditions")
         ):
             found = {}
-        _add_max(found, _parse_resources(get_path(status, "resources", "requests")))
-        _add_max(found, _parse_resources(status.get("allocatedResources")))
+        _add_max(found, parse_resources(get_path(status, "resources", "requests")))
+        _add_max(found, parse_resources(status.get("allocatedResources")))
     return found
 
 
 def _spec(container: Object) -> ResourceList:
     """A container's requests; the API server fills in the limit of what has only a limit."""
-    requests = _parse_resources(get_path(container, "resources", "requests"))
-    return {**_parse_resources(get_path(container, "resources", "limits")), **requests}
+    requests = parse_resources(get_path(container, "resources", "requests"))
+    return {**parse_resources(get_path(container, "resources", "limits")), **requests}
 
 
-def _parse_resources(listed: Any) -> ResourceList:
+def parse_resources(listed: Any) -> ResourceList:
     """A resource list; what is no quantity is left out."""
     found: ResourceList = {}
     for name, value in listed.items() if isinstance(listed, Mapping) else ():

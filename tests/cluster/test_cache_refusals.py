@@ -346,3 +346,20 @@ def test_every_kind_of_source_fits_the_real_schemas(
         "-", input=printed.out, check=False,
     )  # fmt: skip
     assert sent.returncode == 0, sent.stderr
+
+
+def test_a_quota_that_does_not_admit_the_pods_is_found_first(
+    cluster: Any, namespace: str, bucket: Any, plugin: Plugin
+) -> None:
+    bucket.put_model("demo")
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "team", "namespace": namespace},
+        "spec": {"hard": {"pods": "2"}},
+    }
+    cluster.api.apply(quota)
+    done = plugin("cache", bucket.uri("demo"))
+    assert done.code == 1
+    assert "ResourceQuota team allows 2 of pods: 0 used, 3 needed" in error_line(done)
+    assert nothing_was_made(cluster, namespace)

@@ -1,0 +1,98 @@
+"""Check before the first write that the namespace's quotas and limits admit the cache.
+
+Fluid's controllers create the pods, so that a refusal would only show as an event of a StatefulSet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects
+from kubectl_fluidmodel.cache.hints import kubectl
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, get_int, get_path, name_of
+from kubectl_fluidmodel.objects.quotas import Demand, violations
+
+FLUID_CLAIM_BYTES = 100 << 50
+"""What the claim that Fluid creates requests (pkg/utils/dataset/volume/create.go: 100Pi)."""
+_MAX_REASONS = 3
+
+
+def require_cache_admitted(
+    client: Client, namespace: str, desired: DesiredCache, existing: ExistingObjects
+) -> None:
+    """Check that the quotas and limits admit the pods and the claim of a cache.
+
+    What exists of the cache counts as used already.
+
+    Raises:
+        FluidModelError: they do not; with the numbers.
+    """
+    if existing.runtime is None or desired.immutable_changes:
+        demand = cache_demand(desired, with_claim=existing.dataset is None)
+        _require_admitted(client, namespace, demand, f"cache {name_of(desired.dataset)}")
+
+
+def require_job_admitted(client: Client, namespace: str, job: Object) -> None:
+    """Check that the quotas and limits admit the pods of a staging Job.
+
+    Raises:
+        FluidModelError: they do not; with the numbers.
+    """
+    spec = get_path(job, "spec", "template", "spec", default={})
+    pod = {"metadata": {"name": name_of(job)}, "spec": spec}
+    count = get_int(job, "spec", "parallelism") or 1
+    demand = Demand((pod,) * count, {"jobs.batch": 1})
+    _require_admitted(client, namespace, demand, f"staging Job {name_of(job)}")
+
+
+def cache_demand(desired: DesiredCache, *, with_claim: bool) -> Demand:
+    """What Fluid creates for a cache: master, workers, the DataLoad's pod and the claim.
+
+    The charts give resources to the first container of each pod only, as the runtime states
+    nothing for the others (charts/alluxio/templates, charts/fluid-dataloader).
+    """
+    name, runtime = name_of(desired.dataset), desired.runtime
+    pods = [_pod(f"{name}-master-0", runtime, "master", "alluxio-master", "alluxio-job-master")]
+    pods += [
+        _pod(f"{name}-worker-{index}", runtime, "worker", "alluxio-worker", "alluxio-job-worker")
+        for index in range(desired.replicas)
+    ]
+    counts = {"statefulsets.apps": 2, "daemonsets.apps": 1}
+    if desired.load is not None:
+        pods.append(_pod(f"{name}-loader", {}, "", "dataloader"))
+        counts["jobs.batch"] = 1
+    claims = (FLUID_CLAIM_BYTES,) if with_claim else ()
+    return Demand(tuple(pods), counts, claims)
+
+
+def _pod(name: str, runtime: Object, component: str, *containers: str) -> Object:
+    resources = get_path(runtime, "spec", component, "resources", default={})
+    first, *others = containers
+    made = [{"name": first, "resources": resources}, *({"name": other} for other in others)]
+    return {"metadata": {"name": name}, "spec": {"containers": made}}
+
+
+def _require_admitted(client: Client, namespace: str, demand: Demand, about: str) -> None:
+    quotas, limit_ranges = (
+        _list_if_allowed(client, kind, namespace)
+        for kind in (kinds.RESOURCE_QUOTAS, kinds.LIMIT_RANGES)
+    )
+    found = violations(demand, quotas, limit_ranges)
+    if found:
+        more = f"; and {len(found) - _MAX_REASONS} more" if len(found) > _MAX_REASONS else ""
+        raise FluidModelError(
+            f"namespace {namespace} does not admit {about}",
+            "; ".join(found[:_MAX_REASONS]) + more,
+            kubectl("describe", "resourcequotas,limitranges", namespace=namespace),
+        )
+
+
+def _list_if_allowed(client: Client, kind: kinds.Kind, namespace: str) -> Sequence[Object]:
+    try:
+        return client.list_objects(kind, namespace)
+    except (ForbiddenError, NotFoundError):
+        return []

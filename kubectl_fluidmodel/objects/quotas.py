@@ -1,0 +1,244 @@
+"""What a namespace's ResourceQuotas and LimitRanges let be made. Pure.
+
+Rules: plugin/pkg/admission/limitranger/admission.go, pkg/apis/core/v1/defaults.go and
+pkg/quota/v1/evaluator/core of Kubernetes 1.36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path, name_of
+from kubectl_fluidmodel.objects.resource_requests import (
+    ResourceList,
+    format_amount,
+    parse_resources,
+    requests_of,
+)
+
+_COMPUTE = ("cpu", "memory")
+"""Resources that each container has to state where a quota counts them."""
+_LEGACY_COUNTS = ("persistentvolumeclaims", "secrets", "services", "configmaps")
+"""Resources that a quota may count without the prefix `count/`."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is to be made in a namespace."""
+
+    pods: tuple[Object, ...] = ()
+    """Pods by name; those with an `activeDeadlineSeconds` in their spec are Terminating."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Other objects by plural and group: `jobs.batch`, `secrets`."""
+    claims: tuple[int, ...] = ()
+    """Bytes that each PersistentVolumeClaim requests; they are counted besides `counts`."""
+
+
+def violations(
+    demand: Demand, quotas: Sequence[Object], limit_ranges: Sequence[Object]
+) -> list[str]:
+    """Why the API server would not let all of it be made; empty if it would.
+
+    Returns:
+        One sentence per rule, with the name of the ResourceQuota or LimitRange and the numbers.
+    """
+    pods = [apply_limit_defaults(pod, limit_ranges) for pod in demand.pods]
+    found: list[str] = []
+    for limit_range in limit_ranges:
+        for pod in pods:
+            found += _limit_range_violations(limit_range, pod)
+        for size in demand.claims:
+            found += _claim_violations(limit_range, size)
+    for quota in quotas:
+        found += _quota_violations(quota, demand, pods)
+    return list(dict.fromkeys(found))
+
+
+# -- LimitRange ------------------------------------------------------------------------------
+
+
+def apply_limit_defaults(pod: Object, limit_ranges: Sequence[Object]) -> Object:
+    """The pod with the requests and limits that the API server fills in."""
+    found = deepcopy(pod)
+    for container in _containers(found):
+        resources = container.setdefault("resources", {})
+        limits = resources.setdefault("limits", {})
+        requests = resources.setdefault("requests", {})
+        for name, value in limits.items():
+            requests.setdefault(name, value)
+        for item in _items(limit_ranges, "Container"):
+            maximum = get_map(item, "max")
+            default = {**maximum, **get_map(item, "default")}
+            default_request = {**get_map(item, "min"), **default, **get_map(item, "defaultRequest")}
+            for name, value in default.items():
+                limits.setdefault(name, value)
+            for name, value in default_request.items():
+                requests.setdefault(name, value)
+    return found
+
+
+def _items(limit_ranges: Sequence[Object], type_: str) -> Iterator[Object]:
+    for limit_range in limit_ranges:
+        for item in get_list(limit_range, "spec", "limits"):
+            if item.get("type") == type_:
+                yield item
+
+
+def _limit_range_violations(limit_range: Object, pod: Object) -> Iterator[str]:
+    name = f"LimitRange {name_of(limit_range)}"
+    for container in _containers(pod):
+        about = f"container {container.get('name')} of pod {name_of(pod)}"
+        requests = parse_resources(get_path(container, "resources", "requests"))
+        limits = parse_resources(get_path(container, "resources", "limits"))
+        for resource, request in requests.items():
+            if resource in limits and request > limits[resource]:
+                yield (
+                    f"{name} limits {about} to {format_amount(resource, limits[resource])} of "
+                    f"{resource}, and it requests {format_amount(resource, request)}"
+                )
+        for item in _items([limit_range], "Container"):
+            yield from _item_violations(name, item, about, requests, limits)
+    for item in _items([limit_range], "Pod"):
+        requests, limits = (_stated_by_all(pod, part) for part in ("requests", "limits"))
+        yield from _item_violations(name, item, f"pod {name_of(pod)}", requests, limits)
+
+
+def _claim_violations(limit_range: Object, size: int) -> Iterator[str]:
+    storage = {"storage": Decimal(size)}
+    name = f"LimitRange {name_of(limit_range)}"
+    for item in _items([limit_range], "PersistentVolumeClaim"):
+        yield from _item_violations(name, item, "the cache's claim", storage, storage)
+
+
+def _item_violations(
+    name: str, item: Object, about: str, requests: ResourceList, limits: ResourceList
+) -> Iterator[str]:
+    """Where requests or limits are outside of `min` and `max`, or not stated."""
+    for resource, bound in parse_resources(item.get("max")).items():
+        if resource not in limits:
+            yield f"{name} wants {about} to limit its {resource}"
+        value = max(limits.get(resource, Decimal(0)), requests.get(resource, Decimal(0)))
+        if value > bound:
+            yield (
+                f"{name} allows at most {format_amount(resource, bound)} of {resource}, and "
+                f"{about} needs {format_amount(resource, value)}"
+            )
+    for resource, bound in parse_resources(item.get("min")).items():
+        value = requests.get(resource, Decimal(0))
+        if value < bound:
+            yield (
+                f"{name} wants at least {format_amount(resource, bound)} of {resource}, and "
+                f"{about} requests {format_amount(resource, value)}"
+            )
+    for resource, ratio in parse_resources(item.get("maxLimitRequestRatio")).items():
+        limit, request = limits.get(resource), requests.get(resource)
+        if not limit or not request or limit / request > ratio:
+            yield (
+                f"{name} wants the {resource} limit of {about} to be at most {ratio} times its "
+                "request"
+            )
+
+
+# -- ResourceQuota ---------------------------------------------------------------------------
+
+
+def _quota_violations(quota: Object, demand: Demand, pods: Sequence[Object]) -> Iterator[str]:
+    name = f"ResourceQuota {name_of(quota)}"
+    hard = parse_resources(get_path(quota, "status", "hard") or get_path(quota, "spec", "hard"))
+    used = parse_resources(get_path(quota, "status", "used"))
+    scopes = _scopes(quota)
+    counted = [pod for pod in pods if all(_in_scope(scope, pod) for scope in scopes)]
+    yield from _unstated(name, hard, counted)
+    wanted = _pod_usage(counted)
+    if not scopes:
+        for resource, amount in _object_usage(demand).items():
+            wanted[resource] = wanted.get(resource, Decimal(0)) + amount
+    for resource, limit in hard.items():
+        more, taken = wanted.get(resource, Decimal(0)), used.get(resource, Decimal(0))
+        if more and taken + more > limit:
+            kind = resource.removeprefix("requests.").removeprefix("limits.")
+            shown = [format_amount(kind, value) for value in (limit, taken, more)]
+            yield f"{name} allows {shown[0]} of {resource}: {shown[1]} used, {shown[2]} needed"
+
+
+def _scopes(quota: Object) -> list[str]:
+    selected = [
+        str(each.get("scopeName"))
+        for each in get_list(quota, "spec", "scopeSelector", "matchExpressions")
+    ]
+    listed = get_path(quota, "spec", "scopes", default=[])
+    return [*map(str, listed if isinstance(listed, list) else []), *selected]
+
+
+def _in_scope(scope: str, pod: Object) -> bool:
+    """Whether a quota of this scope counts a pod; a scope that we do not know counts none."""
+    ends = get_path(pod, "spec", "activeDeadlineSeconds") is not None
+    stated = any(
+        resource in amounts
+        for amounts in (requests_of(pod), _stated_by_all(pod, "limits"))
+        for resource in _COMPUTE
+    )
+    return {
+        "Terminating": ends,
+        "NotTerminating": not ends,
+        "BestEffort": not stated,
+        "NotBestEffort": stated,
+    }.get(scope, False)
+
+
+def _unstated(name: str, hard: ResourceList, pods: Sequence[Object]) -> Iterator[str]:
+    """Where a quota counts a resource, each container has to state it."""
+    for resource in hard:
+        part, _, compute = resource.rpartition(".")
+        if compute not in _COMPUTE or part not in ("", "requests", "limits"):
+            continue
+        for pod in pods:
+            lacking = [
+                str(container.get("name"))
+                for container in _containers(pod)
+                if compute not in get_map(container, "resources", part or "requests")
+            ]
+            if lacking:
+                yield (
+                    f"{name} counts {resource}, which containers {', '.join(lacking)} of pod "
+                    f"{name_of(pod)} do not state"
+                )
+
+
+def _pod_usage(pods: Sequence[Object]) -> ResourceList:
+    found: ResourceList = {"pods": Decimal(len(pods)), "count/pods": Decimal(len(pods))}
+    for pod in pods:
+        for resource, amount in requests_of(pod).items():
+            for key in (resource, f"requests.{resource}"):
+                found[key] = found.get(key, Decimal(0)) + amount
+        for resource, amount in _stated_by_all(pod, "limits").items():
+            key = f"limits.{resource}"
+            found[key] = found.get(key, Decimal(0)) + amount
+    return found
+
+
+def _object_usage(demand: Demand) -> ResourceList:
+    found = {"requests.storage": Decimal(sum(demand.claims))}
+    counts = {**demand.counts, "persistentvolumeclaims": len(demand.claims)}
+    for resource, count in counts.items():
+        found[f"count/{resource}"] = Decimal(count)
+        if resource in _LEGACY_COUNTS:
+            found[resource] = Decimal(count)
+    return found
+
+
+def _stated_by_all(pod: Object, part: str) -> ResourceList:
+    """The requests or limits of a pod's containers together, of what each of them states."""
+    found: ResourceList = {}
+    each = [parse_resources(get_path(c, "resources", part)) for c in _containers(pod)]
+    for resource in {name for stated in each for name in stated}:
+        if all(resource in stated for stated in each):
+            found[resource] = sum((stated[resource] for stated in each), Decimal(0))
+    return found
+
+
+def _containers(pod: Object) -> list[Object]:
+    return [*get_list(pod, "spec", "containers"), *get_list(pod, "spec", "initContainers")]

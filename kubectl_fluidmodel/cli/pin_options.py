@@ -1,11 +1,10 @@
-"""What `pin` and `unpin` are asked: the same words and flags for both."""
+"""The arguments and flags that `pin` and `unpin` have in common."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -16,64 +15,27 @@ from kubectl_fluidmodel.cli.flags import (
     option,
     output_flag,
 )
-from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
-from kubectl_fluidmodel.kube.config import ConfigFlags
-
-F = TypeVar("F", bound=Callable[..., Any])
+from kubectl_fluidmodel.errors import CommandInterruptedError
+from kubectl_fluidmodel.pin.options import PinOptions
 
 
-@dataclass(frozen=True)
-class PinOptions:
-    """Which graphs, of which cache, and what is to be printed."""
+def pin_options(function: Callable[[PinOptions], int]) -> Any:
+    """Add NAME GRAPH… and the common flags; the verb gets all of them as one PinOptions.
 
-    name: str
-    graphs: tuple[str, ...]
-    filename: str | None
-    components: tuple[str, ...]
-    show_diff: bool
-    dry_run: str
-    output: str | None
-    color: str
-    connection: ConfigFlags
-
-    def file(self) -> str | None:
-        """The file to work on; None where the graphs are those of the cluster.
-
-        Raises:
-            UsageError: there is neither, or a file with what only a cluster can do.
-        """
-        if self.filename is not None and self.dry_run == "server":
-            raise UsageError("-f works on the file alone", "it does not go with a server dry run")
-        if self.filename is None and not self.graphs:
-            raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
-        return self.filename
-
-
-def pin_options(function: F) -> F:
-    """NAME GRAPH…, and the flags that both verbs have; the verb gets one `asked` argument."""
-    keys = (
-        "name",
-        "graphs",
-        "filename",
-        "components",
-        "show_diff",
-        "dry_run",
-        "output",
-        "color",
-        "connection",
-    )
+    Flags of one verb alone are declared above this decorator, by the names of fields of
+    PinOptions.
+    """
 
     @functools.wraps(function)
-    def with_asked(*args: Any, **kwargs: Any) -> Any:
-        asked = PinOptions(**{key: kwargs.pop(key) for key in keys})
+    def with_options(**arguments: Any) -> int:
         try:
-            return function(*args, asked=asked, **kwargs)
+            return function(PinOptions(**arguments))
         except KeyboardInterrupt as err:
             raise CommandInterruptedError(
                 "interrupted", "what was written stays", "the same command again to follow it"
             ) from err
 
-    decorated: Any = with_asked
+    decorated: Any = with_options
     for decorate in (
         connection_flags,
         color_flag,
@@ -97,8 +59,7 @@ def pin_options(function: F) -> F:
             help="Change the graphs in this file (- for stdin) and print it; needs no cluster.",
         ),
         click.argument("graphs", nargs=-1, metavar="GRAPH…"),
-        click.argument("name"),
+        click.argument("cache", metavar="NAME"),
     ):
         decorated = decorate(decorated)
-    result: F = decorated
-    return result
+    return decorated

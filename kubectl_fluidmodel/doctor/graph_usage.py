@@ -137,7 +137,7 @@ def _graphs_by_pinned_cache(context: CheckContext) -> dict[tuple[str, str], list
     found: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for obj in all_graphs(context):
         opened = open_graph_once(context, obj)
-        for model in opened[1].models() if opened else ():
+        for model in opened[1].caches() if opened else ():
             found[(namespace_of(obj), model)].append(obj)
     return found
 

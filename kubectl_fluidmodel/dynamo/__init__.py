@@ -1,5 +1,5 @@
-"""Dynamo's API: graphs, their components, and how to change and undo a change. Pure.
+"""Dynamo's API: kinds, the shapes of a graph, affinity, commands, roll-outs, YAML edits.
 
-Start at `graph.py` and `component.py`. `shapes/` has one module per shape of
-DynamoGraphDeployment; `affinity.py` is the algebra of node affinity; `yaml/` edits manifests.
+Start with `graph.open_graph` and `component.Component`; `pin_annotation` is what `pin` records.
+Everything but `graph_reader` is pure.
 """

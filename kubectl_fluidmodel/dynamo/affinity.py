@@ -1,11 +1,9 @@
-"""Node affinity as algebra: AND a requirement into what is there, and take it out again.
+"""Node affinity: AND a requirement into what is there, and take it out again. Pure.
 
 The rules are the scheduler's (k8s.io/component-helpers/scheduling/corev1/nodeaffinity):
 nodeSelectorTerms are ORed, the expressions of one term are ANDed, a term without expressions
-matches no node, and a list without terms matches none. So a requirement goes into every term
-that has expressions, and an empty term is left as it is.
-
-Everything here is pure: values in, new values out, nothing shared with the input.
+matches no node, and a list without terms matches none. So a requirement goes into every term that
+has expressions, and an empty term stays as it is. Results share nothing with the input.
 """
 
 from __future__ import annotations
@@ -19,12 +17,12 @@ from kubectl_fluidmodel.objects.node_selector import Term, Terms, is_empty, term
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 MAX_WEIGHT = 100
-"""Weight of a preference for the cache nodes: the highest there is."""
+"""Weight of a preference for the cache nodes: the highest that the API allows."""
 
 
 @dataclass(frozen=True)
 class LabelRequirement:
-    """A node label that must have one of some values; the cache label's value is `true`."""
+    """A node label that must have one of these values; Fluid's labels have the value `true`."""
 
     key: str
     values: tuple[str, ...] = ("true",)
@@ -45,9 +43,9 @@ def has_requirement(term: Any, requirement: LabelRequirement) -> bool:
 
 
 def add_requirements(terms: Terms | None, requirements: Iterable[LabelRequirement]) -> Terms | None:
-    """The terms with each requirement ANDed in; None stands for "no node is excluded".
+    """The terms with each requirement ANDed in; None excludes no node.
 
-    An empty list stays empty: it matches no node, and no fewer are left to match.
+    An empty list stays empty: it matches no node already.
     """
     result = deep_copy(terms)
     for requirement in requirements:
@@ -67,9 +65,9 @@ def add_requirements(terms: Terms | None, requirements: Iterable[LabelRequiremen
 def replace_dead_keys(
     terms: Terms | None, dead_keys: Iterable[str], requirements: list[LabelRequirement]
 ) -> Terms | None:
-    """As `require`, with the expressions on dead keys, which no node has, taken out before.
+    """As `add_requirements`, without the expressions on dead keys, which no node has.
 
-    Without requirements there is nothing in their place, and the terms stay as they are.
+    Without requirements nothing would take their place, and the terms stay as they are.
     """
     removed_keys = set(dead_keys)
     result = deep_copy(terms)
@@ -84,9 +82,12 @@ def replace_dead_keys(
 
 
 def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
-    """The one of these node labels (with the value `true`) that a pod requires already.
+    """The first of these node labels (with the value `true`) that a pod requires.
 
-    By its node selector, or in every term of its affinity; empty where it requires none.
+    Its node selector has it, or every term of its affinity has one of them.
+
+    Returns:
+        Empty where it requires none.
     """
     selector = pod_spec.get("nodeSelector")
     listed = list(keys)
@@ -99,7 +100,7 @@ def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 
 def mentioned_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
-    """Those of these node labels that a pod's required affinity mentions at all."""
+    """Those of these node labels that a pod's required affinity mentions."""
     found = {
         expression.get("key")
         for term in terms_of(pod_spec.get("affinity")) or []
@@ -110,7 +111,7 @@ def mentioned_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str
 
 
 def _term_requires_key(term: Any, key: str) -> bool:
-    """Whether a term only matches nodes with the label; Fluid gives it no value but `true`."""
+    """Whether a term matches only nodes with the label; Fluid gives it no value but `true`."""
     return any(
         isinstance(expression, Mapping)
         and expression.get("key") == key
@@ -122,13 +123,32 @@ def _term_requires_key(term: Any, key: str) -> bool:
     )
 
 
+def without_keys(terms: Terms, keys: Iterable[str]) -> Terms | None:
+    """The terms without any expression on these keys; None where that excludes no node."""
+    removed = set(keys)
+    result: Terms = []
+    for term in terms:
+        listed = term.get("matchExpressions") or []
+        kept = [each for each in listed if each.get("key") not in removed]
+        rest = {**term, "matchExpressions": kept}
+        if not kept:
+            del rest["matchExpressions"]
+        if is_empty(rest) and not is_empty(term):
+            return None
+        result.append(deep_copy(rest))
+    return result
+
+
 def remove_requirement(
     terms: Terms | None, requirement: LabelRequirement, before: Terms | None = None
 ) -> Terms | None:
-    """The terms without a requirement, for terms that somebody edited after it went in.
+    """The terms without a requirement, where somebody edited them after it was added.
 
-    A requirement that `before` (the terms from before any pin) shows to be the user's own
-    stays. A term that held nothing else goes; None is returned where no term is left.
+    A requirement that was in `before`, the terms from before any pin, is the user's own and stays.
+    A term that held nothing else is dropped.
+
+    Returns:
+        None where no term is left.
     """
     if terms is None:
         return None
@@ -148,7 +168,7 @@ def remove_requirement(
 
 
 def _expression_index(term: Any, requirement: LabelRequirement) -> int | None:
-    """Where the requirement stands among a term's expressions; the last place if several."""
+    """Index of the requirement among a term's expressions; the last one if there are several."""
     found = None
     if isinstance(term, Mapping):
         for index, expression in enumerate(term.get("matchExpressions") or []):

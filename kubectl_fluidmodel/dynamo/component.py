@@ -1,7 +1,7 @@
-"""One component of a graph: where its pod, its containers and its volumes are written down.
+"""One component of a graph: where its pod, its containers and its volumes are.
 
-A shape subclasses `Component` and says where things are; what is done with them is the same
-for all shapes. Nothing is changed but through a Journal.
+Each shape of the API subclasses `Component` and gives the paths; what is done with them is the same
+for all shapes. Everything is changed through an `EditLog`, so that it can be undone.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kubectl_fluidmodel.dynamo.object_paths import MISSING, EditLog, Path, value_at
+from kubectl_fluidmodel.dynamo.object_paths import (
+    MISSING,
+    EditLog,
+    Path,
+    deep_copy,
+    join_path,
+    value_at,
+)
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.objects.access import get_list, get_path
 from kubectl_fluidmodel.objects.gpus import gpus_of
 from kubectl_fluidmodel.objects.node_selector import terms_of
 
 GPU_REASON = "it asks for GPUs"
-"""The reason for a role that needs no words: whoever reads the graph sees it, too."""
+"""A reason for a role that is not reported, because anybody sees it in the graph."""
 ENGINE_MODULE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
-"""An engine as a command starts it."""
+"""An engine's module, as a command starts it."""
 
 
 class Role(enum.Enum):
@@ -61,6 +68,10 @@ class Component(ABC):
         self.spec = spec
         self.graph_spec = graph_spec
 
+    def copy(self) -> Component:
+        """A component with a spec of its own."""
+        return type(self)(self.name, deep_copy(self.spec), self.graph_spec)
+
     # -- what it is --------------------------------------------------------------------------
 
     @property
@@ -73,10 +84,10 @@ class Component(ABC):
         return self.role_and_reason()[0]
 
     def role_and_reason(self) -> tuple[Role, str]:
-        """The role, and what it was told by where no type is declared (empty where one is).
+        """The role, and the reason where no type is declared (empty where one is).
 
-        Operators up to 0.5 knew no types: there the names and the commands of Dynamo's own
-        examples tell, and what the graph's author wrote for the cache.
+        Operators up to 0.5 know no types. There the GPUs, the command, the affinity for a cache and
+        the names of Dynamo's own examples decide.
         """
         kind = self.declared_type
         if kind in ("worker", "prefill", "decode"):
@@ -106,7 +117,7 @@ class Component(ABC):
         return found if isinstance(found, list) else []
 
     def _has_gpus_in_deployment_config(self) -> bool:
-        """Whether DYN_DEPLOYMENT_CONFIG, as graphs up to 0.5 have it, gives it GPUs."""
+        """Whether DYN_DEPLOYMENT_CONFIG of the graph (up to 0.5) gives it GPUs."""
         for entry in self.graph_spec.get("envs") or []:
             if not isinstance(entry, dict) or entry.get("name") != "DYN_DEPLOYMENT_CONFIG":
                 continue
@@ -139,13 +150,13 @@ class Component(ABC):
 
     @property
     def second_pod_template(self) -> str:
-        """Where the component has a second pod template that pinning does not reach, or empty."""
+        """Path of a second pod template that pinning does not reach, or empty."""
         return ""
 
     # -- its pod -----------------------------------------------------------------------------
 
     def pod_spec(self) -> dict[str, Any]:
-        """The pod spec as written; empty where there is none."""
+        """The pod spec of the graph; empty where there is none."""
         found = value_at(self.spec, self.pod_path)
         return found if isinstance(found, dict) else {}
 
@@ -158,7 +169,7 @@ class Component(ABC):
         return found if isinstance(found, dict) else {}
 
     def containers(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """The containers that are written down, the main one first, with their paths."""
+        """The containers in the graph with their paths, the main one first."""
         main = self.main_container()
         if main:
             yield self.main_path, main
@@ -167,10 +178,10 @@ class Component(ABC):
                 yield (*self.pod_path, "containers", f"[{container['name']}]"), container
 
     def reader_paths(self) -> list[Path]:
-        """The containers that read the model: main, those with GPUs, the frontend sidecar.
+        """Paths of the containers that read the model: main, those with GPUs, a frontend sidecar.
 
-        An engine may run beside `main`, and operators before 1.2 give a frontend sidecar none
-        of main's mounts.
+        An engine may run beside `main`, and operators before 1.2 give a frontend sidecar none of
+        main's mounts.
         """
         paths = [self.main_path]
         for path, container in self.containers():
@@ -185,7 +196,7 @@ class Component(ABC):
 
     @property
     def new_env_path(self) -> Path:
-        """The list that a new variable of the main container goes into."""
+        """Path of the list that a new variable of the main container goes into."""
         return (*self.main_path, "env")
 
     # -- volumes -----------------------------------------------------------------------------
@@ -210,7 +221,7 @@ class Component(ABC):
         ]
 
     def subpath_mounts(self, path: Path) -> set[str]:
-        """Mount paths of one container that show a directory of their volume, not all of it."""
+        """Mount paths of one container that show only a directory of their volume."""
         container = value_at(self.spec, path)
         listed = container.get("volumeMounts") if isinstance(container, dict) else None
         return {
@@ -232,7 +243,10 @@ class Component(ABC):
         return None
 
     def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
-        """Give every reader the claim at a path; returns remarks for the user.
+        """Mount a claim in every container that reads the model.
+
+        Returns:
+            Remarks for the user.
 
         Raises:
             FluidModelError: something else is mounted there.
@@ -241,6 +255,31 @@ class Component(ABC):
             if not self.find_claim_mount(claim, path):
                 self.require_free_path(path, where)
         return self._add_volume_mount(log, claim, where, self.reader_paths())
+
+    def claim_edits(self, claim: str) -> list[dict[str, Any]]:
+        """Edits, as an `EditLog` records them, that would mount a claim as it is mounted now.
+
+        A volume that something else mounts, too (an init container, a `subPath`), is not among
+        them.
+        """
+        volumes = {name for name, found in self.claims_by_volume().items() if found == claim}
+        edits: list[dict[str, Any]] = []
+        shared: set[str] = set()
+        for path, container in self.containers():
+            partial = self.subpath_mounts(path)
+            for mount in get_list(container, "volumeMounts"):
+                if mount.get("name") not in volumes:
+                    continue
+                if mount.get("mountPath") in partial:
+                    shared.add(mount["name"])
+                else:
+                    edits.append({"add": join_path((*path, "volumeMounts")), "item": mount})
+        for container in get_list(self.pod_spec(), "initContainers"):
+            shared |= {str(mount.get("name")) for mount in get_list(container, "volumeMounts")}
+        for volume in get_list(self.pod_spec(), "volumes"):
+            if volume.get("name") in volumes - shared:
+                edits.append({"add": join_path((*self.pod_path, "volumes")), "item": volume})
+        return edits
 
     def require_free_path(self, path: Path, where: str) -> None:
         """Refuse a mount path that a container already uses."""
@@ -273,7 +312,7 @@ class Component(ABC):
                 "name": volume,
                 "mountPath": where,
                 "readOnly": True,
-                # What Fluid mounts anew after its FUSE ended reaches the running pod.
+                # What Fluid mounts again after a FUSE restart reaches the running pod.
                 "mountPropagation": "HostToContainer",
             }
             log.append((*path, "volumeMounts"), mount)

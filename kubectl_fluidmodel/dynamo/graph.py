@@ -1,4 +1,4 @@
-"""A graph (or a component without one) as an object in hand, opened in the shape it has."""
+"""A graph (or a component without a graph), opened in the shape that it has. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from kubectl_fluidmodel.objects.access import (
 )
 
 SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc}
-"""Shape to its module; each has `components(spec)` and `single(name, spec)`."""
+"""Module of each shape; it has `components(spec)` and `from_component(name, spec)`."""
 
 
 class NotPinnableError(FluidModelError):
-    """An object that has pods but is not the place to pin them."""
+    """An object that cannot be pinned, because its pods are made from another one."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
     fields decide.
 
     Raises:
-        NotPinnableError: its pods are made from elsewhere.
+        Unpinnable: its pods are made from elsewhere.
     """
     require_pinnable(obj)
     work = deep_copy(obj)
@@ -77,7 +77,7 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
         spec = work["spec"] = {}
     module = SHAPES[shape]
     if work.get("kind") == COMPONENT:
-        components = [module.single(name_of(work), spec)]
+        components = [module.from_component(name_of(work), spec)]
     else:
         components = module.components(spec)
     for component in components:
@@ -91,7 +91,7 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
 
 
 def detect_shape(obj: Object) -> str:
-    """The shape by the object's own version and fields."""
+    """The shape that follows from an object's version and fields."""
     if not str(obj.get("apiVersion", "")).endswith(f"/{V1ALPHA1}"):
         return "v1beta1"
     spec = obj.get("spec") or {}
@@ -103,7 +103,7 @@ def detect_shape(obj: Object) -> str:
 
 
 def is_graph(obj: Any) -> bool:
-    """Whether an object is one that this plugin can pin, or has a reason not to."""
+    """Whether an object is a graph, or a component that may stand alone."""
     return (
         isinstance(obj, dict)
         and str(obj.get("apiVersion", "")).startswith(f"{GROUP}/")
@@ -112,7 +112,11 @@ def is_graph(obj: Any) -> bool:
 
 
 def require_pinnable(obj: Object) -> None:
-    """Raise the reason why an object cannot be pinned, if there is one."""
+    """Check that an object's pods are made from itself.
+
+    Raises:
+        NotPinnableError: they are not.
+    """
     kind, name = str(obj.get("kind")), name_of(obj)
     if kind == REQUEST:
         raise NotPinnableError(
@@ -136,21 +140,6 @@ def require_pinnable(obj: Object) -> None:
             f"{owner.get('kind')} {owner.get('name')} owns it and writes over it",
             f"kubectl fluidmodel pin MODEL {owner.get('name')}",
         )
-
-
-def request_patch(obj: Object, model: str, mount_path: str, subpath: str = "") -> Object:
-    """What to add to a DynamoGraphDeploymentRequest so that its graph reads the cache.
-
-    Without a model path, the profiler takes the claim for a cache of the Hub's client and lets the
-    workers download again; `.` is the root of the claim (ai-dynamo/dynamo, profiler, 1.5 and 1.6).
-    """
-    directory = subpath or "."
-    version = str(obj.get("apiVersion", "")).rpartition("/")[2]
-    if version == "v1beta2":
-        claim = {"name": model, "mountPath": mount_path, "modelPath": directory}
-        return {"spec": {"modelRef": {"cache": {"pvc": claim}}}}
-    cache = {"pvcName": model, "pvcMountPath": mount_path, "pvcModelPath": directory}
-    return {"spec": {"modelCache": cache}}
 
 
 def _roles(spec: dict[str, Any]) -> list[Any]:

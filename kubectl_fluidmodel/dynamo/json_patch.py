@@ -1,4 +1,4 @@
-"""What changed between two objects, as the smallest JSON patch and as text for people and git."""
+"""What changed between two objects, as the smallest JSON patch (RFC 6902) and for kustomize."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Operation = dict[str, Any]
 
 
 def make_patch(before: Any, after: Any, at: str = "") -> list[Operation]:
-    """A JSON patch (RFC 6902) from one value to another; equal parts are never mentioned."""
+    """A JSON patch from one value to another; equal parts are never mentioned."""
     if type(before) is type(after) and before == after:
         return []
     if isinstance(before, dict) and isinstance(after, dict):
@@ -32,7 +32,7 @@ def make_patch(before: Any, after: Any, at: str = "") -> list[Operation]:
 
 
 def common_ends(before: list[Any], after: list[Any]) -> tuple[int, int]:
-    """How many items two lists share at their beginning and, beyond that, at their end."""
+    """How many items two lists have in common at their beginning and, beyond that, at their end."""
     limit = min(len(before), len(after))
     head = 0
     while head < limit and before[head] == after[head]:
@@ -97,15 +97,17 @@ def apply_patch(value: Any, operations: list[Operation]) -> Any:
 
 
 def with_version_test(before: Object, operations: list[Operation]) -> list[Operation]:
-    """The patch for a live object: it applies only to the very version it was made from."""
+    """A patch that applies only to the version of the live object that it was made from."""
     version = metadata_of(before).get("resourceVersion")
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
     return [test, *operations] if version else operations
 
 
 def with_name_tests(before: Object, operations: list[Operation]) -> list[Operation]:
-    """The patch for a git repository: each component that it reaches by number is tested by name,
-    so that it fails, and does not hit another one, when the list is reordered."""
+    """A patch for a git repository, which fails where a list was reordered since.
+
+    Each component that it reaches by its index is tested by name.
+    """
     tests: dict[str, Operation] = {}
     for operation in operations:
         here: Any = before

@@ -1,13 +1,13 @@
-"""Point an engine at the mounted model: `--use-model-path`.
+"""Point an engine at the mounted model: `--use-model-path`. Pure.
 
-Three ways to name a model are recognised, in every container that reads it: a list of
-arguments, one shell string (`sh -c`), and an environment variable that such a string expands.
-The engines are `dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm(-rs) serve`. What is
-written otherwise (a file of a ConfigMap, `valueFrom`, several engines in one script) stays as
-it is, and the user is told what to change.
+Three ways to name a model are recognised, in every container that reads it: a list of arguments,
+one shell string (`sh -c`), and an environment variable that such a string expands. The engines are
+`dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm(-rs) serve`. Other ways (a file of a
+ConfigMap, `valueFrom`, several engines in one script) stay as they are, with a remark on what to
+change by hand.
 
-The name under which the model is served stays: an engine that has no `--served-model-name`
-would take its new path for the name (lib/llm/src/local_model.rs), so it gets the old one.
+The model is served under the same name as before: an engine without `--served-model-name` would
+take its new path for the name (lib/llm/src/local_model.rs), so it gets the flag.
 """
 
 from __future__ import annotations
@@ -30,32 +30,31 @@ _WORD = re.compile(r"""(?:\$\(\w+\)|"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\|;&()<
 
 @dataclass(frozen=True)
 class _ModelArgument:
-    """A model named in a command: where, as what, and how to change it."""
+    """A model in a command, and how to replace it."""
 
     value: str
-    """The word as written: a path, a hub id or a `$VARIABLE`."""
+    """The word in the command: a path, a Hub id or a `$VARIABLE`."""
     replace: Any
-    """The container's args (or command) with another word in its place: f(word) -> list."""
+    """Gives the container's args (or command) with another word in its place."""
     has_served_name: bool
-    """Whether the command names the served model itself."""
+    """Whether the command has `--served-model-name`."""
 
 
 @dataclass(frozen=True)
 class EngineModel:
-    """A model as an engine's command names it."""
+    """The model in an engine's command."""
 
     container_path: Path
     value: str
-    """A path or a hub id; what a variable holds, where it is one."""
+    """A path or a Hub id; the value, where the command has a variable."""
     has_served_name: bool
-    """Whether the command gives the served model a name of its own."""
+    """Whether the command has `--served-model-name`."""
 
 
 def engine_models(component: Component) -> list[EngineModel]:
-    """The models that a component's engines are told to read, one for each engine.
+    """The models that a component's engines read, one for each engine.
 
-    What is written in a way that is not recognised, or comes from elsewhere (a ConfigMap), is
-    not among them.
+    A command that is not recognised, or a value from elsewhere (a ConfigMap), is left out.
     """
     return [
         EngineModel(path, value, found.has_served_name)
@@ -65,7 +64,7 @@ def engine_models(component: Component) -> list[EngineModel]:
 
 
 def _engine_arguments(component: Component) -> Iterator[tuple[Path, str, _ModelArgument]]:
-    """The containers that start an engine: path, field of the command, and the model in it."""
+    """The containers that start an engine: path, field (`args` or `command`), model."""
     for path in component.reader_paths():
         container = value_at(component.spec, path)
         if not isinstance(container, dict):
@@ -81,7 +80,7 @@ def _engine_arguments(component: Component) -> Iterator[tuple[Path, str, _ModelA
 
 
 def _resolve_word(component: Component, word: str) -> str:
-    """The word itself, or the value of the variable that it is; empty where nobody knows it."""
+    """The word without quotes, or the value of the variable that it is; empty if unknown."""
     variable = _VARIABLE.fullmatch(word)
     if variable is None:
         return word.strip("\"'")
@@ -90,7 +89,7 @@ def _resolve_word(component: Component, word: str) -> str:
 
 
 def env_value(component: Component, name: str, path: Path | None = None) -> str:
-    """A variable as a container (the main one) will have it; empty where it is not set outright."""
+    """A variable of a container (main without `path`); empty where the graph has no value."""
     if path is None or path == component.main_path:
         _, entry = component.env_by_name().get(name, ((), None))
     else:
@@ -101,7 +100,11 @@ def env_value(component: Component, name: str, path: Path | None = None) -> str:
 
 
 def set_model_path(component: Component, log: EditLog, target: str) -> list[str]:
-    """Point each engine of a component at a directory; returns what is left to do by hand."""
+    """Point each engine of a component at a directory.
+
+    Returns:
+        Remarks: what has to be done by hand.
+    """
     done = False
     remarks: list[str] = []
     for path, field, found in list(_engine_arguments(component)):
@@ -118,7 +121,7 @@ def set_model_path(component: Component, log: EditLog, target: str) -> list[str]
 
 
 def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
-    """What would break with a read-only mount: a Hugging Face cache that lies inside it."""
+    """Warns of a Hugging Face cache inside the read-only mount."""
     value = env_value(component, "HF_HOME")
     inside = value.rstrip("/") == mount_path.rstrip("/") or value.startswith(
         mount_path.rstrip("/") + "/"
@@ -127,7 +130,7 @@ def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
         return []
     return [
         f"component {component.name} sets HF_HOME={value}, which is the read-only cache: "
-        "the hub's library cannot write there; set it to a directory of the container"
+        "huggingface_hub cannot write there; set it to a directory of the container"
     ]
 
 
@@ -215,7 +218,11 @@ def _find_in_shell(words: list[Any]) -> _ModelArgument | None:
 def _replace_model(
     component: Component, log: EditLog, path: Path, field: str, found: _ModelArgument, target: str
 ) -> bool:
-    """Change the word, or the variable that it is; False where the variable cannot be changed."""
+    """Change the word, or the value of the variable that it is.
+
+    Returns:
+        False where the variable's value is not in the graph.
+    """
     variable = _VARIABLE.fullmatch(found.value)
     place = (*path, field)
     if variable is None:
@@ -238,7 +245,7 @@ def _replace_model(
 
 
 def _set_offline(component: Component, log: EditLog, path: Path) -> None:
-    """Keep the engine from asking the hub for what it has on disk."""
+    """Keep the engine from asking the Hub for what it has on disk."""
     for name in OFFLINE_VARIABLES:
         if path != component.main_path:
             log.set_value((*path, "env", f"[{name}]", "value"), "1")

@@ -1,8 +1,8 @@
-"""Paths into an object, and edits that can be taken back exactly.
+"""Paths into an object, and edits that can be undone exactly. Pure.
 
-A path is a tuple of keys; `[name]` selects the element of a list whose `name` is that.
-`Journal` writes down each edit in a form that fits an annotation, so that a later run can undo
-it, after a check that what it put there is still there.
+A path is a tuple of keys; `[name]` selects the item of a list that has this `name`. An `EditLog`
+records each edit in a form that fits an annotation. A later run undoes it, if what the edit wrote
+is still there.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
-"""What a path leads to where there is nothing, which is not the same as null."""
+"""What is at a path that does not exist, which is not the same as null."""
 
 _MAX_INLINE_BYTES = 256
-"""Bytes of JSON up to which a written value is kept as it is, and not as a digest."""
+"""Bytes of JSON up to which a written value is recorded as it is; a larger one as a digest."""
 
 
 Value = TypeVar("Value")
 
 
 def deep_copy(value: Value) -> Value:
-    """A copy that shares nothing, also where the value shares with itself as YAML aliases do."""
+    """A copy that shares nothing, not even parts of itself, as values from YAML aliases do."""
     result: Any = value
     if isinstance(value, dict):
         result = {key: deep_copy(item) for key, item in value.items()}
@@ -60,7 +60,7 @@ def _step(here: Any, step: str) -> Any:
 
 
 def list_index(items: list[Any], step: str) -> int | None:
-    """The index that `[name]` or a number selects in a list."""
+    """The index that a step (`[name]` or a number) selects in a list."""
     if step.startswith("[") and step.endswith("]"):
         for index, item in enumerate(items):
             if isinstance(item, dict) and item.get("name") == step[1:-1]:
@@ -72,9 +72,11 @@ def list_index(items: list[Any], step: str) -> int | None:
 def make_containers(
     obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]
 ) -> list[str]:
-    """Make sure that a container is at a path; returns the containers it had to make.
+    """Make sure that a dict or list is at a path.
 
-    Each is a path in text form, with `=null` behind it where a null stood there before.
+    Returns:
+        The containers that it created, as paths in text form, with `=null` behind those that
+        replaced a null.
     """
     made: list[str] = []
     here = obj
@@ -95,7 +97,11 @@ def make_containers(
 
 
 def prune_containers(obj: Any, made: list[str]) -> list[str]:
-    """Remove the containers that `make` made and that are empty again; returns those that stay."""
+    """Remove the containers that `make_containers` created and that are empty again.
+
+    Returns:
+        Those that stay.
+    """
     left = list(made)
     for entry in sorted(made, key=lambda text: -text.count("/")):
         text, _, null = entry.partition("=")
@@ -131,13 +137,13 @@ def split_path(text: str) -> Path:
 
 
 def value_digest(value: Any) -> str:
-    """A short name for a value, to see later whether it is still the same."""
+    """A digest of a value, to see later whether it is still the same."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class EditLog:
-    """Edits below one root of an object, each recorded as it is made."""
+    """Edits below one root of an object, each recorded when it is made."""
 
     def __init__(self, root: Any, made: list[str] | None = None) -> None:
         self.root = root
@@ -145,7 +151,7 @@ class EditLog:
         self.edits: list[dict[str, Any]] = []
 
     def ensure_container(self, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> Any:
-        """The container at a path, made where it is missing."""
+        """The container at a path, created where it is missing."""
         for entry in make_containers(self.root, path, leaf):
             if entry not in self.created:
                 self.created.append(entry)
@@ -157,7 +163,7 @@ class EditLog:
         self.edits.append({"add": join_path(path), "item": deep_copy(item)})
 
     def set_value(self, path: Path, value: Any) -> None:
-        """Set a value; what was there is kept in the record."""
+        """Set a value, and record what was there."""
         parent = self.ensure_container(path[:-1], dict)
         before = parent.get(path[-1], MISSING)
         if before == value and before is not MISSING:
@@ -181,7 +187,11 @@ def is_unchanged(root: Any, entry: dict[str, Any]) -> bool:
 
 
 def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
-    """Take edits back, last first; returns the paths that somebody changed since and that stay."""
+    """Undo edits, the last one first.
+
+    Returns:
+        The paths that somebody changed since, and that stay.
+    """
     kept: list[str] = []
     for entry in reversed(entries):
         if not is_unchanged(root, entry):
@@ -205,7 +215,7 @@ def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _find_item(items: list[Any], item: dict[str, Any]) -> int | None:
-    """The last element that is the item, or that has its identity after the server's defaults."""
+    """Index of the last item that is equal, or equal but for fields that the server added."""
     for index in range(len(items) - 1, -1, -1):
         if items[index] == item:
             return index

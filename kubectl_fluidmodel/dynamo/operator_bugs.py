@@ -1,20 +1,18 @@
-"""What is known to go wrong with a graph on some releases of Dynamo's operator. Pure.
+"""Known problems of some releases of Dynamo's operator with a pinned graph. Pure.
 
-Each is one sentence for the user, with the issue that tells of it.
+Each is one sentence for the user, with the issue in ai-dynamo/dynamo.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from kubectl_fluidmodel.dynamo import model_path
 from kubectl_fluidmodel.dynamo.component import Component
-from kubectl_fluidmodel.dynamo.object_paths import value_at
 
 
 def known_problems(component: Component, mount_path: str) -> list[str]:
-    """What the operator or the engine of a component will stumble over."""
+    """The problems that a component will have with its operator or its engine."""
     return [
         *_missing_image(component),
         *_repeated_volume(component),
@@ -24,7 +22,7 @@ def known_problems(component: Component, mount_path: str) -> list[str]:
 
 
 def _missing_image(component: Component) -> list[str]:
-    """Operators from 1.5 want an image for every main container (deprecations of 1.5.0)."""
+    """Operators from 1.5 require an image for every main container (deprecations of 1.5.0)."""
     if component.main_container().get("image") or component.pod_path == ("podTemplate", "spec"):
         return []
     return [
@@ -59,7 +57,7 @@ def _sidecar_without_mounts(component: Component) -> list[str]:
 
 
 def _engine_reads_elsewhere(component: Component, mount_path: str) -> list[str]:
-    """An engine that reads another directory than the mount."""
+    """An engine that reads a directory outside the mount."""
     where = mount_path.rstrip("/")
     return [
         f"component {component.name}: its engine reads {engine.value}, not {where}; "
@@ -68,30 +66,3 @@ def _engine_reads_elsewhere(component: Component, mount_path: str) -> list[str]:
         if engine.value.startswith("/")
         and not f"{engine.value.rstrip('/')}/".startswith(f"{where}/")
     ]
-
-
-def request_conflicts(obj: dict[str, Any], model: str) -> list[str]:
-    """What else a DynamoGraphDeploymentRequest says of where the model is."""
-    found = []
-    for path in (("spec", "modelCache", "pvcName"), ("spec", "modelRef", "cache", "pvc", "name")):
-        claim = value_at(obj, path)
-        if isinstance(claim, str) and claim != model:
-            found.append(f"it names claim {claim} in {'.'.join(path)}: the patch replaces that")
-    overrides = value_at(obj, ("spec", "overrides", "dgd"))
-    others = sorted(_claims(overrides) - {model}) if isinstance(overrides, dict) else []
-    found += [
-        f"spec.overrides.dgd mounts claim {name}: take it out, or it stays" for name in others
-    ]
-    return found
-
-
-def _claims(value: Any) -> set[str]:
-    """The names of all claims that are mentioned in a part of a graph."""
-    if isinstance(value, list):
-        return {name for item in value for name in _claims(item)}
-    if not isinstance(value, dict):
-        return set()
-    own = value.get("claimName")
-    return ({own} if isinstance(own, str) else set()) | {
-        name for item in value.values() for name in _claims(item)
-    }

@@ -1,14 +1,14 @@
 """The annotation in which a graph carries what `pin` added to it.
 
     {"v": 1,
-     "graph": {"made": […], "pins": {MODEL: {"edits": […]}}},
+     "graph": {"made": […], "pins": {CACHE: {"edits": […]}}},
      "components": {NAME: {"made": […], "terms": […],
-                           "pins": {MODEL: {"key", "mode", "path", "edits": […]}}}}}
+                           "pins": {CACHE: {"key", "mode", "path", "edits": […]}}}}}
 
-`made` lists the containers (`affinity`, `volumes` …) that did not exist, `terms` holds the
-required node selector terms from before the first pin, `edits` what a Journal wrote down.
-The operator leaves metadata annotations of strangers alone in all releases, through conversion
-as well, and they are no part of the hash that rolls workers.
+`made` lists the containers (`affinity`, `volumes` …) that did not exist, `terms` holds the required
+node selector terms from before the first pin, `edits` the entries of an `EditLog`. Operators of all
+releases keep metadata annotations that they do not know, through conversion as well, and the
+annotation is no part of the hash by which they replace workers.
 """
 
 from __future__ import annotations
@@ -29,25 +29,49 @@ MODE_REQUIRED, MODE_PREFERRED, MODE_MOUNT = "required", "preferred", "mount"
 
 @dataclass
 class Pin:
-    """What one model's pin did to one component (or to the graph as a whole)."""
+    """What the pin to one cache did to one component (or to the graph as a whole)."""
 
     key: str = ""
+    """Key of the node label that it requires or prefers; empty for a mount alone."""
     mode: str = MODE_MOUNT
     path: str = ""
     model_path: bool = False
+    """Whether the engines' model path was set."""
     recreate: bool = False
+    """Whether the strategy `Recreate` was set."""
+    startup_seconds: int = 0
+    """Seconds that startup probes were raised to, 0 where they were left."""
+    adopted: bool = False
+    """Whether somebody else made the edits, and `pin --adopt` recorded them."""
     edits: list[dict[str, Any]] = field(default_factory=list)
 
     def requirement(self) -> LabelRequirement:
         return LabelRequirement(self.key)
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"key": self.key, "mode": self.mode, "path": self.path}
-        if self.model_path:
-            found["modelPath"] = True
-        if self.recreate:
-            found["recreate"] = True
-        return {key: value for key, value in found.items() if value} | {"edits": self.edits}
+        fields = {
+            "key": self.key,
+            "mode": self.mode,
+            "path": self.path,
+            "modelPath": self.model_path,
+            "recreate": self.recreate,
+            "startupSeconds": self.startup_seconds,
+            "adopted": self.adopted,
+        }
+        return {key: value for key, value in fields.items() if value} | {"edits": self.edits}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Pin:
+        return Pin(
+            key=str(data.get("key", "")),
+            mode=str(data.get("mode", MODE_MOUNT)),
+            path=str(data.get("path", "")),
+            model_path=bool(data.get("modelPath")),
+            recreate=bool(data.get("recreate")),
+            startup_seconds=int(data.get("startupSeconds", 0)),
+            adopted=bool(data.get("adopted")),
+            edits=list(data.get("edits", [])),
+        )
 
 
 @dataclass
@@ -55,30 +79,42 @@ class ComponentPins:
     """What all pins did to one component (or to the graph as a whole)."""
 
     created: list[str] = field(default_factory=list)
+    """Paths of the containers that did not exist before the first pin."""
     original_terms: Terms | None = None
+    """Required node selector terms from before the first pin."""
     removed_keys: list[str] = field(default_factory=list)
-    """Keys of the user's own terms that pinning took out: they are on no node."""
+    """Label keys that pinning took out of these terms, because no node carries them."""
     pins: dict[str, Pin] = field(default_factory=dict)
+    """Pins by cache."""
 
     def requirements(self, without: str = "") -> list[LabelRequirement]:
         """The requirements that pins put into the terms, in the order of pinning."""
         return [
-            pinned.requirement()
-            for model, pinned in self.pins.items()
-            if pinned.mode == MODE_REQUIRED and model != without
+            pin.requirement()
+            for cache, pin in self.pins.items()
+            if pin.mode == MODE_REQUIRED and cache != without
         ]
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if self.created:
-            found["made"] = self.created
+            fields["made"] = self.created
         if self.original_terms is not None:
-            found["terms"] = self.original_terms
+            fields["terms"] = self.original_terms
         if self.removed_keys:
-            found["dead"] = self.removed_keys
+            fields["dead"] = self.removed_keys
         if self.pins:
-            found["pins"] = {model: pin.to_json() for model, pin in self.pins.items()}
-        return found
+            fields["pins"] = {cache: pin.to_json() for cache, pin in self.pins.items()}
+        return fields
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> ComponentPins:
+        return ComponentPins(
+            created=list(data.get("made", [])),
+            original_terms=data.get("terms"),
+            removed_keys=[str(key) for key in data.get("dead", [])],
+            pins={cache: Pin.from_json(pin) for cache, pin in data.get("pins", {}).items()},
+        )
 
 
 @dataclass
@@ -88,16 +124,16 @@ class PinRecord:
     graph: ComponentPins = field(default_factory=ComponentPins)
     components: dict[str, ComponentPins] = field(default_factory=dict)
 
-    def models(self) -> list[str]:
-        """The models that the graph is pinned to."""
-        return list(dict.fromkeys(m for entry in self.components.values() for m in entry.pins))
+    def caches(self) -> list[str]:
+        """The caches that the graph is pinned to."""
+        return list(dict.fromkeys(c for pins in self.components.values() for c in pins.pins))
 
 
 def read_pins(obj: Object) -> PinRecord:
-    """The record of an object, empty where it has none.
+    """The pins of a graph; an empty record where it has none.
 
     Raises:
-        FluidModelError: the annotation is there but is not ours to read.
+        FluidModelError: the annotation cannot be read.
     """
     text = annotations_of(obj).get(PINS_ANNOTATION)
     if not text:
@@ -106,10 +142,13 @@ def read_pins(obj: Object) -> PinRecord:
         data = json.loads(text)
         if data["v"] != 1:
             raise ValueError(f"version {data['v']}")
-        components = {
-            name: _parse_component_pins(part) for name, part in data.get("components", {}).items()
-        }
-        return PinRecord(_parse_component_pins(data.get("graph", {})), components)
+        return PinRecord(
+            ComponentPins.from_json(data.get("graph", {})),
+            {
+                name: ComponentPins.from_json(part)
+                for name, part in data.get("components", {}).items()
+            },
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise FluidModelError(
             f"cannot read annotation {PINS_ANNOTATION} of {name_of(obj)}",
@@ -119,13 +158,13 @@ def read_pins(obj: Object) -> PinRecord:
 
 
 def write_pins(obj: Object, record: PinRecord) -> None:
-    """Put the record on the object, or remove it where nothing is pinned any more."""
+    """Put the record on a graph, or remove it where nothing is pinned any more."""
     if record.components:
         record.graph.created += make_containers(obj, ("metadata", "annotations"), dict)
         data: dict[str, Any] = {"v": 1}
         if record.graph.created or record.graph.pins:
             data["graph"] = record.graph.to_json()
-        data["components"] = {name: e.to_json() for name, e in record.components.items()}
+        data["components"] = {name: pins.to_json() for name, pins in record.components.items()}
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
         obj["metadata"]["annotations"][PINS_ANNOTATION] = text
         return
@@ -133,23 +172,3 @@ def write_pins(obj: Object, record: PinRecord) -> None:
     if isinstance(annotations, dict):
         annotations.pop(PINS_ANNOTATION, None)
     prune_containers(obj, record.graph.created)
-
-
-def _parse_component_pins(data: dict[str, Any]) -> ComponentPins:
-    pins = {
-        model: Pin(
-            key=str(found.get("key", "")),
-            mode=str(found.get("mode", MODE_MOUNT)),
-            path=str(found.get("path", "")),
-            model_path=bool(found.get("modelPath")),
-            recreate=bool(found.get("recreate")),
-            edits=list(found.get("edits", [])),
-        )
-        for model, found in data.get("pins", {}).items()
-    }
-    return ComponentPins(
-        created=list(data.get("made", [])),
-        original_terms=data.get("terms"),
-        removed_keys=[str(key) for key in data.get("dead", [])],
-        pins=pins,
-    )

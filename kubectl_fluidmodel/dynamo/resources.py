@@ -1,4 +1,4 @@
-"""Dynamo's kinds, labels and annotations (ai-dynamo/dynamo, deploy/operator, 0.3 to 1.6)."""
+"""Dynamo's kinds, labels and annotations (ai-dynamo/dynamo, deploy/operator, 0.3 to 1.6). Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GROUP = "nvidia.com"
 V1BETA1 = "v1beta1"
 V1ALPHA1 = "v1alpha1"
 V1BETA2 = "v1beta2"
-"""Of requests only."""
+"""A version of requests only."""
 
 GRAPH = "DynamoGraphDeployment"
 COMPONENT = "DynamoComponentDeployment"
@@ -43,7 +43,7 @@ ENABLE_GROVE_ANNOTATION = "nvidia.com/enable-grove"
 GROVE_STRATEGY_ANNOTATION = "nvidia.com/grove-update-strategy"
 
 PINS_ANNOTATION = "fluidmodel.io/pins"
-"""Annotation on a graph: what `pin` added, so that `unpin` can take exactly that away."""
+"""Annotation on a graph: what `pin` added, so that `unpin` can remove exactly that."""
 
 
 def kind_for(name: str, version: str) -> Kind:
@@ -51,7 +51,7 @@ def kind_for(name: str, version: str) -> Kind:
 
 
 def parse_reference(text: str) -> tuple[str, str]:
-    """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty where not said.
+    """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty for a bare name.
 
     Raises:
         UsageError: the part before the slash is no kind of Dynamo's.

@@ -1,7 +1,7 @@
-"""Where the roll-out of a pinned graph stands, judged from its pods. Pure.
+"""How far the roll-out of a pinned graph is, from its pods. Pure.
 
-Pods are what all operators, backends and versions have in common, so they decide: a pod is of
-the new template when it has the claim and, where it must, the cache's label in its affinity.
+All operators, backends and versions have pods in common, so these decide: a pod has the new
+template if it mounts the claim and, where it must, requires the cache's label.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.dynamo.affinity import LabelRequirement, has_requirement
+from kubectl_fluidmodel.dynamo.affinity import required_key
 from kubectl_fluidmodel.dynamo.component import Component
 from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.pin_annotation import MODE_REQUIRED
@@ -28,12 +28,11 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
 )
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.objects.node_selector import is_empty, terms_of
 
 
 @dataclass(frozen=True)
 class ExpectedPods:
-    """A component that is being followed: what its pods must have."""
+    """A component whose roll-out is followed."""
 
     component: str
     pods: int
@@ -50,14 +49,14 @@ class PodStatus:
     ready: bool
     on_cache_node: bool
     problem: str
-    """The scheduler's or the kubelet's own words, empty where there is no trouble."""
+    """Message of the scheduler or the kubelet, empty where there is no problem."""
     unschedulable: bool
     gated: bool = False
     """Whether a scheduling gate keeps it from being scheduled."""
 
     @property
     def cannot_start(self) -> bool:
-        """Whether a container of it waits for what does not come by itself."""
+        """Whether a container waits for somebody to change the image or the configuration."""
         return self.problem.partition(":")[0] in _PERMANENT_REASONS
 
 
@@ -68,7 +67,7 @@ _PERMANENT_REASONS = (
     "ErrImageNeverPull",
     "CreateContainerConfigError",
 )
-"""Reasons of the kubelet that stay until somebody mends the image or the configuration."""
+"""Reasons of the kubelet that stay until somebody changes the image or the configuration."""
 
 
 @dataclass
@@ -80,7 +79,7 @@ class RolloutStatus:
     expected: list[ExpectedPods]
     pods: list[PodStatus] = field(default_factory=list)
     old_pods: int = 0
-    """Pods of the old template that are still there and not going."""
+    """Running pods of the old template."""
 
     @property
     def ready(self) -> int:
@@ -102,7 +101,7 @@ class RolloutStatus:
 
     @property
     def unschedulable(self) -> list[PodStatus]:
-        """The pods that the scheduler has turned away."""
+        """The pods that the scheduler found no node for."""
         return [row for row in self.pods if row.unschedulable]
 
     @property
@@ -140,47 +139,57 @@ def rollout_status(
     expected: list[ExpectedPods],
     pods: Iterable[Object],
     claim: str,
-    key: str,
+    labels: tuple[str, ...],
     cache_nodes: set[str],
 ) -> RolloutStatus:
-    """The roll-out of the expected components, from the graph as it is now and its pods."""
-    seen = get_path(graph.object, "status", "observedGeneration")
-    generation = metadata_of(graph.object).get("generation")
-    observed = seen is None or generation is None or int(seen) >= int(generation)
-    status = RolloutStatus(observed, expected)
+    """How far the roll-out of the expected components is.
+
+    Args:
+        graph: as it is now.
+        expected: the components whose pods are followed.
+        pods: all that `pod_selector` selects.
+        claim: the claim that new pods mount.
+        labels: keys of the labels that the cache's nodes carry; new pods require one of them.
+        cache_nodes: names of the cache's nodes.
+    """
+    status = RolloutStatus(_is_observed(graph.object), expected)
     modes = {item.component: item.mode for item in expected}
     for pod in sorted(pods, key=name_of):
         component = owning_component(graph, pod)
         if component is None or component.name not in modes:
             continue
-        going = is_terminating(pod) or get_path(pod, "status", "phase") in (
-            "Succeeded",
-            "Failed",
-        )
-        if going:
+        if is_terminating(pod) or get_path(pod, "status", "phase") in ("Succeeded", "Failed"):
             continue
-        if not has_new_template(pod, claim, key, modes[component.name]):
+        if has_new_template(pod, claim, labels, modes[component.name]):
+            status.pods.append(_pod_status(component.name, pod, cache_nodes))
+        else:
             status.old_pods += 1
-            continue
-        node = str(get_path(pod, "spec", "nodeName", default=""))
-        trouble, unschedulable = startup_problem(pod)
-        ready = any(
-            c.get("type") == "Ready" and c.get("status") == "True"
-            for c in get_path(pod, "status", "conditions", default=[])
-        )
-        status.pods.append(
-            PodStatus(
-                component.name,
-                name_of(pod),
-                node,
-                ready,
-                node in cache_nodes,
-                trouble,
-                unschedulable,
-                bool(scheduling_gates(pod)),
-            )
-        )
     return status
+
+
+def _is_observed(graph: Object) -> bool:
+    """Whether the operator has seen the newest version; old operators do not say."""
+    seen = get_path(graph, "status", "observedGeneration")
+    generation = metadata_of(graph).get("generation")
+    return seen is None or generation is None or int(seen) >= int(generation)
+
+
+def _pod_status(component: str, pod: Object, cache_nodes: set[str]) -> PodStatus:
+    node = str(get_path(pod, "spec", "nodeName", default=""))
+    problem, unschedulable = startup_problem(pod)
+    return PodStatus(
+        component,
+        name_of(pod),
+        node,
+        ready=any(
+            condition.get("type") == "Ready" and condition.get("status") == "True"
+            for condition in get_path(pod, "status", "conditions", default=[])
+        ),
+        on_cache_node=node in cache_nodes,
+        problem=problem,
+        unschedulable=unschedulable,
+        gated=bool(scheduling_gates(pod)),
+    )
 
 
 def expected_pods(components: Iterable[tuple[Component, str]]) -> list[ExpectedPods]:
@@ -191,18 +200,16 @@ def expected_pods(components: Iterable[tuple[Component, str]]) -> list[ExpectedP
     ]
 
 
-def has_new_template(pod: Object, claim: str, key: str, mode: str) -> bool:
-    """Whether a pod was made from the pinned template."""
+def has_new_template(pod: Object, claim: str, labels: tuple[str, ...], mode: str) -> bool:
+    """Whether a pod was made from the pinned template.
+
+    It mounts the claim and, in mode `required`, requires one of the labels.
+    """
     mounts = any(
         get_path(volume, "persistentVolumeClaim", "claimName") == claim
         for volume in get_path(pod, "spec", "volumes", default=[])
     )
-    if not mounts or mode != MODE_REQUIRED:
-        return mounts
-    terms = terms_of(get_path(pod, "spec", "affinity"))
-    return terms is not None and all(
-        is_empty(term) or has_requirement(term, LabelRequirement(key)) for term in terms
-    )
+    return mounts and (mode != MODE_REQUIRED or bool(required_key(pod.get("spec") or {}, labels)))
 
 
 def owning_component(graph: Graph, pod: Object) -> Component | None:
@@ -222,14 +229,19 @@ def owning_component(graph: Graph, pod: Object) -> Component | None:
 
 
 def scheduling_gates(pod: Object) -> list[str]:
-    """The scheduling gates of a pod: while it has one, no scheduler looks at it, and no event is
-    made of that.
+    """The scheduling gates of a pod.
+
+    While it has one, no scheduler looks at it, and there is no event about that.
     """
     return [str(gate.get("name", "")) for gate in get_list(pod, "spec", "schedulingGates")]
 
 
 def startup_problem(pod: Object) -> tuple[str, bool]:
-    """Why a pod does not run, in the scheduler's or kubelet's words; whether it has no place."""
+    """Why a pod does not run, and whether the scheduler found no node for it.
+
+    Returns:
+        Message of the scheduler or the kubelet, empty where there is no problem; unschedulable.
+    """
     gates = scheduling_gates(pod)
     if gates:
         return f"SchedulingGated by {', '.join(gates)}", False

@@ -1,4 +1,4 @@
-"""Whether the pods of a graph find room on nodes: what is against each, and GPUs for all. Pure."""
+"""Whether the pods of a graph fit on nodes: constraints of each, and GPUs for all. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kubectl_fluidmodel.objects.scheduler import Obstacle, node_obstacles
 def unschedulable_reasons(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstacle]:
     """Why a pod spec can never run on a node as the node is now; empty if it can.
 
-    Taints named like the GPUs that the pod asks for are taken for tolerated: many clusters do that
-    for such pods (admission plugin ExtendedResourceToleration).
+    Taints named like the GPUs that the pod requests count as tolerated: many clusters add that
+    toleration to such pods (admission plugin ExtendedResourceToleration).
     """
     own = list(spec.get("tolerations") or [])
     added = [{"key": name, "operator": "Exists"} for name in needs]
@@ -26,11 +26,14 @@ GpuRequest = tuple[str, Gpus, tuple[str, ...]]
 
 
 def pack_pods(pods: Iterable[GpuRequest], capacity: Mapping[str, Gpus]) -> list[str]:
-    """The labels of the pods that cannot be placed together with the others; empty if all can.
+    """Place pods on nodes by their GPUs.
 
-    Biggest first onto the fullest node nearly always does it. Where it does not, a search tries
+    The largest first onto the fullest node nearly always works. Where it does not, a search tries
     the other ways, and where that takes too long, the pods count as placed: a refusal has to be
     certain.
+
+    Returns:
+        The labels of the pods that do not fit beside the others; empty if all fit.
     """
     listed = sorted(pods, key=lambda pod: (-sum(pod[1].values()), len(pod[2]), pod[0]))
     left = {name: dict(gpus) for name, gpus in capacity.items()}
@@ -53,7 +56,7 @@ def _allocate(room: Gpus, needs: Gpus, sign: int) -> None:
 def _can_place_all(
     pods: list[GpuRequest], capacity: Mapping[str, Gpus], limit: int = 20_000
 ) -> bool:
-    """Whether all pods can be placed, or `limit` attempts were not enough to tell."""
+    """Whether all pods can be placed, or `limit` attempts did not decide it."""
     left = {name: dict(gpus) for name, gpus in capacity.items()}
     attempts = 0
 
@@ -69,7 +72,7 @@ def _can_place_all(
                 return True
             if has_enough(needs, left.get(name, {})):
                 _allocate(left[name], needs, 1)
-                # Pods that are alike go onto nodes in order: any other order is the same.
+                # Equal pods go onto nodes in order: any other order is the same.
                 if from_(index + 1, at_ if alike else 0):
                     return True
                 _allocate(left[name], needs, -1)

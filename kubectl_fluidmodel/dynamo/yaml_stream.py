@@ -1,4 +1,4 @@
-"""Files of many documents: find the graphs in them, change those, keep every other byte."""
+"""Files of several YAML documents: change the graphs, and keep every other byte."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DYNAMO_KIND = re.compile(r"Dynamo\w+|LPXGraph")
 
 @dataclass
 class Document:
-    """One document: its text, and its value where it may hold something of Dynamo's."""
+    """One document: its text, and its value where it may contain an object of Dynamo's."""
 
     text: str
     value: Any = None
@@ -50,7 +50,7 @@ class Document:
 
 
 def split_documents(text: str, name: str) -> list[Document]:
-    """A file cut at its document marks; joined together, the texts are the file.
+    """Split a file at its document marks; joined together, the texts are the file.
 
     Raises:
         FluidModelError: a document that is about Dynamo is not YAML.

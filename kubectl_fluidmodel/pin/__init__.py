@@ -1,5 +1,5 @@
-"""The verbs pin and unpin: bind graphs to a cache's nodes and mount its claim.
+"""`pin` and `unpin`: run a graph's workers on the nodes that hold the model.
 
-Start at `pinning.py`, a pure function from a graph to a changed graph. `preflight/` judges
-whether its workers would start; `graph_patch.py` changes the cluster, `manifest_files.py` files.
+Start with `workflow.run_pin`. `pinning` decides what changes in a graph (mount, affinity, model
+path, probes), `preflight` what stands in the way, `wait` follows the roll-out.
 """

@@ -1,25 +1,20 @@
-"""Pin and unpin as pure functions: a graph in, a changed graph and what was done to it out.
+"""Pin and unpin as pure functions: from a graph to the changed graph and what was done to it.
 
-A component that is pinned as asked is left alone; one that is pinned otherwise is unpinned
-first. So pinning twice is pinning once, and unpinning gives back what was there before, while
-what somebody else changed meanwhile stays as it is.
+A component that is pinned as asked is left alone; one that is pinned otherwise is unpinned first.
+So pinning twice is pinning once, and unpinning restores what was there before, except for what
+somebody else changed in the meantime.
 """
 
 from __future__ import annotations
 
-import functools
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.dynamo import model_path as dynamo_model_path
-from kubectl_fluidmodel.dynamo import operator_bugs
+from kubectl_fluidmodel.dynamo import model_path, operator_bugs
 from kubectl_fluidmodel.dynamo.affinity import (
-    PREFERRED,
-    LabelRequirement,
     has_requirement,
-    mentioned_keys,
     node_preferences,
-    remove_requirement,
-    replace_dead_keys,
     required_key,
 )
 from kubectl_fluidmodel.dynamo.component import GPU_REASON, Component, Role
@@ -29,7 +24,6 @@ from kubectl_fluidmodel.dynamo.object_paths import (
     is_unchanged,
     prune_containers,
     undo_edits,
-    value_at,
 )
 from kubectl_fluidmodel.dynamo.pin_annotation import (
     MODE_MOUNT,
@@ -41,14 +35,20 @@ from kubectl_fluidmodel.dynamo.pin_annotation import (
     read_pins,
     write_pins,
 )
+from kubectl_fluidmodel.dynamo.probe_budget import (
+    probe_shortfalls,
+    set_startup_budget,
+    sufficient_seconds,
+)
 from kubectl_fluidmodel.dynamo.resources import GRAPH, STRATEGY_ANNOTATION
 from kubectl_fluidmodel.dynamo.shapes.v1alpha1 import top_level_claims
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.objects.node_selector import REQUIRED, Terms, is_empty, terms_of
+from kubectl_fluidmodel.objects.node_selector import is_empty, terms_of
+from kubectl_fluidmodel.pin.adoption import adopt
+from kubectl_fluidmodel.pin.affinity import add_affinity, pin_mode, remove_affinity
 
 DEFAULT_MOUNT_PATH = "/model"
-_NODE_AFFINITY = ("affinity", "nodeAffinity")
 
 
 class NoWorkersError(FluidModelError):
@@ -57,24 +57,30 @@ class NoWorkersError(FluidModelError):
 
 @dataclass(frozen=True)
 class PinRequest:
-    """What the command line asks for."""
+    """What to pin, and how."""
 
-    model: str
+    cache: str
     """Name of the Dataset, which is also its claim's."""
-    key: str
-    """The node label that cache nodes carry."""
+    label: str
+    """Key of the label that cache nodes carry."""
     preferred: bool = False
     mount_path: str | None = None
-    """None keeps the path of an earlier pin, else `MOUNT_PATH`."""
+    """None keeps the path of an earlier pin, else `DEFAULT_MOUNT_PATH`."""
     subpath: str = ""
     """Directory of the model inside the claim."""
     use_model_path: bool = False
     recreate: bool = False
+    probe_budget: bool = False
+    """Whether to let workers start for long enough to load `model_bytes`."""
+    adopt: bool = False
+    """Whether to record what was pinned by hand, and change nothing else."""
     components: tuple[str, ...] = ()
-    equal: tuple[str, ...] = ()
+    equal_labels: tuple[str, ...] = ()
     """Other labels that the same nodes carry."""
-    dead: tuple[str, ...] = ()
+    dead_labels: tuple[str, ...] = ()
     """Labels that look like the cache's and that no node carries."""
+    model_bytes: int = 0
+    """Size of the model, 0 where it is not known."""
 
 
 @dataclass
@@ -89,11 +95,13 @@ class ComponentChange:
     remarks: list[str] = field(default_factory=list)
     existing_label: str = ""
     """The label by which somebody else sent it to the cache's nodes already."""
+    before: Component | None = None
+    """The component as it was without a pin to this cache; None from `unpin_graph`."""
 
 
 @dataclass
 class PinResult:
-    """A graph after the change; `parts` has the components that are (or were) pinned."""
+    """A graph after the change; `changes` has the components that are (or were) pinned."""
 
     graph: Graph
     changes: list[ComponentChange]
@@ -103,66 +111,79 @@ class PinResult:
     def object(self) -> Object:
         return self.graph.object
 
-    def why_unchanged(self) -> str:
-        """What is there already, where it is not this plugin's; empty where it is."""
-        hands = [part.existing_label for part in self.changes if part.existing_label]
-        return f"pinned already, by hand: {hands[0]}" if hands else ""
+    def reason_unchanged(self) -> str:
+        """What pins it already, where that is not this plugin; empty where it is."""
+        labels = [change.existing_label for change in self.changes if change.existing_label]
+        return f"pinned already, by hand: {labels[0]}" if labels else ""
 
     def remarks(self) -> list[str]:
-        return [remark for part in self.changes for remark in part.remarks]
+        return [remark for change in self.changes for remark in change.remarks]
 
 
 def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> PinResult:
-    """The object with the wish carried out; the object itself is not touched.
+    """A pinned copy of a graph.
 
     Raises:
-        FluidModelError: no component to pin, a path in use, or an object that is not for us.
+        FluidModelError: no component to pin, a path in use, or an object that cannot be pinned.
     """
     graph = open_graph(obj, schema)
     record = read_pins(graph.object)
-    existing_path = _existing_path(obj, request, schema)
-    parts = []
+    unpinned = {
+        component.name: _without_pin(component, record, request.cache)
+        for component in graph.components
+    }
+    existing_path = _existing_path(unpinned.values(), request.cache)
+    changes = []
     for component in select_components(graph, request.components):
-        entry = record.components.setdefault(component.name, ComponentPins())
-        parts.append(_pin_component(component, entry, request, existing_path))
-        if not entry.pins:
+        pins = record.components.setdefault(component.name, ComponentPins())
+        if request.adopt:
+            change = _adopt_component(component, pins, request)
+        else:
+            before = unpinned[component.name]
+            change = _pin_component(component, before, pins, request, existing_path)
+        change.before = unpinned[component.name]
+        changes.append(change)
+        if not pins.pins:
             del record.components[component.name]
-    _list_claim(graph, record, request.model)
-    changed = any(part.changed for part in parts)
-    if changed:
+    if not request.adopt:
+        _list_claim(graph, record, request.cache)
+    if any(change.changed for change in changes):
         write_pins(graph.object, record)
-    return PinResult(graph, parts, graph.object != obj)
+    return PinResult(graph, changes, graph.object != obj)
 
 
 def unpin_graph(
-    obj: Object, model: str, names: tuple[str, ...] = (), schema: str | None = None
+    obj: Object, cache: str, names: tuple[str, ...] = (), schema: str | None = None
 ) -> PinResult:
-    """The object without what `pin` added for a model; the object itself is not touched."""
+    """A copy of a graph without what `pin` added for a cache.
+
+    `names` are the components to unpin; empty for all that are pinned.
+    """
     graph = open_graph(obj, schema)
     record = read_pins(graph.object)
     for name in names:
         if graph.component(name) is None:
             raise _unknown_component(graph, name)
-    parts = []
-    for name, entry in list(record.components.items()):
-        if model not in entry.pins or (names and name not in names):
+    changes = []
+    for name, pins in list(record.components.items()):
+        if cache not in pins.pins or (names and name not in names):
             continue
         component = graph.component(name)
         if component is None:
             del record.components[name]
             continue
-        pinned = entry.pins[model]
-        kept = _remove_pin(component, entry, model)
-        remarks = [f"component {name}: {path} was changed since and stays" for path in kept]
-        parts.append(ComponentChange(name, component.role, pinned.mode, pinned.path, True, remarks))
-        if not entry.pins:
+        pin = pins.pins[cache]
+        kept = _remove_pin(component, pins, cache)
+        remarks = [f"component {name}: {path} was changed since the pin and stays" for path in kept]
+        changes.append(ComponentChange(name, component.role, pin.mode, pin.path, True, remarks))
+        if not pins.pins:
             del record.components[name]
-    if model not in record.models() and model in record.graph.pins:
-        undo_edits(graph.object, record.graph.pins.pop(model).edits)
+    if cache not in record.caches() and cache in record.graph.pins:
+        undo_edits(graph.object, record.graph.pins.pop(cache).edits)
         record.graph.created = prune_containers(graph.object, record.graph.created)
-    if parts:
+    if changes:
         write_pins(graph.object, record)
-    return PinResult(graph, parts, graph.object != obj)
+    return PinResult(graph, changes, graph.object != obj)
 
 
 def select_components(graph: Graph, names: tuple[str, ...]) -> list[Component]:
@@ -180,32 +201,25 @@ def select_components(graph: Graph, names: tuple[str, ...]) -> list[Component]:
         listed = ", ".join(item.name for item in graph.components) or "none"
         raise NoWorkersError(
             f"{graph.reference} has no component that is known to be a worker",
-            f"none declares such a type or asks for GPUs; it has {listed}",
+            f"none declares such a type or requests GPUs; it has {listed}",
             "--component NAME",
         )
     return picked
 
 
-def pin_mode(component: Component, request: PinRequest) -> str:
-    """What a component gets; a frontend never gets affinity, even when it is named."""
-    if component.role is Role.FRONTEND:
-        return MODE_MOUNT
-    return MODE_PREFERRED if request.preferred else MODE_REQUIRED
-
-
-def missing_parts(component: Component, pinned: Pin, model: str) -> list[str]:
-    """What a component lacks of a pin: the mount, the node affinity."""
+def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
+    """What a component lacks of a pin: `mount`, `node affinity`."""
     lost = []
-    if not all(component.find_claim_mount(model, path) for path in component.reader_paths()):
+    if not all(component.find_claim_mount(cache, path) for path in component.reader_paths()):
         lost.append("mount")
     affinity = component.pod_spec().get("affinity")
     terms = terms_of(affinity)
     required = terms is not None and all(
-        is_empty(term) or has_requirement(term, pinned.requirement()) for term in terms
+        is_empty(term) or has_requirement(term, pin.requirement()) for term in terms
     )
-    preferred = pinned.requirement().to_preference() in node_preferences(affinity)
-    if (pinned.mode == MODE_REQUIRED and not required) or (
-        pinned.mode == MODE_PREFERRED and not preferred
+    preferred = pin.requirement().to_preference() in node_preferences(affinity)
+    if (pin.mode == MODE_REQUIRED and not required) or (
+        pin.mode == MODE_PREFERRED and not preferred
     ):
         lost.append("node affinity")
     return lost
@@ -216,178 +230,170 @@ def _unknown_component(graph: Graph, name: str) -> UsageError:
     return UsageError(f"{graph.reference} has no component '{name}'", f"it has {listed}")
 
 
-def _existing_path(obj: Object, request: PinRequest, schema: str | None) -> str:
-    """Where workers mount the claim that somebody else put there; empty where they differ.
+def _without_pin(component: Component, record: PinRecord, cache: str) -> Component:
+    """A copy of a component, without its pin to a cache."""
+    found = component.copy()
+    pins = record.components.get(component.name)
+    if pins is not None and cache in pins.pins:
+        _remove_pin(found, copy.deepcopy(pins), cache)
+    return found
 
-    It is left so, and the rest of the graph goes by it: a frontend reads tokenizer and
+
+def _existing_path(components: Iterable[Component], cache: str) -> str:
+    """Where workers mount the claim without a pin; empty where they do not, or differ.
+
+    That mount stays, and the rest of the graph follows it: a frontend reads tokenizer and
     configuration by the path that the workers give it.
     """
-    found = set()
-    for component in unpin_graph(obj, request.model, schema=schema).graph.components:
-        there = component.find_claim_mount(request.model, component.main_path)
-        if component.role is Role.WORKER and there:
-            found.add(there.path)
-    return found.pop() if len(found) == 1 else ""
+    paths = {
+        mount.path
+        for component in components
+        if component.role is Role.WORKER
+        and (mount := component.find_claim_mount(cache, component.main_path))
+    }
+    return paths.pop() if len(paths) == 1 else ""
 
 
 def _pin_component(
-    component: Component, entry: ComponentPins, request: PinRequest, existing_path: str
+    component: Component,
+    before: Component,
+    pins: ComponentPins,
+    request: PinRequest,
+    existing_path: str,
 ) -> ComponentChange:
-    earlier = entry.pins.get(request.model)
-    mode = pin_mode(component, request)
-    wanted = request.mount_path or existing_path
-    if component.role is Role.FRONTEND:
-        wanted = existing_path or wanted
-    want = Pin(
-        key=request.key if mode != MODE_MOUNT else "",
-        mode=mode,
-        path=wanted or (earlier.path if earlier else "") or DEFAULT_MOUNT_PATH,
-        model_path=(request.use_model_path or bool(earlier and earlier.model_path))
-        and mode != MODE_MOUNT,
-        recreate=(request.recreate or bool(earlier and earlier.recreate)) and mode != MODE_MOUNT,
-    )
-    if earlier and _is_pinned_as(component, earlier, want, request.model):
-        return ComponentChange(component.name, component.role, mode, earlier.path, False)
+    earlier = pins.pins.get(request.cache)
+    wanted = _wanted_pin(before, earlier, request, existing_path)
+    if earlier and _is_pinned_as(component, earlier, wanted, request):
+        return ComponentChange(component.name, component.role, wanted.mode, earlier.path, False)
     if earlier:
-        _remove_pin(component, entry, request.model)
-    return _add_pin(component, entry, want, request)
+        _remove_pin(component, pins, request.cache)
+    return _add_pin(component, pins, wanted, request)
 
 
-def _is_pinned_as(component: Component, current: Pin, wanted: Pin, claim: str) -> bool:
-    """Whether a component is already pinned as the wish says, and nobody took part of it away."""
-    same = (current.key, current.mode, current.path, current.model_path, current.recreate) == (
-        wanted.key,
-        wanted.mode,
+def _wanted_pin(
+    before: Component, earlier: Pin | None, request: PinRequest, existing_path: str
+) -> Pin:
+    """The pin that a request asks for; what it does not mention stays as in an earlier pin."""
+    was = earlier or Pin()
+    mode = pin_mode(before, request.preferred)
+    path = request.mount_path or existing_path
+    if before.role is Role.FRONTEND:
+        path = existing_path or path
+    wanted = Pin(mode=mode, path=path or was.path or DEFAULT_MOUNT_PATH)
+    if mode != MODE_MOUNT:
+        wanted.key = was.key if was.key in request.equal_labels else request.label
+        wanted.model_path = request.use_model_path or was.model_path
+        wanted.recreate = request.recreate or was.recreate
+        wanted.startup_seconds = was.startup_seconds
+        if request.probe_budget:
+            shortfalls = probe_shortfalls(before, request.model_bytes)
+            seconds = [sufficient_seconds(each.load_seconds) for each in shortfalls]
+            wanted.startup_seconds = max(seconds, default=0)
+    return wanted
+
+
+def _is_pinned_as(component: Component, pin: Pin, wanted: Pin, request: PinRequest) -> bool:
+    """Whether a component has the pin that is wanted, and nobody took part of it away."""
+    same = (pin.path, pin.model_path, pin.recreate, pin.startup_seconds) == (
         wanted.path,
         wanted.model_path,
         wanted.recreate,
+        wanted.startup_seconds,
     )
-    if not same or missing_parts(component, current, claim):
+    if pin.adopted:
+        same = same and not request.preferred
+    else:
+        same = same and (pin.key, pin.mode) == (wanted.key, wanted.mode)
+    if not same or missing_parts(component, pin, request.cache):
         return False
-    return all(is_unchanged(component.spec, edit) for edit in current.edits)
+    return all(is_unchanged(component.spec, edit) for edit in pin.edits)
 
 
 def _add_pin(
-    component: Component, entry: ComponentPins, want: Pin, request: PinRequest
+    component: Component, pins: ComponentPins, pin: Pin, request: PinRequest
 ) -> ComponentChange:
-    log = EditLog(component.spec, entry.created)
-    remarks = []
-    role, reason = component.role_and_reason()
-    if reason not in ("", GPU_REASON):
-        remarks.append(f"component {component.name} is taken for a {role.value}: {reason}")
+    log = EditLog(component.spec, pins.created)
+    mode = pin.mode
+    remarks = list(_role_remark(component))
     existing_label = ""
-    if want.mode != MODE_MOUNT and not entry.requirements():
-        existing_label = required_key(component.pod_spec(), (request.key, *request.equal))
-    there = component.find_claim_mount(request.model, component.main_path)
-    remarks += component.add_claim_mount(log, request.model, want.path)
-    where = there.path if there else want.path
-    if there and there.path != want.path:
+    if mode != MODE_MOUNT and not pins.requirements():
+        labels = (request.label, *request.equal_labels)
+        existing_label = required_key(component.pod_spec(), labels)
+    existing_mount = component.find_claim_mount(request.cache, component.main_path)
+    remarks += component.add_claim_mount(log, request.cache, pin.path)
+    path = existing_mount.path if existing_mount else pin.path
+    if path != pin.path:
         remarks.append(
-            f"component {component.name} already mounts the claim at {there.path}; left so"
+            f"component {component.name} already mounts the claim at {path}; that mount is kept"
         )
-    mode = want.mode
     if existing_label:
-        want.mode, want.key = MODE_MOUNT, ""
+        pin.mode, pin.key = MODE_MOUNT, ""
         remarks.append(
             f"component {component.name} requires the cache's nodes by hand: {existing_label}"
         )
-    elif want.mode == MODE_REQUIRED:
-        dead = mentioned_keys(component.pod_spec(), request.dead)
-        _add_required_affinity(component, entry, log, want.requirement(), dead)
-        remarks += [
-            f"component {component.name} required {key}, which is on no node (too long for a label,"
-            f" Fluid has the UID in it): {request.key} takes its place"
-            for key in dead
-        ]
-    elif want.mode == MODE_PREFERRED:
-        preference = want.requirement().to_preference()
-        if preference not in node_preferences(component.pod_spec().get("affinity")):
-            log.append((*component.pod_path, *_NODE_AFFINITY, PREFERRED), preference)
-    if want.recreate:
+    remarks += add_affinity(component, pins, log, pin, request.dead_labels)
+    if pin.recreate:
         log.set_value((*component.annotations_path, STRATEGY_ANNOTATION), "Recreate")
-    if want.model_path:
-        target = (
-            where if not request.subpath else f"{where.rstrip('/')}/{request.subpath.strip('/')}"
-        )
-        remarks += dynamo_model_path.set_model_path(component, log, target)
-    remarks += dynamo_model_path.hf_home_warnings(component, where)
-    remarks += operator_bugs.known_problems(component, where)
-    entry.created = log.created
-    want.edits = log.edits
-    changed = bool(log.edits) or not (existing_label or (mode == MODE_MOUNT and there))
+    if pin.startup_seconds:
+        set_startup_budget(component, log, pin.startup_seconds)
+    if pin.model_path:
+        target = f"{path.rstrip('/')}/{request.subpath.strip('/')}" if request.subpath else path
+        remarks += model_path.set_model_path(component, log, target)
+    remarks += model_path.hf_home_warnings(component, path)
+    remarks += operator_bugs.known_problems(component, path)
+    pins.created = log.created
+    pin.edits = log.edits
+    # A mount or an affinity of somebody else's, and nothing of ours, needs no record.
+    changed = bool(log.edits) or not (existing_label or (mode == MODE_MOUNT and existing_mount))
     if changed:
-        entry.pins[request.model] = want
+        pins.pins[request.cache] = pin
     return ComponentChange(
-        component.name, component.role, mode, where, changed, remarks, existing_label
+        component.name, component.role, mode, path, changed, remarks, existing_label
     )
 
 
-def _add_required_affinity(
-    component: Component,
-    entry: ComponentPins,
-    log: EditLog,
-    requirement: LabelRequirement,
-    dead: list[str],
-) -> None:
-    now = terms_of(component.pod_spec().get("affinity"))
-    recorded = entry.requirements()
-    if not recorded:
-        entry.original_terms = now
-    elif replace_dead_keys(entry.original_terms, entry.removed_keys, recorded) != now:
-        entry.original_terms = _remove_requirements(now, recorded, entry.original_terms)
-    entry.removed_keys += dead
-    after = replace_dead_keys(now, dead, [requirement])
-    if after != now and after is not None:
-        path = (*component.pod_path, *_NODE_AFFINITY, REQUIRED)
-        log.ensure_container(path, dict)["nodeSelectorTerms"] = after
+def _adopt_component(
+    component: Component, pins: ComponentPins, request: PinRequest
+) -> ComponentChange:
+    """Record what pins a component by hand; an earlier pin stays as it is."""
+    earlier = pins.pins.get(request.cache)
+    mode = pin_mode(component, request.preferred)
+    if earlier:
+        return ComponentChange(component.name, component.role, earlier.mode, earlier.path, False)
+    pin = adopt(component, pins, request.cache, (request.label, *request.equal_labels))
+    if pin is None:
+        remark = f"component {component.name} is not pinned by hand"
+        return ComponentChange(component.name, component.role, mode, "", False, [remark])
+    pins.pins[request.cache] = pin
+    return ComponentChange(component.name, component.role, pin.mode, pin.path, True)
 
 
-def _remove_pin(component: Component, entry: ComponentPins, model: str) -> list[str]:
-    """Take one model's pin back; returns what somebody changed since and that stays."""
-    pinned = entry.pins[model]
-    kept = undo_edits(component.spec, pinned.edits)
-    if pinned.mode == MODE_REQUIRED:
-        _remove_required_affinity(component, entry, model)
-    del entry.pins[model]
-    if not entry.requirements():
-        entry.original_terms, entry.removed_keys = None, []
-    entry.created = prune_containers(component.spec, entry.created)
+def _role_remark(component: Component) -> Iterator[str]:
+    role, reason = component.role_and_reason()
+    if reason not in ("", GPU_REASON):
+        yield f"component {component.name} is taken for a {role.value}: {reason}"
+
+
+def _remove_pin(component: Component, pins: ComponentPins, cache: str) -> list[str]:
+    """Take one cache's pin back.
+
+    Returns:
+        Paths that somebody changed since and that stay.
+    """
+    kept = undo_edits(component.spec, pins.pins[cache].edits)
+    remove_affinity(component, pins, cache)
+    del pins.pins[cache]
+    if not pins.requirements():
+        pins.original_terms, pins.removed_keys = None, []
+    pins.created = prune_containers(component.spec, pins.created)
     return kept
-
-
-def _remove_required_affinity(component: Component, entry: ComponentPins, model: str) -> None:
-    now = terms_of(component.pod_spec().get("affinity"))
-    others = entry.requirements(without=model)
-    if now == replace_dead_keys(entry.original_terms, entry.removed_keys, entry.requirements()):
-        after = replace_dead_keys(entry.original_terms, entry.removed_keys, others)
-    else:
-        after = remove_requirement(now, entry.pins[model].requirement(), entry.original_terms)
-        entry.original_terms = _remove_requirements(after, others, entry.original_terms)
-    if after == now:
-        return
-    node = value_at(component.spec, (*component.pod_path, *_NODE_AFFINITY))
-    if after is not None:
-        node[REQUIRED]["nodeSelectorTerms"] = after
-        return
-    del node[REQUIRED]["nodeSelectorTerms"]
-    made = "/".join((*component.pod_path, *_NODE_AFFINITY, REQUIRED))
-    if not node[REQUIRED] and not any(text.startswith(made) for text in entry.created):
-        del node[REQUIRED]
-
-
-def _remove_requirements(
-    terms: Terms | None, requirements: list[LabelRequirement], before: Terms | None
-) -> Terms | None:
-    return functools.reduce(
-        lambda now, one: remove_requirement(now, one, before), requirements, terms
-    )
 
 
 def _list_claim(graph: Graph, record: PinRecord, claim: str) -> None:
     """Keep a graph's top-level `pvcs` complete where its services mount from them.
 
-    The operator needs no entry to mount a claim, and an entry whose claim is missing stops it,
-    so a graph that lists no claims gets no list.
+    The operator needs no entry to mount a claim, and stops at an entry whose claim is missing, so
+    a graph that lists no claims gets no list.
     """
     spec = graph.object["spec"]
     claims = top_level_claims(spec) if graph.kind == GRAPH and graph.shape == "v1alpha1" else None

@@ -1,4 +1,4 @@
-"""What a pin did and how its roll-out stands, as tables, diffs and documents. Pure."""
+"""A pin and its roll-out as tables, diffs and documents. Pure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _SERVER_SIDE = ("managedFields", "generation", "resourceVersion", "uid", "creati
 _GETS = {"required": "mount, required node", "preferred": "mount, preferred node", "mount": "mount"}
 
 
-def component_table(outcome: PinResult, what: str) -> str:
-    """The components that are pinned (or were), and how."""
+def component_table(result: PinResult, heading: str) -> str:
+    """The components that are (or were) pinned; `heading` is that of the last column."""
     rows = [
-        (part.component, part.role.value, part.path or "-", _GETS[part.mode])
-        for part in outcome.changes
+        (change.component, change.role.value, change.path or "-", _GETS[change.mode])
+        for change in result.changes
     ]
-    return format_plain_table(("COMPONENT", "ROLE", "PATH", what), rows)
+    return format_plain_table(("COMPONENT", "ROLE", "PATH", heading), rows)
 
 
 def object_diff(before: Object, after: Object, name: str) -> str:
-    """A unified diff of two objects as YAML, without what the server keeps for itself.
+    """A unified diff of two objects as YAML, without fields that the server sets.
 
-    The record annotation is shown by name only: it repeats what the rest shows.
+    The annotation of the pin is shown by name only: it repeats what the rest shows.
     """
     import difflib
 
@@ -41,7 +41,7 @@ def object_diff(before: Object, after: Object, name: str) -> str:
 
 
 def color_diff(text: str) -> str:
-    """A diff in the colours of git."""
+    """A diff in git's colours."""
     codes = {"+": "32", "-": "31", "@": "36"}
     return "".join(
         f"\x1b[{codes[line[0]]}m{line.rstrip(chr(10))}\x1b[0m\n" if line[:1] in codes else line
@@ -68,7 +68,7 @@ def kustomization(patches: list[dict[str, Any]]) -> str:
 
 
 def rollout_table(status: RolloutStatus) -> str:
-    """The pods of a roll-out; a pod without a place shows the scheduler's words below."""
+    """The pods of a roll-out, and below the messages about those with a problem."""
     rows = [
         (
             row.name,

@@ -1,152 +1,222 @@
-"""Follow the roll-out of a pinned graph to its end."""
+"""Wait for the roll-out of a pinned graph."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from kubectl_fluidmodel.dynamo import rollout
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.rollout import ExpectedPods, RolloutStatus
+from kubectl_fluidmodel.dynamo.rollout import (
+    ExpectedPods,
+    RolloutStatus,
+    expected_pods,
+    pod_selector,
+    rollout_status,
+)
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.wait import wait_until
 from kubectl_fluidmodel.kube.watch import Informer
-from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
-from kubectl_fluidmodel.objects.kinds import Kind
+from kubectl_fluidmodel.objects.kinds import PODS
 from kubectl_fluidmodel.output.units import format_duration
+from kubectl_fluidmodel.pin.graph_patch import GraphChange
+from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
-PATIENCE = 20.0
-"""Seconds that a roll-out with a pod without a place may stand still before it has failed: the
-label of the cache is on nodes that exist, so no new node will help; only old pods that go will."""
+STALL_TIMEOUT = 20.0
+"""Seconds without a change after which an unschedulable pod fails the roll-out. The cache's label
+is on nodes that exist, so no new node helps; only old pods that end do."""
 _LOG_INTERVAL = 5.0
+"""Seconds between two lines of progress."""
+_POLL = 0.5
 
 
 class RolloutFailedError(FluidModelError):
-    """Pods that do not fit, or that run where the cache is not."""
+    """Pods that do not fit, do not start, or run where the cache is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutTarget:
+    """The graph to wait for, and what its pods must have."""
+
+    change: GraphChange
+    stored: Object
+    """The graph as the patch left it."""
+    expected: list[ExpectedPods]
+    claim: str
+    labels: tuple[str, ...]
+    """Keys of the labels that the cache's nodes carry."""
+    cache_nodes: set[str]
+
+    @staticmethod
+    def of(change: GraphChange, stored: Object, cache: CacheInfo) -> RolloutTarget:
+        """All pods of the components that are pinned."""
+        modes = {each.component: each.mode for each in change.result.changes}
+        components = change.result.graph.components
+        return RolloutTarget(
+            change=change,
+            stored=stored,
+            expected=expected_pods((c, modes[c.name]) for c in components if c.name in modes),
+            claim=cache.name,
+            labels=(cache.label, *cache.equal_labels),
+            cache_nodes={name_of(node) for node in cache.nodes or []},
+        )
+
+    @property
+    def selector(self) -> str:
+        return pod_selector(self.change.result.graph, name_of(self.stored))
+
+    def status(self, graph: Object, pods: Iterable[Object]) -> RolloutStatus:
+        """How far the roll-out is, from the graph as it is now and its pods."""
+        opened = open_graph(graph, self.change.graph.schema)
+        return rollout_status(
+            opened, self.expected, pods, self.claim, self.labels, self.cache_nodes
+        )
+
+
+class _Observer:
+    """What has to be remembered from one state of a roll-out to the next."""
+
+    def __init__(self, expected: list[ExpectedPods], log: Callable[[str], None]) -> None:
+        self.status = RolloutStatus(False, expected)
+        self._log = log
+        self._started = self._changed = self._logged = time.monotonic()
+        self._state: tuple[object, ...] = ()
+        self._gated: set[str] = set()
+        self._broken_since: dict[str, float] = {}
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def update(self, status: RolloutStatus) -> None:
+        now = time.monotonic()
+        self.status = status
+        state = (status.observed, status.old_pods, *status.pods)
+        if state != self._state:
+            self._state, self._changed = state, now
+        self._broken_since = {
+            pod.name: self._broken_since.get(pod.name, now)
+            for pod in status.pods
+            if pod.cannot_start
+        }
+        gated = {pod.name for pod in status.pods if pod.gated}
+        if gated - self._gated:  # nobody sees a gate in events, so it is said at once
+            self.log_progress()
+        self._gated |= gated
+
+    def has_ended(self) -> bool:
+        """Whether the roll-out is done, or no change is to be expected."""
+        now = time.monotonic()
+        stalled = now - self._changed >= STALL_TIMEOUT
+        broken = any(now - since >= STALL_TIMEOUT for since in self._broken_since.values())
+        return self.status.done or broken or (bool(self.status.unschedulable) and stalled)
+
+    def log_progress(self, interval: float = 0.0, problem: str = "") -> None:
+        """Say how far it is, if the last time is at least `interval` seconds ago."""
+        now = time.monotonic()
+        if now - self._logged >= interval:
+            self._logged = now
+            self._log(f"{self.status.summary()} after {format_duration(self.elapsed)}{problem}")
 
 
 def wait_for_rollout(
     client: Client,
-    kind: Kind,
-    obj: Object,
-    expected: list[ExpectedPods],
+    target: RolloutTarget,
     *,
-    schema: str | None,
-    claim: str,
-    key: str,
-    cache_nodes: set[str],
     timeout: float,
     log: Callable[[str], None],
     raise_if_hopeless: Callable[[], None] = lambda: None,
 ) -> RolloutStatus:
-    """Wait until every expected pod of the new template is Ready; the last state seen.
+    """Wait until every expected pod of the new template is Ready.
 
-    `check_hope` is called now and then while pods are not ready, and raises where waiting is in
-    vain. A pod behind a scheduling gate is told at once.
+    Args:
+        client: for two watches.
+        target: what to wait for.
+        timeout: seconds.
+        log: takes a line of progress every 5 seconds, and one at once for a scheduling gate.
+        raise_if_hopeless: called now and then while pods are not ready; raises where waiting is in
+            vain.
+
+    Returns:
+        The last state: all pods ready, or pods that cannot be scheduled or started.
 
     Raises:
-        WaitTimeoutError: it took longer than `timeout` seconds, and the scheduler turned no
-            pod away.
-        RolloutFailedError: the graph is being deleted.
+        WaitTimeoutError: it took longer than `timeout`, and the scheduler turned no pod away.
+        RolloutFailedError: the graph was deleted.
     """
-    graph = open_graph(obj, schema)
-    namespace, name = graph.namespace, name_of(obj)
-    feed = Informer(client)
-    feed.start(kinds.PODS, namespace, labels=rollout.pod_selector(graph, name))
-    feed.start(kind, namespace, fields=f"metadata.name={name}")
-    start = still_since = said = time.monotonic()
-    last: tuple[object, ...] = ()
-    synced: set[Kind] = set()
-    told: frozenset[str] = frozenset()
-    broken: dict[str, float] = {}
-    status = RolloutStatus(False, expected)
+    namespace, name = target.change.namespace, name_of(target.stored)
+    observer = _Observer(target.expected, log)
+    informer = Informer(client)
+
+    def has_ended() -> bool:
+        if not informer.has_synced():
+            return False
+        graph = _current_graph(informer, target)
+        observer.update(target.status(graph, informer.list_objects(PODS)))
+        if observer.has_ended():
+            return True
+        if not observer.status.unschedulable:
+            raise_if_hopeless()
+        return False
+
+    def log_progress() -> None:
+        error = informer.last_error
+        observer.log_progress(
+            _LOG_INTERVAL, f" (the cluster does not answer: {error})" if error else ""
+        )
+
+    informer.start(PODS, namespace, labels=target.selector)
+    informer.start(target.change.graph.kind, namespace, fields=f"metadata.name={name}")
     try:
-        while True:
-            change = feed.next_event(0.25)
-            if change is not None and change.type in ("SYNCED", "ERROR"):
-                synced.add(change.kind)
-            if kinds.PODS in feed.denied:
-                raise FluidModelError("cannot follow the roll-out", feed.denied[kinds.PODS])
-            now = time.monotonic()
-            if kinds.PODS in synced and (kind in synced):
-                current = feed.get(kind, name)
-                if current is None and feed.is_watching(kind):
-                    raise RolloutFailedError(f"{graph.reference} was deleted while waiting for it")
-                current = current or obj
-                if is_terminating(current):
-                    raise RolloutFailedError(
-                        f"{graph.reference} is being deleted", describe_deletion(current)
-                    )
-                graph = open_graph(current, schema)
-                status = rollout.rollout_status(
-                    graph, expected, feed.list_objects(kinds.PODS), claim, key, cache_nodes
-                )
-                if status.done:
-                    return status
-                state = (status.observed, status.old_pods, *status.pods)
-                if state != last:
-                    last, still_since = state, now
-                if status.unschedulable and now - still_since >= PATIENCE:
-                    return status
-                gated = frozenset(row.name for row in status.pods if row.gated)
-                if gated - told:
-                    said = now
-                    log(f"{status.summary()} after {format_duration(now - start)}")
-                told |= gated
-                broken = {
-                    row.name: broken.get(row.name, now) for row in status.pods if row.cannot_start
-                }
-                if any(now - since >= PATIENCE for since in broken.values()):
-                    return status
-                if not status.unschedulable:
-                    raise_if_hopeless()
-            if now - said >= _LOG_INTERVAL:
-                said = now
-                log(
-                    f"{status.summary()} after {format_duration(now - start)}{_watch_problem(feed)}"
-                )
-            if now - start >= timeout:
-                if status.unschedulable:
-                    return status
-                raise WaitTimeoutError(
-                    f"{graph.reference} did not finish its roll-out in {format_duration(timeout)}",
-                    _pod_problems(status) or status.summary(),
-                    f"kubectl get pods -n {namespace} -l {rollout.pod_selector(graph, name)}",
-                )
+        deadline = time.monotonic() + timeout
+        ended = wait_until(
+            informer, has_ended, deadline, log_progress, interval=_POLL, required=(PODS,)
+        )
     finally:
-        feed.close()
+        informer.close()
+    if not ended and not observer.status.unschedulable:
+        raise WaitTimeoutError(
+            f"{target.change.reference} did not finish its roll-out in {format_duration(timeout)}",
+            _pod_problems(observer.status) or observer.status.summary(),
+            f"kubectl get pods -n {namespace} -l {target.selector}",
+        )
+    return observer.status
+
+
+def _current_graph(informer: Informer, target: RolloutTarget) -> Object:
+    """The graph as last seen; as it was stored, where it may not be watched."""
+    kind = target.change.graph.kind
+    graph = informer.get(kind, name_of(target.stored))
+    if graph is None and informer.is_watching(kind):
+        raise RolloutFailedError(f"{target.change.reference} was deleted during its roll-out")
+    if graph is not None and is_terminating(graph):
+        raise RolloutFailedError(
+            f"{target.change.reference} is being deleted", describe_deletion(graph)
+        )
+    return graph or target.stored
 
 
 def raise_if_failed(status: RolloutStatus, reference: str, namespace: str) -> None:
-    """Raise what is wrong with a roll-out that has come to rest."""
-    if status.unschedulable:
-        row = status.unschedulable[0]
-        raise RolloutFailedError(
-            f"pod {row.name} of {reference} fits on no node",
-            row.problem,
-            f"kubectl describe pod {row.name} -n {namespace}",
-        )
-    broken = [row for row in status.pods if row.cannot_start]
-    if broken:
-        raise RolloutFailedError(
-            f"pod {broken[0].name} of {reference} does not start",
-            broken[0].problem,
-            f"kubectl describe pod {broken[0].name} -n {namespace}",
-        )
+    """Raise what is wrong with a roll-out that has ended."""
+    broken = [pod for pod in status.pods if pod.cannot_start]
+    for pods, problem in ((status.unschedulable, "fits on no node"), (broken, "does not start")):
+        if pods:
+            raise RolloutFailedError(
+                f"pod {pods[0].name} of {reference} {problem}",
+                pods[0].problem,
+                f"kubectl describe pod {pods[0].name} -n {namespace}",
+            )
     if status.misplaced:
-        row = status.misplaced[0]
+        pod = status.misplaced[0]
         raise RolloutFailedError(
-            f"pod {row.name} of {reference} runs on {row.node}, which does not hold the cache",
-            "the cache moved, or the label went while the pod started",
+            f"pod {pod.name} of {reference} runs on {pod.node}, which does not hold the cache",
+            "the cache moved, or its node lost the label while the pod started",
             "the same command again",
         )
 
 
-def _pod_problems(progress: RolloutStatus) -> str:
-    return "; ".join(f"{row.name}: {row.problem}" for row in progress.pods if row.problem)[:500]
-
-
-def _watch_problem(feed: Informer) -> str:
-    return f" (the cluster does not answer: {feed.last_error})" if feed.last_error else ""
+def _pod_problems(status: RolloutStatus) -> str:
+    return "; ".join(f"{pod.name}: {pod.problem}" for pod in status.pods if pod.problem)[:500]

@@ -40,7 +40,7 @@ def test_a_file_comes_out_pinned_and_back_again(run, tmp_path):
     assert out == Path(MIXED).read_text()
 
 
-def test_stdin(run, monkeypatch):
+def test_dash_reads_stdin(run, monkeypatch):
     class Stdin:
         buffer = io.BytesIO(Path(AGG).read_bytes())
 
@@ -87,7 +87,7 @@ def test_a_namespace_that_contradicts_the_file_is_refused_as_kubectl_does(run, t
 @pytest.mark.parametrize(
     "name", ["<your-namespace>", "${NAMESPACE}", "My_Team", "a.b", "-a", "a" * 64, "NAMESPACE"]
 )
-def test_what_is_no_namespace_is_refused_by_name(run, tmp_path, name):
+def test_an_illegal_namespace_is_refused(run, tmp_path, name):
     file = tmp_path / "g.yaml"
     file.write_text(
         Path(AGG).read_text().replace("  name: beta", f"  namespace: '{name}'\n  name: beta")
@@ -99,7 +99,7 @@ def test_what_is_no_namespace_is_refused_by_name(run, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["<name>", "Llama", "a b", "1a", ""])
-def test_what_is_no_cache_is_refused_by_name(run, name):
+def test_an_illegal_cache_name_is_refused(run, name):
     code, out, err = run("pin", name, "-f", AGG, "-n", "prod")
     assert (code, out) == (2, "")
     assert f"'{name}' is no name of a cache" in err
@@ -145,7 +145,7 @@ PART_OF_A_CLAIM = """
 """
 
 
-def test_a_claim_that_is_mounted_in_part_is_mounted_whole_beside_it(run, tmp_path):
+def test_a_subpath_mount_does_not_replace_the_whole_mount(run, tmp_path):
     file = tmp_path / "g.yaml"
     file.write_text(
         "apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeployment\nmetadata: {name: g}\n"
@@ -162,7 +162,7 @@ def test_a_claim_that_is_mounted_in_part_is_mounted_whole_beside_it(run, tmp_pat
     assert len(spec["volumes"]) == 1
 
 
-def test_a_file_that_is_too_much_is_one_line(run, tmp_path):
+def test_a_file_beyond_the_bounds_is_one_error_line(run, tmp_path):
     file = tmp_path / "bomb.yaml"
     bomb = "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
     file.write_text(f"kind: DynamoGraphDeployment\na0: &a0 [x]\n{bomb}")
@@ -172,6 +172,47 @@ def test_a_file_that_is_too_much_is_one_line(run, tmp_path):
     assert err.count("\n") == 1
     file.write_bytes(b" " * (33 << 20))
     assert "it is larger than 32 MiB" in run("pin", "llama", "-f", str(file), "-n", "prod")[2]
+
+
+BY_HAND = """\
+apiVersion: nvidia.com/v1beta1
+kind: DynamoGraphDeployment
+metadata: {name: g, namespace: prod}
+spec:
+  components:
+  - name: W
+    type: worker
+    podTemplate:
+      spec:
+        nodeSelector: {fluid.io/s-prod-llama: "true"}
+        volumes: [{name: m, persistentVolumeClaim: {claimName: llama}}]
+        containers:
+        - name: main  # the engine
+          image: example.com/vllm:1
+          args: [--model, org/m]
+          volumeMounts:
+          - {name: m, mountPath: /model}
+"""
+
+
+def test_a_pin_made_by_hand_is_adopted_and_taken_back(run, tmp_path):
+    file = tmp_path / "g.yaml"
+    file.write_text(BY_HAND)
+    code, adopted, _ = run("pin", "llama", "-f", str(file), "--adopt")
+    assert code == 0
+    assert "fluidmodel.io/pins" in adopted
+    assert yaml.safe_load(adopted)["spec"] == yaml.safe_load(BY_HAND)["spec"]
+    file.write_text(adopted)
+    assert run("pin", "llama", "-f", str(file))[1] == adopted
+    code, out, _ = run("unpin", "llama", "-f", str(file))
+    assert code == 0
+    assert "main  # the engine" in out
+    spec = yaml.safe_load(out)["spec"]["components"][0]["podTemplate"]["spec"]
+    assert spec == {
+        "containers": [
+            {"name": "main", "image": "example.com/vllm:1", "args": ["--model", "org/m"]}
+        ]
+    }
 
 
 def test_a_patch_for_kustomize(run):
@@ -190,7 +231,7 @@ def test_a_patch_for_kustomize(run):
             "value": "main"} in operations  # fmt: skip
 
 
-def test_names_and_diffs(run):
+def test_output_name_and_diff(run):
     _, out, _ = run("pin", "llama", "-f", MIXED, "-n", "prod", "-o", "name")
     assert out == "dynamographdeployment.nvidia.com/alpha-mixed\n"
     _, out, _ = run("pin", "llama", "-f", AGG, "-n", "prod", "--diff")
@@ -202,7 +243,7 @@ def test_names_and_diffs(run):
     assert "\x1b[32m+" in out
 
 
-def test_a_request_is_left_and_told(run, tmp_path):
+def test_a_request_in_a_file_is_unchanged_and_explained(run, tmp_path):
     file = tmp_path / "both.yaml"
     request = (
         "apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeploymentRequest\n"
@@ -229,6 +270,8 @@ USAGE = [
     (["unpin", "llama"], "no graph given"),
     (["pin"], "missing argument 'NAME'"),
     (["pin", "llama", "-f", AGG, "--wait"], "-f works on the file alone"),
+    (["pin", "llama", "-f", AGG, "--probe-budget"], "-f works on the file alone"),
+    (["pin", "llama", "x", "--adopt", "--recreate"], "--adopt only records what is there"),
     (["pin", "llama", "-f", AGG, "--dry-run=server"], "-f works on the file alone"),
     (["unpin", "llama", "-f", AGG, "--dry-run=server"], "-f works on the file alone"),
     (["pin", "llama", "-f", AGG, "other"], f"{AGG} has no graph other: it has beta-agg"),

@@ -141,7 +141,7 @@ def test_workers_go_to_the_cache_and_back(
     assert "unchanged" in plugin("unpin", "llama", "chat").ok().out
 
 
-def test_a_cache_that_fluid_made(
+def test_a_cache_made_by_fluid_is_pinned(
     cluster: Cluster, plugin: Plugin, namespace: str, bucket: Bucket, operator: Operator
 ) -> None:
     bucket.put("m/model.safetensors", b"x" * 4096)
@@ -257,7 +257,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("how", "with_", "worker", "words"), REFUSED, ids=[case[0] for case in REFUSED]
 )
-def test_what_cannot_work_is_refused(
+def test_a_pin_that_cannot_work_is_refused(
     cluster: Cluster,
     plugin: Plugin,
     namespace: str,
@@ -288,7 +288,9 @@ def test_a_preference_is_not_refused(
     assert " no\n" in done.out
 
 
-def test_a_cache_in_another_namespace(cluster: Cluster, plugin: Plugin, namespace: str) -> None:
+def test_a_cache_in_another_namespace_is_refused(
+    cluster: Cluster, plugin: Plugin, namespace: str
+) -> None:
     other = f"{namespace}-b"
     cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
     name = f"far-{secrets.token_hex(3)}"
@@ -300,7 +302,7 @@ def test_a_cache_in_another_namespace(cluster: Cluster, plugin: Plugin, namespac
     cluster.api.delete("v1", "Namespace", other)
 
 
-def test_gpus_that_others_hold(
+def test_gpus_held_by_other_pods_refuse(
     cluster: Cluster, plugin: Plugin, namespace: str, nodes: Callable[..., str], operator: Operator
 ) -> None:
     home = nodes()
@@ -314,7 +316,7 @@ def test_gpus_that_others_hold(
     assert f"held by {namespace}/squatter-other" in refused.err
 
 
-def test_a_surge_that_waits_for_itself(
+def test_a_surge_deadlock_is_refused(
     cluster: Cluster, plugin: Plugin, namespace: str, nodes: Callable[..., str], operator: Operator
 ) -> None:
     home = nodes()
@@ -339,7 +341,7 @@ def test_a_surge_that_waits_for_itself(
     assert "metadata" not in after
 
 
-def test_a_pod_that_does_not_fit_is_told_in_the_schedulers_words(
+def test_an_unschedulable_pod_fails_with_the_schedulers_message(
     cluster: Cluster,
     namespace: str,
     nodes: Callable[..., str],
@@ -347,7 +349,7 @@ def test_a_pod_that_does_not_fit_is_told_in_the_schedulers_words(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(wait, "PATIENCE", 2.0)
+    monkeypatch.setattr(wait, "STALL_TIMEOUT", 2.0)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     cache(cluster, namespace, "llama", [nodes(gpus=1)])
     cluster.api.create(graph(namespace, "chat", component("Work", gpus=4)))
@@ -360,7 +362,7 @@ def test_a_pod_that_does_not_fit_is_told_in_the_schedulers_words(
     assert row[1:] == ["Work", "-", "Pending", "no"]
 
 
-def test_waiting_runs_out_of_time(
+def test_wait_times_out(
     cluster: Cluster, plugin: Plugin, namespace: str, nodes: Callable[..., str], operator: Operator
 ) -> None:
     cache(cluster, namespace, "llama", [nodes()])
@@ -384,7 +386,7 @@ def test_waiting_runs_out_of_time(
         ),
     ],
 )
-def test_who_will_undo_it_is_told_with_the_patch_for_git(
+def test_a_gitops_tool_is_named_and_the_patch_for_git_printed(
     cluster: Cluster,
     plugin: Plugin,
     namespace: str,
@@ -408,7 +410,7 @@ def test_a_label_of_a_uid_is_read_from_what_fluid_made(
     assert key in json.dumps(read(cluster, namespace, "chat")["spec"])
 
 
-def test_what_somebody_else_writes_meanwhile_is_not_lost(
+def test_a_concurrent_write_is_not_lost(
     cluster: Cluster,
     namespace: str,
     nodes: Callable[..., str],
@@ -494,6 +496,54 @@ def test_graphs_that_are_not_there_and_components_that_are_owned(
     done = plugin("pin", "llama", "lone", "--wait", "--timeout", "180s").ok()
     assert "dynamocomponentdeployment.nvidia.com/lone pinned to llama" in done.out
     assert " yes\n" in done.out
+
+
+def test_a_pin_made_by_hand_is_adopted_without_a_restart(
+    cluster: Cluster, plugin: Plugin, namespace: str, nodes: Callable[..., str], operator: Operator
+) -> None:
+    home = nodes()
+    key = cache(cluster, namespace, "llama", [home])
+    worker = component("Work", nodeSelector={key: "true"})
+    spec = worker["podTemplate"]["spec"]
+    spec["volumes"] = [{"name": "m", "persistentVolumeClaim": {"claimName": "llama"}}]
+    spec["containers"][0]["volumeMounts"] = [{"name": "m", "mountPath": "/model"}]
+    cluster.api.create(graph(namespace, "chat", worker))
+    running(cluster, namespace, "chat", 1)
+    before = read(cluster, namespace, "chat")
+    uids = {pod["metadata"]["uid"] for pod in pods(cluster, namespace, "chat")}
+
+    assert "pinned already, by hand" in plugin("pin", "llama", "chat").ok().out
+    done = plugin("pin", "llama", "chat", "--adopt", "--wait", "--timeout", "60s").ok()
+    assert "nvidia.com/chat adopted for llama" in done.out
+    after = read(cluster, namespace, "chat")
+    assert after["spec"] == before["spec"]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert {pod["metadata"]["uid"] for pod in pods(cluster, namespace, "chat")} == uids
+    assert "unchanged" in plugin("pin", "llama", "chat").ok().out
+    plugin("unpin", "llama", "chat").ok()
+    left = read(cluster, namespace, "chat")["spec"]["components"][0]["podTemplate"]["spec"]
+    assert "volumes" not in left and "nodeSelector" not in left
+    assert "volumeMounts" not in left["containers"][0]
+
+
+def test_a_startup_probe_too_short_for_the_model_is_raised_and_restored(
+    cluster: Cluster, plugin: Plugin, namespace: str, nodes: Callable[..., str]
+) -> None:
+    cache(cluster, namespace, "llama", [nodes()])  # 10 GiB
+    worker = component("Work")
+    probe = {"tcpSocket": {"port": 9090}, "periodSeconds": 10, "failureThreshold": 3}
+    worker["podTemplate"]["spec"]["containers"][0]["startupProbe"] = probe
+    cluster.api.create(graph(namespace, "chat", worker))
+    before = read(cluster, namespace, "chat")
+    warned = plugin("pin", "llama", "chat", "--dry-run=server").ok()
+    assert "the kubelet may kill component Work before its model is loaded" in warned.err
+    done = plugin("pin", "llama", "chat", "--probe-budget").ok()
+    assert "the kubelet may kill" not in done.err
+    after = read(cluster, namespace, "chat")["spec"]["components"][0]["podTemplate"]["spec"]
+    assert after["containers"][0]["startupProbe"]["failureThreshold"] > 60
+    assert "unchanged" in plugin("pin", "llama", "chat").ok().out
+    plugin("unpin", "llama", "chat").ok()
+    assert read(cluster, namespace, "chat")["spec"] == before["spec"]
 
 
 def test_several_graphs_at_once_each_on_its_own(

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from kubectl_fluidmodel.dynamo.graph_reader import read_graph
 from kubectl_fluidmodel.kube.config import ConfigFlags
-from kubectl_fluidmodel.pin import cluster_reader, graph_patch, pinning, preflight
-from kubectl_fluidmodel.pin.cluster_reader import CountingClient
+from kubectl_fluidmodel.pin.cluster_reader import MAX_REQUESTS, CountingClient, read_cache
+from kubectl_fluidmodel.pin.graph_patch import GraphChange, apply_change, dry_run_on_server
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.preflight import REFUSE, PreflightContext, run_preflight
 from tests.cluster import fleet
 from tests.cluster.api import ApiError, Object
 from tests.cluster.cluster import Cluster
@@ -184,23 +187,17 @@ def test_workers_are_placed_on_the_cache_wherever_they_can_be(
 
 
 def pin_one(cluster: Cluster, namespace: str, case: Case) -> None:
-    """What `pin --force` does, without its words, so that many can be done at once."""
+    """What `pin --force` does, without its output, so that many can be done at once."""
     client = CountingClient(ConfigFlags(kubeconfig=str(cluster.kubeconfig), namespace=namespace))
-    facts = cluster_reader.read_cache(client, case.name, namespace)
-    kind, obj, schema = cluster_reader.read_graph(client, case.name, namespace)
-    wish = pinning.PinRequest(case.name, facts.key, preferred=case.preferred)
-
-    def change(found: Object, shape: str | None) -> pinning.PinResult:
-        return pinning.pin_graph(found, wish, shape)
-
-    planned = graph_patch.GraphChange(kind, obj, schema, change(obj, schema))
-    verdicts = preflight.run_preflight(
-        preflight.PreflightContext(facts, obj, planned.result, wish, schema)
-    )
-    case.refused = any(verdict.level == preflight.REFUSE for verdict in verdicts)
-    planned, _ = graph_patch.dry_run_on_server(client, planned, case.name, change)
-    graph_patch.apply_change(client, planned, change)
-    assert client.requests <= cluster_reader.MAX_REQUESTS
+    info = read_cache(client, case.name, namespace)
+    request = PinRequest(case.name, info.label, preferred=case.preferred)
+    served = read_graph(client, case.name, namespace)
+    change = GraphChange.of(served, lambda obj, schema: pin_graph(obj, request, schema), case.name)
+    context = PreflightContext(info, change.before, change.result, request)
+    case.refused = any(finding.level == REFUSE for finding in run_preflight(context))
+    change, _ = dry_run_on_server(client, change)
+    apply_change(client, change)
+    assert client.requests <= MAX_REQUESTS
 
 
 def check(case: Case) -> None:

@@ -47,7 +47,9 @@ def test_the_better_role_checks_and_waits(
     assert "1 pod ready, 1 on a cache node" in done.err
 
 
-def test_no_less_will_do(cluster: Cluster, namespace: str, plugin: Plugin, pinnable: None) -> None:
+def test_each_verb_of_the_least_role_is_needed(
+    cluster: Cluster, namespace: str, plugin: Plugin, pinnable: None
+) -> None:
     """Without either of them pin fails in one line that names it, and nothing is changed."""
     for verb in ("get", "patch"):
         role = copy.deepcopy(roles("pin")[0])

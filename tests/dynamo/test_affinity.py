@@ -61,7 +61,7 @@ def test_an_empty_term_matches_nothing_and_stays_empty():
     assert add_requirements([], [A]) == []
 
 
-def test_release_keeps_a_term_that_was_the_users_own():
+def test_removing_keeps_a_term_that_was_the_users_own():
     own = [A.to_term(), {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]
     edited = [
         *add_requirements(own, [A]),
@@ -74,7 +74,7 @@ def test_release_keeps_a_term_that_was_the_users_own():
     ]
 
 
-def test_release_drops_the_term_that_held_nothing_else():
+def test_removing_drops_a_term_without_other_expressions():
     assert remove_requirement([A.to_term()], A) is None
     assert remove_requirement(
         [{"matchExpressions": [B.to_expression(), A.to_expression()]}], A
@@ -82,7 +82,7 @@ def test_release_drops_the_term_that_held_nothing_else():
 
 
 @given(st.lists(gen.terms, max_size=3))
-def test_release_never_leaves_a_term_that_matches_nothing_behind(terms):
+def test_removing_leaves_no_empty_term(terms):
     after = remove_requirement(add_requirements(terms, [A]), A, terms)
     kept = [term for term in terms if term.get("matchExpressions") or term.get("matchFields")]
     assert len(after or []) <= len(terms)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import yaml
 
-from kubectl_fluidmodel.dynamo.graph import NotPinnableError, open_graph, request_patch
+from kubectl_fluidmodel.dynamo.deployment_request import request_patch
+from kubectl_fluidmodel.dynamo.graph import NotPinnableError, open_graph
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
 from tests.dynamo.conftest import FIXTURES
 
-WISH = PinRequest("llama", "fluid.io/s-ns-llama")
+REQUEST = PinRequest("llama", "fluid.io/s-ns-llama")
 
 
 def fixture(name):
@@ -20,42 +22,94 @@ def fixture(name):
     return next(d for d in documents if d and str(d["kind"]).startswith("Dynamo"))
 
 
-SHAPES = [
-    ("beta-agg", "v1beta1", {"Frontend": "frontend", "Worker": "worker"}),
-    ("beta-disagg", "v1beta1", {"front": "frontend", "first": "worker", "second": "worker"}),
-    ("beta-planner", "v1beta1", {"Frontend": "frontend", "Planner": "other", "Engine": "worker"}),
-    ("beta-epp-sidecar", "v1beta1", {"Picker": "other", "Decoder": "worker"}),
-    ("beta-component", "v1beta1", {"lone": "worker"}),
-    ("alpha-pvcs", "v1alpha1", {"Frontend": "frontend", "Worker": "worker"}),
-    (
+@dataclass(frozen=True)
+class ShapeRow:
+    """A fixture, and the shape and the roles that are detected."""
+
+    name: str
+    fixture: str
+    shape: str
+    roles: dict[str, str]
+
+
+SHAPES = (
+    ShapeRow(
+        "v1beta1 aggregated",
+        "beta-agg",
+        "v1beta1",
+        {"Frontend": "frontend", "Worker": "worker"},
+    ),
+    ShapeRow(
+        "v1beta1 disaggregated",
+        "beta-disagg",
+        "v1beta1",
+        {"front": "frontend", "first": "worker", "second": "worker"},
+    ),
+    ShapeRow(
+        "v1beta1 with planner",
+        "beta-planner",
+        "v1beta1",
+        {"Frontend": "frontend", "Planner": "other", "Engine": "worker"},
+    ),
+    ShapeRow(
+        "v1beta1 with EPP sidecar",
+        "beta-epp-sidecar",
+        "v1beta1",
+        {"Picker": "other", "Decoder": "worker"},
+    ),
+    ShapeRow(
+        "v1beta1 component",
+        "beta-component",
+        "v1beta1",
+        {"lone": "worker"},
+    ),
+    ShapeRow(
+        "v1alpha1 with pvcs",
+        "alpha-pvcs",
+        "v1alpha1",
+        {"Frontend": "frontend", "Worker": "worker"},
+    ),
+    ShapeRow(
+        "v1alpha1 with extraPodSpec",
         "alpha-extrapodspec",
         "v1alpha1",
         {"Frontend": "frontend", "Prefill": "worker", "Untyped": "worker"},
     ),
-    ("alpha-component", "v1alpha1", {"lone": "worker"}),
-    ("legacy-pvc", "v1alpha1-pvc", {"Processor": "frontend", "VllmWorker": "worker"}),
-    (
+    ShapeRow(
+        "v1alpha1 component",
+        "alpha-component",
+        "v1alpha1",
+        {"lone": "worker"},
+    ),
+    ShapeRow(
+        "v1alpha1 with a pvc",
+        "legacy-pvc",
+        "v1alpha1-pvc",
+        {"Processor": "frontend", "VllmWorker": "worker"},
+    ),
+    ShapeRow(
+        "v1alpha1 with a pvc, disaggregated",
         "legacy-disagg",
         "v1alpha1-pvc",
         {"Frontend": "frontend", "Decode": "worker", "Prefill": "worker"},
     ),
-]
+)
 
 
-@pytest.mark.parametrize(("name", "shape", "roles"), SHAPES)
-def test_shape_and_roles(name, shape, roles):
-    graph = open_graph(fixture(name))
-    assert graph.shape == shape
-    assert {item.name: item.role.value for item in graph.components} == roles
+@pytest.mark.parametrize("row", SHAPES, ids=lambda row: row.name)
+def test_shape_and_roles(row):
+    graph = open_graph(fixture(row.fixture))
+    assert graph.shape == row.shape
+    assert {item.name: item.role.value for item in graph.components} == row.roles
 
 
-def spec_after(name, **wish):
-    return pin_graph(fixture(name), PinRequest("llama", "fluid.io/s-ns-llama", **wish)).object[
+def spec_after(name, **options):
+    return pin_graph(fixture(name), PinRequest("llama", "fluid.io/s-ns-llama", **options)).object[
         "spec"
     ]
 
 
-def test_legacy_takes_the_services_one_place_or_leaves_it():
+def test_v1alpha1_pvc_uses_the_services_pvc_if_it_is_free():
     spec = spec_after("legacy-disagg")["services"]
     assert spec["Prefill"]["pvc"] == {"name": "llama", "mountPoint": "/model"}
     assert spec["Frontend"]["pvc"] == {"name": "llama", "mountPoint": "/model"}
@@ -66,7 +120,7 @@ def test_legacy_takes_the_services_one_place_or_leaves_it():
     assert "affinity" in spec["Prefill"]["extraPodSpec"]
 
 
-def test_alpha_follows_what_a_service_uses_and_never_mixes():
+def test_v1alpha1_never_mixes_two_kinds_of_mounts():
     listed = spec_after("alpha-pvcs")
     assert listed["pvcs"][-1] == {"name": "llama", "create": False}
     worker = listed["services"]["Worker"]
@@ -79,23 +133,23 @@ def test_alpha_follows_what_a_service_uses_and_never_mixes():
     assert "volumeMounts" not in prefill
     assert prefill["extraPodSpec"]["mainContainer"]["volumeMounts"][-1]["readOnly"] is True
 
-    outcome = pin_graph(fixture("alpha-mixed-multinode"), WISH)
-    decode = outcome.object["spec"]["services"]["decode"]
+    result = pin_graph(fixture("alpha-mixed-multinode"), REQUEST)
+    decode = result.object["spec"]["services"]["decode"]
     assert [mount["name"] for mount in decode["volumeMounts"]] == ["hub-cache"]
     assert decode["extraPodSpec"]["mainContainer"]["volumeMounts"][-1]["name"] == "llama"
-    assert any("operators 1.2 lose the former" in remark for remark in outcome.remarks())
+    assert any("operators 1.2 lose the former" in remark for remark in result.remarks())
 
 
-def test_beta_mounts_in_main_the_engine_and_the_frontend_beside_it():
+def test_v1beta1_mounts_in_main_the_engine_and_the_frontend_sidecar():
     engine = spec_after("beta-engine-beside")["components"][1]["podTemplate"]["spec"]
     assert [len(c.get("volumeMounts", [])) for c in engine["containers"]] == [1, 1]
-    door = spec_after("beta-epp-sidecar")["components"][1]["podTemplate"]["spec"]
-    assert [len(c.get("volumeMounts", [])) for c in door["containers"]] == [1, 1]
+    sidecar = spec_after("beta-epp-sidecar")["components"][1]["podTemplate"]["spec"]
+    assert [len(c.get("volumeMounts", [])) for c in sidecar["containers"]] == [1, 1]
     picker = spec_after("beta-epp-sidecar")["components"][0]
     assert picker == fixture("beta-epp-sidecar")["spec"]["components"][0]
 
 
-def test_naming_components():
+def test_component_names_replace_the_selection_by_role():
     spec = spec_after("beta-planner", components=("Planner",))
     before = fixture("beta-planner")["spec"]["components"]
     assert spec["components"][0] == before[0]
@@ -107,11 +161,11 @@ def test_naming_components():
         spec_after("beta-agg", components=("worker",))
 
 
-def test_a_graph_without_workers_asks_for_a_name():
+def test_a_graph_without_workers_is_refused():
     graph = fixture("beta-agg")
     graph["spec"]["components"].pop()
     with pytest.raises(FluidModelError, match="no component that is known to be a worker"):
-        pin_graph(graph, WISH)
+        pin_graph(graph, REQUEST)
 
 
 def test_a_mount_path_in_use_is_refused():
@@ -119,34 +173,52 @@ def test_a_mount_path_in_use_is_refused():
         spec_after("beta-configmap-model", mount_path="/shared/")
 
 
-def test_a_volume_of_the_claims_name_that_is_something_else():
+def test_a_volume_name_in_use_gets_a_suffix():
     graph = fixture("beta-agg")
     pod = graph["spec"]["components"][1]["podTemplate"]["spec"]
     pod["volumes"] = [{"name": "llama", "emptyDir": {}}]
-    pod = pin_graph(graph, WISH).object["spec"]["components"][1]["podTemplate"]["spec"]
+    pod = pin_graph(graph, REQUEST).object["spec"]["components"][1]["podTemplate"]["spec"]
     assert pod["volumes"][1]["name"] == "llama-cache"
     assert pod["containers"][0]["volumeMounts"][0]["name"] == "llama-cache"
 
 
-def test_a_claim_that_is_mounted_already_is_left_where_it_is():
+def test_an_existing_mount_of_the_claim_is_kept():
     graph = fixture("beta-configmap-model")
-    wish = PinRequest(
+    request = PinRequest(
         "shared-cache", "fluid.io/s-ns-x", mount_path="/model", components=("Decode",)
     )
-    outcome = pin_graph(graph, wish)
+    result = pin_graph(graph, request)
     before = graph["spec"]["components"][1]["podTemplate"]["spec"]
-    after = outcome.object["spec"]["components"][1]["podTemplate"]["spec"]
+    after = result.object["spec"]["components"][1]["podTemplate"]["spec"]
     assert after["volumes"] == before["volumes"]
     assert after["containers"] == before["containers"]
-    assert "already mounts the claim at /shared; left so" in outcome.remarks()[0]
-    unsaid = pin_graph(graph, replace(wish, mount_path=None))
-    assert not [remark for remark in unsaid.remarks() if "left so" in remark]
+    assert "already mounts the claim at /shared; that mount is kept" in result.remarks()[0]
+    unsaid = pin_graph(graph, replace(request, mount_path=None))
+    assert not [remark for remark in unsaid.remarks() if "is kept" in remark]
 
 
-REFUSED = [
-    ({"kind": "DynamoGraphDeploymentRequest"}, "frozen once profiling starts"),
-    ({"kind": "LPXGraphDeployment"}, "roles"),
-    (
+@dataclass(frozen=True)
+class Refused:
+    """An object that is not the place to pin its pods, and the reason."""
+
+    name: str
+    object: dict[str, Any]
+    reason: str
+
+
+REFUSED = (
+    Refused(
+        "request",
+        {"kind": "DynamoGraphDeploymentRequest"},
+        "frozen once profiling starts",
+    ),
+    Refused(
+        "LPX graph",
+        {"kind": "LPXGraphDeployment"},
+        "roles",
+    ),
+    Refused(
+        "component of a graph",
         {
             "kind": "DynamoComponentDeployment",
             "metadata": {
@@ -156,20 +228,21 @@ REFUSED = [
         },
         "DynamoGraphDeployment chat owns it",
     ),
-    (
+    Refused(
+        "roles",
         {
             "kind": "DynamoGraphDeployment",
             "spec": {"components": [{"name": "w", "roles": [{"podTemplate": {"spec": {}}}]}]},
         },
         "roles",
     ),
-]
+)
 
 
-@pytest.mark.parametrize(("obj", "why"), REFUSED)
-def test_objects_that_are_not_the_place_to_pin(obj, why):
-    full = {"apiVersion": "nvidia.com/v1beta1", "metadata": {"name": "x"}, **obj}
-    with pytest.raises(NotPinnableError, match=why):
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
+def test_objects_whose_pods_are_made_from_another_object_are_refused(row):
+    full = {"apiVersion": "nvidia.com/v1beta1", "metadata": {"name": "x"}, **row.object}
+    with pytest.raises(NotPinnableError, match=row.reason):
         open_graph(full)
 
 

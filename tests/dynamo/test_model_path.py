@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 
-WISH = PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True)
+REQUEST = PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True)
 SHELL = ["/bin/sh", "-c"]
 VLLM = ["python3", "-m", "dynamo.vllm"]
 
@@ -35,41 +37,66 @@ def graph(command=None, args=None, env=None, graph_env=None, beside=None):
     }
 
 
-def after(obj, wish=WISH):
-    outcome = pin_graph(obj, wish)
-    containers = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]["containers"]
-    assert unpin_graph(outcome.object, "llama").object == obj
-    return containers, outcome.remarks()
+def after(obj, request=REQUEST):
+    result = pin_graph(obj, request)
+    containers = result.object["spec"]["components"][0]["podTemplate"]["spec"]["containers"]
+    assert unpin_graph(result.object, "llama").object == obj
+    return containers, result.remarks()
 
 
 def env_of(container):
     return {entry["name"]: entry.get("value") for entry in container.get("env", [])}
 
 
-REWRITTEN = [
-    (VLLM, ["--model", "a/b"], ["--model", "/model", "--served-model-name", "a/b"]),
-    (VLLM, ["--model=a/b"], ["--model=/model", "--served-model-name", "a/b"]),
-    (
+@dataclass(frozen=True)
+class Rewritten:
+    """A command and its arguments, and the arguments that read the mount."""
+
+    name: str
+    command: list[str]
+    args: list[str]
+    expected: list[str]
+
+
+REWRITTEN = (
+    Rewritten(
+        "a list of arguments",
+        VLLM,
+        ["--model", "a/b"],
+        ["--model", "/model", "--served-model-name", "a/b"],
+    ),
+    Rewritten(
+        "a flag with =",
+        VLLM,
+        ["--model=a/b"],
+        ["--model=/model", "--served-model-name", "a/b"],
+    ),
+    Rewritten(
+        "a served name of its own",
         VLLM,
         ["--model", "a/b", "--served-model-name", "fast"],
         ["--model", "/model", "--served-model-name", "fast"],
     ),
-    (
+    Rewritten(
+        "another flag with a similar name",
         ["python3", "-m", "dynamo.sglang"],
         ["--speculative-draft-model-path", "d", "--model-path", "a/b", "--served-model-name=x"],
         ["--speculative-draft-model-path", "d", "--model-path", "/model", "--served-model-name=x"],
     ),
-    (
+    Rewritten(
+        "engine in args",
         ["python3"],
         ["-m", "dynamo.trtllm", "--model-path", "/hub/b"],
         ["-m", "dynamo.trtllm", "--model-path", "/model", "--served-model-name", "/hub/b"],
     ),
-    (
+    Rewritten(
+        "a shell string",
         SHELL,
         ['python3 -m dynamo.vllm --model a/b --x \'{"model": "a/b"}\''],
         ['python3 -m dynamo.vllm --model /model --served-model-name a/b --x \'{"model": "a/b"}\''],
     ),
-    (
+    Rewritten(
+        "a continued line",
         SHELL,
         ["set -e\nexec python3 -m dynamo.vllm \\\n  --model \\\n  a/b \\\n  --tp 2\n"],
         [
@@ -77,7 +104,8 @@ REWRITTEN = [
             " \\\n  --tp 2\n"
         ],
     ),
-    (
+    Rewritten(
+        "a here-document before it",
         SHELL,
         ["cat <<EOF\nmodel: a/b\nEOF\npython3 -m dynamo.sglang --model-path='a/b' --tp 1"],
         [
@@ -85,13 +113,13 @@ REWRITTEN = [
             " --served-model-name a/b --tp 1"
         ],
     ),
-]
+)
 
 
-@pytest.mark.parametrize(("command", "args", "expected"), REWRITTEN)
-def test_a_command_that_names_the_model(command, args, expected):
-    (main,), remarks = after(graph(command, args))
-    assert main["args"] == expected
+@pytest.mark.parametrize("row", REWRITTEN, ids=lambda row: row.name)
+def test_a_command_that_names_the_model_reads_the_mount(row):
+    (main,), remarks = after(graph(row.command, row.args))
+    assert main["args"] == row.expected
     assert env_of(main) == {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     assert not remarks
 
@@ -156,7 +184,7 @@ def test_an_engine_in_a_container_beside_main():
         (None, None, None),
     ],
 )
-def test_what_is_not_recognised_is_left_and_told(command, args, env):
+def test_an_unknown_command_is_unchanged_and_reported(command, args, env):
     obj = graph(command, args, env)
     (main,), remarks = after(obj)
     assert main.get("args") == args
@@ -166,12 +194,12 @@ def test_what_is_not_recognised_is_left_and_told(command, args, env):
 
 
 def test_the_model_may_be_below_the_mount():
-    wish = PinRequest("llama", "k", use_model_path=True, subpath="weights", mount_path="/cache/")
-    (main,), _ = after(graph(VLLM, ["--model", "a/b"]), wish)
+    request = PinRequest("llama", "k", use_model_path=True, subpath="weights", mount_path="/cache/")
+    (main,), _ = after(graph(VLLM, ["--model", "a/b"]), request)
     assert main["args"][1] == "/cache/weights"
 
 
-def test_a_hub_cache_in_the_read_only_mount_is_warned_about_and_never_made():
+def test_hf_home_in_the_read_only_mount_is_reported():
     obj = graph(VLLM, ["--model", "a/b"], [{"name": "HF_HOME", "value": "/model/hub"}])
     (main,), remarks = after(obj)
     assert env_of(main)["HF_HOME"] == "/model/hub"
@@ -179,5 +207,5 @@ def test_a_hub_cache_in_the_read_only_mount_is_warned_about_and_never_made():
 
 
 def test_pinning_again_without_the_flag_keeps_the_path():
-    once = pin_graph(graph(VLLM, ["--model", "a/b"]), WISH).object
+    once = pin_graph(graph(VLLM, ["--model", "a/b"]), REQUEST).object
     assert not pin_graph(once, PinRequest("llama", "fluid.io/s-ns-llama")).changed

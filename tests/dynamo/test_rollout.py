@@ -36,7 +36,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
         (waiting("ContainerCreating"), "", False),
     ],
 )
-def test_the_trouble_of_a_pod(obj: dict[str, Any], words: str, unschedulable: bool) -> None:
+def test_the_problem_of_a_pod(obj: dict[str, Any], words: str, unschedulable: bool) -> None:
     assert rollout.startup_problem(obj) == (words, unschedulable)
 
 
@@ -67,7 +67,7 @@ def test_the_summary_names_a_gate() -> None:
         ("", False),
     ],
 )
-def test_what_does_not_come_by_itself(trouble: str, broken: bool) -> None:
+def test_permanent_problems_fail_the_rollout(trouble: str, broken: bool) -> None:
     found = progress(row(trouble))
     assert found.pods[0].cannot_start is broken
     if broken:

@@ -21,16 +21,18 @@ from tests.dynamo.conftest import FIXTURES
 ODD = FIXTURES.parent / "yaml" / "odd-spelled-out.yaml"
 """A graph for readers of YAML alone: the API server would refuse numbers as environment."""
 FILES = [*sorted(FIXTURES.glob("*.yaml")), ODD]
-WISHES = [
+REQUESTS = [
     PinRequest("llama", "fluid.io/s-ns-llama"),
     PinRequest("llama", "fluid.io/s-ns-llama", preferred=True, mount_path="/cache"),
     PinRequest("llama", "fluid.io/s-ns-llama", use_model_path=True, recreate=True),
 ]
 
 
-def pinned(text, wish, name="file"):
+def pinned(text, pin_request, name="file"):
     found = split_documents(text, name)
-    return "".join(d.with_changes(lambda obj: pin_graph(obj, wish).object).text for d in found)
+    return "".join(
+        d.with_changes(lambda obj: pin_graph(obj, pin_request).object).text for d in found
+    )
 
 
 def unpinned(text, name="file"):
@@ -55,35 +57,35 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("wish", WISHES, ids=["required", "preferred", "everything"])
+@pytest.mark.parametrize("pin_request", REQUESTS, ids=["required", "preferred", "everything"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_unpin_gives_the_file_back_byte_for_byte(path, wish, end):
+def test_unpin_gives_the_file_back_byte_for_byte(path, pin_request, end):
     text = ENDS[end](path.read_text())
-    after = pinned(text, wish)
+    after = pinned(text, pin_request)
     assert after != text
     if end == "crlf":
         assert "\n" not in after.replace("\r\n", "")
     assert unpinned(after) == text
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=["required", "preferred", "everything"])
+@pytest.mark.parametrize("pin_request", REQUESTS, ids=["required", "preferred", "everything"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_file_says_what_pin_says_and_pinning_twice_changes_nothing(path, wish):
+def test_the_file_says_what_pin_says_and_pinning_twice_changes_nothing(path, pin_request):
     text = path.read_text()
-    after = pinned(text, wish)
+    after = pinned(text, pin_request)
     expected = [
-        pin_graph(obj, wish).object if str(obj.get("kind")).startswith("Dynamo") else obj
+        pin_graph(obj, pin_request).object if str(obj.get("kind")).startswith("Dynamo") else obj
         for obj in all_of(text)
         if obj
     ]
     assert [obj for obj in all_of(after) if obj] == expected
-    assert pinned(after, wish) == after
+    assert pinned(after, pin_request) == after
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_only_lines_are_added_but_where_a_value_had_to_change(path):
     text = path.read_text()
-    after = pinned(text, WISHES[0])
+    after = pinned(text, REQUESTS[0])
     lines = list(difflib.ndiff(text.splitlines(), after.splitlines()))
     removed = [line[2:].strip() for line in lines if line.startswith("- ")]
     for line in removed:
@@ -100,28 +102,28 @@ def test_only_lines_are_added_but_where_a_value_had_to_change(path):
             assert line in after.splitlines()
 
 
-def test_documents_that_are_not_ours_are_not_even_read():
+def test_other_documents_are_not_parsed():
     odd = "---\n\tthis: [is no YAML\n--- # x\nkind:   ConfigMap # y\n"
     ours = (FIXTURES / "beta-agg.yaml").read_text()
     text = f"{odd}---\n{ours}...\n---\nlast: 1   \n"
-    after = pinned(text, WISHES[0])
+    after = pinned(text, REQUESTS[0])
     assert after.startswith(odd)
     assert after.endswith("...\n---\nlast: 1   \n")
     assert unpinned(after) == text
 
 
-def test_a_list_of_objects_is_looked_into():
+def test_graphs_in_a_list_are_pinned():
     graph = load_yaml((FIXTURES / "beta-agg.yaml").read_text())
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
     text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [config, graph]})
-    after = load_yaml(pinned(text, WISHES[0]))
+    after = load_yaml(pinned(text, REQUESTS[0]))
     assert after["items"][0] == config
-    assert after["items"][1] == pin_graph(graph, WISHES[0]).object
+    assert after["items"][1] == pin_graph(graph, REQUESTS[0]).object
 
 
 def test_an_edited_anchor_does_not_change_its_aliases():
     text = (FIXTURES / "odd-anchors.yaml").read_text()
-    after = load_yaml(pinned(text, WISHES[0]))
+    after = load_yaml(pinned(text, REQUESTS[0]))
     one, two, three = after["spec"]["components"]
     assert one["podTemplate"] == two["podTemplate"]
     before = load_yaml(text)["spec"]["components"][2]
@@ -144,8 +146,8 @@ def test_json_stays_json_in_its_layout(layout, end):
     graph["metadata"]["labels"] = {"where": "größer"}
     style = {"ensure_ascii": False, **LAYOUTS[layout]}
     text = json.dumps(graph, **style) + end
-    after = pinned(text, WISHES[0])
-    assert json.loads(after) == pin_graph(graph, WISHES[0]).object
+    after = pinned(text, REQUESTS[0])
+    assert json.loads(after) == pin_graph(graph, REQUESTS[0]).object
     assert after == json.dumps(json.loads(after), **style) + end
     assert unpinned(after) == text
 
@@ -153,15 +155,15 @@ def test_json_stays_json_in_its_layout(layout, end):
 def test_json_in_a_layout_of_its_own_is_edited_where_it_changes():
     graph = load_yaml((FIXTURES / "beta-agg.yaml").read_text())
     text = json.dumps(graph, indent=2).replace('"kind"', '   "kind"')
-    after = pinned(text, WISHES[0])
-    assert json.loads(after) == pin_graph(graph, WISHES[0]).object
+    after = pinned(text, REQUESTS[0])
+    assert json.loads(after) == pin_graph(graph, REQUESTS[0]).object
     assert '   "kind"' in after
     assert json.loads(unpinned(after)) == graph
 
 
-def test_what_is_pinned_apart_says_from_what():
+def test_a_note_keeps_the_old_spelling():
     text = ODD.read_text()
-    after = pinned(text, WISHES[0])
+    after = pinned(text, REQUESTS[0])
     notes = [line.partition("# ")[2] for line in after.splitlines() if "pinned apart" in line]
     assert notes == [
         "pinned apart from *pt   # the same",
@@ -171,9 +173,9 @@ def test_what_is_pinned_apart_says_from_what():
     ]
 
 
-def test_what_was_pinned_apart_and_changed_since_stays_as_it_is():
+def test_a_value_changed_after_the_note_stays():
     text = ODD.read_text()
-    before, note, after = pinned(text, WISHES[0]).partition("# pinned apart from *pt")
+    before, note, after = pinned(text, REQUESTS[0]).partition("# pinned apart from *pt")
     edited = before + note + after.replace("image: x", "image: other", 1)
     second = load_yaml(unpinned(edited))["spec"]["components"][1]["podTemplate"]["spec"][
         "containers"
@@ -182,15 +184,15 @@ def test_what_was_pinned_apart_and_changed_since_stays_as_it_is():
     assert second["env"] == [{"name": "WINDOW", "value": "22:30:00"}, {"name": "TZ", "value": 1000}]
 
 
-def test_a_helm_template_is_named_as_one():
+def test_a_helm_template_is_refused():
     text = "kind: DynamoGraphDeployment\nmetadata:\n  name: {{ .Release.Name }}-x\n"
     with pytest.raises(FluidModelError, match=r"graph.yaml line 3: it is a Helm template"):
-        pinned(text, WISHES[0], "graph.yaml")
+        pinned(text, REQUESTS[0], "graph.yaml")
 
 
-def test_what_is_no_yaml_is_told_with_its_line():
+def test_invalid_yaml_is_refused_with_its_line():
     with pytest.raises(FluidModelError, match="line 2"):
-        pinned("kind: DynamoGraphDeployment\n  name: [x\n", WISHES[0])
+        pinned("kind: DynamoGraphDeployment\n  name: [x\n", REQUESTS[0])
 
 
 def _styled(value, indented, flow):
@@ -204,12 +206,12 @@ def _styled(value, indented, flow):
     return yaml.dump(value, Dumper=Dumper, default_flow_style=flow, sort_keys=False, width=60)
 
 
-@given(gen.graphs, st.sampled_from(WISHES), st.booleans(), st.sampled_from([False, None, True]))
+@given(gen.graphs, st.sampled_from(REQUESTS), st.booleans(), st.sampled_from([False, None, True]))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-def test_any_graph_in_any_style_comes_out_right(graph, wish, indented, flow):
+def test_any_graph_in_any_style_comes_out_right(graph, pin_request, indented, flow):
     text = _styled(graph, indented, flow)
     try:
-        after = pin_graph(graph, wish).object
+        after = pin_graph(graph, pin_request).object
     except FluidModelError:
         return
     changed = edit_document(text, graph, after)

@@ -181,11 +181,13 @@ class Pin:
 
 def facts() -> CacheInfo:
     snapshot = b.healthy_snapshot()
-    found = CacheInfo(NAME, NS)
-    found.dataset = b.get_object(snapshot, names.DATASETS, NAME)
-    found.claim = b.get_object(snapshot, kinds.PVCS, NAME)
-    found.pods = {"gpu-0": snapshot.objects["pods"]}
-    return found
+    return CacheInfo(
+        NAME,
+        NS,
+        dataset=b.get_object(snapshot, names.DATASETS, NAME),
+        claim=b.get_object(snapshot, kinds.PVCS, NAME),
+        pods={"gpu-0": snapshot.objects["pods"]},
+    )
 
 
 @pytest.mark.parametrize("what", ["Dataset", "claim"])

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.operator_bugs import request_conflicts
+from kubectl_fluidmodel.dynamo.graph_reader import ServedGraph
 from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.pin import graph_patch
+from kubectl_fluidmodel.pin.graph_patch import GraphChange, dropped_fields
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 
 KEY = "fluid.io/s-prod-llama"
@@ -22,10 +23,14 @@ LONG = "a-namespace-of-a-team/a-model-with-a-long-name"
 """Its common label fits; the one with the runtime in it does not."""
 
 
-def wish(namespace: str = "prod", name: str = "llama", **more: Any) -> PinRequest:
+def request(namespace: str = "prod", name: str = "llama", **more: Any) -> PinRequest:
     live, dead = node_label_keys(namespace, name)
     return PinRequest(
-        name, cache_label(namespace, name), equal=tuple(live), dead=tuple(dead), **more
+        name,
+        cache_label(namespace, name),
+        equal_labels=tuple(live),
+        dead_labels=tuple(dead),
+        **more,
     )
 
 
@@ -70,13 +75,13 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_a_graph_that_is_placed_and_mounted_by_hand_is_not_touched(name: str) -> None:
+def test_a_graph_pinned_by_hand_is_unchanged(name: str) -> None:
     before = graph(**copy.deepcopy(BY_HAND[name]))
-    outcome = pin_graph(before, wish())
-    assert outcome.object == before
-    assert not outcome.changed
-    assert outcome.why_unchanged().startswith("pinned already, by hand: fluid.io/s-")
-    assert outcome.changes[0].mode == "required"
+    result = pin_graph(before, request())
+    assert result.object == before
+    assert not result.changed
+    assert result.reason_unchanged().startswith("pinned already, by hand: fluid.io/s-")
+    assert result.changes[0].mode == "required"
 
 
 NOT_BY_HAND = {
@@ -91,25 +96,25 @@ NOT_BY_HAND = {
 
 
 @pytest.mark.parametrize("name", NOT_BY_HAND)
-def test_what_does_not_send_it_there_does_not_count(name: str) -> None:
+def test_other_constraints_do_not_count_as_pinned_by_hand(name: str) -> None:
     before = graph(**copy.deepcopy(NOT_BY_HAND[name]))
-    outcome = pin_graph(before, wish())
-    assert outcome.changed
-    assert not outcome.why_unchanged()
-    assert unpin_graph(outcome.object, "llama").object == before
+    result = pin_graph(before, request())
+    assert result.changed
+    assert not result.reason_unchanged()
+    assert unpin_graph(result.object, "llama").object == before
 
 
-def test_what_lacks_beside_is_added_without_a_second_label() -> None:
+def test_a_missing_mount_is_added_without_a_second_label() -> None:
     before = graph(mounted=False, affinity=required(term(RUNTIME_KEY)))
-    outcome = pin_graph(before, wish())
-    spec = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]
+    result = pin_graph(before, request())
+    spec = result.object["spec"]["components"][0]["podTemplate"]["spec"]
     assert spec["affinity"] == required(term(RUNTIME_KEY))
     assert spec["containers"][0]["volumeMounts"]
-    assert pin_graph(outcome.object, wish()).object == outcome.object
-    assert unpin_graph(outcome.object, "llama").object == before
+    assert pin_graph(result.object, request()).object == result.object
+    assert unpin_graph(result.object, "llama").object == before
 
 
-def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
+def test_a_dead_label_is_replaced_and_restored_by_unpin() -> None:
     namespace, name = LONG.split("/")
     dead = f"fluid.io/s-alluxio-{namespace}-{name}"
     before = graph(
@@ -124,9 +129,9 @@ def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
             },
         ),
     )
-    outcome = pin_graph(before, wish(namespace, name))
+    result = pin_graph(before, request(namespace, name))
     live = cache_label(namespace, name)
-    spec = outcome.object["spec"]["components"][0]["podTemplate"]["spec"]
+    spec = result.object["spec"]["components"][0]["podTemplate"]["spec"]
     assert spec["affinity"] == required(
         term(live),
         {
@@ -136,12 +141,12 @@ def test_a_label_that_is_on_no_node_is_replaced_and_comes_back() -> None:
             ]
         },
     )
-    assert any(dead in remark and "on no node" in remark for remark in outcome.remarks())
-    assert pin_graph(outcome.object, wish(namespace, name)).object == outcome.object
-    assert unpin_graph(outcome.object, name).object == before
+    assert any(dead in remark and "on no node" in remark for remark in result.remarks())
+    assert pin_graph(result.object, request(namespace, name)).object == result.object
+    assert unpin_graph(result.object, name).object == before
 
 
-def test_labels_of_a_long_name_are_made_of_the_uid() -> None:
+def test_labels_of_a_long_name_contain_the_uid() -> None:
     namespace, name = LONG.split("/")
     live, dead = node_label_keys(namespace, name, uid="u-1")
     assert live == [f"fluid.io/s-{namespace}-{name}", "fluid.io/s-alluxio-u-1"]
@@ -193,7 +198,7 @@ GUESSES = (
 
 
 @pytest.mark.parametrize("guess", GUESSES, ids=lambda guess: f"{guess.name} {guess.words}")
-def test_what_declares_no_type_is_told_by_what_is_there(guess: Guess) -> None:
+def test_the_role_of_a_service_without_a_type(guess: Guess) -> None:
     spec: dict[str, Any] = {"services": {guess.name: guess.service}}
     if guess.config:
         spec["envs"] = [{"name": "DYN_DEPLOYMENT_CONFIG", "value": guess.config}]
@@ -208,10 +213,10 @@ def test_what_declares_no_type_is_told_by_what_is_there(guess: Guess) -> None:
     assert guess.words in reason
 
 
-def test_mounts_take_in_what_fluid_mounts_anew() -> None:
-    spec = pin_graph(graph(mounted=False), wish()).object["spec"]["components"][0]["podTemplate"][
-        "spec"
-    ]
+def test_mounts_propagate_what_fluid_mounts_again() -> None:
+    spec = pin_graph(graph(mounted=False), request()).object["spec"]["components"][0][
+        "podTemplate"
+    ]["spec"]
     assert spec["containers"][0]["volumeMounts"][0]["mountPropagation"] == "HostToContainer"
 
 
@@ -220,10 +225,10 @@ def remarks_of(change: dict[str, Any], **component: Any) -> str:
     worker = made["spec"]["components"][0]
     worker.update(component)
     worker["podTemplate"]["spec"]["containers"][0].update(change)
-    return "\n".join(pin_graph(made, wish()).remarks())
+    return "\n".join(pin_graph(made, request()).remarks())
 
 
-def test_known_traps_of_operators_are_told() -> None:
+def test_known_problems_of_operators_are_reported() -> None:
     parts = [
         {"name": "s", "mountPath": "/a", "subPath": "a"},
         {"name": "s", "mountPath": "/b", "subPath": "b"},
@@ -237,7 +242,7 @@ def test_known_traps_of_operators_are_told() -> None:
         assert "its engine reads" not in remarks_of({"args": ["--model", inside]})
 
 
-def test_an_old_graph_without_an_image_and_a_sidecar_without_mounts_are_told() -> None:
+def test_a_missing_image_and_a_sidecar_without_mounts_are_reported() -> None:
     worker = {"componentType": "worker", "frontendSidecar": {"image": "f"}}
     obj = {
         "apiVersion": "nvidia.com/v1alpha1",
@@ -245,12 +250,12 @@ def test_an_old_graph_without_an_image_and_a_sidecar_without_mounts_are_told() -
         "metadata": {"name": "old"},
         "spec": {"services": {"W": worker}},
     }
-    said = "\n".join(pin_graph(obj, wish()).remarks())
+    said = "\n".join(pin_graph(obj, request()).remarks())
     assert "component W names no image, without which operators from 1.5 refuse it" in said
     assert "the frontend sidecar of v1alpha1 gets no mounts" in said
 
 
-def test_a_request_tells_of_other_claims_that_it_names() -> None:
+def test_other_claims_in_a_request_are_reported() -> None:
     volume = {"name": "m", "persistentVolumeClaim": {"claimName": "mine"}}
     service = {"extraPodSpec": {"volumes": [volume]}}
     request = {
@@ -261,23 +266,19 @@ def test_a_request_tells_of_other_claims_that_it_names() -> None:
     }
     assert request_conflicts(request, "llama") == [
         "it names claim other in spec.modelCache.pvcName: the patch replaces that",
-        "spec.overrides.dgd mounts claim mine: take it out, or it stays",
+        "spec.overrides.dgd mounts claim mine: remove it there, or the graph mounts it, too",
     ]
     assert request_conflicts({"spec": {"modelCache": {"pvcName": "llama"}}}, "llama") == []
 
 
-def test_what_is_by_hand_beside_what_is_pinned_is_no_loss() -> None:
+def test_a_component_pinned_by_hand_has_nothing_to_lose() -> None:
     """One worker of two is pinned by hand: only the other's pin can get lost on the way."""
     before = graph(affinity=required(term(KEY)))
     other = copy.deepcopy(graph(mounted=False)["spec"]["components"][0])
     before["spec"]["components"].append({**other, "name": "V"})
-    outcome = pin_graph(before, wish())
-    planned = graph_patch.GraphChange(
-        Kind("nvidia.com", "v1beta1", "D", "ds"), before, None, outcome
-    )
-    assert graph_patch.dropped_fields(planned, outcome.object, "llama") == []
-    dropped = copy.deepcopy(outcome.object)
+    served = ServedGraph(Kind("nvidia.com", "v1beta1", "D", "ds"), before, None)
+    change = GraphChange.of(served, lambda obj, _: pin_graph(obj, request()), "llama")
+    assert dropped_fields(change, change.result.object) == []
+    dropped = copy.deepcopy(change.result.object)
     del dropped["spec"]["components"][1]["podTemplate"]["spec"]["affinity"]
-    assert graph_patch.dropped_fields(planned, dropped, "llama") == [
-        "the node affinity of component V"
-    ]
+    assert dropped_fields(change, dropped) == ["the node affinity of component V"]

@@ -23,13 +23,15 @@ SLOW = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-wishes = st.builds(
+requests = st.builds(
     PinRequest,
-    model=st.just("llama"),
-    key=st.just("fluid.io/s-ns-a"),
+    cache=st.just("llama"),
+    label=st.just("fluid.io/s-ns-a"),
     preferred=st.booleans(),
     use_model_path=st.booleans(),
     recreate=st.booleans(),
+    probe_budget=st.booleans(),
+    model_bytes=st.sampled_from([0, 1 << 30, 4000 << 30]),
     mount_path=st.sampled_from([None, "/cache"]),
 )
 REQUIRED = PinRequest("llama", "fluid.io/s-ns-a")
@@ -40,9 +42,9 @@ def has_worker(graph):
     return any(component.role is Role.WORKER for component in open_graph(graph).components)
 
 
-def pinned(graph, wish):
+def pinned(graph, pin_request):
     try:
-        return pin_graph(graph, wish).object
+        return pin_graph(graph, pin_request).object
     except FluidModelError as err:
         assume("cannot mount" not in str(err) and "no component" not in str(err))
         raise
@@ -52,29 +54,29 @@ def pods(graph):
     return {item.name: item for item in open_graph(graph).components}
 
 
-@given(gen.graphs, wishes)
+@given(gen.graphs, requests)
 @SLOW
-def test_unpin_gives_back_what_was_there(graph, wish):
+def test_unpin_gives_back_what_was_there(graph, pin_request):
     assume(has_worker(graph))
     before = copy.deepcopy(graph)
-    after = pinned(graph, wish)
+    after = pinned(graph, pin_request)
     assert graph == before
     assert unpin_graph(after, "llama").object == graph
 
 
-@given(gen.graphs, wishes)
+@given(gen.graphs, requests)
 @SLOW
-def test_pinning_twice_is_pinning_once(graph, wish):
+def test_pinning_twice_is_pinning_once(graph, pin_request):
     assume(has_worker(graph))
-    once = pinned(graph, wish)
-    again = pin_graph(once, wish)
+    once = pinned(graph, pin_request)
+    again = pin_graph(once, pin_request)
     assert again.object == once
     assert not again.changed
 
 
 @given(gen.graphs)
 @SLOW
-def test_workers_may_run_where_they_could_before_and_the_cache_is(graph):
+def test_workers_may_run_on_cache_nodes_that_were_allowed_before(graph):
     assume(has_worker(graph))
     after = pods(pinned(graph, REQUIRED))
     for name, component in pods(graph).items():
@@ -122,11 +124,11 @@ def test_two_models_come_and_go_in_any_order(graph, first):
     assert unpin_graph(unpin_graph(both, "other").object, "llama").object == graph
 
 
-@given(gen.graphs, wishes)
+@given(gen.graphs, requests)
 @SLOW
-def test_every_reader_has_the_claim_and_nothing_else_is_lost(graph, wish):
+def test_every_reader_has_the_claim_and_nothing_else_is_lost(graph, pin_request):
     assume(has_worker(graph))
-    after = pinned(graph, wish)
+    after = pinned(graph, pin_request)
     for component in open_graph(after).components:
         if component.role is not Role.OTHER:
             for path in component.reader_paths():
@@ -136,11 +138,11 @@ def test_every_reader_has_the_claim_and_nothing_else_is_lost(graph, wish):
             raise AssertionError(operation)
 
 
-@given(gen.graphs, wishes)
+@given(gen.graphs, requests)
 @SLOW
-def test_the_patch_is_the_change(graph, wish):
+def test_the_patch_is_the_change(graph, pin_request):
     assume(has_worker(graph))
-    after = pinned(graph, wish)
+    after = pinned(graph, pin_request)
     assert apply_patch(graph, make_patch(graph, after)) == after
     assert apply_patch(after, make_patch(after, graph)) == graph
 

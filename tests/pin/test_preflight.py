@@ -1,6 +1,9 @@
-"""The judges, from dicts: one row for each thing that can be wrong."""
+"""The preflight checks: one row for each thing that can be wrong."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -61,16 +64,16 @@ def pod(owner="chat", gpus=4, node_name="n0"):
     }
 
 
-def facts(nodes=None, pods=None, phase="Bound", cached="10.00GiB", **more):
-    status = {"phase": phase, "ufsTotal": "10.00GiB", "cacheStates": {"cached": cached}}
+def cache_info(nodes=None, pods=None, phase="Bound", cached="10.00GiB", total="10.00GiB", **more):
+    status = {"phase": phase, "ufsTotal": total, "cacheStates": {"cached": cached}}
     listed = [node()] if nodes is None else nodes
     return CacheInfo(
         **{
-            "model": "llama",
+            "name": "llama",
             "namespace": "ns",
             "dataset": {"metadata": {"name": "llama"}, "status": status},
             "claim": {"status": {"phase": "Bound"}},
-            "key": KEY,
+            "label": KEY,
             "nodes": listed,
             "pods": {n["metadata"]["name"]: (pods or []) for n in listed},
             **more,
@@ -78,65 +81,152 @@ def facts(nodes=None, pods=None, phase="Bound", cached="10.00GiB", **more):
     )
 
 
-def verdicts(obj, cache=None, **wish):
-    asked = PinRequest("llama", KEY, **wish)
-    return run_preflight(PreflightContext(cache or facts(), obj, pin_graph(obj, asked), asked))
+def findings(obj, cache=None, **options):
+    request = PinRequest("llama", KEY, **options)
+    return run_preflight(
+        PreflightContext(cache or cache_info(), obj, pin_graph(obj, request), request)
+    )
 
 
 def words(found, level):
-    return " | ".join(str(verdict) for verdict in found if verdict.level == level)
+    return " | ".join(str(finding) for finding in found if finding.level == level)
 
 
-def test_nothing_wrong_says_nothing():
-    assert verdicts(graph(worker())) == []
+def test_nothing_wrong_finds_nothing():
+    assert findings(graph(worker())) == []
 
 
-ROWS = [
-    (graph(worker()), facts(phase="NotBound"), REFUSE, "not Bound but NotBound"),
-    (
+PROBE = {"tcpSocket": {"port": 1}, "periodSeconds": 30, "failureThreshold": 150}
+
+
+def slow_to_load():
+    obj = graph(worker())
+    main = obj["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
+    main["startupProbe"] = dict(PROBE)
+    return obj
+
+
+def test_a_startup_probe_that_is_too_short_for_the_model_warns():
+    large = cache_info(total="1044.00GiB", cached="1044.00GiB")
+    assert words(findings(slow_to_load(), cache_info()), WARN) == ""
+    warning = words(findings(slow_to_load(), large), WARN)
+    assert warning.startswith("the kubelet may kill component W before its model is loaded: ")
+    assert "startupProbe allows 150 x 30 s = 1h15m; loading 1.0 TiB at 124.0 MiB/s" in warning
+    assert "--probe-budget" in warning
+
+
+def test_a_raised_probe_budget_warns_no_more():
+    large = cache_info(total="1044.00GiB", cached="1044.00GiB")
+    options = {"probe_budget": True, "model_bytes": large.model_bytes}
+    assert words(findings(slow_to_load(), large, **options), WARN) == ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A graph and a cache, and what the preflight finds."""
+
+    name: str
+    graph: dict[str, Any]
+    cache: CacheInfo
+    level: str
+    expected: str
+
+
+ROWS = (
+    Row(
+        "cache not bound",
         graph(worker()),
-        facts(dataset=None, elsewhere=["other"]),
+        cache_info(phase="NotBound"),
+        REFUSE,
+        "not Bound but NotBound",
+    ),
+    Row(
+        "cache in another namespace",
+        graph(worker()),
+        cache_info(dataset=None, other_namespaces=("other",)),
         REFUSE,
         "it is in other, and a pod mounts claims of its own namespace only",
     ),
-    (graph(worker()), facts(dataset=None), REFUSE, "there is no cache llama in namespace ns"),
-    (graph(worker()), facts(claim=None), REFUSE, "the claim llama in namespace ns is absent"),
-    (
+    Row(
+        "no cache",
         graph(worker()),
-        facts(claim={"status": {"phase": "Pending"}}),
+        cache_info(dataset=None),
+        REFUSE,
+        "there is no cache llama in namespace ns",
+    ),
+    Row(
+        "no claim",
+        graph(worker()),
+        cache_info(claim=None),
+        REFUSE,
+        "the claim llama in namespace ns is absent",
+    ),
+    Row(
+        "claim pending",
+        graph(worker()),
+        cache_info(claim={"status": {"phase": "Pending"}}),
         REFUSE,
         "the claim llama in namespace ns is Pending",
     ),
-    (graph(worker()), facts(cached="4.00GiB"), WARN, "holds 4.0 GiB of 10.0 GiB"),
-    (graph(worker()), facts(nodes=[]), REFUSE, f"no node carries the label {KEY}=true"),
-    (graph(worker(gpus=16)), facts(), REFUSE, "16 GPUs needed, the node has 8"),
-    (
+    Row(
+        "cache incomplete",
+        graph(worker()),
+        cache_info(cached="4.00GiB"),
+        WARN,
+        "holds 4.0 GiB of 10.0 GiB",
+    ),
+    Row(
+        "no labelled node",
+        graph(worker()),
+        cache_info(nodes=[]),
+        REFUSE,
+        f"no node carries the label {KEY}=true",
+    ),
+    Row(
+        "too many GPUs for one node",
+        graph(worker(gpus=16)),
+        cache_info(),
+        REFUSE,
+        "16 GPUs needed, the node has 8",
+    ),
+    Row(
+        "too many replicas",
         graph(worker(replicas=3)),
-        facts(),
+        cache_info(),
         REFUSE,
         "1 cache node with 8 GPUs cannot hold the graph: W needs 3 pods with 4 GPUs (3 replicas), "
         "1 too many",
     ),
-    (
+    Row(
+        "too many nodes per replica",
         graph(worker(gpus=8, nodes=2)),
-        facts(),
+        cache_info(),
         REFUSE,
         "W spreads each replica over 2 nodes, and only 1 cache node suits it",
     ),
-    (
+    Row(
+        "too many GPUs in all",
         graph(worker("P", kind="prefill", gpus=8), worker("D", kind="decode", gpus=8)),
-        facts(),
+        cache_info(),
         REFUSE,
         "cannot hold the graph",
     ),
-    (graph(worker()), facts(nodes=[node(cordoned=True)]), REFUSE, "the node is cordoned"),
-    (
+    Row(
+        "cordoned",
+        graph(worker()),
+        cache_info(nodes=[node(cordoned=True)]),
+        REFUSE,
+        "the node is cordoned",
+    ),
+    Row(
+        "node selector",
         graph(worker(nodeSelector={"disk": "nvme"})),
-        facts(),
+        cache_info(),
         REFUSE,
         "component W can run on no cache node (n0): nodeSelector disk=nvme",
     ),
-    (
+    Row(
+        "node affinity",
         graph(
             worker(
                 affinity={
@@ -154,88 +244,98 @@ ROWS = [
                 }
             )
         ),
-        facts(),
+        cache_info(),
         REFUSE,
         "required node affinity zone In (b)",
     ),
-    (
+    Row(
+        "untolerated taint",
         graph(worker()),
-        facts(nodes=[node(taints=[{"key": "team", "value": "a", "effect": "NoSchedule"}])]),
+        cache_info(nodes=[node(taints=[{"key": "team", "value": "a", "effect": "NoSchedule"}])]),
         REFUSE,
         "untolerated taint team=a:NoSchedule",
     ),
-    (
+    Row(
+        "GPU taint that the cluster may tolerate",
         graph(worker()),
-        facts(nodes=[node(taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])]),
+        cache_info(nodes=[node(taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])]),
         WARN,
         "does not tolerate nvidia.com/gpu:NoSchedule, which every cache node",
     ),
-    (
+    Row(
+        "GPUs held by others",
         graph(worker(gpus=8)),
-        facts(pods=[pod("other")]),
+        cache_info(pods=[pod("other")]),
         REFUSE,
         "no free GPUs for 1 pod (1 of W): held by ns/other-w-1",
     ),
-    (
+    Row(
+        "surge deadlock",
         graph(worker(gpus=8), kinds={"W": "Deployment"}),
-        facts(pods=[pod(gpus=8)]),
+        cache_info(pods=[pod(gpus=8)]),
         REFUSE,
         "the roll-out of W would wait for ever",
     ),
-    (
+    Row(
+        "surge deadlock unless Grove",
         graph(worker(gpus=8)),
-        facts(pods=[pod(gpus=8)]),
+        cache_info(pods=[pod(gpus=8)]),
         WARN,
         "(unless Grove runs the graph: it does not surge); try: --recreate",
     ),
-    (
+    Row(
+        "all workers roll",
         graph(worker("A", gpus=1), worker("B", kind="prefill", gpus=1)),
-        facts(),
+        cache_info(),
         NOTE,
         "all workers of dgd/chat roll: A, B",
     ),
-    (
+    Row(
+        "Grove OnDelete",
         graph(worker(), metadata={"annotations": {"nvidia.com/grove-update-strategy": "OnDelete"}}),
-        facts(),
+        cache_info(),
         WARN,
         "Grove does not replace the pods of chat: nvidia.com/grove-update-strategy is OnDelete; "
         "try: kubectl delete pod -n ns -l nvidia.com/dynamo-graph-deployment-name=chat",
     ),
-    (
+    Row(
+        "Flux",
         graph(worker(), metadata={"labels": {"helm.toolkit.fluxcd.io/name": "x"}}),
-        facts(),
+        cache_info(),
         WARN,
         "Flux manages dgd/chat and will undo this",
     ),
-    (
+    Row(
+        "request owns the graph",
         graph(
             worker(),
             metadata={"ownerReferences": [{"kind": "DynamoGraphDeploymentRequest", "name": "r"}]},
         ),
-        facts(),
+        cache_info(),
         WARN,
         "DynamoGraphDeploymentRequest r manages dgd/chat",
     ),
-    (
+    Row(
+        "kubectl apply",
         graph(
             worker(),
             metadata={"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
         ),
-        facts(),
+        cache_info(),
         NOTE,
         "was made with kubectl apply, and applying its file again undoes this",
     ),
-]
+)
 
 
-@pytest.mark.parametrize(("obj", "cache", "level", "expected"), ROWS)
-def test_each_judge(obj, cache, level, expected):
-    assert expected in words(verdicts(obj, cache), level)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_finding(row):
+    assert row.expected in words(findings(row.graph, row.cache), row.level)
 
 
-@pytest.mark.parametrize(("obj", "cache"), [(row[0], row[1]) for row in ROWS[6:19]])
-def test_a_preference_is_never_refused_for_placement(obj, cache):
-    assert words(verdicts(obj, cache, preferred=True), REFUSE) == ""
+@pytest.mark.parametrize("row", ROWS[6:19], ids=lambda row: row.name)
+def test_a_preference_is_never_refused_for_placement(row):
+    assert words(findings(row.graph, row.cache, preferred=True), REFUSE) == ""
 
 
 @pytest.mark.parametrize(
@@ -248,76 +348,70 @@ def test_a_preference_is_never_refused_for_placement(obj, cache):
 )
 def test_no_deadlock_where_old_pods_go_first(annotations):
     obj = graph(worker(gpus=8, annotations=annotations), kinds={"W": "Deployment"})
-    assert words(verdicts(obj, facts(pods=[pod(gpus=8)])), REFUSE) == ""
+    assert words(findings(obj, cache_info(pods=[pod(gpus=8)])), REFUSE) == ""
 
 
 @pytest.mark.parametrize("gpus", [2, 8])
 def test_a_replica_over_more_nodes_than_hold_the_cache(gpus):
     """Also where its pods have GPUs enough on fewer nodes: that is not what it was made for."""
-    cache = facts(nodes=[node("n0"), node("n1")])
-    found = verdicts(graph(worker(gpus=gpus, nodes=4)), cache)
+    cache = cache_info(nodes=[node("n0"), node("n1")])
+    found = findings(graph(worker(gpus=gpus, nodes=4)), cache)
     assert "component W spreads each replica over 4 nodes, and only 2 cache nodes suit it" in words(
         found, REFUSE
     )
     assert "gang scheduling need not hold its pods back" in words(found, REFUSE)
-    assert words(verdicts(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
-    assert words(verdicts(graph(worker(gpus=gpus, nodes=2)), cache), REFUSE) == ""
+    assert words(findings(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
+    assert words(findings(graph(worker(gpus=gpus, nodes=2)), cache), REFUSE) == ""
 
 
-def test_without_sight_of_the_nodes_it_says_so():
-    cache = facts(unread=["nodes (forbidden)"])
-    cache.nodes = None
+def test_unreadable_nodes_are_reported():
+    cache = replace(cache_info(), nodes=None, unread=("nodes (forbidden)",))
     assert "was not checked whether the pods fit: nodes (forbidden)" in words(
-        verdicts(graph(worker()), cache), WARN
+        findings(graph(worker()), cache), WARN
     )
 
 
 def test_no_deadlock_with_recreate_or_grove_or_a_free_node():
     obj = graph(worker(gpus=8), kinds={"W": "Deployment"})
-    full = facts(pods=[pod(gpus=8)])
-    assert words(verdicts(obj, full, recreate=True), REFUSE) == ""
-    assert words(verdicts(graph(worker(gpus=8), kinds={"W": "PodClique"}), full), REFUSE) == ""
-    spare = facts(nodes=[node(), node("n1")])
-    spare.pods["n0"] = [pod(gpus=8)]
-    assert words(verdicts(obj, spare), REFUSE) == ""
+    full = cache_info(pods=[pod(gpus=8)])
+    assert words(findings(obj, full, recreate=True), REFUSE) == ""
+    assert words(findings(graph(worker(gpus=8), kinds={"W": "PodClique"}), full), REFUSE) == ""
+    nodes = [node(), node("n1")]
+    spare = replace(cache_info(nodes=nodes), pods={"n0": [pod(gpus=8)], "n1": []})
+    assert words(findings(obj, spare), REFUSE) == ""
 
 
-def test_a_worker_that_is_not_pinned_rolls_too():
+def test_workers_that_roll_without_being_pinned_are_reported():
     obj = graph(worker("A"), worker("B"))
-    found = verdicts(obj, components=("A",))
+    found = findings(obj, components=("A",))
     assert "the operator replaces B too when one worker changes" in words(found, WARN)
 
 
-def test_a_checkpoint_has_a_pod_template_of_its_own():
+def test_a_second_pod_template_is_reported():
     component = worker()
     component["experimental"] = {"checkpoint": {"job": {"podTemplate": {"spec": {}}}}}
-    assert "pods made from it are not pinned" in words(verdicts(graph(component)), WARN)
+    assert "pods made from it are not pinned" in words(findings(graph(component)), WARN)
 
 
-def test_nodes_that_were_not_looked_at_make_it_a_warning():
-    cache = facts(nodes=[node("n0"), node("n1")])
-    cache.pods = {"n0": [pod("other", gpus=8)]}
-    found = verdicts(graph(worker(gpus=8)), cache)
+def test_unread_pods_turn_the_refusal_into_a_warning():
+    cache = replace(cache_info(nodes=[node("n0"), node("n1")]), pods={"n0": [pod("other", gpus=8)]})
+    found = findings(graph(worker(gpus=8)), cache)
     assert words(found, REFUSE) == ""
     assert "(looked at 1 of 2)" in words(found, WARN)
 
 
-def test_placing_is_exact_where_biggest_first_fails():
+def test_packing_is_exact_where_largest_first_fails():
     room = {"a": {"g": 2}, "b": {"g": 2}}
     pods = [("big", {"g": 2}, ("a", "b")), ("small", {"g": 1}, ("a",))]
     assert scheduling.pack_pods(pods, room) == []
     assert scheduling.pack_pods([*pods, ("more", {"g": 2}, ("a", "b"))], room) == ["small"]
 
 
-def test_an_unchanged_graph_has_no_roll_out():
+def test_an_unchanged_graph_has_no_deadlock():
     obj = graph(worker(gpus=8), kinds={"W": "Deployment"})
     done = pin_graph(obj, PinRequest("llama", KEY)).object
+    again = PinRequest("llama", KEY)
     found = run_preflight(
-        PreflightContext(
-            facts(pods=[pod(gpus=8)]),
-            done,
-            pin_graph(done, PinRequest("llama", KEY)),
-            PinRequest("llama", KEY),
-        )
+        PreflightContext(cache_info(pods=[pod(gpus=8)]), done, pin_graph(done, again), again)
     )
     assert "wait for ever" not in words(found, REFUSE)

@@ -59,7 +59,9 @@ def _outdated_pods(context: CheckContext, use: ComponentUsage) -> list[Object]:
         if bound and use.pin_note and use.pin_note.mode == MODE_REQUIRED
         else MODE_MOUNT
     )
-    return [p for p in use.pods if not rollout.has_new_template(p, context.cache.name, key, mode)]
+    return [
+        p for p in use.pods if not rollout.has_new_template(p, context.cache.name, (key,), mode)
+    ]
 
 
 @register_check("FM730", "every worker is scheduled", needs=(kinds.PODS,), explains=("FM733",))

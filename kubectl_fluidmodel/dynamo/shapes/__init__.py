@@ -1,1 +1,1 @@
-"""The ways a graph has been written over the years, one module each."""
+"""The shapes of a graph in Dynamo's API versions, one module each."""

@@ -1,8 +1,8 @@
-"""v1alpha1 from Dynamo 0.6: `services.X` with `volumeMounts` of top-level `pvcs`, or with
-volumes in `extraPodSpec`.
+"""v1alpha1 from Dynamo 0.6.
 
-Operators 1.2 lose a service's `volumeMounts` in conversion where `mainContainer` has mounts of
-its own (fixed in 1.3), so one service never gets both from us.
+`services.X` mounts top-level `pvcs` by `volumeMounts`, or has volumes in `extraPodSpec`. Operators
+1.2 lose a service's `volumeMounts` in conversion where `mainContainer` has mounts of its own (fixed
+in 1.3), so `pin` never gives one service both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kubectl_fluidmodel.dynamo.component import (
 )
 from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.objects.access import get_list, get_path
 from kubectl_fluidmodel.objects.gpus import is_gpu
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
@@ -102,6 +102,14 @@ class V1Alpha1Component(Component):
             return self._add_service_mount(log, claim, where)
         return self._add_volume_mount(log, claim, where, self.reader_paths())
 
+    def claim_edits(self, claim: str) -> list[dict[str, Any]]:
+        in_service = [
+            {"add": "volumeMounts", "item": mount}
+            for mount in get_list(self.spec, "volumeMounts")
+            if mount.get("name") == claim
+        ]
+        return [*super().claim_edits(claim), *in_service]
+
     def _add_service_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
         if len(claim) > 63 or "." in claim:
             raise FluidModelError(
@@ -127,7 +135,7 @@ def components(spec: dict[str, Any]) -> list[Component]:
     ]
 
 
-def single(name: str, spec: dict[str, Any]) -> Component:
+def from_component(name: str, spec: dict[str, Any]) -> Component:
     """A DynamoComponentDeployment's spec, which is the service itself."""
     return V1Alpha1Component(str(spec.get("serviceName") or name), spec, {})
 

@@ -32,6 +32,11 @@ class V1Alpha1PvcComponent(V1Alpha1Component):
         listed = super().container_mounts(path)
         return [*listed, claim] if claim and path == self.main_path else listed
 
+    def claim_edits(self, claim: str) -> list[dict[str, Any]]:
+        found = self._service_claim()
+        own = [{"set": "pvc", "is": self.spec["pvc"]}] if found and found[0] == claim else []
+        return [*super().claim_edits(claim), *own]
+
     def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
         for path in self.reader_paths():
             if not self.find_claim_mount(claim, path):
@@ -50,6 +55,6 @@ def components(spec: dict[str, Any]) -> list[Component]:
     ]
 
 
-def single(name: str, spec: dict[str, Any]) -> Component:
+def from_component(name: str, spec: dict[str, Any]) -> Component:
     """A DynamoComponentDeployment's spec, which is the service itself."""
     return V1Alpha1PvcComponent(str(spec.get("serviceName") or name), spec, {})

@@ -34,6 +34,6 @@ def components(spec: dict[str, Any]) -> list[Component]:
     ]
 
 
-def single(name: str, spec: dict[str, Any]) -> Component:
+def from_component(name: str, spec: dict[str, Any]) -> Component:
     """A DynamoComponentDeployment's spec, which is the component itself."""
     return V1Beta1Component(str(spec.get("name") or name), spec, {})

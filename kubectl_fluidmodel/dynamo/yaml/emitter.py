@@ -1,4 +1,4 @@
-"""Values as lines of YAML, in the manner of the text that they go into."""
+"""Values as lines of YAML, in the style of the text that they go into. Pure."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def _text(value: str, style: str) -> str:
 
 
 def double_quoted(value: str) -> str:
-    """Text in double quotes, with what does not print escaped as YAML has it.
+    """Text in double quotes, with characters that do not print escaped as in YAML.
 
-    JSON's pairs of surrogates are no characters to YAML.
+    YAML has no pairs of surrogates, as JSON has.
     """
     quoted = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else _escaped(char) for char in quoted)
@@ -53,7 +53,7 @@ def _single(value: str) -> str:
 
 
 def _plain(value: str) -> bool:
-    """Whether text can stand without quotes and is still text when read back."""
+    """Whether text without quotes is read back as the same text."""
     if not _PLAIN.fullmatch(value) or value.endswith(":"):
         return False
     return is_plain_string(value)

@@ -1,32 +1,75 @@
-"""What would go wrong with a pin, judged before anything is changed. Pure.
+"""What would go wrong with a pin, found before anything is changed. Pure.
 
-A judge takes the Case and yields Verdicts; a new one is a function and a line in `judge`.
+A check takes the PreflightContext and yields PreflightFindings; a new one is a function and a line
+in `_CHECKS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.pin.preflight.cache import check_cache, check_graph
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.pin.pinning import PinResult
+from kubectl_fluidmodel.pin.preflight.cache import check_cache, check_graph, no_cache_finding
 from kubectl_fluidmodel.pin.preflight.context import (
     NOTE,
     REFUSE,
     WARN,
+    CacheInfo,
     PreflightContext,
     PreflightFinding,
 )
-from kubectl_fluidmodel.pin.preflight.gitops import check_gitops
+from kubectl_fluidmodel.pin.preflight.gitops import check_gitops, detect_gitops_tool
 from kubectl_fluidmodel.pin.preflight.placement import check_placement
+from kubectl_fluidmodel.pin.preflight.probes import check_probes
 from kubectl_fluidmodel.pin.preflight.rollout import check_rollout
 
-__all__ = ["NOTE", "REFUSE", "WARN", "PreflightContext", "PreflightFinding", "run_preflight"]
+__all__ = [
+    "NOTE",
+    "REFUSE",
+    "WARN",
+    "CacheInfo",
+    "PreflightContext",
+    "PreflightFinding",
+    "require_cache_label",
+    "run_preflight",
+    "unpin_findings",
+]
 
 
 def run_preflight(context: PreflightContext) -> list[PreflightFinding]:
-    """All verdicts, refusals first."""
-    found = [verdict for judge_ in _CHECKS for verdict in judge_(context)]
+    """All findings, refusals first."""
+    findings = [finding for check in _CHECKS for finding in check(context)]
     order = {REFUSE: 0, WARN: 1, NOTE: 2}
-    return sorted(found, key=lambda verdict: order[verdict.level])
+    return sorted(findings, key=lambda finding: order[finding.level])
+
+
+def unpin_findings(before: Object, result: PinResult) -> list[PreflightFinding]:
+    """What to say about an unpin, which nothing refuses."""
+    findings = [PreflightFinding(WARN, remark) for remark in result.remarks()]
+    tool = detect_gitops_tool(before)
+    if tool:
+        reference = result.graph.reference
+        findings.append(
+            PreflightFinding(
+                WARN,
+                f"{tool} manages {reference} and may put the pin back",
+                "the patch for git follows",
+            )
+        )
+    return findings
+
+
+def require_cache_label(cache: CacheInfo) -> None:
+    """Refuse to go on without a label to pin to, with or without --force.
+
+    Raises:
+        FluidModelError: there is no such cache.
+    """
+    if not cache.label:
+        finding = no_cache_finding(cache)
+        raise FluidModelError(finding.message, finding.reason, finding.hint)
 
 
 def _check_remarks(context: PreflightContext) -> Iterator[PreflightFinding]:
@@ -34,4 +77,12 @@ def _check_remarks(context: PreflightContext) -> Iterator[PreflightFinding]:
         yield PreflightFinding(WARN, remark)
 
 
-_CHECKS = (check_graph, check_cache, check_placement, check_rollout, check_gitops, _check_remarks)
+_CHECKS = (
+    check_graph,
+    check_cache,
+    check_placement,
+    check_probes,
+    check_rollout,
+    check_gitops,
+    _check_remarks,
+)

@@ -1,4 +1,4 @@
-"""Is the cache there, whole, and in the graph's namespace?"""
+"""Is the cache there, complete, and in the graph's namespace?"""
 
 from __future__ import annotations
 
@@ -18,88 +18,91 @@ from kubectl_fluidmodel.pin.preflight.context import (
 
 
 def check_cache(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """A cache that is not Bound or has no claim refuses; one that is not full warns."""
-    info = context.cache
-    where = f" -n {info.namespace}"
-    if info.dataset is None:
-        # Reads run side by side, so what was refused is in no order.
-        refused = [text for text in info.unread if text.startswith("datasets")]
-        if refused:
-            yield PreflightFinding(WARN, f"the cache {info.model} was not checked", refused[0])
+    """Refuses a cache that is not Bound or has no claim; warns of one that is not complete."""
+    cache = context.cache
+    if cache.dataset is None:
+        # Reads run side by side, so `unread` is in no order.
+        forbidden = [text for text in cache.unread if text.startswith("datasets")]
+        if forbidden:
+            message = f"the cache {cache.name} was not checked"
+            yield PreflightFinding(WARN, message, forbidden[0])
         else:
-            yield no_cache_finding(info)
+            yield no_cache_finding(cache)
         return
-    readers = info.reader_pods()
-    for what, obj in (("Dataset", info.dataset), ("claim", info.claim)):
+    yield from _first_refusal(cache) or _incomplete(cache)
+
+
+def _first_refusal(cache: CacheInfo) -> list[PreflightFinding]:
+    """Why the cache cannot be mounted; one reason hides the next."""
+    where = f" -n {cache.namespace}"
+    for noun, kind, obj in (("Dataset", "dataset", cache.dataset), ("claim", "pvc", cache.claim)):
         if obj is not None and is_terminating(obj):
-            yield PreflightFinding(
-                REFUSE,
-                f"the {what} {info.model} is being deleted",
-                describe_deletion(obj, readers),
-                f"kubectl get {'dataset' if what == 'Dataset' else 'pvc'} {info.model}{where}",
-                even_if_pinned=True,
-            )
-            return
-    status = fluid_status.parse_dataset(info.dataset)
+            return [
+                PreflightFinding(
+                    REFUSE,
+                    f"the {noun} {cache.name} is being deleted",
+                    describe_deletion(obj, cache.reader_pods()),
+                    f"kubectl get {kind} {cache.name}{where}",
+                    even_if_pinned=True,
+                )
+            ]
+    describe = f"kubectl describe dataset {cache.name}{where}"
+    status = fluid_status.parse_dataset(cache.dataset)
     if not status.is_bound:
-        yield PreflightFinding(
-            REFUSE,
-            f"the cache {info.model} is not Bound but {status.phase}",
-            status.setup_error or "its pods could not mount it",
-            f"kubectl describe dataset {info.model}{where}",
+        message = f"the cache {cache.name} is not Bound but {status.phase}"
+        reason = status.setup_error or "its pods could not mount it"
+        return [PreflightFinding(REFUSE, message, reason, describe)]
+    phase = get_path(cache.claim, "status", "phase", default="Bound") if cache.claim else "absent"
+    if phase != "Bound":
+        message = f"the claim {cache.name} in namespace {cache.namespace} is {phase}"
+        reason = "Fluid makes it when the cache is Bound"
+        return [PreflightFinding(REFUSE, message, reason, describe)]
+    return []
+
+
+def _incomplete(cache: CacheInfo) -> list[PreflightFinding]:
+    status = fluid_status.parse_dataset(cache.dataset)
+    if not status.total or status.cached is None:
+        return []
+    if status.total - status.cached <= status.cached_precision:
+        return []
+    return [
+        PreflightFinding(
+            WARN,
+            f"the cache {cache.name} holds {format_bytes(status.cached)} of "
+            f"{format_bytes(status.total)}",
+            "the first start reads the rest from the store",
+            f"kubectl get dataload -n {cache.namespace}",
         )
-        return
-    if info.claim is None or get_path(info.claim, "status", "phase", default="Bound") != "Bound":
-        phase = (
-            get_path(info.claim, "status", "phase", default="absent") if info.claim else "absent"
-        )
-        yield PreflightFinding(
-            REFUSE,
-            f"the claim {info.model} in namespace {info.namespace} is {phase}",
-            "Fluid makes it when the cache is Bound",
-            f"kubectl describe dataset {info.model}{where}",
-        )
-        return
-    if status.total and status.cached is not None:
-        short = status.total - status.cached
-        if short > status.cached_precision:
-            yield PreflightFinding(
-                WARN,
-                f"the cache {info.model} holds {format_bytes(status.cached)} of "
-                f"{format_bytes(status.total)}",
-                "the first start reads the rest from the store",
-                f"kubectl get dataload{where}",
-            )
+    ]
 
 
 def check_graph(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """A graph that is being deleted takes no pin."""
+    """Refuses a graph that is being deleted."""
     graph = context.before
+    reference = context.graph.reference
     if is_terminating(graph):
         yield PreflightFinding(
             REFUSE,
-            f"{context.graph.reference} is being deleted",
+            f"{reference} is being deleted",
             describe_deletion(graph),
-            f"kubectl get {context.graph.reference.partition('/')[0]} {name_of(graph)} "
+            f"kubectl get {reference.partition('/')[0]} {name_of(graph)} "
             f"-n {context.cache.namespace} -o yaml",
             even_if_pinned=True,
         )
 
 
-def no_cache_finding(info: CacheInfo) -> PreflightFinding:
+def no_cache_finding(cache: CacheInfo) -> PreflightFinding:
     """The refusal for a cache that is not there."""
-    what = f"there is no cache {info.model} in namespace {info.namespace}"
-    if info.elsewhere:
-        return PreflightFinding(
-            REFUSE,
-            what,
-            f"it is in {', '.join(info.elsewhere)}, and a pod mounts claims of its own "
-            "namespace only",
-            f"kubectl fluidmodel cache SOURCE --name {info.model} -n {info.namespace}",
+    reason = ""
+    if cache.other_namespaces:
+        reason = (
+            f"it is in {', '.join(cache.other_namespaces)}, and a pod mounts claims of its own "
+            "namespace only"
         )
     return PreflightFinding(
         REFUSE,
-        what,
-        "",
-        f"kubectl fluidmodel cache SOURCE --name {info.model} -n {info.namespace}",
+        f"there is no cache {cache.name} in namespace {cache.namespace}",
+        reason,
+        f"kubectl fluidmodel cache SOURCE --name {cache.name} -n {cache.namespace}",
     )

@@ -1,4 +1,4 @@
-"""What a judge looks at, and what it says."""
+"""What the preflight checks look get_path, and what they find."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
-from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
+from kubectl_fluidmodel.dynamo.graph import Graph
+from kubectl_fluidmodel.dynamo.pin_annotation import MODE_MOUNT
 from kubectl_fluidmodel.dynamo.resources import COMPONENT, GRAPH_LABEL, SELECTOR_LABEL
+from kubectl_fluidmodel.fluid import status
+from kubectl_fluidmodel.fluid.mount import claim_directory
 from kubectl_fluidmodel.objects.access import (
     Object,
     get_list,
@@ -16,16 +19,17 @@ from kubectl_fluidmodel.objects.access import (
     name_of,
     namespace_of,
 )
-from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult, unpin_graph
+from kubectl_fluidmodel.pin.pinning import PinRequest, PinResult
 
 REFUSE, WARN, NOTE = "refuse", "warning", "note"
 
 
 @dataclass(frozen=True)
 class PreflightFinding:
-    """One finding: what, why and what to do about it."""
+    """Something that stands in the way of a pin, or that the user should know."""
 
     level: str
+    """`REFUSE`, `WARN` or `NOTE`."""
     message: str
     reason: str = ""
     hint: str = ""
@@ -37,44 +41,55 @@ class PreflightFinding:
         return f"{text}; try: {self.hint}" if self.hint else text
 
 
-@dataclass
+@dataclass(frozen=True)
 class CacheInfo:
     """A cache as the cluster shows it."""
 
-    model: str
+    name: str
     namespace: str
     dataset: Object | None = None
-    elsewhere: list[str] = field(default_factory=list)
+    other_namespaces: tuple[str, ...] = ()
     """Namespaces with a Dataset of that name, where this one has none."""
     claim: Object | None = None
-    key: str = ""
-    """The label key of its nodes, empty where it is not known."""
-    equal: tuple[str, ...] = ()
+    label: str = ""
+    """Label key of the nodes that hold it, empty where it is not known."""
+    equal_labels: tuple[str, ...] = ()
     """Other label keys that the same nodes carry."""
-    dead: tuple[str, ...] = ()
-    """Label keys that follow from the names and that no node carries, for they are too long."""
+    dead_labels: tuple[str, ...] = ()
+    """Label keys that follow from the names but are too long, so that no node carries them."""
     nodes: list[Object] | None = None
     """The nodes that carry the label; None where they could not be read."""
     pods: dict[str, list[Object]] = field(default_factory=dict)
-    """Pods by cache node, for the nodes that were looked at."""
-    unread: list[str] = field(default_factory=list)
+    """Pods by cache node, for those nodes whose pods were read."""
+    unread: tuple[str, ...] = ()
     """What could not be read, and why."""
 
+    @property
+    def subpath(self) -> str:
+        """Directory of the model inside the claim, empty for its root."""
+        mounts = get_path(self.dataset, "spec", "mounts", default=[])
+        return claim_directory(mounts[0]) if len(mounts) == 1 else ""
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the model in bytes, 0 where Fluid does not know it yet."""
+        return status.parse_dataset(self.dataset).total or 0 if self.dataset else 0
+
     def reader_pods(self) -> list[str]:
-        """The pods on the nodes that were looked at that mount the claim."""
+        """Names of the pods that mount the claim, on the nodes whose pods were read."""
         return sorted(
             name_of(pod)
             for pods in self.pods.values()
             for pod in pods
             if namespace_of(pod) == self.namespace
             and any(
-                get_path(volume, "persistentVolumeClaim", "claimName") == self.model
+                get_path(volume, "persistentVolumeClaim", "claimName") == self.name
                 for volume in get_list(pod, "spec", "volumes")
             )
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class PreflightContext:
     """A pin about to be made."""
 
@@ -82,48 +97,49 @@ class PreflightContext:
     before: Object
     result: PinResult
     request: PinRequest
-    schema: str | None = None
 
     @property
     def graph(self) -> Graph:
         return self.result.graph
 
+    @property
+    def changed_names(self) -> set[str]:
+        """The components that the pin changes."""
+        return {change.component for change in self.result.changes if change.changed}
+
     def pinned_workers(self) -> Iterator[tuple[Component, Component]]:
         """The components that are to run on cache nodes, as they were and as they will be.
 
-        As they were without a pin to this cache: an earlier one may ask for a label that the
-        cache no longer has, and is about to go.
+        As they were without a pin to this cache: an earlier one may require a label that the
+        cache no longer has, which this pin replaces.
         """
-        free = unpin_graph(self.before, self.cache.model, schema=self.schema).object
-        old = open_graph(free, self.schema)
-        pinned = {part.component for part in self.result.changes if part.mode != "mount"}
-        for component in self.graph.components:
-            was = old.component(component.name)
-            if component.name in pinned and was is not None:
-                yield was, component
+        for change in self.result.changes:
+            after = self.graph.component(change.component)
+            if change.mode != MODE_MOUNT and change.before is not None and after is not None:
+                yield change.before, after
 
     def rolling_components(self) -> list[Component]:
         """The components whose pods are replaced: all workers when one changes, else those."""
-        changed = {part.component for part in self.result.changes if part.changed}
-        worker = any(
+        changed = self.changed_names
+        worker_changes = any(
             component.role is Role.WORKER and component.name in changed
             for component in self.graph.components
         )
         return [
             component
             for component in self.graph.components
-            if component.name in changed or (worker and component.role is Role.WORKER)
+            if component.name in changed or (worker_changes and component.role is Role.WORKER)
         ]
 
     def owns_pod(self, pod: Object) -> bool:
         """Whether a pod is one of the graph's."""
         labels = labels_of(pod)
         name = name_of(self.before)
-        same = pod.get("metadata", {}).get("namespace", "") == self.cache.namespace
         selector = labels.get(SELECTOR_LABEL, "")
+        if namespace_of(pod) != self.cache.namespace:
+            return False
         if self.graph.kind == COMPONENT:
-            return same and selector == name
-        return same and (
-            labels.get(GRAPH_LABEL) == name
-            or (GRAPH_LABEL not in labels and selector.startswith(f"{name}-"))
+            return selector == name
+        return labels.get(GRAPH_LABEL) == name or (
+            GRAPH_LABEL not in labels and selector.startswith(f"{name}-")
         )

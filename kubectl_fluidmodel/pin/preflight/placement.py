@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from typing import Any
 
-from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.component import Component
+from kubectl_fluidmodel.dynamo.scheduling import GpuRequest, pack_pods, unschedulable_reasons
 from kubectl_fluidmodel.objects import gpus
-from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.objects.access import Object, full_name, name_of
+from kubectl_fluidmodel.objects.gpus import Gpus
 from kubectl_fluidmodel.objects.node_selector import REQUIRED
 from kubectl_fluidmodel.objects.taints import untolerated
 from kubectl_fluidmodel.output.units import pluralize
@@ -23,72 +23,69 @@ from kubectl_fluidmodel.pin.preflight.context import (
 
 def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
     """Refuses where a worker would stay Pending; with a preference it is only a warning."""
-    info = context.cache
-    workers = list(context.pinned_workers())
-    if not workers or info.dataset is None:
+    cache = context.cache
+    workers = [before for before, _ in context.pinned_workers()]
+    if not workers or cache.dataset is None or context.request.adopt:
         return
     level = WARN if context.request.preferred else REFUSE
-    if info.nodes is None:
+    if cache.nodes is None:
         yield PreflightFinding(
-            WARN, "it was not checked whether the pods fit", "; ".join(info.unread)
+            WARN, "it was not checked whether the pods fit", "; ".join(cache.unread)
         )
         return
-    if not info.nodes:
+    if not cache.nodes:
         yield PreflightFinding(
             level,
-            f"no node carries the label {info.key}=true",
+            f"no node carries the label {cache.label}=true",
             "Fluid sets it some 15 s after the cache is Bound, and never for a ThinRuntime",
-            f"kubectl get nodes -l {info.key}=true",
+            f"kubectl get nodes -l {cache.label}=true",
         )
         return
-    open_nodes: dict[str, list[Object]] = {}
-    for before, _ in workers:
-        found = yield from _schedulable_nodes(context, before, level)
-        open_nodes[before.name] = found
-        yield from _check_pod_affinity(before)
-    if all(open_nodes.values()) and not (yield from _check_multinode(workers, open_nodes, level)):
-        yield from _check_gpus(context, [before for before, _ in workers], open_nodes, level)
+    suitable: dict[str, list[Object]] = {}
+    for worker in workers:
+        suitable[worker.name] = yield from _suitable_nodes(worker, cache.nodes, level)
+        yield from _check_pod_affinity(worker)
+    if not all(suitable.values()):
+        return
+    spread = list(_check_multinode(workers, suitable, level))
+    yield from spread or _check_gpus(context, workers, suitable, level)
 
 
-def _schedulable_nodes(
-    context: PreflightContext, component: Component, level: str
+def _suitable_nodes(
+    component: Component, nodes: list[Object], level: str
 ) -> Generator[PreflightFinding, None, list[Object]]:
     """The cache nodes that a component's own constraints and size allow."""
-    nodes = context.cache.nodes or []
-    needs = component.gpus()
-    found = []
+    spec, needs = component.pod_spec(), component.gpus()
+    suitable = []
     reasons: Counter[str] = Counter()
     for node in nodes:
-        against = [
-            o.text for o in scheduling.unschedulable_reasons(component.pod_spec(), node, needs)
-        ]
+        against = [reason.text for reason in unschedulable_reasons(spec, node, needs)]
         if not against and not gpus.has_enough(needs, gpus.allocatable_gpus(node)):
             offered = sum(gpus.allocatable_gpus(node).values())
             against = [f"{_gpu_text(needs)} needed, the node has {offered}"]
         reasons.update(against)
         if not against:
-            found.append(node)
-    if not found:
-        named = ", ".join(name_of(node) for node in nodes[:3]) + (", …" if len(nodes) > 3 else "")
-        listed = "; ".join(
-            text if count == len(nodes) else f"{text} ({pluralize(count, 'node')})"
-            for text, count in reasons.most_common(4)
-        )
+            suitable.append(node)
+    if not suitable:
+        names = ", ".join(name_of(node) for node in nodes[:3]) + (", …" if len(nodes) > 3 else "")
         yield PreflightFinding(
             level,
-            f"component {component.name} can run on no cache node ({named})",
-            listed,
+            f"component {component.name} can run on no cache node ({names})",
+            "; ".join(
+                text if count == len(nodes) else f"{text} ({pluralize(count, 'node')})"
+                for text, count in reasons.most_common(4)
+            ),
             "--preferred, or a cache on other nodes",
         )
-    strict = [untolerated(component.pod_spec(), node) for node in found]
-    if found and all(strict):
+    taints = [untolerated(spec, node) for node in suitable]
+    if suitable and all(taints):
         yield PreflightFinding(
             WARN,
-            f"component {component.name} does not tolerate {strict[0][0]}, which every cache "
+            f"component {component.name} does not tolerate {taints[0][0]}, which every cache "
             "node that it fits has",
             "its pods run there only if the cluster's ExtendedResourceToleration adds it",
         )
-    return found
+    return suitable
 
 
 def _check_pod_affinity(component: Component) -> Iterator[PreflightFinding]:
@@ -103,69 +100,88 @@ def _check_pod_affinity(component: Component) -> Iterator[PreflightFinding]:
 
 
 def _check_multinode(
-    workers: list[tuple[Component, Component]], open_nodes: dict[str, list[Object]], level: str
-) -> Generator[PreflightFinding, None, bool]:
-    """A replica over more nodes than have the cache; whether there is one."""
-    found = False
-    for worker, _ in workers:
-        wanted, there = worker.nodes_per_replica, len(open_nodes[worker.name])
-        if not worker.replicas or wanted <= there:
-            continue
-        found = True
-        yield PreflightFinding(
-            level,
-            f"component {worker.name} spreads each replica over {wanted} nodes, and only "
-            f"{pluralize(there, 'cache node')} {'suits' if there == 1 else 'suit'} it",
-            "gang scheduling need not hold its pods back: operators before Dynamo's #7905 ask for "
-            "one pod of each role only, and those that start wait for the rest",
-            f"kubectl fluidmodel cache with --replicas {wanted}, or --preferred",
-        )
-    return found
+    workers: list[Component], suitable: dict[str, list[Object]], level: str
+) -> Iterator[PreflightFinding]:
+    """Replicas that spread over more nodes than have the cache."""
+    for worker in workers:
+        wanted, count = worker.nodes_per_replica, len(suitable[worker.name])
+        if worker.replicas and wanted > count:
+            yield PreflightFinding(
+                level,
+                f"component {worker.name} spreads each replica over {wanted} nodes, and only "
+                f"{pluralize(count, 'cache node')} {'suits' if count == 1 else 'suit'} it",
+                "gang scheduling need not hold its pods back: operators before Dynamo's #7905 "
+                "ask for one pod of each role only, and those that start wait for the rest",
+                f"kubectl fluidmodel cache with --replicas {wanted}, or --preferred",
+            )
 
 
 def _check_gpus(
     context: PreflightContext,
     workers: list[Component],
-    open_nodes: dict[str, list[Object]],
+    suitable: dict[str, list[Object]],
     level: str,
 ) -> Iterator[PreflightFinding]:
     """Count GPUs: what the cache nodes have in all, and what others leave of it."""
-    pods = [
-        (worker.name, worker.gpus(), tuple(name_of(n) for n in open_nodes[worker.name]))
+    pods: list[GpuRequest] = [
+        (worker.name, worker.gpus(), tuple(name_of(node) for node in suitable[worker.name]))
         for worker in workers
         if worker.gpus()
         for _ in range(worker.replicas * worker.nodes_per_replica)
     ]
     nodes = {name_of(node): node for node in context.cache.nodes or []}
-    whole = {name: gpus.allocatable_gpus(node) for name, node in nodes.items()}
-    unplaced = Counter(scheduling.pack_pods(pods, whole))
+    allocatable = {name: gpus.allocatable_gpus(node) for name, node in nodes.items()}
+    unplaced = Counter(pack_pods(pods, allocatable))
     if unplaced:
-        yield _capacity_finding(workers, unplaced, whole, level)
+        yield _too_few_gpus(workers, unplaced, allocatable, level)
         return
-    counted = {name: listed for name, listed in context.cache.pods.items() if name in nodes}
-    left = {
-        name: gpus.free_gpus(nodes[name], [pod for pod in listed if not context.owns_pod(pod)])
-        for name, listed in counted.items()
+    others = {
+        name: [pod for pod in listed if not context.owns_pod(pod)]
+        for name, listed in context.cache.pods.items()
+        if name in nodes
     }
-    seen = [(name, needs, tuple(n for n in where if n in left)) for name, needs, where in pods]
-    unplaced = Counter(scheduling.pack_pods(seen, left))
-    if not unplaced:
-        return
-    if len(counted) < len(nodes):
-        level = WARN  # the nodes that were not looked at may have room
+    free = {name: gpus.free_gpus(nodes[name], listed) for name, listed in others.items()}
+    known = [(name, needs, tuple(n for n in where if n in free)) for name, needs, where in pods]
+    unplaced = Counter(pack_pods(known, free))
+    if unplaced:
+        yield _gpus_in_use(unplaced, others, len(nodes), level)
+
+
+def _too_few_gpus(
+    workers: list[Component], unplaced: Counter[str], allocatable: dict[str, Gpus], level: str
+) -> PreflightFinding:
+    parts = []
+    for worker in workers:
+        if worker.name in unplaced:
+            nodes = worker.nodes_per_replica
+            each = f" of {pluralize(nodes, 'node')} each" if nodes > 1 else ""
+            parts.append(
+                f"{worker.name} needs {pluralize(worker.replicas * nodes, 'pod')} with "
+                f"{_gpu_text(worker.gpus())} ({pluralize(worker.replicas, 'replica')}{each}), "
+                f"{unplaced[worker.name]} too many"
+            )
+    total = pluralize(sum(sum(offered.values()) for offered in allocatable.values()), "GPU")
+    return PreflightFinding(
+        level,
+        f"{pluralize(len(allocatable), 'cache node')} with {total} cannot hold the graph",
+        "; ".join(parts),
+        "kubectl fluidmodel cache with more --replicas, or --preferred",
+    )
+
+
+def _gpus_in_use(
+    unplaced: Counter[str], others: dict[str, list[Object]], node_count: int, level: str
+) -> PreflightFinding:
+    """Too few free GPUs; only a warning where the pods of some nodes were not read."""
+    is_partial = len(others) < node_count
     holders = sorted(
-        {
-            f"{pod['metadata'].get('namespace')}/{name_of(pod)}"
-            for listed in counted.values()
-            for pod in listed
-            if not context.owns_pod(pod) and gpus.used_gpus([pod])
-        }
+        {full_name(pod) for listed in others.values() for pod in listed if gpus.used_gpus([pod])}
     )
     shown = ", ".join(holders[:3]) + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
     missing = ", ".join(f"{count} of {name}" for name, count in unplaced.items())
-    looked = f" (looked at {len(counted)} of {len(nodes)})" if len(counted) < len(nodes) else ""
-    yield PreflightFinding(
-        level,
+    looked = f" (looked at {len(others)} of {node_count})" if is_partial else ""
+    return PreflightFinding(
+        WARN if is_partial else level,
         f"the cache nodes have no free GPUs for {pluralize(sum(unplaced.values()), 'pod')}"
         f" ({missing}){looked}",
         f"held by {shown}" if holders else "other pods of the graph need them",
@@ -173,33 +189,5 @@ def _check_gpus(
     )
 
 
-def _capacity_finding(
-    workers: list[Component], unplaced: Counter[str], whole: dict[str, Any], level: str
-) -> PreflightFinding:
-    parts = []
-    for worker in workers:
-        if worker.name in unplaced:
-            nodes = (
-                f" of {pluralize(worker.nodes_per_replica, 'node')} each"
-                if worker.nodes_per_replica > 1
-                else ""
-            )
-            count = worker.replicas * worker.nodes_per_replica
-            parts.append(
-                f"{worker.name} needs {pluralize(count, 'pod')} with {_gpu_text(worker.gpus())}"
-                f" ({pluralize(worker.replicas, 'replica')}{nodes}), {unplaced[worker.name]} too "
-                "many"
-            )
-    total = sum(sum(offered.values()) for offered in whole.values())
-    return PreflightFinding(
-        level,
-        f"{pluralize(len(whole), 'cache node')} with {pluralize(total, 'GPU')} cannot hold the "
-        "graph",
-        "; ".join(parts),
-        "kubectl fluidmodel cache with more --replicas, or --preferred",
-    )
-
-
-def _gpu_text(needs: dict[str, int]) -> str:
-    total = sum(needs.values())
-    return pluralize(total, "GPU")
+def _gpu_text(needs: Gpus) -> str:
+    return pluralize(sum(needs.values()), "GPU")

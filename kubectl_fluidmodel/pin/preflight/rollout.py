@@ -1,14 +1,13 @@
-"""How the pods will be replaced, and whether that can come to an end.
+"""How will the pods be replaced, and can that end?
 
-Rules: the operator's rolling update of Deployments (surge and unavailable 25% by default,
-rounded up and down; both zero means surge 1), Grove and LeaderWorkerSet (no surge).
+Rules: the operator's rolling update of Deployments (surge and unavailable 25% by default, rounded
+up and down; both zero means surge 1), Grove and LeaderWorkerSet (no surge).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_fluidmodel.dynamo import scheduling
 from kubectl_fluidmodel.dynamo.component import Component, Role
 from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.resources import (
@@ -18,8 +17,11 @@ from kubectl_fluidmodel.dynamo.resources import (
     MAX_UNAVAILABLE_ANNOTATION,
     STRATEGY_ANNOTATION,
 )
+from kubectl_fluidmodel.dynamo.scheduling import GpuRequest, pack_pods, unschedulable_reasons
 from kubectl_fluidmodel.objects import gpus
 from kubectl_fluidmodel.objects.access import get_path, name_of
+from kubectl_fluidmodel.objects.gpus import Gpus
+from kubectl_fluidmodel.output import shell
 from kubectl_fluidmodel.pin.preflight.context import (
     NOTE,
     REFUSE,
@@ -30,25 +32,12 @@ from kubectl_fluidmodel.pin.preflight.context import (
 
 
 def check_rollout(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """Which pods roll, and what stands in their way."""
-    if not context.result.changed:
+    """Which pods are replaced, and what stands in their way."""
+    if not context.result.changed or context.request.adopt:
         return
-    rolling = context.rolling_components()
-    changed = {part.component for part in context.result.changes if part.changed}
-    beside = [item.name for item in rolling if item.name not in changed]
-    workers = [item.name for item in rolling if item.role is Role.WORKER]
-    if beside and context.graph.kind != COMPONENT:
-        yield PreflightFinding(
-            WARN,
-            f"all workers of {context.graph.reference} roll",
-            f"the operator replaces {', '.join(beside)} too when one worker changes",
-        )
-    elif len(workers) > 1:
-        yield PreflightFinding(
-            NOTE, f"all workers of {context.graph.reference} roll: {', '.join(workers)}"
-        )
+    yield from _replaced_workers(context)
     for component in context.graph.components:
-        if component.second_pod_template and component.name in changed:
+        if component.second_pod_template and component.name in context.changed_names:
             yield PreflightFinding(
                 WARN,
                 f"component {component.name} has a pod template of its own in "
@@ -57,21 +46,36 @@ def check_rollout(context: PreflightContext) -> Iterator[PreflightFinding]:
             )
     if context.graph.annotations.get(GROVE_STRATEGY_ANNOTATION) == "OnDelete":
         name = name_of(context.before)
+        label = f"nvidia.com/dynamo-graph-deployment-name={name}"
         yield PreflightFinding(
             WARN,
             f"Grove does not replace the pods of {name}",
             f"{GROVE_STRATEGY_ANNOTATION} is OnDelete",
-            f"kubectl delete pod -n {context.cache.namespace} "
-            f"-l nvidia.com/dynamo-graph-deployment-name={name}",
+            shell.command("kubectl", "delete", "pod", "-n", context.cache.namespace, "-l", label),
         )
-    yield from _check_deadlock(context)
+    yield from _deadlock(context)
+
+
+def _replaced_workers(context: PreflightContext) -> Iterator[PreflightFinding]:
+    rolling = context.rolling_components()
+    unpinned = [item.name for item in rolling if item.name not in context.changed_names]
+    workers = [item.name for item in rolling if item.role is Role.WORKER]
+    message = f"all workers of {context.graph.reference} roll"
+    if unpinned and context.graph.kind != COMPONENT:
+        yield PreflightFinding(
+            WARN,
+            message,
+            f"the operator replaces {', '.join(unpinned)} too when one worker changes",
+        )
+    elif len(workers) > 1:
+        yield PreflightFinding(NOTE, f"{message}: {', '.join(workers)}")
 
 
 def workload_kind(graph: Graph, component: Component) -> str:
-    """Kind of object behind a component: Deployment, PodClique …; empty where nothing tells."""
+    """Kind of the object behind a component: Deployment, PodClique …; empty if unknown."""
     status = graph.object.get("status") or {}
-    for place in ("components", "services"):
-        kind = get_path(status, place, component.name, "componentKind", default="")
+    for field in ("components", "services"):
+        kind = get_path(status, field, component.name, "componentKind", default="")
         if kind:
             return str(kind)
     if component.nodes_per_replica > 1:
@@ -87,10 +91,8 @@ def surges_first(component: Component, graph_annotations: dict[str, str]) -> boo
     if annotations.get(STRATEGY_ANNOTATION) == "Recreate":
         return False
     # Where surge and unavailable are both zero, the operator surges by one.
-    return (
-        _max_unavailable(annotations.get(MAX_UNAVAILABLE_ANNOTATION, "25%"), component.replicas)
-        == 0
-    )
+    allowed = annotations.get(MAX_UNAVAILABLE_ANNOTATION, "25%")
+    return _max_unavailable(allowed, component.replicas) == 0
 
 
 def _max_unavailable(text: str, replicas: int) -> int:
@@ -100,52 +102,69 @@ def _max_unavailable(text: str, replicas: int) -> int:
         return 0
 
 
-def _check_deadlock(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """A surge that waits for GPUs which the pods to be replaced hold themselves."""
-    if context.request.preferred or not context.cache.nodes:
+def _deadlock(context: PreflightContext) -> Iterator[PreflightFinding]:
+    """A surge that waits for GPUs which the pods to be replaced hold themselves.
+
+    Only where the pods of all cache nodes are known: what was not read may have room.
+    """
+    nodes = context.cache.nodes or []
+    if context.request.preferred or not nodes or len(context.cache.pods) < len(nodes):
         return
-    spec = context.before.get("spec") or {}
-    everywhere = spec.get("annotations") or {}
-    changed = {part.component for part in context.result.changes if part.changed}
-    pods: list[scheduling.GpuRequest] = []
-    certain = True
-    looked = [node for node in context.cache.nodes if name_of(node) in context.cache.pods]
-    if len(looked) < len(context.cache.nodes):
+    workers = list(_surging_workers(context))
+    pods = [_gpu_request(context, before, after) for before, after in workers]
+    stuck = pack_pods(pods, _free_gpus(context))
+    if not stuck or pack_pods(pods, _free_gpus(context, without_own_pods=True)):
         return
-    on = {name_of(node): context.cache.pods[name_of(node)] for node in looked}
-    room = {name_of(node): gpus.free_gpus(node, on[name_of(node)]) for node in looked}
-    afterwards = {
-        name_of(node): gpus.free_gpus(
-            node, [p for p in on[name_of(node)] if not context.owns_pod(p)]
-        )
-        for node in looked
-    }
+    is_certain = all(workload_kind(context.graph, after) for _, after in workers)
+    # Where another component's new pod fits, its old one may make room.
+    all_stuck = len(stuck) == len(pods)
+    reason = (
+        "a new pod has to be Ready before an old one goes, and the graph's own pods hold the GPUs "
+        "of the cache nodes"
+    )
+    yield PreflightFinding(
+        REFUSE if is_certain and all_stuck else WARN,
+        f"the roll-out of {', '.join(stuck)} {'would' if all_stuck else 'may'} wait for ever",
+        reason if is_certain else f"{reason} (unless Grove runs the graph: it does not surge)",
+        f"--recreate, which sets {STRATEGY_ANNOTATION}: Recreate on the workers",
+    )
+
+
+def _surging_workers(context: PreflightContext) -> Iterator[tuple[Component, Component]]:
+    """Workers, before and after, each of which may start a new pod before an old one ends."""
     for before, after in context.pinned_workers():
-        kind = workload_kind(context.graph, after)
-        if before.name not in changed or not after.gpus() or kind not in ("", "Deployment"):
-            continue
-        if after.replicas and surges_first(after, everywhere):
-            certain = certain and kind == "Deployment"
-            nodes = tuple(
-                name_of(node)
-                for node in context.cache.nodes
-                if not scheduling.unschedulable_reasons(before.pod_spec(), node, before.gpus())
+        if (
+            after.name in context.changed_names
+            and after.gpus()
+            and after.replicas
+            and workload_kind(context.graph, after) in ("", "Deployment")
+            and surges_first(
+                after, get_path(context.before, "spec", "annotations", default={}) or {}
             )
-            pods.append((after.name, after.gpus(), nodes))
-    stuck = scheduling.pack_pods(pods, room)
-    if stuck and not scheduling.pack_pods(pods, afterwards):
-        what = f"the roll-out of {', '.join(stuck)} would wait for ever"
-        why = (
-            "a new pod has to be Ready before an old one goes, and the graph's own pods hold "
-            "the GPUs of the cache nodes"
+        ):
+            yield before, after
+
+
+def _gpu_request(context: PreflightContext, before: Component, after: Component) -> GpuRequest:
+    """One new pod, with the cache nodes that it may run on."""
+    nodes = [
+        name_of(node)
+        for node in context.cache.nodes or []
+        if not unschedulable_reasons(before.pod_spec(), node, before.gpus())
+    ]
+    return (after.name, after.gpus(), tuple(nodes))
+
+
+def _free_gpus(context: PreflightContext, *, without_own_pods: bool = False) -> dict[str, Gpus]:
+    """Free GPUs by cache node; `without_own_pods` as if the graph's own pods had ended."""
+    return {
+        name_of(node): gpus.free_gpus(
+            node,
+            [
+                pod
+                for pod in context.cache.pods[name_of(node)]
+                if not (without_own_pods and context.owns_pod(pod))
+            ],
         )
-        if not certain:
-            why += " (unless Grove runs the graph: it does not surge)"
-        # Where another component's new pod fits, its old one may make room.
-        hopeless = certain and len(stuck) == len(pods)
-        yield PreflightFinding(
-            REFUSE if hopeless else WARN,
-            what if len(stuck) == len(pods) else what.replace("would", "may"),
-            why,
-            f"--recreate, which sets {STRATEGY_ANNOTATION}: Recreate on the workers",
-        )
+        for node in context.cache.nodes or []
+    }

@@ -1,0 +1,50 @@
+"""DynamoGraphDeploymentRequest: what to add so that the graph made from it reads a cache. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.object_paths import value_at
+from kubectl_fluidmodel.objects.access import Object
+
+
+def request_patch(obj: Object, cache: str, mount_path: str, subpath: str = "") -> Object:
+    """What to add to a request so that its graph reads the cache.
+
+    Without a model path, the profiler takes the claim for a cache of the Hub's client and lets the
+    workers download again; `.` is the root of the claim (ai-dynamo/dynamo, profiler, 1.5 and 1.6).
+    """
+    directory = subpath or "."
+    version = str(obj.get("apiVersion", "")).rpartition("/")[2]
+    if version == "v1beta2":
+        claim = {"name": cache, "mountPath": mount_path, "modelPath": directory}
+        return {"spec": {"modelRef": {"cache": {"pvc": claim}}}}
+    model_cache = {"pvcName": cache, "pvcMountPath": mount_path, "pvcModelPath": directory}
+    return {"spec": {"modelCache": model_cache}}
+
+
+def request_conflicts(obj: Object, cache: str) -> list[str]:
+    """What else a request says about where the model is, one sentence each."""
+    conflicts = []
+    for path in (("spec", "modelCache", "pvcName"), ("spec", "modelRef", "cache", "pvc", "name")):
+        claim = value_at(obj, path)
+        if isinstance(claim, str) and claim != cache:
+            conflicts.append(f"it names claim {claim} in {'.'.join(path)}: the patch replaces that")
+    overrides = value_at(obj, ("spec", "overrides", "dgd"))
+    others = sorted(_claims_in(overrides) - {cache}) if isinstance(overrides, dict) else []
+    return conflicts + [
+        f"spec.overrides.dgd mounts claim {name}: remove it there, or the graph mounts it, too"
+        for name in others
+    ]
+
+
+def _claims_in(value: Any) -> set[str]:
+    """The names of all claims that are mentioned in a part of a graph."""
+    if isinstance(value, list):
+        return {name for item in value for name in _claims_in(item)}
+    if not isinstance(value, dict):
+        return set()
+    own = value.get("claimName")
+    return ({own} if isinstance(own, str) else set()) | {
+        name for item in value.values() for name in _claims_in(item)
+    }

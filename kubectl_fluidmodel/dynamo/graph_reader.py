@@ -1,0 +1,116 @@
+"""Graphs as the API server has them, in the newest version that it serves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.dynamo import resources
+from kubectl_fluidmodel.dynamo.component import Role
+from kubectl_fluidmodel.dynamo.graph import open_graph
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import KubeError, NotFoundError
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path
+from kubectl_fluidmodel.objects.kinds import Kind
+
+
+@dataclass(frozen=True)
+class ServedGraph:
+    """A graph as it was read."""
+
+    kind: Kind
+    object: Object
+    schema: str | None
+    """Shape that the server's schema shows; None where the object's version determines it."""
+
+
+def read_graph(client: Client, reference: str, namespace: str) -> ServedGraph:
+    """Read `NAME`, `dgd/NAME` or `dcd/NAME`.
+
+    A name without a kind may be that of a request; then the request is returned.
+
+    Raises:
+        NotFoundError: there is none of that name, of any kind that could be meant.
+        UsageError: the reference names another kind.
+    """
+    kind, name = resources.parse_reference(reference)
+    candidates = [kind] if kind else [resources.GRAPH, resources.COMPONENT, resources.REQUEST]
+    for candidate in candidates:
+        served = _get_newest(client, candidate, name, namespace)
+        if served is not None:
+            return served
+    missing = candidates[0]
+    raise NotFoundError(
+        f"there is no {missing} {name} in namespace {namespace}",
+        "",
+        f"kubectl get {resources.PLURALS[missing]}.{resources.GROUP} -n {namespace}",
+        status=404,
+    )
+
+
+def worker_tolerations(client: Client, namespace: str) -> list[Object]:
+    """Tolerations of the workers of all graphs in a namespace.
+
+    Returns:
+        Empty where graphs cannot be read.
+    """
+    tolerations: list[Object] = []
+    for kind in (resources.GRAPH, resources.COMPONENT):
+        for obj in _list_newest(client, kind, namespace):
+            try:
+                graph = open_graph(obj)
+            except FluidModelError:
+                continue  # its pods are made from elsewhere
+            for component in graph.components:
+                if component.role is Role.WORKER:
+                    tolerations += get_list(component.pod_spec(), "tolerations")
+    return tolerations
+
+
+def _get_newest(client: Client, kind: str, name: str, namespace: str) -> ServedGraph | None:
+    """An object in the newest version that is served; a 404 that names the object is final."""
+    versions = [resources.V1BETA1, resources.V1ALPHA1]
+    if kind == resources.REQUEST:
+        versions.insert(0, resources.V1BETA2)
+    for version in versions:
+        served = resources.kind_for(kind, version)
+        try:
+            obj = client.get(served, name, namespace)
+        except NotFoundError as err:
+            # A version that is not served answers "404 page not found", without a reason.
+            if err.reason == "NotFound":
+                return None
+        else:
+            schema = _served_shape(client, served) if version == resources.V1ALPHA1 else None
+            return ServedGraph(served, obj, schema)
+    return None
+
+
+def _served_shape(client: Client, served: Kind) -> str | None:
+    """The shape of v1alpha1 as this server's schema has it; None where that cannot be read.
+
+    Operators up to 0.5 have a `pvc` in each service.
+    """
+    path = f"/openapi/v3/apis/{served.group}/{served.version}"
+    try:
+        document = json.loads(client.request("GET", path, action=f"cannot read {path}"))
+    except (KubeError, ValueError):
+        return None
+    for schema in get_path(document, "components", "schemas", default={}).values():
+        if get_path(schema, "x-kubernetes-group-version-kind", 0, "kind") != served.name:
+            continue
+        spec = get_path(schema, "properties", "spec", "properties", default={})
+        service = get_path(spec, "services", "additionalProperties", "properties", default=spec)
+        return "v1alpha1-pvc" if "pvc" in service else "v1alpha1"
+    return None
+
+
+def _list_newest(client: Client, kind: str, namespace: str) -> list[Object]:
+    """The objects of a kind in the newest version that is served."""
+    for version in (resources.V1BETA1, resources.V1ALPHA1):
+        try:
+            return client.list_objects(resources.kind_for(kind, version), namespace)
+        except KubeError:
+            continue  # it is not served, or forbidden
+    return []

@@ -1,0 +1,186 @@
+"""How long a worker's probes let it start, against the time that loading the model takes. Pure.
+
+The kubelet kills a container whose startup probe failed `failureThreshold` times, and the restarted
+one begins to load again, so a budget that is too small is a crash loop without an error message.
+Without a startup probe, the liveness probe counts from the start of the container
+(kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes).
+
+Dynamo's operator gives the main container of a worker a startup probe of 720 x 10 s if the graph
+has none, and takes a probe that the graph has as it is, without its own defaults
+(ai-dynamo/dynamo, deploy/operator/internal/dynamo/component_worker.go and graph.go, 0.6 to 1.6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubectl_fluidmodel.dynamo.component import Component, Role
+from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
+from kubectl_fluidmodel.output.units import format_bytes, format_duration
+
+ASSUMED_BYTES_PER_SECOND = 124 << 20
+"""What an engine's default loader reads from a shared file system: 554 GiB in 4,575 s
+(Dynamo's documentation on fast model loading)."""
+
+_HANDLER_FIELDS = ("httpGet", "tcpSocket", "grpc", "exec", "timeoutSeconds")
+_OPERATOR_HANDLER = {"httpGet": {"path": "/live", "port": "system"}, "timeoutSeconds": 5}
+"""The startup probe that the operator gives a worker's main container, without its numbers."""
+STARTUP, LIVENESS = "startupProbe", "livenessProbe"
+
+
+@dataclass(frozen=True)
+class ProbeBudget:
+    """The time that one container has to start before the kubelet kills it."""
+
+    container_path: Path
+    probe: str
+    """`startupProbe` or `livenessProbe`."""
+    initial_delay: int
+    """Seconds before the first attempt."""
+    period: int
+    """Seconds between attempts."""
+    failure_threshold: int
+    handler: Mapping[str, Any]
+    """How the probe asks: its `httpGet`, `tcpSocket`, `grpc` or `exec`, and its timeout."""
+    from_operator: bool = False
+    """Whether the graph has no such probe, and the operator adds it."""
+
+    @property
+    def seconds(self) -> int:
+        return self.initial_delay + self.failure_threshold * self.period
+
+    def __str__(self) -> str:
+        delay = f"{self.initial_delay} s + " if self.initial_delay else ""
+        source = " (the operator's default)" if self.from_operator else ""
+        return (
+            f"{self.probe}{source} allows {delay}{self.failure_threshold} x {self.period} s = "
+            f"{format_duration(self.seconds)}"
+        )
+
+
+@dataclass(frozen=True)
+class ProbeShortfall:
+    """A container that the kubelet kills before its model is loaded."""
+
+    component: str
+    budget: ProbeBudget
+    model_bytes: int
+    bytes_per_second: float
+    is_measured: bool
+    """Whether the rate was measured; else it is `ASSUMED_BYTES_PER_SECOND`."""
+
+    @property
+    def load_seconds(self) -> float:
+        return self.model_bytes / self.bytes_per_second
+
+    @property
+    def reason(self) -> str:
+        """The two figures that do not fit together."""
+        source = "measured" if self.is_measured else "assumed for the default loader"
+        return (
+            f"its {self.budget}; loading {format_bytes(self.model_bytes)} at "
+            f"{format_bytes(self.bytes_per_second)}/s ({source}) takes about "
+            f"{format_duration(self.load_seconds)}"
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"the kubelet kills component {self.component} before its model is loaded: "
+            f"{self.reason}"
+        )
+
+
+def probe_budgets(component: Component) -> list[ProbeBudget]:
+    """The start-up budgets of a component's containers that load the model."""
+    return list(_budgets(component))
+
+
+def probe_shortfalls(
+    component: Component, model_bytes: int, bytes_per_second: float | None = None
+) -> list[ProbeShortfall]:
+    """The containers of a worker whose probes are shorter than loading the model takes.
+
+    Args:
+        component: of a graph, as it is written.
+        model_bytes: size of the model; 0 where it is not known.
+        bytes_per_second: measured rate of one reader; None for `ASSUMED_BYTES_PER_SECOND`.
+
+    Returns:
+        Empty for a component that is no worker.
+    """
+    if component.role is not Role.WORKER:
+        return []
+    rate = bytes_per_second or ASSUMED_BYTES_PER_SECOND
+    return [
+        ProbeShortfall(component.name, budget, model_bytes, rate, bytes_per_second is not None)
+        for budget in probe_budgets(component)
+        if model_bytes / rate > budget.seconds
+    ]
+
+
+def sufficient_seconds(load_seconds: float) -> int:
+    """A budget for loading a model: twice the load, and ten minutes for the engine to warm up."""
+    return math.ceil(2 * load_seconds + 600)
+
+
+def set_startup_budget(component: Component, log: EditLog, seconds: int) -> None:
+    """Give each container that loads the model a startup probe of at least so many seconds.
+
+    A probe that is there keeps its handler and its period. A container without one gets the
+    handler of its liveness probe, or the operator's own.
+    """
+    for budget in probe_budgets(component):
+        if budget.seconds >= seconds:
+            continue
+        threshold = math.ceil((seconds - budget.initial_delay) / budget.period)
+        path = (*budget.container_path, STARTUP)
+        if budget.probe == STARTUP and not budget.from_operator:
+            log.set_value((*path, "failureThreshold"), threshold)
+            continue
+        probe = dict(budget.handler)
+        if budget.initial_delay:
+            probe["initialDelaySeconds"] = budget.initial_delay
+        log.set_value(
+            path, {**probe, "periodSeconds": budget.period, "failureThreshold": threshold}
+        )
+
+
+def _budgets(component: Component) -> Iterator[ProbeBudget]:
+    sidecar = component.spec.get("frontendSidecar")
+    for path in component.reader_paths():
+        container = value_at(component.spec, path)
+        found = container if isinstance(container, Mapping) else {}
+        if sidecar and found.get("name") == sidecar:
+            continue
+        is_main = path == component.main_path
+        startup = found.get(STARTUP)
+        if isinstance(startup, Mapping):
+            yield _budget(path, STARTUP, startup)
+        elif is_main and component.declared_type in ("worker", "prefill", "decode"):
+            yield ProbeBudget(path, STARTUP, 0, 10, 720, _OPERATOR_HANDLER, from_operator=True)
+        else:
+            # v1alpha1 has a liveness probe of the service, too, which wins over the container's.
+            service = component.spec.get(LIVENESS) if is_main else None
+            liveness = service if isinstance(service, Mapping) else found.get(LIVENESS)
+            if isinstance(liveness, Mapping):
+                yield _budget(path, LIVENESS, liveness)
+
+
+def _budget(path: Path, name: str, probe: Mapping[str, Any]) -> ProbeBudget:
+    """A probe's budget, with Kubernetes' defaults where it says nothing."""
+    return ProbeBudget(
+        path,
+        name,
+        _number(probe.get("initialDelaySeconds"), 0),
+        _number(probe.get("periodSeconds"), 10),
+        _number(probe.get("failureThreshold"), 3),
+        {field: probe[field] for field in _HANDLER_FIELDS if field in probe},
+    )
+
+
+def _number(value: Any, default: int) -> int:
+    """A field's number; 0 is Kubernetes' way to say that it is not set."""
+    return value if isinstance(value, int) and value > 0 else default

@@ -1,0 +1,68 @@
+"""What `pin` and `unpin` are asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.kube.config import ConfigFlags
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinOptions:
+    """The command line of `pin` or `unpin`; it is validated when it is made.
+
+    Raises:
+        UsageError: the options do not go together.
+    """
+
+    cache: str
+    graphs: tuple[str, ...]
+    filename: str | None
+    """File to change instead of the cluster's graphs, `-` for stdin."""
+    components: tuple[str, ...]
+    show_diff: bool
+    dry_run: str
+    """`none`, `client` or `server`."""
+    output: str | None
+    """`json`, `yaml`, `name`, `patch`; None for words and tables."""
+    color: str
+    connection: ConfigFlags
+    # -- of `pin` alone ----------------------------------------------------------------------
+    mount_path: str | None = None
+    use_model_path: bool = False
+    preferred: bool = False
+    recreate: bool = False
+    probe_budget: bool = False
+    adopt: bool = False
+    force: bool = False
+    wait: bool = False
+    timeout: float = 1800.0
+    """Seconds to wait for the roll-out in all."""
+
+    def __post_init__(self) -> None:
+        path = self.mount_path
+        if path is not None and (not path.startswith("/") or ":" in path):
+            raise UsageError("--mount-path", f"'{path}' is not an absolute path")
+        if self.filename is None and not self.graphs:
+            raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
+        if self.filename is not None:
+            for is_given, flag in (
+                (self.dry_run == "server", "a server dry run"),
+                (self.wait, "--wait"),
+                (self.probe_budget, "--probe-budget, which needs the size of the model"),
+            ):
+                if is_given:
+                    raise UsageError("-f works on the file alone", f"it does not go with {flag}")
+        if self.adopt:
+            for is_given, flag in (
+                (self.mount_path is not None, "--mount-path"),
+                (self.use_model_path, "--use-model-path"),
+                (self.preferred, "--preferred"),
+                (self.recreate, "--recreate"),
+                (self.probe_budget, "--probe-budget"),
+            ):
+                if is_given:
+                    raise UsageError(
+                        "--adopt only records what is there", f"it does not go with {flag}"
+                    )

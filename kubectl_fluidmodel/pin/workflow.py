@@ -1,0 +1,188 @@
+"""`pin` and `unpin` from beginning to end.
+
+For each graph: read it, plan the change, preflight, dry run on the server, patch, wait. `run_pin`
+and `run_unpin` differ in what they read, plan and check; `_change_graph` has the steps in common.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts, request_patch
+from kubectl_fluidmodel.dynamo.graph_reader import read_graph
+from kubectl_fluidmodel.dynamo.resources import REQUEST
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import context_namespace
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.output.console import print_note, print_warning
+from kubectl_fluidmodel.output.serialize import to_yaml
+from kubectl_fluidmodel.pin import manifest_files, preflight
+from kubectl_fluidmodel.pin.cluster_reader import CountingClient, read_cache
+from kubectl_fluidmodel.pin.graph_patch import (
+    GraphChange,
+    apply_change,
+    dry_run_on_server,
+)
+from kubectl_fluidmodel.pin.options import PinOptions
+from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph, print_manifest
+from kubectl_fluidmodel.pin.pinning import (
+    DEFAULT_MOUNT_PATH,
+    PinRequest,
+    PinResult,
+    pin_graph,
+    unpin_graph,
+)
+from kubectl_fluidmodel.pin.preflight.context import CacheInfo, PreflightContext
+from kubectl_fluidmodel.pin.wait import RolloutTarget, raise_if_failed, wait_for_rollout
+
+RaiseIfHopeless = Callable[[], None]
+"""Raises an error where waiting is in vain."""
+Watchdog = Callable[[Client, str, str, str], RaiseIfHopeless]
+"""Makes that for a client, a namespace, a cache and a graph (`dgd/NAME`)."""
+
+
+def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
+    """Pin graphs of the cluster, or of a file.
+
+    Raises:
+        FluidModelError: the first failure; the other graphs are pinned all the same.
+    """
+    request = PinRequest(
+        cache=options.cache,
+        label="",
+        preferred=options.preferred,
+        mount_path=options.mount_path,
+        use_model_path=options.use_model_path,
+        recreate=options.recreate,
+        probe_budget=options.probe_budget,
+        adopt=options.adopt,
+        components=options.components,
+    )
+    if options.filename is not None:
+        namespace = functools.partial(context_namespace, options.connection)
+        print_manifest(manifest_files.pin_file(request, options, namespace), options)
+        return
+    client = CountingClient(options.connection)
+    cache = functools.cache(lambda: read_cache(client, options.cache, client.namespace))
+    with PinPrinter("pinned to", options) as printer:
+
+        def pin_one(reference: str) -> None:
+            client.requests = 0
+            info = cache()
+            served = read_graph(client, reference, client.namespace)
+            full = _complete_request(request, info)
+            if served.kind.name == REQUEST:
+                _print_request_patch(served.object, reference, full)
+            preflight.require_cache_label(info)
+            change = GraphChange.of(served, functools.partial(_pin, full), options.cache)
+            context = PreflightContext(info, change.before, change.result, full)
+            findings = preflight.run_preflight(context)
+            change, stored = _change_graph(client, options, printer, change, findings)
+            if options.dry_run == "none":
+                _follow(client, options, printer, change, stored, info, watchdog)
+
+        for_each_graph(options.graphs, pin_one)
+
+
+def run_unpin(options: PinOptions) -> None:
+    """Unpin graphs of the cluster, or of a file.
+
+    Raises:
+        FluidModelError: the first failure; the other graphs are unpinned all the same.
+    """
+    if options.filename is not None:
+        print_manifest(manifest_files.unpin_file(options), options)
+        return
+    client = CountingClient(options.connection)
+    with PinPrinter("unpinned from", options) as printer:
+
+        def unpin_one(reference: str) -> None:
+            client.requests = 0
+            served = read_graph(client, reference, client.namespace)
+            change = GraphChange.of(served, functools.partial(_unpin, options))
+            findings = preflight.unpin_findings(change.before, change.result)
+            _change_graph(client, options, printer, change, findings)
+
+        for_each_graph(options.graphs, unpin_one)
+
+
+def _change_graph(
+    client: CountingClient,
+    options: PinOptions,
+    printer: PinPrinter,
+    change: GraphChange,
+    findings: list[preflight.PreflightFinding],
+) -> tuple[GraphChange, Object]:
+    """Check, try and patch one graph, as far as the options go.
+
+    Returns:
+        The change as it was made, and the object as stored.
+    """
+    printer.enforce(change, findings, force=options.force)
+    if not change.result.changed:
+        printer.print_unchanged(change)
+        return change, change.before
+    if options.dry_run == "client":
+        printer.print_changed(change, change.result.object)
+        return change, change.result.object
+    change, stored = dry_run_on_server(client, change)
+    if options.dry_run == "none":
+        printer.print_diff(change, stored)
+        stored = apply_change(client, change)
+    printer.print_changed(change, stored)
+    return change, stored
+
+
+def _follow(
+    client: CountingClient,
+    options: PinOptions,
+    printer: PinPrinter,
+    change: GraphChange,
+    stored: Object,
+    info: CacheInfo,
+    watchdog: Watchdog,
+) -> None:
+    """Wait for the roll-out, or say how to."""
+    if not options.wait:
+        if change.result.changed and options.output is None and not options.adopt:
+            printer.print_wait_hint(change)
+        return
+    status = wait_for_rollout(
+        client,
+        RolloutTarget.of(change, stored, info),
+        timeout=options.timeout,
+        log=print_note,
+        raise_if_hopeless=watchdog(client, change.namespace, options.cache, change.reference),
+    )
+    printer.print_rollout(change, status)
+    raise_if_failed(status, change.reference, change.namespace)
+
+
+def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
+    """A request with what only the cluster knows of the cache."""
+    return replace(
+        request,
+        label=info.label,
+        equal_labels=info.equal_labels,
+        dead_labels=info.dead_labels,
+        subpath=info.subpath,
+        model_bytes=info.model_bytes,
+    )
+
+
+def _print_request_patch(obj: Object, reference: str, request: PinRequest) -> None:
+    """What to add to a DynamoGraphDeploymentRequest, which is not patched itself."""
+    for conflict in request_conflicts(obj, request.cache):
+        print_warning(f"{REQUEST} {reference}: {conflict}")
+    path = request.mount_path or DEFAULT_MOUNT_PATH
+    print_note(to_yaml(request_patch(obj, request.cache, path, request.subpath)).rstrip("\n"))
+
+
+def _pin(request: PinRequest, obj: Object, schema: str | None) -> PinResult:
+    return pin_graph(obj, request, schema)
+
+
+def _unpin(options: PinOptions, obj: Object, schema: str | None) -> PinResult:
+    return unpin_graph(obj, options.cache, options.components, schema)

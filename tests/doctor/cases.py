@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -20,8 +20,7 @@ from tests.doctor import (
     test_runtime,
     test_store,
 )
-
-Fault = Callable[[Snapshot], object]
+from tests.doctor.fault_cases import Fault
 
 _TABLES: tuple[dict[str, Any], ...] = (
     test_runtime.PLACING,
@@ -47,7 +46,7 @@ def _parametrized_rows(test: Any) -> list[tuple[Any, ...]]:
 def _faults() -> Iterator[tuple[str, Fault]]:
     for table in _TABLES:
         for name, row in table.items():
-            yield name, row[0]
+            yield name, row.fault
     for test in _PARAMETRIZED_TESTS:
         for change, codes in _parametrized_rows(test):
             yield " ".join(codes) or "nothing", change

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from kubectl_fluidmodel.fluid import names
@@ -13,10 +11,10 @@ from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
+from tests.doctor.fault_cases import Fault, FaultCase
 from tests.doctor.test_loading import one_copy
 
 LONG_AGO = "2026-09-01T12:00:00Z"
-Fault = Callable[[Snapshot], object]
 
 
 def runtime(snapshot: Snapshot) -> Object:
@@ -122,153 +120,153 @@ def unused(snapshot: Snapshot) -> None:
     b.get_object(snapshot, names.DATASETS, "demo")["metadata"]["creationTimestamp"] = LONG_AGO
 
 
-CASES: dict[str, tuple[Fault, str, str, str, str]] = {
-    "a quota below the model": (
-        small,
-        "FM801",
-        "alluxioruntime models/demo",
-        "its workers have a capacity of 60.0 GiB, and the model needs 100.0 GiB",
-        "--quota 108Gi",
+CASES: dict[str, FaultCase] = {
+    "a quota below the model": FaultCase(
+        fault=small,
+        code="FM801",
+        about="alluxioruntime models/demo",
+        cause="its workers have a capacity of 60.0 GiB, and the model needs 100.0 GiB",
+        fix="--quota 108Gi",
     ),
-    "two tiers below the model": (
-        two_tiers,
-        "FM801",
-        "alluxioruntime models/demo",
-        "a capacity of 90.0 GiB",
-        "--quota 108Gi",
+    "two tiers below the model": FaultCase(
+        fault=two_tiers,
+        code="FM801",
+        about="alluxioruntime models/demo",
+        cause="a capacity of 90.0 GiB",
+        fix="--quota 108Gi",
     ),
-    "a quota just above the model": (
-        tight,
-        "FM802",
-        "alluxioruntime models/demo",
-        "the model fills 97% of the quota",
-        "--quota 108Gi",
+    "a quota just above the model": FaultCase(
+        fault=tight,
+        code="FM802",
+        about="alluxioruntime models/demo",
+        cause="the model fills 97% of the quota",
+        fix="--quota 108Gi",
     ),
-    "a node with less memory": (
-        memory,
-        "FM803",
-        "node gpu-0",
-        "this cache may take 116.0 GiB of its memory, and it has 110.0 GiB",
-        "--medium SSD",
+    "a node with less memory": FaultCase(
+        fault=memory,
+        code="FM803",
+        about="node gpu-0",
+        cause="this cache may take 116.0 GiB of its memory, and it has 110.0 GiB",
+        fix="--medium SSD",
     ),
-    "two caches in one memory": (
-        beside,
-        "FM803",
-        "node gpu-0",
-        "this cache and models/other may take 232.0 GiB",
-        "--medium SSD",
+    "two caches in one memory": FaultCase(
+        fault=beside,
+        code="FM803",
+        about="node gpu-0",
+        cause="this cache and models/other may take 232.0 GiB",
+        fix="--medium SSD",
     ),
-    "default heaps": (
-        default_heaps,
-        "FM804",
-        "node gpu-0",
-        "default heaps of worker and fuse take 28.0 GiB of the 96.0 GiB",
-        "uncache demo",
+    "default heaps": FaultCase(
+        fault=default_heaps,
+        code="FM804",
+        about="node gpu-0",
+        cause="default heaps of worker and fuse take 28.0 GiB of the 96.0 GiB",
+        fix="uncache demo",
     ),
-    "a node that is not ready": (
-        condition("Ready", "Unknown"),
-        "FM810",
-        "node gpu-0",
-        "it holds the cache and is not ready",
-        "kubectl describe node gpu-0",
+    "a node that is not ready": FaultCase(
+        fault=condition("Ready", "Unknown"),
+        code="FM810",
+        about="node gpu-0",
+        cause="it holds the cache and is not ready",
+        fix="kubectl describe node gpu-0",
     ),
-    "a cordon": (
-        cordoned,
-        "FM811",
-        "node gpu-0",
-        "it holds the cache and is cordoned",
-        "kubectl uncordon gpu-0",
+    "a cordon": FaultCase(
+        fault=cordoned,
+        code="FM811",
+        about="node gpu-0",
+        cause="it holds the cache and is cordoned",
+        fix="kubectl uncordon gpu-0",
     ),
-    "a node that Karpenter takes away": (
-        tainted("karpenter.sh/disrupted", "NoSchedule"),
-        "FM811",
-        "node gpu-0",
-        "it holds the cache, and Karpenter is about to remove it",
-        "kubectl fluidmodel cache s3://hf-models/demo",
+    "a node that Karpenter takes away": FaultCase(
+        fault=tainted("karpenter.sh/disrupted", "NoSchedule"),
+        code="FM811",
+        about="node gpu-0",
+        cause="it holds the cache, and Karpenter is about to remove it",
+        fix="kubectl fluidmodel cache s3://hf-models/demo",
     ),
-    "a node that may go": (
-        tainted("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule"),
-        "FM811",
-        "node gpu-0",
-        "it holds the cache, and the cluster autoscaler may remove it",
-        "kubectl describe node gpu-0",
+    "a node that may go": FaultCase(
+        fault=tainted("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule"),
+        code="FM811",
+        about="node gpu-0",
+        cause="it holds the cache, and the cluster autoscaler may remove it",
+        fix="kubectl describe node gpu-0",
     ),
-    "pressure": (
-        condition("DiskPressure", "True"),
-        "FM812",
-        "node gpu-0",
-        "is under DiskPressure",
-        "kubectl describe node gpu-0",
+    "pressure": FaultCase(
+        fault=condition("DiskPressure", "True"),
+        code="FM812",
+        about="node gpu-0",
+        cause="is under DiskPressure",
+        fix="kubectl describe node gpu-0",
     ),
-    "an eviction": (
-        evicted,
-        "FM813",
-        "pod models/demo-worker-0",
-        "the worker was evicted from its node",
-        "kubectl describe pod demo-worker-0",
+    "an eviction": FaultCase(
+        fault=evicted,
+        code="FM813",
+        about="pod models/demo-worker-0",
+        cause="the worker was evicted from its node",
+        fix="kubectl describe pod demo-worker-0",
     ),
-    "parts on several nodes": (
-        spread,
-        "FM820",
-        "alluxioruntime models/demo",
-        "2 workers share one copy of the model",
-        "--replicas 2",
+    "parts on several nodes": FaultCase(
+        fault=spread,
+        code="FM820",
+        about="alluxioruntime models/demo",
+        cause="2 workers share one copy of the model",
+        fix="--replicas 2",
     ),
-    "an emptyDir": (
-        lambda snapshot: level(snapshot, volumeType="emptyDir"),
-        "FM821",
-        "alluxioruntime models/demo",
-        "its tier is an emptyDir",
-        "uncache demo",
+    "an emptyDir": FaultCase(
+        fault=lambda snapshot: level(snapshot, volumeType="emptyDir"),
+        code="FM821",
+        about="alluxioruntime models/demo",
+        cause="its tier is an emptyDir",
+        fix="uncache demo",
     ),
-    "a hard disk": (
-        lambda snapshot: level(snapshot, mediumtype="HDD"),
-        "FM822",
-        "alluxioruntime models/demo",
-        "its tier at /var/lib/fluidmodel/cache is a hard disk",
-        "--medium auto",
+    "a hard disk": FaultCase(
+        fault=lambda snapshot: level(snapshot, mediumtype="HDD"),
+        code="FM822",
+        about="alluxioruntime models/demo",
+        cause="its tier at /var/lib/fluidmodel/cache is a hard disk",
+        fix="--medium auto",
     ),
-    "misses": (
-        lambda snapshot: states(snapshot, cacheHitRatio="40.0%"),
-        "FM823",
-        "dataset models/demo",
-        "60% of the reads of the last minute went to the store",
-        "kubectl fluidmodel cache",
+    "misses": FaultCase(
+        fault=lambda snapshot: states(snapshot, cacheHitRatio="40.0%"),
+        code="FM823",
+        about="dataset models/demo",
+        cause="60% of the reads of the last minute went to the store",
+        fix="kubectl fluidmodel cache",
     ),
-    "reads from afar": (
-        lambda snapshot: states(snapshot, cacheHitRatio="100.0%", remoteHitRatio="70.0%"),
-        "FM824",
-        "dataset models/demo",
-        "70% of the reads of the last minute came from another node's worker",
-        "kubectl fluidmodel pin demo GRAPH -n models",
+    "reads from afar": FaultCase(
+        fault=lambda snapshot: states(snapshot, cacheHitRatio="100.0%", remoteHitRatio="70.0%"),
+        code="FM824",
+        about="dataset models/demo",
+        cause="70% of the reads of the last minute came from another node's worker",
+        fix="kubectl fluidmodel pin demo GRAPH -n models",
     ),
-    "a copy that nobody reads": (
-        idle,
-        "FM825",
-        "alluxioruntime models/demo",
-        "nothing reads the copy on gpu-1",
-        "--replicas 1",
+    "a copy that nobody reads": FaultCase(
+        fault=idle,
+        code="FM825",
+        about="alluxioruntime models/demo",
+        cause="nothing reads the copy on gpu-1",
+        fix="--replicas 1",
     ),
-    "a cache that nobody reads": (
-        unused,
-        "FM826",
-        "dataset models/demo",
-        "nothing reads it, and it is 20d2h old and holds 100.0 GiB",
-        "kubectl fluidmodel uncache demo -n models",
+    "a cache that nobody reads": FaultCase(
+        fault=unused,
+        code="FM826",
+        about="dataset models/demo",
+        cause="nothing reads it, and it is 20d2h old and holds 100.0 GiB",
+        fix="kubectl fluidmodel uncache demo -n models",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_capacity_fault_is_found(case: str) -> None:
-    broken, code, about, cause, fix = CASES[case]
+    row = CASES[case]
     snapshot = b.healthy_snapshot()
-    broken(snapshot)
-    found = next(each for each in b.findings_of(snapshot, code) if each.about == about)
-    assert cause in found.cause, found.cause
+    row.fault(snapshot)
+    found = next(each for each in b.findings_of(snapshot, row.code) if each.about == row.about)
+    assert row.cause in found.cause, found.cause
     assert found.evidence and all(each.text for each in found.evidence)
-    assert found.fix is not None and fix in found.fix.text, found.fix
-    assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
+    assert found.fix is not None and row.fix in found.fix.text, found.fix
+    assert b.root_codes(snapshot, "3", "4", "6", "8") == [row.code]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,12 +21,12 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods, stores
 from tests.doctor.applying import apply_fix
+from tests.doctor.fault_cases import Fault, GraphCase
 from tests.doctor.fluid import LABEL, NAME, NS
 from tests.dynamo.conftest import FIXTURES
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-Edit = Callable[[Snapshot], Any]
 
 
 def codes(snapshot: Snapshot) -> list[str]:
@@ -111,21 +110,21 @@ def another_key(snapshot: Snapshot) -> None:
     terms(snapshot)[0]["matchExpressions"][0]["key"] = "fluid.io/s-models-demo-of-old"
 
 
-def args(*words: str) -> Edit:
+def args(*words: str) -> Fault:
     def edit(snapshot: Snapshot) -> None:
         main(snapshot)["args"] = list(words)
 
     return edit
 
 
-def env(**values: str) -> Edit:
+def env(**values: str) -> Fault:
     def edit(snapshot: Snapshot) -> None:
         main(snapshot)["env"] = [{"name": n, "value": v} for n, v in values.items()]
 
     return edit
 
 
-def both(*edits: Edit) -> Edit:
+def both(*edits: Fault) -> Fault:
     def edit(snapshot: Snapshot) -> None:
         for each in edits:
             each(snapshot)
@@ -133,7 +132,7 @@ def both(*edits: Edit) -> Edit:
     return edit
 
 
-def pending(words: str) -> Edit:
+def pending(words: str) -> Fault:
     return lambda snapshot: b.make_unschedulable(reader(snapshot), words)
 
 
@@ -163,7 +162,7 @@ def by_argo(snapshot: Snapshot) -> None:
     graph(snapshot)["metadata"]["labels"] = {"argocd.argoproj.io/instance": "apps"}
 
 
-def frontend(path: str = "") -> Edit:
+def frontend(path: str = "") -> Fault:
     def edit(snapshot: Snapshot) -> None:
         made = add(snapshot, "Front", "frontend")
         made["podTemplate"]["spec"].pop("affinity")
@@ -178,7 +177,7 @@ def frontend(path: str = "") -> Edit:
     return edit
 
 
-def alpha(**service: Any) -> Edit:
+def alpha(**service: Any) -> Fault:
     """The same graph in v1alpha1."""
 
     def edit(snapshot: Snapshot) -> None:
@@ -258,11 +257,11 @@ def selector(snapshot: Snapshot) -> None:
     spec(snapshot)["nodeSelector"] = {"disk": "fast"}
 
 
-def multinode(count: int) -> Edit:
+def multinode(count: int) -> Fault:
     return lambda snapshot: decode(snapshot).update(multinode={"nodeCount": count})
 
 
-def gpus(count: int, replicas: int = 1) -> Edit:
+def gpus(count: int, replicas: int = 1) -> Fault:
     def edit(snapshot: Snapshot) -> None:
         main(snapshot)["resources"] = {"limits": {"nvidia.com/gpu": str(count)}}
         decode(snapshot)["replicas"] = replicas
@@ -270,7 +269,7 @@ def gpus(count: int, replicas: int = 1) -> Edit:
     return edit
 
 
-def reading(*flags: str) -> Edit:
+def reading(*flags: str) -> Fault:
     """An engine that reads the mount, with loader flags."""
     return args("--model", "/model", "--served-model-name", "d", *flags)
 
@@ -280,7 +279,7 @@ def without_jni_fuse(snapshot: Snapshot) -> None:
     runtime["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
 
 
-def bypassing(source: str) -> Edit:
+def bypassing(source: str) -> Fault:
     """Another graph whose worker mounts the source of the cache directly."""
 
     def edit(snapshot: Snapshot) -> None:
@@ -309,152 +308,281 @@ def below_name(snapshot: Snapshot) -> None:
     b.get_object(snapshot, names.DATASETS, NAME)["spec"]["mounts"][0].pop("path")
 
 
-CASES: dict[str, tuple[Edit, list[str]]] = {
-    "pinned": (pin, []),
-    "pinned, affinity gone": (both(pin, loosen), ["FM701", "FM721"]),
-    "pinned, mount gone": (both(pin, lambda s: bare(decode(s))), ["FM701"]),
-    "pinned, Argo took it": (
-        both(pin, loosen, by_argo),
-        ["FM702", "FM721"],
+CASES: dict[str, GraphCase] = {
+    "pinned": GraphCase(
+        fault=pin,
+        codes=[],
     ),
-    "a worker without": (lambda s: bare(add(s, "prefill", "prefill")), ["FM703"]),
-    "a worker with another model": (
-        lambda s: bare(add(s, "embed"))["podTemplate"]["spec"].update(
+    "pinned, affinity gone": GraphCase(
+        fault=both(pin, loosen),
+        codes=["FM701", "FM721"],
+    ),
+    "pinned, mount gone": GraphCase(
+        fault=both(pin, lambda s: bare(decode(s))),
+        codes=["FM701"],
+    ),
+    "pinned, Argo took it": GraphCase(
+        fault=both(pin, loosen, by_argo),
+        codes=["FM702", "FM721"],
+    ),
+    "a worker without": GraphCase(
+        fault=lambda s: bare(add(s, "prefill", "prefill")),
+        codes=["FM703"],
+    ),
+    "a worker with another model": GraphCase(
+        fault=lambda s: bare(add(s, "embed"))["podTemplate"]["spec"].update(
             volumes=[{"name": "m", "persistentVolumeClaim": {"claimName": "other"}}]
         ),
-        [],
+        codes=[],
     ),
-    "a claim of a wrong name": (typo, ["FM704"]),
-    "a claim of another namespace": (other_namespace, ["FM705"]),
-    "makes the claim itself": (creating, ["FM706"]),
-    "the mount is in what it owns": (owned, ["FM707"]),
-    "writable": (lambda s: main(s)["volumeMounts"][0].pop("readOnly"), ["FM708"]),
-    "two styles": (mixed, ["FM709"]),
-    "v1alpha1": (alpha(), []),
-    "a second template": (
-        lambda s: decode(s).update(experimental={"checkpoint": {"job": {"podTemplate": {"a": 1}}}}),
-        ["FM710"],
+    "a claim of a wrong name": GraphCase(
+        fault=typo,
+        codes=["FM704"],
     ),
-    "astray though required": (elsewhere, ["FM720"]),
-    "not bound": (loosen, ["FM721"]),
-    "not bound, and astray": (both(loosen, elsewhere), ["FM720", "FM721"]),
-    "not bound, but by its host name": (
-        lambda s: terms(s)[0].update(
+    "a claim of another namespace": GraphCase(
+        fault=other_namespace,
+        codes=["FM705"],
+    ),
+    "makes the claim itself": GraphCase(
+        fault=creating,
+        codes=["FM706"],
+    ),
+    "the mount is in what it owns": GraphCase(
+        fault=owned,
+        codes=["FM707"],
+    ),
+    "writable": GraphCase(
+        fault=lambda s: main(s)["volumeMounts"][0].pop("readOnly"),
+        codes=["FM708"],
+    ),
+    "two styles": GraphCase(
+        fault=mixed,
+        codes=["FM709"],
+    ),
+    "v1alpha1": GraphCase(
+        fault=alpha(),
+        codes=[],
+    ),
+    "a second template": GraphCase(
+        fault=lambda s: decode(s).update(
+            experimental={"checkpoint": {"job": {"podTemplate": {"a": 1}}}}
+        ),
+        codes=["FM710"],
+    ),
+    "astray though required": GraphCase(
+        fault=elsewhere,
+        codes=["FM720"],
+    ),
+    "not bound": GraphCase(
+        fault=loosen,
+        codes=["FM721"],
+    ),
+    "not bound, and astray": GraphCase(
+        fault=both(loosen, elsewhere),
+        codes=["FM720", "FM721"],
+    ),
+    "not bound, but by its host name": GraphCase(
+        fault=lambda s: terms(s)[0].update(
             matchExpressions=[
                 {"key": "kubernetes.io/hostname", "operator": "In", "values": ["gpu-0"]}
             ]
         ),
-        [],
+        codes=[],
     ),
-    "preferred": (prefer, ["FM722"]),
-    "preferred, and astray": (both(prefer, elsewhere), ["FM720", "FM722"]),
-    "a stale key": (another_key, ["FM723"]),
-    "by the runtime's own key": (
-        lambda s: terms(s)[0]["matchExpressions"][0].update(key=f"fluid.io/s-alluxio-{NS}-{NAME}"),
-        [],
+    "preferred": GraphCase(
+        fault=prefer,
+        codes=["FM722"],
     ),
-    "in one term only": (alternative, ["FM724"]),
-    "a selector against it": (selector, ["FM725"]),
-    "cordoned": (cordon, ["FM725"]),
-    "a taint": (taint, ["FM726"]),
-    "too many nodes": (multinode(2), ["FM727"]),
-    "too many GPUs": (gpus(16), ["FM727"]),
-    "too many replicas": (gpus(8, replicas=2), ["FM727"]),
-    "just enough": (gpus(4, replicas=2), []),
-    "a planner bound": (
-        lambda s: add(s, "Planner", "planner")["podTemplate"]["spec"]["containers"][0].update(
+    "preferred, and astray": GraphCase(
+        fault=both(prefer, elsewhere),
+        codes=["FM720", "FM722"],
+    ),
+    "a stale key": GraphCase(
+        fault=another_key,
+        codes=["FM723"],
+    ),
+    "by the runtime's own key": GraphCase(
+        fault=lambda s: terms(s)[0]["matchExpressions"][0].update(
+            key=f"fluid.io/s-alluxio-{NS}-{NAME}"
+        ),
+        codes=[],
+    ),
+    "in one term only": GraphCase(
+        fault=alternative,
+        codes=["FM724"],
+    ),
+    "a selector against it": GraphCase(
+        fault=selector,
+        codes=["FM725"],
+    ),
+    "cordoned": GraphCase(
+        fault=cordon,
+        codes=["FM725"],
+    ),
+    "a taint": GraphCase(
+        fault=taint,
+        codes=["FM726"],
+    ),
+    "too many nodes": GraphCase(
+        fault=multinode(2),
+        codes=["FM727"],
+    ),
+    "too many GPUs": GraphCase(
+        fault=gpus(16),
+        codes=["FM727"],
+    ),
+    "too many replicas": GraphCase(
+        fault=gpus(8, replicas=2),
+        codes=["FM727"],
+    ),
+    "just enough": GraphCase(
+        fault=gpus(4, replicas=2),
+        codes=[],
+    ),
+    "a planner bound": GraphCase(
+        fault=lambda s: add(s, "Planner", "planner")["podTemplate"]["spec"]["containers"][0].update(
             command=[], args=[]
         ),
-        ["FM728"],
+        codes=["FM728"],
     ),
-    "no GPU free": (pending("0/3 nodes: 1 Insufficient nvidia.com/gpu."), ["FM730"]),
-    "no node at all": (pending("0/3 nodes are available: 3 node(s) were unhappy."), ["FM730"]),
-    "a deadlock": (surging, ["FM730", "FM731"]),
-    "no deadlock with Recreate": (both(recreate, surging), ["FM730"]),
-    "an old pod": (old_pod, ["FM733"]),
-    "Grove that does not roll": (
-        both(
+    "no GPU free": GraphCase(
+        fault=pending("0/3 nodes: 1 Insufficient nvidia.com/gpu."),
+        codes=["FM730"],
+    ),
+    "no node at all": GraphCase(
+        fault=pending("0/3 nodes are available: 3 node(s) were unhappy."),
+        codes=["FM730"],
+    ),
+    "a deadlock": GraphCase(
+        fault=surging,
+        codes=["FM730", "FM731"],
+    ),
+    "no deadlock with Recreate": GraphCase(
+        fault=both(recreate, surging),
+        codes=["FM730"],
+    ),
+    "an old pod": GraphCase(
+        fault=old_pod,
+        codes=["FM733"],
+    ),
+    "Grove that does not roll": GraphCase(
+        fault=both(
             old_pod,
             lambda s: graph(s)["metadata"].update(
                 annotations={resources.GROVE_STRATEGY_ANNOTATION: "OnDelete"}
             ),
         ),
-        ["FM732", "FM733"],
+        codes=["FM732", "FM733"],
     ),
-    "a model of the Hub": (args("--model", "org/demo"), ["FM740"]),
-    "a path elsewhere": (args("--model", "/models/demo", "--served-model-name", "d"), ["FM741"]),
-    "a doubled path": (args("--model", "/model/model", "--served-model-name", "d"), ["FM742"]),
-    "a draft model in the mount": (
-        args("--model", "org/big", "--speculative-config", '{"model": "/model"}'),
-        [],
+    "a model of the Hub": GraphCase(
+        fault=args("--model", "org/demo"),
+        codes=["FM740"],
     ),
-    "a path that is missing the name": (
-        both(below_name, lambda s: stores.set_store_listing(s)),
-        ["FM742"],
+    "a path elsewhere": GraphCase(
+        fault=args("--model", "/models/demo", "--served-model-name", "d"),
+        codes=["FM741"],
     ),
-    "a path with the name": (
-        both(below_name, args("--model", f"/model/{NAME}", "--served-model-name", "d")),
-        [],
+    "a doubled path": GraphCase(
+        fault=args("--model", "/model/model", "--served-model-name", "d"),
+        codes=["FM742"],
     ),
-    "HF_HOME in the mount": (env(HF_HOME="/model/hf", HF_HUB_OFFLINE="1"), ["FM743"]),
-    "HF_HOME in the mount, by name": (
-        both(env(HF_HOME="/model"), args("--model", "org/demo")),
-        ["FM743"],
+    "a draft model in the mount": GraphCase(
+        fault=args("--model", "org/big", "--speculative-config", '{"model": "/model"}'),
+        codes=[],
     ),
-    "HF_HOME in a cache of the Hub's layout": (
-        both(
+    "a path that is missing the name": GraphCase(
+        fault=both(below_name, lambda s: stores.set_store_listing(s)),
+        codes=["FM742"],
+    ),
+    "a path with the name": GraphCase(
+        fault=both(below_name, args("--model", f"/model/{NAME}", "--served-model-name", "d")),
+        codes=[],
+    ),
+    "HF_HOME in the mount": GraphCase(
+        fault=env(HF_HOME="/model/hf", HF_HUB_OFFLINE="1"),
+        codes=["FM743"],
+    ),
+    "HF_HOME in the mount, by name": GraphCase(
+        fault=both(env(HF_HOME="/model"), args("--model", "org/demo")),
+        codes=["FM743"],
+    ),
+    "HF_HOME in a cache of the Hub's layout": GraphCase(
+        fault=both(
             env(HF_HOME="/model"),
             args("--model", "org/demo"),
             lambda s: stores.set_store_listing(s, models=("hub/models--org--demo/snapshots/abc",)),
         ),
-        [],
+        codes=[],
     ),
-    "no served name": (args("--model", "/model"), ["FM744"]),
-    "online": (env(), ["FM745"]),
-    "a streamer with its default threads on one GPU": (
-        reading("--load-format", "runai_streamer"),
-        [],
+    "no served name": GraphCase(
+        fault=args("--model", "/model"),
+        codes=["FM744"],
     ),
-    "a streamer with its default threads on 8 GPUs": (
-        both(gpus(8), reading("--load-format=runai_streamer", "-tp", "8")),
-        ["FM748"],
+    "online": GraphCase(
+        fault=env(),
+        codes=["FM745"],
     ),
-    "a streamer with few threads on 8 GPUs": (
-        both(
+    "a streamer with its default threads on one GPU": GraphCase(
+        fault=reading("--load-format", "runai_streamer"),
+        codes=[],
+    ),
+    "a streamer with its default threads on 8 GPUs": GraphCase(
+        fault=both(gpus(8), reading("--load-format=runai_streamer", "-tp", "8")),
+        codes=["FM748"],
+    ),
+    "a streamer with few threads on 8 GPUs": GraphCase(
+        fault=both(
             gpus(8),
             reading("--load-format", "runai_streamer", "-tp", "8"),
             env(RUNAI_STREAMER_CONCURRENCY="3", HF_HUB_OFFLINE="1"),
         ),
-        [],
+        codes=[],
     ),
-    "a loader with many threads": (
-        reading(
+    "a loader with many threads": GraphCase(
+        fault=reading(
             "--model-loader-extra-config", '{"enable_multithread_load": true, "num_threads": 64}'
         ),
-        ["FM748"],
+        codes=["FM748"],
     ),
-    "a streamer without JNI-FUSE": (
-        both(gpus(8), reading("--load-format", "runai_streamer", "-tp", "8"), without_jni_fuse),
-        [],
+    "a streamer without JNI-FUSE": GraphCase(
+        fault=both(
+            gpus(8), reading("--load-format", "runai_streamer", "-tp", "8"), without_jni_fuse
+        ),
+        codes=[],
     ),
-    "a worker that bypasses a cache of its claim": (bypassing("pvc://weights"), ["FM703"]),
-    "a worker that bypasses a cache of its directory": (bypassing("local:///mnt/llm"), ["FM703"]),
-    "a frontend with the files": (frontend("/model"), []),
-    "a frontend without": (frontend(), ["FM746"]),
-    "a frontend with them elsewhere": (frontend("/files"), ["FM746"]),
-    "a frontend that is given them": (
-        both(frontend(), env(HF_HUB_OFFLINE="1", DYN_SELF_HOST_METADATA="1")),
-        [],
+    "a worker that bypasses a cache of its claim": GraphCase(
+        fault=bypassing("pvc://weights"),
+        codes=["FM703"],
+    ),
+    "a worker that bypasses a cache of its directory": GraphCase(
+        fault=bypassing("local:///mnt/llm"),
+        codes=["FM703"],
+    ),
+    "a frontend with the files": GraphCase(
+        fault=frontend("/model"),
+        codes=[],
+    ),
+    "a frontend without": GraphCase(
+        fault=frontend(),
+        codes=["FM746"],
+    ),
+    "a frontend with them elsewhere": GraphCase(
+        fault=frontend("/files"),
+        codes=["FM746"],
+    ),
+    "a frontend that is given them": GraphCase(
+        fault=both(frontend(), env(HF_HUB_OFFLINE="1", DYN_SELF_HOST_METADATA="1")),
+        codes=[],
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_graph_has_exactly_the_expected_findings(name: str) -> None:
-    edit, expected = CASES[name]
+    row = CASES[name]
     snapshot = b.healthy_snapshot()
-    edit(snapshot)
-    assert codes(snapshot) == expected
+    row.fault(snapshot)
+    assert codes(snapshot) == row.codes
     for outcome in b.run_checks(snapshot, "7").results:
         for problem in outcome.problems:
             finding = problem.finding
@@ -515,7 +643,7 @@ def test_model_path_in_a_shell_variable_is_resolved() -> None:
 
 
 @pytest.mark.parametrize("edit", [loosen, prefer, alternative])
-def test_unbound_worker_is_an_error_once_it_runs_elsewhere(edit: Edit) -> None:
+def test_unbound_worker_is_an_error_once_it_runs_elsewhere(edit: Fault) -> None:
     snapshot = b.healthy_snapshot()
     edit(snapshot)
     assert not b.run_checks(snapshot, "7").failed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
@@ -11,9 +9,9 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.doctor import builders as b
+from tests.doctor.fault_cases import Fault
 
 SYSTEM = names.SYSTEM_NAMESPACE
-Fault = Callable[[Snapshot], object]
 
 
 def deployment(snapshot: Snapshot, name: str) -> dict[str, object]:

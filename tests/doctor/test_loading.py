@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 
@@ -14,13 +13,13 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
+from tests.doctor.fault_cases import Fault, FaultCase
 from tests.doctor.platform import node
 
 NOW = "2026-09-21T14:13:00Z"
 OLD, NEW = "c" * 40, "d" * 40
 CACHE = "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000"
 KEPT = "--s3-secret demo-store"
-Fault = Callable[[Snapshot], object]
 
 
 def load(snapshot: Snapshot) -> Object:
@@ -188,174 +187,186 @@ def staging_goes_on(snapshot: Snapshot) -> None:
     staged(snapshot, state="Running")
 
 
-CASES: dict[str, tuple[Fault, str, str, str, str]] = {
-    "no load": (
-        no_load,
-        "FM601",
-        "dataset models/demo",
-        "50.0 GiB of 100.0 GiB are cached",
-        f"{CACHE} --region us-east-1 {KEPT}",
+CASES: dict[str, FaultCase] = {
+    "no load": FaultCase(
+        fault=no_load,
+        code="FM601",
+        about="dataset models/demo",
+        cause="50.0 GiB of 100.0 GiB are cached",
+        fix=f"{CACHE} --region us-east-1 {KEPT}",
     ),
-    "no namespace": (
-        no_namespace,
-        "FM602",
-        "dataload models/demo",
-        "so Fluid never finds it",
-        'kubectl patch dataload demo -n models --type merge -p \'{"spec": {"dataset": '
-        '{"namespace": "models"}}}\'',
+    "no namespace": FaultCase(
+        fault=no_namespace,
+        code="FM602",
+        about="dataload models/demo",
+        cause="so Fluid never finds it",
+        fix=(
+            'kubectl patch dataload demo -n models --type merge -p \'{"spec": {"dataset": '
+            '{"namespace": "models"}}}\''
+        ),
     ),
-    "another namespace": (
-        elsewhere,
-        "FM603",
-        "dataload other/demo",
-        "it is in namespace other, and its Dataset in models",
-        "kubectl delete dataload demo -n other && ",
+    "another namespace": FaultCase(
+        fault=elsewhere,
+        code="FM603",
+        about="dataload other/demo",
+        cause="it is in namespace other, and its Dataset in models",
+        fix="kubectl delete dataload demo -n other && ",
     ),
-    "a load that failed": (
-        failed,
-        "FM604",
-        "dataload models/demo",
-        "the load failed: BackoffLimitExceeded",
-        KEPT,
+    "a load that failed": FaultCase(
+        fault=failed,
+        code="FM604",
+        about="dataload models/demo",
+        cause="the load failed: BackoffLimitExceeded",
+        fix=KEPT,
     ),
-    "a load that left something out": (
-        half,
-        "FM605",
-        "dataset models/demo",
-        "the load is Complete, and 50.0 GiB of 100.0 GiB are cached",
-        KEPT,
+    "a load that left something out": FaultCase(
+        fault=half,
+        code="FM605",
+        about="dataset models/demo",
+        cause="the load is Complete, and 50.0 GiB of 100.0 GiB are cached",
+        fix=KEPT,
     ),
-    "a load that waits": (
-        waiting,
-        "FM606",
-        "dataload models/demo",
-        "Fluid does not start it",
-        "kubectl describe dataload demo -n models",
+    "a load that waits": FaultCase(
+        fault=waiting,
+        code="FM606",
+        about="dataload models/demo",
+        cause="Fluid does not start it",
+        fix="kubectl describe dataload demo -n models",
     ),
-    "a load behind another": (
-        behind,
-        "FM606",
-        "dataload models/demo",
-        "it waits for the load first",
-        "kubectl describe dataload demo",
+    "a load behind another": FaultCase(
+        fault=behind,
+        code="FM606",
+        about="dataload models/demo",
+        cause="it waits for the load first",
+        fix="kubectl describe dataload demo",
     ),
-    "a load after another": (
-        after,
-        "FM606",
-        "dataload models/demo",
-        "it waits for first to be complete",
-        "kubectl describe dataload demo",
+    "a load after another": FaultCase(
+        fault=after,
+        code="FM606",
+        about="dataload models/demo",
+        cause="it waits for first to be complete",
+        fix="kubectl describe dataload demo",
     ),
-    "no pod": (
-        no_pod,
-        "FM607",
-        "dataload models/demo",
-        "its loader has no pod",
-        "kubectl describe job demo-loader-job -n models",
+    "no pod": FaultCase(
+        fault=no_pod,
+        code="FM607",
+        about="dataload models/demo",
+        cause="its loader has no pod",
+        fix="kubectl describe job demo-loader-job -n models",
     ),
-    "no node": (
-        no_node,
-        "FM607",
-        "pod models/demo-loader-job-x",
-        "no node fits the loader",
-        '"tolerations": [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present"',
+    "no node": FaultCase(
+        fault=no_node,
+        code="FM607",
+        about="pod models/demo-loader-job-x",
+        cause="no node fits the loader",
+        fix='"tolerations": [{"key": "nvidia.com/gpu", "operator": "Equal", "value": "present"',
     ),
-    "no Dataset": (
-        orphan,
-        "FM608",
-        "dataload models/lost",
-        "its Dataset models/lost does not exist",
-        "kubectl delete dataload lost -n models",
+    "no Dataset": FaultCase(
+        fault=orphan,
+        code="FM608",
+        about="dataload models/lost",
+        cause="its Dataset models/lost does not exist",
+        fix="kubectl delete dataload lost -n models",
     ),
-    "a part": (
-        targets("/weights"),
-        "FM609",
-        "dataload models/demo",
-        "it loads only /weights of the model",
-        KEPT,
+    "a part": FaultCase(
+        fault=targets("/weights"),
+        code="FM609",
+        about="dataload models/demo",
+        cause="it loads only /weights of the model",
+        fix=KEPT,
     ),
-    "nothing": (targets(), "FM609", "dataload models/demo", "it names no path", KEPT),
-    "a path that falls apart": (
-        targets("/a b"),
-        "FM609",
-        "dataload models/demo",
-        "splits the path '/a b'",
-        KEPT,
+    "nothing": FaultCase(
+        fault=targets(),
+        code="FM609",
+        about="dataload models/demo",
+        cause="it names no path",
+        fix=KEPT,
     ),
-    "a script that fails": (
-        loader_says("+ alluxio fs distributedLoad\njava.net.ConnectException: Connection refused"),
-        "FM610",
-        "pod models/demo-loader-job-x",
-        "the loader failed: the store's endpoint refuses connections; its Job retries",
-        "kubectl logs -lrole=dataload-pod,release=demo-loader",
+    "a path that falls apart": FaultCase(
+        fault=targets("/a b"),
+        code="FM609",
+        about="dataload models/demo",
+        cause="splits the path '/a b'",
+        fix=KEPT,
     ),
-    "a script that fails without a known reason": (
-        loader_says("+ alluxio fs setReplication\nusage"),
-        "FM610",
-        "pod models/demo-loader-job-x",
-        "the loader failed; its Job retries",
-        "kubectl logs",
+    "a script that fails": FaultCase(
+        fault=loader_says(
+            "+ alluxio fs distributedLoad\njava.net.ConnectException: Connection refused"
+        ),
+        code="FM610",
+        about="pod models/demo-loader-job-x",
+        cause="the loader failed: the store's endpoint refuses connections; its Job retries",
+        fix="kubectl logs -lrole=dataload-pod,release=demo-loader",
     ),
-    "a path that is not there": (
-        loader_says("dataLoad failed because some paths not exist."),
-        "FM611",
-        "dataload models/demo",
-        "the cache has no path /",
-        f"kubectl delete dataload demo -n models && {CACHE}",
+    "a script that fails without a known reason": FaultCase(
+        fault=loader_says("+ alluxio fs setReplication\nusage"),
+        code="FM610",
+        about="pod models/demo-loader-job-x",
+        cause="the loader failed; its Job retries",
+        fix="kubectl logs",
     ),
-    "too few copies": (
-        one_copy,
-        "FM612",
-        "dataload models/demo",
-        "it makes 1 of the 2 copies of /",
-        KEPT,
+    "a path that is not there": FaultCase(
+        fault=loader_says("dataLoad failed because some paths not exist."),
+        code="FM611",
+        about="dataload models/demo",
+        cause="the cache has no path /",
+        fix=f"kubectl delete dataload demo -n models && {CACHE}",
     ),
-    "a store with less": (
-        shrunk,
-        "FM614",
-        "dataset models/demo",
-        "the store has 60.0 GiB, less than the 100.0 GiB",
-        KEPT,
+    "too few copies": FaultCase(
+        fault=one_copy,
+        code="FM612",
+        about="dataload models/demo",
+        cause="it makes 1 of the 2 copies of /",
+        fix=KEPT,
     ),
-    "staging that failed": (
-        staging_failed,
-        "FM620",
-        "job models/demo-stage-0a1b2c3d",
-        "staging org/demo failed: the Hub does not answer: 403 Forbidden",
-        f"kubectl fluidmodel cache org/demo@{OLD} --name demo --to s3://hf-models "
-        "--endpoint http://minio:9000",
+    "a store with less": FaultCase(
+        fault=shrunk,
+        code="FM614",
+        about="dataset models/demo",
+        cause="the store has 60.0 GiB, less than the 100.0 GiB",
+        fix=KEPT,
     ),
-    "staging that goes on": (
-        staging_goes_on,
-        "FM621",
-        "job models/demo-stage-0a1b2c3d",
-        "it is still staging the 100.0 GiB of the commit that is cached",
-        f"org/demo@{OLD}",
+    "staging that failed": FaultCase(
+        fault=staging_failed,
+        code="FM620",
+        about="job models/demo-stage-0a1b2c3d",
+        cause="staging org/demo failed: the Hub does not answer: 403 Forbidden",
+        fix=(
+            f"kubectl fluidmodel cache org/demo@{OLD} --name demo --to s3://hf-models "
+            "--endpoint http://minio:9000"
+        ),
     ),
-    "a newer revision": (
-        lambda snapshot: staged(snapshot, NEW, "Complete"),
-        "FM622",
-        "dataset models/demo",
-        f"commit {NEW[:12]} is staged, and the cache holds {OLD[:12]}",
-        f"kubectl fluidmodel cache org/demo@{NEW} --name demo",
+    "staging that goes on": FaultCase(
+        fault=staging_goes_on,
+        code="FM621",
+        about="job models/demo-stage-0a1b2c3d",
+        cause="it is still staging the 100.0 GiB of the commit that is cached",
+        fix=f"org/demo@{OLD}",
     ),
-    "staging without cache": (
-        abandoned,
-        "FM623",
-        "job models/other-stage-0a1b2c3d",
-        "staging org/demo failed, and there is no cache of it: no pods",
-        "--name other --to s3://hf-models -n models",
+    "a newer revision": FaultCase(
+        fault=lambda snapshot: staged(snapshot, NEW, "Complete"),
+        code="FM622",
+        about="dataset models/demo",
+        cause=f"commit {NEW[:12]} is staged, and the cache holds {OLD[:12]}",
+        fix=f"kubectl fluidmodel cache org/demo@{NEW} --name demo",
+    ),
+    "staging without cache": FaultCase(
+        fault=abandoned,
+        code="FM623",
+        about="job models/other-stage-0a1b2c3d",
+        cause="staging org/demo failed, and there is no cache of it: no pods",
+        fix="--name other --to s3://hf-models -n models",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_load_or_staging_fault_is_found(case: str) -> None:
-    broken, code, about, cause, fix = CASES[case]
+    row = CASES[case]
     snapshot = b.healthy_snapshot()
-    broken(snapshot)
-    b.assert_finds(snapshot, code, about, cause, fix)
-    assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
+    row.fault(snapshot)
+    b.assert_finds(snapshot, row.code, row.about, row.cause, row.fix)
+    assert b.root_codes(snapshot, "3", "4", "6", "8") == [row.code]
 
 
 def test_partial_load_is_healthy_once_all_bytes_are_cached() -> None:

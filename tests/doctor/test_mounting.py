@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
@@ -13,11 +11,11 @@ from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import platform, pods
+from tests.doctor.fault_cases import Fault, FaultCase
 from tests.doctor.fluid import FUSE_LABEL, LABEL
 
 READER = "chat-decode-0"
 NOW = "2026-09-21T14:13:10Z"
-Fault = Callable[[Snapshot], object]
 
 
 def reader(snapshot: Snapshot) -> Object:
@@ -188,234 +186,238 @@ HOOK = 'Internal error occurred: failed calling webhook "fuse.serverful.fluid.io
 SLOW = f"{MOUNT}timeout waiting for FUSE mount point to be ready"
 INFOS = "failed to collect runtime infos from PVCs [demo]: failed to get the following PVCs [demo]"
 
-CASES: dict[str, tuple[Fault, str, str, str, str]] = {
-    "no claim": (
-        no_claim,
-        "FM401",
-        "persistentvolumeclaim models/demo",
-        "Fluid cannot create the claim: persistentvolumes is forbidden",
-        "kubectl describe alluxioruntime demo -n models",
+CASES: dict[str, FaultCase] = {
+    "no claim": FaultCase(
+        fault=no_claim,
+        code="FM401",
+        about="persistentvolumeclaim models/demo",
+        cause="Fluid cannot create the claim: persistentvolumes is forbidden",
+        fix="kubectl describe alluxioruntime demo -n models",
     ),
-    "no claim for a long name": (
-        long_name,
-        "FM401",
-        "persistentvolumeclaim models/demo",
-        "must be no more than 63 characters",
-        "kubectl describe alluxioruntime demo -n models",
+    "no claim for a long name": FaultCase(
+        fault=long_name,
+        code="FM401",
+        about="persistentvolumeclaim models/demo",
+        cause="must be no more than 63 characters",
+        fix="kubectl describe alluxioruntime demo -n models",
     ),
-    "a claim that waits": (
-        pending,
-        "FM402",
-        "persistentvolumeclaim models/demo",
-        "the claim is not bound: it is Pending",
-        "kubectl delete pvc demo -n models && kubectl delete persistentvolume models-demo",
+    "a claim that waits": FaultCase(
+        fault=pending,
+        code="FM402",
+        about="persistentvolumeclaim models/demo",
+        cause="the claim is not bound: it is Pending",
+        fix="kubectl delete pvc demo -n models && kubectl delete persistentvolume models-demo",
     ),
-    "a volume of an earlier claim": (
-        released,
-        "FM402",
-        "persistentvolumeclaim models/demo",
-        "its volume models-demo still belongs to an earlier claim",
-        "kubectl delete persistentvolume models-demo",
+    "a volume of an earlier claim": FaultCase(
+        fault=released,
+        code="FM402",
+        about="persistentvolumeclaim models/demo",
+        cause="its volume models-demo still belongs to an earlier claim",
+        fix="kubectl delete persistentvolume models-demo",
     ),
-    "a volume that is gone": (
-        lost,
-        "FM402",
-        "persistentvolumeclaim models/demo",
-        "its volume models-demo does not exist",
-        "kubectl delete pvc demo -n models",
+    "a volume that is gone": FaultCase(
+        fault=lost,
+        code="FM402",
+        about="persistentvolumeclaim models/demo",
+        cause="its volume models-demo does not exist",
+        fix="kubectl delete pvc demo -n models",
     ),
-    "another's claim": (
-        foreign,
-        "FM403",
-        "persistentvolumeclaim models/demo",
-        "its storage class is standard",
-        "--name demo-2",
+    "another's claim": FaultCase(
+        fault=foreign,
+        code="FM403",
+        about="persistentvolumeclaim models/demo",
+        cause="its storage class is standard",
+        fix="--name demo-2",
     ),
-    "a node without label": (
-        unlabelled,
-        "FM405",
-        "node gpu-0",
-        "because Fluid's sync fails: the master is not healthy",
-        f"kubectl label node gpu-0 {LABEL}=true",
+    "a node without label": FaultCase(
+        fault=unlabelled,
+        code="FM405",
+        about="node gpu-0",
+        cause="because Fluid's sync fails: the master is not healthy",
+        fix=f"kubectl label node gpu-0 {LABEL}=true",
     ),
-    "a claim in deletion": (
-        leaving,
-        "FM406",
-        "persistentvolumeclaim models/demo",
-        "is deleted once its last readers are gone: chat-decode-0",
-        "kubectl delete pod chat-decode-0 -n models",
+    "a claim in deletion": FaultCase(
+        fault=leaving,
+        code="FM406",
+        about="persistentvolumeclaim models/demo",
+        cause="is deleted once its last readers are gone: chat-decode-0",
+        fix="kubectl delete pod chat-decode-0 -n models",
     ),
-    "keys of two Datasets": (
-        other_key,
-        "FM407",
-        "persistentvolumeclaim models/demo",
-        f"but Fluid labels nodes with {LABEL}",
-        "kubectl delete persistentvolumeclaim demo -n models && kubectl delete persistentvolume",
+    "keys of two Datasets": FaultCase(
+        fault=other_key,
+        code="FM407",
+        about="persistentvolumeclaim models/demo",
+        cause=f"but Fluid labels nodes with {LABEL}",
+        fix="kubectl delete persistentvolumeclaim demo -n models && kubectl delete ",
     ),
-    "FUSE keys that differ": (
-        other_fuse_key,
-        "FM408",
-        "daemonset models/demo-fuse",
-        f"need nodes with fluid.io/f-older, but the CSI plugin labels them {FUSE_LABEL}",
-        "uncache demo",
+    "FUSE keys that differ": FaultCase(
+        fault=other_fuse_key,
+        code="FM408",
+        about="daemonset models/demo-fuse",
+        cause=f"need nodes with fluid.io/f-older, but the CSI plugin labels them {FUSE_LABEL}",
+        fix="uncache demo",
     ),
-    "FUSE keys that differ, Fluid 1.0": (
-        fluid_1_0,
-        "FM408",
-        "daemonset models/demo-fuse",
-        f"the CSI plugin labels them {FUSE_LABEL}",
-        "uncache demo",
+    "FUSE keys that differ, Fluid 1.0": FaultCase(
+        fault=fluid_1_0,
+        code="FM408",
+        about="daemonset models/demo-fuse",
+        cause=f"the CSI plugin labels them {FUSE_LABEL}",
+        fix="uncache demo",
     ),
-    "a volume that shuts its nodes out": (
-        shut_out,
-        "FM409",
-        "persistentvolume models-demo",
-        "cannot be mounted on node gpu-0",
-        "kubectl label node gpu-0 pool=a",
+    "a volume that shuts its nodes out": FaultCase(
+        fault=shut_out,
+        code="FM409",
+        about="persistentvolume models-demo",
+        cause="cannot be mounted on node gpu-0",
+        fix="kubectl label node gpu-0 pool=a",
     ),
-    "no driver": (
-        no_driver,
-        "FM420",
-        "node gpu-0",
-        "the node does not have the driver fuse.csi.fluid.io",
-        "kubectl delete pod -n fluid-system -l app=csi-nodeplugin-fluid",
+    "no driver": FaultCase(
+        fault=no_driver,
+        code="FM420",
+        about="node gpu-0",
+        cause="the node does not have the driver fuse.csi.fluid.io",
+        fix="kubectl delete pod -n fluid-system -l app=csi-nodeplugin-fluid",
     ),
-    "no plugin": (
-        no_plugin,
-        "FM421",
-        "node gpu-0",
-        "whose taint nvidia.com/gpu=present:NoSchedule it does not tolerate",
-        "csi.tolerations[0].operator=Exists",
+    "no plugin": FaultCase(
+        fault=no_plugin,
+        code="FM421",
+        about="node gpu-0",
+        cause="whose taint nvidia.com/gpu=present:NoSchedule it does not tolerate",
+        fix="csi.tolerations[0].operator=Exists",
     ),
-    "a plugin that crashes": (
-        plugin_down,
-        "FM421",
-        "pod fluid-system/csi-nodeplugin-fluid-gpu-0",
-        "the CSI plugin on node gpu-0 is not ready",
-        "kubectl describe pod csi-nodeplugin-fluid-gpu-0 -n fluid-system",
+    "a plugin that crashes": FaultCase(
+        fault=plugin_down,
+        code="FM421",
+        about="pod fluid-system/csi-nodeplugin-fluid-gpu-0",
+        cause="the CSI plugin on node gpu-0 is not ready",
+        fix="kubectl describe pod csi-nodeplugin-fluid-gpu-0 -n fluid-system",
     ),
-    "a plugin without API server": (
-        says(f"{MOUNT}NodeStageVolume: can't get node gpu-0: dial tcp: lookup api: no such host"),
-        "FM423",
-        "pod models/chat-decode-0",
-        "the CSI plugin on node gpu-0 cannot reach the API server",
-        "--set csi.config.hostNetwork=true",
+    "a plugin without API server": FaultCase(
+        fault=says(
+            f"{MOUNT}NodeStageVolume: can't get node gpu-0: dial tcp: lookup api: no such host"
+        ),
+        code="FM423",
+        about="pod models/chat-decode-0",
+        cause="the CSI plugin on node gpu-0 cannot reach the API server",
+        fix="--set csi.config.hostNetwork=true",
     ),
-    "a FUSE pod without room": (
-        fuse_no_room,
-        "FM430",
-        "pod models/demo-fuse-gpu-0",
-        "the FUSE client on node gpu-0 does not fit: Insufficient memory",
-        "uncache demo",
+    "a FUSE pod without room": FaultCase(
+        fault=fuse_no_room,
+        code="FM430",
+        about="pod models/demo-fuse-gpu-0",
+        cause="the FUSE client on node gpu-0 does not fit: Insufficient memory",
+        fix="uncache demo",
     ),
-    "a FUSE pod that crashes": (
-        fuse_crashes,
-        "FM430",
-        "pod models/demo-fuse-gpu-0",
-        "the FUSE client on node gpu-0 crashes",
-        "kubectl logs demo-fuse-gpu-0",
+    "a FUSE pod that crashes": FaultCase(
+        fault=fuse_crashes,
+        code="FM430",
+        about="pod models/demo-fuse-gpu-0",
+        cause="the FUSE client on node gpu-0 crashes",
+        fix="kubectl logs demo-fuse-gpu-0",
     ),
-    "no FUSE pod": (
-        fuse_kept_off,
-        "FM430",
-        "node gpu-0",
-        "which lacks pool=a of the runtime's fuse.nodeSelector",
-        "kubectl label node gpu-0 pool=a",
+    "no FUSE pod": FaultCase(
+        fault=fuse_kept_off,
+        code="FM430",
+        about="node gpu-0",
+        cause="which lacks pool=a of the runtime's fuse.nodeSelector",
+        fix="kubectl label node gpu-0 pool=a",
     ),
-    "a slow mount": (
-        says(SLOW),
-        "FM431",
-        "pod models/chat-decode-0",
-        "did not mount the cache in time",
-        "role=alluxio-fuse",
+    "a slow mount": FaultCase(
+        fault=says(SLOW),
+        code="FM431",
+        about="pod models/chat-decode-0",
+        cause="did not mount the cache in time",
+        fix="role=alluxio-fuse",
     ),
-    "a slow mount, older Fluid": (
-        says("fuse pod on node gpu-0 is not ready"),
-        "FM431",
-        "pod models/chat-decode-0",
-        "did not mount the cache in time",
-        "role=alluxio-fuse",
+    "a slow mount, older Fluid": FaultCase(
+        fault=says("fuse pod on node gpu-0 is not ready"),
+        code="FM431",
+        about="pod models/chat-decode-0",
+        cause="did not mount the cache in time",
+        fix="role=alluxio-fuse",
     ),
-    "a dead mount": (
-        dead_mount,
-        "FM432",
-        "pod models/chat-decode-0",
-        "the FUSE client on node gpu-0 exited, so the mount of this pod is dead",
-        "kubectl delete pod chat-decode-0 -n models",
+    "a dead mount": FaultCase(
+        fault=dead_mount,
+        code="FM432",
+        about="pod models/chat-decode-0",
+        cause="the FUSE client on node gpu-0 exited, so the mount of this pod is dead",
+        fix="kubectl delete pod chat-decode-0 -n models",
     ),
-    "a dead mount, by the kubelet": (
-        says("failed to stat /var/lib/kubelet/x: transport endpoint is not connected", "Failed"),
-        "FM432",
-        "pod models/chat-decode-0",
-        "the FUSE client on node gpu-0 exited",
-        "kubectl delete pod chat-decode-0 -n models",
+    "a dead mount, by the kubelet": FaultCase(
+        fault=says(
+            "failed to stat /var/lib/kubelet/x: transport endpoint is not connected", "Failed"
+        ),
+        code="FM432",
+        about="pod models/chat-decode-0",
+        cause="the FUSE client on node gpu-0 exited",
+        fix="kubectl delete pod chat-decode-0 -n models",
     ),
-    "a mount that Fluid could not mend": (
-        not_mended,
-        "FM432",
-        "dataset models/demo",
-        "Fluid could not repair a mount",
-        "kubectl delete pod chat-decode-0 -n models",
+    "a mount that Fluid could not mend": FaultCase(
+        fault=not_mended,
+        code="FM432",
+        about="dataset models/demo",
+        cause="Fluid could not repair a mount",
+        fix="kubectl delete pod chat-decode-0 -n models",
     ),
-    "no sub-path": (
-        says(f'{MOUNT}subPath "v2" not exists under FUSE mount'),
-        "FM433",
-        "pod models/chat-decode-0",
-        "the cache has no directory v2",
-        "instead of v2",
+    "no sub-path": FaultCase(
+        fault=says(f'{MOUNT}subPath "v2" not exists under FUSE mount'),
+        code="FM433",
+        about="pod models/chat-decode-0",
+        cause="the cache has no directory v2",
+        fix="instead of v2",
     ),
-    "no webhook": (
-        refused(HOOK),
-        "FM440",
-        "replicaset models/chat-decode-7c",
-        "Fluid's webhook fuse.serverful.fluid.io does not answer",
-        "kubectl get deployment fluid-webhook -n fluid-system",
+    "no webhook": FaultCase(
+        fault=refused(HOOK),
+        code="FM440",
+        about="replicaset models/chat-decode-7c",
+        cause="Fluid's webhook fuse.serverful.fluid.io does not answer",
+        fix="kubectl get deployment fluid-webhook -n fluid-system",
     ),
-    "a webhook that refuses": (
-        refused(f'admission webhook "fuse.serverful.fluid.io" denied the request: {INFOS}'),
-        "FM440",
-        "replicaset models/chat-decode-7c",
-        "claim demo is missing or not Bound",
-        "kubectl wait dataset/demo --for=condition=Ready -n models",
+    "a webhook that refuses": FaultCase(
+        fault=refused(f'admission webhook "fuse.serverful.fluid.io" denied the request: {INFOS}'),
+        code="FM440",
+        about="replicaset models/chat-decode-7c",
+        cause="claim demo is missing or not Bound",
+        fix="kubectl wait dataset/demo --for=condition=Ready -n models",
     ),
-    "a reader without claim": (
-        waits_for_claim,
-        "FM441",
-        "pod models/chat-decode-0",
-        "it waits for the claim demo",
-        "kubectl get dataset demo -n models",
+    "a reader without claim": FaultCase(
+        fault=waits_for_claim,
+        code="FM441",
+        about="pod models/chat-decode-0",
+        cause="it waits for the claim demo",
+        fix="kubectl get dataset demo -n models",
     ),
-    "any other mount": (
-        says(f"{MOUNT}exit status 32"),
-        "FM442",
-        "pod models/chat-decode-0",
-        "node gpu-0 cannot mount the cache into it",
-        "kubectl describe pod chat-decode-0 -n models",
+    "any other mount": FaultCase(
+        fault=says(f"{MOUNT}exit status 32"),
+        code="FM442",
+        about="pod models/chat-decode-0",
+        cause="node gpu-0 cannot mount the cache into it",
+        fix="kubectl describe pod chat-decode-0 -n models",
     ),
-    "no injection": (
-        not_injected,
-        "FM443",
-        "pod models/chat-decode-0",
-        "but was created without it",
-        "kubectl delete pod chat-decode-0 -n models",
+    "no injection": FaultCase(
+        fault=not_injected,
+        code="FM443",
+        about="pod models/chat-decode-0",
+        cause="but was created without it",
+        fix="kubectl delete pod chat-decode-0 -n models",
     ),
-    "injection forbidden": (
-        forbidden,
-        "FM443",
-        "pod models/chat-decode-0",
-        "but another label forbids it",
-        "remove the label fluid.io/enable-injection",
+    "injection forbidden": FaultCase(
+        fault=forbidden,
+        code="FM443",
+        about="pod models/chat-decode-0",
+        cause="but another label forbids it",
+        fix="remove the label fluid.io/enable-injection",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_mount_fault_is_found(case: str) -> None:
-    broken, code, about, cause, fix = CASES[case]
+    row = CASES[case]
     snapshot = b.healthy_snapshot()
-    broken(snapshot)
-    b.assert_finds(snapshot, code, about, cause, fix)
-    assert b.root_codes(snapshot, "3", "4", "6", "8") == [code]
+    row.fault(snapshot)
+    b.assert_finds(snapshot, row.code, row.about, row.cause, row.fix)
+    assert b.root_codes(snapshot, "3", "4", "6", "8") == [row.code]
 
 
 def test_missing_csi_plugin_is_the_root_of_failed_mounts() -> None:

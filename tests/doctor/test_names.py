@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,9 +16,9 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, pods
 from tests.doctor.applying import apply_fix
+from tests.doctor.fault_cases import Fault
 from tests.doctor.fluid import NAME, NS
 
-Fault = Callable[[Snapshot], object]
 THIN = next(kind for kind in names.RUNTIME_KINDS if kind.name == "ThinRuntime")
 
 

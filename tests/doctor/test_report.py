@@ -137,7 +137,7 @@ def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
     snapshot = b.healthy_snapshot()
     b.get_object(snapshot, kinds.NODES, "gpu-0")["spec"]["unschedulable"] = True
     assert {each.severity for each in b.run_checks(snapshot, "FM811").roots} == {Severity.WARNING}
-    test_runtime.PLACING["a cordon"][0](snapshot)
+    test_runtime.PLACING["a cordon"].fault(snapshot)
     found = b.run_checks(snapshot)
     assert found.failed
     roots = {each.check.code: each for each in found.roots}

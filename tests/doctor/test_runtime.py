@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from kubectl_fluidmodel.doctor import support_bundle
@@ -15,12 +13,12 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import fluid, platform, pods
 from tests.doctor.applying import apply_fix
+from tests.doctor.fault_cases import Fault, FaultCase, SchedulingCase
 
 WORKER, MASTER, FUSE = "demo-worker-0", "demo-master-0", "demo-fuse-gpu-0"
 NOW = "2026-09-21T14:13:00Z"
 FAR = "0/3 nodes are available: "
 AFFINITY = "2 node(s) didn't match Pod's node affinity/selector"
-Fault = Callable[[Snapshot], object]
 
 
 def pod(snapshot: Snapshot, name: str) -> dict[str, object]:
@@ -84,75 +82,87 @@ def cordoned(snapshot: Snapshot) -> None:
 
 TIER = both(memory_tier, worker_waits(f"1 Insufficient memory, {AFFINITY}."))
 
-PLACING: dict[str, tuple[Fault, str, str, str]] = {
-    "memory": (TIER, "FM301", "no node has enough free memory", "--medium SSD"),
-    "disk and cpu": (
-        worker_waits("1 Insufficient cpu, 2 Insufficient ephemeral-storage."),
-        "FM301",
-        "free cpu, ephemeral-storage",
-        "uncache demo",
+PLACING: dict[str, SchedulingCase] = {
+    "memory": SchedulingCase(
+        fault=TIER,
+        code="FM301",
+        cause="no node has enough free memory",
+        fix="--medium SSD",
     ),
-    "pods": (worker_waits("1 Too many pods, 2 x."), "FM301", "free pods", "uncache demo"),
-    "another's placement": (
-        both(
+    "disk and cpu": SchedulingCase(
+        fault=worker_waits("1 Insufficient cpu, 2 Insufficient ephemeral-storage."),
+        code="FM301",
+        cause="free cpu, ephemeral-storage",
+        fix="uncache demo",
+    ),
+    "pods": SchedulingCase(
+        fault=worker_waits("1 Too many pods, 2 x."),
+        code="FM301",
+        cause="free pods",
+        fix="uncache demo",
+    ),
+    "another's placement": SchedulingCase(
+        fault=both(
             taken,
             worker_waits(
                 f"1 node(s) didn't satisfy existing pods anti-affinity rules, {AFFINITY}."
             ),
         ),
-        "FM302",
-        "the placement of models/other is Exclusive",
-        "uncache other",
+        code="FM302",
+        cause="the placement of models/other is Exclusive",
+        fix="uncache other",
     ),
-    "a node that is gone": (
-        both(worker_waits(AFFINITY, pin=False), gone_node),
-        "FM303",
-        "node gpu-0 that the Dataset names is not in the cluster",
-        "kubectl fluidmodel cache s3://hf-models/demo",
+    "a node that is gone": SchedulingCase(
+        fault=both(worker_waits(AFFINITY, pin=False), gone_node),
+        code="FM303",
+        cause="node gpu-0 that the Dataset names is not in the cluster",
+        fix="kubectl fluidmodel cache s3://hf-models/demo",
     ),
-    "taints": (
-        both(
+    "taints": SchedulingCase(
+        fault=both(
             worker_waits(
                 f"1 node(s) had untolerated taint {{nvidia.com/gpu: present}}, {AFFINITY}."
             ),
             intolerant,
         ),
-        "FM304",
-        "nvidia.com/gpu=present:NoSchedule of node gpu-0",
-        "uncache demo",
+        code="FM304",
+        cause="nvidia.com/gpu=present:NoSchedule of node gpu-0",
+        fix="uncache demo",
     ),
-    "ports": (
-        worker_waits(f"1 node(s) didn't have free ports for the requested pod ports, {AFFINITY}."),
-        "FM305",
-        "are taken on every node",
-        "uncache demo",
+    "ports": SchedulingCase(
+        fault=worker_waits(
+            f"1 node(s) didn't have free ports for the requested pod ports, {AFFINITY}."
+        ),
+        code="FM305",
+        cause="are taken on every node",
+        fix="uncache demo",
     ),
-    "a cordon": (
-        both(cordoned, worker_waits(f"1 node(s) were unschedulable, {AFFINITY}.")),
-        "FM306",
-        "node gpu-0 is cordoned",
-        "kubectl uncordon gpu-0",
+    "a cordon": SchedulingCase(
+        fault=both(cordoned, worker_waits(f"1 node(s) were unschedulable, {AFFINITY}.")),
+        code="FM306",
+        cause="node gpu-0 is cordoned",
+        fix="kubectl uncordon gpu-0",
     ),
-    "anything else": (
-        worker_waits("1 node(s) had volume node affinity conflict."),
-        "FM306",
-        "the scheduler has no node for the worker",
-        "kubectl describe pod demo-worker-0",
+    "anything else": SchedulingCase(
+        fault=worker_waits("1 node(s) had volume node affinity conflict."),
+        code="FM306",
+        cause="the scheduler has no node for the worker",
+        fix="kubectl describe pod demo-worker-0",
     ),
 }
 
 
 @pytest.mark.parametrize("case", PLACING)
 def test_unscheduled_worker_is_explained(case: str) -> None:
-    broken, code, cause, fix = PLACING[case]
+    row = PLACING[case]
     snapshot = b.healthy_snapshot()
-    broken(snapshot)
-    [found] = b.findings_of(snapshot, code)
+    row.fault(snapshot)
+    [found] = b.findings_of(snapshot, row.code)
     assert found.about == "pod models/demo-worker-0"
-    assert cause in found.cause, found.cause
+    assert row.cause in found.cause, found.cause
     assert any(FAR in each.text for each in found.evidence)
-    assert found.fix is not None and fix in found.fix.text, found.fix
-    assert [each for each in b.found_codes(snapshot, "3") if each < "FM310"] == [code]
+    assert found.fix is not None and row.fix in found.fix.text, found.fix
+    assert [each for each in b.found_codes(snapshot, "3") if each < "FM310"] == [row.code]
     assert "FM330" in b.found_codes(snapshot, "3") and "FM330" not in b.root_codes(snapshot)
 
 
@@ -265,131 +275,136 @@ def no_replicas(snapshot: Snapshot) -> None:
 S3 = "AmazonS3Exception: Forbidden (Status Code: 403; Error Code: SignatureDoesNotMatch; x)"
 UNKNOWN = "java.net.UnknownHostException: cpu-0: cpu-0: Temporary failure in name resolution"
 
-PODS: dict[str, tuple[Fault, str, str, str, str]] = {
-    "no Secret": (
-        secret_missing,
-        "FM310",
-        "pod models/demo-master-0",
-        "Secret models/demo-store does not exist",
-        "kubectl create secret generic demo-store -n models "
-        '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
-        '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"',
+PODS: dict[str, FaultCase] = {
+    "no Secret": FaultCase(
+        fault=secret_missing,
+        code="FM310",
+        about="pod models/demo-master-0",
+        cause="Secret models/demo-store does not exist",
+        fix=(
+            "kubectl create secret generic demo-store -n models "
+            '--from-literal=AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" '
+            '--from-literal=AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
+        ),
     ),
-    "no key": (
-        key_missing,
-        "FM310",
-        "pod models/demo-master-0",
-        "the Secret demo-store lacks the key AWS_ACCESS_KEY_ID",
-        "kubectl create secret generic demo-store",
+    "no key": FaultCase(
+        fault=key_missing,
+        code="FM310",
+        about="pod models/demo-master-0",
+        cause="the Secret demo-store lacks the key AWS_ACCESS_KEY_ID",
+        fix="kubectl create secret generic demo-store",
     ),
-    "wrong key": (
-        master_says(S3),
-        "FM311",
-        "pod models/demo-master-0",
-        "the master is not ready and was restarted 4 times: the secret key is wrong",
-        "kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000",
+    "wrong key": FaultCase(
+        fault=master_says(S3),
+        code="FM311",
+        about="pod models/demo-master-0",
+        cause="the master is not ready and was restarted 4 times: the secret key is wrong",
+        fix="kubectl fluidmodel cache s3://hf-models/demo --name demo --endpoint http://minio:9000",
     ),
-    "no endpoint": (
-        master_says("java.net.ConnectException: Connection refused"),
-        "FM311",
-        "pod models/demo-master-0",
-        "the store's endpoint refuses connections",
-        "--only 5xx --probe",
+    "no endpoint": FaultCase(
+        fault=master_says("java.net.ConnectException: Connection refused"),
+        code="FM311",
+        about="pod models/demo-master-0",
+        cause="the store's endpoint refuses connections",
+        fix="--only 5xx --probe",
     ),
-    "no master pod": (
-        no_master,
-        "FM311",
-        "statefulset models/demo-master",
-        "the master has no pod",
-        "kubectl describe statefulset demo-master",
+    "no master pod": FaultCase(
+        fault=no_master,
+        code="FM311",
+        about="statefulset models/demo-master",
+        cause="the master has no pod",
+        fix="kubectl describe statefulset demo-master",
     ),
-    "own host name": (
-        job_master_says(UNKNOWN),
-        "FM312",
-        "pod models/demo-master-0",
-        "cannot look up the name of its own host, cpu-0",
-        '{"networkMode": "ContainerNetwork"}',
+    "own host name": FaultCase(
+        fault=job_master_says(UNKNOWN),
+        code="FM312",
+        about="pod models/demo-master-0",
+        cause="cannot look up the name of its own host, cpu-0",
+        fix='{"networkMode": "ContainerNetwork"}',
     ),
-    "image": (
-        no_image,
-        "FM320",
-        "pod models/demo-worker-0",
-        "node gpu-0 cannot pull alluxio:2.9.0 for the worker",
-        "imageTag: 2.9.0",
+    "image": FaultCase(
+        fault=no_image,
+        code="FM320",
+        about="pod models/demo-worker-0",
+        cause="node gpu-0 cannot pull alluxio:2.9.0 for the worker",
+        fix="imageTag: 2.9.0",
     ),
-    "memory": (
-        both(memory_tier, killed),
-        "FM321",
-        "pod models/demo-worker-0",
-        "alluxio-worker on node gpu-0 was killed: out of memory",
-        "kubectl fluidmodel cache s3://hf-models/demo --name demo",
+    "memory": FaultCase(
+        fault=both(memory_tier, killed),
+        code="FM321",
+        about="pod models/demo-worker-0",
+        cause="alluxio-worker on node gpu-0 was killed: out of memory",
+        fix="kubectl fluidmodel cache s3://hf-models/demo --name demo",
     ),
-    "disk": (
-        full_disk,
-        "FM322",
-        "pod models/demo-worker-0",
-        "/var/lib/fluidmodel/cache on node gpu-0 is full",
-        "path: a directory of a larger disk",
+    "disk": FaultCase(
+        fault=full_disk,
+        code="FM322",
+        about="pod models/demo-worker-0",
+        cause="/var/lib/fluidmodel/cache on node gpu-0 is full",
+        fix="path: a directory of a larger disk",
     ),
-    "quota": (
-        full_quota,
-        "FM322",
-        "pod models/demo-worker-0",
-        "the quota of 108Gi is full",
-        "--quota 108Gi",
+    "quota": FaultCase(
+        fault=full_quota,
+        code="FM322",
+        about="pod models/demo-worker-0",
+        cause="the quota of 108Gi is full",
+        fix="--quota 108Gi",
     ),
-    "restarts": (
-        restless,
-        "FM323",
-        "pod models/demo-fuse-gpu-0",
-        "alluxio-fuse of the fuse keeps restarting",
-        "--previous",
+    "restarts": FaultCase(
+        fault=restless,
+        code="FM323",
+        about="pod models/demo-fuse-gpu-0",
+        cause="alluxio-fuse of the fuse keeps restarting",
+        fix="--previous",
     ),
-    "fewer workers": (
-        fewer,
-        "FM330",
-        "statefulset models/demo-worker",
-        "1 of 2 workers are ready, and the Dataset still says Bound",
-        "role=alluxio-worker",
+    "fewer workers": FaultCase(
+        fault=fewer,
+        code="FM330",
+        about="statefulset models/demo-worker",
+        cause="1 of 2 workers are ready, and the Dataset still says Bound",
+        fix="role=alluxio-worker",
     ),
-    "a worker that crashes": (
-        crashing,
-        "FM331",
-        "pod models/demo-worker-0",
-        "the JVM ran out of memory",
-        "kubectl logs demo-worker-0",
+    "a worker that crashes": FaultCase(
+        fault=crashing,
+        code="FM331",
+        about="pod models/demo-worker-0",
+        cause="the JVM ran out of memory",
+        fix="kubectl logs demo-worker-0",
     ),
-    "a worker that Alluxio lost": (
-        lost,
-        "FM332",
-        "statefulset models/demo-worker",
-        "the master has lost 1 of 1 worker",
-        "kubectl delete pod demo-worker-0 -n models",
+    "a worker that Alluxio lost": FaultCase(
+        fault=lost,
+        code="FM332",
+        about="statefulset models/demo-worker",
+        cause="the master has lost 1 of 1 worker",
+        fix="kubectl delete pod demo-worker-0 -n models",
     ),
-    "no workers": (
-        no_replicas,
-        "FM333",
-        "alluxioruntime models/demo",
-        "it has no workers",
-        'kubectl patch alluxioruntime demo -n models --type merge -p \'{"spec": {"replicas": 1}}\'',
+    "no workers": FaultCase(
+        fault=no_replicas,
+        code="FM333",
+        about="alluxioruntime models/demo",
+        cause="it has no workers",
+        fix=(
+            "kubectl patch alluxioruntime demo -n models --type merge "
+            '-p \'{"spec": {"replicas": 1}}\''
+        ),
     ),
-    "a pod that does not go": (
-        stuck,
-        "FM334",
-        "pod models/demo-worker-0",
-        "the worker on node gpu-0 does not terminate",
-        "kubectl delete pod demo-worker-0 -n models --force",
+    "a pod that does not go": FaultCase(
+        fault=stuck,
+        code="FM334",
+        about="pod models/demo-worker-0",
+        cause="the worker on node gpu-0 does not terminate",
+        fix="kubectl delete pod demo-worker-0 -n models --force",
     ),
 }
 
 
 @pytest.mark.parametrize("case", PODS)
 def test_pod_fault_is_found(case: str) -> None:
-    broken, code, about, cause, fix = PODS[case]
+    row = PODS[case]
     snapshot = b.healthy_snapshot()
-    broken(snapshot)
-    b.assert_finds(snapshot, code, about, cause, fix)
-    assert code in b.root_codes(snapshot, "3", "4", "6", "8")
+    row.fault(snapshot)
+    b.assert_finds(snapshot, row.code, row.about, row.cause, row.fix)
+    assert row.code in b.root_codes(snapshot, "3", "4", "6", "8")
 
 
 def test_log_line_is_the_evidence() -> None:

@@ -91,5 +91,5 @@ def fluid_crds() -> list[Object]:
 
 
 def kwok_crds() -> list[Object]:
-    base = module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "crd" / "bases"
+    base = module_dir("kubernetes", "sigs.k8s.io/kwok") / "kustomize" / "crd" / "bases"
     return documents(base, "*.yaml")

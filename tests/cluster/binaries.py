@@ -1,8 +1,9 @@
 """The programs of the control plane: built once from pinned Go modules, then taken from the cache.
 
-Each folder under ``go/`` is a small Go module that pins one stack.  A binary's place in the cache
-is keyed by that module's files and the build flags, so a new Fluid does not rebuild Kubernetes, and
-an unchanged pin is found again from any clone.
+Each folder under ``go/`` is a small Go module that pins one stack.  What is built on the same
+version of Kubernetes is one stack, so that its hundreds of packages are compiled once.  A binary's
+place in the cache is keyed by that module's files and the build flags, so a new Fluid does not
+rebuild Kubernetes, and an unchanged pin is found again from any clone.
 """
 
 from __future__ import annotations
@@ -33,20 +34,19 @@ class Program:
 
 _FLUID = "github.com/fluid-cloudnative/fluid/cmd"
 PROGRAMS = (
-    Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    Program("etcd", "kubernetes", "go.etcd.io/etcd/server/v3"),
     Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
     Program(
         "kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"
     ),
     Program("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
     Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
-    Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    Program("kwok", "kubernetes", "sigs.k8s.io/kwok/cmd/kwok"),
     Program("kubelet-front", "front", "fluidmodel.test/front"),
-    Program("ddc-helm", "helm", "helm.sh/helm/v3/cmd/helm"),
-    Program("versitygw", "s3", "github.com/versity/versitygw/cmd/versitygw"),
+    Program("ddc-helm", "kubernetes", "helm.sh/helm/v3/cmd/helm"),
+    Program("versitygw", "s3", "fluidmodel.test/s3"),
     Program("dataset-controller", "fluid", f"{_FLUID}/dataset"),
     Program("alluxioruntime-controller", "fluid", f"{_FLUID}/alluxio"),
-    Program("fluid-webhook", "fluid", f"{_FLUID}/webhook"),
 )
 #: Not part of the control plane: built for `make krew-test` alone.
 KREW = (
@@ -72,6 +72,13 @@ def pinned(stack: str, module: str) -> str:
     return found.group(1)
 
 
+#: Compiled fast rather than to run fast: no debug information, and inlining in the standard library
+#: alone, which costs a fifth less (measured on k8s.io/api/core/v1: 7.3 instead of 9.3 CPU seconds).
+GCFLAGS = ("-gcflags=all=-l -dwarf=false", "-gcflags=std=-dwarf=false")
+#: For the line that says what is built: CPU seconds, roughly.
+ABOUT = {"kubernetes": 600, "fluid": 150, "s3": 60, "kubelet": 200, "krew": 60}
+
+
 def ldflags(stack: str) -> str:
     flags = "-s -w"
     if stack in ("kubernetes", "kubelet"):
@@ -79,8 +86,9 @@ def ldflags(stack: str) -> str:
         major, minor = version.lstrip("v").split(".")[:2]
         at = "-X k8s.io/component-base/version"
         flags += f" {at}.gitVersion={version} {at}.gitMajor={major} {at}.gitMinor={minor}"
-    if stack == "helm":
-        flags += f" -X helm.sh/helm/v3/internal/version.version={pinned('helm', 'helm.sh/helm/v3')}"
+    if stack == "kubernetes":
+        helm = pinned(stack, "helm.sh/helm/v3")
+        flags += f" -X helm.sh/helm/v3/internal/version.version={helm}"
     return flags
 
 
@@ -91,7 +99,7 @@ def target(program: Program) -> Path:
     sources = [path for path in sorted(folder.glob("*.go")) if path.name != "tools.go"]
     for path in (folder / "go.mod", folder / "go.sum", *sources):
         digest.update(path.read_bytes() if path.exists() else b"")
-    digest.update(ldflags(program.stack).encode())
+    digest.update(" ".join((*GCFLAGS, ldflags(program.stack))).encode())
     key = f"{program.stack}-{digest.hexdigest()[:12]}"
     return paths.cache_dir() / "bin" / key / program.name
 
@@ -115,42 +123,62 @@ def ensure(say: bool = True, programs: tuple[Program, ...] = PROGRAMS) -> dict[s
         return found
     with locked(paths.cache_dir() / "build.lock"):
         go = go_command()
-        for number, program in enumerate(missing, 1):
-            if not found[program.name].exists():
-                build(go, program, f"[{number}/{len(missing)}]", say)
+        # Built by somebody else meanwhile?
+        missing = [each for each in missing if not found[each.name].exists()]
+        stacks = sorted({each.stack for each in missing}, key=lambda each: -ABOUT.get(each, 0))
+        for number, stack in enumerate(stacks, 1):
+            wanted = [each for each in missing if each.stack == stack]
+            build(go, stack, wanted, f"[{number}/{len(stacks)}]", say)
     return found
 
 
-def build(go: str, program: Program, label: str, say: bool = True) -> None:
-    """Compile one program and move it into the cache in one step."""
-    destination = target(program)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = destination.with_name(f".{program.name}.{os.getpid()}")
+def build(go: str, stack: str, programs: list[Program], label: str, say: bool = True) -> None:
+    """Compile programs of one stack at once, and move each into the cache in one step.
+
+    One command, so that one program's packages are compiled while another is linked.
+    """
+    folder = target(programs[0]).parent
+    unfinished = folder / f".{os.getpid()}"
+    unfinished.mkdir(parents=True, exist_ok=True)
     command = [
         go,
         "build",
         "-trimpath",
         "-buildvcs=false",
+        "-pgo=off",
+        *GCFLAGS,
         "-ldflags",
-        ldflags(program.stack),
+        ldflags(stack),
         "-o",
-        str(unfinished),
-        program.package,
+        f"{unfinished}/",
+        *(each.package for each in programs),
     ]
-    with _Progress(f"{label} building {program.name}", say):
-        done = subprocess.run(
-            command,
-            cwd=paths.GO_DIR / program.stack,
-            env=go_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode != 0:
-        unfinished.unlink(missing_ok=True)
-        raise RuntimeError(f"building {program.name} failed:\n{done.stderr[-3000:]}")
-    unfinished.replace(destination)
+    names = ", ".join(each.name for each in programs)
+    about = ABOUT.get(stack, 0) / (os.cpu_count() or 1)
+    told = f", about {max(1, round(about / 60))} min" if about else ""
+    try:
+        with _Progress(f"{label} building {names}{told}", say):
+            done = subprocess.run(
+                command,
+                cwd=paths.GO_DIR / stack,
+                env=go_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise RuntimeError(f"building {names} failed:\n{done.stderr[-3000:]}")
+        for each in programs:
+            (unfinished / built_as(each.package)).replace(folder / each.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def built_as(package: str) -> str:
+    """What ``go build`` calls a program: its path's last word that is no major version."""
+    words = package.split("/")
+    return words[-2] if re.fullmatch(r"v\d+", words[-1]) else words[-1]
 
 
 def go_environment() -> dict[str, str]:

@@ -191,15 +191,10 @@ def s3(layout: Layout) -> Command:
     base = layout.state / "s3"
     return [
         str(layout.binaries["versitygw"]),
-        f"--port=127.0.0.1:{layout.ports['s3']}",
-        "--region=us-east-1",
-        f"--iam-dir={base / 'iam'}",
-        "--iam-cache-disable",
-        "--health=/healthz",
-        "--quiet",
-        "posix",
-        f"--sidecar={base / 'meta'}",
-        str(base / "data"),
+        f"-listen=127.0.0.1:{layout.ports['s3']}",
+        f"-users={base / 'iam'}",
+        f"-metadata={base / 'meta'}",
+        f"-data={base / 'data'}",
     ], {
         **layout.base_env(),
         "ROOT_ACCESS_KEY_ID": credentials["access_key"],

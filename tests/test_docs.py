@@ -122,6 +122,15 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
         assert not forbidden.search(text), name
 
 
+def test_what_a_control_plane_needs_is_part_of_what_development_needs() -> None:
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read(REPO / "setup.cfg")
+    extras = {name: set(text.split()) for name, text in config["options.extras_require"].items()}
+    assert extras["control-plane"] < extras["dev"]
+
+
 def test_the_constraints_cover_every_dependency() -> None:
     """An install without them backtracks for minutes, so none may be missing."""
     import configparser

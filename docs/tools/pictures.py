@@ -89,13 +89,12 @@ def prepare(cluster: Cluster) -> None:
 
 def take(cluster: Cluster, wanted: list[str]) -> None:
     plugin = Path(sys.executable).parent
-    kubectl = Path(cluster.facts["binaries"]["kubectl"]).parent
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
     env = {
         **kept,
         **cluster.s3.env(),
         "KUBECONFIG": str(cluster.kubeconfig),
-        "PATH": os.pathsep.join([str(plugin), str(kubectl), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(plugin), str(cluster.bin), os.environ["PATH"]]),
     }
     for each in PICTURES:
         shown = []

@@ -77,6 +77,11 @@ class Cluster:
         return self.state / "kubeconfigs" / "admin.yaml"
 
     @property
+    def bin(self) -> Path:
+        """A directory for a PATH, with the cluster's kubectl and no plugin of it."""
+        return self.state / "bin"
+
+    @property
     def api(self) -> Api:
         if self._api is None:
             self._api = Api(self.kubeconfig)
@@ -135,7 +140,7 @@ class Cluster:
         return self
 
     def _up(self, nodes: int | None, dynamo: str | None, options: dict[str, Any]) -> None:
-        found = binaries.ensure()
+        found = {**binaries.ensure(), "kubectl": binaries.kubectl()}
         assets.fluid_charts()
         self.state.mkdir(parents=True, mode=0o700)
         options.setdefault("s3", new_credentials())

@@ -38,13 +38,12 @@ def main() -> int:
 def show(cluster: Cluster) -> int:
     Bucket(cluster.s3, "models").put_model(MODEL, shards=4, shard_size=8 << 20)
     cluster.alluxio("default", "demo").set_knobs(load_bytes_per_second=8_000_000)
-    binaries = Path(cluster.facts["binaries"]["kubectl"]).parent
     plugin = Path(sys.executable).parent
     env = {
         **os.environ,
         **cluster.s3.env(),
         "KUBECONFIG": str(cluster.kubeconfig),
-        "PATH": os.pathsep.join([str(plugin), str(binaries), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(plugin), str(cluster.bin), os.environ["PATH"]]),
     }
     commands = [
         "kubectl get nodes -L nvidia.com/gpu.present",

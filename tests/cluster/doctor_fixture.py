@@ -112,10 +112,9 @@ class Doctor:
         """Run the printed fix, word for word, as a person would paste it into a shell."""
         fix = problem["fix"]
         assert fix and fix["how"] == "command", f"{problem['code']} has no command: {fix}"
-        binaries = Path(self.cluster.facts["binaries"]["kubectl"]).parent
         plugin = Path(sys.executable).parent
         env = {key: value for key, value in self.cli.env.items() if value is not None}
-        env["PATH"] = os.pathsep.join([str(binaries), str(plugin), os.environ["PATH"]])
+        env["PATH"] = os.pathsep.join([str(self.cluster.bin), str(plugin), os.environ["PATH"]])
         done = subprocess.run(
             ["bash", "-ec", fix["text"]],
             env=env,

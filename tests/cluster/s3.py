@@ -8,14 +8,12 @@ import secrets
 import time
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import urllib3
 
 from .api import Api
 from .process import locked
-
-REGION = "us-east-1"
+from .s3users import REGION, Users
 
 
 def new_credentials() -> dict[str, str]:
@@ -25,15 +23,15 @@ def new_credentials() -> dict[str, str]:
     }
 
 
-class S3:
+class S3(Users):
     """The server of one cluster."""
 
     def __init__(self, state: Path, port: int, credentials: dict[str, str], api: Api) -> None:
+        super().__init__(
+            f"http://127.0.0.1:{port}", credentials["access_key"], credentials["secret_key"]
+        )
         self.state, self.port, self.api = state, port, api
-        self.endpoint = f"http://127.0.0.1:{port}"
         self.region = REGION
-        self.access_key = credentials["access_key"]
-        self.secret_key = credentials["secret_key"]
 
     def env(self, access_key: str | None = None, secret_key: str | None = None) -> dict[str, str]:
         """The environment by which any S3 client finds and may use the server."""
@@ -74,29 +72,7 @@ class S3:
                 raise RuntimeError(f"the S3 server at {self.endpoint} did not answer")
             time.sleep(0.05)
 
-    # -- users and policies --------------------------------------------------------------------
-
-    def create_user(self, access_key: str, secret_key: str, role: str = "user") -> None:
-        """Make a user; ``user`` has no rights until a policy gives some, ``userplus`` may make
-        buckets, ``admin`` may do everything."""
-        self._admin(
-            "create-user",
-            body=(
-                f"<Account><Access>{escape(access_key)}</Access><Secret>{escape(secret_key)}</Secret>"
-                f"<Role>{role}</Role><UserID>0</UserID><GroupID>0</GroupID></Account>"
-            ),
-        )
-
-    def delete_user(self, access_key: str) -> None:
-        self._admin("delete-user", {"access": access_key})
-
-    def rotate(self, access_key: str, secret_key: str) -> None:
-        """Give a user another secret key."""
-        self._admin(
-            "update-user",
-            {"access": access_key},
-            (f"<MutableProps><Secret>{escape(secret_key)}</Secret></MutableProps>"),
-        )
+    # -- policies --------------------------------------------------------------------
 
     def allow(
         self,
@@ -133,26 +109,6 @@ class S3:
     def policy(self, bucket: str, statements: list[dict[str, Any]]) -> None:
         document = {"Version": "2012-10-17", "Statement": statements}
         self.client().put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
-
-    def _admin(self, action: str, query: dict[str, str] | None = None, body: str = "") -> None:
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.credentials import Credentials
-
-        url = f"{self.endpoint}/{action}"
-        if query:
-            url += "?" + "&".join(f"{key}={value}" for key, value in query.items())
-        request = AWSRequest("PATCH", url, data=body.encode())
-        import hashlib
-
-        request.headers["X-Amz-Content-Sha256"] = hashlib.sha256(body.encode()).hexdigest()
-        SigV4Auth(Credentials(self.access_key, self.secret_key), "s3", REGION).add_auth(request)
-        answer = urllib3.PoolManager(retries=False).request(
-            "PATCH", url, body=body.encode(), headers=dict(request.headers.items()), timeout=10
-        )
-        if answer.status >= 300:
-            said = answer.data.decode(errors="replace")[:500]
-            raise RuntimeError(f"{action}: {answer.status} {said}")
 
     # -- the way in from the cluster -----------------------------------------------------------
 

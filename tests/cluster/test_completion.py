@@ -88,11 +88,10 @@ def test_kubectl_completes_the_plugin(
     plugin = home / "bin" / "kubectl-fluidmodel"
     plugin.write_text(f'#!/bin/sh\nexec {cli._argv(())[0]} -m kubectl_fluidmodel "$@"\n')
     plugin.chmod(0o755)
-    kubectl = Path(cluster.facts["binaries"]["kubectl"])
     env = {
         **cli.env,
         "HOME": str(home),
-        "PATH": os.pathsep.join([str(home / "bin"), str(kubectl.parent), "/usr/bin:/bin"]),
+        "PATH": os.pathsep.join([str(home / "bin"), str(cluster.bin), "/usr/bin:/bin"]),
         "FLUIDMODEL_COMPLETION_TIMEOUT": "5",
     }
 

@@ -16,6 +16,7 @@ import urllib3
 from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
 from tests.cluster import binaries
 from tests.cluster.process import end_process, free_ports, start_time
+from tests.cluster.s3users import Users
 
 ACCESS, SECRET = "FMSTAGINGTESTS", "not-a-secret-of-anybody"
 
@@ -26,19 +27,16 @@ def program() -> Path:
 
     Remembered, for the cache lies in the home directory and tests change that.
     """
-    found = next(each for each in binaries.PROGRAMS if each.name == "versitygw")
-    path = binaries.target(found)
-    if not path.exists():
-        binaries.build(binaries.go_command(), found, "[1/1]")
-    return path
+    server = binaries.S3_SERVER
+    return binaries.ensure(programs=(server,))[server.name]
 
 
 class S3Server:
     """One server on a free port of loopback, with its data in memory where there is a tmpfs."""
 
-    def __init__(self, gateway: tuple[str, ...] = (), backend: tuple[str, ...] = ()) -> None:
-        """`gateway` and `backend` are further flags of versitygw and of its posix backend."""
-        self._gateway, self._backend = gateway, backend
+    def __init__(self, *flags: str) -> None:
+        """`flags` are further ones of go/s3."""
+        self._flags = flags
         base = "/dev/shm" if Path("/dev/shm").is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="fluidmodel-s3-", dir=base))
         self.port = free_ports(1)[0]
@@ -54,16 +52,11 @@ class S3Server:
             self._process = subprocess.Popen(
                 [
                     str(program()),
-                    f"--port=127.0.0.1:{self.port}",
-                    "--region=us-east-1",
-                    f"--iam-dir={self.folder / 'iam'}",
-                    "--health=/healthz",
-                    "--quiet",
-                    *self._gateway,
-                    "posix",
-                    *self._backend,
-                    f"--sidecar={self.folder / 'meta'}",
-                    str(self.folder / "data"),
+                    f"-listen=127.0.0.1:{self.port}",
+                    f"-users={self.folder / 'iam'}",
+                    f"-metadata={self.folder / 'meta'}",
+                    f"-data={self.folder / 'data'}",
+                    *self._flags,
                 ],
                 env={"ROOT_ACCESS_KEY_ID": ACCESS, "ROOT_SECRET_ACCESS_KEY": SECRET},
                 stdin=subprocess.DEVNULL,
@@ -105,9 +98,7 @@ class S3Server:
         """A new user, who may do what bucket policies say and nothing else."""
         self.users.add(name)
         secret = f"{SECRET}-{name}"
-        login = [f"--access={ACCESS}", f"--secret={SECRET}", f"--endpoint-url={self.endpoint}"]
-        made = [f"--access={name}", f"--secret={secret}", "--role=user"]
-        subprocess.run([str(program()), "admin", *login, "create-user", *made], check=True)
+        Users(self.endpoint, ACCESS, SECRET).create_user(name, secret)
         return S3Store(self.endpoint, "us-east-1", S3Credentials(name, secret))
 
     def client(self) -> Any:

@@ -25,7 +25,7 @@ FILES = {
 def locked(harness: StagingHarness, tmp_path: Path) -> Iterator[StagingHarness]:
     versions = tmp_path / "versions"
     versions.mkdir()
-    server = S3Server(backend=(f"--versioning-dir={versions}",))
+    server = S3Server(f"-versions={versions}")
     try:
         server.start()
         client = server.client()

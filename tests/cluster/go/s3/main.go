@@ -22,6 +22,9 @@ func main() {
 	users := flag.String("users", "", "directory of the users")
 	sidecar := flag.String("metadata", "", "directory of the objects' metadata")
 	data := flag.String("data", "", "directory of the buckets")
+	versions := flag.String("versions", "", "directory of older versions; without one there are none")
+	keepAlive := flag.Bool("keep-alive", false, "leave connections open")
+	integrity := flag.Bool("data-integrity-etag", false, "name objects by a CRC instead of an MD5")
 	flag.Parse()
 
 	// The limits are those of versitygw's own command line, v1.8.
@@ -32,6 +35,8 @@ func main() {
 	}
 	options := posix.PosixOpts{
 		SideCarDir:          *sidecar,
+		VersioningDir:       *versions,
+		DataIntegrityEtag:   *integrity,
 		CopyObjectThreshold: threshold,
 	}
 	options.SetNewDirPerm(0o755)
@@ -52,6 +57,7 @@ func main() {
 		HealthPath:        "/healthz",
 		IAMDir:            *users,
 		IAMCacheDisable:   true,
+		KeepAlive:         *keepAlive,
 		Quiet:             true,
 	})
 	if err != nil {

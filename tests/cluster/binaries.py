@@ -73,6 +73,9 @@ def pinned(stack: str, module: str) -> str:
     return found.group(1)
 
 
+#: A compiler or linker that collects no garbage takes a fifth less (k8s.io/api/core/v1: 5.3 instead
+#: of 6.8 CPU seconds). The limit is each process's; most stay far below it.
+BUILD_ENVIRONMENT = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
 #: CPU seconds to compile each stack, one after the other in this order; measured with Go 1.26.
 CPU_SECONDS = {"kubernetes": 410, "fluid": 90, "s3": 50, "kubelet": 200, "krew": 60}
 
@@ -202,7 +205,7 @@ def build(go: str, stack: str, programs: list[Program], label: str, say: bool = 
             done = subprocess.run(
                 command,
                 cwd=paths.GO_DIR / stack,
-                env=go_environment(),
+                env={**BUILD_ENVIRONMENT, **go_environment()},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -79,7 +79,7 @@ def _get_newest(client: Client, kind: str, name: str, namespace: str) -> ServedG
             obj = client.get(served, name, namespace)
         except NotFoundError as err:
             # A version that is not served answers "404 page not found", without a reason.
-            if err.reason == "NotFound":
+            if err.api_reason == "NotFound":
                 return None
         else:
             schema = _served_shape(client, served) if version == resources.V1ALPHA1 else None

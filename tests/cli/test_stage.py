@@ -43,7 +43,9 @@ def arguments(hub: FakeHub, s3: S3Server, *more: str, to: str = "s3://cli-models
     return ["stage", MODEL, f"--to={to}", hub_flag, store, *more]
 
 
-def test_the_whole_way(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_staged_found_verified_and_cleaned_up(
+    hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments(hub, s3)) == 0
     out, err = capsys.readouterr()
     head = hub.repos[MODEL].head
@@ -89,7 +91,7 @@ def test_a_dry_run_needs_no_bucket_and_no_keys(
     assert not hub.requests_matching("resolve", on="cdn")
 
 
-def test_a_dry_run_on_the_server_says_what_the_store_holds(
+def test_a_server_dry_run_shows_what_the_store_has(
     hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def look(*more: str) -> str:
@@ -109,7 +111,9 @@ def test_a_dry_run_on_the_server_says_what_the_store_holds(
     assert there["files"] == 2 and there["bytesLeft"] == 0 and there["manifest"] is True
 
 
-def test_a_log_for_programs(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_log_has_one_event_per_line(
+    hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments(hub, s3, "--log=json", to="s3://cli-models/log")) == 0
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
@@ -137,17 +141,19 @@ def test_a_log_for_programs(hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFi
         ([], "missing option '--to'"),
     ],
 )
-def test_wrong_usage(more: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2(
+    more: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["stage", MODEL, *more]) == 2
     assert words in capsys.readouterr().err
 
 
-def test_what_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_sources_than_the_hub_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stage", "s3://bucket/x", "--to=s3://ok-bucket"]) == 2
     assert "it is no model of the hub" in capsys.readouterr().err
 
 
-def test_without_keys(
+def test_missing_keys_are_an_error(
     hub: FakeHub, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -156,7 +162,7 @@ def test_without_keys(
     assert "no S3 credentials" in capsys.readouterr().err
 
 
-def test_nobody_at_the_endpoint(
+def test_an_unreachable_endpoint_exits_with_3(
     hub: FakeHub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubectl_fluidmodel.stage.engine._NO_ANSWER_TIMEOUT", 0.5)

@@ -42,7 +42,7 @@ def test_a_revision_is_resolved_once_and_all_pages_are_read_at_it(server: Server
     assert (big.kind, big.digest) == ("sha256", repo.files["m.safetensors"].sha256)
 
 
-def test_a_branch_that_moves_between_two_pages(server: Server) -> None:
+def test_a_branch_that_moves_between_two_pages_changes_nothing(server: Server) -> None:
     repo = server.repos[NAME]
     first = repo.head
     server.add_fault("move", "cursor=7", action=lambda: repo.commit({"other": b""}))
@@ -50,7 +50,7 @@ def test_a_branch_that_moves_between_two_pages(server: Server) -> None:
     assert repo.head != first
 
 
-def test_other_revisions(server: Server) -> None:
+def test_branches_and_commit_ids_are_resolved(server: Server) -> None:
     repo = server.repos[NAME]
     old = repo.head
     repo.commit({"new": b"1"}, branch="refs/pr/1")
@@ -71,7 +71,7 @@ def test_other_revisions(server: Server) -> None:
         ("other", "acme/gated", "", "acme/gated is gated"),
     ],
 )
-def test_refusals_tell_apart(
+def test_each_refusal_has_its_own_error(
     server: Server, token: str, name: str, revision: str, words: str
 ) -> None:
     for other in ("acme/private", "acme/gated"):
@@ -98,7 +98,7 @@ def test_refusals_tell_apart(
         ({}, 403, "the hub refuses o/m"),
     ],
 )
-def test_a_refusal_is_read_whichever_http_library_an_image_has(
+def test_a_refusal_is_translated_without_another_http_library(
     monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], code: int, words: str
 ) -> None:
     """huggingface_hub 0.x came with requests, 1.x with httpx, 2.x with httpx2."""
@@ -110,7 +110,7 @@ def test_a_refusal_is_read_whichever_http_library_an_image_has(
     assert words in told.message
 
 
-def test_what_passes_is_tried_again_and_waits_as_it_is_told(server: Server) -> None:
+def test_transient_errors_are_retried_after_the_requested_delay(server: Server) -> None:
     limit = server.add_fault("status", "tree", status=429, times=1, headers={"Retry-After": "1"})
     error = server.add_fault("status", "revision", status=503, times=2)
     began = time.monotonic()
@@ -118,7 +118,7 @@ def test_what_passes_is_tried_again_and_waits_as_it_is_told(server: Server) -> N
     assert limit.hits == 1 and error.hits == 2 and time.monotonic() - began > 1
 
 
-def test_what_does_not_pass_is_unreachable(server: Server) -> None:
+def test_a_lasting_server_error_is_unreachable(server: Server) -> None:
     server.add_fault("status", "", status=502)
     began = time.monotonic()
     with pytest.raises(UnreachableError, match="cannot read from the hub") as told:
@@ -126,7 +126,7 @@ def test_what_does_not_pass_is_unreachable(server: Server) -> None:
     assert told.value.exit_code == 3 and time.monotonic() - began < 5
 
 
-def test_nobody_there() -> None:
+def test_a_closed_port_is_unreachable() -> None:
     with pytest.raises(UnreachableError):
         HubClient(HubCredentials("http://127.0.0.1:9"), retry_timeout=0.3).resolve_commit(NAME)
 
@@ -145,7 +145,7 @@ def test_a_next_page_on_another_host_is_not_followed(server: Server) -> None:
     assert not server.requests_matching(on="cdn")
 
 
-def test_links() -> None:
+def test_the_next_page_is_parsed_from_the_link_header() -> None:
     assert _next_page_url('<https://h/a?b=1>; rel="next"') == "https://h/a?b=1"
     assert _next_page_url('<https://h/1>; rel="prev", <https://h/2>; rel="next"') == "https://h/2"
     assert _next_page_url("<https://h/2>; rel=next") == "https://h/2"
@@ -160,6 +160,6 @@ def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", ["hub.example", "ftp://h", "http://", "http://u:p@h"])
-def test_endpoints_that_are_none(url: str) -> None:
+def test_invalid_endpoints_are_refused(url: str) -> None:
     with pytest.raises(FluidModelError, match="is not a URL"):
         load_credentials(url)

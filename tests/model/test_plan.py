@@ -38,7 +38,7 @@ LLAMA = (
 )
 
 
-def test_duplicates_of_safetensors_stay_out() -> None:
+def test_redundant_formats_are_left_out_beside_safetensors() -> None:
     found = plan(*LLAMA)
     assert kept(found) == [
         "README.md",
@@ -52,23 +52,23 @@ def test_duplicates_of_safetensors_stay_out() -> None:
     assert all(each.reason for each in found.skipped)
 
 
-def test_without_safetensors_nothing_is_a_duplicate() -> None:
+def test_without_safetensors_no_format_is_redundant() -> None:
     assert kept(plan("config.json", "pytorch_model.bin")) == ["config.json", "pytorch_model.bin"]
     assert kept(plan("model.gguf")) == ["model.gguf"]
 
 
-def test_safetensors_below_original_are_not_the_model() -> None:
+def test_safetensors_below_original_do_not_count_as_weights() -> None:
     paths = ("original/x.safetensors", "pytorch_model.bin")
     assert kept(plan(*paths)) == sorted(paths)
 
 
-def test_consolidated_weights_stay_out_only_beside_others() -> None:
+def test_consolidated_weights_are_left_out_only_beside_others() -> None:
     both = plan("consolidated.safetensors", "model-1.safetensors")
     assert kept(both) == ["model-1.safetensors"]
     assert kept(plan("consolidated.safetensors")) == ["consolidated.safetensors"]
 
 
-def test_globs_of_the_user_are_the_last_word() -> None:
+def test_globs_of_the_user_replace_the_defaults() -> None:
     assert kept(plan(*LLAMA, include=("*.bin", "original/"))) == [
         "original/consolidated.00.pth",
         "original/params.json",
@@ -79,7 +79,7 @@ def test_globs_of_the_user_are_the_last_word() -> None:
     assert kept(plan(*LLAMA, include=("*.json",), exclude=("o*",)))[0] == "config.json"
 
 
-def test_rubbish_stays_out_unless_it_is_asked_for() -> None:
+def test_junk_is_left_out_unless_it_is_included() -> None:
     tree = ("config.json", ".DS_Store", "sub/.ipynb_checkpoints/x.json")
     assert kept(plan(*tree)) == ["config.json"]
     assert len(kept(plan(*tree, include=("*",)))) == len(tree)
@@ -97,9 +97,7 @@ def test_rubbish_stays_out_unless_it_is_asked_for() -> None:
         (("m.gguf",), ""),
     ],
 )
-def test_what_no_engine_could_load_is_said_before_it_is_staged(
-    tree: tuple[str, ...], text: str
-) -> None:
+def test_a_note_says_why_no_engine_can_load_the_plan(tree: tuple[str, ...], text: str) -> None:
     said = unloadable_note(plan(*tree))
     assert (text in said) if text else said == ""
 
@@ -112,7 +110,7 @@ def test_globs_that_leave_nothing_are_refused() -> None:
 
 
 @pytest.mark.parametrize("path", ["../x", "a//b", "/a", "a/./b", "a\nb", "a/", "x" * 900])
-def test_paths_that_cannot_be_keys(path: str) -> None:
+def test_paths_that_cannot_be_keys_are_refused(path: str) -> None:
     with pytest.raises(FluidModelError, match="cannot be staged"):
         plan("ok", path)
 
@@ -129,7 +127,7 @@ def test_paths_that_cannot_be_keys(path: str) -> None:
         "x" * 900,
     ],
 )
-def test_a_name_that_cannot_be_used_is_left_out_as_the_error_says(path: str) -> None:
+def test_the_hint_for_an_unusable_path_excludes_it(path: str) -> None:
     with pytest.raises(FluidModelError, match="cannot be staged") as told:
         plan("ok", path, "okay")
     flag, glob, *_ = shlex.split(told.value.hint.partition(", if ")[0])

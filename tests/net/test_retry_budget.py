@@ -61,14 +61,14 @@ def until_the_end(waits: RetryBudget, err: TransientError, most: int = 10_000) -
 @pytest.mark.parametrize(
     "status", [408, 425, 429, 500, 502, 503, 504, 509, *range(520, 531), 598, 599]
 )
-def test_what_passes(status: int) -> None:
+def test_transient_statuses(status: int) -> None:
     assert is_transient_status(status)
 
 
 @pytest.mark.parametrize(
     "status", [200, 206, 301, 400, 401, 403, 404, 405, 407, 409, 410, 416, 451, 501, 505, 507, 511]
 )
-def test_what_does_not(status: int) -> None:
+def test_permanent_statuses(status: int) -> None:
     assert not is_transient_status(status)
 
 
@@ -93,18 +93,18 @@ def test_what_does_not(status: int) -> None:
         ({"RateLimit": '"api";r=0;t=55', "Retry-After": "soon"}, 55.0),
     ],
 )
-def test_the_pause_that_is_asked_for(headers: dict[str, str], seconds: float | None) -> None:
+def test_the_requested_delay_is_parsed(headers: dict[str, str], seconds: float | None) -> None:
     assert requested_delay(headers, now=1010.0) == seconds
 
 
 @given(st.text(), st.text())
-def test_no_header_is_too_odd(retry_after: str, limit: str) -> None:
+def test_no_header_crashes_the_parser(retry_after: str, limit: str) -> None:
     found = requested_delay({"Retry-After": retry_after, "RateLimit": limit})
     assert found is None or found >= 0
 
 
 @pytest.mark.parametrize("limit", [1.0, 15.0, 300.0, 3600.0])
-def test_patience_is_a_time_and_no_number(clock: Clock, limit: float) -> None:
+def test_retries_end_at_the_timeout_not_after_a_count(clock: Clock, limit: float) -> None:
     waits = RetryBudget(limit, clock)
     attempts = until_the_end(waits, passing())
     assert clock.now == pytest.approx(limit)  # the last attempt is at its very end
@@ -112,41 +112,41 @@ def test_patience_is_a_time_and_no_number(clock: Clock, limit: float) -> None:
     assert attempts > limit / 21
 
 
-def test_pauses_grow(clock: Clock) -> None:
+def test_delays_grow(clock: Clock) -> None:
     waits = RetryBudget(300.0, clock)
     for _ in range(5):
         waits.wait(passing())
     assert clock.waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2])
 
 
-def test_who_does_not_answer_at_all_is_waited_for_less(clock: Clock) -> None:
+def test_a_server_without_an_answer_is_retried_for_a_shorter_time(clock: Clock) -> None:
     until_the_end(RetryBudget(300.0, clock, no_answer_timeout=15.0), passing(answered=False))
     assert clock.now == pytest.approx(15.0)
     until_the_end(RetryBudget(300.0, clock, no_answer_timeout=15.0), passing(answered=True))
     assert clock.now == pytest.approx(315.0)
 
 
-def test_a_pause_that_is_asked_for_is_waited_for_though_patience_is_shorter(clock: Clock) -> None:
+def test_a_requested_delay_longer_than_the_timeout_is_waited_for(clock: Clock) -> None:
     assert RetryBudget(15.0, clock).wait(passing(55.0)) == 55.0
     attempts = until_the_end(RetryBudget(15.0, clock), passing(55.0))
     assert attempts <= 4
 
 
-def test_a_limit_that_stays_ends_with_the_patience(clock: Clock) -> None:
+def test_a_lasting_rate_limit_ends_at_the_timeout(clock: Clock) -> None:
     until_the_end(RetryBudget(15.0, clock), passing(1.0))
     assert 15.0 <= clock.now <= 36.0  # pauses are at least our own
 
 
-def test_who_asks_for_no_pause_at_all_is_not_asked_in_a_hot_loop(clock: Clock) -> None:
+def test_a_requested_delay_of_zero_is_no_hot_loop(clock: Clock) -> None:
     assert until_the_end(RetryBudget(60.0, clock), passing(0.0)) < 15
 
 
-def test_a_pause_that_is_too_long_is_the_end(clock: Clock) -> None:
+def test_a_requested_delay_that_is_too_long_ends_retries(clock: Clock) -> None:
     assert until_the_end(RetryBudget(300.0, clock), passing(MAX_REQUESTED_DELAY + 1)) == 1
     assert clock.waits == []
 
 
-def test_progress_starts_it_anew(clock: Clock) -> None:
+def test_progress_resets_the_time(clock: Clock) -> None:
     waits = RetryBudget(2.0, clock)
     for _ in range(50):
         waits.wait(passing())
@@ -154,7 +154,7 @@ def test_progress_starts_it_anew(clock: Clock) -> None:
     assert clock.now == pytest.approx(10.0)
 
 
-def test_stopped_is_stopped(clock: Clock) -> None:
+def test_a_stopped_wait_is_cancelled(clock: Clock) -> None:
     clock.set()
     with pytest.raises(CancelledError):
         RetryBudget(300.0, clock).wait(passing())
@@ -164,7 +164,9 @@ def test_stopped_is_stopped(clock: Clock) -> None:
     st.floats(0.1, 1000),
     st.lists(st.tuples(st.none() | st.floats(0, 2000), st.booleans()), min_size=1, max_size=60),
 )
-def test_it_always_ends_in_time(limit: float, failures: list[tuple[float | None, bool]]) -> None:
+def test_retries_always_end_in_bounded_time(
+    limit: float, failures: list[tuple[float | None, bool]]
+) -> None:
     clock = Clock()
     real = retry_budget.time.monotonic
     retry_budget.time.monotonic = lambda: clock.now

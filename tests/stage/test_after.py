@@ -23,14 +23,16 @@ def check(harness: StagingHarness, read: bool = False) -> VerificationReport:
     return verify_staged_model(harness.s3.store(), harness.layout, tree, read_content=read)
 
 
-def test_a_sound_prefix(harness: StagingHarness) -> None:
+def test_verify_finds_no_problem_in_an_intact_prefix(harness: StagingHarness) -> None:
     harness.add_model()
     harness.stage()
     found = check(harness, read=True)
     assert found.problems == [] and found.files == 5
 
 
-def test_what_verify_finds(harness: StagingHarness) -> None:
+def test_verify_reports_missing_overwritten_resized_and_unlisted_objects(
+    harness: StagingHarness,
+) -> None:
     harness.add_model()
     harness.stage()
     client, place = harness.s3.client(), harness.layout
@@ -46,7 +48,7 @@ def test_what_verify_finds(harness: StagingHarness) -> None:
     assert f"{OTHER}: its bytes do not match" in "\n".join(check(harness, read=True).problems)
 
 
-def test_verify_without_a_manifest_names_what_is_there(harness: StagingHarness) -> None:
+def test_verify_without_a_manifest_names_the_staged_commits(harness: StagingHarness) -> None:
     repo = harness.add_model()
     with pytest.raises(FluidModelError, match="is not staged"):
         harness.s3.client().create_bucket(Bucket=harness.bucket)
@@ -59,7 +61,7 @@ def test_verify_without_a_manifest_names_what_is_there(harness: StagingHarness) 
     assert old in told.value.reason
 
 
-def test_only_our_own_leftovers_go(
+def test_only_our_own_stale_uploads_are_aborted(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "ACTIVE_FOR", 0.0)
@@ -81,7 +83,7 @@ def test_only_our_own_leftovers_go(
     assert abort_stale_uploads(store, harness.destination, MODEL, 0.0) == []
 
 
-def test_what_is_alive_is_not_aborted_however_slow_it_is(
+def test_an_active_upload_is_not_aborted_however_slow_it_is(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parts may take longer than any age that makes sense for a leftover."""
@@ -107,7 +109,7 @@ def test_what_is_alive_is_not_aborted_however_slow_it_is(
     harness.assert_staged()
 
 
-def test_an_upload_that_is_gone_on_with_is_alive_from_its_first_moment(
+def test_a_resumed_upload_is_active_from_its_first_request(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.add_model({"model.safetensors": random_bytes(6 * PART), "config.json": b"{}"})
@@ -134,7 +136,7 @@ def test_an_upload_that_is_gone_on_with_is_alive_from_its_first_moment(
     harness.assert_staged()
 
 
-def test_nobody_writes_the_record_of_a_file_that_is_done(
+def test_the_checkpoint_of_a_complete_file_is_not_rewritten(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "REFRESH_INTERVAL", 0.001)

@@ -94,7 +94,7 @@ def profile(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
 
 
 @pytest.mark.usefixtures("users")
-def test_keys_of_a_credential_process_are_renewed_as_they_end(
+def test_keys_of_a_credential_process_are_renewed_before_they_expire(
     expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of SSO and of roles: their provider is boto3's, which asks anew in time."""
@@ -111,7 +111,7 @@ def test_keys_of_a_credential_process_are_renewed_as_they_end(
 
 
 @pytest.mark.usefixtures("users")
-def test_keys_that_the_store_ends_before_their_time_are_renewed(
+def test_keys_that_the_store_revokes_early_are_renewed(
     expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = (datetime.now(timezone.utc) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -123,7 +123,7 @@ def test_keys_that_the_store_ends_before_their_time_are_renewed(
 
 
 @pytest.mark.usefixtures("users")
-def test_keys_that_somebody_writes_to_the_file_meanwhile_are_taken(
+def test_keys_that_are_replaced_in_their_file_are_read_again(
     expiring: StagingHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(name: str) -> None:
@@ -141,7 +141,7 @@ def test_keys_that_somebody_writes_to_the_file_meanwhile_are_taken(
 
 
 @pytest.mark.usefixtures("users")
-def test_keys_that_nobody_renews_end_it_at_once_and_another_run_goes_on(
+def test_expired_keys_that_nothing_renews_fail_at_once_and_another_run_resumes(
     expiring: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", FIRST)
@@ -170,7 +170,9 @@ def test_keys_that_nobody_renews_end_it_at_once_and_another_run_goes_on(
         (S3Credentials("ASIA1", "x", "token", expires_at=NOW - timedelta(hours=1)), "end in 0 min"),
     ],
 )
-def test_what_ends_is_said(credentials: S3Credentials | None, words: str) -> None:
+def test_a_warning_names_when_temporary_keys_expire(
+    credentials: S3Credentials | None, words: str
+) -> None:
     said = expiry_warning(S3Store("http://s3", "", credentials), NOW)
     assert words in said if words else not said
 
@@ -185,7 +187,9 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("told", ["2126-06-01T12:00:00Z", "2126-06-01T14:00:00+02:00", ""])
-def test_the_end_that_the_environment_tells(temporary: pytest.MonkeyPatch, told: str) -> None:
+def test_the_expiration_in_the_environment_is_read(
+    temporary: pytest.MonkeyPatch, told: str
+) -> None:
     """Read by us: botocore would call such keys renewable, and fail as they end."""
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", told)
     found = store_from_environment("http://s3", None).credentials
@@ -194,13 +198,13 @@ def test_the_end_that_the_environment_tells(temporary: pytest.MonkeyPatch, told:
     assert "hidden" not in repr(found)
 
 
-def test_an_end_that_is_no_time(temporary: pytest.MonkeyPatch) -> None:
+def test_an_invalid_expiration_is_a_usage_error(temporary: pytest.MonkeyPatch) -> None:
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "soon")
     with pytest.raises(UsageError, match="AWS_CREDENTIAL_EXPIRATION is no time: 'soon'"):
         store_from_environment("http://s3", None)
 
 
-def test_keys_of_the_environment_that_have_expired(temporary: pytest.MonkeyPatch) -> None:
+def test_expired_keys_of_the_environment_are_an_error(temporary: pytest.MonkeyPatch) -> None:
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
     with pytest.raises(FluidModelError, match="cannot use the S3 credentials") as told:
         store_from_environment("http://s3", None)

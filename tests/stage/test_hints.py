@@ -39,7 +39,7 @@ class NoCommits:
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE, HOSTILE)
-def test_what_to_do_about_a_model_that_is_not_staged(repo: str, commit: str, prefix: str) -> None:
+def test_the_hint_for_a_missing_model_stages_it(repo: str, commit: str, prefix: str) -> None:
     layout = StagingLayout(BucketPrefix("models", prefix), repo, commit)
     err = verify._not_staged_error(NoCommits(), layout)  # type: ignore[arg-type]
     assert_parsed_as(err.hint, *_stage(layout))
@@ -47,7 +47,9 @@ def test_what_to_do_about_a_model_that_is_not_staged(repo: str, commit: str, pre
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE, HOSTILE)
-def test_what_to_do_about_problems(repo: str, prefix: str, endpoint: str) -> None:
+def test_the_next_command_after_problems_stages_the_model_again(
+    repo: str, prefix: str, endpoint: str
+) -> None:
     layout = StagingLayout(BucketPrefix("models", prefix), repo, "c" * 40)
     report = VerificationReport(layout, problems=["x: missing"])
     text = format_verification(report, False, ["--endpoint", endpoint])
@@ -56,7 +58,7 @@ def test_what_to_do_about_problems(repo: str, prefix: str, endpoint: str) -> Non
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE)
-def test_what_comes_after_staging(uri: str, endpoint: str) -> None:
+def test_the_next_command_after_staging_caches_the_prefix(uri: str, endpoint: str) -> None:
     plan = StagingPlan("o/m", "main", "c" * 40, (PlanFile("a", 1, "git", "0" * 40),))
     result = Completed(uri, "s3://manifest", 1, 1, 1, 1, 1.0)
     text = format_result(plan, result, ["--endpoint", endpoint])
@@ -66,7 +68,7 @@ def test_what_comes_after_staging(uri: str, endpoint: str) -> None:
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE)
-def test_how_to_create_a_secret(name: str, namespace: str) -> None:
+def test_the_hint_for_a_missing_secret_creates_it(name: str, namespace: str) -> None:
     line = credentials._create_secret(name, namespace, ("HF_TOKEN",))
     words = ["kubectl", "create", "secret", "generic", name, "-n", namespace]
     end = ["--"] if name.startswith("-") else []
@@ -81,7 +83,7 @@ def _stage(layout: StagingLayout) -> list[str]:
 
 @settings(max_examples=25)
 @given(HOSTILE, HOSTILE)
-def test_how_to_delete_a_job_that_stays(name: str, namespace: str) -> None:
+def test_the_hint_for_a_job_that_stays_deletes_it(name: str, namespace: str) -> None:
     err = job_run._still_deleting_error(name, namespace)
     words = ["kubectl", "delete", "job", name, "-n", namespace]
     assert_parsed_as(err.hint, *words, *(["--"] if name.startswith("-") else []))

@@ -28,7 +28,7 @@ def quick(**changes: float | int) -> TransferOptions:
     return TransferOptions(**settings)  # type: ignore[arg-type]
 
 
-def test_limits_on_the_rate_are_waited_for(harness: StagingHarness) -> None:
+def test_a_rate_limit_is_waited_for(harness: StagingHarness) -> None:
     harness.add_model()
     limit = harness.hub.add_fault(
         "status", "resolve", status=429, times=3, headers={"Retry-After": "1"}
@@ -39,7 +39,7 @@ def test_limits_on_the_rate_are_waited_for(harness: StagingHarness) -> None:
     harness.assert_staged()
 
 
-def test_a_wait_that_is_too_long_is_an_error_that_says_so(harness: StagingHarness) -> None:
+def test_a_requested_delay_that_is_too_long_is_an_error(harness: StagingHarness) -> None:
     harness.add_model()
     plan = harness.plan()
     harness.hub.add_fault("status", "resolve", status=429, headers={"Retry-After": "7200"})
@@ -49,7 +49,7 @@ def test_a_wait_that_is_too_long_is_an_error_that_says_so(harness: StagingHarnes
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 503, 520, 524, 530])
-def test_answers_that_pass(harness: StagingHarness, status: int) -> None:
+def test_transient_statuses_are_retried(harness: StagingHarness, status: int) -> None:
     harness.add_model({"m.safetensors": random_bytes(2 * PART)})
     fault = harness.hub.add_fault("status", "resolve|blobs", method="GET", status=status, times=3)
     harness.stage()
@@ -58,7 +58,7 @@ def test_answers_that_pass(harness: StagingHarness, status: int) -> None:
 
 
 @pytest.mark.parametrize("header", [{"Retry-After": "1"}, {"RateLimit": '"api";r=0;t=1'}, {}])
-def test_a_limit_on_the_rate_at_the_very_first_request(
+def test_a_rate_limit_on_the_first_request_is_waited_for(
     harness: StagingHarness, header: dict[str, str]
 ) -> None:
     harness.add_model()
@@ -71,7 +71,7 @@ def test_a_limit_on_the_rate_at_the_very_first_request(
 
 
 @pytest.mark.parametrize("status", [501, 505, 451])
-def test_answers_that_do_not_pass_are_told_at_once(harness: StagingHarness, status: int) -> None:
+def test_permanent_statuses_fail_at_once(harness: StagingHarness, status: int) -> None:
     harness.add_model({"m.safetensors": random_bytes(2 * PART)})
     plan = harness.plan()
     fault = harness.hub.add_fault("status", "blobs", method="GET", status=status)
@@ -81,7 +81,9 @@ def test_answers_that_do_not_pass_are_told_at_once(harness: StagingHarness, stat
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-def test_a_storage_host_that_refuses_for_a_while(harness: StagingHarness, status: int) -> None:
+def test_a_link_that_storage_refuses_for_a_while_is_requested_again(
+    harness: StagingHarness, status: int
+) -> None:
     """A clock that is off, a link that is not known everywhere yet, a firewall: it passes."""
     harness.add_model({"m.safetensors": random_bytes(2 * PART)})
     fault = harness.hub.add_fault("status", "blobs", on="cdn", method="GET", status=status)
@@ -95,7 +97,7 @@ def test_a_storage_host_that_refuses_for_a_while(harness: StagingHarness, status
     harness.assert_staged()
 
 
-def test_broken_connections_are_taken_up_where_they_broke(harness: StagingHarness) -> None:
+def test_broken_connections_are_resumed_where_they_broke(harness: StagingHarness) -> None:
     harness.add_model({"m.safetensors": random_bytes(4 * PART)})
     fault = harness.hub.add_fault("drop", "blobs", after=3 * MIB, times=6)
     run = harness.stage()
@@ -105,14 +107,14 @@ def test_broken_connections_are_taken_up_where_they_broke(harness: StagingHarnes
     assert run.completed.read == run.completed.bytes
 
 
-def test_a_connection_that_never_brings_anything_ends_in_an_error(harness: StagingHarness) -> None:
+def test_connections_that_never_deliver_anything_are_an_error(harness: StagingHarness) -> None:
     harness.add_model({"m.safetensors": random_bytes(2 * PART)})
     harness.hub.add_fault("drop", "blobs", after=0)
     with pytest.raises(UnreachableError, match="hub"):
         harness.stage(options=quick())
 
 
-def test_a_stall_is_noticed_and_slowness_is_not_one(harness: StagingHarness) -> None:
+def test_a_stalled_connection_is_replaced(harness: StagingHarness) -> None:
     harness.add_model({"m.safetensors": random_bytes(2 * PART)})
     stall = harness.hub.add_fault("stall", "blobs", after=MIB, seconds=300.0, times=1)
     began = time.monotonic()
@@ -122,7 +124,7 @@ def test_a_stall_is_noticed_and_slowness_is_not_one(harness: StagingHarness) -> 
     harness.assert_staged()
 
 
-def test_slow_is_not_dead(harness: StagingHarness) -> None:
+def test_a_slow_connection_is_not_replaced(harness: StagingHarness) -> None:
     """A body that takes far longer than the stall limit, but never stops."""
     harness.add_model({"m.safetensors": random_bytes(700 << 10)})
     harness.hub.connection_rate = 200 << 10
@@ -143,7 +145,7 @@ def test_a_server_that_ignores_range_is_read_in_order(harness: StagingHarness) -
 
 
 @pytest.mark.parametrize("times", [1, 2, 9, None], ids=["once", "twice", "often", "from then on"])
-def test_a_server_that_ignores_range_after_it_did_not(
+def test_a_server_that_starts_to_ignore_range_is_asked_again(
     harness: StagingHarness, times: int | None
 ) -> None:
     """As an edge of a CDN may: what has come by ranges has not to come again, nor to be waited
@@ -157,7 +159,7 @@ def test_a_server_that_ignores_range_after_it_did_not(
         assert run.completed.read == run.completed.bytes
 
 
-def test_a_server_that_ignores_range_in_the_middle_of_a_file_that_is_gone_on_with(
+def test_a_resumed_file_is_staged_from_a_server_that_starts_to_ignore_range(
     harness: StagingHarness,
 ) -> None:
     harness.add_model({BIG: random_bytes(8 * PART)})
@@ -171,7 +173,9 @@ def test_a_server_that_ignores_range_in_the_middle_of_a_file_that_is_gone_on_wit
     harness.assert_staged()
 
 
-def test_a_server_that_ignores_range_and_breaks(harness: StagingHarness) -> None:
+def test_a_broken_connection_to_a_server_that_ignores_range_is_resumed(
+    harness: StagingHarness,
+) -> None:
     harness.add_model()
     harness.hub.add_fault("norange", "")
     harness.hub.add_fault("drop", "blobs.*00001", after=8 * MIB, skip=4, times=1)
@@ -179,7 +183,7 @@ def test_a_server_that_ignores_range_and_breaks(harness: StagingHarness) -> None
     harness.assert_staged()
 
 
-def test_bodies_without_a_length(harness: StagingHarness) -> None:
+def test_bodies_without_a_content_length_are_read(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.add_fault("nolength", "")
     harness.stage()
@@ -208,7 +212,7 @@ def test_wrong_bytes_of_the_right_size_never_become_an_object(
 
 @pytest.mark.parametrize("kind", ["short", "long"])
 @pytest.mark.parametrize("path", [BIG, OTHER, "sub/dir/tokenizer.json"])
-def test_files_of_another_size_than_the_tree_says(
+def test_files_of_another_size_than_the_tree_lists_fail(
     harness: StagingHarness, kind: str, path: str
 ) -> None:
     harness.add_model()
@@ -219,14 +223,14 @@ def test_files_of_another_size_than_the_tree_says(
     assert harness.manifest() is None
 
 
-def test_a_body_that_is_cut_once_is_read_again(harness: StagingHarness) -> None:
+def test_a_truncated_body_is_read_again(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.add_fault("short", "blobs", count=100, times=2)
     harness.stage()
     harness.assert_staged()
 
 
-def test_links_that_expire_are_asked_for_anew(harness: StagingHarness) -> None:
+def test_expired_links_are_requested_again(harness: StagingHarness) -> None:
     harness.add_model({"m.safetensors": random_bytes(6 * PART)})
     harness.hub.link_uses = 2
     harness.stage()
@@ -234,14 +238,14 @@ def test_links_that_expire_are_asked_for_anew(harness: StagingHarness) -> None:
     harness.assert_staged()
 
 
-def test_links_that_never_work_end_in_an_error(harness: StagingHarness) -> None:
+def test_links_that_never_work_are_an_error(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.link_uses = 0
     with pytest.raises(UnreachableError, match="cannot read"):
         harness.stage(options=quick())
 
 
-def test_the_token_goes_to_the_hub_and_to_nobody_else(harness: StagingHarness) -> None:
+def test_the_token_is_sent_to_the_hub_only(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.private[MODEL] = {"hf_secret"}
     harness.stage(harness.plan("hf_secret"), token="hf_secret")
@@ -251,7 +255,7 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(harness: StagingHarness) -
     assert all(each.token == "hf_secret" for each in harness.hub.requests_matching(on="hub"))
 
 
-def test_gates_are_told_before_anything_is_made(harness: StagingHarness) -> None:
+def test_a_gated_model_is_an_error_before_anything_is_written(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.gated[MODEL] = {"hf_yes"}
     for token, words in (("", "no token was given"), ("hf_no", "has no access")):
@@ -263,7 +267,7 @@ def test_gates_are_told_before_anything_is_made(harness: StagingHarness) -> None
     harness.assert_staged()
 
 
-def test_access_that_is_taken_away_meanwhile(harness: StagingHarness) -> None:
+def test_access_that_is_revoked_during_the_transfer_is_an_error(harness: StagingHarness) -> None:
     harness.add_model()
     plan = harness.plan()
     harness.hub.gated[MODEL] = set()
@@ -271,7 +275,7 @@ def test_access_that_is_taken_away_meanwhile(harness: StagingHarness) -> None:
         harness.stage(plan)
 
 
-def test_the_hub_is_away(harness: StagingHarness) -> None:
+def test_an_unreachable_hub_is_an_error_in_bounded_time(harness: StagingHarness) -> None:
     harness.add_model()
     plan = harness.plan()
     harness.hub.stop()

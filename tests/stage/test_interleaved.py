@@ -175,7 +175,7 @@ def assert_nothing_is_wrong(harness: StagingHarness) -> None:
     st.integers(1, 6),
     st.none() | st.integers(0, 30),
 )
-def test_whatever_goes_wrong(
+def test_any_mix_of_faults_leaves_no_wrong_object_and_the_next_run_completes(
     s3_server: S3Server,
     hub: list[dict[str, Any]],
     store: list[dict[str, Any]],

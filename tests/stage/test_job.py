@@ -43,7 +43,7 @@ def container(job: dict[str, Any]) -> dict[str, Any]:
     return dict(job["spec"]["template"]["spec"]["containers"][0])
 
 
-def test_it_is_an_indexed_job_with_a_share_per_pod() -> None:
+def test_the_job_is_indexed_with_one_shard_per_pod() -> None:
     job = build_job(PLAN, SETTINGS)
     assert job["spec"]["completionMode"] == "Indexed"
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == 4
@@ -52,7 +52,7 @@ def test_it_is_an_indexed_job_with_a_share_per_pod() -> None:
     assert "--shard=$(FLUIDMODEL_SHARD)/4" in arguments and "--to=s3://models/p" in arguments
 
 
-def test_it_may_nothing_that_it_need_not() -> None:
+def test_the_pod_has_no_privileges_that_it_does_not_need() -> None:
     pod = build_job(PLAN, SETTINGS)["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -63,7 +63,7 @@ def test_it_may_nothing_that_it_need_not() -> None:
     assert [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]] == ["/fluidmodel"]
 
 
-def test_secrets_are_references() -> None:
+def test_secrets_are_passed_by_reference() -> None:
     env = {each["name"]: each for each in container(build_job(PLAN, SETTINGS))["env"]}
     for name, secret in (
         ("AWS_ACCESS_KEY_ID", "keys"),
@@ -74,7 +74,7 @@ def test_secrets_are_references() -> None:
         assert env[name]["valueFrom"]["secretKeyRef"]["name"] == secret
 
 
-def test_its_name_stands_for_what_it_does() -> None:
+def test_the_name_depends_on_the_plan_and_the_settings() -> None:
     one = build_job(PLAN, SETTINGS)
     assert build_job(PLAN, SETTINGS) == one
     assert build_job(replace(PLAN, commit="d" * 40), SETTINGS)["metadata"] != one["metadata"]
@@ -84,11 +84,11 @@ def test_its_name_stands_for_what_it_does() -> None:
     assert len(long) <= 52  # a pod of it adds its index and a random suffix
 
 
-def test_it_is_plain_json() -> None:
+def test_the_job_is_plain_json() -> None:
     json.dumps(build_job(PLAN, SETTINGS))
 
 
-def test_it_ends_by_itself() -> None:
+def test_the_deadline_grows_with_the_plan() -> None:
     """An hour, and what the plan takes at the slowest rate that is worth waiting for."""
     assert build_job(PLAN, SETTINGS)["spec"]["activeDeadlineSeconds"] == 3600
     large = replace(PLAN, files=(PlanFile("a", 700 << 30, "sha256", "0" * 64),))
@@ -96,7 +96,7 @@ def test_it_ends_by_itself() -> None:
     assert 3 * 86_400 < seconds < 5 * 86_400
 
 
-def test_temporary_keys_have_their_token() -> None:
+def test_temporary_keys_are_passed_with_their_session_token() -> None:
     names = {each["name"] for each in container(build_job(PLAN, SETTINGS))["env"]}
     assert "AWS_SESSION_TOKEN" not in names
     made = build_job(PLAN, replace(SETTINGS, session_token=SecretKey("keys", "token")))
@@ -112,7 +112,7 @@ def test_nothing_is_installed_into_a_pod_with_keys() -> None:
     assert "pip" not in json.dumps(made) and "PYTHONPATH" not in json.dumps(made)
 
 
-def test_the_command_is_one_that_this_package_has(tmp_path: Path) -> None:
+def test_the_container_runs_this_package(tmp_path: Path) -> None:
     """The container's own words, run by the Python of the tests: the plan is that of the Job."""
     with FakeHub(Repo("org/model", {"config.json": b"{}", "model.safetensors": b"x" * 99})) as hub:
         plan = HubClient(HubCredentials(hub.endpoint, "")).plan("org/model")
@@ -131,7 +131,7 @@ def test_the_command_is_one_that_this_package_has(tmp_path: Path) -> None:
     assert plan.commit[:12] in done.stdout and "2 files" in done.stdout
 
 
-def test_its_flags_make_it_again() -> None:
+def test_the_flags_of_a_job_build_the_same_job() -> None:
     """What doctor prints for a Job that failed has to make the same Job."""
     given = replace(
         SETTINGS,
@@ -165,11 +165,11 @@ class TestNetwork:
         made = self.pod(**flags)["containers"][0]["env"]
         return {each["name"]: each.get("value", "") for each in made}
 
-    def test_nothing_is_there_unasked(self) -> None:
+    def test_no_network_settings_by_default(self) -> None:
         assert not {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"} & set(self.env())
         assert "imagePullSecrets" not in self.pod()
 
-    def test_a_proxy_leaves_the_clusters_own_store_alone(self) -> None:
+    def test_the_clusters_own_store_bypasses_the_proxy(self) -> None:
         env = self.env(proxy="http://proxy:3128")
         assert env["HTTPS_PROXY"] == env["HTTP_PROXY"] == "http://proxy:3128"
         for host, exempt in (("minio", True), ("minio.ns.svc", True), ("huggingface.co", False)):
@@ -187,7 +187,7 @@ class TestNetwork:
         file = f"{mount['mountPath']}/bundle.pem"
         assert env["SSL_CERT_FILE"] == env["AWS_CA_BUNDLE"] == env["REQUESTS_CA_BUNDLE"] == file
 
-    def test_the_image_is_pulled_with_secrets(self) -> None:
+    def test_pull_secrets_are_passed_to_the_pod(self) -> None:
         assert self.pod(pull_secrets=("a", "b"))["imagePullSecrets"] == [
             {"name": "a"}, {"name": "b"},
         ]  # fmt: skip
@@ -209,26 +209,26 @@ class TestNetwork:
             ({"pull_secrets": ("Bad Name",)}, "--image-pull-secret"),
         ],
     )
-    def test_what_cannot_be_is_refused(self, flags: dict[str, Any], words: str) -> None:
+    def test_invalid_network_flags_are_refused(self, flags: dict[str, Any], words: str) -> None:
         with pytest.raises(UsageError) as caught:
             self.settings(**flags)
         assert words in caught.value.message and "hunter2" not in str(caught.value)
 
 
 class TestImage:
-    def test_the_flag_goes_before_the_environment(self) -> None:
+    def test_the_image_flag_wins_over_the_environment(self) -> None:
         assert require_image("r/a:1", {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/a:1"
         assert require_image(None, {"FLUIDMODEL_IMAGE": "r/b:2"}) == "r/b:2"
         assert require_image(None, {}) == ""
 
     @pytest.mark.parametrize("name", ["REGISTRY/x:1", "a b", "--privileged", "x;reboot"])
-    def test_what_is_no_image_is_refused(self, name: str) -> None:
+    def test_invalid_image_names_are_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match="--image"):
             require_image(name, {})
         with pytest.raises(UsageError, match="FLUIDMODEL_IMAGE"):
             require_image(None, {"FLUIDMODEL_IMAGE": name})
 
-    def test_without_one_both_ways_out_are_named(self) -> None:
+    def test_the_error_without_an_image_names_both_alternatives(self) -> None:
         told = no_image_error()
         for words in ("docker build -t ", "docker push ", "--image ", "--stage-on client"):
             assert words in told.hint

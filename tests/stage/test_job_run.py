@@ -62,7 +62,7 @@ def ensure(cluster: Cluster, plan: StagingPlan) -> str:
 
 
 @pytest.mark.parametrize("other", [THEIRS, MOVED], ids=["another model", "another commit"])
-def test_the_work_of_others_is_left_alone(other: StagingPlan) -> None:
+def test_jobs_for_other_sources_and_commits_are_not_touched(other: StagingPlan) -> None:
     """Two models of one last name; a branch that moved while a detached Job is at work."""
     cluster = Cluster(at_work(other))
     assert ensure(cluster, OURS) == "started"
@@ -72,28 +72,30 @@ def test_the_work_of_others_is_left_alone(other: StagingPlan) -> None:
 @pytest.mark.parametrize(
     "settings", [{"shards": 4}, {"image": "r/i:2"}, {"to": BucketPrefix("elsewhere")}]
 )
-def test_the_same_work_with_other_settings_makes_way(settings: dict[str, Any]) -> None:
+def test_a_job_with_other_settings_for_the_same_source_is_replaced(
+    settings: dict[str, Any],
+) -> None:
     old = at_work(OURS, **settings)
     cluster = Cluster(old, at_work(THEIRS), at_work(MOVED))
     assert ensure(cluster, OURS) == f"started in place of {name_of(old)}"
     assert cluster.done == [f"delete {OURS.uri}", f"apply {OURS.uri}"]
 
 
-def test_the_same_job_is_found() -> None:
+def test_the_same_running_job_is_found() -> None:
     cluster = Cluster(at_work(OURS))
     assert ensure(cluster, OURS) == "found running"
     assert cluster.done == []
 
 
 @pytest.mark.parametrize("kind", ["Complete", "Failed"])
-def test_one_that_is_over_is_made_anew(kind: str) -> None:
+def test_a_finished_job_is_recreated(kind: str) -> None:
     over = {"conditions": [{"type": kind, "status": "True"}]}
     cluster = Cluster({**at_work(OURS), "status": over})
     assert ensure(cluster, OURS) == "started"
     assert cluster.done == [f"delete {OURS.uri}", f"apply {OURS.uri}"]
 
 
-def test_one_that_is_being_deleted_does_nothing_more() -> None:
+def test_a_job_that_is_being_deleted_is_recreated() -> None:
     leaving = at_work(OURS)
     leaving["metadata"] = {**leaving["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
     cluster = Cluster(leaving)
@@ -101,7 +103,7 @@ def test_one_that_is_being_deleted_does_nothing_more() -> None:
     assert cluster.done[-1] == f"apply {OURS.uri}"
 
 
-def test_one_that_somebody_made_anew_meanwhile_is_left_alone(objects: Objects) -> None:
+def test_a_job_that_another_command_recreates_is_not_deleted(objects: Objects) -> None:
     job = at_work(OURS)
     job["metadata"]["uid"] = "old"
     objects.add(kinds.JOBS, job)
@@ -139,7 +141,7 @@ STUCK = [
 
 
 @pytest.mark.parametrize(("pod", "way"), STUCK, ids=[way for _, way in STUCK])
-def test_a_job_whose_pods_cannot_start_is_not_waited_for(
+def test_a_job_whose_pods_cannot_start_is_an_error(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, pod: Object, way: str
 ) -> None:
     monkeypatch.setattr(job_run, "_START_TIMEOUT", 0.5)
@@ -154,7 +156,7 @@ def test_a_job_whose_pods_cannot_start_is_not_waited_for(
     assert way in told.value.hint
 
 
-def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
+def test_a_job_that_exceeded_its_deadline_is_an_error(objects: Objects) -> None:
     job = at_work(OURS)
     failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}
     job["status"] = {"conditions": [failed]}
@@ -173,7 +175,7 @@ def test_a_job_that_took_too_long_says_so(objects: Objects) -> None:
         ("the node ran out of memory", "failed"),
     ],
 )
-def test_a_container_that_could_not_say_anything(
+def test_the_termination_message_explains_a_container_without_a_log(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, message: str, what: str
 ) -> None:
     monkeypatch.setattr(job_run, "_LOG_TIMEOUT", 0.5)

@@ -44,7 +44,7 @@ def locked(harness: StagingHarness, tmp_path: Path) -> Iterator[StagingHarness]:
         server.stop()
 
 
-def test_a_model_is_staged_and_gone_on_with_in_a_locked_bucket(locked: StagingHarness) -> None:
+def test_a_model_is_staged_and_resumed_in_a_bucket_with_object_lock(locked: StagingHarness) -> None:
     locked.hub.add_fault("status", f"blobs.*{BIG}", on="cdn", status=451, skip=2)
     with pytest.raises(FluidModelError):
         locked.stage()

@@ -83,7 +83,7 @@ def test_a_complete_staging_is_found(harness: StagingHarness) -> None:
 
 
 @pytest.mark.parametrize("name", ["pod.log", "pod-failed.log"])
-def test_the_log_of_a_pod_is_understood_line_by_line(name: str) -> None:
+def test_the_log_of_a_pod_is_parsed_line_by_line(name: str) -> None:
     for line in (FOLDER / name).read_text().splitlines():
         document = json.loads(line)
         if document["event"] == "Error":
@@ -104,7 +104,7 @@ def test_the_log_of_a_pod_becomes_progress() -> None:
     assert aggregator.done_bytes == 4 * PART + len(FILES["config.json"])
 
 
-def test_the_error_of_a_pod_is_understood() -> None:
+def test_the_error_of_a_pod_is_parsed() -> None:
     last = (FOLDER / "pod-failed.log").read_text().splitlines()[-1]
     document = job_run._parse_event_line(last)
     assert document is not None and document["event"] == "Error"
@@ -148,7 +148,7 @@ def test_the_flags_of_a_job_are_read(job: dict[str, Any]) -> None:
     assert "--stage-proxy" in cache_flags(job)
 
 
-def test_the_command_line_of_a_job_is_understood(
+def test_the_command_line_of_a_job_is_parsed(
     job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pod may be started by an old Job with a new image."""

@@ -24,13 +24,13 @@ def test_parts_keep_s3s_limits(size: int, room: int) -> None:
 
 
 @given(st.integers(min_value=0, max_value=GIB), st.integers(5 * MIB, 64 * MIB))
-def test_spans_cover_the_file_once(size: int, part: int) -> None:
+def test_byte_ranges_cover_the_file_once(size: int, part: int) -> None:
     ends = [parts.byte_range(number, size, part) for number in range(parts.part_count(size, part))]
     assert ends[0][0] == 0 and ends[-1][1] == size
     assert all(here[1] == after[0] for here, after in itertools.pairwise(ends))
 
 
-def test_a_file_of_a_terabyte_fits() -> None:
+def test_a_file_of_a_terabyte_fits_into_ten_thousand_parts() -> None:
     part = parts.choose_part_size(10**12, 150 * MIB)
     assert parts.part_count(10**12, part) <= 10_000 and part < 150 * MIB
 
@@ -42,7 +42,7 @@ def test_little_memory_makes_smaller_parts() -> None:
 
 
 @given(st.lists(st.integers(0, 10 * GIB), min_size=1, max_size=40), st.integers(1, 8))
-def test_shares_are_whole_disjoint_and_even(sizes: list[int], shards: int) -> None:
+def test_shards_are_disjoint_complete_and_balanced(sizes: list[int], shards: int) -> None:
     files = [PlanFile(f"f{n}", size, "git", "0" * 40) for n, size in enumerate(sizes)]
     shares = parts.assign_shards(files, shards)
     assert sorted(file for each in shares for file in each.files) == sorted(files)

@@ -14,12 +14,12 @@ from kubectl_fluidmodel.stage import resumable_sha256
 from kubectl_fluidmodel.stage.file_hasher import FileHasher
 
 
-def test_it_is_available_where_tests_run() -> None:
+def test_libcrypto_is_available_where_tests_run() -> None:
     assert resumable_sha256.is_available()
 
 
 @given(st.binary(max_size=3000), st.integers(0, 40))
-def test_a_state_goes_on_as_if_nothing_had_been(data: bytes, blocks: int) -> None:
+def test_hashing_resumes_from_an_exported_state(data: bytes, blocks: int) -> None:
     cut = min(
         blocks * resumable_sha256.BLOCK,
         len(data) // resumable_sha256.BLOCK * resumable_sha256.BLOCK,
@@ -31,7 +31,7 @@ def test_a_state_goes_on_as_if_nothing_had_been(data: bytes, blocks: int) -> Non
     assert again.hexdigest() == hashlib.sha256(data).hexdigest()
 
 
-def test_counts_beyond_four_gibibytes_of_bits() -> None:
+def test_bit_counts_beyond_32_bits_are_restored() -> None:
     """The count of bits needs both of its words; compared with a state at such a count."""
     state = resumable_sha256.Sha256()
     state.update(bytes(64))
@@ -44,7 +44,7 @@ def test_counts_beyond_four_gibibytes_of_bits() -> None:
     assert resumable_sha256.Sha256(one.export_state(), far).hexdigest() == one.hexdigest()
 
 
-def test_pending_bytes_are_no_state() -> None:
+def test_a_state_with_pending_bytes_is_not_exported() -> None:
     running = resumable_sha256.Sha256()
     running.update(b"abc")
     with pytest.raises(ValueError, match="pending"):

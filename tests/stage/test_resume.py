@@ -39,7 +39,7 @@ def record_of(harness: StagingHarness) -> dict[str, object]:
     return dict(json.loads(harness.get(harness.layout.checkpoint_key(BIG))))
 
 
-def test_killed_at_half_it_goes_on_elsewhere(half_staged: StagingHarness) -> None:
+def test_a_run_that_was_killed_resumes_on_another_machine(half_staged: StagingHarness) -> None:
     done = half_staged.run("--output=json", *FEW, machine="elsewhere")
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)["bytesRead"]
@@ -68,7 +68,9 @@ def test_a_part_is_in_the_store_before_it_is_hashed(
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.75])
-def test_killed_again_and_again(harness: StagingHarness, share: float) -> None:
+def test_runs_that_are_killed_again_and_again_complete_in_the_end(
+    harness: StagingHarness, share: float
+) -> None:
     harness.add_model(
         {BIG: random_bytes(SIZE), "other.safetensors": random_bytes(2 * PART), "config.json": b"{}"}
     )
@@ -78,7 +80,7 @@ def test_killed_again_and_again(harness: StagingHarness, share: float) -> None:
     harness.assert_staged()
 
 
-def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half_staged: StagingHarness) -> None:
+def test_an_upload_with_a_replaced_part_restarts(half_staged: StagingHarness) -> None:
     upload = half_staged.uploads()[0]
     client = half_staged.s3.client()
     import base64
@@ -99,7 +101,7 @@ def test_a_part_that_is_not_what_was_uploaded_is_not_trusted(half_staged: Stagin
     half_staged.assert_staged()
 
 
-def test_an_upload_that_is_gone_starts_over(half_staged: StagingHarness) -> None:
+def test_an_upload_that_was_aborted_restarts(half_staged: StagingHarness) -> None:
     upload = half_staged.uploads()[0]
     half_staged.s3.client().abort_multipart_upload(
         Bucket=half_staged.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
@@ -109,9 +111,7 @@ def test_an_upload_that_is_gone_starts_over(half_staged: StagingHarness) -> None
 
 
 @pytest.mark.parametrize("damage", ["cut", "state", "done", "identity", "version"])
-def test_a_record_that_is_damaged_costs_time_and_nothing_else(
-    half_staged: StagingHarness, damage: str
-) -> None:
+def test_a_damaged_checkpoint_restarts_the_upload(half_staged: StagingHarness, damage: str) -> None:
     record = record_of(half_staged)
     if damage == "state":
         record["state"] = "00" * 32
@@ -137,7 +137,7 @@ def test_a_record_that_is_damaged_costs_time_and_nothing_else(
     )
 
 
-def test_an_upload_of_parts_that_this_run_has_no_memory_for_starts_over(
+def test_an_upload_with_parts_larger_than_the_memory_restarts(
     half_staged: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = record_of(half_staged)
@@ -155,7 +155,7 @@ def test_an_upload_of_parts_that_this_run_has_no_memory_for_starts_over(
     half_staged.assert_staged()
 
 
-def test_without_libcrypto_only_the_hub_is_read_again(
+def test_without_libcrypto_stored_parts_are_not_uploaded_again(
     half_staged: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable_sha256, "_library", None)
@@ -167,7 +167,7 @@ def test_without_libcrypto_only_the_hub_is_read_again(
     half_staged.assert_staged()
 
 
-def test_begun_without_libcrypto_and_ended_with_it(
+def test_a_run_with_libcrypto_resumes_one_without(
     harness: StagingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.add_model({BIG: random_bytes(SIZE)})
@@ -194,7 +194,7 @@ def test_begun_without_libcrypto_and_ended_with_it(
     harness.assert_staged()
 
 
-def test_interrupted_it_says_how_to_go_on(harness: StagingHarness) -> None:
+def test_an_interrupted_run_says_how_to_resume(harness: StagingHarness) -> None:
     harness.add_model({BIG: random_bytes(SIZE)})
     harness.hub.pause_after = SIZE * 3 // 4
     with interrupts.interrupts_enabled():
@@ -221,7 +221,7 @@ def test_interrupted_it_says_how_to_go_on(harness: StagingHarness) -> None:
     harness.assert_staged()
 
 
-def test_two_at_once_do_no_harm(harness: StagingHarness) -> None:
+def test_two_runs_at_the_same_time_do_no_harm(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.total.rate = 30e6
     plan = harness.plan()
@@ -246,7 +246,7 @@ def test_two_at_once_do_no_harm(harness: StagingHarness) -> None:
         assert harness.get(harness.layout.object_key(path)) == blob.data
 
 
-def test_a_look_tells_what_a_run_would_go_on_from_and_changes_nothing(
+def test_the_status_is_what_a_run_resumes_from(
     half_staged: StagingHarness,
 ) -> None:
     before = half_staged.objects()

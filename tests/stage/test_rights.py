@@ -118,7 +118,7 @@ def assert_there(harness: StagingHarness) -> None:
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["told 404", "told 403"])
-def test_the_least_rights_stage_a_model_and_go_on_after_a_break(
+def test_the_minimal_permissions_stage_and_resume_a_model(
     harness: StagingHarness, allowed: Allowed, proxy: FaultProxy, hidden: bool
 ) -> None:
     """Amazon's S3 says 403 of what is not there to who may not list; other stores say 404."""
@@ -136,7 +136,9 @@ def test_the_least_rights_stage_a_model_and_go_on_after_a_break(
     assert again.completed.read == 0
 
 
-def test_all_advised_rights_leave_nothing_behind(harness: StagingHarness, allowed: Allowed) -> None:
+def test_the_recommended_permissions_leave_nothing_behind(
+    harness: StagingHarness, allowed: Allowed
+) -> None:
     user = allowed(documented("StageAll", "StageList"))
     interrupted(harness, user)
     run = staged(harness, user)
@@ -145,7 +147,7 @@ def test_all_advised_rights_leave_nothing_behind(harness: StagingHarness, allowe
 
 
 @pytest.mark.parametrize("right", OPTIONAL)
-def test_each_optional_right_may_lack(
+def test_staging_works_without_each_optional_permission(
     harness: StagingHarness, allowed: Allowed, right: str
 ) -> None:
     user = allowed(without(right))
@@ -163,7 +165,7 @@ def test_each_optional_right_may_lack(
     assert bool(found.notes) == (right == "s3:ListBucket")
 
 
-def test_a_check_by_who_may_not_list_finds_what_lacks(
+def test_verify_without_the_list_permission_finds_missing_files(
     harness: StagingHarness, allowed: Allowed
 ) -> None:
     user = allowed(documented("StageLeast"))
@@ -185,7 +187,7 @@ def test_a_check_by_who_may_not_list_finds_what_lacks(
     [("GET", "uploadId="), ("DELETE", "uploadId="), ("DELETE", r"\.fluidmodel")],
     ids=["list parts", "abort", "delete"],
 )
-def test_stores_that_do_not_have_an_operation(
+def test_staging_works_on_stores_without_an_optional_operation(
     with_proxy: Callable[[], StagingHarness],
     proxy: FaultProxy,
     method: str,
@@ -202,7 +204,7 @@ def test_stores_that_do_not_have_an_operation(
     assert_there(harness)
 
 
-def test_a_part_that_fails_is_sent_again_where_parts_may_not_be_listed(
+def test_a_failed_part_is_retried_without_the_permission_to_list_parts(
     with_proxy: Callable[[], StagingHarness], proxy: FaultProxy
 ) -> None:
     harness = with_proxy()
@@ -214,7 +216,7 @@ def test_a_part_that_fails_is_sent_again_where_parts_may_not_be_listed(
     assert_there(harness)
 
 
-def test_who_may_write_and_not_read_is_told_so(harness: StagingHarness, allowed: Allowed) -> None:
+def test_a_missing_read_permission_is_named(harness: StagingHarness, allowed: Allowed) -> None:
     [least] = documented("StageLeast")
     user = allowed([{**least, "Action": ["s3:PutObject"]}])
     with pytest.raises(FluidModelError, match="cannot look up") as told:
@@ -222,7 +224,7 @@ def test_who_may_write_and_not_read_is_told_so(harness: StagingHarness, allowed:
     assert "denied" in told.value.reason and "HeadObject" in told.value.reason
 
 
-def test_leftovers_that_may_not_be_aborted_are_named(
+def test_a_missing_abort_or_list_permission_is_named(
     harness: StagingHarness, allowed: Allowed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "ACTIVE_FOR", 0.0)
@@ -242,7 +244,9 @@ def test_leftovers_that_may_not_be_aborted_are_named(
     assert not harness.uploads()
 
 
-def test_a_look_needs_no_more_than_a_run(harness: StagingHarness, allowed: Allowed) -> None:
+def test_the_status_needs_only_the_minimal_permissions(
+    harness: StagingHarness, allowed: Allowed
+) -> None:
     user = allowed(documented("StageLeast"))
     plan = harness.plan()
     assert read_status(user, plan, harness.destination).remaining_bytes == plan.bytes
@@ -251,7 +255,7 @@ def test_a_look_needs_no_more_than_a_run(harness: StagingHarness, allowed: Allow
     assert found.remaining_bytes == 0 and found.has_manifest
 
 
-def test_the_rights_to_read_suffice_to_measure_a_model(
+def test_the_read_permissions_suffice_to_list_a_model(
     harness: StagingHarness, allowed: Allowed
 ) -> None:
     harness.stage()

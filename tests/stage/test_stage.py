@@ -14,7 +14,7 @@ from kubectl_fluidmodel.stage.options import TransferOptions
 from tests.stage.harness import MIB, MODEL, PART, StagingHarness, random_bytes, wait_until
 
 
-def test_every_byte_arrives_with_its_marks(harness: StagingHarness) -> None:
+def test_every_byte_is_staged_with_metadata_and_manifest(harness: StagingHarness) -> None:
     repo = harness.add_model()
     run = harness.stage()
     harness.assert_staged()
@@ -41,7 +41,7 @@ def test_nothing_but_the_files_is_in_the_mounted_directory(harness: StagingHarne
     assert beside == {harness.layout.manifest_key}
 
 
-def test_a_second_run_asks_for_no_file(harness: StagingHarness) -> None:
+def test_a_second_run_requests_no_file(harness: StagingHarness) -> None:
     harness.add_model()
     harness.stage()
     plan = harness.plan()
@@ -76,7 +76,7 @@ def test_a_new_commit_goes_beside_the_old_one(harness: StagingHarness) -> None:
     assert {key: harness.get(key) for key in harness.objects(f"{old.files_prefix}/")} == before
 
 
-def test_a_branch_that_moves_meanwhile_changes_nothing(harness: StagingHarness) -> None:
+def test_a_branch_that_moves_during_the_transfer_is_reported(harness: StagingHarness) -> None:
     repo = harness.add_model()
     first = repo.head
     files = {name: blob.data for name, blob in repo.files.items()}
@@ -94,7 +94,7 @@ def test_a_branch_that_moves_meanwhile_changes_nothing(harness: StagingHarness) 
     assert harness.get(key) == files["config.json"]
 
 
-def test_duplicate_formats_stay_out_and_are_told(harness: StagingHarness) -> None:
+def test_redundant_formats_are_left_out_and_listed(harness: StagingHarness) -> None:
     harness.add_model(
         {
             "config.json": b"{}",
@@ -158,7 +158,7 @@ def test_several_parts_are_in_flight_at_once(harness: StagingHarness) -> None:
     harness.assert_staged()
 
 
-def test_options_that_make_no_sense_are_refused(harness: StagingHarness) -> None:
+def test_options_out_of_range_are_refused(harness: StagingHarness) -> None:
     harness.add_model()
     for bad in (
         TransferOptions(memory=MIB),

@@ -26,7 +26,7 @@ QUICK = TransferOptions(
 )
 
 
-def test_parts_that_fail_are_sent_again(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_failed_parts_are_retried(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model()
     troubles = [
@@ -43,7 +43,7 @@ def test_parts_that_fail_are_sent_again(with_proxy: WithProxy, proxy: FaultProxy
 
 
 @pytest.mark.parametrize("status", [408, 429, 520, 530])
-def test_answers_that_pass_whoever_gives_them(
+def test_transient_statuses_of_a_gateway_are_retried(
     with_proxy: WithProxy, proxy: FaultProxy, status: int
 ) -> None:
     """A gateway in front of a store (Cloudflare's before R2) speaks HTML, not S3."""
@@ -66,7 +66,7 @@ def test_answers_that_pass_whoever_gives_them(
     harness.assert_staged()
 
 
-def test_a_pause_that_the_store_asks_for(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_a_requested_delay_is_waited_for(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model({"config.json": b"{}"})
     slow = {"status": 503, "code": "SlowDown", "headers": {"Retry-After": "2"}}
@@ -77,7 +77,7 @@ def test_a_pause_that_the_store_asks_for(with_proxy: WithProxy, proxy: FaultProx
     harness.assert_staged()
 
 
-def test_a_store_that_is_busy_for_longer_than_a_few_attempts(
+def test_a_store_that_is_busy_for_seconds_is_retried(
     with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
     harness = with_proxy()
@@ -90,9 +90,7 @@ def test_a_store_that_is_busy_for_longer_than_a_few_attempts(
     harness.assert_staged()
 
 
-def test_a_store_that_takes_a_request_and_never_answers(
-    with_proxy: WithProxy, proxy: FaultProxy
-) -> None:
+def test_a_request_without_an_answer_is_retried(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
     silent = proxy.add_fault("stall", "PUT", "partNumber=1|config.json", seconds=60.0, times=2)
@@ -102,7 +100,9 @@ def test_a_store_that_takes_a_request_and_never_answers(
     harness.assert_staged()
 
 
-def test_a_list_that_tells_other_etags_than_head(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_etags_of_a_list_may_differ_from_those_of_head(
+    with_proxy: WithProxy, proxy: FaultProxy
+) -> None:
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("etags", "GET", "list-type")
@@ -126,7 +126,7 @@ def test_a_list_that_tells_other_etags_than_head(with_proxy: WithProxy, proxy: F
     harness.assert_staged()
 
 
-def test_half_an_object_under_the_final_name(harness: StagingHarness) -> None:
+def test_half_an_object_under_the_final_name_is_replaced(harness: StagingHarness) -> None:
     """What a tool left that writes in place; with our own metadata even, as a copy has it."""
     repo = harness.add_model()
     client = harness.s3.client()
@@ -140,7 +140,7 @@ def test_half_an_object_under_the_final_name(harness: StagingHarness) -> None:
         harness.assert_staged()
 
 
-def test_bytes_that_change_on_their_way_are_refused_and_sent_again(
+def test_bytes_that_are_damaged_in_transit_are_sent_again(
     with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
     harness = with_proxy()
@@ -154,7 +154,9 @@ def test_bytes_that_change_on_their_way_are_refused_and_sent_again(
     harness.assert_staged()
 
 
-def test_an_answer_to_complete_that_is_lost(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_a_lost_response_to_complete_does_not_restart_the_file(
+    with_proxy: WithProxy, proxy: FaultProxy
+) -> None:
     harness = with_proxy()
     harness.add_model()
     lost = proxy.add_fault("lose", "POST", "00001.*uploadId=", times=1)
@@ -188,7 +190,7 @@ def join(harness: StagingHarness) -> None:
     )
 
 
-def test_a_file_that_has_only_to_be_joined_is_not_read_again(
+def test_a_verified_upload_is_completed_without_reading_the_file(
     before_the_end: StagingHarness,
 ) -> None:
     run = before_the_end.stage()
@@ -197,7 +199,7 @@ def test_a_file_that_has_only_to_be_joined_is_not_read_again(
     before_the_end.assert_staged()
 
 
-def test_a_file_that_the_store_still_joins_is_waited_for(
+def test_an_object_that_the_store_is_assembling_is_waited_for(
     before_the_end: StagingHarness, proxy: FaultProxy
 ) -> None:
     """Some stores hide an upload from the moment on that they are told to complete it."""
@@ -218,7 +220,7 @@ def test_a_file_that_the_store_still_joins_is_waited_for(
     before_the_end.assert_staged()
 
 
-def test_a_file_that_is_not_joined_in_time_starts_over(
+def test_an_object_that_is_not_assembled_in_time_restarts(
     before_the_end: StagingHarness, proxy: FaultProxy
 ) -> None:
     hidden = proxy.add_fault("refuse", "GET", "uploadId=", status=404, code="NoSuchUpload", times=1)
@@ -229,7 +231,7 @@ def test_a_file_that_is_not_joined_in_time_starts_over(
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_an_upload_that_is_aborted_by_somebody_starts_over(
+def test_an_upload_that_somebody_aborts_restarts(
     with_proxy: WithProxy, proxy: FaultProxy, workers: int
 ) -> None:
     """Of several workers, a part arrives while it is aborted, and the store keeps that one."""
@@ -249,7 +251,7 @@ def test_an_upload_that_is_aborted_by_somebody_starts_over(
     harness.assert_staged()
 
 
-def test_an_upload_that_lost_parts_is_not_waited_for(
+def test_completing_an_upload_that_lost_parts_is_not_retried(
     with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
     """A store that answers InternalError for good to the end of an upload that is not whole."""
@@ -271,7 +273,7 @@ def test_an_upload_that_lost_parts_is_not_waited_for(
     assert time.monotonic() - began < 60
 
 
-def test_a_store_without_checksums_gets_md5(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_a_store_without_crc32_gets_md5(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model()
     old = proxy.add_fault("refuse", "POST", "uploads", status=501, code="NotImplemented", times=1)
@@ -284,7 +286,7 @@ def test_a_store_without_checksums_gets_md5(with_proxy: WithProxy, proxy: FaultP
 @pytest.mark.parametrize(
     ("status", "code"), [(507, "XMinioStorageFull"), (507, "InsufficientStorage")]
 )
-def test_a_full_store_ends_it_and_says_so(
+def test_a_full_store_is_an_error(
     with_proxy: WithProxy, proxy: FaultProxy, status: int, code: str
 ) -> None:
     harness = with_proxy()
@@ -298,7 +300,7 @@ def test_a_full_store_ends_it_and_says_so(
     harness.assert_staged()
 
 
-def test_a_clock_that_is_off(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_a_skewed_clock_is_named(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("refuse", "PUT", "partNumber", status=403, code="RequestTimeTooSkewed")
@@ -307,7 +309,7 @@ def test_a_clock_that_is_off(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     assert "clock" in told.value.reason
 
 
-def test_what_may_not_be_written(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_a_missing_write_permission_is_named(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("refuse", "POST", "uploads", status=403, code="AccessDenied")
@@ -316,7 +318,9 @@ def test_what_may_not_be_written(with_proxy: WithProxy, proxy: FaultProxy) -> No
     assert "access denied" in told.value.reason and "CreateMultipartUpload" in told.value.reason
 
 
-def test_a_bucket_that_may_not_be_made(with_proxy: WithProxy, proxy: FaultProxy) -> None:
+def test_a_bucket_that_cannot_be_created_is_an_error(
+    with_proxy: WithProxy, proxy: FaultProxy
+) -> None:
     harness = with_proxy()
     harness.add_model()
     proxy.add_fault("refuse", "PUT", f"^/{harness.bucket}$", status=403, code="AccessDenied")
@@ -324,7 +328,7 @@ def test_a_bucket_that_may_not_be_made(with_proxy: WithProxy, proxy: FaultProxy)
         harness.stage()
 
 
-def test_keys_that_are_wrong(harness: StagingHarness) -> None:
+def test_an_error_does_not_show_the_keys(harness: StagingHarness) -> None:
     harness.add_model()
     bad = replace(harness.s3.store(), credentials=S3Credentials("FMSTAGINGTESTS", "wrong"))
     with pytest.raises(FluidModelError) as told:
@@ -332,7 +336,7 @@ def test_keys_that_are_wrong(harness: StagingHarness) -> None:
     assert "wrong" not in str(told.value).replace("is wrong", "")
 
 
-def test_a_store_that_stays_away_is_told_in_bounded_time(
+def test_an_unreachable_store_is_an_error_in_bounded_time(
     with_proxy: WithProxy, proxy: FaultProxy
 ) -> None:
     harness = with_proxy()
@@ -373,9 +377,7 @@ def test_a_store_that_restarts_is_waited_for(
         own.stop()
 
 
-def test_a_store_that_joins_for_longer_than_a_stall_is_not_asked_twice(
-    with_proxy: WithProxy, proxy: FaultProxy
-) -> None:
+def test_a_slow_assembly_is_not_requested_twice(with_proxy: WithProxy, proxy: FaultProxy) -> None:
     harness = with_proxy()
     harness.add_model({BIG: random_bytes(2 * PART), "config.json": b"{}"})
     proxy.add_fault("delay", "POST", "uploadId=", seconds=3.0)

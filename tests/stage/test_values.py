@@ -34,11 +34,11 @@ RECORD = UploadCheckpoint(FILE.path, FILE.identity, FILE.size, "upload", 30, "cr
 
 
 @given(st.binary(max_size=300))
-def test_no_text_makes_a_record_that_crashes(text: bytes) -> None:
+def test_no_text_crashes_the_checkpoint_parser(text: bytes) -> None:
     assert checkpoint.parse_checkpoint(text) is None
 
 
-def test_records_survive_and_trust_only_what_they_saw() -> None:
+def test_a_checkpoint_survives_json_and_matches_only_its_own_parts() -> None:
     held = {number: UploadedPart(f"etag{number}", 30, "c") for number in range(3)}
     here = RECORD.advanced_to(2, held, b"s" * 32)
     assert checkpoint.parse_checkpoint(here.to_json()) == here
@@ -62,14 +62,14 @@ def test_records_survive_and_trust_only_what_they_saw() -> None:
         {"proven": True},  # with parts that are not there yet
     ],
 )
-def test_records_that_make_no_sense_are_none(change: dict[str, object]) -> None:
+def test_invalid_checkpoints_are_not_parsed(change: dict[str, object]) -> None:
     assert (
         checkpoint.parse_checkpoint(json.dumps({**json.loads(RECORD.to_json()), **change}).encode())
         is None
     )
 
 
-def test_manifests_survive() -> None:
+def test_a_manifest_survives_json() -> None:
     made = Manifest(
         "a/b", "c" * 40, (ManifestEntry(FILE, "etag"),), staged_at="2026-01-01T00:00:00Z"
     )
@@ -88,7 +88,7 @@ def test_manifests_survive() -> None:
         (0, 256, 128, 0, ""),
     ],
 )
-def test_parts_that_memory_has_no_room_for(
+def test_parts_larger_than_the_memory_are_refused_with_the_memory_needed(
     size: int, memory: int, room: int, wanted: int, words: str
 ) -> None:
     files = [FILE, PlanFile("big", size, "sha256", "ab" * 32)]
@@ -104,18 +104,18 @@ def test_parts_that_memory_has_no_room_for(
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"apiVersion": "v1", "kind": "Pod"}'])
-def test_what_is_no_manifest(text: str) -> None:
+def test_other_documents_are_no_manifest(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         manifest.parse_manifest(text)
 
 
-def test_a_manifest_whose_counts_are_wrong_is_none() -> None:
+def test_a_manifest_with_a_wrong_byte_count_is_refused() -> None:
     made = json.loads(Manifest("a/b", "c" * 40, (ManifestEntry(FILE, "e"),)).to_json())
     with pytest.raises(ValueError, match="bytes"):
         manifest.parse_manifest(json.dumps({**made, "bytes": 99}))
 
 
-def test_places() -> None:
+def test_a_layout_keeps_its_state_outside_the_mounted_files() -> None:
     place = StagingLayout(parse_bucket_prefix("s3://models/some/prefix/"), "org/model", "c" * 40)
     assert place.uri == f"s3://models/some/prefix/org/model/{'c' * 40}"
     assert place.source.uri == place.uri and place.source.model == "model"
@@ -128,12 +128,12 @@ def test_places() -> None:
 @pytest.mark.parametrize(
     "text", ["models", "gs://models", "s3://", "s3://Not_Legal/x", "s3://models/.fluidmodel/x"]
 )
-def test_what_is_no_destination(text: str) -> None:
+def test_other_destinations_than_a_bucket_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_bucket_prefix(text)
 
 
-def test_buffers_stay_within_their_limit_and_are_used_again() -> None:
+def test_buffers_stay_within_their_limit_and_are_reused() -> None:
     buffers = BufferPool(100)
     first, second = buffers.acquire(50), buffers.acquire(50)
     assert first is not None and second is not None and buffers.acquire(50) is None
@@ -144,7 +144,7 @@ def test_buffers_stay_within_their_limit_and_are_used_again() -> None:
     assert buffers.used == 90 and buffers.peak == 100
 
 
-def test_one_buffer_larger_than_the_limit_is_given() -> None:
+def test_one_buffer_larger_than_the_limit_is_granted() -> None:
     buffers = BufferPool(10)
     large = buffers.acquire(50)
     assert large is not None and buffers.acquire(1) is None
@@ -161,17 +161,17 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_events_survive_a_log(event: object) -> None:
+def test_events_survive_a_json_log(event: object) -> None:
     line = json.dumps(event_to_document(event))  # type: ignore[arg-type]
     assert event_from_document(json.loads(line)) == event
 
 
-def test_lines_of_other_versions_are_ignored() -> None:
+def test_log_lines_of_unknown_versions_are_ignored() -> None:
     assert event_from_document({"event": "Later"}) is None
     assert event_from_document({"event": "Progress", "other": 1}) is None
 
 
-def test_a_board_adds_up_shards() -> None:
+def test_progress_is_summed_over_shards() -> None:
     board = ProgressAggregator(100, 4, shards=2)
     assert board.snapshot().steps[0].state == "waiting" and board.snapshot().done_bytes is None
     for shard, done in ((0, 30), (1, 20)):
@@ -189,12 +189,12 @@ def test_a_board_adds_up_shards() -> None:
     assert board.snapshot().steps[0].state == "done"
 
 
-def test_a_destination_has_a_uri() -> None:
+def test_a_bucket_prefix_has_a_uri() -> None:
     assert BucketPrefix("b").uri == "s3://b" and BucketPrefix("b", "p").uri == "s3://b/p"
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6))
-def test_a_crc_is_what_s3_means_by_it(blocks: list[bytes]) -> None:
+def test_a_crc32_of_blocks_is_that_of_the_whole(blocks: list[bytes]) -> None:
     crc = Crc32()
     for block in blocks:
         crc.update(memoryview(block))
@@ -202,7 +202,7 @@ def test_a_crc_is_what_s3_means_by_it(blocks: list[bytes]) -> None:
     assert said == zlib.crc32(b"".join(blocks))
 
 
-def test_the_crc_of_the_check_value() -> None:
+def test_the_crc32_of_the_check_value() -> None:
     """CRC-32/ISO-HDLC of "123456789" is CBF43926."""
     crc = Crc32()
     crc.update(memoryview(b"123456789"))

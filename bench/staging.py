@@ -34,7 +34,7 @@ from typing import Any
 
 from bench.memory import settle
 from tests.hub import FakeHub, Repo
-from tests.hub.faults import TokenBucket as TokenBucket
+from tests.hub.faults import TokenBucket
 from tests.stage.s3server import S3Server
 
 MODEL = "acme/bench"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 import urllib3
@@ -58,29 +59,38 @@ def test_branches_and_commit_ids_are_resolved(server: Server) -> None:
     assert hub(server).resolve_commit(NAME, old) == old
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A request that the Hub refuses, and the error's message."""
+
+    repo: str
+    message: str
+    token: str = ""
+    revision: str = ""
+
+
 @pytest.mark.parametrize(
-    ("token", "name", "revision", "words"),
+    "case",
     [
-        ("", "acme/none", "", "no public model acme/none"),
-        ("t", "acme/none", "", "no model acme/none"),
-        ("", NAME, "nope", "no revision 'nope'"),
-        ("", "acme/private", "", "no public model acme/private"),
-        ("other", "acme/private", "", "no model acme/private"),
-        ("bad", NAME, "", "does not accept the token"),
-        ("", "acme/gated", "", "acme/gated is gated"),
-        ("other", "acme/gated", "", "acme/gated is gated"),
+        Refusal("acme/none", "no public model acme/none"),
+        Refusal("acme/none", "no model acme/none", token="t"),
+        Refusal(NAME, "no revision 'nope'", revision="nope"),
+        Refusal("acme/private", "no public model acme/private"),
+        Refusal("acme/private", "no model acme/private", token="other"),
+        Refusal(NAME, "does not accept the token", token="bad"),
+        Refusal("acme/gated", "acme/gated is gated"),
+        Refusal("acme/gated", "acme/gated is gated", token="other"),
     ],
+    ids=lambda case: f"{case.repo} {case.token or 'anonymous'}",
 )
-def test_each_refusal_has_its_own_error(
-    server: Server, token: str, name: str, revision: str, words: str
-) -> None:
+def test_each_refusal_has_its_own_error(server: Server, case: Refusal) -> None:
     for other in ("acme/private", "acme/gated"):
         server.repos[other] = Repo(other, {"config.json": b"{}"})
     server.private["acme/private"] = {"owner"}
     server.gated["acme/gated"] = {"owner"}
     server.bad_tokens.add("bad")
-    with pytest.raises(FluidModelError, match=words) as told:
-        hub(server, token).plan(name, revision)
+    with pytest.raises(FluidModelError, match=case.message) as told:
+        hub(server, case.token).plan(case.repo, case.revision)
     assert told.value.exit_code == 1 and told.value.hint
     assert hub(server, "owner").plan("acme/private").files
     assert hub(server, "owner").plan("acme/gated").files

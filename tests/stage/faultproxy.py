@@ -99,54 +99,71 @@ class _Handler(BaseHTTPRequestHandler):
         proxy.requests.append((self.command, self.path))
         body = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         login = self.headers.get("Authorization", "")
-        active = [
+        faults = [
             each
             for each in proxy.faults
             if each.login in login and each.applies_to(self.command, self.path)
         ]
-        for each in active:
-            if each.kind == "delay":
-                time.sleep(each.seconds)
-            elif each.kind == "call" and each.action:
-                each.action()
-            elif each.kind == "spoil" and body:
-                body[len(body) // 2] ^= 0xFF
-            elif each.kind == "reset":
-                return self._drop()
-            elif each.kind == "refuse":
-                return self._refuse(each)
-        upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream, timeout=60)
-        try:
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in _SKIP}
-            if any(each.kind == "call" for each in active):
-                _politely(upstream, self.command, self.path, bytes(body), headers)
-            else:
-                upstream.request(self.command, self.path, bytes(body), headers)
-            answer = upstream.getresponse()
-            data = answer.read()
-        except OSError:
+        if not all(self._passes(each, body) for each in faults):
+            return
+        kinds = {each.kind for each in faults}
+        answer = self._forward(bytes(body), send_headers_first="call" in kinds)
+        if answer is None or "lose" in kinds:
             return self._drop()
-        finally:
-            upstream.close()
-        if any(each.kind == "lose" for each in active):
-            return self._drop()
-        for each in active:
+        response, data = answer
+        for each in faults:
             if each.kind == "stall":
                 self.server.over.wait(each.seconds)
-            elif each.kind == "hide" and answer.status == 404:
-                return self._refuse(StoreFault("refuse", status=403, code="AccessDenied"))
-            elif each.kind == "etags":
-                data = re.sub(rb"(</ETag>)", rb"-listed\1", data)
-        self.send_response(answer.status)
-        for key, value in answer.getheaders():
+        if "hide" in kinds and response.status == 404:
+            return self._refuse(StoreFault("refuse", status=403, code="AccessDenied"))
+        if "etags" in kinds:
+            data = re.sub(rb"(</ETag>)", rb"-listed\1", data)
+        self._send(response, data)
+        return None
+
+    def _passes(self, fault: StoreFault, body: bytearray) -> bool:
+        """Apply what happens before a request is forwarded; False if it is not."""
+        if fault.kind == "delay":
+            time.sleep(fault.seconds)
+        elif fault.kind == "call" and fault.action:
+            fault.action()
+        elif fault.kind == "spoil" and body:
+            body[len(body) // 2] ^= 0xFF
+        elif fault.kind == "reset":
+            self._drop()
+        elif fault.kind == "refuse":
+            self._refuse(fault)
+        return fault.kind not in ("reset", "refuse")
+
+    def _forward(
+        self, body: bytes, *, send_headers_first: bool
+    ) -> tuple[http.client.HTTPResponse, bytes] | None:
+        """The server's response with its body; None if the connection broke."""
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in _SKIP}
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream, timeout=60)
+        try:
+            if send_headers_first:
+                _send_headers_first(upstream, self.command, self.path, body, headers)
+            else:
+                upstream.request(self.command, self.path, body, headers)
+            response = upstream.getresponse()
+            return response, response.read()
+        except OSError:
+            return None
+        finally:
+            upstream.close()
+
+    def _send(self, response: http.client.HTTPResponse, data: bytes) -> None:
+        self.send_response(response.status)
+        for key, value in response.getheaders():
             if key.lower() not in _SKIP and key.lower() != "content-length":
                 self.send_header(key, value)
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        is_head = self.command == "HEAD"
+        length = response.getheader("Content-Length") if is_head else str(len(data))
         self.send_header("Content-Length", length or "0")
         self.end_headers()
-        if self.command != "HEAD":
+        if not is_head:
             self.wfile.write(data)
-        return None
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _do
 
@@ -177,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         ).encode()
 
 
-def _politely(
+def _send_headers_first(
     upstream: http.client.HTTPConnection,
     method: str,
     path: str,

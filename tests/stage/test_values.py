@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -77,30 +78,63 @@ def test_a_manifest_survives_json() -> None:
     assert made.covers((FILE,)) and made.listing().bytes == 100
 
 
+@dataclass(frozen=True)
+class FittingPart:
+    """A file whose parts fit; `memory` and `buffers` are MiB."""
+
+    name: str
+    size: int
+    memory: int = 256
+    buffers: int = 128
+    part_size: int = 0
+
+
+@dataclass(frozen=True)
+class OversizedPart(FittingPart):
+    """A file with a part that does not fit, and how much memory fits it."""
+
+    needed: int = 0
+
+
 @pytest.mark.parametrize(
-    ("size", "memory", "room", "wanted", "words"),
+    "case",
     [
-        (500 << 30, 256, 128, 0, ""),  # the largest file that the Hub takes
-        (5 << 40, 256, 128, 0, "--memory 704Mi"),  # the largest object that S3 takes
-        (5 << 40, 704, 576, 0, ""),
-        (1 << 30, 256, 128, 512 * MIB, "--memory 640Mi"),
-        (100 * MIB, 256, 128, 512 * MIB, ""),  # it goes up whole
-        (0, 256, 128, 0, ""),
+        FittingPart("the largest file that the Hub takes", 500 << 30),
+        FittingPart("the largest object that S3 takes", 5 << 40, 704, 576),
+        FittingPart("a small file is staged with one request", 100 * MIB, part_size=512 * MIB),
+        FittingPart("an empty file", 0),
     ],
+    ids=lambda case: case.name,
+)
+def test_parts_that_fit_into_the_memory_are_accepted(case: FittingPart) -> None:
+    require_part_fits(_with_file_of(case.size), case.buffers * MIB, _options(case))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        OversizedPart("the largest object that S3 takes", 5 << 40, needed=704),
+        OversizedPart("large parts by flag", 1 << 30, part_size=512 * MIB, needed=640),
+    ],
+    ids=lambda case: case.name,
 )
 def test_parts_larger_than_the_memory_are_refused_with_the_memory_needed(
-    size: int, memory: int, room: int, wanted: int, words: str
+    case: OversizedPart,
 ) -> None:
-    files = [FILE, PlanFile("big", size, "sha256", "ab" * 32)]
-    options = TransferOptions(memory=memory * MIB, part_size=wanted)
-    if not words:
-        return require_part_fits(files, room * MIB, options)
-    with pytest.raises(UsageError, match="is too little: a part of big takes") as told:
-        require_part_fits(files, room * MIB, options)
-    assert told.value.hint == words
-    # What is advised suffices.
-    require_part_fits(files, room * MIB + (int(words[9:-2]) - memory) * MIB, options)
-    return None
+    files, options = _with_file_of(case.size), _options(case)
+    with pytest.raises(UsageError, match="is too little: a part of big takes") as caught:
+        require_part_fits(files, case.buffers * MIB, options)
+    assert caught.value.hint == f"--memory {case.needed}Mi"
+    buffers = case.buffers + case.needed - case.memory
+    require_part_fits(files, buffers * MIB, options)  # the hint suffices
+
+
+def _with_file_of(size: int) -> list[PlanFile]:
+    return [FILE, PlanFile("big", size, "sha256", "ab" * 32)]
+
+
+def _options(case: FittingPart) -> TransferOptions:
+    return TransferOptions(memory=case.memory * MIB, part_size=case.part_size)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"apiVersion": "v1", "kind": "Pod"}'])

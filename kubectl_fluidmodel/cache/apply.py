@@ -1,4 +1,4 @@
-"""Make the objects of a cache, in the order that Fluid needs, and say what changed."""
+"""Apply the objects of a cache, and describe what changed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""From a request and what is known of source and cluster to the objects of the cache. Pure.
+"""Decide the objects of a cache, from the options, the source and the cluster. Pure.
 
-What stands already is kept where the flags do not say otherwise: a second run must not move a
+What exists is kept where the flags do not say otherwise: a second run must not move a
 cache because a node has a little less memory free today.
 """
 
@@ -31,7 +31,7 @@ _MAX_LOAD_PATHS = 40
 
 @dataclass(frozen=True)
 class ExistingObjects:
-    """What stands of this cache already; each None where it does not."""
+    """The objects of this cache that exist; None for those that do not."""
 
     dataset: Object | None = None
     runtime: Object | None = None
@@ -57,7 +57,7 @@ class DesiredCache:
     jvm: HeapSizes
     placement: Placement | None
     immutable_changes: tuple[str, ...]
-    """What differs from what stands and cannot change while it runs, as `what: old → new`."""
+    """Differences that Fluid cannot apply to a running cache, as `what: old → new`."""
     notes: tuple[str, ...]
 
     @property
@@ -70,7 +70,7 @@ class DesiredCache:
 
     @property
     def replicas(self) -> int:
-        """Nodes that each hold the whole: as asked for, or as they stand."""
+        """Nodes that each hold a complete copy."""
         return int(self.runtime["spec"]["replicas"])
 
 
@@ -169,7 +169,7 @@ def _model_bytes(options: CacheOptions, listing: FileListing | None) -> int:
 
 
 def load_paths(listing: FileListing) -> tuple[str, ...]:
-    """What a DataLoad names: all, or where much lies beside the model, the model's own entries.
+    """The paths of a DataLoad: all, or only the model's own where other files take much space.
 
     Each path is a run of Alluxio's shell of some seconds, so that many are only worth it where
     they save much.
@@ -241,7 +241,7 @@ def _choose_medium_and_nodes(
     medium = media[0]
     eligible = candidates.nodes
     if medium.type == "MEM" and not current and options.medium == "auto":
-        # Only nodes where memory fits beside the engine are why we chose memory.
+        # Memory was chosen for these nodes only: it fits beside the engine there.
         eligible = tuple(
             node
             for node in eligible
@@ -256,7 +256,7 @@ def _choose_medium_and_nodes(
 
 
 def _unknown_disk_note(path: str, quota: int, chosen: Placement) -> str:
-    """That nobody tells how large a disk of its own is, and what other caches may take of it."""
+    """A note that the size of a separate disk is unknown, with what other caches may use of it."""
     others = [
         f"{format_bytes(node.disk_used_by_caches(path))} on {node.name}"
         for node in chosen.nodes
@@ -332,7 +332,7 @@ def _affinity_and_tolerations(
 def immutable_changes(
     existing: ExistingObjects, dataset_object: Object, runtime_object: Object
 ) -> list[str]:
-    """What differs from a standing cache and does not change while it runs.
+    """Differences from an existing cache that Fluid does not apply while it runs.
 
     Fluid never remounts the root, never rebuilds the tier, and builds the workers' affinity
     once (pkg/ddc/alluxio/ufs_internal.go, pkg/ctrl/affinity.go).

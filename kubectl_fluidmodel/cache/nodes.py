@@ -83,8 +83,9 @@ def _known_tolerations(
     existing: ExistingObjects,
     objects: Sequence[Object],
 ) -> list[Object]:
-    """What is known to be tolerated: by this cache as it stands, and by the workers of the
-    namespace's graphs, which are asked only where a node has a taint that nobody knows.
+    """The tolerations of the existing cache and of the workers of the namespace's graphs.
+
+    The graphs are read only where a node has a taint that is not tolerated otherwise.
     """
     known = get_list(existing.dataset, "spec", "tolerations")
     if options.nodes or not any(
@@ -99,7 +100,7 @@ def _disk_caches(
 ) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
     """Node to the paths and quotas of the caches on its disks, and notes.
 
-    No pod requests them: the quota of a tier stands in the runtime of a cache with a worker there.
+    No pod requests them: the quota of a tier is in the runtime of a cache with a worker there.
     The cache `own` does not count, which is what is being placed.
     """
     kinds: dict[str, Kind] = {}
@@ -140,7 +141,7 @@ def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
 
 
 def _worker_tolerations(client: Client, namespace: str) -> list[Object]:
-    """What the workers of a namespace's graphs tolerate; nothing where graphs cannot be read."""
+    """The tolerations of the workers of a namespace's graphs; none where graphs cannot be read."""
     found: list[Object] = []
     for name in (resources.GRAPH, resources.COMPONENT):
         for graph in _list_newest(client, name, namespace):

@@ -1,4 +1,4 @@
-"""Where long work is told."""
+"""What long work reports to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kubectl_fluidmodel.output.live import ProgressLike
 
 
 class ProgressReporter(Protocol):
-    """`ui.live.Live`, or a list in tests."""
+    """Gets messages and progress: `output.live.ProgressView`, or a list in tests."""
 
     def log(self, text: str) -> None: ...
 

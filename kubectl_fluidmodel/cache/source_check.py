@@ -22,7 +22,7 @@ _MAX_WARNINGS = 8
 
 @dataclass(frozen=True)
 class CacheLocation:
-    """Where the cache is to be, for the commands that mend."""
+    """Where the cache will be, for the commands that fix its source."""
 
     namespace: str
     endpoint: str = ""
@@ -58,7 +58,7 @@ def check_source(
     if len(verdict.warnings) > _MAX_WARNINGS:
         notes.append(f"{uri}: and {len(verdict.warnings) - _MAX_WARNINGS} more such")
     if sampled.incomplete_reason:
-        notes.append(f"{uri} was not judged whole: {sampled.incomplete_reason}")
+        notes.append(f"{uri} was checked only in part: {sampled.incomplete_reason}")
     return notes
 
 

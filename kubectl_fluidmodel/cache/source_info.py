@@ -1,4 +1,4 @@
-"""Measure a source where it lies, and learn how the cluster gets at it."""
+"""List a source, and find out how the cluster reaches it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from kubectl_fluidmodel.stage import credentials as stage_credentials
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """A source as seen from here."""
+    """A source, as this machine sees it."""
 
     credentials: MountCredentials
     listing: FileListing | None
     secret: Object | None
-    """The Secret to make; None where there is nothing to keep in one."""
+    """The Secret to create; None where there are no keys to store."""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is probably not meant."""
+    """What is probably a mistake."""
 
 
 def read_source(options: CacheOptions, client: Client | None, namespace: str) -> SourceInfo:
@@ -179,7 +179,7 @@ def _is_local_address(address: str) -> bool:
 
 
 def _temporary_credentials_error(what: str) -> FluidModelError:
-    """Alluxio 2.9's mount takes two keys and no session token, and reads them once."""
+    """Alluxio 2.9 mounts with two keys and no session token, and reads them once."""
     return FluidModelError(
         what,
         "Alluxio cannot use a session token, and the cache would outlive it",
@@ -209,7 +209,7 @@ def reachable_store(store: S3Store, client: Client | None, namespace: str) -> It
             f"cannot reach {store.endpoint} from here",
             "it is a Service of the cluster, and you may not forward ports "
             f"(get and create pods/portforward in namespace {service[0]})",
-            "--quota SIZE, to go on without measuring",
+            "--quota SIZE, to continue without measuring",
         ) from err
     except NotFoundError as err:
         raise UnreachableError(
@@ -268,6 +268,6 @@ def _list_unless_quota_given(
 
 
 def separate_unrelated_files(listing: FileListing) -> FileListing:
-    """The model's files, and apart from them what lies beside it."""
+    """Separate the model's files from those that do not belong to it."""
     kept = tuple(file for file in listing.files if not junk_owner(file.path))
     return FileListing(kept, tuple(file for file in listing.files if junk_owner(file.path)))

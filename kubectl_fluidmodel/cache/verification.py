@@ -1,6 +1,6 @@
-"""Is every byte of the source in the cache? Pure: texts and numbers in, a Proof out.
+"""Compare a cache with its source. Pure.
 
-A DataLoad that says Complete proves nothing: it does so with data missing too (fluid#633,
+A Complete DataLoad is no evidence: it is Complete with data missing, too (fluid#633,
 fluid#4380). So the cache is compared with the source, file by file where Alluxio can tell.
 """
 
@@ -27,7 +27,7 @@ class Verification:
     bytes: int | None
     cached_bytes: int | None
     missing: tuple[str, ...] = ()
-    """The files that are not (whole) in the cache, with the reason."""
+    """The files that are missing or incomplete in the cache, with the reason."""
     reason: str = ""
 
 
@@ -37,7 +37,7 @@ def verify_by_file(
     workers: Sequence[tuple[str, int, int]],
     replicas: int,
 ) -> Verification:
-    """Compare file by file, and with several nodes that each holds the whole."""
+    """Compare file by file; with several nodes also that each holds a complete copy."""
     cached_files = {entry.path: entry for entry in cached}
     wanted = (
         {file.path: file.size for file in listing.files}
@@ -80,11 +80,19 @@ def lost_workers(
     reported: Sequence[AlluxioWorker],
     replicas: int,
 ) -> list[str]:
-    """Why workers whose bytes are still listed do not count, a line each; empty if all serve.
+    """Find workers that are lost although their bytes are still listed.
 
-    Alluxio calls a worker live for five minutes after its last word, and lists a lost one with its
-    old bytes. `pods` are the workers' pods and `nodes` the names of the cluster's nodes; None
-    where they cannot be seen. `reported` are the workers as the master reports them.
+    Alluxio calls a worker live for five minutes after its last heartbeat, and lists a lost one
+    with its old bytes.
+
+    Args:
+        pods: The workers' pods; None where they cannot be listed.
+        nodes: The names of the cluster's nodes; None where they cannot be listed.
+        reported: The workers as the master reports them.
+        replicas: The workers that the cache should have.
+
+    Returns:
+        A line for each lost worker.
     """
     found = []
     for pod in pods or ():
@@ -105,7 +113,7 @@ def lost_workers(
 
 
 def exclude_lost_workers(verification: Verification, lost: Sequence[str]) -> Verification:
-    """The proof where workers are lost: it is none."""
+    """The comparison, which is not complete where workers are lost."""
     if not lost:
         return verification
     return replace(verification, complete=False, missing=(*verification.missing, *lost))

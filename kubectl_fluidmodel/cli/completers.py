@@ -1,7 +1,7 @@
-"""Which flags and arguments take what: the values that TAB offers.
+"""The values that TAB offers for flags and arguments.
 
 Names of the cluster are asked for by `kube/peek.py`, in a fraction of a second and without the
-Kubernetes client; whatever goes wrong there, there is nothing to offer and nothing is said.
+Kubernetes client; on any error nothing is offered, without a message.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _config_flags(ctx: click.Context) -> ConfigFlags:
 
 
 def _object_names(kind: Kind, *columns: str) -> Completer:
-    """Objects of a kind, told apart by columns of kubectl's table."""
+    """The names of a kind's objects, described by columns of kubectl's table."""
 
     def offer(ctx: click.Context) -> Iterable[Row]:
         from kubectl_fluidmodel.kube import completion_client

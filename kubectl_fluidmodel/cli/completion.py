@@ -108,7 +108,7 @@ def complete_words(words: tuple[str, ...]) -> int:
             last = f"{before.pop()}={last}"
         found = ShellComplete(root, {}, "", "").get_completions(list(before), last)
     except (click.ClickException, FluidModelError):
-        found = []  # words before the cursor make no sense: the verb will say so
+        found = []  # wrong words before the cursor: the verb itself reports them
     directive = NO_FILES
     for item in found:
         if item.type == "file":

@@ -1,4 +1,4 @@
-"""Entry points: the command group, and the one place where errors become exit codes.
+"""Entry points: the command group, and the only place where errors become exit codes.
 
 A verb's module is imported when the verb is named, so that `--help`, `version` and completion
 never pay for the Kubernetes client or boto3.
@@ -41,11 +41,11 @@ _QUICKSTART_STEPS = {
     "doctor": ("doctor NAME", "says what is wrong, why, and what mends it"),
     "uncache": ("uncache NAME", "removes it again"),
 }
-"""The story by verb; the first three that there are."""
+"""The first steps, by verb; three are shown."""
 
 
 def quickstart() -> str:
-    """What to do first, in five lines."""
+    """The first steps, in five lines."""
     steps = [step for verb, step in _QUICKSTART_STEPS.items() if verb in VERBS][:3]
     lines = [f"  {PROGRAM} {words:<34} {does}" for words, does in steps]
     return "\n".join(
@@ -136,8 +136,8 @@ def main(argv: list[str] | None = None) -> int:
         _print_error(str(err))
         return err.exit_code
     except (BrokenPipeError, SystemExit):
-        # The reader (head, less) is gone: nothing is left to say, and nothing to say it to.
-        # click turns its own broken pipes into a SystemExit.
+        # The reader of the output (head, less) is gone. click turns its own broken pipes into a
+        # SystemExit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -157,7 +157,7 @@ def _print_error(message: str) -> None:
 def run() -> None:
     """Console script `kubectl-fluidmodel`."""
     frozen.restore_library_path()
-    gc.set_threshold(20_000, 20, 20)  # what is imported is no garbage to look for
+    gc.set_threshold(20_000, 20, 20)  # imports create no garbage worth collecting
     # What the caller ignores stays ignored, as for SIGINT, which Python leaves alone then: behind
     # `&` in a script, Ctrl-C is meant for another process.
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
@@ -171,10 +171,9 @@ def complete() -> None:
 
 
 def _fast_exit(code: int) -> NoReturn:
-    """Exit without taking apart what the system takes back anyhow, a tenth of a short run.
+    """Exit without Python's finalization, which takes a tenth of a short run.
 
-    Where there is more to do than that, Python does it: output that cannot be written is told,
-    threads are waited for.
+    Finalization is needed only where output cannot be written or threads still run.
     """
     try:
         sys.stdout.flush()

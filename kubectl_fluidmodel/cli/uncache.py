@@ -40,8 +40,8 @@ def command(
 ) -> int:
     """Free the memory or disk that a cache takes; the model in its bucket stays.
 
-    Removes of the cache NAME its staging Job, DataLoad, runtime, Dataset, Secrets and volumes of
-    ours: only what `cache` made goes, and nothing before all of it may go.
+    Removes the staging Job, DataLoad, runtime, Dataset, Secrets and volumes of the cache NAME.
+    Deletes only what `cache` made, and nothing unless all of it may be deleted.
     """
     from kubectl_fluidmodel.cache.removal import dry_run_delete, require_removable, uncache
     from kubectl_fluidmodel.kube.client import Client

@@ -1,4 +1,4 @@
-"""All that is known of one cache: what every view of `inspect` shows a part of. Pure."""
+"""Everything known about one cache, for the views of `inspect`. Pure."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class DoctorWarning:
 
 @dataclass(frozen=True)
 class HubStatus:
-    """Where the Hub stands; asked only where a cache came from there."""
+    """The Hub's newest commit; read only for caches that came from there."""
 
     commit: str = ""
     reason: str = ""
@@ -79,7 +79,7 @@ class HubStatus:
 
 @dataclass(frozen=True)
 class CacheDetails:
-    """One cache; None where nobody says."""
+    """One cache; None where something is not known."""
 
     namespace: str
     name: str
@@ -95,7 +95,7 @@ class CacheDetails:
     """The Dataset's; `No Dataset` without one, `New` before Fluid saw it, `Terminating` where it
     or its runtime is being deleted."""
     message: str
-    """Fluid's own word on what is wrong with its set-up."""
+    """Fluid's message about what is wrong with its setup."""
     conditions: tuple[Condition, ...]
     age: float | None
     """Seconds."""

@@ -1,4 +1,4 @@
-"""One cache in depth: sections in the order of the story."""
+"""The view of one cache: its sections from the source to the readers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def render_details(details: CacheDetails, *, width: int | None = None, color: bo
 
 
 class DetailsPage:
-    """What is drawn, and on what."""
+    """The text of the view, and the terminal that it is for."""
 
     def __init__(self, width: int | None, color: bool) -> None:
         self.width = width
@@ -47,7 +47,7 @@ class DetailsPage:
         self.text = ""
 
     def add_title(self, details: CacheDetails) -> None:
-        """The whole story on one line, below the name."""
+        """Add the name, and one line that sums up the cache."""
         share = cached_cell(details)
         words = [
             details.phase,
@@ -67,7 +67,7 @@ class DetailsPage:
             self.text += "\n" + apply_style(heading, "bold", self.color) + "\n" + body
 
     def format_facts(self, rows: Sequence[tuple[str, str, str]]) -> str:
-        """Pairs of a word and a text, with the text's style; long texts go on below."""
+        """Format pairs of a label and a styled text; long texts are wrapped."""
         shown = [row for row in rows if row[1]]
         if not shown:
             return ""

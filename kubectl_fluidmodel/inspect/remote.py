@@ -1,4 +1,4 @@
-"""What lies outside the cluster, looked up for a cache that is there: the Hub and the bucket."""
+"""Look up what lies outside of the cluster: the newest commit and the staging manifest."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
 
 
 def _mount_secret(cache: Cache) -> str | None:
-    """The Secret that the Dataset's mount takes its keys from."""
+    """The Secret with the keys of the Dataset's mount."""
     for option in get_list(cache.dataset, "spec", "mounts", 0, "encryptOptions"):
         name = get_path(option, "valueFrom", "secretKeyRef", "name")
         if name:

@@ -44,7 +44,7 @@ SORT_KEYS: dict[str, Callable[[CacheDetails], Any]] = {
     "readers": lambda one: len(one.readers or ()),
     "age": lambda one: one.age or 0.0,
 }
-"""What `--sort-by` takes; smallest first."""
+"""The values of `--sort-by`; smallest first."""
 
 
 def render_table(
@@ -99,12 +99,12 @@ def format_source_size(details: CacheDetails) -> str:
 
 
 def format_percent(value: float) -> str:
-    """`100%`, `99.9%`, `0%`: what is no whole number keeps its decimal."""
+    """`100%`, `99.9%`, `0%`: a number with a fraction keeps its decimal."""
     return f"{value:.0f}%" if value == int(value) else f"{value:.1f}%"
 
 
 def cached_cell(details: CacheDetails) -> Cell:
-    """Share and bytes; copies where there shall be several; never a share that nobody knows."""
+    """The cached percentage and bytes, with the copies where several are wanted."""
     held, share = details.usage.cached_bytes, details.usage.percent
     if held is None:
         return Cell(UNKNOWN if details.phase not in ("New", "NotBound", "No Dataset") else NONE)

@@ -57,7 +57,7 @@ def _runtime_node(details: CacheDetails) -> TreeNode:
             details.name,
             "is not there",
             BAD,
-            _remote_readers(details, details.readers or ()),
+            _remote_readers(details.readers or ()),
         )
     kinds = ", ".join(details.runtime_kinds)
     found = TreeNode(kinds, details.name, details.medium)
@@ -109,7 +109,7 @@ def _reader_node(row: ReaderStatus) -> TreeNode:
     return TreeNode("reader", row.pod, state, GOOD if row.state == "Ready" else WARN)
 
 
-def _remote_readers(details: CacheDetails, rows: Iterable[ReaderStatus]) -> list[TreeNode]:
+def _remote_readers(rows: Iterable[ReaderStatus]) -> list[TreeNode]:
     """Readers that are not on a node of the cache, by their node."""
     by_node: dict[str, list[ReaderStatus]] = {}
     for row in rows:

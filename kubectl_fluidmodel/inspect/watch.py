@@ -125,7 +125,7 @@ def _watch_as_lines(stream: SnapshotWatcher, command: InspectCommand) -> None:
 
 
 class ChangePrinter:
-    """What was printed, so that only what is new is printed again."""
+    """Prints only what changed since it printed last."""
 
     def __init__(self, view: InspectCommand) -> None:
         self._command = view
@@ -171,7 +171,7 @@ class ChangePrinter:
             click.echo("---\n" + to_yaml(shown), nl=False)
 
     def _print_changed_lines(self, text: str) -> None:
-        """A tree or one cache: whole at first, then each line that was not there before."""
+        """Print a tree or one cache: all of it at first, then only new lines."""
         lines = text.splitlines()
         before = set(self._lines)
         first, self._lines = not self._lines, lines

@@ -1,7 +1,7 @@
 """One cache with everything that belongs to it, put together from a Snapshot. Pure.
 
-A cache is a Dataset and the runtime of its name, or either alone: what is broken often lacks one.
-`inspect` shows these, `doctor` judges them.
+A cache is a Dataset and the runtime of its name; a broken cache often has only one of them.
+`inspect` shows caches, `doctor` checks them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ReaderPod:
 
 @dataclass
 class Cache:
-    """A cache; what is None or empty was not there, or not seen (ask the Snapshot which)."""
+    """A cache; what is None or empty does not exist or was not read (the Snapshot says which)."""
 
     namespace: str
     name: str
@@ -101,7 +101,7 @@ class Cache:
 
     @property
     def node_label(self) -> str:
-        """The key that Fluid gives the cache's nodes, empty where only the cluster would know."""
+        """The label of the cache's nodes; empty where its name needs the unknown UID."""
         found = names.cache_label_of_pvc(self.claim) if self.claim else None
         if found:
             return found

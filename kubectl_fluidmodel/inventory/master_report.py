@@ -36,7 +36,7 @@ class CachedFile:
 
 
 def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
-    """The model's files, largest first; None where the master was not asked or did not tell."""
+    """The model's files, largest first; None where the master was not asked or did not answer."""
     text = snapshot.command_outputs.get(command_key(namespace, name, LIST_COMMAND))
     if text is None:
         return None
@@ -51,7 +51,7 @@ def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedF
 def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
     """The amount by the master's list, which is newer than what Fluid wrote into the Dataset.
 
-    The list does not tell copies apart, so that with several of them Fluid's count stands.
+    The list does not distinguish copies; with several of them Fluid's count is kept.
     """
     lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
     if usage.copies > 1:

@@ -1,4 +1,4 @@
-"""A cache node by node: what each holds, in what, and whether that is the whole model. Pure."""
+"""The nodes of a cache: medium, capacity, and how much of the model each holds. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CAPACITY_LABEL = "fluid.io/s-h-"
 
 @dataclass(frozen=True)
 class NodeCache:
-    """One node of a cache; None where nobody says."""
+    """One node of a cache; None where it is not known."""
 
     name: str
     pod: str
@@ -31,7 +31,7 @@ class NodeCache:
     medium: str
     path: str
     is_complete: bool | None
-    """Whether it holds the whole model."""
+    """Whether it holds the complete model."""
     problem: str
     readers: int
 

@@ -1,4 +1,4 @@
-"""The pods that read a cache, and from how far. Pure."""
+"""The pods that read a cache, and whether they run on its nodes. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def mount_paths(row: ReaderStatus) -> list[str]:
 
 
 def graph_names(cache: Cache) -> list[str]:
-    """The graphs whose text names the claim, with the prefix that `pin` takes for a component."""
+    """The graphs that mount the claim; with the prefix that `pin` expects for a component."""
     found = []
     for graph in cache.graphs:
         prefix = "" if graph.get("kind") == "DynamoGraphDeployment" else "dcd/"

@@ -1,4 +1,4 @@
-"""What each kind of runtime can tell about a cache, and where it says so. Pure.
+"""What each kind of runtime reports about a cache, and in which fields. Pure.
 
 Sources: Fluid's master of July 2026 and v1.0.8, pkg/ddc/RUNTIME/{cache,status,node}.go and the
 types of api/v1alpha1.
@@ -35,7 +35,7 @@ _TRAITS: dict[str, RuntimeTraits] = {
     "GooseFSRuntime": RuntimeTraits(),
     "JindoRuntime": RuntimeTraits(),
     "JuiceFSRuntime": RuntimeTraits(
-        note="the community edition caches in the fuse pods, and tells their mean"
+        note="the community edition caches in the fuse pods, and reports their mean"
     ),
     "EFCRuntime": RuntimeTraits(NOT_REPORTED, note="Fluid does not ask EFC what is cached"),
     "VineyardRuntime": RuntimeTraits(
@@ -44,7 +44,7 @@ _TRAITS: dict[str, RuntimeTraits] = {
     "ThinRuntime": RuntimeTraits(
         NOT_REPORTED,
         labels_nodes=False,
-        note="a ThinRuntime tells nothing about its cache, and labels no node",
+        note="a ThinRuntime reports nothing about its cache, and labels no node",
     ),
     "CacheRuntime": RuntimeTraits(note="the numbers are those of its class's own report"),
 }
@@ -119,7 +119,7 @@ def wanted_replicas(runtime: Object | None) -> int | None:
 
 
 def wanted_copies(runtime: Object | None) -> int:
-    """How many workers shall hold each block: only Alluxio can be told, all others keep one."""
+    """How many workers should hold each block: configurable for Alluxio only, 1 for the others."""
     wanted = _non_negative(get_path(runtime, "spec", "data", "replicas", default=1)) or 1
     return max(1, min(wanted, wanted_replicas(runtime) or 1))
 
@@ -130,13 +130,13 @@ def _non_negative(value: Any) -> int | None:
 
 @dataclass(frozen=True)
 class RuntimeComponent:
-    """The master, the workers or the fuse pods of a runtime; None where nobody says."""
+    """The master, the workers or the fuse pods of a runtime; None where it is not known."""
 
     name: str
     ready: int | None
     desired: int | None
     phase: str
-    """Fluid's word for it."""
+    """As Fluid reports it."""
     object: str
     """What the numbers are of: `StatefulSet demo-worker`; empty where they are Fluid's own."""
     reason: str = ""
@@ -181,7 +181,7 @@ def _component(cache: Cache, name: str) -> RuntimeComponent | None:
     if workload is None:
         if not phase:
             return None
-        # Without the DaemonSet nobody knows: what Fluid says of a fuse is no count.
+        # Not known without the DaemonSet: Fluid's own status of a fuse is not a count.
         known = (None, None) if name == FUSE and not isinstance(own, dict) else (ready, desired)
         return RuntimeComponent(name, *known, str(phase), "", str(reason or ""))
     status, spec = workload.get("status"), workload.get("spec")

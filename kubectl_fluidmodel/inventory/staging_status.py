@@ -1,4 +1,4 @@
-"""Where a cache's model was staged, by whom, and whether it was proven there. Pure."""
+"""Where a cache's model was staged, by which Job, and whether it was verified. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, Stagi
 
 @dataclass(frozen=True)
 class StagedModel:
-    """A model of the Hub in its bucket; None where nobody says."""
+    """A model of the Hub in its bucket; None where it is not known."""
 
     to: str
     """URI of the files."""
@@ -54,7 +54,7 @@ def staging_layout(cache: Cache) -> StagingLayout | None:
 
 
 def staged_model(cache: Cache) -> StagedModel | None:
-    """What the objects alone tell; None for what was never staged."""
+    """What the objects show; None for a model that was never staged."""
     layout = staging_layout(cache)
     jobs = sorted(
         cache.staging_jobs, key=lambda job: str(metadata_of(job).get("creationTimestamp", ""))

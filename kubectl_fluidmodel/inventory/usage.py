@@ -1,7 +1,7 @@
-"""How much of a model there is, and how much of it is cached: honest about what is not known. Pure.
+"""The size of a model, and how much of it is cached. Pure.
 
-Fluid writes sizes with two decimals, so that a whole cache and one that lacks a megabyte can look
-the same: `whole` is as sure as these digits, and 100% is never the rounding of less.
+Fluid writes sizes with two decimals, so that a complete cache and one without its last megabyte
+can look the same: `is_complete` is as exact as these digits, and less is never rounded up to 100%.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.objects.access import annotations_of, get_path
 
 @dataclass(frozen=True)
 class CacheUsage:
-    """Bytes of one cache; None where nobody says."""
+    """Bytes of one cache; None where they are not known."""
 
     source_bytes: int | None = None
     """Of the source."""
@@ -38,13 +38,13 @@ class CacheUsage:
     """Whether Fluid still counts the source."""
     files: int | None = None
     incomplete_files: int | None = None
-    """Files that are not whole in the cache, where its master listed them."""
+    """Files that are not completely cached, where its master listed them."""
     skipped_bytes: int = 0
-    """Bytes beside the model that Fluid counts and we do not."""
+    """Bytes of files in the source that do not belong to the model, which Fluid counts."""
 
     @property
     def is_complete(self) -> bool | None:
-        """Whether every copy is there, as far as Fluid's digits go; None where it cannot be told.
+        """Whether every copy is complete, as far as Fluid's digits show; None where not known.
 
         Fluid's own two numbers are rounded alike, so the slack of both counts. A file that is
         known to lack something settles it.
@@ -58,9 +58,9 @@ class CacheUsage:
 
     @property
     def percent(self) -> float | None:
-        """The share of the wanted copies, one decimal, rounded down: 100 only where it is whole.
+        """The cached percentage of the wanted copies, rounded down to one decimal.
 
-        More than 100 where blocks are held that nobody asked for.
+        It is more than 100 where more copies are held than wanted, and 100 only if complete.
         """
         if self.is_complete is None or not self.source_bytes:
             return 100.0 if self.is_complete else None

@@ -11,7 +11,7 @@ import click
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, context_namespace
 from kubectl_fluidmodel.output.console import print_note, print_warning
-from kubectl_fluidmodel.output.shell import Command, EnvVariable, command
+from kubectl_fluidmodel.output.shell import Command, EnvVariable, Operand, command
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.cache.workflow import CacheResult
@@ -146,7 +146,7 @@ def create_secret_command(secret: Object) -> Command:
     metadata = secret["metadata"]
     literals = [(f"--from-literal={key}=", EnvVariable(key)) for key in secret["data"]]
     return command(
-        *("kubectl", "create", "secret", "generic", metadata["name"]),
+        *("kubectl", "create", "secret", "generic", Operand(metadata["name"])),
         *("-n", metadata["namespace"]),
         *literals,
     )

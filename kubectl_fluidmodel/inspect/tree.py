@@ -70,7 +70,7 @@ def _runtime_node(details: CacheDetails) -> TreeNode:
         found.children += [_node_branch(node, details) for node in details.nodes or ()]
     held = {node.name for node in details.nodes or ()}
     found.children += _remote_readers(
-        details, [row for row in details.readers or () if row.node not in held]
+        [row for row in details.readers or () if row.node not in held]
     )
     known = [
         branch.level for branch in found.children if branch.kind in ("master", "worker", "fuse")

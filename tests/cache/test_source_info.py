@@ -243,7 +243,7 @@ class TestJudging:
 
         with serve(respond) as server:
             found = look(endpoint=server.url, s3_secret="mine")
-        assert any("was not judged whole" in n and "AccessDenied" in n for n in found.notes)
+        assert any("was checked only in part" in n and "AccessDenied" in n for n in found.notes)
 
 
 class TestReachable:

@@ -151,9 +151,6 @@ def certain_results(context: CheckContext, found: list[MountResult]) -> list[Mou
     return sure
 
 
-# -- words -----------------------------------------------------------------------------------
-
-
 def dataset_reference(context: CheckContext) -> str:
     return object_reference(context.cache.dataset or {})
 

@@ -1,4 +1,4 @@
-"""Where caches are broken for doctor: a namespace, a bucket with a model, and ways to do harm."""
+"""Caches that tests of doctor break: a namespace, a bucket with a model, and faults."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BrokenCaches:
         keys: dict[str, str] | None = None,
         node: str = "",
     ) -> str:
-        """A cache as somebody would make it by hand, without waiting; what is given is merged in.
+        """Create a cache as if by hand, without waiting; the given fields are merged in.
 
         Its Secret is `<name>-s3`, unless `keys` is empty.
         """
@@ -113,7 +113,7 @@ class BrokenCaches:
         return name
 
     def create_dataset_without_runtime(self, name: str, **status: Any) -> str:
-        """A Dataset without a runtime, with the status that Fluid would give it."""
+        """Create a Dataset without a runtime, with the status that Fluid would set."""
         mount = f"s3://{self.bucket.name}/m/"
         self.api.apply(objects.dataset(self.namespace, name, mount))
         until(f"a phase of {name}", lambda: self.status_of("Dataset", name).get("phase"))
@@ -122,7 +122,7 @@ class BrokenCaches:
         return name
 
     def delete_cache(self, name: str) -> None:
-        """Take a cache away, so that the next look does not see it."""
+        """Delete a cache, and wait until it is gone."""
         for kind in ("DataLoad", "Dataset", "AlluxioRuntime"):
             for each in self.api.list(FLUID, kind, self.namespace):
                 if each["metadata"]["name"] in (name, f"{name}-load"):
@@ -133,7 +133,7 @@ class BrokenCaches:
     # -- objects -----------------------------------------------------------------------------
 
     def add_node(self, stem: str, **options: Any) -> str:
-        """A node of the test's own, without GPUs, so that no other test's cache chooses it."""
+        """Add a node for this test only, without GPUs, so that no other cache chooses it."""
         name = f"{stem}-{self.namespace[2:8]}"
         options.setdefault("memory", "1Ti")
         self.nodes.append(name)
@@ -155,11 +155,11 @@ class BrokenCaches:
         return (self.find(kind, name) or {}).get("status") or {}
 
     def wait_for_pod(self, name: str) -> Object:
-        """A pod, as soon as it is there."""
+        """Wait for a pod to exist."""
         return until(f"pod {name}", lambda: self.find("Pod", name)) or {}
 
     def wait_until_ready(self, name: str) -> Object:
-        """A pod, as soon as it is ready."""
+        """Wait for a pod to be ready."""
 
         def ready() -> Object | None:
             pod = self.find("Pod", name)
@@ -172,9 +172,9 @@ class BrokenCaches:
     def set_container_status(
         self, name: str, container: str, namespace: str = "", **status: Any
     ) -> None:
-        """Give a pod the status that a kubelet would: one container of it is not well.
+        """Set a pod's status as its kubelet would, with one container in trouble.
 
-        `ready` is whether it is, for all that.
+        `ready` says whether that container is ready all the same.
         """
         where = namespace or self.namespace
         pod = self.api.get("v1", "Pod", name, where)
@@ -189,8 +189,10 @@ class BrokenCaches:
         self.api.patch("v1", "Pod", name, {"status": body}, where, "status")
 
     def create_reader(self, name: str, claim: str, node: str = "", **meta: Any) -> str:
-        """A pod that mounts a claim; with `hold` it stays in ContainerCreating, `gates` keep the
-        scheduler off, and `scheduler` is the name of another.
+        """Create a pod that mounts a claim.
+
+        With `hold` it stays in ContainerCreating; `gates` keep the scheduler off; `scheduler` is
+        the name of another scheduler.
         """
         annotations = {"fluidmodel.io/hold": "true"} if meta.pop("hold", False) else {}
         gates, scheduler = meta.pop("gates", ()), meta.pop("scheduler", "")
@@ -228,14 +230,14 @@ class BrokenCaches:
         return name
 
     def wait_for_node(self, pod: str) -> str:
-        """The node of a pod, as soon as it has one."""
+        """Wait for a pod to have a node."""
         found = until(
             f"a node for {pod}", lambda: self.wait_for_pod(pod)["spec"].get("nodeName"), 180
         )
         return str(found)
 
     def create_warning_event(self, kind: str, name: str, reason: str, message: str) -> None:
-        """A Warning event, as the kubelet or a controller would write it."""
+        """Create a Warning event, as the kubelet or a controller would."""
         obj = self.find(kind, name) or {"apiVersion": "v1", "metadata": {"name": name, "uid": ""}}
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.api.create(
@@ -263,9 +265,12 @@ class BrokenCaches:
     def wait_for_root(
         self, root: str, name: str, about: str, *, beside: tuple[str, ...] = (), **how: Any
     ) -> Finding:
-        """Look until a code is the root of all that is wrong with a cache; its finding.
+        """Run doctor until a code is the only root of a cache's findings.
 
-        `beside` are roots that come with the break and are no consequence of it.
+        `beside` are other roots that come with the fault and are no consequence of it.
+
+        Returns:
+            The finding of that code.
         """
 
         def check() -> bool:
@@ -282,7 +287,7 @@ class BrokenCaches:
         return found[0]
 
     def wait_until_healthy(self, name: str, *, seconds: float = 240, **how: Any) -> None:
-        """Look until nothing is wrong with a cache."""
+        """Run doctor until a cache has no findings."""
         self.doctor.see(f"{name} to be well", name=name, seconds=seconds, **how)
 
     def reference(self, kind: str, name: str) -> str:
@@ -298,7 +303,7 @@ def node_affinity_for(node: str) -> Object:
 def manage_broken_caches(
     cluster: Cluster, folder: Path, stem: str = "ward"
 ) -> Iterator[BrokenCaches]:
-    """The life of a ward, for a module's fixture; `stem` is what its namespace is called."""
+    """Create a BrokenCaches for a module's fixture and clean up; `stem` ends its namespace."""
     made = BrokenCaches(cluster, folder, stem)
     try:
         yield made
@@ -307,7 +312,7 @@ def manage_broken_caches(
 
 
 def create_healthy_cache(caches: BrokenCaches) -> str:
-    """A cache with nothing wrong, on a node of its own; each test puts it right again."""
+    """Create a healthy cache on its own node; each test repairs it."""
     caches.create_cache("whole", node=caches.add_node("whole"))
     caches.load_completely("whole")
     caches.wait_until_healthy("whole")

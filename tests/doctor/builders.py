@@ -153,7 +153,7 @@ def make_unready(obj: Object) -> Object:
 def make_container_wait(
     obj: Object, container: str, reason: str, message: str = "", restarts: int = 0
 ) -> Object:
-    """A pod one container of which waits: `CrashLoopBackOff`, `ImagePullBackOff`, …"""
+    """Let a container of a pod wait for a reason such as `CrashLoopBackOff`."""
     make_unready(obj)
     for each in obj["status"]["containerStatuses"]:
         if each["name"] == container:

@@ -61,7 +61,7 @@ def _faults() -> Iterator[tuple[str, Fault]]:
 @cache
 def faults() -> dict[str, Fault]:
     """All of them, each under a name of its own; `healthy` breaks nothing."""
-    found: dict[str, Fault] = {"healthy": lambda snapshot: None}
+    found: dict[str, Fault] = {"healthy": lambda _: None}
     for name, change in _faults():
         found[f"{len(found)} {name}"] = change
     return found

@@ -319,7 +319,7 @@ CASES: dict[str, FaultCase] = {
         fault=fuse_kept_off,
         code="FM430",
         about="node gpu-0",
-        cause="which lacks pool=a of the runtime's fuse.nodeSelector",
+        cause="which does not match pool=a of the runtime's fuse.nodeSelector",
         fix="kubectl label node gpu-0 pool=a",
     ),
     "a slow mount": FaultCase(

@@ -291,7 +291,7 @@ PODS: dict[str, FaultCase] = {
         fault=key_missing,
         code="FM310",
         about="pod models/demo-master-0",
-        cause="the Secret demo-store lacks the key AWS_ACCESS_KEY_ID",
+        cause="the Secret demo-store has no key AWS_ACCESS_KEY_ID",
         fix="kubectl create secret generic demo-store",
     ),
     "wrong key": FaultCase(
@@ -341,7 +341,7 @@ PODS: dict[str, FaultCase] = {
         code="FM322",
         about="pod models/demo-worker-0",
         cause="/var/lib/fluidmodel/cache on node gpu-0 is full",
-        fix="path: a directory of a larger disk",
+        fix="a directory on a larger disk",
     ),
     "quota": FaultCase(
         fault=full_quota,

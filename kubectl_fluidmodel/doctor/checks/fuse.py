@@ -71,7 +71,11 @@ def fuse_clients_are_running(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             f"node {node}",
             "no FUSE pod is scheduled on the node"
-            + (f", which lacks {unmet[0]} of the runtime's fuse.nodeSelector" if unmet else ""),
+            + (
+                f", which does not match {unmet[0]} of the runtime's fuse.nodeSelector"
+                if unmet
+                else ""
+            ),
             (
                 observations.label_evidence(found, key),
                 observations.field_evidence(daemons, "status", "desiredNumberScheduled"),

@@ -136,9 +136,7 @@ def _missing_claims(context: CheckContext) -> Iterator[tuple[Object, str, Eviden
 
 
 def _absent_claims(context: CheckContext, graph: Object) -> Iterator[tuple[str, str]]:
-    """The claims that a graph's spec mounts and that are surely not there, with the
-    component.
-    """
+    """Claims in a graph's spec that certainly do not exist, each with its component."""
     namespace = namespace_of(graph)
     opened = open_graph_once(context, graph)
     if opened is None:

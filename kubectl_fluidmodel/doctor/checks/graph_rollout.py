@@ -205,12 +205,12 @@ def worker_pods_are_up_to_date(context: CheckContext) -> Iterator[Finding]:
                 get_path(v, "persistentVolumeClaim", "claimName") == context.cache.name
                 for v in get_path(pod, "spec", "volumes", default=[])
             )
-            lacks = "is not bound to the cache's nodes" if mounts else "does not mount the cache"
+            problem = "is not bound to the cache's nodes" if mounts else "does not mount the cache"
             yield Finding(
                 object_reference(pod),
-                f"it is older than the pin of component {use.component.name} and {lacks}",
+                f"it is older than the pin of component {use.component.name} and {problem}",
                 (
-                    Evidence(object_reference(pod), "spec", lacks),
+                    Evidence(object_reference(pod), "spec", problem),
                     use.field_evidence("mount", use.claim_mount.path if use.claim_mount else ""),
                 ),
                 use.pin_fix("--wait"),

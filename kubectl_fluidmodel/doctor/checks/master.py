@@ -76,7 +76,7 @@ def _missing_object_cause(cache: Cache, match: re.Match[str] | None) -> str:
         ", ".join(dict.fromkeys(secret for secret, _ in _referenced_secret_keys(cache)))
         or "it mounts"
     )
-    return f"the Secret {secrets} lacks the key {key or 'that the Dataset names'}"
+    return f"the Secret {secrets} has no key {key or 'that the Dataset names'}"
 
 
 def _referenced_secret_keys(cache: Cache) -> list[tuple[str, str]]:

@@ -217,7 +217,7 @@ def files_are_what_their_names_say(context: CheckContext) -> Iterator[Finding]:
     something else: a Git LFS pointer, an HTML page or error message that was saved as a download, a
     symbolic link that was stored as text. All of these can be cached, and no engine can load them.
     """
-    yield from _damage_findings(context, DAMAGED, "the whole files")
+    yield from _damage_findings(context, DAMAGED, "the complete files")
     yield from _damage_findings(context, CONTENT, "the files themselves")
 
 

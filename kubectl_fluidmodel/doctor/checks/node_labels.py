@@ -52,7 +52,7 @@ def worker_nodes_are_labelled(context: CheckContext) -> Iterator[Finding]:
         message = warning.text.partition("due to ")[2] if warning else ""
         yield Finding(
             object_reference(node),
-            f"worker {name_of(pod)} runs on it, and it lacks the cache's label"
+            f"worker {name_of(pod)} runs on it, but it does not have the cache's label"
             + (f", because Fluid's sync fails: {message}" if message else ""),
             (observations.label_evidence(node, key), *observations.as_tuple(warning)),
             Fix(fix_commands.label_nodes([name], [f"{key}=true"])),

@@ -176,7 +176,9 @@ def cache_disks_have_room(context: CheckContext) -> Iterator[Finding]:
                 )
             )
             if full and total
-            else Fix("path: a directory of a larger disk", "advice", f"{where}, made anew"),
+            else Fix(
+                "set path to a directory on a larger disk, and recreate the cache", "advice", where
+            ),
         )
 
 

@@ -69,7 +69,7 @@ def reader_nodes(context: CheckContext) -> dict[str, bool]:
 def readers_with_failure(
     context: CheckContext, failure: str, node: str = ""
 ) -> Iterator[tuple[ReaderPod, Evidence]]:
-    """Readers that do not start, with the event that says so in one of the ways of SAYS."""
+    """Readers that do not start because of one of MOUNT_FAILURES, each with the event."""
     for reader, warning in _mount_failures(context):
         if re.search(MOUNT_FAILURES[failure], warning.text) and node in ("", reader.node):
             yield reader, warning
@@ -220,7 +220,7 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
         webhook = re.search(r'failed calling webhook "(\S*\.fluid\.io)"', message)
         if missing and cache.name not in missing[1].split():
             continue
-        if not missing and not (webhook and _may_be_reader(context, event)):
+        if not missing and not (webhook and _may_have_readers(context)):
             continue
         about = get_path(event, "involvedObject", default={})
         who = f"{str(about.get('kind', '')).lower()} {namespace}/{about.get('name')}"
@@ -240,10 +240,10 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
         yield Finding(who, cause, observations.as_tuple(seen), fix)
 
 
-def _may_be_reader(context: CheckContext, event: dict[str, object]) -> bool:
-    """Whether a rejected pod may be a reader; the event does not name the claim.
+def _may_have_readers(context: CheckContext) -> bool:
+    """Whether a rejected pod may be a reader of the cache; the event does not name the claim.
 
-    It counts for each cache that a graph uses, or for the only one in the namespace.
+    It may be if a graph uses the cache, or if the namespace has no other.
     """
     near = [each for each in context.caches if each.namespace == context.cache.namespace]
     return bool(context.cache.graphs) or len(near) == 1

@@ -589,6 +589,24 @@ def test_engine_configuration_fault_is_reported(
     faults.wait_for_roots("the mount being read")
 
 
+@pytest.mark.breaks("FM747")
+def test_startup_probe_shorter_than_the_load_is_reported(faults: GraphFaults) -> None:
+    worker = faults.worker_component(bound=True)
+    probe = {"httpGet": {"path": "/live", "port": 9090}, "periodSeconds": 1}
+    main = worker["podTemplate"]["spec"]["containers"][0]
+    main["startupProbe"] = {**probe, "failureThreshold": 60}  # 10 GiB take 83 s
+    faults.create("probed", worker)
+    faults.wait_until_running("probed")
+    faults.wait_for_roots("a probe of 60 s", "FM747")
+
+    def allow(found: Object) -> None:
+        container = found["spec"]["components"][0]["podTemplate"]["spec"]["containers"][0]
+        container["startupProbe"]["failureThreshold"] = 120
+
+    faults.edit("probed", allow)
+    faults.wait_for_roots("a probe of 120 s")
+
+
 @pytest.mark.breaks("FM746")
 def test_frontend_without_the_mount_is_reported(faults: GraphFaults) -> None:
     worker = faults.set_engine(

@@ -279,6 +279,11 @@ def without_jni_fuse(snapshot: Snapshot) -> None:
     runtime["spec"]["properties"] = {"alluxio.fuse.jnifuse.enabled": "false"}
 
 
+def probed(**probes: Object) -> Fault:
+    """Probes of the worker; the model's 100 GiB take 826 s at the assumed rate."""
+    return lambda snapshot: main(snapshot).update(probes)
+
+
 def bypassing(source: str) -> Fault:
     """Another graph whose worker mounts the source of the cache directly."""
 
@@ -550,6 +555,19 @@ CASES: dict[str, GraphCase] = {
         ),
         codes=[],
     ),
+    "a startup probe that ends before the load": GraphCase(
+        fault=probed(startupProbe={"periodSeconds": 10, "failureThreshold": 60}), codes=["FM747"]
+    ),
+    "a startup probe that allows the load": GraphCase(
+        fault=probed(startupProbe={"periodSeconds": 10, "failureThreshold": 120}), codes=[]
+    ),
+    "a startup probe that allows the load, and a short liveness probe": GraphCase(
+        fault=probed(
+            startupProbe={"periodSeconds": 10, "failureThreshold": 120},
+            livenessProbe={"periodSeconds": 5},
+        ),
+        codes=[],
+    ),
     "a worker that bypasses a cache of its claim": GraphCase(
         fault=bypassing("pvc://weights"),
         codes=["FM703"],
@@ -608,6 +626,24 @@ def test_worker_that_bypasses_the_cache_is_told_to_mount_it(source: str, cause: 
     if source.startswith("pvc:"):
         apply_fix(snapshot, str(found.fix.text))
         assert b.findings_of(snapshot, "FM703") == []
+
+
+def test_probe_shortfall_names_both_times_and_the_flag_of_pin() -> None:
+    snapshot = b.healthy_snapshot()
+    probed(startupProbe={"periodSeconds": 10, "failureThreshold": 60})(snapshot)
+    (found,) = b.findings_of(snapshot, "FM747")
+    assert "60 x 10 s = 10m" in found.cause and "takes about 13m46s" in found.cause
+    assert found.fix is not None and "pin demo" in found.fix.text
+    assert "--probe-budget" in found.fix.text
+
+
+def test_probes_are_not_checked_without_the_size_of_the_model() -> None:
+    snapshot = b.healthy_snapshot()
+    probed(startupProbe={"periodSeconds": 1, "failureThreshold": 1})(snapshot)
+    dataset = b.get_object(snapshot, names.DATASETS, NAME)
+    dataset["status"].pop("ufsTotal")
+    dataset["metadata"]["annotations"] = {}
+    assert b.findings_of(snapshot, "FM747") == []
 
 
 def test_parallel_reads_are_limited_for_each_process() -> None:

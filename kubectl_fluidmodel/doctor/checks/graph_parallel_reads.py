@@ -11,6 +11,7 @@ from typing import Any
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import (
     CheckContext,
+    Evidence,
     Finding,
     Fix,
     Severity,
@@ -21,7 +22,7 @@ from kubectl_fluidmodel.doctor.graph_usage import ComponentUsage
 from kubectl_fluidmodel.dynamo.model_path import EngineModel, env_value
 from kubectl_fluidmodel.dynamo.object_paths import value_at
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.objects.access import get_path
+from kubectl_fluidmodel.objects.access import Object, get_path
 
 MAX_PARALLEL_READS = 31
 """Threads of one pod that may read at once. From 32 on, Alluxio's JNI-FUSE was seen to hang
@@ -72,7 +73,7 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     runtime = cache.runtime
-    if runtime is None or runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
+    if runtime is not None and runtime.get("kind") != names.ALLUXIO_RUNTIMES.name:
         return
     properties = get_path(runtime, "spec", "properties", default={})
     if str(properties.get(_JNI_FUSE)).lower() == "false":
@@ -92,10 +93,14 @@ def engines_limit_parallel_reads(context: CheckContext) -> Iterator[Finding]:
                 use.field_evidence(
                     f"command of {engine.container_path[-1].strip('[]')}", reads.shown
                 ),
-                observations.field_evidence(runtime, "spec", "properties", _JNI_FUSE),
+                *([_jni_evidence(runtime)] if runtime is not None else []),
             ),
             _limit_fix(use, engine, reads),
         )
+
+
+def _jni_evidence(runtime: Object) -> Evidence:
+    return observations.field_evidence(runtime, "spec", "properties", _JNI_FUSE)
 
 
 def _parallel_reads(use: ComponentUsage, engine: EngineModel) -> _Reads | None:

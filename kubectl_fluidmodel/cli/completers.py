@@ -133,8 +133,10 @@ def _kubeconfig_names(part: str) -> Completer:
 
 _SECRETS = CompletedString(_object_names(kinds.SECRETS, "Type"))
 
+_CACHES = CompletedString(_object_names(DATASETS, "Phase", "Cached Percentage"))
 _ARGUMENTS: dict[str, click.ParamType[str]] = {
-    "name": CompletedString(_object_names(DATASETS, "Phase", "Cached Percentage")),
+    "name": _CACHES,
+    "cache": _CACHES,
     "graphs": CompletedString(_graph_names),
 }
 _OPTIONS: dict[str, click.ParamType[str]] = {

@@ -1,5 +1,6 @@
 """Dynamo's API: kinds, the shapes of a graph, affinity, commands, roll-outs, YAML edits.
 
-Start with `graph.open_graph` and `component.Component`; `pin_annotation` is what `pin` records.
-Everything but `graph_reader` is pure.
+Start at `graph.py` and `component.py`. `shapes/` has one module per shape of DynamoGraphDeployment,
+`affinity.py` the rules of node affinity, `yaml/` edits manifests, `pin_annotation.py` is what `pin`
+records. Everything but `graph_reader.py` is pure.
 """

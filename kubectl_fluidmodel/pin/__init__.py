@@ -1,5 +1,6 @@
-"""`pin` and `unpin`: run a graph's workers on the nodes that hold the model.
+"""The verbs pin and unpin: run a graph's workers on the nodes that hold the model.
 
-Start with `workflow.run_pin`. `pinning` decides what changes in a graph (mount, affinity, model
-path, probes), `preflight` what stands in the way, `wait` follows the roll-out.
+Start at `workflow.py`, which has every step. `pinning.py` is a pure function from a graph to a
+changed graph, `affinity.py` decides where it runs; `preflight/` finds what stands in the way,
+`graph_patch.py` patches the cluster, `manifest_files.py` edits files, `wait.py` follows a roll-out.
 """

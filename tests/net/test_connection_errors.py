@@ -262,7 +262,7 @@ def test_a_first_byte_that_is_late_names_the_setting(monkeypatch: pytest.MonkeyP
 
 
 def test_nobody_there_and_no_such_name() -> None:
-    quick = {"stall": 1.0, "patience": 0.3}
+    quick = {"stall_timeout": 1.0, "retry_timeout": 0.3}
     nobody = HubClient(HubCredentials(f"http://127.0.0.1:{free_port()}"), **quick)
     assert "connection refused" in told(
         lambda _: nobody.resolve_commit("a/b"), "", UnreachableError

@@ -82,8 +82,14 @@ def test_a_store_that_is_busy_for_seconds_is_retried(
 ) -> None:
     harness = with_proxy()
     harness.add_model({"config.json": b"{}"})
-    proxy.add_fault("refuse", "", status=520, html=True)
-    later = threading.Timer(4.0, proxy.faults.clear)
+    busy = proxy.add_fault("refuse", "", status=520, html=True)
+
+    def recover() -> None:
+        wait_until(lambda: busy.hits > 0)
+        time.sleep(4.0)
+        proxy.faults.clear()
+
+    later = threading.Thread(target=recover)
     later.start()
     harness.stage()
     later.join()

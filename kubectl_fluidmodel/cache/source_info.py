@@ -23,6 +23,7 @@ from kubectl_fluidmodel.model.sample import RangeReader
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.objectstore import s3 as stores
+from kubectl_fluidmodel.objectstore import s3_credentials, s3_objects
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.stage import credentials as stage_credentials
 
@@ -88,8 +89,8 @@ def _read_s3(
 
             def list_bucket() -> tuple[FileListing, RangeReader]:
                 reached = stack.enter_context(reachable_store(store, client, namespace))
-                found = stores.list_prefix(reached, source.host, source.path)
-                return found, stores.range_reader(reached, source.host, source.path)
+                found = s3_objects.list_prefix(reached, source.host, source.path)
+                return found, s3_objects.range_reader(reached, source.host, source.path)
 
             location = CacheLocation(namespace, store.endpoint)
             listing, more = _list_unless_quota_given(options, list_bucket, location)
@@ -115,7 +116,7 @@ def _resolve_mount_keys(
     if given.s3_secret:
         found, keys = stage_credentials.read_store_secret(given.s3_secret, client, namespace)
         if found and found.short_lived:
-            stores.require_session_token(found, f" in Secret {given.s3_secret}")
+            s3_credentials.require_session_token(found, f" in Secret {given.s3_secret}")
             raise _temporary_credentials_error(
                 f"the keys in Secret {given.s3_secret} are temporary"
             )
@@ -124,12 +125,16 @@ def _resolve_mount_keys(
     if own is None:
         return store, None, None
     if own.short_lived:
-        stores.require_session_token(own)
+        s3_credentials.require_session_token(own)
         raise _temporary_credentials_error("these S3 credentials are temporary")
-    data = {stores.ACCESS_KEY: own.access_key, stores.SECRET_KEY: own.secret_key}
+    data = {s3_credentials.ACCESS_KEY: own.access_key, s3_credentials.SECRET_KEY: own.secret_key}
     secret = secrets.build_secret(options.name, namespace, data)
     secret_name = secrets.store_secret_name(options.name)
-    return store, SecretKeys(secret_name, stores.ACCESS_KEY, stores.SECRET_KEY), secret
+    return (
+        store,
+        SecretKeys(secret_name, s3_credentials.ACCESS_KEY, s3_credentials.SECRET_KEY),
+        secret,
+    )
 
 
 def _loopback_warnings(endpoint: str, client: Client | None) -> tuple[str, ...]:
@@ -237,8 +242,8 @@ def _read_gcs(options: CacheOptions, list_files: bool) -> SourceInfo:
     source = options.source
 
     def listed() -> tuple[FileListing, RangeReader]:
-        found = stores.list_prefix(store, source.host, source.path)
-        return found, stores.range_reader(store, source.host, source.path)
+        found = s3_objects.list_prefix(store, source.host, source.path)
+        return found, s3_objects.range_reader(store, source.host, source.path)
 
     listing, notes = _list_unless_quota_given(
         options, listed, CacheLocation(""), tolerate=FluidModelError

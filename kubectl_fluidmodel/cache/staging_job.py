@@ -21,6 +21,7 @@ from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.plugin_pod import SecretKey
 from kubectl_fluidmodel.objectstore import s3 as stores
+from kubectl_fluidmodel.objectstore import s3_credentials
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.stage import credentials, job
 
@@ -80,9 +81,12 @@ class StagingJob:
         if not store.s3_secret:
             keys = credentials.resolve_store(store.endpoint, store.region).credentials
             if keys is not None:
-                data = {stores.ACCESS_KEY: keys.access_key, stores.SECRET_KEY: keys.secret_key}
+                data = {
+                    s3_credentials.ACCESS_KEY: keys.access_key,
+                    s3_credentials.SECRET_KEY: keys.secret_key,
+                }
                 if keys.session_token:
-                    data[stores.SESSION_TOKEN] = keys.session_token
+                    data[s3_credentials.SESSION_TOKEN] = keys.session_token
                 found.append(secrets.build_secret(name, self.namespace, data))
         if self.hub.token and not self.staging.hub.secret:
             token = {credentials.DEFAULT_TOKEN_KEY: self.hub.token}
@@ -101,7 +105,7 @@ class StagingJob:
         _, keys = credentials.read_store_secret(secret, client, self.namespace)
         token = keys.token_key
         if not options.store.s3_secret and store.credentials and store.credentials.session_token:
-            token = stores.SESSION_TOKEN
+            token = s3_credentials.SESSION_TOKEN
         # Also the endpoint of HF_ENDPOINT: the plan is of that Hub.
         own_hub = self.hub.endpoint if self.hub.endpoint != DEFAULT_ENDPOINT else ""
         return job.build_job(

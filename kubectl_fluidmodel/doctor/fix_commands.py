@@ -11,7 +11,7 @@ from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
 from kubectl_fluidmodel.inventory import runtimes, staging_status
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
-from kubectl_fluidmodel.objectstore.s3 import KEY_NAME_PAIRS
+from kubectl_fluidmodel.objectstore.s3_credentials import KEY_NAME_PAIRS
 from kubectl_fluidmodel.output.shell import (
     Command,
     EnvVariable,

@@ -17,7 +17,8 @@ from kubectl_fluidmodel.net.retry_budget import (
     is_transient_status,
     requested_delay,
 )
-from kubectl_fluidmodel.objectstore.s3 import S3Store, translate_errors
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
 
 _TRANSIENT_CODES = {
     "InternalError",

@@ -1,83 +1,25 @@
-"""Object stores that speak S3: credentials from boto3's own chain, and what lies in a bucket."""
+"""S3 stores: an endpoint, its credentials from boto3's own chain, and the client."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kubectl_fluidmodel.errors import (
-    FluidModelError,
-    PermanentlyUnreachableError,
-    UnreachableError,
-    UsageError,
-)
-from kubectl_fluidmodel.model import hub_cache
-from kubectl_fluidmodel.model.files import FileListing, SourceFile
-from kubectl_fluidmodel.model.sample import RangeReader, RangeReadError
-from kubectl_fluidmodel.net import connection_errors, proxies, tls
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.net import proxies, tls
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError
-from kubectl_fluidmodel.output.shell import Operand, command
-
-ACCESS_KEY = "AWS_ACCESS_KEY_ID"
-SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key, not a key
-SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105
+from kubectl_fluidmodel.objectstore.s3_credentials import (
+    S3Credentials,
+    expiration_from_environment,
+)
+from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
 
 GCS_ENDPOINT = "https://storage.googleapis.com"
 """Google's S3-compatible XML API; takes HMAC keys, or nothing for public buckets."""
-
-# Spellings under which Secrets in the wild keep the two keys: ours, Alluxio's, MinIO's.
-KEY_NAME_PAIRS = (
-    (ACCESS_KEY, SECRET_KEY),
-    ("aws.accessKeyId", "aws.secretKey"),
-    ("accesskey", "secretkey"),
-    ("accessKey", "secretKey"),
-    ("access-key", "secret-key"),
-    ("root-user", "root-password"),
-    ("rootUser", "rootPassword"),
-)
-
 _AWS_ENDPOINT = "https://s3.amazonaws.com"
-TOKEN_NAMES = (SESSION_TOKEN, "aws.sessionToken", "sessionToken", "session-token", "session_token")
-"""Spellings under which Secrets keep the session token of temporary keys."""
-
-_MAX_OBJECTS = 200_000
-"""A model of more objects than this is a wrong prefix, not a model."""
-
-
-@dataclass(frozen=True)
-class S3Credentials:
-    """S3 keys. They never appear in a repr."""
-
-    access_key: str = field(repr=False)
-    secret_key: str = field(repr=False)
-    session_token: str = field(default="", repr=False)
-    session: Any = field(default=None, repr=False, compare=False)
-    """boto3's session whose they are, which finds newer ones; None where nothing does: keys of
-    a Secret, or of environment variables."""
-    auto_renews: bool = field(default=False, compare=False)
-    """Whether that session renews them by itself before they end."""
-    expires_at: datetime | None = field(default=None, compare=False)
-    """When they end, where that is known and they do not renew themselves."""
-
-    @property
-    def will_expire(self) -> bool:
-        """Whether they end while somebody may still work with them."""
-        return bool(self.session_token or self.expires_at) and not self.auto_renews
-
-    @property
-    def short_lived(self) -> bool:
-        """Whether a copy of them ends by itself: it has a session token, or needs one.
-
-        AWS gives IDs of temporary keys a prefix (IAM User Guide, "Unique identifiers").
-        """
-        return bool(self.session_token) or self.access_key.startswith(
-            error_codes.TEMPORARY_KEY_PREFIX
-        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +34,11 @@ class S3Store:
     region: str = ""
     credentials: S3Credentials | None = None
     reach_url: str = ""
+
+    @property
+    def request_url(self) -> str:
+        """The URL that requests from this machine go to."""
+        return self.reach_url or self.endpoint or _AWS_ENDPOINT
 
     def client(self, **settings: Any) -> Any:
         """A boto3 S3 client; without credentials it sends unsigned requests.
@@ -127,7 +74,7 @@ class S3Store:
         with translate_errors(self, "cannot set up the S3 client"):
             session = session or boto3.session.Session()
             url = self.reach_url or self.endpoint
-            base["proxies"] = _proxy_config(url)
+            base["proxies"] = _proxy_config(self.request_url)
             made = session.client(
                 "s3",
                 endpoint_url=url or None,
@@ -170,7 +117,7 @@ def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
     import botocore.session
     from botocore.credentials import RefreshableCredentials
 
-    expires = _expiration_from_environment()
+    expires = expiration_from_environment()
     with translate_errors(S3Store(endpoint or ""), "cannot read the AWS configuration"):
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
@@ -230,40 +177,6 @@ def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) 
     return str(found or "")
 
 
-def expiry_warning(store: S3Store, now: datetime | None = None) -> str:
-    """What to say of credentials that end while somebody still works with them; else nothing."""
-    keys = store.credentials
-    if keys is None or not keys.will_expire:
-        return ""
-    after = "after that, log in and run the same command again: it goes on"
-    if keys.expires_at is None:
-        return f"the S3 credentials are temporary, and nothing renews them; {after}"
-    left = (keys.expires_at - (now or datetime.now(timezone.utc))).total_seconds()
-    at = keys.expires_at.astimezone(timezone.utc)
-    return (
-        f"the S3 credentials end in {max(0, int(left // 60))} min ({at:%H:%M} UTC), and nothing "
-        f"renews them; {after}"
-    )
-
-
-def _expiration_from_environment() -> datetime | None:
-    """When the keys of environment variables end, by what `aws configure export-credentials`
-    and others set with them.
-
-    Raises:
-        UsageError: it is no time.
-    """
-    text = os.environ.get("AWS_CREDENTIAL_EXPIRATION", "")
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as err:
-        what = f"AWS_CREDENTIAL_EXPIRATION is no time: '{text}'"
-        raise UsageError(what, "it is written as 2026-01-31T12:00:00Z", "unset it") from err
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
-
-
 def _check_response(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
     """botocore's event between an answer and its reading.
 
@@ -296,7 +209,7 @@ def _check_parsed(response: Any = None, **_: Any) -> None:
 
 def _proxy_config(url: str) -> dict[str, str]:
     """The proxy on the way to an endpoint, as the Hub and the API server have it."""
-    found = proxies.proxy_for(url or _AWS_ENDPOINT)
+    found = proxies.proxy_for(url)
     return dict.fromkeys(("http", "https"), found) if found else {}
 
 
@@ -345,200 +258,3 @@ def require_endpoint_without_bucket(store: S3Store, bucket: str) -> None:
             "it is put behind the endpoint once more, and nothing is found there",
             f"--endpoint {right}",
         )
-
-
-def find_key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
-    """The names under which a Secret's data keeps the access key and the secret key.
-
-    Raises:
-        FluidModelError: none of the known pairs is there.
-    """
-    for access, hidden in KEY_NAME_PAIRS:
-        if access in keys and hidden in keys:
-            return access, hidden
-    have = ", ".join(sorted(keys)) or "nothing"
-    raise FluidModelError(
-        f"Secret {secret} has no S3 keys",
-        f"expected {ACCESS_KEY} and {SECRET_KEY}, found {have}",
-        f"kubectl create secret generic {secret} --from-literal={ACCESS_KEY}=… "
-        f"--from-literal={SECRET_KEY}=…",
-    )
-
-
-def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
-    """Every object below a prefix of a bucket, with paths relative to it.
-
-    Raises:
-        FluidModelError: the bucket is missing, forbidden or has nothing there.
-        UnreachableError: the endpoint does not answer.
-    """
-    where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
-    require_endpoint_without_bucket(store, bucket)
-    client = store.client()
-    start = f"{prefix}/" if prefix else ""
-    files: list[SourceFile] = []
-    with translate_errors(store, f"cannot list {where}", bucket):
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
-        for page in pages:
-            for entry in page.get("Contents") or []:
-                key = str(entry["Key"])
-                if not key.endswith("/"):  # consoles make empty objects for folders
-                    files.append(SourceFile(key[len(start) :], int(entry["Size"])))
-            if len(files) > _MAX_OBJECTS:
-                raise FluidModelError(
-                    f"{where} holds more than {_MAX_OBJECTS} objects",
-                    "that is no single model",
-                    "name the model's own prefix",
-                )
-    if not files:
-        with translate_errors(store, f"cannot list {where}", bucket):
-            lost, model = find_lost_snapshot(client, bucket, prefix)
-        if lost:
-            to = ["--to", f"s3://{bucket}"]
-            to += ["--endpoint", store.endpoint] if store.endpoint else []
-            again = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
-            raise FluidModelError(f"{where} is empty", lost, again if model else "")
-        raise FluidModelError(f"{where} is empty", _nearest_content(store, client, bucket, prefix))
-    return FileListing(tuple(sorted(files)))
-
-
-def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
-    """How files below a prefix are read in part, for `model/sample.py`."""
-    from botocore import exceptions as boto
-    from urllib3.exceptions import HTTPError
-
-    start = f"{prefix}/" if prefix else ""
-    client = store.client(
-        connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
-    )
-
-    def fetch(path: str, first: int, count: int) -> bytes:
-        try:
-            answer = client.get_object(
-                Bucket=bucket, Key=start + path, Range=f"bytes={first}-{first + count - 1}"
-            )
-            with answer["Body"] as body:
-                if first and not answer.get("ContentRange"):
-                    raise RangeReadError("the store knows no ranges")
-                return bytes(body.read(count))
-        except boto.ClientError as err:
-            error = err.response.get("Error", {})
-            raise RangeReadError(str(error.get("Code") or "refused")) from err
-        except (boto.BotoCoreError, NotS3StoreError, OSError, HTTPError) as err:
-            raise RangeReadError(" ".join(str(err).split())[:120]) from err
-
-    return fetch
-
-
-def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
-    """Of an empty prefix: that it is a snapshot of a Hub cache whose links were lost, and the model
-    that it was; empty texts where it is none."""
-    snapshot = hub_cache.parse_snapshot_path(prefix)
-    if snapshot is None:
-        return "", ""
-    top, repo, commit = snapshot
-    blobs = f"{top}/blobs/".lstrip("/")
-    if not client.list_objects_v2(Bucket=bucket, Prefix=blobs, MaxKeys=1).get("Contents"):
-        return "", ""
-    why = f"it is a snapshot of the Hub client's cache, and its links into {blobs} were lost"
-    return why, f"{repo}@{commit}" if repo else ""
-
-
-def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:
-    """What to say of an empty prefix: the nearest parent that has something, and what."""
-    with translate_errors(store, f"cannot list s3://{bucket}", bucket):
-        if prefix:
-            same = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-            if any(entry["Key"] == prefix for entry in same.get("Contents") or []):
-                return "it is one object, not a directory of files"
-        parent = prefix
-        while True:
-            parent = parent.rpartition("/")[0]
-            start = f"{parent}/" if parent else ""
-            page = client.list_objects_v2(Bucket=bucket, Prefix=start, Delimiter="/", MaxKeys=50)
-            below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
-            if below or page.get("Contents"):
-                shown = ", ".join(f"s3://{bucket}/{name}" for name in below[:5])
-                return f"s3://{bucket}/{parent} has {shown}" if shown else "no object lies below it"
-            if not parent:
-                return "the bucket has no objects at all"
-
-
-@contextmanager
-def translate_errors(store: S3Store, message: str, bucket: str = "") -> Iterator[None]:
-    """Turn what botocore raises into our errors, each with its cause and a way out."""
-    from botocore import exceptions as boto
-
-    at, url = store.endpoint or "AWS", store.reach_url or store.endpoint or _AWS_ENDPOINT
-    try:
-        yield
-    except boto.ClientError as err:
-        details = error_codes.parse_error(err.response, err.operation_name)
-        has_credentials = store.credentials is not None
-        raise FluidModelError(
-            message,
-            *error_codes.explain_error(details, at, bucket, has_credentials=has_credentials),
-        ) from err
-    except NotS3StoreError as err:
-        right = error_codes.endpoint_without_bucket(at, bucket)
-        reason, hint = error_codes.explain_not_s3(at, err.message)
-        raise FluidModelError(message, reason, f"--endpoint {right}" if right else hint) from err
-    except (boto.SSLError, boto.ProxyConnectionError) as err:
-        failure = connection_errors.explain_connection_error(err, url, "--endpoint")
-        kind = PermanentlyUnreachableError if failure.permanent else UnreachableError
-        raise kind(message, failure.reason, failure.hint) from err
-    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
-        failure = connection_errors.explain_connection_error(err, url, "--endpoint")
-        reason = failure.reason.partition(" (")[2].rpartition(")")[0]
-        reason = (
-            f"the endpoint {at} does not answer ({reason})"
-            if "no answer" in failure.reason
-            else failure.reason
-        )
-        right = error_codes.endpoint_without_bucket(at, bucket)
-        raise UnreachableError(
-            message, reason, f"--endpoint {right}" if right else failure.hint
-        ) from err
-    except boto.ProfileNotFound as err:
-        raise UsageError(message, str(err), "check AWS_PROFILE") from err
-    except (boto.HTTPClientError, boto.BotoCoreError) as err:
-        if url.startswith("http://") and any(mark in str(err) for mark in _TLS_ALERT):
-            raise FluidModelError(
-                message, *error_codes.explain_not_s3(at, error_codes.SPEAKS_TLS)
-            ) from err
-        raise UnreachableError(message, f"{at}: {' '.join(str(err).split())[:300]}", "") from err
-    except RecursionError as err:  # botocore follows a redirect to where it came from
-        details = error_codes.S3ErrorDetails(
-            error_codes.REGION, "PermanentRedirect", "it redirects in a circle", ""
-        )
-        raise FluidModelError(
-            message, *error_codes.explain_error(details, at, bucket, has_credentials=True)
-        ) from err
-    except ValueError as err:  # botocore's word for an endpoint that it cannot parse
-        raise UsageError(message, str(err), "check --endpoint and --region") from err
-
-
-_TLS_ALERT = ("\\x15\\x03", "\x15\x03")
-"""How an alert of TLS begins, in the words of whoever takes it for HTTP."""
-
-
-def require_session_token(
-    keys: S3Credentials | None, owner: str = "", *, with_token: bool = False
-) -> None:
-    """See, before any request, that temporary keys have their token; `with_token` where one may
-    be used, and not only a permanent key.
-
-    Raises:
-        FluidModelError: they have none, and no store would take them.
-    """
-    if keys is None or not error_codes.lacks_token(keys.access_key, keys.session_token):
-        return
-    raise FluidModelError(
-        f"the S3 access key{owner} is temporary",
-        f"it begins with {error_codes.TEMPORARY_KEY_PREFIX}, and its session token is missing: no "
-        "store takes "
-        "it without",
-        f"export {SESSION_TOKEN}=… too, or a permanent key"
-        if with_token
-        else f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
-    )

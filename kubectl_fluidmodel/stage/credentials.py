@@ -11,8 +11,9 @@ from kubectl_fluidmodel.hub.http import HubCredentials, load_credentials
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import NotFoundError
 from kubectl_fluidmodel.objects.kinds import SECRETS
-from kubectl_fluidmodel.objectstore import s3
-from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
+from kubectl_fluidmodel.objectstore import s3, s3_credentials
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.output.shell import Command, Operand, command
 
 DEFAULT_TOKEN_KEY = "HF_TOKEN"  # noqa: S105 - the name of a key, not a key
@@ -49,7 +50,7 @@ def resolve_store(
             "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…, AWS_PROFILE, or --s3-secret NAME",
         )
     where = f" in Secret {secret}" if secret else ""
-    s3.require_session_token(store.credentials, where, with_token=True)
+    s3_credentials.require_session_token(store.credentials, where, with_token=True)
     return store
 
 
@@ -65,12 +66,12 @@ def read_store_secret(
     Raises:
         FluidModelError: there is no such Secret, or it has no usable credentials.
     """
-    default_keys = (s3.ACCESS_KEY, s3.SECRET_KEY)
+    default_keys = (s3_credentials.ACCESS_KEY, s3_credentials.SECRET_KEY)
     if client is None:
         return None, SecretKeys(secret, *default_keys)
     data = _read_secret(client, secret, namespace, default_keys)
-    access_key, secret_key = s3.find_key_names(data, secret)
-    token_key = next((name for name in s3.TOKEN_NAMES if data.get(name)), "")
+    access_key, secret_key = s3_credentials.find_key_names(data, secret)
+    token_key = next((name for name in s3_credentials.TOKEN_NAMES if data.get(name)), "")
     credentials = S3Credentials(
         _decode_store_key(data, access_key, secret),
         _decode_store_key(data, secret_key, secret),

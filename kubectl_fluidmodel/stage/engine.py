@@ -20,7 +20,8 @@ from kubectl_fluidmodel.hub.range_request import HubFileError
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.net.retry_budget import CancelledError
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
-from kubectl_fluidmodel.objectstore.s3 import S3Store, expiry_warning
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import expiry_warning
 from kubectl_fluidmodel.stage import buffer_pool, parts
 from kubectl_fluidmodel.stage import checkpoint as checkpoints
 from kubectl_fluidmodel.stage.bucket import Bucket
@@ -140,7 +141,7 @@ class TransferEngine:
         """Check the options against the files, create the bucket, and see what it has."""
         files = self.assignment.files
         buffer_pool.require_part_fits(files, self._buffer_budget, self.options)
-        warning = expiry_warning(self.bucket.store)
+        warning = expiry_warning(self.bucket.store.credentials)
         if warning:
             yield Message(warning)
         if self.bucket.create_if_missing():

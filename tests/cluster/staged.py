@@ -12,7 +12,8 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.objects.plugin_pod import SecretKey
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
-from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.stage import manifest
 from kubectl_fluidmodel.stage.job import JobSettings
 from kubectl_fluidmodel.stage.job_run import wait_for_job

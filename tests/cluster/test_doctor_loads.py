@@ -18,7 +18,7 @@ from kubectl_fluidmodel.hub.http import HubCredentials
 from kubectl_fluidmodel.kube.client import FIELD_MANAGER
 from kubectl_fluidmodel.objects.plugin_pod import SecretKey
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
-from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY
+from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY
 from kubectl_fluidmodel.stage.job import JobSettings, build_job
 from tests import weights
 from tests.cluster import objects

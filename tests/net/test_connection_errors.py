@@ -28,7 +28,8 @@ from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableErr
 from kubectl_fluidmodel.hub.client import HubClient
 from kubectl_fluidmodel.hub.http import HubCredentials
 from kubectl_fluidmodel.net import certificate
-from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.stage.bucket import Bucket
 from tests.isolation import isolate
 from tests.loopback import HttpRequest, HttpResponse, Server, free_port, serve

@@ -13,12 +13,9 @@ from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.retry import S3RequestError
-from kubectl_fluidmodel.objectstore.s3 import (
-    S3Credentials,
-    S3Store,
-    list_prefix,
-    require_session_token,
-)
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials, require_session_token
+from kubectl_fluidmodel.objectstore.s3_objects import list_prefix
 from kubectl_fluidmodel.stage.bucket import Bucket
 from tests.loopback import HttpResponse, serve
 

@@ -13,15 +13,9 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, UsageError
 from kubectl_fluidmodel.model.sample import RangeReadError
-from kubectl_fluidmodel.objectstore.s3 import (
-    S3Credentials,
-    S3Store,
-    find_key_names,
-    list_prefix,
-    range_reader,
-    store_from_environment,
-    validate_endpoint,
-)
+from kubectl_fluidmodel.objectstore.s3 import S3Store, store_from_environment, validate_endpoint
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials, find_key_names
+from kubectl_fluidmodel.objectstore.s3_objects import list_prefix, range_reader
 from tests.loopback import HttpRequest, HttpResponse, free_port, serve
 
 KEYS = S3Credentials("AKIATEST", "hidden-value")

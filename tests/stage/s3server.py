@@ -13,7 +13,8 @@ from typing import Any
 
 import urllib3
 
-from kubectl_fluidmodel.objectstore.s3 import S3Credentials, S3Store
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from tests.cluster import binaries
 from tests.cluster.process import end_process, free_ports, start_time
 from tests.cluster.s3users import Users

@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.objectstore.s3 import (
-    S3Credentials,
-    S3Store,
-    expiry_warning,
-    store_from_environment,
-)
+from kubectl_fluidmodel.objectstore.s3 import S3Store, store_from_environment
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials, expiry_warning
 from kubectl_fluidmodel.stage.engine import stage_plan
 from tests.stage.faultproxy import FaultProxy
 from tests.stage.harness import PART, StagingHarness, StagingRun, random_bytes

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.objectstore.s3 import S3Store, list_prefix
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_objects import list_prefix
 from kubectl_fluidmodel.stage import checkpoint
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Event

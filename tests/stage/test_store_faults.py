@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
-from kubectl_fluidmodel.objectstore.s3 import S3Credentials
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.stage.bucket import Bucket, NoSuchUploadError
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.file_hasher import Crc32

@@ -21,7 +21,7 @@ from kubectl_fluidmodel.objects import plugin_pod as pods
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import JOBS, PODS
 from kubectl_fluidmodel.objects.plugin_pod import IMAGE_ENV, PodNetwork, SecretKey
-from kubectl_fluidmodel.objectstore.s3 import ACCESS_KEY, SECRET_KEY, S3Credentials
+from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY, S3Credentials
 from kubectl_fluidmodel.snapshot.probe_result import (
     ProbeOrigin,
     ProbeResult,

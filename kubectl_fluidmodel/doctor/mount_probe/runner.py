@@ -20,7 +20,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PVCS, SECRETS
-from kubectl_fluidmodel.objectstore.s3 import S3Credentials
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.snapshot.probe_result import (
     ProbeOrigin,
     ProbeResult,

@@ -20,12 +20,9 @@ from kubectl_fluidmodel.model.config_files import identifies_model
 from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_TLS, NotS3StoreError
-from kubectl_fluidmodel.objectstore.s3 import (
-    S3Credentials,
-    S3Store,
-    find_lost_snapshot,
-    range_reader,
-)
+from kubectl_fluidmodel.objectstore.s3 import S3Store
+from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
+from kubectl_fluidmodel.objectstore.s3_objects import find_lost_snapshot, range_reader
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 SAMPLE_TIMEOUT = 6.0

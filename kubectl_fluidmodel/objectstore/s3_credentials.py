@@ -1,0 +1,134 @@
+"""S3 credentials: where they come from, when they expire, how Secrets name them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.objectstore import error_codes
+
+ACCESS_KEY = "AWS_ACCESS_KEY_ID"
+SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a key, not a key
+SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105
+
+KEY_NAME_PAIRS = (
+    (ACCESS_KEY, SECRET_KEY),
+    ("aws.accessKeyId", "aws.secretKey"),
+    ("accesskey", "secretkey"),
+    ("accessKey", "secretKey"),
+    ("access-key", "secret-key"),
+    ("root-user", "root-password"),
+    ("rootUser", "rootPassword"),
+)
+"""Names under which Secrets keep the two keys: ours, Alluxio's, MinIO's."""
+TOKEN_NAMES = (SESSION_TOKEN, "aws.sessionToken", "sessionToken", "session-token", "session_token")
+"""Spellings under which Secrets keep the session token of temporary keys."""
+
+
+@dataclass(frozen=True)
+class S3Credentials:
+    """S3 keys. They never appear in a repr."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+    session: Any = field(default=None, repr=False, compare=False)
+    """boto3's session whose they are, which finds newer ones; None where nothing does: keys of
+    a Secret, or of environment variables."""
+    auto_renews: bool = field(default=False, compare=False)
+    """Whether that session renews them by itself before they end."""
+    expires_at: datetime | None = field(default=None, compare=False)
+    """When they end, where that is known and they do not renew themselves."""
+
+    @property
+    def will_expire(self) -> bool:
+        """Whether they end while somebody may still work with them."""
+        return bool(self.session_token or self.expires_at) and not self.auto_renews
+
+    @property
+    def short_lived(self) -> bool:
+        """Whether a copy of them ends by itself: it has a session token, or needs one.
+
+        AWS gives IDs of temporary keys a prefix (IAM User Guide, "Unique identifiers").
+        """
+        return bool(self.session_token) or self.access_key.startswith(
+            error_codes.TEMPORARY_KEY_PREFIX
+        )
+
+
+def expiry_warning(credentials: S3Credentials | None, now: datetime | None = None) -> str:
+    """A warning about credentials that expire and are not renewed; empty for all others."""
+    if credentials is None or not credentials.will_expire:
+        return ""
+    after = "after that, log in and run the same command again to continue"
+    if credentials.expires_at is None:
+        return f"the S3 credentials are temporary, and nothing renews them; {after}"
+    left = (credentials.expires_at - (now or datetime.now(timezone.utc))).total_seconds()
+    at = credentials.expires_at.astimezone(timezone.utc)
+    return (
+        f"the S3 credentials expire in {max(0, int(left // 60))} min ({at:%H:%M} UTC), and nothing "
+        f"renews them; {after}"
+    )
+
+
+def expiration_from_environment() -> datetime | None:
+    """When the keys of environment variables expire; None if that is not set.
+
+    `aws configure export-credentials` and others set AWS_CREDENTIAL_EXPIRATION with the keys.
+
+    Raises:
+        UsageError: it is not a time.
+    """
+    text = os.environ.get("AWS_CREDENTIAL_EXPIRATION", "")
+    if not text:
+        return None
+    try:
+        expires_at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as err:
+        message = f"AWS_CREDENTIAL_EXPIRATION is not a time: '{text}'"
+        raise UsageError(message, "expected a form like 2026-01-31T12:00:00Z", "unset it") from err
+    return expires_at if expires_at.tzinfo else expires_at.replace(tzinfo=timezone.utc)
+
+
+def find_key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
+    """The names under which a Secret's data keeps the access key and the secret key.
+
+    Raises:
+        FluidModelError: none of the known pairs is there.
+    """
+    for access, hidden in KEY_NAME_PAIRS:
+        if access in keys and hidden in keys:
+            return access, hidden
+    have = ", ".join(sorted(keys)) or "nothing"
+    raise FluidModelError(
+        f"Secret {secret} has no S3 keys",
+        f"expected {ACCESS_KEY} and {SECRET_KEY}, found {have}",
+        f"kubectl create secret generic {secret} --from-literal={ACCESS_KEY}=… "
+        f"--from-literal={SECRET_KEY}=…",
+    )
+
+
+def require_session_token(
+    keys: S3Credentials | None, owner: str = "", *, with_token: bool = False
+) -> None:
+    """See, before any request, that temporary keys have their token; `with_token` where one may
+    be used, and not only a permanent key.
+
+    Raises:
+        FluidModelError: they have none, and no store would take them.
+    """
+    if keys is None or not error_codes.lacks_token(keys.access_key, keys.session_token):
+        return
+    raise FluidModelError(
+        f"the S3 access key{owner} is temporary",
+        f"it begins with {error_codes.TEMPORARY_KEY_PREFIX}, and its session token is missing: no "
+        "store takes "
+        "it without",
+        f"export {SESSION_TOKEN}=… too, or a permanent key"
+        if with_token
+        else f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
+    )

@@ -1,0 +1,101 @@
+"""botocore's errors as ours: the reason in the words of `error_codes`, and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kubectl_fluidmodel.errors import (
+    FluidModelError,
+    PermanentlyUnreachableError,
+    UnreachableError,
+    UsageError,
+)
+from kubectl_fluidmodel.net.connection_errors import explain_connection_error
+from kubectl_fluidmodel.objectstore import error_codes
+from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError, S3ErrorDetails
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.objectstore.s3 import S3Store
+
+_TLS_ALERT = ("\\x15\\x03", "\x15\x03")
+"""How a TLS alert begins, as quoted by a client that takes it for HTTP."""
+
+
+@contextmanager
+def translate_errors(store: S3Store, message: str, bucket: str = "") -> Iterator[None]:
+    """Raise what botocore raises as our errors.
+
+    Args:
+        store: where the requests go.
+        message: what failed, such as `cannot list s3://bucket`.
+        bucket: the bucket that the requests are about, if there is one.
+
+    Raises:
+        FluidModelError: the store refused the request, or the server is not an S3 store.
+        UnreachableError: there was no answer.
+        UsageError: the configuration cannot be used.
+    """
+    from botocore import exceptions as boto
+
+    try:
+        yield
+    except (
+        boto.ClientError,
+        boto.BotoCoreError,
+        NotS3StoreError,
+        RecursionError,
+        ValueError,
+    ) as err:
+        raise _translate(err, store, message, bucket) from err
+
+
+def _translate(err: Exception, store: S3Store, message: str, bucket: str) -> FluidModelError:
+    from botocore import exceptions as boto
+
+    at = store.endpoint or "AWS"
+    if isinstance(err, boto.ClientError):
+        details = error_codes.parse_error(err.response, err.operation_name)
+        has_credentials = store.credentials is not None
+        explained = error_codes.explain_error(details, at, bucket, has_credentials=has_credentials)
+        return FluidModelError(message, *explained)
+    if isinstance(err, NotS3StoreError):
+        right = error_codes.endpoint_without_bucket(at, bucket)
+        reason, hint = error_codes.explain_not_s3(at, err.message)
+        return FluidModelError(message, reason, f"--endpoint {right}" if right else hint)
+    if isinstance(err, boto.ProfileNotFound):
+        return UsageError(message, str(err), "check AWS_PROFILE")
+    if isinstance(err, boto.BotoCoreError):
+        return _translate_connection_error(err, store, message, bucket)
+    if isinstance(err, RecursionError):  # botocore follows redirects without end
+        reason = "it redirects in a circle"
+        details = S3ErrorDetails(error_codes.REGION, "PermanentRedirect", reason, "")
+        explained = error_codes.explain_error(details, at, bucket, has_credentials=True)
+        return FluidModelError(message, *explained)
+    # botocore raises ValueError for an endpoint that it cannot parse
+    return UsageError(message, str(err), "check --endpoint and --region")
+
+
+def _translate_connection_error(
+    err: Exception, store: S3Store, message: str, bucket: str
+) -> FluidModelError:
+    from botocore import exceptions as boto
+
+    at, url = store.endpoint or "AWS", store.request_url
+    if isinstance(err, boto.SSLError | boto.ProxyConnectionError):
+        failure = explain_connection_error(err, url, "--endpoint")
+        kind = PermanentlyUnreachableError if failure.permanent else UnreachableError
+        return kind(message, failure.reason, failure.hint)
+    no_answer = boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError
+    if isinstance(err, no_answer):
+        failure = explain_connection_error(err, url, "--endpoint")
+        reason = failure.reason
+        if "no answer" in reason:
+            detail = reason.partition(" (")[2].rpartition(")")[0]
+            reason = f"the endpoint {at} does not answer ({detail})"
+        right = error_codes.endpoint_without_bucket(at, bucket)
+        return UnreachableError(message, reason, f"--endpoint {right}" if right else failure.hint)
+    if url.startswith("http://") and any(mark in str(err) for mark in _TLS_ALERT):
+        return FluidModelError(message, *error_codes.explain_not_s3(at, error_codes.SPEAKS_TLS))
+    return UnreachableError(message, f"{at}: {' '.join(str(err).split())[:300]}")

@@ -1,0 +1,116 @@
+"""The objects below a prefix of a bucket: listing them, and reading parts of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.model import hub_cache
+from kubectl_fluidmodel.model.files import FileListing, SourceFile
+from kubectl_fluidmodel.model.sample import RangeReader, RangeReadError
+from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError
+from kubectl_fluidmodel.objectstore.s3 import S3Store, require_endpoint_without_bucket
+from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
+from kubectl_fluidmodel.output.shell import Operand, command
+
+_MAX_OBJECTS = 200_000
+"""A model of more objects than this is a wrong prefix, not a model."""
+
+
+def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
+    """Every object below a prefix of a bucket, with paths relative to it.
+
+    Raises:
+        FluidModelError: the bucket is missing, forbidden or has nothing there.
+        UnreachableError: the endpoint does not answer.
+    """
+    where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
+    require_endpoint_without_bucket(store, bucket)
+    client = store.client()
+    start = f"{prefix}/" if prefix else ""
+    files: list[SourceFile] = []
+    with translate_errors(store, f"cannot list {where}", bucket):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
+        for page in pages:
+            for entry in page.get("Contents") or []:
+                key = str(entry["Key"])
+                if not key.endswith("/"):  # consoles make empty objects for folders
+                    files.append(SourceFile(key[len(start) :], int(entry["Size"])))
+            if len(files) > _MAX_OBJECTS:
+                raise FluidModelError(
+                    f"{where} holds more than {_MAX_OBJECTS} objects",
+                    "that is no single model",
+                    "name the model's own prefix",
+                )
+    if not files:
+        with translate_errors(store, f"cannot list {where}", bucket):
+            lost, model = find_lost_snapshot(client, bucket, prefix)
+        if lost:
+            to = ["--to", f"s3://{bucket}"]
+            to += ["--endpoint", store.endpoint] if store.endpoint else []
+            again = command("kubectl", "fluidmodel", "cache", Operand(model), *to)
+            raise FluidModelError(f"{where} is empty", lost, again if model else "")
+        raise FluidModelError(f"{where} is empty", _nearest_content(store, client, bucket, prefix))
+    return FileListing(tuple(sorted(files)))
+
+
+def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
+    """How files below a prefix are read in part, for `model/sample.py`."""
+    from botocore import exceptions as boto
+    from urllib3.exceptions import HTTPError
+
+    start = f"{prefix}/" if prefix else ""
+    client = store.client(
+        connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
+    )
+
+    def fetch(path: str, first: int, count: int) -> bytes:
+        try:
+            answer = client.get_object(
+                Bucket=bucket, Key=start + path, Range=f"bytes={first}-{first + count - 1}"
+            )
+            with answer["Body"] as body:
+                if first and not answer.get("ContentRange"):
+                    raise RangeReadError("the store knows no ranges")
+                return bytes(body.read(count))
+        except boto.ClientError as err:
+            error = err.response.get("Error", {})
+            raise RangeReadError(str(error.get("Code") or "refused")) from err
+        except (boto.BotoCoreError, NotS3StoreError, OSError, HTTPError) as err:
+            raise RangeReadError(" ".join(str(err).split())[:120]) from err
+
+    return fetch
+
+
+def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
+    """Of an empty prefix: that it is a snapshot of a Hub cache whose links were lost, and the model
+    that it was; empty texts where it is none."""
+    snapshot = hub_cache.parse_snapshot_path(prefix)
+    if snapshot is None:
+        return "", ""
+    top, repo, commit = snapshot
+    blobs = f"{top}/blobs/".lstrip("/")
+    if not client.list_objects_v2(Bucket=bucket, Prefix=blobs, MaxKeys=1).get("Contents"):
+        return "", ""
+    why = f"it is a snapshot of the Hub client's cache, and its links into {blobs} were lost"
+    return why, f"{repo}@{commit}" if repo else ""
+
+
+def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:
+    """What to say of an empty prefix: the nearest parent that has something, and what."""
+    with translate_errors(store, f"cannot list s3://{bucket}", bucket):
+        if prefix:
+            same = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            if any(entry["Key"] == prefix for entry in same.get("Contents") or []):
+                return "it is one object, not a directory of files"
+        parent = prefix
+        while True:
+            parent = parent.rpartition("/")[0]
+            start = f"{parent}/" if parent else ""
+            page = client.list_objects_v2(Bucket=bucket, Prefix=start, Delimiter="/", MaxKeys=50)
+            below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
+            if below or page.get("Contents"):
+                shown = ", ".join(f"s3://{bucket}/{name}" for name in below[:5])
+                return f"s3://{bucket}/{parent} has {shown}" if shown else "no object lies below it"
+            if not parent:
+                return "the bucket has no objects at all"

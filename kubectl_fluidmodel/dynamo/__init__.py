@@ -2,5 +2,5 @@
 
 Start at `graph.py` and `component.py`. `shapes/` has one module per shape of DynamoGraphDeployment,
 `affinity.py` the rules of node affinity, `yaml/` edits manifests, `pin_annotation.py` is what `pin`
-records. Everything but `graph_reader.py` is pure.
+records. Pure.
 """

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts, request_patch
-from kubectl_fluidmodel.dynamo.graph_reader import read_graph
 from kubectl_fluidmodel.dynamo.resources import REQUEST
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import context_namespace
@@ -25,6 +24,7 @@ from kubectl_fluidmodel.pin.graph_patch import (
     apply_change,
     dry_run_on_server,
 )
+from kubectl_fluidmodel.pin.graph_reader import read_graph
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph, print_manifest
 from kubectl_fluidmodel.pin.pinning import (

@@ -11,10 +11,10 @@ import pytest
 from kubectl_fluidmodel.dynamo.component import Role
 from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts
 from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.dynamo.graph_reader import ServedGraph
 from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.graph_patch import GraphChange, dropped_fields
+from kubectl_fluidmodel.pin.graph_reader import ServedGraph
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 
 KEY = "fluid.io/s-prod-llama"

@@ -6,12 +6,9 @@ import json
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.dynamo import resources
-from kubectl_fluidmodel.dynamo.component import Role
-from kubectl_fluidmodel.dynamo.graph import open_graph
-from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError, NotFoundError
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path
+from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.kinds import Kind
 
 
@@ -47,25 +44,6 @@ def read_graph(client: Client, reference: str, namespace: str) -> ServedGraph:
         f"kubectl get {resources.PLURALS[missing]}.{resources.GROUP} -n {namespace}",
         status=404,
     )
-
-
-def worker_tolerations(client: Client, namespace: str) -> list[Object]:
-    """Tolerations of the workers of all graphs in a namespace.
-
-    Returns:
-        Empty where graphs cannot be read.
-    """
-    tolerations: list[Object] = []
-    for kind in (resources.GRAPH, resources.COMPONENT):
-        for obj in _list_newest(client, kind, namespace):
-            try:
-                graph = open_graph(obj)
-            except FluidModelError:
-                continue  # its pods are made from elsewhere
-            for component in graph.components:
-                if component.role is Role.WORKER:
-                    tolerations += get_list(component.pod_spec(), "tolerations")
-    return tolerations
 
 
 def _get_newest(client: Client, kind: str, name: str, namespace: str) -> ServedGraph | None:
@@ -104,13 +82,3 @@ def _served_shape(client: Client, served: Kind) -> str | None:
         service = get_path(spec, "services", "additionalProperties", "properties", default=spec)
         return "v1alpha1-pvc" if "pvc" in service else "v1alpha1"
     return None
-
-
-def _list_newest(client: Client, kind: str, namespace: str) -> list[Object]:
-    """The objects of a kind in the newest version that is served."""
-    for version in (resources.V1BETA1, resources.V1ALPHA1):
-        try:
-            return client.list_objects(resources.kind_for(kind, version), namespace)
-        except KubeError:
-            continue  # it is not served, or forbidden
-    return []

@@ -41,6 +41,7 @@ LOOKS = ("describe", "get", "logs", "auth", "events", "top")
 """Words of kubectl that show something and mend nothing: a fix of them is advice."""
 AFTER: dict[str, set[str]] = {
     "FM405": {"FM222"},  # the row's Dataset is not what Fluid would have made of such a node
+    "FM703": {"FM721"},  # the worker mounts the cache now, and `pin` binds it
     "FM704": {"FM733"},  # the pods are of the graph before, until the operator rolls them
 }
 """What is seen only once the first fault is gone."""

@@ -18,6 +18,7 @@ from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails
 from kubectl_fluidmodel.inspect.run import InspectCommand
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.wait import wait_until
 from kubectl_fluidmodel.output.console import can_redraw, print_note, wants_color
 from kubectl_fluidmodel.output.live import TextView
 from kubectl_fluidmodel.output.serialize import to_yaml
@@ -48,13 +49,12 @@ def watch_caches(client: Client, command: InspectCommand) -> int:
     return 0
 
 
-def _wait_for_sync(stream: SnapshotWatcher) -> None:
-    deadline = time.monotonic() + _SYNC_TIMEOUT
-    while not stream.informer.has_synced():
-        stream.informer.next_event(0.5)
-        if time.monotonic() > deadline:
-            why = stream.informer.last_error or "it does not answer"
-            raise ClusterUnreachableError("cannot follow the cluster", why)
+def _wait_for_sync(watcher: SnapshotWatcher) -> None:
+    """Raises: ClusterUnreachableError: the first lists are not complete in time."""
+    informer = watcher.informer
+    if not wait_until(informer, informer.has_synced, time.monotonic() + _SYNC_TIMEOUT):
+        reason = informer.last_error or "it does not answer"
+        raise ClusterUnreachableError("cannot watch the cluster", reason)
 
 
 def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:

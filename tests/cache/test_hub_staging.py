@@ -142,7 +142,7 @@ LATE = [
     ({"medium": "SSD"}, {}, "no node fits the cache"),
     ({"replicas": 2}, {}, "no node fits the cache"),
     ({}, {"AWS_SESSION_TOKEN": "T9"}, "these S3 credentials are temporary"),
-    ({"s3_secret": "not visible"}, {}, "Secret nowhere does not exist"),
+    ({"s3_secret": "nowhere"}, {}, "Secret nowhere does not exist"),
     ({"s3_secret": "loaned"}, {}, "the keys in Secret loaned are temporary"),
 ]
 

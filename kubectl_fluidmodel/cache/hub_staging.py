@@ -82,15 +82,9 @@ class HubStaging:
 
     def summary_lines(self) -> list[str]:
         """The plan in words: commit, files, bytes, and what is left out."""
-        from kubectl_fluidmodel.stage.report import format_skipped, unloadable_note
+        from kubectl_fluidmodel.stage.report import summary_lines
 
-        plan = self.files
-        found = [
-            f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: "
-            f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}"
-        ]
-        notes = (format_skipped(plan), unloadable_note(plan), *self.job.network_notes())
-        return [*found, *(note for note in notes if note)]
+        return [*summary_lines(self.files), *self.job.network_notes()]
 
     def is_staged(self) -> bool:
         """Whether the model is in its bucket, with a valid manifest beside it."""

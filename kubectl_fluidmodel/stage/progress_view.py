@@ -19,7 +19,7 @@ from kubectl_fluidmodel.stage.events import (
     event_to_document,
 )
 from kubectl_fluidmodel.stage.progress import ProgressAggregator
-from kubectl_fluidmodel.stage.report import format_skipped, plan_summary, unloadable_note
+from kubectl_fluidmodel.stage.report import summary_lines
 
 _PROGRESS_INTERVAL = 1.0
 """Seconds between two progress lines of a JSON log."""
@@ -46,9 +46,8 @@ class StagingProgressView:
         self._view.__exit__(kind, err, trace)
 
     def show_plan(self, plan: StagingPlan) -> None:
-        for text in (plan_summary(plan), format_skipped(plan), unloadable_note(plan)):
-            if text:
-                self._view.log(text)
+        for line in summary_lines(plan):
+            self._view.log(line)
 
     def handle(self, event: Event) -> None:
         """Show one event."""

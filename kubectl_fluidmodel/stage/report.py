@@ -23,10 +23,12 @@ _MAX_LISTED_FILES = 40
 """Files that a plan lists; the rest is summarized."""
 
 
-def plan_summary(plan: StagingPlan) -> str:
-    """The commit, its number of files and its size, in one line."""
+def summary_lines(plan: StagingPlan) -> list[str]:
+    """The commit, its number of files and its size, what is left out, and a note if any."""
     files = f"{pluralize(len(plan.files), 'file')}, {format_bytes(plan.bytes)}"
-    return escape_control(f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: {files}")
+    first = f"{plan.repo}@{plan.revision} is commit {plan.commit[:12]}: {files}"
+    lines = (escape_control(first), format_skipped(plan), unloadable_note(plan))
+    return [line for line in lines if line]
 
 
 def format_skipped(plan: StagingPlan) -> str:

@@ -25,7 +25,7 @@ def test_a_shell_sees_the_words_that_were_given(lines: list[list[str]]) -> None:
 def test_a_command_is_one_printable_line(words: list[str]) -> None:
     line = shell.command(*words)
     assert len(line.splitlines()) == 1 or not line
-    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in line)
+    assert line.isprintable()
 
 
 def test_zsh_is_not_led_to_a_program_either() -> None:

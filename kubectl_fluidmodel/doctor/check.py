@@ -1,8 +1,8 @@
 """What a check is, what it finds, and the registry of all checks. Pure.
 
-A check judges one Case (the cluster, or one cache of it) and reads nothing itself. Its code is
-stable: it names a section of docs/reference/checks.md and silences it in an annotation. The first
-digit is the area; a code that is given up is never used again.
+A check judges one CheckContext (the cluster, or one cache) and reads nothing itself. Its code is
+stable: it names a section of docs/reference/checks.md, and an annotation silences it by its code.
+The first digit is the area. The code of a removed check is not reused.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ AREAS: dict[str, str] = {
     "7": "Graphs and placement",
     "8": "Capacity and speed",
 }
-"""First digit of a code to the area's title, in the order of the chain."""
+"""First digit of a code to the area's title, in the order of the report."""
 
 
 class Severity(Enum):
-    """How bad a finding is: an ERROR makes `doctor` exit with 1, a WARNING does not."""
+    """An ERROR makes `doctor` exit with 1, a WARNING does not."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Scope(Enum):
-    """What one run of a check is about."""
+    """What one run of a check judges."""
 
     CLUSTER = "cluster"
     CACHE = "cache"
@@ -72,7 +72,7 @@ def read_failure_reason(missing: ReadFailure) -> str:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a finding was seen: the object, the place in it, and its very words."""
+    """Where a finding was seen: the object, the location in it, and the text there."""
 
     object: str
     """`pod default/demo-master-0`, as `reference` writes it."""
@@ -83,13 +83,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Fix:
-    """What mends it: a command to paste, a line of YAML to put somewhere, or advice in words."""
+    """What fixes a finding: a command to paste, YAML to add, or advice."""
 
     text: str
     how: str = "command"
     """`command`, `yaml` or `advice`."""
     where: str = ""
-    """Of YAML: the object and field it goes to."""
+    """The object and field that the YAML belongs to."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     fix: Fix | None = None
     severity: Severity | None = None
-    """Where it is not the check's own."""
+    """Where it differs from the check's."""
     other_cache: tuple[str, str] | None = None
-    """(namespace, name) of another cache, a finding about which may be the cause of this one."""
+    """(namespace, name) of another cache whose findings may be the cause of this one."""
 
 
 @dataclass(frozen=True)
 class RequiredKind:
-    """A kind of Fluid's own namespace that a check cannot judge without."""
+    """A kind in Fluid's namespace that a check needs."""
 
     kind: Kind
     namespace: str = names.SYSTEM_NAMESPACE
@@ -118,19 +118,19 @@ class RequiredKind:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check looks at."""
+    """What a check judges."""
 
     snapshot: Snapshot
     caches: tuple[Cache, ...]
-    """All of the snapshot: a cache may be in another's way."""
+    """All caches of the snapshot: one cache may block another."""
     subject: Cache | None = None
-    """The one that a check of Scope.CACHE is about."""
+    """The cache that a check of Scope.CACHE judges; None for a check of the cluster."""
     memo: dict[str, Any] = field(default_factory=dict)
-    """Of `once`; shared by all cases of a run."""
+    """Values of `cached`; shared by all contexts of a run."""
 
     @property
     def cache(self) -> Cache:
-        """The cache of a check of Scope.CACHE."""
+        """The cache that a check of Scope.CACHE judges."""
         if self.subject is None:
             raise LookupError("a check of the cluster asked for a cache")
         return self.subject
@@ -166,12 +166,12 @@ CheckFunction = Callable[[CheckContext], Iterable[Finding]]
 
 @dataclass(frozen=True)
 class Check:
-    """One question that `doctor` asks."""
+    """One check of `doctor`."""
 
     code: str
     """`FM201`."""
     title: str
-    """What holds when all is well: "the Dataset's name is legal"."""
+    """What holds if the check passes: "the Dataset's name is legal"."""
     run: CheckFunction
     scope: Scope = Scope.CACHE
     severity: Severity = Severity.ERROR
@@ -182,14 +182,14 @@ class Check:
     asked for), a Need in its own.
     """
     explains: tuple[str, ...] = ()
-    """Codes whose findings are consequences of this one's; never its own.
+    """Codes whose findings are consequences of this check's; never its own code.
 
     For the same cache, or for one whose finding names this cache as the `other`.
     """
     fallback: bool = False
-    """Whether it only counts where no failure that another check found explains it."""
+    """Whether its findings count only if no failure of another check explains them."""
     doc: str = ""
-    """The section of docs/reference/checks.md: what it means and what to do, as Markdown."""
+    """Its section of docs/reference/checks.md, as Markdown."""
 
     @property
     def area(self) -> str:
@@ -204,7 +204,7 @@ class Registry:
 
     def register(self, check: Check) -> Check:
         if check.code in self.checks or check.code[2:3] not in AREAS:
-            raise ValueError(f"{check.code} is taken, or in no area")
+            raise ValueError(f"{check.code} is already used, or in no area")
         self.checks[check.code] = check
         return check
 
@@ -225,7 +225,7 @@ def register_check(
     explains: tuple[str, ...] = (),
     fallback: bool = False,
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a judge; its docstring is the check's section of docs/reference/checks.md."""
+    """Register a check function; its docstring is the section of docs/reference/checks.md."""
 
     def register(judge: CheckFunction) -> CheckFunction:
         doc = inspect.cleandoc(judge.__doc__ or "")
@@ -288,5 +288,5 @@ def _code_matcher(word: str) -> Callable[[str], bool]:
     if area in AREAS:
         return lambda code: code[2] == area
     raise FluidModelError(
-        f"'{word}' is no check", "write a code or an area", "--only FM201 or --only 2xx"
+        f"'{word}' is not a check", "give a code or an area", "--only FM201 or --only 2xx"
     )

@@ -1,7 +1,7 @@
-"""How much of what matters was read, and so what a diagnosis without findings is worth. Pure.
+"""Which essential kinds were read, and so what a diagnosis without findings is worth. Pure.
 
-A check that lacks a permission is skipped. Where that hides what a cache rests on, "healthy" would
-be a guess; where even the Datasets are hidden, nothing was judged at all.
+A check that lacks a permission is skipped. If that hides what a cache depends on, "healthy" would
+be a guess; if even the Datasets are hidden, nothing was checked.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ namespace, CSI objects, volumes, sets, webhooks) says why something is wrong rat
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of a cluster was judged."""
+    """How much of a cluster was checked."""
 
     nothing_checked: str = ""
-    """Why nothing was judged; empty where something was."""
+    """Why nothing was checked; empty if something was."""
     unread_kinds: tuple[str, ...] = ()
     """Resources of MATTERS that could not be read, as RBAC names them."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that matters was read."""
+        """Whether all essential kinds were read."""
         return not self.nothing_checked and not self.unread_kinds
 
 

@@ -1,7 +1,7 @@
-"""Running checks over a Snapshot: what each found, what was skipped, and which finding is the root.
+"""Run checks over a Snapshot, and find the root causes among their findings.
 
-A finding whose code another's check explains, of the same cache or of the whole cluster, is a
-consequence: it is folded under its cause, and so on to the root.
+A finding is a consequence if the check of another finding, of the same cache or of the cluster,
+explains its code. The report shows it below its cause.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 SILENCE_ANNOTATION = "fluidmodel.io/silence"
-"""Annotation on a Dataset: codes, by comma, that are shown as silenced and count for nothing."""
+"""Annotation on a Dataset: comma-separated codes whose findings are silenced."""
 CHECK_CRASHED = "this check itself failed, please report it"
-"""How an outcome says that its judge raised; tests call judges outright, and nothing is caught."""
+"""Skip reason of a check whose function raised an unexpected exception."""
 
 FAILED, WARNED, SKIPPED, SILENCED, PASSED = "failed", "warned", "skipped", "silenced", "passed"
-"""How a check can have gone."""
+"""States of a check result."""
 HEALTHY, WARNINGS, PARTIAL, UNHEALTHY, UNCHECKED = (
     "healthy",
     "warnings",
@@ -46,12 +46,12 @@ HEALTHY, WARNINGS, PARTIAL, UNHEALTHY, UNCHECKED = (
     "unhealthy",
     "unchecked",
 )
-"""What a diagnosis comes to."""
+"""Verdicts of a diagnosis."""
 
 
 @dataclass
 class Problem:
-    """A finding in its place: which check, which cache, what it leads to."""
+    """A finding with its check, its cache, its cause and its consequences."""
 
     check: Check
     finding: Finding
@@ -63,7 +63,7 @@ class Problem:
 
     @property
     def severity(self) -> Severity:
-        """Its own, or that of what it leads to: a cause is as bad as its worst consequence."""
+        """Its own, or that of its worst consequence."""
         loud = [each for each in self.consequences if not each.silenced]
         if any(each.severity is Severity.ERROR for each in loud):
             return Severity.ERROR
@@ -72,13 +72,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check went for one cache, or for the cluster (cache is None)."""
+    """The result of one check for one cache, or for the cluster (`cache` is None)."""
 
     check: Check
     cache: tuple[str, str] | None
     problems: tuple[Problem, ...] = ()
     skip_reason: str = ""
-    """Why it could not judge; empty where it did."""
+    """Why it was skipped; empty if it was not."""
     read_failed: bool = False
     """Whether that is because something could not be read."""
 
@@ -97,22 +97,22 @@ class CheckResult:
 
 @dataclass
 class Diagnosis:
-    """All outcomes, and the findings that nothing else explains."""
+    """All check results, and the findings without a cause."""
 
     results: list[CheckResult]
     roots: list[Problem]
     caches: list[tuple[str, str]] = field(default_factory=list)
-    """(namespace, name) of those that were judged."""
+    """(namespace, name) of the checked caches."""
     coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def failed(self) -> bool:
-        """Whether something is wrong, or nothing was judged: what an exit code is made of."""
+        """Whether a check failed or nothing was checked: the exit code is 1."""
         return self.verdict in (UNHEALTHY, UNCHECKED)
 
     @property
     def verdict(self) -> str:
-        """HEALTHY and WARNINGS only where all that matters was read, else PARTIAL."""
+        """HEALTHY and WARNINGS only if all essential kinds were read, else PARTIAL."""
         states = {outcome.state for outcome in self.results}
         if FAILED in states:
             return UNHEALTHY
@@ -124,7 +124,7 @@ class Diagnosis:
 
     @property
     def problems(self) -> list[Problem]:
-        """All of them, by code and then by cache."""
+        """All problems, by code and then by cache."""
         return [problem for outcome in self.results for problem in outcome.problems]
 
 
@@ -135,7 +135,7 @@ def diagnose(
     namespace: str | None = None,
     name: str = "",
 ) -> Diagnosis:
-    """Run the checks: those of the cluster once, those of a cache for each.
+    """Run the checks of the cluster once, and those of a cache for each cache.
 
     `namespace` and `name` narrow down which caches are judged; all of them are known to each.
     """
@@ -171,7 +171,7 @@ def _run_check(check: Check, context: CheckContext) -> CheckResult:
         found = list(check.run(context))
     except CheckSkippedError as skip:
         return CheckResult(check, key, skip_reason=str(skip), read_failed=skip.read_failed)
-    except Exception as err:  # noqa: BLE001 - one check's mistake must not hide what others found
+    except Exception as err:  # noqa: BLE001 - a bug in one check must not hide the findings of others
         return CheckResult(check, key, skip_reason=f"{CHECK_CRASHED}: {type(err).__name__}: {err}")
     silenced = cache is not None and check.code in _silenced_codes(cache)
     return CheckResult(
@@ -180,7 +180,7 @@ def _run_check(check: Check, context: CheckContext) -> CheckResult:
 
 
 def _drop_explained_fallbacks(results: Sequence[CheckResult]) -> list[CheckResult]:
-    """The outcomes, those of fallback checks without findings where a failure explains them."""
+    """The results; fallback checks lose findings that another failure explains."""
     explained = {
         (problem.cache, code)
         for outcome in results
@@ -199,7 +199,7 @@ def _drop_explained_fallbacks(results: Sequence[CheckResult]) -> list[CheckResul
 
 
 def _redact_finding(finding: Finding) -> Finding:
-    """What is shown of server data has no secrets in it, whoever put them there."""
+    """The finding without secrets, which any data of the server may contain."""
     return replace(
         finding,
         cause=redact.redact_text(finding.cause),
@@ -211,7 +211,7 @@ def _redact_finding(finding: Finding) -> Finding:
 
 
 def _redact_fix(fix: Fix) -> Fix:
-    """A fix without secrets; a command stays one that can be pasted, or is none any more."""
+    """A fix without secrets; a command that can no longer be pasted becomes advice."""
     if not isinstance(fix.text, Command):
         return replace(fix, text=redact.redact_text(fix.text))
     text = fix.text.map_values(redact.redact_text)
@@ -220,7 +220,11 @@ def _redact_fix(fix: Fix) -> Fix:
 
 
 def _unreadable(context: CheckContext, need: Kind | RequiredKind) -> tuple[str, bool]:
-    """Why a kind cannot be judged by, empty where it was read; whether reading it failed."""
+    """Why a needed kind is not available.
+
+    Returns:
+        The reason, empty if the kind was read; and whether reading it failed.
+    """
     kind, namespace = (need.kind, need.namespace) if isinstance(need, RequiredKind) else (need, "")
     if not namespace and context.subject is not None and kind.namespaced:
         namespace = context.subject.namespace

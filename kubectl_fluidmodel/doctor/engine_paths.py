@@ -1,4 +1,4 @@
-"""What the engines of a graph's workers are told to read, held against the cache. Pure."""
+"""Compare the paths that engines of graphs read with the cache's mount. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HUB_CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 
 
 def engines_with_mount(context: CheckContext) -> Iterator[tuple[ComponentUsage, EngineModel, str]]:
-    """The engines in workers that mount the cache: what they read, and the mount's path."""
+    """The engines in workers that mount the cache, with the path of the mount."""
     for use in reading_workers(context):
         for engine in model_path.engine_models(use.component):
             there = use.component.find_claim_mount(context.cache.name, engine.container_path)
@@ -35,7 +35,7 @@ def is_within(path: str, mount: str) -> bool:
 def hub_cache_variable(
     use: ComponentUsage, engine: EngineModel, mount: str
 ) -> tuple[str, str] | None:
-    """The variable that puts the Hub's cache into the mount, with its value."""
+    """The variable that puts the Hub client's cache into the mount, with its value."""
     for name in _HUB_CACHE_VARIABLES:
         value = model_path.env_value(use.component, name, engine.container_path)
         if value and is_within(value, mount):
@@ -44,13 +44,13 @@ def hub_cache_variable(
 
 
 def env_is_true(use: ComponentUsage, engine: EngineModel, name: str) -> bool:
-    """Whether a variable is set to what counts as true."""
+    """Whether a variable is set to a true value."""
     value = model_path.env_value(use.component, name, engine.container_path)
     return value.lower() in ("1", "true", "yes", "on")
 
 
 def command_mentions(use: ComponentUsage, engine: EngineModel, mount: str) -> bool:
-    """Whether the command speaks of the mount anywhere, such as for a draft model."""
+    """Whether the command mentions the mount anywhere, such as for a draft model."""
     container = value_at(use.component.spec, engine.container_path)
     words = [str(w) for part in ("command", "args") for w in get_path(container, part, default=[])]
     whole = re.compile(rf"(?<![\w/.-]){re.escape(mount)}(?![\w.-])")
@@ -63,7 +63,7 @@ def command_evidence(use: ComponentUsage, engine: EngineModel) -> Evidence:
 
 
 def model_directories(context: CheckContext) -> list[str] | None:
-    """The directories below the claim that hold a model; None where nobody listed the source."""
+    """The directories below the claim that hold a model; None if the source was not listed."""
     cache = context.cache
     results = context.snapshot.probe_results.get((cache.namespace, cache.name))
     mounts = get_list(cache.dataset, "spec", "mounts")
@@ -81,9 +81,9 @@ def model_directories(context: CheckContext) -> list[str] | None:
 
 
 def expected_directory(context: CheckContext, mount: str, asked: str) -> str | None:
-    """Where the model should be, if a path below the mount itself shows that it is not there.
+    """The directory of the model, if the requested path below the mount cannot be right.
 
-    None where the words alone do not tell.
+    None if the path alone does not show that.
     """
     mounts = get_list(context.cache.dataset, "spec", "mounts")
     if len(mounts) != 1:

@@ -1,4 +1,4 @@
-"""Commands that mend a cache, with the user's own names in them. Pure."""
+"""Commands that fix a cache, with the user's own names in them. Pure."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _S3_OPTION_PREFIX = "alluxio.underfs.s3."
 
 
 def kubectl_kind(obj: Mapping[str, Any]) -> str:
-    """As kubectl takes a kind on its command line: `alluxioruntime`."""
+    """A kind as kubectl accepts it: `alluxioruntime`."""
     return str(obj.get("kind", "")).lower()
 
 
 def kubectl_command(about: Object | Cache, *words: Word, flags: Sequence[Word] = ()) -> Command:
-    """A kubectl command in the namespace of an object or cache; `flags` come after that."""
+    """A kubectl command in the namespace of an object or cache; `flags` come last."""
     namespace = about.namespace if isinstance(about, Cache) else namespace_of(about)
     return command("kubectl", *words, *(["-n", namespace] if namespace else []), *flags)
 
@@ -49,7 +49,7 @@ def patch_object(obj: Object, change: Any, *, how: str = "merge") -> Command:
 
 
 def patch_nested(obj: Object, part: Any, key: str, value: Any) -> Command | None:
-    """Set a key of a mapping that is somewhere in an object; None where it is not in it."""
+    """Set a key of a mapping inside an object; None if the object does not contain it."""
     path = _json_pointer(obj, part, "")
     if path is None:
         return None
@@ -60,7 +60,7 @@ def patch_nested(obj: Object, part: Any, key: str, value: Any) -> Command | None
 
 
 def _json_pointer(value: Any, part: Any, path: str) -> str | None:
-    """The JSON pointer (RFC 6901) of the very part of a value."""
+    """The JSON pointer (RFC 6901) of a part of a value, found by identity."""
     if value is part:
         return path
     inner: Iterable[tuple[Any, Any]] = ()
@@ -73,12 +73,12 @@ def _json_pointer(value: Any, part: Any, path: str) -> str | None:
 
 
 def patch_and_recreate_runtime(runtime: Object, change: Object) -> Command:
-    """Change a runtime's spec, and have Fluid build the cache by it: it reads most of it once."""
+    """Change a runtime's spec and recreate it: Fluid reads most of the spec only once."""
     return chain(patch_object(runtime, {"spec": change}), recreate_runtime(runtime))
 
 
 def delete_objects(*objects: Object) -> Command:
-    """Delete objects, one after the other."""
+    """Delete objects, one after another."""
     return chain(
         *(
             kubectl_command(o, "delete", Operand(kubectl_kind(o)), Operand(name_of(o)))
@@ -93,7 +93,7 @@ def delete_pods(about: Object | Cache, pods: Iterable[str], *flags: str) -> Comm
 
 
 def apply_manifest(manifest: Object) -> Command:
-    """Make an object, or what its fields say of it; JSON is YAML on one line."""
+    """Create or update an object; JSON is YAML on one line."""
     shown = command("printf", "%s", json.dumps(manifest))
     return pipe(shown, command("kubectl", "apply", "-f", "-"))
 
@@ -108,10 +108,10 @@ def label_nodes(nodes: Iterable[str], labels: Iterable[str]) -> Command:
 
 
 def set_secret_keys(namespace: str, name: str, keys: Iterable[str], *, exists: bool) -> Command:
-    """Put keys into a Secret that is `there`, or make it.
+    """Set keys of a Secret that `exists`, or create it.
 
-    The values come from the environment and are never on the screen. Other keys of a Secret stay,
-    as with `kubectl apply` they would not.
+    The values come from the environment and are never shown. Other keys of the Secret are kept,
+    which `kubectl apply` would not do.
     """
     values = [
         (f"--from-literal={key}=", EnvVariable(env_var_for_key(key)))
@@ -121,7 +121,7 @@ def set_secret_keys(namespace: str, name: str, keys: Iterable[str], *, exists: b
 
 
 def set_secret_file(namespace: str, name: str, file: str, *, exists: bool) -> Command:
-    """As `secret`, of one file of this directory."""
+    """As `set_secret_keys`, from a file in the working directory."""
     return _set_secret(namespace, name, [f"--from-file={file}"], exists=exists)
 
 
@@ -135,13 +135,13 @@ def _set_secret(namespace: str, name: str, values: Sequence[Word], *, exists: bo
 
 
 def pin_graphs(cached: Cache, *graphs: str, flags: Sequence[str] = ()) -> Command:
-    """Bind graphs of the cache's namespace to it."""
+    """Pin graphs of the cache's namespace to it."""
     named = operands([cached.name, *graphs])
     return plugin_command(cached, "pin", *named, flags=flags)
 
 
 def env_var_for_key(key: str) -> str:
-    """The variable of the environment that by custom holds the value for a key of a Secret."""
+    """The environment variable that usually holds the value of a Secret's key."""
     text = key.lower()
     if "token" in text:
         return "AWS_SESSION_TOKEN"
@@ -159,12 +159,12 @@ def cache_command(
     flags: Sequence[str] = (),
     in_place: bool = False,
 ) -> Command:
-    """`cache` of a cache's source in its namespace; what is given is used instead of its own.
+    """The `cache` command for a cache's source; arguments replace the cache's own values.
 
-    A Secret of the user's own is used again; one of ours goes with the cache and comes with it,
-    of the keys of the environment; so does that of a cache for another `namespace`. With
-    `standing` the cache stays, and so do its Secret and the number of its workers, which is said
-    otherwise where it is not one.
+    It reuses a Secret of the user's. A Secret of ours is deleted with the cache and created again
+    from the environment, as is that of a cache in another `namespace`. With `in_place` the cache
+    is kept, and so are its Secret and its number of workers; otherwise the command names the
+    number if it is not one.
     """
     mounts = get_list(cached.dataset, "spec", "mounts")
     options = get_path(mounts, 0, "options", default={})
@@ -191,7 +191,7 @@ def cache_command(
 
 
 def _source_words(cached: Cache) -> list[Word]:
-    """SOURCE, with `--to` for a model of the Hub that was staged."""
+    """SOURCE, and `--to` for a staged model of the Hub."""
     place = staging_status.staging_layout(cached)
     if place is not None:
         return [Operand(f"{place.repo}@{place.commit}"), "--to", place.destination.uri]
@@ -203,7 +203,7 @@ def _source_words(cached: Cache) -> list[Word]:
 
 
 def _mount_secret(mounts: list[Object]) -> str:
-    """The Secret that a mount takes both of its keys from, under names that `cache` knows."""
+    """The Secret that has both keys of a mount, under names that `cache` knows."""
     refs = [
         get_path(option, "valueFrom", "secretKeyRef", default={})
         for option in get_list(mounts, 0, "encryptOptions")
@@ -215,7 +215,7 @@ def _mount_secret(mounts: list[Object]) -> str:
 
 
 def recreate_cache(cached: Cache, name: str = "", **changes: Any) -> Command:
-    """Remove a cache and make it again; `other` is as `cache` takes it."""
+    """Remove a cache and create it again; `changes` are arguments of `cache_command`."""
     return chain(*_removal_commands(cached), cache_command(cached, name, **changes))
 
 
@@ -239,11 +239,11 @@ _RESET_METADATA = {
     "creationTimestamp": None,
     "generation": None,
 }
-"""A merge patch that removes what the API server gave an object's metadata."""
+"""A merge patch that removes what the API server set in an object's metadata."""
 
 
 def _copy_object(obj: Object, name: str) -> Command:
-    """Make an object of a cluster again under another name; the old one stays."""
+    """Copy an object of the cluster to another name."""
     change = {"metadata": {"name": name, **_RESET_METADATA}, "status": None}
     named = (Operand(kubectl_kind(obj)), Operand(name_of(obj)))
     get = kubectl_command(obj, "get", *named, flags=("-o", "json"))
@@ -252,29 +252,29 @@ def _copy_object(obj: Object, name: str) -> Command:
 
 
 def rename_runtime(runtime: Object, name: str) -> Command:
-    """Make a runtime again under another name, and remove the old one."""
+    """Copy a runtime to another name, and remove the old one."""
     return chain(_copy_object(runtime, name), delete_objects(runtime))
 
 
 def recreate_runtime(runtime: Object) -> Command:
-    """Remove a runtime, with all that Fluid made for it, and make it again as it is."""
+    """Recreate a runtime as it is, with everything that Fluid creates for it."""
     named = (Operand(kubectl_kind(runtime)), Operand(name_of(runtime)))
     get = kubectl_command(runtime, "get", *named, flags=("-o", "json"))
     return pipe(get, command("kubectl", "replace", "--force", "-f", "-"))
 
 
 def copy_secret(namespace: str, old: str, new: str) -> Command:
-    """Make a Secret again under another name; the old one stays."""
+    """Copy a Secret to another name."""
     return _copy_object({"kind": "Secret", "metadata": {"name": old, "namespace": namespace}}, new)
 
 
 def rebuild_cache(cached: Cache, *flags: str) -> Command:
-    """Make a cache as it is, with other flags: `cache` alone where it is ours."""
+    """Rebuild a cache with other flags: `cache` alone if it is ours."""
     if cached.dataset is not None and names.is_managed(cached.dataset):
         return cache_command(cached, flags=flags, in_place=True)
     return recreate_cache(cached, flags=flags)
 
 
 def alternative_name(cached: Cache) -> str:
-    """A name for the cache that is not its own, and legal where that is."""
+    """Another name for the cache, legal if its own is."""
     return f"{cached.name[: names.MAX_NAME_LENGTH - 2].rstrip('-')}-2"

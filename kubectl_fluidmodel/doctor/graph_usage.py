@@ -1,6 +1,6 @@
-"""Who uses a cache: each component of each graph, opened once, with its pods. Pure.
+"""The components of graphs that use a cache, with their pods. Pure.
 
-A graph uses a cache when its spec names the claim, or when `pin` noted that it should.
+A graph uses a cache if its spec names the claim, or if `pin` recorded that it should.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class ComponentUsage:
     graph: Graph
     component: Component
     pin_note: Pin | None
-    """What `pin` noted of it, None where it was not pinned."""
+    """What `pin` recorded; None if it is not pinned."""
     pods: list[Object] = field(default_factory=list)
-    """Those that are neither over nor going."""
+    """Its pods, without terminated and terminating ones."""
 
     @property
     def claim_mount(self) -> ClaimMount | None:
@@ -59,7 +59,7 @@ class ComponentUsage:
 
     @property
     def about(self) -> str:
-        """The graph, as findings name objects."""
+        """The graph, as findings refer to objects."""
         return object_reference(self.graph.object)
 
     @property
@@ -67,11 +67,11 @@ class ComponentUsage:
         return self.component.pod_spec().get("affinity")
 
     def field_evidence(self, place: str, text: str) -> Evidence:
-        """A place in the component as evidence."""
+        """A location in the component as evidence."""
         return Evidence(self.about, f"component {self.component.name}, {place}", text)
 
     def set_field_fix(self, part: Any, key: str, value: Any) -> Fix:
-        """Set a key of a part of the component, where that is in the graph as it was read."""
+        """Set a key of a part of the component; advice if the graph does not contain the part."""
         made = fix_commands.patch_nested(self.graph.object, part, key, value)
         if made is not None:
             return Fix(made)
@@ -116,7 +116,7 @@ def _component_usages(context: CheckContext) -> Iterator[ComponentUsage]:
 
 
 def graphs_of_cache(context: CheckContext) -> list[Object]:
-    """The graphs that name the cache's claim, and those that were pinned to it."""
+    """The graphs that name the cache's claim, and those that are pinned to it."""
     cache = context.cache
     noted = context.cached("pinned graphs", lambda: _graphs_by_pinned_cache(context)).get(
         (cache.namespace, cache.name), []
@@ -133,7 +133,7 @@ def all_graphs(context: CheckContext) -> list[Object]:
 
 
 def _graphs_by_pinned_cache(context: CheckContext) -> dict[tuple[str, str], list[Object]]:
-    """Graphs by the caches that `pin` noted in them."""
+    """Graphs by the caches that `pin` recorded in them."""
     found: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for obj in all_graphs(context):
         opened = open_graph_once(context, obj)
@@ -143,7 +143,7 @@ def _graphs_by_pinned_cache(context: CheckContext) -> dict[tuple[str, str], list
 
 
 def open_graph_once(context: CheckContext, obj: Object) -> tuple[Graph, PinRecord] | None:
-    """A graph opened, with pin's record; None for one whose pods are made from elsewhere."""
+    """A parsed graph with pin's record; None for a component whose graph creates its pods."""
 
     def build() -> tuple[Graph, PinRecord] | None:
         try:
@@ -152,7 +152,7 @@ def open_graph_once(context: CheckContext, obj: Object) -> tuple[Graph, PinRecor
             return None
         try:
             return graph, read_pins(obj)
-        except FluidModelError:  # a newer plugin's note: what it says is not known
+        except FluidModelError:  # a record of a newer plugin: its content is unknown
             return graph, PinRecord()
 
     key = f"graph {obj.get('kind')} {namespace_of(obj)}/{name_of(obj)}"
@@ -160,7 +160,7 @@ def open_graph_once(context: CheckContext, obj: Object) -> tuple[Graph, PinRecor
 
 
 def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]:
-    """Pods by the graph (or lone component) that their labels name."""
+    """Pods by the graph (or standalone component) that their labels name."""
     found: dict[tuple[str, str], list[Object]] = defaultdict(list)
     old: list[Object] = []
     for pod in context.snapshot.of_kind(kinds.PODS):
@@ -190,11 +190,11 @@ def _pods_by_graph(context: CheckContext) -> dict[tuple[str, str], list[Object]]
 # -- where its pods may run ------------------------------------------------------------------
 
 ALL_TERMS, SOME_TERMS, PREFERRED, NOT_BOUND = "all", "some", "preferred", "none"
-"""How a pod spec is bound to the cache's nodes."""
+"""How the node affinity of a pod spec selects the cache's nodes."""
 
 
 def node_label_keys(cache: Cache) -> set[str]:
-    """The label keys by which pods may rightly ask for the cache's nodes."""
+    """The label keys that select the cache's nodes."""
     found = {cache.node_label} - {""}
     kind = str(get_path(cache.runtime, "kind", default="")).removesuffix("Runtime").lower()
     if kind:
@@ -206,7 +206,7 @@ def node_label_keys(cache: Cache) -> set[str]:
 
 
 def requires_label(term: Mapping[str, Any], keys: set[str]) -> bool:
-    """Whether a term asks for one of the labels."""
+    """Whether a node selector term requires one of the labels."""
     for each in term.get("matchExpressions") or []:
         wants = each.get("operator") == "Exists" or (
             each.get("operator") == "In" and list(each.get("values") or []) == ["true"]

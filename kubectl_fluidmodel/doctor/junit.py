@@ -1,4 +1,4 @@
-"""A Diagnosis as JUnit XML: a suite for each area, a case for each check of each cache. Pure."""
+"""A Diagnosis as JUnit XML: one suite per area, one test case per check and cache. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kubectl_fluidmodel.doctor.check import AREAS
 from kubectl_fluidmodel.doctor.diagnosis import FAILED, SKIPPED, CheckResult, Diagnosis, Problem
 
 _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold at all."""
+"""Characters that XML 1.0 does not allow."""
 
 
 def to_junit(diagnosis: Diagnosis, seconds: float) -> str:
-    """The XML; warnings are in `system-out`, because JUnit knows none."""
+    """The XML; warnings go to `system-out`, because JUnit has none."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
     results = diagnosis.results
     nothing_checked = diagnosis.coverage.nothing_checked

@@ -1,7 +1,8 @@
-"""What no waiting mends, by doctor's own checks: for the verbs that wait.
+"""Failures that end a wait early, found by doctor's checks.
 
-A wait that knows why it is in vain says so and ends, with the cause and the fix that `doctor` has,
-instead of running out of time. A finding has to last for a moment, as each may pass by itself.
+`cache` and `pin` wait for a cache or a roll-out. If a check finds a failure that does not go away
+by itself, they end with its cause and fix instead of a timeout. A failure has to last for some
+seconds, because it may be transient.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 
 CACHE_FAILURES: Mapping[str, float] = {
-    "FM301": 45.0,  # what ends on the node may leave room
+    "FM301": 45.0,  # pods that end may free resources
     "FM302": 20.0,
     "FM303": 25.0,
     "FM304": 10.0,
-    "FM305": 8.0,  # of a cache that was just removed, until its pods are gone
+    "FM305": 8.0,  # a cache that was just removed may still hold the ports
     "FM306": 30.0,
     "FM307": 10.0,
     "FM311": 15.0,
     "FM313": 15.0,
     "FM320": 15.0,
 }
-"""Codes that end the wait for a cache, and the seconds for which each has to last."""
+"""Codes that end the wait for a cache, with the seconds that each has to last."""
 GRAPH_FAILURES: Mapping[str, float] = {
     "FM217": 0.0,
     "FM406": 0.0,
@@ -47,19 +48,19 @@ GRAPH_FAILURES: Mapping[str, float] = {
     "FM731": 20.0,
     "FM735": 20.0,
 }
-"""As that, of the roll-out of a graph that reads a cache."""
+"""The same for the roll-out of a graph that reads a cache."""
 _STORE_CAUSES = (
     "key is wrong",
     "know the access key",
     "bucket does not exist",
     "credentials have expired",
 )
-"""Of a master that does not serve: causes that stay until somebody mends them."""
+"""Causes of a master that does not serve which stay until somebody fixes them."""
 _REQUIRED_CAUSES: Mapping[str, tuple[str, ...]] = {"FM311": _STORE_CAUSES, "FM313": _STORE_CAUSES}
 
 
 def persistent_failures(diagnosis: Diagnosis, durations: Mapping[str, float]) -> Iterator[Problem]:
-    """The failures among the roots that no waiting mends. Pure."""
+    """The root failures that do not go away by themselves. Pure."""
     for problem in diagnosis.roots:
         code = problem.check.code
         words = _REQUIRED_CAUSES.get(code)
@@ -71,7 +72,7 @@ def persistent_failures(diagnosis: Diagnosis, durations: Mapping[str, float]) ->
 
 
 def failure_error(message: str, problem: Problem, hint: str) -> FluidModelError:
-    """What a wait ends with; `command` is what to try where the fix is no command."""
+    """The error that ends a wait; `hint` is used where the fix is not a command."""
     finding: Finding = problem.finding
     fix = finding.fix
     return FluidModelError(
@@ -83,14 +84,14 @@ def failure_error(message: str, problem: Problem, hint: str) -> FluidModelError:
 
 @dataclass
 class FailureMonitor:
-    """Looks at one cache now and then, beside a wait, and keeps what lasts."""
+    """Diagnoses one cache periodically during a wait, and reports failures that last."""
 
     client: Client
     namespace: str
     name: str
     durations: Mapping[str, float]
     interval: float = 4.0
-    """Seconds between two looks, and before the first."""
+    """Seconds between two diagnoses, and before the first."""
     _first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
     _failures: list[Problem] = field(default_factory=list)
     _diagnosed_at: float = field(init=False)
@@ -100,9 +101,9 @@ class FailureMonitor:
         self._diagnosed_at = time.monotonic()
 
     def poll(self) -> Problem | None:
-        """What has lasted for long enough; begins the next look where it is time.
+        """The failure that has lasted long enough, or None; starts the next diagnosis when due.
 
-        Looks go on in a thread of their own: they take seconds, and the view must not stand still.
+        A diagnosis takes seconds, so it runs in a thread and does not block the progress view.
         """
         now = time.monotonic()
         if not self._thread.is_alive():
@@ -127,7 +128,7 @@ class FailureMonitor:
                 self.client, self.namespace, self.name, probe_stores=False
             )
         except FluidModelError:
-            self._diagnosed_at = time.monotonic()  # the wait itself says that the cluster is away
+            self._diagnosed_at = time.monotonic()  # the wait itself reports an unreachable cluster
             return
         found = diagnose(
             snapshot, select_checks(self.durations, ()), namespace=self.namespace, name=self.name

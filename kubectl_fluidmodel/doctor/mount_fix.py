@@ -1,7 +1,7 @@
-"""A Dataset's mounts as they should be, and the one command that makes them so. Pure.
+"""The command that corrects a Dataset's mounts. Pure.
 
-Checks of the mount (at the root? keys hidden? keys read by the workers?) print the same command
-where they meet, so that it does not matter which of them somebody follows.
+Several checks judge the mounts: whether they are at the root, whether keys are in plain text, and
+whether workers read the keys. All print the same command, so the user can follow any of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 
 def should_mount_at_root(cache: Cache) -> bool:
-    """Whether a cache has one mount, which is not at the root, and no pod that relies on that."""
+    """Whether a cache's only mount is not at the root, and no pod relies on that."""
     mounts = get_list(cache.dataset, "spec", "mounts")
     if len(mounts) != 1 or cache.runtime is None or cache.refers_to is not None:
         return False
@@ -32,7 +32,7 @@ def should_mount_at_root(cache: Cache) -> bool:
 
 
 def readers_mount_only(cache: Cache, folders: list[str]) -> bool:
-    """Whether all pods that read a cache mount its folders, and not its root."""
+    """Whether all pods that read a cache mount these folders, not its root."""
     return bool(cache.readers) and all(
         _mounts_only(reader.pod, cache.name, folders) for reader in cache.readers
     )
@@ -56,17 +56,17 @@ def _mounts_only(pod: Object, claim: str, folders: list[str]) -> bool:
 
 
 def plaintext_keys(options: Any) -> list[str]:
-    """The names among options whose values are secret, and there to be read."""
+    """The names of options whose values are secrets in plain text."""
     if not isinstance(options, Mapping):
         return []
     return [str(n) for n, v in options.items() if v and is_secret_name(str(n), variable=True)]
 
 
 def mount_fix(context: CheckContext) -> Fix:
-    """Mount a cache's sources at the root if alone, with keys that workers get from a Secret.
+    """Mount a cache's only source at the root, and take the keys from a Secret.
 
-    A cache of ours is made again, of its flags. Another's Dataset is patched, and its runtime made
-    again, which is when Fluid reads the mounts.
+    A cache of ours is recreated from its flags. Any other Dataset is patched, and its runtime
+    recreated, because Fluid reads the mounts only then.
     """
     cache = context.cache
     dataset = cache.dataset or {}
@@ -84,7 +84,7 @@ def mount_fix(context: CheckContext) -> Fix:
 
 
 def _mount_patch(cache: Cache) -> tuple[Object, list[str]]:
-    """The merge patch of a Dataset's spec, and the keys that a Secret has to have for it."""
+    """The merge patch of a Dataset's spec, and the keys that the Secret needs."""
     spec = get_map(cache.dataset, "spec")
     secret = cache.name + STORE_SUFFIX
     mounts = [dict(each) for each in get_list(spec, "mounts")]

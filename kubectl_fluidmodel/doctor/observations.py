@@ -25,7 +25,7 @@ COMPONENTS = (MASTER, WORKER, FUSE)
 
 
 def field_evidence(obj: Mapping[str, Any], *path: str | int, text: str = "") -> Evidence:
-    """A field of an object with its value, or with `text` where the value says too little."""
+    """A field of an object with its value, or with `text` instead of the value."""
     value = get_path(obj, *path)
     shown = text or ("not set" if value is None else str(value))
     return Evidence(object_reference(obj), ".".join(str(step) for step in path), shown)
@@ -39,14 +39,14 @@ def label_evidence(obj: Mapping[str, Any], key: str) -> Evidence:
 def warning_event(
     context: CheckContext, obj: Mapping[str, Any], pattern: str | re.Pattern[str], *reasons: str
 ) -> Evidence | None:
-    """The newest warning event of an object whose message fits a pattern; of any reason if none."""
+    """The newest warning event of an object that matches a pattern and one of the reasons."""
     return latest_event(context.snapshot.events_about(obj), pattern, *reasons)
 
 
 def latest_event(
     events: Iterable[Object], pattern: str | re.Pattern[str], *reasons: str
 ) -> Evidence | None:
-    """As `told`, of events at hand."""
+    """As `warning_event`, for given events."""
     found: Object | None = None
     for event in events:
         if reasons and event.get("reason") not in reasons:
@@ -59,7 +59,7 @@ def latest_event(
 
 
 def creation_failures(context: CheckContext) -> list[Object]:
-    """The events of pods that the API server did not let be made."""
+    """The events of pods that could not be created."""
     return context.cached(
         "refusals",
         lambda: [
@@ -78,7 +78,7 @@ def container_statuses(pod: Mapping[str, Any]) -> list[Object]:
 def waiting_containers(
     pod: Mapping[str, Any], reasons: Iterable[str]
 ) -> Iterator[tuple[Object, Evidence]]:
-    """Containers that wait for one of some reasons, with the kubelet's words."""
+    """Containers that wait for one of the reasons, with the kubelet's message."""
     wanted = set(reasons)
     for status in container_statuses(pod):
         reason = str(get_path(status, "state", "waiting", "reason", default=""))
@@ -94,7 +94,7 @@ def waiting_containers(
 
 
 def scheduling_failure(pod: Mapping[str, Any]) -> str:
-    """The scheduler's message on a pod that it finds no node for; empty if it has one."""
+    """The scheduler's message about an unschedulable pod; empty if the pod has a node."""
     if get_path(pod, "spec", "nodeName"):
         return ""
     for condition in get_list(pod, "status", "conditions"):
@@ -104,14 +104,14 @@ def scheduling_failure(pod: Mapping[str, Any]) -> str:
 
 
 def is_terminated(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has ended, well or not."""
+    """Whether a pod has ended, successfully or not."""
     return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
 def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, Evidence | None]:
-    """What a pod's logs say is wrong, and where; of the containers that ended before, too.
+    """The cause of a failure that a pod's logs show, also those of restarted containers.
 
-    The cause is the part before the log's own words, in the words of `fluid.symptoms`.
+    The cause is the part before the quoted log line, as in `fluid.symptoms`.
     """
     for status in get_list(pod, "status", "containerStatuses"):
         name = str(status.get("name", ""))
@@ -125,13 +125,13 @@ def find_log_cause(context: CheckContext, pod: Mapping[str, Any]) -> tuple[str, 
 
 
 def seconds_since(context: CheckContext, stamp: Any) -> float | None:
-    """Seconds from an RFC 3339 time to the snapshot; None where it is none."""
+    """Seconds from an RFC 3339 time to the snapshot; None if it is not a time."""
     when = time.parse_time(stamp)
     return context.snapshot.taken_at - when if when else None
 
 
 def cache_pods(cache: Cache, *components: str) -> Iterator[tuple[str, Object]]:
-    """(part, pod) of a cache, pods that are being deleted left out."""
+    """(component, pod) of a cache, without terminating pods."""
     for part in components or COMPONENTS:
         for pod in cache.pods.get(part, []):
             if not is_terminating(pod):
@@ -143,10 +143,10 @@ def as_tuple(evidence: Evidence | None) -> tuple[Evidence, ...]:
 
 
 def advice(about: Object | Cache, *words: Word) -> Fix:
-    """A kubectl command that shows more; it mends nothing."""
+    """A kubectl command that shows more and fixes nothing."""
     return Fix(fix_commands.kubectl_command(about, *words), "advice")
 
 
 def fluid_advice(*words: Word) -> Fix:
-    """As `look`, in the namespace of Fluid itself."""
+    """As `advice`, in Fluid's namespace."""
     return Fix(command("kubectl", *words, "-n", names.SYSTEM_NAMESPACE), "advice")

@@ -24,7 +24,7 @@ CHECKS_DOC = "docs/reference/checks.md"
 
 
 def docs_link(code: str) -> str:
-    """The section of a check, as the fix of a finding points to it."""
+    """The documentation of a check, as findings link to it."""
     return f"{CHECKS_DOC}#{code.lower()}"
 
 

@@ -1,4 +1,4 @@
-"""A Diagnosis for people: each area's checks with a mark, then the problems, then one verdict."""
+"""A Diagnosis as text: the checks of each area with a mark, the problems, and the verdict."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from kubectl_fluidmodel.output.escaping import escape_control, one_line
 from kubectl_fluidmodel.output.units import format_duration, pluralize
 
 _STATE_ORDER = (FAILED, WARNED, SILENCED, PASSED, SKIPPED)
-"""Of one check over many caches the worst is shown."""
+"""Of one check over several caches, the worst state is shown."""
 _MARKS = {FAILED: "✗", WARNED: "!", PASSED: "✓", SKIPPED: "\u2013", SILENCED: "\u2013"}
 _COLORS = {FAILED: "31", WARNED: "33", PASSED: "32", SKIPPED: "2", SILENCED: "2"}
 _ASCII = str.maketrans({"✗": "x", "✓": "+", "\u2013": "-", "…": "..."})
 _MAX_SHOWN = 2
-"""Pieces of evidence, and fellow sufferers, that the default view shows."""
+"""Evidence, and other affected objects, that the default view shows at most."""
 _LABEL_WIDTH = 10
 
 
 @dataclass(frozen=True)
 class ReportStyle:
-    """How the terminal is."""
+    """What the terminal supports, and how much to show."""
 
     mode: str = "default"
     """`default`, `short` (problems only) or `wide` (all evidence in full)."""
     color: bool = False
     ascii: bool = False
     width: int | None = None
-    """Columns to wrap at; None where it is no terminal, and lines stay whole."""
+    """Columns to wrap at; None if the output is not a terminal and lines are not wrapped."""
 
     def paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.color and code else text
 
 
 def render_diagnosis(diagnosis: Diagnosis, style: ReportStyle, seconds: float) -> str:
-    """The view, with a line feed at its end."""
+    """The report as text."""
     blocks: list[list[str]] = []
     if style.mode != "short":
         blocks += [_render_area(title, diagnosis, style) for title in AREAS.values()]
@@ -84,7 +84,7 @@ def _render_area(title: str, diagnosis: Diagnosis, style: ReportStyle) -> list[s
 
 
 def _group_by_skip_reason(rows: Iterable[Sequence[CheckResult]]) -> dict[str, list[str]]:
-    """Each code of a check that was skipped, with those that were for the same reason."""
+    """The code of each skipped check to all codes skipped for the same reason."""
     by_why: dict[str, list[str]] = defaultdict(list)
     for each in rows:
         if all(outcome.state == SKIPPED for outcome in each):
@@ -99,7 +99,7 @@ def _render_check(results: Sequence[CheckResult], style: ReportStyle) -> list[st
 
 
 def _render_line(state: str, title: str, note: str, style: ReportStyle) -> list[str]:
-    """Mark and what it is about; a note behind that, or below where it is narrow."""
+    """Mark, title and note; the note goes below where the terminal is narrow."""
     head = f"{_mark(state, style)} {title}"
     if not note:
         return [head]
@@ -134,7 +134,7 @@ def _mark(state: str, style: ReportStyle) -> str:
 
 
 def group_problems(diagnosis: Diagnosis) -> list[list[Problem]]:
-    """The root problems, those of one cause together: failures first, then by code."""
+    """The root problems, grouped by cause: failures first, then by code."""
     by_cause: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for problem in diagnosis.roots:
         if not problem.silenced:
@@ -146,7 +146,7 @@ def group_problems(diagnosis: Diagnosis) -> list[list[Problem]]:
 
 
 def _cause_pattern(problem: Problem) -> str:
-    """The cause without the names in it, so that the same cause elsewhere reads the same."""
+    """The cause without names and numbers, so that the same cause of other caches is equal."""
     text = problem.finding.cause
     own = [problem.finding.about, problem.finding.about.partition(" ")[2]]
     own += ["/".join(problem.cache), problem.cache[1], problem.cache[0]] if problem.cache else []

@@ -1,4 +1,4 @@
-"""The support bundle: the Snapshot and what doctor says of it, redacted, in one private file.
+"""The support bundle: a redacted Snapshot and its report in one private file.
 
 `snapshot.file.load` reads it back; `doctor` and `inspect` then say the same as they did live.
 """
@@ -53,12 +53,12 @@ def _redact_values(texts: Mapping[Key, str]) -> dict[Key, str]:
 
 
 def write_bundle(path: Path, snapshot: Snapshot, report: dict[str, Any], text: str) -> None:
-    """Write the bundle, whole or not at all, readable by its owner only.
+    """Write the bundle atomically, readable by its owner only.
 
     `snapshot` must be redacted already, and `report` and `text` be made from it.
 
     Raises:
-        FluidModelError: it cannot be written there.
+        FluidModelError: the file cannot be written.
     """
     try:
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -1,8 +1,8 @@
-"""Why pods of a cache find no node: node by node, and which reason is the one to mend. Pure.
+"""Why pods of a cache are unschedulable: node by node, and which reason to fix. Pure.
 
-The scheduler's own message counts for each node only the first filter that it fails, so its words
-alone do not say what would help. `kube.scheduler` says all of it; where that sees no obstacle (what
-is in the way is not read, or gone by now), the scheduler's words decide.
+The scheduler's message counts for each node only the first filter that it fails, so the message
+alone does not say what would help. `objects.scheduler` evaluates all filters. If it finds no
+obstacle (it was not read, or is gone by now), the scheduler's message decides.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ _REASON_OF = {
     Filter.VOLUME: OTHER,
 }
 _EXCLUDING_FILTERS = (Filter.AFFINITY, Filter.NAME)
-"""A node that fails these is not one that anybody meant."""
+"""A node that fails these is not eligible: nobody meant the pod to run there."""
 _MESSAGE_PATTERNS: tuple[tuple[str, str], ...] = (
     (ANTI_AFFINITY, r"anti-affinity"),
     (RESOURCES, r"Insufficient \S+|Too many pods"),
     (PORTS, r"didn't have free ports"),
 )
-"""The scheduler's words, from its last filter to the first."""
+"""The scheduler's messages, from its last filter to the first."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +66,21 @@ class UnschedulablePod:
     message: str
     """The scheduler's own."""
     obstacles: Mapping[str, list[Obstacle]]
-    """What is against it on each node that anybody meant."""
+    """Eligible node to the obstacles there; all nodes if none is eligible."""
     nodes: Mapping[str, Object]
     reason: str
     sibling_nodes: frozenset[str]
-    """Nodes that would do, were another pod of the same part not there already."""
+    """Nodes that only another pod of the same component keeps it from."""
     pods_unread: bool
-    """Whether pods of other namespaces could not be read, so that more may be in the way."""
+    """Whether pods of other namespaces could not be read; they may be further obstacles."""
 
     @property
     def is_explained(self) -> bool:
-        """Whether it is known of each node what is against the pod there."""
+        """Whether the obstacles on every eligible node are known."""
         return bool(self.obstacles) and all(self.obstacles.values())
 
     def nodes_failing_only(self, *filters: Filter) -> list[str]:
-        """The nodes on which nothing but these is against the pod, and that stay."""
+        """Nodes that fail no other filters and are not about to be removed."""
         return [
             name
             for name, found in self.obstacles.items()
@@ -90,7 +90,7 @@ class UnschedulablePod:
         ]
 
     def gpu_tainted_nodes(self) -> list[str]:
-        """The nodes that would do, were their taints tolerated, which only keep GPUs free."""
+        """Nodes that only taints for GPU nodes keep the pod from."""
         return [
             name
             for name in self.nodes_failing_only(Filter.TAINT)
@@ -102,9 +102,9 @@ class UnschedulablePod:
         ]
 
     def tolerations(self) -> list[dict[str, str]]:
-        """What the pod would have to tolerate on the nodes that keep it off by a taint alone.
+        """The tolerations that would let the pod run on nodes that only taints keep it from.
 
-        Of those that only keep GPUs free, where there are any; never what says that a node goes.
+        GPU nodes only, if there are any; never for taints of nodes that are about to be removed.
         """
         nodes = [
             self.nodes[name]
@@ -122,7 +122,7 @@ class UnschedulablePod:
         return [taint.toleration() for taint in dict.fromkeys(wanted)]
 
     def describe_nodes(self, *, exclude: frozenset[str] | set[str] = frozenset()) -> str:
-        """Node by node why not, those with the same against them together; `but` some nodes."""
+        """The obstacles by node, nodes with the same obstacles together; some can be excluded."""
         found = [
             (name, "; ".join(each.text for each in obstacles))
             for name, obstacles in self.obstacles.items()
@@ -131,7 +131,7 @@ class UnschedulablePod:
         return group_by_reason(found)
 
     def evidence(self) -> tuple[Evidence, ...]:
-        """The scheduler's words, and the fields of nodes and pods that its filters went by."""
+        """The scheduler's message, and the fields of nodes and pods that its filters used."""
         found = [
             Evidence(object_reference(self.pod), "status.conditions PodScheduled", self.message)
         ]
@@ -142,7 +142,7 @@ class UnschedulablePod:
 
 
 _MAX_EVIDENCE = 9
-"""Lines of evidence; the rest of the nodes is in the cause."""
+"""Lines of evidence, at most; the cause names the other nodes."""
 
 
 def _obstacle_evidence(node: Object, obstacle: Obstacle) -> Iterator[Evidence]:
@@ -158,7 +158,7 @@ def _obstacle_evidence(node: Object, obstacle: Obstacle) -> Iterator[Evidence]:
 
 
 def unschedulable_pods(context: CheckContext, reason: str) -> list[UnschedulablePod]:
-    """The cache's masters and workers that wait for a node, for one reason."""
+    """The cache's masters and workers that are unschedulable for one reason."""
 
     def every() -> list[UnschedulablePod]:
         return [
@@ -184,7 +184,7 @@ def _scheduler_view(context: CheckContext) -> SchedulerView:
 def explain_pod(
     context: CheckContext, component: str, pod: Object, message: str
 ) -> UnschedulablePod:
-    """Why a pod finds no node, of which the scheduler said so in its words."""
+    """Explain why a pod is unschedulable; `message` is the scheduler's."""
     view = context.cached("nodeless: view", lambda: _scheduler_view(context))
     verdicts = view.obstacles_by_node(pod)
     eligible = {
@@ -215,7 +215,7 @@ def explain_pod(
 
 
 def _is_sibling(pod: Object, other: Object) -> bool:
-    """Whether two pods are of the same part of the same cache."""
+    """Whether two pods belong to the same component of the same cache."""
     keys = ("release", "role")
     mine, theirs = labels_of(pod), labels_of(other)
     same = all(mine.get(key) and mine.get(key) == theirs.get(key) for key in keys)
@@ -223,7 +223,7 @@ def _is_sibling(pod: Object, other: Object) -> bool:
 
 
 def _dominant_reason(unscheduled: UnschedulablePod) -> str:
-    """The reason that most nodes share which lack least, of those that stay."""
+    """The reason that most of the nodes with the fewest obstacles share."""
     if unscheduled.sibling_nodes:
         return PORTS
     lacks = {
@@ -265,6 +265,6 @@ def selects_node(pod: Object, node: Object) -> bool:
 
 
 def untolerated_taints(pod: Object, node: Object) -> list[str]:
-    """Taints that somebody set and the pod does not tolerate; not those that come and go."""
+    """Taints that the pod does not tolerate, without those of nodes about to be removed."""
     found = taints.untolerated(pod.get("spec") or {}, node)
     return [str(taint) for taint in found if not taint.departure_reason]

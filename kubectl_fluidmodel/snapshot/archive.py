@@ -1,7 +1,7 @@
-"""A Snapshot in a file: what `doctor --bundle` writes, read back for `--from-bundle`.
+"""Read a Snapshot from a support bundle, for `--from-bundle`.
 
-The archive comes from somebody else: nothing of it is unpacked to disk, and what is read of it is
-bounded, whatever it claims of itself.
+The archive comes from somebody else: nothing is unpacked to disk, and reading is bounded, whatever
+sizes the archive claims.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ SNAPSHOT_MEMBER = "snapshot.json"
 MAX_SNAPSHOT_BYTES = 1 << 28
 """Bytes of a snapshot, unpacked: 20,000 pods are about 200 MB."""
 _MAX_MEMORY_BYTES = 3 << 29
-"""Bytes that its lists and objects may take in memory, besides their texts: 20,000 pods take half
-of it, and `[[],[],…` takes 25 times its own size."""
+"""Bytes that its lists and objects may take in memory, besides their strings. 20,000 pods take half
+of that; `[[],[],…` takes 25 times its own size."""
 _MEMORY_COSTS = ((b"{", 200), (b"[", 64), (b",", 60))
-"""Bytes that CPython 3.11 takes for what begins with this character, at the most."""
+"""Bytes that CPython 3.11 takes, at most, for a value that begins with this character."""
 _MAX_UNPACKED_BYTES = 2 * MAX_SNAPSHOT_BYTES
-"""Bytes of an archive, unpacked, within which the snapshot must be found."""
+"""Unpacked bytes of an archive that are searched for the snapshot."""
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _BoundedReader(io.RawIOBase):
-    """A stream that ends with an error after so many bytes."""
+    """A stream that raises OverflowError after a number of bytes."""
 
     def __init__(self, inner: gzip.GzipFile, limit: int) -> None:
         self._inner, self._left = inner, limit
@@ -51,7 +51,7 @@ def load_snapshot(path: str | Path) -> Snapshot:
     """The Snapshot of a bundle, or of a bare `snapshot.json`.
 
     Raises:
-        FluidModelError: there is none in the file, or it is larger than any snapshot.
+        FluidModelError: the file has none, or one that is larger than any real snapshot.
     """
     what = f"cannot read {path}"
     try:

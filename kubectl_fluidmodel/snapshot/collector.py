@@ -1,6 +1,6 @@
-"""Taking a Snapshot of a live cluster: discovery, then two waves of lists, side by side.
+"""Take a Snapshot of a live cluster: discovery, then two waves of parallel list requests.
 
-The second wave begins as soon as the caches are known; the rest of the first goes on beside it.
+The second wave starts as soon as the caches are known, while the rest of the first still runs.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from kubectl_fluidmodel.snapshot.queries import KnownCaches, ListQuery, ListScop
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 _RETRY_TIMEOUT = 5.0
-"""Seconds in which a list is asked for again while the server is overloaded or restarts."""
+"""Seconds for retries of a list request while the server is overloaded or restarts."""
 _CACHE_RESOURCES = tuple(kind.resource for kind in (names.DATASETS, *names.RUNTIME_KINDS))
-"""What the second wave is about."""
+"""Kinds that the second wave depends on."""
 _OPTIONAL_GROUPS = ("data.fluid.io", "workload.fluid.io", "nvidia.com")
-"""Groups that a cluster may lack, or serve in another version."""
+"""API groups that a cluster may not serve, or serve in another version."""
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 
 
 def collect(client: Client, namespace: str | None, queries: Sequence[ListQuery]) -> Snapshot:
-    """Read all of it; what cannot be read is in `missing`.
+    """Run the queries; what cannot be read is in `read_failures`.
 
     Raises:
         ClusterUnreachableError: the API server does not answer at all.
     """
     snapshot = Snapshot(namespace, time.time())
-    # A wrong address is an error at once; a server that answered is given time for the rest.
+    # A wrong address fails at once; a server that responded gets time for retries.
     snapshot.server_version = _server_version(client)
     before, client.retry_timeout = client.retry_timeout, max(client.retry_timeout, _RETRY_TIMEOUT)
     try:
@@ -69,7 +69,7 @@ def _run_queries(client: Client, snapshot: Snapshot, queries: Sequence[ListQuery
 
 
 def discover(client: Client, queries: Sequence[ListQuery]) -> tuple[str, list[ListQuery]]:
-    """The server's version, and the reads of kinds that it has, in the versions that it has.
+    """The server's version, and the queries of kinds that it serves, in served versions.
 
     Raises:
         ClusterUnreachableError: the API server does not answer.
@@ -126,21 +126,21 @@ def _run_query(
 
 
 def query_namespace(query: ListQuery, namespace: str | None) -> str | None:
-    """The namespace that a read is sent to; None for all."""
+    """The namespace of a query; None for all."""
     if not query.kind.namespaced or query.scope is ListScope.CLUSTER:
         return None
     return names.SYSTEM_NAMESPACE if query.scope is ListScope.FLUID_NAMESPACE else namespace
 
 
 def query_fields(query: ListQuery, namespace: str | None) -> str:
-    """The field selector that a read is sent with."""
+    """The field selector of a query."""
     if query.scope is ListScope.NAMESPACE_OBJECT and namespace is not None:
         return f"metadata.name={namespace}"
     return query.fields
 
 
 def _in_served_version(query: ListQuery, served: dict[str, Kind]) -> ListQuery | None:
-    """The read in the version that the cluster serves, None where it does not have the kind."""
+    """The query in the version that the cluster serves; None if it does not serve the kind."""
     if query.kind.group not in _OPTIONAL_GROUPS:
         return query
     kind = served.get(query.kind.resource)
@@ -159,7 +159,7 @@ def _server_version(client: Client) -> str:
 def _discover_group(client: Client, group: str, queries: Sequence[ListQuery]) -> dict[str, Kind]:
     """Resource to kind of all that a group serves, each in its newest version.
 
-    Where the API server does not say, every kind is taken for served: its list will tell.
+    If discovery fails, every kind counts as served, and its list request shows whether it is.
     """
     found: dict[str, Kind] = {}
     try:
@@ -177,7 +177,7 @@ def _discover_group(client: Client, group: str, queries: Sequence[ListQuery]) ->
 
 
 def _version_priority(version: str) -> tuple[int, int, int]:
-    """Kubernetes' own order of versions: v2 over v1 over v1beta2 over v1beta1 over v1alpha1."""
+    """Kubernetes' order of versions: v2 over v1 over v1beta2 over v1beta1 over v1alpha1."""
     match = _VERSION.fullmatch(version)
     if match is None:
         return (-1, 0, 0)

@@ -1,4 +1,4 @@
-"""Threads that share connections while that is quicker than to make more of them."""
+"""A thread pool that starts with 2 connections and grows to 8 when responses are slow."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _MAX_REQUESTS = 8
-"""Requests under way at the same time."""
+"""Parallel requests, at most."""
 _MIN_REQUESTS = 2
-"""As many as that while each is answered at once."""
+"""Parallel requests while responses are fast."""
 _GROW_AFTER = 0.03
-"""Seconds that a request waits for one of the few to end. A connection more costs its TLS handshake
-(4 ms of work for us, and two round trips), a list of a small cluster 1 ms: with eight at once the
-handshakes would be most of the work. Where answers take longer than this, all eight go."""
+"""Seconds that a request waits for a free connection before it opens one more. A connection costs a
+TLS handshake (4 ms of CPU and two round trips), a list of a small cluster 1 ms: with eight
+connections the handshakes would be most of the work."""
 
 
 class AdaptiveExecutor:
-    """Runs requests side by side; a context manager that waits for all of them."""
+    """Runs requests in parallel; as a context manager it waits for all of them."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_MAX_REQUESTS)
@@ -37,7 +37,7 @@ class AdaptiveExecutor:
         self._threads.shutdown()
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin it, now or when its turn comes."""
+        """Run a function now, or as soon as a connection is free or `_GROW_AFTER` has passed."""
 
         def in_turn() -> T:
             turn = self._slots.acquire(timeout=_GROW_AFTER)

@@ -1,8 +1,7 @@
-"""What inspect and doctor read: one list request for each kind, and what is held of each object.
+"""The list requests of inspect and doctor, and what is kept of each object.
 
-The first wave says which caches there are; the second brings what belongs to them, and lets go of
-everything else while its pages arrive. Two waves and discovery: the number of lists depends on
-the kinds, never on the objects.
+The first wave finds the caches. The second reads what belongs to them, and drops everything else
+while its pages arrive. The number of requests depends on the kinds, never on the objects.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ from kubectl_fluidmodel.objects.kinds import Kind
 
 GRAPHS = dynamo.kind_for(dynamo.GRAPH, dynamo.V1BETA1)
 COMPONENTS = dynamo.kind_for(dynamo.COMPONENT, dynamo.V1BETA1)
-"""Their version is the one that discovery finds; resources are looked up without it."""
+"""Discovery replaces their version; look-ups by resource ignore it."""
 
 
 class ListScope(Enum):
-    """The reach of a list request."""
+    """The scope of a list request."""
 
     NAMESPACE = "scope"
-    """The namespace that was asked for, or all."""
+    """The requested namespace, or all."""
     CLUSTER = "cluster"
-    """Always all: kinds without a namespace, and what may lie in any."""
+    """Always cluster-wide: kinds without a namespace, and objects that may be in any."""
     FLUID_NAMESPACE = "system"
     """Fluid's own namespace."""
     NAMESPACE_OBJECT = "own"
-    """Namespaces: the one that was asked for, or all."""
+    """Namespace objects: the requested one, or all."""
 
 
 @dataclass
 class KnownCaches:
-    """What the first wave found: what the second is about."""
+    """The caches that the first wave found."""
 
     caches: set[tuple[str, str]] = field(default_factory=set)
-    """(namespace, name) of every Dataset and runtime; a cache's claim bears the same name."""
+    """(namespace, name) of every Dataset and runtime; a cache's claim has the same name."""
 
 
 Transform = Callable[[Object, KnownCaches], Object | None]
@@ -61,7 +60,7 @@ def _strip_managed_fields(obj: Object, _: KnownCaches) -> Object:
 
 @dataclass(frozen=True)
 class ListQuery:
-    """One list request, and what is held of its objects."""
+    """One list request, and what is kept of its objects."""
 
     kind: Kind
     scope: ListScope = ListScope.NAMESPACE
@@ -69,12 +68,12 @@ class ListQuery:
     fields: str = ""
     metadata_only: bool = False
     needs_caches: bool = False
-    """Whether it needs what the first wave found."""
+    """Whether it belongs to the second wave."""
     transform: Transform = _strip_managed_fields
     keeps_all: bool = False
-    """Whether `keep` leaves no object out, though it may say little of some."""
+    """Whether `transform` keeps every object, if only a part of some."""
     prefilter: tuple[bytes, ...] = ()
-    """Words of which each object that `keep` keeps has one in its JSON; empty: it says nothing."""
+    """Every kept object has one of these words in its JSON; empty if there is no such word."""
 
 
 _CACHE_LABELS = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
@@ -86,11 +85,11 @@ def _prefilter(*words: str) -> tuple[bytes, ...]:
 
 
 POD_PREFILTER = _prefilter(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
-"""Of the pods that `_pod` keeps: labels, a claim, or Fluid's own namespace."""
+"""Of the pods that `_keep_pod` keeps: a label, a claim, or Fluid's namespace."""
 
 
 def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
-    """What belongs to a cache or to a staging by its labels."""
+    """Objects whose labels say that they belong to a cache or a staging Job."""
     labels = labels_of(obj)
     return (
         _strip_managed_fields(obj, known) if any(mark in labels for mark in _CACHE_LABELS) else None
@@ -98,14 +97,16 @@ def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
 
 
 def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
-    """StatefulSets and DaemonSets of a cache, and those in a cache's way."""
-    of = name_of(obj).rpartition("-")[0]  # a foreign `<name>-master`, where Fluid would make one
+    """StatefulSets and DaemonSets of a cache, and those that have the name of one."""
+    of = name_of(obj).rpartition("-")[
+        0
+    ]  # somebody else's `<name>-master`, where Fluid would create one
     taken = (namespace_of(obj), of) in known.caches
     return _strip_managed_fields(obj, known) if taken else _keep_labelled(obj, known)
 
 
 def claim_names(pod: Object) -> list[str]:
-    """The names of the claims that a pod mounts or would mount."""
+    """The names of the claims in a pod's volumes."""
     return [
         str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
         for volume in get_list(pod, "spec", "volumes")
@@ -114,7 +115,7 @@ def claim_names(pod: Object) -> list[str]:
 
 
 def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
-    """Pods of a cache, of a staging, of a graph, of Fluid itself, and those that read a cache."""
+    """Pods of a cache, a staging Job, a graph or Fluid, and pods that read a cache."""
     labels, namespace = labels_of(obj), namespace_of(obj)
     own = (
         names.MODEL_LABEL in labels
@@ -139,7 +140,7 @@ def _keep_claim(obj: Object, known: KnownCaches) -> Object | None:
 
 
 def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
-    """Of claims that are no cache's only that they are there: graphs may mount any."""
+    """Claims; of those without a cache only that they exist, because graphs may mount them."""
     found = _keep_claim(obj, known)
     if found is not None:
         return found
@@ -156,7 +157,7 @@ def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
 
 
 def _keep_volume(obj: Object, known: KnownCaches) -> Object | None:
-    """Volumes of Fluid, and those that stand where it would make one."""
+    """Volumes of Fluid, and those with a name that Fluid would use."""
     fluid = get_path(obj, "spec", "csi", "driver") == names.CSI_DRIVER
     taken = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
     return _strip_managed_fields(obj, known) if fluid or taken else None
@@ -184,7 +185,7 @@ INSPECT_QUERIES: tuple[ListQuery, ...] = (
     ListQuery(k.PVS, ListScope.CLUSTER, needs_caches=True, transform=_keep_volume),
     # Fluid counts a node's caches in this label, so that one selector finds all cache nodes.
     ListQuery(k.NODES, ListScope.CLUSTER, labels=names.CACHE_COUNT_LABEL),
-    # Without marks: what stands in a cache's way has none of its labels.
+    # Without a prefilter: a workload that only has a cache's name has none of its labels.
     ListQuery(k.STATEFUL_SETS, needs_caches=True, transform=_keep_workload),
     ListQuery(k.DAEMON_SETS, needs_caches=True, transform=_keep_workload),
     ListQuery(

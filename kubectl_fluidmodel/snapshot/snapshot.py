@@ -1,7 +1,7 @@
 """What was read of a cluster at one time, and what could not be read, and why.
 
-A Snapshot holds plain objects and answers look-ups; it does not judge. Every view and every check
-works on one, so that they can be tested from a file and run offline on a support bundle.
+A Snapshot holds plain objects and answers look-ups; it does not judge. Every view and check works
+on one, so they can be tested from a file and run offline on a support bundle.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ReadFailure:
     """Empty for cluster-wide."""
     why: str
     forbidden: bool
-    """Whether RBAC is the reason, and not an API server that failed."""
+    """Whether RBAC is the reason, not a failing API server."""
 
     def __str__(self) -> str:
         where = f" in namespace {self.namespace}" if self.namespace else ""
@@ -46,11 +46,11 @@ class ReadFailure:
 
 
 _MAX_NAMED = 4
-"""Resources that a line about missing rights names, at 80 columns."""
+"""Resources that the line about missing permissions names, at most."""
 
 
 def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
-    """What could not be read, in few lines: one for all rights that lack, one for each failure."""
+    """Summarize failures: one line for all missing permissions, one for each other failure."""
     every = list(failures)
     hidden = list(
         dict.fromkeys(each.resource.partition(".")[0] for each in every if each.forbidden)
@@ -66,10 +66,10 @@ def summarize_failures(failures: Iterable[ReadFailure]) -> list[str]:
 
 @dataclass
 class Snapshot:
-    """Objects by resource (`pods`, `datasets.data.fluid.io`), with what is missing."""
+    """Objects by resource (`pods`, `datasets.data.fluid.io`), and what could not be read."""
 
     namespace: str | None
-    """The namespace that was asked for; None for all."""
+    """The requested namespace; None for all."""
     taken_at: float
     """Unix time in seconds."""
     server_version: str = ""
@@ -77,13 +77,13 @@ class Snapshot:
     objects: dict[str, list[Object]] = field(default_factory=dict)
     read_failures: list[ReadFailure] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
-    """Resource to the version it was read in; what is not in it is not served."""
+    """Resource to the version in which it was read; other resources are not served."""
     selectors: dict[str, str] = field(default_factory=dict)
-    """Resource to the label selector it was read with, where not all of it was asked for."""
+    """Resource to the label selector of its request, if it had one."""
     complete_kinds: list[str] = field(default_factory=list)
-    """Resources of which all objects were kept, and not only what belongs to a cache."""
+    """Resources of which all objects were kept, not only those of caches."""
     absent_objects: list[str] = field(default_factory=list)
-    """Objects that were asked for by name and are not there: `datasets.data.fluid.io/ns/name`."""
+    """Objects that were read by name and do not exist: `datasets.data.fluid.io/ns/name`."""
     logs: dict[LogKey, str] = field(default_factory=dict)
     """Containers' logs, redacted."""
     command_outputs: dict[CommandKey, str] = field(default_factory=dict)
@@ -93,36 +93,35 @@ class Snapshot:
     unreadable_probes: dict[tuple[str, str], str] = field(default_factory=dict)
     """(namespace, name) of caches whose results in a bundle cannot be read, with the reason."""
     pods_on_nodes: list[Object] | None = None
-    """Pods of all namespaces that hold something of a node, as far as the scheduler counts it.
+    """Pods on nodes, of all namespaces, reduced to what the scheduler counts.
 
-    None where no pod waits for a node, so that nobody asked, or where they could not be read.
+    None if they were not needed, because no pod is pending, or could not be read.
     """
 
     # -- look-ups ----------------------------------------------------------------------------
 
     def of_kind(self, kind: Kind) -> list[Object]:
-        """The objects of a kind that were kept; empty where there are none or it was not read."""
+        """The kept objects of a kind; empty if there are none or the kind was not read."""
         return self.objects.get(kind.resource, [])
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
-        """One object by name, None where it is not there."""
+        """An object by name; None if it is not in the snapshot."""
         return self._by_name.get((kind.resource, namespace if kind.namespaced else "", name))
 
     def is_served(self, kind: Kind) -> bool:
-        """Whether the API server has the kind at all."""
+        """Whether the API server serves the kind."""
         return kind.resource in self.versions
 
     def was_read(self, kind: Kind, namespace: str = "") -> bool:
-        """Whether what is not in the snapshot is not in the cluster either.
+        """Whether an object of the kind that is not in the snapshot does not exist.
 
-        False where the read failed, or asked for some only: an absent object may only be out of
-        sight.
+        False if reading failed or was restricted by a label selector.
         """
         read = kind.resource in self.objects and kind.resource not in self.selectors
         return read and self.read_failure(kind, namespace) is None
 
     def is_absent(self, kind: Kind, name: str, namespace: str = "") -> bool:
-        """Whether one object is surely not there, though its kind may not have been listed."""
+        """Whether an object certainly does not exist."""
         where = namespace if kind.namespaced else ""
         if self.get(kind, name, where) is not None:
             return False
@@ -131,7 +130,7 @@ class Snapshot:
         return listed or f"{kind.resource}/{where}/{name}" in self.absent_objects
 
     def read_failure(self, kind: Kind, namespace: str = "") -> ReadFailure | None:
-        """Why a kind (in a namespace, where one is given) was not read; None if it was."""
+        """Why a kind (in a namespace, if one is given) was not read; None if it was."""
         for each in self.read_failures:
             if each.resource != kind.resource:
                 continue
@@ -145,7 +144,7 @@ class Snapshot:
         return [each for each in self._events_by_object.get(key, []) if _is_about(each, obj)]
 
     def events_by_name(self, kind: str, namespace: str, name: str) -> list[Object]:
-        """As `events`, for an object that may be gone or never came to be."""
+        """As `events_about`, for an object that may not exist."""
         return self._events_by_object.get((kind, namespace, name), [])
 
     @cached_property
@@ -169,7 +168,7 @@ class Snapshot:
         return found
 
     def add(self, kind: Kind, objects: Iterable[Object]) -> None:
-        """Put in objects that were read after the lists; the kind counts as read from now on."""
+        """Add objects that were read after the lists; the kind then counts as read."""
         self.versions.setdefault(kind.resource, kind.version)
         self.objects.setdefault(kind.resource, []).extend(objects)
         for index in ("_by_name", "_events"):
@@ -201,20 +200,22 @@ class Snapshot:
 
 
 def snapshot_from_document(document: Any) -> Snapshot:
-    """Read what `to_document` gave.
+    """Read what `to_document` returned.
 
     Raises:
-        FluidModelError: it is none, or one of a version that this plugin does not know.
+        FluidModelError: the data is not a snapshot, or of an unknown version.
     """
     if get_path(document, "kind") != KIND or get_path(document, "apiVersion") != API_VERSION:
         found = f"{get_path(document, 'apiVersion')} {get_path(document, 'kind')}"
-        raise FluidModelError("this is no snapshot", f"it says {found}, not {API_VERSION} {KIND}")
+        raise FluidModelError(
+            "this is not a snapshot", f"it says {found}, not {API_VERSION} {KIND}"
+        )
     objects, taken_at = (
         get_path(document, "objects", default={}),
         get_path(document, "taken", default=0.0),
     )
     if not isinstance(objects, dict) or not isinstance(taken_at, int | float):
-        raise FluidModelError("the snapshot is damaged", "its objects or its time are no such")
+        raise FluidModelError("the snapshot is damaged", "it has no objects or no time")
     namespace = get_path(document, "namespace")
     return Snapshot(
         namespace=None if namespace is None else str(namespace),
@@ -252,7 +253,7 @@ def _get_texts(document: Any, key: str) -> dict[str, str]:
 
 
 def _is_about(event: Object, obj: Mapping[str, Any]) -> bool:
-    """Whether an event is about this very object, not about one of its name before it."""
+    """Whether an event is about this object, not about an earlier one of the same name."""
     theirs, ours = get_path(event, "involvedObject", "uid"), metadata_of(obj).get("uid")
     return not theirs or not ours or theirs == ours
 

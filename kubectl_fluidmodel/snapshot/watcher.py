@@ -1,4 +1,4 @@
-"""A Snapshot that stays up to date: one watch for each kind, and what is held of each object."""
+"""A Snapshot that is kept up to date by one watch per kind."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _OWN_LABELS = (
     dynamo.SELECTOR_LABEL,
 )
 _UNWATCHED = (kinds.PVS, kinds.EVENTS)
-"""Of what `inspect` reads: no view needs them while it watches, and events never rest."""
+"""Kinds that no view needs during a watch; events would change all the time."""
 
 
 class SnapshotWatcher:
-    """Watches of the kinds of some reads; `snapshot()` is what they know now."""
+    """Watches the kinds of some queries; `snapshot()` returns their current state."""
 
     def __init__(self, client: Client, namespace: str | None, queries: Sequence[ListQuery]) -> None:
         self._namespace = namespace
@@ -48,7 +48,7 @@ class SnapshotWatcher:
             )
 
     def snapshot(self) -> Snapshot:
-        """What is known now; a kind that was not listed yet counts as missing."""
+        """The current state; a kind that was not listed yet is a read failure."""
         found = Snapshot(self._namespace, time.time(), self._server)
         found.versions = {kind.resource: kind.version for kind in self._queries}
         for kind, read in self._queries.items():
@@ -72,14 +72,14 @@ class SnapshotWatcher:
 
 
 def _with_kind(kind: Kind, obj: Object) -> Object:
-    """A list leaves out what kind its items are; a watch does not."""
+    """The object with its kind and apiVersion, which items of a list lack."""
     obj.setdefault("kind", kind.name)
     obj.setdefault("apiVersion", kind.api_version)
     return obj
 
 
 def _watch_transform(query: ListQuery) -> Transform:
-    """What is held while we watch: the read's own choice where that needs no other kind."""
+    """What is kept during a watch: the query's choice, unless it depends on other kinds."""
     if query.kind == kinds.PODS:
         return _strip_pod
     if query.kind in (kinds.PVCS, kinds.NODES):
@@ -120,7 +120,7 @@ def _strip_pod(obj: Object) -> Object | None:
 
 
 def _strip_object(obj: Object) -> Object:
-    """Claims and nodes: names, labels, and what is said of their health."""
+    """Claims and nodes: names, labels and health."""
     spec, status = obj.get("spec"), obj.get("status")
     return {
         "metadata": _strip_metadata(obj),

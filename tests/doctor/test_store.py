@@ -423,9 +423,9 @@ def test_runtime_properties_and_shared_options_count() -> None:
 @pytest.mark.parametrize(
     ("point", "why"),
     [
-        ("local:///data/model", "pods on them"),
+        ("local:///data/model", "only pods on the nodes"),
         ("hdfs://namenode:8020/models", "HDFS"),
-        ("oss://bucket/x", "oss:// is not spoken"),
+        ("oss://bucket/x", "does not probe oss://"),
     ],
 )
 def test_unsupported_mount_point_is_skipped_with_a_reason(point: str, why: str) -> None:

@@ -80,10 +80,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a size that is a lie": (claims_more, ""),
     "no JSON": (lambda: archive((entry(), b"not json")), "Expecting value"),
     "not UTF-8": (lambda: archive((entry(), b'{"kind": "\xff\xfe"}')), ""),
-    "JSON of something else": (lambda: archive((entry(), b'{"kind": "List"}')), "no snapshot"),
+    "JSON of something else": (lambda: archive((entry(), b'{"kind": "List"}')), "not a snapshot"),
     "deep JSON": (lambda: archive((entry(), nested())), "nested deeper"),
     "a number without end": (lambda: archive((entry(), wide_number())), ""),
-    "a bare snapshot of nothing": (lambda: b'{"kind": "Snapshot"}', "this is no snapshot"),
+    "a bare snapshot of nothing": (lambda: b'{"kind": "Snapshot"}', "this is not a snapshot"),
 }
 
 

@@ -70,8 +70,8 @@ def test_through_a_file_and_back() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (None, "this is no snapshot"),
-        ([], "this is no snapshot"),
+        (None, "this is not a snapshot"),
+        ([], "this is not a snapshot"),
         ({"kind": "Snapshot", "apiVersion": "fluidmodel.io/v2"}, "fluidmodel.io/v2"),
         (
             {"kind": "Snapshot", "apiVersion": "fluidmodel.io/v1", "objects": []},

@@ -1,4 +1,4 @@
-"""Reading the logs of what is not well: side by side, a few lines each, redacted at once."""
+"""Read the last lines of unhealthy containers' logs in parallel, and redact them at once."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 TAIL_LINES = 200
 MAX_BYTES = 32 << 10
-"""Of one log, from its end."""
+"""Bytes of one log, from its end."""
 MAX_LOGS = 80
-"""Logs that are read at all: where more pods are ill, a few tell the cause."""
+"""Logs that are read, at most: a few show the cause even if many pods fail."""
 MAX_LOGS_PER_CACHE = 12
 LOG_TIMEOUT = 10.0
-"""Seconds for one log: a node may not answer."""
+"""Seconds for one log: the kubelet of a node may not respond."""
 _MAX_PARALLEL = 8
 _HEALTHY_PODS_READ = 2
-"""Workers of a cache whose logs are read though they are well."""
+"""Healthy pods of a component whose logs are read, where `_suspect_logs` wants them."""
 LOG_RESOURCE = "pods/log"
 
 
@@ -54,8 +54,8 @@ def collect_logs(
 ) -> None:
     """Read the logs of containers that are not well into the snapshot.
 
-    With `everything` those that are well too, as a bundle wants them. A log that cannot be read
-    is in `snapshot.missing`, once for each namespace.
+    With `all_logs` those of healthy containers, too, as a bundle needs them. What cannot be read is
+    recorded in `snapshot.read_failures`, once per namespace.
     """
     requests = select_logs(caches, snapshot, all_logs=all_logs)
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
@@ -73,7 +73,7 @@ def collect_logs(
 def select_logs(
     caches: Sequence[Cache], snapshot: Snapshot, *, all_logs: bool = False
 ) -> list[LogRequest]:
-    """Which logs to read: of Fluid's own pods and of each cache's, those that are not well."""
+    """Select the logs to read: those of unhealthy containers of Fluid and of each cache."""
     found: list[LogRequest] = []
     seen: set[tuple[str, str, str, bool]] = set()
     staging_pods = _staging_pods_by_model(snapshot)
@@ -98,10 +98,10 @@ def select_logs(
 
 
 def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRequest]:
-    """Logs of what is well and is to blame all the same.
+    """Logs of healthy containers that may show the cause of a failure elsewhere.
 
-    Of the CSI plugin on a node where a mount command failed; of master and workers of a cache that
-    is not complete, because Alluxio starts without its store.
+    The CSI plugin's on a node where a mount command failed, and those of master and workers of an
+    incomplete cache, because Alluxio starts even if it cannot reach its store.
     """
     nodes = set()
     for cache in caches:
@@ -157,7 +157,7 @@ def _pod_logs(pod: Object, all_logs: bool) -> Iterator[LogRequest]:
         )
         done = get_path(status, "state", "terminated", "exitCode") == 0
         well = (bool(status.get("ready")) or done) and not restarted
-        # A pod may be unready though its containers are: a readiness gate, a node that is gone.
+        # A pod with ready containers may be unready: a readiness gate, a node that is gone.
         if ran and name and (all_logs or not well or not (pod_problems.is_ready(pod) or done)):
             yield LogRequest(pod, name, False)
             if restarted:
@@ -179,7 +179,7 @@ def _read_log(client: Client, request: LogRequest) -> str | ReadFailure:
         return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, True)
     except KubeError as err:
         if err.status in (400, 404):
-            return ""  # it has not run yet, or is gone meanwhile
+            return ""  # it has not run yet, or is gone by now
         return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, False)
     except FluidModelError as err:
         return ReadFailure(LOG_RESOURCE, namespace, err.reason or err.message, False)

@@ -1,4 +1,4 @@
-"""Reading what is on the nodes, where a pod of a cache waits for one: pods, claims, volumes."""
+"""Read what the scheduler counts on nodes, if a pod of a cache is pending: pods and volumes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _CONTAINER_KEYS = ("name", "resources", "ports", "restartPolicy")
 
 
 def collect_occupants(client: Client, caches: Sequence[Cache], snapshot: Snapshot) -> None:
-    """Put into the snapshot what the scheduler counts, where a cache's pod finds no node.
+    """Read what the scheduler counts into the snapshot, if a pod of a cache is unschedulable.
 
-    What cannot be read is left out: the checks then say less of other pods.
+    What cannot be read is left out: the checks then say less about other pods.
     """
     pending = [pod for cache in caches for pod in _pending_pods(cache)]
     if not pending:
@@ -38,7 +38,7 @@ def collect_occupants(client: Client, caches: Sequence[Cache], snapshot: Snapsho
 
 
 def _pending_pods(cache: Cache) -> Iterator[Object]:
-    """Its pods, its loaders and its readers that the scheduler has turned away."""
+    """Pods, load pods and readers of a cache that are unschedulable."""
     own = [pod for _, pod in observations.cache_pods(cache)]
     for pod in (*own, *cache.load_pods, *(reader.pod for reader in cache.readers)):
         if observations.scheduling_failure(pod):
@@ -46,7 +46,7 @@ def _pending_pods(cache: Cache) -> Iterator[Object]:
 
 
 def _read_volume(client: Client, snapshot: Snapshot, namespace: str, claim: str) -> None:
-    """Read a claim and its volume, which may be bound to some nodes."""
+    """Read a claim and its volume, which may be restricted to some nodes."""
     try:
         if snapshot.get(kinds.PVCS, claim, namespace) is None:
             found = client.get_or_none(kinds.PVCS, claim, namespace)
@@ -62,7 +62,7 @@ def _read_volume(client: Client, snapshot: Snapshot, namespace: str, claim: str)
 
 
 def strip_pod(pod: Object) -> Object:
-    """A pod without all that the scheduler does not count."""
+    """A pod reduced to what the scheduler counts."""
     metadata, spec = metadata_of(pod), get_path(pod, "spec", default={})
     kept = {key: spec[key] for key in _SPEC_KEYS if key in spec}
     affinity = {key: value for key, value in (spec.get("affinity") or {}).items() if "pod" in key}
@@ -82,7 +82,7 @@ def strip_pod(pod: Object) -> Object:
 
 
 def _resized_containers(pod: Object) -> Object:
-    """What containers have got, of a pod that is resized in place."""
+    """The allocated resources of containers, for pods that are resized in place."""
     return {
         key: [
             {

@@ -1,4 +1,4 @@
-"""Which Secrets that Datasets name are there, and the names of their keys. Values are let go."""
+"""Read which Secrets of Datasets exist, and the names of their keys; values are dropped."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _METADATA_KEYS = ("name", "namespace", "uid", "labels", "creationTimestamp", "de
 
 
 def collect_secrets(client: Client, caches: Sequence[Cache], snapshot: Snapshot) -> None:
-    """Put the Secrets of the caches into the snapshot, with empty values.
+    """Read the Secrets of the caches into the snapshot, without values.
 
-    One that is not there is simply absent; one that may not be read is in `missing`.
+    A Secret that does not exist is not in it; one that cannot be read is a read failure.
     """
     wanted = list(dict.fromkeys(name for cache in caches for name in referenced_secrets(cache)))
     found = []
@@ -35,7 +35,7 @@ def collect_secrets(client: Client, caches: Sequence[Cache], snapshot: Snapshot)
 
 
 def referenced_secrets(cache: Cache) -> Iterator[tuple[str, str]]:
-    """(namespace, name) of each Secret that a cache's Dataset names."""
+    """(namespace, name) of each Secret that a cache's Dataset refers to."""
     for option in encrypt_options(cache):
         name = get_path(option, "valueFrom", "secretKeyRef", "name")
         if name and isinstance(name, str):
@@ -66,7 +66,7 @@ def _read_secret(client: Client, namespace: str, name: str) -> Object | ReadFail
             key: value for key, value in metadata_of(secret).items() if key in _METADATA_KEYS
         },
         "data": {
-            # Whether there is a value at all is no secret, and an empty one is a mistake.
+            # Whether a value is empty is not secret, and a check reports it.
             str(key): "…" if value else ""
             for key, value in (data.items() if isinstance(data, dict) else ())
         },

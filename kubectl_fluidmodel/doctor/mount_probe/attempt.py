@@ -1,4 +1,4 @@
-"""One question, tried in the way that its scheme needs, within a time."""
+"""Probe one mount as its scheme requires, within a time limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MISSING_SESSION_TOKEN = (
     "could not send one"
 )
 _GRACE_PERIOD = 4.0
-"""Beyond the time an attempt gives itself: for the request that is under way."""
+"""Seconds beyond the probe's own limit, for the request in flight."""
 
 
 def probe_mount(
@@ -32,7 +32,7 @@ def probe_mount(
     reach_url: str = "",
     timeout: float = DEFAULT_TIMEOUT,
 ) -> ProbeResult:
-    """Try it; an attempt that is not over in time is a TIMEOUT, and is left behind."""
+    """Probe a mount; a probe that exceeds its time is abandoned and gives TIMEOUT."""
 
     def work() -> ProbeResult:
         if target.scheme in ("http", "https"):
@@ -45,7 +45,7 @@ def probe_mount(
         ProbeState.TIMEOUT,
         target.endpoint,
         origin,
-        message=f"it took more than {timeout:.0f} s",
+        message=f"it took longer than {timeout:.0f} s",
         seconds=timeout,
     )
     return run_with_timeout(work, on_timeout, timeout + _GRACE_PERIOD)
@@ -54,9 +54,9 @@ def probe_mount(
 def run_with_timeout(
     work: Callable[[], ProbeResult], on_timeout: ProbeResult, timeout: float
 ) -> ProbeResult:
-    """What the work gives, or `late` where it is not over in time.
+    """Run `work` in a thread; return `on_timeout` if it takes longer than `timeout` seconds.
 
-    The thread is a daemon: a resolver that hangs must not keep the process from ending.
+    The thread is a daemon: a hanging resolver must not keep the process from exiting.
     """
     results: list[ProbeResult] = []
     errors: list[BaseException] = []
@@ -78,7 +78,7 @@ def run_with_timeout(
 def validate_keys(
     target: MountTarget, access_key: str, secret_key: str, origin: ProbeOrigin
 ) -> ProbeResult | None:
-    """What is wrong with the values of the keys themselves, None if nothing is."""
+    """The result for key values that cannot be keys; None if they can."""
     for ref, value in ((target.access, access_key), (target.hidden, secret_key)):
         problem = EMPTY_VALUE if not value.strip() else ""
         if value and value != value.strip():

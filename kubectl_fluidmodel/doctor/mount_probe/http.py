@@ -1,4 +1,4 @@
-"""A mount of a web directory tried as Alluxio's WebUFS reads it: index pages, and sizes by HEAD."""
+"""Probe a web directory as Alluxio's WebUFS reads it: index pages, and sizes by HEAD."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, P
 
 
 def probe_http(target: MountTarget, origin: ProbeOrigin = ProbeOrigin.CLIENT) -> ProbeResult:
-    """How it went; the caller bounds the time."""
+    """Probe a mount over HTTP; the caller limits the time."""
     from kubectl_fluidmodel.objectstore.http_index import list_directory, range_reader
 
     started = time.monotonic()
@@ -43,7 +43,7 @@ def probe_http(target: MountTarget, origin: ProbeOrigin = ProbeOrigin.CLIENT) ->
             return said(ProbeState.DENIED, err.reason, status)
         if status in ("404", "410"):
             return said(ProbeState.NO_BUCKET, err.reason, status)
-        no_index = status == err.reason  # anything but an HTTP status: it is no index of files
+        no_index = status == err.reason  # not an HTTP status: the page is not an index of files
         return said(
             ProbeState.EMPTY if no_index else ProbeState.ERROR,
             err.reason or err.message,

@@ -1,7 +1,7 @@
-"""Trying a mount from inside the cluster: a short-lived Job, and what its pod runs.
+"""Probe a mount from inside the cluster: a short-lived Job, and the code that its pod runs.
 
-A Job and not a bare pod, so that the cluster ends and removes it even if nobody is left to. The
-keys reach the pod as the cache's own pods get them, by reference to the Secret.
+A Job, not a bare pod, so that the cluster ends and removes it even if doctor is killed. The pod
+gets the keys as the cache's own pods do, by reference to the Secret.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from kubectl_fluidmodel.snapshot.probe_result import (
 )
 
 PROBE_TIMEOUT = 120.0
-"""Seconds for the image, the package and the attempt together."""
+"""Seconds for pulling the image, starting the pod and probing together."""
 CONTAINER = "probe"
 PROBE_LABEL = "fluidmodel.io/probe"
-"""On the pod of `doctor --probe`: what it is."""
+"""Label of the Job and pod of `doctor --probe`."""
 _TARGET_VARIABLE = "FLUIDMODEL_QUESTION"
 _RESULT_PREFIX = "answer: "
 _POLL_INTERVAL = 0.3
@@ -118,7 +118,7 @@ def run_probe_job(
 def _wait_for_result(
     client: Client, target: MountTarget, name: str, deadline: float
 ) -> ProbeResult:
-    status = "no pod was made"
+    status = "no pod was created"
     while time.monotonic() < deadline:
         for pod in client.list_objects(PODS, target.namespace, labels=f"job-name={name}"):
             phase = get_path(pod, "status", "phase", default="Pending")
@@ -132,7 +132,11 @@ def _wait_for_result(
 
 
 def pod_start_failure(pod: Object, target: MountTarget) -> tuple[ProbeResult | None, str]:
-    """What a pod that has not started says of the Secret, and in any case what it waits for."""
+    """Why a pod has not started.
+
+    Returns:
+        A result if the reason is the Secret or the image, else None; and what the pod waits for.
+    """
     for status in get_list(pod, "status", "containerStatuses"):
         reason = str(get_path(status, "state", "waiting", "reason", default=""))
         message = str(get_path(status, "state", "waiting", "message", default=""))
@@ -152,7 +156,7 @@ def pod_start_failure(pod: Object, target: MountTarget) -> tuple[ProbeResult | N
     for condition in get_list(pod, "status", "conditions"):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return None, str(condition.get("message") or condition.get("reason"))
-    return None, "it runs"
+    return None, "it is running"
 
 
 def _result_from_log(client: Client, target: MountTarget, pod: Object) -> ProbeResult:
@@ -164,7 +168,7 @@ def _result_from_log(client: Client, target: MountTarget, pod: Object) -> ProbeR
             except ValueError as err:
                 return _skipped_result(target, f"cannot read the probe's result: {err}")
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "its log is empty")
-    return _skipped_result(target, f"the probe said nothing: {last[:200]}")
+    return _skipped_result(target, f"the probe printed no result: {last[:200]}")
 
 
 def _skipped_result(target: MountTarget, reason: str) -> ProbeResult:
@@ -188,7 +192,7 @@ def _secret_result(
 
 
 def main() -> int:
-    """In the pod: read the question and the keys from the environment, print the answer."""
+    """Run in the pod: read target and keys from the environment, probe, print the result."""
     from kubectl_fluidmodel.doctor.mount_probe.attempt import probe_mount, validate_keys
 
     target = target_from_json(os.environ[_TARGET_VARIABLE])

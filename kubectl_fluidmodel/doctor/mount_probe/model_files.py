@@ -1,6 +1,6 @@
-"""What lies below a mount, judged by the judge of models and cut to what a report shows. Pure.
+"""Check the files below a mount as a model, and cut the lists to what a report shows. Pure.
 
-The reader that it is given does the reading, see `model/sample.py`.
+The caller provides the reader, see `model/sample.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_REMARKS = 20
 
 @dataclass(frozen=True)
 class ListedFile:
-    """One file below the mount; `written` is its last write as RFC 3339, empty if not told."""
+    """One file below the mount; `modified` is RFC 3339, empty if unknown."""
 
     path: str
     size: int
@@ -68,7 +68,7 @@ def examine_files(
 
 
 def sort_by_similarity(wanted: str, names: Iterable[str]) -> list[str]:
-    """Names by how alike they are to the one that was wanted, the likeliest first."""
+    """Names by their similarity to the wanted one, most similar first."""
     plain = wanted.lower()
 
     def likeness(name: str) -> tuple[float, str]:

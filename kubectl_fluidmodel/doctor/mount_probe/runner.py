@@ -65,7 +65,7 @@ def probe_mounts(
 def _probe_all(
     targets: Sequence[MountTarget], probe: Callable[[MountTarget], ProbeResult]
 ) -> dict[MountTarget, ProbeResult]:
-    """Ask them side by side; an endpoint that does not answer is tried once for all its mounts."""
+    """Probe targets in parallel; an endpoint that fails is tried once for all its mounts."""
     first = {_endpoint_key(target): target for target in reversed(targets)}
     results: dict[MountTarget, ProbeResult] = {}
     with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
@@ -84,12 +84,12 @@ def _probe_all(
 
 
 def _endpoint_key(target: MountTarget) -> tuple[str, ...] | MountTarget:
-    """What is reached by the same name; a Service's is that of the namespace."""
+    """What an endpoint failure is shared by; a Service's name belongs to the namespace."""
     return (target.namespace, target.endpoint) if target.endpoint else target
 
 
 def _can_run_in_cluster(target: MountTarget) -> bool:
-    """Whether a probe can try it: keys in plain text would end up in the Job, too."""
+    """Whether a pod may probe it; plain-text keys would end up in the Job."""
     return (
         not target.skip
         and target.scheme in ("s3", "gs", "http", "https")
@@ -116,7 +116,7 @@ def _probe_from_client(client: Client, target: MountTarget, timeout: float) -> P
         return credentials
     if credentials is None and not target.endpoint:
         return _skipped_result(
-            target, "the Dataset names no keys, so the pods use their node's role"
+            target, "the Dataset names no keys, so the pods use their node's IAM role"
         )
     return _probe_endpoint(client, target, credentials, timeout)
 
@@ -124,7 +124,7 @@ def _probe_from_client(client: Client, target: MountTarget, timeout: float) -> P
 def _probe_endpoint(
     client: Client, target: MountTarget, credentials: S3Credentials | None, timeout: float
 ) -> ProbeResult:
-    """Straight, or by way of the API server where the endpoint is a Service's name."""
+    """Probe directly, or through a port-forward where the endpoint is a Service's name."""
     url = urlsplit(target.endpoint)
     host = url.hostname or ""
     service = port_forward.parse_service_host(host, target.namespace) if target.endpoint else None
@@ -132,7 +132,9 @@ def _probe_endpoint(
         return probe_mount(target, credentials, timeout=timeout)
     namespace, name = service
     if url.scheme != "http":
-        why = f"the certificate of Service {namespace}/{name} can only be judged in the cluster"
+        why = (
+            f"the certificate of Service {namespace}/{name} can only be checked inside the cluster"
+        )
         return _skipped_result(target, f"{why}: --probe")
     try:
         with port_forward.forwarded_port(client, namespace, name, url.port or 80) as port:
@@ -167,7 +169,11 @@ def _service_failure(target: MountTarget, reason: str) -> ProbeResult:
 
 
 def _resolve_credentials(client: Client, target: MountTarget) -> S3Credentials | ProbeResult | None:
-    """The keys of a mount; an Answer where they cannot be had, None where it names none."""
+    """Resolve the keys of a mount.
+
+    Returns:
+        The keys, a failed result if they cannot be read, or None if the mount names none.
+    """
     if target.plain is not None:
         return validate_keys(target, *target.plain, ProbeOrigin.CLIENT) or S3Credentials(
             *target.plain
@@ -187,7 +193,7 @@ def _resolve_credentials(client: Client, target: MountTarget) -> S3Credentials |
 
 
 def _read_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> str | ProbeResult:
-    """One key's value, or what is wrong with it."""
+    """The value of a Secret's key, or a failed result."""
     try:
         data: Mapping[str, str] = (
             client.get(SECRETS, ref.secret, target.namespace).get("data") or {}
@@ -201,7 +207,7 @@ def _read_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> str | P
     try:
         return base64.b64decode(data[ref.key]).decode()
     except ValueError:
-        return bad_key_result(target, ref, "is not text", ProbeOrigin.CLIENT)
+        return bad_key_result(target, ref, "is not UTF-8 text", ProbeOrigin.CLIENT)
 
 
 def _secret_failure(
@@ -218,7 +224,7 @@ def _secret_failure(
 
 
 def _check_gcs_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> ProbeResult:
-    """A service account's file: it can be read, and only Google's own clients log in with it."""
+    """Check a service account's key file; only Google's own clients can authenticate with it."""
     value = _read_key(client, target, ref)
     if isinstance(value, ProbeResult):
         return value
@@ -228,13 +234,13 @@ def _check_gcs_key(client: Client, target: MountTarget, ref: SecretKeyRef) -> Pr
         email = None
     if not email:
         return bad_key_result(
-            target, ref, "is no key file of a service account", ProbeOrigin.CLIENT
+            target, ref, "is not a service account's key file", ProbeOrigin.CLIENT
         )
-    return _skipped_result(target, "Google's login by service account is not spoken here")
+    return _skipped_result(target, "doctor cannot authenticate with a Google service account")
 
 
 def _check_claim(client: Client, target: MountTarget) -> ProbeResult:
-    """A claim as a source: whether it is there and Bound."""
+    """Check that a claim that serves as a source exists and is Bound."""
     try:
         claim = client.get_or_none(PVCS, target.host, target.namespace)
     except ForbiddenError:
@@ -243,4 +249,4 @@ def _check_claim(client: Client, target: MountTarget) -> ProbeResult:
     if phase != "Bound":
         words = f"claim {target.host} is {phase}"
         return ProbeResult(target.mount, ProbeState.CLAIM, code=phase, message=words)
-    return _skipped_result(target, "the files of a claim can be seen by its pods alone")
+    return _skipped_result(target, "only pods that mount the claim can see its files")

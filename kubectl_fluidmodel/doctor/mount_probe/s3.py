@@ -26,15 +26,15 @@ from kubectl_fluidmodel.objectstore.s3_objects import find_lost_snapshot, range_
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 SAMPLE_TIMEOUT = 6.0
-"""For reading what the judge of models wants to see."""
+"""Seconds for reading the parts of files that the model check needs."""
 MAX_OBJECTS = 20_000
-"""Objects that are listed at most; a larger tree is not judged for what it lacks."""
+"""Objects that are listed, at most; a larger tree is not checked for missing files."""
 
 _ACTIONS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject"}
 
 
 class S3Probe:
-    """One attempt; `reach_url` is another way to the endpoint from here (a port-forward)."""
+    """One probe; `reach_url` is another way to the endpoint from here (a port-forward)."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class S3Probe:
         self._read_key = ""
 
     def run(self) -> ProbeResult:
-        """How it went; nothing is raised for what a store can do."""
+        """Probe the mount; whatever the store does becomes a result, not an exception."""
         from botocore import exceptions as boto
 
         started = time.monotonic()
@@ -66,7 +66,7 @@ class S3Probe:
         except boto.ClientError as err:
             found = self._result_from_refusal(err)
         except RecursionError:  # botocore follows a redirect to where it came from
-            found = self._result(ProbeState.REGION, message="it redirects in a circle")
+            found = self._result(ProbeState.REGION, message="it redirects in a loop")
         except NotS3StoreError as err:
             found = self._result(ProbeState(err.state), message=err.message)
         except boto.SSLError as err:
@@ -94,7 +94,7 @@ class S3Probe:
             read_timeout=5,
             retries={"mode": "standard", "total_max_attempts": 2},
         )
-        # boto3 follows a bucket to its region by itself, and Alluxio does not.
+        # boto3 follows a bucket to its region; Alluxio does not.
         client.meta.events.register_first("needs-retry.s3", self._detect_redirect)
         start = f"{target.path}/" if target.path else ""
         entries, whole = self._list_objects(client, start)
@@ -121,7 +121,7 @@ class S3Probe:
             self._measure_skew(page)
             for entry in page.get("Contents") or []:
                 key = str(entry["Key"])
-                if not key.endswith("/"):  # consoles make empty objects for folders
+                if not key.endswith("/"):  # consoles create empty objects for folders
                     written = _rfc3339(entry.get("LastModified"))
                     entries.append(ListedFile(key[len(start) :], int(entry["Size"]), written))
             done = len(entries) >= MAX_OBJECTS or time.monotonic() > self.deadline
@@ -134,7 +134,9 @@ class S3Probe:
         if target.path:
             same = client.list_objects_v2(Bucket=target.host, Prefix=target.path, MaxKeys=1)
             if any(entry["Key"] == target.path for entry in same.get("Contents") or []):
-                return self._result(ProbeState.EMPTY, message="it is one object, not a directory")
+                return self._result(
+                    ProbeState.EMPTY, message="it is a single object, not a directory"
+                )
         lost, _ = find_lost_snapshot(client, target.host, target.path)
         if lost:
             return self._result(ProbeState.EMPTY, message=lost)
@@ -144,7 +146,7 @@ class S3Probe:
         return find_models_nearby(client, self.target.host, self.target.path, self.deadline)
 
     def _read_one_byte(self, client: Any, start: str, entries: list[ListedFile]) -> None:
-        """Read one byte: listing may be allowed where reading is not."""
+        """Read one byte: the credentials may be allowed to list and not to read."""
         filled = [entry for entry in entries if entry.size]
         if filled:
             chosen = min(filled, key=lambda each: (not identifies_model(each.path), each.size))
@@ -153,7 +155,11 @@ class S3Probe:
             got["Body"].read()
 
     def _check_manifest(self, client: Any, entries: list[ListedFile]) -> str:
-        """Whether the mark of a staged model is there, whole, and of these files."""
+        """Compare a staged model's manifest with the listing.
+
+        Returns:
+            `valid`, `absent`, or what is wrong with the manifest.
+        """
         from botocore import exceptions as boto
 
         from kubectl_fluidmodel.stage import manifest
@@ -181,7 +187,7 @@ class S3Probe:
     # -- what the store says -----------------------------------------------------------------
 
     def _detect_redirect(self, response: Any = None, **_: Any) -> None:
-        """See a redirect or a wrong region before boto3 makes up for it."""
+        """Note a redirect or a wrong region before boto3 follows it."""
         parsed = response[1] if isinstance(response, tuple) else None
         if isinstance(parsed, dict) and parsed.get("Error"):
             details = error_codes.parse_error(parsed, "")
@@ -204,7 +210,7 @@ class S3Probe:
         return found
 
     def _plain_get(self) -> tuple[int, str]:
-        """What a server that is no S3 store says to a plain GET: HTTP status, and words for it."""
+        """HTTP status and description of the response of a server that is not S3 to a plain GET."""
         import urllib3
 
         url = self.reach_url or self.target.endpoint
@@ -222,7 +228,7 @@ class S3Probe:
             if err.state == ProbeState.TLS:
                 return got.status, err.message
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
-        return got.status, f"it answers a GET with HTTP {got.status} and {kind}, not as S3 does"
+        return got.status, f"it responds to a GET with HTTP {got.status} and {kind}, not as S3 does"
 
     def _result(self, state: ProbeState, **fields: Any) -> ProbeResult:
         target = self.target
@@ -240,16 +246,21 @@ class S3Probe:
         )
 
     def _strip_keys(self, text: str) -> str:
-        """A store's words never carry a key on, should it repeat one."""
+        """Redact the keys in a message, in case the store repeats them."""
         keys = self.store.credentials
         for value in (keys.access_key, keys.secret_key, keys.session_token) if keys else ():
-            text = text.replace(value, "…") if len(value) > 7 else text  # shorter is a word
+            text = (
+                text.replace(value, "…") if len(value) > 7 else text
+            )  # shorter values are ordinary words
         return text
 
 
 def _one_line(err: BaseException) -> str:
-    """An exception on one line; messages of HTTP libraries may quote URLs, but never signed ones:
-    all our requests are signed in their headers."""
+    """An exception on one line.
+
+    Messages of HTTP libraries may quote URLs; these have no signature, because requests are signed
+    in their headers.
+    """
     return " ".join(str(err).split())[:300]
 
 

@@ -1,4 +1,4 @@
-"""Where the model may be that a mount does not have: prefixes and buckets of a like name."""
+"""Suggest where a missing model may be: prefixes and buckets with similar names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 
 _MAX_REQUESTS = 40
-"""Directories that are looked into."""
+"""Directories that are listed, at most."""
 _MAX_DEPTH = 4
 """Levels below the nearest parent: org, model, commit, and one more."""
 _MAX_FOUND = 8
@@ -21,9 +21,9 @@ _MAX_SUGGESTIONS = 3
 
 
 def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -> list[str]:
-    """URIs of directories that hold a model, by how alike their path is to the prefix.
+    """URIs of directories with a model, sorted by their similarity to the prefix.
 
-    The nearest parent that has something is searched first, breadth first and bounded.
+    The search starts at the nearest parent that has objects; it is breadth first and bounded.
     """
     parents = [prefix]
     while parents[-1]:
@@ -54,7 +54,7 @@ def find_models_nearby(client: Any, bucket: str, prefix: str, deadline: float) -
 
 
 def _list_level(client: Any, bucket: str, prefix: str) -> tuple[list[str], bool]:
-    """The directories below a prefix, and whether it is a model's own."""
+    """The directories below a prefix, and whether the prefix itself holds a model."""
     start = f"{prefix}/" if prefix else ""
     page = client.list_objects_v2(Bucket=bucket, Prefix=start, Delimiter="/", MaxKeys=500)
     marked = any(
@@ -71,7 +71,7 @@ def _s3_uri(bucket: str, prefix: str) -> str:
 
 
 def similar_buckets(store: S3Store, bucket: str) -> list[str]:
-    """Buckets that the credentials may see, those of a like name first; empty if they may not."""
+    """Buckets that the credentials can list, most similar name first; empty if they cannot."""
     from botocore import exceptions as boto
 
     try:

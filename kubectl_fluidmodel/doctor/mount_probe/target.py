@@ -1,4 +1,4 @@
-"""What a Dataset's mount says of its store, by whichever option names it was written. Pure.
+"""What a Dataset's mount says about its store, whichever option names it uses. Pure.
 
 Option names: Alluxio 2.9 (`alluxio.underfs.s3.*`, `aws.*`, with or without the prefix of the root
 mount), its GCS by HMAC (`fs.gcs.*`), and JindoFS (`fs.s3.*`).
@@ -45,7 +45,7 @@ _HTTPS_OPTIONS = (
     "alluxio.underfs.s3.server.side.encryption.enabled",
     "alluxio.underfs.s3a.server.side.encryption.enabled",
 )
-"""Options with which Alluxio takes an endpoint without a scheme for https, and else for http
+"""Options that make Alluxio use https for an endpoint without a scheme; else it uses http
 (S3AUnderFileSystem.createInstance: the protocol of the AWS SDK's client configuration)."""
 _PROXY_OPTION = "alluxio.underfs.s3.proxy.host"
 _GCS_PATH_OPTION = "fs.gcs.credential.path"
@@ -64,7 +64,7 @@ class SecretKeyRef:
 
 @dataclass(frozen=True)
 class MountTarget:
-    """One mount to be tried. Equal questions have equal answers."""
+    """One mount to probe. Equal targets have equal results."""
 
     namespace: str
     mount: str
@@ -72,24 +72,24 @@ class MountTarget:
     host: str = ""
     """The bucket, the claim or the server."""
     path: str = ""
-    """Without slashes around."""
+    """Without leading and trailing slashes."""
     endpoint: str = ""
     region: str = ""
     access: SecretKeyRef | None = None
     hidden: SecretKeyRef | None = None
     plain: tuple[str, str] | None = field(default=None, repr=False)
-    """Keys that stand in the Dataset in plain text."""
+    """Access key and secret key that the Dataset has in plain text."""
     account: SecretKeyRef | None = None
-    """A Google service account's key file, which only Google's own clients can use."""
+    """The key file of a Google service account, which only Google's own clients can use."""
     repo: str = ""
     commit: str = ""
-    """Of a model that this plugin staged."""
+    """Of a model that this plugin staged; else empty."""
     skip: str = ""
-    """Why it cannot be tried at all."""
+    """Why the mount cannot be probed; empty if it can."""
 
     @property
     def staging_layout(self) -> StagingLayout | None:
-        """Where the model was staged, None where this plugin did not."""
+        """Where this plugin staged the model; None where it did not."""
         tail = f"{self.repo}/{self.commit}"
         if not self.repo or not self.commit or not f"/{self.path}".endswith(f"/{tail}"):
             return None
@@ -101,12 +101,12 @@ class MountTarget:
         return f"{self.scheme}://{self.host}" + (f"/{self.path}" if self.path else "")
 
     def to_json(self) -> str:
-        """As JSON, for a probe; plain keys are left out."""
+        """JSON for the probe's pod, without plain-text keys."""
         return json.dumps(dataclasses.asdict(dataclasses.replace(self, plain=None)))
 
 
 def target_from_json(text: str) -> MountTarget:
-    """Read what `Question.text` gave."""
+    """Read what `MountTarget.to_json` returned."""
     data: dict[str, Any] = json.loads(text)
     for name in ("access", "hidden", "account"):
         data[name] = SecretKeyRef(**data[name]) if data[name] else None
@@ -114,7 +114,7 @@ def target_from_json(text: str) -> MountTarget:
 
 
 def mount_targets(cache: Cache) -> list[MountTarget]:
-    """One question for each mount of a cache's Dataset."""
+    """The mounts of a cache's Dataset, in its order."""
     if cache.dataset is None:
         return []
     found = []
@@ -124,7 +124,7 @@ def mount_targets(cache: Cache) -> list[MountTarget]:
 
 
 def effective_options(cache: Cache, mount: Mapping[str, Any]) -> dict[str, str]:
-    """The options that a mount ends up with: the runtime's, the shared ones, its own."""
+    """The options of a mount: the runtime's, then the shared ones, then its own, which win."""
     merged: dict[str, str] = {}
     for source in (
         get_path(cache.runtime, "spec", "properties", default={}),
@@ -138,7 +138,7 @@ def effective_options(cache: Cache, mount: Mapping[str, Any]) -> dict[str, str]:
 
 
 def secret_key_refs(cache: Cache, mount: Mapping[str, Any]) -> Iterator[SecretKeyRef]:
-    """The keys of Secrets that a mount's options come from."""
+    """The Secret keys that a mount's options refer to."""
     shared = get_list(cache.dataset, "spec", "sharedEncryptOptions")
     for entry in [*shared, *get_list(mount, "encryptOptions")]:
         ref = get_path(entry, "valueFrom", "secretKeyRef", default={})
@@ -189,24 +189,24 @@ def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) 
 
 
 _UNSUPPORTED = {
-    "local": "a directory of the nodes can be seen by pods on them alone",
-    "hdfs": "HDFS is not spoken here; the master's log says how it went",
-    "nfs": "NFS is not spoken here; the mount's events say how it went",
-    "dataset": "it refers to another Dataset, which is tried on its own",
+    "local": "only pods on the nodes can see a directory of theirs",
+    "hdfs": "doctor does not probe HDFS sources; see the master's log",
+    "nfs": "doctor does not probe NFS sources; see the events of the mount",
+    "dataset": "it refers to another Dataset, which is probed on its own",
 }
-_UNKNOWN_SCHEME = "{}:// is not spoken here"
+_UNKNOWN_SCHEME = "doctor does not probe {}:// sources"
 
 
 def _skip_reason(cache: Cache, options: Mapping[str, str]) -> str:
     kind = str(get_path(cache.runtime, "kind", default=""))
     if kind == "JuiceFSRuntime":
-        return "JuiceFS keeps blocks of its own in the bucket, not files"
+        return "JuiceFS stores blocks in the bucket, not files"
     proxy = _first_value(options, (_PROXY_OPTION,))
-    return f"it is reached by way of the proxy {proxy}" if proxy else ""
+    return f"the workers reach it through the proxy {proxy}" if proxy else ""
 
 
 def _endpoint_url(options: Mapping[str, str]) -> str:
-    """The endpoint as a URL, as Alluxio reads one without a scheme."""
+    """The endpoint as a URL; without a scheme it is completed as Alluxio does."""
     found = raw_endpoint(options).rstrip("/")
     if not found or "://" in found:
         return found
@@ -214,12 +214,12 @@ def _endpoint_url(options: Mapping[str, str]) -> str:
 
 
 def raw_endpoint(options: Mapping[str, str]) -> str:
-    """The endpoint as it is written."""
+    """The endpoint as the Dataset spells it."""
     return _first_value(options, _ENDPOINT_OPTIONS)
 
 
 def default_scheme(options: Mapping[str, str]) -> str:
-    """What Alluxio speaks to an endpoint that is written without a scheme."""
+    """The scheme that Alluxio uses for an endpoint without one."""
     secure = any(_first_value(options, (name,)).lower() == "true" for name in _HTTPS_OPTIONS)
     return "https" if secure else "http"
 
@@ -237,7 +237,7 @@ def _find_ref(refs: list[SecretKeyRef], wanted: tuple[str, ...]) -> SecretKeyRef
 
 
 def _gcs_key_ref(cache: Cache) -> SecretKeyRef | None:
-    """The Secret that a Google credential path comes from: the runtime's first Secret volume."""
+    """The Secret behind a Google credential path: the runtime's first Secret volume."""
     for volume in get_list(cache.runtime, "spec", "volumes"):
         secret = get_path(volume, "secret", "secretName")
         if secret:
@@ -246,7 +246,7 @@ def _gcs_key_ref(cache: Cache) -> SecretKeyRef | None:
 
 
 def split_host_port(endpoint: str) -> tuple[str, int]:
-    """Host and port of an endpoint's URL; an empty host for one that is none."""
+    """Host and port of an endpoint's URL; the host is empty if it is not a URL."""
     try:
         url = urlsplit(endpoint)
         port = url.port or (443 if url.scheme == "https" else 80)

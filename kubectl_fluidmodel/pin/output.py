@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.dynamo.json_patch import kustomize_patch
+from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output import shell
@@ -110,11 +111,12 @@ class PinPrinter:
 
     def print_unchanged(self, change: GraphChange) -> None:
         if self.options.output is None:
-            reason = change.result.reason_unchanged() or (
-                f"it is not pinned to {self.options.cache} by this plugin"
-                if self.verb.startswith("unpinned")
-                else f"already {self.verb} {self.options.cache}"
-            )
+            cache = self.options.cache
+            reason = change.result.reason_unchanged() or f"already {self.verb} {cache}"
+            if self.verb.startswith("unpinned"):
+                reason = f"it is not pinned to {cache} by this plugin"
+            elif self.options.adopt and cache not in read_pins(change.before).caches():
+                reason = f"no component is pinned to {cache} by hand"
             click.echo(f"{kubectl_name(change.before)} unchanged ({reason})")
         self.objects.append(change.before)
 

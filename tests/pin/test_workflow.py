@@ -115,6 +115,26 @@ def test_pin_tries_then_patches_and_unpin_restores(
     assert "it is not pinned to llama by this plugin" in capsys.readouterr().out
 
 
+def test_adopt_records_a_pin_made_by_hand_and_nothing_else(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow.run_pin(options(adopt=True), no_watchdog)
+    assert "unchanged (no component is pinned to llama by hand)" in capsys.readouterr().out
+    workflow.run_pin(options(), no_watchdog)
+    del server.graph["metadata"]["annotations"]  # as if somebody had written it
+    before = copy.deepcopy(server.graph)
+    capsys.readouterr()
+    workflow.run_pin(options(adopt=True), no_watchdog)
+    said = capsys.readouterr()
+    assert "dynamographdeployment.nvidia.com/chat adopted for llama" in said.out
+    assert "to follow the roll-out" not in said.err
+    assert server.graph["spec"] == before["spec"]
+    workflow.run_pin(options(adopt=True), no_watchdog)
+    assert "unchanged (already pinned to llama)" in capsys.readouterr().out
+    workflow.run_unpin(options())
+    assert "llama" not in str(server.graph["spec"])
+
+
 @pytest.mark.parametrize(("dry_run", "patches"), [("client", []), ("server", [True])])
 def test_a_dry_run_writes_nothing(
     server: Server, capsys: pytest.CaptureFixture[str], dry_run: str, patches: list[bool]

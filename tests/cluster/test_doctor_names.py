@@ -486,7 +486,7 @@ def test_key_options_that_workers_do_not_get_are_reported(
         option["name"] = option["name"].rpartition("option.")[2]
     cluster.api.patch(FLUID, "Dataset", "demo", {"spec": {"mounts": [mount]}}, namespace)
     found = doctor.until("FM213").problem("FM213", f"dataset {namespace}/demo")
-    assert "aws.accessKeyId, aws.secretKey reach the master only" in found["cause"]
+    assert "aws.accessKeyId, aws.secretKey reach only the master" in found["cause"]
     doctor.heal(found)
     report = doctor.until_gone("FM213")
     assert report.code == 0, report.document["problems"]

@@ -122,7 +122,7 @@ def test_claim_deleted_while_in_use_is_reported(caches: BrokenCaches, healthy: s
     found = caches.wait_for_root(
         "FM406", healthy, caches.reference("persistentvolumeclaim", healthy), later=120
     )
-    assert found.cause == "the claim waits for its last readers to go: last-reader"
+    assert found.cause == "the claim is deleted once its last readers are gone: last-reader"
     caches.doctor.run(found.fix)
     caches.wait_until_healthy(healthy, later=120)
 
@@ -146,7 +146,7 @@ def test_missing_node_label_after_a_failed_sync_is_reported(
 
     until("the label to stay away", away)
     found = caches.wait_for_root("FM405", healthy, f"node {node}", later=120)
-    assert found.cause.startswith("worker whole-worker-0 runs on it, and it lacks the")
+    assert found.cause.startswith("worker whole-worker-0 runs on it, but it does not have the")
     caches.doctor.run(found.fix)
     caches.doctor.look(later=120)
     assert "FM405" not in caches.doctor.codes(healthy)

@@ -6,7 +6,6 @@ what a 401, 403 or 404 means, and `Retry-After` says how long to wait after a 42
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from kubectl_fluidmodel.net.retry_budget import (
 )
 
 if TYPE_CHECKING:
-    import ssl
+    pass
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 """The public Hub, used where nothing names another one."""
@@ -180,20 +179,11 @@ class HubHttpClient:
         with self._lock:
             if proxy not in self._pools:
                 self._pools[proxy] = proxies.create_pool(
-                    proxy, maxsize=self._connections, ssl_context=_ssl_context()
+                    proxy,
+                    maxsize=self._connections,
+                    ssl_context=tls.ssl_context_from_environment(_CANNOT_READ),
                 )
             return self._pools[proxy]
-
-
-def _ssl_context() -> ssl.SSLContext:
-    """TLS that trusts REQUESTS_CA_BUNDLE, as huggingface_hub does, or else the machine's CAs."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE", "")
-    try:
-        return tls.create_ssl_context(bundle)
-    except OSError as err:  # ssl.SSLError too
-        reason = f"REQUESTS_CA_BUNDLE is {bundle}, which has no certificates: {err}"
-        hint = "unset REQUESTS_CA_BUNDLE"
-        raise PermanentlyUnreachableError(_CANNOT_READ, reason, hint) from err
 
 
 def error_from_response(

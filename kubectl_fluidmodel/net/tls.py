@@ -21,6 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubectl_fluidmodel.errors import PermanentlyUnreachableError
+
 if TYPE_CHECKING:
     import ssl
 
@@ -46,6 +48,21 @@ def create_ssl_context(ca_file: str = "") -> ssl.SSLContext:
     if sys.platform == "linux":
         _apply_go_rules(context)
     return context
+
+
+def ssl_context_from_environment(message: str) -> ssl.SSLContext:
+    """TLS that trusts REQUESTS_CA_BUNDLE, as huggingface_hub does, or else this machine's CAs.
+
+    Raises:
+        PermanentlyUnreachableError: REQUESTS_CA_BUNDLE has no certificates; `message` says what
+            failed.
+    """
+    ca_file = os.environ.get("REQUESTS_CA_BUNDLE", "")
+    try:
+        return create_ssl_context(ca_file)
+    except OSError as err:  # ssl.SSLError is an OSError
+        reason = f"REQUESTS_CA_BUNDLE is {ca_file}, which has no certificates: {err}"
+        raise PermanentlyUnreachableError(message, reason, "unset REQUESTS_CA_BUNDLE") from err
 
 
 def ca_bundle_path() -> str:

@@ -1,4 +1,4 @@
-"""Directories served over HTTP: what Alluxio's WebUFS would see in an index page."""
+"""Directories served over HTTP: what Alluxio's WebUFS sees in an index page."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.errors import (
+    FluidModelError,
+    PermanentlyUnreachableError,
+    UnreachableError,
+)
 from kubectl_fluidmodel.model.files import FileListing, SourceFile
 from kubectl_fluidmodel.model.sample import RangeReader, RangeReadError
 from kubectl_fluidmodel.net import proxies, tls
+from kubectl_fluidmodel.net.connection_errors import (
+    explain_connection_error,
+    proxy_status_failure,
+)
 
 if TYPE_CHECKING:
     import urllib3
 
+_SETTING = "SOURCE"
+"""What names the address, for hints."""
 _MAX_PAGES = 200
 _MAX_FILES = 20_000
 _MAX_PAGE_BYTES = 4 << 20
 _CHUNK_BYTES = 64 << 10
 _SECONDS = 120.0
-"""For the whole listing; a model's is a few pages."""
+"""Limit for the whole listing; that of a model is a few pages."""
 _IDENTITY_ENCODING = {"Accept-Encoding": "identity"}
-"""Sizes and ranges are of the file, and a page cannot grow as it is unpacked."""
+"""Sizes and ranges are those of the file, and a page cannot expand when it is decompressed."""
 
 
 class _LinkParser(HTMLParser):
@@ -50,7 +60,7 @@ def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
         try:
             target = urljoin(url, href)
             parts = urlsplit(target)
-        except ValueError:  # no URL at all, so no file of ours
+        except ValueError:  # not a URL
             continue
         if parts.query or parts.fragment or not target.startswith(url) or target == url:
             continue
@@ -59,10 +69,10 @@ def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
 
 
 def list_directory(url: str) -> FileListing:
-    """Every file below an HTTP directory, sized by Content-Length; bounded.
+    """List every file below an HTTP directory, with sizes by Content-Length.
 
     Raises:
-        FluidModelError: it is no directory listing, or a size is not told.
+        FluidModelError: the URL has no directory listing, or a size is not sent.
         UnreachableError: the server does not answer, or not in time.
     """
     root = url if url.endswith("/") else url + "/"
@@ -75,7 +85,11 @@ def list_directory(url: str) -> FileListing:
     while pages:
         seen += 1
         if seen > _MAX_PAGES or len(targets) > _MAX_FILES:
-            raise FluidModelError(f"{url} is too large a tree", "name the model's own directory")
+            raise FluidModelError(
+                f"{url} is too large a tree",
+                f"it has more than {_MAX_PAGES} pages or {_MAX_FILES} files",
+                "name the model's own directory",
+            )
         here = pages.popleft()
         directories, files = links_below(_read_page(pool, here, deadline), here)
         pages += [each for each in directories if each not in known]
@@ -98,7 +112,7 @@ def list_directory(url: str) -> FileListing:
 
 
 def range_reader(url: str) -> RangeReader:
-    """How files below an HTTP directory are read in part, for `model/sample.py`."""
+    """A function that reads a range of a file below an HTTP directory."""
     import urllib3
 
     root = url if url.endswith("/") else url + "/"
@@ -112,12 +126,13 @@ def range_reader(url: str) -> RangeReader:
                 if response.status not in (200, 206):
                     raise RangeReadError(f"HTTP {response.status}")
                 if first and response.status == 200:
-                    raise RangeReadError("the server knows no ranges")
+                    raise RangeReadError("the server does not support range requests")
                 return bytes(response.read(count, decode_content=False))
             finally:
-                response.close()  # what a server sends beyond that is not read
+                response.close()  # without reading what the server sends beyond the range
         except (urllib3.exceptions.HTTPError, OSError) as err:
-            raise RangeReadError(_error_text(err)) from err
+            failure = explain_connection_error(err, url, _SETTING)
+            raise RangeReadError(failure.reason) from err
 
     return fetch
 
@@ -130,33 +145,37 @@ def _create_pool(url: str, maxsize: int, seconds: float = 20.0) -> urllib3.PoolM
         maxsize=maxsize,
         retries=urllib3.Retry(2, backoff_factor=0.3, redirect=3),
         timeout=seconds,
-        ssl_context=tls.create_ssl_context(),
+        ssl_context=tls.ssl_context_from_environment(f"cannot read {url}"),
     )
 
 
 def _read_page(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
-    """An index page. One that is longer than a page may be is none, and is not read to its end."""
+    """Read an index page, up to the size that a page may have."""
     import urllib3
 
     response = _send_request(pool, "GET", url, deadline)
     try:
         if "html" not in response.headers.get("Content-Type", ""):
-            raise FluidModelError(f"{url} is not a directory listing", "the answer is no HTML page")
+            kind = response.headers.get("Content-Type", "") or "no Content-Type"
+            raise FluidModelError(
+                f"{url} is not a directory listing",
+                f"the server answers with {kind[:60]}, not with an HTML page",
+            )
         content = bytearray()
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             content += chunk
             if len(content) > _MAX_PAGE_BYTES:
                 raise FluidModelError(
                     f"{url} is not a directory listing",
-                    f"its page has more than {_MAX_PAGE_BYTES >> 20} MiB",
+                    f"the page has more than {_MAX_PAGE_BYTES >> 20} MiB",
                     "name the model's own directory",
                 )
             if time.monotonic() > deadline:
                 raise UnreachableError(
-                    f"cannot read {url}", f"its page did not end in {_SECONDS:.0f} s"
+                    f"cannot read {url}", f"the page did not end in {_SECONDS:.0f} s"
                 )
     except (urllib3.exceptions.HTTPError, OSError) as err:
-        raise UnreachableError(f"cannot read {url}", _error_text(err)) from err
+        raise _unreachable(url, err) from err
     finally:
         response.close()
     return content.decode("utf-8", "replace")
@@ -168,7 +187,7 @@ def _read_size(pool: urllib3.PoolManager, url: str, deadline: float) -> int:
     length = response.headers.get("Content-Length", "")
     if not length.isascii() or not length.isdigit() or len(length) > 18:
         raise FluidModelError(
-            f"{url} does not tell its size", "the server sends no Content-Length", "--quota SIZE"
+            f"the size of {url} is unknown", "the server sends no Content-Length", "--quota SIZE"
         )
     return int(length)
 
@@ -176,7 +195,7 @@ def _read_size(pool: urllib3.PoolManager, url: str, deadline: float) -> int:
 def _send_request(
     pool: urllib3.PoolManager, method: str, url: str, deadline: float
 ) -> urllib3.BaseHTTPResponse:
-    """An answer whose body is still to be read."""
+    """Send a request; the body of the response is not read yet."""
     import urllib3
 
     if time.monotonic() > deadline:
@@ -184,12 +203,18 @@ def _send_request(
     try:
         response = pool.request(method, url, preload_content=False, headers=_IDENTITY_ENCODING)
     except urllib3.exceptions.HTTPError as err:
-        raise UnreachableError(f"cannot read {url}", _error_text(err)) from err
+        raise _unreachable(url, err) from err
     if response.status >= 400:
         response.close()
+        refusal = proxy_status_failure(response.status, url)
+        if refusal is not None:
+            message = f"cannot read {url}"
+            raise PermanentlyUnreachableError(message, refusal.reason, refusal.hint)
         raise FluidModelError(f"cannot read {url}", f"HTTP {response.status}", "check SOURCE")
     return response
 
 
-def _error_text(err: BaseException) -> str:
-    return " ".join(str(getattr(err, "reason", None) or err).split())[:200]
+def _unreachable(url: str, err: BaseException) -> UnreachableError:
+    failure = explain_connection_error(err, url, _SETTING)
+    kind = PermanentlyUnreachableError if failure.permanent else UnreachableError
+    return kind(f"cannot read {url}", failure.reason, failure.hint)

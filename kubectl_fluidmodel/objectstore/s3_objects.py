@@ -55,7 +55,7 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
 
 
 def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
-    """How files below a prefix are read in part, for `model/sample.py`."""
+    """A function that reads a range of an object below a prefix."""
     from botocore import exceptions as boto
     from urllib3.exceptions import HTTPError
 
@@ -71,7 +71,7 @@ def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
             )
             with answer["Body"] as body:
                 if first and not answer.get("ContentRange"):
-                    raise RangeReadError("the store knows no ranges")
+                    raise RangeReadError("the store does not support range requests")
                 return bytes(body.read(count))
         except boto.ClientError as err:
             error = err.response.get("Error", {})
@@ -83,8 +83,11 @@ def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
 
 
 def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
-    """Of an empty prefix: that it is a snapshot of a Hub cache whose links were lost, and the model
-    that it was; empty texts where it is none."""
+    """Recognize an empty prefix as a snapshot of a Hub cache whose links were lost.
+
+    Returns:
+        What it is, and `repo@commit` of its model; empty texts if it is something else.
+    """
     snapshot = hub_cache.parse_snapshot_path(prefix)
     if snapshot is None:
         return "", ""
@@ -97,7 +100,7 @@ def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]
 
 
 def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:
-    """What to say of an empty prefix: the nearest parent that has something, and what."""
+    """Describe the nearest parent of an empty prefix that has objects."""
     with translate_errors(store, f"cannot list s3://{bucket}", bucket):
         if prefix:
             same = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)

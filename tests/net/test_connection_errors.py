@@ -28,6 +28,7 @@ from kubectl_fluidmodel.errors import FluidModelError, PermanentlyUnreachableErr
 from kubectl_fluidmodel.hub.client import HubClient
 from kubectl_fluidmodel.hub.http import HubCredentials
 from kubectl_fluidmodel.net import certificate
+from kubectl_fluidmodel.objectstore.http_index import list_directory
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.stage.bucket import Bucket
@@ -58,10 +59,17 @@ def ask_store(url: str) -> object:
     return Bucket(store, "models", retry_timeout=300.0, stall_timeout=1.0).read_object("key")
 
 
-BOTH = pytest.mark.parametrize("ask", [ask_hub, ask_store], ids=["hub", "store"])
+def ask_web(url: str) -> object:
+    return list_directory(url)
 
 
-def answer(_: HttpRequest) -> HttpResponse:
+EACH = pytest.mark.parametrize("ask", [ask_hub, ask_store, ask_web], ids=["hub", "store", "web"])
+
+
+def answer(request: HttpRequest) -> HttpResponse:
+    """What any of the three takes: a revision, an object, a directory of one file."""
+    if request.path == "/":
+        return HttpResponse(200, b"<a href='config.json'>x</a>", {"Content-Type": "text/html"})
     return HttpResponse(200, json.dumps({"sha": COMMIT}).encode())
 
 
@@ -138,7 +146,7 @@ def told(ask: Ask, url: str, kind: type[FluidModelError] = PermanentlyUnreachabl
     return str(caught.value)
 
 
-@BOTH
+@EACH
 def test_an_authority_that_is_not_trusted_is_named_at_once(ask: Ask, server: Server) -> None:
     line = told(ask, server.url)
     assert f"TLS to 127.0.0.1:{server.server_port} failed" in line
@@ -148,9 +156,9 @@ def test_an_authority_that_is_not_trusted_is_named_at_once(ask: Ask, server: Ser
     assert not any(each.headers.get("Authorization") for each in server.requests)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_one_setting_is_trusted_by_both(
+def test_one_setting_is_trusted_by_all(
     ask: Ask, server: Server, authority: Authority, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, str(authority.file))
@@ -195,7 +203,7 @@ def test_the_settings_of_aws_go_first(
     assert ask_store(server.url)
 
 
-@BOTH
+@EACH
 def test_the_setting_that_wins_is_the_one_to_change(
     ask: Ask,
     server: Server,
@@ -209,7 +217,7 @@ def test_the_setting_that_wins_is_the_one_to_change(
     assert "try: export REQUESTS_CA_BUNDLE=ca.pem" in told(ask, server.url)
 
 
-@BOTH
+@EACH
 def test_a_file_of_certificates_that_is_not_there(
     ask: Ask, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,9 +231,10 @@ def test_a_bundle_that_has_no_certificates(
     (tmp_path / "empty.pem").write_text("nothing")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
     assert "empty.pem" in told(ask_hub, server.url)
+    assert "empty.pem" in told(ask_web, server.url)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("wrong", "words"), [("expired", "has expired"), ("elsewhere", "of another name")]
 )
@@ -239,7 +248,7 @@ def test_a_certificate_that_is_trusted_and_does_not_fit(
     assert words in line and "SSL_CERT_FILE" not in line
 
 
-@BOTH
+@EACH
 def test_https_where_http_is_spoken(ask: Ask) -> None:
     with serve(answer) as running:
         line = told(ask, running.url.replace("http://", "https://"))
@@ -297,7 +306,7 @@ def refusing_proxy(status: str) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required"])
 def test_a_proxy_that_refuses_is_named_and_not_the_host(
     ask: Ask, status: str, monkeypatch: pytest.MonkeyPatch
@@ -317,7 +326,7 @@ def test_a_proxy_that_wants_a_password_for_plain_http(monkeypatch: pytest.Monkey
     assert f"the proxy http://127.0.0.1:{port} refuses" in line
 
 
-@BOTH
+@EACH
 def test_a_proxy_where_nobody_listens_is_named(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")

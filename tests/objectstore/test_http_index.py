@@ -112,7 +112,7 @@ def test_what_is_no_html_is_no_directory() -> None:
 def test_a_file_without_a_size() -> None:
     with serve(tree(MODEL, lengths=False)) as server, pytest.raises(FluidModelError) as caught:
         list_directory(f"{server.url}/m/")
-    assert "does not tell its size" in caught.value.message
+    assert "the size of" in caught.value.message
     assert caught.value.hint == "--quota SIZE"
 
 
@@ -165,9 +165,9 @@ def test_a_page_that_is_packed_is_not_unpacked() -> None:
 
 @pytest.mark.parametrize("worst", ["<a ", "<a href=", "<", "<!--", "&#", "<a href='", "</a", "<?"])
 def test_a_page_is_parsed_in_time(worst: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     links_below(worst * ((1 << 20) // len(worst)), "http://host/m/")
-    assert time.monotonic() - began < 10
+    assert time.thread_time() - began < 10
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -187,7 +187,7 @@ def test_parts_of_files_are_read(ranges: bool) -> None:
         if ranges:
             assert fetch("a", 300, 5) == content[300:305]
         else:
-            with pytest.raises(RangeReadError, match="no ranges"):
+            with pytest.raises(RangeReadError, match="not support range"):
                 fetch("a", 300, 5)
 
 

@@ -252,7 +252,7 @@ def test_files_are_read_in_part() -> None:
     ("answer", "words"),
     [
         (refusal("AccessDenied"), "AccessDenied"),
-        (HttpResponse(200, b"0123456789"), "no ranges"),
+        (HttpResponse(200, b"0123456789"), "not support range"),
         (HttpResponse(403, b"<html>no</html>", {"Content-Type": "text/html"}), "not as S3 does"),
     ],
 )

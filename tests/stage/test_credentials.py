@@ -161,15 +161,18 @@ def test_expired_keys_that_nothing_renews_fail_at_once_and_another_run_resumes(
             S3Credentials(
                 "ASIA1", "x", "token", expires_at=NOW + timedelta(minutes=42, seconds=30)
             ),
-            "end in 42 min (12:42 UTC)",
+            "expire in 42 min (12:42 UTC)",
         ),
-        (S3Credentials("ASIA1", "x", "token", expires_at=NOW - timedelta(hours=1)), "end in 0 min"),
+        (
+            S3Credentials("ASIA1", "x", "token", expires_at=NOW - timedelta(hours=1)),
+            "expire in 0 min",
+        ),
     ],
 )
 def test_a_warning_names_when_temporary_keys_expire(
     credentials: S3Credentials | None, words: str
 ) -> None:
-    said = expiry_warning(S3Store("http://s3", "", credentials), NOW)
+    said = expiry_warning(credentials, NOW)
     assert words in said if words else not said
 
 
@@ -196,7 +199,7 @@ def test_the_expiration_in_the_environment_is_read(
 
 def test_an_invalid_expiration_is_a_usage_error(temporary: pytest.MonkeyPatch) -> None:
     temporary.setenv("AWS_CREDENTIAL_EXPIRATION", "soon")
-    with pytest.raises(UsageError, match="AWS_CREDENTIAL_EXPIRATION is no time: 'soon'"):
+    with pytest.raises(UsageError, match="AWS_CREDENTIAL_EXPIRATION is not a time: 'soon'"):
         store_from_environment("http://s3", None)
 
 

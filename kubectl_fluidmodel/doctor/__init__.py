@@ -1,5 +1,5 @@
 """The verb doctor: what is broken, why, and the command that fixes it.
 
-Start at `check.py` (what a check is) and `checks/` (one module per subject). `collect/` and
-`mount_probe/` read; checks judge a Snapshot; `diagnosis.py` finds the root causes.
+Start at `run.py` (the workflow), `check.py` (what a check is) and `checks/`.
+`collect/` and `mount_probe/` read; checks judge a Snapshot; `diagnosis.py` finds the root causes.
 """

@@ -48,8 +48,9 @@ class Coverage:
 def compute_coverage(
     snapshot: Snapshot, namespace: str | None, blocked: Iterable[bool]
 ) -> Coverage:
-    """Of a namespace (None: all). `skipped` says of each check that was to run whether it was
-    skipped because something could not be read.
+    """How much of a namespace (None: all) was checked.
+
+    `blocked` has one value per check: whether it was skipped because a read failed.
     """
     where = f"in {namespace}" if namespace else "in any namespace"
     unread = tuple(

@@ -1,1 +1,4 @@
-"""collect."""
+"""Reading what doctor judges beyond the lists of a Snapshot: logs, Secrets' keys, pods on nodes.
+
+Start at `collector.py`.
+"""

@@ -20,6 +20,7 @@ from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError, NotFoundEr
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.model.sample import RangeReader
+from kubectl_fluidmodel.net.loopback import is_loopback_url
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.objectstore import s3 as stores
@@ -137,19 +138,17 @@ def _resolve_mount_keys(
     )
 
 
-def _loopback_warnings(endpoint: str, client: Client | None) -> tuple[str, ...]:
-    """A warning of an endpoint that is another machine for whoever asks.
+def means_pods_own_node(url: str, client: Client | None) -> bool:
+    """Whether a URL means this machine here and another one to a pod.
 
-    It may be meant where a node is this machine, for Fluid's pods are in their node's network by
-    default; nothing is said there.
+    It may be meant where a node of the cluster is this machine: Fluid's pods are in their node's
+    network by default.
     """
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-        here = address.is_loopback or address.is_unspecified
-    except ValueError:
-        here = host == "localhost" or host.endswith(".localhost")
-    if not here or (client is not None and _runs_on_node(client)):
+    return is_loopback_url(url) and not (client is not None and _runs_on_node(client))
+
+
+def _loopback_warnings(endpoint: str, client: Client | None) -> tuple[str, ...]:
+    if not means_pods_own_node(endpoint, client):
         return ()
     return (
         f"{endpoint} is this machine; the cluster's pods would look for the store on their own "

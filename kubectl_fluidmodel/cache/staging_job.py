@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.cache.options import CacheOptions, StagingOptions
 from kubectl_fluidmodel.cache.preflight import staging_job_permissions
+from kubectl_fluidmodel.cache.source_info import means_pods_own_node
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid import secret as secrets
@@ -58,7 +59,7 @@ class StagingJob:
         return [*staging_job_permissions(self.namespace), *secret]
 
     def network_notes(self) -> list[str]:
-        """What this machine needs to reach the Hub and the Job was not given."""
+        """Notes on what reaches the Hub from this machine and would not from the Job."""
         network, found = self.staging.network, []
         if self.staging.on != "cluster" or not self.staging.image:
             return []
@@ -66,6 +67,11 @@ class StagingJob:
             found.append(
                 "note: this machine reaches the Hub through a proxy; if the Job needs it, too: "
                 "--stage-proxy"
+            )
+        if means_pods_own_node(self.hub.endpoint, self.client):
+            found.append(
+                f"warning: the Hub's endpoint {self.hub.endpoint} is this machine; the Job's pods "
+                "would look for it on their own node: give --endpoint-hub as pods see it"
             )
         bundle = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), "")
         if bundle and network.ca is None:

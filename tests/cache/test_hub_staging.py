@@ -403,3 +403,21 @@ def test_what_only_this_machine_has_is_said(
     assert "--stage-proxy" in told and "SSL_CERT_FILE" in told and "--stage-ca" in told
     for each in (there, mine):
         assert "--stage-" not in "\n".join(each.summary_lines())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "on", "warned"),
+    [
+        ("http://localhost:8000", "cluster", True),
+        ("http://[::1]:8000", "cluster", True),
+        ("http://localhost:8000", "client", False),
+        ("http://hub.team.svc:8000", "cluster", False),
+    ],
+)
+def test_a_loopback_hub_that_a_job_is_given_is_warned_of(
+    s3: S3Server, hub: FakeHub, endpoint: str, on: str, warned: bool
+) -> None:
+    staging = make_staging(s3, hub, make_options(MODEL), on=on, image="i:1")
+    local = replace(staging.job, hub=replace(staging.job.hub, endpoint=endpoint))
+    lines = "\n".join(replace(staging, job=local).summary_lines())
+    assert (f"warning: the Hub's endpoint {endpoint} is this machine" in lines) is warned

@@ -23,6 +23,7 @@ from kubectl_fluidmodel.model.sample import RangeReader
 from kubectl_fluidmodel.net.loopback import is_loopback_url
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list
+from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore import s3 as stores
 from kubectl_fluidmodel.objectstore import s3_credentials, s3_objects
 from kubectl_fluidmodel.objectstore.s3 import S3Store
@@ -199,9 +200,7 @@ def reachable_store(store: S3Store, client: Client | None, namespace: str) -> It
     means nothing, so the API server carries us there.
     """
     url = urlsplit(store.endpoint)
-    service = (
-        port_forward.parse_service_host(url.hostname or "", namespace) if store.endpoint else None
-    )
+    service = parse_service_host(url.hostname or "", namespace) if store.endpoint else None
     if client is None or service is None or url.scheme != "http" or _resolves(url.hostname or ""):
         yield store
         return

@@ -8,7 +8,8 @@ import pytest
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.errors import NotFoundError
-from kubectl_fluidmodel.kube.port_forward import parse_service_host, resolve_pod_port
+from kubectl_fluidmodel.kube.port_forward import resolve_pod_port
+from kubectl_fluidmodel.objects.service_host import parse_service_host
 from tests.kube.server import client, listed, pod, status
 from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 

@@ -35,9 +35,9 @@ from kubectl_fluidmodel.doctor.mount_results import (
     secret_keys_fix,
 )
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
-from kubectl_fluidmodel.kube import port_forward
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_list
+from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.output.shell import command
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
@@ -158,7 +158,7 @@ def store_is_addressed_by_path(context: CheckContext) -> Iterator[Finding]:
         host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
         rooted = options.get(ROOT_OPTION + PATH_STYLE_OPTION, "")
         reported = (options.get(PATH_STYLE_OPTION) or rooted).lower() == "true"
-        service = port_forward.parse_service_host(host, context.cache.namespace)
+        service = parse_service_host(host, context.cache.namespace)
         if endpoint and not reported and service and host != "localhost":
             yield Finding(
                 dataset_reference(context),
@@ -249,7 +249,7 @@ def endpoint_host_resolves(context: CheckContext) -> Iterator[Finding]:
     for mount_result in [*served, *(certain_results(context, named) if not served else ())]:
         result = mount_result.result
         host = urlsplit(result.endpoint).hostname or ""
-        service = port_forward.parse_service_host(host, context.cache.namespace)
+        service = parse_service_host(host, context.cache.namespace)
         space = service[0] if service else context.cache.namespace
         yield Finding(
             dataset_reference(context),
@@ -282,9 +282,7 @@ def store_responds(context: CheckContext) -> Iterator[Finding]:
 
 
 def _inspect_endpoint_fix(context: CheckContext, endpoint: str) -> Fix:
-    service = port_forward.parse_service_host(
-        urlsplit(endpoint).hostname or "", context.cache.namespace
-    )
+    service = parse_service_host(urlsplit(endpoint).hostname or "", context.cache.namespace)
     if service is None:
         return Fix(f"start the store at {endpoint}, or correct its port", "advice")
     return Fix(command("kubectl", "get", "pods,endpoints", "-n", service[0]), "advice")

@@ -20,6 +20,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects.access import get_path
 from kubectl_fluidmodel.objects.kinds import PVCS, SECRETS
+from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.snapshot.probe_result import (
     ProbeOrigin,
@@ -127,7 +128,7 @@ def _probe_endpoint(
     """Probe directly, or through a port-forward where the endpoint is a Service's name."""
     url = urlsplit(target.endpoint)
     host = url.hostname or ""
-    service = port_forward.parse_service_host(host, target.namespace) if target.endpoint else None
+    service = parse_service_host(host, target.namespace) if target.endpoint else None
     if service is None or endpoint.resolves_host(host):
         return probe_mount(target, credentials, timeout=timeout)
     namespace, name = service

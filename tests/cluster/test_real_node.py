@@ -217,15 +217,15 @@ def test_a_killed_container_is_replaced_and_its_shard_goes_on(
 def test_a_missing_secret_is_named(
     real: Cluster, client: Client, settings: JobSettings, hub: FakeHub
 ) -> None:
-    settings = replace(settings, hub_token=SecretKey("not visible", "HF_TOKEN"), shards=1)
+    settings = replace(settings, hub_token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
     job = on_loopback(build_job(plan_of(hub), settings))
     ensure_job(client, job)
     until("it", lambda: waiting(real, settings) == "CreateContainerConfigError", 90)
     with pytest.raises(WaitTimeoutError) as told:
         follow_it(client, job, seconds=4)
-    assert "not visible" in told.value.reason
+    assert "nowhere" in told.value.reason
     # Mended, the very same Job goes on by itself.
-    real.api.create(secret(settings.namespace, "not visible", {"HF_TOKEN": "hf_of_the_pod"}))
+    real.api.create(secret(settings.namespace, "nowhere", {"HF_TOKEN": "hf_of_the_pod"}))
     assert ensure_job(client, job) == "found running"
     assert follow_it(client, job)[-1].steps[0].state == "done"
 

@@ -70,13 +70,13 @@ def test_exclusive_neighbour_is_reported(caches: BrokenCaches) -> None:
 
 @pytest.mark.breaks("FM303")
 def test_affinity_to_a_missing_node_is_reported(caches: BrokenCaches) -> None:
-    caches.create_cache("not visible", node="no-such-node")
+    caches.create_cache("nowhere", node="no-such-node")
     found = caches.wait_for_root(
-        "FM303", "not visible", caches.reference("pod", "nowhere-worker-0"), later=300
+        "FM303", "nowhere", caches.reference("pod", "nowhere-worker-0"), later=300
     )
     assert "node no-such-node that the Dataset names is not in the cluster" in found.cause
     caches.doctor.run(found.fix)
-    caches.wait_until_healthy("not visible")
+    caches.wait_until_healthy("nowhere")
 
 
 @pytest.mark.breaks("FM304")

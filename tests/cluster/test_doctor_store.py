@@ -236,7 +236,7 @@ def test_temporary_key_without_a_token_is_reported(faults: StoreFaults, llama: s
 @pytest.mark.breaks("FM510")
 def test_missing_service_is_reported(faults: StoreFaults) -> None:
     endpoint = "http://nowhere:9000"
-    name = faults.dataset("not visible", options={"alluxio.underfs.s3.endpoint": endpoint})
+    name = faults.dataset("nowhere", options={"alluxio.underfs.s3.endpoint": endpoint})
     assert faults.found_codes(name) == ["FM510"]
     finding = faults.only_finding("FM510", name)
     assert "there is no Service nowhere" in finding.cause

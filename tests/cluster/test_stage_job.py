@@ -174,10 +174,10 @@ def test_the_pods_own_error_is_ours(client: Client, settings: JobSettings, hub: 
 
 def test_a_missing_secret_is_told(client: Client, settings: JobSettings, hub: FakeHub) -> None:
     plan = plan_of(hub)
-    settings = replace(settings, hub_token=SecretKey("not visible", "HF_TOKEN"), shards=1)
+    settings = replace(settings, hub_token=SecretKey("nowhere", "HF_TOKEN"), shards=1)
     job = build_job(plan, settings)
     ensure_job(client, job)
     with pytest.raises(WaitTimeoutError) as told:
         follow_it(client, job, seconds=8)
-    assert "not visible" in told.value.reason
+    assert "nowhere" in told.value.reason
     delete_job(client, job["metadata"]["name"], settings.namespace)

@@ -81,8 +81,9 @@ class Verifier:
     def _run_alluxio(self, command: list[str]) -> str:
         result = self._exec(command)
         if result.exit_code:
+            # Alluxio's shell prints its failures to stdout.
             output = result.stderr + result.stdout
-            cause = pod_problems.find_log_error(output) or result.stderr.strip()
+            cause = pod_problems.find_log_error(output) or output.strip()
             pod = master_pod_name(self.target.name)
             raise FluidModelError(
                 f"'{' '.join(command)}' failed in pod {pod}", " ".join(cause.split())[:200]

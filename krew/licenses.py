@@ -40,7 +40,7 @@ _PYTHON = ("libpython", "python", "vcruntime", "msvcp", "ucrtbase", "api-ms-win"
 _DOCUMENTS = Path("/usr/share/doc")
 
 
-class Unknown(Exception):
+class UnknownLicenseError(Exception):
     """The bundle holds a library whose licence nobody has looked up."""
 
 
@@ -48,7 +48,7 @@ def collect(internal: Path) -> str:
     """One text with all of them.
 
     Raises:
-        Unknown: there is a library that LIBRARIES lacks.
+        UnknownLicenseError: there is a library that LIBRARIES lacks.
     """
     parts = [
         _part("Python", "PSF-2.0", _python()),
@@ -80,7 +80,7 @@ def libraries(internal: Path) -> list[Library]:
         if path.name.lower().startswith(_PYTHON):
             continue
         if stem not in LIBRARIES:
-            raise Unknown(f"{path.name}: add its licence to krew/licenses.py")
+            raise UnknownLicenseError(f"{path.name}: add its licence to krew/licenses.py")
         found.add(LIBRARIES[stem])
     return sorted(found, key=lambda library: library.name)
 

@@ -452,7 +452,7 @@ class Client:
     def _json(self, method: str, path: str, *, action: str, **options: Any) -> Object:
         return list_decoder.decode(self.request(method, path, action=action, **options), action)
 
-    def _send(
+    def _send(  # noqa: PLR0913 - the options of one HTTP request
         self,
         method: str,
         path: str,

@@ -115,11 +115,15 @@ def find_key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
 def require_session_token(
     keys: S3Credentials | None, owner: str = "", *, with_token: bool = False
 ) -> None:
-    """See, before any request, that temporary keys have their token; `with_token` where one may
-    be used, and not only a permanent key.
+    """Require the session token of temporary keys, before any request.
+
+    Args:
+        keys: The keys to check, if any.
+        owner: Whose keys they are, for the message.
+        with_token: Whether temporary keys with a token are allowed here at all.
 
     Raises:
-        FluidModelError: they have none, and no store would take them.
+        FluidModelError: the token is missing, so every store would reject the keys.
     """
     if keys is None or not error_codes.lacks_token(keys.access_key, keys.session_token):
         return

@@ -22,8 +22,11 @@ class Users:
         self.endpoint, self.access_key, self.secret_key = endpoint, access_key, secret_key
 
     def create_user(self, access_key: str, secret_key: str, role: str = "user") -> None:
-        """Make a user; ``user`` has no rights until a policy gives some, ``userplus`` may make
-        buckets, ``admin`` may do everything."""
+        """Create a user.
+
+        A ``user`` has no rights until a policy grants some, a ``userplus`` may create buckets,
+        and an ``admin`` may do everything.
+        """
         keys = f"<Access>{escape(access_key)}</Access><Secret>{escape(secret_key)}</Secret>"
         ids = "<UserID>0</UserID><GroupID>0</GroupID>"
         self._ask("create-user", {}, f"<Account>{keys}<Role>{role}</Role>{ids}</Account>")

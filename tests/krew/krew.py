@@ -41,7 +41,7 @@ class Krew:
         self("update")
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`kubectl krew …`"""
+        """Run `kubectl krew …`."""
         return self.kubectl("krew", *arguments, check=check)
 
     def kubectl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

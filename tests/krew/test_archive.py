@@ -110,5 +110,5 @@ class TestLicences:
 
     def test_a_library_that_nobody_has_looked_up(self, tmp_path: Path) -> None:
         (tmp_path / "libnew.so.1").touch()
-        with pytest.raises(licenses.Unknown, match="libnew"):
+        with pytest.raises(licenses.UnknownLicenseError, match="libnew"):
             licenses.collect(tmp_path)

@@ -37,7 +37,7 @@ class TestCommitted:
         assert all(each["uri"].startswith(spec["homepage"]) for each in spec["platforms"])
 
     def test_the_bots_template_is_current(self) -> None:
-        """`python -m krew.manifest bot > .krew.yaml`"""
+        """`python -m krew.manifest bot > .krew.yaml` writes it."""
         assert (ROOT / ".krew.yaml").read_text() == manifest.for_bot(SOURCE)
 
     def test_the_bots_template_becomes_a_manifest(self) -> None:

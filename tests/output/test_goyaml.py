@@ -1,5 +1,4 @@
-"""YAML is read as kubectl reads it, what we write is to kubectl what it is to us, and both are
-bounded."""
+"""YAML is read and written as kubectl does, and both are bounded."""
 
 from __future__ import annotations
 

@@ -154,8 +154,7 @@ def test_a_server_that_ignores_range_is_read_in_order(harness: StagingHarness) -
 def test_a_server_that_starts_to_ignore_range_is_asked_again(
     harness: StagingHarness, times: int | None
 ) -> None:
-    """As an edge of a CDN may: what has come by ranges has not to come again, nor to be waited
-    for."""
+    """As a CDN may do: data that arrived by ranges is neither read again nor waited for."""
     harness.add_model({"m.safetensors": random_bytes(8 * PART)})
     fault = harness.hub.add_fault("norange", "blobs", method="GET", skip=3, times=times)
     run = harness.stage(options=quick(retry_timeout=8.0))

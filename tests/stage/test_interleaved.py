@@ -1,6 +1,6 @@
-"""Faults of the Hub and of the store, drawn and mixed: whatever they are, a run ends in time, no
-object under a final name is anything but its file, and the next run completes it.
+"""Random faults of the Hub and the store, mixed.
 
+A run ends in time, an object with a final name is the complete file, and the next run finishes.
 A few examples each time, the same ones; `make fuzz` draws others.
 """
 

@@ -250,7 +250,9 @@ def test_the_roles_of_the_docs_are_enough(
     named = note.partition("no permission to list ")[2].partition(" (")[0]
     assert set(named.split(", ")) == {"nodes", "persistentvolumes"}
     one = plugin("inspect", "demo", env=least).ok()
-    assert "the master was not heard: no permission to get and create pods/exec" in one.out
+    assert (
+        "could not query the Alluxio master: no permission to get and create pods/exec" in one.out
+    )
 
     both = bind(cluster, namespace, f"better-{namespace}", "inspect", "inspect-better")
     better = plugin("inspect", "demo", env={"KUBECONFIG": str(both)}).ok()

@@ -16,22 +16,19 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.client import Client
 
 EXAMPLES = """
-# Workers of graph chat onto the nodes that hold llama; follow the roll-out
+# Run the workers of graph chat on the nodes that hold llama, and follow the roll-out
 kubectl fluidmodel pin llama chat --wait
 
-# See first what would change
+# Preview the change
 kubectl fluidmodel pin llama chat --dry-run=server
 
 # Let the engines read the mount, too
 kubectl fluidmodel pin llama chat --use-model-path
 
-# Workers of a large model: let the kubelet wait for long enough
+# A large model: give its workers enough time in their startup probes
 kubectl fluidmodel pin llama chat --probe-budget
 
-# A graph that was pinned by hand: record that, so that unpin can take it back
-kubectl fluidmodel pin llama chat --adopt
-
-# A manifest in git: comments, order and other documents stay as they are
+# A manifest in git: comments, order and other documents stay unchanged
 kubectl fluidmodel pin llama -f graph.yaml -n prod > pinned.yaml
 
 # For kustomize and Helm users: the patch alone

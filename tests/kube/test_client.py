@@ -245,7 +245,7 @@ class TestRefusals:
             pytest.raises(ClusterUnreachableError) as caught,
         ):
             client(server).get(PODS, "a", "ns")
-        assert "the server answered" in caught.value.reason
+        assert "the server responded" in caught.value.reason
 
     def test_a_redirect_is_not_followed(self) -> None:
         """The bearer token must not travel to where a redirect points."""

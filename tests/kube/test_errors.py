@@ -80,7 +80,7 @@ def test_bodies_that_are_no_status(body: bytes, why: str) -> None:
 )
 def test_a_webhook_that_is_down(message: str) -> None:
     found = error_from_response(500, status(message, "InternalError"), "cannot apply Dataset demo")
-    assert "the admission webhook validate.fluid.io does not answer" in found.reason
+    assert "the admission webhook validate.fluid.io does not respond" in found.reason
     assert "webhookconfigurations" in found.hint
 
 

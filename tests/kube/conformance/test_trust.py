@@ -46,11 +46,11 @@ class TestAnchors:
 
     def test_another_authority(self, court: Court) -> None:
         court.config(certificate_authority=str(court.pki.other))
-        court.refuse("unknown authority", "certificate verify failed")
+        court.refuse("unknown authority", "is not trusted")
 
     def test_none(self, court: Court) -> None:
         court.config(certificate_authority=None)
-        court.refuse("unknown authority", "certificate verify failed")
+        court.refuse("unknown authority", "is not trusted")
 
 
 class TestPem:
@@ -164,7 +164,7 @@ class TestCommonName:
 
     def test_it_is_refused(self, court: Court, unnamed: Recorder) -> None:
         court.config(server=unnamed.url, tls_server_name=HOST)
-        court.refuse("Common Name", "certificate verify failed")
+        court.refuse("Common Name", "its certificate is of another name")
 
 
 class TestProxyWithTls:

@@ -77,7 +77,7 @@ class Doctor:
     def __call__(self, *arguments: str, env: dict[str, str | None] | None = None) -> Report:
         """One run with `-o json`; its exit code must fit what it says."""
         done = self.cli("doctor", *self._where(arguments), "-o", "json", *arguments, env=env)
-        assert done.code in (0, 1), f"exit {done.code}\n{done.err}\n{done.out}"
+        assert done.code in (0, 1) and done.out, f"exit {done.code}\n{done.err}\n{done.out}"
         document = json.loads(done.out)
         assert document["healthy"] == (done.code == 0)
         return Report(document, done.code, self.asked)

@@ -110,7 +110,9 @@ class S3Probe:
         left = max(0.0, min(SAMPLE_TIMEOUT, self.deadline - time.monotonic()))
         found = model_files.examine_files(entries, whole, fetch, target.path, left)
         nearest = () if found.models else tuple(self._find_models_nearby(client))
-        return self._result(ProbeState.OK, found=found, manifest=manifest, nearest=nearest)
+        return replace(
+            self._result(ProbeState.OK), contents=found, manifest=manifest, nearest=nearest
+        )
 
     def _list_objects(self, client: Any, start: str) -> tuple[list[ListedFile], bool]:
         entries: list[ListedFile] = []
@@ -140,7 +142,8 @@ class S3Probe:
         lost, _ = find_lost_snapshot(client, target.host, target.path)
         if lost:
             return self._result(ProbeState.EMPTY, message=lost)
-        return self._result(ProbeState.EMPTY, nearest=tuple(self._find_models_nearby(client)))
+        nearest = tuple(self._find_models_nearby(client))
+        return replace(self._result(ProbeState.EMPTY), nearest=nearest)
 
     def _find_models_nearby(self, client: Any) -> list[str]:
         return find_models_nearby(client, self.target.host, self.target.path, self.deadline)
@@ -204,7 +207,8 @@ class S3Probe:
         self._actual_region = self._actual_region or details.region
         action = _ACTIONS.get(err.operation_name, err.operation_name)
         state = ProbeState(details.state)
-        found = self._result(state, code=details.code, message=details.message, action=action)
+        found = self._result(state, code=details.code, message=details.message)
+        found = replace(found, action=action)
         if state is ProbeState.NO_BUCKET:
             return replace(found, buckets=tuple(similar_buckets(self.store, self.target.host)))
         return found
@@ -230,7 +234,7 @@ class S3Probe:
         kind = got.headers.get("Content-Type", "no type").partition(";")[0]
         return got.status, f"it responds to a GET with HTTP {got.status} and {kind}, not as S3 does"
 
-    def _result(self, state: ProbeState, **fields: Any) -> ProbeResult:
+    def _result(self, state: ProbeState, *, message: str = "", code: str = "") -> ProbeResult:
         target = self.target
         named = target.hidden if state == ProbeState.WRONG_SECRET else target.access
         return ProbeResult(
@@ -238,11 +242,12 @@ class S3Probe:
             state=state,
             endpoint=target.endpoint,
             origin=self.origin,
+            code=code,
+            message=self._strip_keys(message),
             secret_name=named.secret if named else "",
             secret_key=named.key if named else "",
             region=self._actual_region,
             clock_skew=self._clock_skew,
-            **{**fields, "message": self._strip_keys(str(fields.get("message", "")))},
         )
 
     def _strip_keys(self, text: str) -> str:

@@ -34,7 +34,7 @@ def check_source(
     """Judge what lies in the source; returns what there is to say of it.
 
     Raises:
-        FluidModelError: no engine can load it, with the command that mends it.
+        FluidModelError: no engine can load it, with the command that fixes it.
     """
     uri = options.source.uri
     if not listing.files:
@@ -63,7 +63,7 @@ def check_source(
 
 
 def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: CacheLocation) -> str:
-    """The command that mends what is wrong."""
+    """The command that fixes it."""
     source, worst = options.source, verdict.errors[0]
     endpoint = ("--endpoint", location.endpoint) if location.endpoint else ()
     aws_endpoint = ("--endpoint-url", location.endpoint) if location.endpoint else ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe
 
 EXAMPLES = """
-# What is wrong with one cache, why, and what mends it
+# Check one cache
 kubectl fluidmodel doctor llama-3-3-70b-instruct
 
 # All caches of all namespaces, problems only, those with the same cause together

@@ -25,20 +25,20 @@ PROGRAM = "kubectl fluidmodel"
 VERBS: dict[str, str] = {
     "cache": "Build a cache of a model and prove that it holds every byte",
     "pin": "Mount a cache in a graph's workers and run them on its nodes",
-    "unpin": "Take back from a graph what `pin` added",
-    "inspect": "Show cached models: whole or not, where, and who reads them from how far",
-    "doctor": "Say what is broken, why, and the command that mends it",
-    "stage": "Bring a model from the Hugging Face Hub into a bucket, and prove every byte",
+    "unpin": "Undo `pin` in a graph",
+    "inspect": "Show cached models, where they are, and which pods read them",
+    "doctor": "Find what is broken, say why, and print the fix",
+    "stage": "Copy a model from the Hugging Face Hub to a bucket, and prove every byte",
     "uncache": "Remove what `cache` made, and nothing else",
     "completion": "Print the completion script of a shell",
     "version": "Print the version",
 }
-"""Verb to one line of help, in the order of the story; each lives in cli/VERB.py."""
+"""One line of help per verb, in the order of use; each verb is in cli/VERB.py."""
 
 _QUICKSTART_STEPS = {
     "cache": ("cache org/model --to s3://bucket", "builds the cache and proves it complete"),
-    "pin": ("pin NAME GRAPH", "runs the graph's workers where it is"),
-    "doctor": ("doctor NAME", "says what is wrong, why, and what mends it"),
+    "pin": ("pin NAME GRAPH", "runs the graph's workers on the cache's node"),
+    "doctor": ("doctor NAME", "finds what is broken, and prints the fix"),
     "uncache": ("uncache NAME", "removes it again"),
 }
 """The first steps, by verb; three are shown."""
@@ -50,7 +50,7 @@ def quickstart() -> str:
     lines = [f"  {PROGRAM} {words:<34} {does}" for words, does in steps]
     return "\n".join(
         (
-            "Serve a large model from the memory or disk of the very node that runs it.",
+            "Serve a large model from the memory or disk of the node that runs it.",
             *lines,
             f"`{PROGRAM} --help` lists the verbs, `{PROGRAM} VERB --help` has examples.",
             "",
@@ -113,7 +113,7 @@ def _load_command(module: str, attribute: str) -> click.Command:
 @click.version_option(__version__, "--version", message=f"{PROGRAM} v%(version)s")
 @click.pass_context
 def root(ctx: click.Context) -> None:
-    """Serve a large model from the memory or disk of the very node that runs it."""
+    """Serve a large model from the memory or disk of the node that runs it."""
     if ctx.invoked_subcommand is None:
         click.echo(quickstart(), nl=False)
 

@@ -1,8 +1,7 @@
-"""Why there was no answer, in words: the same for the Hub, for stores and for who else asks.
+"""Explains why a server does not respond: the same words for Hub, stores and API server.
 
-A name that nobody knows, a port where nobody listens, silence, TLS that is not trusted or not
-spoken, and a proxy that stands in between are told apart, each with what mends it. What another
-attempt would only meet again is `lasting`.
+It distinguishes an unknown host, a closed port, silence, TLS that is not trusted or not spoken, and
+a proxy in between, each with its fix. A failure that a retry would only repeat is `permanent`.
 """
 
 from __future__ import annotations

@@ -305,7 +305,7 @@ def test_an_admission_webhook_that_is_down(
             "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", name
         )
     assert done.code == 1
-    assert "check.models.example.com does not answer" in error_line(done)
+    assert "check.models.example.com does not respond" in error_line(done)
 
 
 @pytest.mark.parametrize(

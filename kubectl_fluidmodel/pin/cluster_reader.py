@@ -16,7 +16,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
 from kubectl_fluidmodel.objects import gpus, kinds
-from kubectl_fluidmodel.objects.access import Object, get_path, name_of, namespace_of
+from kubectl_fluidmodel.objects.access import Object, get_path, labels_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
@@ -66,6 +66,8 @@ def read_cache(client: CountingClient, name: str, namespace: str) -> CacheInfo:
         nodes = client.list_objects(kinds.NODES, labels=f"{label}=true")
     except ForbiddenError as err:
         unread.append(f"nodes ({err.reason})")
+    # Fluid's rule names them, but only a label that the nodes carry can replace the cache's own.
+    equal = [key for key in equal if all(key in labels_of(node) for node in nodes or [])]
     try:
         pods = _read_pods(client, nodes or [])
     except ForbiddenError as err:

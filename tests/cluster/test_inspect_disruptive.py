@@ -97,4 +97,4 @@ def test_on_a_terminal_it_is_drawn_in_place(fragile: Cluster, tmp_path: Path) ->
         watch.wait(20)
     until("the cursor", lambda: b"\x1b[?25h" in read(), 5)
     assert seen.startswith(b"\x1b[?25l")
-    assert seen.count(b"NAME") >= 2 and b"A\x1b[1mNAME" in seen, "it goes up and draws again"
+    assert seen.count(b"NAME") >= 2 and b"A\x1b[2K\x1b[1mNAME" in seen, "up, clear, draw"

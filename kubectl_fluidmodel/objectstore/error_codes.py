@@ -59,6 +59,7 @@ _STATE_BY_HEAD_STATUS = {
 """By the status of a HEAD, whose answer has no room for a code."""
 _TLS_PORT_MARKERS = (b"HTTP request to an HTTPS server", b"HTTP request was sent to HTTPS port")
 SPEAKS_TLS = "it speaks TLS on this port, and the endpoint says http"
+SPEAKS_HTTP = "it speaks plain HTTP on this port, and the endpoint says https"
 _LIST_ROOT_ELEMENTS = {
     "ListObjectsV2": b"ListBucketResult",
     "ListObjects": b"ListBucketResult",

@@ -451,7 +451,7 @@ def test_missing_source_claim_is_reported(faults: StoreFaults) -> None:
 def test_unsupported_source_is_skipped_with_a_reason(faults: StoreFaults) -> None:
     name = faults.dataset("on-nodes", mount="local:///mnt/models")
     assert faults.found_codes(name) == []
-    assert "pods on them alone" in faults.doctor.skipped("FM511", name)
+    assert "only pods on the nodes" in faults.doctor.skipped("FM511", name)
     faults.delete_cache(name)
 
 

@@ -190,7 +190,7 @@ def test_fuse_selector_that_excludes_the_node_is_reported(caches: BrokenCaches) 
     caches.create_cache("pooled", node=node, runtime={"fuse": {"nodeSelector": {"pool": "a"}}})
     caches.load_completely("pooled")
     found = caches.wait_for_root("FM409", "pooled", f"persistentvolume {volume(caches, 'pooled')}")
-    assert f"must not be mounted on node {node}" in found.cause
+    assert f"cannot be mounted on node {node}" in found.cause
     assert found.fix is not None and found.fix.text == f"kubectl label node {node} pool=a"
     caches.doctor.run(found.fix)
     caches.wait_until_healthy("pooled")
@@ -271,7 +271,7 @@ CODE = "rpc error: code = Internal desc ="
         (
             "FM423",
             f"{DEVICE} {{}} : {CODE} NodeStageVolume: can't get node n: dial tcp: no such host",
-            "does not reach the API server",
+            "cannot reach the API server",
         ),
         (
             "FM431",
@@ -300,7 +300,7 @@ CODE = "rpc error: code = Internal desc ="
             "FM434",
             "MountVolume.SetUp failed for volume {} : kubernetes.io/csi: mounter.SetupAt failed: "
             "rpc error: code = InvalidArgument desc = exit status 1",
-            "ended with exit status 1",
+            "failed with exit status 1",
         ),
         ("FM442", f"{DEVICE} {{}} : {CODE} exit status 32", "cannot mount the cache into it"),
     ],

@@ -8,9 +8,12 @@ import ssl
 from kubectl_fluidmodel.doctor.mount_probe.target import split_host_port
 from kubectl_fluidmodel.net import proxies, tls
 from kubectl_fluidmodel.net.connection_errors import explain_tls_error
+from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_HTTP
 from kubectl_fluidmodel.objectstore.s3 import ca_file
 from kubectl_fluidmodel.snapshot.probe_result import CONNECT_TIMEOUT_CODE, ProbeState
 
+_PLAIN_HTTP_REASONS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+"""OpenSSL's reasons for a handshake with a server that does not speak TLS."""
 _CONNECT_TIMEOUT = 3.0
 """Seconds for a connection, and again for the TLS handshake."""
 
@@ -79,5 +82,7 @@ def _handshake(plain: socket.socket, host: str) -> None:
 
 
 def _tls_message(err: ssl.SSLError, url: str) -> str:
+    if err.reason in _PLAIN_HTTP_REASONS:
+        return SPEAKS_HTTP
     failure = explain_tls_error(err, url, "--endpoint", "")
     return failure.reason if failure else str(err)

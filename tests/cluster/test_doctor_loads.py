@@ -243,7 +243,6 @@ def test_load_without_a_dataset_is_reported(caches: BrokenCaches) -> None:
 @pytest.mark.parametrize(
     ("target", "cause"),
     [
-        ([], "it names no path, so nothing is loaded"),
         ([{"path": "/config.json", "replicas": 1}], "it loads only /config.json of the model"),
     ],
 )

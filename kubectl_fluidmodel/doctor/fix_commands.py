@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
 from kubectl_fluidmodel.inventory import runtimes, staging_status
@@ -53,9 +54,8 @@ def patch_nested(obj: Object, part: Any, key: str, value: Any) -> Command | None
     path = _json_pointer(obj, part, "")
     if path is None:
         return None
-    escaped = key.replace("~", "~0").replace("/", "~1")
     return patch_object(
-        obj, [{"op": "add", "path": f"{path}/{escaped}", "value": value}], how="json"
+        obj, [{"op": "add", "path": f"{path}/{escape_key(key)}", "value": value}], how="json"
     )
 
 

@@ -48,7 +48,7 @@ define cluster-tests
 			$(BIN)/python -m pytest -q $(2) -n 0 --last-failed --last-failed-no-failures none; }
 endef
 
-test: setup ## All tests; the first run builds the control plane's binaries (about 10 CPU minutes)
+test: setup ## All tests; the first run builds the control plane's binaries (5 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster up --build-only
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
 	$(call cluster-tests,tests,-n $(CLUSTER_WORKERS) -m "cluster and not alone" $(NOT_BREAKS) tests)

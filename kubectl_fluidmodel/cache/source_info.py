@@ -26,6 +26,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list
 from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore import s3 as stores
 from kubectl_fluidmodel.objectstore import s3_credentials, s3_objects
+from kubectl_fluidmodel.objectstore.options import GCS_ENDPOINT
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.stage import credentials as stage_credentials
 
@@ -236,7 +237,7 @@ def _read_gcs(options: CacheOptions, list_files: bool) -> SourceInfo:
     if not list_files:
         return SourceInfo(mount_credentials, None, None)
     found = stores.store_from_environment(None, None)
-    store = S3Store(stores.GCS_ENDPOINT, "auto", found.credentials)
+    store = S3Store(GCS_ENDPOINT, "auto", found.credentials)
     source = options.source
 
     def listed() -> tuple[FileListing, RangeReader]:

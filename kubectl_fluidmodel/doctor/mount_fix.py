@@ -6,7 +6,6 @@ whether workers read the keys. All print the same command, so the user can follo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kubectl_fluidmodel.doctor import fix_commands
@@ -14,10 +13,10 @@ from kubectl_fluidmodel.doctor.check import CheckContext, Fix
 from kubectl_fluidmodel.fluid import mount, names
 from kubectl_fluidmodel.fluid.secret import STORE_SUFFIX
 from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.mount_target import plaintext_keys
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path
 from kubectl_fluidmodel.output.shell import chain
-from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 
 def should_mount_at_root(cache: Cache) -> bool:
@@ -53,13 +52,6 @@ def _mounts_only(pod: Object, claim: str, folders: list[str]) -> bool:
     return bool(paths) and all(
         any(path == folder or path.startswith(f"{folder}/") for folder in folders) for path in paths
     )
-
-
-def plaintext_keys(options: Any) -> list[str]:
-    """The names of options whose values are secrets in plain text."""
-    if not isinstance(options, Mapping):
-        return []
-    return [str(n) for n, v in options.items() if v and is_secret_name(str(n), variable=True)]
 
 
 def mount_fix(context: CheckContext) -> Fix:

@@ -17,16 +17,16 @@ from kubectl_fluidmodel.doctor.check import (
     Fix,
     object_reference,
 )
-from kubectl_fluidmodel.doctor.mount_probe.target import (
+from kubectl_fluidmodel.dynamo.json_patch import escape_key
+from kubectl_fluidmodel.fluid import names, status
+from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.mount_target import (
     ACCESS_KEY_OPTIONS,
     SECRET_KEY_OPTIONS,
     SESSION_TOKEN_OPTIONS,
     secret_key_refs,
 )
-from kubectl_fluidmodel.dynamo.json_patch import escape_key
-from kubectl_fluidmodel.fluid import names, status
-from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
-from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
 from kubectl_fluidmodel.output.shell import Operand, chain, command
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GCS_ENDPOINT = "https://storage.googleapis.com"
+"""Google's S3-compatible XML API; takes HMAC keys, or nothing for public buckets."""
+
 
 @dataclass(frozen=True)
 class StoreOptions:

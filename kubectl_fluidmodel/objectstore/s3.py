@@ -17,8 +17,6 @@ from kubectl_fluidmodel.objectstore.s3_credentials import (
 )
 from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
 
-GCS_ENDPOINT = "https://storage.googleapis.com"
-"""Google's S3-compatible XML API; takes HMAC keys, or nothing for public buckets."""
 _AWS_ENDPOINT = "https://s3.amazonaws.com"
 
 

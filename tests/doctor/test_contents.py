@@ -13,7 +13,7 @@ from kubectl_fluidmodel.doctor.mount_probe.model_files import (
     examine_files,
     sort_by_similarity,
 )
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.objects.plugin_pod import parse_network
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
 from tests import weights

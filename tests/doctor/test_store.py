@@ -11,11 +11,11 @@ import pytest
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.doctor.mount_probe import runner
 from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
 from kubectl_fluidmodel.doctor.mount_results import _STATE_RANK
 from kubectl_fluidmodel.doctor.support_bundle import redact_snapshot
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.inventory.cache import build_caches
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.model.issue import (

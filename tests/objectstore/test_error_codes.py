@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from kubectl_fluidmodel.doctor.mount_probe.s3 import S3Probe
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
+from kubectl_fluidmodel.inventory.mount_target import MountTarget
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.retry import S3RequestError
 from kubectl_fluidmodel.objectstore.s3 import S3Store

@@ -15,12 +15,6 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.mount_probe.attempt import EMPTY_VALUE
-from kubectl_fluidmodel.doctor.mount_probe.target import (
-    PATH_STYLE_OPTION,
-    default_scheme,
-    effective_options,
-    raw_endpoint,
-)
 from kubectl_fluidmodel.doctor.mount_results import (
     STORE_UNREADABLE,
     MountResult,
@@ -35,6 +29,12 @@ from kubectl_fluidmodel.doctor.mount_results import (
     secret_keys_fix,
 )
 from kubectl_fluidmodel.fluid.mount import ROOT_OPTION
+from kubectl_fluidmodel.inventory.mount_target import (
+    PATH_STYLE_OPTION,
+    default_scheme,
+    effective_options,
+    raw_endpoint,
+)
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import get_list
 from kubectl_fluidmodel.objects.service_host import parse_service_host

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kubectl_fluidmodel.doctor.mount_probe import http
 from kubectl_fluidmodel.doctor.mount_probe.s3 import S3Probe
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from kubectl_fluidmodel.doctor.mount_probe.target import split_host_port
+from kubectl_fluidmodel.inventory.mount_target import split_host_port
 from kubectl_fluidmodel.net import proxies, tls
 from kubectl_fluidmodel.net.connection_errors import explain_tls_error
 from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_HTTP

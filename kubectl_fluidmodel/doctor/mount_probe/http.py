@@ -7,8 +7,8 @@ import time
 from kubectl_fluidmodel.doctor.mount_probe import endpoint as mount_probe_endpoint
 from kubectl_fluidmodel.doctor.mount_probe import model_files
 from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.errors import FluidModelError, UnreachableError
+from kubectl_fluidmodel.inventory.mount_target import MountTarget
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 

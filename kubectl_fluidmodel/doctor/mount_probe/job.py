@@ -12,9 +12,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, target_from_json
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
 from kubectl_fluidmodel.objects import plugin_pod as pods

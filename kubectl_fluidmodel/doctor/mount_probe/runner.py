@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from kubectl_fluidmodel.doctor.mount_probe import endpoint
 from kubectl_fluidmodel.doctor.mount_probe.attempt import bad_key_result, probe_mount, validate_keys
 from kubectl_fluidmodel.doctor.mount_probe.job import PodProbe, run_probe_job
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef, mount_targets
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, mount_targets
 from kubectl_fluidmodel.kube import port_forward
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError

@@ -14,8 +14,8 @@ from kubectl_fluidmodel.doctor.mount_probe import model_files
 from kubectl_fluidmodel.doctor.mount_probe.endpoint import EndpointError, check_endpoint
 from kubectl_fluidmodel.doctor.mount_probe.model_files import ListedFile
 from kubectl_fluidmodel.doctor.mount_probe.suggestions import find_models_nearby, similar_buckets
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.errors import UnreachableError
+from kubectl_fluidmodel.inventory.mount_target import MountTarget
 from kubectl_fluidmodel.model.config_files import identifies_model
 from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objectstore import error_codes

@@ -18,7 +18,8 @@ from kubectl_fluidmodel.fluid.mount import GCS_KEY, ROOT_OPTION
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_list, get_path
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, StagingLayout
-from kubectl_fluidmodel.objectstore.s3 import GCS_ENDPOINT
+from kubectl_fluidmodel.objectstore.options import GCS_ENDPOINT
+from kubectl_fluidmodel.snapshot.secret_names import is_secret_name
 
 ACCESS_KEY_OPTIONS = (
     "aws.accessKeyId",
@@ -135,6 +136,13 @@ def effective_options(cache: Cache, mount: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(source, Mapping):
             merged.update({str(name): str(value) for name, value in source.items()})
     return merged
+
+
+def plaintext_keys(options: Any) -> list[str]:
+    """The names of options whose values are secrets in plain text."""
+    if not isinstance(options, Mapping):
+        return []
+    return [str(n) for n, v in options.items() if v and is_secret_name(str(n), variable=True)]
 
 
 def secret_key_refs(cache: Cache, mount: Mapping[str, Any]) -> Iterator[SecretKeyRef]:

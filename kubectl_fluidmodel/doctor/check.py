@@ -19,8 +19,7 @@ from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.objects.time import parse_time
-from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
-from kubectl_fluidmodel.snapshot.texts import LogKey
+from kubectl_fluidmodel.snapshot.snapshot import LogKey, ReadFailure, Snapshot
 
 Value = TypeVar("Value")
 

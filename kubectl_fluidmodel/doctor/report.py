@@ -17,7 +17,8 @@ from kubectl_fluidmodel.doctor.diagnosis import (
     Diagnosis,
     Problem,
 )
-from kubectl_fluidmodel.snapshot.snapshot import API_VERSION, Snapshot
+from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 KIND = "Diagnosis"
 CHECKS_DOC = "docs/reference/checks.md"

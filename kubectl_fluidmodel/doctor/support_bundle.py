@@ -22,8 +22,10 @@ from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.time import event_time
 from kubectl_fluidmodel.snapshot import redact
 from kubectl_fluidmodel.snapshot.archive import SNAPSHOT_MEMBER
+from kubectl_fluidmodel.snapshot.document import snapshot_to_document
 from kubectl_fluidmodel.snapshot.probe_result import from_document, to_document
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.snapshot.texts import encode_texts
 
 Key = TypeVar("Key")
 _OWNER_ONLY = 0o600
@@ -87,10 +89,10 @@ def _archive_members(
 ) -> Iterator[tuple[str, bytes]]:
     yield "report.txt", text.encode()
     yield "report.json", _encode_json(report)
-    yield SNAPSHOT_MEMBER, _encode_json(snapshot.to_document())
+    yield SNAPSHOT_MEMBER, _encode_json(snapshot_to_document(snapshot))
     yield "versions.json", _encode_json(_versions(snapshot))
     yield "events.txt", _events_text(snapshot).encode()
-    for key, value in sorted(snapshot.texts().items()):
+    for key, value in sorted(encode_texts(snapshot).items()):
         yield f"texts/{_safe_file_name(key)}.txt", value.encode()
 
 

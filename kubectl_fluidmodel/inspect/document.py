@@ -8,9 +8,9 @@ from typing import Any
 from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
+from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
-API_VERSION = "fluidmodel.io/v1"
 Document = dict[str, Any]
 
 

@@ -13,8 +13,7 @@ from kubectl_fluidmodel.inventory.usage import CacheUsage
 from kubectl_fluidmodel.model.junk import junk_owner
 from kubectl_fluidmodel.objects.access import name_of
 from kubectl_fluidmodel.objects.kinds import PODS
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.snapshot.texts import CommandKey
+from kubectl_fluidmodel.snapshot.snapshot import CommandKey, Snapshot
 
 LIST_COMMAND, CAPACITY_COMMAND = alluxio.LIST_COMMAND, alluxio.CAPACITY_COMMAND
 _MASTER_CONTAINER = "alluxio-master"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 SNAPSHOT_MEMBER = "snapshot.json"
 MAX_SNAPSHOT_BYTES = 1 << 28

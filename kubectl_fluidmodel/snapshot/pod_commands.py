@@ -10,8 +10,7 @@ from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import exec as execs
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot
-from kubectl_fluidmodel.snapshot.texts import CommandKey
+from kubectl_fluidmodel.snapshot.snapshot import CommandKey, Snapshot
 
 COMMAND_TIMEOUT = 15.0
 """Seconds for one command: a JVM takes two to start on a busy node."""

@@ -9,23 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import (
     Object,
-    get_list,
     get_path,
     metadata_of,
     name_of,
     namespace_of,
 )
 from kubectl_fluidmodel.objects.kinds import Kind
-from kubectl_fluidmodel.snapshot.probe_result import ProbeResult
-from kubectl_fluidmodel.snapshot.texts import CommandKey, LogKey, decode_texts, encode_texts
 
-API_VERSION = "fluidmodel.io/v1"
-KIND = "Snapshot"
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.snapshot.probe_result import ProbeResult
+
+
+class LogKey(NamedTuple):
+    """A container's log."""
+
+    namespace: str
+    pod: str
+    container: str
+    previous: bool = False
+    """Whether it is the log of the container before the last restart."""
+
+
+class CommandKey(NamedTuple):
+    """A command that ran in a cache's master."""
+
+    namespace: str
+    cache: str
+    command: str
+    """Its words, joined by spaces."""
 
 
 @dataclass(frozen=True)
@@ -171,85 +186,8 @@ class Snapshot:
         """Add objects that were read after the lists; the kind then counts as read."""
         self.versions.setdefault(kind.resource, kind.version)
         self.objects.setdefault(kind.resource, []).extend(objects)
-        for index in ("_by_name", "_events"):
+        for index in ("_by_name", "_events_by_object"):
             self.__dict__.pop(index, None)
-
-    def texts(self) -> dict[str, str]:
-        """Logs, command output and probe results as a bundle stores them."""
-        return encode_texts(self.logs, self.command_outputs, self.probe_results)
-
-    # -- as a file ---------------------------------------------------------------------------
-
-    def to_document(self) -> Object:
-        """The snapshot as JSON-like data; `from_document` reads it back equal."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": self.namespace,
-            "taken": self.taken_at,
-            "server": self.server_version,
-            "versions": dict(self.versions),
-            "selectors": dict(self.selectors),
-            "every": list(self.complete_kinds),
-            "absent": list(self.absent_objects),
-            "missing": [vars(each) for each in self.read_failures],
-            "objects": {resource: list(items) for resource, items in self.objects.items()},
-            "texts": self.texts(),
-            "placed": self.pods_on_nodes,
-        }
-
-
-def snapshot_from_document(document: Any) -> Snapshot:
-    """Read what `to_document` returned.
-
-    Raises:
-        FluidModelError: the data is not a snapshot, or of an unknown version.
-    """
-    if get_path(document, "kind") != KIND or get_path(document, "apiVersion") != API_VERSION:
-        found = f"{get_path(document, 'apiVersion')} {get_path(document, 'kind')}"
-        raise FluidModelError(
-            "this is not a snapshot", f"it says {found}, not {API_VERSION} {KIND}"
-        )
-    objects, taken_at = (
-        get_path(document, "objects", default={}),
-        get_path(document, "taken", default=0.0),
-    )
-    if not isinstance(objects, dict) or not isinstance(taken_at, int | float):
-        raise FluidModelError("the snapshot is damaged", "it has no objects or no time")
-    namespace = get_path(document, "namespace")
-    return Snapshot(
-        namespace=None if namespace is None else str(namespace),
-        taken_at=float(taken_at),
-        server_version=str(get_path(document, "server", default="")),
-        objects={str(resource): get_list(objects, resource) for resource in objects},
-        read_failures=[
-            ReadFailure(
-                str(get_path(each, "resource", default="")),
-                str(get_path(each, "namespace", default="")),
-                str(get_path(each, "why", default="")),
-                bool(get_path(each, "forbidden", default=False)),
-            )
-            for each in get_list(document, "missing")
-        ],
-        complete_kinds=[str(each) for each in _get_list(document, "every")],
-        absent_objects=[str(each) for each in _get_list(document, "absent")],
-        versions=_get_texts(document, "versions"),
-        selectors=_get_texts(document, "selectors"),
-        **vars(decode_texts(_get_texts(document, "texts"))),
-        pods_on_nodes=get_list(document, "placed")
-        if isinstance(get_path(document, "placed"), list)
-        else None,
-    )
-
-
-def _get_list(document: Any, key: str) -> list[Any]:
-    found = get_path(document, key)
-    return found if isinstance(found, list) else []
-
-
-def _get_texts(document: Any, key: str) -> dict[str, str]:
-    found = get_path(document, key)
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _is_about(event: Object, obj: Mapping[str, Any]) -> bool:

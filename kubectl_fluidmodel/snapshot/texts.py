@@ -12,30 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from kubectl_fluidmodel.snapshot.probe_result import ProbeResult, from_document, to_document
-
-
-class LogKey(NamedTuple):
-    """A container's log."""
-
-    namespace: str
-    pod: str
-    container: str
-    previous: bool = False
-    """Whether it is the log of the container before the last restart."""
-
-
-class CommandKey(NamedTuple):
-    """A command that ran in a cache's master."""
-
-    namespace: str
-    cache: str
-    command: str
-    """Its words, joined by spaces."""
+from kubectl_fluidmodel.snapshot.snapshot import CommandKey, LogKey, Snapshot
 
 
 @dataclass
@@ -53,19 +34,15 @@ _PROBE = re.compile(r"store ([^/]*)/(.*)", re.DOTALL)
 _COMMAND = re.compile(r"([^/]*)/([^:]*): (.*)", re.DOTALL)
 
 
-def encode_texts(
-    logs: Mapping[LogKey, str],
-    command_outputs: Mapping[CommandKey, str],
-    probe_results: Mapping[tuple[str, str], Sequence[ProbeResult]],
-) -> dict[str, str]:
-    """The texts of a bundle."""
+def encode_texts(snapshot: Snapshot) -> dict[str, str]:
+    """Logs, command output and probe results of a snapshot as a bundle stores them."""
     encoded = {
         f"{'previous ' if key.previous else ''}log {key.namespace}/{key.pod}/{key.container}": log
-        for key, log in logs.items()
+        for key, log in snapshot.logs.items()
     }
-    for key, output in command_outputs.items():
+    for key, output in snapshot.command_outputs.items():
         encoded[f"{key.namespace}/{key.cache}: {key.command}"] = output
-    for (namespace, name), results in probe_results.items():
+    for (namespace, name), results in snapshot.probe_results.items():
         documents = [to_document(result) for result in results]
         encoded[f"store {namespace}/{name}"] = json.dumps(documents, sort_keys=True)
     return encoded

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kubectl_fluidmodel.snapshot.document import snapshot_to_document
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.cli.program import Completed, run
 from tests.inventory import fleet, samples
@@ -37,7 +38,7 @@ def server(cluster: Cluster) -> Iterator[str]:
 
 def write_bundle(tmp_path: Path, snapshot: Snapshot) -> str:
     """A file as `doctor --bundle` writes it."""
-    data = json.dumps(snapshot.to_document()).encode()
+    data = json.dumps(snapshot_to_document(snapshot)).encode()
     path = tmp_path / "bundle.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         entry = tarfile.TarInfo("fluidmodel-bundle/snapshot.json")

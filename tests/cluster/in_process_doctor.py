@@ -21,6 +21,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+from kubectl_fluidmodel.snapshot.texts import encode_texts
 
 from . import paths
 from .cluster import Cluster
@@ -159,6 +160,6 @@ class Doctor:
 
 def secret_free(snapshot: Snapshot, *planted: str) -> None:
     """Fail where a planted value is in a snapshot's texts."""
-    for key, text in snapshot.texts().items():
+    for key, text in encode_texts(snapshot).items():
         for value in planted:
             assert value not in text, f"{value} in {key}"

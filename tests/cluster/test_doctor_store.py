@@ -18,6 +18,7 @@ import pytest
 
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.snapshot.texts import encode_texts
 from tests import weights
 from tests.cluster import objects
 from tests.cluster.bucket import Bucket
@@ -195,7 +196,7 @@ def test_store_behind_a_service_is_probed(faults: StoreFaults) -> None:
     endpoint = faults.cluster.s3.expose(faults.namespace, "minio")
     name = faults.dataset("by-service", options={"alluxio.underfs.s3.endpoint": endpoint})
     faults.doctor.see("the store through the Service", name=name, ask=True)
-    (answer,) = json.loads(faults.doctor.snapshot.texts()[f"store {faults.namespace}/{name}"])
+    (answer,) = json.loads(encode_texts(faults.doctor.snapshot)[f"store {faults.namespace}/{name}"])
     assert (answer["state"], answer["origin"]) == ("ok", "port-forward")
     assert answer["found"]["models"] == [""]
     faults.delete_cache(name)
@@ -711,7 +712,7 @@ def image(faults: StoreFaults) -> None:
 
 
 def answer_of(faults: StoreFaults, name: str) -> dict[str, Any]:
-    (found,) = json.loads(faults.doctor.snapshot.texts()[f"store {faults.namespace}/{name}"])
+    (found,) = json.loads(encode_texts(faults.doctor.snapshot)[f"store {faults.namespace}/{name}"])
     return dict(found)
 
 

@@ -14,7 +14,8 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
+from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.doctor import fluid, platform, pods, stores
 from tests.doctor.fluid import NAME, NS, RECENT, SNAPSHOT_TIME, meta
 
@@ -198,7 +199,7 @@ def make_unschedulable(obj: Object, message: str) -> Object:
 
 def run_checks(snapshot: Snapshot, *only: str) -> Diagnosis:
     """Run the checks (all, or codes and areas) on a copy, as they would run on a bundle."""
-    return diagnose(snapshot_from_document(snapshot.to_document()), select_checks(only, ()))
+    return diagnose(snapshot_from_document(snapshot_to_document(snapshot)), select_checks(only, ()))
 
 
 def found_codes(snapshot: Snapshot, *only: str) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import (
     builders,
     stores,
@@ -71,4 +72,4 @@ def snapshot_with_fault(name: str) -> Snapshot:
     """A row's Snapshot; it shares nothing with the tables, and may be changed at will."""
     snapshot = builders.healthy_snapshot()
     faults()[name](snapshot)
-    return snapshot_from_document(copy.deepcopy(snapshot.to_document()))
+    return snapshot_from_document(copy.deepcopy(snapshot_to_document(snapshot)))

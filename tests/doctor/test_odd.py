@@ -16,7 +16,8 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.fluid import junk
@@ -85,7 +86,7 @@ _TEXT = st.one_of(
 def test_arbitrary_text_does_not_crash_a_check(data: st.DataObject) -> None:
     """Annotations, logs and answers of stores, of which any may be cut off or another's."""
     snapshot = cases.snapshot_with_fault(data.draw(st.sampled_from(sorted(cases.faults()))))
-    document = snapshot.to_document()
+    document = snapshot_to_document(snapshot)
     document["texts"] = {key: data.draw(_TEXT) for key in document["texts"]}
     snapshot = snapshot_from_document(document)
     for objects in snapshot.objects.values():

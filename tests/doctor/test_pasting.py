@@ -15,7 +15,8 @@ import pytest
 from kubectl_fluidmodel.doctor.check import Fix
 from kubectl_fluidmodel.doctor.diagnosis import _redact_fix
 from kubectl_fluidmodel.output.shell import Command, Operand, command
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.pasting import ShellResult, run_commands_in_bash
@@ -111,7 +112,7 @@ def test_hostile_value_is_not_executed(
         value = HOSTILE[(number + PLACES.index(place)) % len(HOSTILE)]
         codes = sorted({code for code, _ in found})
         if codes:
-            document = spoiled(cases.snapshot_with_fault(name).to_document(), place, value)
+            document = spoiled(snapshot_to_document(cases.snapshot_with_fault(name)), place, value)
             made = commands(snapshot_from_document(document), *codes)
             rows += [(name, key, value, fix.text) for key, fix in made.items()]
     same = 0

@@ -18,7 +18,8 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.preflight.cache import check_cache, check_graph
 from kubectl_fluidmodel.pin.preflight.context import REFUSE, CacheInfo
 from kubectl_fluidmodel.snapshot import queries
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from tests.cache.objects import Objects, objects
 from tests.cache.test_options import make_options as request_of
 from tests.doctor import builders as b
@@ -79,7 +80,7 @@ def test_what_was_deleted_just_now_is_no_longer_healthy() -> None:
 def looked(change: Callable[[Snapshot], object]) -> Iterator[object]:
     snapshot = b.healthy_snapshot()
     change(snapshot)
-    snapshot = snapshot_from_document(snapshot.to_document())
+    snapshot = snapshot_from_document(snapshot_to_document(snapshot))
     (cache,) = describe_caches(snapshot, caches=build_caches(snapshot))
     yield cache.phase
     yield cache.claim

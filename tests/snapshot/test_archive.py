@@ -15,6 +15,7 @@ import pytest
 
 from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.snapshot import archive as snapshot_archive
+from kubectl_fluidmodel.snapshot.document import snapshot_to_document
 from tests.cli.program import run
 from tests.doctor import builders as b
 
@@ -22,7 +23,8 @@ NAME = "fluidmodel-bundle/snapshot.json"
 
 
 def snapshot() -> bytes:
-    return json.dumps(support_bundle.redact_snapshot(b.healthy_snapshot()).to_document()).encode()
+    redacted = support_bundle.redact_snapshot(b.healthy_snapshot())
+    return json.dumps(snapshot_to_document(redacted)).encode()
 
 
 def archive(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from kubectl_fluidmodel.doctor import support_bundle
 from kubectl_fluidmodel.snapshot import redact
+from kubectl_fluidmodel.snapshot.document import snapshot_to_document
 from kubectl_fluidmodel.snapshot.redact import REDACTED
-from kubectl_fluidmodel.snapshot.texts import LogKey
+from kubectl_fluidmodel.snapshot.snapshot import LogKey
 from tests.doctor import builders as b
 from tests.doctor import cases
 from tests.fluid import junk
@@ -303,4 +304,4 @@ def test_a_bundle_has_nothing_of_what_was_planted_anywhere() -> None:
     for name, obj in OBJECTS.items():
         snapshot.objects["pods"][0].setdefault("x", {})[name] = obj
     snapshot.logs.update({LogKey("models", "x", name): text for name, text in TEXTS.items()})
-    assert gone(json.dumps(support_bundle.redact_snapshot(snapshot).to_document()))
+    assert gone(json.dumps(snapshot_to_document(support_bundle.redact_snapshot(snapshot))))

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
 from kubectl_fluidmodel.snapshot.snapshot import (
+    CommandKey,
+    LogKey,
     ReadFailure,
     Snapshot,
-    snapshot_from_document,
     summarize_failures,
 )
-from kubectl_fluidmodel.snapshot.texts import CommandKey, LogKey
 from tests.fluid import junk
 from tests.inventory import samples
 
@@ -56,6 +57,17 @@ def test_events_of_an_object_and_not_of_its_namesake_before() -> None:
     assert len(found.events_by_name("Pod", "default", "p")) == 3
 
 
+def test_what_is_added_is_found_though_looked_for_before() -> None:
+    found = samples.snapshot()
+    pod = samples.pod("p")
+    event = samples.make_object("Event", "e", involvedObject={"kind": "Pod", "name": "p"})
+    assert found.get(kinds.PODS, "p", "default") is None and not found.events_about(pod)
+    found.add(kinds.PODS, [pod])
+    found.add(kinds.EVENTS, [event])
+    assert found.get(kinds.PODS, "p", "default") == pod
+    assert found.events_about(pod) == [event]
+
+
 def test_through_a_file_and_back() -> None:
     found = samples.snapshot(
         *samples.cache(),
@@ -64,7 +76,7 @@ def test_through_a_file_and_back() -> None:
         logs={LogKey("a", "b", "c"): "d\n", LogKey("a", "b", "c", previous=True): "e"},
         command_outputs={CommandKey("a", "b", "alluxio fs ls -R /"): "y\n"},
     )
-    assert snapshot_from_document(json.loads(json.dumps(found.to_document()))) == found
+    assert snapshot_from_document(json.loads(json.dumps(snapshot_to_document(found)))) == found
 
 
 @pytest.mark.parametrize(

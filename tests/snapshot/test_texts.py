@@ -10,14 +10,15 @@ import pytest
 from kubectl_fluidmodel.model.issue import ModelIssue
 from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.snapshot import probe_result
+from kubectl_fluidmodel.snapshot.document import snapshot_from_document, snapshot_to_document
 from kubectl_fluidmodel.snapshot.probe_result import (
     MountContents,
     ProbeOrigin,
     ProbeResult,
     ProbeState,
 )
-from kubectl_fluidmodel.snapshot.snapshot import Snapshot, snapshot_from_document
-from kubectl_fluidmodel.snapshot.texts import CommandKey, LogKey
+from kubectl_fluidmodel.snapshot.snapshot import CommandKey, LogKey, Snapshot
+from kubectl_fluidmodel.snapshot.texts import encode_texts
 
 LISTED = {
     "mount": "s3://hf-models/demo",
@@ -94,7 +95,7 @@ OLD = {
 
 
 def load(texts: dict[str, Any]) -> Snapshot:
-    document = Snapshot(None, 1.0).to_document()
+    document = snapshot_to_document(Snapshot(None, 1.0))
     return snapshot_from_document({**document, "texts": texts})
 
 
@@ -108,7 +109,7 @@ def test_a_bundle_of_an_earlier_version_is_read_whole() -> None:
 
 
 def test_texts_are_written_as_they_were_read() -> None:
-    texts = load(OLD).texts()
+    texts = encode_texts(load(OLD))
     assert json.loads(texts.pop("store default/demo")) == [LISTED]
     assert texts == {key: text for key, text in OLD.items() if not key.startswith("store ")}
 

@@ -178,17 +178,41 @@ class Component(ABC):
                 yield (*self.pod_path, "containers", f"[{container['name']}]"), container
 
     def reader_paths(self) -> list[Path]:
-        """Paths of the containers that read the model: main, those with GPUs, a frontend sidecar.
+        """Paths of the containers that read the model: main, those with GPUs, Dynamo's sidecars.
 
-        An engine may run beside `main`, and operators before 1.2 give a frontend sidecar none of
-        main's mounts.
+        An engine may run beside `main`. A `frontendSidecar` reads the tokenizer, and so does a
+        `dynamoSidecar`, the init container that speaks for an engine in `main`.
         """
         paths = [self.main_path]
         for path, container in self.containers():
             sidecar = container.get("name") == self.spec.get("frontendSidecar")
             if path != self.main_path and (gpus_of(container.get("resources")) or sidecar):
                 paths.append(path)
-        return paths
+        return [*paths, *self._dynamo_sidecar_paths()]
+
+    def container_paths(self) -> list[Path]:
+        """Paths of all containers, and of the init container that is Dynamo's sidecar."""
+        return [path for path, _ in self.containers()] + self._dynamo_sidecar_paths()
+
+    def _dynamo_sidecar_paths(self) -> list[Path]:
+        name = self.spec.get("dynamoSidecar")
+        path = (*self.pod_path, "initContainers", f"[{name}]")
+        return [path] if name and isinstance(value_at(self.spec, path), dict) else []
+
+    def paths_without_mount(self, claim: str) -> list[Path]:
+        """Paths of the containers that read the model and do not mount the claim.
+
+        A frontend sidecar is none of them if main mounts the claim: the operator gives it main's
+        mounts (`mergeFrontendSidecarDefaults` in deploy/operator/internal/dynamo/graph.go, in every
+        release that serves v1beta1), so a graph of somebody else's is complete without.
+        """
+        sidecar = f"[{self.spec.get('frontendSidecar')}]"
+        in_main = self.find_claim_mount(claim, self.main_path) is not None
+        return [
+            path
+            for path in self.reader_paths()
+            if not self.find_claim_mount(claim, path) and not (in_main and path[-1] == sidecar)
+        ]
 
     def env_by_name(self) -> dict[str, tuple[Path, Any]]:
         """Environment of the main container by name: where each is set, and the entry."""
@@ -251,10 +275,10 @@ class Component(ABC):
         Raises:
             FluidModelError: something else is mounted there.
         """
-        for path in self.reader_paths():
-            if not self.find_claim_mount(claim, path):
-                self.require_free_path(path, where)
-        return self._add_volume_mount(log, claim, where, self.reader_paths())
+        paths = self.paths_without_mount(claim)
+        for path in paths:
+            self.require_free_path(path, where)
+        return self._add_volume_mount(log, claim, where, paths)
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         """Edits, as an `EditLog` records them, that would mount a claim as it is mounted now.
@@ -265,9 +289,10 @@ class Component(ABC):
         volumes = {name for name, found in self.claims_by_volume().items() if found == claim}
         edits: list[dict[str, Any]] = []
         shared: set[str] = set()
-        for path, container in self.containers():
+        paths = self.container_paths()
+        for path in paths:
             partial = self.subpath_mounts(path)
-            for mount in get_list(container, "volumeMounts"):
+            for mount in get_list(value_at(self.spec, path), "volumeMounts"):
                 if mount.get("name") not in volumes:
                     continue
                 if mount.get("mountPath") in partial:
@@ -275,7 +300,8 @@ class Component(ABC):
                 else:
                     edits.append({"add": join_path((*path, "volumeMounts")), "item": mount})
         for container in get_list(self.pod_spec(), "initContainers"):
-            shared |= {str(mount.get("name")) for mount in get_list(container, "volumeMounts")}
+            if not any(value_at(self.spec, path) is container for path in paths):
+                shared |= {str(mount.get("name")) for mount in get_list(container, "volumeMounts")}
         for volume in get_list(self.pod_spec(), "volumes"):
             if volume.get("name") in volumes - shared:
                 edits.append({"add": join_path((*self.pod_path, "volumes")), "item": volume})
@@ -292,11 +318,10 @@ class Component(ABC):
                 )
 
     def _add_volume_mount(
-        self, log: EditLog, claim: str, where: str, readers: list[Path]
+        self, log: EditLog, claim: str, where: str, paths: list[Path]
     ) -> list[str]:
-        """The mount as a volume of the pod, read-only."""
-        wanting = [path for path in readers if not self.find_claim_mount(claim, path)]
-        if not wanting:
+        """The mount as a volume of the pod, read-only, for containers that lack it."""
+        if not paths:
             return []
         volume = next(
             (name for name, found in self.claims_by_volume().items() if found == claim), ""
@@ -307,7 +332,7 @@ class Component(ABC):
             log.append(
                 (*self.pod_path, "volumes"), {"name": volume, "persistentVolumeClaim": source}
             )
-        for path in wanting:
+        for path in paths:
             mount = {
                 "name": volume,
                 "mountPath": where,

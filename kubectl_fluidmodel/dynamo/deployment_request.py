@@ -7,6 +7,18 @@ from typing import Any
 from kubectl_fluidmodel.dynamo.object_paths import value_at
 from kubectl_fluidmodel.objects.access import Object
 
+_CLAIM_NAMES = (("spec", "modelCache", "pvcName"), ("spec", "modelRef", "cache", "pvc", "name"))
+_MOUNT_PATHS = (
+    ("spec", "modelCache", "pvcMountPath"),
+    ("spec", "modelRef", "cache", "pvc", "mountPath"),
+)
+
+
+def request_mount_path(obj: Object) -> str:
+    """Where a request has its model mounted; empty where it does not say."""
+    found = [value_at(obj, path) for path in _MOUNT_PATHS]
+    return next((path for path in found if isinstance(path, str)), "")
+
 
 def request_patch(obj: Object, cache: str, mount_path: str, subpath: str = "") -> Object:
     """What to add to a request so that its graph reads the cache.
@@ -23,19 +35,36 @@ def request_patch(obj: Object, cache: str, mount_path: str, subpath: str = "") -
     return {"spec": {"modelCache": model_cache}}
 
 
-def request_conflicts(obj: Object, cache: str) -> list[str]:
+def request_conflicts(obj: Object, cache: str, mount_path: str, subpath: str = "") -> list[str]:
     """What else a request says about where the model is, one sentence each."""
     conflicts = []
-    for path in (("spec", "modelCache", "pvcName"), ("spec", "modelRef", "cache", "pvc", "name")):
+    for path in _CLAIM_NAMES:
         claim = value_at(obj, path)
         if isinstance(claim, str) and claim != cache:
             conflicts.append(f"it names claim {claim} in {'.'.join(path)}: the patch replaces that")
     overrides = value_at(obj, ("spec", "overrides", "dgd"))
     others = sorted(_claims_in(overrides) - {cache}) if isinstance(overrides, dict) else []
-    return conflicts + [
+    conflicts += [
         f"spec.overrides.dgd mounts claim {name}: remove it there, or the graph mounts it, too"
         for name in others
     ]
+    model = f"{mount_path.rstrip('/')}/{subpath.strip('/')}".rstrip("/")
+    return conflicts + [
+        f"spec.overrides.dgd names {path}: the model will be at {model}"
+        for path in sorted(_paths_in(overrides, request_mount_path(obj) or mount_path))
+        if path.rstrip("/") != model
+    ]
+
+
+def _paths_in(value: Any, mount_path: str) -> set[str]:
+    """The words in a part of a graph that are paths below a mount."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return {path for item in value for path in _paths_in(item, mount_path)}
+    inside = f"{mount_path.rstrip('/')}/"
+    words = value.split() if isinstance(value, str) else []
+    return {path for word in words if (path := word.rpartition("=")[2]).startswith(inside)}
 
 
 def _claims_in(value: Any) -> set[str]:

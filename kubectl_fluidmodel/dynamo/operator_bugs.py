@@ -47,12 +47,12 @@ def _repeated_volume(component: Component) -> list[str]:
 
 
 def _sidecar_without_mounts(component: Component) -> list[str]:
-    """v1alpha1's sidecar is a container that the operator writes, without mounts (dynamo#8707)."""
+    """v1alpha1's sidecar is a container that the operator writes (dynamo#8707, fixed by #8598)."""
     if not isinstance(component.spec.get("frontendSidecar"), dict):
         return []
     return [
-        f"component {component.name}: the frontend sidecar of v1alpha1 gets no mounts and does not "
-        "see the cache: it downloads from the Hub (dynamo#8707); with v1beta1 it is mounted, too"
+        f"component {component.name}: operators before 1.2 give the frontend sidecar no mounts; it "
+        "does not see the cache there and downloads from the Hub (dynamo#8707)"
     ]
 
 

@@ -80,7 +80,7 @@ def _emptied_containers(component: Component, pin: Pin, pins: ComponentPins) -> 
     required = (*affinity, "nodeAffinity", REQUIRED)
     candidates: list[Path] = [required, required[:-1], affinity, (*pod, "nodeSelector")]
     candidates += [(*pod, "volumes"), ("volumeMounts",)]
-    candidates += [(*path, "volumeMounts") for path, _ in component.containers()]
+    candidates += [(*path, "volumeMounts") for path in component.container_paths()]
     after = component.copy()
     undo_edits(after.spec, pin.edits)
     if pin.mode == MODE_REQUIRED and pins.original_terms is None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts, request_patch
 from kubectl_fluidmodel.dynamo.graph import is_graph
 from kubectl_fluidmodel.dynamo.json_patch import kustomize_patch, make_patch
 from kubectl_fluidmodel.dynamo.resources import REQUEST, parse_reference
@@ -26,13 +25,13 @@ from kubectl_fluidmodel.output.goyaml import MAX_BYTES
 from kubectl_fluidmodel.output.serialize import format_objects, to_yaml
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.pinning import (
-    DEFAULT_MOUNT_PATH,
     NoWorkersError,
     PinRequest,
     PinResult,
     pin_graph,
     unpin_graph,
 )
+from kubectl_fluidmodel.pin.request_advice import request_advice
 
 
 @dataclass
@@ -257,11 +256,10 @@ def _is_selected(obj: Object, graphs: tuple[str, ...]) -> bool:
 def _explain_request(result: ManifestResult, obj: Object, request: PinRequest) -> None:
     """A DynamoGraphDeploymentRequest stays as it is; say what to add to it."""
     name = f"{REQUEST} {name_of(obj)}"
-    path = request.mount_path or DEFAULT_MOUNT_PATH
+    patch, conflicts = request_advice(obj, request)
     result.warnings.append(
         f"{name} is not changed: its graph is generated from it; add this to it before you create "
         "it, and pin the graph that it makes"
     )
-    result.warnings += [f"{name}: {text}" for text in request_conflicts(obj, request.cache)]
-    patch = request_patch(obj, request.cache, path, request.subpath)
+    result.warnings += [f"{name}: {text}" for text in conflicts]
     result.notes.append(to_yaml(patch).rstrip("\n"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from kubectl_fluidmodel.dynamo import model_path, operator_bugs
 from kubectl_fluidmodel.dynamo.affinity import (
@@ -22,6 +23,7 @@ from kubectl_fluidmodel.dynamo.graph import Graph, open_graph
 from kubectl_fluidmodel.dynamo.object_paths import (
     EditLog,
     is_unchanged,
+    join_path,
     prune_containers,
     undo_edits,
 )
@@ -145,7 +147,9 @@ def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> Pi
         changes.append(change)
         if not pins.pins:
             del record.components[component.name]
-    if not request.adopt:
+    if request.adopt:
+        _adopt_listed_claim(graph, record, request.cache)
+    else:
         _list_claim(graph, record, request.cache)
     if any(change.changed for change in changes):
         write_pins(graph.object, record)
@@ -210,7 +214,7 @@ def select_components(graph: Graph, names: tuple[str, ...]) -> list[Component]:
 def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
     """What a component lacks of a pin: `mount`, `node affinity`."""
     lost = []
-    if not all(component.find_claim_mount(cache, path) for path in component.reader_paths()):
+    if component.paths_without_mount(cache):
         lost.append("mount")
     affinity = component.pod_spec().get("affinity")
     terms = terms_of(affinity)
@@ -389,14 +393,38 @@ def _remove_pin(component: Component, pins: ComponentPins, cache: str) -> list[s
     return kept
 
 
+def _adopt_listed_claim(graph: Graph, record: PinRecord, claim: str) -> None:
+    """Record a claim's entry in the graph's `pvcs`, unless somebody else's mount needs it.
+
+    Left behind, it would stop the operator once the claim is gone.
+    """
+    adopted = {name for name, pins in record.components.items() if claim in pins.pins}
+    others = [
+        component
+        for component in graph.components
+        if component.name not in adopted and claim in component.claims_by_volume().values()
+    ]
+    if not adopted or others or claim in record.graph.pins:
+        return
+    for item in _top_level_claims(graph) or []:
+        if item.get("name") == claim and not item.get("create"):
+            edits = [{"add": join_path(("spec", "pvcs")), "item": item}]
+            record.graph.pins[claim] = Pin(adopted=True, edits=edits)
+
+
+def _top_level_claims(graph: Graph) -> list[Any] | None:
+    if graph.kind != GRAPH or graph.shape != "v1alpha1":
+        return None
+    return top_level_claims(graph.object["spec"])
+
+
 def _list_claim(graph: Graph, record: PinRecord, claim: str) -> None:
     """Keep a graph's top-level `pvcs` complete where its services mount from them.
 
     The operator needs no entry to mount a claim, and stops at an entry whose claim is missing, so
     a graph that lists no claims gets no list.
     """
-    spec = graph.object["spec"]
-    claims = top_level_claims(spec) if graph.kind == GRAPH and graph.shape == "v1alpha1" else None
+    claims = _top_level_claims(graph)
     by_service = any(
         mount.get("name") == claim
         for component in graph.components

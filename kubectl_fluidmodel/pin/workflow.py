@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 
-from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts, request_patch
 from kubectl_fluidmodel.dynamo.resources import REQUEST
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import context_namespace
@@ -28,13 +27,13 @@ from kubectl_fluidmodel.pin.graph_reader import read_graph
 from kubectl_fluidmodel.pin.options import PinOptions
 from kubectl_fluidmodel.pin.output import PinPrinter, for_each_graph, print_manifest
 from kubectl_fluidmodel.pin.pinning import (
-    DEFAULT_MOUNT_PATH,
     PinRequest,
     PinResult,
     pin_graph,
     unpin_graph,
 )
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo, PreflightContext
+from kubectl_fluidmodel.pin.request_advice import request_advice
 from kubectl_fluidmodel.pin.wait import RolloutTarget, raise_if_failed, wait_for_rollout
 
 RaiseIfHopeless = Callable[[], None]
@@ -174,10 +173,10 @@ def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
 
 def _print_request_patch(obj: Object, reference: str, request: PinRequest) -> None:
     """What to add to a DynamoGraphDeploymentRequest, which is not patched itself."""
-    for conflict in request_conflicts(obj, request.cache):
+    patch, conflicts = request_advice(obj, request)
+    for conflict in conflicts:
         print_warning(f"{REQUEST} {reference}: {conflict}")
-    path = request.mount_path or DEFAULT_MOUNT_PATH
-    print_note(to_yaml(request_patch(obj, request.cache, path, request.subpath)).rstrip("\n"))
+    print_note(to_yaml(patch).rstrip("\n"))
 
 
 def _pin(request: PinRequest, obj: Object, schema: str | None) -> PinResult:

@@ -167,11 +167,15 @@ def beta_component(name: str) -> Drawn:
         st.tuples(_side, container("main")).map(list),
         st.tuples(_side).map(list),
     )
+    init_containers = st.tuples(container("prepare"), container("runtime")).map(list)
     return _maybe(
         {
-            "podTemplate": _maybe({"spec": _pod({"containers": containers})}),
+            "podTemplate": _maybe(
+                {"spec": _pod({"containers": containers, "initContainers": init_containers})}
+            ),
             "replicas": st.integers(0, 3),
             "frontendSidecar": st.just("engine"),
+            "dynamoSidecar": st.just("runtime"),
         },
         {
             "name": st.just(name),

@@ -11,7 +11,7 @@ import yaml
 from kubectl_fluidmodel.dynamo.deployment_request import request_patch
 from kubectl_fluidmodel.dynamo.graph import NotPinnableError, open_graph
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
-from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph
+from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
 from tests.dynamo.conftest import FIXTURES
 
 REQUEST = PinRequest("llama", "fluid.io/s-ns-llama")
@@ -147,6 +147,19 @@ def test_v1beta1_mounts_in_main_the_engine_and_the_frontend_sidecar():
     assert [len(c.get("volumeMounts", [])) for c in sidecar["containers"]] == [1, 1]
     picker = spec_after("beta-epp-sidecar")["components"][0]
     assert picker == fixture("beta-epp-sidecar")["spec"]["components"][0]
+
+
+def test_v1beta1_mounts_in_the_init_container_that_speaks_for_the_engine():
+    graph = fixture("beta-agg")
+    worker = graph["spec"]["components"][1]
+    worker["dynamoSidecar"] = "runtime"
+    worker["podTemplate"]["spec"]["initContainers"] = [{"name": "prepare"}, {"name": "runtime"}]
+    result = pin_graph(graph, REQUEST).object
+    pod = result["spec"]["components"][1]["podTemplate"]["spec"]
+    prepare, runtime = pod["initContainers"]
+    assert "volumeMounts" not in prepare
+    assert [mount["name"] for mount in runtime["volumeMounts"]] == ["llama"]
+    assert unpin_graph(result, "llama").object == graph
 
 
 def test_component_names_replace_the_selection_by_role():

@@ -76,6 +76,38 @@ def test_what_was_edited_after_the_adoption_stays() -> None:
     assert "affinity" not in left
 
 
+def alpha_graph(**more: Any) -> dict[str, Any]:
+    """A hand-made v1alpha1 graph whose services mount from its list of claims."""
+    mount = {"name": "llama", "mountPoint": "/model"}
+    affinity = {"extraPodSpec": {"affinity": required(term(KEY))}}
+    services = {
+        "Frontend": {"componentType": "frontend", "volumeMounts": [mount]},
+        "Worker": {"componentType": "worker", "volumeMounts": [mount], **affinity},
+    }
+    return {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "old", "namespace": "prod"},
+        "spec": {
+            "pvcs": [{"name": "hub"}, {"name": "llama", "create": False}],
+            "services": {**services, **more},
+        },
+    }
+
+
+def test_the_entry_in_the_list_of_claims_goes_with_an_adopted_pin() -> None:
+    """The operator stops at an entry whose claim is gone."""
+    after = unpin_graph(adopted(alpha_graph()), "llama").object
+    assert after["spec"]["pvcs"] == [{"name": "hub"}]
+    assert "llama" not in str(after["spec"])
+
+
+def test_the_entry_stays_while_somebody_else_mounts_the_claim() -> None:
+    tool = {"componentType": "planner", "volumeMounts": [{"name": "llama", "mountPoint": "/m"}]}
+    after = unpin_graph(adopted(alpha_graph(Tool=tool)), "llama").object
+    assert {"name": "llama", "create": False} in after["spec"]["pvcs"]
+
+
 @pytest.mark.parametrize("name", NOT_BY_HAND)
 def test_what_is_not_pinned_by_hand_is_not_adopted(name: str) -> None:
     before = graph(mounted=False, **copy.deepcopy(NOT_BY_HAND[name]))

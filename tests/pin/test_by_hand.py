@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from kubectl_fluidmodel.dynamo.component import Role
-from kubectl_fluidmodel.dynamo.deployment_request import request_conflicts
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.fluid.names import cache_label, node_label_keys
 from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.graph_patch import GraphChange, dropped_fields
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
 from kubectl_fluidmodel.pin.pinning import PinRequest, pin_graph, unpin_graph
+from kubectl_fluidmodel.pin.request_advice import request_advice
 
 KEY = "fluid.io/s-prod-llama"
 RUNTIME_KEY = "fluid.io/s-alluxio-prod-llama"
@@ -82,6 +82,17 @@ def test_a_graph_pinned_by_hand_is_unchanged(name: str) -> None:
     assert not result.changed
     assert result.reason_unchanged().startswith("pinned already, by hand: fluid.io/s-")
     assert result.changes[0].mode == "required"
+
+
+def test_a_frontend_sidecar_needs_no_mount_where_main_has_one() -> None:
+    """The operator gives it main's: a mount of its own would only restart the workers."""
+    before = graph(affinity=required(term(KEY)))
+    worker = before["spec"]["components"][0]
+    worker["frontendSidecar"] = "front"
+    worker["podTemplate"]["spec"]["containers"].append({"name": "front", "image": "f"})
+    assert pin_graph(before, request()).object == before
+    adopted = pin_graph(before, request(adopt=True)).object
+    assert adopted["spec"] == before["spec"]
 
 
 NOT_BY_HAND = {
@@ -252,23 +263,40 @@ def test_a_missing_image_and_a_sidecar_without_mounts_are_reported() -> None:
     }
     said = "\n".join(pin_graph(obj, request()).remarks())
     assert "component W names no image, without which operators from 1.5 refuse it" in said
-    assert "the frontend sidecar of v1alpha1 gets no mounts" in said
+    assert "operators before 1.2 give the frontend sidecar no mounts" in said
+
+
+def deployment_request(model_cache: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
+    overrides = {"dgd": {"spec": {"services": {"F": service}}}}
+    return {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeploymentRequest",
+        "metadata": {"name": "ask", "namespace": "prod"},
+        "spec": {"modelCache": model_cache, "overrides": overrides},
+    }
 
 
 def test_other_claims_in_a_request_are_reported() -> None:
     volume = {"name": "m", "persistentVolumeClaim": {"claimName": "mine"}}
-    service = {"extraPodSpec": {"volumes": [volume]}}
-    request = {
-        "spec": {
-            "modelCache": {"pvcName": "other"},
-            "overrides": {"dgd": {"spec": {"services": {"F": service}}}},
-        }
-    }
-    assert request_conflicts(request, "llama") == [
+    asked = deployment_request({"pvcName": "other"}, {"extraPodSpec": {"volumes": [volume]}})
+    assert request_advice(asked, request())[1] == [
         "it names claim other in spec.modelCache.pvcName: the patch replaces that",
         "spec.overrides.dgd mounts claim mine: remove it there, or the graph mounts it, too",
     ]
-    assert request_conflicts({"spec": {"modelCache": {"pvcName": "llama"}}}, "llama") == []
+    assert request_advice(deployment_request({"pvcName": "llama"}, {}), request())[1] == []
+
+
+def test_paths_in_a_request_that_the_patch_makes_void_are_reported() -> None:
+    main = {"args": ["-m", "dynamo.frontend", "--model-path=/models/org/llama"]}
+    cache = {"pvcName": "llama", "pvcMountPath": "/models", "pvcModelPath": "org/llama"}
+    asked = deployment_request(cache, {"extraPodSpec": {"mainContainer": main}})
+    patch, conflicts = request_advice(asked, request())
+    assert patch["spec"]["modelCache"] == {**cache, "pvcModelPath": "."}
+    assert conflicts == ["spec.overrides.dgd names /models/org/llama: the model will be at /models"]
+    assert request_advice(asked, request(subpath="org/llama"))[1] == []
+    moved = request_advice(asked, request(mount_path="/m"))
+    assert moved[0]["spec"]["modelCache"]["pvcMountPath"] == "/m"
+    assert "the model will be at /m" in moved[1][0]
 
 
 def test_a_component_pinned_by_hand_has_nothing_to_lose() -> None:

@@ -81,9 +81,9 @@ class V1Alpha1Component(Component):
         return found if found and found.volume in self.claims_by_volume() else None
 
     def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
-        for path in self.reader_paths():
-            if not self.find_claim_mount(claim, path):
-                self.require_free_path(path, where)
+        paths = self.paths_without_mount(claim)
+        for path in paths:
+            self.require_free_path(path, where)
         in_service = bool(self.spec.get("volumeMounts"))
         # A service's mount is a volume of the claim's name, which the pod may have for another.
         taken = claim in super().claims_by_volume()
@@ -93,14 +93,10 @@ class V1Alpha1Component(Component):
                 f"component {self.name} has both volumeMounts and mainContainer.volumeMounts: "
                 "operators 1.2 lose the former; the cache goes with the latter"
             )
-            return [*self._add_volume_mount(log, claim, where, self.reader_paths()), remark]
-        if (
-            in_service
-            and self.main_path in self.reader_paths()
-            and not self.find_claim_mount(claim, self.main_path)
-        ):
-            return self._add_service_mount(log, claim, where)
-        return self._add_volume_mount(log, claim, where, self.reader_paths())
+            return [*self._add_volume_mount(log, claim, where, paths), remark]
+        if in_service and self.main_path in paths:
+            return self._add_service_mount(log, claim, where, paths)
+        return self._add_volume_mount(log, claim, where, paths)
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
         in_service = [
@@ -110,7 +106,9 @@ class V1Alpha1Component(Component):
         ]
         return [*super().claim_edits(claim), *in_service]
 
-    def _add_service_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
+    def _add_service_mount(
+        self, log: EditLog, claim: str, where: str, paths: list[Path]
+    ) -> list[str]:
         if len(claim) > 63 or "." in claim:
             raise FluidModelError(
                 f"cannot mount claim {claim} in component {self.name}",
@@ -118,7 +116,7 @@ class V1Alpha1Component(Component):
                 "move the component's volumeMounts to extraPodSpec.volumes",
             )
         log.append(("volumeMounts",), {"name": claim, "mountPoint": where})
-        others = [path for path in self.reader_paths() if path != self.main_path]
+        others = [path for path in paths if path != self.main_path]
         return [
             *self._add_volume_mount(log, claim, where, others),
             f"component {self.name} mounts the cache writable: v1alpha1 volumeMounts have no "

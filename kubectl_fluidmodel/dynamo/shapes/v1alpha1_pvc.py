@@ -38,12 +38,13 @@ class V1Alpha1PvcComponent(V1Alpha1Component):
         return [*super().claim_edits(claim), *own]
 
     def add_claim_mount(self, log: EditLog, claim: str, where: str) -> list[str]:
-        for path in self.reader_paths():
-            if not self.find_claim_mount(claim, path):
-                self.require_free_path(path, where)
-        if self._service_claim() is None and not self.find_claim_mount(claim, self.main_path):
+        paths = self.paths_without_mount(claim)
+        for path in paths:
+            self.require_free_path(path, where)
+        if self._service_claim() is None and self.main_path in paths:
             log.set_value(("pvc",), {"name": claim, "mountPoint": where})
-        return self._add_volume_mount(log, claim, where, self.reader_paths())
+            paths.remove(self.main_path)
+        return self._add_volume_mount(log, claim, where, paths)
 
 
 def components(spec: dict[str, Any]) -> list[Component]:

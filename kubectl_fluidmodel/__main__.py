@@ -1,4 +1,4 @@
-"""`python -m kubectl_fluidmodel` is the plugin without its console script."""
+"""Runs the plugin with `python -m kubectl_fluidmodel`, without its console script."""
 
 from kubectl_fluidmodel.cli.main import run
 

@@ -1,11 +1,11 @@
-"""What can go wrong, as one line a user can act on.
+"""Errors as one line that a user can act on.
 
 Every failure that a user can cause is a `FluidModelError`. It prints as
 
     error: WHAT: WHY; try: COMMAND
 
-and carries the exit code of the CLI contract: 1 failed, 2 wrong usage, 3 the cluster, hub
-or store could not be reached, 124 timed out, 130 interrupted.
+and has an exit code: 1 failure, 2 usage error, 3 the cluster, the Hub or a store could not be
+reached, 124 timeout, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ class FluidModelError(Exception):
 
 
 class UsageError(FluidModelError):
-    """The command line does not make sense: nothing was read or written."""
+    """The command line is invalid: nothing was read or written."""
 
     exit_code = 2
 
 
 class UnreachableError(FluidModelError):
-    """The cluster, the hub or the store did not answer."""
+    """The cluster, the Hub or the store did not respond."""
 
     exit_code = 3
 
 
 class PermanentlyUnreachableError(UnreachableError):
-    """Unreachable, and what stands in the way stays: TLS that is not trusted, a proxy."""
+    """Unreachable for a reason that does not pass: untrusted TLS, or a proxy."""
 
 
 class WaitTimeoutError(FluidModelError):
-    """A wait ran out of time; what was made stays, and a second run goes on from it."""
+    """A wait timed out. Objects that were created stay, and the same command resumes."""
 
     exit_code = 124
 
 
 class CommandInterruptedError(FluidModelError):
-    """Ctrl-C or SIGTERM; what was made stays, and a second run goes on from it."""
+    """Ctrl-C or SIGTERM. Objects that were created stay, and the same command resumes."""
 
     exit_code = 130

@@ -1,7 +1,8 @@
-"""When PyInstaller has frozen us: programs that we start are not part of the bundle.
+"""Support for the frozen plugin: programs that it starts are not part of the PyInstaller bundle.
 
-The bootloader points LD_LIBRARY_PATH at the bundle's libraries and children inherit it. A
-credential plugin (aws, gke-gcloud-auth-plugin, kubelogin) would load our OpenSSL, not its own.
+The bootloader sets LD_LIBRARY_PATH to the bundle's libraries, and child processes inherit it. A
+credential plugin (aws, gke-gcloud-auth-plugin, kubelogin) would then load our OpenSSL instead of
+its own.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import MutableMapping
 
 _LIBRARY_PATH_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH")
 _BOOTLOADER_PREFIX = "_PYI_"
-"""What the bootloader notes for copies of itself, which we never start."""
+"""Prefix of variables that the bootloader sets for copies of itself, which we never start."""
 
 
 def restore_library_path(environ: MutableMapping[str, str] | None = None) -> None:
-    """Put the environment back to what it was before the bootloader; nothing if not frozen."""
+    """Restore the environment from before the bootloader; does nothing if not frozen."""
     if not getattr(sys, "frozen", False):
         return
     environ = os.environ if environ is None else environ

@@ -1,10 +1,10 @@
-"""Write docs/reference/ from the code: flags, exit codes, keys, documents, checks, environment.
+"""Generate docs/reference/ from the code: flags, exit codes, keys, documents, checks, environment.
 
     python -m docs.tools.reference [--check]
 
-A verb appears when it is in VERBS, a check when it is registered, an exit code when an error class
-has it, a key or a document when a module defines it. `--check` writes nothing and fails where a
-page is not what the code says.
+The reference includes every command in VERBS, every registered check, every exit code of an error
+class, and every key and document that a module defines. `--check` writes nothing and fails if a
+page is not current.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from kubectl_fluidmodel.errors import FluidModelError
 REPO = Path(__file__).parents[2]
 PACKAGE = REPO / "kubectl_fluidmodel"
 TARGET = REPO / "docs" / "reference"
-NOTE = "<!-- Made by `make docs` from the code; edit there. -->\n\n"
+NOTE = "<!-- Generated from the code by `make docs`; edit the code. -->\n\n"
 
 ENVIRONMENT = {
     "KUBECONFIG": "kubeconfig files, as for kubectl",
-    "KUBERC": "kubectl's preferences, of which one counts here: which credential plugins may run",
-    "KUBECTL_KUBERC": "`false`: no such preferences, as for kubectl",
-    "POD_NAMESPACE": "in a pod: the namespace where neither flag nor context names one",
-    "AWS_ENDPOINT_URL_S3": "S3 endpoint where `--endpoint` does not say; wins over the next",
-    "AWS_ENDPOINT_URL": "S3 endpoint where `--endpoint` does not say",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "`true`: no endpoint but that of `--endpoint`",
-    "FLUIDMODEL_IMAGE": "image of staging Jobs and probes, where `--image` does not say",
-    "NO_COLOR": "set: no colour, unless `--color always`",
-    "TERM": "`dumb`: no colour and no live view",
-    "FLUIDMODEL_COMPLETION_TIMEOUT": "seconds that TAB waits for names of the cluster (0.15)",
-    "AWS_CREDENTIAL_EXPIRATION": "when the keys of the environment end; said before a transfer",
-    "AWS_CA_BUNDLE": "certificates to trust for the store; wins over the next",
-    "REQUESTS_CA_BUNDLE": "certificates to trust for Hub and store; wins over the next",
-    "SSL_CERT_FILE": "certificates to trust for Hub, store and API server, instead of the system's",
-    "SSL_CERT_DIR": "directories with certificates to trust as well, separated by colons",
-    "NO_PROXY": "hosts that are reached without the proxy",
-    "no_proxy": "the same, where that one is not set",
+    "KUBERC": "kubectl's preferences; only the policy for credential plugins applies",
+    "KUBECTL_KUBERC": "`false`: ignore kubectl's preferences, as for kubectl",
+    "POD_NAMESPACE": "in a pod: the namespace, if neither a flag nor the context sets it",
+    "AWS_ENDPOINT_URL_S3": "default of `--endpoint`; overrides `AWS_ENDPOINT_URL`",
+    "AWS_ENDPOINT_URL": "default of `--endpoint`",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "`true`: use only the endpoint of `--endpoint`",
+    "FLUIDMODEL_IMAGE": "default of `--image`, for staging Jobs and probes",
+    "NO_COLOR": "if set: no color, unless `--color always`",
+    "TERM": "`dumb`: no color and no live view",
+    "FLUIDMODEL_COMPLETION_TIMEOUT": "seconds that TAB completion waits for the cluster (0.15)",
+    "AWS_CREDENTIAL_EXPIRATION": "when the keys in the environment expire; used for a warning",
+    "AWS_CA_BUNDLE": "CA certificates for the store; overrides `REQUESTS_CA_BUNDLE`",
+    "REQUESTS_CA_BUNDLE": "CA certificates for Hub and store; overrides `SSL_CERT_FILE`",
+    "SSL_CERT_FILE": "CA certificates for Hub, store and API server; replace the system's",
+    "SSL_CERT_DIR": "directories with additional CA certificates, separated by colons",
+    "NO_PROXY": "hosts that are reached directly",
+    "no_proxy": "used if `NO_PROXY` is not set",
 }
-"""What users may set; each name must be one that the code reads."""
+"""Variables for users; the code must read each of them."""
 _NOT_FOR_USERS = {
     "PATH",
     "KUBERNETES_EXEC_INFO",
@@ -59,8 +59,11 @@ _NOT_FOR_USERS = {
     "KUBERNETES_SERVICE_PORT",
 }
 _OF_LIBRARIES = (
-    ("`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE` …", "boto3's own chain"),
-    ("`HF_TOKEN`, `HF_ENDPOINT`, `HF_HOME`", "the Hub's client"),
+    (
+        "`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE` …",
+        "credentials; boto3 reads them",
+    ),
+    ("`HF_TOKEN`, `HF_ENDPOINT`, `HF_HOME`", "the Hub; its client reads them"),
     ("`HTTPS_PROXY`, `HTTP_PROXY`, also in lower case", "proxies"),
 )
 
@@ -78,10 +81,10 @@ def pages() -> dict[str, str]:
 
 
 def index(others: dict[str, str]) -> str:
-    lines = ["# Reference", "", "Made from the code by `make docs`.", "", "## Verbs", ""]
-    lines += ["| verb | |", "|---|---|"]
+    lines = ["# Reference", "", "Generated from the code by `make docs`.", "", "## Commands", ""]
+    lines += ["| command | |", "|---|---|"]
     lines += [f"| [`{verb}`]({verb}.md) | {about} |" for verb, about in VERBS.items()]
-    lines += ["", "## Everything else", ""]
+    lines += ["", "## Other pages", ""]
     for name, text in others.items():
         if name.removesuffix(".md") not in VERBS:
             title = re.search(r"^# (.*)$", text, re.MULTILINE)
@@ -124,12 +127,12 @@ def exit_codes() -> str:
     by_code: dict[int, list[type[FluidModelError]]] = {}
     for kind in _family(FluidModelError):
         by_code.setdefault(kind.exit_code, []).append(kind)
-    lines = ["# Exit codes", "", "The same whatever `-o` says.", ""]
+    lines = ["# Exit codes", "", "Exit codes do not depend on `-o`.", ""]
     lines += ["| code | when | error classes |", "|---|---|---|"]
-    lines.append("| 0 | Done; warnings allowed. | |")
+    lines.append("| 0 | Success, possibly with warnings. | |")
     for code in sorted(by_code):
         kinds = by_code[code]
-        # The class that sets the code says what it means; those below it are cases.
+        # The class that sets the code describes it; its subclasses are special cases.
         chief = next(kind for kind in kinds if "exit_code" in vars(kind))
         about = " ".join(inspect.cleandoc(chief.__doc__ or "").split("\n\n")[0].split())
         names = ", ".join(f"`{name}`" for name in sorted({kind.__name__ for kind in kinds}))
@@ -149,7 +152,7 @@ def _import_all() -> None:
             importlib.import_module(module.name)
 
 
-# -- what the sources define -----------------------------------------------------------------
+# -- definitions in the code -----------------------------------------------------------------
 
 
 def _sources() -> Iterator[tuple[str, ast.Module]]:
@@ -158,7 +161,7 @@ def _sources() -> Iterator[tuple[str, ast.Module]]:
 
 
 def keys() -> str:
-    """Constants whose value is a key of ours, with the string that stands below each."""
+    """List constants whose value is one of our keys, with the docstring below each."""
     rows = []
     for name, tree in _sources():
         for here, below in zip(tree.body, [*tree.body[1:], None], strict=True):
@@ -169,10 +172,10 @@ def keys() -> str:
                 continue
             about = _string(below)
             if not about:
-                raise SystemExit(f"{name}: {value} needs a line that says what it is, below it")
+                raise SystemExit(f"{name}: {value} needs a docstring below it")
             rows.append(f"| `{value}` | {_cell(' '.join(about.split()))} |")
     lines = ["# Labels and annotations", ""]
-    lines += ["Besides these, all our objects carry `app.kubernetes.io/managed-by:"]
+    lines += ["All our objects also have the label `app.kubernetes.io/managed-by:"]
     lines += ["kubectl-fluidmodel`.", "", "| key | |", "|---|---|", *sorted(rows)]
     return NOTE + "\n".join(lines) + "\n"
 
@@ -184,7 +187,7 @@ def _string(node: ast.stmt | None) -> str:
 
 
 def documents() -> str:
-    """Dict literals with our apiVersion: their kind and their first level of fields."""
+    """List dict literals with our apiVersion: their kind and top-level fields."""
     rows = []
     for _, tree in _sources():
         constants = {
@@ -200,9 +203,11 @@ def documents() -> str:
                 if found:
                     rows.append(found)
     lines = ["# Documents", ""]
-    lines += ["What `-o json` and `-o yaml` print with `apiVersion: fluidmodel.io/v1`, and what is"]
-    lines += ["written beside a staged model. [Output](../output.md) says what the fields mean."]
-    lines += ["Fields may be added; none changes its meaning within a version.", ""]
+    lines += [
+        "Documents with `apiVersion: fluidmodel.io/v1`: the output of `-o json` and `-o yaml`, and"
+    ]
+    lines += ["files beside a staged model. [Output formats](../output.md) describes the fields."]
+    lines += ["New fields may be added. Within a version, no field changes its meaning.", ""]
     lines += ["| kind | fields |", "|---|---|", *sorted(set(rows))]
     return NOTE + "\n".join(lines) + "\n"
 
@@ -238,16 +243,16 @@ def environment() -> str:
 
 
 def checks_page() -> str:
-    """The checks of `doctor`: a table for each area, then a section for each check."""
+    """Return the checks of `doctor`: a table for each area, then a section for each check."""
     importlib.import_module("kubectl_fluidmodel.doctor.checks")
     registry = importlib.import_module("kubectl_fluidmodel.doctor.check").REGISTRY
-    lines = ["# Checks", "", "What `doctor` asks, by code. How it asks: [doctor](../doctor.md)."]
+    lines = ["# Checks", "", "The checks of [`doctor`](../doctor.md), by code."]
     by_area: dict[str, list[Any]] = {}
     for check in registry.in_code_order():
         by_area.setdefault(check.area, []).append(check)
     for area, checks in by_area.items():
         lines += ["", f"## {area}", ""]
-        lines += ["| code | holds when all is well | else | needs |", "|---|---|---|---|"]
+        lines += ["| code | what is checked | severity | reads |", "|---|---|---|---|"]
         for check in checks:
             kinds = [getattr(need, "kind", need) for need in check.needs]
             needs = ", ".join(f"`{kind.resource}`" for kind in kinds)
@@ -267,7 +272,7 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Words of `--help` as Markdown: brackets and stars mean themselves."""
+    """Escape the text of `--help` for Markdown."""
     return re.sub(r"([\[\]*<>_])", r"\\\1", text)
 
 

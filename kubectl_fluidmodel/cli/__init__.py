@@ -1,5 +1,5 @@
-"""The command line: flags, completion, exit codes, one module per verb.
+"""The command line: flags, completion and exit codes, with one module per command.
 
-Start at `main.py`. A verb's module parses, calls the verb's package and prints the result.
-It has no order of steps and no I/O of its own.
+Start at `main.py`. A command's module parses the flags, calls the command's package and prints the
+result. It contains no workflow and does no I/O of its own.
 """

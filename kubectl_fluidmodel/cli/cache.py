@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.client import Client
 
 EXAMPLES = """
-# A model of the Hugging Face Hub: staged in your bucket from here, then cached
+# A model from the Hugging Face Hub: copied to your bucket from this machine, then cached
 kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --stage-on client
 
-# The same, staged by a Job in the cluster
+# The same, copied by a Job in the cluster
 kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --image registry/image:1
 
-# A model in a bucket, on one GPU node, proven complete
+# A model in a bucket, cached on one GPU node and verified
 kubectl fluidmodel cache s3://models/meta-llama/Llama-3.3-70B-Instruct
 
 # MinIO in the cluster, with the keys of an existing Secret
@@ -68,7 +68,7 @@ _STAGING_FLAGS = flag_group(
         "--to",
         group="Hub",
         metavar="s3://BUCKET[/PREFIX]",
-        help="Where a model of the Hub is staged; needed for org/model.",
+        help="Where to stage a Hub model; required for org/model.",
     ),
     option(
         "--stage-on",
@@ -76,7 +76,7 @@ _STAGING_FLAGS = flag_group(
         type=click.Choice(["cluster", "client"]),
         default="cluster",
         show_default=True,
-        help="Where the transfer runs: in a Job, or here.",
+        help="Where the transfer runs: in a Job or on this machine.",
     ),
     *pod_flags("stage", group="Hub", pod="the Job", target="the Hub"),
     option(
@@ -85,7 +85,7 @@ _STAGING_FLAGS = flag_group(
         metavar="N",
         type=click.IntRange(1, 64),
         default=None,
-        help="Connections at once, per shard.  [default: 8]",
+        help="Parallel connections per shard.  [default: 8]",
     ),
     option(
         "--shards",
@@ -102,7 +102,7 @@ _CACHE_FLAGS = flag_group(
     CacheFlags,
     "cache",
     option(
-        "--name", group="Model", metavar="NAME", help="Name of the cache; the model's if not given."
+        "--name", group="Model", metavar="NAME", help="Name of the cache; default: the model's."
     ),
     option(
         "--gcs-secret",
@@ -116,7 +116,7 @@ _CACHE_FLAGS = flag_group(
         metavar="N",
         type=click.IntRange(1, 100),
         default=None,
-        help="Nodes that each hold the whole model.  [default: 1]",
+        help="Number of nodes that hold a complete copy.  [default: 1]",
     ),
     option(
         "--medium",
@@ -124,16 +124,16 @@ _CACHE_FLAGS = flag_group(
         type=click.Choice(["auto", "MEM", "SSD", "HDD"]),
         default="auto",
         show_default=True,
-        help="auto: memory where it fits beside the engine, else SSD.",
+        help="auto: memory if the cache fits beside the engine, else SSD.",
     ),
-    option("--path", group="Cache", metavar="DIR", help="Directory of the cache on its node."),
+    option("--path", group="Cache", metavar="DIR", help="Directory of the cache on the node."),
     option(
         "--quota",
         group="Cache",
         metavar="SIZE",
         default="auto",
         show_default=True,
-        help="Room per node; auto: what the model needs.",
+        help="Size of the cache per node; auto: what the model needs.",
     ),
     option(
         "--runtime",
@@ -143,20 +143,22 @@ _CACHE_FLAGS = flag_group(
         show_default=True,
         help="Fluid's cache engine.",
     ),
-    option("--load/--no-load", group="Cache", default=True, help="Pull the model in now."),
+    option(
+        "--load/--no-load", group="Cache", default=True, help="Load the model into the cache now."
+    ),
     option(
         "--node",
         "nodes",
         group="Placement",
         metavar="NODE",
         multiple=True,
-        help="Node to cache on; may be repeated.",
+        help="Node to cache on; repeatable.",
     ),
     option(
         "--node-selector",
         group="Placement",
         metavar="K=V,…",
-        help="Labels of the nodes to choose among; GPU nodes by default.",
+        help="Labels of the nodes to choose from; default: GPU nodes.",
     ),
 )
 
@@ -164,7 +166,7 @@ _RUN_FLAGS = flag_group(
     RunFlags,
     "run",
     option(
-        "--wait/--no-wait", group="Output", default=True, help="Wait until it is proven complete."
+        "--wait/--no-wait", group="Output", default=True, help="Wait until the cache is verified."
     ),
     option(
         "--timeout",
@@ -172,7 +174,7 @@ _RUN_FLAGS = flag_group(
         metavar="DURATION",
         default="30m",
         show_default=True,
-        help="How long to wait in all.",
+        help="Maximum time to wait in total.",
     ),
     dry_run_flag,
     output_flag("json", "yaml", "name"),
@@ -183,9 +185,9 @@ _RUN_FLAGS = flag_group(
 @click.command("cache", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("source")
 @store_flags(
-    "S3 endpoint, as the cluster's pods see it.",
-    "Existing Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; by default one is "
-    "made of the credentials that boto3 finds.",
+    "S3 endpoint, as the cluster's pods reach it.",
+    "Existing Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; by default, one is "
+    "created from the credentials that boto3 finds.",
 )
 @hub_flags
 @_STAGING_FLAGS
@@ -201,12 +203,12 @@ def command(
     run: RunFlags,
     connection: ConfigFlags,
 ) -> int:
-    """Build a cache of a model on the node that will serve it, and prove it complete.
+    """Build a cache of a model on the node that will serve it, and verify that it is complete.
 
-    SOURCE is org/model[@REVISION] of the Hugging Face Hub (with --to), s3://bucket/prefix,
+    SOURCE is org/model[@REVISION] on the Hugging Face Hub (with --to), s3://bucket/prefix,
     gs://bucket/prefix, https://host/dir/, hdfs://host:port/dir, nfs://server/export,
-    pvc://claim/dir or local:///dir. Makes the Secret, Dataset, runtime and DataLoad; Fluid makes
-    the PVC. Safe to run again: it continues from what exists.
+    pvc://claim/dir or local:///dir. Creates the Secret, Dataset, runtime and DataLoad; Fluid
+    creates the PVC. You can run the command again at any time: it resumes from the current state.
     """
     from kubectl_fluidmodel.cache.command import CacheCommand
 
@@ -222,13 +224,13 @@ def command(
     except KeyboardInterrupt as err:
         raise CommandInterruptedError(
             "interrupted",
-            "what was made stays and keeps running",
-            "the same command again to follow it",
+            "the objects that were created stay and keep working",
+            "the same command again to resume",
         ) from err
 
 
 def _hopeless_check(client: Client, name: str) -> Callable[[], None]:
-    """The check that ends a wait where doctor finds what no waiting fixes."""
+    """Return the check that ends a wait if doctor finds a problem that waiting cannot fix."""
     from kubectl_fluidmodel.doctor import lasting
     from kubectl_fluidmodel.kube.client import Client
     from kubectl_fluidmodel.output.shell import Operand

@@ -1,7 +1,7 @@
-"""The values that TAB offers for flags and arguments.
+"""Values that TAB completion offers for flags and arguments.
 
-Names of the cluster are asked for by `kube/peek.py`, in a fraction of a second and without the
-Kubernetes client; on any error nothing is offered, without a message.
+`kube/completion_client.py` requests names from the cluster, within a fraction of a second and
+without the Kubernetes client. If that fails, no names are offered and no error is printed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Completer = Callable[[click.Context], "Iterable[Row]"]
 
 
 class CompletedString(click.types.StringParamType):
-    """A text, with candidates for it: pairs of a name and what it is."""
+    """A string with candidates: pairs of a name and its description."""
 
     def __init__(self, offer: Completer) -> None:
         self.completer = offer
@@ -45,7 +45,7 @@ class CompletedString(click.types.StringParamType):
 
 
 class FilePath(click.types.StringParamType):
-    """A text that names a file: the shell offers those."""
+    """A string that names a file: the shell completes file names."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -54,7 +54,7 @@ class FilePath(click.types.StringParamType):
 
 
 def completer_for(param: click.Parameter) -> click.ParamType[str] | None:
-    """The type with candidates for a plain text of this name; None where there is none."""
+    """Return the parameter type with candidates for a string parameter, or None if it has none."""
     if type(param.type) is not click.types.StringParamType:
         return None
     table = _ARGUMENTS if isinstance(param, click.Argument) else _OPTIONS
@@ -62,7 +62,7 @@ def completer_for(param: click.Parameter) -> click.ParamType[str] | None:
 
 
 def _config_flags(ctx: click.Context) -> ConfigFlags:
-    """The connection flags of the words before the cursor."""
+    """Return the connection flags that precede the cursor."""
     from dataclasses import fields
 
     from kubectl_fluidmodel.kube.config import ConfigFlags
@@ -75,7 +75,7 @@ def _config_flags(ctx: click.Context) -> ConfigFlags:
 
 
 def _object_names(kind: Kind, *columns: str) -> Completer:
-    """The names of a kind's objects, described by columns of kubectl's table."""
+    """Return a completer for object names, described by columns of kubectl's table."""
 
     def offer(ctx: click.Context) -> Iterable[Row]:
         from kubectl_fluidmodel.kube import completion_client
@@ -99,7 +99,7 @@ def _graph_names(ctx: click.Context) -> Iterable[Row]:
 
 
 def _component_names(ctx: click.Context) -> Iterable[Row]:
-    """Components of the graphs that were named, or of all graphs of the namespace."""
+    """List the components of the given graphs, or of all graphs in the namespace."""
     from kubectl_fluidmodel.dynamo import resources
     from kubectl_fluidmodel.dynamo.graph import open_graph
     from kubectl_fluidmodel.kube import completion_client
@@ -115,7 +115,7 @@ def _component_names(ctx: click.Context) -> Iterable[Row]:
     found: list[Row] = []
     for graph in graphs:
         if not named or name_of(graph) in named:
-            with contextlib.suppress(FluidModelError):  # one that cannot be pinned
+            with contextlib.suppress(FluidModelError):  # skip graphs that cannot be pinned
                 for component in open_graph(graph).components:
                     about = f"{component.role.value} of {name_of(graph)}"
                     found.append((component.name, about))
@@ -156,4 +156,4 @@ _OPTIONS: dict[str, click.ParamType[str]] = {
     "client_key": FilePath(),
     "filename": FilePath(),
 }
-"""By the name under which the verb gets the value."""
+"""Completers by parameter name."""

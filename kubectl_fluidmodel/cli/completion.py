@@ -1,8 +1,9 @@
-"""`kubectl fluidmodel completion SHELL`, and the hidden `__complete` behind it.
+"""`kubectl fluidmodel completion SHELL`, and the hidden command `__complete` that it uses.
 
-kubectl runs `kubectl_complete-fluidmodel WORD…` at TAB and reads `candidate<TAB>description`
-lines with a last line `:DIRECTIVE` (kubectl ≥ 1.26, pkg/cmd/plugin/plugin_completion.go). The
-scripts in shells.py ask in the same way for `kubectl-fluidmodel` itself.
+On TAB, kubectl runs `kubectl_complete-fluidmodel WORD…` and reads lines of
+`candidate<TAB>description`, followed by `:DIRECTIVE` (kubectl ≥ 1.26,
+pkg/cmd/plugin/plugin_completion.go). The scripts in completion_scripts.py use the same protocol for
+`kubectl-fluidmodel` itself.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from kubectl_fluidmodel.cli.flags import VerbCommand, option
 from kubectl_fluidmodel.errors import FluidModelError
 
 FILES, NO_FILES = 0, 4
-"""Directives: whether file names are candidates, too."""
+"""Directives: whether file names are also candidates."""
 
 _KUBECTL_BRIDGE = '#!/bin/sh\nexec kubectl-fluidmodel __complete "$@"\n'
 
 EXAMPLES = """
-# TAB after `kubectl fluidmodel` (kubectl 1.26 or newer)
+# Completion for `kubectl fluidmodel` (kubectl 1.26 or newer)
 kubectl fluidmodel completion kubectl --install
 
-# TAB after `kubectl-fluidmodel`, in this shell and from now on
+# Completion for `kubectl-fluidmodel` in bash, for this shell and for future ones
 source <(kubectl fluidmodel completion bash)
 kubectl fluidmodel completion bash >> ~/.bashrc
 
@@ -42,18 +43,19 @@ kubectl fluidmodel completion fish > ~/.config/fish/completions/kubectl-fluidmod
     "--install",
     group="Output",
     is_flag=True,
-    help="kubectl only: write kubectl_complete-fluidmodel next to the plugin, or to ~/.local/bin.",
+    help="kubectl only: install kubectl_complete-fluidmodel on PATH, or in ~/.local/bin.",
 )
 def command(shell: str, install: bool) -> int:
-    """Let TAB complete verbs, flags and the names of your cluster.
+    """Complete commands, flags and names from your cluster with TAB.
 
-    Prints the script of SHELL, which is bash, zsh or fish, or with kubectl the program that
-    kubectl asks at TAB. Names come from the cluster in at most a fifth of a second; one
-    that is slow, away or forbids offers nothing (FLUIDMODEL_COMPLETION_TIMEOUT: seconds).
+    Prints the completion script of SHELL (bash, zsh or fish). `kubectl` prints the program that
+    kubectl runs for completion. Names come from the cluster within a fraction of a second; if the
+    cluster is slow, unreachable or denies access, no names are offered.
+    FLUIDMODEL_COMPLETION_TIMEOUT sets the limit in seconds.
     """
     if shell != "kubectl":
         if install:
-            raise click.UsageError("--install goes with kubectl")
+            raise click.UsageError("--install is only for kubectl")
         click.echo(SCRIPTS[shell], nl=False)
         return 0
     if not install:
@@ -75,7 +77,7 @@ def command(shell: str, install: bool) -> int:
 
 
 def _install_directory() -> Path:
-    """The first directory of PATH that is the user's own and writable; ~/.local/bin else."""
+    """Return the first writable directory on PATH below the home directory, else ~/.local/bin."""
     home = Path.home()
     for entry in os.environ.get("PATH", "").split(os.pathsep):
         path = Path(entry)
@@ -95,7 +97,7 @@ def _install_directory() -> Path:
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def complete_words(words: tuple[str, ...]) -> int:
-    """Candidates for the last word, one a line, and a directive."""
+    """Print the candidates for the last word, one per line, and a directive."""
     from click.shell_completion import ShellComplete
 
     from kubectl_fluidmodel.cli.main import root
@@ -104,11 +106,11 @@ def complete_words(words: tuple[str, ...]) -> int:
     *before, last = words or ("",)
     try:
         if _expects_value(before):
-            # click reads nothing behind a flag without its value, and that may be a graph's name
+            # click ignores a flag without its value, and the value may be a graph's name
             last = f"{before.pop()}={last}"
         found = ShellComplete(root, {}, "", "").get_completions(list(before), last)
     except (click.ClickException, FluidModelError):
-        found = []  # wrong words before the cursor: the verb itself reports them
+        found = []  # wrong words before the cursor: the command itself reports them
     directive = NO_FILES
     for item in found:
         if item.type == "file":
@@ -121,7 +123,7 @@ def complete_words(words: tuple[str, ...]) -> int:
 
 
 def _expects_value(words: list[str]) -> bool:
-    """Whether the last of the words is a flag of the verb that takes the next one."""
+    """Return whether the last word is a flag that takes the next word as its value."""
     from kubectl_fluidmodel.cli.main import root
 
     if len(words) < 2 or "--" in words:

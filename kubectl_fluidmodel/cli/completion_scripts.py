@@ -1,4 +1,4 @@
-"""What the shells run at TAB after `kubectl-fluidmodel`; each asks the hidden verb `__complete`."""
+"""Scripts that shells run on TAB after `kubectl-fluidmodel`; they call the hidden `__complete`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _kubectl_fluidmodel() {
         compopt -o default
         return
     fi
-    # readline replaces what follows the last colon or equals sign, not the whole word
+    # readline replaces only the text after the last colon or equals sign
     value="$current"
     [[ $current == -*=* ]] && value="${current#*=}"
     head=""
     [[ $COMP_WORDBREAKS == *:* && $value == *[:=]* ]] && head="${value%"${value##*[:=]}"}"
     for index in "${!names[@]}"; do
         name="${names[index]#"$head"}"
-        # several: they are listed, so say what they are; menus (37, 42) insert what they list
+        # add descriptions to a list of candidates; menus (37, 42) would insert them
         if ((${#names[@]} > 1 && COMP_TYPE != 37 && COMP_TYPE != 42)) && [[ -n ${abouts[index]} ]]
         then
             printf -v name '%-*s  (%s)' "$((width - ${#head}))" "$name" "${abouts[index]}"

@@ -21,13 +21,13 @@ EXAMPLES = """
 # Check one cache
 kubectl fluidmodel doctor llama-3-3-70b-instruct
 
-# All caches of all namespaces, problems only, those with the same cause together
+# All caches in all namespaces: problems only, grouped by cause
 kubectl fluidmodel doctor -A -o short
 
-# In a pipeline: wait until it is healthy, or fail with what is not
+# In a pipeline: wait until the cache is healthy, or fail with a report
 kubectl fluidmodel doctor llama-3-3-70b-instruct --wait --timeout 10m -o junit > doctor.xml
 
-# A file for somebody without access to the cluster, and what they do with it
+# Save a bundle, and read it without access to the cluster
 kubectl fluidmodel doctor --bundle bundle.tar.gz
 kubectl fluidmodel doctor --from-bundle bundle.tar.gz
 """
@@ -58,9 +58,9 @@ _DOCTOR_FLAGS = flag_group(
         group="Doctor",
         metavar="C,…",
         multiple=True,
-        help="Only these checks: codes (FM201) or areas (2xx).",
+        help="Run only these checks: codes (FM201) or areas (2xx).",
     ),
-    option("--skip", group="Doctor", metavar="C,…", multiple=True, help="All checks but these."),
+    option("--skip", group="Doctor", metavar="C,…", multiple=True, help="Skip these checks."),
     option("--wait/--no-wait", group="Doctor", default=False, help="Repeat until no check fails."),
     option(
         "--timeout",
@@ -68,14 +68,14 @@ _DOCTOR_FLAGS = flag_group(
         metavar="DURATION",
         default="5m",
         show_default=True,
-        help="How long to wait.",
+        help="Maximum time to wait.",
     ),
     option(
         "--bundle",
         group="Doctor",
         metavar="FILE",
         type=click.Path(dir_okay=False),
-        help="Write all that was read, redacted, to FILE.tar.gz.",
+        help="Write everything that was read, redacted, to FILE.tar.gz.",
     ),
     option(
         "--probe",
@@ -100,10 +100,10 @@ def command(
     color: str,
     connection: ConfigFlags,
 ) -> int:
-    """Find what is broken in caches and graphs, say why, and how to fix it.
+    """Find what is broken in caches and graphs, explain why, and print the command that fixes it.
 
-    Without NAME, doctor checks all caches of the namespace. It only reads. The exit code is 1 if a
-    check failed or if nothing that matters could be read, else 0.
+    Without NAME, doctor checks all caches in the namespace. It changes nothing. The exit code is 1
+    if a check fails or if the Datasets cannot be read, else 0.
     """
     from kubectl_fluidmodel.doctor.output import print_report, write_support_bundle
     from kubectl_fluidmodel.doctor.run import DoctorOptions, DoctorRun
@@ -126,7 +126,7 @@ def command(
         raise WaitTimeoutError(
             f"not healthy after {flags.timeout}",
             f"{pluralize(len(report.diagnosis.roots), 'problem')}, see above",
-            "--timeout with more time, or the fixes",
+            "a longer --timeout, or apply the fixes",
         )
     return 1 if report.diagnosis.failed else 0
 
@@ -148,5 +148,7 @@ def _pod_probe(flags: DoctorFlags) -> PodProbe | None:
     given |= {"--probe-proxy": flags.probe_proxy, "--probe-ca": flags.probe_ca}
     for flag, value in given.items():
         if value:
-            raise UsageError(f"{flag} without --probe", "only the probe's pod needs it", "--probe")
+            raise UsageError(
+                f"{flag} without --probe", "it applies only to the probe's pod", "--probe"
+            )
     return None

@@ -1,4 +1,4 @@
-"""Flags that verbs share, as kubectl spells them."""
+"""Flags that several commands share, spelled as in kubectl."""
 
 from __future__ import annotations
 
@@ -22,39 +22,43 @@ _CONNECTION_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--context", "context", {"metavar": "NAME", "help": "The kubeconfig context to use."}),
     ("--cluster", "cluster", {"metavar": "NAME", "help": "The kubeconfig cluster to use."}),
     ("--user", "user", {"metavar": "NAME", "help": "The kubeconfig user to use."}),
-    ("--as", "as_user", {"metavar": "USER", "help": "Act as this user."}),
+    ("--as", "as_user", {"metavar": "USER", "help": "User to impersonate."}),
     (
         "--as-group",
         "as_groups",
-        {"metavar": "GROUP", "multiple": True, "help": "Act as this group; may be repeated."},
+        {"metavar": "GROUP", "multiple": True, "help": "Group to impersonate; repeatable."},
     ),
-    ("--as-uid", "as_uid", {"metavar": "UID", "help": "Act as the user with this UID."}),
+    ("--as-uid", "as_uid", {"metavar": "UID", "help": "UID to impersonate."}),
     (
         "--as-user-extra",
         "as_user_extra",
         {
             "metavar": "KEY=VALUE",
             "multiple": True,
-            "help": "Act with this extra attribute; may be repeated.",
+            "help": "Extra attribute to impersonate; repeatable.",
         },
     ),
     ("--token", "token", {"metavar": "TOKEN", "help": "Bearer token for the API server."}),
     (
         "--username",
         "username",
-        {"metavar": "NAME", "help": "Name for basic authentication to the API server."},
+        {"metavar": "NAME", "help": "User name for basic authentication."},
     ),
     (
         "--password",
         "password",
-        {"metavar": "PASSWORD", "help": "Password for basic authentication to the API server."},
+        {"metavar": "PASSWORD", "help": "Password for basic authentication."},
     ),
     (
         "--client-certificate",
         "client_certificate",
-        {"metavar": "FILE", "help": "Certificate to show to the API server."},
+        {"metavar": "FILE", "help": "Client certificate for TLS."},
     ),
-    ("--client-key", "client_key", {"metavar": "FILE", "help": "Key of that certificate."}),
+    (
+        "--client-key",
+        "client_key",
+        {"metavar": "FILE", "help": "Private key of the client certificate."},
+    ),
     ("-s,--server", "server", {"metavar": "URL", "help": "Address of the API server."}),
     (
         "--certificate-authority",
@@ -64,27 +68,30 @@ _CONNECTION_FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "--insecure-skip-tls-verify",
         "insecure_skip_tls_verify",
-        {"is_flag": True, "help": "Do not check the API server's certificate."},
+        {"is_flag": True, "help": "Do not verify the API server's certificate."},
     ),
     (
         "--tls-server-name",
         "tls_server_name",
-        {"metavar": "NAME", "help": "Name to expect in the API server's certificate."},
+        {"metavar": "NAME", "help": "Server name to verify in the API server's certificate."},
     ),
     (
         "--proxy-url",
         "proxy_url",
-        {"metavar": "URL", "help": "Proxy to the API server: http, https or socks5."},
+        {"metavar": "URL", "help": "Proxy for the API server: http, https or socks5."},
     ),
     (
         "--disable-compression",
         "disable_compression",
-        {"is_flag": True, "help": "Do not let the API server compress its answers."},
+        {"is_flag": True, "help": "Disable compression of responses."},
     ),
     (
         "--request-timeout",
         "request_timeout",
-        {"metavar": "DURATION", "help": "Time one request may take: 30s, 2m; 0 for the default."},
+        {
+            "metavar": "DURATION",
+            "help": "Timeout of a single request, such as 30s or 2m; 0: the default.",
+        },
     ),
 )
 
@@ -101,7 +108,7 @@ HEADINGS = (
     "Output",
     "Connection",
 )
-"""Headings of `--help` in the order they are shown; a heading not listed comes before Output."""
+"""Headings of `--help` in display order; a heading that is not listed comes before Output."""
 
 
 class GroupedOption(click.Option):
@@ -113,7 +120,10 @@ class GroupedOption(click.Option):
 
 
 class VerbCommand(click.Command):
-    """A verb's help as kubectl has it: what it does, examples, flags by heading, usage."""
+    """A command whose help is laid out as in kubectl.
+
+    The description comes first, then examples, flags by heading, and usage.
+    """
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -124,7 +134,7 @@ class VerbCommand(click.Command):
                 param.type = kind
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As with kubectl, a bare --dry-run never takes the next word for its value."""
+        """Parse arguments like kubectl: a bare --dry-run does not consume the next word."""
         words = args.index("--") if "--" in args else len(args)
         bare = ["--dry-run=client" if word == "--dry-run" else word for word in args[:words]]
         return super().parse_args(ctx, bare + args[words:])
@@ -158,7 +168,7 @@ class VerbCommand(click.Command):
                 formatter.write_dl(records)
 
     def options_by_heading(self, ctx: click.Context) -> dict[str, list[click.Option]]:
-        """The flags that are shown, by heading, in the order of GROUPS."""
+        """Return the visible flags by heading, in the order of GROUPS."""
         groups: dict[str, list[click.Option]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and not param.hidden:
@@ -172,20 +182,20 @@ class VerbCommand(click.Command):
 
 
 def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
-    """click.option, under a heading of `--help`."""
+    """Return click.option with a heading for `--help`."""
     return click.option(*names, cls=GroupedOption, group=group, **settings)
 
 
 def flag_group(
     cls: type, argument: str, *flags: Callable[[Any], Any], prefix: str = ""
 ) -> Callable[[F], F]:
-    """Flags whose values a verb gets together, as one dataclass.
+    """Return a decorator for flags that a command receives together, as one dataclass.
 
     Args:
-        cls: The dataclass; its fields are the parameter names of the flags.
-        argument: The name under which the verb gets it.
+        cls: The dataclass. Its fields are the parameter names of the flags.
+        argument: The name of the command's parameter.
         flags: The decorators of the flags, in the order of `--help`.
-        prefix: What the parameter names have before the fields' names.
+        prefix: The prefix of the parameter names that the fields omit.
     """
 
     def with_flags(function: F) -> F:
@@ -204,12 +214,12 @@ def flag_group(
 
 
 def pod_flags(prefix: str, *, group: str, pod: str, target: str) -> tuple[Callable[[F], F], ...]:
-    """The flags of a verb that runs this plugin in a pod, for `flag_group`.
+    """Return the flags of a command that runs this plugin in a pod, for `flag_group`.
 
     Args:
-        prefix: Of the flags for the pod's network: `stage` gives --stage-proxy.
+        prefix: The prefix of the network flags: `stage` results in --stage-proxy.
         group: Their heading.
-        pod: What runs the pod, as the help names it.
+        pod: What runs the pod, as named in the help.
         target: What the pod reaches through the proxy.
     """
     return (
@@ -217,7 +227,7 @@ def pod_flags(prefix: str, *, group: str, pod: str, target: str) -> tuple[Callab
             "--image",
             group=group,
             metavar="IMAGE",
-            help=f"Image of {pod}, which has this plugin; FLUIDMODEL_IMAGE if not given.",
+            help=f"Image of {pod}, which contains this plugin; default: FLUIDMODEL_IMAGE.",
         ),
         option(
             "--image-pull-secret",
@@ -225,39 +235,39 @@ def pod_flags(prefix: str, *, group: str, pod: str, target: str) -> tuple[Callab
             group=group,
             metavar="NAME",
             multiple=True,
-            help=f"Existing Secret to pull the image of {pod} with; may be repeated.",
+            help=f"Existing Secret for pulling the image of {pod}; repeatable.",
         ),
         option(
             f"--{prefix}-proxy",
             group=group,
             metavar="URL",
-            help=f"Proxy by which {pod} reaches {target}.",
+            help=f"Proxy through which {pod} reaches {target}.",
         ),
         option(
             f"--{prefix}-no-proxy",
             group=group,
             metavar="HOST,…",
-            help=f"Hosts that {pod} reaches without it; the cluster's own if not given.",
+            help=f"Hosts that {pod} reaches directly; default: hosts in the cluster.",
         ),
         option(
             f"--{prefix}-ca",
             group=group,
             metavar="KIND/NAME[:KEY]",
-            help=f"ConfigMap or Secret with the certificates that {pod} trusts: "
+            help=f"ConfigMap or Secret with the CA certificates that {pod} trusts: "
             "configmap/ca:ca.crt.",
         ),
     )
 
 
 def connection_flags(function: F) -> F:
-    """Add kubectl's connection flags and -n; the verb gets one `connection` argument."""
+    """Add kubectl's connection flags and -n; the command gets one `connection` argument."""
     namespace = option(
         "-n",
         "--namespace",
         "namespace",
         group="Connection",
         metavar="NAME",
-        help="Namespace; the context's where not given.",
+        help="Namespace; default: the context's.",
     )
     others = [
         option(*names.split(","), key, group="Connection", **settings)
@@ -267,7 +277,7 @@ def connection_flags(function: F) -> F:
 
 
 def hub_flags(function: F) -> F:
-    """Add the flags of verbs that read a model from the Hub; the verb gets one `hub` argument."""
+    """Add the flags of commands that read a model from the Hub, as one `hub` argument."""
     return flag_group(
         HubOptions,
         "hub",
@@ -276,7 +286,7 @@ def hub_flags(function: F) -> F:
             "hub_endpoint",
             group="Hub",
             metavar="URL",
-            help="Hub; HF_ENDPOINT, else Hugging Face.",
+            help="URL of the Hub; default: HF_ENDPOINT, else huggingface.co.",
         ),
         option(
             "--hf-secret",
@@ -291,7 +301,7 @@ def hub_flags(function: F) -> F:
             group="Hub",
             metavar="GLOB",
             multiple=True,
-            help="Only these files; by default all but formats that engines do not read.",
+            help="Only these files; default: all formats that engines read.",
         ),
         option(
             "--exclude",
@@ -299,14 +309,14 @@ def hub_flags(function: F) -> F:
             group="Hub",
             metavar="GLOB",
             multiple=True,
-            help="Not these files.",
+            help="Exclude these files.",
         ),
         prefix="hub_",
     )(function)
 
 
 def store_flags(endpoint_help: str, secret_help: str) -> Callable[[F], F]:
-    """Add the flags of verbs that use an S3 store; the verb gets one `store` argument."""
+    """Add the flags of commands that use an S3 store; the command gets one `store` argument."""
     return flag_group(
         StoreOptions,
         "store",
@@ -317,7 +327,7 @@ def store_flags(endpoint_help: str, secret_help: str) -> Callable[[F], F]:
 
 
 def dry_run(help: str) -> Callable[[F], F]:
-    """--dry-run=none|client|server; bare means client, as kubectl once had it."""
+    """Return --dry-run=none|client|server; a bare --dry-run means client, as in earlier kubectl."""
     return option(
         "--dry-run",
         "dry_run",
@@ -330,13 +340,13 @@ def dry_run(help: str) -> Callable[[F], F]:
 
 
 def dry_run_flag(function: F) -> F:
-    """--dry-run of verbs that send objects."""
-    text = "client, or bare: print what would be sent; server: send it without keeping it."
+    """Return the --dry-run of commands that send objects."""
+    text = "client (or no value): print what would be sent; server: send it without persisting it."
     return dry_run(text)(function)
 
 
 def output_flag(*formats: str, group: str = "Output") -> Callable[[F], F]:
-    """-o/--output with the formats this verb can print."""
+    """Return -o/--output with the formats that this command supports."""
     return option(
         "-o",
         "--output",
@@ -357,14 +367,14 @@ def color_flag(function: F) -> F:
         type=click.Choice(["auto", "always", "never"]),
         default="auto",
         show_default=True,
-        help="Colour: auto is on a terminal, unless NO_COLOR or TERM=dumb says otherwise.",
+        help="Use color; auto: on a terminal, unless NO_COLOR or TERM=dumb is set.",
     )(function)
 
 
 def view_flags(group: str, *formats: str) -> Callable[[F], F]:
-    """The flags of verbs that only look: whose caches, live or in a bundle, and how they are shown.
+    """Add the flags of read-only commands: namespaces, live or from a bundle, and output.
 
-    The verb gets `everywhere`, `from_bundle`, `output`, `color` and `connection`.
+    The command gets `everywhere`, `from_bundle`, `output`, `color` and `connection`.
     """
 
     def with_view(function: F) -> F:
@@ -375,7 +385,7 @@ def view_flags(group: str, *formats: str) -> Callable[[F], F]:
             group=group,
             metavar="FILE",
             type=click.Path(dir_okay=False),
-            help="Look into this file of `doctor --bundle`; needs no cluster.",
+            help="Read this file of `doctor --bundle` instead of a cluster.",
         )(shown)
         return option(
             "-A",

@@ -12,18 +12,18 @@ from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags
 
 EXAMPLES = """
-# Which models are cached, where, and who reads them from how far
+# Which models are cached, where they are, and which pods read them
 kubectl fluidmodel inspect
 kubectl fluidmodel inspect -A -o wide --sort-by size
 
-# One of them in depth, and as a tree from the model down to its readers
+# One cache in detail, and as a tree from the model down to its readers
 kubectl fluidmodel inspect llama-3-3-70b-instruct
 kubectl fluidmodel inspect llama-3-3-70b-instruct -o tree
 
-# Follow changes
+# Watch for changes
 kubectl fluidmodel inspect -w
 
-# What another cluster looked like, from a file of `doctor --bundle`
+# Another cluster, from a file of `doctor --bundle`
 kubectl fluidmodel inspect --from-bundle bundle.tar.gz
 """
 
@@ -52,12 +52,12 @@ _INSPECT_FLAGS = flag_group(
         metavar="LABELS",
         help="Only Datasets with these labels: key=value, key!=value, key in (a,b), key, !key.",
     ),
-    option("-w", "--watch", "watch", group="Inspect", is_flag=True, help="Follow changes."),
+    option("-w", "--watch", "watch", group="Inspect", is_flag=True, help="Watch for changes."),
     option(
         "--offline",
         group="Inspect",
         is_flag=True,
-        help="Ask the API server alone: not the Hub, not the bucket, not the cache's master.",
+        help="Query only the API server, not the Hub, the bucket or the cache's master.",
     ),
     option(
         "--sort-by",
@@ -65,9 +65,11 @@ _INSPECT_FLAGS = flag_group(
         group="Output",
         type=click.Choice(_SORTS),
         default=None,
-        help="Order of the table.",
+        help="Sort order of the table.",
     ),
-    option("--no-headers", "no_headers", group="Output", is_flag=True, help="Only rows."),
+    option(
+        "--no-headers", "no_headers", group="Output", is_flag=True, help="Omit the table's header."
+    ),
 )
 
 
@@ -84,10 +86,10 @@ def command(
     color: str,
     connection: ConfigFlags,
 ) -> int:
-    """Show the cached models: whole or not, where, in what, and who reads them from how far.
+    """Show which models are cached, where they are, and which pods read them.
 
-    With NAME one of them in depth: its source, its staging, its runtime, node by node, file by
-    file, its readers, and what would make them start faster.
+    With NAME, shows one cache in detail: its source, staging, runtime, nodes, files and readers,
+    and what would make the readers start faster.
     """
     from kubectl_fluidmodel.inspect.run import InspectCommand, InspectOptions, run_once
 
@@ -101,9 +103,9 @@ def command(
         all_namespaces=everywhere,
     ).validated()
     if flags.watch and from_bundle:
-        raise UsageError("--from-bundle does not change", "there is nothing to watch")
+        raise UsageError("cannot watch a bundle", "its content does not change")
     if flags.watch and output == "name":
-        raise UsageError("-o name has nothing to follow", "", "-w, or -w -o json")
+        raise UsageError("cannot watch with -o name", "", "-w or -w -o json")
     if from_bundle:
         from kubectl_fluidmodel.inspect.details import LiveDetails
         from kubectl_fluidmodel.snapshot.archive import load_snapshot
@@ -111,7 +113,7 @@ def command(
         snapshot = load_snapshot(from_bundle)
         namespace = connection.namespace or snapshot.namespace or None
         inspect = InspectCommand(options, None if everywhere else namespace)
-        reason = "the master was not asked when the bundle was made"
+        reason = "the bundle has no report of the master"
         inspect.print(snapshot, LiveDetails(files_reason=reason))
         return 0
     from kubectl_fluidmodel.kube.client import Client

@@ -1,7 +1,7 @@
 """Entry points: the command group, and the only place where errors become exit codes.
 
-A verb's module is imported when the verb is named, so that `--help`, `version` and completion
-never pay for the Kubernetes client or boto3.
+A command's module is imported only when the command runs, so `--help`, `version` and completion do
+not import the Kubernetes client or boto3.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from kubectl_fluidmodel.errors import CommandInterruptedError, FluidModelError
 PROGRAM = "kubectl fluidmodel"
 
 VERBS: dict[str, str] = {
-    "cache": "Build a cache of a model and prove that it holds every byte",
+    "cache": "Build a cache of a model and verify that it holds every byte",
     "pin": "Mount a cache in a graph's workers and run them on its nodes",
-    "unpin": "Undo `pin` in a graph",
+    "unpin": "Remove from a graph what `pin` added",
     "inspect": "Show cached models, where they are, and which pods read them",
-    "doctor": "Find what is broken, say why, and print the fix",
-    "stage": "Copy a model from the Hugging Face Hub to a bucket, and prove every byte",
-    "uncache": "Remove what `cache` made, and nothing else",
-    "completion": "Print the completion script of a shell",
+    "doctor": "Find what is broken and why, and print the fix",
+    "stage": "Copy a model from the Hugging Face Hub to a bucket and verify every byte",
+    "uncache": "Remove what `cache` created, and nothing else",
+    "completion": "Print the completion script for a shell",
     "version": "Print the version",
 }
-"""One line of help per verb, in the order of use; each verb is in cli/VERB.py."""
+"""One line of help per command, in order of use. Each command is in cli/NAME.py."""
 
 _QUICKSTART_STEPS = {
-    "cache": ("cache org/model --to s3://bucket", "builds the cache and proves it complete"),
-    "pin": ("pin NAME GRAPH", "runs the graph's workers on the cache's node"),
-    "doctor": ("doctor NAME", "finds what is broken, and prints the fix"),
-    "uncache": ("uncache NAME", "removes it again"),
+    "cache": ("cache org/model --to s3://bucket", "builds the cache and verifies it"),
+    "pin": ("pin NAME GRAPH", "runs the graph's workers on the cache's nodes"),
+    "doctor": ("doctor NAME", "finds what is broken and prints the fix"),
+    "uncache": ("uncache NAME", "removes the cache"),
 }
-"""The first steps, by verb; three are shown."""
+"""The first steps, by command; three are shown."""
 
 
 def quickstart() -> str:
-    """The first steps, in five lines."""
+    """Return the first steps, in five lines."""
     steps = [step for verb, step in _QUICKSTART_STEPS.items() if verb in VERBS][:3]
     lines = [f"  {PROGRAM} {words:<34} {does}" for words, does in steps]
     return "\n".join(
         (
-            "Serve a large model from the memory or disk of the node that runs it.",
+            "Cache a large model in the memory or on the disk of the node that serves it.",
             *lines,
-            f"`{PROGRAM} --help` lists the verbs, `{PROGRAM} VERB --help` has examples.",
+            f"`{PROGRAM} --help` lists the commands, `{PROGRAM} COMMAND --help` has examples.",
             "",
         )
     )
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
         return _load_command(cmd_name, "command")
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Verbs from the table: looking into each would import them all."""
+        """List the commands from the table, because reading each one would import them all."""
         if incomplete.startswith("-"):
             return click.Command.shell_complete(self, ctx, incomplete)
         return [
@@ -89,7 +89,7 @@ class LazyGroup(click.Group):
 
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise click.UsageError(f"unknown verb '{args[0]}'{hint}", ctx)
+            raise click.UsageError(f"unknown command '{args[0]}'{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -113,13 +113,13 @@ def _load_command(module: str, attribute: str) -> click.Command:
 @click.version_option(__version__, "--version", message=f"{PROGRAM} v%(version)s")
 @click.pass_context
 def root(ctx: click.Context) -> None:
-    """Serve a large model from the memory or disk of the node that runs it."""
+    """Cache a large model in the memory or on the disk of the node that serves it."""
     if ctx.invoked_subcommand is None:
         click.echo(quickstart(), nl=False)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line; returns the exit code of the CLI contract and never raises."""
+    """Run one command line and return its exit code; never raises."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         result: Any = root.main(arguments, prog_name=PROGRAM, standalone_mode=False)
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         _print_error(str(err))
         return err.exit_code
     except (BrokenPipeError, SystemExit):
-        # The reader of the output (head, less) is gone. click turns its own broken pipes into a
+        # The reader of the output (head, less) has exited. click turns its own broken pipes into a
         # SystemExit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -157,23 +157,23 @@ def _print_error(message: str) -> None:
 def run() -> None:
     """Console script `kubectl-fluidmodel`."""
     frozen.restore_library_path()
-    gc.set_threshold(20_000, 20, 20)  # imports create no garbage worth collecting
-    # What the caller ignores stays ignored, as for SIGINT, which Python leaves alone then: behind
-    # `&` in a script, Ctrl-C is meant for another process.
+    gc.set_threshold(20_000, 20, 20)  # imports create no garbage that is worth collecting
+    # Keep SIGTERM ignored if the caller ignores it, as Python does for SIGINT: behind `&` in a
+    # script, Ctrl-C is meant for another process.
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _on_sigterm)
     _fast_exit(main())
 
 
 def complete() -> None:
-    """Console script `kubectl_complete-fluidmodel`, which kubectl runs at TAB."""
+    """Console script `kubectl_complete-fluidmodel`, which kubectl runs on TAB."""
     _fast_exit(main(["__complete", *sys.argv[1:]]))
 
 
 def _fast_exit(code: int) -> NoReturn:
     """Exit without Python's finalization, which takes a tenth of a short run.
 
-    Finalization is needed only where output cannot be written or threads still run.
+    Finalization is needed only if output could not be written or threads are still running.
     """
     try:
         sys.stdout.flush()

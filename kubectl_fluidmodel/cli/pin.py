@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.kube.client import Client
 
 EXAMPLES = """
-# Run the workers of graph chat on the nodes that hold llama, and follow the roll-out
+# Run the workers of graph chat on the nodes that hold llama, and wait for the roll-out
 kubectl fluidmodel pin llama chat --wait
 
 # Preview the change
 kubectl fluidmodel pin llama chat --dry-run=server
 
-# Let the engines read the mount, too
+# Also make the engines load the model from the mount
 kubectl fluidmodel pin llama chat --use-model-path
 
-# A large model: give its workers enough time in their startup probes
+# A large model: allow its workers enough time to start
 kubectl fluidmodel pin llama chat --probe-budget
 
-# A manifest in git: comments, order and other documents stay unchanged
+# A manifest in git: comments, order and other documents do not change
 kubectl fluidmodel pin llama -f graph.yaml -n prod > pinned.yaml
 
-# For kustomize and Helm users: the patch alone
+# Only the patch, for kustomize and Helm
 kubectl fluidmodel pin llama -f graph.yaml -n prod -o patch
 """
 
@@ -45,13 +45,13 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     "--mount-path",
     group="Graph",
     metavar="DIR",
-    help="Where the containers see the model.  [default: /model]",
+    help="Mount path of the model in the containers.  [default: /model]",
 )
 @option(
     "--use-model-path",
     group="Graph",
     is_flag=True,
-    help="Point the engines' --model(-path) at the mount; the served name stays.",
+    help="Set the engines' --model(-path) to the mount; keeps the served name.",
 )
 @option(
     "--probe-budget",
@@ -63,22 +63,24 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     "--adopt",
     group="Graph",
     is_flag=True,
-    help="Record a pin made by hand, so that unpin can take it back; changes no pods.",
+    help="Record a pin made by hand so that unpin can remove it; changes no pods.",
 )
-@option("--force", group="Graph", is_flag=True, help="Patch although the preflight refuses.")
+@option("--force", group="Graph", is_flag=True, help="Patch even if a preflight check fails.")
 @option(
     "--preferred",
     group="Placement",
     is_flag=True,
-    help="Prefer the cache's nodes, not require them.",
+    help="Prefer the cache's nodes instead of requiring them.",
 )
 @option(
     "--recreate",
     group="Placement",
     is_flag=True,
-    help="Let old workers go before new ones come: for a node without GPUs to spare.",
+    help="Delete old workers before starting new ones: for nodes without spare GPUs.",
 )
-@option("--wait/--no-wait", group="Output", default=False, help="Follow the roll-out to its end.")
+@option(
+    "--wait/--no-wait", group="Output", default=False, help="Wait for the roll-out to complete."
+)
 @option(
     "--timeout",
     group="Output",
@@ -86,16 +88,16 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     default="30m",
     show_default=True,
     callback=_seconds,
-    help="How long to wait in all.",
+    help="Maximum time to wait in total.",
 )
 @pin_options
 def command(options: PinOptions) -> int:
     """Run a graph's workers on the nodes that hold the model, with the model mounted.
 
     NAME is the cache. GRAPH is the name of a DynamoGraphDeployment, or dcd/NAME for a
-    DynamoComponentDeployment. Workers get the mount and a node affinity, frontends the mount,
-    planners and EPPs nothing. All else stays as it is, and `unpin` takes back exactly what was
-    added.
+    DynamoComponentDeployment. Workers get the mount and a node affinity, frontends get the mount,
+    and planners and EPPs do not change. Nothing else in the graph changes, and `unpin` removes
+    exactly what was added.
     """
     from kubectl_fluidmodel.pin import workflow
 
@@ -106,12 +108,12 @@ def command(options: PinOptions) -> int:
 def _watch_with_doctor(
     client: Client, namespace: str, cache: str, graph: str
 ) -> Callable[[], None]:
-    """Doctor's verdict for a wait: raises what no waiting fixes."""
+    """Return a check for `--wait` that raises an error if doctor finds what waiting cannot fix."""
     from kubectl_fluidmodel.doctor import lasting
     from kubectl_fluidmodel.kube.client import Client as KubeClient
     from kubectl_fluidmodel.output import shell
 
-    # A client of its own: doctor's requests do not count as the pin's.
+    # A separate client, because doctor's requests do not count as the pin's.
     own = KubeClient(access=client.access)
     monitor = lasting.FailureMonitor(own, namespace, cache, lasting.GRAPH_FAILURES, interval=6.0)
     command = shell.command(

@@ -1,4 +1,4 @@
-"""The arguments and flags that `pin` and `unpin` have in common."""
+"""The arguments and flags that `pin` and `unpin` share."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from kubectl_fluidmodel.pin.options import PinOptions
 
 
 def pin_options(function: Callable[[PinOptions], int]) -> Any:
-    """Add NAME GRAPH… and the common flags; the verb gets all of them as one PinOptions.
+    """Add NAME GRAPH… and the common flags; the command gets all of them as one PinOptions.
 
-    Flags of one verb alone are declared above this decorator, by the names of fields of
-    PinOptions.
+    Declare flags of a single command above this decorator, with the field names of PinOptions.
     """
 
     @functools.wraps(function)
@@ -32,7 +31,7 @@ def pin_options(function: Callable[[PinOptions], int]) -> Any:
             return function(PinOptions(**arguments))
         except KeyboardInterrupt as err:
             raise CommandInterruptedError(
-                "interrupted", "what was written stays", "the same command again to follow it"
+                "interrupted", "changes that were written stay", "the same command again to resume"
             ) from err
 
     decorated: Any = with_options
@@ -41,14 +40,14 @@ def pin_options(function: Callable[[PinOptions], int]) -> Any:
         color_flag,
         output_flag("json", "yaml", "name", "patch"),
         dry_run_flag,
-        option("--diff", "show_diff", group="Output", is_flag=True, help="Show what changes."),
+        option("--diff", "show_diff", group="Output", is_flag=True, help="Show the diff."),
         option(
             "--component",
             "components",
             group="Graph",
             metavar="NAME",
             multiple=True,
-            help="Only this component; may be repeated. By default all that have to do with it.",
+            help="Only this component; repeatable. Default: all that use the model.",
         ),
         option(
             "-f",

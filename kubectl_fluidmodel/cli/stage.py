@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.stage.options import TransferOptions
 
 EXAMPLES = """
-# What would be staged: files, bytes, and what is left out
+# Preview the plan: files, sizes, and what is skipped
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --dry-run
 
 # Stage it; after an interruption the same command resumes
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --endpoint http://minio:9000
 
-# Compare what is staged with its manifest and the hub
+# Compare the staged files with their manifest and the Hub
 kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --verify
 
 # Abort the uploads that interrupted runs left in the bucket
@@ -44,7 +44,7 @@ kubectl fluidmodel stage Qwen/Qwen2.5-7B-Instruct --to s3://models --abort-stale
 
 @dataclass(frozen=True)
 class WorkFlags:
-    """What the command does, and how, as on the command line."""
+    """Flags for what the command does, as on the command line."""
 
     verify: bool
     read: bool
@@ -60,7 +60,7 @@ class WorkFlags:
 
 @dataclass(frozen=True)
 class OutputFlags:
-    """What the command prints, and whether it only shows its plan."""
+    """Flags for what the command prints, and --dry-run."""
 
     log: str
     dry_run: str
@@ -71,16 +71,21 @@ class OutputFlags:
 _WORK_FLAGS = flag_group(
     WorkFlags,
     "work",
-    option("--verify", group="Work", is_flag=True, help="Check what is staged; stage nothing."),
+    option("--verify", group="Work", is_flag=True, help="Verify the staged files; stage nothing."),
     option("--read", group="Work", is_flag=True, help="With --verify: read every byte back."),
-    option("--abort-stale", group="Work", is_flag=True, help="Abort our own unfinished uploads."),
+    option(
+        "--abort-stale",
+        group="Work",
+        is_flag=True,
+        help="Abort unfinished uploads of earlier runs.",
+    ),
     option(
         "--stale-after",
         group="Work",
         metavar="DURATION",
         default="10m",
         show_default=True,
-        help="How long an upload has made no progress before it is stale; at least 1m.",
+        help="Time without progress after which an upload is stale; at least 1m.",
     ),
     option(
         "--stage-workers",
@@ -91,17 +96,25 @@ _WORK_FLAGS = flag_group(
         help="Parallel connections.  [default: 8]",
     ),
     option(
-        "--memory", group="Work", metavar="SIZE", help="Of the whole process.  [default: 256Mi]"
+        "--memory",
+        group="Work",
+        metavar="SIZE",
+        help="Memory limit of the process.  [default: 256Mi]",
     ),
-    option("--part-size", group="Work", metavar="SIZE", help="Of a part; by default by file size."),
-    option("--shard", group="Work", metavar="I/N", help="Stage only shard I of N, from 0."),
+    option(
+        "--part-size",
+        group="Work",
+        metavar="SIZE",
+        help="Size of a part; default: depends on the file size.",
+    ),
+    option("--shard", group="Work", metavar="I/N", help="Stage only shard I of N, starting at 0."),
     option(
         "--retry-for",
         group="Work",
         metavar="DURATION",
         default="5m",
         show_default=True,
-        help="How long a part is retried without progress.",
+        help="Time without progress after which retries end.",
     ),
     option(
         "--stall",
@@ -109,7 +122,7 @@ _WORK_FLAGS = flag_group(
         metavar="DURATION",
         default="30s",
         show_default=True,
-        help="A connection that delivers nothing for this long is retried.",
+        help="Time without data after which a connection is replaced.",
     ),
 )
 
@@ -122,10 +135,10 @@ _OUTPUT_FLAGS = flag_group(
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="json: one JSON object per line on stdout, for programs.",
+        help="json: one JSON object per line on stdout.",
     ),
     dry_run(
-        "client, or bare: print the plan; server: and what the store has of it. Nothing is written."
+        "client (or no value): print the plan; server: also what is in the store. Writes nothing."
     ),
     output_flag("json", "yaml", "name"),
     color_flag,
@@ -134,8 +147,8 @@ _OUTPUT_FLAGS = flag_group(
 
 @click.command("stage", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("model")
-@option("--to", group="Store", metavar="s3://BUCKET[/PREFIX]", required=True, help="Where to.")
-@store_flags("S3 endpoint, as this machine reaches it.", "Secret in the cluster with S3 keys.")
+@option("--to", group="Store", metavar="s3://BUCKET[/PREFIX]", required=True, help="Destination.")
+@store_flags("S3 endpoint, as this machine reaches it.", "Existing Secret with S3 keys.")
 @hub_flags
 @_WORK_FLAGS
 @_OUTPUT_FLAGS
@@ -149,18 +162,18 @@ def command(
     run: OutputFlags,
     connection: ConfigFlags,
 ) -> int:
-    """Copy a model from the Hugging Face Hub into a bucket, and verify every byte.
+    """Copy a model from the Hugging Face Hub to a bucket and verify every byte.
 
-    Streams without a scratch disk, resumes where an earlier run stopped, and compares each file
-    with the hub's hash before its object exists. The files go to
-    BUCKET/PREFIX/org/model/COMMIT/, with a manifest beside them; pass that prefix to `cache`.
+    Streams without a scratch disk, resumes interrupted runs, and verifies the hash of each file
+    before its object exists. The files go to BUCKET/PREFIX/org/model/COMMIT/, with a manifest
+    beside them; pass that prefix to `cache`.
     """
     from kubectl_fluidmodel.model.source import parse_source
     from kubectl_fluidmodel.objectstore.layout import parse_bucket_prefix
     from kubectl_fluidmodel.stage.command import Action, StageCommand, StageOptions
 
     if work.verify and work.abort_stale:
-        raise UsageError("--verify and --abort-stale exclude each other", "", "one of them")
+        raise UsageError("cannot combine --verify and --abort-stale", "", "one of them")
     action = Action.ABORT_STALE if work.abort_stale else Action.STAGE
     options = StageOptions(
         source=parse_source(model, "stage"),
@@ -185,11 +198,11 @@ def _parse_transfer_options(work: WorkFlags) -> TransferOptions:
 
     shard = re.fullmatch(r"(\d{1,4})/(\d{1,4})", work.shard or "0/1")
     if not shard:
-        raise UsageError(f"cannot read --shard '{work.shard}'", "", "--shard 0/4 … --shard 3/4")
+        raise UsageError(f"invalid --shard '{work.shard}'", "", "--shard 0/4 … --shard 3/4")
     part_size = _parse_bytes(work.part_size, "--part-size") if work.part_size else 0
     if part_size and (part_size < MIN_PART or part_size % 64):
         raise UsageError(
-            f"--part-size {work.part_size} is not usable",
+            f"--part-size {work.part_size} is invalid",
             "S3 requires 5Mi or more",
             "--part-size 16Mi",
         )
@@ -209,5 +222,5 @@ def _parse_bytes(text: str, flag: str) -> int:
 
     size = quantity_to_int(text)
     if size is None or size <= 0:
-        raise UsageError(f"cannot read {flag} '{text}'", "it is no size", f"{flag} 256Mi")
+        raise UsageError(f"invalid {flag} '{text}'", "it is not a size", f"{flag} 256Mi")
     return size

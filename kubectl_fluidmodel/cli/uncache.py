@@ -10,10 +10,10 @@ from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.output.console import print_note, print_warning
 
 EXAMPLES = """
-# What would go, without touching anything
+# Show what would be deleted, without deleting it
 kubectl fluidmodel uncache llama-3-3-70b-instruct --dry-run=server
 
-# Remove it; refused while a pod reads from it
+# Remove the cache; refused while a pod reads from it
 kubectl fluidmodel uncache llama-3-3-70b-instruct
 
 # Do not wait for Fluid to clean up
@@ -23,7 +23,7 @@ kubectl fluidmodel uncache llama-3-3-70b-instruct --no-wait
 
 @click.command("uncache", cls=VerbCommand, examples=EXAMPLES)
 @click.argument("name")
-@option("--force", group="Cache", is_flag=True, help="Even while pods read from it.")
+@option("--force", group="Cache", is_flag=True, help="Remove the cache even if pods read from it.")
 @option("--wait/--no-wait", group="Output", default=True, help="Wait until Fluid has cleaned up.")
 @option(
     "--timeout",
@@ -31,17 +31,17 @@ kubectl fluidmodel uncache llama-3-3-70b-instruct --no-wait
     metavar="DURATION",
     default="5m",
     show_default=True,
-    help="How long to wait.",
+    help="Maximum time to wait.",
 )
 @dry_run_flag
 @connection_flags
 def command(
     name: str, force: bool, wait: bool, timeout: str, dry_run: str, connection: ConfigFlags
 ) -> int:
-    """Free the memory or disk that a cache takes; the model in its bucket stays.
+    """Free the memory or disk space that a cache uses; the model in its bucket stays.
 
     Removes the staging Job, DataLoad, runtime, Dataset, Secrets and volumes of the cache NAME.
-    Deletes only what `cache` made, and nothing unless all of it may be deleted.
+    Deletes only what `cache` created, and deletes nothing if you may not delete all of it.
     """
     from kubectl_fluidmodel.cache.removal import dry_run_delete, require_removable, uncache
     from kubectl_fluidmodel.kube.client import Client
@@ -71,7 +71,7 @@ def command(
             click.echo(line)
     except KeyboardInterrupt as err:
         raise CommandInterruptedError(
-            "interrupted", "Fluid continues to clean up", "the same command"
+            "interrupted", "Fluid continues the clean-up", "the same command"
         ) from err
     if not wait:
         print_note("Fluid cleans up in the background")

@@ -9,10 +9,10 @@ from kubectl_fluidmodel.cli.pin_options import pin_options
 from kubectl_fluidmodel.pin.options import PinOptions
 
 EXAMPLES = """
-# Take back what pin added to graph chat for the cache llama
+# Remove what pin added to graph chat for the cache llama
 kubectl fluidmodel unpin llama chat
 
-# See first what would change
+# Preview the change
 kubectl fluidmodel unpin llama chat --dry-run=server
 
 # In a manifest
@@ -23,9 +23,9 @@ kubectl fluidmodel unpin llama -f pinned.yaml > graph.yaml
 @click.command("unpin", cls=VerbCommand, examples=EXAMPLES)
 @pin_options
 def command(options: PinOptions) -> int:
-    """Give a graph back as it was: takes away exactly what `pin NAME` added to it.
+    """Restore a graph: remove exactly what `pin NAME` added to it.
 
-    What somebody changed since then stays as it is, and is named.
+    Fields that somebody has changed since then stay as they are, and the output names them.
     """
     from kubectl_fluidmodel.pin import workflow
 

@@ -11,10 +11,10 @@ from kubectl_fluidmodel.cli.flags import VerbCommand, output_flag
 from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
 
 EXAMPLES = """
-# The version, as a tag
+# The version in the form of a tag
 kubectl fluidmodel version
 
-# For programs, with Python's version and the platform
+# For programs, with the Python version and the platform
 kubectl fluidmodel version -o json
 kubectl fluidmodel version -o yaml
 """
@@ -23,7 +23,7 @@ kubectl fluidmodel version -o yaml
 @click.command("version", cls=VerbCommand, examples=EXAMPLES)
 @output_flag("json", "yaml")
 def command(output: str | None) -> None:
-    """Tell which plugin this is, for bug reports and scripts."""
+    """Print the version of the plugin, for bug reports and scripts."""
     if output is None:
         click.echo(f"v{__version__}")
         return

@@ -87,9 +87,9 @@ class TestHelp:
 
 WRONG = [
     # arguments, words of the error
-    (["cach"], "unknown verb 'cach'; did you mean 'cache'?; try: kubectl fluidmodel --help"),
+    (["cach"], "unknown command 'cach'; did you mean 'cache'?; try: kubectl fluidmodel --help"),
     (["uncach", "x"], "did you mean 'uncache'?"),
-    (["frobnicate"], "unknown verb 'frobnicate'; try: kubectl fluidmodel --help"),
+    (["frobnicate"], "unknown command 'frobnicate'; try: kubectl fluidmodel --help"),
     (["--frobnicate"], "no such option '--frobnicate'"),
     (["cache"], "missing argument 'SOURCE'; try: kubectl fluidmodel cache --help"),
     (["cache", "pvc://c/m", "extra"], "extra"),
@@ -109,7 +109,7 @@ WRONG = [
     (["cache", "pvc://c/m", "--name", "UPPER", "--dry-run"], "--name upper"),
     (["uncache"], "missing argument 'NAME'"),
     (["completion", "tcsh"], "'tcsh' is not one of"),
-    (["completion", "bash", "--install"], "--install goes with kubectl"),
+    (["completion", "bash", "--install"], "--install is only for kubectl"),
     (["version", "-o", "name"], "'name' is not one of"),
 ]
 
@@ -239,7 +239,7 @@ class TestExitCodes:
         with interrupts.interrupts_enabled():
             ended = interrupted(number)
         assert ended.code == 130
-        assert ended.err.startswith("error: interrupted: what was made stays")
+        assert ended.err.startswith("error: interrupted: the objects that were created stay")
         assert (len(ended.err.splitlines()), ended.out) == (1, "")
 
     def test_behind_an_ampersand_ctrl_c_is_for_others(self) -> None:

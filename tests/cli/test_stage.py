@@ -132,11 +132,14 @@ def test_a_json_log_has_one_event_per_line(
     [
         (["--to=gs://x"], "cannot stage to 'gs://x'"),
         (["--to=s3://ok-bucket", "--shard=4/4"], "shard 4 of 4"),
-        (["--to=s3://ok-bucket", "--shard=x"], "cannot read --shard"),
+        (["--to=s3://ok-bucket", "--shard=x"], "invalid --shard"),
         (["--to=s3://ok-bucket", "--memory=1Mi"], "too little"),
-        (["--to=s3://ok-bucket", "--memory=lots"], "cannot read --memory"),
-        (["--to=s3://ok-bucket", "--part-size=1Mi"], "not usable"),
-        (["--to=s3://ok-bucket", "--verify", "--abort-stale"], "exclude each other"),
+        (["--to=s3://ok-bucket", "--memory=lots"], "invalid --memory"),
+        (["--to=s3://ok-bucket", "--part-size=1Mi"], "--part-size 1Mi is invalid"),
+        (
+            ["--to=s3://ok-bucket", "--verify", "--abort-stale"],
+            "cannot combine --verify and --abort-stale",
+        ),
         (["--to=s3://ok-bucket", "--read"], "--read requires --verify"),
         ([], "missing option '--to'"),
     ],

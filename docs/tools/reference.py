@@ -22,8 +22,8 @@ from typing import Any
 import click
 
 import kubectl_fluidmodel
-from kubectl_fluidmodel.cli.flags import VerbCommand
 from kubectl_fluidmodel.cli.main import PROGRAM, VERBS, root
+from kubectl_fluidmodel.cli.verb_command import VerbCommand
 from kubectl_fluidmodel.errors import FluidModelError
 
 REPO = Path(__file__).parents[2]

@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags, parse_options
-from kubectl_fluidmodel.cli.flags import (
-    VerbCommand,
-    color_flag,
-    connection_flags,
-    dry_run_flag,
-    flag_group,
-    hub_flags,
-    option,
-    output_flag,
-    pod_flags,
-    store_flags,
-)
+from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, dry_run_flag, output_flag
+from kubectl_fluidmodel.cli.model_flags import hub_flags, pod_flags, stage_workers_flag, store_flags
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import CommandInterruptedError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
@@ -79,14 +70,7 @@ _STAGING_FLAGS = flag_group(
         help="Where the transfer runs: in a Job or on this machine.",
     ),
     *pod_flags("stage", group="Hub", pod="the Job", target="the Hub"),
-    option(
-        "--stage-workers",
-        group="Hub",
-        metavar="N",
-        type=click.IntRange(1, 64),
-        default=None,
-        help="Parallel connections per shard.  [default: 8]",
-    ),
+    stage_workers_flag("Hub", "Parallel connections per shard"),
     option(
         "--shards",
         group="Hub",

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from kubectl_fluidmodel.cli.completion_scripts import SCRIPTS
-from kubectl_fluidmodel.cli.flags import VerbCommand, option
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
 from kubectl_fluidmodel.errors import FluidModelError
 
 FILES, NO_FILES = 0, 4

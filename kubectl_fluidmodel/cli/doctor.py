@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cli.flags import VerbCommand, flag_group, option, pod_flags, view_flags
+from kubectl_fluidmodel.cli.flags import view_flags
+from kubectl_fluidmodel.cli.model_flags import pod_flags
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import UsageError, WaitTimeoutError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.output.units import pluralize

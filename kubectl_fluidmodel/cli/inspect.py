@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import click
 
-from kubectl_fluidmodel.cli.flags import VerbCommand, flag_group, option, view_flags
+from kubectl_fluidmodel.cli.flags import view_flags
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import CommandInterruptedError, UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags
 
@@ -91,7 +92,12 @@ def command(
     With NAME, shows one cache in detail: its source, staging, runtime, nodes, files and readers,
     and what would make the readers start faster.
     """
-    from kubectl_fluidmodel.inspect.run import InspectCommand, InspectOptions, run_once
+    from kubectl_fluidmodel.inspect.run import (
+        InspectCommand,
+        print_without_live_details,
+        run_once,
+    )
+    from kubectl_fluidmodel.inspect.view import InspectOptions
 
     options = InspectOptions(
         name=name,
@@ -107,14 +113,12 @@ def command(
     if flags.watch and output == "name":
         raise UsageError("cannot watch with -o name", "", "-w or -w -o json")
     if from_bundle:
-        from kubectl_fluidmodel.inspect.details import LiveDetails
         from kubectl_fluidmodel.snapshot.archive import load_snapshot
 
         snapshot = load_snapshot(from_bundle)
         namespace = connection.namespace or snapshot.namespace or None
         inspect = InspectCommand(options, None if everywhere else namespace)
-        reason = "the bundle has no report of the master"
-        inspect.print(snapshot, LiveDetails(files_reason=reason))
+        print_without_live_details(inspect, snapshot, "the bundle has no report of the master")
         return 0
     from kubectl_fluidmodel.kube.client import Client
 

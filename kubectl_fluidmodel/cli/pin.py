@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cli.flags import VerbCommand, option
 from kubectl_fluidmodel.cli.pin_options import pin_options
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
 from kubectl_fluidmodel.kube.config import parse_timeout
 from kubectl_fluidmodel.pin.options import PinOptions
 

@@ -8,13 +8,8 @@ from typing import Any
 
 import click
 
-from kubectl_fluidmodel.cli.flags import (
-    color_flag,
-    connection_flags,
-    dry_run_flag,
-    option,
-    output_flag,
-)
+from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, dry_run_flag, output_flag
+from kubectl_fluidmodel.cli.verb_command import option
 from kubectl_fluidmodel.errors import CommandInterruptedError
 from kubectl_fluidmodel.pin.options import PinOptions
 

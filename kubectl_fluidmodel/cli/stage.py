@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubectl_fluidmodel.cli.flags import (
-    VerbCommand,
-    color_flag,
-    connection_flags,
-    dry_run,
-    flag_group,
-    hub_flags,
-    option,
-    output_flag,
-    store_flags,
-)
+from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, dry_run, output_flag
+from kubectl_fluidmodel.cli.model_flags import hub_flags, stage_workers_flag, store_flags
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
@@ -87,14 +79,7 @@ _WORK_FLAGS = flag_group(
         show_default=True,
         help="Time without progress after which an upload is stale; at least 1m.",
     ),
-    option(
-        "--stage-workers",
-        group="Work",
-        metavar="N",
-        type=click.IntRange(1, 64),
-        default=None,
-        help="Parallel connections.  [default: 8]",
-    ),
+    stage_workers_flag("Work", "Parallel connections"),
     option(
         "--memory",
         group="Work",

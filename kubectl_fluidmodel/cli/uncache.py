@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from kubectl_fluidmodel.cli.flags import VerbCommand, connection_flags, dry_run_flag, option
+from kubectl_fluidmodel.cli.flags import connection_flags, dry_run_flag
+from kubectl_fluidmodel.cli.verb_command import VerbCommand, option
 from kubectl_fluidmodel.errors import CommandInterruptedError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout
 from kubectl_fluidmodel.output.console import print_note, print_warning

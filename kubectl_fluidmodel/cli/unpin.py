@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from kubectl_fluidmodel.cli.flags import VerbCommand
 from kubectl_fluidmodel.cli.pin_options import pin_options
+from kubectl_fluidmodel.cli.verb_command import VerbCommand
 from kubectl_fluidmodel.pin.options import PinOptions
 
 EXAMPLES = """

@@ -7,7 +7,8 @@ import sys
 import click
 
 from kubectl_fluidmodel import __version__
-from kubectl_fluidmodel.cli.flags import VerbCommand, output_flag
+from kubectl_fluidmodel.cli.flags import output_flag
+from kubectl_fluidmodel.cli.verb_command import VerbCommand
 from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
 
 EXAMPLES = """

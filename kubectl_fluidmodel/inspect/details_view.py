@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kubectl_fluidmodel.inspect.details import CacheDetails
+from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
 from kubectl_fluidmodel.inspect.table_view import (
     NONE,
     UNKNOWN,
@@ -15,6 +16,7 @@ from kubectl_fluidmodel.inspect.table_view import (
     phase_style,
     readers_cell,
 )
+from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.inventory.readers import mount_paths
 from kubectl_fluidmodel.output.escaping import escape_control
 from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table, truncate
@@ -27,6 +29,12 @@ _INDENT = 2
 
 Line = tuple[str, str]
 """A text and its style."""
+
+
+def render(context: ViewContext) -> Rendering:
+    """The cache that was named."""
+    (details,) = describe_with_warnings(context)
+    return Rendering(render_details(details, width=context.width, color=context.color))
 
 
 def render_details(details: CacheDetails, *, width: int | None = None, color: bool = False) -> str:

@@ -7,9 +7,25 @@ from collections.abc import Mapping, Sequence
 import kubectl_fluidmodel.doctor.checks  # noqa: F401 - registers the checks
 from kubectl_fluidmodel.doctor.check import REGISTRY, Check, RequiredKind, Scope
 from kubectl_fluidmodel.doctor.diagnosis import Problem, diagnose
-from kubectl_fluidmodel.inspect.details import DoctorWarning
+from kubectl_fluidmodel.inspect.details import CacheDetails, DoctorWarning, describe_caches
+from kubectl_fluidmodel.inspect.summary import sort_caches
+from kubectl_fluidmodel.inspect.view import ViewContext
 from kubectl_fluidmodel.objects import kinds as k
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+
+def describe_with_warnings(context: ViewContext) -> list[CacheDetails]:
+    """The caches of a view in depth, in the order in which they are shown."""
+    options = context.options
+    found = describe_caches(
+        context.snapshot,
+        warnings=warnings_by_cache(
+            context.snapshot, namespace=context.namespace, name=options.name or ""
+        ),
+        live=context.live,
+        caches=context.caches,
+    )
+    return sort_caches(found, options.sort_by)
 
 
 def warnings_by_cache(

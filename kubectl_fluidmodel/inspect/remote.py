@@ -1,23 +1,52 @@
-"""Look up what lies outside of the cluster: the newest commit and the staging manifest."""
+"""Look up what lies outside of a Snapshot: the master's files, the newest commit, the manifest."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from kubectl_fluidmodel.cache.source_info import reachable_store
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.inspect.details import HubStatus
-from kubectl_fluidmodel.inventory import staging_status
+from kubectl_fluidmodel.inspect.details import HubStatus, LiveDetails
+from kubectl_fluidmodel.inventory import master_report, staging_status
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.inventory.staging_status import StagedModel
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects.access import annotations_of, get_list, get_path
+from kubectl_fluidmodel.snapshot.pod_commands import PodCommand, run_commands
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 _STALL_TIMEOUT = 3.0
 _RETRY_TIMEOUT = 2.0
 """Seconds: a look at a cache must not hang on a Hub that is out of reach."""
+
+
+def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> LiveDetails:
+    """Ask the cache's master, its bucket and the Hub, at the same time.
+
+    The master's answers go into the snapshot.
+    """
+    key = (cache.namespace, cache.name)
+    pod, reason = master_report.find_master_pod(cache)
+    commands = [
+        PodCommand(
+            master_report.command_key(*key, list(command)), cache.namespace, *pod, tuple(command)
+        )
+        for command in (master_report.LIST_COMMAND, master_report.CAPACITY_COMMAND)
+        if pod is not None
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        answered = pool.submit(run_commands, client, snapshot, commands)
+        hub = pool.submit(latest_hub_commit, cache)
+        staged = pool.submit(read_staging_manifest, cache, client)
+        error, commit, manifest = answered.result(), hub.result(), staged.result()
+    return LiveDetails(
+        hub={key: commit} if commit else {},
+        staged={key: manifest} if manifest else {},
+        files_reason=reason or f"could not query the Alluxio master: {error}",
+    )
 
 
 def latest_hub_commit(cache: Cache) -> HubStatus | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from kubectl_fluidmodel.inspect.details import CacheDetails
-from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
+from kubectl_fluidmodel.inspect.summary import CacheSummary, summarize_caches
+from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.output.table import Cell, Column, format_table
 from kubectl_fluidmodel.output.units import format_bytes, format_duration
 
@@ -24,78 +23,68 @@ _COLUMNS = (
     Column("READERS", drop_priority=5),
     Column("AGE", drop_priority=3),
 )
-_WIDE_COLUMNS = (
-    Column("RUNTIME"),
-    Column("WORKERS"),
-    Column("HIT RATIO"),
-    Column("DATALOAD"),
-    Column("STAGED BY"),
-    Column("QUOTA"),
-    Column("WARNINGS"),
-)
 
-SORT_KEYS: dict[str, Callable[[CacheDetails], Any]] = {
-    "name": lambda one: (one.name, one.namespace),
-    "namespace": lambda one: (one.namespace, one.name),
-    "size": lambda one: one.usage.source_bytes or -1,
-    "cached": lambda one: -1.0 if one.usage.percent is None else one.usage.percent,
-    "nodes": lambda one: len(one.nodes or ()),
-    "phase": lambda one: one.phase,
-    "readers": lambda one: len(one.readers or ()),
-    "age": lambda one: one.age or 0.0,
-}
-"""The values of `--sort-by`; smallest first."""
+
+def render(context: ViewContext) -> Rendering:
+    """The table of the caches; nothing where there are none."""
+    if not context.caches:
+        return Rendering("")
+    options, left_out = context.options, list[str]()
+    text = render_table(
+        summarize_caches(context),
+        namespaces=options.all_namespaces,
+        width=context.width,
+        color=context.color,
+        header=options.header,
+        left_out=left_out,
+    )
+    return Rendering(text, left_out)
 
 
 def render_table(
-    caches: Sequence[CacheDetails],
+    caches: Sequence[CacheSummary],
     *,
     namespaces: bool = False,
-    wide: bool = False,
     width: int | None = None,
     color: bool = False,
     header: bool = True,
     left_out: list[str] | None = None,
 ) -> str:
-    """The table; fitted to `width` where one is given, unless all columns were asked for."""
+    """The table; fitted to `width` where one is given."""
     return format_table(
-        table_columns(namespaces, wide),
-        [table_row(one, namespaces, wide) for one in caches],
-        width=None if wide else width,
+        table_columns(namespaces),
+        [table_row(one, namespaces) for one in caches],
+        width=width,
         color=color,
         header=header,
         dropped_columns=left_out,
     )
 
 
-def table_columns(namespaces: bool, wide: bool) -> list[Column]:
-    """The columns; the wide ones are for a wide terminal or a pipe, and nothing of them is cut."""
-    found = [*([_NAMESPACE] if namespaces else []), *_COLUMNS]
-    return [*found, *_WIDE_COLUMNS] if wide else found
+def table_columns(namespaces: bool) -> list[Column]:
+    return [_NAMESPACE, *_COLUMNS] if namespaces else [*_COLUMNS]
 
 
-def table_row(details: CacheDetails, namespaces: bool = False, wide: bool = False) -> list[Cell]:
+def table_row(cache: CacheSummary, namespaces: bool) -> list[Cell]:
     """The cells of one cache."""
     cells = [
-        Cell(details.name),
-        Cell(details.model or NONE),
-        Cell(format_source_size(details)),
-        cached_cell(details),
-        Cell(details.medium or NONE),
-        nodes_cell(details),
-        Cell(details.phase, phase_style(details.phase)),
-        readers_cell(details),
-        Cell(UNKNOWN if details.age is None else format_duration(details.age)),
+        Cell(cache.name),
+        Cell(cache.model or NONE),
+        Cell(format_source_size(cache)),
+        cached_cell(cache),
+        Cell(cache.medium or NONE),
+        nodes_cell(cache),
+        Cell(cache.phase, phase_style(cache.phase)),
+        readers_cell(cache),
+        Cell(UNKNOWN if cache.age is None else format_duration(cache.age)),
     ]
-    if wide:
-        cells += _wide_cells(details)
-    return [Cell(details.namespace), *cells] if namespaces else cells
+    return [Cell(cache.namespace), *cells] if namespaces else cells
 
 
-def format_source_size(details: CacheDetails) -> str:
-    if details.usage.source_bytes is None:
-        return "counting" if details.usage.is_calculating else UNKNOWN
-    return format_bytes(details.usage.source_bytes)
+def format_source_size(cache: CacheSummary) -> str:
+    if cache.usage.source_bytes is None:
+        return "counting" if cache.usage.is_calculating else UNKNOWN
+    return format_bytes(cache.usage.source_bytes)
 
 
 def format_percent(value: float) -> str:
@@ -103,23 +92,21 @@ def format_percent(value: float) -> str:
     return f"{value:.0f}%" if value == int(value) else f"{value:.1f}%"
 
 
-def cached_cell(details: CacheDetails) -> Cell:
+def cached_cell(cache: CacheSummary) -> Cell:
     """The cached percentage and bytes, with the copies where several are wanted."""
-    held, share = details.usage.cached_bytes, details.usage.percent
+    held, share = cache.usage.cached_bytes, cache.usage.percent
     if held is None:
-        return Cell(UNKNOWN if details.phase not in ("New", "NotBound", "No Dataset") else NONE)
+        return Cell(UNKNOWN if cache.phase not in ("New", "NotBound", "No Dataset") else NONE)
     if share is None:
         return Cell(f"{format_bytes(held)} of ?")
-    text = format_percent(share) + (f" x{details.usage.copies}" if details.usage.copies > 1 else "")
-    return Cell(
-        f"{text} {format_bytes(held)}", "good" if details.usage.is_complete else "warn", text
-    )
+    text = format_percent(share) + (f" x{cache.usage.copies}" if cache.usage.copies > 1 else "")
+    return Cell(f"{text} {format_bytes(held)}", "good" if cache.usage.is_complete else "warn", text)
 
 
-def nodes_cell(details: CacheDetails) -> Cell:
-    if details.nodes is None:
+def nodes_cell(cache: CacheSummary) -> Cell:
+    if cache.nodes is None:
         return Cell(UNKNOWN)
-    names = [node.name for node in details.nodes]
+    names = [node.name for node in cache.nodes]
     if not names:
         return Cell(NONE)
     more = f" +{len(names) - 1}" if len(names) > 1 else ""
@@ -133,43 +120,11 @@ def phase_style(phase: str) -> str:
     return "bad" if phase in ("Failed", "No Dataset") else "warn"
 
 
-def readers_cell(details: CacheDetails) -> Cell:
+def readers_cell(cache: CacheSummary) -> Cell:
     """Readers on the cache's nodes of all readers."""
-    if details.readers is None:
+    if cache.readers is None:
         return Cell(UNKNOWN)
     style = (
-        ""
-        if not details.readers
-        else "good"
-        if details.local_readers == len(details.readers)
-        else "warn"
+        "" if not cache.readers else "good" if cache.local_readers == len(cache.readers) else "warn"
     )
-    return Cell(f"{details.local_readers}/{len(details.readers)}", style)
-
-
-def _wide_cells(details: CacheDetails) -> list[Cell]:
-    worker = next((part for part in details.components if part.name == "worker"), None)
-    load = details.loads[0].phase if details.loads else ""
-    staged = details.staging
-    by = f"job/{staged.job}" if staged and staged.job else "the Hub" if staged else ""
-    codes = sorted({warned.code for warned in details.warnings or ()})
-    return [
-        Cell(details.runtime or NONE),
-        ready_cell(worker),
-        Cell(details.hit_ratio or UNKNOWN),
-        Cell(load or NONE, {"Complete": "good", "Failed": "bad"}.get(load, "")),
-        Cell(by or NONE),
-        Cell(format_bytes(details.quota) if details.quota is not None else UNKNOWN),
-        Cell(
-            ",".join(codes) or (UNKNOWN if details.warnings is None else NONE), "warn" * bool(codes)
-        ),
-    ]
-
-
-def ready_cell(component: RuntimeComponent | None) -> Cell:
-    """Ready of desired."""
-    if component is None or component.ready is None or component.desired is None:
-        return Cell(UNKNOWN)
-    return Cell(
-        f"{component.ready}/{component.desired}", "good" if component.is_healthy else "warn"
-    )
+    return Cell(f"{cache.local_readers}/{len(cache.readers)}", style)

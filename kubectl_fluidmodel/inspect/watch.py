@@ -13,15 +13,19 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from kubectl_fluidmodel.inspect import document, table_view
-from kubectl_fluidmodel.inspect.details import CacheDetails, LiveDetails
+from kubectl_fluidmodel.inspect import document_view, table_view, wide_table_view
+from kubectl_fluidmodel.inspect.details import LiveDetails
+from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
 from kubectl_fluidmodel.inspect.run import InspectCommand
+from kubectl_fluidmodel.inspect.summary import summarize_caches
+from kubectl_fluidmodel.inspect.view import ViewContext, load_view
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.kube.wait import wait_until
 from kubectl_fluidmodel.output.console import can_redraw, print_note, wants_color
 from kubectl_fluidmodel.output.live import TextView
 from kubectl_fluidmodel.output.serialize import to_yaml
+from kubectl_fluidmodel.output.table import Cell, Column
 from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from kubectl_fluidmodel.snapshot.watcher import SnapshotWatcher
@@ -74,15 +78,14 @@ def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:
 
 
 def _watch_on_terminal(stream: SnapshotWatcher, command: InspectCommand) -> None:
-    color = wants_color(sys.stdout, command.options.color)
+    color, view = wants_color(sys.stdout, command.options.color), load_view(command.options)
     with TextView(sys.stdout, color=color) as screen:
 
         def draw(_: bool) -> None:
-            snapshot = stream.snapshot()
-            caches = _current_details(command, snapshot)
+            context = _current_context(command, stream.snapshot(), screen.width, color)
             text = command.empty_message() + "\n"
-            if caches:
-                text, _left_out = command.render(caches, snapshot, screen.width, color)
+            if context.caches:
+                text = view.render(context).text
             elif command.options.name:
                 text = (
                     f"there is no cache {command.options.name} in namespace {command.namespace}\n"
@@ -99,13 +102,18 @@ def _footer(stream: SnapshotWatcher) -> str:
     return f"following changes, Ctrl-C ends{f'; may not see {hidden}' if hidden else ''}"
 
 
-def _current_details(command: InspectCommand, snapshot: Snapshot) -> list[CacheDetails]:
+def _current_context(
+    command: InspectCommand, snapshot: Snapshot, width: int | None = None, color: bool = False
+) -> ViewContext:
     """The caches now; one that is gone is no failure while we watch."""
-    caches = command.select_caches(snapshot)
-    if not caches:
-        return []
-    return command.describe(
-        snapshot, caches=caches, live=LiveDetails(files_reason="not read while watching")
+    return ViewContext(
+        snapshot,
+        command.select_caches(snapshot),
+        command.options,
+        command.namespace,
+        LiveDetails(files_reason="not read while watching"),
+        width,
+        color,
     )
 
 
@@ -118,8 +126,7 @@ def _watch_as_lines(stream: SnapshotWatcher, command: InspectCommand) -> None:
             return
         printer.print_outage("")
         if changed:
-            snapshot = stream.snapshot()
-            printer.print_changes(_current_details(command, snapshot), snapshot)
+            printer.print_changes(_current_context(command, stream.snapshot()))
 
     _redraw_loop(stream, draw)
 
@@ -142,25 +149,20 @@ class ChangePrinter:
                 f"note: the API server is out of reach: {why}" if why else "note: it is back"
             )
 
-    def print_changes(self, caches: Sequence[CacheDetails], snapshot: Snapshot) -> None:
-        command = self._command
-        if command.options.output in ("json", "yaml"):
-            self._print_document(caches, snapshot)
-        elif command.options.name or command.options.output == "tree":
-            self._print_changed_lines(
-                command.render(caches, snapshot, None, False)[0] if caches else ""
-            )
+    def print_changes(self, context: ViewContext) -> None:
+        options = context.options
+        if options.output in ("json", "yaml"):
+            self._print_document(context)
+        elif options.name or options.output == "tree":
+            text = load_view(options).render(context).text if context.caches else ""
+            self._print_changed_lines(text)
         else:
-            self._print_changed_rows(caches)
+            self._print_changed_rows(context)
 
-    def _print_document(self, caches: Sequence[CacheDetails], snapshot: Snapshot) -> None:
-        if self._command.options.name and not caches:
+    def _print_document(self, context: ViewContext) -> None:
+        if context.options.name and not context.caches:
             return
-        shown = (
-            document.detail_document(caches[0], snapshot)
-            if self._command.options.name
-            else document.list_document(caches, snapshot)
-        )
+        shown = document_view.document(context)
         ageless = json.dumps(_without_age(shown), sort_keys=True)
         if ageless == self._document:
             return
@@ -179,18 +181,10 @@ class ChangePrinter:
             if first or line not in before:
                 click.echo(line)
 
-    def _print_changed_rows(self, caches: Sequence[CacheDetails]) -> None:
+    def _print_changed_rows(self, context: ViewContext) -> None:
         command = self._command
-        wide = command.options.output == "wide"
-        columns = table_view.table_columns(command.options.all_namespaces, wide)
+        columns, now = _table(context)
         age = next(i for i, column in enumerate(columns) if column.title == "AGE")
-        now = {
-            (one.namespace, one.name): [
-                cell.text
-                for cell in table_view.table_row(one, command.options.all_namespaces, wide)
-            ]
-            for one in caches
-        }
         gone = [key for key in self._rows if key not in now]
         if self._widths is None:
             self._widths = [
@@ -216,6 +210,25 @@ class ChangePrinter:
         widths = self._widths or [0] * len(cells)
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
         click.echo("   ".join(padded).rstrip())
+
+
+def _table(context: ViewContext) -> tuple[list[Column], dict[tuple[str, str], list[str]]]:
+    """The columns, and the texts of a row by (namespace, name) of its cache."""
+    namespaces = context.options.all_namespaces
+    rows: dict[tuple[str, str], list[Cell]]
+    if context.options.output == "wide":
+        columns = wide_table_view.wide_columns(namespaces)
+        rows = {
+            (one.namespace, one.name): wide_table_view.wide_row(one, namespaces)
+            for one in describe_with_warnings(context)
+        }
+    else:
+        columns = table_view.table_columns(namespaces)
+        rows = {
+            (one.namespace, one.name): table_view.table_row(one, namespaces)
+            for one in summarize_caches(context)
+        }
+    return columns, {key: [cell.text for cell in cells] for key, cells in rows.items()}
 
 
 def _without_cell(cells: Sequence[str], index: int) -> list[str]:

@@ -8,15 +8,15 @@ from difflib import get_close_matches
 import click
 import pytest
 
-from kubectl_fluidmodel.cli import flags
+from kubectl_fluidmodel.cli import verb_command
 from kubectl_fluidmodel.cli.main import VERBS, root
 from tests.cli.program import run
 from tests.commands import commands_in_script, parse_command
 
 
-def verb(name: str) -> flags.VerbCommand:
+def verb(name: str) -> verb_command.VerbCommand:
     found = root.get_command(click.Context(root, **root.context_settings), name)
-    assert isinstance(found, flags.VerbCommand)
+    assert isinstance(found, verb_command.VerbCommand)
     return found
 
 
@@ -48,14 +48,16 @@ class TestVerb:
     def test_every_flag_has_help_and_a_heading(self, name: str) -> None:
         options = [each for each in verb(name).params if isinstance(each, click.Option)]
         assert [each.name for each in options if not (each.help or "").strip()] == []
-        assert [each.name for each in options if not isinstance(each, flags.GroupedOption)] == []
+        assert [
+            each.name for each in options if not isinstance(each, verb_command.GroupedOption)
+        ] == []
         for each in options:
             assert (each.help or "").rstrip().endswith((".", "]")), each.name
 
     def test_headings_come_in_order(self, name: str) -> None:
         headings = re.findall(r"^(\w+):$", run(name, "--help").out, re.MULTILINE)[1:]
-        known = [heading for heading in headings if heading in flags.HEADINGS]
-        assert known == sorted(known, key=flags.HEADINGS.index)
+        known = [heading for heading in headings if heading in verb_command.HEADINGS]
+        assert known == sorted(known, key=verb_command.HEADINGS.index)
         assert "Output" in headings
 
     def test_a_typo_in_a_flag_is_understood(self, name: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kubectl_fluidmodel import __version__
 from kubectl_fluidmodel.cli.main import VERBS
 from tests import interrupts
-from tests.cli.program import ROOT, run, start
+from tests.cli.program import ROOT, run
 from tests.kube.server import status
 from tests.loopback import HttpRequest, HttpResponse, json_response, serve
 
@@ -325,43 +325,3 @@ def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-LOADED = """
-import sys
-from kubectl_fluidmodel.cli.main import main
-code = main(sys.argv[1:])
-heavy = ("kubernetes", "boto3", "botocore", "rich", "urllib3", "huggingface_hub", "yaml")
-sys.stderr.write("loaded: " + " ".join(name for name in heavy if name in sys.modules))
-sys.exit(code)
-"""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "forbidden"),
-    [
-        ((), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
-        (("--help",), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
-        (("--version",), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
-        (("version", "-o", "json"), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
-        (("completion", "bash"), "kubernetes boto3 botocore rich urllib3 huggingface_hub yaml"),
-        (("__complete", "cache", "--"), "kubernetes boto3 botocore rich huggingface_hub"),
-        (("cache", "--help"), "kubernetes boto3 botocore rich huggingface_hub"),
-        (("pin", "--help"), "kubernetes boto3 botocore rich huggingface_hub"),
-        (("stage", "--help"), "kubernetes boto3 botocore rich huggingface_hub"),
-        (
-            ("cache", "pvc://c/m", "--quota", "10Gi", "--dry-run=client"),
-            "kubernetes boto3 botocore rich huggingface_hub",
-        ),
-        (
-            ("cache", "s3://models/m", "--quota", "10Gi", "--dry-run=client"),
-            "kubernetes rich huggingface_hub",
-        ),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-def test_what_is_quick_loads_nothing_heavy(arguments: tuple[str, ...], forbidden: str) -> None:
-    ended = start(*arguments, python=("-c", LOADED))
-    assert ended.code == 0, ended.err
-    loaded = ended.err.splitlines()[-1].removeprefix("loaded: ").split()
-    assert set(loaded) & set(forbidden.split()) == set()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from kubectl_fluidmodel.inspect import details_view, table_view, tree
+from kubectl_fluidmodel.inspect import details_view, table_view, tree_view, wide_table_view
 from kubectl_fluidmodel.inspect.details import (
     CacheDetails,
     DoctorWarning,
@@ -20,6 +20,8 @@ from kubectl_fluidmodel.inspect.details import (
     LiveDetails,
     describe_caches,
 )
+from kubectl_fluidmodel.inspect.view import InspectOptions, ViewContext, load_view
+from kubectl_fluidmodel.inventory.cache import build_caches
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output import tree as trees
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -38,6 +40,11 @@ def golden(name: str, text: str) -> None:
     assert text == file.read_text()
 
 
+def context(options: InspectOptions, width: int | None = None) -> ViewContext:
+    snapshot = samples.snapshot(*fleet.mixed_states())
+    return ViewContext(snapshot, build_caches(snapshot), options, None, width=width)
+
+
 def fits(text: str, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
@@ -53,7 +60,7 @@ def test_the_table(width: int) -> None:
 
 def test_the_table_in_a_pipe_leaves_nothing_out() -> None:
     caches = describe_caches(samples.snapshot(*fleet.mixed_states()))
-    golden("table-piped", table_view.render_table(caches, namespaces=True, wide=True))
+    golden("table-piped", wide_table_view.render_wide_table(caches, namespaces=True))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -99,10 +106,12 @@ def test_names_are_cut_where_nothing_else_is_left() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_who_asks_for_all_columns_gets_them_whole(width: int) -> None:
-    caches = describe_caches(samples.snapshot(*fleet.mixed_states()))
-    whole = table_view.render_table(caches, namespaces=True, wide=True)
-    assert table_view.render_table(caches, namespaces=True, wide=True, width=width) == whole
-    assert "…" not in whole
+    options = InspectOptions(output="wide", all_namespaces=True)
+    on_terminal, in_pipe = (
+        load_view(options).render(context(options, each)) for each in (width, None)
+    )
+    assert on_terminal == in_pipe and not on_terminal.left_out
+    assert "…" not in on_terminal.text
 
 
 def test_none_is_no_table() -> None:
@@ -133,7 +142,7 @@ def test_one_cache_in_depth(width: int) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_tree(width: int) -> None:
     text = trees.format_tree(
-        tree.cache_trees(describe_caches(samples.snapshot(*fleet.mixed_states()))), width=width
+        tree_view.cache_trees(describe_caches(samples.snapshot(*fleet.mixed_states()))), width=width
     )
     fits(text, width)
     golden(f"tree-{width}", text)
@@ -146,7 +155,7 @@ def test_colour_adds_nothing_but_colour() -> None:
             [table_view.render_table(caches, width=width, color=on) for on in (True, False)],
             [details_view.render_details(llama(), width=width, color=on) for on in (True, False)],
             [
-                trees.format_tree(tree.cache_trees(caches), width=width, color=on)
+                trees.format_tree(tree_view.cache_trees(caches), width=width, color=on)
                 for on in (True, False)
             ],
         ):
@@ -161,9 +170,9 @@ def test_no_text_of_a_server_drives_the_terminal() -> None:
     objects[0]["status"]["conditions"][0]["message"] = evil
     caches = describe_caches(samples.snapshot(*objects), live=LiveDetails(files_reason=evil))
     for text in (
-        table_view.render_table(caches, wide=True),
+        wide_table_view.render_wide_table(caches),
         details_view.render_details(caches[0]),
-        trees.format_tree(tree.cache_trees(caches)),
+        trees.format_tree(tree_view.cache_trees(caches)),
     ):
         assert "\x1b" not in text and "\r" not in text and "\x07" not in text
     assert len(table_view.render_table(caches).splitlines()) == 2
@@ -174,7 +183,7 @@ def test_no_text_of_a_server_drives_the_terminal() -> None:
 def test_nothing_odd_breaks_a_view(snapshot: Snapshot) -> None:
     caches = describe_caches(snapshot)
     for width in (None, 80):
-        table_view.render_table(caches, namespaces=True, wide=True, width=width)
-        trees.format_tree(tree.cache_trees(caches), width=width)
+        wide_table_view.render_wide_table(caches, namespaces=True)
+        trees.format_tree(tree_view.cache_trees(caches), width=width)
         for one in caches:
             details_view.render_details(one, width=width)

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
-from kubectl_fluidmodel.inspect import document
+from kubectl_fluidmodel.inspect import document_view
 from kubectl_fluidmodel.inspect.details import (
     DoctorWarning,
     HubStatus,
@@ -38,16 +38,16 @@ def test_a_cluster_with_everything() -> None:
     caches = describe_caches(
         snapshot, warnings=warned, live=LiveDetails(hub={key: HubStatus("f" * 40)})
     )
-    shown = document.list_document(caches, snapshot)
+    shown = document_view.list_document(caches, snapshot)
     VALIDATOR.validate(shown)
     assert [item["metadata"]["name"] for item in shown["items"]] == [one.name for one in caches]
     for one in caches:
-        VALIDATOR.validate(document.detail_document(one, snapshot))
+        VALIDATOR.validate(document_view.detail_document(one, snapshot))
 
 
 def test_every_number_is_in_it() -> None:
     snapshot = fleet.with_files(*fleet.llama())
-    shown = document.detail_document(describe_caches(snapshot)[0], snapshot)
+    shown = document_view.detail_document(describe_caches(snapshot)[0], snapshot)
     assert shown["size"] == {
         "bytes": 147_000_000_000,
         "exact": True,
@@ -67,7 +67,7 @@ def test_every_number_is_in_it() -> None:
 @pytest.mark.parametrize("extra", [{"surprise": 1}, {"phase": 3}, {"kind": "Other"}])
 def test_the_schema_refuses_what_is_not_in_it(extra: dict[str, Any]) -> None:
     snapshot = samples.snapshot(*samples.cache())
-    shown = {**document.detail_document(describe_caches(snapshot)[0], snapshot), **extra}
+    shown = {**document_view.detail_document(describe_caches(snapshot)[0], snapshot), **extra}
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate(shown)
 
@@ -75,7 +75,7 @@ def test_the_schema_refuses_what_is_not_in_it(extra: dict[str, Any]) -> None:
 @settings(max_examples=80, deadline=None)
 @given(odd_snapshots())
 def test_odd_objects_make_no_odd_documents(snapshot: Snapshot) -> None:
-    shown = document.list_document(describe_caches(snapshot), snapshot)
+    shown = document_view.list_document(describe_caches(snapshot), snapshot)
     VALIDATOR.validate(shown)
     json.dumps(shown, allow_nan=False)
     to_yaml(shown)

@@ -6,12 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubectl_fluidmodel.inspect.details import CacheDetails
+from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
+from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
-from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 Document = dict[str, Any]
+
+
+def render(context: ViewContext) -> Rendering:
+    """The caches as JSON or YAML."""
+    form = to_json if context.options.output == "json" else to_yaml
+    return Rendering(form(document(context)))
+
+
+def document(context: ViewContext) -> Document:
+    """The document of the cache that was named, or of all."""
+    caches = describe_with_warnings(context)
+    if context.options.name:
+        return detail_document(caches[0], context.snapshot)
+    return list_document(caches, context.snapshot)
 
 
 def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Document:
@@ -59,7 +75,7 @@ def _cache_document(details: CacheDetails) -> Document:
         "ours": details.is_managed,
         "ageSeconds": None if details.age is None else int(details.age),
         "message": details.message or None,
-        "conditions": [vars(each) for each in details.conditions],
+        "conditions": [each._asdict() for each in details.conditions],
         "size": {
             "bytes": usage.source_bytes,
             "exact": usage.is_exact,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kubectl_fluidmodel.inspect.details import CacheDetails
+from kubectl_fluidmodel.inspect.details import CacheDetails, describe_caches
+from kubectl_fluidmodel.inspect.summary import sort_caches
+from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.inventory.nodes import NodeCache
 from kubectl_fluidmodel.inventory.readers import ReaderStatus, mount_paths
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
+from kubectl_fluidmodel.output.tree import format_tree
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 GOOD, WARN, BAD, UNKNOWN = "good", "warn", "bad", "dim"
@@ -23,6 +26,13 @@ class TreeNode:
     state: str = ""
     level: str = UNKNOWN
     children: list[TreeNode] = field(default_factory=list)
+
+
+def render(context: ViewContext) -> Rendering:
+    """One tree for each cache."""
+    found = describe_caches(context.snapshot, caches=context.caches)
+    trees = cache_trees(sort_caches(found, context.options.sort_by))
+    return Rendering(format_tree(trees, width=context.width, color=context.color))
 
 
 def cache_tree(details: CacheDetails, *, namespace: bool = False) -> TreeNode:

@@ -1,0 +1,102 @@
+"""A command line imports only what it needs: importing is most of the time of a short one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cli.program import start
+from tests.inventory import samples
+from tests.loopback import serve
+from tests.snapshot.served import Cluster
+
+_REPORT_MODULES = """
+import sys
+from kubectl_fluidmodel.cli.main import main
+code = main(sys.argv[1:])
+sys.stderr.write("\\nmodules: " + " ".join(sys.modules))
+sys.exit(code)
+"""
+
+HEAVY = ("kubernetes", "boto3", "botocore", "rich", "huggingface_hub")
+OUR_VERBS = tuple(f"kubectl_fluidmodel.{verb}" for verb in ("cache", "pin", "stage", "doctor"))
+REMOTE = ("kubectl_fluidmodel.hub", "kubectl_fluidmodel.objectstore")
+DETAILS = tuple(
+    f"kubectl_fluidmodel.{module}"
+    for module in ("inspect.details", "inspect.startup_estimate", "model.source", "output.shell")
+)
+
+
+@dataclass(frozen=True)
+class Lean:
+    """A command line, and what it does without."""
+
+    arguments: str
+    packages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.arguments or "no arguments"
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules of a process that ran a command line."""
+    ended = start(*arguments, python=("-c", _REPORT_MODULES))
+    assert ended.code == 0, ended.err
+    return set(ended.err.splitlines()[-1].removeprefix("modules: ").split())
+
+
+def of_packages(modules: set[str], packages: tuple[str, ...]) -> set[str]:
+    return {
+        module
+        for module in modules
+        if any(module == package or module.startswith(f"{package}.") for package in packages)
+    }
+
+
+@pytest.mark.parametrize(
+    "lean",
+    [
+        Lean("", (*HEAVY, "urllib3", "yaml")),
+        Lean("--help", (*HEAVY, "urllib3", "yaml")),
+        Lean("--version", (*HEAVY, "urllib3", "yaml")),
+        Lean("version -o json", (*HEAVY, "urllib3", "yaml")),
+        Lean("completion bash", (*HEAVY, "urllib3", "yaml")),
+        Lean("__complete cache --", HEAVY),
+        Lean("cache --help", HEAVY),
+        Lean("pin --help", HEAVY),
+        Lean("stage --help", HEAVY),
+        Lean("inspect --help", (*HEAVY, *OUR_VERBS, *REMOTE, "urllib3", "yaml")),
+        Lean("cache pvc://c/m --quota 10Gi --dry-run=client", HEAVY),
+        Lean(
+            "cache s3://models/m --quota 10Gi --dry-run=client",
+            ("kubernetes", "rich", "huggingface_hub"),
+        ),
+    ],
+    ids=str,
+)
+def test_without_a_cluster_nothing_heavy_is_imported(lean: Lean) -> None:
+    assert of_packages(imported(*lean.arguments.split()), lean.packages) == set()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serve(Cluster(objects=[*samples.cache(), samples.reader()])) as found:
+        yield found.url
+
+
+@pytest.mark.parametrize(
+    "lean",
+    [
+        Lean("inspect", (*HEAVY, *OUR_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -A --sort-by size", (*HEAVY, *OUR_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -o name", (*HEAVY, *OUR_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -o tree", (*HEAVY, *OUR_VERBS, "kubectl_fluidmodel.hub")),
+        Lean("inspect demo --offline", (*HEAVY, "kubectl_fluidmodel.hub")),
+    ],
+    ids=str,
+)
+def test_a_view_imports_only_what_it_shows(lean: Lean, server: str) -> None:
+    modules = imported(*lean.arguments.split(), "-s", server)
+    assert of_packages(modules, lean.packages) == set()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.fluid.names import derive_dataset_name, validate_name
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.model.files import FileListing
-from kubectl_fluidmodel.model.sizing import MIB
 from kubectl_fluidmodel.model.source import Source, command_for_source, parse_source
-from kubectl_fluidmodel.objects import quantity
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, parse_network, require_image
+from kubectl_fluidmodel.objects.quantity import parse_size_flag
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, parse_bucket_prefix
 from kubectl_fluidmodel.objectstore.options import StoreOptions
 from kubectl_fluidmodel.stage.options import DEFAULT_WORKERS
@@ -222,27 +220,6 @@ def _missing_bucket_error(source: Source) -> UsageError:
     return UsageError(
         f"{source.uri} has to be staged in a bucket", "Fluid cannot read the Hugging Face Hub", hint
     )
-
-
-def parse_size_flag(text: str, flag: str) -> int:
-    """Parse a size flag: `300Gi`, also `300GiB` and `300GB`.
-
-    Kubernetes rewrites other numbers (`5000000000` to `5G`), which would look like a change, so
-    the size is rounded up to a multiple of 1 MiB.
-
-    Returns:
-        Bytes.
-
-    Raises:
-        UsageError: it is not a positive size.
-    """
-    try:
-        found = quantity.parse_quantity(re.sub(r"(?<=[KMGTPk\di])B$", "", text))
-    except ValueError:
-        found = Decimal(0)
-    if found < 1:
-        raise UsageError(f"{flag} '{text}' is not a size", "write 300Gi")
-    return -(-int(found) // MIB) * MIB
 
 
 def _parse_node_selector(text: str | None) -> tuple[tuple[str, str], ...]:

@@ -178,13 +178,14 @@ def command(
 
 
 def _parse_transfer_options(work: WorkFlags) -> TransferOptions:
+    from kubectl_fluidmodel.objects.quantity import parse_size_flag
     from kubectl_fluidmodel.stage.options import DEFAULT_MEMORY, DEFAULT_WORKERS, TransferOptions
     from kubectl_fluidmodel.stage.parts import MIN_PART
 
     shard = re.fullmatch(r"(\d{1,4})/(\d{1,4})", work.shard or "0/1")
     if not shard:
         raise UsageError(f"invalid --shard '{work.shard}'", "", "--shard 0/4 … --shard 3/4")
-    part_size = _parse_bytes(work.part_size, "--part-size") if work.part_size else 0
+    part_size = parse_size_flag(work.part_size, "--part-size") if work.part_size else 0
     if part_size and (part_size < MIN_PART or part_size % 64):
         raise UsageError(
             f"--part-size {work.part_size} is invalid",
@@ -192,7 +193,7 @@ def _parse_transfer_options(work: WorkFlags) -> TransferOptions:
             "--part-size 16Mi",
         )
     return TransferOptions(
-        memory=_parse_bytes(work.memory, "--memory") if work.memory else DEFAULT_MEMORY,
+        memory=parse_size_flag(work.memory, "--memory") if work.memory else DEFAULT_MEMORY,
         workers=work.stage_workers or DEFAULT_WORKERS,
         stall_timeout=parse_timeout(work.stall) or 30.0,
         retry_timeout=parse_timeout(work.retry_for) or 300.0,
@@ -200,12 +201,3 @@ def _parse_transfer_options(work: WorkFlags) -> TransferOptions:
         shards=int(shard[2]),
         part_size=part_size,
     ).validated()
-
-
-def _parse_bytes(text: str, flag: str) -> int:
-    from kubectl_fluidmodel.objects.quantity import quantity_to_int
-
-    size = quantity_to_int(text)
-    if size is None or size <= 0:
-        raise UsageError(f"invalid {flag} '{text}'", "it is not a size", f"{flag} 256Mi")
-    return size

@@ -23,6 +23,8 @@ HEADINGS = (
     "Graph",
     "Placement",
     "Probe",
+    "Bench",
+    "Pod",
     "Output",
     "Connection",
 )

@@ -59,6 +59,8 @@ FILES_ANNOTATION = "fluidmodel.io/files"
 """On a Dataset: files of the source when it was measured."""
 EXCLUDED_BYTES_ANNOTATION = "fluidmodel.io/left-out-bytes"
 """On a Dataset: bytes that lay in the source beside the model, and are not counted as its own."""
+READ_RATES_ANNOTATION = "fluidmodel.io/read-rates"
+"""On a Dataset: what `bench` last measured, as JSON (`inventory/read_rates.py`)."""
 
 MAX_NAME_LENGTH = 45
 """Longest Dataset name that works: its StatefulSet's pods carry a `<name>-master-<hash>` label

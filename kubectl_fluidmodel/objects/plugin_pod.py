@@ -191,13 +191,20 @@ def require_image(given: str | None, environ: Mapping[str, str] | None = None) -
 
 
 def no_image_error() -> UsageError:
-    """What is said where a Job is to be made and no image is known."""
-    name = f"REGISTRY/kubectl-fluidmodel:{__version__}"
+    """What is said where a staging Job is to be made and no image is known."""
     return UsageError(
         "staging in the cluster needs an image that has this plugin",
         "none is the default, as nothing may be installed into a pod that holds your keys",
+        f"{build_image_hint()}; or --stage-on client",
+    )
+
+
+def build_image_hint() -> str:
+    """How to get an image that has this plugin, and how to name it."""
+    name = f"REGISTRY/kubectl-fluidmodel:{__version__}"
+    return (
         f"docker build -t {name} . && docker push {name} in a clone of this project, then "
-        f"--image {name} or {IMAGE_ENV}={name}; or --stage-on client",
+        f"--image {name} or {IMAGE_ENV}={name}"
     )
 
 

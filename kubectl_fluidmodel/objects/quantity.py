@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
+from kubectl_fluidmodel.errors import UsageError
+
+MIB = 1024**2
+
 _FACTORS: dict[str, Decimal] = {
     "": Decimal(1),
     "n": Decimal("1e-9"),
@@ -58,3 +62,24 @@ def bytes_to_quantity(count: int) -> str:
         if count and count % factor == 0:
             return f"{count // factor}{suffix}"
     return str(count)
+
+
+def parse_size_flag(text: str, flag: str) -> int:
+    """Parse a size flag: `300Gi`, also `300GiB` and `300GB`.
+
+    Kubernetes rewrites other numbers (`5000000000` to `5G`), which would look like a change, so
+    the size is rounded up to a multiple of 1 MiB.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        UsageError: it is not a positive size.
+    """
+    try:
+        found = parse_quantity(re.sub(r"(?<=[KMGTPk\di])B$", "", text))
+    except ValueError:
+        found = Decimal(0)
+    if found < 1:
+        raise UsageError(f"{flag} '{text}' is not a size", "write 300Gi")
+    return -(-int(found) // MIB) * MIB

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kubectl_fluidmodel.cache.options import (
     CacheFlags,
     CacheOptions,
     StagingFlags,
     parse_options,
-    parse_size_flag,
 )
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objectstore.options import StoreOptions
@@ -108,40 +105,3 @@ def test_a_name_that_cannot_be_derived_wants_the_flag() -> None:
 )
 def test_selectors(text: str | None, pairs: tuple[tuple[str, str], ...]) -> None:
     assert make_options(node_selector=text).node_selector == pairs
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("300Gi", 300 * GIB),
-        ("300GiB", 300 * GIB),
-        ("1Ti", 1024 * GIB),
-        ("1.5Gi", 1536 * MIB),
-        ("300GB", -(-300 * 10**9 // MIB) * MIB),
-        ("5000000000", -(-5 * 10**9 // MIB) * MIB),
-        ("1", MIB),
-        ("1048576B", MIB),
-        ("2e9", -(-2 * 10**9 // MIB) * MIB),
-    ],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_size_flag(text, "--quota") == size
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0", "-1Gi", "lots", "1 GB", "0.4", "1e999999999", "9" * 5000, "1XB", "B", "500m"]
-)
-def test_no_sizes(text: str) -> None:
-    with pytest.raises(UsageError, match="--quota") as caught:
-        parse_size_flag(text, "--quota")
-    assert caught.value.reason == "write 300Gi"
-
-
-@given(st.text(max_size=12))
-def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
-    try:
-        found = parse_size_flag(text, "--quota")
-    except UsageError:
-        return
-    assert found >= MIB
-    assert found % MIB == 0

@@ -134,7 +134,7 @@ def test_a_json_log_has_one_event_per_line(
         (["--to=s3://ok-bucket", "--shard=4/4"], "shard 4 of 4"),
         (["--to=s3://ok-bucket", "--shard=x"], "invalid --shard"),
         (["--to=s3://ok-bucket", "--memory=1Mi"], "too little"),
-        (["--to=s3://ok-bucket", "--memory=lots"], "invalid --memory"),
+        (["--to=s3://ok-bucket", "--memory=lots"], "--memory 'lots' is not a size"),
         (["--to=s3://ok-bucket", "--part-size=1Mi"], "--part-size 1Mi is invalid"),
         (
             ["--to=s3://ok-bucket", "--verify", "--abort-stale"],

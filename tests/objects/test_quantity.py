@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity as kubernetes_parse_quantity
 
-from kubectl_fluidmodel.objects.quantity import bytes_to_quantity, parse_quantity, quantity_to_int
+from kubectl_fluidmodel.errors import UsageError
+from kubectl_fluidmodel.objects.quantity import (
+    MIB,
+    bytes_to_quantity,
+    parse_quantity,
+    parse_size_flag,
+    quantity_to_int,
+)
+
+GIB = 1024 * MIB
 
 SUFFIXES = ("", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 NUMBERS = st.from_regex(r"[+-]?([0-9]{1,9}(\.[0-9]{0,6})?|\.[0-9]{1,6})", fullmatch=True)
@@ -73,3 +82,40 @@ def test_bytes_are_written_exactly(count: int) -> None:
 )
 def test_the_shortest_form(count: int, text: str) -> None:
     assert bytes_to_quantity(count) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("300Gi", 300 * GIB),
+        ("300GiB", 300 * GIB),
+        ("1Ti", 1024 * GIB),
+        ("1.5Gi", 1536 * MIB),
+        ("300GB", -(-300 * 10**9 // MIB) * MIB),
+        ("5000000000", -(-5 * 10**9 // MIB) * MIB),
+        ("1", MIB),
+        ("1048576B", MIB),
+        ("2e9", -(-2 * 10**9 // MIB) * MIB),
+    ],
+)
+def test_a_size_flag_is_rounded_up_to_mebibytes(text: str, size: int) -> None:
+    assert parse_size_flag(text, "--quota") == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1Gi", "lots", "1 GB", "0.4", "1e999999999", "9" * 5000, "1XB", "B", "500m"]
+)
+def test_what_is_no_size_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="--quota") as caught:
+        parse_size_flag(text, "--quota")
+    assert caught.value.reason == "write 300Gi"
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
+    try:
+        found = parse_size_flag(text, "--quota")
+    except UsageError:
+        return
+    assert found >= MIB
+    assert found % MIB == 0

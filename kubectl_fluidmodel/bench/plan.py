@@ -1,0 +1,211 @@
+"""What a pod of `bench` reads, and what it reports: the protocol between client and pod. Pure.
+
+The plan reaches the pod as JSON in an environment variable. The pod prints one JSON object per
+line; lines that are none belong to Python or the kernel and are kept for error messages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from kubectl_fluidmodel.output.units import pluralize
+
+MIB = 1024**2
+
+
+class Source(str, Enum):
+    """Where a case reads from."""
+
+    MOUNT = "mount"
+    """The cache's claim, after the pages of the segments were dropped from the page cache."""
+    PAGE_CACHE = "page-cache"
+    """The claim again: the segments of the case before, which the kernel now has."""
+    STORE = "store"
+    """The object store, with the keys of the cache."""
+
+
+class Pattern(str, Enum):
+    """How a case reads."""
+
+    MMAP = "mmap"
+    """Copy each segment from a memory map, as `safetensors` does: one thread."""
+    PREAD = "pread"
+    """Read blocks with as many threads as the case has readers."""
+    GET = "get"
+    """HTTP range requests, one connection per reader."""
+
+
+@dataclass(frozen=True)
+class ReadCase:
+    """One way of reading."""
+
+    source: Source
+    pattern: Pattern
+    readers: int
+    block_bytes: int
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: `cache, blocks of 16 MiB, 4 threads`."""
+        where = {Source.MOUNT: "cache", Source.PAGE_CACHE: "page cache"}.get(self.source, "store")
+        if self.pattern is Pattern.MMAP:
+            return f"{where}, memory map"
+        blocks = f"{where}, blocks of {self.block_bytes // MIB} MiB"
+        return f"{blocks}, {pluralize(self.readers, 'thread')}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one case read, in how long."""
+
+    case: ReadCase
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+    """Of all threads of the pod."""
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What one pod does."""
+
+    cases: tuple[ReadCase, ...]
+    sample_bytes: int
+    """Bytes that all cases of the mount read together, at most; 0 for the whole model each."""
+    case_seconds: float
+    """Seconds after which a case ends, whatever it has read."""
+    seed: int = 0
+    """Of the random order of segments."""
+    store: str = ""
+    """The store's `MountTarget` as JSON; empty where no case reads from it."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def plan_from_json(text: str) -> BenchPlan:
+    """Read what `BenchPlan.to_json` returned."""
+    data: dict[str, Any] = json.loads(text)
+    cases = tuple(_case_from_document(each) for each in data.pop("cases"))
+    return BenchPlan(cases=cases, **data)
+
+
+def _case_from_document(data: dict[str, Any]) -> ReadCase:
+    return ReadCase(
+        Source(data["source"]), Pattern(data["pattern"]), data["readers"], data["block_bytes"]
+    )
+
+
+MOUNT_CASES = (
+    ReadCase(Source.MOUNT, Pattern.MMAP, 1, 64 * MIB),
+    ReadCase(Source.MOUNT, Pattern.PREAD, 1, 1 * MIB),
+    *(ReadCase(Source.MOUNT, Pattern.PREAD, readers, 16 * MIB) for readers in (1, 2, 4, 8, 16)),
+    ReadCase(Source.PAGE_CACHE, Pattern.PREAD, 4, 16 * MIB),
+)
+"""At most 16 readers: with 32 and more, Alluxio's FUSE was seen to hang (fluid#5802)."""
+OTHER_NODE_CASES = tuple(
+    case
+    for case in MOUNT_CASES
+    if case.source is Source.MOUNT and (case.pattern is Pattern.MMAP or case.readers in (4, 16))
+)
+"""On a node without the cache, where reading takes long."""
+STORE_CASE = ReadCase(Source.STORE, Pattern.GET, 8, 16 * MIB)
+
+
+@dataclass(frozen=True)
+class CaseStarted:
+    """A case begins."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class ReadProgress:
+    """Bytes that all cases have read so far."""
+
+    bytes: int
+
+
+@dataclass(frozen=True)
+class CaseDone:
+    """A case has ended."""
+
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class CaseSkipped:
+    """A case could not be measured."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReaderFailed:
+    """The pod gives up."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReaderFinished:
+    """The pod has tried every case."""
+
+    model_bytes: int
+    """Of the files of weights that it found."""
+
+
+Event = CaseStarted | ReadProgress | CaseDone | CaseSkipped | ReaderFailed | ReaderFinished
+_EVENTS: dict[str, type[Any]] = {
+    "started": CaseStarted,
+    "progress": ReadProgress,
+    "done": CaseDone,
+    "skipped": CaseSkipped,
+    "failed": ReaderFailed,
+    "finished": ReaderFinished,
+}
+_NAMES = {kind: name for name, kind in _EVENTS.items()}
+
+
+def event_to_line(event: Event) -> str:
+    """The event as a line of the pod's log."""
+    return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
+
+
+def event_from_line(line: str) -> Event | None:
+    """The event of a line; None for a line that is none, or of another version of the image."""
+    try:
+        data = json.loads(line) if line.startswith("{") else None
+        if not isinstance(data, dict):
+            return None
+        kind = _EVENTS[data.pop("event")]
+        if kind is CaseDone:
+            return CaseDone(_measurement_from_document(data["measurement"]))
+        event: Event = kind(**data)
+        return event
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _measurement_from_document(data: dict[str, Any]) -> Measurement:
+    return Measurement(
+        _case_from_document(data["case"]),
+        int(data["bytes"]),
+        float(data["seconds"]),
+        float(data["cpu_seconds"]),
+    )
+
+
+def last_text(lines: Sequence[str]) -> str:
+    """The last line that is no event: what a pod that crashed printed."""
+    texts = [line.strip() for line in lines if line.strip() and event_from_line(line) is None]
+    return texts[-1] if texts else ""

@@ -1,0 +1,146 @@
+"""What `bench` measured on the nodes of one cache, and what follows from it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.bench.plan import Measurement, Pattern, Source
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
+
+_PARALLEL_BLOCK = 16 * 1024**2
+_WORTHWHILE = 1.3
+"""A parallel loader is recommended where it reads this many times as fast."""
+_NEAR = 0.7
+"""The share of the page cache's rate from which memory is what limits a read."""
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What the pod on one node measured."""
+
+    node: str
+    holds_cache: bool
+    measurements: tuple[Measurement, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    """(case, reason)."""
+
+    def rate(
+        self, source: Source, pattern: Pattern | None = None, readers: int | None = None
+    ) -> float | None:
+        """The fastest rate of the cases that match, in bytes per second."""
+        found = [
+            each.bytes_per_second
+            for each in self.measurements
+            if each.case.source is source
+            and pattern in (None, each.case.pattern)
+            and readers in (None, each.case.readers)
+        ]
+        return max(found, default=None)
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """The whole result."""
+
+    namespace: str
+    name: str
+    measured_at: str
+    """RFC 3339, UTC."""
+    model_bytes: int
+    """Of the files of weights."""
+    nodes: tuple[NodeResult, ...]
+    """The node of the cache first."""
+
+    @property
+    def local(self) -> NodeResult:
+        """The node of the cache."""
+        return self.nodes[0]
+
+    def load_seconds(self, measurement: Measurement) -> float | None:
+        """How long the whole model takes at the rate of one case."""
+        rate = measurement.bytes_per_second
+        return self.model_bytes / rate if rate else None
+
+    def rates(self) -> ReadRates:
+        """The result in the form in which the Dataset keeps it."""
+        local = self.local
+        other = next((each for each in self.nodes if not each.holds_cache), None)
+        parallel = {
+            each.case.readers: each.bytes_per_second
+            for each in local.measurements
+            if each.case.source is Source.MOUNT
+            and each.case.pattern is Pattern.PREAD
+            and each.case.block_bytes == _PARALLEL_BLOCK
+        }
+        return ReadRates(
+            measured_at=self.measured_at,
+            node=local.node,
+            mapped=local.rate(Source.MOUNT, Pattern.MMAP),
+            parallel=parallel,
+            page_cache=local.rate(Source.PAGE_CACHE),
+            store=local.rate(Source.STORE),
+            off_node=other.rate(Source.MOUNT, Pattern.MMAP) if other else None,
+        )
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a read from the cache is limited by."""
+
+    code: str
+    """memory, fuse-latency, fuse-throughput or unknown."""
+    text: str
+
+
+def find_limit(rates: ReadRates) -> Limit:
+    """What limits reading, by how the rates relate to each other.
+
+    The page cache is read without Alluxio and without FUSE. So what comes near it is limited by
+    memory. Where more threads read faster, one thread waits for the answers of the FUSE client;
+    where they do not, the client itself is the limit.
+    """
+    best = rates.best_parallel
+    if best is None:
+        return Limit("unknown", "nothing was read in parallel, so the limit is not known")
+    readers, rate = best
+    if rates.page_cache and rate >= _NEAR * rates.page_cache:
+        share = round(100 * rate / rates.page_cache)
+        return Limit("memory", f"memory: the cache reads at {share}% of the page cache's rate")
+    one = rates.parallel.get(1)
+    if readers > 1 and one:
+        return Limit(
+            "fuse-latency",
+            f"round trips to the FUSE client: {readers} threads read {rate / one:.1f} times as "
+            "fast as one",
+        )
+    return Limit(
+        "fuse-throughput", "the FUSE client or its worker: more threads do not read faster"
+    )
+
+
+@dataclass(frozen=True)
+class LoaderAdvice:
+    """Which way of loading the rates call for."""
+
+    loader: str
+    """`default` or `parallel`."""
+    readers: int
+    text: str
+
+
+def advise_loader(rates: ReadRates) -> LoaderAdvice | None:
+    """Whether engines should read with several threads; None where too little was measured."""
+    best = rates.best_parallel
+    if best is None or not rates.mapped:
+        return None
+    readers, rate = best
+    if readers == 1 or rate < _WORTHWHILE * rates.mapped:
+        return LoaderAdvice(
+            "default", 1, "the default loader: reading with more threads gains less than 30%"
+        )
+    return LoaderAdvice(
+        "parallel",
+        readers,
+        f"a loader with {readers} parallel reads: {rate / rates.mapped:.1f} times as fast as "
+        "the default loader's memory map",
+    )

@@ -1,0 +1,326 @@
+"""The workflow of `bench`: find the cache, read it on its node, tell what that means."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+import click
+
+from kubectl_fluidmodel.bench.job import build_bench_job
+from kubectl_fluidmodel.bench.node_choice import choose_cache_node, choose_other_node
+from kubectl_fluidmodel.bench.options import BenchOptions
+from kubectl_fluidmodel.bench.plan import (
+    MOUNT_CASES,
+    OTHER_NODE_CASES,
+    STORE_CASE,
+    BenchPlan,
+    CaseDone,
+    CaseSkipped,
+    CaseStarted,
+    Measurement,
+    ReaderFailed,
+    ReaderFinished,
+    ReadProgress,
+    event_from_line,
+    last_text,
+)
+from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names, status
+from kubectl_fluidmodel.inventory.cache import Cache, build_caches
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.config import ConfigFlags
+from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodStalledError, run_job
+from kubectl_fluidmodel.kube.permissions import Permission, require_permissions
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.objects.deletion import is_terminating
+from kubectl_fluidmodel.objects.kinds import JOBS, NODES, PODS
+from kubectl_fluidmodel.output.console import print_note, print_warning
+from kubectl_fluidmodel.output.live import ProgressView
+from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
+from kubectl_fluidmodel.output.shell import Command, Operand, command
+from kubectl_fluidmodel.snapshot import collector, queries
+from kubectl_fluidmodel.snapshot.snapshot import Snapshot
+
+CASE_SECONDS = 10.0
+_STALL = 60.0
+"""Seconds without a line of the pod, which prints one every second unless the kernel hangs it."""
+_HINT = "Ctrl-C ends it and removes the pod"
+
+
+@dataclass(frozen=True)
+class BenchCommand:
+    """One command line of `bench`."""
+
+    options: BenchOptions
+    connection: ConfigFlags
+
+    def run(self) -> int:
+        """Measure, print, and keep the result.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            FluidModelError: the cache cannot be read, or its pod does not run.
+        """
+        client = Client(self.connection)
+        namespace, name = client.namespace, self.options.name
+        snapshot = collector.collect(client, namespace, queries.INSPECT_QUERIES)
+        cache = find_readable_cache(snapshot, namespace, name)
+        nodes = [(choose_cache_node(snapshot, cache, self.options.node), True)]
+        if self.options.off_node:
+            nodes.append((choose_other_node(client.list_objects(NODES), cache), False))
+        store = _readable_store(cache) if self.options.store else None
+        jobs = [self._build_job(cache, node, holds, store) for node, holds in nodes]
+        if self.options.dry_run != "none":
+            self._print_dry_run(client, [job for _, job in jobs])
+            return 0
+        _require_permissions(client, namespace)
+        if self.options.off_node:
+            other = name_of(nodes[1][0])
+            print_note(f"note: {other} does not hold the cache, so reading there is slow")
+        results, model_bytes = [], 0
+        for (plan, job), (node, holds) in zip(jobs, nodes, strict=True):
+            reading = _Reading(client, job, self.options, len(plan.cases))
+            results.append(reading.run(name_of(node), holds_cache=holds))
+            model_bytes = model_bytes or reading.model_bytes
+        result = BenchResult(
+            namespace, name, _utc_now(), model_bytes=model_bytes, nodes=tuple(results)
+        )
+        self._print_result(result)
+        if self.options.save:
+            _save_rates(client, result)
+        return 0
+
+    def _build_job(
+        self, cache: Cache, node: Object, holds_cache: bool, store: MountTarget | None
+    ) -> tuple[BenchPlan, Object]:
+        store = store if holds_cache else None
+        cases = MOUNT_CASES if holds_cache else OTHER_NODE_CASES
+        plan = BenchPlan(
+            cases=(*cases, *([STORE_CASE] if store else [])),
+            sample_bytes=self.options.sample_bytes,
+            case_seconds=CASE_SECONDS if self.options.sample_bytes else self.options.timeout,
+            seed=random.randrange(2**32),  # noqa: S311 - an order of reading, no secret
+            store=store.to_json() if store else "",
+        )
+        job = build_bench_job(
+            plan,
+            (cache.namespace, cache.name),
+            node,
+            self.options.image,
+            self.options.network,
+            deadline=self.options.timeout,
+            suffix=secrets.token_hex(4),
+            store=store,
+        )
+        return plan, job
+
+    def _print_dry_run(self, client: Client, jobs: Sequence[Object]) -> None:
+        from kubectl_fluidmodel.output.serialize import format_objects
+
+        shown = list(jobs)
+        if self.options.dry_run == "server":
+            shown = [client.create(JOBS, job, dry_run=True) for job in jobs]
+        output = self.options.output if self.options.output in ("json", "yaml") else "yaml"
+        click.echo(format_objects(shown, output), nl=False)
+
+    def _print_result(self, result: BenchResult) -> None:
+        from kubectl_fluidmodel.bench.view import result_document, result_text
+        from kubectl_fluidmodel.output.serialize import to_json, to_yaml
+
+        output = self.options.output
+        if output == "json":
+            text = to_json(result_document(result))
+        elif output == "yaml":
+            text = to_yaml(result_document(result))
+        else:
+            text = result_text(result, markdown=output == "markdown")
+        click.echo(text, nl=False)
+
+
+def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
+    """The cache of a name, if a pod can mount it now.
+
+    Raises:
+        FluidModelError: there is no such cache, or it is not bound, or it is being deleted.
+    """
+    cache = next(
+        (
+            each
+            for each in build_caches(snapshot)
+            if (each.namespace, each.name) == (namespace, name)
+        ),
+        None,
+    )
+    if cache is None or cache.dataset is None:
+        failure = snapshot.read_failure(names.DATASETS)
+        raise FluidModelError(
+            f"there is no cache {name} in namespace {namespace}",
+            failure.why if failure else "no Dataset has that name",
+            command("kubectl", "fluidmodel", "inspect", "-n", namespace),
+        )
+    doctor = _doctor_command(namespace, name)
+    if is_terminating(cache.dataset):
+        raise FluidModelError(f"the cache {name} is being deleted", "it cannot be read", doctor)
+    phase = status.parse_dataset(cache.dataset).phase or "new"
+    if phase != "Bound":
+        raise FluidModelError(f"the cache {name} cannot be read", f"it is {phase}", doctor)
+    claim_phase = get_path(cache.claim, "status", "phase", default="missing")
+    if claim_phase != "Bound":
+        reason = f"its PersistentVolumeClaim is {claim_phase}"
+        raise FluidModelError(f"the cache {name} cannot be mounted", reason, doctor)
+    return cache
+
+
+def _doctor_command(namespace: str, name: str) -> Command:
+    return command("kubectl", "fluidmodel", "doctor", Operand(name), "-n", namespace)
+
+
+def _readable_store(cache: Cache) -> MountTarget | None:
+    """The store of the cache, where the pod may read it with keys of a Secret or without any."""
+    targets = mount_targets(cache)
+    if len(targets) != 1:
+        return None
+    target = targets[0]
+    readable = target.scheme == "s3" and not target.skip and target.plain is None
+    return target if readable else None
+
+
+def _require_permissions(client: Client, namespace: str) -> None:
+    require_permissions(
+        client,
+        [
+            Permission("create", JOBS, namespace),
+            Permission("delete", JOBS, namespace),
+            Permission("list", PODS, namespace),
+            Permission("get", PODS, namespace, "log"),
+        ],
+        task="read a cache with a pod",
+        docs="docs/rbac.md",
+    )
+
+
+@dataclass
+class _BenchProgress:
+    """What the progress view shows of one pod."""
+
+    node: str
+    cases: int
+    done_cases: int = 0
+    current: str = ""
+    waiting_for: str = ""
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+    remaining_after: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_transferring(self) -> bool:
+        return False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        if not self.current:
+            return (
+                Step("pod", RUNNING, self.waiting_for or f"starting on {self.node}"),
+                Step("read", WAITING),
+            )
+        detail = f"{self.current} ({self.done_cases + 1} of {self.cases})"
+        if self.done_cases >= self.cases:
+            return Step("pod", DONE, f"on {self.node}"), Step("read", DONE)
+        return Step("pod", DONE, f"on {self.node}"), Step("read", RUNNING, detail)
+
+
+@dataclass
+class _Reading:
+    """One pod of `bench`, and what it has reported."""
+
+    client: Client
+    job: Object
+    options: BenchOptions
+    cases: int
+    model_bytes: int = 0
+    measurements: list[Measurement] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failure: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    def run(self, node: str, *, holds_cache: bool) -> NodeResult:
+        """Run the pod to its end.
+
+        Raises:
+            FluidModelError: it did not start, failed or hangs; the error names the case.
+        """
+        timeout = self.options.timeout
+        bounds = JobTimeouts(start=timeout * 2 / 3, stall=min(_STALL, timeout / 2), total=timeout)
+        progress = _BenchProgress(node, self.cases)
+        with ProgressView(color=self.options.color, hint=_HINT) as view:
+
+            def on_line(line: str) -> None:
+                self._handle_line(line, progress)
+                view.update(progress)
+
+            def on_wait(reason: str) -> None:
+                progress.waiting_for = reason
+                view.update(progress)
+
+            try:
+                succeeded = run_job(self.client, self.job, bounds, on_line, on_wait)
+            except PodStalledError as err:
+                raise self._hang_error(progress, err) from err
+        if not succeeded:
+            reason = self.failure or last_text(self.lines) or "its log says nothing"
+            namespace = str(get_path(self.job, "metadata", "namespace"))
+            raise FluidModelError(
+                f"the pod on {node} failed", reason, _doctor_command(namespace, self.options.name)
+            )
+        return NodeResult(node, holds_cache, tuple(self.measurements), tuple(self.skipped))
+
+    def _handle_line(self, line: str, progress: _BenchProgress) -> None:
+        event = event_from_line(line)
+        if event is None:
+            self.lines = [*self.lines, line][-20:]
+        elif isinstance(event, CaseStarted):
+            progress.current = event.label
+        elif isinstance(event, ReadProgress):
+            progress.done_bytes = event.bytes
+        elif isinstance(event, CaseDone):
+            self.measurements.append(event.measurement)
+            progress.done_cases += 1
+        elif isinstance(event, CaseSkipped):
+            self.skipped.append((event.label, event.reason))
+            progress.done_cases += 1
+        elif isinstance(event, ReaderFailed):
+            self.failure = event.reason
+        elif isinstance(event, ReaderFinished):
+            self.model_bytes = event.model_bytes
+
+    def _hang_error(self, progress: _BenchProgress, err: PodStalledError) -> FluidModelError:
+        namespace = str(get_path(self.job, "metadata", "namespace"))
+        case = progress.current or "the first read"
+        return FluidModelError(
+            f"reading hangs at {case}", err.message, _doctor_command(namespace, self.options.name)
+        )
+
+
+def _save_rates(client: Client, result: BenchResult) -> None:
+    """Keep the rates on the Dataset, where `inspect` finds them; a refusal is only a warning."""
+    body = {
+        "metadata": {"annotations": {names.READ_RATES_ANNOTATION: result.rates().to_annotation()}}
+    }
+    try:
+        client.patch(names.DATASETS, result.name, result.namespace, body)
+    except KubeError as err:
+        print_warning(f"the result is not kept on the Dataset: {err.reason or err.message}")
+
+
+def _utc_now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

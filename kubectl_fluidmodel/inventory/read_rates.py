@@ -1,0 +1,66 @@
+"""How fast a cache was measured to read, as `bench` keeps it on the Dataset. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.objects.access import annotations_of
+
+_RATES = ("mapped", "page_cache", "store", "off_node")
+
+
+@dataclass(frozen=True)
+class ReadRates:
+    """Bytes per second of one node of a cache; None for what was not measured."""
+
+    measured_at: str
+    """RFC 3339, UTC."""
+    node: str
+    mapped: float | None = None
+    """One thread that copies from a memory map, as `safetensors` does."""
+    parallel: Mapping[int, float] = field(default_factory=dict)
+    """By the number of threads that read large blocks."""
+    page_cache: float | None = None
+    """The same bytes again, from the node's page cache."""
+    store: float | None = None
+    """The object store, without the cache."""
+    off_node: float | None = None
+    """One thread on a node without the cache."""
+
+    @property
+    def best_parallel(self) -> tuple[int, float] | None:
+        """The fewest threads within 10% of the fastest rate, and their rate."""
+        if not self.parallel:
+            return None
+        fastest = max(self.parallel.values())
+        readers = min(count for count, rate in self.parallel.items() if rate >= 0.9 * fastest)
+        return readers, self.parallel[readers]
+
+    def to_annotation(self) -> str:
+        """The value of the annotation; `read_rates` is the inverse."""
+        document = {name: value for name, value in asdict(self).items() if value}
+        for name in _RATES:
+            if name in document:
+                document[name] = round(document[name])
+        document["parallel"] = {count: round(rate) for count, rate in self.parallel.items()}
+        return json.dumps(document, separators=(",", ":"))
+
+
+def read_rates(dataset: Mapping[str, Any] | None) -> ReadRates | None:
+    """What `bench` last measured of a cache; None where it never did or its record is damaged."""
+    text = annotations_of(dataset or {}).get(names.READ_RATES_ANNOTATION, "")
+    try:
+        document = json.loads(text) if text else None
+        if not isinstance(document, dict):
+            return None
+        parallel = {int(key): float(rate) for key, rate in document.pop("parallel", {}).items()}
+        rates = {key: float(document[key]) for key in _RATES if document.get(key) is not None}
+        return ReadRates(
+            str(document["measured_at"]), str(document["node"]), parallel=parallel, **rates
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,189 @@
+"""Run a Job of one pod to its end: create it, follow its log, delete it whatever happens.
+
+The Job has a deadline and a time to live of its own, so the cluster removes it even if this
+program is killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.errors import FluidModelError, UnreachableError, WaitTimeoutError
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
+from kubectl_fluidmodel.objects.kinds import EVENTS, JOBS, PODS
+from kubectl_fluidmodel.output.shell import Operand, command
+
+_POLL_INTERVAL = 0.5
+_LOG_LINES = 5000
+_FATAL_REASONS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+"""Reasons of a waiting container that do not go away. ErrImagePull comes first, and may."""
+
+
+@dataclass(frozen=True)
+class JobTimeouts:
+    """Bounds of a wait, in seconds."""
+
+    start: float
+    """Until the pod runs."""
+    stall: float
+    """Without a new line in its log."""
+    total: float
+
+
+class PodCannotStartError(FluidModelError):
+    """The pod of a Job does not start; `reason` is what the cluster says."""
+
+
+class PodStalledError(FluidModelError):
+    """The pod of a Job runs, and has printed nothing for too long."""
+
+
+def run_job(
+    client: Client,
+    job: Object,
+    timeouts: JobTimeouts,
+    on_line: Callable[[str], None],
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> bool:
+    """Run a Job of one pod with one container, and delete it.
+
+    Args:
+        client: The cluster.
+        job: The Job; it must not exist yet.
+        timeouts: How long to wait for what.
+        on_line: Receives each line of the log once.
+        on_wait: Receives what the pod waits for, at every look before it runs.
+
+    Returns:
+        Whether the pod succeeded.
+
+    Raises:
+        PodCannotStartError: the pod did not start in time, or never will.
+        PodStalledError: its log has not grown for too long.
+        WaitTimeoutError: it was still running after the whole time.
+        FluidModelError: the API server refused.
+    """
+    client.create(JOBS, job)
+    try:
+        return _JobRun(client, job, timeouts, on_line, on_wait).wait()
+    finally:
+        client.delete(JOBS, name_of(job), namespace_of(job))
+
+
+class _JobRun:
+    """One look after another at a Job that was created."""
+
+    def __init__(
+        self,
+        client: Client,
+        job: Object,
+        timeouts: JobTimeouts,
+        on_line: Callable[[str], None],
+        on_wait: Callable[[str], None],
+    ) -> None:
+        self.client, self.timeouts = client, timeouts
+        self.on_line, self.on_wait = on_line, on_wait
+        self.name, self.namespace = name_of(job), namespace_of(job)
+        spec = get_path(job, "spec", "template", "spec", default={})
+        self.container = str(get_path(spec, "containers", 0, "name", default=""))
+        self._lines = 0
+        self._waiting_for = "no pod was created"
+
+    def wait(self) -> bool:
+        """Wait for the end of the pod; see `run_job`."""
+        started = time.monotonic()
+        last_line = 0.0
+        while time.monotonic() - started < self.timeouts.total:
+            pod = self._find_pod()
+            phase = str(get_path(pod, "status", "phase", default="Pending"))
+            if pod is not None and phase != "Pending":
+                last_line = last_line or time.monotonic()
+                ended = phase in ("Succeeded", "Failed")
+                if self._read_log(pod, required=ended):
+                    last_line = time.monotonic()
+                if ended:
+                    return phase == "Succeeded"
+                if time.monotonic() - last_line > self.timeouts.stall:
+                    raise PodStalledError(
+                        f"pod {name_of(pod)} has printed nothing for {self.timeouts.stall:.0f} s",
+                        "",
+                        f"kubectl describe pod {name_of(pod)} -n {self.namespace}",
+                    )
+            else:
+                self._check_start(pod, time.monotonic() - started)
+            time.sleep(_POLL_INTERVAL)
+        raise WaitTimeoutError(
+            f"Job {self.name} did not finish within {self.timeouts.total:.0f} s",
+            "it was deleted",
+            "--timeout with more time",
+        )
+
+    def _find_pod(self) -> Object | None:
+        pods = self.client.list_objects(PODS, self.namespace, labels=f"job-name={self.name}")
+        return pods[0] if pods else None
+
+    def _check_start(self, pod: Object | None, waited: float) -> None:
+        """Tell what a pod waits for.
+
+        Raises:
+            PodCannotStartError: it waits for something that does not come, or for too long.
+        """
+        fatal = False
+        if pod is not None:
+            fatal, self._waiting_for = _start_problem(pod)
+        self.on_wait(self._waiting_for)
+        if not fatal and waited < self.timeouts.start:
+            return
+        problem = self._waiting_for
+        if pod is not None and not fatal:
+            problem = self._last_warning(pod) or problem
+        raise PodCannotStartError(
+            f"the pod of Job {self.name} does not start",
+            problem,
+            command("kubectl", "get", "events", "-n", self.namespace, Operand("--watch=false")),
+        )
+
+    def _last_warning(self, pod: Object) -> str:
+        """The newest warning about a pod, e.g. that its volume cannot be mounted."""
+        try:
+            events = self.client.list_objects(
+                EVENTS, self.namespace, fields=f"involvedObject.name={name_of(pod)},type=Warning"
+            )
+        except KubeError:
+            return ""  # the pod's own status has been told already
+        texts = [" ".join(str(event.get("message") or "").split()) for event in events]
+        return texts[-1] if texts else ""
+
+    def _read_log(self, pod: Object, *, required: bool) -> bool:
+        """Hand on new lines of the log; whether there were any."""
+        try:
+            text = self.client.pod_logs(
+                self.namespace, name_of(pod), self.container, tail=_LOG_LINES
+            )
+        except (KubeError, UnreachableError):
+            if required:
+                raise
+            return False  # the next look tries again, until the log has stalled for too long
+        lines = text.splitlines()
+        for line in lines[self._lines :]:
+            self.on_line(line)
+        grown = len(lines) > self._lines
+        self._lines = len(lines)
+        return grown
+
+
+def _start_problem(pod: Object) -> tuple[bool, str]:
+    """Whether a pending pod will never start, and what it waits for."""
+    for status in get_list(pod, "status", "containerStatuses"):
+        reason = str(get_path(status, "state", "waiting", "reason", default=""))
+        message = str(get_path(status, "state", "waiting", "message", default=""))
+        if reason and reason not in ("ContainerCreating", "PodInitializing"):
+            return reason in _FATAL_REASONS, ": ".join(filter(None, (reason, message)))
+    for condition in get_list(pod, "status", "conditions"):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return False, str(condition.get("message") or condition.get("reason") or "")
+    return False, "its container is being created"

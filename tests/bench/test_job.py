@@ -1,0 +1,89 @@
+"""The Job of `bench`: where it runs, what it mounts, what it is allowed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kubectl_fluidmodel.bench.job import build_bench_job
+from kubectl_fluidmodel.bench.plan import MOUNT_CASES, BenchPlan, plan_from_json
+from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef
+from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
+
+PLAN = BenchPlan(MOUNT_CASES, 0, 10.0)
+NODE = {
+    "metadata": {"name": "gpu-0"},
+    "spec": {
+        "taints": [
+            {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},
+            {"key": "team", "value": "a", "effect": "PreferNoSchedule"},
+        ]
+    },
+}
+STORE = MountTarget(
+    "team",
+    "s3://models/llama",
+    "s3",
+    "models",
+    "llama",
+    endpoint="http://minio:9000",
+    access=SecretKeyRef("keys", "id", "aws.accessKeyId"),
+    hidden=SecretKeyRef("keys", "secret", "aws.secretKey"),
+    plain=None,
+)
+
+
+def build(store: MountTarget | None = None) -> dict[str, Any]:
+    return build_bench_job(
+        PLAN, ("team", "llama"), NODE, "img:1", PodNetwork(), 300, "0a1b2c3d", store
+    )
+
+
+def pod(job: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = job["spec"]["template"]["spec"]
+    return found
+
+
+def test_it_runs_on_the_node_and_tolerates_only_what_keeps_pods_away() -> None:
+    spec = pod(build())
+    (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    assert term == {
+        "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-0"]}]
+    }
+    assert [each["key"] for each in spec["tolerations"]] == ["nvidia.com/gpu"]
+
+
+def test_it_mounts_the_claim_read_only() -> None:
+    spec = pod(build())
+    (volume,) = (each for each in spec["volumes"] if "persistentVolumeClaim" in each)
+    assert volume["persistentVolumeClaim"] == {"claimName": "llama", "readOnly": True}
+    mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
+    assert mounts[volume["name"]] == {"name": "model", "mountPath": "/model", "readOnly": True}
+
+
+def test_it_is_unprivileged_bounded_and_removes_itself() -> None:
+    job = build()
+    spec = pod(job)
+    (container,) = spec["containers"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["resources"]["limits"]["memory"] == "2Gi"
+    assert job["spec"]["activeDeadlineSeconds"] == 300
+    assert job["spec"]["ttlSecondsAfterFinished"] > 0
+    assert job["spec"]["backoffLimit"] == 0
+
+
+def test_keys_are_references_and_the_plan_has_none() -> None:
+    (container,) = pod(build(STORE))["containers"]
+    env = {each["name"]: each for each in container["env"]}
+    assert env["AWS_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "id"}
+    assert "value" not in env["AWS_SECRET_ACCESS_KEY"]
+    assert plan_from_json(env["FLUIDMODEL_BENCH"]["value"]) == PLAN
+
+
+def test_a_long_name_still_makes_a_legal_job() -> None:
+    job = build_bench_job(PLAN, ("team", "m" * 45), NODE, "img:1", PodNetwork(), 300, "0a1b2c3d")
+    assert len(job["metadata"]["name"]) <= 63
+    assert json.loads(json.dumps(job)) == job

@@ -1,0 +1,80 @@
+"""The nodes on which `bench` reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubectl_fluidmodel.bench.node_choice import choose_cache_node, choose_other_node
+from kubectl_fluidmodel.bench.run import find_readable_cache
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid.names import cache_label
+from kubectl_fluidmodel.inventory.cache import build_caches
+from kubectl_fluidmodel.objects.access import name_of
+from tests.inventory import samples
+
+LABEL = cache_label("default", "demo")
+OTHERS = [
+    samples.node("cpu-1", spec={"taints": [{"key": "team", "effect": "NoSchedule"}]}),
+    samples.node("cpu-2"),
+    samples.node("cordoned", spec={"unschedulable": True}),
+    samples.node("down", status={"conditions": [{"type": "Ready", "status": "False"}]}),
+]
+
+
+def snapshot_of(*nodes: str, **dataset: object):  # type: ignore[no-untyped-def]
+    cache = samples.cache(nodes=nodes, **dataset)
+    return samples.snapshot(*cache, *(samples.node(name, LABEL) for name in nodes))
+
+
+def test_the_node_of_the_cache_is_read_on() -> None:
+    snapshot = snapshot_of("gpu-0")
+    (cache,) = build_caches(snapshot)
+    assert name_of(choose_cache_node(snapshot, cache)) == "gpu-0"
+
+
+def test_a_cordoned_node_is_not_the_first_choice() -> None:
+    cache = samples.cache(nodes=("gpu-0", "gpu-1"))
+    nodes = [
+        samples.node("gpu-0", LABEL, spec={"unschedulable": True}),
+        samples.node("gpu-1", LABEL),
+    ]
+    snapshot = samples.snapshot(*cache, *nodes)
+    (found,) = build_caches(snapshot)
+    assert name_of(choose_cache_node(snapshot, found)) == "gpu-1"
+    assert name_of(choose_cache_node(snapshot, found, "gpu-0")) == "gpu-0"
+
+
+def test_a_node_without_the_cache_is_refused_with_those_that_have_it() -> None:
+    snapshot = snapshot_of("gpu-0", "gpu-1")
+    (cache,) = build_caches(snapshot)
+    with pytest.raises(FluidModelError, match="it is on gpu-0, gpu-1; try: --off-node"):
+        choose_cache_node(snapshot, cache, "cpu-0")
+
+
+def test_the_other_node_is_ready_stays_and_has_the_fewest_taints() -> None:
+    snapshot = snapshot_of("gpu-0")
+    (cache,) = build_caches(snapshot)
+    nodes = [*OTHERS, samples.node("gpu-0", LABEL)]
+    assert name_of(choose_other_node(nodes, cache)) == "cpu-2"
+    with pytest.raises(FluidModelError, match="no node to compare with"):
+        choose_other_node([samples.node("gpu-0", LABEL)], cache)
+
+
+def test_only_a_bound_cache_can_be_read() -> None:
+    assert find_readable_cache(snapshot_of("gpu-0"), "default", "demo").name == "demo"
+    with pytest.raises(
+        FluidModelError, match="it is NotBound; try: kubectl fluidmodel doctor demo"
+    ):
+        find_readable_cache(snapshot_of("gpu-0", phase="NotBound"), "default", "demo")
+    with pytest.raises(FluidModelError, match="is being deleted"):
+        find_readable_cache(
+            snapshot_of("gpu-0", deletionTimestamp="2026-03-02T11:09:00Z"), "default", "demo"
+        )
+    with pytest.raises(FluidModelError, match="there is no cache nope in namespace default"):
+        find_readable_cache(snapshot_of("gpu-0"), "default", "nope")
+
+
+def test_a_claim_that_is_gone_is_said() -> None:
+    objects = [each for each in samples.cache() if each["kind"] != "PersistentVolumeClaim"]
+    with pytest.raises(FluidModelError, match="its PersistentVolumeClaim is missing"):
+        find_readable_cache(samples.snapshot(*objects), "default", "demo")

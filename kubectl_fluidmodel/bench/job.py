@@ -6,18 +6,18 @@ store's keys as the cache's own pods do: by reference to the Secret.
 
 from __future__ import annotations
 
+from kubectl_fluidmodel.bench.node_choice import BenchNode
 from kubectl_fluidmodel.bench.plan import BenchPlan
 from kubectl_fluidmodel.bench.reader import MOUNT_PATH, PLAN_VARIABLE
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.inventory.mount_target import MountTarget
+from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.objects.plugin_pod import (
     PodNetwork,
     SecretKey,
     build_container,
     build_pod,
 )
-from kubectl_fluidmodel.objects.taints import taints_of
 from kubectl_fluidmodel.objectstore.s3_credentials import ACCESS_KEY, SECRET_KEY
 
 CONTAINER = "bench"
@@ -30,7 +30,7 @@ _VOLUME = "model"
 def build_bench_job(
     plan: BenchPlan,
     cache: tuple[str, str],
-    node: Object,
+    node: BenchNode,
     image: str,
     network: PodNetwork,
     deadline: float,
@@ -42,7 +42,7 @@ def build_bench_job(
     Args:
         plan: What its pod reads.
         cache: Namespace and name of the cache, which is the claim's name, too.
-        node: The node; its taints are tolerated.
+        node: The node to run on.
         image: An image that has this package.
         network: How the pod gets its image and reaches the store.
         deadline: Seconds after which the cluster ends the Job.
@@ -69,8 +69,8 @@ def build_bench_job(
     pod["volumes"].append(
         {"name": _VOLUME, "persistentVolumeClaim": {"claimName": name, "readOnly": True}}
     )
-    pod["affinity"] = {"nodeAffinity": _on_node(name_of(node))}
-    pod["tolerations"] = [taint.toleration() for taint in taints_of(node) if taint.blocks_pods]
+    pod["affinity"] = {"nodeAffinity": _on_node(node.name)}
+    pod["tolerations"] = [dict(each) for each in node.tolerations]
     labels = {**names.managed_labels(name), BENCH_LABEL: "true"}
     return {
         "apiVersion": "batch/v1",

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
-from kubectl_fluidmodel.inventory.cache import Cache
+from kubectl_fluidmodel.inventory.cache import WORKER, Cache
 from kubectl_fluidmodel.inventory.nodes import describe_nodes
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.taints import departure_of, taints_of
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 
-def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> Object:
+@dataclass(frozen=True)
+class BenchNode:
+    """A node on which a pod of `bench` runs."""
+
+    name: str
+    holds_cache: bool
+    tolerations: tuple[Object, ...] = ()
+    """With which a pod may run there."""
+
+
+def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> BenchNode:
     """A node of the cache, a complete and ready one first.
 
-    Where nodes cannot be read, the node is known by its name alone, so that none of its taints
-    is tolerated.
+    Where nodes cannot be read, the tolerations are those of the cache's worker, which runs there.
 
     Raises:
         FluidModelError: no node holds the cache, or not the one that is wanted.
@@ -42,10 +52,27 @@ def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> Obj
         key=lambda node: (bool(node.problem), node.is_complete is not True, node.name),
     )
     name = ranked[0].name
-    return snapshot.get(kinds.NODES, name) or {"metadata": {"name": name}}
+    node = snapshot.get(kinds.NODES, name)
+    tolerations = _tolerations(node) if node else _worker_tolerations(cache, name)
+    return BenchNode(name, holds_cache=True, tolerations=tolerations)
 
 
-def choose_other_node(nodes: Iterable[Object], cache: Cache) -> Object:
+def _tolerations(node: Object) -> tuple[Object, ...]:
+    return tuple(taint.toleration() for taint in taints_of(node) if taint.blocks_pods)
+
+
+def _worker_tolerations(cache: Cache, node: str) -> tuple[Object, ...]:
+    """The tolerations of the worker on a node, without those that every pod gets by default."""
+    return tuple(
+        toleration
+        for pod in cache.pods.get(WORKER, [])
+        if get_path(pod, "spec", "nodeName") == node
+        for toleration in get_list(pod, "spec", "tolerations")
+        if not str(toleration.get("key", "")).startswith("node.kubernetes.io/")
+    )
+
+
+def choose_other_node(nodes: Iterable[Object], cache: Cache) -> BenchNode:
     """A ready node without the cache; those with the fewest taints first.
 
     Args:
@@ -67,4 +94,5 @@ def choose_other_node(nodes: Iterable[Object], cache: Cache) -> Object:
             "every ready node holds the cache",
             "bench without --off-node",
         )
-    return min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
+    chosen = min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
+    return BenchNode(name_of(chosen), holds_cache=False, tolerations=_tolerations(chosen))

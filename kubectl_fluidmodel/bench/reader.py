@@ -252,7 +252,7 @@ def _measure_store(case: ReadCase, plan: BenchPlan, meter: _Meter) -> Measuremen
         FluidModelError: the store refuses.
         CannotReadError: it has no files, or a range cannot be read.
     """
-    from kubectl_fluidmodel.doctor.mount_probe.target import target_from_json
+    from kubectl_fluidmodel.inventory.mount_target import target_from_json
     from kubectl_fluidmodel.objectstore.s3 import S3Store
     from kubectl_fluidmodel.objectstore.s3_credentials import (
         ACCESS_KEY,

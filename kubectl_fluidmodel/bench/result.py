@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kubectl_fluidmodel.bench.plan import Measurement, Pattern, Source
 from kubectl_fluidmodel.inventory.read_rates import ReadRates
+from kubectl_fluidmodel.output.units import pluralize
 
 _PARALLEL_BLOCK = 16 * 1024**2
 _WORTHWHILE = 1.3
@@ -134,13 +135,13 @@ def advise_loader(rates: ReadRates) -> LoaderAdvice | None:
     if best is None or not rates.mapped:
         return None
     readers, rate = best
-    if readers == 1 or rate < _WORTHWHILE * rates.mapped:
+    if rate < _WORTHWHILE * rates.mapped:
         return LoaderAdvice(
-            "default", 1, "the default loader: reading with more threads gains less than 30%"
+            "default", 1, "the default loader: a parallel one reads less than 30% faster"
         )
     return LoaderAdvice(
         "parallel",
         readers,
-        f"a loader with {readers} parallel reads: {rate / rates.mapped:.1f} times as fast as "
-        "the default loader's memory map",
+        f"a loader with {pluralize(readers, 'parallel read')}: {rate / rates.mapped:.1f} times as "
+        "fast as the default loader's memory map",
     )

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import click
 
 from kubectl_fluidmodel.bench.job import build_bench_job
-from kubectl_fluidmodel.bench.node_choice import choose_cache_node, choose_other_node
+from kubectl_fluidmodel.bench.node_choice import BenchNode, choose_cache_node, choose_other_node
 from kubectl_fluidmodel.bench.options import BenchOptions
 from kubectl_fluidmodel.bench.plan import (
     MOUNT_CASES,
@@ -29,18 +29,18 @@ from kubectl_fluidmodel.bench.plan import (
     last_text,
 )
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, mount_targets
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodStalledError, run_job
 from kubectl_fluidmodel.kube.permissions import Permission, require_permissions
-from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.objects.kinds import JOBS, NODES, PODS
+from kubectl_fluidmodel.objects.kinds import JOBS, NODES, PODS, PVCS
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
@@ -49,6 +49,8 @@ from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 CASE_SECONDS = 10.0
+_START = 120.0
+"""Seconds until the pod runs: the image, and the start of a FUSE client."""
 _STALL = 60.0
 """Seconds without a line of the pod, which prints one every second unless the kernel hangs it."""
 _HINT = "Ctrl-C ends it and removes the pod"
@@ -74,22 +76,21 @@ class BenchCommand:
         namespace, name = client.namespace, self.options.name
         snapshot = collector.collect(client, namespace, queries.INSPECT_QUERIES)
         cache = find_readable_cache(snapshot, namespace, name)
-        nodes = [(choose_cache_node(snapshot, cache, self.options.node), True)]
+        nodes = [choose_cache_node(snapshot, cache, self.options.node)]
         if self.options.off_node:
-            nodes.append((choose_other_node(client.list_objects(NODES), cache), False))
+            nodes.append(choose_other_node(client.list_objects(NODES), cache))
         store = _readable_store(cache) if self.options.store else None
-        jobs = [self._build_job(cache, node, holds, store) for node, holds in nodes]
+        jobs = [self._build_job(cache, node, store) for node in nodes]
         if self.options.dry_run != "none":
             self._print_dry_run(client, [job for _, job in jobs])
             return 0
         _require_permissions(client, namespace)
         if self.options.off_node:
-            other = name_of(nodes[1][0])
-            print_note(f"note: {other} does not hold the cache, so reading there is slow")
+            print_note(f"note: {nodes[1].name} does not hold the cache, so reading there is slow")
         results, model_bytes = [], 0
-        for (plan, job), (node, holds) in zip(jobs, nodes, strict=True):
+        for (plan, job), node in zip(jobs, nodes, strict=True):
             reading = _Reading(client, job, self.options, len(plan.cases))
-            results.append(reading.run(name_of(node), holds_cache=holds))
+            results.append(reading.run(node))
             model_bytes = model_bytes or reading.model_bytes
         result = BenchResult(
             namespace, name, _utc_now(), model_bytes=model_bytes, nodes=tuple(results)
@@ -100,10 +101,10 @@ class BenchCommand:
         return 0
 
     def _build_job(
-        self, cache: Cache, node: Object, holds_cache: bool, store: MountTarget | None
+        self, cache: Cache, node: BenchNode, store: MountTarget | None
     ) -> tuple[BenchPlan, Object]:
-        store = store if holds_cache else None
-        cases = MOUNT_CASES if holds_cache else OTHER_NODE_CASES
+        store = store if node.holds_cache else None
+        cases = MOUNT_CASES if node.holds_cache else OTHER_NODE_CASES
         plan = BenchPlan(
             cases=(*cases, *([STORE_CASE] if store else [])),
             sample_bytes=self.options.sample_bytes,
@@ -174,7 +175,7 @@ def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
     if phase != "Bound":
         raise FluidModelError(f"the cache {name} cannot be read", f"it is {phase}", doctor)
     claim_phase = get_path(cache.claim, "status", "phase", default="missing")
-    if claim_phase != "Bound":
+    if claim_phase != "Bound" and snapshot.was_read(PVCS, namespace):
         reason = f"its PersistentVolumeClaim is {claim_phase}"
         raise FluidModelError(f"the cache {name} cannot be mounted", reason, doctor)
     return cache
@@ -253,15 +254,17 @@ class _Reading:
     failure: str = ""
     lines: list[str] = field(default_factory=list)
 
-    def run(self, node: str, *, holds_cache: bool) -> NodeResult:
+    def run(self, node: BenchNode) -> NodeResult:
         """Run the pod to its end.
 
         Raises:
             FluidModelError: it did not start, failed or hangs; the error names the case.
         """
         timeout = self.options.timeout
-        bounds = JobTimeouts(start=timeout * 2 / 3, stall=min(_STALL, timeout / 2), total=timeout)
-        progress = _BenchProgress(node, self.cases)
+        bounds = JobTimeouts(
+            start=min(_START, timeout * 2 / 3), stall=min(_STALL, timeout / 2), total=timeout
+        )
+        progress = _BenchProgress(node.name, self.cases)
         with ProgressView(color=self.options.color, hint=_HINT) as view:
 
             def on_line(line: str) -> None:
@@ -280,9 +283,13 @@ class _Reading:
             reason = self.failure or last_text(self.lines) or "its log says nothing"
             namespace = str(get_path(self.job, "metadata", "namespace"))
             raise FluidModelError(
-                f"the pod on {node} failed", reason, _doctor_command(namespace, self.options.name)
+                f"the pod on {node.name} failed",
+                reason,
+                _doctor_command(namespace, self.options.name),
             )
-        return NodeResult(node, holds_cache, tuple(self.measurements), tuple(self.skipped))
+        return NodeResult(
+            node.name, node.holds_cache, tuple(self.measurements), tuple(self.skipped)
+        )
 
     def _handle_line(self, line: str, progress: _BenchProgress) -> None:
         event = event_from_line(line)

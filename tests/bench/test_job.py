@@ -6,20 +6,14 @@ import json
 from typing import Any
 
 from kubectl_fluidmodel.bench.job import build_bench_job
+from kubectl_fluidmodel.bench.node_choice import BenchNode
 from kubectl_fluidmodel.bench.plan import MOUNT_CASES, BenchPlan, plan_from_json
-from kubectl_fluidmodel.doctor.mount_probe.target import MountTarget, SecretKeyRef
+from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
 
 PLAN = BenchPlan(MOUNT_CASES, 0, 10.0)
-NODE = {
-    "metadata": {"name": "gpu-0"},
-    "spec": {
-        "taints": [
-            {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},
-            {"key": "team", "value": "a", "effect": "PreferNoSchedule"},
-        ]
-    },
-}
+GPU = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+NODE = BenchNode("gpu-0", holds_cache=True, tolerations=(GPU,))
 STORE = MountTarget(
     "team",
     "s3://models/llama",
@@ -44,7 +38,7 @@ def pod(job: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_it_runs_on_the_node_and_tolerates_only_what_keeps_pods_away() -> None:
+def test_it_runs_on_the_node_with_its_tolerations() -> None:
     spec = pod(build())
     (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
         "nodeSelectorTerms"
@@ -52,7 +46,7 @@ def test_it_runs_on_the_node_and_tolerates_only_what_keeps_pods_away() -> None:
     assert term == {
         "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-0"]}]
     }
-    assert [each["key"] for each in spec["tolerations"]] == ["nvidia.com/gpu"]
+    assert spec["tolerations"] == [GPU]
 
 
 def test_it_mounts_the_claim_read_only() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,40 @@ class Row:
 
 
 ROWS = [
-    Row("fuse answers slowly, threads help", 0.5, {1: 0.5, 4: 1.5, 16: 1.6}, 6, "fuse-latency", "parallel", 4),
-    Row("the client is busy with one thread", 0.9, {1: 1.0, 4: 1.0, 16: 1.05}, 6, "fuse-throughput", "default"),
-    Row("as fast as memory", 4.0, {1: 4.0, 4: 5.0}, 5, "memory", "default", 1),
-    Row("a memory map that is slow", 0.2, {1: 1.0, 4: 1.0}, 6, "fuse-throughput", "default"),
-]  # fmt: skip
+    Row(
+        "FUSE answers slowly, so threads help",
+        mapped=0.5,
+        parallel={1: 0.5, 4: 1.5, 16: 1.6},
+        page_cache=6,
+        limit="fuse-latency",
+        loader="parallel",
+        readers=4,
+    ),
+    Row(
+        "one thread keeps the client busy",
+        mapped=0.9,
+        parallel={1: 1.0, 4: 1.0, 16: 1.05},
+        page_cache=6,
+        limit="fuse-throughput",
+        loader="default",
+    ),
+    Row(
+        "as fast as memory",
+        mapped=4.0,
+        parallel={1: 4.0, 4: 5.0},
+        page_cache=5,
+        limit="memory",
+        loader="default",
+    ),
+    Row(
+        "a memory map that is slower than one thread that reads blocks",
+        mapped=0.2,
+        parallel={1: 1.0, 4: 1.0},
+        page_cache=6,
+        limit="fuse-throughput",
+        loader="parallel",
+    ),
+]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
@@ -69,10 +99,7 @@ def test_the_dataset_keeps_what_was_measured() -> None:
         node_result(mapped=GIB, parallel={1: GIB, 4: 2 * GIB}, page_cache=5 * GIB, store=GIB / 4),
         node_result(mapped=GIB / 8, parallel={4: GIB / 4}, node="cpu-0", holds_cache=False),
     )
-    kept = {
-        "metadata": {"annotations": {"fluidmodel.io/read-rates": result.rates().to_annotation()}}
-    }
-    found = read_rates(kept)
+    found = read_rates(dataset_with(result.rates().to_annotation()))
     assert found == result.rates()
     assert found is not None
     assert (found.node, found.off_node, found.store) == ("gpu-0", GIB / 8, GIB / 4)
@@ -81,13 +108,25 @@ def test_the_dataset_keeps_what_was_measured() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", '{"measured_at": "x"}', '{"measured_at":"x","node":"n","parallel":[1]}',
-     '{"measured_at":"x","node":"n","mapped":"fast"}'],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"measured_at": "x"}',
+        '{"measured_at": "x", "node": "n", "parallel": [1]}',
+        '{"measured_at": "x", "node": "n", "mapped": "fast"}',
+    ],
+)
 def test_a_damaged_record_is_no_record(text: str) -> None:
-    assert read_rates({"metadata": {"annotations": {"fluidmodel.io/read-rates": text}}}) is None
+    assert read_rates(dataset_with(text)) is None
 
 
 def test_a_cache_that_was_never_measured_has_no_rates() -> None:
     assert read_rates(None) is None
     assert read_rates({"metadata": {}}) is None
+
+
+def dataset_with(record: str) -> dict[str, Any]:
+    return {"metadata": {"annotations": {"fluidmodel.io/read-rates": record}}}

@@ -93,22 +93,18 @@ def test_a_dry_run_prints_the_job_and_creates_none(
     assert bench_jobs(cluster, namespace) == []
 
 
-def test_missing_rights_are_named_before_anything_is_created(
+def test_the_role_of_the_docs_is_enough_and_each_lack_is_named(
     cluster: Any, namespace: str, plugin: Plugin, cached: str
 ) -> None:
-    rules = [
-        {"apiGroups": ["data.fluid.io"], "resources": ["*"], "verbs": ["get", "list"]},
-        {
-            "apiGroups": [""],
-            "resources": ["pods", "persistentvolumeclaims"],
-            "verbs": ["get", "list"],
-        },
-    ]
-    user = bind(cluster, namespace, rules)
-    refused = plugin("bench", cached, "--image", STAGE, "--as", user)
+    user = f"bench-{namespace}"
+    least = bind(cluster, namespace, user, "inspect", "bench")
+    done = plugin("bench", cached, "--image", STAGE, env={"KUBECONFIG": str(least)}).ok()
+    assert "is not kept" not in done.err
+    looker = bind(cluster, namespace, f"looks-{namespace}", "inspect")
+    refused = plugin("bench", cached, "--image", STAGE, env={"KUBECONFIG": str(looker)})
     assert refused.code == 1
     line = error_line(refused)
-    assert "create jobs.batch" in line and "get pods/log" in line
+    assert "create jobs.batch" in line and "delete jobs.batch" in line and "get pods/log" in line
     assert bench_jobs(cluster, namespace) == []
 
 

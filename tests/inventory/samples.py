@@ -224,8 +224,8 @@ def node(name: str, *keys: str, **parts: Any) -> Object:
     """A node with the labels of the caches that it holds."""
     labels = {"fluid.io/dataset-num": str(len(keys)), **dict.fromkeys(keys, "true")}
     labels.update(parts.pop("labels", {}))
-    status = {"conditions": [{"type": "Ready", "status": "True"}]}
-    return make_object("Node", name, labels=labels, status=status, **parts)
+    parts.setdefault("status", {"conditions": [{"type": "Ready", "status": "True"}]})
+    return make_object("Node", name, labels=labels, **parts)
 
 
 def claim(name: str = "demo", namespace: str = "default") -> Object:

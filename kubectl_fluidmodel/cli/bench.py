@@ -11,8 +11,8 @@ from kubectl_fluidmodel.cli.flags import (
     connection_flags,
     dry_run_flag,
     output_flag,
-    pod_flags,
 )
+from kubectl_fluidmodel.cli.model_flags import pod_flags
 from kubectl_fluidmodel.cli.verb_command import VerbCommand, flag_group, option
 from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.kube.config import ConfigFlags, parse_timeout

@@ -14,6 +14,7 @@ from kubectl_fluidmodel.inspect.summary import TERMINATING, CacheSummary, summar
 from kubectl_fluidmodel.inventory import master_report, readers, runtimes
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.inventory.master_report import CachedFile
+from kubectl_fluidmodel.inventory.read_rates import ReadRates, read_rates
 from kubectl_fluidmodel.inventory.runtimes import RuntimeComponent
 from kubectl_fluidmodel.inventory.staging_status import StagedModel, staged_model
 from kubectl_fluidmodel.objects import kinds
@@ -94,6 +95,8 @@ class CacheDetails(CacheSummary):
     files_reason: str
     graphs: tuple[str, ...]
     startup: StartupEstimate
+    read_rates: ReadRates | None
+    """What `bench` measured; None where it never did."""
     warnings: tuple[DoctorWarning, ...] | None
     """None where `doctor` was not asked."""
 
@@ -195,6 +198,7 @@ def _describe_cache(
             summary.readers,
             graphs,
         ),
+        read_rates=read_rates(dataset),
         warnings=warnings,
     )
 

@@ -343,7 +343,24 @@ def _placement_section(page: DetailsPage, details: CacheDetails) -> str:
         lines.append((found.command, "bold"))
     if found.duration or "~" in found.improvement:
         lines.append(("(figures of Dynamo's write-up, Llama-3.3-70B)", "dim"))
+    measured = _measured_load(details)
+    if measured:
+        lines.append((measured, ""))
     return page.format_lines(lines)
+
+
+def _measured_load(details: CacheDetails) -> str:
+    """How long the model takes to load by the rates that `bench` measured; empty without them."""
+    rates, size = details.read_rates, details.usage.source_bytes
+    if rates is None or not rates.mapped or not size:
+        return ""
+    found = f"measured on {rates.node}: the model loads in {format_duration(size / rates.mapped)}"
+    if rates.best_parallel:
+        threads, rate = rates.best_parallel
+        found += f", with {pluralize(threads, 'thread')} in {format_duration(size / rate)}"
+    if rates.off_node:
+        found += f"; from another node in {format_duration(size / rates.off_node)}"
+    return found
 
 
 def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:

@@ -9,6 +9,7 @@ from kubectl_fluidmodel.inspect.details import CacheDetails
 from kubectl_fluidmodel.inspect.doctor_warnings import describe_with_warnings
 from kubectl_fluidmodel.inspect.view import Rendering, ViewContext
 from kubectl_fluidmodel.inventory.nodes import NodeCache
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.inventory.readers import ReaderStatus
 from kubectl_fluidmodel.output.serialize import API_VERSION, to_json, to_yaml
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
@@ -123,6 +124,7 @@ def _cache_document(details: CacheDetails) -> Document:
             "better": details.startup.improvement or None,
             "command": details.startup.command or None,
         },
+        "measured": _measured_document(details.read_rates),
         "warnings": None
         if details.warnings is None
         else [
@@ -222,4 +224,19 @@ def _reader_document(row: ReaderStatus) -> Document:
         "gpus": row.gpus,
         "mounts": [{"container": name, "path": path} for name, path in row.mounts],
         "trouble": row.problem or None,
+    }
+
+
+def _measured_document(rates: ReadRates | None) -> Document | None:
+    """What `bench` measured, in bytes per second."""
+    if rates is None:
+        return None
+    return {
+        "at": rates.measured_at,
+        "node": rates.node,
+        "memoryMap": rates.mapped,
+        "parallel": {str(threads): rate for threads, rate in rates.parallel.items()},
+        "pageCache": rates.page_cache,
+        "store": rates.store,
+        "otherNode": rates.off_node,
     }

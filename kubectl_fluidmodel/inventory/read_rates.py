@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -57,10 +58,22 @@ def read_rates(dataset: Mapping[str, Any] | None) -> ReadRates | None:
         document = json.loads(text) if text else None
         if not isinstance(document, dict):
             return None
-        parallel = {int(key): float(rate) for key, rate in document.pop("parallel", {}).items()}
-        rates = {key: float(document[key]) for key in _RATES if document.get(key) is not None}
+        parallel = {int(key): _rate(rate) for key, rate in document.pop("parallel", {}).items()}
+        rates = {key: _rate(document[key]) for key in _RATES if document.get(key) is not None}
         return ReadRates(
             str(document["measured_at"]), str(document["node"]), parallel=parallel, **rates
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _rate(value: Any) -> float:
+    """A rate.
+
+    Raises:
+        ValueError: it is not a positive, finite number.
+    """
+    rate = float(value)
+    if not math.isfinite(rate) or rate <= 0:
+        raise ValueError(f"{value} is not a rate")
+    return rate

@@ -117,6 +117,9 @@ def test_the_dataset_keeps_what_was_measured() -> None:
         '{"measured_at": "x"}',
         '{"measured_at": "x", "node": "n", "parallel": [1]}',
         '{"measured_at": "x", "node": "n", "mapped": "fast"}',
+        '{"measured_at": "x", "node": "n", "mapped": NaN}',
+        '{"measured_at": "x", "node": "n", "mapped": 0}',
+        '{"measured_at": "x", "node": "n", "parallel": {"4": -1}}',
     ],
 )
 def test_a_damaged_record_is_no_record(text: str) -> None:

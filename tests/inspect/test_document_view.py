@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
+from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
 from kubectl_fluidmodel.inspect import document_view
 from kubectl_fluidmodel.inspect.details import (
     DoctorWarning,
@@ -17,6 +18,7 @@ from kubectl_fluidmodel.inspect.details import (
     LiveDetails,
     describe_caches,
 )
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.output.serialize import to_yaml
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 from tests.inventory import fleet, samples
@@ -62,6 +64,23 @@ def test_every_number_is_in_it() -> None:
     assert shown["files"][0]["bytes"] == 4_900_000_000
     assert [row["local"] for row in shown["readers"]] == [False, None, True]
     assert shown["placement"]["verdict"] == "not-whole"
+
+
+def test_what_bench_measured_is_in_it() -> None:
+    rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", 2e9, {1: 2e9, 4: 4e9}, off_node=1e8)
+    measured = samples.cache(annotations={READ_RATES_ANNOTATION: rates.to_annotation()})
+    snapshot = samples.snapshot(*measured)
+    shown = document_view.detail_document(describe_caches(snapshot)[0], snapshot)
+    VALIDATOR.validate(shown)
+    assert shown["measured"] == {
+        "at": "2026-11-29T08:00:00Z",
+        "node": "gpu-0",
+        "memoryMap": 2e9,
+        "parallel": {"1": 2e9, "4": 4e9},
+        "pageCache": None,
+        "store": None,
+        "otherNode": 1e8,
+    }
 
 
 @pytest.mark.parametrize("extra", [{"surprise": 1}, {"phase": 3}, {"kind": "Other"}])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
 from kubectl_fluidmodel.inspect import details_view, table_view, tree_view, wide_table_view
 from kubectl_fluidmodel.inspect.details import (
     CacheDetails,
@@ -22,6 +23,7 @@ from kubectl_fluidmodel.inspect.details import (
 )
 from kubectl_fluidmodel.inspect.view import InspectOptions, ViewContext, load_view
 from kubectl_fluidmodel.inventory.cache import build_caches
+from kubectl_fluidmodel.inventory.read_rates import ReadRates
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.output import tree as trees
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -127,6 +129,17 @@ def llama(objects: list[Object] | None = None) -> CacheDetails:
     return describe_caches(
         snapshot, warnings={key: [warning]}, live=LiveDetails(hub={key: HubStatus("f" * 40)})
     )[0]
+
+
+def test_measured_rates_say_how_long_this_model_takes_to_load() -> None:
+    rates = ReadRates("2026-11-29T08:00:00Z", "gpu-0", 1 << 30, {1: 1 << 30, 4: 4 << 30})
+    annotations = {READ_RATES_ANNOTATION: rates.to_annotation()}
+    (cache,) = describe_caches(samples.snapshot(*samples.cache(annotations=annotations)))
+    text = details_view.render_details(cache, width=80)
+    expected = "measured on gpu-0: the model loads in 10s, with 4 threads in 2s"
+    assert expected in " ".join(text.split()), text
+    unmeasured = describe_caches(samples.snapshot(*samples.cache()))[0]
+    assert "measured on" not in details_view.render_details(unmeasured, width=80)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -1,8 +1,7 @@
 """Reads names for shell completion: quick, bounded, and silent on failure.
 
-It makes one request with http.client, because importing urllib3 would take much of the time
-budget of a TAB. It asks for the table that `kubectl get` prints, without the objects: a thousand
-nodes are a few kilobytes, and the data of Secrets is never sent.
+It makes one request, for the table that `kubectl get` prints, without the objects: a thousand nodes
+are a few kilobytes, and the data of Secrets is never sent.
 
 Every failure yields no names. TAB has no place for a message, and every verb reports the cause.
 """
@@ -13,13 +12,11 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube import kubeconfig
-from kubectl_fluidmodel.kube.client import USER_AGENT, Client
+from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags, load_rest_config
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.kinds import Kind
@@ -31,16 +28,15 @@ Row = tuple[str, str]
 DEFAULT_TIMEOUT = 0.15
 """Seconds for kubeconfig, credentials and request; FLUIDMODEL_COMPLETION_TIMEOUT overrides it."""
 _MAX_ITEMS = 500
-_MAX_BYTES = 8 << 20
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-_EXPECTED = (OSError, ValueError, HTTPException, FluidModelError)
+_EXPECTED = (OSError, ValueError, FluidModelError)
 
 
 def list_names(connection: ConfigFlags, kind: Kind, *columns: str) -> list[Row]:
     """Names of a kind in the current namespace, described by these columns of kubectl's table."""
 
     def ask() -> list[Row]:
-        table = _get(connection, kind, _TABLE, "includeObject=None&")
+        table = _get(connection, kind, _TABLE, includeObject="None")
         heads = [
             str(get_path(each, "name", default="")) for each in get_list(table, "columnDefinitions")
         ]
@@ -58,7 +54,7 @@ def list_objects(connection: ConfigFlags, kind: Kind) -> list[Object]:
     """The objects of a kind in the current namespace."""
 
     def ask() -> list[Object]:
-        found = get_list(_get(connection, kind, "application/json", ""), "items")
+        found = get_list(_get(connection, kind, "application/json"), "items")
         return [{"apiVersion": kind.api_version, "kind": kind.name, **each} for each in found]
 
     return _run_with_timeout(ask) or []
@@ -79,21 +75,17 @@ def list_kubeconfig_entries(connection: ConfigFlags, part: str) -> list[Row]:
     return _run_with_timeout(ask) or []
 
 
-def _get(connection: ConfigFlags, kind: Kind, accept: str, query: str) -> Any:
+def _get(connection: ConfigFlags, kind: Kind, accept: str, **query: str) -> Any:
     client = Client(access=load_rest_config(connection, interactive=False))
-    url = urlsplit(client.access.server.url)
-    path = f"{url.path}{kind.path(client.namespace)}?{query}limit={_MAX_ITEMS}"
-    channel = HTTPConnection(str(url.hostname), url.port)
-    login = client.access.credentials.auth_headers()
-    with client.transport.connect(login.certificate, _timeout()) as channel.sock:
-        channel.putrequest("GET", path)
-        for name, value in (*client.headers(login), ("Accept", accept), ("User-Agent", USER_AGENT)):
-            channel.putheader(name, value.encode())
-        channel.endheaders()
-        answer = channel.getresponse()
-        if answer.status != 200:
-            raise ValueError(f"HTTP {answer.status}")
-        return json.loads(answer.read(_MAX_BYTES))
+    data = client.request(
+        "GET",
+        kind.path(client.namespace),
+        query={**query, "limit": str(_MAX_ITEMS)},
+        action="cannot list names",
+        timeout=_timeout(),
+        accept=accept,
+    )
+    return json.loads(data)
 
 
 def _timeout() -> float:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
+from kubectl_fluidmodel.kube.http_pool import HttpPool, Request, Response
 from kubectl_fluidmodel.kube.kubeconfig import ServerInfo
 from kubectl_fluidmodel.net import proxies, tls, tunnel
 
 if TYPE_CHECKING:
-    import socket
     import ssl
-
-    import urllib3
 
     from kubectl_fluidmodel.net.connection_errors import ConnectionFailure
 
 _TRUST_HINT = "--certificate-authority ca.pem, or certificate-authority-data in the kubeconfig"
-MAX_CONNECTIONS = 32
-"""Kept open at most; more at once are made and closed."""
+_CONNECT_DELAYS = (0.0, 0.4)
+"""Seconds before the next attempt where nobody answers."""
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
 class Transport:
@@ -38,36 +41,73 @@ class Transport:
             proxies.require_supported(self.proxy)
         self._lock = threading.Lock()
         self._tls: tuple[bytes, ssl.SSLContext] | None = None
-        self._pool: tuple[bytes, urllib3.PoolManager] | None = None
+        self._pool: tuple[bytes, HttpPool] | None = None
 
-    def pool(self, certificate: bytes) -> urllib3.PoolManager:
-        """Connections with this client certificate; a plugin may give another later."""
-        with self._lock:
-            if self._pool is None or self._pool[0] != certificate:
-                self._pool = (certificate, self._make_pool(certificate))
-            return self._pool[1]
-
-    def connect(self, certificate: bytes, timeout: float) -> socket.socket:
-        """A connection of the caller's own, for what urllib3 does not speak.
+    def send(self, request: Request, certificate: bytes, *, stream: bool = False) -> Response:
+        """Send a request on a connection with this client certificate; see `HttpPool.send`.
 
         Raises:
+            TunnelError: the proxy does not lead to the server.
+            OSError, HTTPException, zlib.error: there is no connection, or it broke.
+        """
+        if self._proxy_forwards:
+            split = urlsplit(self.server.url)
+            login = proxies.proxy_auth_header(self.proxy)
+            request = replace(
+                request,
+                target=f"{split.scheme}://{split.netloc}{request.target}",
+                headers=[*request.headers, *login.items()],
+            )
+        return self._pool_with(certificate).send(request, stream=stream)
+
+    def _pool_with(self, certificate: bytes) -> HttpPool:
+        """Connections with this client certificate; a plugin may give another later."""
+
+        def connect(timeout: float) -> socket.socket:
+            return self._connect_patiently(certificate, timeout)
+
+        with self._lock:
+            if self._pool is None or self._pool[0] != certificate:
+                self._pool = (certificate, HttpPool(connect))
+            return self._pool[1]
+
+    def _connect_patiently(self, certificate: bytes, timeout: float) -> socket.socket:
+        """As `connect`, tried again where nobody answers: nothing was sent yet."""
+        for delay in _CONNECT_DELAYS:
+            try:
+                return self._connect_for_requests(certificate, timeout)
+            except OSError as err:
+                if not _nobody_answers(err):
+                    raise
+                time.sleep(delay)
+        return self._connect_for_requests(certificate, timeout)
+
+    def _connect_for_requests(self, certificate: bytes, timeout: float) -> socket.socket:
+        if not self._proxy_forwards:
+            return self.connect(certificate, timeout)
+        target = urlsplit(self.server.url).netloc
+        return tunnel.connect_to_proxy(
+            self.proxy, target, timeout, self._proxy_context(certificate)
+        )
+
+    def connect(self, certificate: bytes, timeout: float) -> socket.socket:
+        """A connection to the server; through the proxy, if there is one.
+
+        Raises:
+            TunnelError: the proxy does not lead there.
             OSError: it could not be made.
         """
-        import socket
-
         split = urlsplit(self.server.url)
         host = str(split.hostname)
         port = split.port or (443 if self.server.secure else 80)
         if self.proxy:
-            with self._lock:
-                context = self._context(certificate) if self._secure_proxy else None
-            made = tunnel.open_tunnel(self.proxy, host, port, timeout, context)
+            proxy_context = self._proxy_context(certificate)
+            made = tunnel.open_tunnel(self.proxy, host, port, timeout, proxy_context)
         else:
             made = socket.create_connection((host, port), timeout)
         if not self.server.secure:
             return made
-        with self._lock:
-            context = self._context(certificate)
+        context = self._context(certificate)
         try:
             return context.wrap_socket(made, server_hostname=self.server.name or host)
         except BaseException:
@@ -82,40 +122,37 @@ class Transport:
             return None  # the explanation would look for the server on another way
         return explain_tls_error(err, self.server.url, "--server", _TRUST_HINT)
 
-    def proxy_failure(self, err: BaseException) -> str:
-        """What a failed request says of the proxy; empty where it is not the proxy's fault."""
-        return proxies.explain_proxy_error(err, self.proxy, urlsplit(self.server.url).netloc)
-
     @property
-    def _secure_proxy(self) -> bool:
-        return self.proxy.lower().startswith("https://")
+    def _proxy_forwards(self) -> bool:
+        """Whether the proxy makes the requests itself: one of HTTP does, where there is no TLS."""
+        is_http = urlsplit(self.proxy).scheme not in proxies.SOCKS_SCHEMES
+        return bool(self.proxy) and is_http and not self.server.secure
+
+    def _proxy_context(self, certificate: bytes) -> ssl.SSLContext | None:
+        """A proxy that speaks TLS is trusted as the cluster is: so Go's transport does it."""
+        is_secure = self.proxy.lower().startswith("https://")
+        return self._context(certificate) if is_secure else None
 
     def _context(self, certificate: bytes) -> ssl.SSLContext:
-        if self._tls is None or self._tls[0] != certificate:
-            try:
-                self._tls = (certificate, create_ssl_context(self.server, certificate))
-            except (OSError, ValueError) as err:
-                raise ClusterUnreachableError(
-                    "cannot set up TLS for the API server",
-                    " ".join(str(err).split()),
-                    "kubectl config view",
-                ) from err
-        return self._tls[1]
+        with self._lock:
+            if self._tls is None or self._tls[0] != certificate:
+                try:
+                    self._tls = (certificate, create_ssl_context(self.server, certificate))
+                except (OSError, ValueError) as err:
+                    raise ClusterUnreachableError(
+                        "cannot set up TLS for the API server",
+                        " ".join(str(err).split()),
+                        "kubectl config view",
+                    ) from err
+            return self._tls[1]
 
-    def _make_pool(self, certificate: bytes) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"maxsize": MAX_CONNECTIONS}
-        if self.server.secure:
-            options["ssl_context"] = self._context(certificate)
-            if self.server.insecure:  # the user said so; no warning per request
-                import urllib3
 
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            if self.server.name:
-                # `assert_hostname` would switch off the check in the context, which is shared.
-                options["server_hostname"] = self.server.name
-        # A proxy that speaks TLS is trusted as the cluster is: so Go's transport does it.
-        trusted = self._context(certificate) if self._secure_proxy else None
-        return proxies.create_pool(self.proxy, trusted, **options)
+def _nobody_answers(err: OSError) -> bool:
+    """Whether no connection was made, to the server or to the proxy."""
+    cause = err.__cause__ or err
+    if isinstance(cause, (ConnectionRefusedError, TimeoutError, socket.gaierror)):
+        return True
+    return isinstance(cause, OSError) and cause.errno in _UNREACHABLE
 
 
 def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext:

@@ -70,8 +70,6 @@ def explain_connection_error(
             can change them with --stall; else 0.
         trust_hint: How to trust another authority, where no environment variable does it.
     """
-    import urllib3
-
     chain = list(_iter_error_chain(err))
     host = urlsplit(url).netloc.rpartition("@")[2]
     proxy = proxies.proxy_for(url)
@@ -111,10 +109,7 @@ def explain_connection_error(
         return ConnectionFailure(
             f"no answer from {host} (timed out while connecting)", f"check {setting}"
         )
-    timeouts = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
-    if any(
-        isinstance(each, timeouts) or _is_instance_of(each, "ReadTimeoutError") for each in chain
-    ):
+    if any(_is_instance_of(each, "TimeoutError", "ReadTimeoutError") for each in chain):
         if stall_timeout:
             reason = f"no answer from {host} (timed out: nothing came for {stall_timeout:g} s)"
             return ConnectionFailure(

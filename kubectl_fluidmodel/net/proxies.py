@@ -11,7 +11,7 @@ import base64
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -131,26 +131,6 @@ def require_supported(proxy: str) -> None:
         ) from err
 
 
-def explain_proxy_error(err: BaseException, proxy: str, target: str) -> str:
-    """What a failed request to `target` says of its proxy; empty where it is not at fault."""
-    import urllib3
-
-    if not proxy:
-        return ""
-    chain = list(_iter_causes(err))
-    text = " ".join(str(chain[-1]).split())
-    errors = urllib3.exceptions
-    # urllib3's SOCKS says so only by failing to connect: it connects to nothing but the proxy.
-    proxy_errors: tuple[type[BaseException], ...] = (errors.ProxyError,)
-    if urlsplit(proxy).scheme in SOCKS_SCHEMES:
-        proxy_errors += (errors.NewConnectionError, errors.ConnectTimeoutError)
-    return (
-        proxy_failure_reason(proxy, target, text)
-        if any(isinstance(e, proxy_errors) for e in chain)
-        else ""
-    )
-
-
 def proxy_failure_reason(proxy: str, target: str, text: str) -> str:
     """Why a proxy did not lead to `target`, from what its client's library says of it."""
     name = f"the proxy {without_credentials(proxy)}"
@@ -167,15 +147,6 @@ def proxy_failure_reason(proxy: str, target: str, text: str) -> str:
     if "refused" in text.lower():
         return f"{name} refuses the connection"
     return f"{name} cannot be used: {text[:200]}"
-
-
-def _iter_causes(err: BaseException) -> Iterator[BaseException]:
-    """An error of urllib3's and those that it stands for, the first cause last."""
-    current: BaseException | None = err
-    while current is not None:
-        yield current
-        inner = getattr(current, "reason", None) or getattr(current, "original_error", None)
-        current = inner if isinstance(inner, BaseException) else None
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -1,4 +1,4 @@
-"""A socket to a server through a proxy, for what no HTTP library speaks: exec and port-forward."""
+"""A socket to a server through a proxy: what is spoken on it is the caller's affair."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from kubectl_fluidmodel.net import proxies, tls
 _CHUNK_BYTES = 65536
 
 
+class TunnelError(OSError):
+    """The proxy does not lead to the server; the text names the proxy and says why."""
+
+
 def open_tunnel(
     proxy: str,
     host: str,
@@ -22,37 +26,56 @@ def open_tunnel(
     timeout: float,
     proxy_ssl_context: ssl.SSLContext | None = None,
 ) -> socket.socket:
-    """A connection to `host:port` that the proxy carries; `trusted` checks an https proxy.
+    """A connection to `host:port` that the proxy carries.
+
+    `proxy_ssl_context` checks an https proxy; the default is what this machine trusts.
 
     Raises:
-        OSError: it could not be made; the proxy is named.
+        TunnelError: it could not be made.
         UnreachableError: the proxy is of a kind that nobody here speaks.
     """
-    split = urlsplit(proxy)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     proxies.require_supported(proxy)
-    if split.scheme in proxies.SOCKS_SCHEMES:
+    if urlsplit(proxy).scheme in proxies.SOCKS_SCHEMES:
         return _open_socks_tunnel(proxy, host, port, timeout, target)
-    address = (str(split.hostname), split.port or (443 if split.scheme == "https" else 80))
+    connection = connect_to_proxy(proxy, target, timeout, proxy_ssl_context)
     try:
-        connection = socket.create_connection(address, timeout)
-    except OSError as err:
-        raise OSError(
-            proxies.proxy_failure_reason(proxy, target, str(err.strerror or err))
-        ) from err
-    try:
-        if split.scheme == "http":
-            _send_connect(connection, proxy, target)
-            return connection
-        context = proxy_ssl_context or tls.create_ssl_context()
-        tls_connection = context.wrap_socket(connection, server_hostname=address[0])
-        _send_connect(tls_connection, proxy, target)
+        _send_connect(connection, proxy, target)
     except OSError as err:
         connection.close()
-        raise OSError(
-            proxies.proxy_failure_reason(proxy, target, " ".join(str(err).split()))
-        ) from err
-    return _start_tls_relay(tls_connection, timeout)
+        raise _tunnel_error(proxy, target, err) from err
+    if isinstance(connection, ssl.SSLSocket):
+        return _start_tls_relay(connection, timeout)
+    return connection
+
+
+def connect_to_proxy(
+    proxy: str, target: str, timeout: float, proxy_ssl_context: ssl.SSLContext | None = None
+) -> socket.socket:
+    """A connection to an http or https proxy, which is to lead to `target`.
+
+    Raises:
+        TunnelError: it could not be made.
+    """
+    split = urlsplit(proxy)
+    host, port = str(split.hostname), split.port or (443 if split.scheme == "https" else 80)
+    try:
+        connection = socket.create_connection((host, port), timeout)
+    except OSError as err:
+        raise _tunnel_error(proxy, target, err) from err
+    if split.scheme == "http":
+        return connection
+    try:
+        context = proxy_ssl_context or tls.create_ssl_context()
+        return context.wrap_socket(connection, server_hostname=host)
+    except OSError as err:
+        connection.close()
+        raise _tunnel_error(proxy, target, err) from err
+
+
+def _tunnel_error(proxy: str, target: str, err: OSError) -> TunnelError:
+    text = " ".join(str(err.strerror or err).split())
+    return TunnelError(proxies.proxy_failure_reason(proxy, target, text))
 
 
 def _send_connect(proxied: socket.socket, proxy: str, target: str) -> None:
@@ -92,9 +115,8 @@ def _open_socks_tunnel(
             proxy_password=unquote(split.password or "") if split.username else None,
         )
     except OSError as err:  # socks.ProxyError is one
-        raise OSError(
-            proxies.proxy_failure_reason(proxy, target, " ".join(str(err).split()))
-        ) from err
+        text = " ".join(str(err).split())
+        raise TunnelError(proxies.proxy_failure_reason(proxy, target, text)) from err
     return connection
 
 

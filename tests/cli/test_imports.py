@@ -89,11 +89,11 @@ def server() -> Iterator[str]:
 @pytest.mark.parametrize(
     "lean",
     [
-        Lean("inspect", (*HEAVY, *OUR_VERBS, *REMOTE, *DETAILS)),
-        Lean("inspect -A --sort-by size", (*HEAVY, *OUR_VERBS, *REMOTE, *DETAILS)),
-        Lean("inspect -o name", (*HEAVY, *OUR_VERBS, *REMOTE, *DETAILS)),
-        Lean("inspect -o tree", (*HEAVY, *OUR_VERBS, "kubectl_fluidmodel.hub")),
-        Lean("inspect demo --offline", (*HEAVY, "kubectl_fluidmodel.hub")),
+        Lean("inspect", (*HEAVY, "urllib3", *OUR_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -A --sort-by size", (*HEAVY, "urllib3", *OUR_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -o name", (*HEAVY, "urllib3", *OUR_VERBS, *REMOTE, *DETAILS)),
+        Lean("inspect -o tree", (*HEAVY, "urllib3", *OUR_VERBS, "kubectl_fluidmodel.hub")),
+        Lean("inspect demo --offline", (*HEAVY, "urllib3", "kubectl_fluidmodel.hub")),
     ],
     ids=str,
 )

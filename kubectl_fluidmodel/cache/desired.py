@@ -106,16 +106,9 @@ def build_desired(
     )
     affinity, tolerations = _affinity_and_tolerations(options, chosen, existing)
     source_mount = build_mount(options.source, options.name, namespace, credentials)
-    annotations = {names.SOURCE_ANNOTATION: options.recorded_uri}
-    if options.commit:
-        annotations[names.COMMIT_ANNOTATION] = options.commit
-    if listing:
-        annotations[names.BYTES_ANNOTATION] = str(listing.bytes)
-        annotations[names.FILES_ANNOTATION] = str(len(listing.files))
-        if listing.junk:
-            skipped = sum(file.size for file in listing.junk)
-            annotations[names.EXCLUDED_BYTES_ANNOTATION] = str(skipped)
-            notes += skipped_file_notes(listing, loaded=paths == ("/",))
+    annotations = source_annotations(options.recorded_uri, options.commit, listing)
+    if listing and listing.junk:
+        notes += skipped_file_notes(listing, loaded=paths == ("/",))
     dataset_object = dataset.build_dataset(
         options.name,
         namespace,
@@ -154,6 +147,26 @@ def build_desired(
         immutable_changes=tuple(immutable_changes(existing, dataset_object, runtime)),
         notes=tuple(notes),
     )
+
+
+def source_annotations(uri: str, commit: str, listing: FileListing | None) -> dict[str, str]:
+    """What a Dataset records of its source.
+
+    Args:
+        uri: The canonical SOURCE.
+        commit: Of a model of the Hub; else empty.
+        listing: The files; None where the source was not listed.
+    """
+    found = {names.SOURCE_ANNOTATION: uri}
+    if commit:
+        found[names.COMMIT_ANNOTATION] = commit
+    if listing:
+        found[names.BYTES_ANNOTATION] = str(listing.bytes)
+        found[names.FILES_ANNOTATION] = str(len(listing.files))
+        if listing.junk:
+            skipped = sum(file.size for file in listing.junk)
+            found[names.EXCLUDED_BYTES_ANNOTATION] = str(skipped)
+    return found
 
 
 def _model_bytes(options: CacheOptions, listing: FileListing | None) -> int:

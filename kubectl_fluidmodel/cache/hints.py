@@ -19,6 +19,12 @@ def uncache(name: str, namespace: str) -> Command:
     return kubectl("fluidmodel", "uncache", Operand(name), namespace=namespace)
 
 
+def adopt(name: str, namespace: str, *flags: str) -> Command:
+    """The command that takes over a cache that somebody else made."""
+    named = ("fluidmodel", "cache", Operand(name))
+    return kubectl(*named, "--adopt", *flags, namespace=namespace)
+
+
 def other_name(name: str) -> Command:
     """The flag that gives a cache another name, which is legal, too."""
     alternative = f"{name[:_MAX_BASE]}-alt" if len(name) > _MAX_BASE else f"{name}-2"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubectl_fluidmodel.cache.desired import ExistingObjects
-from kubectl_fluidmodel.cache.hints import kubectl, other_name, uncache
+from kubectl_fluidmodel.cache.hints import adopt, kubectl, other_name, uncache
 from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
@@ -33,9 +33,10 @@ def require_name_available(
             raise FluidModelError(
                 f"{obj.get('kind')} {name} in namespace {namespace} was not made by this plugin",
                 "it would be overwritten",
-                hint,
+                f"{adopt(name, namespace)}, or {hint}" if existing.dataset is not None else hint,
             )
     if existing.dataset is not None:
+        _require_own_spec(existing.dataset, name, namespace)
         other = names.source_uri(existing.dataset)
         if not is_same_source(other, options.recorded_uri):
             raise FluidModelError(
@@ -53,6 +54,17 @@ def require_name_available(
         )
     _require_secret_available(client, options, namespace)
     _require_volume_available(client, name, namespace, hint)
+
+
+def _require_own_spec(dataset: Object, name: str, namespace: str) -> None:
+    """Raises: FluidModelError: the cache was adopted, so that its spec is not ours to write."""
+    if names.is_adopted(dataset):
+        raise FluidModelError(
+            f"cache {name} in namespace {namespace} was made by hand and adopted",
+            "its settings stay as they are",
+            f"{adopt(name, namespace)} to verify it, or {uncache(name, namespace)} first to have "
+            "it made anew",
+        )
 
 
 def _require_secret_available(client: Client, options: CacheOptions, namespace: str) -> None:

@@ -31,7 +31,8 @@ class CacheFlags:
     path: str | None = None
     quota: str = "auto"
     runtime: str = "alluxio"
-    load: bool = True
+    load: bool | None = None
+    """None where neither --load nor --no-load is given."""
     nodes: tuple[str, ...] = ()
     node_selector: str | None = None
     gcs_secret: str | None = None
@@ -149,7 +150,7 @@ def parse_options(
         quota=None if flags.quota == "auto" else parse_size_flag(flags.quota, "--quota"),
         nodes=nodes,
         node_selector=_parse_node_selector(flags.node_selector),
-        load=flags.load,
+        load=flags.load is not False,
         store=store,
         gcs_secret=flags.gcs_secret,
         replicas_given=bool(flags.replicas or nodes),

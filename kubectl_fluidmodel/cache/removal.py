@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from kubectl_fluidmodel.cache.hints import RBAC_DOCS, kubectl
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS, adopt, kubectl
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.pod_problems import warning_events
@@ -123,6 +123,12 @@ def require_removable(
             "",
             kubectl("get", "datasets", "-L", names.MANAGED_BY_LABEL, namespace=namespace),
         )
+    _require_dataset_owned(client, namespace, name)
+    adopted = [kubectl_name(obj) for obj in found if names.is_adopted(obj)]
+    if adopted:
+        keep = kubectl("fluidmodel", "uncache", Operand(name), "--release", namespace=namespace)
+        warn(f"made by hand and adopted, and removed with the rest: {', '.join(adopted)}")
+        warn(f"to keep these, and only take the adoption back: {keep}")
     try:
         reading = pods_mounting(client, namespace, name)
     except ForbiddenError as err:
@@ -136,6 +142,18 @@ def require_removable(
             f"{unpin}, or --force",
         )
     return found
+
+
+def _require_dataset_owned(client: Client, namespace: str, name: str) -> None:
+    """Raises: FluidModelError: an adoption was interrupted before it came to the Dataset."""
+    datasets = client.list_objects(names.DATASETS, namespace, fields=f"metadata.name={name}")
+    if any(name_of(each) == name and not names.is_managed(each) for each in datasets):
+        raise FluidModelError(
+            f"Dataset {name} in namespace {namespace} was made by hand",
+            "only parts of its cache are adopted",
+            f"{adopt(name, namespace)}, or "
+            f"{kubectl('fluidmodel', 'uncache', Operand(name), '--release', namespace=namespace)}",
+        )
 
 
 def dry_run_delete(client: Client, namespace: str, found: list[Object]) -> Iterator[str]:

@@ -84,22 +84,43 @@ def _read_s3(
             "no S3 credentials found: the cache's pods will use their node's own role, or none"
         )
     credentials = MountCredentials(endpoint=store.endpoint, region=store.region, keys=keys)
-    source = options.source
-    stores.require_endpoint_without_bucket(store, source.host)
+    stores.require_endpoint_without_bucket(store, options.source.host)
     listing = options.expected
     if listing is None and list_files:
-        with ExitStack() as stack:
-
-            def list_bucket() -> tuple[FileListing, RangeReader]:
-                reached = stack.enter_context(reachable_store(store, client, namespace))
-                found = s3_objects.list_prefix(reached, source.host, source.path)
-                return found, s3_objects.range_reader(reached, source.host, source.path)
-
-            location = CacheLocation(namespace, store.endpoint)
-            listing, more = _list_unless_quota_given(options, list_bucket, location)
+        listing, more = list_s3_source(options, store, client, namespace)
         notes += more
     warnings = _loopback_warnings(store.endpoint, client)
     return SourceInfo(credentials, listing, secret, tuple(notes), warnings)
+
+
+def list_s3_source(
+    options: CacheOptions, store: S3Store, client: Client | None, namespace: str
+) -> tuple[FileListing | None, tuple[str, ...]]:
+    """List a bucket's prefix, and judge it as a model.
+
+    Args:
+        options: With the source.
+        store: The store with its credentials.
+        client: Carries us to a store that is a Service of the cluster; None without a cluster.
+        namespace: Of the cache.
+
+    Returns:
+        The files, None where they cannot be listed and a quota was given; and notes on them.
+
+    Raises:
+        FluidModelError: the bucket cannot be read, or holds no model.
+    """
+    source = options.source
+    with ExitStack() as stack:
+
+        def list_bucket() -> tuple[FileListing, RangeReader]:
+            reached = stack.enter_context(reachable_store(store, client, namespace))
+            found = s3_objects.list_prefix(reached, source.host, source.path)
+            return found, s3_objects.range_reader(reached, source.host, source.path)
+
+        location = CacheLocation(namespace, store.endpoint)
+        listing, notes = _list_unless_quota_given(options, list_bucket, location)
+    return listing, notes
 
 
 def _resolve_mount_keys(

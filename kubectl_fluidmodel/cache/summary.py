@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.workflow import CacheResult
 from kubectl_fluidmodel.output.serialize import API_VERSION
 from kubectl_fluidmodel.output.shell import Operand, command
@@ -37,7 +38,7 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
     """The document of `-o json|yaml`; `docs/output.md` describes it."""
     options, desired, verification = result.options, result.desired, result.verification
     listing = result.source.listing
-    found: dict[str, Any] = {
+    return {
         "apiVersion": API_VERSION,
         "kind": "Cache",
         "metadata": {"name": options.name, "namespace": result.namespace},
@@ -51,14 +52,18 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
         "path": desired.medium.path,
         "quotaBytes": desired.quota,
         "persistentVolumeClaim": options.name,
-        "proof": None,
+        "proof": proof_document(verification),
     }
-    if verification is not None:
-        found["proof"] = {
-            "complete": verification.complete,
-            "by": "file" if verification.files is not None else "total",
-            "bytes": verification.bytes,
-            "cachedBytes": verification.cached_bytes,
-            "files": verification.files,
-        }
-    return found
+
+
+def proof_document(verification: Verification | None) -> dict[str, Any] | None:
+    """A comparison with the source as documents have it; None where nothing was compared."""
+    if verification is None:
+        return None
+    return {
+        "complete": verification.complete,
+        "by": "file" if verification.files is not None else "total",
+        "bytes": verification.bytes,
+        "cachedBytes": verification.cached_bytes,
+        "files": verification.files,
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.cache import deletion
@@ -11,7 +12,7 @@ from kubectl_fluidmodel.cache.diagnostics import Diagnostics
 from kubectl_fluidmodel.cache.progress import CacheProgress, compute_progress
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.verifier import Verifier
-from kubectl_fluidmodel.cache.watch import CacheTarget, missing_nodes
+from kubectl_fluidmodel.cache.watch import CacheTarget, missing_nodes, watch_cache
 from kubectl_fluidmodel.errors import FluidModelError, WaitTimeoutError
 from kubectl_fluidmodel.fluid import names, status
 from kubectl_fluidmodel.kube.client import Client
@@ -237,3 +238,28 @@ class CacheWaiter:
         if self.informer.last_error:
             found.append(f"the API server is out of reach: {self.informer.last_error}")
         return found
+
+
+@contextmanager
+def open_waiter(
+    client: Client,
+    target: CacheTarget,
+    deadline: float,
+    *,
+    can_exec: bool,
+    can_read_logs: bool,
+    on_progress: Callable[[CacheProgress], None],
+    raise_if_hopeless: Callable[[], None],
+) -> Iterator[CacheWaiter]:
+    """A waiter with its watches, which end with it; the arguments are the waiter's fields."""
+    with watch_cache(client, target) as informer:
+        yield CacheWaiter(
+            client,
+            informer,
+            target,
+            deadline,
+            Diagnostics(client, informer, target.namespace, target.name, can_read_logs),
+            can_exec,
+            on_progress,
+            raise_if_hopeless,
+        )

@@ -6,8 +6,8 @@ Each step can be interrupted: what was made stays, and the same command continue
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from kubectl_fluidmodel.cache import (
@@ -25,7 +25,6 @@ from kubectl_fluidmodel.cache.desired import (
     ExistingObjects,
     build_desired,
 )
-from kubectl_fluidmodel.cache.diagnostics import Diagnostics
 from kubectl_fluidmodel.cache.hub_staging import HubStaging
 from kubectl_fluidmodel.cache.loader import CacheLoader
 from kubectl_fluidmodel.cache.options import CacheOptions
@@ -34,8 +33,8 @@ from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.source_info import SourceInfo, read_source
 from kubectl_fluidmodel.cache.verification import Verification
-from kubectl_fluidmodel.cache.waiter import CacheWaiter
-from kubectl_fluidmodel.cache.watch import CacheTarget, watch_cache
+from kubectl_fluidmodel.cache.waiter import CacheWaiter, open_waiter
+from kubectl_fluidmodel.cache.watch import CacheTarget
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError
@@ -253,8 +252,7 @@ class CacheWorkflow:
             self._logged.add(text)
             self.reporter.log(text)
 
-    @contextmanager
-    def _waiter(self, plan: CachePlan) -> Iterator[CacheWaiter]:
+    def _waiter(self, plan: CachePlan) -> AbstractContextManager[CacheWaiter]:
         """A waiter for the planned cache, with its watches."""
         desired, checked = plan.desired, plan.preflight
         placement = desired.placement
@@ -266,19 +264,15 @@ class CacheWorkflow:
             desired.load is not None,
             tuple(node.hostname for node in placement.nodes) if placement else (),
         )
-        with watch_cache(self.client, target) as informer:
-            yield CacheWaiter(
-                self.client,
-                informer,
-                target,
-                self.deadline,
-                Diagnostics(
-                    self.client, informer, self.namespace, target.name, checked.can_read_logs
-                ),
-                checked.can_exec,
-                self._update,
-                self.raise_if_hopeless,
-            )
+        return open_waiter(
+            self.client,
+            target,
+            self.deadline,
+            can_exec=checked.can_exec,
+            can_read_logs=checked.can_read_logs,
+            on_progress=self._update,
+            raise_if_hopeless=self.raise_if_hopeless,
+        )
 
     def _update(self, progress: CacheProgress) -> None:
         """Report the cache's steps behind that of staging: one view of all."""

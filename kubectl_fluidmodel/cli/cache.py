@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kubectl_fluidmodel.cache.adoption.command import AdoptCommand
+from kubectl_fluidmodel.cache.adoption.options import parse_adopt_options
+from kubectl_fluidmodel.cache.command import CacheCommand
 from kubectl_fluidmodel.cache.options import CacheFlags, StagingFlags, parse_options
 from kubectl_fluidmodel.cli.flags import color_flag, connection_flags, dry_run_flag, output_flag
 from kubectl_fluidmodel.cli.model_flags import hub_flags, pod_flags, stage_workers_flag, store_flags
@@ -30,11 +33,11 @@ kubectl fluidmodel cache Qwen/Qwen2.5-7B-Instruct --to s3://models --image regis
 # A model in a bucket, cached on one GPU node and verified
 kubectl fluidmodel cache s3://models/meta-llama/Llama-3.3-70B-Instruct
 
-# MinIO in the cluster, with the keys of an existing Secret
-kubectl fluidmodel cache s3://models/llama --endpoint http://minio:9000 --s3-secret minio-keys
-
 # On a node of your choice, on its NVMe disk
 kubectl fluidmodel cache s3://models/llama --node gpu-7 --medium SSD --path /mnt/nvme/cache
+
+# Take over a cache that was made by hand; shows how it differs, and changes only its labels
+kubectl fluidmodel cache llama-3-3-70b-instruct-model --adopt
 
 # The YAML for git; needs no cluster
 kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-run -o yaml
@@ -45,6 +48,7 @@ kubectl fluidmodel cache s3://models/llama --s3-secret keys --quota 160Gi --dry-
 class RunFlags:
     """How the command runs and what it prints."""
 
+    adopt: bool
     wait: bool
     timeout: str
     dry_run: str
@@ -128,7 +132,11 @@ _CACHE_FLAGS = flag_group(
         help="Fluid's cache engine.",
     ),
     option(
-        "--load/--no-load", group="Cache", default=True, help="Load the model into the cache now."
+        "--load/--no-load",
+        group="Cache",
+        default=None,
+        help="Load the model into the cache now; --adopt only does so with --load.  "
+        "[default: load]",
     ),
     option(
         "--node",
@@ -149,6 +157,13 @@ _CACHE_FLAGS = flag_group(
 _RUN_FLAGS = flag_group(
     RunFlags,
     "run",
+    option(
+        "--adopt",
+        group="Cache",
+        is_flag=True,
+        help="Take over the Dataset with this NAME or SOURCE that was made by hand: show how it "
+        "differs, label it and verify it.",
+    ),
     option(
         "--wait/--no-wait", group="Output", default=True, help="Wait until the cache is verified."
     ),
@@ -193,24 +208,35 @@ def command(
     gs://bucket/prefix, https://host/dir/, hdfs://host:port/dir, nfs://server/export,
     pvc://claim/dir or local:///dir. Creates the Secret, Dataset, runtime and DataLoad; Fluid
     creates the PVC. You can run the command again at any time: it resumes from the current state.
+    With --adopt, SOURCE can also be the name of a Dataset.
     """
-    from kubectl_fluidmodel.cache.command import CacheCommand
-
     waiting = (run.wait, parse_timeout(run.timeout) or 0.0)
-    options = parse_options(source, cache, store, staging, hub, waiting)
-    work = CacheCommand(options, connection, run.output, run.color)
     try:
-        if run.dry_run == "client":
-            return work.dry_run_client()
-        if run.dry_run == "server":
-            return work.dry_run_server()
-        return work.run(_hopeless_check)
+        if run.adopt:
+            adopt_options = parse_adopt_options(source, cache, store, staging, hub, waiting)
+            return _adopt(AdoptCommand(adopt_options, connection, run.output, run.color), run)
+        options = parse_options(source, cache, store, staging, hub, waiting)
+        return _build(CacheCommand(options, connection, run.output, run.color), run)
     except KeyboardInterrupt as err:
         raise CommandInterruptedError(
             "interrupted",
             "the objects that were created stay and keep working",
             "the same command again to resume",
         ) from err
+
+
+def _build(work: CacheCommand, run: RunFlags) -> int:
+    if run.dry_run == "client":
+        return work.dry_run_client()
+    if run.dry_run == "server":
+        return work.dry_run_server()
+    return work.run(_hopeless_check)
+
+
+def _adopt(work: AdoptCommand, run: RunFlags) -> int:
+    if run.dry_run != "none":
+        return work.dry_run(on_server=run.dry_run == "server")
+    return work.run(_hopeless_check)
 
 
 def _hopeless_check(client: Client, name: str) -> Callable[[], None]:

@@ -134,7 +134,15 @@ def _kubeconfig_names(part: str) -> Completer:
 _SECRETS = CompletedString(_object_names(kinds.SECRETS, "Type"))
 
 _CACHES = CompletedString(_object_names(DATASETS, "Phase", "Cached Percentage"))
+
+
+def _adoptable_names(ctx: click.Context) -> Iterable[Row]:
+    """Datasets by name, where `cache --adopt` may be given one."""
+    return _CACHES.completer(ctx) if ctx.params.get("adopt") else []
+
+
 _ARGUMENTS: dict[str, click.ParamType[str]] = {
+    "source": CompletedString(_adoptable_names),
     "name": _CACHES,
     "cache": _CACHES,
     "graphs": CompletedString(_graph_names),

@@ -178,7 +178,7 @@ def cache_command(
         or ""
     )
     secret = _mount_secret(mounts)
-    ours = cached.dataset is not None and names.is_managed(cached.dataset)
+    ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
     elsewhere = namespace not in ("", cached.namespace)  # where its Secret is not
     if elsewhere or (ours and secret == cached.name + STORE_SUFFIX and not in_place):
         secret = ""
@@ -190,6 +190,13 @@ def cache_command(
     return command(*words, *flags, "-n", namespace or cached.namespace)
 
 
+def load_command(cached: Cache) -> Command:
+    """Load what a cache lacks, and verify it: of a cache that somebody else made by adopting it."""
+    if names.has_own_spec(cached.dataset or {}):
+        return cache_command(cached, in_place=True)
+    return plugin_command(cached, "cache", Operand(cached.name), flags=("--adopt", "--load"))
+
+
 def _source_words(cached: Cache) -> list[Word]:
     """SOURCE, and `--to` for a staged model of the Hub."""
     place = staging_status.staging_layout(cached)
@@ -197,7 +204,7 @@ def _source_words(cached: Cache) -> list[Word]:
         return [Operand(f"{place.repo}@{place.commit}"), "--to", place.destination.uri]
     point = str(get_path(cached.dataset, "spec", "mounts", 0, "mountPoint", default=""))
     own = names.source_uri(cached.dataset or {})
-    ours = cached.dataset is not None and names.is_managed(cached.dataset)
+    ours = cached.dataset is not None and names.has_own_spec(cached.dataset)
     kept = own if ours and own and not own.startswith("hf://") else point
     return [Operand(kept or "SOURCE")]
 
@@ -270,7 +277,7 @@ def copy_secret(namespace: str, old: str, new: str) -> Command:
 
 def rebuild_cache(cached: Cache, *flags: str) -> Command:
     """Rebuild a cache with other flags: `cache` alone if it is ours."""
-    if cached.dataset is not None and names.is_managed(cached.dataset):
+    if cached.dataset is not None and names.has_own_spec(cached.dataset):
         return cache_command(cached, flags=flags, in_place=True)
     return recreate_cache(cached, flags=flags)
 

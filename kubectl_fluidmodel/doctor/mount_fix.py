@@ -62,7 +62,7 @@ def mount_fix(context: CheckContext) -> Fix:
     """
     cache = context.cache
     dataset = cache.dataset or {}
-    if names.is_managed(dataset):
+    if names.has_own_spec(dataset):
         return Fix(fix_commands.recreate_cache(cache))
     change, hidden = _mount_patch(cache)
     steps = [fix_commands.patch_object(dataset, change)]

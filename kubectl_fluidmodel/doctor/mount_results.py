@@ -213,7 +213,7 @@ def recreate_fix(context: CheckContext, **changes: str) -> Fix | None:
     Fluid passes a mount's options to the runtime once, so they cannot be changed in place.
     """
     cache = context.cache
-    if cache.dataset is None or not names.is_managed(cache.dataset):
+    if cache.dataset is None or not names.has_own_spec(cache.dataset):
         return None
     return Fix(fix_commands.recreate_cache(cache, **changes))
 
@@ -251,7 +251,7 @@ def change_mount_fix(
 def recreate_from_hub_fix(context: CheckContext, model: str, flags: tuple[str, ...]) -> Fix | None:
     """Recreate the cache from a model on the Hub; None if it is not ours."""
     cache = context.cache
-    if cache.dataset is None or not names.is_managed(cache.dataset):
+    if cache.dataset is None or not names.has_own_spec(cache.dataset):
         return None
     return Fix(fix_commands.recreate_cache(cache, source=model, flags=flags))
 

@@ -49,6 +49,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "kubectl-fluidmodel"
 MODEL_LABEL = "fluidmodel.io/model"
 """On every object of ours: the name of the cache."""
+ADOPTED_LABEL = "fluidmodel.io/adopted"
+"""On a Dataset, runtime or DataLoad that `cache --adopt` took over: its spec is another's."""
 SOURCE_ANNOTATION = "fluidmodel.io/source"
 """On a Dataset: canonical SOURCE; `hf://org/model` for a staged one."""
 COMMIT_ANNOTATION = "fluidmodel.io/commit"
@@ -208,7 +210,18 @@ def managed_labels(name: str) -> dict[str, str]:
 
 
 def is_managed(obj: Mapping[str, Any]) -> bool:
+    """Whether an object is ours: made by this plugin, or adopted."""
     return labels_of(obj).get(MANAGED_BY_LABEL) == MANAGER
+
+
+def is_adopted(obj: Mapping[str, Any]) -> bool:
+    """Whether an object is ours by adoption: its spec is as somebody else wrote it."""
+    return is_managed(obj) and labels_of(obj).get(ADOPTED_LABEL) == "true"
+
+
+def has_own_spec(obj: Mapping[str, Any]) -> bool:
+    """Whether this plugin wrote the spec of an object, and so may write it anew."""
+    return is_managed(obj) and not is_adopted(obj)
 
 
 def source_uri(dataset: Mapping[str, Any]) -> str:

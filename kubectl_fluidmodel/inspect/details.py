@@ -71,6 +71,8 @@ class CacheDetails(CacheSummary):
     mounts: tuple[tuple[str, str], ...]
     """(mount point, path in the cache)."""
     is_managed: bool
+    is_adopted: bool
+    """Whether it is ours by adoption."""
     message: str
     """Fluid's message about what is wrong with its setup."""
     conditions: tuple[Condition, ...]
@@ -170,6 +172,7 @@ def _describe_cache(
             for mount in get_list(dataset, "spec", "mounts")
         ),
         is_managed=names.is_managed(dataset or runtime or {}),
+        is_adopted=names.is_adopted(dataset or runtime or {}),
         message=fluid_status.setup_error(dataset) if dataset else "",
         conditions=tuple(
             Condition(*(str(each.get(name) or "") for name in Condition._fields))

@@ -155,6 +155,8 @@ def _staging_section(page: DetailsPage, details: CacheDetails) -> str:
 def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
     age = f", {format_duration(details.age)} old" if details.age is not None else ""
     by = ", made by this plugin" if details.is_managed else ""
+    if details.is_adopted:
+        by = ", made by hand and adopted"
     rows = [("phase", f"{details.phase}{age}{by}", phase_style(details.phase))]
     for each in details.conditions:
         said = f"{each.type} {each.status}"

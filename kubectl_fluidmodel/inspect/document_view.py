@@ -74,6 +74,7 @@ def _cache_document(details: CacheDetails) -> Document:
         "staging": _staging_document(details),
         "phase": details.phase,
         "ours": details.is_managed,
+        "adopted": details.is_adopted,
         "ageSeconds": None if details.age is None else int(details.age),
         "message": details.message or None,
         "conditions": [each._asdict() for each in details.conditions],

@@ -237,6 +237,18 @@ class TestNameIsFree:
             check(objects.client, standing)
         assert "--name llama-2" in caught.value.hint
 
+    def test_a_hand_made_cache_may_be_adopted_instead(self, objects: Objects) -> None:
+        with pytest.raises(FluidModelError) as caught:
+            check(objects.client, ExistingObjects(dataset("s3://models/llama", app="x")))
+        assert caught.value.hint.startswith("kubectl fluidmodel cache llama --adopt -n ns, or")
+
+    def test_an_adopted_cache_is_not_written_anew(self, objects: Objects) -> None:
+        labels = {**names.managed_labels("llama"), names.ADOPTED_LABEL: "true"}
+        with pytest.raises(FluidModelError, match="made by hand and adopted") as caught:
+            check(objects.client, ExistingObjects(dataset("s3://models/llama", **labels)))
+        assert "kubectl fluidmodel cache llama --adopt -n ns to verify it" in caught.value.hint
+        assert "kubectl fluidmodel uncache llama -n ns first" in caught.value.hint
+
     def test_another_model_of_the_name_is_being_staged(self, objects: Objects) -> None:
         """Two models whose last part is the same, before either has a Dataset."""
         objects.lists[JOBS.path("ns")] = [staging("hf://other/llama", "a" * 40)]

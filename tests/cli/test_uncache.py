@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.objects.kinds import PODS
+from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.kinds import PODS, Kind
 from tests.cache.objects import Objects, objects
 from tests.cache.test_removal import add_objects, owned_object, reader_pod
 from tests.cli.program import run
@@ -100,3 +101,90 @@ def test_the_server_has_the_last_word(server: str, objects: Objects) -> None:
 def test_no_wait_says_who_goes_on(server: str) -> None:
     ended = run("uncache", "demo", "-n", "ns", "--server", server, "--no-wait")
     assert (ended.code, ended.err) == (0, "Fluid cleans up in the background\n")
+
+
+def adopted_object(kind: Kind, name: str = "demo") -> Object:
+    made = owned_object(kind, name)
+    made["metadata"]["labels"][names.ADOPTED_LABEL] = "true"
+    return made
+
+
+class TestAdopted:
+    """What was made by hand and adopted goes only after it was said, or is given back."""
+
+    @pytest.fixture(autouse=True)
+    def _adopted(self, objects: Objects) -> None:
+        add_objects(
+            objects,
+            (names.DATASETS, adopted_object(names.DATASETS)),
+            (names.ALLUXIO_RUNTIMES, adopted_object(names.ALLUXIO_RUNTIMES)),
+            (names.DATA_LOADS, owned_object(names.DATA_LOADS)),
+        )
+
+    @pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--dry-run=server"]])
+    def test_it_is_said_before_it_goes(self, objects: Objects, flags: list[str]) -> None:
+        ended = run("uncache", "demo", "-n", "ns", "--server", server_url(objects), *flags)
+        assert ended.code == 0
+        first, second = ended.err.splitlines()[:2]
+        assert first == (
+            "warning: made by hand and adopted, and removed with the rest: "
+            "alluxioruntime.data.fluid.io/demo, dataset.data.fluid.io/demo"
+        )
+        assert second.endswith("kubectl fluidmodel uncache demo --release -n ns")
+
+    def test_release_takes_labels_off_and_deletes_only_what_we_made(self, objects: Objects) -> None:
+        ended = run("uncache", "demo", "--release", "-n", "ns", "--server", server_url(objects))
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.splitlines() == [
+            "dataload.data.fluid.io/demo deleted",
+            "alluxioruntime.data.fluid.io/demo released",
+            "dataset.data.fluid.io/demo released",
+        ]
+        patches = [asked for asked in objects.asked if asked.method == "PATCH"]
+        assert [json.loads(asked.body)["metadata"] for asked in patches] == [
+            {"name": "demo", "namespace": "ns"}
+        ] * 2
+        assert len(deletions(objects)) == 1
+
+    @DRY
+    def test_a_dry_release_changes_nothing(self, objects: Objects, flag: str) -> None:
+        url = server_url(objects)
+        ended = run("uncache", "demo", "--release", "-n", "ns", "--server", url, flag)
+        word = "server" if flag.endswith("server") else "client"
+        assert ended.out.splitlines()[-1] == f"dataset.data.fluid.io/demo released ({word} dry run)"
+        written = [a for a in objects.asked if a.method in ("PATCH", "DELETE")]
+        if word == "client":
+            assert written == []
+        assert all(
+            a.query.get("dryRun") == "All" or json.loads(a.body)["dryRun"] == ["All"]
+            for a in written
+        )
+
+    def test_release_without_a_right_names_it(self, objects: Objects) -> None:
+        objects.denied.add(("patch", "datasets"))
+        ended = run("uncache", "demo", "--release", "-n", "ns", "--server", server_url(objects))
+        assert ended.code == 1
+        assert "missing permission to patch datasets.data.fluid.io in namespace ns" in ended.error
+        assert deletions(objects) == []
+
+    def test_an_adoption_that_was_interrupted_does_not_take_the_rest_down(
+        self, objects: Objects
+    ) -> None:
+        objects.lists[names.DATASETS.path("ns")] = [
+            {"metadata": {"name": "demo", "namespace": "ns"}}
+        ]
+        ended = run("uncache", "demo", "-n", "ns", "--server", server_url(objects))
+        assert ended.code == 1
+        assert "Dataset demo in namespace ns was made by hand" in ended.error
+        assert "kubectl fluidmodel cache demo --adopt -n ns, or" in ended.error
+        assert deletions(objects) == []
+
+
+def test_what_was_not_adopted_cannot_be_released(server: str) -> None:
+    ended = run("uncache", "demo", "--release", "-n", "ns", "--server", server)
+    assert ended.code == 1
+    assert "was not adopted" in ended.error
+
+
+def server_url(objects: Objects) -> str:
+    return str(objects.client.access.server.url)

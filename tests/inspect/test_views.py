@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.names import READ_RATES_ANNOTATION
 from kubectl_fluidmodel.inspect import details_view, table_view, tree_view, wide_table_view
 from kubectl_fluidmodel.inspect.details import (
@@ -150,6 +151,18 @@ def test_one_cache_in_depth(width: int) -> None:
         "only addresses"
     )
     golden(f"one-{width}", text)
+
+
+def test_who_made_a_cache_is_said() -> None:
+    ours = names.managed_labels("demo")
+    for labels, said in (
+        ({}, "old\n"),
+        (ours, "old, made by this plugin"),
+        ({**ours, names.ADOPTED_LABEL: "true"}, "old, made by hand and adopted"),
+    ):
+        (details,) = describe_caches(samples.snapshot(*samples.cache(labels=labels)))
+        assert said in details_view.render_details(details)
+        assert (details.is_managed, details.is_adopted) == (bool(labels), "adopted" in said)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -130,7 +130,7 @@ def _more_room_fix(cache: Cache, found: UnschedulablePod, asked: int) -> Fix:
         if found.gpu_tainted_nodes():
             return _add_tolerations_fix(cache, found)
         return Fix(fix_commands.rebuild_cache(cache, "--medium", "SSD"))
-    ours = cache.dataset is not None and names.is_managed(cache.dataset)
+    ours = cache.dataset is not None and names.has_own_spec(cache.dataset)
     less = {} if ours else _reduced_requests(runtime, found)
     if less:
         return Fix(
@@ -173,7 +173,7 @@ def _change_cache_fix(
     """Recreate the cache with another quota or more tolerations."""
     if cache.dataset is None or cache.runtime is None:
         return Fix(fix_commands.recreate_cache(cache))
-    if names.is_managed(cache.dataset):
+    if names.has_own_spec(cache.dataset):
         if tolerations:
             return Fix(
                 fix_commands.recreate_cache(cache)
@@ -418,7 +418,7 @@ def _more_workers_than_nodes(cache: Cache, found: UnschedulablePod) -> Finding:
             f"; tolerations on the Dataset for {', '.join(sorted(taints))} would add "
             f"{summarize(more)}"
         )
-    if cache.dataset is not None and names.is_managed(cache.dataset):
+    if cache.dataset is not None and names.has_own_spec(cache.dataset):
         fix = Fix(fix_commands.rebuild_cache(cache, "--replicas", str(len(there))))
     else:
         fix = Fix(fix_commands.patch_object(runtime, {"spec": {"replicas": len(there)}}))

@@ -184,7 +184,7 @@ def placement_allows_sharing_nodes(context: CheckContext) -> Iterator[Finding]:
 
 
 def _share_nodes_command(cache: Cache) -> Command:
-    if cache.dataset is None or cache.runtime is None or names.is_managed(cache.dataset):
+    if cache.dataset is None or cache.runtime is None or names.has_own_spec(cache.dataset):
         return fix_commands.recreate_cache(cache)  # `cache` creates it that way
     change = fix_commands.patch_object(cache.dataset, {"spec": {"placement": "Shared"}})
     return chain(change, fix_commands.recreate_runtime(cache.runtime))

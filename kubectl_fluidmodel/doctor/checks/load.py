@@ -39,7 +39,7 @@ def reload_fix(cache: Cache, load: Object | None = None, *, delete_first: bool =
     With `remove` the load goes first whoever made it: one that is running, or of other paths.
     """
     if names.is_managed(cache.dataset or {}):
-        made = fix_commands.cache_command(cache, in_place=True)
+        made = fix_commands.load_command(cache)
         return Fix(
             chain(fix_commands.delete_objects(load), made) if load and delete_first else made
         )

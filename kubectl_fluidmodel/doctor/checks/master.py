@@ -174,7 +174,7 @@ def _container_state(pod: Object) -> Evidence:
 
 
 def _not_ready_fix(cache: Cache, pod: Object, cause: str) -> Fix:
-    if "key" in cause and names.is_managed(cache.dataset or {}):
+    if "key" in cause and names.has_own_spec(cache.dataset or {}):
         return Fix(fix_commands.cache_command(cache))
     if cause:
         named = ("doctor", Operand(cache.name))

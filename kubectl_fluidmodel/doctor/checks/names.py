@@ -153,7 +153,7 @@ def dataset_has_runtime(context: CheckContext) -> Iterator[Finding]:
 
 def _create_runtime_fix(cache: Cache) -> Fix:
     """Create the runtime with `cache`, which measures the source; it supports one mount only."""
-    if cache.dataset is not None and names.is_managed(cache.dataset):
+    if cache.dataset is not None and names.has_own_spec(cache.dataset):
         return Fix(fix_commands.cache_command(cache))
     if len(get_list(cache.dataset, "spec", "mounts")) == 1:
         return Fix(fix_commands.recreate_cache(cache))

@@ -133,7 +133,7 @@ def reads_hit_the_cache(context: CheckContext) -> Iterator[Finding]:
             observations.field_evidence(cache.dataset, "status", "cacheStates", "cacheHitRatio"),
             observations.field_evidence(cache.dataset, "status", "cacheStates", "cachedPercentage"),
         ),
-        Fix(fix_commands.cache_command(cache, in_place=names.is_managed(cache.dataset)), "advice"),
+        Fix(fix_commands.load_command(cache), "advice"),
     )
 
 

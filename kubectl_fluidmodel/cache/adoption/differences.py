@@ -1,0 +1,464 @@
+"""What a hand-made cache has differently from one that `cache` makes, and what follows. Pure.
+
+The reasons are those of docs/why-these-settings.md, which has Fluid's and Alluxio's source files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache
+from kubectl_fluidmodel.cache.desired import DesiredCache
+from kubectl_fluidmodel.fluid import alluxio_runtime, mount, placement
+from kubectl_fluidmodel.fluid.secret import store_secret_name
+from kubectl_fluidmodel.inventory.mount_target import plaintext_keys
+from kubectl_fluidmodel.model import sizing
+from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path, name_of
+from kubectl_fluidmodel.objects.quantity import quantity_to_int
+from kubectl_fluidmodel.output.units import format_bytes
+
+NOT_SET = "not set"
+_PARTS = ("master", "worker", "fuse")
+_GENEROUS = 1.25
+"""Times the needed quota above which a quota is worth a word."""
+_BLOCK_SIZE = "alluxio.user.block.size.bytes.default"
+_READ_TYPE = "alluxio.user.file.readtype.default"
+_WRITE_TYPES = ("alluxio.user.file.writetype.default", "alluxio.user.file.write.type.default")
+_INHERIT_ACL = "alluxio.underfs.s3.inherit.acl"
+_PATH_STYLE = "alluxio.underfs.s3.disable.dns.buckets"
+_UPLOAD = re.compile(r"upload|\.write|staging")
+_TIMEOUT = re.compile(r"timeout")
+_SIZE = re.compile(r"(\d+)\s*([KMG]?)B?", re.IGNORECASE)
+_SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30}
+_MAX_NAMES = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting, as it is and as `cache` would write it."""
+
+    setting: str
+    current: str
+    ours: str
+    reason: str
+    """Why `cache` writes what it writes."""
+    consequence: str = ""
+    """What follows where it stays as it is; empty where nothing does."""
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    cache: HandMadeCache
+    desired: DesiredCache
+    """What `cache` would make of the same source."""
+    model_bytes: int | None
+    """Bytes of the source; None where it cannot be listed."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the mount, with those that it shares."""
+        shared = get_map(self.cache.dataset, "spec", "sharedOptions")
+        return {**shared, **get_map(self.cache.mount, "options")}
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        return get_map(self.cache.runtime, "spec", "properties")
+
+
+def find_differences(
+    cache: HandMadeCache, desired: DesiredCache, model_bytes: int | None
+) -> list[Difference]:
+    """Compare a hand-made cache with what `cache` would make of the same source.
+
+    Returns:
+        The differences that have a consequence, then the others.
+    """
+    compared = _Comparison(cache, desired, model_bytes)
+    found = [each for rule in _RULES for each in rule(compared)]
+    return sorted(found, key=lambda each: not each.consequence)
+
+
+# -- the mount -------------------------------------------------------------------------------
+
+
+def _keys(compared: _Comparison) -> Iterator[Difference]:
+    plain = plaintext_keys(compared.options)
+    if plain:
+        yield Difference(
+            "keys",
+            "plain text in the Dataset",
+            f"Secret {store_secret_name(compared.cache.name)}",
+            "Fluid copies options into ConfigMaps and its helm release",
+            f"whoever may read those can use the bucket ({_some(plain)})",
+        )
+
+
+def _key_names(compared: _Comparison) -> Iterator[Difference]:
+    mounts = get_list(compared.cache.dataset, "spec", "mounts")
+    root = mount.root_mount(mounts) is not None
+    for entry in get_list(compared.cache.mount, "encryptOptions"):
+        name = str(entry.get("name", ""))
+        wanted = mount.credential_option(name, root=root)
+        if name != wanted:
+            yield Difference(
+                f"option {name}",
+                "as an Alluxio property",
+                "as an option of the root mount",
+                "only the master's container replaces the path of the Secret's file by the key",
+                "workers sign their reads with that path, and the store refuses them",
+            )
+
+
+def _directory(compared: _Comparison) -> Iterator[Difference]:
+    directory = compared.cache.directory
+    if directory:
+        yield Difference(
+            "files in the claim",
+            f"below /{directory}",
+            "at the root",
+            "without a path Fluid mounts a source below its name",
+            f"an engine has to be given its mount and /{directory}",
+        )
+
+
+def _access_modes(compared: _Comparison) -> Iterator[Difference]:
+    modes = get_path(compared.cache.dataset, "spec", "accessModes", default=[])
+    writable = [str(mode) for mode in modes if "Write" in str(mode)]
+    if writable and not compared.cache.mount.get("readOnly"):
+        yield Difference(
+            "accessModes",
+            ", ".join(writable),
+            "ReadOnlyMany",
+            "a model is only read",
+            "pods may write through the cache into the source",
+        )
+
+
+def _store_options(compared: _Comparison) -> Iterator[Difference]:
+    options = compared.options
+    ours = get_map(compared.desired.dataset, "spec", "mounts", 0, "options")
+    if _INHERIT_ACL in ours and str(options.get(_INHERIT_ACL, "")).lower() != "false":
+        yield Difference(
+            "s3.inherit.acl",
+            str(options.get(_INHERIT_ACL, NOT_SET)),
+            "false",
+            "by default Alluxio reads the bucket's ACL to find owners",
+            "keys that may not read the ACL are refused",
+        )
+    if _PATH_STYLE in ours and str(options.get(_PATH_STYLE, "")).lower() != "true":
+        yield Difference(
+            "s3.disable.dns.buckets",
+            str(options.get(_PATH_STYLE, NOT_SET)),
+            "true",
+            "few stores but AWS serve a bucket under a host name of its own",
+            "the bucket's own host name has to resolve on the cache's nodes",
+        )
+    secret = set(plaintext_keys(options))
+    rest = [name for name in options if name not in ours and name not in secret]
+    rest = [name for name in rest if name not in (_INHERIT_ACL, _PATH_STYLE)]
+    uploads = [name for name in rest if _UPLOAD.search(name)]
+    timeouts = [name for name in rest if _TIMEOUT.search(name) and name not in uploads]
+    others = [name for name in rest if name not in (*uploads, *timeouts)]
+    if uploads:
+        reason = f"nothing is written to the source ({_some(_short(uploads))})"
+        yield Difference("upload options", "set", NOT_SET, reason)
+    if timeouts:
+        shown = ", ".join(str(options[name]) for name in timeouts)
+        reason = f"Alluxio has timeouts of its own ({_some(_short(timeouts))})"
+        yield Difference("timeouts", shown, NOT_SET, reason)
+    if others:
+        reason = f"`cache` has no opinion on {_some(_short(others))}"
+        yield Difference("other options", "set", NOT_SET, reason)
+
+
+def _placement(compared: _Comparison) -> Iterator[Difference]:
+    current = str(get_path(compared.cache.dataset, "spec", "placement", default=""))
+    if current != "Shared":
+        yield Difference(
+            "placement",
+            current or f"{NOT_SET}: Exclusive",
+            "Shared",
+            "several models can share a node",
+            "no other such cache starts on this one's node",
+        )
+
+
+def _nodes(compared: _Comparison) -> Iterator[Difference]:
+    dataset = compared.cache.dataset
+    if placement.bound_hostnames(dataset):
+        return
+    affinity = get_map(dataset, "spec", "nodeAffinity")
+    yield Difference(
+        "nodes",
+        "those of a nodeAffinity" if affinity else "any",
+        "chosen GPU nodes, by name",
+        "the worker is to stay where the engine can run",
+        "a worker that is lost comes back elsewhere, and empty",
+    )
+    if not affinity and not get_list(dataset, "spec", "tolerations"):
+        yield Difference(
+            "tolerations",
+            "none",
+            "of the GPU nodes' taints",
+            "GPU nodes are often reserved by a taint",
+            "the worker runs on a node without GPUs, or stays Pending",
+        )
+
+
+# -- the runtime -----------------------------------------------------------------------------
+
+
+def _copies(compared: _Comparison) -> Iterator[Difference]:
+    replicas = compared.cache.replicas
+    copies = get_path(compared.cache.runtime, "spec", "data", "replicas") or 1
+    if replicas > 1 and copies != replicas:
+        yield Difference(
+            "data.replicas",
+            str(copies),
+            str(replicas),
+            "it is how many workers may hold a block",
+            f"each of the {replicas} nodes holds a part of the model, and reads the rest "
+            "from the others",
+        )
+
+
+def _quota(compared: _Comparison) -> Iterator[Difference]:
+    medium, _, quota = alluxio_runtime.parse_tier(compared.cache.runtime)
+    if compared.model_bytes is None or quota is None:
+        return
+    needed = sizing.quota_for(compared.model_bytes)
+    reason = f"the model has {format_bytes(compared.model_bytes)}, and Alluxio evicts at 95%"
+    if sizing.max_model_bytes(quota) < compared.model_bytes:
+        yield Difference(
+            "quota",
+            format_bytes(quota),
+            format_bytes(needed),
+            reason,
+            "parts of the model may never be cached, or be evicted again",
+        )
+    elif quota > needed * _GENEROUS:
+        wasted = format_bytes(quota - needed)
+        follows = f"{wasted} more of a node's memory are reserved" if medium == "MEM" else ""
+        yield Difference("quota", format_bytes(quota), format_bytes(needed), reason, follows)
+
+
+def _tier(compared: _Comparison) -> Iterator[Difference]:
+    levels = get_list(compared.cache.runtime, "spec", "tieredstore", "levels")
+    if len(levels) > 1:
+        yield Difference(
+            "tiers",
+            str(len(levels)),
+            "1",
+            "one tier holds the whole model",
+            "reads are as fast as the tier that a block lies in",
+        )
+    kind = str(get_path(levels, 0, "volumeType", default="")) if levels else ""
+    if kind not in ("", "hostPath"):
+        yield Difference(
+            "volume of the tier",
+            kind,
+            "hostPath",
+            "the engine's node reads the worker's files directly",
+            "what is cached goes with the worker's pod",
+        )
+    marks = [f"{key} {levels[0][key]}" for key in ("high", "low") if levels and levels[0].get(key)]
+    if marks:
+        reason = "no template of Fluid's chart uses them; Alluxio's 0.95 holds"
+        yield Difference("watermarks", ", ".join(marks), NOT_SET, reason)
+
+
+def _memory(compared: _Comparison) -> Iterator[Difference]:
+    current, desired = compared.cache.runtime, compared.desired.runtime
+    heaps = {part: alluxio_runtime.jvm_option_bytes(current, part, "-Xmx") for part in _PARTS}
+    ours = {part: alluxio_runtime.jvm_option_bytes(desired, part, "-Xmx") for part in heaps}
+    if any(heaps[part] > ours[part] for part in heaps):
+        more = format_bytes(sum(max(0, heaps[part] - ours[part]) for part in ("worker", "fuse")))
+        yield Difference(
+            "JVM heaps",
+            _gib(heaps),
+            _gib(ours),
+            "a model is some hundred large files, not millions of small ones",
+            f"up to {more} more of the cache's node are not the engine's",
+        )
+    tier = alluxio_runtime.parse_tier(current)
+    held = tier[2] or 0 if tier[0] == "MEM" else 0
+    asked = quantity_to_int(get_path(current, "spec", "worker", "resources", "requests", "memory"))
+    needed = quantity_to_int(get_path(desired, "spec", "worker", "resources", "requests", "memory"))
+    if (asked or 0) <= held and needed:
+        yield Difference(
+            "worker's memory request",
+            "the quota alone" if asked else "none",
+            "quota, heap and buffers",
+            "the scheduler counts requests",
+            "it may put more pods on the node than there is memory for",
+        )
+
+
+def _properties(compared: _Comparison) -> Iterator[Difference]:
+    properties = compared.properties
+    ours = get_map(compared.desired.runtime, "spec", "properties")
+    if _BLOCK_SIZE in ours and _bytes_of(properties.get(_BLOCK_SIZE)) != sizing.BLOCK_BYTES:
+        size = str(properties.get(_BLOCK_SIZE) or "Fluid's 16MB")
+        yield Difference(
+            "block size",
+            size,
+            str(ours[_BLOCK_SIZE]),
+            "a large model has ten thousand small blocks",
+            "each block is looked up on the way of a read",
+        )
+    if properties.get(_READ_TYPE):
+        reason = "with one tier there is nowhere to promote a block to"
+        yield Difference("read type", str(properties[_READ_TYPE]), "Fluid's CACHE", reason)
+    write_types = [str(properties[name]) for name in _WRITE_TYPES if properties.get(name)]
+    if write_types:
+        reason = "nothing is written through the cache"
+        yield Difference("write type", write_types[0], NOT_SET, reason)
+    known = {*ours, _BLOCK_SIZE, _READ_TYPE, *_WRITE_TYPES, *plaintext_keys(properties)}
+    others = [name for name in properties if name not in known]
+    if others:
+        reason = f"`cache` has no opinion on {_some(_short(others))}"
+        yield Difference("other properties", "set", NOT_SET, reason)
+
+
+def _fuse(compared: _Comparison) -> Iterator[Difference]:
+    current = str(get_path(compared.cache.runtime, "spec", "fuse", "cleanPolicy", default=""))
+    if current != "OnRuntimeDeleted":
+        yield Difference(
+            "fuse.cleanPolicy",
+            current or f"{NOT_SET}: OnDemand",
+            "OnRuntimeDeleted",
+            "the page cache survives a roll-out",
+            "the FUSE pod goes with its last reader, and the next one waits for a new one",
+        )
+
+
+def _other_fields(compared: _Comparison) -> Iterator[Difference]:
+    """Fields that somebody set and `cache` does not; what Fluid fills in does not count."""
+    given = [*_set_paths(compared.cache.dataset), *_set_paths(compared.cache.runtime)]
+    others = sorted(path for path in given if path not in _KNOWN_FIELDS)
+    if others:
+        reason = f"`cache` has no opinion on {_some(others)}"
+        yield Difference("other fields", "set", NOT_SET, reason)
+
+
+_KNOWN_FIELDS = {
+    *("mounts", "sharedOptions", "sharedEncryptOptions", "accessModes", "placement"),
+    *("nodeAffinity", "tolerations", "replicas", "properties", "tieredstore.levels"),
+    *("data.replicas", "management.cleanCachePolicy", "fuse.cleanPolicy"),
+    *(f"{part}.{field}" for part in _PARTS for field in ("jvmOptions", "resources")),
+}
+"""Fields of Dataset and runtime that another rule compares, or that Fluid fills in."""
+_WHOLE = ("mounts", "sharedOptions", "sharedEncryptOptions", "nodeAffinity", "properties")
+"""Fields whose parts are not looked at."""
+
+
+def _set_paths(obj: Object) -> Iterator[str]:
+    """The paths, of at most two names, of what is set in a spec."""
+    for key, value in get_map(obj, "spec").items():
+        if isinstance(value, Mapping) and key not in _WHOLE:
+            yield from (f"{key}.{part}" for part, inner in value.items() if _is_set(inner))
+        elif _is_set(value):
+            yield key
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a field says anything: Fluid fills in empty objects, false and 0."""
+    if isinstance(value, Mapping):
+        return any(_is_set(each) for each in value.values())
+    return bool(value)
+
+
+# -- the load --------------------------------------------------------------------------------
+
+
+def _load(compared: _Comparison) -> Iterator[Difference]:
+    if not compared.cache.loads:
+        yield Difference(
+            "DataLoad",
+            "none",
+            compared.cache.name,
+            "the model is loaded before an engine reads it",
+            "the first reader waits for the store, unless readers have filled the cache",
+        )
+    for load in compared.cache.loads:
+        yield from _load_differences(compared, load)
+
+
+def _load_differences(compared: _Comparison, load: Object) -> Iterator[Difference]:
+    setting = f"DataLoad {name_of(load)}"
+    if not get_path(load, "spec", "dataset", "namespace"):
+        yield Difference(
+            setting,
+            "without a namespace",
+            "with the Dataset's",
+            "Fluid looks for the Dataset in that empty namespace",
+            "it never starts",
+        )
+    targets = get_list(load, "spec", "target")
+    paths = [str(each.get("path", "/")) for each in targets] or ["/"]
+    whole = ("/", f"/{compared.cache.directory}")
+    if not any(path.rstrip("/") in (each.rstrip("/") for each in whole) for path in paths):
+        yield Difference(
+            setting,
+            _some(paths),
+            "/",
+            "an engine reads every file",
+            "what lies elsewhere is read from the store",
+        )
+    copies = {int(each.get("replicas") or 1) for each in targets} or {1}
+    if copies != {compared.cache.replicas}:
+        yield Difference(
+            setting,
+            f"replicas {', '.join(map(str, sorted(copies)))}",
+            f"replicas {compared.cache.replicas}",
+            "its script asks Alluxio for so many copies of each block",
+            "not every node of the cache has a whole copy",
+        )
+
+
+_RULES: tuple[Callable[[_Comparison], Iterator[Difference]], ...] = (
+    _keys,
+    _key_names,
+    _quota,
+    _copies,
+    _nodes,
+    _placement,
+    _directory,
+    _memory,
+    _fuse,
+    _access_modes,
+    _store_options,
+    _tier,
+    _properties,
+    _other_fields,
+    _load,
+)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _short(options: list[str]) -> list[str]:
+    """Names of options without the beginning that they all have."""
+    prefixes = ("alluxio.underfs.", "alluxio.user.", "alluxio.")
+    found = []
+    for name in options:
+        prefix = next((each for each in prefixes if name.startswith(each)), "")
+        found.append(name.removeprefix(prefix))
+    return found
+
+
+def _gib(heaps: Mapping[str, int]) -> str:
+    """`16+12+16 GiB`: master, worker and FUSE."""
+    return "+".join(f"{size / sizing.GIB:g}" for size in heaps.values()) + " GiB"
+
+
+def _bytes_of(text: Any) -> int | None:
+    """Bytes of a size as Alluxio writes it: `128MB`; None for anything else."""
+    match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
+    return int(match[1]) << _SHIFTS[match[2].upper()] if match else None

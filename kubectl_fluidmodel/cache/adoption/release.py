@@ -1,0 +1,69 @@
+"""Give an adopted cache back: our labels and annotations go, what was made by hand stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kubectl_fluidmodel.cache import apply, removal
+from kubectl_fluidmodel.cache.adoption.metadata import release_object
+from kubectl_fluidmodel.cache.apply import kind_for
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS, kubectl
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import permissions
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.objects.access import Object, name_of
+from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.output.shell import Operand
+
+_SUFFIXES = {"client": " (client dry run)", "server": " (server dry run)"}
+
+
+def release(client: Client, namespace: str, name: str, dry_run: str = "none") -> Iterator[str]:
+    """Take our labels and annotations off an adopted cache, and delete what we made beside it.
+
+    Args:
+        client: The cluster.
+        namespace: Of the cache.
+        name: Of the cache.
+        dry_run: `none`; `client` sends nothing; with `server` the API server stores nothing.
+
+    Yields:
+        A line for each object.
+
+    Raises:
+        FluidModelError: nothing of the cache was adopted, or a right is missing.
+    """
+    owned = removal.owned_objects(client, namespace, name)
+    adopted = [each for each in owned if names.is_adopted(each)]
+    if not adopted:
+        raise FluidModelError(
+            f"cache {name} in namespace {namespace} was not adopted",
+            "only what somebody else made can be given back",
+            kubectl("fluidmodel", "inspect", Operand(name), namespace=namespace),
+        )
+    permissions.require_permissions(
+        client,
+        _required_permissions(owned, namespace),
+        task=f"give a cache back in {namespace}",
+        docs=RBAC_DOCS,
+    )
+    suffix, on_server = _SUFFIXES.get(dry_run, ""), dry_run == "server"
+    for obj in owned:
+        if not names.is_adopted(obj):
+            if dry_run != "client":
+                client.delete(kind_for(obj), name_of(obj), namespace, dry_run=on_server)
+            yield f"{kubectl_name(obj)} deleted{suffix}"
+    # The Dataset last: an interrupted run is then continued by the same command.
+    for obj in sorted(adopted, key=lambda each: each["kind"] == names.DATASETS.name):
+        if dry_run != "client":
+            apply.apply_object(client, release_object(obj), dry_run=on_server)
+        yield f"{kubectl_name(obj)} released{suffix}"
+
+
+def _required_permissions(owned: Sequence[Object], namespace: str) -> list[Permission]:
+    return [
+        Permission("patch" if names.is_adopted(obj) else "delete", kind_for(obj), namespace)
+        for obj in owned
+    ]

@@ -1,0 +1,130 @@
+"""What is shown of an adoption: a table at 80 columns, or a document. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from kubectl_fluidmodel.cache.adoption.differences import Difference
+from kubectl_fluidmodel.cache.adoption.workflow import Adoption, adopt_command
+from kubectl_fluidmodel.cache.hints import kubectl
+from kubectl_fluidmodel.cache.summary import proof_document
+from kubectl_fluidmodel.output.escaping import escape_control
+from kubectl_fluidmodel.output.serialize import API_VERSION
+from kubectl_fluidmodel.output.shell import Command, Operand
+from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_table
+from kubectl_fluidmodel.output.units import format_bytes, pluralize
+
+WIDTH = 80
+_INDENT = "  "
+_COLUMNS = (
+    Column("SETTING", min_width=16),
+    Column("AS IT IS", min_width=20),
+    Column("CACHE WOULD WRITE", min_width=20),
+)
+
+
+def differences_text(adoption: Adoption, *, width: int = WIDTH, color: bool = False) -> str:
+    """What differs from a cache that this plugin makes: each with its reason and consequence."""
+    cache, found = adoption.cache, adoption.differences
+    head = f"Dataset {cache.name} was made by hand and reads {cache.source.uri}."
+    if not found:
+        return _wrap(f"{head} It is as `cache` would make it.", width)
+    differ = f"{pluralize(len(found), 'setting')} {'differs' if len(found) == 1 else 'differ'}"
+    head += f" {differ} from what `cache` would write; adopting it changes none of them."
+    return f"{_wrap(head, width)}\n{_table(found, width, color)}"
+
+
+def _table(found: Sequence[Difference], width: int, color: bool) -> str:
+    rows = [
+        [
+            Cell(each.setting, "warn" if each.consequence else ""),
+            Cell(each.current),
+            Cell(each.ours),
+        ]
+        for each in found
+    ]
+    titles, *lines = format_table(_COLUMNS, rows, width=width, color=color).splitlines()
+    shown = [titles]
+    for line, each in zip(lines, found, strict=True):
+        shown += [line, *_explanation(each, width, color)]
+    return "".join(f"{line}\n" for line in shown)
+
+
+def _explanation(difference: Difference, width: int, color: bool) -> list[str]:
+    follows = difference.consequence or "no effect"
+    text = escape_control(f"{difference.reason}: {follows}.")
+    text = text[:1].upper() + text[1:]
+    lines = textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return [apply_style(line, "dim", color) for line in lines]
+
+
+def _wrap(text: str, width: int) -> str:
+    return textwrap.fill(escape_control(text), width, break_on_hyphens=False) + "\n"
+
+
+def summary_text(adoption: Adoption) -> str:
+    """What is so now, and the next commands."""
+    cache, verification = adoption.cache, adoption.verification
+    where = f", on {', '.join(adoption.nodes)}" if adoption.nodes else ""
+    if verification is None:
+        head = f"{cache.name} is adopted; nothing was compared with its source"
+    else:
+        amount = f"{format_bytes(verification.bytes)}, complete by Fluid's totals"
+        if verification.files is not None:
+            files = pluralize(verification.files, "file")
+            amount = f"{files}, {format_bytes(verification.bytes)}, every byte proven"
+        head = f"{cache.name} is adopted: {amount}{where}"
+    lines = [head, f"next: {_plugin(adoption, 'pin', Operand(cache.name), 'GRAPH')}"]
+    lines.append(f"to give it back: {_release(adoption)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def dry_run_text(adoption: Adoption) -> str:
+    """What is left to do after a dry run."""
+    if adoption.cache.is_adopted:
+        return "It is adopted already.\n"
+    return f"to adopt it: {adopt_command(adoption.cache)}\n"
+
+
+def _release(adoption: Adoption) -> Command:
+    return _plugin(adoption, "uncache", Operand(adoption.cache.name), "--release")
+
+
+def _plugin(adoption: Adoption, *words: str | Operand) -> Command:
+    namespace = adoption.cache.namespace
+    return kubectl("fluidmodel", *words, namespace="" if namespace == "default" else namespace)
+
+
+def adoption_document(adoption: Adoption, *, adopted: bool) -> dict[str, Any]:
+    """The document of `-o json|yaml`; `docs/output.md` describes it."""
+    cache, listing = adoption.cache, adoption.listing
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Adoption",
+        "metadata": {"name": cache.name, "namespace": cache.namespace},
+        "source": cache.source.uri,
+        "adopted": adopted,
+        "bytes": listing.bytes if listing else None,
+        "files": len(listing.files) if listing else None,
+        "nodes": list(adoption.nodes),
+        "differences": [
+            {
+                "setting": each.setting,
+                "current": each.current,
+                "cache": each.ours,
+                "reason": each.reason,
+                "consequence": each.consequence or None,
+            }
+            for each in adoption.differences
+        ],
+        "objects": [_without_uid(obj) for obj in adoption.objects],
+        "proof": proof_document(adoption.verification),
+    }
+
+
+def _without_uid(obj: dict[str, Any]) -> dict[str, Any]:
+    """An object as it may be kept in git."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "uid"}
+    return {**obj, "metadata": metadata}

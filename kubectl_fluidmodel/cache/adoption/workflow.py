@@ -1,0 +1,211 @@
+"""The steps of `cache --adopt`: find, compare, label, verify.
+
+Each can be interrupted, and the same command continues: labels that are there stay as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kubectl_fluidmodel.cache import apply, hints, preflight
+from kubectl_fluidmodel.cache.adoption.differences import Difference, find_differences
+from kubectl_fluidmodel.cache.adoption.hand_made import HandMadeCache, find_cache
+from kubectl_fluidmodel.cache.adoption.metadata import adoption_objects
+from kubectl_fluidmodel.cache.adoption.options import AdoptOptions
+from kubectl_fluidmodel.cache.adoption.source import cache_options, read_adopted_source
+from kubectl_fluidmodel.cache.desired import DesiredCache, ExistingObjects, build_desired
+from kubectl_fluidmodel.cache.hints import RBAC_DOCS
+from kubectl_fluidmodel.cache.loader import CacheLoader
+from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
+from kubectl_fluidmodel.cache.verification import Verification
+from kubectl_fluidmodel.cache.waiter import open_waiter
+from kubectl_fluidmodel.cache.watch import CacheTarget
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.kube import permissions
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.errors import ForbiddenError
+from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.model.files import FileListing
+from kubectl_fluidmodel.objects import kinds
+from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.output.serialize import kubectl_name
+from kubectl_fluidmodel.output.shell import Command
+from kubectl_fluidmodel.pin.preflight.gitops import detect_gitops_tool
+
+_MAX_MISSING = 5
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A hand-made cache, and what adopting it means."""
+
+    cache: HandMadeCache
+    listing: FileListing | None
+    """The files of the source by their paths in the claim; None where it cannot be listed."""
+    desired: DesiredCache
+    """What `cache` would make of the same source."""
+    differences: tuple[Difference, ...]
+    objects: tuple[Object, ...]
+    """What is applied: metadata alone, the Dataset last."""
+    nodes: tuple[str, ...]
+    """Where its workers run; empty where pods cannot be listed."""
+    verification: Verification | None = None
+    """None where nothing was compared."""
+
+
+def required_permissions(options: AdoptOptions, namespace: str, *, write: bool) -> list[Permission]:
+    """The permissions without which a cache cannot be adopted; `write` is off for dry runs."""
+    wanted = (names.DATASETS, names.ALLUXIO_RUNTIMES, names.DATA_LOADS)
+    verbs = ("get", "list", "watch", *(("patch",) if write else ()))
+    found = [Permission(verb, kind, namespace) for kind in wanted for verb in verbs]
+    if write and options.load:
+        found += [Permission(verb, names.DATA_LOADS, namespace) for verb in ("create", "delete")]
+    if write and options.wait:
+        found += [Permission(verb, kinds.PVCS, namespace) for verb in ("get", "list", "watch")]
+    return found
+
+
+def plan_adoption(
+    client: Client,
+    options: AdoptOptions,
+    log: Callable[[str], None],
+    *,
+    write: bool,
+) -> Adoption:
+    """Find a hand-made cache, and compare it with what `cache` would make; nothing is written.
+
+    Args:
+        client: The cluster; its namespace has the cache.
+        options: Which cache, and how its source is read.
+        log: Gets notes and warnings.
+        write: Whether it is adopted then, for which more rights are needed.
+
+    Raises:
+        FluidModelError: with what is in the way.
+    """
+    namespace = client.namespace
+    preflight.require_fluid_api(client)
+    permissions.require_permissions(
+        client,
+        required_permissions(options, namespace, write=write),
+        task=f"adopt a cache in {namespace}",
+        docs=RBAC_DOCS,
+    )
+    cache = find_cache(client, namespace, options)
+    if cache.target.access is not None and not options.s3_secret:
+        permissions.require_permissions(
+            client,
+            [Permission("get", kinds.SECRETS, namespace)],
+            task=f"read the keys of Dataset {cache.name}",
+            docs=RBAC_DOCS,
+        )
+    tool = detect_gitops_tool(cache.dataset)
+    if tool:
+        log(
+            f"warning: {tool} manages Dataset {cache.name}: give the labels to it, too "
+            f"({adopt_command(cache, '--dry-run', '-o', 'yaml')})"
+        )
+    source = read_adopted_source(client, cache, options)
+    for text in source.notes:
+        log(f"note: {text}")
+    for text in source.warnings:
+        log(f"warning: {text}")
+    listing = source.listing
+    desired = build_desired(
+        cache_options(cache, listed=listing is not None),
+        namespace,
+        credentials=source.credentials,
+        listing=listing,
+        candidates=None,
+        existing=ExistingObjects(cache.dataset, cache.runtime),
+    )
+    return Adoption(
+        cache=cache,
+        listing=listing,
+        desired=desired,
+        differences=tuple(find_differences(cache, desired, listing.bytes if listing else None)),
+        objects=tuple(adoption_objects(cache, listing)),
+        nodes=_worker_nodes(client, cache),
+    )
+
+
+def adopt_command(cache: HandMadeCache, *flags: str) -> Command:
+    """The command that adopts a cache."""
+    return hints.adopt(cache.name, cache.namespace, *flags)
+
+
+def _worker_nodes(client: Client, cache: HandMadeCache) -> tuple[str, ...]:
+    """The nodes of the workers; none where pods cannot be listed."""
+    selector = f"release={cache.name},role=alluxio-worker"
+    with suppress(ForbiddenError):
+        pods = client.list_objects(kinds.PODS, cache.namespace, labels=selector)
+        found = {str(get_path(pod, "spec", "nodeName", default="")) for pod in pods}
+        return tuple(sorted(found - {""}))
+    return ()
+
+
+def write_labels(
+    client: Client, adoption: Adoption, log: Callable[[str], None], *, dry_run: bool = False
+) -> None:
+    """Apply the labels and annotations; with `dry_run` the API server stores none.
+
+    Raises:
+        FluidModelError: somebody else holds one of them with another value.
+    """
+    suffix = " (server dry run)" if dry_run else ""
+    for obj in adoption.objects:
+        outcome, _ = apply.apply_object(client, obj, dry_run=dry_run)
+        log(f"{kubectl_name(obj)} {outcome}{suffix}")
+
+
+def verify(
+    client: Client,
+    adoption: Adoption,
+    options: AdoptOptions,
+    reporter: ProgressReporter,
+    raise_if_hopeless: Callable[[], None],
+) -> Verification:
+    """Wait until an adopted cache is bound, and compare it with its source.
+
+    Raises:
+        FluidModelError: it lacks files, or cannot be asked.
+        WaitTimeoutError: it is not bound in time.
+    """
+    cache = adoption.cache
+    target = CacheTarget(
+        cache.namespace, cache.name, adoption.listing, cache.replicas, load=options.load
+    )
+    optional = preflight.optional_permissions(cache.namespace)
+    denied = permissions.denied(client, optional)
+
+    with open_waiter(
+        client,
+        target,
+        time.monotonic() + options.timeout,
+        can_exec=not any(each.subresource == "exec" for each in denied),
+        can_read_logs=not any(each.subresource == "log" for each in denied),
+        on_progress=reporter.update,
+        raise_if_hopeless=raise_if_hopeless,
+    ) as waiter:
+        waiter.wait_until_bound()
+        if options.load and adoption.desired.load is not None:
+            loader = CacheLoader(client, cache.namespace, cache.name, reporter)
+            return loader.load_and_verify(waiter, adoption.desired.load, check_first=True)
+        found = waiter.verify()
+    if not found.complete:
+        raise _incomplete_error(cache, found)
+    return found
+
+
+def _incomplete_error(cache: HandMadeCache, found: Verification) -> FluidModelError:
+    missing = found.missing or (found.reason,)
+    more = f"; and {len(missing) - _MAX_MISSING} more" if len(missing) > _MAX_MISSING else ""
+    return FluidModelError(
+        f"cache {cache.name} is adopted, but incomplete",
+        "; ".join(missing[:_MAX_MISSING]) + more,
+        adopt_command(cache, "--load"),
+    )

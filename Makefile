@@ -14,10 +14,13 @@ ROUNDS ?= 20
 BREAKS := $(wildcard tests/cluster/test_doctor*.py)
 NOT_BREAKS := --ignore-glob='*/cluster/test_doctor*.py'
 
+# What needs no control plane.
+FAST := not cluster and not krew and not real_node and not real
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types format cluster-up cluster-down cluster-status \
 	constraints clean docs site pictures audit secrets release-check dist krew-test test-doctor \
-	test-real-node test-crds fuzz
+	test-real test-real-node test-crds fuzz
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,7 +53,7 @@ endef
 
 test: setup ## All tests; the first run builds the control plane's binaries (5 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster up --build-only
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "$(FAST)" tests
 	$(call cluster-tests,tests,-n $(CLUSTER_WORKERS) -m "cluster and not alone" $(NOT_BREAKS) tests)
 	$(call cluster-tests,breaks,-m "cluster and not alone" $(BREAKS))
 	$(call cluster-tests,tests,-m "cluster and alone and not real_crds" tests)
@@ -77,8 +80,13 @@ test-real-node: setup ## The staging Job in real containers (Linux, root); fails
 		-m "real_node and not alone" tests/cluster
 	$(BIN)/python -m pytest -q -m "real_node and alone" tests/cluster
 
+test-real: setup ## The plugin on a real data plane: Alluxio, FUSE and CSI (Linux, root, FUSE, Maven, JDK 17)
+	$(BIN)/python -m tests.cluster run --name plane --real-nodes 2 -- $(BIN)/python -m pytest -q \
+		-m "real and not alone" tests/cluster
+	$(BIN)/python -m pytest -q -m "real and alone" tests/cluster
+
 test-fast: setup ## The tests that need no control plane
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not cluster and not krew and not real_node" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "$(FAST)" tests
 
 lint: setup ## ruff (lint and format), and the layers of ARCHITECTURE.md
 	$(BIN)/ruff check .

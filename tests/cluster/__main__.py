@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
-from . import binaries, realnode, runtime
+from . import binaries
 from .cluster import Cluster
 from .components import ORDER
 from .dynamo.crds import GENERATIONS, NotAtHand
 from .fleet import REAL
+from .real import machine
+from .real import nodes as real_nodes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,49 +40,68 @@ def main(argv: list[str] | None = None) -> int:
             action="store_true",
             help=f"with {REAL}, which runs pods in containers (Linux, root)",
         )
+        verb.add_argument(
+            "--real-nodes",
+            type=int,
+            metavar="N",
+            default=0,
+            help=f"with {REAL} and so on, with Alluxio, FUSE and CSI (besides: Maven, a JDK)",
+        )
     for verb in (up, down, status, run):
         verb.add_argument("--name", default="default", help="which cluster (default: default)")
     options = parser.parse_args(argv)
     cluster = Cluster(options.name)
     try:
         return act(cluster, options)
-    except (runtime.NoContainers, NotAtHand) as error:
+    except (machine.MachineLacks, NotAtHand) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 def act(cluster: Cluster, options: argparse.Namespace) -> int:
     """Do what the command line says."""
-    real = getattr(options, "real_node", False)
-    if real:  # told before anything is built or started
-        realnode.check(cluster.state)
-        runtime.ensure()
+    if options.verb == "up" and options.build_only:
+        build(cluster, options)
+        return 0
     if options.verb == "up":
-        if options.build_only:
-            binaries.ensure(programs=binaries.PROGRAMS + (binaries.NODE if real else ()))
-            return 0
         generation = options.crds.removeprefix("dynamo=")
         started = time.monotonic()
-        cluster.up(options.nodes, None if generation == "none" else generation)
-        if real:
-            cluster.add_real_node()
+        bring_up(cluster, options, options.nodes, None if generation == "none" else generation)
         print(f"up in {time.monotonic() - started:.1f} s", file=sys.stderr)
         return show(cluster)
     if options.verb == "down":
         cluster.down()
         return 0
     if options.verb == "run":
-        return run_with(cluster, options.command, real)
+        return run_with(cluster, options)
     return show(cluster)
 
 
-def run_with(cluster: Cluster, command: list[str], real: bool = False) -> int:
+def build(cluster: Cluster, options: argparse.Namespace) -> None:
+    """Build and fetch what is missing; what this machine cannot have is told before."""
+    real, data_plane = options.real_node or options.real_nodes, options.real_nodes > 0
+    if real:
+        real_nodes.check(cluster.state, data_plane)
+    binaries.ensure()
+    if real:
+        real_nodes.prepare(data_plane)
+
+
+def bring_up(cluster: Cluster, options: argparse.Namespace, *settings: Any) -> None:
+    """The cluster and the real nodes that were asked for."""
+    build(cluster, options)
+    cluster.up(*settings)
+    if options.real_nodes:
+        cluster.add_real_nodes(options.real_nodes)
+    elif options.real_node:
+        cluster.add_real_node()
+
+
+def run_with(cluster: Cluster, options: argparse.Namespace) -> int:
     """The command's exit code; the cluster goes whatever becomes of it."""
-    cluster.up()
     try:
-        if real:
-            cluster.add_real_node()
-        words = command[1:] if command[:1] == ["--"] else command
+        bring_up(cluster, options)
+        words = options.command[1:] if options.command[:1] == ["--"] else options.command
         env = {**os.environ, "FLUIDMODEL_CLUSTER": cluster.name}
         return subprocess.run(words, env=env, check=False).returncode
     finally:
@@ -100,9 +122,8 @@ def show(cluster: Cluster) -> int:
             f"  {name:<26} {'pid ' + str(pid) if pid else 'stopped':<12} "
             f"{'127.0.0.1:' + str(port) if port else ''}"
         )
-    real = realnode.taken(cluster.state)
-    if real:
-        print(f"real node:      {REAL}, {real.address}")
+    for each in cluster.real.taken().values():
+        print(f"real node:      {each.name}, {each.address}")
     print(f"state and logs: {cluster.state}")
     print(f"S3 endpoint:    {cluster.s3.endpoint}")
     print(f"to use it:      export KUBECONFIG={cluster.kubeconfig}")

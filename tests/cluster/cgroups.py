@@ -15,6 +15,8 @@ from pathlib import Path
 #: Where the node's own processes are, beside the kubelet's `kubepods`: version 2 wants no process
 #: in a group that has groups.
 OWN = "system"
+#: A busy machine has that many processes that want to run; a group counts as one of them at first.
+SEVERAL = 16
 
 
 def hierarchies(mounts: Path = Path("/proc/mounts")) -> list[Path]:
@@ -42,7 +44,16 @@ def make(name: str) -> None:
             # Version 1 begins with none of either, and takes no process without.
             if (group / file).exists() and not (group / "cgroup.controllers").exists():
                 (group / file).write_text((root / file).read_text())
+        if "/" not in name:
+            _weigh(group)
     (holder() / name / OWN).mkdir(exist_ok=True)
+
+
+def _weigh(group: Path) -> None:
+    """Let the group's many processes count as that many, where it competes with single ones."""
+    for file, weight in (("cpu.shares", 1024 * SEVERAL), ("cpu.weight", 100 * SEVERAL)):
+        if (group / file).exists():
+            (group / file).write_text(str(weight))
 
 
 def processes(name: str) -> set[int]:

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import assets, binaries, components, exec_bridge, fleet, install, paths, realnode, runtime
+from . import assets, binaries, components, exec_bridge, fleet, install, paths
 from .alluxio.state import State
 from .api import Api, Object
 from .components import ORDER, Layout
 from .dynamo.crds import crds
 from .pki import Authority
 from .process import Processes, end_process, free_ports, locked, read_json, write_json
+from .real import nodes as real_nodes
+from .real import policy
 from .s3 import S3, new_credentials
 
 PORTS = (
@@ -196,8 +198,8 @@ class Cluster:
         # A large fleet keeps the API server busy: it comes when everything else is there.
         port = layout.ports["front"]
         fleet.create(self.api, [fleet.already_ready(each, port) for each in everyone[5:]], small)
-        self._wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 30 + layout.nodes / 20)
-        self._wait(
+        self.wait("nodes", lambda: fleet.ready(self.api) >= layout.nodes, 30 + layout.nodes / 20)
+        self.wait(
             "the default ServiceAccount",
             lambda: bool(self.api.find("v1", "ServiceAccount", "default", "default")),
             30,
@@ -230,11 +232,16 @@ class Cluster:
         self.processes.start(name, argv, env)
 
     def _wait_api(self) -> None:
-        self._wait("the API server", self.api.ready, 60, "kube-apiserver")
+        self.wait("the API server", self.api.ready, 60, "kube-apiserver")
 
-    def _wait(
+    def wait(
         self, what: str, check: Callable[[], bool], seconds: float, component: str = ""
     ) -> None:
+        """Wait for a condition, as long as no process of the cluster ends by itself.
+
+        Raises:
+            RuntimeError: one did, or it took too long.
+        """
         deadline = time.monotonic() + seconds
         while not check():
             for name in self._crashed():
@@ -269,7 +276,7 @@ class Cluster:
             record = read_json(path)
             if record and record.get("start"):
                 end_process(int(record["pid"]), record["start"], 0)
-        realnode.clean(self.state)
+        real_nodes.clean(self.state)
 
     # -- components ----------------------------------------------------------------------------
 
@@ -312,54 +319,51 @@ class Cluster:
         """Add a node (see ``fleet.node`` for what it can have) and wait until it is Ready."""
         fleet.create(self.api, [fleet.node(name, **options)])
 
-        self._wait(f"node {name}", lambda: self._ready(name), 120)
+        self.wait(f"node {name}", lambda: self.is_ready(name), 120)
         return self.api.get("v1", "Node", name)  # type: ignore[no-any-return]
 
-    def _ready(self, name: str) -> bool:
+    def is_ready(self, name: str) -> bool:
+        """Whether a node is there, and Ready."""
         found = self.api.find("v1", "Node", name) or {}
         return any(
             each["type"] == "Ready" and each["status"] == "True"
             for each in (found.get("status") or {}).get("conditions") or []
         )
 
-    def add_real_node(self) -> None:
-        """Add the node that runs pods in real containers, unless it is there (see realnode.py).
+    @property
+    def real(self) -> real_nodes.RealNodes:
+        """The nodes that run pods in real containers (see real/node.py)."""
+        return real_nodes.RealNodes(self)
+
+    def add_real_node(self, name: str = fleet.REAL, data_plane: bool = False) -> None:
+        """Add a node that runs pods in real containers, unless it is there.
+
+        Args:
+            name: the node's.
+            data_plane: with FUSE, Fluid's CSI plugin and Alluxio's image.
 
         Raises:
-            NoContainers: this machine cannot have one; the message says why.
+            MachineLacks: this machine cannot have one; the message says why.
         """
-        realnode.check(self.state)
-        if self.processes.pid("kubelet"):
-            return
-        if realnode.taken(self.state):  # one that did not come up, or has crashed
-            self._end_real_node()
-        found = {**binaries.ensure(programs=binaries.NODE), **runtime.ensure()}
-        facts = self.facts
-        facts["binaries"].update({name: str(path) for name, path in found.items()})
-        write_json(self.state / "cluster.json", facts)
-        layout = self.layout
-        user = f"system:node:{fleet.REAL}"
-        Authority(layout.pki).kubeconfig(
-            layout.kubeconfig("kubelet"), layout.server, user, ["system:nodes"]
-        )
-        mine = realnode.prepare(layout)
-        self.processes.start("containerd", *realnode.containerd(layout, mine))
-        realnode.load_pause(layout)
-        self.processes.start("kubelet", *realnode.kubelet(layout, mine))
-        self._wait(f"node {fleet.REAL}", lambda: self._ready(fleet.REAL), 60, "kubelet")
+        self.real.add([name], data_plane)
 
-    def _end_real_node(self) -> None:
-        for name in ("kubelet", "containerd"):
-            self.processes.stop(name, force=True)
-        realnode.clean(self.state)
-        # Else the new one would seem ready before it is.
-        self.api.delete("v1", "Node", fleet.REAL)
+    def add_real_nodes(self, count: int) -> None:
+        """Add real-0, real-1, … with a data plane, and let the default namespace's pods go there.
+
+        Raises:
+            MachineLacks: this machine cannot have them; the message says why.
+        """
+        self.real.add([f"real-{number}" for number in range(count)], data_plane=True)
+        policy.direct(self.api, "default")
 
     def load_image(self, archive: Path) -> None:
-        """Bring an image (image.py) to the real node, as a registry would."""
-        realnode.load(self.layout, archive)
+        """Bring an image (image.py) to the real nodes, as a registry would."""
+        self.real.load(archive)
 
     def remove_node(self, name: str) -> None:
+        if name in self.real.names():
+            self.real.remove(name)
+            return
         self.api.delete("v1", "Node", name)
         self.api.delete("storage.k8s.io/v1", "CSINode", name)
 

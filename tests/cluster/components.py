@@ -14,6 +14,7 @@ from typing import Any
 
 from . import paths
 from .assets import fluid_charts
+from .real.alluxio import NAME as RUNTIME_IMAGE
 
 Command = tuple[list[str], dict[str, str]]
 
@@ -29,10 +30,10 @@ ORDER = (
     "agent",
     "dataset-controller",
     "alluxioruntime-controller",
-    "containerd",
-    "kubelet",
 )
-RUNTIME_IMAGE = "alluxio/alluxio-dev:2.9.0"
+#: Where Fluid's FUSE clients mount; its default, /runtime-mnt, is no place that a real node has
+#: for itself.
+MOUNT_ROOT = "/run/runtime-mnt"
 
 
 @dataclass
@@ -216,11 +217,11 @@ def _fluid_env(layout: Layout) -> dict[str, str]:
         "KUBECONFIG": str(layout.kubeconfig("fluid")),
         "TMPDIR": str(layout.state / "tmp"),
         "HELM_DRIVER": "configmap",
-        "MOUNT_ROOT": "/runtime-mnt",
+        "MOUNT_ROOT": MOUNT_ROOT,
         "MY_POD_NAMESPACE": "fluid-system",
         "FLUID_WORKDIR": "/tmp",
         "ALLUXIO_RUNTIME_IMAGE_ENV": RUNTIME_IMAGE,
-        "ALLUXIO_FUSE_IMAGE_ENV": "alluxio/alluxio-dev-fuse:2.9.0",
+        "ALLUXIO_FUSE_IMAGE_ENV": RUNTIME_IMAGE,
         "DEFAULT_INIT_IMAGE_ENV": "fluidcloudnative/init-users:v1.0.8",
         "ALLUXIO_MOUNT_CONFIG_STORAGE": "configmap",
         # Documented knobs (chart: runtime.syncRetryDuration; FLUID_RUNTIME_RECONCILE_DURATION is

@@ -10,11 +10,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.cluster.dataplane import cached, plane
 from tests.cluster.doctor_fixture import PASSED, doctor
 from tests.cluster.fixtures import bucket, cli, cluster, fragile, namespace
 from tests.cluster.plugin import plugin
 
-__all__ = ["bucket", "cli", "cluster", "doctor", "fragile", "namespace", "plugin"]
+__all__ = [
+    "bucket",
+    "cached",
+    "cli",
+    "cluster",
+    "doctor",
+    "fragile",
+    "namespace",
+    "plane",
+    "plugin",
+]
 
 
 @pytest.hookimpl(wrapper=True)

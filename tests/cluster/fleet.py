@@ -11,12 +11,15 @@ from .api import Api, ApiError, Object
 Taint = dict[str, str]
 GPU_TAINT: Taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
-#: The one node that kwok does not play (realnode.py). Fluid's chart keeps its DaemonSet away from
-#: nodes of this type, kwok's selector leaves out those of the other label, and the taint keeps all
-#: pods away that do not ask for it.
+#: The first of the nodes that kwok does not play (real/node.py); the others are real-1, real-2, …
 REAL = "real-0"
-REAL_LABELS = {"real-node": "true", "type": "virtual-kubelet"}
+#: Keeps all pods away that do not ask for a real node.
 REAL_TAINT: Taint = {"key": "fluidmodel.io/real", "value": "true", "effect": "NoSchedule"}
+
+
+def real_labels(data_plane: bool) -> dict[str, str]:
+    """What tells real nodes from kwok's; of one type, Fluid's chart has no CSI plugin there."""
+    return {"real-node": "true", **({} if data_plane else {"type": "virtual-kubelet"})}
 
 
 def node(

@@ -16,11 +16,12 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from . import paths
+from .process import locked
 
 DISTRIBUTION = "kubectl-fluidmodel"
 STAGE = f"fluidmodel.test/{DISTRIBUTION}:tests"
@@ -57,21 +59,50 @@ class Link(str):
 def python() -> tuple[Files, dict[str, Any]]:
     """Files and configuration of a Python alone, as `python:3.12-slim` is one."""
     interpreter = _interpreter()
-    files: dict[str, Path | bytes | Link] = {
-        "/bin/sh": Path("/bin/sh").resolve(),
-        # An image has its own, never this machine's users.
-        "/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
-        "/etc/group": b"root:x:0:\n",
-        "/etc/nsswitch.conf": b"passwd: files\nhosts: files dns\n",
-    }
-    for path in ("/etc/ssl/certs/ca-certificates.crt", "/etc/ld.so.cache"):
-        if Path(path).exists():
-            files[path] = Path(path)
-    files |= _standard_library()
+    files: dict[str, Path | bytes | Link] = {**base(), **_standard_library()}
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    if certificates.exists():
+        files[str(certificates)] = certificates
     for name in ("python", "python3"):
         files[f"/usr/local/bin/{name}"] = Link(interpreter)
     files[str(interpreter)] = interpreter
-    return _with_glibc(_with_libraries(files)), {"Env": [f"PATH={PATH}"], "Cmd": ["python3"]}
+    return with_libraries(files), {"Env": [f"PATH={PATH}"], "Cmd": ["python3"]}
+
+
+def base() -> dict[str, Path | bytes | Link]:
+    """A shell, and what a C library looks for; users are the image's own, never the machine's."""
+    cache = Path("/etc/ld.so.cache")
+    return {
+        "/bin/sh": Path("/bin/sh").resolve(),
+        "/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
+        "/etc/group": b"root:x:0:\n",
+        "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files dns\n",
+        **({str(cache): cache} if cache.exists() else {}),
+    }
+
+
+def programs(names: Iterable[str]) -> dict[str, Path | bytes | Link]:
+    """Programs of this machine, below `/usr/bin`.
+
+    Raises:
+        LookupError: this machine does not have one of them.
+    """
+    found = {
+        name: shutil.which(name, path=f"{os.environ.get('PATH', '')}:{PATH}") for name in names
+    }
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise LookupError(f"there is no {' and no '.join(missing)} on PATH")
+    return {f"/usr/bin/{name}": Path(str(path)).resolve() for name, path in found.items()}
+
+
+def below(folder: Path, inside: str) -> dict[str, Path | bytes | Link]:
+    """All files of a folder, at a place inside of the image."""
+    return {
+        f"{inside}/{path.relative_to(folder)}": path.resolve()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def stage() -> tuple[Files, dict[str, Any]]:
@@ -83,7 +114,7 @@ def stage() -> tuple[Files, dict[str, Any]]:
         if entry.group == "console_scripts":
             lines = ("#!/usr/local/bin/python", f"import {entry.module} as m", f"m.{entry.attr}()")
             files[f"/usr/local/bin/{entry.name}"] = "\n".join([*lines, ""]).encode()
-    return _with_libraries(files), _dockerfile((paths.REPO / "Dockerfile").read_text())
+    return with_libraries(files), _dockerfile((paths.REPO / "Dockerfile").read_text())
 
 
 def package() -> dict[str, Path]:
@@ -124,6 +155,24 @@ def required(name: str) -> list[str]:
             if not needed.marker or any(needed.marker.evaluate(env) for env in environments):
                 waiting.append(needed)
     return found
+
+
+def archived(name: str, files: Files, settings: dict[str, Any]) -> Path:
+    """The archive of an image in the cache, written unless what it is made of is the same."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path, what in sorted(files.items()):
+        found = what.stat() if isinstance(what, Path) else None
+        content = (found.st_size, found.st_mtime_ns) if found else what
+        digest.update(f"{path} {content!r}\n".encode())
+    stem = re.sub(r"[^\w.-]+", "_", name)
+    archive = paths.cache_dir() / "images" / f"{stem}-{digest.hexdigest()[:12]}.tar"
+    with locked(archive.parent / f".{stem}.lock"):
+        if not archive.exists():
+            unfinished = write(archive.with_suffix(".unfinished"), name, files, settings)
+            for old in archive.parent.glob(f"{stem}-{'?' * 12}.tar"):
+                old.unlink()
+            unfinished.replace(archive)
+    return archive
 
 
 def write(archive: Path, name: str, files: Files, settings: dict[str, Any]) -> Path:
@@ -191,23 +240,26 @@ def _standard_library() -> dict[str, Path | bytes | Link]:
     return found
 
 
-def _with_libraries(files: Mapping[str, Path | bytes | Link]) -> Files:
-    """The files, and the shared libraries and loaders that programs among them are linked with."""
+def with_libraries(files: Mapping[str, Path | bytes | Link]) -> Files:
+    """The files with the libraries and loaders that programs among them are linked with.
+
+    glibc comes whole: wheels and jars are linked with parts of it that no program here is.
+    """
     linked = [str(each) for each in files.values() if isinstance(each, Path) and _is_elf(each)]
     done = subprocess.run(["ldd", *linked], capture_output=True, text=True, check=False)
     found: dict[str, Path | bytes | Link] = dict(files)
+    there = {Path(path).name for path in found}
     for line in done.stdout.splitlines():
         match = re.match(r"\s+(?:\S+ => )?(/\S+) \(0x", line)
-        if match:
+        # By another path (a RUNPATH through /usr/lib) it is the same library.
+        if match and (Path(match[1]).name not in there or match[1] in found):
             found[match[1]] = Path(match[1]).resolve()
+            there.add(Path(match[1]).name)
+    [libc] = [Path(path) for path in found if path.endswith("/libc.so.6")]
+    for beside in (libc.with_name(name) for name in GLIBC):
+        if beside.exists() and beside.name not in there:
+            found[str(beside)] = beside.resolve()
     return found
-
-
-def _with_glibc(files: Files) -> Files:
-    """The files, with all of glibc: wheels are linked with parts of it that Python is not."""
-    [libc] = [Path(path) for path in files if path.endswith("/libc.so.6")]
-    there = {str(libc.with_name(name)): libc.with_name(name).resolve() for name in GLIBC}
-    return {**files, **{path: file for path, file in there.items() if file.exists()}}
 
 
 def _is_elf(path: Path) -> bool:

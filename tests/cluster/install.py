@@ -12,6 +12,7 @@ import yaml
 
 from . import assets
 from .api import Api, ApiError, Object
+from .components import MOUNT_ROOT
 
 #: Kinds that others build upon come first.
 FIRST = (
@@ -163,6 +164,11 @@ def fluid_chart(helm: Path, csi: bool = True) -> list[Object]:
             f"csi.enabled={str(csi).lower()}",
             "--set",
             "webhook.enabled=false",
+            "--set",
+            # As the real nodes need it: they have no network but the host's.
+            "csi.config.hostNetwork=true",
+            "--set",
+            f"runtime.mountRoot={MOUNT_ROOT}",
         ],
         capture_output=True,
         text=True,

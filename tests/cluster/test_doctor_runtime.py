@@ -13,6 +13,7 @@ from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from tests.cluster import objects
 from tests.cluster.broken_caches import BrokenCaches, manage_broken_caches
 from tests.cluster.cluster import Cluster
+from tests.cluster.components import RUNTIME_IMAGE
 from tests.cluster.objects import FLUID, until
 
 pytestmark = pytest.mark.cluster
@@ -342,7 +343,7 @@ RUNNING = {"state": {"running": {"startedAt": NOW}}, "lastState": {}, "restartCo
         (
             "FM320",
             {"state": {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off "x"'}}},
-            "cannot pull alluxio/alluxio-dev:2.9.0 for the worker",
+            f"cannot pull {RUNTIME_IMAGE} for the worker",
         ),
         (
             "FM321",

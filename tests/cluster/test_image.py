@@ -8,10 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
-import pytest
-
-from tests.cluster import binaries, cgroups, image, realnode, runtime
-from tests.cluster.__main__ import main
+from tests.cluster import binaries, cgroups, image
 
 
 def test_an_archive_has_what_it_says(tmp_path: Path) -> None:
@@ -86,51 +83,6 @@ def test_the_kubelet_is_of_the_same_kubernetes() -> None:
     assert binaries.ldflags("kubernetes").startswith(binaries.ldflags("kubelet"))
 
 
-@pytest.fixture
-def able(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As on a machine that has all that a real node needs."""
-    monkeypatch.setattr(realnode.sys, "platform", "linux")
-    monkeypatch.setattr(realnode.os, "getuid", lambda: 0)
-    monkeypatch.setattr(realnode.shutil, "which", lambda name: f"/usr/bin/{name}")
-    memory = tmp_path / "memory"
-    memory.mkdir()
-    monkeypatch.setattr(cgroups, "hierarchies", lambda: [memory])
-    monkeypatch.setattr(runtime, "obstacle", lambda: None)
-
-
-@pytest.mark.parametrize(
-    ("what", "value", "why"),
-    [
-        ("sys.platform", "darwin", "it needs Linux, and this is darwin"),
-        ("os.getuid", lambda: 1000, "it needs root, for containers"),
-        ("shutil.which", lambda name: None if name == "ip" else name, "there is no ip on PATH"),
-        ("cgroups.hierarchies", list, "no cgroup hierarchy with a memory controller is mounted"),
-        ("runtime.obstacle", lambda: "no containerd", "no containerd"),
-    ],
-)
-@pytest.mark.usefixtures("able")
-def test_a_machine_that_cannot_is_told_why(
-    what: str,
-    value: object,
-    why: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert realnode.obstacle(tmp_path) is None
-    monkeypatch.setattr(f"tests.cluster.realnode.{what}", value)
-    assert realnode.obstacle(tmp_path) == why
-    monkeypatch.setenv("FLUIDMODEL_STATE_DIR", str(tmp_path / "clusters"))
-    assert main(["up", "--real-node", "--name", "never"]) == 1
-    assert capsys.readouterr().err == f"error: no real node on this machine: {why}\n"
-    assert not (tmp_path / "clusters").exists()
-
-
-@pytest.mark.usefixtures("able")
-def test_state_must_not_be_where_the_node_has_its_own() -> None:
-    assert "/var/lib" in (realnode.obstacle(Path("/var/lib/x")) or "")
-
-
 def test_mounts_of_both_versions(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(
@@ -141,17 +93,3 @@ def test_mounts_of_both_versions(tmp_path: Path) -> None:
     )
     found = [str(each) for each in cgroups.hierarchies(mounts)]
     assert found == ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"]
-
-
-def test_packages_are_unpacked_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A PATH with an apt-get that has nothing to give: one line says so."""
-    fake = tmp_path / "apt-get"
-    fake.write_text("#!/bin/sh\necho 'E: Unable to locate package containerd' >&2\nexit 100\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("FLUIDMODEL_CACHE_DIR", str(tmp_path / "cache"))
-    with pytest.raises(runtime.NoContainers, match="Unable to locate package containerd"):
-        runtime.ensure()
-    assert not (tmp_path / "cache" / "containers").exists()

@@ -15,9 +15,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,11 +30,12 @@ from kubectl_fluidmodel.objects.plugin_pod import USER, SecretKey
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 from kubectl_fluidmodel.stage.job import STAGE_CONTAINER, STAGE_LABEL, JobSettings, build_job
 from kubectl_fluidmodel.stage.job_run import delete_job, ensure_job, wait_for_job
-from tests.cluster import cgroups, image, realnode, staged
+from tests.cluster import cgroups, image, staged
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
 from tests.cluster.objects import until
 from tests.cluster.plugin import Plugin, error_line
+from tests.cluster.real import policy
 from tests.cluster.s3 import secret
 from tests.cluster.staged import (
     MIB,
@@ -61,9 +64,16 @@ def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     return cluster
 
 
+def door(cluster: Cluster, hub: FakeHub) -> AbstractContextManager[None]:
+    """The way from the node to the Hub, which listens on this machine's loopback interface."""
+    return cluster.real.door(*(urlsplit(each).port or 0 for each in (hub.endpoint, hub.cdn)))
+
+
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    yield from staged.hub()
+def hub(real: Cluster) -> Iterator[FakeHub]:
+    for running in staged.hub():
+        with door(real, running):
+            yield running
 
 
 @pytest.fixture
@@ -105,9 +115,7 @@ def container_group(cluster: Cluster, pod: JobObject) -> Path | None:
     ident = (statuses[0].get("containerID") or "") if statuses else ""
     if not ident:
         return None
-    mine = realnode.taken(cluster.state)
-    assert mine is not None
-    root = cgroups.holder() / mine.cgroup
+    root = cgroups.holder() / cluster.real.taken()[REAL].cgroup
     return next(iter(root.glob(f"kubepods/**/{ident.rpartition('/')[2]}")), None)
 
 
@@ -259,7 +267,7 @@ def test_a_model_larger_than_its_memory_limit_goes_through(
     settings = replace(settings, shards=1)
     one = os.urandom(160 * MIB)
     files = {f"model-{n}.safetensors": bytes([n]) + one for n in range(4)}
-    with FakeHub(Repo(MODEL, files)) as hub:
+    with FakeHub(Repo(MODEL, files)) as hub, door(real, hub):
         settings = replace(settings, endpoint_hub=hub.endpoint)
         plan = plan_of(hub)
         hub.pause_after = plan.bytes - 32 * MIB
@@ -287,68 +295,11 @@ def test_an_image_without_the_package_is_told(
     assert "No module named" in told.value.reason and "--image" in told.value.hint
 
 
-@pytest.fixture
-def staged_here(real: Cluster, namespace: str) -> Iterator[None]:
-    """Pods of staging Jobs run on the real node, in the host's network.
-
-    The API server does it, by a policy: what the plugin sends stays as it is.
-    """
-    group = "admissionregistration.k8s.io/v1"
-    name = f"stage-{namespace}"
-    change = f'Object{{spec: Object.spec{{hostNetwork: true, nodeName: "{REAL}"}}}}'
-    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
-    policy = {
-        "apiVersion": group,
-        "kind": "MutatingAdmissionPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {
-                "resourceRules": [{**pods, "resources": ["pods"]}],
-                "objectSelector": {"matchLabels": {STAGE_LABEL: "true"}},
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-            },
-            "failurePolicy": "Fail",
-            "reinvocationPolicy": "Never",
-            "mutations": [
-                {
-                    "patchType": "ApplyConfiguration",
-                    "applyConfiguration": {"expression": change},
-                }
-            ],
-        },
-    }
-    binding = {
-        "apiVersion": group,
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": name},
-        "spec": {"policyName": name},
-    }
-    real.api.create(policy)
-    real.api.create(binding)
-    until("the policy to be in force", lambda: _moved(real, namespace), 30)
-    yield
-    for obj in (binding, policy):
-        real.api.delete(group, str(obj["kind"]), name)
-
-
-def _moved(cluster: Cluster, namespace: str) -> bool:
-    """Whether a pod with the label of staging pods would go to the real node."""
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "tried", "namespace": namespace, "labels": {STAGE_LABEL: "true"}},
-        "spec": {"containers": [{"name": "tried", "image": "tried"}]},
-    }
-    words = ("create", "--dry-run=server", "-o", "json", "-f", "-")
-    made = json.loads(cluster.kubectl(*words, input=json.dumps(pod)).stdout)
-    return bool(made["spec"].get("nodeName") == REAL and made["spec"].get("hostNetwork"))
-
-
-@pytest.mark.usefixtures("staged_here")
 def test_cache_stages_in_containers(
     real: Cluster, namespace: str, bucket: Any, hub: FakeHub, plugin: Plugin
 ) -> None:
     """The command as its user types it, from the Hub to a proven cache."""
+    policy.direct(real.api, namespace, {STAGE_LABEL: "true"})
     words = (
         "cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint,
     )  # fmt: skip

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import cgroups, realnode
+from tests.cluster import cgroups
 from tests.cluster.cluster import Cluster
 from tests.cluster.fleet import REAL, REAL_TAINT
 from tests.cluster.objects import until
+from tests.cluster.real.network import FABRIC
+from tests.cluster.real.node import PAUSE, group
 
 pytestmark = [pytest.mark.real_node, pytest.mark.alone]
 
@@ -37,7 +39,7 @@ POD = {
         "hostNetwork": True,
         "nodeName": REAL,
         "tolerations": [{**REAL_TAINT, "operator": "Equal"}],
-        "containers": [{"name": "still", "image": realnode.PAUSE}],
+        "containers": [{"name": "still", "image": PAUSE}],
         "volumes": [{"name": "memory", "emptyDir": {"medium": "Memory"}}],
     },
 }
@@ -83,20 +85,21 @@ def test_down_leaves_nothing(after: str) -> None:
     try:
         cluster.add_real_node()
         runs(cluster, "still")
-        mine = realnode.taken(cluster.state)
-        assert mine is not None
-        inside = cgroups.processes(mine.cgroup)
-        # kubelet, containerd, a shim, and the two processes of the pod
-        assert len(inside) >= 5 and groups_of(mine.cgroup)
+        mine = cluster.real.taken()[REAL]
+        inside = cgroups.processes(group(cluster.state))
+        # the bridge's and the namespaces' holders, doors, kubelet, containerd, a shim, and the two
+        # processes of the pod
+        assert len(inside) >= 8 and groups_of(mine.cgroup)
         assert mine.address in addresses()
         if after != "work":
-            for name in ("kubelet", "containerd"):
+            for name in (f"kubelet-{REAL}", f"containerd-{REAL}"):
                 os.kill(cluster.processes.pid(name) or 0, signal.SIGKILL)
                 until(f"{name} to be dead", lambda each=name: not cluster.processes.pid(each), 10)
             assert cgroups.processes(mine.cgroup), "shim and pod outlive them"
         if after == "a crash and a new start":
             cluster.add_real_node()
-            assert [pid for pid in inside if Path(f"/proc/{pid}/exe").exists()] == []
+            fabric = cluster.processes.pid(FABRIC)
+            assert [pid for pid in inside if Path(f"/proc/{pid}/exe").exists()] == [fabric]
             runs(cluster, "another")
             assert addresses().count("203.0.113.") == others + 1
     finally:
@@ -104,7 +107,7 @@ def test_down_leaves_nothing(after: str) -> None:
     assert not cluster.state.exists()
     assert processes_of(cluster.state) == set()
     assert [pid for pid in inside if Path(f"/proc/{pid}/exe").exists()] == []
-    assert groups_of(mine.cgroup) == []
+    assert groups_of(group(cluster.state)) == []
     assert mine.address not in addresses()
     assert Path("/proc/self/mountinfo").read_text() == mounts
     assert [path for path in FIXED if Path(path).exists()] == there

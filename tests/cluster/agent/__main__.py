@@ -14,8 +14,8 @@ from pathlib import Path
 import urllib3
 
 from ..api import Api, ApiError, Object
-from ..fleet import REAL
 from ..process import Processes, read_json
+from ..real import node
 from . import workers
 from .pod import SETTINGS, PodRunner
 from .wake import Waker
@@ -39,7 +39,7 @@ class Agent:
         }
 
     def pod(self, kind: str, pod: Object) -> None:  # noqa: C901 - one case for each kind of pod
-        if pod["spec"].get("nodeName") == REAL:
+        if pod["spec"].get("nodeName") in node.taken(self.state):
             return  # it has a kubelet of its own
         labels = pod["metadata"].get("labels") or {}
         role = labels.get("role", "")

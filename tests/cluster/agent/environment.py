@@ -15,7 +15,7 @@ from .volumes import field
 
 #: How a container's image is played, by pattern; ``images.json`` in the state comes first.
 IMAGES: dict[str, dict[str, Any]] = {
-    "alluxio/*": {"entrypoint": ["/entrypoint.sh"]},
+    "*alluxio*": {"entrypoint": ["/entrypoint.sh"]},
     # An image of the project has its code, and another of Python could have it.
     "*python*": {"env": {"PYTHONPATH": str(paths.REPO)}},
     "*fluidmodel*": {"env": {"PYTHONPATH": str(paths.REPO)}},

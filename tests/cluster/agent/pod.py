@@ -152,7 +152,7 @@ class PodRunner(threading.Thread):
 
     def _mounts(self, container: Object) -> dict[str, Path]:
         mounts: dict[str, Path] = {"/etc/hosts": self.state / "hosts"}
-        if container.get("image", "").startswith("alluxio/"):
+        if "alluxio" in container.get("image", ""):
             conf = self.directory / "conf"
             conf.mkdir(parents=True, exist_ok=True)
             mounts["/opt/alluxio/conf"] = conf

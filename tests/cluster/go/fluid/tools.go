@@ -4,6 +4,7 @@ package tools
 
 import (
 	_ "github.com/fluid-cloudnative/fluid/cmd/alluxio"
+	_ "github.com/fluid-cloudnative/fluid/cmd/csi"
 	_ "github.com/fluid-cloudnative/fluid/cmd/dataset"
 	_ "github.com/fluid-cloudnative/fluid/cmd/webhook"
 )

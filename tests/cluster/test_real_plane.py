@@ -1,0 +1,52 @@
+"""`cache`, `inspect` and `doctor` on a real data plane, and pods that read by the real kubelet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.dataplane import HOLDER, OTHER, Cached, mounts
+
+pytestmark = [pytest.mark.real]
+
+
+def test_cache_proves_every_byte(cached: Cached) -> None:
+    assert "every byte proven, on real-0" in cached.made.out
+    assert "problem:" not in cached.made.err
+    again = cached.plugin(
+        "cache", cached.bucket.uri("demo"), "--name", "demo", "--node", HOLDER, "-o", "json"
+    ).ok()
+    proof = json.loads(again.out)["proof"]
+    assert proof["complete"] and proof["by"] == "file"
+    assert again.elapsed < 30
+
+
+@pytest.mark.parametrize("node", [HOLDER, OTHER], ids=["beside the cache", "on another node"])
+def test_a_pod_reads_what_the_bucket_has(cached: Cached, node: str) -> None:
+    cached.start_reader("reader", node)
+    assert mounts(cached.plane, node, " fuse.alluxio-fuse ")
+    assert cached.read("reader") == cached.digests()
+    cached.end_reader("reader")
+    assert not [each for each in mounts(cached.plane, node, "alluxio-fuse") if "/pods/" in each]
+
+
+def test_inspect_shows_the_whole_model_on_its_node(cached: Cached) -> None:
+    out = cached.plugin("inspect", "demo").ok().out
+    assert "Bound · 100% of 48.0 MiB cached · MEM on real-0" in out
+    assert "the whole model" in out
+
+
+def test_doctor_finds_nothing_wrong(cached: Cached) -> None:
+    cached.start_reader("engine", HOLDER)
+    report = cached.plugin("doctor", "demo", "-o", "short")
+    cached.end_reader("engine")
+    assert report.code == 0, report.out
+    assert "healthy" in report.out
+    assert "FM" not in report.out, report.out
+
+
+def test_the_machine_mounts_nothing_of_the_nodes(plane: Cluster, cached: Cached) -> None:
+    assert str(plane.state) not in Path("/proc/self/mountinfo").read_text()

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid.claim_job import ClaimNode, pod_tolerations
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
 from kubectl_fluidmodel.inventory.cache import WORKER, Cache
 from kubectl_fluidmodel.inventory.nodes import describe_nodes
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.taints import departure_of, taints_of
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -21,10 +22,12 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 class BenchNode:
     """A node on which a pod of `bench` runs."""
 
-    name: str
+    place: ClaimNode
     holds_cache: bool
-    tolerations: tuple[Object, ...] = ()
-    """With which a pod may run there."""
+
+    @property
+    def name(self) -> str:
+        return self.place.name
 
 
 def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> BenchNode:
@@ -54,7 +57,7 @@ def choose_cache_node(snapshot: Snapshot, cache: Cache, wanted: str = "") -> Ben
     name = ranked[0].name
     node = snapshot.get(kinds.NODES, name)
     tolerations = _tolerations(node) if node else _worker_tolerations(cache, name)
-    return BenchNode(name, holds_cache=True, tolerations=tolerations)
+    return BenchNode(ClaimNode(name, tolerations), holds_cache=True)
 
 
 def _tolerations(node: Object) -> tuple[Object, ...]:
@@ -62,13 +65,11 @@ def _tolerations(node: Object) -> tuple[Object, ...]:
 
 
 def _worker_tolerations(cache: Cache, node: str) -> tuple[Object, ...]:
-    """The tolerations of the worker on a node, without those that every pod gets by default."""
     return tuple(
         toleration
         for pod in cache.pods.get(WORKER, [])
         if get_path(pod, "spec", "nodeName") == node
-        for toleration in get_list(pod, "spec", "tolerations")
-        if not str(toleration.get("key", "")).startswith("node.kubernetes.io/")
+        for toleration in pod_tolerations(pod)
     )
 
 
@@ -95,4 +96,4 @@ def choose_other_node(nodes: Iterable[Object], cache: Cache) -> BenchNode:
             "bench without --off-node",
         )
     chosen = min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
-    return BenchNode(name_of(chosen), holds_cache=False, tolerations=_tolerations(chosen))
+    return BenchNode(ClaimNode(name_of(chosen), _tolerations(chosen)), holds_cache=False)

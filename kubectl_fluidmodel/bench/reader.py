@@ -37,10 +37,10 @@ from kubectl_fluidmodel.bench.plan import (
     plan_from_json,
 )
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
 from kubectl_fluidmodel.model.files import is_weights
 from kubectl_fluidmodel.model.sample import RangeReadError
 
-MOUNT_PATH = "/model"
 PLAN_VARIABLE = "FLUIDMODEL_BENCH"
 _MAX_SEGMENT, _MIN_SEGMENT = 64 * MIB, MIB
 """A segment is what one reader reads in one go: about the size of a large tensor, and less where

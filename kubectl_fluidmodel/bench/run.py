@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import click
 
-from kubectl_fluidmodel.bench.job import build_bench_job
+from kubectl_fluidmodel.bench.job import MEMORY_LIMIT, MODULE, PURPOSE, build_bench_job
 from kubectl_fluidmodel.bench.node_choice import BenchNode, choose_cache_node, choose_other_node
 from kubectl_fluidmodel.bench.options import BenchOptions
 from kubectl_fluidmodel.bench.plan import (
@@ -31,6 +31,7 @@ from kubectl_fluidmodel.bench.plan import (
 from kubectl_fluidmodel.bench.result import BenchResult, NodeResult
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names, status
+from kubectl_fluidmodel.fluid.claim_job import ClaimJob
 from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
 from kubectl_fluidmodel.kube.client import Client
@@ -112,17 +113,19 @@ class BenchCommand:
             seed=random.randrange(2**32),  # noqa: S311 - an order of reading, no secret
             store=store.to_json() if store else "",
         )
-        job = build_bench_job(
-            plan,
-            (cache.namespace, cache.name),
-            node,
+        job = ClaimJob(
+            cache.namespace,
+            cache.name,
+            PURPOSE,
+            MODULE,
+            node.place,
             self.options.image,
-            self.options.network,
             deadline=self.options.timeout,
             suffix=secrets.token_hex(4),
-            store=store,
+            network=self.options.network,
+            memory_limit=MEMORY_LIMIT,
         )
-        return plan, job
+        return plan, build_bench_job(job, plan, store)
 
     def _print_dry_run(self, client: Client, jobs: Sequence[Object]) -> None:
         from kubectl_fluidmodel.output.serialize import format_objects

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from kubectl_fluidmodel.bench.job import build_bench_job
-from kubectl_fluidmodel.bench.node_choice import BenchNode
+from kubectl_fluidmodel.bench.job import MODULE, PURPOSE, build_bench_job
 from kubectl_fluidmodel.bench.plan import MOUNT_CASES, BenchPlan, plan_from_json
+from kubectl_fluidmodel.fluid.claim_job import ClaimJob, ClaimNode
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef
-from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
 
 PLAN = BenchPlan(MOUNT_CASES, 0, 10.0)
 GPU = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-NODE = BenchNode("gpu-0", holds_cache=True, tolerations=(GPU,))
+NODE = ClaimNode("gpu-0", (GPU,))
+JOB = ClaimJob("team", "llama", PURPOSE, MODULE, NODE, "img:1", 300, "0a1b2c3d", memory_limit="2Gi")
 STORE = MountTarget(
     "team",
     "s3://models/llama",
@@ -28,9 +29,7 @@ STORE = MountTarget(
 
 
 def build(store: MountTarget | None = None) -> dict[str, Any]:
-    return build_bench_job(
-        PLAN, ("team", "llama"), NODE, "img:1", PodNetwork(), 300, "0a1b2c3d", store
-    )
+    return build_bench_job(JOB, PLAN, store)
 
 
 def pod(job: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +77,6 @@ def test_keys_are_references_and_the_plan_has_none() -> None:
 
 
 def test_a_long_name_still_makes_a_legal_job() -> None:
-    job = build_bench_job(PLAN, ("team", "m" * 45), NODE, "img:1", PodNetwork(), 300, "0a1b2c3d")
+    job = replace(JOB, cache="m" * 45).build()
     assert len(job["metadata"]["name"]) <= 63
     assert json.loads(json.dumps(job)) == job

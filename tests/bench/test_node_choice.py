@@ -86,7 +86,7 @@ def test_only_what_keeps_pods_away_is_tolerated() -> None:
         *samples.cache(), samples.node("gpu-0", LABEL, spec={"taints": taints})
     )
     (cache,) = build_caches(snapshot)
-    (toleration,) = choose_cache_node(snapshot, cache).tolerations
+    (toleration,) = choose_cache_node(snapshot, cache).place.tolerations
     assert toleration == {
         "key": "nvidia.com/gpu",
         "operator": "Equal",
@@ -104,4 +104,4 @@ def test_where_nodes_cannot_be_read_the_workers_tolerations_do() -> None:
             each["spec"]["tolerations"] = [gpu, default]
     snapshot = samples.snapshot(*objects)
     (cache,) = build_caches(snapshot)
-    assert choose_cache_node(snapshot, cache).tolerations == (gpu,)
+    assert choose_cache_node(snapshot, cache).place.tolerations == (gpu,)

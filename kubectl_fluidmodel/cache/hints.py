@@ -25,6 +25,11 @@ def adopt(name: str, namespace: str, *flags: str) -> Command:
     return kubectl(*named, "--adopt", *flags, namespace=namespace)
 
 
+def doctor(name: str, namespace: str) -> Command:
+    """The command that finds what is wrong with a cache."""
+    return kubectl("fluidmodel", "doctor", Operand(name), namespace=namespace)
+
+
 def other_name(name: str) -> Command:
     """The flag that gives a cache another name, which is legal, too."""
     alternative = f"{name[:_MAX_BASE]}-alt" if len(name) > _MAX_BASE else f"{name}-2"

@@ -11,7 +11,12 @@ from kubectl_fluidmodel.fluid.names import derive_dataset_name, validate_name
 from kubectl_fluidmodel.hub.options import HubOptions
 from kubectl_fluidmodel.model.files import FileListing
 from kubectl_fluidmodel.model.source import Source, command_for_source, parse_source
-from kubectl_fluidmodel.objects.plugin_pod import PodNetwork, parse_network, require_image
+from kubectl_fluidmodel.objects.plugin_pod import (
+    PodNetwork,
+    build_image_hint,
+    parse_network,
+    require_image,
+)
 from kubectl_fluidmodel.objects.quantity import parse_size_flag
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix, parse_bucket_prefix
 from kubectl_fluidmodel.objectstore.options import StoreOptions
@@ -36,6 +41,7 @@ class CacheFlags:
     nodes: tuple[str, ...] = ()
     node_selector: str | None = None
     gcs_secret: str | None = None
+    verify: str = "list"
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,14 @@ class StagingOptions:
 
 
 @dataclass(frozen=True)
+class ReaderPod:
+    """The pod of `--verify read`."""
+
+    image: str
+    network: PodNetwork = field(default_factory=PodNetwork)
+
+
+@dataclass(frozen=True)
 class CacheOptions:
     """One `cache` command. Sizes are bytes; None leaves the decision to `cache`."""
 
@@ -93,6 +107,8 @@ class CacheOptions:
     """For a staged model its URI on the Hub: `hf://org/model`. The source is its bucket then."""
     commit: str = ""
     """For a staged model its commit on the Hub."""
+    reader: ReaderPod | None = None
+    """The pod that reads the cache to verify it; None where Alluxio's list is enough."""
     expected: FileListing | None = None
     """For a model that is still to be staged, the files that its bucket will hold."""
 
@@ -157,6 +173,7 @@ def parse_options(
         wait=waiting[0],
         timeout=waiting[1],
         staging=_parse_staging(parsed, staging or StagingFlags(), hub or HubOptions()),
+        reader=_parse_reader(flags, staging or StagingFlags(), wait=waiting[0]),
     )
 
 
@@ -209,6 +226,25 @@ def _parse_staging(source: Source, flags: StagingFlags, hub: HubOptions) -> Stag
         shards=flags.shards,
         hub=hub,
     )
+
+
+def _parse_reader(flags: CacheFlags, pod: StagingFlags, *, wait: bool) -> ReaderPod | None:
+    """The pod that reads the cache, where `--verify read` asks for one.
+
+    Raises:
+        UsageError: it has no image, or there is nothing to read or nobody waits for it.
+    """
+    if flags.verify != "read":
+        return None
+    if not flags.load or not wait:
+        flag = "--no-wait" if flags.load else "--no-load"
+        raise UsageError(f"--verify read with {flag}", "only a loaded cache can be read")
+    image = require_image(pod.image)
+    if not image:
+        raise UsageError(
+            "--verify read needs an image that has this plugin", "", build_image_hint()
+        )
+    return ReaderPod(image, parse_network(None, None, None, pod.pull_secrets))
 
 
 def _missing_bucket_error(source: Source) -> UsageError:

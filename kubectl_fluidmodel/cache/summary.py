@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubectl_fluidmodel.cache.read_verification import ReadVerification
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.workflow import CacheResult
 from kubectl_fluidmodel.output.serialize import API_VERSION
@@ -25,6 +26,8 @@ def summary_text(result: CacheResult) -> str:
         if verification.files is not None:
             amount = f"{pluralize(verification.files, 'file')}, {cached}, every byte proven"
         head = f"{options.name} is cached: {amount}, {where}"
+        if result.reading is not None:
+            head += f"; read through the claim on {', '.join(result.reading.nodes)}"
     elif options.load:
         head = f"{options.name} is being built {where}; the same command again follows it"
     else:
@@ -52,11 +55,13 @@ def summary_document(result: CacheResult) -> dict[str, Any]:
         "path": desired.medium.path,
         "quotaBytes": desired.quota,
         "persistentVolumeClaim": options.name,
-        "proof": proof_document(verification),
+        "proof": proof_document(verification, result.reading),
     }
 
 
-def proof_document(verification: Verification | None) -> dict[str, Any] | None:
+def proof_document(
+    verification: Verification | None, reading: ReadVerification | None = None
+) -> dict[str, Any] | None:
     """A comparison with the source as documents have it; None where nothing was compared."""
     if verification is None:
         return None
@@ -66,4 +71,14 @@ def proof_document(verification: Verification | None) -> dict[str, Any] | None:
         "bytes": verification.bytes,
         "cachedBytes": verification.cached_bytes,
         "files": verification.files,
+        "read": _reading_document(reading) if reading else None,
+    }
+
+
+def _reading_document(reading: ReadVerification) -> dict[str, Any]:
+    return {
+        "nodes": list(reading.nodes),
+        "bytes": reading.bytes,
+        "files": reading.files,
+        "hashedFiles": reading.hashed,
     }

@@ -17,6 +17,7 @@ from kubectl_fluidmodel.cache import (
     nodes,
     preflight,
     quota_check,
+    read_verification,
     removal,
 )
 from kubectl_fluidmodel.cache.desired import (
@@ -31,6 +32,7 @@ from kubectl_fluidmodel.cache.options import CacheOptions
 from kubectl_fluidmodel.cache.preflight import PreflightResult
 from kubectl_fluidmodel.cache.progress import CacheProgress
 from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
+from kubectl_fluidmodel.cache.read_verification import ReadVerification, ReadVerifier
 from kubectl_fluidmodel.cache.source_info import SourceInfo, read_source
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import CacheWaiter, open_waiter
@@ -69,6 +71,8 @@ class CacheResult:
     desired: DesiredCache
     verification: Verification | None
     """None where nothing was loaded or waited for."""
+    reading: ReadVerification | None = None
+    """None where the cache was not read."""
 
 
 def run(
@@ -112,7 +116,14 @@ def run(
         checked = workflow.after_staging(checked)
     plan = workflow.plan(checked)
     verification = workflow.execute(plan)
-    return CacheResult(workflow.namespace, plan.options, plan.source, plan.desired, verification)
+    return CacheResult(
+        workflow.namespace,
+        plan.options,
+        plan.source,
+        plan.desired,
+        verification,
+        workflow.verify_by_reading(plan),
+    )
 
 
 @dataclass
@@ -136,7 +147,9 @@ class CacheWorkflow:
         Raises:
             FluidModelError: with what is in the way.
         """
-        permissions = self.staging.job.required_permissions() if self.staging else ()
+        permissions = list(self.staging.job.required_permissions()) if self.staging else []
+        if self.options.reader is not None:
+            permissions += read_verification.permissions(self.namespace)
         return preflight.run_preflight(self.client, self.options, self.namespace, permissions)
 
     def plan_ahead(self, checked: PreflightResult, staging: HubStaging) -> CachePlan:
@@ -225,6 +238,27 @@ class CacheWorkflow:
             )
             waiter.wait_for_fluid_totals()  # for `kubectl get dataset`
             return verification
+
+    def verify_by_reading(self, plan: CachePlan) -> ReadVerification | None:
+        """Read the cache through its claim on each of its nodes, where the options say so.
+
+        Raises:
+            FluidModelError: with what a pod reads that is not the source's.
+        """
+        reader = self.options.reader
+        if reader is None:
+            return None
+        verifier = ReadVerifier(
+            self.client,
+            self.namespace,
+            self.options.name,
+            reader.image,
+            reader.network,
+            self.reporter,
+            self.deadline,
+        )
+        staged = self.staging.files.files if self.staging else ()
+        return verifier.verify(read_verification.expected_files(plan.source.listing, staged))
 
     def require_no_readers(self, desired: DesiredCache) -> None:
         """Raises: FluidModelError: pods read from a cache that has to be recreated."""

@@ -139,6 +139,15 @@ _CACHE_FLAGS = flag_group(
         "[default: load]",
     ),
     option(
+        "--verify",
+        group="Cache",
+        type=click.Choice(["list", "read"]),
+        default="list",
+        show_default=True,
+        help="list: compare Alluxio's list of files with the source; read: also read every file "
+        "through the claim, in a pod on each node, and compare hashes.",
+    ),
+    option(
         "--node",
         "nodes",
         group="Placement",

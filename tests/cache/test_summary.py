@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from kubectl_fluidmodel.cache.read_verification import ReadVerification
 from kubectl_fluidmodel.cache.source_info import SourceInfo
 from kubectl_fluidmodel.cache.summary import summary_document, summary_text
 from kubectl_fluidmodel.cache.verification import Verification
@@ -101,9 +102,23 @@ def test_the_document() -> None:
             "bytes": 20 * GIB,
             "cachedBytes": 20 * GIB,
             "files": 2,
+            "read": None,
         },
     }
     assert summary_document(make_result(None))["proof"] is None
+
+
+def test_a_cache_that_was_read_says_where_and_how_much_was_hashed() -> None:
+    reading = ReadVerification(("gpu-1",), files=2, bytes=20 * GIB, hashed=1)
+    result = replace(make_result(BY_FILE), reading=reading)
+    assert summary_document(result)["proof"]["read"] == {
+        "nodes": ["gpu-1"],
+        "bytes": 20 * GIB,
+        "files": 2,
+        "hashedFiles": 1,
+    }
+    head = summary_text(result).splitlines()[0]
+    assert head.endswith("in memory; read through the claim on gpu-1")
 
 
 def test_the_replicas_of_a_standing_cache() -> None:

@@ -1,0 +1,184 @@
+"""Reads every file of a cache through its claim and prints their hashes: runs in a pod.
+
+The pod knows nothing of what it should find: it reports path, size and hashes of each file, and
+`read_verification.py` compares them. Lines are JSON objects; `parse_line` reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kubectl_fluidmodel.fluid.claim_job import MOUNT_PATH
+
+_BLOCK = 16 * 1024**2
+_READERS = 4
+"""Files that are read at the same time: few, as Alluxio's FUSE was seen to hang with 32 and more
+parallel reads (fluid#5802)."""
+_MAX_GIT_BYTES = 16 * 1024**2
+"""The Hub lists git's blob IDs for files below 10 MB; larger ones have a SHA-256."""
+_PROGRESS_INTERVAL = 1.0
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """A file that was read to its end."""
+
+    path: str
+    """Below the claim's root."""
+    size: int
+    sha256: str
+    git: str
+    """git's blob ID: sha1("blob N\\0" + bytes); empty for large files."""
+
+
+@dataclass(frozen=True)
+class ReadFailed:
+    """A file, or the claim itself, that cannot be read."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReadProgress:
+    """Bytes read so far."""
+
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ReadFinished:
+    """Every file was tried."""
+
+    bytes: int
+    seconds: float
+
+
+Event = FileRead | ReadFailed | ReadProgress | ReadFinished
+_EVENTS: dict[str, type[Any]] = {
+    "file": FileRead,
+    "failed": ReadFailed,
+    "progress": ReadProgress,
+    "finished": ReadFinished,
+}
+_NAMES = {kind: name for name, kind in _EVENTS.items()}
+
+
+def format_event(event: Event) -> str:
+    """The event as a line of the pod's log."""
+    return json.dumps({"event": _NAMES[type(event)], **asdict(event)})
+
+
+def parse_line(line: str) -> Event | None:
+    """The event of a line; None for a line that is none."""
+    try:
+        data = json.loads(line) if line.startswith("{") else None
+        if not isinstance(data, dict):
+            return None
+        event: Event = _EVENTS[data.pop("event")](**data)
+        return event
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+class _Reading:
+    """Reads files in threads, and counts their bytes."""
+
+    def __init__(self, root: Path, emit: Callable[[Event], None]) -> None:
+        self.root, self.emit = root, emit
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def read(self, path: Path) -> None:
+        name = path.relative_to(self.root).as_posix()
+        try:
+            self.emit(self._hash(path, name))
+        except OSError as err:
+            self.emit(ReadFailed(name, err.strerror or str(err)))
+
+    def _hash(self, path: Path, name: str) -> FileRead:
+        size = path.stat().st_size
+        sha256, count = hashlib.sha256(), 0
+        blob = hashlib.sha1(b"blob %d\0" % size) if size <= _MAX_GIT_BYTES else None  # noqa: S324
+        buffer = memoryview(bytearray(min(_BLOCK, max(size, 1))))
+        with path.open("rb", buffering=0) as file:
+            while got := file.readinto(buffer):
+                sha256.update(buffer[:got])
+                if blob:
+                    blob.update(buffer[:got])
+                count += got
+                with self._lock:
+                    self.bytes += got
+        return FileRead(name, count, sha256.hexdigest(), blob.hexdigest() if blob else "")
+
+
+def read_claim(root: Path, emit: Callable[[Event], None]) -> None:
+    """Read every file below a directory.
+
+    Args:
+        root: Where the claim is mounted.
+        emit: Receives the events; ReadFinished is the last.
+    """
+    started = time.monotonic()
+    reading = _Reading(root, emit)
+    stop = threading.Event()
+
+    def report() -> None:
+        while not stop.wait(_PROGRESS_INTERVAL):
+            emit(ReadProgress(reading.bytes))
+
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        files = _list_files(root, emit)
+        with ThreadPoolExecutor(_READERS) as pool:
+            list(pool.map(reading.read, files))
+    finally:
+        stop.set()
+        reporter.join()
+    emit(ReadFinished(reading.bytes, time.monotonic() - started))
+
+
+def _list_files(root: Path, emit: Callable[[Event], None]) -> list[Path]:
+    """Every regular file, the largest first, so that the last thread is not left with one."""
+    found: list[tuple[int, Path]] = []
+
+    def fail(err: OSError) -> None:
+        path = Path(err.filename or root)
+        emit(ReadFailed(path.relative_to(root).as_posix(), err.strerror or str(err)))
+
+    for folder, _, files in os.walk(root, onerror=fail):
+        for file in files:
+            path = Path(folder, file)
+            try:
+                found.append((path.stat().st_size, path))
+            except OSError as err:
+                emit(ReadFailed(path.relative_to(root).as_posix(), err.strerror or str(err)))
+    return [path for _, path in sorted(found, key=lambda each: (-each[0], each[1]))]
+
+
+def main() -> int:
+    """Run in the pod: read the claim, print events."""
+    lock = threading.Lock()
+
+    def emit(event: Event) -> None:
+        with lock:
+            sys.stdout.write(format_event(event) + "\n")
+            sys.stdout.flush()
+
+    read_claim(Path(MOUNT_PATH), emit)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

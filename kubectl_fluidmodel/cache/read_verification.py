@@ -1,0 +1,261 @@
+"""`cache --verify read`: a pod on each node of the cache reads every file through the claim.
+
+Alluxio's list says what its workers hold. This proves what a pod gets: the FUSE client, the mount
+and every byte. It also starts the FUSE client and fills the node's page cache.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubectl_fluidmodel.cache import hints
+from kubectl_fluidmodel.cache.claim_reader import (
+    FileRead,
+    ReadFailed,
+    ReadFinished,
+    ReadProgress,
+    parse_line,
+)
+from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
+from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid.claim_job import ClaimJob, ClaimNode, pod_tolerations
+from kubectl_fluidmodel.fluid.pod_problems import is_ready
+from kubectl_fluidmodel.kube.client import Client
+from kubectl_fluidmodel.kube.job_run import JobTimeouts, run_job
+from kubectl_fluidmodel.kube.permissions import Permission
+from kubectl_fluidmodel.model.files import FileListing
+from kubectl_fluidmodel.model.plan import SHA256, PlanFile
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.objects.kinds import JOBS, PODS
+from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
+from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
+from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
+
+PURPOSE = "verify"
+MODULE = "kubectl_fluidmodel.cache.claim_reader"
+_START_TIMEOUT = 180.0
+"""Seconds until a pod runs: the image, and the first start of the FUSE client on the node."""
+_STALL_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class ReadVerification:
+    """What was read through the claim, and that it is what was expected."""
+
+    nodes: tuple[str, ...]
+    files: int
+    bytes: int
+    hashed: int
+    """Files whose hash was compared with the Hub's; of the others the size was."""
+
+
+@dataclass(frozen=True)
+class ExpectedFile:
+    """What a file must be."""
+
+    size: int
+    digest: str = ""
+    """SHA-256, or git's blob ID; empty where only the size is known."""
+    is_git: bool = False
+
+
+def permissions(namespace: str) -> list[Permission]:
+    """What the pods take besides the rights of `cache`."""
+    return [
+        Permission("create", JOBS, namespace),
+        Permission("delete", JOBS, namespace),
+        Permission("list", PODS, namespace),
+        Permission("get", PODS, namespace, "log"),
+    ]
+
+
+def expected_files(
+    listing: FileListing | None, staged: Sequence[PlanFile]
+) -> dict[str, ExpectedFile]:
+    """Path to what the file must be.
+
+    Args:
+        listing: The source's files; None where they could not be listed.
+        staged: The files of a model of the Hub, with their hashes; empty for other sources.
+    """
+    found = {file.path: ExpectedFile(file.size) for file in listing.files} if listing else {}
+    for file in staged:
+        found[file.path] = ExpectedFile(file.size, file.digest, file.kind != SHA256)
+    return found
+
+
+def compare_files(
+    expected: Mapping[str, ExpectedFile], read: Mapping[str, FileRead], failed: Mapping[str, str]
+) -> list[str]:
+    """What is wrong with the files that a pod has read; files beside the model do not count.
+
+    Args:
+        expected: What the files must be, by path.
+        read: What was read, by path.
+        failed: Why a path could not be read.
+
+    Returns:
+        A line for each file that is missing, unreadable or different.
+    """
+    wrong = []
+    for path, wanted in sorted(expected.items()):
+        found = read.get(path)
+        if path in failed:
+            wrong.append(f"{path}: {failed[path]}")
+        elif found is None:
+            wrong.append(f"{path}: not there")
+        elif found.size != wanted.size:
+            wrong.append(f"{path}: {found.size} bytes instead of {wanted.size}")
+        elif wanted.digest and wanted.digest != (found.git if wanted.is_git else found.sha256):
+            wrong.append(f"{path}: its content is not that of the Hub")
+    return wrong
+
+
+@dataclass(frozen=True)
+class ReadVerifier:
+    """Reads a cache on each of its nodes, one after the other."""
+
+    client: Client
+    namespace: str
+    name: str
+    image: str
+    network: PodNetwork
+    reporter: ProgressReporter
+    deadline: float
+    """The time.monotonic() at which the last wait ends."""
+
+    def verify(self, expected: Mapping[str, ExpectedFile]) -> ReadVerification:
+        """Read the cache, and compare every file.
+
+        Raises:
+            FluidModelError: no worker runs, a pod does not, or a file is not what it must be.
+        """
+        nodes = self._worker_nodes()
+        results = [self._read_on(node, expected) for node in nodes]
+        return ReadVerification(
+            nodes=tuple(node.name for node in nodes),
+            files=len(expected) or min(len(each.read) for each in results),
+            bytes=max(each.bytes for each in results),
+            hashed=sum(bool(each.digest) for each in expected.values()),
+        )
+
+    def _worker_nodes(self) -> list[ClaimNode]:
+        """The nodes of ready workers, each with its worker's tolerations."""
+        labels = f"release={self.name},role=alluxio-worker"
+        pods = self.client.list_objects(PODS, self.namespace, labels=labels)
+        found = {
+            str(get_path(pod, "spec", "nodeName")): ClaimNode(
+                str(get_path(pod, "spec", "nodeName")), pod_tolerations(pod)
+            )
+            for pod in pods
+            if is_ready(pod)
+        }
+        if not found:
+            raise FluidModelError(
+                f"cache {self.name} cannot be read",
+                "no worker is ready",
+                hints.doctor(self.name, self.namespace),
+            )
+        return [found[name] for name in sorted(found)]
+
+    def _read_on(self, node: ClaimNode, expected: Mapping[str, ExpectedFile]) -> _NodeReading:
+        reading = _NodeReading(node.name, sum(each.size for each in expected.values()))
+        left = max(1.0, self.deadline - time.monotonic())
+        job = self._build_job(node, left)
+
+        def on_line(line: str) -> None:
+            reading.handle(line)
+            self.reporter.update(reading)
+
+        def on_wait(reason: str) -> None:
+            reading.waiting_for = reason
+            self.reporter.update(reading)
+
+        timeouts = JobTimeouts(min(_START_TIMEOUT, left), _STALL_TIMEOUT, left)
+        succeeded = run_job(self.client, job, timeouts, on_line, on_wait)
+        wrong = compare_files(expected, reading.read, reading.failed)
+        if not expected:
+            wrong = [f"{path}: {reason}" for path, reason in sorted(reading.failed.items())]
+        if not succeeded or not reading.finished:
+            wrong = [reading.last_text or f"the pod of Job {name_of(job)} failed"]
+        if not reading.read and not wrong:
+            wrong = ["the claim is empty"]
+        if wrong:
+            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            raise FluidModelError(
+                f"what a pod on {node.name} reads from cache {self.name} is wrong",
+                "; ".join(wrong[:3]) + more,
+                hints.doctor(self.name, self.namespace),
+            )
+        rate = reading.bytes / reading.seconds if reading.seconds else 0
+        self.reporter.log(
+            f"read on {node.name}: {pluralize(len(reading.read), 'file')}, "
+            f"{format_bytes(reading.bytes)} in {format_duration(reading.seconds)} "
+            f"({format_bytes(rate)}/s)"
+        )
+        return reading
+
+    def _build_job(self, node: ClaimNode, deadline: float) -> Object:
+        return ClaimJob(
+            self.namespace,
+            self.name,
+            PURPOSE,
+            MODULE,
+            node,
+            self.image,
+            deadline=deadline,
+            suffix=secrets.token_hex(4),
+            network=self.network,
+        ).build()
+
+
+@dataclass
+class _NodeReading:
+    """What the pod on one node has reported; also what the progress view shows of it."""
+
+    node: str
+    total_bytes: int | None
+    read: dict[str, FileRead] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    bytes: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    started: bool = False
+    waiting_for: str = ""
+    last_text: str = ""
+    remaining_after: int = 0
+    problems: tuple[str, ...] = ()
+
+    def handle(self, line: str) -> None:
+        """Take in one line of the pod's log."""
+        event = parse_line(line)
+        self.started = True
+        if isinstance(event, FileRead):
+            self.read[event.path] = event
+        elif isinstance(event, ReadFailed):
+            self.failed[event.path] = event.reason
+        elif isinstance(event, ReadProgress):
+            self.bytes = event.bytes
+        elif isinstance(event, ReadFinished):
+            self.bytes, self.seconds, self.finished = event.bytes, event.seconds, True
+        elif line.strip():
+            self.last_text = line.strip()[:200]
+
+    @property
+    def done_bytes(self) -> int | None:
+        return self.bytes if self.started else None
+
+    @property
+    def is_transferring(self) -> bool:
+        return self.started and not self.finished
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        if not self.started:
+            waiting = self.waiting_for or f"starting on {self.node}"
+            return Step("reader", RUNNING, waiting), Step("read", WAITING)
+        state = DONE if self.finished else RUNNING
+        return Step("reader", DONE, f"on {self.node}"), Step("read", state, "through the claim")

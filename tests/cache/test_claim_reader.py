@@ -1,0 +1,99 @@
+"""What the pod of `--verify read` reports: real files in a real directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_fluidmodel.cache.claim_reader import (
+    Event,
+    FileRead,
+    ReadFailed,
+    ReadFinished,
+    ReadProgress,
+    format_event,
+    parse_line,
+    read_claim,
+)
+
+
+def read(root: Path) -> list[Event]:
+    """The events of one reading."""
+    events: list[Event] = []
+    read_claim(root, events.append)
+    return events
+
+
+def git_blob(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def test_every_file_is_read_with_both_hashes(tmp_path: Path) -> None:
+    data = {
+        "config.json": b"{}",
+        "nested/deep/model.safetensors": os.urandom(300_000),
+        "empty": b"",
+    }
+    for name, content in data.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    events = read(tmp_path)
+    files = {each.path: each for each in events if isinstance(each, FileRead)}
+    assert files == {
+        name: FileRead(name, len(content), hashlib.sha256(content).hexdigest(), git_blob(content))
+        for name, content in data.items()
+    }
+    assert isinstance(events[-1], ReadFinished)
+    assert events[-1].bytes == sum(map(len, data.values()))
+
+
+def test_a_large_file_has_only_a_sha256(tmp_path: Path) -> None:
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    (found,) = (each for each in read(tmp_path) if isinstance(each, FileRead))
+    assert found.git == "" and len(found.sha256) == 64
+
+
+def test_an_unreadable_file_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(b"x")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    events = read(tmp_path)
+    assert [each.path for each in events if isinstance(each, FileRead)] == ["good"]
+    (failed,) = (each for each in events if isinstance(each, ReadFailed))
+    assert failed == ReadFailed("gone", "No such file or directory")
+
+
+def test_a_claim_that_is_not_there_is_reported(tmp_path: Path) -> None:
+    events = read(tmp_path / "nowhere")
+    assert [each for each in events if isinstance(each, ReadFailed)] == [
+        ReadFailed(".", "No such file or directory")
+    ]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        FileRead("a", 1, "0" * 64, "1" * 40),
+        ReadFailed("a b\n", "Input/output error"),
+        ReadProgress(1),
+        ReadFinished(1, 2.5),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_the_client_reads_what_the_pod_prints(event: Event) -> None:
+    line = format_event(event)
+    assert "\n" not in line
+    assert parse_line(line) == event
+
+
+@given(st.text(max_size=60))
+def test_any_other_line_is_none(line: str) -> None:
+    assert parse_line(line) is None
+    assert parse_line(json.dumps({"event": line})) is None

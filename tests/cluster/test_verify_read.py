@@ -1,0 +1,78 @@
+"""`cache --verify read`: pods read a directory as the claim, and every byte is compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import weights
+from tests.cluster.fixtures import Result
+from tests.cluster.image import STAGE
+from tests.cluster.plugin import Plugin, error_line
+from tests.hub import FakeHub, Repo
+
+pytestmark = pytest.mark.cluster
+
+MODEL = "org/tiny"
+FILES = {**weights.MODEL, "model.safetensors": weights.safetensors_file(3 << 20)}
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(Repo(MODEL, FILES)) as found:
+        yield found
+
+
+@pytest.fixture
+def claim(cluster: Any, namespace: str) -> Path:
+    """The directory that pods see as the claim `tiny`, filled with the model."""
+    cluster.image(STAGE, path=[str(Path(sys.executable).parent)])
+    found: Path = cluster.state / "pvc" / namespace / "tiny"
+    found.mkdir(parents=True, exist_ok=True)
+    for path, content in FILES.items():
+        (found / path).write_bytes(content)
+    return found
+
+
+def build(plugin: Plugin, bucket: Any, hub: FakeHub, *more: str) -> Result:
+    words = ("cache", MODEL, "--to", bucket.uri("models"), "--endpoint-hub", hub.endpoint)
+    here = ("--stage-on", "client", "--name", "tiny", "--verify", "read", "--image", STAGE)
+    return plugin(*words, *here, *more, timeout=240)
+
+
+def test_every_file_is_read_through_the_claim_and_compared_with_the_hub(
+    cluster: Any, namespace: str, plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path
+) -> None:
+    done = build(plugin, bucket, hub, "-o", "json").ok()
+    read = json.loads(done.out)["proof"]["read"]
+    assert read["files"] == read["hashedFiles"] == len(FILES)
+    assert read["bytes"] == sum(map(len, FILES.values()))
+    (node,) = read["nodes"]
+    assert f"read on {node}: {len(FILES)} files" in done.err
+    jobs = cluster.api.list("batch/v1", "Job", namespace)
+    assert not [each for each in jobs if "-verify-" in each["metadata"]["name"]]
+
+
+def test_a_byte_that_differs_fails_although_alluxios_list_is_right(
+    plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path
+) -> None:
+    with (claim / "model.safetensors").open("r+b") as file:
+        file.seek(2 << 20)
+        file.write(b"!")
+    refused = build(plugin, bucket, hub)
+    assert refused.code == 1
+    assert "model.safetensors: its content is not that of the Hub" in error_line(refused)
+
+
+def test_an_empty_mount_fails(plugin: Plugin, bucket: Any, hub: FakeHub, claim: Path) -> None:
+    shutil.rmtree(claim)
+    claim.mkdir()
+    refused = build(plugin, bucket, hub)
+    assert refused.code == 1
+    assert "config.json: not there" in error_line(refused)

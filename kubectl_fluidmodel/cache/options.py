@@ -236,8 +236,8 @@ def _parse_reader(flags: CacheFlags, pod: StagingFlags, *, wait: bool) -> Reader
     """
     if flags.verify != "read":
         return None
-    if not flags.load or not wait:
-        flag = "--no-wait" if flags.load else "--no-load"
+    if flags.load is False or not wait:
+        flag = "--no-load" if flags.load is False else "--no-wait"
         raise UsageError(f"--verify read with {flag}", "only a loaded cache can be read")
     image = require_image(pod.image)
     if not image:

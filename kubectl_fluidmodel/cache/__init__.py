@@ -1,5 +1,6 @@
-"""The verbs cache and uncache: build a cache, wait for it, verify it, remove it.
+"""The commands cache and uncache: build a cache, wait for it, verify it, remove it.
 
-Start at `workflow.py`, which is the steps in order; `options.py` has what a command line asks for.
-`desired`, `progress` and `verification` decide and are pure; the others talk to cluster and store.
+Start at `workflow.py`, which runs the steps in order; `options.py` has the options of a command
+line. `desired`, `progress` and `verification` make decisions and are pure; the other modules talk
+to the cluster and the store.
 """

@@ -33,15 +33,15 @@ _UNKNOWN_FIELD = re.compile(r"unknown field|field not declared in schema")
 
 
 def kind_for(obj: Object) -> Kind:
-    """The Kind of an object that we make."""
+    """Return the Kind of an object that we create."""
     return _KINDS[str(obj["kind"])]
 
 
 def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> tuple[str, Object]:
-    """Apply one object; returns `created`, `configured: …` or `unchanged`, and the object.
+    """Apply one object; return `created`, `configured: …` or `unchanged`, and the object.
 
     Raises:
-        FluidModelError: another manager holds a field with another value; names both.
+        FluidModelError: another manager owns a field with another value; names both.
     """
     kind = kind_for(obj)
     before = client.get_or_none(kind, name_of(obj), namespace_of(obj) or None)
@@ -50,7 +50,7 @@ def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> tuple
     except ConflictError as err:
         raise FluidModelError(
             f"cannot change {kubectl_name(obj)}",
-            f"somebody else set it: {err.reason}",
+            f"another field manager owns it: {err.reason}",
             f"kubectl get {kind.resource} {name_of(obj)} -o yaml --show-managed-fields",
         ) from err
     except InvalidError as err:
@@ -68,7 +68,7 @@ def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> tuple
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The fields that differ, as paths of at most three names; secrets by key only."""
+    """Return the changed fields, as paths of at most three names; secrets by key only."""
     found: list[str] = []
 
     def walk(old: Any, new: Any, path: tuple[str, ...]) -> None:

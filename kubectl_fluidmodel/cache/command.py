@@ -29,7 +29,7 @@ class CacheCommand:
     color: str
 
     def dry_run_client(self) -> int:
-        """--dry-run=client: needs no cluster; of a model of the Hub the file list is read.
+        """--dry-run=client: needs no cluster; for a Hub model, reads the list of files.
 
         Returns:
             The exit code.
@@ -50,7 +50,7 @@ class CacheCommand:
             print_warning(text)
         if staging and staging.job.lacks_image:
             hint = no_image_error().hint
-            print_note(f"note: the staging Job is not printed, as it has no image: {hint}")
+            print_note(f"note: the staging Job is not printed, because it has no image: {hint}")
         if source.secret is not None:
             create = create_secret_command(source.secret)
             print_note(f"the Secret is not printed; create it with: {create}")
@@ -60,7 +60,7 @@ class CacheCommand:
         return 0
 
     def dry_run_server(self) -> int:
-        """--dry-run=server: the API server checks every object and stores none.
+        """--dry-run=server: the API server validates every object and persists none.
 
         Returns:
             The exit code.
@@ -99,8 +99,8 @@ class CacheCommand:
         """Build the cache, and print the result.
 
         Args:
-            hopeless_check: Makes, for the cluster and the cache's name, the check that ends a
-                wait which is in vain.
+            hopeless_check: Creates, for the cluster and the cache's name, the check that ends a
+                wait that cannot succeed.
 
         Returns:
             The exit code.
@@ -112,12 +112,12 @@ class CacheCommand:
         client = Client(self.connection)
         staging = self.options.staging
         on_client = staging is not None and staging.on == "client"
-        hint = "Ctrl-C at any time: the same command continues" if on_client else KEEPS_RUNNING_HINT
+        hint = "Ctrl-C at any time: the same command resumes" if on_client else KEEPS_RUNNING_HINT
         with ProgressView(color=self.color, hint=hint) as view:
             check = hopeless_check(client, self.options.name)
             result = workflow.run(client, self.options, view, check)
             if result is None:
-                view.log("the model is being staged; the same command again continues from there")
+                view.log("the model is being staged; run the same command again to continue")
         if result is not None:
             self._print_result(result)
         return 0
@@ -142,7 +142,7 @@ class CacheCommand:
 
 
 def create_secret_command(secret: Object) -> Command:
-    """The command that creates a Secret by hand; its values come from the environment."""
+    """Return the command that creates a Secret; its values come from the environment."""
     metadata = secret["metadata"]
     literals = [(f"--from-literal={key}=", EnvVariable(key)) for key in secret["data"]]
     return command(

@@ -1,4 +1,4 @@
-"""Refuse to build a cache, or to call it complete, on objects that are being deleted."""
+"""Refuses to build a cache on objects that are being deleted, or to report one as complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_PODS = 10
 
 
 def being_deleted_error(obj: Object, pods: Sequence[str] = ()) -> FluidModelError:
-    """The error for an object that is being deleted.
+    """Return the error for an object that is being deleted.
 
     Args:
         obj: The object, with its kind.
@@ -30,8 +30,8 @@ def being_deleted_error(obj: Object, pods: Sequence[str] = ()) -> FluidModelErro
     else:
         get = ("get", kind.lower(), Operand(name_of(obj)), "-o", "yaml")
         hint = (
-            "the same command again when it is gone "
-            f"({kubectl(*get, namespace=namespace)} shows what holds it)"
+            f"the same command again when it is deleted ({kubectl(*get, namespace=namespace)} "
+            "shows what holds it)"
         )
     return FluidModelError(
         f"{kind} {name_of(obj)} is being deleted", describe_deletion(obj, pods), hint
@@ -44,7 +44,7 @@ def require_not_deleting(
     """Check that none of the objects is being deleted.
 
     Raises:
-        FluidModelError: with the object, and the pods that hold it, which mount the claim.
+        FluidModelError: names the object, and the pods that hold it by mounting the claim.
     """
     for obj in objects:
         if obj is not None and is_terminating(obj):
@@ -52,7 +52,7 @@ def require_not_deleting(
 
 
 def pods_holding(client: Client, namespace: str, claim: str) -> list[str]:
-    """The names of the pods that mount a claim; empty where they cannot be listed."""
+    """Return the names of the pods that mount a claim; empty if they cannot be listed."""
     try:
         return removal.pods_mounting(client, namespace, claim)
     except KubeError:

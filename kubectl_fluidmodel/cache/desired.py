@@ -1,7 +1,7 @@
-"""Decide the objects of a cache, from the options, the source and the cluster. Pure.
+"""Decides the objects of a cache, from the options, the source and the cluster. Pure.
 
-What exists is kept where the flags do not say otherwise: a second run must not move a
-cache because a node has a little less memory free today.
+Existing values are kept unless flags change them: a second run must not move a cache because a node
+has slightly less free memory today.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.output.units import format_bytes
 
 _MIN_SKIPPED_SHARE = 50
-"""One part in so many of the model's bytes that is worth leaving out of a load."""
+"""Junk is skipped only if it is at least one part in this many of the model's bytes."""
 _MAX_LOAD_PATHS = 40
-"""Paths that a load names at most."""
+"""Maximum number of paths that a load names."""
 
 
 @dataclass(frozen=True)
 class ExistingObjects:
-    """The objects of this cache that exist; None for those that do not."""
+    """The existing objects of this cache; None for those that do not exist."""
 
     dataset: Object | None = None
     runtime: Object | None = None
@@ -40,7 +40,7 @@ class ExistingObjects:
 
 @dataclass(frozen=True)
 class CandidateNodes:
-    """The nodes, and which of them may hold the cache; None where nodes cannot be read."""
+    """The nodes, and which of them may hold the cache; None if nodes cannot be read."""
 
     nodes: tuple[Candidate, ...]
     notes: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class CandidateNodes:
 
 @dataclass(frozen=True)
 class DesiredCache:
-    """The objects to apply, in order, and why they are so."""
+    """The objects to apply, in order, and the reasons."""
 
     objects: tuple[Object, ...]
     load: Object | None
@@ -84,10 +84,11 @@ def build_desired(
     existing: ExistingObjects,
     secret: Object | None = None,
 ) -> DesiredCache:
-    """Decide everything.
+    """Decide all objects.
 
     Raises:
-        UsageError: the size of the source is unknown and no quota was given, or too little was.
+        UsageError: the size of the source is unknown and there is no quota, or the quota is too
+            small.
         FluidModelError: no node fits.
     """
     if existing.runtime is not None and not options.replicas_given:
@@ -174,17 +175,17 @@ def _model_bytes(options: CacheOptions, listing: FileListing | None) -> int:
         return listing.bytes
     if options.quota is None:
         raise UsageError(
-            f"the size of {options.source.uri} is not known",
-            "it cannot be measured from here",
+            f"the size of {options.source.uri} is unknown",
+            "it cannot be determined from this machine",
             "--quota SIZE, a little more than the model's bytes",
         )
     return sizing.max_model_bytes(options.quota)
 
 
 def load_paths(listing: FileListing) -> tuple[str, ...]:
-    """The paths of a DataLoad: all, or only the model's own where other files take much space.
+    """Return the paths of a DataLoad: everything, or only the model's files if junk is large.
 
-    Each path is a run of Alluxio's shell of some seconds, so that many are only worth it where
+    Each path is a run of Alluxio's shell that takes some seconds, so several are worthwhile only if
     they save much.
     """
     skipped = sum(file.size for file in listing.junk)
@@ -201,7 +202,7 @@ def load_paths(listing: FileListing) -> tuple[str, ...]:
 
 
 def _loaded_bytes(listing: FileListing, paths: Sequence[str]) -> int:
-    """The bytes that a load of the paths brings."""
+    """Return the bytes that a load of the paths transfers."""
     skipped = listing.junk
     if "/" not in paths:
         skipped = tuple(f for f in skipped if f"/{f.path.partition('/')[0]}" in paths)
@@ -209,15 +210,14 @@ def _loaded_bytes(listing: FileListing, paths: Sequence[str]) -> int:
 
 
 def _choose_quota(options: CacheOptions, cached_bytes: int, existing: ExistingObjects) -> int:
-    """`held` are the bytes that shall be cached, 0 where they are not known."""
+    """Return the quota; `held` is the number of bytes to cache, 0 if unknown."""
     needed = sizing.quota_for(cached_bytes) if cached_bytes else 0
     if options.quota is not None:
         if cached_bytes and sizing.max_model_bytes(options.quota) < cached_bytes:
             raise UsageError(
                 f"--quota {bytes_to_quantity(options.quota)} is too small",
                 f"the model has {format_bytes(cached_bytes)}, and Alluxio evicts at 95% of the "
-                "quota "
-                f"and keeps 2 GiB free",
+                "quota and reserves 2 GiB",
                 f"--quota {bytes_to_quantity(needed)}",
             )
         return options.quota
@@ -236,7 +236,7 @@ def _choose_medium_and_nodes(
     candidates: CandidateNodes | None,
     existing: ExistingObjects,
 ) -> tuple[Medium, Placement | None, list[str]]:
-    """The medium and the nodes, which depend on each other."""
+    """Select the medium and the nodes, which depend on each other."""
     current = _current_medium(options, existing)
     if candidates is None:
         medium = current or sizing.choose_medium(
@@ -254,7 +254,8 @@ def _choose_medium_and_nodes(
     medium = media[0]
     eligible = candidates.nodes
     if medium.type == "MEM" and not current and options.medium == "auto":
-        # Memory was chosen for these nodes only: it fits beside the engine there.
+        # The memory tier was selected for these nodes only, because it fits beside the engine
+        # there.
         eligible = tuple(
             node
             for node in eligible
@@ -269,14 +270,14 @@ def _choose_medium_and_nodes(
 
 
 def _unknown_disk_note(path: str, quota: int, chosen: Placement) -> str:
-    """A note that the size of a separate disk is unknown, with what other caches may use of it."""
+    """Return a note that the free space of a separate disk is unknown."""
     others = [
         f"{format_bytes(node.disk_used_by_caches(path))} on {node.name}"
         for node in chosen.nodes
         if node.disk_used_by_caches(path)
     ]
     taken = f"; other caches on that disk may take {', '.join(others)}" if others else ""
-    return f"whether {path} has {format_bytes(quota)} free cannot be seen from the API{taken}"
+    return f"the API does not show whether {path} has {format_bytes(quota)} free{taken}"
 
 
 def _auto_media(
@@ -286,7 +287,7 @@ def _auto_media(
     jvm: HeapSizes,
     candidates: Sequence[Candidate],
 ) -> list[Medium]:
-    """The medium for `--medium auto`: memory where enough nodes have it, else SSD."""
+    """Select the medium for `--medium auto`: memory if enough nodes have it, else SSD."""
     ready = [node for node in candidates if node.is_eligible]
     media = [
         sizing.choose_medium("auto", options.path, quota, jvm, model_bytes, node.capacity)
@@ -312,7 +313,7 @@ def _current_medium(options: CacheOptions, existing: ExistingObjects) -> Medium 
     if existing.runtime is None or options.medium != "auto" or options.path is not None:
         return None
     kind, path, _ = alluxio_runtime.parse_tier(existing.runtime)
-    return Medium(kind, path, "as it stands") if kind else None
+    return Medium(kind, path, "unchanged") if kind else None
 
 
 def _current_nodes(existing: ExistingObjects, candidates: Sequence[Candidate]) -> list[str]:
@@ -323,7 +324,7 @@ def _current_nodes(existing: ExistingObjects, candidates: Sequence[Candidate]) -
 def _affinity_and_tolerations(
     options: CacheOptions, chosen: Placement | None, existing: ExistingObjects
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Node affinity and tolerations of the Dataset."""
+    """Return the node affinity and tolerations of the Dataset."""
     if chosen is not None:
         return placement.node_affinity(chosen.nodes), placement.required_tolerations(chosen.nodes)
     if existing.dataset is not None and not options.placement_given:
@@ -345,10 +346,10 @@ def _affinity_and_tolerations(
 def immutable_changes(
     existing: ExistingObjects, dataset_object: Object, runtime_object: Object
 ) -> list[str]:
-    """Differences from an existing cache that Fluid does not apply while it runs.
+    """Return the differences from an existing cache that Fluid does not apply while it runs.
 
-    Fluid never remounts the root, never rebuilds the tier, and builds the workers' affinity
-    once (pkg/ddc/alluxio/ufs_internal.go, pkg/ctrl/affinity.go).
+    Fluid never remounts the root, never rebuilds the tier, and computes the workers' affinity once
+    (pkg/ddc/alluxio/ufs_internal.go, pkg/ctrl/affinity.go).
     """
     found = []
     if existing.dataset is not None:

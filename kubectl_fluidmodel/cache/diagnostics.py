@@ -1,4 +1,4 @@
-"""Why a cache does not come up or stays empty, where only logs and Fluid's controllers show it."""
+"""Explains why a cache does not become ready, if only logs and Fluid's controllers show it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _CONTROLLERS = ("dataset-controller", "alluxioruntime-controller")
 
 @dataclass
 class Diagnostics:
-    """What the logs of one cache's pods and Fluid's controllers say.
+    """Problems in the logs of a cache's pods and of Fluid's controllers.
 
-    `refresh` reads in a thread of its own: a node that does not answer must not hold up the wait.
+    `refresh` reads in a separate thread, because a node that does not respond must not block the
+    wait.
     """
 
     client: Client
@@ -37,12 +38,12 @@ class Diagnostics:
     master_log: str = ""
     """The end of the master's log, while it does not serve the Dataset."""
     controller_problem: str = ""
-    """Why no controller creates the master; empty where none is at fault."""
+    """Why no controller creates the master; empty if the controllers are running."""
     _read_at: float = field(default_factory=time.monotonic)
     _thread: threading.Thread = field(default_factory=threading.Thread)
 
     def refresh(self) -> None:
-        """Start to read again, if the last read is some seconds ago."""
+        """Start another read, if the last one is some seconds old."""
         if time.monotonic() - self._read_at < _INTERVAL or self._thread.is_alive():
             return
         self._read_at = time.monotonic()
@@ -65,9 +66,9 @@ class Diagnostics:
         return ""
 
     def store_error(self) -> str:
-        """What workers and master logged about the store; empty where nothing.
+        """Return what workers and master logged about the store; empty if nothing.
 
-        A load that reads nothing succeeds, and only these logs say why.
+        A load that reads nothing succeeds, and only these logs show the reason.
         """
         if not self.can_read_logs:
             return ""
@@ -96,7 +97,7 @@ class Diagnostics:
         return status.parse_dataset(self.informer.get(names.DATASETS, self.name)).is_bound
 
     def _is_serving(self, master: Object) -> bool:
-        """Whether the Dataset is bound: a master is ready without its store, too."""
+        """Return whether the Dataset is bound: a master can be ready without its store."""
         return pod_problems.is_ready(master) and self._is_bound()
 
     def _find_controller_problem(self) -> str:
@@ -123,5 +124,5 @@ class Diagnostics:
                     self.namespace, pod, container, tail=60, previous=previous
                 )
             except (KubeError, UnreachableError):
-                continue  # not started yet, or its node is gone: events show that
+                continue  # not started yet, or its node is lost: events show that
         return text

@@ -1,21 +1,21 @@
-"""Commands that the errors of `cache` and `uncache` suggest."""
+"""Commands that errors of `cache` and `uncache` suggest."""
 
 from __future__ import annotations
 
 from kubectl_fluidmodel.output.shell import Command, Operand, Word, command
 
-RBAC_DOCS = "docs/rbac.md has a Role that suffices"
+RBAC_DOCS = "see docs/rbac.md for the Role"
 _MAX_BASE = 41
-"""Characters of a name to which a suffix may still be added."""
+"""Maximum length of a name to which a suffix can be added."""
 
 
 def kubectl(*words: Word, namespace: str = "") -> Command:
-    """A kubectl command, in a namespace where one is given."""
+    """Return a kubectl command, in a namespace if one is given."""
     return command("kubectl", *words, *(("-n", namespace) if namespace else ()))
 
 
 def uncache(name: str, namespace: str) -> Command:
-    """The command that removes a cache."""
+    """Return the command that removes a cache."""
     return kubectl("fluidmodel", "uncache", Operand(name), namespace=namespace)
 
 
@@ -31,6 +31,6 @@ def doctor(name: str, namespace: str) -> Command:
 
 
 def other_name(name: str) -> Command:
-    """The flag that gives a cache another name, which is legal, too."""
+    """Return the flag that gives a cache another valid name."""
     alternative = f"{name[:_MAX_BASE]}-alt" if len(name) > _MAX_BASE else f"{name}-2"
     return command("--name", alternative)

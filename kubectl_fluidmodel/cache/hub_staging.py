@@ -1,7 +1,7 @@
-"""Bring a model of the Hub into a bucket, from which it is cached like any other.
+"""Stages a Hub model in a bucket, from which it is cached like any other source.
 
-The cache is built on the prefix of one commit, and only when the manifest beside it lists all of
-the commit's files.
+The cache uses the prefix of one commit, and only if the manifest beside it lists all files of the
+commit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class HubStaging:
     """The staging of one commit of a model, from the plan to the manifest."""
 
     options: CacheOptions
-    """As the user gave them: their source is the Hub's."""
+    """As the user specified them: their source is the Hub model."""
     staging: StagingOptions
     namespace: str
     client: Client | None
@@ -57,7 +57,7 @@ class HubStaging:
 
         Raises:
             FluidModelError: the Hub refuses.
-            UnreachableError: the Hub does not answer.
+            UnreachableError: the Hub does not respond.
         """
         staging, source = options.staging, options.source
         if staging is None:
@@ -71,7 +71,7 @@ class HubStaging:
         return cls(options, staging, namespace, client, hub, files, layout, staging_job)
 
     def staged_options(self) -> CacheOptions:
-        """The options of the cache itself: its source is the commit's prefix in the bucket."""
+        """Return the options of the cache: its source is the commit's prefix in the bucket."""
         return replace(
             self.options,
             source=self.layout.source,
@@ -81,24 +81,24 @@ class HubStaging:
         )
 
     def summary_lines(self) -> list[str]:
-        """The plan in words: commit, files, bytes, and what is left out."""
+        """Return a summary of the plan: commit, files, bytes, and what is skipped."""
         from kubectl_fluidmodel.stage.report import summary_lines
 
         return [*summary_lines(self.files), *self.job.network_notes()]
 
     def is_staged(self) -> bool:
-        """Whether the model is in its bucket, with a valid manifest beside it."""
+        """Return whether the model is in its bucket, with a valid manifest."""
         with self._open_store() as store:
             return self._has_manifest(store)
 
     @property
     def done_step(self) -> Step:
-        """The finished staging, as the first step of the cache."""
+        """Return the finished staging, as the first step of the cache."""
         files = pluralize(len(self.files.files), "file")
         return Step(STAGE_STEP, DONE, f"{files}, {format_bytes(self.files.bytes)}")
 
     def run(self, reporter: ProgressReporter, deadline: float, *, wait: bool) -> bool:
-        """Stage the model, unless it is staged already.
+        """Stage the model, unless it is already staged.
 
         Args:
             reporter: Gets messages, and progress that includes the steps of the cache.
@@ -106,14 +106,14 @@ class HubStaging:
             wait: Whether to wait for the Job.
 
         Returns:
-            Whether it is staged; False where nobody waits for the Job.
+            Whether it is staged; False if the Job was started without waiting for it.
 
         Raises:
-            FluidModelError: with what is in the way; the same command continues from there.
+            FluidModelError: names the obstacle; the same command resumes.
         """
         with self._open_store() as store:
             if self._has_manifest(store, hidden=True):
-                reporter.log(f"staged already at {self.layout.uri}, its manifest is valid")
+                reporter.log(f"already staged at {self.layout.uri} with a valid manifest")
                 return True
             if self.staging.on == "client":
                 self._run_on_client(store, reporter)
@@ -122,7 +122,7 @@ class HubStaging:
             if not self._has_manifest(store):
                 raise FluidModelError(
                     f"{self.layout.uri} has no valid manifest after staging",
-                    "somebody else may write to the bucket",
+                    "something else may be writing to the bucket",
                     "the same command again",
                 )
         return True
@@ -161,7 +161,7 @@ class HubStaging:
         if self.job.lacks_image:
             if running is None:
                 raise no_image_error()
-            reporter.log(f"{kubectl_name(running)} found running")  # following takes no image
+            reporter.log(f"{kubectl_name(running)} found running")  # no image needed to wait for it
         else:
             running = self._start_job(client, reporter)
         if not wait:
@@ -185,7 +185,7 @@ class HubStaging:
         return made
 
     def _find_active_job(self, client: Client) -> Object | None:
-        """A running Job that stages this commit to the same bucket."""
+        """Return a running Job that stages this commit to the same bucket."""
         target = f"--to={self.staging.to.uri}"
         for each in job_run.active_jobs(client, self.options.name, self.namespace):
             same_source = job.staged_source(each) == self.files.uri
@@ -194,10 +194,10 @@ class HubStaging:
         return None
 
     def _yield_to_earlier_job(self, client: Client, made: Object) -> None:
-        """Delete our Job if another model's Job of the same name was created before it.
+        """Delete our Job if another model's Job with the same name was created before it.
 
         Raises:
-            FluidModelError: ours was the later one.
+            FluidModelError: ours was created later.
         """
         name = self.options.name
         ours = client.get_or_none(kinds.JOBS, name_of(made), self.namespace)
@@ -211,7 +211,7 @@ class HubStaging:
     def _with_cache_steps(self, snapshot: ProgressSnapshot) -> ProgressSnapshot:
         load = self.options.load
         to_come = pending_steps(self.options.replicas, load=load)
-        remaining = self.files.bytes if load else 0  # nodes load at the same time
+        remaining = self.files.bytes if load else 0  # several nodes load at the same time
         return replace(snapshot, steps=(*snapshot.steps, *to_come), remaining_after=remaining)
 
     def _require_client(self) -> Client:
@@ -221,6 +221,6 @@ class HubStaging:
 
 
 def _creation_order(made: Object) -> tuple[str, str]:
-    """Sort Jobs by creation time, and by name within a second."""
+    """Sort Jobs by creation time, then by name."""
     created = str(get_path(made, "metadata", "creationTimestamp", default=""))
     return created, name_of(made)

@@ -1,4 +1,4 @@
-"""Load a cache until it holds every byte of its source."""
+"""Loads a cache until it holds every byte of its source."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.output.units import pluralize
 
 MAX_ATTEMPTS = 3
-"""Loads in one run before an incomplete cache is a failure."""
+"""Maximum loads in a run before an incomplete cache is a failure."""
 _DELETE_TIMEOUT = 120.0
-"""Seconds to wait for Fluid to clean up a DataLoad that is deleted."""
+"""Timeout in seconds for Fluid to clean up a deleted DataLoad."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class CacheLoader:
             verification = waiter.verify()
             if verification.complete:
                 self.reporter.log(
-                    f"the cache is complete already; {_verified_message(verification)}"
+                    f"the cache is already complete; {_verified_message(verification)}"
                 )
                 return verification
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -64,16 +64,16 @@ class CacheLoader:
         raise self._incomplete_error(verification, waiter.diagnostics.store_error())
 
     def ensure_load(self, load: Object) -> str:
-        """Start a DataLoad, unless one runs; a finished one is replaced.
+        """Start a DataLoad, unless one is running; replace a finished one.
 
         Returns:
-            The UID of the DataLoad that runs.
+            The UID of the running DataLoad.
         """
         existing = self.client.get_or_none(names.DATA_LOADS, self.name, self.namespace)
         if existing is not None:
             uid = names.uid_of(existing)
             if not is_terminating(existing) and not status.parse_dataload(existing).finished:
-                self.reporter.log(f"{kubectl_name(existing)} runs already")
+                self.reporter.log(f"{kubectl_name(existing)} is already running")
                 return uid
             self.client.delete(names.DATA_LOADS, self.name, self.namespace, uid=uid)
             self._wait_until_deleted(uid)
@@ -134,7 +134,7 @@ def _incomplete_message(verification: Verification, *, last: bool) -> str:
 
 
 def _missing_noun(missing: Sequence[str]) -> str:
-    """What is missing: files, or workers that are gone with what they held."""
+    """Return the noun for what is missing: files, or lost workers with what they held."""
     return "worker" if all(each.startswith("worker ") for each in missing) else "file"
 
 

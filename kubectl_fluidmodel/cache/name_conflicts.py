@@ -1,4 +1,4 @@
-"""Check that a cache's name is not used by something else."""
+"""Checks that a cache's name is not used by something else."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from kubectl_fluidmodel.stage.job import staged_source
 def require_name_available(
     client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
 ) -> None:
-    """Check that no foreign object, and no cache of another source, has the name.
+    """Check that neither a foreign object nor a cache of another source has the name.
 
     Raises:
-        FluidModelError: with the object that has it, and what to do.
+        FluidModelError: names the object and a solution.
     """
     name = options.name
     hint = other_name(name)
@@ -49,7 +49,7 @@ def require_name_available(
     if claim is not None and annotations_of(claim).get("CreatedBy") != "fluid":
         raise FluidModelError(
             f"PersistentVolumeClaim {name} exists in namespace {namespace}",
-            "Fluid creates one of that name, and this is not it",
+            "Fluid creates a claim with that name, and this one is not from Fluid",
             hint,
         )
     _require_secret_available(client, options, namespace)
@@ -82,7 +82,7 @@ def _require_secret_available(client: Client, options: CacheOptions, namespace: 
 
 
 def _require_volume_available(client: Client, name: str, namespace: str, hint: Command) -> None:
-    """Fluid names the PV `<namespace>-<name>`, on which two Datasets can collide.
+    """Check that Fluid's PV name `<namespace>-<name>` does not collide with another Dataset's.
 
     Raises:
         FluidModelError: the volume of another Dataset has the name.
@@ -97,45 +97,45 @@ def _require_volume_available(client: Client, name: str, namespace: str, hint: C
     if volume is not None and owner != (namespace, name):
         raise FluidModelError(
             f"PersistentVolume {volume_name} exists",
-            f"it belongs to {'/'.join(owner).strip('/') or 'nobody'}, and Fluid would take it for "
+            f"it belongs to {'/'.join(owner).strip('/') or 'no claim'}, and Fluid would use it as "
             f"the volume of {namespace}/{name}",
             hint,
         )
 
 
 def check_staging_jobs(client: Client, options: CacheOptions, namespace: str) -> list[str]:
-    """Check that no Job stages another model for a cache of this name.
+    """Check that no Job stages another model for a cache with this name.
 
     Returns:
         Notes on Jobs that stage other commits of this model.
 
     Raises:
-        FluidModelError: with the Job, and what to do.
+        FluidModelError: names the Job and a solution.
     """
     name = options.name
     try:
         active = job_run.active_jobs(client, name, namespace)
-    except ForbiddenError:  # who may not list Jobs creates none
+    except ForbiddenError:  # without permission to list Jobs, none can be created either
         return []
     for each in active:
         if not is_same_source(staged_source(each), options.recorded_uri):
             raise name_taken_error(each, name, namespace)
     others = [each for each in active if options.commit and _job_commit(each) != options.commit]
     return [
-        f"Job {name_of(each)} still stages commit {_job_commit(each)[:12]}, and is left alone "
-        f"({_delete_job(each, namespace)} ends it)"
+        f"Job {name_of(each)} is still staging commit {_job_commit(each)[:12]}, and is left "
+        f"running ({_delete_job(each, namespace)} ends it)"
         for each in others
     ]
 
 
 def jobs_of_other_models(client: Client, name: str, namespace: str, repo: str) -> list[Object]:
-    """The active Jobs that stage another model than `repo` for a cache of the name."""
+    """Return the active Jobs that stage another model than `repo` for a cache with this name."""
     active = job_run.active_jobs(client, name, namespace)
     return [each for each in active if not is_same_source(staged_source(each), f"hf://{repo}")]
 
 
 def name_taken_error(job: Object, name: str, namespace: str) -> FluidModelError:
-    """The error where a Job stages another model for a cache of the name."""
+    """Return the error for a Job that stages another model for a cache with this name."""
     return FluidModelError(
         f"the name {name} is taken in namespace {namespace}",
         f"Job {name_of(job)} is staging {staged_source(job)} for it",

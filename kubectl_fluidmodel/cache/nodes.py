@@ -23,11 +23,11 @@ from kubectl_fluidmodel.objects.kinds import Kind
 def candidate_nodes(
     client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
 ) -> CandidateNodes | None:
-    """The nodes that may hold the cache, with what their pods and caches leave free.
+    """Return the nodes that may hold the cache, with their free resources.
 
-    None where nodes cannot be listed: the scheduler then chooses within the node affinity.
-    Pods are read node by node for the few most roomy candidates only, so that the cost does
-    not grow with the cluster.
+    None if nodes cannot be listed: the scheduler then chooses within the node affinity. Pods are
+    read per node, only for the few candidates with the most memory, so the cost does not grow with
+    the cluster.
     """
     try:
         objects = client.list_objects(k.NODES)
@@ -51,7 +51,10 @@ def candidate_nodes(
     )[: options.replicas + 7]
     pods = _pods_by_node(client, [node.name for node in roomiest])
     if pods is None:
-        notes.append("pods of other namespaces cannot be read: free memory is what nodes allocate")
+        notes.append(
+            "pods in other namespaces cannot be read: their requests are not subtracted from free "
+            "memory"
+        )
         return CandidateNodes(tuple(found), tuple(notes))
     disks, unread = _disk_caches(client, (namespace, options.name), pods)
     notes += unread
@@ -63,7 +66,7 @@ def candidate_nodes(
 
 
 def _pods_by_node(client: Client, nodes: Sequence[str]) -> dict[str, list[Object]] | None:
-    """Node to its pods; None where they cannot be read."""
+    """Return the pods by node; None if they cannot be read."""
     from concurrent.futures import ThreadPoolExecutor
 
     def read(node: str) -> list[Object]:
@@ -83,9 +86,9 @@ def _known_tolerations(
     existing: ExistingObjects,
     objects: Sequence[Object],
 ) -> list[Object]:
-    """The tolerations of the existing cache and of the workers of the namespace's graphs.
+    """Return the tolerations of the existing cache and of the workers of the namespace's graphs.
 
-    The graphs are read only where a node has a taint that is not tolerated otherwise.
+    The graphs are read only if a node has a taint that is not tolerated otherwise.
     """
     known = get_list(existing.dataset, "spec", "tolerations")
     if options.nodes or not any(
@@ -98,10 +101,10 @@ def _known_tolerations(
 def _disk_caches(
     client: Client, own: tuple[str, str], pods: Mapping[str, Sequence[Object]]
 ) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
-    """Node to the paths and quotas of the caches on its disks, and notes.
+    """Return the paths and quotas of caches on disks by node, and notes.
 
-    No pod requests them: the quota of a tier is in the runtime of a cache with a worker there.
-    The cache `own` does not count, which is what is being placed.
+    No pod requests this space: the quota of a tier is in the runtime of a cache that has a worker
+    there. The cache `own`, which is being placed, does not count.
     """
     kinds: dict[str, Kind] = {}
     for pod in (pod for on in pods.values() for pod in on):
@@ -116,8 +119,8 @@ def _disk_caches(
             runtimes |= {(namespace_of(r), name_of(r)): r for r in client.list_objects(kind)}
         except (ForbiddenError, NotFoundError):
             notes.append(
-                f"{kind.resource} of other namespaces cannot be read: what their caches take of a "
-                "node's disk is not counted"
+                f"{kind.resource} in other namespaces cannot be read: the disk space of their "
+                "caches is not counted"
             )
     found = {}
     for node, on in pods.items():
@@ -129,9 +132,9 @@ def _disk_caches(
 
 
 def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
-    """Path and bytes of a cache's tiers that are no memory; no path of an emptyDir.
+    """Return the path and bytes of a cache's disk tiers; the path of an emptyDir is empty.
 
-    A tier of several paths counts at the first.
+    A tier with several paths counts at the first.
     """
     return [
         ("" if tier.empty_dir else tier.path.partition(",")[0].strip(), tier.quota or 0)
@@ -141,14 +144,14 @@ def disk_tiers(runtime: Object) -> list[tuple[str, int]]:
 
 
 def _worker_tolerations(client: Client, namespace: str) -> list[Object]:
-    """The tolerations of the workers of a namespace's graphs; none where graphs cannot be read."""
+    """Return the tolerations of a namespace's graph workers; none if graphs cannot be read."""
     found: list[Object] = []
     for name in (resources.GRAPH, resources.COMPONENT):
         for graph in _list_newest(client, name, namespace):
             try:
                 opened = open_graph(graph)
             except FluidModelError:
-                continue  # its pods are made from elsewhere
+                continue  # another object creates its pods
             for component in opened.components:
                 if component.role is Role.WORKER:
                     found += get_list(component.pod_spec(), "tolerations")
@@ -156,10 +159,10 @@ def _worker_tolerations(client: Client, namespace: str) -> list[Object]:
 
 
 def _list_newest(client: Client, kind: str, namespace: str) -> list[Object]:
-    """The objects of a kind in the newest version that is served."""
+    """Return the objects of a kind in the newest served version."""
     for version in (resources.V1BETA1, resources.V1ALPHA1):
         try:
             return client.list_objects(resources.kind_for(kind, version), namespace)
         except KubeError:
-            continue  # it is not served, or we may not see it
+            continue  # it is not served, or we may not read it
     return []

@@ -1,4 +1,4 @@
-"""The options of `cache`: the flags, checked once against each other."""
+"""The options of `cache`: the flags, validated once against each other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w./-]*)=([\w.-]*)", re.ASCII)
 
 @dataclass(frozen=True)
 class CacheFlags:
-    """The flags that shape the cache, as the command line has them."""
+    """The flags that define the cache, as on the command line."""
 
     name: str | None = None
     replicas: int | None = None
@@ -46,7 +46,7 @@ class CacheFlags:
 
 @dataclass(frozen=True)
 class StagingFlags:
-    """The flags of staging a model of the Hub, as the command line has them."""
+    """The flags for staging a Hub model, as on the command line."""
 
     to: str | None = None
     stage_on: str = "cluster"
@@ -61,13 +61,13 @@ class StagingFlags:
 
 @dataclass(frozen=True)
 class StagingOptions:
-    """How a model of the Hub gets into its bucket."""
+    """How a Hub model is copied to its bucket."""
 
     to: BucketPrefix
     on: str = "cluster"
     """`cluster`: a Job transfers; `client`: this process does."""
     image: str = ""
-    """The Job's image; empty where none was given."""
+    """The Job's image; empty if there is none."""
     network: PodNetwork = field(default_factory=PodNetwork)
     workers: int = DEFAULT_WORKERS
     shards: int = 1
@@ -100,17 +100,17 @@ class CacheOptions:
     replicas_given: bool = False
     wait: bool = True
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds for the whole wait, staging included."""
+    """Seconds for the whole wait, including staging."""
     staging: StagingOptions | None = None
-    """How the source gets into a bucket first; None where it is not a model of the Hub."""
+    """How the source is staged; None if it is not a Hub model."""
     origin: str = ""
-    """For a staged model its URI on the Hub: `hf://org/model`. The source is its bucket then."""
+    """For a staged model, its URI on the Hub: `hf://org/model`. The source is then its bucket."""
     commit: str = ""
-    """For a staged model its commit on the Hub."""
+    """For a staged model, its commit on the Hub."""
     reader: ReaderPod | None = None
-    """The pod that reads the cache to verify it; None where Alluxio's list is enough."""
+    """The pod that reads the cache to verify it; None if Alluxio's list is sufficient."""
     expected: FileListing | None = None
-    """For a model that is still to be staged, the files that its bucket will hold."""
+    """For a model that is not staged yet, the files that its bucket will hold."""
 
     @property
     def is_web_source(self) -> bool:
@@ -118,7 +118,7 @@ class CacheOptions:
 
     @property
     def recorded_uri(self) -> str:
-        """The URI that the Dataset records, and that another run of the same name must have."""
+        """The URI that the Dataset records, and that later runs with the same name must have."""
         return self.origin or self.source.uri
 
     @property
@@ -137,15 +137,15 @@ def parse_options(
     """Check the flags against each other and against the source.
 
     Args:
-        source: SOURCE, as the command line has it.
-        flags: The flags that shape the cache.
+        source: SOURCE, as on the command line.
+        flags: The flags that define the cache.
         store: The flags of the store.
-        staging: The flags of staging, for a model of the Hub.
-        hub: The flags of the Hub, for a model of it.
+        staging: The flags of staging, for a Hub model.
+        hub: The flags of the Hub, for a Hub model.
         waiting: Whether to wait, and for how many seconds at most.
 
     Raises:
-        UsageError: with the flag at fault and what it takes.
+        UsageError: names the invalid flag and its format.
     """
     parsed = parse_source(source)
     store = store or StoreOptions()
@@ -155,7 +155,7 @@ def parse_options(
     if flags.replicas is not None and nodes and len(nodes) != flags.replicas:
         raise UsageError(
             f"--replicas {flags.replicas} with {len(nodes)} --node",
-            "each node holds a complete copy, so both have to be the same number",
+            "each node holds a complete copy, so the two numbers must be equal",
         )
     return CacheOptions(
         source=parsed,
@@ -178,19 +178,19 @@ def parse_options(
 
 
 def _check_placement(source: Source, flags: CacheFlags) -> None:
-    """Raises: UsageError: the runtime, the directory or the nodes do not fit together."""
+    """Raises: UsageError: the runtime, the directory or the nodes cannot be combined."""
     if flags.runtime != "alluxio":
         raise UsageError(
             f"--runtime {flags.runtime}", "only Alluxio is supported", "--runtime alluxio"
         )
     if flags.nodes and flags.node_selector:
-        raise UsageError("--node and --node-selector", "give one of them")
+        raise UsageError("--node and --node-selector", "use one of them")
     if flags.path is not None and not re.fullmatch(r"/[^\s,:\x00-\x1f]*", flags.path):
-        raise UsageError(f"--path '{flags.path}'", "it is one absolute directory")
+        raise UsageError(f"--path '{flags.path}'", "it must be one absolute directory")
     if source.scheme == "local" and not (flags.nodes or flags.node_selector):
         raise UsageError(
             f"{source.uri} is a directory of a node",
-            "the node is not given",
+            "its node is required",
             "--node NODE (kubectl get nodes)",
         )
 
@@ -198,20 +198,20 @@ def _check_placement(source: Source, flags: CacheFlags) -> None:
 def _check_secrets(source: Source, store: StoreOptions, flags: CacheFlags) -> None:
     """Raises: UsageError: a Secret is given that the source does not use."""
     if store.s3_secret and source.scheme not in ("s3", "hf"):
-        raise UsageError("--s3-secret", f"a {source.scheme}:// source has no use for it")
+        raise UsageError("--s3-secret", f"a {source.scheme}:// source does not use it")
     if flags.gcs_secret and source.scheme != "gs":
-        raise UsageError("--gcs-secret", f"a {source.scheme}:// source has no use for it")
+        raise UsageError("--gcs-secret", f"a {source.scheme}:// source does not use it")
 
 
 def _parse_staging(source: Source, flags: StagingFlags, hub: HubOptions) -> StagingOptions | None:
-    """How the source is staged; None where it is not a model of the Hub.
+    """Return how the source is staged; None if it is not a Hub model.
 
     Raises:
-        UsageError: the bucket is missing or not needed, or a flag of the Job is wrong.
+        UsageError: the bucket is missing or not needed, or a flag of the Job is invalid.
     """
     if source.scheme != "hf":
         if flags.to:
-            raise UsageError(f"--to with {source.uri}", "only a model of the Hub is staged")
+            raise UsageError(f"--to with {source.uri}", "only Hub models are staged")
         return None
     if not flags.to:
         raise _missing_bucket_error(source)
@@ -248,9 +248,9 @@ def _parse_reader(flags: CacheFlags, pod: StagingFlags, *, wait: bool) -> Reader
 
 
 def _missing_bucket_error(source: Source) -> UsageError:
-    """The error for a model of the Hub without --to, which may have been meant as a bucket."""
+    """Return the error for a Hub model without --to, which may have been meant as a bucket."""
     hint = command_for_source(source.uri.removeprefix("hf://"))
-    with suppress(UsageError):  # not every organization's name could be a bucket's
+    with suppress(UsageError):  # not every organization's name is a valid bucket name
         bucket = parse_source(f"s3://{source.host}") if not source.revision else None
         if bucket is not None:
             hint += f", or, if {bucket.host} is a bucket: {command_for_source(bucket.uri)}"
@@ -266,6 +266,6 @@ def _parse_node_selector(text: str | None) -> tuple[tuple[str, str], ...]:
     for part in text.split(","):
         match = _LABEL.fullmatch(part.strip())
         if not match:
-            raise UsageError(f"--node-selector '{text}'", "write KEY=VALUE,KEY=VALUE")
+            raise UsageError(f"--node-selector '{text}'", "the format is KEY=VALUE,KEY=VALUE")
         pairs.append((match[1], match[2]))
     return tuple(pairs)

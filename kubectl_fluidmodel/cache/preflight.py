@@ -1,4 +1,4 @@
-"""Check before the first write: permissions, Fluid, the namespace and the name."""
+"""Checks before the first write: permissions, Fluid, the namespace and the name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kubectl_fluidmodel.output.shell import Operand, command
 
 @dataclass(frozen=True)
 class PreflightResult:
-    """What the preflight found, for the steps that follow."""
+    """Results of the preflight for the steps that follow."""
 
     existing: ExistingObjects
     can_exec: bool = False
@@ -36,7 +36,7 @@ class PreflightResult:
 
 
 def required_permissions(options: CacheOptions, namespace: str) -> list[Permission]:
-    """The permissions without which `cache` cannot do its work."""
+    """Return the permissions that `cache` requires."""
     verbs = ("get", "list", "watch", "create", "patch")
     found = [
         Permission(verb, kind, namespace)
@@ -57,12 +57,12 @@ def required_permissions(options: CacheOptions, namespace: str) -> list[Permissi
 
 
 def optional_permissions(namespace: str) -> list[Permission]:
-    """The permissions without which `cache` works, but less well."""
+    """Return the permissions that `cache` can do without, with fewer checks."""
     return [*_exec_permissions(namespace), _log_permission(namespace)]
 
 
 def _exec_permissions(namespace: str) -> list[Permission]:
-    """A WebSocket upgrade is a GET; API servers since 1.35 ask for `create` besides."""
+    """A WebSocket upgrade is a GET; API servers since 1.35 also check `create`."""
     return [Permission(verb, kinds.PODS, namespace, "exec") for verb in ("get", "create")]
 
 
@@ -71,7 +71,7 @@ def _log_permission(namespace: str) -> Permission:
 
 
 def staging_job_permissions(namespace: str) -> list[Permission]:
-    """The permissions to stage by a Job."""
+    """Return the permissions for staging with a Job."""
     verbs = ("get", "list", "watch", "create", "patch", "delete")
     found = [Permission(verb, kinds.JOBS, namespace) for verb in verbs]
     found += [Permission(verb, kinds.PODS, namespace) for verb in ("list", "watch")]
@@ -84,16 +84,16 @@ def run_preflight(
     namespace: str,
     staging_permissions: Sequence[Permission] = (),
 ) -> PreflightResult:
-    """Check everything that has to hold before the first write.
+    """Run all checks before the first write.
 
     Args:
         client: The cluster.
         options: What to build.
-        namespace: Of the cache.
-        staging_permissions: The permissions that staging needs besides.
+        namespace: The cache's namespace.
+        staging_permissions: Additional permissions for staging.
 
     Raises:
-        FluidModelError: with what does not hold, and what to do.
+        FluidModelError: names the failed check and a solution.
     """
     validate_secret_name(options)
     require_fluid_api(client)
@@ -110,7 +110,7 @@ def run_preflight(
     if not can_exec:
         notes.append(
             "without permission to get and create pods/exec, verification uses Fluid's rounded "
-            "totals instead of every single file"
+            "totals instead of comparing every file"
         )
     notes += check_controllers(client)
     existing = existing_objects(client, options, namespace)
@@ -143,14 +143,14 @@ def validate_secret_name(options: CacheOptions) -> None:
     if secret and options.source.scheme == "s3" and not secrets.is_mountable_name(secret):
         raise UsageError(
             f"Fluid cannot mount the Secret {secret}",
-            f"it names a volume {secrets.VOLUME_PREFIX}<secret>, which has no dots and at most 63 "
-            "characters",
+            f"it would be part of the volume name {secrets.VOLUME_PREFIX}<secret>, which must have "
+            "no dots and at most 63 characters",
             f"{command('--s3-secret', secrets.to_mountable_name(secret))}, a copy of it",
         )
 
 
 def check_namespace(client: Client, namespace: str) -> list[str]:
-    """Check that the namespace exists and admits Fluid's pods, as far as may be read.
+    """Check that the namespace exists and admits Fluid's pods, as far as permissions allow.
 
     Returns:
         Notes on it.
@@ -179,15 +179,15 @@ _ENFORCE_LABEL = "pod-security.kubernetes.io/enforce"
 
 
 def _check_pod_security(client: Client, namespace: str, level: str) -> list[str]:
-    """Check by a dry run that Pod Security admits pods like those of Alluxio.
+    """Check with a dry run that Pod Security admits pods like those of Alluxio.
 
     They use their node's network and paths, which `baseline` forbids (Pod Security Standards).
 
     Returns:
-        A note where no pod may be created, not even by a dry run.
+        A note if you may not create pods, not even in a dry run.
 
     Raises:
-        FluidModelError: it does not.
+        FluidModelError: it does not admit them.
     """
     if level == "privileged":
         return []
@@ -233,13 +233,14 @@ def require_source_claim(client: Client, options: CacheOptions, namespace: str) 
     if claim is None:
         raise FluidModelError(
             f"{options.source.uri} does not exist",
-            f"namespace {namespace} has no such claim, and a Dataset reads from its own namespace",
+            f"namespace {namespace} has no such claim, and a Dataset can only use claims in its "
+            "namespace",
             kubectl("get", "pvc", namespace=namespace),
         )
 
 
 def check_controllers(client: Client) -> list[str]:
-    """Check Fluid's controllers, where they may be read.
+    """Check Fluid's controllers, if they can be read.
 
     Returns:
         Notes on them.
@@ -264,7 +265,7 @@ def check_controllers(client: Client) -> list[str]:
     if get_path(found, "spec", "replicas", default=1) == 0:
         raise FluidModelError(
             "Fluid's dataset-controller is scaled to 0",
-            "no Dataset would ever be bound",
+            "no Dataset would become Bound",
             installation.scale_up_command(installation.DATASET_CONTROLLER),
         )
     if not get_path(found, "status", "availableReplicas", default=0):
@@ -274,7 +275,7 @@ def check_controllers(client: Client) -> list[str]:
 
 
 def existing_objects(client: Client, options: CacheOptions, namespace: str) -> ExistingObjects:
-    """The objects that exist under the cache's name."""
+    """Return the existing objects with the cache's name."""
     return ExistingObjects(
         dataset=client.get_or_none(names.DATASETS, options.name, namespace),
         runtime=client.get_or_none(names.ALLUXIO_RUNTIMES, options.name, namespace),
@@ -287,10 +288,10 @@ def existing_objects(client: Client, options: CacheOptions, namespace: str) -> E
 def require_not_deleting(
     client: Client, options: CacheOptions, namespace: str, existing: ExistingObjects
 ) -> None:
-    """Check that nothing of the cache is being deleted, but a DataLoad, which is replaced.
+    """Check that no object of the cache is being deleted, except a DataLoad, which is replaced.
 
     Raises:
-        FluidModelError: with the object, and what holds it.
+        FluidModelError: names the object, and what holds it.
     """
     name = options.name
     found: list[tuple[Kind, Object | None]] = [
@@ -301,7 +302,7 @@ def require_not_deleting(
     if options.source.scheme == "s3":
         secret = options.store.s3_secret or secrets.store_secret_name(name)
         found.append((kinds.SECRETS, client.get_or_none(kinds.SECRETS, secret, namespace)))
-    with suppress(ForbiddenError):  # the claim goes before its volume
+    with suppress(ForbiddenError):  # the claim is deleted before its volume
         found.append((kinds.PVS, client.get_or_none(kinds.PVS, names.volume_name(namespace, name))))
     objects = [obj and {"kind": kind.name, **obj} for kind, obj in found]
     deletion.require_not_deleting(client, namespace, name, objects)

@@ -1,4 +1,4 @@
-"""The progress of a cache, read from its objects. Pure."""
+"""Computes the progress of a cache from its objects. Pure."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class ObjectReader(Protocol):
 
 @dataclass(frozen=True)
 class CacheProgress:
-    """The steps of a cache, the bytes it holds, and what is wrong."""
+    """The steps of a cache, the bytes it holds, and problems."""
 
     steps: tuple[Step, ...]
     done_bytes: int | None
     total_bytes: int | None
     problems: tuple[str, ...]
     remaining_after: int = 0
-    """Bytes to move after these steps: none, as they are the last."""
+    """Bytes to transfer after these steps: none, because they are the last."""
 
     @property
     def is_transferring(self) -> bool:
-        """Whether bytes are being loaded right now."""
+        """Whether bytes are being loaded now."""
         return any(step.name == "load" and step.state == RUNNING for step in self.steps)
 
     @property
     def current(self) -> Step:
-        """The first step that is not done; the last one where all are."""
+        """The first step that is not complete; the last one if all are."""
         return next((step for step in self.steps if step.state != DONE), self.steps[-1])
 
 
@@ -58,15 +58,15 @@ def compute_progress(
     external_problems: Sequence[str] = (),
     since: float = 0.0,
 ) -> CacheProgress:
-    """Read the progress of a cache from its objects.
+    """Compute the progress of a cache from its objects.
 
     Args:
         reader: The latest objects.
         target: The cache.
-        log: The end of the master's log, where it was read.
-        external_problems: What is wrong beside the cache's own objects: the API server, Fluid's
+        log: The end of the master's log, if it was read.
+        external_problems: Problems outside the cache's objects: the API server, Fluid's
             controllers.
-        since: The Unix time at which this run began; older events do not count.
+        since: The Unix time at which this run began; older events are ignored.
     """
     name = target.name
     dataset = status.parse_dataset(reader.get(names.DATASETS, name))
@@ -98,7 +98,7 @@ def compute_progress(
 
 
 class _NoObjects:
-    """The objects of a cache of which nothing exists yet."""
+    """Return the steps of a cache without any objects."""
 
     def list_objects(self, _kind: Kind) -> list[Object]:
         return []
@@ -108,7 +108,7 @@ class _NoObjects:
 
 
 def pending_steps(replicas: int, *, load: bool) -> tuple[Step, ...]:
-    """The steps of a cache of which nothing exists yet."""
+    """Return the steps of a cache without any objects."""
     return compute_progress(_NoObjects(), CacheTarget("", "", None, replicas, load)).steps
 
 
@@ -124,7 +124,7 @@ def _pods_step(role: str, pods: list[Object], wanted: int, bound: bool) -> Step:
         )
     )
     noun = f"{role}{'s' if wanted > 1 else ''}"
-    if ready >= wanted or (not pods and bound):  # pods may be hidden by RBAC
+    if ready >= wanted or (not pods and bound):  # RBAC may hide pods
         return Step(noun, DONE, f"ready on {where}" if where else "ready")
     if not pods:
         return Step(noun, WAITING)
@@ -175,7 +175,7 @@ def _pod_problems(pods: Sequence[Object]) -> list[str]:
 def _event_problems(
     reader: ObjectReader, name: str, dataset: status.DatasetStatus, since: float
 ) -> list[str]:
-    """Fluid's own error, and the warnings that do not repeat it."""
+    """Return Fluid's own error, and the warnings that do not repeat it."""
     error = " ".join((dataset.setup_error or "").split())
     warnings = pod_problems.warning_events(reader.list_objects(kinds.EVENTS), name, since)
     found = [f"Fluid: {error}"] if error else []

@@ -1,4 +1,4 @@
-"""What long work reports to."""
+"""The interface to which long work reports."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Check before the first write that the namespace's quotas and limits admit the cache.
+"""Checks before the first write that the namespace's quotas and limits admit the cache.
 
-Fluid's controllers create the pods, so that a refusal would only show as an event of a StatefulSet.
+Fluid's controllers create the pods, so a rejection would only show as an event of a StatefulSet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.objects.access import Object, get_int, get_path, name_of
 from kubectl_fluidmodel.objects.quotas import Demand, violations
 
 FLUID_CLAIM_BYTES = 100 << 50
-"""What the claim that Fluid creates requests (pkg/utils/dataset/volume/create.go: 100Pi)."""
+"""The request of the claim that Fluid creates (pkg/utils/dataset/volume/create.go: 100Pi)."""
 _MAX_REASONS = 3
 
 
@@ -26,7 +26,7 @@ def require_cache_admitted(
 ) -> None:
     """Check that the quotas and limits admit the pods and the claim of a cache.
 
-    What exists of the cache counts as used already.
+    Existing objects of the cache already count as used.
 
     Raises:
         FluidModelError: they do not; with the numbers.
@@ -50,10 +50,10 @@ def require_job_admitted(client: Client, namespace: str, job: Object) -> None:
 
 
 def cache_demand(desired: DesiredCache, *, with_claim: bool) -> Demand:
-    """What Fluid creates for a cache: master, workers, the DataLoad's pod and the claim.
+    """Return what Fluid creates for a cache: master, workers, the DataLoad's pod and the claim.
 
-    The charts give resources to the first container of each pod only, as the runtime states
-    nothing for the others (charts/alluxio/templates, charts/fluid-dataloader).
+    The charts set resources only on the first container of each pod, because the runtime sets none
+    for the others (charts/alluxio/templates, charts/fluid-dataloader).
     """
     name, runtime = name_of(desired.dataset), desired.runtime
     pods = [_pod(f"{name}-master-0", runtime, "master", "alluxio-master", "alluxio-job-master")]

@@ -1,4 +1,4 @@
-"""Remove what `cache` made, and nothing else."""
+"""Removes what `cache` created, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from kubectl_fluidmodel.output.shell import Operand
 from kubectl_fluidmodel.stage.job import job_selector
 
 RECREATED_KINDS = (names.DATA_LOADS, names.ALLUXIO_RUNTIMES, names.DATASETS)
-"""What is deleted to recreate a cache, in order: readers before what they read."""
+"""Kinds that are deleted to recreate a cache, in order: readers before what they read."""
 OWNED_KINDS = (kinds.JOBS, *RECREATED_KINDS, kinds.SECRETS, kinds.PVCS, kinds.PVS)
 _KINDS = {kind.name: kind for kind in OWNED_KINDS}
 _REQUIRED_KINDS = (*RECREATED_KINDS, kinds.SECRETS, kinds.PVCS)
-"""Kinds that have to be listed; only some caches have Jobs and volumes."""
+"""Kinds that must be listable; only some caches have Jobs and volumes."""
 
 
 def owned_objects(
     client: Client, namespace: str, name: str, only: tuple[Kind, ...] = OWNED_KINDS
 ) -> list[Object]:
-    """The objects of a cache that the plugin made, in the order to delete them.
+    """Return the objects of a cache that the plugin created, in deletion order.
 
-    Kinds that may not be listed are left out: their objects could not be deleted either.
+    Kinds that may not be listed are skipped: their objects could not be deleted either.
     """
     return _list_owned(client, namespace, name, only)[0]
 
@@ -43,12 +43,12 @@ def owned_objects(
 def _list_owned(
     client: Client, namespace: str, name: str, only: tuple[Kind, ...] = OWNED_KINDS
 ) -> tuple[list[Object], list[Kind]]:
-    """The objects, and the kinds that may not be listed."""
+    """Return the objects, and the kinds that may not be listed."""
     found: list[Object] = []
     denied = []
     for kind in only:
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGER},{names.MODEL_LABEL}={name}"
-        if kind == kinds.JOBS:  # the Jobs of `doctor --probe` end by themselves
+        if kind == kinds.JOBS:  # the Jobs of `doctor --probe` are deleted by their TTL
             selector = job_selector(name)
         try:
             items = client.list_objects(kind, _scope(kind, namespace), labels=selector)
@@ -64,7 +64,7 @@ def _list_owned(
 
 
 def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
-    """The names of the pods that mount a claim and have not ended."""
+    """Return the names of the pods that mount a claim and have not ended."""
 
     def mounts(pod: Object) -> bool:
         return not is_terminated(pod) and any(
@@ -76,7 +76,7 @@ def pods_mounting(client: Client, namespace: str, claim: str) -> list[str]:
 
 
 def required_permissions(found: list[Object], namespace: str) -> list[Permission]:
-    """The permissions without which a cache of these objects would be removed only in part."""
+    """Return the permissions without which a cache would be removed only partially."""
     wanted = [Permission("list", kind, namespace) for kind in _REQUIRED_KINDS]
     existing = [kind for kind in OWNED_KINDS if any(obj["kind"] == kind.name for obj in found)]
     source = next((names.source_uri(o) for o in found if o["kind"] == names.DATASETS.name), "")
@@ -96,16 +96,16 @@ def require_removable(
 
     Args:
         client: The cluster.
-        namespace: Of the cache.
-        name: Of the cache.
-        force: Whether the cache goes although pods read from it.
+        namespace: The cache's namespace.
+        name: The cache's name.
+        force: Whether to remove the cache although pods read from it.
         warn: Gets what could not be checked.
 
     Returns:
-        The objects, in the order to delete them.
+        The objects, in deletion order.
 
     Raises:
-        FluidModelError: there is no such cache, a permission is missing, or pods read from it.
+        FluidModelError: the cache does not exist, a permission is missing, or pods read from it.
     """
     found, denied = _list_owned(client, namespace, name)
     if found or any(kind in _REQUIRED_KINDS for kind in denied):
@@ -157,10 +157,10 @@ def _require_dataset_owned(client: Client, namespace: str, name: str) -> None:
 
 
 def dry_run_delete(client: Client, namespace: str, found: list[Object]) -> Iterator[str]:
-    """Have the API server try to delete the objects.
+    """Send the deletions as a server-side dry run.
 
     Yields:
-        A line for each.
+        A line for each object.
 
     Raises:
         FluidModelError: the API server would refuse it.
@@ -179,12 +179,12 @@ def delete_owned(
     only: tuple[Kind, ...] = OWNED_KINDS,
     timeout: float,
 ) -> Iterator[str]:
-    """Delete the objects of a cache, and wait until they are gone.
+    """Delete the objects of a cache, and wait until they are deleted.
 
     Args:
         client: The cluster.
-        namespace: Of the cache.
-        name: Of the cache.
+        namespace: The cache's namespace.
+        name: The cache's name.
         only: The kinds to delete.
         timeout: Seconds; 0 does not wait.
 
@@ -222,10 +222,10 @@ def uncache(
     timeout: float,
     warn: Callable[[str], None],
 ) -> Iterator[str]:
-    """Delete a cache as `delete_owned` does, if `require_removable` lets it.
+    """Delete a cache with `delete_owned`, if `require_removable` allows it.
 
     Raises:
-        FluidModelError: something is in the way; nothing is deleted then.
+        FluidModelError: names the obstacle; nothing is deleted then.
     """
     require_removable(client, namespace, name, force=force, warn=warn)
     yield from delete_owned(client, namespace, name, timeout=timeout)

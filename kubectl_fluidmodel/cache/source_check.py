@@ -1,4 +1,4 @@
-"""The source judged as a model before anything is built: what is wrong is refused, here."""
+"""Checks the source as a model before anything is built, and refuses one that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 _MAX_ERRORS = 3
 _MAX_WARNINGS = 8
-"""Doubts that are said one by one."""
+"""Maximum number of warnings to print individually."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class CacheLocation:
 def check_source(
     options: CacheOptions, listing: FileListing, fetch: RangeReader, location: CacheLocation
 ) -> list[str]:
-    """Judge what lies in the source; returns what there is to say of it.
+    """Check the content of the source and return its warnings.
 
     Raises:
-        FluidModelError: no engine can load it, with the command that fixes it.
+        FluidModelError: no engine can load it; has the command that fixes it.
     """
     uri = options.source.uri
     if not listing.files:
         found = group_junk((file.path, file.size) for file in listing.junk)
         raise FluidModelError(
-            f"{uri} holds no model",
+            f"{uri} does not contain a model",
             f"its {pluralize(len(listing.junk), 'file')} are {found[0].owner} ({found[0].example})",
             "kubectl fluidmodel cache --help",
         )
@@ -50,20 +50,20 @@ def check_source(
         texts = [each.text for each in verdict.errors]
         more = f"; and {len(texts) - _MAX_ERRORS} more" if len(texts) > _MAX_ERRORS else ""
         raise FluidModelError(
-            f"{uri} is no model that an engine can load",
+            f"{uri} is not a model that an engine can load",
             "; ".join(texts[:_MAX_ERRORS]) + more,
             _fix_command(options, verdict, location),
         )
     notes = [f"{uri}: {each.text}" for each in verdict.warnings[:_MAX_WARNINGS]]
     if len(verdict.warnings) > _MAX_WARNINGS:
-        notes.append(f"{uri}: and {len(verdict.warnings) - _MAX_WARNINGS} more such")
+        notes.append(f"{uri}: and {len(verdict.warnings) - _MAX_WARNINGS} more of these")
     if sampled.incomplete_reason:
-        notes.append(f"{uri} was checked only in part: {sampled.incomplete_reason}")
+        notes.append(f"{uri} was only partially checked: {sampled.incomplete_reason}")
     return notes
 
 
 def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: CacheLocation) -> str:
-    """The command that fixes it."""
+    """Return the command that fixes the source."""
     source, worst = options.source, verdict.errors[0]
     endpoint = ("--endpoint", location.endpoint) if location.endpoint else ()
     aws_endpoint = ("--endpoint-url", location.endpoint) if location.endpoint else ()
@@ -74,7 +74,7 @@ def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: Cach
             model = Operand(worst.hub_model)
             return command("kubectl", "fluidmodel", "cache", model, *to, *endpoint, *namespace)
         copy = command("aws", "s3", "sync", "SNAPSHOT", source.uri, *aws_endpoint)
-        return f"{copy} with the snapshot's directory of the machine that has it: it follows links"
+        return f"{copy} for the snapshot directory on the original machine; it follows links"
     if options.origin:
         model = Operand(f"{options.origin.removeprefix('hf://')}@{options.commit}")
         bucket = source.uri.removesuffix(f"/{model.text.replace('@', '/')}")
@@ -83,11 +83,11 @@ def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: Cach
     if source.scheme == "s3" and first:
         copy = command("aws", "s3", "cp", first, f"{source.uri}/{first}", *aws_endpoint)
         return f"{copy}, and the same command again"
-    return "put the model's own files there, and run the same command again"
+    return "upload the model's own files, and run the same command again"
 
 
 def skipped_file_notes(listing: FileListing, loaded: bool) -> list[str]:
-    """What there is to say of rubbish, which may be loaded all the same."""
+    """Return notes on junk, which may be loaded anyway."""
     notes = []
     how = "loaded with the model" if loaded else "neither loaded nor counted"
     for each in group_junk((file.path, file.size) for file in listing.junk):

@@ -1,4 +1,4 @@
-"""List a source, and find out how the cluster reaches it."""
+"""Lists a source, and determines how the cluster reaches it."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ from kubectl_fluidmodel.stage import credentials as stage_credentials
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """A source, as this machine sees it."""
+    """A source, as seen from this machine."""
 
     credentials: MountCredentials
     listing: FileListing | None
     secret: Object | None
-    """The Secret to create; None where there are no keys to store."""
+    """The Secret to create; None if there are no keys to store."""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is probably a mistake."""
+    """Probable mistakes."""
 
 
 def read_source(options: CacheOptions, client: Client | None, namespace: str) -> SourceInfo:
-    """List the source, and gather what its mount needs.
+    """List the source, and collect what its mount needs.
 
     Args:
-        options: With the source, its store and its keys.
-        client: None without a cluster. Then the store is not asked either if a quota is given,
-            so that manifests for git are the same everywhere.
-        namespace: Of the cache.
+        options: The options with the source, its store and its keys.
+        client: None without a cluster. The store is then not read either if there is a quota, so
+            manifests for git are the same everywhere.
+        namespace: The cache's namespace.
 
     Raises:
-        FluidModelError: the source is missing or empty, access to it is denied, or it is no model.
-        UnreachableError: it does not answer, and no quota was given.
+        FluidModelError: the source is missing or empty, access is denied, or it is not a model.
+        UnreachableError: it does not respond, and there is no quota.
     """
     scheme = options.source.scheme
     list_files = client is not None or options.quota is None
@@ -81,7 +81,7 @@ def _read_s3(
     notes: list[str] = []
     if keys is None:
         notes.append(
-            "no S3 credentials found: the cache's pods will use their node's own role, or none"
+            "no S3 credentials found: the cache's pods will use their node's role, if it has one"
         )
     credentials = MountCredentials(endpoint=store.endpoint, region=store.region, keys=keys)
     stores.require_endpoint_without_bucket(store, options.source.host)
@@ -129,8 +129,8 @@ def _resolve_mount_keys(
     """Find the keys with which Alluxio mounts the bucket.
 
     Returns:
-        The store with its credentials, the Secret's keys for the mount, and the Secret to create;
-        the latter two are None where there are no keys, or where the Secret exists.
+        The store with its credentials, the Secret's keys for the mount, and the Secret to create.
+        The latter two are None if there are no keys or if the Secret exists.
 
     Raises:
         FluidModelError: the keys are temporary.
@@ -162,10 +162,10 @@ def _resolve_mount_keys(
 
 
 def means_pods_own_node(url: str, client: Client | None) -> bool:
-    """Whether a URL means this machine here and another one to a pod.
+    """Return whether a URL means this machine here and another machine in a pod.
 
-    It may be meant where a node of the cluster is this machine: Fluid's pods are in their node's
-    network by default.
+    It can be correct if a node of the cluster is this machine: by default, Fluid's pods use their
+    node's network.
     """
     return is_loopback_url(url) and not (client is not None and _runs_on_node(client))
 
@@ -174,13 +174,13 @@ def _loopback_warnings(endpoint: str, client: Client | None) -> tuple[str, ...]:
     if not means_pods_own_node(endpoint, client):
         return ()
     return (
-        f"{endpoint} is this machine; the cluster's pods would look for the store on their own "
-        "node: give --endpoint as pods see it, e.g. http://SERVICE.NAMESPACE:9000",
+        f"{endpoint} is this machine; the cluster's pods would connect to their own node: set "
+        "--endpoint as pods reach it, e.g. http://SERVICE.NAMESPACE:9000",
     )
 
 
 def _runs_on_node(client: Client) -> bool:
-    """Whether this machine is a node of the cluster: it has the address of one."""
+    """Return whether this machine is a node of the cluster: it has the address of one."""
     try:
         nodes = client.list_objects(kinds.NODES)
     except KubeError:
@@ -192,7 +192,7 @@ def _runs_on_node(client: Client) -> bool:
 
 
 def _is_local_address(address: str) -> bool:
-    """Whether an interface of this machine has the address: a socket can be bound to it."""
+    """Return whether this machine has the address: a socket can be bound to it."""
     try:
         family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     except ValueError:
@@ -206,20 +206,21 @@ def _is_local_address(address: str) -> bool:
 
 
 def _temporary_credentials_error(what: str) -> FluidModelError:
-    """Alluxio 2.9 mounts with two keys and no session token, and reads them once."""
+    """Return the error: Alluxio 2.9 mounts with two keys, without a session token."""
     return FluidModelError(
         what,
-        "Alluxio cannot use a session token, and the cache would outlive it",
+        "Alluxio does not support session tokens, and the token would expire before the cache is "
+        "removed",
         "--s3-secret NAME with a long-lived key that may read the bucket",
     )
 
 
 @contextmanager
 def reachable_store(store: S3Store, client: Client | None, namespace: str) -> Iterator[S3Store]:
-    """The store as this machine reaches it: as it is, or through a port-forward.
+    """Return the store as this machine reaches it: directly, or through a port-forward.
 
-    An endpoint such as `http://minio:9000` is the name of a Service; outside the cluster it
-    means nothing, so the API server carries us there.
+    An endpoint such as `http://minio:9000` is the name of a Service. It does not resolve outside
+    the cluster, so the API server forwards a port.
     """
     url = urlsplit(store.endpoint)
     service = parse_service_host(url.hostname or "", namespace) if store.endpoint else None
@@ -231,10 +232,10 @@ def reachable_store(store: S3Store, client: Client | None, namespace: str) -> It
             yield store.with_reach_url(f"http://127.0.0.1:{port}")
     except ForbiddenError as err:
         raise UnreachableError(
-            f"cannot reach {store.endpoint} from here",
-            "it is a Service of the cluster, and you may not forward ports "
-            f"(get and create pods/portforward in namespace {service[0]})",
-            "--quota SIZE, to continue without measuring",
+            f"cannot reach {store.endpoint} from this machine",
+            "it is a Service in the cluster, and you may not forward ports (get and create "
+            f"pods/portforward in namespace {service[0]})",
+            "--quota SIZE, to continue without the source's size",
         ) from err
     except NotFoundError as err:
         raise UnreachableError(
@@ -253,7 +254,10 @@ def _resolves(host: str) -> bool:
 
 
 def _read_gcs(options: CacheOptions, list_files: bool) -> SourceInfo:
-    """Google's buckets are listed by its S3-compatible API: public ones, or with HMAC keys."""
+    """Return the store for listing Google's buckets.
+
+    This is the S3-compatible API of Google's store, public or with HMAC keys.
+    """
     mount_credentials = MountCredentials(gcs_secret=options.gcs_secret or "")
     if not list_files:
         return SourceInfo(mount_credentials, None, None)
@@ -277,22 +281,22 @@ def _list_unless_quota_given(
     location: CacheLocation,
     tolerate: type[FluidModelError] = UnreachableError,
 ) -> tuple[FileListing | None, tuple[str, ...]]:
-    """The listing, judged; or a note where a quota makes up for a source out of reach.
+    """Return the checked listing; or a note if there is a quota and the source is unreachable.
 
     Raises:
-        FluidModelError: it cannot be read, or is no model.
+        FluidModelError: it cannot be read, or is not a model.
     """
     try:
         listing, fetch = read()
     except tolerate as err:
         if options.quota is None:
             raise type(err)(err.message, err.reason, err.hint or "--quota SIZE") from err
-        return None, (f"the source was not measured: {err.reason or err.message}",)
+        return None, (f"the size of the source is unknown: {err.reason or err.message}",)
     listing = separate_unrelated_files(listing)
     return listing, tuple(check_source(options, listing, fetch, location))
 
 
 def separate_unrelated_files(listing: FileListing) -> FileListing:
-    """Separate the model's files from those that do not belong to it."""
+    """Separate the model's files from junk."""
     kept = tuple(file for file in listing.files if not junk_owner(file.path))
     return FileListing(kept, tuple(file for file in listing.files if junk_owner(file.path)))

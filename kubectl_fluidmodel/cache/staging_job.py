@@ -1,4 +1,4 @@
-"""The Job that stages a model of the Hub for a cache, and the Secrets that it refers to."""
+"""The Job that stages a Hub model for a cache, and the Secrets that it refers to."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class StagingJob:
 
     @property
     def lacks_image(self) -> bool:
-        """Whether the Job would have to be made and cannot be."""
+        """Whether the Job would have to be created but has no image."""
         return self.staging.on == "cluster" and not self.staging.image
 
     def objects(self) -> list[Object]:
-        """The Job; none where this process stages, or where it has no image."""
+        """Return the Job; None if this process stages, or without an image."""
         return [self.build()] if self.staging.on == "cluster" and self.staging.image else []
 
     def required_permissions(self) -> list[Permission]:
-        """The permissions to make and follow the Job; none where this process stages."""
+        """Return the permissions to create and watch the Job; none if this process stages."""
         if self.staging.on != "cluster":
             return []
         verbs = ("get", "create", "patch") if self.secrets() else ()
@@ -59,30 +59,30 @@ class StagingJob:
         return [*staging_job_permissions(self.namespace), *secret]
 
     def network_notes(self) -> list[str]:
-        """Notes on what reaches the Hub from this machine and would not from the Job."""
+        """Yield notes on settings for the Hub that apply here but not in the Job."""
         network, found = self.staging.network, []
         if self.staging.on != "cluster" or not self.staging.image:
             return []
         if proxies.proxy_for(self.hub.endpoint) and not network.proxy:
             found.append(
-                "note: this machine reaches the Hub through a proxy; if the Job needs it, too: "
+                "note: this machine reaches the Hub through a proxy; if the Job needs it, too, use "
                 "--stage-proxy"
             )
         if means_pods_own_node(self.hub.endpoint, self.client):
             found.append(
                 f"warning: the Hub's endpoint {self.hub.endpoint} is this machine; the Job's pods "
-                "would look for it on their own node: give --endpoint-hub as pods see it"
+                "would connect to their own node: set --endpoint-hub as pods reach it"
             )
         bundle = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), "")
         if bundle and network.ca is None:
             found.append(
-                f"note: {bundle} names the certificates to trust here; if the Job needs them, "
-                "too: --stage-ca"
+                f"note: {bundle} sets the CA certificates here; if the Job needs them, too, use "
+                "--stage-ca"
             )
         return found
 
     def secrets(self) -> list[Object]:
-        """The Secrets that the Job refers to and that `cache` creates."""
+        """Return the Secrets that the Job refers to and that `cache` creates."""
         name, store, found = self.options.name, self.options.store, []
         if not store.s3_secret:
             keys = credentials.resolve_store(store.endpoint, store.region).credentials
@@ -102,17 +102,17 @@ class StagingJob:
         return found
 
     def build(self) -> Object:
-        """The Job object."""
+        """Return the Job object."""
         options, staging = self.options, self.staging
         store = stores.store_from_environment(options.store.endpoint, options.store.region)
-        # A Secret that is created here has the usual keys, as one that is not read.
+        # A Secret that is created here, or cannot be read, has the default keys.
         client = self.client if options.store.s3_secret else None
         secret = options.store.s3_secret or secrets.store_secret_name(options.name)
         _, keys = credentials.read_store_secret(secret, client, self.namespace)
         token = keys.token_key
         if not options.store.s3_secret and store.credentials and store.credentials.session_token:
             token = s3_credentials.SESSION_TOKEN
-        # Also the endpoint of HF_ENDPOINT: the plan is of that Hub.
+        # Pass the endpoint of HF_ENDPOINT, too: the plan is from that Hub.
         own_hub = self.hub.endpoint if self.hub.endpoint != DEFAULT_ENDPOINT else ""
         return job.build_job(
             self.plan,
@@ -137,7 +137,7 @@ class StagingJob:
         )
 
     def _hub_token(self) -> SecretKey | None:
-        """Where the Job finds the Hub's token; None where there is none."""
+        """Return where the Job finds the Hub's token; None without a token."""
         given = self.staging.hub.secret
         if given:
             _, key = credentials.read_hub_token(given, self.client, self.namespace)
@@ -147,10 +147,10 @@ class StagingJob:
         return SecretKey(self.options.name + secrets.HUB_SUFFIX, credentials.DEFAULT_TOKEN_KEY)
 
     def require_references(self) -> None:
-        """Check that what the Job refers to exists, and that no Secret of others is overwritten.
+        """Check that what the Job refers to exists, and that no foreign Secret is overwritten.
 
         Raises:
-            FluidModelError: with the object, and what to do.
+            FluidModelError: names the object and a solution.
         """
         if self.client is None or self.staging.on != "cluster":
             return
@@ -174,15 +174,15 @@ class StagingJob:
     def _require_object(
         self, client: Client, kind: Kind, name: str, flag: str, key: str = ""
     ) -> None:
-        """Raises: FluidModelError: there is no such object, or no such key in it."""
+        """Raises: FluidModelError: the object or its key does not exist."""
         try:
             found = client.get_or_none(kind, name, self.namespace)
-        except ForbiddenError:  # kubelet may read it all the same
+        except ForbiddenError:  # the kubelet may be able to read it
             return
         if found is None:
             raise FluidModelError(
                 f"{kind.name} {name} does not exist in namespace {self.namespace}",
-                f"{flag} names it",
+                f"{flag} refers to it",
                 command("kubectl", "get", kind.resource, "-n", self.namespace),
             )
         keys = sorted({**(found.get("data") or {}), **(found.get("binaryData") or {})})

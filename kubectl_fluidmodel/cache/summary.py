@@ -1,4 +1,4 @@
-"""The result of `cache`, in words and as a document. Pure."""
+"""The result of `cache`, as text and as a document. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEDIA = {"MEM": "memory", "SSD": "SSD", "HDD": "disk"}
 
 
 def summary_text(result: CacheResult) -> str:
-    """Two lines: the cache that exists now, and the next command to run."""
+    """Return two lines: the resulting cache, and the next command."""
     options, desired, verification = result.options, result.desired, result.verification
     where = f"in {_MEDIA.get(desired.medium.type, desired.medium.type)}"
     if desired.placement:
@@ -29,16 +29,19 @@ def summary_text(result: CacheResult) -> str:
         if result.reading is not None:
             head += f"; read through the claim on {', '.join(result.reading.nodes)}"
     elif options.load:
-        head = f"{options.name} is being built {where}; the same command again follows it"
+        head = f"{options.name} is being built {where}; run the same command again to wait for it"
     else:
-        head = f"{options.name} is ready and empty {where}; reads fill it, or run without --no-load"
+        head = (
+            f"{options.name} is ready and empty {where}; it fills when pods read, or run without "
+            "--no-load"
+        )
     flag = ("-n", result.namespace) if result.namespace != "default" else ()
     pin = command(*("kubectl", "fluidmodel", "pin", Operand(options.name), "GRAPH"), *flag)
     return f"{head}\nnext: {pin}\n"
 
 
 def summary_document(result: CacheResult) -> dict[str, Any]:
-    """The document of `-o json|yaml`; `docs/output.md` describes it."""
+    """Return the document of `-o json|yaml`; see `docs/output.md`."""
     options, desired, verification = result.options, result.desired, result.verification
     listing = result.source.listing
     return {

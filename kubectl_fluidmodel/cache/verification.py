@@ -1,7 +1,7 @@
-"""Compare a cache with its source. Pure.
+"""Compares a cache with its source. Pure.
 
-A Complete DataLoad is no evidence: it is Complete with data missing, too (fluid#633,
-fluid#4380). So the cache is compared with the source, file by file where Alluxio can tell.
+A Complete DataLoad is no proof: it can be Complete with data missing (fluid#633, fluid#4380). The
+cache is therefore compared with the source, file by file if Alluxio's list is available.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Verification:
 
     complete: bool
     files: int | None
-    """Files compared one by one; None where only totals could be."""
+    """Number of files compared one by one; None if only totals were compared."""
     bytes: int | None
     cached_bytes: int | None
     missing: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ def verify_by_file(
     workers: Sequence[tuple[str, int, int]],
     replicas: int,
 ) -> Verification:
-    """Compare file by file; with several nodes also that each holds a complete copy."""
+    """Compare file by file; with several nodes, also check that each holds a complete copy."""
     cached_files = {entry.path: entry for entry in cached}
     wanted = (
         {file.path: file.size for file in listing.files}
@@ -62,7 +62,7 @@ def verify_by_file(
             if used + slack < total
         ]
         if len(workers) < replicas:
-            missing.append(f"{len(workers)} of {replicas} workers report")
+            missing.append(f"{len(workers)} of {replicas} workers are reporting")
     empty = not wanted
     return Verification(
         complete=not missing and not empty,
@@ -80,16 +80,16 @@ def lost_workers(
     reported: Sequence[AlluxioWorker],
     replicas: int,
 ) -> list[str]:
-    """Find workers that are lost although their bytes are still listed.
+    """Find lost workers whose bytes are still listed.
 
-    Alluxio calls a worker live for five minutes after its last heartbeat, and lists a lost one
+    Alluxio considers a worker live for five minutes after its last heartbeat, and lists a lost one
     with its old bytes.
 
     Args:
-        pods: The workers' pods; None where they cannot be listed.
-        nodes: The names of the cluster's nodes; None where they cannot be listed.
-        reported: The workers as the master reports them.
-        replicas: The workers that the cache should have.
+        pods: The workers' pods; None if they cannot be listed.
+        nodes: The names of the cluster's nodes; None if they cannot be listed.
+        reported: The workers in the master's report.
+        replicas: The number of workers that the cache should have.
 
     Returns:
         A line for each lost worker.
@@ -100,7 +100,7 @@ def lost_workers(
         if is_terminating(pod):
             found.append(f"worker {name_of(pod)} is being deleted")
         elif nodes is not None and node not in nodes:
-            found.append(f"worker {name_of(pod)}: node {node or 'of its own'} is gone")
+            found.append(f"worker {name_of(pod)}: node {node or '(unknown)'} does not exist")
         elif not pod_problems.is_ready(pod):
             found.append(f"worker {name_of(pod)} is not ready")
     if pods is not None and len(pods) < replicas:
@@ -108,12 +108,12 @@ def lost_workers(
     live = sum(worker.is_live for worker in reported)
     lost = [worker.name for worker in reported if not worker.is_live]
     if lost and live < replicas:
-        found += [f"worker {name} is lost: the master does not hear from it" for name in lost]
+        found += [f"worker {name} is lost: the master gets no heartbeat from it" for name in lost]
     return found
 
 
 def exclude_lost_workers(verification: Verification, lost: Sequence[str]) -> Verification:
-    """The comparison, which is not complete where workers are lost."""
+    """Return the comparison, which is incomplete if workers are lost."""
     if not lost:
         return verification
     return replace(verification, complete=False, missing=(*verification.missing, *lost))
@@ -126,7 +126,7 @@ def verify_by_total(
     total = listing.bytes if listing else state.total
     if total is None or state.cached is None:
         return Verification(
-            False, None, total, state.cached, reason="Fluid does not tell its totals yet"
+            False, None, total, state.cached, reason="Fluid does not report its totals yet"
         )
     complete = state.cached + state.cached_precision * replicas >= total * replicas
     reason = "" if complete else f"{state.cached} of {total * replicas} bytes are cached"

@@ -1,4 +1,4 @@
-"""Ask a running cache what it holds, and compare that with the source."""
+"""Reads what a running cache holds, and compares it with the source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import name_of
 
 _RETRY_TIMEOUT = 30.0
-"""Seconds for which a command that the API server or the node refuses is tried again."""
+"""Seconds for which a command is retried that the API server or the node refuses."""
 _RETRY_INTERVAL = 0.5
 _COMMAND_TIMEOUT = 120.0
 
@@ -36,16 +36,16 @@ class Verifier:
     informer: Informer
     target: CacheTarget
     deadline: float
-    """The time.monotonic() at which a command is not tried again."""
+    """The time.monotonic() at which retries end."""
 
     def by_file(self) -> Verification:
-        """Compare each file, as the master lists it, with the source.
+        """Compare each file in the master's list with the source.
 
         Raises:
-            ForbiddenError: no command may be run in the master's pod.
+            ForbiddenError: no permission to run commands in the master's pod.
             FluidModelError: the command fails there.
         """
-        with ThreadPoolExecutor(2) as pool:  # each starts a JVM, which takes two seconds
+        with ThreadPoolExecutor(2) as pool:  # each command starts a JVM, which takes two seconds
             listing = pool.submit(self._run_alluxio, alluxio_cli.LIST_COMMAND)
             capacity = pool.submit(self._run_alluxio, alluxio_cli.CAPACITY_COMMAND)
             listed, report = listing.result(), capacity.result()
@@ -59,16 +59,18 @@ class Verifier:
         return verification.exclude_lost_workers(found, lost)
 
     def by_total(self) -> Verification:
-        """Compare the totals that Fluid has written into the Dataset so far."""
+        """Compare the totals in the Dataset's status."""
         dataset = status.parse_dataset(self.informer.get(names.DATASETS, self.target.name))
         found = verification.verify_by_total(self.target.listing, dataset, self.target.replicas)
         return verification.exclude_lost_workers(found, self._lost_workers(()))
 
     def _lost_workers(self, reported: Sequence[AlluxioWorker]) -> list[str]:
-        """Workers that are gone, though Alluxio or Fluid may still count what they had."""
+        """Return lost workers, whose data Alluxio or Fluid may still count."""
         replicas = self.target.replicas
         if not self.informer.is_watching(kinds.PODS):
-            gone = [f"node {node} is gone" for node in missing_nodes(self.informer, self.target)]
+            gone = [
+                f"node {node} does not exist" for node in missing_nodes(self.informer, self.target)
+            ]
             return gone + verification.lost_workers(None, None, reported, replicas)
         prefix = f"{self.target.name}-worker-"
         listed = self.informer.list_objects(kinds.PODS)
@@ -81,7 +83,7 @@ class Verifier:
     def _run_alluxio(self, command: list[str]) -> str:
         result = self._exec(command)
         if result.exit_code:
-            # Alluxio's shell prints its failures to stdout.
+            # Alluxio's shell prints its errors to stdout.
             output = result.stderr + result.stdout
             cause = pod_problems.find_log_error(output) or output.strip()
             pod = master_pod_name(self.target.name)
@@ -91,7 +93,7 @@ class Verifier:
         return result.stdout
 
     def _exec(self, command: list[str]) -> ExecResult:
-        """Run a command in the master; wait for an API server that is away for a moment."""
+        """Run a command in the master; retry while the API server is briefly unavailable."""
         target = self.target
         until = min(time.monotonic() + _RETRY_TIMEOUT, self.deadline)
         while True:

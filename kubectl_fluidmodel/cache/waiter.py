@@ -1,4 +1,4 @@
-"""Wait until a cache is bound, loaded and verified; woken by watches."""
+"""Waits until a cache is bound, loaded and verified; woken by watches."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from kubectl_fluidmodel.output.progress_step import FAILED
 from kubectl_fluidmodel.output.shell import Operand, command
 
 _REDRAW_INTERVAL = 1.0
-"""Seconds after which progress is reported though nothing changed (rates, elapsed time)."""
+"""Seconds after which progress is reported without changes (rates, elapsed time)."""
 _SYNC_TIMEOUT = 5.0
-"""Seconds for which nothing is reported while the first lists are not complete."""
+"""Seconds for which nothing is reported until the first lists are complete."""
 _NODE_GRACE_PERIOD = 15.0
-"""Seconds that a chosen node may be missing before the wait ends."""
+"""Seconds for which a chosen node may be missing before the wait ends."""
 _TOTALS_TIMEOUT = 45.0
-"""Seconds that Fluid may take after a load to update its totals (it syncs every 15 s)."""
+"""Seconds for Fluid to update its totals after a load (it syncs every 15 s)."""
 
 
 @dataclass
 class CacheWaiter:
-    """Waits for one cache, reports its progress, and ends early where waiting is pointless."""
+    """Waits for one cache, reports its progress, and ends early if waiting cannot help."""
 
     client: Client
     informer: Informer
     """Watches the cache: see `cache.watch.watch_cache`."""
     target: CacheTarget
     deadline: float
-    """The time.monotonic() at which waiting ends."""
+    """The time.monotonic() at which the wait ends."""
     diagnostics: Diagnostics
     can_exec: bool
     on_progress: Callable[[CacheProgress], None]
     """Called whenever the progress changes, and every second."""
     raise_if_hopeless: Callable[[], None] = lambda: None
-    """Raises FluidModelError where something keeps the cache from coming up for good."""
+    """Raises FluidModelError if a permanent problem keeps the cache from becoming ready."""
     _started_at: float = field(default_factory=time.time)
     _sync_deadline: float = field(default_factory=lambda: time.monotonic() + _SYNC_TIMEOUT)
     _nodes_missing_since: float | None = None
@@ -61,7 +61,7 @@ class CacheWaiter:
         """Wait for the Dataset to be Bound and its PVC to be bound to the volume.
 
         Raises:
-            WaitTimeoutError: with the step that is not reached, and the likeliest reason.
+            WaitTimeoutError: names the pending step and the most likely reason.
             FluidModelError: the Dataset failed or was deleted.
         """
         seen = False
@@ -87,7 +87,7 @@ class CacheWaiter:
 
         Raises:
             WaitTimeoutError: it does not finish in time.
-            FluidModelError: it failed; with the end of its pod's log.
+            FluidModelError: it failed; has the end of its pod's log.
         """
         name = self.target.name
 
@@ -106,20 +106,20 @@ class CacheWaiter:
         self._wait_until(is_loaded)
 
     def verify(self) -> Verification:
-        """Compare the cache with the source: by file where exec is allowed, else by totals.
+        """Compare the cache with the source: by file if exec is allowed, else by totals.
 
         Raises:
-            FluidModelError: the cache cannot be asked.
+            FluidModelError: the master cannot be queried.
         """
         if self.can_exec:
             try:
                 return self._verifier().by_file()
             except ForbiddenError:
-                self.can_exec = False  # an admission plugin may refuse what RBAC allows
+                self.can_exec = False  # an admission plugin may deny what RBAC allows
         return self.wait_for_fluid_totals()
 
     def wait_for_fluid_totals(self) -> Verification:
-        """Wait a little until Fluid's totals say that all is cached; they lag behind the load.
+        """Wait briefly until Fluid's totals are complete; they lag behind the load.
 
         Returns:
             The comparison by totals, complete or not.
@@ -165,7 +165,7 @@ class CacheWaiter:
             raise self._timeout_error()
 
     def _tick(self) -> None:
-        """Report progress; raise what makes waiting pointless."""
+        """Report progress; raise an error if waiting cannot help."""
         try:
             self.raise_if_hopeless()
         except FluidModelError:
@@ -203,7 +203,7 @@ class CacheWaiter:
                 raise deletion.being_deleted_error({"kind": kind.name, **obj}, pods)
 
     def _raise_if_node_missing(self) -> None:
-        """Give a node that is gone a moment to come back; the pods can run nowhere else."""
+        """Wait briefly for a missing node to come back; the pods can run nowhere else."""
         missing = missing_nodes(self.informer, self.target)
         if not missing:
             self._nodes_missing_since = None
@@ -211,9 +211,9 @@ class CacheWaiter:
             self._nodes_missing_since = time.monotonic()
         elif time.monotonic() - self._nodes_missing_since > _NODE_GRACE_PERIOD:
             raise FluidModelError(
-                f"node {missing[0]} is gone",
+                f"node {missing[0]} does not exist",
                 f"the cache {self.target.name} is bound to it",
-                "the same command again, which chooses another node",
+                "the same command again, to choose another node",
             )
 
     def _timeout_error(self) -> WaitTimeoutError:
@@ -226,17 +226,17 @@ class CacheWaiter:
         return WaitTimeoutError(
             f"the cache {self.target.name} is not ready in time",
             reason,
-            "the same command again, which continues from here",
+            "the same command again, to continue",
         )
 
     def _external_problems(self) -> list[str]:
         found = [self.diagnostics.controller_problem] if self.diagnostics.controller_problem else []
         found += [
-            f"node {node} is gone, and the cache is bound to it"
+            f"node {node} does not exist, and the cache is bound to it"
             for node in missing_nodes(self.informer, self.target)
         ]
         if self.informer.last_error:
-            found.append(f"the API server is out of reach: {self.informer.last_error}")
+            found.append(f"the API server is unreachable: {self.informer.last_error}")
         return found
 
 

@@ -1,4 +1,4 @@
-"""The watches of one cache, for as long as `cache` waits for it."""
+"""The watches on one cache while `cache` waits for it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kubectl_fluidmodel.objects.access import HOSTNAME_LABEL, labels_of
 
 @dataclass(frozen=True)
 class CacheTarget:
-    """The cache that is waited for."""
+    """The cache to wait for."""
 
     namespace: str
     name: str
     listing: FileListing | None
-    """The files of the source; None where it was not listed."""
+    """The files of the source; None if it was not listed."""
     replicas: int
     load: bool
     """Whether a DataLoad fills it."""
     hostnames: tuple[str, ...] = ()
-    """Of the chosen nodes; empty where the scheduler chooses."""
+    """Host names of the chosen nodes; empty if the scheduler chooses."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def watch_cache(client: Client, target: CacheTarget) -> Iterator[Informer]:
 
 
 def missing_nodes(informer: Informer, target: CacheTarget) -> list[str]:
-    """The chosen nodes that the cluster no longer has; empty where nodes cannot be watched."""
+    """Return the chosen nodes that no longer exist; empty if nodes cannot be watched."""
     if not informer.is_watching(kinds.NODES):
         return []
     nodes = informer.list_objects(kinds.NODES)

@@ -1,6 +1,6 @@
 """The steps of `cache`: preflight, stage, plan, execute, verify.
 
-Each step can be interrupted: what was made stays, and the same command continues from it.
+Each step can be interrupted: what was created stays, and the same command continues.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
 
 _RETRY_TIMEOUT = 60.0
-"""Seconds that an API server may be away in the middle of the work."""
+"""Seconds for which the API server may be unavailable during the work."""
 _DELETE_TIMEOUT = 120.0
-"""Seconds to wait for Fluid to clean up what is deleted."""
+"""Timeout in seconds for Fluid to clean up deleted objects."""
 
 
 @dataclass(frozen=True)
 class CachePlan:
-    """What is to be made, and from what that follows."""
+    """The objects to create, and the facts behind them."""
 
     options: CacheOptions
     preflight: PreflightResult
@@ -63,16 +63,16 @@ class CachePlan:
 
 @dataclass(frozen=True)
 class CacheResult:
-    """A cache that was built."""
+    """The resulting cache."""
 
     namespace: str
     options: CacheOptions
     source: SourceInfo
     desired: DesiredCache
     verification: Verification | None
-    """None where nothing was loaded or waited for."""
+    """None if nothing was loaded or waited for."""
     reading: ReadVerification | None = None
-    """None where the cache was not read."""
+    """None if the cache was not read."""
 
 
 def run(
@@ -84,17 +84,17 @@ def run(
     """Build a cache, from the preflight to the verified result.
 
     Args:
-        client: The cluster; its namespace gets the cache.
+        client: The client; the cache is created in its namespace.
         options: What to build.
         reporter: Gets messages and progress.
-        raise_if_hopeless: Called now and then during the wait; raises FluidModelError where
-            something keeps the cache from coming up for good.
+        raise_if_hopeless: Called periodically during the wait; raises FluidModelError if a
+            permanent problem keeps the cache from becoming ready.
 
     Returns:
-        The cache; None where its model is still being staged and nobody waits for that.
+        The cache; None if its model is still being staged and the command does not wait.
 
     Raises:
-        FluidModelError: with what is in the way, and what to try.
+        FluidModelError: names the obstacle and a solution.
     """
     deadline = time.monotonic() + options.timeout
     staging = HubStaging.plan(options, client.namespace, client) if options.staging else None
@@ -135,17 +135,17 @@ class CacheWorkflow:
     options: CacheOptions
     reporter: ProgressReporter
     deadline: float
-    """The time.monotonic() at which every wait ends, that for staging included."""
+    """The time.monotonic() at which every wait ends, including that for staging."""
     staging: HubStaging | None = None
-    """How the model gets into its bucket first, where it comes from the Hub."""
+    """How the model is staged, if it comes from the Hub."""
     raise_if_hopeless: Callable[[], None] = lambda: None
     _logged: set[str] = field(default_factory=set)
 
     def preflight(self) -> PreflightResult:
-        """Check everything that has to hold before the first write.
+        """Run all checks before the first write.
 
         Raises:
-            FluidModelError: with what is in the way.
+            FluidModelError: names the obstacle.
         """
         permissions = list(self.staging.job.required_permissions()) if self.staging else []
         if self.options.reader is not None:
@@ -153,10 +153,10 @@ class CacheWorkflow:
         return preflight.run_preflight(self.client, self.options, self.namespace, permissions)
 
     def plan_ahead(self, checked: PreflightResult, staging: HubStaging) -> CachePlan:
-        """Plan the cache of a model that is still to be staged, from its list of files.
+        """Plan the cache of a model that is not staged yet, from its list of files.
 
         Raises:
-            FluidModelError: with what would be in the way of the cache, before a byte is moved.
+            FluidModelError: names what would prevent the cache, before anything is transferred.
         """
         for line in staging.summary_lines():
             self.reporter.log(line)
@@ -169,10 +169,10 @@ class CacheWorkflow:
         return plan
 
     def stage(self, staging: HubStaging) -> bool:
-        """Bring the model into its bucket, unless it is there.
+        """Stage the model, unless it is already staged.
 
         Returns:
-            Whether it is there; False where its Job is started and nobody waits.
+            Whether it is staged; False if its Job was started without waiting for it.
 
         Raises:
             FluidModelError: staging fails.
@@ -181,21 +181,21 @@ class CacheWorkflow:
         return staging.run(self.reporter, self.deadline, wait=self.options.wait)
 
     def after_staging(self, checked: PreflightResult) -> PreflightResult:
-        """Look again at what exists; hours may have passed since the preflight.
+        """Read the existing objects again; hours may have passed since the preflight.
 
         Raises:
-            FluidModelError: somebody took the cache's name meanwhile.
+            FluidModelError: the cache's name is now in use.
         """
         existing = preflight.existing_objects(self.client, self.options, self.namespace)
         name_conflicts.require_name_available(self.client, self.options, self.namespace, existing)
-        self.options = replace(self.options, expected=None)  # the bucket is listed now
+        self.options = replace(self.options, expected=None)  # now the bucket can be listed
         return replace(checked, existing=existing)
 
     def plan(self, checked: PreflightResult) -> CachePlan:
-        """Read the source and decide what to make; nothing is written.
+        """Read the source and decide what to create; writes nothing.
 
         Raises:
-            FluidModelError: with what is in the way.
+            FluidModelError: names the obstacle.
         """
         source = read_source(self.options, self.client, self.namespace)
         candidates = nodes.candidate_nodes(
@@ -210,10 +210,10 @@ class CacheWorkflow:
         return CachePlan(self.options, checked, source, desired)
 
     def execute(self, plan: CachePlan) -> Verification | None:
-        """Make the cache, wait for it, load it and verify it.
+        """Create the cache, wait for it, load it and verify it.
 
         Returns:
-            The comparison with the source; None where nothing was loaded or waited for.
+            The comparison with the source; None if nothing was loaded or waited for.
         """
         self.client.retry_timeout = _RETRY_TIMEOUT
         self._log_plan(plan)
@@ -268,7 +268,7 @@ class CacheWorkflow:
         except ForbiddenError as err:
             raise FluidModelError(
                 f"cache {name} has to be recreated for this",
-                "whether pods read from it cannot be checked: " + err.reason,
+                "cannot check whether pods read from it: " + err.reason,
                 hints.uncache(name, self.namespace),
             ) from err
         if reading:
@@ -287,7 +287,7 @@ class CacheWorkflow:
             self.reporter.log(text)
 
     def _waiter(self, plan: CachePlan) -> AbstractContextManager[CacheWaiter]:
-        """A waiter for the planned cache, with its watches."""
+        """Return a waiter for the planned cache, with its watches."""
         desired, checked = plan.desired, plan.preflight
         placement = desired.placement
         target = CacheTarget(
@@ -309,7 +309,7 @@ class CacheWorkflow:
         )
 
     def _update(self, progress: CacheProgress) -> None:
-        """Report the cache's steps behind that of staging: one view of all."""
+        """Report the cache's steps after staging, in one view."""
         before = (self.staging.done_step,) if self.staging else ()
         self.reporter.update(replace(progress, steps=(*before, *progress.steps)))
 
@@ -325,7 +325,7 @@ class CacheWorkflow:
         )
         chosen = desired.placement
         if chosen is None:
-            log("nodes cannot be listed: the scheduler chooses among those allowed")
+            log("nodes cannot be listed: the scheduler chooses among the allowed ones")
             return
         log(f"{pluralize(len(chosen.nodes), 'node')}: {', '.join(chosen.names)} ({chosen.reason})")
         if chosen.runners_up:
@@ -337,7 +337,7 @@ class CacheWorkflow:
             log(f"not chosen: {group_by_reason(chosen.rejected)}")
 
     def _delete_for_recreate(self, desired: DesiredCache) -> None:
-        """Delete a cache whose changes Fluid cannot make while it runs.
+        """Delete a cache with changes that Fluid cannot apply while it runs.
 
         Raises:
             FluidModelError: pods read from it.
@@ -345,7 +345,7 @@ class CacheWorkflow:
         for change in desired.immutable_changes:
             self.reporter.log(f"changes {change}")
         self.require_no_readers(desired)
-        self.reporter.log("Fluid cannot change that on a running cache: recreating it")
+        self.reporter.log("Fluid cannot change this on a running cache: recreating it")
         for line in removal.delete_owned(
             self.client,
             self.namespace,
@@ -363,7 +363,7 @@ def plan_cache(
     candidates: CandidateNodes | None,
     existing: ExistingObjects,
 ) -> DesiredCache:
-    """The desired cache, from the source and the cluster's state."""
+    """Return the desired cache, from the source and the cluster's state."""
     return build_desired(
         options,
         namespace,
@@ -376,7 +376,7 @@ def plan_cache(
 
 
 def plan_offline(options: CacheOptions, namespace: str) -> tuple[SourceInfo, DesiredCache]:
-    """The desired cache without a cluster: nothing exists, and nodes are chosen by label."""
+    """Return the desired cache without a cluster: nothing exists, and labels select the nodes."""
     source = read_source(options, None, namespace)
     return source, plan_cache(options, namespace, source, None, ExistingObjects())
 

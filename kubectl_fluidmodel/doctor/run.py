@@ -79,7 +79,7 @@ class DoctorRun:
 
         Raises:
             FluidModelError: the namespace or the cache does not exist, or the bundle is unreadable.
-            ClusterUnreachableError: the API server does not answer.
+            ClusterUnreachableError: the API server does not respond.
             CommandInterruptedError: the user ended the wait.
         """
         if self._options.from_bundle:

@@ -1,9 +1,9 @@
-"""Node affinity: AND a requirement into what is there, and take it out again. Pure.
+"""Node affinity: ANDs a requirement into existing terms, and removes it again. Pure.
 
 The rules are the scheduler's (k8s.io/component-helpers/scheduling/corev1/nodeaffinity):
 nodeSelectorTerms are ORed, the expressions of one term are ANDed, a term without expressions
-matches no node, and a list without terms matches none. So a requirement goes into every term that
-has expressions, and an empty term stays as it is. Results share nothing with the input.
+matches no node, and a list without terms matches none. A requirement is therefore added to every
+term that has expressions, and an empty term stays as it is. Results share nothing with the input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.objects.node_selector import Term, Terms, is_empty, term
 
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 MAX_WEIGHT = 100
-"""Weight of a preference for the cache nodes: the highest that the API allows."""
+"""Weight of a preference for the cache nodes: the maximum that the API allows."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class LabelRequirement:
 
 
 def has_requirement(term: Any, requirement: LabelRequirement) -> bool:
-    """Whether a term already has exactly this requirement among its expressions."""
+    """Return whether a term already has exactly this requirement among its expressions."""
     return _expression_index(term, requirement) is not None
 
 
 def add_requirements(terms: Terms | None, requirements: Iterable[LabelRequirement]) -> Terms | None:
-    """The terms with each requirement ANDed in; None excludes no node.
+    """Return the terms with each requirement ANDed in; None excludes no node.
 
-    An empty list stays empty: it matches no node already.
+    An empty list stays empty: it matches no node.
     """
     result = deep_copy(terms)
     for requirement in requirements:
@@ -65,9 +65,9 @@ def add_requirements(terms: Terms | None, requirements: Iterable[LabelRequiremen
 def replace_dead_keys(
     terms: Terms | None, dead_keys: Iterable[str], requirements: list[LabelRequirement]
 ) -> Terms | None:
-    """As `add_requirements`, without the expressions on dead keys, which no node has.
+    """Like `add_requirements`, and remove expressions on dead keys, which no node has.
 
-    Without requirements nothing would take their place, and the terms stay as they are.
+    Without requirements, nothing would replace them, so the terms stay as they are.
     """
     removed_keys = set(dead_keys)
     result = deep_copy(terms)
@@ -82,12 +82,12 @@ def replace_dead_keys(
 
 
 def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
-    """The first of these node labels (with the value `true`) that a pod requires.
+    """Return the first of these node labels (with the value `true`) that a pod requires.
 
     Its node selector has it, or every term of its affinity has one of them.
 
     Returns:
-        Empty where it requires none.
+        Empty if it requires none.
     """
     selector = pod_spec.get("nodeSelector")
     listed = list(keys)
@@ -100,7 +100,7 @@ def required_key(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 
 def mentioned_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
-    """Those of these node labels that a pod's required affinity mentions."""
+    """Return those of these node labels that a pod's required affinity mentions."""
     found = {
         expression.get("key")
         for term in terms_of(pod_spec.get("affinity")) or []
@@ -111,7 +111,7 @@ def mentioned_keys(pod_spec: Mapping[str, Any], keys: Iterable[str]) -> list[str
 
 
 def _term_requires_key(term: Any, key: str) -> bool:
-    """Whether a term matches only nodes with the label; Fluid gives it no value but `true`."""
+    """Return whether a term matches only nodes with the label; Fluid's only value is `true`."""
     return any(
         isinstance(expression, Mapping)
         and expression.get("key") == key
@@ -124,7 +124,7 @@ def _term_requires_key(term: Any, key: str) -> bool:
 
 
 def without_keys(terms: Terms, keys: Iterable[str]) -> Terms | None:
-    """The terms without any expression on these keys; None where that excludes no node."""
+    """Remove expressions on these keys from the terms; None if the rest excludes no node."""
     removed = set(keys)
     result: Terms = []
     for term in terms:
@@ -142,13 +142,13 @@ def without_keys(terms: Terms, keys: Iterable[str]) -> Terms | None:
 def remove_requirement(
     terms: Terms | None, requirement: LabelRequirement, before: Terms | None = None
 ) -> Terms | None:
-    """The terms without a requirement, where somebody edited them after it was added.
+    """Remove a requirement from terms that somebody has edited since it was added.
 
-    A requirement that was in `before`, the terms from before any pin, is the user's own and stays.
+    A requirement that is in `before`, the terms from before any pin, belongs to the user and stays.
     A term that held nothing else is dropped.
 
     Returns:
-        None where no term is left.
+        None if no term is left.
     """
     if terms is None:
         return None
@@ -183,7 +183,7 @@ def _expression_index(term: Any, requirement: LabelRequirement) -> int | None:
 
 
 def _without_requirement(term: Any, requirement: LabelRequirement) -> Term:
-    """A copy of a term without the requirement (its last occurrence)."""
+    """Return a copy of a term without the requirement (its last occurrence)."""
     rest: Term = deep_copy(term)
     index = _expression_index(rest, requirement)
     if index is not None:

@@ -1,7 +1,7 @@
-"""One component of a graph: where its pod, its containers and its volumes are.
+"""One component of a graph: the paths of its pod, its containers and its volumes.
 
-Each shape of the API subclasses `Component` and gives the paths; what is done with them is the same
-for all shapes. Everything is changed through an `EditLog`, so that it can be undone.
+Each shape of the API subclasses `Component` and defines the paths; the operations on them are the
+same for all shapes. Every change goes through an `EditLog`, so it can be undone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from kubectl_fluidmodel.objects.access import get_list, get_path
 from kubectl_fluidmodel.objects.gpus import gpus_of
 from kubectl_fluidmodel.objects.node_selector import terms_of
 
-GPU_REASON = "it asks for GPUs"
-"""A reason for a role that is not reported, because anybody sees it in the graph."""
+GPU_REASON = "it requests GPUs"
+"""A reason for a role that is not reported, because it is obvious in the graph."""
 ENGINE_MODULE = re.compile(r"(?<![\w.-])dynamo\.(vllm|sglang|trtllm)(?![\w.-])")
 """An engine's module, as a command starts it."""
 
@@ -41,12 +41,12 @@ class Role(enum.Enum):
     FRONTEND = "frontend"
     """Reads the tokenizer and the configuration: gets the mount only."""
     OTHER = "other"
-    """Planner, EPP and what we cannot tell: gets nothing."""
+    """Planner, EPP and unknown components: not changed."""
 
 
 @dataclass(frozen=True)
 class ClaimMount:
-    """A claim as a container mounts it."""
+    """A claim that a container mounts."""
 
     container: str
     volume: str
@@ -54,14 +54,14 @@ class ClaimMount:
 
 
 class Component(ABC):
-    """A component in one of the shapes; `spec` is its own part of the object being edited."""
+    """A component in one of the shapes; `spec` is its part of the edited object."""
 
     pod_path: ClassVar[Path]
-    """Where the pod spec is, from `spec`."""
+    """Path of the pod spec in `spec`."""
     main_path: ClassVar[Path]
-    """Where the main container is."""
+    """Path of the main container."""
     annotations_path: ClassVar[Path]
-    """Where annotations for the component's Deployment and pods are."""
+    """Path of the annotations for the component's Deployment and pods."""
 
     def __init__(self, name: str, spec: dict[str, Any], graph_spec: dict[str, Any]) -> None:
         self.name = name
@@ -77,17 +77,17 @@ class Component(ABC):
     @property
     @abstractmethod
     def declared_type(self) -> str:
-        """The declared type in lower case, empty where there is none."""
+        """The declared type in lower case; empty if there is none."""
 
     @property
     def role(self) -> Role:
         return self.role_and_reason()[0]
 
     def role_and_reason(self) -> tuple[Role, str]:
-        """The role, and the reason where no type is declared (empty where one is).
+        """The role, and the reason if no type is declared (else empty).
 
-        Operators up to 0.5 know no types. There the GPUs, the command, the affinity for a cache and
-        the names of Dynamo's own examples decide.
+        Operators up to 0.5 have no types. There, the GPUs, the command, the affinity for a cache
+        and the names in Dynamo's own examples decide.
         """
         kind = self.declared_type
         if kind in ("worker", "prefill", "decode"):
@@ -117,7 +117,7 @@ class Component(ABC):
         return found if isinstance(found, list) else []
 
     def _has_gpus_in_deployment_config(self) -> bool:
-        """Whether DYN_DEPLOYMENT_CONFIG of the graph (up to 0.5) gives it GPUs."""
+        """Whether the graph's DYN_DEPLOYMENT_CONFIG (up to 0.5) gives it GPUs."""
         for entry in self.graph_spec.get("envs") or []:
             if not isinstance(entry, dict) or entry.get("name") != "DYN_DEPLOYMENT_CONFIG":
                 continue
@@ -136,12 +136,12 @@ class Component(ABC):
 
     @property
     def nodes_per_replica(self) -> int:
-        """Pods, each on a node of its own, that make up one replica."""
+        """Pods, each on a separate node, that make up one replica."""
         found = get_path(self.spec, "multinode", "nodeCount")
         return found if isinstance(found, int) and found > 1 else 1
 
     def gpus(self) -> dict[str, int]:
-        """GPUs that one pod asks for, by resource name."""
+        """GPUs that one pod requests, by resource name."""
         total: dict[str, int] = {}
         for _, container in self.containers():
             for name, count in gpus_of(container.get("resources")).items():
@@ -150,13 +150,13 @@ class Component(ABC):
 
     @property
     def second_pod_template(self) -> str:
-        """Path of a second pod template that pinning does not reach, or empty."""
+        """Path of a second pod template that pinning does not change, or empty."""
         return ""
 
     # -- its pod -----------------------------------------------------------------------------
 
     def pod_spec(self) -> dict[str, Any]:
-        """The pod spec of the graph; empty where there is none."""
+        """The pod spec in the graph; empty if there is none."""
         found = value_at(self.spec, self.pod_path)
         return found if isinstance(found, dict) else {}
 
@@ -220,13 +220,13 @@ class Component(ABC):
 
     @property
     def new_env_path(self) -> Path:
-        """Path of the list that a new variable of the main container goes into."""
+        """Path of the list for a new variable of the main container."""
         return (*self.main_path, "env")
 
     # -- volumes -----------------------------------------------------------------------------
 
     def claims_by_volume(self) -> dict[str, str]:
-        """Volume name to claim name (empty where it is no claim), as the pod will have them."""
+        """Volume name to claim name (empty if it is not a claim), as the pod will have them."""
         found: dict[str, str] = {}
         for volume in self.pod_spec().get("volumes") or []:
             if isinstance(volume, dict):
@@ -245,7 +245,7 @@ class Component(ABC):
         ]
 
     def subpath_mounts(self, path: Path) -> set[str]:
-        """Mount paths of one container that show only a directory of their volume."""
+        """Mount paths of one container that show only a subdirectory of their volume."""
         container = value_at(self.spec, path)
         listed = container.get("volumeMounts") if isinstance(container, dict) else None
         return {
@@ -255,12 +255,12 @@ class Component(ABC):
         }
 
     def find_claim_mount(self, claim: str, path: Path) -> ClaimMount | None:
-        """How a container mounts the whole of a claim, None where it does not."""
+        """Return how a container mounts the whole of a claim, or None."""
         volumes, partial = self.claims_by_volume(), self.subpath_mounts(path)
         for volume, where in self.container_mounts(path):
             if where in partial:
                 continue
-            # A mount in main without its volume gets the claim of its name from the operator.
+            # For a mount in main without a volume, the operator adds the claim with its name.
             implied = path == self.main_path and volume not in volumes and volume == claim
             if volumes.get(volume) == claim or implied:
                 return ClaimMount(_container_name(path), volume, where)
@@ -273,7 +273,7 @@ class Component(ABC):
             Remarks for the user.
 
         Raises:
-            FluidModelError: something else is mounted there.
+            FluidModelError: the path is in use.
         """
         paths = self.paths_without_mount(claim)
         for path in paths:
@@ -281,10 +281,9 @@ class Component(ABC):
         return self._add_volume_mount(log, claim, where, paths)
 
     def claim_edits(self, claim: str) -> list[dict[str, Any]]:
-        """Edits, as an `EditLog` records them, that would mount a claim as it is mounted now.
+        """Return the edits, as an `EditLog` records them, that would create the existing mount.
 
-        A volume that something else mounts, too (an init container, a `subPath`), is not among
-        them.
+        A volume that is also mounted elsewhere (an init container, a `subPath`) is not included.
         """
         volumes = {name for name, found in self.claims_by_volume().items() if found == claim}
         edits: list[dict[str, Any]] = []
@@ -337,7 +336,7 @@ class Component(ABC):
                 "name": volume,
                 "mountPath": where,
                 "readOnly": True,
-                # What Fluid mounts again after a FUSE restart reaches the running pod.
+                # Remounts by Fluid after a FUSE restart then reach the running pod.
                 "mountPropagation": "HostToContainer",
             }
             log.append((*path, "volumeMounts"), mount)
@@ -356,7 +355,7 @@ def env_entries(spec: Any, path: Path) -> dict[str, tuple[Path, Any]]:
 
 
 def _requires_cache_nodes(pod_spec: Mapping[str, Any]) -> bool:
-    """Whether a pod's affinity or node selector has a label of Fluid's caches."""
+    """Return whether a pod's affinity or node selector has a label of Fluid's caches."""
     keys = [str(key) for key in pod_spec.get("nodeSelector") or {}]
     for term in terms_of(pod_spec.get("affinity")) or []:
         keys += [str(e.get("key")) for e in term.get("matchExpressions") or [] if e]

@@ -1,4 +1,4 @@
-"""DynamoGraphDeploymentRequest: what to add so that the graph made from it reads a cache. Pure."""
+"""DynamoGraphDeploymentRequest: what to add so that its generated graph reads a cache. Pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def request_mount_path(obj: Object) -> str:
 
 
 def request_patch(obj: Object, cache: str, mount_path: str, subpath: str = "") -> Object:
-    """What to add to a request so that its graph reads the cache.
+    """Return what to add to a request so that its graph reads the cache.
 
-    Without a model path, the profiler takes the claim for a cache of the Hub's client and lets the
-    workers download again; `.` is the root of the claim (ai-dynamo/dynamo, profiler, 1.5 and 1.6).
+    Without a model path, the profiler treats the claim as a cache of the Hub's client, and the
+    workers download the model again; `.` is the root of the claim (ai-dynamo/dynamo, profiler, 1.5
+    and 1.6).
     """
     directory = subpath or "."
     version = str(obj.get("apiVersion", "")).rpartition("/")[2]
@@ -68,7 +69,7 @@ def _paths_in(value: Any, mount_path: str) -> set[str]:
 
 
 def _claims_in(value: Any) -> set[str]:
-    """The names of all claims that are mentioned in a part of a graph."""
+    """Return the names of all claims in a part of a graph."""
     if isinstance(value, list):
         return {name for item in value for name in _claims_in(item)}
     if not isinstance(value, dict):

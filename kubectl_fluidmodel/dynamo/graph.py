@@ -1,4 +1,4 @@
-"""A graph (or a component without a graph), opened in the shape that it has. Pure."""
+"""A graph (or a component without a graph), opened in its shape. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHAPES = {"v1beta1": v1beta1, "v1alpha1": v1alpha1, "v1alpha1-pvc": v1alpha1_pvc
 
 
 class NotPinnableError(FluidModelError):
-    """An object that cannot be pinned, because its pods are made from another one."""
+    """An object that cannot be pinned, because another object creates its pods."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Graph:
 
     @property
     def reference(self) -> str:
-        """`dgd/NAME` or `dcd/NAME`, as the command line takes it."""
+        """`dgd/NAME` or `dcd/NAME`, as on the command line."""
         return f"{'dgd' if self.kind == GRAPH else 'dcd'}/{self.name}"
 
     @property
@@ -61,13 +61,12 @@ class Graph:
 
 
 def open_graph(obj: Object, schema: str | None = None) -> Graph:
-    """A working copy of an object with its components.
+    """Return a working copy of an object with its components.
 
-    `schema` is the shape that the API server's schema shows; without it, the object's own
-    fields decide.
+    `schema` is the shape in the API server's schema; without it, the object's own fields decide.
 
     Raises:
-        Unpinnable: its pods are made from elsewhere.
+        NotPinnableError: another object or template creates its pods.
     """
     require_pinnable(obj)
     work = deep_copy(obj)
@@ -91,7 +90,7 @@ def open_graph(obj: Object, schema: str | None = None) -> Graph:
 
 
 def detect_shape(obj: Object) -> str:
-    """The shape that follows from an object's version and fields."""
+    """Return the shape for an object's version and fields."""
     if not str(obj.get("apiVersion", "")).endswith(f"/{V1ALPHA1}"):
         return "v1beta1"
     spec = obj.get("spec") or {}
@@ -103,7 +102,7 @@ def detect_shape(obj: Object) -> str:
 
 
 def is_graph(obj: Any) -> bool:
-    """Whether an object is a graph, or a component that may stand alone."""
+    """Return whether an object is a graph, or a component without a graph."""
     return (
         isinstance(obj, dict)
         and str(obj.get("apiVersion", "")).startswith(f"{GROUP}/")
@@ -112,16 +111,16 @@ def is_graph(obj: Any) -> bool:
 
 
 def require_pinnable(obj: Object) -> None:
-    """Check that an object's pods are made from itself.
+    """Check that an object creates its own pods.
 
     Raises:
-        NotPinnableError: they are not.
+        NotPinnableError: it does not.
     """
     kind, name = str(obj.get("kind")), name_of(obj)
     if kind == REQUEST:
         raise NotPinnableError(
             f"cannot pin {kind} {name}",
-            "its spec is frozen once profiling starts, and the graph is generated from it",
+            "its spec is immutable once profiling starts, and the graph is generated from it",
             "add the patch printed with this to the request, and pin the graph that it makes",
         )
     if kind == LPX or (kind not in (GRAPH, COMPONENT)):
@@ -129,7 +128,7 @@ def require_pinnable(obj: Object) -> None:
             f"cannot pin {kind} {name}",
             "its pods are made from roles[].podTemplate"
             if kind == LPX
-            else "it is no Dynamo graph",
+            else "it is not a Dynamo graph",
             "kubectl get dynamographdeployments",
         )
     owners = metadata_of(obj).get("ownerReferences") or []
@@ -137,7 +136,7 @@ def require_pinnable(obj: Object) -> None:
         owner = owners[0]
         raise NotPinnableError(
             f"cannot pin {kind} {name}",
-            f"{owner.get('kind')} {owner.get('name')} owns it and writes over it",
+            f"{owner.get('kind')} {owner.get('name')} owns it and would overwrite the change",
             f"kubectl fluidmodel pin MODEL {owner.get('name')}",
         )
 

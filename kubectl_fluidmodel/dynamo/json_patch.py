@@ -1,4 +1,4 @@
-"""What changed between two objects, as the smallest JSON patch (RFC 6902) and for kustomize."""
+"""The difference of two objects as the smallest JSON patch (RFC 6902), also for kustomize."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Operation = dict[str, Any]
 
 
 def make_patch(before: Any, after: Any, at: str = "") -> list[Operation]:
-    """A JSON patch from one value to another; equal parts are never mentioned."""
+    """Return a JSON patch from one value to another; it never mentions equal parts."""
     if type(before) is type(after) and before == after:
         return []
     if isinstance(before, dict) and isinstance(after, dict):
@@ -32,7 +32,7 @@ def make_patch(before: Any, after: Any, at: str = "") -> list[Operation]:
 
 
 def common_ends(before: list[Any], after: list[Any]) -> tuple[int, int]:
-    """How many items two lists have in common at their beginning and, beyond that, at their end."""
+    """Return how many items two lists share at their start and, beyond that, at their end."""
     limit = min(len(before), len(after))
     head = 0
     while head < limit and before[head] == after[head]:
@@ -70,10 +70,10 @@ def unescape_key(key: str) -> str:
 
 
 def apply_patch(value: Any, operations: list[Operation]) -> Any:
-    """The value with a JSON patch applied.
+    """Apply a JSON patch to a value.
 
     Raises:
-        ValueError: a `test` does not hold.
+        ValueError: a `test` fails.
     """
     root = [deep_copy(value)]
     for operation in operations:
@@ -97,16 +97,16 @@ def apply_patch(value: Any, operations: list[Operation]) -> Any:
 
 
 def with_version_test(before: Object, operations: list[Operation]) -> list[Operation]:
-    """A patch that applies only to the version of the live object that it was made from."""
+    """Return a patch that applies only to the version of the live object that it was made from."""
     version = metadata_of(before).get("resourceVersion")
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
     return [test, *operations] if version else operations
 
 
 def with_name_tests(before: Object, operations: list[Operation]) -> list[Operation]:
-    """A patch for a git repository, which fails where a list was reordered since.
+    """Return a patch for a git repository that fails if a list was reordered.
 
-    Each component that it reaches by its index is tested by name.
+    It tests the name of each component that it addresses by index.
     """
     tests: dict[str, Operation] = {}
     for operation in operations:

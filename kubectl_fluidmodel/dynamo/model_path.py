@@ -1,13 +1,12 @@
-"""Point an engine at the mounted model: `--use-model-path`. Pure.
+"""Points an engine at the mounted model: `--use-model-path`. Pure.
 
-Three ways to name a model are recognised, in every container that reads it: a list of arguments,
-one shell string (`sh -c`), and an environment variable that such a string expands. The engines are
-`dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm(-rs) serve`. Other ways (a file of a
-ConfigMap, `valueFrom`, several engines in one script) stay as they are, with a remark on what to
-change by hand.
+Three ways to set a model are recognized, in every container that reads it: a list of arguments, one
+shell string (`sh -c`), and an environment variable that such a string expands. The engines are
+`dynamo.vllm`, `dynamo.sglang`, `dynamo.trtllm` and `vllm(-rs) serve`. For other ways (a file of a
+ConfigMap, `valueFrom`, several engines in one script), a remark describes the manual change.
 
-The model is served under the same name as before: an engine without `--served-model-name` would
-take its new path for the name (lib/llm/src/local_model.rs), so it gets the flag.
+The served name does not change: an engine without `--served-model-name` would use its new path as
+the name (lib/llm/src/local_model.rs), so it gets the flag.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ class _ModelArgument:
     """A model in a command, and how to replace it."""
 
     value: str
-    """The word in the command: a path, a Hub id or a `$VARIABLE`."""
+    """The word in the command: a path, a Hub ID or a `$VARIABLE`."""
     replace: Any
-    """Gives the container's args (or command) with another word in its place."""
+    """Returns the container's args (or command) with another word in its place."""
     has_served_name: bool
     """Whether the command has `--served-model-name`."""
 
@@ -46,15 +45,15 @@ class EngineModel:
 
     container_path: Path
     value: str
-    """A path or a Hub id; the value, where the command has a variable."""
+    """A path or a Hub ID; the value, if the command has a variable."""
     has_served_name: bool
     """Whether the command has `--served-model-name`."""
 
 
 def engine_models(component: Component) -> list[EngineModel]:
-    """The models that a component's engines read, one for each engine.
+    """Return the models that a component's engines read, one for each engine.
 
-    A command that is not recognised, or a value from elsewhere (a ConfigMap), is left out.
+    Commands that are not recognized, and values from elsewhere (a ConfigMap), are skipped.
     """
     return [
         EngineModel(path, value, found.has_served_name)
@@ -64,7 +63,7 @@ def engine_models(component: Component) -> list[EngineModel]:
 
 
 def _engine_arguments(component: Component) -> Iterator[tuple[Path, str, _ModelArgument]]:
-    """The containers that start an engine: path, field (`args` or `command`), model."""
+    """Yield the containers that start an engine: path, field (`args` or `command`), model."""
     for path in component.reader_paths():
         container = value_at(component.spec, path)
         if not isinstance(container, dict):
@@ -80,7 +79,7 @@ def _engine_arguments(component: Component) -> Iterator[tuple[Path, str, _ModelA
 
 
 def _resolve_word(component: Component, word: str) -> str:
-    """The word without quotes, or the value of the variable that it is; empty if unknown."""
+    """Return the word without quotes, or the value of its variable; empty if unknown."""
     variable = _VARIABLE.fullmatch(word)
     if variable is None:
         return word.strip("\"'")
@@ -89,7 +88,7 @@ def _resolve_word(component: Component, word: str) -> str:
 
 
 def env_value(component: Component, name: str, path: Path | None = None) -> str:
-    """A variable of a container (main without `path`); empty where the graph has no value."""
+    """Return a variable of a container (main without `path`); empty if it is not set."""
     if path is None or path == component.main_path:
         _, entry = component.env_by_name().get(name, ((), None))
     else:
@@ -103,7 +102,7 @@ def set_model_path(component: Component, log: EditLog, target: str) -> list[str]
     """Point each engine of a component at a directory.
 
     Returns:
-        Remarks: what has to be done by hand.
+        Remarks: the required manual changes.
     """
     done = False
     remarks: list[str] = []
@@ -113,15 +112,15 @@ def set_model_path(component: Component, log: EditLog, target: str) -> list[str]
             done = True
     if not done:
         remarks.append(
-            f"component {component.name}: its command is not one that can be rewritten; by hand, "
-            f"let the engine read {target}, keep {SERVED_NAME_FLAG}, and set "
+            f"component {component.name}: its command cannot be rewritten automatically; make the "
+            f"engine read {target}, keep {SERVED_NAME_FLAG}, and set "
             + " ".join(f"{name}=1" for name in OFFLINE_VARIABLES)
         )
     return remarks
 
 
 def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
-    """Warns of a Hugging Face cache inside the read-only mount."""
+    """Warn about a Hugging Face cache in the read-only mount."""
     value = env_value(component, "HF_HOME")
     inside = value.rstrip("/") == mount_path.rstrip("/") or value.startswith(
         mount_path.rstrip("/") + "/"
@@ -129,8 +128,8 @@ def hf_home_warnings(component: Component, mount_path: str) -> list[str]:
     if not inside:
         return []
     return [
-        f"component {component.name} sets HF_HOME={value}, which is the read-only cache: "
-        "huggingface_hub cannot write there; set it to a directory of the container"
+        f"component {component.name} sets HF_HOME={value}, which is in the read-only cache: "
+        "huggingface_hub cannot write there; set it to another directory"
     ]
 
 
@@ -139,7 +138,7 @@ def _command_line(container: dict[str, Any]) -> list[str]:
 
 
 def _find_in_list(command_line: list[str], words: list[Any]) -> _ModelArgument | None:
-    """A model in a list of arguments."""
+    """Find a model in a list of arguments."""
     engine = _find_engine(command_line)
     if engine is None:
         return None
@@ -182,7 +181,7 @@ def _replacer(words: list[Any], index: int, prefix: str) -> Any:
 
 
 def _find_in_shell(words: list[Any]) -> _ModelArgument | None:
-    """A model in the one string that a shell runs, if exactly one engine is started in it."""
+    """Find a model in a shell string, if it starts exactly one engine."""
     scripts = [index for index, word in enumerate(words) if ENGINE_MODULE.search(str(word))]
     if len(scripts) != 1:
         return None
@@ -218,10 +217,10 @@ def _find_in_shell(words: list[Any]) -> _ModelArgument | None:
 def _replace_model(
     component: Component, log: EditLog, path: Path, field: str, found: _ModelArgument, target: str
 ) -> bool:
-    """Change the word, or the value of the variable that it is.
+    """Change the word, or the value of its variable.
 
     Returns:
-        False where the variable's value is not in the graph.
+        False if the variable's value is not in the graph.
     """
     variable = _VARIABLE.fullmatch(found.value)
     place = (*path, field)
@@ -245,7 +244,7 @@ def _replace_model(
 
 
 def _set_offline(component: Component, log: EditLog, path: Path) -> None:
-    """Keep the engine from asking the Hub for what it has on disk."""
+    """Keep the engine from contacting the Hub for files that it has."""
     for name in OFFLINE_VARIABLES:
         if path != component.main_path:
             log.set_value((*path, "env", f"[{name}]", "value"), "1")

@@ -20,17 +20,18 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
-"""What is at a path that does not exist, which is not the same as null."""
+"""The value at a path that does not exist; different from null."""
 
 _MAX_INLINE_BYTES = 256
-"""Bytes of JSON up to which a written value is recorded as it is; a larger one as a digest."""
+"""Maximum bytes of JSON up to which a written value is recorded literally; a larger one as a
+digest."""
 
 
 Value = TypeVar("Value")
 
 
 def deep_copy(value: Value) -> Value:
-    """A copy that shares nothing, not even parts of itself, as values from YAML aliases do."""
+    """Return a copy that shares nothing, not even within itself, as YAML aliases do."""
     result: Any = value
     if isinstance(value, dict):
         result = {key: deep_copy(item) for key, item in value.items()}
@@ -41,7 +42,7 @@ def deep_copy(value: Value) -> Value:
 
 
 def value_at(obj: Any, path: Path) -> Any:
-    """What is at a path, or MISSING."""
+    """Return the value at a path, or MISSING."""
     here = obj
     for step in path:
         here = _step(here, step)
@@ -60,7 +61,7 @@ def _step(here: Any, step: str) -> Any:
 
 
 def list_index(items: list[Any], step: str) -> int | None:
-    """The index that a step (`[name]` or a number) selects in a list."""
+    """Return the index that a step (`[name]` or a number) selects in a list."""
     if step.startswith("[") and step.endswith("]"):
         for index, item in enumerate(items):
             if isinstance(item, dict) and item.get("name") == step[1:-1]:
@@ -72,11 +73,11 @@ def list_index(items: list[Any], step: str) -> int | None:
 def make_containers(
     obj: Any, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]
 ) -> list[str]:
-    """Make sure that a dict or list is at a path.
+    """Ensure that a dict or list exists at a path.
 
     Returns:
-        The containers that it created, as paths in text form, with `=null` behind those that
-        replaced a null.
+        The containers that it created, as paths in text form; `=null` marks those that replaced a
+        null.
     """
     made: list[str] = []
     here = obj
@@ -137,7 +138,7 @@ def split_path(text: str) -> Path:
 
 
 def value_digest(value: Any) -> str:
-    """A digest of a value, to see later whether it is still the same."""
+    """Return a digest of a value, to check later whether it has changed."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -151,19 +152,19 @@ class EditLog:
         self.edits: list[dict[str, Any]] = []
 
     def ensure_container(self, path: Path, leaf: type[dict[str, Any]] | type[list[Any]]) -> Any:
-        """The container at a path, created where it is missing."""
+        """Return the container at a path, created if it is missing."""
         for entry in make_containers(self.root, path, leaf):
             if entry not in self.created:
                 self.created.append(entry)
         return value_at(self.root, path)
 
     def append(self, path: Path, item: dict[str, Any]) -> None:
-        """Add an item to the end of a list."""
+        """Append an item to a list."""
         self.ensure_container(path, list).append(deep_copy(item))
         self.edits.append({"add": join_path(path), "item": deep_copy(item)})
 
     def set_value(self, path: Path, value: Any) -> None:
-        """Set a value, and record what was there."""
+        """Set a value, and record the previous one."""
         parent = self.ensure_container(path[:-1], dict)
         before = parent.get(path[-1], MISSING)
         if before == value and before is not MISSING:
@@ -178,7 +179,7 @@ class EditLog:
 
 
 def is_unchanged(root: Any, entry: dict[str, Any]) -> bool:
-    """Whether an edit is still as it was made."""
+    """Return whether an edit is still in effect."""
     if "add" in entry:
         items = value_at(root, split_path(entry["add"]))
         return isinstance(items, list) and _find_item(items, entry["item"]) is not None
@@ -190,7 +191,7 @@ def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
     """Undo edits, the last one first.
 
     Returns:
-        The paths that somebody changed since, and that stay.
+        The paths that somebody has changed since, which stay.
     """
     kept: list[str] = []
     for entry in reversed(entries):
@@ -215,7 +216,7 @@ def undo_edits(root: Any, entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _find_item(items: list[Any], item: dict[str, Any]) -> int | None:
-    """Index of the last item that is equal, or equal but for fields that the server added."""
+    """Return the index of the last item that is equal, apart from fields that the server added."""
     for index in range(len(items) - 1, -1, -1):
         if items[index] == item:
             return index

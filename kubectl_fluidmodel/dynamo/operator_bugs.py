@@ -31,7 +31,7 @@ def _missing_image(component: Component) -> list[str]:
 
 
 def _repeated_volume(component: Component) -> list[str]:
-    """One volume with two mounts of parts of it becomes two volumes on Grove (dynamo#10822)."""
+    """One volume with two `subPath` mounts becomes two volumes on Grove (dynamo#10822)."""
     if component.nodes_per_replica == 1:
         return []
     partial = component.subpath_mounts(component.main_path)
@@ -39,20 +39,20 @@ def _repeated_volume(component: Component) -> list[str]:
         name for name, path in component.container_mounts(component.main_path) if path in partial
     )
     return [
-        f"component {component.name} mounts parts of volume {name} {number} times: operators "
-        "before dynamo#10823 list the volume as often on Grove, and the API server refuses that"
+        f"component {component.name} mounts parts of volume {name} {number} times: on Grove, "
+        "operators before dynamo#10823 repeat the volume, and the API server rejects that"
         for name, number in count.items()
         if number > 1
     ]
 
 
 def _sidecar_without_mounts(component: Component) -> list[str]:
-    """v1alpha1's sidecar is a container that the operator writes (dynamo#8707, fixed by #8598)."""
+    """The operator generates v1alpha1's sidecar container (dynamo#8707, fixed by #8598)."""
     if not isinstance(component.spec.get("frontendSidecar"), dict):
         return []
     return [
-        f"component {component.name}: operators before 1.2 give the frontend sidecar no mounts; it "
-        "does not see the cache there and downloads from the Hub (dynamo#8707)"
+        f"component {component.name}: operators before 1.2 give the frontend sidecar no mounts, so "
+        "it downloads from the Hub (dynamo#8707)"
     ]
 
 
@@ -61,7 +61,7 @@ def _engine_reads_elsewhere(component: Component, mount_path: str) -> list[str]:
     where = mount_path.rstrip("/")
     return [
         f"component {component.name}: its engine reads {engine.value}, not {where}; "
-        "--use-model-path points it there"
+        "--use-model-path changes it"
         for engine in model_path.engine_models(component)
         if engine.value.startswith("/")
         and not f"{engine.value.rstrip('/')}/".startswith(f"{where}/")

@@ -1,14 +1,14 @@
-"""The annotation in which a graph carries what `pin` added to it.
+"""The annotation in which a graph records what `pin` added to it.
 
     {"v": 1,
      "graph": {"made": […], "pins": {CACHE: {"edits": […]}}},
      "components": {NAME: {"made": […], "terms": […],
                            "pins": {CACHE: {"key", "mode", "path", "edits": […]}}}}}
 
-`made` lists the containers (`affinity`, `volumes` …) that did not exist, `terms` holds the required
-node selector terms from before the first pin, `edits` the entries of an `EditLog`. Operators of all
-releases keep metadata annotations that they do not know, through conversion as well, and the
-annotation is no part of the hash by which they replace workers.
+`made` lists the containers (`affinity`, `volumes` …) that did not exist, `terms` has the required
+node selector terms from before the first pin, and `edits` has the entries of an `EditLog`.
+Operators of all releases keep unknown metadata annotations, also through conversion, and the
+annotation is not part of the hash by which they replace workers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pin:
     """What the pin to one cache did to one component (or to the graph as a whole)."""
 
     key: str = ""
-    """Key of the node label that it requires or prefers; empty for a mount alone."""
+    """Key of the required or preferred node label; empty for a mount only."""
     mode: str = MODE_MOUNT
     path: str = ""
     model_path: bool = False
@@ -40,7 +40,7 @@ class Pin:
     recreate: bool = False
     """Whether the strategy `Recreate` was set."""
     startup_seconds: int = 0
-    """Seconds that startup probes were raised to, 0 where they were left."""
+    """Seconds to which startup probes were raised; 0 if unchanged."""
     adopted: bool = False
     """Whether somebody else made the edits, and `pin --adopt` recorded them."""
     edits: list[dict[str, Any]] = field(default_factory=list)
@@ -83,7 +83,7 @@ class ComponentPins:
     original_terms: Terms | None = None
     """Required node selector terms from before the first pin."""
     removed_keys: list[str] = field(default_factory=list)
-    """Label keys that pinning took out of these terms, because no node carries them."""
+    """Label keys that pinning removed from these terms, because no node has them."""
     pins: dict[str, Pin] = field(default_factory=dict)
     """Pins by cache."""
 
@@ -130,10 +130,10 @@ class PinRecord:
 
 
 def read_pins(obj: Object) -> PinRecord:
-    """The pins of a graph; an empty record where it has none.
+    """Parse the pins of a graph; an empty record if there are none.
 
     Raises:
-        FluidModelError: the annotation cannot be read.
+        FluidModelError: the annotation cannot be parsed.
     """
     text = annotations_of(obj).get(PINS_ANNOTATION)
     if not text:
@@ -158,7 +158,7 @@ def read_pins(obj: Object) -> PinRecord:
 
 
 def write_pins(obj: Object, record: PinRecord) -> None:
-    """Put the record on a graph, or remove it where nothing is pinned any more."""
+    """Write the record to a graph, or remove it if nothing is pinned any more."""
     if record.components:
         record.graph.created += make_containers(obj, ("metadata", "annotations"), dict)
         data: dict[str, Any] = {"v": 1}

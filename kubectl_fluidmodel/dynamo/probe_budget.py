@@ -1,13 +1,13 @@
-"""How long a worker's probes let it start, against the time that loading the model takes. Pure.
+"""Compares how long a worker's probes let it start with the time to load the model. Pure.
 
-The kubelet kills a container whose startup probe failed `failureThreshold` times, and the restarted
-one begins to load again, so a budget that is too small is a crash loop without an error message.
-Without a startup probe, the liveness probe counts from the start of the container
+The kubelet kills a container whose startup probe has failed `failureThreshold` times, and the
+restarted one loads from the beginning, so a budget that is too small causes a crash loop without an
+error message. Without a startup probe, the liveness probe counts from the start of the container
 (kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes).
 
 Dynamo's operator gives the main container of a worker a startup probe of 720 x 10 s if the graph
-has none, and takes a probe that the graph has as it is, without its own defaults
-(ai-dynamo/dynamo, deploy/operator/internal/dynamo/component_worker.go and graph.go, 0.6 to 1.6).
+has none, and uses an existing probe unchanged, without its own defaults (ai-dynamo/dynamo,
+deploy/operator/internal/dynamo/component_worker.go and graph.go, 0.6 to 1.6).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from kubectl_fluidmodel.dynamo.object_paths import EditLog, Path, value_at
 from kubectl_fluidmodel.output.units import format_bytes, format_duration
 
 ASSUMED_BYTES_PER_SECOND = 124 << 20
-"""What an engine's default loader reads from a shared file system: 554 GiB in 4,575 s
-(Dynamo's documentation on fast model loading)."""
+"""The rate of an engine's default loader on a shared file system: 554 GiB in 4,575 s (Dynamo's
+documentation on fast model loading)."""
 
 _HANDLER_FIELDS = ("httpGet", "tcpSocket", "grpc", "exec", "timeoutSeconds")
 _OPERATOR_HANDLER = {"httpGet": {"path": "/live", "port": "system"}, "timeoutSeconds": 5}
@@ -44,7 +44,7 @@ class ProbeBudget:
     """Seconds between attempts."""
     failure_threshold: int
     handler: Mapping[str, Any]
-    """How the probe asks: its `httpGet`, `tcpSocket`, `grpc` or `exec`, and its timeout."""
+    """The probe's handler: its `httpGet`, `tcpSocket`, `grpc` or `exec`, and its timeout."""
     from_operator: bool = False
     """Whether the graph has no such probe, and the operator adds it."""
 
@@ -78,7 +78,7 @@ class ProbeShortfall:
 
     @property
     def reason(self) -> str:
-        """The two figures that do not fit together."""
+        """The two conflicting numbers."""
         source = "measured" if self.is_measured else "assumed for the default loader"
         return (
             f"its {self.budget}; loading {format_bytes(self.model_bytes)} at "
@@ -101,15 +101,15 @@ def probe_budgets(component: Component) -> list[ProbeBudget]:
 def probe_shortfalls(
     component: Component, model_bytes: int, bytes_per_second: float | None = None
 ) -> list[ProbeShortfall]:
-    """The containers of a worker whose probes are shorter than loading the model takes.
+    """Return the containers of a worker whose probes are shorter than loading the model.
 
     Args:
-        component: of a graph, as it is written.
-        model_bytes: size of the model; 0 where it is not known.
+        component: a component of a graph, as written.
+        model_bytes: size of the model; 0 if unknown.
         bytes_per_second: measured rate of one reader; None for `ASSUMED_BYTES_PER_SECOND`.
 
     Returns:
-        Empty for a component that is no worker.
+        Empty if the component is not a worker.
     """
     if component.role is not Role.WORKER:
         return []
@@ -122,15 +122,15 @@ def probe_shortfalls(
 
 
 def sufficient_seconds(load_seconds: float) -> int:
-    """A budget for loading a model: twice the load, and ten minutes for the engine to warm up."""
+    """Return a budget for loading a model: twice the load time, plus ten minutes of warm-up."""
     return math.ceil(2 * load_seconds + 600)
 
 
 def set_startup_budget(component: Component, log: EditLog, seconds: int) -> None:
-    """Give each container that loads the model a startup probe of at least so many seconds.
+    """Give each container that loads the model a startup probe of at least this many seconds.
 
-    A probe that is there keeps its handler and its period. A container without one gets the
-    handler of its liveness probe, or the operator's own.
+    An existing probe keeps its handler and its period. A container without one gets the handler of
+    its liveness probe, or the operator's own.
     """
     for budget in probe_budgets(component):
         if budget.seconds >= seconds:
@@ -162,7 +162,7 @@ def _budgets(component: Component) -> Iterator[ProbeBudget]:
         elif is_main and component.declared_type in ("worker", "prefill", "decode"):
             yield ProbeBudget(path, STARTUP, 0, 10, 720, _OPERATOR_HANDLER, from_operator=True)
         else:
-            # v1alpha1 has a liveness probe of the service, too, which wins over the container's.
+            # In v1alpha1, the service's liveness probe takes precedence over the container's.
             service = component.spec.get(LIVENESS) if is_main else None
             liveness = service if isinstance(service, Mapping) else found.get(LIVENESS)
             if isinstance(liveness, Mapping):
@@ -170,7 +170,7 @@ def _budgets(component: Component) -> Iterator[ProbeBudget]:
 
 
 def _budget(path: Path, name: str, probe: Mapping[str, Any]) -> ProbeBudget:
-    """A probe's budget, with Kubernetes' defaults where it says nothing."""
+    """Return a probe's budget, with Kubernetes' defaults for missing fields."""
     return ProbeBudget(
         path,
         name,
@@ -182,5 +182,5 @@ def _budget(path: Path, name: str, probe: Mapping[str, Any]) -> ProbeBudget:
 
 
 def _number(value: Any, default: int) -> int:
-    """A field's number; 0 is Kubernetes' way to say that it is not set."""
+    """Return a field's number; in Kubernetes, 0 means that it is not set."""
     return value if isinstance(value, int) and value > 0 else default

@@ -29,12 +29,12 @@ ALIASES = {
     **{plural: kind for kind, plural in PLURALS.items()},
     **{kind.lower(): kind for kind in PLURALS},
 }
-"""What may stand before the slash of `dgd/NAME`."""
+"""Prefixes of references such as `dgd/NAME`."""
 
 GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
 COMPONENT_LABEL = "nvidia.com/dynamo-component"
 SELECTOR_LABEL = "nvidia.com/selector"
-"""Operators up to 0.5 set this one only: `<graph>-<component in lower case>`."""
+"""The only label of operators up to 0.5: `<graph>-<component in lower case>`."""
 HASH_LABEL = "nvidia.com/dynamo-worker-hash"
 
 STRATEGY_ANNOTATION = "nvidia.com/deployment-strategy"
@@ -43,7 +43,7 @@ ENABLE_GROVE_ANNOTATION = "nvidia.com/enable-grove"
 GROVE_STRATEGY_ANNOTATION = "nvidia.com/grove-update-strategy"
 
 PINS_ANNOTATION = "fluidmodel.io/pins"
-"""Annotation on a graph: what `pin` added, so that `unpin` can remove exactly that."""
+"""Annotation on a graph: what `pin` added; `unpin` removes exactly that."""
 
 
 def kind_for(name: str, version: str) -> Kind:
@@ -51,15 +51,15 @@ def kind_for(name: str, version: str) -> Kind:
 
 
 def parse_reference(text: str) -> tuple[str, str]:
-    """Kind and name of `NAME`, `dgd/NAME`, `dcd/NAME` …; the kind is empty for a bare name.
+    """Parse `NAME`, `dgd/NAME`, `dcd/NAME` … to kind and name; the kind is empty for a bare name.
 
     Raises:
-        UsageError: the part before the slash is no kind of Dynamo's.
+        UsageError: the prefix is not one of Dynamo's kinds.
     """
     prefix, slash, name = text.rpartition("/")
     if not slash:
         return "", text
     kind = ALIASES.get(prefix.lower().partition(".")[0])
     if kind is None or not name:
-        raise UsageError(f"'{text}' is no graph", "write NAME, dgd/NAME or dcd/NAME")
+        raise UsageError(f"'{text}' is not a graph", "use NAME, dgd/NAME or dcd/NAME")
     return kind, name

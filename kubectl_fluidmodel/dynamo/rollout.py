@@ -1,7 +1,7 @@
-"""How far the roll-out of a pinned graph is, from its pods. Pure.
+"""The progress of a pinned graph's roll-out, from its pods. Pure.
 
-All operators, backends and versions have pods in common, so these decide: a pod has the new
-template if it mounts the claim and, where it must, requires the cache's label.
+All operators, backends and versions create pods, so pods decide: a pod has the new template if it
+mounts the claim and, in mode `required`, requires the cache's label.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 
 @dataclass(frozen=True)
 class ExpectedPods:
-    """A component whose roll-out is followed."""
+    """A component whose roll-out is watched."""
 
     component: str
     pods: int
@@ -49,14 +49,14 @@ class PodStatus:
     ready: bool
     on_cache_node: bool
     problem: str
-    """Message of the scheduler or the kubelet, empty where there is no problem."""
+    """Message of the scheduler or the kubelet; empty without a problem."""
     unschedulable: bool
     gated: bool = False
     """Whether a scheduling gate keeps it from being scheduled."""
 
     @property
     def cannot_start(self) -> bool:
-        """Whether a container waits for somebody to change the image or the configuration."""
+        """Whether a container cannot start without a change of image or configuration."""
         return self.problem.partition(":")[0] in _PERMANENT_REASONS
 
 
@@ -67,7 +67,7 @@ _PERMANENT_REASONS = (
     "ErrImageNeverPull",
     "CreateContainerConfigError",
 )
-"""Reasons of the kubelet that stay until somebody changes the image or the configuration."""
+"""The kubelet's reasons that persist until somebody changes the image or the configuration."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class RolloutStatus:
     """The roll-out at one moment."""
 
     observed: bool
-    """The operator has seen the change."""
+    """Whether the operator has observed the change."""
     expected: list[ExpectedPods]
     pods: list[PodStatus] = field(default_factory=list)
     old_pods: int = 0
@@ -101,7 +101,7 @@ class RolloutStatus:
 
     @property
     def unschedulable(self) -> list[PodStatus]:
-        """The pods that the scheduler found no node for."""
+        """The pods for which the scheduler found no node."""
         return [row for row in self.pods if row.unschedulable]
 
     @property
@@ -117,9 +117,9 @@ class RolloutStatus:
         if not self.observed:
             text += ", waiting for the operator"
         if self.old_pods:
-            text += f", {self.old_pods} of the old ones left"
+            text += f", {self.old_pods} old ones left"
         if self.unschedulable:
-            text += f", {len(self.unschedulable)} without a place"
+            text += f", {len(self.unschedulable)} unschedulable"
         gated = [row for row in self.pods if row.gated]
         if gated:
             text += f"; {gated[0].name} is {gated[0].problem}"
@@ -142,14 +142,14 @@ def rollout_status(
     labels: tuple[str, ...],
     cache_nodes: set[str],
 ) -> RolloutStatus:
-    """How far the roll-out of the expected components is.
+    """Compute how far the roll-out of the expected components is.
 
     Args:
-        graph: as it is now.
-        expected: the components whose pods are followed.
-        pods: all that `pod_selector` selects.
+        graph: its current state.
+        expected: the components whose pods are watched.
+        pods: all pods that `pod_selector` selects.
         claim: the claim that new pods mount.
-        labels: keys of the labels that the cache's nodes carry; new pods require one of them.
+        labels: keys of the labels of the cache's nodes; new pods require one of them.
         cache_nodes: names of the cache's nodes.
     """
     status = RolloutStatus(_is_observed(graph.object), expected)
@@ -168,7 +168,7 @@ def rollout_status(
 
 
 def _is_observed(graph: Object) -> bool:
-    """Whether the operator has seen the newest version; old operators do not say."""
+    """Return whether the operator has observed the newest version; old ones do not report it."""
     seen = get_path(graph, "status", "observedGeneration")
     generation = metadata_of(graph).get("generation")
     return seen is None or generation is None or int(seen) >= int(generation)
@@ -201,7 +201,7 @@ def expected_pods(components: Iterable[tuple[Component, str]]) -> list[ExpectedP
 
 
 def has_new_template(pod: Object, claim: str, labels: tuple[str, ...], mode: str) -> bool:
-    """Whether a pod was made from the pinned template.
+    """Return whether a pod was created from the pinned template.
 
     It mounts the claim and, in mode `required`, requires one of the labels.
     """
@@ -229,18 +229,18 @@ def owning_component(graph: Graph, pod: Object) -> Component | None:
 
 
 def scheduling_gates(pod: Object) -> list[str]:
-    """The scheduling gates of a pod.
+    """Return the scheduling gates of a pod.
 
-    While it has one, no scheduler looks at it, and there is no event about that.
+    With a gate, no scheduler handles the pod, and there is no event about it.
     """
     return [str(gate.get("name", "")) for gate in get_list(pod, "spec", "schedulingGates")]
 
 
 def startup_problem(pod: Object) -> tuple[str, bool]:
-    """Why a pod does not run, and whether the scheduler found no node for it.
+    """Return why a pod is not running, and whether the scheduler found no node for it.
 
     Returns:
-        Message of the scheduler or the kubelet, empty where there is no problem; unschedulable.
+        Message of the scheduler or the kubelet, empty without a problem; unschedulable.
     """
     gates = scheduling_gates(pod)
     if gates:

@@ -1,4 +1,4 @@
-"""Whether the pods of a graph fit on nodes: constraints of each, and GPUs for all. Pure."""
+"""Whether the pods of a graph fit on nodes: constraints of each pod, and GPUs for all. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kubectl_fluidmodel.objects.scheduler import Obstacle, node_obstacles
 
 
 def unschedulable_reasons(spec: Mapping[str, Any], node: Object, needs: Gpus) -> list[Obstacle]:
-    """Why a pod spec can never run on a node as the node is now; empty if it can.
+    """Return why a pod spec can never run on a node in its current state; empty if it can.
 
-    Taints named like the GPUs that the pod requests count as tolerated: many clusters add that
-    toleration to such pods (admission plugin ExtendedResourceToleration).
+    Taints with the name of the GPU resource that the pod requests count as tolerated, because many
+    clusters add that toleration (admission plugin ExtendedResourceToleration).
     """
     own = list(spec.get("tolerations") or [])
     added = [{"key": name, "operator": "Exists"} for name in needs]
@@ -22,15 +22,15 @@ def unschedulable_reasons(spec: Mapping[str, Any], node: Object, needs: Gpus) ->
 
 
 GpuRequest = tuple[str, Gpus, tuple[str, ...]]
-"""A pod to place: its label, its GPUs and the nodes it may run on."""
+"""A pod to place: its label, its GPUs and its possible nodes."""
 
 
 def pack_pods(pods: Iterable[GpuRequest], capacity: Mapping[str, Gpus]) -> list[str]:
     """Place pods on nodes by their GPUs.
 
-    The largest first onto the fullest node nearly always works. Where it does not, a search tries
-    the other ways, and where that takes too long, the pods count as placed: a refusal has to be
-    certain.
+    Placing the largest pod first on the fullest node almost always works. If it does not, a search
+    tries other placements, and if that takes too long, the pods count as placed: a refusal has to
+    be certain.
 
     Returns:
         The labels of the pods that do not fit beside the others; empty if all fit.
@@ -56,7 +56,7 @@ def _allocate(room: Gpus, needs: Gpus, sign: int) -> None:
 def _can_place_all(
     pods: list[GpuRequest], capacity: Mapping[str, Gpus], limit: int = 20_000
 ) -> bool:
-    """Whether all pods can be placed, or `limit` attempts did not decide it."""
+    """Return whether all pods can be placed, or `limit` attempts did not decide it."""
     left = {name: dict(gpus) for name, gpus in capacity.items()}
     attempts = 0
 
@@ -72,7 +72,7 @@ def _can_place_all(
                 return True
             if has_enough(needs, left.get(name, {})):
                 _allocate(left[name], needs, 1)
-                # Equal pods go onto nodes in order: any other order is the same.
+                # Equal pods are placed on nodes in order, because any other order is equivalent.
                 if from_(index + 1, at_ if alike else 0):
                     return True
                 _allocate(left[name], needs, -1)

@@ -1,4 +1,4 @@
-"""Files of several YAML documents: change the graphs, and keep every other byte."""
+"""Files with several YAML documents: changes the graphs, and keeps every other byte."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _DYNAMO_KIND = re.compile(r"Dynamo\w+|LPXGraph")
 
 @dataclass
 class Document:
-    """One document: its text, and its value where it may contain an object of Dynamo's."""
+    """One document: its text, and its value if it may contain a Dynamo object."""
 
     text: str
     value: Any = None
 
     def objects(self) -> Iterator[Object]:
-        """Dynamo's objects in it, alone or as items of a List."""
+        """The Dynamo objects in it, alone or as items of a List."""
         items = [self.value]
         if isinstance(self.value, dict) and str(self.value.get("kind", "")).endswith("List"):
             items = self.value.get("items") or []
@@ -38,7 +38,7 @@ class Document:
                 yield item
 
     def with_changes(self, change: Callable[[Object], Object]) -> Document:
-        """The document with each of its objects replaced by what `change` makes of it."""
+        """Return the document with each of its objects replaced by the result of `change`."""
         before = self.value
         after = deep_copy(before)
         holder = Document("", after)
@@ -50,10 +50,10 @@ class Document:
 
 
 def split_documents(text: str, name: str) -> list[Document]:
-    """Split a file at its document marks; joined together, the texts are the file.
+    """Split a file at its document markers; the texts joined together are the file.
 
     Raises:
-        FluidModelError: a document that is about Dynamo is not YAML.
+        FluidModelError: a document with a Dynamo object is not YAML.
     """
     cuts = [0, *(match.start() for match in _BOUNDARY.finditer(text)), len(text)]
     found = []

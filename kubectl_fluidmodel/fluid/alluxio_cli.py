@@ -1,4 +1,4 @@
-"""What an Alluxio master answers when it is asked for its files and workers. Pure."""
+"""Parses the output of Alluxio's command line about files and workers. Pure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _WORKER = re.compile(
     r"(?P<name>\S+)\s+(?:(?P<state>[A-Z]+)\s+)?(?P<beat>\d+)\s+capacity\s", re.IGNORECASE
 )
 HEARTBEAT_TIMEOUT = 30
-"""Seconds without a heartbeat after which a worker does not count. It sends one a second
-(alluxio.worker.block.heartbeat.interval); the master itself waits five minutes
-(alluxio.master.worker.timeout), and until then lists the files as if all of it were there."""
+"""Seconds without a heartbeat after which a worker does not count. A worker sends one per second
+(alluxio.worker.block.heartbeat.interval). The master itself waits five minutes
+(alluxio.master.worker.timeout) and lists the worker's files until then."""
 _LIVE_STATES = ("", "ACTIVE", "LIVE")
-"""States of a worker that serves; releases before 2.9.4 have no such column."""
+"""States of a serving worker; releases before 2.9.4 have no such column."""
 
 _USED = re.compile(r"\s+used\s+(?P<used>\d\S*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class AlluxioFile:
-    """One file as Alluxio lists it."""
+    """One file in Alluxio's list."""
 
     path: str
     size: int
@@ -36,7 +36,7 @@ class AlluxioFile:
 
 
 def parse_listing(text: str) -> list[AlluxioFile]:
-    """The files of `alluxio fs ls -R /` (Alluxio 2.9: size, state, time, percentage, path)."""
+    """Parse `alluxio fs ls -R /` (Alluxio 2.9: size, state, time, percentage, path)."""
     found = []
     for line in text.splitlines():
         match = _ENTRY.search(line)
@@ -51,17 +51,17 @@ def parse_listing(text: str) -> list[AlluxioFile]:
 
 @dataclass(frozen=True)
 class AlluxioWorker:
-    """One worker as the master knows it."""
+    """One worker as the master reports it."""
 
     name: str
     used_bytes: int
     precision: int
     is_live: bool
-    """Whether it serves: the master heard from it, and does not call it lost or disabled."""
+    """Whether it serves: its heartbeat is recent, and it is not lost or disabled."""
 
 
 def parse_live_workers(text: str) -> list[tuple[str, int, int]]:
-    """Worker, bytes used and their rounding of the live ones in `fsadmin report capacity`."""
+    """Worker name, used bytes and their rounding, for live workers in `fsadmin report capacity`."""
     return [
         (each.name, each.used_bytes, each.precision)
         for each in parse_capacity_report(text)
@@ -70,10 +70,10 @@ def parse_live_workers(text: str) -> list[tuple[str, int, int]]:
 
 
 def parse_capacity_report(text: str) -> list[AlluxioWorker]:
-    """All workers of `alluxio fsadmin report capacity`, the lost ones too, with their old bytes.
+    """Parse all workers of `alluxio fsadmin report capacity`.
 
-    A worker's line says what it has, the next one what of that is used. Columns and capitals
-    differ between Alluxio's releases.
+    This includes lost workers, with their old bytes. A worker's line has its capacity, and the next
+    line what is used of it. Columns and capitalization differ between Alluxio releases.
     """
     found = []
     worker: re.Match[str] | None = None

@@ -1,4 +1,4 @@
-"""The AlluxioRuntime: how many workers, with which tier, heaps and properties."""
+"""Builds the AlluxioRuntime: the number of workers, the tier, heaps and properties."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def build_runtime(
     heaps: HeapSizes,
     web: bool = False,
 ) -> Object:
-    """The AlluxioRuntime of the Dataset `namespace/name`; `quota` is bytes per worker.
+    """Build the AlluxioRuntime of the Dataset `namespace/name`; `quota` is bytes per worker.
 
-    What Fluid's controller writes back into the spec is stated in full, because two owners of
-    one field would fight at the next apply: the worker's memory request, where it is below a
-    MEM tier's quota (pkg/ddc/alluxio/transform_resources.go), and with any update the tier's
-    defaults, whose list has one owner as a whole. `hostPath` keeps short-circuit reads.
+    Fields that Fluid's controller sets by default are set here, because two owners of one field
+    would conflict at the next apply: the worker's memory request, if it is below a MEM tier's quota
+    (pkg/ddc/alluxio/transform_resources.go), and the tier's defaults, because a list has one owner
+    as a whole. `hostPath` keeps short-circuit reads.
     """
     tier = quota if medium.type == "MEM" else 0
     properties = dict(mount.properties)
-    if not web:  # for WebUFS Fluid sets 256 MB blocks and buffers itself
+    if not web:  # for WebUFS, Fluid itself sets blocks and buffers of 256 MB
         properties["alluxio.user.block.size.bytes.default"] = f"{BLOCK_BYTES // MIB}MB"
     spec: dict[str, Any] = {
         "replicas": replicas,
@@ -68,7 +68,7 @@ def build_runtime(
                 "-XX:+UseG1GC",
                 f"-XX:MaxDirectMemorySize={_format_jvm_size(heaps.fuse_direct)}",
             ],
-            # Kept after its last reader is gone, so that the page cache survives a roll-out.
+            # Keep the pod after its last reader ends, so the page cache survives a roll-out.
             "cleanPolicy": "OnRuntimeDeleted",
         },
     }
@@ -85,7 +85,7 @@ def build_runtime(
 
 
 def parse_tier(runtime: Object) -> tuple[str, str, int | None]:
-    """Medium, path and quota (bytes per worker) of a runtime's first tier."""
+    """Return the medium, path and quota (bytes per worker) of a runtime's first tier."""
     level = get_path(runtime, "spec", "tieredstore", "levels", 0, default={})
     return (
         str(level.get("mediumtype", "")),
@@ -99,13 +99,13 @@ DEFAULT_JVM_OPTIONS = {
     "worker": ("-Xmx12G", "-XX:MaxDirectMemorySize=32g"),
     "fuse": ("-Xmx16G", "-XX:MaxDirectMemorySize=32g"),
 }
-"""What Fluid gives a part without jvmOptions (pkg/ddc/alluxio/transform_optimization.go); the heap
-of the FUSE client is taken at once, -Xms16G."""
+"""Fluid's defaults for a component without jvmOptions (pkg/ddc/alluxio/transform_optimization.go).
+The heap of the FUSE client is allocated at startup (-Xms16G)."""
 _UNIT_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
 
 
 def jvm_option_bytes(runtime: Mapping[str, Any], component: str, option: str) -> int:
-    """Bytes of `-Xmx` or `-XX:MaxDirectMemorySize=` of a part; 0 where the JVM decides itself."""
+    """Return the bytes of `-Xmx` or `-XX:MaxDirectMemorySize=`; 0 for the JVM's default."""
     given = get_path(runtime, "spec", component, "jvmOptions", default=[])
     options = given if isinstance(given, list) and given else DEFAULT_JVM_OPTIONS.get(component, ())
     for each in options:
@@ -116,10 +116,10 @@ def jvm_option_bytes(runtime: Mapping[str, Any], component: str, option: str) ->
 
 
 def max_memory(runtime: Mapping[str, Any], component: str) -> int:
-    """Bytes that a part may use: heap, direct memory, and the worker's tier where it is memory.
+    """Return the bytes that a component can use: heap, direct memory, and a worker's memory tier.
 
-    The kernel charges a tier in memory to the pod that writes it. A tenth more is for what a JVM
-    takes besides.
+    The kernel charges a memory tier to the pod that writes it. A tenth is added for other memory of
+    the JVM.
     """
     medium, _, quota = parse_tier(dict(runtime))
     tier_bytes = quota or 0 if component == "worker" and medium == "MEM" else 0

@@ -1,4 +1,4 @@
-"""The DataLoad: pull the whole model into the cache once."""
+"""Builds the DataLoad, which loads the whole model into the cache once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.objects.access import Object
 
 ATTEMPT_ANNOTATION = "fluidmodel.io/attempt"
-"""On a DataLoad: which load of a run it is."""
+"""On a DataLoad: the number of the load in its run."""
 
 
 def build_dataload(
@@ -21,12 +21,12 @@ def build_dataload(
     attempt: int = 1,
     paths: Sequence[str] = ("/",),
 ) -> Object:
-    """The DataLoad of the Dataset `namespace/name`; it bears the Dataset's name.
+    """Build the DataLoad of the Dataset `namespace/name`; it has the Dataset's name.
 
-    `dataset.namespace` is optional in the schema, but an empty one is never found
-    (pkg/controllers/v1alpha1/dataload). `replicas` must agree with the runtime's
-    `data.replicas`: the script calls setReplication with it. `paths` are loaded one after the
-    other; the script splits them at colons and spaces.
+    `dataset.namespace` is optional in the schema, but Fluid looks up an empty one literally and
+    finds nothing (pkg/controllers/v1alpha1/dataload). `replicas` must equal the runtime's
+    `data.replicas`, because the script calls setReplication with it. `paths` are loaded one after
+    the other; the script splits them at colons and spaces.
     """
     spec: dict[str, Any] = {
         "dataset": {"name": name, "namespace": namespace},

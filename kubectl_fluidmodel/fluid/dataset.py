@@ -1,4 +1,4 @@
-"""The Dataset: what to cache, where from, and on which nodes."""
+"""Builds the Dataset: what to cache, its source, and its nodes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def build_dataset(
     node_affinity: Mapping[str, Any],
     tolerations: Sequence[Mapping[str, Any]],
 ) -> Object:
-    """The Dataset `namespace/name`.
+    """Build the Dataset `namespace/name`.
 
-    `placement: Shared` lets several models share a node: with Fluid's default, Exclusive, a
-    worker repels every other Dataset's worker (pkg/ctrl/affinity.go).
+    `placement: Shared` lets several models share a node: with Fluid's default, Exclusive, a worker
+    repels the workers of all other Datasets (pkg/ctrl/affinity.go).
     """
     spec: dict[str, Any] = {
         "mounts": [mount.spec],

@@ -1,4 +1,4 @@
-"""Fluid's own installation: its parts, their names in fluid-system, and their versions. Pure."""
+"""Fluid's installation: its components, their names in fluid-system, and their versions. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.output.shell import Command, Operand, chain, command, pipe
 
 MIN_VERSION = (1, 0, 0)
-"""encryptOptions of a root mount work since the mount moved into a ConfigMap (Fluid 1.0)."""
+"""The first version in which encryptOptions of a root mount work, because the mount is in a
+ConfigMap (Fluid 1.0)."""
 
 _CHART_ARGUMENTS = ("fluid", "fluid/fluid", "-n", names.SYSTEM_NAMESPACE)
 _CHART_REPOSITORY = "https://fluid-cloudnative.github.io/charts"
@@ -19,29 +20,29 @@ INSTALL_COMMAND = chain(
     command("helm", "install", *_CHART_ARGUMENTS, "--create-namespace"),
 )
 UPGRADE_COMMAND = command("helm", "upgrade", *_CHART_ARGUMENTS)
-"""To the newest version, with the chart's own values."""
+"""Upgrade to the newest version with the chart's own values."""
 APPLY_CRDS_COMMAND = pipe(
     command("helm", "show", "crds", "fluid/fluid"),
     command("kubectl", "apply", "--server-side", "-f", "-"),
 )
-"""`helm upgrade` never touches CRDs."""
+"""Update the CRDs, which `helm upgrade` never does."""
 
 DATASET_CONTROLLER = "dataset-controller"
 WEBHOOK_SERVER = "fluid-webhook"
 NODE_PLUGIN = "csi-nodeplugin-fluid"
-"""Names of Deployments, and of the CSI plugin's DaemonSet, by Fluid's chart."""
+"""Names of Deployments, and of the CSI plugin's DaemonSet, in Fluid's chart."""
 
 
 def controller_name(runtime: Kind) -> str:
-    """The Deployment that serves a kind of runtime: `alluxioruntime-controller`."""
+    """Return the Deployment that serves a kind of runtime: `alluxioruntime-controller`."""
     return f"{runtime.name.lower()}-controller"
 
 
 def parse_image_version(workload: Object) -> tuple[int, ...] | None:
-    """Fluid's version from the tag of its image: `…:v1.0.8-abc` is (1, 0, 8).
+    """Parse Fluid's version from the tag of its image: `…:v1.0.8-abc` is (1, 0, 8).
 
-    Of several containers the last with such a tag counts: the CSI plugin's has a foreign sidecar
-    before it.
+    If several containers have such a tag, the last one counts: the CSI plugin has a third-party
+    sidecar first.
     """
     found = None
     for container in get_list(workload, "spec", "template", "spec", "containers"):
@@ -56,7 +57,7 @@ def format_version(version: tuple[int, ...]) -> str:
 
 
 def upgrade_command(*flags: str) -> Command:
-    """Change values of Fluid's release, and keep the others."""
+    """Change values of Fluid's release and keep the others."""
     return command("helm", "upgrade", *_CHART_ARGUMENTS, "--reuse-values", *flags)
 
 

@@ -1,9 +1,9 @@
-"""How Fluid with Alluxio mounts each kind of source: one mount at the root of the cache.
+"""How Fluid mounts each kind of source with Alluxio: one mount at the root of the cache.
 
-`path: /` puts the files at the root of the PVC, where an engine looks for them; by default
-Fluid would put them below `/<mount name>` (pkg/utils/ufs_path_builder.go).
+`path: /` puts the files at the root of the PVC, where engines expect them. By default, Fluid would
+put them at `/<mount name>` (pkg/utils/ufs_path_builder.go).
 
-A new kind of source is one function and one line in `_MOUNTS`.
+To add a kind of source, add one function and its entry in `_MOUNT_BUILDERS`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from kubectl_fluidmodel.objects.access import Object
 
 ROOT_OPTION = "alluxio.master.mount.table.root.option."
 """Prefix of Alluxio's options for the root mount (Alluxio 2.9, UnderFileSystem.Factory
-createForRoot). The master hands them to the workers with the mount.
+createForRoot). The master passes them to the workers as part of the mount.
 
-Keys must go this way: Fluid turns an encryptOption of a root mount into a property whose value
-is the path of a file that only the master's container has and substitutes (charts/alluxio,
-entrypoint.script). As the plain property `aws.secretKey` a worker would take that path for the
-secret itself, and every read would fail with InvalidAccessKeyId."""
+Keys need this prefix: Fluid turns an encryptOption of a root mount into a property whose value is a
+file path, and only the master's container has the file and replaces the path (charts/alluxio,
+entrypoint.script). With the plain property `aws.secretKey`, a worker would use the path as the
+secret key, and every read would fail with InvalidAccessKeyId.
+"""
 
 GCS_KEY = "credentials.json"
 _GCS_DIR = "/etc/fluidmodel/gcs"
@@ -33,31 +34,31 @@ _GCS_DIR = "/etc/fluidmodel/gcs"
 
 @dataclass(frozen=True)
 class SecretKeys:
-    """The Secret with a store's keys, and the names of the keys in it."""
+    """The Secret with a store's keys, and the names of its data keys."""
 
     secret: str
     access_key: str
     secret_key: str
     token_key: str = ""
-    """Of temporary keys: the session token; empty where there is none."""
+    """The session token of temporary keys; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One Dataset mount and what has to stand around it."""
+    """A Dataset's mount and the objects that it needs."""
 
     spec: dict[str, Any]
     properties: dict[str, str] = field(default_factory=dict)
     volumes: tuple[dict[str, Any], ...] = ()
     volume_mounts: tuple[dict[str, Any], ...] = ()
-    """Mounted into the master and the workers."""
+    """Volumes to mount into the master and the workers."""
     objects: tuple[Object, ...] = ()
-    """To be applied before the Dataset."""
+    """Objects to apply before the Dataset."""
 
 
 @dataclass(frozen=True)
 class MountCredentials:
-    """How to get at the source: what flags and environment said."""
+    """Access to the source, as set by flags and the environment."""
 
     endpoint: str = ""
     region: str = ""
@@ -66,52 +67,55 @@ class MountCredentials:
 
 
 def build_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
-    """The mount of a source for the Dataset `namespace/name`.
+    """Build the mount of a source for the Dataset `namespace/name`.
 
     Raises:
-        UsageError: Fluid has no way to mount this kind.
+        UsageError: Fluid cannot mount this kind of source.
     """
     build = _MOUNT_BUILDERS.get(source.scheme)
     if build is None:
         raise UsageError(
             f"Fluid cannot read {source.scheme}://",
-            "a model of the Hugging Face Hub has to be staged in a bucket first",
+            "a Hub model has to be staged in a bucket first",
         )
     return build(source, name, namespace, credentials)
 
 
 def alluxio_path(spec: Mapping[str, Any]) -> str:
-    """Where Fluid mounts an entry of a Dataset's `mounts`: its `path`, else `/` and its name.
+    """Return where Fluid mounts an entry of `mounts`: its `path`, else `/` and its name.
 
-    A path that is not absolute does not count (pkg/utils/ufs_path_builder.go,
-    GenUFSPathInUnifiedNamespace, Fluid 1.0 and 1.1).
+    A relative path is ignored (pkg/utils/ufs_path_builder.go, GenUFSPathInUnifiedNamespace, Fluid
+    1.0 and 1.1).
     """
     path = str(spec.get("path") or "")
     return path if path.startswith("/") else "/" + str(spec.get("name") or "").lstrip("/")
 
 
 def claim_directory(spec: Mapping[str, Any]) -> str:
-    """Where in the claim the files of a mount lie, empty for its root."""
+    """Return the path of a mount's files in the claim; empty for the root."""
     return alluxio_path(spec).strip("/")
 
 
 def is_native_volume(spec: Mapping[str, Any]) -> bool:
-    """Whether Fluid gives the files to the pods as a volume (IsFluidNativeScheme)."""
+    """Return whether Fluid passes the files to pods as a volume (IsFluidNativeScheme)."""
     return str(spec.get("mountPoint") or "").startswith(("local://", "pvc://"))
 
 
 def root_mount(mounts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The mount that is the root of Alluxio's namespace, where there is one.
+    """Return the mount that is the root of Alluxio's namespace, or None.
 
-    It has to be the only one (GenAlluxioUFSRootPath). Its options become properties of the master;
-    those of the others go to `alluxio fs mount`.
+    It has to be the only mount (GenAlluxioUFSRootPath). Its options become properties of the
+    master; those of other mounts are passed to `alluxio fs mount`.
     """
     alone = len(mounts) == 1 and not is_native_volume(mounts[0]) and alluxio_path(mounts[0]) == "/"
     return mounts[0] if alone else None
 
 
 def skipped_mounts(mounts: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The numbers of mounts that Fluid leaves out: mount.sh skips `/`, which is not theirs."""
+    """Return the indexes of mounts that Fluid skips.
+
+    mount.sh ignores a mount at `/` unless it is the only one.
+    """
     if len(mounts) < 2:
         return []
     return [n for n, m in enumerate(mounts) if not is_native_volume(m) and alluxio_path(m) == "/"]
@@ -121,11 +125,11 @@ _CREDENTIAL_OPTIONS = re.compile(
     r"aws\.(accessKeyId|secretKey|sessionToken)|fs\.(oss|cos|obs|kodo)\.\S*(access|secret)\S*",
     re.IGNORECASE,
 )
-"""Options that workers need to read, not only the master."""
+"""Options that the workers also need, to read files."""
 
 
 def credential_option(option: str, *, root: bool) -> str:
-    """The name under which an encryptOption reaches master and workers of such a mount."""
+    """Return the option name with which master and workers of such a mount get an encryptOption."""
     bare = option.removeprefix(ROOT_OPTION)
     if not _CREDENTIAL_OPTIONS.fullmatch(bare):
         return option
@@ -164,7 +168,7 @@ def _s3_mount(source: Source, name: str, namespace: str, credentials: MountCrede
 
 
 def encrypt_option(option: str, secret: str, key: str, *, root: bool) -> dict[str, Any]:
-    """An encryptOption: a key of a Secret as the value of an option."""
+    """Build an encryptOption: a key of a Secret as the value of an option."""
     name = credential_option(option, root=root)
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
@@ -173,7 +177,7 @@ def _gcs_mount(source: Source, name: str, namespace: str, credentials: MountCred
     options = {"alluxio.underfs.gcs.version": "2"}
     if not credentials.gcs_secret:
         return Mount(_mount_spec(name, source.uri, options))
-    # Alluxio reads a service account's key from a file, so the Secret is a volume of the pods.
+    # Alluxio reads a service account's key from a file, so the pods mount the Secret as a volume.
     options["fs.gcs.credential.path"] = f"{_GCS_DIR}/{GCS_KEY}"
     volume = {"name": "gcs-credentials", "secret": {"secretName": credentials.gcs_secret}}
     at = {"name": "gcs-credentials", "mountPath": _GCS_DIR, "readOnly": True}
@@ -197,11 +201,11 @@ def _local_mount(source: Source, name: str, namespace: str, credentials: MountCr
 
 
 def _nfs_mount(source: Source, name: str, namespace: str, credentials: MountCredentials) -> Mount:
-    """NFS by way of a volume of its own: Fluid knows pvc:// and not nfs://."""
+    """Mount NFS through its own volume, because Fluid supports pvc:// but not nfs://."""
     claim = f"{name}-nfs"
     labels = managed_labels(name)
     modes = ["ReadOnlyMany"]
-    size = {"storage": "1Pi"}  # NFS has no capacity; the two must only agree
+    size = {"storage": "1Pi"}  # NFS has no capacity; the two values only have to be equal
     volume: Object = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

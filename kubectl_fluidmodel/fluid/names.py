@@ -31,16 +31,17 @@ RUNTIME_KINDS: tuple[Kind, ...] = (
     Kind(GROUP, VERSION, "CacheRuntime", "cacheruntimes"),
     Kind(GROUP, VERSION, "GooseFSRuntime", "goosefsruntimes"),
 )
-"""Every kind of runtime of Fluid 1.0 (GooseFS) and 1.1 (CacheRuntime); a cluster serves some."""
+"""All kinds of runtimes of Fluid 1.0 (GooseFS) and 1.1 (CacheRuntime); a cluster serves some of
+them."""
 
 CACHE_COUNT_LABEL = "fluid.io/dataset-num"
 """Node label with the number of Datasets cached on it (pkg/common/label.go)."""
 
 ADVANCED_SETS = Kind("workload.fluid.io", VERSION, "AdvancedStatefulSet", "advancedstatefulsets")
-"""Masters and workers of a CacheRuntime (pkg/ddc/cache/component)."""
+"""Kind of the masters and workers of a CacheRuntime (pkg/ddc/cache/component)."""
 CACHE_RUNTIME_LABEL = "cacheruntime.fluid.io/name"
 CACHE_COMPONENT_LABEL = "cacheruntime.fluid.io/component-name"
-"""What marks the sets and pods of a CacheRuntime; all other runtimes use `release` and `role`.
+"""Labels of the workloads and pods of a CacheRuntime; all other runtimes use `release` and `role`.
 The component is called `<name>-master`, `<name>-worker` or `<name>-client`."""
 
 CSI_DRIVER = "fuse.csi.fluid.io"
@@ -48,25 +49,26 @@ CSI_DRIVER = "fuse.csi.fluid.io"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "kubectl-fluidmodel"
 MODEL_LABEL = "fluidmodel.io/model"
-"""On every object of ours: the name of the cache."""
+"""On every object of the plugin: the name of the cache."""
 ADOPTED_LABEL = "fluidmodel.io/adopted"
-"""On a Dataset, runtime or DataLoad that `cache --adopt` took over: its spec is another's."""
+"""On a Dataset, runtime or DataLoad that `cache --adopt` adopted: others own its spec."""
 SOURCE_ANNOTATION = "fluidmodel.io/source"
-"""On a Dataset: canonical SOURCE; `hf://org/model` for a staged one."""
+"""On a Dataset: the canonical SOURCE; `hf://org/model` for a staged model."""
 COMMIT_ANNOTATION = "fluidmodel.io/commit"
-"""On a Dataset or staging Job: the commit of a model of the Hub."""
+"""On a Dataset or staging Job: the commit of a Hub model."""
 BYTES_ANNOTATION = "fluidmodel.io/bytes"
-"""On a Dataset: bytes of the source when it was measured."""
+"""On a Dataset: size of the source in bytes."""
 FILES_ANNOTATION = "fluidmodel.io/files"
-"""On a Dataset: files of the source when it was measured."""
+"""On a Dataset: number of files in the source."""
 EXCLUDED_BYTES_ANNOTATION = "fluidmodel.io/left-out-bytes"
-"""On a Dataset: bytes that lay in the source beside the model, and are not counted as its own."""
+"""On a Dataset: bytes of files beside the model in the source that are not part of it."""
 READ_RATES_ANNOTATION = "fluidmodel.io/read-rates"
-"""On a Dataset: what `bench` last measured, as JSON (`inventory/read_rates.py`)."""
+"""On a Dataset: the latest measurement of `bench`, as JSON (`inventory/read_rates.py`)."""
 
 MAX_NAME_LENGTH = 45
-"""Longest Dataset name that works: its StatefulSet's pods carry a `<name>-master-<hash>` label
-of at most 63 characters, and its helm release `<name>-loader` is at most 53."""
+"""Maximum length of a Dataset's name: the pods of its StatefulSet have a label
+`<name>-master-<hash>` of at most 63 characters, and its Helm release `<name>-loader` has at most
+53."""
 
 SYSTEM_NAMESPACE = "fluid-system"
 
@@ -75,13 +77,13 @@ _DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def derive_dataset_name(model: str) -> str:
-    """A legal Dataset name for a model: `meta-llama/Llama-3.3-70B` → `llama-3-3-70b`.
+    """Derive a valid Dataset name from a model: `meta-llama/Llama-3.3-70B` → `llama-3-3-70b`.
 
     Only the last part of the path counts. The result is a DNS-1035 label of at most
-    `MAX_NAME` characters, cut at a word where that costs less than ten characters.
+    `MAX_NAME_LENGTH` characters, cut at a word boundary if that costs less than ten characters.
 
     Raises:
-        UsageError: nothing legal is left of the name.
+        UsageError: no valid character is left.
     """
     last = model.rstrip("/").rsplit("/", 1)[-1].split("@", 1)[0].lower()
     name = re.sub(r"[^a-z0-9]+", "-", last).strip("-")
@@ -99,37 +101,39 @@ def derive_dataset_name(model: str) -> str:
 
 
 def validate_name(name: str) -> str:
-    """The name itself, if Fluid takes it.
+    """Return the name itself, if Fluid accepts it.
 
     Raises:
-        UsageError: it is no DNS-1035 label or too long for what Fluid derives from it.
+        UsageError: it is not a DNS-1035 label, or too long for the names that Fluid derives from
+            it.
     """
     if len(name) > MAX_NAME_LENGTH:
         raise UsageError(
             f"the name '{name}' has {len(name)} characters",
-            f"Fluid derives labels and helm releases from it that fit at most {MAX_NAME_LENGTH}",
+            "Fluid derives labels and Helm releases from it, which allows at most "
+            f"{MAX_NAME_LENGTH}",
             f"--name {derive_dataset_name(name)}",
         )
     if not _DNS_1035_LABEL.fullmatch(name):
         raise UsageError(
-            f"the name '{name}' is not legal",
-            "Fluid wants lower-case letters, digits and '-', beginning with a letter",
+            f"the name '{name}' is invalid",
+            "Fluid requires lowercase letters, digits and '-', starting with a letter",
             f"--name {derive_dataset_name(name)}",
         )
     return name
 
 
 def is_valid_name(name: str) -> bool:
-    """Whether Fluid takes the name of a Dataset or runtime at all: a DNS-1035 label."""
+    """Return whether Fluid accepts the name of a Dataset or runtime: a DNS-1035 label."""
     return bool(_DNS_1035_LABEL.fullmatch(name)) and len(name) <= _LABEL_LIMIT
 
 
 class UidRequiredError(FluidModelError):
-    """The label key is made of the Dataset's UID, which only the cluster knows."""
+    """The label key contains the Dataset's UID, which only the cluster knows."""
 
 
 def _fits_label_key(key: str) -> bool:
-    """Whether Fluid labels nodes with this key, and not with one made of the Dataset's UID."""
+    """Return whether Fluid labels nodes with this key, and not with one that contains the UID."""
     return len(key) < _LABEL_LIMIT
 
 
@@ -147,10 +151,10 @@ def _label_key(prefix: str, namespace: str, name: str, uid: str) -> str:
 
 
 def cache_label(namespace: str, name: str, uid: str = "") -> str:
-    """Label key of every node that holds a cache worker of the Dataset; its value is `true`.
+    """Return the label key of every node with a cache worker of the Dataset; its value is `true`.
 
-    Fluid's GetCommonLabelName: the key with the UID replaces one of 63 characters or more.
-    Thin runtimes never set it.
+    Fluid's GetCommonLabelName replaces a key of 63 characters or more by one with the UID. Thin
+    runtimes never set it.
 
     Raises:
         UidRequiredError: the name is that long and no UID is given.
@@ -159,9 +163,9 @@ def cache_label(namespace: str, name: str, uid: str = "") -> str:
 
 
 def runtime_label(namespace: str, name: str, runtime: str = "alluxio", uid: str = "") -> str:
-    """As `cache_label`, with the runtime's type in the key (Fluid's GetRuntimeLabelName).
+    """Like `cache_label`, with the runtime's type in the key (Fluid's GetRuntimeLabelName).
 
-    It is longer, so it turns into the UID form earlier than the common one does.
+    It is longer, so Fluid uses the UID for shorter names than in the common key.
     """
     return _label_key(f"fluid.io/s-{runtime}-", namespace, name, uid)
 
@@ -169,10 +173,11 @@ def runtime_label(namespace: str, name: str, runtime: str = "alluxio", uid: str 
 def node_label_keys(
     namespace: str, name: str, runtime: str = "alluxio", uid: str = ""
 ) -> tuple[list[str], list[str]]:
-    """The label keys that all select the nodes of a Dataset, and those that select none.
+    """Return the label keys that select the nodes of a Dataset, and those that select none.
 
-    Fluid labels a node with the common and with the runtime's key. Either is legal to write into a
-    graph by hand; one that is too long is on no node, for Fluid has the UID in its place.
+    Fluid labels a node with the common key and the runtime's key. A graph that was edited by hand
+    can use either. A key that is too long exists on no node, because Fluid replaces it by one with
+    the UID.
     """
     live, dead = [], []
     for prefix in ("fluid.io/s-", f"fluid.io/s-{runtime}-"):
@@ -187,12 +192,12 @@ def node_label_keys(
 
 
 def fuse_label(namespace: str, name: str, uid: str = "") -> str:
-    """Label key that the CSI plugin sets on a node whose pods mount the Dataset."""
+    """Return the label key that the CSI plugin sets on a node whose pods mount the Dataset."""
     return _label_key("fluid.io/f-", namespace, name, uid)
 
 
 def cache_label_of_pvc(pvc: Mapping[str, Any]) -> str | None:
-    """The cache label key as Fluid wrote it on the Dataset's PVC, None where it did not."""
+    """Return the cache label key that Fluid wrote on the Dataset's PVC, or None."""
     for key, value in labels_of(pvc).items():
         if key.startswith("fluid.io/s-") and value == "true":
             return key
@@ -200,12 +205,12 @@ def cache_label_of_pvc(pvc: Mapping[str, Any]) -> str | None:
 
 
 def volume_name(namespace: str, name: str) -> str:
-    """Name of the PV that Fluid makes; two Datasets can collide on it (`a-b/c`, `a/b-c`)."""
+    """Return the name of Fluid's PV; those of two Datasets can collide (`a-b/c`, `a/b-c`)."""
     return f"{namespace}-{name}"
 
 
 def managed_labels(name: str) -> dict[str, str]:
-    """The labels that every object we make carries."""
+    """Return the labels of every object that we create."""
     return {MANAGED_BY_LABEL: MANAGER, MODEL_LABEL: name}
 
 
@@ -225,7 +230,7 @@ def has_own_spec(obj: Mapping[str, Any]) -> bool:
 
 
 def source_uri(dataset: Mapping[str, Any]) -> str:
-    """The SOURCE a Dataset was made from: our annotation, else its first mount point."""
+    """Return the SOURCE of a Dataset: our annotation, else its first mount point."""
     found = annotations_of(dataset).get(SOURCE_ANNOTATION)
     return found or str(get_path(dataset, "spec", "mounts", 0, "mountPoint", default=""))
 

@@ -1,6 +1,6 @@
-"""Which nodes should hold a cache: the ones where the model's workers can run.
+"""Selects the nodes that should hold a cache: nodes on which the model's workers can run.
 
-Pure: nodes and pods come in as the API server gave them, a Choice goes out.
+Pure: takes nodes and pods as the API server returns them, and returns a Placement.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from kubectl_fluidmodel.objects.taints import (
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 SYSTEM_DISK = "/var/lib"
-"""Kubelet keeps what it counts as ephemeral storage below, and so does our default path."""
+"""The kubelet's directory for ephemeral storage, and our default path, are below this."""
 PODS_PER_NODE = 2
 """Pods of a cache on its node: a worker and a FUSE client."""
 
 
 @dataclass(frozen=True)
 class NodeRequirement:
-    """What a cache takes of one node, in bytes."""
+    """What a cache needs on one node, in bytes."""
 
     memory: int
     disk: int
@@ -48,37 +48,40 @@ class NodeRequirement:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A node as placement sees it."""
+    """A node, with what placement needs to know."""
 
     name: str
     gpus: int
     caches: int
     capacity: NodeCapacity
     leaving: Departure | None = None
-    """Why it is about to go or not there yet."""
+    """Why it is being removed or not ready."""
     taints: tuple[Taint, ...] = ()
-    """Those that keep pods away, of a node that stays."""
+    """Taints that keep pods away, unless the node is being removed."""
     untolerated: tuple[Taint, ...] = ()
-    """Of these, the ones that nothing says to tolerate."""
+    """Those of the taints that the cache does not tolerate."""
     hostname: str = ""
     pods_left: int | None = None
-    """How many more pods it takes; None where that is not known."""
+    """How many more pods it accepts; None if unknown."""
     disks: tuple[tuple[str, int], ...] = ()
-    """(path, bytes) of the tiers of other caches on disks of its own."""
+    """(path, bytes) of other caches' tiers on separate disks."""
 
     def disk_used_by_caches(self, path: str) -> int:
-        """Bytes that other caches may take on the disk of a path: `/mnt/nvme` of `/mnt/nvme/x`."""
+        """Return the bytes that other caches may use on a path's disk.
+
+        The disk of `/mnt/nvme/x` is `/mnt/nvme`.
+        """
         return sum(size for other, size in self.disks if _disk_root(other) == _disk_root(path))
 
     @property
     def is_eligible(self) -> bool:
-        """Whether a cache may be put there at all."""
+        """Whether a new cache may be placed on the node."""
         return self.leaving is None and not self.untolerated
 
     def rejection_reason(self, requirement: NodeRequirement, *, existing: bool = False) -> str:
-        """Why a cache that takes `need` does not belong there; empty where it does.
+        """Return why a cache with this `need` cannot use the node; empty if it can.
 
-        One that stands there already stays, unless the node is certain to go.
+        An existing cache stays, unless the node is certain to be removed.
         """
         if self.leaving is not None and (self.leaving.certain or not existing):
             return self.leaving.reason
@@ -90,7 +93,7 @@ class Candidate:
         return self.shortage(requirement)
 
     def shortage(self, requirement: NodeRequirement) -> str:
-        """What is missing for `need`; empty where it fits or nothing is known."""
+        """Return the shortage for `need`; empty if it fits or the capacity is unknown."""
         shortages = []
         if self.capacity.memory is not None and self.capacity.memory < requirement.memory:
             shortages.append(_format_shortage("memory", self.capacity.memory, requirement.memory))
@@ -109,7 +112,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Placement:
-    """The nodes that were chosen, and what came of the others."""
+    """The selected nodes, and the reasons against the others."""
 
     nodes: tuple[Candidate, ...]
     runners_up: tuple[Candidate, ...] = ()
@@ -129,11 +132,11 @@ def build_candidate(
     disks: Sequence[tuple[str, int]] = (),
     tolerations: Sequence[Mapping[str, Any]] = (),
 ) -> Candidate:
-    """A node and the pods bound to it (None: not known) as placement sees them.
+    """Evaluate a node and its pods (None: unknown) for placement.
 
-    `disks` are the paths and quotas of the caches that are there, which no pod requests: what
-    lies below /var/lib, or in an emptyDir (an empty path), takes of the node's own disk.
-    `tolerations` are those of the workers that will read the cache.
+    `disks` are the paths and quotas of the caches on the node, which no pod requests: paths below
+    /var/lib, or an emptyDir (an empty path), use the node's own disk. `tolerations` are those of
+    the workers that will read the cache.
     """
     allocatable = get_path(node, "status", "allocatable", default={})
     memory = quantity.quantity_to_int(allocatable.get("memory"))
@@ -171,7 +174,7 @@ def build_candidate(
 
 
 def _disk_root(path: str) -> str:
-    """The directory that a disk of its own is mounted at, as far as a path tells."""
+    """Return the directory at which a separate disk is mounted, guessed from a path."""
     return "/".join(path.split("/")[:3])
 
 
@@ -182,11 +185,11 @@ def eligible_nodes(
     node_names: Sequence[str] = (),
     selector: Mapping[str, str] | None = None,
 ) -> tuple[list[Candidate], list[str]]:
-    """The nodes that may hold the cache at all, and what to say about that.
+    """Return the nodes that may hold the cache, and notes about them.
 
-    Named ones, else those with the labels, else those with GPUs, else every node that is no
-    control plane. Who names a node wants its taints tolerated, and who selects a pool those
-    that bear the pool's own key and value.
+    These are the named nodes, else those with the labels, else those with GPUs, else all nodes
+    outside the control plane. Naming a node tolerates its taints, and selecting a pool by label
+    tolerates taints with the same key and value.
 
     Raises:
         UsageError: a named node does not exist, or no node has the labels.
@@ -226,7 +229,7 @@ def eligible_nodes(
         return gpu, []
     control = [node for node in nodes if any(t.key in CONTROL_PLANE for t in node.taints)]
     plain = [node for node in nodes if node not in control]
-    # A cluster of one machine: its control plane is where everything runs.
+    # On a single-node cluster, everything runs on the control plane.
     alone = [
         replace(node, untolerated=tuple(t for t in node.untolerated if t.key not in CONTROL_PLANE))
         for node in control
@@ -241,13 +244,13 @@ def select_nodes(
     *,
     current: Sequence[str] = (),
 ) -> Placement:
-    """The `replicas` nodes to hold a whole copy each.
+    """Select `replicas` nodes that each hold a complete copy.
 
-    Nodes in `keep` (where the cache is today) come first; then those with the fewest other
-    caches, the most free memory, the name.
+    Nodes in `keep`, which have the cache now, come first. Others are ordered by fewest other
+    caches, most free memory, and name.
 
     Raises:
-        FluidModelError: too few fit; says why not of each node, and what would help.
+        FluidModelError: too few nodes fit; it has the reason for each node, and what would help.
     """
     reasons = {
         node.name: node.rejection_reason(requirement, existing=node.name in current)
@@ -277,11 +280,11 @@ def select_nodes(
 
 def _placement_reason(chosen: Sequence[Candidate], current: Sequence[str]) -> str:
     if all(node.name in current for node in chosen):
-        return "the cache is there already"
+        return "the cache is already there"
     first = chosen[0]
     gpus = f"{first.gpus} GPUs, " if first.gpus else ""
     others = "no other cache" if first.caches == 0 else f"{first.caches} other caches"
-    return f"{gpus}{others}, the most room"
+    return f"{gpus}{others}, the most free memory"
 
 
 def _no_fit_error(
@@ -295,7 +298,7 @@ def _no_fit_error(
 
 
 def _placement_hint(rejected: Sequence[tuple[str, str]]) -> str:
-    """What helps most of the nodes that do not fit."""
+    """Suggest the change that helps most of the nodes that do not fit."""
     tainted = [name for name, why in rejected if "untolerated taint" in why]
     short = [name for name, why in rejected if "of memory needed" in why]
     cordoned = [name for name, why in rejected if why == "it is cordoned"]
@@ -309,10 +312,10 @@ def _placement_hint(rejected: Sequence[tuple[str, str]]) -> str:
 
 
 def required_tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
-    """The tolerations that cache pods need on these nodes, one per distinct taint.
+    """Return the tolerations that cache pods need on these nodes, one per distinct taint.
 
-    Those of a node that is going or not there yet, and those that nothing says to tolerate, are
-    left alone.
+    Taints of nodes that are being removed or not ready, and taints that the cache does not
+    tolerate, are excluded.
     """
     found = {
         taint: taint.toleration()
@@ -324,7 +327,7 @@ def required_tolerations(nodes: Iterable[Candidate]) -> list[dict[str, str]]:
 
 
 def node_affinity(nodes: Sequence[Candidate]) -> dict[str, Any]:
-    """Dataset.spec.nodeAffinity for exactly these nodes, by host name."""
+    """Build Dataset.spec.nodeAffinity for exactly these nodes, by host name."""
     hosts = sorted(node.hostname for node in nodes)
     return required_affinity([{"key": HOSTNAME_LABEL, "operator": "In", "values": hosts}])
 
@@ -334,7 +337,7 @@ def required_affinity(expressions: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def bound_hostnames(dataset: Mapping[str, Any]) -> list[str]:
-    """The host names that a Dataset of ours is bound to; empty where it is bound otherwise."""
+    """Return the host names of our Dataset's affinity; empty if the affinity has another form."""
     terms = get_path(dataset, "spec", "nodeAffinity", "required", "nodeSelectorTerms", default=[])
     if len(terms) != 1:
         return []

@@ -1,4 +1,4 @@
-"""What pods, events and logs say is wrong with a cache, in one line each. Pure."""
+"""Summarizes problems in pods, events and logs of a cache, in one line each. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.time import event_time
 
-# Alluxio 2.9 prints `CODE:message` on a shell's stdout, `AlluxioS3Exception: CODE:message` in its
-# logs; the SDK's own exceptions have `Error Code: CODE`.
+# On a shell's stdout, Alluxio 2.9 prints `CODE:message`, in its logs `AlluxioS3Exception:
+# CODE:message`; the SDK's own exceptions have `Error Code: CODE`.
 _ERROR_PREFIX = r"(?:Error Code: |AlluxioS3Exception: |^)"
-# Words of Alluxio's and the S3 client's logs, and what they mean. First match wins.
+# Patterns in the logs of Alluxio and its S3 client, and their meaning. The first match wins.
 _LOG_ERRORS: tuple[tuple[str, str], ...] = (
     (
         rf"{_ERROR_PREFIX}(InvalidAccessKeyId|XAdminUserNotFound)",
@@ -31,19 +31,19 @@ _LOG_ERRORS: tuple[tuple[str, str], ...] = (
     (rf"{_ERROR_PREFIX}RequestTimeTooSkewed", "the node's clock is off"),
     (r"UnknownHostException:? ?(?P<detail>[\w.-]*)", "the host name does not resolve in the pod"),
     (r"(Connection refused|ConnectException)", "the store's endpoint refuses connections"),
-    (r"(connect timed out|ConnectTimeoutException)", "the store's endpoint does not answer"),
+    (r"(connect timed out|ConnectTimeoutException)", "the store's endpoint does not respond"),
     (r"(SSLHandshakeException|PKIX path building failed)", "TLS to the store fails"),
     (r"No space left on device", "the cache's disk is full"),
     (r"WorkerOutOfSpaceException", "the quota is full"),
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
 )
 _NODE_ERRORS = ("the cache's disk", "the quota", "the JVM")
-"""Causes that have nothing to do with a store."""
+"""Causes that are unrelated to a store."""
 _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE
 )
 _EXPECTED_WAITING = {"ContainerCreating", "PodInitializing"}
-# Fluid's runtime controller says so when its cache has not seen a new Dataset yet; it tries again.
+# Fluid's runtime controller logs this until its cache has the new Dataset; it retries.
 _TRANSIENT_MESSAGES = ("No dataset can be bound to the runtime, waiting",)
 _EVENT_KINDS = {
     "Dataset",
@@ -55,16 +55,16 @@ _EVENT_KINDS = {
     "Job",
     "PersistentVolumeClaim",
 }
-"""Kinds whose events tell about a cache; those of Endpoints and the like only add noise."""
+"""Kinds whose events concern a cache; those of Endpoints and others are noise."""
 
 
 def is_store_error(cause: str) -> bool:
-    """Whether a cause that `log_cause` gave, without the log's own words, is the store's."""
+    """Return whether a cause from `find_log_error`, without the log line, concerns the store."""
     return bool(cause) and not cause.startswith(_NODE_ERRORS)
 
 
 def find_log_error(log: str) -> str:
-    """The cause that a log names, with the line's own words; empty where it names none."""
+    """Return the cause that a log shows, with its line; empty if it shows none."""
     for line in reversed(log.splitlines()):
         for pattern, meaning in _LOG_ERRORS:
             match = re.search(pattern, line)
@@ -75,13 +75,13 @@ def find_log_error(log: str) -> str:
 
 
 def _redact_log_line(line: str) -> str:
-    """A log line without what could be a key: anything assigned to a credential option."""
+    """Redact a log line: anything that is assigned to a credential option."""
     hidden = _KEY_IN_LOG.sub(r"\1…", line)
     return " ".join(hidden.split())[:240]
 
 
 def find_pod_problems(obj: Mapping[str, Any]) -> list[str]:
-    """What keeps a pod from being ready, if it says."""
+    """Return what keeps a pod from being ready, if it is known."""
     name = name_of(obj)
     found = []
     for condition in get_list(obj, "status", "conditions"):
@@ -107,7 +107,7 @@ def find_pod_problems(obj: Mapping[str, Any]) -> list[str]:
 
 
 def restart_count(obj: Mapping[str, Any], container: str) -> int:
-    """How often a container of a pod was started again."""
+    """Return the number of restarts of a pod's containers."""
     for status in get_list(obj, "status", "containerStatuses"):
         if status.get("name") == container:
             count = status.get("restartCount")
@@ -116,12 +116,12 @@ def restart_count(obj: Mapping[str, Any], container: str) -> int:
 
 
 def is_terminated(obj: Mapping[str, Any]) -> bool:
-    """Whether a pod holds nothing any more: it has ended, or is being deleted."""
+    """Return whether a pod holds no resources: it has ended or is being deleted."""
     return is_terminating(obj) or get_path(obj, "status", "phase") in ("Succeeded", "Failed")
 
 
 def is_ready(obj: Mapping[str, Any]) -> bool:
-    """Whether a pod or node is Ready, and stays: one that is being deleted still says Ready."""
+    """Return whether a pod or node is Ready and not being deleted; its status stays Ready then."""
     if is_terminating(obj):
         return False
     conditions = get_list(obj, "status", "conditions")
@@ -129,10 +129,11 @@ def is_ready(obj: Mapping[str, Any]) -> bool:
 
 
 def warning_events(events: Iterable[Mapping[str, Any]], cache: str, since: float) -> list[str]:
-    """The newest warning event per object and reason, of a cache's own objects.
+    """Return the newest warning event per object and reason, for a cache's own objects.
 
-    Those bear its name or `<name>-master…`, `-worker…`, `-fuse…`, `-loader…`; another cache may be
-    called `<name>-2`. `since` is a Unix time in seconds; older events are left out.
+    Their names are the cache's name or `<name>-master…`, `-worker…`, `-fuse…` or `-loader…`;
+    another cache may be called `<name>-2`. `since` is a Unix time in seconds; older events are
+    excluded.
     """
     own = re.compile(rf"{re.escape(cache)}(-(master|worker|fuse|loader)(-.*)?)?")
     newest: dict[tuple[str, str], tuple[float, str]] = {}

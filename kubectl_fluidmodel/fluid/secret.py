@@ -1,4 +1,4 @@
-"""The Secret with a store's keys."""
+"""Builds the Secrets with a store's keys and the Hub's token."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from kubectl_fluidmodel.objects.access import Object
 
 STORE_SUFFIX = "-store"
 HUB_SUFFIX = "-hub"
-"""Of the Secret with the Hub's token."""
+"""Key in the Secret with the Hub's token."""
 VOLUME_PREFIX = "alluxio-mount-secret-"
-"""How Fluid names the volume of a Secret in the master's pod: this, then the Secret's name."""
+"""Prefix of the volume that Fluid creates for a Secret in the master's pod."""
 _MAX_NAME = 63 - len(VOLUME_PREFIX)
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def is_mountable_name(name: str) -> bool:
-    """Whether the name of a Secret also makes the name of a volume: no dots, 42 characters."""
+    """Return whether a Secret's name is also valid in a volume name: no dots, 42 characters."""
     return len(name) <= _MAX_NAME and bool(_LABEL.fullmatch(name))
 
 
 def to_mountable_name(name: str) -> str:
-    """The name itself, or a like one that `fits`, made longer names apart by a hash."""
+    """Return the name itself, or a similar valid one; a hash keeps long names unique."""
     if is_mountable_name(name):
         return name
     sanitized = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -35,14 +35,14 @@ def to_mountable_name(name: str) -> str:
 
 
 def store_secret_name(cache: str) -> str:
-    """The Secret that `cache` makes: `<name>-store`, shortened where that is too long."""
+    """Return the name of the Secret that `cache` creates: `<name>-store`, shortened if too long."""
     return to_mountable_name(cache + STORE_SUFFIX)
 
 
 def build_secret(
     name: str, namespace: str, data: dict[str, str], suffix: str = STORE_SUFFIX
 ) -> Object:
-    """A Secret of the cache `name`; `data` is plain text by key."""
+    """Build a Secret of the cache `name`; `data` is plain text by key."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,4 +1,4 @@
-"""What Fluid's objects say about a cache: phase, bytes, what it waits for. Pure."""
+"""Parses the status of Fluid's objects: phase, bytes, and reasons for waiting. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _SIZE = re.compile(r"(\d{1,30}(?:\.\d+)?)\s*(?:([KMGTPE])i?)?B?", re.ASCII | re.
 
 
 def parse_size(text: Any) -> int | None:
-    """Bytes of what Fluid writes as a size: `130.37GiB`, `512.00B`, `2GB`, `300Gi`.
+    """Parse a size that Fluid writes to bytes: `130.37GiB`, `512.00B`, `2GB`, `300Gi`.
 
-    Its two decimals make it a rounded number. None for `[Calculating]`, empty or anything else.
-    Fluid and Alluxio count all units in powers of 1024 (pkg/utils/units.go).
+    It is rounded to two decimals. None for `[Calculating]`, empty or other text. Fluid and Alluxio
+    count all units in powers of 1024 (pkg/utils/units.go).
     """
     match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
     return round(float(match.group(1)) * _unit_bytes(match)) if match else None
 
 
 def size_precision(text: Any) -> int:
-    """The last digit of a size as Fluid writes it, in bytes: how far off it may be at most."""
+    """Return the maximum rounding error of a size in bytes: its last digit as Fluid writes it."""
     match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
     if not match:
         return 0
@@ -37,14 +37,14 @@ def _unit_bytes(match: re.Match[str]) -> int:
 
 
 def parse_percent(text: Any) -> float | None:
-    """The number of `99.8%`; None for anything else."""
+    """Parse `99.8%` to a number; None for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", str(text).strip()) if text is not None else None
     return float(match.group(1)) if match else None
 
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """A Dataset's status in numbers; None where it does not say."""
+    """A Dataset's status in numbers; None for unknown values."""
 
     phase: str
     setup_error: str
@@ -59,7 +59,10 @@ class DatasetStatus:
 
 
 def parse_dataset(obj: Mapping[str, Any] | None) -> DatasetStatus:
-    """Read a Dataset; phase is `Absent` where there is none, and `New` before Fluid saw it."""
+    """Parse a Dataset.
+
+    The phase is `Absent` if it does not exist, and `New` before Fluid's first update.
+    """
     if obj is None:
         return DatasetStatus("Absent", "", None, None, 0, None)
     cached = get_path(obj, "status", "cacheStates", "cached")
@@ -74,7 +77,7 @@ def parse_dataset(obj: Mapping[str, Any] | None) -> DatasetStatus:
 
 
 def setup_error(obj: Mapping[str, Any]) -> str:
-    """The message of condition NotReady/DatasetFailedToSetup: Fluid's own word on what is wrong."""
+    """The message of condition NotReady/DatasetFailedToSetup: Fluid's own error."""
     if get_path(obj, "status", "phase") == "Bound":
         return ""
     for condition in get_list(obj, "status", "conditions"):
@@ -96,7 +99,7 @@ class DataLoadStatus:
 
 
 def parse_dataload(obj: Mapping[str, Any] | None) -> DataLoadStatus:
-    """Read a DataLoad; phase is `Absent`, `Pending`, `Executing`, `Complete` or `Failed`."""
+    """Parse a DataLoad; the phase is `Absent`, `Pending`, `Executing`, `Complete` or `Failed`."""
     if obj is None:
         return DataLoadStatus("Absent", "")
     conditions = get_list(obj, "status", "conditions")

@@ -1,18 +1,19 @@
 """The Hugging Face Hub's metadata: the commit of a revision, its files, and access to them.
 
-Why this is not `huggingface_hub.HfApi` (measured with 2.4.0 against the stand-in of the tests):
+This does not use `huggingface_hub.HfApi`, for these reasons (measured with 2.4.0 against the tests'
+simulated Hub):
 
 - The token leaves the Hub's host: `list_repo_tree` follows a page's `Link` header to any host, with
-  the Authorization header. Here a next page on another host is an error.
-- Its time is not bounded: the client has no timeout, so `model_info` waits forever for a server
-  that accepts the connection and does not answer. `model_info` is not retried at all, and pages of
-  a tree five times with delays of its own. 520 to 530 are not retried. Here all requests share one
-  retry budget, stall timeout and stop event.
-- It costs 100 ms and 8 MiB more, on each start and in each pod, beside the urllib3 that reading
-  ranges needs in any case, and has its own rules for proxies and certificates.
+  the Authorization header. Here, a next page on another host is an error.
+- Its time is unbounded: the client has no timeout, so `model_info` waits forever for a server that
+  accepts the connection and does not respond. `model_info` is not retried at all; pages of a tree
+  are retried five times with their own delays. 520 to 530 are not retried. Here, all requests share
+  one retry budget, stall timeout and stop event.
+- It costs 100 ms and 8 MiB at each start and in each pod, in addition to urllib3, which range
+  requests need anyway, and it has its own rules for proxies and certificates.
 
-Changing that from outside means to replace its HTTP client for the whole process. The endpoint and
-the token are still read by huggingface_hub.
+Changing this from outside would require replacing its HTTP client for the whole process.
+huggingface_hub still reads the endpoint and the token.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from kubectl_fluidmodel.model.plan import GIT, SHA256, PlanFile, StagingPlan, bu
 from kubectl_fluidmodel.net.retry_budget import RetryBudget, TransientError
 
 _MAX_PAGES = 1000
-"""Pages of a tree, 1,000 entries each: a bound that no model reaches."""
+"""Maximum pages of a tree, with 1,000 entries each; no model reaches it."""
 _MAX_REDIRECTS = 5
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_ANSWER_TIMEOUT = 20.0
-"""Seconds to try to reach the Hub at all, so that a wrong address is reported soon."""
+"""Seconds to try to reach the Hub at all, so a wrong address is reported soon."""
 
 
 class HubClient:
@@ -81,7 +82,7 @@ class HubClient:
 
         Raises:
             FluidModelError: there is no such repository or revision, or the token may not read it.
-            UnreachableError: the Hub does not answer.
+            UnreachableError: the Hub does not respond.
         """
         wanted = revision or "main"
         endpoint = self.credentials.endpoint
@@ -90,7 +91,7 @@ class HubClient:
         sha = str(document.get("sha", "")) if isinstance(document, dict) else ""
         if not _COMMIT.fullmatch(sha):
             raise UnreachableError(
-                f"cannot resolve {repo}", f"{endpoint} does not answer like the Hub"
+                f"cannot resolve {repo}", f"{endpoint} does not respond like the Hub"
             )
         return sha
 
@@ -99,7 +100,7 @@ class HubClient:
 
         Raises:
             FluidModelError: the commit is gone, or a next page is on another host.
-            UnreachableError: the Hub does not answer, or not like the Hub.
+            UnreachableError: the Hub does not respond, or not like the Hub.
         """
         endpoint = self.credentials.endpoint
         url = f"{endpoint}/api/models/{quote(repo)}/tree/{commit}?recursive=true&expand=false"
@@ -107,9 +108,7 @@ class HubClient:
         for _ in range(_MAX_PAGES):
             page, next_url = self._get_json(url, repo, commit)
             if not isinstance(page, list):
-                raise UnreachableError(
-                    f"cannot list {repo}", "the hub's answer is no list of files"
-                )
+                raise UnreachableError(f"cannot list {repo}", "the response is not a list of files")
             for entry in page:
                 if isinstance(entry, dict) and entry.get("type") == "file":
                     file = _parse_tree_entry(repo, entry)
@@ -135,7 +134,7 @@ class HubClient:
 
         Raises:
             FluidModelError: the model is missing, private or gated, or no file is selected.
-            UnreachableError: the Hub does not answer.
+            UnreachableError: the Hub does not respond.
         """
         commit = self.resolve_commit(repo, revision)
         plan = build_plan(
@@ -191,7 +190,7 @@ class HubClient:
         except ValueError as err:
             raise UnreachableError(
                 f"cannot read {repo}",
-                f"{urlsplit(url).netloc} does not answer like the Hub",
+                f"{urlsplit(url).netloc} does not respond like the Hub",
                 "check HF_ENDPOINT",
             ) from err
 
@@ -226,10 +225,10 @@ def _parse_tree_entry(repo: str, entry: dict[str, Any]) -> PlanFile:
         else:
             file = PlanFile(str(entry["path"]), int(entry["size"]), GIT, str(entry["oid"]))
     except (KeyError, TypeError, ValueError) as err:
-        reason = f"the hub lists a file with a missing or invalid field: {err}"
+        reason = f"the Hub lists a file with a missing or invalid field: {err}"
         raise UnreachableError(f"cannot list {repo}", reason) from err
     if not re.fullmatch(r"[0-9a-f]{64}" if file.kind == SHA256 else r"[0-9a-f]{40}", file.digest):
         raise UnreachableError(
-            f"cannot list {repo}", f"the hub lists no usable hash of {file.path}"
+            f"cannot list {repo}", f"the Hub lists no usable hash of {file.path}"
         )
     return file

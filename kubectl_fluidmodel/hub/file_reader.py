@@ -1,8 +1,8 @@
 """Reads a file from the Hub in parts, with retries.
 
-A broken connection is resumed at the byte where it broke. One that delivers nothing for the stall
-timeout counts as broken; a slow one does not. From a server that ignores Range, the file is read
-once, in order. One that ignores it only occasionally, as an edge of a CDN may, is asked again.
+A broken connection resumes at the byte where it broke. A connection without data for the stall
+timeout counts as broken; a slow one does not. If a server ignores Range, the file is read once, in
+order. If it does so only occasionally, as an edge of a CDN may, the request is retried.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from kubectl_fluidmodel.net.retry_budget import (
 )
 
 _SKIP_BUFFER = 256 << 10
-"""Bytes that are skipped at once."""
+"""Bytes that are skipped at a time."""
 _MAX_SIZE_MISMATCHES = 4
-"""Responses of another size than the tree's in a row, before the file is given up."""
+"""Consecutive responses with a size that differs from the tree's, before the file fails."""
 _MAX_IGNORED_RANGES = 3
-"""Times in a row that a server which has sent ranges before may ignore Range, before the file is
+"""Consecutive times that a server which has sent ranges before may ignore Range, before the file is
 read in order."""
 
 OnBlock = Callable[[memoryview], None]
@@ -77,8 +77,8 @@ class HubFileReader:
     def set_read_order(self, starts: Iterable[int]) -> None:
         """Set where the parts start that will be read.
 
-        From a server that ignores Range they are read in this order, even if other parts have been
-        read by range.
+        If the server ignores Range, they are read in this order, even if other parts have been read
+        by range.
         """
         with self._turn_changed:
             self._pending_starts = sorted(starts, reverse=True)
@@ -190,7 +190,7 @@ class HubFileReader:
     # -- in order ----------------------------------------------------------------------------
 
     def _read_sequentially(self, start: int, view: memoryview, on_block: OnBlock | None) -> None:
-        """As `read`, from the one response that all parts of the file share."""
+        """Like `read`, from the one response that all parts of the file share."""
         with self._turn_changed:
             self._wait_for_turn(start)
             budget = RetryBudget(self._retry_timeout, self._stop)
@@ -221,7 +221,7 @@ class HubFileReader:
             self._turn_changed.wait(0.2)
 
     def _end_turn(self, start: int) -> None:
-        """The part is read or has failed: the next one need not wait for it."""
+        """The part is read or has failed, so the next one does not have to wait for it."""
         with self._turn_changed:
             if start in self._pending_starts:
                 self._pending_starts.remove(start)

@@ -1,7 +1,7 @@
-"""HTTP requests to the Hub: the token stays with its host, and refusals become our errors.
+"""HTTP requests to the Hub: keeps the token on its host, and translates its errors.
 
-The protocol is the one that huggingface_hub 2.4 speaks: `X-Error-Code` and `X-Error-Message` say
-what a 401, 403 or 404 means, and `Retry-After` says how long to wait after a 429.
+The protocol is that of huggingface_hub 2.4: `X-Error-Code` and `X-Error-Message` explain a 401, 403
+or 404, and `Retry-After` says how long to wait after a 429.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     pass
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
-"""The public Hub, used where nothing names another one."""
+"""The public Hub, used by default."""
 CONNECT_TIMEOUT = 10.0
 """Seconds to connect."""
-_CANNOT_READ = "cannot read from the hub"
+_CANNOT_READ = "cannot read from the Hub"
 _LOGIN_HINT = "export HF_TOKEN=… (a token with read access), or hf auth login"
 
 
@@ -53,17 +53,17 @@ def load_credentials(endpoint: str | None = None) -> HubCredentials:
         endpoint: the endpoint's URL; by default HF_ENDPOINT, else the public Hub.
 
     Raises:
-        FluidModelError: the endpoint is no URL, or HF_HUB_OFFLINE forbids requests.
+        FluidModelError: the endpoint is not a URL, or HF_HUB_OFFLINE forbids requests.
     """
     from huggingface_hub import constants, get_token
 
     url = (endpoint or constants.ENDPOINT).rstrip("/")
     split = urlsplit(url)
     if split.scheme not in ("http", "https") or not split.hostname or "@" in split.netloc:
-        raise FluidModelError(f"the hub's endpoint '{url}' is not a URL", "", "--endpoint-hub URL")
+        raise FluidModelError(f"the Hub endpoint '{url}' is not a URL", "", "--endpoint-hub URL")
     if constants.HF_HUB_OFFLINE:
         raise FluidModelError(
-            "requests to the hub are forbidden", "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
+            "requests to the Hub are disabled", "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
         )
     return HubCredentials(url, get_token() or "")
 
@@ -86,7 +86,7 @@ class HubHttpClient:
         self._lock = threading.Lock()
         self._connections = connections
         self._not_before: dict[str, float] = {}
-        """Per host, when its rate limit allows the next request."""
+        """Time of the next allowed request per host, by its rate limit."""
 
     def send(
         self,
@@ -110,7 +110,7 @@ class HubHttpClient:
             urllib3's response, whatever its status unless that is transient.
 
         Raises:
-            TransientError: there was no answer, or one that a retry may change.
+            TransientError: there was no response, or a retry may succeed.
             PermanentlyUnreachableError: a retry would fail in the same way.
             CancelledError: stopped while waiting for a host's rate limit.
         """
@@ -150,7 +150,7 @@ class HubHttpClient:
     def connection_error(
         self, url: str, err: BaseException
     ) -> TransientError | PermanentlyUnreachableError:
-        """The error to raise for a failed connection."""
+        """Return the error to raise for a failed connection."""
         setting = "HF_ENDPOINT" if _origin(url) == self._origin else "this machine's network"
         failure = connection_errors.explain_connection_error(err, url, setting, self.stall_timeout)
         if failure.permanent:
@@ -161,12 +161,12 @@ class HubHttpClient:
     def _transient_error(self, url: str, response: Any) -> TransientError:
         host = urlsplit(url).netloc
         delay = requested_delay(response.headers)
-        reason, hint = f"{host} answers {response.status}", "the same command again, later"
+        reason, hint = f"{host} responds with {response.status}", "the same command again, later"
         if response.status == 429:
             reason = f"{host} limits the rate of requests (429)"
             hint = "wait, or log in: requests with a token have a higher limit (HF_TOKEN)"
         if delay:
-            # For all threads that send to this host, because each would only be refused, too.
+            # applies to all threads that send to this host, because they would be rejected, too
             until = time.monotonic() + min(delay, MAX_REQUESTED_DELAY)
             self._not_before[host] = max(self._not_before.get(host, 0.0), until)
             reason += f", asks to wait {delay:.0f} s"
@@ -174,7 +174,7 @@ class HubHttpClient:
         return TransientError(reason, final_error, delay, answered=True)
 
     def _pool(self, url: str) -> Any:
-        """The connection pool for a URL's host, through the proxy that the environment names."""
+        """Return the connection pool for a URL's host, through the environment's proxy."""
         proxy = proxies.proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
@@ -191,8 +191,8 @@ def error_from_response(
 ) -> FluidModelError:
     """Translate a 4xx of the Hub.
 
-    By its X-Error-Code and X-Error-Message, as huggingface_hub 2.4 reads them (utils/_http.py,
-    hf_raise_for_status). That function itself takes the responses of another HTTP library in each
+    Uses X-Error-Code and X-Error-Message as huggingface_hub 2.4 does (utils/_http.py,
+    hf_raise_for_status). That function itself expects responses of another HTTP library in each
     major version.
     """
     code = response.headers.get("X-Error-Code") or ""
@@ -206,18 +206,18 @@ def error_from_response(
             f"{repo} has no revision '{revision}'", "", f"check the revisions at {page}/tree/main"
         )
     if code == "EntryNotFound":
-        return FluidModelError(f"a file of {repo} is gone at {revision}", message or url)
+        return FluidModelError(f"a file of {repo} does not exist at {revision}", message or url)
     if message == "Access to this resource is disabled.":
-        return FluidModelError(f"the hub has disabled the model {repo}", message)
+        return FluidModelError(f"the Hub has disabled the model {repo}", message)
     if response.status == 401 and has_token:
-        return FluidModelError("the hub does not accept the token", message, "hf auth login")
-    # To anonymous requests, missing and private repositories look alike.
+        return FluidModelError("the Hub does not accept the token", message, "hf auth login")
+    # Without a token, missing and private repositories look alike.
     if code == "RepoNotFound" or response.status in (401, 404):
         return _not_found_error(repo, page, has_token)
-    reason = f"{urlsplit(url).netloc} answers {response.status}"
+    reason = f"{urlsplit(url).netloc} responds with {response.status}"
     if message:
         reason += f": {message}"
-    return FluidModelError(f"the hub refuses {repo}", reason, f"open {page}")
+    return FluidModelError(f"the Hub refuses {repo}", reason, f"open {page}")
 
 
 def _gated_error(repo: str, page: str, has_token: bool) -> FluidModelError:
@@ -225,13 +225,13 @@ def _gated_error(repo: str, page: str, has_token: bool) -> FluidModelError:
     if has_token:
         return FluidModelError(
             message,
-            f"the token's owner has no access; its terms are accepted at {page}",
-            f"open {page} with the token's account and accept, or use another token",
+            f"the token's owner has no access; accept the terms at {page}",
+            f"accept the terms at {page} with the token's account, or use another token",
         )
     return FluidModelError(
         message,
-        f"no token was given; its terms are accepted at {page}",
-        f"open that page and accept, then {_LOGIN_HINT}",
+        f"there is no token; accept the terms at {page}",
+        f"accept the terms, then {_LOGIN_HINT}",
     )
 
 
@@ -244,7 +244,7 @@ def _not_found_error(repo: str, page: str, has_token: bool) -> FluidModelError:
         )
     return FluidModelError(
         f"there is no public model {repo}",
-        "it does not exist, or is private and no token was given",
+        "it does not exist, or it is private and there is no token",
         _LOGIN_HINT,
     )
 

@@ -1,4 +1,4 @@
-"""How to read a model from the Hub: the flags that `cache` and `stage` share."""
+"""Options for reading a model from the Hub, which `cache` and `stage` share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HubOptions:
-    """Which Hub, whose token, and which of a model's files."""
+    """The Hub, the token, and the selection of the model's files."""
 
     endpoint: str | None = None
-    """URL; None for HF_ENDPOINT, else Hugging Face."""
+    """URL; None for HF_ENDPOINT, else the public Hub."""
     secret: str | None = None
-    """Secret of the cluster that holds the token."""
+    """Secret in the cluster that holds the token."""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

@@ -22,19 +22,19 @@ from kubectl_fluidmodel.net.retry_budget import TransientError
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _EXPIRED_STATUSES = (400, 401, 403, 404, 410)
-"""Answers of storage hosts to a signed link that has expired."""
+"""Statuses of storage hosts for an expired signed link."""
 
 
 class HubFileError(FluidModelError):
-    """The Hub's file is not what its tree lists."""
+    """The Hub's file differs from its tree's entry."""
 
 
 class RangeNotSupportedError(Exception):
-    """The server sends the whole file whatever range is requested."""
+    """The server sends the whole file for any range."""
 
 
 class SizeMismatchError(TransientError):
-    """A response of another size than the tree's; it may be an error of one server."""
+    """A response whose size differs from the tree's; it may be an error of one server."""
 
 
 class RangeRequester:
@@ -71,12 +71,12 @@ class RangeRequester:
         return ResponseReader(response)
 
     def connection_error(self, err: BaseException) -> TransientError | PermanentlyUnreachableError:
-        """The error for a connection that broke while the body was read."""
+        """Return the error for a connection that broke while the body was read."""
         return self._hub.http.connection_error(self._link, err)
 
     def read_error(self, reason: str) -> TransientError:
         """A transient error in reading this file."""
-        message = f"cannot read {self.file.path} from the hub"
+        message = f"cannot read {self.file.path} from the Hub"
         return TransientError(reason, UnreachableError(message, reason))
 
     def _follow_redirects(self, headers: dict[str, str], stop: threading.Event) -> tuple[str, Any]:
@@ -92,7 +92,7 @@ class RangeRequester:
             self._check_linked_size(response)
             with self._lock:
                 self._link = url = target
-        raise self.read_error("the hub redirects in a circle")
+        raise self.read_error("the Hub redirects in a loop")
 
     def _refusal(self, url: str, response: Any) -> Exception:
         status = response.status
@@ -105,10 +105,10 @@ class RangeRequester:
             if self._link == url:
                 self._link = self._resolve_url
         return TransientError(
-            f"{urlsplit(url).netloc} refuses the hub's link ({status})",
+            f"{urlsplit(url).netloc} refuses the Hub's link ({status})",
             UnreachableError(
                 f"cannot read {self.file.path}",
-                f"the hub's storage refuses its links ({status})",
+                f"the Hub's storage refuses its links ({status})",
                 "check this machine's clock and proxy",
             ),
             answered=True,
@@ -122,7 +122,7 @@ class RangeRequester:
         elif response.status == 416:
             raise self._size_mismatch("fewer")
         elif response.status != 200:
-            raise self.read_error(f"the hub answers {response.status}")
+            raise self.read_error(f"the Hub responds with {response.status}")
         else:
             length = response.headers.get("Content-Length")
             if length is not None and int(length) != self.file.size:
@@ -135,13 +135,13 @@ class RangeRequester:
         content_range = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", header)
         if content_range is None:
             if response.headers.get("Content-Length", "") != str(end - start):
-                raise self.read_error("the hub sent a range without a Content-Range header")
+                raise self.read_error("the Hub sent a range without a Content-Range header")
             return
         first, size = int(content_range[1]), content_range[3]
         if size not in ("*", str(self.file.size)):
             raise self._size_mismatch(size)
         if first != start:
-            raise self.read_error(f"the hub sent bytes from {first} instead of from {start}")
+            raise self.read_error(f"the Hub sent bytes from {first} instead of from {start}")
 
     def _check_linked_size(self, response: Any) -> None:
         """Check the size that a redirect reports."""
@@ -150,5 +150,5 @@ class RangeRequester:
             raise self._size_mismatch(linked_size)
 
     def _size_mismatch(self, hub_size: str) -> SizeMismatchError:
-        reason = f"the hub has {hub_size} bytes of it, its tree lists {self.file.size}"
+        reason = f"the Hub has {hub_size} bytes of it, but its tree lists {self.file.size}"
         return SizeMismatchError(reason, HubFileError(f"cannot stage {self.file.path}", reason))

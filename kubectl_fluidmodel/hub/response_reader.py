@@ -1,9 +1,9 @@
-"""Reads the body of a response straight into a buffer of the caller.
+"""Reads the body of a response directly into the caller's buffer.
 
-urllib3 returns a body as new bytes objects, which the caller has to copy. Here the socket fills the
-caller's buffer itself, unless the body is chunked or encoded, which urllib3 has to decode. Blocks
-start small, so that a connection that breaks soon has delivered something, and grow until the
-overhead of a block is negligible.
+urllib3 returns a body as new bytes objects, which the caller has to copy. Here, the socket fills
+the caller's buffer itself, unless the body is chunked or encoded, which urllib3 has to decode.
+Blocks start small, so a connection that breaks early has delivered something, and grow until the
+overhead per block is negligible.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 _MIN_BLOCK = 16 << 10
 _MAX_BLOCK = 512 << 10
-"""Bytes of a block: it fits into the processor's cache for whoever processes it next."""
+"""Size of a block in bytes: it fits into the processor's cache for the next step."""
 
 
 class ResponseReader:

@@ -1,5 +1,5 @@
-"""The verb inspect: caches as a table, a tree or a document, redrawn while they change.
+"""The command inspect: caches as a table, a tree or a document, updated while they change.
 
-Start at `run.py`. `view.py` chooses the module that shows what was asked for: each `…_view.py` is
-one. `summary.py` is what a row of the table has, `details.py` all that is known of a cache.
+Start at `run.py`. `view.py` selects the module for the requested view, one of the `…_view.py`.
+`summary.py` has the data of a table row, `details.py` all data about a cache.
 """

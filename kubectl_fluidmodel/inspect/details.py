@@ -43,7 +43,7 @@ class DataLoadSummary(NamedTuple):
 
 
 class DoctorWarning(NamedTuple):
-    """What `doctor` would say about it."""
+    """A warning of `doctor`."""
 
     code: str
     severity: str
@@ -56,28 +56,28 @@ class DoctorWarning(NamedTuple):
 
 
 class HubStatus(NamedTuple):
-    """The Hub's newest commit; read only for caches that came from there."""
+    """The Hub's newest commit; read only for caches of Hub models."""
 
     commit: str = ""
     reason: str = ""
-    """Why it is not known."""
+    """Why it is unknown."""
 
 
 @dataclass(frozen=True)
 class CacheDetails(CacheSummary):
-    """One cache in depth; None where something is not known."""
+    """One cache in detail; fields are None if unknown."""
 
     hub: HubStatus | None
     mounts: tuple[tuple[str, str], ...]
     """(mount point, path in the cache)."""
     is_managed: bool
     is_adopted: bool
-    """Whether it is ours by adoption."""
+    """Whether `cache --adopt` adopted it."""
     message: str
-    """Fluid's message about what is wrong with its setup."""
+    """Fluid's error message about the setup."""
     conditions: tuple[Condition, ...]
     runtime: str
-    """`Alluxio`, empty without one."""
+    """`Alluxio`; empty without a runtime."""
     runtime_kinds: tuple[str, ...]
     runtime_note: str
     replicas: int | None
@@ -89,8 +89,8 @@ class CacheDetails(CacheSummary):
     """Newest first."""
     staging: StagedModel | None
     claim: str | None
-    """The claim's phase, `Terminating` where it or its volume is being deleted; empty where it is
-    not there."""
+    """The claim's phase, `Terminating` if it or its volume is being deleted; empty if it does not
+    exist."""
     node_label: str
     """The key on the cache's nodes."""
     files: tuple[CachedFile, ...] | None
@@ -100,24 +100,24 @@ class CacheDetails(CacheSummary):
     read_rates: ReadRates | None
     """What `bench` measured; None where it never did."""
     warnings: tuple[DoctorWarning, ...] | None
-    """None where `doctor` was not asked."""
+    """None if `doctor`'s checks did not run."""
 
     @property
     def quota(self) -> int | None:
-        """Bytes for each worker, over all tiers."""
+        """Bytes per worker, over all tiers."""
         found = [tier.quota for tier in self.tiers if tier.quota is not None]
         return sum(found) if found else None
 
 
 @dataclass(frozen=True)
 class LiveDetails:
-    """What lies outside of a Snapshot, by (namespace, name) of the caches."""
+    """Data from outside a Snapshot, by (namespace, name) of the caches."""
 
     hub: Mapping[tuple[str, str], HubStatus] = field(default_factory=dict)
     staged: Mapping[tuple[str, str], StagedModel] = field(default_factory=dict)
     """From the manifests in the buckets."""
     files_reason: str = ""
-    """Why no master was asked for its files."""
+    """Why no master was queried for its files."""
 
 
 def describe_caches(
@@ -131,8 +131,8 @@ def describe_caches(
 
     Args:
         snapshot: The cluster.
-        warnings: What `doctor` finds, by (namespace, name); None where it was not asked.
-        live: What the Hub and the buckets say, where they were asked.
+        warnings: `doctor`'s warnings, by (namespace, name); None if its checks did not run.
+        live: Data from the Hub and the buckets, if it was read.
         caches: The caches to describe; None for all of the snapshot.
 
     Returns:

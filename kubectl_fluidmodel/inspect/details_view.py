@@ -23,7 +23,7 @@ from kubectl_fluidmodel.output.table import Cell, Column, apply_style, format_ta
 from kubectl_fluidmodel.output.units import format_bytes, format_duration, pluralize
 
 _MAX_FILES = 12
-"""Files that are shown; the rest is counted."""
+"""Maximum number of files to show; the rest is counted."""
 _MARKS = {"good": "✓", "warn": "!", "bad": "✗", "info": "·"}
 _INDENT = 2
 
@@ -38,7 +38,7 @@ def render(context: ViewContext) -> Rendering:
 
 
 def render_details(details: CacheDetails, *, width: int | None = None, color: bool = False) -> str:
-    """All sections; fitted to `width` where one is given."""
+    """Format all sections; fitted to `width` if given."""
     page = DetailsPage(width, color)
     page.add_title(details)
     for heading, section in _SECTIONS:
@@ -55,7 +55,7 @@ class DetailsPage:
         self.text = ""
 
     def add_title(self, details: CacheDetails) -> None:
-        """Add the name, and one line that sums up the cache."""
+        """Add the name, and a one-line summary."""
         share = cached_cell(details)
         words = [
             details.phase,
@@ -102,7 +102,7 @@ class DetailsPage:
         import textwrap
 
         room = max(self.width - indent, 20)
-        # A command or an address is of use in one piece only.
+        # Do not wrap commands and addresses, which users copy.
         return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
     def format_table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
@@ -115,11 +115,11 @@ def _source_section(page: DetailsPage, details: CacheDetails) -> str:
         rows.append(("commit", details.commit, ""))
     if details.hub is not None:
         if not details.hub.commit:
-            rows.append(("hub", f"not asked: {details.hub.reason}", "dim"))
+            rows.append(("hub", f"not queried: {details.hub.reason}", "dim"))
         elif details.hub.commit == details.commit:
             rows.append(("hub", "this is the newest commit", "good"))
         else:
-            rows.append(("hub", f"has moved on to {details.hub.commit[:12]}", "warn"))
+            rows.append(("hub", f"has moved to {details.hub.commit[:12]}", "warn"))
     for point, path in details.mounts:
         if point != details.uri or path != "/":
             rows.append(("mounted", f"{point} at {path}", ""))
@@ -127,7 +127,7 @@ def _source_section(page: DetailsPage, details: CacheDetails) -> str:
     many = f"{pluralize(usage.files, 'file')}, " if usage.files is not None else ""
     rows.append(("size", f"{many}{format_source_size(details)}", ""))
     if usage.source_changed:
-        rows.append(("", f"Fluid counts {format_bytes(usage.fluid_bytes)} there now", "warn"))
+        rows.append(("", f"Fluid now counts {format_bytes(usage.fluid_bytes)} there", "warn"))
     return page.format_facts(rows)
 
 
@@ -145,7 +145,7 @@ def _staging_section(page: DetailsPage, details: CacheDetails) -> str:
         rows.append(("proven", f"no: {staged.reason}", "bad"))
     else:
         rows.append(("recorded", amount, ""))
-        rows.append(("proven", f"not looked up: {staged.reason}" if staged.reason else "", "dim"))
+        rows.append(("proven", f"not checked: {staged.reason}" if staged.reason else "", "dim"))
     if staged.job:
         style = {"Complete": "good", "Failed": "bad"}.get(staged.job_state, "warn")
         rows.append(("job", f"{staged.job} {staged.job_state}", style))
@@ -193,7 +193,7 @@ def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
         rows.append(("load", f"{load.name} {load.phase}{took}{said}", style))
     if details.claim is not None:
         rows.append(
-            ("claim", details.claim or "is not there", "" if details.claim == "Bound" else "warn")
+            ("claim", details.claim or "does not exist", "" if details.claim == "Bound" else "warn")
         )
     return page.format_facts(rows)
 
@@ -224,7 +224,7 @@ def _runtime_section(page: DetailsPage, details: CacheDetails) -> str:
         [("kind", ", ".join(details.runtime_kinds), ""), ("note", details.runtime_note, "dim")]
     )
     if len(details.runtime_kinds) > 1:
-        found += page.format_lines([("two runtimes of one name: Fluid takes neither", "bad")])
+        found += page.format_lines([("two runtimes with this name: Fluid accepts neither", "bad")])
     heads = (Column("PART"), Column("READY"), Column("OF", min_width=10), Column("", min_width=12))
     return found + (page.format_table(heads, rows) if rows else "")
 
@@ -293,7 +293,7 @@ def _files_section(page: DetailsPage, details: CacheDetails) -> str:
     rest = len(details.files) - len(shown)
     lacking = len(short) - sum(file in short for file in shown)
     if rest:
-        state = f", {lacking} of them not whole" if lacking else ", all whole"
+        state = f", {lacking} of them incomplete" if lacking else ", all complete"
         found += page.format_lines([(f"and {pluralize(rest, 'more file')}{state}", "dim")])
     return found
 
@@ -303,7 +303,7 @@ def _readers_section(page: DetailsPage, details: CacheDetails) -> str:
         return page.format_lines([(f"{UNKNOWN}: pods could not be read", "dim")])
     if not details.readers:
         named = ", ".join(details.graphs)
-        text = f"none yet; {named} would mount it" if named else "none"
+        text = f"none yet; {named} will mount it" if named else "none"
         return page.format_lines([(text, "dim")])
     heads = (
         Column("POD", min_width=14, kept_part="ends"),
@@ -374,7 +374,7 @@ def _warnings_section(page: DetailsPage, details: CacheDetails) -> str:
         lines.append((f"{each.code}  {each.cause}", style))
         if each.fix:
             lines.append((each.fix if each.fix_kind == "command" else f"{each.fix}", "bold"))
-    lines.append((f"kubectl fluidmodel doctor {details.name} tells more", "dim"))
+    lines.append((f"kubectl fluidmodel doctor {details.name} shows more", "dim"))
     return page.format_lines(lines)
 
 

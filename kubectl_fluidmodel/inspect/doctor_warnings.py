@@ -1,4 +1,4 @@
-"""What `doctor` would warn of, for a view that has read less than `doctor` does. Pure."""
+"""Returns `doctor`'s warnings for a view that has read less than `doctor` does. Pure."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def describe_with_warnings(context: ViewContext) -> list[CacheDetails]:
 def warnings_by_cache(
     snapshot: Snapshot, *, namespace: str | None = None, name: str = ""
 ) -> Mapping[tuple[str, str], Sequence[DoctorWarning]]:
-    """The roots of what is wrong with each cache, by (namespace, name).
+    """Return the root causes of each cache's problems, by (namespace, name).
 
-    Only checks of a cache run, and only those whose kinds were asked for as a whole: another
-    would take what was not read for absent.
+    Only checks of a cache run, and only those whose kinds were read completely: others would take
+    objects that were not read for missing.
     """
     checks = [check for check in REGISTRY.in_code_order() if _was_fully_read(check, snapshot)]
     found: dict[tuple[str, str], list[DoctorWarning]] = {}
@@ -47,7 +47,7 @@ def warnings_by_cache(
 def _was_fully_read(check: Check, snapshot: Snapshot) -> bool:
     asked = {*snapshot.objects, *(each.resource for each in snapshot.read_failures)}
     whole = asked - set(snapshot.selectors)
-    of_fluid = k.DEPLOYMENTS.resource in asked  # nothing else of its own namespace is read for less
+    of_fluid = k.DEPLOYMENTS.resource in asked  # other kinds in its namespace are read completely
     return check.scope is Scope.CACHE and all(
         of_fluid if isinstance(need, RequiredKind) else need.resource in whole
         for need in check.needs

@@ -1,4 +1,4 @@
-"""Inspections as the documents of `-o json` and `-o yaml`: stable, see docs/output.md. Pure."""
+"""Formats inspections as the documents of `-o json` and `-o yaml`; see docs/output.md. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def document(context: ViewContext) -> Document:
 
 
 def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Document:
-    """Many caches."""
+    """Return the document of several caches."""
     return {
         "apiVersion": API_VERSION,
         "kind": "InspectionList",
@@ -43,7 +43,7 @@ def list_document(caches: Sequence[CacheDetails], snapshot: Snapshot) -> Documen
 
 
 def detail_document(details: CacheDetails, snapshot: Snapshot) -> Document:
-    """One cache, with what could not be read."""
+    """Return the document of one cache, with what could not be read."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Inspection",

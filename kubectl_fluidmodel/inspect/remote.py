@@ -1,4 +1,4 @@
-"""Look up what lies outside of a Snapshot: the master's files, the newest commit, the manifest."""
+"""Reads data from outside a Snapshot: the master's files, the newest commit, the manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 _STALL_TIMEOUT = 3.0
 _RETRY_TIMEOUT = 2.0
-"""Seconds: a look at a cache must not hang on a Hub that is out of reach."""
+"""Timeout in seconds: an unreachable Hub must not block `inspect`."""
 
 
 def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> LiveDetails:
@@ -50,7 +50,7 @@ def fetch_live_details(client: Client, snapshot: Snapshot, cache: Cache) -> Live
 
 
 def latest_hub_commit(cache: Cache) -> HubStatus | None:
-    """The commit of the model's main branch now; None where the cache is of no Hub's commit."""
+    """Return the current commit of the model's main branch; None for other sources."""
     dataset = cache.dataset or {}
     source = names.source_uri(dataset)
     if not source.startswith("hf://") or not annotations_of(dataset).get(names.COMMIT_ANNOTATION):
@@ -72,10 +72,10 @@ def latest_hub_commit(cache: Cache) -> HubStatus | None:
 
 
 def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
-    """What the manifest in the bucket says; None where the cache is of no staged commit.
+    """Read the manifest in the bucket; None if the cache is not of a staged commit.
 
-    The store is logged in to as the cache does, with the keys of its Secret, or with those of the
-    environment where the Secret may not be read.
+    Uses the cache's own credentials from its Secret, or those of the environment if you may not
+    read the Secret.
     """
     known, layout = staging_status.staged_model(cache), staging_status.staging_layout(cache)
     if known is None or layout is None:
@@ -102,7 +102,7 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
         with reachable_store(store, client, cache.namespace) as near:
             found = manifest.read_manifest(near, layout)
     except FluidModelError as err:
-        # A manifest that was read and is wrong is an answer; a store that refuses us is none.
+        # A manifest that was read and is invalid is a result; a store that refuses is not.
         damaged = err.message.startswith("the manifest ")
         return replace(known, verified=False if damaged else None, reason=err.reason or err.message)
     if found is None:
@@ -117,7 +117,7 @@ def read_staging_manifest(cache: Cache, client: Client) -> StagedModel | None:
 
 
 def _mount_secret(cache: Cache) -> str | None:
-    """The Secret with the keys of the Dataset's mount."""
+    """Return the Secret with the keys of the Dataset's mount."""
     for option in get_list(cache.dataset, "spec", "mounts", 0, "encryptOptions"):
         name = get_path(option, "valueFrom", "secretKeyRef", "name")
         if name:

@@ -1,4 +1,4 @@
-"""The workflow of `inspect`: read the cluster, choose the caches, and print the view of them."""
+"""The workflow of `inspect`: reads the cluster, selects the caches, and prints their view."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class InspectCommand:
     """None for all."""
 
     def select_caches(self, snapshot: Snapshot) -> list[Cache]:
-        """The caches that were asked for.
+        """Return the requested caches.
 
         Raises:
-            FluidModelError: none can be seen at all.
+            FluidModelError: no cache can be read at all.
         """
         _require_datasets_readable(snapshot, self.namespace)
         selector = self.options.selector
@@ -51,10 +51,10 @@ class InspectCommand:
         ]
 
     def require_caches(self, snapshot: Snapshot) -> list[Cache]:
-        """As `select_caches`, where the one that was named has to be there.
+        """Like `select_caches`, but a named cache must exist.
 
         Raises:
-            FluidModelError: there is none of that name.
+            FluidModelError: there is no cache with that name.
         """
         found = self.select_caches(snapshot)
         if self.options.name and not found:
@@ -70,7 +70,7 @@ class InspectCommand:
         return load_view(self.options).render(context)
 
     def empty_message(self) -> str:
-        """What to say where there is nothing to show."""
+        """Return the message for an empty result."""
         if self.options.selector:
             return f"No models match -l '{self.options.selector}'"
         where = f"in {self.namespace} namespace" if self.namespace else "in any namespace"
@@ -100,9 +100,11 @@ class InspectCommand:
             print_note(self.empty_message())
         elif rendering.left_out:
             listed = ", ".join(rendering.left_out)
-            print_note(f"note: no room for {listed}; a wider terminal or a pipe shows all")
+            print_note(
+                f"note: not shown: {listed}; use a wider terminal or a pipe to see all columns"
+            )
         for line in summarize_failures(snapshot.read_failures):
-            print_note(f"note: not all is shown: {line}")
+            print_note(f"note: the output is incomplete: {line}")
 
 
 def _namespace_flag(namespace: str | None) -> str:
@@ -110,7 +112,7 @@ def _namespace_flag(namespace: str | None) -> str:
 
 
 def _require_datasets_readable(snapshot: Snapshot, namespace: str | None) -> None:
-    """A view of nothing must not look like a cluster without caches."""
+    """Fail if nothing could be read: an empty view must not look like a cluster without caches."""
     if not snapshot.is_served(names.DATASETS):
         raise FluidModelError(
             "there are no cached models here",
@@ -135,7 +137,7 @@ def run_once(client: Client, command: InspectCommand, *, offline: bool) -> None:
     Args:
         client: The cluster.
         command: What to show.
-        offline: Whether only the API server is asked.
+        offline: Whether only the API server is queried.
 
     Raises:
         FluidModelError: the cluster cannot be read, or has no such cache.
@@ -158,7 +160,7 @@ def run_once(client: Client, command: InspectCommand, *, offline: bool) -> None:
 
 
 def print_without_live_details(command: InspectCommand, snapshot: Snapshot, reason: str) -> None:
-    """Print a cache by its snapshot alone; `reason` says why its files are not known."""
+    """Print a cache from its snapshot only; `reason` says why its files are unknown."""
     from kubectl_fluidmodel.inspect.details import LiveDetails
 
     command.print(snapshot, LiveDetails(files_reason=reason))

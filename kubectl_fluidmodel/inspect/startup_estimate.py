@@ -1,7 +1,7 @@
-"""Estimate how fast the readers of a cache start where they are. Pure.
+"""Estimates how fast the readers of a cache start on their nodes. Pure.
 
-The figures are those of the Dynamo project's own write-up on Fluid, for Llama-3.3-70B; see the
-table in the README.
+The figures are those of the Dynamo project's write-up on Fluid, for Llama-3.3-70B; see the table in
+the README.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def estimate_startup(
     pin = _pin_command(name, namespace, _graphs_to_pin(readers, graphs))
     if not readers:
         where = nodes[0].name if len(nodes) == 1 else f"one of {pluralize(len(nodes), 'node')}"
-        improvement = f"pinned, its workers would run on {where} and start in {WHOLE_ON_NODE}"
+        improvement = f"pinned workers would run on {where} and start in {WHOLE_ON_NODE}"
         text = "no pod reads from it yet"
         return StartupEstimate("unread", INFO, text, improvement=improvement, command=pin)
     counted = [each for each in readers if each.gpus] or list(readers)
@@ -92,7 +92,7 @@ def estimate_startup(
     if partial:
         return _estimate_partial(nodes, counted, partial, noun)
     if waiting:
-        text = f"{len(waiting)} of {pluralize(len(counted), noun)} without a node yet"
+        text = f"{len(waiting)} of {pluralize(len(counted), noun)} not scheduled yet"
         return StartupEstimate("waiting", INFO, text, WHOLE_ON_NODE)
     text = f"the whole model on the node of {'the' if len(counted) == 1 else 'each'} {noun}"
     return StartupEstimate("whole-on-node", GOOD, text, WHOLE_ON_NODE)
@@ -104,7 +104,7 @@ def _estimate_partial(
     partial: Sequence[ReaderStatus],
     noun: str,
 ) -> StartupEstimate:
-    """Readers on nodes of the cache that do not hold all of it, as far as is known."""
+    """Return the readers on nodes that hold, as far as is known, only part of the cache."""
     node = next(node for node in nodes if node.name == partial[0].node)
     holds = "with only a part" if node.is_complete is False else "that may hold only a part"
     several = len({each.node for each in counted if each.node}) > 1
@@ -114,7 +114,7 @@ def _estimate_partial(
         WARN,
         f"{pluralize(len(partial), noun)} on a node {holds} of the model",
         SPREAD_ON_NODE,
-        f"complete on {where} it would be {WHOLE_ON_NODE}",
+        f"with a complete copy on {where}, it would take {WHOLE_ON_NODE}",
     )
 
 
@@ -125,6 +125,6 @@ def _pin_command(name: str, namespace: str, graphs: Sequence[str]) -> str:
 
 
 def _graphs_to_pin(readers: Sequence[ReaderStatus], graphs: Sequence[str]) -> list[str]:
-    """The graphs of the readers on other nodes, else all that mount the cache."""
+    """Return the graphs of the readers on other nodes, else all that mount the cache."""
     remote = sorted({each.graph for each in readers if each.is_local is False and each.graph})
     return remote or list(graphs)

@@ -1,4 +1,4 @@
-"""Many caches as a table, kubectl's way."""
+"""Several caches as a table, in kubectl's style."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def render_table(
     header: bool = True,
     left_out: list[str] | None = None,
 ) -> str:
-    """The table; fitted to `width` where one is given."""
+    """Format the table; fitted to `width` if given."""
     return format_table(
         table_columns(namespaces),
         [table_row(one, namespaces) for one in caches],
@@ -66,7 +66,7 @@ def table_columns(namespaces: bool) -> list[Column]:
 
 
 def table_row(cache: CacheSummary, namespaces: bool) -> list[Cell]:
-    """The cells of one cache."""
+    """Return the cells of one cache."""
     cells = [
         Cell(cache.name),
         Cell(cache.model or NONE),
@@ -88,12 +88,12 @@ def format_source_size(cache: CacheSummary) -> str:
 
 
 def format_percent(value: float) -> str:
-    """`100%`, `99.9%`, `0%`: a number with a fraction keeps its decimal."""
+    """Format `100%`, `99.9%`, `0%`: only fractions have a decimal."""
     return f"{value:.0f}%" if value == int(value) else f"{value:.1f}%"
 
 
 def cached_cell(cache: CacheSummary) -> Cell:
-    """The cached percentage and bytes, with the copies where several are wanted."""
+    """Format the cached percentage and bytes, and the copies if there are several."""
     held, share = cache.usage.cached_bytes, cache.usage.percent
     if held is None:
         return Cell(UNKNOWN if cache.phase not in ("New", "NotBound", "No Dataset") else NONE)
@@ -121,7 +121,7 @@ def phase_style(phase: str) -> str:
 
 
 def readers_cell(cache: CacheSummary) -> Cell:
-    """Readers on the cache's nodes of all readers."""
+    """Format the number of readers on the cache's nodes, out of all readers."""
     if cache.readers is None:
         return Cell(UNKNOWN)
     style = (

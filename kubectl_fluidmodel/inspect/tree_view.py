@@ -19,7 +19,7 @@ GOOD, WARN, BAD, UNKNOWN = "good", "warn", "bad", "dim"
 
 @dataclass
 class TreeNode:
-    """One line, how it fares, and what hangs below it."""
+    """One line, its status, and its children."""
 
     kind: str
     name: str
@@ -36,7 +36,7 @@ def render(context: ViewContext) -> Rendering:
 
 
 def cache_tree(details: CacheDetails, *, namespace: bool = False) -> TreeNode:
-    """The tree of one cache; with `namespace` the Dataset is called by both names."""
+    """Return the tree of one cache; with `namespace`, the Dataset's label includes it."""
     usage = details.usage
     model = TreeNode("model", details.model or details.name)
     if usage.source_bytes is not None:
@@ -51,7 +51,7 @@ def cache_tree(details: CacheDetails, *, namespace: bool = False) -> TreeNode:
     elif usage.cached_bytes is not None:
         dataset.state += f", {format_bytes(usage.cached_bytes)} cached"
     if details.phase == "No Dataset":
-        dataset.state, dataset.level = "is not there", BAD
+        dataset.state, dataset.level = "does not exist", BAD
     if details.message:
         dataset.state += f": {details.message}"
     model.level = dataset.level
@@ -65,7 +65,7 @@ def _runtime_node(details: CacheDetails) -> TreeNode:
         return TreeNode(
             "runtime",
             details.name,
-            "is not there",
+            "does not exist",
             BAD,
             _remote_readers(details.readers or ()),
         )
@@ -120,7 +120,7 @@ def _reader_node(row: ReaderStatus) -> TreeNode:
 
 
 def _remote_readers(rows: Iterable[ReaderStatus]) -> list[TreeNode]:
-    """Readers that are not on a node of the cache, by their node."""
+    """Group the readers on nodes without the cache by node."""
     by_node: dict[str, list[ReaderStatus]] = {}
     for row in rows:
         by_node.setdefault(row.node, []).append(row)
@@ -138,6 +138,6 @@ def _percent(value: float) -> str:
 
 
 def cache_trees(caches: Sequence[CacheDetails]) -> list[TreeNode]:
-    """One tree for each cache."""
+    """Return one tree for each cache."""
     several = len({one.namespace for one in caches}) > 1
     return [cache_tree(one, namespace=several) for one in caches]

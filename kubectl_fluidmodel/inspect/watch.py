@@ -1,7 +1,7 @@
-"""`inspect -w`: redrawn in place on a terminal, changed lines elsewhere.
+"""`inspect -w`: redraws in place on a terminal, prints changed lines elsewhere.
 
-Nothing is polled. After a change it waits a moment for those that come with it, and at least
-twenty times as long as drawing took: a busy cluster costs a twentieth of a core.
+Does not poll. After a change, it waits briefly for related changes, and at least twenty times as
+long as drawing took, so a busy cluster costs a twentieth of a core.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 from kubectl_fluidmodel.snapshot.watcher import SnapshotWatcher
 
 _SETTLE_TIME = 0.3
-"""Seconds to wait for the changes that come with one."""
+"""Seconds to wait for related changes."""
 _IDLE_FACTOR = 20.0
 _REDRAW_INTERVAL = 10.0
-"""Seconds between two drawings where nothing changes but ages."""
+"""Seconds between two updates if only ages change."""
 _SYNC_TIMEOUT = 30.0
-"""Seconds in which the first lists must be there."""
+"""Timeout in seconds for the first lists."""
 
 
 def watch_caches(client: Client, command: InspectCommand) -> int:
@@ -57,12 +57,12 @@ def _wait_for_sync(watcher: SnapshotWatcher) -> None:
     """Raises: ClusterUnreachableError: the first lists are not complete in time."""
     informer = watcher.informer
     if not wait_until(informer, informer.has_synced, time.monotonic() + _SYNC_TIMEOUT):
-        reason = informer.last_error or "it does not answer"
+        reason = informer.last_error or "it does not respond"
         raise ClusterUnreachableError("cannot watch the cluster", reason)
 
 
 def _redraw_loop(stream: SnapshotWatcher, draw: Callable[[bool], None]) -> None:
-    """Draw now, after changes, and from time to time for the ages."""
+    """Draw now, after changes, and periodically for the ages."""
     changed = True
     while True:
         began = time.thread_time()
@@ -97,15 +97,17 @@ def _watch_on_terminal(stream: SnapshotWatcher, command: InspectCommand) -> None
 
 def _footer(stream: SnapshotWatcher) -> str:
     if stream.informer.last_error:
-        return f"the API server is out of reach ({stream.informer.last_error}), trying again"
+        return f"the API server is unreachable ({stream.informer.last_error}), retrying"
     hidden = ", ".join(sorted(kind.plural for kind in stream.informer.denied))
-    return f"following changes, Ctrl-C ends{f'; may not see {hidden}' if hidden else ''}"
+    return (
+        f"watching for changes, Ctrl-C ends{f'; no permission to read {hidden}' if hidden else ''}"
+    )
 
 
 def _current_context(
     command: InspectCommand, snapshot: Snapshot, width: int | None = None, color: bool = False
 ) -> ViewContext:
-    """The caches now; one that is gone is no failure while we watch."""
+    """Return the current caches; while watching, a missing cache is not an error."""
     return ViewContext(
         snapshot,
         command.select_caches(snapshot),
@@ -132,7 +134,7 @@ def _watch_as_lines(stream: SnapshotWatcher, command: InspectCommand) -> None:
 
 
 class ChangePrinter:
-    """Prints only what changed since it printed last."""
+    """Prints only what changed since the last output."""
 
     def __init__(self, view: InspectCommand) -> None:
         self._command = view
@@ -146,7 +148,9 @@ class ChangePrinter:
         if why != self._outage:
             self._outage = why
             print_note(
-                f"note: the API server is out of reach: {why}" if why else "note: it is back"
+                f"note: the API server is unreachable: {why}"
+                if why
+                else "note: the API server is reachable again"
             )
 
     def print_changes(self, context: ViewContext) -> None:
@@ -173,7 +177,7 @@ class ChangePrinter:
             click.echo("---\n" + to_yaml(shown), nl=False)
 
     def _print_changed_lines(self, text: str) -> None:
-        """Print a tree or one cache: all of it at first, then only new lines."""
+        """Print a tree or one cache: completely at first, then only new lines."""
         lines = text.splitlines()
         before = set(self._lines)
         first, self._lines = not self._lines, lines

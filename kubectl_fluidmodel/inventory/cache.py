@@ -1,6 +1,6 @@
-"""One cache with everything that belongs to it, put together from a Snapshot. Pure.
+"""A cache with everything that belongs to it, assembled from a Snapshot. Pure.
 
-A cache is a Dataset and the runtime of its name; a broken cache often has only one of them.
+A cache is a Dataset and the runtime of the same name; a broken cache often has only one of them.
 `inspect` shows caches, `doctor` checks them.
 """
 
@@ -26,11 +26,11 @@ from kubectl_fluidmodel.snapshot import queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 MASTER, WORKER, FUSE = "master", "worker", "fuse"
-"""How the roles of a runtime's pods end: `alluxio-master`, `jindofs-worker`, `juicefs-fuse`."""
+"""Suffixes of the roles of a runtime's pods: `alluxio-master`, `jindofs-worker`, `juicefs-fuse`."""
 _CLIENT_COMPONENT = "client"
-"""What a CacheRuntime calls its fuse."""
+"""The name of the FUSE component of a CacheRuntime."""
 ENDED_PHASES = ("Succeeded", "Failed")
-"""Phases of a pod that runs no more."""
+"""Phases of a pod that has ended."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ReaderPod:
     mounts: tuple[tuple[str, str], ...]
     """(container, mount path) of each container that mounts it."""
     is_local: bool | None
-    """Whether its node holds a cache worker; None while it has no node."""
+    """Whether its node holds a cache worker; None before it is scheduled."""
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class ReaderPod:
 
     @property
     def graph(self) -> str:
-        """The graph it belongs to, empty where no operator says so."""
+        """The graph of the pod; empty if no operator labels it."""
         labels = labels_of(self.pod)
         return labels.get(dynamo.GRAPH_LABEL) or labels.get(dynamo.SELECTOR_LABEL, "")
 
@@ -64,32 +64,32 @@ class ReaderPod:
 
 @dataclass
 class Cache:
-    """A cache; what is None or empty does not exist or was not read (the Snapshot says which)."""
+    """A cache. A field that is None or empty does not exist or was not read (see the Snapshot)."""
 
     namespace: str
     name: str
     dataset: Object | None = None
     runtimes: list[Object] = field(default_factory=list)
-    """Of its name; more than one is a mistake that Fluid refuses."""
+    """The runtimes with its name; more than one is a mistake that Fluid rejects."""
     loads: list[Object] = field(default_factory=list)
-    """DataLoads of it, oldest first."""
+    """Its DataLoads, oldest first."""
     claim: Object | None = None
     volume: Object | None = None
-    """The PersistentVolume that the claim names, else the one that Fluid would make."""
+    """The PersistentVolume that the claim names, else the one that Fluid would create."""
     workloads: dict[str, Object] = field(default_factory=dict)
     """MASTER and WORKER to StatefulSet, FUSE to DaemonSet."""
     pods: dict[str, list[Object]] = field(default_factory=dict)
     """MASTER, WORKER, FUSE to pods."""
     load_pods: list[Object] = field(default_factory=list)
     staging_jobs: list[Object] = field(default_factory=list)
-    """Our Jobs that staged or stage the model."""
+    """Our Jobs that stage or staged the model."""
     nodes: list[Object] = field(default_factory=list)
-    """Nodes that carry the cache's label."""
+    """Nodes with the cache's label."""
     readers: list[ReaderPod] = field(default_factory=list)
     graphs: list[Object] = field(default_factory=list)
-    """Graphs (and components without one) whose text names the claim."""
+    """Graphs (and components without one) whose JSON names the claim."""
     origin: Cache | None = field(default=None, repr=False)
-    """Of a Dataset that only refers to another (`dataset://namespace/name`): that one."""
+    """For a Dataset that only refers to another (`dataset://namespace/name`): the other cache."""
 
     @property
     def runtime(self) -> Object | None:
@@ -101,7 +101,7 @@ class Cache:
 
     @property
     def node_label(self) -> str:
-        """The label of the cache's nodes; empty where its name needs the unknown UID."""
+        """The label of the cache's nodes; empty if it contains an unknown UID."""
         found = names.cache_label_of_pvc(self.claim) if self.claim else None
         if found:
             return found
@@ -112,7 +112,7 @@ class Cache:
 
     @property
     def refers_to(self) -> tuple[str, str] | None:
-        """Namespace and name of the Dataset that this one only refers to."""
+        """Return the namespace and name of the Dataset that this one only refers to."""
         point = str(get_path(self.dataset, "spec", "mounts", 0, "mountPoint", default=""))
         scheme, _, rest = point.partition("://")
         namespace, _, name = rest.strip("/").partition("/")
@@ -120,9 +120,9 @@ class Cache:
 
     @property
     def node_names(self) -> list[str]:
-        """Nodes with a cache worker: by the workers' pods, and by label where none are seen.
+        """The nodes with a cache worker: by the workers' pods, or by label if there are none.
 
-        A pod that was evicted or has ended holds nothing any more.
+        A pod that was evicted or has ended holds nothing.
         """
         by_pod = {
             str(get_path(pod, "spec", "nodeName", default=""))
@@ -134,7 +134,7 @@ class Cache:
 
 
 def build_caches(snapshot: Snapshot) -> list[Cache]:
-    """Every cache of a snapshot, by namespace and name."""
+    """Return every cache of a snapshot, by namespace and name."""
     found: dict[tuple[str, str], Cache] = {}
 
     def cache(obj: Mapping[str, Any]) -> Cache:
@@ -154,7 +154,7 @@ def build_caches(snapshot: Snapshot) -> list[Cache]:
         volume = bound or names.volume_name(each.namespace, each.name)
         each.volume = snapshot.get(kinds.PVS, volume)
         target = found.get(each.refers_to) if each.refers_to else None
-        if target is not None and target.refers_to is None:  # Fluid follows one step only
+        if target is not None and target.refers_to is None:  # Fluid follows only one reference
             each.origin = target
     _attach_nodes(snapshot, found.values())
     _attach_readers(snapshot, found)
@@ -175,7 +175,7 @@ def _attach_loads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) ->
 
 
 def _attach_workloads(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -> None:
-    """StatefulSets, DaemonSets, Jobs and pods, by the labels that Fluid's charts give them."""
+    """Group StatefulSets, DaemonSets, Jobs and pods by the labels of Fluid's charts."""
     for kind in (kinds.STATEFUL_SETS, names.ADVANCED_SETS, kinds.DAEMON_SETS):
         for obj in snapshot.of_kind(kind):
             cache, role = _owner_and_role(obj, found)
@@ -257,7 +257,7 @@ def _attach_graphs(snapshot: Snapshot, found: Mapping[tuple[str, str], Cache]) -
 
 
 def claims_in(value: Any) -> set[str]:
-    """Every claim that a graph's spec mounts, whatever the shape: volumes, pvcs, service pvc."""
+    """Return every claim that a graph's spec mounts, in any shape: volumes, pvcs, service pvc."""
     found: set[str] = set()
     if isinstance(value, list):
         for item in value:

@@ -1,4 +1,4 @@
-"""What a cache's own master reports of files and workers. Pure."""
+"""What a cache's master reports about files and workers. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MASTER_CONTAINER = "alluxio-master"
 
 
 def command_key(namespace: str, name: str, command: list[str]) -> CommandKey:
-    """Where a Snapshot keeps the output of a command in a cache's master."""
+    """Key of a command's output in a Snapshot."""
     return CommandKey(namespace, name, " ".join(command))
 
 
@@ -31,11 +31,11 @@ class CachedFile:
     path: str
     bytes: int
     percent: int
-    """Of it that is cached, in whichever workers."""
+    """Cached bytes, in any worker."""
 
 
 def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedFile, ...] | None:
-    """The model's files, largest first; None where the master was not asked or did not answer."""
+    """Return the model's files, largest first; None if the master's list was not read."""
     text = snapshot.command_outputs.get(command_key(namespace, name, LIST_COMMAND))
     if text is None:
         return None
@@ -48,9 +48,9 @@ def listed_files(snapshot: Snapshot, namespace: str, name: str) -> tuple[CachedF
 
 
 def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
-    """The amount by the master's list, which is newer than what Fluid wrote into the Dataset.
+    """Return the usage by the master's list, which is newer than the Dataset's status.
 
-    The list does not distinguish copies; with several of them Fluid's count is kept.
+    The list does not distinguish copies; with several copies, Fluid's count is used.
     """
     lacking = sum(file.bytes > 0 and file.percent < 100 for file in listed)
     if usage.copies > 1:
@@ -60,7 +60,7 @@ def refine_usage(usage: CacheUsage, listed: Sequence[CachedFile]) -> CacheUsage:
 
 
 def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
-    """The workers that the master lists and does not hear from."""
+    """Return the workers that the master lists without a heartbeat."""
     text = snapshot.command_outputs.get(command_key(namespace, name, CAPACITY_COMMAND), "")
     return [each.name for each in alluxio.parse_capacity_report(text) if not each.is_live]
 
@@ -68,15 +68,15 @@ def lost_workers(snapshot: Snapshot, namespace: str, name: str) -> list[str]:
 def worker_usage(
     snapshot: Snapshot, namespace: str, name: str
 ) -> list[tuple[str, int, int]] | None:
-    """Each live worker, the bytes it uses and how far off they may be; None as for `files`."""
+    """Return used bytes and their rounding by live worker; None if the report was not read."""
     text = snapshot.command_outputs.get(command_key(namespace, name, CAPACITY_COMMAND))
     return None if text is None else alluxio.parse_live_workers(text)
 
 
 def exclude_lost_workers(snapshot: Snapshot, cache: Cache, usage: CacheUsage) -> CacheUsage:
-    """The amount without what lies in workers that are gone: it is still listed, and not there.
+    """Return the usage without lost workers, whose files are still listed.
 
-    Only where all of them are gone is that a number: of several, each may hold the same.
+    This is a number only if all workers are lost: with several, each may hold the same files.
     """
     pods = cache.pods.get(WORKER, [])
     seen = snapshot.was_read(PODS, cache.namespace) and WORKER in cache.workloads
@@ -90,10 +90,13 @@ def exclude_lost_workers(snapshot: Snapshot, cache: Cache, usage: CacheUsage) ->
 
 
 def find_master_pod(cache: Cache) -> tuple[tuple[str, str] | None, str]:
-    """Pod and container of the master to ask, or None and why there is none."""
+    """Return the pod and container of the master, or None and the reason."""
     if not runtimes.runtime_traits(cache.runtime).lists_files:
         kind = runtimes.display_name(cache.runtime)
-        return None, f"{kind} cannot be asked for its files" if kind else "there is no runtime"
+        return (
+            None,
+            f"{kind} has no command that lists its files" if kind else "there is no runtime",
+        )
     ready = [pod for pod in cache.pods.get(MASTER, []) if pod_problems.is_ready(pod)]
     if not ready:
         return None, "no master is ready that could list its files"

@@ -1,4 +1,4 @@
-"""What a Dataset's mount says about its store, whichever option names it uses. Pure.
+"""What a Dataset's mount defines about its store, for all option names. Pure.
 
 Option names: Alluxio 2.9 (`alluxio.underfs.s3.*`, `aws.*`, with or without the prefix of the root
 mount), its GCS by HMAC (`fs.gcs.*`), and JindoFS (`fs.s3.*`).
@@ -81,16 +81,16 @@ class MountTarget:
     plain: tuple[str, str] | None = field(default=None, repr=False)
     """Access key and secret key that the Dataset has in plain text."""
     account: SecretKeyRef | None = None
-    """The key file of a Google service account, which only Google's own clients can use."""
+    """The key file of a Google service account, which only Google's own clients support."""
     repo: str = ""
     commit: str = ""
-    """Of a model that this plugin staged; else empty."""
+    """The model that this plugin staged; empty for other sources."""
     skip: str = ""
     """Why the mount cannot be probed; empty if it can."""
 
     @property
     def staging_layout(self) -> StagingLayout | None:
-        """Where this plugin staged the model; None where it did not."""
+        """Where this plugin staged the model; None for other sources."""
         tail = f"{self.repo}/{self.commit}"
         if not self.repo or not self.commit or not f"/{self.path}".endswith(f"/{tail}"):
             return None
@@ -107,7 +107,7 @@ class MountTarget:
 
 
 def target_from_json(text: str) -> MountTarget:
-    """Read what `MountTarget.to_json` returned."""
+    """Parse what `MountTarget.to_json` returned."""
     data: dict[str, Any] = json.loads(text)
     for name in ("access", "hidden", "account"):
         data[name] = SecretKeyRef(**data[name]) if data[name] else None
@@ -125,7 +125,10 @@ def mount_targets(cache: Cache) -> list[MountTarget]:
 
 
 def effective_options(cache: Cache, mount: Mapping[str, Any]) -> dict[str, str]:
-    """The options of a mount: the runtime's, then the shared ones, then its own, which win."""
+    """Return the options of a mount.
+
+    These are the runtime's, the shared ones and its own; later ones take precedence.
+    """
     merged: dict[str, str] = {}
     for source in (
         get_path(cache.runtime, "spec", "properties", default={}),
@@ -197,10 +200,10 @@ def _mount_target(cache: Cache, dataset: Object, mount: Object, *, first: bool) 
 
 
 _UNSUPPORTED = {
-    "local": "only pods on the nodes can see a directory of theirs",
+    "local": "only pods on its nodes can read a node's directory",
     "hdfs": "doctor does not probe HDFS sources; see the master's log",
     "nfs": "doctor does not probe NFS sources; see the events of the mount",
-    "dataset": "it refers to another Dataset, which is probed on its own",
+    "dataset": "it refers to another Dataset, which is probed separately",
 }
 _UNKNOWN_SCHEME = "doctor does not probe {}:// sources"
 
@@ -222,12 +225,12 @@ def _endpoint_url(options: Mapping[str, str]) -> str:
 
 
 def raw_endpoint(options: Mapping[str, str]) -> str:
-    """The endpoint as the Dataset spells it."""
+    """The endpoint as spelled in the Dataset."""
     return _first_value(options, _ENDPOINT_OPTIONS)
 
 
 def default_scheme(options: Mapping[str, str]) -> str:
-    """The scheme that Alluxio uses for an endpoint without one."""
+    """Return the scheme that Alluxio uses for an endpoint without one."""
     secure = any(_first_value(options, (name,)).lower() == "true" for name in _HTTPS_OPTIONS)
     return "https" if secure else "http"
 
@@ -254,7 +257,7 @@ def _gcs_key_ref(cache: Cache) -> SecretKeyRef | None:
 
 
 def split_host_port(endpoint: str) -> tuple[str, int]:
-    """Host and port of an endpoint's URL; the host is empty if it is not a URL."""
+    """Return the host and port of an endpoint's URL; the host is empty if it is not a URL."""
     try:
         url = urlsplit(endpoint)
         port = url.port or (443 if url.scheme == "https" else 80)

@@ -14,16 +14,16 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 _CAPACITY_LABEL = "fluid.io/s-h-"
-"""Node labels `fluid.io/s-h-<type>-t-<namespace>-<name>` hold what a worker may hold in all."""
+"""Node labels `fluid.io/s-h-<type>-t-<namespace>-<name>` have a worker's total capacity."""
 
 
 @dataclass(frozen=True)
 class NodeCache:
-    """One node of a cache; None where it is not known."""
+    """A node of a cache; fields are None if unknown."""
 
     name: str
     pod: str
-    """Its worker's pod, empty where none is seen."""
+    """Its worker's pod; empty if there is none."""
     ready: bool | None
     used_bytes: int | None
     used_precision: int
@@ -83,7 +83,7 @@ def describe_nodes(
 
 
 def _worker_aliases(name: str, pod: Object | None, node: Object | None) -> set[str]:
-    """What the master may call the worker of a node."""
+    """Return the names that the master may use for a node's worker."""
     host = labels_of(node or {}).get(HOSTNAME_LABEL, "")
     addresses = {str(get_path(pod, "status", key, default="")) for key in ("podIP", "hostIP")}
     return {name, name_of(pod) if pod else "", host, *addresses} - {""}
@@ -97,7 +97,7 @@ def _used_bytes(
     usage: CacheUsage,
     count: int,
 ) -> tuple[int | None, int]:
-    """By the master's report, which calls a worker by host name or address."""
+    """Return usage by the master's report, which identifies a worker by host name or address."""
     if reported is not None:
         aliases = _worker_aliases(name, pod, node)
         matches = [(used, slack) for worker, used, slack in reported if worker in aliases]
@@ -114,12 +114,12 @@ def _holds_all(used: int | None, precision: int, usage: CacheUsage, count: int) 
         return used + slack >= usage.source_bytes and not usage.incomplete_files
     if usage.is_complete and usage.copies >= count:
         return True
-    # One copy over several nodes: none of them can have all of it, once it is shared out.
+    # One copy over several nodes: none of them can hold all of it.
     return False if usage.copies == 1 and count > 1 and usage.cached_bytes else None
 
 
 def _labelled_capacity(node: Object | None, cache: Cache) -> int | None:
-    """What Fluid wrote on the node; the key ends like the cache's own label."""
+    """Return what Fluid wrote on the node; the key ends like the cache's own label."""
     ending = cache.node_label.removeprefix("fluid.io/s-")
     for key, value in labels_of(node or {}).items():
         if ending and key.startswith(_CAPACITY_LABEL) and key.endswith(f"-t-{ending}"):
@@ -132,7 +132,7 @@ def _node_problem(
 ) -> str:
     node = snapshot.get(kinds.NODES, name)
     if node is None and snapshot.was_read(kinds.NODES):
-        return "the node is gone"
+        return "the node does not exist"
     found = []
     if node is not None:
         if is_terminating(node):
@@ -145,12 +145,12 @@ def _node_problem(
         said = pod_problems.find_pod_problems(pod)
         found.append(said[0] if said else "its worker is not ready")
     if pod is None and pods_seen and cache.origin is None:
-        found.append("labelled, but no worker runs there")
+        found.append("it has the label, but no worker")
     labelled = any(name_of(each) == name for each in cache.nodes)
     readable = (
         snapshot.read_failure(kinds.NODES) is None and kinds.NODES.resource in snapshot.objects
     )
     wanted = runtimes.runtime_traits(cache.runtime).labels_nodes and cache.origin is None
     if pod is not None and readable and wanted and not labelled and cache.node_label:
-        found.append("Fluid has not labelled it")
+        found.append("it does not have Fluid's label")
     return "; ".join(found)

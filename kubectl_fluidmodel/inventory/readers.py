@@ -21,9 +21,9 @@ class ReaderStatus:
     graph: str
     component: str
     node: str
-    """Empty while it has none."""
+    """Empty before it is scheduled."""
     is_local: bool | None
-    """Whether its node holds a worker of the cache; None while it has no node."""
+    """Whether its node holds a worker of the cache; None before it is scheduled."""
     mounts: tuple[tuple[str, str], ...]
     """(container, mount path)."""
     state: str
@@ -33,7 +33,7 @@ class ReaderStatus:
 
 
 def describe_readers(snapshot: Snapshot, cache: Cache) -> tuple[ReaderStatus, ...] | None:
-    """By graph, component and pod; None where the pods could not be read."""
+    """Return the readers by graph, component and pod; None if the pods could not be read."""
     if not snapshot.was_read(kinds.PODS, cache.namespace):
         return None
     found = []
@@ -65,17 +65,17 @@ def _state(reader: ReaderPod, is_deleted: bool) -> str:
 
 
 def count_local(rows: Iterable[ReaderStatus]) -> int:
-    """How many of them run on a node of the cache."""
+    """Return how many of them run on a node of the cache."""
     return sum(row.is_local is True for row in rows)
 
 
 def mount_paths(row: ReaderStatus) -> list[str]:
-    """The directories at which a pod has the model, each once."""
+    """Return the distinct mount paths of the model in a pod."""
     return list(dict.fromkeys(path for _, path in row.mounts))
 
 
 def graph_names(cache: Cache) -> list[str]:
-    """The graphs that mount the claim; with the prefix that `pin` expects for a component."""
+    """Return the graphs that mount the claim; components have the prefix that `pin` expects."""
     found = []
     for graph in cache.graphs:
         prefix = "" if graph.get("kind") == "DynamoGraphDeployment" else "dcd/"

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.objects.access import Object, get_list, get_path
 from kubectl_fluidmodel.objects.quantity import quantity_to_int
 
 OF_SOURCE, OF_CAPACITY, NOT_REPORTED = "source", "capacity", "nothing"
-"""What a runtime's `cachedPercentage` is a share of."""
+"""What a runtime's `cachedPercentage` is a percentage of."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class RuntimeTraits:
 
     percentage_of: str = OF_SOURCE
     lists_files: bool = False
-    """Whether its master can be asked which files are cached."""
+    """Whether its master can list the cached files."""
     labels_nodes: bool = True
     note: str = ""
-    """What a reader of its numbers has to know."""
+    """A caveat about its numbers."""
 
 
 _TRAITS: dict[str, RuntimeTraits] = {
@@ -35,28 +35,29 @@ _TRAITS: dict[str, RuntimeTraits] = {
     "GooseFSRuntime": RuntimeTraits(),
     "JindoRuntime": RuntimeTraits(),
     "JuiceFSRuntime": RuntimeTraits(
-        note="the community edition caches in the fuse pods, and reports their mean"
+        note="the community edition caches in the FUSE pods and reports their mean"
     ),
-    "EFCRuntime": RuntimeTraits(NOT_REPORTED, note="Fluid does not ask EFC what is cached"),
+    "EFCRuntime": RuntimeTraits(NOT_REPORTED, note="Fluid does not query EFC for its cache"),
     "VineyardRuntime": RuntimeTraits(
-        OF_CAPACITY, note="Vineyard keeps objects, not files: the share is one of its capacity"
+        OF_CAPACITY,
+        note="Vineyard stores objects, not files: the percentage refers to its capacity",
     ),
     "ThinRuntime": RuntimeTraits(
         NOT_REPORTED,
         labels_nodes=False,
-        note="a ThinRuntime reports nothing about its cache, and labels no node",
+        note="a ThinRuntime reports nothing about its cache and labels no node",
     ),
-    "CacheRuntime": RuntimeTraits(note="the numbers are those of its class's own report"),
+    "CacheRuntime": RuntimeTraits(note="the numbers are those that its class reports"),
 }
 
 
 def runtime_traits(runtime: Object | None) -> RuntimeTraits:
-    """Of a runtime object; of one that Fluid got after this was written, the common ones."""
+    """Return the traits of a runtime object; common ones for an unknown kind."""
     return _TRAITS.get(str(get_path(runtime, "kind", default="")), RuntimeTraits())
 
 
 def display_name(runtime: Object | None) -> str:
-    """`Alluxio` of an AlluxioRuntime, empty without one; a CacheRuntime says of which class."""
+    """Return `Alluxio` for an AlluxioRuntime; a CacheRuntime includes its class."""
     kind = str(get_path(runtime, "kind", default="")).removesuffix("Runtime")
     of = str(get_path(runtime, "spec", "runtimeClassName", default=""))
     return f"{kind} ({of})" if kind and of else kind
@@ -64,19 +65,19 @@ def display_name(runtime: Object | None) -> str:
 
 @dataclass(frozen=True)
 class StorageTier:
-    """Where a worker keeps its part; None where it is not said."""
+    """Where a worker stores its part; None if unknown."""
 
     medium: str
-    """MEM, SSD, HDD; of a CacheRuntime: memory, emptyDir, hostPath."""
+    """MEM, SSD, HDD; for a CacheRuntime: memory, emptyDir, hostPath."""
     path: str
     quota: int | None
-    """Bytes for each worker."""
+    """Bytes per worker."""
     empty_dir: bool = False
-    """Whether it lies in an emptyDir of the worker's pod."""
+    """Whether it is an emptyDir of the worker's pod."""
 
 
 def storage_tiers(runtime: Object | None) -> list[StorageTier]:
-    """The tiers of a worker, fastest first, as the runtime's spec has them."""
+    """Return the tiers of a worker, fastest first, as in the runtime's spec."""
     found = []
     for level in get_list(runtime, "spec", "tieredstore", "levels"):
         quota = quantity_to_int(level.get("quota"))
@@ -110,7 +111,7 @@ def _cache_runtime_tiers(level: Object) -> list[StorageTier]:
 
 
 def wanted_replicas(runtime: Object | None) -> int | None:
-    """Workers that the spec asks for; None without a runtime."""
+    """Return the number of workers in the spec; None without a runtime."""
     if runtime is None:
         return None
     if runtime.get("kind") == "CacheRuntime":
@@ -119,7 +120,7 @@ def wanted_replicas(runtime: Object | None) -> int | None:
 
 
 def wanted_copies(runtime: Object | None) -> int:
-    """How many workers should hold each block: configurable for Alluxio only, 1 for the others."""
+    """Return how many workers should hold each block: configurable for Alluxio only, else 1."""
     wanted = _non_negative(get_path(runtime, "spec", "data", "replicas", default=1)) or 1
     return max(1, min(wanted, wanted_replicas(runtime) or 1))
 
@@ -130,30 +131,30 @@ def _non_negative(value: Any) -> int | None:
 
 @dataclass(frozen=True)
 class RuntimeComponent:
-    """The master, the workers or the fuse pods of a runtime; None where it is not known."""
+    """The master, the workers or the FUSE pods of a runtime; fields are None if unknown."""
 
     name: str
     ready: int | None
     desired: int | None
     phase: str
-    """As Fluid reports it."""
+    """The phase that Fluid reports."""
     object: str
-    """What the numbers are of: `StatefulSet demo-worker`; empty where they are Fluid's own."""
+    """The source of the numbers: `StatefulSet demo-worker`; empty if they are Fluid's own."""
     reason: str = ""
 
     @property
     def is_healthy(self) -> bool | None:
-        """Whether all of it is ready; None where that is not known."""
+        """Whether all of it is ready; None if unknown."""
         if self.ready is None or self.desired is None:
             return None
         return self.ready >= self.desired
 
 
 def runtime_components(cache: Cache) -> list[RuntimeComponent]:
-    """What a runtime consists of, by its StatefulSets and DaemonSet.
+    """Return the components of a runtime, from its StatefulSets and DaemonSet.
 
-    Fluid's own status comes second: it calls every fuse Ready (pkg/ctrl/fuse.go), and keeps its
-    last word about workers that died.
+    Fluid's own status is second choice: it reports every FUSE as Ready (pkg/ctrl/fuse.go), and
+    keeps the last state of workers that died.
     """
     found = []
     for name in (MASTER, WORKER, FUSE):
@@ -181,7 +182,7 @@ def _component(cache: Cache, name: str) -> RuntimeComponent | None:
     if workload is None:
         if not phase:
             return None
-        # Not known without the DaemonSet: Fluid's own status of a fuse is not a count.
+        # Unknown without the DaemonSet: Fluid's own status of a FUSE is not a count.
         known = (None, None) if name == FUSE and not isinstance(own, dict) else (ready, desired)
         return RuntimeComponent(name, *known, str(phase), "", str(reason or ""))
     status, spec = workload.get("status"), workload.get("spec")
@@ -196,6 +197,6 @@ def _component(cache: Cache, name: str) -> RuntimeComponent | None:
 
 
 def hit_ratio(cache: Cache, key: str = "cacheHitRatio") -> str:
-    """A ratio of the Dataset's cacheStates as Fluid writes it, empty where it says nothing."""
+    """Return a ratio of the Dataset's cacheStates as Fluid writes it; empty if there is none."""
     text = str(get_path(cache.dataset, "status", "cacheStates", key, default=""))
     return text if fluid_status.parse_percent(text) is not None else ""

@@ -19,27 +19,27 @@ from kubectl_fluidmodel.objectstore.layout import STATE_DIR, BucketPrefix, Stagi
 
 @dataclass(frozen=True)
 class StagedModel:
-    """A model of the Hub in its bucket; None where it is not known."""
+    """A Hub model in its bucket; fields are None if unknown."""
 
     to: str
     """URI of the files."""
     job: str
-    """The Job that did it, empty where none is there (any more)."""
+    """The Job that staged it; empty if it does not exist (any more)."""
     job_state: str
     """Complete, Failed or Running; empty without a Job."""
     files: int | None
     bytes: int | None
     manifest: str = ""
-    """URI of the manifest, empty where the source is no commit of a model that we staged."""
+    """URI of the manifest; empty if the source is not a commit that we staged."""
     verified: bool | None = None
-    """Whether the manifest is there, is valid and is of this commit; None where it was not read."""
+    """Whether the manifest exists, is valid and is for this commit; None if it was not read."""
     staged_at: str = ""
     reason: str = ""
     """Why it was not read, or what is wrong with it."""
 
 
 def staging_layout(cache: Cache) -> StagingLayout | None:
-    """Where the staging of a cache's commit lies; None where its source is no such thing."""
+    """Return where a cache's commit is staged; None if its source is not a staged commit."""
     dataset = cache.dataset or {}
     source, commit = names.source_uri(dataset), annotations_of(dataset).get(names.COMMIT_ANNOTATION)
     point = str(get_path(dataset, "spec", "mounts", 0, "mountPoint", default="")).rstrip("/")
@@ -54,7 +54,7 @@ def staging_layout(cache: Cache) -> StagingLayout | None:
 
 
 def staged_model(cache: Cache) -> StagedModel | None:
-    """What the objects show; None for a model that was never staged."""
+    """Return what the objects show; None for a model that was never staged."""
     layout = staging_layout(cache)
     jobs = sorted(
         cache.staging_jobs, key=lambda job: str(metadata_of(job).get("creationTimestamp", ""))

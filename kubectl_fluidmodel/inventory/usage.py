@@ -1,7 +1,8 @@
 """The size of a model, and how much of it is cached. Pure.
 
-Fluid writes sizes with two decimals, so that a complete cache and one without its last megabyte
-can look the same: `is_complete` is as exact as these digits, and less is never rounded up to 100%.
+Fluid writes sizes with two decimals, so a complete cache and one without its last megabyte can look
+the same. `is_complete` is as exact as these digits, and a smaller value is never rounded up to
+100%.
 """
 
 from __future__ import annotations
@@ -17,37 +18,37 @@ from kubectl_fluidmodel.objects.access import annotations_of, get_path
 
 @dataclass(frozen=True)
 class CacheUsage:
-    """Bytes of one cache; None where they are not known."""
+    """Bytes of a cache; None if unknown."""
 
     source_bytes: int | None = None
-    """Of the source."""
+    """Size of the source."""
     is_exact: bool = False
-    """Whether `total` was measured at the source, and not rounded by Fluid."""
+    """Whether `source_bytes` was measured at the source, and not rounded by Fluid."""
     fluid_bytes: int | None = None
-    """Of the source by Fluid's count, rounded."""
+    """Size of the source by Fluid's count, rounded."""
     fluid_precision: int = 0
     cached_bytes: int | None = None
     """In all workers together, rounded."""
     cached_precision: int = 0
-    """How far off `cached` may be."""
+    """Maximum rounding error of `cached_bytes`."""
     capacity_bytes: int | None = None
     """Of all workers together."""
     copies: int = 1
-    """Workers that shall each hold all of it."""
+    """Number of workers that should each hold all of it."""
     is_calculating: bool = False
-    """Whether Fluid still counts the source."""
+    """Whether Fluid is still counting the source."""
     files: int | None = None
     incomplete_files: int | None = None
-    """Files that are not completely cached, where its master listed them."""
+    """Files that are not completely cached, if its master listed them."""
     skipped_bytes: int = 0
-    """Bytes of files in the source that do not belong to the model, which Fluid counts."""
+    """Bytes of files in the source that Fluid counts but that do not belong to the model."""
 
     @property
     def is_complete(self) -> bool | None:
-        """Whether every copy is complete, as far as Fluid's digits show; None where not known.
+        """Whether every copy is complete, as far as Fluid's digits show; None if unknown.
 
-        Fluid's own two numbers are rounded alike, so the slack of both counts. A file that is
-        known to lack something settles it.
+        Both of Fluid's numbers are rounded, so the rounding errors of both count. A file that is
+        known to be incomplete decides it.
         """
         if self.incomplete_files:
             return False
@@ -58,9 +59,9 @@ class CacheUsage:
 
     @property
     def percent(self) -> float | None:
-        """The cached percentage of the wanted copies, rounded down to one decimal.
+        """The cached percentage of the desired copies, rounded down to one decimal.
 
-        It is more than 100 where more copies are held than wanted, and 100 only if complete.
+        It is more than 100 if there are more copies than desired, and 100 only if complete.
         """
         if self.is_complete is None or not self.source_bytes:
             return 100.0 if self.is_complete else None
@@ -72,14 +73,14 @@ class CacheUsage:
 
     @property
     def source_changed(self) -> bool:
-        """Whether the source is another size now than when it was measured."""
+        """Whether the source has another size now than when it was measured."""
         if not self.is_exact or self.source_bytes is None or self.fluid_bytes is None:
             return False
         return abs(self.fluid_bytes - self.source_bytes - self.skipped_bytes) > self.fluid_precision
 
 
 def cache_usage(cache: Cache) -> CacheUsage:
-    """What is known of a cache's bytes."""
+    """Return what is known of a cache's bytes."""
     dataset, runtime = cache.dataset, cache.runtime
     if dataset is None:
         return CacheUsage(copies=runtimes.wanted_copies(runtime))
@@ -110,6 +111,6 @@ def cache_usage(cache: Cache) -> CacheUsage:
 
 
 def parse_count(text: object) -> int | None:
-    """The count that an annotation or a status field holds as text; None for anything else."""
+    """Parse the count in an annotation or a status field; None for anything else."""
     digits = str(text)
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None

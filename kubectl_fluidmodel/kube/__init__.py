@@ -1,5 +1,5 @@
-"""The client of the API server. It knows Kubernetes, and neither Fluid nor Dynamo.
+"""The client of the API server. It has no knowledge of Fluid or Dynamo.
 
-Start at `client.py`, which opens with a table of its differences from kubectl. `config.py` is
-where connections come from, `watch.py` how objects are kept up to date.
+Start at `client.py`, which begins with a table of its differences from kubectl. `config.py`
+resolves connections; `watch.py` keeps objects up to date.
 """

@@ -10,8 +10,8 @@ environment and compares the requests that arrive. Intended differences:
 
     where                                kubectl                         here
     -----------------------------------  ------------------------------  --------------------------
-    nothing names a server               http://localhost:8080           an error
-    a context names a cluster or user    localhost:8080, or nobody       an error that names it
+    no server is configured             http://localhost:8080           an error
+    a context names a cluster or user    localhost:8080, or anonymous    an error that names it
       that does not exist
     a user without credentials           asks for name and password      anonymous: 401 or 403
     401, and a credential plugin         runs the plugin again for the   repeats the refused
@@ -25,8 +25,8 @@ environment and compares the requests that arrive. Intended differences:
     client certificates in files         reloaded while it runs          read once
     compression of streams (watch, log)  requested                       not requested: it delays
                                                                          lines
-    Retry-After of hours                 is waited for                   an error that says so
-    a kuberc                             defaults, aliases, plugins      which plugins may run
+    Retry-After of hours                 waits                           an error that says so
+    a kuberc                             defaults, aliases, plugins      only the plugin policy
 """
 
 from __future__ import annotations
@@ -406,10 +406,10 @@ class Client:
             response.close()
 
     def headers(self, login: AuthHeaders) -> list[tuple[str, str]]:
-        """The headers of authentication and impersonation.
+        """Return the headers for authentication and impersonation.
 
         Raises:
-            ClusterUnreachableError: a value is not legal in a header.
+            ClusterUnreachableError: a value is invalid in a header.
         """
         authorization = login.authorization
         if self.access.server.userinfo:  # https://NAME:PASSWORD@host wins in kubectl
@@ -421,7 +421,7 @@ class Client:
             if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
                 raise ClusterUnreachableError(
                     "cannot use the kubeconfig",
-                    f"{name} has a character that is illegal in a header, such as a line break",
+                    f"{name} has a character that is invalid in a header, such as a line break",
                     "kubectl config view",
                 )
         return found
@@ -518,7 +518,7 @@ class Client:
     ) -> ClusterUnreachableError:
         if failure is not None:
             return ClusterUnreachableError(action, failure.reason, failure.hint)
-        reason = f"no answer from {self.access.server.url} ({_reason(err)})"
+        reason = f"no response from {self.access.server.url} ({_reason(err)})"
         return ClusterUnreachableError(action, reason, "kubectl cluster-info")
 
     def _redirect_error(self, response: http_pool.Response, action: str) -> ClusterUnreachableError:

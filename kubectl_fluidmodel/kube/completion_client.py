@@ -1,9 +1,10 @@
-"""Reads names for shell completion: quick, bounded, and silent on failure.
+"""Reads names for shell completion: fast, bounded, and silent on failure.
 
-It makes one request, for the table that `kubectl get` prints, without the objects: a thousand nodes
+Makes one request, for the table that `kubectl get` prints, without the objects: a thousand nodes
 are a few kilobytes, and the data of Secrets is never sent.
 
-Every failure yields no names. TAB has no place for a message, and every verb reports the cause.
+Every failure returns no names. Completion cannot show a message, and every command reports the
+cause.
 """
 
 from __future__ import annotations

@@ -66,13 +66,13 @@ def exec_command(
                 if frame[0] == _STATUS:
                     break
         else:
-            raise ClusterUnreachableError(what, f"no answer within {timeout:.0f} seconds")
+            raise ClusterUnreachableError(what, f"no response within {timeout:.0f} seconds")
     except websocket.WebSocketTimeoutException as err:
-        raise ClusterUnreachableError(what, f"no answer within {timeout:.0f} seconds") from err
+        raise ClusterUnreachableError(what, f"no response within {timeout:.0f} seconds") from err
     except (websocket.WebSocketException, OSError) as err:
         raise ClusterUnreachableError(what, " ".join(str(err).split())[:200]) from err
     finally:
-        socket.close(timeout=0.2)  # the answer is here: no need to wait for a farewell
+        socket.close(timeout=0.2)  # the response is complete: do not wait for the close frame
     return ExecResult(
         exit_code=_exit_code(bytes(channels.get(_STATUS, b"")), what),
         stdout=channels.get(_STDOUT, bytearray()).decode("utf-8", "replace"),

@@ -25,12 +25,12 @@ from kubectl_fluidmodel.objects.access import get_path
 _VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 _MODES = ("Never", "IfAvailable", "Always")
 _CONFIG = "client.authentication.k8s.io/exec"
-"""The cluster's extension that is meant for its plugins."""
+"""The cluster's extension for its credential plugins."""
 
 
 @dataclass(frozen=True)
 class ExecCredential:
-    """What a plugin gave. It never appears in a repr."""
+    """A plugin's credentials. They never appear in a repr."""
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)
@@ -50,7 +50,7 @@ class ExecPlugin:
     interactive_mode: str
     hint: str
     cluster: Mapping[str, Any] | None
-    """What it is told of the cluster, where it asks for that."""
+    """The cluster info for the plugin, if it requests that."""
 
     def run(self, interactive: bool = True) -> ExecCredential:
         """Run the plugin; `interactive` allows it to ask its user, on a terminal.
@@ -98,17 +98,17 @@ class ExecPlugin:
         return self._credential(printed)
 
     def _has_terminal(self, interactive: bool) -> bool:
-        """Whether the plugin may read from the terminal.
+        """Return whether the plugin may read from the terminal.
 
         Raises:
-            ClusterUnreachableError: it has to, and there is none.
+            ClusterUnreachableError: it requires a terminal, and there is none.
         """
         if self.interactive_mode == "Never":
             return False
         terminal = interactive and sys.stdin is not None and sys.stdin.isatty()
         if self.interactive_mode == "Always" and not terminal:
             raise _plugin_error(
-                f"{self.command} needs a terminal to ask you, and standard input is not one"
+                f"{self.command} needs input from a terminal, but standard input is not a terminal"
             )
         return terminal
 
@@ -122,18 +122,18 @@ class ExecPlugin:
         certificate = str(get_path(status, "clientCertificateData", default="") or "")
         key = str(get_path(status, "clientKeyData", default="") or "")
         if bool(certificate) != bool(key):
-            raise _plugin_error(f"{self.command} gave half of a client certificate")
+            raise _plugin_error(f"{self.command} returned an incomplete client certificate")
         if not token and not certificate:
-            raise _plugin_error(f"{self.command} gave neither a token nor a client certificate")
+            raise _plugin_error(f"{self.command} returned neither a token nor a client certificate")
         end = get_path(status, "expirationTimestamp")
         try:
             until = _seconds(str(end)) if end else math.inf
         except ValueError as err:
-            raise _plugin_error(f"{self.command} gave an end that is no time") from err
+            raise _plugin_error(f"{self.command} returned an expiry that is not a time") from err
         return ExecCredential(token, certificate, key, until)
 
     def _answer(self, printed: bytes) -> Any:
-        """What it printed: JSON, or YAML, which kubectl takes as well."""
+        """Parse the output: JSON, or YAML, which kubectl also accepts."""
         try:
             return json.loads(printed)
         except ValueError as err:
@@ -149,38 +149,40 @@ class ExecPlugin:
 
 
 def validate_entry(what: str, entry: Any) -> None:
-    """Whether a user's `exec` can be used, as kubectl judges it; `what` is the user.
+    """Check a user's `exec` as kubectl does; `what` is the user.
 
     Raises:
-        ClusterUnreachableError: it lacks something.
+        ClusterUnreachableError: something is missing.
     """
     version = str(get_path(entry, "apiVersion", default="") or "")
     mode = str(get_path(entry, "interactiveMode", default="") or "")
     if not get_path(entry, "command"):
-        raise _plugin_error(f"the kubeconfig names no command for {what}")
+        raise _plugin_error(f"the kubeconfig has no command for {what}")
     if not version:
-        raise _plugin_error(f"{what} names no apiVersion for it")
+        raise _plugin_error(f"{what} has no apiVersion for it")
     if not all(get_path(each, "name") for each in get_path(entry, "env", default=None) or ()):
-        raise _plugin_error(f"{what} gives it a variable without a name")
+        raise _plugin_error(f"{what} has an environment variable without a name")
     if not mode and version == _VERSIONS[0]:
         raise _plugin_error(
-            f"{what} names no interactiveMode for it, which {version} asks for: Never, "
+            f"{what} has no interactiveMode for it, which {version} requires: Never, "
             "IfAvailable or Always"
         )
     if mode and mode not in _MODES:
-        raise _plugin_error(f"{what} names an interactiveMode that is none of {', '.join(_MODES)}")
+        raise _plugin_error(f"{what} has an interactiveMode that is not one of {', '.join(_MODES)}")
 
 
 def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
-    """The plugin of a user's `exec`.
+    """Return the plugin of a user's `exec`.
 
     Raises:
-        ClusterUnreachableError: the entry lacks something.
+        ClusterUnreachableError: the entry is incomplete.
     """
     version = str(get_path(entry, "apiVersion", default="") or "")
     command = str(get_path(entry, "command", default="") or "")
     if version not in _VERSIONS:
-        raise _plugin_error(f"{command} speaks '{version}', kubectl only {' and '.join(_VERSIONS)}")
+        raise _plugin_error(
+            f"{command} uses '{version}', kubectl supports only {' and '.join(_VERSIONS)}"
+        )
     return ExecPlugin(
         command=command,
         arguments=tuple(str(each or "") for each in get_path(entry, "args", default=None) or ()),
@@ -215,7 +217,7 @@ def _cluster(server: ServerInfo) -> dict[str, Any]:
 
 
 def _seconds(text: str) -> float:
-    """RFC 3339 in seconds since the epoch; fractions are left out."""
+    """Parse RFC 3339 to seconds since the epoch; fractions are ignored."""
     import re
     from datetime import datetime, timezone
 

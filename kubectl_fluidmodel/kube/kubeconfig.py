@@ -1,7 +1,7 @@
-"""Kubeconfig files: read, merged and narrowed down to one cluster and one user.
+"""Kubeconfig files: read, merged, and reduced to one cluster and one user.
 
-As client-go does it: of several files the first that has a name counts, and the first
-current-context; paths in a file are relative to that file.
+As in client-go, the first file with a name takes precedence, and the first current-context. Paths
+in a file are relative to that file.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """An API server, and how to be sure that it is the one."""
+    """An API server, and how to verify it."""
 
     url: str
-    """Without a slash at its end, a query, or a name and password."""
+    """Without a trailing slash, a query, or credentials."""
     authority: bytes = field(default=b"", repr=False)
-    """PEM; empty for what this machine trusts."""
+    """PEM; empty for this machine's CAs."""
     insecure: bool = False
     name: str = ""
-    """Name to expect in its certificate, where that is not the URL's host."""
+    """Server name to verify in its certificate, if it differs from the URL's host."""
     proxy: str = field(default="", repr=False)
-    """URL, which may have a password; empty for what the environment says."""
+    """URL, which may contain a password; empty for the environment's proxy."""
     extensions: tuple[Mapping[str, Any], ...] = ()
     compressed: bool = True
-    """Whether it may compress what it answers."""
+    """Whether responses may be compressed."""
     address: str = field(default="", repr=False)
-    """The URL as plugins are told it: nearly as the kubeconfig spells it."""
+    """The URL as passed to plugins: almost as the kubeconfig spells it."""
     userinfo: str = field(default="", repr=False)
-    """`name:password` of the URL; empty where it has none."""
+    """`name:password` of the URL; empty if it has none."""
 
     @property
     def secure(self) -> bool:
-        """Whether nobody on the way can read along: only then credentials are sent."""
+        """Whether the connection is encrypted; only then are credentials sent."""
         return self.url.startswith("https://")
 
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """All files as one; entries by name."""
+    """All files merged; entries by name."""
 
     clusters: Mapping[str, Mapping[str, Any]]
     users: Mapping[str, Mapping[str, Any]]
@@ -81,7 +81,7 @@ class Kubeconfig:
 
 
 def kubeconfig_paths(flag: str | None) -> list[str]:
-    """The files that are there, of --kubeconfig, else KUBECONFIG, else the home directory."""
+    """Return the existing files of --kubeconfig, else KUBECONFIG, else the home directory."""
     listed = os.environ.get("KUBECONFIG")
     if flag:
         candidates = [flag]
@@ -93,10 +93,10 @@ def kubeconfig_paths(flag: str | None) -> list[str]:
 
 
 def _missing(path: str) -> bool:
-    """What is there and cannot be read is not missing: kubectl stops at it, and so does `read`."""
+    """Return whether the file exists. kubectl, and `read`, fail if it exists but is unreadable."""
     try:
         Path(path).stat()
-    except (FileNotFoundError, ValueError):  # with a zero byte in it, it names nothing
+    except (FileNotFoundError, ValueError):  # a path with a zero byte
         return True
     except OSError:
         return False
@@ -104,11 +104,11 @@ def _missing(path: str) -> bool:
 
 
 def read_file(file: str) -> dict[str, Any]:
-    """What one file says.
+    """Parse one file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no kubeconfig.
+        ValueError: it is not a kubeconfig.
     """
     import yaml
 
@@ -125,10 +125,10 @@ def read_file(file: str) -> dict[str, Any]:
 
 
 def merge(files: Iterable[str]) -> Kubeconfig:
-    """All files as one.
+    """Merge all files.
 
     Raises:
-        ClusterUnreachableError: one cannot be read.
+        ClusterUnreachableError: a file cannot be read.
     """
     clusters: dict[str, Mapping[str, Any]] = {}
     users: dict[str, Mapping[str, Any]] = {}
@@ -154,10 +154,10 @@ def merge(files: Iterable[str]) -> Kubeconfig:
 
 
 def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
-    """The API server of a cluster's entry.
+    """Return the API server of a cluster's entry.
 
     Raises:
-        ClusterUnreachableError: the address is none, or the certificate authority cannot be read.
+        ClusterUnreachableError: the URL is invalid, or the certificate authority cannot be read.
     """
     address = str(entry.get("server") or "")
     url, userinfo = _url(address)
@@ -165,7 +165,7 @@ def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
     extensions = entry.get("extensions")
     return ServerInfo(
         url=url,
-        # Without TLS there is nobody to trust; kubectl does not look at these then, either.
+        # Without TLS, CAs are irrelevant; kubectl ignores them, too.
         authority=read_inline_or_file(entry, "certificate-authority") if secure else b"",
         insecure=secure and bool(entry.get("insecure-skip-tls-verify")),
         name=str(entry.get("tls-server-name") or "") if secure else "",
@@ -178,27 +178,27 @@ def server_from_entry(entry: Mapping[str, Any]) -> ServerInfo:
 
 
 def _url(address: str) -> tuple[str, str]:
-    """The URL below which requests go, and `name:password` of it.
+    """Return the base URL of requests, and its `name:password`.
 
-    Without a scheme it is plain http, whatever else the cluster's entry says; a path is only for
-    URLs (client-go, rest/url_utils.go).
+    Without a scheme, the URL uses plain http, whatever else the cluster's entry has. Only URLs with
+    a scheme can have a path (client-go, rest/url_utils.go).
 
     Raises:
-        ClusterUnreachableError: it is no URL.
+        ClusterUnreachableError: it is not a URL.
     """
     whole = "://" in address
     try:
         split = urlsplit(address if whole else f"http://{address}")
         port = f":{split.port}" if split.port is not None else ""
         host = split.hostname
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # a port that is not a number, or half an IPv6 address
         split, port, host = urlsplit(""), "", None
     path = posixpath.normpath("/" + unquote(split.path)).lstrip("/")
     legal = host and re.fullmatch(r"[^\s<>\"\\^`{|}]+", host)
     if not legal or split.scheme not in ("http", "https") or (path and not whole):
         raise ClusterUnreachableError(
             "cannot use the kubeconfig",
-            f"the server's address '{_shown(address)}' is no URL",
+            f"the server's address '{_shown(address)}' is not a URL",
             "kubectl config view",
         )
     host = f"[{host}]" if ":" in str(host) else split.netloc.rpartition("@")[2].partition(":")[0]
@@ -208,13 +208,13 @@ def _url(address: str) -> tuple[str, str]:
 
 
 def _shown(address: str) -> str:
-    """An address without a name and password, in one line."""
+    """Return an address without credentials, on one line."""
     bare = re.sub(r"^(\w+://)?.*@", r"\1", address, flags=re.DOTALL)
     return "".join(c if c.isprintable() else " " for c in bare)[:200]
 
 
 def read_inline_or_file(entry: Mapping[str, Any], key: str) -> bytes:
-    """`KEY-data`, else the file that `KEY` names; empty where the entry has neither.
+    """Return `KEY-data`, else the content of the file `KEY`; empty if the entry has neither.
 
     Raises:
         ClusterUnreachableError: the data is not base64, or the file is empty or cannot be read.
@@ -238,7 +238,7 @@ def read_inline_or_file(entry: Mapping[str, Any], key: str) -> bytes:
 
 
 def _resolved(entry: Any, keys: Iterable[str], base: Path) -> Mapping[str, Any]:
-    """The entry with its paths made absolute."""
+    """Return the entry with absolute paths."""
     found = dict(_mapping(entry))
     for key in keys:
         if found.get(key):

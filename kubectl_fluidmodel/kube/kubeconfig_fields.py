@@ -1,4 +1,4 @@
-"""Which type a kubeconfig's fields have; kubectl refuses a file in which one has another.
+"""Types of a kubeconfig's fields; kubectl rejects a file with another type.
 
 Source: client-go, tools/clientcmd/api/v1/types.go (v0.36).
 """
@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _Check = Callable[[Any], str]
-"""What a value should be, or nothing where it is that. Values never appear: some are secret."""
+"""The expected type of a value, or empty if it is valid. Values are never included, because some
+are secret."""
 _Fields = Mapping[str, "_Check | _Fields | list[_Fields]"]
-"""The fields of a map; of a map in it, or of each map in a list in it."""
+"""The fields of a map, of a nested map, or of each map in a list."""
 
 
 def _text(value: Any) -> str:
-    return "" if isinstance(value, str) else "a text"
+    return "" if isinstance(value, str) else "a string"
 
 
 def _flag(value: Any) -> str:
@@ -24,7 +25,7 @@ def _flag(value: Any) -> str:
 
 
 def _data(value: Any) -> str:
-    """Go's decoder takes line breaks, and nothing else that is no base64."""
+    """Check base64. Go's decoder ignores line breaks, and nothing else."""
     if not isinstance(value, str):
         return "base64"
     try:
@@ -36,7 +37,7 @@ def _data(value: Any) -> str:
 
 def _texts(value: Any) -> str:
     well = isinstance(value, list) and all(each is None or isinstance(each, str) for each in value)
-    return "" if well else "a list of texts"
+    return "" if well else "a list of strings"
 
 
 def _map(check: _Check, of: str) -> _Check:
@@ -84,7 +85,7 @@ FIELDS: dict[str, tuple[str, _Fields]] = {
             "as": _text,
             "as-uid": _text,
             "as-groups": _texts,
-            "as-user-extra": _map(_texts, "lists of texts"),
+            "as-user-extra": _map(_texts, "lists of strings"),
             "username": _text,
             "password": _text,
             "auth-provider": _PROVIDER,
@@ -93,20 +94,20 @@ FIELDS: dict[str, tuple[str, _Fields]] = {
     ),
     "contexts": ("context", {"cluster": _text, "user": _text, "namespace": _text}),
 }
-"""By list: the key of its entries' content, and what that may have."""
+"""By list: the key of its entries' content, and its fields."""
 
 
 def validate_fields(found: Mapping[str, Any]) -> None:
-    """Whether a file has what kubectl can read.
+    """Check that kubectl can read a file.
 
     Raises:
-        ValueError: a field has another type, a name stands twice, or it is no kubeconfig.
+        ValueError: a field has another type, a name occurs twice, or it is not a kubeconfig.
     """
     for key, want in (("kind", "Config"), ("apiVersion", "v1")):
         if found.get(key) not in (None, "", want):
             raise ValueError(f"its {key} is not {want}")
     if found.get("current-context") is not None and _text(found["current-context"]):
-        raise ValueError("its current-context is not a text")
+        raise ValueError("its current-context is not a string")
     for part, (content, fields) in FIELDS.items():
         entries = [] if found.get(part) is None else found[part]
         if not isinstance(entries, list) or not all(
@@ -125,7 +126,7 @@ def validate_fields(found: Mapping[str, Any]) -> None:
 
 
 def _wrong(value: Any, fields: _Fields, within: str = "") -> tuple[str, str] | None:
-    """The first field that is not what it should be, and what that is."""
+    """Return the first invalid field, and its expected type."""
     if not isinstance(value, Mapping):
         return within, "a map"
     for key, known in fields.items():

@@ -1,7 +1,7 @@
-"""Which credential plugins may run: what the user's kuberc says of that, as kubectl heeds it.
+"""Which credential plugins may run: the policy in the user's kuberc, as kubectl applies it.
 
-Of a kuberc only this is read here, because it is a matter of safety; its defaults and aliases are
-for kubectl's own commands. Source: kubectl, pkg/kuberc/kuberc.go, and client-go,
+Only the policy is read, because it concerns security; a kuberc's defaults and aliases are for
+kubectl's own commands. Source: kubectl, pkg/kuberc/kuberc.go, and client-go,
 plugin/pkg/client/auth/exec/exec.go (v0.36).
 """
 
@@ -15,18 +15,18 @@ from typing import Any
 from kubectl_fluidmodel.objects.access import get_list, get_path
 
 _VERSIONS = ("kubectl.config.k8s.io/v1beta1",)
-"""Those that have a policy."""
+"""Versions of a kuberc that have a policy."""
 
 
 def plugin_policy_violation(command: str, program: str) -> str:
-    """Why the user does not let a plugin run; empty where that is fine.
+    """Return why the user's policy forbids a plugin; empty if it is allowed.
 
-    `command` is what the kubeconfig names, `program` the file that it means.
+    `command` is the kubeconfig's spelling, `program` the file that it resolves to.
     """
     try:
         preferences = _read()
     except (OSError, ValueError) as err:
-        return f"{_file()} cannot be read, which says what may run: {err}"
+        return f"{_file()} , which restricts plugins, cannot be read: {err}"
     policy = get_path(preferences, "credentialPluginPolicy", default="") or ""
     known = get_path(preferences, "credentialPluginAllowlist", default=None)
     if policy in ("", "AllowAll", "DenyAll"):
@@ -58,10 +58,10 @@ def _file() -> str:
 
 
 def _read() -> Any:
-    """The first preferences in the file that kubectl knows; nothing where there is no file.
+    """Return the first preferences in the file that kubectl knows; empty without a file.
 
     Raises:
-        OSError: the file cannot be read, or is not there although KUBERC names it.
+        OSError: the file cannot be read, or does not exist although KUBERC names it.
         ValueError: it is not YAML.
     """
     named = os.environ.get("KUBERC")

@@ -1,6 +1,6 @@
-"""Decodes responses of the API server; of a list, only the items that may matter.
+"""Decodes responses of the API server; of a list, only the items that may be relevant.
 
-Decoding 20,000 pods into Python objects takes seconds, and nearly all are dropped. msgspec finds
+Decoding 20,000 pods into Python objects takes seconds, and almost all are dropped. msgspec finds
 the end of each item at 1 GB/s and leaves it as bytes. A substring search in these bytes decides
 whether to decode the item.
 """
@@ -15,7 +15,7 @@ from kubectl_fluidmodel.kube.errors import ClusterUnreachableError
 from kubectl_fluidmodel.objects.access import Object
 
 _SMALL = 64 << 10
-"""Bytes: a page up to this size is decoded whole, which is faster than importing msgspec."""
+"""Bytes: a page up to this size is decoded completely, which is faster than importing msgspec."""
 
 
 def decode(data: bytes, action: str) -> Object:
@@ -36,11 +36,11 @@ def decode(data: bytes, action: str) -> Object:
 
 
 def decode_matching(data: bytes, prefilter: tuple[bytes, ...], action: str) -> Object:
-    """A page of a list, with only the items whose JSON contains one of `prefilter`.
+    """Decode a page of a list, with only the items whose JSON contains one of `prefilter`.
 
     The API server writes JSON without spaces and escapes no letter, digit or slash, so a label's
-    key or `"claimName"` appears literally. A small page keeps all its items: the filter saves
-    time and decides nothing.
+    key or `"claimName"` appears literally. A small page keeps all its items: the filter only saves
+    time, and callers have to filter again.
 
     Raises:
         ClusterUnreachableError: the response is not a list.

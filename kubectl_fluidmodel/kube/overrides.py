@@ -1,4 +1,4 @@
-"""Entries of a kubeconfig as flags change them, and whether they can be used.
+"""Applies flags to the entries of a kubeconfig, and validates them.
 
 Source of the rules: client-go, tools/clientcmd/client_config.go and validation.go (v0.36).
 """
@@ -20,7 +20,7 @@ Entry = Mapping[str, Any]
 
 
 def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
-    """A cluster's entry with the flags over it."""
+    """Return a cluster's entry with the flags applied."""
     found = dict(entry)
     given = {"server": flags.server, "proxy-url": flags.proxy_url}
     found |= {key: value for key, value in given.items() if value}
@@ -31,13 +31,13 @@ def apply_cluster_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
         found["certificate-authority-data"] = None
         found["insecure-skip-tls-verify"] = flags.insecure_skip_tls_verify
     if flags.tls_server_name or flags.server:
-        # The name in the certificate was that of the other server.
+        # The name in the certificate belonged to the other server.
         found["tls-server-name"] = flags.tls_server_name
     return found
 
 
 def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
-    """A user's entry with the flags over it."""
+    """Return a user's entry with the flags applied."""
     found = dict(entry)
     given = {
         "token": flags.token,
@@ -65,10 +65,10 @@ def apply_user_flags(entry: Entry, flags: ConfigFlags) -> dict[str, Any]:
 
 
 def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
-    """Whether a cluster's entry can be used.
+    """Validate a cluster's entry.
 
     Raises:
-        UsageError: a flag names a file that cannot be read, or contradicts another.
+        UsageError: a flag names a file that cannot be read, or contradicts another flag.
         ClusterUnreachableError: the entry contradicts itself.
     """
     if flags.certificate_authority:
@@ -76,7 +76,7 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
         if flags.insecure_skip_tls_verify:
             raise UsageError(
                 "--certificate-authority and --insecure-skip-tls-verify",
-                "the one checks the server's certificate, the other does not",
+                "the first verifies the server's certificate, the second does not",
             )
     what = f"the cluster '{name}'" if name else "the cluster"
     if entry.get("certificate-authority") and entry.get("certificate-authority-data"):
@@ -89,15 +89,15 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
     spoken = "://" in proxy and scheme in ("http", "https", "socks5")
     if proxy and not (spoken and proxies.is_valid_proxy_url(proxy)):
         raise _unusable_entry_error(
-            f"{what} has a proxy-url that is none of http://, https:// and socks5://"
+            f"{what} has a proxy-url that is not one of http://, https:// and socks5://"
         )
 
 
 def validate_trust(entry: Entry) -> None:
-    """Whether it is clear if the server's certificate is to be checked; of https servers only.
+    """Check that the settings for verifying an https server's certificate are consistent.
 
     Raises:
-        ClusterUnreachableError: it is and it is not.
+        ClusterUnreachableError: they contradict each other.
     """
     authority = entry.get("certificate-authority") or entry.get("certificate-authority-data")
     if authority and entry.get("insecure-skip-tls-verify"):
@@ -108,11 +108,11 @@ def validate_trust(entry: Entry) -> None:
 
 
 def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
-    """Whether a user's entry can be used.
+    """Validate a user's entry.
 
     Raises:
         UsageError: a flag names a file that cannot be read, or --as is missing.
-        ClusterUnreachableError: the entry contradicts itself, or lacks something.
+        ClusterUnreachableError: the entry contradicts itself or is incomplete.
     """
     for flag, file in (
         ("--client-certificate", flags.client_certificate),
@@ -142,17 +142,17 @@ def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
         if flags.as_groups or flags.as_uid or flags.as_user_extra:
             given = "--as-group" if flags.as_groups else "--as-uid" if flags.as_uid else ""
             raise UsageError(
-                f"{given or '--as-user-extra'} needs --as",
-                "nobody acts as a group, a UID or more without a user",
+                f"{given or '--as-user-extra'} requires --as",
+                "a group, UID or extra attribute needs a user to impersonate",
             )
         raise _unusable_entry_error(
-            f"{what} acts as a UID, groups or more (as-uid, as-groups, as-user-extra) "
-            "without a user (as)"
+            f"{what} impersonates a UID, groups or extra attributes (as-uid, as-groups, "
+            "as-user-extra) without a user (as)"
         )
 
 
 def impersonation_headers(entry: Entry) -> tuple[tuple[str, str], ...]:
-    """The headers of as whom a user acts."""
+    """Return the impersonation headers of a user's entry."""
     if not entry.get("as"):
         return ()
     found = [("Impersonate-User", str(entry["as"]))]
@@ -169,7 +169,7 @@ _TOKEN = frozenset(b"!#$&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi
 
 
 def _escaped(key: str) -> str:
-    """A key as part of a header's name (client-go, transport/round_trippers.go)."""
+    """Escape a key for a header's name (client-go, transport/round_trippers.go)."""
     return "".join(chr(byte) if byte in _TOKEN else f"%{byte:02X}" for byte in key.encode())
 
 
@@ -181,7 +181,7 @@ def _require_readable(flag: str, file: str) -> None:
     try:
         Path(file).open("rb").close()
     except OSError as err:
-        raise UsageError(flag, f"{file} is not a file that can be read") from err
+        raise UsageError(flag, f"{file} is not a readable file") from err
 
 
 def _open(entry: Entry, key: str) -> None:

@@ -1,4 +1,4 @@
-"""RBAC preflight: ask the API server what we may do, before we start doing it."""
+"""RBAC preflight: asks the API server what the user may do, before anything is done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Permission:
 
     @property
     def resource(self) -> str:
-        """As kubectl writes it: `pods/exec`, `datasets.data.fluid.io`."""
+        """The resource as kubectl writes it: `pods/exec`, `datasets.data.fluid.io`."""
         plural = self.kind.plural + (f"/{self.subresource}" if self.subresource else "")
         return f"{plural}.{self.kind.group}" if self.kind.group else plural
 
@@ -33,7 +33,7 @@ class Permission:
 
 
 def denied(client: Client, permissions: Iterable[Permission]) -> list[Permission]:
-    """Those of the permissions that the API server would refuse, in the order given."""
+    """Return those of the permissions that the API server denies, in the given order."""
     wanted = list(dict.fromkeys(permissions))
     if not wanted:
         return []
@@ -43,7 +43,7 @@ def denied(client: Client, permissions: Iterable[Permission]) -> list[Permission
 
 
 def is_allowed(client: Client, permission: Permission) -> bool:
-    """Whether the API server says yes to one permission."""
+    """Return whether the API server grants a permission."""
     attributes: dict[str, str] = {
         "verb": permission.verb,
         "group": permission.kind.group,
@@ -60,7 +60,7 @@ def is_allowed(client: Client, permission: Permission) -> bool:
             "kind": SELF_SUBJECT_ACCESS_REVIEWS.name,
             "spec": {"resourceAttributes": attributes},
         },
-        what="cannot ask the API server what you may do",
+        what="cannot check your permissions",
     )
     return bool(get_path(review, "status", "allowed", default=False))
 
@@ -68,7 +68,7 @@ def is_allowed(client: Client, permission: Permission) -> bool:
 def require_permissions(
     client: Client, permissions: Iterable[Permission], *, task: str, docs: str
 ) -> None:
-    """Refuse to start where a needed permission is missing, and name each.
+    """Require permissions; report all that are missing.
 
     Raises:
         ForbiddenError: with every missing verb, resource and namespace.

@@ -1,4 +1,4 @@
-"""What a credential plugin says: on stderr for its user, or on stdout instead of JSON."""
+"""Messages of a credential plugin: on stderr for its user, or on stdout instead of JSON."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import threading
 from typing import IO
 
 _LIVE = 1.0
-"""Seconds after which a plugin's words are passed on at once: it may wait for its user."""
+"""Seconds after which messages are passed on immediately: the plugin may be waiting for its user.
+"""
 _MAX_BYTES = 1 << 16
 
 
 class PluginOutput:
-    """What a plugin says on stderr.
+    """Passes on what a plugin writes to stderr.
 
-    A short run's words are passed on at its end, or are part of the error; of a long one, which may
-    be waiting for a code to be typed into a browser, they are passed on as they come.
+    Messages of a short run are passed on at its end, or are part of the error. Messages of a long
+    run are passed on as they arrive, because the plugin may be waiting for a code to be entered in
+    a browser.
     """
 
     def __init__(self, source: IO[bytes] | None, *, shown: bool) -> None:
@@ -33,10 +35,10 @@ class PluginOutput:
             self._thread.start()
 
     def finish(self, *, failed: bool) -> str:
-        """What was not passed on yet, where the plugin failed; else it is passed on now."""
+        """Return the pending messages if the plugin failed; otherwise pass them on."""
         self._timer.cancel()
         if self._thread.is_alive():
-            self._thread.join(1.0)  # a child of the plugin may hold stderr open for ever
+            self._thread.join(1.0)  # a child of the plugin may keep stderr open forever
         with self._lock:
             held = self._held.decode("utf-8", "replace")
         if failed:
@@ -65,12 +67,14 @@ class PluginOutput:
 
 
 def first_line(printed: bytes) -> str:
-    """The beginning of what should have been JSON, without what may be a secret."""
+    """Return the start of output that should have been JSON, without possible secrets."""
     text = printed.decode("utf-8", "replace").strip()
     if not text:
         return "nothing"
     words = text.splitlines()[0].split()
-    if text[0] in "{[" or len(words) < 2:  # cut JSON may have the token in it, a word may be it
+    if (
+        text[0] in "{[" or len(words) < 2
+    ):  # truncated JSON may contain the token, and a word may be it
         return "something that is not JSON"
     shown = " ".join(word if len(word) <= _PLAIN else "…" for word in words[:12])
     shown = "".join(c if c.isprintable() else " " for c in shown)
@@ -78,4 +82,4 @@ def first_line(printed: bytes) -> str:
 
 
 _PLAIN = 20
-"""Letters of a word that can be no token."""
+"""Characters of a word that cannot be a token."""

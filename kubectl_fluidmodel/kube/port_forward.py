@@ -1,4 +1,4 @@
-"""Reach a Service from here by way of the API server, as `kubectl port-forward` does."""
+"""Connects to a Service through the API server, like `kubectl port-forward`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CHUNK = 65536
 
 
 def resolve_pod_port(client: Client, namespace: str, service: str, port: int) -> tuple[str, int]:
-    """A ready pod behind a Service and the container port that the Service's port goes to.
+    """Return a ready pod behind a Service, and the container port of the Service's port.
 
     Raises:
-        NotFoundError: no such Service.
+        NotFoundError: the Service does not exist.
         FluidModelError: it has no such port, no selector or no ready pod.
     """
     found = client.get(SERVICES, service, namespace)
@@ -56,15 +56,15 @@ def _named(pod: dict[str, Any], name: str, default: int) -> int:
 
 @contextlib.contextmanager
 def forwarded_port(client: Client, namespace: str, service: str, port: int) -> Iterator[int]:
-    """A loopback port that reaches a Service's port while the context is open.
+    """Forward a loopback port to a Service's port while the context is open.
 
     Raises:
-        NotFoundError: no such Service.
-        FluidModelError: nothing ready is behind it.
+        NotFoundError: the Service does not exist.
+        FluidModelError: it has no ready pod.
         ForbiddenError: pods/portforward is not allowed.
     """
     pod, container_port = resolve_pod_port(client, namespace, service, port)
-    # One upgrade now, so that a refusal is an error here and not a broken pipe later.
+    # Upgrade once now, so a refusal is an error here and not a broken pipe later.
     _open(client, namespace, pod, container_port).close()
     listener = socket.create_server(("127.0.0.1", 0))
     closing = threading.Event()
@@ -98,13 +98,13 @@ def _open(client: Client, namespace: str, pod: str, port: int) -> Any:
 
 
 def _pump(client: Client, namespace: str, pod: str, port: int, local: socket.socket) -> None:
-    """Carry one connection both ways until either side ends it."""
+    """Relay one connection in both directions until either side ends it."""
     import websocket
 
     try:
         remote = _open(client, namespace, pod, port)
     except (KubeError, ClusterUnreachableError, NotFoundError):
-        local.close()  # the caller sees a reset connection, and asks again
+        local.close()  # the caller sees a connection reset, and retries
         return
     remote.settimeout(None)
 
@@ -122,7 +122,7 @@ def _pump(client: Client, namespace: str, pod: str, port: int, local: socket.soc
             if opcode == websocket.ABNF.OPCODE_CLOSE or not frame:
                 break
             channel, payload = frame[0], frame[1:]
-            if channel not in greeted:  # each channel begins with its port, two bytes
+            if channel not in greeted:  # each channel begins with two bytes for its port
                 greeted.add(channel)
                 payload = payload[2:]
             if channel == _DATA and payload:

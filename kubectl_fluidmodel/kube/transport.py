@@ -1,4 +1,4 @@
-"""Connections to an API server: TLS, client certificates and proxies, as kubectl has them."""
+"""Connections to an API server: TLS, client certificates and proxies, as in kubectl."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 _TRUST_HINT = "--certificate-authority ca.pem, or certificate-authority-data in the kubeconfig"
 _CONNECT_DELAYS = (0.0, 0.4)
-"""Seconds before the next attempt where nobody answers."""
+"""Seconds before the next attempt if a connection fails."""
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
 class Transport:
-    """One server. Safe to share between threads.
+    """Connections to one server. Safe to share between threads.
 
     Raises:
-        UnreachableError: the proxy to it is of a kind that nobody here speaks.
+        UnreachableError: the type of its proxy is not supported.
     """
 
     def __init__(self, server: ServerInfo) -> None:
@@ -47,8 +47,8 @@ class Transport:
         """Send a request on a connection with this client certificate; see `HttpPool.send`.
 
         Raises:
-            TunnelError: the proxy does not lead to the server.
-            OSError, HTTPException, zlib.error: there is no connection, or it broke.
+            TunnelError: the proxy cannot reach the server.
+            OSError, HTTPException, zlib.error: the connection failed or broke.
         """
         if self._proxy_forwards:
             split = urlsplit(self.server.url)
@@ -61,7 +61,7 @@ class Transport:
         return self._pool_with(certificate).send(request, stream=stream)
 
     def _pool_with(self, certificate: bytes) -> HttpPool:
-        """Connections with this client certificate; a plugin may give another later."""
+        """Return connections with this client certificate; a plugin may later return another."""
 
         def connect(timeout: float) -> socket.socket:
             return self._connect_patiently(certificate, timeout)
@@ -72,7 +72,7 @@ class Transport:
             return self._pool[1]
 
     def _connect_patiently(self, certificate: bytes, timeout: float) -> socket.socket:
-        """As `connect`, tried again where nobody answers: nothing was sent yet."""
+        """Like `connect`, with retries if the connection fails: nothing was sent yet."""
         for delay in _CONNECT_DELAYS:
             try:
                 return self._connect_for_requests(certificate, timeout)
@@ -91,10 +91,10 @@ class Transport:
         )
 
     def connect(self, certificate: bytes, timeout: float) -> socket.socket:
-        """A connection to the server; through the proxy, if there is one.
+        """Open a connection to the server, through the proxy if there is one.
 
         Raises:
-            TunnelError: the proxy does not lead there.
+            TunnelError: the proxy cannot reach it.
             OSError: it could not be made.
         """
         split = urlsplit(self.server.url)
@@ -115,11 +115,11 @@ class Transport:
             raise
 
     def tls_failure(self, err: BaseException) -> ConnectionFailure | None:
-        """What a TLS error of a request means; None where the error is another one."""
+        """Explain a TLS error of a request; None for other errors."""
         from kubectl_fluidmodel.net.connection_errors import explain_tls_error
 
         if self.proxy != proxies.proxy_for(self.server.url):
-            return None  # the explanation would look for the server on another way
+            return None  # the explanation would connect to the server without the proxy
         return explain_tls_error(err, self.server.url, "--server", _TRUST_HINT)
 
     @property
@@ -148,7 +148,7 @@ class Transport:
 
 
 def _nobody_answers(err: OSError) -> bool:
-    """Whether no connection was made, to the server or to the proxy."""
+    """Return whether the connection failed, to the server or to the proxy."""
     cause = err.__cause__ or err
     if isinstance(cause, (ConnectionRefusedError, TimeoutError, socket.gaierror)):
         return True
@@ -156,10 +156,10 @@ def _nobody_answers(err: OSError) -> bool:
 
 
 def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext:
-    """TLS for a server, with a client certificate and its key where there is one.
+    """Create a TLS context for a server, with a client certificate and its key if there is one.
 
     Raises:
-        OSError: the authority, the certificate or the key is none.
+        OSError: the authority, the certificate or the key is invalid.
     """
     import ssl
 
@@ -174,10 +174,10 @@ def create_ssl_context(server: ServerInfo, certificate: bytes) -> ssl.SSLContext
     if certificate:
         import tempfile
 
-        # OpenSSL reads them from a file only: one that nobody else can read, for that moment.
+        # OpenSSL reads them only from a file: write one that nobody else can read, and delete it.
         with tempfile.TemporaryDirectory(prefix="kubectl-fluidmodel-") as folder:
             file = Path(folder) / "client.pem"
             file.touch(mode=0o600)
             file.write_bytes(certificate)
-            made.load_cert_chain(file, password="")  # an encrypted key is an error, not a question
+            made.load_cert_chain(file, password="")  # an encrypted key is an error, not a prompt
     return made

@@ -1,4 +1,4 @@
-"""Wait for watched objects to reach a state, and for deleted objects to be gone."""
+"""Waits for watched objects to reach a state, and for deleted objects to disappear."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kubectl_fluidmodel.objects.access import metadata_of
 from kubectl_fluidmodel.objects.kinds import Kind
 
 _POLL_INTERVAL = 0.3
-"""Seconds between two looks at an object that is being deleted."""
+"""Seconds between two reads of an object that is being deleted."""
 _MAX_BATCH = 1000
-"""Events that one check answers at most."""
+"""Maximum number of events that one check handles."""
 
 
 def wait_until(
@@ -30,14 +30,14 @@ def wait_until(
 
     Args:
         informer: The watches that wake the wait; already started.
-        done: Whether the wait is over. It may raise what makes waiting pointless.
-        deadline: The time.monotonic() at which to give up.
-        on_tick: Called after each check that was not the last, e.g. to draw progress.
+        done: Whether the wait is complete. It may raise an error if waiting cannot help.
+        deadline: The time.monotonic() of the timeout.
+        on_tick: Called after each check except the last, for example to draw progress.
         interval: Seconds between two checks while nothing changes.
-        required: Kinds that have to be watched for `done` ever to hold.
+        required: Kinds that must be watched for `done` to become true.
 
     Returns:
-        True when `done` held, False at the deadline.
+        True when `done` is true, False at the deadline.
 
     Raises:
         FluidModelError: a required kind may not be watched.
@@ -56,7 +56,7 @@ def wait_until(
 
 
 def _drain(informer: Informer) -> None:
-    """Take the events that came together with the first: one check answers them all."""
+    """Drain the events that arrived with the first one: one check handles them all."""
     for _ in range(_MAX_BATCH):
         if informer.next_event(0.0) is None:
             return
@@ -65,18 +65,18 @@ def _drain(informer: Informer) -> None:
 def wait_until_deleted(
     client: Client, kind: Kind, name: str, namespace: str | None, *, uid: str = "", timeout: float
 ) -> bool:
-    """Wait until an object is gone; with `uid` also until another one has its name.
+    """Wait until an object does not exist; with `uid`, also until another object has its name.
 
     Args:
-        client: Asks the API server.
-        kind: Of the object.
-        name: Of the object.
+        client: The client.
+        kind: The object's kind.
+        name: The object's name.
         namespace: None for cluster-scoped kinds.
-        uid: The UID of the object that was deleted; empty for any of the name.
+        uid: The UID of the deleted object; empty for any object with the name.
         timeout: Seconds.
 
     Returns:
-        Whether it went away in time.
+        Whether it disappeared in time.
     """
     deadline = time.monotonic() + timeout
     while True:

@@ -1,7 +1,7 @@
 """An informer: lists and watches kinds, and survives expiry, restarts and lost connections.
 
 An Informer lists each kind and then watches it in a thread. Every change goes into
-`Informer.objects` and into one queue, so that a reader wakes at once and sees the latest state.
+`Informer.objects` and into one queue, so a reader wakes immediately and sees the latest state.
 Kinds that RBAC forbids are recorded in `Informer.denied` and not retried.
 """
 
@@ -112,7 +112,7 @@ class Informer:
         return next((obj for obj in self.list_objects(kind) if name_of(obj) == name), None)
 
     def has_synced(self) -> bool:
-        """Whether every watched kind was listed once, or is denied."""
+        """Whether every watched kind was listed once or is denied."""
         with self._lock:
             return all(kind in self._synced or kind in self.denied for kind in self.objects)
 
@@ -158,7 +158,7 @@ class Informer:
                 if failures > 1:
                     self.last_error = err.reason or err.message
                     self._emit(kind, "ERROR", {})
-                    version = ""  # the list, once there is an answer, ends the trouble
+                    version = ""  # a successful list clears the error
                 self._stop.wait(_BACKOFF[min(failures, len(_BACKOFF)) - 1])
             except FluidModelError as err:
                 self.denied[kind] = str(err)
@@ -240,10 +240,11 @@ class Informer:
 
 
 def _event(line: bytes, what: str) -> tuple[Object, Object]:
-    """A watch event and its object.
+    """Parse a watch event and its object.
 
     Raises:
-        ClusterUnreachableError: the line is none; a proxy cut the stream, or put in its own words.
+        ClusterUnreachableError: the line is invalid; a proxy cut the stream or inserted its own
+            text.
     """
     try:
         event = json.loads(line)

@@ -1,6 +1,6 @@
-"""WebSocket upgrades on the API server: what exec and port-forward ride on.
+"""WebSocket upgrades on the API server, for exec and port-forward.
 
-websocket-client speaks the protocol; the connection is ours, so that TLS, proxies and identity
+websocket-client implements the protocol; the connection is our own, so TLS, proxies and identity
 are those of every other request.
 """
 
@@ -25,7 +25,7 @@ def connect(
     what: str,
     timeout: float = 30.0,
 ) -> Any:
-    """An open websocket.WebSocket.
+    """Return an open websocket.WebSocket.
 
     Raises:
         KubeError: the API server refused the upgrade.

@@ -1,5 +1,5 @@
-"""What a model is, without a cluster: SOURCE, files, weights, sizes. Pure but for `sample.py`.
+"""What a model is, independent of a cluster: SOURCE, files, weights, sizes.
 
-Start at `source.py` (SOURCE), `assessment.py` (whether an engine can load the files) and
-`sizing.py` (quota, heaps, medium).
+Pure, except `sample.py`. Start at `source.py` (SOURCE), `assessment.py` (whether an engine can load
+the files) and `sizing.py` (quota, heaps, medium).
 """

@@ -1,9 +1,9 @@
-"""Is this a model, and is it whole? One judge for `cache`, `stage` and `doctor`. Pure.
+"""Checks whether a source is a complete model; used by `cache`, `stage` and `doctor`. Pure.
 
-It is given the files of a source and what `model/sample.py` read of them, and says what is wrong
-(no engine can load it), and what is doubtful (some engines cannot, or bytes are there for nothing).
-What it was not given it does not judge. It knows the layouts that engines serve: Transformers with
-safetensors, pickles or GGUF, Mistral's own, Diffusers, LoRA, NeMo, ONNX, TensorRT-LLM.
+The input is the files of a source and what `model/sample.py` read of them. The result is errors (no
+engine can load the files) and warnings (some engines cannot, or bytes are wasted). What was not
+read is not checked. The checks know the layouts that engines serve: Transformers with safetensors,
+pickles or GGUF, Mistral's own, Diffusers, LoRA, NeMo, ONNX, TensorRT-LLM.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _MIN_UNKNOWN_WEIGHTS = 1 << 20
-"""Bytes from which on a file of an ending that we do not know may be weights."""
+"""Minimum size in bytes of weights in a file with an unknown extension."""
 _OTHER_SUFFIXES = (
     *(".json", ".jsonl", ".md", ".txt", ".py", ".jinja", ".yaml", ".yml", ".toml", ".cfg", ".ini"),
     *(".model", ".tiktoken", ".vocab", ".csv", ".tsv", ".html", ".pdf", ".sh", ".ipynb", ".xml"),
     *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".mp4", ".wav", ".mp3", ".parquet"),
 )
-"""Endings of what lies beside weights."""
+"""Extensions of files beside the weights."""
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
 class ModelAssessment:
-    """What there is to say of a source."""
+    """The issues of a source."""
 
     issues: tuple[ModelIssue, ...] = ()
 
     @property
     def errors(self) -> tuple[ModelIssue, ...]:
-        """Why no engine can load it; nothing where one may."""
+        """Why no engine can load it; empty if an engine may."""
         return tuple(each for each in self.issues if each.fatal)
 
     @property
@@ -60,7 +60,7 @@ class ModelAssessment:
 
 
 def assess_model(files: Sequence[SourceFile], sample: Sample, path: str = "") -> ModelAssessment:
-    """Judge a model's files, without rubbish; `path` is where the source lies in its store."""
+    """Assess a model's files without junk; `path` is the location of the source in its store."""
     cache = hub_cache.find_hub_cache(files, path)
     if cache is not None and cache.links_lost:
         return ModelAssessment((_lost_links_issue(cache),))
@@ -78,10 +78,10 @@ def assess_model(files: Sequence[SourceFile], sample: Sample, path: str = "") ->
 
 
 def essential_filter(files: Sequence[SourceFile]) -> Callable[[str], bool]:
-    """Which of the files an engine reads that is given the source.
+    """Return the files that an engine reads from the source.
 
-    Where the root is a model with weights of its own, directories below it hold other formats
-    (`original/`) or other states (`checkpoint-500/`); elsewhere they are what the model is made of.
+    If the root has its own weights, directories below it hold other formats (`original/`) or other
+    states (`checkpoint-500/`); otherwise they are parts of the model.
     """
     names = {file.path for file in files if "/" not in file.path}
     all_of_it = (
@@ -95,11 +95,11 @@ def essential_filter(files: Sequence[SourceFile]) -> Callable[[str], bool]:
 def _lost_links_issue(cache: HubCache) -> ModelIssue:
     where = f"snapshots/{cache.commit[:12]}" if cache.commit else "snapshots/"
     blobs = format_bytes(cache.blob_bytes)
-    rest = f", and the {blobs} of blobs/ have no names" if cache.blob_bytes else ""
+    rest = f", and the {blobs} in blobs/ have no file names" if cache.blob_bytes else ""
     return ModelIssue(
         LINKS,
-        f"this is a cache of the Hub's client whose links were lost: the files of {where} are "
-        f"empty or not there{rest}",
+        "this is a copied cache of the Hub's client without its symbolic links: the files of "
+        f"{where} are empty or missing{rest}",
         True,
         hub_model=(cache.repo + (f"@{cache.commit}" if cache.commit else "")) if cache.repo else "",
     )
@@ -109,17 +109,17 @@ def _hub_cache_issue(cache: HubCache) -> ModelIssue:
     return ModelIssue(
         WARNING,
         f"this is a cache of the Hub's client: the model is in {cache.snapshot}, and the "
-        f"{format_bytes(cache.blob_bytes)} of blobs/ are the same bytes once more",
+        f"{format_bytes(cache.blob_bytes)} in blobs/ are duplicates",
     )
 
 
 def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterator[ModelIssue]:
-    """Files that are something else than their name says."""
+    """Yield files whose content does not match their name."""
     paths_by_content: dict[str, list[str]] = {}
     for path, start in sorted(sample.first_bytes.items()):
         content = wrong_content.identify_wrong_content(start)
         if not content and path.endswith(".gguf") and not start.startswith(b"GGUF"):
-            content = "no GGUF file: it does not begin as one"
+            content = "not a GGUF file: its header is missing"
         if content:
             paths_by_content.setdefault(content, []).append(path)
     for content, paths in paths_by_content.items():
@@ -131,7 +131,7 @@ def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterato
 def _check_weights(
     files: Sequence[SourceFile], issues: Sequence[ModelIssue], essential: Callable[[str], bool]
 ) -> Iterator[ModelIssue]:
-    """Whether there are weights at all, and bytes in them."""
+    """Yield errors if there are no weights, or only empty ones."""
     masked = {path for each in issues if each.kind == CONTENT for path in each.paths}
     weights = [file for file in files if is_weights(file.path)]
     empty = [file.path for file in weights if not file.size]
@@ -147,8 +147,8 @@ def _check_weights(
         text = "no weights (*.safetensors, *.gguf, *.bin …)"
         if unknown:
             text += (
-                f"; {summarize_paths([file.path for file in unknown])} may be some of another "
-                "format"
+                f"; {summarize_paths([file.path for file in unknown])} may be weights of "
+                "another format"
             )
         yield ModelIssue(WEIGHTS, text, not unknown)
     if empty and masked.isdisjoint(empty):
@@ -169,7 +169,7 @@ def _check_weights(
 
 
 def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
-    """What only some engines and loaders take."""
+    """Yield warnings about what only some engines and loaders support."""
     filled = [file for file in files if file.size and is_weights(file.path)]
     names = [file.path.rpartition("/")[2] for file in filled]
     if not names:
@@ -177,15 +177,14 @@ def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
     if all(name.endswith(".gguf") for name in names):
         yield ModelIssue(
             WARNING,
-            f"it has GGUF alone: an engine is given the file ({summarize_paths(names, 1)}), not "
+            f"it has only GGUF: pass the file to the engine ({summarize_paths(names, 1)}), not "
             "the directory",
         )
     if all(name.endswith(_PICKLE_SUFFIXES) and not name.startswith("openvino") for name in names):
         yield ModelIssue(
             WARNING,
-            f"the weights are pickles ({summarize_paths(names, 1)}): they can run code as they "
-            "are loaded, "
-            "and loaders that stream take safetensors alone",
+            f"the weights are pickles ({summarize_paths(names, 1)}): they can run code when "
+            "they are loaded, and streaming loaders support only safetensors",
         )
     consolidated = [f for f in filled if f.path.rpartition("/")[2].startswith("consolidated")]
     folders = {file.path.rpartition("/")[0] for file in consolidated}
@@ -199,6 +198,6 @@ def _check_formats(files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
     if duplicates and any(file.path.endswith(".safetensors") for file in consolidated):
         yield ModelIssue(
             WARNING,
-            f"the weights are there twice: consolidated*.safetensors "
+            f"the weights exist twice: consolidated*.safetensors "
             f"({format_bytes(sum(file.size for file in consolidated))}) beside model*.safetensors",
         )

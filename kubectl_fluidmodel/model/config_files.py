@@ -1,10 +1,10 @@
 """The small files of a model: configuration, generation settings, tokenizer. Pure.
 
-What engines and Dynamo's frontend want of them: `config.json` (Transformers, TensorRT-LLM),
-`params.json` (Mistral), `model_index.json` (Diffusers), `adapter_config.json` (LoRA). Dynamo's
-frontend (lib/llm/src/model_card.rs) takes `eos_token_id` from `generation_config.json` or
-`config.json`, since June 2026 also by the names in the tokenizer's files, and does not list a model
-of which it finds none.
+Engines and Dynamo's frontend need `config.json` (Transformers, TensorRT-LLM), `params.json`
+(Mistral), `model_index.json` (Diffusers) or `adapter_config.json` (LoRA). Dynamo's frontend
+(lib/llm/src/model_card.rs) reads `eos_token_id` from `generation_config.json` or `config.json`,
+since June 2026 also by the token names in the tokenizer's files, and does not list a model without
+it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODEL_CONFIG_FILES = (
 )
 """Transformers and TensorRT-LLM, Mistral, Diffusers, LoRA, NeMo, ONNX Runtime."""
 SINGLE_FILE_SUFFIXES = (".gguf", ".nemo", ".onnx", ".llamafile")
-"""Endings of files that are a whole model each."""
+"""Extensions of files that are complete models."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -52,35 +52,35 @@ SAMPLED_FILES = (
     TOKENIZER_CONFIG,
     SPECIAL_TOKENS_MAP,
 )
-"""What is read of a model's directory."""
+"""Files that are read from a model's directory."""
 
 
 def identifies_model(name: str) -> bool:
-    """Whether a file name says that its directory is a model."""
+    """Return whether a file name identifies its directory as a model."""
     return name in MODEL_CONFIG_FILES or name.endswith(SINGLE_FILE_SUFFIXES)
 
 
 def find_model_directories(paths: Iterable[str]) -> list[str]:
-    """The directories that hold a model, the root (empty text) first, then by depth."""
+    """Return the directories that hold a model, the root (empty string) first, then by depth."""
     found = {
         path.rpartition("/")[0]
         for path in paths
         if identifies_model(path.rpartition("/")[2]) and not path.startswith(".")
     }
-    # A part of a model (tokenizer/config.json of Diffusers) is no model of its own.
+    # A component of a model (tokenizer/config.json of Diffusers) is not a model itself.
     outermost = [one for one in found if found.isdisjoint(_parents(one))]
     return sorted(outermost, key=lambda each: (each.count("/") if each else -1, each))
 
 
 def _parents(folder: str) -> Iterator[str]:
-    """The folders that a folder lies in, the root (empty text) last."""
+    """Return the parent directories of a directory, the root (empty string) last."""
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder
 
 
 def check_configs(files: Sequence[SourceFile], texts: Mapping[str, bytes]) -> Iterator[ModelIssue]:
-    """What the small files lack; `texts` has those that were read."""
+    """Yield what the small files lack; `texts` has the files that were read."""
     names = {file.path for file in files}
     models = find_model_directories(names)
     if not models:
@@ -95,14 +95,12 @@ def check_configs(files: Sequence[SourceFile], texts: Mapping[str, bytes]) -> It
 def _nested_models_issue(models: Sequence[str], names: set[str]) -> ModelIssue:
     if len(models) > 1:
         shown = ", ".join(models[:5]) + (f" and {len(models) - 5} more" if len(models) > 5 else "")
-        return ModelIssue(
-            WARNING, f"it holds {len(models)} models ({shown}): an engine is given one"
-        )
+        return ModelIssue(WARNING, f"it holds {len(models)} models ({shown}): an engine loads one")
     inside = f"{models[0]}/"
     first = next((each for each in sorted(names) if each == inside + CONFIG_FILE), inside)
     return ModelIssue(
-        WARNING, f"no config.json at its root (there is one at {first}: is that the directory you "
-        "mean?)" if first != inside else f"the model lies in {inside}, not at its root"
+        WARNING, f"no config.json at its root (there is one at {first}; did you mean that "
+        "directory?)" if first != inside else f"the model is in {inside}, not at its root"
     )  # fmt: skip
 
 
@@ -126,10 +124,10 @@ def _check_model(
         return
     if "error" in config and not {"model_type", "architectures", "architecture"} & set(config):
         words = str(config["error"])[:120]
-        yield ModelIssue(CONFIG, f"{path} is an error that a server gave: {words}", True, (path,))
+        yield ModelIssue(CONFIG, f"{path} is an error message of a server: {words}", True, (path,))
         return
     if "pretrained_config" in config or "_class_name" in config:
-        return  # an engine of TensorRT-LLM, a part of Diffusers: their tokenizers lie elsewhere
+        return  # an engine of TensorRT-LLM, or a part of Diffusers: their tokenizers are elsewhere
     if not any(
         name.rpartition("/")[2] in TOKENIZER_FILES or name.endswith(".tiktoken") for name in own
     ):
@@ -141,15 +139,13 @@ def _adapter_issue(root: str, texts: Mapping[str, bytes]) -> ModelIssue:
     found = parse_json_object(texts.get(f"{root}adapter_config.json", b"{}"))
     base = "" if isinstance(found, str) else str(found.get("base_model_name_or_path") or "")
     of = f" of {base[:120]}" if base else ""
-    return ModelIssue(
-        WARNING, f"it is an adapter (LoRA){of}: an engine needs its base model besides"
-    )
+    return ModelIssue(WARNING, f"it is an adapter (LoRA){of}: an engine also needs its base model")
 
 
 def _check_eos_token(
     root: str, own: Mapping[str, SourceFile], texts: Mapping[str, bytes], config: Mapping[str, Any]
 ) -> Iterator[ModelIssue]:
-    """Whether Dynamo's frontend finds the token that ends a text."""
+    """Yield a warning if Dynamo's frontend does not find the end-of-text token."""
     inner = config.get("text_config")
     if _has_value(config, "eos_token_id") or (
         isinstance(inner, dict) and _has_value(inner, "eos_token_id")
@@ -193,15 +189,15 @@ def _has_eos_token(content: bytes) -> bool:
 
 
 def parse_json_object(content: bytes) -> dict[str, Any] | str:
-    """A JSON object, or what it is instead, as in "it is …".
+    """Parse a JSON object, or describe what the text is instead, as in "it is …".
 
-    As engines read it: Python's reader, which knows Infinity and NaN.
+    Uses Python's reader, as engines do, which accepts Infinity and NaN.
     """
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as err:
         return (
             wrong_content.identify_wrong_content(content)
-            or f"no JSON ({' '.join(str(err).split())[:80]})"
+            or f"not JSON ({' '.join(str(err).split())[:80]})"
         )
-    return found if isinstance(found, dict) else "no JSON object"
+    return found if isinstance(found, dict) else "not a JSON object"

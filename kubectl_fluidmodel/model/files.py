@@ -1,4 +1,4 @@
-"""The files of a source: what a cache of it must hold."""
+"""The files of a source: the content that a complete cache has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ WEIGHT_SUFFIXES = (
     *(".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".engine", ".msgpack"),
     *(".nemo", ".llamafile", ".h5", ".plan", ".distcp", ".tensors", ".onnx_data", ".npz"),
 )
-"""Endings of files that hold weights, whatever engine reads them."""
+"""Extensions of weight files of any engine."""
 _TRAINING_PREFIXES = (
     "training_args",
     "optimizer",
@@ -17,18 +17,18 @@ _TRAINING_PREFIXES = (
     "rng_state",
     "random_states",
 )
-"""Beginnings of what training leaves beside a model, in the same formats."""
+"""Prefixes of files that training leaves beside a model in the same formats."""
 
 
 def is_weights(path: str) -> bool:
-    """Whether a file holds weights of a model, by its name."""
+    """Return whether a file contains weights of a model, by its name."""
     name = path.rpartition("/")[2]
     return name.endswith(WEIGHT_SUFFIXES) and not name.startswith(_TRAINING_PREFIXES)
 
 
 @dataclass(frozen=True, order=True)
 class SourceFile:
-    """One file: its path below the source and its bytes."""
+    """One file: its path below the source, and its size in bytes."""
 
     path: str
     size: int
@@ -36,12 +36,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class FileListing:
-    """Every file of a source at one moment, ordered by path."""
+    """All files of a source at one time, ordered by path."""
 
     files: tuple[SourceFile, ...]
-    """The model's own."""
+    """The files of the model."""
     junk: tuple[SourceFile, ...] = ()
-    """What lies beside it and is none of it, see `model/rubbish.py`."""
+    """Files beside the model that are not part of it; see `model/junk.py`."""
 
     @property
     def bytes(self) -> int:
@@ -49,5 +49,5 @@ class FileListing:
 
     @property
     def largest(self) -> int:
-        """Bytes of the largest file; 0 for none."""
+        """Size of the largest file in bytes; 0 without files."""
         return max((file.size for file in self.files), default=0)

@@ -1,8 +1,8 @@
-"""A cache directory of the Hub's client that was copied into a bucket. Pure.
+"""A cache directory of the Hub's client that was copied to a bucket. Pure.
 
-In `models--ORG--NAME` the bytes lie in `blobs/`, under the names of their hashes, and
-`snapshots/COMMIT/` has a symbolic link for each file. Object stores have no links: tools that do
-not follow them write empty objects, little texts, or nothing.
+`models--ORG--NAME` stores the data in `blobs/`, in files named by hash, and `snapshots/COMMIT/` has
+a symbolic link for each file. Object stores have no links: tools that do not follow them write
+empty objects, short texts, or nothing.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ _BLOB = re.compile(r"(?:.*/)?blobs/[^/]+")
 _LINK = re.compile(rb"(?:\.\./)+blobs/")
 LINK_SUFFIX = ".rclonelink"
 _MAX_LINK_BYTES = 256
-"""Bytes that a link takes which was stored as a text."""
+"""Maximum size of a link that was stored as text."""
 
 
 @dataclass(frozen=True)
 class HubCache:
-    """Where in the source a cache directory lies, and what is left of it."""
+    """Where a cache directory is in the source, and what is left of it."""
 
     commit: str
-    """The snapshot's; empty where no snapshot is there."""
+    """The path of the snapshot; empty if there is no snapshot."""
     repo: str
-    """`org/name` by the folder's own name; empty where the source begins below it."""
+    """`org/name` from the directory's own name; empty if the source starts below it."""
     links_lost: bool
-    """Whether the snapshot's links lead nowhere."""
+    """Whether the snapshot's links are broken."""
     blob_bytes: int
     snapshot: str = ""
     """The snapshot's directory, relative to the source; empty for the source itself."""
 
 
 def find_hub_cache(files: Sequence[SourceFile], path: str = "") -> HubCache | None:
-    """The cache directory that the files belong to, None where they do not.
+    """Find the cache directory that the files belong to; None if they do not.
 
-    `path` is the source's own path, which tells where `files` lie: a snapshot may itself be the
-    source, and its parent what tells the repository.
+    `path` is the source's own path, which shows where `files` are: the source may itself be a
+    snapshot, and its parent may name the repository.
     """
     repo = _repo_from_path("/".join([path, *(file.path for file in files[:1])]))
     above = _SNAPSHOT.fullmatch(path.strip("/"))
@@ -57,7 +57,7 @@ def find_hub_cache(files: Sequence[SourceFile], path: str = "") -> HubCache | No
         if match and match["file"]:
             snapshots.setdefault(file.path[: match.end("commit")], []).append(file)
     if not snapshots and not repo:
-        return None  # a folder of that name, and nothing more that is the Hub client's
+        return None  # a directory with that name, and nothing else of the Hub's client
     total = sum(file.size for file in blobs)
     with_weights = [each for each, inside in snapshots.items() if any(map(_is_weights, inside))]
     chosen = next(iter(with_weights or snapshots), "")
@@ -65,7 +65,7 @@ def find_hub_cache(files: Sequence[SourceFile], path: str = "") -> HubCache | No
 
 
 def parse_snapshot_path(path: str) -> tuple[str, str, str] | None:
-    """The cache directory's path, its model and the commit, where a path is a snapshot's."""
+    """Split a snapshot's path into the cache directory's path, its model and the commit."""
     match = _SNAPSHOT.fullmatch(path.strip("/"))
     if match is None or match["file"]:
         return None
@@ -74,17 +74,17 @@ def parse_snapshot_path(path: str) -> tuple[str, str, str] | None:
 
 
 def is_stored_link(content: bytes) -> bool:
-    """Whether a file's content is the target of a link into `blobs/`, as some tools store it."""
+    """Return whether a file's content is a link target in `blobs/`, as some tools store it."""
     return _LINK.match(content) is not None
 
 
 def _is_weights(file: SourceFile) -> bool:
-    """Whether it is a file of weights that can be more than a link."""
+    """Return whether it is a weight file that is too large for a link."""
     return file.path.endswith(WEIGHT_SUFFIXES) and file.size > _MAX_LINK_BYTES
 
 
 def _has_lost_links(files: Sequence[SourceFile]) -> bool:
-    """Whether the files of a snapshot are links no longer: empty, or texts as short as a path."""
+    """Return whether a snapshot's files are broken links: empty, or texts as short as a path."""
     counted = [
         file for file in files if file.path.endswith((*WEIGHT_SUFFIXES, LINK_SUFFIX))
     ] or files

@@ -1,4 +1,4 @@
-"""What there is to say of a source that shall be a model. Pure."""
+"""Issues of a source that should be a model. Pure."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LINKS = "links"
-"""A Hub cache whose links were lost."""
+"""A Hub cache without its links."""
 CONTENT = "content"
-"""A file is something else than its name says: a pointer, a page, a link."""
+"""A file's content does not match its name: a pointer, a page, a link."""
 SHARDS = "shards"
-"""Files of the weights are missing, or an index cannot be read."""
+"""Weight files are missing, or an index cannot be read."""
 DAMAGED = "damaged"
-"""A file of weights is cut off, or is none."""
+"""A weight file is truncated or has another format."""
 WEIGHTS = "weights"
-"""There are no weights, or empty ones."""
+"""There are no weights, or only empty ones."""
 CONFIG = "config"
-"""The configuration that an engine reads first is missing or none."""
+"""The main configuration file is missing or invalid."""
 WARNING = "doubt"
-"""Engines differ in what they make of it."""
+"""Only some engines can load it."""
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class ModelIssue:
-    """One thing that is wrong, or doubtful."""
+    """An error or a warning."""
 
     kind: str
     text: str
-    """A clause that stands alone."""
+    """A complete clause."""
     fatal: bool = False
-    """Whether no engine can load it; otherwise it is only said."""
+    """Whether no engine can load the model; otherwise it is a warning."""
     paths: tuple[str, ...] = ()
-    """The files that it is about, at most 20."""
+    """The affected files, at most 20."""
     hub_model: str = ""
-    """`org/name@commit` of the Hub's model that this was, where that is told."""
+    """`org/name@commit` of the Hub model that the files are from, if known."""
 
 
 def summarize_paths(paths: Sequence[str], limit: int = _SHOWN) -> str:
-    """The first few, and how many there are besides."""
+    """Return the first few paths, and the number of others."""
     more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
     return ", ".join(paths[:limit]) + more
 

@@ -1,4 +1,4 @@
-"""Files that lie beside a model and are none of it: what tools and desktops leave. Pure."""
+"""Files beside a model that are not part of it: what tools and desktops leave. Pure."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class JunkFiles:
     bytes: int
     example: str
     paths: tuple[str, ...] = ()
-    """The folders (with a slash behind) and files that would have to go, at most 5."""
+    """The directories (with a trailing slash) and files to remove, at most 5."""
 
 
 def junk_owner(path: str) -> str:
-    """Whose file it is, empty for the model's."""
+    """Return the owner of a file; empty for the model's files."""
     return _match_junk(path)[0]
 
 
 def _match_junk(path: str) -> tuple[str, str]:
-    """Whose file it is, and the folder or file of theirs; empty texts for the model's."""
+    """Return the owner of a file, and its directory or file; both empty for the model's files."""
     *folders, name = path.split("/")
     for depth, folder in enumerate(folders, 1):
         if folder in _OWNER_BY_FOLDER:
@@ -61,7 +61,7 @@ def _match_junk(path: str) -> tuple[str, str]:
 
 
 def group_junk(files: Iterable[tuple[str, int]]) -> list[JunkFiles]:
-    """What of the files (path, bytes) is rubbish, by owner, the most bytes first."""
+    """Group the junk among the files (path, bytes) by owner, most bytes first."""
     found: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         whose = junk_owner(path)

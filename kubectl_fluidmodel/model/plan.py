@@ -19,7 +19,7 @@ from kubectl_fluidmodel.output.shell import quote
 
 SHA256 = "sha256"
 GIT = "git"
-"""Kinds of a digest: SHA-256 of the bytes (LFS), or git's blob ID, sha1("blob N\\0" + bytes)."""
+"""Kinds of digests: SHA-256 of the bytes (LFS), or git's blob ID, sha1("blob N\0" + bytes)."""
 
 _REDUNDANT_FORMATS = (
     ("original/*", "the vendor's own format"),
@@ -39,10 +39,10 @@ _REDUNDANT_FORMATS = (
     ("*.onnx_data", "for ONNX runtimes"),
     ("*.gguf", "the weights are there as safetensors"),
 )
-"""Files that engines which load safetensors never read; left out where safetensors exist."""
+"""Formats that engines which load safetensors never read; skipped if there are safetensors."""
 
 _CONSOLIDATED = "consolidated*.safetensors"
-"""Mistral's own format, beside the same weights as `model*.safetensors`."""
+"""Mistral's own format, with the same weights as `model*.safetensors`."""
 
 _MAX_PATH_BYTES = 800
 """S3 allows keys of 1,024 bytes, prefix included."""
@@ -59,13 +59,13 @@ class PlanFile:
 
     @property
     def identity(self) -> str:
-        """Kind and digest in one string, as an object's metadata has them."""
+        """Return kind and digest in one string, as in an object's metadata."""
         return f"{self.kind}:{self.digest}"
 
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file that is left out, and why."""
+    """A file that is skipped, and why."""
 
     path: str
     size: int
@@ -96,7 +96,7 @@ class StagingPlan:
         return f"hf://{self.repo}@{self.commit}"
 
     def listing(self) -> FileListing:
-        """The paths and sizes alone."""
+        """Return only the paths and sizes."""
         return FileListing(tuple(SourceFile(file.path, file.size) for file in self.files))
 
     def to_document(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class StagingPlan:
 
 
 def plan_from_document(document: Mapping[str, Any]) -> StagingPlan:
-    """The plan that `StagingPlan.to_document` wrote."""
+    """Parse the plan that `StagingPlan.to_document` created."""
     skipped = document.get("skipped", ())
     return StagingPlan(
         repo=str(document["repo"]),
@@ -141,8 +141,8 @@ def build_plan(
 ) -> StagingPlan:
     """Select the files of a tree.
 
-    Without `include`, formats that engines never read are left out where the weights are there
-    as safetensors. Globs match the whole path, and `*` matches `/`, too, as in `hf download`.
+    Without `include`, formats that engines never read are skipped if the weights exist as
+    safetensors. Globs match the whole path, and `*` also matches `/`, as in `hf download`.
 
     Raises:
         UsageError: the globs select no file.
@@ -190,7 +190,7 @@ def _skip_reason(
     exclude: Sequence[str],
     default_exclusions: Sequence[tuple[str, str]],
 ) -> str:
-    """Why a file is left out; empty if it is not."""
+    """Return why a file is skipped; empty if it is not."""
     if include and not any(_matches(path, glob) for glob in include):
         return "not in --include"
     for glob in exclude:
@@ -223,7 +223,7 @@ def _require_safe_path(path: str) -> None:
 
 
 def exclude_glob(path: str) -> str:
-    """A glob for `--exclude` that matches a path and has only characters that can be typed."""
+    """Return a glob for `--exclude` that matches a path and has only printable characters."""
     literal = re.sub(r"([*?[])", r"[\1]", path[:100])
     printable = "".join(char if char.isprintable() else "?" for char in literal)
     return printable if len(path) <= 100 else f"{printable}*"

@@ -1,7 +1,7 @@
-"""What is read of a source to judge it: small files, and the heads of weights. Bounded.
+"""Reads samples of a source to assess it: small files, and headers of weights. Bounded.
 
-At most REQUESTS requests of a few KiB each, side by side, within some seconds and BYTES bytes in
-all; what did not come in that time is not judged, and that is said.
+Makes at most REQUESTS requests of a few KiB each, in parallel, within a few seconds and BYTES bytes
+in total. What does not arrive in that time is not checked, and a note says so.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ TIME_LIMIT = 15.0
 MAX_REQUESTS = 600
 BYTES = 128 << 20
 MAX_INDEX_BYTES = 32 << 20
-"""The largest index that is read; DeepSeek-R1's has 9 MB."""
+"""Maximum size of an index; DeepSeek-R1's has 9 MB."""
 MAX_TEXT_BYTES = 4 << 20
-"""The largest other file that is read whole."""
+"""Maximum size of other files that are read completely."""
 _FIRST_READ_BYTES = 64 << 10
-"""Bytes of a safetensors file that are asked for first: most headers fit."""
+"""Bytes of a safetensors file in the first request: most headers fit."""
 _WORKERS = 8
 _MAX_FAILURES = 3
-"""Reads that fail one after the other until it is given up."""
+"""Consecutive failed reads after which sampling stops."""
 
 RangeReader = Callable[[str, int, int], bytes]
-"""Path, first byte and count to the bytes, at most so many. Raises ReadError."""
+"""Reads up to `count` bytes of a path from an offset. Raises ReadError."""
 
 
 class RangeReadError(Exception):
-    """A file cannot be read; the words say why."""
+    """A file cannot be read; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read; what was not is in none of the mappings."""
+    """What was read. What was not read is in none of the mappings."""
 
     texts: dict[str, bytes] = field(default_factory=dict, repr=False)
-    """Small files, whole."""
+    """Small files, complete."""
     first_bytes: dict[str, bytes] = field(default_factory=dict, repr=False)
-    """The first bytes of files that may be something else than their name says."""
+    """The first bytes of files whose content may not match their name."""
     headers: dict[str, Header | str] = field(default_factory=dict, repr=False)
-    """Headers of safetensors, or why one is none."""
+    """Headers of safetensors, or the reason why a header is invalid."""
     incomplete_reason: str = ""
-    """Why not everything was read that is worth it; empty where it was."""
+    """Why some relevant files were not read; empty if all were."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Task:
 def read_sample(
     files: Sequence[SourceFile], read_range: RangeReader, time_limit: float = TIME_LIMIT
 ) -> Sample:
-    """Read what the judge wants to see of the files."""
+    """Read the relevant samples of the files."""
     tasks = list(_plan_tasks(files))
     reader = _SampleReader(deque(tasks[:MAX_REQUESTS]), read_range, time.monotonic() + time_limit)
     threads = [
@@ -76,13 +76,13 @@ def read_sample(
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:  # daemons: a server that drips must not hold us up
+    for thread in threads:  # daemon threads: a slow server must not block us
         thread.join(max(0.0, reader.deadline + 1 - time.monotonic()))
     return reader.result(len(tasks))
 
 
 def _plan_tasks(files: Sequence[SourceFile]) -> Iterator[_Task]:
-    """In the order of what they tell."""
+    """Return the reads, most significant first."""
     by_path = {file.path: file for file in files}
     for model in find_model_directories(by_path)[:4]:
         for name in SAMPLED_FILES:
@@ -104,7 +104,7 @@ def _plan_tasks(files: Sequence[SourceFile]) -> Iterator[_Task]:
 def _may_be_wrong_content(file: SourceFile) -> bool:
     name = file.path.rpartition("/")[2]
     if not file.size or name.endswith(".safetensors"):
-        return False  # nothing to see, or seen by its head
+        return False  # empty, or checked by its header
     if file.path.endswith(".gguf"):
         return True
     small = file.size < wrong_content.LFS_POINTER_BYTES
@@ -113,7 +113,7 @@ def _may_be_wrong_content(file: SourceFile) -> bool:
 
 
 class _SampleReader:
-    """The tasks, and what came of them. Shared between threads."""
+    """The tasks and their results. Shared between threads."""
 
     def __init__(self, tasks: deque[_Task], read_range: RangeReader, deadline: float) -> None:
         self.tasks, self.read_range, self.deadline = tasks, read_range, deadline
@@ -155,7 +155,7 @@ class _SampleReader:
             self._done += 1
 
     def _read_header(self, task: _Task) -> Header | None:
-        """The header; None where it is longer than we read."""
+        """Return the header; None if it exceeds the limit."""
         content = self._read_exactly(task.path, 0, min(_FIRST_READ_BYTES, task.size))
         mask = wrong_content.identify_wrong_content(content)
         if mask:
@@ -174,16 +174,16 @@ class _SampleReader:
             self._bytes_left -= len(content)
             self._failures = 0
         if len(content) != count:
-            raise RangeReadError(f"{len(content)} bytes came of {count}")
+            raise RangeReadError(f"{len(content)} bytes arrived of {count}")
         return content
 
     def result(self, wanted: int) -> Sample:
-        """What there is by now; threads that are late change nothing of it any more."""
+        """Return the results so far; threads that finish later do not change them."""
         with self._lock:
             self.tasks.clear()
             unread = ""
             if self._done < wanted:
-                why = self._failure or "there was no more time"
-                unread = f"{self._done} of {wanted} files that tell were looked at ({why})"
+                why = self._failure or "the time limit was reached"
+                unread = f"{self._done} of {wanted} relevant files were checked ({why})"
             found = self._sample
             return Sample(dict(found.texts), dict(found.first_bytes), dict(found.headers), unread)

@@ -1,4 +1,4 @@
-"""Are all files of the weights there, and whole? Indexes, numbering, headers and sizes. Pure."""
+"""Checks that all weight files exist and are complete: indexes, numbering, headers, sizes. Pure."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.model.sample import Sample
 
 _MAIN = f"model{SAFETENSORS_INDEX_SUFFIX}"
-"""The index that engines look for; others are of variants and of formats beside it."""
+"""The index that engines read; others belong to variants and other formats."""
 _SHOWN = 20
 _INDEX_TOLERANCE = 20
-"""One part in so many by which an index may miscount: it counts shared tensors twice, or once."""
+"""Tolerance for an index's total, as a fraction: it counts shared tensors twice, or once."""
 
 
 def check_shards(
     files: Sequence[SourceFile], sample: Sample, essential: Callable[[str], bool]
 ) -> Iterator[ModelIssue]:
-    """What is missing or damaged; `essential` tells which files an engine reads."""
+    """Yield what is missing or damaged; `essential` decides which files an engine reads."""
     safetensors_folders = {
         _parent(file.path) for file in files if file.path.endswith(".safetensors")
     }
@@ -51,7 +51,7 @@ def check_shards(
             not file.path.endswith(SAFETENSORS_INDEX_SUFFIX)
             and _parent(file.path) in safetensors_folders
         ):
-            continue  # of pickles, which engines do not read beside safetensors
+            continue  # an index of pickles, which engines do not read beside safetensors
         try:
             indexes.append(parse_index(file.path, sample.texts[file.path]))
         except ValueError as err:
@@ -75,7 +75,7 @@ def _parent(path: str) -> str:
 def _check_missing(
     index: ShardIndex, files: Sequence[SourceFile], wrong: bool
 ) -> Iterator[ModelIssue]:
-    """The files that an index names and that are not there."""
+    """Yield the missing files that an index names."""
     paths = {file.path for file in files}
     missing = sorted(index.files - paths)
     if not missing:
@@ -98,7 +98,7 @@ def _check_missing(
     if not others:
         yield ModelIssue(
             SHARDS,
-            f"none of the {pluralize(len(missing), 'file')} that {index.path} names is there "
+            f"none of the {pluralize(len(missing), 'file')} that {index.path} names exists "
             f"({summarize_paths(missing, 2)})",
             wrong,
             found,
@@ -107,7 +107,7 @@ def _check_missing(
         single = any(each.rpartition("/")[2] == "model.safetensors" for each in others)
         yield ModelIssue(
             SHARDS,
-            f"{index.path} is of another set of files ({summarize_paths(missing, 1)}) than those "
+            f"{index.path} belongs to other files ({summarize_paths(missing, 1)}) than those "
             "that are "
             f"there ({summarize_paths(others, 1)}): engines that go by it find no weights",
             wrong and not single,
@@ -121,7 +121,10 @@ def _check_gaps(
     indexes: Sequence[ShardIndex],
     essential: Callable[[str], bool],
 ) -> Iterator[ModelIssue]:
-    """Numbered files that lack, where no index tells better; `safe` are folders of safetensors."""
+    """Yield missing files of numbered series without an index.
+
+    `safe` are directories of safetensors.
+    """
     indexed = {series_of(path) for index in indexes for path in index.files}
     numbered = [
         file.path
@@ -152,7 +155,7 @@ def _check_gaps(
 
 
 def _is_complete(path: str, incomplete: Container[Series]) -> bool:
-    """Whether a file is, or belongs to, a model beside a series that lacks some."""
+    """Return whether a file belongs to an incomplete series."""
     series = series_of(path)
     if series is not None:
         return series not in incomplete
@@ -165,7 +168,7 @@ def _check_damaged(
     indexes: Sequence[ShardIndex],
     essential: Callable[[str], bool],
 ) -> Iterator[ModelIssue]:
-    """Weights whose own header says that they are not whole."""
+    """Yield weight files that are incomplete according to their own headers."""
     folders = {_parent(index.path) for index in indexes if index.path.endswith(_MAIN)}
     named = {path for index in indexes for path in index.files}
     for file in files:
@@ -184,12 +187,12 @@ def _size_mismatch(head: Header, size_: int) -> str:
         return ""
     apart = abs(head.file_size - size_)
     if size_ < head.file_size:
-        return f"its header tells of {head.file_size} bytes, {apart} more than it has"
-    return f"its header tells of {head.file_size} bytes, {apart} fewer than it has"
+        return f"its header describes {head.file_size} bytes, {apart} more than it has"
+    return f"its header describes {head.file_size} bytes, {apart} fewer than it has"
 
 
 def _check_index_against_headers(index: ShardIndex, sample: Sample) -> Iterator[ModelIssue]:
-    """An index against the headers of its files, where all of them were read."""
+    """Compare an index with the headers of its files, if all of them were read."""
     heads = {path: sample.headers.get(path) for path in index.files}
     known = {path: head for path, head in heads.items() if isinstance(head, Header)}
     if len(known) < len(heads) or not known:
@@ -212,7 +215,7 @@ def _check_index_against_headers(index: ShardIndex, sample: Sample) -> Iterator[
 
 
 def _check_other_shardings(index: ShardIndex, files: Sequence[SourceFile]) -> Iterator[ModelIssue]:
-    """Files of another sharding beside those that the index names."""
+    """Yield files of another sharding beside the files that the index names."""
     series = {series_of(path) for path in index.files} - {None}
     kinds = {(each[0], each[2]) for each in series if each}
     others = [

@@ -1,4 +1,4 @@
-"""Weights in several files: what an index or their numbering says that there should be. Pure."""
+"""Weights in several files: the files that an index or the numbering implies. Pure."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ INDEX_SUFFIXES = (SAFETENSORS_INDEX_SUFFIX, ".bin.index.json")
 _NUMBERED = re.compile(r"(?P<head>.*?)(?P<n>\d{5,6})-of-(?P<of>\d{5,6})(?P<tail>\.[^/]+)")
 """`model-00003-of-00030.safetensors`; DeepSeek writes `-of-000163`."""
 Series = tuple[str, str, str]
-"""What comes before the number, how many there are as it is written, and the ending."""
+"""The prefix, the total as written, and the extension."""
 _MAX_SHARDS = 10_000
-"""Files of a series that are counted through."""
+"""Extensions of files in numbered series."""
 
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """A `*.index.json`: which tensor is in which file."""
+    """A `*.index.json`: the file of each tensor."""
 
     path: str
     tensors: dict[str, str] = field(repr=False)
-    """Name of the tensor to path of the file, as the listing has it."""
+    """Name of the tensor to path of the file, as in the listing."""
     total_bytes: int | None
-    """`metadata.total_size`, None where it is not told."""
+    """`metadata.total_size`; None if it is missing."""
 
     @property
     def files(self) -> set[str]:
@@ -34,10 +34,10 @@ class ShardIndex:
 
 
 def parse_index(path: str, content: bytes) -> ShardIndex:
-    """Read an index; `path` is its own, to which the names in it are relative.
+    """Parse an index; `path` is its own path, to which the names in it are relative.
 
     Raises:
-        ValueError: it is no index.
+        ValueError: it is not an index.
     """
     import msgspec
 
@@ -50,7 +50,7 @@ def parse_index(path: str, content: bytes) -> ShardIndex:
         metadata = objects.decode(document.get("metadata") or b"{}") or {}
         total = msgspec.json.decode(metadata.get("total_size") or b"null")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        raise ValueError(f"it is no index ({' '.join(str(err).split())[:120]})") from err
+        raise ValueError(f"it is not an index ({' '.join(str(err).split())[:120]})") from err
     folder = path.rpartition("/")[0]
     tensors = {name: f"{folder}/{file}".lstrip("/") for name, file in named.items()}
     whole = isinstance(total, int | float) and not isinstance(total, bool) and total >= 0
@@ -59,7 +59,7 @@ def parse_index(path: str, content: bytes) -> ShardIndex:
 
 @cache
 def _decoders() -> tuple[Any, Any]:
-    """For an object, whatever is in it, and for one of texts: no more is read than is wanted."""
+    """Return decoders for an object with any content, and for one with strings."""
     import msgspec
 
     anything = dict[str, msgspec.Raw] | None
@@ -67,7 +67,7 @@ def _decoders() -> tuple[Any, Any]:
 
 
 def missing_shards(paths: Iterable[str]) -> list[str]:
-    """The paths that are missing from numbered series, `…-00002-of-00003.safetensors`."""
+    """Return the missing paths of numbered series, `…-00002-of-00003.safetensors`."""
     missing = []
     for (head, of, tail), have in sorted(_group_by_series(paths).items()):
         width = max(len(number) for number in have)
@@ -79,7 +79,7 @@ def missing_shards(paths: Iterable[str]) -> list[str]:
 
 
 def series_of(path: str) -> Series | None:
-    """What the files of one series have in common, None for a file of none."""
+    """Return what the files of a series have in common; None if it is not in a series."""
     match = _NUMBERED.fullmatch(path)
     return (match["head"], match["of"], match["tail"]) if match else None
 

@@ -1,15 +1,15 @@
-"""How much room a cache needs: quota per worker, heaps, and memory or disk.
+"""Computes the size of a cache: quota per worker, heaps, and memory or disk.
 
 All sizes are bytes. The rules, with their sources:
 
-- Alluxio evicts above its high watermark, 0.95 of a tier by default (`alluxio.worker.
-  tieredstore.level0.watermark.high.ratio`). Fluid v1.0.8 copies `high` and `low` of a tier into
-  its chart's values, but no template uses them, so the default is what holds.
-- Fluid keeps 2 GB of a worker free of new blocks (`alluxio.user.block.avoid.eviction.policy.
-  reserved.size.bytes`, pkg/ddc/alluxio/transform_optimization.go).
-- A block is allocated whole before its file is written to it: one more block of room.
-- Every cache node holds the whole model, so the quota is that of the whole model whatever the
-  number of nodes.
+- Alluxio evicts above its high watermark, 0.95 of a tier by default
+  (`alluxio.worker.tieredstore.level0.watermark.high.ratio`). Fluid v1.0.8 copies `high` and `low`
+  of a tier into its chart's values, but no template uses them, so the default applies.
+- Fluid reserves 2 GB of a worker that new blocks cannot use
+  (`alluxio.user.block.avoid.eviction.policy.reserved.size.bytes`,
+  pkg/ddc/alluxio/transform_optimization.go).
+- A block is allocated completely before its file is written to it: one more block.
+- Every cache node holds the whole model, so the quota does not depend on the number of nodes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 HIGH_WATERMARK = Fraction(95, 100)
 RESERVED_BYTES = 2 * GIB
 BLOCK_BYTES = 128 * MIB
-"""Alluxio's block size for models: Fluid's default of 16 MiB makes ~10,000 blocks of a 70B
-model, each with its own bookkeeping on the way of a read."""
+"""Alluxio's block size for models: Fluid's default of 16 MiB results in ~10,000 blocks for a 70B
+model, with a cost per block for each read."""
 
 MEMORY_PATH = "/dev/shm"  # noqa: S108 - the tmpfs itself is the cache
 DISK_PATH = "/var/lib/fluidmodel/cache"
@@ -42,15 +42,15 @@ class HeapSizes:
 
     @property
     def on_cache_node(self) -> int:
-        """Bytes that worker and FUSE client may take beside the cache on its node."""
+        """Bytes that worker and FUSE client can use beside the cache on its node."""
         return self.worker + self.worker_direct + self.fuse + self.fuse_direct
 
 
 @dataclass(frozen=True)
 class NodeCapacity:
-    """What one node can offer, in bytes; None where it is not known.
+    """The capacity of a node in bytes; None if unknown.
 
-    `memory` and `disk` are allocatable less what its pods already request.
+    `memory` and `disk` are allocatable minus the requests of its pods.
     """
 
     memory: int | None
@@ -60,7 +60,7 @@ class NodeCapacity:
 
 @dataclass(frozen=True)
 class Medium:
-    """Memory or disk, where on the node, and why."""
+    """The selected medium and path, and why."""
 
     type: str
     path: str
@@ -68,23 +68,23 @@ class Medium:
 
 
 def quota_for(model: int) -> int:
-    """The quota per worker that holds a model of so many bytes; a whole number of MiB or GiB."""
+    """Return the quota per worker for a model of this size; a multiple of MiB or GiB."""
     needed = ceil(model / HIGH_WATERMARK) + RESERVED_BYTES + BLOCK_BYTES
     unit = GIB if needed > 16 * GIB else 64 * MIB
     return -(-needed // unit) * unit
 
 
 def max_model_bytes(quota: int) -> int:
-    """The bytes of model that a quota holds without evicting any; the inverse of `quota_for`."""
+    """Return the largest model that a quota holds without eviction; the inverse of `quota_for`."""
     return max(0, floor((quota - RESERVED_BYTES - BLOCK_BYTES) * HIGH_WATERMARK))
 
 
 def heap_sizes(model: int, files: int, *, web: bool = False) -> HeapSizes:
-    """JVM sizes that suit a model instead of Fluid's 16 GiB master, 12 GiB worker and FUSE.
+    """Return JVM sizes for a model, instead of Fluid's 16 GiB master, 12 GiB worker and FUSE.
 
-    A model is hundreds of large files, not millions of small ones: metadata needs little, and
-    read buffers are what counts. `web` is for WebUFS, where Fluid makes blocks and buffers of
-    256 MB instead of 32 MB.
+    A model has hundreds of large files, not millions of small ones: metadata needs little memory,
+    and read buffers dominate. `web` is for WebUFS, for which Fluid uses blocks and buffers of 256
+    MB instead of 32 MB.
     """
     blocks = model // BLOCK_BYTES + files
     master = max(GIB, -(-blocks * 8 * KIB // GIB) * GIB)
@@ -97,10 +97,10 @@ def heap_sizes(model: int, files: int, *, web: bool = False) -> HeapSizes:
 def fits_memory(
     quota: int, heaps: HeapSizes, model: int, capacity: NodeCapacity
 ) -> tuple[bool, str]:
-    """Whether a memory tier fits beside the engine that will load the model, and why (not).
+    """Return whether a memory tier fits beside the engine, and why.
 
-    The engine's share is the model once more (it reads the weights through host memory) or a
-    quarter of the node, whichever is more.
+    The engine's share is the size of the model (it reads the weights through host memory) or a
+    quarter of the node, whichever is larger.
     """
     if capacity.memory is None:
         return False, "the node's memory is not known"
@@ -122,12 +122,14 @@ def choose_medium(
     model: int,
     capacity: NodeCapacity | None,
 ) -> Medium:
-    """The tier's medium: as wanted, or for `auto` memory where it fits and SSD where not."""
+    """Select the tier's medium: as requested, or for `auto` memory if it fits, else SSD."""
     if requested != "auto":
         default = MEMORY_PATH if requested == "MEM" else DISK_PATH
         return Medium(requested, path or default, f"--medium {requested}")
     if capacity is None:
-        return Medium("SSD", path or DISK_PATH, "no node was looked at, and a disk always holds it")
+        return Medium(
+            "SSD", path or DISK_PATH, "no node was checked, and a disk always has enough space"
+        )
     fits, detail = fits_memory(quota, heaps, model, capacity)
     if fits and (path is None or path.startswith(MEMORY_PATH)):
         return Medium("MEM", path or MEMORY_PATH, f"memory fits: {detail}")

@@ -1,4 +1,4 @@
-"""SOURCE: where a model lies, as the command line names it."""
+"""SOURCE: the location of a model on the command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def uri(self) -> str:
-        """The canonical text: what we record, and compare a second run with."""
+        """Return the canonical text, which we record and compare with in later runs."""
         if self.scheme == "hf":
             return f"hf://{self.host}" + (f"@{self.revision}" if self.revision else "")
         if self.scheme in ("local", "nfs"):
@@ -51,32 +51,32 @@ class Source:
 
     @property
     def model(self) -> str:
-        """The name that people know the model by: the last part of the path, or the repo."""
+        """Return the model's usual name: the last part of the path, or the repository."""
         if self.scheme == "hf":
             return self.host
         parts = [part for part in self.path.split("/") if part]
         if parts and re.fullmatch(r"[0-9a-f]{40}", parts[-1]) and len(parts) > 1:
-            parts.pop()  # …/org/model/COMMIT, as staging lays models out
+            parts.pop()  # …/org/model/COMMIT, the layout of staging
         return parts[-1] if parts else self.host.split(":", 1)[0]
 
 
 def parse_source(text: str, verb: str = "cache") -> Source:
-    """Read a SOURCE, as `verb` was given it.
+    """Parse the SOURCE of a command (`verb`).
 
     Raises:
-        UsageError: it has no form that we know, with what would make it right.
+        UsageError: it is invalid; the hint has the probable correction.
     """
     suggestion = suggest_source(text)
     try:
         if suggestion.description and text.partition("://")[0] in ("http", "https"):
             raise _usage_error(
                 text, suggestion.description
-            )  # it has the form of a source, and is none
+            )  # it looks like a source but is invalid
         return _parse(text)
     except UsageError as err:
         if not _is_usable_suggestion(suggestion, verb) or "…@" in err.message:
             raise
-        # Who is told what was meant needs no list of all forms.
+        # with a suggestion, the list of all forms is unnecessary
         brief = err.reason.partition("; ")[0] if _FORMS in err.reason else err.reason
         reason = f"{suggestion.description or brief}; did you mean {suggestion.source}?"
         raise UsageError(
@@ -90,7 +90,7 @@ def _parse(text: str) -> Source:
     if text != text.strip() or not text:
         raise _usage_error(text, "it is empty or has spaces around it")
     if any(char.isspace() or not char.isprintable() for char in text):
-        raise _usage_error(text, "Fluid's load script cannot take spaces in a path")
+        raise _usage_error(text, "Fluid's load script does not support spaces in a path")
     scheme, mark, rest = text.partition("://")
     if not mark:
         return _parse_hub(text, text)
@@ -102,18 +102,18 @@ def _parse(text: str) -> Source:
         return _parse_local(rest, text)
     host, _, path = rest.partition("/")
     if not host:
-        raise _usage_error(text, f"nothing stands after {scheme}://")
+        raise _usage_error(text, f"there is nothing after {scheme}://")
     if "?" in rest or "#" in rest:
-        raise _usage_error(text, "a query or fragment has no place in it")
+        raise _usage_error(text, "it must not have a query or fragment")
     if "@" in host:
         raise _usage_error(
-            text, "credentials do not belong into it; use AWS_* variables or --s3-secret"
+            text, "it must not contain credentials; use AWS_* variables or --s3-secret"
         )
     path = path.strip("/")
     if "//" in path or any(part in (".", "..") for part in path.split("/")):
         raise _usage_error(text, "the path has an empty part, '.' or '..'")
     if ":" in path:
-        raise _usage_error(text, "Fluid's load script cannot take ':' in a path")
+        raise _usage_error(text, "Fluid's load script does not support ':' in a path")
     return _PARSER_BY_SCHEME[scheme](host, path, text)
 
 
@@ -126,7 +126,7 @@ def _parse_hub(repo: str, text: str) -> Source:
 
 def _parse_local(rest: str, text: str) -> Source:
     if not rest.startswith("/") or rest.strip("/") == "":
-        raise _usage_error(text, "local:// takes an absolute directory: local:///data/model")
+        raise _usage_error(text, "local:// requires an absolute directory: local:///data/model")
     path = "/" + rest.strip("/")
     if any(part in ("", ".", "..") for part in path[1:].split("/")):
         raise _usage_error(text, "the path has an empty part, '.' or '..'")
@@ -135,13 +135,13 @@ def _parse_local(rest: str, text: str) -> Source:
 
 def _parse_bucket(scheme: str, host: str, path: str, text: str) -> Source:
     if not _BUCKET.fullmatch(host):
-        raise _usage_error(text, f"'{host}' is not a legal bucket name")
+        raise _usage_error(text, f"'{host}' is not a valid bucket name")
     return Source(scheme, host, path)
 
 
 def _parse_claim(host: str, path: str, text: str) -> Source:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", host):
-        raise _usage_error(text, f"'{host}' is not a legal claim name")
+        raise _usage_error(text, f"'{host}' is not a valid claim name")
     return Source("pvc", host, path)
 
 
@@ -155,9 +155,9 @@ def _parse_server(scheme: str, host: str, path: str, text: str) -> Source:
         raise _usage_error(text, f"'{host}' is not a host or host:port")
     if scheme == "nfs":
         if not path:
-            raise _usage_error(text, "an NFS source names the export: nfs://server/export")
+            raise _usage_error(text, "an NFS source must name the export: nfs://server/export")
         if parsed.port is not None:
-            raise _usage_error(text, "a volume of Kubernetes cannot name an NFS server's port")
+            raise _usage_error(text, "Kubernetes volumes do not support a port for NFS servers")
         return Source("nfs", host, f"/{path}")
     return Source(scheme, host, path)
 
@@ -174,12 +174,12 @@ _PARSER_BY_SCHEME: dict[str, Callable[[str, str, str], Source]] = {
 
 
 def _usage_error(text: str, reason: str) -> UsageError:
-    shown = re.sub(r"(:/{0,3})[^/@]*@", r"\1…@", text)  # a key or password that somebody put there
-    return UsageError(f"cannot read SOURCE '{shown}'", reason, _HELP_COMMAND)
+    shown = re.sub(r"(:/{0,3})[^/@]*@", r"\1…@", text)  # it may contain a key or password
+    return UsageError(f"invalid SOURCE '{shown}'", reason, _HELP_COMMAND)
 
 
 def _is_usable_suggestion(suggestion: Suggestion, verb: str) -> bool:
-    """Whether a guess is a SOURCE itself, of a kind that the verb takes."""
+    """Return whether a suggestion is a valid SOURCE for the command."""
     try:
         scheme = _parse(suggestion.source).scheme if suggestion.source else ""
     except UsageError:
@@ -188,13 +188,13 @@ def _is_usable_suggestion(suggestion: Suggestion, verb: str) -> bool:
 
 
 def command_for_source(source: str, verb: str = "cache") -> str:
-    """How to cache a SOURCE: a model of the Hub needs a bucket, a directory its node."""
+    """Return the command for a SOURCE: a Hub model needs a bucket, a directory its node."""
     needs = {"hf": " --to s3://BUCKET", "local": " --node NODE"}.get(_parse(source).scheme, "")
     return f"kubectl fluidmodel {verb} {quote(source)}{needs}"
 
 
 def is_same_source(one: str, other: str) -> bool:
-    """Whether two canonical SOURCEs are one: of a model of the Hub the revision does not count."""
+    """Return whether two canonical SOURCEs are the same; the revision of a Hub model is ignored."""
 
     def origin(uri: str) -> str:
         return uri.partition("@")[0] if uri.startswith("hf://") else uri

@@ -1,4 +1,4 @@
-"""What a file really is whose name says otherwise, by its first bytes. Pure."""
+"""Detects files whose content does not match their name, by their first bytes. Pure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from kubectl_fluidmodel.model.hub_cache import is_stored_link
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_POINTER_BYTES = 1024
-"""A pointer of Git LFS is smaller than this, by its specification."""
+"""Maximum size of a Git LFS pointer, by its specification."""
 
 
 def identify_wrong_content(head: bytes) -> str:
-    """`a page of HTML` and its like; empty where the first bytes say nothing.
+    """Return a description such as `an HTML page`; empty if the first bytes are inconclusive.
 
-    These are what a download leaves that was answered by something else than the file: a login
-    page, an error of a store, a clone without Git LFS, a link that was stored as a text.
+    These are results of failed downloads: a login page, an error of a store, a clone without Git
+    LFS, or a link that was stored as text.
     """
     start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(_LFS_POINTER):
-        return "a pointer of Git LFS, and not the file that it points to"
+        return "a Git LFS pointer, not the file itself"
     if start[:14].lower().startswith((b"<!doctype html", b"<html")):
-        return "a page of HTML"
+        return "an HTML page"
     if start.startswith((b"<?xml", b"<Error>")):
-        return "a document of XML, as stores answer with errors"
+        return "an XML document, probably an error of a store"
     if is_stored_link(start):
-        return "a link into the Hub's cache, stored as a text"
+        return "a link into the Hub's cache, stored as text"
     if start and not start.strip(b"\0"):
         return "zeros"
     return ""

@@ -1,4 +1,5 @@
-"""Connections: proxies, TLS, tunnels, retries, and what a failed connection means.
+"""Connections: proxies, TLS, tunnels, retries, and explanations of failed connections.
 
-Start at `connection_errors.py`, whose words every verb uses; `proxies.py` and `tls.py` follow Go.
+Start at `connection_errors.py`, whose messages every command uses. `proxies.py` and `tls.py` follow
+Go's rules.
 """

@@ -1,7 +1,8 @@
-"""Who issued a server's certificate: what a failed verification does not tell.
+"""Finds the issuer of a server's certificate, which a failed verification does not report.
 
-OpenSSL's error has no certificate with it, so the server is asked once more, without a check and
-without anything secret. Of the certificate's DER (RFC 5280, 4.1) only the issuer's name is read.
+OpenSSL's error does not include the certificate, so this connects once more, without verification
+and without sending anything secret. Only the issuer's name is read from the certificate's DER (RFC
+5280, 4.1).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ssl
 from urllib.parse import urlsplit
 
 _TIMEOUT = 5.0
-"""Seconds to look at a certificate: it is for the words of an error only."""
+"""Timeout in seconds. It is short, because the issuer is only for an error message."""
 _ATTRIBUTE_NAMES = {
     b"\x55\x04\x03": "CN",
     b"\x55\x04\x0a": "O",
@@ -24,7 +25,7 @@ _BMP_STRING = 0x1E
 
 
 def fetch_issuer(url: str) -> str:
-    """The issuer of the certificate at an https URL, as `CN=…`; empty where it cannot be had."""
+    """Return the issuer of the certificate at an https URL as `CN=…`; empty if unavailable."""
     from kubectl_fluidmodel.net import proxies
 
     unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -33,7 +34,7 @@ def fetch_issuer(url: str) -> str:
     split, proxy = urlsplit(url), proxies.proxy_for(url)
     host, port = split.hostname or "", split.port or 443
     if urlsplit(proxy).scheme not in ("", "http"):
-        return ""  # no way there that is worth its code
+        return ""  # not supported: proxies that are too rare for the code they need
     try:
         if proxy:
             proxy_split = urlsplit(proxy)
@@ -50,11 +51,11 @@ def fetch_issuer(url: str) -> str:
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError):
-        return ""  # nothing to add to the error that is being told
+        return ""  # the error message works without the issuer
 
 
 def parse_issuer(der: bytes) -> str:
-    """The issuer's name in a certificate: its CN and O, else what there is; empty if unreadable."""
+    """Return the issuer in a certificate: its CN and O, else all attributes; empty if invalid."""
     try:
         offset = _content_start(der, 0, _SEQUENCE)  # Certificate
         offset = _content_start(der, offset, _SEQUENCE)  # TBSCertificate
@@ -75,7 +76,7 @@ def parse_issuer(der: bytes) -> str:
 
 
 def _parse_attribute(der: bytes, offset: int) -> tuple[str, str]:
-    """Kind and text of the first attribute of a RelativeDistinguishedName."""
+    """Return the type and text of the first attribute of a RelativeDistinguishedName."""
     offset = _content_start(der, _content_start(der, offset, _SET), _SEQUENCE)
     start, end = _content_range(der, offset)
     if der[offset] != _OBJECT_IDENTIFIER:
@@ -88,7 +89,7 @@ def _parse_attribute(der: bytes, offset: int) -> tuple[str, str]:
 
 
 def _content_start(der: bytes, offset: int, tag: int) -> int:
-    """Where the content of a constructed element begins."""
+    """Return the offset of a constructed element's content."""
     if der[offset] != tag:
         raise ValueError(offset)
     return _content_range(der, offset)[0]
@@ -99,7 +100,7 @@ def _element_end(der: bytes, offset: int) -> int:
 
 
 def _content_range(der: bytes, offset: int) -> tuple[int, int]:
-    """Start and end of an element's content (X.690, 8.1.3)."""
+    """Return the start and end of an element's content (X.690, 8.1.3)."""
     length, start = der[offset + 1], offset + 2
     if length & 0x80:
         count = length & 0x7F

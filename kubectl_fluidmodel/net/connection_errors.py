@@ -1,7 +1,7 @@
-"""Explains why a server does not respond: the same words for Hub, stores and API server.
+"""Explains why a server does not respond, in the same terms for the Hub, stores and the API server.
 
-It distinguishes an unknown host, a closed port, silence, TLS that is not trusted or not spoken, and
-a proxy in between, each with its fix. A failure that a retry would only repeat is `permanent`.
+Distinguishes an unknown host, a closed port, a timeout, untrusted or missing TLS, and a proxy, each
+with a fix. `permanent` marks failures that a retry would only repeat.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 from kubectl_fluidmodel.net import certificate, proxies
 
 _CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-"""Variables that name what is trusted; the first that is set wins, for a store the first of all."""
+"""Variables that set trusted CAs; the first that is set wins. The first one applies only to stores.
+"""
 _UNTRUSTED_CODES = (2, 7, 18, 19, 20, 21)
-"""OpenSSL's X509_V_ERR codes that mean: the chain ends at nobody who is trusted, be it that an
-authority of that name has another key (7)."""
+"""OpenSSL's X509_V_ERR codes for a chain without a trusted end, including an authority with the
+right name and another key (7)."""
 _NAME_MISMATCH_CODES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
 _NAME_MISMATCH_HINT = "the name or the address that the certificate is for"
@@ -41,7 +42,7 @@ _PLAINTEXT_REASONS = (
 
 @dataclass(frozen=True)
 class ConnectionFailure:
-    """Why, the way out, and whether it stays so."""
+    """The reason, the fix, and whether the failure is permanent."""
 
     reason: str
     hint: str
@@ -51,7 +52,7 @@ class ConnectionFailure:
 def explain_tls_error(
     err: BaseException, url: str, setting: str, trust_hint: str
 ) -> ConnectionFailure | None:
-    """As `explain_connection_error`, for TLS errors only; None for any other error."""
+    """Like `explain_connection_error`, for TLS errors only; None for other errors."""
     if not any(isinstance(each, ssl.SSLError) for each in _iter_error_chain(err)):
         return None
     return explain_connection_error(err, url, setting, trust_hint=trust_hint)
@@ -60,15 +61,15 @@ def explain_tls_error(
 def explain_connection_error(
     err: BaseException, url: str, setting: str, stall_timeout: float = 0.0, *, trust_hint: str = ""
 ) -> ConnectionFailure:
-    """What an exception of urllib3, botocore or ssl about a request to `url` means.
+    """Explain an exception of urllib3, botocore or ssl from a request to `url`.
 
     Args:
         err: The exception.
         url: The URL of the request.
-        setting: What names the address, such as HF_ENDPOINT.
-        stall_timeout: Seconds of silence after which a connection was given up, where the user
-            can change them with --stall; else 0.
-        trust_hint: How to trust another authority, where no environment variable does it.
+        setting: What sets the address, such as HF_ENDPOINT.
+        stall_timeout: Seconds without data after which the connection was closed, if the user can
+            change them with --stall; else 0.
+        trust_hint: How to trust another authority, if no environment variable sets it.
     """
     chain = list(_iter_error_chain(err))
     host = urlsplit(url).netloc.rpartition("@")[2]
@@ -83,10 +84,9 @@ def explain_connection_error(
             trust_hint,
         )
     mismatch = next((each for each in chain if _is_instance_of(each, "CertificateError")), None)
-    if mismatch is not None:  # urllib3 compares names itself where botocore uses it
-        reason = (
-            f"TLS to {host} failed: its certificate is of another name ({_truncate(str(mismatch))})"
-        )
+    if mismatch is not None:  # urllib3 compares names itself when botocore uses it
+        detail = _truncate(str(mismatch))
+        reason = f"TLS to {host} failed: its certificate is for another name ({detail})"
         return ConnectionFailure(reason, _NAME_MISMATCH_HINT, True)
     if proxy and any(_is_instance_of(each, "ProxyError", "ProxyConnectionError") for each in chain):
         return _explain_proxy_error(chain, proxy, host)
@@ -102,27 +102,29 @@ def explain_connection_error(
                 f"TLS to {host} failed: {_innermost_message(chain)}", f"check {setting}", True
             )
     if any(isinstance(each, socket.gaierror) for each in chain):
-        return ConnectionFailure(f"the name of {host} is not known here (DNS)", f"check {setting}")
+        return ConnectionFailure(f"the host name {host} does not resolve", f"check {setting}")
     if any(isinstance(each, ConnectionRefusedError) for each in chain):
-        return ConnectionFailure(f"no answer from {host} (connection refused)", f"check {setting}")
+        return ConnectionFailure(
+            f"no response from {host} (connection refused)", f"check {setting}"
+        )
     if any(_is_instance_of(each, "ConnectTimeoutError") for each in chain):
         return ConnectionFailure(
-            f"no answer from {host} (timed out while connecting)", f"check {setting}"
+            f"no response from {host} (timed out while connecting)", f"check {setting}"
         )
     if any(_is_instance_of(each, "TimeoutError", "ReadTimeoutError") for each in chain):
         if stall_timeout:
-            reason = f"no answer from {host} (timed out: nothing came for {stall_timeout:g} s)"
+            reason = f"no response from {host} (timed out: no data for {stall_timeout:g} s)"
             return ConnectionFailure(
-                reason, f"--stall {max(60, round(stall_timeout * 4))}s, if it is only slow"
+                reason, f"--stall {max(60, round(stall_timeout * 4))}s, if the connection is slow"
             )
-        return ConnectionFailure(f"no answer from {host} (timed out)", f"check {setting}")
+        return ConnectionFailure(f"no response from {host} (timed out)", f"check {setting}")
     return ConnectionFailure(
-        f"no answer from {host} ({_innermost_message(chain)})", f"check {setting}"
+        f"no response from {host} ({_innermost_message(chain)})", f"check {setting}"
     )
 
 
 def proxy_status_failure(status: int, url: str) -> ConnectionFailure | None:
-    """What an HTTP status means that no server but a proxy gives; None for all others."""
+    """Explain an HTTP status that only a proxy returns; None for any other status."""
     proxy = proxies.proxy_for(url)
     if status != 407 or not proxy:
         return None
@@ -141,24 +143,24 @@ def _explain_certificate_error(
     code = err.verify_code
     if code in _UNTRUSTED_CODES:
         issuer = certificate.fetch_issuer(url)
-        description = f"of issuer {issuer} is not trusted" if issuer else "is not trusted"
+        description = f"from issuer {issuer} is not trusted" if issuer else "is not trusted"
         reason = f"TLS to {host} failed: its certificate {description} ({message})"
         if trust_hint:
             return ConnectionFailure(reason, trust_hint, True)
         variable = next((each for each in variables if os.environ.get(each)), variables[-1])
         file = os.environ.get(variable, "")
         if file and not Path(file).is_file():
-            reason += f", and {variable} is {_truncate(file)}, which is no file"
-        hint = f"export {variable}=ca.pem, a PEM file with the certificate of that authority"
+            reason += f", and {variable} is {_truncate(file)}, which is not a file"
+        hint = f"export {variable}=ca.pem, a PEM file with that CA's certificate"
         return ConnectionFailure(reason, hint, True)
     if code in (9, 10):  # not yet valid, has expired
         issuer = certificate.fetch_issuer(url)
-        description = f" of issuer {issuer}" if issuer else ""
-        hint = f"check this machine's clock, or have the certificate of {host} renewed"
+        description = f" from issuer {issuer}" if issuer else ""
+        hint = f"check this machine's clock, or renew the certificate of {host}"
         return ConnectionFailure(
             f"TLS to {host} failed: its certificate{description}: {message}", hint, True
         )
-    reason = f"TLS to {host} failed: its certificate is of another name ({message})"
+    reason = f"TLS to {host} failed: its certificate is for another name ({message})"
     return ConnectionFailure(
         reason if code in _NAME_MISMATCH_CODES else f"TLS to {host} failed: {message}",
         _NAME_MISMATCH_HINT,
@@ -177,7 +179,7 @@ def _explain_proxy_error(chain: list[BaseException], proxy: str, host: str) -> C
                 else ConnectionFailure(failure.reason, failure.hint)
             )
     return ConnectionFailure(
-        f"no answer from the proxy {_without_credentials(proxy)} ({_innermost_message(chain)})",
+        f"no response from the proxy {_without_credentials(proxy)} ({_innermost_message(chain)})",
         _PROXY_HINT,
     )
 
@@ -188,18 +190,20 @@ _PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 def _proxy_refusal(proxy: str, host: str, message: str) -> ConnectionFailure:
     hint = "a user and password in the proxy's URL" if message.startswith("407") else _PROXY_HINT
     return ConnectionFailure(
-        f"the proxy {_without_credentials(proxy)} refuses the way to {host} ({message})", hint, True
+        f"the proxy {_without_credentials(proxy)} refuses the connection to {host} ({message})",
+        hint,
+        True,
     )
 
 
 def _without_credentials(proxy: str) -> str:
-    """The proxy without who logs in there."""
+    """Return the proxy's URL without credentials."""
     split = urlsplit(proxy)
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
 
 
 def _iter_error_chain(err: BaseException) -> Iterator[BaseException]:
-    """An exception with all that lie in it, outermost first."""
+    """Return an exception and all its causes, outermost first."""
     pending, seen = [err], set()
     while pending:
         each = pending.pop(0)
@@ -218,12 +222,12 @@ def _iter_error_chain(err: BaseException) -> Iterator[BaseException]:
 
 
 def _is_instance_of(err: BaseException, *names: str) -> bool:
-    """By the class's name: urllib3's and botocore's are namesakes."""
+    """Compare by class name, because urllib3 and botocore use the same names."""
     return any(kind.__name__ in names for kind in type(err).__mro__)
 
 
 def _innermost_message(chain: list[BaseException]) -> str:
-    """The innermost cause, without the addresses of objects that urllib3 prints."""
+    """Return the innermost cause, without the object addresses that urllib3 prints."""
     inner = chain[0]
     for each in chain[1:]:
         if each in (getattr(inner, "reason", None), _wrapped_error(inner), *inner.args):
@@ -233,7 +237,7 @@ def _innermost_message(chain: list[BaseException]) -> str:
 
 
 def _wrapped_error(err: BaseException) -> object:
-    """The exception that one of botocore's was made of."""
+    """Return the exception from which a botocore exception was created."""
     kwargs = getattr(err, "kwargs", None)
     return kwargs.get("error") if isinstance(kwargs, dict) else None
 

@@ -1,4 +1,4 @@
-"""Addresses that mean another machine to whoever reads them. Pure."""
+"""Detects addresses that mean another machine when a pod uses them. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 
 def is_loopback_url(url: str) -> bool:
-    """Whether a URL's host is the machine that asks: `localhost`, 127.0.0.0/8, ::1 or 0.0.0.0.
+    """Return whether a URL's host is the local machine: `localhost`, 127.0.0.0/8, ::1 or 0.0.0.0.
 
-    A pod that is given such a URL asks its own node or itself, not this machine. A URL without a
-    scheme is read as a host.
+    A pod that gets such a URL connects to itself or its own node, not to this machine. A URL
+    without a scheme is read as a host.
     """
     try:
         host = (urlsplit(url if "://" in url else f"//{url}").hostname or "").rstrip(".")

@@ -1,8 +1,8 @@
-"""Proxies: which one a request goes through, by kubectl's reading of HTTPS_PROXY and NO_PROXY.
+"""Proxies: selects the proxy of a request, with kubectl's rules for HTTPS_PROXY and NO_PROXY.
 
-Python's own reading differs from Go's in what people run into: Go never sends loopback through
-a proxy (kind, minikube, port-forwards), takes networks such as 10.0.0.0/8 in NO_PROXY, and lets
-`.example.com` mean the hosts below a domain but not the domain.
+Python's rules differ from Go's in common cases: Go never uses a proxy for loopback (kind, minikube,
+port-forwards), accepts networks such as 10.0.0.0/8 in NO_PROXY, and matches `.example.com` with
+hosts below a domain but not with the domain itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str, environ: Mapping[str, str] | None = None) -> str:
-    """The URL of the proxy that the environment names for `url`; empty for none."""
+    """Return the URL of the proxy that the environment sets for `url`; empty for none."""
     environ = os.environ if environ is None else environ
     split = urlsplit(url)
     if split.scheme not in _DEFAULT_PORTS or not split.hostname:
@@ -43,7 +43,7 @@ def proxy_for(url: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def bypasses_proxy(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `host:port` is reached without a proxy; `exempt` is NO_PROXY's text."""
+    """Return whether `host:port` is reached directly; `exempt` is the value of NO_PROXY."""
     host = host.lower().rstrip(".")
     address = _parse_address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
@@ -53,7 +53,7 @@ def bypasses_proxy(host: str, port: int, no_proxy: str) -> bool:
 
 
 def proxy_auth_header(proxy: str) -> dict[str, str]:
-    """The header that logs in at a proxy with the user and password of its URL."""
+    """Return the authentication header for the user and password in a proxy's URL."""
     split = urlsplit(proxy)
     if not split.username:
         return {}
@@ -62,13 +62,13 @@ def proxy_auth_header(proxy: str) -> dict[str, str]:
 
 
 def without_credentials(proxy: str) -> str:
-    """A proxy's URL without name and password."""
+    """Return a proxy's URL without user name and password."""
     scheme, separator, rest = proxy.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0]}"
 
 
 def is_valid_proxy_url(proxy: str) -> bool:
-    """Whether a proxy's URL has a host, and a port that is a number if it has one."""
+    """Return whether a proxy's URL has a host and, if it has a port, a numeric one."""
     try:
         split = urlsplit(proxy)
         return bool(split.hostname) and split.port != 0
@@ -79,12 +79,13 @@ def is_valid_proxy_url(proxy: str) -> bool:
 def create_pool(
     proxy: str, proxy_ssl_context: ssl.SSLContext | None = None, **options: Any
 ) -> urllib3.PoolManager:
-    """urllib3's connections, through a proxy if one is given; `options` are those of its pools.
+    """Create a urllib3 pool manager, through a proxy if one is given.
 
-    `trusted` checks the certificate of a proxy that has one; without it the machine's trust does.
+    `options` are those of its pools. `trusted` verifies the certificate of an https proxy; by
+    default, this machine's CAs do.
 
     Raises:
-        UnreachableError: the proxy is of a kind that nobody here speaks.
+        UnreachableError: the type of proxy is not supported.
     """
     import urllib3
 
@@ -95,7 +96,7 @@ def create_pool(
     if scheme in SOCKS_SCHEMES:
         from urllib3.contrib.socks import SOCKSProxyManager
 
-        # As with kubectl, it is the proxy that looks names up.
+        # as with kubectl, the proxy resolves host names
         return SOCKSProxyManager(proxy.replace("socks5://", "socks5h://", 1), **options)
     if scheme == "https":
         options["proxy_ssl_context"] = proxy_ssl_context or tls.create_ssl_context()
@@ -106,7 +107,7 @@ SOCKS_SCHEMES = ("socks5", "socks5h")
 
 
 def require_supported(proxy: str) -> None:
-    """Whether a proxy is of a kind that is spoken here; SOCKS takes PySocks.
+    """Check that a proxy's type is supported; SOCKS requires PySocks.
 
     Raises:
         UnreachableError: it is not.
@@ -115,10 +116,12 @@ def require_supported(proxy: str) -> None:
     if scheme not in (*SOCKS_SCHEMES, "http", "https"):
         raise UnreachableError(
             f"cannot use the proxy {without_credentials(proxy)}",
-            f"'{scheme}' is none of http, https and socks5",
+            f"'{scheme}' is not http, https or socks5",
         )
     if not is_valid_proxy_url(proxy):
-        raise UnreachableError(f"cannot use the proxy {without_credentials(proxy)}", "it is no URL")
+        raise UnreachableError(
+            f"cannot use the proxy {without_credentials(proxy)}", "it is not a URL"
+        )
     if scheme not in SOCKS_SCHEMES:
         return
     try:
@@ -132,18 +135,18 @@ def require_supported(proxy: str) -> None:
 
 
 def proxy_failure_reason(proxy: str, target: str, text: str) -> str:
-    """Why a proxy did not lead to `target`, from what its client's library says of it."""
+    """Explain why a proxy did not reach `target`, from its client library's message."""
     name = f"the proxy {without_credentials(proxy)}"
     tunnel_failure = re.search(r"Tunnel connection failed: (\d+ ?.*)", text)
     if tunnel_failure:
         if tunnel_failure[1].startswith("407"):
             return f"{name} requires authentication ({tunnel_failure[1].strip()})"
-        return f"{name} does not let through to {target} ({tunnel_failure[1].strip()})"
+        return f"{name} denies access to {target} ({tunnel_failure[1].strip()})"
     socks_failure = re.search(r"(0x0[1-8]: .*)", text)
     if socks_failure:
-        return f"{name} does not lead to {target} ({socks_failure[1].strip()})"
+        return f"{name} cannot reach {target} ({socks_failure[1].strip()})"
     if "authentication" in text.lower():
-        return f"{name} does not accept the name and password of its URL"
+        return f"{name} does not accept the user name and password in its URL"
     if "refused" in text.lower():
         return f"{name} refuses the connection"
     return f"{name} cannot be used: {text[:200]}"
@@ -181,7 +184,7 @@ def _matches_entry(entry: str, host: str, address: _Address | None, port: int) -
 
 
 def _split_host_port(entry: str) -> tuple[str, str]:
-    """Host and port of an entry; a bare IPv6 address has no port."""
+    """Return the host and port of an entry; a bare IPv6 address has no port."""
     if entry.startswith("["):
         host, _, rest = entry[1:].partition("]")
         return host, rest.removeprefix(":")

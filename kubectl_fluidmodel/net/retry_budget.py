@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from kubectl_fluidmodel.errors import FluidModelError
 
 MAX_REQUESTED_DELAY = 900.0
-"""Seconds of the longest delay that a server may request; the Hub counts requests in windows of
-five minutes."""
+"""Maximum delay in seconds that a server may request; the Hub counts requests in five-minute
+windows."""
 _MAX_REQUESTED_DELAYS = 3
-"""How often in a row a requested delay is waited for that is longer than the timeout."""
+"""How many consecutive times a requested delay may be longer than the timeout."""
 _MAX_BACKOFF = 20.0
-"""Seconds of the longest delay of our own."""
+"""Maximum backoff in seconds."""
 _PERMANENT_STATUSES = (501, 505, 506, 507, 508, 510, 511)
-"""Statuses from 500 on that say what the server cannot do, or that it is full."""
+"""Statuses from 500 on that are permanent: the server lacks a feature, or is full."""
 
 
 class CancelledError(Exception):
-    """The work was stopped from outside; never shown to the user."""
+    """The work was cancelled; never shown to the user."""
 
 
 class TransientError(Exception):
@@ -43,9 +43,9 @@ class TransientError(Exception):
 
         Args:
             reason: why the attempt failed.
-            final_error: what to raise when it is not retried any more.
+            final_error: what to raise when there are no more retries.
             retry_after: seconds that the server asks to wait.
-            answered: whether a server answered; one that does is worth a longer wait.
+            answered: whether the server responded; a server that does is retried longer.
         """
         super().__init__(reason)
         self.reason = reason
@@ -55,7 +55,7 @@ class TransientError(Exception):
 
 
 def is_transient_status(status: int) -> bool:
-    """Whether a request that got this HTTP status may succeed when it is retried."""
+    """Return whether a request with this HTTP status may succeed when it is retried."""
     return status in (408, 425, 429) or (500 <= status < 600 and status not in _PERMANENT_STATUSES)
 
 
@@ -82,7 +82,7 @@ def requested_delay(headers: Mapping[str, str], now: float | None = None) -> flo
     if text:
         try:
             until = parsedate_to_datetime(text).timestamp()
-            # By the server's own clock, because ours may be wrong.
+            # use the server's clock, because ours may be wrong
             date = lowercase_headers.get("date")
             base = parsedate_to_datetime(date).timestamp() if date else (now or time.time())
             return max(0.0, until - base)
@@ -97,7 +97,7 @@ def requested_delay(headers: Mapping[str, str], now: float | None = None) -> flo
 
 
 class RetryBudget:
-    """Delays between attempts, with exponential backoff, bounded by the time without progress."""
+    """Delays between attempts, with exponential backoff, limited by the time without progress."""
 
     def __init__(
         self,
@@ -105,13 +105,12 @@ class RetryBudget:
         stop: threading.Event | None = None,
         no_answer_timeout: float | None = None,
     ) -> None:
-        """Start the time.
+        """Start the clock.
 
         Args:
             timeout: seconds without progress after which retries end.
             stop: ends a wait when it is set.
-            no_answer_timeout: the same for a server that does not answer at all; never more than
-                `timeout`.
+            no_answer_timeout: the same for a server that does not respond; at most `timeout`.
         """
         self.timeout = timeout
         self.no_answer_timeout = (
@@ -121,22 +120,22 @@ class RetryBudget:
         self.reset()
 
     def reset(self) -> None:
-        """Restart the time, because there was progress."""
+        """Restart the clock, because there was progress."""
         self._failures = 0
         self._since = time.monotonic()
 
     def wait(self, err: TransientError) -> float:
         """Wait before the next attempt.
 
-        A delay that the server requests is waited for, up to three times in a row if it is longer
+        If the server requests a delay, wait that long, up to three times in a row if it is longer
         than the timeout. Otherwise delays double, and the last attempt is at the timeout.
 
         Returns:
             The seconds waited.
 
         Raises:
-            FluidModelError: `err.final_error`, when there was no progress for too long.
-            CancelledError: stopped while waiting.
+            FluidModelError: `err.final_error`, after too long without progress.
+            CancelledError: cancelled while waiting.
         """
         self._failures += 1
         requested = err.retry_after

@@ -1,12 +1,13 @@
-"""The certificate authorities that this machine trusts, and those that a user names.
+"""The certificate authorities that this machine trusts, and those that a user sets.
 
-An OpenSSL that was built on another distribution looks for them where that one has them; the
-frozen plugin carries such an OpenSSL. `truststore` looks where the machine at hand has them, and
-asks the system itself on macOS and Windows. SSL_CERT_FILE and SSL_CERT_DIR go before it.
+An OpenSSL that was built on another distribution looks for CAs in that distribution's directories,
+and the frozen plugin contains such an OpenSSL. `truststore` finds the CAs of the current machine,
+and uses the system's own verification on macOS and Windows. SSL_CERT_FILE and SSL_CERT_DIR take
+precedence.
 
-What is trusted is the end of a chain, whatever it is: an intermediate authority, or the server's
-own certificate, as with Go (crypto/x509), curl and browsers. OpenSSL by itself asks for a root. As
-with Go, a certificate without alternative names is for no host.
+Any certificate can be a trust anchor: an intermediate CA or the server's own certificate, as in Go
+(crypto/x509), curl and browsers. By default, OpenSSL requires a root. As in Go, a certificate
+without alternative names matches no host.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-
 
 
 def create_ssl_context(ca_file: str = "") -> ssl.SSLContext:
-    """TLS that checks a server against a PEM file, or against what this machine trusts.
+    """Create a TLS context that trusts a PEM file, or what this machine trusts.
 
     Raises:
-        OSError: the file is none, or has no certificate.
+        OSError: the file does not exist or has no certificate.
     """
     if not ca_file and sys.platform != "linux":
-        # There SSL_CERT_FILE is nobody's default, so where it is set, it was meant.
+        # SSL_CERT_FILE has no default on these systems, so if it is set, the user set it
         ca_file = os.environ.get("SSL_CERT_FILE", "")
     if ca_file:
         return create_ssl_context_from_pem(Path(ca_file).read_bytes())
@@ -51,7 +52,9 @@ def create_ssl_context(ca_file: str = "") -> ssl.SSLContext:
 
 
 def ssl_context_from_environment(message: str) -> ssl.SSLContext:
-    """TLS that trusts REQUESTS_CA_BUNDLE, as huggingface_hub does, or else this machine's CAs.
+    """Create a TLS context that trusts REQUESTS_CA_BUNDLE, or else this machine's CAs.
+
+    huggingface_hub does the same.
 
     Raises:
         PermanentlyUnreachableError: REQUESTS_CA_BUNDLE has no certificates; `message` says what
@@ -66,10 +69,10 @@ def ssl_context_from_environment(message: str) -> ssl.SSLContext:
 
 
 def ca_bundle_path() -> str:
-    """The PEM file of the same authorities, for libraries that take a file; empty for their own.
+    """Return a PEM file of the same CAs, for libraries that take a file; empty for their default.
 
-    On Linux that is SSL_CERT_FILE, or the file in which `truststore` finds the machine's
-    authorities, together with the certificates in the directories of SSL_CERT_DIR.
+    On Linux, this is SSL_CERT_FILE or the file that `truststore` finds, combined with the
+    certificates in the directories of SSL_CERT_DIR.
     """
     import ssl
 
@@ -83,11 +86,11 @@ def ca_bundle_path() -> str:
 
 @functools.cache
 def _merged_bundle(file: str, directories: str) -> str:
-    """A temporary file with the certificates of a file and of directories, separated by `:`."""
+    """Return a temporary file with the certificates of a file and of `:`-separated directories."""
     pem = Path(file).read_bytes() if Path(file).is_file() else b""
     for directory in directories.split(os.pathsep):
         for path in sorted(Path(directory).glob("*")) if directory else ():
-            with contextlib.suppress(OSError):  # as OpenSSL, which passes unreadable files over
+            with contextlib.suppress(OSError):  # like OpenSSL, which skips unreadable files
                 pem += b"\n" + b"\n".join(_CERTIFICATE.findall(path.read_bytes()))
     descriptor, merged = tempfile.mkstemp(prefix="kubectl-fluidmodel-", suffix=".pem")
     with os.fdopen(descriptor, "wb") as target:
@@ -103,11 +106,11 @@ _CA_BUNDLE_PATHS = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",
 )
-"""Where distributions keep all authorities in one file."""
+"""Files in which distributions keep all CAs."""
 
 
 def create_ssl_context_from_pem(pem: bytes) -> ssl.SSLContext:
-    """TLS that trusts these certificates and no others; what else is in the PEM is passed over.
+    """Create a TLS context that trusts only these certificates; ignores other content of the PEM.
 
     Raises:
         OSError: there is no certificate in it.
@@ -121,10 +124,10 @@ def create_ssl_context_from_pem(pem: bytes) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cadata=block.decode("ascii"))
         except (ValueError, OSError):  # ssl.SSLError is an OSError
-            continue  # one of several may be cut, or of a kind that OpenSSL does not know
+            continue  # a certificate may be truncated or of a type that OpenSSL does not know
         loaded += 1
     if not loaded:
-        raise OSError("there is no certificate in the certificate authority's PEM")
+        raise OSError("the PEM of the certificate authority has no certificate")
     return context
 
 

@@ -1,4 +1,4 @@
-"""A socket to a server through a proxy: what is spoken on it is the caller's affair."""
+"""Sockets to a server through a proxy, for any protocol."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def open_tunnel(
     timeout: float,
     proxy_ssl_context: ssl.SSLContext | None = None,
 ) -> socket.socket:
-    """A connection to `host:port` that the proxy carries.
+    """Connect to `host:port` through a proxy.
 
-    `proxy_ssl_context` checks an https proxy; the default is what this machine trusts.
+    `proxy_ssl_context` verifies an https proxy; by default, this machine's CAs do.
 
     Raises:
-        TunnelError: it could not be made.
-        UnreachableError: the proxy is of a kind that nobody here speaks.
+        TunnelError: the connection failed.
+        UnreachableError: the type of proxy is not supported.
     """
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     proxies.require_supported(proxy)
@@ -52,10 +52,10 @@ def open_tunnel(
 def connect_to_proxy(
     proxy: str, target: str, timeout: float, proxy_ssl_context: ssl.SSLContext | None = None
 ) -> socket.socket:
-    """A connection to an http or https proxy, which is to lead to `target`.
+    """Connect to an http or https proxy, for a tunnel to `target`.
 
     Raises:
-        TunnelError: it could not be made.
+        TunnelError: the connection failed.
     """
     split = urlsplit(proxy)
     host, port = str(split.hostname), split.port or (443 if split.scheme == "https" else 80)
@@ -79,7 +79,7 @@ def _tunnel_error(proxy: str, target: str, err: OSError) -> TunnelError:
 
 
 def _send_connect(proxied: socket.socket, proxy: str, target: str) -> None:
-    """CONNECT.
+    """Send CONNECT.
 
     Raises:
         OSError: the proxy refuses.
@@ -89,12 +89,12 @@ def _send_connect(proxied: socket.socket, proxy: str, target: str) -> None:
     proxied.sendall("\r\n".join([*lines, "", ""]).encode())
     response = http.client.HTTPResponse(proxied, method="CONNECT")
     try:
-        # The server speaks second, so nothing of what it says can be read along here.
+        # the server does not send first, so this cannot consume any of its data
         response.begin()
         if response.status != 200:
             raise OSError(f"Tunnel connection failed: {response.status} {response.reason}")
     except http.client.HTTPException as err:
-        raise OSError(f"it does not speak HTTP ({type(err).__name__})") from err
+        raise OSError(f"its response is not HTTP ({type(err).__name__})") from err
 
 
 def _open_socks_tunnel(
@@ -121,9 +121,9 @@ def _open_socks_tunnel(
 
 
 def _start_tls_relay(proxied: ssl.SSLSocket, timeout: float) -> socket.socket:
-    """A plain socket whose bytes go through one of TLS, so that TLS can be spoken within it.
+    """A socket whose data passes through another TLS socket, so TLS can be used inside it.
 
-    Python's `ssl` wraps real sockets only, and one thread has to do all of a TLS socket's work.
+    Python's `ssl` wraps only real sockets, and a single thread has to do all work of a TLS socket.
     """
     local_end, relay_end = socket.socketpair()
     local_end.settimeout(timeout)
@@ -150,5 +150,5 @@ def _relay_bytes(plain: socket.socket, proxied: ssl.SSLSocket) -> None:
                 if not data:
                     return
                 plain.sendall(data)
-                while proxied.pending():  # decrypted already: no selector would wake for it
+                while proxied.pending():  # decrypted already: no selector would report it
                     plain.sendall(proxied.recv(_CHUNK_BYTES))

@@ -1,4 +1,4 @@
-"""Reading Kubernetes objects as dicts: metadata, and values at paths that may be missing. Pure."""
+"""Reads Kubernetes objects as dicts: metadata, and values at paths that may be missing. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Object = dict[str, Any]
-"""A Kubernetes object as JSON gives it."""
+"""A Kubernetes object as decoded from JSON."""
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
-"""Label of a node with its host name, which need not be the node's own."""
+"""Node label with the host name, which can differ from the node's name."""
 
 
 def metadata_of(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The object's metadata, or an empty dict."""
+    """Return the object's metadata, or an empty dict."""
     found = obj.get("metadata")
     return found if isinstance(found, dict) else {}
 
@@ -33,12 +33,12 @@ def full_name(obj: Mapping[str, Any]) -> str:
 
 
 def summarize_names(objects: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
-    """Objects by name, a few of many: `a/x, a/y, b/z and 4 more`."""
+    """Format objects by name, listing only the first few: `a/x, a/y, b/z and 4 more`."""
     return summarize([full_name(obj) for obj in objects], limit)
 
 
 def summarize(names: Sequence[str], limit: int = 3) -> str:
-    """A few of many names: `a, b, c and 4 more`."""
+    """Format names, listing only the first few: `a, b, c and 4 more`."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
@@ -52,7 +52,7 @@ def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _texts(found: Any) -> dict[str, str]:
-    """The map itself where it is one of texts, as the API server's are; what is text of others."""
+    """Return the map itself if all values are strings, as from the API server; else convert it."""
     if not isinstance(found, dict):
         return {}
     if all(type(value) is str for value in found.values()):
@@ -61,7 +61,7 @@ def _texts(found: Any) -> dict[str, str]:
 
 
 def get_path(obj: Any, *path: str | int, default: Any = None) -> Any:
-    """The value at a path of keys and indexes; `default` where any step is missing or null."""
+    """Return the value at a path of keys and indexes; `default` if any step is missing or null."""
     here = obj
     for step in path:
         if isinstance(here, Mapping) and isinstance(step, str):
@@ -74,19 +74,19 @@ def get_path(obj: Any, *path: str | int, default: Any = None) -> Any:
 
 
 def get_int(obj: Any, *path: str | int) -> int:
-    """The whole number at a path; 0 where there is none."""
+    """Return the integer at a path; 0 if there is none."""
     found = get_path(obj, *path)
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 def get_map(obj: Any, *path: str | int) -> Object:
-    """The map at a path; empty where there is none."""
+    """Return the map at a path; empty if there is none."""
     found = get_path(obj, *path)
     return found if isinstance(found, dict) else {}
 
 
 def get_list(obj: Any, *path: str | int) -> list[Object]:
-    """The objects in the list at a path; empty where there is no list."""
+    """Return the objects in the list at a path; empty if there is none."""
     found = get_path(obj, *path)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
@@ -95,5 +95,5 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def is_dns_label(name: str) -> bool:
-    """Whether a name is one that a namespace may have: an RFC 1123 label."""
+    """Return whether a namespace can have this name: an RFC 1123 label."""
     return bool(_DNS_LABEL.fullmatch(name))

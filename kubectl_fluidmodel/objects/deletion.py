@@ -1,7 +1,8 @@
-"""Objects that are being deleted: they look as they did before, and are about to go. Pure.
+"""Objects that are being deleted: they look unchanged, but will disappear. Pure.
 
 The API server sets `metadata.deletionTimestamp` and keeps the object until its finalizers are
-gone; its status, `Bound` or `Ready`, stays as it was. What rests on such an object does not last.
+removed. Its status, such as `Bound` or `Ready`, does not change. Nothing should be built on such an
+object.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Any
 from kubectl_fluidmodel.objects.access import metadata_of
 
 _NAMED = 3
-"""Holders that are named."""
+"""Maximum number of holders to name."""
 
 
 def is_terminating(obj: Mapping[str, Any] | None) -> bool:
-    """Whether an object is there and is being deleted."""
+    """Return whether an object exists and is being deleted."""
     return bool(obj and metadata_of(obj).get("deletionTimestamp"))
 
 
 def describe_deletion(obj: Mapping[str, Any], pods: Iterable[str] = ()) -> str:
-    """Since when, and what holds it: `since 2026-11-28T18:40:00Z, held by pod reader`.
+    """Return since when and by what it is held: `since 2026-11-28T18:40:00Z, held by pod reader`.
 
-    `pods` are the names of those that use it; where there are none, its finalizers are named. The
-    time is when it is to be gone, which lies ahead of the request by the grace period of a pod.
+    `pods` are the names of the pods that use it; without any, its finalizers are named. The
+    timestamp is the time of removal, which is later than the request by the grace period of a pod.
     """
     since = f"since {metadata_of(obj).get('deletionTimestamp')}"
     holders = list(pods)

@@ -37,7 +37,7 @@ def allocatable_gpus(node: Object) -> Gpus:
 
 
 def used_gpus(pods: Iterable[Object]) -> Gpus:
-    """GPUs that pods hold, those that are over left out."""
+    """Return the GPUs that pods hold, without pods that have ended."""
     total: Gpus = {}
     for pod in pods:
         for name, count in requests_of(pod).items() if not is_terminated(pod) else ():
@@ -47,7 +47,7 @@ def used_gpus(pods: Iterable[Object]) -> Gpus:
 
 
 def free_gpus(node: Object, pods: Iterable[Object]) -> Gpus:
-    """GPUs that a node has left beside some pods."""
+    """Return the GPUs that a node has left beside some pods."""
     taken = used_gpus(pods)
     return {name: count - taken.get(name, 0) for name, count in allocatable_gpus(node).items()}
 

@@ -1,4 +1,4 @@
-"""Kinds, and the paths that the API server serves them under."""
+"""Kinds of objects, and the paths at which the API server serves them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True)
 class Kind:
-    """One served kind: where its objects live, and what kubectl calls it."""
+    """A served kind: the path of its objects, and its name in kubectl."""
 
     group: str
     version: str

@@ -1,7 +1,7 @@
-"""Node selectors as the scheduler reads them: which nodes a pod may run on by their labels. Pure.
+"""Node selectors as the scheduler evaluates them: on which nodes a pod may run. Pure.
 
 Rules: k8s.io/component-helpers/scheduling/corev1/nodeaffinity v0.36: nodeSelectorTerms are ORed,
-the expressions and fields of one term are ANDed, and a term without any matches no node.
+the expressions and fields of one term are ANDed, and an empty term matches no node.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 
 
 def is_empty(term: Any) -> bool:
-    """Whether a term has no expressions at all, and so matches no node."""
+    """Return whether a term has no expressions and therefore matches no node."""
     return not isinstance(term, Mapping) or not (
         term.get("matchExpressions") or term.get("matchFields")
     )
 
 
 def terms_of(affinity: Any) -> Terms | None:
-    """The required node selector terms of a pod's affinity; None where nothing is required."""
+    """Return the required node selector terms of a pod's affinity; None if nothing is required."""
     node = affinity.get("nodeAffinity") if isinstance(affinity, Mapping) else None
     required = node.get(REQUIRED) if isinstance(node, Mapping) else None
     if not isinstance(required, Mapping):
@@ -36,7 +36,7 @@ def terms_of(affinity: Any) -> Terms | None:
 
 
 def mismatches(spec: Mapping[str, Any], node: Object) -> list[str]:
-    """What a pod's spec asks of a node's labels and name and this node lacks, in words."""
+    """Describe what a pod's spec requires of a node's labels and name that this node lacks."""
     found = []
     for key, value in (get_path(spec, "nodeSelector") or {}).items():
         if labels_of(node).get(key) != value:
@@ -48,7 +48,7 @@ def mismatches(spec: Mapping[str, Any], node: Object) -> list[str]:
 
 
 def matches(term: Any, node: Object) -> bool:
-    """Whether a node fits one nodeSelectorTerm."""
+    """Return whether a node matches a nodeSelectorTerm."""
     if is_empty(term):
         return False
     labels = labels_of(node)
@@ -59,7 +59,7 @@ def matches(term: Any, node: Object) -> bool:
 
 
 def expression_matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether labels fulfil one expression of a selector, of nodes or of pods."""
+    """Return whether labels match one expression of a selector, for nodes or pods."""
     key, values = str(expression.get("key")), list(expression.get("values") or [])
     value, operator = labels.get(key), expression.get("operator")
     if operator == "In":
@@ -77,7 +77,7 @@ def expression_matches(expression: Mapping[str, Any], labels: Mapping[str, str])
 
 
 def describe(terms: Iterable[Any]) -> str:
-    """Node selector terms on one line."""
+    """Format node selector terms on one line."""
     alternatives = []
     for term in terms:
         parts = []
@@ -85,5 +85,5 @@ def describe(terms: Iterable[Any]) -> str:
             values = ",".join(str(value) for value in expression.get("values") or [])
             text = f"{expression.get('key')} {expression.get('operator')}"
             parts.append(f"{text} ({values})" if values else text)
-        alternatives.append(" and ".join(parts) or "an empty term, which fits no node")
-    return " or ".join(alternatives) or "without terms, which fits no node"
+        alternatives.append(" and ".join(parts) or "an empty term, which matches no node")
+    return " or ".join(alternatives) or "without terms, which matches no node"

@@ -1,8 +1,9 @@
-"""The pod that runs this package inside a cluster. Pure.
+"""The pod that runs this package in a cluster. Pure.
 
-It runs as a non-root user with nothing writable but a scratch directory, without the cluster's
-token, and passes the `restricted` Pod Security Standard. Nothing is installed into it, for its
-environment holds keys: the image has the package, as the one of this repository's Dockerfile does.
+The pod runs as a non-root user with one writable scratch directory and without the cluster's token,
+and passes the `restricted` Pod Security Standard. Nothing is installed in it, because its
+environment has keys: the image has to contain the package, as the image of this repository's
+Dockerfile does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ HOME = "/fluidmodel"
 _CA = "/etc/fluidmodel/ca"
 _CA_KEY = "ca.crt"
 _CLUSTER_HOSTS = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
-"""Hosts that are reached without the proxy unless the user says otherwise."""
+"""Hosts that are reached without a proxy by default."""
 _VOLUME = "ca"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -35,20 +36,20 @@ _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class SecretKey:
-    """A key in a Secret of the pod's namespace."""
+    """A reference to a key in a Secret of the pod's namespace."""
 
     secret: str
     key: str
 
     def env_var(self, name: str) -> Object:
-        """An environment variable with its value."""
+        """Return an environment variable with its value."""
         reference = {"name": self.secret, "key": self.key}
         return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 @dataclass(frozen=True)
 class CaBundle:
-    """Certificates to trust: a key of a ConfigMap or a Secret of the pod's namespace."""
+    """CA certificates to trust: a key of a ConfigMap or a Secret in the pod's namespace."""
 
     kind: str
     """`configmap` or `secret`."""
@@ -57,7 +58,7 @@ class CaBundle:
 
     @property
     def path(self) -> str:
-        """Where the pod finds the file."""
+        """Return the path of the file in the pod."""
         return f"{_CA}/{self.key}"
 
     @property
@@ -70,7 +71,7 @@ class CaBundle:
 
 @dataclass(frozen=True)
 class PodNetwork:
-    """How pods get their image and reach what lies outside of the cluster."""
+    """How pods get their image and connect to hosts outside the cluster."""
 
     proxy: str = ""
     no_proxy: str = ""
@@ -79,7 +80,7 @@ class PodNetwork:
 
     @property
     def env_vars(self) -> list[Object]:
-        """The environment variables that say so."""
+        """Return the environment variables for this network."""
         found: dict[str, str] = {}
         if self.proxy:
             found |= {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy}
@@ -90,7 +91,7 @@ class PodNetwork:
         return [{"name": name, "value": value} for name, value in found.items()]
 
     def with_default_no_proxy(self, endpoint: str) -> PodNetwork:
-        """The network with the cluster's hosts, and the store's Service, reached without proxy."""
+        """Return the network with direct access to the cluster's hosts and the store's Service."""
         if not self.proxy or self.no_proxy:
             return self
         host = urlsplit(endpoint).hostname or ""
@@ -105,16 +106,16 @@ def parse_network(
     pull_secrets: Sequence[str],
     prefix: str = "--stage",
 ) -> PodNetwork:
-    """Read the flags PREFIX-proxy, PREFIX-no-proxy, PREFIX-ca and `--image-pull-secret`.
+    """Parse the flags PREFIX-proxy, PREFIX-no-proxy, PREFIX-ca and `--image-pull-secret`.
 
     Raises:
-        UsageError: with the flag at fault and what it takes.
+        UsageError: names the invalid flag and its format.
     """
     for name in pull_secrets:
         if not _OBJECT.fullmatch(name):
-            raise UsageError(f"--image-pull-secret '{name}'", "it is the name of a Secret")
+            raise UsageError(f"--image-pull-secret '{name}'", "it is not the name of a Secret")
     if no_proxy and not proxy:
-        raise UsageError(f"{prefix}-no-proxy", f"it goes with {prefix}-proxy")
+        raise UsageError(f"{prefix}-no-proxy", f"it requires {prefix}-proxy")
     return PodNetwork(
         _parse_proxy(proxy or "", f"{prefix}-proxy"),
         no_proxy or "",
@@ -133,9 +134,9 @@ def _parse_proxy(url: str, flag: str) -> str:
         legal, split = False, urlsplit("")
     if "@" in url:
         raise UsageError(
-            f"{flag} has a user or a password in it",
-            "it would stand in the Job, where everybody who may see Jobs reads it",
-            "a proxy that lets the namespace's pods through without a login",
+            f"{flag} contains a user name or a password",
+            "everyone who can read the Job could read it",
+            "a proxy that does not require authentication",
         )
     if not legal or any(char.isspace() for char in url):
         raise UsageError(f"{flag} '{url}' is not a URL", "", f"{flag} http://HOST:PORT")
@@ -149,15 +150,15 @@ def _parse_ca_bundle(text: str, flag: str) -> CaBundle:
     legal = kind in ("configmap", "secret") and _OBJECT.fullmatch(name)
     if not legal or (mark and not re.fullmatch(r"[-\w.]+", key, re.ASCII)):
         raise UsageError(
-            f"cannot read {flag} '{text}'",
-            f"it is a ConfigMap or a Secret, with the key in it where that is not {_CA_KEY}",
+            f"invalid {flag} '{text}'",
+            f"it names a ConfigMap or a Secret, and a key if that is not {_CA_KEY}",
             f"{flag} configmap/NAME:KEY",
         )
     return CaBundle(kind, name, key or _CA_KEY)
 
 
 def ca_bundle_reference(spec: Mapping[str, Any]) -> str:
-    """The `--stage-ca` that a pod spec was made with; empty for none."""
+    """Return the `--stage-ca` with which a pod spec was created; empty for none."""
     for volume in get_list(spec, "volumes"):
         if volume.get("name") != _VOLUME:
             continue
@@ -173,10 +174,10 @@ def ca_bundle_reference(spec: Mapping[str, Any]) -> str:
 
 
 def require_image(given: str | None, environ: Mapping[str, str] | None = None) -> str:
-    """The image of `--image`, else of FLUIDMODEL_IMAGE; empty where neither is given.
+    """Return the image of `--image` or FLUIDMODEL_IMAGE; empty if neither is set.
 
     Raises:
-        UsageError: it is no image's name.
+        UsageError: it is not the name of an image.
     """
     environ = os.environ if environ is None else environ
     found = given if given is not None else environ.get("FLUIDMODEL_IMAGE", "")
@@ -184,23 +185,23 @@ def require_image(given: str | None, environ: Mapping[str, str] | None = None) -
         where = "--image " if given is not None else f"{IMAGE_ENV}="
         raise UsageError(
             f"{where}{found} is not the name of an image",
-            "a name has no spaces and begins with a lower-case letter or a digit",
+            "a name has no spaces and starts with a lowercase letter or a digit",
             f"{where}registry.example.com/kubectl-fluidmodel:{__version__}",
         )
     return found
 
 
 def no_image_error() -> UsageError:
-    """What is said where a staging Job is to be made and no image is known."""
+    """Return the error for a staging Job without an image."""
     return UsageError(
-        "staging in the cluster needs an image that has this plugin",
-        "none is the default, as nothing may be installed into a pod that holds your keys",
+        "staging in the cluster needs an image with this plugin",
+        "there is no default, because nothing should be installed in a pod that has your keys",
         f"{build_image_hint()}; or --stage-on client",
     )
 
 
 def build_image_hint() -> str:
-    """How to get an image that has this plugin, and how to name it."""
+    """Return a hint on how to build and set an image with this plugin."""
     name = f"REGISTRY/kubectl-fluidmodel:{__version__}"
     return (
         f"docker build -t {name} . && docker push {name} in a clone of this project, then "
@@ -209,7 +210,7 @@ def build_image_hint() -> str:
 
 
 def build_pod(container: Object, network: PodNetwork | None = None) -> Object:
-    """A pod spec around a container of `container`, which has to know the same `network`."""
+    """Build a pod spec for `container`, which must have the same `network`."""
     found: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -240,7 +241,7 @@ def build_container(
     env: Sequence[Object] = (),
     network: PodNetwork | None = None,
 ) -> Object:
-    """A container that runs `python -m MODULE`, with nothing writable but its home."""
+    """Build a container that runs `python -m MODULE`; only its home directory is writable."""
     network = network or PodNetwork()
     mounts: list[Object] = [{"name": "work", "mountPath": HOME}]
     if network.ca:

@@ -1,8 +1,8 @@
-"""Required affinity and anti-affinity between pods, as the scheduler reads them. Pure.
+"""Required affinity and anti-affinity between pods, as the scheduler evaluates them. Pure.
 
-Rules: plugin InterPodAffinity (kube-scheduler v1.36, plugins/interpodaffinity/filtering.go). A
-term that selects namespaces by label is left out unless it selects all of them: labels of
-namespaces are not read.
+Rules: plugin InterPodAffinity (kube-scheduler v1.36, plugins/interpodaffinity/filtering.go).
+Namespace labels are not read, so a term that selects namespaces by label is ignored unless it
+selects all of them.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ Domain = tuple[str, str]
 
 @dataclass
 class PlacedPods:
-    """Pods with the nodes that they are on."""
+    """Pods with their nodes."""
 
     placed: Sequence[tuple[Object, Object]]
     """(node, pod) of each."""
     _last: tuple[Object, _AffinityDomains] | None = None
-    """The pod that was judged last: its terms are the same on every node."""
+    """The pod that was evaluated last: its terms are the same on every node."""
 
     @cached_property
     def _repelling(self) -> list[tuple[Object, Object]]:
         return [pair for pair in self.placed if _terms(pair[1], ANTI)]
 
     def conflicts(self, pod: Object, node: Object) -> tuple[list[Object], str]:
-        """The pods that keep one off a node, and why; no text where none does."""
+        """Return the pods that keep a pod off a node, and the reason; both empty if none do."""
         if self._last is None or self._last[0] is not pod:
             self._last = (pod, self._terms_for(pod))
         wishes = self._last[1]
         labels = labels_of(node)
         if not wishes.satisfies_affinity(labels):
-            return [], "required pod affinity: what it wants to be near is not there"
+            return [], "required pod affinity: no matching pod is there"
         for repelling, why in (
             (wishes.repelled, "anti-affinity of the pod to"),
             (wishes.repelling, "anti-affinity of"),
@@ -62,7 +62,7 @@ class PlacedPods:
         return [], ""
 
     def _terms_for(self, pod: Object) -> _AffinityDomains:
-        """What a pod's terms and those of others come to, once for all nodes."""
+        """The result of a pod's terms and those of other pods, computed once for all nodes."""
         near = _terms(pod, AFFINITY)
         found = _AffinityDomains([str(term.get("topologyKey", "")) for term in near])
         if near:
@@ -83,18 +83,18 @@ class PlacedPods:
 
 @dataclass
 class _AffinityDomains:
-    """Where one pod wants to be and where it may not be."""
+    """Where a pod has to run and where it cannot run."""
 
     keys: list[str]
-    """Topology keys of its affinity; none where it has none."""
+    """Topology keys of its affinity; None without affinity."""
     first: bool = False
-    """Whether it is what it wants to be near: the first of its kind may go anywhere."""
+    """Whether the pod matches its own affinity: the first pod of its kind may run anywhere."""
     wanted: set[Domain] = field(default_factory=set)
-    """Where pods are that fit all terms of its affinity."""
+    """Domains of pods that match all terms of its affinity."""
     repelled: dict[Domain, list[Object]] = field(default_factory=dict)
-    """Where pods are that it keeps away from."""
+    """Domains of pods that match its anti-affinity."""
     repelling: dict[Domain, list[Object]] = field(default_factory=dict)
-    """Where pods are that keep it away."""
+    """Domains of pods whose anti-affinity matches it."""
 
     def satisfies_affinity(self, labels: Mapping[str, str]) -> bool:
         if any(key not in labels for key in self.keys):
@@ -119,9 +119,9 @@ def _terms(pod: Mapping[str, Any], kind: str) -> list[Object]:
 
 
 def _selects(term: Mapping[str, Any], owner: Object, other: Object) -> bool:
-    """Whether a term of one pod is about another."""
+    """Return whether a term of one pod matches another pod."""
     spaces = term.get("namespaces") or []
-    everywhere = isinstance(term.get("namespaceSelector"), Mapping)  # an empty one: see _terms
+    everywhere = isinstance(term.get("namespaceSelector"), Mapping)  # empty terms: see _terms
     if not everywhere and namespace_of(other) not in (spaces or [namespace_of(owner)]):
         return False
     selector = term.get("labelSelector")

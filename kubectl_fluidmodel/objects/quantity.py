@@ -1,6 +1,7 @@
 """Kubernetes quantities (`300Gi`, `250m`, `1e3`) without the Kubernetes client.
 
-Grammar: k8s.io/apimachinery/pkg/api/resource. The tests compare with the `kubernetes` package.
+Grammar: k8s.io/apimachinery/pkg/api/resource. The tests compare the results with the `kubernetes`
+package.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ _FACTORS: dict[str, Decimal] = {
 }
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]i?|Ki)?)", re.ASCII)
 _DIGITS = 60
-"""More digits than this before or after the point: a typing error, that takes minutes to count."""
+"""Maximum digits before or after the point. More are a typing error and take minutes to compute."""
 
 
 def parse_quantity(text: str | int | float) -> Decimal:
-    """The value of a quantity.
+    """Parse a quantity.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a quantity.
     """
     match = _FORM.fullmatch(str(text).strip())
     if not match:
@@ -47,7 +48,7 @@ def parse_quantity(text: str | int | float) -> Decimal:
 
 
 def quantity_to_int(text: str | int | float | None) -> int | None:
-    """A quantity as a whole number, rounded up; None for None or what is no quantity."""
+    """Return a quantity as an integer, rounded up; None for None or an invalid quantity."""
     if text is None:
         return None
     try:
@@ -57,7 +58,7 @@ def quantity_to_int(text: str | int | float | None) -> int | None:
 
 
 def bytes_to_quantity(count: int) -> str:
-    """Bytes as the shortest exact binary quantity: `300Gi`, `512Mi`, `1000`."""
+    """Format bytes as the shortest exact binary quantity: `300Gi`, `512Mi`, `1000`."""
     for suffix, factor in (("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
         if count and count % factor == 0:
             return f"{count // factor}{suffix}"

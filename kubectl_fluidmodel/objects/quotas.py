@@ -1,4 +1,4 @@
-"""What a namespace's ResourceQuotas and LimitRanges let be made. Pure.
+"""What a namespace's ResourceQuotas and LimitRanges allow to be created. Pure.
 
 Rules: plugin/pkg/admission/limitranger/admission.go, pkg/apis/core/v1/defaults.go and
 pkg/quota/v1/evaluator/core of Kubernetes 1.36.
@@ -20,27 +20,27 @@ from kubectl_fluidmodel.objects.resource_requests import (
 )
 
 _COMPUTE = ("cpu", "memory")
-"""Resources that each container has to state where a quota counts them."""
+"""Resources that each container has to specify if a quota counts them."""
 _LEGACY_COUNTS = ("persistentvolumeclaims", "secrets", "services", "configmaps")
-"""Resources that a quota may count without the prefix `count/`."""
+"""Resources that a quota can count without the prefix `count/`."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What is to be made in a namespace."""
+    """Objects to be created in a namespace."""
 
     pods: tuple[Object, ...] = ()
-    """Pods by name; those with an `activeDeadlineSeconds` in their spec are Terminating."""
+    """Pods by name. Pods with an `activeDeadlineSeconds` are Terminating."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Other objects by plural and group: `jobs.batch`, `secrets`."""
     claims: tuple[int, ...] = ()
-    """Bytes that each PersistentVolumeClaim requests; they are counted besides `counts`."""
+    """Bytes that each PersistentVolumeClaim requests; they are counted in addition to `counts`."""
 
 
 def violations(
     demand: Demand, quotas: Sequence[Object], limit_ranges: Sequence[Object]
 ) -> list[str]:
-    """Why the API server would not let all of it be made; empty if it would.
+    """Explain why the API server would reject the objects; empty if it accepts all of them.
 
     Returns:
         One sentence per rule, with the name of the ResourceQuota or LimitRange and the numbers.
@@ -61,7 +61,7 @@ def violations(
 
 
 def apply_limit_defaults(pod: Object, limit_ranges: Sequence[Object]) -> Object:
-    """The pod with the requests and limits that the API server fills in."""
+    """Return the pod with the requests and limits that the API server sets by default."""
     found = deepcopy(pod)
     for container in _containers(found):
         resources = container.setdefault("resources", {})
@@ -116,10 +116,10 @@ def _claim_violations(limit_range: Object, size: int) -> Iterator[str]:
 def _item_violations(
     name: str, item: Object, about: str, requests: ResourceList, limits: ResourceList
 ) -> Iterator[str]:
-    """Where requests or limits are outside of `min` and `max`, or not stated."""
+    """Yield where requests or limits are missing, or outside `min` and `max`."""
     for resource, bound in parse_resources(item.get("max")).items():
         if resource not in limits:
-            yield f"{name} wants {about} to limit its {resource}"
+            yield f"{name} requires {about} to set a limit for {resource}"
         value = max(limits.get(resource, Decimal(0)), requests.get(resource, Decimal(0)))
         if value > bound:
             yield (
@@ -130,14 +130,14 @@ def _item_violations(
         value = requests.get(resource, Decimal(0))
         if value < bound:
             yield (
-                f"{name} wants at least {format_amount(resource, bound)} of {resource}, and "
+                f"{name} requires at least {format_amount(resource, bound)} of {resource}, and "
                 f"{about} requests {format_amount(resource, value)}"
             )
     for resource, ratio in parse_resources(item.get("maxLimitRequestRatio")).items():
         limit, request = limits.get(resource), requests.get(resource)
         if not limit or not request or limit / request > ratio:
             yield (
-                f"{name} wants the {resource} limit of {about} to be at most {ratio} times its "
+                f"{name} requires the {resource} limit of {about} to be at most {ratio} times its "
                 "request"
             )
 
@@ -174,7 +174,7 @@ def _scopes(quota: Object) -> list[str]:
 
 
 def _in_scope(scope: str, pod: Object) -> bool:
-    """Whether a quota of this scope counts a pod; a scope that we do not know counts none."""
+    """Return whether a quota of this scope counts a pod; an unknown scope counts none."""
     ends = get_path(pod, "spec", "activeDeadlineSeconds") is not None
     stated = any(
         resource in amounts
@@ -190,7 +190,7 @@ def _in_scope(scope: str, pod: Object) -> bool:
 
 
 def _unstated(name: str, hard: ResourceList, pods: Sequence[Object]) -> Iterator[str]:
-    """Where a quota counts a resource, each container has to state it."""
+    """Yield containers without a resource that a quota counts; each has to specify it."""
     for resource in hard:
         part, _, compute = resource.rpartition(".")
         if compute not in _COMPUTE or part not in ("", "requests", "limits"):
@@ -204,7 +204,7 @@ def _unstated(name: str, hard: ResourceList, pods: Sequence[Object]) -> Iterator
             if lacking:
                 yield (
                     f"{name} counts {resource}, which containers {', '.join(lacking)} of pod "
-                    f"{name_of(pod)} do not state"
+                    f"{name_of(pod)} do not specify"
                 )
 
 
@@ -231,7 +231,7 @@ def _object_usage(demand: Demand) -> ResourceList:
 
 
 def _stated_by_all(pod: Object, part: str) -> ResourceList:
-    """The requests or limits of a pod's containers together, of what each of them states."""
+    """Return the sum of the requests or limits that a pod's containers specify."""
     found: ResourceList = {}
     each = [parse_resources(get_path(c, "resources", part)) for c in _containers(pod)]
     for resource in {name for stated in each for name in stated}:

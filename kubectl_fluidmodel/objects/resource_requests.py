@@ -1,4 +1,4 @@
-"""What a pod requests of a node, as the scheduler counts it. Pure.
+"""The resources that a pod requests, as the scheduler counts them. Pure.
 
 Rules: PodRequests (k8s.io/component-helpers/resource v0.36).
 """
@@ -22,11 +22,11 @@ _POD_LEVEL_PREFIX = "hugepages-"
 
 
 def requests_of(pod: Mapping[str, Any]) -> ResourceList:
-    """What a pod takes: `spec.resources` where it says so, else what its containers add up to.
+    """Return a pod's requests: `spec.resources` if set, else the sum over its containers.
 
-    Containers and sidecars run side by side; the other init containers one after the other, each
-    beside the sidecars before it. A pod that is being resized takes the most of what it has and
-    what it wants.
+    Containers and sidecars run at the same time. Other init containers run one after the other,
+    each beside the sidecars before it. A pod that is being resized counts with the maximum of its
+    current and its requested resources.
     """
     total: ResourceList = {}
     for container in get_list(pod, "spec", "containers"):
@@ -53,22 +53,22 @@ def requests_of(pod: Mapping[str, Any]) -> ResourceList:
 
 
 def requested_amount(pod: Mapping[str, Any], resource: str) -> int:
-    """What a pod takes of one resource, as a whole number that is rounded up."""
+    """Return a pod's request for one resource as an integer, rounded up."""
     return int(requests_of(pod).get(resource, Decimal(0)).to_integral_value(ROUND_CEILING))
 
 
 def allocatable(node: Object) -> ResourceList:
-    """What a node has for pods."""
+    """Return a node's allocatable resources."""
     return parse_resources(get_path(node, "status", "allocatable"))
 
 
 def is_terminated(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has ended, and holds nothing any more."""
+    """Return whether a pod has ended and holds no resources."""
     return get_path(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
 def _container_requests(container: Object, pod: Mapping[str, Any], statuses: str) -> ResourceList:
-    """What a container takes: of a resize under way the most of its sides."""
+    """Return a container's requests; during a resize, the maximum of both."""
     found = _spec(container)
     for status in get_list(pod, "status", statuses):
         if status.get("name") != container.get("name") or get_path(status, "resources") is None:
@@ -84,13 +84,13 @@ def _container_requests(container: Object, pod: Mapping[str, Any], statuses: str
 
 
 def _spec(container: Object) -> ResourceList:
-    """A container's requests; the API server fills in the limit of what has only a limit."""
+    """Return a container's requests; the API server sets a request that only has a limit."""
     requests = parse_resources(get_path(container, "resources", "requests"))
     return {**parse_resources(get_path(container, "resources", "limits")), **requests}
 
 
 def parse_resources(listed: Any) -> ResourceList:
-    """A resource list; what is no quantity is left out."""
+    """Parse a resource list; invalid quantities are skipped."""
     found: ResourceList = {}
     for name, value in listed.items() if isinstance(listed, Mapping) else ():
         try:
@@ -114,14 +114,14 @@ _BYTES = re.compile(r"memory|ephemeral-storage|storage|hugepages-.*")
 
 
 def format_amount(resource: str, value: Decimal) -> str:
-    """An amount of a resource for people, without its name: `256.0 GiB`, `1.5`, `8`."""
+    """Format an amount of a resource without its name: `256.0 GiB`, `1.5`, `8`."""
     if _BYTES.fullmatch(resource):
         return format_bytes(int(value))
     return f"{value.quantize(Decimal('0.001')).normalize():f}"
 
 
 def describe_shortage(resource: str, needed: Decimal, free: Decimal) -> str:
-    """How much of a resource lacks: `300.0 GiB of memory needed, 256.0 GiB free`."""
+    """Format a shortage: `300.0 GiB of memory needed, 256.0 GiB free`."""
     of = "of " if _BYTES.fullmatch(resource) else ""
     named = "ephemeral storage" if resource == "ephemeral-storage" else resource
     left = format_amount(resource, max(Decimal(0), free))

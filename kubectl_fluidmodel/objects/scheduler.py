@@ -1,9 +1,9 @@
-"""Why a pod does not fit on a node: what the filters of kube-scheduler say, and who is in the way.
+"""Why a pod does not fit on a node: the scheduler's filters, and the pods that are in the way.
 
-Pure, and the only judge of that: `cache`, `pin`, `doctor` and what waits ask it. Modelled on the
+Pure, and the only implementation: `cache`, `pin`, `doctor` and all waits use it. Modeled on the
 plugins of kube-scheduler v1.36 (pkg/scheduler/framework/plugins): NodeUnschedulable, NodeName,
 TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit, VolumeBinding for bound claims, and
-InterPodAffinity. Spread constraints, volume limits and dynamic resources are not judged.
+InterPodAffinity. Spread constraints, volume limits and dynamic resources are not checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kubectl_fluidmodel.objects.resource_requests import ResourceList, requests_
 
 
 class Filter(Enum):
-    """What a pod fails on a node, in the order in which the scheduler asks."""
+    """The filter that rejects a pod, in the order of the scheduler."""
 
     CORDON = "cordon"
     NAME = "node name"
@@ -49,24 +49,25 @@ class Obstacle:
 
     filter: Filter
     text: str
-    """In words: `untolerated taint nvidia.com/gpu=present:NoSchedule`."""
+    """A description: `untolerated taint nvidia.com/gpu=present:NoSchedule`."""
     subject: str = ""
-    """The taint, the resource, the ports, the volume; as the object has it."""
+    """The taint, the resource, the ports or the volume, as in the object."""
     needed: Decimal = Decimal(0)
     free: Decimal = Decimal(0)
-    """Of ROOM: what the pod requests of the resource, and what other pods leave of it."""
+    """For ROOM: the pod's request for the resource, and what other pods leave free."""
     holders: tuple[Object, ...] = ()
-    """The pods that hold the port, most of the resource, or keep this one away."""
+    """The pods that hold the port or most of the resource, or whose anti-affinity matches."""
     permanent: bool = True
-    """Whether it stays when other pods end: the pod, the node or the claim has to change."""
+    """Whether it remains when other pods end: the pod, the node or the claim has to change."""
 
 
 @dataclass(frozen=True)
 class SchedulerView:
-    """Nodes and what is on them, at one time.
+    """Nodes and their pods at one point in time.
 
-    `pods` are those of all namespaces, or None where they could not be read: then a node counts
-    as empty, and what fits may not fit. Pods that have ended may be among them, and the judged one.
+    `pods` are the pods of all namespaces, or None if they could not be read: nodes then count as
+    empty, so a pod that seems to fit may not fit. They may include ended pods and the evaluated
+    pod.
     """
 
     nodes: Sequence[Object]
@@ -76,7 +77,7 @@ class SchedulerView:
 
     @cached_property
     def _pods_by_node(self) -> dict[str, list[tuple[Object, ResourceList]]]:
-        """Node to its pods with what each requests."""
+        """Nodes to their pods, with the requests of each pod."""
         found: dict[str, list[tuple[Object, ResourceList]]] = {}
         for pod in self.pods or ():
             node = get_path(pod, "spec", "nodeName")
@@ -98,7 +99,7 @@ class SchedulerView:
 
     @cached_property
     def _volumes(self) -> dict[tuple[str, str], Object]:
-        """(namespace, claim) to the volume that it is bound to."""
+        """(namespace, claim) to the volume that the claim is bound to."""
         by_name = {name_of(volume): volume for volume in self.volumes}
         bound = {
             (namespace_of(claim), name_of(claim)): str(
@@ -109,18 +110,18 @@ class SchedulerView:
         return {key: by_name[name] for key, name in bound.items() if name in by_name}
 
     def _other_pods(self, pod: Object, node: Object) -> list[tuple[Object, ResourceList]]:
-        """The pods that hold something of a node, without the judged one."""
+        """Return the pods that hold resources of a node, without the evaluated pod."""
         own = full_name(pod)
         return [
             each for each in self._pods_by_node.get(name_of(node), ()) if full_name(each[0]) != own
         ]
 
     def obstacles_by_node(self, pod: Object) -> dict[str, list[Obstacle]]:
-        """Each node's name, with what is against the pod there; empty where it fits."""
+        """Return each node's name with the obstacles there; empty if the pod fits."""
         return {name_of(node): self.obstacles(pod, node) for node in self.nodes}
 
     def obstacles(self, pod: Object, node: Object) -> list[Obstacle]:
-        """Everything that keeps a pod off a node, in the order of the filters; empty if it fits."""
+        """Return everything that keeps a pod off a node, in filter order; empty if it fits."""
         beside = self._other_pods(pod, node)
         found = list(node_obstacles(get_path(pod, "spec", default={}), node))
         found += _port_obstacles(pod, [other for other, _ in beside])
@@ -144,13 +145,13 @@ class SchedulerView:
                 where = node_selector.describe(terms)
                 yield Obstacle(
                     Filter.VOLUME,
-                    f"volume {name_of(volume)} is only for nodes with {where}",
+                    f"volume {name_of(volume)} is available only on nodes with {where}",
                     name_of(volume),
                 )
 
 
 def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
-    """What is against a pod's spec on a node whatever else runs there: cordon, taints, labels."""
+    """Return the obstacles that do not depend on other pods: cordon, taints, labels."""
     cordon = taints.Taint(taints.UNSCHEDULABLE, "", taints.NO_SCHEDULE)
     cordoned = bool(get_path(node, "spec", "unschedulable"))
     if cordoned and not taints.is_tolerated(get_list(spec, "tolerations"), cordon):
@@ -160,14 +161,14 @@ def node_obstacles(spec: Mapping[str, Any], node: Object) -> Iterator[Obstacle]:
         yield Obstacle(Filter.NAME, f"nodeName {wanted}", str(wanted))
     for taint in taints.untolerated(spec, node):
         if cordoned and taint.key == taints.UNSCHEDULABLE:
-            continue  # one fact: the node controller adds the taint of a cordon
+            continue  # the same fact: the node controller adds the taint for a cordon
         yield Obstacle(Filter.TAINT, f"untolerated taint {taint}", str(taint))
     for text in node_selector.mismatches(spec, node):
         yield Obstacle(Filter.AFFINITY, text, text)
 
 
 def claims_of(pod: Mapping[str, Any]) -> list[str]:
-    """The names of the claims that a pod mounts or would mount."""
+    """Return the names of the claims that a pod mounts or would mount."""
     return [
         str(get_path(volume, "persistentVolumeClaim", "claimName", default=""))
         for volume in get_list(pod, "spec", "volumes")
@@ -176,7 +177,7 @@ def claims_of(pod: Mapping[str, Any]) -> list[str]:
 
 
 def host_ports(pod: Mapping[str, Any]) -> list[tuple[int, str, str]]:
-    """(port, protocol, address) of each port of the node that a pod takes for its whole life."""
+    """Return (port, protocol, address) of each host port that a pod uses throughout its life."""
     sidecars = [
         c for c in get_list(pod, "spec", "initContainers") if c.get("restartPolicy") == "Always"
     ]
@@ -206,7 +207,7 @@ def _port_obstacles(pod: Object, beside: Iterable[Object]) -> Iterator[Obstacle]
             holders.append(other)
     if taken:
         ports = summarize([str(port) for port in sorted(taken)])
-        held = "is held" if len(taken) == 1 else "are held"
+        held = "is in use" if len(taken) == 1 else "are in use"
         noun = "port" if len(taken) == 1 else "ports"
         yield Obstacle(
             Filter.PORTS,
@@ -230,14 +231,14 @@ def _resource_obstacles(
     if most is not None and len(beside) + 1 > most:
         yield Obstacle(
             Filter.PODS,
-            f"it runs {len(beside)} pods, and no more are allowed",
+            f"it runs {len(beside)} pods, its maximum",
             "pods",
             Decimal(1),
             most - len(beside),
             permanent=most < 1,
         )
     if not has:
-        return  # a node that has not said yet what it has
+        return  # a new node that has not reported its capacity yet
     for resource, needed in requests_of(pod).items():
         if needed <= 0:
             continue
@@ -259,13 +260,13 @@ def _resource_obstacles(
 
 
 def _largest(resource: str, used: Iterable[tuple[Object, ResourceList]]) -> list[Object]:
-    """The pods that request a resource, those that request most of it first."""
+    """Return the pods that request a resource, largest request first."""
     some = [(pod, each[resource]) for pod, each in used if each.get(resource, Decimal(0)) > 0]
     return [pod for pod, _ in sorted(some, key=lambda pair: (-pair[1], full_name(pair[0])))]
 
 
 def group_by_reason(reasons: Iterable[tuple[str, str]], limit: int = 5) -> str:
-    """Nodes with why not, those of one reason together: `a, b: it is cordoned; c: …`."""
+    """Format nodes with reasons, grouped by reason: `a, b: it is cordoned; c: …`."""
     grouped: dict[str, list[str]] = {}
     for name, why in reasons:
         grouped.setdefault(why, []).append(name)

@@ -1,4 +1,4 @@
-"""Label selectors as kubectl's -l takes them, evaluated here: they work on a file too.
+"""Label selectors with the syntax of kubectl's -l, evaluated locally, so they also work on files.
 
 Grammar: k8s.io/apimachinery/pkg/labels (`a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`,
 `!a`).
@@ -21,10 +21,10 @@ Matches = Callable[[Mapping[str, str]], bool]
 
 
 def parse_selector(text: str) -> Matches:
-    """A judge of an object's labels.
+    """Parse a selector to a predicate for an object's labels.
 
     Raises:
-        UsageError: it is no selector.
+        UsageError: it is not a selector.
     """
     wanted = [_requirement(part.strip(), text) for part in re.split(r",(?![^(]*\))", text)]
     return lambda labels: all(holds(labels) for holds in wanted)
@@ -46,4 +46,4 @@ def _requirement(part: str, text: str) -> Matches:
     if exists:
         negated, there = bool(exists[1]), exists[2]
         return lambda labels: (there in labels) is not negated
-    raise UsageError(f"-l '{text}' is no label selector", "", "-l key=value,other!=value")
+    raise UsageError(f"-l '{text}' is not a label selector", "", "-l key=value,other!=value")

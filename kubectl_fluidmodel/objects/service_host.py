@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def parse_service_host(host: str, namespace: str) -> tuple[str, str] | None:
-    """The (namespace, Service) that a host name means inside the cluster, or None.
+    """Return the (namespace, Service) of a host name in the cluster, or None.
 
-    `minio`, `minio.store`, `minio.store.svc` and `minio.store.svc.cluster.local` are such
-    names; anything with other dots is taken for a name outside.
+    `minio`, `minio.store`, `minio.store.svc` and `minio.store.svc.cluster.local` are such names.
+    Other names with dots are outside the cluster.
     """
-    if not host or ":" in host:  # nothing, or an IPv6 address
+    if not host or ":" in host:  # empty, or an IPv6 address
         return None
     parts = host.rstrip(".").split(".")
     if len(parts) == 1:

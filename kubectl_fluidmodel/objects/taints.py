@@ -1,4 +1,4 @@
-"""Taints of nodes: which a pod tolerates, which say that a node is going, which are for GPUs. Pure.
+"""Taints of nodes: tolerated taints, taints of nodes that are being removed, taints for GPUs. Pure.
 
 Rules: Toleration.ToleratesTaint (k8s.io/api/core/v1/toleration.go v0.36).
 """
@@ -25,7 +25,7 @@ LEAVING: dict[str, str] = {
     "node.kubernetes.io/unreachable": "it is unreachable",
     "node.kubernetes.io/memory-pressure": "it is short of memory",
     "node.kubernetes.io/disk-pressure": "it is short of disk",
-    "node.kubernetes.io/pid-pressure": "it is short of process ids",
+    "node.kubernetes.io/pid-pressure": "it is short of process IDs",
     "node.kubernetes.io/network-unavailable": "it has no network",
     "node.kubernetes.io/out-of-service": "it is out of service",
     "node.cloudprovider.kubernetes.io/uninitialized": "its cloud has not set it up yet",
@@ -41,19 +41,20 @@ LEAVING: dict[str, str] = {
     "node.cluster.x-k8s.io/uninitialized": "Cluster API has not set it up yet",
     "node.cluster.x-k8s.io/outdated-revision": "Cluster API is about to replace it",
     # GKE: how-to/spot-vms, graceful termination; AWS Node Termination Handler: pkg/node/node.go
-    "cloud.google.com/impending-node-termination": "its cloud is about to take it away",
-    "aws-node-termination-handler/spot-itn": "its cloud is about to take it away",
-    "aws-node-termination-handler/scheduled-maintenance": "its cloud is about to take it away",
-    "aws-node-termination-handler/asg-lifecycle-termination": "its cloud is about to take it away",
-    "aws-node-termination-handler/rebalance-recommendation": "its cloud may take it away",
+    "cloud.google.com/impending-node-termination": "its cloud is about to remove it",
+    "aws-node-termination-handler/spot-itn": "its cloud is about to remove it",
+    "aws-node-termination-handler/scheduled-maintenance": "its cloud is about to remove it",
+    "aws-node-termination-handler/asg-lifecycle-termination": "its cloud is about to remove it",
+    "aws-node-termination-handler/rebalance-recommendation": "its cloud may remove it",
 }
-"""Keys of taints that a controller sets on a node that goes, or is not there yet, and why."""
+"""Keys of taints that a controller sets on a node that is being removed or not ready, and why."""
 
 _STARTING_PREFIXES = (
     "startup-taint.cluster-autoscaler.kubernetes.io/",
     "ignore-taint.cluster-autoscaler.kubernetes.io/",
 )
-"""Of taints that go once an agent runs; those of CNI and CSI end in `/agent-not-ready`."""
+"""Keys of taints that are removed once an agent runs; those of CNI and CSI end in
+`/agent-not-ready`."""
 
 _ACCELERATORS = frozenset(
     {
@@ -75,23 +76,23 @@ class Taint:
     effect: str
 
     def __str__(self) -> str:
-        """As kubectl writes it: `nvidia.com/gpu=present:NoSchedule`."""
+        """Format the taint as kubectl does: `nvidia.com/gpu=present:NoSchedule`."""
         return f"{self.key}{f'={self.value}' if self.value else ''}:{self.effect}"
 
     @property
     def blocks_pods(self) -> bool:
-        """Whether it keeps pods away, and not only asks them to stay away."""
+        """Return whether the taint keeps pods away, instead of only preferring that."""
         return self.effect in (NO_SCHEDULE, NO_EXECUTE)
 
     @property
     def departure_reason(self) -> str:
-        """Why a node with this taint is going or not there yet; empty where it says neither."""
+        """Return why a node with this taint is being removed or not ready; empty for others."""
         if self.key.startswith(_STARTING_PREFIXES) or self.key.endswith("/agent-not-ready"):
             return "it is still starting"
         return LEAVING.get(self.key, "")
 
     def toleration(self) -> dict[str, str]:
-        """The toleration of exactly this taint."""
+        """Return the toleration of exactly this taint."""
         if self.value:
             return {"key": self.key, "operator": "Equal", "value": self.value} | self._effect()
         return {"key": self.key, "operator": "Exists"} | self._effect()
@@ -101,7 +102,7 @@ class Taint:
 
 
 def taints_of(node: Mapping[str, Any]) -> list[Taint]:
-    """The taints of a node, as its spec lists them."""
+    """Return the taints of a node's spec."""
     return [
         Taint(str(t.get("key") or ""), str(t.get("value") or ""), str(t.get("effect") or ""))
         for t in get_list(node, "spec", "taints")
@@ -109,12 +110,12 @@ def taints_of(node: Mapping[str, Any]) -> list[Taint]:
 
 
 def is_tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Taint) -> bool:
-    """Whether one of some tolerations tolerates a taint."""
+    """Return whether one of the tolerations tolerates a taint."""
     return any(_tolerates(one, taint) for one in tolerations)
 
 
 def untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> list[Taint]:
-    """The NoSchedule and NoExecute taints of a node that a pod's spec does not tolerate."""
+    """Return the NoSchedule and NoExecute taints of a node that a pod's spec does not tolerate."""
     mine = get_list(spec, "tolerations")
     return [
         taint for taint in taints_of(node) if taint.blocks_pods and not is_tolerated(mine, taint)
@@ -144,10 +145,10 @@ def _tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
 
 
 def marks_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
-    """Whether a taint only keeps a node with GPUs free for what uses them.
+    """Return whether a taint only reserves a GPU node for pods that use GPUs.
 
-    Such a taint bears the name of a resource of the node (kubernetes.io, "Taints and
-    Tolerations": nodes with special hardware), or the name that a cloud gives its GPU pools.
+    Such a taint has the name of a resource of the node (kubernetes.io, "Taints and Tolerations":
+    nodes with special hardware), or the name that a cloud gives its GPU pools.
     """
     if is_gpu(taint.key) or taint.key in _ACCELERATORS:
         return True
@@ -161,15 +162,15 @@ def marks_accelerator(taint: Taint, node: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Departure:
-    """Why a node is going, or is not there yet."""
+    """Why a node is being removed or not ready."""
 
     reason: str
     certain: bool
-    """Whether it takes no pods any more; False of a mere candidate for removal."""
+    """Whether the node accepts no more pods; False for a mere candidate for removal."""
 
 
 def departure_of(node: Object) -> Departure | None:
-    """Whether a node is about to go or not there yet, and nothing new belongs on it."""
+    """Return why a node is being removed or not ready, so that nothing new should run on it."""
     if is_terminating(node):
         return Departure("it is being deleted", True)
     if get_path(node, "spec", "unschedulable"):

@@ -10,7 +10,7 @@ from kubectl_fluidmodel.objects.access import get_path
 
 
 def event_time(event: Mapping[str, Any]) -> float:
-    """When an event was last seen, in seconds of Unix time; 0.0 if it has no time."""
+    """Return when an event was last seen, in seconds of Unix time; 0.0 if it has no time."""
     stamp = (
         get_path(event, "series", "lastObservedTime")
         or event.get("lastTimestamp")
@@ -21,7 +21,7 @@ def event_time(event: Mapping[str, Any]) -> float:
 
 
 def parse_time(stamp: Any) -> float:
-    """An RFC 3339 time in seconds of Unix time; 0.0 if the text is none."""
+    """Parse an RFC 3339 time to seconds of Unix time; 0.0 if the text is not a time."""
     try:
         return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
     except ValueError:

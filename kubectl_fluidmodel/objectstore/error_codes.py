@@ -1,7 +1,7 @@
-"""What a store's answer means: one table for `cache`, `stage` and `doctor`.
+"""Explains a store's error responses: one table for `cache`, `stage` and `doctor`.
 
-Codes are those of S3's REST API. What has no code in it (the answer to a HEAD, a page of a console,
-an ingress or a proxy) is told by its status and its headers.
+Codes are those of S3's REST API. Responses without a code (to a HEAD, or from a console, an ingress
+or a proxy) are classified by status and headers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TLS, NOT_S3 = "tls", "foreign"
-"""TLS where there should be none, or the other way round; somebody who is no store."""
+"""TLS on a plain port or the reverse; a server that is not a store."""
 SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
     "skew",
     "unknown-key",
@@ -23,9 +23,9 @@ SKEW, UNKNOWN_KEY, WRONG_SECRET, EXPIRED, DENIED = (
     "expired",
     "denied",
 )
-"""How a store refuses credentials."""
+"""Rejected credentials."""
 REGION, NO_BUCKET, ERROR = "region", "no-bucket", "error"
-"""The bucket is elsewhere, or not there; any other error."""
+"""The bucket is elsewhere or does not exist; other errors."""
 
 _STATE_BY_CODE = {
     "InvalidAccessKeyId": UNKNOWN_KEY,
@@ -56,10 +56,10 @@ _STATE_BY_HEAD_STATUS = {
     403: DENIED,
     404: NO_BUCKET,
 }
-"""By the status of a HEAD, whose answer has no room for a code."""
+"""Errors by the status of a HEAD, whose response has no code."""
 _TLS_PORT_MARKERS = (b"HTTP request to an HTTPS server", b"HTTP request was sent to HTTPS port")
-SPEAKS_TLS = "it speaks TLS on this port, and the endpoint says http"
-SPEAKS_HTTP = "it speaks plain HTTP on this port, and the endpoint says https"
+PORT_USES_TLS = "this port uses TLS, but the endpoint says http"
+PORT_USES_PLAIN_HTTP = "this port uses plain HTTP, but the endpoint says https"
 _LIST_ROOT_ELEMENTS = {
     "ListObjectsV2": b"ListBucketResult",
     "ListObjects": b"ListBucketResult",
@@ -67,15 +67,15 @@ _LIST_ROOT_ELEMENTS = {
     "ListMultipartUploads": b"ListMultipartUploadsResult",
     "ListParts": b"ListPartsResult",
 }
-"""The element that a list begins with; whoever answers 200 without it is no store."""
+"""The root element of a list; a server that responds 200 without it is not a store."""
 _RETRYABLE_STATUSES = (408, 425, 429)
-"""Statuses below 500 that may be others the next time."""
+"""Statuses below 500 that may be transient."""
 TEMPORARY_KEY_PREFIX = "ASIA"
-"""How keys of AWS begin that are worth nothing without a session token (IAM, unique IDs)."""
+"""Prefix of AWS keys that are invalid without a session token (IAM, unique IDs)."""
 
 
 class NotS3StoreError(Exception):
-    """An answer that no S3 store gives."""
+    """A response that no S3 store sends."""
 
     def __init__(self, state: str, message: str) -> None:
         super().__init__(message)
@@ -84,21 +84,21 @@ class NotS3StoreError(Exception):
 
 @dataclass(frozen=True)
 class S3ErrorDetails:
-    """What a store said, and what it means."""
+    """A store's error and its classification."""
 
     state: str
     code: str
     message: str
-    """The store's own words."""
+    """The store's own message."""
     operation: str
     region: str = ""
-    """Where the bucket is, where that is told."""
+    """The bucket's region, if known."""
     skew: float = 0.0
-    """Seconds that the store's clock is ahead of ours, where it gives the time."""
+    """Seconds that the store's clock is ahead of ours, if its response has the time."""
 
 
 def parse_error(answer: Mapping[str, Any], operation: str) -> S3ErrorDetails:
-    """The refusal in what botocore made of an answer."""
+    """Classify an error from botocore's response."""
     error = answer.get("Error") or {}
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     meta = answer.get("ResponseMetadata") or {}
@@ -110,14 +110,14 @@ def parse_error(answer: Mapping[str, Any], operation: str) -> S3ErrorDetails:
         if status >= 500 or status in _RETRYABLE_STATUSES:
             state = ERROR
         if head:
-            message = f"HTTP {status}, and the answer to a HEAD gives no reason"
+            message = f"HTTP {status} without a reason, because it is a response to HEAD"
         else:
             message = describe_response(status, headers)
         if headers.get("x-amz-bucket-region") and status in (301, 307, 308, 400):
             state = REGION
     elif code == "NoSuchKey" and operation in _LIST_ROOT_ELEMENTS:
-        # A list is asked of a bucket: whoever looks for a file of that name has taken the
-        # bucket's name for a part of the path.
+        # A list request is about the bucket: a server that looks for a file of that name has read
+        # the bucket's name as a part of the path.
         state = NO_BUCKET
     return S3ErrorDetails(
         state,
@@ -130,7 +130,7 @@ def parse_error(answer: Mapping[str, Any], operation: str) -> S3ErrorDetails:
 
 
 def parse_bucket_region(error: Mapping[str, Any], headers: Mapping[str, str]) -> str:
-    """The bucket's region, by the error document, the headers or the words."""
+    """Return the bucket's region from the error document, the headers or the message."""
     told = str(error.get("Region") or headers.get("x-amz-bucket-region") or "")
     if told:
         return told
@@ -141,7 +141,7 @@ def parse_bucket_region(error: Mapping[str, Any], headers: Mapping[str, str]) ->
 
 
 def parse_clock_skew(headers: Mapping[str, str]) -> float:
-    """Seconds that the server's clock is ahead; 0 where it gives no time."""
+    """Return the seconds that the server's clock is ahead; 0 if it sends no time."""
     try:
         theirs = parsedate_to_datetime(headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
@@ -152,15 +152,15 @@ def parse_clock_skew(headers: Mapping[str, str]) -> float:
 def require_s3_response(
     operation: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """See that an answer is a store's, before it is read as one.
+    """Check that a response comes from a store before it is parsed.
 
     Raises:
-        NotS3StoreError: it is a page of HTML, a list of nothing that S3 knows, or a word of TLS.
+        NotS3StoreError: it is an HTML page, an unknown XML document, or a TLS alert.
     """
     start = body[:2048] if isinstance(body, bytes) else b""
     kind = headers.get("content-type", "no type").partition(";")[0]
     if any(mark in start for mark in _TLS_PORT_MARKERS):
-        raise NotS3StoreError(TLS, SPEAKS_TLS)
+        raise NotS3StoreError(TLS, PORT_USES_TLS)
     if (
         status >= 500
         or status in _RETRYABLE_STATUSES
@@ -170,7 +170,7 @@ def require_s3_response(
     html = kind.endswith("html") or start.lstrip()[:14].lower().startswith((b"<!doctype", b"<html"))
     if html and status >= 300:
         to = headers.get("location", "")
-        where = f", which leads to {_without_secrets(to)}" if to else ""
+        where = f", which redirects to {_without_secrets(to)}" if to else ""
         raise NotS3StoreError(NOT_S3, describe_response(status, headers, where))
     wanted = _LIST_ROOT_ELEMENTS.get(operation)
     if status < 300 and (html or (wanted is not None and wanted not in start)):
@@ -178,21 +178,21 @@ def require_s3_response(
 
 
 def describe_response(status: int, headers: Mapping[str, str], where: str = "") -> str:
-    """The words for an answer that no store gives."""
+    """Describe a response that no store sends."""
     kind = headers.get("content-type", "no type").partition(";")[0]
-    return f"it answers with HTTP {status} and {kind}{where}, not as S3 does"
+    return f"it responds with HTTP {status} and {kind}{where}, unlike S3"
 
 
 def _without_secrets(url: str) -> str:
-    """A URL without who logs in and without what may be a secret in it."""
+    """Return a URL without credentials and without possible secrets."""
     split = urlsplit(url)
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"[:120]
 
 
 def endpoint_without_bucket(endpoint: str, bucket: str) -> str:
-    """The endpoint without the bucket's name in it; empty where it has none.
+    """Return the endpoint without the bucket's name; empty if it does not contain it.
 
-    `https://BUCKET.s3.amazonaws.com` and `http://minio:9000/BUCKET` are addresses of a bucket.
+    `https://BUCKET.s3.amazonaws.com` and `http://minio:9000/BUCKET` are URLs of a bucket.
     """
     split = urlsplit(endpoint)
     if not bucket or not split.hostname:
@@ -208,11 +208,11 @@ _PROVIDER_HOSTS = re.compile(
     r"(?:s3[.-]|storage\.googleapis|r2\.cloudflarestorage|digitaloceanspaces|backblazeb2"
     r"|aliyuncs|wasabisys|linodeobjects)"
 )
-"""Hosts of providers, under which a bucket's name in front can only be a bucket's."""
+"""Hosts of providers: a prefix that equals the bucket's name can only be the bucket."""
 
 
 def find_bucket_in_endpoint(endpoint: str, bucket: str) -> str:
-    """As `endpoint_without`, only where it is certain: a Service may be called like a bucket."""
+    """Like `endpoint_without_bucket`, only if certain: a Service may have the bucket's name."""
     right = endpoint_without_bucket(endpoint, bucket)
     by_path = urlsplit(endpoint).path.strip("/") == bucket
     return right if right and (by_path or _PROVIDER_HOSTS.match(urlsplit(right).netloc)) else ""
@@ -221,11 +221,11 @@ def find_bucket_in_endpoint(endpoint: str, bucket: str) -> str:
 def explain_error(
     details: S3ErrorDetails, endpoint: str, bucket: str, *, has_credentials: bool
 ) -> tuple[str, str]:
-    """Why, and what to do; `at` is the endpoint as people know it."""
+    """Return the reason and the hint; `at` is the endpoint as users know it."""
     code, message, state = details.code, details.message or details.code, details.state
     right = endpoint_without_bucket(endpoint, bucket)
     if right and state in (NO_BUCKET, NOT_S3, ERROR):
-        return f"the endpoint {endpoint} has the bucket's name in it", f"--endpoint {right}"
+        return f"the endpoint {endpoint} contains the bucket's name", f"--endpoint {right}"
     if state == NO_BUCKET:
         return f"bucket '{bucket}' does not exist at {endpoint}", "check SOURCE and --endpoint"
     if state == UNKNOWN_KEY:
@@ -259,10 +259,10 @@ def _explain_access_denied(
         )
     if re.search(r"requester.?pays", details.message, re.IGNORECASE):
         return (
-            f"bucket {bucket} lets whoever reads pay (requester pays), which Alluxio cannot",
-            "copy the model into a bucket of your own",
+            f"bucket {bucket} is a requester-pays bucket, which Alluxio does not support",
+            "copy the model to your own bucket",
         )
-    bare = " (the answer to a HEAD gives no reason)" if details.code.isdigit() else ""
+    bare = " (the response to HEAD has no reason)" if details.code.isdigit() else ""
     return (
         f"access denied: the credentials may not {details.operation}{bare}",
         "check the bucket's policy",
@@ -270,15 +270,15 @@ def _explain_access_denied(
 
 
 def explain_not_s3(endpoint: str, message: str) -> tuple[str, str]:
-    """Of a server that is no store."""
-    if message == SPEAKS_TLS:
+    """Return the reason and the hint for a server that is not a store."""
+    if message == PORT_USES_TLS:
         return f"{endpoint}: {message}", f"--endpoint {endpoint.replace('http://', 'https://', 1)}"
     return (
-        f"{endpoint} does not answer as an S3 store: {message}",
-        "--endpoint with the port of the S3 API (9000 of MinIO), not of the console (9001)",
+        f"{endpoint} does not respond like an S3 store: {message}",
+        "--endpoint with the port of the S3 API (MinIO: 9000), not the console's (9001)",
     )
 
 
 def lacks_token(access_key: str, token: str) -> bool:
-    """Whether a key is a temporary one without what makes it one: no store takes it."""
+    """Return whether a key is temporary but has no session token, so that no store accepts it."""
     return access_key.startswith(TEMPORARY_KEY_PREFIX) and len(access_key) >= 16 and not token

@@ -1,4 +1,4 @@
-"""Directories served over HTTP: what Alluxio's WebUFS sees in an index page."""
+"""Directories served over HTTP: reads index pages as Alluxio's WebUFS does."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     import urllib3
 
 _SETTING = "SOURCE"
-"""What names the address, for hints."""
+"""What sets the address, for hints."""
 _MAX_PAGES = 200
 _MAX_FILES = 20_000
 _MAX_PAGE_BYTES = 4 << 20
 _CHUNK_BYTES = 64 << 10
 _SECONDS = 120.0
-"""Limit for the whole listing; that of a model is a few pages."""
+"""Timeout of the whole listing; a model's has few pages."""
 _IDENTITY_ENCODING = {"Accept-Encoding": "identity"}
-"""Sizes and ranges are those of the file, and a page cannot expand when it is decompressed."""
+"""Requests uncompressed responses: sizes and ranges then refer to the file, and a page cannot
+expand."""
 
 
 class _LinkParser(HTMLParser):
@@ -48,9 +49,9 @@ class _LinkParser(HTMLParser):
 
 
 def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
-    """The directories and the files that an index page at `url` links to, below it.
+    """Return the directories and files that an index page at `url` links to, below it.
 
-    Sorting links, parents and other hosts are left out; both lists are absolute URLs.
+    Sort links, parents and other hosts are ignored; both lists are absolute URLs.
     """
     parser = _LinkParser()
     parser.feed(page)
@@ -69,11 +70,11 @@ def links_below(page: str, url: str) -> tuple[list[str], list[str]]:
 
 
 def list_directory(url: str) -> FileListing:
-    """List every file below an HTTP directory, with sizes by Content-Length.
+    """List every file below an HTTP directory, with sizes from Content-Length.
 
     Raises:
-        FluidModelError: the URL has no directory listing, or a size is not sent.
-        UnreachableError: the server does not answer, or not in time.
+        FluidModelError: the URL has no directory listing, or a size is missing.
+        UnreachableError: the server does not respond, or not in time.
     """
     root = url if url.endswith("/") else url + "/"
     pool = _create_pool(url, maxsize=16)
@@ -86,7 +87,7 @@ def list_directory(url: str) -> FileListing:
         seen += 1
         if seen > _MAX_PAGES or len(targets) > _MAX_FILES:
             raise FluidModelError(
-                f"{url} is too large a tree",
+                f"the directory tree at {url} is too large",
                 f"it has more than {_MAX_PAGES} pages or {_MAX_FILES} files",
                 "name the model's own directory",
             )
@@ -97,7 +98,7 @@ def list_directory(url: str) -> FileListing:
         targets.update(dict.fromkeys(files))
     if not targets:
         raise FluidModelError(
-            f"{url} lists no files", "WebUFS needs a server that shows an index of the directory"
+            f"{url} lists no files", "WebUFS needs a directory index from the server"
         )
     with ThreadPoolExecutor(max_workers=16) as workers:
         sizes = list(workers.map(lambda target: _read_size(pool, target, deadline), targets))
@@ -129,7 +130,7 @@ def range_reader(url: str) -> RangeReader:
                     raise RangeReadError("the server does not support range requests")
                 return bytes(response.read(count, decode_content=False))
             finally:
-                response.close()  # without reading what the server sends beyond the range
+                response.close()  # without reading data beyond the range
         except (urllib3.exceptions.HTTPError, OSError) as err:
             failure = explain_connection_error(err, url, _SETTING)
             raise RangeReadError(failure.reason) from err
@@ -150,7 +151,7 @@ def _create_pool(url: str, maxsize: int, seconds: float = 20.0) -> urllib3.PoolM
 
 
 def _read_page(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
-    """Read an index page, up to the size that a page may have."""
+    """Read an index page, up to the size limit."""
     import urllib3
 
     response = _send_request(pool, "GET", url, deadline)
@@ -159,7 +160,7 @@ def _read_page(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
             kind = response.headers.get("Content-Type", "") or "no Content-Type"
             raise FluidModelError(
                 f"{url} is not a directory listing",
-                f"the server answers with {kind[:60]}, not with an HTML page",
+                f"the server responds with {kind[:60]}, not with an HTML page",
             )
         content = bytearray()
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
@@ -172,7 +173,7 @@ def _read_page(pool: urllib3.PoolManager, url: str, deadline: float) -> str:
                 )
             if time.monotonic() > deadline:
                 raise UnreachableError(
-                    f"cannot read {url}", f"the page did not end in {_SECONDS:.0f} s"
+                    f"cannot read {url}", f"the page was incomplete after {_SECONDS:.0f} s"
                 )
     except (urllib3.exceptions.HTTPError, OSError) as err:
         raise _unreachable(url, err) from err

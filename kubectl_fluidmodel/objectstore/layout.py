@@ -1,6 +1,6 @@
 """Keys of a staged model in its bucket. Pure.
 
-PREFIX/org/model/COMMIT/…                              the files, which are mounted
+PREFIX/org/model/COMMIT/…                              the model's files, which are mounted
 PREFIX/org/model/.fluidmodel/COMMIT/manifest.json      marks the commit as complete
 PREFIX/org/model/.fluidmodel/COMMIT/uploads/HASH.json  one checkpoint per unfinished upload
 """
@@ -50,7 +50,7 @@ class StagingLayout:
 
     @property
     def uri(self) -> str:
-        """SOURCE of a cache of the commit."""
+        """The SOURCE for a cache of the commit."""
         return f"s3://{self.destination.bucket}/{self.files_prefix}"
 
     @property
@@ -79,7 +79,7 @@ def parse_bucket_prefix(text: str) -> BucketPrefix:
     """Parse the value of `--to`, `s3://BUCKET[/PREFIX]`.
 
     Raises:
-        UsageError: the text is something else.
+        UsageError: it has another form.
     """
     message = f"cannot stage to '{text}'"
     if not text.startswith("s3://"):
@@ -94,7 +94,7 @@ def parse_bucket_prefix(text: str) -> BucketPrefix:
 
 
 def _suggest_destination(text: str) -> str:
-    """The bucket that the user probably meant."""
+    """Suggest the bucket that the user probably meant."""
     for guess in (suggest_source(text).source, f"s3://{text.strip('/')}"):
         try:
             if guess.startswith("s3://") and parse_source(guess).uri:

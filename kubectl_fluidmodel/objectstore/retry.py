@@ -41,8 +41,8 @@ _TRANSIENT_CODES = {
     "IncompleteBody",
     "BadDigest",
 }
-"""Error codes that are retried whatever their status: those that botocore retries, and those for a
-body that was damaged in transit."""
+"""Error codes that are retried regardless of their status: those that botocore retries, and those
+for a body that was damaged in transit."""
 _FULL_CODES = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "507", "NotEnoughSpace"}
 _EXPIRED_CODES = {
     "ExpiredToken",
@@ -50,14 +50,14 @@ _EXPIRED_CODES = {
     "TokenRefreshRequired",
     "InvalidToken",
     "InvalidAccessKeyId",
-    "400",  # of HEAD, whose responses have no body with a code
+    "400",  # from HEAD, whose responses have no body with a code
 }
-"""Error codes for keys that are no longer valid: they expired, or others replaced them."""
+"""Error codes for keys that are no longer valid: expired or replaced."""
 _DENIED_CODES = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _UNSUPPORTED_CODES = {"NotImplemented", "501", "MethodNotAllowed", "405", "XNotImplemented"}
 _MIN_ASSEMBLY_TIMEOUT = 120.0
 """Read timeout in seconds of CompleteMultipartUpload: some stores assemble the object before they
-answer."""
+respond."""
 
 
 class S3RequestError(Exception):
@@ -94,8 +94,8 @@ class RetryingS3Client:
             retry_timeout: seconds to retry a request, as in RetryBudget.
             stop: ends waits when it is set.
             on_retry: receives the reason of each retry.
-            no_answer_timeout: the same for a store that does not answer at all; it applies until
-                the store has answered once.
+            no_answer_timeout: the same for a store that does not respond; it applies until
+                the store has responded once.
             settings: further settings of botocore's Config.
         """
         self.store, self.name = store, name
@@ -107,11 +107,11 @@ class RetryingS3Client:
         self._renewal_lock = threading.Lock()
 
     def call(self, verb: str, operation: str, **settings: Any) -> Any:
-        """As `call_raw`, but raise the translated error of a refusal.
+        """Like `call_raw`, but raises the translated error of a refusal.
 
         Raises:
             FluidModelError: the store refuses the request.
-            UnreachableError: the store does not answer.
+            UnreachableError: the store does not respond.
         """
         try:
             return self.call_raw(verb, operation, **settings)
@@ -145,7 +145,7 @@ class RetryingS3Client:
 
         Raises:
             S3RequestError: the store refuses the request.
-            UnreachableError: the store does not answer.
+            UnreachableError: the store does not respond.
         """
         key = settings.get("Key") or settings.get("Prefix")
         action = f"cannot {verb} s3://{self.name}" + (f"/{key}" if key else "")
@@ -155,7 +155,7 @@ class RetryingS3Client:
         while True:
             try:
                 result = self._attempt(action, operation, settings, transform)
-                self.no_answer_timeout = None  # the store is there: use the whole retry timeout
+                self.no_answer_timeout = None  # the store is reachable: use the whole retry timeout
                 return result
             except TransientError as err:
                 self._on_retry(err.reason)
@@ -204,7 +204,7 @@ class RetryingS3Client:
                 err.message, err.reason or code, "the same command again; it resumes"
             )
             delay = requested_delay(metadata.get("HTTPHeaders", {}))
-            reason = f"the store answers {code or status}"
+            reason = f"the store responds with {code or status}"
             return TransientError(reason, final_error, delay, answered=True)
         return S3RequestError(code, err)
 
@@ -231,8 +231,8 @@ class RetryingS3Client:
 def _extend_read_timeout(request: Any, **_: Any) -> None:
     """Handle botocore's event before a request is sent.
 
-    botocore before 1.44 has no timeout per request. There the usual timeout stays, and a store that
-    is still assembling the object is asked again.
+    botocore before 1.44 has no timeout per request. The usual timeout then applies, and the request
+    is retried while the store assembles the object.
     """
     context = getattr(request, "context", None)
     if isinstance(context, dict):

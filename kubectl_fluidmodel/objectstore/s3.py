@@ -1,4 +1,4 @@
-"""S3 stores: an endpoint, its credentials from boto3's own chain, and the client."""
+"""S3 stores: an endpoint, its credentials from boto3's chain, and the client."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _AWS_ENDPOINT = "https://s3.amazonaws.com"
 
 @dataclass(frozen=True)
 class S3Store:
-    """An S3 endpoint with the way to log in.
+    """An S3 endpoint with its credentials.
 
-    `endpoint` is the URL that the cluster's pods use, empty for AWS itself; `reach` is the URL
-    to use from this machine where that differs (a port-forward).
+    `endpoint` is the URL that the cluster's pods use, empty for AWS itself. `reach` is the URL for
+    this machine if it differs (a port-forward).
     """
 
     endpoint: str = ""
@@ -35,13 +35,13 @@ class S3Store:
 
     @property
     def request_url(self) -> str:
-        """The URL that requests from this machine go to."""
+        """The URL for requests from this machine."""
         return self.reach_url or self.endpoint or _AWS_ENDPOINT
 
     def client(self, **settings: Any) -> Any:
-        """A boto3 S3 client; without credentials it sends unsigned requests.
+        """Return a boto3 S3 client; without credentials, its requests are unsigned.
 
-        `settings` go to botocore's Config.
+        `settings` are passed to botocore's Config.
         """
         import boto3
         from botocore import UNSIGNED
@@ -56,8 +56,8 @@ class S3Store:
         }
         if self.endpoint:
             base["s3"] = {"addressing_style": "path"}
-        # `endpoint` is the whole truth: a Dataset that names none is read from AWS, whatever the
-        # configuration of this machine says.
+        # Only `endpoint` counts: a Dataset without an endpoint is read from AWS, whatever this
+        # machine's configuration has.
         base["ignore_configured_endpoint_urls"] = True
         if self.credentials is None:
             base["signature_version"] = UNSIGNED
@@ -86,9 +86,10 @@ class S3Store:
         return made
 
     def with_renewed_credentials(self) -> S3Store | None:
-        """The same with newer credentials of boto3's chain; None where there are none.
+        """Return the store with newer credentials of boto3's chain; None if there are none.
 
-        Whoever writes them to a file meanwhile (`aws sso login`, a sidecar) is seen, too.
+        This includes credentials that were written to a file meanwhile (`aws sso login`, a
+        sidecar).
         """
         old = self.credentials
         if old is None or old.session is None:
@@ -99,17 +100,17 @@ class S3Store:
         return replace(self, credentials=now)
 
     def with_reach_url(self, url: str) -> S3Store:
-        """The same store by way of another URL from this machine."""
+        """Return the same store at another URL for this machine."""
         return replace(self, reach_url=url)
 
 
 def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
-    """The store that AWS_* variables, the shared config files or the instance's role give.
+    """Return the store from AWS_* variables, the shared config files or the instance's role.
 
-    Flags go first. Credentials are None where boto3's chain finds none.
+    Flags take precedence. Credentials are None if boto3's chain finds none.
 
     Raises:
-        UsageError: the endpoint is no http(s) URL, or the profile does not exist.
+        UsageError: the endpoint is not an http(s) URL, or the profile does not exist.
     """
     import boto3
     import botocore.session
@@ -123,7 +124,9 @@ def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
         found = session.get_credentials()
         try:
             frozen = found.get_frozen_credentials() if found else None
-        except RuntimeError as err:  # botocore's word for what expired and was not renewed
+        except (
+            RuntimeError
+        ) as err:  # botocore's error for expired credentials that could not be renewed
             why, how = "they have expired", "log in again"
             raise FluidModelError("cannot use the S3 credentials", why, how) from err
         configured = session.region_name or ""
@@ -142,14 +145,14 @@ def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
 
 
 def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
-    """The S3 endpoint of the environment, else of the profile; empty for none.
+    """Return the S3 endpoint of the environment, else of the profile; empty for none.
 
     `config` and `profile` are botocore's full and scoped configuration. The order is that of the
-    AWS SDKs and Tools Reference Guide, "Service-specific endpoints": variable of the service,
-    variable of all, `services` section of the profile, the profile itself.
+    AWS SDKs and Tools Reference Guide, "Service-specific endpoints": the service's variable, the
+    global variable, the profile's `services` section, the profile itself.
 
     Raises:
-        UsageError: the profile names a `services` section that is not there.
+        UsageError: the profile refers to a `services` section that does not exist.
     """
     ignored = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or profile.get(
         "ignore_configured_endpoint_urls", ""
@@ -162,7 +165,7 @@ def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) 
         if services is None:
             raise UsageError(
                 "cannot read the AWS configuration",
-                f"its profile names the services section '{named}', which is not there",
+                f"its profile refers to the services section '{named}', which does not exist",
                 "check AWS_CONFIG_FILE",
             )
     of_service = services.get("s3") or {}
@@ -176,10 +179,10 @@ def _configured_endpoint(config: Mapping[str, Any], profile: Mapping[str, Any]) 
 
 
 def _check_response(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
-    """botocore's event between an answer and its reading.
+    """Handle botocore's event between receiving and parsing a response.
 
     Raises:
-        NotS3StoreError: whoever answers is no store.
+        NotS3StoreError: the server is not a store.
     """
     headers = {str(key).lower(): str(value) for key, value in response_dict["headers"].items()}
     status, body = int(response_dict["status_code"]), response_dict.get("body")
@@ -189,38 +192,38 @@ def _check_response(operation_model: Any, response_dict: Mapping[str, Any], **_:
 
 
 def _check_parsed(response: Any = None, **_: Any) -> None:
-    """botocore's event before it tries again: it takes a 200 that is no XML for an error 500.
+    """Handle botocore's event before a retry: botocore treats a 200 without XML as an error 500.
 
     Raises:
-        NotS3StoreError: whoever answers is no store.
+        NotS3StoreError: the server is not a store.
     """
     if not isinstance(response, tuple):
         return
     http, parsed = response
-    status = int(getattr(http.raw, "status", None) or http.status_code)  # as it came
+    status = int(getattr(http.raw, "status", None) or http.status_code)  # unchanged
     if status >= 300 or str((parsed.get("Error") or {}).get("Code", "")) != "500":
         return
-    if not http.content[:64].lstrip().startswith(b"<?xml"):  # a store's that broke off
+    if not http.content[:64].lstrip().startswith(b"<?xml"):  # a store's response that was cut off
         headers = {str(key).lower(): str(value) for key, value in http.headers.items()}
         raise NotS3StoreError(error_codes.NOT_S3, error_codes.describe_response(status, headers))
 
 
 def _proxy_config(url: str) -> dict[str, str]:
-    """The proxy on the way to an endpoint, as the Hub and the API server have it."""
+    """Return the proxy for an endpoint, by the same rules as for the Hub and the API server."""
     found = proxies.proxy_for(url)
     return dict.fromkeys(("http", "https"), found) if found else {}
 
 
 def _ca_bundle(session: Any) -> str | None:
-    """The PEM file that a store's certificate is checked against; None for botocore's own.
+    """Return the PEM file with the store's CAs; None for botocore's own.
 
-    What boto3 itself is told goes first (AWS_CA_BUNDLE, a profile's `ca_bundle`).
+    boto3's own settings take precedence (AWS_CA_BUNDLE, a profile's `ca_bundle`).
     """
     return None if session._session.get_config_variable("ca_bundle") else _ca_file() or None
 
 
 def ca_file() -> str:
-    """The PEM file that a store's certificate is checked against; empty for the library's own."""
+    """Return the PEM file with the store's CAs; empty for the library's own."""
     return os.environ.get("AWS_CA_BUNDLE") or _ca_file()
 
 
@@ -229,30 +232,32 @@ def _ca_file() -> str:
 
 
 def validate_endpoint(url: str) -> str:
-    """The URL without a trailing slash; empty stays empty.
+    """Return the URL without a trailing slash; an empty one stays empty.
 
     Raises:
-        UsageError: it is no http(s) URL.
+        UsageError: it is not an http(s) URL.
     """
     if url and (not url.startswith(("http://", "https://")) or len(url.split("://", 1)[1]) == 0):
         raise UsageError(
-            f"the endpoint '{url}' is not a URL", "it begins with http:// or https://", "--endpoint"
+            f"the endpoint '{url}' is not a URL",
+            "it must start with http:// or https://",
+            "--endpoint",
         )
     if any(char.isspace() for char in url) or "@" in url:
-        raise UsageError("the endpoint is not usable", "it has spaces or credentials in it")
+        raise UsageError("the endpoint is invalid", "it contains spaces or credentials")
     return url.rstrip("/")
 
 
 def require_endpoint_without_bucket(store: S3Store, bucket: str) -> None:
-    """See, before any request, that the endpoint is the store's and not the bucket's.
+    """Check before any request that the endpoint is the store's and not the bucket's.
 
     Raises:
-        UsageError: it has the bucket's name in it.
+        UsageError: it contains the bucket's name.
     """
     right = error_codes.find_bucket_in_endpoint(store.endpoint, bucket)
     if right:
         raise UsageError(
-            f"the endpoint {store.endpoint} has the bucket's name in it",
-            "it is put behind the endpoint once more, and nothing is found there",
+            f"the endpoint {store.endpoint} contains the bucket's name",
+            "requests would append the bucket's name a second time",
             f"--endpoint {right}",
         )

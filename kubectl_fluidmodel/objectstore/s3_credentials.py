@@ -1,4 +1,4 @@
-"""S3 credentials: where they come from, when they expire, how Secrets name them."""
+"""S3 credentials: their source, their expiry, and their key names in Secrets."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ KEY_NAME_PAIRS = (
     ("root-user", "root-password"),
     ("rootUser", "rootPassword"),
 )
-"""Names under which Secrets keep the two keys: ours, Alluxio's, MinIO's."""
+"""Names of the two keys in Secrets: ours, Alluxio's, MinIO's."""
 TOKEN_NAMES = (SESSION_TOKEN, "aws.sessionToken", "sessionToken", "session-token", "session_token")
-"""Spellings under which Secrets keep the session token of temporary keys."""
+"""Names of the session token of temporary keys in Secrets."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,21 @@ class S3Credentials:
     secret_key: str = field(repr=False)
     session_token: str = field(default="", repr=False)
     session: Any = field(default=None, repr=False, compare=False)
-    """boto3's session whose they are, which finds newer ones; None where nothing does: keys of
-    a Secret, or of environment variables."""
+    """The boto3 session of the keys, which can find newer ones; None for keys of a Secret or of
+    environment variables."""
     auto_renews: bool = field(default=False, compare=False)
-    """Whether that session renews them by itself before they end."""
+    """Whether that session renews them before they expire."""
     expires_at: datetime | None = field(default=None, compare=False)
-    """When they end, where that is known and they do not renew themselves."""
+    """When they expire, if that is known and they are not renewed."""
 
     @property
     def will_expire(self) -> bool:
-        """Whether they end while somebody may still work with them."""
+        """Whether they may expire while they are still in use."""
         return bool(self.session_token or self.expires_at) and not self.auto_renews
 
     @property
     def short_lived(self) -> bool:
-        """Whether a copy of them ends by itself: it has a session token, or needs one.
+        """Whether a copy of them expires: it has a session token, or needs one.
 
         AWS gives IDs of temporary keys a prefix (IAM User Guide, "Unique identifiers").
         """
@@ -76,7 +76,7 @@ def expiry_warning(credentials: S3Credentials | None, now: datetime | None = Non
 
 
 def expiration_from_environment() -> datetime | None:
-    """When the keys of environment variables expire; None if that is not set.
+    """Return when the keys of environment variables expire; None if that is not set.
 
     `aws configure export-credentials` and others set AWS_CREDENTIAL_EXPIRATION with the keys.
 
@@ -95,10 +95,10 @@ def expiration_from_environment() -> datetime | None:
 
 
 def find_key_names(keys: Mapping[str, Any], secret: str) -> tuple[str, str]:
-    """The names under which a Secret's data keeps the access key and the secret key.
+    """Return the names of the access key and the secret key in a Secret's data.
 
     Raises:
-        FluidModelError: none of the known pairs is there.
+        FluidModelError: none of the known pairs exists.
     """
     for access, hidden in KEY_NAME_PAIRS:
         if access in keys and hidden in keys:
@@ -120,7 +120,7 @@ def require_session_token(
     Args:
         keys: The keys to check, if any.
         owner: Whose keys they are, for the message.
-        with_token: Whether temporary keys with a token are allowed here at all.
+        with_token: Whether temporary keys with a token are allowed here.
 
     Raises:
         FluidModelError: the token is missing, so every store would reject the keys.
@@ -129,10 +129,9 @@ def require_session_token(
         return
     raise FluidModelError(
         f"the S3 access key{owner} is temporary",
-        f"it begins with {error_codes.TEMPORARY_KEY_PREFIX}, and its session token is missing: no "
-        "store takes "
-        "it without",
-        f"export {SESSION_TOKEN}=… too, or a permanent key"
+        f"it starts with {error_codes.TEMPORARY_KEY_PREFIX}, and no store accepts it without its "
+        "session token, which is missing",
+        f"export {SESSION_TOKEN}=… too, or use a permanent key"
         if with_token
         else f"export {ACCESS_KEY}=AKIA… {SECRET_KEY}=… of a permanent key, or --s3-secret NAME",
     )

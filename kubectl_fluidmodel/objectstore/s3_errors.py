@@ -1,4 +1,4 @@
-"""botocore's errors as ours: the reason in the words of `error_codes`, and a hint."""
+"""Translates botocore's errors to ours, with the reasons of `error_codes` and a hint."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from kubectl_fluidmodel.objectstore.s3 import S3Store
 
 _TLS_ALERT = ("\\x15\\x03", "\x15\x03")
-"""How a TLS alert begins, as quoted by a client that takes it for HTTP."""
+"""Prefix of a TLS alert, as quoted by a client that expected HTTP."""
 
 
 @contextmanager
 def translate_errors(store: S3Store, message: str, bucket: str = "") -> Iterator[None]:
-    """Raise what botocore raises as our errors.
+    """Translate errors that botocore raises.
 
     Args:
         store: where the requests go.
         message: what failed, such as `cannot list s3://bucket`.
-        bucket: the bucket that the requests are about, if there is one.
+        bucket: the bucket of the requests, if there is one.
 
     Raises:
         FluidModelError: the store refused the request, or the server is not an S3 store.
-        UnreachableError: there was no answer.
-        UsageError: the configuration cannot be used.
+        UnreachableError: there was no response.
+        UsageError: the configuration is invalid.
     """
     from botocore import exceptions as boto
 
@@ -68,8 +68,8 @@ def _translate(err: Exception, store: S3Store, message: str, bucket: str) -> Flu
         return UsageError(message, str(err), "check AWS_PROFILE")
     if isinstance(err, boto.BotoCoreError):
         return _translate_connection_error(err, store, message, bucket)
-    if isinstance(err, RecursionError):  # botocore follows redirects without end
-        reason = "it redirects in a circle"
+    if isinstance(err, RecursionError):  # botocore follows redirects without limit
+        reason = "it redirects in a loop"
         details = S3ErrorDetails(error_codes.REGION, "PermanentRedirect", reason, "")
         explained = error_codes.explain_error(details, at, bucket, has_credentials=True)
         return FluidModelError(message, *explained)
@@ -91,11 +91,11 @@ def _translate_connection_error(
     if isinstance(err, no_answer):
         failure = explain_connection_error(err, url, "--endpoint")
         reason = failure.reason
-        if "no answer" in reason:
+        if "no response" in reason:
             detail = reason.partition(" (")[2].rpartition(")")[0]
-            reason = f"the endpoint {at} does not answer ({detail})"
+            reason = f"the endpoint {at} does not respond ({detail})"
         right = error_codes.endpoint_without_bucket(at, bucket)
         return UnreachableError(message, reason, f"--endpoint {right}" if right else failure.hint)
     if url.startswith("http://") and any(mark in str(err) for mark in _TLS_ALERT):
-        return FluidModelError(message, *error_codes.explain_not_s3(at, error_codes.SPEAKS_TLS))
+        return FluidModelError(message, *error_codes.explain_not_s3(at, error_codes.PORT_USES_TLS))
     return UnreachableError(message, f"{at}: {' '.join(str(err).split())[:300]}")

@@ -1,4 +1,4 @@
-"""The objects below a prefix of a bucket: listing them, and reading parts of them."""
+"""Lists the objects below a prefix of a bucket, and reads ranges of them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kubectl_fluidmodel.objectstore.s3_errors import translate_errors
 from kubectl_fluidmodel.output.shell import Operand, command
 
 _MAX_OBJECTS = 200_000
-"""A model of more objects than this is a wrong prefix, not a model."""
+"""Maximum number of objects: a prefix with more is not a model."""
 
 
 def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
-    """Every object below a prefix of a bucket, with paths relative to it.
+    """List every object below a prefix of a bucket, with paths relative to it.
 
     Raises:
-        FluidModelError: the bucket is missing, forbidden or has nothing there.
-        UnreachableError: the endpoint does not answer.
+        FluidModelError: the bucket is missing or forbidden, or the prefix is empty.
+        UnreachableError: the endpoint does not respond.
     """
     where = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
     require_endpoint_without_bucket(store, bucket)
@@ -34,12 +34,12 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
         for page in pages:
             for entry in page.get("Contents") or []:
                 key = str(entry["Key"])
-                if not key.endswith("/"):  # consoles make empty objects for folders
+                if not key.endswith("/"):  # consoles create empty objects for directories
                     files.append(SourceFile(key[len(start) :], int(entry["Size"])))
             if len(files) > _MAX_OBJECTS:
                 raise FluidModelError(
                     f"{where} holds more than {_MAX_OBJECTS} objects",
-                    "that is no single model",
+                    "that is more than one model",
                     "name the model's own prefix",
                 )
     if not files:
@@ -55,7 +55,7 @@ def list_prefix(store: S3Store, bucket: str, prefix: str) -> FileListing:
 
 
 def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
-    """A function that reads a range of an object below a prefix."""
+    """Return a function that reads a range of an object below a prefix."""
     from botocore import exceptions as boto
     from urllib3.exceptions import HTTPError
 
@@ -83,10 +83,10 @@ def range_reader(store: S3Store, bucket: str, prefix: str) -> RangeReader:
 
 
 def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]:
-    """Recognize an empty prefix as a snapshot of a Hub cache whose links were lost.
+    """Recognize an empty prefix as a snapshot of a Hub cache without its links.
 
     Returns:
-        What it is, and `repo@commit` of its model; empty texts if it is something else.
+        A description, and `repo@commit` of its model; both empty if it is something else.
     """
     snapshot = hub_cache.parse_snapshot_path(prefix)
     if snapshot is None:
@@ -95,7 +95,7 @@ def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]
     blobs = f"{top}/blobs/".lstrip("/")
     if not client.list_objects_v2(Bucket=bucket, Prefix=blobs, MaxKeys=1).get("Contents"):
         return "", ""
-    why = f"it is a snapshot of the Hub client's cache, and its links into {blobs} were lost"
+    why = f"it is a snapshot of the Hub client's cache without its links to {blobs}"
     return why, f"{repo}@{commit}" if repo else ""
 
 
@@ -114,6 +114,10 @@ def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> s
             below = [str(entry["Prefix"])[:-1] for entry in page.get("CommonPrefixes") or []]
             if below or page.get("Contents"):
                 shown = ", ".join(f"s3://{bucket}/{name}" for name in below[:5])
-                return f"s3://{bucket}/{parent} has {shown}" if shown else "no object lies below it"
+                return (
+                    f"s3://{bucket}/{parent} has {shown}"
+                    if shown
+                    else "there is no object below it"
+                )
             if not parent:
                 return "the bucket has no objects at all"

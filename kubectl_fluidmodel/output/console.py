@@ -1,4 +1,4 @@
-"""Notes and warnings on stderr, and what the terminal can show."""
+"""Notes and warnings on stderr, and terminal capabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kubectl_fluidmodel.output.escaping import escape_control
 
 
 def wants_color(stream: IO[str], choice: str = "auto") -> bool:
-    """Whether to colour a stream's text: by the flag, then NO_COLOR, TERM and the terminal."""
+    """Return whether to color a stream, by the flag, then NO_COLOR, TERM and the terminal."""
     if choice != "auto":
         return choice == "always"
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
@@ -19,7 +19,7 @@ def wants_color(stream: IO[str], choice: str = "auto") -> bool:
 
 
 def can_redraw(stream: IO[str]) -> bool:
-    """Whether a stream is a terminal on which the cursor can be moved."""
+    """Return whether a stream is a terminal with a movable cursor."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 

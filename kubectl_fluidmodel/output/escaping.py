@@ -1,10 +1,10 @@
-"""Text from servers, made safe for a terminal."""
+"""Makes text from servers safe for a terminal."""
 
 from __future__ import annotations
 
 
 def escape_control(text: str) -> str:
-    """Escape control characters, so that the text cannot drive a terminal.
+    """Escape control characters, so the text cannot control a terminal.
 
     Line feeds and tabs stay.
     """
@@ -14,6 +14,6 @@ def escape_control(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Escaped text on one line of at most `limit` characters."""
+    """Return escaped text on one line of at most `limit` characters."""
     escaped = escape_control(" ".join(text.split()))
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"

@@ -1,12 +1,12 @@
-"""YAML as kubectl and the API server's tools read it, and as they have to be written for.
+"""Reads and writes YAML with the rules of kubectl and the API server's tools.
 
 kubectl reads YAML with sigs.k8s.io/yaml, which is go-yaml v2: `y` and `on` are booleans, `1e3` and
-`0o17` are numbers, `2024-01-01` and `22:30:00` are text (goyaml.v2/resolve.go, sigs.k8s.io/yaml
-v1.6.0). PyYAML follows YAML 1.1 to the letter and differs in all of these. So what is read here is
-read by Go's rules, and a string is written without quotes only if both read it as a string.
+`0o17` are numbers, `2024-01-01` and `22:30:00` are strings (goyaml.v2/resolve.go, sigs.k8s.io/yaml
+v1.6.0). PyYAML implements YAML 1.1 strictly and differs in all of these. This module therefore
+reads with Go's rules, and writes a string without quotes only if both read it as a string.
 
-What is read may come from anybody: its size, depth and the nodes that its aliases stand for are
-bounded before anything is built of it.
+Input may be untrusted: its size, its depth and the number of nodes with expanded aliases are
+limited before any object is built.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import yaml
 from kubectl_fluidmodel.errors import FluidModelError
 
 MAX_BYTES = 32 << 20
-"""Bytes of a file. The API server takes objects of 3 MiB."""
+"""Maximum size of a file in bytes. The API server accepts objects of 3 MiB."""
 _MAX_DEPTH = 100
-"""Collections inside each other. Kubernetes' own types stay below 40."""
+"""Maximum nesting depth. Kubernetes' own types stay below 40."""
 _MAX_NODES = 1_000_000
-"""Nodes of a document, those behind its aliases counted each time."""
+"""Maximum number of nodes in a document, with aliases expanded."""
 
 _TAG = "tag:yaml.org,2002:"
 _LITERALS: dict[str, Any] = {
@@ -48,7 +48,7 @@ _DATE = re.compile(
 
 
 def resolve_plain_scalar(plain: str) -> Any:
-    """What a scalar without quotes is to Go: None, a bool, an int, a float, or the text itself."""
+    """Resolve a plain scalar as Go does: None, a bool, an int, a float, or the text itself."""
     if plain in _LITERALS:
         return _LITERALS[plain]
     if plain[0] not in "+-.0123456789" or _DATE.fullmatch(plain):
@@ -80,7 +80,7 @@ _PYYAML: Any = yaml.SafeLoader("")
 
 
 def is_plain_string(plain: str) -> bool:
-    """Whether this text, written without quotes, is the same text to Go and to YAML 1.1."""
+    """Return whether Go and YAML 1.1 both read this text, written without quotes, as itself."""
     if plain == "<<" or not isinstance(resolve_plain_scalar(plain), str):
         return False
     tag = _PYYAML.resolve(yaml.ScalarNode, plain, (True, False))
@@ -90,12 +90,12 @@ def is_plain_string(plain: str) -> bool:
 # -- reading ---------------------------------------------------------------------------------
 
 FastSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's loader where PyYAML was built with it, as all its wheels are."""
+"""libyaml's loader if PyYAML has it, as all its wheels do."""
 _TAG_NAMES = ((bool, "bool"), (int, "int"), (float, "float"), (type(None), "null"))
 
 
 class GoLoader(FastSafeLoader):  # type: ignore[misc]
-    """A safe loader with Go's rules for scalars; keys are text, as in JSON."""
+    """A safe loader with Go's rules for scalars; keys are strings, as in JSON."""
 
     def resolve(self, kind: Any, value: str, implicit: Any) -> str:
         if kind is not yaml.ScalarNode:
@@ -117,7 +117,7 @@ class GoLoader(FastSafeLoader):  # type: ignore[misc]
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
-                    None, None, "a key that is not text", key.start_mark
+                    None, None, "a key that is not a string", key.start_mark
                 )
             found[key.value] = self.construct_object(value, deep=True)
         return found
@@ -126,7 +126,7 @@ class GoLoader(FastSafeLoader):  # type: ignore[misc]
         return resolve_plain_scalar(self.construct_scalar(node))
 
     def construct_number(self, node: Any) -> Any:
-        """`!!int` and `!!float`, which Go takes in quotes, too."""
+        """Construct `!!int` and `!!float`, which Go also accepts in quotes."""
         found = self.construct_plain(node)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise yaml.constructor.ConstructorError(None, None, "not a number", node.start_mark)
@@ -142,7 +142,7 @@ class GoLoader(FastSafeLoader):  # type: ignore[misc]
             ).decode()
         except ValueError as err:
             raise yaml.constructor.ConstructorError(
-                None, None, "!!binary that is no base64 of text", node.start_mark
+                None, None, "!!binary that is not base64-encoded text", node.start_mark
             ) from err
 
 
@@ -158,29 +158,29 @@ GoLoader.yaml_constructors = {
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """The value of the one document in a text, as Go reads it.
+    """Return the value of the only document in a text, as Go reads it.
 
     Raises:
-        yaml.YAMLError: the text is not YAML, or it is no tree that can be written as JSON.
-        YamlLimitError: it is larger, deeper or more aliased than any manifest.
+        yaml.YAMLError: the text is not YAML, or it cannot be written as JSON.
+        YamlLimitError: it exceeds the limits on size, depth or aliases.
     """
     check_limits(text)
     return yaml.load(text, Loader=GoLoader)  # noqa: S506 - Loader is a SafeLoader
 
 
 class YamlLimitError(FluidModelError):
-    """A document beyond the bounds of this module."""
+    """A document that exceeds this module's limits."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("cannot read the YAML", reason)
 
 
 def check_limits(text: str | bytes) -> None:
-    """Refuse what would take more than its size in memory, from its events alone.
+    """Check the limits from parser events alone, before building any object.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
-        YamlLimitError: it is larger, deeper or more aliased than any manifest.
+        YamlLimitError: it exceeds the limits on size, depth or aliases.
     """
     if len(text) > MAX_BYTES:
         raise YamlLimitError(f"it is larger than {MAX_BYTES >> 20} MiB")
@@ -206,23 +206,21 @@ def check_limits(text: str | bytes) -> None:
             if event.anchor:
                 sizes[event.anchor] = 1
         if total > _MAX_NODES:
-            raise YamlLimitError(
-                f"it has more than {_MAX_NODES} values, with what its aliases stand for"
-            )
+            raise YamlLimitError(f"it has more than {_MAX_NODES} values, with its aliases expanded")
 
 
 def _parse_events(text: str | bytes) -> Iterator[Any]:
     try:
         yield from yaml.parse(text, Loader=FastSafeLoader)
     except RecursionError as err:
-        raise YamlLimitError("it is nested too deep") from err
+        raise YamlLimitError("it is nested too deeply") from err
 
 
 # -- writing ---------------------------------------------------------------------------------
 
 
 class GoDumper(yaml.SafeDumper):
-    """A safe dumper whose strings are strings to Go, too; without aliases, lists indented."""
+    """A safe dumper whose strings are also strings in Go; without aliases, lists indented."""
 
     def resolve(self, kind: Any, value: str, implicit: Any) -> Any:
         found: Any = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
@@ -232,7 +230,7 @@ class GoDumper(yaml.SafeDumper):
             and found == f"{_TAG}str"
             and not is_plain_string(value)
         ):
-            return None  # matches no tag, so that the string gets quotes
+            return None  # matches no tag, so the string gets quotes
         return found
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -245,16 +243,16 @@ class GoDumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     style = "|" if "\n" in value else None
     if not value.replace("\n", "").isprintable():
-        style = '"'  # escapes what a terminal would obey
+        style = '"'  # escapes characters that a terminal would interpret
     return dumper.represent_scalar(f"{_TAG}str", value, style=style)
 
 
 GoDumper.add_representer(str, _represent_text)
-GoDumper.add_multi_representer(str, _represent_text)  # a `shell.Command` is text, too
+GoDumper.add_multi_representer(str, _represent_text)  # a `shell.Command` is also a string
 
 
 def dump_yaml(document: Any) -> str:
-    """One YAML document; multi-line strings as blocks, keys in the order given."""
+    """Return one YAML document; multi-line strings as blocks, keys in the given order."""
     dumped: str = yaml.dump(
         document, Dumper=GoDumper, sort_keys=False, allow_unicode=True, width=1000
     )

@@ -1,7 +1,7 @@
-"""Views that are redrawn in place on a terminal, by rich.
+"""Views that rich redraws in place on a terminal.
 
-`ProgressView` follows long work, and prints lines where there is no terminal. `TextView` redraws
-a text that its caller has formatted.
+`ProgressView` shows long work, and prints lines if the output is not a terminal. `TextView` redraws
+text that its caller has formatted.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _BAR_WIDTHS = (8, 24)
-"""Columns of the bar: the minimum, and what it takes where the text beside it leaves room."""
+"""Width of the bar: the minimum, and the default if there is enough space."""
 LINE_INTERVAL = 5.0
-"""Seconds between lines where the output is not a terminal."""
+"""Seconds between lines if the output is not a terminal."""
 
-KEEPS_RUNNING_HINT = "Ctrl-C leaves it running"
-"""The hint where the work is the cluster's own."""
+KEEPS_RUNNING_HINT = "Ctrl-C: it keeps running"
+"""The hint if the cluster does the work."""
 
 _MARKS = {"waiting": ("·", "dim"), "running": ("●", "cyan"), "done": ("✓", "green")}
 _FAILED_MARK = ("✗", "red")
 
 
 def _create_rich_live(stream: IO[str], color: bool, **options: Any) -> Live:
-    """rich's redraw engine on a stream; `options` are those of `rich.live.Live`."""
+    """Return rich's redraw engine on a stream; `options` are those of `rich.live.Live`."""
     from rich.console import Console
     from rich.live import Live
 
@@ -50,7 +50,7 @@ class StepLike(Protocol):
 
 
 class ProgressLike(Protocol):
-    """What is drawn: named steps, bytes done and in total, and problems."""
+    """The content of the view: named steps, bytes done and in total, and problems."""
 
     @property
     def steps(self) -> Sequence[StepLike]: ...
@@ -62,7 +62,7 @@ class ProgressLike(Protocol):
     def is_transferring(self) -> bool: ...
     @property
     def remaining_after(self) -> int:
-        """Bytes that a later step is to transfer, assumed to run at this one's rate."""
+        """Bytes that later steps will transfer, assumed to run at the rate of this one."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class ProgressLike(Protocol):
 
 
 class TransferRate:
-    """Bytes per second from samples of a growing count, over the last half minute."""
+    """Bytes per second from samples of a growing count over the last half minute."""
 
     WINDOW_SECONDS = 30.0
 
@@ -83,7 +83,7 @@ class TransferRate:
         if self._samples and count < self._samples[-1][1]:
             self._samples.clear()  # evicted, or another cache
         if len(self._samples) == 1 and self._samples[0][1] == count:
-            self._samples[0] = (now, count)  # nothing is transferred yet: the rate starts here
+            self._samples[0] = (now, count)  # nothing is transferred yet: start measuring here
         elif not self._samples or self._samples[-1][1] != count:
             self._samples.append((now, count))
         while len(self._samples) > 2 and now - self._samples[0][0] > self.WINDOW_SECONDS:
@@ -135,7 +135,7 @@ class ProgressView:
             self._rich_live = None
 
     def log(self, text: str) -> None:
-        """Print one line that stays."""
+        """Print a permanent line."""
         line = escape_control(text)
         if self._rich_live is not None:
             from rich.text import Text
@@ -187,7 +187,7 @@ class ProgressView:
             left = (progress.total_bytes - progress.done_bytes) / rate
             text += f", {format_bytes(rate)}/s, {format_duration(left)} left"
             if progress.remaining_after:
-                text += f" ({format_duration(left + progress.remaining_after / rate)} in all)"
+                text += f" ({format_duration(left + progress.remaining_after / rate)} in total)"
         return text
 
     # -- a terminal --------------------------------------------------------------------------
@@ -233,9 +233,9 @@ class ProgressView:
 
 
 class TextView:
-    """Redraws a text in place: `with TextView(sys.stdout) as view: view.draw(text)`.
+    """Redraws text in place: `with TextView(sys.stdout) as view: view.draw(text)`.
 
-    The last text stays.
+    The last text stays on the screen.
     """
 
     def __init__(self, stream: IO[str], *, color: bool = False) -> None:
@@ -251,11 +251,11 @@ class TextView:
 
     @property
     def width(self) -> int:
-        """Columns of the terminal."""
+        """Width of the terminal."""
         return self._rich_live.console.width
 
     def draw(self, text: str, footer: str = "") -> None:
-        """Replace the text; lines that do not fit the terminal are counted at its end."""
+        """Replace the text. If lines do not fit the terminal, the last line says how many."""
         from rich.text import Text
 
         columns, rows = self._rich_live.console.size

@@ -1,4 +1,4 @@
-"""One step of long work, as `ui.live` draws it."""
+"""One step of long work, as `output/live.py` shows it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the story, and where it stands: one of the four states above."""
+    """A step and its state: one of the four states above."""
 
     name: str
     state: str

@@ -1,4 +1,4 @@
-"""Objects and our own documents as JSON, YAML or names."""
+"""Formats objects and our own documents as JSON, YAML or names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 API_VERSION = "fluidmodel.io/v1"
-"""apiVersion of the documents that are ours and not an API server's."""
+"""apiVersion of our own documents, which no API server serves."""
 
 
 _UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")
-"""What JSON lets through as it is, and a terminal obeys or an encoder refuses."""
+"""Characters that JSON allows but terminals interpret or encoders reject."""
 
 
 def to_json(document: Any) -> str:
@@ -21,14 +21,17 @@ def to_json(document: Any) -> str:
 
 
 def to_yaml(document: Any) -> str:
-    """One YAML document; multi-line strings as blocks, keys in the order given."""
+    """Return one YAML document; multi-line strings as blocks, keys in the given order."""
     from kubectl_fluidmodel.output.goyaml import dump_yaml
 
     return dump_yaml(document)
 
 
 def format_objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
-    """Kubernetes objects as `yaml` (a stream), `json` (a v1 List) or `name` (kind.group/name)."""
+    """Format Kubernetes objects.
+
+    `yaml` is a stream, `json` a v1 List, and `name` has lines of kind.group/name.
+    """
     if output == "name":
         return "".join(f"{kubectl_name(item)}\n" for item in items)
     if output == "json":
@@ -37,7 +40,7 @@ def format_objects(items: Sequence[Mapping[str, Any]], output: str) -> str:
 
 
 def kubectl_name(item: Mapping[str, Any]) -> str:
-    """`dataset.data.fluid.io/demo`, as kubectl -o name writes it."""
+    """Return `dataset.data.fluid.io/demo`, as kubectl -o name prints it."""
     group, _, version = str(item.get("apiVersion", "")).rpartition("/")
     kind = str(item.get("kind", "")).lower()
     name = (item.get("metadata") or {}).get("name", "")

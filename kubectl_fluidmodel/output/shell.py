@@ -1,8 +1,8 @@
-"""Command lines that a person pastes into a shell. Pure.
+"""Builds command lines for users to paste into a shell. Pure.
 
-Names, paths, annotations and Secrets come from the cluster, from a bundle or from a file, and so
-from somebody else. Whatever this program prints for pasting is put together here: a POSIX shell
-parses it to exactly the words that were meant, and never runs a value.
+Names, paths, annotations and Secrets come from a cluster, a bundle or a file, so they are
+untrusted. Every command that this program prints is built here: a POSIX shell parses it to exactly
+the intended words and never executes a value.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from typing import TypeAlias
 
 
 class Command(str):
-    """A command line every word of which is quoted; only this module makes them."""
+    """A command line whose words are all quoted; only this module creates them."""
 
     __slots__ = ("_pieces",)
     _pieces: tuple[_Quoted | str, ...]
 
     def map_values(self, transform: Callable[[str], str]) -> Command:
-        """The command with other values, quoted anew: a change of the line would break quotes."""
+        """Return the command with other values, quoted again.
+
+        Replacing values in the line itself would break its quotes.
+        """
         pieces = (_Quoted(transform(p.text)) if isinstance(p, _Quoted) else p for p in self._pieces)
         return _build_command(pieces)
 
 
 @dataclass(frozen=True)
 class _Quoted:
-    """A part of a word that is to be quoted; what is no _Text is the shell's own syntax."""
+    """A part of a word that needs quoting; parts that are not _Text are shell syntax."""
 
     text: str
 
@@ -48,36 +51,36 @@ def _join(commands: Iterable[Command], syntax: str) -> Command:
 
 @dataclass(frozen=True)
 class Operand:
-    """A positional value. One that begins with `-` would be taken for a flag: `--all`."""
+    """A positional value. One that begins with `-` would be read as a flag: `--all`."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class EnvVariable:
-    """A value of the environment, which the shell fills in: it is never on the screen."""
+    """An environment variable that the shell expands, so its value never appears on the screen."""
 
     name: str
 
 
 Word: TypeAlias = "str | Operand | tuple[str | EnvVariable, ...]"
-"""A flag or its value, an operand, or a word of parts some of which the shell fills in."""
+"""A flag or its value, an operand, or a word with parts that the shell expands."""
 
 
 def operands(values: Iterable[object]) -> list[Operand]:
-    """Several positional values."""
+    """Return several positional values."""
     return [Operand(str(value)) for value in values]
 
 
 def quote(text: str) -> str:
     """Quote one word.
 
-    Unprintable characters become octal escapes in bash's and zsh's `$'…'`, so that the command is
-    one line, a terminal interprets nothing in it, and `escape_control` leaves it as it is.
+    Unprintable characters become octal escapes in the `$'…'` of bash and zsh. The command then
+    stays on one line, a terminal interprets nothing in it, and `escape_control` does not change it.
     """
     if not text.isprintable():
         return "$'" + "".join(_ansi_c(char) for char in text) + "'"
-    # zsh replaces a leading `=ls` by the path of `ls`; shlex does not know.
+    # zsh replaces a leading `=ls` by the path of `ls`; shlex does not know this
     return f"'{text}'" if text.startswith("=") and shlex.quote(text) == text else shlex.quote(text)
 
 
@@ -86,13 +89,13 @@ def _ansi_c(char: str) -> str:
         return f"\\{char}"
     if char.isprintable():
         return char
-    # Bytes of a command line that are no UTF-8 come as surrogates (PEP 383).
+    # Bytes of a command line that are not UTF-8 are surrogates in Python (PEP 383).
     errors = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
     return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", errors))
 
 
 def command(*words: Word) -> Command:
-    """One command of its words; operands come last, after `--`, where one could be a flag."""
+    """Build a command from its words. Operands come last, after `--` if one could be a flag."""
     needs_separator = any(isinstance(word, Operand) and word.text.startswith("-") for word in words)
     before_separator = [
         word for word in words if not (needs_separator and isinstance(word, Operand))
@@ -111,10 +114,10 @@ def _word_pieces(word: Word) -> list[_Quoted | str]:
 
 
 def chain(*commands: Command) -> Command:
-    """One after the other, each if those before it went well."""
+    """Join commands with `&&`."""
     return _join(commands, " && ")
 
 
 def pipe(*commands: Command) -> Command:
-    """The output of each into the next."""
+    """Join commands with pipes."""
     return _join(commands, " | ")

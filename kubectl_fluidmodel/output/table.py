@@ -1,4 +1,4 @@
-"""Tables as kubectl prints them, coloured and fitted to a terminal where there is one."""
+"""Tables as kubectl prints them, colored and fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kubectl_fluidmodel.output.escaping import escape_control
 
 COLUMN_GAP, NARROW_GAP = 3, 2
-"""Blanks between columns, and where the terminal is narrow."""
+"""Spaces between columns, and on a narrow terminal."""
 
 _SGR_CODES = {
     "good": "32",
@@ -20,7 +20,7 @@ _SGR_CODES = {
 
 
 def apply_style(text: str, style: str, color: bool) -> str:
-    """Text in the style good, warn, bad, bold or dim, in the colours of the terminal's theme."""
+    """Apply the style good, warn, bad, bold or dim, in the colors of the terminal's theme."""
     code = _SGR_CODES.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if color and code and text else text
 
@@ -37,22 +37,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column, and what may happen to it where the terminal is narrow."""
+    """A column, and how it may shrink on a narrow terminal."""
 
     title: str
     min_width: int = 0
-    """Characters that it may be truncated to; 0 forbids truncation."""
+    """Minimum width when truncated; 0 forbids truncation."""
     kept_part: str = "head"
-    """What truncation keeps of a text: `head`, `tail`, or both `ends`."""
+    """Which part of a text truncation keeps: `head`, `tail`, or both `ends`."""
     drop_priority: int = 0
-    """The order in which columns are dropped, lowest first; 0 forbids it."""
+    """The order in which columns are dropped, lowest first; 0 forbids dropping."""
     align_right: bool = False
     essential: bool = False
-    """The next command needs its text, so it is truncated only when nothing is left to drop."""
+    """Users need the text for the next command, so it is truncated only after all others are
+    dropped."""
 
 
 def format_plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of unstyled texts at full width."""
+    """Format a table of unstyled texts at full width."""
     return format_table(
         [Column(title) for title in titles], [[Cell(text) for text in row] for row in rows]
     )
@@ -68,17 +69,17 @@ def format_table(
     indent: int = 0,
     dropped_columns: list[str] | None = None,
 ) -> str:
-    """The lines of a table; the last column is not padded.
+    """Format the lines of a table; the last column is not padded.
 
     Args:
-        columns: what each column is called, and how it may shrink.
+        columns: the title of each column, and how it may shrink.
         rows: one cell for each column.
-        width: the characters that a line may take; without it everything is shown. To fit, texts
-            take their short form, then columns are truncated, then dropped.
+        width: the maximum line width; unlimited by default. To fit, texts take their short form,
+            then columns are truncated, then dropped.
         color: whether to apply the styles.
         header: whether to print the titles.
-        indent: blanks in front of each line.
-        dropped_columns: takes the titles of the columns that were dropped.
+        indent: spaces at the start of each line.
+        dropped_columns: receives the titles of dropped columns.
     """
     layout = _Layout(columns, _texts(rows, short=False), header)
     if width is not None:
@@ -112,7 +113,7 @@ def _texts(rows: Sequence[Sequence[Cell]], *, short: bool) -> list[list[str]]:
 
 @dataclass
 class _Layout:
-    """The texts of a table, and which columns are shown."""
+    """The texts of a table, and the columns that are shown."""
 
     columns: Sequence[Column]
     texts: list[list[str]]
@@ -129,7 +130,7 @@ class _Layout:
         return max([title, *(len(row[index]) for row in self.texts)])
 
     def align(self, texts: Sequence[str], widths: Mapping[int, int]) -> list[str]:
-        """The texts of the shown columns, padded; all but the first begin with the gap."""
+        """Return the texts of the shown columns, padded; all but the first begin with the gap."""
         parts: list[str] = []
         for i, width in widths.items():
             pad = str.rjust if self.columns[i].align_right else str.ljust
@@ -137,7 +138,7 @@ class _Layout:
         return parts
 
     def fit(self, room: int, short_texts: list[list[str]]) -> None:
-        """Narrow the table until a line takes at most `room` characters, as far as it can be."""
+        """Narrow the table until its lines have at most `room` characters, if possible."""
         if self._excess(room) > 0:
             self.gap = NARROW_GAP
         if self._excess(room) > 0:
@@ -155,7 +156,7 @@ class _Layout:
         """Truncate texts by `excess` characters, the widest columns first.
 
         Returns:
-            False, with nothing done, if that is not enough and there are columns to drop.
+            False, without any change, if that is not enough and there are columns to drop.
         """
         droppable = any(self.columns[i].drop_priority for i in self.shown)
         spare = {
@@ -174,7 +175,7 @@ class _Layout:
         return True
 
     def _restore(self, room: int) -> None:
-        """Show dropped columns for which a wider one, dropped later, has left room."""
+        """Show dropped columns again that fit after a wider column was dropped later."""
         for i in sorted(self.dropped, key=lambda i: -self.columns[i].drop_priority):
             before = self.dropped
             self.dropped = [each for each in before if each != i]
@@ -183,7 +184,7 @@ class _Layout:
 
 
 def truncate(text: str, width: int, kept_part: str = "head") -> str:
-    """Text of at most `width` characters, with `…` where something is missing."""
+    """Truncate a text to `width` characters, with `…` for the missing part."""
     if len(text) <= width:
         return text
     if width <= 1:

@@ -1,4 +1,4 @@
-"""Trees with a mark at each line."""
+"""Trees with a status mark on each line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARKS = {"good": "✓", "warn": "!", "bad": "✗"}
 
 
 class TreeNodeLike(Protocol):
-    """One line of a tree, its mark, and the lines below it."""
+    """One line of a tree, its mark, and its children."""
 
     @property
     def kind(self) -> str: ...
@@ -29,7 +29,7 @@ class TreeNodeLike(Protocol):
 def format_tree(
     roots: Sequence[TreeNodeLike], *, width: int | None = None, color: bool = False
 ) -> str:
-    """Every tree, one below the other."""
+    """Draw several trees, one below the other."""
     lines: list[str] = []
     for root in roots:
         _append_node(lines, root, "", "", width, color)

@@ -1,4 +1,4 @@
-"""Bytes, seconds and counts as people read them."""
+"""Formats bytes, seconds and counts for people."""
 
 from __future__ import annotations
 

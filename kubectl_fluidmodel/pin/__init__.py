@@ -1,6 +1,7 @@
-"""The verbs pin and unpin: run a graph's workers on the nodes that hold the model.
+"""The commands pin and unpin: run a graph's workers on the nodes that hold the model.
 
 Start at `workflow.py`, which has every step. `pinning.py` is a pure function from a graph to a
-changed graph, `affinity.py` decides where it runs; `preflight/` finds what stands in the way,
-`graph_patch.py` patches the cluster, `manifest_files.py` edits files, `wait.py` follows a roll-out.
+changed graph, and `affinity.py` decides where its pods run. `preflight/` finds obstacles,
+`graph_patch.py` patches the cluster, `manifest_files.py` edits files, and `wait.py` waits for the
+roll-out.
 """

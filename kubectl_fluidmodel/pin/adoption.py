@@ -1,4 +1,4 @@
-"""Adopt what somebody pinned by hand: record it, so that `unpin` can take it back. Pure."""
+"""Adopts a pin made by hand: records it, so that `unpin` can remove it. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from kubectl_fluidmodel.objects.node_selector import REQUIRED, is_empty, terms_o
 def adopt(
     component: Component, pins: ComponentPins, cache: str, labels: tuple[str, ...]
 ) -> Pin | None:
-    """A pin that records a component's mounts of a cache and what sends it to the cache's nodes.
+    """Return a pin that records a component's mounts of a cache and its binding to the nodes.
 
-    The component stays as it is; the containers that would be left empty go into `pins.created`.
-    `labels` are the keys of the labels that the cache's nodes carry.
+    The component stays as it is; containers that removal would leave empty are added to
+    `pins.created`. `labels` are the keys of the labels of the cache's nodes.
 
     Returns:
-        None where nothing of that is there.
+        None if it has neither.
     """
     pin = Pin(adopted=True, edits=component.claim_edits(cache))
     mount = component.find_claim_mount(cache, component.main_path)
@@ -64,7 +64,7 @@ def _adopt_label(
         pin.mode, pin.key = MODE_REQUIRED, label
         pins.original_terms = rest
         return
-    # A spelling of its own (`Exists`, another label in another term) goes back as it was.
+    # Another spelling (`Exists`, another label in another term) is restored as it was.
     path = (*component.pod_path, "affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms")
     edit: dict[str, Any] = {"set": join_path(path), "is": value_digest(terms)}
     remaining = without_keys(terms, labels)
@@ -74,7 +74,7 @@ def _adopt_label(
 
 
 def _emptied_containers(component: Component, pin: Pin, pins: ComponentPins) -> list[str]:
-    """The containers that taking the adopted pin back leaves empty, and that go with it."""
+    """Return the containers that removing the adopted pin leaves empty, which are then removed."""
     pod = component.pod_path
     affinity = (*pod, "affinity")
     required = (*affinity, "nodeAffinity", REQUIRED)

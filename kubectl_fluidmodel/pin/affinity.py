@@ -1,7 +1,7 @@
-"""The node affinity of a pin: which components get it, how it is added, and how it is removed.
+"""The node affinity of a pin: which components get it, and how it is added and removed.
 
-A requirement is ANDed into the terms that are there, and the terms from before the first pin are
-kept in the record: as long as nobody else edited them, removing a pin restores exactly those.
+A requirement is ANDed into the existing terms, and the record keeps the terms from before the first
+pin: if nobody else edited them, removing a pin restores exactly those.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NODE_AFFINITY = ("affinity", "nodeAffinity")
 
 
 def pin_mode(component: Component, preferred: bool) -> str:
-    """What a component gets; a frontend never gets affinity, even when it is named."""
+    """Return what a component gets; a frontend never gets affinity, even if it is named."""
     if component.role is Role.FRONTEND:
         return MODE_MOUNT
     return MODE_PREFERRED if preferred else MODE_REQUIRED
@@ -44,10 +44,10 @@ def add_affinity(
     pin: Pin,
     dead_labels: tuple[str, ...],
 ) -> list[str]:
-    """Send a component to the nodes of the pin's label, as far as its mode asks for it.
+    """Bind a component to the nodes of the pin's label, as its mode requires.
 
     Returns:
-        Remarks about label keys that no node has, and that were replaced.
+        Remarks about replaced label keys that no node has.
     """
     if pin.mode == MODE_PREFERRED:
         preference = pin.requirement().to_preference()
@@ -68,8 +68,8 @@ def add_affinity(
         path = (*component.pod_path, *_NODE_AFFINITY, REQUIRED)
         log.ensure_container(path, dict)["nodeSelectorTerms"] = after
     return [
-        f"component {component.name} required {key}, which is on no node (too long for a label, "
-        f"Fluid has the UID in it): {pin.key} takes its place"
+        f"component {component.name} required {key}, which no node has (it is too long, so Fluid "
+        f"uses the UID); replaced by {pin.key}"
         for key in dead
     ]
 

@@ -1,10 +1,10 @@
-"""Everything that `pin` needs to know about a cache, in a fixed number of requests.
+"""Reads everything that `pin` needs to know about a cache, in a bounded number of requests.
 
-One pin makes at most 12: the Dataset, its claim, the volume where the claim has no label, the
-nodes with the cache's label, the graph (3 on clusters that serve v1alpha1 only), a dry run and the
-patch, and two more where somebody else writes the graph in between. What is left reads the pods of
-cache nodes, one request each, those with the most GPUs first. The graph is read last, so that
-little time passes until the patch.
+One pin makes at most 12: the Dataset, its claim, the volume if the claim has no label, the nodes
+with the cache's label, the graph (3 on clusters that serve only v1alpha1), a dry run and the patch,
+and two more if somebody else writes the graph in between. The rest reads the pods of cache nodes,
+one request each, nodes with the most GPUs first. The graph is read last, so little time passes
+until the patch.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from kubectl_fluidmodel.objects.kinds import Kind
 from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
 MAX_REQUESTS = 12
-"""Requests that one pin may make."""
+"""Maximum number of requests of one pin."""
 _RESERVED_REQUESTS = 5
-"""Of these, for the graph, the dry run, the patch, and two where somebody writes in between."""
+"""Those reserved for the graph, the dry run, the patch, and two for a concurrent write."""
 
 
 class CountingClient(Client):
@@ -37,9 +37,9 @@ class CountingClient(Client):
 
 
 def read_cache(client: CountingClient, name: str, namespace: str) -> CacheInfo:
-    """A cache, its claim, its nodes and the pods on them.
+    """Read a cache, its claim, its nodes and the pods on them.
 
-    What may not be read is missing in the result and named in its `unread`.
+    What may not be read is missing in the result and listed in its `unread`.
     """
     unread: list[str] = []
 
@@ -66,7 +66,7 @@ def read_cache(client: CountingClient, name: str, namespace: str) -> CacheInfo:
         nodes = client.list_objects(kinds.NODES, labels=f"{label}=true")
     except ForbiddenError as err:
         unread.append(f"nodes ({err.reason})")
-    # Fluid's rule names them, but only a label that the nodes carry can replace the cache's own.
+    # Fluid's rule names them, but only a label that the nodes have can replace the cache's own.
     equal = [key for key in equal if all(key in labels_of(node) for node in nodes or [])]
     try:
         pods = _read_pods(client, nodes or [])
@@ -95,10 +95,10 @@ def _namespaces_with_dataset(client: Client, name: str) -> tuple[str, ...]:
 
 
 def _label_on_claim(client: Client, claim: Object | None) -> str:
-    """The label of the cache's nodes as Fluid wrote it on the claim or its volume, or empty.
+    """Return the label of the cache's nodes as Fluid wrote it on the claim or its volume, or empty.
 
-    The volume names the label of FUSE nodes, which has the same ending: both prefixes are
-    equally long, so both turn to the UID at the same length of the name.
+    The volume names the label of FUSE nodes, which has the same suffix: both prefixes have the same
+    length, so both contain the UID for the same names.
     """
     if claim is None:
         return ""
@@ -117,7 +117,7 @@ def _label_on_claim(client: Client, claim: Object | None) -> str:
 
 
 def _read_pods(client: CountingClient, nodes: list[Object]) -> dict[str, list[Object]]:
-    """The pods of as many cache nodes as requests are left for, by node."""
+    """Return the pods by node, for as many cache nodes as the remaining requests allow."""
     remaining = max(1, MAX_REQUESTS - _RESERVED_REQUESTS - client.requests)
     by_gpus = sorted(nodes, key=lambda n: (-sum(gpus.allocatable_gpus(n).values()), name_of(n)))
     chosen = [name_of(node) for node in by_gpus[:remaining]]

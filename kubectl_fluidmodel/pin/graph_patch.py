@@ -1,4 +1,4 @@
-"""Patch a graph in a cluster: dry run on the server, check the result, patch."""
+"""Patches a graph in a cluster: dry run on the server, check of the result, patch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GraphTransform = Callable[[Object, str | None], PinResult]
 
 @dataclass(frozen=True)
 class GraphChange:
-    """A graph as it was read, and what is to become of it."""
+    """A graph as it was read, and the intended change."""
 
     graph: ServedGraph
     result: PinResult
@@ -54,14 +54,14 @@ class GraphChange:
 
 
 def dry_run_on_server(client: CountingClient, change: GraphChange) -> tuple[GraphChange, Object]:
-    """Let the server try the patch.
+    """Send the patch as a server-side dry run.
 
     Returns:
-        The change, made anew if the graph has a newer version, and the object as the server would
+        The change, updated if the graph has a newer version, and the object as the server would
         store it.
 
     Raises:
-        FluidModelError: the server, its schema or the operator's conversion would lose a part.
+        FluidModelError: the server, its schema or the operator's conversion would drop a part.
     """
     try:
         stored = send_patch(client, change, dry_run=True)
@@ -79,10 +79,10 @@ def dry_run_on_server(client: CountingClient, change: GraphChange) -> tuple[Grap
 
 
 def apply_change(client: CountingClient, change: GraphChange) -> Object:
-    """Patch the graph; where only others' fields changed since it was read, once more.
+    """Patch the graph; retry once if only fields of others have changed since it was read.
 
     Raises:
-        FluidModelError: what the patch touches was changed in the meantime.
+        FluidModelError: fields of the patch have changed in the meantime.
     """
     try:
         return send_patch(client, change, dry_run=False)
@@ -91,12 +91,12 @@ def apply_change(client: CountingClient, change: GraphChange) -> Object:
 
 
 def rebase(client: CountingClient, change: GraphChange, err: KubeError) -> GraphChange:
-    """The same change for the graph's newest version, after a patch that came too late.
+    """Return the same change for the graph's newest version, after a patch for an older one.
 
-    Operators write the status at any time, which makes a new version, too.
+    Operators write the status at any time, which also creates a new version.
 
     Raises:
-        KubeError: the version is the same, so that is not why the patch failed.
+        KubeError: the version is the same, so the patch failed for another reason.
         FluidModelError: the change is no longer the same, or no requests are left.
     """
     if client.requests + 2 <= MAX_REQUESTS:
@@ -118,7 +118,7 @@ def rebase(client: CountingClient, change: GraphChange, err: KubeError) -> Graph
 
 
 def send_patch(client: CountingClient, change: GraphChange, *, dry_run: bool) -> Object:
-    """Send the patch, which fails if the graph is no longer the version that was read."""
+    """Send the patch, which fails if the graph has another version than the one that was read."""
     return client.patch(
         change.graph.kind,
         name_of(change.before),
@@ -130,7 +130,7 @@ def send_patch(client: CountingClient, change: GraphChange, *, dry_run: bool) ->
 
 
 def dropped_fields(change: GraphChange, stored: Object) -> list[str]:
-    """Parts of the pin that are not in the object as stored: mounts, affinity, the record."""
+    """Return parts of the pin that the stored object lacks: mounts, affinity, the record."""
     cache = change.pinned_to
     dropped = []
     if cache not in read_pins(stored).caches():
@@ -144,7 +144,7 @@ def dropped_fields(change: GraphChange, stored: Object) -> list[str]:
             continue
         pins = recorded.get(changed.component)
         pin = pins.pins.get(cache) if pins else None
-        if pin is not None:  # None: pinned by hand, so there is nothing of ours to lose
+        if pin is not None:  # None: pinned by hand, so we have nothing to lose
             dropped += [
                 f"the {part} of component {changed.component}"
                 for part in missing_parts(component, pin, cache)

@@ -1,4 +1,4 @@
-"""Graphs as the API server has them, in the newest version that it serves."""
+"""Reads graphs from the API server, in the newest version that it serves."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class ServedGraph:
     kind: Kind
     object: Object
     schema: str | None
-    """Shape that the server's schema shows; None where the object's version determines it."""
+    """Shape in the server's schema; None if the object's version determines it."""
 
 
 def read_graph(client: Client, reference: str, namespace: str) -> ServedGraph:
     """Read `NAME`, `dgd/NAME` or `dcd/NAME`.
 
-    A name without a kind may be that of a request; then the request is returned.
+    A bare name may be that of a request; then the request is returned.
 
     Raises:
-        NotFoundError: there is none of that name, of any kind that could be meant.
-        UsageError: the reference names another kind.
+        NotFoundError: no object of any possible kind has the name.
+        UsageError: the reference has another kind.
     """
     kind, name = resources.parse_reference(reference)
     candidates = [kind] if kind else [resources.GRAPH, resources.COMPONENT, resources.REQUEST]
@@ -47,7 +47,7 @@ def read_graph(client: Client, reference: str, namespace: str) -> ServedGraph:
 
 
 def _get_newest(client: Client, kind: str, name: str, namespace: str) -> ServedGraph | None:
-    """An object in the newest version that is served; a 404 that names the object is final."""
+    """Read an object in the newest served version; a 404 that names the object is final."""
     versions = [resources.V1BETA1, resources.V1ALPHA1]
     if kind == resources.REQUEST:
         versions.insert(0, resources.V1BETA2)
@@ -56,7 +56,8 @@ def _get_newest(client: Client, kind: str, name: str, namespace: str) -> ServedG
         try:
             obj = client.get(served, name, namespace)
         except NotFoundError as err:
-            # A version that is not served answers "404 page not found", without a reason.
+            # For a version that is not served, the response is "404 page not found", without a
+            # reason.
             if err.api_reason == "NotFound":
                 return None
         else:
@@ -66,7 +67,7 @@ def _get_newest(client: Client, kind: str, name: str, namespace: str) -> ServedG
 
 
 def _served_shape(client: Client, served: Kind) -> str | None:
-    """The shape of v1alpha1 as this server's schema has it; None where that cannot be read.
+    """Return the shape of v1alpha1 in this server's schema; None if it cannot be read.
 
     Operators up to 0.5 have a `pvc` in each service.
     """

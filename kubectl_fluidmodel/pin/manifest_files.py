@@ -36,7 +36,7 @@ from kubectl_fluidmodel.pin.request_advice import request_advice
 
 @dataclass
 class ManifestResult:
-    """A file before and after, and what there is to say about it."""
+    """A file before and after the change, with remarks."""
 
     name: str
     before: str
@@ -44,7 +44,7 @@ class ManifestResult:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     changes: list[tuple[Object, PinResult]] = field(default_factory=list)
-    """The graphs that changed, as they were."""
+    """The changed graphs, before the change."""
 
     @property
     def display_name(self) -> str:
@@ -57,7 +57,7 @@ class ManifestResult:
 
     @property
     def objects(self) -> list[Object]:
-        """All of Dynamo's objects in the file."""
+        """All Dynamo objects in the file."""
         return [obj for document in self.documents for obj in document.objects()]
 
     def diff(self) -> str:
@@ -66,7 +66,7 @@ class ManifestResult:
         return "".join(difflib.unified_diff(old, new, name, f"{name} (pinned)"))
 
     def render(self, output: str) -> str:
-        """The file (`yaml`), the patches alone (`patch`), or its graphs (`json`, `name`)."""
+        """Return the file (`yaml`), only the patches (`patch`), or its graphs (`json`, `name`)."""
         if output == "yaml":
             return self.text
         if output == "patch":
@@ -78,17 +78,17 @@ class ManifestResult:
         return format_objects([result.object for _, result in self.changes], output)
 
     def add(self, before: Object, result: PinResult) -> None:
-        """Take in what became of one graph."""
+        """Record the result for one graph."""
         if result.changed:
             self.changes.append((before, result))
         self.warnings += [text for text in result.remarks() if text not in self.warnings]
 
     def transform(self, graphs: tuple[str, ...], change: Callable[[Object], Object]) -> None:
-        """Put each object through `change`.
+        """Apply `change` to each object.
 
         Raises:
-            UsageError: one of the named graphs is not in the file.
-            FluidModelError: the file has nothing of Dynamo's.
+            UsageError: a named graph is not in the file.
+            FluidModelError: the file has no Dynamo object.
         """
         selected = {name_of(obj) for obj in self.objects if _is_selected(obj, graphs)}
         for graph in graphs:
@@ -122,8 +122,8 @@ def pin_file(
     """
     if not is_valid_name(request.cache):
         raise UsageError(
-            f"'{request.cache}' is no name of a cache",
-            "a name has lower-case letters, digits and '-', and begins with a letter",
+            f"'{request.cache}' is not the name of a cache",
+            "a name has lowercase letters, digits and '-', and starts with a letter",
             "kubectl fluidmodel inspect",
         )
     result = _read(options)
@@ -156,7 +156,7 @@ def pin_file(
     result.transform(options.graphs, change)
     if skipped and len(skipped) == sum(_is_selected(obj, ()) for obj in result.objects):
         raise skipped[0]
-    result.warnings += [f"left alone: {err.message}" for err in skipped]
+    result.warnings += [f"not changed: {err.message}" for err in skipped]
     return result
 
 
@@ -187,10 +187,10 @@ def _read(options: PinOptions) -> ManifestResult:
 
 
 def _read_text(name: str) -> str:
-    """The text of a file, or of stdin for `-`; line ends stay as they are.
+    """Read a file, or stdin for `-`; line endings stay as they are.
 
     Raises:
-        FluidModelError: it cannot be read, or is larger than any manifest.
+        FluidModelError: it cannot be read, or exceeds the size limit.
     """
     try:
         if name == "-":
@@ -207,19 +207,19 @@ def _read_text(name: str) -> str:
 
 
 def _object_namespace(obj: Object, result: ManifestResult, options: PinOptions) -> str:
-    """The namespace that an object names; empty where it names none.
+    """Return the namespace of an object; empty if it has none.
 
     Raises:
-        UsageError: it is not legal, or not the one that the command line names.
+        UsageError: it is invalid, or differs from the command line's.
     """
     own, name, file = namespace_of(obj), name_of(obj), result.display_name
     given = options.connection.namespace or ""
     for namespace, origin in ((own, f"{file}: {name}"), (given, "-n")):
         if namespace and not is_dns_label(namespace):
             raise UsageError(
-                f"{origin}: '{namespace}' is no namespace",
+                f"{origin}: '{namespace}' is not a namespace",
                 "it is a placeholder" if "<" in namespace or "$" in namespace else "",
-                "put in the name of one: kubectl get namespaces",
+                "replace it by a name from kubectl get namespaces",
             )
     if own and given and own != given:
         raise UsageError(
@@ -229,10 +229,10 @@ def _object_namespace(obj: Object, result: ManifestResult, options: PinOptions) 
 
 
 def _cache_label(namespace: str, cache: str, graph: str) -> str:
-    """The cache's label by Fluid's rule.
+    """Compute the cache's label by Fluid's rule.
 
     Raises:
-        UidRequiredError: it is made of the Dataset's UID, which is not in the file.
+        UidRequiredError: it contains the Dataset's UID, which is not in the file.
     """
     try:
         return cache_label(namespace, cache)
@@ -258,8 +258,8 @@ def _explain_request(result: ManifestResult, obj: Object, request: PinRequest) -
     name = f"{REQUEST} {name_of(obj)}"
     patch, conflicts = request_advice(obj, request)
     result.warnings.append(
-        f"{name} is not changed: its graph is generated from it; add this to it before you create "
-        "it, and pin the graph that it makes"
+        f"{name} is not changed, because its graph is generated; add this before you create it, "
+        "and pin the generated graph"
     )
     result.warnings += [f"{name}: {text}" for text in conflicts]
     result.notes.append(to_yaml(patch).rstrip("\n"))

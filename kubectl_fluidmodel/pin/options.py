@@ -1,4 +1,4 @@
-"""What `pin` and `unpin` are asked to do."""
+"""The options of `pin` and `unpin`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kubectl_fluidmodel.kube.config import ConfigFlags
 
 @dataclass(frozen=True, kw_only=True)
 class PinOptions:
-    """The command line of `pin` or `unpin`; it is validated when it is made.
+    """The command line of `pin` or `unpin`; validated at creation.
 
     Raises:
-        UsageError: the options do not go together.
+        UsageError: the options cannot be combined.
     """
 
     cache: str
@@ -25,7 +25,7 @@ class PinOptions:
     dry_run: str
     """`none`, `client` or `server`."""
     output: str | None
-    """`json`, `yaml`, `name`, `patch`; None for words and tables."""
+    """`json`, `yaml`, `name`, `patch`; None for text and tables."""
     color: str
     connection: ConfigFlags
     # -- of `pin` alone ----------------------------------------------------------------------
@@ -38,14 +38,14 @@ class PinOptions:
     force: bool = False
     wait: bool = False
     timeout: float = 1800.0
-    """Seconds to wait for the roll-out in all."""
+    """Seconds to wait for the roll-out in total."""
 
     def __post_init__(self) -> None:
         path = self.mount_path
         if path is not None and (not path.startswith("/") or ":" in path):
             raise UsageError("--mount-path", f"'{path}' is not an absolute path")
         if self.filename is None and not self.graphs:
-            raise UsageError("no graph given", "name one, or a file with -f", "kubectl get dgd")
+            raise UsageError("no graph given", "pass a graph, or a file with -f", "kubectl get dgd")
         if self.filename is not None:
             for is_given, flag in (
                 (self.dry_run == "server", "a server dry run"),
@@ -53,7 +53,7 @@ class PinOptions:
                 (self.probe_budget, "--probe-budget, which needs the size of the model"),
             ):
                 if is_given:
-                    raise UsageError("-f works on the file alone", f"it does not go with {flag}")
+                    raise UsageError("-f uses only the file", f"it cannot be combined with {flag}")
         if self.adopt:
             for is_given, flag in (
                 (self.mount_path is not None, "--mount-path"),
@@ -64,5 +64,6 @@ class PinOptions:
             ):
                 if is_given:
                     raise UsageError(
-                        "--adopt only records what is there", f"it does not go with {flag}"
+                        "--adopt only records the existing state",
+                        f"it cannot be combined with {flag}",
                     )

@@ -1,4 +1,4 @@
-"""What `pin` and `unpin` print."""
+"""Prints the results of `pin` and `unpin`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DRY_RUN_NOTES = {"none": "", "client": " (dry run)", "server": " (server dry ru
 
 
 def for_each_graph(graphs: tuple[str, ...], handle_graph: Callable[[str], None]) -> None:
-    """Handle every graph, whatever becomes of the others, and report failures at the end.
+    """Handle every graph, even if others fail, and report failures at the end.
 
     Raises:
         FluidModelError: the first failure; the others have been printed.
@@ -51,7 +51,7 @@ def for_each_graph(graphs: tuple[str, ...], handle_graph: Callable[[str], None])
 
 
 def print_manifest(result: ManifestResult, options: PinOptions) -> None:
-    """A file after the change, and what there is to say about it."""
+    """Print a file after the change, with its remarks."""
     for text in result.notes:
         print_note(text)
     for text in result.warnings:
@@ -63,14 +63,14 @@ def print_manifest(result: ManifestResult, options: PinOptions) -> None:
 
 
 def _print_diff(text: str, options: PinOptions) -> None:
-    """A diff on stdout, or on stderr where documents go to stdout."""
+    """Print a diff on stdout, or on stderr if documents go to stdout."""
     stream = sys.stdout if options.output is None else sys.stderr
     color = wants_color(stream, options.color)
     click.echo(report.color_diff(text) if color else text, nl=False, file=stream, color=color)
 
 
 class PinPrinter:
-    """The output of one run: words and tables, or documents, which are printed at the end."""
+    """The output of one run: text and tables, or documents, which are printed at the end."""
 
     def __init__(self, verb: str, options: PinOptions) -> None:
         self.verb = verb
@@ -82,7 +82,7 @@ class PinPrinter:
     def enforce(
         self, change: GraphChange, findings: list[PreflightFinding], *, force: bool
     ) -> None:
-        """Print what the preflight found.
+        """Print the preflight's findings.
 
         Raises:
             FluidModelError: the first refusal, unless `force` turns it into a warning.
@@ -106,7 +106,7 @@ class PinPrinter:
         raise FluidModelError(
             f"{change.reference} was not pinned: {first.message}",
             first.reason,
-            first.hint or "--force to patch it all the same",
+            first.hint or "--force to patch it anyway",
         )
 
     def print_unchanged(self, change: GraphChange) -> None:
@@ -121,7 +121,7 @@ class PinPrinter:
         self.objects.append(change.before)
 
     def print_diff(self, change: GraphChange, stored: Object) -> None:
-        """The change, where it was asked for or nothing is written."""
+        """Print the change, if it was requested or nothing is written."""
         if self.options.show_diff or self.options.dry_run != "none":
             _print_diff(report.object_diff(change.before, stored, change.reference), self.options)
 
@@ -138,15 +138,15 @@ class PinPrinter:
         self.patches.append(_patch(change))
 
     def print_wait_hint(self, change: GraphChange) -> None:
-        """The command that follows the roll-out."""
+        """Return the command that waits for the roll-out."""
         kind, _, name = change.reference.partition("/")
         words = shell.operands([self.options.cache, name if kind == "dgd" else change.reference])
         flags = ["-n", change.namespace] if change.namespace != "default" else []
         command = shell.command("kubectl", "fluidmodel", "pin", *words, *flags, "--wait")
-        print_note(f"to follow the roll-out: {command}")
+        print_note(f"to wait for the roll-out: {command}")
 
     def print_rollout(self, change: GraphChange, status: RolloutStatus) -> None:
-        """Every pod, where it runs, and whether the cache is there."""
+        """Print every pod, its node, and whether the cache is there."""
         click.echo(report.rollout_table(status), nl=False, err=self.options.output is not None)
         if status.done and not status.misplaced:
             print_note(
@@ -158,7 +158,7 @@ class PinPrinter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Print the documents, also after a failure: the graphs before it were written."""
+        """Print the documents, also after a failure, because earlier graphs were written."""
         output = self.options.output
         if output == "patch" and (self.patches or self.objects):
             click.echo(report.kustomization(self.patches), nl=False)

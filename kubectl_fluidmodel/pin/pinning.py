@@ -1,8 +1,8 @@
-"""Pin and unpin as pure functions: from a graph to the changed graph and what was done to it.
+"""Pin and unpin as pure functions: from a graph to the changed graph and its changes.
 
-A component that is pinned as asked is left alone; one that is pinned otherwise is unpinned first.
-So pinning twice is pinning once, and unpinning restores what was there before, except for what
-somebody else changed in the meantime.
+A component that is already pinned as requested stays as it is; one that is pinned differently is
+unpinned first. Pinning twice is therefore the same as pinning once, and unpinning restores the
+previous state, except for what somebody else changed in the meantime.
 """
 
 from __future__ import annotations
@@ -67,22 +67,22 @@ class PinRequest:
     """Key of the label that cache nodes carry."""
     preferred: bool = False
     mount_path: str | None = None
-    """None keeps the path of an earlier pin, else `DEFAULT_MOUNT_PATH`."""
+    """None keeps the path of an earlier pin, else uses `DEFAULT_MOUNT_PATH`."""
     subpath: str = ""
-    """Directory of the model inside the claim."""
+    """Directory of the model in the claim."""
     use_model_path: bool = False
     recreate: bool = False
     probe_budget: bool = False
-    """Whether to let workers start for long enough to load `model_bytes`."""
+    """Whether to give workers enough startup time to load `model_bytes`."""
     adopt: bool = False
-    """Whether to record what was pinned by hand, and change nothing else."""
+    """Whether to record a pin made by hand, and change nothing else."""
     components: tuple[str, ...] = ()
     equal_labels: tuple[str, ...] = ()
-    """Other labels that the same nodes carry."""
+    """Other labels of the same nodes."""
     dead_labels: tuple[str, ...] = ()
-    """Labels that look like the cache's and that no node carries."""
+    """Labels that look like the cache's but that no node has."""
     model_bytes: int = 0
-    """Size of the model, 0 where it is not known."""
+    """Size of the model; 0 if unknown."""
 
 
 @dataclass
@@ -96,9 +96,9 @@ class ComponentChange:
     changed: bool
     remarks: list[str] = field(default_factory=list)
     existing_label: str = ""
-    """The label by which somebody else sent it to the cache's nodes already."""
+    """The label by which somebody else bound it to the cache's nodes."""
     before: Component | None = None
-    """The component as it was without a pin to this cache; None from `unpin_graph`."""
+    """The component without a pin to this cache; None from `unpin_graph`."""
 
 
 @dataclass
@@ -114,7 +114,7 @@ class PinResult:
         return self.graph.object
 
     def reason_unchanged(self) -> str:
-        """What pins it already, where that is not this plugin; empty where it is."""
+        """What already pins it, if that is not this plugin; else empty."""
         labels = [change.existing_label for change in self.changes if change.existing_label]
         return f"pinned already, by hand: {labels[0]}" if labels else ""
 
@@ -123,7 +123,7 @@ class PinResult:
 
 
 def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> PinResult:
-    """A pinned copy of a graph.
+    """Return a pinned copy of a graph.
 
     Raises:
         FluidModelError: no component to pin, a path in use, or an object that cannot be pinned.
@@ -159,7 +159,7 @@ def pin_graph(obj: Object, request: PinRequest, schema: str | None = None) -> Pi
 def unpin_graph(
     obj: Object, cache: str, names: tuple[str, ...] = (), schema: str | None = None
 ) -> PinResult:
-    """A copy of a graph without what `pin` added for a cache.
+    """Return a copy of a graph without what `pin` added for a cache.
 
     `names` are the components to unpin; empty for all that are pinned.
     """
@@ -178,7 +178,9 @@ def unpin_graph(
             continue
         pin = pins.pins[cache]
         kept = _remove_pin(component, pins, cache)
-        remarks = [f"component {name}: {path} was changed since the pin and stays" for path in kept]
+        remarks = [
+            f"component {name}: {path} has changed since the pin, so it stays" for path in kept
+        ]
         changes.append(ComponentChange(name, component.role, pin.mode, pin.path, True, remarks))
         if not pins.pins:
             del record.components[name]
@@ -191,7 +193,7 @@ def unpin_graph(
 
 
 def select_components(graph: Graph, names: tuple[str, ...]) -> list[Component]:
-    """The components to pin: those named, else the workers and the frontends."""
+    """Return the components to pin: the named ones, else the workers and frontends."""
     if names:
         found = []
         for name in names:
@@ -212,7 +214,7 @@ def select_components(graph: Graph, names: tuple[str, ...]) -> list[Component]:
 
 
 def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
-    """What a component lacks of a pin: `mount`, `node affinity`."""
+    """Return what a component's pin lacks: `mount`, `node affinity`."""
     lost = []
     if component.paths_without_mount(cache):
         lost.append("mount")
@@ -244,10 +246,10 @@ def _without_pin(component: Component, record: PinRecord, cache: str) -> Compone
 
 
 def _existing_path(components: Iterable[Component], cache: str) -> str:
-    """Where workers mount the claim without a pin; empty where they do not, or differ.
+    """Return where workers mount the claim without a pin; empty if they do not, or differ.
 
-    That mount stays, and the rest of the graph follows it: a frontend reads tokenizer and
-    configuration by the path that the workers give it.
+    That mount stays, and the rest of the graph uses the same path: a frontend reads tokenizer and
+    configuration from the path that the workers announce.
     """
     paths = {
         mount.path
@@ -277,7 +279,7 @@ def _pin_component(
 def _wanted_pin(
     before: Component, earlier: Pin | None, request: PinRequest, existing_path: str
 ) -> Pin:
-    """The pin that a request asks for; what it does not mention stays as in an earlier pin."""
+    """Return the requested pin; options that are not set stay as in an earlier pin."""
     was = earlier or Pin()
     mode = pin_mode(before, request.preferred)
     path = request.mount_path or existing_path
@@ -297,7 +299,7 @@ def _wanted_pin(
 
 
 def _is_pinned_as(component: Component, pin: Pin, wanted: Pin, request: PinRequest) -> bool:
-    """Whether a component has the pin that is wanted, and nobody took part of it away."""
+    """Return whether a component has the requested pin completely."""
     same = (pin.path, pin.model_path, pin.recreate, pin.startup_seconds) == (
         wanted.path,
         wanted.model_path,
@@ -333,7 +335,8 @@ def _add_pin(
     if existing_label:
         pin.mode, pin.key = MODE_MOUNT, ""
         remarks.append(
-            f"component {component.name} requires the cache's nodes by hand: {existing_label}"
+            f"component {component.name} already requires the cache's nodes by hand: "
+            f"{existing_label}"
         )
     remarks += add_affinity(component, pins, log, pin, request.dead_labels)
     if pin.recreate:
@@ -347,7 +350,7 @@ def _add_pin(
     remarks += operator_bugs.known_problems(component, path)
     pins.created = log.created
     pin.edits = log.edits
-    # A mount or an affinity of somebody else's, and nothing of ours, needs no record.
+    # A mount or an affinity made by somebody else needs no record.
     changed = bool(log.edits) or not (existing_label or (mode == MODE_MOUNT and existing_mount))
     if changed:
         pins.pins[request.cache] = pin
@@ -359,7 +362,7 @@ def _add_pin(
 def _adopt_component(
     component: Component, pins: ComponentPins, request: PinRequest
 ) -> ComponentChange:
-    """Record what pins a component by hand; an earlier pin stays as it is."""
+    """Record a component's pin made by hand; an earlier pin stays as it is."""
     earlier = pins.pins.get(request.cache)
     mode = pin_mode(component, request.preferred)
     if earlier:
@@ -375,14 +378,14 @@ def _adopt_component(
 def _role_remark(component: Component) -> Iterator[str]:
     role, reason = component.role_and_reason()
     if reason not in ("", GPU_REASON):
-        yield f"component {component.name} is taken for a {role.value}: {reason}"
+        yield f"component {component.name} is treated as a {role.value}: {reason}"
 
 
 def _remove_pin(component: Component, pins: ComponentPins, cache: str) -> list[str]:
-    """Take one cache's pin back.
+    """Remove one cache's pin.
 
     Returns:
-        Paths that somebody changed since and that stay.
+        Paths that somebody has changed since, which stay.
     """
     kept = undo_edits(component.spec, pins.pins[cache].edits)
     remove_affinity(component, pins, cache)
@@ -419,10 +422,10 @@ def _top_level_claims(graph: Graph) -> list[Any] | None:
 
 
 def _list_claim(graph: Graph, record: PinRecord, claim: str) -> None:
-    """Keep a graph's top-level `pvcs` complete where its services mount from them.
+    """Complete a graph's top-level `pvcs` if its services mount from them.
 
-    The operator needs no entry to mount a claim, and stops at an entry whose claim is missing, so
-    a graph that lists no claims gets no list.
+    The operator needs no entry to mount a claim, and fails at an entry whose claim is missing, so a
+    graph without a list gets none.
     """
     claims = _top_level_claims(graph)
     by_service = any(

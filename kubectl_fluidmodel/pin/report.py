@@ -27,9 +27,9 @@ def component_table(result: PinResult, heading: str) -> str:
 
 
 def object_diff(before: Object, after: Object, name: str) -> str:
-    """A unified diff of two objects as YAML, without fields that the server sets.
+    """Return a unified diff of two objects as YAML, without fields that the server sets.
 
-    The annotation of the pin is shown by name only: it repeats what the rest shows.
+    The pin's annotation is shown only by name, because it repeats the other changes.
     """
     import difflib
 
@@ -41,7 +41,7 @@ def object_diff(before: Object, after: Object, name: str) -> str:
 
 
 def color_diff(text: str) -> str:
-    """A diff in git's colours."""
+    """Color a diff as git does."""
     codes = {"+": "32", "-": "31", "@": "36"}
     return "".join(
         f"\x1b[{codes[line[0]]}m{line.rstrip(chr(10))}\x1b[0m\n" if line[:1] in codes else line
@@ -68,7 +68,7 @@ def kustomization(patches: list[dict[str, Any]]) -> str:
 
 
 def rollout_table(status: RolloutStatus) -> str:
-    """The pods of a roll-out, and below the messages about those with a problem."""
+    """Format the pods of a roll-out, followed by the messages about those with a problem."""
     rows = [
         (
             row.name,

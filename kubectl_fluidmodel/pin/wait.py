@@ -1,4 +1,4 @@
-"""Wait for the roll-out of a pinned graph."""
+"""Waits for the roll-out of a pinned graph."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from kubectl_fluidmodel.pin.preflight.context import CacheInfo
 
 STALL_TIMEOUT = 20.0
 """Seconds without a change after which an unschedulable pod fails the roll-out. The cache's label
-is on nodes that exist, so no new node helps; only old pods that end do."""
+is on existing nodes, so no new node helps; only old pods that end do."""
 _LOG_INTERVAL = 5.0
 """Seconds between two lines of progress."""
 _POLL = 0.5
 
 
 class RolloutFailedError(FluidModelError):
-    """Pods that do not fit, do not start, or run where the cache is not."""
+    """Pods that do not fit, do not start, or run on a node without the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutTarget:
-    """The graph to wait for, and what its pods must have."""
+    """The graph to wait for, and the requirements on its pods."""
 
     change: GraphChange
     stored: Object
-    """The graph as the patch left it."""
+    """The graph after the patch."""
     expected: list[ExpectedPods]
     claim: str
     labels: tuple[str, ...]
-    """Keys of the labels that the cache's nodes carry."""
+    """Keys of the labels of the cache's nodes."""
     cache_nodes: set[str]
 
     @staticmethod
@@ -69,7 +69,7 @@ class RolloutTarget:
         return pod_selector(self.change.result.graph, name_of(self.stored))
 
     def status(self, graph: Object, pods: Iterable[Object]) -> RolloutStatus:
-        """How far the roll-out is, from the graph as it is now and its pods."""
+        """Compute the roll-out's progress from the current graph and its pods."""
         opened = open_graph(graph, self.change.graph.schema)
         return rollout_status(
             opened, self.expected, pods, self.claim, self.labels, self.cache_nodes
@@ -77,7 +77,7 @@ class RolloutTarget:
 
 
 class _Observer:
-    """What has to be remembered from one state of a roll-out to the next."""
+    """State that is kept between two checks of a roll-out."""
 
     def __init__(self, expected: list[ExpectedPods], log: Callable[[str], None]) -> None:
         self.status = RolloutStatus(False, expected)
@@ -103,19 +103,19 @@ class _Observer:
             if pod.cannot_start
         }
         gated = {pod.name for pod in status.pods if pod.gated}
-        if gated - self._gated:  # nobody sees a gate in events, so it is said at once
+        if gated - self._gated:  # a gate causes no event, so report it immediately
             self.log_progress()
         self._gated |= gated
 
     def has_ended(self) -> bool:
-        """Whether the roll-out is done, or no change is to be expected."""
+        """Return whether the roll-out is complete, or no change is to be expected."""
         now = time.monotonic()
         stalled = now - self._changed >= STALL_TIMEOUT
         broken = any(now - since >= STALL_TIMEOUT for since in self._broken_since.values())
         return self.status.done or broken or (bool(self.status.unschedulable) and stalled)
 
     def log_progress(self, interval: float = 0.0, problem: str = "") -> None:
-        """Say how far it is, if the last time is at least `interval` seconds ago."""
+        """Report the progress, if the last report is at least `interval` seconds ago."""
         now = time.monotonic()
         if now - self._logged >= interval:
             self._logged = now
@@ -133,18 +133,18 @@ def wait_for_rollout(
     """Wait until every expected pod of the new template is Ready.
 
     Args:
-        client: for two watches.
+        client: the client for two watches.
         target: what to wait for.
         timeout: seconds.
-        log: takes a line of progress every 5 seconds, and one at once for a scheduling gate.
-        raise_if_hopeless: called now and then while pods are not ready; raises where waiting is in
-            vain.
+        log: receives a line of progress every 5 seconds, and one immediately for a scheduling gate.
+        raise_if_hopeless: called periodically while pods are not ready; raises an error if waiting
+            cannot help.
 
     Returns:
         The last state: all pods ready, or pods that cannot be scheduled or started.
 
     Raises:
-        WaitTimeoutError: it took longer than `timeout`, and the scheduler turned no pod away.
+        WaitTimeoutError: it took longer than `timeout`, without unschedulable pods.
         RolloutFailedError: the graph was deleted.
     """
     namespace, name = target.change.namespace, name_of(target.stored)
@@ -165,7 +165,7 @@ def wait_for_rollout(
     def log_progress() -> None:
         error = informer.last_error
         observer.log_progress(
-            _LOG_INTERVAL, f" (the cluster does not answer: {error})" if error else ""
+            _LOG_INTERVAL, f" (the cluster does not respond: {error})" if error else ""
         )
 
     informer.start(PODS, namespace, labels=target.selector)
@@ -187,7 +187,7 @@ def wait_for_rollout(
 
 
 def _current_graph(informer: Informer, target: RolloutTarget) -> Object:
-    """The graph as last seen; as it was stored, where it may not be watched."""
+    """Return the latest graph; the stored one, if it may not be watched."""
     kind = target.change.graph.kind
     graph = informer.get(kind, name_of(target.stored))
     if graph is None and informer.is_watching(kind):
@@ -200,9 +200,12 @@ def _current_graph(informer: Informer, target: RolloutTarget) -> Object:
 
 
 def raise_if_failed(status: RolloutStatus, reference: str, namespace: str) -> None:
-    """Raise what is wrong with a roll-out that has ended."""
+    """Raise an error for the problems of a roll-out that has ended."""
     broken = [pod for pod in status.pods if pod.cannot_start]
-    for pods, problem in ((status.unschedulable, "fits on no node"), (broken, "does not start")):
+    for pods, problem in (
+        (status.unschedulable, "does not fit on any node"),
+        (broken, "does not start"),
+    ):
         if pods:
             raise RolloutFailedError(
                 f"pod {pods[0].name} of {reference} {problem}",

@@ -1,7 +1,7 @@
-"""`pin` and `unpin` from beginning to end.
+"""The workflows of `pin` and `unpin`.
 
 For each graph: read it, plan the change, preflight, dry run on the server, patch, wait. `run_pin`
-and `run_unpin` differ in what they read, plan and check; `_change_graph` has the steps in common.
+and `run_unpin` differ in what they read, plan and check; `_change_graph` has the common steps.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from kubectl_fluidmodel.pin.request_advice import request_advice
 from kubectl_fluidmodel.pin.wait import RolloutTarget, raise_if_failed, wait_for_rollout
 
 RaiseIfHopeless = Callable[[], None]
-"""Raises an error where waiting is in vain."""
+"""Raises an error if waiting cannot help."""
 Watchdog = Callable[[Client, str, str, str], RaiseIfHopeless]
-"""Makes that for a client, a namespace, a cache and a graph (`dgd/NAME`)."""
+"""Creates it for a client, a namespace, a cache and a graph (`dgd/NAME`)."""
 
 
 def run_pin(options: PinOptions, watchdog: Watchdog) -> None:
     """Pin graphs of the cluster, or of a file.
 
     Raises:
-        FluidModelError: the first failure; the other graphs are pinned all the same.
+        FluidModelError: the first failure; the other graphs are still pinned.
     """
     request = PinRequest(
         cache=options.cache,
@@ -89,7 +89,7 @@ def run_unpin(options: PinOptions) -> None:
     """Unpin graphs of the cluster, or of a file.
 
     Raises:
-        FluidModelError: the first failure; the other graphs are unpinned all the same.
+        FluidModelError: the first failure; the other graphs are still unpinned.
     """
     if options.filename is not None:
         print_manifest(manifest_files.unpin_file(options), options)
@@ -114,10 +114,10 @@ def _change_graph(
     change: GraphChange,
     findings: list[preflight.PreflightFinding],
 ) -> tuple[GraphChange, Object]:
-    """Check, try and patch one graph, as far as the options go.
+    """Check, dry-run and patch one graph, as the options require.
 
     Returns:
-        The change as it was made, and the object as stored.
+        The applied change, and the object as stored.
     """
     printer.enforce(change, findings, force=options.force)
     if not change.result.changed:
@@ -143,7 +143,7 @@ def _follow(
     info: CacheInfo,
     watchdog: Watchdog,
 ) -> None:
-    """Wait for the roll-out, or say how to."""
+    """Wait for the roll-out, or print the command for it."""
     if not options.wait:
         if change.result.changed and options.output is None and not options.adopt:
             printer.print_wait_hint(change)
@@ -160,7 +160,7 @@ def _follow(
 
 
 def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
-    """A request with what only the cluster knows of the cache."""
+    """Complete a request with data about the cache that only the cluster has."""
     return replace(
         request,
         label=info.label,
@@ -172,7 +172,7 @@ def _complete_request(request: PinRequest, info: CacheInfo) -> PinRequest:
 
 
 def _print_request_patch(obj: Object, reference: str, request: PinRequest) -> None:
-    """What to add to a DynamoGraphDeploymentRequest, which is not patched itself."""
+    """Print what to add to a DynamoGraphDeploymentRequest, which is not patched."""
     patch, conflicts = request_advice(obj, request)
     for conflict in conflicts:
         print_warning(f"{REQUEST} {reference}: {conflict}")

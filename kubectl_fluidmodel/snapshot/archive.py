@@ -1,7 +1,7 @@
-"""Read a Snapshot from a support bundle, for `--from-bundle`.
+"""Reads a Snapshot from a support bundle, for `--from-bundle`.
 
-The archive comes from somebody else: nothing is unpacked to disk, and reading is bounded, whatever
-sizes the archive claims.
+The archive is untrusted: nothing is unpacked to disk, and reading is bounded, whatever sizes the
+archive claims.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 SNAPSHOT_MEMBER = "snapshot.json"
 MAX_SNAPSHOT_BYTES = 1 << 28
-"""Bytes of a snapshot, unpacked: 20,000 pods are about 200 MB."""
+"""Maximum size of a snapshot in bytes, unpacked: 20,000 pods are about 200 MB."""
 _MAX_MEMORY_BYTES = 3 << 29
-"""Bytes that its lists and objects may take in memory, besides their strings. 20,000 pods take half
+"""Maximum memory in bytes for its lists and objects, without their strings. 20,000 pods take half
 of that; `[[],[],…` takes 25 times its own size."""
 _MEMORY_COSTS = ((b"{", 200), (b"[", 64), (b",", 60))
-"""Bytes that CPython 3.11 takes, at most, for a value that begins with this character."""
+"""Maximum memory in bytes that CPython 3.11 uses for a value that begins with this character."""
 _MAX_UNPACKED_BYTES = 2 * MAX_SNAPSHOT_BYTES
-"""Unpacked bytes of an archive that are searched for the snapshot."""
+"""Maximum unpacked bytes of an archive that are searched for the snapshot."""
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -49,10 +49,10 @@ class _BoundedReader(io.RawIOBase):
 
 
 def load_snapshot(path: str | Path) -> Snapshot:
-    """The Snapshot of a bundle, or of a bare `snapshot.json`.
+    """Read the Snapshot of a bundle, or of a bare `snapshot.json`.
 
     Raises:
-        FluidModelError: the file has none, or one that is larger than any real snapshot.
+        FluidModelError: the file contains no snapshot, or one that exceeds the limits.
     """
     what = f"cannot read {path}"
     try:
@@ -64,11 +64,11 @@ def load_snapshot(path: str | Path) -> Snapshot:
             raise OverflowError
         document = json.loads(data)
     except (OverflowError, MemoryError) as err:
-        raise FluidModelError(what, "it unpacks to more than any snapshot has") from err
+        raise FluidModelError(what, "it is larger than any real snapshot") from err
     except FileNotFoundError as err:
         raise FluidModelError(what, "there is no such file") from err
     except RecursionError as err:
-        raise FluidModelError(what, "it is nested deeper than any snapshot") from err
+        raise FluidModelError(what, "it is nested deeper than any real snapshot") from err
     except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as err:
         raise FluidModelError(what, " ".join(str(err).split())[:200] or "it is damaged") from err
     try:

@@ -1,6 +1,6 @@
-"""Take a Snapshot of a live cluster: discovery, then two waves of parallel list requests.
+"""Takes a Snapshot of a live cluster: discovery, then two waves of parallel list requests.
 
-The second wave starts as soon as the caches are known, while the rest of the first still runs.
+The second wave starts as soon as the caches are known, while the rest of the first wave is running.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def collect(client: Client, namespace: str | None, queries: Sequence[ListQuery])
     """Run the queries; what cannot be read is in `read_failures`.
 
     Raises:
-        ClusterUnreachableError: the API server does not answer at all.
+        ClusterUnreachableError: the API server does not respond at all.
     """
     snapshot = Snapshot(namespace, time.time())
     # A wrong address fails at once; a server that responded gets time for retries.
@@ -69,10 +69,10 @@ def _run_queries(client: Client, snapshot: Snapshot, queries: Sequence[ListQuery
 
 
 def discover(client: Client, queries: Sequence[ListQuery]) -> tuple[str, list[ListQuery]]:
-    """The server's version, and the queries of kinds that it serves, in served versions.
+    """Return the server's version, and the queries of kinds that it serves, in served versions.
 
     Raises:
-        ClusterUnreachableError: the API server does not answer.
+        ClusterUnreachableError: the API server does not respond.
     """
     version = _server_version(client)
     with AdaptiveExecutor() as executor:
@@ -168,7 +168,7 @@ def _discover_group(client: Client, group: str, queries: Sequence[ListQuery]) ->
                 plural, name = str(entry.get("name", "")), str(entry.get("kind", ""))
                 if plural and "/" not in plural:
                     kind = Kind(group, version, name, plural, bool(get_path(entry, "namespaced")))
-                    found[kind.resource] = kind  # newer ones come later and win
+                    found[kind.resource] = kind  # newer ones come later and replace older ones
     except ClusterUnreachableError:
         raise
     except FluidModelError:

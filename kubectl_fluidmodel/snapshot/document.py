@@ -40,9 +40,7 @@ def snapshot_from_document(document: Any) -> Snapshot:
     """
     if get_path(document, "kind") != KIND or get_path(document, "apiVersion") != API_VERSION:
         found = f"{get_path(document, 'apiVersion')} {get_path(document, 'kind')}"
-        raise FluidModelError(
-            "this is not a snapshot", f"it says {found}, not {API_VERSION} {KIND}"
-        )
+        raise FluidModelError("this is not a snapshot", f"it has {found}, not {API_VERSION} {KIND}")
     objects, taken_at = (
         get_path(document, "objects", default={}),
         get_path(document, "taken", default=0.0),

@@ -12,7 +12,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _MAX_REQUESTS = 8
-"""Parallel requests, at most."""
+"""Maximum number of parallel requests."""
 _MIN_REQUESTS = 2
 """Parallel requests while responses are fast."""
 _GROW_AFTER = 0.03

@@ -1,4 +1,4 @@
-"""What a store answered when doctor tried a Dataset's mount: a record without secrets. Pure."""
+"""The result of probing the store of a Dataset's mount, without secrets. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objectstore import error_codes
 
 MAX_LISTED = 20
-"""Entries in each list of a MountContents, at most."""
+"""Maximum number of entries in each list of a MountContents."""
 CONNECT_TIMEOUT_CODE = "ConnectTimeout"
 """The code of a TIMEOUT before a connection was established."""
 
 
 class ProbeState(str, Enum):
-    """How trying a mount went. The values are stored in support bundles."""
+    """The state of a mount after a probe. The values are stored in support bundles."""
 
     OK = "ok"
     """The mount was listed and a file was read."""
@@ -69,20 +69,20 @@ class ProbeOrigin(str, Enum):
 
 @dataclass(frozen=True)
 class MountContents:
-    """What lies below a mount. Lists have at most MAX_LISTED entries."""
+    """The files below a mount. Lists have at most MAX_LISTED entries."""
 
     files: int
     bytes: int
     complete: bool = True
-    """False where the listing was cut: then no file can be called missing."""
+    """False if the listing was truncated: then no file can be reported as missing."""
     models: tuple[str, ...] = ()
-    """Relative directories with a model's own file (config.json …); "" for the root."""
+    """Relative directories with a model's configuration file (config.json …); "" for the root."""
     weights: int = 0
     """Weight files, by their extension."""
     remarks: tuple[ModelIssue, ...] = ()
-    """The model check's remarks."""
+    """Warnings of the model checks."""
     unread: str = ""
-    """Why some files could not be read and judged; empty if all could."""
+    """Why some files could not be checked; empty if all were."""
     rubbish: tuple[JunkFiles, ...] = ()
     """Files beside the model, by owner; `files` and `bytes` do not count them."""
     paths: tuple[str, ...] = ()
@@ -93,34 +93,34 @@ class MountContents:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How trying one mount went."""
+    """The result of probing one mount."""
 
     mount: str
     """The mountPoint."""
     state: ProbeState
     endpoint: str = ""
-    """As pods use it; empty for AWS itself."""
+    """The endpoint as pods use it; empty for AWS itself."""
     origin: ProbeOrigin = ProbeOrigin.CLIENT
     code: str = ""
     """The store's error code, such as `SignatureDoesNotMatch`."""
     message: str = ""
     action: str = ""
-    """The refused action: `ListBucket`, `GetObject`."""
+    """The denied action: `ListBucket`, `GetObject`."""
     secret_name: str = ""
     secret_key: str = ""
     """The Secret, and the key in it, that the state is about."""
     secret_keys: tuple[str, ...] = ()
     """Names of the keys that the Secret has."""
     region: str = ""
-    """The bucket's region, where it differs from the requested one."""
+    """The bucket's region, if it differs from the requested one."""
     clock_skew: float = 0.0
     """Seconds that the store's clock is ahead of the signer's."""
     nearest: tuple[str, ...] = ()
-    """URIs that hold a model, most similar first, where the mount does not."""
+    """URIs that hold a model, most similar first, if the mount does not."""
     buckets: tuple[str, ...] = ()
-    """Buckets that the credentials can list, where the mount's does not exist."""
+    """Buckets that the credentials can list, if the mount's bucket does not exist."""
     manifest: str = ""
-    """Of a staged model: `valid`, `absent`, or what is wrong with its manifest."""
+    """For a staged model: `valid`, `absent`, or what is wrong with its manifest."""
     contents: MountContents | None = None
     seconds: float = 0.0
 
@@ -149,11 +149,12 @@ _STORED_NAMES: Mapping[type, Mapping[str, str]] = {
     ModelIssue: {"fatal": "wrong", "hub_model": "model"},
     JunkFiles: {"paths": "places"},
 }
-"""Fields whose name in bundles and in a probe's output is another: bundles of all versions load."""
+"""Fields that have another name in bundles and in a probe's output, so bundles of all versions
+load."""
 
 
 def to_document(result: ProbeResult) -> dict[str, Any]:
-    """The result as JSON-like data, in the spelling of support bundles."""
+    """Return the result as JSON-like data, with the field names of support bundles."""
     document: dict[str, Any] = _stored(result)
     return document
 
@@ -173,7 +174,7 @@ def _stored(value: Any) -> Any:
 
 
 def from_document(document: Any) -> ProbeResult:
-    """Read what `to_document` returned. Unknown fields, of another version, are ignored.
+    """Parse what `to_document` returned. Unknown fields of other versions are ignored.
 
     Raises:
         ValueError: the data is not a result.
@@ -203,7 +204,7 @@ def to_json(result: ProbeResult) -> str:
 
 
 def from_json(text: str) -> ProbeResult:
-    """Read what `to_json` returned.
+    """Parse what `to_json` returned.
 
     Raises:
         ValueError: the text is not a result.

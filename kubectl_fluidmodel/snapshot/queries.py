@@ -1,4 +1,4 @@
-"""The list requests of inspect and doctor, and what is kept of each object.
+"""The list requests of inspect and doctor, and which objects and fields they keep.
 
 The first wave finds the caches. The second reads what belongs to them, and drops everything else
 while its pages arrive. The number of requests depends on the kinds, never on the objects.
@@ -26,7 +26,7 @@ from kubectl_fluidmodel.objects.kinds import Kind
 
 GRAPHS = dynamo.kind_for(dynamo.GRAPH, dynamo.V1BETA1)
 COMPONENTS = dynamo.kind_for(dynamo.COMPONENT, dynamo.V1BETA1)
-"""Discovery replaces their version; look-ups by resource ignore it."""
+"""Discovery replaces their version; lookups by resource ignore it."""
 
 
 class ListScope(Enum):
@@ -35,7 +35,7 @@ class ListScope(Enum):
     NAMESPACE = "scope"
     """The requested namespace, or all."""
     CLUSTER = "cluster"
-    """Always cluster-wide: kinds without a namespace, and objects that may be in any."""
+    """Always cluster-wide: cluster-scoped kinds, and objects that may be in any namespace."""
     FLUID_NAMESPACE = "system"
     """Fluid's own namespace."""
     NAMESPACE_OBJECT = "own"
@@ -60,7 +60,7 @@ def _strip_managed_fields(obj: Object, _: KnownCaches) -> Object:
 
 @dataclass(frozen=True)
 class ListQuery:
-    """One list request, and what is kept of its objects."""
+    """One list request, and which objects it keeps."""
 
     kind: Kind
     scope: ListScope = ListScope.NAMESPACE
@@ -71,9 +71,9 @@ class ListQuery:
     """Whether it belongs to the second wave."""
     transform: Transform = _strip_managed_fields
     keeps_all: bool = False
-    """Whether `transform` keeps every object, if only a part of some."""
+    """Whether `transform` keeps every object, possibly reduced."""
     prefilter: tuple[bytes, ...] = ()
-    """Every kept object has one of these words in its JSON; empty if there is no such word."""
+    """Every kept object has one of these strings in its JSON; empty if there is no such string."""
 
 
 _CACHE_LABELS = (names.MODEL_LABEL, "release", "targetDataset", names.CACHE_RUNTIME_LABEL)
@@ -85,11 +85,11 @@ def _prefilter(*words: str) -> tuple[bytes, ...]:
 
 
 POD_PREFILTER = _prefilter(*_CACHE_LABELS, *_GRAPH_LABELS, "claimName", names.SYSTEM_NAMESPACE)
-"""Of the pods that `_keep_pod` keeps: a label, a claim, or Fluid's namespace."""
+"""For the pods that `_keep_pod` keeps: a label, a claim, or Fluid's namespace."""
 
 
 def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
-    """Objects whose labels say that they belong to a cache or a staging Job."""
+    """Keep objects whose labels show that they belong to a cache or a staging Job."""
     labels = labels_of(obj)
     return (
         _strip_managed_fields(obj, known) if any(mark in labels for mark in _CACHE_LABELS) else None
@@ -97,10 +97,10 @@ def _keep_labelled(obj: Object, known: KnownCaches) -> Object | None:
 
 
 def _keep_workload(obj: Object, known: KnownCaches) -> Object | None:
-    """StatefulSets and DaemonSets of a cache, and those that have the name of one."""
+    """Keep StatefulSets and DaemonSets of a cache, and others with such a name."""
     of = name_of(obj).rpartition("-")[
         0
-    ]  # somebody else's `<name>-master`, where Fluid would create one
+    ]  # a foreign `<name>-master`, with the name that Fluid would use
     taken = (namespace_of(obj), of) in known.caches
     return _strip_managed_fields(obj, known) if taken else _keep_labelled(obj, known)
 
@@ -115,7 +115,7 @@ def claim_names(pod: Object) -> list[str]:
 
 
 def _keep_pod(obj: Object, known: KnownCaches) -> Object | None:
-    """Pods of a cache, a staging Job, a graph or Fluid, and pods that read a cache."""
+    """Keep pods of a cache, a staging Job, a graph or Fluid, and pods that read a cache."""
     labels, namespace = labels_of(obj), namespace_of(obj)
     own = (
         names.MODEL_LABEL in labels
@@ -140,7 +140,7 @@ def _keep_claim(obj: Object, known: KnownCaches) -> Object | None:
 
 
 def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
-    """Claims; of those without a cache only that they exist, because graphs may mount them."""
+    """Keep claims; for those of no cache only their existence, because graphs may mount them."""
     found = _keep_claim(obj, known)
     if found is not None:
         return found
@@ -157,7 +157,7 @@ def _strip_other_claims(obj: Object, known: KnownCaches) -> Object:
 
 
 def _keep_volume(obj: Object, known: KnownCaches) -> Object | None:
-    """Volumes of Fluid, and those with a name that Fluid would use."""
+    """Keep Fluid's volumes, and those with a name that Fluid would use."""
     fluid = get_path(obj, "spec", "csi", "driver") == names.CSI_DRIVER
     taken = any(names.volume_name(*cache) == name_of(obj) for cache in known.caches)
     return _strip_managed_fields(obj, known) if fluid or taken else None
@@ -199,7 +199,7 @@ INSPECT_QUERIES: tuple[ListQuery, ...] = (
     ),
     ListQuery(k.EVENTS, fields="type=Warning"),
 )
-"""What `inspect` shows."""
+"""Return the queries of `inspect`."""
 
 DOCTOR_QUERIES: tuple[ListQuery, ...] = (
     *(read for read in INSPECT_QUERIES if read.kind not in (k.NODES, k.EVENTS, k.PVCS)),
@@ -215,4 +215,4 @@ DOCTOR_QUERIES: tuple[ListQuery, ...] = (
     ListQuery(k.WEBHOOKS, ListScope.CLUSTER),
     ListQuery(k.NAMESPACES, ListScope.NAMESPACE_OBJECT),
 )
-"""What `doctor` judges."""
+"""Return the queries of `doctor`."""

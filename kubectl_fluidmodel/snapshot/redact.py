@@ -1,14 +1,14 @@
-"""Redaction: copies of texts and objects without what may be a secret. Pure.
+"""Redaction: copies of strings and objects without possible secrets. Pure.
 
-Nothing read from a cluster is stored or shown before it went through here. Secrets are found by
-name (`aws.secretKey`, `HF_TOKEN`, `--password`; `secret_names`, `secret_values`) and by form (JWTs,
-keys with a known prefix, signed URLs, PEM blocks; `secret_patterns`). In doubt a value is hidden.
-Names that end like a path or a reference (`fs.gcs.credential.path`, `secretName`) are kept, because
-checks need their values.
+Everything that is read from a cluster is redacted before it is stored or shown. Secrets are
+recognized by name (`aws.secretKey`, `HF_TOKEN`, `--password`; `secret_names`, `secret_values`) and
+by form (JWTs, keys with a known prefix, signed URLs, PEM blocks; `secret_patterns`). In doubt, a
+value is hidden. Names that end like a path or a reference (`fs.gcs.credential.path`, `secretName`)
+are kept, because checks need their values.
 
 Pods' logs are hostile input, so every step takes time linear in its input. Repository scanners such
 as detect-secrets and gitleaks do not fit: they report suspicious lines, and know too few of the
-forms in which programs log their settings.
+formats in which programs log their settings.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from kubectl_fluidmodel.snapshot.secret_values import NUMBER, redact_by_name
 __all__ = ["REDACTED", "redact_object", "redact_strings", "redact_text"]
 
 _DROPPED_KEYS = ("managedFields", "kubectl.kubernetes.io/last-applied-configuration")
-"""Keys that are dropped: copies of the object, in a form that key names do not protect."""
+"""Keys that are dropped: copies of the object in a form that key names do not protect."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
 _PREFILTER = re.compile(
     SECRET_WORD.pattern + r"|PRIVATE|x-amz|x-goog|sig|se=|policy|access|://|basic|eyJ|AKIA|ASIA"
     r"|AROA|AIDA|hf_|gh[pousr]_|glpat-|sk-|xox|nvapi-|AIza|ya29|LTAI|-u |-p|-a|mc |webhook",
     re.IGNORECASE,
 )
-"""Texts without any of these have no secret that the patterns find."""
+"""Strings without any of these contain no secret that the patterns find."""
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}")
 
 
 def _redact_encoded(match: re.Match[str]) -> str:
-    """The match itself, unless it is base64 of a text with a secret in it."""
+    """Return the match itself, unless it is base64 of a text with a secret."""
     try:
         inner = base64.b64decode(match[0] + "=" * (-len(match[0]) % 4), validate=True).decode()
     except ValueError:
@@ -54,7 +54,7 @@ def _redact_encoded(match: re.Match[str]) -> str:
 
 
 def redact_text(text: str) -> str:
-    """Redact secrets in a text, plain or in base64; colour codes are removed."""
+    """Redact secrets in a string, plain or in base64; color codes are removed."""
     return _redact_plain(_ENCODED.sub(_redact_encoded, _COLOUR.sub("", text)))
 
 
@@ -66,7 +66,7 @@ def _redact_plain(text: str) -> str:
 
 
 def redact_strings(data: Any) -> Any:
-    """Redact every string of JSON-like data by its content alone, whatever its key is."""
+    """Redact every string of JSON-like data by its content, whatever its key is."""
     if isinstance(data, str):
         return redact_text(data)
     if isinstance(data, list | tuple):
@@ -80,7 +80,7 @@ def redact_strings(data: Any) -> Any:
 
 
 def redact_object(data: Any) -> Any:
-    """A copy of an object (or any JSON-like data) without its secrets."""
+    """Return a copy of an object (or any JSON-like data) without its secrets."""
     if isinstance(data, str):
         return redact_text(_redact_json(data))
     if isinstance(data, list):
@@ -91,7 +91,7 @@ def redact_object(data: Any) -> Any:
 
 
 def _redact_json(data: str) -> str:
-    """An object as JSON in a text, such as in an annotation, without its secrets."""
+    """Return an object as JSON in a string, as in an annotation, without its secrets."""
     if not data.lstrip().startswith(("{", "[")):
         return data
     try:
@@ -113,7 +113,7 @@ def _is_secret(name: str, value: str, *, variable: bool) -> bool:
 def _redact_mapping(data: Object) -> Object:
     if data.get("kind") == "Secret":
         data = {
-            # That a key has no value is no secret, and a check tells of it.
+            # A key without a value is not a secret, and a check reports it.
             key: {name: REDACTED if held else held for name, held in value.items()}
             if key in ("data", "stringData") and isinstance(value, dict)
             else value
@@ -141,7 +141,7 @@ _SHORT_FLAGS = ("-p", "-a", "-k", "-s")
 
 
 def _redact_list(data: list[Any]) -> list[Any]:
-    """A list; of arguments, the one after `--token` is hidden."""
+    """Redact a list; in a list of arguments, hide the one after `--token`."""
     found: list[Any] = []
     flag = ""
     for item in data:
@@ -151,7 +151,7 @@ def _redact_list(data: list[Any]) -> list[Any]:
 
 
 def _redact_argument(flag: str, item: str) -> str:
-    """An argument behind a flag ("" for none) as it may be shown."""
+    """Redact an argument that follows a flag ("" for none)."""
     if flag in _LOGIN_FLAGS and ":" in item:
         return f"{item.partition(':')[0]}:{REDACTED}"
     name = flag.lstrip("-")

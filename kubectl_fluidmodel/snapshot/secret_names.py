@@ -1,4 +1,4 @@
-"""Which names hold a secret, and which values look like one. Pure.
+"""Decides which names hold a secret, and which values look like one. Pure.
 
 A name either always holds a secret (`HF_TOKEN`, `aws.secretKey`), or only if the value looks random
 (`SECRET_NAME` holds an object's name, unless somebody put the secret itself there), or never
@@ -17,7 +17,7 @@ PLUGIN_FLAGS = ("s3-secret", "hf-secret", "gcs-secret")
 
 
 class Sensitivity(Enum):
-    """What the name of a value says about the value."""
+    """What the name of a value implies about the value."""
 
     SECRET = 2
     MAYBE = 1
@@ -68,9 +68,9 @@ _TEXT_TOKEN_WORDS = {
     *("decode", "prefill", "context", "accepted", "suffix", "prefix", "start", "of", "n", "kv"),
     *("return", "use", "skip", "ignore", "id", "ids", "limit", "budget", "block", "chunk"),
 }
-"""Words beside `token` where it is a token of text, as in settings of engines and tokenizers."""
+"""Words beside `token` that mean a token of text, as in settings of engines and tokenizers."""
 _REFERENCE_PREFIXES = {"from", "pull", "existing", "tls", "image", "ref", "docker"}
-"""Words before `secret` where the value is the name of a Secret: `envFromSecret`."""
+"""Words before `secret` that mean the name of a Secret: `envFromSecret`."""
 _TEXT_TOKENS = {"token", "tokens"}
 _VENDORS = {
     *("openai", "anthropic", "wandb", "ngc", "huggingface", "cohere", "mistral", "github"),
@@ -83,11 +83,11 @@ SECRET_WORD = re.compile(
     + "|".join(sorted(_VENDORS)),
     re.IGNORECASE,
 )
-"""A quick test: names and texts without a match name no secret."""
+"""A quick test: names and strings without a match are not secrets."""
 
 
 def classify_name(name: str, *, variable: bool = False) -> Sensitivity:
-    """How sensitive the value under this name is.
+    """Return how sensitive the value under this name is.
 
     Args:
         name: an option, key, flag, header or environment variable, without its dashes.
@@ -125,14 +125,14 @@ def _names_secret(words: list[str], variable: bool) -> bool:
 
 
 def _is_text_token(words: list[str]) -> bool:
-    """Whether `token` in a name is a token of text, not one to authenticate with."""
+    """Return whether `token` in a name is a token of text, not one for authentication."""
     if any(word in _KEY_PREFIXES or word in {"hf", "hub", "session"} for word in words):
         return False
     return any(word in _TEXT_TOKEN_WORDS for word in words)
 
 
 def is_secret_name(name: str, *, variable: bool = False) -> bool:
-    """Whether the value under this name is a secret, whatever it looks like."""
+    """Return whether the value under this name is a secret, whatever it looks like."""
     return classify_name(name, variable=variable) is Sensitivity.SECRET
 
 
@@ -141,7 +141,7 @@ _LONG_WORD = re.compile(r"[\w+/=]{20,}")
 
 
 def looks_random(value: str) -> bool:
-    """Whether a value looks generated: not a word, a name, a path, a number or a URL."""
+    """Return whether a value looks generated: not a word, a name, a path, a number or a URL."""
     if value.startswith(("/", ".", "$")) or "://" in value or not _RANDOM.fullmatch(value):
         return False
     digits = any(char.isdigit() for char in value)

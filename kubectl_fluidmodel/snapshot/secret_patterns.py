@@ -1,4 +1,4 @@
-"""Secrets that their own form gives away: private keys, tokens, signed URLs, logins. Pure."""
+"""Secrets with a recognizable form: private keys, tokens, signed URLs, logins. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         REDACTED,
     ),
     (
-        # What is piped into a login command.
+        # Input that is piped to a login command.
         re.compile(
             r"(\b(?:echo|printf)[^\S\n]{1,8}(?:-\w[^\S\n]{1,8})?)[^\s|]{1,4096}"
             r"(?=[^\S\n]{0,8}\|[^|\n]{1,80}(?:password|passwd|token|secret)-stdin)",

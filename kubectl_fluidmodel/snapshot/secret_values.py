@@ -1,4 +1,4 @@
-"""Secrets that the name before them gives away: `aws.secretKey: …`, `--token …`. Pure."""
+"""Secrets that follow a name: `aws.secretKey: …`, `--token …`. Pure."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _REFERENCE = re.compile(
     r"|\{\s{0,40}[\"']?\w{1,80}[\"']?\s{0,8}[:=]|map\[|\*{3,}|[\"']?<[\w -]+>|[\"']?…"
     r"|/etc/fluid/secrets/"
 )
-"""Text in place of a value that is no secret: a variable (`"$TOKEN"`, `$(TOKEN)`), a mapping,
-asterisks, a placeholder, the path at which Fluid mounts keys. A password may also begin with a
+"""Text in place of a value that is not a secret: a variable (`"$TOKEN"`, `$(TOKEN)`), a mapping,
+asterisks, a placeholder, or the path at which Fluid mounts keys. A password may also begin with a
 dollar sign or a brace, so the whole form has to match."""
 _KUBELET = re.compile(r"(?:secret|configmap) \"[^\"\n]*\" not found|references non-existent ")
 """The kubelet's message after a volume's name: `volume "x-secret" : secret "x" not found`."""
@@ -67,7 +67,7 @@ _WHOLE_LINE_NAMES = ("password", "passphrase", "passwd")
 def redact_by_name(text: str) -> str:
     """Redact the values that follow the name of a secret.
 
-    One pass: each step starts behind the previous one, so the time is linear in the input.
+    Uses one pass: each step starts behind the previous one, so the time is linear in the input.
     """
     kept: list[str] = []
     position = 0
@@ -171,7 +171,7 @@ def _following_span(name: _Name) -> Span | None:
 
 
 def _assigned_span(name: _Name, assigned: re.Match[str]) -> Span | None:
-    """The value after `name:` or `name=`."""
+    """Return the span of the value after `name:` or `name=`."""
     text, start = name.text, assigned.end()
     before = text[max(0, name.match.start() - 8) : name.match.start()]
     is_kubelet_message = before.endswith('volume "') and _KUBELET.match(text, start)

@@ -154,12 +154,12 @@ class Snapshot:
         return None
 
     def events_about(self, obj: Mapping[str, Any]) -> list[Object]:
-        """The events of one object, oldest first as the server lists them."""
+        """Return the events of one object, oldest first as the server lists them."""
         key = (str(obj.get("kind", "")), namespace_of(obj), name_of(obj))
         return [each for each in self._events_by_object.get(key, []) if _is_about(each, obj)]
 
     def events_by_name(self, kind: str, namespace: str, name: str) -> list[Object]:
-        """As `events_about`, for an object that may not exist."""
+        """Like `events_about`, for an object that may not exist."""
         return self._events_by_object.get((kind, namespace, name), [])
 
     @cached_property

@@ -1,6 +1,6 @@
-"""How support bundles store logs, command output and probe results: one text per string key. Pure.
+"""How support bundles store logs, command output and probe results: one string per key. Pure.
 
-A Snapshot holds them in typed fields. Bundles of every version have these keys:
+A Snapshot has typed fields for them. Bundles of every version have these keys:
 
     log NAMESPACE/POD/CONTAINER              a container's log
     previous log NAMESPACE/POD/CONTAINER     the log of the container before its last restart
@@ -21,7 +21,7 @@ from kubectl_fluidmodel.snapshot.snapshot import CommandKey, LogKey, Snapshot
 
 @dataclass
 class Texts:
-    """Fields that a Snapshot has under the same names, and that a bundle stores as texts."""
+    """Fields that a Snapshot has under the same names, and that a bundle stores as strings."""
 
     logs: dict[LogKey, str] = field(default_factory=dict)
     command_outputs: dict[CommandKey, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def encode_texts(snapshot: Snapshot) -> dict[str, str]:
 
 
 def decode_texts(encoded: Mapping[str, str]) -> Texts:
-    """Read what `encode_texts` returned; keys that no version writes are dropped."""
+    """Parse what `encode_texts` returned; unknown keys are dropped."""
     texts = Texts()
     for key, text in encoded.items():
         if log := _LOG.fullmatch(key):

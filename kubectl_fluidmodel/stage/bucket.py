@@ -1,10 +1,10 @@
 """The S3 operations of a transfer: boto3's low-level client with our own retries.
 
-Settings for speed and portability: path-style addressing where there is an endpoint, no checksums
-beyond those sent here, and unsigned payloads. Each part carries a checksum that the store verifies;
-signing the payload, too, would hash it a second time, which over plain HTTP costs more CPU than all
-the rest. The checksum is CRC-32 where the store confirms that it keeps it, else MD5, which every
-store supports.
+Settings for speed and portability: path-style addressing with an endpoint, no checksums beyond
+those sent here, and unsigned payloads. Each part has a checksum that the store verifies. Signing
+the payload, too, would hash it a second time, which over plain HTTP costs more CPU than everything
+else. The checksum is CRC-32 if the store confirms that it keeps it, else MD5, which every store
+supports.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ObjectInfo:
     identity: str
 
     def matches(self, file: PlanFile) -> bool:
-        """Whether it is this file, by its size and by the hash in its metadata."""
+        """Whether it is this file, by its size and the hash in its metadata."""
         return (self.size, self.identity) == (file.size, file.identity)
 
 
@@ -191,8 +191,8 @@ class Bucket(RetryingS3Client):
 
         Returns:
             The object, or None if there is none or the credentials may not read it. Without
-            s3:ListBucket, S3 answers 403 and not 404 for an object that does not exist, so the two
-            cases look alike; `denied_error` then has the error.
+            s3:ListBucket, S3 responds with 403 instead of 404 for an object that does not exist,
+            so the two cases look alike; `denied_error` then has the error.
         """
         try:
             response = self.call_raw("look up", "head_object", Key=key)
@@ -290,7 +290,7 @@ class Bucket(RetryingS3Client):
         etag = _unquoted_etag(response["ETag"])
         if etag == base64.b64decode(checksum).hex():
             return etag
-        # With SSE-KMS and in some stores the ETag is no MD5, and HEAD may report another one.
+        # With SSE-KMS and in some stores, the ETag is not an MD5, and HEAD may return another one.
         info = self.head_object(key)
         return info.etag if info is not None else etag
 
@@ -373,7 +373,7 @@ class Bucket(RetryingS3Client):
 
         Where two runs stage one file, or somebody aborts the upload, a part that arrives at that
         moment may leave an upload that has lost its other parts or its checksum algorithm. A store
-        then answers every CompleteMultipartUpload with InternalError (versitygw 1.8).
+        then responds to every CompleteMultipartUpload with InternalError (versitygw 1.8).
 
         Raises:
             NoSuchUploadError: it does not exist any more, or lacks parts.

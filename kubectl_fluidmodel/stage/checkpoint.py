@@ -26,7 +26,7 @@ REFRESH_INTERVAL = 20.0
 ACTIVE_FOR = 3 * REFRESH_INTERVAL
 """Seconds for which a checkpoint shows that its upload is active."""
 CRC32, MD5 = "crc32", "md5"
-"""Checksums that the store verifies a part by."""
+"""Checksums with which the store verifies a part."""
 
 
 @dataclass(frozen=True)

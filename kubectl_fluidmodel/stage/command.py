@@ -1,4 +1,4 @@
-"""The verb `stage`: its options, and what it does in which order."""
+"""The command `stage`: its options, and the order of its steps."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ class StageOptions:
         """Check the options against each other.
 
         Raises:
-            UsageError: the source is no model of the Hub, or options exclude each other.
+            UsageError: the source is not a Hub model, or options cannot be combined.
         """
         if self.source.scheme != "hf":
             raise UsageError(
-                f"cannot stage '{self.source.uri}'", "it is no model of the hub", "org/model"
+                f"cannot stage '{self.source.uri}'", "it is not a Hub model", "org/model"
             )
         if self.read_content and self.action is not Action.VERIFY:
             raise UsageError("--read requires --verify", "", "--verify --read")
 
     @property
     def store_flags(self) -> list[str]:
-        """The flags that name the store, for the command to run next."""
+        """Return the flags that name the store, for the next command."""
         store, flags = self.store, list[str]()
         for flag, value in (
             ("--endpoint", store.endpoint),
@@ -85,7 +85,7 @@ class StageCommand:
         self._logged_retries: set[str] = set()
 
     def run(self) -> int:
-        """Do what the options say.
+        """Run the selected action.
 
         Returns:
             The exit code.
@@ -97,7 +97,7 @@ class StageCommand:
             return self._run_action()
         except KeyboardInterrupt as err:
             interrupted = CommandInterruptedError(
-                "interrupted", "what is in the store stays", "the same command again; it resumes"
+                "interrupted", "the data in the store is kept", "the same command again; it resumes"
             )
             self._log_error(interrupted)
             raise interrupted from err
@@ -143,7 +143,7 @@ class StageCommand:
         return 0
 
     def _show_plan(self) -> int:
-        """Print the plan, with what the store has of it if the dry run may ask the store."""
+        """Print the plan, with what is in the store if the dry run may read it."""
         from kubectl_fluidmodel.stage import report
         from kubectl_fluidmodel.stage.status import read_status
 
@@ -227,7 +227,7 @@ class StageCommand:
         return hub.plan(source.host, source.revision, include=flags.include, exclude=flags.exclude)
 
     def _log_retry(self, reason: str) -> None:
-        """Say once why the plan takes longer."""
+        """Report once why the plan takes longer."""
         if reason not in self._logged_retries:
             self._logged_retries.add(reason)
             sys.stderr.write(f"{reason}: retrying\n")
@@ -240,7 +240,7 @@ class StageCommand:
             sys.stdout.write(error_log_line(err) + "\n")
 
     def _print(self, name: str, document: dict[str, Any], text: str) -> None:
-        """Print the result as `-o` says: a name, a document, or text for people."""
+        """Print the result in the format of `-o`: a name, a document, or text."""
         from kubectl_fluidmodel.output.serialize import to_json, to_yaml
 
         output = self.options.output

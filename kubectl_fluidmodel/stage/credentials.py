@@ -24,7 +24,7 @@ TOKEN_KEYS = (
     "hf-token",
     "token",
 )
-"""Keys that Secrets in the wild have a Hub token under."""
+"""Keys under which Secrets commonly have a Hub token."""
 
 
 def resolve_store(
@@ -156,7 +156,7 @@ def _decode_store_key(data: dict[str, str], key: str, secret: str) -> str:
         return value
     raise FluidModelError(
         f"{key} in Secret {secret} is empty or ends in a newline",
-        "stores take a newline as part of the key",
+        "stores treat a newline as part of the key",
         "printf %s VALUE | kubectl create secret generic … --from-file=…=/dev/stdin",
     )
 

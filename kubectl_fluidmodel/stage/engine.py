@@ -55,7 +55,7 @@ def stage_plan(
         UsageError: an option is out of range.
         PartialFailureError: some files could not be staged.
         FluidModelError: the run failed.
-        UnreachableError: the Hub or the store does not answer.
+        UnreachableError: the Hub or the store does not respond.
     """
     return TransferEngine(plan, store, destination, options.validated(), hub).run()
 
@@ -205,7 +205,7 @@ class TransferEngine:
             return  # the files are staged, so it does not matter that the Hub is unavailable
         if commit != plan.commit:
             yield Message(
-                f"{plan.revision} of {plan.repo} has moved to {commit[:12]} meanwhile; "
+                f"{plan.revision} of {plan.repo} has moved to {commit[:12]} in the meantime; "
                 f"{plan.commit[:12]} was staged"
             )
 
@@ -218,7 +218,10 @@ class TransferEngine:
             try:
                 task = self._scheduler.next_task(prefers_small)
             except MemoryError as err:
-                reason, hint = "the machine has less than --memory says", "a smaller --memory"
+                reason, hint = (
+                    "the machine has less memory than --memory allows",
+                    "a smaller --memory",
+                )
                 return self._abort_run(FluidModelError("out of memory", reason, hint), err)
             if task is None:
                 return None

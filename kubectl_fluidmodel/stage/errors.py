@@ -34,7 +34,7 @@ def checksum_mismatch(file: PlanFile) -> ChecksumMismatchError:
     """The error for a file whose content does not have the listed hash."""
     return ChecksumMismatchError(
         f"{file.path} does not match its hash",
-        f"the hub sent other bytes than {file.kind} {file.digest[:12]}…; nothing was stored under "
-        "its name",
+        f"the Hub sent bytes that do not match {file.kind} {file.digest[:12]}…; nothing was stored "
+        "under its name",
         "the same command again; if the error stays, report it to the model's owner",
     )

@@ -38,7 +38,7 @@ class FileHasher:
             else:
                 self._hash = hashlib.sha256()
         else:
-            # git names blobs by SHA-1, and the Hub lists no other hash of small files.
+            # git names blobs by SHA-1, and the Hub lists no other hash of small files
             self._hash = hashlib.sha1(b"blob %d\0" % file.size)  # noqa: S324
 
     def update(self, data: memoryview) -> None:

@@ -35,7 +35,7 @@ from kubectl_fluidmodel.stage.transfer import (
 )
 
 _MAX_STARTS = 3
-"""How often one file is started in one run."""
+"""Maximum starts of one file in a run."""
 
 
 @dataclass(frozen=True)

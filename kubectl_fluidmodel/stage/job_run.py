@@ -67,15 +67,15 @@ _MISSING_PACKAGE_MESSAGES = (
 _LOG_TIMEOUT = 10.0
 """Seconds to wait for the last logs of a Job that has finished."""
 _STARTED_PHASES = ("Running", "Succeeded", "Failed")
-_RESUME_HINT = "the same command again, which resumes from what the store has"
+_RESUME_HINT = "the same command again, which resumes from what is in the store"
 
 
 def ensure_job(client: Client, job: Object) -> str:
-    """Have the Job run in the cluster; call it where there is no valid manifest.
+    """Ensure that the Job runs in the cluster; call it if there is no valid manifest.
 
-    A finished Job of the same name is recreated: it resumes from what the store has. A Job with
+    A finished Job of the same name is recreated: it resumes from what is in the store. A Job with
     other settings that stages the same commit of the same source is replaced: it would do the same
-    work a second time, or never start. Other Jobs are not touched, whatever their name is.
+    work a second time, or never start. Other Jobs are not changed, whatever their name is.
 
     Returns:
         `started`, with the names of replaced Jobs, or `found running`.
@@ -233,7 +233,7 @@ class _JobWatcher:
         return self.aggregator
 
     def _is_done(self) -> bool:
-        """Look once, and show the progress.
+        """Check the Job once, and show the progress.
 
         Raises:
             FluidModelError: the Job failed, was deleted or cannot start.
@@ -405,9 +405,9 @@ class _JobWatcher:
         if snapshot.problems:
             reason += f"; {snapshot.problems[0]}"
         return WaitTimeoutError(
-            f"Job {self.name} has not staged the model in time",
+            f"Job {self.name} did not finish in time",
             reason,
-            "the same command again, which waits on",
+            "the same command again, which continues to wait",
         )
 
 

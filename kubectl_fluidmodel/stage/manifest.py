@@ -83,7 +83,7 @@ def parse_manifest(text: str | bytes) -> Manifest:
     """Parse a manifest.
 
     Raises:
-        ValueError: the text is no manifest, or its byte count contradicts its files.
+        ValueError: the text is not a manifest, or its byte count contradicts its files.
     """
     try:
         document: dict[str, Any] = json.loads(text)
@@ -118,14 +118,14 @@ def read_manifest(
         store: the store of the bucket.
         layout: the commit.
         missing_if_denied: treat a denied read as a missing object. Without the permission to list
-            the bucket, S3 answers 403 for an object that does not exist.
+            the bucket, S3 responds with 403 for an object that does not exist.
 
     Returns:
         The manifest, or None if there is none.
 
     Raises:
         FluidModelError: the manifest is damaged or of another commit.
-        UnreachableError: the store does not answer.
+        UnreachableError: the store does not respond.
     """
     from kubectl_fluidmodel.stage.bucket import Bucket
 

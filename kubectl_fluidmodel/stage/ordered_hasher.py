@@ -1,4 +1,4 @@
-"""Hashes the parts of a file in order, whatever order they arrive in."""
+"""Hashes the parts of a file in order, regardless of their order of arrival."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OrderedHasher:
     """Hashes parts on the threads that bring them; one thread at a time. Thread-safe.
 
     The thread that brings the next part in order hashes it and all parts after it that have
-    arrived. The others leave their part and go on.
+    arrived. The others leave their part and continue.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class ProgressAggregator:
         self._initial_bytes = initial_bytes
         self.shards: dict[int, ShardProgress] = {}
         self.external_problems: tuple[str, ...] = ()
-        """Problems outside the shards: a pod that cannot start, a store that does not answer."""
+        """Problems outside the shards: a pod that cannot start, a store that does not respond."""
         self.waiting_reason = ""
         """What happens while no shard has started."""
 

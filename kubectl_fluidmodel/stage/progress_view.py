@@ -64,7 +64,7 @@ class StagingProgressView:
             if event.already_present and not self._existing_reported:
                 self._existing_reported = True
                 existing = format_bytes(event.already_present)
-                self._view.log(f"{existing} are in the store already")
+                self._view.log(f"{existing} are already in the store")
             self._view.update(self._aggregator.snapshot())
 
 
@@ -88,7 +88,7 @@ class JsonEventLog:
             self._write_line(self._pending)
 
     def show_plan(self, plan: StagingPlan) -> None:
-        """Write nothing: whoever created the Job has the plan."""
+        """Write nothing: the creator of the Job has the plan."""
 
     def handle(self, event: Event) -> None:
         """Write one event; progress at most every second."""

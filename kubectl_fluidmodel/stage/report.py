@@ -1,4 +1,4 @@
-"""Results of the verb `stage`: text for people, documents for programs. Pure."""
+"""Results of the command `stage`: text for people, documents for programs. Pure."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def _examples(paths: Sequence[str]) -> str:
 
 
 def unloadable_note(plan: StagingPlan) -> str:
-    """Why no engine can load the planned files, by their names and sizes; empty if one can.
+    """Return why no engine can load the planned files, by their names and sizes; else empty.
 
-    This is a note and no error, because a part of a model may be what the user wants.
+    This is a note and not an error, because the user may want only a part of a model.
     """
     errors = assess_model(plan.listing().files, Sample()).errors
     if not errors:
@@ -90,9 +90,9 @@ def _format_status(status: StagingStatus, layout: StagingLayout) -> str:
     if not status.bucket_exists:
         return f"bucket {layout.destination.bucket} does not exist: it would be created"
     if status.has_manifest and not status.remaining_bytes:
-        return "staged already: the manifest is valid, and every file matches it"
+        return "already staged: the manifest is valid, and every file matches it"
     files = f"{pluralize(status.files, 'file')}, {format_bytes(status.bytes)}"
-    text = f"in the store already: {files}"
+    text = f"already in the store: {files}"
     if status.resumable_bytes:
         text += f", and {format_bytes(status.resumable_bytes)} of unfinished uploads"
     return f"{text}; {format_bytes(status.remaining_bytes)} to stage"
@@ -165,7 +165,7 @@ def format_verification(
     """The result of `--verify`, and the command that fixes problems."""
     layout = report.layout
     if report.problems:
-        lines = [f"{layout.uri} does not match its manifest and the hub:"]
+        lines = [f"{layout.uri} does not match its manifest and the Hub:"]
         lines += [f"  {problem}" for problem in report.problems]
         model = Operand(f"{layout.repo}@{layout.commit}")
         words = ("kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri)
@@ -173,7 +173,7 @@ def format_verification(
     else:
         checked = "every byte read back" if read_content else "sizes, ETags and hashes"
         files = f"{pluralize(report.files, 'file')}, {format_bytes(report.bytes)}"
-        lines = [f"{layout.uri} is intact: {files}, as its manifest and the hub list ({checked})"]
+        lines = [f"{layout.uri} is intact: {files}, as in its manifest and on the Hub ({checked})"]
     lines += [f"note: {each}" for each in report.notes]
     return escape_control("\n".join(lines) + "\n")
 

@@ -35,7 +35,7 @@ def read_status(store: S3Store, plan: StagingPlan, destination: BucketPrefix) ->
 
     Raises:
         FluidModelError: the store refuses a request.
-        UnreachableError: the store does not answer.
+        UnreachableError: the store does not respond.
     """
     bucket = Bucket(store, destination.bucket, retry_timeout=_RETRY_TIMEOUT)
     if not bucket.exists():

@@ -60,7 +60,7 @@ def verify_staged_model(
     for entry in manifest.entries:
         file = entry.file
         if tree is not None and by_path.get(file.path) != file:
-            report.problems.append(f"{file.path}: the hub has another file at this commit")
+            report.problems.append(f"{file.path}: the Hub has another file at this commit")
         problems = _object_problems(bucket, layout.object_key(file.path), entry)
         if read_content and not any(each.is_final for each in problems):
             key = layout.object_key(file.path)
@@ -75,11 +75,11 @@ def verify_staged_model(
 class _Problem:
     text: str
     is_final: bool = False
-    """Whether it makes no sense to read the content."""
+    """Whether reading the content is pointless."""
 
 
 def _object_problems(bucket: Bucket, key: str, entry: ManifestEntry) -> list[_Problem]:
-    """What is wrong with an object by its HEAD."""
+    """Return what is wrong with an object by its HEAD."""
     file, info = entry.file, bucket.head_object(key)
     if info is None:
         is_hidden = bucket.denied_error is not None
@@ -91,7 +91,7 @@ def _object_problems(bucket: Bucket, key: str, entry: ManifestEntry) -> list[_Pr
     if info.etag != entry.etag:
         problems.append(_Problem("overwritten since it was verified"))
     if info.identity != file.identity:
-        problems.append(_Problem("its metadata does not have the hub's hash"))
+        problems.append(_Problem("its metadata does not have the Hub's hash"))
     return problems
 
 

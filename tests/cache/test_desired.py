@@ -101,7 +101,7 @@ class TestFirstRun:
         full = build_candidate(make_node("gpu-3", memory="30Gi", disk="10Gi"))
         made = plan({"path": "/mnt/nvme"}, nodes=(full,))
         assert made.medium.path == "/mnt/nvme"
-        assert any("/mnt/nvme" in note and "cannot be seen" in note for note in made.notes)
+        assert any("/mnt/nvme" in note and "does not show" in note for note in made.notes)
 
     @pytest.mark.parametrize("medium", ["MEM", "SSD", "HDD"])
     def test_a_given_medium(self, medium: str) -> None:

@@ -112,7 +112,7 @@ def test_one_view_for_the_whole_way(stager: HubStaging) -> None:
 
     again = RecordingReporter()
     assert stager.run(again, time.monotonic() + 60, wait=True)
-    assert "staged already" in again.logged[0] and not again.updates
+    assert "already staged" in again.logged[0] and not again.updates
 
 
 SMALL = make_node("gpu-0", memory="64Gi", disk="1Gi")

@@ -67,7 +67,7 @@ class TestNodes:
         found = survey(objects)
         assert found is not None
         assert found.nodes[0].capacity.memory == 100 * GIB
-        assert "pods of other namespaces cannot be read" in found.notes[0]
+        assert "pods in other namespaces cannot be read" in found.notes[0]
 
     def test_nodes_that_cannot_be_listed(self, objects: Objects) -> None:
         objects.forbidden.add("/api/v1/nodes")

@@ -184,10 +184,10 @@ class TestProblems:
                 kinds.EVENTS: [event],
             },
             log="Error Code: NoSuchBucket",
-            external_problems=["the API server is out of reach"],
+            external_problems=["the API server is unreachable"],
         )
         assert list(found.problems) == [
-            "the API server is out of reach",
+            "the API server is unreachable",
             "demo-master-0: the bucket does not exist: Error Code: NoSuchBucket",
             "demo-master-0/c: ImagePullBackOff",
             "Fluid: mount failed",

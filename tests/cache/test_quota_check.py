@@ -54,7 +54,7 @@ REFUSALS = [
     Refusal("Jobs", quota(**{"count/jobs_batch": "0"}), "count/jobs.batch: 0 used, 1 needed"),
     Refusal("claims", quota(requests_storage="1Ti"), "requests.storage: 0 B used, 100.0 PiB"),
     Refusal(
-        "what Fluid's pods do not state",
+        "what Fluid's pods do not specify",
         quota(requests_memory="1Ti"),
         "counts requests.memory, which containers alluxio-job-master of pod llama-master-0 do not",
     ),

@@ -57,12 +57,12 @@ SUMMARIES = [
     Summary(
         "not waited for",
         make_result(None),
-        "llama is being built on gpu-1, in memory; the same command again",
+        "llama is being built on gpu-1, in memory; run the same command again",
     ),
     Summary(
         "not loaded",
         make_result(None, load=False),
-        "llama is ready and empty on gpu-1, in memory; reads fill",
+        "llama is ready and empty on gpu-1, in memory; it fills",
     ),
 ]
 

@@ -116,7 +116,7 @@ class TestByTotal:
     ) -> None:
         found = verify_by_total(listing, state, 1)
         assert not found.complete
-        assert found.reason == "Fluid does not tell its totals yet"
+        assert found.reason == "Fluid does not report its totals yet"
 
     def test_fluids_own_total_where_the_source_was_not_listed(self) -> None:
         assert verify_by_total(None, dataset_status("2.00GiB", "2.00GiB"), 1).complete
@@ -151,14 +151,14 @@ class TestLostWorkers:
                 None,
                 [SILENT],
                 1,
-                ["worker 10.0.0.2 is lost: the master does not hear from it"],
+                ["worker 10.0.0.2 is lost: the master gets no heartbeat from it"],
             ),
             (
                 [worker_pod("w-0"), worker_pod("w-1")],
                 None,
                 [LIVE, SILENT],
                 2,
-                ["worker 10.0.0.2 is lost: the master does not hear from it"],
+                ["worker 10.0.0.2 is lost: the master gets no heartbeat from it"],
             ),
         ],
     )

@@ -26,7 +26,7 @@ def test_flags_of_the_probes_pod_need_probe(flags: tuple[str, str]) -> None:
     ("flags", "message"),
     [
         (("--probe-no-proxy", "x"), "--probe-no-proxy"),
-        (("--probe-proxy", "http://user:hunter2@proxy:1"), "--probe-proxy has a user"),
+        (("--probe-proxy", "http://user:hunter2@proxy:1"), "--probe-proxy contains a user"),
         (("--probe-ca", "pod/corp"), "cannot read --probe-ca"),
     ],
 )

@@ -124,8 +124,8 @@ class TestGaps:
         row = ended.out.splitlines()[1]
         assert row.count("<unknown>") == 2
         lines = ended.err.splitlines()
-        assert [line for line in lines if line.startswith("note: not all is shown: ")] == [
-            "note: not all is shown: no permission to list nodes, pods (docs/rbac.md)"
+        assert [line for line in lines if line.startswith("note: the output is incomplete: ")] == [
+            "note: the output is incomplete: no permission to list nodes, pods (docs/rbac.md)"
         ]
 
     def test_where_datasets_may_not_be_listed_it_says_so(

@@ -104,8 +104,8 @@ WRONG = [
     (["cache", "pvc://c/m", "--quota", "big"], "--quota 'big' is not a size"),
     (["cache", "pvc://c/m", "--quota"], "requires an argument"),
     (["cache", "pvc://c/m", "--dry-run"], "the size of pvc://c/m is not known"),
-    (["cache", "nonsense"], "cannot read SOURCE 'nonsense'"),
-    (["cache", "line\nbreak"], "cannot read SOURCE"),
+    (["cache", "nonsense"], "invalid SOURCE 'nonsense'"),
+    (["cache", "line\nbreak"], "invalid SOURCE"),
     (["cache", "\x1b[31mred"], "\\x1b[31mred"),
     (["cache", "pvc://c/m", "--name", "UPPER", "--dry-run"], "--name upper"),
     (["uncache"], "missing argument 'NAME'"),
@@ -222,7 +222,7 @@ class TestExitCodes:
     def test_nobody_listens(self) -> None:
         ended = run("uncache", "x", "--server", "http://127.0.0.1:1")
         assert ended.code == 3
-        assert "no answer from http://127.0.0.1:1" in ended.error
+        assert "no response from http://127.0.0.1:1" in ended.error
 
     def test_no_kubeconfig(self) -> None:
         ended = run("uncache", "x")
@@ -270,7 +270,7 @@ class Interrupted:
 
 
 def interrupted(*numbers: signal.Signals) -> Interrupted:
-    """`cache` while the API server does not answer, sent each of these in turn."""
+    """`cache` while the API server does not respond, sent each of these in turn."""
     asked, release = threading.Event(), threading.Event()
 
     def hang(_: HttpRequest) -> HttpResponse:

@@ -94,15 +94,15 @@ def test_an_illegal_namespace_is_refused(run, tmp_path, name):
     )
     code, out, err = run("pin", "llama", "-f", str(file))
     assert (code, out) == (2, "")
-    assert f"{file}: beta-agg: '{name}' is no namespace" in err
-    assert f"-n: '{name}' is no namespace" in run("pin", "llama", "-f", AGG, "-n", name)[2]
+    assert f"{file}: beta-agg: '{name}' is not a namespace" in err
+    assert f"-n: '{name}' is not a namespace" in run("pin", "llama", "-f", AGG, "-n", name)[2]
 
 
 @pytest.mark.parametrize("name", ["<name>", "Llama", "a b", "1a", ""])
 def test_an_illegal_cache_name_is_refused(run, name):
     code, out, err = run("pin", name, "-f", AGG, "-n", "prod")
     assert (code, out) == (2, "")
-    assert f"'{name}' is no name of a cache" in err
+    assert f"'{name}' is not the name of a cache" in err
 
 
 def _without_worker(name: str) -> str:
@@ -119,7 +119,7 @@ def test_of_several_graphs_those_without_workers_are_left_alone_and_named(run, t
     assert code == 0
     assert out.startswith(_without_worker("idle"))
     assert "fluid.io/s-prod-llama" in out
-    assert "left alone: dgd/idle has no component that is known to be a worker" in err
+    assert "not changed: dgd/idle has no component that is known to be a worker" in err
     code, out, err = run("pin", "llama", "-f", str(file), "-n", "prod", "idle")
     assert (code, out) == (1, "")
     assert "error: dgd/idle has no component that is known to be a worker" in err
@@ -269,15 +269,15 @@ USAGE = [
     (["pin", "llama"], "no graph given"),
     (["unpin", "llama"], "no graph given"),
     (["pin"], "missing argument 'NAME'"),
-    (["pin", "llama", "-f", AGG, "--wait"], "-f works on the file alone"),
-    (["pin", "llama", "-f", AGG, "--probe-budget"], "-f works on the file alone"),
-    (["pin", "llama", "x", "--adopt", "--recreate"], "--adopt only records what is there"),
-    (["pin", "llama", "-f", AGG, "--dry-run=server"], "-f works on the file alone"),
-    (["unpin", "llama", "-f", AGG, "--dry-run=server"], "-f works on the file alone"),
+    (["pin", "llama", "-f", AGG, "--wait"], "-f uses only the file"),
+    (["pin", "llama", "-f", AGG, "--probe-budget"], "-f uses only the file"),
+    (["pin", "llama", "x", "--adopt", "--recreate"], "--adopt only records the existing state"),
+    (["pin", "llama", "-f", AGG, "--dry-run=server"], "-f uses only the file"),
+    (["unpin", "llama", "-f", AGG, "--dry-run=server"], "-f uses only the file"),
     (["pin", "llama", "-f", AGG, "other"], f"{AGG} has no graph other: it has beta-agg"),
     (["pin", "llama", "x", "--mount-path", "model"], "'model' is not an absolute path"),
     (["pin", "llama", "-f", AGG, "--component", "Nope"], "has no component 'Nope'"),
-    (["pin", "llama", "-f", AGG, "pod/beta-agg"], "'pod/beta-agg' is no graph"),
+    (["pin", "llama", "-f", AGG, "pod/beta-agg"], "'pod/beta-agg' is not a graph"),
     (["pin", "llama", "x", "-o", "wide"], "'wide' is not one of"),
 ]
 

@@ -103,10 +103,10 @@ def test_a_server_dry_run_shows_what_the_store_has(
     assert "cli-dry" not in [each["Name"] for each in client.list_buckets()["Buckets"]]
     assert main(arguments(hub, s3, "--include=config.json", to="s3://cli-dry/x")) == 0
     capsys.readouterr()
-    assert "in the store already: 1 file, 2 B; 6.0 MiB to stage" in look()
+    assert "already in the store: 1 file, 2 B; 6.0 MiB to stage" in look()
     assert main(arguments(hub, s3, to="s3://cli-dry/x")) == 0
     capsys.readouterr()
-    assert "staged already: the manifest is valid" in look()
+    assert "already staged: the manifest is valid" in look()
     there = json.loads(look("-o", "json"))["store"]
     assert there["files"] == 2 and there["bytesLeft"] == 0 and there["manifest"] is True
 
@@ -153,7 +153,7 @@ def test_wrong_usage_exits_with_2(
 
 def test_other_sources_than_the_hub_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stage", "s3://bucket/x", "--to=s3://ok-bucket"]) == 2
-    assert "it is no model of the hub" in capsys.readouterr().err
+    assert "it is not a Hub model" in capsys.readouterr().err
 
 
 def test_missing_keys_are_an_error(
@@ -171,7 +171,7 @@ def test_an_unreachable_endpoint_exits_with_3(
     monkeypatch.setattr("kubectl_fluidmodel.stage.engine._NO_ANSWER_TIMEOUT", 0.5)
     command = ["stage", MODEL, "--to=s3://ok-bucket", f"--endpoint-hub={hub.endpoint}"]
     assert main([*command, "--endpoint=http://127.0.0.1:9"]) == 3
-    assert "does not answer" in capsys.readouterr().err
+    assert "does not respond" in capsys.readouterr().err
 
 
 def test_nothing_secret_is_shown(

@@ -49,7 +49,7 @@ def test_a_bucket_becomes_a_proven_cache(
 
     again = cache(plugin, bucket, timeout=60)
     assert again.code == 0, again.err
-    assert "complete already" in again.err
+    assert "already complete" in again.err
     assert "every byte proven" in again.out
     assert "dataset.data.fluid.io/demo unchanged" in again.err
     assert "alluxioruntime.data.fluid.io/demo unchanged" in again.err

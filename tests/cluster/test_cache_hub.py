@@ -68,7 +68,7 @@ def test_one_command_from_the_hub_to_a_proven_cache(
     assert cluster.s3.secret_key not in json.dumps(jobs) + done.out + done.err
 
     again = stage(env={"HF_TOKEN": TOKEN}).ok()
-    assert "staged already" in again.err and "complete already" in again.err
+    assert "already staged" in again.err and "already complete" in again.err
 
     moved = hub.repos[MODEL].commit(files())
     newer = stage("-o", "json", env={"HF_TOKEN": TOKEN}).ok()
@@ -84,14 +84,14 @@ def test_from_this_machine_in_one_view(
     hub.total.rate = 0.5e6
     done = stage("--stage-on", "client", "-o", "json").ok()
     assert "stage: " in done.err and "load: " in done.err
-    assert " left (" in done.err and " in all)" in done.err
+    assert " left (" in done.err and " in total)" in done.err
     assert json.loads(done.out)["proof"]["complete"]
     assert not cluster.api.list("batch/v1", "Job", namespace, labelSelector="fluidmodel.io/stage")
 
 
 def test_nobody_has_to_wait(cluster: Any, namespace: str, hub: FakeHub, stage: Any) -> None:
     started = stage("--no-wait").ok()
-    assert "the same command again continues" in started.err
+    assert "run the same command again" in started.err
     assert cluster.api.find(FLUID, "Dataset", "tiny-llama", namespace) is None
     done = stage().ok()
     assert "every byte proven" in done.out
@@ -143,7 +143,7 @@ def test_a_run_touches_only_the_job_of_its_own_model_and_commit(
     # The branch moves while the Job is at work: what it has done is not thrown away.
     moved = hub.repos[MODEL].commit(files())
     newer = stage("--no-wait").ok()
-    assert f"still stages commit {head[:12]}, and is left alone" in newer.err
+    assert f"is still staging commit {head[:12]}, and is left running" in newer.err
     both = jobs_of(cluster, namespace)
     assert first.items() <= both.items()
     assert sorted(both.values()) == sorted([f"hf://{MODEL}@{head}", f"hf://{MODEL}@{moved}"])

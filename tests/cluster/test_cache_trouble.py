@@ -248,7 +248,7 @@ def test_rubbish_is_neither_loaded_nor_counted(
         line.split("%")[0].split()[-1] for line in listed.splitlines() if ".incomplete" in line
     ] == ["0"]
     again = plugin("cache", bucket.uri("demo"), timeout=180).ok()
-    assert "complete already" in again.err
+    assert "already complete" in again.err
     seen = json.loads(plugin("inspect", "demo", "-o", "json").ok().out)
     assert seen["cached"]["percent"] == 100.0
     found = plugin("doctor", "demo", "-o", "json", timeout=180)

@@ -276,7 +276,7 @@ def test_http_on_a_tls_port_is_reported(faults: StoreFaults) -> None:
     endpoint = faults.cluster.api.server.replace("https:", "http:")
     name = faults.dataset("no-tls", options={"alluxio.underfs.s3.endpoint": endpoint})
     assert faults.found_codes(name) == ["FM512"]
-    assert "speaks TLS" in faults.only_finding("FM512", name).cause
+    assert "uses TLS" in faults.only_finding("FM512", name).cause
     faults.delete_cache(name)
 
 
@@ -452,7 +452,7 @@ def test_missing_source_claim_is_reported(faults: StoreFaults) -> None:
 def test_unsupported_source_is_skipped_with_a_reason(faults: StoreFaults) -> None:
     name = faults.dataset("on-nodes", mount="local:///mnt/models")
     assert faults.found_codes(name) == []
-    assert "only pods on the nodes" in faults.doctor.skipped("FM511", name)
+    assert "only pods on its nodes" in faults.doctor.skipped("FM511", name)
     faults.delete_cache(name)
 
 
@@ -545,8 +545,8 @@ def test_truncated_weights_are_reported(faults: StoreFaults) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9000\n"
     for content, words in (
         (whole[:5000], "4000 more than it has"),
-        (pointer, "a pointer of Git LFS"),
-        (b"<!doctype html><title>Sign in</title>" + b" " * 5000, "a page of HTML"),
+        (pointer, "a Git LFS pointer"),
+        (b"<!doctype html><title>Sign in</title>" + b" " * 5000, "an HTML page"),
     ):
         faults.bucket.put("org/cut/model.safetensors", content)
         assert faults.found_codes(name) == ["FM538"]
@@ -565,7 +565,7 @@ def test_hub_cache_without_links_is_reported(faults: StoreFaults) -> None:
     for prefix in (top, f"{top}/snapshots/{SHA}", "hub"):
         name = faults.dataset("links", prefix)
         assert faults.found_codes(name) == ["FM539"], prefix
-        assert "links were lost" in faults.only_finding("FM539", name).cause
+        assert "without its symbolic links" in faults.only_finding("FM539", name).cause
     for key, content in weights.MODEL.items():  # as a copy that follows links has it
         faults.bucket.put(f"{top}/snapshots/{SHA}/{key}", content)
     name = faults.dataset("links", f"{top}/snapshots/{SHA}")

@@ -294,7 +294,7 @@ CODE = "rpc error: code = Internal desc ="
             f"{DEVICE} {{}} : rpc error: code = Unavailable desc = connection error: desc = "
             '"transport: Error while dialing: dial unix /var/lib/kubelet/csi-plugins/'
             'fuse.csi.fluid.io/csi.sock: connect: connection refused"',
-            "does not answer",
+            "does not respond",
         ),
         (
             "FM434",
@@ -469,7 +469,7 @@ def test_unavailable_webhook_is_reported(
             ward.doctor.see("the refusal", "FM440", name="model")
             [found] = ward.doctor.found("model")["FM440"]
             assert found.about.startswith(f"replicaset {ward.namespace}/engine-")
-            assert "webhook fuse.serverful.fluid.io does not answer" in found.cause
+            assert "webhook fuse.serverful.fluid.io does not respond" in found.cause
         finally:
             ward.api.delete("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
         listed: dict[str, Any] = {"labelSelector": "app=engine"}

@@ -229,7 +229,7 @@ def test_a_model_of_the_hub_that_moves_on(
         moved = hub.repos["acme/tiny"].commit({**files, "config.json": b"[]"})
         found = document(plugin("inspect", "demo", "-o", "json", env=hf))
         assert found["source"]["hub"] == {"commit": moved, "current": False, "why": None}
-        assert f"has moved on to {moved[:12]}" in plugin("inspect", "demo", env=hf).ok().out
+        assert f"has moved to {moved[:12]}" in plugin("inspect", "demo", env=hf).ok().out
         offline = document(plugin("inspect", "demo", "-o", "json", "--offline", env=hf))
         assert offline["source"]["hub"] is None and offline["staging"]["verified"] is None
         assert offline["files"] is None

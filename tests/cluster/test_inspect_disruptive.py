@@ -48,12 +48,12 @@ def test_a_watch_outlives_the_api_server_and_rests(fragile: Cluster, tmp_path: P
             assert share <= 0.05, f"{100 * share:.1f}% of a core at rest"
 
             fragile.stop("kube-apiserver")
-            until("the trouble to be told", lambda: "out of reach" in err.read_text(), 180)
+            until("the trouble to be told", lambda: "is unreachable" in err.read_text(), 180)
             fragile.start("kube-apiserver")
             until("the API server", fragile.api.ready, 180)
             fragile.api.create(dataset("after"))
             until("what came after", lambda: "after" in out.read_text(), 180)
-            assert "it is back" in err.read_text()
+            assert "is reachable again" in err.read_text()
         finally:
             watch.terminate()
             watch.wait(20)

@@ -242,7 +242,7 @@ def test_documents_go_to_stdout(
 
 REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("not bound", {"phase": "NotBound"}, {}, "the cache llama is not Bound but NotBound"),
-    ("too big", {}, {"gpus": 16}, "can run on no cache node"),
+    ("too big", {}, {"gpus": 16}, "cannot run on any cache node"),
     ("too many", {}, {"replicas": 3, "gpus": 4}, "1 cache node with 8 GPUs cannot hold the graph"),
     ("selector", {}, {"nodeSelector": {"disk": "tape"}}, "nodeSelector disk=tape"),
     (
@@ -284,7 +284,7 @@ def test_a_preference_is_not_refused(
     cache(cluster, namespace, "llama", [nodes(gpus=1)])
     cluster.api.create(graph(namespace, "chat", component("Work", gpus=2)))
     done = plugin("pin", "llama", "chat", "--preferred", "--wait", "--timeout", "180s").ok()
-    assert "can run on no cache node" in done.err
+    assert "cannot run on any cache node" in done.err
     assert " no\n" in done.out
 
 
@@ -298,7 +298,7 @@ def test_a_cache_in_another_namespace_is_refused(
     cluster.api.create(graph(namespace, "chat", component("Work")))
     refused = plugin("pin", name, "chat", "--force")
     assert refused.code == 1
-    assert f"it is in {other}, and a pod mounts claims of its own namespace only" in refused.err
+    assert f"it is in {other}, and a pod can mount only claims in its own namespace" in refused.err
     cluster.api.delete("v1", "Namespace", other)
 
 
@@ -330,7 +330,7 @@ def test_a_surge_deadlock_is_refused(
     refused = plugin("pin", "llama", "chat")
     assert refused.code == 1
     line = error_line(refused)
-    assert "the roll-out of Work would wait for ever" in line
+    assert "the roll-out of Work would wait forever" in line
     assert "try: --recreate, which sets nvidia.com/deployment-strategy: Recreate" in line
     done = plugin("pin", "llama", "chat", "--recreate", "--wait", "--timeout", "180s").ok()
     assert home in done.out
@@ -382,7 +382,7 @@ def test_wait_times_out(
         ({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}, "Flux manages dgd/chat"),
         (
             {"annotations": {"meta.helm.sh/release-name": "prod"}},
-            "Helm release prod manages dgd/chat and will undo this",
+            "Helm release prod manages dgd/chat and will revert this",
         ),
     ],
 )
@@ -457,7 +457,7 @@ def test_without_permission_to_see_nodes_it_still_pins(
     name = f"pinner-{secrets.token_hex(3)}"
     config = cluster.user_kubeconfig(name, rules, namespace)
     done = plugin("pin", "llama", "chat", "--kubeconfig", str(config)).ok()
-    assert "it was not checked whether the pods fit: nodes (" in done.err
+    assert "whether the pods fit was not checked: nodes (" in done.err
     reader = cluster.user_kubeconfig(f"{name}-r", [{**rules[0], "verbs": ["get"]}], namespace)
     refused = plugin("unpin", "llama", "chat", "--kubeconfig", str(reader))
     assert refused.code == 1
@@ -492,7 +492,9 @@ def test_graphs_that_are_not_there_and_components_that_are_owned(
         )
     refused = plugin("pin", "llama", "dcd/owned")
     assert refused.code == 1
-    assert "DynamoGraphDeployment chat owns it and writes over it" in error_line(refused)
+    assert "DynamoGraphDeployment chat owns it and would overwrite the change" in error_line(
+        refused
+    )
     done = plugin("pin", "llama", "lone", "--wait", "--timeout", "180s").ok()
     assert "dynamocomponentdeployment.nvidia.com/lone pinned to llama" in done.out
     assert " yes\n" in done.out
@@ -604,7 +606,7 @@ def test_a_request_is_refused_with_the_patch_for_it(
     for name in ("ask", "dgdr/ask"):
         refused = plugin("pin", "llama", name)
         assert refused.code == 1
-        assert "frozen once profiling starts" in error_line(refused)
+        assert "immutable once profiling starts" in error_line(refused)
         assert "pvcName: llama" in refused.err
     cluster.api.delete(
         "apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.nvidia.com"

@@ -316,4 +316,4 @@ def test_cache_stages_in_containers(
     assert len(ended) == len(pods) == 2
     assert {pod["spec"]["nodeName"] for pod in ended} == {REAL}
     again = plugin(*words, "--image", image.STAGE, "--shards", "2").ok()
-    assert "staged already" in again.err
+    assert "already staged" in again.err

@@ -16,7 +16,7 @@ def test_https_on_a_port_of_plain_http_is_named() -> None:
     with serve(lambda _: HttpResponse(200, b"")) as server, pytest.raises(EndpointError) as caught:
         check_endpoint(server.url.replace("http://", "https://"))
     assert caught.value.state is ProbeState.TLS
-    assert caught.value.message == "it speaks plain HTTP on this port, and the endpoint says https"
+    assert caught.value.message == "this port uses plain HTTP, but the endpoint says https"
 
 
 def test_a_closed_port_is_named() -> None:

@@ -170,7 +170,7 @@ def staging_pod(snapshot: Snapshot, job: Object, text: str) -> None:
 
 def staging_failed(snapshot: Snapshot) -> None:
     half(snapshot)
-    error = {"event": "Error", "what": "the Hub does not answer", "why": "403 Forbidden"}
+    error = {"event": "Error", "what": "the Hub does not respond", "why": "403 Forbidden"}
     staging_pod(snapshot, staged(snapshot), f"noise\n{json.dumps(error)}\n")
 
 
@@ -330,7 +330,7 @@ CASES: dict[str, FaultCase] = {
         fault=staging_failed,
         code="FM620",
         about="job models/demo-stage-0a1b2c3d",
-        cause="staging org/demo failed: the Hub does not answer: 403 Forbidden",
+        cause="staging org/demo failed: the Hub does not respond: 403 Forbidden",
         fix=(
             f"kubectl fluidmodel cache org/demo@{OLD} --name demo --to s3://hf-models "
             "--endpoint http://minio:9000"

@@ -370,7 +370,7 @@ CASES: dict[str, FaultCase] = {
         fault=refused(HOOK),
         code="FM440",
         about="replicaset models/chat-decode-7c",
-        cause="Fluid's webhook fuse.serverful.fluid.io does not answer",
+        cause="Fluid's webhook fuse.serverful.fluid.io does not respond",
         fix="kubectl get deployment fluid-webhook -n fluid-system",
     ),
     "a webhook that refuses": FaultCase(

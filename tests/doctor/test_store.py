@@ -63,8 +63,8 @@ def phase(snapshot: Snapshot, value: str) -> None:
         (ProbeState.BAD_KEY, {"message": "ends in a newline"}, "FM503"),
         (ProbeState.SERVICE, {"message": "there is no Service minio"}, "FM510"),
         (ProbeState.REFUSED, {"message": "minio:9000 refuses the connection"}, "FM511"),
-        (ProbeState.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
-        (ProbeState.NOT_S3, {"message": "it answers with text/html"}, "FM513"),
+        (ProbeState.TLS, {"message": "this port uses plain HTTP"}, "FM512"),
+        (ProbeState.NOT_S3, {"message": "it responds with text/html"}, "FM513"),
         (ProbeState.UNKNOWN_KEY, {"code": "InvalidAccessKeyId"}, "FM520"),
         (ProbeState.WRONG_SECRET, {"code": "SignatureDoesNotMatch"}, "FM521"),
         (ProbeState.EXPIRED, {"code": "ExpiredToken"}, "FM522"),
@@ -108,9 +108,13 @@ def test_probe_state_is_reported_by_its_check(
         ({"remarks": (ModelIssue(CONFIG, "config.json is empty", True),)}, "FM533"),
         ({"remarks": (ModelIssue(WEIGHTS, "no weights", True),)}, "FM534"),
         ({"remarks": (ModelIssue(DAMAGED, "a.safetensors is damaged", True),)}, "FM538"),
-        ({"remarks": (ModelIssue(CONTENT, "a.safetensors is a page of HTML", True),)}, "FM538"),
+        ({"remarks": (ModelIssue(CONTENT, "a.safetensors is an HTML page", True),)}, "FM538"),
         (
-            {"remarks": (ModelIssue(LINKS, "links were lost", True, hub_model="org/m@abc"),)},
+            {
+                "remarks": (
+                    ModelIssue(LINKS, "without its symbolic links", True, hub_model="org/m@abc"),
+                )
+            },
             "FM539",
         ),
         ({"remarks": (ModelIssue(WARNING, "no generation_config.json"),)}, "FM541"),
@@ -129,7 +133,7 @@ def test_content_fault_is_found(changes: dict[str, Any], code: str) -> None:
 
 def test_content_checks_are_skipped_if_files_could_not_be_read() -> None:
     snapshot = b.healthy_snapshot()
-    set_store_listing(snapshot, unread="3 of 40 files that tell were looked at (AccessDenied)")
+    set_store_listing(snapshot, unread="3 of 40 relevant files were checked (AccessDenied)")
     assert codes(snapshot) == []
     for code in ("FM532", "FM534", "FM538"):
         assert "AccessDenied" in skipped(snapshot, code)
@@ -152,7 +156,8 @@ def test_fix_removes_only_unrelated_files() -> None:
 def test_fix_for_a_hub_cache_without_links_stages_from_the_hub() -> None:
     snapshot = b.healthy_snapshot()
     set_store_listing(
-        snapshot, remarks=(ModelIssue(LINKS, "links were lost", True, hub_model="org/m@abc"),)
+        snapshot,
+        remarks=(ModelIssue(LINKS, "without its symbolic links", True, hub_model="org/m@abc"),),
     )
     fix = b.findings_of(snapshot, "FM539")[0].fix
     assert fix and "kubectl fluidmodel cache org/m@abc --name demo" in fix.text
@@ -187,7 +192,7 @@ def test_model_in_a_similar_prefix_is_suggested() -> None:
 @pytest.mark.parametrize(
     ("state", "changes", "code"),
     [
-        (ProbeState.TLS, {"message": "it speaks plain HTTP on this port"}, "FM512"),
+        (ProbeState.TLS, {"message": "this port uses plain HTTP"}, "FM512"),
         (ProbeState.REGION, {"region": "eu-west-1"}, "FM525"),
         (ProbeState.NO_BUCKET, {"buckets": ("hf-model",)}, "FM526"),
         (ProbeState.EMPTY, {"nearest": ("s3://hf-models/Demo",)}, "FM530"),
@@ -423,7 +428,7 @@ def test_runtime_properties_and_shared_options_count() -> None:
 @pytest.mark.parametrize(
     ("point", "why"),
     [
-        ("local:///data/model", "only pods on the nodes"),
+        ("local:///data/model", "only pods on its nodes"),
         ("hdfs://namenode:8020/models", "HDFS"),
         ("oss://bucket/x", "does not probe oss://"),
     ],

@@ -249,7 +249,7 @@ class TestPorts:
         hog["spec"]["containers"][0]["ports"] = self.PORT
         snapshot.pods_on_nodes = [occupants.strip_pod(hog)]
         found = only(snapshot, "FM305")
-        assert found.cause == "cpu-0: port 21497 is held by far/hog"
+        assert found.cause == "cpu-0: port 21497 is in use by far/hog"
         assert "--replicas 3" in fix(found), "made again with as many workers"
 
 
@@ -302,8 +302,8 @@ def test_volume_in_another_zone_is_found() -> None:
     )
     found = only(snapshot, "FM306")
     assert (
-        "cpu-0: volume pv-weights is only for nodes with topology.kubernetes.io/zone In (zone-b)"
-        in found.cause
+        "cpu-0: volume pv-weights is available only on nodes with "
+        "topology.kubernetes.io/zone In (zone-b)" in found.cause
     )
 
 

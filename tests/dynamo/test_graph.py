@@ -223,7 +223,7 @@ REFUSED = (
     Refused(
         "request",
         {"kind": "DynamoGraphDeploymentRequest"},
-        "frozen once profiling starts",
+        "immutable once profiling starts",
     ),
     Refused(
         "LPX graph",

@@ -190,7 +190,7 @@ def test_an_unknown_command_is_unchanged_and_reported(command, args, env):
     assert main.get("args") == args
     assert main.get("env") == env
     assert len(remarks) == 1
-    assert "by hand, let the engine read /model" in remarks[0]
+    assert "make the engine read /model" in remarks[0]
 
 
 def test_the_model_may_be_below_the_mount():

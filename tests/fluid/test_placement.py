@@ -166,7 +166,7 @@ class TestChoose:
         found = select_nodes(nodes, NEED, 1)
         assert found.names == ("b",)
         assert [one.name for one in found.runners_up] == ["c", "a", "d"]
-        assert found.reason == "8 GPUs, no other cache, the most room"
+        assert found.reason == "8 GPUs, no other cache, the most free memory"
 
     def test_several_copies_on_several_nodes(self) -> None:
         assert select_nodes([named("a"), named("b"), named("c")], NEED, 2).names == ("a", "b")
@@ -175,7 +175,7 @@ class TestChoose:
         nodes = [named("a", memory=500), named("b", memory=1, caches=4)]
         found = select_nodes(nodes, NEED, 1, current=["b"])
         assert found.names == ("b",)
-        assert found.reason == "the cache is there already"
+        assert found.reason == "the cache is already there"
 
     def test_a_standing_cache_leaves_a_node_that_is_not_ready(self) -> None:
         found = select_nodes([named("a"), named("b", leaving=CORDONED)], NEED, 1, current=["b"])

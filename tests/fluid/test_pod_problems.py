@@ -38,7 +38,7 @@ Amazon S3; Status Code: 404; Error Code: NoSuchBucket; Request ID: 17A; Proxy: n
             "Unable to execute HTTP request: Connect to minio:9000 failed: Connection refused",
             "the store's endpoint refuses connections",
         ),
-        ("SdkClientException: connect timed out", "the store's endpoint does not answer"),
+        ("SdkClientException: connect timed out", "the store's endpoint does not respond"),
         ("javax.net.ssl.SSLHandshakeException: PKIX", "TLS to the store fails"),
         ("java.io.IOException: No space left on device", "the cache's disk is full"),
         ("alluxio.exception.WorkerOutOfSpaceException: 1", "the quota is full"),

@@ -101,11 +101,11 @@ def test_each_refusal_has_its_own_error(server: Server, case: Refusal) -> None:
     [
         ({"X-Error-Code": "GatedRepo"}, 403, "is gated"),
         ({"X-Error-Code": "RevisionNotFound"}, 404, "has no revision"),
-        ({"X-Error-Code": "EntryNotFound"}, 404, "is gone at"),
+        ({"X-Error-Code": "EntryNotFound"}, 404, "does not exist at"),
         ({"X-Error-Code": "RepoNotFound"}, 404, "model o/m"),
         ({"X-Error-Message": "Access to this resource is disabled."}, 403, "has disabled"),
         ({}, 401, "model o/m"),
-        ({}, 403, "the hub refuses o/m"),
+        ({}, 403, "the Hub refuses o/m"),
     ],
 )
 def test_a_refusal_is_translated_without_another_http_library(
@@ -131,7 +131,7 @@ def test_transient_errors_are_retried_after_the_requested_delay(server: Server) 
 def test_a_lasting_server_error_is_unreachable(server: Server) -> None:
     server.add_fault("status", "", status=502)
     began = time.monotonic()
-    with pytest.raises(UnreachableError, match="cannot read from the hub") as told:
+    with pytest.raises(UnreachableError, match="cannot read from the Hub") as told:
         hub(server, patience=0.5).resolve_commit(NAME)
     assert told.value.exit_code == 3 and time.monotonic() - began < 5
 

@@ -235,7 +235,7 @@ class TestNodes:
         (node,) = describe(*objects).nodes or ()
         assert node.problem == "the node is gone"
         (seen,) = describe(*objects, selectors={"nodes": "fluid.io/dataset-num"}).nodes or ()
-        assert seen.problem == "Fluid has not labelled it"
+        assert seen.problem == "it does not have Fluid's label"
 
     def test_a_label_that_outlived_its_worker(self) -> None:
         objects = [
@@ -243,7 +243,7 @@ class TestNodes:
             samples.node("old", "fluid.io/s-default-demo"),
         ]
         found = {node.name: node for node in describe(*objects).nodes or ()}
-        assert found["old"].problem == "labelled, but no worker runs there"
+        assert found["old"].problem == "it has the label, but no worker"
 
     def test_nodes_that_are_not_well(self) -> None:
         objects = samples.cache(nodes=["a", "b"])

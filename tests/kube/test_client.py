@@ -315,7 +315,7 @@ class TestUnreachable:
         url = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(ClusterUnreachableError) as caught:
             Client(ConfigFlags(server=url)).get(PODS, "a", "ns")
-        assert caught.value.reason == f"no answer from {url} (Connection refused)"
+        assert caught.value.reason == f"no response from {url} (Connection refused)"
         assert (caught.value.exit_code, caught.value.hint) == (3, "kubectl cluster-info")
 
     def test_an_unknown_host(self) -> None:
@@ -331,7 +331,7 @@ class TestUnreachable:
 
         with serve(slow) as server:
             began = time.monotonic()
-            with pytest.raises(ClusterUnreachableError, match="no answer") as caught:
+            with pytest.raises(ClusterUnreachableError, match="no response") as caught:
                 client(server, request_timeout="200ms").get(PODS, "a", "ns")
             assert time.monotonic() - began < 1.2
             assert len(server.requests) == 1  # it may have been carried out: not sent again
@@ -387,7 +387,7 @@ class TestTls:
     @pytest.mark.parametrize(
         ("flags", "words"),
         [
-            ({}, "its certificate of issuer CN=kubernetes.example is not trusted"),
+            ({}, "its certificate from issuer CN=kubernetes.example is not trusted"),
             ({"certificate_authority": "ca", "tls_server_name": "else.example"}, "else.example"),
         ],
     )

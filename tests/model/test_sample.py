@@ -70,7 +70,7 @@ def test_a_source_that_may_be_listed_and_not_read_is_asked_a_few_times() -> None
 def test_a_file_that_comes_short_is_not_judged() -> None:
     found = read_sample(FILES, lambda path, start, count: fetch(path, start, count)[:-1])
     assert (found.texts, found.headers) == ({}, {})
-    assert "bytes came of" in found.incomplete_reason
+    assert "bytes arrived of" in found.incomplete_reason
 
 
 def test_a_server_that_never_ends_an_answer_holds_nobody_up() -> None:
@@ -86,7 +86,7 @@ def test_a_server_that_never_ends_an_answer_holds_nobody_up() -> None:
     finally:
         stop.set()
     assert time.monotonic() - began < 5
-    assert "there was no more time" in found.incomplete_reason
+    assert "the time limit was reached" in found.incomplete_reason
 
 
 def test_requests_and_bytes_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

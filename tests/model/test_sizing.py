@@ -125,7 +125,7 @@ NARROW = NodeCapacity(20 * GIB, 0, 20 * GIB)
         ("MEM", None, NARROW, "MEM", MEMORY_PATH, "--medium MEM"),
         ("SSD", None, ROOMY, "SSD", DISK_PATH, "--medium SSD"),
         ("HDD", "/mnt/d", None, "HDD", "/mnt/d", "--medium HDD"),
-        ("auto", None, None, "SSD", DISK_PATH, "no node was looked at"),
+        ("auto", None, None, "SSD", DISK_PATH, "no node was checked"),
         ("auto", None, ROOMY, "MEM", MEMORY_PATH, "memory fits: 10.0 GiB cache"),
         ("auto", None, NARROW, "SSD", DISK_PATH, "22.0 GiB"),
         ("auto", "/mnt/nvme", ROOMY, "SSD", "/mnt/nvme", "--path /mnt/nvme is a disk"),

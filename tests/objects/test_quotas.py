@@ -73,7 +73,7 @@ ADMISSIONS = [
         quotas=[quota({"pods": "10"}, {"pods": "10"})],
     ),
     Admission(
-        "containers that do not state a counted resource",
+        "containers that do not specify a counted resource",
         Demand((pod(),)),
         "ResourceQuota team counts limits.memory, which containers c0, c1 of pod worker-0",
         quotas=[quota({"limits.memory": "100Gi"})],
@@ -81,7 +81,7 @@ ADMISSIONS = [
     Admission(
         "one container that does not state a counted resource",
         Demand((pod(),)),
-        "counts requests.memory, which containers c1 of pod worker-0 do not state",
+        "counts requests.memory, which containers c1 of pod worker-0 do not specify",
         quotas=[quota({"requests.memory": "100Gi"})],
     ),
     Admission(
@@ -106,13 +106,13 @@ ADMISSIONS = [
     Admission(
         "less than the minimum",
         Demand((pod("a", STATED),)),
-        "LimitRange sizes wants at least 2 of cpu, and container c0 of pod a requests 1",
+        "LimitRange sizes requires at least 2 of cpu, and container c0 of pod a requests 1",
         limit_ranges=[limit_range(min={"cpu": "2"})],
     ),
     Admission(
         "a limit too far above the request",
         Demand((pod("a", STATED),)),
-        "wants the cpu limit of container c0 of pod a to be at most 1 times its request",
+        "requires the cpu limit of container c0 of pod a to be at most 1 times its request",
         limit_ranges=[limit_range(maxLimitRequestRatio={"cpu": "1"})],
     ),
     Admission(

@@ -334,7 +334,7 @@ class TestRoomBesideOthers:
 
     def test_a_node_takes_no_more_pods_than_it_says(self) -> None:
         others = [pod(f"x{n}", on="a") for n in range(3)]
-        assert words(pod(), node(), *others) == ["it runs 3 pods, and no more are allowed"]
+        assert words(pod(), node(), *others) == ["it runs 3 pods, its maximum"]
 
     def test_without_pods_a_node_counts_as_empty(self) -> None:
         view = SchedulerView([node()], None)
@@ -360,7 +360,7 @@ def test_ports_of_the_node(case: str) -> None:
     mine, theirs, fits = PORTS[case]
     other = pod("x", container([theirs]), on="a")
     found = words(pod("p", container([mine])), node(), other)
-    assert found == ([] if fits else ["port 20000 is held by ns/x"])
+    assert found == ([] if fits else ["port 20000 is in use by ns/x"])
 
 
 def test_ports_of_a_sidecar_count_and_of_an_init_container_do_not() -> None:
@@ -373,7 +373,7 @@ def test_many_ports_are_one_obstacle_with_its_holders() -> None:
     wanted = [port(n) for n in range(20000, 20005)]
     others = [pod("x", container(wanted[:3]), on="a"), pod("y", container(wanted[3:]), on="a")]
     [found] = SchedulerView([node()], others).obstacles(pod("p", container(wanted)), node())
-    assert found.text == "ports 20000, 20001, 20002 and 2 more are held by ns/x, ns/y"
+    assert found.text == "ports 20000, 20001, 20002 and 2 more are in use by ns/x, ns/y"
     assert [each["metadata"]["name"] for each in found.holders] == ["x", "y"]
 
 
@@ -400,7 +400,7 @@ class TestVolumes:
 
     def test_a_volume_of_other_nodes(self) -> None:
         assert self.against(node(zone="y"), self.CLAIM, self.VOLUME) == [
-            "volume pv is only for nodes with zone In (x)"
+            "volume pv is available only on nodes with zone In (x)"
         ]
 
     def test_a_volume_of_this_node(self) -> None:
@@ -473,7 +473,7 @@ OTHERS: dict[str, tuple[Object, Object, str]] = {
     "what it wants to be near is elsewhere": (
         pod(affinity=together("app", "x")),
         pod("x", on="b", labels={"app": "x"}),
-        "required pod affinity: what it wants to be near is not there",
+        "required pod affinity: no matching pod is there",
     ),
     "the first of its kind": (
         pod(labels={"app": "p"}, affinity=together("app", "p")),

@@ -43,5 +43,5 @@ def test_what_matches(text: str, matches: bool) -> None:
     "text", ["", "=", "a=b,", "a in b", "a in ()=", "a b", "-a", "a=b c", "(a)"]
 )
 def test_what_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match="is no label selector"):
+    with pytest.raises(UsageError, match="is not a label selector"):
         selector.parse_selector(text)

@@ -29,14 +29,14 @@ def error(code: str, message: str = "words", more: str = "", **headers: str) -> 
     return HttpResponse(400 if code != "AccessDenied" else 403, body.encode(), {**XML, **headers})
 
 
-CONSOLE = "does not answer as an S3 store: it answers with HTTP {} and {}"
+CONSOLE = "does not respond like an S3 store: it responds with HTTP {} and {}"
 ANSWERS: dict[str, tuple[HttpResponse, str, str, str]] = {
     "a console": (
         HttpResponse(200, b"<html><title>MinIO Console</title></html>", HTML),
-        error_codes.NOT_S3, CONSOLE.format(200, "text/html"), "not of the console (9001)"),
+        error_codes.NOT_S3, CONSOLE.format(200, "text/html"), "not the console's (9001)"),
     "a console's page that is no XML": (
         HttpResponse(200, b"<!doctype html><title>Console", HTML),
-        error_codes.NOT_S3, CONSOLE.format(200, "text/html"), "not of the console (9001)"),
+        error_codes.NOT_S3, CONSOLE.format(200, "text/html"), "not the console's (9001)"),
     "a page without a type": (
         HttpResponse(200, b"<!DOCTYPE html><p>hi"),
         error_codes.NOT_S3, CONSOLE.format(200, "no type"), ""),
@@ -55,13 +55,13 @@ ANSWERS: dict[str, tuple[HttpResponse, str, str, str]] = {
         error_codes.NOT_S3, CONSOLE.format(403, "text/html"), ""),
     "a login page": (
         HttpResponse(302, b"<html>", {**HTML, "Location": "https://me:pw@login.example/in?token=s3cret"}),
-        error_codes.NOT_S3, "which leads to https://login.example/in, not as S3 does", ""),
+        error_codes.NOT_S3, "which redirects to https://login.example/in, unlike S3", ""),
     "TLS behind http, by Go": (
         HttpResponse(400, b"Client sent an HTTP request to an HTTPS server.\n"),
-        error_codes.TLS, "it speaks TLS on this port", "--endpoint https://127.0.0.1"),
+        error_codes.TLS, "this port uses TLS", "--endpoint https://127.0.0.1"),
     "TLS behind http, by nginx": (
         HttpResponse(400, b"<html>The plain HTTP request was sent to HTTPS port</html>", HTML),
-        error_codes.TLS, "it speaks TLS on this port", "--endpoint https://127.0.0.1"),
+        error_codes.TLS, "this port uses TLS", "--endpoint https://127.0.0.1"),
     "a region by its field": (
         error("AuthorizationHeaderMalformed", more="<Region>eu-central-1</Region>"),
         error_codes.REGION, "it is in eu-central-1", "--region eu-central-1"),
@@ -84,7 +84,7 @@ ANSWERS: dict[str, tuple[HttpResponse, str, str, str]] = {
         "policy"),
     "a bucket that lets its readers pay": (
         error("AccessDenied", "This is a Requester Pays bucket"),
-        error_codes.DENIED, "requester pays", "a bucket of your own"),
+        error_codes.DENIED, "requester-pays", "your own bucket"),
     "a bucket that is not there": (
         error("NoSuchBucket"), error_codes.NO_BUCKET, "bucket 'b123' does not exist", "--endpoint"),
     "a list that is taken for a file": (
@@ -158,7 +158,7 @@ def test_by_how_much_a_clock_is_off() -> None:
 def test_a_page_of_a_gateway_that_may_pass_is_no_foreign_server(status: int) -> None:
     page = HttpResponse(status, b"<html>Bad Gateway</html>", HTML)
     err = said(page, lambda store: list_prefix(store, "b123", "p"))
-    assert "does not answer as an S3 store" not in err.reason
+    assert "does not respond like an S3 store" not in err.reason
 
 
 def test_without_keys_a_refusal_says_so() -> None:
@@ -170,7 +170,7 @@ def test_without_keys_a_refusal_says_so() -> None:
 
 def test_a_head_has_no_reason_in_its_answer() -> None:
     err = said(HttpResponse(403), lambda store: staging(store, "head_object", Key="k"))
-    assert "may not HeadObject (the answer to a HEAD gives no reason)" in err.reason
+    assert "may not HeadObject (the response to HEAD has no reason)" in err.reason
 
 
 def test_redirects_in_a_circle_end() -> None:
@@ -199,7 +199,7 @@ def test_redirects_in_a_circle_end() -> None:
 def test_the_buckets_name_in_the_endpoint(endpoint: str, bucket: str, right: str) -> None:
     assert error_codes.find_bucket_in_endpoint(endpoint, bucket) == right
     if right:  # and nobody is asked
-        with pytest.raises(UsageError, match="has the bucket's name in it") as caught:
+        with pytest.raises(UsageError, match="contains the bucket's name") as caught:
             list_prefix(S3Store(endpoint, "", KEYS), bucket, "p")
         assert caught.value.hint == f"--endpoint {right}"
 
@@ -208,7 +208,7 @@ def test_a_host_that_may_be_a_buckets_is_said_when_it_fails() -> None:
     with pytest.raises(FluidModelError) as caught:
         list_prefix(S3Store("http://models.nowhere.invalid:9000", "", KEYS), "models", "p")
     assert caught.value.hint == "--endpoint http://nowhere.invalid:9000"
-    assert "not known here" in caught.value.reason and caught.value.exit_code == 3
+    assert "does not resolve" in caught.value.reason and caught.value.exit_code == 3
 
 
 def test_https_on_a_port_of_plain_http() -> None:
@@ -234,4 +234,7 @@ def test_a_temporary_key_without_its_token(keys: S3Credentials | None, refused: 
         return
     with pytest.raises(FluidModelError, match="is temporary") as caught:
         require_session_token(keys, " in Secret mine")
-    assert "in Secret mine" in caught.value.message and "token is missing" in caught.value.reason
+    assert (
+        "in Secret mine" in caught.value.message
+        and "session token, which is missing" in caught.value.reason
+    )

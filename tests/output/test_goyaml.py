@@ -160,7 +160,7 @@ HOSTILE = {
     "a bomb of aliases": (
         "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
         + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)),
-        "what its aliases stand for",
+        "its aliases expanded",
     ),
     "an alias inside of its own anchor": ("a: &a [1, *a]\n", "contains itself"),
     "a mapping that merges itself": ("a: &a {<<: *a}\n", "contains itself"),

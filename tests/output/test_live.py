@@ -112,7 +112,7 @@ class TestLines:
             for step in range(3):
                 view.update(replace(LOADING, done_bytes=step * GIB, remaining_after=10 * GIB))
                 clock.now += 5
-        assert self.lines(stream)[-1].endswith("40s left (1m30s in all)")
+        assert self.lines(stream)[-1].endswith("40s left (1m30s in total)")
 
     def test_more_than_all_is_all(self, clock: Clock) -> None:
         stream = io.StringIO()

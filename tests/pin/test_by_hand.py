@@ -245,7 +245,7 @@ def test_known_problems_of_operators_are_reported() -> None:
         {"name": "s", "mountPath": "/b", "subPath": "b"},
     ]
     twice = remarks_of({"volumeMounts": parts}, multinode={"nodeCount": 2})
-    assert "mounts parts of volume s 2 times: operators before dynamo#10823" in twice
+    assert "mounts parts of volume s 2 times: on Grove, operators before dynamo#10823" in twice
     assert "10823" not in remarks_of({"volumeMounts": parts})
     elsewhere = remarks_of({"args": ["--model", "/model-store"]})
     assert "its engine reads /model-store, not /model; --use-model-path" in elsewhere

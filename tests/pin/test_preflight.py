@@ -145,7 +145,7 @@ ROWS = (
         graph(worker()),
         cache_info(dataset=None, other_namespaces=("other",)),
         REFUSE,
-        "it is in other, and a pod mounts claims of its own namespace only",
+        "it is in other, and a pod can mount only claims in its own namespace",
     ),
     Row(
         "no cache",
@@ -180,7 +180,7 @@ ROWS = (
         graph(worker()),
         cache_info(nodes=[]),
         REFUSE,
-        f"no node carries the label {KEY}=true",
+        f"no node has the label {KEY}=true",
     ),
     Row(
         "too many GPUs for one node",
@@ -223,7 +223,7 @@ ROWS = (
         graph(worker(nodeSelector={"disk": "nvme"})),
         cache_info(),
         REFUSE,
-        "component W can run on no cache node (n0): nodeSelector disk=nvme",
+        "component W cannot run on any cache node (n0): nodeSelector disk=nvme",
     ),
     Row(
         "node affinity",
@@ -260,7 +260,7 @@ ROWS = (
         graph(worker()),
         cache_info(nodes=[node(taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])]),
         WARN,
-        "does not tolerate nvidia.com/gpu:NoSchedule, which every cache node",
+        "does not tolerate nvidia.com/gpu:NoSchedule, which every matching cache node",
     ),
     Row(
         "GPUs held by others",
@@ -274,7 +274,7 @@ ROWS = (
         graph(worker(gpus=8), kinds={"W": "Deployment"}),
         cache_info(pods=[pod(gpus=8)]),
         REFUSE,
-        "the roll-out of W would wait for ever",
+        "the roll-out of W would wait forever",
     ),
     Row(
         "surge deadlock unless Grove",
@@ -303,7 +303,7 @@ ROWS = (
         graph(worker(), metadata={"labels": {"helm.toolkit.fluxcd.io/name": "x"}}),
         cache_info(),
         WARN,
-        "Flux manages dgd/chat and will undo this",
+        "Flux manages dgd/chat and will revert this",
     ),
     Row(
         "request owns the graph",
@@ -323,7 +323,7 @@ ROWS = (
         ),
         cache_info(),
         NOTE,
-        "was made with kubectl apply, and applying its file again undoes this",
+        "was created with kubectl apply, and applying its file again reverts this",
     ),
 )
 
@@ -359,14 +359,14 @@ def test_a_replica_over_more_nodes_than_hold_the_cache(gpus):
     assert "component W spreads each replica over 4 nodes, and only 2 cache nodes suit it" in words(
         found, REFUSE
     )
-    assert "gang scheduling need not hold its pods back" in words(found, REFUSE)
+    assert "gang scheduling may not prevent this" in words(found, REFUSE)
     assert words(findings(graph(worker(gpus=gpus, nodes=4)), cache, preferred=True), REFUSE) == ""
     assert words(findings(graph(worker(gpus=gpus, nodes=2)), cache), REFUSE) == ""
 
 
 def test_unreadable_nodes_are_reported():
     cache = replace(cache_info(), nodes=None, unread=("nodes (forbidden)",))
-    assert "was not checked whether the pods fit: nodes (forbidden)" in words(
+    assert "whether the pods fit was not checked: nodes (forbidden)" in words(
         findings(graph(worker()), cache), WARN
     )
 
@@ -384,20 +384,20 @@ def test_no_deadlock_with_recreate_or_grove_or_a_free_node():
 def test_workers_that_roll_without_being_pinned_are_reported():
     obj = graph(worker("A"), worker("B"))
     found = findings(obj, components=("A",))
-    assert "the operator replaces B too when one worker changes" in words(found, WARN)
+    assert "the operator also replaces B when one worker changes" in words(found, WARN)
 
 
 def test_a_second_pod_template_is_reported():
     component = worker()
     component["experimental"] = {"checkpoint": {"job": {"podTemplate": {"spec": {}}}}}
-    assert "pods made from it are not pinned" in words(findings(graph(component)), WARN)
+    assert "pods created from it are not pinned" in words(findings(graph(component)), WARN)
 
 
 def test_unread_pods_turn_the_refusal_into_a_warning():
     cache = replace(cache_info(nodes=[node("n0"), node("n1")]), pods={"n0": [pod("other", gpus=8)]})
     found = findings(graph(worker(gpus=8)), cache)
     assert words(found, REFUSE) == ""
-    assert "(looked at 1 of 2)" in words(found, WARN)
+    assert "(checked 1 of 2)" in words(found, WARN)
 
 
 def test_packing_is_exact_where_largest_first_fails():
@@ -414,4 +414,4 @@ def test_an_unchanged_graph_has_no_deadlock():
     found = run_preflight(
         PreflightContext(cache_info(pods=[pod(gpus=8)]), done, pin_graph(done, again), again)
     )
-    assert "wait for ever" not in words(found, REFUSE)
+    assert "wait forever" not in words(found, REFUSE)

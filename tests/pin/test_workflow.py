@@ -104,7 +104,7 @@ def test_pin_tries_then_patches_and_unpin_restores(
     assert server.patches == [True, False]
     assert KEY in str(affinity_of(server.graph))
     assert "dynamographdeployment.nvidia.com/chat pinned to llama" in said.out
-    assert "to follow the roll-out: kubectl fluidmodel pin" in said.err
+    assert "to wait for the roll-out: kubectl fluidmodel pin" in said.err
     workflow.run_pin(options(), no_watchdog)
     assert server.patches == [True, False]
     assert "unchanged (already pinned to llama)" in capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_adopt_records_a_pin_made_by_hand_and_nothing_else(
     workflow.run_pin(options(adopt=True), no_watchdog)
     said = capsys.readouterr()
     assert "dynamographdeployment.nvidia.com/chat adopted for llama" in said.out
-    assert "to follow the roll-out" not in said.err
+    assert "to wait for the roll-out" not in said.err
     assert server.graph["spec"] == before["spec"]
     workflow.run_pin(options(adopt=True), no_watchdog)
     assert "unchanged (already pinned to llama)" in capsys.readouterr().out

@@ -263,7 +263,7 @@ def test_the_token_is_sent_to_the_hub_only(harness: StagingHarness) -> None:
 def test_a_gated_model_is_an_error_before_anything_is_written(harness: StagingHarness) -> None:
     harness.add_model()
     harness.hub.gated[MODEL] = {"hf_yes"}
-    for token, words in (("", "no token was given"), ("hf_no", "has no access")):
+    for token, words in (("", "there is no token"), ("hf_no", "has no access")):
         with pytest.raises(FluidModelError, match="gated") as told:
             harness.plan(token)
         assert words in told.value.reason

@@ -199,7 +199,7 @@ class TestNetwork:
             ({"proxy": "http://"}, "not a URL"),
             ({"proxy": "http://[::1"}, "not a URL"),
             ({"proxy": "socks5://h:1"}, "not a URL"),
-            ({"proxy": "http://user:hunter2@proxy:3128"}, "a user or a password"),
+            ({"proxy": "http://user:hunter2@proxy:3128"}, "a user name or a password"),
             ({"no_proxy": "x"}, "--stage-no-proxy"),
             ({"ca": "corp"}, "--stage-ca 'corp'"),
             ({"ca": "pod/corp"}, "--stage-ca"),

@@ -45,7 +45,7 @@ def test_a_run_that_was_killed_resumes_on_another_machine(half_staged: StagingHa
     read = json.loads(done.stdout)["bytesRead"]
     # At most 2% again, and the parts in flight; about half of it was there.
     assert read <= 0.5 * SIZE + 0.02 * SIZE + WORKERS * PART
-    assert "are in the store already" in done.stderr
+    assert "are already in the store" in done.stderr
     half_staged.assert_staged()
 
 

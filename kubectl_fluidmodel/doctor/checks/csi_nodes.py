@@ -192,7 +192,7 @@ def csi_plugin_responds(context: CheckContext) -> Iterator[Finding]:
     for reader, warning in readers_with_failure(context, "plugin"):
         yield Finding(
             object_reference(reader.pod),
-            f"the CSI plugin on node {reader.node} does not answer",
+            f"the CSI plugin on node {reader.node} does not respond",
             (warning,),
             _csi_log_fix(context, reader.node, "--previous"),
         )

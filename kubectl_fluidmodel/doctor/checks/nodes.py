@@ -54,7 +54,7 @@ def _condition_evidence(node: Object, condition: Object) -> Evidence:
 def cache_nodes_are_ready(context: CheckContext) -> Iterator[Finding]:
     """A node with a component of the cache is not ready.
 
-    Its kubelet does not answer, or reports a problem. Its part of the cache cannot be read, and
+    Its kubelet does not respond, or reports a problem. Its part of the cache cannot be read, and
     after five minutes its pods are evicted. A memory tier is lost when the node reboots.
     """
     for node in visible_cache_nodes(context):

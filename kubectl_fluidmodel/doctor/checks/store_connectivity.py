@@ -40,7 +40,7 @@ from kubectl_fluidmodel.objects.access import get_list
 from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.output.shell import command
-from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
+from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
 
 ENDPOINT_OPTION = "alluxio.underfs.s3.endpoint"
 _MAX_SKEW = 300.0
@@ -292,13 +292,13 @@ def _inspect_endpoint_fix(context: CheckContext, endpoint: str) -> Fix:
 def store_tls_works(context: CheckContext) -> Iterator[Finding]:
     """TLS to the store fails.
 
-    The endpoint says https and the port speaks plain HTTP (or the reverse), or the certificate is
-    for another name or from a CA that is not trusted. The Java trust store in Alluxio's image has
+    The endpoint says https and the port uses plain HTTP (or the reverse), or the certificate is for
+    another name or from a CA that is not trusted. The Java trust store in Alluxio's image has
     public CAs only; mount a private CA into master and workers. A certificate that only your
     machine does not trust is not reported while the cache is Bound.
     """
     found = results_in_state(context, ProbeState.TLS)
-    plain = [each for each in found if "speaks" in each.result.message]
+    plain = [each for each in found if _has_wrong_scheme(each.result)]
     for mount_result in plain or certain_results(context, found):
         result = mount_result.result
         swap = {"https": "http", "http": "https"}
@@ -321,6 +321,13 @@ def store_tls_works(context: CheckContext) -> Iterator[Finding]:
         )
 
 
+def _has_wrong_scheme(result: ProbeResult) -> bool:
+    """Return whether the endpoint says https and the port uses plain HTTP, or the reverse."""
+    # Bundles of earlier versions have a message with "speaks".
+    messages = (error_codes.PORT_USES_TLS, error_codes.PORT_USES_PLAIN_HTTP)
+    return result.message in messages or "speaks" in result.message
+
+
 @register_check("FM513", "the endpoint is an object store", explains=STORE_UNREADABLE)
 def endpoint_is_an_object_store(context: CheckContext) -> Iterator[Finding]:
     """The endpoint answers, but not as an S3 API does.
@@ -332,7 +339,7 @@ def endpoint_is_an_object_store(context: CheckContext) -> Iterator[Finding]:
         result = mount_result.result
         yield Finding(
             dataset_reference(context),
-            f"{result.endpoint} does not answer as an S3 store: {result.message}",
+            f"{result.endpoint} does not respond like an S3 store: {result.message}",
             result_evidence(context, mount_result),
             Fix(
                 f"correct the endpoint {result.endpoint}: take the port of the S3 API, not of the "

@@ -207,8 +207,8 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
     """The API server rejects pods that read the cache, because of Fluid's webhook.
 
     The webhook checks every new pod with the label fuse.serverful.fluid.io/inject. The API server
-    rejects the pod if the webhook does not answer, if the pod's claim is missing, or if the Dataset
-    is not Bound. No pod exists in that case; the rejection is an event of the pod's owner.
+    rejects the pod if the webhook does not respond, if the pod's claim is missing, or if the
+    Dataset is not Bound. No pod exists in that case; the rejection is an event of the pod's owner.
     """
     cache = context.cache
     for event in observations.creation_failures(context):
@@ -228,7 +228,7 @@ def reader_pods_are_admitted(context: CheckContext) -> Iterator[Finding]:
         cause = (
             f"Fluid's webhook rejects its pods: claim {cache.name} is missing or not Bound"
             if missing
-            else f"Fluid's webhook {webhook[1] if webhook else ''} does not answer"
+            else f"Fluid's webhook {webhook[1] if webhook else ''} does not respond"
         )
         fix = (
             observations.advice(

@@ -33,7 +33,7 @@ def collect_snapshot(
         all_logs: Whether to read the logs of healthy containers, too.
 
     Raises:
-        ClusterUnreachableError: the API server does not answer at all.
+        ClusterUnreachableError: the API server does not respond at all.
     """
     snapshot = collector.collect(client, namespace, queries.DOCTOR_QUERIES)
     _read_referenced_datasets(client, snapshot)

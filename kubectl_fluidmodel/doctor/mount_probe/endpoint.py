@@ -8,7 +8,7 @@ import ssl
 from kubectl_fluidmodel.inventory.mount_target import split_host_port
 from kubectl_fluidmodel.net import proxies, tls
 from kubectl_fluidmodel.net.connection_errors import explain_tls_error
-from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_HTTP
+from kubectl_fluidmodel.objectstore.error_codes import PORT_USES_PLAIN_HTTP
 from kubectl_fluidmodel.objectstore.s3 import ca_file
 from kubectl_fluidmodel.snapshot.probe_result import CONNECT_TIMEOUT_CODE, ProbeState
 
@@ -61,7 +61,7 @@ def check_endpoint(url: str, via_url: str = "") -> None:
     except ssl.SSLError as err:
         raise EndpointError(ProbeState.TLS, _tls_message(err, url), err.reason or "") from err
     except TimeoutError as err:
-        message = f"{host}:{port} does not answer in {_CONNECT_TIMEOUT:.0f} s"
+        message = f"{host}:{port} does not respond in {_CONNECT_TIMEOUT:.0f} s"
         raise EndpointError(ProbeState.TIMEOUT, message, CONNECT_TIMEOUT_CODE) from err
     except ConnectionRefusedError as err:
         raise EndpointError(ProbeState.REFUSED, f"{host}:{port} refuses the connection") from err
@@ -83,6 +83,6 @@ def _handshake(plain: socket.socket, host: str) -> None:
 
 def _tls_message(err: ssl.SSLError, url: str) -> str:
     if err.reason in _PLAIN_HTTP_REASONS:
-        return SPEAKS_HTTP
+        return PORT_USES_PLAIN_HTTP
     failure = explain_tls_error(err, url, "--endpoint", "")
     return failure.reason if failure else str(err)

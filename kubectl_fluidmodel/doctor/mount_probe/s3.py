@@ -19,7 +19,7 @@ from kubectl_fluidmodel.inventory.mount_target import MountTarget
 from kubectl_fluidmodel.model.config_files import identifies_model
 from kubectl_fluidmodel.net import proxies
 from kubectl_fluidmodel.objectstore import error_codes
-from kubectl_fluidmodel.objectstore.error_codes import SPEAKS_TLS, NotS3StoreError
+from kubectl_fluidmodel.objectstore.error_codes import PORT_USES_TLS, NotS3StoreError
 from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
 from kubectl_fluidmodel.objectstore.s3_objects import find_lost_snapshot, range_reader
@@ -75,7 +75,7 @@ class S3Probe:
             found = self._result(ProbeState.TIMEOUT, message=_one_line(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
             _, words = self._plain_get()
-            state = ProbeState.TLS if words == SPEAKS_TLS else ProbeState.REFUSED
+            state = ProbeState.TLS if words == PORT_USES_TLS else ProbeState.REFUSED
             found = self._result(
                 state, message=words if state == ProbeState.TLS else _one_line(err)
             )

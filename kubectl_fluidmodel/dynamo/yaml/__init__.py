@@ -1,1 +1,1 @@
-"""yaml."""
+"""Edits of YAML manifests that keep every other byte."""

@@ -1,11 +1,12 @@
-"""Change a YAML document by changing as little of its text as can be.
+"""Changes a YAML document by changing as little of its text as possible.
 
-Only the lines that differ are touched: comments, key order, quotes, indentation and line ends of
-everything else stay byte for byte. The result is read back and compared with what was wanted, so
-an edit is either right or refused.
+Only lines that differ are edited: comments, key order, quotes, indentation and line endings of
+everything else stay byte for byte. The result is parsed and compared with the intended value, so an
+edit is either correct or refused.
 
-Why not ruamel.yaml: its round trip, without any change, altered 5 of 16 real graphs (indentation
-of lists, line breaks in long strings, quotes), and it cannot undo an edit byte for byte.
+ruamel.yaml does not fit: its round trip, without any change, altered 5 of 16 real graphs
+(indentation of lists, line breaks in long strings, quotes), and it cannot undo an edit byte for
+byte.
 """
 
 from __future__ import annotations
@@ -26,27 +27,27 @@ from kubectl_fluidmodel.output.goyaml import load_yaml
 
 
 class CannotEditError(FluidModelError):
-    """The document is written in a way that no small edit can change."""
+    """The document is written in a way that allows no small edit."""
 
 
 def edit_document(text: str, before: Any, after: Any) -> str:
     """Change the text of a document.
 
-    What has to be spelled out (an alias, a `null`) keeps its old spelling in a comment, by which
-    the change back finds it: edited there and back, a text is the same bytes.
+    An alias or a `null` that has to be expanded is preserved in a comment, from which the reverse
+    change restores it: after both changes, the text has the same bytes.
 
     Args:
         text: one document.
         before: its value.
-        after: the value that the result has.
+        after: the value of the result.
 
     Raises:
-        CannotEditError: anchors, merge keys or the like are in the way.
+        CannotEditError: anchors, merge keys or similar features prevent it.
     """
     as_json = _json_edit(text, before, after)
     if as_json is not None:
         return as_json
-    # A last line without its line feed is edited with one, where that is easier.
+    # If that is easier, a last line without a line feed is edited with one.
     for line_feed in ("",) if text.endswith("\n") else ("", "\n"):
         for rewrite_strings in (False, True):
             result = _attempt(text + line_feed, before, after, rewrite_strings)
@@ -62,7 +63,7 @@ def edit_document(text: str, before: Any, after: Any) -> str:
 
 
 def _attempt(text: str, before: Any, after: Any, rewrite_strings: bool) -> str | None:
-    """The edited text, still unchecked; None where it cannot be edited so."""
+    """Return the edited text, not verified yet; None if it cannot be edited this way."""
     try:
         root = parse_nodes(text)
         if root is None:
@@ -75,7 +76,7 @@ def _attempt(text: str, before: Any, after: Any, rewrite_strings: bool) -> str |
 
 
 def _has_value(text: str, value: Any) -> bool:
-    """Whether a document has a value, and as JSON, too, where it is JSON."""
+    """Return whether a document has a value and, if it is JSON, is still JSON."""
     try:
         as_yaml = load_yaml(text)
         return bool(as_yaml == value) and (not _is_json(text) or json.loads(text) == value)
@@ -84,7 +85,7 @@ def _has_value(text: str, value: Any) -> bool:
 
 
 def _json_edit(text: str, before: Any, after: Any) -> str | None:
-    """A JSON document in the layout that it has; None where it is none, or has another layout."""
+    """Return a JSON document in its original layout; None if it is not JSON or not supported."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -111,7 +112,7 @@ def _is_json(text: str) -> bool:
 
 
 _NOTE = re.compile(r"[ \t]*# pinned apart from (\*[^\s#]+|<<|null|Null|NULL|~|\{\s*\}|\[\s*\])")
-"""A comment that keeps what stood here before it had to be spelled out."""
+"""A comment that preserves what was here before it was expanded."""
 
 
 def _note(source: str) -> str:
@@ -125,14 +126,14 @@ class _Editor:
         self.text = text
         self.source = SourceText(text)
         self.rewrite_strings = rewrite_strings
-        """Whether a changed string is written anew as a whole, not just the words that differ."""
+        """Whether a changed string is rewritten completely, not just the words that differ."""
         self.json = _is_json(text)
         """JSON stays JSON: every scalar and key in double quotes."""
         self.edits: list[tuple[int, int, str]] = []
         self.new_values: dict[int, Any] = {}
-        """What each node with an anchor will be, by its id."""
+        """The new value of each node with an anchor, by its ID."""
         self.anchored_nodes: dict[str, Node] = {}
-        """The node that an alias of this name stands for from here on."""
+        """The node to which aliases of this name refer from here on."""
         self.has_notes = _NOTE.search(text) is not None
         self.has_anchors = bool(re.search(r"[&*]\w", text))
 
@@ -152,7 +153,7 @@ class _Editor:
     # -- what to change ----------------------------------------------------------------------
 
     def change_node(self, node: Node, before: Any, after: Any) -> None:
-        """Edit a node in place; raises _Unfit where only its parent can be rewritten."""
+        """Edit a node in place; raises CannotEditInPlaceError if its parent has to be rewritten."""
         if node.kind == "alias":
             if self.new_values.get(id(node.target), before) != after:
                 raise CannotEditInPlaceError
@@ -193,7 +194,7 @@ class _Editor:
             self._delete_lines(pair[0].start, self.source.end_of(pair[1], pair[0]))
         for key, value in added.items():
             lines = emitter.pair_lines(key, value, node.pairs[0][0].column, self.source.list_indent)
-            if key in before:  # from a merge key, which still holds for the other keys
+            if key in before:  # from a merge key, which still applies to the other keys
                 lines[0] += _note("<<")
             self._insert_after(self.source.end_of(node), lines)
 
@@ -222,7 +223,7 @@ class _Editor:
             self._insert_flow(spans[-1][1], self._flow(added)[1:-1])
 
     def _change_list(self, node: Node, before: list[Any], after: list[Any]) -> None:
-        """Change the items between those that both lists begin and end with."""
+        """Change the items between the common start and end of both lists."""
         if len(node.items) != len(before):
             raise CannotEditInPlaceError
         head, tail = common_ends(before, after)
@@ -288,7 +289,7 @@ class _Editor:
     # -- what stood here before --------------------------------------------------------------
 
     def _merged_values(self, node: Node) -> dict[str, Any]:
-        """What a mapping will have from its merge keys."""
+        """Return the values that a mapping gets from its merge keys."""
         merged: dict[str, Any] = {}
         for key, value in node.pairs:
             if key.value == "<<" and not key.style:
@@ -298,7 +299,7 @@ class _Editor:
         return merged
 
     def _find_note(self, start: int, parent: Node, child: Node) -> re.Match[str] | None:
-        """The note in the line of `start` that is about a node, and not about a part of it."""
+        """Return the note in the line of `start` that refers to a node, not to a part of it."""
         if not self.has_notes or parent.is_flow or child.is_anchored:
             return None
         found = _NOTE.search(self.text, start, self.source.line_end(start))
@@ -306,7 +307,7 @@ class _Editor:
         return None if is_inside else found
 
     def _note_has_value(self, spelling: str, value: Any) -> bool:
-        """Whether what a note keeps would have this value now."""
+        """Return whether the text in a note would have this value now."""
         if spelling.startswith("*"):
             target = self.anchored_nodes.get(spelling[1:])
             return target is not None and self.new_values.get(id(target)) == value
@@ -315,7 +316,7 @@ class _Editor:
     def _restore_value(
         self, parent: Node, key: Node, child: Node, value: Any, merged: dict[str, Any]
     ) -> bool:
-        """Put back the spelling from a key's note, if that has the wanted value again."""
+        """Restore the spelling from a key's note, if it has the wanted value again."""
         note = self._find_note(key.end, parent, child)
         if note is None:
             return False
@@ -334,7 +335,7 @@ class _Editor:
         return True
 
     def _restore_item(self, parent: Node, index: int, value: Any) -> bool:
-        """Put back the spelling from an item's note, if that has the wanted value again."""
+        """Restore the spelling from an item's note, if it has the wanted value again."""
         item = parent.items[index]
         if not self.has_notes or parent.is_flow:
             return False
@@ -348,7 +349,7 @@ class _Editor:
         return True
 
     def _note_for(self, child: Node) -> str:
-        """The comment that keeps how a node is written; empty where the value tells it."""
+        """Return the comment that preserves how a node is written; empty if not needed."""
         source = self.text[child.start : child.end]
         plain = child.kind == "alias" or (child.kind == "scalar" and not child.style)
         empty = child.is_flow and not child.pairs and not child.items
@@ -358,7 +359,7 @@ class _Editor:
     # -- how to change it --------------------------------------------------------------------
 
     def _rewrite(self, parent: Node, key: Node, child: Node, value: Any) -> None:
-        """Write the value of one key anew, on the key's line and below it."""
+        """Rewrite the value of one key, on the key's line and below it."""
         if child.is_anchored:
             raise CannotEditInPlaceError
         if parent.is_flow:
@@ -377,7 +378,7 @@ class _Editor:
     def _rewrite_key_line(
         self, key: Node, child: Node, behind_colon: str, block_end: int | None
     ) -> None:
-        """Replace what stands behind a key's colon, and what belongs to it in the lines below.
+        """Replace the text after a key's colon, and the lines below that belong to it.
 
         `block_end` is the end of the value if it is a block collection.
         """
@@ -399,7 +400,7 @@ class _Editor:
             self.edits.append((colon, colon, behind_colon))
 
     def _rewrite_item(self, node: Node, index: int, value: Any) -> None:
-        """Write one item of a list anew."""
+        """Rewrite one item of a list."""
         item = node.items[index]
         if item.is_anchored:
             raise CannotEditInPlaceError
@@ -445,7 +446,7 @@ class _Editor:
 
 
 def _changed_words(before: str, after: str) -> tuple[str, str, int] | None:
-    """The words that differ: as they were, as they are, and which occurrence of them it is."""
+    """Return the words that differ: old, new, and which occurrence."""
     head, tail = common_ends(list(before), list(after))
     while head and not before[head - 1].isspace():
         head -= 1

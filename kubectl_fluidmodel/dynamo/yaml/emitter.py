@@ -1,4 +1,4 @@
-"""Values as lines of YAML, in the style of the text that they go into. Pure."""
+"""Formats values as lines of YAML, in the style of the surrounding text. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLAIN = re.compile(
 
 
 def scalar(value: Any, style: str = "") -> str:
-    """A scalar on one line; text in the given quotes where those can hold it."""
+    """Format a scalar on one line; in the given quotes if possible."""
     if isinstance(value, str):
         return _text(value, style)
     if value is None:
@@ -36,9 +36,9 @@ def _text(value: str, style: str) -> str:
 
 
 def double_quoted(value: str) -> str:
-    """Text in double quotes, with characters that do not print escaped as in YAML.
+    """Format text in double quotes, with non-printable characters escaped as in YAML.
 
-    YAML has no pairs of surrogates, as JSON has.
+    Unlike JSON, YAML has no surrogate pairs.
     """
     quoted = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else _escaped(char) for char in quoted)
@@ -53,14 +53,14 @@ def _single(value: str) -> str:
 
 
 def _plain(value: str) -> bool:
-    """Whether text without quotes is read back as the same text."""
+    """Return whether text without quotes is parsed as the same text."""
     if not _PLAIN.fullmatch(value) or value.endswith(":"):
         return False
     return is_plain_string(value)
 
 
 def flow_text(value: Any) -> str:
-    """A value on one line."""
+    """Format a value on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{scalar(k)}: {flow_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
@@ -71,7 +71,7 @@ def flow_text(value: Any) -> str:
 
 
 def pair_lines(key: str, value: Any, indent: int, offset: int) -> list[str]:
-    """`key: value` as lines; `offset` is how far a list is indented under its key."""
+    """Format `key: value` as lines; `offset` is the indentation of a list below its key."""
     head = " " * indent + scalar(key) + ":"
     if isinstance(value, dict) and value:
         return [head, *mapping_lines(value, indent + 2, offset)]
@@ -91,7 +91,7 @@ def mapping_lines(value: dict[str, Any], indent: int, offset: int) -> list[str]:
 
 
 def sequence_lines(items: list[Any], indent: int, offset: int) -> list[str]:
-    """Items as lines; `indent` is the column of the dash."""
+    """Format items as lines; `indent` is the column of the dash."""
     lines: list[str] = []
     dash = " " * indent + "- "
     for item in items:
@@ -109,7 +109,7 @@ def sequence_lines(items: list[Any], indent: int, offset: int) -> list[str]:
 
 
 def literal_block(value: str, indent: int) -> list[str] | None:
-    """Text of several lines as a literal block: its header and its lines; None if it cannot be."""
+    """Format multi-line text as a literal block: its header and its lines; None if impossible."""
     body = value.rstrip("\n")
     trailing = len(value) - len(body)
     printable = all(char == "\n" or char == "\t" or char.isprintable() for char in value)

@@ -1,7 +1,7 @@
 """A YAML document as a tree of nodes with their positions in the text.
 
-It is built from libyaml's events, whose marks count characters; PyYAML's own composer drops the
-position of an alias. Measured: 3,000 lines in 20 ms, where a round-trip loader takes 300 ms.
+Built from libyaml's events, whose marks count characters; PyYAML's own composer drops the position
+of an alias. Measured: 3,000 lines in 20 ms; a round-trip loader takes 300 ms.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kubectl_fluidmodel.output import goyaml
 
 @dataclass
 class Node:
-    """One node; `start` and `end` are offsets, `column` is where it starts in its line."""
+    """A node; `start` and `end` are offsets, `column` is its start in its line."""
 
     kind: str
     """map, seq, scalar or alias."""
@@ -25,12 +25,12 @@ class Node:
     end: int
     column: int
     style: str = ""
-    """For a scalar its quote or block indicator; `flow` for a collection in brackets."""
+    """For a scalar, its quote or block indicator; `flow` for a collection in brackets."""
     value: str = ""
     pairs: list[tuple[Node, Node]] = field(default_factory=list)
     items: list[Node] = field(default_factory=list)
     target: Node | None = None
-    """What an alias stands for."""
+    """The node to which an alias refers."""
     anchor: str = ""
     """The name by which aliases refer to it."""
 
@@ -43,7 +43,7 @@ class Node:
         return self.style == "flow"
 
     def find_pair(self, key: str) -> tuple[Node, Node] | None:
-        """The last pair with a key, which is the one that counts."""
+        """Return the last pair with a key, which takes precedence."""
         for pair in reversed(self.pairs):
             if pair[0].kind == "scalar" and pair[0].value == key:
                 return pair
@@ -51,11 +51,11 @@ class Node:
 
 
 def parse_nodes(text: str) -> Node | None:
-    """The root of the one document in a text; None where it is empty.
+    """Return the root of the only document in a text; None if it is empty.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
-        goyaml.YamlLimitError: it is larger, deeper or more aliased than any manifest.
+        goyaml.YamlLimitError: it exceeds the limits on size, depth or aliases.
     """
     goyaml.check_limits(text)
     anchors: dict[str, Node] = {}

@@ -1,4 +1,4 @@
-"""The text of a YAML document, and where its lines, columns and list items are."""
+"""The text of a YAML document, and the positions of its lines, columns and list items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kubectl_fluidmodel.dynamo.yaml.nodes import Node
 
 
 class CannotEditInPlaceError(Exception):
-    """A node cannot be changed in part; a node around it is written anew."""
+    """A node cannot be changed in part; a parent node is rewritten instead."""
 
 
 class SourceText:
@@ -18,10 +18,10 @@ class SourceText:
         self.text = text
         self.newline = "\r\n" if "\r\n" in text else "\n"
         self.list_indent = self._detect_list_indent()
-        """Columns that lists are indented under their keys."""
+        """Indentation of lists below their keys."""
 
     def end_of(self, node: Node, key: Node | None = None) -> int:
-        """The end of the last line of a node, without its line feed."""
+        """Return the end of the last line of a node, without its line feed."""
         if node.kind in ("map", "seq") and not node.is_flow:
             if node.pairs:
                 key, last = node.pairs[-1]
@@ -45,11 +45,11 @@ class SourceText:
         return end - 1 if end > offset and self.text[end - 1] == "\r" else end
 
     def column(self, offset: int) -> int:
-        """How many characters an offset is from the beginning of its line."""
+        """Return the distance of an offset from the start of its line, in characters."""
         return offset - (self.text.rfind("\n", 0, offset) + 1)
 
     def starts_line(self, key: Node) -> bool:
-        """Whether nothing but blanks stands before a key in its line."""
+        """Return whether only spaces precede a key in its line."""
         return not self.text[key.start - key.column : key.start].strip()
 
     def dash_of(self, item: Node) -> int:
@@ -66,7 +66,7 @@ class SourceText:
         return at
 
     def _detect_list_indent(self) -> int:
-        """How far this text indents lists under their keys: 2, or 0 as kubectl prints them."""
+        """Return the indentation of lists below their keys: 2, or 0 as kubectl prints them."""
         pattern = r"^( *)(?:- )?[\w./\"'-]+:[ \t]*(?:#.*)?\r?\n(?:[ \t]*(?:#.*)?\r?\n)*( *)- "
         for match in re.finditer(pattern, self.text, re.MULTILINE):
             nested = match.group(0).lstrip(" ").startswith("- ")

@@ -1,7 +1,7 @@
-"""What would go wrong with a pin, found before anything is changed. Pure.
+"""Finds problems of a pin before anything is changed. Pure.
 
-A check takes the PreflightContext and yields PreflightFindings; a new one is a function and a line
-in `_CHECKS`.
+A check takes the PreflightContext and yields PreflightFindings. To add a check, write a function
+and add it to `_CHECKS`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = [
 
 
 def run_preflight(context: PreflightContext) -> list[PreflightFinding]:
-    """All findings, refusals first."""
+    """Return all findings, refusals first."""
     findings = [finding for check in _CHECKS for finding in check(context)]
     order = {REFUSE: 0, WARN: 1, NOTE: 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
 
 def unpin_findings(before: Object, result: PinResult) -> list[PreflightFinding]:
-    """What to say about an unpin, which nothing refuses."""
+    """Return remarks on an unpin, which is never refused."""
     findings = [PreflightFinding(WARN, remark) for remark in result.remarks()]
     tool = detect_gitops_tool(before)
     if tool:
@@ -54,7 +54,7 @@ def unpin_findings(before: Object, result: PinResult) -> list[PreflightFinding]:
         findings.append(
             PreflightFinding(
                 WARN,
-                f"{tool} manages {reference} and may put the pin back",
+                f"{tool} manages {reference} and may restore the pin",
                 "the patch for git follows",
             )
         )
@@ -62,10 +62,10 @@ def unpin_findings(before: Object, result: PinResult) -> list[PreflightFinding]:
 
 
 def require_cache_label(cache: CacheInfo) -> None:
-    """Refuse to go on without a label to pin to, with or without --force.
+    """Require a label to pin to, with or without --force.
 
     Raises:
-        FluidModelError: there is no such cache.
+        FluidModelError: the cache does not exist.
     """
     if not cache.label:
         finding = no_cache_finding(cache)

@@ -1,4 +1,4 @@
-"""Is the cache there, complete, and in the graph's namespace?"""
+"""Checks that the cache exists, is complete, and is in the graph's namespace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_cache(context: PreflightContext) -> Iterator[PreflightFinding]:
     """Refuses a cache that is not Bound or has no claim; warns of one that is not complete."""
     cache = context.cache
     if cache.dataset is None:
-        # Reads run side by side, so `unread` is in no order.
+        # Reads run in parallel, so the order of `unread` is arbitrary.
         forbidden = [text for text in cache.unread if text.startswith("datasets")]
         if forbidden:
             message = f"the cache {cache.name} was not checked"
@@ -33,7 +33,7 @@ def check_cache(context: PreflightContext) -> Iterator[PreflightFinding]:
 
 
 def _first_refusal(cache: CacheInfo) -> list[PreflightFinding]:
-    """Why the cache cannot be mounted; one reason hides the next."""
+    """Return why the cache cannot be mounted; one reason hides the next."""
     where = f" -n {cache.namespace}"
     for noun, kind, obj in (("Dataset", "dataset", cache.dataset), ("claim", "pvc", cache.claim)):
         if obj is not None and is_terminating(obj):
@@ -55,7 +55,7 @@ def _first_refusal(cache: CacheInfo) -> list[PreflightFinding]:
     phase = get_path(cache.claim, "status", "phase", default="Bound") if cache.claim else "absent"
     if phase != "Bound":
         message = f"the claim {cache.name} in namespace {cache.namespace} is {phase}"
-        reason = "Fluid makes it when the cache is Bound"
+        reason = "Fluid creates it when the cache is Bound"
         return [PreflightFinding(REFUSE, message, reason, describe)]
     return []
 
@@ -93,12 +93,12 @@ def check_graph(context: PreflightContext) -> Iterator[PreflightFinding]:
 
 
 def no_cache_finding(cache: CacheInfo) -> PreflightFinding:
-    """The refusal for a cache that is not there."""
+    """Return the refusal for a missing cache."""
     reason = ""
     if cache.other_namespaces:
         reason = (
-            f"it is in {', '.join(cache.other_namespaces)}, and a pod mounts claims of its own "
-            "namespace only"
+            f"it is in {', '.join(cache.other_namespaces)}, and a pod can mount only claims in its "
+            "own namespace"
         )
     return PreflightFinding(
         REFUSE,

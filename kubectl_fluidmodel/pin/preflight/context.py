@@ -1,4 +1,4 @@
-"""What the preflight checks look get_path, and what they find."""
+"""The input of the preflight checks, and their findings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSE, WARN, NOTE = "refuse", "warning", "note"
 
 @dataclass(frozen=True)
 class PreflightFinding:
-    """Something that stands in the way of a pin, or that the user should know."""
+    """A problem that prevents a pin, or that the user should know."""
 
     level: str
     """`REFUSE`, `WARN` or `NOTE`."""
@@ -34,7 +34,7 @@ class PreflightFinding:
     reason: str = ""
     hint: str = ""
     even_if_pinned: bool = False
-    """Whether it refuses a graph that is pinned already, too."""
+    """Whether it also refuses a graph that is already pinned."""
 
     def __str__(self) -> str:
         text = f"{self.message}: {self.reason}" if self.reason else self.message
@@ -43,40 +43,40 @@ class PreflightFinding:
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """A cache as the cluster shows it."""
+    """A cache as it is in the cluster."""
 
     name: str
     namespace: str
     dataset: Object | None = None
     other_namespaces: tuple[str, ...] = ()
-    """Namespaces with a Dataset of that name, where this one has none."""
+    """Namespaces with a Dataset of that name, if this one has none."""
     claim: Object | None = None
     label: str = ""
-    """Label key of the nodes that hold it, empty where it is not known."""
+    """Label key of the nodes that hold it; empty if unknown."""
     equal_labels: tuple[str, ...] = ()
-    """Other label keys that the same nodes carry."""
+    """Other label keys of the same nodes."""
     dead_labels: tuple[str, ...] = ()
-    """Label keys that follow from the names but are too long, so that no node carries them."""
+    """Label keys that follow from the names but are too long, so no node has them."""
     nodes: list[Object] | None = None
-    """The nodes that carry the label; None where they could not be read."""
+    """The nodes with the label; None if they could not be read."""
     pods: dict[str, list[Object]] = field(default_factory=dict)
-    """Pods by cache node, for those nodes whose pods were read."""
+    """Pods by cache node, for nodes whose pods were read."""
     unread: tuple[str, ...] = ()
     """What could not be read, and why."""
 
     @property
     def subpath(self) -> str:
-        """Directory of the model inside the claim, empty for its root."""
+        """Directory of the model in the claim; empty for its root."""
         mounts = get_path(self.dataset, "spec", "mounts", default=[])
         return claim_directory(mounts[0]) if len(mounts) == 1 else ""
 
     @property
     def model_bytes(self) -> int:
-        """Size of the model in bytes, 0 where Fluid does not know it yet."""
+        """Size of the model in bytes; 0 while Fluid does not know it."""
         return status.parse_dataset(self.dataset).total or 0 if self.dataset else 0
 
     def reader_pods(self) -> list[str]:
-        """Names of the pods that mount the claim, on the nodes whose pods were read."""
+        """Names of the pods that mount the claim, on nodes whose pods were read."""
         return sorted(
             name_of(pod)
             for pods in self.pods.values()
@@ -108,10 +108,10 @@ class PreflightContext:
         return {change.component for change in self.result.changes if change.changed}
 
     def pinned_workers(self) -> Iterator[tuple[Component, Component]]:
-        """The components that are to run on cache nodes, as they were and as they will be.
+        """The components that must run on cache nodes, before and after the change.
 
-        As they were without a pin to this cache: an earlier one may require a label that the
-        cache no longer has, which this pin replaces.
+        Before means without a pin to this cache: an earlier pin may require a label that the cache
+        no longer has, and this pin replaces it.
         """
         for change in self.result.changes:
             after = self.graph.component(change.component)
@@ -119,7 +119,10 @@ class PreflightContext:
                 yield change.before, after
 
     def rolling_components(self) -> list[Component]:
-        """The components whose pods are replaced: all workers when one changes, else those."""
+        """The components whose pods are replaced.
+
+        These are all workers if one changes, else the changed components.
+        """
         changed = self.changed_names
         worker_changes = any(
             component.role is Role.WORKER and component.name in changed

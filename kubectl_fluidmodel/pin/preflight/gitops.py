@@ -1,4 +1,4 @@
-"""Does somebody else write this object, and undo what we write?"""
+"""Detects tools that manage an object and would revert a change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def detect_gitops_tool(obj: Object) -> str:
-    """The tool or object that keeps a graph as it is written elsewhere, or empty."""
+    """Return the tool or object that manages a graph from elsewhere, or empty."""
     labels, annotations = labels_of(obj), annotations_of(obj)
     for owner in metadata_of(obj).get("ownerReferences") or []:
         if owner.get("kind") == REQUEST:
@@ -30,7 +30,7 @@ def detect_gitops_tool(obj: Object) -> str:
 
 
 def check_gitops(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """Warns where the pin has to be made in git, too."""
+    """Warn if the pin also has to be made in git."""
     tool = detect_gitops_tool(context.before)
     name = context.graph.reference
     cache = shell.operands([context.request.cache])
@@ -38,14 +38,14 @@ def check_gitops(context: PreflightContext) -> Iterator[PreflightFinding]:
     if tool:
         yield PreflightFinding(
             WARN,
-            f"{tool} manages {name} and will undo this",
+            f"{tool} manages {name} and will revert this",
             "the patch for git follows",
             f"{command}, and commit the result",
         )
     elif _LAST_APPLIED in annotations_of(context.before):
         yield PreflightFinding(
             NOTE,
-            f"{name} was made with kubectl apply, and applying its file again undoes this",
+            f"{name} was created with kubectl apply, and applying its file again reverts this",
             "",
             f"{command} > FILE.new",
         )

@@ -1,4 +1,4 @@
-"""Can the pods run on the nodes that hold the cache?"""
+"""Checks that the pods can run on the nodes that hold the cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kubectl_fluidmodel.pin.preflight.context import (
 
 
 def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """Refuses where a worker would stay Pending; with a preference it is only a warning."""
+    """Refuse if a worker would stay Pending; with a preference, only warn."""
     cache = context.cache
     workers = [before for before, _ in context.pinned_workers()]
     if not workers or cache.dataset is None or context.request.adopt:
@@ -30,13 +30,13 @@ def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
     level = WARN if context.request.preferred else REFUSE
     if cache.nodes is None:
         yield PreflightFinding(
-            WARN, "it was not checked whether the pods fit", "; ".join(cache.unread)
+            WARN, "whether the pods fit was not checked", "; ".join(cache.unread)
         )
         return
     if not cache.nodes:
         yield PreflightFinding(
             level,
-            f"no node carries the label {cache.label}=true",
+            f"no node has the label {cache.label}=true",
             "Fluid sets it some 15 s after the cache is Bound, and never for a ThinRuntime",
             f"kubectl get nodes -l {cache.label}=true",
         )
@@ -54,7 +54,7 @@ def check_placement(context: PreflightContext) -> Iterator[PreflightFinding]:
 def _suitable_nodes(
     component: Component, nodes: list[Object], level: str
 ) -> Generator[PreflightFinding, None, list[Object]]:
-    """The cache nodes that a component's own constraints and size allow."""
+    """Return the cache nodes that a component's own constraints and size allow."""
     spec, needs = component.pod_spec(), component.gpus()
     suitable = []
     reasons: Counter[str] = Counter()
@@ -70,7 +70,7 @@ def _suitable_nodes(
         names = ", ".join(name_of(node) for node in nodes[:3]) + (", …" if len(nodes) > 3 else "")
         yield PreflightFinding(
             level,
-            f"component {component.name} can run on no cache node ({names})",
+            f"component {component.name} cannot run on any cache node ({names})",
             "; ".join(
                 text if count == len(nodes) else f"{text} ({pluralize(count, 'node')})"
                 for text, count in reasons.most_common(4)
@@ -81,9 +81,10 @@ def _suitable_nodes(
     if suitable and all(taints):
         yield PreflightFinding(
             WARN,
-            f"component {component.name} does not tolerate {taints[0][0]}, which every cache "
-            "node that it fits has",
-            "its pods run there only if the cluster's ExtendedResourceToleration adds it",
+            f"component {component.name} does not tolerate {taints[0][0]}, which every matching "
+            "cache node has",
+            "its pods run there only if the cluster's ExtendedResourceToleration adds the "
+            "toleration",
         )
     return suitable
 
@@ -95,14 +96,14 @@ def _check_pod_affinity(component: Component) -> Iterator[PreflightFinding]:
             yield PreflightFinding(
                 WARN,
                 f"component {component.name} has a required {kind}",
-                "together with the cache's node it may leave pods Pending; it was not evaluated",
+                "combined with the cache's nodes, it may leave pods Pending; it was not evaluated",
             )
 
 
 def _check_multinode(
     workers: list[Component], suitable: dict[str, list[Object]], level: str
 ) -> Iterator[PreflightFinding]:
-    """Replicas that spread over more nodes than have the cache."""
+    """Find replicas that span more nodes than have the cache."""
     for worker in workers:
         wanted, count = worker.nodes_per_replica, len(suitable[worker.name])
         if worker.replicas and wanted > count:
@@ -110,8 +111,8 @@ def _check_multinode(
                 level,
                 f"component {worker.name} spreads each replica over {wanted} nodes, and only "
                 f"{pluralize(count, 'cache node')} {'suits' if count == 1 else 'suit'} it",
-                "gang scheduling need not hold its pods back: operators before Dynamo's #7905 "
-                "ask for one pod of each role only, and those that start wait for the rest",
+                "gang scheduling may not prevent this: operators before Dynamo's #7905 require "
+                "only one pod of each role, and the pods that start wait for the rest",
                 f"kubectl fluidmodel cache with --replicas {wanted}, or --preferred",
             )
 
@@ -122,7 +123,7 @@ def _check_gpus(
     suitable: dict[str, list[Object]],
     level: str,
 ) -> Iterator[PreflightFinding]:
-    """Count GPUs: what the cache nodes have in all, and what others leave of it."""
+    """Count GPUs: the capacity of the cache nodes, and what other pods leave free."""
     pods: list[GpuRequest] = [
         (worker.name, worker.gpus(), tuple(name_of(node) for node in suitable[worker.name]))
         for worker in workers
@@ -172,14 +173,14 @@ def _too_few_gpus(
 def _gpus_in_use(
     unplaced: Counter[str], others: dict[str, list[Object]], node_count: int, level: str
 ) -> PreflightFinding:
-    """Too few free GPUs; only a warning where the pods of some nodes were not read."""
+    """Return a refusal for too few free GPUs; a warning if some nodes' pods were not read."""
     is_partial = len(others) < node_count
     holders = sorted(
         {full_name(pod) for listed in others.values() for pod in listed if gpus.used_gpus([pod])}
     )
     shown = ", ".join(holders[:3]) + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
     missing = ", ".join(f"{count} of {name}" for name, count in unplaced.items())
-    looked = f" (looked at {len(others)} of {node_count})" if is_partial else ""
+    looked = f" (checked {len(others)} of {node_count})" if is_partial else ""
     return PreflightFinding(
         WARN if is_partial else level,
         f"the cache nodes have no free GPUs for {pluralize(sum(unplaced.values()), 'pod')}"

@@ -1,4 +1,4 @@
-"""Do the probes let the workers start for long enough to load the model?"""
+"""Checks that the probes give workers enough time to load the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kubectl_fluidmodel.pin.preflight.context import WARN, PreflightContext, Pre
 
 
 def check_probes(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """Warns of a worker that the kubelet would kill while it loads."""
+    """Warn about a worker that the kubelet would kill while it loads."""
     pinned = {change.component for change in context.result.changes}
     for component in context.graph.components:
         if component.name not in pinned or component.role is not Role.WORKER:

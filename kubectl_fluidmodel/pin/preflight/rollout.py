@@ -1,4 +1,4 @@
-"""How will the pods be replaced, and can that end?
+"""Checks how the pods will be replaced, and whether that can finish.
 
 Rules: the operator's rolling update of Deployments (surge and unavailable 25% by default, rounded
 up and down; both zero means surge 1), Grove and LeaderWorkerSet (no surge).
@@ -32,7 +32,7 @@ from kubectl_fluidmodel.pin.preflight.context import (
 
 
 def check_rollout(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """Which pods are replaced, and what stands in their way."""
+    """Report which pods are replaced, and obstacles."""
     if not context.result.changed or context.request.adopt:
         return
     yield from _replaced_workers(context)
@@ -40,9 +40,9 @@ def check_rollout(context: PreflightContext) -> Iterator[PreflightFinding]:
         if component.second_pod_template and component.name in context.changed_names:
             yield PreflightFinding(
                 WARN,
-                f"component {component.name} has a pod template of its own in "
+                f"component {component.name} has a separate pod template in "
                 f"{component.second_pod_template}",
-                "pods made from it are not pinned",
+                "pods created from it are not pinned",
             )
     if context.graph.annotations.get(GROVE_STRATEGY_ANNOTATION) == "OnDelete":
         name = name_of(context.before)
@@ -60,19 +60,19 @@ def _replaced_workers(context: PreflightContext) -> Iterator[PreflightFinding]:
     rolling = context.rolling_components()
     unpinned = [item.name for item in rolling if item.name not in context.changed_names]
     workers = [item.name for item in rolling if item.role is Role.WORKER]
-    message = f"all workers of {context.graph.reference} roll"
+    message = f"all workers of {context.graph.reference} restart"
     if unpinned and context.graph.kind != COMPONENT:
         yield PreflightFinding(
             WARN,
             message,
-            f"the operator replaces {', '.join(unpinned)} too when one worker changes",
+            f"the operator also replaces {', '.join(unpinned)} when one worker changes",
         )
     elif len(workers) > 1:
         yield PreflightFinding(NOTE, f"{message}: {', '.join(workers)}")
 
 
 def workload_kind(graph: Graph, component: Component) -> str:
-    """Kind of the object behind a component: Deployment, PodClique …; empty if unknown."""
+    """Return the kind of object behind a component: Deployment, PodClique …; empty if unknown."""
     status = graph.object.get("status") or {}
     for field in ("components", "services"):
         kind = get_path(status, field, component.name, "componentKind", default="")
@@ -86,11 +86,11 @@ def workload_kind(graph: Graph, component: Component) -> str:
 
 
 def surges_first(component: Component, graph_annotations: dict[str, str]) -> bool:
-    """Whether a new pod has to be Ready before any old one goes."""
+    """Return whether a new pod has to be Ready before any old one is deleted."""
     annotations = {**graph_annotations, **component.pod_annotations()}
     if annotations.get(STRATEGY_ANNOTATION) == "Recreate":
         return False
-    # Where surge and unavailable are both zero, the operator surges by one.
+    # If surge and unavailable are both zero, the operator uses a surge of one.
     allowed = annotations.get(MAX_UNAVAILABLE_ANNOTATION, "25%")
     return _max_unavailable(allowed, component.replicas) == 0
 
@@ -103,9 +103,9 @@ def _max_unavailable(text: str, replicas: int) -> int:
 
 
 def _deadlock(context: PreflightContext) -> Iterator[PreflightFinding]:
-    """A surge that waits for GPUs which the pods to be replaced hold themselves.
+    """Find a surge that waits for GPUs that the pods to be replaced hold.
 
-    Only where the pods of all cache nodes are known: what was not read may have room.
+    Requires the pods of all cache nodes: nodes that were not read may have free GPUs.
     """
     nodes = context.cache.nodes or []
     if context.request.preferred or not nodes or len(context.cache.pods) < len(nodes):
@@ -116,22 +116,22 @@ def _deadlock(context: PreflightContext) -> Iterator[PreflightFinding]:
     if not stuck or pack_pods(pods, _free_gpus(context, without_own_pods=True)):
         return
     is_certain = all(workload_kind(context.graph, after) for _, after in workers)
-    # Where another component's new pod fits, its old one may make room.
+    # If another component's new pod fits, its old one may free GPUs.
     all_stuck = len(stuck) == len(pods)
     reason = (
-        "a new pod has to be Ready before an old one goes, and the graph's own pods hold the GPUs "
-        "of the cache nodes"
+        "a new pod has to be Ready before an old one is deleted, and the graph's own pods hold the "
+        "GPUs of the cache nodes"
     )
     yield PreflightFinding(
         REFUSE if is_certain and all_stuck else WARN,
-        f"the roll-out of {', '.join(stuck)} {'would' if all_stuck else 'may'} wait for ever",
+        f"the roll-out of {', '.join(stuck)} {'would' if all_stuck else 'may'} wait forever",
         reason if is_certain else f"{reason} (unless Grove runs the graph: it does not surge)",
         f"--recreate, which sets {STRATEGY_ANNOTATION}: Recreate on the workers",
     )
 
 
 def _surging_workers(context: PreflightContext) -> Iterator[tuple[Component, Component]]:
-    """Workers, before and after, each of which may start a new pod before an old one ends."""
+    """Return workers, before and after, that may start a new pod before an old one ends."""
     for before, after in context.pinned_workers():
         if (
             after.name in context.changed_names
@@ -146,7 +146,7 @@ def _surging_workers(context: PreflightContext) -> Iterator[tuple[Component, Com
 
 
 def _gpu_request(context: PreflightContext, before: Component, after: Component) -> GpuRequest:
-    """One new pod, with the cache nodes that it may run on."""
+    """Return one new pod, with the cache nodes that it may run on."""
     nodes = [
         name_of(node)
         for node in context.cache.nodes or []
@@ -156,7 +156,7 @@ def _gpu_request(context: PreflightContext, before: Component, after: Component)
 
 
 def _free_gpus(context: PreflightContext, *, without_own_pods: bool = False) -> dict[str, Gpus]:
-    """Free GPUs by cache node; `without_own_pods` as if the graph's own pods had ended."""
+    """Return free GPUs by cache node; `without_own_pods` as if the graph's own pods had ended."""
     return {
         name_of(node): gpus.free_gpus(
             node,

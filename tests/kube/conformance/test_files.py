@@ -309,7 +309,7 @@ class TestAddress:
     )
     def test_no_address(self, court: Court, server: str) -> None:
         court.config(server=server)
-        court.refuse("", "is no URL")
+        court.refuse("", "is not a URL")
 
     def test_the_standard_port_is_in_the_host(self, court: Court) -> None:
         from tests.proxyserver import connect_proxy

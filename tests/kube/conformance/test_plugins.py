@@ -52,22 +52,22 @@ class TestInteractiveMode:
     @pytest.mark.parametrize("mode", [None, ""])
     def test_v1_asks_for_one(self, court: Court, mode: str | None) -> None:
         court.config(court.plugin(answer(token="t"), interactiveMode=mode))
-        court.refuse("interactiveMode must be specified", "names no interactiveMode")
+        court.refuse("interactiveMode must be specified", "has no interactiveMode")
 
     def test_of_another_kind(self, court: Court) -> None:
         court.config(court.plugin(answer(token="t"), interactiveMode="Sometimes"))
-        court.refuse("invalid interactiveMode", "none of Never, IfAvailable, Always")
+        court.refuse("invalid interactiveMode", "not one of Never, IfAvailable, Always")
 
     def test_without_a_terminal(self, court: Court) -> None:
         court.config(court.plugin(answer(token="t"), interactiveMode="Always"))
-        court.refuse("standard input is not a terminal", "standard input is not one")
+        court.refuse("standard input is not a terminal", "standard input is not a terminal")
 
 
 class TestEntry:
     @pytest.mark.parametrize(
         ("fields", "kubectl", "ours"),
         [
-            ({"command": ""}, "command must be specified", "names no command"),
+            ({"command": ""}, "command must be specified", "has no command"),
             ({"apiVersion": ""}, "apiVersion must be specified", "no apiVersion"),
             ({"apiVersion": V1 + "alpha1"}, "invalid apiVersion", "v1alpha1"),
             ({"env": [{"value": "x"}]}, "env variable name", "variable without a name"),
@@ -178,13 +178,21 @@ class TestAnswers:
             (answer(BETA, token="t"), "plugin returned version", "ExecCredential of"),
             ("echo '{}'", "plugin returned version", "did not print an ExecCredential"),
             (answer(), "didn't return", "neither a token nor a client certificate"),
-            (answer(clientKeyData="x"), "only certificate or key", "half of a client certificate"),
+            (
+                answer(clientKeyData="x"),
+                "only certificate or key",
+                "an incomplete client certificate",
+            ),
             (
                 answer(clientKeyData="x", clientCertificateData="y"),
                 "failed parsing client key/certificate",
                 "cannot set up TLS",
             ),
-            (answer(token="t", expirationTimestamp="soon"), "decoding", "an end that is no time"),
+            (
+                answer(token="t", expirationTimestamp="soon"),
+                "decoding",
+                "an expiry that is not a time",
+            ),
         ],
     )
     def test_that_are_none(self, court: Court, body: str, kubectl: str, ours: str) -> None:

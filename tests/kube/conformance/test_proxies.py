@@ -79,7 +79,7 @@ class TestKubeconfig:
     )
     def test_of_another_kind(self, court: Court, url: str) -> None:
         court.config(proxy_url=url)
-        court.refuse("invalid 'proxy-url'", "proxy-url that is none of")
+        court.refuse("invalid 'proxy-url'", "proxy-url that is not one of")
 
 
 class TestSocks:
@@ -194,7 +194,7 @@ class TestRefusals:
         court.config(proxy_url=f"http://me:secret@{url}")
         found = court.refuse("was refused", f"the proxy http://{url} refuses the connection")
         assert "secret" not in found.words
-        assert "no answer from" not in found.words
+        assert "no response from" not in found.words
 
     def test_nobody_listens_for_socks(self, court: Court) -> None:
         url = f"127.0.0.1:{free_port()}"
@@ -214,17 +214,17 @@ class TestRefusals:
     def test_the_way_is_closed(self, court: Court, proxy: Proxy) -> None:
         proxy.refusal = "403 Forbidden"
         court.config(server=f"https://{HOST}:6443", proxy_url=http(proxy))
-        court.refuse("Forbidden", f"does not let through to {HOST}:6443 .403 Forbidden")
+        court.refuse("Forbidden", f"denies access to {HOST}:6443 .403 Forbidden")
 
     def test_socks_does_not_lead_there(self, court: Court, socks: Proxy) -> None:
         socks.refusal = "4"
         court.config(server=f"https://{HOST}", proxy_url=f"socks5://127.0.0.1:{socks.port}")
-        court.refuse("host unreachable", f"the proxy socks5.* does not lead to {HOST}")
+        court.refuse("host unreachable", f"the proxy socks5.* cannot reach {HOST}")
 
     def test_a_wrong_password_of_socks(self, court: Court, socks: Proxy) -> None:
         socks.password = "me:word"
         court.config(proxy_url=f"socks5://me:other@127.0.0.1:{socks.port}")
-        court.refuse("authentication failed", "the proxy socks5.* does not accept the name")
+        court.refuse("authentication failed", "the proxy socks5.* does not accept the user name")
 
     @pytest.mark.parametrize("url", ["http://me:secret@h:x", "ftp://me:secret@h:1"])
     def test_an_environment_that_names_none(self, court: Court, url: str) -> None:
@@ -239,9 +239,11 @@ class TestRefusals:
             with (connect_proxy if kind == "http" else socks_proxy)(port) as proxy:
                 court.config(server=f"https://{HOST}", proxy_url=f"{kind}://127.0.0.1:{proxy.port}")
                 words = court.ours("--request-timeout=300ms").words
-        assert f"no answer from https://{HOST}" in words
+        assert f"no response from https://{HOST}" in words
 
     def test_the_server_behind_it_is_not_the_proxy(self, court: Court, proxy: Proxy) -> None:
         court.config(proxy_url=http(proxy), certificate_authority=str(court.pki.other))
-        found = court.refuse("unknown authority", "no answer from https.*certificate verify failed")
+        found = court.refuse(
+            "unknown authority", "no response from https.*certificate verify failed"
+        )
         assert "the proxy" not in found.words

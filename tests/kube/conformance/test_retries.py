@@ -60,13 +60,13 @@ class TestBrokenConnections:
         with breaking_relay(court.http.server_port, 99) as relay:
             court.plain(server=f"http://127.0.0.1:{relay.port}")
             found = court.ours(flag)
-            assert "no answer from" in found.words
+            assert "no response from" in found.words
             assert len(relay.requests) <= 3
 
     def test_a_post_is_not(self, court: Court) -> None:
         """It may have been carried out."""
         with breaking_relay(court.http.server_port, 1) as relay:
             kube = Client(ConfigFlags(server=f"http://127.0.0.1:{relay.port}"))
-            with pytest.raises(ClusterUnreachableError, match="no answer from"):
+            with pytest.raises(ClusterUnreachableError, match="no response from"):
                 kube.create(PODS, {"metadata": {"name": "a", "namespace": "ns"}})
             assert len(relay.requests) == 1

@@ -97,7 +97,7 @@ class TestContradictions:
     def test_both_flags(self, court: Court) -> None:
         court.config()
         flags = (f"--certificate-authority={court.pki.root}", "--insecure-skip-tls-verify")
-        court.refuse("root certificates file with the insecure flag", "the other does not", *flags)
+        court.refuse("root certificates file with the insecure flag", "the second does not", *flags)
 
     def test_a_file_and_data(self, court: Court) -> None:
         court.config(certificate_authority_data=data(court.pki.root))
@@ -113,7 +113,7 @@ class TestContradictions:
 
     def test_a_flag_that_names_none(self, court: Court) -> None:
         court.config()
-        court.refuse("unable to read", "not a file", "--certificate-authority=/nope")
+        court.refuse("unable to read", "not a readable file", "--certificate-authority=/nope")
 
 
 class TestNames:
@@ -164,7 +164,7 @@ class TestCommonName:
 
     def test_it_is_refused(self, court: Court, unnamed: Recorder) -> None:
         court.config(server=unnamed.url, tls_server_name=HOST)
-        court.refuse("Common Name", "its certificate is of another name")
+        court.refuse("Common Name", "its certificate is for another name")
 
 
 class TestProxyWithTls:

@@ -82,5 +82,5 @@ def parse_size_flag(text: str, flag: str) -> int:
     except ValueError:
         found = Decimal(0)
     if found < 1:
-        raise UsageError(f"{flag} '{text}' is not a size", "write 300Gi")
+        raise UsageError(f"{flag} '{text}' is not a size", "use a size such as 300Gi")
     return -(-int(found) // MIB) * MIB

@@ -108,7 +108,7 @@ def test_a_size_flag_is_rounded_up_to_mebibytes(text: str, size: int) -> None:
 def test_what_is_no_size_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="--quota") as caught:
         parse_size_flag(text, "--quota")
-    assert caught.value.reason == "write 300Gi"
+    assert caught.value.reason == "use a size such as 300Gi"
 
 
 @given(st.text(max_size=12))

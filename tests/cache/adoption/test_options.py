@@ -80,7 +80,7 @@ REFUSED = [
     Refused("hub", "flags of the Hub", hub=HubOptions(include=("*.json",))),
     Refused("two names", "two names", flags=CacheFlags(name="other")),
     Refused("a model of the Hub", "model of the Hub", target="acme/llama"),
-    Refused("no source at all", "cannot read SOURCE", target="s3://"),
+    Refused("no source at all", "invalid SOURCE", target="s3://"),
 ]
 
 

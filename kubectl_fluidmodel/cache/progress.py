@@ -88,13 +88,18 @@ def compute_progress(
         *_event_problems(reader, name, dataset, since),
     ]
     unique = list(dict.fromkeys(" ".join(text.split()) for text in problems))
-    listing = target.listing
+    total = target.listing.bytes if target.listing is not None else dataset.total
     return CacheProgress(
         steps=tuple(steps),
-        done_bytes=dataset.cached,
-        total_bytes=listing.bytes if listing is not None else dataset.total,
+        done_bytes=_at_most(dataset.cached, total),
+        total_bytes=total,
         problems=tuple(unique[:_MAX_PROBLEMS]),
     )
+
+
+def _at_most(cached: int | None, total: int | None) -> int | None:
+    """The bytes loaded: Alluxio also counts what a worker has only reserved, and every copy."""
+    return cached if cached is None or total is None else min(cached, total)
 
 
 class _NoObjects:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kubectl_fluidmodel.fluid import status
 from kubectl_fluidmodel.objects.access import get_list, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.time import event_time
@@ -37,14 +38,15 @@ _LOG_ERRORS: tuple[tuple[str, str], ...] = (
     (r"WorkerOutOfSpaceException", "the quota is full"),
     (r"java\.lang\.OutOfMemoryError", "the JVM ran out of memory"),
 )
+# Lines about connections between Alluxio's processes, which use gRPC over netty; stores use
+# HTTP. Stack frames say nothing by themselves.
+_NOT_THE_STORE = re.compile(r"io\.netty|io\.grpc|finishConnect|GrpcServerAddress|^\s*at ")
 _NODE_ERRORS = ("the cache's disk", "the quota", "the JVM")
 """Causes that are unrelated to a store."""
 _KEY_IN_LOG = re.compile(
     r"""((?:access|secret)[-.\w]*key[-.\w]*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)""", re.IGNORECASE
 )
 _EXPECTED_WAITING = {"ContainerCreating", "PodInitializing"}
-# Fluid's runtime controller logs this until its cache has the new Dataset; it retries.
-_TRANSIENT_MESSAGES = ("No dataset can be bound to the runtime, waiting",)
 _EVENT_KINDS = {
     "Dataset",
     "AlluxioRuntime",
@@ -66,6 +68,8 @@ def is_store_error(cause: str) -> bool:
 def find_log_error(log: str) -> str:
     """Return the cause that a log shows, with its line; empty if it shows none."""
     for line in reversed(log.splitlines()):
+        if _NOT_THE_STORE.search(line):
+            continue
         for pattern, meaning in _LOG_ERRORS:
             match = re.search(pattern, line)
             if match:
@@ -94,23 +98,23 @@ def find_pod_problems(obj: Mapping[str, Any]) -> list[str]:
         found.append(f"pod {name} failed{f': {why}' if why else ''}")
     if is_terminating(obj):
         found.append(f"pod {name} is being deleted")
-    statuses = get_list(obj, "status", "initContainerStatuses")
-    statuses += get_list(obj, "status", "containerStatuses")
-    for status in statuses:
-        reason = str(get_path(status, "state", "waiting", "reason", default=""))
+    containers = get_list(obj, "status", "initContainerStatuses")
+    containers += get_list(obj, "status", "containerStatuses")
+    for container in containers:
+        reason = str(get_path(container, "state", "waiting", "reason", default=""))
         if reason and reason not in _EXPECTED_WAITING:
-            message = get_path(status, "state", "waiting", "message", default="")
-            found.append(f"{name}/{status.get('name')}: {reason}: {message}")
-        if get_path(status, "lastState", "terminated", "reason") == "OOMKilled":
-            found.append(f"{name}/{status.get('name')} was killed for using too much memory")
+            message = get_path(container, "state", "waiting", "message", default="")
+            found.append(f"{name}/{container.get('name')}: {reason}: {message}")
+        if get_path(container, "lastState", "terminated", "reason") == "OOMKilled":
+            found.append(f"{name}/{container.get('name')} was killed for using too much memory")
     return [" ".join(text.split()).rstrip(": ") for text in found]
 
 
 def restart_count(obj: Mapping[str, Any], container: str) -> int:
     """Return the number of restarts of a pod's containers."""
-    for status in get_list(obj, "status", "containerStatuses"):
-        if status.get("name") == container:
-            count = status.get("restartCount")
+    for each in get_list(obj, "status", "containerStatuses"):
+        if each.get("name") == container:
+            count = each.get("restartCount")
             return count if isinstance(count, int) else 0
     return 0
 
@@ -144,7 +148,7 @@ def warning_events(events: Iterable[Mapping[str, Any]], cache: str, since: float
             continue
         if not own.fullmatch(name):
             continue
-        if any(harmless in str(event.get("message")) for harmless in _TRANSIENT_MESSAGES):
+        if status.is_transient(str(event.get("message"))):
             continue
         when = event_time(event)
         if when < since:

@@ -76,13 +76,30 @@ def parse_dataset(obj: Mapping[str, Any] | None) -> DatasetStatus:
     )
 
 
+# Fluid's runtime controller retries at once after these: its cache does not have a new Dataset yet,
+# or another writer has just updated the object (the API server's optimistic locking).
+_TRANSIENT_MESSAGES = (
+    "No dataset can be bound to the runtime, waiting",
+    "the object has been modified; please apply your changes to the latest version",
+)
+
+
+def is_transient(message: str) -> bool:
+    """Whether the next attempt of Fluid's controllers resolves an error."""
+    return any(each in message for each in _TRANSIENT_MESSAGES)
+
+
 def setup_error(obj: Mapping[str, Any]) -> str:
-    """The message of condition NotReady/DatasetFailedToSetup: Fluid's own error."""
+    """The message of condition NotReady/DatasetFailedToSetup: Fluid's own error.
+
+    Empty if Fluid's next attempt resolves it.
+    """
     if get_path(obj, "status", "phase") == "Bound":
         return ""
     for condition in get_list(obj, "status", "conditions"):
         if condition.get("type") == "NotReady" and condition.get("status") == "True":
-            return str(condition.get("message") or condition.get("reason") or "")
+            message = str(condition.get("message") or condition.get("reason") or "")
+            return "" if is_transient(message) else message
     return ""
 
 

@@ -115,6 +115,12 @@ def test_loading() -> None:
     assert (found.done_bytes, found.total_bytes) == (5 * GIB, 10 * GIB)
 
 
+def test_reserved_blocks_and_further_copies_are_not_more_than_all_of_it() -> None:
+    more = {**BOUND, names.DATASETS: [dataset("Bound", "18.00GiB")]}
+    found = compute({**more, names.DATA_LOADS: [load("Executing")]})
+    assert (found.done_bytes, found.total_bytes) == (10 * GIB, 10 * GIB)
+
+
 def test_complete() -> None:
     found = compute({**BOUND, names.DATA_LOADS: [load("Complete")]})
     assert set(states(found).values()) == {"done"}

@@ -63,6 +63,16 @@ Amazon S3; Status Code: 404; Error Code: NoSuchBucket; Request ID: 17A; Proxy: n
         ),
         ("AlluxioS3Exception: ExpiredToken:expired", "the temporary credentials have expired"),
         ("a user asked about SignatureDoesNotMatch in chat", ""),
+        # Alluxio's master looks for itself while it starts.
+        (
+            "Caused by: io.netty.channel.AbstractChannel$AnnotatedConnectException: "
+            "finishConnect(..) failed: Connection refused: demo-master-0.models/10.0.0.7:26000",
+            "",
+        ),
+        (
+            "\tat io.netty.channel.unix.Errors.throwConnectException(Errors.java:124)",
+            "",
+        ),
         ("INFO everything is fine", ""),
         ("", ""),
     ],
@@ -202,6 +212,15 @@ class TestWarnings:
         assert (
             self.told(event("demo", type="Normal"), event("demo", involvedObject=endpoints)) == []
         )
+
+    def test_what_fluid_does_again_at_once_is_left_out(self) -> None:
+        conflict = (
+            "Failed to setup ddc engine due to error failed to update worker ready status in "
+            "runtime status: Operation cannot be fulfilled on alluxioruntimes.data.fluid.io "
+            '"demo": the object has been modified; please apply your changes to the latest version '
+            "and try again"
+        )
+        assert self.told(event("demo", "ErrorProcessRuntime", message=conflict)) == []
 
     def test_what_was_before_this_run_is_left_out(self) -> None:
         since = parse_time("2026-03-02T10:00:05Z")

@@ -122,6 +122,9 @@ class TestDataset:
              "no bucket"),
             ("Failed", [{"type": "NotReady", "status": "True", "reason": "DatasetFailedToSetup"}],
              "DatasetFailedToSetup"),
+            ("NotBound", [{"type": "NotReady", "status": "True", "message": "Operation cannot be "
+              "fulfilled on alluxioruntimes.data.fluid.io \"demo\": the object has been modified; "
+              "please apply your changes to the latest version and try again"}], ""),
             ("NotBound", [{"type": "NotReady", "status": "False", "message": "old"}], ""),
             ("Bound", [{"type": "NotReady", "status": "True", "message": "old"}], ""),
             ("NotBound", [{"type": "Ready", "status": "True", "message": "fine"}], ""),

@@ -90,6 +90,7 @@ def cache_setup_succeeded(context: CheckContext) -> Iterator[Finding]:
         each
         for each in events_with_reason(context, cache.runtime, "ErrorProcessRuntime")
         if "Failed to setup" in str(each.get("message"))
+        and not status.is_transient(str(each.get("message")))
     ]
     text = found.setup_error or (str(failed[-1].get("message")) if failed else "")
     if found.phase == "Failed" and not text:

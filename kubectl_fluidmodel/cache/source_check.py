@@ -89,9 +89,11 @@ def _fix_command(options: CacheOptions, verdict: ModelAssessment, location: Cach
 def skipped_file_notes(listing: FileListing, loaded: bool) -> list[str]:
     """Return notes on junk, which may be loaded anyway."""
     notes = []
-    how = "loaded with the model" if loaded else "neither loaded nor counted"
+    handling = "loaded with the model" if loaded else "neither loaded nor counted"
     for each in group_junk((file.path, file.size) for file in listing.junk):
         are = "is" if each.files == 1 else "are"
-        what = f"{pluralize(each.files, 'file')} of {format_bytes(each.bytes)} {are} {each.owner}"
-        notes.append(f"{what} ({each.example}): {how}")
+        description = (
+            f"{pluralize(each.files, 'file')} of {format_bytes(each.bytes)} {are} {each.owner}"
+        )
+        notes.append(f"{description} ({each.example}): {handling}")
     return notes

@@ -205,10 +205,10 @@ def _is_local_address(address: str) -> bool:
     return True
 
 
-def _temporary_credentials_error(what: str) -> FluidModelError:
+def _temporary_credentials_error(message: str) -> FluidModelError:
     """Return the error: Alluxio 2.9 mounts with two keys, without a session token."""
     return FluidModelError(
-        what,
+        message,
         "Alluxio does not support session tokens, and the token would expire before the cache is "
         "removed",
         "--s3-secret NAME with a long-lived key that may read the bucket",

@@ -48,7 +48,7 @@ _QUICKSTART_STEPS = {
 def quickstart() -> str:
     """Return the first steps, in five lines."""
     steps = [step for verb, step in _QUICKSTART_STEPS.items() if verb in VERBS][:3]
-    lines = [f"  {PROGRAM} {words:<34} {does}" for words, does in steps]
+    lines = [f"  {PROGRAM} {arguments:<34} {does}" for arguments, does in steps]
     return "\n".join(
         (
             "Cache a large model in the memory or on the disk of the node that serves it.",

@@ -164,9 +164,9 @@ def _run_check(check: Check, context: CheckContext) -> CheckResult:
     cache = context.subject
     key = (cache.namespace, cache.name) if cache else None
     for need in check.needs:
-        why, unread = _unreadable(context, need)
-        if why:
-            return CheckResult(check, key, skip_reason=why, read_failed=unread)
+        reason, unread = _unreadable(context, need)
+        if reason:
+            return CheckResult(check, key, skip_reason=reason, read_failed=unread)
     try:
         found = list(check.run(context))
     except CheckSkippedError as skip:

@@ -63,11 +63,13 @@ def persistent_failures(diagnosis: Diagnosis, durations: Mapping[str, float]) ->
     """The root failures that do not go away by themselves. Pure."""
     for problem in diagnosis.roots:
         code = problem.check.code
-        words = _REQUIRED_CAUSES.get(code)
+        required_causes = _REQUIRED_CAUSES.get(code)
         own = problem.finding.severity or problem.check.severity
         if code not in durations or own is not Severity.ERROR:
             continue
-        if words is None or any(each in problem.finding.cause for each in words):
+        if required_causes is None or any(
+            each in problem.finding.cause for each in required_causes
+        ):
             yield problem
 
 

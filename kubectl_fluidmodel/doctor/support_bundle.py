@@ -80,8 +80,8 @@ def write_bundle(path: Path, snapshot: Snapshot, report: dict[str, Any], text: s
             Path(scratch).unlink(missing_ok=True)
             raise
     except OSError as err:
-        why = err.strerror or str(err)
-        raise FluidModelError(f"cannot write the bundle {path}", why, "--bundle FILE") from err
+        reason = err.strerror or str(err)
+        raise FluidModelError(f"cannot write the bundle {path}", reason, "--bundle FILE") from err
 
 
 def _archive_members(

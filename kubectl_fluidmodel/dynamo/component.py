@@ -98,13 +98,13 @@ class Component(ABC):
             return Role.OTHER, ""
         if self.gpus() or self._has_gpus_in_deployment_config():
             return Role.WORKER, GPU_REASON
-        words = " ".join(str(w) for f in ("command", "args") for w in self._command_words(f))
-        engine = ENGINE_MODULE.search(words)
+        command = " ".join(str(w) for f in ("command", "args") for w in self._command_words(f))
+        engine = ENGINE_MODULE.search(command)
         if engine:
             return Role.WORKER, f"it starts {engine[0]}"
         if _requires_cache_nodes(self.pod_spec()):
             return Role.WORKER, "it requires the nodes of a cache"
-        if re.search(r"(?<![\w.])dynamo\.frontend(?![\w.])", words):
+        if re.search(r"(?<![\w.])dynamo\.frontend(?![\w.])", command):
             return Role.FRONTEND, "it starts dynamo.frontend"
         if re.search(r"worker$", self.name, re.IGNORECASE):
             return Role.WORKER, "by its name"

@@ -256,7 +256,7 @@ def select_nodes(
         node.name: node.rejection_reason(requirement, existing=node.name in current)
         for node in candidates
     }
-    rejected = [(name, why) for name, why in reasons.items() if why]
+    rejected = [(name, reason) for name, reason in reasons.items() if reason]
     eligible = [node for node in candidates if not reasons[node.name]]
     ranked = sorted(
         eligible,
@@ -290,18 +290,20 @@ def _placement_reason(chosen: Sequence[Candidate], current: Sequence[str]) -> st
 def _no_fit_error(
     total: int, fitting: int, replicas: int, rejected: Sequence[tuple[str, str]]
 ) -> FluidModelError:
-    what = "no node fits the cache" if fitting == 0 else f"only {fitting} of {replicas} nodes fit"
+    message = (
+        "no node fits the cache" if fitting == 0 else f"only {fitting} of {replicas} nodes fit"
+    )
     if total == 0:
-        return FluidModelError(what, "the cluster has no nodes", "kubectl get nodes")
-    why = group_by_reason(rejected) or f"there {'is' if total == 1 else 'are'} {total}"
-    return FluidModelError(what, why, _placement_hint(rejected))
+        return FluidModelError(message, "the cluster has no nodes", "kubectl get nodes")
+    reason = group_by_reason(rejected) or f"there {'is' if total == 1 else 'are'} {total}"
+    return FluidModelError(message, reason, _placement_hint(rejected))
 
 
 def _placement_hint(rejected: Sequence[tuple[str, str]]) -> str:
     """Suggest the change that helps most of the nodes that do not fit."""
-    tainted = [name for name, why in rejected if "untolerated taint" in why]
-    short = [name for name, why in rejected if "of memory needed" in why]
-    cordoned = [name for name, why in rejected if why == "it is cordoned"]
+    tainted = [name for name, reason in rejected if "untolerated taint" in reason]
+    short = [name for name, reason in rejected if "of memory needed" in reason]
+    cordoned = [name for name, reason in rejected if reason == "it is cordoned"]
     if len(tainted) > len(short):
         return f"--node {tainted[0]}"
     if short:

@@ -57,14 +57,14 @@ class DetailsPage:
     def add_title(self, details: CacheDetails) -> None:
         """Add the name, and a one-line summary."""
         share = cached_cell(details)
-        words = [
+        parts = [
             details.phase,
             f"{share.short or share.text} of {format_source_size(details)} cached",
         ]
         if details.medium and details.nodes:
-            words.append(f"{details.medium} on {nodes_cell(details).text}")
-        words.append(f"readers {readers_cell(details).text} local")
-        rest = escape_control(" · ".join(words))
+            parts.append(f"{details.medium} on {nodes_cell(details).text}")
+        parts.append(f"readers {readers_cell(details).text} local")
+        rest = escape_control(" · ".join(parts))
         rest = rest if self.width is None else truncate(rest, self.width)
         style = details.startup.level if details.phase == "Bound" else phase_style(details.phase)
         self.text += apply_style(escape_control(details.name), "bold", self.color) + "\n"
@@ -159,10 +159,10 @@ def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
         by = ", made by hand and adopted"
     rows = [("phase", f"{details.phase}{age}{by}", phase_style(details.phase))]
     for each in details.conditions:
-        said = f"{each.type} {each.status}"
-        said += f" ({each.reason})" if each.reason else ""
-        said += f": {each.message}" if each.message and each.message != details.message else ""
-        rows.append(("condition", said, ""))
+        text = f"{each.type} {each.status}"
+        text += f" ({each.reason})" if each.reason else ""
+        text += f": {each.message}" if each.message and each.message != details.message else ""
+        rows.append(("condition", text, ""))
     rows.append(("trouble", details.message, "bad"))
     share = cached_cell(details)
     rows.append(("cached", f"{share.text} of {format_source_size(details)}", share.style))
@@ -189,8 +189,8 @@ def _dataset_section(page: DetailsPage, details: CacheDetails) -> str:
     for load in details.loads[:3]:
         took = f" in {load.duration}" if load.duration else ""
         style = {"Complete": "good", "Failed": "bad"}.get(load.phase, "warn")
-        said = f": {load.message}" if load.message and load.phase == "Failed" else ""
-        rows.append(("load", f"{load.name} {load.phase}{took}{said}", style))
+        text = f": {load.message}" if load.message and load.phase == "Failed" else ""
+        rows.append(("load", f"{load.name} {load.phase}{took}{text}", style))
     if details.claim is not None:
         rows.append(
             ("claim", details.claim or "does not exist", "" if details.claim == "Bound" else "warn")
@@ -206,16 +206,16 @@ def _runtime_section(page: DetailsPage, details: CacheDetails) -> str:
         known = part.ready is not None and part.desired is not None
         ready = f"{part.ready}/{part.desired}" if known else UNKNOWN
         mark, style = _health_mark(part.is_healthy)
-        said = f"Fluid says {part.phase}" if part.phase else ""
+        text = f"Fluid says {part.phase}" if part.phase else ""
         if part.name == "fuse" and part.phase:
-            said += ", as it always does"
+            text += ", as it always does"
         rows.append(
             [
                 Cell(f"{mark} {part.name}", style),
                 Cell(ready, style),
                 Cell(part.object or NONE),
                 Cell(
-                    said + (f": {part.reason}" if part.reason and not part.is_healthy else ""),
+                    text + (f": {part.reason}" if part.reason and not part.is_healthy else ""),
                     "dim",
                 ),
             ]
@@ -247,10 +247,14 @@ def _nodes_section(page: DetailsPage, details: CacheDetails) -> str:
         Column("READERS"),
         Column("", min_width=12),
     )
-    words = {True: ("the whole model", "good"), False: ("a part", "warn"), None: (UNKNOWN, "dim")}
+    descriptions = {
+        True: ("the whole model", "good"),
+        False: ("a part", "warn"),
+        None: (UNKNOWN, "dim"),
+    }
     rows = []
     for node in details.nodes:
-        holds, style = words[node.is_complete]
+        holds, style = descriptions[node.is_complete]
         mark, shade = _health_mark(None if node.ready is None else node.ready and not node.problem)
         rows.append(
             [

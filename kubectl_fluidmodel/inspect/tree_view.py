@@ -96,19 +96,19 @@ def _component_node(component: RuntimeComponent) -> TreeNode:
         level = WARN
     if component.is_healthy is None:
         return TreeNode(component.name, component.phase or "unknown", "", level)
-    why = "" if component.is_healthy else component.reason
-    return TreeNode(component.name, f"{component.ready}/{component.desired} ready", why, level)
+    reason = "" if component.is_healthy else component.reason
+    return TreeNode(component.name, f"{component.ready}/{component.desired} ready", reason, level)
 
 
 def _node_branch(node: NodeCache, details: CacheDetails) -> TreeNode:
     used = format_bytes(node.used_bytes) if node.used_bytes is not None else ""
     capacity = f"of {format_bytes(node.capacity_bytes)}" if node.capacity_bytes is not None else ""
     holds = {True: "the whole model", False: "a part of it", None: ""}[node.is_complete]
-    words = (" ".join(filter(None, (used, capacity))), holds, node.problem)
+    parts = (" ".join(filter(None, (used, capacity))), holds, node.problem)
     level = (
         WARN if node.problem or node.is_complete is False else GOOD if node.is_complete else UNKNOWN
     )
-    found = TreeNode("node", node.name, ", ".join(filter(None, words)), level)
+    found = TreeNode("node", node.name, ", ".join(filter(None, parts)), level)
     found.children = [_reader_node(row) for row in details.readers or () if row.node == node.name]
     return found
 

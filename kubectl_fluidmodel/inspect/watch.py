@@ -144,12 +144,12 @@ class ChangePrinter:
         self._widths: list[int] | None = None
         self._outage = ""
 
-    def print_outage(self, why: str) -> None:
-        if why != self._outage:
-            self._outage = why
+    def print_outage(self, reason: str) -> None:
+        if reason != self._outage:
+            self._outage = reason
             print_note(
-                f"note: the API server is unreachable: {why}"
-                if why
+                f"note: the API server is unreachable: {reason}"
+                if reason
                 else "note: the API server is reachable again"
             )
 

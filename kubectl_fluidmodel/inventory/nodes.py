@@ -142,8 +142,8 @@ def _node_problem(
         elif get_path(node, "spec", "unschedulable") is True:
             found.append("the node is cordoned")
     if pod is not None and not pod_problems.is_ready(pod):
-        said = pod_problems.find_pod_problems(pod)
-        found.append(said[0] if said else "its worker is not ready")
+        problems = pod_problems.find_pod_problems(pod)
+        found.append(problems[0] if problems else "its worker is not ready")
     if pod is None and pods_seen and cache.origin is None:
         found.append("it has the label, but no worker")
     labelled = any(name_of(each) == name for each in cache.nodes)

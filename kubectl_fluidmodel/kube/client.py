@@ -117,8 +117,8 @@ class Client:
             NotFoundError: it does not exist, or the server does not serve its kind.
         """
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
-        what = f"cannot get {kind.plural} {name}{where}"
-        return self._json("GET", kind.path(namespace, name), action=what)
+        action = f"cannot get {kind.plural} {name}{where}"
+        return self._json("GET", kind.path(namespace, name), action=action)
 
     def get_or_none(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None if it does not exist."""
@@ -159,19 +159,19 @@ class Client:
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         items = ObjectList()
         while True:
-            what = f"cannot list {kind.plural}{where}"
+            action = f"cannot list {kind.plural}{where}"
             try:
                 data = self.request(
                     "GET",
                     kind.path(namespace),
                     query=query,
-                    action=what,
+                    action=action,
                     accept=_PARTIAL_LIST if metadata_only else _JSON,
                 )
                 page = (
-                    list_decoder.decode_matching(data, prefilter, what)
+                    list_decoder.decode_matching(data, prefilter, action)
                     if prefilter
-                    else list_decoder.decode(data, what)
+                    else list_decoder.decode(data, action)
                 )
             except GoneError:
                 if "continue" not in query:
@@ -228,8 +228,8 @@ class Client:
         if previous:
             query["previous"] = "true"
         path = kinds.PODS.path(namespace, pod, "log")
-        what = f"cannot read the log of pod {pod}"
-        body = self.request("GET", path, query=query, action=what, timeout=timeout)
+        action = f"cannot read the log of pod {pod}"
+        body = self.request("GET", path, query=query, action=action, timeout=timeout)
         return body.decode("utf-8", "replace")
 
     # -- writing -----------------------------------------------------------------------------
@@ -253,10 +253,15 @@ class Client:
         }
         if dry_run:
             query["dryRun"] = "All"
-        what = f"cannot apply {kind.name} {name_of(obj)}"
+        action = f"cannot apply {kind.name} {name_of(obj)}"
         path = kind.path(namespace_of(obj) or None, name_of(obj))
         return self._json(
-            "PATCH", path, query=query, body=obj, media="application/apply-patch+yaml", action=what
+            "PATCH",
+            path,
+            query=query,
+            body=obj,
+            media="application/apply-patch+yaml",
+            action=action,
         )
 
     def patch(
@@ -284,15 +289,15 @@ class Client:
         )
 
     def create(
-        self, kind: Kind, obj: Mapping[str, Any], *, dry_run: bool = False, what: str = ""
+        self, kind: Kind, obj: Mapping[str, Any], *, dry_run: bool = False, action: str = ""
     ) -> Object:
         """Create an object (POST)."""
         query = {"fieldManager": FIELD_MANAGER}
         if dry_run:
             query["dryRun"] = "All"
         path = kind.path(namespace_of(obj) or None)
-        what = what or f"cannot create {kind.name} {name_of(obj)}"
-        return self._json("POST", path, query=query, body=obj, action=what)
+        action = action or f"cannot create {kind.name} {name_of(obj)}"
+        return self._json("POST", path, query=query, body=obj, action=action)
 
     def delete(
         self,

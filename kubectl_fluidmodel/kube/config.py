@@ -224,5 +224,5 @@ def _no_server_error(paths: list[str], context: str, cluster: str) -> ClusterUnr
     )
 
 
-def _no_cluster_error(why: str) -> ClusterUnreachableError:
-    return ClusterUnreachableError("no cluster to talk to", why, "kubectl config get-contexts")
+def _no_cluster_error(reason: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError("no cluster to talk to", reason, "kubectl config get-contexts")

@@ -42,7 +42,7 @@ def exec_command(
     """
     import websocket
 
-    what = f"cannot run {command[0]} in pod {pod}"
+    action = f"cannot run {command[0]} in pod {pod}"
     query = [("command", word) for word in command]
     query += [("container", container), ("stdout", "true"), ("stderr", "true")]
     socket = connect(
@@ -50,7 +50,7 @@ def exec_command(
         PODS.path(namespace, pod, "exec"),
         query,
         protocols=["v5.channel.k8s.io", "v4.channel.k8s.io"],
-        what=what,
+        action=action,
         timeout=timeout,
     )
     channels: dict[int, bytearray] = {}
@@ -66,21 +66,21 @@ def exec_command(
                 if frame[0] == _STATUS:
                     break
         else:
-            raise ClusterUnreachableError(what, f"no response within {timeout:.0f} seconds")
+            raise ClusterUnreachableError(action, f"no response within {timeout:.0f} seconds")
     except websocket.WebSocketTimeoutException as err:
-        raise ClusterUnreachableError(what, f"no response within {timeout:.0f} seconds") from err
+        raise ClusterUnreachableError(action, f"no response within {timeout:.0f} seconds") from err
     except (websocket.WebSocketException, OSError) as err:
-        raise ClusterUnreachableError(what, " ".join(str(err).split())[:200]) from err
+        raise ClusterUnreachableError(action, " ".join(str(err).split())[:200]) from err
     finally:
         socket.close(timeout=0.2)  # the response is complete: do not wait for the close frame
     return ExecResult(
-        exit_code=_exit_code(bytes(channels.get(_STATUS, b"")), what),
+        exit_code=_exit_code(bytes(channels.get(_STATUS, b"")), action),
         stdout=channels.get(_STDOUT, bytearray()).decode("utf-8", "replace"),
         stderr=channels.get(_STDERR, bytearray()).decode("utf-8", "replace"),
     )
 
 
-def _exit_code(status: bytes, what: str) -> int:
+def _exit_code(status: bytes, action: str) -> int:
     """The exit code in the metav1.Status that ends an exec stream."""
     try:
         parsed = json.loads(status) if status else {}
@@ -91,4 +91,4 @@ def _exit_code(status: bytes, what: str) -> int:
     for cause in get_path(parsed, "details", "causes", default=[]):
         if cause.get("reason") == "ExitCode":
             return int(cause.get("message") or 1)
-    raise KubeError(what, str(parsed.get("message") or "the stream ended early"), status=500)
+    raise KubeError(action, str(parsed.get("message") or "the stream ended early"), status=500)

@@ -148,7 +148,7 @@ class ExecPlugin:
             raise _plugin_error(f"{self.command} printed {first_line(printed)}") from err
 
 
-def validate_entry(what: str, entry: Any) -> None:
+def validate_entry(user: str, entry: Any) -> None:
     """Check a user's `exec` as kubectl does; `what` is the user.
 
     Raises:
@@ -157,18 +157,18 @@ def validate_entry(what: str, entry: Any) -> None:
     version = str(get_path(entry, "apiVersion", default="") or "")
     mode = str(get_path(entry, "interactiveMode", default="") or "")
     if not get_path(entry, "command"):
-        raise _plugin_error(f"the kubeconfig has no command for {what}")
+        raise _plugin_error(f"the kubeconfig has no command for {user}")
     if not version:
-        raise _plugin_error(f"{what} has no apiVersion for it")
+        raise _plugin_error(f"{user} has no apiVersion for it")
     if not all(get_path(each, "name") for each in get_path(entry, "env", default=None) or ()):
-        raise _plugin_error(f"{what} has an environment variable without a name")
+        raise _plugin_error(f"{user} has an environment variable without a name")
     if not mode and version == _VERSIONS[0]:
         raise _plugin_error(
-            f"{what} has no interactiveMode for it, which {version} requires: Never, "
+            f"{user} has no interactiveMode for it, which {version} requires: Never, "
             "IfAvailable or Always"
         )
     if mode and mode not in _MODES:
-        raise _plugin_error(f"{what} has an interactiveMode that is not one of {', '.join(_MODES)}")
+        raise _plugin_error(f"{user} has an interactiveMode that is not one of {', '.join(_MODES)}")
 
 
 def parse_exec_plugin(entry: Any, server: ServerInfo) -> ExecPlugin:
@@ -225,9 +225,9 @@ def _seconds(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _plugin_error(why: str, hint: str = "") -> ClusterUnreachableError:
+def _plugin_error(reason: str, hint: str = "") -> ClusterUnreachableError:
     return ClusterUnreachableError(
         "the kubeconfig's credential plugin failed",
-        " ".join(why.split())[:300],
+        " ".join(reason.split())[:300],
         hint or "kubectl auth whoami",
     )

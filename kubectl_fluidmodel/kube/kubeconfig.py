@@ -69,13 +69,13 @@ class Kubeconfig:
         return self._named("user", self.users, name)
 
     def _named(
-        self, what: str, entries: Mapping[str, Mapping[str, Any]], name: str
+        self, kind: str, entries: Mapping[str, Mapping[str, Any]], name: str
     ) -> Mapping[str, Any]:
         if name not in entries:
             raise ClusterUnreachableError(
                 "cannot use the kubeconfig",
-                f"it has no {what} '{name}'",
-                f"kubectl config get-{what}s",
+                f"it has no {kind} '{name}'",
+                f"kubectl config get-{kind}s",
             )
         return entries[name]
 

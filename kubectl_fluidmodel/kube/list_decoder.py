@@ -74,9 +74,9 @@ def _decoder() -> Any:
     return msgspec.json.Decoder(page).decode
 
 
-def _not_an_api_server(what: str) -> ClusterUnreachableError:
+def _not_an_api_server(action: str) -> ClusterUnreachableError:
     return ClusterUnreachableError(
-        what,
+        action,
         "the server responded, but it is not a Kubernetes API server",
         "kubectl cluster-info",
     )

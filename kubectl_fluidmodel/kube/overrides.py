@@ -78,10 +78,10 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
                 "--certificate-authority and --insecure-skip-tls-verify",
                 "the first verifies the server's certificate, the second does not",
             )
-    what = f"the cluster '{name}'" if name else "the cluster"
+    subject = f"the cluster '{name}'" if name else "the cluster"
     if entry.get("certificate-authority") and entry.get("certificate-authority-data"):
         raise _unusable_entry_error(
-            f"{what} has both certificate-authority and certificate-authority-data"
+            f"{subject} has both certificate-authority and certificate-authority-data"
         )
     _open(entry, "certificate-authority")
     proxy = str(entry.get("proxy-url") or "")
@@ -89,7 +89,7 @@ def validate_cluster(name: str, entry: Entry, flags: ConfigFlags) -> None:
     spoken = "://" in proxy and scheme in ("http", "https", "socks5")
     if proxy and not (spoken and proxies.is_valid_proxy_url(proxy)):
         raise _unusable_entry_error(
-            f"{what} has a proxy-url that is not one of http://, https:// and socks5://"
+            f"{subject} has a proxy-url that is not one of http://, https:// and socks5://"
         )
 
 
@@ -120,22 +120,24 @@ def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
     ):
         if file:
             _require_readable(flag, file)
-    what = f"the user '{name}'" if name else "the user"
+    subject = f"the user '{name}'" if name else "the user"
     if entry.get("token") and (entry.get("username") or entry.get("password")):
-        raise _unusable_entry_error(f"{what} has both a token and a name with a password")
+        raise _unusable_entry_error(f"{subject} has both a token and a name with a password")
     if _has(entry, "client-certificate"):
         for key in ("client-certificate", "client-key"):
             if entry.get(key) and entry.get(f"{key}-data"):
-                raise _unusable_entry_error(f"{what} has both {key} and {key}-data")
+                raise _unusable_entry_error(f"{subject} has both {key} and {key}-data")
             _open(entry, key)
         if not _has(entry, "client-key"):
-            raise _unusable_entry_error(f"{what} has a client-certificate, but no client-key")
+            raise _unusable_entry_error(f"{subject} has a client-certificate, but no client-key")
     if entry.get("exec") is not None:
         if entry.get("auth-provider") is not None:
-            raise _unusable_entry_error(f"{what} has both an auth-provider and a credential plugin")
+            raise _unusable_entry_error(
+                f"{subject} has both an auth-provider and a credential plugin"
+            )
         from kubectl_fluidmodel.kube import exec_plugin
 
-        exec_plugin.validate_entry(what, entry["exec"])
+        exec_plugin.validate_entry(subject, entry["exec"])
     if not entry.get("as") and any(
         entry.get(key) for key in ("as-uid", "as-groups", "as-user-extra")
     ):
@@ -146,7 +148,7 @@ def validate_user(name: str, entry: Entry, flags: ConfigFlags) -> None:
                 "a group, UID or extra attribute needs a user to impersonate",
             )
         raise _unusable_entry_error(
-            f"{what} impersonates a UID, groups or extra attributes (as-uid, as-groups, "
+            f"{subject} impersonates a UID, groups or extra attributes (as-uid, as-groups, "
             "as-user-extra) without a user (as)"
         )
 
@@ -193,5 +195,5 @@ def _open(entry: Entry, key: str) -> None:
         raise _unusable_entry_error(f"{key}: {entry[key]}: {err.strerror}") from err
 
 
-def _unusable_entry_error(why: str) -> ClusterUnreachableError:
-    return ClusterUnreachableError("cannot use the kubeconfig", why, "kubectl config view")
+def _unusable_entry_error(reason: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError("cannot use the kubeconfig", reason, "kubectl config view")

@@ -60,7 +60,7 @@ def is_allowed(client: Client, permission: Permission) -> bool:
             "kind": SELF_SUBJECT_ACCESS_REVIEWS.name,
             "spec": {"resourceAttributes": attributes},
         },
-        what="cannot check your permissions",
+        action="cannot check your permissions",
     )
     return bool(get_path(review, "status", "allowed", default=False))
 

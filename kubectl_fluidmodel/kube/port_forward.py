@@ -93,7 +93,7 @@ def _open(client: Client, namespace: str, pod: str, port: int) -> Any:
         PODS.path(namespace, pod, "portforward"),
         [("ports", str(port))],
         protocols=["v4.channel.k8s.io"],
-        what=f"cannot forward a port to pod {namespace}/{pod}",
+        action=f"cannot forward a port to pod {namespace}/{pod}",
     )
 
 

@@ -239,7 +239,7 @@ class Informer:
         self._queue.put(WatchEvent(kind, type_, obj, time.monotonic()))
 
 
-def _event(line: bytes, what: str) -> tuple[Object, Object]:
+def _event(line: bytes, action: str) -> tuple[Object, Object]:
     """Parse a watch event and its object.
 
     Raises:
@@ -252,5 +252,5 @@ def _event(line: bytes, what: str) -> tuple[Object, Object]:
         event = None
     obj = get_path(event, "object", default={})
     if not isinstance(event, dict) or not isinstance(obj, dict):
-        raise ClusterUnreachableError(what, "the stream of events was cut")
+        raise ClusterUnreachableError(action, "the stream of events was cut")
     return event, obj

@@ -22,7 +22,7 @@ def connect(
     query: Sequence[tuple[str, str]],
     *,
     protocols: Sequence[str],
-    what: str,
+    action: str,
     timeout: float = 30.0,
 ) -> Any:
     """Return an open websocket.WebSocket.
@@ -54,12 +54,12 @@ def connect(
         except (websocket.WebSocketException, OSError) as err:
             failure = client.transport.tls_failure(err)
             if failure is not None:
-                raise ClusterUnreachableError(what, failure.reason, failure.hint) from err
-            raise ClusterUnreachableError(what, " ".join(str(err).split())[:300]) from err
+                raise ClusterUnreachableError(action, failure.reason, failure.hint) from err
+            raise ClusterUnreachableError(action, " ".join(str(err).split())[:300]) from err
         return Response(101, "", made)
 
     answer = client.send_with_retries(once, timeout)
     if isinstance(answer.content, websocket.WebSocketBadStatusException):
         refused = answer.content
-        raise client.error_from_response(refused.status_code, refused.resp_body or b"", what)
+        raise client.error_from_response(refused.status_code, refused.resp_body or b"", action)
     return answer.content

@@ -124,8 +124,8 @@ def _check_contents(sample: Sample, essential: Callable[[str], bool]) -> Iterato
             paths_by_content.setdefault(content, []).append(path)
     for content, paths in paths_by_content.items():
         first, wrong = paths[0], any(map(essential, paths))
-        what = first if len(paths) == 1 else f"each of {summarize_paths(paths)}"
-        yield ModelIssue(CONTENT, f"{what} is {content}", wrong, tuple(paths[:_SHOWN]))
+        subject = first if len(paths) == 1 else f"each of {summarize_paths(paths)}"
+        yield ModelIssue(CONTENT, f"{subject} is {content}", wrong, tuple(paths[:_SHOWN]))
 
 
 def _check_weights(

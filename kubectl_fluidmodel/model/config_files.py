@@ -123,8 +123,10 @@ def _check_model(
         yield ModelIssue(CONFIG, f"{path} is {config}", True, (path,))
         return
     if "error" in config and not {"model_type", "architectures", "architecture"} & set(config):
-        words = str(config["error"])[:120]
-        yield ModelIssue(CONFIG, f"{path} is an error message of a server: {words}", True, (path,))
+        excerpt = str(config["error"])[:120]
+        yield ModelIssue(
+            CONFIG, f"{path} is an error message of a server: {excerpt}", True, (path,)
+        )
         return
     if "pretrained_config" in config or "_class_name" in config:
         return  # an engine of TensorRT-LLM, or a part of Diffusers: their tokenizers are elsewhere

@@ -73,8 +73,8 @@ def parse_header(content: bytes) -> Header:
         raw.pop("__metadata__", None)
         offsets = {name: entries.decode(each).data_offsets for name, each in raw.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        words = " ".join(str(err).split())[:120]
-        raise BadHeaderError(f"its header is not a JSON object of tensors ({words})") from err
+        detail = " ".join(str(err).split())[:120]
+        raise BadHeaderError(f"its header is not a JSON object of tensors ({detail})") from err
     end = 0
     for name, (start, stop) in sorted(offsets.items(), key=lambda each: (each[1], each[0])):
         if start != end or stop < start:

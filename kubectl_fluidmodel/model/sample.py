@@ -183,7 +183,7 @@ class _SampleReader:
             self.tasks.clear()
             unread = ""
             if self._done < wanted:
-                why = self._failure or "the time limit was reached"
-                unread = f"{self._done} of {wanted} relevant files were checked ({why})"
+                reason = self._failure or "the time limit was reached"
+                unread = f"{self._done} of {wanted} relevant files were checked ({reason})"
             found = self._sample
             return Sample(dict(found.texts), dict(found.first_bytes), dict(found.headers), unread)

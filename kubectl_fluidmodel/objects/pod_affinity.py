@@ -51,14 +51,14 @@ class PlacedPods:
         labels = labels_of(node)
         if not wishes.satisfies_affinity(labels):
             return [], "required pod affinity: no matching pod is there"
-        for repelling, why in (
+        for repelling, reason in (
             (wishes.repelled, "anti-affinity of the pod to"),
             (wishes.repelling, "anti-affinity of"),
         ):
             found = [each for domain in labels.items() for each in repelling.get(domain, ())]
             if found:
                 once = list({full_name(each): each for each in found}.values())
-                return once, f"{why} {summarize_names(once)}"
+                return once, f"{reason} {summarize_names(once)}"
         return [], ""
 
     def _terms_for(self, pod: Object) -> _AffinityDomains:

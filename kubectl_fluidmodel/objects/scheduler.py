@@ -268,9 +268,9 @@ def _largest(resource: str, used: Iterable[tuple[Object, ResourceList]]) -> list
 def group_by_reason(reasons: Iterable[tuple[str, str]], limit: int = 5) -> str:
     """Format nodes with reasons, grouped by reason: `a, b: it is cordoned; c: …`."""
     grouped: dict[str, list[str]] = {}
-    for name, why in reasons:
-        grouped.setdefault(why, []).append(name)
+    for name, reason in reasons:
+        grouped.setdefault(reason, []).append(name)
     largest = sorted(grouped.items(), key=lambda item: -len(item[1]))
-    shown = [f"{summarize(names)}: {why}" for why, names in largest[:limit]]
+    shown = [f"{summarize(names)}: {reason}" for reason, names in largest[:limit]]
     rest = sum(len(names) for _, names in largest[limit:])
     return "; ".join([*shown, *([f"and {rest} more"] if rest else [])])

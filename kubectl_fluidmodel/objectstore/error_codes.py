@@ -131,9 +131,9 @@ def parse_error(answer: Mapping[str, Any], operation: str) -> S3ErrorDetails:
 
 def parse_bucket_region(error: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     """Return the bucket's region from the error document, the headers or the message."""
-    told = str(error.get("Region") or headers.get("x-amz-bucket-region") or "")
-    if told:
-        return told
+    region = str(error.get("Region") or headers.get("x-amz-bucket-region") or "")
+    if region:
+        return region
     match = re.search(r"expecting '([a-z0-9-]+)'", str(error.get("Message", "")))
     host = urlsplit(f"//{error.get('Endpoint') or ''}").hostname or ""
     of_host = re.search(r"\bs3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.", host)

@@ -127,8 +127,8 @@ def store_from_environment(endpoint: str | None, region: str | None) -> S3Store:
         except (
             RuntimeError
         ) as err:  # botocore's error for expired credentials that could not be renewed
-            why, how = "they have expired", "log in again"
-            raise FluidModelError("cannot use the S3 credentials", why, how) from err
+            reason, hint = "they have expired", "log in again"
+            raise FluidModelError("cannot use the S3 credentials", reason, hint) from err
         configured = session.region_name or ""
     credentials = None
     if frozen and frozen.access_key and frozen.secret_key:

@@ -95,8 +95,8 @@ def find_lost_snapshot(client: Any, bucket: str, prefix: str) -> tuple[str, str]
     blobs = f"{top}/blobs/".lstrip("/")
     if not client.list_objects_v2(Bucket=bucket, Prefix=blobs, MaxKeys=1).get("Contents"):
         return "", ""
-    why = f"it is a snapshot of the Hub client's cache without its links to {blobs}"
-    return why, f"{repo}@{commit}" if repo else ""
+    description = f"it is a snapshot of the Hub client's cache without its links to {blobs}"
+    return description, f"{repo}@{commit}" if repo else ""
 
 
 def _nearest_content(store: S3Store, client: Any, bucket: str, prefix: str) -> str:

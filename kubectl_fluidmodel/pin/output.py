@@ -140,9 +140,11 @@ class PinPrinter:
     def print_wait_hint(self, change: GraphChange) -> None:
         """Return the command that waits for the roll-out."""
         kind, _, name = change.reference.partition("/")
-        words = shell.operands([self.options.cache, name if kind == "dgd" else change.reference])
+        arguments = shell.operands(
+            [self.options.cache, name if kind == "dgd" else change.reference]
+        )
         flags = ["-n", change.namespace] if change.namespace != "default" else []
-        command = shell.command("kubectl", "fluidmodel", "pin", *words, *flags, "--wait")
+        command = shell.command("kubectl", "fluidmodel", "pin", *arguments, *flags, "--wait")
         print_note(f"to wait for the roll-out: {command}")
 
     def print_rollout(self, change: GraphChange, status: RolloutStatus) -> None:

@@ -54,7 +54,7 @@ def load_snapshot(path: str | Path) -> Snapshot:
     Raises:
         FluidModelError: the file contains no snapshot, or one that exceeds the limits.
     """
-    what = f"cannot read {path}"
+    message = f"cannot read {path}"
     try:
         with Path(path).open("rb") as file:
             compressed = file.read(2) == _GZIP_MAGIC
@@ -64,19 +64,19 @@ def load_snapshot(path: str | Path) -> Snapshot:
             raise OverflowError
         document = json.loads(data)
     except (OverflowError, MemoryError) as err:
-        raise FluidModelError(what, "it is larger than any real snapshot") from err
+        raise FluidModelError(message, "it is larger than any real snapshot") from err
     except FileNotFoundError as err:
-        raise FluidModelError(what, "there is no such file") from err
+        raise FluidModelError(message, "there is no such file") from err
     except RecursionError as err:
-        raise FluidModelError(what, "it is nested deeper than any real snapshot") from err
+        raise FluidModelError(message, "it is nested deeper than any real snapshot") from err
     except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as err:
-        raise FluidModelError(what, " ".join(str(err).split())[:200] or "it is damaged") from err
+        raise FluidModelError(message, " ".join(str(err).split())[:200] or "it is damaged") from err
     try:
         return snapshot_from_document(document)
     except FluidModelError as err:
-        raise FluidModelError(what, f"{err.message}: {err.reason}") from err
+        raise FluidModelError(message, f"{err.message}: {err.reason}") from err
     except (TypeError, ValueError, AttributeError) as err:
-        raise FluidModelError(what, f"its snapshot is damaged: {err}") from err
+        raise FluidModelError(message, f"its snapshot is damaged: {err}") from err
 
 
 def _read_member(file: IO[bytes]) -> bytes:

@@ -99,8 +99,8 @@ def _add_results(snapshot: Snapshot, running: Mapping[ListQuery, Future[list[Obj
             continue
         except FluidModelError as err:
             denied = isinstance(err, ForbiddenError)
-            why = err.reason or err.message
-            snapshot.read_failures.append(ReadFailure(read.kind.resource, where, why, denied))
+            reason = err.reason or err.message
+            snapshot.read_failures.append(ReadFailure(read.kind.resource, where, reason, denied))
             continue
         held = snapshot.objects.setdefault(read.kind.resource, [])
         there = {(namespace_of(obj), name_of(obj)) for obj in held}

@@ -40,7 +40,7 @@ def run_commands(client: Client, snapshot: Snapshot, commands: Sequence[PodComma
     for command, (text, _) in zip(commands, outputs, strict=True):
         if text is not None:
             snapshot.command_outputs[command.key] = text
-    return next((why for text, why in outputs if text is None), "")
+    return next((reason for text, reason in outputs if text is None), "")
 
 
 def _run_command(client: Client, command: PodCommand) -> tuple[str | None, str]:

@@ -54,11 +54,11 @@ class SnapshotWatcher:
         for kind, read in self._queries.items():
             where = collector.query_namespace(read, self._namespace) or ""
             if kind in self.informer.denied:
-                why = self.informer.denied[kind]
-                found.read_failures.append(ReadFailure(kind.resource, where, why, True))
+                reason = self.informer.denied[kind]
+                found.read_failures.append(ReadFailure(kind.resource, where, reason, True))
             elif not self.informer.is_watching(kind):
-                why = self.informer.last_error or "not listed yet"
-                found.read_failures.append(ReadFailure(kind.resource, where, why, False))
+                reason = self.informer.last_error or "not listed yet"
+                found.read_failures.append(ReadFailure(kind.resource, where, reason, False))
             else:
                 found.objects[kind.resource] = [
                     _with_kind(kind, obj) for obj in self.informer.list_objects(kind)

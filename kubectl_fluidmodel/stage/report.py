@@ -168,8 +168,8 @@ def format_verification(
         lines = [f"{layout.uri} does not match its manifest and the Hub:"]
         lines += [f"  {problem}" for problem in report.problems]
         model = Operand(f"{layout.repo}@{layout.commit}")
-        words = ("kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri)
-        lines.append(f"next: {command(*words, *store_flags)}")
+        arguments = ("kubectl", "fluidmodel", "stage", model, "--to", layout.destination.uri)
+        lines.append(f"next: {command(*arguments, *store_flags)}")
     else:
         checked = "every byte read back" if read_content else "sizes, ETags and hashes"
         files = f"{pluralize(report.files, 'file')}, {format_bytes(report.bytes)}"

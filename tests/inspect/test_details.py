@@ -233,7 +233,7 @@ class TestNodes:
     def test_a_node_that_is_gone(self) -> None:
         objects = [each for each in samples.cache() if each["kind"] != "Node"]
         (node,) = describe(*objects).nodes or ()
-        assert node.problem == "the node is gone"
+        assert node.problem == "the node does not exist"
         (seen,) = describe(*objects, selectors={"nodes": "fluid.io/dataset-num"}).nodes or ()
         assert seen.problem == "it does not have Fluid's label"
 

@@ -74,9 +74,9 @@ def cache_pods_have_room(context: CheckContext) -> Iterator[Finding]:
     """
     for found in unschedulable_pods(context, RESOURCES):
         pod, part = found.pod, found.component
-        what = ", ".join(_lacking_resources(found))
+        resources = ", ".join(_lacking_resources(found))
         asked = requested_amount(pod, "memory")
-        cause = f"no node has enough free {what} for the {part}"
+        cause = f"no node has enough free {resources} for the {part}"
         if found.is_explained:
             cause += f": {found.describe_nodes()}"
         else:
@@ -460,5 +460,5 @@ def cache_pods_are_scheduled(context: CheckContext) -> Iterator[Finding]:
             if cordoned and _only_cordoned(found)
             else f"the scheduler has no node for the {part}{_nodes_hint(found)}"
         )
-        how = "command" if cordoned else "advice"
-        yield Finding(object_reference(pod), cause, found.evidence(), Fix(fix, how))
+        form = "command" if cordoned else "advice"
+        yield Finding(object_reference(pod), cause, found.evidence(), Fix(fix, form))

@@ -144,10 +144,10 @@ def node_memory_holds_its_caches(context: CheckContext) -> Iterator[Finding]:
         if node is None or have is None or needed <= have:
             continue
         others = [f"{each.namespace}/{each.name}" for each in beside if each is not cache]
-        what = f"this cache and {', '.join(others)}" if others else "this cache"
+        caches_on_node = f"this cache and {', '.join(others)}" if others else "this cache"
         yield Finding(
             object_reference(node),
-            f"{what} may take {format_bytes(needed)} of its memory, and it has "
+            f"{caches_on_node} may take {format_bytes(needed)} of its memory, and it has "
             f"{format_bytes(have)}",
             (
                 observations.field_evidence(node, "status", "allocatable", "memory"),

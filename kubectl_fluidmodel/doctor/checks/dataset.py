@@ -343,15 +343,15 @@ def cache_is_not_terminating(context: CheckContext) -> Iterator[Finding]:
         ]
         if readers:
             listed = ", ".join(name_of(pod) for pod in readers[:3])
-            why = f"{listed}{' and others' * (len(readers) > 3)} still mount it"
+            reason = f"{listed}{' and others' * (len(readers) > 3)} still mount it"
             fix = Fix(fix_commands.delete_objects(*readers[:20]))
         else:
-            why = "Fluid has not cleaned up after it"
+            reason = "Fluid has not cleaned up after it"
             named = (Operand(fix_commands.kubectl_kind(obj)), Operand(name_of(obj)))
             fix = observations.advice(obj, "get", *named, "-o", "jsonpath={.metadata.finalizers}")
         yield Finding(
             object_reference(obj),
-            "it is being deleted" if is_recent else f"it was deleted but still exists: {why}",
+            "it is being deleted" if is_recent else f"it was deleted but still exists: {reason}",
             tuple(seen),
             fix,
             Severity.WARNING if is_recent else None,

@@ -80,10 +80,11 @@ def engine_paths_are_in_the_mount(context: CheckContext) -> Iterator[Finding]:
             (v, p.rstrip("/")) for v, p in use.component.container_mounts(engine.container_path)
         ]
         other = next((volume for volume, p in others if p and is_within(path, p)), "")
-        what = f"is in volume {other}" if other else "is in no volume"
+        location = f"is in volume {other}" if other else "is in no volume"
         yield Finding(
             use.about,
-            f"component {use.component.name} reads {path}, which {what}; the cache is at {mount}",
+            f"component {use.component.name} reads {path}, which {location}; the cache is at "
+            f"{mount}",
             (command_evidence(use, engine), use.field_evidence("mount", mount)),
             use.pin_fix("--use-model-path"),
         )

@@ -54,7 +54,7 @@ def pin_is_still_in_place(context: CheckContext) -> Iterator[Finding]:
                 use.about,
                 f"component {use.component.name} was pinned to {use.cache.name}, and its "
                 f"{' and '.join(lost)} {'are' if len(lost) > 1 else 'is'} gone",
-                (_pin_evidence(use), *(use.field_evidence(what, "absent") for what in lost)),
+                (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in lost)),
                 use.pin_fix(),
             )
 
@@ -78,7 +78,7 @@ def pin_is_not_reverted_by_a_tool(context: CheckContext) -> Iterator[Finding]:
                 use.about,
                 f"{tool} manages the graph and took the {' and '.join(lost)} of component "
                 f"{use.component.name} away",
-                (_pin_evidence(use), *(use.field_evidence(what, "absent") for what in lost)),
+                (_pin_evidence(use), *(use.field_evidence(part, "absent") for part in lost)),
                 Fix(
                     f"{fix_commands.pin_graphs(use.cache, flags=('-f', 'FILE'))} > FILE.new, "
                     "and commit it",
@@ -142,15 +142,15 @@ def _components_bypassing_cache(context: CheckContext) -> Iterator[Finding]:
             if hit is None or cache.name in claims.values():
                 continue
             fix = replace_claim_fix(obj, hit.removeprefix("pvc://"), cache.name)
-            what = hit.removeprefix("pvc://").removeprefix("local://")
+            source = hit.removeprefix("pvc://").removeprefix("local://")
             flags = ("--component", component.name)
             pin = fix_commands.pin_graphs(cache, opened[0].reference, flags=flags)
             yield Finding(
                 object_reference(obj),
-                f"component {component.name} mounts {what}, which cache {cache.name} caches, and "
+                f"component {component.name} mounts {source}, which cache {cache.name} caches, and "
                 f"bypasses it: mount claim {cache.name}",
                 (
-                    Evidence(object_reference(obj), f"component {component.name}, volumes", what),
+                    Evidence(object_reference(obj), f"component {component.name}, volumes", source),
                     *(
                         Evidence(object_reference(cache.dataset or obj), "spec.mounts", str(point))
                         for point in _mount_points(cache)

@@ -110,10 +110,10 @@ def mount_is_not_empty(context: CheckContext) -> Iterator[Finding]:
         result = mount_result.result
         if result.nearest:
             continue
-        why = result.message or "there is no object below it, and no model in similar places"
+        reason = result.message or "there is no object below it, and no model in similar places"
         yield Finding(
             dataset_reference(context),
-            f"{result.mount} is empty: {why}",
+            f"{result.mount} is empty: {reason}",
             result_evidence(context, mount_result),
             restage_fix(context, result)
             or Fix(f"put the model's files below {result.mount}", "advice"),
@@ -295,12 +295,12 @@ def mount_holds_only_the_model(context: CheckContext) -> Iterator[Finding]:
         for each in found.rubbish:
             if each.bytes < _MIN_REPORTED_RUBBISH:
                 continue
-            what = f"{pluralize(each.files, 'file')} of {format_bytes(each.bytes)}"
+            description = f"{pluralize(each.files, 'file')} of {format_bytes(each.bytes)}"
             are = "is" if each.files == 1 else "are"
             yield Finding(
                 dataset_reference(context),
-                f"{what} of {mount_result.result.mount} {are} {each.owner}, not the model's",
-                (Evidence(f"store {mount_result.result.mount}", each.example, what),),
+                f"{description} of {mount_result.result.mount} {are} {each.owner}, not the model's",
+                (Evidence(f"store {mount_result.result.mount}", each.example, description),),
                 _remove_rubbish_fix(mount_result, each),
             )
 

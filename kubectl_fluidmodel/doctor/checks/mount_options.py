@@ -127,11 +127,11 @@ def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
         data = get_map(secret, "data")
         for key in dict.fromkeys(keys):
             if key and not data.get(key):
-                how = "is empty" if key in data else "does not exist"
+                problem = "is empty" if key in data else "does not exist"
                 there = ", ".join(sorted(data)) or "none"
                 yield Finding(
                     where,
-                    f"key {key} of Secret {name}, which the Dataset names, {how}",
+                    f"key {key} of Secret {name}, which the Dataset names, {problem}",
                     (
                         Evidence(
                             cache_reference(cache), "encryptOptions", f"secretKeyRef {name}, {key}"

@@ -202,7 +202,7 @@ def bucket_exists(context: CheckContext) -> Iterator[Finding]:
     for mount_result in results_in_state(context, ProbeState.NO_BUCKET):
         result = mount_result.result
         web = result.action == "GET"
-        what = result.mount if web else f"bucket {_source_of(mount_result).host}"
+        location = result.mount if web else f"bucket {_source_of(mount_result).host}"
         at = result.endpoint or "AWS"
         alike = [name for name in result.buckets if not web]
         hint = f"; similar buckets: {', '.join(alike)}" if alike else ""
@@ -217,7 +217,7 @@ def bucket_exists(context: CheckContext) -> Iterator[Finding]:
         endpoint = ("--endpoint-url", result.endpoint) if result.endpoint and not web else ()
         yield Finding(
             dataset_reference(context),
-            f"{what} does not exist at {at}{hint}",
+            f"{location} does not exist at {at}{hint}",
             result_evidence(context, mount_result),
             fix or Fix(command(*look, *endpoint), "advice"),
         )

@@ -44,11 +44,11 @@ def claim_exists(context: CheckContext) -> Iterator[Finding]:
     runtime, dataset = cache.runtime, cache.dataset
     warning = observations.warning_event(context, runtime, "setup volume") if runtime else None
     message = warning.text if warning else ""
-    _, _, why = message.partition("error ")
+    _, _, reason = message.partition("error ")
     bound = observations.field_evidence(dataset or {}, "status", "phase")
     yield Finding(
         f"persistentvolumeclaim {cache.namespace}/{cache.name}",
-        f"Fluid cannot create the claim: {why}" if why else "the claim does not exist",
+        f"Fluid cannot create the claim: {reason}" if reason else "the claim does not exist",
         (*observations.as_tuple(warning), bound),
         observations.advice(
             runtime or cache, "describe", Operand(_runtime_kind(runtime)), Operand(cache.name)

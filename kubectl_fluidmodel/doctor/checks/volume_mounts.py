@@ -291,10 +291,10 @@ def readers_mount_the_cache(context: CheckContext) -> Iterator[Finding]:
         )
         volume = names.volume_name(context.cache.namespace, context.cache.name)
         other = next((each for each in _EVENT_VOLUME.findall(warning.text) if each != volume), "")
-        what = f"volume {other}" if other else "the cache"
+        mounted = f"volume {other}" if other else "the cache"
         yield Finding(
             object_reference(reader.pod),
-            f"node {reader.node} cannot mount {what} into it",
+            f"node {reader.node} cannot mount {mounted} into it",
             (warning,),
             observations.advice(reader.pod, "describe", "pod", Operand(reader.name)),
             Severity.WARNING if is_recent else None,

@@ -106,9 +106,9 @@ def _suspect_logs(caches: Sequence[Cache], snapshot: Snapshot) -> Iterator[LogRe
     nodes = set()
     for cache in caches:
         for reader in cache.readers:
-            said = (str(event.get("message")) for event in snapshot.events_about(reader.pod))
+            messages = (str(event.get("message")) for event in snapshot.events_about(reader.pod))
             if not pod_problems.is_ready(reader.pod) and any(
-                "exit status" in each for each in said
+                "exit status" in each for each in messages
             ):
                 nodes.add(reader.node)
         if cache.dataset is not None and not cache_usage(cache).is_complete:

@@ -101,12 +101,12 @@ def run_probe_job(
     try:
         client.create(JOBS, job)
     except FluidModelError as err:
-        why = (
+        reason = (
             "no permission to create jobs"
             if isinstance(err, ForbiddenError)
             else err.reason or err.message
         )
-        return _skipped_result(target, why)
+        return _skipped_result(target, reason)
     try:
         return _wait_for_result(client, target, name_of(job), time.monotonic() + timeout)
     except FluidModelError as err:

@@ -133,10 +133,10 @@ def _probe_endpoint(
         return probe_mount(target, credentials, timeout=timeout)
     namespace, name = service
     if url.scheme != "http":
-        why = (
+        reason = (
             f"the certificate of Service {namespace}/{name} can only be checked inside the cluster"
         )
-        return _skipped_result(target, f"{why}: --probe")
+        return _skipped_result(target, f"{reason}: --probe")
     try:
         with port_forward.forwarded_port(client, namespace, name, url.port or 80) as port:
             return probe_mount(
@@ -147,13 +147,13 @@ def _probe_endpoint(
                 timeout=timeout,
             )
     except ForbiddenError as err:
-        what = "forward ports to" if "portforward" in str(err) else "look up"
+        action = "forward ports to" if "portforward" in str(err) else "look up"
         return _skipped_result(
-            target, f"no permission to {what} Service {namespace}/{name}: --probe"
+            target, f"no permission to {action} Service {namespace}/{name}: --probe"
         )
     except NotFoundError:
-        why = f"there is no Service {name} in namespace {namespace}"
-        return _service_failure(target, why)
+        reason = f"there is no Service {name} in namespace {namespace}"
+        return _service_failure(target, reason)
     except FluidModelError as err:
         return _service_failure(
             target, ": ".join(part for part in (err.message, err.reason) if part)
@@ -248,6 +248,6 @@ def _check_claim(client: Client, target: MountTarget) -> ProbeResult:
         return _skipped_result(target, f"no permission to read claim {target.host}")
     phase = str(get_path(claim, "status", "phase", default="absent")) if claim else "absent"
     if phase != "Bound":
-        words = f"claim {target.host} is {phase}"
-        return ProbeResult(target.mount, ProbeState.CLAIM, code=phase, message=words)
+        message = f"claim {target.host} is {phase}"
+        return ProbeResult(target.mount, ProbeState.CLAIM, code=phase, message=message)
     return _skipped_result(target, "only pods that mount the claim can see its files")

@@ -74,15 +74,15 @@ class S3Probe:
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as err:
             found = self._result(ProbeState.TIMEOUT, message=_one_line(err))
         except (boto.EndpointConnectionError, boto.HTTPClientError) as err:
-            _, words = self._plain_get()
-            state = ProbeState.TLS if words == PORT_USES_TLS else ProbeState.REFUSED
+            _, message = self._plain_get()
+            state = ProbeState.TLS if message == PORT_USES_TLS else ProbeState.REFUSED
             found = self._result(
-                state, message=words if state == ProbeState.TLS else _one_line(err)
+                state, message=message if state == ProbeState.TLS else _one_line(err)
             )
         except (boto.BotoCoreError, ValueError) as err:
             state = ProbeState.NOT_S3 if "parse response" in str(err) else ProbeState.ERROR
-            words = self._plain_get()[1] if state == ProbeState.NOT_S3 else _one_line(err)
-            found = self._result(state, message=words)
+            message = self._plain_get()[1] if state == ProbeState.NOT_S3 else _one_line(err)
+            found = self._result(state, message=message)
         return replace(found, seconds=round(time.monotonic() - started, 2))
 
     # -- steps -------------------------------------------------------------------------------

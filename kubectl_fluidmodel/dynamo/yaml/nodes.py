@@ -68,8 +68,8 @@ def parse_nodes(text: str) -> Node | None:
 
 
 def _build_node(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
-    start, what = event.start_mark, type(event)
-    if what is yaml.AliasEvent:
+    start, event_type = event.start_mark, type(event)
+    if event_type is yaml.AliasEvent:
         return Node(
             "alias",
             start.index,
@@ -77,11 +77,11 @@ def _build_node(event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> 
             start.column,
             target=anchors.get(event.anchor),
         )
-    if what is yaml.ScalarEvent:
+    if event_type is yaml.ScalarEvent:
         node = Node("scalar", start.index, event.end_mark.index, start.column)
         node.style, node.value = event.style or "", event.value
     else:
-        kind = "map" if what is yaml.MappingStartEvent else "seq"
+        kind = "map" if event_type is yaml.MappingStartEvent else "seq"
         node = Node(kind, start.index, 0, start.column, "flow" if event.flow_style else "")
     if event.anchor:
         node.anchor = event.anchor

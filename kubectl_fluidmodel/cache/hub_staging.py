@@ -29,9 +29,10 @@ from kubectl_fluidmodel.objectstore.s3 import S3Store
 from kubectl_fluidmodel.output.progress_step import DONE, Step
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.units import format_bytes, pluralize
-from kubectl_fluidmodel.stage import credentials, job, job_run, manifest
+from kubectl_fluidmodel.stage import credentials, job_run, manifest
 from kubectl_fluidmodel.stage.engine import stage_plan
 from kubectl_fluidmodel.stage.events import Message, Started
+from kubectl_fluidmodel.stage.job_description import container_args, staged_source
 from kubectl_fluidmodel.stage.options import TransferOptions
 from kubectl_fluidmodel.stage.progress import STAGE_STEP, ProgressAggregator, ProgressSnapshot
 
@@ -188,8 +189,8 @@ class HubStaging:
         """Return a running Job that stages this commit to the same bucket."""
         target = f"--to={self.staging.to.uri}"
         for each in job_run.active_jobs(client, self.options.name, self.namespace):
-            same_source = job.staged_source(each) == self.files.uri
-            if same_source and target in job.container_args(each):
+            same_source = staged_source(each) == self.files.uri
+            if same_source and target in container_args(each):
                 return each
         return None
 

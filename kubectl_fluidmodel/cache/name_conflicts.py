@@ -15,7 +15,7 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, name_of
 from kubectl_fluidmodel.output.shell import Command, Operand, command
 from kubectl_fluidmodel.stage import job_run
-from kubectl_fluidmodel.stage.job import staged_source
+from kubectl_fluidmodel.stage.job_description import staged_source
 
 
 def require_name_available(

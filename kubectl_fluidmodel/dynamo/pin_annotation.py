@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kubectl_fluidmodel.dynamo.affinity import LabelRequirement
+from kubectl_fluidmodel.dynamo.affinity import LabelRequirement, has_requirement, node_preferences
 from kubectl_fluidmodel.dynamo.object_paths import make_containers, prune_containers
 from kubectl_fluidmodel.dynamo.resources import PINS_ANNOTATION
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object, annotations_of, name_of
-from kubectl_fluidmodel.objects.node_selector import Terms
+from kubectl_fluidmodel.objects.node_selector import Terms, is_empty, terms_of
+
+if TYPE_CHECKING:
+    from kubectl_fluidmodel.dynamo.component import Component
 
 MODE_REQUIRED, MODE_PREFERRED, MODE_MOUNT = "required", "preferred", "mount"
 
@@ -172,3 +175,21 @@ def write_pins(obj: Object, record: PinRecord) -> None:
     if isinstance(annotations, dict):
         annotations.pop(PINS_ANNOTATION, None)
     prune_containers(obj, record.graph.created)
+
+
+def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
+    """Return what a component's pin lacks: `mount`, `node affinity`."""
+    lost = []
+    if component.paths_without_mount(cache):
+        lost.append("mount")
+    affinity = component.pod_spec().get("affinity")
+    terms = terms_of(affinity)
+    required = terms is not None and all(
+        is_empty(term) or has_requirement(term, pin.requirement()) for term in terms
+    )
+    preferred = pin.requirement().to_preference() in node_preferences(affinity)
+    if (pin.mode == MODE_REQUIRED and not required) or (
+        pin.mode == MODE_PREFERRED and not preferred
+    ):
+        lost.append("node affinity")
+    return lost

@@ -7,7 +7,7 @@ import hashlib
 import re
 
 from kubectl_fluidmodel.fluid.names import managed_labels
-from kubectl_fluidmodel.objects.access import Object
+from kubectl_fluidmodel.objects.access import Object, get_list
 
 STORE_SUFFIX = "-store"
 HUB_SUFFIX = "-hub"
@@ -16,6 +16,14 @@ VOLUME_PREFIX = "alluxio-mount-secret-"
 """Prefix of the volume that Fluid creates for a Secret in the master's pod."""
 _MAX_NAME = 63 - len(VOLUME_PREFIX)
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def encrypt_options(dataset: Object | None) -> list[Object]:
+    """All encryptOptions of a Dataset: of its mounts, and the shared ones."""
+    found = get_list(dataset, "spec", "sharedEncryptOptions")
+    for mount in get_list(dataset, "spec", "mounts"):
+        found += get_list(mount, "encryptOptions")
+    return found
 
 
 def is_mountable_name(name: str) -> bool:

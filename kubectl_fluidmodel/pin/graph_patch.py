@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from kubectl_fluidmodel.dynamo.graph import open_graph
 from kubectl_fluidmodel.dynamo.json_patch import Operation, make_patch, with_version_test
-from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
+from kubectl_fluidmodel.dynamo.pin_annotation import missing_parts, read_pins
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.kube.errors import ConflictError, InvalidError, KubeError
 from kubectl_fluidmodel.objects.access import Object, metadata_of, name_of
 from kubectl_fluidmodel.pin.cluster_reader import MAX_REQUESTS, CountingClient
 from kubectl_fluidmodel.pin.graph_reader import ServedGraph
-from kubectl_fluidmodel.pin.pinning import PinResult, missing_parts
+from kubectl_fluidmodel.pin.pinning import PinResult
 
 JSON_PATCH = "application/json-patch+json"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
 from kubectl_fluidmodel.dynamo.json_patch import kustomize_patch
 from kubectl_fluidmodel.dynamo.pin_annotation import read_pins
 from kubectl_fluidmodel.errors import FluidModelError
@@ -19,7 +20,6 @@ from kubectl_fluidmodel.output.serialize import format_objects, kubectl_name, to
 from kubectl_fluidmodel.output.units import pluralize
 from kubectl_fluidmodel.pin import report
 from kubectl_fluidmodel.pin.preflight.context import NOTE, REFUSE, PreflightFinding
-from kubectl_fluidmodel.pin.preflight.gitops import detect_gitops_tool
 
 if TYPE_CHECKING:
     from kubectl_fluidmodel.dynamo.rollout import RolloutStatus

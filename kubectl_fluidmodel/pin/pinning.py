@@ -14,8 +14,6 @@ from typing import Any
 
 from kubectl_fluidmodel.dynamo import model_path, operator_bugs
 from kubectl_fluidmodel.dynamo.affinity import (
-    has_requirement,
-    node_preferences,
     required_key,
 )
 from kubectl_fluidmodel.dynamo.component import GPU_REASON, Component, Role
@@ -29,11 +27,10 @@ from kubectl_fluidmodel.dynamo.object_paths import (
 )
 from kubectl_fluidmodel.dynamo.pin_annotation import (
     MODE_MOUNT,
-    MODE_PREFERRED,
-    MODE_REQUIRED,
     ComponentPins,
     Pin,
     PinRecord,
+    missing_parts,
     read_pins,
     write_pins,
 )
@@ -46,7 +43,6 @@ from kubectl_fluidmodel.dynamo.resources import GRAPH, STRATEGY_ANNOTATION
 from kubectl_fluidmodel.dynamo.shapes.v1alpha1 import top_level_claims
 from kubectl_fluidmodel.errors import FluidModelError, UsageError
 from kubectl_fluidmodel.objects.access import Object
-from kubectl_fluidmodel.objects.node_selector import is_empty, terms_of
 from kubectl_fluidmodel.pin.adoption import adopt
 from kubectl_fluidmodel.pin.affinity import add_affinity, pin_mode, remove_affinity
 
@@ -211,24 +207,6 @@ def select_components(graph: Graph, names: tuple[str, ...]) -> list[Component]:
             "--component NAME",
         )
     return picked
-
-
-def missing_parts(component: Component, pin: Pin, cache: str) -> list[str]:
-    """Return what a component's pin lacks: `mount`, `node affinity`."""
-    lost = []
-    if component.paths_without_mount(cache):
-        lost.append("mount")
-    affinity = component.pod_spec().get("affinity")
-    terms = terms_of(affinity)
-    required = terms is not None and all(
-        is_empty(term) or has_requirement(term, pin.requirement()) for term in terms
-    )
-    preferred = pin.requirement().to_preference() in node_preferences(affinity)
-    if (pin.mode == MODE_REQUIRED and not required) or (
-        pin.mode == MODE_PREFERRED and not preferred
-    ):
-        lost.append("node affinity")
-    return lost
 
 
 def _unknown_component(graph: Graph, name: str) -> UsageError:

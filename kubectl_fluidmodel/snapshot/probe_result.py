@@ -18,6 +18,14 @@ MAX_LISTED = 20
 CONNECT_TIMEOUT_CODE = "ConnectTimeout"
 """The code of a TIMEOUT before a connection was established."""
 
+EMPTY_VALUE = "is empty"
+"""The message of a BAD_KEY whose value is empty."""
+MISSING_SESSION_TOKEN = (
+    f"it is a temporary key ({error_codes.TEMPORARY_KEY_PREFIX}…) and its session token is "
+    "missing; Alluxio could not send one"
+)
+"""The message of an EXPIRED key that would need a session token."""
+
 
 class ProbeState(str, Enum):
     """The state of a mount after a probe. The values are stored in support bundles."""

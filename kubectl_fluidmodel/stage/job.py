@@ -16,29 +16,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubectl_fluidmodel.fluid import names
-from kubectl_fluidmodel.fluid import secret as secrets
 from kubectl_fluidmodel.model.plan import StagingPlan
 from kubectl_fluidmodel.objects.access import (
     Object,
-    annotations_of,
-    get_list,
-    get_path,
-    labels_of,
 )
 from kubectl_fluidmodel.objects.plugin_pod import (
     PodNetwork,
     SecretKey,
     build_container,
     build_pod,
-    ca_bundle_reference,
 )
 from kubectl_fluidmodel.objects.quantity import bytes_to_quantity
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
+from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL
 from kubectl_fluidmodel.stage.options import DEFAULT_MEMORY, DEFAULT_WORKERS, MIB
 
-STAGE_CONTAINER = "stage"
-STAGE_LABEL = "fluidmodel.io/stage"
-"""On a staging Job and its pods: `true`."""
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 _MEMORY_OVERHEAD = 128 * MIB
 """Bytes of the memory limit beyond the process: the page cache of the package's files."""
@@ -46,8 +38,6 @@ _BASE_DEADLINE = 3600
 _MIN_RATE = 2 * MIB
 """A Job ends after `_BASE_DEADLINE` seconds, and one more per `_MIN_RATE` bytes of the plan. This
 ends a Job that nobody waits for; a transfer without progress fails much earlier by itself."""
-_SHARED_FLAGS = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
-"""Arguments of the container that are flags of `cache`, too."""
 
 
 @dataclass(frozen=True)
@@ -110,51 +100,6 @@ def job_selector(name: str) -> str:
     """The label selector of a cache's staging Jobs."""
     labels = {**names.managed_labels(name), STAGE_LABEL: "true"}
     return ",".join(f"{key}={value}" for key, value in labels.items())
-
-
-def staged_source(job: Object) -> str:
-    """What a Job stages, as `hf://org/model@COMMIT`."""
-    return annotations_of(job).get(names.SOURCE_ANNOTATION, "")
-
-
-def container_args(job: Object) -> list[str]:
-    """The arguments of a Job's container."""
-    args = get_path(job, "spec", "template", "spec", "containers", 0, "args", default=[])
-    return [str(each) for each in args]
-
-
-def cache_flags(job: Object) -> list[str]:
-    """The flags of `cache` that build this Job, as words: the inverse of `build_job`."""
-    spec = get_path(job, "spec", "template", "spec", default={})
-    container = get_path(spec, "containers", 0, default={})
-    flags: list[str] = []
-    for arg in container_args(job):
-        flag, separator, value = arg.partition("=")
-        if separator and flag in _SHARED_FLAGS:
-            flags += [flag, value]
-    shards = get_path(job, "spec", "completions", default=1)
-    if shards > 1:
-        flags += ["--shards", str(shards)]
-    name = labels_of(job).get(names.MODEL_LABEL, "")
-    env = {str(each.get("name")): each for each in get_list(container, "env")}
-    for variable, flag, own_secret in (
-        ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_secret_name(name)),
-        ("HF_TOKEN", "--hf-secret", name + secrets.HUB_SUFFIX),
-    ):
-        secret = get_path(env.get(variable), "valueFrom", "secretKeyRef", "name")
-        if secret and secret != own_secret:
-            flags += [flag, str(secret)]
-    for flag, value in (
-        ("--image", container.get("image")),
-        ("--stage-proxy", get_path(env.get("HTTPS_PROXY"), "value")),
-        ("--stage-no-proxy", get_path(env.get("NO_PROXY"), "value")),
-        ("--stage-ca", ca_bundle_reference(spec)),
-    ):
-        if value:
-            flags += [flag, str(value)]
-    for each in get_list(spec, "imagePullSecrets"):
-        flags += ["--image-pull-secret", str(each.get("name"))]
-    return flags
 
 
 def _labels(settings: JobSettings) -> dict[str, str]:

@@ -33,12 +33,8 @@ from kubectl_fluidmodel.objects.deletion import is_terminating
 from kubectl_fluidmodel.objects.plugin_pod import no_image_error
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.stage.events import Message, event_from_document
-from kubectl_fluidmodel.stage.job import (
-    INDEX_ANNOTATION,
-    STAGE_CONTAINER,
-    job_selector,
-    staged_source,
-)
+from kubectl_fluidmodel.stage.job import INDEX_ANNOTATION, job_selector
+from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, staged_source
 from kubectl_fluidmodel.stage.progress import ProgressAggregator, ProgressSnapshot
 
 _LOG_INTERVAL = 1.0

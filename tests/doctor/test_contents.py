@@ -11,9 +11,9 @@ from kubectl_fluidmodel.doctor.mount_probe import job as mount_probe_job
 from kubectl_fluidmodel.doctor.mount_probe.model_files import (
     ListedFile,
     examine_files,
-    sort_by_similarity,
 )
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef, target_from_json
+from kubectl_fluidmodel.model.similarity import sort_by_similarity
 from kubectl_fluidmodel.objects.plugin_pod import parse_network
 from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeState
 from tests import weights

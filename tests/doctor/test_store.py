@@ -10,7 +10,6 @@ import pytest
 
 from kubectl_fluidmodel.doctor.check import Severity
 from kubectl_fluidmodel.doctor.mount_probe import runner
-from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
 from kubectl_fluidmodel.doctor.mount_results import _STATE_RANK
 from kubectl_fluidmodel.doctor.support_bundle import redact_snapshot
 from kubectl_fluidmodel.fluid import names
@@ -32,6 +31,7 @@ from kubectl_fluidmodel.model.junk import JunkFiles
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.snapshot.probe_result import (
     CONNECT_TIMEOUT_CODE,
+    MISSING_SESSION_TOKEN,
     ProbeOrigin,
     ProbeResult,
     ProbeState,

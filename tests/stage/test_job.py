@@ -23,7 +23,8 @@ from kubectl_fluidmodel.objects.plugin_pod import (
     require_image,
 )
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
-from kubectl_fluidmodel.stage.job import JobSettings, build_job, cache_flags
+from kubectl_fluidmodel.stage.job import JobSettings, build_job
+from kubectl_fluidmodel.stage.job_description import cache_flags
 from tests.hub import FakeHub, Repo
 
 PLAN = StagingPlan("org/model", "main", "c" * 40, (PlanFile("a", 5, "git", "0" * 40),))

@@ -14,7 +14,8 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, name_of
 from kubectl_fluidmodel.objectstore.layout import BucketPrefix
 from kubectl_fluidmodel.stage import job_run
-from kubectl_fluidmodel.stage.job import JobSettings, build_job, staged_source
+from kubectl_fluidmodel.stage.job import JobSettings, build_job
+from kubectl_fluidmodel.stage.job_description import staged_source
 from tests.cache.objects import Objects, objects
 
 __all__ = ["objects"]

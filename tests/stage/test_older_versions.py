@@ -19,7 +19,8 @@ from kubectl_fluidmodel.stage import job_run
 from kubectl_fluidmodel.stage.checkpoint import parse_checkpoint
 from kubectl_fluidmodel.stage.command import StageCommand, StageOptions
 from kubectl_fluidmodel.stage.events import event_from_document, event_to_document
-from kubectl_fluidmodel.stage.job import JobSettings, build_job, cache_flags
+from kubectl_fluidmodel.stage.job import JobSettings, build_job
+from kubectl_fluidmodel.stage.job_description import cache_flags
 from kubectl_fluidmodel.stage.manifest import parse_manifest
 from kubectl_fluidmodel.stage.progress import ProgressAggregator
 from tests.stage.harness import MODEL, PART, StagingHarness, random_bytes

@@ -23,6 +23,7 @@ from kubectl_fluidmodel.cache.progress_reporter import ProgressReporter
 from kubectl_fluidmodel.cache.verification import Verification
 from kubectl_fluidmodel.cache.waiter import open_waiter
 from kubectl_fluidmodel.cache.watch import CacheTarget
+from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.kube import permissions
@@ -34,7 +35,6 @@ from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_path
 from kubectl_fluidmodel.output.serialize import kubectl_name
 from kubectl_fluidmodel.output.shell import Command
-from kubectl_fluidmodel.pin.preflight.gitops import detect_gitops_tool
 
 _MAX_MISSING = 5
 

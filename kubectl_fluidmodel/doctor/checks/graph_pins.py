@@ -23,18 +23,18 @@ from kubectl_fluidmodel.doctor.graph_usage import (
 )
 from kubectl_fluidmodel.dynamo import resources
 from kubectl_fluidmodel.dynamo.component import Component, Role
+from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
+from kubectl_fluidmodel.dynamo.pin_annotation import missing_parts
 from kubectl_fluidmodel.inventory.cache import Cache, claims_in
 from kubectl_fluidmodel.objects.access import get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.deletion import describe_deletion, is_terminating
-from kubectl_fluidmodel.pin import pinning
-from kubectl_fluidmodel.pin.preflight.gitops import detect_gitops_tool
 from kubectl_fluidmodel.snapshot import queries
 
 
 def _missing_pin_parts(use: ComponentUsage) -> list[str]:
     if use.pin_note is None:
         return []
-    return pinning.missing_parts(use.component, use.pin_note, use.cache.name)
+    return missing_parts(use.component, use.pin_note, use.cache.name)
 
 
 @register_check(

@@ -32,10 +32,10 @@ from kubectl_fluidmodel.dynamo.resources import (
     HASH_LABEL,
     SELECTOR_LABEL,
 )
+from kubectl_fluidmodel.dynamo.workload import surges_first, workload_kind
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, annotations_of, get_path, labels_of, name_of
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.pin.preflight.rollout import surges_first, workload_kind
 
 _INSUFFICIENT_GPU = re.compile(r"Insufficient (\S+/(?:gpu|mig)\S*?)[.,]?(?:\s|$)")
 _CLAIM_PROBLEM = re.compile(r"persistentvolumeclaim|PersistentVolumeClaims")

@@ -18,10 +18,10 @@ from kubectl_fluidmodel.doctor.check import (
     register_check,
 )
 from kubectl_fluidmodel.doctor.checks.names import cache_reference
-from kubectl_fluidmodel.doctor.collect import secrets
 from kubectl_fluidmodel.doctor.consequences import NO_MASTER, NOT_CREATED
 from kubectl_fluidmodel.dynamo.json_patch import escape_key
 from kubectl_fluidmodel.fluid import mount, names, secret
+from kubectl_fluidmodel.fluid.secret import encrypt_options
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.objects import kinds
 from kubectl_fluidmodel.objects.access import Object, get_list, get_map, get_path
@@ -105,7 +105,7 @@ def referenced_secrets_exist(context: CheckContext) -> Iterator[Finding]:
     """
     cache = context.cache
     wanted: dict[str, list[str]] = {}
-    for option in secrets.encrypt_options(cache):
+    for option in encrypt_options(cache.dataset):
         ref = get_path(option, "valueFrom", "secretKeyRef", default={})
         if isinstance(ref, dict) and ref.get("name"):
             wanted.setdefault(str(ref["name"]), []).append(str(ref.get("key") or ""))

@@ -32,7 +32,7 @@ from kubectl_fluidmodel.objects.access import (
 )
 from kubectl_fluidmodel.output.shell import Command, Operand
 from kubectl_fluidmodel.output.units import format_bytes
-from kubectl_fluidmodel.stage.job import STAGE_CONTAINER, STAGE_LABEL, cache_flags
+from kubectl_fluidmodel.stage.job_description import STAGE_CONTAINER, STAGE_LABEL, cache_flags
 
 
 @dataclass(frozen=True)

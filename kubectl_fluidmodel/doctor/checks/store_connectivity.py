@@ -14,7 +14,6 @@ from kubectl_fluidmodel.doctor.check import (
     Severity,
     register_check,
 )
-from kubectl_fluidmodel.doctor.mount_probe.attempt import EMPTY_VALUE
 from kubectl_fluidmodel.doctor.mount_results import (
     STORE_UNREADABLE,
     MountResult,
@@ -40,7 +39,12 @@ from kubectl_fluidmodel.objects.access import get_list
 from kubectl_fluidmodel.objects.service_host import parse_service_host
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.output.shell import command
-from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
+from kubectl_fluidmodel.snapshot.probe_result import (
+    EMPTY_VALUE,
+    ProbeOrigin,
+    ProbeResult,
+    ProbeState,
+)
 
 ENDPOINT_OPTION = "alluxio.underfs.s3.endpoint"
 _MAX_SKEW = 300.0

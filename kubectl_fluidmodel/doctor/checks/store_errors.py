@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from kubectl_fluidmodel.doctor import observations
 from kubectl_fluidmodel.doctor.check import CheckContext, Finding, Fix, register_check
-from kubectl_fluidmodel.doctor.mount_probe.attempt import MISSING_SESSION_TOKEN
 from kubectl_fluidmodel.doctor.mount_results import (
     FILES_UNREADABLE,
     STORE_UNREADABLE,
@@ -20,7 +19,7 @@ from kubectl_fluidmodel.doctor.mount_results import (
 )
 from kubectl_fluidmodel.model.source import Source, parse_source
 from kubectl_fluidmodel.output.shell import Operand, command
-from kubectl_fluidmodel.snapshot.probe_result import ProbeState
+from kubectl_fluidmodel.snapshot.probe_result import MISSING_SESSION_TOKEN, ProbeState
 
 
 def _source_of(mount_result: MountResult) -> Source:

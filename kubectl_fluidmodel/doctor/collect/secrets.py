@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid.secret import encrypt_options
 from kubectl_fluidmodel.inventory.cache import Cache
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import ForbiddenError, NotFoundError
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_list, get_path, metadata_of
+from kubectl_fluidmodel.objects.access import Object, get_path, metadata_of
 from kubectl_fluidmodel.snapshot.snapshot import ReadFailure, Snapshot
 
 _MAX_PARALLEL = 8
@@ -36,18 +37,10 @@ def collect_secrets(client: Client, caches: Sequence[Cache], snapshot: Snapshot)
 
 def referenced_secrets(cache: Cache) -> Iterator[tuple[str, str]]:
     """(namespace, name) of each Secret that a cache's Dataset refers to."""
-    for option in encrypt_options(cache):
+    for option in encrypt_options(cache.dataset):
         name = get_path(option, "valueFrom", "secretKeyRef", "name")
         if name and isinstance(name, str):
             yield (cache.namespace, name)
-
-
-def encrypt_options(cache: Cache) -> list[Object]:
-    """All encryptOptions of a cache's Dataset: of its mounts, and the shared ones."""
-    found = get_list(cache.dataset, "spec", "sharedEncryptOptions")
-    for mount in get_list(cache.dataset, "spec", "mounts"):
-        found += get_list(mount, "encryptOptions")
-    return found
 
 
 def _read_secret(client: Client, namespace: str, name: str) -> Object | ReadFailure | None:

@@ -11,15 +11,15 @@ from kubectl_fluidmodel.doctor.mount_probe.s3 import S3Probe
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, SecretKeyRef
 from kubectl_fluidmodel.objectstore import error_codes
 from kubectl_fluidmodel.objectstore.s3_credentials import S3Credentials
-from kubectl_fluidmodel.snapshot.probe_result import ProbeOrigin, ProbeResult, ProbeState
+from kubectl_fluidmodel.snapshot.probe_result import (
+    EMPTY_VALUE,
+    MISSING_SESSION_TOKEN,
+    ProbeOrigin,
+    ProbeResult,
+    ProbeState,
+)
 
 DEFAULT_TIMEOUT = 10.0
-EMPTY_VALUE = "is empty"
-MISSING_SESSION_TOKEN = (
-    f"it is a temporary key ({error_codes.TEMPORARY_KEY_PREFIX}…) and its session token is "
-    "missing; Alluxio "
-    "could not send one"
-)
 _GRACE_PERIOD = 4.0
 """Seconds beyond the probe's own limit, for the request in flight."""
 

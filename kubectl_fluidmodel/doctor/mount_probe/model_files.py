@@ -5,8 +5,7 @@ The caller provides the reader, see `model/sample.py`.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.model.assessment import assess_model
@@ -65,13 +64,3 @@ def examine_files(
         paths=tuple(sorted(paths, key=lambda path: (path.count("/"), path)))[:MAX_LISTED],
         newest=tuple((each.path, each.modified) for each in newest if each.modified)[:MAX_LISTED],
     )
-
-
-def sort_by_similarity(wanted: str, names: Iterable[str]) -> list[str]:
-    """Names by their similarity to the wanted one, most similar first."""
-    plain = wanted.lower()
-
-    def likeness(name: str) -> tuple[float, str]:
-        return -difflib.SequenceMatcher(None, plain, name.lower()).ratio(), name
-
-    return sorted(set(names), key=likeness)

@@ -6,8 +6,8 @@ import time
 from collections import deque
 from typing import Any
 
-from kubectl_fluidmodel.doctor.mount_probe.model_files import sort_by_similarity
 from kubectl_fluidmodel.model.config_files import identifies_model
+from kubectl_fluidmodel.model.similarity import sort_by_similarity
 from kubectl_fluidmodel.objectstore.error_codes import NotS3StoreError
 from kubectl_fluidmodel.objectstore.layout import STATE_DIR
 from kubectl_fluidmodel.objectstore.s3 import S3Store

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubectl_fluidmodel.dynamo.gitops import detect_gitops_tool
 from kubectl_fluidmodel.errors import FluidModelError
 from kubectl_fluidmodel.objects.access import Object
 from kubectl_fluidmodel.pin.pinning import PinResult
@@ -20,7 +21,7 @@ from kubectl_fluidmodel.pin.preflight.context import (
     PreflightContext,
     PreflightFinding,
 )
-from kubectl_fluidmodel.pin.preflight.gitops import check_gitops, detect_gitops_tool
+from kubectl_fluidmodel.pin.preflight.gitops import check_gitops
 from kubectl_fluidmodel.pin.preflight.placement import check_placement
 from kubectl_fluidmodel.pin.preflight.probes import check_probes
 from kubectl_fluidmodel.pin.preflight.rollout import check_rollout

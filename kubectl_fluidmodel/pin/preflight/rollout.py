@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubectl_fluidmodel.dynamo.component import Component, Role
-from kubectl_fluidmodel.dynamo.graph import Graph
 from kubectl_fluidmodel.dynamo.resources import (
     COMPONENT,
-    ENABLE_GROVE_ANNOTATION,
     GROVE_STRATEGY_ANNOTATION,
-    MAX_UNAVAILABLE_ANNOTATION,
     STRATEGY_ANNOTATION,
 )
 from kubectl_fluidmodel.dynamo.scheduling import GpuRequest, pack_pods, unschedulable_reasons
+from kubectl_fluidmodel.dynamo.workload import surges_first, workload_kind
 from kubectl_fluidmodel.objects import gpus
 from kubectl_fluidmodel.objects.access import get_path, name_of
 from kubectl_fluidmodel.objects.gpus import Gpus
@@ -69,37 +67,6 @@ def _replaced_workers(context: PreflightContext) -> Iterator[PreflightFinding]:
         )
     elif len(workers) > 1:
         yield PreflightFinding(NOTE, f"{message}: {', '.join(workers)}")
-
-
-def workload_kind(graph: Graph, component: Component) -> str:
-    """Return the kind of object behind a component: Deployment, PodClique …; empty if unknown."""
-    status = graph.object.get("status") or {}
-    for field in ("components", "services"):
-        kind = get_path(status, field, component.name, "componentKind", default="")
-        if kind:
-            return str(kind)
-    if component.nodes_per_replica > 1:
-        return "LeaderWorkerSet"
-    if graph.kind == COMPONENT or graph.annotations.get(ENABLE_GROVE_ANNOTATION) == "false":
-        return "Deployment"
-    return ""
-
-
-def surges_first(component: Component, graph_annotations: dict[str, str]) -> bool:
-    """Return whether a new pod has to be Ready before any old one is deleted."""
-    annotations = {**graph_annotations, **component.pod_annotations()}
-    if annotations.get(STRATEGY_ANNOTATION) == "Recreate":
-        return False
-    # If surge and unavailable are both zero, the operator uses a surge of one.
-    allowed = annotations.get(MAX_UNAVAILABLE_ANNOTATION, "25%")
-    return _max_unavailable(allowed, component.replicas) == 0
-
-
-def _max_unavailable(text: str, replicas: int) -> int:
-    try:
-        return int(text[:-1]) * replicas // 100 if text.endswith("%") else int(text)
-    except ValueError:
-        return 0
 
 
 def _deadlock(context: PreflightContext) -> Iterator[PreflightFinding]:

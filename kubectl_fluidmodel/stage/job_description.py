@@ -1,0 +1,65 @@
+"""What a staging Job says of itself: its labels, its source, and the flags that made it. Pure."""
+
+from __future__ import annotations
+
+from kubectl_fluidmodel.fluid import names
+from kubectl_fluidmodel.fluid import secret as secrets
+from kubectl_fluidmodel.objects.access import (
+    Object,
+    annotations_of,
+    get_list,
+    get_path,
+    labels_of,
+)
+from kubectl_fluidmodel.objects.plugin_pod import ca_bundle_reference
+
+STAGE_CONTAINER = "stage"
+STAGE_LABEL = "fluidmodel.io/stage"
+"""On a staging Job and its pods: `true`."""
+_SHARED_FLAGS = ("--to", "--endpoint", "--region", "--endpoint-hub", "--include", "--exclude")
+"""Arguments of the container that are flags of `cache`, too."""
+
+
+def staged_source(job: Object) -> str:
+    """What a Job stages, as `hf://org/model@COMMIT`."""
+    return annotations_of(job).get(names.SOURCE_ANNOTATION, "")
+
+
+def container_args(job: Object) -> list[str]:
+    """The arguments of a Job's container."""
+    args = get_path(job, "spec", "template", "spec", "containers", 0, "args", default=[])
+    return [str(each) for each in args]
+
+
+def cache_flags(job: Object) -> list[str]:
+    """The flags of `cache` that build this Job, as words: the inverse of `build_job`."""
+    spec = get_path(job, "spec", "template", "spec", default={})
+    container = get_path(spec, "containers", 0, default={})
+    flags: list[str] = []
+    for arg in container_args(job):
+        flag, separator, value = arg.partition("=")
+        if separator and flag in _SHARED_FLAGS:
+            flags += [flag, value]
+    shards = get_path(job, "spec", "completions", default=1)
+    if shards > 1:
+        flags += ["--shards", str(shards)]
+    name = labels_of(job).get(names.MODEL_LABEL, "")
+    env = {str(each.get("name")): each for each in get_list(container, "env")}
+    for variable, flag, own_secret in (
+        ("AWS_ACCESS_KEY_ID", "--s3-secret", secrets.store_secret_name(name)),
+        ("HF_TOKEN", "--hf-secret", name + secrets.HUB_SUFFIX),
+    ):
+        secret = get_path(env.get(variable), "valueFrom", "secretKeyRef", "name")
+        if secret and secret != own_secret:
+            flags += [flag, str(secret)]
+    for flag, value in (
+        ("--image", container.get("image")),
+        ("--stage-proxy", get_path(env.get("HTTPS_PROXY"), "value")),
+        ("--stage-no-proxy", get_path(env.get("NO_PROXY"), "value")),
+        ("--stage-ca", ca_bundle_reference(spec)),
+    ):
+        if value:
+            flags += [flag, str(value)]
+    for each in get_list(spec, "imagePullSecrets"):
+        flags += ["--image-pull-secret", str(each.get("name"))]
+    return flags

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubectl_fluidmodel.errors import FluidModelError
+from kubectl_fluidmodel.fluid import names
 from kubectl_fluidmodel.fluid.claim_job import ClaimNode, pod_tolerations
 from kubectl_fluidmodel.fluid.pod_problems import is_ready
 from kubectl_fluidmodel.inventory.cache import WORKER, Cache
 from kubectl_fluidmodel.inventory.nodes import describe_nodes
 from kubectl_fluidmodel.inventory.usage import cache_usage
 from kubectl_fluidmodel.objects import kinds
-from kubectl_fluidmodel.objects.access import Object, get_path, name_of
+from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of
 from kubectl_fluidmodel.objects.taints import departure_of, taints_of
 from kubectl_fluidmodel.output.shell import Operand, command
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
@@ -73,27 +74,40 @@ def _worker_tolerations(cache: Cache, node: str) -> tuple[Object, ...]:
     )
 
 
-def choose_other_node(nodes: Iterable[Object], cache: Cache) -> BenchNode:
-    """A ready node without the cache; those with the fewest taints first.
+def choose_other_node(
+    nodes: Iterable[Object], cache: Cache, csi_nodes: Iterable[Object] | None
+) -> BenchNode:
+    """A ready node without the cache that can mount it; those with the fewest taints first.
 
     Args:
-        nodes: Every node of the cluster.
+        nodes: The nodes to choose from.
         cache: The cache.
+        csi_nodes: The CSINodes, which say where Fluid's CSI plugin runs; None where they cannot
+            be listed.
 
     Raises:
         FluidModelError: there is none.
     """
     holding = {*cache.node_names, *(name_of(node) for node in cache.nodes)}
+    mounting = None if csi_nodes is None else {name_of(e) for e in csi_nodes if _has_driver(e)}
     found = [
         node
         for node in nodes
-        if name_of(node) not in holding and is_ready(node) and departure_of(node) is None
+        if name_of(node) not in holding
+        and is_ready(node)
+        and departure_of(node) is None
+        and (mounting is None or name_of(node) in mounting)
     ]
     if not found:
         raise FluidModelError(
             "there is no node to compare with",
-            "every ready node holds the cache",
+            "no other node is ready and has Fluid's CSI plugin",
             "bench without --off-node",
         )
     chosen = min(found, key=lambda node: (len(taints_of(node)), name_of(node)))
     return BenchNode(ClaimNode(name_of(chosen), _tolerations(chosen)), holds_cache=False)
+
+
+def _has_driver(csi_node: Object) -> bool:
+    drivers = get_list(csi_node, "spec", "drivers")
+    return any(driver.get("name") == names.CSI_DRIVER for driver in drivers)

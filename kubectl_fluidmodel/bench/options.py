@@ -8,6 +8,8 @@ from kubectl_fluidmodel.errors import UsageError
 from kubectl_fluidmodel.objects.plugin_pod import PodNetwork
 
 GIB = 1024**3
+ANY_NODE = "*"
+"""No node has this name."""
 DEFAULT_SAMPLE = 8 * GIB
 MIN_TIMEOUT = 30.0
 """Seconds: less does not start a FUSE client and read anything."""
@@ -25,8 +27,8 @@ class BenchOptions:
     in each case."""
     node: str = ""
     """The cache's node to measure on; empty for the first that is complete."""
-    off_node: bool = False
-    """Whether to measure on a node without the cache, too."""
+    off_node: str = ""
+    """A node without the cache on which to measure, too: its name or ANY_NODE; empty for none."""
     store: bool = True
     """Whether to read from the store directly, too."""
     save: bool = True

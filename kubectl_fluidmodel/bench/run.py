@@ -12,7 +12,7 @@ import click
 
 from kubectl_fluidmodel.bench.job import MEMORY_LIMIT, MODULE, PURPOSE, build_bench_job
 from kubectl_fluidmodel.bench.node_choice import BenchNode, choose_cache_node, choose_other_node
-from kubectl_fluidmodel.bench.options import BenchOptions
+from kubectl_fluidmodel.bench.options import ANY_NODE, BenchOptions
 from kubectl_fluidmodel.bench.plan import (
     MOUNT_CASES,
     OTHER_NODE_CASES,
@@ -36,12 +36,12 @@ from kubectl_fluidmodel.inventory.cache import Cache, build_caches
 from kubectl_fluidmodel.inventory.mount_target import MountTarget, mount_targets
 from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.config import ConfigFlags
-from kubectl_fluidmodel.kube.errors import KubeError
+from kubectl_fluidmodel.kube.errors import ForbiddenError, KubeError
 from kubectl_fluidmodel.kube.job_run import JobTimeouts, PodStalledError, run_job
 from kubectl_fluidmodel.kube.permissions import Permission, require_permissions
-from kubectl_fluidmodel.objects.access import Object, get_path
+from kubectl_fluidmodel.objects.access import Object, get_path, name_of
 from kubectl_fluidmodel.objects.deletion import is_terminating
-from kubectl_fluidmodel.objects.kinds import JOBS, NODES, PODS, PVCS
+from kubectl_fluidmodel.objects.kinds import CSI_NODES, JOBS, NODES, PODS, PVCS
 from kubectl_fluidmodel.output.console import print_note, print_warning
 from kubectl_fluidmodel.output.live import ProgressView
 from kubectl_fluidmodel.output.progress_step import DONE, RUNNING, WAITING, Step
@@ -50,6 +50,8 @@ from kubectl_fluidmodel.snapshot import collector, queries
 from kubectl_fluidmodel.snapshot.snapshot import Snapshot
 
 CASE_SECONDS = 10.0
+_SCHEDULE = 30.0
+"""Seconds until the pod has its node."""
 _START = 120.0
 """Seconds until the pod runs: the image, and the start of a FUSE client."""
 _STALL = 60.0
@@ -79,7 +81,7 @@ class BenchCommand:
         cache = find_readable_cache(snapshot, namespace, name)
         nodes = [choose_cache_node(snapshot, cache, self.options.node)]
         if self.options.off_node:
-            nodes.append(choose_other_node(client.list_objects(NODES), cache))
+            nodes.append(_find_other_node(client, cache, self.options.off_node))
         store = _readable_store(cache) if self.options.store else None
         jobs = [self._build_job(cache, node, store) for node in nodes]
         if self.options.dry_run != "none":
@@ -88,17 +90,26 @@ class BenchCommand:
         _require_permissions(client, namespace)
         if self.options.off_node:
             print_note(f"note: {nodes[1].name} does not hold the cache, so reading there is slow")
-        results, model_bytes = [], 0
-        for (plan, job), node in zip(jobs, nodes, strict=True):
-            reading = _Reading(client, job, self.options, len(plan.cases))
-            results.append(reading.run(node))
-            model_bytes = model_bytes or reading.model_bytes
+        readings = [
+            _Reading(client, job, self.options, len(plan.cases), node)
+            for (plan, job), node in zip(jobs, nodes, strict=True)
+        ]
+        local, *others = readings
+        results = [local.run()]
+        failure: FluidModelError | None = None
+        for other in others:
+            try:
+                results.append(other.run())
+            except FluidModelError as err:
+                failure = err  # what was measured on the cache's own node is still a result
         result = BenchResult(
-            namespace, name, _utc_now(), model_bytes=model_bytes, nodes=tuple(results)
+            namespace, name, _utc_now(), model_bytes=local.model_bytes, nodes=tuple(results)
         )
         self._print_result(result)
         if self.options.save:
             _save_rates(client, result)
+        if failure is not None:
+            raise failure
         return 0
 
     def _build_job(
@@ -148,6 +159,17 @@ class BenchCommand:
         else:
             text = result_text(result, markdown=output == "markdown")
         click.echo(text, nl=False)
+
+
+def _find_other_node(client: Client, cache: Cache, wanted: str) -> BenchNode:
+    try:
+        csi_nodes = client.list_objects(CSI_NODES)
+    except ForbiddenError:
+        csi_nodes = None  # a node without the plugin is then noticed when its pod does not start
+    nodes: list[Object] = client.list_objects(NODES)
+    if wanted != ANY_NODE:
+        nodes = [node for node in nodes if name_of(node) == wanted]
+    return choose_other_node(nodes, cache, csi_nodes)
 
 
 def find_readable_cache(snapshot: Snapshot, namespace: str, name: str) -> Cache:
@@ -251,21 +273,25 @@ class _Reading:
     job: Object
     options: BenchOptions
     cases: int
+    node: BenchNode
     model_bytes: int = 0
     measurements: list[Measurement] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failure: str = ""
     lines: list[str] = field(default_factory=list)
 
-    def run(self, node: BenchNode) -> NodeResult:
+    def run(self) -> NodeResult:
         """Run the pod to its end.
 
         Raises:
             FluidModelError: it did not start, failed or hangs; the error names the case.
         """
-        timeout = self.options.timeout
+        timeout, node = self.options.timeout, self.node
         bounds = JobTimeouts(
-            start=min(_START, timeout * 2 / 3), stall=min(_STALL, timeout / 2), total=timeout
+            schedule=min(_SCHEDULE, timeout / 2),
+            start=min(_START, timeout * 2 / 3),
+            stall=min(_STALL, timeout / 2),
+            total=timeout,
         )
         progress = _BenchProgress(node.name, self.cases)
         with ProgressView(color=self.options.color, hint=_HINT) as view:

@@ -88,7 +88,8 @@ def compute_progress(
         *_event_problems(reader, name, dataset, since),
     ]
     unique = list(dict.fromkeys(" ".join(text.split()) for text in problems))
-    total = target.listing.bytes if target.listing is not None else dataset.total
+    copy = target.listing.bytes if target.listing is not None else dataset.total
+    total = None if copy is None else copy * target.replicas
     return CacheProgress(
         steps=tuple(steps),
         done_bytes=_at_most(dataset.cached, total),

@@ -36,6 +36,8 @@ from kubectl_fluidmodel.output.units import format_bytes, format_duration, plura
 
 PURPOSE = "verify"
 MODULE = "kubectl_fluidmodel.cache.claim_reader"
+_SCHEDULE_TIMEOUT = 60.0
+"""Seconds until a pod has its node."""
 _START_TIMEOUT = 180.0
 """Seconds until a pod runs: the image, and the first start of the FUSE client on the node."""
 _STALL_TIMEOUT = 120.0
@@ -174,7 +176,12 @@ class ReadVerifier:
             reading.waiting_for = reason
             self.reporter.update(reading)
 
-        timeouts = JobTimeouts(min(_START_TIMEOUT, left), _STALL_TIMEOUT, left)
+        timeouts = JobTimeouts(
+            schedule=min(_SCHEDULE_TIMEOUT, left),
+            start=min(_START_TIMEOUT, left),
+            stall=_STALL_TIMEOUT,
+            total=left,
+        )
         succeeded = run_job(self.client, job, timeouts, on_line, on_wait)
         wrong = compare_files(expected, reading.read, reading.failed)
         if not expected:

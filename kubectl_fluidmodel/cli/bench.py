@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import click
 
+from kubectl_fluidmodel.bench.options import ANY_NODE
 from kubectl_fluidmodel.cli.flags import (
     color_flag,
     connection_flags,
@@ -35,7 +36,7 @@ class BenchFlags:
 
     sample: str | None
     full: bool
-    off_node: bool
+    off_node: str | None
     node: str | None
     store: bool
     save: bool
@@ -63,8 +64,9 @@ _BENCH_FLAGS = flag_group(
         "--off-node",
         "off_node",
         group="Bench",
-        is_flag=True,
-        help="Also read on a node without the cache, which is slow.",
+        metavar="[=NODE]",
+        bare=ANY_NODE,
+        help="Also read on a node without the cache, which is slow; without a value, on any.",
     ),
     option(
         "--node",
@@ -139,7 +141,7 @@ def command(
         ),
         sample_bytes=0 if flags.full else sample,
         node=flags.node or "",
-        off_node=flags.off_node,
+        off_node=flags.off_node or "",
         store=flags.store,
         save=flags.save,
         timeout=parse_timeout(flags.timeout) or 0.0,

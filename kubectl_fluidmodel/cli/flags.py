@@ -116,6 +116,7 @@ def dry_run(help: str) -> Callable[[F], F]:
         group="Output",
         type=click.Choice(["none", "client", "server"]),
         default="none",
+        bare="client",
         show_default=True,
         help=help,
     )

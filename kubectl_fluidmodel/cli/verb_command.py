@@ -32,11 +32,16 @@ HEADINGS = (
 
 
 class GroupedOption(click.Option):
-    """An option that `--help` shows under a heading."""
+    """An option that `--help` shows under a heading.
 
-    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+    With `bare` its value may be omitted, and is `bare` then. As in kubectl, such an option never
+    consumes the next word: a value takes the form --option=VALUE.
+    """
+
+    def __init__(self, *args: Any, group: str, bare: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.group = group
+        self.bare = bare
 
 
 class VerbCommand(click.Command):
@@ -56,8 +61,15 @@ class VerbCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse arguments like kubectl: a bare --dry-run does not consume the next word."""
         words = args.index("--") if "--" in args else len(args)
-        bare = ["--dry-run=client" if word == "--dry-run" else word for word in args[:words]]
-        return super().parse_args(ctx, bare + args[words:])
+        bare = {
+            name: f"{name}={param.bare}"
+            for param in self.params
+            if isinstance(param, GroupedOption) and param.bare is not None
+            for name in param.opts
+        }
+        return super().parse_args(
+            ctx, [bare.get(each, each) for each in args[:words]] + args[words:]
+        )
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for line in inspect.cleandoc(self.help or "").splitlines():

@@ -15,7 +15,7 @@ from kubectl_fluidmodel.kube.client import Client
 from kubectl_fluidmodel.kube.errors import KubeError
 from kubectl_fluidmodel.objects.access import Object, get_list, get_path, name_of, namespace_of
 from kubectl_fluidmodel.objects.kinds import EVENTS, JOBS, PODS
-from kubectl_fluidmodel.output.shell import Operand, command
+from kubectl_fluidmodel.output.shell import command
 
 _POLL_INTERVAL = 0.5
 _LOG_LINES = 5000
@@ -27,6 +27,8 @@ _FATAL_REASONS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfig
 class JobTimeouts:
     """Bounds of a wait, in seconds."""
 
+    schedule: float
+    """Until the pod has a node; it is known at once where none fits."""
     start: float
     """Until the pod runs."""
     stall: float
@@ -132,19 +134,21 @@ class _JobRun:
         Raises:
             PodCannotStartError: it waits for something that does not come, or for too long.
         """
-        fatal = False
+        fatal, has_node = False, False
         if pod is not None:
             fatal, self._waiting_for = _start_problem(pod)
+            has_node = bool(get_path(pod, "spec", "nodeName"))
         self.on_wait(self._waiting_for)
-        if not fatal and waited < self.timeouts.start:
+        if not fatal and waited < (self.timeouts.start if has_node else self.timeouts.schedule):
             return
         problem = self._waiting_for
-        if pod is not None and not fatal:
+        if pod is not None and has_node and not fatal:
             problem = self._last_warning(pod) or problem
+        about = f"involvedObject.name={name_of(pod) if pod else self.name}"
         raise PodCannotStartError(
             f"the pod of Job {self.name} does not start",
             problem,
-            command("kubectl", "get", "events", "-n", self.namespace, Operand("--watch=false")),
+            command("kubectl", "get", "events", "-n", self.namespace, "--field-selector", about),
         )
 
     def _last_warning(self, pod: Object) -> str:

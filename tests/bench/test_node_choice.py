@@ -7,7 +7,7 @@ import pytest
 from kubectl_fluidmodel.bench.node_choice import choose_cache_node, choose_other_node
 from kubectl_fluidmodel.bench.run import find_readable_cache
 from kubectl_fluidmodel.errors import FluidModelError
-from kubectl_fluidmodel.fluid.names import cache_label
+from kubectl_fluidmodel.fluid.names import CSI_DRIVER, cache_label
 from kubectl_fluidmodel.inventory.cache import build_caches
 from tests.inventory import samples
 
@@ -50,13 +50,29 @@ def test_a_node_without_the_cache_is_refused_with_those_that_have_it() -> None:
         choose_cache_node(snapshot, cache, "cpu-0")
 
 
+def csi_node(name: str, *drivers: str) -> dict[str, object]:
+    return {
+        "metadata": {"name": name},
+        "spec": {"drivers": [{"name": driver} for driver in drivers]},
+    }
+
+
 def test_the_other_node_is_ready_stays_and_has_the_fewest_taints() -> None:
     snapshot = snapshot_of("gpu-0")
     (cache,) = build_caches(snapshot)
     nodes = [*OTHERS, samples.node("gpu-0", LABEL)]
-    assert choose_other_node(nodes, cache).name == "cpu-2"
+    assert choose_other_node(nodes, cache, None).name == "cpu-2"
     with pytest.raises(FluidModelError, match="no node to compare with"):
-        choose_other_node([samples.node("gpu-0", LABEL)], cache)
+        choose_other_node([samples.node("gpu-0", LABEL)], cache, None)
+
+
+def test_the_other_node_has_fluids_csi_plugin() -> None:
+    snapshot = snapshot_of("gpu-0")
+    (cache,) = build_caches(snapshot)
+    plugins = [csi_node("cpu-1", "ebs.csi.aws.com", CSI_DRIVER), csi_node("cpu-2", "other")]
+    assert choose_other_node(OTHERS, cache, plugins).name == "cpu-1"
+    with pytest.raises(FluidModelError, match="no other node is ready and has"):
+        choose_other_node(OTHERS, cache, [])
 
 
 def test_only_a_bound_cache_can_be_read() -> None:
